@@ -1,0 +1,55 @@
+import { h, icon } from './dom.js';
+import { fileSize } from './format.js';
+
+/** The most room a preview takes, in CSS pixels. */
+const PREVIEW = { width: 380, height: 300 };
+
+/** Image types that a browser draws and that cannot carry script. */
+const IMAGES = new Set(['image/png', 'image/jpeg', 'image/gif', 'image/webp', 'image/avif']);
+
+/**
+ * An attachment in a message: an image with its room reserved before it is there, or a card.
+ * @param {import('./protocol.js').Attachment} attachment
+ */
+export function attachmentView(attachment) {
+  const { width, height, content_type } = attachment;
+  return IMAGES.has(content_type) && width && height ? imageView(attachment) : cardView(attachment);
+}
+
+function imageView({ name, size, url, width, height }) {
+  const scale = Math.min(1, PREVIEW.width / width, PREVIEW.height / height);
+  const image = h('img', {
+    src: url,
+    alt: name,
+    width: Math.max(1, Math.round(width * scale)),
+    height: Math.max(1, Math.round(height * scale)),
+    loading: 'lazy',
+    decoding: 'async',
+  });
+  return h(
+    'a',
+    { class: 'image', href: url, target: '_blank', rel: 'noopener', title: `${name}, ${fileSize(size)}` },
+    image,
+  );
+}
+
+function cardView({ name, size, content_type, url }) {
+  return h(
+    'a',
+    { class: 'file', href: url, download: name, title: name, 'aria-label': `Download ${name}, ${fileSize(size)}` },
+    h('span', { class: 'file-icon' }, icon('file')),
+    h(
+      'span',
+      { class: 'file-text' },
+      h('bdi', { class: 'file-name' }, name),
+      h('span', { class: 'file-about' }, [kind(name, content_type), fileSize(size)].filter(Boolean).join(' · ')),
+    ),
+    icon('download'),
+  );
+}
+
+/** The short name of a type: "PDF" of `plan.pdf`, or what the server says. */
+export function kind(name, contentType) {
+  const ending = /\.([a-z0-9]{1,5})$/iu.exec(name)?.[1];
+  return (ending ?? contentType.split('/').at(-1) ?? '').toUpperCase();
+}

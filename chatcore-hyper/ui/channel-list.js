@@ -1,0 +1,66 @@
+import { h, icon, setAttribute, setText } from './dom.js';
+import { counted, number } from './format.js';
+import { KeyedList } from './keyed-list.js';
+import { channelHash } from './route.js';
+
+/** `<chat-channels>`: all channels by name, what is unread in them, and the current one. Fires `create`. */
+export class ChannelList extends HTMLElement {
+  #core = null;
+  #current = null;
+  #list;
+  #empty;
+  #rows;
+
+  connectedCallback() {
+    if (this.#rows) return;
+    const create = () => this.dispatchEvent(new Event('create'));
+    const button = { type: 'button', class: 'plain', 'aria-label': 'Create a channel', title: 'Create a channel', on: { click: create } };
+    this.#list = h('ul');
+    this.#empty = h('p', { class: 'hint', hidden: true }, 'No channels yet.');
+    this.append(h('div', { class: 'section-head' }, h('h2', {}, 'Channels'), h('button', button, icon('plus'))), this.#list, this.#empty);
+    this.#rows = new KeyedList(this.#list, {
+      key: (item) => item.name,
+      same: (one, other) => one.unread === other.unread && one.current === other.current,
+      draw: (item, element) => draw(item, element),
+    });
+  }
+
+  /** @param {import('./chat-core.js').ChatCore} core */
+  set core(core) {
+    this.#core = core;
+    core.on('channels', () => this.render());
+  }
+
+  /** @param {?string} name */
+  set current(name) {
+    this.#current = name;
+    this.render();
+    this.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest' });
+  }
+
+  render() {
+    const channels = this.#core.channels.filter((channel) => channel.createdAt);
+    this.#rows.show(channels.map(({ name, unread }) => ({ name, unread, current: name === this.#current })));
+    this.#empty.hidden = !this.#core.listed || channels.length > 0;
+  }
+}
+
+/** @param {{name: string, unread: number, current: boolean}} item @param {?Element} element */
+function draw(item, element) {
+  const view = element ?? create(item.name);
+  const link = view.firstElementChild;
+  const badge = link.lastElementChild;
+  setAttribute(link, 'aria-current', item.current ? 'page' : null);
+  link.classList.toggle('unread', item.unread > 0);
+  badge.hidden = item.unread === 0;
+  setText(badge, item.unread > 999 ? '999+' : number(item.unread));
+  setAttribute(link, 'aria-label', item.unread > 0 ? `${item.name}, ${counted(item.unread, 'unread message')}` : null);
+  return view;
+}
+
+function create(name) {
+  const sign = h('span', { class: 'sign', 'aria-hidden': 'true' }, '#');
+  return h('li', {}, h('a', { href: channelHash(name) }, sign, h('bdi', { class: 'name' }, name), h('span', { class: 'badge' })));
+}
+
+customElements.define('chat-channels', ChannelList);

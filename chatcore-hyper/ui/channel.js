@@ -1,0 +1,230 @@
+import { isSeq, list, readChannelInfo, readMessage, readUser, userId } from './protocol.js';
+
+/** The most messages of one channel kept in memory; older ones are fetched again when they are read. */
+export const MAX_MESSAGES = 5000;
+
+/** A page of messages, which is also what stays of a channel when it is left. */
+export const PAGE = 100;
+
+/** How long "is typing" is believed without being said again. */
+export const TYPING_MS = 6000;
+
+/** @typedef {import('./protocol.js').Message} Message */
+
+/**
+ * One channel as this client knows it: its log up to a position, folded into messages, and what is unread.
+ * Messages are never changed in place, so a view may compare them by identity.
+ */
+export class Channel {
+  topic = '';
+  /** @type {?string} */ createdAt = null;
+  /** @type {?import('./protocol.js').User} */ createdBy = null;
+  head = 0;
+  read = 0;
+  unread = 0;
+  /** Up to where the log is known. @type {?import('./protocol.js').Position} */
+  position = null;
+  /** Whether messages are kept, or only the counts of a channel in the background. */
+  loaded = false;
+  /** Oldest first. @type {Message[]} */
+  messages = [];
+  /** Whether older messages exist than the oldest kept. */
+  more = false;
+  /** Those online. @type {Map<string, import('./protocol.js').User>} */
+  members = new Map();
+  /** Who is typing, until when. @type {Map<string, {user: import('./protocol.js').User, until: number}>} */
+  typing = new Map();
+  /** `unread` counts all messages up to this one. */
+  #countedTo = 0;
+
+  /**
+   * @param {string} name
+   * @param {() => ?string} ownId the signed-in user, whose messages are never unread
+   */
+  constructor(name, ownId) {
+    this.name = name;
+    this.ownId = ownId;
+  }
+
+  /** Takes over what the directory says. @param {any} value */
+  describe(value) {
+    const info = readChannelInfo(value);
+    if (!info) return;
+    this.topic = info.topic;
+    this.createdAt = info.created_at;
+    this.createdBy = info.created_by;
+    this.head = Math.max(this.head, info.head);
+    this.#countedTo = Math.max(this.#countedTo, info.head);
+    // What was read here just now may not have reached the server when it answered.
+    if (info.read < this.read) return;
+    this.read = info.read;
+    this.unread = info.unread;
+  }
+
+  /** Whether messages went by that `unread` has not counted. */
+  get uncounted() {
+    return this.head > this.#countedTo;
+  }
+
+  /**
+   * Takes over the answer to `subscribe`.
+   * @param {any} answer
+   * @param {boolean} load whether messages were asked for
+   * @returns {Message[]} those that were not known before
+   */
+  join(answer, load) {
+    if (typeof answer.epoch !== 'string' || !Number.isSafeInteger(answer.head)) return [];
+    this.members = new Map(list(answer.members, readUser).map((user) => [user.id, user]));
+    const resumes = answer.reset === false && load && this.loaded;
+    const fresh = resumes ? this.#resume(answer) : this.#restart(answer, load);
+    this.position = { epoch: answer.epoch, seq: answer.head };
+    this.head = answer.head;
+    return fresh;
+  }
+
+  #resume(answer) {
+    const fresh = [];
+    for (const event of Array.isArray(answer.events) ? answer.events : []) {
+      if (isSeq(event?.seq) && event.seq > this.position.seq) fresh.push(...this.#fold(event));
+    }
+    return fresh;
+  }
+
+  #restart(answer, load) {
+    if (this.position && this.position.epoch !== answer.epoch) {
+      // Another log under the same name: nothing that was known of the old one holds.
+      this.read = 0;
+      this.unread = 0;
+      this.#countedTo = 0;
+    }
+    this.loaded = load;
+    this.messages = list(answer.messages, readMessage);
+    this.more = load && this.messages.length >= PAGE && this.messages[0].seq > 1;
+    return this.messages;
+  }
+
+  /**
+   * Takes the log's next event.
+   * @param {any} event
+   * @returns {{result: 'applied' | 'known' | 'gap', fresh: Message[]}}
+   */
+  apply(event) {
+    if (!this.position || event.seq <= this.position.seq) return { result: 'known', fresh: [] };
+    if (event.seq > this.position.seq + 1) return { result: 'gap', fresh: [] };
+    this.position = { ...this.position, seq: event.seq };
+    this.head = event.seq;
+    return { result: 'applied', fresh: this.#fold(event) };
+  }
+
+  /** @returns {Message[]} */
+  #fold(event) {
+    if (event.type === 'message') return this.#append(event);
+    if (event.type === 'edited' && typeof event.text === 'string') {
+      this.#change(event.target, (message) => ({ ...message, text: event.text, edited_at: String(event.at) }));
+    } else if (event.type === 'deleted') {
+      this.#change(event.target, (message) => ({ ...message, text: '', attachments: [], reactions: [], deleted: true }));
+    } else if (event.type === 'reaction') {
+      this.#change(event.target, (message) => ({ ...message, reactions: react(message.reactions, event) }));
+    }
+    this.#countedTo = Math.max(this.#countedTo, event.seq);
+    return [];
+  }
+
+  #append(event) {
+    const message = readMessage(event);
+    if (!message) return [];
+    const own = message.author.id === this.ownId();
+    if (!own && message.seq > this.#countedTo && message.seq > this.read) this.unread += 1;
+    this.#countedTo = Math.max(this.#countedTo, message.seq);
+    this.typing.delete(message.author.id);
+    if (this.loaded) {
+      this.messages.push(message);
+      if (this.messages.length > MAX_MESSAGES) {
+        this.messages.shift();
+        this.more = true;
+      }
+    }
+    return [message];
+  }
+
+  #change(target, change) {
+    const at = this.indexOf(target);
+    if (this.messages[at]?.seq === target) this.messages[at] = change(this.messages[at]);
+  }
+
+  /** Takes over a page of `history`. @param {any} answer */
+  prepend(answer) {
+    const oldest = this.messages[0]?.seq ?? Infinity;
+    const older = list(answer.messages, readMessage).filter((message) => message.seq < oldest);
+    this.messages.unshift(...older);
+    this.more = answer.more === true && older.length > 0;
+  }
+
+  /** The place of the first message with at least this `seq`. @param {number} seq */
+  indexOf(seq) {
+    let low = 0;
+    let high = this.messages.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.messages[middle].seq < seq) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /**
+   * Notes that all up to `seq` is read.
+   * @param {number} seq
+   * @returns {boolean} false when it cannot be told here how many are left
+   */
+  markRead(seq) {
+    if (seq <= this.read) return true;
+    this.read = seq;
+    if (seq >= this.head) {
+      this.unread = 0;
+      return true;
+    }
+    if (!this.loaded || (this.messages[0]?.seq ?? Infinity) > seq + 1) return this.unread === 0;
+    this.unread = this.messages.slice(this.indexOf(seq + 1)).filter((message) => message.author.id !== this.ownId()).length;
+    return true;
+  }
+
+  /** Lets go of all but the newest messages. */
+  shrink() {
+    if (this.messages.length <= PAGE) return;
+    this.messages = this.messages.slice(-PAGE);
+    this.more = true;
+  }
+
+  /** Lets go of the messages; only counts are kept. */
+  unload() {
+    this.loaded = false;
+    this.messages = [];
+    this.members.clear();
+    this.typing.clear();
+  }
+
+  /** @param {any} event `presence` */
+  setPresence(event) {
+    const user = readUser(event.user);
+    if (!user) return;
+    if (event.online === true) this.members.set(user.id, user);
+    else this.members.delete(user.id);
+    if (event.online !== true) this.typing.delete(user.id);
+  }
+}
+
+/** @param {import('./protocol.js').Reaction[]} reactions */
+function react(reactions, { emoji, on, by }) {
+  const id = userId(by);
+  if (typeof emoji !== 'string' || id === null) return reactions;
+  const known = reactions.some((reaction) => reaction.emoji === emoji);
+  const all = known ? reactions : [...reactions, { emoji, users: [] }];
+  return all
+    .map((reaction) => {
+      if (reaction.emoji !== emoji) return reaction;
+      const others = reaction.users.filter((user) => user !== id);
+      return { emoji, users: on === true ? [...others, id] : others };
+    })
+    .filter((reaction) => reaction.users.length > 0);
+}

@@ -1,0 +1,406 @@
+import { Channel, PAGE, TYPING_MS } from './channel.js';
+import { Connection, systemClock } from './connection.js';
+import { Emitter } from './emitter.js';
+import { MAX_WAITING, Outbox } from './outbox.js';
+import { afterClose, ChatError, DEFAULT_LIMITS, isSeq, readChannelInfo, readUser } from './protocol.js';
+import { ReadMarker } from './read-marker.js';
+
+export { ChatError } from './protocol.js';
+
+/** The most channels followed in the background, for their unread counts. */
+export const MAX_FOLLOWED = 200;
+
+/** The most channels whose messages are kept at once. */
+export const MAX_LOADED = 8;
+
+/** How often at most one's typing is told. */
+const TYPING_EVERY_MS = 3000;
+
+/** The pause before a refused subscription is tried again. */
+const RETRY_MS = 1000;
+
+/**
+ * A chat client without a screen: it keeps the connection, the channels and what is on its way out, and says what changed.
+ *
+ * Events: `state` (the connection's phase), `ready` (welcomed), `closed` ({code}), `channels` (the list or its counts),
+ * `log` ({name}: messages, outbox or history of a channel), `people` ({name}: members or typing),
+ * `message` ({name, message}: a new one by somebody else, told once).
+ */
+export class ChatCore extends Emitter {
+  /** @type {Map<string, Channel>} */
+  #channels = new Map();
+  /** Channels with messages, least recently opened first. @type {Set<string>} */
+  #loaded = new Set();
+  /** Channels this connection subscribed to. @type {Set<string>} */
+  #followed = new Set();
+  /** Channels whose subscription is under way. @type {Set<string>} */
+  #joining = new Set();
+  /** @type {Map<string, Promise<void>>} */
+  #paging = new Map();
+  /** Channels that the server says are not there. @type {Set<string>} */
+  #missing = new Set();
+  #typedAt = -Infinity;
+  #recounting = false;
+  /** Whether the list of channels is known. */
+  listed = false;
+  limits = DEFAULT_LIMITS;
+
+  /**
+   * @param {{url: string, user: import('./protocol.js').User, WebSocket?: any, clock?: import('./connection.js').Clock,
+   *   random?: () => number, storage?: ?Storage, newNonce?: () => string, checkIdentity?: () => Promise<boolean>}} options
+   */
+  constructor({
+    url,
+    user,
+    WebSocket = globalThis.WebSocket,
+    clock = systemClock,
+    random = Math.random,
+    storage = null,
+    newNonce = randomNonce,
+    checkIdentity,
+  }) {
+    super();
+    this.user = user;
+    this.clock = clock;
+    this.newNonce = newNonce;
+    this.connection = new Connection({ url, WebSocket, clock, random, checkIdentity });
+    this.connection.on('state', () => this.#stateChanged());
+    this.connection.on('welcome', (frame) => this.#welcomed(frame));
+    this.connection.on('down', (code) => this.#disconnected(code));
+    this.connection.on('frame', (frame) => this.#take(frame));
+    this.outbox = new Outbox({
+      clock,
+      storage,
+      prefix: `chatcore.outbox.${user.id}.`,
+      publish: ({ channel, nonce, text, attachments, reply_to }) =>
+        this.connection.request('publish', {
+          channel,
+          nonce,
+          text,
+          ...(attachments.length > 0 && { attachments: attachments.map(({ id }) => id) }),
+          ...(reply_to && { reply_to }),
+        }),
+      onChange: (name) => this.emit('log', { name }),
+      isKnown: (name, seq) => (this.#channels.get(name)?.position?.seq ?? -1) >= seq,
+    });
+    this.reads = new ReadMarker({ clock, tell: (channel, seq) => this.connection.request('read', { channel, seq }) });
+  }
+
+  start() {
+    this.connection.start();
+  }
+
+  stop() {
+    this.reads.flush();
+    this.connection.stop();
+  }
+
+  /** All channels, by name. */
+  get channels() {
+    return [...this.#channels.values()].sort((one, other) => (one.name < other.name ? -1 : 1));
+  }
+
+  /** @param {string} name */
+  channel(name) {
+    return this.#channels.get(name);
+  }
+
+  /** Whether the server said that there is no such channel. @param {string} name */
+  isMissing(name) {
+    return this.#missing.has(name);
+  }
+
+  /** Loads a channel's messages, now or as soon as there is a connection, and keeps them up to date. @param {string} name */
+  open(name) {
+    const known = this.#channels.get(name)?.loaded;
+    this.#loaded.delete(name);
+    this.#loaded.add(name);
+    for (const oldest of this.#loaded) {
+      if (this.#loaded.size <= MAX_LOADED) break;
+      this.#loaded.delete(oldest);
+      this.#unload(oldest);
+    }
+    if (!known) this.#join(name);
+  }
+
+  #unload(name) {
+    this.#channels.get(name)?.unload();
+    if (this.#followed.size <= MAX_FOLLOWED || !this.#followed.delete(name)) return;
+    this.connection.request('unsubscribe', { channel: name }).catch(() => {});
+  }
+
+  /** Lets go of what only a reader needs. @param {string} name */
+  leave(name) {
+    this.#channels.get(name)?.shrink();
+  }
+
+  /** Fetches the page before the oldest message kept. @param {string} name */
+  loadOlder(name) {
+    const channel = this.#channels.get(name);
+    if (!channel?.loaded || !channel.more) return Promise.resolve();
+    const running = this.#paging.get(name) ?? this.#page(channel).finally(() => this.#paging.delete(name));
+    this.#paging.set(name, running);
+    return running;
+  }
+
+  async #page(channel) {
+    const before = channel.messages[0].seq;
+    const answer = await this.connection.request('history', { channel: channel.name, before, limit: PAGE });
+    if (channel.messages[0]?.seq !== before) return;
+    channel.prepend(answer);
+    this.emit('log', { name: channel.name });
+  }
+
+  /**
+   * @param {{name: string, topic?: string}} fields
+   * @returns {Promise<Channel>}
+   * @throws {ChatError} `name_taken` carries the `channel` that has the name
+   */
+  async createChannel(fields) {
+    const answer = await this.connection.request('create_channel', fields);
+    return this.#describe(answer.channel);
+  }
+
+  /**
+   * Puts a message on its way; it is in the outbox when this returns.
+   * @param {string} name
+   * @param {{text: string, attachments?: import('./protocol.js').Attachment[], reply_to?: ?number}} message
+   * @throws {ChatError} `outbox_full`
+   */
+  send(name, { text, attachments = [], reply_to = null }) {
+    if (this.outbox.waiting >= MAX_WAITING) {
+      throw new ChatError({ code: 'outbox_full', message: 'Too many messages wait to be sent.' });
+    }
+    this.#typedAt = -Infinity;
+    return this.outbox.add({ nonce: this.newNonce(), channel: name, text, attachments, reply_to });
+  }
+
+  /** Notes that everything in the channel has been seen. @param {string} name */
+  markRead(name) {
+    const channel = this.#channels.get(name);
+    if (!channel?.position || channel.head <= channel.read) return;
+    channel.markRead(channel.head);
+    this.reads.mark(name, channel.head);
+    this.emit('channels');
+  }
+
+  /** Tells the others that one is typing; may be called at every key. @param {string} name */
+  typing(name) {
+    const now = this.clock.now();
+    if (now - this.#typedAt < TYPING_EVERY_MS || this.connection.phase !== 'open') return;
+    this.#typedAt = now;
+    this.connection.request('typing', { channel: name }).catch(() => {});
+  }
+
+  #stateChanged() {
+    this.emit('state');
+    if (this.connection.phase === 'closed') this.emit('closed', { code: this.connection.closeCode });
+  }
+
+  #welcomed(frame) {
+    this.user = readUser(frame.user) ?? this.user;
+    for (const limit of Object.keys(DEFAULT_LIMITS)) {
+      if (frame.limits?.[limit] > 0) this.limits = { ...this.limits, [limit]: frame.limits[limit] };
+    }
+    this.connection.frameBytes = this.limits.frame_bytes;
+    // The channel on the screen first, then the others that are kept.
+    for (const name of [...this.#loaded].reverse()) this.#join(name);
+    this.#list();
+    this.outbox.connected();
+    this.reads.flush();
+    this.emit('ready');
+  }
+
+  #disconnected(code) {
+    this.#followed.clear();
+    this.#joining.clear();
+    for (const channel of this.#channels.values()) channel.typing.clear();
+    this.outbox.disconnected(afterClose(code) === 'drop-frame');
+  }
+
+  async #list() {
+    try {
+      await this.#count();
+    } catch (error) {
+      if (error.retryable && error.code !== 'disconnected') this.#later(error, () => this.#list());
+      return;
+    }
+    this.listed = true;
+    this.emit('channels');
+    await Promise.all(this.channels.map((channel) => this.#follow(channel.name)));
+    this.#recount();
+  }
+
+  /** Takes over the list of channels with its counts. */
+  async #count() {
+    const { channels } = await this.connection.request('channels');
+    for (const value of Array.isArray(channels) ? channels : []) this.#describe(value);
+  }
+
+  /** Asks for the counts again if messages went by that were not counted here. */
+  async #recount() {
+    if (this.#recounting || !this.listed || !this.channels.some((channel) => channel.uncounted)) return;
+    this.#recounting = true;
+    try {
+      await this.#count();
+      this.emit('channels');
+    } catch {
+      // The next connection counts anew.
+    } finally {
+      this.#recounting = false;
+    }
+  }
+
+  #describe(value) {
+    const info = readChannelInfo(value);
+    if (!info) return undefined;
+    const channel = this.#ensure(info.name);
+    this.#missing.delete(info.name);
+    channel.describe(value);
+    return channel;
+  }
+
+  #ensure(name) {
+    const channel = this.#channels.get(name) ?? new Channel(name, () => this.user.id);
+    this.#channels.set(name, channel);
+    return channel;
+  }
+
+  /** Follows a channel in the background, as far as there is room. */
+  #follow(name) {
+    if (this.#followed.has(name) || this.#followed.size >= MAX_FOLLOWED) return undefined;
+    return this.#join(name);
+  }
+
+  /** Subscribes, from the last position where messages are kept. */
+  async #join(name) {
+    if (this.connection.phase !== 'open' || this.#joining.has(name)) return;
+    this.#joining.add(name);
+    this.#followed.add(name);
+    const load = this.#loaded.has(name);
+    const channel = this.#channels.get(name);
+    const after = load && channel?.loaded ? channel.position : null;
+    try {
+      const answer = await this.connection.request('subscribe', {
+        channel: name,
+        ...(after && { after }),
+        limit: load ? PAGE : 0,
+      });
+      this.#joining.delete(name);
+      this.#joined(name, answer, load);
+    } catch (error) {
+      if (error.code === 'disconnected') return;
+      this.#joining.delete(name);
+      this.#followed.delete(name);
+      if (error.retryable) this.#later(error, () => this.#join(name));
+      else if (load) this.#lost(name);
+    }
+  }
+
+  #joined(name, answer, load) {
+    const channel = this.#ensure(name);
+    this.#missing.delete(name);
+    const known = channel.loaded;
+    const fresh = channel.join(answer, load);
+    this.#settle(channel, fresh);
+    // On a resume the new ones were sent while this client was away; they are news all the same.
+    if (known && answer.reset === false) this.#announce(channel, fresh);
+    this.emit('log', { name });
+    this.emit('people', { name });
+    if (!this.#loaded.has(name)) channel.unload();
+    else if (!load) this.#join(name);
+    if (load) this.#recount();
+  }
+
+  #lost(name) {
+    this.#loaded.delete(name);
+    this.#missing.add(name);
+    if (!this.#channels.get(name)?.createdAt) this.#channels.delete(name);
+    this.emit('log', { name });
+  }
+
+  #later(error, run) {
+    this.clock.setTimeout(() => this.connection.phase === 'open' && run(), error.retryMs ?? RETRY_MS);
+  }
+
+  #take(frame) {
+    if (frame.type === 'channel_created') return this.#created(frame);
+    if (typeof frame.channel !== 'string') return undefined;
+    const channel = this.#channels.get(frame.channel);
+    if (!channel) return undefined;
+    switch (frame.type) {
+      case 'message':
+      case 'edited':
+      case 'deleted':
+      case 'reaction':
+        return isSeq(frame.seq) && this.#logged(channel, frame);
+      case 'read':
+        return isSeq(frame.seq) && this.#readElsewhere(channel, frame.seq);
+      case 'presence':
+        if (channel.loaded) channel.setPresence(frame);
+        return this.emit('people', { name: channel.name });
+      case 'typing':
+        return this.#typed(channel, readUser(frame.user));
+      case 'lagged':
+        return this.#join(channel.name);
+      default:
+        return undefined;
+    }
+  }
+
+  #created(frame) {
+    const channel = this.#describe(frame.channel);
+    if (!channel) return;
+    this.emit('channels');
+    this.#follow(channel.name);
+  }
+
+  #logged(channel, event) {
+    const { result, fresh } = channel.apply(event);
+    // While a subscription is under way, its answer or what follows it carries the missing ones.
+    if (result === 'gap') this.#join(channel.name);
+    if (result !== 'applied') return;
+    this.#settle(channel, fresh);
+    this.#announce(channel, fresh);
+    this.emit('log', { name: channel.name });
+    if (fresh.length > 0) this.emit('channels');
+    if (fresh.length > 0) this.emit('people', { name: channel.name });
+  }
+
+  /** Takes out of the outbox what the log has. */
+  #settle(channel, messages) {
+    for (const message of messages) {
+      if (message.author.id === this.user.id && message.nonce) this.outbox.remove(message.nonce);
+    }
+    this.outbox.settle(channel.name);
+  }
+
+  #announce(channel, messages) {
+    for (const message of messages) {
+      if (message.author.id !== this.user.id) this.emit('message', { name: channel.name, message });
+    }
+  }
+
+  #readElsewhere(channel, seq) {
+    if (!channel.markRead(seq)) this.#count().then(() => this.emit('channels'), () => {});
+    this.emit('channels');
+  }
+
+  #typed(channel, user) {
+    if (!user || user.id === this.user.id) return;
+    const until = this.clock.now() + TYPING_MS;
+    channel.typing.set(user.id, { user, until });
+    this.emit('people', { name: channel.name });
+    this.clock.setTimeout(() => {
+      if (channel.typing.get(user.id)?.until !== until) return;
+      channel.typing.delete(user.id);
+      this.emit('people', { name: channel.name });
+    }, TYPING_MS);
+  }
+}
+
+/** `crypto.randomUUID` is there only for pages served over TLS or from this machine. */
+function randomNonce() {
+  const bytes = globalThis.crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}

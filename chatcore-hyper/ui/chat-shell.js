@@ -1,0 +1,245 @@
+import './announcer.js';
+import './banner.js';
+import './channel-list.js';
+import './composer.js';
+import './create-channel.js';
+import './members.js';
+import './timeline.js';
+import './user-menu.js';
+import { h, icon, setText } from './dom.js';
+import { Drafts } from './drafts.js';
+import { counted, typingText } from './format.js';
+import { channelHash, currentChannel, goTo, replaceWith } from './route.js';
+
+/** Below this width one pane is shown at a time; `chat.css` says the same. */
+const NARROW = '(max-width: 719px)';
+
+/** From this width on there is room for the members beside the messages. */
+const WIDE = '(min-width: 1100px)';
+
+/** How long a short word stays. */
+const TOAST_MS = 6000;
+
+/**
+ * `<chat-shell>`: the whole chat of one signed-in user. Set its `wire` once it is in the document.
+ * Fires `sign-out` when the user wants to leave.
+ */
+export class ChatShell extends HTMLElement {
+  #core = null;
+  #drafts = null;
+  #current = null;
+  #parts;
+  #title;
+  #topic;
+  #peopleButton;
+  #peopleCount;
+  #typingLine;
+  #stop = new AbortController();
+
+  /**
+   * @param {{core: import('./chat-core.js').ChatCore, base: string, storage: ?Storage}} parts
+   *   `base` is where the chat service is mounted
+   */
+  wire({ core, base, storage }) {
+    this.#core = core;
+    this.#drafts = new Drafts(storage, core.user.id);
+    this.storage = storage;
+    this.#build();
+    for (const part of ['channels', 'timeline', 'members', 'banner', 'announcer', 'create', 'user']) this.#parts[part].core = core;
+    this.#parts.composer.wire({ core, drafts: this.#drafts, base });
+    this.#listen();
+    this.#arrive();
+  }
+
+  /** Shows a short word that goes by itself. @param {string} text */
+  say(text) {
+    const toast = h('p', { class: 'toast', role: 'alert' }, text);
+    this.append(toast);
+    setTimeout(() => toast.remove(), TOAST_MS);
+  }
+
+  disconnectedCallback() {
+    this.#stop.abort();
+  }
+
+  /** Forgets what the storage keeps of this user. */
+  forget() {
+    this.#core.outbox.clear();
+    this.#drafts.clear();
+    this.storage?.removeItem(this.#lastKey);
+  }
+
+  #build() {
+    const part = (name) => document.createElement(`chat-${name}`);
+    this.#parts = {
+      channels: part('channels'),
+      user: part('user-menu'),
+      banner: part('banner'),
+      timeline: part('timeline'),
+      composer: part('composer'),
+      members: part('members'),
+      announcer: part('announcer'),
+      create: part('create-channel'),
+    };
+    const { channels, user, banner, timeline, composer, members, announcer, create } = this.#parts;
+    this.#title = h('bdi');
+    this.#topic = h('p', { class: 'topic', dir: 'auto' });
+    this.#typingLine = h('p', { class: 'typing' });
+    this.#peopleCount = h('span', { 'aria-hidden': 'true' });
+    const back = { class: 'back plain', href: channelHash(null), 'aria-label': 'All channels' };
+    const people = { type: 'button', class: 'people quiet', 'aria-expanded': 'false', 'aria-controls': 'chat-members', on: { click: () => this.#showMembers(members.hidden) } };
+    this.#peopleButton = h('button', people, icon('people'), this.#peopleCount);
+    members.id = 'chat-members';
+    this.append(
+      h('nav', { class: 'sidebar', 'aria-label': 'Channels' }, channels, user),
+      h(
+        'main',
+        { class: 'pane' },
+        banner,
+        h(
+          'header',
+          { class: 'pane-head' },
+          h('a', back, icon('back')),
+          h('div', { class: 'pane-title' }, h('h1', {}, h('span', { class: 'sign', 'aria-hidden': 'true' }, '#'), this.#title), this.#topic),
+          this.#peopleButton,
+        ),
+        h('div', { class: 'pane-body' }, timeline, h('aside', { class: 'members', 'aria-label': 'Members' }, members)),
+        h('footer', { class: 'pane-foot' }, composer, this.#typingLine),
+        this.#buildEmpty(),
+        h('div', { class: 'drop', hidden: true }, h('p', {}, 'Drop files to attach them')),
+      ),
+      announcer,
+      create,
+    );
+    this.#showMembers(matchMedia(WIDE).matches);
+  }
+
+  #buildEmpty() {
+    const create = { type: 'button', class: 'primary', on: { click: () => this.#parts.create.open() } };
+    return h(
+      'div',
+      { class: 'empty', hidden: true },
+      h('span', { class: 'start-sign', 'aria-hidden': 'true' }, '#'),
+      h('h2', {}, 'No channels yet'),
+      h('p', {}, 'A channel is a place for one subject. Anyone can create one.'),
+      h('button', create, 'Create a channel'),
+    );
+  }
+
+  #listen() {
+    const { channels, timeline, composer, create, user } = this.#parts;
+    const core = this.#core;
+    const { signal } = this.#stop;
+    channels.addEventListener('create', () => create.open());
+    create.addEventListener('chosen', (event) => goTo(event.detail));
+    timeline.addEventListener('seen', () => core.markRead(this.#current));
+    timeline.addEventListener('composer', () => composer.focus());
+    composer.addEventListener('sent', () => timeline.toEnd());
+    user.addEventListener('sign-out', () => this.dispatchEvent(new Event('sign-out')));
+    core.on('people', ({ name }) => name === this.#current && this.#showPeople());
+    core.on('channels', () => this.#listed());
+    core.on('log', ({ name }) => name === this.#current && this.#showHead());
+    addEventListener('hashchange', () => this.#show(currentChannel()), { signal });
+    addEventListener('online', () => core.connection.check(), { signal });
+    addEventListener('offline', () => core.connection.check(), { signal });
+    document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && core.connection.check(), { signal });
+    this.#acceptDrops(signal);
+    this.#followKeyboard(signal);
+  }
+
+  /** Starts where the address says, or where this user was last. */
+  #arrive() {
+    const last = this.storage?.getItem(this.#lastKey) ?? null;
+    const wanted = currentChannel() ?? last;
+    if (wanted !== null && currentChannel() === null) {
+      // On a phone the list lies behind the channel, so that "back" leads to it.
+      if (matchMedia(NARROW).matches) history.pushState(null, '', channelHash(wanted));
+      else replaceWith(wanted);
+    }
+    this.#show(wanted);
+  }
+
+  get #lastKey() {
+    return `chatcore.last.${this.#core.user.id}`;
+  }
+
+  #show(name) {
+    if (this.#current !== null) this.#core.leave(this.#current);
+    this.#current = name;
+    this.classList.toggle('in-channel', name !== null);
+    if (name !== null) this.#core.open(name);
+    const { channels, timeline, composer, members, announcer } = this.#parts;
+    channels.current = name;
+    announcer.channel = name;
+    timeline.show(name);
+    composer.show(name);
+    members.show(name);
+    this.#showHead();
+    this.#showPeople();
+    if (name !== null && matchMedia('(pointer: fine)').matches) composer.focus();
+    this.#listed();
+  }
+
+  #showHead() {
+    const name = this.#current;
+    const missing = name !== null && this.#core.isMissing(name);
+    const channel = name === null ? undefined : this.#core.channel(name);
+    setText(this.#title, name ?? '');
+    setText(this.#topic, channel?.topic ?? '');
+    this.#topic.title = channel?.topic ?? '';
+    this.#parts.composer.hidden = name === null || missing;
+    document.title = name === null ? 'Chat' : `#${name} · Chat`;
+    if (name !== null && !missing) this.storage?.setItem(this.#lastKey, name);
+  }
+
+  /** Once the list is known: somebody who is nowhere is led somewhere. */
+  #listed() {
+    const { listed, channels } = this.#core;
+    const empty = listed && channels.length === 0 && this.#current === null;
+    this.querySelector('.empty').hidden = !empty;
+    this.classList.toggle('no-channels', empty);
+    if (!listed || this.#current !== null || channels.length === 0 || matchMedia(NARROW).matches) return;
+    const { name } = this.#core.channel('general') ?? channels[0];
+    replaceWith(name);
+    this.#show(name);
+  }
+
+  #showPeople() {
+    const channel = this.#core.channel(this.#current);
+    const online = channel?.members.size ?? 0;
+    this.#peopleButton.hidden = online === 0;
+    setText(this.#peopleCount, String(online));
+    this.#peopleButton.setAttribute('aria-label', `${counted(online, 'member')} online`);
+    this.#peopleButton.title = `${counted(online, 'member')} online`;
+    setText(this.#typingLine, typingText([...(channel?.typing.values() ?? [])].map(({ user }) => user.name)));
+  }
+
+  #showMembers(open) {
+    this.#parts.members.hidden = !open;
+    this.#parts.members.parentElement.hidden = !open;
+    this.#peopleButton.setAttribute('aria-expanded', String(open));
+  }
+
+  #acceptDrops(signal) {
+    const pane = this.querySelector('.pane');
+    const overlay = this.querySelector('.drop');
+    const hasFiles = (event) => event.dataTransfer?.types.includes('Files');
+    const wanted = (event) => hasFiles(event) && !this.#parts.composer.hidden;
+    // A file that misses the pane would otherwise replace the page.
+    for (const name of ['dragover', 'drop']) addEventListener(name, (event) => hasFiles(event) && event.preventDefault(), { signal });
+    pane.addEventListener('dragenter', (event) => (overlay.hidden = !wanted(event)));
+    pane.addEventListener('dragleave', (event) => !pane.contains(event.relatedTarget) && (overlay.hidden = true));
+    pane.addEventListener('drop', (event) => {
+      overlay.hidden = true;
+      if (wanted(event)) this.#parts.composer.attach([...event.dataTransfer.files]);
+    });
+  }
+
+  /** Browsers that lay the keyboard over the page tell so only here. */
+  #followKeyboard(signal) {
+    const fit = () => this.style.setProperty('--height', `${visualViewport.height}px`);
+    globalThis.visualViewport?.addEventListener('resize', () => visualViewport.scale === 1 && fit(), { signal });
+  }
+}
+
+customElements.define('chat-shell', ChatShell);

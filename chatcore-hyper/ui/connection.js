@@ -1,0 +1,247 @@
+import { Emitter } from './emitter.js';
+import { afterClose, ChatError, readFrame, SUBPROTOCOL } from './protocol.js';
+
+/** Times in milliseconds. */
+export const TIMES = {
+  /** From the first byte to `welcome`. */
+  welcome: 10_000,
+  /** Nothing heard for so long: ask. A browser cannot see WebSocket pings. */
+  quiet: 30_000,
+  /** No answer to that for so long: the connection is dead, whatever the socket says. */
+  answer: 10_000,
+  backoffBase: 500,
+  backoffCap: 30_000,
+  /** A connection that lived so long had nothing wrong with it: the next back-off starts over. */
+  stable: 10_000,
+  /** The longest wait a draining server can ask for. */
+  drainCap: 60_000,
+};
+
+/** @typedef {{now(): number, setTimeout(run: () => void, ms: number): any, clearTimeout(timer: any): void}} Clock */
+
+/** @type {Clock} */
+export const systemClock = {
+  now: () => Date.now(),
+  setTimeout: (run, ms) => setTimeout(run, ms),
+  clearTimeout: (timer) => clearTimeout(timer),
+};
+
+/**
+ * A random time from nothing to the bound, so that a thousand clients of a restarted server do not come back at once
+ * ("full jitter" of the AWS architecture blog's "Exponential Backoff and Jitter").
+ * @param {number} attempt counted from 0
+ * @param {() => number} random
+ */
+export function backoff(attempt, random) {
+  return Math.round(random() * Math.min(TIMES.backoffCap, TIMES.backoffBase * 2 ** Math.min(attempt, 16)));
+}
+
+/**
+ * One client's way to the server: a socket after another until it is stopped or told for good to stay away.
+ *
+ * Events: `welcome` (frame), `frame` (any other event frame), `down` (close code), `state`.
+ */
+export class Connection extends Emitter {
+  /** @type {'idle' | 'connecting' | 'open' | 'waiting' | 'closed'} */
+  phase = 'idle';
+  /** When the next attempt starts, by the clock; only in phase `waiting`. @type {?number} */
+  retryAt = null;
+  /** Since when there is no connection, by the clock. @type {?number} */
+  downSince = null;
+  /** The final close code; only in phase `closed`. @type {?number} */
+  closeCode = null;
+  frameBytes = Infinity;
+
+  #socket = null;
+  #timer = null;
+  #attempt = 0;
+  #drainMs = 0;
+  #openedAt = 0;
+  #heardAt = 0;
+  #nextId = 1;
+  /** @type {Map<number, {resolve: (answer: any) => void, reject: (error: ChatError) => void}>} */
+  #waiting = new Map();
+
+  /**
+   * @param {{url: string, WebSocket: any, clock: Clock, random: () => number, checkIdentity?: () => Promise<boolean>}} options
+   *   `checkIdentity` is asked after a refused attempt, because a browser does not tell a 401 from a dead server.
+   */
+  constructor({ url, WebSocket, clock, random, checkIdentity }) {
+    super();
+    this.url = url;
+    this.WebSocket = WebSocket;
+    this.clock = clock;
+    this.random = random;
+    this.checkIdentity = checkIdentity;
+  }
+
+  start() {
+    if (this.phase !== 'idle') return;
+    this.downSince = this.clock.now();
+    this.#connect();
+  }
+
+  /** Leaves for good. */
+  stop() {
+    this.#drop(1000);
+    this.#setPhase('idle');
+  }
+
+  /** Connects at once if it was waiting to. */
+  retryNow() {
+    if (this.phase === 'waiting') this.#connect();
+  }
+
+  /** Finds out at once whether the connection still lives: the network changed, or the machine was asleep. */
+  check() {
+    if (this.phase === 'waiting') this.#connect();
+    else if (this.phase === 'open') this.#askIfAlive();
+  }
+
+  /**
+   * Sends a command and waits for its answer.
+   * @param {string} type
+   * @param {Record<string, any>} [fields]
+   * @returns {Promise<any>} the fields of `ok`
+   * @throws {ChatError} the server's, `disconnected`, or `too_large` for a frame over the server's limit
+   */
+  request(type, fields = {}) {
+    if (this.phase !== 'open') return Promise.reject(new ChatError({ code: 'disconnected', retryable: true }));
+    const id = this.#nextId++;
+    const frame = JSON.stringify({ type, id, ...fields });
+    if (frame.length * 3 > this.frameBytes && new TextEncoder().encode(frame).length > this.frameBytes) {
+      return Promise.reject(new ChatError({ code: 'too_large', message: 'The message is too large.' }));
+    }
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject });
+      this.#socket.send(frame);
+    });
+  }
+
+  #connect() {
+    this.#clearTimer();
+    this.retryAt = null;
+    const socket = new this.WebSocket(this.url, [SUBPROTOCOL]);
+    this.#socket = socket;
+    socket.onmessage = (event) => this.#heard(event.data);
+    socket.onclose = (event) => this.#lost(event.code);
+    // An error is always followed by a close, which carries all there is to know.
+    socket.onerror = () => {};
+    this.#timer = this.clock.setTimeout(() => this.#lost(1006), TIMES.welcome);
+    this.#setPhase('connecting');
+  }
+
+  #heard(data) {
+    this.#heardAt = this.clock.now();
+    const frame = readFrame(data);
+    if (!frame) return;
+    if (this.phase === 'connecting') {
+      if (frame.type === 'welcome') this.#welcome(frame);
+      return;
+    }
+    if (frame.type === 'ok' || frame.type === 'error') return this.#answer(frame);
+    if (frame.type === 'draining') {
+      this.#drainMs = Math.min(Math.max(Number(frame.retry_ms) || 0, 0), TIMES.drainCap);
+    }
+    this.emit('frame', frame);
+  }
+
+  #welcome(frame) {
+    this.#openedAt = this.clock.now();
+    this.downSince = null;
+    this.#drainMs = 0;
+    this.#clearTimer();
+    this.#watch();
+    this.phase = 'open';
+    this.emit('welcome', frame);
+    this.emit('state');
+  }
+
+  #answer(frame) {
+    const waiting = this.#waiting.get(frame.id);
+    if (!waiting) return;
+    this.#waiting.delete(frame.id);
+    if (frame.type === 'ok') waiting.resolve(frame);
+    else waiting.reject(new ChatError({ ...frame, code: typeof frame.code === 'string' ? frame.code : 'unknown' }));
+  }
+
+  #watch() {
+    const due = this.#heardAt + TIMES.quiet - this.clock.now();
+    this.#timer = this.clock.setTimeout(() => {
+      if (this.clock.now() - this.#heardAt < TIMES.quiet) this.#watch();
+      else this.#askIfAlive();
+    }, Math.max(due, 0));
+  }
+
+  #askIfAlive() {
+    this.#clearTimer();
+    const socket = this.#socket;
+    let answered = false;
+    const alive = () => {
+      answered = true;
+    };
+    this.request('ping').then(alive, alive);
+    this.#timer = this.clock.setTimeout(() => {
+      if (socket !== this.#socket) return;
+      if (answered) this.#watch();
+      else this.#lost(1006);
+    }, TIMES.answer);
+  }
+
+  #lost(code) {
+    const welcomed = this.phase === 'open';
+    this.#drop(code);
+    this.downSince ??= this.clock.now();
+    if (afterClose(code) === 'final') return this.#close(code);
+    if (welcomed && this.clock.now() - this.#openedAt >= TIMES.stable) this.#attempt = 0;
+    const wait = this.#drainMs + backoff(this.#attempt++, this.random);
+    this.#drainMs = 0;
+    this.retryAt = this.clock.now() + wait;
+    this.#timer = this.clock.setTimeout(() => this.#connect(), wait);
+    this.#setPhase('waiting');
+    if (!welcomed) this.#checkIdentity();
+  }
+
+  async #checkIdentity() {
+    const known = (await this.checkIdentity?.()) ?? true;
+    if (!known && (this.phase === 'waiting' || this.phase === 'connecting')) {
+      this.#drop(4100);
+      this.#close(4100);
+    }
+  }
+
+  #close(code) {
+    this.closeCode = code;
+    this.#setPhase('closed');
+  }
+
+  /** Lets go of the socket without waiting for a close handshake that a dead network would never finish. */
+  #drop(code) {
+    this.#clearTimer();
+    this.retryAt = null;
+    const socket = this.#socket;
+    this.#socket = null;
+    if (socket) {
+      socket.onmessage = null;
+      socket.onclose = null;
+      socket.close();
+    }
+    const waiting = [...this.#waiting.values()];
+    this.#waiting.clear();
+    if (this.phase === 'open') {
+      this.phase = 'waiting';
+      this.emit('down', code);
+    }
+    for (const { reject } of waiting) reject(new ChatError({ code: 'disconnected', retryable: true }));
+  }
+
+  #setPhase(phase) {
+    this.phase = phase;
+    this.emit('state');
+  }
+
+  #clearTimer() {
+    if (this.#timer !== null) this.clock.clearTimeout(this.#timer);
+    this.#timer = null;
+  }
+}

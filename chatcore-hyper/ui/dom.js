@@ -1,0 +1,54 @@
+const SVG = 'http://www.w3.org/2000/svg';
+
+/**
+ * Makes an element. Text goes in as text nodes only, so nothing that a person wrote is ever parsed as markup.
+ * @param {string} tag
+ * @param {Record<string, any>} [props] `class`, `on` ({event: listener}) and attributes; `true` sets an empty one, `false` and null none
+ * @param {...(Node | string | null)} children
+ */
+export function h(tag, props = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(props)) {
+    if (name === 'on') for (const [event, listener] of Object.entries(value)) element.addEventListener(event, listener);
+    else setAttribute(element, name, value);
+  }
+  element.append(...children.filter((child) => child !== null));
+  return element;
+}
+
+/** @param {Element} element @param {string} name @param {any} value */
+export function setAttribute(element, name, value) {
+  if (value === false || value === null || value === undefined) element.removeAttribute(name);
+  else element.setAttribute(name, value === true ? '' : String(value));
+}
+
+/** Writes a text only where it differs, which spares a live region from speaking again. @param {Node} node @param {string} text */
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+const ICONS = {
+  attach: 'M17.5 10.5l-6.8 6.8a3.6 3.6 0 0 1-5.1-5.1l7.4-7.4a2.4 2.4 0 0 1 3.4 3.4l-7.2 7.2a1.2 1.2 0 0 1-1.7-1.7l6.2-6.2',
+  back: 'M14.5 5.5L8 12l6.5 6.5',
+  close: 'M7 7l10 10M17 7L7 17',
+  down: 'M12 6v12M7 13.5l5 5 5-5',
+  download: 'M12 5v9.5M8 11l4 4 4-4M6 19h12',
+  file: 'M7.5 4.5h6l4 4v11h-10zM13.5 4.5v4h4',
+  more: 'M8.5 10l3.5-3.5 3.5 3.5M8.5 14l3.5 3.5 3.5-3.5',
+  people: 'M9.5 11.5a3 3 0 1 0 0-6 3 3 0 0 0 0 6zM4 18.5c.4-3 2.6-4.5 5.5-4.5s5.1 1.5 5.5 4.5M15.5 6a2.7 2.7 0 0 1 0 5.2M17 14.3c1.7.6 2.7 2 3 4.2',
+  plus: 'M12 6v12M6 12h12',
+  send: 'M5 12h12.5M12 6l6 6-6 6',
+  warning: 'M12 8.5v4.5M12 16v.1M12 4.5l8.2 14.5H3.8z',
+};
+
+/** A drawn sign without a name of its own; the control that holds it has one. @param {keyof typeof ICONS} name */
+export function icon(name) {
+  const svg = document.createElementNS(SVG, 'svg');
+  const path = document.createElementNS(SVG, 'path');
+  svg.setAttribute('viewBox', '0 0 24 24');
+  svg.setAttribute('class', 'icon');
+  svg.setAttribute('aria-hidden', 'true');
+  path.setAttribute('d', ICONS[name]);
+  svg.append(path);
+  return svg;
+}

@@ -1,0 +1,292 @@
+import { h, icon, setText } from './dom.js';
+import { avatar } from './avatar.js';
+import { counted, number } from './format.js';
+import { KeyedList } from './keyed-list.js';
+import { messageView } from './message-view.js';
+import { buildRows, sameRow } from './rows.js';
+
+/** A reader within this distance of the end stays at the end. */
+const PINNED_PX = 100;
+
+/** The page before is fetched when so much is left to scroll. */
+const AHEAD_PX = 800;
+
+/** The most messages in the document. */
+const WINDOW = 500;
+
+/** How far the window is moved when its edge comes near. */
+const STEP = 100;
+
+/**
+ * `<chat-timeline>`: the messages of one channel. The reader's line never moves by itself: either the end is pinned, or
+ * the first message in sight stays where it is whatever is added above or below.
+ *
+ * Fires `seen` when everything is read, and `composer` when the focus should go on writing.
+ */
+export class Timeline extends HTMLElement {
+  #scroller;
+  #content;
+  #rows;
+  #pill;
+  #pillText;
+  #notice;
+  #core = null;
+  /** The name of the one shown. @type {?string} */
+  #channel = null;
+  #pinned = true;
+  #lastTop = 0;
+  #drawing = 0;
+  /** The messages in the document: from this seq … @type {number} */
+  #from = 0;
+  /** … to this one, or to the newest. @type {number} */
+  #to = Infinity;
+  /** The first message that was new when it came. @type {?number} */
+  #dividerSeq = null;
+  /** The position that was drawn last; -1 before the first drawing of a channel. */
+  #seenSeq = -1;
+  /** Whether the last page could not be fetched. */
+  #failed = false;
+  #gone = new AbortController();
+
+  connectedCallback() {
+    if (this.#rows) return;
+    this.#scroller = h('div', { class: 'scroller', role: 'log', tabindex: '0', 'aria-live': 'off' });
+    this.#content = h('div', { class: 'rows' });
+    this.#scroller.append(this.#content);
+    this.#pill = h('button', { type: 'button', class: 'pill', hidden: true, on: { click: () => this.toEnd() } });
+    this.#pillText = h('span');
+    this.#pill.append(this.#pillText, icon('down'));
+    this.#notice = h('div', { class: 'timeline-notice', hidden: true });
+    this.append(this.#scroller, this.#notice, this.#pill);
+    this.#rows = new KeyedList(this.#content, { key: (row) => row.key, same: sameRow, draw: (row) => this.#draw(row) });
+    this.#scroller.addEventListener('scroll', () => this.#scrolled(), { passive: true });
+    const sizes = new ResizeObserver(() => this.#pinned && this.#scrollToEnd());
+    sizes.observe(this.#scroller);
+    sizes.observe(this.#content);
+    const { signal } = this.#gone;
+    for (const event of ['focus', 'blur']) window.addEventListener(event, () => this.#look(), { signal });
+    document.addEventListener('visibilitychange', () => this.#look(), { signal });
+  }
+
+  disconnectedCallback() {
+    this.#gone.abort();
+  }
+
+  /** @param {import('./chat-core.js').ChatCore} core */
+  set core(core) {
+    this.#core = core;
+    core.on('log', ({ name }) => name === this.#channel && this.#changed());
+    core.on('state', () => this.#failed && core.connection.phase === 'open' && this.#more());
+  }
+
+  /** Shows a channel from its end. @param {?string} name */
+  show(name) {
+    this.#channel = name;
+    this.#from = 0;
+    this.#to = Infinity;
+    this.#pinned = true;
+    this.#dividerSeq = null;
+    this.#seenSeq = -1;
+    this.#failed = false;
+    this.#scroller.setAttribute('aria-label', name ? `Messages in ${name}` : 'Messages');
+    this.render();
+  }
+
+  /** Goes to the newest message, whatever was being read. */
+  toEnd() {
+    this.#to = Infinity;
+    this.#pinned = true;
+    this.render();
+  }
+
+  /** Draws before the next frame, at most once. */
+  #changed() {
+    if (this.#drawing) return;
+    this.#drawing = requestAnimationFrame(() => this.render());
+  }
+
+  render() {
+    cancelAnimationFrame(this.#drawing);
+    this.#drawing = 0;
+    const channel = this.#channel ? this.#core.channel(this.#channel) : undefined;
+    const anchor = this.#pinned ? null : this.#anchor();
+    this.#rows.show(channel?.loaded ? this.#buildRows(channel) : []);
+    if (this.#pinned) this.#scrollToEnd();
+    else this.#restore(anchor);
+    this.#showNotice(channel);
+    this.#look();
+  }
+
+  #buildRows(channel) {
+    const { messages } = channel;
+    this.#divide(channel);
+    this.#fit(channel);
+    const start = channel.indexOf(this.#from);
+    const end = this.#to === Infinity ? messages.length : channel.indexOf(this.#to + 1);
+    return buildRows({
+      messages: messages.slice(start, end),
+      pending: this.#to === Infinity ? this.#core.outbox.of(channel.name) : [],
+      user: this.#core.user,
+      dividerSeq: this.#dividerSeq,
+      start: start === 0 && !channel.more ? channel : null,
+      now: new Date(),
+    });
+  }
+
+  /** Sets the divider above the first message that comes while the reader looks elsewhere; it stays until all is read again. */
+  #divide(channel) {
+    const first = this.#seenSeq < 0;
+    const after = first ? channel.read : this.#seenSeq;
+    this.#seenSeq = channel.position.seq;
+    if (first ? channel.unread === 0 : this.#atEnd && this.#attentive) return;
+    const fresh = channel.messages
+      .slice(channel.indexOf(after + 1))
+      .find((message) => message.author.id !== this.#core.user.id);
+    const allRead = this.#dividerSeq === null || channel.read >= after;
+    if (fresh && allRead) this.#dividerSeq = fresh.seq;
+  }
+
+  /** Keeps the window within its bound: the end gives way while older ones are read, the beginning while the end is. */
+  #fit({ messages }) {
+    if (messages.length <= WINDOW) return;
+    const all = { from: messages[0].seq, to: messages.at(-1).seq };
+    if (this.#pinned) {
+      this.#to = Infinity;
+      this.#from = messages.at(-WINDOW).seq;
+    } else {
+      this.#from = Math.max(this.#from, all.from);
+      const from = messages.findIndex((message) => message.seq >= this.#from);
+      const to = Math.min(this.#to, all.to);
+      const end = Math.min(messages.length, from + WINDOW);
+      if (messages[end - 1].seq < to) this.#to = messages[end - 1].seq;
+    }
+  }
+
+  #draw(row) {
+    if (row.kind === 'day') return h('div', { class: 'day', role: 'separator' }, h('span', {}, row.label));
+    if (row.kind === 'new') return h('div', { class: 'new', role: 'separator' }, h('span', {}, 'New'));
+    if (row.kind === 'start') return this.#drawStart(row.channel);
+    return messageView(row, {
+      user: this.#core.user,
+      onRetry: (nonce) => this.#afterFailure(() => this.#core.outbox.retry(nonce)),
+      onDiscard: (nonce) => this.#afterFailure(() => this.#core.outbox.remove(nonce)),
+    });
+  }
+
+  /** The button that was pressed goes away, so the focus goes where writing goes on. */
+  #afterFailure(act) {
+    act();
+    this.dispatchEvent(new Event('composer'));
+  }
+
+  #drawStart(channel) {
+    const by = channel.createdBy;
+    return h(
+      'div',
+      { class: 'start' },
+      h('span', { class: 'start-sign', 'aria-hidden': 'true' }, '#'),
+      h('h2', {}, h('bdi', {}, channel.name)),
+      h('p', {}, channel.topic ? h('bdi', {}, channel.topic) : 'This is where the channel begins. Say hello.'),
+      by ? h('p', { class: 'start-by' }, avatar(by), h('span', {}, 'Created by ', h('bdi', {}, by.name))) : null,
+    );
+  }
+
+  #showNotice(channel) {
+    const missing = this.#channel && this.#core.isMissing(this.#channel);
+    const loading = this.#channel && !missing && !channel?.loaded;
+    this.#notice.hidden = !missing && !loading;
+    if (missing) setText(this.#notice, `There is no channel called “${this.#channel}”.`);
+    else if (loading) setText(this.#notice, 'Loading messages…');
+  }
+
+  get #distance() {
+    return this.#scroller.scrollHeight - this.#scroller.scrollTop - this.#scroller.clientHeight;
+  }
+
+  get #atEnd() {
+    return this.#to === Infinity && this.#pinned;
+  }
+
+  get #attentive() {
+    return document.visibilityState === 'visible' && document.hasFocus();
+  }
+
+  #scrollToEnd() {
+    this.#scroller.scrollTop = this.#scroller.scrollHeight;
+    this.#lastTop = this.#scroller.scrollTop;
+  }
+
+  /** The first row in sight and where it stands. */
+  #anchor() {
+    const top = this.#scroller.getBoundingClientRect().top;
+    for (const element of this.#content.children) {
+      const box = element.getBoundingClientRect();
+      if (box.bottom > top + 1 && element.classList.contains('message')) return { element, top: box.top };
+    }
+    return null;
+  }
+
+  #restore(anchor) {
+    if (!anchor?.element.isConnected) return;
+    const moved = anchor.element.getBoundingClientRect().top - anchor.top;
+    if (Math.abs(moved) >= 0.5) this.#scroller.scrollTop += moved;
+    this.#lastTop = this.#scroller.scrollTop;
+  }
+
+  #scrolled() {
+    const top = this.#scroller.scrollTop;
+    const near = this.#distance <= PINNED_PX;
+    // Only a reader who goes up lets go of the end; content that grows below does not.
+    if (near && this.#to === Infinity) this.#pinned = true;
+    else if (top < this.#lastTop) this.#pinned = false;
+    this.#lastTop = top;
+    this.#look();
+    if (top < AHEAD_PX && !this.#pinned) this.#more();
+    if (this.#to !== Infinity && this.#distance < AHEAD_PX) this.#newer();
+  }
+
+  /** Shows older messages, from memory or from the server. */
+  async #more() {
+    const channel = this.#core.channel(this.#channel);
+    if (!channel?.loaded) return;
+    const start = channel.indexOf(this.#from);
+    if (start > 0) {
+      this.#from = channel.messages[Math.max(0, start - STEP)].seq;
+      return this.render();
+    }
+    this.#from = 0;
+    try {
+      this.#failed = false;
+      await this.#core.loadOlder(channel.name);
+    } catch {
+      this.#failed = true;
+    }
+  }
+
+  /** Shows newer messages that gave way to older ones. */
+  #newer() {
+    const channel = this.#core.channel(this.#channel);
+    const end = channel.indexOf(this.#to + 1);
+    const last = Math.min(channel.messages.length, end + STEP) - 1;
+    this.#to = last >= channel.messages.length - 1 ? Infinity : channel.messages[last].seq;
+    this.#from = channel.messages[Math.max(0, last + 1 - WINDOW)].seq;
+    this.render();
+  }
+
+  /** Brings the pill up to date, and says so when all is in sight of somebody. */
+  #look() {
+    const channel = this.#channel ? this.#core?.channel(this.#channel) : undefined;
+    if (!channel?.loaded) {
+      this.#pill.hidden = true;
+      return;
+    }
+    const unread = channel.unread;
+    this.#pill.hidden = this.#atEnd;
+    this.#pill.classList.toggle('fresh', unread > 0);
+    setText(this.#pillText, unread > 0 ? `${number(unread)} new` : 'Newest');
+    this.#pill.setAttribute('aria-label', unread > 0 ? `${counted(unread, 'new message')}, go to the end` : 'Go to the newest message');
+    if (this.#atEnd && this.#attentive) this.dispatchEvent(new Event('seen'));
+  }
+}
+
+customElements.define('chat-timeline', Timeline);

@@ -1,0 +1,153 @@
+import { ChatCore } from '/chat/ui/chat-core.js';
+import '/chat/ui/chat-shell.js';
+import { h, setText } from '/chat/ui/dom.js';
+
+/** Where the chat service is mounted. */
+const BASE = '/chat';
+
+const REFUSALS = {
+  name_taken: 'This name is taken. Choose another.',
+  bad_name: 'Use 1 to 32 characters, not only spaces.',
+};
+
+const REASONS = {
+  4100: 'You were signed out.',
+  4101: 'You can no longer use this chat.',
+};
+
+/** The browser's memory, or none where the settings forbid it. */
+const storage = (() => {
+  try {
+    return window.localStorage;
+  } catch {
+    return null;
+  }
+})();
+
+start();
+
+async function start() {
+  try {
+    const user = await whoAmI();
+    if (user) showChat(user);
+    else showSignIn('');
+  } catch {
+    showUnreachable();
+  }
+}
+
+/** @returns {Promise<?{id: string, name: string}>} null when nobody is signed in */
+async function whoAmI() {
+  const answer = await fetch('/session', { cache: 'no-store' });
+  if (answer.status === 401) return null;
+  if (!answer.ok) throw new Error(`GET /session: ${answer.status}`);
+  return userOf(await answer.json());
+}
+
+function userOf(body) {
+  return body.user ?? body;
+}
+
+/** @param {string} notice why the page is shown, where that needs a word */
+function showSignIn(notice) {
+  const error = h('p', { class: 'field-error', id: 'name-error', role: 'alert' });
+  const field = h('input', {
+    name: 'name',
+    maxlength: '32',
+    autocomplete: 'nickname',
+    spellcheck: 'false',
+    dir: 'auto',
+    required: true,
+    'aria-describedby': 'name-error',
+  });
+  const button = h('button', { type: 'submit', class: 'primary' }, 'Join');
+  const fail = (reason) => {
+    setText(error, reason);
+    field.setAttribute('aria-invalid', String(reason !== ''));
+  };
+  const submit = async (event) => {
+    event.preventDefault();
+    if (field.value.trim() === '') return fail('Choose a name.');
+    button.disabled = true;
+    try {
+      const answer = await signIn(field.value.trim());
+      if (answer.user) return showChat(answer.user);
+      fail(answer.refusal);
+    } catch {
+      fail('The server does not answer. Try again in a moment.');
+    } finally {
+      button.disabled = false;
+    }
+    field.focus();
+    field.select();
+  };
+  const form = h(
+    'form',
+    { novalidate: true, on: { submit, input: () => fail('') } },
+    h('img', { src: '/icon.svg', alt: '', width: '56', height: '56' }),
+    h('h1', {}, 'Join the chat'),
+    h('p', { class: 'notice', role: 'status', hidden: notice === '' }, notice),
+    h('label', {}, h('span', {}, 'Your name'), field),
+    error,
+    button,
+    h('p', { class: 'hint' }, 'Others see this name beside what you write.'),
+  );
+  document.title = 'Join · Chat';
+  document.body.replaceChildren(h('main', { class: 'sign-in' }, form));
+  field.focus();
+}
+
+/** @returns {Promise<{user?: {id: string, name: string}, refusal?: string}>} */
+async function signIn(name) {
+  const answer = await fetch('/session', {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify({ name }),
+  });
+  const body = await answer.json().catch(() => ({}));
+  return answer.ok ? { user: userOf(body) } : { refusal: REFUSALS[body.code] ?? body.message ?? `The server answered ${answer.status}.` };
+}
+
+function showChat(user) {
+  const url = new URL(`${BASE}/ws`, location.href);
+  url.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:';
+  const core = new ChatCore({ url: url.href, user, storage, checkIdentity: () => stillIs(user) });
+  const shell = document.createElement('chat-shell');
+  const leave = (notice) => {
+    core.stop();
+    history.replaceState(null, '', '/');
+    showSignIn(notice);
+  };
+  core.on('closed', ({ code }) => leave(REASONS[code] ?? `The server ended this session (${code}).`));
+  // Another tab may have signed in as somebody else since.
+  core.on('ready', () => core.user.id !== user.id && location.reload());
+  shell.addEventListener('sign-out', async () => {
+    const done = await fetch('/session', { method: 'DELETE' }).catch(() => null);
+    if (!done?.ok) return shell.say('Signing out failed: the server does not answer.');
+    shell.forget();
+    leave('');
+  });
+  document.body.replaceChildren(shell);
+  shell.wire({ core, base: BASE, storage });
+  core.start();
+}
+
+/** Whether the server still knows this user; a server that does not answer has not forgotten anybody. */
+async function stillIs(user) {
+  try {
+    return (await whoAmI())?.id === user.id;
+  } catch {
+    return true;
+  }
+}
+
+function showUnreachable() {
+  const retry = { type: 'button', class: 'primary', on: { click: () => location.reload() } };
+  document.body.replaceChildren(
+    h(
+      'main',
+      { class: 'sign-in' },
+      h('div', { class: 'unreachable' }, h('h1', {}, 'The server does not answer'), h('p', {}, 'Check your connection and try again.'), h('button', retry, 'Try again')),
+    ),
+  );
+}
