@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { initials } from '../../chatcore-hyper/ui/avatar.js';
+import { fileSize, typingText } from '../../chatcore-hyper/ui/format.js';
+import { splitLinks } from '../../chatcore-hyper/ui/links.js';
+import { buildRows } from '../../chatcore-hyper/ui/rows.js';
+import { ANN, BOB, message } from './world.js';
+
+const links = (text) => splitLinks(text).filter(({ href }) => href).map(({ href }) => href);
+
+test('only http, https and mailto become links', () => {
+  assert.deepEqual(links('http://a.test https://b.test/x?y=1#z mailto:ann@c.test'), ['http://a.test/', 'https://b.test/x?y=1#z', 'mailto:ann@c.test']);
+  assert.deepEqual(links('javascript:alert(1) data:text/html,x ftp://d.test //e.test vbscript:x'), []);
+});
+
+test('a link leaves the sentence around it alone', () => {
+  assert.deepEqual(links('(see https://a.test/b_(c)), or <https://d.test>.'), ['https://a.test/b_(c)', 'https://d.test/']);
+  const text = 'before https://a.test/x, after';
+  assert.equal(splitLinks(text).map((part) => part.text).join(''), text);
+});
+
+test('a hostile text is split in time that grows with its length', () => {
+  for (const text of ['>'.repeat(8000), 'https://'.repeat(1000), `https://a.test/${')'.repeat(8000)}`, `https://a.test/${'('.repeat(8000)}`]) {
+    const start = performance.now();
+    splitLinks(text);
+    assert.ok(performance.now() - start < 100, text.slice(0, 20));
+  }
+});
+
+test('messages of one author within five minutes share a header', () => {
+  const at = (minutes) => new Date(Date.UTC(2026, 0, 1, 12, minutes)).toISOString();
+  const messages = [
+    { ...message(1), at: at(0) },
+    { ...message(2), at: at(4) },
+    { ...message(3, { author: ANN }), at: at(5) },
+    { ...message(4, { author: ANN }), at: at(11) },
+  ];
+  const rows = buildRows({ messages, pending: [], user: ANN, dividerSeq: null, start: null, now: new Date(at(20)) });
+  assert.deepEqual(rows.filter(({ kind }) => kind === 'message').map(({ first }) => first), [true, false, true, true]);
+});
+
+test('the divider stands above the first new message and begins a group', () => {
+  const rows = buildRows({ messages: [message(1), message(2), message(3)], pending: [], user: ANN, dividerSeq: 2, start: null, now: new Date() });
+  assert.deepEqual(rows.map(({ kind, first }) => (kind === 'message' ? `${kind} ${first}` : kind)), ['day', 'message true', 'new', 'message true', 'message false']);
+});
+
+test('a pending message has the key that its event will have', () => {
+  const entry = { nonce: 'n1', channel: 'general', text: 'hi', attachments: [], reply_to: null, at: Date.now(), state: 'pending', seq: null, error: null };
+  const options = { user: ANN, dividerSeq: null, start: null, now: new Date() };
+  const pending = buildRows({ ...options, messages: [], pending: [entry] }).at(-1);
+  const sent = buildRows({ ...options, messages: [message(1, { author: ANN, nonce: 'n1' })], pending: [] }).at(-1);
+  assert.equal(pending.key, sent.key);
+});
+
+test('names, sizes and typing are written as people do', () => {
+  assert.deepEqual(['Ann', 'ann van der Berg', '李雷', '🙂', ''].map(initials), ['A', 'AB', '李', '?', '?']);
+  assert.deepEqual([0, 1023, 1024, 1536, 10_485_760].map(fileSize), ['0 B', '1023 B', '1 KB', '1.5 KB', '10 MB']);
+  assert.deepEqual(
+    [[], ['Ann'], ['Ann', 'Bob'], ['Ann', 'Bob', 'Cleo']].map(typingText),
+    ['', 'Ann is typing…', 'Ann and Bob are typing…', 'Ann and 2 others are typing…'],
+  );
+  assert.equal(BOB.name, 'Bob');
+});
