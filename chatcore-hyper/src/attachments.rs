@@ -1,0 +1,266 @@
+//! Files in and out: streamed both ways, typed by their first bytes, served so that no browser runs them.
+
+use std::io;
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use chatcore::blob::ByteStream;
+use chatcore::{Attachment, Chat, FileKind, Identity};
+use futures::stream::{self, StreamExt};
+use http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_RANGE, RANGE,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
+
+use crate::body::Body;
+use crate::disposition::{Disposition, content_disposition};
+use crate::error::HttpError;
+use crate::etag;
+use crate::range::{Wanted, wanted};
+
+const OCTET_STREAM: &str = "application/octet-stream";
+
+/// The types that a browser may show where they stand: pictures of pixels, sound and moving pictures. SVG,
+/// HTML and PDF can hold programs, and are not among them.
+const SHOWN: [&str; 26] = [
+    "audio/aac",
+    "audio/amr",
+    "audio/m4a",
+    "audio/midi",
+    "audio/mpeg",
+    "audio/ogg",
+    "audio/opus",
+    "audio/x-aiff",
+    "audio/x-flac",
+    "audio/x-wav",
+    "image/avif",
+    "image/bmp",
+    "image/gif",
+    "image/heif",
+    "image/jpeg",
+    "image/jxl",
+    "image/png",
+    "image/tiff",
+    "image/webp",
+    "video/mp4",
+    "video/mpeg",
+    "video/quicktime",
+    "video/webm",
+    "video/x-m4v",
+    "video/x-matroska",
+    "video/x-msvideo",
+];
+
+/// Says what a file is, by its first bytes alone: neither its name nor the uploader's word counts.
+pub(crate) fn inspect(head: &[u8]) -> FileKind {
+    let found = infer::get(head).map(|kind| kind.mime_type());
+    let content_type = found.filter(|kind| SHOWN.contains(kind)).unwrap_or(OCTET_STREAM);
+    let size = content_type.starts_with("image/").then(|| imagesize::blob_size(head).ok()).flatten();
+    let side = |pixels: usize| u32::try_from(pixels).ok();
+    FileKind {
+        content_type: content_type.to_owned(),
+        width: size.and_then(|size| side(size.width)),
+        height: size.and_then(|size| side(size.height)),
+    }
+}
+
+/// Stores the body as a file that the caller may attach to a message.
+pub(crate) async fn upload<B>(
+    chat: &Chat,
+    identity: &Identity,
+    channel: &str,
+    parts: &Parts,
+    body: B,
+    idle: Duration,
+) -> Result<Response<Body>, HttpError>
+where
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let limit = chat.limits().attachment_bytes;
+    let name = file_name(parts.uri.query().unwrap_or_default())?;
+    // What the client announces is believed only where that spares reading it; what comes is counted.
+    if body.size_hint().lower() > limit || announced(&parts.headers).is_some_and(|length| length > limit) {
+        return Err(HttpError::too_large(limit).closing());
+    }
+    let uploaded = chat.upload(identity, channel, &name, byte_stream(body, idle), inspect).await;
+    let attachment = uploaded.map_err(|error| HttpError::from(error).closing())?;
+    let json = to_json(&attachment);
+    let mut response = Response::new(Body::from(Bytes::from(json)));
+    *response.status_mut() = StatusCode::CREATED;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Reads `name` out of the query: the file's name, in any script.
+fn file_name(query: &str) -> Result<String, HttpError> {
+    let value = query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("name="))
+        .ok_or_else(|| HttpError::bad_name("the query has the file's 'name'"))?;
+    // In a query, unlike in a path, a plus is a space; one that is meant comes as %2B.
+    let value = value.replace('+', " ");
+    let name = percent_encoding::percent_decode_str(&value)
+        .decode_utf8()
+        .map_err(|_| HttpError::bad_name("the file's name is UTF-8"))?;
+    Ok(name.into_owned())
+}
+
+/// Turns a body into a stream that fails where no byte came for `idle`.
+fn byte_stream<B>(body: B, idle: Duration) -> ByteStream
+where
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    stream::unfold(Some(Box::pin(body)), move |body| async move {
+        let mut body = body?;
+        loop {
+            let frame = pin!(std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)));
+            match tokio::time::timeout(idle, frame).await {
+                Err(_) => return Some((Err(io::ErrorKind::TimedOut.into()), None)),
+                Ok(None) => return None,
+                Ok(Some(Err(error))) => return Some((Err(io::Error::other(error)), None)),
+                Ok(Some(Ok(frame))) => {
+                    // Trailers carry nothing for us.
+                    let Ok(mut data) = frame.into_data() else { continue };
+                    if data.has_remaining() {
+                        return Some((Ok(data.copy_to_bytes(data.remaining())), Some(body)));
+                    }
+                }
+            }
+        }
+    })
+    .boxed()
+}
+
+/// An attachment as the protocol spells it; its own `Serialize` is the store's, which keeps no `url`.
+fn to_json(attachment: &Attachment) -> String {
+    serde_json::json!({
+        "id": attachment.id,
+        "name": attachment.name,
+        "size": attachment.size,
+        "content_type": attachment.content_type,
+        "width": attachment.width,
+        "height": attachment.height,
+        "url": attachment.url,
+    })
+    .to_string()
+}
+
+/// Answers with a file or a part of it.
+pub(crate) async fn download(
+    chat: &Chat,
+    identity: &Identity,
+    id: &str,
+    parts: &Parts,
+) -> Result<Response<Body>, HttpError> {
+    let attachment = chat.attachment(identity, id).await?;
+    let mut response = Response::new(Body::empty());
+    describe(&attachment, response.headers_mut());
+    if etag::is_current(&parts.headers, &response.headers()[ETAG]) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        // A 304 has the headers of the 200 less those that describe a body.
+        response.headers_mut().remove(CONTENT_TYPE);
+        return Ok(response);
+    }
+    let range = match range_of(&parts.headers, &response.headers()[ETAG], attachment.size) {
+        Wanted::Whole => 0..attachment.size,
+        Wanted::Part(range) => {
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            let content_range = format!("bytes {}-{}/{}", range.start, range.end - 1, attachment.size);
+            response.headers_mut().insert(CONTENT_RANGE, ascii(content_range));
+            range
+        }
+        Wanted::Unsatisfiable => {
+            let error =
+                HttpError::new(StatusCode::RANGE_NOT_SATISFIABLE, "bad_range", "the file has no such bytes");
+            return Err(error.with_header(CONTENT_RANGE, ascii(format!("bytes */{}", attachment.size))));
+        }
+    };
+    let length = range.end - range.start;
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    if parts.method != Method::HEAD {
+        let bytes = chat.attachment_bytes(identity, &attachment.id, range).await?;
+        *response.body_mut() = Body::stream(bytes, length);
+    }
+    Ok(response)
+}
+
+fn range_of(headers: &HeaderMap, etag: &HeaderValue, size: u64) -> Wanted {
+    let Some(range) = headers.get(RANGE).and_then(|range| range.to_str().ok()) else { return Wanted::Whole };
+    // An `If-Range` with a date never matches: a file's time is not served.
+    if headers.get(IF_RANGE).is_some_and(|condition| condition != etag) {
+        return Wanted::Whole;
+    }
+    wanted(range, size)
+}
+
+/// Writes the headers that every answer about a file has.
+fn describe(attachment: &Attachment, headers: &mut HeaderMap) {
+    let shown = SHOWN.iter().find(|&&kind| kind == attachment.content_type);
+    let disposition = if shown.is_some() { Disposition::Inline } else { Disposition::Attachment };
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(shown.copied().unwrap_or(OCTET_STREAM)));
+    headers.insert(CONTENT_DISPOSITION, content_disposition(disposition, &attachment.name));
+    // The bytes under an id never change.
+    headers.insert(ETAG, ascii(format!("\"{}\"", attachment.id)));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, max-age=31536000, immutable"));
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
+    let policy = HeaderName::from_static("cross-origin-resource-policy");
+    headers.insert(policy, HeaderValue::from_static("same-origin"));
+}
+
+fn ascii(text: String) -> HeaderValue {
+    HeaderValue::try_from(text).expect("invariant: ids and numbers are printable ASCII")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x02\x80\0\0\x01\x68\x08\x06\0\0\0";
+
+    #[test]
+    fn a_picture_has_its_type_and_size() {
+        let kind = inspect(PNG);
+        assert_eq!(
+            (kind.content_type.as_str(), kind.width, kind.height),
+            ("image/png", Some(640), Some(360))
+        );
+    }
+
+    #[test]
+    fn what_a_browser_could_run_is_only_bytes() {
+        for head in [
+            &b"<!DOCTYPE html><script>alert(1)</script>"[..],
+            b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>",
+            b"<?xml version='1.0'?><svg/>",
+            b"%PDF-1.7 ",
+            b"#!/bin/sh",
+            b"just text",
+            b"",
+        ] {
+            let kind = inspect(head);
+            assert_eq!((kind.content_type.as_str(), kind.width), (OCTET_STREAM, None), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn the_file_name_comes_in_any_script() {
+        assert_eq!(file_name("x=1&name=%D0%BF%D0%BB%D0%B0%D0%BD+1%2B.txt").unwrap(), "план 1+.txt");
+        assert!(file_name("").is_err());
+        assert!(file_name("filename=a").is_err());
+        assert!(file_name("name=%ff").is_err());
+    }
+}

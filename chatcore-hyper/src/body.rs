@@ -1,0 +1,89 @@
+//! The body of every answer.
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use chatcore::blob::ByteStream;
+use http_body::{Frame, SizeHint};
+
+/// The body of an answer of [`ChatService`](crate::ChatService): nothing, bytes at hand, or a file's bytes as
+/// they are read.
+#[derive(Default)]
+pub struct Body(Kind);
+
+#[derive(Default)]
+enum Kind {
+    #[default]
+    Empty,
+    Whole(Bytes),
+    Stream {
+        bytes: ByteStream,
+        left: u64,
+    },
+}
+
+impl Body {
+    /// Makes a body of nothing.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// Streams exactly `length` bytes: fewer are an error, which breaks the connection rather than lie.
+    pub(crate) fn stream(bytes: ByteStream, length: u64) -> Self {
+        Self(Kind::Stream { bytes, left: length })
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self(if bytes.is_empty() { Kind::Empty } else { Kind::Whole(bytes) })
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let (next, step) = match std::mem::take(&mut self.0) {
+            Kind::Empty => (Kind::Empty, Poll::Ready(None)),
+            Kind::Whole(bytes) => (Kind::Empty, Poll::Ready(Some(Ok(Frame::data(bytes))))),
+            Kind::Stream { left: 0, .. } => (Kind::Empty, Poll::Ready(None)),
+            Kind::Stream { mut bytes, left } => match bytes.as_mut().poll_next(cx) {
+                Poll::Pending => (Kind::Stream { bytes, left }, Poll::Pending),
+                Poll::Ready(Some(Ok(chunk))) => match left.checked_sub(chunk.len() as u64) {
+                    Some(left) => (Kind::Stream { bytes, left }, Poll::Ready(Some(Ok(Frame::data(chunk))))),
+                    None => (Kind::Empty, Poll::Ready(Some(Err(io::ErrorKind::InvalidData.into())))),
+                },
+                Poll::Ready(Some(Err(error))) => (Kind::Empty, Poll::Ready(Some(Err(error)))),
+                Poll::Ready(None) => {
+                    (Kind::Empty, Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into()))))
+                }
+            },
+        };
+        self.0 = next;
+        step
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.0, Kind::Empty | Kind::Stream { left: 0, .. })
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(match &self.0 {
+            Kind::Empty => 0,
+            Kind::Whole(bytes) => bytes.len() as u64,
+            Kind::Stream { left, .. } => *left,
+        })
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Body({} bytes)", http_body::Body::size_hint(self).lower())
+    }
+}

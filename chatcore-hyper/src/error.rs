@@ -1,0 +1,150 @@
+//! What is wrong with a request, as an HTTP answer `{"code","message"}`.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chatcore::ErrorCode;
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::{Response, StatusCode};
+
+use crate::body::Body;
+
+/// A refused request.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct HttpError {
+    status: StatusCode,
+    code: &'static str,
+    message: Cow<'static, str>,
+    header: Option<(HeaderName, HeaderValue)>,
+    close: bool,
+}
+
+impl HttpError {
+    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, code, message: message.into(), header: None, close: false }
+    }
+
+    pub(crate) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.header = Some((name, value));
+        self
+    }
+
+    /// Ends the connection with the answer: the rest of the request's body is not wanted.
+    pub(crate) fn closing(mut self) -> Self {
+        self.close = true;
+        self
+    }
+
+    pub(crate) fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here")
+    }
+
+    pub(crate) fn method_not_allowed(allow: &'static str) -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("this path takes {allow}"))
+            .with_header(ALLOW, HeaderValue::from_static(allow))
+    }
+
+    pub(crate) fn foreign_origin() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "not_allowed", "this origin may not use this host")
+    }
+
+    pub(crate) fn too_large(limit: u64) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", format!("a file has at most {limit} bytes"))
+    }
+
+    pub(crate) fn bad_name(message: &'static str) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_name", message)
+    }
+
+    pub(crate) fn into_response(self) -> Response<Body> {
+        let body = serde_json::json!({ "code": self.code, "message": self.message }).to_string();
+        let mut response = Response::new(Body::from(Bytes::from(body)));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some((name, value)) = self.header {
+            headers.insert(name, value);
+        }
+        if self.close {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+impl From<Unauthorized> for HttpError {
+    fn from(error: Unauthorized) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", error.to_string())
+    }
+}
+
+impl From<chatcore::Error> for HttpError {
+    fn from(error: chatcore::Error) -> Self {
+        let status = match error.code() {
+            ErrorCode::NotAllowed => StatusCode::FORBIDDEN,
+            ErrorCode::NoSuchChannel | ErrorCode::NoSuchMessage | ErrorCode::NoSuchAttachment => {
+                StatusCode::NOT_FOUND
+            }
+            ErrorCode::NameTaken => StatusCode::CONFLICT,
+            ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            ErrorCode::Unavailable | ErrorCode::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        let answer = Self::new(status, error.code().as_str(), error.to_string());
+        if !matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            return answer;
+        }
+        let wait = error.retry().unwrap_or(Duration::from_secs(1));
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        answer.with_header(RETRY_AFTER, HeaderValue::from(seconds.max(1)))
+    }
+}
+
+/// The answer of an [`Authenticator`](crate::Authenticator) to a request of nobody it knows: HTTP 401.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, thiserror::Error)]
+#[error("sign in first")]
+pub struct Unauthorized;
+
+/// A text that is not an origin such as `https://app.example` or `http://localhost:3000`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an origin: {0:?}")]
+pub struct InvalidOrigin(pub(crate) String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(code: ErrorCode) -> Response<Body> {
+        let error = chatcore::Error::new(code, "no").retry_after(Duration::from_millis(1_200));
+        HttpError::from(error).into_response()
+    }
+
+    #[test]
+    fn error_codes_have_their_status() {
+        for (code, status) in [
+            (ErrorCode::NotAllowed, 403),
+            (ErrorCode::NoSuchChannel, 404),
+            (ErrorCode::NoSuchAttachment, 404),
+            (ErrorCode::NameTaken, 409),
+            (ErrorCode::TooLarge, 413),
+            (ErrorCode::BadName, 422),
+            (ErrorCode::Empty, 422),
+            (ErrorCode::BadFrame, 422),
+            (ErrorCode::RateLimited, 429),
+            (ErrorCode::Unavailable, 503),
+            (ErrorCode::Draining, 503),
+        ] {
+            assert_eq!(answer(code).status(), status, "{code}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_tried_again_says_when() {
+        assert_eq!(answer(ErrorCode::Unavailable).headers()[RETRY_AFTER], "2");
+        assert_eq!(answer(ErrorCode::RateLimited).headers()[RETRY_AFTER], "2");
+        assert!(!answer(ErrorCode::TooLarge).headers().contains_key(RETRY_AFTER));
+    }
+}

@@ -1,0 +1,147 @@
+//! The HTTP half of a WebSocket: RFC 6455, section 4.2.
+
+use chatcore::protocol::SUBPROTOCOL;
+use http::header::{
+    CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use http::{Response, StatusCode};
+use tungstenite::handshake::derive_accept_key;
+
+use crate::body::Body;
+use crate::error::HttpError;
+
+const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
+
+/// Checks a request for a WebSocket and returns the answer that switches to it.
+pub(crate) fn accept(headers: &HeaderMap) -> Result<Response<Body>, HttpError> {
+    if !has_token(headers, &UPGRADE, "websocket") || !has_token(headers, &CONNECTION, "upgrade") {
+        return Err(HttpError::new(
+            StatusCode::UPGRADE_REQUIRED,
+            "bad_handshake",
+            "this path is a WebSocket",
+        )
+        .with_header(UPGRADE, WEBSOCKET));
+    }
+    if only(headers, &SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        return Err(HttpError::new(
+            StatusCode::UPGRADE_REQUIRED,
+            "bad_handshake",
+            "the WebSocket version is 13",
+        )
+        .with_header(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")));
+    }
+    let key = only(headers, &SEC_WEBSOCKET_KEY)
+        .filter(|key| is_key(key.as_bytes()))
+        .ok_or_else(|| bad("the request has no Sec-WebSocket-Key of 16 bytes in base64"))?;
+    let subprotocol = subprotocol(headers)?;
+
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let answer = response.headers_mut();
+    answer.insert(UPGRADE, WEBSOCKET);
+    answer.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes()))
+        .expect("invariant: base64 is a header value");
+    answer.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    if let Some(subprotocol) = subprotocol {
+        answer.insert(SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    }
+    Ok(response)
+}
+
+fn bad(message: impl Into<std::borrow::Cow<'static, str>>) -> HttpError {
+    HttpError::new(StatusCode::BAD_REQUEST, "bad_handshake", message)
+}
+
+/// Returns the subprotocol to echo, if the client offers any.
+fn subprotocol(headers: &HeaderMap) -> Result<Option<HeaderValue>, HttpError> {
+    if !headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
+        return Ok(None);
+    }
+    // Unlike the other tokens of a handshake, these are compared with case.
+    if tokens(headers, &SEC_WEBSOCKET_PROTOCOL).any(|offer| offer == SUBPROTOCOL) {
+        return Ok(Some(HeaderValue::from_static(SUBPROTOCOL)));
+    }
+    Err(bad(format!("the subprotocols served are: {SUBPROTOCOL}")))
+}
+
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    tokens(headers, name).any(|found| found.eq_ignore_ascii_case(token))
+}
+
+fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    let values = headers.get_all(name).iter();
+    values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim)
+}
+
+/// Returns a header that may be there once only.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())
+}
+
+/// Says whether `key` is 16 bytes in base64, by its form alone.
+fn is_key(key: &[u8]) -> bool {
+    key.len() == 24
+        && key.ends_with(b"==")
+        && key[..22].iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: [(&str, &str); 4] = [
+        ("upgrade", "WebSocket"),
+        ("connection", "keep-alive, Upgrade"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+
+    fn answer(changes: &[(&str, Option<&str>)]) -> Response<Body> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in GOOD {
+            headers.insert(HeaderName::try_from(name).unwrap(), HeaderValue::from_static(value));
+        }
+        for (name, value) in changes {
+            let name = HeaderName::try_from(*name).unwrap();
+            match value {
+                Some(value) => drop(headers.insert(name, value.parse().unwrap())),
+                None => drop(headers.remove(name)),
+            }
+        }
+        accept(&headers).unwrap_or_else(HttpError::into_response)
+    }
+
+    #[test]
+    fn a_good_request_switches_with_the_key_of_the_rfc() {
+        let response = answer(&[]);
+        assert_eq!(response.status(), 101);
+        assert_eq!(response.headers()[SEC_WEBSOCKET_ACCEPT], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert!(!response.headers().contains_key(SEC_WEBSOCKET_PROTOCOL));
+    }
+
+    #[test]
+    fn the_subprotocol_is_echoed_where_offered_and_others_alone_are_refused() {
+        let echoed = answer(&[("sec-websocket-protocol", Some("soap, chatcore.v1"))]);
+        assert_eq!(echoed.headers()[SEC_WEBSOCKET_PROTOCOL], "chatcore.v1");
+        assert_eq!(answer(&[("sec-websocket-protocol", Some("chatcore.v2"))]).status(), 400);
+        assert_eq!(answer(&[("sec-websocket-protocol", Some(""))]).status(), 400);
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_is_refused() {
+        let old = answer(&[("sec-websocket-version", Some("8"))]);
+        assert_eq!(
+            (old.status().as_u16(), &old.headers()[SEC_WEBSOCKET_VERSION]),
+            (426, &"13".parse().unwrap())
+        );
+        let plain = answer(&[("upgrade", None)]);
+        assert_eq!((plain.status().as_u16(), &plain.headers()[UPGRADE]), (426, &WEBSOCKET));
+        assert_eq!(answer(&[("connection", Some("keep-alive"))]).status(), 426);
+        assert_eq!(answer(&[("sec-websocket-key", None)]).status(), 400);
+        assert_eq!(answer(&[("sec-websocket-key", Some("c2hvcnQ="))]).status(), 400);
+        assert_eq!(answer(&[("sec-websocket-key", Some("!!!!!!!!!!!!!!!!!!!!!!=="))]).status(), 400);
+    }
+}

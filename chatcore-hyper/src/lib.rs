@@ -1,0 +1,29 @@
+#![doc = include_str!("../README.md")]
+
+mod accepted;
+mod attachments;
+mod auth;
+mod body;
+mod config;
+mod connection;
+mod disposition;
+mod error;
+mod etag;
+mod files;
+mod handshake;
+mod origin;
+mod range;
+mod reader;
+mod serve;
+mod service;
+mod ui;
+mod writer;
+
+pub use self::auth::Authenticator;
+pub use self::body::Body;
+pub use self::config::Config;
+pub use self::error::{InvalidOrigin, Unauthorized};
+pub use self::files::StaticFiles;
+pub use self::serve::{Server, serve};
+pub use self::service::{ChatService, ChatServiceBuilder, ResponseFuture};
+pub use self::ui::Ui;

@@ -1,0 +1,202 @@
+//! Reads a client's frames: tungstenite's synchronous state machine over a socket that may not be ready.
+
+use std::io::{self, Read, Write};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use chatcore::protocol::CloseReason;
+use tokio::io::{AsyncRead, ReadBuf};
+use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
+use tungstenite::{Error, Message, Utf8Bytes};
+
+/// Bytes asked of the socket at once: an idle connection holds one such buffer, and commands are short.
+const READ_BYTES: usize = 1_024;
+
+/// What the client sent.
+#[derive(Debug)]
+pub(crate) enum Received {
+    /// A whole text message.
+    Text(Utf8Bytes),
+    /// A ping or a pong.
+    Control,
+    /// A close frame; the answer to it is among the replies.
+    Close,
+    /// Something for which the connection must be closed.
+    Refused(CloseReason),
+    /// The connection is over, without a close frame.
+    Gone,
+}
+
+/// The reading half of a WebSocket. It never writes: what the protocol answers by itself (pongs, the reply to
+/// a close) is captured for the writer, see [`take_replies`](Self::take_replies).
+#[derive(Debug)]
+pub(crate) struct Reader {
+    context: WebSocketContext,
+    replies: Vec<u8>,
+    heard: bool,
+}
+
+impl Reader {
+    /// Begins after the handshake, with the bytes that were read along with it.
+    pub(crate) fn new(leftover: &[u8], frame_bytes: usize) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BYTES)
+            .write_buffer_size(0)
+            .max_message_size(Some(frame_bytes))
+            .max_frame_size(Some(frame_bytes));
+        let context = WebSocketContext::from_partially_read(leftover.to_vec(), Role::Server, Some(config));
+        Self { context, replies: Vec::new(), heard: false }
+    }
+
+    /// Returns the next message. Take the replies, and write them, before the next call.
+    pub(crate) fn poll_next<I: AsyncRead + Unpin>(
+        &mut self,
+        io: &mut I,
+        cx: &mut Context<'_>,
+    ) -> Poll<Received> {
+        let mut port = Port { io, cx, replies: &mut self.replies, heard: &mut self.heard };
+        let message = match self.context.read(&mut port) {
+            Ok(message) => message,
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+            Err(error) => return Poll::Ready(refusal(&error)),
+        };
+        // Brings out the pong or the reply to a close that this message asks for. It can only fail with
+        // `ConnectionClosed`, after that reply.
+        let _ = self.context.flush(&mut port);
+        Poll::Ready(match message {
+            Message::Text(text) => Received::Text(text),
+            Message::Binary(_) => Received::Refused(CloseReason::BinaryFrame),
+            Message::Close(_) => Received::Close,
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Received::Control,
+        })
+    }
+
+    /// Takes the encoded frames that answer what was read.
+    pub(crate) fn take_replies(&mut self) -> Bytes {
+        std::mem::take(&mut self.replies).into()
+    }
+
+    /// Says whether any byte came since the last call.
+    pub(crate) fn take_heard(&mut self) -> bool {
+        std::mem::take(&mut self.heard)
+    }
+}
+
+fn refusal(error: &Error) -> Received {
+    use tungstenite::error::ProtocolError;
+
+    match error {
+        Error::Io(_)
+        | Error::ConnectionClosed
+        | Error::AlreadyClosed
+        | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Received::Gone,
+        Error::Capacity(_) => Received::Refused(CloseReason::FrameTooLarge),
+        Error::Utf8(_) => Received::Refused(CloseReason::InvalidUtf8),
+        _ => Received::Refused(CloseReason::ProtocolError),
+    }
+}
+
+/// The socket as the state machine sees it, for the length of one call.
+struct Port<'a, 'b, I> {
+    io: &'a mut I,
+    cx: &'a mut Context<'b>,
+    replies: &'a mut Vec<u8>,
+    heard: &'a mut bool,
+}
+
+impl<I: AsyncRead + Unpin> Read for Port<'_, '_, I> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut buffer = ReadBuf::new(buffer);
+        match Pin::new(&mut *self.io).poll_read(self.cx, &mut buffer) {
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+            Poll::Ready(read) => {
+                read?;
+                let count = buffer.filled().len();
+                *self.heard |= count > 0;
+                Ok(count)
+            }
+        }
+    }
+}
+
+impl<I> Write for Port<'_, '_, I> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.replies.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    /// A client's frame with an all-zero mask, which leaves the payload as it is.
+    fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+        assert!(payload.len() < 126);
+        let mut bytes = vec![first, 0x80 | payload.len() as u8, 0, 0, 0, 0];
+        bytes.extend_from_slice(payload);
+        bytes
+    }
+
+    async fn next(reader: &mut Reader, mut rest: &[u8]) -> Received {
+        poll_fn(|cx| reader.poll_next(&mut rest, cx)).await
+    }
+
+    async fn only(bytes: &[u8]) -> Received {
+        next(&mut Reader::new(&[], 20), bytes).await
+    }
+
+    #[tokio::test]
+    async fn leftover_bytes_of_the_handshake_come_first() {
+        let whole = frame(0x81, b"hello");
+        let (head, tail) = whole.split_at(4);
+        assert!(
+            matches!(next(&mut Reader::new(head, 20), tail).await, Received::Text(text) if text.as_str() == "hello")
+        );
+    }
+
+    #[tokio::test]
+    async fn what_breaks_the_protocol_is_named() {
+        let refused = |received| match received {
+            Received::Refused(reason) => reason.code(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(refused(only(&frame(0x82, b"x")).await), 1003);
+        assert_eq!(refused(only(&frame(0x81, b"\xff")).await), 1007);
+        assert_eq!(refused(only(&frame(0x81, &[b'x'; 21])).await), 1009);
+        assert_eq!(refused(only(b"\x81\x01x").await), 1002);
+        assert_eq!(refused(only(&frame(0xc1, b"x")).await), 1002);
+        assert_eq!(refused(only(&frame(0x83, b"x")).await), 1002);
+        assert_eq!(refused(only(&frame(0x80, b"x")).await), 1002);
+        assert!(matches!(only(&frame(0x81, &[b'x'; 20])).await, Received::Text(_)));
+        assert!(matches!(only(b"").await, Received::Gone));
+    }
+
+    #[tokio::test]
+    async fn fragments_are_joined_and_their_sum_is_limited() {
+        let bytes = [frame(0x01, b"one "), frame(0x89, b""), frame(0x80, b"two")].concat();
+        let mut reader = Reader::new(&bytes, 20);
+        assert!(matches!(next(&mut reader, b"").await, Received::Control));
+        assert!(matches!(next(&mut reader, b"").await, Received::Text(text) if text.as_str() == "one two"));
+        let bytes = [frame(0x01, &[b'x'; 15]), frame(0x80, &[b'x'; 6])].concat();
+        assert!(matches!(only(&bytes).await, Received::Refused(CloseReason::FrameTooLarge)));
+    }
+
+    #[tokio::test]
+    async fn replies_are_captured_with_the_message_that_asks_for_them() {
+        let bytes = [frame(0x89, b"hi"), frame(0x88, &1000u16.to_be_bytes())].concat();
+        let mut reader = Reader::new(&bytes, 20);
+        assert!(matches!(next(&mut reader, b"").await, Received::Control));
+        assert_eq!(reader.take_replies(), &b"\x8a\x02hi"[..]);
+        assert!(matches!(next(&mut reader, b"").await, Received::Close));
+        assert_eq!(reader.take_replies(), &b"\x88\x02\x03\xe8"[..]);
+        assert!(matches!(next(&mut reader, b"").await, Received::Gone));
+    }
+}

@@ -1,0 +1,318 @@
+//! The service: finds what a request is for, and who it is from.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use chatcore::{Chat, Identity};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use percent_encoding::percent_decode_str;
+use tokio::net::TcpStream;
+
+use crate::accepted::Accepted;
+use crate::attachments;
+use crate::auth::Authenticator;
+use crate::body::Body;
+use crate::config::Config;
+use crate::connection::Driver;
+use crate::error::{HttpError, InvalidOrigin};
+use crate::handshake;
+use crate::origin::{self, Effect, Origin};
+use crate::ui::Ui;
+
+/// A chat over HTTP, as one [`tower_service::Service`]: the WebSocket, the attachments and the browser client.
+///
+/// It clones cheaply and serves any body type, so that it mounts under hyper, axum's `nest_service` and tower
+/// layers alike, with or without its [base](chatcore::Chat::base) still before the path. It must run in a
+/// tokio runtime, on HTTP/1.1 connections that are served with upgrades.
+#[derive(Clone)]
+pub struct ChatService {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    chat: Chat,
+    authenticator: Box<dyn Authenticator>,
+    origins: Vec<Origin>,
+    ui: Ui,
+    config: Arc<Config>,
+}
+
+/// Sets up a [`ChatService`].
+pub struct ChatServiceBuilder {
+    shared: Shared,
+}
+
+impl ChatService {
+    /// Serves `chat` to whom `authenticator` knows, with everything else at its default.
+    #[must_use]
+    pub fn new(chat: Chat, authenticator: impl Authenticator) -> Self {
+        Self::builder(chat, authenticator).build()
+    }
+
+    /// Begins to set up a service.
+    #[must_use]
+    pub fn builder(chat: Chat, authenticator: impl Authenticator) -> ChatServiceBuilder {
+        let shared = Shared {
+            chat,
+            authenticator: Box::new(authenticator),
+            origins: Vec::new(),
+            ui: Ui::default(),
+            config: Arc::default(),
+        };
+        ChatServiceBuilder { shared }
+    }
+}
+
+impl ChatServiceBuilder {
+    /// Lets pages of another origin in, such as `https://app.example`. Pages of the service's own host are
+    /// always let in, and so is who sends no `Origin`, which no browser does.
+    ///
+    /// # Errors
+    /// [`InvalidOrigin`] where `origin` is not `http` or `https`, a host and perhaps a port, and no more.
+    pub fn allow_origin(mut self, origin: &str) -> Result<Self, InvalidOrigin> {
+        self.shared.origins.push(Origin::parse(origin)?);
+        Ok(self)
+    }
+
+    /// Chooses the browser client's files; [`Ui::embedded`] where this is not called.
+    #[must_use]
+    pub fn ui(mut self, ui: Ui) -> Self {
+        self.shared.ui = ui;
+        self
+    }
+
+    /// Sets the times that bound connections and uploads.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.shared.config = Arc::new(config);
+        self
+    }
+
+    /// Returns the service.
+    #[must_use]
+    pub fn build(self) -> ChatService {
+        ChatService { shared: Arc::new(self.shared) }
+    }
+}
+
+impl fmt::Debug for ChatService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChatService").field("base", &self.shared.chat.base()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ChatServiceBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChatServiceBuilder").finish_non_exhaustive()
+    }
+}
+
+impl<B> tower_service::Service<Request<B>> for ChatService
+where
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = ResponseFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> ResponseFuture {
+        let shared = Arc::clone(&self.shared);
+        ResponseFuture(Box::pin(async move {
+            shared.answer(request).await.unwrap_or_else(HttpError::into_response)
+        }))
+    }
+}
+
+/// The answer of a [`ChatService`] while it is being made.
+pub struct ResponseFuture(Pin<Box<dyn Future<Output = Response<Body>> + Send>>);
+
+impl Future for ResponseFuture {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx).map(Ok)
+    }
+}
+
+impl fmt::Debug for ResponseFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
+
+/// What a path below the base names, still percent-encoded.
+#[derive(Debug, PartialEq, Eq)]
+enum Route<'a> {
+    Socket,
+    Uploads { channel: &'a str },
+    Attachment { id: &'a str },
+    Ui { name: &'a str },
+}
+
+impl<'a> Route<'a> {
+    fn of(path: &'a str) -> Option<Self> {
+        let path = path.strip_prefix('/')?;
+        if let Some(name) = path.strip_prefix("ui/") {
+            return Some(Self::Ui { name });
+        }
+        let mut parts = path.split('/');
+        match [parts.next(), parts.next(), parts.next(), parts.next()] {
+            [Some("ws"), None, ..] => Some(Self::Socket),
+            [Some("channels"), Some(channel), Some("attachments"), None] => Some(Self::Uploads { channel }),
+            // The name is for people and for saving the file; the id alone says which one it is.
+            [Some("attachments"), Some(id), Some(name), None] if !name.is_empty() => {
+                Some(Self::Attachment { id })
+            }
+            _ => None,
+        }
+    }
+
+    fn methods(&self) -> (&'static [Method], &'static str) {
+        match self {
+            Self::Socket => (&[Method::GET], "GET"),
+            Self::Uploads { .. } => (&[Method::POST], "POST"),
+            Self::Attachment { .. } | Self::Ui { .. } => (&[Method::GET, Method::HEAD], "GET, HEAD"),
+        }
+    }
+}
+
+/// Takes the base off a path; one that has lost it to the router already stays as it is.
+fn below<'a>(path: &'a str, base: &str) -> &'a str {
+    path.strip_prefix(base).filter(|rest| rest.starts_with('/')).unwrap_or(path)
+}
+
+impl Shared {
+    async fn answer<B>(&self, request: Request<B>) -> Result<Response<Body>, HttpError>
+    where
+        B: http_body::Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (mut parts, body) = request.into_parts();
+        let path = parts.uri.path().to_owned();
+        let route = Route::of(below(&path, self.chat.base())).ok_or_else(HttpError::not_found)?;
+        let (methods, allow) = route.methods();
+        if !methods.contains(&parts.method) {
+            return Err(HttpError::method_not_allowed(allow));
+        }
+        match route {
+            Route::Ui { name } => Ok(self.ui.answer(&parts.method, &parts.headers, name).await),
+            Route::Socket => {
+                self.check_origin(&parts, Effect::Socket)?;
+                let identity = self.authenticator.authenticate(&parts).await?;
+                self.upgrade(&mut parts, identity)
+            }
+            Route::Uploads { channel } => {
+                self.check_origin(&parts, Effect::Change).map_err(HttpError::closing)?;
+                let identity = self
+                    .authenticator
+                    .authenticate(&parts)
+                    .await
+                    .map_err(|error| HttpError::from(error).closing())?;
+                let channel = percent_decode_str(channel)
+                    .decode_utf8()
+                    .map_err(|_| HttpError::bad_name("the channel's name is UTF-8").closing())?;
+                let idle = self.config.upload_idle;
+                attachments::upload(&self.chat, &identity, &channel, &parts, body, idle).await
+            }
+            Route::Attachment { id } => {
+                let identity = self.authenticator.authenticate(&parts).await?;
+                let id = percent_decode_str(id).decode_utf8_lossy();
+                attachments::download(&self.chat, &identity, &id, &parts).await
+            }
+        }
+    }
+
+    fn check_origin(&self, parts: &Parts, effect: Effect) -> Result<(), HttpError> {
+        origin::is_allowed(parts, effect, &self.origins).then_some(()).ok_or_else(HttpError::foreign_origin)
+    }
+
+    /// Answers the handshake, and runs the connection as soon as the answer is out.
+    fn upgrade(&self, parts: &mut Parts, identity: Identity) -> Result<Response<Body>, HttpError> {
+        let response = handshake::accept(&parts.headers)?;
+        let Some(upgrade) = parts.extensions.remove::<OnUpgrade>() else {
+            let message = "this connection can't be upgraded: serve it as HTTP/1.1, with upgrades";
+            return Err(HttpError::new(StatusCode::INTERNAL_SERVER_ERROR, "no_upgrade", message));
+        };
+        let chat = self.chat.clone();
+        let config = Arc::clone(&self.config);
+        tokio::spawn(async move {
+            match upgrade.await {
+                Ok(upgraded) => run(upgraded, &chat, identity, config),
+                // The peer may be gone before it has its answer; a server without upgrades ends here too.
+                Err(error) => {
+                    tracing::warn!(%error, "no upgrade after the answer: is it served with upgrades?")
+                }
+            }
+        });
+        Ok(response)
+    }
+}
+
+/// Spawns the connection's own task, which is as small as its kind of socket allows.
+fn run(upgraded: Upgraded, chat: &Chat, identity: Identity, config: Arc<Config>) {
+    let session = chat.open(identity);
+    let frame_bytes = chat.limits().frame_bytes;
+    // What hyper has read ahead is in a buffer of its own that is let go here, once its bytes are copied.
+    let upgraded = match upgraded.downcast::<TokioIo<Accepted>>() {
+        Ok(socket) => {
+            let io = socket.io.into_inner().into_upgraded();
+            tokio::spawn(Driver::new(io, &socket.read_buf, session, frame_bytes, config));
+            return;
+        }
+        Err(upgraded) => upgraded,
+    };
+    match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(socket) => {
+            tokio::spawn(Driver::new(socket.io.into_inner(), &socket.read_buf, session, frame_bytes, config))
+        }
+        Err(upgraded) => tokio::spawn(Driver::new(TokioIo::new(upgraded), &[], session, frame_bytes, config)),
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_lead_to_their_routes() {
+        assert_eq!(Route::of("/ws"), Some(Route::Socket));
+        assert_eq!(Route::of("/channels/a%20b/attachments"), Some(Route::Uploads { channel: "a%20b" }));
+        assert_eq!(Route::of("/attachments/a_1/x.png"), Some(Route::Attachment { id: "a_1" }));
+        assert_eq!(Route::of("/ui/chat-core.js"), Some(Route::Ui { name: "chat-core.js" }));
+        for path in [
+            "",
+            "/",
+            "/ws/",
+            "/wss",
+            "/attachments/a_1",
+            "/attachments/a_1/",
+            "/attachments/a/b/c",
+            "/ui",
+            "/channels/a/attachments/",
+        ] {
+            assert_eq!(Route::of(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_base_may_be_there_or_be_stripped() {
+        assert_eq!(below("/chat/ws", "/chat"), "/ws");
+        assert_eq!(below("/ws", "/chat"), "/ws");
+        assert_eq!(below("/chatter/ws", "/chat"), "/chatter/ws");
+        assert_eq!(below("/ws", ""), "/ws");
+    }
+}
