@@ -1,0 +1,200 @@
+//! A store that fails on purpose.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::Random;
+use crate::event::Append;
+use crate::id::{AttachmentId, ChannelId, Position, Seq, UserId};
+use crate::message::{Message, User};
+use crate::name::ChannelName;
+use crate::store::{
+    AppendError, Appended, AttachmentIndex, ChannelInfo, Created, Directory, Durability, EventStore, Head,
+    Page, Replay, StoreError, Unread, Upload,
+};
+use crate::time::Timestamp;
+
+/// How often a [`FaultyStore`] does what. The default is never.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faults {
+    /// How likely a write fails and has changed nothing, 0 to 1.
+    pub before_write: f64,
+    /// How likely a write fails although it was done, as when the answer is lost, 0 to 1.
+    pub after_write: f64,
+    /// How likely a read fails, 0 to 1.
+    pub read: f64,
+    /// How likely any call is delayed, before and again after it is done, 0 to 1.
+    pub delay: f64,
+    /// The longest delay, on tokio's clock; with none, a delayed call only lets other tasks go first.
+    pub longest_delay: Duration,
+}
+
+impl Faults {
+    /// Fails reads, and writes before and after they are done, each with this probability.
+    #[must_use]
+    pub fn everywhere(probability: f64) -> Self {
+        Self { before_write: probability, after_write: probability, read: probability, ..Self::default() }
+    }
+}
+
+/// A store that does what another does, and by a seed delays and fails.
+///
+/// A failure of an append is a [`StoreError`] for the whole batch. The seed is printed when the store is
+/// dropped by a panic.
+#[derive(Debug)]
+pub struct FaultyStore<S> {
+    inner: S,
+    faults: Faults,
+    random: Random,
+}
+
+impl<S> FaultyStore<S> {
+    /// Wraps a store. The same `seed` gives the same faults to the same calls in the same order.
+    pub fn new(inner: S, faults: Faults, seed: u64) -> Self {
+        Self { inner, faults, random: Random::new(seed) }
+    }
+
+    /// Returns the store behind the faults.
+    pub fn inner(&self) -> &S {
+        &self.inner
+    }
+
+    async fn read<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        self.delay().await;
+        if self.random.chance(self.faults.read) {
+            return Err(StoreError::new("a read that fails on purpose"));
+        }
+        let answer = call.await;
+        self.delay().await;
+        answer
+    }
+
+    async fn write<T>(&self, call: impl Future<Output = T>) -> Result<T, StoreError> {
+        self.delay().await;
+        if self.random.chance(self.faults.before_write) {
+            return Err(StoreError::new("a write that fails on purpose before it is done"));
+        }
+        let answer = call.await;
+        self.delay().await;
+        if self.random.chance(self.faults.after_write) {
+            return Err(StoreError::new("a write that fails on purpose after it is done"));
+        }
+        Ok(answer)
+    }
+
+    async fn delay(&self) {
+        if !self.random.chance(self.faults.delay) {
+            return;
+        }
+        match u64::try_from(self.faults.longest_delay.as_micros()).unwrap_or(u64::MAX) {
+            0 => tokio::task::yield_now().await,
+            longest => tokio::time::sleep(Duration::from_micros(self.random.below(longest) + 1)).await,
+        }
+    }
+}
+
+#[async_trait]
+impl<S: EventStore> EventStore for FaultyStore<S> {
+    async fn append(&self, batch: Vec<Append>) -> Vec<Result<Appended, AppendError>> {
+        let items = batch.len();
+        match self.write(self.inner.append(batch)).await {
+            Ok(answers) => answers,
+            Err(error) => vec![Err(AppendError::Store(error)); items],
+        }
+    }
+
+    async fn after(
+        &self,
+        channel: ChannelId,
+        position: &Position,
+        limit: usize,
+    ) -> Result<Replay, StoreError> {
+        self.read(self.inner.after(channel, position, limit)).await
+    }
+
+    async fn messages_before(
+        &self,
+        channel: ChannelId,
+        before: Seq,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        self.read(self.inner.messages_before(channel, before, limit)).await
+    }
+
+    async fn message(&self, channel: ChannelId, seq: Seq) -> Result<Option<Message>, StoreError> {
+        self.read(self.inner.message(channel, seq)).await
+    }
+
+    async fn heads(&self, channels: &[ChannelId]) -> Result<Vec<Option<Head>>, StoreError> {
+        self.read(self.inner.heads(channels)).await
+    }
+
+    async fn prune(&self, channel: ChannelId, through: Seq, now: Timestamp) -> Result<(), StoreError> {
+        self.write(self.inner.prune(channel, through, now)).await?
+    }
+
+    fn durability(&self) -> Durability {
+        self.inner.durability()
+    }
+}
+
+#[async_trait]
+impl<S: Directory> Directory for FaultyStore<S> {
+    async fn channels(&self) -> Result<Vec<ChannelInfo>, StoreError> {
+        self.read(self.inner.channels()).await
+    }
+
+    async fn channel(&self, name: &ChannelName) -> Result<Option<ChannelInfo>, StoreError> {
+        self.read(self.inner.channel(name)).await
+    }
+
+    async fn create_channel(
+        &self,
+        name: &ChannelName,
+        topic: &str,
+        by: &User,
+    ) -> Result<Created, StoreError> {
+        self.write(self.inner.create_channel(name, topic, by)).await?
+    }
+
+    async fn mark_read(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, StoreError> {
+        self.write(self.inner.mark_read(user, channel, seq)).await?
+    }
+
+    async fn unread(&self, user: &UserId, channels: &[ChannelId]) -> Result<Vec<Unread>, StoreError> {
+        self.read(self.inner.unread(user, channels)).await
+    }
+
+    async fn put_user(&self, user: &User) -> Result<(), StoreError> {
+        self.write(self.inner.put_user(user)).await?
+    }
+
+    async fn users(&self, ids: &[UserId]) -> Result<HashMap<UserId, User>, StoreError> {
+        self.read(self.inner.users(ids)).await
+    }
+}
+
+#[async_trait]
+impl<S: AttachmentIndex> AttachmentIndex for FaultyStore<S> {
+    async fn put_upload(&self, upload: &Upload) -> Result<(), StoreError> {
+        self.write(self.inner.put_upload(upload)).await?
+    }
+
+    async fn upload(&self, id: &AttachmentId) -> Result<Option<Upload>, StoreError> {
+        self.read(self.inner.upload(id)).await
+    }
+
+    async fn reclaimable(&self, before: Timestamp, limit: usize) -> Result<Vec<AttachmentId>, StoreError> {
+        self.read(self.inner.reclaimable(before, limit)).await
+    }
+
+    async fn discard_upload(&self, id: &AttachmentId) -> Result<bool, StoreError> {
+        self.write(self.inner.discard_upload(id)).await?
+    }
+
+    async fn forget_upload(&self, id: &AttachmentId) -> Result<(), StoreError> {
+        self.write(self.inner.forget_upload(id)).await?
+    }
+}

@@ -1,0 +1,239 @@
+//! Laws of [`AttachmentIndex`]: a file is taken once, by its owner, and never lost from sight.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{
+    NOWHERE, StoreFixture, add, ann, assert_no_attachment, assert_no_message, attach, bob, channel, delete,
+    head, log, message, messages, put, say, state, upload,
+};
+use crate::event::{AppendBody, EventKind};
+use crate::id::AttachmentId;
+use crate::message::Attachment;
+use crate::store::{AttachmentIndex, EventStore, Upload, UploadState};
+use crate::time::Timestamp;
+
+/// An upload reads back as entered; entering its id again replaces it.
+pub async fn uploads_read_back_and_are_replaced<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let other = fixture.another(&store).await;
+    let channel = channel(&store, "general").await;
+    let first = upload(&store, channel, &ann(), "a_1", UploadState::Receiving).await;
+    assert_eq!(other.upload(&first.attachment.id).await.expect("an upload can be read"), Some(first.clone()));
+    let whole = Upload {
+        attachment: Attachment {
+            size: u64::from(u32::MAX) + 1,
+            height: Some(480),
+            ..first.attachment.clone()
+        },
+        state: UploadState::Ready,
+        ..first
+    };
+    store.put_upload(&whole).await.expect("an upload is replaced");
+    assert_eq!(other.upload(&whole.attachment.id).await.expect("an upload can be read"), Some(whole));
+    let unknown = AttachmentId::new("a_none").expect("a valid id");
+    assert_eq!(store.upload(&unknown).await.expect("an upload can be read"), None);
+}
+
+/// A message with files has them in the log and folded, in order, and the uploads know their message.
+pub async fn a_message_takes_its_attachments<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let channel = channel(&store, "general").await;
+    let one = upload(&store, channel, &ann(), "a_1", UploadState::Ready).await;
+    let two = upload(&store, channel, &ann(), "a_2", UploadState::Ready).await;
+    put(&store, say(channel, &ann(), "before")).await;
+    let taken = put(&store, attach(channel, &ann(), "files", &[&two, &one])).await;
+    let expected = [two.attachment.clone(), one.attachment.clone()];
+    assert_eq!(message(&store, channel, taken.seq).await.attachments, expected);
+    assert!(
+        matches!(&log(&store, channel).await[1].kind, EventKind::Message(c) if c.attachments == expected),
+        "the log has the files"
+    );
+    for file in [&one, &two] {
+        assert_eq!(state(&store, file).await, Some(UploadState::Attached(taken.seq)));
+    }
+}
+
+/// A file is taken once: not by a later message, not by two of one batch, not twice by one.
+pub async fn an_attachment_is_taken_once<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let channel = channel(&store, "general").await;
+    let one = upload(&store, channel, &ann(), "a_1", UploadState::Ready).await;
+    let two = upload(&store, channel, &ann(), "a_2", UploadState::Ready).await;
+    assert_no_attachment(&add(&store, attach(channel, &ann(), "twice", &[&two, &two])).await);
+    let mut answers = store
+        .append(vec![attach(channel, &ann(), "first", &[&one]), attach(channel, &ann(), "second", &[&one])])
+        .await;
+    assert_no_attachment(&answers.remove(1));
+    assert_eq!(answers.remove(0).expect("the first takes the file").seq, 1);
+    assert_no_attachment(&add(&store, attach(channel, &ann(), "third", &[&two, &one])).await);
+    assert_eq!(state(&store, &one).await, Some(UploadState::Attached(1)));
+    assert_eq!(state(&store, &two).await, Some(UploadState::Ready));
+    assert_eq!(head(&store, channel).await.seq, 1);
+}
+
+/// Of many messages that take one file at once, over two handles, one gets it.
+pub async fn one_of_many_concurrent_takers_gets_it<F: StoreFixture>(fixture: F) {
+    let first = Arc::new(fixture.open().await);
+    let second = Arc::new(fixture.another(&first).await);
+    let channel = channel(&*first, "general").await;
+    for round in 0..4 {
+        let file =
+            Arc::new(upload(&*first, channel, &ann(), &format!("a_{round}"), UploadState::Ready).await);
+        let tasks: Vec<_> = (0..6)
+            .map(|i| {
+                let store = Arc::clone(if i % 2 == 0 { &first } else { &second });
+                let file = Arc::clone(&file);
+                tokio::spawn(async move {
+                    add(&*store, attach(channel, &ann(), &format!("{round} {i}"), &[&file])).await
+                })
+            })
+            .collect();
+        let mut taken = Vec::new();
+        for task in tasks {
+            taken.extend(task.await.expect("a taker ends well").ok());
+        }
+        assert_eq!(taken.len(), 1, "{taken:?}");
+        assert_eq!(state(&*first, &file).await, Some(UploadState::Attached(taken[0].seq)));
+    }
+    assert_eq!(log(&*first, channel).await.len(), 4);
+}
+
+/// A file is for its owner, in the channel it was uploaded to, and must exist.
+pub async fn an_attachment_is_for_its_owner_and_channel_only<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let (here, there) = (channel(&store, "here").await, channel(&store, "there").await);
+    let file = upload(&store, here, &ann(), "a_1", UploadState::Ready).await;
+    assert_no_attachment(&add(&store, attach(here, &bob(), "bob's", &[&file])).await);
+    assert_no_attachment(&add(&store, attach(there, &ann(), "elsewhere", &[&file])).await);
+    let mut unknown = file.clone();
+    unknown.attachment.id = AttachmentId::new("a_none").expect("a valid id");
+    assert_no_attachment(&add(&store, attach(here, &ann(), "unknown", &[&unknown])).await);
+    assert_eq!(state(&store, &file).await, Some(UploadState::Ready));
+    assert_eq!(put(&store, attach(here, &ann(), "ann's", &[&file])).await.seq, 1);
+}
+
+/// Only a file that is whole, not used and not discarded can be taken.
+pub async fn an_attachment_that_is_not_ready_is_refused<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let channel = channel(&store, "general").await;
+    let states = [UploadState::Receiving, UploadState::Discarded, UploadState::Attached(9)];
+    for (before, i) in states.into_iter().zip(0..) {
+        let file = upload(&store, channel, &ann(), &format!("a_{i}"), before).await;
+        assert_no_attachment(&add(&store, attach(channel, &ann(), &format!("{i}"), &[&file])).await);
+        assert_eq!(state(&store, &file).await, Some(before));
+    }
+    assert_eq!(head(&store, channel).await.seq, 0);
+}
+
+/// A publish that is refused, for one of its files or for anything else, leaves all its files as they were.
+pub async fn a_refused_publish_leaves_its_attachments_ready<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let channel = channel(&store, "general").await;
+    let good = upload(&store, channel, &ann(), "a_good", UploadState::Ready).await;
+    let bad = upload(&store, channel, &ann(), "a_bad", UploadState::Receiving).await;
+    assert_no_attachment(&add(&store, attach(channel, &ann(), "one", &[&good, &bad])).await);
+    let mut lost = attach(channel, &ann(), "two", &[&good]);
+    if let AppendBody::Message { reply_to, .. } = &mut lost.body {
+        *reply_to = Some(5);
+    }
+    assert_no_message(&add(&store, lost).await);
+    assert!(add(&store, attach(NOWHERE, &ann(), "three", &[&good])).await.is_err());
+    assert_eq!(state(&store, &good).await, Some(UploadState::Ready));
+    assert_eq!(put(&store, attach(channel, &ann(), "one", &[&good])).await.seq, 1);
+}
+
+/// Deleting a message discards its files, and no read shows them any more.
+pub async fn a_delete_discards_what_the_message_held<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let channel = channel(&store, "general").await;
+    let mut files = Vec::new();
+    for i in 0..3 {
+        files.push(upload(&store, channel, &ann(), &format!("a_{i}"), UploadState::Ready).await);
+    }
+    put(&store, attach(channel, &ann(), "one", &[&files[0], &files[1]])).await;
+    put(&store, attach(channel, &ann(), "two", &[&files[2]])).await;
+    put(&store, delete(channel, &ann(), 1)).await;
+    assert_eq!(state(&store, &files[0]).await, Some(UploadState::Discarded));
+    assert_eq!(state(&store, &files[1]).await, Some(UploadState::Discarded));
+    assert_eq!(state(&store, &files[2]).await, Some(UploadState::Attached(2)));
+    let all = format!("{:?} {:?}", log(&store, channel).await, messages(&store, channel).await);
+    assert!(!all.contains("a_0") && !all.contains("a_1") && all.contains("a_2"), "{all}");
+    assert_no_attachment(&add(&store, attach(channel, &ann(), "again", &[&files[0]])).await);
+}
+
+/// Reclaimable are discarded uploads of any age, and unused ones that began before the bound; never one that
+/// a message holds.
+pub async fn reclaimable_finds_what_nobody_needs<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let channel = channel(&store, "general").await;
+    let at = upload(&store, channel, &ann(), "a_receiving", UploadState::Receiving).await.at;
+    upload(&store, channel, &ann(), "a_ready", UploadState::Ready).await;
+    upload(&store, channel, &ann(), "a_discarded", UploadState::Discarded).await;
+    let held = upload(&store, channel, &ann(), "a_held", UploadState::Ready).await;
+    put(&store, attach(channel, &ann(), "holds", &[&held])).await;
+    let mut late = upload(&store, channel, &ann(), "a_late", UploadState::Ready).await;
+    late.at = Timestamp::from_millis(at.as_millis() + 1);
+    store.put_upload(&late).await.expect("an upload is replaced");
+    let found = async |before, limit| {
+        let found = store.reclaimable(before, limit).await.expect("uploads can be read");
+        let mut found: Vec<_> = found.iter().map(|id| id.as_str().to_owned()).collect();
+        found.sort();
+        found
+    };
+    let after = |millis| Timestamp::from_millis(at.as_millis() + millis);
+    assert_eq!(found(at, 10).await, ["a_discarded"]);
+    assert_eq!(found(at.minus(Duration::from_secs(86_400)), 10).await, ["a_discarded"]);
+    assert_eq!(found(after(1), 10).await, ["a_discarded", "a_ready", "a_receiving"]);
+    assert_eq!(found(after(2), 10).await, ["a_discarded", "a_late", "a_ready", "a_receiving"]);
+    assert_eq!(found(after(2), 2).await.len(), 2);
+    assert!(found(after(2), 0).await.is_empty());
+    put(&store, delete(channel, &ann(), 1)).await;
+    assert_eq!(found(at, 10).await, ["a_discarded", "a_held"]);
+}
+
+/// An upload is claimed for removal unless a message holds it; claimed, it can't be taken any more.
+pub async fn discard_never_takes_what_a_message_holds<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let channel = channel(&store, "general").await;
+    let discard = async |file: &Upload| {
+        store.discard_upload(&file.attachment.id).await.expect("an upload can be discarded")
+    };
+    let held = upload(&store, channel, &ann(), "a_held", UploadState::Ready).await;
+    put(&store, attach(channel, &ann(), "holds", &[&held])).await;
+    assert!(!discard(&held).await, "a message holds it");
+    assert_eq!(state(&store, &held).await, Some(UploadState::Attached(1)));
+    for (before, i) in
+        [UploadState::Receiving, UploadState::Ready, UploadState::Discarded].into_iter().zip(0..)
+    {
+        let file = upload(&store, channel, &ann(), &format!("a_{i}"), before).await;
+        assert!(discard(&file).await, "nothing holds it");
+        assert_eq!(state(&store, &file).await, Some(UploadState::Discarded));
+        assert_no_attachment(&add(&store, attach(channel, &ann(), &format!("{i}"), &[&file])).await);
+    }
+    let unknown = AttachmentId::new("a_none").expect("a valid id");
+    assert!(store.discard_upload(&unknown).await.expect("an upload can be discarded"), "it does not exist");
+    assert_eq!(store.upload(&unknown).await.expect("an upload can be read"), None);
+}
+
+/// Only a discarded entry is forgotten; then it is nowhere.
+pub async fn forget_removes_discarded_entries_only<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let channel = channel(&store, "general").await;
+    let held = upload(&store, channel, &ann(), "a_held", UploadState::Ready).await;
+    put(&store, attach(channel, &ann(), "holds", &[&held])).await;
+    let receiving = upload(&store, channel, &ann(), "a_receiving", UploadState::Receiving).await;
+    let ready = upload(&store, channel, &ann(), "a_ready", UploadState::Ready).await;
+    let discarded = upload(&store, channel, &ann(), "a_discarded", UploadState::Discarded).await;
+    for file in [&held, &receiving, &ready, &discarded, &discarded] {
+        store.forget_upload(&file.attachment.id).await.expect("an upload can be forgotten");
+    }
+    assert_eq!(state(&store, &held).await, Some(UploadState::Attached(1)));
+    assert_eq!(state(&store, &receiving).await, Some(UploadState::Receiving));
+    assert_eq!(state(&store, &ready).await, Some(UploadState::Ready));
+    assert_eq!(state(&store, &discarded).await, None);
+    let far = Timestamp::from_millis(i64::MAX);
+    let left = store.reclaimable(far, 10).await.expect("uploads can be read");
+    assert!(!left.contains(&discarded.attachment.id), "{left:?}");
+    assert_eq!(left.len(), 2, "{left:?}");
+}

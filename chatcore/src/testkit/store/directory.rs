@@ -1,0 +1,194 @@
+//! Laws of [`Directory`]: channels, users and read markers.
+
+use std::sync::Arc;
+
+use super::{NOWHERE, StoreFixture, ann, bob, channel, delete, edit, head, name, put, put_texts, react, say};
+use crate::id::{Seq, UserId};
+use crate::message::User;
+use crate::store::{Created, Directory, Unread};
+use crate::time::Timestamp;
+
+/// A channel is found by its name, in any spelling, with all that it was created with.
+pub async fn a_channel_reads_back_as_created<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let other = fixture.another(&store).await;
+    let before = Timestamp::now();
+    let topic = "what it's \"about\" – 你好";
+    let created =
+        store.create_channel(&name("Rust Beginners"), topic, &bob()).await.expect("creates a channel");
+    let Created::New(info) = created else { panic!("{created:?} is not new") };
+    assert_eq!((info.name.as_str(), info.topic.as_str()), ("rust-beginners", topic));
+    assert_eq!(info.created_by, bob());
+    assert!(info.created_at.as_millis() >= before.as_millis() - 60_000, "{info:?}");
+    for handle in [&store, &other] {
+        let found = handle.channel(&name(" RUST beginners ")).await.expect("the directory can be read");
+        assert_eq!(found.as_ref(), Some(&info));
+        assert_eq!(handle.channels().await.expect("the directory can be read"), std::slice::from_ref(&info));
+        assert_eq!(handle.channel(&name("rust")).await.expect("the directory can be read"), None);
+    }
+}
+
+/// A new channel has an epoch and no events, no messages, nothing unread.
+pub async fn a_new_channel_has_an_empty_log<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let id = channel(&store, "general").await;
+    assert_eq!(head(&store, id).await.seq, 0);
+    assert!(!head(&store, id).await.epoch.as_str().is_empty());
+    let unread = store.unread(&ann().id, &[id]).await.expect("markers can be read");
+    assert_eq!(unread, [Unread { read: 0, messages: 0 }]);
+}
+
+/// A second creation of a name changes nothing and gives the channel that has it.
+pub async fn a_taken_name_gives_the_channel_that_has_it<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let other = fixture.another(&store).await;
+    let first = store.create_channel(&name("General"), "first", &ann()).await.expect("creates a channel");
+    let Created::New(info) = first else { panic!("{first:?} is not new") };
+    put_texts(&store, info.id, 1..=2).await;
+    for handle in [&store, &other] {
+        let again =
+            handle.create_channel(&name("gENERAL"), "second", &bob()).await.expect("finds the channel");
+        assert_eq!(again, Created::Exists(info.clone()));
+    }
+    assert_eq!(head(&store, info.id).await.seq, 2);
+    assert_ne!(channel(&store, "general2").await, info.id);
+}
+
+/// Of many creations of one name at once, over two handles, one is new, and all give the same channel.
+pub async fn one_of_many_concurrent_creations_is_new<F: StoreFixture>(fixture: F) {
+    const CALLERS: usize = 8;
+    let first = Arc::new(fixture.open().await);
+    let second = Arc::new(fixture.another(&first).await);
+    for round in 0..4 {
+        let tasks: Vec<_> = (0..CALLERS)
+            .map(|caller| {
+                let store = Arc::clone(if caller % 2 == 0 { &first } else { &second });
+                tokio::spawn(async move {
+                    let topic = caller.to_string();
+                    store
+                        .create_channel(&name(&format!("c{round}")), &topic, &ann())
+                        .await
+                        .expect("creates or finds")
+                })
+            })
+            .collect();
+        let mut created = Vec::new();
+        for task in tasks {
+            created.push(task.await.expect("a caller ends well"));
+        }
+        assert_eq!(created.iter().filter(|c| matches!(c, Created::New(_))).count(), 1, "{created:?}");
+        let mut infos: Vec<_> = created.into_iter().map(Created::into_channel).collect();
+        infos.dedup();
+        assert_eq!(infos.len(), 1, "{infos:?}");
+    }
+    assert_eq!(first.channels().await.expect("the directory can be read").len(), 4);
+}
+
+/// Channels are listed by name, compared byte by byte, whenever they were created.
+pub async fn channels_come_by_name<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    assert!(store.channels().await.expect("the directory can be read").is_empty());
+    for text in ["zoo", "a-b", "éclair", "ab", "a_b", "10", "9", "a.b", "नमस्ते", "a"] {
+        channel(&store, text).await;
+    }
+    let listed: Vec<_> =
+        store.channels().await.expect("the directory can be read").into_iter().map(|c| c.name).collect();
+    assert_eq!(listed.len(), 10);
+    assert!(listed.is_sorted(), "{listed:?}");
+}
+
+/// A user is remembered under the last name; those never remembered are not in the answer.
+pub async fn users_keep_their_last_name<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let other = fixture.another(&store).await;
+    let stranger = UserId::new("u_stranger").expect("a valid id");
+    for user in [ann(), bob(), User { name: "Ann-Marie 你好".into(), ..ann() }] {
+        store.put_user(&user).await.expect("a user is remembered");
+    }
+    let asked = [ann().id, stranger, bob().id, ann().id];
+    for handle in [&store, &other] {
+        let found = handle.users(&asked).await.expect("users can be read");
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert_eq!(&*found[&ann().id].name, "Ann-Marie 你好");
+        assert_eq!(found[&bob().id], bob());
+    }
+    assert!(store.users(&[]).await.expect("users can be read").is_empty());
+}
+
+/// A read marker moves forward only, and stops at the head.
+pub async fn a_marker_never_goes_back_nor_past_the_head<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let id = channel(&store, "general").await;
+    let user = ann().id;
+    assert_eq!(store.mark_read(&user, id, 7).await.expect("a marker moves"), 0);
+    put_texts(&store, id, 1..=5).await;
+    for (to, expected) in [(2, 2), (1, 2), (0, 2), (4, 4), (6, 5), (3, 5), (Seq::MAX, 5)] {
+        assert_eq!(store.mark_read(&user, id, to).await.expect("a marker moves"), expected, "marked {to}");
+        let unread = store.unread(&user, &[id]).await.expect("markers can be read");
+        assert_eq!(unread, [Unread { read: expected, messages: 5 - expected }]);
+    }
+    put_texts(&store, id, 6..=8).await;
+    let unread = store.unread(&user, &[id]).await.expect("markers can be read");
+    assert_eq!(unread, [Unread { read: 5, messages: 3 }]);
+    assert!(store.mark_read(&user, NOWHERE, 1).await.is_err(), "a channel that does not exist has no marker");
+}
+
+/// Markers of one user set at once, over two handles, end at the furthest.
+pub async fn concurrent_markers_end_at_the_furthest<F: StoreFixture>(fixture: F) {
+    let first = Arc::new(fixture.open().await);
+    let second = Arc::new(fixture.another(&first).await);
+    let id = channel(&*first, "general").await;
+    put_texts(&*first, id, 1..=20).await;
+    let tasks: Vec<_> = (1..=19_u64)
+        .map(|i| {
+            let store = Arc::clone(if i % 2 == 0 { &first } else { &second });
+            // 7 is prime to 19, so this visits each place once, out of order.
+            let seq = i * 7 % 19 + 1;
+            tokio::spawn(async move {
+                let now = store.mark_read(&ann().id, id, seq).await.expect("a marker moves");
+                assert!(now >= seq, "marked {seq}, and it is at {now}");
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.expect("a marker ends well");
+    }
+    let unread = second.unread(&ann().id, &[id]).await.expect("markers can be read");
+    assert_eq!(unread, [Unread { read: 19, messages: 1 }]);
+}
+
+/// A marker is one user's in one channel.
+pub async fn markers_belong_to_one_user_in_one_channel<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let (a, b) = (channel(&store, "a").await, channel(&store, "b").await);
+    put_texts(&store, a, 1..=3).await;
+    put_texts(&store, b, 1..=2).await;
+    store.mark_read(&ann().id, a, 2).await.expect("a marker moves");
+    store.mark_read(&bob().id, b, 1).await.expect("a marker moves");
+    let at = |read, messages| Unread { read, messages };
+    for (user, channels, expected) in [
+        (ann(), [b, a, NOWHERE, b], [at(0, 2), at(2, 1), at(0, 0), at(0, 2)]),
+        (bob(), [a, b, a, b], [at(0, 3), at(1, 1), at(0, 3), at(1, 1)]),
+    ] {
+        let unread = store.unread(&user.id, &channels).await.expect("markers can be read");
+        assert_eq!(unread, expected, "of {user:?}");
+    }
+    assert!(store.unread(&ann().id, &[]).await.expect("markers can be read").is_empty());
+}
+
+/// Unread counts the messages after the marker, tombstones among them, and no other event.
+pub async fn unread_counts_messages_not_events<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let id = channel(&store, "general").await;
+    put_texts(&store, id, 1..=2).await;
+    put(&store, edit(id, &ann(), 1, "edited")).await;
+    put(&store, react(id, &bob(), 1, "👍", true)).await;
+    put(&store, say(id, &ann(), "five")).await;
+    put(&store, delete(id, &ann(), 5)).await;
+    put(&store, say(id, &ann(), "seven")).await;
+    for (read, messages) in [(0, 4), (1, 3), (2, 2), (3, 2), (4, 2), (5, 1), (6, 1), (7, 0)] {
+        store.mark_read(&bob().id, id, read).await.expect("a marker moves");
+        let unread = store.unread(&bob().id, &[id]).await.expect("markers can be read");
+        assert_eq!(unread, [Unread { read, messages }]);
+    }
+}

@@ -1,0 +1,337 @@
+//! The laws of [`EventStore`], [`Directory`] and [`AttachmentIndex`], by subject.
+//!
+//! [`store_conformance!`](crate::store_conformance) makes a test of each. Every law takes a fixture with an
+//! empty database and panics where the store breaks it.
+
+pub mod append;
+pub mod attachments;
+pub mod dedupe;
+pub mod directory;
+pub mod messages;
+mod model;
+pub mod prune;
+pub mod reopen;
+pub mod replay;
+
+use async_trait::async_trait;
+
+use crate::event::{Append, AppendBody, Event};
+use crate::id::{AttachmentId, ChannelId, Nonce, Position, Seq};
+use crate::message::{Attachment, Message, User};
+use crate::name::ChannelName;
+use crate::store::{AppendError, Appended, EventStore, Replay, Store, Upload, UploadState};
+#[cfg(doc)]
+use crate::store::{AttachmentIndex, Directory};
+use crate::time::Timestamp;
+
+/// One database for one law, empty at first, and the ways to open it.
+///
+/// Dropping the fixture, after every store, removes the database.
+///
+/// | store | `open` | `another` |
+/// |---|---|---|
+/// | in memory | a new store | a clone |
+/// | in a file that one process may open once | opens the file | a clone of the open handle |
+/// | behind a server | connects | connects again, with no cache in common |
+#[async_trait]
+pub trait StoreFixture: Send + Sync + 'static {
+    /// The store under test.
+    type Store: Store;
+
+    /// Opens the database as a process does at its start. It is called once at first, and again only after
+    /// every handle was dropped; then, of a store with [`Durability::Disk`](crate::store::Durability::Disk),
+    /// it must find all that was there.
+    async fn open(&self) -> Self::Store;
+
+    /// Makes another handle on the database that `open` has open already, as independent of it as the store
+    /// allows: as another node, another process or another task would hold it.
+    async fn another(&self, open: &Self::Store) -> Self::Store;
+}
+
+/// Expands to one `#[tokio::test]` per law of the store traits. See [`testkit`](crate::testkit).
+#[macro_export]
+macro_rules! store_conformance {
+    ($fixture:expr) => {
+        $crate::__laws! { $fixture; store;
+            append {
+                an_append_dropped_at_any_point_is_whole_or_absent
+                an_empty_batch_has_an_empty_answer
+                an_unknown_channel_refuses_its_items_alone
+                any_text_reads_back_as_written
+                heads_come_in_the_order_asked
+                interleaved_channels_count_for_themselves
+                many_writers_on_two_handles_leave_no_gap
+                opposite_channel_orders_do_not_deadlock
+                refused_items_take_no_seq_and_disturb_no_neighbour
+                seq_starts_at_one_and_has_no_gap
+                time_never_goes_back_in_a_channel
+                what_a_reader_sees_has_no_gap
+                zero_bytes_are_kept_or_rejected_alone
+            }
+            dedupe {
+                a_duplicate_answers_the_first_seq_and_time
+                a_duplicate_of_a_deleted_message_stays_one
+                a_nonce_belongs_to_one_author_in_one_channel
+                a_nonce_repeated_in_a_batch_is_stored_once
+                a_refused_publish_leaves_its_nonce_free
+                a_retry_answers_before_its_attachments_and_answer_are_checked
+                nonces_differ_by_every_character
+                one_of_many_concurrent_duplicates_is_stored
+            }
+            replay {
+                a_foreign_epoch_resets
+                a_position_beyond_the_head_resets
+                after_pages_through_the_log_in_order
+                an_empty_log_has_nothing_after_its_start
+                an_unknown_channel_is_an_error
+                at_the_head_there_is_nothing_more
+            }
+            messages {
+                a_delete_takes_the_text_out_of_everything
+                a_deleted_message_refuses_changes
+                a_page_says_exactly_whether_there_is_more
+                a_page_ends_below_its_bound
+                an_edit_racing_a_delete_leaves_no_text
+                an_edit_shows_its_text_and_time
+                an_item_sees_those_before_it_in_the_batch
+                an_unknown_channel_has_no_messages
+                folded_messages_equal_the_fold_of_the_log
+                only_a_message_can_be_answered
+                only_a_message_can_be_changed
+                reactions_keep_their_order_and_count_each_user_once
+            }
+            directory {
+                a_channel_reads_back_as_created
+                a_marker_never_goes_back_nor_past_the_head
+                a_new_channel_has_an_empty_log
+                a_taken_name_gives_the_channel_that_has_it
+                channels_come_by_name
+                concurrent_markers_end_at_the_furthest
+                markers_belong_to_one_user_in_one_channel
+                one_of_many_concurrent_creations_is_new
+                unread_counts_messages_not_events
+                users_keep_their_last_name
+            }
+            attachments {
+                a_delete_discards_what_the_message_held
+                a_message_takes_its_attachments
+                a_refused_publish_leaves_its_attachments_ready
+                an_attachment_is_for_its_owner_and_channel_only
+                an_attachment_is_taken_once
+                an_attachment_that_is_not_ready_is_refused
+                discard_never_takes_what_a_message_holds
+                forget_removes_discarded_entries_only
+                one_of_many_concurrent_takers_gets_it
+                reclaimable_finds_what_nobody_needs
+                uploads_read_back_and_are_replaced
+            }
+            prune {
+                a_pruned_message_can_not_be_changed_or_answered
+                a_trimmed_position_resets
+                kept_messages_keep_their_old_nonces
+                messages_and_unread_count_what_is_kept
+                pruned_attachments_are_discarded
+                pruned_nonces_last_a_day
+                pruning_everything_keeps_the_count
+                pruning_less_than_before_changes_nothing
+                pruning_past_the_head_stops_at_the_head
+                pruning_one_channel_leaves_others
+            }
+            reopen {
+                a_nonce_outlives_the_process
+                everything_outlives_the_process
+            }
+        }
+    };
+}
+
+/// Makes the tests of [`store_conformance!`] and [`blob_conformance!`].
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __laws {
+    ($fixture:expr; $kind:ident; $($subject:ident { $($law:ident)* })*) => {
+        $($(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $law() {
+                $crate::testkit::$kind::$subject::$law($fixture).await;
+            }
+        )*)*
+    };
+}
+
+fn ann() -> User {
+    User::new("u_ann", "Ann").expect("a valid id")
+}
+
+fn bob() -> User {
+    User::new("u_bob", "Bob").expect("a valid id")
+}
+
+fn name(text: &str) -> ChannelName {
+    ChannelName::new(text).expect("a valid name")
+}
+
+fn nonce(text: &str) -> Nonce {
+    Nonce::new(text).expect("a valid nonce")
+}
+
+/// An id that no channel of the test has.
+const NOWHERE: ChannelId = ChannelId(0x7fff_ffff_ffff_fff0);
+
+async fn channel<S: Store>(store: &S, text: &str) -> ChannelId {
+    store.create_channel(&name(text), "", &ann()).await.expect("creates a channel").into_channel().id
+}
+
+/// A publish whose nonce is its text.
+fn say(channel: ChannelId, author: &User, text: &str) -> Append {
+    publish(channel, author, text, text)
+}
+
+fn publish(channel: ChannelId, author: &User, key: &str, text: &str) -> Append {
+    let body = AppendBody::Message {
+        nonce: nonce(key),
+        text: text.to_owned(),
+        reply_to: None,
+        attachments: Vec::new(),
+    };
+    Append { channel, author: author.clone(), body }
+}
+
+fn answer(channel: ChannelId, author: &User, key: &str, to: Seq) -> Append {
+    let body = AppendBody::Message {
+        nonce: nonce(key),
+        text: key.to_owned(),
+        reply_to: Some(to),
+        attachments: Vec::new(),
+    };
+    Append { channel, author: author.clone(), body }
+}
+
+fn attach(channel: ChannelId, author: &User, key: &str, files: &[&Upload]) -> Append {
+    let attachments = files.iter().map(|u| u.attachment.clone()).collect();
+    let body = AppendBody::Message { nonce: nonce(key), text: key.to_owned(), reply_to: None, attachments };
+    Append { channel, author: author.clone(), body }
+}
+
+fn edit(channel: ChannelId, author: &User, target: Seq, text: &str) -> Append {
+    Append { channel, author: author.clone(), body: AppendBody::Edit { target, text: text.to_owned() } }
+}
+
+fn delete(channel: ChannelId, author: &User, target: Seq) -> Append {
+    Append { channel, author: author.clone(), body: AppendBody::Delete { target } }
+}
+
+fn react(channel: ChannelId, author: &User, target: Seq, emoji: &str, on: bool) -> Append {
+    Append {
+        channel,
+        author: author.clone(),
+        body: AppendBody::React { target, emoji: emoji.to_owned(), on },
+    }
+}
+
+/// Appends one item.
+async fn add<S: EventStore>(store: &S, item: Append) -> Result<Appended, AppendError> {
+    let mut answers = store.append(vec![item]).await;
+    assert_eq!(answers.len(), 1, "an append of one item has one answer");
+    answers.remove(0)
+}
+
+/// Appends one item that must be taken.
+async fn put<S: EventStore>(store: &S, item: Append) -> Appended {
+    let what = format!("{item:?}");
+    add(store, item).await.unwrap_or_else(|e| panic!("{what} was refused: {e:?}"))
+}
+
+/// Appends messages with these texts, which are their nonces too.
+async fn put_texts<S: EventStore>(store: &S, channel: ChannelId, texts: std::ops::RangeInclusive<u64>) {
+    let batch = texts.map(|i| say(channel, &ann(), &i.to_string())).collect();
+    for taken in store.append(batch).await {
+        taken.expect("a message is taken");
+    }
+}
+
+async fn start<S: EventStore>(store: &S, channel: ChannelId) -> Position {
+    let epoch = head(store, channel).await.epoch;
+    Position { epoch, seq: 0 }
+}
+
+async fn head<S: EventStore>(store: &S, channel: ChannelId) -> crate::store::Head {
+    let mut heads = store.heads(&[channel]).await.expect("heads can be read");
+    assert_eq!(heads.len(), 1, "one channel has one head");
+    heads.remove(0).expect("the channel exists")
+}
+
+/// Reads events after a position that the log holds.
+async fn events<S: EventStore>(
+    store: &S,
+    channel: ChannelId,
+    position: &Position,
+    limit: usize,
+) -> Vec<Event> {
+    match store.after(channel, position, limit).await.expect("the log can be read") {
+        Replay::Events(events) => events,
+        Replay::Reset(head) => panic!("{position:?} was reset; the head is {head:?}"),
+    }
+}
+
+/// Reads an untrimmed log from its start to its end.
+async fn log<S: EventStore>(store: &S, channel: ChannelId) -> Vec<Event> {
+    let log = events(store, channel, &start(store, channel).await, usize::MAX).await;
+    assert_gapless(&log);
+    log
+}
+
+fn assert_gapless(log: &[Event]) {
+    for (event, seq) in log.iter().zip(1..) {
+        assert_eq!(event.seq, seq, "the log runs 1, 2, 3 …");
+    }
+}
+
+/// Reads all messages of a channel.
+async fn messages<S: EventStore>(store: &S, channel: ChannelId) -> Vec<Message> {
+    store.messages_before(channel, Seq::MAX, usize::MAX).await.expect("messages can be read").messages
+}
+
+/// Reads one message that is there.
+async fn message<S: EventStore>(store: &S, channel: ChannelId, seq: Seq) -> Message {
+    store.message(channel, seq).await.expect("the message can be read").expect("the message is there")
+}
+
+/// Enters an upload in this state.
+async fn upload<S: Store>(
+    store: &S,
+    channel: ChannelId,
+    owner: &User,
+    id: &str,
+    state: UploadState,
+) -> Upload {
+    let upload = Upload {
+        attachment: Attachment {
+            id: AttachmentId::new(id).expect("a valid id"),
+            name: format!("{id} plän.png"),
+            size: 8_123,
+            content_type: "image/png".to_owned(),
+            width: Some(640),
+            height: None,
+            url: String::new(),
+        },
+        channel,
+        owner: owner.id.clone(),
+        at: Timestamp::from_millis(1_700_000_000_123),
+        state,
+    };
+    store.put_upload(&upload).await.expect("an upload is entered");
+    upload
+}
+
+async fn state<S: Store>(store: &S, upload: &Upload) -> Option<UploadState> {
+    store.upload(&upload.attachment.id).await.expect("an upload can be read").map(|u| u.state)
+}
+
+fn assert_no_message(outcome: &Result<Appended, AppendError>) {
+    assert!(matches!(outcome, Err(AppendError::NoSuchMessage)), "{outcome:?} is not NoSuchMessage");
+}
+
+fn assert_no_attachment(outcome: &Result<Appended, AppendError>) {
+    assert!(matches!(outcome, Err(AppendError::NoSuchAttachment)), "{outcome:?} is not NoSuchAttachment");
+}

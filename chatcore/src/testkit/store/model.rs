@@ -1,0 +1,75 @@
+//! What a log and its messages must be, computed from what the store acknowledged.
+
+use std::collections::BTreeMap;
+
+use super::{delete, edit, publish, react};
+use crate::event::{Append, AppendBody, Event, EventKind};
+use crate::id::{ChannelId, Seq};
+use crate::message::{Message, User};
+use crate::store::Appended;
+use crate::testkit::Random;
+
+/// One channel as its acknowledged appends left it.
+#[derive(Default)]
+pub(super) struct Model {
+    pub(super) log: Vec<Event>,
+    messages: BTreeMap<Seq, Message>,
+}
+
+impl Model {
+    /// Says whether the store must take this as its next item.
+    pub(super) fn accepts(&self, item: &Append) -> bool {
+        match &item.body {
+            AppendBody::Message { reply_to, .. } => {
+                reply_to.is_none_or(|seq| self.messages.contains_key(&seq))
+            }
+            AppendBody::Edit { target, .. }
+            | AppendBody::Delete { target }
+            | AppendBody::React { target, .. } => self.messages.get(target).is_some_and(|m| !m.deleted),
+        }
+    }
+
+    /// Enters what the store took.
+    pub(super) fn take(&mut self, item: Append, taken: &Appended) {
+        let event = item.into_event(taken.seq, taken.at);
+        if let EventKind::Deleted { target, .. } = event.kind {
+            let rows = self.log.iter_mut().filter(|e| e.seq == target || e.kind.target() == Some(target));
+            rows.for_each(|e| e.kind.redact());
+        }
+        if let Some(message) = event.kind.target().and_then(|t| self.messages.get_mut(&t)) {
+            message.apply(&event);
+        }
+        self.messages.extend(event.to_message().map(|m| (m.seq, m)));
+        self.log.push(event);
+    }
+
+    pub(super) fn messages(&self) -> Vec<Message> {
+        self.messages.values().cloned().collect()
+    }
+
+    /// Draws an item that is right or wrong: targets reach from 0 to a little beyond the head.
+    pub(super) fn draw(&self, random: &Random, channel: ChannelId, users: &[User]) -> Append {
+        let user = &users[random.below(users.len() as u64) as usize];
+        let target = random.below(self.log.len() as u64 + 3);
+        let key = format!("{:x}", random.bits());
+        match random.below(10) {
+            0..=3 => publish(channel, user, &key, &format!("text {key}")),
+            4 => super::answer(channel, user, &key, target),
+            5 | 6 => edit(channel, user, target, &format!("edited {key}")),
+            7 => delete(channel, user, target),
+            _ => {
+                react(channel, user, target, ["👍", "🎉", "x"][random.below(3) as usize], random.chance(0.7))
+            }
+        }
+    }
+}
+
+/// Folds a log from its start.
+pub(super) fn fold(log: &[Event]) -> Vec<Message> {
+    let mut messages: Vec<Message> = Vec::new();
+    for event in log {
+        messages.iter_mut().for_each(|m| m.apply(event));
+        messages.extend(event.to_message());
+    }
+    messages
+}

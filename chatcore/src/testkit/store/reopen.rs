@@ -1,0 +1,82 @@
+//! Laws of stores with [`Durability::Disk`]: what was acknowledged outlives the process. Those that keep
+//! nothing pass, as they promise nothing.
+
+use super::{
+    StoreFixture, ann, attach, bob, channel, delete, edit, head, log, messages, name, publish, put,
+    put_texts, react, say, state, upload,
+};
+use crate::store::{AttachmentIndex, Directory, Durability, EventStore, Unread, UploadState};
+use crate::time::Timestamp;
+
+/// Closed and opened again, the store has its logs, messages, channels, users, markers and uploads, and
+/// counts on.
+pub async fn everything_outlives_the_process<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    if store.durability() != Durability::Disk {
+        return;
+    }
+    let (a, b) = (channel(&store, "a").await, channel(&store, "b").await);
+    put_texts(&store, a, 1..=5).await;
+    put(&store, edit(a, &ann(), 2, "edited")).await;
+    put(&store, delete(a, &ann(), 3)).await;
+    put(&store, react(a, &bob(), 4, "👍", true)).await;
+    let file = upload(&store, b, &ann(), "a_1", UploadState::Ready).await;
+    let spare = upload(&store, b, &ann(), "a_2", UploadState::Discarded).await;
+    put(&store, attach(b, &ann(), "file", &[&file])).await;
+    store.put_user(&bob()).await.expect("a user is remembered");
+    store.mark_read(&bob().id, a, 4).await.expect("a marker moves");
+    store.prune(a, 1, Timestamp::now()).await.expect("the log is pruned");
+    let from = crate::id::Position { epoch: head(&store, a).await.epoch, seq: 1 };
+    let before = (
+        store.channels().await.expect("the directory can be read"),
+        store.heads(&[a, b]).await.expect("heads can be read"),
+        super::events(&store, a, &from, 99).await,
+        messages(&store, a).await,
+        log(&store, b).await,
+    );
+    drop(store);
+
+    let store = fixture.open().await;
+    let after = (
+        store.channels().await.expect("the directory can be read"),
+        store.heads(&[a, b]).await.expect("heads can be read"),
+        super::events(&store, a, &from, 99).await,
+        messages(&store, a).await,
+        log(&store, b).await,
+    );
+    assert_eq!(after, before);
+    assert_eq!(store.users(&[bob().id]).await.expect("users can be read").get(&bob().id), Some(&bob()));
+    let unread = store.unread(&bob().id, &[a]).await.expect("markers can be read");
+    assert_eq!(unread, [Unread { read: 4, messages: 1 }], "closing in order keeps the markers");
+    assert_eq!(state(&store, &file).await, Some(UploadState::Attached(1)));
+    let reclaimable = store.reclaimable(file.at, 9).await.expect("uploads can be read");
+    assert_eq!(reclaimable, [spare.attachment.id]);
+    assert_eq!(put(&store, say(a, &ann(), "next")).await.seq, 9);
+    assert_eq!(channel(&store, "A").await, a, "the name is taken");
+    assert_ne!(channel(&store, "c").await, b, "a new channel is new");
+    assert!(store.channel(&name("c")).await.expect("the directory can be read").is_some());
+}
+
+/// A publish that is repeated after a restart is a duplicate, also of a message that was pruned today.
+pub async fn a_nonce_outlives_the_process<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    if store.durability() != Durability::Disk {
+        return;
+    }
+    let channel = channel(&store, "general").await;
+    let pruned = put(&store, publish(channel, &ann(), "m", "pruned")).await;
+    let first = put(&store, publish(channel, &ann(), "n", "first")).await;
+    store.prune(channel, 1, pruned.at).await.expect("the log is pruned");
+    for _ in 0..2 {
+        drop(fixture.another(&store).await);
+    }
+    drop(store);
+
+    let store = fixture.open().await;
+    for (key, before) in [("n", first), ("m", pruned)] {
+        let again = put(&store, publish(channel, &ann(), key, "second")).await;
+        assert_eq!((again.seq, again.at, again.epoch), (before.seq, before.at, before.epoch));
+        assert!(again.duplicate, "the nonce was used before");
+    }
+    assert_eq!(head(&store, channel).await.seq, 2);
+}

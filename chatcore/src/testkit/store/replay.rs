@@ -1,0 +1,103 @@
+//! Laws of [`EventStore::after`]: every event after a position, or an explicit reset.
+
+use super::{
+    NOWHERE, StoreFixture, ann, bob, channel, delete, edit, events, head, log, put, put_texts, react, say,
+    start,
+};
+use crate::id::{Epoch, Position, Seq};
+use crate::store::{EventStore, Head, Replay};
+
+/// Pages of any size, each from the last one's end, give every event once and in order.
+pub async fn after_pages_through_the_log_in_order<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let (here, there) = (channel(&store, "here").await, channel(&store, "there").await);
+    put_texts(&store, there, 1..=3).await;
+    put_texts(&store, here, 1..=7).await;
+    put(&store, edit(here, &ann(), 2, "two, edited")).await;
+    put(&store, react(here, &bob(), 3, "👍", true)).await;
+    put(&store, delete(here, &ann(), 4)).await;
+    put_texts(&store, there, 4..=5).await;
+    let whole = log(&store, here).await;
+    assert_eq!(whole.len(), 10);
+    for size in [1, 3, 9, 10, 11, usize::MAX] {
+        let mut position = start(&store, here).await;
+        let mut paged = Vec::new();
+        loop {
+            let page = events(&store, here, &position, size).await;
+            assert!(page.len() <= size, "a page of {size} has {} events", page.len());
+            let Some(last) = page.last() else { break };
+            position.seq = last.seq;
+            paged.extend(page);
+        }
+        assert_eq!(paged, whole, "in pages of {size}");
+    }
+    assert!(events(&store, here, &start(&store, here).await, 0).await.is_empty());
+}
+
+/// At the head there are no events, and that is no reset.
+pub async fn at_the_head_there_is_nothing_more<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let channel = channel(&store, "general").await;
+    put_texts(&store, channel, 1..=3).await;
+    let epoch = start(&store, channel).await.epoch;
+    assert!(events(&store, channel, &Position { epoch: epoch.clone(), seq: 3 }, 10).await.is_empty());
+    assert_eq!(events(&store, channel, &Position { epoch: epoch.clone(), seq: 2 }, 10).await.len(), 1);
+    put(&store, say(channel, &ann(), "four")).await;
+    assert_eq!(events(&store, channel, &Position { epoch, seq: 3 }, 10).await[0].seq, 4);
+}
+
+/// A new channel's log has a start, with nothing after it.
+pub async fn an_empty_log_has_nothing_after_its_start<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let channel = channel(&store, "general").await;
+    assert!(events(&store, channel, &start(&store, channel).await, 10).await.is_empty());
+}
+
+/// A position beyond the head is none of this log: reset, with the head as it is.
+pub async fn a_position_beyond_the_head_resets<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let channel = channel(&store, "general").await;
+    let head_now = head(&store, channel).await;
+    for seq in [1, Seq::MAX] {
+        let position = Position { epoch: head_now.epoch.clone(), seq };
+        assert_reset(&store, channel, &position, &head_now).await;
+    }
+    put_texts(&store, channel, 1..=3).await;
+    let head_now = head(&store, channel).await;
+    for seq in [4, 5, i64::MAX as u64, i64::MAX as u64 + 1, Seq::MAX] {
+        let position = Position { epoch: head_now.epoch.clone(), seq };
+        assert_reset(&store, channel, &position, &head_now).await;
+    }
+}
+
+/// A position of another epoch is reset, wherever it is.
+pub async fn a_foreign_epoch_resets<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let channel = channel(&store, "general").await;
+    put_texts(&store, channel, 1..=3).await;
+    let head_now = head(&store, channel).await;
+    for seq in [0, 2, 3, 4] {
+        let position = Position { epoch: Epoch::random(), seq };
+        assert_reset(&store, channel, &position, &head_now).await;
+    }
+}
+
+/// The log of a channel that does not exist can't be read.
+pub async fn an_unknown_channel_is_an_error<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let position = Position { epoch: Epoch::random(), seq: 0 };
+    let outcome = store.after(NOWHERE, &position, 10).await;
+    assert!(outcome.is_err(), "{outcome:?}");
+}
+
+pub(super) async fn assert_reset<S: EventStore>(
+    store: &S,
+    channel: crate::id::ChannelId,
+    position: &Position,
+    expected: &Head,
+) {
+    match store.after(channel, position, 10).await.expect("the log can be read") {
+        Replay::Reset(head) => assert_eq!(head, *expected),
+        Replay::Events(events) => panic!("{position:?} gave {events:?} where the head is {expected:?}"),
+    }
+}
