@@ -1,0 +1,101 @@
+//! The attachment index: what was uploaded, and which of it nobody needs.
+
+use async_trait::async_trait;
+use chatcore::store::{AttachmentIndex, StoreError, Upload, UploadState};
+use chatcore::{AttachmentId, Timestamp};
+use redb::{ReadTransaction, ReadableTable};
+
+use crate::error::Failure;
+use crate::log::Changes;
+use crate::schema::{RECLAIMABLE, UPLOADS, decode, encode};
+use crate::store::RedbStore;
+use crate::writer::Sync;
+
+impl Changes<'_> {
+    /// Returns an upload as this transaction sees it.
+    pub(crate) fn upload(&self, id: &AttachmentId) -> Result<Option<Upload>, Failure> {
+        self.tables.uploads.get(id.as_str())?.map(|row| decode(row.value())).transpose()
+    }
+
+    /// Enters an upload, and keeps the index of those that nobody needs with it.
+    pub(crate) fn put_upload(&mut self, upload: &Upload) -> Result<(), Failure> {
+        let id = upload.attachment.id.as_str();
+        self.drop_from_index(&upload.attachment.id)?;
+        if let Some(from) = reclaimable_from(upload) {
+            self.tables.reclaimable.insert((from, id), ())?;
+        }
+        self.tables.uploads.insert(id, encode(upload)?.as_slice())?;
+        Ok(())
+    }
+
+    fn drop_from_index(&mut self, id: &AttachmentId) -> Result<(), Failure> {
+        if let Some(from) = self.upload(id)?.as_ref().and_then(reclaimable_from) {
+            self.tables.reclaimable.remove((from, id.as_str()))?;
+        }
+        Ok(())
+    }
+
+    fn discard(&mut self, id: &AttachmentId) -> Result<bool, Failure> {
+        match self.upload(id)? {
+            Some(Upload { state: UploadState::Attached(_), .. }) => Ok(false),
+            Some(_) => self.set_upload_state(id, UploadState::Discarded).map(|()| true),
+            None => Ok(true),
+        }
+    }
+
+    fn forget(&mut self, id: &AttachmentId) -> Result<(), Failure> {
+        if let Some(Upload { state: UploadState::Discarded, .. }) = self.upload(id)? {
+            self.drop_from_index(id)?;
+            self.tables.uploads.remove(id.as_str())?;
+        }
+        Ok(())
+    }
+}
+
+/// Says from when on nobody needs the bytes; a discarded upload's at any time, a held one's never.
+fn reclaimable_from(upload: &Upload) -> Option<i64> {
+    match upload.state {
+        UploadState::Attached(_) => None,
+        UploadState::Discarded => Some(i64::MIN),
+        UploadState::Receiving | UploadState::Ready => Some(upload.at.as_millis()),
+    }
+}
+
+#[async_trait]
+impl AttachmentIndex for RedbStore {
+    async fn put_upload(&self, upload: &Upload) -> Result<(), StoreError> {
+        let upload = upload.clone();
+        self.write(Sync::Disk, move |changes| changes.put_upload(&upload)).await
+    }
+
+    async fn upload(&self, id: &AttachmentId) -> Result<Option<Upload>, StoreError> {
+        let id = id.clone();
+        self.read("an upload can't be read", move |txn| {
+            txn.open_table(UPLOADS)?.get(id.as_str())?.map(|row| decode(row.value())).transpose()
+        })
+        .await
+    }
+
+    async fn reclaimable(&self, before: Timestamp, limit: usize) -> Result<Vec<AttachmentId>, StoreError> {
+        self.read("the uploads can't be read", move |txn| reclaimable(txn, before, limit)).await
+    }
+
+    async fn discard_upload(&self, id: &AttachmentId) -> Result<bool, StoreError> {
+        let id = id.clone();
+        self.write(Sync::Disk, move |changes| changes.discard(&id)).await
+    }
+
+    async fn forget_upload(&self, id: &AttachmentId) -> Result<(), StoreError> {
+        let id = id.clone();
+        self.write(Sync::Disk, move |changes| changes.forget(&id)).await
+    }
+}
+
+fn reclaimable(txn: &ReadTransaction, before: Timestamp, limit: usize) -> Result<Vec<AttachmentId>, Failure> {
+    let mut found = Vec::new();
+    for row in txn.open_table(RECLAIMABLE)?.range(..(before.as_millis(), ""))?.take(limit) {
+        let id = row?.0.value().1.to_owned();
+        found.push(AttachmentId::new(id).map_err(|_| Failure::Broken("an upload's id is none"))?);
+    }
+    Ok(found)
+}

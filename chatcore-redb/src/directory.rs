@@ -1,0 +1,137 @@
+//! The directory: channels, users and read markers.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use chatcore::store::{ChannelInfo, Created, Directory, StoreError, Unread};
+use chatcore::{ChannelId, ChannelName, Seq, Timestamp, User, UserId};
+use redb::{ReadTransaction, ReadableTable};
+
+use crate::error::Failure;
+use crate::log::Changes;
+use crate::schema::{CHANNELS, LOGS, Log, MARKERS, MESSAGES, NAMES, USERS, decode, encode, log};
+use crate::store::RedbStore;
+use crate::writer::Sync;
+
+impl Changes<'_> {
+    fn create_channel(&mut self, name: ChannelName, topic: String, by: User) -> Result<Created, Failure> {
+        let taken = self.tables.names.get(name.as_str())?.map(|row| row.value());
+        if let Some(id) = taken {
+            let row = self.tables.channels.get(id)?.ok_or(Failure::Broken("a name without its channel"))?;
+            return Ok(Created::Exists(decode(row.value())?));
+        }
+        let id = self.tables.channels.last()?.map_or(1, |(id, _)| id.value() + 1);
+        let info =
+            ChannelInfo { id: ChannelId(id), name, topic, created_at: Timestamp::now(), created_by: by };
+        self.tables.channels.insert(id, encode(&info)?.as_slice())?;
+        self.tables.names.insert(info.name.as_str(), id)?;
+        self.tables.logs.insert(id, encode(&Log::new())?.as_slice())?;
+        Ok(Created::New(info))
+    }
+
+    fn mark_read(&mut self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, Failure> {
+        let head = self.log(channel)?.ok_or(Failure::Broken("there is no such channel"))?.head;
+        let key = (user.as_str(), channel.0);
+        let now = self.tables.markers.get(key)?.map_or(0, |row| row.value());
+        let next = seq.min(head);
+        if next <= now {
+            return Ok(now);
+        }
+        self.tables.markers.insert(key, next)?;
+        Ok(next)
+    }
+}
+
+#[async_trait]
+impl Directory for RedbStore {
+    async fn channels(&self) -> Result<Vec<ChannelInfo>, StoreError> {
+        self.read("the channels can't be read", channels).await
+    }
+
+    async fn channel(&self, name: &ChannelName) -> Result<Option<ChannelInfo>, StoreError> {
+        let name = name.clone();
+        self.read("the channel can't be read", move |txn| {
+            let Some(id) = txn.open_table(NAMES)?.get(name.as_str())? else { return Ok(None) };
+            txn.open_table(CHANNELS)?.get(id.value())?.map(|row| decode(row.value())).transpose()
+        })
+        .await
+    }
+
+    async fn create_channel(
+        &self,
+        name: &ChannelName,
+        topic: &str,
+        by: &User,
+    ) -> Result<Created, StoreError> {
+        let (name, topic, by) = (name.clone(), topic.to_owned(), by.clone());
+        self.write(Sync::Disk, move |changes| changes.create_channel(name, topic, by)).await
+    }
+
+    async fn mark_read(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, StoreError> {
+        // Asked first, as inside the writer one unknown channel would fail the whole transaction.
+        let head = self.heads_of(vec![channel]).await?.remove(0);
+        if head.is_none() {
+            return Err(StoreError::new("there is no such channel"));
+        }
+        let user = user.clone();
+        self.write(Sync::Later, move |changes| changes.mark_read(&user, channel, seq)).await
+    }
+
+    async fn unread(&self, user: &UserId, channels: &[ChannelId]) -> Result<Vec<Unread>, StoreError> {
+        let (user, channels) = (user.clone(), channels.to_vec());
+        self.read("the read markers can't be read", move |txn| unread(txn, &user, &channels)).await
+    }
+
+    async fn put_user(&self, user: &User) -> Result<(), StoreError> {
+        let user = user.clone();
+        self.write(Sync::Disk, move |changes| {
+            changes.tables.users.insert(user.id.as_str(), &*user.name)?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn users(&self, ids: &[UserId]) -> Result<HashMap<UserId, User>, StoreError> {
+        let ids = ids.to_vec();
+        self.read("the users can't be read", move |txn| users(txn, ids)).await
+    }
+}
+
+fn channels(txn: &ReadTransaction) -> Result<Vec<ChannelInfo>, Failure> {
+    let rows = txn.open_table(CHANNELS)?;
+    let mut found = Vec::new();
+    for name in txn.open_table(NAMES)?.iter()? {
+        let id = name?.1.value();
+        let row = rows.get(id)?.ok_or(Failure::Broken("a name without its channel"))?;
+        found.push(decode(row.value())?);
+    }
+    Ok(found)
+}
+
+fn users(txn: &ReadTransaction, ids: Vec<UserId>) -> Result<HashMap<UserId, User>, Failure> {
+    let names = txn.open_table(USERS)?;
+    let mut found = HashMap::new();
+    for id in ids {
+        if let Some(name) = names.get(id.as_str())? {
+            let name = name.value().into();
+            found.insert(id.clone(), User { id, name });
+        }
+    }
+    Ok(found)
+}
+
+/// Counts by ordinals: the last message's less that of the last one read. Where that one is pruned, all that
+/// are kept are unread.
+fn unread(txn: &ReadTransaction, user: &UserId, channels: &[ChannelId]) -> Result<Vec<Unread>, Failure> {
+    let (logs, markers, rows) = (txn.open_table(LOGS)?, txn.open_table(MARKERS)?, txn.open_table(MESSAGES)?);
+    channels
+        .iter()
+        .map(|channel| {
+            let Some(log) = log(&logs, channel.0)? else { return Ok(Unread { read: 0, messages: 0 }) };
+            let read = markers.get((user.as_str(), channel.0))?.map_or(0, |row| row.value());
+            let last = rows.range((channel.0, 0)..=(channel.0, read))?.next_back().transpose()?;
+            let seen = last.map_or(log.trimmed_messages, |(_, row)| row.value().0);
+            Ok(Unread { read, messages: log.messages - seen })
+        })
+        .collect()
+}

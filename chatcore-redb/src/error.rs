@@ -1,0 +1,92 @@
+//! Why a file could not be opened, and how redb's errors become a store's.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chatcore::store::StoreError;
+
+/// Why a store's file could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The folder of the file could not be made.
+    #[error("the folder of {path} can't be made")]
+    Folder {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is no redb database, or one that another program made. It was not changed.
+    #[error("{path} is not a chat store")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A newer version of this library made the file, or changed its layout. It was not changed.
+    #[error("{path} has layout {found}, and this program knows no newer one than {known}")]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The layout's version in the file.
+        found: u64,
+        /// The newest version that this library reads.
+        known: u64,
+    },
+    /// Another process has the file open, and kept it open for as long as was waited.
+    #[error("{path} is open in another process, also after {} s", waited.as_secs_f32())]
+    Locked {
+        /// The file.
+        path: PathBuf,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// The file could not be read or written.
+    #[error("{path} can't be opened")]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<redb::Error>,
+    },
+    /// The writer's thread could not be started.
+    #[error("no thread for the writer")]
+    Thread(#[source] std::io::Error),
+}
+
+/// What a transaction step fails with: redb's error, or a row that does not decode.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("the database failed")]
+    Database(#[source] Box<redb::Error>),
+    #[error("a row can't be read")]
+    Row(#[source] serde_json::Error),
+    #[error("{0}")]
+    Broken(&'static str),
+}
+
+impl<E: Into<redb::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Database(Box::new(error.into()))
+    }
+}
+
+impl Failure {
+    /// Makes a store's error that says what could not be done.
+    pub(crate) fn during(self, what: &'static str) -> StoreError {
+        match self {
+            Self::Database(error) => StoreError::because(what, error),
+            other => StoreError::because(what, other),
+        }
+    }
+}
+
+impl OpenError {
+    pub(crate) fn of(path: &std::path::Path, failure: Failure) -> Self {
+        let path = path.to_path_buf();
+        match failure {
+            Failure::Database(source) => Self::Database { path, source },
+            Failure::Row(_) | Failure::Broken(_) => Self::Foreign { path },
+        }
+    }
+}

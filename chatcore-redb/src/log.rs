@@ -1,0 +1,276 @@
+//! Appending to the logs, redacting and pruning them: everything that happens inside a write transaction.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use chatcore::store::{AppendError, Appended, UploadState};
+use chatcore::{
+    Append, AppendBody, Attachment, AttachmentId, ChannelId, Event, EventKind, Message, Seq, Timestamp,
+};
+use redb::{ReadableTable, WriteTransaction};
+
+use crate::error::Failure;
+use crate::schema::{Log, Tables, decode, encode, log};
+
+/// How long a pruned message's nonce is kept, from the message's time.
+const NONCE_LIFE: Duration = Duration::from_secs(24 * 3_600);
+/// Events, and nonces, that one transaction of a prune removes, so that appends wait for it only so long.
+const PRUNE_STEP: u64 = 1_000;
+
+/// The outcome of an item: the outer error fails the transaction, the inner one refuses the item.
+type Outcome<T> = Result<Result<T, AppendError>, Failure>;
+
+/// One write transaction on its way: the tables, and the logs' states that it read or changed.
+pub(crate) struct Changes<'t> {
+    pub(crate) tables: Tables<'t>,
+    logs: HashMap<u64, Log>,
+}
+
+impl<'t> Changes<'t> {
+    pub(crate) fn open(txn: &'t WriteTransaction) -> Result<Self, Failure> {
+        Ok(Self { tables: Tables::open(txn)?, logs: HashMap::new() })
+    }
+
+    /// Writes the logs' states: once a transaction, however many events each took.
+    pub(crate) fn finish(mut self) -> Result<(), Failure> {
+        for (channel, log) in &self.logs {
+            self.tables.logs.insert(channel, encode(log)?.as_slice())?;
+        }
+        Ok(())
+    }
+
+    /// Returns the state of a channel's log as this transaction sees it.
+    pub(crate) fn log(&mut self, channel: ChannelId) -> Result<Option<&mut Log>, Failure> {
+        let entry = match self.logs.entry(channel.0) {
+            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::hash_map::Entry::Vacant(entry) => match log(&self.tables.logs, channel.0)? {
+                Some(log) => entry.insert(log),
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(entry))
+    }
+
+    /// Applies a batch in its order.
+    pub(crate) fn append(
+        &mut self,
+        batch: Vec<Append>,
+    ) -> Result<Vec<Result<Appended, AppendError>>, Failure> {
+        // One clock reading a batch: its events are committed together.
+        let now = Timestamp::now();
+        batch.into_iter().map(|item| self.append_one(item, now)).collect()
+    }
+
+    /// Checks everything before the first change, so that a refused item leaves no trace.
+    fn append_one(&mut self, item: Append, now: Timestamp) -> Outcome<Appended> {
+        let channel = item.channel;
+        let Some(log) = self.log(channel)? else { return Ok(Err(AppendError::NoSuchChannel)) };
+        let (epoch, seq, at) = (log.epoch.clone(), log.head + 1, now.max(log.at));
+        if let Some(first) = self.first_of(&item)? {
+            return Ok(Ok(Appended { seq: first.0, at: first.1, epoch, duplicate: true }));
+        }
+        let target = match self.check(&item)? {
+            Ok(target) => target,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let event = item.into_event(seq, at);
+        match (&event.kind, target) {
+            (EventKind::Message(content), _) => {
+                self.tables.nonces.insert(
+                    (channel.0, content.author.id.as_str(), content.nonce.as_str()),
+                    (seq, at.as_millis()),
+                )?;
+                for attachment in &content.attachments {
+                    self.set_upload_state(&attachment.id, UploadState::Attached(seq))?;
+                }
+                self.add_message(channel, &event)?;
+            }
+            (_, Some(target)) => self.fold(channel, target, &event)?,
+            (_, None) => return Err(Failure::Broken("an event without its message")),
+        }
+        self.tables.events.insert((channel.0, seq), encode(&event)?.as_slice())?;
+        if let Some(log) = self.log(channel)? {
+            (log.head, log.at) = (seq, at);
+        }
+        Ok(Ok(Appended { seq, at, epoch, duplicate: false }))
+    }
+
+    /// Finds the first publish with the same author and nonce.
+    fn first_of(&self, item: &Append) -> Result<Option<(Seq, Timestamp)>, Failure> {
+        let Some((channel, author, nonce)) = item.dedupe_key() else { return Ok(None) };
+        let first = self.tables.nonces.get((channel.0, author.as_str(), nonce.as_str()))?;
+        Ok(first.map(|row| row.value()).map(|(seq, at)| (seq, Timestamp::from_millis(at))))
+    }
+
+    /// Says whether the log can take the item, and returns the row of the message that it is about.
+    fn check(&self, item: &Append) -> Outcome<Option<(u64, Message)>> {
+        match &item.body {
+            AppendBody::Message { reply_to, attachments, .. } => {
+                if let Some(answered) = reply_to
+                    && self.tables.messages.get((item.channel.0, *answered))?.is_none()
+                {
+                    return Ok(Err(AppendError::NoSuchMessage));
+                }
+                if !self.can_attach(item, attachments)? {
+                    return Ok(Err(AppendError::NoSuchAttachment));
+                }
+                Ok(Ok(None))
+            }
+            AppendBody::Edit { target, .. }
+            | AppendBody::Delete { target }
+            | AppendBody::React { target, .. } => {
+                let row = self.message(item.channel, *target)?;
+                Ok(row.filter(|(_, message)| !message.deleted).ok_or(AppendError::NoSuchMessage).map(Some))
+            }
+        }
+    }
+
+    fn can_attach(&self, item: &Append, attachments: &[Attachment]) -> Result<bool, Failure> {
+        for (i, attachment) in attachments.iter().enumerate() {
+            let Some(upload) = self.upload(&attachment.id)? else { return Ok(false) };
+            let theirs = upload.owner == item.author.id && upload.channel == item.channel;
+            let twice = attachments[..i].iter().any(|earlier| earlier.id == attachment.id);
+            if !theirs || upload.state != UploadState::Ready || twice {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn message(&self, channel: ChannelId, seq: Seq) -> Result<Option<(u64, Message)>, Failure> {
+        let Some(row) = self.tables.messages.get((channel.0, seq))? else { return Ok(None) };
+        let (ordinal, json) = row.value();
+        Ok(Some((ordinal, decode(json)?)))
+    }
+
+    fn add_message(&mut self, channel: ChannelId, event: &Event) -> Result<(), Failure> {
+        let broken = || Failure::Broken("a message without its log");
+        let message = event.to_message().ok_or_else(broken)?;
+        let log = self.log(channel)?.ok_or_else(broken)?;
+        log.messages += 1;
+        let ordinal = log.messages;
+        self.tables.messages.insert((channel.0, event.seq), (ordinal, encode(&message)?.as_slice()))?;
+        Ok(())
+    }
+
+    /// Folds an edit, a delete or a reaction into its message.
+    fn fold(&mut self, channel: ChannelId, target: (u64, Message), event: &Event) -> Result<(), Failure> {
+        let (ordinal, mut message) = target;
+        match event.kind {
+            EventKind::Edited { target, .. } => {
+                self.tables.edits.insert((channel.0, target, event.seq), ())?;
+            }
+            EventKind::Deleted { .. } => self.redact(channel, &message)?,
+            EventKind::Message(_) | EventKind::Reaction { .. } => {}
+        }
+        message.apply(event);
+        self.tables.messages.insert((channel.0, message.seq), (ordinal, encode(&message)?.as_slice()))?;
+        Ok(())
+    }
+
+    /// Takes a message's texts and files out of the log: its own row's and its edits' rows'.
+    fn redact(&mut self, channel: ChannelId, message: &Message) -> Result<(), Failure> {
+        let edits = (channel.0, message.seq, 0)..=(channel.0, message.seq, Seq::MAX);
+        let mut rows = vec![message.seq];
+        for edit in self.tables.edits.range(edits.clone())? {
+            rows.push(edit?.0.value().2);
+        }
+        self.tables.edits.retain_in(edits, |_, ()| false)?;
+        for seq in rows {
+            let Some(mut event) = self.event(channel, seq)? else { continue };
+            event.kind.redact();
+            self.tables.events.insert((channel.0, seq), encode(&event)?.as_slice())?;
+        }
+        for attachment in &message.attachments {
+            self.set_upload_state(&attachment.id, UploadState::Discarded)?;
+        }
+        Ok(())
+    }
+
+    fn event(&self, channel: ChannelId, seq: Seq) -> Result<Option<Event>, Failure> {
+        self.tables.events.get((channel.0, seq))?.map(|row| decode(row.value())).transpose()
+    }
+
+    /// Does one step of a prune, and says whether there is more to do.
+    pub(crate) fn prune(
+        &mut self,
+        channel: ChannelId,
+        through: Seq,
+        now: Timestamp,
+    ) -> Result<bool, Failure> {
+        let Some(log) = self.log(channel)? else { return Ok(false) };
+        let through = through.min(log.head);
+        let from = log.trimmed;
+        let step = through.min(from.saturating_add(PRUNE_STEP));
+        let expired = self.expire_nonces(channel, now)?;
+        if from < step {
+            self.remove_messages(channel, step, now)?;
+            self.tables.events.retain_in((channel.0, 0)..=(channel.0, step), |_, _| false)?;
+            self.tables.edits.retain_in((channel.0, 0, 0)..=(channel.0, step, Seq::MAX), |_, ()| false)?;
+            if let Some(log) = self.log(channel)? {
+                log.trimmed = step;
+            }
+        }
+        Ok(step < through || expired == PRUNE_STEP)
+    }
+
+    fn remove_messages(&mut self, channel: ChannelId, through: Seq, now: Timestamp) -> Result<(), Failure> {
+        let range = (channel.0, 0)..=(channel.0, through);
+        let mut removed: Vec<(u64, Message)> = Vec::new();
+        for row in self.tables.messages.range(range.clone())? {
+            let (_, row) = row?;
+            let (ordinal, json) = row.value();
+            removed.push((ordinal, decode(json)?));
+        }
+        self.tables.messages.retain_in(range, |_, _| false)?;
+        for (_, message) in &removed {
+            let (author, nonce) = (message.author.id.as_str(), message.nonce.as_str());
+            if is_expired(message.at, now) {
+                self.tables.nonces.remove((channel.0, author, nonce))?;
+            } else {
+                self.tables
+                    .orphans
+                    .insert((channel.0, message.seq), (message.at.as_millis(), author, nonce))?;
+            }
+            for attachment in &message.attachments {
+                self.set_upload_state(&attachment.id, UploadState::Discarded)?;
+            }
+        }
+        if let (Some((ordinal, _)), Some(log)) = (removed.last(), self.log(channel)?) {
+            log.trimmed_messages = *ordinal;
+        }
+        Ok(())
+    }
+
+    /// Drops the nonces of pruned messages that are a day old, and says how many.
+    fn expire_nonces(&mut self, channel: ChannelId, now: Timestamp) -> Result<u64, Failure> {
+        let mut expired = 0;
+        let mut last = None;
+        for row in self.tables.orphans.range((channel.0, 0)..=(channel.0, Seq::MAX))? {
+            let (key, row) = row?;
+            let (at, author, nonce) = row.value();
+            if expired == PRUNE_STEP || !is_expired(Timestamp::from_millis(at), now) {
+                break;
+            }
+            self.tables.nonces.remove((channel.0, author, nonce))?;
+            last = Some(key.value());
+            expired += 1;
+        }
+        if let Some(last) = last {
+            self.tables.orphans.retain_in((channel.0, 0)..=last, |_, _| false)?;
+        }
+        Ok(expired)
+    }
+
+    /// Moves an upload on, where it is still known.
+    pub(crate) fn set_upload_state(&mut self, id: &AttachmentId, state: UploadState) -> Result<(), Failure> {
+        match self.upload(id)? {
+            Some(upload) => self.put_upload(&chatcore::store::Upload { state, ..upload }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn is_expired(at: Timestamp, now: Timestamp) -> bool {
+    at <= now.minus(NONCE_LIFE)
+}

@@ -1,0 +1,172 @@
+//! What the file holds: its tables, their keys and rows, and the layout's version.
+//!
+//! Rows are JSON of the engine's own types. They are named, self-describing fields, so a later version adds
+//! one with a default and reads every older row; the compact formats that serde knows can't do that, nor a
+//! field that is skipped, as `Attachment::url` is. Keys are tuples whose order is the order of reading.
+
+use chatcore::{Epoch, Seq, Timestamp};
+use redb::{
+    Database, ReadableDatabase, ReadableTable, Table, TableDefinition, TableHandle, WriteTransaction,
+};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Failure;
+
+/// A JSON row.
+type Json = &'static [u8];
+
+/// The layout's version under [`LAYOUT_KEY`]; its presence tells our files from others'.
+const META: TableDefinition<&str, u64> = TableDefinition::new("chatcore");
+const LAYOUT_KEY: &str = "layout";
+/// The layout that this file describes.
+pub(crate) const LAYOUT: u64 = 1;
+
+/// channel → `ChannelInfo`.
+pub(crate) const CHANNELS: TableDefinition<u64, Json> = TableDefinition::new("channels");
+/// name → channel.
+pub(crate) const NAMES: TableDefinition<&str, u64> = TableDefinition::new("names");
+/// channel → [`Log`].
+pub(crate) const LOGS: TableDefinition<u64, Json> = TableDefinition::new("logs");
+/// (channel, seq) → `Event`.
+pub(crate) const EVENTS: TableDefinition<(u64, u64), Json> = TableDefinition::new("events");
+/// (channel, seq) → (ordinal, folded `Message`). The ordinal counts the channel's messages from 1, so that
+/// how many come after a place is a subtraction.
+pub(crate) const MESSAGES: TableDefinition<(u64, u64), (u64, Json)> = TableDefinition::new("messages");
+/// (channel, target, seq of the edit): which rows a delete must redact.
+pub(crate) const EDITS: TableDefinition<(u64, u64, u64), ()> = TableDefinition::new("edits");
+/// (channel, author, nonce) → (seq, at).
+pub(crate) const NONCES: TableDefinition<(u64, &str, &str), (u64, i64)> = TableDefinition::new("nonces");
+/// (channel, seq) → (at, author, nonce) of pruned messages whose nonce is younger than a day. A channel's
+/// time never goes back, so the order of `seq` is the order of time.
+pub(crate) const ORPHANS: TableDefinition<(u64, u64), (i64, &str, &str)> =
+    TableDefinition::new("orphan_nonces");
+/// user → display name.
+pub(crate) const USERS: TableDefinition<&str, &str> = TableDefinition::new("users");
+/// (user, channel) → seq.
+pub(crate) const MARKERS: TableDefinition<(&str, u64), u64> = TableDefinition::new("markers");
+/// attachment → `Upload`.
+pub(crate) const UPLOADS: TableDefinition<&str, Json> = TableDefinition::new("uploads");
+/// (reclaimable from, attachment) of every upload that no message holds.
+pub(crate) const RECLAIMABLE: TableDefinition<(i64, &str), ()> = TableDefinition::new("reclaimable");
+
+/// The state of one channel's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Log {
+    pub(crate) epoch: Epoch,
+    /// The last event's seq.
+    pub(crate) head: Seq,
+    /// The last event's time.
+    pub(crate) at: Timestamp,
+    /// Events and messages up to and with this one are pruned.
+    pub(crate) trimmed: Seq,
+    /// The last message's ordinal.
+    pub(crate) messages: u64,
+    /// The last pruned message's ordinal.
+    pub(crate) trimmed_messages: u64,
+}
+
+impl Log {
+    /// An empty log of a new life.
+    pub(crate) fn new() -> Self {
+        Self {
+            epoch: Epoch::random(),
+            head: 0,
+            at: Timestamp::from_millis(0),
+            trimmed: 0,
+            messages: 0,
+            trimmed_messages: 0,
+        }
+    }
+}
+
+/// Every table, open for writing in one transaction.
+pub(crate) struct Tables<'t> {
+    pub(crate) channels: Table<'t, u64, Json>,
+    pub(crate) names: Table<'t, &'static str, u64>,
+    pub(crate) logs: Table<'t, u64, Json>,
+    pub(crate) events: Table<'t, (u64, u64), Json>,
+    pub(crate) messages: Table<'t, (u64, u64), (u64, Json)>,
+    pub(crate) edits: Table<'t, (u64, u64, u64), ()>,
+    pub(crate) nonces: Table<'t, (u64, &'static str, &'static str), (u64, i64)>,
+    pub(crate) orphans: Table<'t, (u64, u64), (i64, &'static str, &'static str)>,
+    pub(crate) users: Table<'t, &'static str, &'static str>,
+    pub(crate) markers: Table<'t, (&'static str, u64), u64>,
+    pub(crate) uploads: Table<'t, &'static str, Json>,
+    pub(crate) reclaimable: Table<'t, (i64, &'static str), ()>,
+}
+
+impl<'t> Tables<'t> {
+    pub(crate) fn open(txn: &'t WriteTransaction) -> Result<Self, Failure> {
+        Ok(Self {
+            channels: txn.open_table(CHANNELS)?,
+            names: txn.open_table(NAMES)?,
+            logs: txn.open_table(LOGS)?,
+            events: txn.open_table(EVENTS)?,
+            messages: txn.open_table(MESSAGES)?,
+            edits: txn.open_table(EDITS)?,
+            nonces: txn.open_table(NONCES)?,
+            orphans: txn.open_table(ORPHANS)?,
+            users: txn.open_table(USERS)?,
+            markers: txn.open_table(MARKERS)?,
+            uploads: txn.open_table(UPLOADS)?,
+            reclaimable: txn.open_table(RECLAIMABLE)?,
+        })
+    }
+}
+
+/// What a file is.
+pub(crate) enum Kind {
+    /// Ours, in the layout that we know.
+    Ours,
+    /// A database of another program.
+    Foreign,
+    /// Ours, in a layout from later.
+    Newer(u64),
+}
+
+/// Looks at a database, and makes the tables in an empty one.
+pub(crate) fn prepare(database: &Database) -> Result<Kind, Failure> {
+    let read = database.begin_read()?;
+    if read.list_tables()?.next().is_none() && read.list_multimap_tables()?.next().is_none() {
+        create(database)?;
+        return Ok(Kind::Ours);
+    }
+    if !read.list_tables()?.any(|table| table.name() == META.name()) {
+        return Ok(Kind::Foreign);
+    }
+    let meta = match read.open_table(META) {
+        Ok(meta) => meta,
+        // A table of our name with rows of other types.
+        Err(redb::TableError::Storage(error)) => return Err(error.into()),
+        Err(_) => return Ok(Kind::Foreign),
+    };
+    match meta.get(LAYOUT_KEY)?.map(|version| version.value()) {
+        None | Some(0) => Ok(Kind::Foreign),
+        Some(LAYOUT) => Ok(Kind::Ours),
+        Some(newer) => Ok(Kind::Newer(newer)),
+    }
+}
+
+fn create(database: &Database) -> Result<(), Failure> {
+    let mut txn = database.begin_write()?;
+    txn.set_quick_repair(true);
+    Tables::open(&txn)?;
+    txn.open_table(META)?.insert(LAYOUT_KEY, LAYOUT)?;
+    Ok(txn.commit()?)
+}
+
+/// Encodes a row.
+pub(crate) fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, Failure> {
+    serde_json::to_vec(row).map_err(Failure::Row)
+}
+
+/// Decodes a row.
+pub(crate) fn decode<T: DeserializeOwned>(row: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(row).map_err(Failure::Row)
+}
+
+/// Reads the row of a log, from a table of either kind of transaction.
+pub(crate) fn log(logs: &impl ReadableTable<u64, Json>, channel: u64) -> Result<Option<Log>, Failure> {
+    logs.get(channel)?.map(|row| decode(row.value())).transpose()
+}

@@ -1,0 +1,33 @@
+//! The laws of chatcore's store traits, on a redb file each.
+
+use async_trait::async_trait;
+use chatcore::testkit::StoreFixture;
+use chatcore_redb::RedbStore;
+use tempfile::TempDir;
+
+struct File(TempDir);
+
+impl File {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+}
+
+#[async_trait]
+impl StoreFixture for File {
+    type Store = RedbStore;
+
+    async fn open(&self) -> RedbStore {
+        // No wait for the lock: the last handle's drop has closed the file.
+        RedbStore::options()
+            .lock_wait(std::time::Duration::ZERO)
+            .open(self.0.path().join("chat.redb"))
+            .unwrap()
+    }
+
+    async fn another(&self, open: &RedbStore) -> RedbStore {
+        open.clone()
+    }
+}
+
+chatcore::store_conformance!(File::new());

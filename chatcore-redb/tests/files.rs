@@ -1,0 +1,165 @@
+//! What opening a file says of one that is not ours, not of our time, or not free.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use chatcore::store::{Directory, EventStore};
+use chatcore::{ChannelName, User};
+use chatcore_redb::{OpenError, RedbStore};
+use redb::{Database, ReadableDatabase, TableDefinition};
+
+const CHILD: &str = "CHATCORE_REDB_TEST_FILE";
+
+fn refusal(path: &Path) -> OpenError {
+    RedbStore::options().lock_wait(Duration::ZERO).open(path).unwrap_err()
+}
+
+#[tokio::test]
+async fn a_new_file_and_its_folders_are_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("some/deep/folder/chat.redb");
+    let store = RedbStore::open(&path).unwrap();
+    store
+        .create_channel(&ChannelName::new("a").unwrap(), "", &User::new("u_1", "Ann").unwrap())
+        .await
+        .unwrap();
+    drop(store);
+    assert_eq!(RedbStore::open(&path).unwrap().channels().await.unwrap().len(), 1);
+}
+
+#[test]
+fn a_file_of_zero_bytes_is_taken_as_new() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    RedbStore::open(file.path()).unwrap();
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notes.txt");
+    for text in ["x".to_owned(), "a letter to a friend\n".repeat(10_000)] {
+        fs::write(&path, &text).unwrap();
+        let error = refusal(&path);
+        assert!(matches!(error, OpenError::Foreign { .. }), "{error:?}");
+        assert!(error.to_string().ends_with("notes.txt is not a chat store"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
+}
+
+#[test]
+fn a_database_of_another_program_is_refused_and_left_alone() {
+    const THEIRS: TableDefinition<&str, &str> = TableDefinition::new("theirs");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("other.redb");
+    let write = |what: &dyn Fn(&redb::WriteTransaction)| {
+        let database = Database::create(&path).unwrap();
+        let txn = database.begin_write().unwrap();
+        what(&txn);
+        txn.commit().unwrap();
+    };
+    write(&|txn| drop(txn.open_table(THEIRS).unwrap().insert("key", "value").unwrap()));
+    assert!(matches!(refusal(&path), OpenError::Foreign { .. }));
+    let database = Database::open(&path).unwrap();
+    let read = database.begin_read().unwrap();
+    assert_eq!(read.list_tables().unwrap().count(), 1);
+    assert_eq!(read.open_table(THEIRS).unwrap().get("key").unwrap().unwrap().value(), "value");
+    drop((read, database));
+
+    const SAME_NAME: TableDefinition<u64, u64> = TableDefinition::new("chatcore");
+    write(&|txn| drop(txn.open_table(SAME_NAME).unwrap().insert(1, 1).unwrap()));
+    assert!(matches!(refusal(&path), OpenError::Foreign { .. }));
+}
+
+#[test]
+fn a_file_of_a_newer_version_is_refused_with_both_versions() {
+    const META: TableDefinition<&str, u64> = TableDefinition::new("chatcore");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("chat.redb");
+    drop(RedbStore::open(&path).unwrap());
+    let set = |version| {
+        let database = Database::open(&path).unwrap();
+        let txn = database.begin_write().unwrap();
+        txn.open_table(META).unwrap().insert("layout", version).unwrap();
+        txn.commit().unwrap();
+    };
+    set(2);
+    let error = refusal(&path);
+    assert!(matches!(error, OpenError::Newer { found: 2, known: 1, .. }), "{error:?}");
+    assert!(error.to_string().contains("layout 2"), "{error}");
+    set(1);
+    RedbStore::open(&path).unwrap();
+}
+
+#[test]
+fn a_folder_that_can_not_be_made_is_named() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let error = refusal(&file.path().join("chat.redb"));
+    assert!(matches!(error, OpenError::Folder { .. }), "{error:?}");
+}
+
+#[test]
+fn a_file_that_another_process_has_open_is_waited_for_and_then_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("chat.redb");
+    let mut child = holder(&path);
+    let began = Instant::now();
+    let wait = Duration::from_millis(300);
+    let error = RedbStore::options().lock_wait(wait).open(&path).unwrap_err();
+    assert!(matches!(&error, OpenError::Locked { waited, .. } if *waited == wait), "{error:?}");
+    assert!(error.to_string().ends_with("is open in another process, also after 0.3 s"), "{error}");
+    assert!(began.elapsed() >= wait);
+
+    // Killed while we wait: the lock is had as soon as it is free.
+    let waiting = std::thread::spawn(move || RedbStore::open(&path).map(drop));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    waiting.join().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn the_last_handle_closes_the_file_at_once_also_after_a_dropped_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("chat.redb");
+    for round in 0..20 {
+        let store = RedbStore::options().lock_wait(Duration::ZERO).open(&path).unwrap();
+        let clone = store.clone();
+        assert_eq!(store.channels().await.unwrap().len(), round);
+        let name = ChannelName::new(&format!("c{round}")).unwrap();
+        let ann = User::new("u_1", "Ann").unwrap();
+        {
+            let mut create = std::pin::pin!(clone.create_channel(&name, "", &ann));
+            // One poll queues it; what is queued is done, and done before the file is closed.
+            std::future::poll_fn(|cx| std::task::Poll::Ready(create.as_mut().poll(cx).is_ready())).await;
+        }
+        drop(store);
+        drop(clone);
+    }
+    assert_eq!(RedbStore::open(&path).unwrap().heads(&[]).await.unwrap(), []);
+}
+
+/// Starts this test binary again as a process that opens the file and holds it until it is killed.
+fn holder(path: &Path) -> Child {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "holds_the_file", "--ignored", "--nocapture"])
+        .env(CHILD, path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.map_while(Result::ok).any(|line| line.ends_with("holding")), "the child opened no file");
+    child
+}
+
+#[test]
+#[ignore = "the child process of another test"]
+fn holds_the_file() {
+    let Ok(path) = std::env::var(CHILD) else { return };
+    let _store = RedbStore::open(path).unwrap();
+    println!("\nholding");
+    // Until the parent ends or kills us.
+    std::io::stdin().lines().for_each(drop);
+}
