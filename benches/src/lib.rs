@@ -1,0 +1,1 @@
+//! What chatcore costs, in answers to written questions: see `README.md`.

@@ -1,0 +1,186 @@
+//! The way into the log: gathers what is queued into one batch, stores it, and hands it to the rings.
+//!
+//! Each channel belongs to one append group, and a group has one batch in flight. So while the store syncs
+//! one batch the next one gathers, with no timer: a lone publish goes at once, and a crowd shares a sync.
+//! The group's task owns the append from the queue to the ring: a caller that goes away changes nothing.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use crate::channel::{Channel, Source};
+use crate::config::Limits;
+use crate::error::Error;
+use crate::event::Append;
+use crate::protocol::Encoder;
+use crate::ring::Push;
+use crate::store::{AppendError, Appended, Store, StoreError};
+use crate::sync::Arc;
+
+/// How long after a failure a group looks again for what the store may have taken.
+const REPAIR_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The groups' queues. Dropping it ends their tasks, once they have done what is queued.
+#[derive(Debug)]
+pub(crate) struct AppendQueue {
+    groups: Vec<mpsc::Sender<Job>>,
+}
+
+#[derive(Debug)]
+struct Job {
+    channel: Arc<Channel>,
+    append: Append,
+    reply: oneshot::Sender<Result<Appended, Error>>,
+}
+
+/// The answer to come of an append.
+pub(crate) type Pending = oneshot::Receiver<Result<Appended, Error>>;
+
+impl AppendQueue {
+    /// Starts the groups' tasks.
+    pub(crate) fn start(store: &Arc<dyn Store>, encoder: &Encoder, limits: &Arc<Limits>) -> Self {
+        let groups = (0..limits.append_groups.max(1))
+            .map(|_| {
+                let (sender, jobs) = mpsc::channel(limits.append_queue.max(1));
+                let group = Group {
+                    store: Arc::clone(store),
+                    encoder: encoder.clone(),
+                    limits: Arc::clone(limits),
+                    stale: Vec::new(),
+                };
+                tokio::spawn(group.run(jobs));
+                sender
+            })
+            .collect();
+        Self { groups }
+    }
+
+    /// Queues an append to a channel that is loaded.
+    ///
+    /// # Errors
+    /// `unavailable` where as much as the bound is waiting for the store already.
+    pub(crate) fn enqueue(&self, channel: Arc<Channel>, append: Append) -> Result<Pending, Error> {
+        let (reply, pending) = oneshot::channel();
+        let group = usize::try_from(channel.info.id.0 % self.groups.len() as u64)
+            .expect("invariant: less than the number of groups");
+        match self.groups[group].try_send(Job { channel, append, reply }) {
+            Ok(()) => Ok(pending),
+            Err(_) => Err(Error::overloaded()),
+        }
+    }
+}
+
+struct Group {
+    store: Arc<dyn Store>,
+    encoder: Encoder,
+    limits: Arc<Limits>,
+    /// Channels whose log may hold events that their ring has not seen, since an append's outcome is unknown.
+    stale: Vec<Arc<Channel>>,
+}
+
+impl Group {
+    async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+        loop {
+            let first = if self.stale.is_empty() {
+                jobs.recv().await
+            } else {
+                match timeout(REPAIR_INTERVAL, jobs.recv()).await {
+                    Ok(job) => job,
+                    Err(_) => {
+                        self.repair_stale().await;
+                        continue;
+                    }
+                }
+            };
+            let Some(first) = first else { return };
+            let batch = self.gather(first, &mut jobs);
+            self.store_batch(batch).await;
+        }
+    }
+
+    /// Takes what is queued behind `first`, up to the batch's bounds.
+    fn gather(&self, first: Job, jobs: &mut mpsc::Receiver<Job>) -> Vec<Job> {
+        let mut bytes = first.append.weight();
+        let mut batch = vec![first];
+        while batch.len() < self.limits.append_batch && bytes < self.limits.append_batch_bytes {
+            let Ok(job) = jobs.try_recv() else { break };
+            bytes += job.append.weight();
+            batch.push(job);
+        }
+        batch
+    }
+
+    async fn store_batch(&mut self, batch: Vec<Job>) {
+        let appends = batch.iter().map(|job| job.append.clone()).collect();
+        let results = match timeout(self.limits.store_timeout, self.store.append(appends)).await {
+            Ok(results) if results.len() == batch.len() => results,
+            Ok(_) => all_failed(&batch, "the store answered another batch than it was given"),
+            Err(_) => all_failed(&batch, "the store did not answer in time"),
+        };
+        let mut touched: Vec<Arc<Channel>> = Vec::new();
+        let mut answers = Vec::with_capacity(batch.len());
+        for (job, result) in batch.into_iter().zip(results) {
+            match &result {
+                Ok(appended) => {
+                    if !self.push(&job.channel, job.append, appended) {
+                        self.mark_stale(&job.channel);
+                    }
+                    remember(&mut touched, &job.channel);
+                }
+                Err(AppendError::Store(error)) => {
+                    tracing::warn!(channel = %job.channel.info.name, error = error as &dyn std::error::Error, "append failed");
+                    self.mark_stale(&job.channel);
+                }
+                Err(_) => {}
+            }
+            answers.push((job.reply, result));
+        }
+        for channel in touched {
+            channel.notify();
+        }
+        for (reply, result) in answers {
+            // A caller that went away needs no answer; its event is in the log and in the ring all the same.
+            let _ = reply.send(result.map_err(Error::from));
+        }
+        self.repair_stale().await;
+    }
+
+    /// Hands a stored event to the ring; says whether the ring is whole.
+    fn push(&self, channel: &Channel, append: Append, appended: &Appended) -> bool {
+        let head = channel.ring().head().clone();
+        if head.epoch != appended.epoch {
+            return false;
+        }
+        if appended.duplicate {
+            return appended.seq <= head.seq;
+        }
+        let event = append.into_event(appended.seq, appended.at);
+        channel.push(&self.encoder, &event) != Push::Gap
+    }
+
+    fn mark_stale(&mut self, channel: &Arc<Channel>) {
+        remember(&mut self.stale, channel);
+    }
+
+    /// Repairs what can be repaired now; the rest waits for the next batch or the next interval.
+    async fn repair_stale(&mut self) {
+        for channel in std::mem::take(&mut self.stale) {
+            let source = Source { store: &*self.store, encoder: &self.encoder, limits: &self.limits };
+            let repaired = timeout(self.limits.store_timeout, channel.repair(source)).await;
+            if !matches!(repaired, Ok(Ok(()))) {
+                self.mark_stale(&channel);
+            }
+        }
+    }
+}
+
+fn remember(channels: &mut Vec<Arc<Channel>>, channel: &Arc<Channel>) {
+    if !channels.iter().any(|known| Arc::ptr_eq(known, channel)) {
+        channels.push(Arc::clone(channel));
+    }
+}
+
+fn all_failed(batch: &[Job], why: &'static str) -> Vec<Result<Appended, AppendError>> {
+    batch.iter().map(|_| Err(StoreError::new(why).into())).collect()
+}

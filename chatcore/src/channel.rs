@@ -1,0 +1,184 @@
+//! A channel that is in use: its ring, who follows it, who is online in it.
+
+use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio::sync::OnceCell;
+
+use crate::config::Limits;
+use crate::event::Event;
+use crate::id::Position;
+use crate::link::{Link, SubscriptionKey};
+use crate::presence::Members;
+use crate::protocol::Encoder;
+use crate::ring::{HistoryRing, Push};
+use crate::store::{ChannelInfo, Replay, Store, StoreError};
+use crate::subscription::Subscription;
+use crate::sync::Arc;
+
+/// Events that one repair step reads from the store.
+const REPAIR_PAGE: usize = 256;
+
+/// A channel in memory. Everything in it can be had again from the store.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    pub(crate) info: ChannelInfo,
+    ring: OnceCell<RwLock<HistoryRing>>,
+    followers: RwLock<Vec<Follower>>,
+    members: Mutex<Members>,
+    used: Mutex<Instant>,
+}
+
+/// One connection's subscription, in the channel's list of whom to tell.
+#[derive(Clone, Debug)]
+struct Follower {
+    link: Arc<Link>,
+    subscription: Arc<Subscription<SubscriptionKey>>,
+}
+
+/// What a channel's log is read with.
+#[derive(Clone, Copy)]
+pub(crate) struct Source<'a> {
+    pub(crate) store: &'a dyn Store,
+    pub(crate) encoder: &'a Encoder,
+    pub(crate) limits: &'a Limits,
+}
+
+impl Channel {
+    pub(crate) fn new(info: ChannelInfo) -> Self {
+        Self {
+            info,
+            ring: OnceCell::new(),
+            followers: RwLock::default(),
+            members: Mutex::default(),
+            used: Mutex::new(Instant::now()),
+        }
+    }
+
+    /// Fills the ring on the first use of the channel.
+    pub(crate) async fn load(&self, source: Source<'_>) -> Result<(), StoreError> {
+        self.ring
+            .get_or_try_init(|| async {
+                let (head, newest) = self.read_tail(source).await?;
+                Ok(RwLock::new(HistoryRing::new(source.limits, source.encoder, head, &newest)))
+            })
+            .await?;
+        Ok(())
+    }
+
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.ring.initialized()
+    }
+
+    async fn read_tail(
+        &self,
+        source: Source<'_>,
+    ) -> Result<(crate::store::Head, crate::store::Page), StoreError> {
+        let id = self.info.id;
+        let head = source.store.heads(&[id]).await?.into_iter().next().flatten();
+        let head = head.ok_or_else(|| StoreError::new("the channel's log is gone"))?;
+        let newest = source.store.messages_before(id, head.seq + 1, source.limits.history).await?;
+        Ok((head, newest))
+    }
+
+    /// Looks at the ring. Call [`load`](Self::load) first.
+    pub(crate) fn ring(&self) -> RwLockReadGuard<'_, HistoryRing> {
+        self.loaded().read().expect("invariant: nothing panics under this lock")
+    }
+
+    fn loaded(&self) -> &RwLock<HistoryRing> {
+        self.ring.get().expect("invariant: a channel is loaded before it is read or appended to")
+    }
+
+    /// Adds an event that the store holds. The write lock keeps readers away for one push.
+    pub(crate) fn push(&self, encoder: &Encoder, event: &Event) -> Push {
+        let joined = encoder.event(&self.info.name, event);
+        let mut ring = self.loaded().write().expect("invariant: nothing panics under this lock");
+        ring.push(encoder, event, joined)
+    }
+
+    /// Reads from the store whatever the ring has not seen, and tells the followers. Only the channel's own
+    /// append group calls this, so two repairs of one channel never run at once.
+    pub(crate) async fn repair(&self, source: Source<'_>) -> Result<(), StoreError> {
+        loop {
+            let head = self.ring().head().clone();
+            let position = Position { epoch: head.epoch, seq: head.seq };
+            match source.store.after(self.info.id, &position, REPAIR_PAGE).await? {
+                Replay::Events(events) if events.is_empty() => break,
+                Replay::Events(events) => {
+                    for event in &events {
+                        self.push(source.encoder, event);
+                    }
+                }
+                Replay::Reset(_) => {
+                    let (head, newest) = self.read_tail(source).await?;
+                    let mut ring = self.loaded().write().expect("invariant: nothing panics under this lock");
+                    ring.restart(source.limits, source.encoder, head, &newest);
+                    break;
+                }
+            }
+        }
+        self.notify();
+        Ok(())
+    }
+
+    /// Tells every follower that there is something new in the ring.
+    pub(crate) fn notify(&self) {
+        for follower in self.followers().iter() {
+            follower.subscription.mark();
+        }
+    }
+
+    /// Leaves a frame with every follower but `except`; `offer` it where nobody would miss it.
+    pub(crate) fn broadcast(&self, frame: &Bytes, except: Option<&Arc<Link>>, manner: Manner) {
+        for follower in self.followers().iter() {
+            if except.is_some_and(|link| Arc::ptr_eq(link, &follower.link)) {
+                continue;
+            }
+            match manner {
+                Manner::Send => follower.link.send(frame.clone()),
+                Manner::Offer => follower.link.offer(frame.clone()),
+            }
+        }
+    }
+
+    pub(crate) fn follow(&self, link: &Arc<Link>, subscription: &Arc<Subscription<SubscriptionKey>>) {
+        let follower = Follower { link: Arc::clone(link), subscription: Arc::clone(subscription) };
+        self.followers.write().expect("invariant: nothing panics under this lock").push(follower);
+    }
+
+    pub(crate) fn unfollow(&self, subscription: &Arc<Subscription<SubscriptionKey>>) {
+        let mut followers = self.followers.write().expect("invariant: nothing panics under this lock");
+        if let Some(at) = followers.iter().position(|f| Arc::ptr_eq(&f.subscription, subscription)) {
+            followers.swap_remove(at);
+        }
+        if followers.len() < followers.capacity() / 4 {
+            followers.shrink_to_fit();
+        }
+        *self.used() = Instant::now();
+    }
+
+    fn followers(&self) -> RwLockReadGuard<'_, Vec<Follower>> {
+        self.followers.read().expect("invariant: nothing panics under this lock")
+    }
+
+    /// Looks at who is online.
+    pub(crate) fn members(&self) -> MutexGuard<'_, Members> {
+        self.members.lock().expect("invariant: nothing panics under this lock")
+    }
+
+    /// Returns when the channel was last in use.
+    pub(crate) fn used(&self) -> MutexGuard<'_, Instant> {
+        self.used.lock().expect("invariant: nothing panics under this lock")
+    }
+}
+
+/// How a frame outside the log is left with a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Manner {
+    /// It has to be seen.
+    Send,
+    /// It may be dropped.
+    Offer,
+}

@@ -1,0 +1,274 @@
+//! The handle that an app holds, and its builder.
+
+use std::fmt;
+use std::ops::Range;
+
+use tokio::task::JoinHandle;
+
+use crate::blob::{BlobStore, ByteStream};
+use crate::client::Client;
+use crate::config::Limits;
+use crate::connection::Connection;
+use crate::core::Core;
+use crate::error::Error;
+use crate::id::{AttachmentId, UserId};
+use crate::message::{Attachment, User};
+use crate::name::ChannelName;
+use crate::policy::{Identity, OpenPolicy, Policy};
+use crate::protocol::{ChannelObject, ChatEvent, CloseReason, Encoder};
+use crate::store::{ChannelInfo, Created, Durability, Store, Unread};
+use crate::sync::Arc;
+use crate::uploads::FileKind;
+
+/// A running chat: what transports, bots and the app's own code share. Cloning it is cheap.
+///
+/// Its background tasks end with the last clone and the last connection.
+#[derive(Clone)]
+pub struct Chat {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    core: Arc<Core>,
+    background: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.background.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// Sets up a [`Chat`].
+pub struct ChatBuilder {
+    store: Arc<dyn Store>,
+    blobs: Option<Arc<dyn BlobStore>>,
+    policy: Arc<dyn Policy>,
+    limits: Limits,
+    base: String,
+}
+
+impl ChatBuilder {
+    /// Sets where attachments' bytes are kept. Without it there are no attachments.
+    #[must_use]
+    pub fn blobs(mut self, blobs: impl BlobStore) -> Self {
+        self.blobs = Some(Arc::new(blobs));
+        self
+    }
+
+    /// Sets who may do what. The default is [`OpenPolicy`].
+    #[must_use]
+    pub fn policy(mut self, policy: impl Policy) -> Self {
+        self.policy = Arc::new(policy);
+        self
+    }
+
+    /// Sets the bounds.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets the path under which a transport serves the chat, such as `/chat`; attachments' URLs begin with
+    /// it. The default is the root.
+    #[must_use]
+    pub fn base(mut self, path: &str) -> Self {
+        let path = path.trim_matches('/');
+        self.base = if path.is_empty() { String::new() } else { format!("/{path}") };
+        self
+    }
+
+    /// Starts the chat's tasks on the tokio runtime of the caller.
+    ///
+    /// # Panics
+    /// Panics outside a tokio runtime.
+    #[must_use]
+    pub fn build(self) -> Chat {
+        let encoder = Encoder::new(&self.base);
+        let core = Arc::new(Core::new(self.store, self.blobs, self.policy, Arc::new(self.limits), encoder));
+        let departures = Arc::clone(&core.departures);
+        let sweeper = Arc::clone(&core);
+        let background = vec![
+            tokio::spawn(async move { departures.run().await }),
+            tokio::spawn(async move {
+                loop {
+                    // A sweep before its time follows a delete; either way it is the same sweep.
+                    let _ =
+                        tokio::time::timeout(sweeper.sweep_interval(), sweeper.discarded.notified()).await;
+                    sweeper.sweep().await;
+                }
+            }),
+        ];
+        Chat { inner: Arc::new(Inner { core, background }) }
+    }
+}
+
+impl Chat {
+    /// Begins to set up a chat on `store`, which is both its log and its directory.
+    pub fn builder(store: impl Store) -> ChatBuilder {
+        ChatBuilder {
+            store: Arc::new(store),
+            blobs: None,
+            policy: Arc::new(OpenPolicy),
+            limits: Limits::default(),
+            base: String::new(),
+        }
+    }
+
+    fn core(&self) -> &Arc<Core> {
+        &self.inner.core
+    }
+
+    /// Connects a participant in this process: a bot, a test, the app's own code.
+    ///
+    /// # Errors
+    /// [`CloseReason::Overloaded`] where there are too many connections, [`CloseReason::Draining`] where the
+    /// chat takes no new ones.
+    pub fn connect(&self, identity: Identity) -> Result<Client, CloseReason> {
+        Ok(Client::new(self.open(identity)?))
+    }
+
+    /// Opens a session for a transport to drive.
+    ///
+    /// # Errors
+    /// [`CloseReason::Overloaded`] where there are too many connections, [`CloseReason::Draining`] where the
+    /// chat takes no new ones.
+    pub fn open(&self, identity: Identity) -> Result<Connection, CloseReason> {
+        Connection::open(Arc::clone(self.core()), identity)
+    }
+
+    /// Creates a channel if there is none of that name, and returns the one there is. The policy is not asked.
+    ///
+    /// # Errors
+    /// `unavailable` where the store can't be written.
+    pub async fn ensure_channel(
+        &self,
+        name: &ChannelName,
+        topic: &str,
+        by: &User,
+    ) -> Result<ChannelInfo, Error> {
+        let created = self.core().store.create_channel(name, topic, by).await?;
+        if let Created::New(info) = &created {
+            let object = ChannelObject::new(info.clone(), 0, Unread { read: 0, messages: 0 });
+            self.core().announce_channel(name, &object);
+        }
+        Ok(created.into_channel())
+    }
+
+    /// Remembers a user under the display name they have now.
+    ///
+    /// # Errors
+    /// `unavailable` where the store can't be written.
+    pub async fn remember_user(&self, user: &User) -> Result<(), Error> {
+        Ok(self.core().store.put_user(user).await?)
+    }
+
+    /// Stores a file that a participant uploads to a channel, to be named in a later publish.
+    ///
+    /// `inspect` gets the file's first 256 KiB, or all of a shorter one, and says what it is.
+    ///
+    /// # Errors
+    /// `no_such_channel`, `not_allowed`, `bad_name` for the file's name, `too_large`, `bad_frame` where the
+    /// stream failed, `unavailable`. Nothing is left of a refused upload.
+    ///
+    /// # Cancel safety
+    /// What a dropped future leaves behind can't be attached or read, and is removed within
+    /// [`Limits::upload_ttl`].
+    pub async fn upload(
+        &self,
+        identity: &Identity,
+        channel: &str,
+        file_name: &str,
+        bytes: ByteStream,
+        inspect: impl FnOnce(&[u8]) -> FileKind + Send,
+    ) -> Result<Attachment, Error> {
+        self.core().upload(identity, channel, file_name, bytes, inspect).await
+    }
+
+    /// Returns an attachment that the participant may read.
+    ///
+    /// # Errors
+    /// `no_such_attachment` also for one of a deleted message or of somebody else's unsent one;
+    /// `not_allowed`, `unavailable`.
+    pub async fn attachment(&self, identity: &Identity, id: &str) -> Result<Attachment, Error> {
+        self.core().attachment(identity, id).await
+    }
+
+    /// Returns the bytes of an attachment, cut to its size; all of them with `0..u64::MAX`.
+    ///
+    /// # Errors
+    /// As [`attachment`](Self::attachment).
+    pub async fn attachment_bytes(
+        &self,
+        identity: &Identity,
+        id: &AttachmentId,
+        range: Range<u64>,
+    ) -> Result<ByteStream, Error> {
+        self.core().attachment_bytes(identity, id, range).await
+    }
+
+    /// Closes all of a user's connections, with [`CloseReason::SignedOut`] or [`CloseReason::Banned`] so that
+    /// their clients stay away.
+    pub fn disconnect(&self, user: &UserId, reason: CloseReason) {
+        self.core().links.close_user(user, reason);
+    }
+
+    /// Begins to go away: takes no new connections and commands, tells every client, and closes each
+    /// connection once what it has accepted is answered.
+    pub fn drain(&self) {
+        self.core().start_draining();
+        let retry = Error::draining().retry().unwrap_or_default();
+        let retry_ms = u64::try_from(retry.as_millis()).unwrap_or(u64::MAX);
+        let frame = Encoder::notice(&ChatEvent::Draining { retry_ms });
+        self.core().links.for_each(|link| {
+            link.send(frame.clone());
+            link.close(CloseReason::GoingAway);
+        });
+    }
+
+    /// Says whether [`drain`](Self::drain) was called.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.core().is_draining()
+    }
+
+    /// Returns how many connections are open.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.core().links.len()
+    }
+
+    /// Returns the bounds.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.core().limits
+    }
+
+    /// Returns the path under which the chat is served: empty for the root, else `/…`.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        self.core().encoder.base()
+    }
+
+    /// Says what an acknowledged publish stands for.
+    #[must_use]
+    pub fn durability(&self) -> Durability {
+        self.core().store.durability()
+    }
+}
+
+impl fmt::Debug for Chat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chat")
+            .field("base", &self.base())
+            .field("connections", &self.connections())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ChatBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChatBuilder").field("base", &self.base).finish_non_exhaustive()
+    }
+}

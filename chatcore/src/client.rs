@@ -1,0 +1,274 @@
+//! A participant in this process: the session that sockets have, as typed calls and a stream of events.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures::Stream;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::connection::Connection;
+use crate::id::{Nonce, Position, Seq};
+use crate::protocol::{
+    ChannelObject, ChatEvent, CloseReason, Command, ErrorReply, HistoryPage, Logged, Published, Subscribed,
+};
+
+/// A participant in this process.
+///
+/// Calls are answered in turn; events wait in the channels' rings meanwhile, and come from
+/// [`next_event`](Self::next_event) or from the client as a [`Stream`], which ends when the session does.
+#[derive(Debug)]
+pub struct Client {
+    connection: Connection,
+    last_id: i64,
+    events: std::collections::VecDeque<Bytes>,
+    closed: Option<CloseReason>,
+}
+
+/// Why a call of a [`Client`] failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The command was refused.
+    #[error("{}", .0.message)]
+    Refused(ErrorReply),
+    /// The session has ended.
+    #[error("the session has ended: {0}")]
+    Closed(CloseReason),
+}
+
+impl Client {
+    pub(crate) fn new(connection: Connection) -> Self {
+        Self { connection, last_id: 0, events: std::collections::VecDeque::new(), closed: None }
+    }
+
+    /// Lists the channels, by name.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn channels(&mut self) -> Result<Vec<ChannelObject>, ClientError> {
+        #[derive(Deserialize)]
+        struct Channels {
+            channels: Vec<ChannelObject>,
+        }
+        Ok(self.call::<Channels>(Command::Channels).await?.channels)
+    }
+
+    /// Creates a channel.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `name_taken` names the channel that has the name.
+    pub async fn create_channel(&mut self, name: &str, topic: &str) -> Result<ChannelObject, ClientError> {
+        #[derive(Deserialize)]
+        struct Created {
+            channel: ChannelObject,
+        }
+        let command = Command::CreateChannel { name: name.to_owned(), topic: Some(topic.to_owned()) };
+        Ok(self.call::<Created>(command).await?.channel)
+    }
+
+    /// Follows a channel from its newest messages on.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn subscribe(&mut self, channel: &str) -> Result<Subscribed, ClientError> {
+        self.call(Command::Subscribe { channel: channel.to_owned(), after: None, limit: None }).await
+    }
+
+    /// Follows a channel from where the participant was: every event after it, or else `reset`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn resume(&mut self, channel: &str, after: Position) -> Result<Subscribed, ClientError> {
+        self.call(Command::Subscribe { channel: channel.to_owned(), after: Some(after), limit: None }).await
+    }
+
+    /// Ends a subscription.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn unsubscribe(&mut self, channel: &str) -> Result<(), ClientError> {
+        self.done(Command::Unsubscribe { channel: channel.to_owned() }).await
+    }
+
+    /// Publishes a text under a nonce of its own. To repeat a publish whose outcome is unknown, use
+    /// [`call`](Self::call) with the same nonce.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn publish(&mut self, channel: &str, text: &str) -> Result<Published, ClientError> {
+        self.call(Command::Publish {
+            channel: channel.to_owned(),
+            nonce: Nonce::random().to_string(),
+            text: text.to_owned(),
+            attachments: Vec::new(),
+            reply_to: None,
+        })
+        .await
+    }
+
+    /// Replaces a message's text.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn edit(&mut self, channel: &str, seq: Seq, text: &str) -> Result<Logged, ClientError> {
+        self.call(Command::Edit { channel: channel.to_owned(), seq, text: text.to_owned() }).await
+    }
+
+    /// Deletes a message.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn delete(&mut self, channel: &str, seq: Seq) -> Result<Logged, ClientError> {
+        self.call(Command::Delete { channel: channel.to_owned(), seq }).await
+    }
+
+    /// Puts an emoji on a message, or takes it off.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn react(
+        &mut self,
+        channel: &str,
+        seq: Seq,
+        emoji: &str,
+        on: bool,
+    ) -> Result<Logged, ClientError> {
+        self.call(Command::React { channel: channel.to_owned(), seq, emoji: emoji.to_owned(), on }).await
+    }
+
+    /// Reads the newest `limit` messages below `before`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn history(
+        &mut self,
+        channel: &str,
+        before: Seq,
+        limit: u32,
+    ) -> Result<HistoryPage, ClientError> {
+        self.call(Command::History { channel: channel.to_owned(), before, limit: Some(limit) }).await
+    }
+
+    /// Moves the read marker.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn read(&mut self, channel: &str, seq: Seq) -> Result<(), ClientError> {
+        self.done(Command::Read { channel: channel.to_owned(), seq }).await
+    }
+
+    /// Tells the others that the participant is typing.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn typing(&mut self, channel: &str) -> Result<(), ClientError> {
+        self.done(Command::Typing { channel: channel.to_owned() }).await
+    }
+
+    async fn done(&mut self, command: Command) -> Result<(), ClientError> {
+        self.call::<serde::de::IgnoredAny>(command).await.map(|_| ())
+    }
+
+    /// Gives a command and returns what its `ok` carries.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    ///
+    /// # Cancel safety
+    /// A dropped call may still be carried out; its answer is dropped with it.
+    pub async fn call<T: DeserializeOwned>(&mut self, command: Command) -> Result<T, ClientError> {
+        self.last_id += 1;
+        let id = self.last_id;
+        self.connection.submit(id, command);
+        loop {
+            let answer = poll_fn(|cx| self.poll_answer(cx)).await?;
+            // Another id is the answer of a call that was dropped.
+            if answer_id(&answer) == Some(id) {
+                return read_answer(&answer);
+            }
+        }
+    }
+
+    /// Waits for the next event; `None` once the session has ended.
+    ///
+    /// # Cancel safety
+    /// A dropped future has taken no event.
+    pub async fn next_event(&mut self) -> Option<ChatEvent> {
+        poll_fn(|cx| self.poll_event(cx)).await
+    }
+
+    /// Returns why the session has ended.
+    #[must_use]
+    pub fn closed(&self) -> Option<CloseReason> {
+        self.closed
+    }
+
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, ClientError>> {
+        if let Poll::Ready(answer) = self.connection.poll_answer(cx) {
+            return Poll::Ready(Ok(answer));
+        }
+        match self.connection.poll_close(cx) {
+            Poll::Ready(reason) => {
+                self.closed = Some(reason);
+                Poll::Ready(Err(ClientError::Closed(reason)))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<ChatEvent>> {
+        loop {
+            if let Some(frame) = self.events.pop_front() {
+                let event = serde_json::from_slice(&frame).unwrap_or(ChatEvent::Unknown);
+                return Poll::Ready(Some(event));
+            }
+            if self.closed.is_some() {
+                return Poll::Ready(None);
+            }
+            let mut frames = Vec::new();
+            match self.connection.poll_events(cx, &mut frames) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(closed) => self.closed = closed,
+            }
+            self.events.extend(frames);
+        }
+    }
+}
+
+impl Stream for Client {
+    type Item = ChatEvent;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<ChatEvent>> {
+        self.poll_event(cx)
+    }
+}
+
+#[derive(Deserialize)]
+struct AnswerHead {
+    #[serde(rename = "type")]
+    kind: AnswerKind,
+    id: Option<i64>,
+}
+
+#[derive(Deserialize, PartialEq)]
+#[serde(rename_all = "snake_case")]
+enum AnswerKind {
+    Ok,
+    Error,
+}
+
+const OURS: &str = "invariant: an answer is what this crate's encoder wrote";
+
+fn answer_id(answer: &[u8]) -> Option<i64> {
+    serde_json::from_slice::<AnswerHead>(answer).expect(OURS).id
+}
+
+fn read_answer<T: DeserializeOwned>(answer: &[u8]) -> Result<T, ClientError> {
+    match serde_json::from_slice::<AnswerHead>(answer).expect(OURS).kind {
+        AnswerKind::Ok => Ok(serde_json::from_slice(answer).expect(OURS)),
+        AnswerKind::Error => Err(ClientError::Refused(serde_json::from_slice(answer).expect(OURS))),
+    }
+}

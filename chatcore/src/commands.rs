@@ -1,0 +1,245 @@
+//! What each command does, once it has been checked.
+
+use crate::append::Pending;
+use crate::channel::Channel;
+use crate::core::Core;
+use crate::error::{Error, ErrorCode};
+use crate::event::{Append, AppendBody};
+use crate::follow::Follow;
+use crate::id::Seq;
+use crate::link::{Link, SubscriptionKey};
+use crate::message::Message;
+use crate::name::ChannelName;
+use crate::policy::Action;
+use crate::protocol::{ChannelObject, ChatEvent, Encoder, Logged, Published, Reply};
+use crate::session::{Publish, Request, empty};
+use crate::store::{Appended, Created, Unread};
+use crate::sync::Arc;
+
+/// What a command came to.
+pub(crate) struct Outcome {
+    pub(crate) reply: Reply,
+    /// The subscription that has begun.
+    pub(crate) follow: Option<Follow>,
+}
+
+impl From<Reply> for Outcome {
+    fn from(reply: Reply) -> Self {
+        Self { reply, follow: None }
+    }
+}
+
+impl Core {
+    /// Carries out a command that has to wait for the store. `key` is for the subscription it may begin.
+    pub(crate) async fn run(
+        self: Arc<Self>,
+        link: Arc<Link>,
+        key: SubscriptionKey,
+        request: Request,
+    ) -> Result<Outcome, Error> {
+        let reply = match request {
+            Request::Channels => self.channels(&link).await?,
+            Request::CreateChannel { name, topic } => self.create_channel(&link, name, &topic).await?,
+            Request::Subscribe { channel, after, limit } => {
+                let begun = Follow::begin(self, link, key, channel, after, limit);
+                let (follow, reply) = Box::pin(begun).await?;
+                return Ok(Outcome { reply, follow: Some(follow) });
+            }
+            Request::Publish(publish) => self.publish(&link, publish).await?,
+            Request::Edit { channel, seq, text } => self.edit(&link, &channel, seq, text).await?,
+            Request::Delete { channel, seq } => self.delete(&link, &channel, seq).await?,
+            Request::React { channel, seq, emoji, on } => self.react(&link, &channel, seq, emoji, on).await?,
+            Request::History { channel, before, limit } => {
+                self.history(&link, &channel, before, limit).await?
+            }
+            Request::Read { channel, seq } => self.read(&link, &channel, seq).await?,
+            Request::Unsubscribe { .. } | Request::Typing { .. } | Request::Ping => Reply::Done,
+        };
+        Ok(reply.into())
+    }
+
+    async fn channels(&self, link: &Link) -> Result<Reply, Error> {
+        let mut infos = self.store.channels().await?;
+        infos.retain(|info| self.policy.authorize(&link.identity, Action::List(&info.name)).is_ok());
+        let ids: Vec<_> = infos.iter().map(|info| info.id).collect();
+        let heads = self.store.heads(&ids).await?;
+        let unread = self.store.unread(&link.identity.user.id, &ids).await?;
+        let channels =
+            infos.into_iter().zip(heads).zip(unread).map(|((info, head), unread)| {
+                ChannelObject::new(info, head.map_or(0, |head| head.seq), unread)
+            });
+        Ok(Reply::Channels(channels.collect()))
+    }
+
+    async fn create_channel(&self, link: &Link, name: ChannelName, topic: &str) -> Result<Reply, Error> {
+        self.policy.authorize(&link.identity, Action::CreateChannel(&name))?;
+        if self.store.channel(&name).await?.is_some() {
+            return Err(self.name_taken(link, name));
+        }
+        let most = self.limits.channels;
+        if self.store.channels().await?.len() >= most {
+            let why = format!("this server holds at most {most} channels");
+            return Err(Error::new(ErrorCode::NotAllowed, why));
+        }
+        match self.store.create_channel(&name, topic, &link.identity.user).await? {
+            Created::Exists(_) => Err(self.name_taken(link, name)),
+            Created::New(info) => {
+                let channel = ChannelObject::new(info, 0, Unread { read: 0, messages: 0 });
+                self.announce_channel(&name, &channel);
+                Ok(Reply::Channel(Box::new(channel)))
+            }
+        }
+    }
+
+    fn name_taken(&self, link: &Link, name: ChannelName) -> Error {
+        match self.policy.authorize(&link.identity, Action::List(&name)) {
+            Ok(()) => Error::new(ErrorCode::NameTaken, "there is a channel of that name").about(name),
+            Err(denied) => denied.into(),
+        }
+    }
+
+    /// Tells everybody who may see it that there is a new channel.
+    pub(crate) fn announce_channel(&self, name: &ChannelName, channel: &ChannelObject) {
+        let frame = Encoder::notice(&ChatEvent::ChannelCreated { channel: channel.clone() });
+        self.links.for_each(|link| {
+            if self.policy.authorize(&link.identity, Action::List(name)).is_ok() {
+                link.send(frame.clone());
+            }
+        });
+    }
+
+    /// Queues a publish that needs nothing from the store first; `None` where it does.
+    pub(crate) fn try_publish(&self, link: &Link, publish: &Publish) -> Option<Result<Pending, Error>> {
+        if !publish.attachments.is_empty() {
+            return None;
+        }
+        let channel = self.registry.loaded(&publish.channel)?;
+        if let Err(denied) = self.policy.authorize(&link.identity, Action::Write(&publish.channel)) {
+            return Some(Err(denied.into()));
+        }
+        Some(self.enqueue(
+            link,
+            channel,
+            AppendBody::Message {
+                nonce: publish.nonce.clone(),
+                text: publish.text.clone(),
+                reply_to: publish.reply_to,
+                attachments: Vec::new(),
+            },
+        ))
+    }
+
+    async fn publish(&self, link: &Link, publish: Publish) -> Result<Reply, Error> {
+        let Publish { channel: name, nonce, text, attachments, reply_to } = publish;
+        self.policy.authorize(&link.identity, Action::Write(&name))?;
+        let channel = self.channel(&name).await?;
+        let mut files = Vec::with_capacity(attachments.len());
+        for id in attachments {
+            // Whose it is and whether it is free is the store's to say, in the append's own transaction.
+            let upload = self.store.upload(&id).await?.ok_or_else(Error::no_such_attachment)?;
+            files.push(upload.attachment);
+        }
+        let body = AppendBody::Message { nonce, text, reply_to, attachments: files };
+        let appended = self.append(link, channel, body).await?;
+        Ok(published(name, &appended))
+    }
+
+    async fn edit(&self, link: &Link, name: &ChannelName, seq: Seq, text: String) -> Result<Reply, Error> {
+        let (channel, message) = self.target(link, name, seq).await?;
+        let author = &message.author.id;
+        self.policy.authorize(&link.identity, Action::Edit { channel: name, seq, author })?;
+        if text.trim().is_empty() && message.attachments.is_empty() {
+            return Err(empty());
+        }
+        self.log(link, channel, AppendBody::Edit { target: seq, text }).await
+    }
+
+    async fn delete(&self, link: &Link, name: &ChannelName, seq: Seq) -> Result<Reply, Error> {
+        let (channel, message) = self.target(link, name, seq).await?;
+        let author = &message.author.id;
+        self.policy.authorize(&link.identity, Action::Delete { channel: name, seq, author })?;
+        let reply = self.log(link, channel, AppendBody::Delete { target: seq }).await?;
+        if !message.attachments.is_empty() {
+            self.discarded.notify_one();
+        }
+        Ok(reply)
+    }
+
+    async fn react(
+        &self,
+        link: &Link,
+        name: &ChannelName,
+        seq: Seq,
+        emoji: String,
+        on: bool,
+    ) -> Result<Reply, Error> {
+        let (channel, message) = self.target(link, name, seq).await?;
+        self.policy.authorize(&link.identity, Action::Write(name))?;
+        let most = self.limits.reactions;
+        if on && message.reactions.iter().map(|reaction| reaction.users.len()).sum::<usize>() >= most {
+            let why = format!("a message has at most {most} reactions");
+            return Err(Error::new(ErrorCode::TooLarge, why));
+        }
+        self.log(link, channel, AppendBody::React { target: seq, emoji, on }).await
+    }
+
+    /// Returns the message that a command is about, if the asker may read it and it is not deleted.
+    async fn target(
+        &self,
+        link: &Link,
+        name: &ChannelName,
+        seq: Seq,
+    ) -> Result<(Arc<Channel>, Message), Error> {
+        self.policy.authorize(&link.identity, Action::Read(name))?;
+        let channel = self.channel(name).await?;
+        let message = self.store.message(channel.info.id, seq).await?;
+        let message = message.filter(|message| !message.deleted).ok_or_else(Error::no_such_message)?;
+        Ok((channel, message))
+    }
+
+    async fn log(&self, link: &Link, channel: Arc<Channel>, body: AppendBody) -> Result<Reply, Error> {
+        let name = channel.info.name.clone();
+        let appended = self.append(link, channel, body).await?;
+        Ok(Reply::Logged(Logged { channel: name, seq: appended.seq }))
+    }
+
+    async fn append(&self, link: &Link, channel: Arc<Channel>, body: AppendBody) -> Result<Appended, Error> {
+        self.enqueue(link, channel, body)?.await.unwrap_or_else(|_| Err(Error::overloaded()))
+    }
+
+    fn enqueue(&self, link: &Link, channel: Arc<Channel>, body: AppendBody) -> Result<Pending, Error> {
+        let author = link.identity.user.clone();
+        let append = Append { channel: channel.info.id, author, body };
+        self.appends.enqueue(channel, append)
+    }
+
+    async fn history(
+        &self,
+        link: &Link,
+        name: &ChannelName,
+        before: Seq,
+        limit: usize,
+    ) -> Result<Reply, Error> {
+        self.policy.authorize(&link.identity, Action::Read(name))?;
+        let channel = self.channel(name).await?;
+        let page = self.store.messages_before(channel.info.id, before, limit).await?;
+        let messages = page.messages.iter().map(|message| self.encoder.message(message)).collect();
+        Ok(Reply::History { messages, more: page.more })
+    }
+
+    async fn read(&self, link: &Arc<Link>, name: &ChannelName, seq: Seq) -> Result<Reply, Error> {
+        self.policy.authorize(&link.identity, Action::Read(name))?;
+        let channel = self.channel(name).await?;
+        let user = &link.identity.user.id;
+        let seq = self.store.mark_read(user, channel.info.id, seq).await?;
+        let event = ChatEvent::Read { channel: name.clone(), seq };
+        self.links.send_to_user(user, link, &Encoder::notice(&event));
+        Ok(Reply::Done)
+    }
+}
+
+/// Makes the answer to a publish.
+pub(crate) fn published(channel: ChannelName, appended: &Appended) -> Reply {
+    let Appended { seq, at, duplicate, .. } = *appended;
+    Reply::Published(Published { channel, seq, at, duplicate })
+}

@@ -1,0 +1,117 @@
+//! Every bound of the engine, by name, with its default.
+
+use std::time::Duration;
+
+/// The bounds that keep memory, time and the log's growth finite, whatever clients do.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Newest messages of a channel kept in memory, and the most that one answer carries. Default 100.
+    pub history: usize,
+    /// Encoded events of a channel kept in memory for cursors and resume. Default 1,024.
+    pub ring_events: usize,
+    /// Bytes of a channel's messages, and of its events, kept in memory. Default 1 MiB each.
+    pub ring_bytes: usize,
+    /// Events that a resume replays; a position further back is reset. Default 500.
+    pub resume_events: usize,
+    /// Bytes of one command. Default 65,536.
+    pub frame_bytes: usize,
+    /// Characters of one message. Default 8,000.
+    pub text_chars: usize,
+    /// Characters of a channel's topic. Default 250.
+    pub topic_chars: usize,
+    /// Bytes of one emoji. Default 64.
+    pub emoji_bytes: usize,
+    /// Reactions on one message, over all emoji and people. Default 1,000.
+    pub reactions: usize,
+    /// Attachments of one message. Default 10.
+    pub attachments: usize,
+    /// Bytes of one attachment. Default 25 MiB.
+    pub attachment_bytes: u64,
+    /// Characters of an attachment's file name. Default 255.
+    pub file_name_chars: usize,
+    /// Uploads running at once, over all users. Default 64.
+    pub uploads: usize,
+    /// How long an upload may stay unused before it is removed. Default 1 hour.
+    pub upload_ttl: Duration,
+    /// Channels that can exist. Default 10,000.
+    pub channels: usize,
+    /// Channels held in memory at once. Default 10,000.
+    pub loaded_channels: usize,
+    /// How long a channel that nobody uses stays in memory. Default 60 s.
+    pub channel_idle: Duration,
+    /// Connections at once. Default 20,000.
+    pub connections: usize,
+    /// Connections of one user at once. Default 64.
+    pub connections_per_user: usize,
+    /// Channels that one connection follows. Default 1,000.
+    pub subscriptions: usize,
+    /// Commands of one connection that wait for their answer; the transport stops reading at this many.
+    /// Default 64.
+    pub commands_in_flight: usize,
+    /// Frames outside any log (presence, typing …) that wait for one connection. Default 1,024.
+    pub mailbox: usize,
+    /// Commands of one connection a second, sustained. Default 50.
+    pub commands_per_second: u32,
+    /// Commands of one connection at once, before the sustained rate holds. Default 500.
+    pub command_burst: u32,
+    /// Malformed frames in a minute after which the connection is closed. Default 20.
+    pub bad_frames_per_minute: u32,
+    /// Appends that wait for the store, in each append group; more are refused. Default 4,096.
+    pub append_queue: usize,
+    /// Appends in one batch. Default 512.
+    pub append_batch: usize,
+    /// Bytes of one batch, about. Default 4 MiB.
+    pub append_batch_bytes: usize,
+    /// Batches in flight at once; each channel belongs to one group. Default 4.
+    pub append_groups: usize,
+    /// How long a store's answer is waited for. Default 15 s.
+    pub store_timeout: Duration,
+    /// How long somebody without a connection still counts as online. Default 5 s.
+    pub presence_grace: Duration,
+    /// People listed as online in one channel, and told of each other's coming and going. Default 1,000.
+    pub presence_members: usize,
+    /// The shortest time between two `typing` of one connection in one channel that others are told of.
+    /// Default 2 s.
+    pub typing_interval: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            history: 100,
+            ring_events: 1_024,
+            ring_bytes: 1 << 20,
+            resume_events: 500,
+            frame_bytes: 65_536,
+            text_chars: 8_000,
+            topic_chars: 250,
+            emoji_bytes: 64,
+            reactions: 1_000,
+            attachments: 10,
+            attachment_bytes: 25 << 20,
+            file_name_chars: 255,
+            uploads: 64,
+            upload_ttl: Duration::from_secs(3_600),
+            channels: 10_000,
+            loaded_channels: 10_000,
+            channel_idle: Duration::from_secs(60),
+            connections: 20_000,
+            connections_per_user: 64,
+            subscriptions: 1_000,
+            commands_in_flight: 64,
+            mailbox: 1_024,
+            commands_per_second: 50,
+            command_burst: 500,
+            bad_frames_per_minute: 20,
+            append_queue: 4_096,
+            append_batch: 512,
+            append_batch_bytes: 4 << 20,
+            append_groups: 4,
+            store_timeout: Duration::from_secs(15),
+            presence_grace: Duration::from_secs(5),
+            presence_members: 1_000,
+            typing_interval: Duration::from_secs(2),
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! One participant's running session: frames and commands in; answers, notices and log events out.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use tokio::time::Instant;
+
+use crate::append::Pending;
+use crate::channel::Manner;
+use crate::commands::{Outcome, published};
+use crate::core::Core;
+use crate::error::{Error, ErrorCode};
+use crate::follow::Follow;
+use crate::link::{Link, SubscriptionKey};
+use crate::name::ChannelName;
+use crate::policy::{Action, Identity};
+use crate::protocol::{Answer, ChatEvent, ClientLimits, CloseReason, Command, Encoder, Reply, VERSION};
+use crate::ring::Read;
+use crate::session::{Admitted, Request, Session};
+use crate::sync::Arc;
+
+/// The most frames that one look hands to the transport: it writes them, and looks again.
+const FRAMES_PER_POLL: usize = 64;
+
+/// One participant's running session, for a transport to drive from one task.
+///
+/// A transport gives it what the client says ([`receive`](Self::receive)), stops reading while it
+/// [`is_full`](Self::is_full), and writes what [`poll_outgoing`](Self::poll_outgoing) hands out. Dropping it
+/// leaves: a publish that was accepted goes on without it.
+pub struct Connection {
+    core: Arc<Core>,
+    link: Arc<Link>,
+    session: Session,
+    /// Commands that wait for those before them, in order.
+    waiting: VecDeque<Waiting>,
+    /// Commands that are under way, or answered behind one that is, in order.
+    started: VecDeque<Started>,
+    follows: HashMap<SubscriptionKey, Follow>,
+    keys: HashMap<ChannelName, SubscriptionKey>,
+    next_key: SubscriptionKey,
+    /// Subscriptions that may have something to read.
+    ready: VecDeque<SubscriptionKey>,
+    closing: Option<CloseReason>,
+}
+
+/// A command whose turn has not come, or what is to be answered in its turn.
+struct Waiting {
+    id: Option<i64>,
+    request: Result<Request, Error>,
+}
+
+/// A command between its start and its answer.
+enum Started {
+    Publishing { id: Option<i64>, channel: ChannelName, pending: Pending },
+    Running { id: Option<i64>, outcome: BoxFuture<'static, Result<Outcome, Error>> },
+    Answered(Answer),
+}
+
+impl Connection {
+    pub(crate) fn open(core: Arc<Core>, identity: Identity) -> Result<Self, CloseReason> {
+        if core.is_draining() {
+            return Err(CloseReason::Draining);
+        }
+        let link = Arc::new(Link::new(identity, core.limits.mailbox));
+        if !core.links.enter(&link, &core.limits) {
+            return Err(CloseReason::Overloaded);
+        }
+        link.send(Encoder::notice(&ChatEvent::Welcome {
+            version: VERSION,
+            user: link.identity.user.clone(),
+            limits: ClientLimits {
+                frame_bytes: core.limits.frame_bytes,
+                text_chars: core.limits.text_chars,
+                attachment_bytes: core.blobs.as_ref().map_or(0, |_| core.limits.attachment_bytes),
+            },
+        }));
+        Ok(Self {
+            session: Session::new(Arc::clone(&core.limits), Instant::now()),
+            core,
+            link,
+            waiting: VecDeque::new(),
+            started: VecDeque::new(),
+            follows: HashMap::new(),
+            keys: HashMap::new(),
+            next_key: 0,
+            ready: VecDeque::new(),
+            closing: None,
+        })
+    }
+
+    /// Returns who the connection acts as.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.link.identity
+    }
+
+    /// Takes a text frame. What is wrong with it is answered with an `error`, in its turn.
+    pub fn receive(&mut self, frame: &str) {
+        let admitted = self.session.frame(Instant::now(), frame);
+        self.admit(admitted);
+    }
+
+    /// Takes a command. Its answer carries `id`.
+    pub(crate) fn submit(&mut self, id: i64, command: Command) {
+        let admitted = self.session.command(Instant::now(), id, command);
+        self.admit(admitted);
+    }
+
+    /// Says whether as many commands as allowed wait for their answers. A transport then stops reading.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.waiting.len() + self.started.len() >= self.core.limits.commands_in_flight
+    }
+
+    fn admit(&mut self, admitted: Admitted) {
+        let (id, request) = match admitted {
+            Admitted::Close(reason) => {
+                self.closing.get_or_insert(reason);
+                return;
+            }
+            Admitted::Refuse { id, error } => (id, Err(error)),
+            Admitted::Run { id, .. } if self.core.is_draining() => (Some(id), Err(Error::draining())),
+            Admitted::Run { id, request } => (Some(id), Ok(request)),
+        };
+        self.waiting.push_back(Waiting { id, request });
+        self.start_commands();
+    }
+
+    /// Starts commands in order. Publishes start behind each other, since one queue keeps their order;
+    /// whatever else waits for the store starts alone, and all behind it waits.
+    fn start_commands(&mut self) {
+        while !matches!(self.started.back(), Some(Started::Running { .. })) {
+            let Some(Waiting { id, request }) = self.waiting.pop_front() else { return };
+            match request.and_then(|request| self.start(id, request)) {
+                Ok(Ok(started)) => self.started.push_back(started),
+                Ok(Err(request)) => {
+                    self.waiting.push_front(Waiting { id, request: Ok(request) });
+                    return;
+                }
+                Err(error) => self.started.push_back(Started::Answered(Answer { id, result: Err(error) })),
+            }
+        }
+    }
+
+    /// Starts a command, or gives it back where it has to wait for those under way.
+    fn start(&mut self, id: Option<i64>, request: Request) -> Result<Result<Started, Request>, Error> {
+        match &request {
+            Request::Publish(publish) => {
+                if let Some(queued) = self.core.try_publish(&self.link, publish) {
+                    return Ok(Ok(Started::Publishing {
+                        id,
+                        channel: publish.channel.clone(),
+                        pending: queued?,
+                    }));
+                }
+            }
+            Request::Ping => return Ok(Ok(done(id))),
+            Request::Unsubscribe { channel } => {
+                self.followed(channel)?;
+                self.unfollow(channel);
+                return Ok(Ok(done(id)));
+            }
+            Request::Typing { channel, tell } => {
+                self.followed(channel)?;
+                self.tell_typing(channel, *tell)?;
+                return Ok(Ok(done(id)));
+            }
+            _ => {}
+        }
+        if !self.started.is_empty() {
+            return Ok(Err(request));
+        }
+        if let Request::Subscribe { channel, .. } = &request {
+            // A second subscription replaces the first: else its live events would come beside the replay.
+            self.unfollow(channel);
+        }
+        self.next_key += 1;
+        let outcome = Arc::clone(&self.core).run(Arc::clone(&self.link), self.next_key, request);
+        Ok(Ok(Started::Running { id, outcome: Box::pin(outcome) }))
+    }
+
+    fn followed(&self, channel: &ChannelName) -> Result<&Follow, Error> {
+        let follow = self.keys.get(channel).and_then(|key| self.follows.get(key));
+        follow.ok_or_else(|| Error::new(ErrorCode::NotSubscribed, "subscribe to the channel first"))
+    }
+
+    fn tell_typing(&self, name: &ChannelName, tell: bool) -> Result<(), Error> {
+        self.core.policy.authorize(&self.link.identity, Action::Write(name))?;
+        if tell {
+            let user = self.link.identity.user.clone();
+            let frame = Encoder::notice(&ChatEvent::Typing { channel: name.clone(), user });
+            self.followed(name)?.channel().broadcast(&frame, Some(&self.link), Manner::Offer);
+        }
+        Ok(())
+    }
+
+    /// Hands out what is to be written: answers in the order of their commands, notices, log events.
+    ///
+    /// `Ready(None)`: `out` has gained at least one frame; write, and call again. `Ready(Some(reason))`: write
+    /// what is in `out`, then close. `Pending`: nothing to write; the task is woken when there is.
+    pub fn poll_outgoing(&mut self, cx: &mut Context<'_>, out: &mut Vec<Bytes>) -> Poll<Option<CloseReason>> {
+        let before = out.len();
+        if let Poll::Ready(Some(reason)) = self.poll_events(cx, out) {
+            return Poll::Ready(Some(reason));
+        }
+        while out.len() - before < 2 * FRAMES_PER_POLL {
+            let Poll::Ready(answer) = self.poll_answer(cx) else { break };
+            out.push(answer);
+        }
+        if out.len() > before { Poll::Ready(None) } else { Poll::Pending }
+    }
+
+    /// Hands out the next answer.
+    pub(crate) fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+        let Some(mut first) = self.started.pop_front() else { return Poll::Pending };
+        let polled = match &mut first {
+            Started::Answered(answer) => return Poll::Ready(self.answered(answer)),
+            Started::Publishing { id, channel, pending } => Pin::new(pending).poll(cx).map(|result| {
+                let result = result.unwrap_or_else(|_| Err(Error::overloaded()));
+                (*id, result.map(|appended| published(channel.clone(), &appended)))
+            }),
+            Started::Running { id, outcome } => {
+                outcome.as_mut().poll(cx).map(|result| (*id, result.map(|outcome| self.finish(outcome))))
+            }
+        };
+        match polled {
+            Poll::Ready((id, result)) => Poll::Ready(self.answered(&Answer { id, result })),
+            Poll::Pending => {
+                self.started.push_front(first);
+                Poll::Pending
+            }
+        }
+    }
+
+    fn answered(&mut self, answer: &Answer) -> Bytes {
+        self.start_commands();
+        Encoder::answer(answer)
+    }
+
+    /// Hands out notices and log events, or says that the connection is to close.
+    pub(crate) fn poll_events(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut Vec<Bytes>,
+    ) -> Poll<Option<CloseReason>> {
+        self.link.register(cx.waker());
+        if let Some(reason) = self.due_close() {
+            return Poll::Ready(Some(reason));
+        }
+        let before = out.len();
+        self.link.take_frames(FRAMES_PER_POLL, out);
+        let mut marked = Vec::new();
+        self.link.take_ready(&mut marked);
+        self.ready.extend(marked);
+        self.read_rings(FRAMES_PER_POLL.saturating_sub(out.len() - before), out);
+        if out.len() > before { Poll::Ready(None) } else { Poll::Pending }
+    }
+
+    /// Waits for the connection's end, taking nothing.
+    pub(crate) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        self.link.register(cx.waker());
+        self.due_close().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Returns why to close now: a server that merely goes away answers first what it has accepted.
+    fn due_close(&mut self) -> Option<CloseReason> {
+        let reason = self.closing.or_else(|| self.link.closing())?;
+        if reason == CloseReason::GoingAway && !self.started.is_empty() {
+            return None;
+        }
+        Some(reason)
+    }
+
+    fn read_rings(&mut self, mut budget: usize, out: &mut Vec<Bytes>) {
+        while budget > 0 {
+            let Some(key) = self.ready.pop_front() else { break };
+            // A mark may outlive its subscription.
+            let Some(follow) = self.follows.get_mut(&key) else { continue };
+            let before = out.len();
+            match follow.read(budget, out) {
+                Read::Caught(_) => {}
+                Read::More(_) => self.ready.push_back(key),
+                Read::Lagged { from, to } => {
+                    let channel = follow.channel().info.name.clone();
+                    self.unfollow(&channel);
+                    out.push(Encoder::notice(&ChatEvent::Lagged { channel, from, to }));
+                }
+            }
+            budget = budget.saturating_sub(out.len() - before);
+        }
+    }
+
+    fn finish(&mut self, outcome: Outcome) -> Reply {
+        if let Some(follow) = outcome.follow {
+            let key = follow.key;
+            self.keys.insert(follow.channel().info.name.clone(), key);
+            self.follows.insert(key, follow);
+            // Marks that came before the insertion found nobody: look once.
+            self.ready.push_back(key);
+        }
+        outcome.reply
+    }
+
+    fn unfollow(&mut self, channel: &ChannelName) {
+        if let Some(key) = self.keys.remove(channel) {
+            self.follows.remove(&key);
+        }
+        self.session.leave(channel);
+    }
+}
+
+fn done(id: Option<i64>) -> Started {
+    Started::Answered(Answer { id, result: Ok(Reply::Done) })
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.follows.clear();
+        self.core.links.leave(&self.link);
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("user", &self.link.identity.user)
+            .field("channels", &self.keys.keys())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,78 @@
+//! What a [`Chat`](crate::Chat) handle points to, and what every command is carried out with.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::{Notify, Semaphore};
+
+use crate::append::AppendQueue;
+use crate::blob::BlobStore;
+use crate::channel::{Channel, Source};
+use crate::config::Limits;
+use crate::error::Error;
+use crate::links::Links;
+use crate::name::ChannelName;
+use crate::policy::Policy;
+use crate::presence::Departures;
+use crate::protocol::Encoder;
+use crate::registry::ChannelRegistry;
+use crate::store::Store;
+use crate::sync::Arc;
+
+/// The parts of a running chat.
+pub(crate) struct Core {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) blobs: Option<Arc<dyn BlobStore>>,
+    pub(crate) policy: Arc<dyn Policy>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) encoder: Encoder,
+    pub(crate) registry: ChannelRegistry,
+    pub(crate) appends: AppendQueue,
+    pub(crate) departures: Arc<Departures>,
+    pub(crate) links: Links,
+    pub(crate) uploads: Semaphore,
+    /// Wakes the sweeper before its time: there are bytes of a deleted message to remove.
+    pub(crate) discarded: Notify,
+    draining: AtomicBool,
+}
+
+impl Core {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        blobs: Option<Arc<dyn BlobStore>>,
+        policy: Arc<dyn Policy>,
+        limits: Arc<Limits>,
+        encoder: Encoder,
+    ) -> Self {
+        Self {
+            appends: AppendQueue::start(&store, &encoder, &limits),
+            departures: Arc::new(Departures::new(limits.presence_grace)),
+            uploads: Semaphore::new(limits.uploads),
+            store,
+            blobs,
+            policy,
+            limits,
+            encoder,
+            registry: ChannelRegistry::default(),
+            links: Links::default(),
+            discarded: Notify::new(),
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn source(&self) -> Source<'_> {
+        Source { store: &*self.store, encoder: &self.encoder, limits: &self.limits }
+    }
+
+    /// Returns a channel, loaded.
+    pub(crate) async fn channel(&self, name: &ChannelName) -> Result<Arc<Channel>, Error> {
+        self.registry.get(name, self.source()).await
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn start_draining(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+}

@@ -1,0 +1,207 @@
+//! Why a command was refused, in the words of the wire.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::blob::BlobError;
+use crate::name::{BadName, ChannelName};
+use crate::policy::Denied;
+use crate::store::{AppendError, StoreError};
+
+/// The protocol's error codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ErrorCode {
+    /// The frame is not a JSON object, has no `type` or a field of a wrong type.
+    BadFrame,
+    /// There is no such command.
+    UnknownCommand,
+    /// Longer than the limit.
+    TooLarge,
+    /// Neither text nor attachments.
+    Empty,
+    /// There is no such channel.
+    NoSuchChannel,
+    /// The name is taken.
+    NameTaken,
+    /// The text is no name.
+    BadName,
+    /// The command needs a subscription to the channel.
+    NotSubscribed,
+    /// There is no such message.
+    NoSuchMessage,
+    /// There is no such attachment.
+    NoSuchAttachment,
+    /// The policy says no.
+    NotAllowed,
+    /// Too many commands in too short a time.
+    RateLimited,
+    /// The store can't be reached or its queue is full.
+    Unavailable,
+    /// The server is going away.
+    Draining,
+}
+
+impl ErrorCode {
+    /// Returns the code as the wire spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BadFrame => "bad_frame",
+            Self::UnknownCommand => "unknown_command",
+            Self::TooLarge => "too_large",
+            Self::Empty => "empty",
+            Self::NoSuchChannel => "no_such_channel",
+            Self::NameTaken => "name_taken",
+            Self::BadName => "bad_name",
+            Self::NotSubscribed => "not_subscribed",
+            Self::NoSuchMessage => "no_such_message",
+            Self::NoSuchAttachment => "no_such_attachment",
+            Self::NotAllowed => "not_allowed",
+            Self::RateLimited => "rate_limited",
+            Self::Unavailable => "unavailable",
+            Self::Draining => "draining",
+        }
+    }
+
+    /// Says whether the same command may succeed later, unchanged.
+    #[must_use]
+    pub fn is_retryable(self) -> bool {
+        matches!(self, Self::RateLimited | Self::Unavailable | Self::Draining)
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why a command was refused.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    code: ErrorCode,
+    message: Cow<'static, str>,
+    retry: Option<Duration>,
+    channel: Option<ChannelName>,
+    #[source]
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// Makes an error with a message for people: one clause, exact, without the code's name.
+    pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, message: message.into(), retry: None, channel: None, source: None }
+    }
+
+    /// Says when to try again.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry = Some(wait);
+        self
+    }
+
+    /// Names the channel that is in the way.
+    #[must_use]
+    pub(crate) fn about(mut self, channel: ChannelName) -> Self {
+        self.channel = Some(channel);
+        self
+    }
+
+    fn caused_by(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Box::new(source));
+        self
+    }
+
+    pub(crate) fn no_such_channel() -> Self {
+        Self::new(ErrorCode::NoSuchChannel, "there is no such channel")
+    }
+
+    pub(crate) fn no_such_message() -> Self {
+        Self::new(ErrorCode::NoSuchMessage, "there is no such message")
+    }
+
+    pub(crate) fn no_such_attachment() -> Self {
+        Self::new(ErrorCode::NoSuchAttachment, "there is no such attachment")
+    }
+
+    pub(crate) fn overloaded() -> Self {
+        Self::new(ErrorCode::Unavailable, "the server is busy; try again")
+            .retry_after(Duration::from_millis(500))
+    }
+
+    pub(crate) fn draining() -> Self {
+        Self::new(ErrorCode::Draining, "the server is going away; connect again")
+            .retry_after(Duration::from_secs(1))
+    }
+
+    /// Returns the wire's code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        self.code
+    }
+
+    /// Returns when to try again, where that is known.
+    #[must_use]
+    pub fn retry(&self) -> Option<Duration> {
+        self.retry
+    }
+
+    /// Returns the channel in the way: of `name_taken`, the one that has the name.
+    #[must_use]
+    pub fn channel(&self) -> Option<&ChannelName> {
+        self.channel.as_ref()
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        Self::new(ErrorCode::Unavailable, "the store can't be reached")
+            .retry_after(Duration::from_secs(1))
+            .caused_by(error)
+    }
+}
+
+impl From<AppendError> for Error {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::NoSuchChannel => Self::no_such_channel(),
+            AppendError::NoSuchMessage => Self::no_such_message(),
+            AppendError::NoSuchAttachment => Self::no_such_attachment(),
+            AppendError::Rejected(why) => Self::new(ErrorCode::BadFrame, why),
+            AppendError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<BlobError> for Error {
+    fn from(error: BlobError) -> Self {
+        match error {
+            BlobError::NotFound => Self::no_such_attachment(),
+            BlobError::TooLarge { limit } => {
+                Self::new(ErrorCode::TooLarge, format!("a file has at most {limit} bytes"))
+            }
+            BlobError::Stream(_) => Self::new(ErrorCode::BadFrame, "the upload broke off").caused_by(error),
+            BlobError::Io(_) => Self::new(ErrorCode::Unavailable, "the file store failed")
+                .retry_after(Duration::from_secs(1))
+                .caused_by(error),
+        }
+    }
+}
+
+impl From<BadName> for Error {
+    fn from(error: BadName) -> Self {
+        Self::new(ErrorCode::BadName, error.to_string())
+    }
+}
+
+impl From<Denied> for Error {
+    fn from(error: Denied) -> Self {
+        Self::new(ErrorCode::NotAllowed, error.to_string())
+    }
+}

@@ -1,0 +1,202 @@
+//! What a channel's log is made of, and what is handed to a store to append.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{ChannelId, Nonce, Seq, UserId};
+use crate::message::{Attachment, Message, User};
+use crate::time::Timestamp;
+
+/// One entry of a channel's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Its place in the log.
+    pub seq: Seq,
+    /// When the store took it.
+    pub at: Timestamp,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// What happened in a channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EventKind {
+    /// Somebody wrote. Once deleted, the log holds it redacted.
+    Message(Content),
+    /// A message's text was replaced. Once the message is deleted, `text` is empty here too.
+    Edited {
+        /// The message.
+        target: Seq,
+        /// Its new text.
+        text: String,
+        /// Who edited.
+        by: User,
+    },
+    /// A message was deleted.
+    Deleted {
+        /// The message.
+        target: Seq,
+        /// Who deleted.
+        by: User,
+    },
+    /// An emoji was put on a message or taken off it.
+    Reaction {
+        /// The message.
+        target: Seq,
+        /// Which emoji.
+        emoji: String,
+        /// Put on, or taken off.
+        on: bool,
+        /// Whose reaction.
+        by: User,
+    },
+}
+
+/// What a message holds at the moment of its publish.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Content {
+    /// Who wrote it.
+    pub author: User,
+    /// What it says.
+    pub text: String,
+    /// The author's key of the publish.
+    pub nonce: Nonce,
+    /// The message that it answers.
+    pub reply_to: Option<Seq>,
+    /// Its files.
+    pub attachments: Vec<Attachment>,
+    /// Whether it was deleted since.
+    #[serde(default)]
+    pub deleted: bool,
+}
+
+impl EventKind {
+    /// Returns the message that an edit, a delete or a reaction is about.
+    #[must_use]
+    pub fn target(&self) -> Option<Seq> {
+        match self {
+            Self::Message(_) => None,
+            Self::Edited { target, .. } | Self::Deleted { target, .. } | Self::Reaction { target, .. } => {
+                Some(*target)
+            }
+        }
+    }
+
+    /// Takes out what a delete must take out of the log: a message's text and files, an edit's text.
+    pub fn redact(&mut self) {
+        match self {
+            Self::Message(content) => {
+                content.text = String::new();
+                content.attachments = Vec::new();
+                content.deleted = true;
+            }
+            Self::Edited { text, .. } => *text = String::new(),
+            Self::Deleted { .. } | Self::Reaction { .. } => {}
+        }
+    }
+}
+
+impl Event {
+    /// Returns the message that this event begins, as it stands with no later event folded in.
+    #[must_use]
+    pub fn to_message(&self) -> Option<Message> {
+        let EventKind::Message(content) = &self.kind else { return None };
+        Some(Message {
+            seq: self.seq,
+            author: content.author.clone(),
+            at: self.at,
+            text: content.text.clone(),
+            nonce: content.nonce.clone(),
+            reply_to: content.reply_to,
+            attachments: content.attachments.clone(),
+            edited_at: None,
+            deleted: content.deleted,
+            reactions: Vec::new(),
+        })
+    }
+}
+
+/// One event on its way to a store, which gives it its `seq`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Append {
+    /// Whose log.
+    pub channel: ChannelId,
+    /// Whose doing.
+    pub author: User,
+    /// What.
+    pub body: AppendBody,
+}
+
+/// What an [`Append`] adds to the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AppendBody {
+    /// A message. The store keeps (channel, author, nonce) unique and takes each attachment once.
+    Message {
+        /// The author's key.
+        nonce: Nonce,
+        /// What it says.
+        text: String,
+        /// The message that it answers; the store checks that it is one.
+        reply_to: Option<Seq>,
+        /// Its files, as uploaded by this author to this channel.
+        attachments: Vec<Attachment>,
+    },
+    /// A new text for a message that is not deleted.
+    Edit {
+        /// The message.
+        target: Seq,
+        /// Its new text.
+        text: String,
+    },
+    /// The end of a message: the store redacts its row, its edits' rows and the folded message.
+    Delete {
+        /// The message.
+        target: Seq,
+    },
+    /// An emoji on or off a message that is not deleted.
+    React {
+        /// The message.
+        target: Seq,
+        /// Which emoji.
+        emoji: String,
+        /// On or off.
+        on: bool,
+    },
+}
+
+impl Append {
+    /// Makes the log's entry of this append at the place and time that the store gave it.
+    #[must_use]
+    pub fn into_event(self, seq: Seq, at: Timestamp) -> Event {
+        let by = self.author;
+        let kind = match self.body {
+            AppendBody::Message { nonce, text, reply_to, attachments } => {
+                EventKind::Message(Content { author: by, text, nonce, reply_to, attachments, deleted: false })
+            }
+            AppendBody::Edit { target, text } => EventKind::Edited { target, text, by },
+            AppendBody::Delete { target } => EventKind::Deleted { target, by },
+            AppendBody::React { target, emoji, on } => EventKind::Reaction { target, emoji, on, by },
+        };
+        Event { seq, at, kind }
+    }
+
+    /// Returns the key that makes a publish idempotent; edits, deletes and reactions have none.
+    #[must_use]
+    pub fn dedupe_key(&self) -> Option<(ChannelId, &UserId, &Nonce)> {
+        match &self.body {
+            AppendBody::Message { nonce, .. } => Some((self.channel, &self.author.id, nonce)),
+            _ => None,
+        }
+    }
+
+    /// Returns about how many bytes the event's text and names take, to bound a batch.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        const FIXED: usize = 160;
+        let body = match &self.body {
+            AppendBody::Message { text, attachments, .. } => text.len() + attachments.len() * 256,
+            AppendBody::Edit { text, .. } => text.len(),
+            AppendBody::Delete { .. } | AppendBody::React { .. } => 0,
+        };
+        FIXED + self.author.name.len() + body
+    }
+}

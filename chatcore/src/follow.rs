@@ -1,0 +1,174 @@
+//! A connection's place in one channel: it begins with a snapshot or a replay, and reads on from there.
+
+use bytes::Bytes;
+
+use crate::channel::Channel;
+use crate::core::Core;
+use crate::error::Error;
+use crate::id::{Position, Seq};
+use crate::link::{Link, SubscriptionKey};
+use crate::name::ChannelName;
+use crate::policy::Action;
+use crate::presence::{Arrival, announce};
+use crate::protocol::{Fragment, Reply};
+use crate::ring::{Cursor, HistoryRing, Read};
+use crate::store::Replay;
+use crate::subscription::Subscription;
+use crate::sync::Arc;
+
+/// A live subscription. Dropping it ends it.
+pub(crate) struct Follow {
+    core: Arc<Core>,
+    channel: Arc<Channel>,
+    link: Arc<Link>,
+    pub(crate) key: SubscriptionKey,
+    subscription: Arc<Subscription<SubscriptionKey>>,
+    cursor: Cursor,
+    counted: bool,
+}
+
+impl Follow {
+    /// Subscribes, and answers with what the client needs to be level with the log.
+    ///
+    /// The subscription is entered before the answer is read, and its cursor is where the answer ends: what is
+    /// pushed in between is after the cursor, so nothing is missed and nothing comes twice.
+    pub(crate) async fn begin(
+        core: Arc<Core>,
+        link: Arc<Link>,
+        key: SubscriptionKey,
+        name: ChannelName,
+        after: Option<Position>,
+        limit: usize,
+    ) -> Result<(Self, Reply), Error> {
+        core.policy.authorize(&link.identity, Action::Read(&name))?;
+        let channel = core.channel(&name).await?;
+        let subscription = Arc::new(link.subscription(key));
+        channel.follow(&link, &subscription);
+        let cursor = channel.ring().cursor();
+        let mut follow =
+            Self { core: Arc::clone(&core), channel, link, key, subscription, cursor, counted: false };
+        let mut start = match after {
+            Some(position) => follow.replay(&position).await?,
+            None => None,
+        };
+        if start.is_none() {
+            start = Some(follow.snapshot(limit).await?);
+        }
+        let arrival = follow.arrive();
+        let start = start.expect("invariant: a replay or else a snapshot");
+        follow.cursor = start.cursor;
+        let members = follow.channel.members().list();
+        if arrival == Arrival::New {
+            announce(&follow.channel, follow.link.identity.user.clone(), true);
+        }
+        let epoch = start.epoch;
+        let head = start.cursor.seq;
+        let reply = match start.content {
+            Content::Messages(messages) => Reply::Snapshot { channel: name, epoch, head, messages, members },
+            Content::Events(events) => Reply::Replay { channel: name, epoch, head, events, members },
+        };
+        Ok((follow, reply))
+    }
+
+    /// Returns every event after the position; `None` where there is no such position any more, or it is too
+    /// far back.
+    async fn replay(&self, position: &Position) -> Result<Option<Start>, Error> {
+        let most = self.core.limits.resume_events;
+        {
+            let ring = self.channel.ring();
+            let head = ring.head();
+            if head.epoch != position.epoch
+                || position.seq > head.seq
+                || head.seq - position.seq > most as Seq
+            {
+                return Ok(None);
+            }
+            if let Some(frames) = ring.frames_after(position) {
+                return Ok(Some(Start::new(&ring, ring.cursor(), Content::Events(frames))));
+            }
+        }
+        let Replay::Events(events) = self.core.store.after(self.channel.info.id, position, most).await?
+        else {
+            return Ok(None);
+        };
+        let reached = events.last().map_or(position.seq, |event| event.seq);
+        let name = &self.channel.info.name;
+        let frames = events.iter().map(|event| self.core.encoder.event(name, event).frame).collect();
+        let ring = self.channel.ring();
+        if ring.head().epoch != position.epoch {
+            return Ok(None);
+        }
+        Ok(Some(Start::new(&ring, ring.cursor_at(reached), Content::Events(frames))))
+    }
+
+    /// Returns the newest messages as they stand now.
+    async fn snapshot(&self, limit: usize) -> Result<Start, Error> {
+        let mut start = {
+            let ring = self.channel.ring();
+            let messages = ring.newest(limit);
+            let whole = messages.is_some();
+            let start = Start::new(&ring, ring.cursor(), Content::Messages(messages.unwrap_or_default()));
+            if whole {
+                return Ok(start);
+            }
+            start
+        };
+        // The ring holds fewer than asked, being bounded in bytes. Edits that the store has folded in already
+        // come again as events: folding them twice changes nothing.
+        let before = start.cursor.seq + 1;
+        let page = self.core.store.messages_before(self.channel.info.id, before, limit).await?;
+        let messages = page.messages.iter().map(|message| self.core.encoder.message(message)).collect();
+        start.content = Content::Messages(messages);
+        Ok(start)
+    }
+
+    fn arrive(&mut self) -> Arrival {
+        let limit = self.core.limits.presence_members;
+        let arrival = self.channel.members().arrive(&self.link.identity.user, limit);
+        self.counted = arrival != Arrival::Uncounted;
+        arrival
+    }
+
+    /// Returns the channel.
+    pub(crate) fn channel(&self) -> &Channel {
+        &self.channel
+    }
+
+    /// Copies up to `limit` frames that the client has not had. Whoever marked the subscription before is
+    /// answered by this.
+    pub(crate) fn read(&mut self, limit: usize, out: &mut Vec<Bytes>) -> Read {
+        self.subscription.clear();
+        let read = self.channel.ring().read(self.cursor, limit, out);
+        if let Read::Caught(cursor) | Read::More(cursor) = read {
+            self.cursor = cursor;
+        }
+        read
+    }
+}
+
+impl Drop for Follow {
+    fn drop(&mut self) {
+        self.channel.unfollow(&self.subscription);
+        if self.counted {
+            self.core.departures.depart(&self.channel, &self.link.identity.user.id);
+        }
+    }
+}
+
+/// What a subscription begins with.
+struct Start {
+    epoch: crate::id::Epoch,
+    cursor: Cursor,
+    content: Content,
+}
+
+enum Content {
+    Messages(Vec<Fragment>),
+    Events(Vec<Bytes>),
+}
+
+impl Start {
+    fn new(ring: &HistoryRing, cursor: Cursor, content: Content) -> Self {
+        Self { epoch: ring.head().epoch.clone(), cursor, content }
+    }
+}

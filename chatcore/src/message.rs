@@ -1,0 +1,131 @@
+//! A message as it stands now: every edit, delete and reaction folded in.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Event, EventKind};
+use crate::id::{AttachmentId, InvalidId, Nonce, Seq, UserId};
+use crate::time::Timestamp;
+
+/// Somebody who takes part: a lasting identity and the name to show.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct User {
+    /// Who it is.
+    pub id: UserId,
+    /// The display name.
+    pub name: std::sync::Arc<str>,
+}
+
+impl User {
+    /// Makes a user. The name is what people see; its rules are the app's.
+    ///
+    /// # Errors
+    /// [`InvalidId`] where `id` is not a [`UserId`].
+    pub fn new(id: &str, name: &str) -> Result<Self, InvalidId> {
+        Ok(Self { id: UserId::new(id)?, name: name.into() })
+    }
+}
+
+/// A file that belongs to a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// Its key.
+    pub id: AttachmentId,
+    /// The file's name, in any script, as its author gave it.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// What its first bytes say it is; `application/octet-stream` where they say nothing.
+    pub content_type: String,
+    /// An image's width in pixels.
+    pub width: Option<u32>,
+    /// An image's height in pixels.
+    pub height: Option<u32>,
+    /// Where it is served. The protocol's encoder writes it; a store does not keep it.
+    #[serde(default, skip_serializing)]
+    pub url: String,
+}
+
+/// One emoji on a message and who put it there, in the order in which they did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reaction {
+    /// The emoji, or whatever short text the client reacts with.
+    pub emoji: String,
+    /// Who reacted.
+    pub users: Vec<UserId>,
+}
+
+/// A message as it stands now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Its place in the channel's log.
+    pub seq: Seq,
+    /// Who wrote it.
+    pub author: User,
+    /// When the store took it.
+    pub at: Timestamp,
+    /// What it says now; empty once deleted.
+    pub text: String,
+    /// The author's key of the publish.
+    pub nonce: Nonce,
+    /// The message that it answers.
+    pub reply_to: Option<Seq>,
+    /// Its files; none once deleted.
+    pub attachments: Vec<Attachment>,
+    /// When it was last edited.
+    pub edited_at: Option<Timestamp>,
+    /// Whether only its tombstone is left.
+    pub deleted: bool,
+    /// Its reactions, in the order of the first of each.
+    pub reactions: Vec<Reaction>,
+}
+
+impl Message {
+    /// Folds a later event of the same channel into the message; one of another target changes nothing.
+    ///
+    /// Folding is idempotent: the same events in the same order, replayed from any point, give the same end.
+    pub fn apply(&mut self, event: &Event) {
+        if event.kind.target() != Some(self.seq) || self.deleted {
+            return;
+        }
+        match &event.kind {
+            EventKind::Message(_) => {}
+            EventKind::Edited { text, .. } => {
+                self.text.clone_from(text);
+                self.edited_at = Some(event.at);
+            }
+            EventKind::Deleted { .. } => self.redact(),
+            EventKind::Reaction { emoji, on, by, .. } => self.react(emoji, *on, &by.id),
+        }
+    }
+
+    /// Leaves the tombstone: `seq`, author, time and nonce stay, all else goes.
+    pub fn redact(&mut self) {
+        self.deleted = true;
+        self.text = String::new();
+        self.attachments = Vec::new();
+        self.reactions = Vec::new();
+        self.edited_at = None;
+    }
+
+    fn react(&mut self, emoji: &str, on: bool, user: &UserId) {
+        let found = self.reactions.iter().position(|r| r.emoji == emoji);
+        match (found, on) {
+            (Some(at), true) => {
+                let users = &mut self.reactions[at].users;
+                if !users.contains(user) {
+                    users.push(user.clone());
+                }
+            }
+            (Some(at), false) => {
+                self.reactions[at].users.retain(|u| u != user);
+                if self.reactions[at].users.is_empty() {
+                    self.reactions.remove(at);
+                }
+            }
+            (None, true) => {
+                self.reactions.push(Reaction { emoji: emoji.to_owned(), users: vec![user.clone()] });
+            }
+            (None, false) => {}
+        }
+    }
+}

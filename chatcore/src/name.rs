@@ -1,0 +1,145 @@
+//! The name of a channel, which is its key everywhere.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+
+/// A channel's name in its one spelling: NFC, lower case, spaces folded to `-`.
+///
+/// Two texts that differ only in case, in composition or in the spaces around them give the same name.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "Arc<str>")]
+pub struct ChannelName(Arc<str>);
+
+impl ChannelName {
+    /// The longest name, in characters.
+    pub const MAX_CHARS: usize = 64;
+
+    /// Folds `text` into a name.
+    ///
+    /// # Errors
+    /// [`BadName`] where it is empty, longer than [`MAX_CHARS`](Self::MAX_CHARS), made of dots alone, or has
+    /// a character that is no letter, digit, `-`, `_` or `.`.
+    pub fn new(text: &str) -> Result<Self, BadName> {
+        // Folding can only shorten a text by so much: this bounds the work on a hostile one.
+        if text.len() > 64 * Self::MAX_CHARS {
+            return Err(BadName::Length);
+        }
+        let name: String = text
+            .nfc()
+            .collect::<String>()
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join("-")
+            .to_lowercase()
+            .nfc()
+            .collect();
+        if name.is_empty() || name.chars().count() > Self::MAX_CHARS {
+            return Err(BadName::Length);
+        }
+        if let Some(bad) = name.chars().find(|&c| !is_allowed(c)) {
+            return Err(BadName::Character(bad));
+        }
+        // A mark at the start would join whatever stands before the name; `.` and `..` are folders in a URL.
+        if name.starts_with(is_combining_mark) || name.chars().all(|c| c == '.') {
+            return Err(BadName::Form);
+        }
+        Ok(Self(name.into()))
+    }
+
+    /// Returns the name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn is_allowed(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '-' | '_' | '.') || is_combining_mark(c)
+}
+
+/// Why a text is no channel name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BadName {
+    /// Empty, or longer than 64 characters.
+    #[error("a channel name has 1 to 64 characters")]
+    Length,
+    /// A character that is neither a letter nor a digit nor one of `-`, `_`, `.`.
+    #[error("a channel name has letters, digits, '-', '_' and '.' only, not {0:?}")]
+    Character(char),
+    /// Dots alone, or a combining mark at the start.
+    #[error("a channel name starts with a letter or digit, or has one besides its dots")]
+    Form,
+}
+
+impl TryFrom<String> for ChannelName {
+    type Error = BadName;
+    fn try_from(text: String) -> Result<Self, BadName> {
+        Self::new(&text)
+    }
+}
+
+impl From<ChannelName> for Arc<str> {
+    fn from(name: ChannelName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for ChannelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ChannelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> String {
+        ChannelName::new(text).unwrap().to_string()
+    }
+
+    #[test]
+    fn case_composition_and_spaces_fold_into_one_spelling() {
+        assert_eq!(name("  Rust  Beginners "), "rust-beginners");
+        assert_eq!(name("Cafe\u{301}"), name("CAFÉ"));
+        assert_eq!(name("v1.0_rc-2"), "v1.0_rc-2");
+        assert_eq!(name("नमस्ते"), "नमस्ते");
+    }
+
+    #[test]
+    fn sixty_four_characters_pass_and_one_more_does_not() {
+        assert_eq!(name(&"é".repeat(64)).chars().count(), 64);
+        assert_eq!(ChannelName::new(&"é".repeat(65)), Err(BadName::Length));
+        assert_eq!(ChannelName::new(&"x".repeat(1 << 20)), Err(BadName::Length));
+        assert_eq!(ChannelName::new("   "), Err(BadName::Length));
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused() {
+        for text in ["a/b", "#general", "a\u{0}b", "<b>", "a\u{202e}b", "🦀", "\u{200b}x"] {
+            assert!(matches!(ChannelName::new(text), Err(BadName::Character(_))), "{text:?}");
+        }
+        for text in [".", "..", "\u{301}a"] {
+            assert_eq!(ChannelName::new(text), Err(BadName::Form), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn folding_a_name_again_changes_nothing() {
+        for text in ["İstanbul", "ΣΑΣ", "ǅ", "Straße", "a b"] {
+            let once = name(text);
+            assert_eq!(name(&once), once, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Who may do what.
+
+use crate::id::{Seq, UserId};
+use crate::message::User;
+use crate::name::ChannelName;
+
+/// Who a connection or an HTTP request acts as, as the embedding app's authentication found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Identity {
+    /// The user.
+    pub user: User,
+}
+
+impl Identity {
+    /// Makes the identity of `user`.
+    #[must_use]
+    pub fn new(user: User) -> Self {
+        Self { user }
+    }
+}
+
+/// What somebody is about to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Action<'a> {
+    /// See that a channel exists, in the list of channels.
+    List(&'a ChannelName),
+    /// Create a channel of this name.
+    CreateChannel(&'a ChannelName),
+    /// Read a channel: subscribe, its history, its attachments, its read marker.
+    Read(&'a ChannelName),
+    /// Write to a channel: publish, react, type, upload.
+    Write(&'a ChannelName),
+    /// Replace the text of a message.
+    Edit {
+        /// The channel.
+        channel: &'a ChannelName,
+        /// The message.
+        seq: Seq,
+        /// Who wrote it.
+        author: &'a UserId,
+    },
+    /// Delete a message.
+    Delete {
+        /// The channel.
+        channel: &'a ChannelName,
+        /// The message.
+        seq: Seq,
+        /// Who wrote it.
+        author: &'a UserId,
+    },
+}
+
+/// The answer no: with `not_allowed` on the wire, which also covers what the asker may not know to exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not allowed")]
+pub struct Denied;
+
+/// Decides who may do what. It is asked before every command, on the hot path: keep what it needs in memory.
+pub trait Policy: Send + Sync + 'static {
+    /// Says whether `identity` may do `action`.
+    ///
+    /// # Errors
+    /// [`Denied`] where it may not.
+    fn authorize(&self, identity: &Identity, action: Action<'_>) -> Result<(), Denied>;
+}
+
+/// The default: everything is open to everybody, and a message belongs to its author.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OpenPolicy;
+
+impl Policy for OpenPolicy {
+    fn authorize(&self, identity: &Identity, action: Action<'_>) -> Result<(), Denied> {
+        match action {
+            Action::Edit { author, .. } | Action::Delete { author, .. } if *author != identity.user.id => {
+                Err(Denied)
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Who is online in a channel: people, not connections, with a grace for those who come right back.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, Weak};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::channel::{Channel, Manner};
+use crate::id::UserId;
+use crate::message::User;
+use crate::protocol::{ChatEvent, Encoder};
+use crate::sync::Arc;
+
+/// The people online in one channel, up to a bound.
+#[derive(Debug, Default)]
+pub(crate) struct Members {
+    online: HashMap<UserId, Member>,
+}
+
+#[derive(Debug)]
+struct Member {
+    user: User,
+    connections: usize,
+    /// Whether a departure of this member waits for its grace to end.
+    leaving: bool,
+}
+
+/// What an arrival changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// The person is online now and was not before.
+    New,
+    /// The person was online already.
+    Known,
+    /// The list is full: this connection is not counted, and does not depart.
+    Uncounted,
+}
+
+impl Members {
+    /// Counts a connection of `user` in.
+    pub(crate) fn arrive(&mut self, user: &User, limit: usize) -> Arrival {
+        if let Some(member) = self.online.get_mut(&user.id) {
+            member.connections += 1;
+            member.user = user.clone();
+            return Arrival::Known;
+        }
+        if self.online.len() >= limit {
+            return Arrival::Uncounted;
+        }
+        self.online.insert(user.id.clone(), Member { user: user.clone(), connections: 1, leaving: false });
+        Arrival::New
+    }
+
+    /// Counts a connection of `user` out; says whether a departure is to be scheduled.
+    fn depart(&mut self, user: &UserId) -> bool {
+        let Some(member) = self.online.get_mut(user) else { return false };
+        member.connections = member.connections.saturating_sub(1);
+        if member.connections > 0 || member.leaving {
+            return false;
+        }
+        member.leaving = true;
+        true
+    }
+
+    /// Ends a grace; returns who has left for good.
+    fn end_grace(&mut self, user: &UserId) -> Option<User> {
+        let member = self.online.get_mut(user)?;
+        member.leaving = false;
+        if member.connections > 0 {
+            return None;
+        }
+        self.online.remove(user).map(|member| member.user)
+    }
+
+    /// Returns who is online, by name.
+    pub(crate) fn list(&self) -> Vec<User> {
+        let mut users: Vec<_> = self.online.values().map(|member| member.user.clone()).collect();
+        users.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.id.cmp(&b.id)));
+        users
+    }
+}
+
+/// Tells a channel's followers that somebody came or left.
+pub(crate) fn announce(channel: &Channel, user: User, online: bool) {
+    let event = ChatEvent::Presence { channel: channel.info.name.clone(), user, online };
+    channel.broadcast(&Encoder::notice(&event), None, Manner::Send);
+}
+
+/// People whose last connection to a channel has gone, in the order in which their graces end.
+///
+/// Each waits at most once for each channel, so the queue is bounded by who is online.
+#[derive(Debug)]
+pub(crate) struct Departures {
+    grace: Duration,
+    queue: Mutex<VecDeque<Departure>>,
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct Departure {
+    due: Instant,
+    channel: Weak<Channel>,
+    user: UserId,
+}
+
+impl Departures {
+    pub(crate) fn new(grace: Duration) -> Self {
+        Self { grace, queue: Mutex::default(), changed: Notify::new() }
+    }
+
+    /// Counts a connection of `user` out of `channel`, and begins the grace if it was the last one.
+    pub(crate) fn depart(&self, channel: &Arc<Channel>, user: &UserId) {
+        if channel.members().depart(user) {
+            let departure = Departure {
+                due: Instant::now() + self.grace,
+                channel: Arc::downgrade(channel),
+                user: user.clone(),
+            };
+            self.queue.lock().expect("invariant: nothing panics under this lock").push_back(departure);
+            self.changed.notify_one();
+        }
+    }
+
+    /// Ends graces as they fall due, for ever.
+    pub(crate) async fn run(&self) {
+        loop {
+            let next =
+                self.queue.lock().expect("invariant: nothing panics under this lock").front().map(|d| d.due);
+            match next {
+                None => self.changed.notified().await,
+                Some(due) => {
+                    tokio::time::sleep_until(due).await;
+                    self.end_due();
+                }
+            }
+        }
+    }
+
+    fn end_due(&self) {
+        let now = Instant::now();
+        loop {
+            let departure = {
+                let mut queue = self.queue.lock().expect("invariant: nothing panics under this lock");
+                if queue.front().is_none_or(|d| d.due > now) {
+                    return;
+                }
+                queue.pop_front()
+            };
+            let Some(Departure { channel, user, .. }) = departure else { return };
+            let Some(channel) = channel.upgrade() else { continue };
+            let left = channel.members().end_grace(&user);
+            if let Some(user) = left {
+                announce(&channel, user, false);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(name: &str) -> User {
+        User::new(&format!("u_{name}"), name).unwrap()
+    }
+
+    #[test]
+    fn two_connections_are_one_person_and_coming_back_in_time_is_no_leaving() {
+        let (mut members, ann) = (Members::default(), user("ann"));
+        assert_eq!(members.arrive(&ann, 9), Arrival::New);
+        assert_eq!(members.arrive(&ann, 9), Arrival::Known);
+        assert!(!members.depart(&ann.id));
+        assert!(members.depart(&ann.id), "the last one begins a grace");
+        assert_eq!(members.arrive(&ann, 9), Arrival::Known);
+        assert!(!members.depart(&ann.id), "the grace that runs counts for this one too");
+        assert_eq!(members.end_grace(&ann.id), Some(ann));
+        assert!(members.list().is_empty());
+    }
+
+    #[test]
+    fn the_list_is_bounded_and_sorted() {
+        let mut members = Members::default();
+        assert_eq!(members.arrive(&user("b"), 2), Arrival::New);
+        assert_eq!(members.arrive(&user("a"), 2), Arrival::New);
+        assert_eq!(members.arrive(&user("c"), 2), Arrival::Uncounted);
+        assert_eq!(members.list(), [user("a"), user("b")]);
+    }
+}

@@ -1,0 +1,75 @@
+//! Why a connection is closed. The code says what a client does next.
+
+use std::fmt;
+
+/// Why a connection is closed, as a WebSocket close code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// 1000: the client left.
+    Left,
+    /// 1001: the server is going away. Reconnect with jitter.
+    GoingAway,
+    /// 1002: the frame breaks the WebSocket protocol.
+    ProtocolError,
+    /// 1003: a binary frame. Do not repeat it.
+    BinaryFrame,
+    /// 1007: text that is not UTF-8. Do not repeat it.
+    InvalidUtf8,
+    /// 1009: a frame over the limit. Do not repeat it.
+    FrameTooLarge,
+    /// 4000: too many connections, or too many malformed frames. Reconnect with back-off.
+    Overloaded,
+    /// 4001: the client did not take what was sent. Reconnect with back-off.
+    TooSlow,
+    /// 4002: the server takes no new connections. Reconnect with back-off.
+    Draining,
+    /// 4100: signed out. Do not reconnect.
+    SignedOut,
+    /// 4101: banned. Do not reconnect.
+    Banned,
+}
+
+impl CloseReason {
+    /// Returns the close code.
+    #[must_use]
+    pub fn code(self) -> u16 {
+        match self {
+            Self::Left => 1000,
+            Self::GoingAway => 1001,
+            Self::ProtocolError => 1002,
+            Self::BinaryFrame => 1003,
+            Self::InvalidUtf8 => 1007,
+            Self::FrameTooLarge => 1009,
+            Self::Overloaded => 4000,
+            Self::TooSlow => 4001,
+            Self::Draining => 4002,
+            Self::SignedOut => 4100,
+            Self::Banned => 4101,
+        }
+    }
+
+    /// Returns the reason as text for the close frame, under its 123 bytes.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::GoingAway => "the server is going away",
+            Self::ProtocolError => "protocol error",
+            Self::BinaryFrame => "text frames only",
+            Self::InvalidUtf8 => "text must be UTF-8",
+            Self::FrameTooLarge => "frame over the limit",
+            Self::Overloaded => "overloaded",
+            Self::TooSlow => "too slow",
+            Self::Draining => "draining",
+            Self::SignedOut => "signed out",
+            Self::Banned => "banned",
+        }
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.text(), self.code())
+    }
+}

@@ -1,0 +1,405 @@
+//! Writes frames: each event once, for all who get it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::ser::{SerializeMap, SerializeSeq};
+use serde::{Serialize, Serializer};
+
+use super::event::ChatEvent;
+use super::reply::{ChannelObject, ErrorReply, Logged, Published};
+use crate::error::Error;
+use crate::event::{Event, EventKind};
+use crate::id::{Epoch, Seq};
+use crate::message::{Attachment, Message, User};
+use crate::name::ChannelName;
+
+/// Writes frames for a service that is mounted at a base path.
+#[derive(Clone, Debug)]
+pub(crate) struct Encoder {
+    base: Arc<str>,
+}
+
+/// A message's JSON object without its opening brace.
+///
+/// The frame of a `message` event ends in exactly these bytes, so a snapshot shares them with the frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fragment(Bytes);
+
+impl Fragment {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
+        out.extend_from_slice(&self.0);
+    }
+}
+
+/// A frame of a `message` event, and the part of it that is the message.
+pub(crate) struct Joined {
+    pub(crate) frame: Bytes,
+    pub(crate) message: Option<Fragment>,
+}
+
+/// The answer to one command.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) id: Option<i64>,
+    pub(crate) result: Result<Reply, Error>,
+}
+
+/// What `ok` carries.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    Done,
+    Channels(Vec<ChannelObject>),
+    Channel(Box<ChannelObject>),
+    Snapshot { channel: ChannelName, epoch: Epoch, head: Seq, messages: Vec<Fragment>, members: Vec<User> },
+    Replay { channel: ChannelName, epoch: Epoch, head: Seq, events: Vec<Bytes>, members: Vec<User> },
+    Published(Published),
+    Logged(Logged),
+    History { messages: Vec<Fragment>, more: bool },
+}
+
+impl Encoder {
+    pub(crate) fn new(base: &str) -> Self {
+        Self { base: base.into() }
+    }
+
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Fills in where an attachment is served.
+    pub(crate) fn locate(&self, attachment: &mut Attachment) {
+        attachment.url = self.url(attachment);
+    }
+
+    fn url(&self, attachment: &Attachment) -> String {
+        let mut url = format!("{}/attachments/{}/", self.base, attachment.id);
+        for byte in attachment.name.bytes() {
+            if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+                url.push(char::from(byte));
+            } else {
+                url.push_str(&format!("%{byte:02X}"));
+            }
+        }
+        url
+    }
+
+    /// Writes the frame of an event in a channel's log.
+    pub(crate) fn event(&self, channel: &ChannelName, event: &Event) -> Joined {
+        let Some(message) = event.to_message() else {
+            return Joined { frame: to_bytes(&LogEvent { channel, event }), message: None };
+        };
+        self.message_event(channel, &message)
+    }
+
+    fn message_event(&self, channel: &ChannelName, message: &Message) -> Joined {
+        let mut out = Vec::with_capacity(256 + message.text.len());
+        out.extend_from_slice(br#"{"type":"message","channel":"#);
+        write_json(&mut out, channel);
+        let start = out.len();
+        write_json(&mut out, &MessageObject { message, encoder: self });
+        out[start] = b',';
+        let frame = Bytes::from(out);
+        Joined { message: Some(Fragment(frame.slice(start + 1..))), frame }
+    }
+
+    /// Writes a message as it stands now.
+    pub(crate) fn message(&self, message: &Message) -> Fragment {
+        let mut out = Vec::with_capacity(224 + message.text.len());
+        write_json(&mut out, &MessageObject { message, encoder: self });
+        Fragment(Bytes::from(out).slice(1..))
+    }
+
+    /// Folds an event into a message that is already written.
+    pub(crate) fn apply(&self, fragment: &Fragment, event: &Event) -> Fragment {
+        let mut json = Vec::with_capacity(fragment.len() + 1);
+        fragment.write(&mut json);
+        let mut message: Message = serde_json::from_slice(&json)
+            .expect("invariant: a fragment is a message that this encoder wrote");
+        message.apply(event);
+        self.message(&message)
+    }
+
+    /// Rewrites the frame of a message or an edit so that it holds no text of what was deleted.
+    pub(crate) fn redact(&self, frame: &[u8]) -> Bytes {
+        let event =
+            serde_json::from_slice(frame).expect("invariant: the ring holds frames that this encoder wrote");
+        match event {
+            ChatEvent::Message { channel, mut message } => {
+                message.redact();
+                self.message_event(&channel, &message).frame
+            }
+            ChatEvent::Edited { channel, seq, target, by, at, .. } => {
+                to_bytes(&ChatEvent::Edited { channel, seq, target, text: String::new(), by, at })
+            }
+            other => to_bytes(&other),
+        }
+    }
+
+    /// Writes the frame of an event outside any log.
+    pub(crate) fn notice(event: &ChatEvent) -> Bytes {
+        to_bytes(event)
+    }
+
+    /// Writes the frame of an answer.
+    pub(crate) fn answer(answer: &Answer) -> Bytes {
+        match &answer.result {
+            Ok(reply) => write_ok(answer.id.unwrap_or_default(), reply),
+            Err(error) => to_bytes(&ErrorFrame {
+                kind: "error",
+                id: answer.id,
+                error: ErrorReply {
+                    code: error.code(),
+                    message: error.to_string(),
+                    retryable: error.code().is_retryable(),
+                    retry_ms: error.retry().map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+                    channel: error.channel().cloned(),
+                },
+            }),
+        }
+    }
+}
+
+fn write_ok(id: i64, reply: &Reply) -> Bytes {
+    let mut out = format!(r#"{{"type":"ok","id":{id}"#).into_bytes();
+    match reply {
+        Reply::Done => {}
+        Reply::Channels(channels) => write_field(&mut out, "channels", channels),
+        Reply::Channel(channel) => write_field(&mut out, "channel", channel),
+        Reply::Snapshot { channel, epoch, head, messages, members } => {
+            write_place(&mut out, channel, epoch, *head, true);
+            write_messages(&mut out, messages);
+            write_field(&mut out, "members", members);
+        }
+        Reply::Replay { channel, epoch, head, events, members } => {
+            write_place(&mut out, channel, epoch, *head, false);
+            write_array(&mut out, "events", events, |out, frame| out.extend_from_slice(frame));
+            write_field(&mut out, "members", members);
+        }
+        Reply::Published(published) => write_fields(&mut out, published),
+        Reply::Logged(logged) => write_fields(&mut out, logged),
+        Reply::History { messages, more } => {
+            write_messages(&mut out, messages);
+            write_field(&mut out, "more", more);
+        }
+    }
+    out.push(b'}');
+    out.into()
+}
+
+fn write_place(out: &mut Vec<u8>, channel: &ChannelName, epoch: &Epoch, head: Seq, reset: bool) {
+    write_field(out, "channel", channel);
+    write_field(out, "epoch", epoch);
+    write_field(out, "head", &head);
+    write_field(out, "reset", &reset);
+}
+
+fn write_messages(out: &mut Vec<u8>, messages: &[Fragment]) {
+    write_array(out, "messages", messages, |out, fragment| fragment.write(out));
+}
+
+fn write_field(out: &mut Vec<u8>, name: &str, value: &impl Serialize) {
+    out.extend_from_slice(format!(r#","{name}":"#).as_bytes());
+    write_json(out, value);
+}
+
+/// Appends the fields of an object to the one that is being written.
+fn write_fields(out: &mut Vec<u8>, object: &impl Serialize) {
+    let start = out.len();
+    write_json(out, object);
+    out[start] = b',';
+    out.pop();
+}
+
+fn write_array<T>(out: &mut Vec<u8>, name: &str, items: &[T], write: impl Fn(&mut Vec<u8>, &T)) {
+    out.extend_from_slice(format!(r#","{name}":["#).as_bytes());
+    for (at, item) in items.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        write(out, item);
+    }
+    out.push(b']');
+}
+
+fn write_json(out: &mut Vec<u8>, value: &impl Serialize) {
+    serde_json::to_writer(out, value).expect("invariant: the protocol's types are JSON, and memory takes it");
+}
+
+fn to_bytes(value: &impl Serialize) -> Bytes {
+    let mut out = Vec::with_capacity(192);
+    write_json(&mut out, value);
+    out.into()
+}
+
+#[derive(Serialize)]
+struct ErrorFrame {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    id: Option<i64>,
+    #[serde(flatten)]
+    error: ErrorReply,
+}
+
+/// An edit, a delete or a reaction on the wire.
+struct LogEvent<'a> {
+    channel: &'a ChannelName,
+    event: &'a Event,
+}
+
+impl Serialize for LogEvent<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Event { seq, at, kind } = self.event;
+        let name = match kind {
+            EventKind::Message(_) => "message",
+            EventKind::Edited { .. } => "edited",
+            EventKind::Deleted { .. } => "deleted",
+            EventKind::Reaction { .. } => "reaction",
+        };
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("type", name)?;
+        map.serialize_entry("channel", self.channel)?;
+        map.serialize_entry("seq", seq)?;
+        map.serialize_entry("target", &kind.target())?;
+        match kind {
+            EventKind::Message(_) => {}
+            EventKind::Edited { text, by, .. } => {
+                map.serialize_entry("text", text)?;
+                map.serialize_entry("by", by)?;
+            }
+            EventKind::Deleted { by, .. } => map.serialize_entry("by", by)?,
+            EventKind::Reaction { emoji, on, by, .. } => {
+                map.serialize_entry("emoji", emoji)?;
+                map.serialize_entry("on", on)?;
+                map.serialize_entry("by", by)?;
+            }
+        }
+        map.serialize_entry("at", at)?;
+        map.end()
+    }
+}
+
+/// A message on the wire: as it is kept, with its attachments' URLs.
+struct MessageObject<'a> {
+    message: &'a Message,
+    encoder: &'a Encoder,
+}
+
+impl Serialize for MessageObject<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Message { seq, author, at, text, nonce, reply_to, attachments, edited_at, deleted, reactions } =
+            self.message;
+        let mut map = serializer.serialize_map(Some(10))?;
+        map.serialize_entry("seq", seq)?;
+        map.serialize_entry("author", author)?;
+        map.serialize_entry("at", at)?;
+        map.serialize_entry("text", text)?;
+        map.serialize_entry("nonce", nonce)?;
+        map.serialize_entry("reply_to", reply_to)?;
+        map.serialize_entry("attachments", &Attachments { list: attachments, encoder: self.encoder })?;
+        map.serialize_entry("edited_at", edited_at)?;
+        map.serialize_entry("deleted", deleted)?;
+        map.serialize_entry("reactions", reactions)?;
+        map.end()
+    }
+}
+
+struct Attachments<'a> {
+    list: &'a [Attachment],
+    encoder: &'a Encoder,
+}
+
+impl Serialize for Attachments<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Located<'a> {
+            #[serde(flatten)]
+            attachment: &'a Attachment,
+            url: String,
+        }
+        let mut list = serializer.serialize_seq(Some(self.list.len()))?;
+        for attachment in self.list {
+            list.serialize_element(&Located { attachment, url: self.encoder.url(attachment) })?;
+        }
+        list.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Content;
+    use crate::id::{AttachmentId, Nonce};
+    use crate::time::Timestamp;
+
+    fn event() -> Event {
+        let attachment = Attachment {
+            id: AttachmentId::new("a_1").unwrap(),
+            name: "plan Ä.png".into(),
+            size: 3,
+            content_type: "image/png".into(),
+            width: Some(1),
+            height: Some(2),
+            url: String::new(),
+        };
+        let content = Content {
+            author: User::new("u_1", "Ann").unwrap(),
+            text: "hi \"you\"".into(),
+            nonce: Nonce::new("n").unwrap(),
+            reply_to: None,
+            attachments: vec![attachment],
+            deleted: false,
+        };
+        Event { seq: 45, at: Timestamp::from_millis(0), kind: EventKind::Message(content) }
+    }
+
+    #[test]
+    fn a_message_frame_is_what_the_protocol_page_shows_and_its_tail_is_the_message() {
+        let encoder = Encoder::new("/chat");
+        let joined = encoder.event(&ChannelName::new("general").unwrap(), &event());
+        let expected = concat!(
+            r#"{"type":"message","channel":"general","seq":45,"author":{"id":"u_1","name":"Ann"},"#,
+            r#""at":"1970-01-01T00:00:00.000Z","text":"hi \"you\"","nonce":"n","reply_to":null,"attachments":["#,
+            r#"{"id":"a_1","name":"plan Ä.png","size":3,"content_type":"image/png","width":1,"height":2,"#,
+            r#""url":"/chat/attachments/a_1/plan%20%C3%84.png"}],"edited_at":null,"deleted":false,"reactions":[]}"#,
+        );
+        assert_eq!(joined.frame, expected);
+        assert_eq!(joined.message, Some(encoder.message(&event().to_message().unwrap())));
+    }
+
+    #[test]
+    fn a_redacted_frame_has_no_text_and_no_file() {
+        let encoder = Encoder::new("");
+        let frame = encoder.redact(&encoder.event(&ChannelName::new("general").unwrap(), &event()).frame);
+        let text = std::str::from_utf8(&frame).unwrap();
+        assert!(
+            !text.contains("you") && !text.contains("plan") && text.contains(r#""deleted":true"#),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn answers_carry_their_fields_beside_type_and_id() {
+        let channel = ChannelName::new("a").unwrap();
+        let reply = |reply| Encoder::answer(&Answer { id: Some(7), result: Ok(reply) });
+        assert_eq!(reply(Reply::Done), r#"{"type":"ok","id":7}"#);
+        assert_eq!(
+            reply(Reply::Logged(Logged { channel, seq: 3 })),
+            r#"{"type":"ok","id":7,"channel":"a","seq":3}"#
+        );
+        assert_eq!(
+            reply(Reply::History { messages: Vec::new(), more: false }),
+            r#"{"type":"ok","id":7,"messages":[],"more":false}"#
+        );
+        let error = Encoder::answer(&Answer { id: None, result: Err(Error::draining()) });
+        assert_eq!(
+            error,
+            r#"{"type":"error","id":null,"code":"draining","message":"the server is going away; connect again","retryable":true,"retry_ms":1000}"#
+        );
+    }
+}

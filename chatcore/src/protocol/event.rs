@@ -1,0 +1,148 @@
+//! What the server says unasked, as typed values for a client in Rust.
+
+use serde::{Deserialize, Serialize};
+
+use super::reply::ChannelObject;
+use crate::id::Seq;
+use crate::message::{Message, User};
+use crate::name::ChannelName;
+use crate::time::Timestamp;
+
+/// An event as a client reads it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ChatEvent {
+    /// The first frame of a connection.
+    Welcome {
+        /// The protocol's version.
+        version: u32,
+        /// Who the client is.
+        user: User,
+        /// What the server takes.
+        limits: ClientLimits,
+    },
+    /// A new message in a channel's log.
+    Message {
+        /// The channel.
+        channel: ChannelName,
+        /// The message.
+        #[serde(flatten)]
+        message: Message,
+    },
+    /// A message's text was replaced.
+    Edited {
+        /// The channel.
+        channel: ChannelName,
+        /// The event's place in the log.
+        seq: Seq,
+        /// The message.
+        target: Seq,
+        /// Its new text.
+        text: String,
+        /// Who edited.
+        by: User,
+        /// When.
+        at: Timestamp,
+    },
+    /// A message was deleted.
+    Deleted {
+        /// The channel.
+        channel: ChannelName,
+        /// The event's place in the log.
+        seq: Seq,
+        /// The message.
+        target: Seq,
+        /// Who deleted.
+        by: User,
+        /// When.
+        at: Timestamp,
+    },
+    /// An emoji was put on a message or taken off.
+    Reaction {
+        /// The channel.
+        channel: ChannelName,
+        /// The event's place in the log.
+        seq: Seq,
+        /// The message.
+        target: Seq,
+        /// Which emoji.
+        emoji: String,
+        /// On or off.
+        on: bool,
+        /// Whose.
+        by: User,
+        /// When.
+        at: Timestamp,
+    },
+    /// A channel was created.
+    ChannelCreated {
+        /// The channel.
+        channel: ChannelObject,
+    },
+    /// Somebody came online in a channel, or left.
+    Presence {
+        /// The channel.
+        channel: ChannelName,
+        /// Who.
+        user: User,
+        /// Came, or left.
+        online: bool,
+    },
+    /// Somebody is typing.
+    Typing {
+        /// The channel.
+        channel: ChannelName,
+        /// Who.
+        user: User,
+    },
+    /// Another connection of the same user moved the read marker.
+    Read {
+        /// The channel.
+        channel: ChannelName,
+        /// Where it is now.
+        seq: Seq,
+    },
+    /// The client was too slow: the subscription has ended. Subscribe again with the last position.
+    Lagged {
+        /// The channel.
+        channel: ChannelName,
+        /// The first event that was not sent.
+        from: Seq,
+        /// The last event that was not sent.
+        to: Seq,
+    },
+    /// The server is going away.
+    Draining {
+        /// When to connect again.
+        retry_ms: u64,
+    },
+    /// An event of a later server.
+    #[serde(other)]
+    Unknown,
+}
+
+/// The bounds that a client should know before it sends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientLimits {
+    /// Bytes of one command.
+    pub frame_bytes: usize,
+    /// Characters of one message.
+    pub text_chars: usize,
+    /// Bytes of one attachment; 0 where there are none.
+    pub attachment_bytes: u64,
+}
+
+impl ChatEvent {
+    /// Returns the channel and `seq` of an event in a channel's log.
+    #[must_use]
+    pub fn place(&self) -> Option<(&ChannelName, Seq)> {
+        match self {
+            Self::Message { channel, message } => Some((channel, message.seq)),
+            Self::Edited { channel, seq, .. }
+            | Self::Deleted { channel, seq, .. }
+            | Self::Reaction { channel, seq, .. } => Some((channel, *seq)),
+            _ => None,
+        }
+    }
+}

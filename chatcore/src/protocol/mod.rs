@@ -1,0 +1,22 @@
+//! The wire protocol, version 1: what is said, and how it is spelt in JSON.
+//!
+//! The page that other programs are written against is `docs/protocol.md`.
+
+mod close;
+mod command;
+mod encode;
+mod event;
+mod reply;
+
+pub use self::close::CloseReason;
+pub use self::command::{Command, Malformed};
+pub use self::event::{ChatEvent, ClientLimits};
+pub use self::reply::{ChannelObject, ErrorReply, HistoryPage, Logged, Published, Subscribed};
+
+pub(crate) use self::encode::{Answer, Encoder, Fragment, Joined, Reply};
+
+/// The protocol's version, in `welcome` and in the subprotocol's name.
+pub const VERSION: u32 = 1;
+
+/// The WebSocket subprotocol of this version.
+pub const SUBPROTOCOL: &str = "chatcore.v1";

@@ -1,0 +1,113 @@
+//! What `ok` and `error` carry, as typed values for a client in Rust.
+
+use serde::{Deserialize, Serialize};
+
+use super::event::ChatEvent;
+use crate::error::ErrorCode;
+use crate::id::{Epoch, Seq};
+use crate::message::{Message, User};
+use crate::name::ChannelName;
+use crate::store::{ChannelInfo, Unread};
+use crate::time::Timestamp;
+
+/// A channel as one user sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelObject {
+    /// Its name, which is its key.
+    pub name: ChannelName,
+    /// What it is about.
+    pub topic: String,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// Who created it.
+    pub created_by: User,
+    /// The last event's `seq`; 0 for none.
+    pub head: Seq,
+    /// The user's read marker.
+    pub read: Seq,
+    /// How many messages come after it.
+    pub unread: u64,
+}
+
+impl ChannelObject {
+    pub(crate) fn new(info: ChannelInfo, head: Seq, unread: Unread) -> Self {
+        Self {
+            name: info.name,
+            topic: info.topic,
+            created_at: info.created_at,
+            created_by: info.created_by,
+            head,
+            read: unread.read,
+            unread: unread.messages,
+        }
+    }
+}
+
+/// The answer to `subscribe`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Subscribed {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The log's life.
+    pub epoch: Epoch,
+    /// The last event that the answer accounts for: live ones follow from the next.
+    pub head: Seq,
+    /// Whether `messages` replace what the client had.
+    pub reset: bool,
+    /// After a reset: the newest messages as they stand now, oldest first.
+    #[serde(default)]
+    pub messages: Vec<Message>,
+    /// Without a reset: every event after the client's position, in order.
+    #[serde(default)]
+    pub events: Vec<ChatEvent>,
+    /// Who is online in the channel.
+    pub members: Vec<User>,
+}
+
+/// The answer to `publish`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Published {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The message's place in the log.
+    pub seq: Seq,
+    /// When the store took it.
+    pub at: Timestamp,
+    /// Whether this nonce was used before: then nothing was stored.
+    pub duplicate: bool,
+}
+
+/// The answer to `edit`, `delete` and `react`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Logged {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The place in the log of the edit, delete or reaction itself.
+    pub seq: Seq,
+}
+
+/// The answer to `history`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct HistoryPage {
+    /// Messages, oldest first.
+    pub messages: Vec<Message>,
+    /// Whether there are older ones.
+    pub more: bool,
+}
+
+/// An `error` answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorReply {
+    /// What went wrong.
+    pub code: ErrorCode,
+    /// The same in words.
+    pub message: String,
+    /// Whether the same command may succeed later.
+    pub retryable: bool,
+    /// When to try again, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_ms: Option<u64>,
+    /// The channel in the way, of `name_taken`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<ChannelName>,
+}

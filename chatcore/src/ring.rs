@@ -1,0 +1,394 @@
+//! The cached tail of one channel's log: its newest messages as they stand now, and its newest frames.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::config::Limits;
+use crate::event::{Event, EventKind};
+use crate::id::{Position, Seq};
+use crate::protocol::{Encoder, Fragment, Joined};
+use crate::store::{Head, Page};
+
+/// The tail of a channel's log in memory, bounded in number and in bytes.
+///
+/// Frames serve cursors and resume; messages serve a client that opens the channel. Both are encoded once.
+#[derive(Debug)]
+pub(crate) struct HistoryRing {
+    bounds: Bounds,
+    head: Head,
+    frames: VecDeque<Frame>,
+    frame_bytes: usize,
+    messages: VecDeque<Kept>,
+    message_bytes: usize,
+    /// Whether the log holds messages older than the first of `messages`.
+    older: bool,
+    /// Counts the times that the ring was filled anew: a cursor of another life reads nothing.
+    life: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    frames: usize,
+    messages: usize,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Frame {
+    /// What a delete of this message must redact: the message itself, or the target of an edit.
+    subject: Option<Seq>,
+    bytes: Bytes,
+}
+
+#[derive(Debug)]
+struct Kept {
+    seq: Seq,
+    fragment: Fragment,
+}
+
+/// A reader's place in a ring: it has every event up to and with `seq` of the ring's life `life`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    pub(crate) life: u64,
+    pub(crate) seq: Seq,
+}
+
+/// What a cursor found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// Everything there is was read.
+    Caught(Cursor),
+    /// The budget ran out first.
+    More(Cursor),
+    /// The ring has moved past the cursor: events `from` to `to` are the store's to give.
+    Lagged { from: Seq, to: Seq },
+}
+
+/// What a push found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Push {
+    /// The event is the new head.
+    Done,
+    /// The ring had it already.
+    Known,
+    /// Events are missing before it: read them from the store.
+    Gap,
+}
+
+impl HistoryRing {
+    /// Makes the ring of a log that ends at `head`, with the newest messages of it.
+    pub(crate) fn new(limits: &Limits, encoder: &Encoder, head: Head, newest: &Page) -> Self {
+        let bounds =
+            Bounds { frames: limits.ring_events, messages: limits.history, bytes: limits.ring_bytes };
+        let mut ring = Self {
+            bounds,
+            head,
+            frames: VecDeque::new(),
+            frame_bytes: 0,
+            messages: VecDeque::new(),
+            message_bytes: 0,
+            older: newest.more,
+            life: 0,
+        };
+        for message in &newest.messages {
+            ring.keep(message.seq, encoder.message(message));
+        }
+        ring
+    }
+
+    /// Replaces the ring by that of a log that was lost, rebuilt or trimmed: all cursors lag.
+    pub(crate) fn restart(&mut self, limits: &Limits, encoder: &Encoder, head: Head, newest: &Page) {
+        let life = self.life + 1;
+        *self = Self::new(limits, encoder, head, newest);
+        self.life = life;
+    }
+
+    /// Returns where the ring's log ends.
+    pub(crate) fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Returns the head as a cursor: what follows is live.
+    pub(crate) fn cursor(&self) -> Cursor {
+        self.cursor_at(self.head.seq)
+    }
+
+    /// Returns a cursor of this life at `seq`.
+    pub(crate) fn cursor_at(&self, seq: Seq) -> Cursor {
+        Cursor { life: self.life, seq }
+    }
+
+    /// Adds the next event of the log.
+    pub(crate) fn push(&mut self, encoder: &Encoder, event: &Event, joined: Joined) -> Push {
+        if event.seq <= self.head.seq {
+            return Push::Known;
+        }
+        if event.seq != self.head.seq + 1 {
+            return Push::Gap;
+        }
+        self.head.seq = event.seq;
+        match &event.kind {
+            EventKind::Message(_) => {
+                if let Some(fragment) = joined.message {
+                    self.keep(event.seq, fragment);
+                }
+            }
+            EventKind::Deleted { target, .. } => {
+                self.fold(encoder, event, *target);
+                self.redact(encoder, *target);
+            }
+            EventKind::Edited { target, .. } | EventKind::Reaction { target, .. } => {
+                self.fold(encoder, event, *target);
+            }
+        }
+        let subject = match &event.kind {
+            EventKind::Message(_) => Some(event.seq),
+            EventKind::Edited { target, .. } => Some(*target),
+            EventKind::Deleted { .. } | EventKind::Reaction { .. } => None,
+        };
+        self.frame_bytes += joined.frame.len();
+        self.frames.push_back(Frame { subject, bytes: joined.frame });
+        while self.frames.len() > self.bounds.frames
+            || (self.frame_bytes > self.bounds.bytes && self.frames.len() > 1)
+        {
+            let oldest = self.frames.pop_front().expect("invariant: the loop runs on a ring with frames");
+            self.frame_bytes -= oldest.bytes.len();
+        }
+        Push::Done
+    }
+
+    /// Copies up to `limit` frames after the cursor.
+    pub(crate) fn read(&self, cursor: Cursor, limit: usize, out: &mut Vec<Bytes>) -> Read {
+        if cursor.life != self.life || cursor.seq < self.floor() {
+            let from = if cursor.life == self.life { cursor.seq + 1 } else { 1 };
+            return Read::Lagged { from, to: self.head.seq };
+        }
+        // A cursor set from the store may be ahead of the ring for a moment.
+        let behind = usize::try_from(self.head.seq.saturating_sub(cursor.seq))
+            .expect("invariant: at most as many as there are frames");
+        let start = self.frames.len() - behind;
+        let count = behind.min(limit);
+        out.extend(self.frames.range(start..start + count).map(|frame| frame.bytes.clone()));
+        let next = Cursor { life: self.life, seq: cursor.seq + count as Seq };
+        if count < behind { Read::More(next) } else { Read::Caught(next) }
+    }
+
+    /// Returns every frame after `position`; `None` where the ring can't say.
+    pub(crate) fn frames_after(&self, position: &Position) -> Option<Vec<Bytes>> {
+        if position.epoch != self.head.epoch || position.seq < self.floor() || position.seq > self.head.seq {
+            return None;
+        }
+        let mut frames = Vec::new();
+        self.read(self.cursor_at(position.seq), usize::MAX, &mut frames);
+        Some(frames)
+    }
+
+    /// Returns the newest `limit` messages, oldest first; `None` where the log has more than the ring does.
+    pub(crate) fn newest(&self, limit: usize) -> Option<Vec<Fragment>> {
+        if self.messages.len() < limit && self.older {
+            return None;
+        }
+        let start = self.messages.len().saturating_sub(limit);
+        Some(self.messages.range(start..).map(|kept| kept.fragment.clone()).collect())
+    }
+
+    /// The `seq` that the oldest frame follows on.
+    fn floor(&self) -> Seq {
+        self.head.seq - self.frames.len() as Seq
+    }
+
+    fn keep(&mut self, seq: Seq, fragment: Fragment) {
+        self.message_bytes += fragment.len();
+        self.messages.push_back(Kept { seq, fragment });
+        self.trim_messages();
+    }
+
+    fn trim_messages(&mut self) {
+        while self.messages.len() > self.bounds.messages || self.message_bytes > self.bounds.bytes {
+            let Some(oldest) = self.messages.pop_front() else { break };
+            self.message_bytes -= oldest.fragment.len();
+            self.older = true;
+        }
+    }
+
+    fn fold(&mut self, encoder: &Encoder, event: &Event, target: Seq) {
+        let Ok(at) = self.messages.binary_search_by_key(&target, |kept| kept.seq) else { return };
+        let kept = &mut self.messages[at];
+        self.message_bytes -= kept.fragment.len();
+        kept.fragment = encoder.apply(&kept.fragment, event);
+        self.message_bytes += kept.fragment.len();
+        self.trim_messages();
+    }
+
+    /// Takes the text of a deleted message out of every frame that holds it.
+    fn redact(&mut self, encoder: &Encoder, target: Seq) {
+        for frame in self.frames.iter_mut().filter(|frame| frame.subject == Some(target)) {
+            self.frame_bytes -= frame.bytes.len();
+            frame.bytes = encoder.redact(&frame.bytes);
+            self.frame_bytes += frame.bytes.len();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Append, AppendBody};
+    use crate::id::{ChannelId, Epoch, Nonce};
+    use crate::message::User;
+    use crate::name::ChannelName;
+    use crate::time::Timestamp;
+
+    struct Log {
+        ring: HistoryRing,
+        encoder: Encoder,
+        name: ChannelName,
+    }
+
+    impl Log {
+        fn new(limits: &Limits) -> Self {
+            let encoder = Encoder::new("");
+            let head = Head { epoch: Epoch::random(), seq: 0 };
+            let ring = HistoryRing::new(limits, &encoder, head, &Page { messages: Vec::new(), more: false });
+            Self { ring, encoder, name: ChannelName::new("a").unwrap() }
+        }
+
+        fn push(&mut self, body: AppendBody) -> Push {
+            self.push_at(self.ring.head().seq + 1, body)
+        }
+
+        fn push_at(&mut self, seq: Seq, body: AppendBody) -> Push {
+            let author = User::new("u_1", "Ann").unwrap();
+            let event =
+                Append { channel: ChannelId(1), author, body }.into_event(seq, Timestamp::from_millis(0));
+            let joined = self.encoder.event(&self.name, &event);
+            self.ring.push(&self.encoder, &event, joined)
+        }
+
+        fn say(&mut self, text: &str) -> Push {
+            self.push(message(text))
+        }
+
+        fn read(&self, cursor: Cursor, limit: usize) -> (Read, Vec<String>) {
+            let mut out = Vec::new();
+            let read = self.ring.read(cursor, limit, &mut out);
+            (read, out.iter().map(|frame| String::from_utf8(frame.to_vec()).unwrap()).collect())
+        }
+
+        fn newest(&self, limit: usize) -> Option<String> {
+            let messages = self.ring.newest(limit)?;
+            let reply = crate::protocol::Reply::History { messages, more: false };
+            let answer = Encoder::answer(&crate::protocol::Answer { id: Some(1), result: Ok(reply) });
+            Some(String::from_utf8(answer.to_vec()).unwrap())
+        }
+    }
+
+    fn message(text: &str) -> AppendBody {
+        let nonce = Nonce::new(text).unwrap();
+        AppendBody::Message { nonce, text: text.to_owned(), reply_to: None, attachments: Vec::new() }
+    }
+
+    fn limits(edit: impl FnOnce(&mut Limits)) -> Limits {
+        let mut limits = Limits::default();
+        edit(&mut limits);
+        limits
+    }
+
+    #[test]
+    fn a_cursor_reads_every_frame_once_in_order() {
+        let mut log = Log::new(&Limits::default());
+        let start = log.ring.cursor();
+        for n in 0..5 {
+            assert_eq!(log.say(&format!("m{n}")), Push::Done);
+        }
+        let (read, first) = log.read(start, 3);
+        let Read::More(next) = read else { panic!("{read:?}") };
+        let (read, rest) = log.read(next, 3);
+        assert_eq!(read, Read::Caught(log.ring.cursor()));
+        let all: Vec<_> = first.into_iter().chain(rest).collect();
+        assert!((0..5).all(|n| all[n].contains(&format!("\"m{n}\""))), "{all:?}");
+        assert_eq!(log.read(log.ring.cursor(), 3), (Read::Caught(log.ring.cursor()), Vec::new()));
+    }
+
+    #[test]
+    fn an_overtaken_cursor_is_told_what_it_missed() {
+        let mut log = Log::new(&limits(|l| l.ring_events = 4));
+        let start = log.ring.cursor();
+        for n in 0..4 {
+            log.say(&format!("m{n}"));
+        }
+        assert!(matches!(log.read(start, 9).0, Read::Caught(_)), "at the bound");
+        log.say("one more");
+        assert_eq!(log.read(start, 9), (Read::Lagged { from: 1, to: 5 }, Vec::new()));
+    }
+
+    #[test]
+    fn frames_and_messages_are_bounded_in_bytes() {
+        let mut log = Log::new(&limits(|l| l.ring_bytes = 4_000));
+        let start = log.ring.cursor();
+        for n in 0..20 {
+            log.say(&format!("{n}{}", "x".repeat(50)));
+        }
+        assert!(log.ring.frame_bytes <= 4_000 && log.ring.message_bytes <= 4_000);
+        assert!(matches!(log.read(start, 9).0, Read::Lagged { .. }));
+        assert_eq!(log.newest(20), None, "older ones are the store's to give");
+        assert!(log.newest(5).is_some());
+    }
+
+    #[test]
+    fn a_push_out_of_order_is_known_or_a_gap() {
+        let mut log = Log::new(&Limits::default());
+        log.say("a");
+        assert_eq!(log.push_at(1, message("a")), Push::Known);
+        assert_eq!(log.push_at(3, message("c")), Push::Gap);
+        assert_eq!(log.ring.head().seq, 1);
+    }
+
+    #[test]
+    fn edits_and_reactions_fold_and_a_delete_leaves_no_text_anywhere() {
+        let mut log = Log::new(&Limits::default());
+        let start = log.ring.cursor();
+        log.say("secret");
+        log.push(AppendBody::Edit { target: 1, text: "secret again".into() });
+        log.push(AppendBody::React { target: 1, emoji: "👍".into(), on: true });
+        let shown = log.newest(10).unwrap();
+        assert!(shown.contains("secret again") && shown.contains("👍"), "{shown}");
+        log.push(AppendBody::Delete { target: 1 });
+        let (_, frames) = log.read(start, 10);
+        let everything = frames.join("\n") + &log.newest(10).unwrap();
+        assert_eq!(frames.len(), 4);
+        assert!(
+            !everything.contains("secret again") && !everything.contains("\"text\":\"secret"),
+            "{everything}"
+        );
+        assert!(everything.contains("\"deleted\":true"));
+    }
+
+    #[test]
+    fn a_restart_makes_every_cursor_lag() {
+        let mut log = Log::new(&Limits::default());
+        log.say("a");
+        let cursor = log.ring.cursor();
+        let head = Head { epoch: Epoch::random(), seq: 7 };
+        log.ring.restart(&Limits::default(), &log.encoder, head, &Page { messages: Vec::new(), more: false });
+        assert_eq!(log.read(cursor, 9).0, Read::Lagged { from: 1, to: 7 });
+    }
+
+    #[test]
+    fn resume_needs_this_epoch_and_a_position_the_ring_still_holds() {
+        let mut log = Log::new(&limits(|l| l.ring_events = 2));
+        for text in ["a", "b", "c"] {
+            log.say(text);
+        }
+        let epoch = log.ring.head().epoch.clone();
+        let after = |seq, epoch: &Epoch| {
+            log.ring.frames_after(&Position { epoch: epoch.clone(), seq }).map(|frames| frames.len())
+        };
+        assert_eq!(after(3, &epoch), Some(0));
+        assert_eq!(after(1, &epoch), Some(2));
+        assert_eq!(after(0, &epoch), None);
+        assert_eq!(after(4, &epoch), None);
+        assert_eq!(after(1, &Epoch::random()), None);
+    }
+}

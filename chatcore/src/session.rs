@@ -1,0 +1,386 @@
+//! What one participant may say, and how often: commands come in checked or refused. No clock, no lock.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::config::Limits;
+use crate::error::{Error, ErrorCode};
+use crate::id::{AttachmentId, Nonce, Position, Seq};
+use crate::name::ChannelName;
+use crate::protocol::{CloseReason, Command, Malformed};
+use crate::sync::Arc;
+
+/// A command whose every field has been checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    Channels,
+    CreateChannel { name: ChannelName, topic: String },
+    Subscribe { channel: ChannelName, after: Option<Position>, limit: usize },
+    Unsubscribe { channel: ChannelName },
+    Publish(Publish),
+    Edit { channel: ChannelName, seq: Seq, text: String },
+    Delete { channel: ChannelName, seq: Seq },
+    React { channel: ChannelName, seq: Seq, emoji: String, on: bool },
+    History { channel: ChannelName, before: Seq, limit: usize },
+    Read { channel: ChannelName, seq: Seq },
+    Typing { channel: ChannelName, tell: bool },
+    Ping,
+}
+
+/// A checked `publish`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Publish {
+    pub(crate) channel: ChannelName,
+    pub(crate) nonce: Nonce,
+    pub(crate) text: String,
+    pub(crate) attachments: Vec<AttachmentId>,
+    pub(crate) reply_to: Option<Seq>,
+}
+
+/// What becomes of a frame.
+#[derive(Debug)]
+pub(crate) enum Admitted {
+    /// Carry it out.
+    Run { id: i64, request: Request },
+    /// Answer with an error.
+    Refuse { id: Option<i64>, error: Error },
+    /// Close the connection.
+    Close(CloseReason),
+}
+
+/// The rules of one connection's speech.
+#[derive(Debug)]
+pub(crate) struct Session {
+    limits: Arc<Limits>,
+    pace: Pace,
+    bad_frames: Window,
+    typing: HashMap<ChannelName, Instant>,
+}
+
+impl Session {
+    pub(crate) fn new(limits: Arc<Limits>, now: Instant) -> Self {
+        Self { pace: Pace::new(&limits, now), bad_frames: Window::new(now), typing: HashMap::new(), limits }
+    }
+
+    /// Takes a text frame.
+    pub(crate) fn frame(&mut self, now: Instant, frame: &str) -> Admitted {
+        match Command::decode(frame) {
+            Ok((id, command)) => self.command(now, id, command),
+            Err(Malformed { id, code, message }) => self.refuse(now, id, Error::new(code, message)),
+        }
+    }
+
+    /// Takes a command.
+    pub(crate) fn command(&mut self, now: Instant, id: i64, command: Command) -> Admitted {
+        if let Err(wait) = self.pace.take(now) {
+            let error = Error::new(ErrorCode::RateLimited, "too many commands").retry_after(wait);
+            return self.refuse(now, Some(id), error);
+        }
+        match self.check(now, command) {
+            Ok(request) => Admitted::Run { id, request },
+            Err(error) => self.refuse(now, Some(id), error),
+        }
+    }
+
+    /// Forgets what it kept of a channel.
+    pub(crate) fn leave(&mut self, channel: &ChannelName) {
+        self.typing.remove(channel);
+    }
+
+    fn refuse(&mut self, now: Instant, id: Option<i64>, error: Error) -> Admitted {
+        let malformed = matches!(error.code(), ErrorCode::BadFrame | ErrorCode::UnknownCommand);
+        if malformed && self.bad_frames.count(now) > self.limits.bad_frames_per_minute {
+            return Admitted::Close(CloseReason::Overloaded);
+        }
+        Admitted::Refuse { id, error }
+    }
+
+    fn check(&mut self, now: Instant, command: Command) -> Result<Request, Error> {
+        Ok(match command {
+            Command::Channels => Request::Channels,
+            Command::CreateChannel { name, topic } => Request::CreateChannel {
+                name: ChannelName::new(&name)?,
+                topic: self.topic(topic.as_deref().unwrap_or_default())?,
+            },
+            Command::Subscribe { channel, after, limit } => {
+                Request::Subscribe { channel: existing(&channel)?, after, limit: self.page(limit, 0)? }
+            }
+            Command::Unsubscribe { channel } => Request::Unsubscribe { channel: existing(&channel)? },
+            Command::Publish { channel, nonce, text, attachments, reply_to } => {
+                Request::Publish(self.publish(&channel, nonce, text, attachments, reply_to)?)
+            }
+            Command::Edit { channel, seq, text } => {
+                Request::Edit { channel: existing(&channel)?, seq, text: self.text(text)? }
+            }
+            Command::Delete { channel, seq } => Request::Delete { channel: existing(&channel)?, seq },
+            Command::React { channel, seq, emoji, on } => {
+                Request::React { channel: existing(&channel)?, seq, emoji: self.emoji(emoji)?, on }
+            }
+            Command::History { channel, before, limit } => {
+                Request::History { channel: existing(&channel)?, before, limit: self.page(limit, 1)? }
+            }
+            Command::Read { channel, seq } => Request::Read { channel: existing(&channel)?, seq },
+            Command::Typing { channel } => {
+                let channel = existing(&channel)?;
+                let tell = self.may_tell_typing(now, &channel);
+                Request::Typing { channel, tell }
+            }
+            Command::Ping => Request::Ping,
+        })
+    }
+
+    fn publish(
+        &self,
+        channel: &str,
+        nonce: String,
+        text: String,
+        attachments: Vec<String>,
+        reply_to: Option<Seq>,
+    ) -> Result<Publish, Error> {
+        let channel = existing(channel)?;
+        let nonce = Nonce::new(nonce).map_err(|e| Error::new(ErrorCode::BadFrame, e.to_string()))?;
+        if attachments.len() > self.limits.attachments {
+            let most = self.limits.attachments;
+            return Err(Error::new(ErrorCode::TooLarge, format!("a message has at most {most} attachments")));
+        }
+        if attachments.is_empty() && text.trim().is_empty() {
+            return Err(empty());
+        }
+        let attachments = attachments
+            .into_iter()
+            .map(|id| AttachmentId::new(id).map_err(|_| Error::no_such_attachment()))
+            .collect::<Result<_, _>>()?;
+        Ok(Publish { channel, nonce, text: self.text(text)?, attachments, reply_to })
+    }
+
+    fn text(&self, text: String) -> Result<String, Error> {
+        let most = self.limits.text_chars;
+        if text.len() > most && text.chars().count() > most {
+            return Err(Error::new(ErrorCode::TooLarge, format!("a message has at most {most} characters")));
+        }
+        without_nul(text)
+    }
+
+    fn topic(&self, topic: &str) -> Result<String, Error> {
+        let most = self.limits.topic_chars;
+        if topic.chars().count() > most {
+            return Err(Error::new(ErrorCode::TooLarge, format!("a topic has at most {most} characters")));
+        }
+        without_nul(topic.trim().to_owned())
+    }
+
+    fn emoji(&self, emoji: String) -> Result<String, Error> {
+        if emoji.trim().is_empty() {
+            return Err(Error::new(ErrorCode::Empty, "a reaction has an emoji"));
+        }
+        if emoji.len() > self.limits.emoji_bytes {
+            return Err(Error::new(ErrorCode::TooLarge, "that is too long for an emoji"));
+        }
+        if emoji.chars().any(char::is_control) {
+            return Err(Error::new(ErrorCode::BadFrame, "an emoji has no control characters"));
+        }
+        Ok(emoji)
+    }
+
+    fn page(&self, limit: Option<u32>, least: usize) -> Result<usize, Error> {
+        let most = self.limits.history;
+        let Some(limit) = limit else { return Ok(most) };
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        if (least..=most).contains(&limit) {
+            Ok(limit)
+        } else {
+            Err(Error::new(ErrorCode::BadFrame, format!("'limit' is {least} to {most}")))
+        }
+    }
+
+    fn may_tell_typing(&mut self, now: Instant, channel: &ChannelName) -> bool {
+        let interval = self.limits.typing_interval;
+        if self.typing.get(channel).is_some_and(|told| now.duration_since(*told) < interval) {
+            return false;
+        }
+        // Bounded by the subscriptions: `typing` needs one, and `leave` removes the entry with it.
+        if self.typing.len() >= self.limits.subscriptions {
+            self.typing.retain(|_, told| now.duration_since(*told) < interval);
+        }
+        self.typing.insert(channel.clone(), now);
+        true
+    }
+}
+
+/// Takes a channel's name where it has to exist: what is no name names no channel.
+fn existing(name: &str) -> Result<ChannelName, Error> {
+    ChannelName::new(name).map_err(|_| Error::no_such_channel())
+}
+
+pub(crate) fn empty() -> Error {
+    Error::new(ErrorCode::Empty, "a message has text or attachments")
+}
+
+/// Refuses U+0000, which not every store can hold.
+fn without_nul(text: String) -> Result<String, Error> {
+    if text.contains('\0') {
+        return Err(Error::new(ErrorCode::BadFrame, "text has no U+0000"));
+    }
+    Ok(text)
+}
+
+/// A steady rate with a burst, as one moment in time (the generic cell rate algorithm, ITU-T I.371).
+#[derive(Debug)]
+struct Pace {
+    interval: Duration,
+    burst: Duration,
+    /// When the bucket would be empty again.
+    full_at: Instant,
+}
+
+impl Pace {
+    fn new(limits: &Limits, now: Instant) -> Self {
+        let interval = Duration::from_secs(1) / limits.commands_per_second.max(1);
+        Self { interval, burst: interval * limits.command_burst.max(1), full_at: now }
+    }
+
+    /// Takes one, or says how long to wait.
+    fn take(&mut self, now: Instant) -> Result<(), Duration> {
+        let next = self.full_at.max(now) + self.interval;
+        let ahead = next.duration_since(now);
+        if ahead > self.burst {
+            return Err(ahead - self.burst);
+        }
+        self.full_at = next;
+        Ok(())
+    }
+}
+
+/// Counts within the current minute.
+#[derive(Debug)]
+struct Window {
+    began: Instant,
+    count: u32,
+}
+
+impl Window {
+    const LENGTH: Duration = Duration::from_secs(60);
+
+    fn new(now: Instant) -> Self {
+        Self { began: now, count: 0 }
+    }
+
+    fn count(&mut self, now: Instant) -> u32 {
+        if now.duration_since(self.began) >= Self::LENGTH {
+            *self = Self::new(now);
+        }
+        self.count += 1;
+        self.count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(edit: impl FnOnce(&mut Limits)) -> (Session, Instant) {
+        let mut limits = Limits::default();
+        edit(&mut limits);
+        let now = Instant::now();
+        (Session::new(Arc::new(limits), now), now)
+    }
+
+    fn code(admitted: Admitted) -> Option<ErrorCode> {
+        match admitted {
+            Admitted::Refuse { error, .. } => Some(error.code()),
+            Admitted::Run { .. } => None,
+            Admitted::Close(reason) => panic!("closed: {reason}"),
+        }
+    }
+
+    fn publish(text: &str, nonce: &str, attachments: usize) -> Command {
+        Command::Publish {
+            channel: "general".into(),
+            nonce: nonce.into(),
+            text: text.into(),
+            attachments: vec!["a_1".into(); attachments],
+            reply_to: None,
+        }
+    }
+
+    #[test]
+    fn each_field_is_checked_at_its_limit_and_one_past_it() {
+        let (mut session, now) = session(|l| {
+            l.text_chars = 5;
+            l.attachments = 2;
+            l.history = 10;
+            l.topic_chars = 3;
+            l.emoji_bytes = 4;
+        });
+        let mut run = |command| code(session.command(now, 1, command));
+        assert_eq!(run(publish("ééééé", "n", 0)), None);
+        assert_eq!(run(publish("éééééé", "n", 0)), Some(ErrorCode::TooLarge));
+        assert_eq!(run(publish("  \n", "n", 0)), Some(ErrorCode::Empty));
+        assert_eq!(run(publish("", "n", 2)), None);
+        assert_eq!(run(publish("", "n", 3)), Some(ErrorCode::TooLarge));
+        assert_eq!(run(publish("a\0", "n", 0)), Some(ErrorCode::BadFrame));
+        assert_eq!(run(publish("a", "", 0)), Some(ErrorCode::BadFrame));
+        assert_eq!(run(publish("a", &"n".repeat(65), 0)), Some(ErrorCode::BadFrame));
+        let subscribe = |limit| Command::Subscribe { channel: "a".into(), after: None, limit: Some(limit) };
+        assert_eq!(run(subscribe(0)), None);
+        assert_eq!(run(subscribe(10)), None);
+        assert_eq!(run(subscribe(11)), Some(ErrorCode::BadFrame));
+        let history = |limit| Command::History { channel: "a".into(), before: 1, limit: Some(limit) };
+        assert_eq!(run(history(0)), Some(ErrorCode::BadFrame));
+        assert_eq!(run(history(1)), None);
+        let create =
+            |name: &str, topic: &str| Command::CreateChannel { name: name.into(), topic: Some(topic.into()) };
+        assert_eq!(run(create("a", "abc")), None);
+        assert_eq!(run(create("a", "abcd")), Some(ErrorCode::TooLarge));
+        assert_eq!(run(create("a b/c", "")), Some(ErrorCode::BadName));
+        let react =
+            |emoji: &str| Command::React { channel: "a".into(), seq: 1, emoji: emoji.into(), on: true };
+        assert_eq!(run(react("👍")), None);
+        assert_eq!(run(react("👍👍")), Some(ErrorCode::TooLarge));
+        assert_eq!(run(react("")), Some(ErrorCode::Empty));
+        assert_eq!(run(Command::Typing { channel: "a/b".into() }), Some(ErrorCode::NoSuchChannel));
+    }
+
+    #[test]
+    fn the_burst_passes_then_the_rate_holds() {
+        let (mut session, now) = session(|l| {
+            l.command_burst = 3;
+            l.commands_per_second = 10;
+        });
+        for _ in 0..3 {
+            assert_eq!(code(session.command(now, 1, Command::Ping)), None);
+        }
+        let Admitted::Refuse { error, .. } = session.command(now, 1, Command::Ping) else {
+            panic!("not refused")
+        };
+        assert_eq!(error.code(), ErrorCode::RateLimited);
+        let wait = error.retry().unwrap();
+        assert_eq!(wait, Duration::from_millis(100));
+        assert_eq!(code(session.command(now + wait, 1, Command::Ping)), None);
+        assert_eq!(code(session.command(now + wait, 1, Command::Ping)), Some(ErrorCode::RateLimited));
+    }
+
+    #[test]
+    fn twenty_malformed_frames_a_minute_are_answered_and_one_more_closes() {
+        let (mut session, now) = session(|_| {});
+        for _ in 0..20 {
+            assert_eq!(code(session.frame(now, "{")), Some(ErrorCode::BadFrame));
+        }
+        assert!(matches!(session.frame(now, "{"), Admitted::Close(CloseReason::Overloaded)));
+        assert_eq!(code(session.frame(now + Window::LENGTH, "{")), Some(ErrorCode::BadFrame));
+    }
+
+    #[test]
+    fn typing_is_told_once_an_interval() {
+        let (mut session, now) = session(|_| {});
+        let mut tell = |now| match session.command(now, 1, Command::Typing { channel: "a".into() }) {
+            Admitted::Run { request: Request::Typing { tell, .. }, .. } => tell,
+            other => panic!("{other:?}"),
+        };
+        assert!(tell(now));
+        assert!(!tell(now + Duration::from_secs(1)));
+        assert!(tell(now + Duration::from_secs(2)));
+    }
+}

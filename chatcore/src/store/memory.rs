@@ -1,0 +1,291 @@
+//! A store in memory, for tests, for demonstrations, and for chats that may forget.
+
+mod log;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use async_trait::async_trait;
+
+use self::log::Log;
+use super::{
+    AppendError, Appended, AttachmentIndex, ChannelInfo, Created, Directory, Durability, EventStore, Head,
+    Page, Replay, StoreError, Unread, Upload, UploadState,
+};
+use crate::event::{Append, AppendBody};
+use crate::id::{AttachmentId, ChannelId, Position, Seq, UserId};
+use crate::message::{Attachment, Message, User};
+use crate::name::ChannelName;
+use crate::time::Timestamp;
+
+/// A store in memory. Clones are handles on the same one.
+///
+/// It keeps the newest messages of each channel, 10,000 unless told otherwise, and trims the rest.
+#[derive(Clone, Debug)]
+pub struct MemoryStore {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    retention: usize,
+    logs: Vec<Log>,
+    names: BTreeMap<ChannelName, ChannelId>,
+    read: HashMap<(UserId, ChannelId), Seq>,
+    users: HashMap<UserId, User>,
+    uploads: HashMap<AttachmentId, Upload>,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MemoryStore {
+    /// Makes an empty store that keeps the newest 10,000 messages of each channel.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_retention(10_000)
+    }
+
+    /// Makes an empty store that keeps the newest `messages` of each channel.
+    #[must_use]
+    pub fn with_retention(messages: usize) -> Self {
+        let state = State {
+            retention: messages.max(1),
+            logs: Vec::new(),
+            names: BTreeMap::new(),
+            read: HashMap::new(),
+            users: HashMap::new(),
+            uploads: HashMap::new(),
+        };
+        Self { state: Arc::new(Mutex::new(state)) }
+    }
+
+    // Held for one call's work in memory, never across an await.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("invariant: nothing panics under this lock")
+    }
+}
+
+impl State {
+    /// Channels are numbered from 1 in the order of their creation.
+    fn log(&self, channel: ChannelId) -> Option<&Log> {
+        self.logs.get(index(channel)?)
+    }
+
+    fn log_mut(&mut self, channel: ChannelId) -> Option<&mut Log> {
+        self.logs.get_mut(index(channel)?)
+    }
+
+    fn append(&mut self, append: Append, now: Timestamp) -> Result<Appended, AppendError> {
+        let channel = append.channel;
+        let log = self.log(channel).ok_or(AppendError::NoSuchChannel)?;
+        if let Some(first) = log.first_of(&append) {
+            return Ok(first);
+        }
+        log.check(&append.body)?;
+        let files: Vec<AttachmentId> = match &append.body {
+            AppendBody::Message { attachments, .. } => self.free(attachments, &append)?,
+            _ => Vec::new(),
+        };
+        let retention = self.retention;
+        let log = self.log_mut(channel).ok_or(AppendError::NoSuchChannel)?;
+        let (appended, mut dropped) = log.append(append, now);
+        dropped.extend(log.trim_to(retention, now));
+        for id in files {
+            self.set_upload_state(&id, UploadState::Attached(appended.seq));
+        }
+        self.discard(&dropped);
+        Ok(appended)
+    }
+
+    /// Returns the ids of a publish's attachments if all of them are there for it to take.
+    fn free(&self, attachments: &[Attachment], append: &Append) -> Result<Vec<AttachmentId>, AppendError> {
+        let mut free: Vec<AttachmentId> = Vec::with_capacity(attachments.len());
+        for Attachment { id, .. } in attachments {
+            let upload = self.uploads.get(id).ok_or(AppendError::NoSuchAttachment)?;
+            let ours = upload.channel == append.channel && upload.owner == append.author.id;
+            if !ours || upload.state != UploadState::Ready || free.contains(id) {
+                return Err(AppendError::NoSuchAttachment);
+            }
+            free.push(id.clone());
+        }
+        Ok(free)
+    }
+
+    fn discard(&mut self, attachments: &[Attachment]) {
+        for attachment in attachments {
+            self.set_upload_state(&attachment.id, UploadState::Discarded);
+        }
+    }
+
+    fn set_upload_state(&mut self, id: &AttachmentId, state: UploadState) {
+        if let Some(upload) = self.uploads.get_mut(id) {
+            upload.state = state;
+        }
+    }
+}
+
+fn index(channel: ChannelId) -> Option<usize> {
+    usize::try_from(channel.0).ok()?.checked_sub(1)
+}
+
+fn no_such_channel() -> StoreError {
+    StoreError::new("there is no such channel")
+}
+
+#[async_trait]
+impl EventStore for MemoryStore {
+    async fn append(&self, batch: Vec<Append>) -> Vec<Result<Appended, AppendError>> {
+        let now = Timestamp::now();
+        let mut state = self.state();
+        batch.into_iter().map(|append| state.append(append, now)).collect()
+    }
+
+    async fn after(
+        &self,
+        channel: ChannelId,
+        position: &Position,
+        limit: usize,
+    ) -> Result<Replay, StoreError> {
+        Ok(self.state().log(channel).ok_or_else(no_such_channel)?.after(position, limit))
+    }
+
+    async fn messages_before(
+        &self,
+        channel: ChannelId,
+        before: Seq,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        let none = Page { messages: Vec::new(), more: false };
+        Ok(self.state().log(channel).map_or(none, |log| log.messages_before(before, limit)))
+    }
+
+    async fn message(&self, channel: ChannelId, seq: Seq) -> Result<Option<Message>, StoreError> {
+        Ok(self.state().log(channel).and_then(|log| log.message(seq).cloned()))
+    }
+
+    async fn heads(&self, channels: &[ChannelId]) -> Result<Vec<Option<Head>>, StoreError> {
+        let state = self.state();
+        Ok(channels.iter().map(|id| state.log(*id).map(Log::head)).collect())
+    }
+
+    async fn prune(&self, channel: ChannelId, through: Seq, now: Timestamp) -> Result<(), StoreError> {
+        let mut state = self.state();
+        let dropped = state.log_mut(channel).ok_or_else(no_such_channel)?.trim(through, now);
+        state.discard(&dropped);
+        Ok(())
+    }
+
+    fn durability(&self) -> Durability {
+        Durability::Process
+    }
+}
+
+#[async_trait]
+impl Directory for MemoryStore {
+    async fn channels(&self) -> Result<Vec<ChannelInfo>, StoreError> {
+        let state = self.state();
+        Ok(state.names.values().filter_map(|id| state.log(*id)).map(|log| log.info().clone()).collect())
+    }
+
+    async fn channel(&self, name: &ChannelName) -> Result<Option<ChannelInfo>, StoreError> {
+        let state = self.state();
+        Ok(state.names.get(name).and_then(|id| state.log(*id)).map(|log| log.info().clone()))
+    }
+
+    async fn create_channel(
+        &self,
+        name: &ChannelName,
+        topic: &str,
+        by: &User,
+    ) -> Result<Created, StoreError> {
+        let mut state = self.state();
+        if let Some(log) = state.names.get(name).and_then(|id| state.log(*id)) {
+            return Ok(Created::Exists(log.info().clone()));
+        }
+        let info = ChannelInfo {
+            id: ChannelId(state.logs.len() as u64 + 1),
+            name: name.clone(),
+            topic: topic.to_owned(),
+            created_at: Timestamp::now(),
+            created_by: by.clone(),
+        };
+        state.names.insert(name.clone(), info.id);
+        state.logs.push(Log::new(info.clone()));
+        Ok(Created::New(info))
+    }
+
+    async fn mark_read(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, StoreError> {
+        let mut state = self.state();
+        let head = state.log(channel).ok_or_else(no_such_channel)?.head().seq;
+        let marker = state.read.entry((user.clone(), channel)).or_default();
+        *marker = (*marker).max(seq.min(head));
+        Ok(*marker)
+    }
+
+    async fn unread(&self, user: &UserId, channels: &[ChannelId]) -> Result<Vec<Unread>, StoreError> {
+        let state = self.state();
+        let unread = |channel: &ChannelId| {
+            let read = state.read.get(&(user.clone(), *channel)).copied().unwrap_or_default();
+            Unread { read, messages: state.log(*channel).map_or(0, |log| log.messages_after(read)) }
+        };
+        Ok(channels.iter().map(unread).collect())
+    }
+
+    async fn put_user(&self, user: &User) -> Result<(), StoreError> {
+        self.state().users.insert(user.id.clone(), user.clone());
+        Ok(())
+    }
+
+    async fn users(&self, ids: &[UserId]) -> Result<HashMap<UserId, User>, StoreError> {
+        let state = self.state();
+        Ok(ids
+            .iter()
+            .filter_map(|id| state.users.get(id))
+            .map(|user| (user.id.clone(), user.clone()))
+            .collect())
+    }
+}
+
+#[async_trait]
+impl AttachmentIndex for MemoryStore {
+    async fn put_upload(&self, upload: &Upload) -> Result<(), StoreError> {
+        self.state().uploads.insert(upload.attachment.id.clone(), upload.clone());
+        Ok(())
+    }
+
+    async fn upload(&self, id: &AttachmentId) -> Result<Option<Upload>, StoreError> {
+        Ok(self.state().uploads.get(id).cloned())
+    }
+
+    async fn reclaimable(&self, before: Timestamp, limit: usize) -> Result<Vec<AttachmentId>, StoreError> {
+        let state = self.state();
+        let unneeded = state.uploads.values().filter(|upload| match upload.state {
+            UploadState::Discarded => true,
+            UploadState::Receiving | UploadState::Ready => upload.at < before,
+            UploadState::Attached(_) => false,
+        });
+        Ok(unneeded.map(|upload| upload.attachment.id.clone()).take(limit).collect())
+    }
+
+    async fn discard_upload(&self, id: &AttachmentId) -> Result<bool, StoreError> {
+        let mut state = self.state();
+        let held =
+            state.uploads.get(id).is_some_and(|upload| matches!(upload.state, UploadState::Attached(_)));
+        if !held {
+            state.set_upload_state(id, UploadState::Discarded);
+        }
+        Ok(!held)
+    }
+
+    async fn forget_upload(&self, id: &AttachmentId) -> Result<(), StoreError> {
+        let mut state = self.state();
+        if state.uploads.get(id).is_some_and(|upload| upload.state == UploadState::Discarded) {
+            state.uploads.remove(id);
+        }
+        Ok(())
+    }
+}

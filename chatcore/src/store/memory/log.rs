@@ -1,0 +1,176 @@
+//! One channel's log in memory, with the folded messages beside it.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
+
+use crate::event::{Append, AppendBody, Event, EventKind};
+use crate::id::{Epoch, Nonce, Position, Seq, UserId};
+use crate::message::{Attachment, Message};
+use crate::store::{AppendError, Appended, ChannelInfo, Head, Page, Replay};
+use crate::time::Timestamp;
+
+/// How long a nonce outlives its message.
+const NONCE_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// One channel's log.
+#[derive(Debug)]
+pub(super) struct Log {
+    info: ChannelInfo,
+    epoch: Epoch,
+    /// Events without those that were trimmed; they are consecutive, and end at the head.
+    events: VecDeque<Event>,
+    head: Seq,
+    last_at: Timestamp,
+    messages: BTreeMap<Seq, Folded>,
+    /// Messages ever published.
+    published: u64,
+    /// Where the edits of a message are in the log.
+    edits: HashMap<Seq, Vec<Seq>>,
+    nonces: HashMap<(UserId, Nonce), (Seq, Timestamp)>,
+}
+
+#[derive(Debug)]
+struct Folded {
+    message: Message,
+    /// How many messages were published up to and with this one.
+    ordinal: u64,
+}
+
+impl Log {
+    pub(super) fn new(info: ChannelInfo) -> Self {
+        Self {
+            info,
+            epoch: Epoch::random(),
+            events: VecDeque::new(),
+            head: 0,
+            last_at: Timestamp::from_millis(0),
+            messages: BTreeMap::new(),
+            published: 0,
+            edits: HashMap::new(),
+            nonces: HashMap::new(),
+        }
+    }
+
+    pub(super) fn info(&self) -> &ChannelInfo {
+        &self.info
+    }
+
+    pub(super) fn head(&self) -> Head {
+        Head { epoch: self.epoch.clone(), seq: self.head }
+    }
+
+    pub(super) fn message(&self, seq: Seq) -> Option<&Message> {
+        self.messages.get(&seq).map(|folded| &folded.message)
+    }
+
+    /// Returns what the first publish with this nonce was given.
+    pub(super) fn first_of(&self, append: &Append) -> Option<Appended> {
+        let (_, author, nonce) = append.dedupe_key()?;
+        let (seq, at) = *self.nonces.get(&(author.clone(), nonce.clone()))?;
+        Some(Appended { seq, at, epoch: self.epoch.clone(), duplicate: true })
+    }
+
+    /// Says whether what an append is about is there.
+    pub(super) fn check(&self, body: &AppendBody) -> Result<(), AppendError> {
+        let found = match body {
+            AppendBody::Message { reply_to, .. } => {
+                reply_to.is_none_or(|seq| self.messages.contains_key(&seq))
+            }
+            AppendBody::Edit { target, .. }
+            | AppendBody::Delete { target }
+            | AppendBody::React { target, .. } => self.message(*target).is_some_and(|m| !m.deleted),
+        };
+        if found { Ok(()) } else { Err(AppendError::NoSuchMessage) }
+    }
+
+    /// Appends what was checked; returns the attachments that no message holds any more.
+    pub(super) fn append(&mut self, append: Append, now: Timestamp) -> (Appended, Vec<Attachment>) {
+        self.head += 1;
+        self.last_at = self.last_at.max(now);
+        let (seq, at) = (self.head, self.last_at);
+        if let Some((_, author, nonce)) = append.dedupe_key() {
+            self.nonces.insert((author.clone(), nonce.clone()), (seq, at));
+        }
+        let event = append.into_event(seq, at);
+        let mut dropped = Vec::new();
+        if let Some(message) = event.to_message() {
+            self.published += 1;
+            self.messages.insert(seq, Folded { message, ordinal: self.published });
+        }
+        if let Some(target) = event.kind.target() {
+            match &event.kind {
+                EventKind::Edited { .. } => self.edits.entry(target).or_default().push(seq),
+                EventKind::Deleted { .. } => dropped = self.redact(target),
+                EventKind::Message(_) | EventKind::Reaction { .. } => {}
+            }
+            if let Some(folded) = self.messages.get_mut(&target) {
+                folded.message.apply(&event);
+            }
+        }
+        self.events.push_back(event);
+        (Appended { seq, at, epoch: self.epoch.clone(), duplicate: false }, dropped)
+    }
+
+    fn redact(&mut self, target: Seq) -> Vec<Attachment> {
+        let edits = self.edits.remove(&target).unwrap_or_default();
+        for seq in edits.into_iter().chain([target]) {
+            if let Some(at) = self.place(seq) {
+                self.events[at].kind.redact();
+            }
+        }
+        self.message(target).map(|message| message.attachments.clone()).unwrap_or_default()
+    }
+
+    /// Where an event stands in `events`.
+    fn place(&self, seq: Seq) -> Option<usize> {
+        let first = self.events.front()?.seq;
+        usize::try_from(seq.checked_sub(first)?).ok().filter(|at| *at < self.events.len())
+    }
+
+    pub(super) fn after(&self, position: &Position, limit: usize) -> Replay {
+        let trimmed = self.head - self.events.len() as Seq;
+        if position.epoch != self.epoch || position.seq < trimmed || position.seq > self.head {
+            return Replay::Reset(self.head());
+        }
+        let start = usize::try_from(position.seq - trimmed).expect("invariant: at most the number of events");
+        Replay::Events(self.events.range(start..).take(limit).cloned().collect())
+    }
+
+    pub(super) fn messages_before(&self, before: Seq, limit: usize) -> Page {
+        let mut older = self.messages.range(..before).rev();
+        let mut messages: Vec<_> = older.by_ref().take(limit).map(|(_, f)| f.message.clone()).collect();
+        messages.reverse();
+        Page { messages, more: older.next().is_some() }
+    }
+
+    /// Counts the messages after `seq`.
+    pub(super) fn messages_after(&self, seq: Seq) -> u64 {
+        let last_read = self.messages.range(..=seq).next_back();
+        let trimmed = self.published - self.messages.len() as u64;
+        self.published - last_read.map_or(trimmed, |(_, folded)| folded.ordinal)
+    }
+
+    /// Trims the log so that the newest `messages` are kept, once it has a tenth more than that.
+    pub(super) fn trim_to(&mut self, messages: usize, now: Timestamp) -> Vec<Attachment> {
+        let excess = self.messages.len().saturating_sub(messages);
+        if excess <= messages / 10 {
+            return Vec::new();
+        }
+        let last = self.messages.keys().nth(excess - 1).copied();
+        last.map(|seq| self.trim(seq, now)).unwrap_or_default()
+    }
+
+    /// Removes everything up to and with `through`; returns the attachments of the removed messages.
+    pub(super) fn trim(&mut self, through: Seq, now: Timestamp) -> Vec<Attachment> {
+        while self.events.front().is_some_and(|event| event.seq <= through) {
+            self.events.pop_front();
+        }
+        let kept = self.messages.split_off(&(through.saturating_add(1)));
+        let removed = std::mem::replace(&mut self.messages, kept);
+        let expired = now.minus(NONCE_LIFE);
+        let messages = &self.messages;
+        self.nonces.retain(|_, (seq, at)| *at > expired || messages.contains_key(seq));
+        self.edits.retain(|target, _| messages.contains_key(target));
+        removed.into_values().flat_map(|folded| folded.message.attachments).collect()
+    }
+}

@@ -1,0 +1,306 @@
+//! What keeps the truth: the traits that a store implements, and [`MemoryStore`].
+//!
+//! A store is three traits over one database: [`EventStore`] the channels' logs, [`Directory`] who and what
+//! exists, [`AttachmentIndex`] what was uploaded. They share transactions (an append takes attachments), so
+//! one type implements all three, and is then a [`Store`]. `testkit::store_conformance!` holds their laws as
+//! tests for any implementation.
+
+mod error;
+mod memory;
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+pub use self::error::{AppendError, StoreError};
+pub use self::memory::MemoryStore;
+use crate::event::{Append, Event};
+use crate::id::{AttachmentId, ChannelId, Epoch, Position, Seq, UserId};
+use crate::message::{Attachment, Message, User};
+use crate::name::ChannelName;
+use crate::time::Timestamp;
+
+/// What an `Ok` of [`EventStore::append`] stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Durability {
+    /// Kept until this process ends.
+    Process,
+    /// Synced to the disk before the answer: it outlives the process and the machine's power.
+    Disk,
+}
+
+/// What the store did with one [`Append`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The event's place in the log; of a duplicate, the first one's.
+    pub seq: Seq,
+    /// When the store took it; of a duplicate, the first one's.
+    pub at: Timestamp,
+    /// The log's life.
+    pub epoch: Epoch,
+    /// Whether this author had already used this nonce in this channel: then nothing was stored.
+    pub duplicate: bool,
+}
+
+/// Where a channel's log ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The log's life.
+    pub epoch: Epoch,
+    /// The last event's `seq`; 0 for none.
+    pub seq: Seq,
+}
+
+/// What [`EventStore::after`] has for a position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Replay {
+    /// The events right after the position, in order, at most as many as asked for; none at the head.
+    Events(Vec<Event>),
+    /// The position says nothing about this log: another epoch, trimmed, or beyond the head.
+    Reset(Head),
+}
+
+/// Messages as they stand now, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The messages.
+    pub messages: Vec<Message>,
+    /// Whether there are older ones.
+    pub more: bool,
+}
+
+/// How far somebody has read a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// The read marker; 0 for none.
+    pub read: Seq,
+    /// How many messages come after it.
+    pub messages: u64,
+}
+
+/// The channels' logs.
+///
+/// # Laws
+/// - `seq` runs 1, 2, 3 … in each channel, with no gap and no reuse within an epoch, whatever fails.
+/// - Once n is visible to any read, all of ≤ n is.
+/// - Same (channel, author, nonce): same `seq`, stored once, for as long as the message is kept and for 24
+///   hours at least.
+/// - After a delete no read returns the message's text, its edits' texts or its attachments.
+/// - The log and the folded messages change in one transaction.
+#[async_trait]
+pub trait EventStore: Send + Sync + 'static {
+    /// Appends a batch, and answers each item in the batch's order. Items are applied in that order; an
+    /// item that is refused takes no `seq` and does not disturb the others.
+    ///
+    /// # Errors
+    /// An item gets an [`AppendError`]. After [`AppendError::Store`] its outcome is unknown: a publish may
+    /// be repeated with its nonce.
+    ///
+    /// # Cancel safety
+    /// A dropped future leaves each item either stored whole or not at all.
+    async fn append(&self, batch: Vec<Append>) -> Vec<Result<Appended, AppendError>>;
+
+    /// Returns up to `limit` events after `position`, in order, or says that there is no such position.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store can't be read or has no such channel.
+    async fn after(
+        &self,
+        channel: ChannelId,
+        position: &Position,
+        limit: usize,
+    ) -> Result<Replay, StoreError>;
+
+    /// Returns the newest `limit` messages with `seq` below `before`, oldest first, tombstones included.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store can't be read. A channel that does not exist has no messages.
+    async fn messages_before(
+        &self,
+        channel: ChannelId,
+        before: Seq,
+        limit: usize,
+    ) -> Result<Page, StoreError>;
+
+    /// Returns one message as it stands now; `None` where `seq` is not a message.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store can't be read.
+    async fn message(&self, channel: ChannelId, seq: Seq) -> Result<Option<Message>, StoreError>;
+
+    /// Returns where each channel's log ends, in the order of `channels`; `None` for one that does not exist.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store can't be read.
+    async fn heads(&self, channels: &[ChannelId]) -> Result<Vec<Option<Head>>, StoreError>;
+
+    /// Trims a log: removes every event and message with `seq` up to and with `through`. The attachments
+    /// of removed messages become [`UploadState::Discarded`]. A nonce outlives its message until it is 24
+    /// hours old at `now`.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store can't be written.
+    async fn prune(&self, channel: ChannelId, through: Seq, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Says what an acknowledgement of this store stands for.
+    fn durability(&self) -> Durability;
+}
+
+/// A channel's entry in the directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelInfo {
+    /// The store's key.
+    pub id: ChannelId,
+    /// The name, unique.
+    pub name: ChannelName,
+    /// What it is about; may be empty.
+    pub topic: String,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// Who created it.
+    pub created_by: User,
+}
+
+/// What [`Directory::create_channel`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// The channel is new.
+    New(ChannelInfo),
+    /// The name was taken already, by this one.
+    Exists(ChannelInfo),
+}
+
+impl Created {
+    /// Returns the channel of that name, new or not.
+    #[must_use]
+    pub fn into_channel(self) -> ChannelInfo {
+        match self {
+            Self::New(info) | Self::Exists(info) => info,
+        }
+    }
+}
+
+/// Who and what exists: channels, users, and how far each has read.
+#[async_trait]
+pub trait Directory: Send + Sync + 'static {
+    /// Returns every channel, by name.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store can't be read.
+    async fn channels(&self) -> Result<Vec<ChannelInfo>, StoreError>;
+
+    /// Returns the channel of that name.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store can't be read.
+    async fn channel(&self, name: &ChannelName) -> Result<Option<ChannelInfo>, StoreError>;
+
+    /// Creates a channel with an empty log of a new epoch, if the name is free. Of several calls at once for
+    /// one name, exactly one gets [`Created::New`].
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store can't be written.
+    async fn create_channel(&self, name: &ChannelName, topic: &str, by: &User)
+    -> Result<Created, StoreError>;
+
+    /// Moves a read marker forward to `seq` (never back, never past the head), and returns where it is now.
+    /// A crash may lose the newest moves.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store can't be written or has no such channel.
+    async fn mark_read(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, StoreError>;
+
+    /// Returns, in the order of `channels`, how far the user has read and how many messages come after.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store can't be read.
+    async fn unread(&self, user: &UserId, channels: &[ChannelId]) -> Result<Vec<Unread>, StoreError>;
+
+    /// Remembers a user under the display name they have now.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store can't be written.
+    async fn put_user(&self, user: &User) -> Result<(), StoreError>;
+
+    /// Returns those of `ids` that were ever remembered.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store can't be read.
+    async fn users(&self, ids: &[UserId]) -> Result<HashMap<UserId, User>, StoreError>;
+}
+
+/// Where an upload is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UploadState {
+    /// Bytes may still be arriving. It can't be attached or read.
+    Receiving,
+    /// Whole, and not used yet.
+    Ready,
+    /// Part of the message with this `seq`.
+    Attached(Seq),
+    /// Its message was deleted or pruned: the bytes wait to be removed.
+    Discarded,
+}
+
+/// An uploaded file, from its first byte to its removal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upload {
+    /// The file as messages show it. Its id is the blob's key too.
+    pub attachment: Attachment,
+    /// The channel it was uploaded to.
+    pub channel: ChannelId,
+    /// That channel's name, for the policy to be asked by.
+    pub channel_name: ChannelName,
+    /// Who uploaded it, the only one who may attach it.
+    pub owner: UserId,
+    /// When the upload began.
+    pub at: Timestamp,
+    /// Where it is in its life.
+    pub state: UploadState,
+}
+
+/// What was uploaded. The bytes themselves are the [`BlobStore`](crate::blob::BlobStore)'s.
+///
+/// An upload is entered before its first byte is stored and forgotten after its last byte is gone, so that a
+/// crash in between leaves nothing that [`reclaimable`](Self::reclaimable) does not find.
+#[async_trait]
+pub trait AttachmentIndex: Send + Sync + 'static {
+    /// Enters an upload, or replaces what was entered under its id.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store can't be written.
+    async fn put_upload(&self, upload: &Upload) -> Result<(), StoreError>;
+
+    /// Returns an upload in whatever state it is.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store can't be read.
+    async fn upload(&self, id: &AttachmentId) -> Result<Option<Upload>, StoreError>;
+
+    /// Returns up to `limit` uploads whose bytes nobody needs: [`UploadState::Discarded`] ones, and
+    /// `Receiving` or `Ready` ones that began before `before`.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store can't be read.
+    async fn reclaimable(&self, before: Timestamp, limit: usize) -> Result<Vec<AttachmentId>, StoreError>;
+
+    /// Claims an upload for removal: makes it [`UploadState::Discarded`] unless a message holds it. Returns
+    /// whether its bytes may go now. One that does not exist may.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store can't be written.
+    async fn discard_upload(&self, id: &AttachmentId) -> Result<bool, StoreError>;
+
+    /// Removes a [`UploadState::Discarded`] upload's entry; any other stays.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store can't be written.
+    async fn forget_upload(&self, id: &AttachmentId) -> Result<(), StoreError>;
+}
+
+/// A whole store: logs, directory and attachment index over one database.
+pub trait Store: EventStore + Directory + AttachmentIndex {}
+
+impl<S: EventStore + Directory + AttachmentIndex> Store for S {}

@@ -1,0 +1,198 @@
+//! Attachments: from an upload's first byte to the removal of its last.
+
+use std::io;
+use std::ops::Range;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+
+use crate::blob::{BlobStore, ByteStream};
+use crate::core::Core;
+use crate::error::{Error, ErrorCode};
+use crate::id::AttachmentId;
+use crate::message::Attachment;
+use crate::name::ChannelName;
+use crate::policy::{Action, Identity};
+use crate::store::{Upload, UploadState};
+use crate::sync::Arc;
+use crate::time::Timestamp;
+
+/// How much of a file's beginning is kept for finding out what it is.
+const HEAD_BYTES: usize = 256 << 10;
+
+/// Uploads removed in one sweep of the index.
+const SWEEP: usize = 256;
+
+/// What a file's first bytes say it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileKind {
+    /// Its media type.
+    pub content_type: String,
+    /// An image's width in pixels.
+    pub width: Option<u32>,
+    /// An image's height in pixels.
+    pub height: Option<u32>,
+}
+
+impl Core {
+    pub(crate) async fn upload(
+        &self,
+        identity: &Identity,
+        channel: &str,
+        file_name: &str,
+        bytes: ByteStream,
+        inspect: impl FnOnce(&[u8]) -> FileKind + Send,
+    ) -> Result<Attachment, Error> {
+        let name = ChannelName::new(channel).map_err(|_| Error::no_such_channel())?;
+        self.policy.authorize(identity, Action::Write(&name))?;
+        let blobs = self.blobs()?;
+        let file_name = self.file_name(file_name)?;
+        let channel = self.store.channel(&name).await?.ok_or_else(Error::no_such_channel)?;
+        let _place = self.uploads.try_acquire().map_err(|_| Error::overloaded())?;
+        let attachment = Attachment {
+            id: AttachmentId::random(),
+            name: file_name,
+            size: 0,
+            content_type: "application/octet-stream".to_owned(),
+            width: None,
+            height: None,
+            url: String::new(),
+        };
+        let mut upload = Upload {
+            attachment,
+            channel: channel.id,
+            channel_name: name,
+            owner: identity.user.id.clone(),
+            at: Timestamp::now(),
+            state: UploadState::Receiving,
+        };
+        self.store.put_upload(&upload).await?;
+        let received = self.receive(&**blobs, &mut upload, bytes, inspect).await;
+        if received.is_err() {
+            // What fails here is found by the sweeper later.
+            let _ = self.remove(&**blobs, &upload.attachment.id).await;
+        }
+        received?;
+        let mut attachment = upload.attachment;
+        self.encoder.locate(&mut attachment);
+        Ok(attachment)
+    }
+
+    async fn receive(
+        &self,
+        blobs: &dyn BlobStore,
+        upload: &mut Upload,
+        bytes: ByteStream,
+        inspect: impl FnOnce(&[u8]) -> FileKind + Send,
+    ) -> Result<(), Error> {
+        let head = Arc::new(Mutex::new(BytesMut::new()));
+        let bytes = keep_head(bytes, Arc::clone(&head));
+        let id = upload.attachment.id.clone();
+        upload.attachment.size = blobs.put(&id, bytes, self.limits.attachment_bytes).await?;
+        let kind = inspect(&head.lock().expect("invariant: nothing panics under this lock"));
+        upload.attachment.content_type = kind.content_type;
+        upload.attachment.width = kind.width;
+        upload.attachment.height = kind.height;
+        upload.state = UploadState::Ready;
+        Ok(self.store.put_upload(upload).await?)
+    }
+
+    fn file_name(&self, name: &str) -> Result<String, Error> {
+        let (name, most) = (name.trim(), self.limits.file_name_chars);
+        let bad = |why: String| Err(Error::new(ErrorCode::BadName, why));
+        if name.is_empty() || name.chars().count() > most {
+            return bad(format!("a file's name has 1 to {most} characters"));
+        }
+        if name.chars().any(|c| c.is_control() || matches!(c, '/' | '\\')) || matches!(name, "." | "..") {
+            return bad("a file's name has no '/', no '\\' and no control characters".to_owned());
+        }
+        Ok(name.to_owned())
+    }
+
+    fn blobs(&self) -> Result<&Arc<dyn BlobStore>, Error> {
+        self.blobs
+            .as_ref()
+            .ok_or_else(|| Error::new(ErrorCode::NotAllowed, "this server takes no attachments"))
+    }
+
+    pub(crate) async fn attachment(&self, identity: &Identity, id: &str) -> Result<Attachment, Error> {
+        let id = AttachmentId::new(id).map_err(|_| Error::no_such_attachment())?;
+        let upload = self.store.upload(&id).await?.ok_or_else(Error::no_such_attachment)?;
+        let readable = match upload.state {
+            UploadState::Ready => upload.owner == identity.user.id,
+            UploadState::Attached(_) => true,
+            UploadState::Receiving | UploadState::Discarded => false,
+        };
+        if !readable {
+            return Err(Error::no_such_attachment());
+        }
+        self.policy.authorize(identity, Action::Read(&upload.channel_name))?;
+        let mut attachment = upload.attachment;
+        self.encoder.locate(&mut attachment);
+        Ok(attachment)
+    }
+
+    pub(crate) async fn attachment_bytes(
+        &self,
+        identity: &Identity,
+        id: &AttachmentId,
+        range: Range<u64>,
+    ) -> Result<ByteStream, Error> {
+        self.attachment(identity, id.as_str()).await?;
+        Ok(self.blobs()?.get(id, range).await?)
+    }
+
+    /// Removes what nobody needs any more: channels out of memory, files of deleted messages and of uploads
+    /// that were never used.
+    pub(crate) async fn sweep(&self) {
+        let now = std::time::Instant::now();
+        self.registry.evict(now.checked_sub(self.limits.channel_idle).unwrap_or(now));
+        if let Some(blobs) = &self.blobs
+            && let Err(error) = self.sweep_uploads(&**blobs).await
+        {
+            tracing::warn!(error = &error as &dyn std::error::Error, "unused files could not be removed");
+        }
+    }
+
+    async fn sweep_uploads(&self, blobs: &dyn BlobStore) -> Result<(), Error> {
+        let before = Timestamp::now().minus(self.limits.upload_ttl);
+        loop {
+            let ids = self.store.reclaimable(before, SWEEP).await?;
+            for id in &ids {
+                self.remove(blobs, id).await?;
+            }
+            if ids.len() < SWEEP {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn remove(&self, blobs: &dyn BlobStore, id: &AttachmentId) -> Result<(), Error> {
+        if self.store.discard_upload(id).await? {
+            blobs.delete(id).await?;
+            self.store.forget_upload(id).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns how long to wait between two sweeps.
+    pub(crate) fn sweep_interval(&self) -> Duration {
+        let shortest = self.limits.channel_idle.min(self.limits.upload_ttl);
+        (shortest / 2).clamp(Duration::from_secs(1), Duration::from_secs(60))
+    }
+}
+
+/// Copies the beginning of a stream aside as it passes.
+fn keep_head(bytes: ByteStream, head: Arc<Mutex<BytesMut>>) -> ByteStream {
+    let keep = move |chunk: io::Result<Bytes>| {
+        if let Ok(chunk) = &chunk {
+            let mut head = head.lock().expect("invariant: nothing panics under this lock");
+            let room = HEAD_BYTES.saturating_sub(head.len()).min(chunk.len());
+            head.extend_from_slice(&chunk[..room]);
+        }
+        chunk
+    };
+    bytes.map(keep).boxed()
+}

@@ -1,0 +1,1 @@
+//! A Slack-like chat service made of chatcore.

@@ -1,0 +1,77 @@
+//! Walks through the interleavings of the wake protocol: `chatcore/src/subscription.rs` on loom's primitives.
+#![allow(missing_docs, unreachable_pub)]
+
+mod sync {
+    pub(crate) use loom::future::AtomicWaker;
+    pub(crate) use loom::sync::atomic::{AtomicBool, Ordering};
+    pub(crate) use loom::sync::{Arc, Mutex};
+}
+
+#[path = "../../chatcore/src/subscription.rs"]
+mod subscription;
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+use loom::future::block_on;
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicU64, Ordering};
+use loom::thread;
+
+use subscription::{ReadyList, Subscription};
+
+#[test]
+fn many_marks_queue_once_until_cleared() {
+    loom::model(|| {
+        let list = Arc::new(ReadyList::default());
+        let subscription = Subscription::new(7, Arc::clone(&list));
+        let mut ready = Vec::new();
+        for _ in 0..100 {
+            subscription.mark();
+        }
+        list.take(&mut ready);
+        assert_eq!(ready, [7]);
+        subscription.mark();
+        list.take(&mut ready);
+        assert_eq!(ready, [7], "still queued: the reader has not cleared it");
+        subscription.clear();
+        subscription.mark();
+        list.take(&mut ready);
+        assert_eq!(ready, [7, 7]);
+    });
+}
+
+/// Two publishers push and mark; the reader sleeps when it has caught up. If a wake could be lost, the reader
+/// would sleep for ever, and loom reports the deadlock.
+#[test]
+fn no_push_is_slept_through() {
+    loom::model(|| {
+        const EVENTS: u64 = 2;
+        let head = Arc::new(AtomicU64::new(0));
+        let list = Arc::new(ReadyList::default());
+        let subscription = Arc::new(Subscription::new((), Arc::clone(&list)));
+        let publishers: Vec<_> = (0..EVENTS)
+            .map(|_| {
+                let (head, subscription) = (Arc::clone(&head), Arc::clone(&subscription));
+                thread::spawn(move || {
+                    head.fetch_add(1, Ordering::AcqRel);
+                    subscription.mark();
+                })
+            })
+            .collect();
+        let mut cursor = 0;
+        block_on(poll_fn(|cx| {
+            list.register(cx.waker());
+            let mut ready = Vec::new();
+            list.take(&mut ready);
+            for () in ready {
+                subscription.clear();
+                cursor = head.load(Ordering::Acquire);
+            }
+            if cursor == EVENTS { Poll::Ready(()) } else { Poll::Pending }
+        }));
+        for publisher in publishers {
+            publisher.join().unwrap();
+        }
+    });
+}
