@@ -305,6 +305,8 @@ async fn upload<S: Store>(
     id: &str,
     state: UploadState,
 ) -> Upload {
+    let channels = store.channels().await.expect("the directory can be read");
+    let info = channels.into_iter().find(|info| info.id == channel).expect("the channel exists");
     let upload = Upload {
         attachment: Attachment {
             id: AttachmentId::new(id).expect("a valid id"),
@@ -316,6 +318,7 @@ async fn upload<S: Store>(
             url: String::new(),
         },
         channel,
+        channel_name: info.name,
         owner: owner.id.clone(),
         at: Timestamp::from_millis(1_700_000_000_123),
         state,

@@ -1,0 +1,149 @@
+//! The laws of the traits, on the implementations that come with the crate.
+
+use async_trait::async_trait;
+use chatcore::MemoryStore;
+use chatcore::blob::FolderBlobs;
+use chatcore::store::{Directory, EventStore};
+use chatcore::testkit::{BlobFixture, Faults, FaultyStore, Random, StoreFixture};
+use chatcore::{Append, AppendBody, ChannelId, ChannelName, Nonce, User};
+use tempfile::TempDir;
+
+mod memory {
+    use super::*;
+
+    struct Memory;
+
+    #[async_trait]
+    impl StoreFixture for Memory {
+        type Store = MemoryStore;
+
+        async fn open(&self) -> MemoryStore {
+            MemoryStore::new()
+        }
+
+        async fn another(&self, open: &MemoryStore) -> MemoryStore {
+            open.clone()
+        }
+    }
+
+    chatcore::store_conformance!(Memory);
+}
+
+/// A faulty store with no faults, but delays, is the store that it wraps.
+mod delayed {
+    use super::*;
+
+    struct Delayed;
+
+    #[async_trait]
+    impl StoreFixture for Delayed {
+        type Store = FaultyStore<MemoryStore>;
+
+        async fn open(&self) -> Self::Store {
+            delayed(MemoryStore::new())
+        }
+
+        async fn another(&self, open: &Self::Store) -> Self::Store {
+            delayed(open.inner().clone())
+        }
+    }
+
+    fn delayed(store: MemoryStore) -> FaultyStore<MemoryStore> {
+        let faults = Faults { delay: 0.5, ..Faults::default() };
+        FaultyStore::new(store, faults, Random::from_env().seed())
+    }
+
+    chatcore::store_conformance!(Delayed);
+}
+
+mod folder {
+    use super::*;
+
+    struct Folder(TempDir);
+
+    impl Folder {
+        fn new() -> Self {
+            Self(tempfile::tempdir().unwrap())
+        }
+    }
+
+    #[async_trait]
+    impl BlobFixture for Folder {
+        type Blobs = FolderBlobs;
+
+        async fn open(&self) -> FolderBlobs {
+            FolderBlobs::open(self.0.path()).await.unwrap()
+        }
+
+        async fn pieces(&self) -> Option<usize> {
+            let mut folders = vec![self.0.path().to_path_buf()];
+            let mut files = 0;
+            while let Some(folder) = folders.pop() {
+                for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+                    if entry.file_type().unwrap().is_dir() {
+                        folders.push(entry.path());
+                    } else {
+                        files += 1;
+                    }
+                }
+            }
+            Some(files)
+        }
+    }
+
+    chatcore::blob_conformance!(Folder::new());
+}
+
+#[tokio::test]
+async fn retries_through_any_faults_store_each_message_once() {
+    let random = Random::from_env();
+    let memory = MemoryStore::new();
+    let channel = channel(&memory).await;
+    let faults = Faults { delay: 0.2, ..Faults::everywhere(0.3) };
+    let store = FaultyStore::new(memory.clone(), faults, random.bits());
+    let mut failed = 0;
+    for i in 0..100 {
+        while store.append(vec![publish(channel, i)]).await.remove(0).is_err() {
+            failed += 1;
+        }
+    }
+    assert!(failed > 20, "of a hundred messages, {failed} failed");
+    let stored = memory.messages_before(channel, u64::MAX, usize::MAX).await.unwrap().messages;
+    assert!(stored.iter().map(|m| m.nonce.as_str()).eq((0..100).map(|i| i.to_string())));
+}
+
+#[tokio::test]
+async fn each_fault_fails_what_it_says_and_nothing_else() {
+    let memory = MemoryStore::new();
+    let channel = channel(&memory).await;
+    let head = async || memory.heads(&[channel]).await.unwrap().remove(0).unwrap().seq;
+    let faulty = |faults| FaultyStore::new(memory.clone(), faults, 1);
+
+    let before = faulty(Faults { before_write: 1.0, ..Faults::default() });
+    assert!(before.append(vec![publish(channel, 1)]).await.remove(0).is_err());
+    assert_eq!(head().await, 0);
+    assert_eq!(before.channels().await.unwrap().len(), 1);
+
+    let after = faulty(Faults { after_write: 1.0, ..Faults::default() });
+    assert!(after.append(vec![publish(channel, 1)]).await.remove(0).is_err());
+    assert_eq!(head().await, 1);
+
+    let read = faulty(Faults { read: 1.0, ..Faults::default() });
+    assert!(read.channels().await.is_err());
+    assert_eq!(read.append(vec![publish(channel, 2)]).await.remove(0).unwrap().seq, 2);
+}
+
+async fn channel(store: &MemoryStore) -> ChannelId {
+    let by = User::new("u_ann", "Ann").unwrap();
+    store.create_channel(&ChannelName::new("general").unwrap(), "", &by).await.unwrap().into_channel().id
+}
+
+fn publish(channel: ChannelId, i: u32) -> Append {
+    let body = AppendBody::Message {
+        nonce: Nonce::new(i.to_string()).unwrap(),
+        text: format!("text {i}"),
+        reply_to: None,
+        attachments: Vec::new(),
+    };
+    Append { channel, author: User::new("u_ann", "Ann").unwrap(), body }
+}
