@@ -207,16 +207,11 @@ impl Client {
     }
 
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, ClientError>> {
-        if let Poll::Ready(answer) = self.connection.poll_answer(cx) {
-            return Poll::Ready(Ok(answer));
+        if let Poll::Ready(reason) = self.connection.poll_close(cx) {
+            self.closed = Some(reason);
+            return Poll::Ready(Err(ClientError::Closed(reason)));
         }
-        match self.connection.poll_close(cx) {
-            Poll::Ready(reason) => {
-                self.closed = Some(reason);
-                Poll::Ready(Err(ClientError::Closed(reason)))
-            }
-            Poll::Pending => Poll::Pending,
-        }
+        self.connection.poll_answer(cx).map(Ok)
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<ChatEvent>> {

@@ -118,6 +118,9 @@ impl Connection {
     }
 
     fn admit(&mut self, admitted: Admitted) {
+        if self.due_close().is_some() {
+            return;
+        }
         let (id, request) = match admitted {
             Admitted::Close(reason) => {
                 self.closing.get_or_insert(reason);
@@ -268,7 +271,7 @@ impl Connection {
     }
 
     /// Returns why to close now: a server that merely goes away answers first what it has accepted.
-    fn due_close(&mut self) -> Option<CloseReason> {
+    fn due_close(&self) -> Option<CloseReason> {
         let reason = self.closing.or_else(|| self.link.closing())?;
         if reason == CloseReason::GoingAway && !self.started.is_empty() {
             return None;

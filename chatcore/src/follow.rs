@@ -59,7 +59,7 @@ impl Follow {
         follow.cursor = start.cursor;
         let members = follow.channel.members().list();
         if arrival == Arrival::New {
-            announce(&follow.channel, follow.link.identity.user.clone(), true);
+            announce(&follow.channel, follow.link.identity.user.clone(), true, Some(&follow.link));
         }
         let epoch = start.epoch;
         let head = start.cursor.seq;

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::channel::{Channel, Manner};
 use crate::id::UserId;
+use crate::link::Link;
 use crate::message::User;
 use crate::protocol::{ChatEvent, Encoder};
 use crate::sync::Arc;
@@ -82,10 +83,10 @@ impl Members {
     }
 }
 
-/// Tells a channel's followers that somebody came or left.
-pub(crate) fn announce(channel: &Channel, user: User, online: bool) {
+/// Tells a channel's followers, but `except`, that somebody came or left.
+pub(crate) fn announce(channel: &Channel, user: User, online: bool, except: Option<&Arc<Link>>) {
     let event = ChatEvent::Presence { channel: channel.info.name.clone(), user, online };
-    channel.broadcast(&Encoder::notice(&event), None, Manner::Send);
+    channel.broadcast(&Encoder::notice(&event), except, Manner::Send);
 }
 
 /// People whose last connection to a channel has gone, in the order in which their graces end.
@@ -152,7 +153,7 @@ impl Departures {
             let Some(channel) = channel.upgrade() else { continue };
             let left = channel.members().end_grace(&user);
             if let Some(user) = left {
-                announce(&channel, user, false);
+                announce(&channel, user, false, None);
             }
         }
     }

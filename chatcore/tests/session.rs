@@ -1,0 +1,334 @@
+//! What a participant sees, through the in-process client, which is the session that sockets have.
+#![allow(missing_docs)]
+
+use std::time::Duration;
+
+use chatcore::protocol::{ChatEvent, CloseReason, Command, Published, Subscribed};
+use chatcore::{
+    Action, Chat, Client, ClientError, Denied, ErrorCode, Identity, Limits, MemoryStore, Policy, Position,
+    User,
+};
+
+fn chat() -> Chat {
+    Chat::builder(MemoryStore::new()).build()
+}
+
+fn chat_with(edit: impl FnOnce(&mut Limits)) -> Chat {
+    let mut limits = Limits::default();
+    edit(&mut limits);
+    Chat::builder(MemoryStore::new()).limits(limits).build()
+}
+
+fn identity(name: &str) -> Identity {
+    Identity::new(User::new(&format!("u_{name}"), name).unwrap())
+}
+
+async fn join(chat: &Chat, name: &str) -> Client {
+    let mut client = chat.connect(identity(name)).unwrap();
+    assert!(matches!(client.next_event().await, Some(ChatEvent::Welcome { version: 1, .. })));
+    client
+}
+
+/// Skips what is not in a log, and returns the place and the event of the next one that is.
+async fn next_logged(client: &mut Client) -> (u64, ChatEvent) {
+    loop {
+        let event = client.next_event().await.expect("the session goes on");
+        if let Some((_, seq)) = event.place() {
+            return (seq, event);
+        }
+    }
+}
+
+fn code(error: ClientError) -> ErrorCode {
+    match error {
+        ClientError::Refused(reply) => reply.code,
+        other => panic!("{other}"),
+    }
+}
+
+fn publish(channel: &str, nonce: &str, text: &str) -> Command {
+    Command::Publish {
+        channel: channel.into(),
+        nonce: nonce.into(),
+        text: text.into(),
+        attachments: Vec::new(),
+        reply_to: None,
+    }
+}
+
+#[tokio::test]
+async fn a_message_reaches_everyone_in_the_channel_and_its_author_too() {
+    let chat = chat();
+    let (mut ann, mut bob) = (join(&chat, "ann").await, join(&chat, "bob").await);
+    ann.create_channel("General", "").await.unwrap();
+    ann.subscribe("general").await.unwrap();
+    assert!(bob.subscribe("GENERAL").await.unwrap().messages.is_empty());
+    let published = ann.publish("general", "hi").await.unwrap();
+    assert_eq!((published.seq, published.duplicate), (1, false));
+    for client in [&mut ann, &mut bob] {
+        let (seq, event) = next_logged(client).await;
+        let ChatEvent::Message { message, .. } = event else { panic!("{event:?}") };
+        assert_eq!((seq, message.text.as_str(), &*message.author.name), (1, "hi", "ann"));
+    }
+}
+
+#[tokio::test]
+async fn a_repeated_nonce_gets_the_first_answer_and_nothing_is_stored_twice() {
+    let chat = chat();
+    let mut ann = join(&chat, "ann").await;
+    ann.create_channel("a", "").await.unwrap();
+    let first: Published = ann.call(publish("a", "n", "once")).await.unwrap();
+    let second: Published = ann.call(publish("a", "n", "twice")).await.unwrap();
+    assert_eq!((second.seq, second.at, second.duplicate), (first.seq, first.at, true));
+    let page = ann.history("a", u64::MAX, 100).await.unwrap();
+    assert_eq!(page.messages.iter().map(|m| m.text.as_str()).collect::<Vec<_>>(), ["once"]);
+}
+
+#[tokio::test]
+async fn a_subscription_joins_its_answer_and_the_live_tail_without_gap_or_overlap() {
+    let chat = chat();
+    let mut writer = join(&chat, "writer").await;
+    writer.create_channel("a", "").await.unwrap();
+    let writing = tokio::spawn(async move {
+        for n in 0..200 {
+            writer.publish("a", &format!("m{n}")).await.unwrap();
+        }
+    });
+    let mut readers = Vec::new();
+    for n in 0..20 {
+        let mut reader = join(&chat, &format!("r{n}")).await;
+        readers.push(tokio::spawn(async move {
+            let start: Subscribed = reader.subscribe("a").await.unwrap();
+            let mut next = start.head + 1;
+            while next <= 200 {
+                let (seq, _) = next_logged(&mut reader).await;
+                assert_eq!(seq, next);
+                next += 1;
+            }
+        }));
+        tokio::task::yield_now().await;
+    }
+    writing.await.unwrap();
+    for reader in readers {
+        reader.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn resume_gives_every_event_and_folds_to_what_a_snapshot_shows() {
+    let chat = chat();
+    let (mut ann, mut bob) = (join(&chat, "ann").await, join(&chat, "bob").await);
+    ann.create_channel("a", "").await.unwrap();
+    ann.publish("a", "one").await.unwrap();
+    let start = bob.subscribe("a").await.unwrap();
+    bob.unsubscribe("a").await.unwrap();
+    ann.edit("a", 1, "uno").await.unwrap();
+    ann.publish("a", "two").await.unwrap();
+    ann.react("a", 3, "👍", true).await.unwrap();
+    ann.delete("a", 1).await.unwrap();
+    let after = Position { epoch: start.epoch.clone(), seq: start.head };
+    let resumed = bob.resume("a", after).await.unwrap();
+    assert!(!resumed.reset && resumed.messages.is_empty());
+    let seqs: Vec<_> = resumed.events.iter().map(|e| e.place().unwrap().1).collect();
+    assert_eq!((seqs, resumed.head), (vec![2, 3, 4, 5], 5));
+    let text = serde_json::to_string(&resumed.events).unwrap();
+    assert!(!text.contains("uno"), "the edit of a deleted message has no text: {text}");
+    let shown = ann.subscribe("a").await.unwrap().messages;
+    assert!(shown[0].deleted && shown[0].text.is_empty());
+    assert_eq!(shown[1].reactions[0].emoji, "👍");
+}
+
+#[tokio::test]
+async fn a_foreign_epoch_a_future_position_and_one_too_far_back_reset() {
+    let chat = chat_with(|l| l.resume_events = 5);
+    let mut ann = join(&chat, "ann").await;
+    ann.create_channel("a", "").await.unwrap();
+    for n in 0..6 {
+        ann.publish("a", &n.to_string()).await.unwrap();
+    }
+    let epoch = ann.subscribe("a").await.unwrap().epoch;
+    let mut resets = Vec::new();
+    for (epoch, seq) in
+        [(epoch.clone(), 1), (epoch.clone(), 0), (epoch.clone(), 7), (chatcore::Epoch::random(), 6)]
+    {
+        let answer = ann.resume("a", Position { epoch, seq }).await.unwrap();
+        assert_eq!(answer.messages.len(), if answer.reset { 6 } else { 0 });
+        resets.push(answer.reset);
+    }
+    assert_eq!(resets, [false, true, true, true]);
+}
+
+#[tokio::test]
+async fn a_slow_reader_is_told_what_it_missed_and_gets_it_by_resuming() {
+    let chat = chat_with(|l| l.ring_events = 10);
+    let (mut ann, mut slow) = (join(&chat, "ann").await, join(&chat, "slow").await);
+    ann.create_channel("a", "").await.unwrap();
+    let start = slow.subscribe("a").await.unwrap();
+    for n in 0..30 {
+        ann.publish("a", &n.to_string()).await.unwrap();
+    }
+    let lagged = loop {
+        match slow.next_event().await.unwrap() {
+            ChatEvent::Lagged { from, to, .. } => break (from, to),
+            ChatEvent::Message { .. } => panic!("a gap without a word"),
+            _ => {}
+        }
+    };
+    assert_eq!(lagged, (1, 30));
+    let resumed = slow.resume("a", Position { epoch: start.epoch, seq: start.head }).await.unwrap();
+    assert_eq!((resumed.reset, resumed.events.len()), (false, 30));
+}
+
+#[tokio::test(start_paused = true)]
+async fn presence_is_per_person_and_forgives_a_short_absence() {
+    let chat = chat();
+    let (mut ann, mut bob) = (join(&chat, "ann").await, join(&chat, "bob").await);
+    ann.create_channel("a", "").await.unwrap();
+    ann.subscribe("a").await.unwrap();
+    let members = bob.subscribe("a").await.unwrap().members;
+    assert_eq!(members.iter().map(|u| &*u.name).collect::<Vec<_>>(), ["ann", "bob"]);
+    let mut second = join(&chat, "bob").await;
+    second.subscribe("a").await.unwrap();
+    drop((bob, second));
+    tokio::time::advance(Duration::from_secs(4)).await;
+    let mut back = join(&chat, "bob").await;
+    back.subscribe("a").await.unwrap();
+    tokio::time::advance(Duration::from_secs(10)).await;
+    drop(back);
+    let mut presence = Vec::new();
+    while presence.len() < 2 {
+        if let Some(ChatEvent::Presence { user, online, .. }) = ann.next_event().await {
+            presence.push((user.name.to_string(), online));
+        }
+    }
+    assert_eq!(presence, [("bob".to_owned(), true), ("bob".to_owned(), false)]);
+}
+
+#[tokio::test]
+async fn read_markers_move_forward_only_and_reach_the_users_other_connections() {
+    let chat = chat();
+    let (mut desk, mut phone) = (join(&chat, "ann").await, join(&chat, "ann").await);
+    desk.create_channel("a", "").await.unwrap();
+    for n in 0..3 {
+        desk.publish("a", &n.to_string()).await.unwrap();
+    }
+    desk.edit("a", 1, "edited").await.unwrap();
+    desk.read("a", 2).await.unwrap();
+    desk.read("a", 1).await.unwrap();
+    let listed = &phone.channels().await.unwrap()[0];
+    assert_eq!((listed.head, listed.read, listed.unread), (4, 2, 1), "unread counts messages, not events");
+    let mut told = Vec::new();
+    while told.len() < 2 {
+        if let Some(ChatEvent::Read { seq, .. }) = phone.next_event().await {
+            told.push(seq);
+        }
+    }
+    assert_eq!(told, [2, 2]);
+}
+
+#[tokio::test]
+async fn only_the_author_edits_and_deletes() {
+    let chat = chat();
+    let (mut ann, mut bob) = (join(&chat, "ann").await, join(&chat, "bob").await);
+    ann.create_channel("a", "").await.unwrap();
+    ann.publish("a", "mine").await.unwrap();
+    assert_eq!(code(bob.edit("a", 1, "his").await.unwrap_err()), ErrorCode::NotAllowed);
+    assert_eq!(code(bob.delete("a", 1).await.unwrap_err()), ErrorCode::NotAllowed);
+    assert_eq!(code(ann.edit("a", 1, " ").await.unwrap_err()), ErrorCode::Empty);
+    ann.delete("a", 1).await.unwrap();
+    assert_eq!(code(ann.edit("a", 1, "again").await.unwrap_err()), ErrorCode::NoSuchMessage);
+    assert_eq!(code(ann.edit("a", 2, "a delete is no message").await.unwrap_err()), ErrorCode::NoSuchMessage);
+}
+
+#[tokio::test]
+async fn what_a_policy_hides_does_not_exist_for_the_asker() {
+    struct Secret;
+    impl Policy for Secret {
+        fn authorize(&self, identity: &Identity, action: Action<'_>) -> Result<(), Denied> {
+            let (Action::List(channel) | Action::Read(channel) | Action::Write(channel)) = action else {
+                return Ok(());
+            };
+            if channel.as_str() == "secret" && &*identity.user.name != "ann" { Err(Denied) } else { Ok(()) }
+        }
+    }
+    let chat = Chat::builder(MemoryStore::new()).policy(Secret).build();
+    let (mut ann, mut bob) = (join(&chat, "ann").await, join(&chat, "bob").await);
+    ann.create_channel("secret", "").await.unwrap();
+    ann.create_channel("open", "").await.unwrap();
+    let Some(ChatEvent::ChannelCreated { channel }) = bob.next_event().await else { panic!("not told") };
+    assert_eq!(channel.name.as_str(), "open", "bob is not told of the secret one");
+    assert_eq!(bob.channels().await.unwrap().len(), 1);
+    assert_eq!(ann.channels().await.unwrap().len(), 2);
+    for error in [
+        bob.subscribe("secret").await.map(|_| ()).unwrap_err(),
+        bob.publish("secret", "hi").await.map(|_| ()).unwrap_err(),
+        bob.history("secret", 9, 1).await.map(|_| ()).unwrap_err(),
+        bob.create_channel("secret", "").await.map(|_| ()).unwrap_err(),
+    ] {
+        assert_eq!(code(error), ErrorCode::NotAllowed);
+    }
+}
+
+#[tokio::test]
+async fn a_publish_whose_client_vanished_is_in_the_store_and_in_the_ring_or_in_neither() {
+    let chat = chat();
+    let mut watcher = join(&chat, "watcher").await;
+    watcher.create_channel("a", "").await.unwrap();
+    watcher.subscribe("a").await.unwrap();
+    for n in 0..50 {
+        let mut client = chat.connect(identity("gone")).unwrap();
+        let call = client.call::<Published>(publish("a", &n.to_string(), "x"));
+        tokio::select! {
+            biased;
+            _ = call => {}
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    watcher.publish("a", "last").await.unwrap();
+    let stored = watcher.history("a", u64::MAX, 100).await.unwrap().messages;
+    for message in &stored {
+        assert_eq!(next_logged(&mut watcher).await.0, message.seq);
+    }
+    assert_eq!(stored.last().unwrap().text, "last");
+}
+
+#[tokio::test]
+async fn a_drain_answers_what_it_has_accepted_and_then_closes() {
+    let chat = chat();
+    let mut ann = join(&chat, "ann").await;
+    ann.create_channel("a", "").await.unwrap();
+    chat.drain();
+    assert_eq!(code(ann.publish("a", "late").await.unwrap_err()), ErrorCode::Draining);
+    let mut told = false;
+    while let Some(event) = ann.next_event().await {
+        told |= matches!(event, ChatEvent::Draining { .. });
+    }
+    assert!(told);
+    assert_eq!(ann.closed(), Some(CloseReason::GoingAway));
+    assert!(matches!(chat.connect(identity("bob")), Err(CloseReason::Draining)));
+}
+
+#[tokio::test]
+async fn connections_are_bounded_in_all_and_per_user() {
+    let chat = chat_with(|l| {
+        l.connections = 3;
+        l.connections_per_user = 2;
+    });
+    let ann = [join(&chat, "ann").await, join(&chat, "ann").await];
+    assert!(matches!(chat.connect(identity("ann")), Err(CloseReason::Overloaded)));
+    let _bob = join(&chat, "bob").await;
+    assert!(matches!(chat.connect(identity("eve")), Err(CloseReason::Overloaded)));
+    drop(ann);
+    assert_eq!(chat.connections(), 1);
+    assert!(chat.connect(identity("eve")).is_ok());
+}
+
+#[tokio::test]
+async fn a_banned_user_is_closed_at_once() {
+    let chat = chat();
+    let mut ann = join(&chat, "ann").await;
+    chat.disconnect(&identity("ann").user.id, CloseReason::Banned);
+    assert_eq!(ann.next_event().await, None);
+    assert_eq!(ann.closed(), Some(CloseReason::Banned));
+    assert!(matches!(ann.channels().await, Err(ClientError::Closed(CloseReason::Banned))));
+}
