@@ -14,11 +14,13 @@ const GROUP_MS = 5 * 60_000;
 
 /**
  * @param {{messages: import('./protocol.js').Message[], pending: import('./outbox.js').Entry[],
- *   user: import('./protocol.js').User, dividerSeq: ?number, start: ?import('./channel.js').Channel, now: Date}} timeline
+ *   user: import('./protocol.js').User, dividerSeq: ?number, heads: Set<number>,
+ *   start: ?import('./channel.js').Channel, now: Date}} timeline
+ *   `heads` are messages that keep their header whatever comes above them;
  *   `start` is the channel when the first message there is belongs to the rows.
  * @returns {Row[]}
  */
-export function buildRows({ messages, pending, user, dividerSeq, start, now }) {
+export function buildRows({ messages, pending, user, dividerSeq, heads, start, now }) {
   /** @type {Row[]} */
   const rows = start ? [{ kind: 'start', key: 'start', channel: start }] : [];
   let day = '';
@@ -36,7 +38,7 @@ export function buildRows({ messages, pending, user, dividerSeq, start, now }) {
       rows.push({ kind: 'new', key: 'new' });
       above = null;
     }
-    const first = !above || above.author.id !== message.author.id || at - new Date(above.at) > GROUP_MS;
+    const first = !above || heads.has(message.seq) || above.author.id !== message.author.id || at - new Date(above.at) > GROUP_MS;
     rows.push({ kind: 'message', key: messageKey(message), message, first, state, error });
     above = message;
   };

@@ -42,6 +42,8 @@ export class Timeline extends HTMLElement {
   #to = Infinity;
   /** The first message that was new when it came. @type {?number} */
   #dividerSeq = null;
+  /** Messages that once stood at the top: a header that went when older ones come would move the line being read. */
+  #heads = new Set();
   /** The position that was drawn last; -1 before the first drawing of a channel. */
   #seenSeq = -1;
   /** Whether the last page could not be fetched. */
@@ -86,6 +88,7 @@ export class Timeline extends HTMLElement {
     this.#to = Infinity;
     this.#pinned = true;
     this.#dividerSeq = null;
+    this.#heads.clear();
     this.#seenSeq = -1;
     this.#failed = false;
     this.#scroller.setAttribute('aria-label', name ? `Messages in ${name}` : 'Messages');
@@ -128,6 +131,7 @@ export class Timeline extends HTMLElement {
       pending: this.#to === Infinity ? this.#core.outbox.of(channel.name) : [],
       user: this.#core.user,
       dividerSeq: this.#dividerSeq,
+      heads: this.#heads,
       start: start === 0 && !channel.more ? channel : null,
       now: new Date(),
     });
@@ -221,14 +225,16 @@ export class Timeline extends HTMLElement {
     const top = this.#scroller.getBoundingClientRect().top;
     for (const element of this.#content.children) {
       const box = element.getBoundingClientRect();
-      if (box.bottom > top + 1 && element.classList.contains('message')) return { element, top: box.top };
+      if (box.bottom > top + 1 && element.dataset.seq) return { seq: element.dataset.seq, top: box.top };
     }
     return null;
   }
 
   #restore(anchor) {
-    if (!anchor?.element.isConnected) return;
-    const moved = anchor.element.getBoundingClientRect().top - anchor.top;
+    // Looked up anew: the message may have been drawn again.
+    const element = anchor && this.#content.querySelector(`[data-seq="${anchor.seq}"]`);
+    if (!element) return;
+    const moved = element.getBoundingClientRect().top - anchor.top;
     if (Math.abs(moved) >= 0.5) this.#scroller.scrollTop += moved;
     this.#lastTop = this.#scroller.scrollTop;
   }
@@ -250,6 +256,7 @@ export class Timeline extends HTMLElement {
     const channel = this.#core.channel(this.#channel);
     if (!channel?.loaded) return;
     const start = channel.indexOf(this.#from);
+    if (channel.messages[start]) this.#heads.add(channel.messages[start].seq);
     if (start > 0) {
       this.#from = channel.messages[Math.max(0, start - STEP)].seq;
       return this.render();

@@ -35,18 +35,18 @@ test('messages of one author within five minutes share a header', () => {
     { ...message(3, { author: ANN }), at: at(5) },
     { ...message(4, { author: ANN }), at: at(11) },
   ];
-  const rows = buildRows({ messages, pending: [], user: ANN, dividerSeq: null, start: null, now: new Date(at(20)) });
+  const rows = buildRows({ messages, pending: [], user: ANN, dividerSeq: null, heads: new Set(), start: null, now: new Date(at(20)) });
   assert.deepEqual(rows.filter(({ kind }) => kind === 'message').map(({ first }) => first), [true, false, true, true]);
 });
 
 test('the divider stands above the first new message and begins a group', () => {
-  const rows = buildRows({ messages: [message(1), message(2), message(3)], pending: [], user: ANN, dividerSeq: 2, start: null, now: new Date() });
+  const rows = buildRows({ messages: [message(1), message(2), message(3)], pending: [], user: ANN, dividerSeq: 2, heads: new Set(), start: null, now: new Date() });
   assert.deepEqual(rows.map(({ kind, first }) => (kind === 'message' ? `${kind} ${first}` : kind)), ['day', 'message true', 'new', 'message true', 'message false']);
 });
 
 test('a pending message has the key that its event will have', () => {
   const entry = { nonce: 'n1', channel: 'general', text: 'hi', attachments: [], reply_to: null, at: Date.now(), state: 'pending', seq: null, error: null };
-  const options = { user: ANN, dividerSeq: null, start: null, now: new Date() };
+  const options = { user: ANN, dividerSeq: null, heads: new Set(), start: null, now: new Date() };
   const pending = buildRows({ ...options, messages: [], pending: [entry] }).at(-1);
   const sent = buildRows({ ...options, messages: [message(1, { author: ANN, nonce: 'n1' })], pending: [] }).at(-1);
   assert.equal(pending.key, sent.key);

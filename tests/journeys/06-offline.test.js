@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { journey } from './journey.js';
+
+/** The way of a page's sockets to the server, which can be cut, and which can lose what the server answers. */
+class Way {
+  #open = true;
+  #sockets = new Set();
+  /** How many more acks are lost, each with its connection. */
+  loses = 0;
+
+  static async of(person) {
+    const way = new Way();
+    await person.page.routeWebSocket(/\/chat\/ws$/u, (socket) => way.#pass(socket));
+    return way;
+  }
+
+  cut() {
+    this.#open = false;
+    for (const socket of this.#sockets) socket.close({ code: 4000 });
+    this.#sockets.clear();
+  }
+
+  mend() {
+    this.#open = true;
+  }
+
+  #pass(socket) {
+    if (!this.#open) return void socket.close({ code: 4000 });
+    const server = socket.connectToServer();
+    this.#sockets.add(socket);
+    server.onMessage((data) => {
+      const frame = JSON.parse(String(data));
+      if (this.loses > 0 && frame.type === 'ok' && frame.duplicate !== undefined) {
+        this.loses -= 1;
+        this.#sockets.delete(socket);
+        void server.close();
+        return void socket.close({ code: 4000 });
+      }
+      socket.send(data);
+    });
+  }
+}
+
+journey('what is written offline outlives a reload and arrives once and in order, though an ack is lost', async ({ browser }) => {
+  const ann = await browser.person();
+  const bob = await browser.person();
+  const way = await Way.of(ann);
+  await ann.join('Ann');
+  await ann.createChannel('general');
+  await bob.join('Bob');
+  await bob.isIn('general');
+  await ann.say('before');
+  await ann.isSent();
+
+  way.cut();
+  for (const text of ['one', 'two', 'three']) {
+    await ann.say(text);
+    await ann.page.locator('article.pending').filter({ hasText: text }).waitFor();
+  }
+  await ann.page.getByText('You are offline.').waitFor();
+  await ann.page.reload();
+  await ann.page.getByText('You are offline.').waitFor();
+  way.loses = 1;
+  way.mend();
+  await ann.page.getByRole('button', { name: 'Try now' }).click();
+
+  for (const person of [ann, bob]) {
+    await person.sees('three');
+    await person.isSent();
+    assert.deepEqual((await person.transcript()).map(({ text }) => text), ['before', 'one', 'two', 'three']);
+  }
+  assert.equal(way.loses, 0);
+});
+
+journey('a message without an answer can be tried again or deleted', async ({ browser }) => {
+  const ann = await browser.person();
+  const way = await Way.of(ann);
+  await ann.join('Ann');
+  await ann.createChannel('general');
+  way.cut();
+  await ann.say('keep');
+  await ann.say('drop');
+  const failed = (text) => ann.page.locator('article.failed').filter({ hasText: text });
+  await failed('keep').waitFor();
+  await failed('drop').getByRole('button', { name: 'Delete' }).click();
+  await failed('drop').waitFor({ state: 'detached' });
+  assert.equal(await ann.field.evaluate((field) => field === document.activeElement), true);
+  await failed('keep').getByRole('button', { name: 'Retry' }).click();
+  await ann.page.locator('article.pending').filter({ hasText: 'keep' }).waitFor();
+  way.mend();
+  await ann.isSent();
+  assert.deepEqual((await ann.transcript()).map(({ text }) => text), ['keep']);
+});

@@ -1,0 +1,70 @@
+import { accessSync, constants } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
+import { tmpdir } from 'node:os';
+import { chromium } from 'playwright-core';
+import { Person } from './person.js';
+
+const ARGS = [
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+
+/** What a page looks like where a journey does not say otherwise. */
+const DESK = { viewport: { width: 1280, height: 800 }, locale: 'en-GB', timezoneId: 'Europe/Paris', colorScheme: 'light' };
+
+/** The people of one journey: each with a profile of their own, all watched. */
+export class Browser {
+  #folders = [];
+  /** @type {Person[]} */
+  people = [];
+
+  /** @param {import('./server.js').Server} server */
+  constructor(server) {
+    this.server = server;
+  }
+
+  /**
+   * Opens the chat in a new profile, or in one that was used before.
+   * @param {{profile?: string, allow?: RegExp[]} & Record<string, any>} options `allow`: console errors that the journey provokes
+   */
+  async person({ profile, allow = [], ...look } = {}) {
+    const folder = profile ?? (await mkdtemp(join(tmpdir(), 'chatcore-profile-')));
+    if (!profile) this.#folders.push(folder);
+    const context = await chromium.launchPersistentContext(folder, {
+      executablePath: executable(),
+      headless: true,
+      args: process.getuid?.() === 0 ? ['--no-sandbox', ...ARGS] : ARGS,
+      ...DESK,
+      ...look,
+    });
+    const person = await Person.watch(context, { server: this.server, folder, allow });
+    this.people.push(person);
+    return person;
+  }
+
+  async close() {
+    for (const person of this.people) await person.context.close();
+    for (const folder of this.#folders) await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+/** `CHROMIUM`, or the one on the `PATH`. */
+function executable() {
+  if (process.env.CHROMIUM) return process.env.CHROMIUM;
+  const places = (process.env.PATH ?? '').split(delimiter).map((folder) => join(folder, 'chromium'));
+  const found = [...places, '/usr/bin/chromium'].find((path) => {
+    try {
+      accessSync(path, constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+  if (!found) throw new Error('no Chromium: set CHROMIUM or put it on the PATH');
+  return found;
+}

@@ -1,0 +1,186 @@
+import assert from 'node:assert/strict';
+
+/** The only line that a browser logs by itself in every journey: it asked who it is before anybody signed in. */
+const UNKNOWN_YET = /^Failed to load resource: the server responded with a status of 401 \(Unauthorized\) \S+\/session$/u;
+
+/** Somebody in front of a page of the chat: what they do, what they see, and what must never happen on their page. */
+export class Person {
+  /** What went wrong on any page of theirs. */
+  troubles = [];
+  /** What the server said about itself. */
+  limits = null;
+
+  static async watch(context, { server, folder, allow }) {
+    const person = new Person();
+    Object.assign(person, { context, server, folder, allow: [UNKNOWN_YET, ...allow] });
+    await context.exposeBinding('reportViolation', (_, what) => person.troubles.push(`CSP: ${what}`));
+    await context.addInitScript(() => {
+      document.addEventListener('securitypolicyviolation', (event) => {
+        globalThis.reportViolation(`${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}`);
+      });
+    });
+    context.on('request', (request) => person.#requested(request.url()));
+    context.on('console', (line) => person.#logged(line));
+    context.on('weberror', (error) => person.troubles.push(`page error: ${error.error().stack}`));
+    person.use(context.pages()[0] ?? (await context.newPage()));
+    return person;
+  }
+
+  /** Goes on in this page. */
+  use(page) {
+    this.page = page;
+    page.setDefaultTimeout(15_000);
+    page.on('websocket', (socket) => {
+      this.#requested(socket.url().replace(/^ws/u, 'http'));
+      socket.on('framereceived', ({ payload }) => this.#received(payload));
+    });
+  }
+
+  #requested(url) {
+    if (/^(?:blob|data|about):/u.test(url)) return;
+    if (new URL(url).host !== this.server.host) this.troubles.push(`request to another host: ${url}`);
+  }
+
+  #logged(line) {
+    if (line.type() !== 'error') return;
+    const text = `${line.text()} ${line.location().url}`.trim();
+    if (!this.allow.some((allowed) => allowed.test(text))) this.troubles.push(`console: ${text}`);
+  }
+
+  #received(payload) {
+    if (this.limits) return;
+    const frame = JSON.parse(String(payload));
+    if (frame.type === 'welcome') this.limits = frame.limits;
+  }
+
+  /** Nothing went wrong so far. */
+  wasFine() {
+    assert.deepEqual(this.troubles, []);
+  }
+
+  async visit(path = '/') {
+    await this.page.goto(this.server.url + path);
+  }
+
+  async join(name) {
+    await this.visit();
+    await this.tryToJoin(name);
+    await this.page.getByRole('navigation', { name: 'Channels' }).or(this.page.getByRole('main')).first().waitFor();
+    await this.page.locator('chat-shell').waitFor();
+  }
+
+  async tryToJoin(name) {
+    await this.page.getByLabel('Your name').fill(name);
+    await this.page.getByRole('button', { name: 'Join' }).click();
+  }
+
+  async createChannel(name, topic = '') {
+    await this.tryToCreate(name, topic);
+    await this.isIn(name.toLowerCase());
+  }
+
+  async tryToCreate(name, topic = '') {
+    await this.page.getByRole('button', { name: 'Create a channel' }).first().click();
+    const dialog = this.page.getByRole('dialog', { name: 'Create a channel' });
+    await dialog.getByLabel('Name').fill(name);
+    await dialog.getByLabel('Topic').fill(topic);
+    await dialog.getByRole('button', { name: 'Create', exact: true }).click();
+  }
+
+  /** The link of a channel in the list, whatever is unread there. */
+  listed(name) {
+    return this.page.getByRole('navigation', { name: 'Channels' }).getByRole('link', { name: new RegExp(`^(?:# ?)?${name}(?:,|$)`, 'u') });
+  }
+
+  async open(name) {
+    await this.listed(name).click();
+    await this.isIn(name);
+  }
+
+  /** Waits until a channel is open and its messages are there. */
+  async isIn(name) {
+    await this.page.getByRole('heading', { level: 1, name }).waitFor();
+    await this.page.getByRole('log', { name: `Messages in ${name}` }).waitFor();
+    await this.page.locator('.timeline-notice').waitFor({ state: 'hidden' });
+  }
+
+  get field() {
+    return this.page.getByRole('textbox', { name: /^Message #/u });
+  }
+
+  get log() {
+    return this.page.getByRole('log');
+  }
+
+  /** The messages on the page. */
+  get messages() {
+    return this.log.locator('article');
+  }
+
+  /** The message with this text. */
+  message(text) {
+    return this.messages.filter({ has: this.page.getByText(text, { exact: true }) });
+  }
+
+  async say(text) {
+    await this.field.fill(text);
+    await this.field.press('Enter');
+  }
+
+  async sees(text) {
+    await this.message(text).waitFor();
+  }
+
+  /** Waits until every message of theirs has its ack. */
+  async isSent() {
+    await this.page.waitForFunction(() => !document.querySelector('article.pending, article.failed'));
+  }
+
+  /** What stands on the page: seq, text, and the name and time that each message shows or carries. */
+  transcript() {
+    return this.messages.evaluateAll((articles) =>
+      articles.map((article) => ({
+        seq: Number(article.dataset.seq),
+        text: article.querySelector('.text')?.textContent ?? '',
+        who: article.getAttribute('aria-label').split(',')[0],
+        time: article.querySelector('time').textContent,
+      })),
+    );
+  }
+
+  /** Waits until the page shows so many messages. */
+  async counts(count) {
+    await this.page.waitForFunction((wanted) => document.querySelectorAll('[role=log] article').length === wanted, count);
+  }
+
+  /** Writes many messages at once over a socket of the page's own, with this person's cookie. */
+  async fill(channel, count) {
+    await this.page.evaluate(
+      ([name, total]) =>
+        new Promise((resolve, reject) => {
+          const socket = new WebSocket(`ws://${location.host}/chat/ws`, ['chatcore.v1']);
+          let sent = 0;
+          const next = () => {
+            sent += 1;
+            socket.send(JSON.stringify({ type: 'publish', id: sent, channel: name, nonce: `fill-${sent}`, text: `line ${sent}` }));
+          };
+          socket.onclose = reject;
+          socket.onmessage = ({ data }) => {
+            const frame = JSON.parse(data);
+            if (frame.type === 'welcome') next();
+            if (frame.type === 'error') {
+              if (!frame.retryable) return reject(new Error(data));
+              sent -= 1;
+              setTimeout(next, frame.retry_ms ?? 100);
+            }
+            if (frame.type !== 'ok') return;
+            if (sent < total) return next();
+            socket.onclose = null;
+            socket.close();
+            resolve();
+          };
+        }),
+      [channel, count],
+    );
+  }
+}
