@@ -24,6 +24,7 @@ pub use self::body::Body;
 pub use self::config::Config;
 pub use self::error::{InvalidOrigin, Unauthorized};
 pub use self::files::StaticFiles;
+pub use self::origin::is_same_origin;
 pub use self::serve::{Server, serve};
 pub use self::service::{ChatService, ChatServiceBuilder, ResponseFuture};
 pub use self::ui::Ui;

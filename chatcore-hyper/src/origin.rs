@@ -90,6 +90,13 @@ pub(crate) fn is_allowed(parts: &Parts, effect: Effect, allowed: &[Origin]) -> b
     }
 }
 
+/// Says whether a request that changes something comes from a page of the host that it is sent to, or from no
+/// page at all: the check that a cookie needs beside it, for an app's own paths.
+#[must_use]
+pub fn is_same_origin(parts: &Parts) -> bool {
+    is_allowed(parts, Effect::Change, &[])
+}
+
 fn request_host(parts: &Parts) -> Option<Authority> {
     if let Some(authority) = parts.uri.authority() {
         return Some(authority.clone());
