@@ -36,7 +36,8 @@ function imageView({ name, size, url, width, height }) {
 function cardView({ name, size, content_type, url }) {
   return h(
     'a',
-    { class: 'file', href: url, download: name, title: name, 'aria-label': `Download ${name}, ${fileSize(size)}` },
+    { class: 'file', href: url, download: name, title: name },
+    h('span', { class: 'visually-hidden' }, 'Download '),
     h('span', { class: 'file-icon' }, icon('file')),
     h(
       'span',

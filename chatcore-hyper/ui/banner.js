@@ -1,5 +1,4 @@
 import { h, icon, setText } from './dom.js';
-import { counted } from './format.js';
 
 /** Short losses of the connection mend themselves; only a longer one is worth a word. */
 const AFTER_MS = 5000;
@@ -43,8 +42,8 @@ export class Banner extends HTMLElement {
     this.hidden = now - downSince < AFTER_MS;
     if (!this.hidden) {
       const seconds = Math.max(1, Math.ceil(((retryAt ?? now) - now) / 1000));
-      setText(this.#text, 'You are offline. Messages are sent when the connection is back.');
-      setText(this.#count, phase === 'connecting' ? 'Connecting…' : `Next attempt in ${counted(seconds, 'second')}.`);
+      setText(this.#text, 'You are offline.');
+      setText(this.#count, phase === 'connecting' ? 'Connecting…' : `Trying again in ${seconds} s.`);
     }
     this.#timer = setTimeout(() => this.#update(), this.hidden ? AFTER_MS - (now - downSince) : 500);
   }

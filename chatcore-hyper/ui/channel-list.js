@@ -1,5 +1,5 @@
 import { h, icon, setAttribute, setText } from './dom.js';
-import { counted, number } from './format.js';
+import { number } from './format.js';
 import { KeyedList } from './keyed-list.js';
 import { channelHash } from './route.js';
 
@@ -8,7 +8,6 @@ export class ChannelList extends HTMLElement {
   #core = null;
   #current = null;
   #list;
-  #empty;
   #rows;
 
   connectedCallback() {
@@ -16,8 +15,7 @@ export class ChannelList extends HTMLElement {
     const create = () => this.dispatchEvent(new Event('create'));
     const button = { type: 'button', class: 'plain', 'aria-label': 'Create a channel', title: 'Create a channel', on: { click: create } };
     this.#list = h('ul');
-    this.#empty = h('p', { class: 'hint', hidden: true }, 'No channels yet.');
-    this.append(h('div', { class: 'section-head' }, h('h2', {}, 'Channels'), h('button', button, icon('plus'))), this.#list, this.#empty);
+    this.append(h('div', { class: 'section-head' }, h('h2', {}, 'Channels'), h('button', button, icon('plus'))), this.#list);
     this.#rows = new KeyedList(this.#list, {
       key: (item) => item.name,
       same: (one, other) => one.unread === other.unread && one.current === other.current,
@@ -41,7 +39,6 @@ export class ChannelList extends HTMLElement {
   render() {
     const channels = this.#core.channels.filter((channel) => channel.createdAt);
     this.#rows.show(channels.map(({ name, unread }) => ({ name, unread, current: name === this.#current })));
-    this.#empty.hidden = !this.#core.listed || channels.length > 0;
   }
 }
 
@@ -53,8 +50,9 @@ function draw(item, element) {
   setAttribute(link, 'aria-current', item.current ? 'page' : null);
   link.classList.toggle('unread', item.unread > 0);
   badge.hidden = item.unread === 0;
-  setText(badge, item.unread > 999 ? '999+' : number(item.unread));
-  setAttribute(link, 'aria-label', item.unread > 0 ? `${item.name}, ${counted(item.unread, 'unread message')}` : null);
+  const count = item.unread > 999 ? '999+' : number(item.unread);
+  setText(badge, count);
+  setAttribute(link, 'aria-label', item.unread > 0 ? `${item.name} ${count} unread` : null);
   return view;
 }
 

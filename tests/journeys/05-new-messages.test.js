@@ -46,13 +46,13 @@ journey('unread counts are live, and reading in one tab clears them in the other
   await bob.open('general');
   const second = await ann.context.newPage();
   await second.goto(`${ann.server.url}/#/c/rust`);
-  const badge = second.getByRole('link', { name: 'general, 2 unread messages' });
+  const badge = second.getByRole('link', { name: 'general 2 unread' });
 
   await bob.say('one');
   await bob.say('two');
   await badge.waitFor();
   await ann.page.bringToFront();
-  await ann.page.getByRole('link', { name: 'general, 2 unread messages' }).click();
+  await ann.page.getByRole('link', { name: 'general 2 unread' }).click();
   await ann.isIn('general');
   await ann.sees('two');
   await badge.waitFor({ state: 'detached' });

@@ -49,6 +49,7 @@ journey('files travel with a message: progress, preview without a shift, refusal
   await bob.join('Bob');
   await bob.isIn('general');
   const tray = ann.page.getByRole('list', { name: 'Attachments' });
+  const file = (name, about) => bob.log.getByRole('link', { name: `Download ${name}` }).filter({ hasText: about });
   const done = (count) => ann.page.waitForFunction((wanted) => document.querySelectorAll('.upload.done').length === wanted, count);
 
   // An image and a card, with a text.
@@ -73,7 +74,7 @@ journey('files travel with a message: progress, preview without a shift, refusal
   assert.deepEqual(await image.boundingBox(), box);
   const link = bob.log.getByRole('link', { name: 'plan.png' });
   assert.equal(await link.getAttribute('target'), '_blank');
-  const card = bob.log.getByRole('link', { name: 'Download notes.txt, 10 B' });
+  const card = file('notes.txt', '10 B');
   const [download] = await Promise.all([bob.page.waitForEvent('download'), card.click()]);
   assert.equal(download.suggestedFilename(), 'notes.txt');
 
@@ -85,9 +86,9 @@ journey('files travel with a message: progress, preview without a shift, refusal
   await give(ann, 'paste', [{ name: 'pasted.html', type: 'text/html', text: '<script>document.title="pwned"</script>' }]);
   await done(3);
   await ann.page.getByRole('button', { name: 'Send' }).click();
-  await bob.log.getByRole('link', { name: 'Download same.txt, 3 B' }).waitFor();
-  await bob.log.getByRole('link', { name: 'Download same.txt, 4 B' }).waitFor();
-  const html = bob.log.getByRole('link', { name: /^Download pasted\.html/u });
+  await file('same.txt', '3 B').waitFor();
+  await file('same.txt', '4 B').waitFor();
+  const html = file('pasted.html', 'HTML');
   const [page] = await Promise.all([bob.page.waitForEvent('download'), html.click()]);
   assert.equal(page.suggestedFilename(), 'pasted.html');
 

@@ -89,7 +89,7 @@ export class Person {
 
   /** The link of a channel in the list, whatever is unread there. */
   listed(name) {
-    return this.page.getByRole('navigation', { name: 'Channels' }).getByRole('link', { name: new RegExp(`^(?:# ?)?${name}(?:,|$)`, 'u') });
+    return this.page.getByRole('navigation', { name: 'Channels' }).getByRole('link', { name: new RegExp(`^(?:# ?)?${name}(?: |$)`, 'u') });
   }
 
   async open(name) {

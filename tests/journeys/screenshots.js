@@ -100,7 +100,7 @@ try {
 
   await ann.open('rust');
   await send(bob, 'It is at the top of the page now.');
-  await ann.page.getByRole('link', { name: 'general, 1 unread message' }).waitFor();
+  await ann.page.getByRole('link', { name: 'general 1 unread' }).waitFor();
   await ann.page.getByRole('button', { name: 'Ann Lindqvist' }).click();
   await take(ann, '06-unread-and-menu');
   await ann.page.keyboard.press('Escape');

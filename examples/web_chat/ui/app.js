@@ -118,11 +118,15 @@ function showChat(user) {
     history.replaceState(null, '', '/');
     showSignIn(notice);
   };
-  core.on('closed', ({ code }) => leave(REASONS[code] ?? `The server ended this session (${code}).`));
+  let leaving = false;
+  // Who signs out here knows why the server ends the session.
+  core.on('closed', ({ code }) => leaving || leave(REASONS[code] ?? `The server ended this session (${code}).`));
   // Another tab may have signed in as somebody else since.
   core.on('ready', () => core.user.id !== user.id && location.reload());
   shell.addEventListener('sign-out', async () => {
+    leaving = true;
     const done = await fetch('/session', { method: 'DELETE' }).catch(() => null);
+    leaving = false;
     if (!done?.ok) return shell.say('Signing out failed: the server does not answer.');
     shell.forget();
     leave('');
