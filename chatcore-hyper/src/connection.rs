@@ -38,7 +38,7 @@ pub(crate) struct Driver<I> {
 
 enum Phase {
     /// Frames go both ways.
-    Open(Connection),
+    Open(Box<Connection>),
     /// The last frames, a close frame among them, are being written.
     Closing { until: Instant },
     /// Everything is written. What still comes is read and dropped: closing a socket with unread bytes would
@@ -65,7 +65,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         let now = Instant::now();
         let mut writer = Writer::default();
         let phase = match session {
-            Ok(connection) => Phase::Open(connection),
+            Ok(connection) => Phase::Open(Box::new(connection)),
             Err(reason) => {
                 writer.push_close(reason);
                 Phase::Closing { until: now + config.close_timeout }

@@ -254,7 +254,7 @@ impl Shared {
                 Ok(upgraded) => run(upgraded, &chat, identity, config),
                 // The peer may be gone before it has its answer; a server without upgrades ends here too.
                 Err(error) => {
-                    tracing::warn!(%error, "no upgrade after the answer: is it served with upgrades?")
+                    tracing::warn!(%error, "no upgrade after the answer: is it served with upgrades?");
                 }
             }
         });

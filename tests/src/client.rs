@@ -1,0 +1,217 @@
+//! A client that speaks the protocol.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use futures::{SinkExt, StreamExt};
+use http::HeaderValue;
+use http::header::{HeaderName, SEC_WEBSOCKET_PROTOCOL};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_websockets::{ClientBuilder, MaybeTlsStream, Message, WebSocketStream};
+
+use crate::must;
+
+/// A client on a WebSocket. Frames that are not asked for yet wait in order.
+#[derive(Debug)]
+pub struct Client {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    waiting: VecDeque<Value>,
+    last_id: i64,
+    /// The first frame.
+    pub welcome: Value,
+}
+
+impl Client {
+    /// Connects as `name` and takes the `welcome`.
+    ///
+    /// # Panics
+    /// Panics where that fails.
+    pub async fn connect(addr: SocketAddr, name: &str) -> Self {
+        let mut client = Self::connect_raw(addr, name).await;
+        client.welcome = client.frame().await;
+        assert_eq!(client.welcome["type"], "welcome");
+        client
+    }
+
+    /// Connects as `name` and takes nothing yet.
+    ///
+    /// # Panics
+    /// Panics where the handshake fails.
+    pub async fn connect_raw(addr: SocketAddr, name: &str) -> Self {
+        let connecting = ClientBuilder::new()
+            .uri(&format!("ws://{addr}/chat/ws"))
+            .expect("a URI")
+            .add_header(HeaderName::from_static("x-user"), HeaderValue::from_str(name).expect("a header"))
+            .expect("no reserved header")
+            .add_header(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("chatcore.v1"))
+            .expect("no reserved header");
+        let (socket, response) = must("a handshake", connecting.connect()).await.expect("a WebSocket");
+        assert_eq!(response.headers()[SEC_WEBSOCKET_PROTOCOL], "chatcore.v1");
+        Self { socket, waiting: VecDeque::new(), last_id: 0, welcome: Value::Null }
+    }
+
+    /// Sends a frame as it stands.
+    ///
+    /// # Panics
+    /// Panics where the connection is gone.
+    pub async fn send(&mut self, frame: impl Into<String>) {
+        must("a send", self.socket.send(Message::text(frame.into()))).await.expect("an open socket");
+    }
+
+    /// Sends a binary frame.
+    ///
+    /// # Panics
+    /// Panics where the connection is gone.
+    pub async fn send_binary(&mut self, bytes: &'static [u8]) {
+        must("a send", self.socket.send(Message::binary(bytes))).await.expect("an open socket");
+    }
+
+    /// Sends a command and returns its `id` without waiting for the answer.
+    pub async fn tell(&mut self, mut command: Value) -> i64 {
+        self.last_id += 1;
+        command["id"] = self.last_id.into();
+        self.send(command.to_string()).await;
+        self.last_id
+    }
+
+    /// Sends a command and returns its answer. What else comes waits.
+    pub async fn ask(&mut self, command: Value) -> Value {
+        let id = self.tell(command).await;
+        self.answer(id).await
+    }
+
+    /// Returns the answer to the command `id`. What else comes waits.
+    pub async fn answer(&mut self, id: i64) -> Value {
+        let is_answer = |frame: &Value| {
+            matches!(frame["type"].as_str(), Some("ok" | "error")) && frame["id"].as_i64() == Some(id)
+        };
+        self.find(&format!("the answer to {id}"), is_answer).await
+    }
+
+    /// Sends a command that succeeds, and returns its `ok`.
+    ///
+    /// # Panics
+    /// Panics where it is refused.
+    pub async fn ok(&mut self, command: Value) -> Value {
+        let answer = self.ask(command.clone()).await;
+        assert_eq!(answer["type"], "ok", "{command} gave {answer}");
+        answer
+    }
+
+    /// Sends a command that is refused with `code`, and returns its `error`.
+    ///
+    /// # Panics
+    /// Panics where it is not.
+    pub async fn refused(&mut self, command: Value, code: &str) -> Value {
+        let answer = self.ask(command.clone()).await;
+        assert_eq!(
+            (&answer["type"], &answer["code"]),
+            (&json!("error"), &json!(code)),
+            "{command} gave {answer}"
+        );
+        assert!(answer["message"].as_str().is_some_and(|text| !text.is_empty()), "{answer}");
+        let retryable = matches!(code, "rate_limited" | "unavailable" | "draining");
+        assert_eq!(answer["retryable"], retryable, "{answer}");
+        answer
+    }
+
+    /// Publishes a text with itself as the nonce, and returns its `seq`.
+    ///
+    /// # Panics
+    /// Panics where it is refused.
+    pub async fn publish(&mut self, channel: &str, text: &str) -> u64 {
+        let command = json!({"type": "publish", "channel": channel, "nonce": text, "text": text});
+        self.ok(command).await["seq"].as_u64().expect("a seq")
+    }
+
+    /// Returns the next event of a type. What comes before it stays.
+    pub async fn event(&mut self, kind: &str) -> Value {
+        self.find(kind, |frame| frame["type"] == kind).await
+    }
+
+    /// Returns the next event in a channel's log. Anything else that comes before it stays.
+    pub async fn log_event(&mut self) -> Value {
+        let is_logged = |frame: &Value| {
+            matches!(frame["type"].as_str(), Some("message" | "edited" | "deleted" | "reaction"))
+        };
+        self.find("an event of the log", is_logged).await
+    }
+
+    /// Returns what waits already, and forgets it.
+    pub fn take_waiting(&mut self) -> Vec<Value> {
+        std::mem::take(&mut self.waiting).into()
+    }
+
+    async fn find(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        if let Some(at) = self.waiting.iter().position(&wanted) {
+            return self.waiting.remove(at).expect("found just now");
+        }
+        must(what, async {
+            loop {
+                let frame = self.frame().await;
+                if wanted(&frame) {
+                    return frame;
+                }
+                self.waiting.push_back(frame);
+            }
+        })
+        .await
+    }
+
+    /// Returns the next frame from the socket.
+    ///
+    /// # Panics
+    /// Panics where the connection closes instead.
+    pub async fn frame(&mut self) -> Value {
+        match self.next().await {
+            Ok(frame) => frame,
+            Err(code) => panic!("closed with {code:?}"),
+        }
+    }
+
+    /// Returns the next frame from the socket, or the code with which it is closed.
+    ///
+    /// # Errors
+    /// The close code; none where the connection ended without a close.
+    ///
+    /// # Panics
+    /// Panics where a frame is not JSON text.
+    pub async fn next(&mut self) -> Result<Value, Option<u16>> {
+        loop {
+            let message = must("a frame", self.socket.next()).await;
+            let Some(Ok(message)) = message else { return Err(None) };
+            if let Some(text) = message.as_text() {
+                return Ok(serde_json::from_str(text).expect("JSON"));
+            }
+            if let Some((code, _)) = message.as_close() {
+                // Brings out our side of the close.
+                let _ = self.socket.next().await;
+                return Err(Some(code.into()));
+            }
+        }
+    }
+
+    /// Returns the code with which the server closes; frames before it wait.
+    ///
+    /// # Panics
+    /// Panics where the connection ends without a close.
+    pub async fn closed(&mut self) -> u16 {
+        loop {
+            match self.next().await {
+                Ok(frame) => self.waiting.push_back(frame),
+                Err(code) => return code.expect("a close frame"),
+            }
+        }
+    }
+
+    /// Closes with 1000 and returns the code of the answer.
+    ///
+    /// # Panics
+    /// Panics where there is no answer.
+    pub async fn close(&mut self) -> u16 {
+        let close = Message::close(Some(tokio_websockets::CloseCode::NORMAL_CLOSURE), "");
+        must("a close", self.socket.send(close)).await.expect("an open socket");
+        self.closed().await
+    }
+}

@@ -1,0 +1,27 @@
+//! What the tests share: a server on a real socket, a client that speaks the protocol, one that misbehaves,
+//! and one for plain HTTP.
+
+mod client;
+mod http_client;
+mod raw;
+mod server;
+
+use std::future::Future;
+use std::time::Duration;
+
+pub use self::client::Client;
+pub use self::http_client::{Answer, http};
+pub use self::raw::{Frame, Raw, frame};
+pub use self::server::{Backend, Server, Setup};
+
+/// What never takes this long has hung: the test fails and says so.
+const HUNG: Duration = Duration::from_secs(30);
+
+/// Awaits what must happen.
+///
+/// # Panics
+/// Panics where it does not happen.
+pub async fn must<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let Ok(done) = tokio::time::timeout(HUNG, future).await else { panic!("hung: {what}") };
+    done
+}

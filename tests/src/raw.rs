@@ -1,0 +1,142 @@
+//! A client that can misbehave: bytes on a socket.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::must;
+
+/// A frame of the server.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Its opcode: 1 text, 8 close, 9 ping, 10 pong.
+    pub opcode: u8,
+    /// What it holds.
+    pub payload: Vec<u8>,
+}
+
+/// A TCP connection to the server.
+#[derive(Debug)]
+pub struct Raw {
+    tcp: TcpStream,
+}
+
+/// Encodes a client's frame, masked. `first` is its first byte: FIN, the reserved bits and the opcode.
+#[must_use]
+pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![first];
+    match payload.len() {
+        len @ 0..=125 => bytes.push(0x80 | len as u8),
+        len @ 126..=0xffff => {
+            bytes.push(0x80 | 126);
+            bytes.extend_from_slice(&(len as u16).to_be_bytes());
+        }
+        len => {
+            bytes.push(0x80 | 127);
+            bytes.extend_from_slice(&(len as u64).to_be_bytes());
+        }
+    }
+    let mask = [0x11, 0x22, 0x33, 0x44];
+    bytes.extend_from_slice(&mask);
+    bytes.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    bytes
+}
+
+impl Raw {
+    /// Connects.
+    ///
+    /// # Panics
+    /// Panics where nobody listens.
+    pub async fn connect(addr: SocketAddr) -> Self {
+        Self { tcp: must("a connection", TcpStream::connect(addr)).await.expect("a listener") }
+    }
+
+    /// Connects as `name`, up to and with the `welcome`.
+    ///
+    /// # Panics
+    /// Panics where the handshake fails.
+    pub async fn websocket(addr: SocketAddr, name: &str) -> Self {
+        let mut raw = Self::connect(addr).await;
+        let request = format!(
+            "GET /chat/ws HTTP/1.1\r\nHost: {addr}\r\nx-user: {name}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        raw.write(request.as_bytes()).await;
+        let head = raw.head().await;
+        assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+        let welcome = raw.frame().await.expect("a welcome");
+        assert!(welcome.payload.starts_with(br#"{"type":"welcome""#), "{welcome:?}");
+        raw
+    }
+
+    /// Writes bytes, all of them.
+    ///
+    /// # Panics
+    /// Panics where the connection is gone.
+    pub async fn write(&mut self, bytes: &[u8]) {
+        must("a write", self.tcp.write_all(bytes)).await.expect("an open connection");
+    }
+
+    /// Writes what the socket takes without waiting, and returns how much that was; 0 where the peer's and
+    /// our own buffers are full.
+    pub fn try_write(&mut self, bytes: &[u8]) -> usize {
+        self.tcp.try_write(bytes).unwrap_or(0)
+    }
+
+    /// Waits until the socket takes something.
+    pub async fn writable(&mut self) -> std::io::Result<()> {
+        self.tcp.writable().await
+    }
+
+    /// Reads the head of an HTTP answer.
+    ///
+    /// # Panics
+    /// Panics where the connection ends before.
+    pub async fn head(&mut self) -> String {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(must("a head", self.tcp.read_u8()).await.expect("more of the head"));
+        }
+        String::from_utf8(head).expect("ASCII")
+    }
+
+    /// Reads everything up to the end of the connection.
+    pub async fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        // A reset is an end too.
+        let _ = must("the end of the connection", self.tcp.read_to_end(&mut rest)).await;
+        rest
+    }
+
+    /// Reads a frame of the server; `None` at the end of the connection.
+    ///
+    /// # Panics
+    /// Panics where the server masks or fragments, which it never does.
+    pub async fn frame(&mut self) -> Option<Frame> {
+        must("a frame", async {
+            let first = self.tcp.read_u8().await.ok()?;
+            assert_eq!(first & 0xf0, 0x80, "whole frames, no reserved bit");
+            let len = match self.tcp.read_u8().await.ok()? {
+                126 => usize::from(self.tcp.read_u16().await.ok()?),
+                127 => usize::try_from(self.tcp.read_u64().await.ok()?).expect("a length"),
+                len => usize::from(len),
+            };
+            assert!(len < 1 << 24, "a server's frame is not masked and not huge");
+            let mut payload = vec![0; len];
+            self.tcp.read_exact(&mut payload).await.ok()?;
+            Some(Frame { opcode: first & 0x0f, payload })
+        })
+        .await
+    }
+
+    /// Reads up to the server's close, and returns its code; `None` where the connection ends without.
+    pub async fn closed(&mut self) -> Option<u16> {
+        loop {
+            let frame = self.frame().await?;
+            if frame.opcode == 8 {
+                return frame.payload.first_chunk().map(|code| u16::from_be_bytes(*code));
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! A server as an app would start it: a store, a chat, the service, a real socket.
+
+use std::net::SocketAddr;
+
+use chatcore::blob::FolderBlobs;
+use chatcore::store::Store;
+use chatcore::{Action, Chat, Denied, Identity, Limits, MemoryStore, OpenPolicy, Policy, User};
+use chatcore_hyper::{ChatService, Config, Server as HyperServer, Unauthorized};
+use chatcore_redb::RedbStore;
+use http::request::Parts;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::client::Client;
+use crate::must;
+
+/// The store under a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// [`MemoryStore`].
+    Memory,
+    /// [`RedbStore`], in a folder of its own.
+    Redb,
+}
+
+/// What a server is started with.
+#[derive(Debug, Default)]
+pub struct Setup {
+    /// The engine's bounds.
+    pub limits: Limits,
+    /// The connections' times.
+    pub config: Config,
+    /// The HTTP server's bounds.
+    pub http: HyperServer,
+}
+
+/// A running server, at `/chat`. Who a request is from stands in its header `x-user`.
+#[derive(Debug)]
+pub struct Server {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// Its chat.
+    pub chat: Chat,
+    shutdown: Option<oneshot::Sender<()>>,
+    running: JoinHandle<std::io::Result<()>>,
+    _folder: TempDir,
+}
+
+impl Server {
+    /// Starts a server with everything at its default, on a store in memory.
+    pub async fn start() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    /// Starts a server on a store in memory.
+    pub async fn with(edit: impl FnOnce(&mut Setup)) -> Self {
+        Self::on(Backend::Memory, edit).await
+    }
+
+    /// Starts a server.
+    pub async fn on(backend: Backend, edit: impl FnOnce(&mut Setup)) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        match backend {
+            Backend::Memory => Self::over(MemoryStore::new(), folder, edit).await,
+            Backend::Redb => {
+                let store = RedbStore::open(folder.path().join("chat.redb")).expect("a new store opens");
+                Self::over(store, folder, edit).await
+            }
+        }
+    }
+
+    /// Starts a server on a store of one's own.
+    pub async fn over(store: impl Store, folder: TempDir, edit: impl FnOnce(&mut Setup)) -> Self {
+        let mut setup = Setup::default();
+        edit(&mut setup);
+        let Setup { limits, config, http } = setup;
+        let blobs = FolderBlobs::open(folder.path().join("blobs")).await.expect("a new folder opens");
+        let chat = Chat::builder(store).blobs(blobs).policy(Rules).limits(limits).base("/chat").build();
+        let service = ChatService::builder(chat.clone(), who)
+            .allow_origin("https://app.example")
+            .expect("an origin")
+            .config(config)
+            .build();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let addr = listener.local_addr().expect("a bound listener");
+        let (shutdown, stopped) = oneshot::channel::<()>();
+        let draining = chat.clone();
+        let running = tokio::spawn(http.serve(listener, service, async move {
+            // A server that is merely dropped stops without draining.
+            if stopped.await.is_ok() {
+                draining.drain();
+            }
+        }));
+        Self { addr, chat, shutdown: Some(shutdown), running, _folder: folder }
+    }
+
+    /// Connects somebody.
+    pub async fn client(&self, name: &str) -> Client {
+        Client::connect(self.addr, name).await
+    }
+
+    /// Connects somebody and subscribes them to a channel, which is created where there is none.
+    pub async fn member(&self, name: &str, channel: &str) -> Client {
+        let mut client = self.client(name).await;
+        client.ask(serde_json::json!({"type": "create_channel", "name": channel})).await;
+        client.ok(serde_json::json!({"type": "subscribe", "channel": channel})).await;
+        client
+    }
+
+    /// Drains and stops.
+    ///
+    /// # Panics
+    /// Panics where the server fails or does not stop.
+    pub async fn stop(mut self) {
+        self.begin_stop();
+        must("the server stops", &mut self.running).await.expect("no panic").expect("no failure");
+    }
+
+    /// Begins to drain.
+    pub fn begin_stop(&mut self) {
+        if let Some(shutdown) = self.shutdown.take() {
+            let _ = shutdown.send(());
+        }
+    }
+}
+
+fn who(parts: &Parts) -> Result<Identity, Unauthorized> {
+    let name = parts.headers.get("x-user").and_then(|name| name.to_str().ok()).ok_or(Unauthorized)?;
+    let user = User::new(&format!("u_{name}"), name).map_err(|_| Unauthorized)?;
+    Ok(Identity::new(user))
+}
+
+/// Everything is open, but `guest` only reads, and `secret` does not exist for anybody but `root`.
+#[derive(Debug)]
+struct Rules;
+
+impl Policy for Rules {
+    fn authorize(&self, identity: &Identity, action: Action<'_>) -> Result<(), Denied> {
+        let user = identity.user.id.as_str();
+        let secret = match action {
+            Action::List(channel)
+            | Action::CreateChannel(channel)
+            | Action::Read(channel)
+            | Action::Write(channel) => channel.as_str() == "secret",
+            _ => false,
+        };
+        let writes = matches!(action, Action::Write(_) | Action::CreateChannel(_));
+        if (secret && user != "u_root") || (writes && user == "u_guest") {
+            return Err(Denied);
+        }
+        OpenPolicy.authorize(identity, action)
+    }
+}

@@ -1,0 +1,275 @@
+//! Every command of the protocol: what it takes, and what its `ok` carries.
+
+use chatcore_tests::{Server, http};
+use serde_json::{Value, json};
+
+fn is_time(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.len() == 24 && text.ends_with('Z') && text.as_bytes()[19] == b'.')
+}
+
+#[tokio::test]
+async fn welcome_comes_first_with_who_and_what() {
+    let server = Server::with(|setup| setup.limits.attachment_bytes = 1_000).await;
+    let ann = server.client("ann").await;
+    let limits = json!({"frame_bytes": 65_536, "text_chars": 8_000, "attachment_bytes": 1_000});
+    let user = json!({"id": "u_ann", "name": "ann"});
+    assert_eq!(ann.welcome, json!({"type": "welcome", "version": 1, "user": user, "limits": limits}));
+}
+
+#[tokio::test]
+async fn create_channel_answers_with_the_channel() {
+    let server = Server::start().await;
+    let mut ann = server.client("ann").await;
+    let answer =
+        ann.ok(json!({"type": "create_channel", "name": " Rust  Beginners ", "topic": "help"})).await;
+    let channel = &answer["channel"];
+    assert!(is_time(&channel["created_at"]));
+    assert_eq!(
+        *channel,
+        json!({
+            "name": "rust-beginners", "topic": "help", "created_at": channel["created_at"],
+            "created_by": {"id": "u_ann", "name": "ann"}, "head": 0, "read": 0, "unread": 0,
+        })
+    );
+}
+
+#[tokio::test]
+async fn channels_come_by_name_with_what_is_unread() {
+    let server = Server::start().await;
+    let mut ann = server.client("ann").await;
+    for name in ["zebra", "apple"] {
+        ann.ok(json!({"type": "create_channel", "name": name})).await;
+    }
+    ann.ok(json!({"type": "subscribe", "channel": "zebra"})).await;
+    let first = ann.publish("zebra", "one").await;
+    ann.publish("zebra", "two").await;
+    ann.ok(json!({"type": "react", "channel": "zebra", "seq": first, "emoji": "👍", "on": true})).await;
+
+    let mut bob = server.client("bob").await;
+    bob.ok(json!({"type": "read", "channel": "zebra", "seq": first})).await;
+    let channels = bob.ok(json!({"type": "channels"})).await["channels"].clone();
+    let names: Vec<_> = channels.as_array().unwrap().iter().map(|channel| channel["name"].clone()).collect();
+    assert_eq!(names, ["apple", "zebra"]);
+    let zebra = &channels[1];
+    assert_eq!(
+        (&zebra["head"], &zebra["read"], &zebra["unread"]),
+        (&json!(3), &json!(1), &json!(1)),
+        "{zebra}"
+    );
+}
+
+#[tokio::test]
+async fn subscribe_without_a_position_gives_the_newest_messages_as_they_stand() {
+    let server = Server::start().await;
+    let mut ann = server.member("ann", "general").await;
+    for text in ["one", "two", "three"] {
+        ann.publish("general", text).await;
+    }
+    ann.ok(json!({"type": "edit", "channel": "general", "seq": 2, "text": "2"})).await;
+    ann.ok(json!({"type": "delete", "channel": "general", "seq": 3})).await;
+    ann.ok(json!({"type": "react", "channel": "general", "seq": 2, "emoji": "👍", "on": true})).await;
+
+    let mut bob = server.client("bob").await;
+    let answer = bob.ok(json!({"type": "subscribe", "channel": "General", "limit": 2})).await;
+    assert_eq!(
+        (&answer["channel"], &answer["reset"], &answer["head"]),
+        (&json!("general"), &json!(true), &json!(6))
+    );
+    assert!(answer["epoch"].as_str().is_some_and(|epoch| !epoch.is_empty()));
+    let members = json!([{"id": "u_ann", "name": "ann"}, {"id": "u_bob", "name": "bob"}]);
+    assert_eq!(answer["members"], members);
+    let messages = answer["messages"].as_array().unwrap();
+    assert_eq!(messages.len(), 2);
+    let (edited, deleted) = (&messages[0], &messages[1]);
+    assert!(is_time(&edited["at"]) && is_time(&edited["edited_at"]));
+    assert_eq!(
+        *edited,
+        json!({
+            "seq": 2, "author": {"id": "u_ann", "name": "ann"}, "at": edited["at"], "text": "2", "nonce": "two",
+            "reply_to": null, "attachments": [], "edited_at": edited["edited_at"], "deleted": false,
+            "reactions": [{"emoji": "👍", "users": ["u_ann"]}],
+        })
+    );
+    assert_eq!(
+        (&deleted["seq"], &deleted["text"], &deleted["deleted"]),
+        (&json!(3), &json!(""), &json!(true))
+    );
+}
+
+#[tokio::test]
+async fn subscribe_with_a_position_gives_the_events_after_it() {
+    let server = Server::start().await;
+    let mut ann = server.member("ann", "general").await;
+    for text in ["one", "two", "three"] {
+        ann.publish("general", text).await;
+    }
+    let mut bob = server.client("bob").await;
+    let epoch = bob.ok(json!({"type": "subscribe", "channel": "general", "limit": 0})).await["epoch"].clone();
+    let after = json!({"epoch": epoch, "seq": 1});
+    let answer = bob.ok(json!({"type": "subscribe", "channel": "general", "after": after})).await;
+    assert_eq!((&answer["reset"], &answer["head"]), (&json!(false), &json!(3)));
+    let events = answer["events"].as_array().unwrap();
+    assert_eq!(events.iter().map(|e| e["seq"].as_u64().unwrap()).collect::<Vec<_>>(), [2, 3]);
+    assert!(events.iter().all(|e| e["type"] == "message" && e["channel"] == "general"), "{answer}");
+}
+
+#[tokio::test]
+async fn limit_zero_follows_without_messages() {
+    let server = Server::start().await;
+    let mut ann = server.member("ann", "general").await;
+    ann.publish("general", "one").await;
+    let mut bob = server.client("bob").await;
+    let answer = bob.ok(json!({"type": "subscribe", "channel": "general", "limit": 0})).await;
+    assert_eq!(
+        (&answer["messages"], &answer["head"], &answer["reset"]),
+        (&json!([]), &json!(1), &json!(true))
+    );
+    ann.publish("general", "two").await;
+    assert_eq!(bob.event("message").await["seq"], 2);
+}
+
+#[tokio::test]
+async fn unsubscribe_ends_the_events() {
+    let server = Server::start().await;
+    let mut ann = server.member("ann", "general").await;
+    let mut bob = server.member("bob", "general").await;
+    bob.ok(json!({"type": "unsubscribe", "channel": "general"})).await;
+    ann.publish("general", "one").await;
+    bob.ok(json!({"type": "subscribe", "channel": "general", "limit": 0})).await;
+    ann.publish("general", "two").await;
+    assert_eq!(bob.event("message").await["text"], "two", "nothing of the time between came");
+}
+
+#[tokio::test]
+async fn publish_is_idempotent_by_nonce_and_author() {
+    let server = Server::start().await;
+    let mut ann = server.member("ann", "general").await;
+    let mut bob = server.member("bob", "general").await;
+    let command = json!({"type": "publish", "channel": "general", "nonce": "n1", "text": "hi"});
+    let first = ann.ok(command.clone()).await;
+    assert_eq!(
+        (&first["channel"], &first["seq"], &first["duplicate"]),
+        (&json!("general"), &json!(1), &json!(false))
+    );
+    assert!(is_time(&first["at"]));
+    let again = ann.ok(command.clone()).await;
+    assert_eq!((&again["seq"], &again["at"], &again["duplicate"]), (&json!(1), &first["at"], &json!(true)));
+    assert_eq!(bob.ok(command).await["seq"], 2, "another author's nonce is another one");
+}
+
+#[tokio::test]
+async fn publish_answers_another_message() {
+    let server = Server::start().await;
+    let mut ann = server.member("ann", "general").await;
+    ann.publish("general", "question").await;
+    let command =
+        json!({"type": "publish", "channel": "general", "nonce": "a", "text": "answer", "reply_to": 1});
+    ann.ok(command).await;
+    assert_eq!(ann.event("message").await["reply_to"], Value::Null);
+    assert_eq!(ann.event("message").await["reply_to"], 1);
+}
+
+#[tokio::test]
+async fn publish_carries_an_attachment_without_text() {
+    let server = Server::start().await;
+    let mut ann = server.member("ann", "general").await;
+    let path = "/chat/channels/general/attachments?name=notes.txt";
+    let attachment = http(server.addr, "POST", path, &["x-user: ann"], b"hello").await.json();
+    let command = json!({"type": "publish", "channel": "general", "nonce": "f", "text": "", "attachments": [attachment["id"]]});
+    ann.ok(command).await;
+    assert_eq!(ann.event("message").await["attachments"], json!([attachment]));
+}
+
+#[tokio::test]
+async fn edit_delete_and_react_answer_with_the_seq_of_their_event() {
+    let server = Server::start().await;
+    let mut ann = server.member("ann", "general").await;
+    ann.publish("general", "one").await;
+    let edit = ann.ok(json!({"type": "edit", "channel": "general", "seq": 1, "text": "1"})).await;
+    assert_eq!((&edit["channel"], &edit["seq"]), (&json!("general"), &json!(2)));
+    let react = |on: bool| json!({"type": "react", "channel": "general", "seq": 1, "emoji": "🎉", "on": on});
+    assert_eq!(ann.ok(react(true)).await["seq"], 3);
+    assert_eq!(ann.ok(react(false)).await["seq"], 4);
+    let delete = ann.ok(json!({"type": "delete", "channel": "general", "seq": 1})).await;
+    assert_eq!((&delete["channel"], &delete["seq"]), (&json!("general"), &json!(5)));
+}
+
+#[tokio::test]
+async fn history_pages_backwards_and_says_whether_there_is_more() {
+    let server = Server::start().await;
+    let mut ann = server.member("ann", "general").await;
+    for n in 1..=5 {
+        ann.publish("general", &format!("text {n}")).await;
+    }
+    let history = |before: u64, limit: u64| json!({"type": "history", "channel": "general", "before": before, "limit": limit});
+    let seqs = |answer: &Value| -> Vec<u64> {
+        answer["messages"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|message| message["seq"].as_u64().unwrap())
+            .collect()
+    };
+    let page = ann.ok(history(6, 2)).await;
+    assert_eq!((seqs(&page), &page["more"]), (vec![4, 5], &json!(true)));
+    let page = ann.ok(history(4, 3)).await;
+    assert_eq!((seqs(&page), &page["more"]), (vec![1, 2, 3], &json!(false)));
+    let page = ann.ok(history(1, 100)).await;
+    assert_eq!((seqs(&page), &page["more"]), (vec![], &json!(false)));
+    let page = ann.ok(json!({"type": "history", "channel": "general", "before": 100})).await;
+    assert_eq!(seqs(&page), [1, 2, 3, 4, 5]);
+}
+
+#[tokio::test]
+async fn read_moves_the_marker_forward_only() {
+    let server = Server::start().await;
+    let mut ann = server.member("ann", "general").await;
+    for text in ["one", "two", "three"] {
+        ann.publish("general", text).await;
+    }
+    for (seq, expected) in [(2, 2), (1, 2), (99, 3)] {
+        ann.ok(json!({"type": "read", "channel": "general", "seq": seq})).await;
+        let channels = ann.ok(json!({"type": "channels"})).await;
+        assert_eq!(channels["channels"][0]["read"], expected, "after {seq}");
+    }
+}
+
+#[tokio::test]
+async fn typing_and_ping_are_answered() {
+    let server = Server::start().await;
+    let mut ann = server.member("ann", "general").await;
+    let typing = ann.ok(json!({"type": "typing", "channel": "general"})).await;
+    let ping = ann.ok(json!({"type": "ping"})).await;
+    assert_eq!(ping, json!({"type": "ok", "id": typing["id"].as_i64().unwrap() + 1}));
+}
+
+#[tokio::test]
+async fn answers_keep_the_order_of_their_commands() {
+    let server = Server::start().await;
+    let mut ann = server.member("ann", "general").await;
+    let mut ids = Vec::new();
+    for n in 0..40 {
+        let nonce = n.to_string();
+        ids.push(
+            ann.tell(json!({"type": "publish", "channel": "general", "nonce": nonce, "text": "x"})).await,
+        );
+        ids.push(ann.tell(json!({"type": "ping"})).await);
+        ids.push(ann.tell(json!({"type": "history", "channel": "general", "before": 5})).await);
+        ids.push(ann.tell(json!({"type": "edit", "channel": "nowhere", "seq": 5, "text": ""})).await);
+    }
+    let mut answered = Vec::new();
+    while answered.len() < ids.len() {
+        let frame = ann.frame().await;
+        if matches!(frame["type"].as_str(), Some("ok" | "error")) {
+            answered.push(frame["id"].as_i64().unwrap());
+        }
+    }
+    assert_eq!(answered, ids);
+}
+
+#[tokio::test]
+async fn unknown_fields_are_ignored() {
+    let server = Server::start().await;
+    let mut ann = server.client("ann").await;
+    ann.ok(json!({"type": "ping", "later": {"deep": [1, null]}})).await;
+}

@@ -1,0 +1,256 @@
+//! Every error code of the protocol, over the socket.
+
+use std::time::Duration;
+
+use chatcore_tests::{Server, http};
+use serde_json::json;
+
+#[tokio::test]
+async fn bad_frame() {
+    let server = Server::start().await;
+    let mut ann = server.client("ann").await;
+    for (frame, id) in [
+        ("hi", json!(null)),
+        ("[]", json!(null)),
+        ("{}", json!(null)),
+        (r#"{"id":3}"#, json!(3)),
+        (r#"{"type":"ping"}"#, json!(null)),
+        (r#"{"type":"ping","id":"3"}"#, json!(null)),
+        (r#"{"type":7,"id":3}"#, json!(3)),
+        (r#"{"type":"subscribe","id":3}"#, json!(3)),
+        (r#"{"type":"subscribe","id":3,"channel":7}"#, json!(3)),
+        (r#"{"type":"history","id":3,"channel":"a","before":1,"limit":0}"#, json!(3)),
+        (r#"{"type":"history","id":3,"channel":"a","before":1,"limit":101}"#, json!(3)),
+        (r#"{"type":"subscribe","id":3,"channel":"a","limit":101}"#, json!(3)),
+        (r#"{"type":"publish","id":3,"channel":"a","nonce":"","text":"x"}"#, json!(3)),
+    ] {
+        ann.send(frame).await;
+        let answer = ann.frame().await;
+        assert_eq!(
+            (&answer["type"], &answer["code"]),
+            (&json!("error"), &json!("bad_frame")),
+            "{frame}: {answer}"
+        );
+        assert_eq!(answer["id"], id, "{frame}: {answer}");
+        assert_eq!(answer["retryable"], false);
+    }
+    ann.ok(json!({"type": "ping"})).await;
+}
+
+#[tokio::test]
+async fn unknown_command() {
+    let server = Server::start().await;
+    let mut ann = server.client("ann").await;
+    ann.refused(json!({"type": "fly"}), "unknown_command").await;
+}
+
+#[tokio::test]
+async fn too_large() {
+    let server = Server::with(|setup| {
+        setup.limits.text_chars = 5;
+        setup.limits.topic_chars = 5;
+        setup.limits.emoji_bytes = 8;
+        setup.limits.attachments = 1;
+    })
+    .await;
+    let mut ann = server.member("ann", "general").await;
+    ann.publish("general", "ééééé").await;
+    let publish = json!({"type": "publish", "channel": "general", "nonce": "n", "text": "éééééé"});
+    ann.refused(publish, "too_large").await;
+    ann.refused(json!({"type": "edit", "channel": "general", "seq": 1, "text": "sixsix"}), "too_large").await;
+    let publish = json!({"type": "publish", "channel": "general", "nonce": "n", "text": "x", "attachments": ["a", "b"]});
+    ann.refused(publish, "too_large").await;
+    let react = json!({"type": "react", "channel": "general", "seq": 1, "emoji": "123456789", "on": true});
+    ann.refused(react, "too_large").await;
+    ann.refused(json!({"type": "create_channel", "name": "x", "topic": "sixsix"}), "too_large").await;
+}
+
+#[tokio::test]
+async fn empty() {
+    let server = Server::start().await;
+    let mut ann = server.member("ann", "general").await;
+    for text in ["", " \n\t"] {
+        let publish = json!({"type": "publish", "channel": "general", "nonce": "n", "text": text});
+        ann.refused(publish, "empty").await;
+    }
+    ann.publish("general", "one").await;
+    ann.refused(json!({"type": "edit", "channel": "general", "seq": 1, "text": ""}), "empty").await;
+}
+
+#[tokio::test]
+async fn no_such_channel() {
+    let server = Server::start().await;
+    let mut ann = server.client("ann").await;
+    for channel in ["nowhere", "", "no/name", "../etc"] {
+        for command in [
+            json!({"type": "subscribe", "channel": channel}),
+            json!({"type": "publish", "channel": channel, "nonce": "n", "text": "x"}),
+            json!({"type": "edit", "channel": channel, "seq": 1, "text": "x"}),
+            json!({"type": "delete", "channel": channel, "seq": 1}),
+            json!({"type": "react", "channel": channel, "seq": 1, "emoji": "x", "on": true}),
+            json!({"type": "history", "channel": channel, "before": 1}),
+            json!({"type": "read", "channel": channel, "seq": 1}),
+        ] {
+            ann.refused(command, "no_such_channel").await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn name_taken_carries_the_channel() {
+    let server = Server::start().await;
+    let mut ann = server.client("ann").await;
+    ann.ok(json!({"type": "create_channel", "name": "rust help"})).await;
+    let answer = ann.refused(json!({"type": "create_channel", "name": "RUST-Help"}), "name_taken").await;
+    assert_eq!(answer["channel"], "rust-help");
+}
+
+#[tokio::test]
+async fn bad_name() {
+    let server = Server::start().await;
+    let mut ann = server.client("ann").await;
+    for name in ["", "   ", "a/b", "#a", "..", "🦀", "\u{202e}a", "a\u{0}", &"x".repeat(65)] {
+        ann.refused(json!({"type": "create_channel", "name": name}), "bad_name").await;
+    }
+    ann.ok(json!({"type": "create_channel", "name": "x".repeat(64)})).await;
+}
+
+#[tokio::test]
+async fn not_subscribed() {
+    let server = Server::start().await;
+    let mut ann = server.client("ann").await;
+    ann.ok(json!({"type": "create_channel", "name": "general"})).await;
+    ann.refused(json!({"type": "typing", "channel": "general"}), "not_subscribed").await;
+    ann.refused(json!({"type": "unsubscribe", "channel": "general"}), "not_subscribed").await;
+}
+
+#[tokio::test]
+async fn no_such_message() {
+    let server = Server::start().await;
+    let mut ann = server.member("ann", "general").await;
+    ann.publish("general", "one").await;
+    ann.ok(json!({"type": "react", "channel": "general", "seq": 1, "emoji": "👍", "on": true})).await;
+    ann.publish("general", "two").await;
+    ann.ok(json!({"type": "delete", "channel": "general", "seq": 3})).await;
+    // Beyond the head, an event that is no message, a message that is deleted.
+    for seq in [0, 2, 3, 99] {
+        ann.refused(
+            json!({"type": "edit", "channel": "general", "seq": seq, "text": "x"}),
+            "no_such_message",
+        )
+        .await;
+        ann.refused(json!({"type": "delete", "channel": "general", "seq": seq}), "no_such_message").await;
+        let react = json!({"type": "react", "channel": "general", "seq": seq, "emoji": "x", "on": true});
+        ann.refused(react, "no_such_message").await;
+    }
+    for seq in [2, 99] {
+        let reply =
+            json!({"type": "publish", "channel": "general", "nonce": "n", "text": "x", "reply_to": seq});
+        ann.refused(reply, "no_such_message").await;
+    }
+}
+
+#[tokio::test]
+async fn no_such_attachment() {
+    let server = Server::start().await;
+    let mut ann = server.member("ann", "general").await;
+    let mut bob = server.member("bob", "general").await;
+    bob.ok(json!({"type": "create_channel", "name": "other"})).await;
+    let path = "/chat/channels/general/attachments?name=a";
+    let id = http(server.addr, "POST", path, &["x-user: ann"], b"x").await.json()["id"].clone();
+    let publish = |channel: &str, nonce: &str, id: &serde_json::Value| json!({"type": "publish", "channel": channel, "nonce": nonce, "text": "", "attachments": [id]});
+    for id in [json!("a_unknown"), json!(""), json!("../../etc/passwd")] {
+        ann.refused(publish("general", "n", &id), "no_such_attachment").await;
+    }
+    bob.refused(publish("general", "n", &id), "no_such_attachment").await;
+    ann.refused(publish("other", "n", &id), "no_such_attachment").await;
+    ann.ok(publish("general", "n", &id)).await;
+    ann.refused(publish("general", "m", &id), "no_such_attachment").await;
+    assert_eq!(ann.ok(publish("general", "n", &id)).await["duplicate"], true);
+}
+
+#[tokio::test]
+async fn not_allowed_covers_what_one_may_not_know_to_exist() {
+    let server = Server::start().await;
+    let mut root = server.member("root", "secret").await;
+    root.publish("secret", "one").await;
+    let mut ann = server.member("ann", "general").await;
+    ann.publish("general", "mine").await;
+    for command in [
+        json!({"type": "create_channel", "name": "secret"}),
+        json!({"type": "subscribe", "channel": "secret"}),
+        json!({"type": "publish", "channel": "secret", "nonce": "n", "text": "x"}),
+        json!({"type": "edit", "channel": "secret", "seq": 1, "text": "x"}),
+        json!({"type": "delete", "channel": "secret", "seq": 1}),
+        json!({"type": "react", "channel": "secret", "seq": 1, "emoji": "x", "on": true}),
+        json!({"type": "history", "channel": "secret", "before": 9}),
+        json!({"type": "read", "channel": "secret", "seq": 1}),
+    ] {
+        ann.refused(command, "not_allowed").await;
+    }
+    let channels = ann.ok(json!({"type": "channels"})).await;
+    assert_eq!(channels["channels"].as_array().unwrap().len(), 1, "{channels}");
+
+    let mut bob = server.member("bob", "general").await;
+    bob.refused(json!({"type": "edit", "channel": "general", "seq": 1, "text": "x"}), "not_allowed").await;
+    bob.refused(json!({"type": "delete", "channel": "general", "seq": 1}), "not_allowed").await;
+    let mut guest = server.client("guest").await;
+    guest.ok(json!({"type": "subscribe", "channel": "general"})).await;
+    let publish = json!({"type": "publish", "channel": "general", "nonce": "n", "text": "x"});
+    guest.refused(publish, "not_allowed").await;
+    guest.refused(json!({"type": "typing", "channel": "general"}), "not_allowed").await;
+    guest.refused(json!({"type": "create_channel", "name": "mine"}), "not_allowed").await;
+}
+
+#[tokio::test]
+async fn rate_limited_says_when_to_come_back() {
+    let server = Server::with(|setup| {
+        setup.limits.commands_per_second = 1;
+        setup.limits.command_burst = 3;
+    })
+    .await;
+    let mut ann = server.client("ann").await;
+    for _ in 0..3 {
+        ann.ok(json!({"type": "ping"})).await;
+    }
+    let answer = ann.refused(json!({"type": "ping"}), "rate_limited").await;
+    let wait = answer["retry_ms"].as_u64().expect("when to retry");
+    assert!((1..=1_000).contains(&wait), "{answer}");
+}
+
+#[tokio::test]
+async fn draining_refuses_what_comes_too_late() {
+    // The connection stays open while what it has begun is not answered: the store holds that up.
+    let server = Server::start().await;
+    let mut ann = server.member("ann", "general").await;
+    server.chat.drain();
+    ann.tell(json!({"type": "ping"})).await;
+    // Either it came before the close and was refused, or the close came first.
+    loop {
+        match ann.next().await {
+            Ok(frame) if frame["type"] == "error" => assert_eq!(frame["code"], "draining"),
+            Ok(frame) => assert_eq!(frame["type"], "draining"),
+            Err(code) => break assert_eq!(code, Some(1001)),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_edit_after_a_short_wait_is_no_error() {
+    // A rate limit is for the burst, not for the rest of the connection.
+    let server = Server::with(|setup| {
+        setup.limits.commands_per_second = 1_000;
+        setup.limits.command_burst = 1;
+    })
+    .await;
+    let mut ann = server.client("ann").await;
+    ann.ok(json!({"type": "ping"})).await;
+    loop {
+        let answer = ann.ask(json!({"type": "ping"})).await;
+        if answer["type"] == "ok" {
+            break;
+        }
+        assert_eq!(answer["code"], "rate_limited");
+        tokio::time::sleep(Duration::from_millis(answer["retry_ms"].as_u64().expect("a wait"))).await;
+    }
+}

@@ -1,0 +1,166 @@
+//! Every event of the protocol: when it comes, to whom, and what it carries.
+
+use std::time::Duration;
+
+use chatcore_tests::{Server, must};
+use serde_json::{Value, json};
+
+fn user(name: &str) -> Value {
+    json!({"id": format!("u_{name}"), "name": name})
+}
+
+#[tokio::test]
+async fn message_goes_to_everybody_and_to_the_author() {
+    let server = Server::start().await;
+    let mut ann = server.member("ann", "general").await;
+    let mut bob = server.member("bob", "general").await;
+    ann.publish("general", "hi").await;
+    for client in [&mut ann, &mut bob] {
+        let event = client.event("message").await;
+        assert_eq!(
+            event,
+            json!({
+                "type": "message", "channel": "general", "seq": 1, "author": user("ann"), "at": event["at"],
+                "text": "hi", "nonce": "hi", "reply_to": null, "attachments": [], "edited_at": null,
+                "deleted": false, "reactions": [],
+            })
+        );
+    }
+}
+
+#[tokio::test]
+async fn edited_deleted_and_reaction_say_who_and_when() {
+    let server = Server::start().await;
+    let mut ann = server.member("ann", "general").await;
+    let mut bob = server.member("bob", "general").await;
+    ann.publish("general", "hi").await;
+    ann.ok(json!({"type": "edit", "channel": "general", "seq": 1, "text": "ho"})).await;
+    bob.ok(json!({"type": "react", "channel": "general", "seq": 1, "emoji": "👍", "on": true})).await;
+    ann.ok(json!({"type": "delete", "channel": "general", "seq": 1})).await;
+    let expected = [
+        json!({"type": "edited", "channel": "general", "seq": 2, "target": 1, "text": "ho", "by": user("ann")}),
+        json!({"type": "reaction", "channel": "general", "seq": 3, "target": 1, "emoji": "👍", "on": true, "by": user("bob")}),
+        json!({"type": "deleted", "channel": "general", "seq": 4, "target": 1, "by": user("ann")}),
+    ];
+    assert_eq!(bob.log_event().await["type"], "message");
+    for mut expected in expected {
+        let event = bob.log_event().await;
+        assert!(event["at"].is_string());
+        expected["at"] = event["at"].clone();
+        assert_eq!(event, expected);
+    }
+}
+
+#[tokio::test]
+async fn channel_created_goes_to_all_who_may_see_it() {
+    let server = Server::start().await;
+    let mut ann = server.client("ann").await;
+    let mut root = server.client("root").await;
+    root.ok(json!({"type": "create_channel", "name": "secret"})).await;
+    let created = root.ok(json!({"type": "create_channel", "name": "news", "topic": "all of it"})).await;
+    let event = ann.event("channel_created").await;
+    assert_eq!(
+        event,
+        json!({"type": "channel_created", "channel": created["channel"]}),
+        "and not the secret one"
+    );
+}
+
+#[tokio::test]
+async fn presence_tells_of_coming_and_going() {
+    let server = Server::with(|setup| setup.limits.presence_grace = Duration::ZERO).await;
+    let mut ann = server.member("ann", "general").await;
+    ann.take_waiting();
+    let mut bob = server.member("bob", "general").await;
+    let presence = |online: bool| json!({"type": "presence", "channel": "general", "user": user("bob"), "online": online});
+    assert_eq!(ann.event("presence").await, presence(true));
+    assert_eq!(bob.close().await, 1000);
+    assert_eq!(ann.event("presence").await, presence(false));
+    drop(server.member("bob", "general").await);
+    assert_eq!(ann.event("presence").await, presence(true));
+    assert_eq!(ann.event("presence").await, presence(false), "a connection cut off leaves too");
+}
+
+#[tokio::test]
+async fn typing_goes_to_the_others() {
+    let server = Server::with(|setup| setup.limits.typing_interval = Duration::from_secs(3_600)).await;
+    let mut ann = server.member("ann", "general").await;
+    let mut bob = server.member("bob", "general").await;
+    for _ in 0..3 {
+        ann.ok(json!({"type": "typing", "channel": "general"})).await;
+    }
+    ann.publish("general", "done").await;
+    let typing = bob.event("typing").await;
+    assert_eq!(typing, json!({"type": "typing", "channel": "general", "user": user("ann")}));
+    bob.event("message").await;
+    bob.ok(json!({"type": "ping"})).await;
+    assert!(bob.take_waiting().iter().all(|event| event["type"] != "typing"), "once in the interval");
+    ann.ok(json!({"type": "ping"})).await;
+    assert!(ann.take_waiting().iter().all(|event| event["type"] != "typing"), "not to its author");
+}
+
+#[tokio::test]
+async fn read_goes_to_the_same_users_other_connections() {
+    let server = Server::start().await;
+    let mut phone = server.member("ann", "general").await;
+    let mut laptop = server.member("ann", "general").await;
+    let mut bob = server.member("bob", "general").await;
+    phone.publish("general", "hi").await;
+    phone.ok(json!({"type": "read", "channel": "general", "seq": 1})).await;
+    assert_eq!(laptop.event("read").await, json!({"type": "read", "channel": "general", "seq": 1}));
+    for client in [&mut phone, &mut bob] {
+        client.ok(json!({"type": "ping"})).await;
+        assert!(client.take_waiting().iter().all(|event| event["type"] != "read"));
+    }
+}
+
+#[tokio::test]
+async fn draining_comes_before_the_close() {
+    let mut server = Server::start().await;
+    let mut ann = server.member("ann", "general").await;
+    server.begin_stop();
+    let draining = ann.event("draining").await;
+    assert!(draining["retry_ms"].as_u64().is_some_and(|wait| wait > 0), "{draining}");
+    assert_eq!(ann.closed().await, 1001);
+    must("the server stops", server.stop()).await;
+}
+
+#[tokio::test]
+async fn a_reader_who_falls_behind_the_ring_is_told_lagged_and_catches_up() {
+    // What one look hands out exceeds the ring, so that a crowd of appends in between passes the cursor by.
+    let server = Server::with(|setup| {
+        setup.limits.ring_events = 4;
+        setup.limits.commands_per_second = 1_000_000;
+        setup.limits.command_burst = 1_000_000;
+    })
+    .await;
+    let mut slow = chatcore_tests::Raw::websocket(server.addr, "slow").await;
+    let mut ann = server.member("ann", "general").await;
+    let subscribe = json!({"type": "subscribe", "id": 1, "channel": "general"}).to_string();
+    slow.write(&chatcore_tests::frame(0x81, subscribe.as_bytes())).await;
+    while !slow.frame().await.expect("an answer").payload.starts_with(br#"{"type":"ok""#) {}
+
+    // It reads nothing while more is published than the socket's buffers hold.
+    let text = "x".repeat(8_000);
+    for n in 0..1_500 {
+        let nonce = n.to_string();
+        ann.ok(json!({"type": "publish", "channel": "general", "nonce": nonce, "text": text})).await;
+        ann.take_waiting();
+    }
+    let mut last = 0;
+    let lagged = loop {
+        let frame = slow.frame().await.expect("still connected");
+        let event: Value = serde_json::from_slice(&frame.payload).expect("JSON");
+        match event["type"].as_str() {
+            Some("message") => {
+                assert_eq!(event["seq"], last + 1, "no gap before the lag");
+                last += 1;
+            }
+            Some("lagged") => break event,
+            _ => {}
+        }
+    };
+    assert_eq!(lagged["channel"], "general");
+    assert_eq!(lagged["from"], last + 1);
+    assert!(lagged["to"].as_u64() >= lagged["from"].as_u64(), "{lagged}");
+}
