@@ -1,1 +1,13 @@
-//! A Slack-like chat service made of chatcore.
+//! A Slack-like chat service made of chatcore: the page, people's names, and one tower service over both and
+//! the chat. `main.rs` runs it; tests start it in their own process.
+
+mod accounts;
+mod app;
+mod name;
+mod options;
+mod page;
+mod session;
+
+pub use self::accounts::AccountsError;
+pub use self::app::{App, OpenError, WebChat};
+pub use self::options::Options;

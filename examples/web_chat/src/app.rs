@@ -1,0 +1,162 @@
+//! The service in one piece: the page, `/session`, and the chat below `/chat`.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use chatcore::blob::FolderBlobs;
+use chatcore::{ChannelName, Chat, MemoryStore, User};
+use chatcore_hyper::{Body, ChatService, StaticFiles};
+use chatcore_redb::RedbStore;
+use http::{Request, Response};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+use crate::accounts::{Accounts, AccountsError};
+use crate::options::Options;
+use crate::page;
+use crate::session::Sessions;
+
+/// Where the chat is mounted.
+const BASE: &str = "/chat";
+
+/// The channel that is there from the first start on.
+const FIRST_CHANNEL: &str = "general";
+
+/// The whole service, ready to be served.
+#[derive(Debug)]
+pub struct App {
+    chat: Chat,
+    service: WebChat,
+    /// Holds the files of a chat in memory.
+    _files: Option<TempDir>,
+}
+
+/// Why the service can't start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The data folder can't be made or read.
+    #[error("can't use the folder {}", .path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The messages can't be opened.
+    #[error("can't open the messages")]
+    Store(#[from] chatcore_redb::OpenError),
+    /// The names can't be opened.
+    #[error(transparent)]
+    Accounts(#[from] AccountsError),
+    /// The first channel can't be made.
+    #[error("can't make the first channel")]
+    Channel(#[from] chatcore::Error),
+}
+
+impl App {
+    /// Opens what is stored, or makes it.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what can't be opened.
+    pub async fn open(options: &Options) -> Result<Self, OpenError> {
+        let (builder, accounts, files, folder) = if options.memory {
+            let folder = TempDir::with_prefix("web_chat-")
+                .map_err(|source| OpenError::Folder { path: std::env::temp_dir(), source })?;
+            let path = folder.path().to_path_buf();
+            let accounts = Accounts::in_memory(options.names)?;
+            (Chat::builder(MemoryStore::new()), accounts, path, Some(folder))
+        } else {
+            // The store makes the folder, and waits for a predecessor to let go of it.
+            let store = RedbStore::open(options.data.join("chat.redb"))?;
+            let accounts = Accounts::open(&options.data.join("accounts.redb"), options.names)?;
+            (Chat::builder(store), accounts, options.data.join("files"), None)
+        };
+        let blobs = FolderBlobs::open(&files)
+            .await
+            .map_err(|source| OpenError::Folder { path: files.clone(), source })?;
+        let chat = builder.blobs(blobs).limits(options.limits()).base(BASE).build();
+        let host = User::new("u_web_chat", "web_chat").expect("invariant: a valid id");
+        let first = ChannelName::new(FIRST_CHANNEL).expect("invariant: a valid name");
+        chat.ensure_channel(&first, "What everyone should know", &host).await?;
+        let sessions = Sessions { accounts: Arc::new(accounts), secure_cookie: options.secure_cookie };
+        let service = WebChat {
+            chat: chat.clone(),
+            chat_service: ChatService::new(chat.clone(), sessions.clone()),
+            sessions,
+            page: page::files(),
+        };
+        Ok(Self { chat, service, _files: folder })
+    }
+
+    /// Returns the chat, for the app's own code.
+    #[must_use]
+    pub fn chat(&self) -> &Chat {
+        &self.chat
+    }
+
+    /// Serves on `listener` until `shutdown` is done, and then until everyone has been told.
+    ///
+    /// # Errors
+    /// Where the listener is no listener.
+    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+        let chat = self.chat.clone();
+        chatcore_hyper::serve(listener, self.service.clone(), async move {
+            shutdown.await;
+            chat.drain();
+        })
+        .await
+    }
+}
+
+/// The service over HTTP: the page, `/session`, and the chat below `/chat`.
+#[derive(Clone)]
+pub struct WebChat {
+    chat: Chat,
+    chat_service: ChatService,
+    sessions: Sessions,
+    page: StaticFiles,
+}
+
+impl<B> tower_service::Service<Request<B>> for WebChat
+where
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let mut app = self.clone();
+        Box::pin(async move {
+            let path = request.uri().path();
+            let mut response = if path == "/session" {
+                app.sessions.answer(&app.chat, request).await
+            } else if path.strip_prefix(BASE).is_some_and(|rest| rest.starts_with('/')) {
+                let Ok(response) = app.chat_service.call(request).await;
+                response
+            } else {
+                app.page.answer(request.method(), request.headers(), page::file_of(path)).await
+            };
+            page::protect(&mut response);
+            Ok(response)
+        })
+    }
+}
+
+impl std::fmt::Debug for WebChat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WebChat").field("chat", &self.chat).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,80 @@
+//! What can be set when the service is started.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// A chat for a team, in one program: open its page, choose a name, write.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "web_chat", version)]
+pub struct Options {
+    /// Where to listen; port 0 takes any that is free.
+    #[arg(long, env = "WEB_CHAT_LISTEN", default_value = "127.0.0.1:3000", value_name = "ADDRESS")]
+    pub listen: String,
+
+    /// The folder that holds everything: messages, files and names.
+    #[arg(long, env = "WEB_CHAT_DATA", default_value = "web_chat-data", value_name = "FOLDER")]
+    pub data: PathBuf,
+
+    /// Keep everything in memory, and forget it at the end.
+    #[arg(long, env = "WEB_CHAT_MEMORY")]
+    pub memory: bool,
+
+    /// Messages shown when a channel is opened, and the most in one page of older ones.
+    #[arg(long, env = "WEB_CHAT_HISTORY", default_value_t = 100, value_name = "MESSAGES",
+          value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub history: u32,
+
+    /// The longest message, in characters.
+    #[arg(long, env = "WEB_CHAT_TEXT_CHARS", default_value_t = 8_000, value_name = "CHARACTERS",
+          value_parser = clap::value_parser!(u32).range(1..=8_000))]
+    pub text_chars: u32,
+
+    /// The largest file, in bytes.
+    #[arg(long, env = "WEB_CHAT_ATTACHMENT_BYTES", default_value_t = 25 << 20, value_name = "BYTES")]
+    pub attachment_bytes: u64,
+
+    /// Connections at once.
+    #[arg(long, env = "WEB_CHAT_CONNECTIONS", default_value_t = 20_000, value_name = "NUMBER",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub connections: u32,
+
+    /// Channels that can exist.
+    #[arg(long, env = "WEB_CHAT_CHANNELS", default_value_t = 10_000, value_name = "NUMBER",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub channels: u32,
+
+    /// Names that can be taken at once.
+    #[arg(long, env = "WEB_CHAT_NAMES", default_value_t = 100_000, value_name = "NUMBER")]
+    pub names: u64,
+
+    /// Send the sign-in cookie over HTTPS only, for a service behind a proxy that ends TLS.
+    #[arg(long, env = "WEB_CHAT_SECURE_COOKIE")]
+    pub secure_cookie: bool,
+}
+
+impl Options {
+    /// Returns the chat's bounds.
+    pub(crate) fn limits(&self) -> chatcore::Limits {
+        let size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        let mut limits = chatcore::Limits::default();
+        limits.history = size(self.history);
+        limits.text_chars = size(self.text_chars);
+        limits.attachment_bytes = self.attachment_bytes;
+        limits.connections = size(self.connections);
+        limits.channels = size(self.channels);
+        limits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_parse_and_a_history_of_nothing_does_not() {
+        let options = Options::parse_from(["web_chat"]);
+        assert_eq!((options.listen.as_str(), options.history), ("127.0.0.1:3000", 100));
+        assert!(Options::try_parse_from(["web_chat", "--history", "0"]).is_err());
+    }
+}
