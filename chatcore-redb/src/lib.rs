@@ -3,6 +3,8 @@
 mod attachments;
 mod directory;
 mod error;
+#[cfg(test)]
+mod failing_disk;
 mod log;
 mod schema;
 mod store;

@@ -105,8 +105,7 @@ impl Writer {
         Ok(Self { queue: Some(queue), slot, thread: Some(thread) })
     }
 
-    /// Runs `work` in the writer's next transaction and answers after its commit. `what` says what could not
-    /// be done otherwise.
+    /// Runs `work` in the writer's next transaction and answers after its commit.
     ///
     /// Once the work is queued, it is done, also when the future is dropped.
     pub(crate) async fn write<T, W>(&self, sync: Sync, work: W) -> Result<T, StoreError>
@@ -183,6 +182,9 @@ impl Thread {
     }
 
     fn transact(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Failure> {
+        if self.slot.read().unwrap_or_else(PoisonError::into_inner).is_none() {
+            self.reopen();
+        }
         let mut txn = {
             let slot = self.slot.read().unwrap_or_else(PoisonError::into_inner);
             slot.as_ref().ok_or(Failure::Broken("the database is not open"))?.begin_write()?
@@ -216,6 +218,10 @@ impl Thread {
         if let Some(Err(error)) = failed.map(Database::close) {
             tracing::warn!(error = &error as &dyn std::error::Error, "the failed store did not close well");
         }
+        self.reopen();
+    }
+
+    fn reopen(&mut self) {
         match (self.opener)(Opening::Again) {
             Ok(database) => {
                 *self.slot.write().unwrap_or_else(PoisonError::into_inner) = Some(database);
