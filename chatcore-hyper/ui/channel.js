@@ -99,7 +99,8 @@ export class Channel {
     }
     this.loaded = load;
     this.messages = list(answer.messages, readMessage);
-    this.more = load && this.messages.length >= PAGE && this.messages[0].seq > 1;
+    // How long a page is the server decides, and a log may begin later than at 1: the next page tells.
+    this.more = this.messages.length > 0 && this.messages[0].seq > 1;
     return this.messages;
   }
 

@@ -200,7 +200,7 @@ export class ChatCore extends Emitter {
   #welcomed(frame) {
     this.user = readUser(frame.user) ?? this.user;
     for (const limit of Object.keys(DEFAULT_LIMITS)) {
-      if (frame.limits?.[limit] > 0) this.limits = { ...this.limits, [limit]: frame.limits[limit] };
+      if (frame.limits?.[limit] >= 0) this.limits = { ...this.limits, [limit]: frame.limits[limit] };
     }
     this.connection.frameBytes = this.limits.frame_bytes;
     // The channel on the screen first, then the others that are kept.

@@ -21,6 +21,7 @@ export class Composer extends HTMLElement {
   #counter;
   #tray;
   #files;
+  #attach;
 
   connectedCallback() {
     if (this.#field) return;
@@ -35,12 +36,12 @@ export class Composer extends HTMLElement {
     this.#send = h('button', { type: 'submit', class: 'send', 'aria-label': 'Send', title: 'Send' }, icon('send'));
     this.#counter = h('span', { class: 'counter', hidden: true });
     this.#tray = h('div', { class: 'tray-place' });
-    const attach = h(
+    this.#attach = h(
       'button',
       { type: 'button', class: 'plain', 'aria-label': 'Attach files', title: 'Attach files', on: { click: () => this.#files.click() } },
       icon('attach'),
     );
-    const line = h('div', { class: 'composer-line' }, attach, this.#field, this.#counter, this.#send);
+    const line = h('div', { class: 'composer-line' }, this.#attach, this.#field, this.#counter, this.#send);
     const form = h('form', { on: { submit: (event) => this.#submitted(event) } }, this.#tray, line, this.#files);
     this.append(form);
   }
@@ -71,6 +72,7 @@ export class Composer extends HTMLElement {
 
   /** Attaches files that were dropped somewhere around. @param {Iterable<File>} files */
   attach(files) {
+    if (!this.#takesFiles) return;
     this.#trayOf(this.#channel).add(files);
     this.focus();
   }
@@ -125,6 +127,10 @@ export class Composer extends HTMLElement {
     return this.#field.value.replace(/^(?:[^\S\n]*\n)+/u, '').trimEnd();
   }
 
+  get #takesFiles() {
+    return this.#core.limits.attachment_bytes > 0;
+  }
+
   get #left() {
     return this.#core.limits.text_chars - [...this.#text].length;
   }
@@ -155,6 +161,7 @@ export class Composer extends HTMLElement {
     if (this.#channel === null) return;
     this.#field.setCustomValidity('');
     this.#send.disabled = !this.#ready;
+    this.#attach.hidden = !this.#takesFiles;
     const left = this.#left;
     this.#counter.hidden = left > COUNT_FROM;
     this.#counter.classList.toggle('over', left < 0);

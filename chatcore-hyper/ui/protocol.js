@@ -13,7 +13,7 @@
 
 export const SUBPROTOCOL = 'chatcore.v1';
 
-/** What stands for a limit until `welcome` has named it. */
+/** What stands for a limit until `welcome` has named it. A server without attachments takes 0 bytes of them. */
 export const DEFAULT_LIMITS = { frame_bytes: 65536, text_chars: 8000, attachment_bytes: 10 * 1024 * 1024 };
 
 /** An answer of type `error`, or a command that got none (`disconnected`). */

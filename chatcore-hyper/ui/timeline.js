@@ -118,6 +118,7 @@ export class Timeline extends HTMLElement {
     else this.#restore(anchor);
     this.#showNotice(channel);
     this.#look();
+    if (!this.#failed) this.#fill();
   }
 
   #buildRows(channel) {
@@ -247,13 +248,20 @@ export class Timeline extends HTMLElement {
     else if (top < this.#lastTop) this.#pinned = false;
     this.#lastTop = top;
     this.#look();
-    if (top < AHEAD_PX && !this.#pinned) this.#more();
+    this.#fill();
     if (this.#to !== Infinity && this.#distance < AHEAD_PX) this.#newer();
+  }
+
+  /** Gets older messages before the reader comes to the top, or when there are too few to scroll. */
+  #fill() {
+    const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
+    const short = clientHeight > 0 && scrollHeight - clientHeight <= PINNED_PX;
+    if (short || (scrollTop < AHEAD_PX && !this.#pinned)) this.#more();
   }
 
   /** Shows older messages, from memory or from the server. */
   async #more() {
-    const channel = this.#core.channel(this.#channel);
+    const channel = this.#channel ? this.#core.channel(this.#channel) : undefined;
     if (!channel?.loaded) return;
     const start = channel.indexOf(this.#from);
     if (channel.messages[start]) this.#heads.add(channel.messages[start].seq);
