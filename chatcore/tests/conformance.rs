@@ -1,5 +1,7 @@
 //! The laws of the traits, on the implementations that come with the crate.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use async_trait::async_trait;
 use chatcore::MemoryStore;
 use chatcore::blob::FolderBlobs;
@@ -92,6 +94,27 @@ mod folder {
     }
 
     chatcore::blob_conformance!(Folder::new());
+}
+
+#[test]
+fn every_law_is_a_test() {
+    let stores = include_str!("../src/testkit/store/mod.rs");
+    let laws = [
+        (include_str!("../src/testkit/store/append.rs"), stores),
+        (include_str!("../src/testkit/store/attachments.rs"), stores),
+        (include_str!("../src/testkit/store/dedupe.rs"), stores),
+        (include_str!("../src/testkit/store/directory.rs"), stores),
+        (include_str!("../src/testkit/store/messages.rs"), stores),
+        (include_str!("../src/testkit/store/prune.rs"), stores),
+        (include_str!("../src/testkit/store/reopen.rs"), stores),
+        (include_str!("../src/testkit/store/replay.rs"), stores),
+        (include_str!("../src/testkit/blob.rs"), include_str!("../src/testkit/blob.rs")),
+    ];
+    for (file, list) in laws {
+        for law in file.split("pub async fn ").skip(1).filter_map(|rest| rest.split('<').next()) {
+            assert!(list.lines().any(|line| line.trim() == law), "{law} is in no list");
+        }
+    }
 }
 
 #[tokio::test]

@@ -126,6 +126,7 @@ macro_rules! store_conformance {
                 uploads_read_back_and_are_replaced
             }
             prune {
+                a_long_log_is_pruned_whole
                 a_pruned_message_can_not_be_changed_or_answered
                 a_trimmed_position_resets
                 kept_messages_keep_their_old_nonces

@@ -205,6 +205,31 @@ pub async fn pruned_nonces_last_a_day<F: StoreFixture>(fixture: F) {
     assert!(repeat("m").await.duplicate);
 }
 
+/// A log of thousands is pruned whole, nonces and all, in whatever steps the store takes.
+pub async fn a_long_log_is_pruned_whole<F: StoreFixture>(fixture: F) {
+    const LAST: u64 = 2_300;
+    const THROUGH: u64 = 2_200;
+    let store = fixture.open().await;
+    let channel = channel(&store, "general").await;
+    for start in (1..=LAST).step_by(100) {
+        put_texts(&store, channel, start..=start + 99).await;
+    }
+    let seqs = async || messages(&store, channel).await.into_iter().map(|m| m.seq).collect::<Vec<_>>();
+    let newest = message(&store, channel, LAST).await.at;
+    let oldest = message(&store, channel, 1).await.at;
+    store.prune(channel, THROUGH, oldest).await.expect("the log is pruned");
+    assert!(seqs().await.into_iter().eq(THROUGH + 1..=LAST), "what is kept is not what comes after");
+    for old in [1, 1_001, THROUGH] {
+        assert!(put(&store, say(channel, &ann(), &old.to_string())).await.duplicate, "{old} is a duplicate");
+    }
+    store.prune(channel, THROUGH, a_day_after(newest, 1)).await.expect("the nonces are dropped");
+    for (old, seq) in [1, 1_001, THROUGH].into_iter().zip(LAST + 1..) {
+        let fresh = put(&store, say(channel, &ann(), &old.to_string())).await;
+        assert_eq!((fresh.seq, fresh.duplicate), (seq, false), "{old} is new");
+    }
+    assert!(put(&store, say(channel, &ann(), &LAST.to_string())).await.duplicate, "a kept nonce is kept");
+}
+
 /// A message that is kept keeps its nonce, however old it is.
 pub async fn kept_messages_keep_their_old_nonces<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
