@@ -33,8 +33,9 @@ pub enum OpenError {
         /// The newest version that this library reads.
         known: u64,
     },
-    /// Another process has the file open, and kept it open for as long as was waited.
-    #[error("{path} is open in another process, also after {} s", waited.as_secs_f32())]
+    /// Another process, or another store of this one, has the file open, and kept it open for as long as was
+    /// waited.
+    #[error("{path} is still open elsewhere after {} s", waited.as_secs_f32())]
     Locked {
         /// The file.
         path: PathBuf,

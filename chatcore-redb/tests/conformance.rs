@@ -1,5 +1,7 @@
 //! The laws of chatcore's store traits, on a redb file each.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use async_trait::async_trait;
 use chatcore::testkit::StoreFixture;
 use chatcore_redb::RedbStore;

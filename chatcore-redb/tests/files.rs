@@ -1,5 +1,7 @@
 //! What opening a file says of one that is not ours, not of our time, or not free.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -109,7 +111,7 @@ fn a_file_that_another_process_has_open_is_waited_for_and_then_named() {
     let wait = Duration::from_millis(300);
     let error = RedbStore::options().lock_wait(wait).open(&path).unwrap_err();
     assert!(matches!(&error, OpenError::Locked { waited, .. } if *waited == wait), "{error:?}");
-    assert!(error.to_string().ends_with("is open in another process, also after 0.3 s"), "{error}");
+    assert!(error.to_string().ends_with("is still open elsewhere after 0.3 s"), "{error}");
     assert!(began.elapsed() >= wait);
 
     // Killed while we wait: the lock is had as soon as it is free.
@@ -117,6 +119,16 @@ fn a_file_that_another_process_has_open_is_waited_for_and_then_named() {
     child.kill().unwrap();
     child.wait().unwrap();
     waiting.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_file_is_open_once_in_a_process_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("chat.redb");
+    let store = RedbStore::open(&path).unwrap();
+    assert!(matches!(refusal(&path), OpenError::Locked { .. }));
+    drop(store);
+    RedbStore::options().lock_wait(Duration::ZERO).open(&path).unwrap();
 }
 
 #[tokio::test]
