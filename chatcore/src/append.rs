@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::channel::{Channel, Source};
 use crate::config::Limits;
@@ -31,6 +31,7 @@ pub(crate) struct AppendQueue {
 struct Job {
     channel: Arc<Channel>,
     append: Append,
+    queued: Instant,
     reply: oneshot::Sender<Result<Appended, Error>>,
 }
 
@@ -56,7 +57,8 @@ impl AppendQueue {
         Self { groups }
     }
 
-    /// Queues an append to a channel that is loaded.
+    /// Queues an append to a channel that is loaded. It is answered within two [`Limits::store_timeout`]s:
+    /// one that has waited longer than one for its turn is refused, and is not stored.
     ///
     /// # Errors
     /// `unavailable` where as much as the bound is waiting for the store already.
@@ -64,7 +66,7 @@ impl AppendQueue {
         let (reply, pending) = oneshot::channel();
         let group = usize::try_from(channel.info.id.0 % self.groups.len() as u64)
             .expect("invariant: less than the number of groups");
-        match self.groups[group].try_send(Job { channel, append, reply }) {
+        match self.groups[group].try_send(Job { channel, append, queued: Instant::now(), reply }) {
             Ok(()) => Ok(pending),
             Err(_) => Err(Error::overloaded()),
         }
@@ -95,18 +97,26 @@ impl Group {
             };
             let Some(first) = first else { return };
             let batch = self.gather(first, &mut jobs);
-            self.store_batch(batch).await;
+            if !batch.is_empty() {
+                self.store_batch(batch).await;
+            }
         }
     }
 
-    /// Takes what is queued behind `first`, up to the batch's bounds.
+    /// Takes what is queued behind `first`, up to the batch's bounds, and refuses what has waited too long.
     fn gather(&self, first: Job, jobs: &mut mpsc::Receiver<Job>) -> Vec<Job> {
-        let mut bytes = first.append.weight();
-        let mut batch = vec![first];
-        while batch.len() < self.limits.append_batch && bytes < self.limits.append_batch_bytes {
-            let Ok(job) = jobs.try_recv() else { break };
-            bytes += job.append.weight();
-            batch.push(job);
+        let mut bytes = 0;
+        let mut batch = Vec::new();
+        let mut next = Some(first);
+        while let Some(job) = next {
+            if job.queued.elapsed() > self.limits.store_timeout {
+                let _ = job.reply.send(Err(Error::overloaded()));
+            } else {
+                bytes += job.append.weight();
+                batch.push(job);
+            }
+            let full = batch.len() >= self.limits.append_batch || bytes >= self.limits.append_batch_bytes;
+            next = if full { None } else { jobs.try_recv().ok() };
         }
         batch
     }
@@ -163,14 +173,16 @@ impl Group {
         remember(&mut self.stale, channel);
     }
 
-    /// Repairs what can be repaired now; the rest waits for the next batch or the next interval.
+    /// Repairs until one channel can't be: then the store is away, and the rest waits with it for the next
+    /// batch or the next interval.
     async fn repair_stale(&mut self) {
-        for channel in std::mem::take(&mut self.stale) {
+        while let Some(channel) = self.stale.last().cloned() {
             let source = Source { store: &*self.store, encoder: &self.encoder, limits: &self.limits };
             let repaired = timeout(self.limits.store_timeout, channel.repair(source)).await;
             if !matches!(repaired, Ok(Ok(()))) {
-                self.mark_stale(&channel);
+                return;
             }
+            self.stale.pop();
         }
     }
 }

@@ -65,7 +65,7 @@ pub struct Limits {
     pub append_batch_bytes: usize,
     /// Batches in flight at once; each channel belongs to one group. Default 4.
     pub append_groups: usize,
-    /// How long a store's answer is waited for. Default 15 s.
+    /// How long a store's answer is waited for, and how long an append waits for its turn. Default 15 s.
     pub store_timeout: Duration,
     /// How long somebody without a connection still counts as online. Default 5 s.
     pub presence_grace: Duration,

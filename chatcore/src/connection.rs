@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::append::Pending;
 use crate::channel::Manner;
@@ -183,7 +183,9 @@ impl Connection {
             self.unfollow(channel);
         }
         self.next_key += 1;
-        let outcome = Arc::clone(&self.core).run(Arc::clone(&self.link), self.next_key, request);
+        let wait = self.core.limits.store_timeout;
+        let run = Arc::clone(&self.core).run(Arc::clone(&self.link), self.next_key, request);
+        let outcome = async move { timeout(wait, run).await.unwrap_or_else(|_| Err(Error::timed_out())) };
         Ok(Ok(Started::Running { id, outcome: Box::pin(outcome) }))
     }
 
@@ -264,8 +266,9 @@ impl Connection {
         if out.len() > before { Poll::Ready(None) } else { Poll::Pending }
     }
 
-    /// Waits for the connection's end, taking nothing.
-    pub(crate) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+    /// Waits for the connection's end, taking nothing: for a transport that can't write just now. What it has
+    /// not written yet is of no more use.
+    pub fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         self.link.register(cx.waker());
         self.due_close().map_or(Poll::Pending, Poll::Ready)
     }

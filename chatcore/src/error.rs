@@ -135,6 +135,10 @@ impl Error {
             .retry_after(Duration::from_millis(500))
     }
 
+    pub(crate) fn timed_out() -> Self {
+        Self::from(StoreError::new("no answer in time"))
+    }
+
     pub(crate) fn draining() -> Self {
         Self::new(ErrorCode::Draining, "the server is going away; connect again")
             .retry_after(Duration::from_secs(1))

@@ -1,5 +1,5 @@
 //! What a participant sees, through the in-process client, which is the session that sockets have.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
 //! A store that fails on purpose.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -43,17 +44,43 @@ impl Faults {
 ///
 /// A failure of an append is a [`StoreError`] for the whole batch. The seed is printed when the store is
 /// dropped by a panic.
+///
+/// Clones are handles on the same one: a test keeps one to let the faults begin and end.
 #[derive(Debug)]
 pub struct FaultyStore<S> {
-    inner: S,
-    faults: Faults,
-    random: Random,
+    inner: Arc<S>,
+    faults: Arc<Mutex<Faults>>,
+    random: Arc<Random>,
+}
+
+impl<S> Clone for FaultyStore<S> {
+    fn clone(&self) -> Self {
+        let (inner, faults, random) = (&self.inner, &self.faults, &self.random);
+        Self { inner: Arc::clone(inner), faults: Arc::clone(faults), random: Arc::clone(random) }
+    }
 }
 
 impl<S> FaultyStore<S> {
     /// Wraps a store. The same `seed` gives the same faults to the same calls in the same order.
     pub fn new(inner: S, faults: Faults, seed: u64) -> Self {
-        Self { inner, faults, random: Random::new(seed) }
+        Self {
+            inner: Arc::new(inner),
+            faults: Arc::new(Mutex::new(faults)),
+            random: Arc::new(Random::new(seed)),
+        }
+    }
+
+    /// Sets what fails from now on.
+    pub fn set_faults(&self, faults: Faults) {
+        *self.lock() = faults;
+    }
+
+    fn faults(&self) -> Faults {
+        *self.lock()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Faults> {
+        self.faults.lock().expect("invariant: nothing panics under this lock")
     }
 
     /// Returns the store behind the faults.
@@ -63,7 +90,7 @@ impl<S> FaultyStore<S> {
 
     async fn read<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         self.delay().await;
-        if self.random.chance(self.faults.read) {
+        if self.random.chance(self.faults().read) {
             return Err(StoreError::new("a read that fails on purpose"));
         }
         let answer = call.await;
@@ -73,22 +100,22 @@ impl<S> FaultyStore<S> {
 
     async fn write<T>(&self, call: impl Future<Output = T>) -> Result<T, StoreError> {
         self.delay().await;
-        if self.random.chance(self.faults.before_write) {
+        if self.random.chance(self.faults().before_write) {
             return Err(StoreError::new("a write that fails on purpose before it is done"));
         }
         let answer = call.await;
         self.delay().await;
-        if self.random.chance(self.faults.after_write) {
+        if self.random.chance(self.faults().after_write) {
             return Err(StoreError::new("a write that fails on purpose after it is done"));
         }
         Ok(answer)
     }
 
     async fn delay(&self) {
-        if !self.random.chance(self.faults.delay) {
+        if !self.random.chance(self.faults().delay) {
             return;
         }
-        match u64::try_from(self.faults.longest_delay.as_micros()).unwrap_or(u64::MAX) {
+        match u64::try_from(self.faults().longest_delay.as_micros()).unwrap_or(u64::MAX) {
             0 => tokio::task::yield_now().await,
             longest => tokio::time::sleep(Duration::from_micros(self.random.below(longest) + 1)).await,
         }
