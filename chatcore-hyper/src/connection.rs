@@ -92,8 +92,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     }
 
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
-        if ready!(self.writer.poll_write(&mut self.io, cx)).is_err() {
-            return Poll::Ready(Step::Over);
+        match self.writer.poll_write(&mut self.io, cx) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => return Poll::Ready(Step::Over),
+            Poll::Pending => return self.poll_blocked(cx),
         }
         let read = self.poll_read(cx);
         if let Poll::Ready(Step::Over) = read {
@@ -101,6 +103,21 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         }
         let sent = self.poll_outgoing(cx);
         if read.is_ready() || sent.is_ready() { Poll::Ready(Step::Again) } else { Poll::Pending }
+    }
+
+    /// Ends the session of a peer that takes nothing as soon as there is a reason, such as a ban.
+    fn poll_blocked(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        let Phase::Open(connection) = &mut self.phase else { return Poll::Pending };
+        let reason = ready!(connection.poll_close(cx));
+        self.cut_short(reason);
+        Poll::Ready(Step::Again)
+    }
+
+    /// Closes without what the peer has not taken: it resumes from its position.
+    fn cut_short(&mut self, reason: CloseReason) {
+        self.writer.drop_unsent();
+        self.writer.push_close(reason);
+        self.begin_close();
     }
 
     /// Hands over what the client sent, until a reply has to be written or the session takes no more.
@@ -118,11 +135,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             match received {
                 Received::Text(frame) => connection.receive(&frame),
                 Received::Control => {}
-                Received::Close => self.begin_close(),
-                Received::Refused(reason) => {
-                    self.writer.push_close(reason);
-                    self.begin_close();
-                }
+                Received::Close => return self.end(cx, None),
+                Received::Refused(reason) => return self.end(cx, Some(reason)),
                 Received::Gone => return Poll::Ready(Step::Over),
             }
             let replies = self.reader.take_replies();
@@ -135,6 +149,21 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             self.heard = Instant::now();
         }
         read
+    }
+
+    /// Ends the session for what the client did: with `reason`, or with the reply to its close. What is
+    /// answered by now goes out before.
+    fn end(&mut self, cx: &mut Context<'_>, reason: Option<CloseReason>) -> Poll<Step> {
+        let _ = self.poll_outgoing(cx);
+        let reply = self.reader.take_replies();
+        if let Phase::Open(_) = self.phase {
+            match reason {
+                Some(reason) => self.writer.push_close(reason),
+                None => self.writer.push_raw(reply),
+            }
+            self.begin_close();
+        }
+        Poll::Ready(Step::Again)
     }
 
     /// Takes what the session has to say.
@@ -196,9 +225,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             Phase::Closing { until } | Phase::Lingering { until } => (now >= until).then_some(Step::Over),
             Phase::Open(_) => match self.writer.blocked_since() {
                 Some(since) if now >= since + self.config.write_timeout => {
-                    self.writer.drop_unsent();
-                    self.writer.push_close(CloseReason::TooSlow);
-                    self.begin_close();
+                    self.cut_short(CloseReason::TooSlow);
                     Some(Step::Again)
                 }
                 // While it takes nothing, its pongs are not read: silence is judged when it reads again.

@@ -2,6 +2,7 @@
 //! and one for plain HTTP.
 
 mod client;
+mod gate;
 mod http_client;
 mod raw;
 mod server;
@@ -10,6 +11,7 @@ use std::future::Future;
 use std::time::Duration;
 
 pub use self::client::Client;
+pub use self::gate::GatedStore;
 pub use self::http_client::{Answer, http};
 pub use self::raw::{Frame, Raw, frame};
 pub use self::server::{Backend, Server, Setup};

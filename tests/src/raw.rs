@@ -78,13 +78,22 @@ impl Raw {
         must("a write", self.tcp.write_all(bytes)).await.expect("an open connection");
     }
 
-    /// Writes what the socket takes without waiting, and returns how much that was; 0 where the peer's and
-    /// our own buffers are full.
-    pub fn try_write(&mut self, bytes: &[u8]) -> usize {
-        self.tcp.try_write(bytes).unwrap_or(0)
+    /// Writes what the socket takes without waiting, and returns how much that was: 0 where the buffers on the
+    /// way are full.
+    ///
+    /// # Errors
+    /// Where the server has cut the connection.
+    pub fn try_write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self.tcp.try_write(bytes) {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(0),
+            written => written,
+        }
     }
 
     /// Waits until the socket takes something.
+    ///
+    /// # Errors
+    /// Where the server has cut the connection.
     pub async fn writable(&mut self) -> std::io::Result<()> {
         self.tcp.writable().await
     }

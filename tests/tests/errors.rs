@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use chatcore_tests::{Server, http};
+use chatcore::store::Directory;
+use chatcore::testkit::{Faults, FaultyStore};
+use chatcore::{ChannelName, MemoryStore, User};
+use chatcore_tests::{GatedStore, Server, http};
 use serde_json::json;
 
 #[tokio::test]
@@ -218,25 +221,52 @@ async fn rate_limited_says_when_to_come_back() {
     assert!((1..=1_000).contains(&wait), "{answer}");
 }
 
-#[tokio::test]
-async fn draining_refuses_what_comes_too_late() {
-    // The connection stays open while what it has begun is not answered: the store holds that up.
-    let server = Server::start().await;
-    let mut ann = server.member("ann", "general").await;
-    server.chat.drain();
-    ann.tell(json!({"type": "ping"})).await;
-    // Either it came before the close and was refused, or the close came first.
-    loop {
-        match ann.next().await {
-            Ok(frame) if frame["type"] == "error" => assert_eq!(frame["code"], "draining"),
-            Ok(frame) => assert_eq!(frame["type"], "draining"),
-            Err(code) => break assert_eq!(code, Some(1001)),
-        }
-    }
+/// Lets the server take what is on its way to it: this goes there and back behind it, on one thread.
+async fn settle(server: &Server) {
+    assert_eq!(http(server.addr, "GET", "/", &[], b"").await.status, 404);
 }
 
 #[tokio::test]
-async fn an_edit_after_a_short_wait_is_no_error() {
+async fn draining_answers_what_was_accepted_and_refuses_what_comes_later() {
+    let (store, gate) = GatedStore::new(MemoryStore::new());
+    let server = Server::over(store, tempfile::tempdir().unwrap(), |_| ()).await;
+    let mut ann = server.member("ann", "general").await;
+    // The store holds this one up, and with it the connection's end.
+    let accepted =
+        ann.tell(json!({"type": "publish", "channel": "general", "nonce": "n", "text": "x"})).await;
+    settle(&server).await;
+    server.chat.drain();
+    assert_eq!(ann.event("draining").await["type"], "draining");
+    let late = ann.tell(json!({"type": "ping"})).await;
+    settle(&server).await;
+    gate.add_permits(1);
+    assert_eq!(ann.answer(accepted).await["seq"], 1);
+    let refused = ann.answer(late).await;
+    assert_eq!((&refused["code"], &refused["retryable"]), (&json!("draining"), &json!(true)), "{refused}");
+    assert!(refused["retry_ms"].is_u64(), "{refused}");
+    assert_eq!(ann.closed().await, 1001);
+}
+
+#[tokio::test]
+async fn unavailable_while_the_store_fails() {
+    let faults = Faults { before_write: 1.0, ..Faults::default() };
+    let store = MemoryStore::new();
+    let (name, ann) = (ChannelName::new("general").unwrap(), User::new("u_ann", "ann").unwrap());
+    store.create_channel(&name, "", &ann).await.unwrap();
+    let server = Server::over(FaultyStore::new(store, faults, 1), tempfile::tempdir().unwrap(), |_| ()).await;
+    let mut ann = server.client("ann").await;
+    ann.ok(json!({"type": "subscribe", "channel": "general"})).await;
+    let publish = json!({"type": "publish", "channel": "general", "nonce": "n", "text": "x"});
+    assert!(ann.refused(publish, "unavailable").await["retry_ms"].is_u64());
+    ann.refused(json!({"type": "create_channel", "name": "x"}), "unavailable").await;
+    let path = "/chat/channels/general/attachments?name=a";
+    let answer = http(server.addr, "POST", path, &["x-user: ann"], b"x").await;
+    answer.assert_error(503, "unavailable");
+    assert!(answer.header("retry-after").is_some());
+}
+
+#[tokio::test]
+async fn a_rate_limit_passes() {
     // A rate limit is for the burst, not for the rest of the connection.
     let server = Server::with(|setup| {
         setup.limits.commands_per_second = 1_000;

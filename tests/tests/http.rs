@@ -20,7 +20,7 @@ async fn served(name: &str, bytes: &[u8]) -> (Server, String) {
     let ids = json!([attachment["id"]]);
     ann.ok(json!({"type": "publish", "channel": "general", "nonce": "n", "text": "", "attachments": ids}))
         .await;
-    (server, attachment["url"].as_str().unwrap().to_owned())
+    (server, attachment["url"].as_str().expect("a url").to_owned())
 }
 
 async fn get(server: &Server, path: &str, headers: &[&str]) -> Answer {
@@ -145,12 +145,15 @@ async fn a_picture_is_shown_where_it_stands() {
     );
 }
 
+/// A request's headers, and the answer's status, body and `Content-Range`.
+type Case<'a> = (&'a [&'a str], u16, &'a [u8], Option<&'a str>);
+
 #[tokio::test]
 async fn ranges_are_honoured() {
     let (server, url) = served("a", b"0123456789").await;
     let etag = get(&server, &url, &[]).await.header("etag").unwrap().to_owned();
     let (same, other) = (format!("If-Range: {etag}"), "If-Range: \"other\"".to_owned());
-    let cases: &[(&[&str], u16, &[u8], Option<&str>)] = &[
+    let cases: &[Case<'_>] = &[
         (&["Range: bytes=2-4"], 206, b"234", Some("bytes 2-4/10")),
         (&["Range: bytes=7-"], 206, b"789", Some("bytes 7-9/10")),
         (&["Range: bytes=-1"], 206, b"9", Some("bytes 9-9/10")),

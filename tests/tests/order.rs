@@ -1,6 +1,6 @@
 //! The promises of the log, on every store: one order for all, no gap and no double, resume, resets, and
 //! deleted texts that are gone.
-#![allow(clippy::unwrap_used)] // These laws are tests, called by the macro's functions.
+#![allow(clippy::unwrap_used)] // The laws are tests, called by the functions that the macro makes.
 
 use std::collections::BTreeMap;
 

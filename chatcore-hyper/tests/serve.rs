@@ -1,0 +1,210 @@
+//! The small server: its bounds, and how it stops.
+#![allow(clippy::unwrap_used)] // The helpers are tests too.
+
+mod common;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chatcore_hyper::Server;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use self::common::{chat, closed, connect, exchange, must, read_all, receive, send, service};
+
+type Running = JoinHandle<std::io::Result<()>>;
+
+async fn start<S, B>(
+    server: Server,
+    service: S,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> (SocketAddr, Running)
+where
+    S: tower_service::Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+    B: http_body::Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>, Data: Send> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    (addr, tokio::spawn(server.serve(listener, service, shutdown)))
+}
+
+fn server(edit: impl FnOnce(&mut Server)) -> Server {
+    let mut server = Server::default();
+    edit(&mut server);
+    server
+}
+
+const REQUEST: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/// Answers when it is told to.
+#[derive(Clone)]
+struct Patient {
+    started: mpsc::Sender<oneshot::Sender<()>>,
+}
+
+impl tower_service::Service<Request<Incoming>> for Patient {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = futures::future::BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Infallible>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<Incoming>) -> Self::Future {
+        let started = self.started.clone();
+        Box::pin(async move {
+            let (go, told) = oneshot::channel();
+            started.send(go).await.unwrap();
+            told.await.unwrap();
+            Ok(Response::new(Full::from("done")))
+        })
+    }
+}
+
+#[tokio::test]
+async fn shutdown_drains_web_sockets_and_lets_requests_finish() {
+    let (chat, _folder) = chat().await;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let draining = chat.clone();
+    let (addr, running) = start(Server::default(), service(&chat, |_| ()), async move {
+        stopped.await.unwrap();
+        draining.drain();
+    })
+    .await;
+    let mut ann = connect(addr).await;
+    // An upload that is under way, and a connection that only idles between two requests.
+    send(&mut ann, serde_json::json!({"type": "create_channel", "id": 1, "name": "general"})).await;
+    while receive(&mut ann).await["id"] != 1 {}
+    let mut idle = TcpStream::connect(addr).await.unwrap();
+    idle.write_all(b"GET /chat/ui/chat-core.js HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    idle.readable().await.unwrap();
+    let mut upload = TcpStream::connect(addr).await.unwrap();
+    let head = "POST /chat/channels/general/attachments?name=a HTTP/1.1\r\nHost: x\r\nx-user: ann\r\n\
+                Expect: 100-continue\r\nContent-Length: 5\r\n\r\n";
+    upload.write_all(head.as_bytes()).await.unwrap();
+    let mut go_on = [0; 25];
+    must("100 Continue", upload.read_exact(&mut go_on)).await.unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+
+    stop.send(()).unwrap();
+    assert_eq!(closed(&mut ann).await, Some(1001));
+    read_all(&mut idle).await;
+    assert!(!running.is_finished(), "the upload is waited for");
+    upload.write_all(b"hello").await.unwrap();
+    let answer = read_all(&mut upload).await;
+    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+    must("the server stops", running).await.unwrap().unwrap();
+    assert!(TcpStream::connect(addr).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn what_does_not_end_within_the_grace_is_cut_off() {
+    let (started, mut requests) = mpsc::channel(1);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let server = server(|server| server.grace = Duration::from_millis(50));
+    let (addr, running) = start(server, Patient { started }, async move { stopped.await.unwrap() }).await;
+    let mut tcp = TcpStream::connect(addr).await.unwrap();
+    tcp.write_all(REQUEST.as_bytes()).await.unwrap();
+    let _never = must("a request", requests.recv()).await.unwrap();
+    stop.send(()).unwrap();
+    must("the server stops", running).await.unwrap().unwrap();
+    assert_eq!(read_all(&mut tcp).await, "");
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait_for_a_place() {
+    let (started, mut requests) = mpsc::channel(8);
+    let server = server(|server| server.connections = 1);
+    let (addr, _running) = start(server, Patient { started }, std::future::pending()).await;
+    let request = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let first = tokio::spawn(exchange(addr, request));
+    let go = must("the first request", requests.recv()).await.unwrap();
+    let second = tokio::spawn(exchange(addr, request));
+    // The second one is connected by the system, and not accepted: it does not get as far as the service.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(requests.try_recv().is_err());
+    go.send(()).unwrap();
+    assert!(first.await.unwrap().ends_with("done"));
+    must("the second request", requests.recv()).await.unwrap().send(()).unwrap();
+    assert!(second.await.unwrap().ends_with("done"));
+}
+
+#[tokio::test]
+async fn a_web_socket_holds_its_place() {
+    let (chat, _folder) = chat().await;
+    let server = server(|server| server.connections = 1);
+    let (addr, _running) = start(server, service(&chat, |_| ()), std::future::pending()).await;
+    let mut ann = connect(addr).await;
+    let waiting =
+        tokio::spawn(exchange(addr, "GET /chat/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
+    send(&mut ann, serde_json::json!({"type": "ping", "id": 1})).await;
+    assert_eq!(receive(&mut ann).await["id"], 1);
+    assert!(!waiting.is_finished());
+    drop(ann);
+    assert!(must("a place", waiting).await.unwrap().starts_with("HTTP/1.1 404 "));
+}
+
+#[tokio::test]
+async fn headers_have_a_time_and_a_size() {
+    let (chat, _folder) = chat().await;
+    let server = server(|server| {
+        server.header_timeout = Duration::from_millis(100);
+        server.header_bytes = 8_192;
+    });
+    let (addr, _running) = start(server, service(&chat, |_| ()), std::future::pending()).await;
+    for begun in ["", "GET / HT", "GET / HTTP/1.1\r\nHost: x\r\n"] {
+        let answer = exchange(addr, begun).await;
+        assert!(!answer.contains("404"), "{answer}");
+    }
+    let long =
+        exchange(addr, &format!("GET / HTTP/1.1\r\nHost: x\r\nx: {}\r\n\r\n", "x".repeat(20_000))).await;
+    assert!(long.starts_with("HTTP/1.1 431 "), "{long}");
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_takes_is_given_up() {
+    let (chat, _folder) = chat().await;
+    let general = chatcore::ChannelName::new("general").unwrap();
+    let ann = chatcore::User::new("ann", "ann").unwrap();
+    chat.ensure_channel(&general, "", &ann).await.unwrap();
+    let server = server(|server| {
+        server.write_timeout = Duration::from_millis(100);
+        server.connections = 1;
+    });
+    let (addr, _running) = start(server, service(&chat, |_| ()), std::future::pending()).await;
+    let size = 20 << 20;
+    let head = format!(
+        "POST /chat/channels/general/attachments?name=a HTTP/1.1\r\nHost: x\r\nx-user: ann\r\nConnection: close\r\n\
+         Content-Length: {size}\r\n\r\n"
+    );
+    let mut upload = TcpStream::connect(addr).await.unwrap();
+    upload.write_all(head.as_bytes()).await.unwrap();
+    upload.write_all(&vec![b'x'; size]).await.unwrap();
+    let answer = read_all(&mut upload).await;
+    let attachment: serde_json::Value =
+        serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+    let url = attachment["url"].as_str().unwrap();
+    let mut stuck = TcpStream::connect(addr).await.unwrap();
+    stuck
+        .write_all(format!("GET {url} HTTP/1.1\r\nHost: x\r\nx-user: ann\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
+    // It has the only place until it is given up.
+    let next = exchange(addr, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    assert!(next.starts_with("HTTP/1.1 404 "), "{next}");
+}

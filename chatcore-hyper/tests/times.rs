@@ -1,0 +1,112 @@
+//! The times that bound a connection: pings, silence, and the peer's side of a close.
+#![allow(clippy::unwrap_used)] // The helpers are tests too.
+
+mod common;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use chatcore_hyper::{Config, serve};
+use futures::StreamExt;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use self::common::{chat, connect, must, read_all, service};
+
+async fn start(edit: impl FnOnce(&mut Config)) -> (chatcore::Chat, SocketAddr, TempDir) {
+    let (chat, folder) = chat().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(serve(listener, service(&chat, edit), std::future::pending()));
+    (chat, addr, folder)
+}
+
+/// Connects without a client that answers pings by itself.
+async fn raw(addr: SocketAddr) -> TcpStream {
+    let mut tcp = TcpStream::connect(addr).await.unwrap();
+    let request = "GET /chat/ws HTTP/1.1\r\nHost: x\r\nx-user: ann\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    tcp.write_all(request.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(must("a head", tcp.read_u8()).await.unwrap());
+    }
+    tcp
+}
+
+#[test]
+fn the_defaults_are_those_of_the_protocol() {
+    let config = Config::default();
+    assert_eq!((config.ping_interval.as_secs(), config.silence.as_secs()), (25, 60));
+}
+
+#[tokio::test]
+async fn the_server_pings_and_one_who_answers_stays() {
+    let (_chat, addr, _folder) = start(|config| {
+        config.ping_interval = Duration::from_millis(50);
+        config.silence = Duration::from_secs(1);
+    })
+    .await;
+    let mut ann = connect(addr).await;
+    // They take longer than the silence that ends a connection.
+    for _ in 0..30 {
+        let ping = must("a ping", ann.next()).await.unwrap().unwrap();
+        assert!(ping.is_ping(), "{ping:?}");
+    }
+}
+
+#[tokio::test]
+async fn one_who_is_silent_is_dropped() {
+    let (chat, addr, _folder) = start(|config| {
+        config.ping_interval = Duration::from_millis(20);
+        config.silence = Duration::from_millis(100);
+    })
+    .await;
+    let mut tcp = raw(addr).await;
+    let answer = read_all(&mut tcp).await;
+    assert!(answer.contains("welcome"), "{answer:?}");
+    assert!(answer.bytes().filter(|byte| *byte == 0x09).count() <= 5, "pings and no close frame: {answer:?}");
+    must("the session ends", async {
+        while chat.connections() > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_close_its_side_is_waited_for_a_bounded_time() {
+    let (chat, addr, _folder) = start(|config| config.close_timeout = Duration::from_millis(100)).await;
+    let mut tcp = raw(addr).await;
+    chat.drain();
+    // The answer ends with the close and the end of the server's side, although ours stays open.
+    let answer = read_all(&mut tcp).await;
+    assert!(answer.contains("the server is going away"), "{answer:?}");
+    // Then the server is done with it, and what we write is refused sooner or later.
+    must("the connection ends", async { while tcp.write_all(&[0; 1_024]).await.is_ok() {} }).await;
+}
+
+#[tokio::test]
+async fn bytes_that_come_along_with_the_handshake_are_not_lost() {
+    let (_chat, addr, _folder) = start(|_| ()).await;
+    let mut tcp = TcpStream::connect(addr).await.unwrap();
+    let mut bytes =
+        b"GET /chat/ws HTTP/1.1\r\nHost: x\r\nx-user: ann\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                      Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            .to_vec();
+    for id in 0..5 {
+        let command = format!(r#"{{"type":"ping","id":{id}}}"#);
+        bytes.extend([0x81, 0x80 | command.len() as u8, 0, 0, 0, 0]);
+        bytes.extend(command.as_bytes());
+    }
+    // A close after them, so that the answers end.
+    bytes.extend([0x88, 0x80, 0, 0, 0, 0]);
+    tcp.write_all(&bytes).await.unwrap();
+    let answer = read_all(&mut tcp).await;
+    let answers: Vec<_> = answer.matches(r#""type":"#).collect();
+    assert_eq!(answers.len(), 6, "a welcome and five answers: {answer:?}");
+    for id in 0..5 {
+        assert!(answer.contains(&format!(r#""id":{id}"#)), "{answer:?}");
+    }
+}
