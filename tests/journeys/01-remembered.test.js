@@ -4,7 +4,7 @@ import { journey } from './journey.js';
 journey('somebody who joined is still there after a reload and after closing the browser; the name is theirs', async ({ browser }) => {
   let ann = await browser.person();
   await ann.join('ann');
-  await ann.createChannel('general');
+  await ann.isIn('general');
   await ann.createChannel('rust');
   await ann.page.reload();
   await ann.isIn('rust');

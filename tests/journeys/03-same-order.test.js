@@ -7,7 +7,7 @@ journey('two people who write at the same time see the same messages in the same
   const ann = await browser.person();
   const bob = await browser.person();
   await ann.join('Ann');
-  await ann.createChannel('general');
+  await ann.isIn('general');
   await bob.join('Bob');
   await bob.isIn('general');
 

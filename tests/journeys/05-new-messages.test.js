@@ -4,7 +4,7 @@ import { journey } from './journey.js';
 journey('somebody who reads further up is not moved; a pill leads to what is new', async ({ browser }) => {
   const ann = await browser.person();
   await ann.join('Ann');
-  await ann.createChannel('general');
+  await ann.isIn('general');
   await ann.fill('general', 80);
   await ann.counts(80);
   const bob = await browser.person();
@@ -39,7 +39,7 @@ journey('somebody who reads further up is not moved; a pill leads to what is new
 journey('unread counts are live, and reading in one tab clears them in the other', async ({ browser }) => {
   const ann = await browser.person();
   await ann.join('Ann');
-  await ann.createChannel('general');
+  await ann.isIn('general');
   await ann.createChannel('rust');
   const bob = await browser.person();
   await bob.join('Bob');

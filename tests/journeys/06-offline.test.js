@@ -46,7 +46,7 @@ journey('what is written offline outlives a reload and arrives once and in order
   const bob = await browser.person();
   const way = await Way.of(ann);
   await ann.join('Ann');
-  await ann.createChannel('general');
+  await ann.isIn('general');
   await bob.join('Bob');
   await bob.isIn('general');
   await ann.say('before');
@@ -63,6 +63,15 @@ journey('what is written offline outlives a reload and arrives once and in order
   way.loses = 1;
   way.mend();
   await ann.page.getByRole('button', { name: 'Try now' }).click();
+  // After so many failures the next pause may be long; the system's word that the network is back ends it.
+  await ann.page.waitForFunction(
+    () => {
+      dispatchEvent(new Event('online'));
+      return !document.querySelector('article.pending, article.failed');
+    },
+    undefined,
+    { polling: 500 },
+  );
 
   for (const person of [ann, bob]) {
     await person.sees('three');
@@ -76,7 +85,7 @@ journey('a message without an answer can be tried again or deleted', async ({ br
   const ann = await browser.person();
   const way = await Way.of(ann);
   await ann.join('Ann');
-  await ann.createChannel('general');
+  await ann.isIn('general');
   way.cut();
   await ann.say('keep');
   await ann.say('drop');

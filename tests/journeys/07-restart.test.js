@@ -11,7 +11,7 @@ journey('a server that is killed and started again loses and doubles nothing', a
   const ann = await browser.person({ allow: NOBODY_LISTENS });
   const bob = await browser.person({ allow: NOBODY_LISTENS });
   await ann.join('Ann');
-  await ann.createChannel('general');
+  await ann.isIn('general');
   await bob.join('Bob');
   await bob.isIn('general');
   for (let count = 1; count <= 5; count++) {

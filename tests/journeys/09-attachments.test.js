@@ -45,7 +45,7 @@ journey('files travel with a message: progress, preview without a shift, refusal
   const ann = await browser.person();
   const bob = await browser.person();
   await ann.join('Ann');
-  await ann.createChannel('general');
+  await ann.isIn('general');
   await bob.join('Bob');
   await bob.isIn('general');
   const tray = ann.page.getByRole('list', { name: 'Attachments' });

@@ -4,20 +4,20 @@ import { journey } from './journey.js';
 journey('two people use everything that the first chat could do', async ({ browser }) => {
   const ann = await browser.person();
   await ann.join('Ann');
-  await ann.page.getByRole('heading', { name: 'No channels yet' }).waitFor();
   const bob = await browser.person();
   await bob.join('Bob');
 
   // Anyone creates a channel; the list is live and in order.
-  await ann.createChannel('general', 'All that has no place of its own');
-  await bob.listed('general').waitFor();
+  await ann.createChannel('music', 'What to listen to');
+  await bob.listed('music').waitFor();
   await bob.createChannel('art');
   await ann.listed('art').waitFor();
   const names = await ann.page.getByRole('navigation', { name: 'Channels' }).getByRole('link').locator('.name').allTextContents();
-  assert.deepEqual(names, ['art', 'general']);
+  assert.deepEqual(names, ['art', 'general', 'music']);
 
   // Live messages with name and time, without a reload; who is there, and who is typing.
-  await bob.open('general');
+  await bob.open('music');
+  await ann.page.getByText('What to listen to').first().waitFor();
   await ann.page.getByRole('button', { name: '2 members online' }).waitFor();
   await bob.field.pressSequentially('Hel');
   await ann.page.getByText('Bob is typing…').waitFor();
@@ -34,7 +34,7 @@ journey('two people use everything that the first chat could do', async ({ brows
   await ann.field.press('Shift+Enter');
   await ann.field.pressSequentially('two');
   await ann.page.reload();
-  await ann.isIn('general');
+  await ann.isIn('music');
   assert.equal(await ann.field.inputValue(), 'one\ntwo');
   await ann.field.press('Enter');
   await bob.messages.filter({ hasText: 'two' }).waitFor();
@@ -58,7 +58,7 @@ journey('two people use everything that the first chat could do', async ({ brows
 journey('what is too long is known before it is sent', async ({ browser }) => {
   const ann = await browser.person();
   await ann.join('Ann');
-  await ann.createChannel('general');
+  await ann.isIn('general');
   await ann.field.fill('x'.repeat(ann.limits.text_chars + 2));
   await ann.page.getByText('2 characters too many').waitFor();
   assert.equal(await ann.page.getByRole('button', { name: 'Send' }).isDisabled(), true);
@@ -74,7 +74,8 @@ journey('on a phone the list and the channel take turns, and an Enter is a new l
   const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true, colorScheme: 'dark' };
   const ann = await browser.person(phone);
   await ann.join('Ann');
-  await ann.createChannel('general');
+  await ann.listed('general').tap();
+  await ann.isIn('general');
   await ann.field.fill('one');
   await ann.field.press('Enter');
   assert.equal(await ann.field.inputValue(), 'one\n');

@@ -5,7 +5,7 @@ journey('signing out ends every tab, and says so where it came unasked', async (
   const refused = [/^WebSocket connection to 'ws:\S+' failed: /u];
   const ann = await browser.person({ allow: refused });
   await ann.join('Ann');
-  await ann.createChannel('general');
+  await ann.isIn('general');
   await ann.field.fill('a draft');
   const second = await ann.context.newPage();
   await second.goto(ann.server.url);
