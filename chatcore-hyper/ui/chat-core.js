@@ -171,7 +171,6 @@ export class ChatCore extends Emitter {
     if (this.outbox.waiting >= MAX_WAITING) {
       throw new ChatError({ code: 'outbox_full', message: 'Too many messages wait to be sent.' });
     }
-    this.#typedAt = -Infinity;
     return this.outbox.add({ nonce: this.newNonce(), channel: name, text, attachments, reply_to });
   }
 

@@ -58,6 +58,8 @@ export class Connection extends Emitter {
   #drainMs = 0;
   #openedAt = 0;
   #heardAt = 0;
+  /** Whether a ping waits for its answer; asking again would only put off the end of a dead connection. */
+  #asking = false;
   #nextId = 1;
   /** @type {Map<number, {resolve: (answer: any) => void, reject: (error: ChatError) => void}>} */
   #waiting = new Map();
@@ -174,15 +176,16 @@ export class Connection extends Emitter {
   }
 
   #askIfAlive() {
+    if (this.#asking) return;
+    this.#asking = true;
     this.#clearTimer();
-    const socket = this.#socket;
     let answered = false;
     const alive = () => {
       answered = true;
     };
     this.request('ping').then(alive, alive);
     this.#timer = this.clock.setTimeout(() => {
-      if (socket !== this.#socket) return;
+      this.#asking = false;
       if (answered) this.#watch();
       else this.#lost(1006);
     }, TIMES.answer);
@@ -218,6 +221,7 @@ export class Connection extends Emitter {
   /** Lets go of the socket without waiting for a close handshake that a dead network would never finish. */
   #drop(code) {
     this.#clearTimer();
+    this.#asking = false;
     this.retryAt = null;
     const socket = this.#socket;
     this.#socket = null;

@@ -33,8 +33,8 @@ class Way {
       if (this.loses > 0 && frame.type === 'ok' && frame.duplicate !== undefined) {
         this.loses -= 1;
         this.#sockets.delete(socket);
-        void server.close();
-        return void socket.close({ code: 4000 });
+        socket.close({ code: 4000 });
+        return void server.close();
       }
       socket.send(data);
     });

@@ -83,7 +83,7 @@ try {
   await send(bob, 'I can write it this afternoon, if somebody reads it before it goes out.');
   await send(ann, 'I will. Put it here when you have a draft.');
   await send(bob, 'مرحبا بالجميع');
-  await bob.field.pressSequentially('And the');
+  await bob.field.pressSequentially('And now the draft', { delay: 250 });
   await ann.page.getByText('Bob is typing…').waitFor();
   await take(ann, '03-busy-channel');
   await take(bob, '03-busy-channel');

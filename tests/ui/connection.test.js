@@ -90,6 +90,16 @@ test('an answered ping keeps the connection', async () => {
   assert.equal(net.sockets.length, 1);
 });
 
+test('asking again and again does not keep a dead connection', async () => {
+  const { core, clock, socket } = await opened(0);
+  for (let second = 0; second < 10; second++) {
+    core.connection.check();
+    await clock.advance(1000);
+  }
+  assert.equal(socket.sent.filter((frame) => frame.type === 'ping').length, 1);
+  assert.equal(socket.closed, true);
+});
+
 test('a server that never greets is left after ten seconds', async () => {
   const { core, clock, net } = world();
   core.start();
