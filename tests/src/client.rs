@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use futures::{SinkExt, StreamExt};
 use http::HeaderValue;
-use http::header::{HeaderName, SEC_WEBSOCKET_PROTOCOL};
+use http::header::{COOKIE, HeaderName, SEC_WEBSOCKET_PROTOCOL};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_websockets::{ClientBuilder, MaybeTlsStream, Message, WebSocketStream};
@@ -28,10 +28,15 @@ impl Client {
     /// # Panics
     /// Panics where that fails.
     pub async fn connect(addr: SocketAddr, name: &str) -> Self {
-        let mut client = Self::connect_raw(addr, name).await;
-        client.welcome = client.frame().await;
-        assert_eq!(client.welcome["type"], "welcome");
-        client
+        Self::connect_raw(addr, name).await.welcomed().await
+    }
+
+    /// Connects with a cookie and takes the `welcome`.
+    ///
+    /// # Panics
+    /// Panics where that fails.
+    pub async fn connect_with_cookie(addr: SocketAddr, cookie: &str) -> Self {
+        Self::handshake(addr, COOKIE, cookie).await.welcomed().await
     }
 
     /// Connects as `name` and takes nothing yet.
@@ -39,16 +44,26 @@ impl Client {
     /// # Panics
     /// Panics where the handshake fails.
     pub async fn connect_raw(addr: SocketAddr, name: &str) -> Self {
+        Self::handshake(addr, HeaderName::from_static("x-user"), name).await
+    }
+
+    async fn handshake(addr: SocketAddr, header: HeaderName, value: &str) -> Self {
         let connecting = ClientBuilder::new()
             .uri(&format!("ws://{addr}/chat/ws"))
             .expect("a URI")
-            .add_header(HeaderName::from_static("x-user"), HeaderValue::from_str(name).expect("a header"))
+            .add_header(header, HeaderValue::from_str(value).expect("a header"))
             .expect("no reserved header")
             .add_header(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("chatcore.v1"))
             .expect("no reserved header");
         let (socket, response) = must("a handshake", connecting.connect()).await.expect("a WebSocket");
         assert_eq!(response.headers()[SEC_WEBSOCKET_PROTOCOL], "chatcore.v1");
         Self { socket, waiting: VecDeque::new(), last_id: 0, welcome: Value::Null }
+    }
+
+    async fn welcomed(mut self) -> Self {
+        self.welcome = self.frame().await;
+        assert_eq!(self.welcome["type"], "welcome");
+        self
     }
 
     /// Sends a frame as it stands.

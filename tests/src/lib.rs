@@ -27,3 +27,8 @@ pub async fn must<T>(what: &str, future: impl Future<Output = T>) -> T {
     let Ok(done) = tokio::time::timeout(HUNG, future).await else { panic!("hung: {what}") };
     done
 }
+
+/// The examples of the project's front page.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct FrontPage;
