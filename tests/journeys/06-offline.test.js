@@ -33,8 +33,7 @@ class Way {
       if (this.loses > 0 && frame.type === 'ok' && frame.duplicate !== undefined) {
         this.loses -= 1;
         this.#sockets.delete(socket);
-        socket.close({ code: 4000 });
-        return void server.close();
+        return void socket.close({ code: 4000 });
       }
       socket.send(data);
     });
@@ -70,7 +69,7 @@ journey('what is written offline outlives a reload and arrives once and in order
       return !document.querySelector('article.pending, article.failed');
     },
     undefined,
-    { polling: 500 },
+    { polling: 500, timeout: 30_000 },
   );
 
   for (const person of [ann, bob]) {
