@@ -4,6 +4,7 @@ mod accepted;
 mod attachments;
 mod auth;
 mod body;
+mod boundary;
 mod config;
 mod connection;
 mod disposition;

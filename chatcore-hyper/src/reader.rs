@@ -10,8 +10,13 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Error, Message, Utf8Bytes};
 
+use crate::boundary::Boundary;
+
 /// Bytes asked of the socket at once: an idle connection holds one such buffer, and commands are short.
 const READ_BYTES: usize = 1_024;
+
+/// A message longer than this leaves a buffer behind that an idle connection lets go.
+const KEPT_BYTES: usize = 4 * READ_BYTES;
 
 /// What the client sent.
 #[derive(Debug)]
@@ -33,6 +38,9 @@ pub(crate) enum Received {
 #[derive(Debug)]
 pub(crate) struct Reader {
     context: WebSocketContext,
+    boundary: Boundary,
+    /// Whether a message has made the buffer large.
+    grown: bool,
     replies: Vec<u8>,
     heard: bool,
 }
@@ -46,7 +54,10 @@ impl Reader {
             .max_message_size(Some(frame_bytes))
             .max_frame_size(Some(frame_bytes));
         let context = WebSocketContext::from_partially_read(leftover.to_vec(), Role::Server, Some(config));
-        Self { context, replies: Vec::new(), heard: false }
+        let mut boundary = Boundary::default();
+        boundary.take(leftover);
+        let grown = leftover.len() > KEPT_BYTES;
+        Self { context, boundary, grown, replies: Vec::new(), heard: false }
     }
 
     /// Returns the next message. Take the replies, and write them, before the next call.
@@ -55,21 +66,36 @@ impl Reader {
         io: &mut I,
         cx: &mut Context<'_>,
     ) -> Poll<Received> {
-        let mut port = Port { io, cx, replies: &mut self.replies, heard: &mut self.heard };
+        let mut port =
+            Port { io, cx, boundary: &mut self.boundary, replies: &mut self.replies, heard: &mut self.heard };
         let message = match self.context.read(&mut port) {
             Ok(message) => message,
-            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.shrink();
+                return Poll::Pending;
+            }
             Err(error) => return Poll::Ready(refusal(&error)),
         };
         // Brings out the pong or the reply to a close that this message asks for. It can only fail with
         // `ConnectionClosed`, after that reply.
         let _ = self.context.flush(&mut port);
+        self.grown |= message.len() > KEPT_BYTES;
         Poll::Ready(match message {
             Message::Text(text) => Received::Text(text),
             Message::Binary(_) => Received::Refused(CloseReason::BinaryFrame),
             Message::Close(_) => Received::Close,
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Received::Control,
         })
+    }
+
+    /// Lets a large buffer go once nothing is in it: the state machine keeps its buffer for good, but between
+    /// two messages, with every reply taken out, a new one is as good.
+    fn shrink(&mut self) {
+        if self.grown && self.boundary.is_between_messages() && self.context.can_write() {
+            let config = *self.context.get_config();
+            self.context = WebSocketContext::new(Role::Server, Some(config));
+            self.grown = false;
+        }
     }
 
     /// Takes the encoded frames that answer what was read.
@@ -101,6 +127,7 @@ fn refusal(error: &Error) -> Received {
 struct Port<'a, 'b, I> {
     io: &'a mut I,
     cx: &'a mut Context<'b>,
+    boundary: &'a mut Boundary,
     replies: &'a mut Vec<u8>,
     heard: &'a mut bool,
 }
@@ -112,9 +139,10 @@ impl<I: AsyncRead + Unpin> Read for Port<'_, '_, I> {
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
             Poll::Ready(read) => {
                 read?;
-                let count = buffer.filled().len();
-                *self.heard |= count > 0;
-                Ok(count)
+                let bytes = buffer.filled();
+                self.boundary.take(bytes);
+                *self.heard |= !bytes.is_empty();
+                Ok(bytes.len())
             }
         }
     }
@@ -187,6 +215,38 @@ mod tests {
         assert!(matches!(next(&mut reader, b"").await, Received::Text(text) if text.as_str() == "one two"));
         let bytes = [frame(0x01, &[b'x'; 15]), frame(0x80, &[b'x'; 6])].concat();
         assert!(matches!(only(&bytes).await, Received::Refused(CloseReason::FrameTooLarge)));
+    }
+
+    /// The buffer of a large message is let go between messages, and nothing that has begun goes with it.
+    #[tokio::test]
+    async fn a_large_buffer_is_let_go_without_losing_a_byte() {
+        let large = "x".repeat(2 * KEPT_BYTES);
+        let mut large_frame = vec![0x81, 0xfe];
+        large_frame.extend((large.len() as u16).to_be_bytes());
+        large_frame.extend([0; 4]);
+        large_frame.extend(large.as_bytes());
+        let fragments = [frame(0x01, b"one "), frame(0x89, b""), frame(0x80, b"two")].concat();
+        let bytes = [&large_frame[..], &fragments, &large_frame, &frame(0x81, b"last")].concat();
+        for pause in [1, 2, 7, 1_000, large_frame.len(), large_frame.len() + 3, large_frame.len() + 12] {
+            let (mut near, mut far) = tokio::io::duplex(bytes.len());
+            let mut reader = Reader::new(&[], 1 << 16);
+            let mut texts = Vec::new();
+            for piece in bytes.chunks(pause) {
+                tokio::io::AsyncWriteExt::write_all(&mut far, piece).await.unwrap();
+                poll_fn(|cx| {
+                    while let Poll::Ready(received) = reader.poll_next(&mut near, cx) {
+                        reader.take_replies();
+                        if let Received::Text(text) = received {
+                            texts.push(text.as_str().to_owned());
+                        }
+                    }
+                    Poll::Ready(())
+                })
+                .await;
+            }
+            assert_eq!(texts, [&large, "one two", &large, "last"], "a pause each {pause}");
+            assert!(!reader.grown);
+        }
     }
 
     #[tokio::test]

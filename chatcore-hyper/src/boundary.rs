@@ -1,0 +1,101 @@
+//! Where a client's frames begin and end in the bytes that come.
+
+/// Follows the frames of a stream of bytes, only as far as to know when none is begun.
+#[derive(Debug, Default)]
+pub(crate) struct Boundary {
+    header: [u8; 14],
+    have: usize,
+    /// Bytes of the payload still to come.
+    left: u64,
+    /// Whether the last data frame was not the last one of its message.
+    fragmented: bool,
+}
+
+impl Boundary {
+    /// Takes the next bytes.
+    pub(crate) fn take(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let skipped = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
+            self.left -= skipped as u64;
+            bytes = &bytes[skipped..];
+            let Some((&next, rest)) = bytes.split_first() else { return };
+            bytes = rest;
+            self.header[self.have] = next;
+            self.have += 1;
+            if self.have >= 2 && self.have == self.header_len() {
+                self.begin_payload();
+            }
+        }
+    }
+
+    /// Says whether everything so far is whole messages.
+    pub(crate) fn is_between_messages(&self) -> bool {
+        self.have == 0 && self.left == 0 && !self.fragmented
+    }
+
+    fn header_len(&self) -> usize {
+        let mask = if self.header[1] & 0x80 == 0 { 0 } else { 4 };
+        let length = match self.header[1] & 0x7f {
+            126 => 2,
+            127 => 8,
+            _ => 0,
+        };
+        2 + length + mask
+    }
+
+    fn begin_payload(&mut self) {
+        let header = &self.header;
+        self.left = match header[1] & 0x7f {
+            126 => u64::from(u16::from_be_bytes([header[2], header[3]])),
+            127 => header[2..10].iter().fold(0, |length, byte| length << 8 | u64::from(*byte)),
+            length => u64::from(length),
+        };
+        // Control frames may stand between the fragments of a message.
+        if header[0] & 0x08 == 0 {
+            self.fragmented = header[0] & 0x80 == 0;
+        }
+        self.have = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Says after which of the bytes, fed one by one, all is whole messages.
+    fn ends(bytes: &[u8]) -> Vec<usize> {
+        let mut boundary = Boundary::default();
+        let mut ends = Vec::new();
+        for (at, byte) in bytes.iter().enumerate() {
+            boundary.take(&[*byte]);
+            if boundary.is_between_messages() {
+                ends.push(at + 1);
+            }
+        }
+        let mut at_once = Boundary::default();
+        at_once.take(bytes);
+        assert_eq!(at_once.is_between_messages(), ends.last() == Some(&bytes.len()));
+        ends
+    }
+
+    #[test]
+    fn a_message_ends_with_its_last_frame() {
+        assert_eq!(ends(b"\x81\x82mask..\x89\x80mask"), [8, 14]);
+        assert_eq!(ends(b"\x81\x02hi"), [4]);
+        assert_eq!(ends(&[&b"\x81\xfe\0\x80mask"[..], &[0; 128]].concat()), [136]);
+        assert_eq!(ends(&[&b"\x81\xff\0\0\0\0\0\0\0\x01mask"[..], b"x"].concat()), [15]);
+        assert!(ends(b"\x81").is_empty());
+    }
+
+    #[test]
+    fn fragments_are_one_message_also_around_a_ping() {
+        assert_eq!(ends(b"\x01\x81mask.\x89\x80mask\x00\x80mask\x80\x81mask."), [26]);
+    }
+
+    #[test]
+    fn a_length_of_any_size_is_followed() {
+        let mut boundary = Boundary::default();
+        boundary.take(b"\x81\xff\xff\xff\xff\xff\xff\xff\xff\xffmask....");
+        assert!(!boundary.is_between_messages());
+    }
+}
