@@ -20,6 +20,9 @@ use crate::name::DisplayName;
 
 const COOKIE_NAME: &str = "chat_session";
 
+/// Tells the page, which can't read the other, whether it is worth asking who is signed in.
+const MARKER_COOKIE_NAME: &str = "chat_signed_in";
+
 /// Bytes of a sign-in's body.
 const BODY_BYTES: usize = 4 << 10;
 
@@ -106,7 +109,7 @@ impl Sessions {
                     return refusal(StatusCode::SERVICE_UNAVAILABLE, error.code().as_str(), error);
                 }
                 let mut response = answer(StatusCode::OK, &json!({ "user": user }));
-                self.set_cookie(&mut response, token.as_str(), TOKEN_LIFE.as_secs());
+                self.set_cookies(&mut response, token.as_str(), TOKEN_LIFE.as_secs());
                 response
             }
             Ok(Taken::No) => refusal(StatusCode::CONFLICT, "name_taken", "this name is taken"),
@@ -125,16 +128,19 @@ impl Sessions {
         }
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
-        self.set_cookie(&mut response, "", 0);
+        self.set_cookies(&mut response, "", 0);
         response
     }
 
-    fn set_cookie(&self, response: &mut Response<Body>, value: &str, seconds: u64) {
+    fn set_cookies(&self, response: &mut Response<Body>, value: &str, seconds: u64) {
         let secure = if self.secure_cookie { "; Secure" } else { "" };
-        let cookie =
-            format!("{COOKIE_NAME}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
-        let cookie = HeaderValue::try_from(cookie).expect("invariant: a token is hex");
-        response.headers_mut().insert(SET_COOKIE, cookie);
+        let common = format!("Path=/; Max-Age={seconds}; SameSite=Lax{secure}");
+        for cookie in
+            [format!("{COOKIE_NAME}={value}; {common}; HttpOnly"), format!("{MARKER_COOKIE_NAME}=1; {common}")]
+        {
+            let cookie = HeaderValue::try_from(cookie).expect("invariant: a token is hex");
+            response.headers_mut().append(SET_COOKIE, cookie);
+        }
     }
 }
 

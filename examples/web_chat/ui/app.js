@@ -38,6 +38,8 @@ async function start() {
 
 /** @returns {Promise<?{id: string, name: string}>} null when nobody is signed in */
 async function whoAmI() {
+  // Set and removed along with the cookie that only the server can read.
+  if (!document.cookie.split('; ').includes('chat_signed_in=1')) return null;
   const answer = await fetch('/session', { cache: 'no-store' });
   if (answer.status === 401) return null;
   if (!answer.ok) throw new Error(`GET /session: ${answer.status}`);
