@@ -1,5 +1,7 @@
 //! What each command does, once it has been checked.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use crate::append::Pending;
 use crate::channel::Channel;
 use crate::core::Core;
@@ -77,18 +79,24 @@ impl Core {
             return Err(self.name_taken(link, name));
         }
         let most = self.limits.channels;
-        if self.store.channels().await?.len() >= most {
+        let count = self.channel_count.get_or_try_init(|| self.count_channels()).await?;
+        if count.load(Ordering::Relaxed) >= most {
             let why = format!("this server holds at most {most} channels");
             return Err(Error::new(ErrorCode::NotAllowed, why));
         }
         match self.store.create_channel(&name, topic, &link.identity.user).await? {
             Created::Exists(_) => Err(self.name_taken(link, name)),
             Created::New(info) => {
+                count.fetch_add(1, Ordering::Relaxed);
                 let channel = ChannelObject::new(info, 0, Unread { read: 0, messages: 0 });
                 self.announce_channel(&name, &channel);
                 Ok(Reply::Channel(Box::new(channel)))
             }
         }
+    }
+
+    async fn count_channels(&self) -> Result<AtomicUsize, Error> {
+        Ok(AtomicUsize::new(self.store.channels().await?.len()))
     }
 
     fn name_taken(&self, link: &Link, name: ChannelName) -> Error {

@@ -32,6 +32,8 @@ pub struct Limits {
     pub file_name_chars: usize,
     /// Uploads running at once, over all users. Default 64.
     pub uploads: usize,
+    /// Uploads of one user running at once. Default 8.
+    pub uploads_per_user: usize,
     /// How long an upload may stay unused before it is removed. Default 1 hour.
     pub upload_ttl: Duration,
     /// Channels that can exist. Default 10,000.
@@ -92,6 +94,7 @@ impl Default for Limits {
             attachment_bytes: 25 << 20,
             file_name_chars: 255,
             uploads: 64,
+            uploads_per_user: 8,
             upload_ttl: Duration::from_secs(3_600),
             channels: 10_000,
             loaded_channels: 10_000,

@@ -1,8 +1,8 @@
 //! What a [`Chat`](crate::Chat) handle points to, and what every command is carried out with.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, OnceCell};
 
 use crate::append::AppendQueue;
 use crate::blob::BlobStore;
@@ -17,6 +17,7 @@ use crate::protocol::Encoder;
 use crate::registry::ChannelRegistry;
 use crate::store::Store;
 use crate::sync::Arc;
+use crate::uploads::Uploads;
 
 /// The parts of a running chat.
 pub(crate) struct Core {
@@ -29,7 +30,9 @@ pub(crate) struct Core {
     pub(crate) appends: AppendQueue,
     pub(crate) departures: Arc<Departures>,
     pub(crate) links: Links,
-    pub(crate) uploads: Semaphore,
+    pub(crate) uploads: Uploads,
+    /// How many channels exist, counted on the first creation.
+    pub(crate) channel_count: OnceCell<AtomicUsize>,
     /// Wakes the sweeper before its time: there are bytes of a deleted message to remove.
     pub(crate) discarded: Notify,
     draining: AtomicBool,
@@ -46,7 +49,8 @@ impl Core {
         Self {
             appends: AppendQueue::start(&store, &encoder, &limits),
             departures: Arc::new(Departures::new(limits.presence_grace)),
-            uploads: Semaphore::new(limits.uploads),
+            uploads: Uploads::default(),
+            channel_count: OnceCell::new(),
             store,
             blobs,
             policy,

@@ -1,17 +1,19 @@
 //! Attachments: from an upload's first byte to the removal of its last.
 
+use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 
 use crate::blob::{BlobStore, ByteStream};
+use crate::config::Limits;
 use crate::core::Core;
 use crate::error::{Error, ErrorCode};
-use crate::id::AttachmentId;
+use crate::id::{AttachmentId, UserId};
 use crate::message::Attachment;
 use crate::name::ChannelName;
 use crate::policy::{Action, Identity};
@@ -36,6 +38,52 @@ pub struct FileKind {
     pub height: Option<u32>,
 }
 
+/// The uploads that are running, by user.
+#[derive(Debug, Default)]
+pub(crate) struct Uploads {
+    running: Mutex<HashMap<UserId, usize>>,
+}
+
+/// The place of a running upload; dropping it gives it back.
+struct Place<'a> {
+    uploads: &'a Uploads,
+    user: &'a UserId,
+}
+
+impl Uploads {
+    /// Takes a place, if there is one, in all and for this user.
+    fn begin<'a>(&'a self, user: &'a UserId, limits: &Limits) -> Result<Place<'a>, Error> {
+        let mut running = self.running();
+        if running.values().sum::<usize>() >= limits.uploads {
+            return Err(Error::overloaded());
+        }
+        let own = running.entry(user.clone()).or_default();
+        if *own >= limits.uploads_per_user {
+            let why = format!("at most {} uploads at once", limits.uploads_per_user);
+            return Err(Error::new(ErrorCode::RateLimited, why).retry_after(Duration::from_secs(1)));
+        }
+        *own += 1;
+        Ok(Place { uploads: self, user })
+    }
+
+    // Held for a look into a map of at most `Limits::uploads` entries.
+    fn running(&self) -> MutexGuard<'_, HashMap<UserId, usize>> {
+        self.running.lock().expect("invariant: nothing panics under this lock")
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut running = self.uploads.running();
+        if let Some(own) = running.get_mut(self.user) {
+            *own -= 1;
+            if *own == 0 {
+                running.remove(self.user);
+            }
+        }
+    }
+}
+
 impl Core {
     pub(crate) async fn upload(
         &self,
@@ -45,12 +93,15 @@ impl Core {
         bytes: ByteStream,
         inspect: impl FnOnce(&[u8]) -> FileKind + Send,
     ) -> Result<Attachment, Error> {
+        if self.is_draining() {
+            return Err(Error::draining());
+        }
         let name = ChannelName::new(channel).map_err(|_| Error::no_such_channel())?;
         self.policy.authorize(identity, Action::Write(&name))?;
         let blobs = self.blobs()?;
         let file_name = self.file_name(file_name)?;
         let channel = self.store.channel(&name).await?.ok_or_else(Error::no_such_channel)?;
-        let _place = self.uploads.try_acquire().map_err(|_| Error::overloaded())?;
+        let _place = self.uploads.begin(&identity.user.id, &self.limits)?;
         let attachment = Attachment {
             id: AttachmentId::random(),
             name: file_name,
@@ -195,4 +246,25 @@ fn keep_head(bytes: ByteStream, head: Arc<Mutex<BytesMut>>) -> ByteStream {
         chunk
     };
     bytes.map(keep).boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uploads_are_bounded_in_all_and_per_user() {
+        let limits = Limits { uploads: 3, uploads_per_user: 2, ..Limits::default() };
+        let uploads = Uploads::default();
+        let (ann, bob) = (UserId::new("u_ann").unwrap(), UserId::new("u_bob").unwrap());
+        let begin = |user| uploads.begin(user, &limits).map_err(|error| error.code());
+        let anns = [begin(&ann).ok(), begin(&ann).ok()];
+        assert!(anns.iter().all(Option::is_some));
+        assert_eq!(begin(&ann).err(), Some(ErrorCode::RateLimited));
+        let bobs = begin(&bob).ok();
+        assert_eq!(begin(&bob).err(), Some(ErrorCode::Unavailable));
+        drop((anns, bobs));
+        assert!(begin(&ann).is_ok());
+        assert!(uploads.running().is_empty(), "nobody is remembered who uploads nothing");
+    }
 }

@@ -20,9 +20,17 @@ use loom::thread;
 
 use subscription::{ReadyList, Subscription};
 
+/// Walks through every interleaving with at most three preemptions. Almost every lost wake needs one or two,
+/// and without a bound the walk takes hours.
+fn model(test: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(test);
+}
+
 #[test]
 fn many_marks_queue_once_until_cleared() {
-    loom::model(|| {
+    model(|| {
         let list = Arc::new(ReadyList::default());
         let subscription = Subscription::new(7, Arc::clone(&list));
         let mut ready = Vec::new();
@@ -45,7 +53,7 @@ fn many_marks_queue_once_until_cleared() {
 /// would sleep for ever, and loom reports the deadlock.
 #[test]
 fn no_push_is_slept_through() {
-    loom::model(|| {
+    model(|| {
         const EVENTS: u64 = 2;
         let head = Arc::new(AtomicU64::new(0));
         let list = Arc::new(ReadyList::default());

@@ -135,9 +135,10 @@ impl Sessions {
     fn set_cookies(&self, response: &mut Response<Body>, value: &str, seconds: u64) {
         let secure = if self.secure_cookie { "; Secure" } else { "" };
         let common = format!("Path=/; Max-Age={seconds}; SameSite=Lax{secure}");
-        for cookie in
-            [format!("{COOKIE_NAME}={value}; {common}; HttpOnly"), format!("{MARKER_COOKIE_NAME}=1; {common}")]
-        {
+        for cookie in [
+            format!("{COOKIE_NAME}={value}; {common}; HttpOnly"),
+            format!("{MARKER_COOKIE_NAME}=1; {common}"),
+        ] {
             let cookie = HeaderValue::try_from(cookie).expect("invariant: a token is hex");
             response.headers_mut().append(SET_COOKIE, cookie);
         }
