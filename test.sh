@@ -27,6 +27,10 @@ install() { # what it is for, packages…
 
 node_is_new() { has node && [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ]; }
 
+has_postgres() {
+    [ -n "${CHATCORE_PG_BIN:-}" ] || compgen -G "/usr/lib/postgresql/*/bin/postgres" >/dev/null || has postgres
+}
+
 need_tools() {
     has cc || install "linking" gcc libc6-dev
     cargo fmt --version >/dev/null 2>&1 || fail "checking the format needs rustfmt: rustup component add rustfmt"
@@ -41,6 +45,7 @@ need_tools() {
         node_is_new || fail "the browser client's tests need Node.js 20 or later"
     fi
     has npm || install "the browser client's tests" npm
+    has_postgres || install "the tests on PostgreSQL" postgresql
     has chromium || [ -n "${CHROMIUM:-}" ] || install "the journeys in a browser" chromium fonts-noto-color-emoji
 }
 

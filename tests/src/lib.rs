@@ -1,9 +1,10 @@
 //! What the tests share: a server on a real socket, a client that speaks the protocol, one that misbehaves,
-//! and one for plain HTTP.
+//! one for plain HTTP, and a PostgreSQL.
 
 mod client;
 mod gate;
 mod http_client;
+mod postgres;
 mod raw;
 mod server;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 pub use self::client::Client;
 pub use self::gate::GatedStore;
 pub use self::http_client::{Answer, http};
+pub use self::postgres::{Database, Postgres};
 pub use self::raw::{Frame, Raw, frame};
 pub use self::server::{Backend, Server, Setup};
 

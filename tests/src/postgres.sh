@@ -1,0 +1,59 @@
+# Keeps one PostgreSQL: takes `start PORT` and `kill`, and when there are no more orders, stops and removes it.
+bin=$1
+folder=$2
+caches=$3
+postmaster=
+
+# A new cluster costs a second, the copy of one almost nothing. The one to copy is made once for each version
+# and user, and moved into its place whole; one that somebody else put there is not used.
+make_data() {
+    # shellcheck disable=SC2046
+    set -- $("$bin/postgres" --version)
+    template=$caches/chatcore-postgres-$3-$(id -u)
+    if [ ! -O "$template" ]; then
+        "$bin/initdb" --pgdata=new --no-sync --auth=trust --username=postgres --encoding=UTF8 --locale=C \
+            >>messages 2>&1 || return
+        mv -T new "$template" 2>>messages || rm -rf new
+    fi
+    [ -O "$template" ] && cp -R "$template" data
+}
+
+# The log is read through a pipe: it says when the server is ready, and ends when its last process has.
+start() {
+    rm -f log && mkfifo log
+    "$bin/postgres" -D data -p "$1" -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
+        -c max_connections=300 -c dynamic_shared_memory_type=mmap >log 2>&1 &
+    postmaster=$!
+    exec 3<log
+    while read -r line <&3; do
+        printf '%s\n' "$line" >>messages
+        case $line in
+        *"ready to accept connections"*)
+            cat <&3 >>messages &
+            exec 3<&-
+            return
+            ;;
+        esac
+    done
+    exec 3<&-
+    wait
+    postmaster=
+    return 1
+}
+
+crash() {
+    # shellcheck disable=SC2046
+    kill -KILL "$postmaster" $(cat "/proc/$postmaster/task/$postmaster/children")
+    wait
+    postmaster=
+}
+
+while read -r order port; do
+    case $order in
+    start) { [ -d data ] || make_data; } && start "$port" && echo ready || echo failed ;;
+    kill) crash 2>>messages && echo killed ;;
+    esac
+done
+[ -z "$postmaster" ] || kill -QUIT "$postmaster"
+wait
+cd / && rm -rf "$folder"
