@@ -70,6 +70,11 @@ impl Connection {
         if !core.links.enter(&link, &core.limits) {
             return Err(CloseReason::Overloaded);
         }
+        // A drain that began in between has not seen this link.
+        if core.is_draining() {
+            core.links.leave(&link);
+            return Err(CloseReason::Draining);
+        }
         link.send(Encoder::notice(&ChatEvent::Welcome {
             version: VERSION,
             user: link.identity.user.clone(),
@@ -181,6 +186,11 @@ impl Connection {
         if let Request::Subscribe { channel, .. } = &request {
             // A second subscription replaces the first: else its live events would come beside the replay.
             self.unfollow(channel);
+            let most = self.core.limits.subscriptions;
+            if self.keys.len() >= most {
+                let why = format!("a connection follows at most {most} channels");
+                return Err(Error::new(ErrorCode::TooLarge, why));
+            }
         }
         self.next_key += 1;
         let wait = self.core.limits.store_timeout;

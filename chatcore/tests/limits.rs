@@ -1,0 +1,240 @@
+//! The bounds, each at its limit and one past it. Those of one command's fields are tested in `session.rs`.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use chatcore::blob::FolderBlobs;
+use chatcore::protocol::{Command, Published};
+use chatcore::testkit::{Faults, FaultyStore};
+use chatcore::{
+    Attachment, Chat, Client, ClientError, ErrorCode, FileKind, Identity, Limits, MemoryStore, User,
+};
+use futures::StreamExt;
+
+fn identity(name: &str) -> Identity {
+    Identity::new(User::new(&format!("u_{name}"), name).unwrap())
+}
+
+fn chat(edit: impl FnOnce(&mut Limits)) -> Chat {
+    let mut limits = Limits::default();
+    edit(&mut limits);
+    Chat::builder(MemoryStore::new()).limits(limits).build()
+}
+
+fn code<T>(result: Result<T, ClientError>) -> Option<ErrorCode> {
+    match result {
+        Ok(_) => None,
+        Err(ClientError::Refused(reply)) => Some(reply.code),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn publish(channel: &str, nonce: &str, attachments: Vec<String>) -> Command {
+    Command::Publish {
+        channel: channel.into(),
+        nonce: nonce.into(),
+        text: nonce.into(),
+        attachments,
+        reply_to: None,
+    }
+}
+
+#[tokio::test]
+async fn channels_that_exist_are_bounded() {
+    let chat = chat(|l| l.channels = 2);
+    let mut ann = chat.connect(identity("ann")).unwrap();
+    assert_eq!(code(ann.create_channel("a", "").await), None);
+    assert_eq!(code(ann.create_channel("b", "").await), None);
+    assert_eq!(code(ann.create_channel("c", "").await), Some(ErrorCode::NotAllowed));
+    assert_eq!(code(ann.create_channel("A", "").await), Some(ErrorCode::NameTaken), "it says so first");
+}
+
+#[tokio::test]
+async fn subscriptions_of_a_connection_are_bounded() {
+    let chat = chat(|l| l.subscriptions = 2);
+    let mut ann = chat.connect(identity("ann")).unwrap();
+    for name in ["a", "b", "c"] {
+        ann.create_channel(name, "").await.unwrap();
+    }
+    assert_eq!(code(ann.subscribe("a").await), None);
+    assert_eq!(code(ann.subscribe("b").await), None);
+    assert_eq!(code(ann.subscribe("c").await), Some(ErrorCode::TooLarge));
+    assert_eq!(code(ann.subscribe("a").await), None, "a second subscription replaces the first");
+    ann.unsubscribe("a").await.unwrap();
+    assert_eq!(code(ann.subscribe("c").await), None);
+}
+
+#[tokio::test]
+async fn channels_in_memory_are_bounded_and_unused_ones_make_room() {
+    let chat = chat(|l| l.loaded_channels = 2);
+    let mut ann = chat.connect(identity("ann")).unwrap();
+    for name in ["a", "b", "c"] {
+        ann.create_channel(name, "").await.unwrap();
+    }
+    ann.subscribe("a").await.unwrap();
+    ann.subscribe("b").await.unwrap();
+    assert_eq!(code(ann.subscribe("c").await), Some(ErrorCode::Unavailable));
+    ann.unsubscribe("a").await.unwrap();
+    assert_eq!(code(ann.subscribe("c").await), None);
+}
+
+#[tokio::test]
+async fn reactions_on_a_message_are_bounded() {
+    let chat = chat(|l| l.reactions = 2);
+    let mut ann = chat.connect(identity("ann")).unwrap();
+    ann.create_channel("a", "").await.unwrap();
+    ann.publish("a", "hi").await.unwrap();
+    assert_eq!(code(ann.react("a", 1, "1", true).await), None);
+    assert_eq!(code(ann.react("a", 1, "2", true).await), None);
+    assert_eq!(code(ann.react("a", 1, "3", true).await), Some(ErrorCode::TooLarge));
+    assert_eq!(code(ann.react("a", 1, "1", false).await), None, "one that goes makes room");
+    assert_eq!(code(ann.react("a", 1, "3", true).await), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_append_queue_refuses_at_once() {
+    let store = FaultyStore::new(MemoryStore::new(), Faults::default(), 1);
+    let mut limits = Limits::default();
+    limits.append_groups = 1;
+    limits.append_queue = 4;
+    limits.append_batch = 1;
+    let chat = Chat::builder(store.clone()).limits(limits).build();
+    let mut ann = chat.connect(identity("ann")).unwrap();
+    ann.create_channel("a", "").await.unwrap();
+    ann.subscribe("a").await.unwrap();
+    let slow = Faults { delay: 1.0, longest_delay: Duration::from_secs(1), ..Faults::default() };
+    store.set_faults(slow);
+    // One is with the store, four wait, and there is no room for the sixth.
+    let mut connection = chat.open(identity("bob")).unwrap();
+    let send = |connection: &mut chatcore::Connection, id: usize| {
+        connection
+            .receive(&format!(r#"{{"type":"publish","id":{id},"channel":"a","nonce":"{id}","text":"x"}}"#));
+    };
+    send(&mut connection, 1);
+    tokio::task::yield_now().await;
+    for id in 2..=6 {
+        send(&mut connection, id);
+    }
+    let mut answers = Vec::new();
+    while answers.len() < 6 {
+        let mut out = Vec::new();
+        poll_fn(|cx| connection.poll_outgoing(cx, &mut out)).await;
+        let frames = out.iter().map(|frame| serde_json::from_slice::<serde_json::Value>(frame).unwrap());
+        answers.extend(frames.filter(|frame| frame["id"].is_number()));
+    }
+    let types: Vec<_> = answers.iter().map(|answer| answer["type"].as_str().unwrap()).collect();
+    assert_eq!(types, ["ok", "ok", "ok", "ok", "ok", "error"]);
+    assert_eq!((&answers[5]["code"], &answers[5]["retryable"]), (&"unavailable".into(), &true.into()));
+}
+
+#[tokio::test]
+async fn commands_without_an_answer_are_bounded() {
+    let chat = chat(|l| l.commands_in_flight = 3);
+    let mut connection = chat.open(identity("ann")).unwrap();
+    for id in 0..3 {
+        assert!(!connection.is_full());
+        connection.receive(&format!(r#"{{"type":"channels","id":{id}}}"#));
+    }
+    assert!(connection.is_full());
+    let mut out = Vec::new();
+    while connection.is_full() {
+        poll_fn(|cx| connection.poll_outgoing(cx, &mut out)).await;
+    }
+    drop(connection);
+    assert_eq!(chat.connections(), 0);
+}
+
+#[tokio::test]
+async fn one_look_hands_out_a_bounded_number_of_frames() {
+    let chat = chat(|_| {});
+    let mut ann = chat.connect(identity("ann")).unwrap();
+    ann.create_channel("a", "").await.unwrap();
+    let mut slow = chat.open(identity("slow")).unwrap();
+    slow.receive(r#"{"type":"subscribe","id":1,"channel":"a"}"#);
+    let mut out = Vec::new();
+    while !out.iter().any(|frame: &bytes::Bytes| frame.starts_with(br#"{"type":"ok""#)) {
+        poll_fn(|cx| slow.poll_outgoing(cx, &mut out)).await;
+    }
+    for n in 0..300 {
+        ann.call::<Published>(publish("a", &n.to_string(), Vec::new())).await.unwrap();
+    }
+    let mut cx = Context::from_waker(Waker::noop());
+    let (mut looks, mut frames) = (0, 0);
+    loop {
+        out.clear();
+        let Poll::Ready(None) = slow.poll_outgoing(&mut cx, &mut out) else { break };
+        assert!(out.len() <= 192, "{}", out.len());
+        looks += 1;
+        frames += out.len();
+    }
+    assert_eq!(frames, 300);
+    assert!(looks >= 5, "{looks}");
+}
+
+/// A chat with files, in a folder that a test can look into.
+async fn with_files(edit: impl FnOnce(&mut Limits)) -> (Chat, tempfile::TempDir, Client) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut limits = Limits::default();
+    edit(&mut limits);
+    let blobs = FolderBlobs::open(folder.path()).await.unwrap();
+    let chat = Chat::builder(MemoryStore::new()).blobs(blobs).limits(limits).build();
+    let mut ann = chat.connect(identity("ann")).unwrap();
+    ann.create_channel("a", "").await.unwrap();
+    (chat, folder, ann)
+}
+
+async fn upload(chat: &Chat, name: &str, bytes: &'static [u8]) -> Result<Attachment, ErrorCode> {
+    let stream = futures::stream::iter([Ok(bytes::Bytes::from_static(bytes))]).boxed();
+    let kind = |_: &[u8]| FileKind { content_type: "image/png".into(), width: None, height: None };
+    chat.upload(&identity("ann"), "a", name, stream, kind).await.map_err(|error| error.code())
+}
+
+fn files(folder: &std::path::Path) -> usize {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { files(&path) } else { 1 }).sum()
+}
+
+#[tokio::test]
+async fn a_file_is_bounded_in_its_bytes_and_in_its_name() {
+    let (chat, folder, _ann) = with_files(|l| {
+        l.attachment_bytes = 4;
+        l.file_name_chars = 6;
+    })
+    .await;
+    assert!(upload(&chat, "пл.txt", b"1234").await.is_ok());
+    assert_eq!(upload(&chat, "a.txt", b"12345").await, Err(ErrorCode::TooLarge));
+    assert_eq!(upload(&chat, "план.txt", b"1").await, Err(ErrorCode::BadName));
+    for name in ["", " ", "..", "a/b", "a\\b", "a\nb"] {
+        assert_eq!(upload(&chat, name, b"1").await, Err(ErrorCode::BadName), "{name:?}");
+    }
+    assert_eq!(files(folder.path()), 1, "nothing is left of what was refused");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unused_file_and_one_of_a_deleted_message_are_removed_and_a_used_one_stays() {
+    let (chat, folder, mut ann) = with_files(|l| l.upload_ttl = Duration::ZERO).await;
+    let mut ids = HashMap::new();
+    for name in ["used.png", "deleted.png", "unused.png"] {
+        let id = upload(&chat, name, b"x").await.unwrap().id.to_string();
+        if name != "unused.png" {
+            let command = publish("a", name, vec![id.clone()]);
+            ann.call::<Published>(command).await.unwrap();
+        }
+        ids.insert(name, id);
+    }
+    ann.delete("a", 2).await.unwrap();
+    // The sweeper runs by itself: it is woken by the delete, and at its interval.
+    while files(folder.path()) > 1 {
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    let there = |id: &str| {
+        let (chat, id) = (chat.clone(), id.to_owned());
+        async move { chat.attachment(&identity("ann"), &id).await.map_err(|error| error.code()) }
+    };
+    assert!(there(&ids["used.png"]).await.is_ok());
+    assert_eq!(there(&ids["deleted.png"]).await.err(), Some(ErrorCode::NoSuchAttachment));
+    assert_eq!(there(&ids["unused.png"]).await.err(), Some(ErrorCode::NoSuchAttachment));
+}
