@@ -17,10 +17,12 @@
 
 pub mod blob;
 mod faults;
+mod proxy;
 mod random;
 pub mod store;
 
 pub use self::blob::BlobFixture;
 pub use self::faults::{Faults, FaultyStore};
+pub use self::proxy::{Proxy, Traffic};
 pub use self::random::Random;
 pub use self::store::StoreFixture;

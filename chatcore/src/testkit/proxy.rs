@@ -1,0 +1,345 @@
+//! A network that fails on purpose.
+
+use std::future::pending;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{oneshot, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::sleep;
+
+/// Bytes that one read takes.
+const CHUNK_BYTES: usize = 16 << 10;
+
+/// How a [`Proxy`] treats what passes it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Traffic {
+    /// Everything passes.
+    #[default]
+    Pass,
+    /// Each answer comes this much later, by tokio's clock.
+    Delay(Duration),
+    /// Nothing passes, and nobody is told: connections are accepted, what is sent is swallowed, no answer
+    /// comes. A connection that has lost bytes so stays silent for ever; others go on afterwards.
+    BlackHole,
+    /// Every connection is closed, and new ones as soon as they are made.
+    Cut,
+}
+
+/// A TCP proxy before one server, for tests of what a client does when the network fails.
+///
+/// A connection that one side closes is closed to the other. Dropping the proxy closes all.
+#[derive(Debug)]
+pub struct Proxy {
+    addr: SocketAddr,
+    switches: Arc<Switches>,
+    accepting: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Switches {
+    target: SocketAddr,
+    traffic: watch::Sender<Traffic>,
+    wanted: Mutex<Option<Wanted>>,
+}
+
+/// A request whose answer is to be lost, and who is told of it.
+#[derive(Debug)]
+struct Wanted {
+    request: Vec<u8>,
+    lost: oneshot::Sender<()>,
+}
+
+/// What both directions of a connection know.
+#[derive(Debug, Default)]
+struct Passage {
+    /// It has lost bytes, so no later ones may pass.
+    broken: AtomicBool,
+    /// The next answer is lost, and this one is told.
+    losing: Mutex<Option<oneshot::Sender<()>>>,
+}
+
+impl Proxy {
+    /// Starts a proxy on a free port of the loopback, before `target`.
+    ///
+    /// # Errors
+    /// Where no port is to be had.
+    pub async fn start(target: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let addr = listener.local_addr()?;
+        let (traffic, _) = watch::channel(Traffic::Pass);
+        let switches = Arc::new(Switches { target, traffic, wanted: Mutex::default() });
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&switches)));
+        Ok(Self { addr, switches, accepting })
+    }
+
+    /// Returns where clients connect.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Sets how everything is treated from now on.
+    pub fn set(&self, traffic: Traffic) {
+        self.switches.traffic.send_replace(traffic);
+    }
+
+    /// Loses the answer to the next request that holds these bytes: the request reaches the server, and when
+    /// the server answers on that connection, the connection is closed instead. So a client loses its
+    /// connection at commit.
+    ///
+    /// The returned channel tells when that has happened. A second call replaces the first.
+    pub fn lose_answer_to(&self, request: impl Into<Vec<u8>>) -> oneshot::Receiver<()> {
+        let (lost, happened) = oneshot::channel();
+        *lock(&self.switches.wanted) = Some(Wanted { request: request.into(), lost });
+        happened
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+impl Switches {
+    /// Forgets the wanted request and returns who is told, if these bytes hold it.
+    fn found_in(&self, bytes: &[u8]) -> Option<oneshot::Sender<()>> {
+        let mut wanted = lock(&self.wanted);
+        let found = wanted.as_ref().is_some_and(|wanted| holds(bytes, &wanted.request));
+        wanted.take_if(|_| found).map(|wanted| wanted.lost)
+    }
+
+    /// Returns how many bytes of a request may belong to a wanted one that goes on in the next chunk.
+    fn overlap(&self) -> usize {
+        lock(&self.wanted).as_ref().map_or(0, |wanted| wanted.request.len().saturating_sub(1))
+    }
+}
+
+/// Passes connections on until the task is aborted, and with it all of them.
+async fn accept(listener: TcpListener, switches: Arc<Switches>) {
+    let mut connections = JoinSet::new();
+    loop {
+        if let Ok((client, _)) = listener.accept().await {
+            connections.spawn(serve(client, Arc::clone(&switches)));
+        }
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn serve(client: TcpStream, switches: Arc<Switches>) {
+    let mut traffic = switches.traffic.subscribe();
+    tokio::select! {
+        () = pass(client, &switches) => {}
+        _ = traffic.wait_for(|traffic| *traffic == Traffic::Cut) => {}
+    }
+}
+
+/// Passes both directions until one ends.
+async fn pass(client: TcpStream, switches: &Switches) {
+    let passage = Passage::default();
+    let (from_client, to_client) = client.into_split();
+    if *switches.traffic.borrow() == Traffic::BlackHole {
+        passage.broken.store(true, Ordering::Relaxed);
+        return requests(from_client, None, switches, &passage).await;
+    }
+    let Ok(server) = TcpStream::connect(switches.target).await else { return };
+    let (from_server, to_server) = server.into_split();
+    tokio::select! {
+        () = requests(from_client, Some(to_server), switches, &passage) => {}
+        () = answers(from_server, to_client, switches, &passage) => {}
+    }
+}
+
+/// Passes what the client sends; without a server it is swallowed.
+async fn requests(
+    mut from: OwnedReadHalf,
+    to: Option<OwnedWriteHalf>,
+    switches: &Switches,
+    passage: &Passage,
+) {
+    let mut to = to;
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let mut recent = Vec::new();
+    while let Ok(length @ 1..) = from.read(&mut chunk).await {
+        let bytes = &chunk[..length];
+        let Some(to) = to.as_mut().filter(|_| !passage.swallows(*switches.traffic.borrow())) else {
+            continue;
+        };
+        recent.extend_from_slice(bytes);
+        if let Some(told) = switches.found_in(&recent) {
+            *lock(&passage.losing) = Some(told);
+        }
+        recent.drain(..recent.len().saturating_sub(switches.overlap()));
+        if to.write_all(bytes).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Passes what the server sends.
+async fn answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, switches: &Switches, passage: &Passage) {
+    let mut chunk = vec![0; CHUNK_BYTES];
+    while let Ok(length @ 1..) = from.read(&mut chunk).await {
+        if let Some(told) = lock(&passage.losing).take() {
+            let _ = told.send(());
+            return;
+        }
+        let traffic = *switches.traffic.borrow();
+        if passage.swallows(traffic) {
+            continue;
+        }
+        if let Traffic::Delay(delay) = traffic {
+            sleep(delay).await;
+        }
+        if to.write_all(&chunk[..length]).await.is_err() {
+            return;
+        }
+    }
+    if passage.broken.load(Ordering::Relaxed) {
+        // The server's end is lost like all else.
+        pending().await
+    }
+}
+
+impl Passage {
+    /// Returns whether bytes are swallowed, and remembers it.
+    fn swallows(&self, traffic: Traffic) -> bool {
+        if traffic == Traffic::BlackHole {
+            self.broken.store(true, Ordering::Relaxed);
+        }
+        self.broken.load(Ordering::Relaxed)
+    }
+}
+
+fn holds(bytes: &[u8], wanted: &[u8]) -> bool {
+    wanted.is_empty() || bytes.windows(wanted.len()).any(|window| window == wanted)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("invariant: nothing panics under this lock")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    /// A server that sends back what it gets, and tells of each chunk.
+    async fn echo() -> (SocketAddr, tokio::sync::mpsc::UnboundedReceiver<Vec<u8>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (tell, told) = tokio::sync::mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                let tell = tell.clone();
+                tokio::spawn(async move {
+                    let mut chunk = [0; 64];
+                    while let Ok(length @ 1..) = socket.read(&mut chunk).await {
+                        tell.send(chunk[..length].to_vec()).unwrap();
+                        socket.write_all(&chunk[..length]).await.unwrap();
+                    }
+                });
+            }
+        });
+        (addr, told)
+    }
+
+    async fn ask(client: &mut TcpStream, request: &[u8]) {
+        client.write_all(request).await.unwrap();
+        let mut answer = vec![0; request.len()];
+        client.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, request);
+    }
+
+    async fn is_closed(client: &mut TcpStream) -> bool {
+        matches!(client.read(&mut [0]).await, Ok(0) | Err(_))
+    }
+
+    #[tokio::test]
+    async fn what_passes_comes_back_and_a_delay_holds_it_up() {
+        let (server, _told) = echo().await;
+        let proxy = Proxy::start(server).await.unwrap();
+        let mut client = TcpStream::connect(proxy.addr()).await.unwrap();
+        ask(&mut client, b"at once").await;
+        let delay = Duration::from_millis(30);
+        proxy.set(Traffic::Delay(delay));
+        let begun = Instant::now();
+        ask(&mut client, b"later").await;
+        assert!(begun.elapsed() >= delay);
+        proxy.set(Traffic::Pass);
+        ask(&mut client, b"at once again").await;
+    }
+
+    #[tokio::test]
+    async fn a_cut_closes_all_connections_and_new_ones_until_it_is_over() {
+        let (server, _told) = echo().await;
+        let proxy = Proxy::start(server).await.unwrap();
+        let mut client = TcpStream::connect(proxy.addr()).await.unwrap();
+        ask(&mut client, b"before").await;
+        proxy.set(Traffic::Cut);
+        assert!(is_closed(&mut client).await);
+        assert!(is_closed(&mut TcpStream::connect(proxy.addr()).await.unwrap()).await);
+        proxy.set(Traffic::Pass);
+        ask(&mut TcpStream::connect(proxy.addr()).await.unwrap(), b"after").await;
+    }
+
+    #[tokio::test]
+    async fn a_black_hole_swallows_in_silence_and_who_lost_nothing_goes_on() {
+        let (server, mut told) = echo().await;
+        let proxy = Proxy::start(server).await.unwrap();
+        let mut hurt = TcpStream::connect(proxy.addr()).await.unwrap();
+        let mut idle = TcpStream::connect(proxy.addr()).await.unwrap();
+        ask(&mut hurt, b"1").await;
+        ask(&mut idle, b"2").await;
+        proxy.set(Traffic::BlackHole);
+        let mut new = TcpStream::connect(proxy.addr()).await.unwrap();
+        for client in [&mut hurt, &mut new] {
+            client.write_all(b"lost").await.unwrap();
+            client.shutdown().await.unwrap();
+            assert_eq!(client.read(&mut [0]).await.unwrap(), 0, "all was swallowed, and nothing came");
+        }
+        proxy.set(Traffic::Pass);
+        ask(&mut idle, b"3").await;
+        for chunk in [b"1", b"2", b"3"] {
+            assert_eq!(told.recv().await.unwrap(), chunk);
+        }
+        assert!(told.try_recv().is_err(), "what was lost never came");
+    }
+
+    #[tokio::test]
+    async fn a_lost_answer_closes_its_connection_after_the_server_got_the_request() {
+        let (server, mut told) = echo().await;
+        let proxy = Proxy::start(server).await.unwrap();
+        let mut client = TcpStream::connect(proxy.addr()).await.unwrap();
+        let lost = proxy.lose_answer_to("commit");
+        ask(&mut client, b"begin").await;
+        // The request comes in two pieces, the first of which is answered.
+        ask(&mut client, b"com").await;
+        client.write_all(b"mit").await.unwrap();
+        assert!(is_closed(&mut client).await);
+        lost.await.unwrap();
+        let mut other = TcpStream::connect(proxy.addr()).await.unwrap();
+        ask(&mut other, b"commit").await;
+        for chunk in [&b"begin"[..], b"com", b"mit", b"commit"] {
+            assert_eq!(told.recv().await.unwrap(), chunk, "only one answer was lost");
+        }
+    }
+
+    #[tokio::test]
+    async fn without_its_proxy_a_connection_ends() {
+        let (server, _told) = echo().await;
+        let proxy = Proxy::start(server).await.unwrap();
+        let mut client = TcpStream::connect(proxy.addr()).await.unwrap();
+        ask(&mut client, b"before").await;
+        drop(proxy);
+        assert!(is_closed(&mut client).await);
+    }
+}
