@@ -204,7 +204,7 @@ async fn answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, switches: &Swi
     }
     if passage.broken.load(Ordering::Relaxed) {
         // The server's end is lost like all else.
-        pending().await
+        pending::<()>().await;
     }
 }
 
