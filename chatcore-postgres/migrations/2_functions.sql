@@ -1,0 +1,269 @@
+CREATE FUNCTION @schema@.chat_now() RETURNS bigint LANGUAGE sql VOLATILE AS $$
+    SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint
+$$;
+
+-- Puts a user's emoji on a message or takes it off. Emojis keep the order of their first, users theirs.
+CREATE FUNCTION @schema@.chat_react(p_reactions jsonb, p_emoji text, p_on boolean, p_user text) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    v_all jsonb := coalesce(p_reactions, '[]');
+    v_at int;
+    v_users jsonb;
+BEGIN
+    SELECT r.n - 1, r.reaction -> 'users' INTO v_at, v_users
+        FROM jsonb_array_elements(v_all) WITH ORDINALITY AS r (reaction, n)
+        WHERE r.reaction ->> 'emoji' = p_emoji;
+    IF v_at IS NULL THEN
+        IF p_on THEN
+            v_all := v_all || jsonb_build_array(
+                jsonb_build_object('emoji', p_emoji, 'users', jsonb_build_array(p_user)));
+        END IF;
+        RETURN v_all;
+    END IF;
+    IF p_on THEN
+        IF NOT v_users ? p_user THEN
+            v_users := v_users || jsonb_build_array(p_user);
+        END IF;
+    ELSE
+        v_users := v_users - p_user;
+        IF v_users = '[]' THEN
+            RETURN v_all - v_at;
+        END IF;
+    END IF;
+    RETURN jsonb_set(v_all, ARRAY[v_at::text, 'users'], v_users);
+END
+$$;
+
+-- Appends a batch, and answers each item by its number, from 1.
+--
+-- Items come in runs: p_ends has the last item of each run, p_plain whether the run is messages that answer
+-- nothing, hold no files and differ in their nonces. Such a run is one statement; any other goes item by item.
+-- refusal: 1 no such channel, 2 no such message, 3 no such attachment.
+--
+-- What it reads after the rows' locks is what the last commit left, as each statement has its own snapshot
+-- under READ COMMITTED. Under a stricter isolation the lock itself fails where the channel has changed.
+-- The planner must not choose a scan of the log for its lookups while the table's statistics are young.
+CREATE FUNCTION @schema@.chat_append(
+    p_ends int[], p_plain boolean[],
+    p_channel bigint[], p_kind smallint[], p_author text[], p_author_name text[], p_nonce text[], p_key bigint[],
+    p_target bigint[], p_text text[], p_attachments text[]
+) RETURNS TABLE (item int, refusal smallint, seq bigint, at bigint, epoch text, duplicate boolean)
+LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+    v_run int;
+    v_from int := 1;
+    v_now bigint;
+    v_channel @schema@.channel;
+    v_message @schema@.event;
+    v_files text[];
+BEGIN
+    PERFORM 1 FROM @schema@.channel AS c WHERE c.id = ANY (p_channel) ORDER BY c.id FOR UPDATE;
+    v_now := @schema@.chat_now();
+    FOR v_run IN 1 .. cardinality(p_ends) LOOP
+        IF p_plain[v_run] THEN
+            RETURN QUERY
+            WITH looked AS MATERIALIZED (
+                SELECT g.*, c.id, c.epoch, first.seq AS first_seq, first.at AS first_at, first.key AS first_key,
+                    c.last_seq, c.messages, greatest(c.last_at, v_now) AS at,
+                    count(*) FILTER (WHERE c.id IS NOT NULL AND first.seq IS NULL)
+                        OVER (PARTITION BY g.channel ORDER BY g.n) AS place
+                FROM unnest(
+                    p_channel[v_from:p_ends[v_run]], p_author[v_from:p_ends[v_run]],
+                    p_author_name[v_from:p_ends[v_run]], p_nonce[v_from:p_ends[v_run]],
+                    p_key[v_from:p_ends[v_run]], p_text[v_from:p_ends[v_run]]
+                ) WITH ORDINALITY AS g (channel, author, author_name, nonce, key, text, n)
+                LEFT JOIN @schema@.channel AS c ON c.id = g.channel
+                LEFT JOIN LATERAL (
+                    (SELECT e.seq, e.at, e.key FROM @schema@.event AS e
+                        WHERE e.channel = g.channel AND e.author = g.author AND e.nonce = g.nonce LIMIT 1)
+                    UNION ALL
+                    (SELECT o.seq, o.at, NULL FROM @schema@.orphan_nonce AS o
+                        WHERE o.channel = g.channel AND o.author = g.author AND o.nonce = g.nonce LIMIT 1)
+                    LIMIT 1
+                ) AS first ON true
+            ), added AS (
+                INSERT INTO @schema@.event
+                    (channel, seq, at, kind, author, author_name, nonce, key, text, ordinal)
+                SELECT l.channel, l.last_seq + l.place, l.at, 0, l.author, l.author_name, l.nonce, l.key, l.text,
+                    l.messages + l.place
+                FROM looked AS l WHERE l.id IS NOT NULL AND l.first_seq IS NULL
+            ), moved AS (
+                UPDATE @schema@.channel AS c
+                SET last_seq = c.last_seq + f.places, messages = c.messages + f.places, last_at = f.at
+                FROM (
+                    SELECT l.id, max(l.place) AS places, max(l.at) AS at FROM looked AS l
+                    WHERE l.id IS NOT NULL AND l.first_seq IS NULL GROUP BY l.id
+                ) AS f
+                WHERE c.id = f.id
+            )
+            SELECT v_from - 1 + l.n::int, (CASE WHEN l.id IS NULL THEN 1 ELSE 0 END)::smallint,
+                coalesce(l.first_seq, l.last_seq + l.place), coalesce(l.first_at, l.at), l.epoch,
+                l.first_seq IS NOT NULL AND l.first_key IS DISTINCT FROM l.key
+            FROM looked AS l;
+            v_from := p_ends[v_run] + 1;
+            CONTINUE;
+        END IF;
+
+        FOR v_item IN v_from .. p_ends[v_run] LOOP
+            item := v_item; refusal := 0; seq := NULL; at := NULL; epoch := NULL; duplicate := false;
+
+            SELECT c.* INTO v_channel FROM @schema@.channel AS c WHERE c.id = p_channel[v_item];
+            IF NOT FOUND THEN
+                refusal := 1;
+                RETURN NEXT;
+                CONTINUE;
+            END IF;
+            epoch := v_channel.epoch;
+
+            SELECT first.seq, first.at, first.key IS DISTINCT FROM p_key[v_item] INTO seq, at, duplicate FROM (
+                SELECT e.seq, e.at, e.key FROM @schema@.event AS e
+                    WHERE e.channel = v_channel.id AND e.author = p_author[v_item] AND e.nonce = p_nonce[v_item]
+                UNION ALL
+                SELECT o.seq, o.at, NULL FROM @schema@.orphan_nonce AS o
+                    WHERE o.channel = v_channel.id AND o.author = p_author[v_item] AND o.nonce = p_nonce[v_item]
+            ) AS first;
+            IF FOUND THEN
+                RETURN NEXT;
+                CONTINUE;
+            END IF;
+            duplicate := false;
+
+            IF p_target[v_item] IS NOT NULL THEN
+                SELECT e.* INTO v_message FROM @schema@.event AS e
+                    WHERE e.channel = v_channel.id AND e.seq = p_target[v_item] AND e.kind = 0;
+                IF NOT FOUND OR (p_kind[v_item] <> 0 AND v_message.deleted) THEN
+                    refusal := 2;
+                    RETURN NEXT;
+                    CONTINUE;
+                END IF;
+            END IF;
+
+            seq := v_channel.last_seq + 1;
+            at := greatest(v_channel.last_at, v_now);
+            IF p_attachments[v_item] IS NOT NULL THEN
+                SELECT array_agg(file ->> 'id') INTO v_files
+                    FROM jsonb_array_elements(p_attachments[v_item]::jsonb) AS file;
+                -- A channel's files are locked under its own row's lock, so two batches can't deadlock here.
+                -- A file that is named twice counts once, and so is refused.
+                IF cardinality(v_files) <> (SELECT count(*) FROM (
+                    SELECT 1 FROM @schema@.upload AS u
+                    WHERE u.id = ANY (v_files) AND u.channel = v_channel.id AND u.owner = p_author[v_item]
+                        AND u.state = 1
+                    FOR UPDATE
+                ) AS free) THEN
+                    refusal := 3;
+                    RETURN NEXT;
+                    CONTINUE;
+                END IF;
+                UPDATE @schema@.upload AS u SET state = 2, seq = v_channel.last_seq + 1 WHERE u.id = ANY (v_files);
+            END IF;
+
+            INSERT INTO @schema@.event
+                (channel, seq, at, kind, author, author_name, nonce, key, target, text, attachments, ordinal)
+            VALUES (
+                v_channel.id, v_channel.last_seq + 1, greatest(v_channel.last_at, v_now), p_kind[v_item],
+                p_author[v_item], p_author_name[v_item], p_nonce[v_item], p_key[v_item], p_target[v_item], p_text[v_item],
+                p_attachments[v_item]::jsonb, CASE p_kind[v_item] WHEN 0 THEN v_channel.messages + 1 END
+            );
+            UPDATE @schema@.channel AS c
+                SET last_seq = c.last_seq + 1, last_at = greatest(c.last_at, v_now),
+                    messages = c.messages + (p_kind[v_item] = 0)::int
+                WHERE c.id = v_channel.id;
+
+            IF p_kind[v_item] = 1 THEN
+                UPDATE @schema@.event AS e
+                    SET edited_text = p_text[v_item], edited_at = greatest(v_channel.last_at, v_now)
+                    WHERE e.channel = v_channel.id AND e.seq = p_target[v_item];
+            ELSIF p_kind[v_item] = 2 THEN
+                UPDATE @schema@.event AS e SET text = ''
+                    WHERE e.channel = v_channel.id AND e.target = p_target[v_item] AND e.kind = 1;
+                UPDATE @schema@.event AS e
+                    SET deleted = true, text = '', attachments = NULL, edited_text = NULL, edited_at = NULL,
+                        reactions = NULL
+                    WHERE e.channel = v_channel.id AND e.seq = p_target[v_item];
+                UPDATE @schema@.upload AS u SET state = 3, seq = NULL
+                    WHERE u.id IN (SELECT file ->> 'id' FROM jsonb_array_elements(v_message.attachments) AS file);
+            ELSIF p_kind[v_item] IN (3, 4) THEN
+                UPDATE @schema@.event AS e
+                    SET reactions = @schema@.chat_react(
+                        e.reactions, p_text[v_item], p_kind[v_item] = 3, p_author[v_item])
+                    WHERE e.channel = v_channel.id AND e.seq = p_target[v_item];
+            END IF;
+            RETURN NEXT;
+        END LOOP;
+        v_from := p_ends[v_run] + 1;
+    END LOOP;
+END
+$$;
+
+-- Moves a read marker forward, never past the head; NULL where there is no such channel. Its commit does not
+-- wait for the disk.
+CREATE FUNCTION @schema@.chat_mark_read(p_user text, p_channel bigint, p_seq bigint) RETURNS bigint
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_head bigint;
+    v_now bigint;
+BEGIN
+    SELECT c.last_seq INTO v_head FROM @schema@.channel AS c WHERE c.id = p_channel;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    SELECT m.seq INTO v_now FROM @schema@.marker AS m WHERE m.chat_user = p_user AND m.channel = p_channel;
+    IF v_now >= least(p_seq, v_head) THEN
+        RETURN v_now;
+    END IF;
+    PERFORM set_config('synchronous_commit', 'off', true);
+    INSERT INTO @schema@.marker AS m (chat_user, channel, seq) VALUES (p_user, p_channel, least(p_seq, v_head))
+        ON CONFLICT (chat_user, channel) DO UPDATE SET seq = greatest(m.seq, excluded.seq)
+        RETURNING m.seq INTO v_now;
+    RETURN v_now;
+END
+$$;
+
+-- Does one step of a prune, of at most p_step events and as many nonces; says whether there is more to do, and
+-- NULL where there is no such channel. Nonces of pruned messages stay while their time is after p_expired.
+CREATE FUNCTION @schema@.chat_prune(p_channel bigint, p_through bigint, p_expired bigint, p_step bigint)
+RETURNS boolean LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off AS $$
+DECLARE
+    v_channel @schema@.channel;
+    v_through bigint;
+    v_step bigint;
+    v_ordinal bigint;
+    v_nonces bigint;
+BEGIN
+    SELECT c.* INTO v_channel FROM @schema@.channel AS c WHERE c.id = p_channel FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    v_through := least(p_through, v_channel.last_seq);
+    v_step := least(v_through, v_channel.trimmed + p_step);
+
+    WITH old AS (
+        SELECT o.author, o.nonce FROM @schema@.orphan_nonce AS o
+        WHERE o.channel = p_channel AND o.at <= p_expired ORDER BY o.at LIMIT p_step
+    )
+    DELETE FROM @schema@.orphan_nonce AS o USING old
+        WHERE o.channel = p_channel AND o.author = old.author AND o.nonce = old.nonce;
+    GET DIAGNOSTICS v_nonces = ROW_COUNT;
+
+    IF v_step > v_channel.trimmed THEN
+        WITH gone AS (
+            DELETE FROM @schema@.event AS e WHERE e.channel = p_channel AND e.seq <= v_step
+            RETURNING e.kind, e.author, e.nonce, e.seq, e.at, e.ordinal, e.attachments
+        ), kept AS (
+            INSERT INTO @schema@.orphan_nonce (channel, author, nonce, seq, at)
+            SELECT p_channel, g.author, g.nonce, g.seq, g.at FROM gone AS g WHERE g.kind = 0 AND g.at > p_expired
+        ), discarded AS (
+            UPDATE @schema@.upload AS u SET state = 3, seq = NULL
+            FROM gone AS g, jsonb_array_elements(g.attachments) AS file
+            WHERE g.attachments IS NOT NULL AND u.id = file ->> 'id'
+        )
+        SELECT max(g.ordinal) INTO v_ordinal FROM gone AS g;
+        UPDATE @schema@.channel AS c
+            SET trimmed = v_step, trimmed_messages = coalesce(v_ordinal, c.trimmed_messages)
+            WHERE c.id = p_channel;
+    END IF;
+    RETURN v_step < v_through OR v_nonces = p_step;
+END
+$$;

@@ -1,0 +1,122 @@
+//! The attachment index: what was uploaded, and which of it nobody needs.
+
+use async_trait::async_trait;
+use chatcore::store::{AttachmentIndex, StoreError, Upload};
+use chatcore::{AttachmentId, ChannelName, Timestamp};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use crate::error::Failure;
+use crate::event::{at, channel_id, signed, upload_state, upload_state_columns, user_id};
+use crate::store::PostgresStore;
+
+fn read(row: &Row) -> Result<Upload, Failure> {
+    let (attachment, name): (&str, &str) = (row.try_get(0)?, row.try_get(2)?);
+    Ok(Upload {
+        attachment: serde_json::from_str(attachment)
+            .map_err(|_| Failure::Broken("an upload in the database can't be read"))?,
+        channel: channel_id(row.try_get(1)?),
+        channel_name: ChannelName::new(name)
+            .map_err(|_| Failure::Broken("a name in the database is none"))?,
+        owner: user_id(row.try_get(3)?)?,
+        at: at(row, 4)?,
+        state: upload_state(row.try_get(5)?, row.try_get(6)?)?,
+    })
+}
+
+impl PostgresStore {
+    async fn enter(&self, upload: &Upload) -> Result<(), Failure> {
+        let sql = format!(
+            "INSERT INTO {}.upload (id, channel, channel_name, owner, at, state, seq, attachment) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb) ON CONFLICT (id) DO UPDATE SET \
+                 channel = excluded.channel, channel_name = excluded.channel_name, owner = excluded.owner, \
+                 at = excluded.at, state = excluded.state, seq = excluded.seq, \
+                 attachment = excluded.attachment",
+            self.schema
+        );
+        let attachment = serde_json::to_string(&upload.attachment)
+            .map_err(|_| Failure::Broken("the upload is no JSON"))?;
+        let (state, seq) = upload_state_columns(upload.state);
+        self.database
+            .query(
+                &sql,
+                &[
+                    (&upload.attachment.id.as_str(), Type::TEXT),
+                    (&signed(upload.channel.0), Type::INT8),
+                    (&upload.channel_name.as_str(), Type::TEXT),
+                    (&upload.owner.as_str(), Type::TEXT),
+                    (&upload.at.as_millis(), Type::INT8),
+                    (&state, Type::INT2),
+                    (&seq, Type::INT8),
+                    (&attachment, Type::TEXT),
+                ],
+            )
+            .await?;
+        Ok(())
+    }
+
+    async fn find_upload(&self, id: &AttachmentId) -> Result<Option<Upload>, Failure> {
+        let sql = format!(
+            "SELECT attachment::text, channel, channel_name, owner, at, state, seq \
+             FROM {}.upload WHERE id = $1",
+            self.schema
+        );
+        let rows = self.database.query(&sql, &[(&id.as_str(), Type::TEXT)]).await?;
+        rows.first().map(read).transpose()
+    }
+
+    async fn unneeded(&self, before: Timestamp, limit: usize) -> Result<Vec<AttachmentId>, Failure> {
+        let sql = format!(
+            "SELECT id FROM {}.upload WHERE reclaimable_from < $1 ORDER BY reclaimable_from LIMIT $2",
+            self.schema
+        );
+        let (before, limit) = (before.as_millis(), signed(limit as u64));
+        let rows = self.database.query(&sql, &[(&before, Type::INT8), (&limit, Type::INT8)]).await?;
+        let id = |row: &Row| {
+            AttachmentId::new(row.try_get::<_, &str>(0)?)
+                .map_err(|_| Failure::Broken("an upload's id in the database is none"))
+        };
+        rows.iter().map(id).collect()
+    }
+
+    async fn claim(&self, id: &AttachmentId) -> Result<bool, Failure> {
+        let sql = format!(
+            "WITH claimed AS (UPDATE {0}.upload SET state = 3, seq = NULL \
+                 WHERE id = $1 AND state <> 2 RETURNING id) \
+             SELECT EXISTS (SELECT FROM claimed) OR NOT EXISTS (SELECT FROM {0}.upload WHERE id = $1)",
+            self.schema
+        );
+        let rows = self.database.query(&sql, &[(&id.as_str(), Type::TEXT)]).await?;
+        let row = rows.first().ok_or(Failure::Broken("the database gave no answer"))?;
+        Ok(row.try_get(0)?)
+    }
+
+    async fn remove(&self, id: &AttachmentId) -> Result<(), Failure> {
+        let sql = format!("DELETE FROM {}.upload WHERE id = $1 AND state = 3", self.schema);
+        self.database.query(&sql, &[(&id.as_str(), Type::TEXT)]).await?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl AttachmentIndex for PostgresStore {
+    async fn put_upload(&self, upload: &Upload) -> Result<(), StoreError> {
+        self.enter(upload).await.map_err(|f| f.during("the upload can't be entered"))
+    }
+
+    async fn upload(&self, id: &AttachmentId) -> Result<Option<Upload>, StoreError> {
+        self.find_upload(id).await.map_err(|f| f.during("the upload can't be read"))
+    }
+
+    async fn reclaimable(&self, before: Timestamp, limit: usize) -> Result<Vec<AttachmentId>, StoreError> {
+        self.unneeded(before, limit).await.map_err(|f| f.during("the uploads can't be read"))
+    }
+
+    async fn discard_upload(&self, id: &AttachmentId) -> Result<bool, StoreError> {
+        self.claim(id).await.map_err(|f| f.during("the upload can't be discarded"))
+    }
+
+    async fn forget_upload(&self, id: &AttachmentId) -> Result<(), StoreError> {
+        self.remove(id).await.map_err(|f| f.during("the upload can't be forgotten"))
+    }
+}

@@ -1,0 +1,112 @@
+//! The database: a pool of connections, and queries with their bounds.
+
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use tokio::time::{Instant, timeout_at};
+use tokio_postgres::config::SslMode;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{NoTls, Row};
+
+use crate::config::Builder;
+use crate::error::{ConnectError, Failure, Remedy};
+
+/// A statement's parameters with their types, so that it needs no round trip to be prepared.
+pub(crate) type Params<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
+
+/// A pool of connections to one database.
+#[derive(Clone)]
+pub(crate) struct Database {
+    pool: Pool,
+    prepare: bool,
+    answer_timeout: Duration,
+}
+
+impl Database {
+    /// Makes a pool of up to `connections`; none is made yet.
+    pub(crate) fn new(builder: &Builder, connections: usize) -> Result<Self, ConnectError> {
+        let pool = Pool::builder(manager(builder)?)
+            .max_size(connections)
+            .wait_timeout(Some(builder.connect_timeout))
+            .create_timeout(Some(builder.connect_timeout))
+            .recycle_timeout(Some(builder.connect_timeout))
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|error| ConnectError::Database(Box::new(error)))?;
+        Ok(Self { pool, prepare: !builder.pgbouncer, answer_timeout: builder.answer_timeout })
+    }
+
+    pub(crate) async fn connection(&self) -> Result<Object, Failure> {
+        Ok(self.pool.get().await?)
+    }
+
+    /// Runs a statement that may be repeated: once more where its connection turned out to be gone, as those
+    /// in the pool are after a restart of the server.
+    pub(crate) async fn query(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, Failure> {
+        match self.query_once(sql, params).await {
+            Err(Failure::Database(error)) if error.is_closed() => self.query_once(sql, params).await,
+            outcome => outcome,
+        }
+    }
+
+    /// Runs a statement.
+    pub(crate) async fn query_once(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, Failure> {
+        let connection = self.connection().await?;
+        self.on(connection, Instant::now() + self.answer_timeout, sql, params).await
+    }
+
+    /// Runs a statement, all in all not beyond `deadline`.
+    pub(crate) async fn query_until(
+        &self,
+        deadline: Instant,
+        sql: &str,
+        params: Params<'_>,
+    ) -> Result<Vec<Row>, Failure> {
+        let connection = timeout_at(deadline, self.connection()).await.unwrap_or(Err(Failure::Timeout))?;
+        self.on(connection, deadline.min(Instant::now() + self.answer_timeout), sql, params).await
+    }
+
+    /// Where the statement fails in a way that may be the connection's fault, that one is not used again.
+    async fn on(
+        &self,
+        connection: Object,
+        deadline: Instant,
+        sql: &str,
+        params: Params<'_>,
+    ) -> Result<Vec<Row>, Failure> {
+        let answer = timeout_at(deadline, self.run(&connection, sql, params)).await;
+        let outcome = answer.unwrap_or(Err(Failure::Timeout));
+        if let Err(failure) = &outcome
+            && failure.remedy() == Remedy::Again
+        {
+            drop(Object::take(connection));
+        }
+        outcome
+    }
+
+    async fn run(&self, connection: &Object, sql: &str, params: Params<'_>) -> Result<Vec<Row>, Failure> {
+        if !self.prepare {
+            return Ok(connection.query_typed(sql, params).await?);
+        }
+        let types: Vec<Type> = params.iter().map(|(_, kind)| kind.clone()).collect();
+        let values: Vec<&(dyn ToSql + Sync)> = params.iter().map(|(value, _)| *value).collect();
+        let statement = connection.prepare_typed_cached(sql, &types).await?;
+        Ok(connection.query(&statement, &values).await?)
+    }
+}
+
+fn manager(builder: &Builder) -> Result<Manager, ConnectError> {
+    let config = builder.connection()?;
+    // A query finds a dead connection by itself; asking first would double the round trips.
+    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    if config.get_ssl_mode() == SslMode::Disable {
+        return Ok(Manager::from_config(config, NoTls, recycling));
+    }
+    #[cfg(feature = "tls")]
+    return Ok(Manager::from_config(config, crate::tls::connector()?, recycling));
+    #[cfg(not(feature = "tls"))]
+    match config.get_ssl_mode() {
+        SslMode::Prefer => Ok(Manager::from_config(config, NoTls, recycling)),
+        _ => Err(ConnectError::NoTls),
+    }
+}

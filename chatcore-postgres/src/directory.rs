@@ -1,0 +1,164 @@
+//! The directory: channels, users and read markers.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use chatcore::store::{ChannelInfo, Created, Directory, StoreError, Unread};
+use chatcore::{ChannelId, ChannelName, Epoch, Seq, User, UserId};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use crate::error::Failure;
+use crate::event::{at, channel_id, seq, signed, unsigned, user, user_id};
+use crate::store::PostgresStore;
+
+const CHANNEL_COLUMNS: &str = "id, name, topic, created_at, created_by, created_by_name";
+
+/// Reads [`CHANNEL_COLUMNS`].
+fn channel_info(row: &Row) -> Result<ChannelInfo, Failure> {
+    let name: &str = row.try_get(1)?;
+    let name = ChannelName::new(name).map_err(|_| Failure::Broken("a name in the database is none"))?;
+    Ok(ChannelInfo {
+        id: channel_id(row.try_get(0)?),
+        name,
+        topic: row.try_get(2)?,
+        created_at: at(row, 3)?,
+        created_by: user(row.try_get(4)?, row.try_get(5)?)?,
+    })
+}
+
+impl PostgresStore {
+    async fn list(&self) -> Result<Vec<ChannelInfo>, Failure> {
+        let sql = format!("SELECT {CHANNEL_COLUMNS} FROM {}.channel ORDER BY name", self.schema);
+        self.database.query(&sql, &[]).await?.iter().map(channel_info).collect()
+    }
+
+    async fn find(&self, name: &ChannelName) -> Result<Option<ChannelInfo>, Failure> {
+        let sql = format!("SELECT {CHANNEL_COLUMNS} FROM {}.channel WHERE name = $1", self.schema);
+        let rows = self.database.query(&sql, &[(&name.as_str(), Type::TEXT)]).await?;
+        rows.first().map(channel_info).transpose()
+    }
+
+    async fn create(&self, name: &ChannelName, topic: &str, by: &User) -> Result<Created, Failure> {
+        // Looked for first, as a refused insert uses up an id.
+        if let Some(info) = self.find(name).await? {
+            return Ok(Created::Exists(info));
+        }
+        let sql = format!(
+            "INSERT INTO {0}.channel (name, topic, created_at, created_by, created_by_name, epoch) \
+             VALUES ($1, $2, {0}.chat_now(), $3, $4, $5) ON CONFLICT (name) DO NOTHING \
+             RETURNING {CHANNEL_COLUMNS}",
+            self.schema
+        );
+        // Not repeated: the second try would find the first one's channel and call it another's.
+        let rows = self
+            .database
+            .query_once(
+                &sql,
+                &[
+                    (&name.as_str(), Type::TEXT),
+                    (&topic, Type::TEXT),
+                    (&by.id.as_str(), Type::TEXT),
+                    (&&*by.name, Type::TEXT),
+                    (&Epoch::random().as_str(), Type::TEXT),
+                ],
+            )
+            .await?;
+        if let Some(row) = rows.first() {
+            return Ok(Created::New(channel_info(row)?));
+        }
+        let taken = self.find(name).await?;
+        taken.map(Created::Exists).ok_or(Failure::Broken("the name's channel is gone"))
+    }
+
+    async fn move_marker(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, Failure> {
+        let sql = format!("SELECT {}.chat_mark_read($1, $2, $3)", self.schema);
+        let rows = self
+            .database
+            .query(
+                &sql,
+                &[(&user.as_str(), Type::TEXT), (&signed(channel.0), Type::INT8), (&signed(seq), Type::INT8)],
+            )
+            .await?;
+        let now: Option<i64> = rows.first().map(|row| row.try_get(0)).transpose()?.flatten();
+        now.map(unsigned).ok_or(Failure::Broken("there is no such channel"))
+    }
+
+    /// Counts by ordinals: the last message's less that of the last one read. Where that one is pruned, all
+    /// that are kept are unread.
+    async fn count_unread(&self, user: &UserId, channels: &[ChannelId]) -> Result<Vec<Unread>, Failure> {
+        let sql = format!(
+            "SELECT coalesce(m.seq, 0), coalesce(c.messages - coalesce(e.ordinal, c.trimmed_messages), 0) \
+             FROM unnest($2) WITH ORDINALITY AS asked (id, n) \
+             LEFT JOIN {0}.channel AS c ON c.id = asked.id \
+             LEFT JOIN {0}.marker AS m ON m.chat_user = $1 AND m.channel = asked.id \
+             LEFT JOIN LATERAL ( \
+                 SELECT ordinal FROM {0}.event \
+                 WHERE channel = asked.id AND kind = 0 AND seq <= m.seq ORDER BY seq DESC LIMIT 1 \
+             ) AS e ON true ORDER BY asked.n",
+            self.schema
+        );
+        let ids: Vec<i64> = channels.iter().map(|id| signed(id.0)).collect();
+        let rows =
+            self.database.query(&sql, &[(&user.as_str(), Type::TEXT), (&ids, Type::INT8_ARRAY)]).await?;
+        let unread = |row: &Row| Ok(Unread { read: seq(row, 0)?, messages: unsigned(row.try_get(1)?) });
+        rows.iter().map(unread).collect()
+    }
+
+    async fn remember(&self, user: &User) -> Result<(), Failure> {
+        let sql = format!(
+            "INSERT INTO {}.chat_user AS u (id, name) VALUES ($1, $2) \
+             ON CONFLICT (id) DO UPDATE SET name = excluded.name WHERE u.name <> excluded.name",
+            self.schema
+        );
+        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&user.id.as_str(), &&*user.name];
+        self.database.query(&sql, &[(params[0], Type::TEXT), (params[1], Type::TEXT)]).await?;
+        Ok(())
+    }
+
+    async fn remembered(&self, ids: &[UserId]) -> Result<HashMap<UserId, User>, Failure> {
+        let sql = format!("SELECT id, name FROM {}.chat_user WHERE id = ANY ($1)", self.schema);
+        let ids: Vec<&str> = ids.iter().map(UserId::as_str).collect();
+        let rows = self.database.query(&sql, &[(&ids, Type::TEXT_ARRAY)]).await?;
+        rows.iter()
+            .map(|row| Ok((user_id(row.try_get(0)?)?, user(row.try_get(0)?, row.try_get(1)?)?)))
+            .collect()
+    }
+}
+
+#[async_trait]
+impl Directory for PostgresStore {
+    async fn channels(&self) -> Result<Vec<ChannelInfo>, StoreError> {
+        self.list().await.map_err(|f| f.during("the channels can't be read"))
+    }
+
+    async fn channel(&self, name: &ChannelName) -> Result<Option<ChannelInfo>, StoreError> {
+        self.find(name).await.map_err(|f| f.during("the channel can't be read"))
+    }
+
+    async fn create_channel(
+        &self,
+        name: &ChannelName,
+        topic: &str,
+        by: &User,
+    ) -> Result<Created, StoreError> {
+        self.create(name, topic, by).await.map_err(|f| f.during("the channel can't be created"))
+    }
+
+    /// Its commit does not wait for the disk.
+    async fn mark_read(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, StoreError> {
+        self.move_marker(user, channel, seq).await.map_err(|f| f.during("the read marker can't be moved"))
+    }
+
+    async fn unread(&self, user: &UserId, channels: &[ChannelId]) -> Result<Vec<Unread>, StoreError> {
+        self.count_unread(user, channels).await.map_err(|f| f.during("the read markers can't be read"))
+    }
+
+    async fn put_user(&self, user: &User) -> Result<(), StoreError> {
+        self.remember(user).await.map_err(|f| f.during("the user can't be remembered"))
+    }
+
+    async fn users(&self, ids: &[UserId]) -> Result<HashMap<UserId, User>, StoreError> {
+        self.remembered(ids).await.map_err(|f| f.during("the users can't be read"))
+    }
+}

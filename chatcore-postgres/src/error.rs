@@ -1,0 +1,146 @@
+//! Why a database could not be used, and what a failure means for what was asked.
+
+use std::error::Error;
+
+use chatcore::store::StoreError;
+use deadpool_postgres::PoolError;
+use tokio_postgres::error::SqlState;
+
+/// Why a [`PostgresStore`](crate::PostgresStore) could not be connected.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The URL is none, or has an option that is not known.
+    #[error("the database's URL can't be used")]
+    Url(#[source] Box<dyn Error + Send + Sync>),
+    /// The URL asks for TLS, and this program was built without the feature `tls`.
+    #[error("the database's URL asks for TLS, which this program was built without")]
+    NoTls,
+    /// TLS can't be set up: the system has no root certificates.
+    #[error("TLS can't be set up")]
+    Tls(#[source] Box<dyn Error + Send + Sync>),
+    /// The schema's name is not 1 to 63 of `a`–`z`, `0`–`9` and `_`, with no digit at its start.
+    #[error("{0:?} is no name for the schema: 1 to 63 of a-z, 0-9 and _, not starting with a digit")]
+    SchemaName(String),
+    /// A newer version of this library has migrated the schema. It was not changed.
+    #[error("schema {schema} has version {found}, and this program knows no newer one than {known}")]
+    Newer {
+        /// The schema.
+        schema: String,
+        /// The schema's version.
+        found: i32,
+        /// The newest version that this library knows.
+        known: i32,
+    },
+    /// A migration that was applied is not the one that this library has under its number.
+    #[error("migration {version} of schema {schema} is not the one that this program knows")]
+    Changed {
+        /// The schema.
+        schema: String,
+        /// The migration.
+        version: i32,
+    },
+    /// The database can't be reached, or refuses what a migration needs.
+    #[error("the database can't be used")]
+    Database(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// What a query fails with.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("no connection to the database")]
+    Pool(#[source] Box<PoolError>),
+    #[error("the database failed")]
+    Database(#[source] Box<tokio_postgres::Error>),
+    #[error("the database did not answer in time")]
+    Timeout,
+    #[error("{0}")]
+    Broken(&'static str),
+}
+
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Database(Box::new(error))
+    }
+}
+
+impl From<PoolError> for Failure {
+    fn from(error: PoolError) -> Self {
+        Self::Pool(Box::new(error))
+    }
+}
+
+/// What to do about a failed write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Remedy {
+    /// The connection or the server is away, or others were in the way: the same again may go well.
+    Again,
+    /// One of the items has data that the database does not take.
+    Bisect,
+    /// The same again would fail again.
+    None,
+}
+
+impl Failure {
+    /// Makes a store's error that says what could not be done.
+    pub(crate) fn during(self, what: &'static str) -> StoreError {
+        StoreError::because(what, self)
+    }
+
+    /// Makes a connect's error.
+    pub(crate) fn on_connect(self) -> ConnectError {
+        ConnectError::Database(Box::new(self))
+    }
+
+    pub(crate) fn remedy(&self) -> Remedy {
+        match self {
+            Self::Pool(_) | Self::Timeout => Remedy::Again,
+            Self::Database(error) => match error.code() {
+                Some(state) => remedy_of(state),
+                // No answer of the server at all: the connection is gone.
+                None if error.is_closed() || io_error(error) => Remedy::Again,
+                None => Remedy::None,
+            },
+            Self::Broken(_) => Remedy::None,
+        }
+    }
+}
+
+/// Tells by the class of the code: see "PostgreSQL Error Codes" in PostgreSQL's documentation, appendix A.
+fn remedy_of(state: &SqlState) -> Remedy {
+    const LOCK_NOT_AVAILABLE: &str = "55P03";
+    const QUERY_CANCELED: &str = "57014";
+    const READ_ONLY: &str = "25006"; // a standby that a failover has not reached yet
+    match (&state.code()[..2], state.code()) {
+        ("22" | "23", _) => Remedy::Bisect,
+        // Connection, resources, operator intervention, system error, serialization and deadlock.
+        ("08" | "40" | "53" | "57" | "58", _) | (_, LOCK_NOT_AVAILABLE | QUERY_CANCELED | READ_ONLY) => {
+            Remedy::Again
+        }
+        _ => Remedy::None,
+    }
+}
+
+fn io_error(error: &tokio_postgres::Error) -> bool {
+    error.source().is_some_and(|source| source.is::<std::io::Error>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_errors_are_bisected_and_what_may_pass_is_tried_again() {
+        for (code, remedy) in [
+            ("22021", Remedy::Bisect),
+            ("23505", Remedy::Bisect),
+            ("57P01", Remedy::Again),
+            ("40P01", Remedy::Again),
+            ("55P03", Remedy::Again),
+            ("25006", Remedy::Again),
+            ("42501", Remedy::None),
+        ] {
+            assert_eq!(remedy_of(&SqlState::from_code(code)), remedy, "{code}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The log's rows: how an event is kept, and how a row reads as an event or as the message it has become.
+
+use chatcore::store::UploadState;
+use chatcore::{
+    AppendBody, Attachment, ChannelId, Content, Event, EventKind, Message, Nonce, Reaction, Seq, Timestamp,
+    User, UserId,
+};
+use serde_json::from_str;
+use tokio_postgres::Row;
+
+use crate::error::Failure;
+
+/// What `kind` holds.
+pub(crate) mod kind {
+    pub(crate) const MESSAGE: i16 = 0;
+    pub(crate) const EDIT: i16 = 1;
+    pub(crate) const DELETE: i16 = 2;
+    pub(crate) const REACT_ON: i16 = 3;
+    pub(crate) const REACT_OFF: i16 = 4;
+}
+
+/// What [`event`] reads, in its order.
+pub(crate) const EVENT_COLUMNS: &str =
+    "seq, at, kind, author, author_name, nonce, target, text, attachments::text AS attachments, deleted";
+
+/// What [`message`] reads, in its order.
+pub(crate) const MESSAGE_COLUMNS: &str = "seq, at, kind, author, author_name, nonce, target, \
+    coalesce(edited_text, text) AS text, attachments::text AS attachments, deleted, edited_at, \
+    reactions::text AS reactions";
+
+/// PostgreSQL's integers are signed. No log gets as far as the clamp: a `seq` there is none of any log.
+pub(crate) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+pub(crate) fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+pub(crate) fn channel_id(id: i64) -> ChannelId {
+    ChannelId(unsigned(id))
+}
+
+pub(crate) fn user(id: &str, name: &str) -> Result<User, Failure> {
+    User::new(id, name).map_err(|_| Failure::Broken("a user's id in the database is none"))
+}
+
+pub(crate) fn kind_of(body: &AppendBody) -> i16 {
+    match body {
+        AppendBody::Message { .. } => kind::MESSAGE,
+        AppendBody::Edit { .. } => kind::EDIT,
+        AppendBody::Delete { .. } => kind::DELETE,
+        AppendBody::React { on: true, .. } => kind::REACT_ON,
+        AppendBody::React { on: false, .. } => kind::REACT_OFF,
+    }
+}
+
+/// Reads [`EVENT_COLUMNS`] that stand from column `first` on.
+pub(crate) fn event(row: &Row, first: usize) -> Result<Event, Failure> {
+    let by = user(row.try_get(first + 3)?, row.try_get(first + 4)?)?;
+    let target: Option<i64> = row.try_get(first + 6)?;
+    let target = target.map(unsigned);
+    let text: String = row.try_get(first + 7)?;
+    let about = || target.ok_or(Failure::Broken("an event in the database has no target"));
+    let kind = match row.try_get(first + 2)? {
+        kind::MESSAGE => EventKind::Message(Content {
+            author: by,
+            text,
+            nonce: nonce(row.try_get(first + 5)?)?,
+            reply_to: target,
+            attachments: attachments(row.try_get(first + 8)?)?,
+            deleted: row.try_get(first + 9)?,
+        }),
+        kind::EDIT => EventKind::Edited { target: about()?, text, by },
+        kind::DELETE => EventKind::Deleted { target: about()?, by },
+        kind @ (kind::REACT_ON | kind::REACT_OFF) => {
+            EventKind::Reaction { target: about()?, emoji: text, on: kind == kind::REACT_ON, by }
+        }
+        _ => return Err(Failure::Broken("an event in the database is of no known kind")),
+    };
+    Ok(Event { seq: seq(row, first)?, at: at(row, first + 1)?, kind })
+}
+
+/// Reads [`MESSAGE_COLUMNS`].
+pub(crate) fn message(row: &Row) -> Result<Message, Failure> {
+    let event = event(row, 0)?;
+    let mut message =
+        event.to_message().ok_or(Failure::Broken("a message in the database is of another kind"))?;
+    let edited_at: Option<i64> = row.try_get(10)?;
+    message.edited_at = edited_at.map(Timestamp::from_millis);
+    message.reactions = reactions(row.try_get(11)?)?;
+    Ok(message)
+}
+
+pub(crate) fn seq(row: &Row, column: usize) -> Result<Seq, Failure> {
+    Ok(unsigned(row.try_get(column)?))
+}
+
+pub(crate) fn at(row: &Row, column: usize) -> Result<Timestamp, Failure> {
+    Ok(Timestamp::from_millis(row.try_get(column)?))
+}
+
+fn nonce(text: &str) -> Result<Nonce, Failure> {
+    Nonce::new(text).map_err(|_| Failure::Broken("a nonce in the database is none"))
+}
+
+fn attachments(json: Option<&str>) -> Result<Vec<Attachment>, Failure> {
+    let Some(json) = json else { return Ok(Vec::new()) };
+    from_str(json).map_err(|_| Failure::Broken("a message's files in the database can't be read"))
+}
+
+fn reactions(json: Option<&str>) -> Result<Vec<Reaction>, Failure> {
+    let Some(json) = json else { return Ok(Vec::new()) };
+    from_str(json).map_err(|_| Failure::Broken("a message's reactions in the database can't be read"))
+}
+
+pub(crate) fn user_id(id: &str) -> Result<UserId, Failure> {
+    UserId::new(id).map_err(|_| Failure::Broken("a user's id in the database is none"))
+}
+
+/// Splits a state into the columns `state` and `seq`.
+pub(crate) fn upload_state_columns(state: UploadState) -> (i16, Option<i64>) {
+    match state {
+        UploadState::Receiving => (0, None),
+        UploadState::Ready => (1, None),
+        UploadState::Attached(seq) => (2, Some(signed(seq))),
+        UploadState::Discarded => (3, None),
+    }
+}
+
+/// Joins the columns `state` and `seq`.
+pub(crate) fn upload_state(state: i16, seq: Option<i64>) -> Result<UploadState, Failure> {
+    match (state, seq) {
+        (0, _) => Ok(UploadState::Receiving),
+        (1, _) => Ok(UploadState::Ready),
+        (2, Some(seq)) => Ok(UploadState::Attached(unsigned(seq))),
+        (3, _) => Ok(UploadState::Discarded),
+        _ => Err(Failure::Broken("an upload in the database is in no known state")),
+    }
+}

@@ -1,0 +1,20 @@
+#![doc = include_str!("../README.md")]
+
+mod append;
+mod attachments;
+mod config;
+mod database;
+mod directory;
+mod error;
+mod event;
+mod schema;
+mod store;
+#[cfg(feature = "tls")]
+mod tls;
+mod writer;
+
+pub use tokio_postgres;
+
+pub use self::config::Builder;
+pub use self::error::ConnectError;
+pub use self::store::PostgresStore;

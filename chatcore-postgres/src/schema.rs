@@ -1,0 +1,127 @@
+//! The schema: its migrations, applied in order, once each, whoever comes first.
+
+use std::fmt::Write as _;
+
+use sha2::{Digest, Sha256};
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Row, Transaction};
+
+use crate::error::{ConnectError, Failure};
+
+/// One step of the schema. Its number is its place in [`MIGRATIONS`], from 1; it never changes once released.
+struct Migration {
+    name: &'static str,
+    /// With `@schema@` for the schema's name.
+    sql: &'static str,
+}
+
+const MIGRATIONS: [Migration; 2] = [
+    Migration { name: "tables", sql: include_str!("../migrations/1_tables.sql") },
+    Migration { name: "functions", sql: include_str!("../migrations/2_functions.sql") },
+];
+
+/// The advisory lock that whoever migrates holds: "chatcore" in ASCII.
+const LOCK: i64 = 0x6368_6174_636f_7265;
+
+impl Migration {
+    /// Says which text was applied; the schema's name is not part of it.
+    fn checksum(&self) -> String {
+        Sha256::digest(self.sql.as_bytes()).iter().fold(String::new(), |mut hex, byte| {
+            // Writing to a string does not fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+    }
+
+    fn sql(&self, schema: &str) -> String {
+        self.sql.replace("@schema@", schema)
+    }
+}
+
+fn numbered() -> impl Iterator<Item = (i32, &'static Migration)> {
+    (1..).zip(&MIGRATIONS)
+}
+
+fn known() -> i32 {
+    numbered().map(|(version, _)| version).last().unwrap_or_default()
+}
+
+fn prelude(schema: &str) -> String {
+    format!(
+        "CREATE SCHEMA IF NOT EXISTS {schema};\n\
+         CREATE TABLE IF NOT EXISTS {schema}.migration (\n    \
+         version int PRIMARY KEY,\n    \
+         checksum text NOT NULL,\n    \
+         applied_at timestamptz NOT NULL DEFAULT now()\n);\n"
+    )
+}
+
+fn record(schema: &str, version: i32, migration: &Migration) -> String {
+    format!(
+        "INSERT INTO {schema}.migration (version, checksum) VALUES ({version}, '{}');\n",
+        migration.checksum()
+    )
+}
+
+/// Returns the whole schema as one script.
+pub(crate) fn script(schema: &str) -> String {
+    let mut script = format!("BEGIN;\nSELECT pg_advisory_xact_lock({LOCK});\n{}", prelude(schema));
+    for (version, migration) in numbered() {
+        let _ = write!(script, "\n-- {version}: {}\n{}", migration.name, migration.sql(schema));
+        script.push_str(&record(schema, version, migration));
+    }
+    script.push_str("\nCOMMIT;\n");
+    script
+}
+
+/// Checks what was applied, and applies what was not. Of several at once, each waits for the one before.
+pub(crate) async fn migrate(
+    transaction: &Transaction<'_>,
+    schema: &str,
+    apply: bool,
+) -> Result<(), ConnectError> {
+    let failed = |error: tokio_postgres::Error| Failure::from(error).on_connect();
+    if apply {
+        // The timeouts are those of a chat's queries; an index on a large table takes longer.
+        let alone = format!(
+            "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock({LOCK})"
+        );
+        transaction.batch_execute(&alone).await.map_err(failed)?;
+    }
+    let table = format!("{schema}.migration");
+    let params: [(&(dyn ToSql + Sync), Type); 1] = [(&table, Type::TEXT)];
+    let found =
+        transaction.query_typed("SELECT to_regclass($1) IS NOT NULL", &params).await.map_err(failed)?;
+    let exists = found.first().is_some_and(|row| row.get(0));
+    let applied = if exists { check(transaction, schema).await? } else { 0 };
+    if applied == known() {
+        return Ok(());
+    }
+    if !apply {
+        return Err(Failure::Broken("the schema is not up to date").on_connect());
+    }
+    let mut script = prelude(schema);
+    for (version, migration) in numbered().filter(|(version, _)| *version > applied) {
+        script.push_str(&migration.sql(schema));
+        script.push_str(&record(schema, version, migration));
+    }
+    transaction.batch_execute(&script).await.map_err(failed)
+}
+
+/// Returns the schema's version, where all that was applied is what this library knows.
+async fn check(transaction: &Transaction<'_>, schema: &str) -> Result<i32, ConnectError> {
+    let select = format!("SELECT version, checksum FROM {schema}.migration ORDER BY version");
+    let rows = transaction.query_typed(&select, &[]).await.map_err(|e| Failure::from(e).on_connect())?;
+    let found = rows.last().map_or(0, |row| row.get(0));
+    if found > known() {
+        return Err(ConnectError::Newer { schema: schema.to_owned(), found, known: known() });
+    }
+    for (version, migration) in numbered().take_while(|(version, _)| *version <= found) {
+        let same =
+            |row: &Row| row.get::<_, i32>(0) == version && row.get::<_, &str>(1) == migration.checksum();
+        if !rows.iter().any(same) {
+            return Err(ConnectError::Changed { schema: schema.to_owned(), version });
+        }
+    }
+    Ok(found)
+}

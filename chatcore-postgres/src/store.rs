@@ -1,0 +1,251 @@
+//! The store: a handle on one schema of one database, and its logs.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chatcore::store::{AppendError, Appended, Durability, EventStore, Head, Page, Replay, StoreError};
+use chatcore::{Append, ChannelId, Epoch, Message, Position, Seq, Timestamp};
+use tokio_postgres::types::Type;
+use tokio_postgres::{Row, Transaction};
+
+use crate::append::{Call, Item};
+use crate::config::{Builder, check_schema};
+use crate::database::Database;
+use crate::error::{ConnectError, Failure};
+use crate::event::{EVENT_COLUMNS, MESSAGE_COLUMNS, event, message, seq, signed, unsigned};
+use crate::schema;
+use crate::writer::Writers;
+
+/// How long a pruned message's nonce is kept, from the message's time.
+const NONCE_LIFE: Duration = Duration::from_secs(24 * 3_600);
+/// Events, and nonces, that one transaction of a prune removes, so that appends wait for it only so long.
+const PRUNE_STEP: i64 = 1_000;
+
+/// A durable [`Store`](chatcore::store::Store) in a PostgreSQL database. Clones are handles on the same
+/// connections; any number of processes may have a store on the same schema.
+///
+/// Writer tasks take every append that waits into one transaction and one sync of the server's disk, and
+/// answer after it. An append whose future is dropped is done or not, never in part. It is tried again while
+/// the database is away, for [`Builder::retry_for`]; after a [`StoreError`] its outcome is unknown.
+///
+/// It is made, and used, inside a tokio runtime.
+#[derive(Clone)]
+pub struct PostgresStore {
+    pub(crate) database: Database,
+    pub(crate) schema: Arc<str>,
+    writers: Writers,
+}
+
+impl PostgresStore {
+    /// Connects to the database of `url` (`postgres://user:password@host/database`, or `key=value` pairs as
+    /// libpq has them), and brings the schema `chatcore` up to date.
+    ///
+    /// # Errors
+    /// [`ConnectError`] says whether the database can't be reached, or the schema is not one that this
+    /// version knows.
+    pub async fn connect(url: &str) -> Result<Self, ConnectError> {
+        Self::builder(url).connect().await
+    }
+
+    /// Returns what to connect with, at its defaults.
+    pub fn builder(url: &str) -> Builder {
+        Builder::new(url)
+    }
+
+    /// Returns the script that makes the schema as [`connect`](Self::connect) would, for an administrator to
+    /// run by hand on a database that does not have it.
+    ///
+    /// # Errors
+    /// [`ConnectError::SchemaName`].
+    pub fn migrations_sql(schema: &str) -> Result<String, ConnectError> {
+        check_schema(schema)?;
+        Ok(schema::script(schema))
+    }
+
+    pub(crate) async fn connect_with(builder: &Builder) -> Result<Self, ConnectError> {
+        check_schema(&builder.schema)?;
+        let database = Database::new(builder, builder.connections)?;
+        let mut connection = database.connection().await.map_err(Failure::on_connect)?;
+        let failed = |error: tokio_postgres::Error| Failure::from(error).on_connect();
+        let transaction = connection.transaction().await.map_err(failed)?;
+        schema::migrate(&transaction, &builder.schema, builder.migrate).await?;
+        transaction.commit().await.map_err(failed)?;
+        drop(connection);
+        let writers = Writers::start(builder, &Database::new(builder, builder.writers)?);
+        Ok(Self { database, schema: builder.schema.as_str().into(), writers })
+    }
+
+    /// Appends an item in the app's own transaction: it is in the log exactly when that commits, with the
+    /// app's own changes.
+    ///
+    /// The channel's row stays locked until then, so every other append to the channel waits: commit soon.
+    /// The running chat learns of it with the channel's next append, or when it reads the log again.
+    ///
+    /// # Errors
+    /// A refusal leaves the transaction as it was. After [`AppendError::Store`] PostgreSQL refuses all
+    /// further work in it; under an isolation stricter than READ COMMITTED that is also the answer where the
+    /// channel has changed since the transaction began.
+    pub async fn publish_in(
+        &self,
+        transaction: &Transaction<'_>,
+        item: Append,
+    ) -> Result<Appended, AppendError> {
+        const WHAT: &str = "the item could not be appended in the transaction";
+        let items = [Item::new(item)?];
+        let call = Call::new(&items);
+        let rows = transaction
+            .query_typed(&Call::sql(&self.schema), &call.params())
+            .await
+            .map_err(|error| Failure::from(error).during(WHAT))?;
+        let mut answers = call.answers(&rows).map_err(|failure| failure.during(WHAT))?;
+        answers.remove(0)
+    }
+
+    async fn page(&self, channel: ChannelId, before: Seq, limit: usize) -> Result<Page, Failure> {
+        let sql = format!(
+            "SELECT {MESSAGE_COLUMNS} FROM {}.event \
+             WHERE channel = $1 AND kind = 0 AND seq < $2 ORDER BY seq DESC LIMIT $3",
+            self.schema
+        );
+        // One more than asked for tells whether there are older ones.
+        let rows = signed((limit as u64).saturating_add(1));
+        let params: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =
+            [(&signed(channel.0), Type::INT8), (&signed(before), Type::INT8), (&rows, Type::INT8)];
+        let rows = self.database.query(&sql, &params).await?;
+        let mut messages = rows.iter().take(limit).map(message).collect::<Result<Vec<_>, _>>()?;
+        messages.reverse();
+        Ok(Page { messages, more: rows.len() > limit })
+    }
+
+    async fn replay(&self, channel: ChannelId, position: &Position, limit: usize) -> Result<Replay, Failure> {
+        // One statement, so that the head and the events are of one moment.
+        let sql = format!(
+            "SELECT c.epoch, c.last_seq, c.trimmed, e.* FROM {0}.channel AS c LEFT JOIN LATERAL ( \
+                 SELECT {EVENT_COLUMNS} FROM {0}.event \
+                 WHERE channel = c.id AND seq > $3 ORDER BY seq LIMIT $4 \
+             ) AS e ON c.epoch = $2 AND c.trimmed <= $3 WHERE c.id = $1 ORDER BY e.seq",
+            self.schema
+        );
+        let rows = self
+            .database
+            .query(
+                &sql,
+                &[
+                    (&signed(channel.0), Type::INT8),
+                    (&position.epoch.as_str(), Type::TEXT),
+                    (&signed(position.seq), Type::INT8),
+                    (&signed(limit as u64), Type::INT8),
+                ],
+            )
+            .await?;
+        let first = rows.first().ok_or(Failure::Broken("there is no such channel"))?;
+        let head = head(first, 0)?;
+        let trimmed = unsigned(first.try_get(2)?);
+        if position.epoch != head.epoch || position.seq > head.seq || position.seq < trimmed {
+            return Ok(Replay::Reset(head));
+        }
+        let none = first.try_get::<_, Option<i64>>(3)?.is_none();
+        let rows = if none { &[] } else { &rows[..] };
+        rows.iter().map(|row| event(row, 3)).collect::<Result<_, _>>().map(Replay::Events)
+    }
+
+    async fn one(&self, channel: ChannelId, seq: Seq) -> Result<Option<Message>, Failure> {
+        let sql = format!(
+            "SELECT {MESSAGE_COLUMNS} FROM {}.event WHERE channel = $1 AND kind = 0 AND seq = $2",
+            self.schema
+        );
+        let params = [signed(channel.0), signed(seq)];
+        let rows = self.database.query(&sql, &[(&params[0], Type::INT8), (&params[1], Type::INT8)]).await?;
+        rows.first().map(message).transpose()
+    }
+
+    async fn heads_of(&self, channels: &[ChannelId]) -> Result<Vec<Option<Head>>, Failure> {
+        let ids: Vec<i64> = channels.iter().map(|id| signed(id.0)).collect();
+        let sql = format!("SELECT epoch, last_seq, id FROM {}.channel WHERE id = ANY ($1)", self.schema);
+        let rows = self.database.query(&sql, &[(&ids, Type::INT8_ARRAY)]).await?;
+        let mut heads: HashMap<i64, Head> = HashMap::new();
+        for row in &rows {
+            heads.insert(row.try_get(2)?, head(row, 0)?);
+        }
+        Ok(ids.iter().map(|id| heads.get(id).cloned()).collect())
+    }
+
+    async fn prune_step(&self, channel: ChannelId, through: Seq, now: Timestamp) -> Result<bool, Failure> {
+        let sql = format!("SELECT {}.chat_prune($1, $2, $3, $4)", self.schema);
+        let expired = now.minus(NONCE_LIFE).as_millis();
+        let rows = self
+            .database
+            .query(
+                &sql,
+                &[
+                    (&signed(channel.0), Type::INT8),
+                    (&signed(through), Type::INT8),
+                    (&expired, Type::INT8),
+                    (&PRUNE_STEP, Type::INT8),
+                ],
+            )
+            .await?;
+        let more: Option<bool> = rows.first().map(|row| row.try_get(0)).transpose()?.flatten();
+        more.ok_or(Failure::Broken("there is no such channel"))
+    }
+}
+
+fn head(row: &Row, first: usize) -> Result<Head, Failure> {
+    let epoch: &str = row.try_get(first)?;
+    let epoch = Epoch::new(epoch).map_err(|_| Failure::Broken("an epoch in the database is none"))?;
+    Ok(Head { epoch, seq: seq(row, first + 1)? })
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore").field("schema", &self.schema).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl EventStore for PostgresStore {
+    async fn append(&self, batch: Vec<Append>) -> Vec<Result<Appended, AppendError>> {
+        self.writers.append(batch).await
+    }
+
+    async fn after(
+        &self,
+        channel: ChannelId,
+        position: &Position,
+        limit: usize,
+    ) -> Result<Replay, StoreError> {
+        self.replay(channel, position, limit).await.map_err(|f| f.during("the log can't be read"))
+    }
+
+    async fn messages_before(
+        &self,
+        channel: ChannelId,
+        before: Seq,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        self.page(channel, before, limit).await.map_err(|f| f.during("the messages can't be read"))
+    }
+
+    async fn message(&self, channel: ChannelId, seq: Seq) -> Result<Option<Message>, StoreError> {
+        self.one(channel, seq).await.map_err(|f| f.during("the message can't be read"))
+    }
+
+    async fn heads(&self, channels: &[ChannelId]) -> Result<Vec<Option<Head>>, StoreError> {
+        self.heads_of(channels).await.map_err(|f| f.during("the heads can't be read"))
+    }
+
+    /// Prunes in steps of a transaction each, so that appends are never kept waiting for long. Dropped or
+    /// failed in between, it has trimmed the log less far.
+    async fn prune(&self, channel: ChannelId, through: Seq, now: Timestamp) -> Result<(), StoreError> {
+        let step = async || self.prune_step(channel, through, now).await;
+        while step().await.map_err(|f| f.during("the log can't be pruned"))? {}
+        Ok(())
+    }
+
+    fn durability(&self) -> Durability {
+        Durability::Disk
+    }
+}
