@@ -9,14 +9,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use chatcore::blob::FolderBlobs;
-use chatcore::{ChannelName, Chat, MemoryStore, User};
+use chatcore::{ChannelName, Chat, ChatBuilder, MemoryStore, User};
 use chatcore_hyper::{Body, ChatService, StaticFiles};
+use chatcore_postgres::PostgresStore;
 use chatcore_redb::RedbStore;
 use http::{Request, Response};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use crate::accounts::{Accounts, AccountsError};
+use crate::accounts::{Accounts, AccountsError, PostgresAccounts, RedbAccounts};
 use crate::options::Options;
 use crate::page;
 use crate::session::Sessions;
@@ -51,6 +52,9 @@ pub enum OpenError {
     /// The messages can't be opened.
     #[error("can't open the messages")]
     Store(#[from] chatcore_redb::OpenError),
+    /// The database can't be used.
+    #[error("can't open the messages")]
+    Database(#[from] chatcore_postgres::ConnectError),
     /// The names can't be opened.
     #[error(transparent)]
     Accounts(#[from] AccountsError),
@@ -59,24 +63,49 @@ pub enum OpenError {
     Channel(#[from] chatcore::Error),
 }
 
+/// Where everything is kept.
+struct Stored {
+    builder: ChatBuilder,
+    accounts: Arc<dyn Accounts>,
+    files: PathBuf,
+    /// The folder of files that are forgotten at the end.
+    folder: Option<TempDir>,
+}
+
+impl Stored {
+    async fn open(options: &Options) -> Result<Self, OpenError> {
+        let files = options.data.join("files");
+        if let Some(url) = &options.database_url {
+            let builder = Chat::builder(PostgresStore::connect(url).await?);
+            let accounts = Arc::new(PostgresAccounts::open(url, options.names).await?);
+            return Ok(Self { builder, accounts, files, folder: None });
+        }
+        if options.memory {
+            let folder = TempDir::with_prefix("web_chat-")
+                .map_err(|source| OpenError::Folder { path: std::env::temp_dir(), source })?;
+            let accounts = Arc::new(RedbAccounts::in_memory(options.names)?);
+            let files = folder.path().to_path_buf();
+            return Ok(Self {
+                builder: Chat::builder(MemoryStore::new()),
+                accounts,
+                files,
+                folder: Some(folder),
+            });
+        }
+        // The store makes the folder, and waits for a predecessor to let go of it.
+        let builder = Chat::builder(RedbStore::open(options.data.join("chat.redb"))?);
+        let accounts = Arc::new(RedbAccounts::open(&options.data.join("accounts.redb"), options.names)?);
+        Ok(Self { builder, accounts, files, folder: None })
+    }
+}
+
 impl App {
     /// Opens what is stored, or makes it.
     ///
     /// # Errors
     /// [`OpenError`] says what can't be opened.
     pub async fn open(options: &Options) -> Result<Self, OpenError> {
-        let (builder, accounts, files, folder) = if options.memory {
-            let folder = TempDir::with_prefix("web_chat-")
-                .map_err(|source| OpenError::Folder { path: std::env::temp_dir(), source })?;
-            let path = folder.path().to_path_buf();
-            let accounts = Accounts::in_memory(options.names)?;
-            (Chat::builder(MemoryStore::new()), accounts, path, Some(folder))
-        } else {
-            // The store makes the folder, and waits for a predecessor to let go of it.
-            let store = RedbStore::open(options.data.join("chat.redb"))?;
-            let accounts = Accounts::open(&options.data.join("accounts.redb"), options.names)?;
-            (Chat::builder(store), accounts, options.data.join("files"), None)
-        };
+        let Stored { builder, accounts, files, folder } = Stored::open(options).await?;
         let blobs = FolderBlobs::open(&files)
             .await
             .map_err(|source| OpenError::Folder { path: files.clone(), source })?;
@@ -84,7 +113,7 @@ impl App {
         let host = User::new("u_web_chat", "web_chat").expect("invariant: a valid id");
         let first = ChannelName::new(FIRST_CHANNEL).expect("invariant: a valid name");
         chat.ensure_channel(&first, "What everyone should know", &host).await?;
-        let sessions = Sessions { accounts: Arc::new(accounts), secure_cookie: options.secure_cookie };
+        let sessions = Sessions { accounts, secure_cookie: options.secure_cookie };
         let service = WebChat {
             chat: chat.clone(),
             chat_service: ChatService::new(chat.clone(), sessions.clone()),

@@ -12,13 +12,17 @@ pub struct Options {
     #[arg(long, env = "WEB_CHAT_LISTEN", default_value = "127.0.0.1:3000", value_name = "ADDRESS")]
     pub listen: String,
 
-    /// The folder that holds everything: messages, files and names.
+    /// The folder that holds everything: messages, files and names. With a database, only the files.
     #[arg(long, env = "WEB_CHAT_DATA", default_value = "web_chat-data", value_name = "FOLDER")]
     pub data: PathBuf,
 
     /// Keep everything in memory, and forget it at the end.
     #[arg(long, env = "WEB_CHAT_MEMORY")]
     pub memory: bool,
+
+    /// Keep messages and names in this PostgreSQL database; several services may share it.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL", conflicts_with = "memory")]
+    pub database_url: Option<String>,
 
     /// Messages shown when a channel is opened, and the most in one page of older ones.
     #[arg(long, env = "WEB_CHAT_HISTORY", default_value_t = 100, value_name = "MESSAGES",
@@ -76,5 +80,12 @@ mod tests {
         let options = Options::parse_from(["web_chat"]);
         assert_eq!((options.listen.as_str(), options.history), ("127.0.0.1:3000", 100));
         assert!(Options::try_parse_from(["web_chat", "--history", "0"]).is_err());
+    }
+
+    #[test]
+    fn a_database_and_memory_are_one_too_many() {
+        let url = ["web_chat", "--database-url", "postgresql://localhost/chat"];
+        assert_eq!(Options::parse_from(url).database_url.as_deref(), Some(url[2]));
+        assert!(Options::try_parse_from(url.iter().chain(&["--memory"])).is_err());
     }
 }

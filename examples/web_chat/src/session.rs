@@ -29,7 +29,7 @@ const BODY_BYTES: usize = 4 << 10;
 /// Signs people in and out.
 #[derive(Clone)]
 pub(crate) struct Sessions {
-    pub(crate) accounts: Arc<Accounts>,
+    pub(crate) accounts: Arc<dyn Accounts>,
     pub(crate) secure_cookie: bool,
 }
 
@@ -41,8 +41,9 @@ struct SignIn {
 #[async_trait]
 impl Authenticator for Sessions {
     async fn authenticate(&self, parts: &Parts) -> Result<Identity, Unauthorized> {
-        let user = token(&parts.headers).and_then(|token| self.user(&token));
-        user.map(Identity::new).ok_or(Unauthorized)
+        // Names that can't be read belong to nobody.
+        let user = self.user(token(&parts.headers).as_ref()).await;
+        user.ok().flatten().map(Identity::new).ok_or(Unauthorized)
     }
 }
 
@@ -60,9 +61,10 @@ impl Sessions {
         }
         let token = token(&parts.headers);
         match parts.method {
-            Method::GET => match token.and_then(|token| self.user(&token)) {
-                Some(user) => answer(StatusCode::OK, &json!(user)),
-                None => refusal(StatusCode::UNAUTHORIZED, "unauthorized", Unauthorized),
+            Method::GET => match self.user(token.as_ref()).await {
+                Ok(Some(user)) => answer(StatusCode::OK, &json!(user)),
+                Err(error) => unavailable(&error),
+                Ok(None) => refusal(StatusCode::UNAUTHORIZED, "unauthorized", Unauthorized),
             },
             Method::POST => {
                 // The future of a body is as large as the body's type: keep it off the caller's stack.
@@ -76,7 +78,7 @@ impl Sessions {
                     }
                 }
             }
-            Method::DELETE => self.sign_out(chat, token.as_ref()),
+            Method::DELETE => self.sign_out(chat, token.as_ref()).await,
             _ => {
                 let why = "this path takes GET, POST, DELETE";
                 let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", why);
@@ -86,9 +88,11 @@ impl Sessions {
         }
     }
 
-    fn user(&self, token: &Token) -> Option<User> {
-        // A database that can't be read knows nobody.
-        self.accounts.user(token, Timestamp::now()).ok().flatten()
+    async fn user(&self, token: Option<&Token>) -> Result<Option<User>, AccountsError> {
+        match token {
+            Some(token) => self.accounts.user(token, Timestamp::now()).await,
+            None => Ok(None),
+        }
     }
 
     async fn sign_in(&self, chat: &Chat, name: &str, old: Option<&Token>) -> Response<Body> {
@@ -97,10 +101,14 @@ impl Sessions {
             Err(error) => return refusal(StatusCode::UNPROCESSABLE_ENTITY, "bad_name", error),
         };
         // Who is signed in under this very name already stays who they are.
-        if let Some(user) = old.and_then(|old| self.user(old)).filter(|user| *user.name == *name.as_str()) {
-            return answer(StatusCode::OK, &json!({ "user": user }));
+        match self.user(old).await {
+            Ok(Some(user)) if *user.name == *name.as_str() => {
+                return answer(StatusCode::OK, &json!({ "user": user }));
+            }
+            Ok(_) => {}
+            Err(error) => return unavailable(&error),
         }
-        match self.accounts.take(&name, old, Timestamp::now()) {
+        match self.accounts.take(&name, old, Timestamp::now()).await {
             Ok(Taken::Yes(SignedIn { user, token, replaced })) => {
                 if let Some(before) = replaced {
                     chat.disconnect(&before.id, CloseReason::SignedOut);
@@ -120,11 +128,13 @@ impl Sessions {
         }
     }
 
-    fn sign_out(&self, chat: &Chat, token: Option<&Token>) -> Response<Body> {
-        match token.map(|token| self.accounts.revoke(token)).transpose() {
-            Ok(Some(Some(user))) => chat.disconnect(&user.id, CloseReason::SignedOut),
-            Ok(_) => {}
-            Err(error) => return unavailable(&error),
+    async fn sign_out(&self, chat: &Chat, token: Option<&Token>) -> Response<Body> {
+        if let Some(token) = token {
+            match self.accounts.revoke(token).await {
+                Ok(Some(user)) => chat.disconnect(&user.id, CloseReason::SignedOut),
+                Ok(None) => {}
+                Err(error) => return unavailable(&error),
+            }
         }
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;

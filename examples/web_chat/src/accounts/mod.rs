@@ -1,0 +1,204 @@
+//! Who is who: names that are taken, and the tokens of those who took them.
+//!
+//! There are no passwords. A name belongs to the browser that holds its token, for a year, or until it signs
+//! out; then the name is free, and whoever takes it is somebody else.
+
+mod postgres;
+mod redb;
+
+use std::error::Error;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chatcore::{Timestamp, User};
+use sha2::{Digest, Sha256};
+
+pub(crate) use self::postgres::PostgresAccounts;
+pub(crate) use self::redb::RedbAccounts;
+use crate::name::DisplayName;
+
+/// How long a token is good for.
+pub(crate) const TOKEN_LIFE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// The names that are taken.
+#[async_trait]
+pub(crate) trait Accounts: Send + Sync {
+    /// Returns whom a token belongs to.
+    async fn user(&self, token: &Token, now: Timestamp) -> Result<Option<User>, AccountsError>;
+
+    /// Takes a name for a new user, if nobody else has one that could be taken for it. The token `old` and its
+    /// name are given up for it, in the same transaction.
+    async fn take(
+        &self,
+        name: &DisplayName,
+        old: Option<&Token>,
+        now: Timestamp,
+    ) -> Result<Taken, AccountsError>;
+
+    /// Makes a token worthless and its name free; returns whose it was.
+    async fn revoke(&self, token: &Token) -> Result<Option<User>, AccountsError>;
+}
+
+/// What a browser shows to be who it is. Only its hash is stored.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Token(String);
+
+/// Somebody new.
+pub(crate) struct SignedIn {
+    pub(crate) user: User,
+    pub(crate) token: Token,
+    /// Who the same browser was before.
+    pub(crate) replaced: Option<User>,
+}
+
+/// What taking a name came to.
+pub(crate) enum Taken {
+    Yes(SignedIn),
+    No,
+    /// There is no room for more names.
+    Full,
+}
+
+/// Why the names can't be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("the names of people can't be read or written")]
+pub struct AccountsError(#[source] Box<dyn Error + Send + Sync>);
+
+impl AccountsError {
+    fn because(error: impl Error + Send + Sync + 'static) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+impl Token {
+    pub(crate) fn new(text: &str) -> Option<Self> {
+        (text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit())).then(|| Self(text.to_owned()))
+    }
+
+    fn random() -> Self {
+        Self(random_hex())
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn hash(&self) -> [u8; 32] {
+        Sha256::digest(self.0.as_bytes()).into()
+    }
+}
+
+fn new_user(name: &DisplayName) -> User {
+    User::new(&format!("u_{}", random_hex()), name.as_str()).expect("invariant: hex digits make an id")
+}
+
+fn random_hex() -> String {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes).expect("invariant: the system has a source of randomness");
+    format!("{:032x}", u128::from_le_bytes(bytes))
+}
+
+/// Returns the time before which tokens that were given are worthless by `now`.
+fn oldest(now: Timestamp) -> Timestamp {
+    now.minus(TOKEN_LIFE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Makes each law a test of each implementation.
+    macro_rules! on_every_kind {
+        ($($law:ident($names:literal)),* $(,)?) => {
+            mod redb {
+                $(#[tokio::test]
+                async fn $law() {
+                    super::$law(crate::accounts::RedbAccounts::in_memory($names).unwrap()).await;
+                })*
+            }
+            mod postgres {
+                $(#[tokio::test(flavor = "multi_thread")]
+                async fn $law() {
+                    let database = chatcore_tests::Postgres::shared().await.database().await;
+                    let url = database.url();
+                    let accounts = crate::accounts::PostgresAccounts::open(&url, $names).await.unwrap();
+                    super::$law(accounts).await;
+                })*
+            }
+        };
+    }
+
+    on_every_kind!(
+        a_name_belongs_to_its_token_until_it_signs_out(9),
+        a_browser_that_takes_another_name_gives_up_its_own(9),
+        a_year_later_the_token_is_worthless_and_the_name_free(9),
+        names_are_bounded(2),
+        of_many_who_want_a_name_at_once_one_gets_it(9),
+    );
+
+    async fn take(accounts: &impl Accounts, name: &str, now: Timestamp) -> Option<(User, Token)> {
+        take_for(accounts, name, None, now).await.map(|signed_in| (signed_in.user, signed_in.token))
+    }
+
+    async fn take_for(
+        accounts: &impl Accounts,
+        name: &str,
+        old: Option<&Token>,
+        now: Timestamp,
+    ) -> Option<SignedIn> {
+        match accounts.take(&DisplayName::new(name).unwrap(), old, now).await.unwrap() {
+            Taken::Yes(signed_in) => Some(signed_in),
+            Taken::No | Taken::Full => None,
+        }
+    }
+
+    async fn a_name_belongs_to_its_token_until_it_signs_out(accounts: impl Accounts) {
+        let now = Timestamp::now();
+        let (ann, token) = take(&accounts, "ann", now).await.unwrap();
+        assert_eq!(accounts.user(&token, now).await.unwrap(), Some(ann.clone()));
+        assert!(take(&accounts, "ANN", now).await.is_none());
+        assert_eq!(accounts.revoke(&token).await.unwrap(), Some(ann.clone()));
+        assert_eq!(accounts.user(&token, now).await.unwrap(), None);
+        assert_eq!(accounts.revoke(&token).await.unwrap(), None);
+        let (other, _) = take(&accounts, "Ann", now).await.unwrap();
+        assert_ne!(other.id, ann.id, "whoever takes the name next is somebody else");
+    }
+
+    async fn a_browser_that_takes_another_name_gives_up_its_own(accounts: impl Accounts) {
+        let now = Timestamp::now();
+        let (ann, old) = take(&accounts, "ann", now).await.unwrap();
+        take(&accounts, "bob", now).await.unwrap();
+        assert!(take_for(&accounts, "Bob", Some(&old), now).await.is_none());
+        let still = accounts.user(&old, now).await.unwrap();
+        assert_eq!(still, Some(ann.clone()), "a refusal changes nothing");
+        let renamed = take_for(&accounts, "Ann", Some(&old), now).await.unwrap();
+        assert_eq!(renamed.replaced, Some(ann));
+        assert_eq!(accounts.user(&old, now).await.unwrap(), None);
+    }
+
+    async fn a_year_later_the_token_is_worthless_and_the_name_free(accounts: impl Accounts) {
+        let now = Timestamp::now();
+        let (_, token) = take(&accounts, "ann", oldest(now)).await.unwrap();
+        assert!(accounts.user(&token, now).await.unwrap().is_some(), "to the day");
+        let later = Timestamp::from_millis(now.as_millis() + 1);
+        assert!(accounts.user(&token, later).await.unwrap().is_none());
+        assert!(take(&accounts, "ann", later).await.is_some());
+    }
+
+    async fn names_are_bounded(accounts: impl Accounts) {
+        let now = Timestamp::now();
+        assert!(take(&accounts, "a", now).await.is_some());
+        assert!(take(&accounts, "b", now).await.is_some());
+        assert!(take(&accounts, "c", now).await.is_none());
+    }
+
+    async fn of_many_who_want_a_name_at_once_one_gets_it(accounts: impl Accounts) {
+        let now = Timestamp::now();
+        let (one, two, three) = tokio::join!(
+            take(&accounts, "ann", now),
+            take(&accounts, "Ann", now),
+            take(&accounts, "ANN", now)
+        );
+        assert_eq!([one, two, three].iter().flatten().count(), 1);
+    }
+}

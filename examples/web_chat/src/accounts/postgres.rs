@@ -1,0 +1,292 @@
+//! The names in a PostgreSQL database, beside the messages, for all who serve from it.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chatcore::{Timestamp, User};
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
+use tokio::time::timeout;
+use tokio_postgres::{Client, Config, NoTls, Row, Transaction};
+
+use super::{Accounts, AccountsError, SignedIn, Taken, Token, new_user, oldest};
+use crate::name::DisplayName;
+
+/// Connections for names alone.
+const CONNECTIONS: usize = 4;
+/// How long to wait for a connection, in each of the steps to one.
+const CONNECT: Duration = Duration::from_secs(3);
+/// How long to wait for what is done on it.
+const ANSWER: Duration = Duration::from_secs(5);
+/// The same on the server, so that a client that is gone holds no lock.
+const OPTIONS: &str =
+    "-c statement_timeout=5000 -c lock_timeout=3000 -c idle_in_transaction_session_timeout=5000";
+/// The users remembered for when the database is away, in each of two generations.
+const REMEMBERED: usize = 10_000;
+
+/// The lock under which names change: one at a time, on all nodes.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('web_chat', 0))";
+const SCHEMA: &str = "
+    CREATE SCHEMA IF NOT EXISTS web_chat;
+    CREATE TABLE IF NOT EXISTS web_chat.account (
+        token bytea PRIMARY KEY,
+        chat_user text NOT NULL,
+        name text NOT NULL,
+        since bigint NOT NULL
+    );
+    CREATE TABLE IF NOT EXISTS web_chat.name (
+        key text PRIMARY KEY,
+        token bytea NOT NULL REFERENCES web_chat.account ON DELETE CASCADE
+    );
+    CREATE INDEX IF NOT EXISTS name_token ON web_chat.name (token)";
+
+/// The names that are taken, in the tables of the schema `web_chat`.
+///
+/// While the database is away, whose token was seen before stays who they are; a sign-out on another node is
+/// known again when it is back.
+pub(crate) struct PostgresAccounts {
+    pool: Pool,
+    limit: i64,
+    remembered: Mutex<Remembered>,
+}
+
+/// Who was seen last, by the hashes of their tokens, and since when they have them.
+#[derive(Default)]
+struct Remembered {
+    young: HashMap<[u8; 32], (User, Timestamp)>,
+    old: HashMap<[u8; 32], (User, Timestamp)>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("no connection to the database")]
+    Pool(#[from] PoolError),
+    #[error("no connection to the database")]
+    Build(#[from] deadpool_postgres::BuildError),
+    #[error("the database failed")]
+    Database(#[from] tokio_postgres::Error),
+    #[error("the database did not answer in time")]
+    Timeout,
+    #[error("a name in the database is none")]
+    Broken,
+}
+
+impl PostgresAccounts {
+    pub(crate) async fn open(url: &str, limit: u64) -> Result<Self, AccountsError> {
+        let accounts = Self::prepare(url, limit).map_err(AccountsError::because)?;
+        accounts.make_tables().await.map_err(AccountsError::because)?;
+        Ok(accounts)
+    }
+
+    fn prepare(url: &str, limit: u64) -> Result<Self, Failure> {
+        let mut config = Config::from_str(url)?;
+        let options = format!("{OPTIONS} {}", config.get_options().unwrap_or_default());
+        config.connect_timeout(CONNECT).options(options.trim()).application_name("web_chat");
+        // A connection that is not heard of any more is found out before it is used.
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Verified };
+        let pool = Pool::builder(Manager::from_config(config, NoTls, recycling))
+            .max_size(CONNECTIONS)
+            .wait_timeout(Some(CONNECT))
+            .create_timeout(Some(CONNECT))
+            .recycle_timeout(Some(CONNECT))
+            .runtime(Runtime::Tokio1)
+            .build()?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        Ok(Self { pool, limit, remembered: Mutex::default() })
+    }
+
+    async fn make_tables(&self) -> Result<(), Failure> {
+        let client = self.pool.get().await?;
+        let done = timeout(ANSWER, client.batch_execute(&format!("BEGIN; {LOCK}; {SCHEMA}; COMMIT"))).await;
+        given_up(client, done)
+    }
+
+    async fn read(&self, hash: &[u8], now: Timestamp) -> Result<Option<(User, Timestamp)>, Failure> {
+        let client = self.pool.get().await?;
+        let done = timeout(ANSWER, read(&client, hash, oldest(now))).await;
+        given_up(client, done)
+    }
+
+    async fn remove(&self, hash: &[u8]) -> Result<Option<User>, Failure> {
+        let mut client = self.pool.get().await?;
+        let done = timeout(ANSWER, remove(&mut client, hash)).await;
+        given_up(client, done)
+    }
+
+    async fn enter(&self, new: &New<'_>) -> Result<Entered, Failure> {
+        let mut client = self.pool.get().await?;
+        let done = timeout(ANSWER, enter(&mut client, new, self.limit)).await;
+        given_up(client, done)
+    }
+
+    fn remembered(&self) -> MutexGuard<'_, Remembered> {
+        self.remembered.lock().expect("invariant: nothing panics under this lock")
+    }
+}
+
+#[async_trait]
+impl Accounts for PostgresAccounts {
+    async fn user(&self, token: &Token, now: Timestamp) -> Result<Option<User>, AccountsError> {
+        let hash = token.hash();
+        match self.read(&hash, now).await {
+            Ok(Some((user, since))) => {
+                self.remembered().put(hash, user.clone(), since);
+                Ok(Some(user))
+            }
+            Ok(None) => {
+                self.remembered().forget(&hash);
+                Ok(None)
+            }
+            Err(error) => {
+                let known = self.remembered().get(&hash, now);
+                known.map(Some).ok_or_else(|| AccountsError::because(error))
+            }
+        }
+    }
+
+    async fn take(
+        &self,
+        name: &DisplayName,
+        old: Option<&Token>,
+        now: Timestamp,
+    ) -> Result<Taken, AccountsError> {
+        let (user, token) = (new_user(name), Token::random());
+        let (hash, old) = (token.hash(), old.map(Token::hash));
+        let new = New { user: &user, keys: name.keys(), hash: &hash, old: old.as_ref(), now };
+        // A connection that is lost at commit leaves open whether the name is taken. The second time finds the
+        // same account, if so.
+        let entered = match self.enter(&new).await {
+            Err(Failure::Database(_) | Failure::Timeout) => self.enter(&new).await,
+            entered => entered,
+        };
+        match entered.map_err(AccountsError::because)? {
+            Entered::Yes(replaced) => {
+                let mut remembered = self.remembered();
+                let replaced = replaced.or_else(|| remembered.get(old.as_ref()?, now));
+                old.iter().for_each(|old| remembered.forget(old));
+                remembered.put(hash, user.clone(), now);
+                drop(remembered);
+                Ok(Taken::Yes(SignedIn { user, token, replaced }))
+            }
+            Entered::No => Ok(Taken::No),
+            Entered::Full => Ok(Taken::Full),
+        }
+    }
+
+    async fn revoke(&self, token: &Token) -> Result<Option<User>, AccountsError> {
+        let hash = token.hash();
+        let user = self.remove(&hash).await.map_err(AccountsError::because)?;
+        self.remembered().forget(&hash);
+        Ok(user)
+    }
+}
+
+impl Remembered {
+    fn put(&mut self, hash: [u8; 32], user: User, since: Timestamp) {
+        if self.young.len() >= REMEMBERED {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(hash, (user, since));
+    }
+
+    fn get(&self, hash: &[u8; 32], now: Timestamp) -> Option<User> {
+        let (user, since) = self.young.get(hash).or_else(|| self.old.get(hash))?;
+        (*since >= oldest(now)).then(|| user.clone())
+    }
+
+    fn forget(&mut self, hash: &[u8; 32]) {
+        self.young.remove(hash);
+        self.old.remove(hash);
+    }
+}
+
+/// An account to be entered.
+struct New<'a> {
+    user: &'a User,
+    keys: Vec<String>,
+    hash: &'a [u8; 32],
+    old: Option<&'a [u8; 32]>,
+    now: Timestamp,
+}
+
+enum Entered {
+    /// And who had the old token.
+    Yes(Option<User>),
+    No,
+    Full,
+}
+
+/// Closes the connection if what was asked on it is still unanswered.
+fn given_up<T, E: Into<Failure>>(
+    client: Object,
+    done: Result<Result<T, E>, tokio::time::error::Elapsed>,
+) -> Result<T, Failure> {
+    done.map_or_else(
+        |_| {
+            drop(Object::take(client));
+            Err(Failure::Timeout)
+        },
+        |done| done.map_err(Into::into),
+    )
+}
+
+async fn read(client: &Client, hash: &[u8], oldest: Timestamp) -> Result<Option<(User, Timestamp)>, Failure> {
+    let account = "SELECT chat_user, name, since FROM web_chat.account WHERE token = $1 AND since >= $2";
+    let row = client.query_opt(account, &[&hash, &oldest.as_millis()]).await?;
+    row.map(|row| Ok((user(&row)?, Timestamp::from_millis(row.get(2))))).transpose()
+}
+
+async fn remove(client: &mut Client, hash: &[u8]) -> Result<Option<User>, Failure> {
+    let transaction = locked(client).await?;
+    let removed = delete(&transaction, hash).await?;
+    transaction.commit().await?;
+    Ok(removed)
+}
+
+async fn enter(client: &mut Client, new: &New<'_>, limit: i64) -> Result<Entered, Failure> {
+    let transaction = locked(client).await?;
+    let entered = "SELECT 1 FROM web_chat.account WHERE token = $1";
+    if transaction.query_opt(entered, &[&&new.hash[..]]).await?.is_some() {
+        // Committed by a first try, the answer to which was lost.
+        return Ok(Entered::Yes(None));
+    }
+    let replaced = match new.old {
+        Some(old) => delete(&transaction, old).await?,
+        None => None,
+    };
+    let over = "DELETE FROM web_chat.account AS a USING web_chat.name AS n
+        WHERE n.key = ANY ($1) AND a.token = n.token AND a.since < $2";
+    transaction.execute(over, &[&new.keys, &oldest(new.now).as_millis()]).await?;
+    let holder = "SELECT 1 FROM web_chat.name WHERE key = ANY ($1) LIMIT 1";
+    if transaction.query_opt(holder, &[&new.keys]).await?.is_some() {
+        return Ok(Entered::No);
+    }
+    let names: i64 = transaction.query_one("SELECT count(*) FROM web_chat.account", &[]).await?.get(0);
+    if names >= limit {
+        return Ok(Entered::Full);
+    }
+    let account = "INSERT INTO web_chat.account (token, chat_user, name, since) VALUES ($1, $2, $3, $4)";
+    let (id, name) = (new.user.id.as_str(), &*new.user.name);
+    transaction.execute(account, &[&&new.hash[..], &id, &name, &new.now.as_millis()]).await?;
+    let keys = "INSERT INTO web_chat.name (key, token) SELECT DISTINCT key, $2::bytea FROM unnest($1::text[]) AS key";
+    transaction.execute(keys, &[&new.keys, &&new.hash[..]]).await?;
+    transaction.commit().await?;
+    Ok(Entered::Yes(replaced))
+}
+
+async fn locked(client: &mut Client) -> Result<Transaction<'_>, Failure> {
+    let transaction = client.transaction().await?;
+    transaction.batch_execute(LOCK).await?;
+    Ok(transaction)
+}
+
+async fn delete(transaction: &Transaction<'_>, hash: &[u8]) -> Result<Option<User>, Failure> {
+    let account = "DELETE FROM web_chat.account WHERE token = $1 RETURNING chat_user, name";
+    transaction.query_opt(account, &[&hash]).await?.map(|row| user(&row)).transpose()
+}
+
+fn user(row: &Row) -> Result<User, Failure> {
+    User::new(row.get(0), row.get(1)).map_err(|_| Failure::Broken)
+}
