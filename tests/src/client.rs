@@ -90,6 +90,14 @@ impl Client {
         self.last_id
     }
 
+    /// Sends a command and returns its `id`, or none where the connection is gone.
+    pub async fn try_tell(&mut self, mut command: Value) -> Option<i64> {
+        self.last_id += 1;
+        command["id"] = self.last_id.into();
+        let sent = must("a send", self.socket.send(Message::text(command.to_string()))).await;
+        sent.is_ok().then_some(self.last_id)
+    }
+
     /// Sends a command and returns its answer. What else comes waits.
     pub async fn ask(&mut self, command: Value) -> Value {
         let id = self.tell(command).await;

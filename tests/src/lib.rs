@@ -1,9 +1,10 @@
 //! What the tests share: a server on a real socket, a client that speaks the protocol, one that misbehaves,
-//! one for plain HTTP, and a PostgreSQL.
+//! one for plain HTTP, a load, and a PostgreSQL.
 
 mod client;
 mod gate;
 mod http_client;
+pub mod load;
 mod postgres;
 mod raw;
 mod server;

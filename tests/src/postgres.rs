@@ -81,6 +81,12 @@ impl Postgres {
         (Ipv4Addr::LOCALHOST, self.keeper.port).into()
     }
 
+    /// Returns the path of one of PostgreSQL's programs, such as `pgbench`.
+    #[must_use]
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.keeper.programs.join(name)
+    }
+
     /// Makes a fresh database.
     ///
     /// # Panics
@@ -90,7 +96,7 @@ impl Postgres {
         blocking(move || {
             let name = format!("test{}", server.keeper.databases.fetch_add(1, Ordering::Relaxed));
             let port = server.keeper.port.to_string();
-            let mut create = Command::new(server.keeper.programs.join("createdb"));
+            let mut create = Command::new(server.program("createdb"));
             create.args(["--host=127.0.0.1", "--port", &port, "--username=postgres"]);
             create.args(["--maintenance-db=postgres", "--template=template0", &name]);
             let done = create.current_dir("/").output().expect("createdb runs");

@@ -6,6 +6,7 @@ use chatcore::blob::FolderBlobs;
 use chatcore::store::Store;
 use chatcore::{Action, Chat, Denied, Identity, Limits, MemoryStore, OpenPolicy, Policy, User};
 use chatcore_hyper::{ChatService, Config, Server as HyperServer, Unauthorized};
+use chatcore_postgres::PostgresStore;
 use chatcore_redb::RedbStore;
 use http::request::Parts;
 use tempfile::TempDir;
@@ -15,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::client::Client;
 use crate::must;
+use crate::postgres::Postgres;
 
 /// The store under a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub enum Backend {
     Memory,
     /// [`RedbStore`], in a folder of its own.
     Redb,
+    /// [`PostgresStore`], in a database of its own.
+    Postgres,
 }
 
 /// What a server is started with.
@@ -66,6 +70,11 @@ impl Server {
             Backend::Memory => Self::over(MemoryStore::new(), folder, edit).await,
             Backend::Redb => {
                 let store = RedbStore::open(folder.path().join("chat.redb")).expect("a new store opens");
+                Self::over(store, folder, edit).await
+            }
+            Backend::Postgres => {
+                let database = Postgres::shared().await.database().await;
+                let store = PostgresStore::connect(&database.url()).await.expect("a new database opens");
                 Self::over(store, folder, edit).await
             }
         }

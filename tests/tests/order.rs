@@ -22,6 +22,12 @@ macro_rules! on_every_store {
                 super::$law(chatcore_tests::Backend::Redb).await;
             })*
         }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $law() {
+                super::$law(chatcore_tests::Backend::Postgres).await;
+            })*
+        }
     };
 }
 
