@@ -7,6 +7,8 @@ mod database;
 mod directory;
 mod error;
 mod event;
+#[cfg(test)]
+mod plan;
 mod schema;
 mod store;
 #[cfg(feature = "tls")]

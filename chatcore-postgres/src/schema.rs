@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
+use tokio_postgres::Transaction;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Row, Transaction};
 
 use crate::error::{ConnectError, Failure};
 
@@ -80,7 +80,6 @@ pub(crate) async fn migrate(
     schema: &str,
     apply: bool,
 ) -> Result<(), ConnectError> {
-    let failed = |error: tokio_postgres::Error| Failure::from(error).on_connect();
     if apply {
         // The timeouts are those of a chat's queries; an index on a large table takes longer.
         let alone = format!(
@@ -92,7 +91,7 @@ pub(crate) async fn migrate(
     let params: [(&(dyn ToSql + Sync), Type); 1] = [(&table, Type::TEXT)];
     let found =
         transaction.query_typed("SELECT to_regclass($1) IS NOT NULL", &params).await.map_err(failed)?;
-    let exists = found.first().is_some_and(|row| row.get(0));
+    let exists = found.first().map(|row| row.try_get(0)).transpose().map_err(failed)?.unwrap_or(false);
     let applied = if exists { check(transaction, schema).await? } else { 0 };
     if applied == known() {
         return Ok(());
@@ -111,17 +110,23 @@ pub(crate) async fn migrate(
 /// Returns the schema's version, where all that was applied is what this library knows.
 async fn check(transaction: &Transaction<'_>, schema: &str) -> Result<i32, ConnectError> {
     let select = format!("SELECT version, checksum FROM {schema}.migration ORDER BY version");
-    let rows = transaction.query_typed(&select, &[]).await.map_err(|e| Failure::from(e).on_connect())?;
-    let found = rows.last().map_or(0, |row| row.get(0));
+    let rows = transaction.query_typed(&select, &[]).await.map_err(failed)?;
+    let mut applied = Vec::with_capacity(rows.len());
+    for row in &rows {
+        applied.push((row.try_get(0).map_err(failed)?, row.try_get::<_, &str>(1).map_err(failed)?));
+    }
+    let found: i32 = applied.last().map_or(0, |(version, _)| *version);
     if found > known() {
         return Err(ConnectError::Newer { schema: schema.to_owned(), found, known: known() });
     }
     for (version, migration) in numbered().take_while(|(version, _)| *version <= found) {
-        let same =
-            |row: &Row| row.get::<_, i32>(0) == version && row.get::<_, &str>(1) == migration.checksum();
-        if !rows.iter().any(same) {
+        if !applied.contains(&(version, &migration.checksum())) {
             return Err(ConnectError::Changed { schema: schema.to_owned(), version });
         }
     }
     Ok(found)
+}
+
+fn failed(error: tokio_postgres::Error) -> ConnectError {
+    Failure::from(error).on_connect()
 }

@@ -105,16 +105,11 @@ impl PostgresStore {
     }
 
     async fn page(&self, channel: ChannelId, before: Seq, limit: usize) -> Result<Page, Failure> {
-        let sql = format!(
-            "SELECT {MESSAGE_COLUMNS} FROM {}.event \
-             WHERE channel = $1 AND kind = 0 AND seq < $2 ORDER BY seq DESC LIMIT $3",
-            self.schema
-        );
         // One more than asked for tells whether there are older ones.
         let rows = signed((limit as u64).saturating_add(1));
         let params: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =
             [(&signed(channel.0), Type::INT8), (&signed(before), Type::INT8), (&rows, Type::INT8)];
-        let rows = self.database.query(&sql, &params).await?;
+        let rows = self.database.query(&page_sql(&self.schema), &params).await?;
         let mut messages = rows.iter().take(limit).map(message).collect::<Result<Vec<_>, _>>()?;
         messages.reverse();
         Ok(Page { messages, more: rows.len() > limit })
@@ -191,6 +186,14 @@ impl PostgresStore {
         let more: Option<bool> = rows.first().map(|row| row.try_get(0)).transpose()?.flatten();
         more.ok_or(Failure::Broken("there is no such channel"))
     }
+}
+
+/// The newest messages below a `seq`: channel, `seq`, limit.
+pub(crate) fn page_sql(schema: &str) -> String {
+    format!(
+        "SELECT {MESSAGE_COLUMNS} FROM {schema}.event \
+         WHERE channel = $1 AND kind = 0 AND seq < $2 ORDER BY seq DESC LIMIT $3"
+    )
 }
 
 fn head(row: &Row, first: usize) -> Result<Head, Failure> {

@@ -1,0 +1,67 @@
+//! How PostgreSQL reads a page of a large channel.
+
+use chatcore::ChannelName;
+use chatcore::store::Directory;
+use chatcore_tests::Postgres;
+use tokio_postgres::{Client, NoTls};
+
+use crate::store::{PostgresStore, page_sql};
+
+const MESSAGES: i64 = 500_000;
+/// A page, and the one more that tells whether there are older ones.
+const ROWS: i64 = 101;
+
+/// Returns the plan of a page, and how many blocks of 8 KiB it touched.
+async fn page(client: &Client, channel: u64, before: i64) -> (String, u64) {
+    let explain = format!("EXPLAIN (ANALYZE, BUFFERS) EXECUTE page ({channel}, {before}, {ROWS})");
+    let lines = client.simple_query(&explain).await.expect("a plan");
+    let lines: Vec<_> = lines
+        .iter()
+        .filter_map(|line| match line {
+            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        })
+        .collect();
+    let plan = lines.join("\n");
+    let buffers = lines.iter().find_map(|line| line.trim().strip_prefix("Buffers: shared "));
+    let blocks = buffers.unwrap_or_else(|| panic!("{plan}")).split(' ');
+    let blocks = blocks.filter_map(|count| count.split_once('=')?.1.parse::<u64>().ok()).sum();
+    (plan, blocks)
+}
+
+/// Whatever the planner knows of the table, and whether it plans for the values or for any.
+#[tokio::test]
+async fn a_page_of_a_large_channel_is_one_index_scan_that_costs_the_same_anywhere() {
+    let database = Postgres::shared().await.database().await;
+    let store = PostgresStore::connect(&database.url()).await.expect("connects");
+    let ann = chatcore::User::new("u_ann", "Ann").expect("a user");
+    let name = ChannelName::new("general").expect("a name");
+    let channel = store.create_channel(&name, "", &ann).await.expect("creates").into_channel().id.0;
+    let (client, connection) = tokio_postgres::connect(&database.url(), NoTls).await.expect("connects");
+    tokio::spawn(connection);
+    // A third of the log are reactions.
+    let fill = format!(
+        "INSERT INTO chatcore.event (channel, seq, at, kind, author, author_name, nonce, key, text, ordinal) \
+         SELECT {channel}, i, i, CASE i % 3 WHEN 0 THEN 3 ELSE 0 END, 'u_ann', 'Ann', i::text, i, \
+             'the text of a message', i \
+         FROM generate_series(1, {MESSAGES} * 3 / 2) AS i"
+    );
+    client.batch_execute(&fill).await.expect("fills");
+    let prepare = format!("PREPARE page (bigint, bigint, bigint) AS {}", page_sql("chatcore"));
+    client.batch_execute(&prepare).await.expect("prepares");
+    for knowledge in ["SELECT 1", "ANALYZE chatcore.event"] {
+        client.batch_execute(knowledge).await.expect("analyzes");
+        for mode in ["force_generic_plan", "force_custom_plan"] {
+            client.batch_execute(&format!("SET plan_cache_mode = {mode}")).await.expect("sets");
+            for before in [i64::MAX, MESSAGES, MESSAGES / 2, 1_000, 200] {
+                let (plan, blocks) = page(&client, channel, before).await;
+                assert!(plan.contains("Index Scan Backward using event_"), "{plan}");
+                assert!(plan.contains("rows=101 loops=1"), "{plan}");
+                for other in ["Sort", "Bitmap", "Seq Scan", "Rows Removed"] {
+                    assert!(!plan.contains(other), "{plan}");
+                }
+                assert!(blocks < 160, "{blocks} blocks before {before}: {plan}");
+            }
+        }
+    }
+}

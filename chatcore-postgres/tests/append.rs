@@ -1,0 +1,175 @@
+//! Appends when the network fails, when an item's data does, and in the app's own transaction.
+
+use std::time::Duration;
+
+use chatcore::store::{AppendError, Appended, Directory, EventStore};
+use chatcore::testkit::{Proxy, Traffic};
+use chatcore::{Append, AppendBody, ChannelId, ChannelName, Nonce, Reaction, User};
+use chatcore_postgres::tokio_postgres::{Client, NoTls};
+use chatcore_postgres::{PostgresStore, tokio_postgres};
+use chatcore_tests::{Database, Postgres};
+
+async fn database() -> Database {
+    Postgres::shared().await.database().await
+}
+
+async fn client(database: &Database) -> Client {
+    let (client, connection) = tokio_postgres::connect(&database.url(), NoTls).await.expect("connects");
+    tokio::spawn(connection);
+    client
+}
+
+async fn channel(store: &PostgresStore) -> ChannelId {
+    let name = ChannelName::new("general").expect("a name");
+    store.create_channel(&name, "", &ann()).await.expect("creates a channel").into_channel().id
+}
+
+fn ann() -> User {
+    User::new("u_ann", "Ann").expect("a user")
+}
+
+fn by_ann(channel: ChannelId, body: AppendBody) -> Append {
+    Append { channel, author: ann(), body }
+}
+
+fn say(channel: ChannelId, text: &str) -> Append {
+    let nonce = Nonce::new(text).expect("a nonce");
+    by_ann(
+        channel,
+        AppendBody::Message { nonce, text: text.to_owned(), reply_to: None, attachments: Vec::new() },
+    )
+}
+
+async fn add(store: &PostgresStore, item: Append) -> Result<Appended, AppendError> {
+    store.append(vec![item]).await.remove(0)
+}
+
+async fn texts(store: &PostgresStore, channel: ChannelId) -> Vec<String> {
+    let page = store.messages_before(channel, u64::MAX, 100).await.expect("messages can be read");
+    page.messages.into_iter().map(|message| message.text).collect()
+}
+
+/// An edit, a reaction and a delete have no nonce, and are done once all the same.
+#[tokio::test]
+async fn an_append_whose_commit_lost_its_answer_is_found_and_not_repeated() {
+    let database = database().await;
+    let proxy = Proxy::start(database.server().addr()).await.expect("a proxy");
+    let store = PostgresStore::connect(&database.url_at(proxy.addr())).await.expect("connects");
+    let channel = channel(&store).await;
+    let reply = AppendBody::Message {
+        nonce: Nonce::new("reply").expect("a nonce"),
+        text: "the reply".to_owned(),
+        reply_to: Some(1),
+        attachments: Vec::new(),
+    };
+    let react = AppendBody::React { target: 1, emoji: "the emoji".to_owned(), on: true };
+    let items = [
+        ("the message", say(channel, "the message")),
+        ("the reply", by_ann(channel, reply)),
+        ("the edit", by_ann(channel, AppendBody::Edit { target: 1, text: "the edit".to_owned() })),
+        ("the emoji", by_ann(channel, react)),
+    ];
+    for ((mark, item), seq) in items.into_iter().zip(1..) {
+        let lost = proxy.lose_answer_to(mark);
+        let taken = add(&store, item).await.expect("it is taken");
+        lost.await.expect("the answer was lost");
+        assert_eq!((taken.seq, taken.duplicate), (seq, false), "{mark}");
+    }
+    assert_eq!(texts(&store, channel).await, ["the edit", "the reply"]);
+    let message = store.message(channel, 1).await.expect("can be read").expect("is there");
+    let expected = Reaction { emoji: "the emoji".to_owned(), users: vec![ann().id] };
+    assert_eq!(message.reactions, [expected]);
+    // A repeat by the caller is a duplicate as ever.
+    assert!(add(&store, say(channel, "the message")).await.expect("it is known").duplicate);
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_an_error_within_the_bound_and_comes_back_by_itself() {
+    const BOUND: Duration = Duration::from_millis(600);
+    let database = database().await;
+    let proxy = Proxy::start(database.server().addr()).await.expect("a proxy");
+    let builder = PostgresStore::builder(&database.url_at(proxy.addr()));
+    let builder = builder.retry_for(BOUND).answer_timeout(BOUND / 2).connect_timeout(BOUND / 2);
+    let store = builder.queue(1).writers(1).batch(1).connect().await.expect("connects");
+    let channel = channel(&store).await;
+    for (traffic, round) in [(Traffic::Cut, 0), (Traffic::BlackHole, 1)] {
+        proxy.set(traffic);
+        let began = std::time::Instant::now();
+        let waiting: Vec<_> = (0..5)
+            .map(|i| {
+                let store = store.clone();
+                tokio::spawn(async move { add(&store, say(channel, &format!("{round} {i}"))).await })
+            })
+            .collect();
+        for answer in waiting {
+            let answer = answer.await.expect("an append ends well");
+            assert!(matches!(answer, Err(AppendError::Store(_))), "{answer:?}");
+        }
+        assert!(began.elapsed() < 3 * BOUND, "{:?} is beyond the bound", began.elapsed());
+        let error = store.heads(&[channel]).await.expect_err("the database is away");
+        assert!(std::error::Error::source(&error).is_some(), "{error:?} has no source");
+        proxy.set(Traffic::Pass);
+        let texts = [format!("{round} 0"), format!("{round} back")];
+        for text in texts {
+            add(&store, say(channel, &text)).await.expect("the database is back");
+        }
+    }
+    assert_eq!(texts(&store, channel).await, ["0 0", "0 back", "1 0", "1 back"]);
+}
+
+#[tokio::test]
+async fn an_item_whose_data_is_refused_is_rejected_alone() {
+    let database = database().await;
+    let store = PostgresStore::connect(&database.url()).await.expect("connects");
+    let channel = channel(&store).await;
+    let check = "ALTER TABLE chatcore.event ADD CHECK (text !~ 'bad')";
+    client(&database).await.batch_execute(check).await.expect("a constraint");
+    let batch = ["one", "bad 1", "two", "three", "bad 2", "bad 3", "four"].map(|text| say(channel, text));
+    let answers = store.append(batch.to_vec()).await;
+    let seqs: Vec<_> = answers.iter().map(|answer| answer.as_ref().ok().map(|taken| taken.seq)).collect();
+    assert_eq!(seqs, [Some(1), None, Some(2), Some(3), None, None, Some(4)]);
+    assert!(matches!(answers[1], Err(AppendError::Rejected(_))), "{:?}", answers[1]);
+    assert_eq!(texts(&store, channel).await, ["one", "two", "three", "four"]);
+}
+
+#[tokio::test]
+async fn a_batch_larger_than_a_transaction_is_stored_in_its_order() {
+    let database = database().await;
+    let builder = PostgresStore::builder(&database.url()).batch(8).pgbouncer(true);
+    let store = builder.connect().await.expect("connects");
+    let channel = channel(&store).await;
+    let batch = (1..=50).map(|i| say(channel, &i.to_string())).collect();
+    let seqs: Vec<_> =
+        store.append(batch).await.into_iter().map(|answer| answer.expect("is taken").seq).collect();
+    assert_eq!(seqs, (1..=50).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_publish_in_the_apps_transaction_is_there_exactly_when_that_commits() {
+    let database = database().await;
+    let store = PostgresStore::connect(&database.url()).await.expect("connects");
+    let channel = channel(&store).await;
+    let mut app = client(&database).await;
+    app.batch_execute("CREATE TABLE orders (id int)").await.expect("a table");
+
+    let transaction = app.transaction().await.expect("a transaction");
+    transaction.execute("INSERT INTO orders VALUES (1)", &[]).await.expect("an order");
+    let taken = store.publish_in(&transaction, say(channel, "rolled back")).await.expect("is taken");
+    assert_eq!(taken.seq, 1);
+    transaction.rollback().await.expect("rolls back");
+    assert!(texts(&store, channel).await.is_empty());
+
+    let transaction = app.transaction().await.expect("a transaction");
+    transaction.execute("INSERT INTO orders VALUES (2)", &[]).await.expect("an order");
+    let taken = store.publish_in(&transaction, say(channel, "order 2")).await.expect("is taken");
+    assert_eq!((taken.seq, taken.duplicate), (1, false));
+    let refused = by_ann(channel, AppendBody::Delete { target: 7 });
+    let refused = store.publish_in(&transaction, refused).await;
+    assert!(matches!(refused, Err(AppendError::NoSuchMessage)), "{refused:?}");
+    assert!(texts(&store, channel).await.is_empty(), "it is not committed");
+    transaction.commit().await.expect("commits");
+    assert_eq!(texts(&store, channel).await, ["order 2"]);
+    assert_eq!(add(&store, say(channel, "next")).await.expect("is taken").seq, 2);
+    let orders = app.query("SELECT id FROM orders", &[]).await.expect("the orders");
+    assert_eq!(orders.len(), 1);
+}

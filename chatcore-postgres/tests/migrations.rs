@@ -1,0 +1,110 @@
+//! The schema: who comes first makes it, and what is not known is left alone.
+
+use chatcore::store::Directory;
+use chatcore_postgres::tokio_postgres::{Client, NoTls};
+use chatcore_postgres::{ConnectError, PostgresStore, tokio_postgres};
+use chatcore_tests::{Database, Postgres};
+
+async fn database() -> Database {
+    Postgres::shared().await.database().await
+}
+
+async fn client(database: &Database) -> Client {
+    let (client, connection) = tokio_postgres::connect(&database.url(), NoTls).await.expect("connects");
+    tokio::spawn(connection);
+    client
+}
+
+#[tokio::test]
+async fn several_nodes_may_start_at_once() {
+    let database = database().await;
+    let nodes: Vec<_> = (0..6)
+        .map(|_| {
+            let url = database.url();
+            tokio::spawn(async move { PostgresStore::connect(&url).await })
+        })
+        .collect();
+    for node in nodes {
+        let store = node.await.expect("a node ends well").expect("a node connects");
+        assert!(store.channels().await.expect("the directory can be read").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused() {
+    let database = database().await;
+    PostgresStore::connect(&database.url()).await.expect("connects");
+    let newer = "INSERT INTO chatcore.migration (version, checksum) VALUES (99, 'of the future')";
+    client(&database).await.batch_execute(newer).await.expect("a row");
+    let error = PostgresStore::connect(&database.url()).await.expect_err("it is newer");
+    assert!(matches!(error, ConnectError::Newer { found: 99, .. }), "{error:?}");
+    assert_eq!(
+        error.to_string(),
+        "schema chatcore has version 99, and this program knows no newer one than 2"
+    );
+}
+
+#[tokio::test]
+async fn a_changed_migration_is_refused() {
+    let database = database().await;
+    PostgresStore::connect(&database.url()).await.expect("connects");
+    let change = "UPDATE chatcore.migration SET checksum = 'another' WHERE version = 1";
+    client(&database).await.batch_execute(change).await.expect("a row");
+    let error = PostgresStore::connect(&database.url()).await.expect_err("it is another");
+    assert!(matches!(error, ConnectError::Changed { version: 1, .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn the_script_makes_what_a_store_without_the_right_to_create_uses() {
+    let database = database().await;
+    let builder = || PostgresStore::builder(&database.url()).schema("my_chat").migrate(false);
+    let error = builder().connect().await.expect_err("there is no schema");
+    assert!(matches!(error, ConnectError::Database(_)), "{error:?}");
+    let script = PostgresStore::migrations_sql("my_chat").expect("a name");
+    let admin = client(&database).await;
+    admin.batch_execute(&script).await.expect("the script runs");
+    admin
+        .batch_execute(
+            "DROP ROLE IF EXISTS plain; CREATE ROLE plain LOGIN; GRANT USAGE ON SCHEMA my_chat TO plain; \
+             GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA my_chat TO plain",
+        )
+        .await
+        .expect("a role");
+    let url = database.url().replace("postgres@", "plain@");
+    let store = PostgresStore::builder(&url).schema("my_chat").migrate(false).connect().await;
+    let store = store.expect("connects");
+    let ann = chatcore::User::new("u_ann", "Ann").expect("a user");
+    store.put_user(&ann).await.expect("a user is remembered");
+    PostgresStore::builder(&url).schema("my_chat").connect().await.expect("there is nothing to migrate");
+    drop(store);
+    admin.batch_execute("DROP OWNED BY plain; DROP ROLE plain").await.expect("the role goes");
+}
+
+#[tokio::test]
+async fn two_schemas_of_one_database_are_two_stores() {
+    let database = database().await;
+    let (ours, theirs) = ("ours", "theirs");
+    let ann = chatcore::User::new("u_ann", "Ann").expect("a user");
+    let open = async |schema| PostgresStore::builder(&database.url()).schema(schema).connect().await;
+    let (ours, theirs) = (open(ours).await.expect("connects"), open(theirs).await.expect("connects"));
+    ours.put_user(&ann).await.expect("a user is remembered");
+    let ids = [ann.id];
+    assert_eq!(ours.users(&ids).await.expect("users can be read").len(), 1);
+    assert!(theirs.users(&ids).await.expect("users can be read").is_empty());
+}
+
+#[tokio::test]
+async fn what_can_not_be_used_is_said() {
+    let refused = PostgresStore::builder("postgres://localhost/x").schema("a; DROP").connect().await;
+    assert!(matches!(refused, Err(ConnectError::SchemaName(_))), "{refused:?}");
+    let refused = PostgresStore::connect("no URL").await;
+    assert!(matches!(refused, Err(ConnectError::Url(_))), "{refused:?}");
+    #[cfg(not(feature = "tls"))]
+    {
+        let refused = PostgresStore::connect("postgres://localhost/x?sslmode=require").await;
+        assert!(matches!(refused, Err(ConnectError::NoTls)), "{refused:?}");
+    }
+    // Port 1 of the loopback has no server.
+    let refused = PostgresStore::connect("postgres://127.0.0.1:1/x").await;
+    assert!(matches!(refused, Err(ConnectError::Database(_))), "{refused:?}");
+}
