@@ -7,6 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 target=${CARGO_TARGET_DIR:-$PWD/target}
 node_major=22 # where the system has none, or one older than 20
 export RUST_BACKTRACE=${RUST_BACKTRACE:-1}
+unset DATABASE_URL # the tests bring databases of their own
 
 step() { printf '\n== %s\n' "$*"; }
 fail() { printf 'test.sh: %s\n' "$*" >&2; exit 1; }
@@ -57,7 +58,9 @@ check_dependencies() {
     [ -z "$banned" ] || fail "chatcore must not depend on: $banned"
     direct=$(cargo tree --locked -p chatcore -e normal --depth 1 --prefix none | tail -n +2 | wc -l)
     [ "$direct" -le 12 ] || fail "chatcore has $direct direct dependencies; 12 are allowed"
-    for pair in "chatcore-redb chatcore-hyper" "chatcore-hyper chatcore-redb"; do
+    for pair in "chatcore-redb chatcore-hyper" "chatcore-hyper chatcore-redb" \
+        "chatcore-postgres chatcore-hyper" "chatcore-hyper chatcore-postgres" \
+        "chatcore-postgres chatcore-redb" "chatcore-redb chatcore-postgres"; do
         read -r crate other <<<"$pair"
         ! cargo tree --locked -p "$crate" -e normal --prefix none | grep -q "^$other " \
             || fail "$crate must not depend on $other"

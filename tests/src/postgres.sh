@@ -12,7 +12,7 @@ make_data() {
     template=$caches/chatcore-postgres-$3-$(id -u)
     if [ ! -O "$template" ]; then
         "$bin/initdb" --pgdata=new --no-sync --auth=trust --username=postgres --encoding=UTF8 --locale=C \
-            >>messages 2>&1 || return
+            >>messages 2>&1 || return 1
         mv -T new "$template" 2>>messages || rm -rf new
     fi
     [ -O "$template" ] && cp -R "$template" data
@@ -20,6 +20,7 @@ make_data() {
 
 # The log is read through a pipe: it says when the server is ready, and ends when its last process has.
 start() {
+    [ -z "$postmaster" ] || return 1
     rm -f log && mkfifo log
     "$bin/postgres" -D data -p "$1" -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
         -c max_connections=300 -c dynamic_shared_memory_type=mmap >log 2>&1 &
@@ -42,6 +43,7 @@ start() {
 }
 
 crash() {
+    [ -n "$postmaster" ] || return 1
     # shellcheck disable=SC2046
     kill -KILL "$postmaster" $(cat "/proc/$postmaster/task/$postmaster/children")
     wait
@@ -51,7 +53,7 @@ crash() {
 while read -r order port; do
     case $order in
     start) { [ -d data ] || make_data; } && start "$port" && echo ready || echo failed ;;
-    kill) crash 2>>messages && echo killed ;;
+    kill) crash 2>>messages && echo killed || echo failed ;;
     esac
 done
 [ -z "$postmaster" ] || kill -QUIT "$postmaster"

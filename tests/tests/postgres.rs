@@ -2,7 +2,8 @@
 //! is doubled, every publish is answered within its bound, and what is in memory is served on.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use std::process::Command;
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use chatcore::testkit::{Proxy, Traffic};
@@ -10,6 +11,8 @@ use chatcore_postgres::PostgresStore;
 use chatcore_tests::load::{Acked, assert_kept, write};
 use chatcore_tests::{Client, Database, Postgres, Server, must};
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -142,6 +145,37 @@ async fn a_killed_server_comes_back_where_it_was_with_what_it_had() {
     postgres.restart().await;
     assert_eq!(query(&one, "select n from kept"), "7");
     assert_eq!(query(&one, "show fsync"), "on");
+}
+
+#[tokio::test]
+async fn a_server_ends_with_the_process_that_started_it_also_when_that_is_killed() {
+    const STARTS_ONE: &str = "CHATCORE_TEST_STARTS_ONE";
+    if std::env::var_os(STARTS_ONE).is_some() {
+        let postgres = Postgres::start().await;
+        println!("\n{}", postgres.addr());
+        return std::future::pending().await;
+    }
+    let name = "a_server_ends_with_the_process_that_started_it_also_when_that_is_killed";
+    let mut starter = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .env(STARTS_ONE, "1")
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(starter.stdout.take().unwrap()).lines();
+    let addr = must("a server starts", async {
+        loop {
+            let line = lines.next_line().await.unwrap().expect("the process runs");
+            if let Ok(addr) = line.parse::<SocketAddr>() {
+                return addr;
+            }
+        }
+    });
+    let mut connection = TcpStream::connect(addr.await).await.unwrap();
+    starter.kill().await.unwrap();
+    let end = must("the server ends", connection.read(&mut [0])).await;
+    assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -28,19 +28,23 @@ const REMEMBERED: usize = 10_000;
 
 /// The lock under which names change: one at a time, on all nodes.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('web_chat', 0))";
-const SCHEMA: &str = "
-    CREATE SCHEMA IF NOT EXISTS web_chat;
-    CREATE TABLE IF NOT EXISTS web_chat.account (
-        token bytea PRIMARY KEY,
-        chat_user text NOT NULL,
-        name text NOT NULL,
-        since bigint NOT NULL
-    );
-    CREATE TABLE IF NOT EXISTS web_chat.name (
-        key text PRIMARY KEY,
-        token bytea NOT NULL REFERENCES web_chat.account ON DELETE CASCADE
-    );
-    CREATE INDEX IF NOT EXISTS name_token ON web_chat.name (token)";
+/// Makes the tables where there are none; where there are, it needs no right to.
+const SCHEMA: &str = "DO $$ BEGIN
+    IF to_regclass('web_chat.name') IS NULL THEN
+        CREATE SCHEMA IF NOT EXISTS web_chat;
+        CREATE TABLE web_chat.account (
+            token bytea PRIMARY KEY,
+            chat_user text NOT NULL,
+            name text NOT NULL,
+            since bigint NOT NULL
+        );
+        CREATE TABLE web_chat.name (
+            key text PRIMARY KEY,
+            token bytea NOT NULL REFERENCES web_chat.account ON DELETE CASCADE
+        );
+        CREATE INDEX name_token ON web_chat.name (token);
+    END IF;
+END $$";
 
 /// The names that are taken, in the tables of the schema `web_chat`.
 ///

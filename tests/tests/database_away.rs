@@ -1,0 +1,105 @@
+//! `web_chat` while its database is away: it stays up, says so, and goes on when it is back.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::net::SocketAddr;
+
+use chatcore::testkit::{Proxy, Traffic};
+use chatcore_tests::{Answer, Client, Postgres, http, must};
+use clap::Parser;
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use web_chat::{App, OpenError, Options};
+
+async fn open(url: &str, data: &TempDir) -> Result<App, OpenError> {
+    let data = data.path().to_str().unwrap();
+    let options = Options::parse_from(["web_chat", "--data", data, "--database-url", url]);
+    must("a start, or a refusal", App::open(&options)).await
+}
+
+async fn start(url: &str, data: &TempDir) -> SocketAddr {
+    let app = open(url, data).await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(app.serve(listener, std::future::pending()));
+    addr
+}
+
+async fn sign_in(addr: SocketAddr, name: &str) -> Answer {
+    http(addr, "POST", "/session", &[], json!({ "name": name }).to_string().as_bytes()).await
+}
+
+fn cookie(answer: &Answer) -> String {
+    answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_it_is_away_reads_go_on_writes_are_refused_and_nothing_needs_a_restart_after_it() {
+    let postgres = Postgres::start().await;
+    let (database, data) = (postgres.database().await, tempfile::tempdir().unwrap());
+    let addr = start(&database.url(), &data).await;
+    let ann = cookie(&sign_in(addr, "ann").await);
+    let header = format!("Cookie: {ann}");
+    let mut client = Client::connect_with_cookie(addr, &ann).await;
+    client.publish("general", "before").await;
+
+    postgres.kill().await;
+    sign_in(addr, "bob").await.assert_error(503, "unavailable");
+    http(addr, "DELETE", "/session", &[&header], b"").await.assert_error(503, "unavailable");
+    let me = http(addr, "GET", "/session", &[&header], b"").await;
+    assert_eq!(me.json()["name"], "ann", "who was seen before stays who they are");
+    let stranger = format!("Cookie: {}", ann.replace(|c: char| c.is_ascii_digit(), "a"));
+    http(addr, "GET", "/session", &[&stranger], b"").await.assert_error(503, "unavailable");
+    let opened = client.ok(json!({"type": "subscribe", "channel": "general"})).await;
+    assert_eq!(opened["messages"][0]["text"], "before");
+    let mut second = Client::connect_with_cookie(addr, &ann).await;
+    let opened = second.ok(json!({"type": "subscribe", "channel": "general"})).await;
+    assert_eq!(opened["messages"][0]["text"], "before", "also on a new connection");
+    let during = json!({"type": "publish", "channel": "general", "nonce": "n", "text": "during"});
+    client.refused(during.clone(), "unavailable").await;
+
+    postgres.restart().await;
+    assert_eq!(client.ok(during).await["seq"], 2, "repeated with its nonce");
+    assert_eq!(second.log_event().await["text"], "during");
+    assert_eq!(sign_in(addr, "bob").await.status, 200);
+    assert_eq!(http(addr, "DELETE", "/session", &[&header], b"").await.status, 204);
+    assert_eq!(client.closed().await, 4100);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_without_it_says_so_at_once() {
+    let (database, data) = (Postgres::shared().await.database().await, tempfile::tempdir().unwrap());
+    let proxy = Proxy::start(database.server().addr()).await.unwrap();
+    for traffic in [Traffic::Cut, Traffic::BlackHole] {
+        proxy.set(traffic);
+        let refused = open(&database.url_at(proxy.addr()), &data).await.unwrap_err();
+        assert!(matches!(refused, OpenError::Database(_)), "{refused:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sign_in_whose_connection_is_lost_at_commit_is_one_all_the_same() {
+    let (database, data) = (Postgres::shared().await.database().await, tempfile::tempdir().unwrap());
+    let proxy = Proxy::start(database.server().addr()).await.unwrap();
+    let addr = start(&database.url_at(proxy.addr()), &data).await;
+    let lost = proxy.lose_answer_to("COMMIT");
+    let answer = sign_in(addr, "ann").await;
+    must("the answer is lost", lost).await.unwrap();
+    let me = http(addr, "GET", "/session", &[&format!("Cookie: {}", cookie(&answer))], b"").await;
+    assert_eq!(me.json(), answer.json()["user"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn services_on_one_database_know_the_same_names_and_messages() {
+    let database = Postgres::shared().await.database().await;
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    // At once, as nodes of one deployment start.
+    let url = database.url();
+    let (one, two) = tokio::join!(start(&url, &here), start(&url, &there));
+    let ann = cookie(&sign_in(one, "ann").await);
+    sign_in(two, "ANN").await.assert_error(409, "name_taken");
+    Client::connect_with_cookie(one, &ann).await.publish("general", "hello").await;
+    let mut client = Client::connect_with_cookie(two, &ann).await;
+    let opened = client.ok(json!({"type": "subscribe", "channel": "general"})).await;
+    assert_eq!(opened["messages"][0]["text"], "hello");
+}
