@@ -73,7 +73,9 @@ BEGIN
                     p_author_name[v_from:p_ends[v_run]], p_nonce[v_from:p_ends[v_run]],
                     p_key[v_from:p_ends[v_run]], p_text[v_from:p_ends[v_run]]
                 ) WITH ORDINALITY AS g (channel, author, author_name, nonce, key, text, n)
-                LEFT JOIN @schema@.channel AS c ON c.id = g.channel
+                LEFT JOIN (
+                    SELECT * FROM @schema@.channel WHERE id = ANY (p_channel) OFFSET 0
+                ) AS c ON c.id = g.channel
                 LEFT JOIN LATERAL (
                     (SELECT e.seq, e.at, e.key FROM @schema@.event AS e
                         WHERE e.channel = g.channel AND e.author = g.author AND e.nonce = g.nonce LIMIT 1)

@@ -22,6 +22,7 @@ pub struct Builder {
     pub(crate) answer_timeout: Duration,
     pub(crate) lock_timeout: Duration,
     pub(crate) retry_for: Duration,
+    pub(crate) history: Option<u64>,
 }
 
 impl Builder {
@@ -39,6 +40,7 @@ impl Builder {
             answer_timeout: Duration::from_secs(5),
             lock_timeout: Duration::from_secs(3),
             retry_for: Duration::from_secs(10),
+            history: None,
         }
     }
 
@@ -111,6 +113,13 @@ impl Builder {
     /// the engine's `Limits::store_timeout`.
     pub fn retry_for(mut self, bound: Duration) -> Self {
         self.retry_for = bound;
+        self
+    }
+
+    /// Keeps at least the newest `messages` of each channel, at least 1, and prunes the rest now and then, in
+    /// the background; by default everything is kept. A nonce is kept for 24 hours at least either way.
+    pub fn history(mut self, messages: u64) -> Self {
+        self.history = Some(messages.max(1));
         self
     }
 

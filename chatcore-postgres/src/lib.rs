@@ -9,6 +9,7 @@ mod error;
 mod event;
 #[cfg(test)]
 mod plan;
+mod retention;
 mod schema;
 mod store;
 #[cfg(feature = "tls")]

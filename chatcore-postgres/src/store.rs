@@ -16,6 +16,7 @@ use crate::config::{Builder, check_schema};
 use crate::database::Database;
 use crate::error::{ConnectError, Failure};
 use crate::event::{EVENT_COLUMNS, MESSAGE_COLUMNS, event, message, seq, signed, unsigned};
+use crate::retention::Retention;
 use crate::schema;
 use crate::writer::Writers;
 
@@ -37,6 +38,7 @@ pub struct PostgresStore {
     pub(crate) database: Database,
     pub(crate) schema: Arc<str>,
     writers: Writers,
+    _retention: Option<Arc<Retention>>,
 }
 
 impl PostgresStore {
@@ -75,7 +77,10 @@ impl PostgresStore {
         transaction.commit().await.map_err(failed)?;
         drop(connection);
         let writers = Writers::start(builder, &Database::new(builder, builder.writers)?);
-        Ok(Self { database, schema: builder.schema.as_str().into(), writers })
+        let store = Self { database, schema: builder.schema.as_str().into(), writers, _retention: None };
+        // The task's own handle does not hold the task: it ends with the last of the caller's.
+        let retention = builder.history.map(|messages| Retention::start(store.clone(), messages));
+        Ok(Self { _retention: retention, ..store })
     }
 
     /// Appends an item in the app's own transaction: it is in the log exactly when that commits, with the

@@ -173,3 +173,28 @@ async fn a_publish_in_the_apps_transaction_is_there_exactly_when_that_commits() 
     let orders = app.query("SELECT id FROM orders", &[]).await.expect("the orders");
     assert_eq!(orders.len(), 1);
 }
+
+#[tokio::test]
+async fn a_history_keeps_the_newest_messages_in_the_background() {
+    let database = database().await;
+    let builder = || PostgresStore::builder(&database.url());
+    let store = builder().connect().await.expect("connects");
+    let channel = channel(&store).await;
+    for answer in store.append((1..=30).map(|i| say(channel, &i.to_string())).collect()).await {
+        answer.expect("is taken");
+    }
+    let enough = builder().history(28).connect().await.expect("connects");
+    let keeper = builder().history(20).connect().await.expect("connects");
+    let kept = async {
+        loop {
+            let kept = texts(&store, channel).await;
+            if kept.len() < 30 {
+                return kept;
+            }
+        }
+    };
+    let kept = chatcore_tests::must("the task prunes", kept).await;
+    assert_eq!(kept, (11..=30).map(|i| i.to_string()).collect::<Vec<_>>());
+    assert!(add(&store, say(channel, "1")).await.expect("its nonce is kept").duplicate);
+    drop((enough, keeper));
+}
