@@ -158,7 +158,8 @@ impl<'a> Call<'a> {
         ]
     }
 
-    /// Reads the answers, in the batch's order.
+    /// Reads the answers, in the batch's order. Of two to one item the later stands: a run that the database
+    /// had to undo and do again has left both.
     pub(crate) fn answers(&self, rows: &[Row]) -> Result<Vec<Answer>, Failure> {
         const MISSING: &str = "the database left an item without an answer";
         let mut answers: Vec<Option<Answer>> = vec![None; self.places.len()];

@@ -16,7 +16,7 @@ pub enum ConnectError {
     /// The URL asks for TLS, and this program was built without the feature `tls`.
     #[error("the database's URL asks for TLS, which this program was built without")]
     NoTls,
-    /// TLS can't be set up: the system has no root certificates.
+    /// TLS can't be set up.
     #[error("TLS can't be set up")]
     Tls(#[source] Box<dyn Error + Send + Sync>),
     /// The schema's name is not 1 to 63 of `a`–`z`, `0`–`9` and `_`, with no digit at its start.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chatcore::store::{AppendError, Appended, Directory, EventStore};
 use chatcore::testkit::{Proxy, Traffic};
-use chatcore::{Append, AppendBody, ChannelId, ChannelName, Nonce, Reaction, User};
+use chatcore::{Append, AppendBody, ChannelId, ChannelName, Nonce, Reaction, Timestamp, User};
 use chatcore_postgres::tokio_postgres::{Client, NoTls};
 use chatcore_postgres::{PostgresStore, tokio_postgres};
 use chatcore_tests::{Database, Postgres};
@@ -130,6 +130,24 @@ async fn an_item_whose_data_is_refused_is_rejected_alone() {
     assert_eq!(seqs, [Some(1), None, Some(2), Some(3), None, None, Some(4)]);
     assert!(matches!(answers[1], Err(AppendError::Rejected(_))), "{:?}", answers[1]);
     assert_eq!(texts(&store, channel).await, ["one", "two", "three", "four"]);
+}
+
+#[tokio::test]
+async fn new_messages_beside_repeated_ones_are_stored_in_their_order() {
+    let database = database().await;
+    let store = PostgresStore::connect(&database.url()).await.expect("connects");
+    let channel = channel(&store).await;
+    let append = async |texts: &[&str]| -> Vec<_> {
+        let answers = store.append(texts.iter().map(|text| say(channel, text)).collect()).await;
+        let told = answers.into_iter().map(|answer| answer.expect("is taken"));
+        told.map(|taken| (taken.seq, taken.duplicate)).collect()
+    };
+    assert_eq!(append(&["a", "b"]).await, [(1, false), (2, false)]);
+    assert_eq!(append(&["c", "b", "d"]).await, [(3, false), (2, true), (4, false)]);
+    // A pruned message's nonce is looked for too.
+    store.prune(channel, 1, Timestamp::now()).await.expect("prunes");
+    assert_eq!(append(&["e", "a", "f"]).await, [(5, false), (1, true), (6, false)]);
+    assert_eq!(texts(&store, channel).await, ["b", "c", "d", "e", "f"]);
 }
 
 #[tokio::test]
