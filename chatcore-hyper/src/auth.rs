@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use chatcore::Identity;
 use http::request::Parts;
 
-use crate::error::Unauthorized;
+use crate::error::{AuthError, Unauthorized};
 
 /// Finds out who a request is from: by a cookie, a token, or what a middleware put into its extensions.
 ///
@@ -17,8 +17,8 @@ pub trait Authenticator: Send + Sync + 'static {
     /// Returns the identity that the request acts as.
     ///
     /// # Errors
-    /// [`Unauthorized`] where it is nobody's: HTTP 401.
-    async fn authenticate(&self, parts: &Parts) -> Result<Identity, Unauthorized>;
+    /// [`AuthError`] where it is nobody's, HTTP 401, or where that can't be found out, HTTP 503.
+    async fn authenticate(&self, parts: &Parts) -> Result<Identity, AuthError>;
 }
 
 #[async_trait]
@@ -26,7 +26,7 @@ impl<F> Authenticator for F
 where
     F: Fn(&Parts) -> Result<Identity, Unauthorized> + Send + Sync + 'static,
 {
-    async fn authenticate(&self, parts: &Parts) -> Result<Identity, Unauthorized> {
-        self(parts)
+    async fn authenticate(&self, parts: &Parts) -> Result<Identity, AuthError> {
+        Ok(self(parts)?)
     }
 }

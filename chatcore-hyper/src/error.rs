@@ -74,9 +74,14 @@ impl HttpError {
     }
 }
 
-impl From<Unauthorized> for HttpError {
-    fn from(error: Unauthorized) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", error.to_string())
+impl From<AuthError> for HttpError {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Unauthorized(error) => {
+                Self::new(StatusCode::UNAUTHORIZED, "unauthorized", error.to_string())
+            }
+            AuthError::Unavailable => chatcore::Error::new(ErrorCode::Unavailable, error.to_string()).into(),
+        }
     }
 }
 
@@ -107,6 +112,18 @@ impl From<chatcore::Error> for HttpError {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, thiserror::Error)]
 #[error("sign in first")]
 pub struct Unauthorized;
+
+/// Why an [`Authenticator`](crate::Authenticator) names nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuthError {
+    /// The request is nobody's.
+    #[error(transparent)]
+    Unauthorized(#[from] Unauthorized),
+    /// It can't be found out just now, as while a database is away: HTTP 503, and the client tries again.
+    #[error("who you are can't be checked just now; try again")]
+    Unavailable,
+}
 
 /// A text that is not an origin such as `https://app.example` or `http://localhost:3000`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

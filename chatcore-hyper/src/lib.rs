@@ -23,7 +23,7 @@ mod writer;
 pub use self::auth::Authenticator;
 pub use self::body::Body;
 pub use self::config::Config;
-pub use self::error::{InvalidOrigin, Unauthorized};
+pub use self::error::{AuthError, InvalidOrigin, Unauthorized};
 pub use self::files::StaticFiles;
 pub use self::origin::is_same_origin;
 pub use self::serve::{Server, serve};

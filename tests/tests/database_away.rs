@@ -49,7 +49,10 @@ async fn while_it_is_away_reads_go_on_writes_are_refused_and_nothing_needs_a_res
     let me = http(addr, "GET", "/session", &[&header], b"").await;
     assert_eq!(me.json()["name"], "ann", "who was seen before stays who they are");
     let stranger = format!("Cookie: {}", ann.replace(|c: char| c.is_ascii_digit(), "a"));
-    http(addr, "GET", "/session", &[&stranger], b"").await.assert_error(503, "unavailable");
+    for path in ["/session", "/chat/ws", "/chat/attachments/a_1/x"] {
+        let answer = http(addr, "GET", path, &[&stranger], b"").await;
+        answer.assert_error(503, "unavailable");
+    }
     let opened = client.ok(json!({"type": "subscribe", "channel": "general"})).await;
     assert_eq!(opened["messages"][0]["text"], "before");
     let mut second = Client::connect_with_cookie(addr, &ann).await;

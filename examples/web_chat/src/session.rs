@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chatcore::protocol::CloseReason;
 use chatcore::{Chat, Identity, Timestamp, User};
-use chatcore_hyper::{Authenticator, Body, Unauthorized, is_same_origin};
+use chatcore_hyper::{AuthError, Authenticator, Body, Unauthorized, is_same_origin};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, COOKIE, HeaderValue, SET_COOKIE};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -40,10 +40,12 @@ struct SignIn {
 
 #[async_trait]
 impl Authenticator for Sessions {
-    async fn authenticate(&self, parts: &Parts) -> Result<Identity, Unauthorized> {
-        // Names that can't be read belong to nobody.
-        let user = self.user(token(&parts.headers).as_ref()).await;
-        user.ok().flatten().map(Identity::new).ok_or(Unauthorized)
+    async fn authenticate(&self, parts: &Parts) -> Result<Identity, AuthError> {
+        match self.user(token(&parts.headers).as_ref()).await {
+            Ok(Some(user)) => Ok(Identity::new(user)),
+            Ok(None) => Err(Unauthorized.into()),
+            Err(_) => Err(AuthError::Unavailable),
+        }
     }
 }
 

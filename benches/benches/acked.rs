@@ -1,0 +1,210 @@
+//! How many messages a second are acknowledged as durable, and how long does each wait: on PostgreSQL and on
+//! redb, beside a single-row insert of the same row by `pgbench` and beside one transaction a message, on the
+//! same server in the same run?
+//!
+//! Prints a table. `SECONDS_EACH` sets how long each row is measured (3). It does not show a network, nor a
+//! database server on a machine of its own.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::fmt;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use chatcore::protocol::Published;
+use chatcore::store::{Directory, EventStore, Store};
+use chatcore::{Append, AppendBody, Chat, Client, Identity, Limits, Nonce, User, protocol};
+use chatcore_postgres::PostgresStore;
+use chatcore_redb::RedbStore;
+use chatcore_tests::Postgres;
+use tokio::task::JoinHandle;
+
+const TEXT: &str = "a message of about eighty bytes, as people write them all day long in a chat: ok?";
+
+/// What one row of the table measured.
+struct Row {
+    what: &'static str,
+    publishers: usize,
+    channels: usize,
+    per_second: f64,
+    /// Waiting times in order; none where another program measured.
+    waits: Vec<Duration>,
+}
+
+impl Row {
+    fn new(what: &'static str, load: (usize, usize), waits: Vec<Duration>, long: Duration) -> Self {
+        let per_second = waits.len() as f64 / long.as_secs_f64();
+        Self { what, publishers: load.0, channels: load.1, per_second, waits }
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, publishers, channels, per_second, waits } = self;
+        write!(f, "| {what} | {publishers} | {channels} | {per_second:.0} |")?;
+        for percent in [50, 99] {
+            match waits.get(waits.len().saturating_sub(1) * percent / 100) {
+                Some(wait) => write!(f, " {:.1} |", wait.as_secs_f64() * 1e3)?,
+                None => write!(f, " |")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Lets publishers publish one message after the other, each as soon as the last is acknowledged.
+async fn measure(
+    what: &'static str,
+    store: impl Store,
+    (publishers, channels): (usize, usize),
+    long: Duration,
+) -> Row {
+    let mut limits = Limits::default();
+    limits.commands_per_second = 1_000_000;
+    limits.command_burst = u32::MAX;
+    let chat = Chat::builder(store).limits(limits).build();
+    let host = User::new("u_host", "host").unwrap();
+    for n in 0..channels {
+        let name = chatcore::ChannelName::new(&format!("c{n}")).unwrap();
+        chat.ensure_channel(&name, "", &host).await.unwrap();
+    }
+    let publishing = (0..publishers).map(|n| {
+        let user = User::new(&format!("u_{n}"), "publisher").unwrap();
+        let mut client: Client = chat.connect(Identity::new(user)).unwrap();
+        let channel = format!("c{}", n % channels);
+        tokio::spawn(async move {
+            let mut waits = Waits::new(long);
+            while waits.go_on() {
+                client.call::<Published>(publish(&channel)).await.unwrap();
+                waits.answered();
+            }
+            waits.waits
+        })
+    });
+    let waits = join(publishing.collect()).await;
+    Row::new(what, (publishers, channels), waits, long)
+}
+
+/// The same with a transaction for each message, on as many connections as the store has writers.
+async fn measure_singly(store: PostgresStore, (publishers, channels): (usize, usize), long: Duration) -> Row {
+    let host = User::new("u_host", "host").unwrap();
+    let mut ids = Vec::new();
+    for n in 0..channels {
+        let name = chatcore::ChannelName::new(&format!("c{n}")).unwrap();
+        ids.push(store.create_channel(&name, "", &host).await.unwrap().into_channel().id);
+    }
+    let publishing = (0..publishers).map(|n| {
+        let author = User::new(&format!("u_{n}"), "publisher").unwrap();
+        let (store, channel) = (store.clone(), ids[n % channels]);
+        tokio::spawn(async move {
+            let mut waits = Waits::new(long);
+            while waits.go_on() {
+                let (nonce, text) = (Nonce::random(), TEXT.to_owned());
+                let body = AppendBody::Message { nonce, text, reply_to: None, attachments: Vec::new() };
+                let append = Append { channel, author: author.clone(), body };
+                store.append(vec![append]).await.remove(0).unwrap();
+                waits.answered();
+            }
+            waits.waits
+        })
+    });
+    let waits = join(publishing.collect()).await;
+    Row::new("a transaction a message, 16 connections", (publishers, channels), waits, long)
+}
+
+/// Returns how long each message of all publishers waited, in order.
+async fn join(publishers: Vec<JoinHandle<Vec<Duration>>>) -> Vec<Duration> {
+    let mut all = Vec::new();
+    for publisher in publishers {
+        all.extend(publisher.await.unwrap());
+    }
+    all.sort_unstable();
+    all
+}
+
+/// One publisher's clock.
+struct Waits {
+    warm_at: Instant,
+    end_at: Instant,
+    began: Instant,
+    waits: Vec<Duration>,
+}
+
+impl Waits {
+    fn new(long: Duration) -> Self {
+        let warm_at = Instant::now() + Duration::from_millis(500);
+        Self { warm_at, end_at: warm_at + long, began: warm_at, waits: Vec::new() }
+    }
+
+    /// Begins the next message, unless the time is up.
+    fn go_on(&mut self) -> bool {
+        self.began = Instant::now();
+        self.began < self.end_at
+    }
+
+    fn answered(&mut self) {
+        if self.began >= self.warm_at {
+            self.waits.push(self.began.elapsed());
+        }
+    }
+}
+
+fn publish(channel: &str) -> protocol::Command {
+    protocol::Command::Publish {
+        channel: channel.to_owned(),
+        nonce: Nonce::random().to_string(),
+        text: TEXT.to_owned(),
+        attachments: Vec::new(),
+        reply_to: None,
+    }
+}
+
+/// Inserts the row that a publish writes, one a transaction, from 64 clients of `pgbench`.
+async fn pgbench(server: &Postgres, long: Duration) -> Row {
+    let database = server.database().await;
+    // The store makes its tables: the row goes into one of the same columns and indexes.
+    drop(PostgresStore::connect(&database.url()).await.unwrap());
+    let table = "CREATE TABLE single (LIKE chatcore.event INCLUDING ALL)";
+    let psql = Command::new(server.program("psql")).args(["-qc", table, &database.url()]).status().unwrap();
+    assert!(psql.success());
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("insert.sql");
+    let insert = format!(
+        "\\set channel random(1, 64)\n\\set seq random(1, 9000000000000000000)\n\
+         INSERT INTO single (channel, seq, at, kind, author, author_name, nonce, key, text, ordinal) \
+         VALUES (:channel, :seq, 1700000000000, 0, 'u_1', 'publisher', md5(:seq::text), :seq, '{TEXT}', 1);\n"
+    );
+    std::fs::write(&script, insert).unwrap();
+    let mut command = Command::new(server.program("pgbench"));
+    command.args(["--no-vacuum", "--client=64", "--jobs=2", "--protocol=prepared"]);
+    command.arg(format!("--time={}", long.as_secs().max(1))).arg("--file").arg(&script).arg(database.url());
+    let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let tps = said.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
+    let per_second = tps.unwrap_or_else(|| panic!("{said}{}", String::from_utf8_lossy(&output.stderr)));
+    Row { what: "pgbench, a row a transaction", publishers: 64, channels: 64, per_second, waits: Vec::new() }
+}
+
+#[tokio::main]
+async fn main() {
+    let seconds = std::env::var("SECONDS_EACH").ok().and_then(|text| text.parse().ok()).unwrap_or(3);
+    let long = Duration::from_secs(seconds);
+    let server = Postgres::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    println!("| what | publishers | channels | acked a second | p50 ms | p99 ms |");
+    println!("|---|---|---|---|---|---|");
+    let inserts = pgbench(&server, long).await;
+    println!("{inserts}");
+    for load in [(512, 64), (512, 1)] {
+        let url = server.database().await.url();
+        let singly = PostgresStore::builder(&url).writers(16).batch(1).connect().await.unwrap();
+        println!("{}", measure_singly(singly, load, long).await);
+    }
+    for load in [(1, 1), (64, 1), (64, 64), (512, 1), (512, 64)] {
+        let store = PostgresStore::connect(&server.database().await.url()).await.unwrap();
+        println!("{}", measure("chatcore on PostgreSQL", store, load, long).await);
+    }
+    for (n, load) in [(1, 1), (64, 1), (64, 64), (512, 1), (512, 64)].into_iter().enumerate() {
+        let store = RedbStore::open(folder.path().join(format!("{n}.redb"))).unwrap();
+        println!("{}", measure("chatcore on redb", store, load, long).await);
+    }
+}
