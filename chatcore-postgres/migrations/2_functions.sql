@@ -54,18 +54,19 @@ DECLARE
     v_run int;
     v_from int := 1;
     v_now bigint;
+    v_channels bigint[] := ARRAY(SELECT DISTINCT unnest(p_channel));
     v_channel @schema@.channel;
     v_message @schema@.event;
     v_files text[];
 BEGIN
-    PERFORM 1 FROM @schema@.channel AS c WHERE c.id = ANY (p_channel) ORDER BY c.id FOR UPDATE;
+    PERFORM 1 FROM @schema@.channel AS c WHERE c.id = ANY (v_channels) ORDER BY c.id FOR UPDATE;
     v_now := @schema@.chat_now();
     FOR v_run IN 1 .. cardinality(p_ends) LOOP
         IF p_plain[v_run] THEN
             -- Nearly always every nonce is new, and the log's own index says so: looking each up first would
             -- cost a third of all. Otherwise the run is undone and done with a look; its answers come later
             -- than those of the run undone, and stand.
-            IF NOT EXISTS (SELECT FROM @schema@.orphan_nonce AS o WHERE o.channel = ANY (p_channel)) THEN
+            IF NOT EXISTS (SELECT FROM @schema@.orphan_nonce AS o WHERE o.channel = ANY (v_channels)) THEN
                 BEGIN
                     RETURN QUERY
                     WITH placed AS MATERIALIZED (
@@ -77,7 +78,7 @@ BEGIN
                             p_key[v_from:p_ends[v_run]], p_text[v_from:p_ends[v_run]]
                         ) WITH ORDINALITY AS g (channel, author, author_name, nonce, key, text, n)
                         LEFT JOIN (
-                            SELECT * FROM @schema@.channel WHERE id = ANY (p_channel) OFFSET 0
+                            SELECT * FROM @schema@.channel WHERE id = ANY (v_channels) OFFSET 0
                         ) AS c ON c.id = g.channel
                     ), added AS (
                         INSERT INTO @schema@.event
@@ -115,7 +116,7 @@ BEGIN
                     p_key[v_from:p_ends[v_run]], p_text[v_from:p_ends[v_run]]
                 ) WITH ORDINALITY AS g (channel, author, author_name, nonce, key, text, n)
                 LEFT JOIN (
-                    SELECT * FROM @schema@.channel WHERE id = ANY (p_channel) OFFSET 0
+                    SELECT * FROM @schema@.channel WHERE id = ANY (v_channels) OFFSET 0
                 ) AS c ON c.id = g.channel
                 LEFT JOIN LATERAL (
                     (SELECT e.seq, e.at, e.key FROM @schema@.event AS e
