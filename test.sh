@@ -71,7 +71,7 @@ check_dependencies() {
 step "tools"; need_tools
 step "format"; cargo fmt --all --check
 step "dependencies"; check_dependencies
-step "lints"; cargo clippy --locked --workspace --all-targets -- -D warnings
+step "lints"; cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 step "documentation"; RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 step "tests"; cargo test --locked --workspace
 step "the browser client's core"; (cd tests/ui && npm test)
