@@ -158,8 +158,19 @@ fn publish(channel: &str) -> protocol::Command {
     }
 }
 
+/// How `pgbench` talks to the server.
+#[derive(Clone, Copy)]
+enum Protocol {
+    /// Its default.
+    Simple,
+    Prepared,
+}
+
 /// Inserts the row that a publish writes, one a transaction, from 64 clients of `pgbench`.
-async fn pgbench(server: &Postgres, long: Duration) -> Row {
+///
+/// With prepared statements it spares the server the parsing and planning that a program's default, the simple
+/// protocol, asks for with each row.
+async fn pgbench(server: &Postgres, protocol: Protocol, long: Duration) -> Row {
     let database = server.database().await;
     // The store makes its tables: the row goes into one of the same columns and indexes.
     drop(PostgresStore::connect(&database.url()).await.unwrap());
@@ -175,13 +186,17 @@ async fn pgbench(server: &Postgres, long: Duration) -> Row {
     );
     std::fs::write(&script, insert).unwrap();
     let mut command = Command::new(server.program("pgbench"));
-    command.args(["--no-vacuum", "--client=64", "--jobs=2", "--protocol=prepared"]);
+    let (what, option) = match protocol {
+        Protocol::Simple => ("pgbench, a row a transaction", "--protocol=simple"),
+        Protocol::Prepared => ("pgbench, the same, prepared", "--protocol=prepared"),
+    };
+    command.args(["--no-vacuum", "--client=64", "--jobs=2", option]);
     command.arg(format!("--time={}", long.as_secs().max(1))).arg("--file").arg(&script).arg(database.url());
     let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let tps = said.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
     let per_second = tps.unwrap_or_else(|| panic!("{said}{}", String::from_utf8_lossy(&output.stderr)));
-    Row { what: "pgbench, a row a transaction", publishers: 64, channels: 64, per_second, waits: Vec::new() }
+    Row { what, publishers: 64, channels: 64, per_second, waits: Vec::new() }
 }
 
 #[tokio::main]
@@ -192,8 +207,9 @@ async fn main() {
     let folder = tempfile::tempdir().unwrap();
     println!("| what | publishers | channels | acked a second | p50 ms | p99 ms |");
     println!("|---|---|---|---|---|---|");
-    let inserts = pgbench(&server, long).await;
-    println!("{inserts}");
+    for protocol in [Protocol::Simple, Protocol::Prepared] {
+        println!("{}", pgbench(&server, protocol, long).await);
+    }
     for load in [(512, 64), (512, 1)] {
         let url = server.database().await.url();
         let singly = PostgresStore::builder(&url).writers(16).batch(1).connect().await.unwrap();
