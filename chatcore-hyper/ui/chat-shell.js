@@ -11,7 +11,7 @@ import { Drafts } from './drafts.js';
 import { counted, typingText } from './format.js';
 import { channelHash, currentChannel, goTo, replaceWith } from './route.js';
 
-/** Below this width one pane is shown at a time; `chat.css` says the same. */
+/** Below this width one pane is shown at a time; `phone.css` says the same. */
 const NARROW = '(max-width: 719px)';
 
 /** From this width on there is room for the members beside the messages. */
