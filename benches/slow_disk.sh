@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs a bench as on a disk whose sync takes 2 ms, the time of a good network volume: every fsync and fdatasync
+# Runs a bench as on a disk whose sync takes 2 ms: every fsync and fdatasync
 # of the bench, and of the PostgreSQL that it starts, lasts that long. Usage: benches/slow_disk.sh [bench]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
