@@ -357,3 +357,17 @@ async fn other_paths_are_not_found() {
     let answer = http(server.addr, "POST", "/chat/ws", &[ANN], b"").await;
     assert_eq!(answer.header("allow"), Some("GET"));
 }
+
+#[tokio::test]
+async fn an_upload_over_the_users_share_or_to_a_draining_server_is_told_when_to_come_back() {
+    let server = Server::with(|setup| setup.limits.uploads_per_user = 0).await;
+    server.member("ann", "a").await;
+    let path = "/chat/channels/a/attachments?name=a.txt";
+    let answer = http(server.addr, "POST", path, &[ANN], b"x").await;
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    answer.assert_error(429, "rate_limited");
+    server.chat.drain();
+    let answer = http(server.addr, "POST", path, &[ANN], b"x").await;
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    answer.assert_error(503, "draining");
+}
