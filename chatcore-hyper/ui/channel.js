@@ -1,4 +1,5 @@
 import { isSeq, list, readChannelInfo, readMessage, readUser, userId } from './protocol.js';
+import { Stretch } from './stretch.js';
 
 /** The most messages of one channel kept in memory; older ones are fetched again when they are read. */
 export const MAX_MESSAGES = 5000;
@@ -26,10 +27,10 @@ export class Channel {
   position = null;
   /** Whether messages are kept, or only the counts of a channel in the background. */
   loaded = false;
-  /** Oldest first. @type {Message[]} */
-  messages = [];
-  /** Whether older messages exist than the oldest kept. */
-  more = false;
+  /** The newest messages, up to the end of the log. */
+  live = new Stretch();
+  /** Older messages that are read now, with a gap between them and the live ones. @type {?Stretch} */
+  past = null;
   /** Those online. @type {Map<string, import('./protocol.js').User>} */
   members = new Map();
   /** Who is typing, until when. @type {Map<string, {user: import('./protocol.js').User, until: number}>} */
@@ -44,6 +45,31 @@ export class Channel {
   constructor(name, ownId) {
     this.name = name;
     this.ownId = ownId;
+  }
+
+  /** The newest messages, oldest first. */
+  get messages() {
+    return this.live.messages;
+  }
+
+  /** Whether older messages exist than the oldest of the newest. */
+  get more() {
+    return this.live.more;
+  }
+
+  /** What is read now: the live end of the log, or a stretch of its past. */
+  get shown() {
+    return this.past ?? this.live;
+  }
+
+  /** A message that is kept here. @param {number} seq */
+  message(seq) {
+    return this.live.message(seq) ?? this.past?.message(seq);
+  }
+
+  /** The place of the first message with at least this `seq`. @param {number} seq */
+  indexOf(seq) {
+    return this.live.indexOf(seq);
   }
 
   /** Takes over what the directory says. @param {any} value */
@@ -98,10 +124,12 @@ export class Channel {
       this.#countedTo = 0;
     }
     this.loaded = load;
-    this.messages = list(answer.messages, readMessage);
+    const messages = list(answer.messages, readMessage);
     // How long a page is the server decides, and a log may begin later than at 1: the next page tells.
-    this.more = this.messages.length > 0 && this.messages[0].seq > 1;
-    return this.messages;
+    this.live = new Stretch(messages, messages.length > 0 && messages[0].seq > 1);
+    // What became of older ones meanwhile is not known.
+    this.past = null;
+    return messages;
   }
 
   /**
@@ -142,35 +170,51 @@ export class Channel {
       this.messages.push(message);
       if (this.messages.length > MAX_MESSAGES) {
         this.messages.shift();
-        this.more = true;
+        this.live.more = true;
       }
     }
     return [message];
   }
 
   #change(target, change) {
-    const at = this.indexOf(target);
-    if (this.messages[at]?.seq === target) this.messages[at] = change(this.messages[at]);
+    this.live.change(target, change);
+    this.past?.change(target, change);
   }
 
-  /** Takes over a page of `history`. @param {any} answer */
-  prepend(answer) {
-    const oldest = this.messages[0]?.seq ?? Infinity;
-    const older = list(answer.messages, readMessage).filter((message) => message.seq < oldest);
-    this.messages.unshift(...older);
-    this.more = answer.more === true && older.length > 0;
+  /**
+   * Takes over a page of `history` and puts it where it belongs.
+   * @param {any} answer
+   * @param {number} before what was asked for
+   * @param {'older' | 'newer' | 'around'} place as seen from what is shown
+   */
+  addPage(answer, before, place) {
+    const page = Stretch.of(answer, before);
+    const { shown } = this;
+    if (place === 'older') shown.prepend(page);
+    else if (place === 'newer') shown.append(page);
+    else this.past = page;
+    this.#join();
+    this.#trim(place);
   }
 
-  /** The place of the first message with at least this `seq`. @param {number} seq */
-  indexOf(seq) {
-    let low = 0;
-    let high = this.messages.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (this.messages[middle].seq < seq) low = middle + 1;
-      else high = middle;
+  /** A stretch of the past that has come to the live one is a part of it. */
+  #join() {
+    if (!this.past?.reaches(this.live)) return;
+    this.live.prepend(this.past);
+    this.past = null;
+  }
+
+  /** Keeps what is read within its bound; the side that is not read gives way. */
+  #trim(place) {
+    const { messages, more } = this.shown;
+    if (messages.length <= MAX_MESSAGES) return;
+    if (place === 'newer') {
+      this.shown.messages = messages.slice(-MAX_MESSAGES);
+      this.shown.more = true;
+      return;
     }
-    return low;
+    if (!this.past) this.live = new Stretch(messages.slice(-PAGE), true);
+    this.past = new Stretch(messages.slice(0, MAX_MESSAGES - PAGE), more);
   }
 
   /**
@@ -192,15 +236,15 @@ export class Channel {
 
   /** Lets go of all but the newest messages. */
   shrink() {
-    if (this.messages.length <= PAGE) return;
-    this.messages = this.messages.slice(-PAGE);
-    this.more = true;
+    this.past = null;
+    if (this.messages.length > PAGE) this.live = new Stretch(this.messages.slice(-PAGE), true);
   }
 
   /** Lets go of the messages; only counts are kept. */
   unload() {
     this.loaded = false;
-    this.messages = [];
+    this.live = new Stretch();
+    this.past = null;
     this.members.clear();
     this.typing.clear();
   }

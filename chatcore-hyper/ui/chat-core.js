@@ -2,7 +2,7 @@ import { Channel, PAGE, TYPING_MS } from './channel.js';
 import { Connection, systemClock } from './connection.js';
 import { Emitter } from './emitter.js';
 import { MAX_WAITING, Outbox } from './outbox.js';
-import { afterClose, ChatError, DEFAULT_LIMITS, isSeq, readChannelInfo, readUser } from './protocol.js';
+import { afterClose, ChatError, DEFAULT_LIMITS, isSeq, list, readChannelInfo, readMessage, readUser } from './protocol.js';
 import { ReadMarker } from './read-marker.js';
 
 export { ChatError } from './protocol.js';
@@ -134,20 +134,65 @@ export class ChatCore extends Emitter {
     this.#channels.get(name)?.shrink();
   }
 
-  /** Fetches the page before the oldest message kept. @param {string} name */
+  /** Fetches the page before the oldest message shown. @param {string} name @returns {Promise<void>} */
   loadOlder(name) {
     const channel = this.#channels.get(name);
-    if (!channel?.loaded || !channel.more) return Promise.resolve();
-    const running = this.#paging.get(name) ?? this.#page(channel).finally(() => this.#paging.delete(name));
-    this.#paging.set(name, running);
+    const before = channel?.loaded && channel.shown.more ? channel.shown.messages[0]?.seq : undefined;
+    return before ? this.#page(channel, before, 'older') : Promise.resolve();
+  }
+
+  /** Fetches the page after the newest message shown, where that is one of the past. @param {string} name @returns {Promise<void>} */
+  loadNewer(name) {
+    const channel = this.#channels.get(name);
+    return channel?.past ? this.#page(channel, channel.past.to + PAGE + 1, 'newer') : Promise.resolve();
+  }
+
+  /**
+   * Makes the messages around one those that are shown, wherever in the log it stands.
+   * @param {string} name a channel that is loaded
+   * @param {number} seq
+   * @returns {Promise<boolean>} whether there is such a message
+   * @throws {ChatError} `disconnected` and others of `history`
+   */
+  async showAround(name, seq) {
+    const channel = this.#channels.get(name);
+    if (!channel?.loaded) return false;
+    if (channel.live.message(seq)) this.showLive(name);
+    else if (!channel.past?.message(seq)) {
+      if (seq > channel.head) return false;
+      const before = seq + PAGE / 2;
+      const answer = await this.connection.request('history', { channel: name, before, limit: PAGE });
+      if (!channel.loaded || !list(answer.messages, readMessage).some((message) => message.seq === seq)) return false;
+      channel.addPage(answer, before, 'around');
+      this.emit('log', { name });
+    }
+    return true;
+  }
+
+  /** Shows the newest messages again. @param {string} name */
+  showLive(name) {
+    const channel = this.#channels.get(name);
+    if (!channel?.past) return;
+    channel.past = null;
+    this.emit('log', { name });
+  }
+
+  /** Fetches a page, once however often it is asked for. */
+  #page(channel, before, place) {
+    const key = `${channel.name} ${place} ${before}`;
+    const running = this.#paging.get(key) ?? this.#fetch(channel, before, place).finally(() => this.#paging.delete(key));
+    this.#paging.set(key, running);
     return running;
   }
 
-  async #page(channel) {
-    const before = channel.messages[0].seq;
+  async #fetch(channel, before, place) {
+    const { shown } = channel;
+    const edge = () => (place === 'older' ? shown.messages[0]?.seq : shown.to);
+    const was = edge();
     const answer = await this.connection.request('history', { channel: channel.name, before, limit: PAGE });
-    if (channel.messages[0]?.seq !== before) return;
-    channel.prepend(answer);
+    // Meanwhile something else may be shown.
+    if (channel.shown !== shown || edge() !== was) return;
+    channel.addPage(answer, before, place);
     this.emit('log', { name: channel.name });
   }
 

@@ -9,7 +9,7 @@ import './user-menu.js';
 import { h, icon, setText } from './dom.js';
 import { Drafts } from './drafts.js';
 import { counted, typingText } from './format.js';
-import { channelHash, currentChannel, goTo, replaceWith } from './route.js';
+import { channelHash, currentPlace, goTo, replaceWith } from './route.js';
 
 /** Below this width one pane is shown at a time; `phone.css` says the same. */
 const NARROW = '(max-width: 719px)';
@@ -138,12 +138,16 @@ export class ChatShell extends HTMLElement {
     create.addEventListener('chosen', (event) => goTo(event.detail));
     timeline.addEventListener('seen', () => core.markRead(this.#current));
     timeline.addEventListener('composer', () => composer.focus());
+    timeline.addEventListener('left', () => currentPlace().seq && replaceWith(this.#current));
+    timeline.addEventListener('notice', ({ detail }) => this.say(detail));
     composer.addEventListener('sent', () => timeline.toEnd());
     user.addEventListener('sign-out', () => this.dispatchEvent(new Event('sign-out')));
     core.on('people', ({ name }) => name === this.#current && this.#showPeople());
     core.on('channels', () => this.#listed());
     core.on('log', ({ name }) => name === this.#current && this.#showHead());
-    addEventListener('hashchange', () => this.#show(currentChannel()), { signal });
+    addEventListener('hashchange', () => this.#follow(), { signal });
+    // A link to where the address is already leads back to its message.
+    this.addEventListener('click', ({ target }) => target.closest('a[href^="#/c/"]')?.hash === location.hash && this.#follow());
     addEventListener('online', () => core.connection.check(), { signal });
     addEventListener('offline', () => core.connection.check(), { signal });
     document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && core.connection.check(), { signal });
@@ -154,20 +158,28 @@ export class ChatShell extends HTMLElement {
   /** Starts where the address says, or where this user was last. */
   #arrive() {
     const last = this.storage?.getItem(this.#lastKey) ?? null;
-    const wanted = currentChannel() ?? last;
-    if (wanted !== null && currentChannel() === null) {
+    const { name, seq } = currentPlace();
+    const wanted = name ?? last;
+    if (wanted !== null && name === null) {
       // On a phone the list lies behind the channel, so that "back" leads to it.
       if (matchMedia(NARROW).matches) history.pushState(null, '', channelHash(wanted));
       else replaceWith(wanted);
     }
-    this.#show(wanted);
+    this.#show(wanted, seq);
+  }
+
+  /** Shows what the address names. */
+  #follow() {
+    const { name, seq } = currentPlace();
+    if (name === null || name !== this.#current) this.#show(name, seq);
+    else if (seq) this.#parts.timeline.showMessage(seq);
   }
 
   get #lastKey() {
     return `chatcore.last.${this.#core.user.id}`;
   }
 
-  #show(name) {
+  #show(name, seq = null) {
     if (this.#current !== null) this.#core.leave(this.#current);
     this.#current = name;
     this.classList.toggle('in-channel', name !== null);
@@ -175,12 +187,12 @@ export class ChatShell extends HTMLElement {
     const { channels, timeline, composer, members, announcer } = this.#parts;
     channels.current = name;
     announcer.channel = name;
-    timeline.show(name);
+    timeline.show(name, seq);
     composer.show(name);
     members.show(name);
     this.#showHead();
     this.#showPeople();
-    if (name !== null && matchMedia('(pointer: fine)').matches) composer.focus();
+    if (name !== null && seq === null && matchMedia('(pointer: fine)').matches) composer.focus();
     this.#listed();
   }
 

@@ -1,23 +1,23 @@
-/** Where the page is: `#/c/general` is a channel, all else the list. */
+/** Where the page is: `#/c/general` is a channel, `#/c/general/1234` a message of it, all else the list. */
 
-/** @returns {?string} the name of the channel */
-export function currentChannel() {
-  const name = /^#\/c\/(.+)$/u.exec(location.hash)?.[1];
+/** @returns {{name: ?string, seq: ?number}} the channel, and the message where the address names one */
+export function currentPlace() {
+  const [, name, seq] = /^#\/c\/([^/]+)(?:\/(\d{1,15}))?$/u.exec(location.hash) ?? [];
   try {
-    return name ? decodeURIComponent(name) : null;
+    return { name: name ? decodeURIComponent(name) : null, seq: Number(seq) || null };
   } catch {
-    return null;
+    return { name: null, seq: null };
   }
 }
 
-/** @param {?string} name */
-export function channelHash(name) {
-  return name === null ? '#/' : `#/c/${encodeURIComponent(name)}`;
+/** @param {?string} name @param {?number} [seq] */
+export function channelHash(name, seq) {
+  return name === null ? '#/' : `#/c/${encodeURIComponent(name)}${seq ? `/${seq}` : ''}`;
 }
 
-/** Goes to a channel; the back gesture returns from it. @param {string} name */
-export function goTo(name) {
-  location.hash = channelHash(name);
+/** Goes to a channel or to a message in it; the back gesture returns from it. @param {string} name @param {?number} [seq] */
+export function goTo(name, seq) {
+  location.hash = channelHash(name, seq);
 }
 
 /** Goes to a place instead of the current one, which the back gesture then skips. @param {?string} name */

@@ -21,7 +21,8 @@ const STEP = 100;
  * `<chat-timeline>`: the messages of one channel. The reader's line never moves by itself: either the end is pinned, or
  * the first message in sight stays where it is whatever is added above or below.
  *
- * Fires `seen` when everything is read, and `composer` when the focus should go on writing.
+ * Fires `seen` when everything is read, `composer` when the focus should go on writing, `left` when the reader goes from
+ * a message that the address names to the end, and `notice` with a word about what could not be shown.
  */
 export class Timeline extends HTMLElement {
   #scroller;
@@ -40,8 +41,11 @@ export class Timeline extends HTMLElement {
   #from = 0;
   /** … to this one, or to the newest. @type {number} */
   #to = Infinity;
-  /** The first message that was new when it came. @type {?number} */
-  #dividerSeq = null;
+  /** What came after this was new when it came. @type {?number} */
+  #dividerAfter = null;
+  /** The message that is looked for. @type {?number} */
+  #target = null;
+  #seeking = false;
   /** Messages that once stood at the top: a header that went when older ones come would move the line being read. */
   #heads = new Set();
   /** The position that was drawn last; -1 before the first drawing of a channel. */
@@ -78,16 +82,17 @@ export class Timeline extends HTMLElement {
   set core(core) {
     this.#core = core;
     core.on('log', ({ name }) => name === this.#channel && this.#changed());
-    core.on('state', () => this.#failed && core.connection.phase === 'open' && this.#more());
+    core.on('state', () => this.#failed && core.connection.phase === 'open' && this.#fill());
   }
 
-  /** Shows a channel from its end. @param {?string} name */
-  show(name) {
+  /** Shows a channel from its end, or around a message of it. @param {?string} name @param {?number} [seq] */
+  show(name, seq = null) {
     this.#channel = name;
     this.#from = 0;
     this.#to = Infinity;
-    this.#pinned = true;
-    this.#dividerSeq = null;
+    this.#pinned = seq === null;
+    this.#target = seq;
+    this.#dividerAfter = null;
     this.#heads.clear();
     this.#seenSeq = -1;
     this.#failed = false;
@@ -97,9 +102,58 @@ export class Timeline extends HTMLElement {
 
   /** Goes to the newest message, whatever was being read. */
   toEnd() {
+    this.#target = null;
+    this.#from = 0;
     this.#to = Infinity;
     this.#pinned = true;
+    if (this.#channel) this.#core.showLive(this.#channel);
     this.render();
+    this.dispatchEvent(new Event('left'));
+  }
+
+  /** Goes to a message of this channel, wherever in the log it stands, and marks it. @param {number} seq */
+  showMessage(seq) {
+    this.#target = seq;
+    this.#seek();
+  }
+
+  async #seek() {
+    const name = this.#channel;
+    const seq = this.#target;
+    if (this.#seeking || seq === null || !this.#core.channel(name)?.loaded) return;
+    this.#seeking = true;
+    let trouble = '';
+    try {
+      if (!(await this.#core.showAround(name, seq))) trouble = `There is no message ${seq} in #${name}.`;
+    } catch (error) {
+      trouble = error.code === 'disconnected' ? 'Showing that message needs the connection.' : `That message could not be loaded: ${error.message}`;
+    }
+    this.#seeking = false;
+    if (this.#channel !== name || this.#target !== seq) return void this.#seek();
+    this.#target = null;
+    if (trouble === '') return this.#mark(seq);
+    this.dispatchEvent(new CustomEvent('notice', { detail: trouble }));
+    // Who was reading goes on reading there.
+    if (this.#seenSeq < 0) this.toEnd();
+  }
+
+  /** Brings a message that is loaded to the middle, and the focus to it. */
+  #mark(seq) {
+    const { shown } = this.#core.channel(this.#channel);
+    const at = shown.indexOf(seq);
+    const last = Math.min(shown.messages.length, at + WINDOW / 2) - 1;
+    this.#pinned = false;
+    this.#from = shown.messages[Math.max(0, at - WINDOW / 2 + 1)].seq;
+    this.#to = last === shown.messages.length - 1 ? Infinity : shown.messages[last].seq;
+    this.render();
+    const element = this.#content.querySelector(`[data-seq="${seq}"]`);
+    if (!element) return;
+    this.#content.querySelector('.target')?.classList.remove('target');
+    element.classList.add('target');
+    element.scrollIntoView({ block: 'center' });
+    this.#lastTop = this.#scroller.scrollTop;
+    if (!element.hasAttribute('tabindex')) element.tabIndex = -1;
+    element.focus({ preventScroll: true });
   }
 
   /** Draws before the next frame, at most once. */
@@ -113,27 +167,34 @@ export class Timeline extends HTMLElement {
     this.#drawing = 0;
     const channel = this.#channel ? this.#core.channel(this.#channel) : undefined;
     const anchor = this.#pinned ? null : this.#anchor();
-    this.#rows.show(channel?.loaded ? this.#buildRows(channel) : []);
+    // An address that names a message is not to show, and so to mark as read, the end of the channel first.
+    const ready = channel?.loaded && (this.#target === null || this.#seenSeq >= 0);
+    this.#rows.show(ready ? this.#buildRows(channel) : []);
     if (this.#pinned) this.#scrollToEnd();
     else this.#restore(anchor);
-    this.#showNotice(channel);
+    this.#showNotice(ready);
+    if (!ready) {
+      this.#pill.hidden = true;
+      return void this.#seek();
+    }
     this.#look();
     if (!this.#failed) this.#fill();
   }
 
   #buildRows(channel) {
-    const { messages } = channel;
+    const { shown } = channel;
+    const { messages } = shown;
     this.#divide(channel);
-    this.#fit(channel);
-    const start = channel.indexOf(this.#from);
-    const end = this.#to === Infinity ? messages.length : channel.indexOf(this.#to + 1);
+    this.#fit(shown);
+    const start = shown.indexOf(this.#from);
+    const end = this.#to === Infinity ? messages.length : shown.indexOf(this.#to + 1);
     return buildRows({
       messages: messages.slice(start, end),
-      pending: this.#to === Infinity ? this.#core.outbox.of(channel.name) : [],
+      pending: this.#live ? this.#core.outbox.of(channel.name) : [],
       user: this.#core.user,
-      dividerSeq: this.#dividerSeq,
+      dividerSeq: this.#dividerSeq(shown),
       heads: this.#heads,
-      start: start === 0 && !channel.more ? channel : null,
+      start: start === 0 && !shown.more ? channel : null,
       now: new Date(),
     });
   }
@@ -144,11 +205,22 @@ export class Timeline extends HTMLElement {
     const after = first ? channel.read : this.#seenSeq;
     this.#seenSeq = channel.position.seq;
     if (first ? channel.unread === 0 : this.#atEnd && this.#attentive) return;
-    const fresh = channel.messages
-      .slice(channel.indexOf(after + 1))
-      .find((message) => message.author.id !== this.#core.user.id);
-    const allRead = this.#dividerSeq === null || channel.read >= after;
-    if (fresh && allRead) this.#dividerSeq = fresh.seq;
+    const allRead = this.#dividerAfter === null || channel.read >= after;
+    if (allRead && this.#fresh(channel.live, after)) this.#dividerAfter = after;
+  }
+
+  /** The first message of somebody else after a position. */
+  #fresh(stretch, after) {
+    const { messages } = stretch;
+    for (let at = stretch.indexOf(after + 1); at < messages.length; at++) if (messages[at].author.id !== this.#core.user.id) return messages[at];
+    return undefined;
+  }
+
+  /** The message under the divider, if it is known which one that is. */
+  #dividerSeq(shown) {
+    if (this.#dividerAfter === null) return null;
+    const whole = !shown.more || shown.messages[0]?.seq <= this.#dividerAfter + 1;
+    return (whole && this.#fresh(shown, this.#dividerAfter)?.seq) || null;
   }
 
   /** Keeps the window within its bound: the end gives way while older ones are read, the beginning while the end is. */
@@ -196,9 +268,9 @@ export class Timeline extends HTMLElement {
     );
   }
 
-  #showNotice(channel) {
+  #showNotice(ready) {
     const missing = this.#channel && this.#core.isMissing(this.#channel);
-    const loading = this.#channel && !missing && !channel?.loaded;
+    const loading = this.#channel && !missing && !ready;
     this.#notice.hidden = !missing && !loading;
     if (missing) setText(this.#notice, `There is no channel called “${this.#channel}”.`);
     else if (loading) setText(this.#notice, 'Loading messages…');
@@ -208,8 +280,13 @@ export class Timeline extends HTMLElement {
     return this.#scroller.scrollHeight - this.#scroller.scrollTop - this.#scroller.clientHeight;
   }
 
+  /** Whether the newest message is on the page. */
+  get #live() {
+    return this.#to === Infinity && !this.#core?.channel(this.#channel)?.past;
+  }
+
   get #atEnd() {
-    return this.#to === Infinity && this.#pinned;
+    return this.#live && this.#pinned;
   }
 
   get #attentive() {
@@ -244,7 +321,7 @@ export class Timeline extends HTMLElement {
     const top = this.#scroller.scrollTop;
     const near = this.#distance <= PINNED_PX;
     // Only a reader who goes up lets go of the end; content that grows below does not.
-    if (near && this.#to === Infinity) this.#pinned = true;
+    if (near && this.#live) this.#pinned = true;
     else if (top < this.#lastTop) this.#pinned = false;
     this.#lastTop = top;
     this.#look();
@@ -252,27 +329,34 @@ export class Timeline extends HTMLElement {
     if (this.#to !== Infinity && this.#distance < AHEAD_PX) this.#newer();
   }
 
-  /** Gets older messages before the reader comes to the top, or when there are too few to scroll. */
+  /** Gets messages before the reader comes to an edge, or when there are too few to scroll. */
   #fill() {
     const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
     const short = clientHeight > 0 && scrollHeight - clientHeight <= PINNED_PX;
     if (short || (scrollTop < AHEAD_PX && !this.#pinned)) this.#more();
+    if (this.#to === Infinity && !this.#live && this.#distance < AHEAD_PX) this.#load((name) => this.#core.loadNewer(name));
   }
 
   /** Shows older messages, from memory or from the server. */
-  async #more() {
+  #more() {
     const channel = this.#channel ? this.#core.channel(this.#channel) : undefined;
     if (!channel?.loaded) return;
-    const start = channel.indexOf(this.#from);
-    if (channel.messages[start]) this.#heads.add(channel.messages[start].seq);
+    const { shown } = channel;
+    const start = shown.indexOf(this.#from);
+    if (shown.messages[start]) this.#heads.add(shown.messages[start].seq);
     if (start > 0) {
-      this.#from = channel.messages[Math.max(0, start - STEP)].seq;
+      this.#from = shown.messages[Math.max(0, start - STEP)].seq;
       return this.render();
     }
     this.#from = 0;
+    this.#load((name) => this.#core.loadOlder(name));
+  }
+
+  /** @param {(name: string) => Promise<void>} page */
+  async #load(page) {
     try {
       this.#failed = false;
-      await this.#core.loadOlder(channel.name);
+      await page(this.#channel);
     } catch {
       this.#failed = true;
     }
@@ -280,11 +364,11 @@ export class Timeline extends HTMLElement {
 
   /** Shows newer messages that gave way to older ones. */
   #newer() {
-    const channel = this.#core.channel(this.#channel);
-    const end = channel.indexOf(this.#to + 1);
-    const last = Math.min(channel.messages.length, end + STEP) - 1;
-    this.#to = last >= channel.messages.length - 1 ? Infinity : channel.messages[last].seq;
-    this.#from = channel.messages[Math.max(0, last + 1 - WINDOW)].seq;
+    const { shown } = this.#core.channel(this.#channel);
+    const end = shown.indexOf(this.#to + 1);
+    const last = Math.min(shown.messages.length, end + STEP) - 1;
+    this.#to = last >= shown.messages.length - 1 ? Infinity : shown.messages[last].seq;
+    this.#from = shown.messages[Math.max(0, last + 1 - WINDOW)].seq;
     this.render();
   }
 
