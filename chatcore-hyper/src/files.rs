@@ -3,24 +3,22 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS,
-};
+use http::header::HeaderMap;
 use http::{Method, Response, StatusCode};
-use sha2::{Digest, Sha256};
 
 use crate::body::Body;
 use crate::error::HttpError;
-use crate::etag;
+use crate::file::File;
 
 /// A set of small files that a page is made of, served by name.
 ///
 /// Each has its content type by its ending, `nosniff`, and an `ETag` by its content, with which a browser asks
-/// again each time (`no-cache`) and mostly gets 304.
+/// again each time (`no-cache`) and mostly gets 304. Text goes out in brotli where the client takes that; it is
+/// compressed once, when it is first asked for.
 ///
 /// ```
 /// let page = chatcore_hyper::StaticFiles::embedded(&[("index.html", b"<!doctype html>")]);
@@ -31,38 +29,31 @@ use crate::etag;
 /// ```
 #[derive(Clone, Default)]
 pub struct StaticFiles {
-    embedded: Arc<HashMap<&'static str, File>>,
-    folder: Option<Arc<Path>>,
-}
-
-#[derive(Clone)]
-struct File {
-    bytes: Bytes,
-    etag: HeaderValue,
-}
-
-impl File {
-    fn new(bytes: Bytes) -> Self {
-        let hash = Sha256::digest(&bytes);
-        // 128 bits tell any two versions apart.
-        let hex: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        let etag = HeaderValue::try_from(format!("\"{hex}\"")).expect("invariant: hex is a header value");
-        Self { bytes, etag }
-    }
+    embedded: Arc<HashMap<&'static str, Arc<File>>>,
+    folder: Option<Arc<Folder>>,
 }
 
 impl StaticFiles {
     /// Takes files by name, for example a table of `include_bytes!`.
     #[must_use]
     pub fn embedded(files: &[(&'static str, &'static [u8])]) -> Self {
-        let files = files.iter().map(|&(name, bytes)| (name, File::new(Bytes::from_static(bytes))));
+        let files =
+            files.iter().map(|&(name, bytes)| (name, Arc::new(File::new(name, Bytes::from_static(bytes)))));
         Self { embedded: Arc::new(files.collect()), folder: None }
+    }
+
+    /// Takes one more file, which the program made; one of the same name is replaced.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, bytes: impl Into<Bytes>) -> Self {
+        let file = Arc::new(File::new(name, bytes.into()));
+        Arc::make_mut(&mut self.embedded).insert(name, file);
+        self
     }
 
     /// Reads files from `folder` at each request; those that are not there stay the embedded ones.
     #[must_use]
     pub fn overlay(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.folder = Some(folder.into().into());
+        self.folder = Some(Arc::new(Folder { path: folder.into(), last: Mutex::default() }));
         self
     }
 
@@ -83,7 +74,7 @@ impl StaticFiles {
             return HttpError::method_not_allowed("GET, HEAD").into_response();
         }
         match self.file(name).await {
-            Ok(Some(file)) => respond(method, headers, name, file),
+            Ok(Some(file)) => file.answer(method, headers).await,
             Ok(None) => HttpError::not_found().into_response(),
             Err(error) => {
                 tracing::error!(name, %error, "a page's file can't be read");
@@ -93,13 +84,13 @@ impl StaticFiles {
         }
     }
 
-    async fn file(&self, name: &str) -> io::Result<Option<File>> {
+    async fn file(&self, name: &str) -> io::Result<Option<Arc<File>>> {
         if !is_plain(name) {
             return Ok(None);
         }
         if let Some(folder) = &self.folder {
-            match tokio::fs::read(folder.join(name)).await {
-                Ok(bytes) => return Ok(Some(File::new(bytes.into()))),
+            match folder.read(name).await {
+                Ok(file) => return Ok(Some(file)),
                 Err(error) if is_missing(&error) => {}
                 Err(error) => return Err(error),
             }
@@ -108,11 +99,36 @@ impl StaticFiles {
     }
 }
 
+/// A folder of files that may change at any time.
+struct Folder {
+    path: PathBuf,
+    /// Each text as it was last read, so that one that has not changed is not compressed again.
+    last: Mutex<HashMap<String, Arc<File>>>,
+}
+
+impl Folder {
+    async fn read(&self, name: &str) -> io::Result<Arc<File>> {
+        let bytes = Bytes::from(tokio::fs::read(self.path.join(name)).await?);
+        // It is held for a comparison of bytes that are at hand.
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = last.get(name).filter(|file| file.has(&bytes)) {
+            return Ok(Arc::clone(file));
+        }
+        let file = Arc::new(File::new(name, bytes));
+        if file.is_compressible() {
+            last.insert(name.to_owned(), Arc::clone(&file));
+        } else {
+            last.remove(name);
+        }
+        Ok(file)
+    }
+}
+
 impl fmt::Debug for StaticFiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StaticFiles")
             .field("embedded", &self.embedded.len())
-            .field("folder", &self.folder)
+            .field("folder", &self.folder.as_ref().map(|folder| &folder.path))
             .finish()
     }
 }
@@ -133,46 +149,20 @@ fn is_missing(error: &io::Error) -> bool {
     )
 }
 
-fn respond(method: &Method, headers: &HeaderMap, name: &str, file: File) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    let answer = response.headers_mut();
-    answer.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    answer.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if etag::is_current(headers, &file.etag) {
-        answer.insert(ETAG, file.etag);
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-        return response;
-    }
-    answer.insert(ETAG, file.etag);
-    answer.insert(CONTENT_TYPE, HeaderValue::from_static(content_type(name)));
-    answer.insert(CONTENT_LENGTH, HeaderValue::from(file.bytes.len()));
-    if method != Method::HEAD {
-        *response.body_mut() = Body::from(file.bytes);
-    }
-    response
-}
-
-fn content_type(name: &str) -> &'static str {
-    match name.rsplit_once('.').map(|(_, ending)| ending) {
-        Some("js" | "mjs") => "text/javascript; charset=utf-8",
-        Some("css") => "text/css; charset=utf-8",
-        Some("html") => "text/html; charset=utf-8",
-        Some("txt") => "text/plain; charset=utf-8",
-        Some("json" | "map") => "application/json",
-        Some("webmanifest") => "application/manifest+json",
-        Some("svg") => "image/svg+xml",
-        Some("png") => "image/png",
-        Some("ico") => "image/vnd.microsoft.icon",
-        Some("woff2") => "font/woff2",
-        _ => "application/octet-stream",
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use http::header::IF_NONE_MATCH;
+    use http::header::{
+        ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, ETAG, HeaderValue, IF_NONE_MATCH, VARY,
+    };
+    use http_body_util::BodyExt;
 
     use super::*;
+
+    const BROTLI: (http::HeaderName, HeaderValue) = (ACCEPT_ENCODING, HeaderValue::from_static("gzip, br"));
+
+    async fn get_brotli(files: &StaticFiles, name: &str) -> Response<Body> {
+        files.answer(&Method::GET, &HeaderMap::from_iter([BROTLI]), name).await
+    }
 
     async fn get(files: &StaticFiles, name: &str) -> Response<Body> {
         files.answer(&Method::GET, &HeaderMap::new(), name).await
@@ -229,5 +219,61 @@ mod tests {
         assert_eq!(head.headers()[CONTENT_LENGTH], "1");
         assert!(http_body::Body::is_end_stream(head.body()));
         assert_eq!(files.answer(&Method::POST, &HeaderMap::new(), "a.js").await.status(), 405);
+    }
+
+    #[tokio::test]
+    async fn text_is_compressed_for_who_takes_it_and_caches_can_tell() {
+        let text: &[u8] = &[b'a'; 1000];
+        let files = StaticFiles::embedded(&[("a.js", text), ("b.png", text), ("c.js", b"1")]);
+        let (plain, brotli) = (get(&files, "a.js").await, get_brotli(&files, "a.js").await);
+        assert_eq!(plain.headers()[CONTENT_LENGTH], "1000");
+        assert!(!plain.headers().contains_key(CONTENT_ENCODING));
+        assert_eq!(brotli.headers()[CONTENT_ENCODING], "br");
+        assert_ne!(plain.headers()[ETAG], brotli.headers()[ETAG], "a cache never mixes the two");
+        for answer in [&plain, &brotli] {
+            assert_eq!(answer.headers()[VARY], "accept-encoding");
+            assert_eq!(answer.headers()["content-type"], "text/javascript; charset=utf-8");
+        }
+        for (answer, accepts) in [(&plain, None), (&brotli, Some(BROTLI))] {
+            let known = (IF_NONE_MATCH, answer.headers()[ETAG].clone());
+            let again = HeaderMap::from_iter(accepts.into_iter().chain([known]));
+            let again = files.answer(&Method::GET, &again, "a.js").await;
+            assert_eq!((again.status().as_u16(), &again.headers()[VARY]), (304, &answer.headers()[VARY]));
+            assert_eq!(again.headers()[ETAG], answer.headers()[ETAG]);
+        }
+        let length = brotli.headers()[CONTENT_LENGTH].clone();
+        let body = brotli.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(length, body.len().to_string());
+        let mut back = Vec::new();
+        std::io::Read::read_to_end(&mut brotli::Decompressor::new(&body[..], 4096), &mut back).unwrap();
+        assert_eq!(back, text);
+        let head = files.answer(&Method::HEAD, &HeaderMap::from_iter([BROTLI]), "a.js").await;
+        assert_eq!(head.headers()[CONTENT_LENGTH], length);
+        for (name, varies) in [("b.png", false), ("c.js", true)] {
+            let answer = get_brotli(&files, name).await;
+            assert!(!answer.headers().contains_key(CONTENT_ENCODING), "{name}");
+            assert_eq!(answer.headers().contains_key(VARY), varies, "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_folders_file_is_compressed_once_for_each_content() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = StaticFiles::default().overlay(folder.path());
+        let bytes =
+            async || get_brotli(&files, "a.css").await.into_body().collect().await.unwrap().to_bytes();
+        std::fs::write(folder.path().join("a.css"), "a".repeat(1000)).unwrap();
+        let (first, again) = (bytes().await, bytes().await);
+        assert_eq!(first.as_ptr(), again.as_ptr(), "the very bytes");
+        std::fs::write(folder.path().join("a.css"), "b".repeat(1000)).unwrap();
+        assert_ne!(bytes().await, first);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_the_program_made_replaces_an_embedded_one() {
+        let files = StaticFiles::embedded(&[("a.js", b"old")]).with("a.js", "newer").with("b.js", "");
+        assert_eq!(get(&files, "a.js").await.headers()[CONTENT_LENGTH], "5");
+        assert_eq!(get(&files, "b.js").await.status(), 200);
+        assert_eq!(files.names().count(), 2);
     }
 }

@@ -8,8 +8,10 @@ mod boundary;
 mod config;
 mod connection;
 mod disposition;
+mod encoding;
 mod error;
 mod etag;
+mod file;
 mod files;
 mod handshake;
 mod origin;
@@ -19,6 +21,11 @@ mod serve;
 mod service;
 mod ui;
 mod writer;
+
+/// What the build script does to the files, tested with the rest of the crate.
+#[cfg(test)]
+#[path = "../build/strip.rs"]
+mod strip;
 
 pub use self::auth::Authenticator;
 pub use self::body::Body;

@@ -7,7 +7,7 @@ use http::{HeaderMap, Method, Response};
 use crate::body::Body;
 use crate::files::StaticFiles;
 
-/// Made by `build.rs` from the folder `ui`.
+/// Made by `build/main.rs` from the folder `ui`, with `emoji.json`.
 const EMBEDDED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/ui_files.rs"));
 
 /// The browser client that a [`ChatService`](crate::ChatService) serves: modules, elements and their style.
@@ -15,7 +15,9 @@ const EMBEDDED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/ui_files.
 pub struct Ui(StaticFiles);
 
 impl Ui {
-    /// Serves the files that are part of this crate.
+    /// Serves the files that are part of this crate: those of its folder `ui`, without comments, and
+    /// `emoji.json`, the names of emoji: `{"groups":[{"name":"…","emoji":[["😀","grinning"],…]},…]}`, where the
+    /// second of each pair is its short codes, separated by spaces, the preferred one first.
     #[must_use]
     pub fn embedded() -> Self {
         Self(StaticFiles::embedded(EMBEDDED))
@@ -59,6 +61,7 @@ mod tests {
         let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/ui")).unwrap();
         let mut expected: Vec<String> =
             folder.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        expected.push("emoji.json".to_owned());
         expected.sort();
         let ui = Ui::embedded();
         let mut names: Vec<&str> = ui.names().collect();
@@ -66,5 +69,25 @@ mod tests {
         assert_eq!(names, expected);
         assert!(!names.is_empty());
         assert_eq!(Ui::none().names().count(), 0);
+    }
+
+    #[test]
+    fn the_names_of_emoji_are_as_a_picker_wants_them() {
+        let (_, json) = EMBEDDED.iter().find(|(name, _)| *name == "emoji.json").unwrap();
+        let json: serde_json::Value = serde_json::from_slice(json).unwrap();
+        let groups = json["groups"].as_array().unwrap();
+        assert_eq!(groups.len(), 9);
+        assert_eq!(groups[0]["name"], "Smileys & Emotion");
+        assert_eq!(groups[0]["emoji"][0], serde_json::json!(["😀", "grinning"]));
+        let thumb = serde_json::json!(["👍", "+1 thumbsup"]);
+        let all: Vec<_> = groups.iter().flat_map(|group| group["emoji"].as_array().unwrap()).collect();
+        assert!(all.contains(&&thumb));
+        assert!(all.len() > 1500, "{}", all.len());
+        let is_code = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+');
+        for pair in all {
+            let (emoji, codes) = (pair[0].as_str().unwrap(), pair[1].as_str().unwrap());
+            assert!(!emoji.contains(|c| ('\u{1f3fb}'..='\u{1f3ff}').contains(&c)), "{emoji} has a skin tone");
+            assert!(codes.split(' ').all(|code| !code.is_empty() && code.chars().all(is_code)), "{codes}");
+        }
     }
 }

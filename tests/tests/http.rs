@@ -330,8 +330,6 @@ async fn the_clients_files_are_served() {
     assert_eq!(answer.header("cache-control"), Some("no-cache"));
     assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
     assert!(!answer.body.is_empty());
-    let known = format!("If-None-Match: {}", answer.header("etag").unwrap());
-    assert_eq!(http(server.addr, "GET", "/chat/ui/chat-core.js", &[&known], b"").await.status, 304);
     for path in [
         "/chat/ui/nothing.js",
         "/chat/ui/",
@@ -344,6 +342,38 @@ async fn the_clients_files_are_served() {
     http(server.addr, "POST", "/chat/ui/chat-core.js", &[], b"x")
         .await
         .assert_error(405, "method_not_allowed");
+}
+
+#[tokio::test]
+async fn the_clients_files_are_compressed_and_revalidated() {
+    let server = Server::start().await;
+    let path = "/chat/ui/chat-core.js";
+    let mut tags = Vec::new();
+    for (accepted, encoding) in [
+        (None, None),
+        (Some("Accept-Encoding: gzip, deflate"), None),
+        (Some("Accept-Encoding: br;q=0, *"), None),
+        (Some("Accept-Encoding: gzip;q=1.0, br;q=0.1"), Some("br")),
+    ] {
+        let headers: Vec<&str> = accepted.into_iter().collect();
+        let answer = http(server.addr, "GET", path, &headers, b"").await;
+        assert_eq!((answer.status, answer.header("content-encoding")), (200, encoding), "{accepted:?}");
+        assert_eq!(answer.header("vary"), Some("accept-encoding"));
+        assert_eq!(answer.header("content-length"), Some(&*answer.body.len().to_string()));
+        let etag = answer.header("etag").unwrap();
+        let known = format!("If-None-Match: {etag}");
+        let again = [&headers[..], &[&known]].concat();
+        let again = http(server.addr, "GET", path, &again, b"").await;
+        assert_eq!((again.status, again.body.len(), again.header("etag")), (304, 0, Some(etag)));
+        assert_eq!(again.header("vary"), Some("accept-encoding"));
+        let head = http(server.addr, "HEAD", path, &headers, b"").await;
+        assert_eq!(head.header("content-length"), answer.header("content-length"));
+        tags.push(etag.to_owned());
+    }
+    assert_ne!(tags[0], tags[3]);
+    let answer = http(server.addr, "GET", "/chat/ui/emoji.json", &["Accept-Encoding: br"], b"").await;
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(answer.header("content-encoding"), Some("br"));
 }
 
 #[tokio::test]

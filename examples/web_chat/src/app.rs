@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use chatcore::blob::FolderBlobs;
 use chatcore::{ChannelName, Chat, ChatBuilder, MemoryStore, User};
-use chatcore_hyper::{Body, ChatService, StaticFiles};
+use chatcore_hyper::{Body, ChatService, StaticFiles, Ui};
 use chatcore_postgres::PostgresStore;
 use chatcore_redb::RedbStore;
 use http::{Request, Response};
@@ -118,7 +118,7 @@ impl App {
             chat: chat.clone(),
             chat_service: ChatService::new(chat.clone(), sessions.clone()),
             sessions,
-            page: page::files(),
+            page: page::files(&Ui::embedded(), BASE),
         };
         Ok(Self { chat, service, _files: folder })
     }

@@ -1,0 +1,39 @@
+//! The names of emoji, for a picker and for `:names:` in a text.
+
+use std::fmt::Write as _;
+
+use emojis::Group;
+
+/// In the order of a picker.
+const GROUPS: [(Group, &str); 9] = [
+    (Group::SmileysAndEmotion, "Smileys & Emotion"),
+    (Group::PeopleAndBody, "People & Body"),
+    (Group::AnimalsAndNature, "Animals & Nature"),
+    (Group::FoodAndDrink, "Food & Drink"),
+    (Group::TravelAndPlaces, "Travel & Places"),
+    (Group::Activities, "Activities"),
+    (Group::Objects, "Objects"),
+    (Group::Symbols, "Symbols"),
+    (Group::Flags, "Flags"),
+];
+
+/// Returns `{"groups":[{"name":…,"emoji":[["😀","grinning"],…]},…]}`: each emoji with its short codes, the
+/// first one preferred. Skin tones are left out, and so are emoji that have no short code yet.
+///
+/// Characters and codes need no escapes in JSON: the codes are ASCII letters, digits, `_`, `-`, `+`.
+pub(crate) fn names() -> String {
+    let mut json = String::from("{\"groups\":[");
+    for (index, (group, name)) in GROUPS.into_iter().enumerate() {
+        let comma = if index == 0 { "" } else { "," };
+        let emoji: Vec<String> = group.emojis().filter_map(named).collect();
+        let written = write!(json, "{comma}{{\"name\":\"{name}\",\"emoji\":[{}]}}", emoji.join(","));
+        written.expect("invariant: a string takes all");
+    }
+    json.push_str("]}");
+    json
+}
+
+fn named(emoji: &emojis::Emoji) -> Option<String> {
+    let codes: Vec<&str> = emoji.shortcodes().collect();
+    (!codes.is_empty()).then(|| format!("[\"{}\",\"{}\"]", emoji.as_str(), codes.join(" ")))
+}
