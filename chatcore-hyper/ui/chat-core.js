@@ -24,7 +24,8 @@ const RETRY_MS = 1000;
  *
  * Events: `state` (the connection's phase), `ready` (welcomed), `closed` ({code}), `channels` (the list or its counts),
  * `log` ({name}: messages, outbox or history of a channel), `people` ({name}: members or typing),
- * `message` ({name, message}: a new one by somebody else, told once).
+ * `message` ({name, message}: a new one by somebody else, told once), `kept` ({name}: what was sent there can't be lost),
+ * `volatile` (what is not sent yet will not outlive the page; told once).
  */
 export class ChatCore extends Emitter {
   /** @type {Map<string, Channel>} */
@@ -47,7 +48,7 @@ export class ChatCore extends Emitter {
 
   /**
    * @param {{url: string, user: import('./protocol.js').User, WebSocket?: any, clock?: import('./connection.js').Clock,
-   *   random?: () => number, storage?: ?Storage, newNonce?: () => string, checkIdentity?: () => Promise<boolean>}} options
+   *   random?: () => number, outboxStore?: ?import('./outbox.js').OutboxStore, newNonce?: () => string, checkIdentity?: () => Promise<boolean>}} options
    */
   constructor({
     url,
@@ -55,7 +56,7 @@ export class ChatCore extends Emitter {
     WebSocket = globalThis.WebSocket,
     clock = systemClock,
     random = Math.random,
-    storage = null,
+    outboxStore = null,
     newNonce = randomNonce,
     checkIdentity,
   }) {
@@ -70,8 +71,7 @@ export class ChatCore extends Emitter {
     this.connection.on('frame', (frame) => this.#take(frame));
     this.outbox = new Outbox({
       clock,
-      storage,
-      prefix: `chatcore.outbox.${user.id}.`,
+      store: outboxStore,
       publish: ({ channel, nonce, text, attachments, reply_to }) =>
         this.connection.request('publish', {
           channel,
@@ -81,7 +81,11 @@ export class ChatCore extends Emitter {
           ...(reply_to && { reply_to }),
         }),
       onChange: (name) => this.emit('log', { name }),
+      onKept: ({ channel }) => this.emit('kept', { name: channel }),
+      onVolatile: () => this.emit('volatile'),
       isKnown: (name, seq) => (this.#channels.get(name)?.position?.seq ?? -1) >= seq,
+      isLogged: (name, nonce) =>
+        this.#channels.get(name)?.messages.some((message) => message.nonce === nonce && message.author.id === this.user.id) ?? false,
     });
     this.reads = new ReadMarker({ clock, tell: (channel, seq) => this.connection.request('read', { channel, seq }) });
   }
@@ -93,6 +97,7 @@ export class ChatCore extends Emitter {
   stop() {
     this.reads.flush();
     this.connection.stop();
+    this.outbox.close();
   }
 
   /** All channels, by name. */

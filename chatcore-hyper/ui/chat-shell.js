@@ -142,6 +142,8 @@ export class ChatShell extends HTMLElement {
     timeline.addEventListener('notice', ({ detail }) => this.say(detail));
     composer.addEventListener('sent', () => timeline.toEnd());
     user.addEventListener('sign-out', () => this.dispatchEvent(new Event('sign-out')));
+    core.on('kept', ({ name }) => this.#drafts.kept(name));
+    core.on('volatile', () => this.say('This browser keeps nothing: what is not sent yet is lost when the page is closed.'));
     core.on('people', ({ name }) => name === this.#current && this.#showPeople());
     core.on('channels', () => this.#listed());
     core.on('log', ({ name }) => name === this.#current && this.#showHead());

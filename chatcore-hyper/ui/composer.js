@@ -151,7 +151,7 @@ export class Composer extends HTMLElement {
       return;
     }
     this.#field.value = '';
-    this.#drafts.set(this.#channel, '');
+    this.#drafts.sent(this.#channel);
     tray.clear();
     this.#update();
     this.dispatchEvent(new Event('sent'));

@@ -12,11 +12,13 @@ const PAUSE_MS = 1000;
  *   reply_to: ?number, at: number, state: 'pending' | 'failed' | 'sent', seq: ?number,
  *   error: ?{code: string, message: string}}} Entry
  *   `sent` has its ack and waits for the log to come to it.
+ * @typedef {{load(): Promise<Entry[]>, put(entry: Entry): Promise<void>, remove(nonce: string): Promise<void>,
+ *   clear(): Promise<void>, close(): void, onRemoved: (nonce: string) => void}} OutboxStore
  */
 
 /**
  * The messages on their way out: in order within a channel, one on the wire at a time, under the nonce they were born with.
- * What has no ack is kept in the storage, one item each so that two tabs do not overwrite one another, and outlives a reload.
+ * What has no ack is kept in the store, and outlives a reload. Two tabs may send the same one: its nonce makes it one message.
  */
 export class Outbox {
   /** In the order they were written. @type {Map<string, Entry>} */
@@ -28,24 +30,52 @@ export class Outbox {
   /** @type {Map<string, any>} */
   #deadlines = new Map();
   #online = false;
+  /** Whether those of before are here; what is written now goes out after them. */
+  #loaded;
+  /** Whether what is written now outlives a reload. */
+  #lasting = true;
+  #lastAt = 0;
 
   /**
-   * @param {{clock: import('./connection.js').Clock, storage: ?Storage, prefix: string,
+   * @param {{clock: import('./connection.js').Clock, store: ?OutboxStore,
    *   publish: (entry: Entry) => Promise<any>, onChange: (channel: string) => void,
-   *   isKnown: (channel: string, seq: number) => boolean}} options
-   *   `isKnown` tells whether the channel's log has come to `seq`, so that the message itself stands there.
+   *   onKept: (entry: Entry) => void, onVolatile: () => void,
+   *   isKnown: (channel: string, seq: number) => boolean, isLogged: (channel: string, nonce: string) => boolean}} options
+   *   `onKept`: the store has it, or the server. `onVolatile`, once: the store does not work.
+   *   `isKnown` tells whether the channel's log has come to `seq`, so that the message itself stands there;
+   *   `isLogged`, whether one's message with this nonce is among those that are here.
    */
-  constructor({ clock, storage, prefix, publish, onChange, isKnown }) {
-    Object.assign(this, { clock, storage, prefix, publish, onChange, isKnown });
-    for (const entry of this.#stored()) {
-      this.#entries.set(entry.nonce, entry);
-      if (entry.state === 'pending') this.#expect(entry, ACK_MS);
+  constructor({ clock, store, publish, onChange, onKept, onVolatile, isKnown, isLogged }) {
+    Object.assign(this, { clock, store, publish, onChange, onKept, onVolatile, isKnown, isLogged });
+    this.#loaded = !store;
+    if (!store) return;
+    store.onRemoved = (nonce) => this.#drop(nonce);
+    store.load().then(
+      (entries) => this.#restore(entries),
+      () => this.#restore([]),
+    );
+  }
+
+  /** @param {Entry[]} stored */
+  #restore(stored) {
+    const before = stored.filter((entry) => !this.#entries.has(entry.nonce)).map(revive);
+    this.#entries = new Map([...before, ...this.#entries.values()].map((entry) => [entry.nonce, entry]));
+    this.#loaded = true;
+    for (const entry of before) {
+      if (this.isLogged(entry.channel, entry.nonce)) this.remove(entry.nonce);
+      else if (entry.state === 'pending') this.#expect(entry, ACK_MS);
     }
+    this.#pumpAll();
+    for (const channel of this.#channels) this.onChange(channel);
   }
 
   /** @param {string} channel @returns {Entry[]} */
   of(channel) {
     return [...this.#entries.values()].filter((entry) => entry.channel === channel);
+  }
+
+  get #channels() {
+    return new Set([...this.#entries.values()].map((entry) => entry.channel));
   }
 
   /** How many have no ack. */
@@ -56,7 +86,8 @@ export class Outbox {
   /** @param {{nonce: string, channel: string, text: string, attachments: any[], reply_to: ?number}} message */
   add(message) {
     /** @type {Entry} */
-    const entry = { ...message, at: this.clock.now(), state: 'pending', seq: null, error: null };
+    const entry = { ...message, at: Math.max(this.clock.now(), this.#lastAt + 1), state: 'pending', seq: null, error: null };
+    this.#lastAt = entry.at;
     this.#entries.set(entry.nonce, entry);
     this.#store(entry);
     this.#expect(entry, ACK_MS);
@@ -78,14 +109,28 @@ export class Outbox {
   remove(nonce) {
     const entry = this.#entries.get(nonce);
     if (!entry) return;
-    this.#forget(nonce);
+    // What has its ack is out of the store already.
+    if (entry.state !== 'sent') this.#forget(nonce);
+    this.onKept(entry);
+    this.#drop(nonce);
+  }
+
+  #drop(nonce) {
+    const entry = this.#entries.get(nonce);
+    if (!entry) return;
+    this.#silence(nonce);
     this.#entries.delete(nonce);
     this.onChange(entry.channel);
   }
 
-  /** Gives all up, and their places in the storage. */
+  /** Gives all up, also what other tabs have kept. */
   clear() {
     for (const nonce of [...this.#entries.keys()]) this.remove(nonce);
+    this.store?.clear().catch(() => {});
+  }
+
+  close() {
+    this.store?.close();
   }
 
   /** The log of the channel has moved on. @param {string} channel */
@@ -102,7 +147,7 @@ export class Outbox {
       if (entry.state === 'failed' && entry.error?.code === 'timeout') this.#update(entry, { state: 'pending', error: null });
       if (entry.state === 'pending') this.#expect(entry, ACK_MS);
     }
-    for (const channel of new Set([...this.#entries.values()].map((entry) => entry.channel))) this.#pump(channel);
+    this.#pumpAll();
   }
 
   /**
@@ -120,8 +165,12 @@ export class Outbox {
     this.#paused.clear();
   }
 
+  #pumpAll() {
+    for (const channel of this.#channels) this.#pump(channel);
+  }
+
   async #pump(channel) {
-    if (!this.#online || this.#inFlight.has(channel) || this.#paused.has(channel)) return;
+    if (!this.#online || !this.#loaded || this.#inFlight.has(channel) || this.#paused.has(channel)) return;
     const next = this.of(channel).find((entry) => entry.state === 'pending');
     if (!next) return;
     this.#inFlight.set(channel, next.nonce);
@@ -139,7 +188,8 @@ export class Outbox {
     const entry = this.#entries.get(nonce);
     if (!entry) return;
     this.#forget(nonce);
-    if (this.isKnown(entry.channel, answer.seq)) return this.remove(nonce);
+    this.onKept(entry);
+    if (this.isKnown(entry.channel, answer.seq)) return this.#drop(nonce);
     this.#update(entry, { state: 'sent', seq: answer.seq, error: null });
   }
 
@@ -178,8 +228,7 @@ export class Outbox {
   }
 
   #fail(entry, code, message) {
-    this.clock.clearTimeout(this.#deadlines.get(entry.nonce));
-    this.#deadlines.delete(entry.nonce);
+    this.#silence(entry.nonce);
     this.#update(entry, { state: 'failed', error: { code, message } });
   }
 
@@ -191,34 +240,30 @@ export class Outbox {
     this.onChange(entry.channel);
   }
 
-  #store(entry) {
+  async #store(entry) {
+    if (!this.store || !this.#lasting) return;
     try {
-      this.storage?.setItem(this.prefix + entry.nonce, JSON.stringify(entry));
+      await this.store.put(entry);
+      this.onKept(entry);
     } catch {
-      // A full storage costs the message its life over a reload, not its way out now.
+      // It costs the message its life over a reload, not its way out now.
+      if (this.#lasting) this.onVolatile();
+      this.#lasting = false;
     }
   }
 
   #forget(nonce) {
-    this.clock.clearTimeout(this.#deadlines.get(nonce));
-    this.#deadlines.delete(nonce);
-    this.storage?.removeItem(this.prefix + nonce);
+    this.#silence(nonce);
+    this.store?.remove(nonce).catch(() => {});
   }
 
-  /** @returns {Entry[]} */
-  #stored() {
-    const entries = [];
-    for (let at = 0; at < (this.storage?.length ?? 0); at++) {
-      const key = this.storage.key(at);
-      if (!key.startsWith(this.prefix)) continue;
-      try {
-        const entry = JSON.parse(this.storage.getItem(key));
-        const timedOut = entry.error?.code === 'timeout';
-        entries.push(timedOut ? { ...entry, state: 'pending', error: null } : entry);
-      } catch {
-        // Not one of ours; it is not ours to remove either.
-      }
-    }
-    return entries.sort((one, other) => one.at - other.at);
+  #silence(nonce) {
+    this.clock.clearTimeout(this.#deadlines.get(nonce));
+    this.#deadlines.delete(nonce);
   }
+}
+
+/** What only waited too long is tried again by itself. @param {Entry} entry @returns {Entry} */
+function revive(entry) {
+  return entry.error?.code === 'timeout' ? { ...entry, state: 'pending', error: null } : entry;
 }

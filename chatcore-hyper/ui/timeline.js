@@ -82,7 +82,10 @@ export class Timeline extends HTMLElement {
   set core(core) {
     this.#core = core;
     core.on('log', ({ name }) => name === this.#channel && this.#changed());
-    core.on('state', () => this.#failed && core.connection.phase === 'open' && this.#fill());
+    core.on('state', () => {
+      this.#showNotice();
+      if (this.#failed && core.connection.phase === 'open') this.#fill();
+    });
   }
 
   /** Shows a channel from its end, or around a message of it. @param {?string} name @param {?number} [seq] */
@@ -167,18 +170,23 @@ export class Timeline extends HTMLElement {
     this.#drawing = 0;
     const channel = this.#channel ? this.#core.channel(this.#channel) : undefined;
     const anchor = this.#pinned ? null : this.#anchor();
-    // An address that names a message is not to show, and so to mark as read, the end of the channel first.
-    const ready = channel?.loaded && (this.#target === null || this.#seenSeq >= 0);
-    this.#rows.show(ready ? this.#buildRows(channel) : []);
+    const ready = this.#ready;
+    this.#rows.show(ready ? this.#buildRows(channel) : this.#buildPending());
     if (this.#pinned) this.#scrollToEnd();
     else this.#restore(anchor);
-    this.#showNotice(ready);
+    this.#showNotice();
     if (!ready) {
       this.#pill.hidden = true;
       return void this.#seek();
     }
     this.#look();
     if (!this.#failed) this.#fill();
+  }
+
+  /** What is on its way is there also while the rest is not. */
+  #buildPending() {
+    const pending = this.#channel && this.#target === null ? this.#core.outbox.of(this.#channel) : [];
+    return buildRows({ messages: [], pending, user: this.#core.user, dividerSeq: null, heads: this.#heads, start: null, now: new Date() });
   }
 
   #buildRows(channel) {
@@ -268,16 +276,21 @@ export class Timeline extends HTMLElement {
     );
   }
 
-  #showNotice(ready) {
+  #showNotice() {
     const missing = this.#channel && this.#core.isMissing(this.#channel);
-    const loading = this.#channel && !missing && !ready;
+    const loading = this.#channel && !missing && !this.#ready;
     this.#notice.hidden = !missing && !loading;
     if (missing) setText(this.#notice, `There is no channel called “${this.#channel}”.`);
-    else if (loading) setText(this.#notice, 'Loading messages…');
+    else if (loading) setText(this.#notice, this.#core.connection.phase === 'waiting' ? 'Loading messages needs the connection.' : 'Loading messages…');
   }
 
   get #distance() {
     return this.#scroller.scrollHeight - this.#scroller.scrollTop - this.#scroller.clientHeight;
+  }
+
+  /** Whether there is something to show; an address that names a message must not show, and so mark as read, the end first. */
+  get #ready() {
+    return this.#core.channel(this.#channel)?.loaded && (this.#target === null || this.#seenSeq >= 0);
   }
 
   /** Whether the newest message is on the page. */

@@ -59,6 +59,7 @@ journey('what is written offline outlives a reload and arrives once and in order
   await ann.page.getByText('You are offline.').waitFor();
   await ann.page.reload();
   await ann.page.getByText('You are offline.').waitFor();
+  for (const text of ['one', 'two', 'three']) await ann.page.locator('article').filter({ hasText: text }).waitFor();
   way.loses = 1;
   way.mend();
   await ann.page.getByRole('button', { name: 'Try now' }).click();

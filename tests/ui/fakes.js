@@ -41,28 +41,33 @@ export function settle() {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** What `localStorage` is to a page. */
-export class FakeStorage {
-  #items = new Map();
+/** What the browser keeps of one user's outbox; each tab opens it for itself. */
+export class FakeShelf {
+  /** @type {Map<string, any>} */
+  entries = new Map();
+  #tabs = new Set();
+  /** Whether nothing can be kept, as in some private windows. */
+  broken = false;
 
-  get length() {
-    return this.#items.size;
-  }
-
-  key(at) {
-    return [...this.#items.keys()][at] ?? null;
-  }
-
-  getItem(key) {
-    return this.#items.get(key) ?? null;
-  }
-
-  setItem(key, value) {
-    this.#items.set(key, String(value));
-  }
-
-  removeItem(key) {
-    this.#items.delete(key);
+  open() {
+    const shelf = this;
+    const act = async (run) => {
+      if (shelf.broken) throw new Error('nothing is kept');
+      return run();
+    };
+    const tab = {
+      onRemoved: () => {},
+      load: () => act(() => structuredClone([...shelf.entries.values()].sort((one, other) => one.at - other.at))),
+      put: (entry) => act(() => void shelf.entries.set(entry.nonce, structuredClone(entry))),
+      remove(nonce) {
+        for (const other of shelf.#tabs) if (other !== tab) other.onRemoved(nonce);
+        return act(() => void shelf.entries.delete(nonce));
+      },
+      clear: () => act(() => shelf.entries.clear()),
+      close: () => shelf.#tabs.delete(tab),
+    };
+    this.#tabs.add(tab);
+    return tab;
   }
 }
 

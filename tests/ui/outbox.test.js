@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { settle } from './fakes.js';
+import { FakeShelf, settle } from './fakes.js';
 import { ANN, event, info, opened, snapshot, texts, welcome, world } from './world.js';
 
 const own = (seq, nonce, text) => event(seq, { author: ANN, nonce, text });
@@ -112,14 +112,15 @@ test('unsent messages survive a reload, under their nonces and in order', async 
     await before.clock.advance(1);
   }
   before.core.stop();
-  const after = world({ storage: before.storage, clock: before.clock });
+  const after = world({ shelf: before.shelf, clock: before.clock });
   after.core.start();
   after.core.open('general');
+  await settle();
   assert.deepEqual(states(after.core), ['one pending', 'two pending']);
   const socket = await welcome(after);
   assert.equal((await accept(socket, 1)).nonce, 'n1');
   assert.equal((await accept(socket, 2)).nonce, 'n2');
-  assert.equal(after.storage.length, 0);
+  assert.equal(after.shelf.entries.size, 0);
 });
 
 test('a refusal for good is shown with its reason and does not hold up the next', async () => {
@@ -168,13 +169,13 @@ for (const code of [1003, 1007, 1009]) {
 }
 
 test('a deleted one is gone for good', async () => {
-  const { core, clock, socket, storage } = await opened(0);
+  const { core, clock, socket, shelf } = await opened(0);
   core.send('general', { text: 'hello' });
   socket.take('publish');
   await clock.advance(10_000);
   core.outbox.remove('n1');
   assert.deepEqual(states(core), []);
-  assert.equal(storage.length, 0);
+  assert.equal(shelf.entries.size, 0);
 });
 
 test('attachments go by their ids, and an acknowledged message in a channel not followed settles when it is opened', async () => {
@@ -198,4 +199,123 @@ test('the outbox is bounded', async () => {
   socket.end();
   for (let sent = 0; sent < 200; sent++) core.send('general', { text: String(sent) });
   assert.throws(() => core.send('general', { text: 'one more' }), { code: 'outbox_full' });
+});
+
+test('what was written before those of the last time were read back goes out after them', async () => {
+  const before = await opened(0);
+  before.socket.end();
+  before.core.send('general', { text: 'old' });
+  await settle();
+  const after = world({ shelf: before.shelf, clock: before.clock, tab: 'b' });
+  after.core.start();
+  after.core.open('general');
+  after.core.send('general', { text: 'new' });
+  const socket = await welcome(after);
+  assert.deepEqual(states(after.core), ['old pending', 'new pending']);
+  assert.equal((await accept(socket, 1)).text, 'old');
+  assert.equal((await accept(socket, 2)).text, 'new');
+});
+
+test('one whose ack was lost before a reload is not shown twice, and leaves the shelf', async () => {
+  const before = await opened(0);
+  before.core.send('general', { text: 'hello' });
+  before.socket.take('publish');
+  before.core.stop();
+  const after = world({ shelf: before.shelf, clock: before.clock });
+  after.core.start();
+  after.core.open('general');
+  const socket = await welcome(after, { channels: [info('general', 1, 1)], answers: { general: snapshot('general', [own(1, 'n1', 'hello')]) } });
+  await settle();
+  assert.deepEqual(states(after.core), []);
+  assert.deepEqual(texts(after.core), ['hello']);
+  const again = socket.take('publish');
+  if (again) assert.equal(again.nonce, 'n1');
+  assert.equal(after.shelf.entries.size, 0);
+});
+
+test('one that comes back from the shelf after the log has it is not sent', async () => {
+  const shelf = new FakeShelf();
+  const entry = { nonce: 'n1', channel: 'general', text: 'hello', attachments: [], reply_to: null, at: 1, state: 'pending', seq: null, error: null };
+  let release;
+  const store = { ...shelf.open(), load: () => new Promise((resolve) => (release = () => resolve([entry]))) };
+  shelf.open = () => store;
+  const here = await opened(0, { shelf });
+  here.socket.say(own(1, 'n1', 'hello'));
+  release();
+  await settle();
+  assert.deepEqual(states(here.core), []);
+  assert.equal(here.socket.take('publish'), null);
+});
+
+test('what one tab has deleted or sent, another one neither shows nor sends', async () => {
+  const one = await opened(0);
+  one.socket.end();
+  for (const text of ['drop', 'keep']) one.core.send('general', { text });
+  await settle();
+  const two = await opened(0, { shelf: one.shelf, clock: one.clock, tab: 'b' });
+  assert.deepEqual(states(two.core), ['drop pending', 'keep pending']);
+  two.socket.end();
+  one.core.outbox.remove('n1');
+  assert.deepEqual(states(two.core), ['keep pending']);
+  one.core.connection.retryNow();
+  await accept(await welcome(one), 1);
+  assert.deepEqual(states(two.core), []);
+  assert.equal(one.shelf.entries.size, 0);
+});
+
+test('two tabs that send the same one make it one message', async () => {
+  const one = await opened(0);
+  one.socket.end();
+  for (const text of ['a', 'b']) one.core.send('general', { text });
+  await settle();
+  const two = await opened(0, { shelf: one.shelf, clock: one.clock, tab: 'b' });
+  one.core.connection.retryNow();
+  const sockets = [await welcome(one), two.socket];
+  const [first, second] = sockets.map((socket) => socket.take('publish'));
+  assert.equal(first.nonce, second.nonce);
+  sockets[0].ok(first, { channel: 'general', seq: 1, at: 'T', duplicate: false });
+  for (const socket of sockets) socket.say(own(1, 'n1', 'a'));
+  sockets[1].ok(second, { channel: 'general', seq: 1, at: 'T', duplicate: true });
+  await settle();
+  for (const { core } of [one, two]) assert.deepEqual([texts(core), states(core)], [['a'], ['b pending']]);
+});
+
+test('without a shelf messages go out all the same, and it is said once', async () => {
+  const shelf = new FakeShelf();
+  shelf.broken = true;
+  const { core, socket } = await opened(0, { shelf });
+  let told = 0;
+  core.on('volatile', () => told++);
+  for (const text of ['one', 'two']) core.send('general', { text });
+  await settle();
+  assert.equal(told, 1);
+  assert.equal((await accept(socket, 1)).text, 'one');
+  assert.equal((await accept(socket, 2)).text, 'two');
+  assert.deepEqual(states(core), []);
+});
+
+test('a draft may go once its message is on the shelf, and without one, with its ack', async () => {
+  for (const broken of [false, true]) {
+    const shelf = new FakeShelf();
+    shelf.broken = broken;
+    const { core, socket } = await opened(0, { shelf });
+    const kept = [];
+    core.on('kept', ({ name }) => kept.push(name));
+    core.send('general', { text: 'hello' });
+    await settle();
+    assert.deepEqual(kept, broken ? [] : ['general']);
+    await accept(socket, 1);
+    assert.ok(kept.includes('general'));
+  }
+});
+
+test('signing out leaves nothing on the shelf', async () => {
+  const { core, socket, shelf } = await opened(0);
+  socket.end();
+  core.send('general', { text: 'hello' });
+  await settle();
+  assert.equal(shelf.entries.size, 1);
+  core.outbox.clear();
+  await settle();
+  assert.equal(shelf.entries.size, 0);
 });

@@ -1,11 +1,11 @@
 import { ChatCore } from '../../chatcore-hyper/ui/chat-core.js';
-import { FakeClock, FakeNet, FakeStorage, settle } from './fakes.js';
+import { FakeClock, FakeNet, FakeShelf, settle } from './fakes.js';
 
 export const ANN = { id: 'u_ann', name: 'Ann' };
 export const BOB = { id: 'u_bob', name: 'Bob' };
 
 /** A client with a server played by the test. */
-export function world({ random = () => 0.5, storage = new FakeStorage(), checkIdentity, clock = new FakeClock() } = {}) {
+export function world({ random = () => 0.5, shelf = new FakeShelf(), checkIdentity, clock = new FakeClock(), tab = '' } = {}) {
   const net = new FakeNet();
   let nonce = 0;
   const core = new ChatCore({
@@ -14,11 +14,11 @@ export function world({ random = () => 0.5, storage = new FakeStorage(), checkId
     WebSocket: net.WebSocket,
     clock,
     random,
-    storage,
-    newNonce: () => `n${++nonce}`,
+    outboxStore: shelf.open(),
+    newNonce: () => `${tab}n${++nonce}`,
     checkIdentity,
   });
-  return { core, clock, net, storage };
+  return { core, clock, net, shelf };
 }
 
 /** Greets the client on its newest socket and answers what it asks by itself. */

@@ -1,6 +1,7 @@
 import { ChatCore } from '/chat/ui/chat-core.js';
 import '/chat/ui/chat-shell.js';
 import { h, setText } from '/chat/ui/dom.js';
+import { OutboxDb } from '/chat/ui/outbox-db.js';
 
 /** Where the chat service is mounted. */
 const BASE = '/chat';
@@ -113,7 +114,7 @@ async function signIn(name) {
 function showChat(user) {
   const url = new URL(`${BASE}/ws`, location.href);
   url.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:';
-  const core = new ChatCore({ url: url.href, user, storage, checkIdentity: () => stillIs(user) });
+  const core = new ChatCore({ url: url.href, user, outboxStore: new OutboxDb(user.id), checkIdentity: () => stillIs(user) });
   const shell = document.createElement('chat-shell');
   const leave = (notice) => {
     core.stop();
