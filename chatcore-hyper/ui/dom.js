@@ -30,7 +30,9 @@ export function setText(node, text) {
 const ICONS = {
   attach: 'M17.5 10.5l-6.8 6.8a3.6 3.6 0 0 1-5.1-5.1l7.4-7.4a2.4 2.4 0 0 1 3.4 3.4l-7.2 7.2a1.2 1.2 0 0 1-1.7-1.7l6.2-6.2',
   back: 'M14.5 5.5L8 12l6.5 6.5',
+  check: 'M6 12.5l4 4 8-9',
   close: 'M7 7l10 10M17 7L7 17',
+  copy: 'M9 9h10v10H9zM15 9V5H5v10h4',
   down: 'M12 6v12M7 13.5l5 5 5-5',
   download: 'M12 5v9.5M8 11l4 4 4-4M6 19h12',
   file: 'M7.5 4.5h6l4 4v11h-10zM13.5 4.5v4h4',

@@ -1,29 +1,8 @@
-const ADDRESS = /(?:https?:\/\/|mailto:)[^\s<>"]+/giu;
 const TRAILING = /[.,:;!?'*_~)\]}]/u;
 const PAIRS = { ')': '(', ']': '[', '}': '{' };
 
-/**
- * Splits a text at the addresses that are safe to follow; all else stays text, whatever it looks like.
- * @param {string} text
- * @returns {{text: string, href: ?string}[]}
- */
-export function splitLinks(text) {
-  const parts = [];
-  let from = 0;
-  for (const match of text.matchAll(ADDRESS)) {
-    const address = trimAddress(match[0]);
-    const href = safeAddress(address);
-    if (!href) continue;
-    if (match.index > from) parts.push({ text: text.slice(from, match.index), href: null });
-    parts.push({ text: address, href });
-    from = match.index + address.length;
-  }
-  if (from < text.length) parts.push({ text: text.slice(from), href: null });
-  return parts;
-}
-
-/** Leaves out what belongs to the sentence around an address: "(see https://example.org/a)." */
-function trimAddress(address) {
+/** Leaves out what belongs to the sentence around an address: "(see https://example.org/a)." @param {string} address */
+export function trimAddress(address) {
   let end = address.length;
   const open = { '(': 0, '[': 0, '{': 0 };
   const closed = { '(': 0, '[': 0, '{': 0 };
@@ -40,8 +19,8 @@ function trimAddress(address) {
   return address.slice(0, end);
 }
 
-/** @returns {?string} */
-function safeAddress(address) {
+/** The address as a browser follows it, where it is safe to. @param {string} address @returns {?string} */
+export function safeAddress(address) {
   try {
     const url = new URL(address);
     return ['http:', 'https:', 'mailto:'].includes(url.protocol) && (url.host || url.pathname) ? url.href : null;

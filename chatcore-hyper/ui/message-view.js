@@ -2,12 +2,12 @@ import { attachmentView } from './attachment-view.js';
 import { avatar } from './avatar.js';
 import { h, icon } from './dom.js';
 import { clockTime, fullTime } from './format.js';
-import { splitLinks } from './links.js';
+import { textView } from './markdown-view.js';
 
 /**
  * One message as it stands in the timeline. It is drawn whole again when it changes, which is seldom.
  * @param {Extract<import('./rows.js').Row, {kind: 'message'}>} row
- * @param {{user: import('./protocol.js').User, onRetry: (nonce: string) => void, onDiscard: (nonce: string) => void}} context
+ * @param {{user: import('./protocol.js').User, names: Iterable<string>, onRetry: (nonce: string) => void, onDiscard: (nonce: string) => void}} context
  */
 export function messageView(row, context) {
   const { message, first, state } = row;
@@ -24,7 +24,7 @@ export function messageView(row, context) {
       'div',
       { class: 'content' },
       first ? h('header', {}, h('bdi', { class: 'author' }, message.author.name), timeView(at, message.at)) : null,
-      message.deleted ? h('p', { class: 'tombstone' }, 'This message was deleted.') : textView(message),
+      message.deleted ? h('p', { class: 'tombstone' }, 'This message was deleted.') : bodyView(message, context),
       message.attachments.length > 0 ? h('div', { class: 'attachments' }, ...message.attachments.map(attachmentView)) : null,
       message.reactions.length > 0 ? reactionsView(message.reactions, context.user) : null,
       state === 'failed' ? failedView(row, context) : null,
@@ -36,15 +36,10 @@ function timeView(at, iso) {
   return h('time', { datetime: iso, title: fullTime(at) }, clockTime(at));
 }
 
-function textView(message) {
-  if (message.text === '') return null;
-  const parts = splitLinks(message.text).map(({ text, href }) =>
-    href ? h('a', { href, target: '_blank', rel: 'noopener noreferrer nofollow' }, text) : text,
-  );
-  const edited = message.edited_at
-    ? h('span', { class: 'edited', title: fullTime(new Date(message.edited_at)) }, ' (edited)')
-    : null;
-  return h('p', { class: 'text', dir: 'auto' }, ...parts, edited);
+function bodyView({ text, edited_at }, { names, user }) {
+  if (text === '') return null;
+  const edited = edited_at ? h('span', { class: 'edited', title: fullTime(new Date(edited_at)) }, ' (edited)') : null;
+  return textView(text, { names, own: user.name }, edited);
 }
 
 function reactionsView(reactions, user) {

@@ -3,6 +3,7 @@ import { avatar } from './avatar.js';
 import { counted, number } from './format.js';
 import { KeyedList } from './keyed-list.js';
 import { messageView } from './message-view.js';
+import { peopleOf } from './people.js';
 import { buildRows, sameRow } from './rows.js';
 
 /** A reader within this distance of the end stays at the end. */
@@ -46,6 +47,8 @@ export class Timeline extends HTMLElement {
   /** The message that is looked for. @type {?number} */
   #target = null;
   #seeking = false;
+  /** Whom the channel knows of. */
+  #people = new Map();
   /** Messages that once stood at the top: a header that went when older ones come would move the line being read. */
   #heads = new Set();
   /** The position that was drawn last; -1 before the first drawing of a channel. */
@@ -170,6 +173,7 @@ export class Timeline extends HTMLElement {
     this.#drawing = 0;
     const channel = this.#channel ? this.#core.channel(this.#channel) : undefined;
     const anchor = this.#pinned ? null : this.#anchor();
+    this.#people = peopleOf(channel, this.#core.user);
     const ready = this.#ready;
     this.#rows.show(ready ? this.#buildRows(channel) : this.#buildPending());
     if (this.#pinned) this.#scrollToEnd();
@@ -253,6 +257,7 @@ export class Timeline extends HTMLElement {
     if (row.kind === 'start') return this.#drawStart(row.channel);
     return messageView(row, {
       user: this.#core.user,
+      names: [...this.#people.values()].map(({ name }) => name),
       onRetry: (nonce) => this.#afterFailure(() => this.#core.outbox.retry(nonce)),
       onDiscard: (nonce) => this.#afterFailure(() => this.#core.outbox.remove(nonce)),
     });

@@ -2,30 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { initials } from '../../chatcore-hyper/ui/avatar.js';
 import { fileSize, typingText } from '../../chatcore-hyper/ui/format.js';
-import { splitLinks } from '../../chatcore-hyper/ui/links.js';
 import { buildRows } from '../../chatcore-hyper/ui/rows.js';
 import { ANN, BOB, message } from './world.js';
-
-const links = (text) => splitLinks(text).filter(({ href }) => href).map(({ href }) => href);
-
-test('only http, https and mailto become links', () => {
-  assert.deepEqual(links('http://a.test https://b.test/x?y=1#z mailto:ann@c.test'), ['http://a.test/', 'https://b.test/x?y=1#z', 'mailto:ann@c.test']);
-  assert.deepEqual(links('javascript:alert(1) data:text/html,x ftp://d.test //e.test vbscript:x'), []);
-});
-
-test('a link leaves the sentence around it alone', () => {
-  assert.deepEqual(links('(see https://a.test/b_(c)), or <https://d.test>.'), ['https://a.test/b_(c)', 'https://d.test/']);
-  const text = 'before https://a.test/x, after';
-  assert.equal(splitLinks(text).map((part) => part.text).join(''), text);
-});
-
-test('a hostile text is split in time that grows with its length', () => {
-  for (const text of ['>'.repeat(8000), 'https://'.repeat(1000), `https://a.test/${')'.repeat(8000)}`, `https://a.test/${'('.repeat(8000)}`]) {
-    const start = performance.now();
-    splitLinks(text);
-    assert.ok(performance.now() - start < 100, text.slice(0, 20));
-  }
-});
 
 test('messages of one author within five minutes share a header', () => {
   const at = (minutes) => new Date(Date.UTC(2026, 0, 1, 12, minutes)).toISOString();

@@ -1,0 +1,80 @@
+/**
+ * The names of emoji, fetched when the first is asked for.
+ * @typedef {{sign: string, codes: string[]}} Emoji
+ * @typedef {{groups: {name: string, emoji: Emoji[]}[], byCode: Map<string, string>}} EmojiNames
+ */
+
+/** A code as people type it; a time of day such as 10:30:45 holds none. */
+const CODE = /(?<![\p{L}\p{N}]):([a-z0-9_+-]{1,40}):/gu;
+
+/** A text that is nothing but a few emoji. */
+const ONLY_EMOJI = /^\s*(?:(?:\p{RGI_Emoji}|\p{Extended_Pictographic})\s*){1,10}$/v;
+
+/** No text of ten emoji is longer, the widest families included. */
+const ONLY_EMOJI_CHARS = 200;
+
+/** @type {?Promise<EmojiNames>} */
+let loading = null;
+/** @type {?EmojiNames} */
+let loaded = null;
+
+/** @param {() => Promise<any>} [fetchNames] @returns {Promise<EmojiNames>} */
+export function loadEmoji(fetchNames = fetchFile) {
+  loading ??= fetchNames().then(
+    (file) => (loaded = readNames(file)),
+    (error) => {
+      // Asked again, it may work.
+      loading = null;
+      throw error;
+    },
+  );
+  return loading;
+}
+
+async function fetchFile() {
+  const answer = await fetch(new URL('emoji.json', import.meta.url));
+  if (!answer.ok) throw new Error(`emoji.json: ${answer.status}`);
+  return answer.json();
+}
+
+/** @param {{groups: {name: string, emoji: [string, string][]}[]}} file @returns {EmojiNames} */
+export function readNames({ groups }) {
+  const read = groups.map(({ name, emoji }) => ({ name, emoji: emoji.map(([sign, codes]) => ({ sign, codes: codes.split(' ') })) }));
+  const all = read.flatMap(({ emoji }) => emoji);
+  return { groups: read, byCode: new Map(all.flatMap(({ sign, codes }) => codes.map((code) => [code, sign]))) };
+}
+
+/** Whether a text may hold a code, and the names are not there yet. @param {string} text */
+export function wantsEmoji(text) {
+  return !loaded && text.search(CODE) >= 0;
+}
+
+/** Writes the emoji for the codes that are known. @param {string} text */
+export function withEmoji(text) {
+  return loaded ? text.replace(CODE, (whole, code) => loaded.byCode.get(code) ?? whole) : text;
+}
+
+/** @param {string} text */
+export function isOnlyEmoji(text) {
+  return text.length <= ONLY_EMOJI_CHARS && ONLY_EMOJI.test(text);
+}
+
+/**
+ * The emoji that a search finds: codes that begin so first, then those that hold it.
+ * @param {EmojiNames} names
+ * @param {string} wanted
+ * @param {number} most
+ * @returns {(Emoji & {code: string})[]}
+ */
+export function findEmoji({ groups }, wanted, most) {
+  const text = wanted.toLowerCase().replace(/[\s-]+/gu, '_');
+  const begin = [];
+  const hold = [];
+  for (const emoji of groups.flatMap((group) => group.emoji)) {
+    const code = emoji.codes.find((one) => one.startsWith(text));
+    const other = code ?? emoji.codes.find((one) => one.includes(text));
+    if (other) (code ? begin : hold).push({ ...emoji, code: other });
+  }
+  const exact = (one) => Number(one.code !== text);
+  return [...begin.sort((one, other) => exact(one) - exact(other)), ...hold].slice(0, most);
+}

@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { findEmoji, isOnlyEmoji, loadEmoji, readNames, wantsEmoji, withEmoji } from '../../chatcore-hyper/ui/emoji.js';
+
+const FILE = {
+  groups: [
+    { name: 'Smileys', emoji: [['😀', 'grinning'], ['😄', 'smile happy']] },
+    { name: 'People', emoji: [['👍', '+1 thumbsup'], ['👎', '-1 thumbs_down']] },
+    { name: 'Objects', emoji: [['💯', '100'], ['🐱', 'cat'], ['😸', 'smile_cat']] },
+  ],
+};
+
+test('codes become emoji once the names are there, and only those that are known', async () => {
+  const text = ':smile: x:smile: :nope: at 10:100:45 :+1::100: smile:';
+  assert.equal(wantsEmoji(text), true);
+  assert.equal(wantsEmoji('at 10:30:45, a:b:c'), false);
+  assert.equal(withEmoji(text), text);
+  await assert.rejects(loadEmoji(() => Promise.reject(new Error('away'))));
+  await loadEmoji(() => Promise.resolve(FILE));
+  assert.equal(wantsEmoji(text), false);
+  assert.equal(withEmoji(text), '😄 x:smile: :nope: at 10:100:45 👍💯 smile:');
+});
+
+test('a search finds the code itself first, then those that begin so, then those that hold it', () => {
+  const names = readNames(FILE);
+  assert.deepEqual(findEmoji(names, 'cat', 9).map(({ sign }) => sign), ['🐱', '😸']);
+  assert.deepEqual(findEmoji(names, 'Thumbs', 9).map(({ code }) => code), ['thumbsup', 'thumbs_down']);
+  assert.deepEqual(findEmoji(names, 'thumbs down', 9).map(({ sign }) => sign), ['👎']);
+  assert.equal(findEmoji(names, '', 3).length, 3);
+});
+
+test('only a few emoji alone are large', () => {
+  for (const text of ['😀', '👨‍👩‍👧‍👦 🇫🇷\n❤️', '😀'.repeat(10), '❤']) assert.equal(isOnlyEmoji(text), true, text);
+  for (const text of ['', 'a', '😀 a', '1', '#', '😀'.repeat(11), ' '.repeat(9), '😀'.repeat(4000)]) assert.equal(isOnlyEmoji(text), false, text);
+});
