@@ -1,5 +1,5 @@
 import { h, icon, setAttribute, setText } from './dom.js';
-import { number } from './format.js';
+import { bounded } from './format.js';
 import { KeyedList } from './keyed-list.js';
 import { channelHash } from './route.js';
 
@@ -18,7 +18,7 @@ export class ChannelList extends HTMLElement {
     this.append(h('div', { class: 'section-head' }, h('h2', {}, 'Channels'), h('button', button, icon('plus'))), this.#list);
     this.#rows = new KeyedList(this.#list, {
       key: (item) => item.name,
-      same: (one, other) => one.unread === other.unread && one.current === other.current,
+      same: (one, other) => one.unread === other.unread && one.mentions === other.mentions && one.current === other.current,
       draw: (item, element) => draw(item, element),
     });
   }
@@ -38,27 +38,30 @@ export class ChannelList extends HTMLElement {
 
   render() {
     const channels = this.#core.channels.filter((channel) => channel.createdAt);
-    this.#rows.show(channels.map(({ name, unread }) => ({ name, unread, current: name === this.#current })));
+    this.#rows.show(channels.map(({ name, unread, mentions }) => ({ name, unread, mentions: mentions.length, current: name === this.#current })));
   }
 }
 
-/** @param {{name: string, unread: number, current: boolean}} item @param {?Element} element */
+/** @param {{name: string, unread: number, mentions: number, current: boolean}} item @param {?Element} element */
 function draw(item, element) {
   const view = element ?? create(item.name);
   const link = view.firstElementChild;
-  const badge = link.lastElementChild;
+  const [, , unread, badge] = link.children;
   setAttribute(link, 'aria-current', item.current ? 'page' : null);
   link.classList.toggle('unread', item.unread > 0);
-  badge.hidden = item.unread === 0;
-  const count = item.unread > 999 ? '999+' : number(item.unread);
-  setText(badge, count);
-  setAttribute(link, 'aria-label', item.unread > 0 ? `${item.name} ${count} unread` : null);
+  const count = bounded(item.unread, 999);
+  unread.hidden = item.unread === 0;
+  setText(unread, count);
+  badge.hidden = item.mentions === 0;
+  setText(badge, `@${bounded(item.mentions, 99)}`);
+  const mentioned = item.mentions > 0 ? `, ${bounded(item.mentions, 99)} ${item.mentions === 1 ? 'mention' : 'mentions'}` : '';
+  setAttribute(link, 'aria-label', item.unread > 0 ? `${item.name} ${count} unread${mentioned}` : null);
   return view;
 }
 
 function create(name) {
   const sign = h('span', { class: 'sign', 'aria-hidden': 'true' }, '#');
-  return h('li', {}, h('a', { href: channelHash(name) }, sign, h('bdi', { class: 'name' }, name), h('span', { class: 'badge' })));
+  return h('li', {}, h('a', { href: channelHash(name) }, sign, h('bdi', { class: 'name' }, name), h('span', { class: 'count' }), h('span', { class: 'badge' })));
 }
 
 customElements.define('chat-channels', ChannelList);

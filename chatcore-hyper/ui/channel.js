@@ -1,3 +1,4 @@
+import { mentionsName } from './mentions.js';
 import { isSeq, list, readChannelInfo, readMessage, readUser, userId } from './protocol.js';
 import { Stretch } from './stretch.js';
 
@@ -6,6 +7,9 @@ export const MAX_MESSAGES = 5000;
 
 /** A page of messages, which is also what stays of a channel when it is left. */
 export const PAGE = 100;
+
+/** The most mentions of one channel that are counted. */
+const MAX_MENTIONS = 100;
 
 /** How long "is typing" is believed without being said again. */
 export const TYPING_MS = 6000;
@@ -23,6 +27,8 @@ export class Channel {
   head = 0;
   read = 0;
   unread = 0;
+  /** Unread messages that name the signed-in user, as far back as they are known here. @type {number[]} */
+  mentions = [];
   /** Up to where the log is known. @type {?import('./protocol.js').Position} */
   position = null;
   /** Whether messages are kept, or only the counts of a channel in the background. */
@@ -40,11 +46,11 @@ export class Channel {
 
   /**
    * @param {string} name
-   * @param {() => ?string} ownId the signed-in user, whose messages are never unread
+   * @param {() => import('./protocol.js').User} user the signed-in one, whose own messages are never unread
    */
-  constructor(name, ownId) {
+  constructor(name, user) {
     this.name = name;
-    this.ownId = ownId;
+    this.user = user;
   }
 
   /** The newest messages, oldest first. */
@@ -85,6 +91,7 @@ export class Channel {
     if (info.read < this.read) return;
     this.read = info.read;
     this.unread = info.unread;
+    this.#forgetMentions();
   }
 
   /** Whether messages went by that `unread` has not counted. */
@@ -121,14 +128,17 @@ export class Channel {
       // Another log under the same name: nothing that was known of the old one holds.
       this.read = 0;
       this.unread = 0;
+      this.mentions = [];
       this.#countedTo = 0;
     }
     this.loaded = load;
     const messages = list(answer.messages, readMessage);
     // How long a page is the server decides, and a log may begin later than at 1: the next page tells.
-    this.live = new Stretch(messages, messages.length > 0 && messages[0].seq > 1);
+    this.live = load ? new Stretch(messages, messages.length > 0 && messages[0].seq > 1) : new Stretch();
     // What became of older ones meanwhile is not known.
     this.past = null;
+    if (messages.length > 0) this.mentions = [];
+    for (const message of messages) this.#noteMention(message.seq, message.author.id, message.text);
     return messages;
   }
 
@@ -149,8 +159,10 @@ export class Channel {
   #fold(event) {
     if (event.type === 'message') return this.#append(event);
     if (event.type === 'edited' && typeof event.text === 'string') {
+      this.#noteMention(event.target, userId(event.by), event.text);
       this.#change(event.target, (message) => ({ ...message, text: event.text, edited_at: String(event.at) }));
     } else if (event.type === 'deleted') {
+      this.#noteMention(event.target, null, '');
       this.#change(event.target, (message) => ({ ...message, text: '', attachments: [], reactions: [], deleted: true }));
     } else if (event.type === 'reaction') {
       this.#change(event.target, (message) => ({ ...message, reactions: react(message.reactions, event) }));
@@ -162,7 +174,8 @@ export class Channel {
   #append(event) {
     const message = readMessage(event);
     if (!message) return [];
-    const own = message.author.id === this.ownId();
+    const own = message.author.id === this.user().id;
+    this.#noteMention(message.seq, message.author.id, message.text);
     if (!own && message.seq > this.#countedTo && message.seq > this.read) this.unread += 1;
     this.#countedTo = Math.max(this.#countedTo, message.seq);
     this.typing.delete(message.author.id);
@@ -174,6 +187,22 @@ export class Channel {
       }
     }
     return [message];
+  }
+
+  /** Whether a text of somebody names the signed-in user. @param {?string} by @param {string} text */
+  isMention(by, text) {
+    const { id, name } = this.user();
+    return by !== id && mentionsName(text, name, [...this.members.values()].map((member) => member.name));
+  }
+
+  #noteMention(seq, by, text) {
+    const others = this.mentions.filter((mention) => mention !== seq);
+    const counts = seq > this.read && this.isMention(by, text);
+    this.mentions = counts ? [...others, seq].slice(-MAX_MENTIONS) : others;
+  }
+
+  #forgetMentions() {
+    this.mentions = this.mentions.filter((seq) => seq > this.read);
   }
 
   #change(target, change) {
@@ -225,12 +254,13 @@ export class Channel {
   markRead(seq) {
     if (seq <= this.read) return true;
     this.read = seq;
+    this.#forgetMentions();
     if (seq >= this.head) {
       this.unread = 0;
       return true;
     }
     if (!this.loaded || (this.messages[0]?.seq ?? Infinity) > seq + 1) return this.unread === 0;
-    this.unread = this.messages.slice(this.indexOf(seq + 1)).filter((message) => message.author.id !== this.ownId()).length;
+    this.unread = this.messages.slice(this.indexOf(seq + 1)).filter((message) => message.author.id !== this.user().id).length;
     return true;
   }
 

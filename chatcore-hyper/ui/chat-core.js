@@ -24,7 +24,7 @@ const RETRY_MS = 1000;
  *
  * Events: `state` (the connection's phase), `ready` (welcomed), `closed` ({code}), `channels` (the list or its counts),
  * `log` ({name}: messages, outbox or history of a channel), `people` ({name}: members or typing),
- * `message` ({name, message}: a new one by somebody else, told once), `kept` ({name}: what was sent there can't be lost),
+ * `message` ({name, message, mention}: a new one by somebody else, told once), `kept` ({name}: what was sent there can't be lost),
  * `volatile` (what is not sent yet will not outlive the page; told once).
  */
 export class ChatCore extends Emitter {
@@ -103,6 +103,11 @@ export class ChatCore extends Emitter {
   /** All channels, by name. */
   get channels() {
     return [...this.#channels.values()].sort((one, other) => (one.name < other.name ? -1 : 1));
+  }
+
+  /** How many unread messages name the signed-in user. */
+  get mentions() {
+    return this.listed ? this.channels.reduce((sum, channel) => sum + channel.mentions.length, 0) : 0;
   }
 
   /** @param {string} name */
@@ -310,7 +315,7 @@ export class ChatCore extends Emitter {
   }
 
   #ensure(name) {
-    const channel = this.#channels.get(name) ?? new Channel(name, () => this.user.id);
+    const channel = this.#channels.get(name) ?? new Channel(name, () => this.user);
     this.#channels.set(name, channel);
     return channel;
   }
@@ -333,7 +338,7 @@ export class ChatCore extends Emitter {
       const answer = await this.connection.request('subscribe', {
         channel: name,
         ...(after && { after }),
-        limit: load ? PAGE : 0,
+        limit: load ? PAGE : unreadLimit(channel),
       });
       this.#joining.delete(name);
       this.#joined(name, answer, load);
@@ -356,6 +361,7 @@ export class ChatCore extends Emitter {
     if (known && answer.reset === false) this.#announce(channel, fresh);
     this.emit('log', { name });
     this.emit('people', { name });
+    if (channel.mentions.length > 0) this.emit('channels');
     if (!this.#loaded.has(name)) channel.unload();
     else if (!load) this.#join(name);
     if (load) this.#recount();
@@ -412,7 +418,7 @@ export class ChatCore extends Emitter {
     this.#settle(channel, fresh);
     this.#announce(channel, fresh);
     this.emit('log', { name: channel.name });
-    if (fresh.length > 0) this.emit('channels');
+    if (fresh.length > 0 || event.type !== 'reaction') this.emit('channels');
     if (fresh.length > 0) this.emit('people', { name: channel.name });
   }
 
@@ -426,7 +432,7 @@ export class ChatCore extends Emitter {
 
   #announce(channel, messages) {
     for (const message of messages) {
-      if (message.author.id !== this.user.id) this.emit('message', { name: channel.name, message });
+      if (message.author.id !== this.user.id) this.emit('message', { name: channel.name, message, mention: channel.isMention(message.author.id, message.text) });
     }
   }
 
@@ -446,6 +452,11 @@ export class ChatCore extends Emitter {
       this.emit('people', { name: channel.name });
     }, TYPING_MS);
   }
+}
+
+/** What is unread in the background is looked at once for mentions; a channel with nothing new costs nothing. */
+function unreadLimit(channel) {
+  return channel && channel.unread > 0 ? Math.min(PAGE, channel.head - channel.read) : 0;
 }
 
 /** `crypto.randomUUID` is there only for pages served over TLS or from this machine. */

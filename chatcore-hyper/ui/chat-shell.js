@@ -9,7 +9,10 @@ import './user-menu.js';
 import { h, icon, setText } from './dom.js';
 import { Drafts } from './drafts.js';
 import { counted, typingText } from './format.js';
+import { Notifications } from './notifications.js';
+import { Recent } from './recent.js';
 import { channelHash, currentPlace, goTo, replaceWith } from './route.js';
+import { showMentions, showTitle } from './title.js';
 
 /** Below this width one pane is shown at a time; `phone.css` says the same. */
 const NARROW = '(max-width: 719px)';
@@ -27,6 +30,8 @@ const TOAST_MS = 6000;
 export class ChatShell extends HTMLElement {
   #core = null;
   #drafts = null;
+  #recent = null;
+  #notifications = null;
   #current = null;
   #parts;
   #title;
@@ -43,9 +48,11 @@ export class ChatShell extends HTMLElement {
   wire({ core, base, storage }) {
     this.#core = core;
     this.#drafts = new Drafts(storage, core.user.id);
-    this.storage = storage;
+    this.#recent = new Recent(storage, core.user.id);
+    this.#notifications = new Notifications({ core, storage });
     this.#build();
-    for (const part of ['channels', 'timeline', 'members', 'banner', 'announcer', 'create', 'user']) this.#parts[part].core = core;
+    for (const part of ['channels', 'timeline', 'members', 'banner', 'announcer', 'create']) this.#parts[part].core = core;
+    this.#parts.user.wire({ core, notifications: this.#notifications });
     this.#parts.composer.wire({ core, drafts: this.#drafts, base });
     this.#listen();
     this.#arrive();
@@ -60,13 +67,15 @@ export class ChatShell extends HTMLElement {
 
   disconnectedCallback() {
     this.#stop.abort();
+    this.#notifications?.close();
+    showMentions(0);
   }
 
   /** Forgets what the storage keeps of this user. */
   forget() {
     this.#core.outbox.clear();
     this.#drafts.clear();
-    this.storage?.removeItem(this.#lastKey);
+    this.#recent.clear();
   }
 
   #build() {
@@ -145,7 +154,11 @@ export class ChatShell extends HTMLElement {
     core.on('kept', ({ name }) => this.#drafts.kept(name));
     core.on('volatile', () => this.say('This browser keeps nothing: what is not sent yet is lost when the page is closed.'));
     core.on('people', ({ name }) => name === this.#current && this.#showPeople());
-    core.on('channels', () => this.#listed());
+    core.on('channels', () => {
+      this.#listed();
+      showTitle(this.#current, core.mentions);
+      showMentions(core.mentions);
+    });
     core.on('log', ({ name }) => name === this.#current && this.#showHead());
     addEventListener('hashchange', () => this.#follow(), { signal });
     // A link to where the address is already leads back to its message.
@@ -159,7 +172,7 @@ export class ChatShell extends HTMLElement {
 
   /** Starts where the address says, or where this user was last. */
   #arrive() {
-    const last = this.storage?.getItem(this.#lastKey) ?? null;
+    const last = this.#recent.names[0] ?? null;
     const { name, seq } = currentPlace();
     const wanted = name ?? last;
     if (wanted !== null && name === null) {
@@ -175,10 +188,6 @@ export class ChatShell extends HTMLElement {
     const { name, seq } = currentPlace();
     if (name === null || name !== this.#current) this.#show(name, seq);
     else if (seq) this.#parts.timeline.showMessage(seq);
-  }
-
-  get #lastKey() {
-    return `chatcore.last.${this.#core.user.id}`;
   }
 
   #show(name, seq = null) {
@@ -206,8 +215,8 @@ export class ChatShell extends HTMLElement {
     setText(this.#topic, channel?.topic ?? '');
     this.#topic.title = channel?.topic ?? '';
     this.#parts.composer.hidden = name === null || missing;
-    document.title = name === null ? 'Chat' : `#${name} · Chat`;
-    if (name !== null && !missing) this.storage?.setItem(this.#lastKey, name);
+    showTitle(name, this.#core.mentions);
+    if (name !== null && channel && !missing) this.#recent.visit(name);
   }
 
   /** Once the list is known: somebody who is nowhere is led somewhere. */

@@ -53,6 +53,11 @@ export function number(count) {
   return NUMBER.format(count);
 }
 
+/** "12", or "99+" for more than the bound. @param {number} count @param {number} most */
+export function bounded(count, most) {
+  return count > most ? `${most}+` : number(count);
+}
+
 /** "Ann is typing", "Ann and Bob are typing", "Ann and 2 others are typing". @param {string[]} names */
 export function typingText(names) {
   if (names.length === 0) return '';

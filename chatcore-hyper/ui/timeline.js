@@ -157,7 +157,8 @@ export class Timeline extends HTMLElement {
     this.#content.querySelector('.target')?.classList.remove('target');
     element.classList.add('target');
     element.scrollIntoView({ block: 'center' });
-    this.#lastTop = this.#scroller.scrollTop;
+    // Where all fits, nothing scrolls, and the end is in sight.
+    this.#scrolled();
     if (!element.hasAttribute('tabindex')) element.tabIndex = -1;
     element.focus({ preventScroll: true });
   }

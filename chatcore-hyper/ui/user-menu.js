@@ -2,21 +2,37 @@ import { avatar } from './avatar.js';
 import { h, icon, setText } from './dom.js';
 import { counted } from './format.js';
 
-/** `<chat-user-menu>`: who one is, and the way out. Fires `sign-out`. */
+/** `<chat-user-menu>`: who one is, what one is told, and the way out. Fires `help` and `sign-out`. */
 export class UserMenu extends HTMLElement {
   #core = null;
   #button;
   #panel;
   #warning;
+  #notifications;
+  #notify;
+  #blocked;
   #gone = new AbortController();
 
-  /** @param {import('./chat-core.js').ChatCore} core */
-  set core(core) {
+  /** @param {{core: import('./chat-core.js').ChatCore, notifications: import('./notifications.js').Notifications}} parts */
+  wire({ core, notifications }) {
     this.#core = core;
+    this.#notifications = notifications;
     const { user } = core;
+    const help = {
+      type: 'button',
+      on: {
+        click: () => {
+          this.#toggle(false);
+          this.#button.focus();
+          this.dispatchEvent(new Event('help'));
+        },
+      },
+    };
+    this.#notify = h('button', { type: 'button', on: { click: () => this.#turnNotifications() } }, h('span', {}, 'Notify me of mentions'), icon('check'));
+    this.#blocked = h('p', { class: 'hint', hidden: true }, 'This browser does not let the chat notify you.');
     const signOut = { type: 'button', on: { click: () => this.dispatchEvent(new Event('sign-out')) } };
     this.#warning = h('p', { class: 'hint', hidden: true });
-    this.#panel = h('div', { class: 'menu', id: 'user-menu', hidden: true }, this.#warning, h('button', signOut, 'Sign out'));
+    this.#panel = h('div', { class: 'menu', id: 'user-menu', hidden: true }, this.#notify, this.#blocked, h('button', help, 'Keyboard shortcuts'), this.#warning, h('button', signOut, 'Sign out'));
     this.#button = h(
       'button',
       { type: 'button', class: 'user', 'aria-expanded': 'false', 'aria-controls': 'user-menu', on: { click: () => this.#toggle(this.#panel.hidden) } },
@@ -41,7 +57,20 @@ export class UserMenu extends HTMLElement {
     this.#gone.abort();
   }
 
+  async #turnNotifications() {
+    await this.#notifications.turn(this.#notifications.state !== 'on');
+    this.#showNotifications();
+  }
+
+  #showNotifications() {
+    const { state } = this.#notifications;
+    this.#notify.hidden = state === 'blocked';
+    this.#blocked.hidden = state !== 'blocked';
+    this.#notify.setAttribute('aria-pressed', String(state === 'on'));
+  }
+
   #toggle(open) {
+    this.#showNotifications();
     const { waiting } = this.#core.outbox;
     this.#warning.hidden = waiting === 0;
     setText(this.#warning, `${counted(waiting, 'unsent message')} will be lost.`);

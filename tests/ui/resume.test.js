@@ -156,15 +156,16 @@ test('an unknown kind of event in the log is passed over by a resume', async () 
   assert.equal(core.channel('general').position.seq, 3);
 });
 
-test('other channels are followed at no cost and counted, and one is read elsewhere', async () => {
+test('other channels are followed at the cost of what is unread and counted, and one is read elsewhere', async () => {
   const here = world();
   here.core.start();
   const socket = await welcome(here, {
-    channels: [info('rust', 5, 3, 2)],
-    answers: { rust: snapshot('rust', [], { head: 5 }) },
+    channels: [info('art', 5, 5), info('rust', 5, 3, 2)],
+    answers: { rust: snapshot('rust', [message(4), message(5)]) },
   });
   const rust = here.core.channel('rust');
-  assert.equal(socket.sent.find((frame) => frame.type === 'subscribe').limit, 0);
+  const limits = socket.sent.filter((frame) => frame.type === 'subscribe').map(({ channel, limit }) => [channel, limit]);
+  assert.deepEqual(limits, [['art', 0], ['rust', 2]]);
   socket.say({ ...event(6), channel: 'rust' });
   socket.say({ ...event(7, { author: ANN }), channel: 'rust' });
   assert.equal(rust.unread, 3);

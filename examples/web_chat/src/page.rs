@@ -15,6 +15,7 @@ const FILES: &[(&str, &[u8])] = &[
     ("app.js", include_bytes!("../ui/app.js")),
     ("app.css", include_bytes!("../ui/app.css")),
     ("icon.svg", include_bytes!("../ui/icon.svg")),
+    ("icon-mentions.svg", include_bytes!("../ui/icon-mentions.svg")),
 ];
 
 /// Everything from this host, nothing inline, nothing from anywhere else.

@@ -95,8 +95,8 @@ function showSignIn(notice) {
     button,
     h('p', { class: 'hint' }, 'Others see this name beside what you write.'),
   );
-  document.title = 'Join · Chat';
   document.body.replaceChildren(h('main', { class: 'sign-in' }, form));
+  document.title = 'Join · Chat';
   field.focus();
 }
 

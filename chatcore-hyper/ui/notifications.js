@@ -1,0 +1,60 @@
+import { goTo } from './route.js';
+
+/** The longest text that a notification shows. */
+const MAX_CHARS = 200;
+
+/** Tells somebody who looks elsewhere that they are mentioned, once they have asked for it. */
+export class Notifications {
+  /** Those that stand, by channel. @type {Map<string, Notification[]>} */
+  #shown = new Map();
+
+  /** @param {{core: import('./chat-core.js').ChatCore, storage: ?Storage}} parts */
+  constructor({ core, storage }) {
+    this.core = core;
+    this.storage = storage;
+    this.key = `chatcore.notify.${core.user.id}`;
+    core.on('message', ({ name, message, mention }) => mention && this.#tell(name, message));
+    core.on('channels', () => this.#withdraw((name) => core.channel(name)?.mentions.length === 0));
+  }
+
+  /** @returns {'on' | 'off' | 'blocked'} */
+  get state() {
+    if (!globalThis.Notification || Notification.permission === 'denied') return 'blocked';
+    return Notification.permission === 'granted' && this.storage?.getItem(this.key) === 'on' ? 'on' : 'off';
+  }
+
+  /** Browsers let a page ask only as the answer to a click. @param {boolean} on */
+  async turn(on) {
+    if (on && (await Notification.requestPermission()) !== 'granted') return;
+    this.storage?.setItem(this.key, on ? 'on' : 'off');
+  }
+
+  close() {
+    this.#withdraw(() => true);
+  }
+
+  #tell(name, message) {
+    if (this.state !== 'on' || (document.visibilityState === 'visible' && document.hasFocus())) return;
+    try {
+      // The tag makes one of it, however many tabs tell it.
+      const tag = `${name}/${message.seq}`;
+      const told = new Notification(`${message.author.name} in #${name}`, { body: message.text.slice(0, MAX_CHARS), tag });
+      told.onclick = () => {
+        window.focus();
+        goTo(name, message.seq);
+        told.close();
+      };
+      this.#shown.set(name, [...(this.#shown.get(name) ?? []), told]);
+    } catch {
+      // Browsers of phones show them for service workers only.
+    }
+  }
+
+  #withdraw(isRead) {
+    for (const [name, all] of this.#shown) {
+      if (!isRead(name)) continue;
+      for (const told of all) told.close();
+      this.#shown.delete(name);
+    }
+  }
+}

@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict';
+import { journey } from './journey.js';
+
+const titled = (page, title) => page.waitForFunction((wanted) => document.title === wanted, title);
+const icon = (page) => page.locator('link[rel="icon"]').getAttribute('href');
+
+journey('a mention is a badge and a number in the title of every tab, and reading it in one clears all', async ({ browser }) => {
+  const ann = await browser.person();
+  await ann.join('Ann');
+  await ann.isIn('general');
+  const bob = await browser.person();
+  await bob.join('Bob');
+  await bob.createChannel('b');
+  const second = await bob.context.newPage();
+  await second.goto(`${bob.server.url}/#/c/b`);
+  const tabs = [bob.page, second];
+  const badge = (page) => page.getByRole('link', { name: 'general 2 unread, 1 mention', exact: true });
+
+  await ann.say('good morning');
+  await ann.say('have a look, @bob');
+  for (const page of tabs) {
+    await badge(page).waitFor();
+    await titled(page, '(1) #b · Chat');
+    assert.equal(await icon(page), '/icon-mentions.svg');
+  }
+  // It is known also to a tab that was not there when it came.
+  await second.reload();
+  await badge(second).waitFor();
+  await titled(second, '(1) #b · Chat');
+
+  await bob.page.bringToFront();
+  await bob.listed('general').click();
+  await bob.sees('have a look, @bob');
+  await titled(bob.page, '#general · Chat');
+  await titled(second, '#b · Chat');
+  await badge(second).waitFor({ state: 'detached' });
+  for (const page of tabs) assert.equal(await icon(page), '/icon.svg');
+});
+
+journey('who asked for it is notified of a mention while they look elsewhere, and the click opens the message', async ({ browser }) => {
+  const ann = await browser.person();
+  await ann.join('Ann');
+  await ann.isIn('general');
+  const bob = await browser.person();
+  await bob.context.addInitScript(() => {
+    globalThis.told = [];
+    globalThis.Notification = class {
+      static permission = 'default';
+      static asked = 0;
+      static async requestPermission() {
+        this.asked += 1;
+        return (this.permission = 'granted');
+      }
+      constructor(title, { body }) {
+        globalThis.told.push(Object.assign(this, { title, body, open: true }));
+      }
+      close() {
+        this.open = false;
+      }
+    };
+    document.hasFocus = () => globalThis.looks !== false;
+  });
+  await bob.join('Bob');
+  await bob.createChannel('b');
+  const told = () => bob.page.evaluate(() => globalThis.told.map(({ title, body, open }) => ({ title, body, open })));
+  assert.equal(await bob.page.evaluate(() => Notification.asked), 0);
+  await bob.page.getByRole('button', { name: 'Bob', exact: true }).click();
+  await bob.page.getByRole('button', { name: 'Notify me of mentions', pressed: false }).click();
+  await bob.page.getByRole('button', { name: 'Notify me of mentions', pressed: true }).waitFor();
+  await bob.page.keyboard.press('Escape');
+
+  await ann.say('@Bob while you look');
+  await titled(bob.page, '(1) #b · Chat');
+  assert.deepEqual(await told(), []);
+  await bob.page.evaluate(() => (globalThis.looks = false));
+  await ann.say('nobody in particular');
+  await ann.say('@Bob while you do not');
+  await titled(bob.page, '(2) #b · Chat');
+  assert.deepEqual(await told(), [{ title: 'Ann in #general', body: '@Bob while you do not', open: true }]);
+  await bob.page.evaluate(() => {
+    globalThis.looks = true;
+    globalThis.told[0].onclick();
+  });
+  await bob.isIn('general');
+  await bob.page.locator('article.target').filter({ hasText: '@Bob while you do not' }).waitFor();
+  assert.equal((await told())[0].open, false);
+});
