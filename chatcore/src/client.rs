@@ -12,7 +12,8 @@ use serde::de::DeserializeOwned;
 use crate::connection::Connection;
 use crate::id::{Nonce, Position, Seq};
 use crate::protocol::{
-    ChannelObject, ChatEvent, CloseReason, Command, ErrorReply, HistoryPage, Logged, Published, Subscribed,
+    ChannelObject, ChatEvent, CloseReason, Command, ErrorReply, HistoryPage, Logged, Published, SearchPage,
+    Subscribed,
 };
 
 /// A participant in this process.
@@ -150,6 +151,21 @@ impl Client {
         limit: u32,
     ) -> Result<HistoryPage, ClientError> {
         self.call(Command::History { channel: channel.to_owned(), before, limit: Some(limit) }).await
+    }
+
+    /// Searches a channel for the newest messages with `seq` below `before`, or of all, in which every word of
+    /// `query` occurs. Where the answer has more, it says below which `seq` to go on.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn search(
+        &mut self,
+        channel: &str,
+        query: &str,
+        before: Option<Seq>,
+    ) -> Result<SearchPage, ClientError> {
+        let (channel, query) = (channel.to_owned(), query.to_owned());
+        self.call(Command::Search { channel, query, before, limit: None }).await
     }
 
     /// Moves the read marker.

@@ -14,6 +14,7 @@ use crate::message::Message;
 use crate::name::ChannelName;
 use crate::policy::Action;
 use crate::protocol::{ChannelObject, ChatEvent, Encoder, Logged, Published, Reply};
+use crate::search::SearchQuery;
 use crate::session::{Publish, Request, empty};
 use crate::store::{Appended, Created, Unread};
 use crate::sync::Arc;
@@ -53,6 +54,9 @@ impl Core {
             Request::React { channel, seq, emoji, on } => self.react(&link, &channel, seq, emoji, on).await?,
             Request::History { channel, before, limit } => {
                 self.history(&link, &channel, before, limit).await?
+            }
+            Request::Search { channel, query, before, limit } => {
+                self.search(&link, &channel, &query, before, limit).await?
             }
             Request::Read { channel, seq } => self.read(&link, &channel, seq).await?,
             Request::Unsubscribe { .. } | Request::Typing { .. } | Request::Ping => Reply::Done,
@@ -233,6 +237,21 @@ impl Core {
         let page = self.store.messages_before(channel.info.id, before, limit).await?;
         let messages = page.messages.iter().map(|message| self.encoder.message(message)).collect();
         Ok(Reply::History { messages, more: page.more })
+    }
+
+    async fn search(
+        &self,
+        link: &Link,
+        name: &ChannelName,
+        query: &SearchQuery,
+        before: Seq,
+        limit: usize,
+    ) -> Result<Reply, Error> {
+        self.policy.authorize(&link.identity, Action::Read(name))?;
+        let channel = self.channel(name).await?;
+        let found = self.store.search(channel.info.id, query, before, limit).await?;
+        let messages = found.messages.iter().map(|message| self.encoder.message(message)).collect();
+        Ok(Reply::Found { messages, before: found.before })
     }
 
     async fn read(&self, link: &Arc<Link>, name: &ChannelName, seq: Seq) -> Result<Reply, Error> {

@@ -8,6 +8,8 @@ use std::time::Duration;
 pub struct Limits {
     /// Newest messages of a channel kept in memory, and the most that one answer carries. Default 100.
     pub history: usize,
+    /// Messages in one answer to a search. Default 50.
+    pub search_results: usize,
     /// Encoded events of a channel kept in memory for cursors and resume. Default 1,024.
     pub ring_events: usize,
     /// Bytes of a channel's messages, and of its events, kept in memory. Default 1 MiB each.
@@ -82,6 +84,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             history: 100,
+            search_results: 50,
             ring_events: 1_024,
             ring_bytes: 1 << 20,
             resume_events: 500,

@@ -22,6 +22,7 @@ mod presence;
 pub mod protocol;
 mod registry;
 mod ring;
+mod search;
 mod session;
 pub mod store;
 mod subscription;
@@ -41,6 +42,7 @@ pub use self::id::{AttachmentId, ChannelId, Epoch, InvalidId, Nonce, Position, S
 pub use self::message::{Attachment, Message, Reaction, User};
 pub use self::name::{BadName, ChannelName};
 pub use self::policy::{Action, Denied, Identity, OpenPolicy, Policy};
+pub use self::search::SearchQuery;
 pub use self::store::MemoryStore;
 pub use self::time::{InvalidTimestamp, Timestamp};
 pub use self::uploads::FileKind;

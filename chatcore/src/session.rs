@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorCode};
 use crate::id::{AttachmentId, Nonce, Position, Seq};
 use crate::name::ChannelName;
 use crate::protocol::{CloseReason, Command, Malformed};
+use crate::search::SearchQuery;
 use crate::sync::Arc;
 
 /// A command whose every field has been checked.
@@ -24,6 +25,7 @@ pub(crate) enum Request {
     Delete { channel: ChannelName, seq: Seq },
     React { channel: ChannelName, seq: Seq, emoji: String, on: bool },
     History { channel: ChannelName, before: Seq, limit: usize },
+    Search { channel: ChannelName, query: SearchQuery, before: Seq, limit: usize },
     Read { channel: ChannelName, seq: Seq },
     Typing { channel: ChannelName, tell: bool },
     Ping,
@@ -121,6 +123,12 @@ impl Session {
             Command::History { channel, before, limit } => {
                 Request::History { channel: existing(&channel)?, before, limit: self.page(limit, 1)? }
             }
+            Command::Search { channel, query, before, limit } => Request::Search {
+                channel: existing(&channel)?,
+                query: SearchQuery::new(&query)?,
+                before: before.unwrap_or(Seq::MAX),
+                limit: up_to(self.limits.search_results, limit, 1)?,
+            },
             Command::Read { channel, seq } => Request::Read { channel: existing(&channel)?, seq },
             Command::Typing { channel } => {
                 let channel = existing(&channel)?;
@@ -185,14 +193,7 @@ impl Session {
     }
 
     fn page(&self, limit: Option<u32>, least: usize) -> Result<usize, Error> {
-        let most = self.limits.history;
-        let Some(limit) = limit else { return Ok(most) };
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        if (least..=most).contains(&limit) {
-            Ok(limit)
-        } else {
-            Err(Error::new(ErrorCode::BadFrame, format!("'limit' is {least} to {most}")))
-        }
+        up_to(self.limits.history, limit, least)
     }
 
     fn may_tell_typing(&mut self, now: Instant, channel: &ChannelName) -> bool {
@@ -206,6 +207,17 @@ impl Session {
         }
         self.typing.insert(channel.clone(), now);
         true
+    }
+}
+
+/// Takes a `limit`; without one it is the most there is.
+fn up_to(most: usize, limit: Option<u32>, least: usize) -> Result<usize, Error> {
+    let Some(limit) = limit else { return Ok(most) };
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    if (least..=most).contains(&limit) {
+        Ok(limit)
+    } else {
+        Err(Error::new(ErrorCode::BadFrame, format!("'limit' is {least} to {most}")))
     }
 }
 

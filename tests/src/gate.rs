@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chatcore::store::{
-    AppendError, Appended, AttachmentIndex, ChannelInfo, Created, Directory, Durability, EventStore, Head,
-    Page, Replay, Store, StoreError, Unread, Upload,
+    AppendError, Appended, AttachmentIndex, ChannelInfo, Created, Directory, Durability, EventStore, Found,
+    Head, Page, Replay, Store, StoreError, Unread, Upload,
 };
 use chatcore::{
-    Append, AttachmentId, ChannelId, ChannelName, Message, Position, Seq, Timestamp, User, UserId,
+    Append, AttachmentId, ChannelId, ChannelName, Message, Position, SearchQuery, Seq, Timestamp, User,
+    UserId,
 };
 use tokio::sync::Semaphore;
 
@@ -51,6 +52,16 @@ impl<S: Store> EventStore for GatedStore<S> {
         limit: usize,
     ) -> Result<Page, StoreError> {
         self.inner.messages_before(channel, before, limit).await
+    }
+
+    async fn search(
+        &self,
+        channel: ChannelId,
+        query: &SearchQuery,
+        before: Seq,
+        limit: usize,
+    ) -> Result<Found, StoreError> {
+        self.inner.search(channel, query, before, limit).await
     }
 
     async fn message(&self, channel: ChannelId, seq: Seq) -> Result<Option<Message>, StoreError> {

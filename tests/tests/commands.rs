@@ -1,6 +1,7 @@
 //! Every command of the protocol: what it takes, and what its `ok` carries.
 
-use chatcore_tests::{Server, http};
+use chatcore::Identity;
+use chatcore_tests::{Backend, Server, http};
 use serde_json::{Value, json};
 
 fn is_time(value: &Value) -> bool {
@@ -218,6 +219,75 @@ async fn history_pages_backwards_and_says_whether_there_is_more() {
     assert_eq!((seqs(&page), &page["more"]), (vec![], &json!(false)));
     let page = ann.ok(json!({"type": "history", "channel": "general", "before": 100})).await;
     assert_eq!(seqs(&page), [1, 2, 3, 4, 5]);
+}
+
+async fn search_finds_texts_as_they_stand(backend: Backend) {
+    let server = Server::on(backend, |_| ()).await;
+    let mut ann = server.member("ann", "general").await;
+    for text in ["The Release is on Friday", "rеlease", "releases, fridays", "FRIDAY: release", "lunch"] {
+        ann.publish("general", text).await;
+    }
+    ann.ok(json!({"type": "edit", "channel": "general", "seq": 5, "text": "release it, friday"})).await;
+    ann.ok(json!({"type": "delete", "channel": "general", "seq": 4})).await;
+    let search = |more: Value| {
+        let mut command = json!({"type": "search", "channel": "General", "query": " release  FRIDAY "});
+        command.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        command
+    };
+    let answer = ann.ok(search(json!({}))).await;
+    let history = ann.ok(json!({"type": "history", "channel": "general", "before": 99})).await;
+    let expected = json!([history["messages"][0], history["messages"][2], history["messages"][4]]);
+    assert_eq!(answer, json!({"type": "ok", "id": answer["id"], "messages": expected, "more": false}));
+
+    let answer = ann.ok(search(json!({"limit": 2}))).await;
+    assert_eq!(answer["messages"], json!([expected[1], expected[2]]), "the newest, oldest first");
+    assert_eq!((&answer["more"], &answer["before"]), (&json!(true), &json!(3)));
+    let answer = ann.ok(search(json!({"limit": 50, "before": 3}))).await;
+    assert_eq!((&answer["messages"], &answer["more"]), (&json!([expected[0]]), &json!(false)));
+
+    let user = chatcore::User::new("u_bot", "bot").unwrap();
+    let mut bot = server.chat.connect(Identity::new(user)).unwrap();
+    let page = bot.search("general", "friday", None).await.unwrap();
+    assert_eq!(page.messages.iter().map(|message| message.seq).collect::<Vec<_>>(), [1, 3, 5]);
+    assert_eq!((page.more, page.before), (false, None));
+}
+
+#[tokio::test]
+async fn search_finds_texts_as_they_stand_in_memory() {
+    search_finds_texts_as_they_stand(Backend::Memory).await;
+}
+
+#[tokio::test]
+async fn search_finds_texts_as_they_stand_in_redb() {
+    search_finds_texts_as_they_stand(Backend::Redb).await;
+}
+
+#[tokio::test]
+async fn search_finds_texts_as_they_stand_in_postgres() {
+    search_finds_texts_as_they_stand(Backend::Postgres).await;
+}
+
+#[tokio::test]
+async fn search_looks_through_so_much_and_says_where_to_go_on() {
+    let server = Server::start().await;
+    let mut ann = server.member("ann", "general").await;
+    let user = chatcore::User::new("u_bot", "bot").unwrap();
+    // In steps below the burst of one connection.
+    let scan = chatcore::store::SEARCH_SCAN;
+    for step in 0..3 {
+        let mut bot = server.chat.connect(Identity::new(user.clone())).unwrap();
+        for n in 0..scan / 3 + 2 {
+            let text = if step == 0 && n == 0 { "needle" } else { "hay" };
+            bot.publish("general", text).await.unwrap();
+        }
+    }
+    let search = json!({"type": "search", "channel": "general", "query": "needle"});
+    let answer = ann.ok(search.clone()).await;
+    assert_eq!((&answer["messages"], &answer["more"]), (&json!([]), &json!(true)));
+    let mut next = search;
+    next["before"] = answer["before"].clone();
+    let answer = ann.ok(next).await;
+    assert_eq!((&answer["messages"][0]["seq"], &answer["more"]), (&json!(1), &json!(false)));
 }
 
 #[tokio::test]

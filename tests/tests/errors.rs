@@ -25,6 +25,11 @@ async fn bad_frame() {
         (r#"{"type":"history","id":3,"channel":"a","before":1,"limit":0}"#, json!(3)),
         (r#"{"type":"history","id":3,"channel":"a","before":1,"limit":101}"#, json!(3)),
         (r#"{"type":"subscribe","id":3,"channel":"a","limit":101}"#, json!(3)),
+        (r#"{"type":"search","id":3,"channel":"a"}"#, json!(3)),
+        (r#"{"type":"search","id":3,"channel":"a","query":7}"#, json!(3)),
+        (r#"{"type":"search","id":3,"channel":"a","query":"x","before":-1}"#, json!(3)),
+        (r#"{"type":"search","id":3,"channel":"a","query":"x","limit":0}"#, json!(3)),
+        (r#"{"type":"search","id":3,"channel":"a","query":"x","limit":51}"#, json!(3)),
         (r#"{"type":"publish","id":3,"channel":"a","nonce":"","text":"x"}"#, json!(3)),
     ] {
         ann.send(frame).await;
@@ -66,6 +71,11 @@ async fn too_large() {
     let react = json!({"type": "react", "channel": "general", "seq": 1, "emoji": "123456789", "on": true});
     ann.refused(react, "too_large").await;
     ann.refused(json!({"type": "create_channel", "name": "x", "topic": "sixsix"}), "too_large").await;
+    let search = |query: &str| json!({"type": "search", "channel": "general", "query": query});
+    ann.ok(search(&"é".repeat(128))).await;
+    ann.refused(search(&"é".repeat(129)), "too_large").await;
+    ann.ok(search("1 2 3 4 5 6 7 8")).await;
+    ann.refused(search("1 2 3 4 5 6 7 8 9"), "too_large").await;
 }
 
 #[tokio::test]
@@ -78,6 +88,9 @@ async fn empty() {
     }
     ann.publish("general", "one").await;
     ann.refused(json!({"type": "edit", "channel": "general", "seq": 1, "text": ""}), "empty").await;
+    for query in ["", " \n\u{3000}"] {
+        ann.refused(json!({"type": "search", "channel": "general", "query": query}), "empty").await;
+    }
 }
 
 #[tokio::test]
@@ -92,6 +105,7 @@ async fn no_such_channel() {
             json!({"type": "delete", "channel": channel, "seq": 1}),
             json!({"type": "react", "channel": channel, "seq": 1, "emoji": "x", "on": true}),
             json!({"type": "history", "channel": channel, "before": 1}),
+            json!({"type": "search", "channel": channel, "query": "x"}),
             json!({"type": "read", "channel": channel, "seq": 1}),
         ] {
             ann.refused(command, "no_such_channel").await;
@@ -187,6 +201,7 @@ async fn not_allowed_covers_what_one_may_not_know_to_exist() {
         json!({"type": "delete", "channel": "secret", "seq": 1}),
         json!({"type": "react", "channel": "secret", "seq": 1, "emoji": "x", "on": true}),
         json!({"type": "history", "channel": "secret", "before": 9}),
+        json!({"type": "search", "channel": "secret", "query": "one"}),
         json!({"type": "read", "channel": "secret", "seq": 1}),
     ] {
         ann.refused(command, "not_allowed").await;

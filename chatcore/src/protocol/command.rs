@@ -89,6 +89,19 @@ pub enum Command {
         #[serde(default)]
         limit: Option<u32>,
     },
+    /// Searches the messages.
+    Search {
+        /// The channel.
+        channel: String,
+        /// Words that occur in the text, each of them.
+        query: String,
+        /// Messages below this `seq`; all of them where it is missing.
+        #[serde(default)]
+        before: Option<Seq>,
+        /// How many, 1 to 50.
+        #[serde(default)]
+        limit: Option<u32>,
+    },
     /// Moves the read marker.
     Read {
         /// The channel.
@@ -126,7 +139,7 @@ struct Framed {
 
 impl Command {
     /// The commands' names, as `type` spells them.
-    const NAMES: [&'static str; 12] = [
+    const NAMES: [&'static str; 13] = [
         "channels",
         "create_channel",
         "subscribe",
@@ -136,6 +149,7 @@ impl Command {
         "delete",
         "react",
         "history",
+        "search",
         "read",
         "typing",
         "ping",

@@ -61,6 +61,7 @@ pub(crate) enum Reply {
     Published(Published),
     Logged(Logged),
     History { messages: Vec<Fragment>, more: bool },
+    Found { messages: Vec<Fragment>, before: Option<Seq> },
 }
 
 impl Encoder {
@@ -186,6 +187,13 @@ fn write_ok(id: i64, reply: &Reply) -> Bytes {
         Reply::History { messages, more } => {
             write_messages(&mut out, messages);
             write_field(&mut out, "more", more);
+        }
+        Reply::Found { messages, before } => {
+            write_messages(&mut out, messages);
+            write_field(&mut out, "more", &before.is_some());
+            if let Some(before) = before {
+                write_field(&mut out, "before", before);
+            }
         }
     }
     out.push(b'}');

@@ -95,6 +95,18 @@ pub struct HistoryPage {
     pub more: bool,
 }
 
+/// The answer to `search`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct SearchPage {
+    /// Messages that match, oldest first; fewer than asked for, even none, also where there is more.
+    pub messages: Vec<Message>,
+    /// Whether messages are left that were not looked through.
+    pub more: bool,
+    /// Where `more`: the `seq` below which they are.
+    #[serde(default)]
+    pub before: Option<Seq>,
+}
+
 /// An `error` answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorReply {

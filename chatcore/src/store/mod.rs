@@ -7,6 +7,7 @@
 
 mod error;
 mod memory;
+mod search;
 
 use std::collections::HashMap;
 
@@ -15,10 +16,12 @@ use serde::{Deserialize, Serialize};
 
 pub use self::error::{AppendError, StoreError};
 pub use self::memory::MemoryStore;
+pub use self::search::{Found, SEARCH_SCAN, search_by_scan};
 use crate::event::{Append, Event};
 use crate::id::{AttachmentId, ChannelId, Epoch, Position, Seq, UserId};
 use crate::message::{Attachment, Message, User};
 use crate::name::ChannelName;
+use crate::search::SearchQuery;
 use crate::time::Timestamp;
 
 /// What an `Ok` of [`EventStore::append`] stands for.
@@ -123,6 +126,25 @@ pub trait EventStore: Send + Sync + 'static {
         before: Seq,
         limit: usize,
     ) -> Result<Page, StoreError>;
+
+    /// Returns the newest messages below `before` that match as they stand now, at most `limit` and at least
+    /// one to ask for. Deleted ones never match. One call may look through a part of the log only, and then
+    /// says where to go on.
+    ///
+    /// A store needs no search of its own: this one reads [`SEARCH_SCAN`] messages a call. One that has an index
+    /// answers the same, from further back.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store can't be read. A channel that does not exist has no messages.
+    async fn search(
+        &self,
+        channel: ChannelId,
+        query: &SearchQuery,
+        before: Seq,
+        limit: usize,
+    ) -> Result<Found, StoreError> {
+        search_by_scan(self, channel, query, before, limit).await
+    }
 
     /// Returns one message as it stands now; `None` where `seq` is not a message.
     ///

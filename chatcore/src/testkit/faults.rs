@@ -11,9 +11,10 @@ use crate::event::Append;
 use crate::id::{AttachmentId, ChannelId, Position, Seq, UserId};
 use crate::message::{Message, User};
 use crate::name::ChannelName;
+use crate::search::SearchQuery;
 use crate::store::{
-    AppendError, Appended, AttachmentIndex, ChannelInfo, Created, Directory, Durability, EventStore, Head,
-    Page, Replay, StoreError, Unread, Upload,
+    AppendError, Appended, AttachmentIndex, ChannelInfo, Created, Directory, Durability, EventStore, Found,
+    Head, Page, Replay, StoreError, Unread, Upload,
 };
 use crate::time::Timestamp;
 
@@ -148,6 +149,16 @@ impl<S: EventStore> EventStore for FaultyStore<S> {
         limit: usize,
     ) -> Result<Page, StoreError> {
         self.read(self.inner.messages_before(channel, before, limit)).await
+    }
+
+    async fn search(
+        &self,
+        channel: ChannelId,
+        query: &SearchQuery,
+        before: Seq,
+        limit: usize,
+    ) -> Result<Found, StoreError> {
+        self.read(self.inner.search(channel, query, before, limit)).await
     }
 
     async fn message(&self, channel: ChannelId, seq: Seq) -> Result<Option<Message>, StoreError> {

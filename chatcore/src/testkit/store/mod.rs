@@ -12,6 +12,7 @@ mod model;
 pub mod prune;
 pub mod reopen;
 pub mod replay;
+pub mod search;
 
 use async_trait::async_trait;
 
@@ -99,6 +100,13 @@ macro_rules! store_conformance {
                 only_a_message_can_be_answered
                 only_a_message_can_be_changed
                 reactions_keep_their_order_and_count_each_user_once
+            }
+            search {
+                a_long_log_is_searched_to_its_end
+                edits_count_and_deleted_messages_do_not
+                every_word_occurs_in_what_is_found
+                only_texts_of_the_channel_are_found
+                steps_find_each_message_once
             }
             directory {
                 a_channel_reads_back_as_created
