@@ -36,9 +36,27 @@ export class ChannelList extends HTMLElement {
     this.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest' });
   }
 
+  /**
+   * The channel above or below the current one in the list, round its ends.
+   * @param {1 | -1} step
+   * @param {boolean} unread whether only channels with something unread count
+   * @returns {?string}
+   */
+  neighbour(step, unread) {
+    const names = this.#listed.filter((channel) => !unread || channel.unread > 0 || channel.name === this.#current).map(({ name }) => name);
+    const at = names.indexOf(this.#current);
+    const next = at < 0 ? (step > 0 ? 0 : names.length - 1) : (at + step + names.length) % names.length;
+    return names[next] ?? null;
+  }
+
+  get #listed() {
+    return this.#core.channels.filter((channel) => channel.createdAt);
+  }
+
   render() {
-    const channels = this.#core.channels.filter((channel) => channel.createdAt);
-    this.#rows.show(channels.map(({ name, unread, mentions }) => ({ name, unread, mentions: mentions.length, current: name === this.#current })));
+    this.#rows.show(
+      this.#listed.map(({ name, unread, mentions }) => ({ name, unread, mentions: mentions.length, current: name === this.#current })),
+    );
   }
 }
 

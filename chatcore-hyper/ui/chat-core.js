@@ -187,6 +187,19 @@ export class ChatCore extends Emitter {
     this.emit('log', { name });
   }
 
+  /**
+   * Looks for messages with all words of the query. An answer may have few or none while `more` is true: it goes on at `before`.
+   * @param {string} name
+   * @param {string} query
+   * @param {?number} [before] a seq
+   * @returns {Promise<{messages: import('./protocol.js').Message[], more: boolean, before: ?number}>} oldest first
+   */
+  async search(name, query, before = null) {
+    const answer = await this.connection.request('search', { channel: name, query, ...(before && { before }) });
+    const on = isSeq(answer.before) ? answer.before : null;
+    return { messages: list(answer.messages, readMessage), more: answer.more === true && on !== null, before: on };
+  }
+
   /** Fetches a page, once however often it is asked for. */
   #page(channel, before, place) {
     const key = `${channel.name} ${place} ${before}`;

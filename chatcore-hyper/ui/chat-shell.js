@@ -3,7 +3,10 @@ import './banner.js';
 import './channel-list.js';
 import './composer.js';
 import './create-channel.js';
+import './help.js';
 import './members.js';
+import './search-panel.js';
+import './switcher.js';
 import './timeline.js';
 import './user-menu.js';
 import { h, icon, setText } from './dom.js';
@@ -11,6 +14,7 @@ import { Drafts } from './drafts.js';
 import { counted, typingText } from './format.js';
 import { Notifications } from './notifications.js';
 import { Recent } from './recent.js';
+import { actOf } from './shortcuts.js';
 import { channelHash, currentPlace, goTo, replaceWith } from './route.js';
 import { showMentions, showTitle } from './title.js';
 
@@ -39,6 +43,8 @@ export class ChatShell extends HTMLElement {
   #peopleButton;
   #peopleCount;
   #typingLine;
+  /** What search has taken the place of. @type {?{focus: ?Element, members: boolean}} */
+  #beforeSearch = null;
   #stop = new AbortController();
 
   /**
@@ -51,7 +57,8 @@ export class ChatShell extends HTMLElement {
     this.#recent = new Recent(storage, core.user.id);
     this.#notifications = new Notifications({ core, storage });
     this.#build();
-    for (const part of ['channels', 'timeline', 'members', 'banner', 'announcer', 'create']) this.#parts[part].core = core;
+    for (const part of ['channels', 'timeline', 'members', 'banner', 'announcer', 'create', 'search']) this.#parts[part].core = core;
+    this.#parts.switcher.wire({ core, recent: this.#recent });
     this.#parts.user.wire({ core, notifications: this.#notifications });
     this.#parts.composer.wire({ core, drafts: this.#drafts, base });
     this.#listen();
@@ -89,8 +96,11 @@ export class ChatShell extends HTMLElement {
       members: part('members'),
       announcer: part('announcer'),
       create: part('create-channel'),
+      switcher: part('switcher'),
+      help: part('help'),
+      search: part('search'),
     };
-    const { channels, user, banner, timeline, composer, members, announcer, create } = this.#parts;
+    const { channels, user, banner, timeline, composer, members, announcer, create, switcher, help, search } = this.#parts;
     this.#title = h('bdi');
     this.#topic = h('p', { class: 'topic', dir: 'auto' });
     this.#typingLine = h('p', { class: 'typing' });
@@ -98,6 +108,7 @@ export class ChatShell extends HTMLElement {
     const back = { class: 'back plain', href: channelHash(null), 'aria-label': 'All channels' };
     const people = { type: 'button', class: 'people quiet', 'aria-expanded': 'false', 'aria-controls': 'chat-members', on: { click: () => this.#showMembers(members.hidden) } };
     this.#peopleButton = h('button', people, icon('people'), this.#peopleCount);
+    const find = { type: 'button', class: 'plain', 'aria-label': 'Search', title: 'Search', on: { click: () => this.#search() } };
     members.id = 'chat-members';
     this.append(
       h('nav', { class: 'sidebar', 'aria-label': 'Channels' }, channels, user),
@@ -110,6 +121,7 @@ export class ChatShell extends HTMLElement {
           { class: 'pane-head' },
           h('a', back, icon('back')),
           h('div', { class: 'pane-title' }, h('h1', {}, h('span', { class: 'sign', 'aria-hidden': 'true' }, '#'), this.#title), this.#topic),
+          h('button', find, icon('search')),
           this.#peopleButton,
         ),
         h(
@@ -117,12 +129,15 @@ export class ChatShell extends HTMLElement {
           { class: 'pane-body' },
           h('div', { class: 'pane-main' }, timeline, h('div', { class: 'pane-foot' }, composer, this.#typingLine)),
           h('aside', { class: 'members', 'aria-label': 'Members' }, members),
+          h('aside', { class: 'search', 'aria-label': 'Search', hidden: true }, search),
         ),
         this.#buildEmpty(),
         h('div', { class: 'drop', hidden: true }, h('p', {}, 'Drop files to attach them')),
       ),
       announcer,
       create,
+      switcher,
+      help,
     );
     this.#showMembers(matchMedia(WIDE).matches);
   }
@@ -140,11 +155,15 @@ export class ChatShell extends HTMLElement {
   }
 
   #listen() {
-    const { channels, timeline, composer, create, user } = this.#parts;
+    const { channels, timeline, composer, create, switcher, help, search, user } = this.#parts;
     const core = this.#core;
     const { signal } = this.#stop;
     channels.addEventListener('create', () => create.open());
-    create.addEventListener('chosen', (event) => goTo(event.detail));
+    for (const chooser of [create, switcher]) chooser.addEventListener('chosen', (event) => goTo(event.detail));
+    search.addEventListener('closed', () => this.#searchClosed());
+    // On a phone the result lies beneath.
+    search.addEventListener('opened', () => matchMedia(NARROW).matches && search.close());
+    user.addEventListener('help', () => help.open());
     timeline.addEventListener('seen', () => core.markRead(this.#current));
     timeline.addEventListener('composer', () => composer.focus());
     timeline.addEventListener('left', () => currentPlace().seq && replaceWith(this.#current));
@@ -166,8 +185,24 @@ export class ChatShell extends HTMLElement {
     addEventListener('online', () => core.connection.check(), { signal });
     addEventListener('offline', () => core.connection.check(), { signal });
     document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && core.connection.check(), { signal });
+    document.addEventListener('keydown', (event) => this.#pressed(event), { signal });
     this.#acceptDrops(signal);
     this.#followKeyboard(signal);
+  }
+
+  #pressed(event) {
+    const act = event.isComposing ? undefined : actOf(event);
+    if (!act) return;
+    const { channels, switcher, help } = this.#parts;
+    const own = { switch: switcher, help }[act];
+    const open = document.querySelector('dialog[open]');
+    if (open && !own?.contains(open)) return;
+    event.preventDefault();
+    if (act === 'switch') return switcher.open(this.#current);
+    if (act === 'help') return help.open();
+    if (act === 'search') return this.#search();
+    const next = channels.neighbour(act.startsWith('next') ? 1 : -1, act.endsWith('Unread'));
+    if (next !== null && next !== this.#current) goTo(next);
   }
 
   /** Starts where the address says, or where this user was last. */
@@ -195,12 +230,13 @@ export class ChatShell extends HTMLElement {
     this.#current = name;
     this.classList.toggle('in-channel', name !== null);
     if (name !== null) this.#core.open(name);
-    const { channels, timeline, composer, members, announcer } = this.#parts;
+    const { channels, timeline, composer, members, announcer, search } = this.#parts;
     channels.current = name;
     announcer.channel = name;
     timeline.show(name, seq);
     composer.show(name);
     members.show(name);
+    search.show(name);
     this.#showHead();
     this.#showPeople();
     if (name !== null && seq === null && matchMedia('(pointer: fine)').matches) composer.focus();
@@ -239,6 +275,26 @@ export class ChatShell extends HTMLElement {
     this.#peopleButton.setAttribute('aria-label', `${counted(online, 'member')} online`);
     this.#peopleButton.title = `${counted(online, 'member')} online`;
     setText(this.#typingLine, typingText([...(channel?.typing.values() ?? [])].map(({ user }) => user.name)));
+  }
+
+  #search() {
+    if (this.#current === null) return;
+    const { search, members } = this.#parts;
+    if (search.hidden) {
+      this.#beforeSearch = { focus: document.activeElement, members: !members.hidden };
+      this.#showMembers(false);
+    }
+    search.parentElement.hidden = false;
+    search.open();
+  }
+
+  /** All is again as it was before the search. */
+  #searchClosed() {
+    const { focus, members } = this.#beforeSearch;
+    this.#parts.search.parentElement.hidden = true;
+    if (members) this.#showMembers(true);
+    if (focus?.isConnected && focus !== document.body) focus.focus();
+    else this.#parts.composer.focus();
   }
 
   #showMembers(open) {

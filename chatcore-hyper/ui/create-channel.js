@@ -7,6 +7,11 @@ const REASONS = {
   not_allowed: 'You may not create channels here.',
 };
 
+/** Why a channel could not be made. @param {import('./protocol.js').ChatError} error */
+export function reasonOf(error) {
+  return REASONS[error.code] ?? error.message;
+}
+
 /** `<chat-create-channel>`: the dialog for a new channel. Fires `chosen` with the name of the one to open. */
 export class CreateChannel extends HTMLElement {
   #core = null;
@@ -69,7 +74,7 @@ export class CreateChannel extends HTMLElement {
   }
 
   #refused(error, name) {
-    if (error.code !== 'name_taken') return this.#fail(REASONS[error.code] ?? error.message);
+    if (error.code !== 'name_taken') return this.#fail(reasonOf(error));
     const taken = readChannelInfo(error.channel)?.name ?? (typeof error.channel === 'string' ? error.channel : name.toLowerCase());
     this.#fail(`#${taken} exists already.`);
     this.#taken = taken;

@@ -1,0 +1,62 @@
+/** The keys, in the order in which the help shows them. Those with an `act` are the shell's; the others are told only. */
+
+const MAC = /Mac|iP/u.test(globalThis.navigator?.platform ?? '');
+const SIGNS = MAC ? { Mod: '⌘', Alt: '⌥', Shift: '⇧' } : { Mod: 'Ctrl' };
+const ARROWS = { '↑': 'ArrowUp', '↓': 'ArrowDown' };
+
+/** @typedef {'switch' | 'previous' | 'next' | 'previousUnread' | 'nextUnread' | 'search' | 'help'} Act */
+/** @typedef {{keys: string[][], label: string, act?: Act}} Shortcut `keys`: ways to press it, the key after those that are held */
+
+/** @type {{title: string, shortcuts: Shortcut[]}[]} */
+export const SHORTCUTS = [
+  {
+    title: 'Getting around',
+    shortcuts: [
+      { keys: [['Mod', 'K']], label: 'Go to a channel, or create it', act: 'switch' },
+      { keys: [['Alt', '↑']], label: 'Previous channel', act: 'previous' },
+      { keys: [['Alt', '↓']], label: 'Next channel', act: 'next' },
+      { keys: [['Alt', 'Shift', '↑']], label: 'Previous unread channel', act: 'previousUnread' },
+      { keys: [['Alt', 'Shift', '↓']], label: 'Next unread channel', act: 'nextUnread' },
+      { keys: [['Mod', 'Shift', 'F'], ['/']], label: 'Search the channel', act: 'search' },
+      { keys: [['Mod', '/'], ['?']], label: 'This help', act: 'help' },
+      { keys: [['Esc']], label: 'Close what is open' },
+    ],
+  },
+  {
+    title: 'Writing',
+    shortcuts: [
+      { keys: [['Enter']], label: 'Send' },
+      { keys: [['Shift', 'Enter']], label: 'New line' },
+      { keys: [['↑']], label: 'Edit your last message, from an empty field' },
+      { keys: [['@']], label: 'Mention somebody' },
+      { keys: [[':']], label: 'Emoji' },
+    ],
+  },
+];
+
+/** As it stands on this machine's keys. @param {string} key */
+export function keyName(key) {
+  return SIGNS[key] ?? key;
+}
+
+/** What a key press asks the shell for. @param {KeyboardEvent} event @returns {Act | undefined} */
+export function actOf(event) {
+  const all = SHORTCUTS.flatMap(({ shortcuts }) => shortcuts);
+  return all.find(({ act, keys }) => act && keys.some((held) => isPressed(held, event)))?.act;
+}
+
+function isPressed(keys, event) {
+  const key = /** @type {string} */ (keys.at(-1));
+  const mod = MAC ? event.metaKey : event.ctrlKey;
+  const other = MAC ? event.ctrlKey : event.metaKey;
+  // Where a sign is on the keyboard, and whether with Shift, depends on the country.
+  const shift = /[/?]/u.test(key) || event.shiftKey === keys.includes('Shift');
+  if (mod !== keys.includes('Mod') || other || event.altKey !== keys.includes('Alt') || !shift) return false;
+  if (keys.length === 1 && isWriting(event.target)) return false;
+  return event.key.toLowerCase() === (ARROWS[key] ?? key).toLowerCase();
+}
+
+/** @param {any} element */
+function isWriting(element) {
+  return element?.isContentEditable || /^(?:INPUT|TEXTAREA|SELECT)$/u.test(element?.tagName ?? '');
+}
