@@ -31,7 +31,7 @@ function excerpt(text, at) {
   if (text.length <= SHOWN) return text;
   const letters = [...text];
   const before = [...text.slice(0, Math.max(0, at))].length;
-  const start = Math.max(0, Math.min(before - BEFORE, letters.length - SHOWN));
+  const start = Math.max(0, before - BEFORE);
   const end = start + SHOWN;
   return `${start > 0 ? '…' : ''}${letters.slice(start, end).join('')}${end < letters.length ? '…' : ''}`;
 }
