@@ -74,7 +74,7 @@ step "dependencies"; check_dependencies
 step "lints"; cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 step "documentation"; RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 step "tests"; cargo test --locked --workspace
-step "the browser client's core"; (cd tests/ui && npm test)
+step "the browser client's core"; (cd tests/ui && npm ci --silent && npm test)
 step "people in a browser"
 (cd tests/journeys && npm ci --silent && WEB_CHAT_BIN="$target/debug/examples/web_chat" npm test)
 step "everything passed"

@@ -117,8 +117,9 @@ export class Channel {
 
   #resume(answer) {
     const fresh = [];
+    const position = /** @type {import('./protocol.js').Position} */ (this.position);
     for (const event of Array.isArray(answer.events) ? answer.events : []) {
-      if (isSeq(event?.seq) && event.seq > this.position.seq) fresh.push(...this.#fold(event));
+      if (isSeq(event?.seq) && event.seq > position.seq) fresh.push(...this.#fold(event));
     }
     return fresh;
   }

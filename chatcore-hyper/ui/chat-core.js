@@ -83,7 +83,7 @@ export class ChatCore extends Emitter {
       onChange: (name) => this.emit('log', { name }),
       onKept: ({ channel }) => this.emit('kept', { name: channel }),
       onVolatile: () => this.emit('volatile'),
-      isKnown: (name, seq) => (this.#channels.get(name)?.position?.seq ?? -1) >= seq,
+      isKnown: (name, seq) => seq !== null && (this.#channels.get(name)?.position?.seq ?? -1) >= seq,
       isLogged: (name, nonce) =>
         this.#channels.get(name)?.messages.some((message) => message.nonce === nonce && message.author.id === this.user.id) ?? false,
     });
@@ -226,7 +226,7 @@ export class ChatCore extends Emitter {
    */
   async createChannel(fields) {
     const answer = await this.connection.request('create_channel', fields);
-    return this.#describe(answer.channel);
+    return /** @type {Channel} */ (this.#describe(answer.channel));
   }
 
   /**

@@ -52,6 +52,7 @@ export class Connection extends Emitter {
   closeCode = null;
   frameBytes = Infinity;
 
+  /** @type {any} */
   #socket = null;
   #timer = null;
   #attempt = 0;

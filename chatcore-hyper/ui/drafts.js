@@ -38,7 +38,7 @@ export class Drafts {
 
   clear() {
     for (const key of Object.keys(this.storage ?? {})) {
-      if (key.startsWith(this.prefix)) this.storage.removeItem(key);
+      if (key.startsWith(this.prefix)) this.storage?.removeItem(key);
     }
   }
 

@@ -40,13 +40,20 @@ export class Outbox {
    * @param {{clock: import('./connection.js').Clock, store: ?OutboxStore,
    *   publish: (entry: Entry) => Promise<any>, onChange: (channel: string) => void,
    *   onKept: (entry: Entry) => void, onVolatile: () => void,
-   *   isKnown: (channel: string, seq: number) => boolean, isLogged: (channel: string, nonce: string) => boolean}} options
+   *   isKnown: (channel: string, seq: ?number) => boolean, isLogged: (channel: string, nonce: string) => boolean}} options
    *   `onKept`: the store has it, or the server. `onVolatile`, once: the store does not work.
    *   `isKnown` tells whether the channel's log has come to `seq`, so that the message itself stands there;
    *   `isLogged`, whether one's message with this nonce is among those that are here.
    */
   constructor({ clock, store, publish, onChange, onKept, onVolatile, isKnown, isLogged }) {
-    Object.assign(this, { clock, store, publish, onChange, onKept, onVolatile, isKnown, isLogged });
+    this.clock = clock;
+    this.store = store;
+    this.publish = publish;
+    this.onChange = onChange;
+    this.onKept = onKept;
+    this.onVolatile = onVolatile;
+    this.isKnown = isKnown;
+    this.isLogged = isLogged;
     this.#loaded = !store;
     if (!store) return;
     store.onRemoved = (nonce) => this.#drop(nonce);
@@ -89,7 +96,7 @@ export class Outbox {
     const entry = { ...message, at: Math.max(this.clock.now(), this.#lastAt + 1), state: 'pending', seq: null, error: null };
     this.#lastAt = entry.at;
     this.#entries.set(entry.nonce, entry);
-    this.#store(entry);
+    this.#keep(entry);
     this.#expect(entry, ACK_MS);
     this.onChange(entry.channel);
     this.#pump(entry.channel);
@@ -236,11 +243,11 @@ export class Outbox {
   #update(entry, change) {
     const updated = { ...entry, ...change };
     this.#entries.set(entry.nonce, updated);
-    if (updated.state !== 'sent') this.#store(updated);
+    if (updated.state !== 'sent') this.#keep(updated);
     this.onChange(entry.channel);
   }
 
-  async #store(entry) {
+  async #keep(entry) {
     if (!this.store || !this.#lasting) return;
     try {
       await this.store.put(entry);

@@ -11,7 +11,7 @@ export function showMentions(mentions) {
   /** @type {?HTMLLinkElement} */
   const link = document.querySelector('link[rel="icon"][data-mentions]');
   if (!link) return;
-  link.dataset.plain ??= link.getAttribute('href');
+  link.dataset.plain ??= link.getAttribute('href') ?? '';
   const href = mentions > 0 ? link.dataset.mentions : link.dataset.plain;
-  if (link.getAttribute('href') !== href) link.setAttribute('href', href);
+  if (href && link.getAttribute('href') !== href) link.setAttribute('href', href);
 }
