@@ -13,6 +13,7 @@ pub struct Builder {
     pub(crate) url: String,
     pub(crate) schema: String,
     pub(crate) migrate: bool,
+    pub(crate) search_index: bool,
     pub(crate) pgbouncer: bool,
     pub(crate) connections: usize,
     pub(crate) writers: usize,
@@ -31,6 +32,7 @@ impl Builder {
             url: url.to_owned(),
             schema: "chatcore".to_owned(),
             migrate: true,
+            search_index: false,
             pgbouncer: false,
             connections: 8,
             writers: 2,
@@ -54,6 +56,17 @@ impl Builder {
     /// date already, by [`PostgresStore::migrations_sql`], and the role needs no right to create.
     pub fn migrate(mut self, migrate: bool) -> Self {
         self.migrate = migrate;
+        self
+    }
+
+    /// Sets whether to search by an index of the messages' texts; false by default. Then a search reads the log,
+    /// a thousand messages a call; with the index one call finds a rare word wherever it is, and each publish
+    /// costs more. It needs the extensions `pg_trgm` and `btree_gin`, which come with PostgreSQL, and ICU.
+    ///
+    /// Where there is no index yet, it is made at the next start, and nobody can publish meanwhile. On a large
+    /// log, run [`PostgresStore::search_index_sql`] before, with `CREATE INDEX CONCURRENTLY`.
+    pub fn search_index(mut self, search_index: bool) -> Self {
+        self.search_index = search_index;
         self
     }
 

@@ -40,6 +40,18 @@ pub enum ConnectError {
         /// The migration.
         version: i32,
     },
+    /// The server has not what the search index needs. Nothing was changed.
+    #[error("the search index needs {what}, which this server does not have")]
+    SearchIndexNeeds {
+        /// An extension, or ICU.
+        what: String,
+    },
+    /// There is no search index, and none is to be made.
+    #[error("schema {schema} has no search index; PostgresStore::search_index_sql makes it")]
+    NoSearchIndex {
+        /// The schema.
+        schema: String,
+    },
     /// The database can't be reached, or refuses what a migration needs.
     #[error("the database can't be used")]
     Database(#[source] Box<dyn Error + Send + Sync>),

@@ -11,6 +11,7 @@ mod event;
 mod plan;
 mod retention;
 mod schema;
+mod search;
 mod store;
 #[cfg(feature = "tls")]
 mod tls;

@@ -1,19 +1,20 @@
-//! How PostgreSQL reads a page of a large channel.
+//! How PostgreSQL reads a page of a large channel, and searches it.
 
 use chatcore::ChannelName;
 use chatcore::store::Directory;
 use chatcore_tests::Postgres;
 use tokio_postgres::{Client, NoTls};
 
+use crate::search::search_sql;
 use crate::store::{PostgresStore, page_sql};
 
 const MESSAGES: i64 = 500_000;
 /// A page, and the one more that tells whether there are older ones.
 const ROWS: i64 = 101;
 
-/// Returns the plan of a page, and how many blocks of 8 KiB it touched.
-async fn page(client: &Client, channel: u64, before: i64) -> (String, u64) {
-    let explain = format!("EXPLAIN (ANALYZE, BUFFERS) EXECUTE page ({channel}, {before}, {ROWS})");
+/// Returns the plan of a prepared statement, and how many blocks of 8 KiB it touched.
+async fn explain(client: &Client, statement: &str) -> (String, u64) {
+    let explain = format!("EXPLAIN (ANALYZE, BUFFERS) EXECUTE {statement}");
     let lines = client.simple_query(&explain).await.expect("a plan");
     let lines: Vec<_> = lines
         .iter()
@@ -54,13 +55,60 @@ async fn a_page_of_a_large_channel_is_one_index_scan_that_costs_the_same_anywher
         for mode in ["force_generic_plan", "force_custom_plan"] {
             client.batch_execute(&format!("SET plan_cache_mode = {mode}")).await.expect("sets");
             for before in [i64::MAX, MESSAGES, MESSAGES / 2, 1_000, 200] {
-                let (plan, blocks) = page(&client, channel, before).await;
+                let (plan, blocks) = explain(&client, &format!("page ({channel}, {before}, {ROWS})")).await;
                 assert!(plan.contains("Index Scan Backward using event_"), "{plan}");
                 assert!(plan.contains("rows=101 loops=1"), "{plan}");
                 for other in ["Sort", "Bitmap", "Seq Scan", "Rows Removed"] {
                     assert!(!plan.contains(other), "{plan}");
                 }
                 assert!(blocks < 160, "{blocks} blocks before {before}: {plan}");
+            }
+        }
+    }
+}
+
+/// A rare word of a channel is found by the index, also where another channel is full of it.
+#[tokio::test]
+async fn a_rare_word_is_found_by_the_index() {
+    let database = Postgres::shared().await.database().await;
+    let store = PostgresStore::builder(&database.url()).search_index(true).connect().await.expect("connects");
+    let ann = chatcore::User::new("u_ann", "Ann").expect("a user");
+    let mut channels = Vec::new();
+    for name in ["general", "needles"] {
+        let name = ChannelName::new(name).expect("a name");
+        channels.push(store.create_channel(&name, "", &ann).await.expect("creates").into_channel().id.0);
+    }
+    let (client, connection) = tokio_postgres::connect(&database.url(), NoTls).await.expect("connects");
+    tokio::spawn(connection);
+    for (channel, text) in [
+        (channels[0], "CASE i % 10000 WHEN 7 THEN 'a Needle in it' ELSE 'the text of message ' || i END"),
+        (channels[1], "'needle ' || i"),
+    ] {
+        let fill = format!(
+            "INSERT INTO chatcore.event (channel, seq, at, kind, author, author_name, nonce, key, text, ordinal) \
+             SELECT {channel}, i, i, 0, 'u_ann', 'Ann', i::text, i, {text}, i \
+             FROM generate_series(1, 50000) AS i"
+        );
+        client.batch_execute(&fill).await.expect("fills");
+    }
+    for words in 1..=2 {
+        let types = ", text".repeat(words);
+        let sql = search_sql("chatcore", words);
+        let prepare = format!("PREPARE search{words} (bigint, bigint, bigint{types}) AS {sql}");
+        client.batch_execute(&prepare).await.expect("prepares");
+    }
+    for knowledge in ["SELECT 1", "VACUUM ANALYZE chatcore.event"] {
+        client.batch_execute(knowledge).await.expect("analyzes");
+        for mode in ["force_generic_plan", "force_custom_plan"] {
+            client.batch_execute(&format!("SET plan_cache_mode = {mode}")).await.expect("sets");
+            for search in ["search1 (%, 49000, 51, '%needle%')", "search2 (%, 49000, 51, '%it%', '%needle%')"]
+            {
+                let search = search.replacen('%', &channels[0].to_string(), 1);
+                let (plan, blocks) = explain(&client, &search).await;
+                assert!(plan.contains("Bitmap Index Scan on event_search"), "{plan}");
+                assert!(!plan.contains("Seq Scan"), "{plan}");
+                assert!(plan.lines().next().is_some_and(|line| line.contains("rows=5 ")), "{plan}");
+                assert!(blocks < 2_000, "{blocks} blocks: {plan}");
             }
         }
     }

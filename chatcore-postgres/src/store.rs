@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chatcore::store::{AppendError, Appended, Durability, EventStore, Head, Page, Replay, StoreError};
-use chatcore::{Append, ChannelId, Epoch, Message, Position, Seq, Timestamp};
+use chatcore::store::{AppendError, Appended, Durability, EventStore, Found, Head, Page, Replay, StoreError};
+use chatcore::{Append, ChannelId, Epoch, Message, Position, SearchQuery, Seq, Timestamp};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Row, Transaction};
 
@@ -18,6 +18,7 @@ use crate::error::{ConnectError, Failure};
 use crate::event::{EVENT_COLUMNS, MESSAGE_COLUMNS, event, message, seq, signed, unsigned};
 use crate::retention::Retention;
 use crate::schema;
+use crate::search::{self, SearchIndex};
 use crate::writer::Writers;
 
 /// How long a pruned message's nonce is kept, from the message's time.
@@ -37,6 +38,7 @@ const PRUNE_STEP: i64 = 1_000;
 pub struct PostgresStore {
     pub(crate) database: Database,
     pub(crate) schema: Arc<str>,
+    pub(crate) search_index: Option<SearchIndex>,
     writers: Writers,
     _retention: Option<Arc<Retention>>,
 }
@@ -67,6 +69,16 @@ impl PostgresStore {
         Ok(schema::script(schema))
     }
 
+    /// Returns the script that makes the search index, beside [`migrations_sql`](Self::migrations_sql), for
+    /// [`Builder::search_index`].
+    ///
+    /// # Errors
+    /// [`ConnectError::SchemaName`].
+    pub fn search_index_sql(schema: &str) -> Result<String, ConnectError> {
+        check_schema(schema)?;
+        Ok(search::script(schema))
+    }
+
     pub(crate) async fn connect_with(builder: &Builder) -> Result<Self, ConnectError> {
         check_schema(&builder.schema)?;
         let database = Database::new(builder, builder.connections)?;
@@ -74,10 +86,15 @@ impl PostgresStore {
         let failed = |error: tokio_postgres::Error| Failure::from(error).on_connect();
         let transaction = connection.transaction().await.map_err(failed)?;
         schema::migrate(&transaction, &builder.schema, builder.migrate).await?;
+        let search_index = match builder.search_index {
+            true => Some(SearchIndex::open(&transaction, &builder.schema, builder.migrate).await?),
+            false => None,
+        };
         transaction.commit().await.map_err(failed)?;
         drop(connection);
         let writers = Writers::start(builder, &Database::new(builder, builder.writers)?);
-        let store = Self { database, schema: builder.schema.as_str().into(), writers, _retention: None };
+        let schema = builder.schema.as_str().into();
+        let store = Self { database, schema, search_index, writers, _retention: None };
         // The task's own handle does not hold the task: it ends with the last of the caller's.
         let retention = builder.history.map(|messages| Retention::start(store.clone(), messages));
         Ok(Self { _retention: retention, ..store })
@@ -235,6 +252,16 @@ impl EventStore for PostgresStore {
         limit: usize,
     ) -> Result<Page, StoreError> {
         self.page(channel, before, limit).await.map_err(|f| f.during("the messages can't be read"))
+    }
+
+    async fn search(
+        &self,
+        channel: ChannelId,
+        query: &SearchQuery,
+        before: Seq,
+        limit: usize,
+    ) -> Result<Found, StoreError> {
+        self.find_messages(channel, query, before, limit).await
     }
 
     async fn message(&self, channel: ChannelId, seq: Seq) -> Result<Option<Message>, StoreError> {

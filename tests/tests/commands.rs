@@ -231,7 +231,8 @@ async fn search_finds_texts_as_they_stand(backend: Backend) {
     ann.ok(json!({"type": "delete", "channel": "general", "seq": 4})).await;
     let search = |more: Value| {
         let mut command = json!({"type": "search", "channel": "General", "query": " release  FRIDAY "});
-        command.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let fields = command.as_object_mut().expect("an object");
+        fields.extend(more.as_object().expect("an object").clone());
         command
     };
     let answer = ann.ok(search(json!({}))).await;
@@ -245,9 +246,9 @@ async fn search_finds_texts_as_they_stand(backend: Backend) {
     let answer = ann.ok(search(json!({"limit": 50, "before": 3}))).await;
     assert_eq!((&answer["messages"], &answer["more"]), (&json!([expected[0]]), &json!(false)));
 
-    let user = chatcore::User::new("u_bot", "bot").unwrap();
-    let mut bot = server.chat.connect(Identity::new(user)).unwrap();
-    let page = bot.search("general", "friday", None).await.unwrap();
+    let user = chatcore::User::new("u_bot", "bot").expect("a user");
+    let mut bot = server.chat.connect(Identity::new(user)).expect("room for a bot");
+    let page = bot.search("general", "friday", None).await.expect("an answer");
     assert_eq!(page.messages.iter().map(|message| message.seq).collect::<Vec<_>>(), [1, 3, 5]);
     assert_eq!((page.more, page.before), (false, None));
 }

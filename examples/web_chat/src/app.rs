@@ -76,7 +76,9 @@ impl Stored {
     async fn open(options: &Options) -> Result<Self, OpenError> {
         let files = options.data.join("files");
         if let Some(url) = &options.database_url {
-            let builder = Chat::builder(PostgresStore::connect(url).await?);
+            let builder = Chat::builder(
+                PostgresStore::builder(url).search_index(options.search_index).connect().await?,
+            );
             let accounts = Arc::new(PostgresAccounts::open(url, options.names).await?);
             return Ok(Self { builder, accounts, files, folder: None });
         }

@@ -24,6 +24,10 @@ pub struct Options {
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL", conflicts_with = "memory")]
     pub database_url: Option<String>,
 
+    /// Search by an index, which the database keeps; the first start with it makes it.
+    #[arg(long, env = "WEB_CHAT_SEARCH_INDEX", requires = "database_url")]
+    pub search_index: bool,
+
     /// Messages shown when a channel is opened, and the most in one page of older ones.
     #[arg(long, env = "WEB_CHAT_HISTORY", default_value_t = 100, value_name = "MESSAGES",
           value_parser = clap::value_parser!(u32).range(1..=1_000))]
@@ -80,6 +84,14 @@ mod tests {
         let options = Options::parse_from(["web_chat"]);
         assert_eq!((options.listen.as_str(), options.history), ("127.0.0.1:3000", 100));
         assert!(Options::try_parse_from(["web_chat", "--history", "0"]).is_err());
+    }
+
+    #[test]
+    fn a_search_index_needs_a_database() {
+        let arguments = ["web_chat", "--search-index", "--database-url", "postgresql://localhost/chat"];
+        assert!(Options::parse_from(arguments).search_index);
+        assert!(!Options::parse_from(["web_chat"]).search_index);
+        assert!(Options::try_parse_from(&arguments[..2]).is_err());
     }
 
     #[test]

@@ -1,0 +1,189 @@
+//! The index of messages' texts, and searching by it.
+//!
+//! Trigrams, since they find what the law of searching asks for: any part of any word. A `tsvector` would find
+//! whole words only, as a dictionary cuts them, and none in scripts that have no spaces.
+
+use chatcore::store::{Found, StoreError, search_by_scan};
+use chatcore::{ChannelId, SearchQuery, Seq};
+use tokio_postgres::Transaction;
+use tokio_postgres::types::{ToSql, Type};
+
+use crate::error::{ConnectError, Failure};
+use crate::event::{MESSAGE_COLUMNS, message, signed};
+use crate::store::PostgresStore;
+
+/// A message's text as [`SearchQuery`] compares it: in the lower case of Unicode, whatever the database's locale.
+const FOLDED: &str =
+    "replace(lower(coalesce(edited_text, text) COLLATE \"und-x-icu\"), 'ς', 'σ') COLLATE \"C\"";
+
+/// The channel and what is a message, as no other index has them: while the table's statistics are young, the
+/// planner takes one of those, and reads the whole log for a rare word.
+const CHANNEL: &str = "-channel";
+const MESSAGES: &str = "kind < 1 AND NOT deleted";
+
+/// The shortest run of letters and digits in a word that is in the index.
+const TRIGRAM: usize = 3;
+
+/// What the index is good for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SearchIndex {
+    /// Whether the database's locale knows letters that are not ASCII. The locale `C` does not, and then they
+    /// are in no trigram.
+    every_script: bool,
+}
+
+impl SearchIndex {
+    /// Looks for the index, and makes it where it is not there and may be made.
+    pub(crate) async fn open(
+        transaction: &Transaction<'_>,
+        schema: &str,
+        apply: bool,
+    ) -> Result<Self, ConnectError> {
+        let failed = |error: tokio_postgres::Error| Failure::from(error).on_connect();
+        let index = format!("{schema}.event_search");
+        let params: [(&(dyn ToSql + Sync), Type); 1] = [(&index, Type::TEXT)];
+        let found =
+            transaction.query_typed("SELECT to_regclass($1) IS NULL", &params).await.map_err(failed)?;
+        if first(&found).map_err(failed)?.unwrap_or(true) {
+            if !apply {
+                return Err(ConnectError::NoSearchIndex { schema: schema.to_owned() });
+            }
+            let missing = transaction.query_typed(MISSING, &[]).await.map_err(failed)?;
+            if let Some(what) = first(&missing).map_err(failed)? {
+                return Err(ConnectError::SearchIndexNeeds { what });
+            }
+            transaction.batch_execute(&script(schema)).await.map_err(failed)?;
+        }
+        let every_script = "SELECT cardinality(show_trgm('äöü')) > 0";
+        let every_script = transaction.query_typed(every_script, &[]).await.map_err(failed)?;
+        Ok(Self { every_script: first(&every_script).map_err(failed)?.unwrap_or(false) })
+    }
+
+    /// Says whether the index can tell where a query does not match. Otherwise to read the log is quicker.
+    fn helps(self, query: &SearchQuery) -> bool {
+        let in_trigrams = |c: char| c.is_ascii_alphanumeric() || (self.every_script && c.is_alphanumeric());
+        let long = |run: &str| run.chars().count() >= TRIGRAM;
+        // PostgreSQL takes no U+0000, and no text has any.
+        !query.words().iter().any(|word| word.contains('\0'))
+            && query.words().iter().any(|word| word.split(|c| !in_trigrams(c)).any(long))
+    }
+}
+
+/// Names what the server lacks for the index.
+const MISSING: &str = "SELECT 'the extension ' || name FROM unnest(ARRAY['pg_trgm', 'btree_gin']) AS name \
+     WHERE name NOT IN (SELECT name FROM pg_available_extensions) \
+     UNION ALL SELECT 'the collations of ICU' \
+     WHERE NOT EXISTS (SELECT FROM pg_collation WHERE collname = 'und-x-icu')";
+
+fn first<T: for<'a> tokio_postgres::types::FromSql<'a>>(
+    rows: &[tokio_postgres::Row],
+) -> Result<Option<T>, tokio_postgres::Error> {
+    rows.first().map(|row| row.try_get(0)).transpose()
+}
+
+/// Returns the script that makes the index.
+pub(crate) fn script(schema: &str) -> String {
+    format!(
+        "CREATE EXTENSION IF NOT EXISTS pg_trgm;\n\
+         CREATE EXTENSION IF NOT EXISTS btree_gin;\n\
+         CREATE INDEX IF NOT EXISTS event_search ON {schema}.event\n    \
+         USING gin (({CHANNEL}), ({FOLDED}) gin_trgm_ops) WHERE {MESSAGES};\n"
+    )
+}
+
+/// The newest messages below a `seq` that have each word: channel, `seq`, limit, patterns.
+pub(crate) fn search_sql(schema: &str, words: usize) -> String {
+    let likes: String = (4..).take(words).map(|i| format!(" AND {FOLDED} LIKE ${i}")).collect();
+    // The bound on `seq` fits no other index either, for the same reason.
+    format!(
+        "SELECT {MESSAGE_COLUMNS} FROM {schema}.event \
+         WHERE {CHANNEL} = -$1 AND {MESSAGES} AND seq + 0 < $2{likes} ORDER BY seq DESC LIMIT $3"
+    )
+}
+
+/// Writes the pattern of a text with a word in it, nothing of which is a pattern itself.
+fn pattern(word: &str) -> String {
+    let mut pattern = String::from("%");
+    for c in word.chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
+}
+
+impl PostgresStore {
+    /// Searches the newest part of the log as it is, where a word that is common is found at once, and for a
+    /// rare one the rest by the index.
+    pub(crate) async fn find_messages(
+        &self,
+        channel: ChannelId,
+        query: &SearchQuery,
+        before: Seq,
+        limit: usize,
+    ) -> Result<Found, StoreError> {
+        let newest = search_by_scan(self, channel, query, before, limit).await?;
+        let missing = limit.saturating_sub(newest.messages.len());
+        match (self.search_index, newest.before) {
+            (Some(index), Some(before)) if missing > 0 && index.helps(query) => {
+                let older = self.find_by_index(channel, query, before, missing).await;
+                let mut found = older.map_err(|failure| failure.during("the messages can't be searched"))?;
+                found.messages.extend(newest.messages);
+                Ok(found)
+            }
+            _ => Ok(newest),
+        }
+    }
+
+    async fn find_by_index(
+        &self,
+        channel: ChannelId,
+        query: &SearchQuery,
+        before: Seq,
+        limit: usize,
+    ) -> Result<Found, Failure> {
+        let (channel, before) = (signed(channel.0), signed(before));
+        // One more than asked for tells whether there are older ones.
+        let rows = signed((limit as u64).saturating_add(1));
+        let patterns: Vec<String> = query.words().iter().map(|word| pattern(word)).collect();
+        let mut params: Vec<(&(dyn ToSql + Sync), Type)> =
+            vec![(&channel, Type::INT8), (&before, Type::INT8), (&rows, Type::INT8)];
+        params.extend(patterns.iter().map(|pattern| (pattern as &(dyn ToSql + Sync), Type::TEXT)));
+        let rows = self.database.query(&search_sql(&self.schema, patterns.len()), &params).await?;
+        let mut messages = rows.iter().take(limit).map(message).collect::<Result<Vec<_>, _>>()?;
+        let before = messages.last().filter(|_| rows.len() > limit).map(|oldest| oldest.seq);
+        messages.retain(|message| query.matches(&message.text));
+        messages.reverse();
+        Ok(Found { messages, before })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_index_helps_with_three_letters_that_the_locale_knows() {
+        let helps = |every_script, query| {
+            SearchIndex { every_script }.helps(&SearchQuery::new(query).expect("a query"))
+        };
+        for (query, ascii, every) in [
+            ("foo", true, true),
+            ("fo", false, false),
+            ("a fo%foo", true, true),
+            ("f.o.o", false, false),
+            ("会議は", false, true),
+            ("会議", false, false),
+            ("foo a\0", false, false),
+        ] {
+            assert_eq!((helps(false, query), helps(true, query)), (ascii, every), "{query:?}");
+        }
+    }
+
+    #[test]
+    fn a_word_is_no_pattern() {
+        assert_eq!(pattern("50%_\\"), "%50\\%\\_\\\\%");
+    }
+}

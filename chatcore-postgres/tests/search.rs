@@ -1,0 +1,119 @@
+//! Searching by the index: the same laws, from further back, and what it needs.
+
+use async_trait::async_trait;
+use chatcore::store::{Directory, EventStore, SEARCH_SCAN};
+use chatcore::testkit::StoreFixture;
+use chatcore::testkit::store::search;
+use chatcore::{Append, AppendBody, ChannelName, Nonce, SearchQuery, Seq, User};
+use chatcore_postgres::tokio_postgres::NoTls;
+use chatcore_postgres::{ConnectError, PostgresStore, tokio_postgres};
+use chatcore_tests::{Database, Postgres};
+
+struct Indexed(Database);
+
+impl Indexed {
+    async fn new() -> Self {
+        Self(Postgres::shared().await.database().await)
+    }
+}
+
+#[async_trait]
+impl StoreFixture for Indexed {
+    type Store = PostgresStore;
+
+    async fn open(&self) -> PostgresStore {
+        let store = PostgresStore::builder(&self.0.url()).search_index(true).connect().await;
+        store.unwrap_or_else(|error| panic!("{error:?}"))
+    }
+
+    async fn another(&self, _open: &PostgresStore) -> PostgresStore {
+        self.open().await
+    }
+}
+
+#[tokio::test]
+async fn the_laws_hold_with_the_index() {
+    search::a_long_log_is_searched_to_its_end(Indexed::new().await).await;
+    search::edits_count_and_deleted_messages_do_not(Indexed::new().await).await;
+    search::every_word_occurs_in_what_is_found(Indexed::new().await).await;
+    search::only_texts_of_the_channel_are_found(Indexed::new().await).await;
+    search::steps_find_each_message_once(Indexed::new().await).await;
+}
+
+async fn execute(database: &Database, sql: &str) {
+    let (client, connection) = tokio_postgres::connect(&database.url(), NoTls).await.expect("connects");
+    tokio::spawn(connection);
+    client.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+}
+
+/// The words of the law, with so much after them that only the index can find them in one call.
+#[tokio::test]
+async fn one_call_finds_what_is_far_back() {
+    let fixture = Indexed::new().await;
+    let store = fixture.open().await;
+    let ann = User::new("u_ann", "Ann").expect("a user");
+    let name = ChannelName::new("general").expect("a name");
+    let channel = store.create_channel(&name, "", &ann).await.expect("creates").into_channel().id;
+    let texts = ["The Needle", "ΝΕΕΔΛΟΣ needled", "50% of needle_x \\ it", "needles", "a needle too"];
+    let hay = (0..SEARCH_SCAN + 10).map(|i| format!("hay {i}"));
+    let texts: Vec<String> = texts.iter().map(ToString::to_string).chain(hay).collect();
+    let say = |text: &String| {
+        let nonce = Nonce::random();
+        let body = AppendBody::Message { nonce, text: text.clone(), reply_to: None, attachments: Vec::new() };
+        Append { channel, author: ann.clone(), body }
+    };
+    for taken in store.append(texts.iter().map(say).collect()).await {
+        taken.expect("a message is taken");
+    }
+    let change = |body| Append { channel, author: ann.clone(), body };
+    for body in [AppendBody::Edit { target: 4, text: "pins".to_owned() }, AppendBody::Delete { target: 5 }] {
+        store.append(vec![change(body)]).await.remove(0).expect("a change is taken");
+    }
+    let find = async |query: &str, limit: usize| {
+        let query = SearchQuery::new(query).expect("a query");
+        let found = store.search(channel, &query, Seq::MAX, limit).await.expect("searches");
+        (found.messages.iter().map(|message| message.seq).collect::<Vec<_>>(), found.before)
+    };
+    assert_eq!(find("NEEDLE", 50).await, (vec![1, 2, 3], None));
+    assert_eq!(find("needle", 3).await, (vec![1, 2, 3], None));
+    assert_eq!(find("needle", 2).await, (vec![2, 3], Some(2)));
+    assert_eq!(find("needle % _ \\", 50).await, (vec![3], None));
+    assert_eq!(find("needled νεεδλος", 50).await, (vec![2], None));
+    assert_eq!(find("needle%x", 50).await, (vec![], None));
+    assert_eq!(find("pins", 50).await, (vec![4], None));
+    assert_eq!(find("hay needle", 50).await, (vec![], None));
+    let (found, before) = find("ne", 50).await;
+    assert!(found.is_empty() && before.is_some(), "two letters are in no trigram: the log is read");
+}
+
+#[tokio::test]
+async fn the_script_makes_the_index_and_without_it_the_start_says_so() {
+    let database = Postgres::shared().await.database().await;
+    PostgresStore::connect(&database.url()).await.expect("connects");
+    let open = async || {
+        PostgresStore::builder(&database.url()).migrate(false).search_index(true).connect().await.map(drop)
+    };
+    let error = open().await.expect_err("there is no index");
+    assert!(matches!(error, ConnectError::NoSearchIndex { .. }), "{error:?}");
+    assert_eq!(
+        error.to_string(),
+        "schema chatcore has no search index; PostgresStore::search_index_sql makes it"
+    );
+    let script = PostgresStore::search_index_sql("chatcore").expect("a name");
+    execute(&database, &script).await;
+    open().await.expect("there is an index");
+    assert!(PostgresStore::search_index_sql("a; DROP").is_err());
+}
+
+#[tokio::test]
+async fn a_server_without_icu_is_told_from_one_that_fails() {
+    let database = Postgres::shared().await.database().await;
+    execute(&database, "DELETE FROM pg_collation WHERE collname = 'und-x-icu'").await;
+    let open = PostgresStore::builder(&database.url()).search_index(true).connect();
+    let error = open.await.expect_err("there is no ICU");
+    assert_eq!(
+        error.to_string(),
+        "the search index needs the collations of ICU, which this server does not have"
+    );
+    PostgresStore::connect(&database.url()).await.expect("connects without the index");
+}
