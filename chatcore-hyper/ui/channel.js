@@ -161,12 +161,12 @@ export class Channel {
     if (event.type === 'message') return this.#append(event);
     if (event.type === 'edited' && typeof event.text === 'string') {
       this.#noteMention(event.target, userId(event.by), event.text);
-      this.#change(event.target, (message) => ({ ...message, text: event.text, edited_at: String(event.at) }));
+      this.change(event.target, (message) => ({ ...message, text: event.text, edited_at: String(event.at) }));
     } else if (event.type === 'deleted') {
       this.#noteMention(event.target, null, '');
-      this.#change(event.target, (message) => ({ ...message, text: '', attachments: [], reactions: [], deleted: true }));
+      this.change(event.target, (message) => ({ ...message, text: '', attachments: [], reactions: [], deleted: true }));
     } else if (event.type === 'reaction') {
-      this.#change(event.target, (message) => ({ ...message, reactions: react(message.reactions, event) }));
+      this.change(event.target, (message) => ({ ...message, reactions: react(message.reactions, event) }));
     }
     this.#countedTo = Math.max(this.#countedTo, event.seq);
     return [];
@@ -206,7 +206,8 @@ export class Channel {
     this.mentions = this.mentions.filter((seq) => seq > this.read);
   }
 
-  #change(target, change) {
+  /** Shows a message otherwise. @param {number} target @param {(message: Message) => Message} change */
+  change(target, change) {
     this.live.change(target, change);
     this.past?.change(target, change);
   }
@@ -290,8 +291,8 @@ export class Channel {
   }
 }
 
-/** @param {import('./protocol.js').Reaction[]} reactions */
-function react(reactions, { emoji, on, by }) {
+/** @param {import('./protocol.js').Reaction[]} reactions @param {{emoji: string, on: boolean, by: any}} event */
+export function react(reactions, { emoji, on, by }) {
   const id = userId(by);
   if (typeof emoji !== 'string' || id === null) return reactions;
   const known = reactions.some((reaction) => reaction.emoji === emoji);

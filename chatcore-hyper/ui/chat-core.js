@@ -1,3 +1,4 @@
+import { Changes } from './changes.js';
 import { Channel, PAGE, TYPING_MS } from './channel.js';
 import { Connection, systemClock } from './connection.js';
 import { Emitter } from './emitter.js';
@@ -87,6 +88,14 @@ export class ChatCore extends Emitter {
       isLogged: (name, nonce) =>
         this.#channels.get(name)?.messages.some((message) => message.nonce === nonce && message.author.id === this.user.id) ?? false,
     });
+    this.changes = new Changes({
+      clock,
+      request: (type, fields) => this.connection.request(type, fields),
+      channel: (name) => this.#channels.get(name),
+      userId: () => this.user.id,
+      onChange: (name) => this.emit('log', { name }),
+      onTrouble: (text) => this.emit('trouble', { text }),
+    });
     this.reads = new ReadMarker({ clock, tell: (channel, seq) => this.connection.request('read', { channel, seq }) });
   }
 
@@ -95,6 +104,7 @@ export class ChatCore extends Emitter {
   }
 
   stop() {
+    this.changes.flush();
     this.reads.flush();
     this.connection.stop();
     this.outbox.close();
@@ -274,6 +284,7 @@ export class ChatCore extends Emitter {
     for (const name of [...this.#loaded].reverse()) this.#join(name);
     this.#list();
     this.outbox.connected();
+    this.changes.connected();
     this.reads.flush();
     this.emit('ready');
   }

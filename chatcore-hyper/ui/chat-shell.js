@@ -168,7 +168,10 @@ export class ChatShell extends HTMLElement {
     timeline.addEventListener('composer', () => composer.focus());
     timeline.addEventListener('left', () => currentPlace().seq && replaceWith(this.#current));
     timeline.addEventListener('notice', ({ detail }) => this.say(detail));
+    timeline.addEventListener('reply', ({ detail }) => composer.reply(detail));
+    timeline.addEventListener('edit', ({ detail }) => composer.edit(detail));
     composer.addEventListener('sent', () => timeline.toEnd());
+    composer.addEventListener('remove', ({ detail }) => timeline.remove(detail));
     user.addEventListener('sign-out', () => this.dispatchEvent(new Event('sign-out')));
     core.on('kept', ({ name }) => this.#drafts.kept(name));
     core.on('volatile', () => this.say('This browser keeps nothing: what is not sent yet is lost when the page is closed.'));

@@ -1,13 +1,18 @@
+import { Completion } from './completion.js';
 import { h, icon, setText } from './dom.js';
+import { EmojiPicker } from './emoji-picker.js';
+import { toggleSign, writeInto } from './field.js';
 import { counted } from './format.js';
+import { peopleOf } from './people.js';
 import { UploadTray } from './upload-tray.js';
+import { WritingLine } from './writing.js';
 
 /** The counter appears when so many characters are left. */
 const COUNT_FROM = 500;
 
 /**
- * `<chat-composer>`: writes the next message of a channel, with its files.
- * Fires `sent` when a message is on its way.
+ * `<chat-composer>`: writes the next message of a channel, with its files, or an own one anew.
+ * Fires `sent` when a message is on its way, and `remove` with the seq of one that is to be deleted.
  */
 export class Composer extends HTMLElement {
   #core = null;
@@ -22,6 +27,11 @@ export class Composer extends HTMLElement {
   #tray;
   #files;
   #attach;
+  #completion;
+  #picker = new EmojiPicker();
+  /** @type {import('./writing.js').Writing} */
+  #writing = { kind: 'new' };
+  #line = new WritingLine({ onCancel: () => this.#cancel(), onRemove: () => this.#remove() });
 
   connectedCallback() {
     if (this.#field) return;
@@ -41,8 +51,18 @@ export class Composer extends HTMLElement {
       { type: 'button', class: 'plain', 'aria-label': 'Attach files', title: 'Attach files', on: { click: () => this.#files.click() } },
       icon('attach'),
     );
-    const line = h('div', { class: 'composer-line' }, this.#attach, this.#field, this.#counter, this.#send);
-    const form = h('form', { on: { submit: (event) => this.#submitted(event) } }, this.#tray, line, this.#files);
+    this.#completion = new Completion(this.#field, () => this.#names);
+    const emoji = { type: 'button', class: 'plain', 'aria-label': 'Insert an emoji', title: 'Emoji', on: { click: ({ currentTarget }) => this.#pickEmoji(currentTarget) } };
+    const line = h('div', { class: 'composer-line' }, this.#attach, this.#field, this.#counter, h('button', emoji, icon('smile')), this.#send);
+    const form = h(
+      'form',
+      { on: { submit: (event) => this.#submitted(event) } },
+      this.#line.element,
+      this.#tray,
+      line,
+      this.#files,
+      this.#completion.element,
+    );
     this.append(form);
   }
 
@@ -59,6 +79,8 @@ export class Composer extends HTMLElement {
     this.#channel = name;
     this.hidden = name === null;
     if (name === null) return;
+    this.#completion.close();
+    this.#write({ kind: 'new' });
     this.#field.value = this.#drafts.get(name);
     this.#field.placeholder = `Message #${name}`;
     this.#field.setAttribute('aria-label', `Message #${name}`);
@@ -70,9 +92,62 @@ export class Composer extends HTMLElement {
     this.#field.focus();
   }
 
+  /** Writes the next message as a reply. @param {import('./protocol.js').Message} message */
+  reply(message) {
+    this.#cancel();
+    this.#write({ kind: 'reply', message });
+    this.focus();
+  }
+
+  /** Writes an own message anew; the draft waits. @param {import('./protocol.js').Message} message @param {string} [text] */
+  edit(message, text = message.text) {
+    this.#write({ kind: 'edit', message });
+    this.#field.value = text;
+    this.#update();
+    this.focus();
+    this.#field.setSelectionRange(text.length, text.length);
+  }
+
+  #write(writing) {
+    this.#writing = writing;
+    this.#line.show(writing);
+  }
+
+  /** Goes back to writing a new message. */
+  #cancel() {
+    const { kind } = this.#writing;
+    if (kind === 'new') return;
+    this.#write({ kind: 'new' });
+    if (kind === 'edit') this.#field.value = this.#drafts.get(this.#channel);
+    this.#update();
+    this.focus();
+  }
+
+  #remove() {
+    const { seq } = this.#writing.message;
+    this.#cancel();
+    this.dispatchEvent(new CustomEvent('remove', { detail: seq }));
+  }
+
+  #editLast() {
+    const { messages } = this.#core.channel(this.#channel) ?? { messages: [] };
+    const last = messages.findLast(({ author, deleted }) => author.id === this.#core.user.id && !deleted);
+    if (last && !this.#core.changes.isLeaving(this.#channel, last.seq)) this.edit(last);
+    return Boolean(last);
+  }
+
+  get #names() {
+    return [...peopleOf(this.#core.channel(this.#channel), this.#core.user).values()].map(({ name }) => name);
+  }
+
+  #pickEmoji(button) {
+    const { selectionStart, selectionEnd } = this.#field;
+    this.#picker.open(button, (emoji) => writeInto(this.#field, emoji, selectionStart, selectionEnd));
+  }
+
   /** Attaches files that were dropped somewhere around. @param {Iterable<File>} files */
   attach(files) {
-    if (!this.#takesFiles) return;
+    if (!this.#takesFiles || this.#writing.kind === 'edit') return;
     this.#trayOf(this.#channel).add(files);
     this.focus();
   }
@@ -103,23 +178,37 @@ export class Composer extends HTMLElement {
   }
 
   #typed() {
-    this.#drafts.set(this.#channel, this.#field.value);
+    if (this.#writing.kind === 'edit') this.#line.show(this.#writing);
+    else this.#drafts.set(this.#channel, this.#field.value);
+    this.#completion.update();
     if (this.#field.value !== '') this.#core.typing(this.#channel);
     this.#update();
   }
 
   #pressed(event) {
     // 229 is what browsers report for a key that an input method has taken, some of them after the composition ended.
-    if (event.key !== 'Enter' || event.shiftKey || event.isComposing || event.keyCode === 229) return;
-    if (matchMedia('(pointer: coarse)').matches) return;
+    if (event.isComposing || event.keyCode === 229) return;
+    if (this.#completion.pressed(event) || this.#shortcut(event)) return event.preventDefault();
+    if (event.key !== 'Enter' || event.shiftKey || matchMedia('(pointer: coarse)').matches) return;
     event.preventDefault();
     this.#trySend();
   }
 
+  /** @returns {boolean} whether the key was one */
+  #shortcut({ key, ctrlKey, metaKey, altKey, shiftKey }) {
+    const plain = !ctrlKey && !metaKey && !altKey && !shiftKey;
+    const sign = { b: '**', i: '*' }[key.toLowerCase()];
+    if (plain && key === 'ArrowUp' && this.#field.value === '' && this.#writing.kind === 'new') return this.#editLast();
+    if (plain && key === 'Escape' && this.#writing.kind !== 'new') this.#cancel();
+    else if ((ctrlKey || metaKey) && !altKey && !shiftKey && sign) toggleSign(this.#field, sign);
+    else return false;
+    return true;
+  }
+
   #submitted(event) {
     event.preventDefault();
-    this.#trySend();
     this.focus();
+    this.#trySend();
   }
 
   /** What would be sent: the indent of the first line and of code stays, empty lines around go. */
@@ -136,32 +225,51 @@ export class Composer extends HTMLElement {
   }
 
   get #ready() {
+    if (this.#writing.kind === 'edit') return this.#left >= 0;
     const tray = this.#trayOf(this.#channel);
     return !tray.busy && this.#left >= 0 && (this.#text !== '' || tray.attachments.length > 0);
   }
 
   #trySend() {
-    if (!this.#ready) return;
+    if (!this.#ready) return undefined;
+    if (this.#writing.kind === 'edit') return this.#save();
     const tray = this.#trayOf(this.#channel);
     try {
-      this.#core.send(this.#channel, { text: this.#text, attachments: tray.attachments });
+      this.#core.send(this.#channel, { text: this.#text, attachments: tray.attachments, reply_to: this.#writing.message?.seq ?? null });
     } catch (error) {
       this.#field.setCustomValidity(error.message);
-      this.#field.reportValidity();
-      return;
+      return this.#field.reportValidity();
     }
+    this.#write({ kind: 'new' });
     this.#field.value = '';
     this.#drafts.sent(this.#channel);
     tray.clear();
     this.#update();
-    this.dispatchEvent(new Event('sent'));
+    return this.dispatchEvent(new Event('sent'));
+  }
+
+  async #save() {
+    const text = this.#text;
+    const { message } = this.#writing;
+    const channel = this.#channel;
+    if (text === '' && message.attachments.length === 0) return this.#line.askRemove();
+    this.#cancel();
+    const taken = await this.#core.changes.edit(channel, message.seq, text);
+    // What was refused is not lost, unless something else is being written.
+    if (!taken && channel === this.#channel && this.#writing.kind === 'new' && this.#field.value === '') this.edit(message, text);
   }
 
   #update() {
     if (this.#channel === null) return;
     this.#field.setCustomValidity('');
     this.#send.disabled = !this.#ready;
-    this.#attach.hidden = !this.#takesFiles;
+    const edits = this.#writing.kind === 'edit';
+    this.#attach.hidden = !this.#takesFiles || edits;
+    this.#tray.hidden = edits;
+    const label = edits ? 'Save' : 'Send';
+    this.#send.setAttribute('aria-label', label);
+    this.#send.title = label;
+    this.#send.replaceChildren(icon(edits ? 'check' : 'send'));
     const left = this.#left;
     this.#counter.hidden = left > COUNT_FROM;
     this.#counter.classList.toggle('over', left < 0);

@@ -3,53 +3,120 @@ import { avatar } from './avatar.js';
 import { h, icon } from './dom.js';
 import { clockTime, fullTime } from './format.js';
 import { textView } from './markdown-view.js';
+import { nameList } from './people.js';
+import { channelHash } from './route.js';
+
+/** The most of a message that a quote of it holds. */
+const QUOTE_CHARS = 140;
 
 /**
- * One message as it stands in the timeline. It is drawn whole again when it changes, which is seldom.
- * @param {Extract<import('./rows.js').Row, {kind: 'message'}>} row
- * @param {{user: import('./protocol.js').User, names: Iterable<string>, onRetry: (nonce: string) => void, onDiscard: (nonce: string) => void}} context
+ * @typedef {{channel: string, user: import('./protocol.js').User, people: Map<string, import('./protocol.js').User>,
+ *   onRetry: (nonce: string) => void, onDiscard: (nonce: string) => void, onUndo: (seq: number) => void,
+ *   onReact: (seq: number, emoji: string, on: boolean) => void}} MessageContext
  */
-export function messageView(row, context) {
+
+/** The attachments that an article shows, which stay as they are while only the rest changes: one may be playing. */
+const shownFiles = new WeakMap();
+
+/**
+ * One message as it stands in the timeline. An article that is there keeps its place and its focus.
+ * @param {Extract<import('./rows.js').Row, {kind: 'message'}>} row
+ * @param {MessageContext} context
+ * @param {?Element} [element] the article that shows the message so far
+ */
+export function messageView(row, context, element = null) {
   const { message, first, state } = row;
   const at = new Date(message.at);
-  return h(
-    'article',
-    {
-      class: ['message', first && 'first', state, message.deleted && 'deleted'].filter(Boolean).join(' '),
-      'data-seq': message.seq,
-      'aria-label': `${message.author.name}, ${fullTime(at)}`,
-    },
+  const article = element ?? h('article', { tabindex: '-1' });
+  const target = article.classList.contains('target') && 'target';
+  article.className = ['message', first && 'first', state, message.deleted && 'deleted', target].filter(Boolean).join(' ');
+  if (message.seq) article.dataset.seq = String(message.seq);
+  article.setAttribute('aria-label', `${message.author.name}, ${fullTime(at)}`);
+  const parts = [
     h('div', { class: 'gutter' }, first ? avatar(message.author) : timeView(at, message.at)),
     h(
       'div',
       { class: 'content' },
       first ? h('header', {}, h('bdi', { class: 'author' }, message.author.name), timeView(at, message.at)) : null,
-      message.deleted ? h('p', { class: 'tombstone' }, 'This message was deleted.') : bodyView(message, context),
-      message.attachments.length > 0 ? h('div', { class: 'attachments' }, ...message.attachments.map(attachmentView)) : null,
-      message.reactions.length > 0 ? reactionsView(message.reactions, context.user) : null,
+      ...(state === 'leaving' ? [leavingView(message, context)] : bodyView(row, context, article)),
       state === 'failed' ? failedView(row, context) : null,
     ),
-  );
+  ];
+  const old = [...article.children].slice(0, 2);
+  if (old.length === 0) article.append(...parts);
+  else old.forEach((part, at) => part.replaceWith(parts[at]));
+  return article;
 }
 
 function timeView(at, iso) {
   return h('time', { datetime: iso, title: fullTime(at) }, clockTime(at));
 }
 
-function bodyView({ text, edited_at }, { names, user }) {
-  if (text === '') return null;
-  const edited = edited_at ? h('span', { class: 'edited', title: fullTime(new Date(edited_at)) }, ' (edited)') : null;
-  return textView(text, { names, own: user.name }, edited);
+function bodyView({ message, quote }, context, article) {
+  if (message.deleted) return [h('p', { class: 'tombstone' }, 'This message was deleted.')];
+  return [
+    message.reply_to ? quoteView(message.reply_to, quote, context) : null,
+    message.text === '' ? null : writtenView(message, context),
+    message.attachments.length > 0 ? filesView(message.attachments, article) : null,
+    message.reactions.length > 0 ? reactionsView(message, context) : null,
+  ];
 }
 
-function reactionsView(reactions, user) {
+function writtenView({ text, edited_at }, { people, user }) {
+  const edited = edited_at ? h('span', { class: 'edited', title: fullTime(new Date(edited_at)) }, ' (edited)') : null;
+  return textView(text, { names: [...people.values()].map(({ name }) => name), own: user.name }, edited);
+}
+
+function filesView(attachments, article) {
+  const shown = article.querySelector('.attachments');
+  if (shown && shownFiles.get(article) === attachments) return shown;
+  shownFiles.set(article, attachments);
+  return h('div', { class: 'attachments' }, ...attachments.map(attachmentView));
+}
+
+/** The message that this one replies to: its author and its first line, and the way to it. */
+function quoteView(seq, quote, { channel }) {
+  const text = quote?.text.split('\n').find((line) => line.trim() !== '') ?? quote?.attachments.map(({ name }) => name).join(', ');
+  const said = quote?.deleted || quote === null ? 'This message was deleted.' : (text ?? '').slice(0, QUOTE_CHARS);
+  const label = quote ? `In reply to ${quote.author.name}: ${said}` : 'In reply to a message';
+  return h(
+    'a',
+    { class: 'quote', href: channelHash(channel, seq), 'aria-label': label, 'data-key': 'quote' },
+    icon('reply'),
+    quote ? h('bdi', { class: 'author' }, quote.author.name) : null,
+    h('bdi', { class: quote?.text ? 'quoted' : 'quoted tombstone' }, said || '…'),
+  );
+}
+
+function reactionsView({ seq, reactions }, { people, user, onReact }) {
   return h(
     'ul',
     { class: 'reactions', 'aria-label': 'Reactions' },
-    ...reactions.map(({ emoji, users }) =>
-      h('li', { class: users.includes(user.id) ? 'own' : null }, h('span', {}, emoji), h('span', { class: 'count' }, String(users.length))),
+    ...reactions.map(({ emoji, users }) => {
+      const own = users.includes(user.id);
+      const names = nameList(users.map((id) => (id === user.id ? 'you' : (people.get(id)?.name ?? 'somebody'))));
+      const props = {
+        type: 'button',
+        class: own ? 'reaction own' : 'reaction',
+        'aria-pressed': String(own),
+        'aria-label': `${emoji} ${users.length}, ${names}`,
+        'data-key': `reaction ${emoji}`,
+        title: names,
+        on: { click: () => onReact(seq, emoji, !own) },
+      };
+      return h('li', {}, h('button', props, h('span', {}, emoji), h('span', { class: 'count' }, String(users.length))));
+    }),
+    h(
+      'li',
+      {},
+      h('button', { type: 'button', class: 'reaction add', 'aria-label': 'Add a reaction', title: 'Add a reaction', 'data-key': 'add' }, icon('smile')),
     ),
   );
+}
+
+function leavingView({ seq }, { onUndo }) {
+  const undo = h('button', { type: 'button', class: 'link', 'data-key': 'undo', on: { click: () => onUndo(seq) } }, 'Undo');
+  return h('p', { class: 'tombstone' }, 'Deleted. ', undo);
 }
 
 function failedView({ message, error }, { onRetry, onDiscard }) {

@@ -9,18 +9,20 @@ const GROUP_MS = 5 * 60_000;
  *   | {kind: 'day', key: string, label: string}
  *   | {kind: 'new', key: string}
  *   | {kind: 'message', key: string, message: import('./protocol.js').Message, first: boolean,
- *      state: 'pending' | 'failed' | 'sent' | null, error: ?{code: string, message: string}}} Row
+ *      quote: ?import('./protocol.js').Message | undefined,
+ *      state: 'pending' | 'failed' | 'sent' | 'leaving' | null, error: ?{code: string, message: string}}} Row
  */
 
 /**
  * @param {{messages: import('./protocol.js').Message[], pending: import('./outbox.js').Entry[],
  *   user: import('./protocol.js').User, dividerSeq: ?number, heads: Set<number>,
- *   start: ?import('./channel.js').Channel, now: Date}} timeline
+ *   start: ?import('./channel.js').Channel, now: Date, isLeaving?: (seq: number) => boolean,
+ *   quoteOf?: (seq: number) => ?import('./protocol.js').Message | undefined}} timeline
  *   `heads` are messages that keep their header whatever comes above them;
  *   `start` is the channel when the first message there is belongs to the rows.
  * @returns {Row[]}
  */
-export function buildRows({ messages, pending, user, dividerSeq, heads, start, now }) {
+export function buildRows({ messages, pending, user, dividerSeq, heads, start, now, isLeaving = () => false, quoteOf = () => null }) {
   /** @type {Row[]} */
   const rows = start ? [{ kind: 'start', key: 'start', channel: start }] : [];
   let day = '';
@@ -39,10 +41,10 @@ export function buildRows({ messages, pending, user, dividerSeq, heads, start, n
       above = null;
     }
     const first = !above || heads.has(message.seq) || above.author.id !== message.author.id || at - new Date(above.at) > GROUP_MS;
-    rows.push({ kind: 'message', key: messageKey(message), message, first, state, error });
+    rows.push({ kind: 'message', key: messageKey(message), message, first, state, error, quote: message.reply_to ? quoteOf(message.reply_to) : null });
     above = message;
   };
-  for (const message of messages) add(message, null, null);
+  for (const message of messages) add(message, isLeaving(message.seq) ? 'leaving' : null, null);
   for (const entry of pending) add(asMessage(entry, user), entry.state, entry.error);
   return rows;
 }
@@ -56,7 +58,7 @@ export function messageKey(message) {
 export function sameRow(one, other) {
   if (one.kind !== other.kind) return false;
   if (one.kind === 'message') {
-    return sameMessage(one, other) && one.first === other.first && one.state === other.state && one.error === other.error;
+    return sameMessage(one, other) && one.first === other.first && one.quote === other.quote && one.state === other.state && one.error === other.error;
   }
   if (one.kind === 'start') return one.channel === other.channel && one.channel.topic === other.channel.topic;
   return one.label === other.label;

@@ -2,8 +2,11 @@ import { h, icon, setText } from './dom.js';
 import { avatar } from './avatar.js';
 import { counted, number } from './format.js';
 import { KeyedList } from './keyed-list.js';
+import { EmojiPicker } from './emoji-picker.js';
+import { MessageActions } from './message-actions.js';
 import { messageView } from './message-view.js';
 import { peopleOf } from './people.js';
+import { Quotes } from './quotes.js';
 import { buildRows, sameRow } from './rows.js';
 
 /** A reader within this distance of the end stays at the end. */
@@ -23,7 +26,8 @@ const STEP = 100;
  * the first message in sight stays where it is whatever is added above or below.
  *
  * Fires `seen` when everything is read, `composer` when the focus should go on writing, `left` when the reader goes from
- * a message that the address names to the end, and `notice` with a word about what could not be shown.
+ * a message that the address names to the end, `notice` with a word about what could not be done, and `reply` and `edit`
+ * with a message.
  */
 export class Timeline extends HTMLElement {
   #scroller;
@@ -47,6 +51,9 @@ export class Timeline extends HTMLElement {
   /** The message that is looked for. @type {?number} */
   #target = null;
   #seeking = false;
+  #actions;
+  #quotes;
+  #picker = new EmojiPicker();
   /** Whom the channel knows of. */
   #people = new Map();
   /** Messages that once stood at the top: a header that went when older ones come would move the line being read. */
@@ -67,7 +74,8 @@ export class Timeline extends HTMLElement {
     this.#pill.append(this.#pillText, icon('down'));
     this.#notice = h('div', { class: 'timeline-notice', hidden: true });
     this.append(this.#scroller, this.#notice, this.#pill);
-    this.#rows = new KeyedList(this.#content, { key: (row) => row.key, same: sameRow, draw: (row) => this.#draw(row) });
+    this.#rows = new KeyedList(this.#content, { key: (row) => row.key, same: sameRow, draw: (row, element) => this.#draw(row, element) });
+    this.#actions = this.#buildActions();
     this.#scroller.addEventListener('scroll', () => this.#scrolled(), { passive: true });
     const sizes = new ResizeObserver(() => this.#pinned && this.#scrollToEnd());
     sizes.observe(this.#scroller);
@@ -75,6 +83,9 @@ export class Timeline extends HTMLElement {
     const { signal } = this.#gone;
     for (const event of ['focus', 'blur']) window.addEventListener(event, () => this.#look(), { signal });
     document.addEventListener('visibilitychange', () => this.#look(), { signal });
+    // Who leaves has had the last word: a message that was deleted does not come back. What is sent as late as at
+    // `pagehide` may go down with the page; some browsers tell of nothing earlier.
+    for (const event of ['beforeunload', 'pagehide']) window.addEventListener(event, () => this.#core.changes.flush(), { signal });
   }
 
   disconnectedCallback() {
@@ -84,7 +95,9 @@ export class Timeline extends HTMLElement {
   /** @param {import('./chat-core.js').ChatCore} core */
   set core(core) {
     this.#core = core;
+    this.#quotes = new Quotes(core, (name) => name === this.#channel && this.#changed());
     core.on('log', ({ name }) => name === this.#channel && this.#changed());
+    core.on('trouble', ({ text }) => this.dispatchEvent(new CustomEvent('notice', { detail: text })));
     core.on('state', () => {
       this.#showNotice();
       if (this.#failed && core.connection.phase === 'open') this.#fill();
@@ -176,7 +189,7 @@ export class Timeline extends HTMLElement {
     const anchor = this.#pinned ? null : this.#anchor();
     this.#people = peopleOf(channel, this.#core.user);
     const ready = this.#ready;
-    this.#rows.show(ready ? this.#buildRows(channel) : this.#buildPending());
+    this.#showRows(ready ? this.#buildRows(channel) : this.#buildPending());
     if (this.#pinned) this.#scrollToEnd();
     else this.#restore(anchor);
     this.#showNotice();
@@ -209,6 +222,8 @@ export class Timeline extends HTMLElement {
       heads: this.#heads,
       start: start === 0 && !shown.more ? channel : null,
       now: new Date(),
+      isLeaving: (seq) => this.#core.changes.isLeaving(channel.name, seq),
+      quoteOf: (seq) => this.#quotes.of(channel, seq),
     });
   }
 
@@ -252,16 +267,66 @@ export class Timeline extends HTMLElement {
     }
   }
 
-  #draw(row) {
+  #draw(row, element) {
     if (row.kind === 'day') return h('div', { class: 'day', role: 'separator' }, h('span', {}, row.label));
     if (row.kind === 'new') return h('div', { class: 'new', role: 'separator' }, h('span', {}, 'New'));
     if (row.kind === 'start') return this.#drawStart(row.channel);
-    return messageView(row, {
-      user: this.#core.user,
-      names: [...this.#people.values()].map(({ name }) => name),
-      onRetry: (nonce) => this.#afterFailure(() => this.#core.outbox.retry(nonce)),
-      onDiscard: (nonce) => this.#afterFailure(() => this.#core.outbox.remove(nonce)),
+    return messageView(row, this.#context, element);
+  }
+
+  get #context() {
+    const { changes, outbox, user } = this.#core;
+    const channel = this.#channel;
+    return {
+      channel,
+      user,
+      people: this.#people,
+      onRetry: (nonce) => this.#afterFailure(() => outbox.retry(nonce)),
+      onDiscard: (nonce) => this.#afterFailure(() => outbox.remove(nonce)),
+      onUndo: (seq) => changes.undo(channel, seq),
+      onReact: (seq, emoji, on) => changes.react(channel, seq, emoji, on),
+    };
+  }
+
+  #buildActions() {
+    const say = (name, detail) => this.dispatchEvent(new CustomEvent(name, { detail }));
+    return new MessageActions(this.#scroller, {
+      message: (seq) => this.#core.channel(this.#channel)?.message(seq),
+      isOwn: (message) => message.author.id === this.#core.user.id,
+      channel: () => this.#channel,
+      onReply: (message) => say('reply', message),
+      onEdit: (message) => say('edit', message),
+      onRemove: (seq) => this.remove(seq),
+      onReact: (seq, emoji) => this.#toggle(seq, emoji),
+      onPick: (seq, from) => this.#picker.open(from, (emoji) => this.#toggle(seq, emoji)),
+      onNotice: (text) => say('notice', text),
+      onLeave: () => say('composer'),
     });
+  }
+
+  /** Deletes one's own message, which can be undone for a while; the focus is on the way back. @param {number} seq */
+  remove(seq) {
+    this.#core.changes.remove(this.#channel, seq);
+    this.render();
+    this.#content.querySelector(`[data-seq="${seq}"] [data-key="undo"]`)?.focus();
+  }
+
+  #toggle(seq, emoji) {
+    const { changes, user } = this.#core;
+    const given = this.#core.channel(this.#channel)?.message(seq)?.reactions.find((reaction) => reaction.emoji === emoji);
+    changes.react(this.#channel, seq, emoji, !given?.users.includes(user.id));
+  }
+
+  /** Draws what changed; a control with the focus that was drawn again has it still, or its message has. */
+  #showRows(rows) {
+    const focused = document.activeElement;
+    const article = this.contains(focused) ? focused.closest('article') : null;
+    const key = focused?.dataset?.key;
+    this.#rows.show(rows);
+    this.#actions.refresh();
+    if (!article || focused.isConnected) return;
+    const again = [...article.querySelectorAll('[data-key]')].find((one) => one.dataset.key === key);
+    (again ?? article).focus({ preventScroll: true });
   }
 
   /** The button that was pressed goes away, so the focus goes where writing goes on. */

@@ -1,0 +1,121 @@
+import { react } from './channel.js';
+
+/** How long a deletion can be taken back before it is sent. */
+export const UNDO_MS = 5000;
+
+/** The pause before a deletion that was refused for the moment is tried again. */
+const RETRY_MS = 1000;
+
+/**
+ * What somebody does to messages that are there: shown at once, and taken back where the server refuses it.
+ * A deletion waits before it is sent, because it can't be undone afterwards.
+ */
+export class Changes {
+  /** By channel and seq. @type {Map<string, {name: string, seq: number, timer: any, sent: boolean}>} */
+  #leaving = new Map();
+
+  /**
+   * @param {{clock: import('./connection.js').Clock, request: (type: string, fields: object) => Promise<any>,
+   *   channel: (name: string) => import('./channel.js').Channel | undefined, userId: () => string,
+   *   onChange: (name: string) => void, onTrouble: (text: string) => void}} options
+   */
+  constructor({ clock, request, channel, userId, onChange, onTrouble }) {
+    Object.assign(this, { clock, request, channel, userId, onChange, onTrouble });
+  }
+
+  /** @param {string} name @param {number} seq @param {string} text @returns {Promise<boolean>} whether it was taken */
+  async edit(name, seq, text) {
+    const before = this.channel(name)?.message(seq);
+    if (!before || before.text === text) return true;
+    const edited_at = new Date(this.clock.now()).toISOString();
+    this.#show(name, seq, (message) => ({ ...message, text, edited_at }));
+    try {
+      await this.request('edit', { channel: name, seq, text });
+      return true;
+    } catch (error) {
+      const back = { text: before.text, edited_at: before.edited_at };
+      this.#show(name, seq, (message) => (message.text === text ? { ...message, ...back } : message));
+      this.onTrouble(`Not edited: ${reason(error)}`);
+      return false;
+    }
+  }
+
+  /** Puts an emoji on a message or takes it off. @param {string} name @param {number} seq @param {string} emoji @param {boolean} on */
+  async react(name, seq, emoji, on) {
+    const show = (given) =>
+      this.#show(name, seq, (message) => ({ ...message, reactions: react(message.reactions, { emoji, on: given, by: this.userId() }) }));
+    show(on);
+    try {
+      await this.request('react', { channel: name, seq, emoji, on });
+    } catch (error) {
+      show(!on);
+      this.onTrouble(`No reaction: ${reason(error)}`);
+    }
+  }
+
+  /** Deletes a message in a while, unless that is undone. @param {string} name @param {number} seq */
+  remove(name, seq) {
+    const key = `${name} ${seq}`;
+    if (this.#leaving.has(key)) return;
+    const entry = { name, seq, timer: null, sent: false };
+    entry.timer = this.clock.setTimeout(() => this.#send(key, entry), UNDO_MS);
+    this.#leaving.set(key, entry);
+    this.onChange(name);
+  }
+
+  /** Takes a deletion back that is not on its way. @param {string} name @param {number} seq @returns {boolean} whether it was */
+  undo(name, seq) {
+    const key = `${name} ${seq}`;
+    const entry = this.#leaving.get(key);
+    if (!entry || entry.sent) return false;
+    this.clock.clearTimeout(entry.timer);
+    this.#leaving.delete(key);
+    this.onChange(name);
+    return true;
+  }
+
+  /** Whether a message is being deleted. @param {string} name @param {number} seq */
+  isLeaving(name, seq) {
+    return this.#leaving.has(`${name} ${seq}`);
+  }
+
+  /** Sends the deletions that wait: their author goes. */
+  flush() {
+    for (const [key, entry] of this.#leaving) if (!entry.sent) this.#send(key, entry);
+  }
+
+  /** Sends the deletions whose time was up while there was no connection. */
+  connected() {
+    for (const [key, entry] of this.#leaving) if (entry.timer === null && !entry.sent) this.#send(key, entry);
+  }
+
+  async #send(key, entry) {
+    const { name, seq } = entry;
+    this.clock.clearTimeout(entry.timer);
+    Object.assign(entry, { timer: null, sent: true });
+    this.onChange(name);
+    try {
+      await this.request('delete', { channel: name, seq });
+      this.#show(name, seq, (message) => ({ ...message, text: '', attachments: [], reactions: [], deleted: true }));
+    } catch (error) {
+      entry.sent = false;
+      if (error.code === 'disconnected') return;
+      if (error.retryable) {
+        entry.timer = this.clock.setTimeout(() => this.#send(key, entry), error.retryMs ?? RETRY_MS);
+        return;
+      }
+      this.onTrouble(`Not deleted: ${reason(error)}`);
+    }
+    this.#leaving.delete(key);
+    this.onChange(name);
+  }
+
+  #show(name, seq, change) {
+    this.channel(name)?.change(seq, change);
+    this.onChange(name);
+  }
+}
+
+function reason(error) {
+  return error.code === 'disconnected' ? 'there is no connection.' : error.message;
+}

@@ -1,0 +1,141 @@
+import { copyText } from './clipboard.js';
+import { h, icon } from './dom.js';
+import { channelHash } from './route.js';
+
+/** The reactions that are one press away. */
+const QUICK = ['👍', '❤️', '😂'];
+
+/** Keys that act on the message with the focus. */
+const KEYS = { r: 'reply', e: 'edit', Delete: 'remove', c: 'copy', '+': 'pick' };
+
+/**
+ * What one does with a message: a toolbar on the one under the pointer or with the focus, and keys.
+ * There is one toolbar; it goes where it is needed.
+ */
+export class MessageActions {
+  #bar;
+  #own;
+  /** The article that has the toolbar. @type {?HTMLElement} */
+  #article = null;
+
+  /**
+   * @param {HTMLElement} scroller
+   * @param {{message: (seq: number) => import('./protocol.js').Message | undefined, isOwn: (message: any) => boolean,
+   *   channel: () => string, onReply: (message: any) => void, onEdit: (message: any) => void, onRemove: (seq: number) => void,
+   *   onReact: (seq: number, emoji: string) => void, onPick: (seq: number, from: HTMLElement) => void,
+   *   onNotice: (text: string) => void, onLeave: () => void}} context
+   */
+  constructor(scroller, context) {
+    this.scroller = scroller;
+    this.context = context;
+    const button = (sign, label, action) =>
+      h('button', { type: 'button', class: 'plain', 'aria-label': label, title: label, on: { click: () => this.#act(action) } }, icon(sign));
+    this.#own = [button('edit', 'Edit', 'edit'), button('remove', 'Delete', 'remove')];
+    this.#bar = h(
+      'div',
+      { class: 'actions', role: 'toolbar', 'aria-label': 'Message actions' },
+      ...QUICK.map((emoji) =>
+        h('button', { type: 'button', class: 'plain', 'aria-label': `React with ${emoji}`, title: `React with ${emoji}`, on: { click: () => this.#react(emoji) } }, emoji),
+      ),
+      button('smile', 'Add a reaction', 'pick'),
+      button('reply', 'Reply', 'reply'),
+      button('link', 'Copy the link', 'copy'),
+      ...this.#own,
+    );
+    const on = (name, listen) => scroller.addEventListener(name, listen);
+    on('pointerover', (event) => event.pointerType === 'mouse' && !this.#bar.contains(document.activeElement) && this.#show(articleOf(event)));
+    on('pointerleave', (event) => event.pointerType === 'mouse' && !this.#article?.contains(document.activeElement) && this.#show(null));
+    on('focusin', (event) => this.#show(articleOf(event)));
+    on('focusout', ({ relatedTarget }) => relatedTarget && !scroller.contains(relatedTarget) && this.#show(null));
+    on('click', (event) => this.#clicked(event));
+    on('keydown', (event) => this.#pressed(event));
+  }
+
+  /** Looks again whether the message that has the toolbar can still be acted on. */
+  refresh() {
+    if (this.#article && (!this.#article.isConnected || !this.#message)) this.#show(null);
+  }
+
+  get #message() {
+    const seq = Number(this.#article?.dataset.seq);
+    const message = seq && !this.#article.classList.contains('leaving') ? this.context.message(seq) : undefined;
+    return message?.deleted ? undefined : message;
+  }
+
+  #show(article) {
+    if (article === this.#article && article?.contains(this.#bar)) return;
+    this.#article = article;
+    const message = this.#message;
+    if (!message) {
+      this.#article = null;
+      this.#bar.remove();
+      return;
+    }
+    for (const button of this.#own) button.hidden = !this.context.isOwn(message);
+    article.append(this.#bar);
+  }
+
+  #act(action) {
+    const message = this.#message;
+    if (!message) return;
+    const { context } = this;
+    if (action === 'reply') context.onReply(message);
+    else if (action === 'copy') this.#copy(message);
+    else if (action === 'pick') context.onPick(message.seq, this.#article);
+    else if (!context.isOwn(message)) return;
+    else if (action === 'edit') context.onEdit(message);
+    else context.onRemove(message.seq);
+  }
+
+  #react(emoji) {
+    const message = this.#message;
+    if (message) this.context.onReact(message.seq, emoji);
+  }
+
+  async #copy({ seq }) {
+    const done = await copyText(location.href.split('#')[0] + channelHash(this.context.channel(), seq));
+    this.context.onNotice(done ? 'The link is copied.' : 'The browser did not copy the link.');
+  }
+
+  /** A tap on a message, where there is no pointer to hover with. */
+  #clicked(event) {
+    const article = articleOf(event);
+    const add = event.target.closest('.reaction.add');
+    if (add) this.context.onPick(Number(article.dataset.seq), add);
+    if (event.pointerType !== 'touch' || event.target.closest('a, button, audio, video') || !getSelection().isCollapsed) return;
+    this.#show(article === this.#article ? null : article);
+  }
+
+  #pressed(event) {
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    const { target, key } = event;
+    const article = articleOf(event);
+    if (this.#bar.contains(target) && (key === 'ArrowLeft' || key === 'ArrowRight')) {
+      const buttons = [...this.#bar.children].filter((button) => !button.hidden);
+      buttons[(buttons.indexOf(target) + (key === 'ArrowRight' ? 1 : buttons.length - 1)) % buttons.length].focus();
+    } else if (key === 'Escape' && article) {
+      if (target === article) this.context.onLeave();
+      else article.focus();
+    } else if (target === this.scroller ? key === 'ArrowUp' : key === 'ArrowUp' || key === 'ArrowDown') {
+      if (target.closest('audio, video')) return;
+      this.#step(article, key === 'ArrowUp');
+    } else if (target === article && key in KEYS) this.#act(KEYS[key]);
+    else return;
+    event.preventDefault();
+  }
+
+  /** Moves the focus to the message before or after; from the log itself, to the last one in sight. */
+  #step(article, up) {
+    const all = [...this.scroller.querySelectorAll('article')];
+    const bottom = this.scroller.getBoundingClientRect().bottom;
+    const at = article ? all.indexOf(article) + (up ? -1 : 1) : all.findLastIndex((one) => one.getBoundingClientRect().top < bottom);
+    if (at === all.length) this.context.onLeave();
+    all[at]?.focus({ preventScroll: true });
+    all[at]?.scrollIntoView({ block: 'nearest' });
+  }
+}
+
+/** @param {Event} event @returns {?HTMLElement} */
+function articleOf(event) {
+  return event.target.closest('article');
+}
