@@ -1,5 +1,5 @@
 //! Lists the files of `ui/` into a table that the crate embeds, so that a new file can't be forgotten. Modules
-//! and styles go in without their comments; the names of emoji are made here.
+//! and styles go in without comments and white space; the names of emoji are made here.
 
 mod emoji;
 mod strip;

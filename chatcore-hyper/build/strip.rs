@@ -1,7 +1,8 @@
-//! Takes comments and indentation off a file that is embedded, and nothing else.
+//! Takes comments and white space off a file that is embedded, and nothing else.
 //!
-//! Only comments that begin a line go. A line is read just far enough to know that it ends outside of any
-//! string, template and comment; one that does not is refused, since what follows it could not be judged.
+//! Comments go that begin a line, and `//` ones. White space goes where a bracket or an operator beside it parts
+//! the code as well. Each line is read to know what is code; one that does not end outside of any string,
+//! template and comment is refused, since what follows it could not be judged.
 
 /// How comments and strings look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,9 +29,9 @@ pub(crate) fn strip(source: &str, syntax: Syntax) -> Result<String, (usize, Stri
             } else if syntax == Syntax::JavaScript && rest.starts_with("//") {
                 break;
             } else {
-                Line::new(rest, syntax).check().map_err(|why| (index + 1, why.to_owned()))?;
-                if !rest.is_empty() {
-                    stripped.push_str(rest);
+                let code = Line::new(rest, syntax).read().map_err(|why| (index + 1, why.to_owned()))?;
+                stripped.push_str(&code);
+                if !code.is_empty() && !code.ends_with(syntax.line_ends()) {
                     stripped.push('\n');
                 }
                 break;
@@ -40,32 +41,59 @@ pub(crate) fn strip(source: &str, syntax: Syntax) -> Result<String, (usize, Stri
     Ok(stripped)
 }
 
-/// What is left of a line of code.
+impl Syntax {
+    /// After these the end of a line says nothing.
+    fn line_ends(self) -> &'static [char] {
+        match self {
+            Self::JavaScript => &['{', '[', '(', ',', ';'],
+            Self::Css => &['{', '}', ',', ';'],
+        }
+    }
+
+    /// Says whether a space between these two says nothing. No two operators become one by it: of those that
+    /// could, `+`, `-`, `.` and `/`, none is here.
+    fn parts(self, before: char, after: char) -> bool {
+        const PUNCTUATION: &str = "(){}[];,:?=<>&|!*%^~";
+        match self {
+            Self::JavaScript => PUNCTUATION.contains(before) || PUNCTUATION.contains(after),
+            Self::Css => matches!(before, ':' | ';' | ',' | '{') || after == '{',
+        }
+    }
+}
+
+/// A line of code while it is read.
 struct Line<'a> {
     rest: std::str::Chars<'a>,
     syntax: Syntax,
-    /// The code before `rest`, by which a regular expression is told from a division.
-    before: String,
+    /// What was read, without what says nothing.
+    code: String,
     /// The braces open in the substitutions of templates, innermost last.
     substitutions: Vec<usize>,
 }
 
 impl<'a> Line<'a> {
     fn new(line: &'a str, syntax: Syntax) -> Self {
-        Self { rest: line.chars(), syntax, before: String::new(), substitutions: Vec::new() }
+        Self { rest: line.chars(), syntax, code: String::new(), substitutions: Vec::new() }
     }
 
-    /// Says why the line does not end as code.
-    fn check(mut self) -> Result<(), &'static str> {
+    /// Returns the line's code, or says why it does not end as code.
+    fn read(mut self) -> Result<String, &'static str> {
         let is_script = self.syntax == Syntax::JavaScript;
         while let Some(next) = self.rest.next() {
+            let after = self.rest.as_str();
+            match next {
+                '/' if is_script && after.starts_with('/') => break,
+                ' ' if self.says_nothing() => continue,
+                _ => {}
+            }
+            let begins_regex = next == '/' && is_script && self.begins_expression();
+            self.code.push(next);
             match next {
                 '"' | '\'' => self.string(next)?,
                 '`' if is_script => self.template()?,
-                '/' if self.rest.as_str().starts_with('*') => self.comment()?,
-                '/' if is_script && self.rest.as_str().starts_with('/') => break,
-                '/' if is_script && self.begins_expression() => self.regex()?,
-                '(' if !is_script && self.before.ends_with("url") => self.url()?,
+                '/' if after.starts_with('*') => self.comment()?,
+                '/' if begins_regex => self.regex()?,
+                '(' if !is_script && self.code.ends_with("url(") => self.url()?,
                 '{' => self.substitutions.last_mut().into_iter().for_each(|open| *open += 1),
                 '}' => match self.substitutions.pop() {
                     Some(0) => self.template()?,
@@ -74,15 +102,31 @@ impl<'a> Line<'a> {
                 },
                 _ => {}
             }
-            self.before.push(next);
         }
-        if self.substitutions.is_empty() { Ok(()) } else { Err("a template literal spans lines") }
+        if !self.substitutions.is_empty() {
+            return Err("a template literal spans lines");
+        }
+        self.code.truncate(self.code.trim_end().len());
+        Ok(self.code)
+    }
+
+    /// Says whether the space just read can go.
+    fn says_nothing(&self) -> bool {
+        let (before, after) = (self.code.chars().next_back(), self.rest.as_str().chars().next());
+        before.zip(after).is_none_or(|(before, after)| self.syntax.parts(before, after))
+    }
+
+    /// Takes over the next character as it is.
+    fn take(&mut self) -> Option<char> {
+        let next = self.rest.next();
+        self.code.extend(next);
+        next
     }
 
     fn string(&mut self, quote: char) -> Result<(), &'static str> {
-        while let Some(next) = self.rest.next() {
+        while let Some(next) = self.take() {
             match next {
-                '\\' => drop(self.rest.next()),
+                '\\' => drop(self.take()),
                 _ if next == quote => return Ok(()),
                 _ => {}
             }
@@ -92,12 +136,12 @@ impl<'a> Line<'a> {
 
     /// Reads a template up to its end or its next substitution.
     fn template(&mut self) -> Result<(), &'static str> {
-        while let Some(next) = self.rest.next() {
+        while let Some(next) = self.take() {
             match next {
-                '\\' => drop(self.rest.next()),
+                '\\' => drop(self.take()),
                 '`' => return Ok(()),
                 '$' if self.rest.as_str().starts_with('{') => {
-                    self.rest.next();
+                    self.take();
                     self.substitutions.push(0);
                     return Ok(());
                 }
@@ -107,18 +151,20 @@ impl<'a> Line<'a> {
         Err("a template literal spans lines")
     }
 
+    /// Takes over a comment, whose first character was read.
     fn comment(&mut self) -> Result<(), &'static str> {
-        let (_, after) =
-            self.rest.as_str()[1..].split_once("*/").ok_or("a comment that begins after code spans lines")?;
-        self.rest = after.chars();
+        let rest = self.rest.as_str();
+        let end = rest[1..].find("*/").ok_or("a comment that begins after code spans lines")? + "**/".len();
+        self.code.push_str(&rest[..end]);
+        self.rest = rest[end..].chars();
         Ok(())
     }
 
     fn regex(&mut self) -> Result<(), &'static str> {
         let mut in_class = false;
-        while let Some(next) = self.rest.next() {
+        while let Some(next) = self.take() {
             match next {
-                '\\' => drop(self.rest.next()),
+                '\\' => drop(self.take()),
                 '[' => in_class = true,
                 ']' => in_class = false,
                 '/' if !in_class => return Ok(()),
@@ -130,17 +176,20 @@ impl<'a> Line<'a> {
 
     /// An address without quotes may have what looks like a comment.
     fn url(&mut self) -> Result<(), &'static str> {
-        if self.rest.as_str().trim_start().starts_with(['"', '\'']) {
+        let rest = self.rest.as_str();
+        if rest.trim_start().starts_with(['"', '\'']) {
             return Ok(());
         }
-        self.rest = self.rest.as_str().split_once(')').ok_or("an address spans lines")?.1.chars();
+        let end = rest.find(')').ok_or("an address spans lines")? + 1;
+        self.code.push_str(&rest[..end]);
+        self.rest = rest[end..].chars();
         Ok(())
     }
 
-    /// Says whether a slash after `before` begins a regular expression: it stands where an operand is due.
+    /// Says whether a slash after the code so far begins a regular expression: it stands where an operand is due.
     fn begins_expression(&self) -> bool {
         const WORDS: [&str; 9] = ["return", "typeof", "case", "in", "of", "void", "delete", "yield", "await"];
-        let before = self.before.trim_end();
+        let before = self.code.trim_end();
         let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | '#' | '.');
         let word = &before[before.trim_end_matches(is_word).len()..];
         WORDS.contains(&word) || (word.is_empty() && !before.ends_with([')', ']', '}', '"', '\'', '`']))
@@ -163,37 +212,46 @@ mod tests {
     }
 
     #[test]
-    fn comments_that_begin_a_line_go_and_so_does_indentation() {
-        assert_strips(JavaScript, "// a\nconst a = 1;\n\n  // b\n  a();\n", "const a = 1;\na();\n");
-        assert_strips(JavaScript, "/**\n * a `b\n * // c\n */\n  a();\r\n", "a();\n");
-        assert_strips(JavaScript, "/** @type {a} */ b = null;\n/* a */ // b\n", "b = null;\n");
-        assert_strips(JavaScript, "/* a\n*/ b();\n/*/ c */ d();\n", "b();\nd();\n");
-        assert_strips(Css, "/* a */\n\n/* b\n   c */\n.d {\n  e: f;\n}\n", ".d {\ne: f;\n}\n");
+    fn comments_go_and_white_space_that_says_nothing() {
+        assert_strips(JavaScript, "// a\nconst a = 1;\n\n  // b\n  a();\n", "const a=1;a();");
+        assert_strips(JavaScript, "/**\n * a `b\n * // c\n */\n  a()\r\n", "a()\n");
+        assert_strips(JavaScript, "/** @type {a} */ b = null;\n/* a */ // b\n", "b=null;");
+        assert_strips(JavaScript, "/* a\n*/ b()\n/*/ c */ d(); // e,\n", "b()\nd();");
+        assert_strips(Css, "/* a */\n\n/* b\n   c */\n.d {\n  e: f;\n}\n", ".d{e:f;}");
     }
 
     #[test]
     fn what_only_looks_like_a_comment_stays() {
-        for code in [
-            "const a = 'http://b.example/*c*/'; // d",
-            "const a = \"it's // no comment\";",
-            "const a = `//${b} /* ${`${c}//` + {d: `}`}.d}`;",
-            "const a = /https?:\\/\\/[^/'\"`]*/.test(b);",
-            "a.split(/[/*]/).map(b => b / 2 / c);",
-            "return /`/.test(a) ? a / b : (a) / b['c'] / 'd';",
-            "a = b / c; // it's a `quotient`",
-            "a = b /* it's */ + c;",
-            "this.#of / 2 + '/'; // `",
-            "a = '\\'//' + '\\\\';",
+        for (code, stripped) in [
+            ("a = 'http://b.example/*c*/'; // d", "a='http://b.example/*c*/';"),
+            ("a = \"it's // no comment\" // `", "a=\"it's // no comment\"\n"),
+            ("a = `//${b} /* ${ `${c}//` + {d : ` } `}.d} `", "a=`//${b} /* ${`${c}//` +{d:` } `}.d} `\n"),
+            ("a = / \\/\\/ [^/'\"`] , /.test(b)", "a=/ \\/\\/ [^/'\"`] , /.test(b)\n"),
+            ("a.split(/[/*]/).map(b => b / 2 / c);", "a.split(/[/*]/).map(b=>b / 2 / c);"),
+            (
+                "return /` /.test(a) ? a / b : (a) / b['c'] / 'd'",
+                "return /` /.test(a)?a / b:(a)/ b['c']/ 'd'\n",
+            ),
+            ("a = b /* it's */ + c", "a=b /* it's */ + c\n"),
+            ("this.#of / 2 + '/'; // `", "this.#of / 2 + '/';"),
+            ("a = ' \\' , //' + '\\\\'", "a=' \\' , //' + '\\\\'\n"),
+            ("a - -b + +c - --d . e", "a - -b + +c - --d . e\n"),
+            ("a ? .5 : b ?? c?.[d] in e", "a?.5:b??c?.[d]in e\n"),
+            ("if (a) {\n  b();\n} else {\n  c()\n}\nd", "if(a){b();}else{c()\n}\nd\n"),
         ] {
-            assert_strips(JavaScript, code, &format!("{code}\n"));
+            assert_strips(JavaScript, code, stripped);
         }
-        for code in [
-            ".a { background: url(//b.example/*.png); }",
-            ".a { background: url( \"/*\" ); }",
-            ".a::before { content: \"/* it's //\"; } /* b */",
-            "//a { b: c }",
+        for (code, stripped) in [
+            (".a { background: url(//b.example/*.png); }", ".a{background:url(//b.example/*.png);}"),
+            (".a { background: url( \"/*\" ) }", ".a{background:url( \"/*\" ) }"),
+            (
+                ".a::before { content: \"/* , { it's //\"; } /* b */",
+                ".a::before{content:\"/* , { it's //\";} /* b */\n",
+            ),
+            (".a :hover,\n.b > .c {\n  d: calc(1px + -2px)\n}", ".a :hover,.b > .c{d:calc(1px + -2px)\n}"),
+            ("@media (max-width: 7px) and (a) {", "@media (max-width:7px) and (a){"),
         ] {
-            assert_strips(Css, code, &format!("{code}\n"));
+            assert_strips(Css, code, stripped);
         }
     }
 

@@ -15,7 +15,7 @@ const EMBEDDED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/ui_files.
 pub struct Ui(StaticFiles);
 
 impl Ui {
-    /// Serves the files that are part of this crate: those of its folder `ui`, without comments, and
+    /// Serves the files that are part of this crate: those of its folder `ui`, without comments and white space, and
     /// `emoji.json`, the names of emoji: `{"groups":[{"name":"…","emoji":[["😀","grinning"],…]},…]}`, where the
     /// second of each pair is its short codes, separated by spaces, the preferred one first.
     #[must_use]

@@ -72,8 +72,9 @@ async fn comments_stay_in_the_repository() {
     let served = String::from_utf8(get(addr, "/chat/ui/chat-core.js", &[]).await.body).unwrap();
     assert!(source.contains("\n/**") && source.contains("\n  "));
     assert!(!served.contains("\n/**") && !served.contains("\n "));
+    let bare = |text: &str| text.split_whitespace().collect::<String>();
     let code = source.lines().map(str::trim).filter(|line| line.starts_with("export "));
     let exported: Vec<&str> = code.collect();
     assert!(!exported.is_empty());
-    exported.iter().for_each(|line| assert!(served.contains(line), "{line}"));
+    exported.iter().for_each(|line| assert!(bare(&served).contains(&bare(line)), "{line}"));
 }
