@@ -8,12 +8,34 @@ const PREVIEW = { width: 380, height: 300 };
 const IMAGES = new Set(['image/png', 'image/jpeg', 'image/gif', 'image/webp', 'image/avif']);
 
 /**
- * An attachment in a message: an image with its room reserved before it is there, or a card.
+ * An attachment in a message: an image with its room reserved before it is there, a player, or a card.
  * @param {import('./protocol.js').Attachment} attachment
  */
 export function attachmentView(attachment) {
-  const { width, height, content_type } = attachment;
-  return IMAGES.has(content_type) && width && height ? imageView(attachment) : cardView(attachment);
+  if (isImage(attachment)) return imageView(attachment);
+  return isPlayable(attachment) ? playerView(attachment) : cardView(attachment);
+}
+
+/** Whether it is shown as a picture. @param {import('./protocol.js').Attachment} attachment */
+export function isImage({ content_type, width, height }) {
+  return IMAGES.has(content_type) && Boolean(width && height);
+}
+
+/** Whether this browser says that it may play it. */
+function isPlayable({ content_type }) {
+  const [medium] = content_type.split('/');
+  return (medium === 'audio' || medium === 'video') && document.createElement(medium).canPlayType(content_type) !== '';
+}
+
+/** A player above its card; its room does not depend on what is in the file. */
+function playerView(attachment) {
+  const medium = attachment.content_type.split('/')[0];
+  return h(
+    'div',
+    { class: 'player' },
+    h(medium, { src: attachment.url, controls: true, preload: 'metadata', 'aria-label': attachment.name }),
+    cardView(attachment),
+  );
 }
 
 function imageView({ name, size, url, width, height }) {

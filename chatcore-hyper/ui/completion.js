@@ -31,7 +31,7 @@ export class Completion {
     field.setAttribute('aria-autocomplete', 'list');
     field.setAttribute('aria-controls', this.element.id);
     // The focus stays in the field.
-    this.element.addEventListener('pointerdown', (event) => event.preventDefault());
+    this.element.addEventListener('mousedown', (event) => event.preventDefault());
     this.element.addEventListener('click', ({ target }) => {
       const at = [...this.element.children].indexOf(target.closest('li'));
       if (at >= 0) this.#take(at);

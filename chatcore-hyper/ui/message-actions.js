@@ -17,6 +17,8 @@ export class MessageActions {
   #own;
   /** The article that has the toolbar. @type {?HTMLElement} */
   #article = null;
+  /** The one that had it when a press began, which itself may bring the toolbar along with the focus. @type {?HTMLElement} */
+  #before = null;
 
   /**
    * @param {HTMLElement} scroller
@@ -42,11 +44,16 @@ export class MessageActions {
       button('link', 'Copy the link', 'copy'),
       ...this.#own,
     );
+    // A press leaves the focus where it is, so that the toolbar is free to follow the pointer.
+    this.#bar.addEventListener('mousedown', (event) => event.preventDefault());
+    // On touch it lies over other messages, so it goes once it has served.
+    this.#bar.addEventListener('click', ({ pointerType }) => pointerType === 'touch' && this.#show(null));
     const on = (name, listen) => scroller.addEventListener(name, listen);
     on('pointerover', (event) => event.pointerType === 'mouse' && !this.#bar.contains(document.activeElement) && this.#show(articleOf(event)));
     on('pointerleave', (event) => event.pointerType === 'mouse' && !this.#article?.contains(document.activeElement) && this.#show(null));
     on('focusin', (event) => this.#show(articleOf(event)));
     on('focusout', ({ relatedTarget }) => relatedTarget && !scroller.contains(relatedTarget) && this.#show(null));
+    on('pointerdown', () => (this.#before = this.#article));
     on('click', (event) => this.#clicked(event));
     on('keydown', (event) => this.#pressed(event));
   }
@@ -103,7 +110,7 @@ export class MessageActions {
     const add = event.target.closest('.reaction.add');
     if (add) this.context.onPick(Number(article.dataset.seq), add);
     if (event.pointerType !== 'touch' || event.target.closest('a, button, audio, video') || !getSelection().isCollapsed) return;
-    this.#show(article === this.#article ? null : article);
+    this.#show(article === this.#before ? null : article);
   }
 
   #pressed(event) {

@@ -1,8 +1,10 @@
 import { h, icon, setText } from './dom.js';
+import { isImage } from './attachment-view.js';
 import { avatar } from './avatar.js';
 import { counted, number } from './format.js';
 import { KeyedList } from './keyed-list.js';
 import { EmojiPicker } from './emoji-picker.js';
+import { Lightbox } from './lightbox.js';
 import { MessageActions } from './message-actions.js';
 import { messageView } from './message-view.js';
 import { peopleOf } from './people.js';
@@ -54,6 +56,7 @@ export class Timeline extends HTMLElement {
   #actions;
   #quotes;
   #picker = new EmojiPicker();
+  #lightbox = new Lightbox();
   /** Whom the channel knows of. */
   #people = new Map();
   /** Messages that once stood at the top: a header that went when older ones come would move the line being read. */
@@ -76,6 +79,7 @@ export class Timeline extends HTMLElement {
     this.append(this.#scroller, this.#notice, this.#pill);
     this.#rows = new KeyedList(this.#content, { key: (row) => row.key, same: sameRow, draw: (row, element) => this.#draw(row, element) });
     this.#actions = this.#buildActions();
+    this.#scroller.addEventListener('click', (event) => this.#enlarge(event));
     this.#scroller.addEventListener('scroll', () => this.#scrolled(), { passive: true });
     const sizes = new ResizeObserver(() => this.#pinned && this.#scrollToEnd());
     sizes.observe(this.#scroller);
@@ -309,6 +313,18 @@ export class Timeline extends HTMLElement {
     this.#core.changes.remove(this.#channel, seq);
     this.render();
     this.#content.querySelector(`[data-seq="${seq}"] [data-key="undo"]`)?.focus();
+  }
+
+  /** Opens a picture over the page, unless it is asked for in a tab of its own. */
+  #enlarge(event) {
+    const link = event.target.closest('a.image');
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    const { messages } = this.#core.channel(this.#channel)?.shown ?? { messages: [] };
+    const images = messages.flatMap(({ attachments }) => attachments.filter(isImage));
+    const url = link.getAttribute('href');
+    if (!images.some((image) => image.url === url)) return;
+    event.preventDefault();
+    this.#lightbox.open(images, url);
   }
 
   #toggle(seq, emoji) {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { BODIES, FILES, NAMES } from './hostile.js';
 import { journey } from './journey.js';
 
 const TEXTS = [
@@ -57,4 +58,61 @@ journey('only safe addresses become links, and they do not lead back', async ({ 
     ['https://example.org/a_(b)', rel, '_blank'],
     ['mailto:ann@example.org', rel, '_blank'],
   ]);
+});
+
+/** All of a hostile text is on the page as text, and nothing else came of it. */
+journey('nothing that a person can write is more than text', async ({ browser }) => {
+  const ann = await browser.person();
+  const mallory = await browser.person();
+  await ann.join('Ann');
+  await ann.isIn('general');
+  await mallory.join(NAMES[0]);
+  await mallory.isIn('general');
+  const asked = [];
+  ann.page.on('request', (request) => asked.push(new URL(request.url()).pathname));
+  for (const [at, text] of BODIES.entries()) {
+    await mallory.field.fill(text);
+    await mallory.page.getByRole('button', { name: 'Send' }).click();
+    // The server lets a user write so much a second, and the client waits by itself.
+    if (at % 10 === 9) await mallory.isSent();
+  }
+  await ann.counts(BODIES.length);
+  const shown = await ann.messages.locator('.text').evaluateAll((all) => all.map((one) => one.textContent));
+  assert.deepEqual(shown, BODIES.map((text) => text.trim()));
+  const strange = 'script, style, link, meta, base, form, iframe, svg:not(.icon), math, template, input, details, [onload], [onerror], [onclick], [style]';
+  assert.equal(await ann.log.locator(strange).count(), 0);
+  // An address is an address wherever it stands, and what it says is where it leads.
+  const links = await ann.log.locator('a').evaluateAll((all) => all.map((link) => [link.protocol, link.rel, link.textContent.startsWith(link.origin)]));
+  assert.ok(links.length > 0);
+  for (const link of links) assert.deepEqual(link, ['https:', 'noopener noreferrer nofollow', true]);
+  assert.equal(await ann.log.locator('img').count(), 0);
+  assert.deepEqual(asked.filter((path) => !path.endsWith('/emoji.json')), []);
+  // No text makes the page wider than its window, and none covers the messages around it.
+  assert.equal(await ann.log.evaluate((log) => log.scrollWidth <= log.clientWidth), true);
+  assert.match(await ann.page.title(), /#general/u);
+
+  const [chooser] = await Promise.all([
+    mallory.page.waitForEvent('filechooser'),
+    mallory.page.getByRole('button', { name: 'Attach files' }).click(),
+  ]);
+  await chooser.setFiles(FILES.map((name) => ({ name, mimeType: 'text/plain', buffer: Buffer.from('x') })));
+  await mallory.page.waitForFunction((wanted) => document.querySelectorAll('.upload.done').length === wanted, FILES.length);
+  await mallory.say('files');
+  await ann.page.waitForFunction((wanted) => document.querySelectorAll('[role=log] .file').length === wanted, FILES.length);
+  assert.equal(await ann.log.locator('img').count(), 0);
+  const [download] = await Promise.all([ann.page.waitForEvent('download'), ann.log.locator('.file').first().click()]);
+  assert.ok(new URL(download.url()).host === ann.server.host);
+
+  for (const name of NAMES.slice(1)) {
+    const other = await browser.person({ allow: [/422/u] });
+    await other.visit();
+    await other.tryToJoin(name);
+    const refused = other.page.getByRole('alert').filter({ hasText: /./u });
+    await other.page.locator('chat-shell').or(refused).first().waitFor();
+    if (await refused.isVisible()) continue;
+    await other.isIn('general');
+    await other.say('hello');
+    await ann.log.locator('.author').getByText(name, { exact: true }).waitFor();
+    await other.context.close();
+  }
 });

@@ -74,6 +74,16 @@ journey('files travel with a message: progress, preview without a shift, refusal
   assert.deepEqual(await image.boundingBox(), box);
   const link = bob.log.getByRole('link', { name: 'plan.png' });
   assert.equal(await link.getAttribute('target'), '_blank');
+  await link.focus();
+  await bob.page.keyboard.press('Enter');
+  const lightbox = bob.page.getByRole('dialog', { name: 'Image' });
+  await lightbox.getByRole('img', { name: 'plan.png' }).waitFor();
+  assert.equal(await lightbox.getByRole('link', { name: 'Download' }).getAttribute('download'), 'plan.png');
+  await bob.page.keyboard.press('ArrowRight');
+  await lightbox.getByRole('img', { name: 'plan.png' }).waitFor();
+  await bob.page.keyboard.press('Escape');
+  await lightbox.waitFor({ state: 'detached' });
+  assert.equal(await link.evaluate((one) => one === document.activeElement), true);
   const card = file('notes.txt', '10 B');
   const [download] = await Promise.all([bob.page.waitForEvent('download'), card.click()]);
   assert.equal(download.suggestedFilename(), 'notes.txt');

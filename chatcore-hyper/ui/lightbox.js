@@ -1,0 +1,63 @@
+import { h, icon } from './dom.js';
+import { fileSize } from './format.js';
+
+/** One image at a time as large as the window allows, and the way to the others of its channel. */
+export class Lightbox {
+  #dialog = null;
+  #image;
+  #name;
+  #download;
+  #steps;
+  /** @type {import('./protocol.js').Attachment[]} */
+  #images = [];
+  #at = 0;
+
+  /** @param {import('./protocol.js').Attachment[]} images @param {string} url the one to begin with */
+  open(images, url) {
+    this.#dialog ??= this.#build();
+    this.#images = images;
+    document.body.append(this.#dialog);
+    this.#show(Math.max(0, images.findIndex((image) => image.url === url)));
+    this.#dialog.showModal();
+  }
+
+  #build() {
+    const button = (sign, label, press) => h('button', { type: 'button', class: 'plain', 'aria-label': label, title: label, on: { click: press } }, icon(sign));
+    this.#image = h('img', { decoding: 'async' });
+    this.#name = h('bdi', { class: 'file-name' });
+    this.#download = h('a', { class: 'plain', 'aria-label': 'Download', title: 'Download' }, icon('download'));
+    this.#steps = [button('back', 'Previous image', () => this.#step(-1)), button('forward', 'Next image', () => this.#step(1))];
+    const dialog = h(
+      'dialog',
+      { class: 'lightbox', 'aria-label': 'Image' },
+      h('div', { class: 'lightbox-head' }, this.#name, ...this.#steps, this.#download, button('close', 'Close', () => dialog.close())),
+      this.#image,
+    );
+    dialog.addEventListener('keydown', ({ key }) => {
+      if (key === 'ArrowLeft' || key === 'ArrowRight') this.#step(key === 'ArrowLeft' ? -1 : 1);
+    });
+    dialog.addEventListener('click', ({ target }) => target === dialog && dialog.close());
+    dialog.addEventListener('close', () => dialog.remove());
+    return dialog;
+  }
+
+  #step(by) {
+    if (this.#images[this.#at + by]) this.#show(this.#at + by);
+  }
+
+  #show(at) {
+    const { url, name, size, width, height } = this.#images[at];
+    this.#at = at;
+    this.#image.width = width;
+    this.#image.height = height;
+    this.#image.alt = name;
+    this.#image.src = url;
+    this.#name.textContent = name;
+    this.#name.title = `${name}, ${fileSize(size)}`;
+    this.#download.href = url;
+    this.#download.download = name;
+    // A button that is disabled would lose the focus.
+    this.#steps[0].setAttribute('aria-disabled', String(at === 0));
+    this.#steps[1].setAttribute('aria-disabled', String(at === this.#images.length - 1));
+  }
+}

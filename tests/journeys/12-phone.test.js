@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict';
+import { journey } from './journey.js';
+
+const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true, colorScheme: 'dark', timezoneId: 'Asia/Tokyo', locale: 'en-GB' };
+
+journey('on a phone: an input method, Arabic, another zone, and what one does to a message by touch', async ({ browser }) => {
+  const ann = await browser.person({ timezoneId: 'America/Los_Angeles' });
+  await ann.join('Ann');
+  await ann.isIn('general');
+  await ann.say('مرحبا **بالجميع**');
+  await ann.isSent();
+  const bob = await browser.person(PHONE);
+  await bob.join('Bob');
+  await bob.listed('general').tap();
+  await bob.isIn('general');
+
+  // Its own direction, and the viewer's own day and clock.
+  const text = bob.messages.first().locator('.text');
+  assert.equal(await text.evaluate((one) => getComputedStyle(one).direction), 'rtl');
+  assert.equal(await text.locator('strong').textContent(), 'بالجميع');
+  const clock = (person) => person.page.evaluate(() => {
+    const time = document.querySelector('article time');
+    return { shown: time.textContent, meant: new Intl.DateTimeFormat(undefined, { hour: 'numeric', minute: '2-digit' }).format(new Date(time.dateTime)) };
+  });
+  const [here, there] = [await clock(ann), await clock(bob)];
+  assert.equal(here.shown, here.meant);
+  assert.equal(there.shown, there.meant);
+  assert.notEqual(here.shown, there.shown);
+  assert.equal(await bob.log.getByRole('separator').first().textContent(), 'Today');
+
+  // The Enter that ends a composition is the input method's.
+  const enter = (person, isComposing) =>
+    person.field.evaluate((field, composing) => {
+      field.value = 'かな';
+      field.dispatchEvent(new InputEvent('input', { bubbles: true, isComposing: composing }));
+      return field.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', bubbles: true, cancelable: true, isComposing: composing }));
+    }, isComposing);
+  assert.equal(await enter(ann, true), true);
+  assert.equal(await ann.messages.count(), 1);
+  assert.equal(await enter(bob, false), true);
+  assert.equal(await bob.messages.count(), 1);
+  assert.equal(await enter(ann, false), false);
+  await ann.counts(2);
+
+  // The composer stays above a keyboard that takes half of the window.
+  await bob.page.setViewportSize({ width: 390, height: 420 });
+  const box = await bob.field.boundingBox();
+  assert.ok(box.y + box.height <= 420, `the field ends at ${box.y + box.height}`);
+  await bob.page.setViewportSize(PHONE.viewport);
+
+  // A tap on a message brings what can be done with it, and another takes it away.
+  const bar = bob.page.getByRole('toolbar', { name: 'Message actions' });
+  await text.tap();
+  await bar.waitFor();
+  const small = await bar.getByRole('button').evaluateAll((all) => all.filter((one) => one.offsetWidth < 44 || one.offsetHeight < 44).map((one) => one.title));
+  assert.deepEqual(small, []);
+  const edges = await bar.boundingBox();
+  assert.ok(edges.x >= 0 && edges.x + edges.width <= 390);
+  await bar.getByRole('button', { name: 'React with 👍' }).tap();
+  await ann.page.getByRole('button', { name: '👍 1, Bob' }).waitFor();
+  await bar.waitFor({ state: 'detached' });
+  await text.tap();
+  await bar.waitFor();
+  await text.tap();
+  await bar.waitFor({ state: 'detached' });
+  assert.equal(await bob.page.evaluate(() => document.documentElement.scrollWidth), 390);
+});
