@@ -79,7 +79,7 @@ function draw(item, element) {
 
 function create(name) {
   const sign = h('span', { class: 'sign', 'aria-hidden': 'true' }, '#');
-  return h('li', {}, h('a', { href: channelHash(name) }, sign, h('bdi', { class: 'name' }, name), h('span', { class: 'count' }), h('span', { class: 'badge' })));
+  return h('li', {}, h('a', { href: channelHash(name) }, sign, h('bdi', { class: 'name' }, name), h('span', { class: 'count', 'aria-hidden': 'true' }), h('span', { class: 'badge', 'aria-hidden': 'true' })));
 }
 
 customElements.define('chat-channels', ChannelList);

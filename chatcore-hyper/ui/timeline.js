@@ -38,6 +38,8 @@ export class Timeline extends HTMLElement {
   #pill;
   #pillText;
   #notice;
+  /** Says why there is nothing beyond the edge. */
+  #edge;
   #core = null;
   /** The name of the one shown. @type {?string} */
   #channel = null;
@@ -76,7 +78,8 @@ export class Timeline extends HTMLElement {
     this.#pillText = h('span');
     this.#pill.append(this.#pillText, icon('down'));
     this.#notice = h('div', { class: 'timeline-notice', hidden: true });
-    this.append(this.#scroller, this.#notice, this.#pill);
+    this.#edge = h('p', { class: 'edge', role: 'status', hidden: true });
+    this.append(this.#scroller, this.#edge, this.#notice, this.#pill);
     this.#rows = new KeyedList(this.#content, { key: (row) => row.key, same: sameRow, draw: (row, element) => this.#draw(row, element) });
     this.#actions = this.#buildActions();
     this.#scroller.addEventListener('click', (event) => this.#enlarge(event));
@@ -119,6 +122,7 @@ export class Timeline extends HTMLElement {
     this.#heads.clear();
     this.#seenSeq = -1;
     this.#failed = false;
+    this.#edge.hidden = true;
     this.#scroller.setAttribute('aria-label', name ? `Messages in ${name}` : 'Messages');
     this.render();
   }
@@ -454,12 +458,16 @@ export class Timeline extends HTMLElement {
 
   /** @param {(name: string) => Promise<void>} page */
   async #load(page) {
+    const name = this.#channel;
     try {
       this.#failed = false;
-      await page(this.#channel);
-    } catch {
+      await page(name);
+    } catch (error) {
+      if (name !== this.#channel) return;
       this.#failed = true;
+      setText(this.#edge, error.code === 'disconnected' ? 'More messages need the connection.' : `More messages could not be loaded: ${error.message}`);
     }
+    this.#edge.hidden = !this.#failed;
   }
 
   /** Shows newer messages that gave way to older ones. */

@@ -100,3 +100,46 @@ journey('a message without an answer can be tried again or deleted', async ({ br
   await ann.isSent();
   assert.deepEqual((await ann.transcript()).map(({ text }) => text), ['keep']);
 });
+
+journey('offline, what is loaded can be read, and what is not says what it needs', async ({ browser }) => {
+  const ann = await browser.person();
+  const way = await Way.of(ann);
+  await ann.join('Ann');
+  await ann.isIn('general');
+  await ann.fill('general', 150);
+  // The socket that wrote them is another one than the chat's.
+  await ann.page.reload();
+  await ann.counts(100);
+  way.cut();
+  await ann.page.getByText('You are offline.').waitFor();
+  await ann.log.evaluate((log) => (log.scrollTop = 0));
+  await ann.page.getByRole('status').filter({ hasText: 'More messages need the connection.' }).waitFor();
+  await ann.page.evaluate(() => (location.hash = '#/c/general/7'));
+  await ann.page.getByRole('alert').filter({ hasText: 'Showing that message needs the connection.' }).waitFor();
+  assert.equal((await ann.transcript()).at(0).text, 'line 51');
+  way.mend();
+  await ann.page.evaluate(() => dispatchEvent(new Event('online')));
+  await ann.page.locator('article[data-seq="1"]').waitFor({ state: 'attached' });
+  await ann.page.getByText('More messages need the connection.').waitFor({ state: 'hidden' });
+});
+
+journey('a browser that keeps nothing says so once, and sends all the same', async ({ browser }) => {
+  const ann = await browser.person();
+  await ann.context.addInitScript(() => {
+    IDBFactory.prototype.open = () => {
+      throw new DOMException('not here', 'SecurityError');
+    };
+  });
+  await ann.join('Ann');
+  await ann.isIn('general');
+  await ann.say('one');
+  const said = ann.page.getByRole('alert').filter({ hasText: 'This browser keeps nothing' });
+  await said.waitFor();
+  await ann.say('two');
+  await ann.isSent();
+  assert.equal(await said.count(), 1);
+  assert.deepEqual((await ann.transcript()).map(({ text }) => text), ['one', 'two']);
+  await ann.page.reload();
+  await ann.sees('two');
+  assert.equal(await ann.field.inputValue(), '');
+});

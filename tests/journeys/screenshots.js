@@ -102,15 +102,37 @@ try {
   await ann.page.getByRole('button', { name: 'Ann Lindqvist' }).click();
   await take(ann, '05-unread-and-menu');
   await ann.page.keyboard.press('Escape');
+  await ann.page.keyboard.press('Control+k');
+  await take(ann, '10-switcher');
+  await ann.page.keyboard.type('re');
+  await take(ann, '11-switcher-typed');
+  await ann.page.keyboard.press('Escape');
+  await ann.page.keyboard.press('Control+/');
+  await take(ann, '12-help');
+  await ann.page.keyboard.press('Escape');
   await ann.tryToCreate('Rust');
   await ann.page.getByText('#rust exists already.').waitFor();
   await take(ann, '06-name-taken');
   await ann.page.keyboard.press('Escape');
   await bob.page.getByRole('link', { name: 'All channels' }).tap();
   await bob.listed('general').waitFor();
+  await ann.open('general');
+  await send(ann, '@Bob thank you!');
+  await bob.page.getByRole('link', { name: 'general 1 unread, 1 mention' }).waitFor();
   await take(bob, '07-list');
   await bob.listed('general').tap();
   await bob.isIn('general');
+  for (const person of [ann, bob]) {
+    await person.page.getByRole('button', { name: 'Search', exact: true }).click();
+    await person.page.getByRole('searchbox').fill('draft');
+    await person.page.keyboard.press('Enter');
+    await person.page.locator('chat-search').getByRole('status').filter({ hasText: 'results' }).waitFor();
+    await take(person, '13-search');
+    await person.page.locator('chat-search').getByRole('link').last().click();
+    await person.page.locator('article.target').waitFor();
+    await take(person, '14-found');
+  }
+  await ann.page.getByRole('button', { name: 'Close search' }).click();
 
   await server.kill();
   await ann.field.fill('This one waits for the connection.');
