@@ -20,7 +20,12 @@ export class Changes {
    *   onChange: (name: string) => void, onTrouble: (text: string) => void}} options
    */
   constructor({ clock, request, channel, userId, onChange, onTrouble }) {
-    Object.assign(this, { clock, request, channel, userId, onChange, onTrouble });
+    this.clock = clock;
+    this.request = request;
+    this.channel = channel;
+    this.userId = userId;
+    this.onChange = onChange;
+    this.onTrouble = onTrouble;
   }
 
   /** @param {string} name @param {number} seq @param {string} text @returns {Promise<boolean>} whether it was taken */
