@@ -4,7 +4,7 @@ use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Buf;
 use chatcore::blob::ByteStream;
 use chatcore::{Attachment, Chat, FileKind, Identity};
 use futures::stream::{self, StreamExt};
@@ -90,8 +90,7 @@ where
     }
     let uploaded = chat.upload(identity, channel, &name, byte_stream(body, idle), inspect).await;
     let attachment = uploaded.map_err(|error| HttpError::from(error).closing())?;
-    let json = to_json(&attachment);
-    let mut response = Response::new(Body::from(Bytes::from(json)));
+    let mut response = Response::new(Body::from(chat.attachment_json(&attachment)));
     *response.status_mut() = StatusCode::CREATED;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
@@ -141,20 +140,6 @@ where
         }
     })
     .boxed()
-}
-
-/// An attachment as the protocol spells it; its own `Serialize` is the store's, which keeps no `url`.
-fn to_json(attachment: &Attachment) -> String {
-    serde_json::json!({
-        "id": attachment.id,
-        "name": attachment.name,
-        "size": attachment.size,
-        "content_type": attachment.content_type,
-        "width": attachment.width,
-        "height": attachment.height,
-        "url": attachment.url,
-    })
-    .to_string()
 }
 
 /// Answers with a file or a part of it.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
+use bytes::Bytes;
 use tokio::task::JoinHandle;
 
 use crate::blob::{BlobStore, ByteStream};
@@ -193,6 +194,13 @@ impl Chat {
     /// `not_allowed`, `unavailable`.
     pub async fn attachment(&self, identity: &Identity, id: &str) -> Result<Attachment, Error> {
         self.core().attachment(identity, id).await
+    }
+
+    /// Writes an attachment as the protocol spells it, in JSON; its own `Serialize` is the store's, which keeps
+    /// no `url`.
+    #[must_use]
+    pub fn attachment_json(&self, attachment: &Attachment) -> Bytes {
+        self.core().encoder.attachment(attachment)
     }
 
     /// Returns the bytes of an attachment, cut to its size; all of them with `0..u64::MAX`.

@@ -90,6 +90,15 @@ impl Encoder {
         url
     }
 
+    fn located<'a>(&self, attachment: &'a Attachment) -> Located<'a> {
+        Located { attachment, url: self.url(attachment) }
+    }
+
+    /// Writes an attachment.
+    pub(crate) fn attachment(&self, attachment: &Attachment) -> Bytes {
+        to_bytes(&self.located(attachment))
+    }
+
     /// Writes the frame of an event in a channel's log.
     pub(crate) fn event(&self, channel: &ChannelName, event: &Event) -> Joined {
         let Some(message) = event.to_message() else {
@@ -317,6 +326,14 @@ impl Serialize for MessageObject<'_> {
     }
 }
 
+/// An attachment on the wire: as it is kept, with its URL.
+#[derive(Serialize)]
+struct Located<'a> {
+    #[serde(flatten)]
+    attachment: &'a Attachment,
+    url: String,
+}
+
 struct Attachments<'a> {
     list: &'a [Attachment],
     encoder: &'a Encoder,
@@ -324,15 +341,9 @@ struct Attachments<'a> {
 
 impl Serialize for Attachments<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Located<'a> {
-            #[serde(flatten)]
-            attachment: &'a Attachment,
-            url: String,
-        }
         let mut list = serializer.serialize_seq(Some(self.list.len()))?;
         for attachment in self.list {
-            list.serialize_element(&Located { attachment, url: self.encoder.url(attachment) })?;
+            list.serialize_element(&self.encoder.located(attachment))?;
         }
         list.end()
     }
