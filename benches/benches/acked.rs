@@ -2,8 +2,9 @@
 //! redb, beside a single-row insert of the same row by `pgbench` and beside one transaction a message, on the
 //! same server in the same run?
 //!
-//! Prints a table. `SECONDS_EACH` sets how long each row is measured (3). It does not show a network, nor a
-//! database server on a machine of its own.
+//! Prints a table. `SECONDS_EACH` sets how long each row is measured (3), and `ROWS` which rows: those whose
+//! `what | publishers | channels` contains it. It does not show a network, nor a database server on a machine of
+//! its own.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::fmt;
@@ -18,6 +19,10 @@ use chatcore_redb::RedbStore;
 use chatcore_tests::Postgres;
 use tokio::task::JoinHandle;
 
+const SINGLY: &str = "a transaction a message, 16 connections";
+const ON_POSTGRES: &str = "chatcore on PostgreSQL";
+const ON_REDB: &str = "chatcore on redb";
+const PGBENCH_LOAD: (usize, usize) = (64, 64);
 const TEXT: &str = "a message of about eighty bytes, as people write them all day long in a chat: ok?";
 
 /// What one row of the table measured.
@@ -108,7 +113,7 @@ async fn measure_singly(store: PostgresStore, (publishers, channels): (usize, us
         })
     });
     let waits = join(publishing.collect()).await;
-    Row::new("a transaction a message, 16 connections", (publishers, channels), waits, long)
+    Row::new(SINGLY, (publishers, channels), waits, long)
 }
 
 /// Returns how long each message of all publishers waited, in order.
@@ -166,6 +171,22 @@ enum Protocol {
     Prepared,
 }
 
+impl Protocol {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Simple => "pgbench, a row a transaction",
+            Self::Prepared => "pgbench, the same, prepared",
+        }
+    }
+
+    fn option(self) -> &'static str {
+        match self {
+            Self::Simple => "--protocol=simple",
+            Self::Prepared => "--protocol=prepared",
+        }
+    }
+}
+
 /// Inserts the row that a publish writes, one a transaction, from 64 clients of `pgbench`.
 ///
 /// With prepared statements it spares the server the parsing and planning that a program's default, the simple
@@ -179,24 +200,27 @@ async fn pgbench(server: &Postgres, protocol: Protocol, long: Duration) -> Row {
     assert!(psql.success());
     let folder = tempfile::tempdir().unwrap();
     let script = folder.path().join("insert.sql");
+    let (publishers, channels) = PGBENCH_LOAD;
     let insert = format!(
-        "\\set channel random(1, 64)\n\\set seq random(1, 9000000000000000000)\n\
+        "\\set channel random(1, {channels})\n\\set seq random(1, 9000000000000000000)\n\
          INSERT INTO single (channel, seq, at, kind, author, author_name, nonce, key, text, ordinal) \
          VALUES (:channel, :seq, 1700000000000, 0, 'u_1', 'publisher', md5(:seq::text), :seq, '{TEXT}', 1);\n"
     );
     std::fs::write(&script, insert).unwrap();
     let mut command = Command::new(server.program("pgbench"));
-    let (what, option) = match protocol {
-        Protocol::Simple => ("pgbench, a row a transaction", "--protocol=simple"),
-        Protocol::Prepared => ("pgbench, the same, prepared", "--protocol=prepared"),
-    };
-    command.args(["--no-vacuum", "--client=64", "--jobs=2", option]);
+    command.args(["--no-vacuum", "--jobs=2", protocol.option(), &format!("--client={publishers}")]);
     command.arg(format!("--time={}", long.as_secs().max(1))).arg("--file").arg(&script).arg(database.url());
     let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let tps = said.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
     let per_second = tps.unwrap_or_else(|| panic!("{said}{}", String::from_utf8_lossy(&output.stderr)));
-    Row { what, publishers: 64, channels: 64, per_second, waits: Vec::new() }
+    Row { what: protocol.name(), publishers, channels, per_second, waits: Vec::new() }
+}
+
+/// Says whether a row is asked for.
+fn wanted(what: &str, (publishers, channels): (usize, usize)) -> bool {
+    let asked = std::env::var("ROWS").unwrap_or_default();
+    format!("{what} | {publishers} | {channels}").contains(&asked)
 }
 
 #[tokio::main]
@@ -208,19 +232,28 @@ async fn main() {
     println!("| what | publishers | channels | acked a second | p50 ms | p99 ms |");
     println!("|---|---|---|---|---|---|");
     for protocol in [Protocol::Simple, Protocol::Prepared] {
-        println!("{}", pgbench(&server, protocol, long).await);
+        if wanted(protocol.name(), PGBENCH_LOAD) {
+            println!("{}", pgbench(&server, protocol, long).await);
+        }
     }
     for load in [(512, 64), (512, 1)] {
-        let url = server.database().await.url();
-        let singly = PostgresStore::builder(&url).writers(16).batch(1).connect().await.unwrap();
-        println!("{}", measure_singly(singly, load, long).await);
+        if wanted(SINGLY, load) {
+            let url = server.database().await.url();
+            let singly = PostgresStore::builder(&url).writers(16).batch(1).connect().await.unwrap();
+            println!("{}", measure_singly(singly, load, long).await);
+        }
     }
-    for load in [(1, 1), (64, 1), (64, 64), (512, 1), (512, 64)] {
-        let store = PostgresStore::connect(&server.database().await.url()).await.unwrap();
-        println!("{}", measure("chatcore on PostgreSQL", store, load, long).await);
+    const LOADS: [(usize, usize); 5] = [(1, 1), (64, 1), (64, 64), (512, 1), (512, 64)];
+    for load in LOADS {
+        if wanted(ON_POSTGRES, load) {
+            let store = PostgresStore::connect(&server.database().await.url()).await.unwrap();
+            println!("{}", measure(ON_POSTGRES, store, load, long).await);
+        }
     }
-    for (n, load) in [(1, 1), (64, 1), (64, 64), (512, 1), (512, 64)].into_iter().enumerate() {
-        let store = RedbStore::open(folder.path().join(format!("{n}.redb"))).unwrap();
-        println!("{}", measure("chatcore on redb", store, load, long).await);
+    for (n, load) in LOADS.into_iter().enumerate() {
+        if wanted(ON_REDB, load) {
+            let store = RedbStore::open(folder.path().join(format!("{n}.redb"))).unwrap();
+            println!("{}", measure(ON_REDB, store, load, long).await);
+        }
     }
 }
