@@ -203,8 +203,8 @@ async fn pgbench(server: &Postgres, protocol: Protocol, long: Duration) -> Row {
     let (publishers, channels) = PGBENCH_LOAD;
     let insert = format!(
         "\\set channel random(1, {channels})\n\\set seq random(1, 9000000000000000000)\n\
-         INSERT INTO single (channel, seq, at, kind, author, author_name, nonce, key, text, ordinal) \
-         VALUES (:channel, :seq, 1700000000000, 0, 'u_1', 'publisher', md5(:seq::text), :seq, '{TEXT}', 1);\n"
+         INSERT INTO single (channel, seq, at, kind, author, author_name, nonce, digest, key, text, ordinal) \
+         VALUES (:channel, :seq, 1700000000000, 0, 'u_1', 'publisher', :seq, md5(:seq::text)::uuid, :seq, '{TEXT}', 1);\n"
     );
     std::fs::write(&script, insert).unwrap();
     let mut command = Command::new(server.program("pgbench"));

@@ -24,8 +24,9 @@ CREATE TABLE @schema@.event (
     kind smallint NOT NULL, -- 0 message, 1 edit, 2 delete, 3 reaction on, 4 reaction off
     author text COLLATE "C" NOT NULL,
     author_name text NOT NULL,
-    -- A message's nonce; of any other kind U+0001 and the append's own key, which no nonce can be.
-    nonce text COLLATE "C" NOT NULL,
+    nonce text, -- a message's
+    -- Of a message a hash of channel, author and nonce, of any other kind random: by it a repetition is found.
+    digest uuid NOT NULL,
     -- The append's own key: a retry of a commit whose answer was lost finds its own row by it.
     key bigint NOT NULL,
     target bigint, -- what a message answers, or what an edit, a delete, a reaction is about
@@ -39,20 +40,19 @@ CREATE TABLE @schema@.event (
     reactions jsonb,
     PRIMARY KEY (channel, seq)
 );
-CREATE UNIQUE INDEX event_nonce ON @schema@.event (channel, author, nonce);
+-- One narrow key in place of three: an insertion costs half as much.
+CREATE UNIQUE INDEX event_digest ON @schema@.event (digest);
 CREATE INDEX event_message ON @schema@.event (channel, seq) WHERE kind = 0;
 CREATE INDEX event_edit ON @schema@.event (channel, target) WHERE kind = 1;
 
--- The nonces of pruned messages that are younger than a day.
-CREATE TABLE @schema@.orphan_nonce (
+-- The digests of pruned messages that are younger than a day.
+CREATE TABLE @schema@.orphan_digest (
+    digest uuid PRIMARY KEY,
     channel bigint NOT NULL,
-    author text COLLATE "C" NOT NULL,
-    nonce text COLLATE "C" NOT NULL,
     seq bigint NOT NULL,
-    at bigint NOT NULL,
-    PRIMARY KEY (channel, author, nonce)
+    at bigint NOT NULL
 );
-CREATE INDEX orphan_nonce_age ON @schema@.orphan_nonce (channel, at);
+CREATE INDEX orphan_digest_age ON @schema@.orphan_digest (channel, at);
 
 CREATE TABLE @schema@.chat_user (
     id text COLLATE "C" PRIMARY KEY,

@@ -34,10 +34,14 @@ BEGIN
 END
 $$;
 
--- Appends a batch, and answers each item by its number, from 1.
+-- Appends a batch.
 --
 -- Items come in runs: p_ends has the last item of each run, p_plain whether the run is messages that answer
--- nothing, hold no files and differ in their nonces. Such a run is one statement; any other goes item by item.
+-- nothing, hold no files and differ in their digests. Such a run is one statement; any other goes item by item.
+-- p_left says how many items of the same channel are still to come in the item's run.
+--
+-- Answers are one row an item, by its number from 1; but one row a channel, without an item, for a run that was
+-- all new: its seq is that of the channel's last item in the run.
 -- refusal: 1 no such channel, 2 no such message, 3 no such attachment.
 --
 -- What it reads after the rows' locks is what the last commit left, as each statement has its own snapshot
@@ -45,13 +49,14 @@ $$;
 -- The planner must not choose a scan of the log for its lookups while the table's statistics are young.
 CREATE FUNCTION @schema@.chat_append(
     p_ends int[], p_plain boolean[],
-    p_channel bigint[], p_kind smallint[], p_author text[], p_author_name text[], p_nonce text[], p_key bigint[],
-    p_target bigint[], p_text text[], p_attachments text[]
-) RETURNS TABLE (item int, refusal smallint, seq bigint, at bigint, epoch text, duplicate boolean)
+    p_channel bigint[], p_left int[], p_kind smallint[], p_author text[], p_author_name text[], p_nonce text[],
+    p_digest uuid[], p_key bigint[], p_target bigint[], p_text text[], p_attachments text[]
+) RETURNS TABLE (
+    run int, item int, channel bigint, refusal smallint, seq bigint, at bigint, epoch text, duplicate boolean
+)
 LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
-    v_run int;
     v_from int := 1;
     v_now bigint;
     v_channels bigint[] := ARRAY(SELECT DISTINCT unnest(p_channel));
@@ -64,40 +69,31 @@ BEGIN
     FOR v_run IN 1 .. cardinality(p_ends) LOOP
         IF p_plain[v_run] THEN
             -- Nearly always every nonce is new, and the log's own index says so: looking each up first would
-            -- cost a third of all. Otherwise the run is undone and done with a look; its answers come later
-            -- than those of the run undone, and stand.
-            IF NOT EXISTS (SELECT FROM @schema@.orphan_nonce AS o WHERE o.channel = ANY (v_channels)) THEN
+            -- cost a third of all. Otherwise the run is undone and done with a look.
+            IF NOT EXISTS (SELECT FROM @schema@.orphan_digest AS o WHERE o.channel = ANY (v_channels)) THEN
                 BEGIN
-                    RETURN QUERY
-                    WITH placed AS MATERIALIZED (
-                        SELECT g.*, c.id, c.epoch, c.last_seq, c.messages, greatest(c.last_at, v_now) AS at,
-                            row_number() OVER (PARTITION BY g.channel ORDER BY g.n) AS place
-                        FROM unnest(
-                            p_channel[v_from:p_ends[v_run]], p_author[v_from:p_ends[v_run]],
-                            p_author_name[v_from:p_ends[v_run]], p_nonce[v_from:p_ends[v_run]],
-                            p_key[v_from:p_ends[v_run]], p_text[v_from:p_ends[v_run]]
-                        ) WITH ORDINALITY AS g (channel, author, author_name, nonce, key, text, n)
-                        LEFT JOIN (
-                            SELECT * FROM @schema@.channel WHERE id = ANY (v_channels) OFFSET 0
-                        ) AS c ON c.id = g.channel
-                    ), added AS (
-                        INSERT INTO @schema@.event
-                            (channel, seq, at, kind, author, author_name, nonce, key, text, ordinal)
-                        SELECT p.channel, p.last_seq + p.place, p.at, 0, p.author, p.author_name, p.nonce, p.key,
-                            p.text, p.messages + p.place
-                        FROM placed AS p WHERE p.id IS NOT NULL
-                    ), moved AS (
-                        UPDATE @schema@.channel AS c
-                        SET last_seq = c.last_seq + f.places, messages = c.messages + f.places, last_at = f.at
+                    UPDATE @schema@.channel AS c
+                        SET last_seq = c.last_seq + f.places, messages = c.messages + f.places,
+                            last_at = greatest(c.last_at, v_now)
                         FROM (
-                            SELECT p.id, max(p.place) AS places, max(p.at) AS at FROM placed AS p
-                            WHERE p.id IS NOT NULL GROUP BY p.id
+                            SELECT g.channel, count(*) AS places
+                            FROM unnest(p_channel[v_from:p_ends[v_run]]) AS g (channel) GROUP BY g.channel
                         ) AS f
-                        WHERE c.id = f.id
-                    )
-                    SELECT v_from - 1 + p.n::int, (CASE WHEN p.id IS NULL THEN 1 ELSE 0 END)::smallint,
-                        p.last_seq + p.place, p.at, p.epoch, false
-                    FROM placed AS p;
+                        WHERE c.id = f.channel;
+                    INSERT INTO @schema@.event
+                            (channel, seq, at, kind, author, author_name, nonce, digest, key, text, ordinal)
+                        SELECT c.id, c.last_seq - g.remaining, c.last_at, 0, g.author, g.author_name, g.nonce,
+                            g.digest, g.key, g.text, c.messages - g.remaining
+                        FROM unnest(
+                            p_channel[v_from:p_ends[v_run]], p_left[v_from:p_ends[v_run]],
+                            p_author[v_from:p_ends[v_run]], p_author_name[v_from:p_ends[v_run]],
+                            p_nonce[v_from:p_ends[v_run]], p_digest[v_from:p_ends[v_run]],
+                            p_key[v_from:p_ends[v_run]], p_text[v_from:p_ends[v_run]]
+                        ) AS g (channel, remaining, author, author_name, nonce, digest, key, text)
+                        JOIN (SELECT * FROM @schema@.channel WHERE id = ANY (v_channels) OFFSET 0) AS c
+                            ON c.id = g.channel;
+                    RETURN QUERY SELECT v_run, NULL::int, c.id, 0::smallint, c.last_seq, c.last_at, c.epoch, false
+                        FROM @schema@.channel AS c WHERE c.id = ANY (v_channels);
                     v_from := p_ends[v_run] + 1;
                     CONTINUE;
                 EXCEPTION WHEN unique_violation THEN
@@ -113,24 +109,22 @@ BEGIN
                 FROM unnest(
                     p_channel[v_from:p_ends[v_run]], p_author[v_from:p_ends[v_run]],
                     p_author_name[v_from:p_ends[v_run]], p_nonce[v_from:p_ends[v_run]],
-                    p_key[v_from:p_ends[v_run]], p_text[v_from:p_ends[v_run]]
-                ) WITH ORDINALITY AS g (channel, author, author_name, nonce, key, text, n)
+                    p_digest[v_from:p_ends[v_run]], p_key[v_from:p_ends[v_run]], p_text[v_from:p_ends[v_run]]
+                ) WITH ORDINALITY AS g (channel, author, author_name, nonce, digest, key, text, n)
                 LEFT JOIN (
                     SELECT * FROM @schema@.channel WHERE id = ANY (v_channels) OFFSET 0
                 ) AS c ON c.id = g.channel
                 LEFT JOIN LATERAL (
-                    (SELECT e.seq, e.at, e.key FROM @schema@.event AS e
-                        WHERE e.channel = g.channel AND e.author = g.author AND e.nonce = g.nonce LIMIT 1)
+                    (SELECT e.seq, e.at, e.key FROM @schema@.event AS e WHERE e.digest = g.digest)
                     UNION ALL
-                    (SELECT o.seq, o.at, NULL FROM @schema@.orphan_nonce AS o
-                        WHERE o.channel = g.channel AND o.author = g.author AND o.nonce = g.nonce LIMIT 1)
+                    (SELECT o.seq, o.at, NULL FROM @schema@.orphan_digest AS o WHERE o.digest = g.digest)
                     LIMIT 1
                 ) AS first ON true
             ), added AS (
                 INSERT INTO @schema@.event
-                    (channel, seq, at, kind, author, author_name, nonce, key, text, ordinal)
-                SELECT l.channel, l.last_seq + l.place, l.at, 0, l.author, l.author_name, l.nonce, l.key, l.text,
-                    l.messages + l.place
+                    (channel, seq, at, kind, author, author_name, nonce, digest, key, text, ordinal)
+                SELECT l.channel, l.last_seq + l.place, l.at, 0, l.author, l.author_name, l.nonce, l.digest, l.key,
+                    l.text, l.messages + l.place
                 FROM looked AS l WHERE l.id IS NOT NULL AND l.first_seq IS NULL
             ), moved AS (
                 UPDATE @schema@.channel AS c
@@ -141,7 +135,7 @@ BEGIN
                 ) AS f
                 WHERE c.id = f.id
             )
-            SELECT v_from - 1 + l.n::int, (CASE WHEN l.id IS NULL THEN 1 ELSE 0 END)::smallint,
+            SELECT v_run, v_from - 1 + l.n::int, l.channel, (CASE WHEN l.id IS NULL THEN 1 ELSE 0 END)::smallint,
                 coalesce(l.first_seq, l.last_seq + l.place), coalesce(l.first_at, l.at), l.epoch,
                 l.first_seq IS NOT NULL AND l.first_key IS DISTINCT FROM l.key
             FROM looked AS l;
@@ -150,7 +144,7 @@ BEGIN
         END IF;
 
         FOR v_item IN v_from .. p_ends[v_run] LOOP
-            item := v_item; refusal := 0; seq := NULL; at := NULL; epoch := NULL; duplicate := false;
+            run := v_run; item := v_item; channel := p_channel[v_item]; refusal := 0; seq := NULL; at := NULL; epoch := NULL; duplicate := false;
 
             SELECT c.* INTO v_channel FROM @schema@.channel AS c WHERE c.id = p_channel[v_item];
             IF NOT FOUND THEN
@@ -161,11 +155,9 @@ BEGIN
             epoch := v_channel.epoch;
 
             SELECT first.seq, first.at, first.key IS DISTINCT FROM p_key[v_item] INTO seq, at, duplicate FROM (
-                SELECT e.seq, e.at, e.key FROM @schema@.event AS e
-                    WHERE e.channel = v_channel.id AND e.author = p_author[v_item] AND e.nonce = p_nonce[v_item]
+                SELECT e.seq, e.at, e.key FROM @schema@.event AS e WHERE e.digest = p_digest[v_item]
                 UNION ALL
-                SELECT o.seq, o.at, NULL FROM @schema@.orphan_nonce AS o
-                    WHERE o.channel = v_channel.id AND o.author = p_author[v_item] AND o.nonce = p_nonce[v_item]
+                SELECT o.seq, o.at, NULL FROM @schema@.orphan_digest AS o WHERE o.digest = p_digest[v_item]
             ) AS first;
             IF FOUND THEN
                 RETURN NEXT;
@@ -204,11 +196,12 @@ BEGIN
             END IF;
 
             INSERT INTO @schema@.event
-                (channel, seq, at, kind, author, author_name, nonce, key, target, text, attachments, ordinal)
+                (channel, seq, at, kind, author, author_name, nonce, digest, key, target, text, attachments, ordinal)
             VALUES (
                 v_channel.id, v_channel.last_seq + 1, greatest(v_channel.last_at, v_now), p_kind[v_item],
-                p_author[v_item], p_author_name[v_item], p_nonce[v_item], p_key[v_item], p_target[v_item], p_text[v_item],
-                p_attachments[v_item]::jsonb, CASE p_kind[v_item] WHEN 0 THEN v_channel.messages + 1 END
+                p_author[v_item], p_author_name[v_item], p_nonce[v_item], p_digest[v_item], p_key[v_item],
+                p_target[v_item], p_text[v_item], p_attachments[v_item]::jsonb,
+                CASE p_kind[v_item] WHEN 0 THEN v_channel.messages + 1 END
             );
             UPDATE @schema@.channel AS c
                 SET last_seq = c.last_seq + 1, last_at = greatest(c.last_at, v_now),
@@ -265,8 +258,8 @@ BEGIN
 END
 $$;
 
--- Does one step of a prune, of at most p_step events and as many nonces; says whether there is more to do, and
--- NULL where there is no such channel. Nonces of pruned messages stay while their time is after p_expired.
+-- Does one step of a prune, of at most p_step events and as many digests; says whether there is more to do, and
+-- NULL where there is no such channel. Digests of pruned messages stay while their time is after p_expired.
 CREATE FUNCTION @schema@.chat_prune(p_channel bigint, p_through bigint, p_expired bigint, p_step bigint)
 RETURNS boolean LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off AS $$
 DECLARE
@@ -274,7 +267,7 @@ DECLARE
     v_through bigint;
     v_step bigint;
     v_ordinal bigint;
-    v_nonces bigint;
+    v_digests bigint;
 BEGIN
     SELECT c.* INTO v_channel FROM @schema@.channel AS c WHERE c.id = p_channel FOR UPDATE;
     IF NOT FOUND THEN
@@ -284,20 +277,19 @@ BEGIN
     v_step := least(v_through, v_channel.trimmed + p_step);
 
     WITH old AS (
-        SELECT o.author, o.nonce FROM @schema@.orphan_nonce AS o
+        SELECT o.digest FROM @schema@.orphan_digest AS o
         WHERE o.channel = p_channel AND o.at <= p_expired ORDER BY o.at LIMIT p_step
     )
-    DELETE FROM @schema@.orphan_nonce AS o USING old
-        WHERE o.channel = p_channel AND o.author = old.author AND o.nonce = old.nonce;
-    GET DIAGNOSTICS v_nonces = ROW_COUNT;
+    DELETE FROM @schema@.orphan_digest AS o USING old WHERE o.digest = old.digest;
+    GET DIAGNOSTICS v_digests = ROW_COUNT;
 
     IF v_step > v_channel.trimmed THEN
         WITH gone AS (
             DELETE FROM @schema@.event AS e WHERE e.channel = p_channel AND e.seq <= v_step
-            RETURNING e.kind, e.author, e.nonce, e.seq, e.at, e.ordinal, e.attachments
+            RETURNING e.kind, e.digest, e.seq, e.at, e.ordinal, e.attachments
         ), kept AS (
-            INSERT INTO @schema@.orphan_nonce (channel, author, nonce, seq, at)
-            SELECT p_channel, g.author, g.nonce, g.seq, g.at FROM gone AS g WHERE g.kind = 0 AND g.at > p_expired
+            INSERT INTO @schema@.orphan_digest (digest, channel, seq, at)
+            SELECT g.digest, p_channel, g.seq, g.at FROM gone AS g WHERE g.kind = 0 AND g.at > p_expired
         ), discarded AS (
             UPDATE @schema@.upload AS u SET state = 3, seq = NULL
             FROM gone AS g, jsonb_array_elements(g.attachments) AS file
@@ -308,6 +300,6 @@ BEGIN
             SET trimmed = v_step, trimmed_messages = coalesce(v_ordinal, c.trimmed_messages)
             WHERE c.id = p_channel;
     END IF;
-    RETURN v_step < v_through OR v_nonces = p_step;
+    RETURN v_step < v_through OR v_digests = p_step;
 END
 $$;

@@ -8,6 +8,7 @@ use chatcore::{Append, AppendBody, ChannelId, Epoch};
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
+use crate::digest::Digest;
 use crate::error::Failure;
 use crate::event::{at, kind_of, seq, signed};
 
@@ -16,35 +17,51 @@ pub(crate) type Answer = Result<Appended, AppendError>;
 
 /// An append under a key of its own. Tried again under the same key, it is done once: the log has the key, so
 /// a commit whose answer was lost is told from an earlier one of the same nonce.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Item {
     append: Append,
     key: i64,
-    /// What the log keeps unique by channel and author: a publish's nonce, of any other append U+0001 and the
-    /// key, which no nonce can be.
-    nonce: String,
+    digest: Digest,
     /// The files as JSON, where there are any.
     attachments: Option<String>,
 }
 
 impl Item {
-    /// Takes an append, unless it is one that PostgreSQL can't hold.
-    pub(crate) fn new(append: Append) -> Result<Self, AppendError> {
+    /// Takes appends, but those that PostgreSQL can't hold.
+    pub(crate) fn all(batch: Vec<Append>) -> Vec<Result<Self, AppendError>> {
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).expect("invariant: the system has a source of randomness");
+        // One call of the system serves the batch.
+        let first = u128::from_le_bytes(random);
+        batch.into_iter().zip(0..).map(|(append, n)| Self::new(append, first.wrapping_add(n))).collect()
+    }
+
+    fn new(append: Append, random: u128) -> Result<Self, AppendError> {
         if has_zero(&append) {
             return Err(AppendError::Rejected("PostgreSQL holds no text with U+0000"));
         }
-        let mut bytes = [0; 8];
-        getrandom::fill(&mut bytes).expect("invariant: the system has a source of randomness");
-        let key = i64::from_le_bytes(bytes);
-        let (nonce, attachments) = match &append.body {
-            AppendBody::Message { nonce, attachments, .. } => {
-                let files = (!attachments.is_empty()).then(|| serde_json::to_string(attachments));
-                let files = files.transpose().map_err(|_| AppendError::Rejected("its files are no JSON"))?;
-                (nonce.as_str().to_owned(), files)
-            }
-            _ => (format!("\u{1}{key:016x}"), None),
+        let files = match &append.body {
+            AppendBody::Message { attachments, .. } if !attachments.is_empty() => Some(attachments),
+            _ => None,
         };
-        Ok(Self { append, key, nonce, attachments })
+        let attachments = files.map(serde_json::to_string).transpose();
+        let attachments = attachments.map_err(|_| AppendError::Rejected("its files are no JSON"))?;
+        let [.., a, b, c, d, e, f, g, h] = random.to_be_bytes();
+        let key = i64::from_be_bytes([a, b, c, d, e, f, g, h]);
+        let digest = match &append.body {
+            AppendBody::Message { nonce, .. } => {
+                Digest::of_message(append.channel, append.author.id.as_str(), nonce.as_str())
+            }
+            _ => Digest::of_random(random),
+        };
+        Ok(Self { append, key, digest, attachments })
+    }
+
+    fn nonce(&self) -> Option<&str> {
+        match &self.append.body {
+            AppendBody::Message { nonce, .. } => Some(nonce.as_str()),
+            _ => None,
+        }
     }
 
     fn target(&self) -> Option<i64> {
@@ -88,15 +105,17 @@ fn has_zero(append: &Append) -> bool {
 /// Channels know nothing of each other, so only the order within each matters: the items are sorted into runs
 /// of plain messages, each of which is one statement, and runs of the rest, which go item by item.
 pub(crate) struct Call<'a> {
-    /// Where each item of the call stands in the batch.
-    places: Vec<usize>,
+    /// Where each item of the call stands in the batch, and its run.
+    places: Vec<(usize, usize)>,
     ends: Vec<i32>,
     plain: Vec<bool>,
     channel: Vec<i64>,
+    left: Vec<i32>,
     kind: Vec<i16>,
     author: Vec<&'a str>,
     author_name: Vec<&'a str>,
-    nonce: Vec<&'a str>,
+    nonce: Vec<Option<&'a str>>,
+    digest: Vec<&'a Digest>,
     key: Vec<i64>,
     target: Vec<Option<i64>>,
     text: Vec<&'a str>,
@@ -106,51 +125,61 @@ pub(crate) struct Call<'a> {
 impl<'a> Call<'a> {
     pub(crate) fn new(items: &'a [Item]) -> Self {
         let runs = runs(items);
-        let mut places: Vec<usize> = (0..items.len()).collect();
-        places.sort_by_key(|at| runs[*at]);
-        let sorted: Vec<&Item> = places.iter().map(|at| &items[*at]).collect();
-        let (mut ends, mut plain) = (Vec::new(), Vec::new());
-        let mut end = 0;
-        for run in places.chunk_by(|a, b| runs[*a] == runs[*b]) {
-            end += run.len();
-            ends.push(i32::try_from(end).unwrap_or(i32::MAX));
+        let mut order: Vec<usize> = (0..items.len()).collect();
+        // By channel too, so that rows that are neighbours in the log come one after the other.
+        order.sort_by_key(|at| (runs[*at], items[*at].append.channel));
+        let sorted: Vec<&Item> = order.iter().map(|at| &items[*at]).collect();
+        let (mut ends, mut plain, mut left) = (Vec::new(), Vec::new(), Vec::with_capacity(items.len()));
+        let mut places = Vec::with_capacity(items.len());
+        for run in order.chunk_by(|a, b| runs[*a] == runs[*b]) {
+            for channel in run.chunk_by(|a, b| items[*a].append.channel == items[*b].append.channel) {
+                left.extend((0..count(channel.len())).rev());
+            }
+            places.extend(run.iter().map(|at| (*at, ends.len())));
+            ends.push(count(places.len()));
             plain.push(is_plain_run(runs[run[0]]));
         }
         Self {
+            places,
             ends,
             plain,
+            left,
             channel: sorted.iter().map(|item| signed(item.append.channel.0)).collect(),
             kind: sorted.iter().map(|item| kind_of(&item.append.body)).collect(),
             author: sorted.iter().map(|item| item.append.author.id.as_str()).collect(),
             author_name: sorted.iter().map(|item| &*item.append.author.name).collect(),
-            nonce: sorted.iter().map(|item| item.nonce.as_str()).collect(),
+            nonce: sorted.iter().map(|item| item.nonce()).collect(),
+            digest: sorted.iter().map(|item| &item.digest).collect(),
             key: sorted.iter().map(|item| item.key).collect(),
             target: sorted.iter().map(|item| item.target()).collect(),
             text: sorted.iter().map(|item| item.text()).collect(),
             attachments: sorted.iter().map(|item| item.attachments.as_deref()).collect(),
-            places,
         }
     }
 
     /// Returns the statement that [`params`](Self::params) belong to.
     pub(crate) fn sql(schema: &str) -> String {
         let mut holes = String::from("$1");
-        for hole in 2..=11 {
+        for hole in 2..=13 {
             // Writing to a string does not fail.
             let _ = write!(holes, ", ${hole}");
         }
-        format!("SELECT item, refusal, seq, at, epoch, duplicate FROM {schema}.chat_append({holes})")
+        format!(
+            "SELECT run, item, channel, refusal, seq, at, epoch, duplicate FROM {schema}.chat_append({holes})"
+        )
     }
 
-    pub(crate) fn params(&self) -> [(&(dyn ToSql + Sync), Type); 11] {
+    pub(crate) fn params(&self) -> [(&(dyn ToSql + Sync), Type); 13] {
         [
             (&self.ends, Type::INT4_ARRAY),
             (&self.plain, Type::BOOL_ARRAY),
             (&self.channel, Type::INT8_ARRAY),
+            (&self.left, Type::INT4_ARRAY),
             (&self.kind, Type::INT2_ARRAY),
             (&self.author, Type::TEXT_ARRAY),
             (&self.author_name, Type::TEXT_ARRAY),
             (&self.nonce, Type::TEXT_ARRAY),
+            (&self.digest, Type::UUID_ARRAY),
             (&self.key, Type::INT8_ARRAY),
             (&self.target, Type::INT8_ARRAY),
             (&self.text, Type::TEXT_ARRAY),
@@ -158,25 +187,53 @@ impl<'a> Call<'a> {
         ]
     }
 
-    /// Reads the answers, in the batch's order. Of two to one item the later stands: a run that the database
-    /// had to undo and do again has left both.
+    /// Reads the answers, in the batch's order.
     pub(crate) fn answers(&self, rows: &[Row]) -> Result<Vec<Answer>, Failure> {
         const MISSING: &str = "the database left an item without an answer";
         let mut answers: Vec<Option<Answer>> = vec![None; self.places.len()];
-        // The channels' epochs repeat: one copy of each serves the whole batch.
-        let mut epochs: HashMap<String, Epoch> = HashMap::new();
+        // Where a run that was all new has left each channel.
+        let mut lasts: HashMap<(usize, i64), Appended> = HashMap::new();
         for row in rows {
-            let item: i32 = row.try_get(0)?;
-            let item = usize::try_from(item - 1).map_err(|_| Failure::Broken(MISSING))?;
-            let place = self.places.get(item).ok_or(Failure::Broken(MISSING))?;
-            answers[*place] = Some(answer(row, &mut epochs)?);
+            let answer = answer(row)?;
+            match row.try_get::<_, Option<i32>>(1)? {
+                Some(item) => {
+                    let place = self.places.get(index(item)?).ok_or(Failure::Broken(MISSING))?;
+                    answers[place.0] = Some(answer);
+                }
+                None => {
+                    let last = answer.map_err(|_| Failure::Broken("the database refused a whole channel"))?;
+                    lasts.insert((index(row.try_get(0)?)?, row.try_get(2)?), last);
+                }
+            }
+        }
+        for ((&(place, run), &channel), &left) in self.places.iter().zip(&self.channel).zip(&self.left) {
+            if answers[place].is_some() || !self.plain[run] {
+                continue;
+            }
+            answers[place] = Some(match lasts.get(&(run, channel)) {
+                Some(last) => {
+                    let seq = last.seq.checked_sub(u64::from(left.unsigned_abs()));
+                    let seq = seq.ok_or(Failure::Broken("the database gave a seq below the first"))?;
+                    Ok(Appended { seq, ..last.clone() })
+                }
+                None => Err(AppendError::NoSuchChannel),
+            });
         }
         answers.into_iter().map(|answer| answer.ok_or(Failure::Broken(MISSING))).collect()
     }
 }
 
-fn answer(row: &Row, epochs: &mut HashMap<String, Epoch>) -> Result<Answer, Failure> {
-    let refusal: i16 = row.try_get(1)?;
+/// Turns a number of the database's, which counts from 1, into an index.
+fn index(number: i32) -> Result<usize, Failure> {
+    usize::try_from(number - 1).map_err(|_| Failure::Broken("the database's answer has a number below 1"))
+}
+
+fn count(len: usize) -> i32 {
+    i32::try_from(len).unwrap_or(i32::MAX)
+}
+
+fn answer(row: &Row) -> Result<Answer, Failure> {
+    let refusal: i16 = row.try_get(3)?;
     match refusal {
         0 => {}
         1 => return Ok(Err(AppendError::NoSuchChannel)),
@@ -184,35 +241,27 @@ fn answer(row: &Row, epochs: &mut HashMap<String, Epoch>) -> Result<Answer, Fail
         3 => return Ok(Err(AppendError::NoSuchAttachment)),
         _ => return Err(Failure::Broken("the database refused an item for no known reason")),
     }
-    let text: &str = row.try_get(4)?;
-    let epoch = match epochs.get(text) {
-        Some(epoch) => epoch.clone(),
-        None => {
-            let epoch = Epoch::new(text).map_err(|_| Failure::Broken("an epoch in the database is none"))?;
-            epochs.insert(text.to_owned(), epoch.clone());
-            epoch
-        }
-    };
-    Ok(Ok(Appended { seq: seq(row, 2)?, at: at(row, 3)?, epoch, duplicate: row.try_get(5)? }))
+    let epoch = Epoch::new(row.try_get::<_, &str>(6)?)
+        .map_err(|_| Failure::Broken("an epoch in the database is none"))?;
+    Ok(Ok(Appended { seq: seq(row, 4)?, at: at(row, 5)?, epoch, duplicate: row.try_get(7)? }))
 }
 
 /// Numbers the runs: an even one has plain messages, of different nonces in each channel, an odd one the rest.
 /// Within a channel the numbers never fall.
-fn runs<'a>(items: &'a [Item]) -> Vec<usize> {
+fn runs(items: &[Item]) -> Vec<usize> {
     let mut last: HashMap<ChannelId, usize> = HashMap::new();
-    let mut nonces = HashSet::new();
-    let number = |item: &'a Item| {
+    let mut digests = HashSet::new();
+    let mut number = |item: &Item| {
         let run = last.entry(item.append.channel).or_default();
         if item.is_plain() != is_plain_run(*run) {
             *run += 1;
         }
-        let author = item.append.author.id.as_str();
-        while item.is_plain() && !nonces.insert((item.append.channel, *run, author, item.nonce.as_str())) {
+        while item.is_plain() && !digests.insert((*run, item.digest)) {
             *run += 2;
         }
         *run
     };
-    items.iter().map(number).collect()
+    items.iter().map(&mut number).collect()
 }
 
 fn is_plain_run(run: usize) -> bool {
@@ -224,9 +273,13 @@ mod tests {
     use super::*;
     use chatcore::{Nonce, User};
 
+    fn one(append: Append) -> Result<Item, AppendError> {
+        Item::all(vec![append]).remove(0)
+    }
+
     fn item(channel: u64, body: AppendBody) -> Item {
         let author = User::new("u_ann", "Ann").expect("a user");
-        Item::new(Append { channel: ChannelId(channel), author, body }).expect("an item")
+        one(Append { channel: ChannelId(channel), author, body }).expect("an item")
     }
 
     fn say(channel: u64, nonce: &str) -> Item {
@@ -251,15 +304,24 @@ mod tests {
         let batch = [say(1, "a"), delete(1), say(2, "a"), say(1, "b"), say(2, "a"), delete(2)];
         assert_eq!(runs(&batch), [0, 1, 0, 2, 2, 3]);
         let call = Call::new(&batch);
-        assert_eq!(call.places, [0, 2, 1, 3, 4, 5]);
+        assert_eq!(call.places, [(0, 0), (2, 0), (1, 1), (3, 2), (4, 2), (5, 3)]);
         assert_eq!((call.ends, call.plain), (vec![2, 3, 5, 6], vec![true, false, true, false]));
+        assert_eq!(call.left, [0, 0, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_run_goes_channel_by_channel_and_counts_what_is_left_of_each() {
+        let batch = [say(2, "a"), say(1, "a"), say(2, "b"), say(1, "b"), say(2, "c")];
+        let call = Call::new(&batch);
+        assert_eq!(call.places, [(1, 0), (3, 0), (0, 0), (2, 0), (4, 0)]);
+        assert_eq!(call.left, [1, 0, 2, 1, 0]);
     }
 
     #[test]
     fn a_text_with_a_zero_is_rejected() {
         let author = User::new("u_ann", "Ann").expect("a user");
         let body = AppendBody::Edit { target: 1, text: "a\0b".to_owned() };
-        let outcome = Item::new(Append { channel: ChannelId(1), author, body });
+        let outcome = one(Append { channel: ChannelId(1), author, body });
         assert!(matches!(outcome, Err(AppendError::Rejected(_))), "{outcome:?}");
     }
 }

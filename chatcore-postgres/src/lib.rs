@@ -4,6 +4,7 @@ mod append;
 mod attachments;
 mod config;
 mod database;
+mod digest;
 mod directory;
 mod error;
 mod event;

@@ -42,8 +42,10 @@ async fn a_page_of_a_large_channel_is_one_index_scan_that_costs_the_same_anywher
     tokio::spawn(connection);
     // A third of the log are reactions.
     let fill = format!(
-        "INSERT INTO chatcore.event (channel, seq, at, kind, author, author_name, nonce, key, text, ordinal) \
-         SELECT {channel}, i, i, CASE i % 3 WHEN 0 THEN 3 ELSE 0 END, 'u_ann', 'Ann', i::text, i, \
+        "INSERT INTO chatcore.event (channel, seq, at, kind, author, author_name, nonce, digest, key, text, \
+             ordinal) \
+         SELECT {channel}, i, i, CASE i % 3 WHEN 0 THEN 3 ELSE 0 END, 'u_ann', 'Ann', i::text, \
+             md5(i::text)::uuid, i, \
              'the text of a message', i \
          FROM generate_series(1, {MESSAGES} * 3 / 2) AS i"
     );

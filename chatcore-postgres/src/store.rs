@@ -116,7 +116,7 @@ impl PostgresStore {
         item: Append,
     ) -> Result<Appended, AppendError> {
         const WHAT: &str = "the item could not be appended in the transaction";
-        let items = [Item::new(item)?];
+        let items = Item::all(vec![item]).into_iter().collect::<Result<Vec<_>, _>>()?;
         let call = Call::new(&items);
         let rows = transaction
             .query_typed(&Call::sql(&self.schema), &call.params())

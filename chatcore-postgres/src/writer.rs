@@ -56,11 +56,12 @@ impl Writers {
     /// Once the batch is queued, it is done, also when the future is dropped.
     pub(crate) async fn append(&self, batch: Vec<Append>) -> Vec<Answer> {
         let deadline = Instant::now() + self.retry_for;
-        let taken: Vec<Result<Item, AppendError>> = batch.into_iter().map(Item::new).collect();
-        let items: Vec<Item> = taken.iter().filter_map(|item| item.as_ref().ok().cloned()).collect();
+        let mut items = Vec::with_capacity(batch.len());
+        let keep = |item: Result<Item, AppendError>| item.map(|item| items.push(item));
+        let taken: Vec<Result<(), AppendError>> = Item::all(batch).into_iter().map(keep).collect();
         let mut answers = self.send(items, deadline).await.into_iter();
         let unanswered = || Err(StoreError::new("the store's writers have ended").into());
-        taken.into_iter().map(|item| item.and_then(|_| answers.next().unwrap_or_else(unanswered))).collect()
+        taken.into_iter().map(|item| item.and_then(|()| answers.next().unwrap_or_else(unanswered))).collect()
     }
 
     async fn send(&self, items: Vec<Item>, deadline: Instant) -> Vec<Answer> {
