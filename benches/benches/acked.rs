@@ -78,8 +78,11 @@ async fn measure(
         let channel = format!("c{}", n % channels);
         tokio::spawn(async move {
             let mut waits = Waits::new(long);
-            while waits.go_on() {
-                client.call::<Published>(publish(&channel)).await.unwrap();
+            for sent in 0.. {
+                if !waits.go_on() {
+                    break;
+                }
+                client.call::<Published>(publish(&channel, format!("{n}-{sent}"))).await.unwrap();
                 waits.answered();
             }
             waits.waits
@@ -153,10 +156,10 @@ impl Waits {
     }
 }
 
-fn publish(channel: &str) -> protocol::Command {
+fn publish(channel: &str, nonce: String) -> protocol::Command {
     protocol::Command::Publish {
         channel: channel.to_owned(),
-        nonce: Nonce::random().to_string(),
+        nonce,
         text: TEXT.to_owned(),
         attachments: Vec::new(),
         reply_to: None,
