@@ -47,6 +47,7 @@ need_tools() {
     fi
     has npm || install "the browser client's tests" npm
     has_postgres || install "the tests on PostgreSQL" postgresql
+    has pgbouncer || [ -x /usr/sbin/pgbouncer ] || install "the tests through pgbouncer" pgbouncer
     has chromium || [ -n "${CHROMIUM:-}" ] || install "the journeys in a browser" chromium fonts-noto-color-emoji
 }
 

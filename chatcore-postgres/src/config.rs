@@ -3,6 +3,9 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use deadpool_postgres::{Pool, RecyclingMethod};
+
+use crate::database::pool;
 use crate::error::ConnectError;
 use crate::store::PostgresStore;
 
@@ -24,6 +27,8 @@ pub struct Builder {
     pub(crate) lock_timeout: Duration,
     pub(crate) retry_for: Duration,
     pub(crate) history: Option<u64>,
+    #[cfg(feature = "tls")]
+    pub(crate) roots: Option<Vec<u8>>,
 }
 
 impl Builder {
@@ -43,6 +48,8 @@ impl Builder {
             lock_timeout: Duration::from_secs(3),
             retry_for: Duration::from_secs(10),
             history: None,
+            #[cfg(feature = "tls")]
+            roots: None,
         }
     }
 
@@ -134,6 +141,24 @@ impl Builder {
     pub fn history(mut self, messages: u64) -> Self {
         self.history = Some(messages.max(1));
         self
+    }
+
+    /// Sets the certificates, in PEM, by one of which the server's must be signed; by default those of the
+    /// system. For a database with an authority of its own, as most hosted ones have.
+    #[cfg(feature = "tls")]
+    pub fn root_certificates(mut self, pem: &[u8]) -> Self {
+        self.roots = Some(pem.to_vec());
+        self
+    }
+
+    /// Makes a pool of up to `connections` for the app's own use of the same database, with the same TLS and
+    /// bounds. None is made yet. Each is checked before it is handed out, so one that the server has dropped is
+    /// not.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub fn pool(&self, connections: usize) -> Result<Pool, ConnectError> {
+        pool(self, connections, RecyclingMethod::Verified)
     }
 
     /// Connects, and brings the schema up to date.

@@ -25,14 +25,8 @@ pub(crate) struct Database {
 impl Database {
     /// Makes a pool of up to `connections`; none is made yet.
     pub(crate) fn new(builder: &Builder, connections: usize) -> Result<Self, ConnectError> {
-        let pool = Pool::builder(manager(builder)?)
-            .max_size(connections)
-            .wait_timeout(Some(builder.connect_timeout))
-            .create_timeout(Some(builder.connect_timeout))
-            .recycle_timeout(Some(builder.connect_timeout))
-            .runtime(Runtime::Tokio1)
-            .build()
-            .map_err(|error| ConnectError::Database(Box::new(error)))?;
+        // A query finds a dead connection by itself; asking first would double the round trips.
+        let pool = pool(builder, connections, RecyclingMethod::Fast)?;
         Ok(Self { pool, prepare: !builder.pgbouncer, answer_timeout: builder.answer_timeout })
     }
 
@@ -95,15 +89,29 @@ impl Database {
     }
 }
 
-fn manager(builder: &Builder) -> Result<Manager, ConnectError> {
+/// Makes a pool of up to `connections`.
+pub(crate) fn pool(
+    builder: &Builder,
+    connections: usize,
+    recycling: RecyclingMethod,
+) -> Result<Pool, ConnectError> {
+    Pool::builder(manager(builder, ManagerConfig { recycling_method: recycling })?)
+        .max_size(connections)
+        .wait_timeout(Some(builder.connect_timeout))
+        .create_timeout(Some(builder.connect_timeout))
+        .recycle_timeout(Some(builder.connect_timeout))
+        .runtime(Runtime::Tokio1)
+        .build()
+        .map_err(|error| ConnectError::Database(Box::new(error)))
+}
+
+fn manager(builder: &Builder, recycling: ManagerConfig) -> Result<Manager, ConnectError> {
     let config = builder.connection()?;
-    // A query finds a dead connection by itself; asking first would double the round trips.
-    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     if config.get_ssl_mode() == SslMode::Disable {
         return Ok(Manager::from_config(config, NoTls, recycling));
     }
     #[cfg(feature = "tls")]
-    return Ok(Manager::from_config(config, crate::tls::connector()?, recycling));
+    return Ok(Manager::from_config(config, crate::tls::connector(builder.roots.as_deref())?, recycling));
     #[cfg(not(feature = "tls"))]
     match config.get_ssl_mode() {
         SslMode::Prefer => Ok(Manager::from_config(config, NoTls, recycling)),

@@ -18,7 +18,7 @@ mod store;
 mod tls;
 mod writer;
 
-pub use tokio_postgres;
+pub use {deadpool_postgres, tokio_postgres};
 
 pub use self::config::Builder;
 pub use self::error::ConnectError;

@@ -1,19 +1,26 @@
-//! TLS by rustls, with the system's root certificates.
+//! TLS by rustls, with the system's root certificates or the app's own.
 
 use std::sync::Arc;
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::ConnectError;
 
-/// Makes what puts TLS on a connection. The server's name and its certificate's chain are verified; where the
-/// system has no root certificates, no server's is taken.
-pub(crate) fn connector() -> Result<MakeRustlsConnect, ConnectError> {
+/// Makes what puts TLS on a connection. The server's name and its certificate's chain are verified, by the
+/// certificates in `pem` or else by the system's; where the system has none, no server's is taken.
+pub(crate) fn connector(pem: Option<&[u8]>) -> Result<MakeRustlsConnect, ConnectError> {
     let failed = |error: rustls::Error| ConnectError::Tls(Box::new(error));
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(found.certs);
+    let roots = match pem {
+        Some(pem) => read(pem)?,
+        None => {
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            roots
+        }
+    };
     // Named here, so that it does not matter which providers the program has besides.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
@@ -22,4 +29,17 @@ pub(crate) fn connector() -> Result<MakeRustlsConnect, ConnectError> {
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(MakeRustlsConnect::new(config))
+}
+
+fn read(pem: &[u8]) -> Result<RootCertStore, ConnectError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| ConnectError::Tls(Box::new(error)))?;
+        roots.add(certificate).map_err(|error| ConnectError::Tls(Box::new(error)))?;
+    }
+    if roots.is_empty() {
+        Err(ConnectError::Tls("there is no certificate in the PEM".into()))
+    } else {
+        Ok(roots)
+    }
 }

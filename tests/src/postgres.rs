@@ -72,7 +72,18 @@ impl Postgres {
     /// # Panics
     /// Panics where there is no PostgreSQL, and says what to install.
     pub async fn start() -> Self {
-        blocking(|| Self { keeper: Arc::new(Keeper::start()) }).await
+        blocking(|| Self { keeper: Arc::new(Keeper::start(None)) }).await
+    }
+
+    /// Starts a server that speaks TLS, with a certificate for `name` signed by itself, and returns that, in PEM.
+    ///
+    /// # Panics
+    /// Panics where there is no PostgreSQL, and says what to install.
+    pub async fn start_with_tls(name: &str) -> (Self, String) {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
+        let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        let tls = [("server.crt", certificate.clone()), ("server.key", key)];
+        (blocking(move || Self { keeper: Arc::new(Keeper::start(Some(tls))) }).await, certificate)
     }
 
     /// Returns where it listens.
@@ -142,6 +153,12 @@ impl Database {
         format!("postgresql://postgres@{addr}/{}", self.name)
     }
 
+    /// Returns its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Returns the server.
     #[must_use]
     pub fn server(&self) -> &Postgres {
@@ -150,7 +167,7 @@ impl Database {
 }
 
 impl Keeper {
-    fn start() -> Self {
+    fn start(tls: Option<[(&str, String); 2]>) -> Self {
         let programs = programs();
         let random =
             Random::new(u64::from(std::process::id()) << 32 | SERVERS.fetch_add(1, Ordering::Relaxed));
@@ -159,6 +176,12 @@ impl Keeper {
         let mut tries = ports.by_ref().filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
         let mut port = || tries.next().expect("invariant: the iterator has no end");
         let (folder, process) = Process::spawn(&programs);
+        for (name, pem) in tls.into_iter().flatten() {
+            let path = folder.join(name);
+            fs::write(&path, pem).expect("a folder of one's own");
+            fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("a file of one's own");
+            give_to_postgres(&path);
+        }
         let mut keeper = Self {
             process: Mutex::new(process),
             programs,
@@ -197,10 +220,7 @@ impl Process {
         let folder = tempfile::Builder::new().prefix("chatcore-postgres-").tempdir().expect("a new folder");
         let mut keeper = Command::new("sh");
         keeper.args(["-c", KEEPER, "keeper"]).arg(programs).arg(folder.path()).arg(std::env::temp_dir());
-        if fs::metadata(folder.path()).expect("a new folder").uid() == 0 {
-            // PostgreSQL refuses to run as root.
-            let (uid, gid) = postgres_user();
-            std::os::unix::fs::chown(folder.path(), Some(uid), Some(gid)).expect("root may");
+        if let Some((uid, gid)) = give_to_postgres(folder.path()) {
             keeper.uid(uid).gid(gid);
         }
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("a folder of one's own");
@@ -235,6 +255,17 @@ fn programs() -> PathBuf {
         .max();
     let path = std::env::var_os("PATH").unwrap_or_default();
     debian.map(|(_, folder)| folder).or_else(|| std::env::split_paths(&path).find(complete)).expect(MISSING)
+}
+
+/// Makes a path of root's the user's that the servers run as, since they refuse to run as root; returns the
+/// user's ids.
+pub(crate) fn give_to_postgres(path: &Path) -> Option<(u32, u32)> {
+    if fs::metadata(path).expect("a new path").uid() != 0 {
+        return None;
+    }
+    let (uid, gid) = postgres_user();
+    std::os::unix::fs::chown(path, Some(uid), Some(gid)).expect("root may");
+    Some((uid, gid))
 }
 
 /// Returns the ids of the user that Debian's package makes.

@@ -1,4 +1,5 @@
 # Keeps one PostgreSQL: takes `start PORT` and `kill`, and when there are no more orders, stops and removes it.
+# Where its folder holds server.crt and server.key, it speaks TLS.
 bin=$1
 folder=$2
 caches=$3
@@ -22,8 +23,11 @@ make_data() {
 start() {
     [ -z "$postmaster" ] || return 1
     rm -f log && mkfifo log
+    tls=off
+    [ ! -f server.key ] || tls=on
     "$bin/postgres" -D data -p "$1" -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
-        -c max_connections=300 -c dynamic_shared_memory_type=mmap >log 2>&1 &
+        -c max_connections=300 -c dynamic_shared_memory_type=mmap \
+        -c ssl=$tls -c ssl_cert_file="$folder/server.crt" -c ssl_key_file="$folder/server.key" >log 2>&1 &
     postmaster=$!
     exec 3<log
     while read -r line <&3; do

@@ -25,6 +25,33 @@ async fn start(url: &str, data: &TempDir) -> SocketAddr {
     addr
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_with_an_authority_of_its_own_is_used_over_tls() {
+    let (postgres, certificate) = Postgres::start_with_tls("localhost").await;
+    let (database, data) = (postgres.database().await, tempfile::tempdir().unwrap());
+    let url = format!(
+        "postgresql://postgres@localhost:{}/{}?sslmode=require",
+        postgres.addr().port(),
+        database.name()
+    );
+    let refused = open(&url, &data).await.map(drop).unwrap_err();
+    assert!(matches!(refused, OpenError::Database(_)), "{refused:?}");
+
+    let file = data.path().join("ca.pem");
+    let arguments = ["web_chat", "--data", data.path().to_str().unwrap(), "--database-url", &url];
+    let ca = ["--database-ca", file.to_str().unwrap()];
+    let options = Options::parse_from(arguments.into_iter().chain(ca));
+    let missing = App::open(&options).await.map(drop).unwrap_err();
+    assert!(missing.to_string().ends_with("ca.pem"), "{missing}");
+    std::fs::write(&file, certificate).unwrap();
+    let app = must("a start", App::open(&options)).await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(app.serve(listener, std::future::pending()));
+    let mut ann = Client::connect_with_cookie(addr, &cookie(&sign_in(addr, "ann").await)).await;
+    ann.publish("general", "encrypted").await;
+}
+
 async fn sign_in(addr: SocketAddr, name: &str) -> Answer {
     http(addr, "POST", "/session", &[], json!({ "name": name }).to_string().as_bytes()).await
 }

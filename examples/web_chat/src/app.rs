@@ -52,6 +52,14 @@ pub enum OpenError {
     /// The messages can't be opened.
     #[error("can't open the messages")]
     Store(#[from] chatcore_redb::OpenError),
+    /// The certificates of the database's authority can't be read.
+    #[error("can't read {}", .path.display())]
+    Certificates {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The database can't be used.
     #[error("can't open the messages")]
     Database(#[from] chatcore_postgres::ConnectError),
@@ -76,10 +84,14 @@ impl Stored {
     async fn open(options: &Options) -> Result<Self, OpenError> {
         let files = options.data.join("files");
         if let Some(url) = &options.database_url {
-            let builder = Chat::builder(
-                PostgresStore::builder(url).search_index(options.search_index).connect().await?,
-            );
-            let accounts = Arc::new(PostgresAccounts::open(url, options.names).await?);
+            let mut store = PostgresStore::builder(url).search_index(options.search_index);
+            if let Some(path) = &options.database_ca {
+                let pem = std::fs::read(path)
+                    .map_err(|source| OpenError::Certificates { path: path.clone(), source })?;
+                store = store.root_certificates(&pem);
+            }
+            let builder = Chat::builder(store.clone().connect().await?);
+            let accounts = Arc::new(PostgresAccounts::open(&store, options.names).await?);
             return Ok(Self { builder, accounts, files, folder: None });
         }
         if options.memory {

@@ -28,6 +28,10 @@ pub struct Options {
     #[arg(long, env = "WEB_CHAT_SEARCH_INDEX", requires = "database_url")]
     pub search_index: bool,
 
+    /// The certificates, in PEM, by one of which the database's must be signed, in place of the system's.
+    #[arg(long, env = "WEB_CHAT_DATABASE_CA", value_name = "FILE", requires = "database_url")]
+    pub database_ca: Option<PathBuf>,
+
     /// Messages shown when a channel is opened, and the most in one page of older ones.
     #[arg(long, env = "WEB_CHAT_HISTORY", default_value_t = 100, value_name = "MESSAGES",
           value_parser = clap::value_parser!(u32).range(1..=1_000))]

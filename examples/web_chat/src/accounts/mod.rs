@@ -121,7 +121,7 @@ mod tests {
                 async fn $law() {
                     let database = chatcore_tests::Postgres::shared().await.database().await;
                     let url = database.url();
-                    let accounts = crate::accounts::PostgresAccounts::open(&url, $names).await.unwrap();
+                    let accounts = crate::accounts::PostgresAccounts::open(&chatcore_postgres::PostgresStore::builder(&url), $names).await.unwrap();
                     super::$law(accounts).await;
                 })*
             }

@@ -1,28 +1,23 @@
 //! The names in a PostgreSQL database, beside the messages, for all who serve from it.
 
 use std::collections::HashMap;
-use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chatcore::{Timestamp, User};
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
+use chatcore_postgres::Builder;
+use chatcore_postgres::deadpool_postgres::{Object, Pool, PoolError};
+use chatcore_postgres::tokio_postgres::{self, Client, Row, Transaction};
 use tokio::time::timeout;
-use tokio_postgres::{Client, Config, NoTls, Row, Transaction};
 
 use super::{Accounts, AccountsError, SignedIn, Taken, Token, new_user, oldest};
 use crate::name::DisplayName;
 
 /// Connections for names alone.
 const CONNECTIONS: usize = 4;
-/// How long to wait for a connection, in each of the steps to one.
-const CONNECT: Duration = Duration::from_secs(3);
 /// How long to wait for what is done on it.
 const ANSWER: Duration = Duration::from_secs(5);
-/// The same on the server, so that a client that is gone holds no lock.
-const OPTIONS: &str =
-    "-c statement_timeout=5000 -c lock_timeout=3000 -c idle_in_transaction_session_timeout=5000";
 /// The users remembered for when the database is away, in each of two generations.
 const REMEMBERED: usize = 10_000;
 
@@ -68,7 +63,7 @@ enum Failure {
     #[error("no connection to the database")]
     Pool(#[from] PoolError),
     #[error("no connection to the database")]
-    Build(#[from] deadpool_postgres::BuildError),
+    Build(#[from] chatcore_postgres::ConnectError),
     #[error("the database failed")]
     Database(#[from] tokio_postgres::Error),
     #[error("the database did not answer in time")]
@@ -78,27 +73,13 @@ enum Failure {
 }
 
 impl PostgresAccounts {
-    pub(crate) async fn open(url: &str, limit: u64) -> Result<Self, AccountsError> {
-        let accounts = Self::prepare(url, limit).map_err(AccountsError::because)?;
+    /// Opens them in the store's database, over connections of their own.
+    pub(crate) async fn open(store: &Builder, limit: u64) -> Result<Self, AccountsError> {
+        let pool = store.pool(CONNECTIONS).map_err(|error| AccountsError::because(Failure::from(error)))?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let accounts = Self { pool, limit, remembered: Mutex::default() };
         accounts.make_tables().await.map_err(AccountsError::because)?;
         Ok(accounts)
-    }
-
-    fn prepare(url: &str, limit: u64) -> Result<Self, Failure> {
-        let mut config = Config::from_str(url)?;
-        let options = format!("{OPTIONS} {}", config.get_options().unwrap_or_default());
-        config.connect_timeout(CONNECT).options(options.trim()).application_name("web_chat");
-        // A connection that is not heard of any more is found out before it is used.
-        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Verified };
-        let pool = Pool::builder(Manager::from_config(config, NoTls, recycling))
-            .max_size(CONNECTIONS)
-            .wait_timeout(Some(CONNECT))
-            .create_timeout(Some(CONNECT))
-            .recycle_timeout(Some(CONNECT))
-            .runtime(Runtime::Tokio1)
-            .build()?;
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        Ok(Self { pool, limit, remembered: Mutex::default() })
     }
 
     async fn make_tables(&self) -> Result<(), Failure> {
