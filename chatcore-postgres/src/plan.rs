@@ -87,8 +87,9 @@ async fn a_rare_word_is_found_by_the_index() {
         (channels[1], "'needle ' || i"),
     ] {
         let fill = format!(
-            "INSERT INTO chatcore.event (channel, seq, at, kind, author, author_name, nonce, key, text, ordinal) \
-             SELECT {channel}, i, i, 0, 'u_ann', 'Ann', i::text, i, {text}, i \
+            "INSERT INTO chatcore.event (channel, seq, at, kind, author, author_name, nonce, digest, key, text, \
+                 ordinal) \
+             SELECT {channel}, i, i, 0, 'u_ann', 'Ann', i::text, md5('{channel} ' || i)::uuid, i, {text}, i \
              FROM generate_series(1, 50000) AS i"
         );
         client.batch_execute(&fill).await.expect("fills");
