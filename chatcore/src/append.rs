@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 
 use crate::channel::{Channel, Source};
@@ -99,6 +100,8 @@ impl Group {
             let batch = self.gather(first, &mut jobs);
             if !batch.is_empty() {
                 self.store_batch(batch).await;
+                // Those just answered may have more to say, and share the next sync.
+                yield_now().await;
             }
         }
     }
