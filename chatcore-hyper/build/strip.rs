@@ -1,6 +1,6 @@
 //! Takes comments and white space off a file that is embedded, and nothing else.
 //!
-//! Comments go that begin a line, and `//` ones. White space goes where a bracket or an operator beside it parts
+//! Comments go that begin a line, and in a module all others. White space goes where a bracket or an operator beside it parts
 //! the code as well. Each line is read to know what is code; one that does not end outside of any string,
 //! template and comment is refused, since what follows it could not be judged.
 
@@ -15,8 +15,45 @@ pub(crate) enum Syntax {
 ///
 /// # Errors
 /// The number of the line that is refused, and why.
-pub(crate) fn strip(source: &str, syntax: Syntax) -> Result<String, (usize, String)> {
-    let mut stripped = String::with_capacity(source.len());
+pub(crate) fn strip(source: &str, syntax: Syntax) -> Result<String, Refusal> {
+    Ok(join(&lines(source, syntax)?, syntax))
+}
+
+/// The number of a line, from 1, and why it is refused.
+pub(crate) type Refusal = (usize, String);
+
+/// What of a line is code.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Code {
+    /// The line, from 1.
+    pub(crate) number: usize,
+    pub(crate) text: String,
+    /// The part of the text that is in no bracket; of a string, a template and a regular expression, what opens it.
+    pub(crate) outer: String,
+    /// The brackets that are open before it.
+    pub(crate) begins_in: isize,
+    /// The brackets that are open after it, less those that were closed and never opened.
+    pub(crate) ends_in: isize,
+}
+
+/// Joins lines; an end of a line that says nothing goes.
+pub(crate) fn join<'a>(lines: impl IntoIterator<Item = &'a Code>, syntax: Syntax) -> String {
+    let mut joined = String::new();
+    for line in lines {
+        joined.push_str(&line.text);
+        if !line.text.ends_with(syntax.line_ends()) {
+            joined.push('\n');
+        }
+    }
+    joined
+}
+
+/// Returns the lines that have code, stripped.
+///
+/// # Errors
+/// As [`strip`].
+pub(crate) fn lines(source: &str, syntax: Syntax) -> Result<Vec<Code>, Refusal> {
+    let mut lines: Vec<Code> = Vec::new();
     let mut in_comment = false;
     for (index, line) in source.lines().enumerate() {
         let mut rest = line.trim();
@@ -29,16 +66,17 @@ pub(crate) fn strip(source: &str, syntax: Syntax) -> Result<String, (usize, Stri
             } else if syntax == Syntax::JavaScript && rest.starts_with("//") {
                 break;
             } else {
-                let code = Line::new(rest, syntax).read().map_err(|why| (index + 1, why.to_owned()))?;
-                stripped.push_str(&code);
-                if !code.is_empty() && !code.ends_with(syntax.line_ends()) {
-                    stripped.push('\n');
+                let depth = lines.last().map_or(0, |line| line.ends_in);
+                let line =
+                    Line::new(rest, syntax, depth).read().map_err(|why| (index + 1, why.to_owned()))?;
+                if !line.text.is_empty() {
+                    lines.push(Code { number: index + 1, begins_in: depth, ..line });
                 }
                 break;
             }
         }
     }
-    Ok(stripped)
+    Ok(lines)
 }
 
 impl Syntax {
@@ -67,27 +105,35 @@ struct Line<'a> {
     syntax: Syntax,
     /// What was read, without what says nothing.
     code: String,
+    outer: String,
+    depth: isize,
     /// The braces open in the substitutions of templates, innermost last.
     substitutions: Vec<usize>,
 }
 
 impl<'a> Line<'a> {
-    fn new(line: &'a str, syntax: Syntax) -> Self {
-        Self { rest: line.chars(), syntax, code: String::new(), substitutions: Vec::new() }
+    fn new(line: &'a str, syntax: Syntax, depth: isize) -> Self {
+        let (code, outer) = (String::new(), String::new());
+        Self { rest: line.chars(), syntax, code, outer, depth, substitutions: Vec::new() }
     }
 
     /// Returns the line's code, or says why it does not end as code.
-    fn read(mut self) -> Result<String, &'static str> {
+    fn read(mut self) -> Result<Code, &'static str> {
         let is_script = self.syntax == Syntax::JavaScript;
         while let Some(next) = self.rest.next() {
             let after = self.rest.as_str();
             match next {
                 '/' if is_script && after.starts_with('/') => break,
+                '/' if is_script && after.starts_with('*') => {
+                    self.skip_comment()?;
+                    continue;
+                }
                 ' ' if self.says_nothing() => continue,
                 _ => {}
             }
             let begins_regex = next == '/' && is_script && self.begins_expression();
             self.code.push(next);
+            self.nest(next);
             match next {
                 '"' | '\'' => self.string(next)?,
                 '`' if is_script => self.template()?,
@@ -107,7 +153,20 @@ impl<'a> Line<'a> {
             return Err("a template literal spans lines");
         }
         self.code.truncate(self.code.trim_end().len());
-        Ok(self.code)
+        self.outer.truncate(self.outer.trim_end().len());
+        Ok(Code { text: self.code, outer: self.outer, ends_in: self.depth, ..Code::default() })
+    }
+
+    /// Follows the brackets, but for those in the substitutions of templates.
+    fn nest(&mut self, next: char) {
+        if !self.substitutions.is_empty() {
+            return;
+        }
+        self.depth -= isize::from(matches!(next, ')' | ']' | '}'));
+        if self.depth == 0 {
+            self.outer.push(next);
+        }
+        self.depth += isize::from(matches!(next, '(' | '[' | '{'));
     }
 
     /// Says whether the space just read can go.
@@ -153,11 +212,27 @@ impl<'a> Line<'a> {
 
     /// Takes over a comment, whose first character was read.
     fn comment(&mut self) -> Result<(), &'static str> {
+        let (comment, after) = self.end_of_comment()?;
+        self.code.push_str(comment);
+        self.rest = after.chars();
+        Ok(())
+    }
+
+    /// Passes a comment, whose first character was read; it parts code as a space does.
+    fn skip_comment(&mut self) -> Result<(), &'static str> {
+        let (_, after) = self.end_of_comment()?;
+        self.rest = after.trim_start().chars();
+        if !self.code.ends_with(' ') && !self.says_nothing() {
+            self.code.push(' ');
+            self.nest(' ');
+        }
+        Ok(())
+    }
+
+    fn end_of_comment(&self) -> Result<(&'a str, &'a str), &'static str> {
         let rest = self.rest.as_str();
         let end = rest[1..].find("*/").ok_or("a comment that begins after code spans lines")? + "**/".len();
-        self.code.push_str(&rest[..end]);
-        self.rest = rest[end..].chars();
-        Ok(())
+        Ok(rest.split_at(end))
     }
 
     fn regex(&mut self) -> Result<(), &'static str> {
@@ -183,6 +258,7 @@ impl<'a> Line<'a> {
         let end = rest.find(')').ok_or("an address spans lines")? + 1;
         self.code.push_str(&rest[..end]);
         self.rest = rest[end..].chars();
+        self.depth -= 1;
         Ok(())
     }
 
@@ -232,7 +308,8 @@ mod tests {
                 "return /` /.test(a) ? a / b : (a) / b['c'] / 'd'",
                 "return /` /.test(a)?a / b:(a)/ b['c']/ 'd'\n",
             ),
-            ("a = b /* it's */ + c", "a=b /* it's */ + c\n"),
+            ("a = b /* it's */ + c", "a=b + c\n"),
+            ("return/* a */b + /* c */+d", "return b + +d\n"),
             ("this.#of / 2 + '/'; // `", "this.#of / 2 + '/';"),
             ("a = ' \\' , //' + '\\\\'", "a=' \\' , //' + '\\\\'\n"),
             ("a - -b + +c - --d . e", "a - -b + +c - --d . e\n"),

@@ -24,6 +24,9 @@ mod writer;
 
 /// What the build script does to the files, tested with the rest of the crate.
 #[cfg(test)]
+#[path = "../build/bundle.rs"]
+mod bundle;
+#[cfg(test)]
 #[path = "../build/strip.rs"]
 mod strip;
 

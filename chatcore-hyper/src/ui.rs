@@ -10,6 +10,9 @@ use crate::files::StaticFiles;
 /// Made by `build/main.rs` from the folder `ui`, with `emoji.json`.
 const EMBEDDED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/ui_files.rs"));
 
+/// `chat.js` and `chat.css` as they are in the folder: each imports the others, where those above hold them.
+const ENTRIES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/ui_entries.rs"));
+
 /// The browser client that a [`ChatService`](crate::ChatService) serves: modules, elements and their style.
 #[derive(Clone, Debug)]
 pub struct Ui(StaticFiles);
@@ -18,16 +21,21 @@ impl Ui {
     /// Serves the files that are part of this crate: those of its folder `ui`, without comments and white space, and
     /// `emoji.json`, the names of emoji: `{"groups":[{"name":"…","emoji":[["😀","grinning"],…]},…]}`, where the
     /// second of each pair is its short codes, separated by spaces, the preferred one first.
+    ///
+    /// `chat.js` and `chat.css` are the whole client in two files. The modules are served under their own names
+    /// too, for a page that imports some of them; a page that imports `chat.js` takes all from it, since a module
+    /// of its own would be a second one.
     #[must_use]
     pub fn embedded() -> Self {
         Self(StaticFiles::embedded(EMBEDDED))
     }
 
     /// Serves the files of `folder`, and this crate's own where the folder has none of that name: an app may
-    /// replace a single one.
+    /// replace a single one. So `chat.js` and `chat.css` import the others here, rather than hold them.
     #[must_use]
     pub fn dir(folder: impl Into<PathBuf>) -> Self {
-        Self(Self::embedded().0.overlay(folder))
+        let files = ENTRIES.iter().fold(Self::embedded().0, |files, &(name, bytes)| files.with(name, bytes));
+        Self(files.overlay(folder))
     }
 
     /// Serves no files, for an app that brings its own client.

@@ -149,5 +149,14 @@ async fn an_app_may_replace_the_clients_files_or_leave_them_out() {
     let (status, own) = get(Ui::dir(folder.path()), "protocol.js").await;
     assert_eq!((status, own), get(Ui::embedded(), "protocol.js").await);
     assert_eq!(status, 200);
+    let text = async |ui: Ui, name: &str| String::from_utf8(get(ui, name).await.1.into()).unwrap();
+    let (bundle, entry) =
+        (text(Ui::embedded(), "chat.js").await, text(Ui::dir(folder.path()), "chat.js").await);
+    assert!(bundle.contains("class ChatCore") && !bundle.contains("from './"), "it holds the modules");
+    assert!(entry.contains("from './chat-core.js'"), "a module of the app's own takes effect: {entry}");
+    assert!(!text(Ui::embedded(), "chat.css").await.contains("@import"));
+    assert!(text(Ui::dir(folder.path()), "chat.css").await.contains("@import url(\"theme.css\")"));
+    std::fs::write(folder.path().join("chat.js"), "all mine").unwrap();
+    assert_eq!(text(Ui::dir(folder.path()), "chat.js").await, "all mine");
     assert_eq!(get(Ui::none(), "chat-core.js").await.0, 404);
 }

@@ -1,7 +1,7 @@
 import { h } from './dom.js';
 
 /** A live region reads what is added; old lines are of no use to it. */
-const KEPT = 5;
+const KEPT_LINES = 5;
 
 /** `<chat-announcer>`: speaks the new messages of the open channel, and nothing else, to a screen reader. */
 export class Announcer extends HTMLElement {
@@ -21,7 +21,7 @@ export class Announcer extends HTMLElement {
   #speak({ author, text, attachments }) {
     const files = attachments.map(({ name }) => name).join(', ');
     this.append(h('p', {}, `${author.name}: ${[text, files].filter(Boolean).join(' ')}`));
-    while (this.childElementCount > KEPT) this.firstElementChild.remove();
+    while (this.childElementCount > KEPT_LINES) this.firstElementChild.remove();
   }
 }
 

@@ -1,10 +1,8 @@
 import { react } from './channel.js';
+import { RETRY_MS } from './protocol.js';
 
 /** How long a deletion can be taken back before it is sent. */
 export const UNDO_MS = 5000;
-
-/** The pause before a deletion that was refused for the moment is tried again. */
-const RETRY_MS = 1000;
 
 /**
  * What somebody does to messages that are there: shown at once, and taken back where the server refuses it.

@@ -3,7 +3,7 @@ import { Channel, PAGE, TYPING_MS } from './channel.js';
 import { Connection, systemClock } from './connection.js';
 import { Emitter } from './emitter.js';
 import { MAX_WAITING, Outbox } from './outbox.js';
-import { afterClose, ChatError, DEFAULT_LIMITS, isSeq, list, readChannelInfo, readMessage, readUser } from './protocol.js';
+import { afterClose, ChatError, DEFAULT_LIMITS, isSeq, list, readChannelInfo, readMessage, readUser, RETRY_MS } from './protocol.js';
 import { ReadMarker } from './read-marker.js';
 
 export { ChatError } from './protocol.js';
@@ -16,9 +16,6 @@ export const MAX_LOADED = 8;
 
 /** How often at most one's typing is told. */
 const TYPING_EVERY_MS = 3000;
-
-/** The pause before a refused subscription is tried again. */
-const RETRY_MS = 1000;
 
 /**
  * A chat client without a screen: it keeps the connection, the channels and what is on its way out, and says what changed.

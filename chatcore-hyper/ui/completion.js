@@ -9,7 +9,7 @@ const MAX_OFFERED = 8;
 const REACH = 40;
 
 const NAME = /(?<![\p{L}\p{N}_])@([^@\n]{0,32})$/u;
-const CODE = /(?<![\p{L}\p{N}_:]):([a-z0-9_+-]{2,30})$/iu;
+const CODE_BEGUN = /(?<![\p{L}\p{N}_:]):([a-z0-9_+-]{2,30})$/iu;
 
 /** @typedef {{insert: string, sign: string, label: string}} Offer */
 
@@ -49,7 +49,7 @@ export class Completion {
     const { selectionStart: caret, selectionEnd, value } = this.field;
     const before = caret === selectionEnd ? value.slice(Math.max(0, caret - REACH), caret) : '';
     const name = NAME.exec(before);
-    const code = name ? null : CODE.exec(before);
+    const code = name ? null : CODE_BEGUN.exec(before);
     const asked = (name ?? code)?.[0] ?? '';
     this.#asked = asked;
     if (asked === '') return this.close();

@@ -1,7 +1,7 @@
 import { goTo } from './route.js';
 
 /** The longest text that a notification shows. */
-const MAX_CHARS = 200;
+const MAX_BODY_CHARS = 200;
 
 /** Tells somebody who looks elsewhere that they are mentioned, once they have asked for it. */
 export class Notifications {
@@ -38,7 +38,7 @@ export class Notifications {
     try {
       // The tag makes one of it, however many tabs tell it.
       const tag = `${name}/${message.seq}`;
-      const told = new Notification(`${message.author.name} in #${name}`, { body: message.text.slice(0, MAX_CHARS), tag });
+      const told = new Notification(`${message.author.name} in #${name}`, { body: message.text.slice(0, MAX_BODY_CHARS), tag });
       told.onclick = () => {
         window.focus();
         goTo(name, message.seq);

@@ -21,7 +21,7 @@ export class OutboxDb {
   constructor(userId) {
     this.userId = userId;
     this.range = globalThis.IDBKeyRange?.bound([userId], [userId, []]);
-    this.#db = open();
+    this.#db = openDb();
     // Who asks for something is told.
     this.#db.catch(() => {});
     this.#tabs = globalThis.BroadcastChannel ? new BroadcastChannel(`chatcore.outbox.${userId}`) : null;
@@ -70,7 +70,7 @@ export class OutboxDb {
 }
 
 /** @returns {Promise<IDBDatabase>} */
-function open() {
+function openDb() {
   return new Promise((resolve, reject) => {
     const request = indexedDB.open('chatcore', 1);
     setTimeout(() => reject(new Error('the database does not open')), OPEN_MS);

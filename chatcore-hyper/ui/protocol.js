@@ -16,6 +16,9 @@ export const SUBPROTOCOL = 'chatcore.v1';
 /** What stands for a limit until `welcome` has named it. A server without attachments takes 0 bytes of them. */
 export const DEFAULT_LIMITS = { frame_bytes: 65536, text_chars: 8000, attachment_bytes: 10 * 1024 * 1024 };
 
+/** The pause before what was refused for the moment is tried again, where the answer names none. */
+export const RETRY_MS = 1000;
+
 /** An answer of type `error`, or a command that got none (`disconnected`). */
 export class ChatError extends Error {
   /** @param {{code: string, message?: string, retryable?: boolean, retry_ms?: number, channel?: any}} fields */

@@ -1,5 +1,5 @@
 /** The most channels that are remembered. */
-const KEPT = 20;
+const KEPT_NAMES = 20;
 
 /** The channels that somebody was in, the last one first; outlives a reload. */
 export class Recent {
@@ -12,7 +12,7 @@ export class Recent {
     this.key = `chatcore.recent.${userId}`;
     try {
       const names = JSON.parse(storage?.getItem(this.key) ?? '[]');
-      this.names = Array.isArray(names) ? names.filter((name) => typeof name === 'string').slice(0, KEPT) : [];
+      this.names = Array.isArray(names) ? names.filter((name) => typeof name === 'string').slice(0, KEPT_NAMES) : [];
     } catch {
       // Not what was written here.
     }
@@ -21,7 +21,7 @@ export class Recent {
   /** @param {string} name */
   visit(name) {
     if (this.names[0] === name) return;
-    this.names = [name, ...this.names.filter((other) => other !== name)].slice(0, KEPT);
+    this.names = [name, ...this.names.filter((other) => other !== name)].slice(0, KEPT_NAMES);
     try {
       this.storage?.setItem(this.key, JSON.stringify(this.names));
     } catch {

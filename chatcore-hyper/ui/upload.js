@@ -51,7 +51,7 @@ export class Upload {
   #answered() {
     const body = parse(this.#request.responseText);
     this.attachment = this.#request.status === 201 ? readAttachment(body) : null;
-    if (!this.attachment) return this.#fail(REASONS[this.#request.status] ?? body?.message ?? 'The server refused the file.');
+    if (!this.attachment) return this.#fail(REFUSALS[this.#request.status] ?? body?.message ?? 'The server refused the file.');
     this.state = 'done';
     this.progress = 1;
     this.onChange();
@@ -64,7 +64,7 @@ export class Upload {
   }
 }
 
-const REASONS = {
+const REFUSALS = {
   401: 'You are signed out.',
   403: 'You may not attach files here.',
   404: 'The channel is gone.',

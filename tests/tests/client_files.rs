@@ -1,9 +1,9 @@
 //! What a browser fetches of `web_chat` before the first word: how much, and in how many steps.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use chatcore_hyper::Ui;
 use chatcore_tests::{Answer, http};
 use clap::Parser;
 use tokio::net::TcpListener;
@@ -26,42 +26,72 @@ async fn get(addr: SocketAddr, path: &str, headers: &[&str]) -> Answer {
     answer
 }
 
-#[tokio::test]
-async fn the_whole_client_is_small_on_the_wire() {
-    let addr = start().await;
-    let page = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/web_chat/ui")).unwrap();
-    let page = page.map(|file| format!("/{}", file.unwrap().file_name().to_str().unwrap()));
-    let ui = Ui::embedded();
-    let paths: Vec<String> = page.chain(ui.names().map(|name| format!("/chat/ui/{name}"))).collect();
-    assert!(paths.len() > 30, "{paths:?}");
-    let mut sizes = Vec::new();
-    for path in paths {
-        let answer = get(addr, &path, &["Accept-Encoding: gzip, deflate, br"]).await;
-        assert_eq!(answer.header("vary"), Some("accept-encoding"), "{path}");
-        sizes.push((answer.body.len(), path));
+/// Returns the addresses of files that a text names: in a string, or in a style's `url()`.
+fn named(text: &str) -> impl Iterator<Item = &str> {
+    let is_file = |name: &&str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-' | '_');
+        let endings =
+            ["css", "gif", "html", "ico", "jpg", "js", "json", "mjs", "png", "svg", "webp", "woff", "woff2"];
+        name.chars().all(plain) && name.rsplit_once('.').is_some_and(|(_, ending)| endings.contains(&ending))
+    };
+    text.split(['"', '\'', '`', '(', ')']).filter(is_file)
+}
+
+/// Returns the path of a file that the one at `base` names.
+fn resolve(base: &str, name: &str) -> String {
+    let folder = base.rsplit_once('/').unwrap().0;
+    if name.starts_with('/') {
+        name.to_owned()
+    } else {
+        format!("{folder}/{}", name.strip_prefix("./").unwrap_or(name))
     }
-    sizes.sort();
-    let sum: usize = sizes.iter().map(|(size, _)| size).sum();
-    println!("{sum} bytes in {} files", sizes.len());
+}
+
+/// All that the page, its modules and its styles name is followed, so that nothing is fetched and not counted.
+#[tokio::test]
+async fn the_whole_client_is_small_on_the_wire_and_in_few_files() {
+    let addr = start().await;
+    let mut sizes = BTreeMap::new();
+    let mut paths = vec!["/".to_owned()];
+    while let Some(path) = paths.pop() {
+        if sizes.contains_key(&path) {
+            continue;
+        }
+        let wire = get(addr, &path, &["Accept-Encoding: gzip, deflate, br"]).await;
+        assert_eq!(wire.header("vary"), Some("accept-encoding"), "{path}");
+        sizes.insert(path.clone(), wire.body.len());
+        let text = String::from_utf8(get(addr, &path, &[]).await.body).unwrap();
+        paths.extend(named(&text).map(|name| resolve(&path, name)));
+    }
+    let sum: usize = sizes.values().sum();
+    println!("{sum} bytes of {CLIENT_BYTES}: {sizes:#?}");
     assert!(sum <= CLIENT_BYTES, "{sum} bytes are over {CLIENT_BYTES}: {sizes:#?}");
+    let fetched: Vec<&str> = sizes.keys().map(String::as_str).collect();
+    let expected = [
+        "/",
+        "/app.css",
+        "/app.js",
+        "/chat/ui/chat.css",
+        "/chat/ui/chat.js",
+        "/chat/ui/emoji.json",
+        "/icon-mentions.svg",
+        "/icon.svg",
+    ];
+    assert_eq!(fetched, expected);
 }
 
 #[tokio::test]
-async fn the_page_names_every_module_and_style_so_that_all_are_fetched_at_once() {
+async fn the_page_names_what_its_script_imports_so_that_all_is_fetched_at_once() {
     let addr = start().await;
-    let page = String::from_utf8(get(addr, "/", &[]).await.body).unwrap();
-    let ui = Ui::embedded();
-    for name in ui.names() {
-        let link = match name.rsplit_once('.').unwrap().1 {
-            "js" => format!("<link rel=\"modulepreload\" href=\"/chat/ui/{name}\">"),
-            "css" => format!("<link rel=\"preload\" as=\"style\" href=\"/chat/ui/{name}\">"),
-            _ => continue,
-        };
-        let (head, _) = page.split_once("</head>").unwrap();
+    let text = async |path: &str| String::from_utf8(get(addr, path, &[]).await.body).unwrap();
+    let (page, script) = (text("/").await, text("/app.js").await);
+    let (head, _) = page.split_once("</head>").unwrap();
+    let imported: Vec<&str> = named(&script).filter(|name| name.ends_with(".js")).collect();
+    assert!(!imported.is_empty());
+    for name in imported {
+        let link = format!("<link rel=\"modulepreload\" href=\"{name}\">");
         assert!(head.contains(&link), "{link}");
-    }
-    for path in page.split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()) {
-        get(addr, path, &[]).await;
+        assert_eq!(named(&text(name).await).filter(|name| name.ends_with(".js")).count(), 0, "{name}");
     }
 }
 

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use chatcore::blob::FolderBlobs;
 use chatcore::{ChannelName, Chat, ChatBuilder, MemoryStore, User};
-use chatcore_hyper::{Body, ChatService, StaticFiles, Ui};
+use chatcore_hyper::{Body, ChatService, StaticFiles};
 use chatcore_postgres::PostgresStore;
 use chatcore_redb::RedbStore;
 use http::{Request, Response};
@@ -132,7 +132,7 @@ impl App {
             chat: chat.clone(),
             chat_service: ChatService::new(chat.clone(), sessions.clone()),
             sessions,
-            page: page::files(&Ui::embedded(), BASE),
+            page: StaticFiles::embedded(page::FILES),
         };
         Ok(Self { chat, service, _files: folder })
     }

@@ -1,7 +1,4 @@
-import { ChatCore } from '/chat/ui/chat-core.js';
-import '/chat/ui/chat-shell.js';
-import { h, setText } from '/chat/ui/dom.js';
-import { OutboxDb } from '/chat/ui/outbox-db.js';
+import { ChatCore, h, OutboxDb, setText } from '/chat/ui/chat.js';
 
 /** Where the chat service is mounted. */
 const BASE = '/chat';

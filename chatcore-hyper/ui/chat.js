@@ -1,0 +1,7 @@
+/** The whole client, in one place to import: `build/bundle.rs` makes it one file. */
+
+import './chat-shell.js';
+
+export { ChatCore, ChatError } from './chat-core.js';
+export { h, setText } from './dom.js';
+export { OutboxDb } from './outbox-db.js';
