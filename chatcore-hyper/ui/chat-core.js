@@ -14,6 +14,9 @@ export const MAX_FOLLOWED = 200;
 /** The most channels whose messages are kept at once. */
 export const MAX_LOADED = 8;
 
+/** Who the user is as long as the server has not said it. @type {import('./protocol.js').User} */
+const NOBODY = { id: '', name: '' };
+
 /** How often at most one's typing is told. */
 const TYPING_EVERY_MS = 3000;
 
@@ -23,7 +26,8 @@ const TYPING_EVERY_MS = 3000;
  * Events: `state` (the connection's phase), `ready` (welcomed), `closed` ({code}), `channels` (the list or its counts),
  * `log` ({name}: messages, outbox or history of a channel), `people` ({name}: members or typing),
  * `message` ({name, message, mention}: a new one by somebody else, told once), `kept` ({name}: what was sent there can't be lost),
- * `volatile` (what is not sent yet will not outlive the page; told once).
+ * `volatile` (what is not sent yet will not outlive the page; told once),
+ * `replaced` (the server takes this client for somebody else now: it has stopped, and sent nothing in their name).
  */
 export class ChatCore extends Emitter {
   /** @type {Map<string, Channel>} */
@@ -45,23 +49,28 @@ export class ChatCore extends Emitter {
   limits = DEFAULT_LIMITS;
 
   /**
-   * @param {{url: string, user: import('./protocol.js').User, WebSocket?: any, clock?: import('./connection.js').Clock,
-   *   random?: () => number, outboxStore?: ?import('./outbox.js').OutboxStore, newNonce?: () => string, checkIdentity?: () => Promise<boolean>}} options
+   * @param {{url: string, user?: import('./protocol.js').User, WebSocket?: any, clock?: import('./connection.js').Clock,
+   *   random?: () => number, openOutbox?: (userId: string) => import('./outbox.js').OutboxStore, newNonce?: () => string,
+   *   checkIdentity?: () => Promise<boolean>, maxFollowed?: number}} options
+   *   Without a `user`, who it is comes with the server's welcome. `openOutbox` is called once the user is known.
    */
   constructor({
     url,
-    user,
+    user = NOBODY,
     WebSocket = globalThis.WebSocket,
     clock = systemClock,
     random = Math.random,
-    outboxStore = null,
+    openOutbox,
     newNonce = randomNonce,
     checkIdentity,
+    maxFollowed = MAX_FOLLOWED,
   }) {
     super();
     this.user = user;
     this.clock = clock;
     this.newNonce = newNonce;
+    this.openOutbox = openOutbox;
+    this.maxFollowed = maxFollowed;
     this.connection = new Connection({ url, WebSocket, clock, random, checkIdentity });
     this.connection.on('state', () => this.#stateChanged());
     this.connection.on('welcome', (frame) => this.#welcomed(frame));
@@ -69,7 +78,6 @@ export class ChatCore extends Emitter {
     this.connection.on('frame', (frame) => this.#take(frame));
     this.outbox = new Outbox({
       clock,
-      store: outboxStore,
       publish: ({ channel, nonce, text, attachments, reply_to }) =>
         this.connection.request('publish', {
           channel,
@@ -94,6 +102,7 @@ export class ChatCore extends Emitter {
       onTrouble: (text) => this.emit('trouble', { text }),
     });
     this.reads = new ReadMarker({ clock, tell: (channel, seq) => this.connection.request('read', { channel, seq }) });
+    if (user !== NOBODY) this.#identified();
   }
 
   start() {
@@ -142,7 +151,7 @@ export class ChatCore extends Emitter {
 
   #unload(name) {
     this.#channels.get(name)?.unload();
-    if (this.#followed.size <= MAX_FOLLOWED || !this.#followed.delete(name)) return;
+    if (this.#followed.size <= this.maxFollowed || !this.#followed.delete(name)) return;
     this.connection.request('unsubscribe', { channel: name }).catch(() => {});
   }
 
@@ -272,7 +281,15 @@ export class ChatCore extends Emitter {
   }
 
   #welcomed(frame) {
-    this.user = readUser(frame.user) ?? this.user;
+    const user = readUser(frame.user) ?? this.user;
+    if (this.user !== NOBODY && user.id !== this.user.id) {
+      this.connection.stop();
+      this.emit('replaced');
+      return;
+    }
+    const first = this.user === NOBODY;
+    this.user = user;
+    if (first) this.#identified();
     for (const limit of Object.keys(DEFAULT_LIMITS)) {
       if (frame.limits?.[limit] >= 0) this.limits = { ...this.limits, [limit]: frame.limits[limit] };
     }
@@ -284,6 +301,10 @@ export class ChatCore extends Emitter {
     this.changes.connected();
     this.reads.flush();
     this.emit('ready');
+  }
+
+  #identified() {
+    if (this.openOutbox) this.outbox.open(this.openOutbox(this.user.id));
   }
 
   #disconnected(code) {
@@ -343,7 +364,7 @@ export class ChatCore extends Emitter {
 
   /** Follows a channel in the background, as far as there is room. */
   #follow(name) {
-    if (this.#followed.has(name) || this.#followed.size >= MAX_FOLLOWED) return undefined;
+    if (this.#followed.has(name) || this.#followed.size >= this.maxFollowed) return undefined;
     return this.#join(name);
   }
 

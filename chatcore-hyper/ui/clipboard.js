@@ -1,3 +1,5 @@
+import { focused } from './dom.js';
+
 /** Copies a text; where a page is not trusted with the clipboard, by way of a selection. @param {string} text @returns {Promise<boolean>} */
 export async function copyText(text) {
   try {
@@ -9,7 +11,7 @@ export async function copyText(text) {
 }
 
 function copySelected(text) {
-  const focused = document.activeElement;
+  const before = focused();
   const field = document.createElement('textarea');
   field.className = 'visually-hidden';
   field.value = text;
@@ -17,6 +19,6 @@ function copySelected(text) {
   field.select();
   const done = document.execCommand('copy');
   field.remove();
-  focused?.focus({ preventScroll: true });
+  /** @type {?HTMLElement} */ (before)?.focus({ preventScroll: true });
   return done;
 }

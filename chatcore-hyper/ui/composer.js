@@ -12,7 +12,7 @@ const COUNT_FROM = 500;
 
 /**
  * `<chat-composer>`: writes the next message of a channel, with its files, or an own one anew.
- * Fires `sent` when a message is on its way, and `remove` with the seq of one that is to be deleted.
+ * Fires `sent` with the outbox's entry when a message is on its way, and `remove` with the seq of one that is to be deleted.
  */
 export class Composer extends HTMLElement {
   #core = null;
@@ -234,8 +234,9 @@ export class Composer extends HTMLElement {
     if (!this.#ready) return undefined;
     if (this.#writing.kind === 'edit') return this.#save();
     const tray = this.#trayOf(this.#channel);
+    let entry;
     try {
-      this.#core.send(this.#channel, { text: this.#text, attachments: tray.attachments, reply_to: this.#writing.message?.seq ?? null });
+      entry = this.#core.send(this.#channel, { text: this.#text, attachments: tray.attachments, reply_to: this.#writing.message?.seq ?? null });
     } catch (error) {
       this.#field.setCustomValidity(error.message);
       return this.#field.reportValidity();
@@ -245,7 +246,7 @@ export class Composer extends HTMLElement {
     this.#drafts.sent(this.#channel);
     tray.clear();
     this.#update();
-    return this.dispatchEvent(new Event('sent'));
+    return this.dispatchEvent(new CustomEvent('sent', { detail: entry }));
   }
 
   async #save() {

@@ -90,9 +90,9 @@ export class Connection extends Emitter {
     this.#setPhase('idle');
   }
 
-  /** Connects at once if it was waiting to. */
+  /** Connects at once if it was waiting to, or was told to stay away: since then somebody may have signed in. */
   retryNow() {
-    if (this.phase === 'waiting') this.#connect();
+    if (this.phase === 'waiting' || this.phase === 'closed') this.#connect();
   }
 
   /** Finds out at once whether the connection still lives: the network changed, or the machine was asleep. */

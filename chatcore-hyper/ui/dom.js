@@ -27,6 +27,18 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+/** What has the focus, also inside of a shadow tree. @returns {?Element} */
+export function focused() {
+  let element = document.activeElement;
+  while (element?.shadowRoot?.activeElement) element = element.shadowRoot.activeElement;
+  return element;
+}
+
+/** Where to put what lies over the page, so that the styles of who opens it hold. @param {Element} opener @returns {Element} */
+export function layerOf(opener) {
+  return opener.closest('.room') ?? document.body;
+}
+
 const ICONS = {
   attach: 'M17.5 10.5l-6.8 6.8a3.6 3.6 0 0 1-5.1-5.1l7.4-7.4a2.4 2.4 0 0 1 3.4 3.4l-7.2 7.2a1.2 1.2 0 0 1-1.7-1.7l6.2-6.2',
   back: 'M14.5 5.5L8 12l6.5 6.5',

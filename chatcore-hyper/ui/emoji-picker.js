@@ -1,4 +1,4 @@
-import { h } from './dom.js';
+import { focused, h, layerOf } from './dom.js';
 import { findEmoji, loadEmoji } from './emoji.js';
 import { RecentEmoji } from './recent-emoji.js';
 
@@ -24,10 +24,10 @@ export class EmojiPicker {
 
   /** @param {HTMLElement} from what it opens beside, and where the focus returns to @param {(emoji: string) => void} onPick */
   async open(from, onPick) {
-    this.#from = document.activeElement === document.body ? from : document.activeElement;
+    this.#from = focused() === document.body ? from : focused();
     this.#onPick = onPick;
     this.#panel ??= this.#build();
-    document.body.append(this.#panel);
+    layerOf(from).append(this.#panel);
     this.#search.value = '';
     this.#panel.showPopover();
     this.#place(from);

@@ -1,4 +1,4 @@
-import { h, icon } from './dom.js';
+import { h, icon, layerOf } from './dom.js';
 import { fileSize } from './format.js';
 
 /** One image at a time as large as the window allows, and the way to the others of its channel. */
@@ -12,11 +12,11 @@ export class Lightbox {
   #images = [];
   #at = 0;
 
-  /** @param {import('./protocol.js').Attachment[]} images @param {string} url the one to begin with */
-  open(images, url) {
+  /** @param {import('./protocol.js').Attachment[]} images @param {string} url the one to begin with @param {Element} opener */
+  open(images, url, opener) {
     this.#dialog ??= this.#build();
     this.#images = images;
-    document.body.append(this.#dialog);
+    layerOf(opener).append(this.#dialog);
     this.#show(Math.max(0, images.findIndex((image) => image.url === url)));
     this.#dialog.showModal();
   }

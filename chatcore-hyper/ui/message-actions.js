@@ -1,6 +1,5 @@
 import { copyText } from './clipboard.js';
-import { h, icon } from './dom.js';
-import { channelHash } from './route.js';
+import { focused, h, icon } from './dom.js';
 
 /** The reactions that are one press away. */
 const QUICK = ['👍', '❤️', '😂'];
@@ -15,6 +14,7 @@ const KEYS = { r: 'reply', e: 'edit', Delete: 'remove', c: 'copy', '+': 'pick' }
 export class MessageActions {
   #bar;
   #own;
+  #link;
   /** The article that has the toolbar. @type {?HTMLElement} */
   #article = null;
   /** The one that had it when a press began, which itself may bring the toolbar along with the focus. @type {?HTMLElement} */
@@ -23,7 +23,7 @@ export class MessageActions {
   /**
    * @param {HTMLElement} scroller
    * @param {{message: (seq: number) => import('./protocol.js').Message | undefined, isOwn: (message: any) => boolean,
-   *   channel: () => string, onReply: (message: any) => void, onEdit: (message: any) => void, onRemove: (seq: number) => void,
+   *   link: (seq: number) => ?string, onReply: (message: any) => void, onEdit: (message: any) => void, onRemove: (seq: number) => void,
    *   onReact: (seq: number, emoji: string) => void, onPick: (seq: number, from: HTMLElement) => void,
    *   onNotice: (text: string) => void, onLeave: () => void}} context
    */
@@ -32,6 +32,7 @@ export class MessageActions {
     this.context = context;
     const button = (sign, label, action) =>
       h('button', { type: 'button', class: 'plain', 'aria-label': label, title: label, on: { click: () => this.#act(action) } }, icon(sign));
+    this.#link = button('link', 'Copy the link', 'copy');
     this.#own = [button('edit', 'Edit', 'edit'), button('remove', 'Delete', 'remove')];
     this.#bar = h(
       'div',
@@ -41,7 +42,7 @@ export class MessageActions {
       ),
       button('smile', 'Add a reaction', 'pick'),
       button('reply', 'Reply', 'reply'),
-      button('link', 'Copy the link', 'copy'),
+      this.#link,
       ...this.#own,
     );
     // A press leaves the focus where it is, so that the toolbar is free to follow the pointer.
@@ -49,8 +50,8 @@ export class MessageActions {
     // On touch it lies over other messages, so it goes once it has served.
     this.#bar.addEventListener('click', ({ pointerType }) => pointerType === 'touch' && this.#show(null));
     const on = (name, listen) => scroller.addEventListener(name, listen);
-    on('pointerover', (event) => event.pointerType === 'mouse' && !this.#bar.contains(document.activeElement) && this.#show(articleOf(event)));
-    on('pointerleave', (event) => event.pointerType === 'mouse' && !this.#article?.contains(document.activeElement) && this.#show(null));
+    on('pointerover', (event) => event.pointerType === 'mouse' && !this.#bar.contains(focused()) && this.#show(articleOf(event)));
+    on('pointerleave', (event) => event.pointerType === 'mouse' && !this.#article?.contains(focused()) && this.#show(null));
     on('focusin', (event) => this.#show(articleOf(event)));
     on('focusout', ({ relatedTarget }) => relatedTarget && !scroller.contains(relatedTarget) && this.#show(null));
     on('pointerdown', () => (this.#before = this.#article));
@@ -78,6 +79,7 @@ export class MessageActions {
       this.#bar.remove();
       return;
     }
+    this.#link.hidden = this.context.link(message.seq) === null;
     for (const button of this.#own) button.hidden = !this.context.isOwn(message);
     article.append(this.#bar);
   }
@@ -100,7 +102,9 @@ export class MessageActions {
   }
 
   async #copy({ seq }) {
-    const done = await copyText(location.href.split('#')[0] + channelHash(this.context.channel(), seq));
+    const link = this.context.link(seq);
+    if (link === null) return;
+    const done = await copyText(link);
     this.context.onNotice(done ? 'The link is copied.' : 'The browser did not copy the link.');
   }
 

@@ -30,6 +30,7 @@ export function messageView(row, context, element = null) {
   const article = element ?? h('article', { tabindex: '-1' });
   const target = article.classList.contains('target') && 'target';
   article.className = ['message', first && 'first', state, message.deleted && 'deleted', target].filter(Boolean).join(' ');
+  article.setAttribute('part', message.author.id === context.user.id ? 'message own' : 'message');
   if (message.seq) article.dataset.seq = String(message.seq);
   article.setAttribute('aria-label', `${message.author.name}, ${fullTime(at)}`);
   const parts = [
@@ -37,7 +38,7 @@ export function messageView(row, context, element = null) {
     h(
       'div',
       { class: 'content' },
-      first ? h('header', {}, h('bdi', { class: 'author' }, message.author.name), timeView(at, message.at)) : null,
+      first ? h('header', {}, h('bdi', { class: 'author', part: 'author' }, message.author.name), timeView(at, message.at)) : null,
       ...(state === 'leaving' ? [leavingView(message, context)] : bodyView(row, context, article)),
       state === 'failed' ? failedView(row, context) : null,
     ),

@@ -31,13 +31,15 @@ export class Outbox {
   #deadlines = new Map();
   #online = false;
   /** Whether those of before are here; what is written now goes out after them. */
-  #loaded;
+  #loaded = true;
+  /** @type {?OutboxStore} */
+  #store = null;
   /** Whether what is written now outlives a reload. */
   #lasting = true;
   #lastAt = 0;
 
   /**
-   * @param {{clock: import('./connection.js').Clock, store: ?OutboxStore,
+   * @param {{clock: import('./connection.js').Clock,
    *   publish: (entry: Entry) => Promise<any>, onChange: (channel: string) => void,
    *   onKept: (entry: Entry) => void, onVolatile: () => void,
    *   isKnown: (channel: string, seq: ?number) => boolean, isLogged: (channel: string, nonce: string) => boolean}} options
@@ -45,17 +47,21 @@ export class Outbox {
    *   `isKnown` tells whether the channel's log has come to `seq`, so that the message itself stands there;
    *   `isLogged`, whether one's message with this nonce is among those that are here.
    */
-  constructor({ clock, store, publish, onChange, onKept, onVolatile, isKnown, isLogged }) {
+  constructor({ clock, publish, onChange, onKept, onVolatile, isKnown, isLogged }) {
     this.clock = clock;
-    this.store = store;
     this.publish = publish;
     this.onChange = onChange;
     this.onKept = onKept;
     this.onVolatile = onVolatile;
     this.isKnown = isKnown;
     this.isLogged = isLogged;
-    this.#loaded = !store;
-    if (!store) return;
+  }
+
+  /** Keeps what waits, and takes up what waited before. @param {OutboxStore} store */
+  open(store) {
+    this.#store = store;
+    this.#loaded = false;
+    for (const entry of this.#entries.values()) this.#keep(entry);
     store.onRemoved = (nonce) => this.#drop(nonce);
     store.load().then(
       (entries) => this.#restore(entries),
@@ -133,11 +139,11 @@ export class Outbox {
   /** Gives all up, also what other tabs have kept. */
   clear() {
     for (const nonce of [...this.#entries.keys()]) this.remove(nonce);
-    this.store?.clear().catch(() => {});
+    this.#store?.clear().catch(() => {});
   }
 
   close() {
-    this.store?.close();
+    this.#store?.close();
   }
 
   /** The log of the channel has moved on. @param {string} channel */
@@ -248,9 +254,9 @@ export class Outbox {
   }
 
   async #keep(entry) {
-    if (!this.store || !this.#lasting) return;
+    if (!this.#store || !this.#lasting) return;
     try {
-      await this.store.put(entry);
+      await this.#store.put(entry);
       this.onKept(entry);
     } catch {
       // It costs the message its life over a reload, not its way out now.
@@ -261,7 +267,7 @@ export class Outbox {
 
   #forget(nonce) {
     this.#silence(nonce);
-    this.store?.remove(nonce).catch(() => {});
+    this.#store?.remove(nonce).catch(() => {});
   }
 
   #silence(nonce) {

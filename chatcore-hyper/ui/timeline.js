@@ -1,4 +1,4 @@
-import { h, icon, setText } from './dom.js';
+import { focused, h, icon, setText } from './dom.js';
 import { isImage } from './attachment-view.js';
 import { avatar } from './avatar.js';
 import { counted, number } from './format.js';
@@ -9,6 +9,7 @@ import { MessageActions } from './message-actions.js';
 import { messageView } from './message-view.js';
 import { peopleOf } from './people.js';
 import { Quotes } from './quotes.js';
+import { channelHash } from './route.js';
 import { buildRows, sameRow } from './rows.js';
 
 /** A reader within this distance of the end stays at the end. */
@@ -55,6 +56,8 @@ export class Timeline extends HTMLElement {
   /** The message that is looked for. @type {?number} */
   #target = null;
   #seeking = false;
+  /** Whether a message has an address of its own. */
+  linked = true;
   #actions;
   #quotes;
   #picker = new EmojiPicker();
@@ -92,7 +95,7 @@ export class Timeline extends HTMLElement {
     document.addEventListener('visibilitychange', () => this.#look(), { signal });
     // Who leaves has had the last word: a message that was deleted does not come back. What is sent as late as at
     // `pagehide` may go down with the page; some browsers tell of nothing earlier.
-    for (const event of ['beforeunload', 'pagehide']) window.addEventListener(event, () => this.#core.changes.flush(), { signal });
+    for (const event of ['beforeunload', 'pagehide']) window.addEventListener(event, () => this.#core?.changes.flush(), { signal });
   }
 
   disconnectedCallback() {
@@ -301,7 +304,7 @@ export class Timeline extends HTMLElement {
     return new MessageActions(this.#scroller, {
       message: (seq) => this.#core.channel(this.#channel)?.message(seq),
       isOwn: (message) => message.author.id === this.#core.user.id,
-      channel: () => this.#channel,
+      link: (seq) => (this.linked ? location.href.split('#')[0] + channelHash(this.#channel, seq) : null),
       onReply: (message) => say('reply', message),
       onEdit: (message) => say('edit', message),
       onRemove: (seq) => this.remove(seq),
@@ -328,7 +331,7 @@ export class Timeline extends HTMLElement {
     const url = link.getAttribute('href');
     if (!images.some((image) => image.url === url)) return;
     event.preventDefault();
-    this.#lightbox.open(images, url);
+    this.#lightbox.open(images, url, this);
   }
 
   #toggle(seq, emoji) {
@@ -339,12 +342,12 @@ export class Timeline extends HTMLElement {
 
   /** Draws what changed; a control with the focus that was drawn again has it still, or its message has. */
   #showRows(rows) {
-    const focused = document.activeElement;
-    const article = this.contains(focused) ? focused.closest('article') : null;
-    const key = focused?.dataset?.key;
+    const before = focused();
+    const article = this.contains(before) ? before.closest('article') : null;
+    const key = before?.dataset?.key;
     this.#rows.show(rows);
     this.#actions.refresh();
-    if (!article || focused.isConnected) return;
+    if (!article || before.isConnected) return;
     const again = [...article.querySelectorAll('[data-key]')].find((one) => one.dataset.key === key);
     (again ?? article).focus({ preventScroll: true });
   }

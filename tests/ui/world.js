@@ -14,7 +14,7 @@ export function world({ random = () => 0.5, shelf = new FakeShelf(), checkIdenti
     WebSocket: net.WebSocket,
     clock,
     random,
-    outboxStore: shelf.open(),
+    openOutbox: () => shelf.open(),
     newNonce: () => `${tab}n${++nonce}`,
     checkIdentity,
   });

@@ -12,6 +12,9 @@ pub(crate) const FILES: &[(&str, &[u8])] = &[
     ("index.html", include_bytes!("../ui/index.html")),
     ("app.js", include_bytes!("../ui/app.js")),
     ("app.css", include_bytes!("../ui/app.css")),
+    ("embed.html", include_bytes!("../ui/embed.html")),
+    ("embed.css", include_bytes!("../ui/embed.css")),
+    ("embed.js", include_bytes!("../ui/embed.js")),
     ("icon.svg", include_bytes!("../ui/icon.svg")),
     ("icon-mentions.svg", include_bytes!("../ui/icon-mentions.svg")),
 ];

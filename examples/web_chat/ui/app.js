@@ -111,7 +111,7 @@ async function signIn(name) {
 function showChat(user) {
   const url = new URL(`${BASE}/ws`, location.href);
   url.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:';
-  const core = new ChatCore({ url: url.href, user, outboxStore: new OutboxDb(user.id), checkIdentity: () => stillIs(user) });
+  const core = new ChatCore({ url: url.href, user, openOutbox: (id) => new OutboxDb(id), checkIdentity: () => stillIs(user) });
   const shell = document.createElement('chat-shell');
   const leave = (notice) => {
     core.stop();
@@ -122,7 +122,7 @@ function showChat(user) {
   // Who signs out here knows why the server ends the session.
   core.on('closed', ({ code }) => leaving || leave(REASONS[code] ?? `The server ended this session (${code}).`));
   // Another tab may have signed in as somebody else since.
-  core.on('ready', () => core.user.id !== user.id && location.reload());
+  core.on('replaced', () => location.reload());
   shell.addEventListener('sign-out', async () => {
     leaving = true;
     const done = await fetch('/session', { method: 'DELETE' }).catch(() => null);

@@ -1,0 +1,265 @@
+import './announcer.js';
+import './banner.js';
+import './composer.js';
+import './timeline.js';
+import { h, icon, setText } from './dom.js';
+import { Drafts } from './drafts.js';
+import { counted, typingText } from './format.js';
+import { shareCore } from './shared-core.js';
+
+/** How long a short word stays. */
+const WORD_MS = 6000;
+
+/** @typedef {'connecting' | 'online' | 'offline' | 'signed-out' | 'refused'} RoomStatus */
+
+/**
+ * `<chat-room server="/chat" channel="general">`: one channel in a page of the embedding app, with its style to itself.
+ *
+ * Fires, bubbling and composed: `chat-send` ({channel, text, nonce}), `chat-unread` ({channel, unread, mentions}),
+ * `chat-status` ({status}).
+ */
+export class ChatRoom extends HTMLElement {
+  static observedAttributes = ['channel', 'server'];
+
+  /** The client that this room shares with others of the page; null while it is in no document. @type {?import('./chat-core.js').ChatCore} */
+  core = null;
+  /** @type {RoomStatus} */
+  status = 'connecting';
+  unread = 0;
+  mentions = 0;
+  #parts;
+  #drafts = null;
+  /** The channel that the parts show. @type {?string} */
+  #shown = null;
+  #inSight = false;
+  #gone = new AbortController();
+
+  get channel() {
+    return this.getAttribute('channel')?.trim().toLowerCase() || null;
+  }
+
+  set channel(name) {
+    this.setAttribute('channel', name ?? '');
+  }
+
+  get server() {
+    return new URL(this.getAttribute('server') ?? '/chat', this.baseURI).href.replace(/\/+$/u, '');
+  }
+
+  set server(address) {
+    this.setAttribute('server', address);
+  }
+
+  connectedCallback() {
+    this.#gone = new AbortController();
+    const { signal } = this.#gone;
+    this.core = shareCore(this.server, signal);
+    this.status = 'connecting';
+    this.#drafts = null;
+    this.#shown = null;
+    this.#build();
+    this.core.on('state', () => this.#stateChanged());
+    this.core.on('ready', () => this.#enter());
+    this.core.on('replaced', () => this.#restart());
+    const sight = new IntersectionObserver(([{ isIntersecting }]) => this.#seen(isIntersecting));
+    sight.observe(this);
+    signal.addEventListener('abort', () => sight.disconnect());
+    if (this.core.connection.phase === 'open') this.#enter();
+    this.#stateChanged();
+  }
+
+  disconnectedCallback() {
+    this.#gone.abort();
+    this.#parts.frame.remove();
+    this.core = null;
+  }
+
+  attributeChangedCallback(name, before, after) {
+    if (!this.core || before === after) return;
+    if (name === 'server') this.#restart();
+    else if (this.#drafts) this.#show();
+    else this.#showNotice();
+  }
+
+  focus() {
+    this.#parts?.composer.focus();
+  }
+
+  #restart() {
+    this.disconnectedCallback();
+    this.connectedCallback();
+  }
+
+  #build() {
+    const part = (name) => Object.assign(document.createElement(`chat-${name}`), { part: name });
+    const root = this.shadowRoot ?? this.attachShadow({ mode: 'open' });
+    const title = h('bdi');
+    const topic = h('p', { class: 'topic', dir: 'auto' });
+    const online = h('span');
+    const people = h('p', { class: 'people', role: 'img', hidden: true }, icon('people'), online);
+    const typing = h('p', { class: 'typing', part: 'typing' });
+    const words = h('p');
+    const again = h('button', { type: 'button', class: 'primary', on: { click: () => this.core?.connection.retryNow() } }, 'Try again');
+    const notice = h('div', { class: 'room-notice', role: 'status' }, words, again);
+    const [banner, timeline, composer, announcer] = ['banner', 'timeline', 'composer', 'announcer'].map(part);
+    const frame = h(
+      'section',
+      { class: 'room', part: 'room' },
+      h('header', { class: 'pane-head', part: 'header' }, h('div', { class: 'pane-title' }, h('h2', {}, h('span', { class: 'sign', 'aria-hidden': 'true' }, '#'), title), topic), people),
+      banner,
+      h('div', { class: 'pane-main' }, timeline, h('div', { class: 'pane-foot' }, composer, typing), notice),
+      announcer,
+    );
+    this.#parts = { frame, title, topic, people, online, typing, words, again, notice, banner, timeline, composer, announcer };
+    if (!root.firstChild) root.append(h('link', { rel: 'stylesheet', href: new URL('chat.css', import.meta.url).href }));
+    root.append(frame);
+    banner.core = this.core;
+    this.#listen();
+  }
+
+  #listen() {
+    const { frame, timeline, composer } = this.#parts;
+    timeline.linked = false;
+    timeline.addEventListener('seen', () => this.#inSight && this.core.markRead(this.#shown));
+    timeline.addEventListener('composer', () => composer.focus());
+    timeline.addEventListener('notice', ({ detail }) => this.#say(detail));
+    timeline.addEventListener('reply', ({ detail }) => composer.reply(detail));
+    timeline.addEventListener('edit', ({ detail }) => composer.edit(detail));
+    composer.addEventListener('remove', ({ detail }) => timeline.remove(detail));
+    composer.addEventListener('sent', ({ detail: { channel, text, nonce } }) => {
+      timeline.toEnd();
+      this.#tell('send', { channel, text, nonce });
+    });
+    // The page's address is not the room's: a quote leads to its message here.
+    frame.addEventListener('click', (event) => {
+      const quote = event.target.closest('.quote');
+      if (!quote) return;
+      event.preventDefault();
+      timeline.showMessage(Number(quote.hash.split('/').at(-1)));
+    });
+    // The page sees the room as what has the focus, not a field, and would take what is typed for its shortcuts.
+    frame.addEventListener('keydown', (event) => event.key.length === 1 && !event.ctrlKey && !event.metaKey && event.stopPropagation());
+  }
+
+  /** The server has said who this is: now everything can be shown. */
+  #enter() {
+    if (this.#drafts) return;
+    const { core } = this;
+    const { timeline, composer, announcer } = this.#parts;
+    this.#drafts = new Drafts(storageOf(this), core.user.id);
+    timeline.core = core;
+    announcer.core = core;
+    composer.wire({ core, drafts: this.#drafts, base: this.server });
+    const own = (act) => ({ name }) => name === this.#shown && act();
+    core.on('kept', ({ name }) => this.#drafts.kept(name));
+    core.on('log', own(() => this.#showHead()));
+    core.on('people', own(() => this.#showHead()));
+    core.on('channels', () => this.#showHead());
+    this.#show();
+  }
+
+  #show() {
+    const { core, channel } = this;
+    const { timeline, composer, announcer } = this.#parts;
+    if (this.#shown !== null) core.leave(this.#shown);
+    this.#shown = channel;
+    this.unread = this.mentions = 0;
+    if (channel !== null) core.open(channel);
+    announcer.channel = channel;
+    timeline.show(channel);
+    composer.show(channel);
+    this.#showHead();
+    this.#showNotice();
+  }
+
+  #showHead() {
+    const { frame, topic, people, online, typing, composer } = this.#parts;
+    const { core } = this;
+    const name = this.#shown;
+    const channel = name === null ? undefined : core.channel(name);
+    const missing = name !== null && core.isMissing(name);
+    const count = channel?.members.size ?? 0;
+    frame.setAttribute('aria-label', name === null ? 'Chat' : `Chat in ${name}`);
+    setText(topic, channel?.topic ?? '');
+    people.hidden = count === 0;
+    people.title = `${counted(count, 'member')} online`;
+    people.setAttribute('aria-label', people.title);
+    setText(online, String(count));
+    setText(typing, typingText([...(channel?.typing.values() ?? [])].map(({ user }) => user.name)));
+    // A channel that was missing may have been created since.
+    if (composer.hidden && name !== null && channel && !missing && !channel.loaded) core.open(name);
+    composer.hidden = name === null || missing;
+    this.#count(channel);
+  }
+
+  #count(channel) {
+    const unread = channel?.unread ?? 0;
+    const mentions = channel?.mentions.length ?? 0;
+    if (unread === this.unread && mentions === this.mentions) return;
+    this.unread = unread;
+    this.mentions = mentions;
+    this.#tell('unread', { channel: this.#shown, unread, mentions });
+  }
+
+  #stateChanged() {
+    const before = this.status;
+    this.status = statusOf(this.core.connection, before);
+    this.#showNotice();
+    if (before !== this.status) this.#tell('status', { status: this.status });
+  }
+
+  /** Says why there is nothing to read and write. */
+  #showNotice() {
+    const { notice, words, again, frame, title } = this.#parts;
+    setText(title, this.channel ?? '');
+    const refused = this.status === 'signed-out' || this.status === 'refused';
+    const text = refused ? NOTICES[this.status] : this.channel === null ? 'This room names no channel.' : this.#drafts ? '' : NOTICES[this.status];
+    notice.hidden = text === '';
+    frame.classList.toggle('shut', text !== '');
+    again.hidden = !refused;
+    setText(words, text);
+  }
+
+  /** @param {boolean} inSight */
+  #seen(inSight) {
+    this.#inSight = inSight;
+    if (inSight && this.#drafts) this.#parts.timeline.render();
+  }
+
+  #say(text) {
+    const toast = h('p', { class: 'toast', role: 'alert' }, text);
+    this.#parts.frame.append(toast);
+    setTimeout(() => toast.remove(), WORD_MS);
+  }
+
+  #tell(name, detail) {
+    this.dispatchEvent(new CustomEvent(`chat-${name}`, { detail, bubbles: true, composed: true }));
+  }
+}
+
+/** @type {Record<RoomStatus, string>} */
+const NOTICES = {
+  connecting: 'Connecting…',
+  online: '',
+  offline: 'The chat does not answer. It tries again by itself.',
+  'signed-out': 'You are not signed in. Sign in to read and write here.',
+  refused: 'You can no longer use this chat.',
+};
+
+/** @param {import('./connection.js').Connection} connection @param {RoomStatus} before @returns {RoomStatus} */
+function statusOf({ phase, closeCode }, before) {
+  if (phase === 'open') return 'online';
+  if (phase === 'closed') return closeCode === 4100 ? 'signed-out' : 'refused';
+  return phase === 'waiting' || before === 'offline' || before === 'online' ? 'offline' : 'connecting';
+}
+
+/** The browser's memory, or none where the settings forbid it. @param {Node} node */
+function storageOf(node) {
+  try {
+    return node.ownerDocument.defaultView.localStorage;
+  } catch {
+    return null;
+  }
+}
+
+customElements.define('chat-room', ChatRoom);

@@ -1,0 +1,69 @@
+import { ChatCore } from './chat-core.js';
+import { OutboxDb } from './outbox-db.js';
+
+/** @typedef {{core: ChatCore, users: number, gone: AbortController}} Shared */
+
+/** The clients of this page, by the address of their server. @type {Map<string, Shared>} */
+const clients = new Map();
+
+/**
+ * The page's one client of a server, for as long as somebody on the page uses it.
+ * @param {string} base where the chat service is mounted
+ * @param {AbortSignal} signal ends the use, and the listeners that were set by what is returned
+ * @returns {ChatCore}
+ */
+export function shareCore(base, signal) {
+  const shared = clients.get(base) ?? begin(base);
+  shared.users += 1;
+  signal.addEventListener('abort', () => {
+    shared.users -= 1;
+    if (shared.users === 0) end(base, shared);
+  });
+  return heardUntil(shared.core, signal);
+}
+
+/** @param {string} base @returns {Shared} */
+function begin(base) {
+  const url = `${base.replace(/^http/u, 'ws')}/ws`;
+  const core = new ChatCore({ url, openOutbox: (id) => new OutboxDb(id), maxFollowed: 0, checkIdentity: () => isKnown(base) });
+  const shared = { core, users: 0, gone: new AbortController() };
+  const { signal } = shared.gone;
+  clients.set(base, shared);
+  core.on('replaced', () => end(base, shared));
+  for (const name of ['online', 'offline']) addEventListener(name, () => core.connection.check(), { signal });
+  document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && core.connection.check(), { signal });
+  core.start();
+  return shared;
+}
+
+/** @param {string} base @param {Shared} shared */
+function end(base, shared) {
+  if (clients.get(base) === shared) clients.delete(base);
+  shared.gone.abort();
+  shared.core.stop();
+}
+
+/** Whether the server knows this browser: to a request that is no handshake it says so in plain HTTP. @param {string} base */
+async function isKnown(base) {
+  try {
+    return (await fetch(`${base}/ws`, { cache: 'no-store' })).status !== 401;
+  } catch {
+    return true;
+  }
+}
+
+/** A client whose listeners last no longer than who set them. @param {ChatCore} core @param {AbortSignal} signal @returns {ChatCore} */
+function heardUntil(core, signal) {
+  const on = (name, listener) => {
+    const off = core.on(name, listener);
+    signal.addEventListener('abort', off);
+    return off;
+  };
+  return new Proxy(core, {
+    get(target, key) {
+      if (key === 'on') return on;
+      const value = Reflect.get(target, key);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}

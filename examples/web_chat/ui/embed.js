@@ -1,0 +1,18 @@
+/** What the site around makes of its rooms: a count in its menu, a way in, and the second channel. */
+
+const rooms = [...document.querySelectorAll('chat-room')];
+const badge = document.querySelector('#unread');
+const invitation = document.querySelector('#sign-in');
+
+document.addEventListener('chat-unread', () => {
+  const unread = rooms.reduce((sum, room) => sum + room.unread, 0);
+  badge.hidden = unread === 0;
+  badge.textContent = `${unread} new`;
+});
+
+document.addEventListener('chat-status', ({ target, detail }) => {
+  invitation.hidden = detail.status !== 'signed-out';
+  if (detail.status !== 'online' || target.channel !== 'greenhouse') return;
+  // It is there already at every visit but the first.
+  target.core.createChannel({ name: target.channel, topic: 'What grows under glass' }).catch(() => {});
+});

@@ -1,0 +1,209 @@
+import assert from 'node:assert/strict';
+import { journey } from './journey.js';
+
+/** A room of the page, as its owner sees it. */
+function roomOf(person, channel) {
+  const room = person.page.locator(`chat-room[channel="${channel}"]`);
+  const field = room.getByRole('textbox', { name: `Message #${channel}` });
+  return {
+    room,
+    field,
+    texts: () => room.locator('article .text').allTextContents(),
+    message: (text) => room.getByRole('log').locator('article').filter({ hasText: text }),
+    say: async (text) => {
+      await field.fill(text);
+      await field.press('Enter');
+      await room.locator('article').filter({ hasText: text }).waitFor();
+    },
+    style: (selector, names) =>
+      room.evaluate(
+        (host, [inside, wanted]) => {
+          const style = getComputedStyle(host.shadowRoot.querySelector(inside));
+          return Object.fromEntries(wanted.map((name) => [name, style.getPropertyValue(name)]));
+        },
+        [selector, names],
+      ),
+  };
+}
+
+/** Notes every event that the rooms fire, from the page on. */
+async function listen(person) {
+  await person.page.evaluate(() => {
+    globalThis.heard = [];
+    for (const type of ['chat-send', 'chat-unread', 'chat-status']) {
+      document.addEventListener(type, ({ target, detail }) => globalThis.heard.push({ type, room: target.channel, ...detail }));
+    }
+  });
+}
+
+const heard = (person, type) => person.page.evaluate((wanted) => globalThis.heard.filter((event) => event.type === wanted), type);
+
+async function visitShop(person) {
+  await person.visit('/embed.html');
+  for (const channel of ['general', 'greenhouse']) await roomOf(person, channel).field.waitFor();
+}
+
+journey('two rooms of a foreign page: what is said in one is in that one, and at the other person’s', async ({ browser }) => {
+  const ann = await browser.person();
+  const bob = await browser.person();
+  const sockets = [];
+  ann.page.on('websocket', (socket) => sockets.push(socket));
+  await ann.join('Ann');
+  await bob.join('Bob');
+  sockets.length = 0;
+  await visitShop(ann);
+  await visitShop(bob);
+  assert.equal(sockets.length, 1, 'the rooms of a page share a connection');
+  await listen(ann);
+
+  const [general, greenhouse] = ['general', 'greenhouse'].map((channel) => roomOf(ann, channel));
+  await general.say('hello from the shop');
+  await roomOf(bob, 'general').message('hello from the shop').waitFor();
+  await roomOf(bob, 'greenhouse').say('tomatoes');
+  await greenhouse.message('tomatoes').waitFor();
+  assert.deepEqual(await general.texts(), ['hello from the shop']);
+  assert.deepEqual(await greenhouse.texts(), ['tomatoes']);
+  const [sent, ...others] = await heard(ann, 'chat-send');
+  assert.deepEqual(others, []);
+  assert.match(sent.nonce, /^.{1,64}$/u);
+  assert.deepEqual([sent.room, sent.channel, sent.text], ['general', 'general', 'hello from the shop']);
+
+  // The focus stays in a control of the room that is drawn again.
+  await greenhouse.field.focus();
+  await greenhouse.field.press('Shift+Tab');
+  await greenhouse.message('tomatoes').hover();
+  await greenhouse.room.getByRole('button', { name: 'React with 👍' }).click();
+  const reaction = greenhouse.room.getByRole('button', { name: /^👍 1/u });
+  await reaction.focus();
+  await roomOf(bob, 'greenhouse').room.getByRole('button', { name: /^👍 1/u }).click();
+  const both = greenhouse.room.getByRole('button', { name: /^👍 2/u });
+  await both.waitFor();
+  assert.ok(await both.evaluate((button) => button.getRootNode().activeElement === button));
+
+  // A reply leads to its message inside of the room; the page's address is the page's.
+  await greenhouse.message('tomatoes').hover();
+  assert.equal(await greenhouse.room.getByRole('button', { name: 'Copy the link' }).count(), 0);
+  await greenhouse.room.getByRole('button', { name: 'Reply' }).click();
+  await greenhouse.say('mine too');
+  await greenhouse.room.locator('.quote').click();
+  await greenhouse.room.locator('article.target', { hasText: 'tomatoes' }).waitFor();
+  assert.equal(new URL(ann.page.url()).hash, '');
+
+  // Emoji and suggestions.
+  await greenhouse.room.getByRole('button', { name: 'Insert an emoji' }).click();
+  await greenhouse.room.getByRole('searchbox', { name: 'Search emoji' }).fill('tomato');
+  await greenhouse.room.getByRole('button', { name: 'tomato' }).click();
+  assert.equal(await greenhouse.field.inputValue(), '🍅');
+  await greenhouse.field.fill('');
+  await greenhouse.field.pressSequentially('@b');
+  await greenhouse.room.getByRole('option', { name: 'Bob' }).click();
+  assert.equal(await greenhouse.field.inputValue(), '@Bob ');
+});
+
+journey('a room’s events, its attributes and its end', async ({ server, browser }) => {
+  const ann = await browser.person({ allow: [/WebSocket connection to|ERR_CONNECTION_REFUSED/u] });
+  const bob = await browser.person();
+  await ann.join('Ann');
+  await bob.join('Bob');
+  await visitShop(ann);
+  await visitShop(bob);
+  await listen(ann);
+  const general = roomOf(ann, 'general');
+
+  // Unread is what came while the room was out of sight.
+  await ann.page.evaluate(() => scrollTo(0, 0));
+  await ann.page.setViewportSize({ width: 1280, height: 300 });
+  await roomOf(bob, 'general').say('@Ann are you there?');
+  const unread = await ann.page.waitForFunction(() => globalThis.heard.find(({ type }) => type === 'chat-unread')).then((found) => found.jsonValue());
+  assert.deepEqual(unread, { type: 'chat-unread', room: 'general', channel: 'general', unread: 1, mentions: 1 });
+  await ann.page.locator('#unread', { hasText: '1 new' }).waitFor();
+  await ann.page.setViewportSize({ width: 1280, height: 800 });
+  await general.room.scrollIntoViewIfNeeded();
+  await ann.page.locator('#unread').waitFor({ state: 'hidden' });
+
+  // Another channel, one that is not there, and back.
+  await general.field.fill('half a thought');
+  await general.room.evaluate((room) => (room.channel = 'greenhouse'));
+  const [first] = await ann.page.locator('chat-room').all();
+  await first.getByRole('textbox', { name: 'Message #greenhouse' }).waitFor();
+  await first.evaluate((room) => room.setAttribute('channel', 'nowhere'));
+  await first.getByText('There is no channel called “nowhere”.').waitFor();
+  assert.ok(await first.getByRole('textbox').isHidden());
+  await first.evaluate((room) => room.core.createChannel({ name: 'nowhere' }));
+  await first.getByRole('textbox', { name: 'Message #nowhere' }).waitFor();
+  await first.evaluate((room) => room.removeAttribute('channel'));
+  await first.getByText('This room names no channel.').waitFor();
+  await first.evaluate((room) => room.setAttribute('channel', 'general'));
+  await general.message('are you there?').waitFor();
+  assert.equal(await general.field.inputValue(), 'half a thought');
+
+  // The server goes and comes back.
+  await server.kill();
+  await ann.page.waitForFunction(() => globalThis.heard.some(({ status, room }) => status === 'offline' && room === 'general'));
+  await server.restart();
+  await ann.page.waitForFunction(() => globalThis.heard.findLast(({ type, room }) => type === 'chat-status' && room === 'general').status === 'online');
+
+  // The last room takes the connection with it.
+  const closed = ann.page.evaluate(() => {
+    const { connection } = document.querySelector('chat-room').core;
+    return new Promise((resolve) => connection.on('state', () => connection.phase === 'idle' && resolve(document.querySelectorAll('chat-room').length)));
+  });
+  await ann.page.evaluate(() => {
+    document.querySelector('chat-room').remove();
+    setTimeout(() => document.querySelector('chat-room').remove());
+  });
+  assert.equal(await closed, 0);
+});
+
+journey('who is not signed in is told so, and is let in as soon as they are', async ({ browser }) => {
+  const ann = await browser.person({ allow: [/401|HTTP Authentication failed/u] });
+  await ann.visit('/embed.html');
+  const [room] = await ann.page.locator('chat-room').all();
+  await room.getByText('You are not signed in.').waitFor();
+  await ann.page.getByRole('link', { name: 'Choose a name' }).waitFor();
+  assert.equal(await room.evaluate(({ status }) => status), 'signed-out');
+  await ann.page.evaluate(() => fetch('/session', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '{"name":"Ann"}' }));
+  await room.getByRole('button', { name: 'Try again' }).click();
+  for (const channel of ['general', 'greenhouse']) await roomOf(ann, channel).field.waitFor();
+});
+
+journey('the page’s style ends at a room, a room’s at the page; a room is themed by properties and parts', async ({ browser }) => {
+  const ann = await browser.person();
+  await ann.join('Ann');
+  await visitShop(ann);
+  const [general, greenhouse] = ['general', 'greenhouse'].map((channel) => roomOf(ann, channel));
+  await general.say('in style');
+  await greenhouse.say('in style');
+
+  // What the page says of every element, article and field.
+  const plain = { 'letter-spacing': 'normal', 'text-transform': 'none' };
+  assert.deepEqual(await greenhouse.style('article .text', Object.keys(plain)), plain);
+  assert.deepEqual(await greenhouse.style('article', ['outline-style']), { 'outline-style': 'none' });
+  assert.deepEqual(await greenhouse.style('textarea', ['border-top-width', 'background-color']), {
+    'border-top-width': '0px',
+    'background-color': 'rgba(0, 0, 0, 0)',
+  });
+  const { 'font-family': font } = await greenhouse.style('article .text', ['font-family']);
+  assert.match(font, /^system-ui/u);
+
+  // Each room has its own theme, and neither has the colours that the page gives the same names.
+  const colours = async (room, selector) => Object.values(await room.style(selector, ['background-color']))[0];
+  assert.equal(await colours(general, '.room'), 'rgb(255, 253, 247)');
+  assert.equal(await colours(greenhouse, '.room'), 'rgb(16, 34, 29)');
+  assert.equal(await colours(greenhouse, 'header'), 'rgb(11, 25, 21)');
+  assert.deepEqual(await greenhouse.style('article .text', ['color']), { color: 'rgb(236, 234, 230)' });
+  assert.match((await general.style('article .text', ['font-family']))['font-family'], /^Georgia/u);
+
+  // Nothing of a room's style is in the page.
+  const outside = await ann.page.evaluate(() => ({
+    links: [...document.styleSheets].map(({ href }) => new URL(href).pathname),
+    body: getComputedStyle(document.body).fontSize,
+  }));
+  assert.deepEqual(outside, { links: ['/embed.css'], body: '18px' });
+
+  await ann.page.setViewportSize({ width: 390, height: 844 });
+  const width = await ann.page.evaluate(() => document.documentElement.scrollWidth);
+  assert.equal(width, 390);
+  const [one, other] = await Promise.all([general, greenhouse].map(({ room }) => room.boundingBox()));
+  assert.ok(other.y >= one.y + one.height);
+});
