@@ -1,5 +1,6 @@
 /** The whole client, in one place to import: `build/bundle.rs` makes it one file. */
 
+import './chat-room.js';
 import './chat-shell.js';
 
 export { ChatCore, ChatError } from './chat-core.js';
