@@ -101,8 +101,9 @@ journey('two rooms of a foreign page: what is said in one is in that one, and at
 });
 
 journey('a room’s events, its attributes and its end', async ({ server, browser }) => {
-  const ann = await browser.person({ allow: [/WebSocket connection to|ERR_CONNECTION_REFUSED/u] });
-  const bob = await browser.person();
+  const gone = { allow: [/ERR_CONNECTION_REFUSED/u] };
+  const ann = await browser.person(gone);
+  const bob = await browser.person(gone);
   await ann.join('Ann');
   await bob.join('Bob');
   await visitShop(ann);
