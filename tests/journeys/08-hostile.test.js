@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { BODIES, FILES, NAMES } from './hostile.js';
+import { BODIES, FILES, NAMES, REFUSED_CHANNELS, REFUSED_NAMES } from './hostile.js';
 import { journey } from './journey.js';
 
 const TEXTS = [
@@ -115,4 +115,34 @@ journey('nothing that a person can write is more than text', async ({ browser })
     await ann.log.locator('.author').getByText(name, { exact: true }).waitFor();
     await other.context.close();
   }
+});
+
+journey('a name that is none is refused beside its field, and what was written stays', async ({ browser }) => {
+  const ann = await browser.person({ allow: [/400|422/u] });
+  await ann.visit();
+  const field = ann.page.getByLabel('Your name');
+  const refusal = ann.page.getByRole('alert').filter({ hasText: 'Use 1 to 32 characters, none of them invisible.' });
+  for (const name of REFUSED_NAMES) {
+    await ann.tryToJoin(name);
+    await refusal.waitFor();
+    assert.equal(await field.inputValue(), name);
+    assert.equal(await field.getAttribute('aria-invalid'), 'true');
+    await field.fill('');
+    await refusal.waitFor({ state: 'hidden' });
+  }
+  await ann.tryToJoin('Ann');
+  await ann.isIn('general');
+
+  await ann.page.getByRole('button', { name: 'Create a channel' }).first().click();
+  const dialog = ann.page.getByRole('dialog', { name: 'Create a channel' });
+  for (const name of REFUSED_CHANNELS) {
+    await dialog.getByLabel('Name').fill(name);
+    await dialog.getByRole('button', { name: 'Create', exact: true }).click();
+    await dialog.getByRole('alert').filter({ hasText: 'Use 1 to 64 letters' }).waitFor();
+    assert.equal(await dialog.getByLabel('Name').inputValue(), name);
+    await dialog.getByLabel('Name').fill('');
+    await dialog.getByRole('alert').filter({ hasText: /./u }).waitFor({ state: 'hidden' });
+  }
+  await ann.page.keyboard.press('Escape');
+  assert.equal(await ann.page.getByRole('navigation', { name: 'Channels' }).getByRole('listitem').count(), 1);
 });

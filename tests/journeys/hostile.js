@@ -50,5 +50,11 @@ export const BODIES = [
 /** Names of people: the server takes them, or says why not. */
 export const NAMES = ['<b>Mallory</b>', '"><img src=x>', '{{name}}', 'null', '\'; --', '&lt;i&gt;'];
 
+/** Names of people that nobody may have: they show nothing, or turn the text around them. */
+export const REFUSED_NAMES = ['\u202Eevil', 'An\u200Bn', '\u2066Ann', '\u3164', 'An\uFEFFn', '\u0301', 'A\tnn'];
+
+/** Names that no channel may have: they could not stand in an address or in a text. */
+export const REFUSED_CHANNELS = ['.', '..', '<script>', 'a/b', 'a?b', 'a#b', 'a%2fb', '\u0301a', 'a\u202Eb', 'a\u200Bb', '"a"', '{{a}}', '@a'];
+
 /** Names of files. */
 export const FILES = ['<img src=x onerror=document.title=1>.txt', '"quoted".txt', 'javascript:alert(1).txt', '&amp;.txt', '..%2f..%2fpasswd.txt', 'W'.repeat(120) + '.txt'];
