@@ -64,7 +64,7 @@ export class ChannelList extends HTMLElement {
 function draw(item, element) {
   const view = element ?? create(item.name);
   const link = view.firstElementChild;
-  const [, , unread, badge] = link.children;
+  const [, , said, unread, badge] = link.children;
   setAttribute(link, 'aria-current', item.current ? 'page' : null);
   link.classList.toggle('unread', item.unread > 0);
   const count = bounded(item.unread, 999);
@@ -73,13 +73,13 @@ function draw(item, element) {
   badge.hidden = item.mentions === 0;
   setText(badge, `@${bounded(item.mentions, 99)}`);
   const mentioned = item.mentions > 0 ? `, ${bounded(item.mentions, 99)} ${item.mentions === 1 ? 'mention' : 'mentions'}` : '';
-  setAttribute(link, 'aria-label', item.unread > 0 ? `${item.name} ${count} unread${mentioned}` : null);
+  setText(said, item.unread > 0 ? ` ${count} unread${mentioned}` : '');
   return view;
 }
 
 function create(name) {
   const sign = h('span', { class: 'sign', 'aria-hidden': 'true' }, '#');
-  return h('li', {}, h('a', { href: channelHash(name) }, sign, h('bdi', { class: 'name' }, name), h('span', { class: 'count', 'aria-hidden': 'true' }), h('span', { class: 'badge', 'aria-hidden': 'true' })));
+  return h('li', {}, h('a', { href: channelHash(name) }, sign, h('bdi', { class: 'name' }, name), h('span', { class: 'visually-hidden' }), h('span', { class: 'count', 'aria-hidden': 'true' }), h('span', { class: 'badge', 'aria-hidden': 'true' })));
 }
 
 customElements.define('chat-channels', ChannelList);

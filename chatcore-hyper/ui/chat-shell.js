@@ -27,6 +27,8 @@ const WIDE = '(min-width: 1100px)';
 /** How long a short word stays. */
 const TOAST_MS = 6000;
 
+const isNarrow = () => matchMedia(NARROW).matches;
+
 /**
  * `<chat-shell>`: the whole chat of one signed-in user. Set its `wire` once it is in the document.
  * Fires `sign-out` when the user wants to leave.
@@ -106,7 +108,7 @@ export class ChatShell extends HTMLElement {
     this.#typingLine = h('p', { class: 'typing' });
     this.#peopleCount = h('span', { 'aria-hidden': 'true' });
     const back = { class: 'back plain', href: channelHash(null), 'aria-label': 'All channels' };
-    const people = { type: 'button', class: 'people quiet', 'aria-expanded': 'false', 'aria-controls': 'chat-members', on: { click: () => this.#showMembers(members.hidden) } };
+    const people = { type: 'button', class: 'people quiet', 'aria-expanded': 'false', 'aria-controls': 'chat-members', on: { click: () => this.#toggleMembers(members.hidden) } };
     this.#peopleButton = h('button', people, icon('people'), this.#peopleCount);
     const find = { type: 'button', class: 'plain', 'aria-label': 'Search', title: 'Search', on: { click: () => this.#search() } };
     members.id = 'chat-members';
@@ -160,9 +162,12 @@ export class ChatShell extends HTMLElement {
     const { signal } = this.#stop;
     channels.addEventListener('create', () => create.open());
     for (const chooser of [create, switcher]) chooser.addEventListener('chosen', (event) => goTo(event.detail));
-    search.addEventListener('closed', () => this.#searchClosed());
-    // On a phone the result lies beneath.
-    search.addEventListener('opened', () => matchMedia(NARROW).matches && search.close());
+    search.addEventListener('closed', () => {
+      this.#searchClosed();
+      this.#cover('search', false);
+    });
+    // On a phone the result lies beneath, and the way back leads to the search.
+    search.addEventListener('opened', () => isNarrow() && this.#hideSearch());
     user.addEventListener('help', () => help.open());
     timeline.addEventListener('seen', () => core.markRead(this.#current));
     timeline.addEventListener('composer', () => composer.focus());
@@ -183,6 +188,7 @@ export class ChatShell extends HTMLElement {
     });
     core.on('log', ({ name }) => name === this.#current && this.#showHead());
     addEventListener('hashchange', () => this.#follow(), { signal });
+    addEventListener('popstate', () => isNarrow() && this.#showCover(history.state?.cover), { signal });
     // A link to where the address is already leads back to its message.
     this.addEventListener('click', ({ target }) => target.closest('a[href^="#/c/"]')?.hash === location.hash && this.#follow());
     addEventListener('online', () => core.connection.check(), { signal });
@@ -194,6 +200,7 @@ export class ChatShell extends HTMLElement {
   }
 
   #pressed(event) {
+    if (event.key === 'Escape' && !event.defaultPrevented && isNarrow() && !this.#parts.members.hidden && !document.querySelector(':modal')) return this.#toggleMembers(false);
     const act = event.isComposing ? undefined : actOf(event);
     if (!act) return;
     const { channels, switcher, help } = this.#parts;
@@ -215,7 +222,7 @@ export class ChatShell extends HTMLElement {
     const wanted = name ?? last;
     if (wanted !== null && name === null) {
       // On a phone the list lies behind the channel, so that "back" leads to it.
-      if (matchMedia(NARROW).matches) history.pushState(null, '', channelHash(wanted));
+      if (isNarrow()) history.pushState(null, '', channelHash(wanted));
       else replaceWith(wanted);
     }
     this.#show(wanted, seq);
@@ -264,7 +271,7 @@ export class ChatShell extends HTMLElement {
     const empty = listed && channels.length === 0 && this.#current === null;
     this.querySelector('.empty').hidden = !empty;
     this.classList.toggle('no-channels', empty);
-    if (!listed || this.#current !== null || channels.length === 0 || matchMedia(NARROW).matches) return;
+    if (!listed || this.#current !== null || channels.length === 0 || isNarrow()) return;
     const { name } = this.#core.channel('general') ?? channels[0];
     replaceWith(name);
     this.#show(name);
@@ -289,6 +296,12 @@ export class ChatShell extends HTMLElement {
     }
     search.parentElement.hidden = false;
     search.open();
+    this.#cover('search', true);
+  }
+
+  #hideSearch() {
+    this.#parts.search.hidden = true;
+    this.#searchClosed();
   }
 
   /** All is again as it was before the search. */
@@ -298,6 +311,26 @@ export class ChatShell extends HTMLElement {
     if (members) this.#showMembers(true);
     if (focus?.isConnected && focus !== document.body) focus.focus();
     else this.#parts.composer.focus();
+  }
+
+  #toggleMembers(open) {
+    this.#showMembers(open);
+    this.#peopleButton.focus();
+    this.#cover('members', open);
+  }
+
+  /** On a phone a pane lies over the channel, and the system's way back takes it away. */
+  #cover(pane, open) {
+    if (!isNarrow() || (history.state?.cover === pane) === open) return;
+    if (open) history.pushState({ cover: pane }, '');
+    else history.back();
+  }
+
+  /** Shows the pane that the history names, and no other. */
+  #showCover(pane) {
+    if (pane !== 'search' && !this.#parts.search.hidden) this.#hideSearch();
+    this.#showMembers(pane === 'members');
+    if (pane === 'search') this.#search();
   }
 
   #showMembers(open) {

@@ -121,7 +121,8 @@ export class EmojiPicker {
 
 function groupView(name, emoji) {
   const buttons = emoji.map(({ sign, codes }) => {
-    const label = codes[0].replaceAll('_', ' ');
+    // "thumbsup" says more than "+1".
+    const label = (codes.find((code) => /^[a-z]/u.test(code)) ?? codes[0]).replaceAll('_', ' ');
     return h('button', { type: 'button', class: 'emoji', tabindex: '-1', title: label, 'aria-label': codes[0] === 'recent' ? sign : label }, sign);
   });
   const group = h('div', { class: 'emoji-group', role: 'group', 'aria-label': name }, h('h3', {}, name), h('div', { class: 'emoji-line' }, ...buttons));

@@ -39,6 +39,16 @@ export function parseMarkdown(text, count = { steps: 0 }) {
   return parseBlocks(text.split('\n'), 0, count);
 }
 
+/** What a message says in one line, without signs: the first of its text, or the names of its files. @param {import('./protocol.js').Message} message */
+export function firstLine({ text, attachments }) {
+  const lines = plain(parseMarkdown(text), '\n').split('\n');
+  return lines.find((line) => line.trim() !== '') ?? attachments.map(({ name }) => name).join(', ');
+}
+
+function plain(nodes, between) {
+  return nodes.map((node) => (typeof node === 'string' ? node : (node.text ?? plain(node.children ?? node.items.flat(), /quote|list/u.test(node.type) ? '\n' : '')))).join(between);
+}
+
 function parseBlocks(lines, depth, count) {
   const blocks = [];
   let plain = [];

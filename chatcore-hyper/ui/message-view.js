@@ -2,6 +2,7 @@ import { attachmentView } from './attachment-view.js';
 import { avatar } from './avatar.js';
 import { h, icon } from './dom.js';
 import { clockTime, fullTime } from './format.js';
+import { firstLine } from './markdown.js';
 import { textView } from './markdown-view.js';
 import { nameList } from './people.js';
 import { channelHash } from './route.js';
@@ -77,13 +78,12 @@ function filesView(attachments, article) {
 
 /** The message that this one replies to: its author and its first line, and the way to it. */
 function quoteView(seq, quote, { channel }) {
-  const text = quote?.text.split('\n').find((line) => line.trim() !== '') ?? quote?.attachments.map(({ name }) => name).join(', ');
-  const said = quote?.deleted || quote === null ? 'This message was deleted.' : (text ?? '').slice(0, QUOTE_CHARS);
-  const label = quote ? `In reply to ${quote.author.name}: ${said}` : 'In reply to a message';
+  const said = quote?.deleted || quote === null ? 'This message was deleted.' : quote && firstLine(quote).slice(0, QUOTE_CHARS);
   return h(
     'a',
-    { class: 'quote', href: channelHash(channel, seq), 'aria-label': label, 'data-key': 'quote' },
+    { class: 'quote', href: channelHash(channel, seq), 'data-key': 'quote' },
     icon('reply'),
+    h('span', { class: 'visually-hidden' }, 'In reply to'),
     quote ? h('bdi', { class: 'author' }, quote.author.name) : null,
     h('bdi', { class: quote?.text ? 'quoted' : 'quoted tombstone' }, said || '…'),
   );

@@ -1,4 +1,5 @@
 import { h, icon } from './dom.js';
+import { firstLine } from './markdown.js';
 
 /**
  * What the composer writes now: a new message, a reply to one, or one's own anew. Its element says which, and leads back.
@@ -17,13 +18,12 @@ export class WritingLine {
   show(writing) {
     this.element.hidden = writing.kind === 'new';
     if (writing.kind === 'new') return this.element.replaceChildren();
-    const { author, text, attachments } = writing.message;
-    const about = text || attachments.map(({ name }) => name).join(', ');
+    const { message } = writing;
     this.#fill(
       icon(writing.kind),
       writing.kind === 'edit'
         ? h('span', {}, 'Editing your message')
-        : h('span', { class: 'writing-about' }, 'Replying to ', h('bdi', { class: 'author' }, author.name), ' ', h('bdi', { class: 'quoted' }, about.split('\n')[0])),
+        : h('span', { class: 'writing-about' }, 'Replying to ', h('bdi', { class: 'author' }, message.author.name), ' ', h('bdi', { class: 'quoted' }, firstLine(message))),
     );
   }
 

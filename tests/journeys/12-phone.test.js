@@ -65,3 +65,56 @@ journey('on a phone: an input method, Arabic, another zone, and what one does to
   await bar.waitFor({ state: 'detached' });
   assert.equal(await bob.page.evaluate(() => document.documentElement.scrollWidth), 390);
 });
+
+journey('on a phone: what lies over a channel goes by Escape and by the system\'s way back, and code stays clear of its button', async ({ browser }) => {
+  const ann = await browser.person(PHONE);
+  const { page } = ann;
+  await ann.join('Ann');
+  await ann.listed('general').tap();
+  await ann.isIn('general');
+  const send = async (text) => {
+    await ann.field.fill(text);
+    await page.getByRole('button', { name: 'Send' }).tap();
+    await ann.isSent();
+  };
+  await send('The first word');
+  await send(`\`\`\`\n${'let much = more; '.repeat(12)}\n\`\`\``);
+  const code = await ann.log.locator('pre').boundingBox();
+  const copy = await ann.log.getByRole('button', { name: 'Copy the code' }).boundingBox();
+  assert.ok(code.x + code.width <= copy.x, 'the button is beside the code');
+
+  // Who is here: over the messages, and away again.
+  const people = page.getByRole('button', { name: '1 member online' });
+  const members = page.getByRole('complementary', { name: 'Members' });
+  await people.tap();
+  await members.waitFor();
+  await page.keyboard.press('Escape');
+  await members.waitFor({ state: 'hidden' });
+  assert.equal(await people.evaluate((one) => one === document.activeElement), true);
+  await people.tap();
+  await members.waitFor();
+  await page.goBack();
+  await members.waitFor({ state: 'hidden' });
+  await ann.isIn('general');
+
+  // The search: back from a result leads to the results, then to the channel, then to the list.
+  const search = page.getByRole('complementary', { name: 'Search' });
+  await page.getByRole('button', { name: 'Search', exact: true }).tap();
+  await page.getByRole('searchbox').fill('first');
+  await page.keyboard.press('Enter');
+  await search.getByRole('link').tap();
+  await search.waitFor({ state: 'hidden' });
+  await page.locator('article.target').waitFor();
+  await page.goBack();
+  await search.getByRole('link').waitFor();
+  await page.goBack();
+  await search.waitFor({ state: 'hidden' });
+  await ann.isIn('general');
+  await page.getByRole('button', { name: 'Search', exact: true }).tap();
+  await search.waitFor();
+  await page.getByRole('button', { name: 'Close search' }).tap();
+  await search.waitFor({ state: 'hidden' });
+  await page.waitForFunction(() => history.state === null);
+  await page.goBack();
+  await ann.listed('general').waitFor();
+});

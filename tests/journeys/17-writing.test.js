@@ -63,12 +63,12 @@ journey('a reply quotes its original and leads to it; a deletion is undone, or d
   await ann.isIn('general');
   await bob.join('Bob');
   await bob.isIn('general');
-  await ann.say('Which one?\nThe first or the second?');
-  await bob.messages.getByText('Which one?').hover();
+  await ann.say('**Which** `one`?\nThe first or the second?');
+  await bob.messages.first().hover();
   await bob.page.getByRole('toolbar', { name: 'Message actions' }).getByRole('button', { name: 'Reply' }).click();
-  await bob.page.getByText('Replying to Ann').waitFor();
+  await bob.page.getByText('Replying to Ann Which one?').waitFor();
   await bob.say('The second');
-  const quote = ann.log.getByRole('link', { name: 'In reply to Ann: Which one?' });
+  const quote = ann.log.getByRole('link', { name: 'In reply to Ann Which one?' });
   await quote.waitFor();
   await quote.click();
   await ann.page.waitForFunction(() => document.activeElement.matches('article.target[data-seq="1"]'));
@@ -92,7 +92,7 @@ journey('a reply quotes its original and leads to it; a deletion is undone, or d
   await ann.page.getByText('Deleted.').waitFor();
   await ann.page.goto('about:blank');
   await bob.page.getByText('This message was deleted.').first().waitFor();
-  await bob.log.getByRole('link', { name: 'In reply to Ann: This message was deleted.' }).waitFor();
+  await bob.log.getByRole('link', { name: 'In reply to Ann This message was deleted.' }).waitFor();
 });
 
 journey('an empty edit offers to delete, and a refused one is taken back', async ({ browser }) => {
