@@ -1,0 +1,191 @@
+import { picture } from './picture.js';
+
+const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
+
+const CODE = "A retry is safe, since the **nonce** stays the same:\n```rust\nlet sent = client.publish(\"general\", Draft::text(\"Hello\").nonce(nonce)).await?;\nprintln!(\"{} is on the disk\", sent.seq);\n```";
+
+/**
+ * A small team at work, at a desk and on a phone: brings both pages into each main state, one after the other.
+ * @param {{browser: import('./browser.js').Browser, server: import('./server.js').Server}} world
+ * @param {(person: import('./person.js').Person, state: string) => Promise<void>} look is called in each state
+ */
+export async function tour({ browser, server }, look) {
+  // The server is killed on the way, which a browser writes into its console.
+  const allow = [/WebSocket|ERR_CONNECTION|Failed to load|409/u];
+  const ann = await browser.person({ allow });
+  const bob = await browser.person({ allow, ...PHONE });
+  const team = { ann, bob, mira: await browser.person({ allow }), look, server };
+  await arrive(team);
+  await talk(team);
+  await use(team);
+  await find(team);
+  await lose(team);
+}
+
+/** The sign-in page, a channel without messages. */
+async function arrive({ ann, bob, mira, look }) {
+  await ann.join('Ann Lindqvist');
+  await ann.isIn('general');
+  await look(ann, 'empty-channel');
+  await bob.visit();
+  await look(bob, 'sign-in');
+  await bob.tryToJoin('ann lindqvist');
+  await bob.page.getByRole('alert').filter({ hasText: 'taken' }).waitFor();
+  await look(bob, 'sign-in-refused');
+  await bob.tryToJoin('Bob Okafor');
+  await bob.listed('general').tap();
+  await bob.isIn('general');
+  await look(bob, 'empty-channel');
+  await mira.visit();
+  await look(mira, 'sign-in');
+  await mira.tryToJoin('Mira Sato');
+  await mira.isIn('general');
+  for (const [name, topic] of [['design', 'Sketches, screens, words'], ['releases', 'What goes out, and when'], ['rust', ''], ['garden', 'Tomatoes and other long-running processes']]) await mira.createChannel(name, topic);
+  for (const person of [ann, mira]) await person.open('releases');
+  await bob.page.getByRole('link', { name: 'All channels' }).tap();
+  await bob.listed('releases').tap();
+  await bob.isIn('releases');
+}
+
+/** A channel with all that a message can be. */
+async function talk({ ann, bob, mira, look }) {
+  await send(mira, 'Morning! The notes for 2.4 are ready to read: https://example.org/notes/2.4');
+  await send(ann, 'Lovely, thank you. Two things are left before we can tag it:\n- the upgrade guide\n- a word about `retry_ms` for people who write their own client');
+  await send(bob, 'I took the second one. Does this say enough?');
+  await send(bob, CODE);
+  await reply(mira, 'I took the second one. Does this say enough?', 'It does. I would only say **why** the nonce matters.');
+  await react(ann, 'It does. I would only say why the nonce matters.', '👍');
+  await react(bob, 'It does. I would only say why the nonce matters.', '👍');
+  await send(mira, 'Wrong channel, sorry.');
+  await (await actionsOf(mira, 'Wrong channel')).getByRole('button', { name: 'Delete' }).click();
+  await ann.page.getByText('This message was deleted.').waitFor();
+  const guide = { name: 'Upgrade guide, second draft.pdf', mimeType: 'application/pdf', buffer: Buffer.from('%PDF-1.4\n'.padEnd(131_072, ' ')) };
+  await attach(bob, [await picture(bob), guide], 2);
+  await look(bob, 'attachments-ready');
+  await send(bob, 'The guide, and the view from the train 🌄');
+  for (const person of [ann, bob]) await person.page.waitForFunction(() => document.querySelector('[role=log] img')?.complete);
+  await react(mira, 'The guide, and the view from the train 🌄', '❤️');
+  await react(ann, 'The guide, and the view from the train 🌄', '❤️');
+  await ann.page.mouse.move(10, 400);
+  await mira.field.pressSequentially('Reading it n');
+  await ann.page.getByText('Mira Sato is typing…').waitFor();
+  for (const person of [ann, bob]) await look(person, 'busy-channel');
+}
+
+/** What opens over a channel. */
+async function use({ ann, bob, mira, look }) {
+  const last = 'The guide, and the view from the train 🌄';
+  await mira.field.fill('');
+  await ann.message(last).hover();
+  await ann.page.getByRole('toolbar').waitFor();
+  await look(ann, 'message-actions');
+  await bob.message(last).getByText(last).tap();
+  await bob.page.getByRole('toolbar').waitFor();
+  await look(bob, 'message-actions');
+  await bob.message(last).getByText(last).tap();
+  for (const person of [ann, bob]) {
+    await person.page.getByRole('button', { name: 'Insert an emoji' }).click();
+    await person.page.locator('.emoji-picker .emoji').first().waitFor();
+    await look(person, 'emoji-picker');
+    await person.page.keyboard.press('Escape');
+    await person.field.fill('');
+    await person.field.pressSequentially('@');
+    await person.page.getByRole('listbox').getByRole('option').first().waitFor();
+    await look(person, 'completion');
+    await person.field.fill('');
+    await person.page.getByRole('link', { name: /evening\.png/u }).click();
+    await person.page.getByRole('dialog').waitFor();
+    await look(person, 'picture');
+    await person.page.keyboard.press('Escape');
+  }
+  await bob.page.getByRole('button', { name: /members? online/u }).tap();
+  await bob.page.getByRole('heading', { name: /Online/u }).waitFor();
+  await look(bob, 'members');
+  await bob.page.getByRole('button', { name: /members? online/u }).tap();
+}
+
+/** Ways to a channel and to a message. */
+async function find({ ann, bob, mira, look }) {
+  await ann.open('garden');
+  await bob.page.getByRole('link', { name: 'All channels' }).tap();
+  await bob.listed('releases').waitFor();
+  await send(mira, '@Ann Lindqvist @Bob Okafor the guide reads well. Shall we tag it at three?');
+  await mira.open('design');
+  await send(mira, 'New colours for the dark theme are in the file.');
+  await ann.page.getByRole('link', { name: 'releases 1 unread, 1 mention' }).waitFor();
+  for (const person of [ann, bob]) await person.listed('design 1 unread').waitFor();
+  await ann.page.getByRole('button', { name: 'Ann Lindqvist' }).click();
+  await look(ann, 'unread-and-menu');
+  await look(bob, 'channels');
+  await ann.page.keyboard.press('Escape');
+  for (const person of [ann, bob]) {
+    await person.page.keyboard.press('Control+k');
+    await person.page.getByRole('dialog', { name: 'Go to a channel' }).waitFor();
+    await look(person, 'switcher');
+    await person.page.keyboard.press('Escape');
+    await person.page.keyboard.press('Control+/');
+    await person.page.getByRole('dialog', { name: 'Keyboard shortcuts' }).waitFor();
+    await look(person, 'help');
+    await person.page.keyboard.press('Escape');
+    await person.tryToCreate('Rust');
+    await person.page.getByText('#rust exists already.').waitFor();
+    await look(person, 'name-taken');
+    await person.page.keyboard.press('Escape');
+    await person.open('releases');
+    await person.page.getByRole('button', { name: 'Search', exact: true }).click();
+    await person.page.getByRole('searchbox').fill('guide');
+    await person.page.keyboard.press('Enter');
+    await person.page.locator('chat-search').getByRole('status').filter({ hasText: 'results' }).waitFor();
+    await look(person, 'search');
+    await person.page.locator('chat-search').getByRole('link').last().click();
+    await person.page.locator('article.target').waitFor();
+  }
+  await ann.page.getByRole('button', { name: 'Close search' }).click();
+}
+
+/** Without a connection. */
+async function lose({ ann, bob, look, server }) {
+  await server.kill();
+  await ann.say('This one waits for the connection.');
+  for (const person of [ann, bob]) {
+    await person.page.getByText('You are offline.').waitFor();
+    await look(person, 'offline');
+  }
+  await ann.page.getByText('Not sent.').waitFor();
+  await look(ann, 'not-sent');
+}
+
+async function send(person, text) {
+  await person.field.fill(text);
+  await person.page.getByRole('button', { name: 'Send' }).click();
+  await person.isSent();
+}
+
+/** Brings the toolbar of a message, by hand. */
+async function actionsOf(person, text) {
+  const message = person.messages.filter({ hasText: text }).last();
+  await message.scrollIntoViewIfNeeded();
+  if (await person.page.evaluate(() => matchMedia('(hover: none)').matches)) await message.locator('.text').tap();
+  else await message.hover();
+  return message.getByRole('toolbar');
+}
+
+async function reply(person, to, text) {
+  await (await actionsOf(person, to)).getByRole('button', { name: 'Reply' }).click();
+  await send(person, text);
+}
+
+async function react(person, to, emoji) {
+  const bar = await actionsOf(person, to);
+  await bar.getByRole('button', { name: `React with ${emoji}` }).click();
+  await person.messages.filter({ hasText: to }).last().getByRole('button', { name: new RegExp(`^${emoji} .*you`, 'u') }).waitFor();
+}
+
+async function attach(person, files, count) {
+  const [chooser] = await Promise.all([
+    person.page.waitForEvent('filechooser'),
+    person.page.getByRole('button', { name: 'Attach files' }).click(),
+  ]);
+  await chooser.setFiles(files);
+  await person.page.waitForFunction((wanted) => document.querySelectorAll('.upload.done').length === wanted, count);
+}
