@@ -2,9 +2,9 @@ import './announcer.js';
 import './banner.js';
 import './composer.js';
 import './timeline.js';
-import { h, icon, setText } from './dom.js';
+import { h, setText } from './dom.js';
 import { Drafts } from './drafts.js';
-import { counted, typingText } from './format.js';
+import { number, typingText } from './format.js';
 import { shareCore } from './shared-core.js';
 
 /** How long a short word stays. */
@@ -95,8 +95,7 @@ export class ChatRoom extends HTMLElement {
     const root = this.shadowRoot ?? this.attachShadow({ mode: 'open' });
     const title = h('bdi');
     const topic = h('p', { class: 'topic', dir: 'auto' });
-    const online = h('span');
-    const people = h('p', { class: 'people', role: 'img', hidden: true }, icon('people'), online);
+    const people = h('p', { class: 'room-people' });
     const typing = h('p', { class: 'typing', part: 'typing' });
     const words = h('p');
     const again = h('button', { type: 'button', class: 'primary', on: { click: () => this.core?.connection.retryNow() } }, 'Try again');
@@ -110,7 +109,7 @@ export class ChatRoom extends HTMLElement {
       h('div', { class: 'pane-main' }, timeline, h('div', { class: 'pane-foot' }, composer, typing), notice),
       announcer,
     );
-    this.#parts = { frame, title, topic, people, online, typing, words, again, notice, banner, timeline, composer, announcer };
+    this.#parts = { frame, title, topic, people, typing, words, again, notice, banner, timeline, composer, announcer };
     if (!root.firstChild) root.append(h('link', { rel: 'stylesheet', href: new URL('chat.css', import.meta.url).href }));
     root.append(frame);
     banner.core = this.core;
@@ -173,7 +172,7 @@ export class ChatRoom extends HTMLElement {
   }
 
   #showHead() {
-    const { frame, topic, people, online, typing, composer } = this.#parts;
+    const { frame, topic, people, typing, composer } = this.#parts;
     const { core } = this;
     const name = this.#shown;
     const channel = name === null ? undefined : core.channel(name);
@@ -181,10 +180,7 @@ export class ChatRoom extends HTMLElement {
     const count = channel?.members.size ?? 0;
     frame.setAttribute('aria-label', name === null ? 'Chat' : `Chat in ${name}`);
     setText(topic, channel?.topic ?? '');
-    people.hidden = count === 0;
-    people.title = `${counted(count, 'member')} online`;
-    people.setAttribute('aria-label', people.title);
-    setText(online, String(count));
+    setText(people, count > 0 ? `${number(count)} online` : '');
     setText(typing, typingText([...(channel?.typing.values() ?? [])].map(({ user }) => user.name)));
     // A channel that was missing may have been created since.
     if (composer.hidden && name !== null && channel && !missing && !channel.loaded) core.open(name);
@@ -212,11 +208,11 @@ export class ChatRoom extends HTMLElement {
   #showNotice() {
     const { notice, words, again, frame, title } = this.#parts;
     setText(title, this.channel ?? '');
-    const refused = this.status === 'signed-out' || this.status === 'refused';
-    const text = refused ? NOTICES[this.status] : this.channel === null ? 'This room names no channel.' : this.#drafts ? '' : NOTICES[this.status];
+    const shut = this.status === 'signed-out' || this.status === 'refused';
+    const text = !shut && this.channel === null ? 'This room names no channel.' : shut || !this.#drafts ? NOTICES[this.status] : '';
     notice.hidden = text === '';
     frame.classList.toggle('shut', text !== '');
-    again.hidden = !refused;
+    again.hidden = !shut;
     setText(words, text);
   }
 
