@@ -26,6 +26,16 @@ function roomOf(person, channel) {
   };
 }
 
+/** A PNG of one colour that the page makes. */
+async function picture(person) {
+  const bytes = await person.page.evaluate(async () => {
+    const canvas = new OffscreenCanvas(320, 240);
+    canvas.getContext('2d').fillRect(0, 0, 320, 240);
+    return [...new Uint8Array(await (await canvas.convertToBlob()).arrayBuffer())];
+  });
+  return Buffer.from(bytes);
+}
+
 /** Notes every event that the rooms fire, from the page on. */
 async function listen(person) {
   await person.page.evaluate(() => {
@@ -98,6 +108,28 @@ journey('two rooms of a foreign page: what is said in one is in that one, and at
   await greenhouse.field.pressSequentially('@b');
   await greenhouse.room.getByRole('option', { name: 'Bob' }).click();
   assert.equal(await greenhouse.field.inputValue(), '@Bob ');
+
+  // What is typed is no shortcut of the page's.
+  await ann.page.evaluate(() => {
+    globalThis.pressed = '';
+    document.addEventListener('keydown', ({ key }) => (globalThis.pressed += `${key} `));
+  });
+  await greenhouse.field.press('/');
+  await greenhouse.field.press('Escape');
+  assert.equal(await ann.page.evaluate(() => globalThis.pressed), 'Escape ');
+
+  // A picture opens over the page, in the room's own style.
+  await greenhouse.field.fill('');
+  const [chooser] = await Promise.all([ann.page.waitForEvent('filechooser'), greenhouse.room.getByRole('button', { name: 'Attach files' }).click()]);
+  await chooser.setFiles({ name: 'bed.png', mimeType: 'image/png', buffer: await picture(ann) });
+  await greenhouse.room.getByRole('button', { name: 'Send' }).click();
+  await greenhouse.room.getByRole('log').getByRole('link', { name: 'bed.png' }).click();
+  const lightbox = greenhouse.room.getByRole('dialog', { name: 'Image' });
+  await lightbox.getByRole('img', { name: 'bed.png' }).waitFor();
+  assert.equal(await lightbox.evaluate((dialog) => getComputedStyle(dialog).backgroundColor), 'rgba(0, 0, 0, 0.85)');
+  assert.deepEqual(await lightbox.evaluate((dialog) => [dialog.offsetWidth, dialog.offsetHeight]), [1280, 800]);
+  await ann.page.keyboard.press('Escape');
+  await lightbox.waitFor({ state: 'detached' });
 });
 
 journey('a room’s events, its attributes and its end', async ({ server, browser }) => {
