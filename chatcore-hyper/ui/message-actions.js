@@ -64,6 +64,10 @@ export class MessageActions {
     if (this.#article && (!this.#article.isConnected || !this.#message)) this.#show(null);
   }
 
+  hide() {
+    this.#show(null);
+  }
+
   get #message() {
     const seq = Number(this.#article?.dataset.seq);
     const message = seq && !this.#article.classList.contains('leaving') ? this.context.message(seq) : undefined;

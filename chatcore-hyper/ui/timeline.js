@@ -185,6 +185,8 @@ export class Timeline extends HTMLElement {
     this.#scrolled();
     if (!element.hasAttribute('tabindex')) element.tabIndex = -1;
     element.focus({ preventScroll: true });
+    // Under a finger the toolbar would lie over the message before; a tap brings it.
+    if (matchMedia('(hover: none)').matches) this.#actions.hide();
   }
 
   /** Draws before the next frame, at most once. */

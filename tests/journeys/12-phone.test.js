@@ -105,6 +105,8 @@ journey('on a phone: what lies over a channel goes by Escape and by the system\'
   await search.getByRole('link').tap();
   await search.waitFor({ state: 'hidden' });
   await page.locator('article.target').waitFor();
+  await page.waitForFunction(() => document.activeElement.matches('.target'));
+  assert.equal(await page.getByRole('toolbar').count(), 0, 'nothing lies over the messages around');
   await page.goBack();
   await search.getByRole('link').waitFor();
   await page.goBack();
