@@ -310,7 +310,10 @@ export class ChatCore extends Emitter {
   #disconnected(code) {
     this.#followed.clear();
     this.#joining.clear();
-    for (const channel of this.#channels.values()) channel.typing.clear();
+    for (const { name, typing } of this.#channels.values()) {
+      typing.clear();
+      this.emit('people', { name });
+    }
     this.outbox.disconnected(afterClose(code) === 'drop-frame');
   }
 

@@ -222,6 +222,17 @@ test('reading is told twice a second at most, and again after a lost connection'
   assert.equal(core.channel('general').unread, 0);
 });
 
+test('who was typing is not typing any more once the connection is gone, and that is told', async () => {
+  const { core, socket } = await opened();
+  socket.say({ type: 'typing', channel: 'general', user: BOB });
+  await settle();
+  const seen = [];
+  core.on('people', ({ name }) => seen.push([name, core.channel(name).typing.size]));
+  socket.end();
+  await settle();
+  assert.deepEqual(seen, [['general', 0]]);
+});
+
 test('typing is told every three seconds at most and believed for six', async () => {
   const { socket, core, clock } = await opened(0);
   core.typing('general');
