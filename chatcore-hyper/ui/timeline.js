@@ -493,6 +493,7 @@ export class Timeline extends HTMLElement {
       return;
     }
     const unread = channel.unread;
+    if (this.#atEnd && document.activeElement === this.#pill) this.#scroller.focus({ preventScroll: true });
     this.#pill.hidden = this.#atEnd;
     this.#pill.classList.toggle('fresh', unread > 0);
     setText(this.#pillText, unread > 0 ? `${number(unread)} new` : 'Newest');
