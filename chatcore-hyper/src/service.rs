@@ -6,6 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use chatcore::{Chat, Identity};
 use http::request::Parts;
@@ -212,7 +213,8 @@ impl Shared {
             Route::Ui { name } => Ok(self.ui.answer(&parts.method, &parts.headers, name).await),
             Route::Socket => {
                 self.check_origin(&parts, Effect::Socket)?;
-                let identity = self.authenticator.authenticate(&parts).await?;
+                let arrived = Instant::now();
+                let identity = self.authenticator.authenticate(&parts).await?.as_of(arrived);
                 self.upgrade(&mut parts, identity)
             }
             Route::Uploads { channel } => {

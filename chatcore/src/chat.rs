@@ -217,7 +217,7 @@ impl Chat {
     }
 
     /// Closes all of a user's connections, with [`CloseReason::SignedOut`] or [`CloseReason::Banned`] so that
-    /// their clients stay away.
+    /// their clients stay away. One that is being opened, with an [`Identity`] from before, is refused.
     pub fn disconnect(&self, user: &UserId, reason: CloseReason) {
         self.core().links.close_user(user, reason);
     }

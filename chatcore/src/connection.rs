@@ -67,9 +67,7 @@ impl Connection {
             return Err(CloseReason::Draining);
         }
         let link = Arc::new(Link::new(identity, core.limits.mailbox));
-        if !core.links.enter(&link, &core.limits) {
-            return Err(CloseReason::Overloaded);
-        }
+        core.links.enter(&link, &core.limits)?;
         // A drain that began in between has not seen this link.
         if core.is_draining() {
             core.links.leave(&link);

@@ -1,6 +1,9 @@
 //! Every connection there is, by user.
 
+use std::collections::VecDeque;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use dashmap::DashMap;
@@ -8,30 +11,62 @@ use dashmap::DashMap;
 use crate::config::Limits;
 use crate::id::UserId;
 use crate::link::Link;
+use crate::policy::Identity;
 use crate::protocol::CloseReason;
 use crate::sync::Arc;
+
+/// How long a user's disconnection is remembered, for handshakes that began before it.
+const DISCONNECTED_FOR: Duration = Duration::from_secs(60);
+
+/// The most disconnections remembered; the oldest makes room.
+const DISCONNECTED: usize = 10_000;
 
 /// The open connections.
 #[derive(Debug, Default)]
 pub(crate) struct Links {
     by_user: DashMap<UserId, Vec<Arc<Link>>>,
     count: AtomicUsize,
+    /// Who was disconnected lately, the oldest first.
+    disconnected: Mutex<VecDeque<Disconnected>>,
+}
+
+#[derive(Debug)]
+struct Disconnected {
+    user: UserId,
+    reason: CloseReason,
+    at: Instant,
 }
 
 impl Links {
-    /// Enters a connection; says no where there are too many, in all or of this user.
-    pub(crate) fn enter(&self, link: &Arc<Link>, limits: &Limits) -> bool {
+    /// Enters a connection, unless there are too many, in all or of this user, or the user was disconnected
+    /// since the connection's identity was found.
+    pub(crate) fn enter(&self, link: &Arc<Link>, limits: &Limits) -> Result<(), CloseReason> {
         if self.count.fetch_add(1, Ordering::Relaxed) >= limits.connections {
             self.count.fetch_sub(1, Ordering::Relaxed);
-            return false;
+            return Err(CloseReason::Overloaded);
         }
-        let mut links = self.by_user.entry(link.identity.user.id.clone()).or_default();
-        if links.len() >= limits.connections_per_user {
-            self.count.fetch_sub(1, Ordering::Relaxed);
-            return false;
+        {
+            let mut links = self.by_user.entry(link.identity.user.id.clone()).or_default();
+            if links.len() >= limits.connections_per_user {
+                self.count.fetch_sub(1, Ordering::Relaxed);
+                return Err(CloseReason::Overloaded);
+            }
+            links.push(Arc::clone(link));
         }
-        links.push(Arc::clone(link));
-        true
+        // After the entry: a disconnection either finds the link, or is found here.
+        match self.disconnected_since(&link.identity) {
+            None => Ok(()),
+            Some(reason) => {
+                self.leave(link);
+                Err(reason)
+            }
+        }
+    }
+
+    fn disconnected_since(&self, identity: &Identity) -> Option<CloseReason> {
+        let disconnected = self.disconnected.lock().expect("invariant: nothing panics under this lock");
+        let later = disconnected.iter().rev().take_while(|one| one.at >= identity.since);
+        later.filter(|one| one.user == identity.user.id).map(|one| one.reason).next()
     }
 
     /// Removes a connection.
@@ -64,10 +99,22 @@ impl Links {
         }
     }
 
-    /// Closes a user's connections.
+    /// Closes a user's connections, and those that are being opened.
     pub(crate) fn close_user(&self, user: &UserId, reason: CloseReason) {
+        self.remember(user, reason);
         if let Some(links) = self.by_user.get(user) {
             links.iter().for_each(|link| link.close(reason));
         }
+    }
+
+    fn remember(&self, user: &UserId, reason: CloseReason) {
+        let mut disconnected = self.disconnected.lock().expect("invariant: nothing panics under this lock");
+        let at = Instant::now();
+        while disconnected.front().is_some_and(|one| at - one.at > DISCONNECTED_FOR)
+            || disconnected.len() >= DISCONNECTED
+        {
+            disconnected.pop_front();
+        }
+        disconnected.push_back(Disconnected { user: user.clone(), reason, at });
     }
 }

@@ -1,24 +1,46 @@
 //! Who may do what.
 
+use std::time::Instant;
+
 use crate::id::{Seq, UserId};
 use crate::message::User;
 use crate::name::ChannelName;
 
 /// Who a connection or an HTTP request acts as, as the embedding app's authentication found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Make a new one for each request: one that is older than a [`Chat::disconnect`](crate::Chat::disconnect) of its
+/// user, as of a handshake that was under way, does not connect after it.
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Identity {
     /// The user.
     pub user: User,
+    /// When it was found.
+    pub(crate) since: Instant,
 }
 
 impl Identity {
-    /// Makes the identity of `user`.
+    /// Makes the identity of `user`, as of now.
     #[must_use]
     pub fn new(user: User) -> Self {
-        Self { user }
+        Self { user, since: Instant::now() }
+    }
+
+    /// Sets when the search for it began, which a transport knows: what ends in between counts.
+    #[must_use]
+    pub fn as_of(mut self, since: Instant) -> Self {
+        self.since = since;
+        self
     }
 }
+
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        self.user == other.user
+    }
+}
+
+impl Eq for Identity {}
 
 /// What somebody is about to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -324,6 +324,16 @@ async fn connections_are_bounded_in_all_and_per_user() {
 }
 
 #[tokio::test]
+async fn an_identity_from_before_a_disconnection_does_not_connect_after_it() {
+    let chat = chat();
+    let (before, other) = (identity("ann"), identity("ben"));
+    chat.disconnect(&before.user.id, CloseReason::SignedOut);
+    assert_eq!(chat.connect(before).map(drop), Err(CloseReason::SignedOut), "a handshake under way");
+    assert!(chat.connect(other).is_ok(), "somebody else");
+    assert!(chat.connect(identity("ann")).is_ok(), "signed in again");
+}
+
+#[tokio::test]
 async fn a_banned_user_is_closed_at_once() {
     let chat = chat();
     let mut ann = join(&chat, "ann").await;

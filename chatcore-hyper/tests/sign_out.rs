@@ -1,0 +1,31 @@
+//! A sign-out that comes while a handshake is under way.
+#![allow(clippy::unwrap_used)] // The helpers are tests too.
+
+mod common;
+
+use chatcore::protocol::CloseReason;
+use chatcore::{Identity, User};
+use chatcore_hyper::{ChatService, Unauthorized, serve};
+use http::request::Parts;
+use tokio::net::TcpListener;
+use tokio_websockets::ClientBuilder;
+
+use self::common::{chat, closed, must};
+
+#[tokio::test]
+async fn a_handshake_does_not_overtake_it() {
+    let (chat, _folder) = chat().await;
+    let overtaken = chat.clone();
+    let service = ChatService::builder(chat, move |_: &Parts| {
+        let ann = User::new("u_ann", "ann").map_err(|_| Unauthorized)?;
+        // The session was still there when it was looked up, and is gone before the socket is open.
+        overtaken.disconnect(&ann.id, CloseReason::SignedOut);
+        Ok(Identity::new(ann))
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(serve(listener, service.build(), std::future::pending()));
+    let client = ClientBuilder::new().uri(&format!("ws://{addr}/chat/ws")).unwrap();
+    let (mut socket, _) = must("a handshake", client.connect()).await.unwrap();
+    assert_eq!(must("a close", closed(&mut socket)).await, Some(4100));
+}
