@@ -10,7 +10,7 @@ export const TIMES = {
   /** No answer to that for so long: the connection is dead, whatever the socket says. */
   answer: 10_000,
   backoffBase: 500,
-  backoffCap: 30_000,
+  backoffCap: 10_000,
   /** A connection that lived so long had nothing wrong with it: the next back-off starts over. */
   stable: 10_000,
   /** The longest wait a draining server can ask for. */
