@@ -7,8 +7,14 @@
 /** A code as people type it; a time of day such as 10:30:45 holds none. */
 const CODE = /(?<![\p{L}\p{N}]):([a-z0-9_+-]{1,40}):/gu;
 
-/** A text that is nothing but a few emoji. */
-const ONLY_EMOJI = /^\s*(?:(?:\p{RGI_Emoji}|\p{Extended_Pictographic})\s*){1,10}$/v;
+/** One sign, with what gives it a skin, a colour or a region. */
+const SIGN_OF_EMOJI = String.raw`[\p{ExtPict}\p{EMod}](?:\p{EMod}|\uFE0F|[\u{E0020}-\u{E007E}]+\u{E007F})?`;
+
+/**
+ * A text that is nothing but a few emoji: flags, keys, and signs joined to one. By how they are made, since a pattern with
+ * `\p{RGI_Emoji}` lists thousands, and to compile it takes longer than a frame.
+ */
+const ONLY_EMOJI = new RegExp(String.raw`^\s*(?:(?:\p{RI}{2}|[0-9#*]\uFE0F\u20E3|${SIGN_OF_EMOJI}(?:\u200D${SIGN_OF_EMOJI})*)\s*){1,10}$`, 'u');
 
 /** No text of ten emoji is longer, the widest families included. */
 const ONLY_EMOJI_CHARS = 200;

@@ -31,5 +31,17 @@ test('a search finds the code itself first, then those that begin so, then those
 
 test('only a few emoji alone are large', () => {
   for (const text of ['😀', '👨‍👩‍👧‍👦 🇫🇷\n❤️', '😀'.repeat(10), '❤']) assert.equal(isOnlyEmoji(text), true, text);
+  for (const text of ['🏳️‍🌈', '🏴󠁧󠁢󠁷󠁬󠁳󠁿', '👍🏽', '1️⃣ *️⃣', '👩🏽‍❤️‍💋‍👨🏿', '🏽', '👨‍👩‍👧‍👦'.repeat(10)]) assert.equal(isOnlyEmoji(text), true, text);
+  for (const text of ['🇫', '😀\u{200D}', '\u{200D}😀', '1\uFE0F', '😀\u{E0067}', '\uFE0F']) assert.equal(isOnlyEmoji(text), false, text);
   for (const text of ['', 'a', '😀 a', '1', '#', '😀'.repeat(11), ' '.repeat(9), '😀'.repeat(4000)]) assert.equal(isOnlyEmoji(text), false, text);
+});
+
+test('of single characters those are emoji that Unicode calls so', () => {
+  const emoji = /^(?:\p{RGI_Emoji}|\p{Extended_Pictographic})$/v;
+  const differ = [];
+  for (let code = 0; code <= 0x10ffff; code += 1) {
+    const sign = String.fromCodePoint(code);
+    if (isOnlyEmoji(sign) !== emoji.test(sign)) differ.push(code.toString(16));
+  }
+  assert.deepEqual(differ, []);
 });
