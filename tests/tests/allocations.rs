@@ -1,0 +1,244 @@
+//! What the server allocates, counted: for each publish, each idle connection and each channel.
+//!
+//! The server runs on the test's own thread, and that thread's allocations alone are counted. Its clients are
+//! real sockets on a thread of their own. Nothing here is measured in time, so a busy machine changes nothing.
+//!
+//! Where a budget is exceeded, find what allocates and mend it: `CONTRIBUTING.md` says how, and when a budget
+//! may change.
+
+use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
+
+use allocation_counter::AllocationInfo;
+use chatcore::{ChannelName, User};
+use chatcore_tests::{Raw, Server, Setup, frame};
+use serde_json::{Value, json};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
+use tokio::task::yield_now;
+
+/// Allocations for one published message of 80 bytes, without its recipients, and their bytes.
+const PER_PUBLISH: u64 = 36;
+const BYTES_PER_PUBLISH: u64 = 3_790;
+
+/// Bytes held by one more idle connection that has joined a channel, used before or not.
+const PER_CONNECTION: i64 = 5_130;
+
+/// Bytes held by a channel in memory in which nothing was said and which everybody has left.
+const PER_CHANNEL: i64 = 1_024;
+
+/// What every failure says beside its figures.
+const HELP: &str = "see the head of tests/tests/allocations.rs";
+
+/// A server on the thread that starts it, and its clients on another.
+struct Counted {
+    serving: Runtime,
+    server: Server,
+    chatting: Runtime,
+    clients: Clients,
+}
+
+struct Clients {
+    addr: SocketAddr,
+    members: Vec<Raw>,
+    published: usize,
+}
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+impl Counted {
+    fn start(edit: impl FnOnce(&mut Setup)) -> Self {
+        let serving = runtime();
+        let server = serving.block_on(Server::with(|setup| {
+            // Nothing happens because time has passed.
+            let never = Duration::from_secs(86_400);
+            (setup.config.ping_interval, setup.config.silence) = (never, never);
+            setup.limits.channel_idle = never;
+            (setup.limits.commands_per_second, setup.limits.command_burst) = (1_000_000, 1_000_000);
+            // The ring of a channel in use is full; this one soon is.
+            setup.limits.ring_events = 64;
+            edit(setup);
+        }));
+        let clients = Clients { addr: server.addr, members: Vec::new(), published: 0 };
+        Self { serving, server, chatting: runtime(), clients }
+    }
+
+    /// Counts what serving the clients' `work` allocates.
+    fn count(&mut self, work: impl AsyncFnOnce(&mut Clients) + Send) -> AllocationInfo {
+        let Self { serving, chatting, clients, .. } = self;
+        let (done, working) = oneshot::channel::<()>();
+        thread::scope(|threads| {
+            threads.spawn(move || {
+                // Dropped at the end, or by a panic, which the scope passes on.
+                let _done = done;
+                chatting.block_on(work(clients));
+            });
+            let count = allocation_counter::measure(|| {
+                serving.block_on(async {
+                    let _ = working.await;
+                    settle().await;
+                });
+            });
+            assert!(count.count_total > 0, "nothing was counted: is the counting allocator in use?");
+            count
+        })
+    }
+
+    fn create(&self, name: &str) {
+        let name = ChannelName::new(name).expect("a name");
+        let owner = User::new("u_owner", "owner").expect("a user");
+        let created = self.serving.block_on(self.server.chat.ensure_channel(&name, "", &owner));
+        created.expect("a new channel");
+    }
+}
+
+/// Runs every task until it has nothing to do. Each turn looks at the sockets and polls up to 61 tasks.
+async fn settle() {
+    for _ in 0..1_000 {
+        yield_now().await;
+    }
+}
+
+impl Clients {
+    /// Connects until `count` are members of `general`.
+    async fn join(&mut self, count: usize) {
+        for n in self.members.len()..count {
+            let mut member = Raw::websocket(self.addr, &format!("{n:04}")).await;
+            ask(&mut member, &json!({"type": "subscribe", "id": 1, "channel": "general", "limit": 0})).await;
+            self.members.push(member);
+        }
+    }
+
+    /// Publishes `count` messages, each `burst` of them in one write of the next member, when everybody has
+    /// those before.
+    async fn publish(&mut self, count: usize, burst: usize, text: &str) {
+        for round in 0..count / burst {
+            let author = round % self.members.len();
+            let mut bytes = Vec::new();
+            for _ in 0..burst {
+                let nonce = format!("{:08}", self.published);
+                let publish =
+                    json!({"type": "publish", "id": 1, "channel": "general", "nonce": nonce, "text": text});
+                bytes.extend(frame(0x81, publish.to_string().as_bytes()));
+                self.published += 1;
+            }
+            self.members[author].write(&bytes).await;
+            for (at, member) in self.members.iter_mut().enumerate() {
+                let answers = if at == author { burst } else { 0 };
+                hear(member, [vec!["message"; burst], vec!["ok"; answers]].concat()).await;
+            }
+        }
+    }
+}
+
+async fn ask(client: &mut Raw, command: &Value) {
+    client.write(&frame(0x81, command.to_string().as_bytes())).await;
+    hear(client, vec!["ok"]).await;
+}
+
+/// Reads until a frame of each of these types has come, in whatever order.
+async fn hear(client: &mut Raw, mut missing: Vec<&str>) {
+    while !missing.is_empty() {
+        let frame = client.frame().await.expect("an open connection");
+        let text = std::str::from_utf8(&frame.payload).expect("text");
+        assert!(!text.starts_with(r#"{"type":"error""#), "{text}");
+        let heard = missing.iter().position(|kind| text.starts_with(&format!(r#"{{"type":"{kind}""#)));
+        heard.map(|at| missing.swap_remove(at));
+    }
+}
+
+/// A message of 80 bytes.
+const TEXT: &str = "a message of about eighty bytes, as people write them, which is long enough here";
+
+/// Messages that fill the ring and bring every buffer to its size, and then those that are counted: between
+/// where the store's own tables double, after 128 and after 224.
+const WARM_UP: usize = 160;
+const COUNTED: usize = 64;
+
+/// Counts the publishing of [`COUNTED`] messages to `members`, `burst` at once.
+fn published(members: usize, burst: usize) -> AllocationInfo {
+    let mut counted = Counted::start(|setup| setup.limits.presence_members = 0);
+    counted.create("general");
+    counted.count(async |clients| {
+        clients.join(members).await;
+        clients.publish(WARM_UP, burst, TEXT).await;
+    });
+    counted.count(async |clients| clients.publish(COUNTED, burst, TEXT).await)
+}
+
+#[test]
+fn a_publish_allocates_within_its_budget() {
+    let counted = published(2, 1);
+    let (count, bytes) = (counted.count_total / COUNTED as u64, counted.bytes_total / COUNTED as u64);
+    println!("{count} allocations, {bytes} bytes a publish");
+    assert!(count <= PER_PUBLISH, "a publish makes {count} allocations, {PER_PUBLISH} are allowed: {HELP}");
+    assert!(
+        bytes <= BYTES_PER_PUBLISH,
+        "a publish allocates {bytes} bytes, {BYTES_PER_PUBLISH} are allowed: {HELP}"
+    );
+}
+
+/// Holds what one more of 240 connections holds to the budget. `messages` of 4 KiB are published in all, however
+/// many are connected, so that what the store and the ring hold of them does not count.
+fn a_connection_holds_its_budget(messages: usize) {
+    let (few, many) = (40, 240);
+    let text = "x".repeat(4_096);
+    let held = |members| {
+        let mut counted = Counted::start(|_| ());
+        counted.create("general");
+        let count = counted.count(async |clients| {
+            clients.join(members).await;
+            clients.publish(messages, 1, &text).await;
+        });
+        count.bytes_current
+    };
+    let each = (held(many) - held(few)) / (many - few) as i64;
+    println!("{each} bytes a connection after {messages} messages");
+    assert!(
+        each <= PER_CONNECTION,
+        "an idle connection holds {each} bytes, {PER_CONNECTION} are allowed: {HELP}"
+    );
+}
+
+#[test]
+fn a_connection_that_has_joined_holds_its_budget() {
+    a_connection_holds_its_budget(0);
+}
+
+#[test]
+fn a_connection_that_was_used_and_is_idle_holds_its_budget() {
+    // Each of the many publishes one, and gets all.
+    a_connection_holds_its_budget(240);
+}
+
+#[test]
+fn a_channel_that_everybody_has_left_holds_its_budget() {
+    const CHANNELS: usize = 1_000;
+    let mut counted = Counted::start(|setup| setup.limits.presence_grace = Duration::ZERO);
+    counted.create("general");
+    let names: Vec<String> = (0..CHANNELS).map(|n| format!("c{n:04}")).collect();
+    names.iter().for_each(|name| counted.create(name));
+    let visits = async |clients: &mut Clients, names: &[String]| {
+        let [visitor, observer] = &mut clients.members[..] else { panic!("two have joined") };
+        for name in names {
+            ask(visitor, &json!({"type": "subscribe", "id": 1, "channel": name})).await;
+            ask(visitor, &json!({"type": "unsubscribe", "id": 1, "channel": name})).await;
+        }
+        // Departures end in their order: once the observer is told of this one, the others have ended.
+        ask(visitor, &json!({"type": "unsubscribe", "id": 1, "channel": "general"})).await;
+        hear(observer, vec!["presence"]).await;
+        ask(visitor, &json!({"type": "subscribe", "id": 1, "channel": "general"})).await;
+        hear(observer, vec!["presence"]).await;
+    };
+    counted.count(async |clients| {
+        clients.join(2).await;
+        visits(clients, &[]).await;
+    });
+    let count = counted.count(async |clients| visits(clients, &names).await);
+    let each = count.bytes_current / CHANNELS as i64;
+    println!("{each} bytes a channel");
+    assert!(each <= PER_CHANNEL, "an empty channel holds {each} bytes, {PER_CHANNEL} are allowed: {HELP}");
+}
