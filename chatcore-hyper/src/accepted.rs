@@ -11,6 +11,8 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep};
 
+use crate::line::TryWrite;
+
 /// How long a connection that is done waits for its client to close too.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -65,6 +67,12 @@ impl Accepted {
                 return Poll::Ready(());
             }
         }
+    }
+}
+
+impl TryWrite for Accepted {
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.tcp.try_write(bytes)
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::config::Config;
+use crate::line::{Ends, Line, TryWrite};
 use crate::reader::{Reader, Received};
 use crate::writer::Writer;
 
@@ -26,9 +27,13 @@ const STEPS: usize = 32;
 /// Each step first writes whatever waits, and reads only when nothing does: a peer that does not take its
 /// answers, pongs included, is not listened to. So the memory of a connection stays bounded.
 pub(crate) struct Driver<I> {
-    io: I,
+    line: Arc<Line<I>>,
+    side: Side,
+}
+
+/// The driver's own side of the line: all but the socket and its writer.
+struct Side {
     reader: Reader,
-    writer: Writer,
     phase: Phase,
     config: Arc<Config>,
     heard: Instant,
@@ -46,13 +51,18 @@ enum Phase {
     Lingering { until: Instant },
 }
 
+/// A socket as its task uses it.
+pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin {}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> Socket for I {}
+
 /// What a step came to; pending means that there is nothing to do now.
 enum Step {
     Again,
     Over,
 }
 
-impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
+impl<I> Driver<I> {
     /// Takes over an upgraded connection, with the bytes that were read along with the handshake. A session
     /// that was refused is closed with the reason.
     pub(crate) fn new(
@@ -63,65 +73,76 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         config: Arc<Config>,
     ) -> Self {
         let now = Instant::now();
-        let mut writer = Writer::default();
+        let line = Line::new(io);
         let phase = match session {
             Ok(connection) => Phase::Open(Box::new(connection)),
             Err(reason) => {
-                writer.push_close(reason);
+                line.lock().writer.push_close(reason);
                 Phase::Closing { until: now + config.close_timeout }
             }
         };
-        Self {
-            io,
+        let side = Side {
             reader: Reader::new(leftover, frame_bytes),
-            writer,
             phase,
             heard: now,
             pinged: now,
             timer: Box::pin(sleep_until(now + config.ping_interval)),
             config,
-        }
+        };
+        Self { line: Arc::new(line), side }
     }
+}
 
-    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+impl<I: TryWrite + Send + 'static> Driver<I> {
+    /// Lets the fan-out write to the socket itself.
+    pub(crate) fn with_outlet(self) -> Self {
+        if let Phase::Open(connection) = &self.side.phase {
+            connection.set_outlet(Arc::clone(&self.line) as _);
+        }
+        self
+    }
+}
+
+impl Side {
+    fn poll_step<I: Socket>(&mut self, ends: &mut Ends<I>, cx: &mut Context<'_>) -> Poll<Step> {
         match self.phase {
-            Phase::Open(_) => self.poll_open(cx),
-            Phase::Closing { .. } => self.poll_closing(cx),
-            Phase::Lingering { .. } => self.poll_lingering(cx),
+            Phase::Open(_) => self.poll_open(ends, cx),
+            Phase::Closing { .. } => self.poll_closing(ends, cx),
+            Phase::Lingering { .. } => poll_lingering(ends, cx),
         }
     }
 
-    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
-        match self.writer.poll_write(&mut self.io, cx) {
+    fn poll_open<I: Socket>(&mut self, ends: &mut Ends<I>, cx: &mut Context<'_>) -> Poll<Step> {
+        match ends.writer.poll_write(&mut ends.io, cx) {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(_)) => return Poll::Ready(Step::Over),
-            Poll::Pending => return self.poll_blocked(cx),
+            Poll::Pending => return self.poll_blocked(&mut ends.writer, cx),
         }
-        let read = self.poll_read(cx);
+        let read = self.poll_read(ends, cx);
         if let Poll::Ready(Step::Over) = read {
             return read;
         }
-        let sent = self.poll_outgoing(cx);
+        let sent = self.poll_outgoing(&mut ends.writer, cx);
         if read.is_ready() || sent.is_ready() { Poll::Ready(Step::Again) } else { Poll::Pending }
     }
 
     /// Ends the session of a peer that takes nothing as soon as there is a reason, such as a ban.
-    fn poll_blocked(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+    fn poll_blocked(&mut self, writer: &mut Writer, cx: &mut Context<'_>) -> Poll<Step> {
         let Phase::Open(connection) = &mut self.phase else { return Poll::Pending };
         let reason = ready!(connection.poll_close(cx));
-        self.cut_short(reason);
+        self.cut_short(writer, reason);
         Poll::Ready(Step::Again)
     }
 
     /// Closes without what the peer has not taken: it resumes from its position.
-    fn cut_short(&mut self, reason: CloseReason) {
-        self.writer.drop_unsent();
-        self.writer.push_close(reason);
+    fn cut_short(&mut self, writer: &mut Writer, reason: CloseReason) {
+        writer.drop_unsent();
+        writer.push_close(reason);
         self.begin_close();
     }
 
     /// Hands over what the client sent, until a reply has to be written or the session takes no more.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+    fn poll_read<I: Socket>(&mut self, ends: &mut Ends<I>, cx: &mut Context<'_>) -> Poll<Step> {
         let mut read = Poll::Pending;
         for _ in 0..READ_BATCH {
             let Phase::Open(connection) = &mut self.phase else { break };
@@ -130,18 +151,18 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 self.heard = Instant::now();
                 break;
             }
-            let Poll::Ready(received) = self.reader.poll_next(&mut self.io, cx) else { break };
+            let Poll::Ready(received) = self.reader.poll_next(&mut ends.io, cx) else { break };
             read = Poll::Ready(Step::Again);
             match received {
                 Received::Text(frame) => connection.receive(&frame),
                 Received::Control => {}
-                Received::Close => return self.end(cx, None),
-                Received::Refused(reason) => return self.end(cx, Some(reason)),
+                Received::Close => return self.end(&mut ends.writer, cx, None),
+                Received::Refused(reason) => return self.end(&mut ends.writer, cx, Some(reason)),
                 Received::Gone => return Poll::Ready(Step::Over),
             }
             let replies = self.reader.take_replies();
             if !replies.is_empty() {
-                self.writer.push_raw(replies);
+                ends.writer.push_raw(replies);
                 break;
             }
         }
@@ -153,13 +174,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 
     /// Ends the session for what the client did: with `reason`, or with the reply to its close. What is
     /// answered by now goes out before.
-    fn end(&mut self, cx: &mut Context<'_>, reason: Option<CloseReason>) -> Poll<Step> {
-        let _ = self.poll_outgoing(cx);
+    fn end(&mut self, writer: &mut Writer, cx: &mut Context<'_>, reason: Option<CloseReason>) -> Poll<Step> {
+        let _ = self.poll_outgoing(writer, cx);
         let reply = self.reader.take_replies();
         if let Phase::Open(_) = self.phase {
             match reason {
-                Some(reason) => self.writer.push_close(reason),
-                None => self.writer.push_raw(reply),
+                Some(reason) => writer.push_close(reason),
+                None => writer.push_raw(reply),
             }
             self.begin_close();
         }
@@ -167,15 +188,15 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     }
 
     /// Takes what the session has to say.
-    fn poll_outgoing(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+    fn poll_outgoing(&mut self, writer: &mut Writer, cx: &mut Context<'_>) -> Poll<Step> {
         let Phase::Open(connection) = &mut self.phase else { return Poll::Pending };
         let mut frames = Vec::new();
         let closed = ready!(connection.poll_outgoing(cx, &mut frames));
         for frame in frames {
-            self.writer.push_text(frame);
+            writer.push_text(frame);
         }
         if let Some(reason) = closed {
-            self.writer.push_close(reason);
+            writer.push_close(reason);
             self.begin_close();
         }
         Poll::Ready(Step::Again)
@@ -186,9 +207,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         self.phase = Phase::Closing { until: Instant::now() + self.config.close_timeout };
     }
 
-    fn poll_closing(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
-        if ready!(self.writer.poll_write(&mut self.io, cx)).is_err()
-            || ready!(Pin::new(&mut self.io).poll_shutdown(cx)).is_err()
+    fn poll_closing<I: Socket>(&mut self, ends: &mut Ends<I>, cx: &mut Context<'_>) -> Poll<Step> {
+        if ready!(ends.writer.poll_write(&mut ends.io, cx)).is_err()
+            || ready!(Pin::new(&mut ends.io).poll_shutdown(cx)).is_err()
         {
             return Poll::Ready(Step::Over);
         }
@@ -196,23 +217,15 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         Poll::Ready(Step::Again)
     }
 
-    fn poll_lingering(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
-        let mut bytes = [0; 512];
-        let mut buffer = ReadBuf::new(&mut bytes);
-        let read = ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer));
-        let over = read.is_err() || buffer.filled().is_empty();
-        Poll::Ready(if over { Step::Over } else { Step::Again })
-    }
-
     /// Does what is due, or sleeps until something may be.
-    fn poll_times(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+    fn poll_times(&mut self, writer: &mut Writer, cx: &mut Context<'_>) -> Poll<Step> {
         loop {
             let now = Instant::now();
-            if let Some(step) = self.do_due(now) {
+            if let Some(step) = self.do_due(writer, now) {
                 return Poll::Ready(step);
             }
             // A timer that fires too early costs one poll, and moving it at each byte would cost more.
-            let next = self.next_due(now);
+            let next = self.next_due(writer, now);
             if next < self.timer.deadline() || self.timer.is_elapsed() {
                 self.timer.as_mut().reset(next);
             }
@@ -220,12 +233,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         }
     }
 
-    fn do_due(&mut self, now: Instant) -> Option<Step> {
+    fn do_due(&mut self, writer: &mut Writer, now: Instant) -> Option<Step> {
         match self.phase {
             Phase::Closing { until } | Phase::Lingering { until } => (now >= until).then_some(Step::Over),
-            Phase::Open(_) => match self.writer.blocked_since() {
+            Phase::Open(_) => match writer.blocked_since() {
                 Some(since) if now >= since + self.config.write_timeout => {
-                    self.cut_short(CloseReason::TooSlow);
+                    self.cut_short(writer, CloseReason::TooSlow);
                     Some(Step::Again)
                 }
                 // While it takes nothing, its pongs are not read: silence is judged when it reads again.
@@ -236,7 +249,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 None if now >= self.heard + self.config.silence => Some(Step::Over),
                 None if now >= self.pinged + self.config.ping_interval => {
                     self.pinged = now;
-                    self.writer.push_ping();
+                    writer.push_ping();
                     Some(Step::Again)
                 }
                 None => None,
@@ -244,10 +257,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         }
     }
 
-    fn next_due(&self, now: Instant) -> Instant {
+    fn next_due(&self, writer: &Writer, now: Instant) -> Instant {
         let next = match self.phase {
             Phase::Closing { until } | Phase::Lingering { until } => until,
-            Phase::Open(_) => match self.writer.blocked_since() {
+            Phase::Open(_) => match writer.blocked_since() {
                 Some(since) => since + self.config.write_timeout,
                 None => (self.heard + self.config.silence).min(self.pinged + self.config.ping_interval),
             },
@@ -256,22 +269,33 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     }
 }
 
-impl<I: AsyncRead + AsyncWrite + Unpin> Future for Driver<I> {
+/// Reads what still comes, and drops it.
+fn poll_lingering<I: Socket>(ends: &mut Ends<I>, cx: &mut Context<'_>) -> Poll<Step> {
+    let mut bytes = [0; 512];
+    let mut buffer = ReadBuf::new(&mut bytes);
+    let read = ready!(Pin::new(&mut ends.io).poll_read(cx, &mut buffer));
+    let over = read.is_err() || buffer.filled().is_empty();
+    Poll::Ready(if over { Step::Over } else { Step::Again })
+}
+
+impl<I: Socket> Future for Driver<I> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.get_mut();
+        let Self { line, side } = self.get_mut();
+        // Held to the end: no event overtakes an answer that is on its way to the writer.
+        let mut ends = line.lock();
         for _ in 0..STEPS {
-            let step = match this.poll_step(cx) {
+            let step = match side.poll_step(&mut ends, cx) {
                 Poll::Ready(step) => step,
-                Poll::Pending => ready!(this.poll_times(cx)),
+                Poll::Pending => ready!(side.poll_times(&mut ends.writer, cx)),
             };
             if let Step::Over = step {
                 return Poll::Ready(());
             }
         }
         // A socket that is always busy still has its times kept.
-        if let Some(Step::Over) = this.do_due(Instant::now()) {
+        if let Some(Step::Over) = side.do_due(&mut ends.writer, Instant::now()) {
             return Poll::Ready(());
         }
         cx.waker().wake_by_ref();

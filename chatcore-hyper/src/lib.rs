@@ -14,6 +14,7 @@ mod etag;
 mod file;
 mod files;
 mod handshake;
+mod line;
 mod origin;
 mod range;
 mod reader;

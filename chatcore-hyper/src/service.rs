@@ -272,14 +272,16 @@ fn run(upgraded: Upgraded, chat: &Chat, identity: Identity, config: Arc<Config>)
     let upgraded = match upgraded.downcast::<TokioIo<Accepted>>() {
         Ok(socket) => {
             let io = socket.io.into_inner().into_upgraded();
-            tokio::spawn(Driver::new(io, &socket.read_buf, session, frame_bytes, config));
+            let driver = Driver::new(io, &socket.read_buf, session, frame_bytes, config);
+            tokio::spawn(driver.with_outlet());
             return;
         }
         Err(upgraded) => upgraded,
     };
     match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(socket) => {
-            tokio::spawn(Driver::new(socket.io.into_inner(), &socket.read_buf, session, frame_bytes, config))
+            let io = socket.io.into_inner();
+            tokio::spawn(Driver::new(io, &socket.read_buf, session, frame_bytes, config).with_outlet())
         }
         Err(upgraded) => tokio::spawn(Driver::new(TokioIo::new(upgraded), &[], session, frame_bytes, config)),
     };

@@ -46,24 +46,7 @@ enum Opcode {
 
 impl Frame {
     fn new(opcode: Opcode, payload: Bytes) -> Self {
-        let mut header = [0; 10];
-        header[0] = 0x80 | opcode as u8;
-        let header_len = match payload.len() {
-            len @ 0..=125 => {
-                header[1] = len as u8;
-                2
-            }
-            len @ 126..=0xffff => {
-                header[1] = 126;
-                header[2..4].copy_from_slice(&(len as u16).to_be_bytes());
-                4
-            }
-            len => {
-                header[1] = 127;
-                header[2..10].copy_from_slice(&(len as u64).to_be_bytes());
-                10
-            }
-        };
+        let (header, header_len) = header(opcode, payload.len());
         Self { header, header_len, payload }
     }
 
@@ -81,10 +64,51 @@ impl Frame {
     }
 }
 
+/// Appends a text frame as it goes over the wire.
+pub(crate) fn write_text(payload: &[u8], wire: &mut Vec<u8>) {
+    let (header, len) = header(Opcode::Text, payload.len());
+    wire.extend_from_slice(&header[..usize::from(len)]);
+    wire.extend_from_slice(payload);
+}
+
+/// Returns a frame's header, and how many bytes of it there are.
+fn header(opcode: Opcode, payload_len: usize) -> ([u8; 10], u8) {
+    let mut header = [0; 10];
+    header[0] = 0x80 | opcode as u8;
+    let len = match payload_len {
+        len @ 0..=125 => {
+            header[1] = len as u8;
+            2
+        }
+        len @ 126..=0xffff => {
+            header[1] = 126;
+            header[2..4].copy_from_slice(&(len as u16).to_be_bytes());
+            4
+        }
+        len => {
+            header[1] = 127;
+            header[2..10].copy_from_slice(&(len as u64).to_be_bytes());
+            10
+        }
+    };
+    (header, len)
+}
+
 impl Writer {
     /// Adds a text frame.
     pub(crate) fn push_text(&mut self, payload: Bytes) {
         self.frames.push_back(Frame::new(Opcode::Text, payload));
+    }
+
+    /// Says whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// Adds text frames of which the first `written` bytes are on the wire. Nothing may wait before them.
+    pub(crate) fn push_begun(&mut self, payloads: &[Bytes], written: usize) {
+        payloads.iter().for_each(|payload| self.push_text(payload.clone()));
+        self.advance(written);
     }
 
     /// Adds a ping without payload.

@@ -14,6 +14,7 @@ use crate::channel::{Channel, Source};
 use crate::config::Limits;
 use crate::error::Error;
 use crate::event::Append;
+use crate::fanout::FanOutQueue;
 use crate::protocol::Encoder;
 use crate::ring::Push;
 use crate::store::{AppendError, Appended, Store, StoreError};
@@ -41,7 +42,12 @@ pub(crate) type Pending = oneshot::Receiver<Result<Appended, Error>>;
 
 impl AppendQueue {
     /// Starts the groups' tasks.
-    pub(crate) fn start(store: &Arc<dyn Store>, encoder: &Encoder, limits: &Arc<Limits>) -> Self {
+    pub(crate) fn start(
+        store: &Arc<dyn Store>,
+        encoder: &Encoder,
+        limits: &Arc<Limits>,
+        fanout: &Arc<FanOutQueue>,
+    ) -> Self {
         let groups = (0..limits.append_groups.max(1))
             .map(|_| {
                 let (sender, jobs) = mpsc::channel(limits.append_queue.max(1));
@@ -49,6 +55,7 @@ impl AppendQueue {
                     store: Arc::clone(store),
                     encoder: encoder.clone(),
                     limits: Arc::clone(limits),
+                    fanout: Arc::clone(fanout),
                     stale: Vec::new(),
                 };
                 tokio::spawn(group.run(jobs));
@@ -78,6 +85,7 @@ struct Group {
     store: Arc<dyn Store>,
     encoder: Encoder,
     limits: Arc<Limits>,
+    fanout: Arc<FanOutQueue>,
     /// Channels whose log may hold events that their ring has not seen, since an append's outcome is unknown.
     stale: Vec<Arc<Channel>>,
 }
@@ -150,7 +158,7 @@ impl Group {
             answers.push((job.reply, result));
         }
         for channel in touched {
-            channel.notify();
+            self.fanout.announce(&channel);
         }
         for (reply, result) in answers {
             // A caller that went away needs no answer; its event is in the log and in the ring all the same.
@@ -185,6 +193,7 @@ impl Group {
             if !matches!(repaired, Ok(Ok(()))) {
                 return;
             }
+            self.fanout.announce(&channel);
             self.stale.pop();
         }
     }

@@ -8,13 +8,14 @@ use tokio::sync::OnceCell;
 
 use crate::config::Limits;
 use crate::event::Event;
+use crate::follower::Follower;
+use crate::followers::{Followers, Slice};
 use crate::id::Position;
-use crate::link::{Link, SubscriptionKey};
+use crate::link::Link;
 use crate::presence::Members;
 use crate::protocol::Encoder;
 use crate::ring::{HistoryRing, Push};
 use crate::store::{ChannelInfo, Replay, Store, StoreError};
-use crate::subscription::Subscription;
 use crate::sync::Arc;
 
 /// Events that one repair step reads from the store.
@@ -25,16 +26,9 @@ const REPAIR_PAGE: usize = 256;
 pub(crate) struct Channel {
     pub(crate) info: ChannelInfo,
     ring: OnceCell<RwLock<HistoryRing>>,
-    followers: RwLock<Vec<Follower>>,
+    followers: Followers,
     members: Mutex<Members>,
     used: Mutex<Instant>,
-}
-
-/// One connection's subscription, in the channel's list of whom to tell.
-#[derive(Clone, Debug)]
-struct Follower {
-    link: Arc<Link>,
-    subscription: Arc<Subscription<SubscriptionKey>>,
 }
 
 /// What a channel's log is read with.
@@ -50,7 +44,7 @@ impl Channel {
         Self {
             info,
             ring: OnceCell::new(),
-            followers: RwLock::default(),
+            followers: Followers::default(),
             members: Mutex::default(),
             used: Mutex::new(Instant::now()),
         }
@@ -98,8 +92,8 @@ impl Channel {
         ring.push(encoder, event, joined)
     }
 
-    /// Reads from the store whatever the ring has not seen, and tells the followers. Only the channel's own
-    /// append group calls this, so two repairs of one channel never run at once.
+    /// Reads from the store whatever the ring has not seen. Only the channel's own append group calls this, so
+    /// two repairs of one channel never run at once.
     pub(crate) async fn repair(&self, source: Source<'_>) -> Result<(), StoreError> {
         loop {
             let head = self.ring().head().clone();
@@ -119,48 +113,36 @@ impl Channel {
                 }
             }
         }
-        self.notify();
         Ok(())
-    }
-
-    /// Tells every follower that there is something new in the ring.
-    pub(crate) fn notify(&self) {
-        for follower in self.followers().iter() {
-            follower.subscription.mark();
-        }
     }
 
     /// Leaves a frame with every follower but `except`; `offer` it where nobody would miss it.
     pub(crate) fn broadcast(&self, frame: &Bytes, except: Option<&Arc<Link>>, manner: Manner) {
-        for follower in self.followers().iter() {
-            if except.is_some_and(|link| Arc::ptr_eq(link, &follower.link)) {
-                continue;
+        self.followers.for_each(|follower| {
+            let link = follower.link();
+            if except.is_some_and(|other| Arc::ptr_eq(other, link)) {
+                return;
             }
             match manner {
-                Manner::Send => follower.link.send(frame.clone()),
-                Manner::Offer => follower.link.offer(frame.clone()),
+                Manner::Send => link.send(frame.clone()),
+                Manner::Offer => link.offer(frame.clone()),
             }
-        }
+        });
     }
 
-    pub(crate) fn follow(&self, link: &Arc<Link>, subscription: &Arc<Subscription<SubscriptionKey>>) {
-        let follower = Follower { link: Arc::clone(link), subscription: Arc::clone(subscription) };
-        self.followers.write().expect("invariant: nothing panics under this lock").push(follower);
+    /// Adds a follower. Returns the slice to [`unfollow`](Self::unfollow) it from.
+    pub(crate) fn follow(&self, follower: Arc<Follower>) -> Arc<Slice> {
+        self.followers.add(follower, || self.ring().cursor())
     }
 
-    pub(crate) fn unfollow(&self, subscription: &Arc<Subscription<SubscriptionKey>>) {
-        let mut followers = self.followers.write().expect("invariant: nothing panics under this lock");
-        if let Some(at) = followers.iter().position(|f| Arc::ptr_eq(&f.subscription, subscription)) {
-            followers.swap_remove(at);
-        }
-        if followers.len() < followers.capacity() / 4 {
-            followers.shrink_to_fit();
-        }
+    pub(crate) fn unfollow(&self, slice: &Arc<Slice>, follower: &Arc<Follower>) {
+        self.followers.remove(slice, follower);
         *self.used() = Instant::now();
     }
 
-    fn followers(&self) -> RwLockReadGuard<'_, Vec<Follower>> {
-        self.followers.read().expect("invariant: nothing panics under this lock")
+    /// Returns whom to tell what is new in the ring.
+    pub(crate) fn followers(&self) -> &Followers {
+        &self.followers
     }
 
     /// Looks at who is online.

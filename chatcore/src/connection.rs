@@ -18,6 +18,7 @@ use crate::error::{Error, ErrorCode};
 use crate::follow::Follow;
 use crate::link::{Link, SubscriptionKey};
 use crate::name::ChannelName;
+use crate::outlet::Outlet;
 use crate::policy::{Action, Identity};
 use crate::protocol::{Answer, ChatEvent, ClientLimits, CloseReason, Command, Encoder, Reply, VERSION};
 use crate::ring::Read;
@@ -100,6 +101,12 @@ impl Connection {
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.link.identity
+    }
+
+    /// Lets the fan-out write log events to the socket itself; see [`Outlet`] for what a transport owes then.
+    /// Call it once, before the connection is polled.
+    pub fn set_outlet(&self, outlet: Arc<dyn Outlet>) {
+        self.link.set_outlet(outlet);
     }
 
     /// Takes a text frame. What is wrong with it is answered with an `error`, in its turn.
@@ -312,6 +319,7 @@ impl Connection {
     fn finish(&mut self, outcome: Outcome) -> Reply {
         if let Some(follow) = outcome.follow {
             let key = follow.key;
+            follow.go_live();
             self.keys.insert(follow.channel().info.name.clone(), key);
             self.follows.insert(key, follow);
             // Marks that came before the insertion found nobody: look once.

@@ -9,6 +9,7 @@ use crate::blob::BlobStore;
 use crate::channel::{Channel, Source};
 use crate::config::Limits;
 use crate::error::Error;
+use crate::fanout::FanOut;
 use crate::links::Links;
 use crate::name::ChannelName;
 use crate::policy::Policy;
@@ -28,6 +29,8 @@ pub(crate) struct Core {
     pub(crate) encoder: Encoder,
     pub(crate) registry: ChannelRegistry,
     pub(crate) appends: AppendQueue,
+    /// Runs as long as there is something to append to.
+    _fanout: FanOut,
     pub(crate) departures: Arc<Departures>,
     pub(crate) links: Links,
     pub(crate) uploads: Uploads,
@@ -46,8 +49,10 @@ impl Core {
         limits: Arc<Limits>,
         encoder: Encoder,
     ) -> Self {
+        let fanout = FanOut::start();
         Self {
-            appends: AppendQueue::start(&store, &encoder, &limits),
+            appends: AppendQueue::start(&store, &encoder, &limits, &fanout.queue()),
+            _fanout: fanout,
             departures: Arc::new(Departures::new(limits.presence_grace)),
             uploads: Uploads::default(),
             channel_count: OnceCell::new(),

@@ -5,6 +5,8 @@ use bytes::Bytes;
 use crate::channel::Channel;
 use crate::core::Core;
 use crate::error::Error;
+use crate::follower::Follower;
+use crate::followers::Slice;
 use crate::id::{Position, Seq};
 use crate::link::{Link, SubscriptionKey};
 use crate::name::ChannelName;
@@ -13,17 +15,17 @@ use crate::presence::{Arrival, announce};
 use crate::protocol::{Fragment, Reply};
 use crate::ring::{Cursor, HistoryRing, Read};
 use crate::store::Replay;
-use crate::subscription::Subscription;
 use crate::sync::Arc;
 
 /// A live subscription. Dropping it ends it.
 pub(crate) struct Follow {
     core: Arc<Core>,
     channel: Arc<Channel>,
-    link: Arc<Link>,
     pub(crate) key: SubscriptionKey,
-    subscription: Arc<Subscription<SubscriptionKey>>,
-    cursor: Cursor,
+    follower: Arc<Follower>,
+    slice: Arc<Slice>,
+    /// Where the answer ends.
+    start: Cursor,
     counted: bool,
 }
 
@@ -42,11 +44,11 @@ impl Follow {
     ) -> Result<(Self, Reply), Error> {
         core.policy.authorize(&link.identity, Action::Read(&name))?;
         let channel = core.channel(&name).await?;
-        let subscription = Arc::new(link.subscription(key));
-        channel.follow(&link, &subscription);
-        let cursor = channel.ring().cursor();
+        let follower = Arc::new(Follower::new(link, key));
+        let slice = channel.follow(Arc::clone(&follower));
+        let start = channel.ring().cursor();
         let mut follow =
-            Self { core: Arc::clone(&core), channel, link, key, subscription, cursor, counted: false };
+            Self { core: Arc::clone(&core), channel, key, follower, slice, start, counted: false };
         let mut start = match after {
             Some(position) => follow.replay(&position).await?,
             None => None,
@@ -56,10 +58,11 @@ impl Follow {
         }
         let arrival = follow.arrive();
         let start = start.expect("invariant: a replay or else a snapshot");
-        follow.cursor = start.cursor;
+        follow.start = start.cursor;
         let members = follow.channel.members().list();
         if arrival == Arrival::New {
-            announce(&follow.channel, follow.link.identity.user.clone(), true, Some(&follow.link));
+            let link = follow.follower.link();
+            announce(&follow.channel, link.identity.user.clone(), true, Some(link));
         }
         let epoch = start.epoch;
         let head = start.cursor.seq;
@@ -124,7 +127,7 @@ impl Follow {
 
     fn arrive(&mut self) -> Arrival {
         let limit = self.core.limits.presence_members;
-        let arrival = self.channel.members().arrive(&self.link.identity.user, limit);
+        let arrival = self.channel.members().arrive(&self.follower.link().identity.user, limit);
         self.counted = arrival != Arrival::Uncounted;
         arrival
     }
@@ -134,13 +137,19 @@ impl Follow {
         &self.channel
     }
 
+    /// Lets the subscription run, from where its answer ends.
+    pub(crate) fn go_live(&self) {
+        self.follower.set_cursor(Some(self.start));
+    }
+
     /// Copies up to `limit` frames that the client has not had. Whoever marked the subscription before is
     /// answered by this.
     pub(crate) fn read(&mut self, limit: usize, out: &mut Vec<Bytes>) -> Read {
-        self.subscription.clear();
-        let read = self.channel.ring().read(self.cursor, limit, out);
-        if let Read::Caught(cursor) | Read::More(cursor) = read {
-            self.cursor = cursor;
+        let mut cursor = self.follower.look();
+        let from = cursor.expect("invariant: only a live subscription is read");
+        let read = self.channel.ring().read(from, limit, out);
+        if let Read::Caught(to) | Read::More(to) = read {
+            *cursor = Some(to);
         }
         read
     }
@@ -148,9 +157,11 @@ impl Follow {
 
 impl Drop for Follow {
     fn drop(&mut self) {
-        self.channel.unfollow(&self.subscription);
+        // Nothing comes after this, also from a fan-out that still has the follower in its hand.
+        self.follower.set_cursor(None);
+        self.channel.unfollow(&self.slice, &self.follower);
         if self.counted {
-            self.core.departures.depart(&self.channel, &self.link.identity.user.id);
+            self.core.departures.depart(&self.channel, &self.follower.link().identity.user.id);
         }
     }
 }

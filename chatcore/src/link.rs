@@ -1,11 +1,13 @@
 //! A connection as the rest of the engine sees it: where to leave frames, and how to close it.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::task::Waker;
 
 use bytes::Bytes;
 
+use crate::outlet::Outlet;
 use crate::policy::Identity;
 use crate::protocol::CloseReason;
 use crate::subscription::{ReadyList, Subscription};
@@ -20,6 +22,9 @@ pub(crate) struct Link {
     pub(crate) identity: Identity,
     ready: Arc<ReadyList<SubscriptionKey>>,
     mailbox: Mutex<Mailbox>,
+    outlet: OnceLock<Arc<dyn Outlet>>,
+    /// Whether the mailbox has a reason to close.
+    closing: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -32,12 +37,33 @@ struct Mailbox {
 impl Link {
     pub(crate) fn new(identity: Identity, limit: usize) -> Self {
         let mailbox = Mailbox { frames: VecDeque::new(), limit, closing: None };
-        Self { identity, ready: Arc::new(ReadyList::default()), mailbox: Mutex::new(mailbox) }
+        Self {
+            identity,
+            ready: Arc::new(ReadyList::default()),
+            mailbox: Mutex::new(mailbox),
+            outlet: OnceLock::new(),
+            closing: AtomicBool::new(false),
+        }
     }
 
     /// Makes a subscription whose marks wake this connection.
     pub(crate) fn subscription(&self, key: SubscriptionKey) -> Subscription<SubscriptionKey> {
         Subscription::new(key, Arc::clone(&self.ready))
+    }
+
+    /// Lets the fan-out write to the connection's socket. The first outlet stays.
+    pub(crate) fn set_outlet(&self, outlet: Arc<dyn Outlet>) {
+        let _ = self.outlet.set(outlet);
+    }
+
+    /// Returns the socket to write log events to; `None` where there is none, or the connection is to close.
+    pub(crate) fn outlet(&self) -> Option<&dyn Outlet> {
+        self.outlet.get().map(|outlet| &**outlet).filter(|_| !self.closing.load(Ordering::Acquire))
+    }
+
+    /// Wakes the connection's task.
+    pub(crate) fn wake(&self) {
+        self.ready.wake();
     }
 
     pub(crate) fn register(&self, waker: &Waker) {
@@ -57,7 +83,7 @@ impl Link {
         }
         if mailbox.frames.len() >= mailbox.limit {
             mailbox.frames.clear();
-            mailbox.closing = Some(CloseReason::TooSlow);
+            self.set_closing(&mut mailbox, CloseReason::TooSlow);
         } else {
             mailbox.frames.push_back(frame);
         }
@@ -83,12 +109,17 @@ impl Link {
         if mailbox.closing.is_some() {
             return;
         }
-        mailbox.closing = Some(reason);
+        self.set_closing(&mut mailbox, reason);
         if reason != CloseReason::GoingAway {
             mailbox.frames.clear();
         }
         drop(mailbox);
         self.ready.wake();
+    }
+
+    fn set_closing(&self, mailbox: &mut Mailbox, reason: CloseReason) {
+        mailbox.closing = Some(reason);
+        self.closing.store(true, Ordering::Release);
     }
 
     /// Takes up to `limit` frames.

@@ -1,6 +1,7 @@
-//! The primitives of the wake protocol. Its model test compiles `subscription.rs` with loom's instead.
+//! The primitives of the wake protocol. Its model test compiles `subscription.rs` and `turn.rs` with loom's
+//! instead.
 
-pub(crate) use std::sync::atomic::{AtomicBool, Ordering};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 pub(crate) use std::sync::{Arc, Mutex};
 
 use std::task::Waker;

@@ -1,14 +1,17 @@
-//! Walks through the interleavings of the wake protocol: `chatcore/src/subscription.rs` on loom's primitives.
+//! Walks through the interleavings of the wake protocol: `chatcore/src/subscription.rs` and `turn.rs` on loom's
+//! primitives.
 #![allow(missing_docs, unreachable_pub)]
 
 mod sync {
     pub(crate) use loom::future::AtomicWaker;
-    pub(crate) use loom::sync::atomic::{AtomicBool, Ordering};
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU8, Ordering};
     pub(crate) use loom::sync::{Arc, Mutex};
 }
 
 #[path = "../../chatcore/src/subscription.rs"]
 mod subscription;
+#[path = "../../chatcore/src/turn.rs"]
+mod turn;
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -19,6 +22,7 @@ use loom::sync::atomic::{AtomicU64, Ordering};
 use loom::thread;
 
 use subscription::{ReadyList, Subscription};
+use turn::Turn;
 
 /// Walks through every interleaving with at most three preemptions. Almost every lost wake needs one or two,
 /// and without a bound the walk takes hours.
@@ -81,5 +85,39 @@ fn no_push_is_slept_through() {
         for publisher in publishers {
             publisher.join().unwrap();
         }
+    });
+}
+
+/// Two publishers push and ask; whoever is told to queue the work does it, as a task of the fan-out would. No
+/// two do it at once, and nothing that was pushed is left behind.
+#[test]
+fn what_is_asked_for_is_done_by_one_at_a_time() {
+    model(|| {
+        const EVENTS: u64 = 2;
+        let head = Arc::new(AtomicU64::new(0));
+        let told = Arc::new(AtomicU64::new(0));
+        let busy = Arc::new(AtomicU64::new(0));
+        let turn = Arc::new(Turn::new());
+        let publishers: Vec<_> = (0..EVENTS)
+            .map(|_| {
+                let (head, told, busy) = (Arc::clone(&head), Arc::clone(&told), Arc::clone(&busy));
+                let turn = Arc::clone(&turn);
+                thread::spawn(move || {
+                    head.fetch_add(1, Ordering::AcqRel);
+                    let mut queued = turn.ask();
+                    while queued {
+                        turn.take();
+                        assert_eq!(busy.fetch_add(1, Ordering::AcqRel), 0, "one at a time");
+                        told.store(head.load(Ordering::Acquire), Ordering::Release);
+                        busy.fetch_sub(1, Ordering::AcqRel);
+                        queued = turn.end();
+                    }
+                })
+            })
+            .collect();
+        for publisher in publishers {
+            publisher.join().unwrap();
+        }
+        assert_eq!(told.load(Ordering::Acquire), EVENTS);
     });
 }

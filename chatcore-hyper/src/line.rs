@@ -1,0 +1,154 @@
+//! A socket and what waits to be written to it, as its task and the fan-out share them.
+
+use std::fmt;
+use std::io;
+use std::sync::{Mutex, MutexGuard};
+
+use bytes::Bytes;
+use chatcore::{Burst, Framing, Outlet, Sent};
+use tokio::net::TcpStream;
+
+use crate::writer::{Writer, write_text};
+
+/// The lock around a socket: its task has it while it runs, the fan-out only tries it.
+pub(crate) struct Line<I>(Mutex<Ends<I>>);
+
+/// What the lock is around.
+pub(crate) struct Ends<I> {
+    pub(crate) io: I,
+    pub(crate) writer: Writer,
+}
+
+impl<I> Line<I> {
+    pub(crate) fn new(io: I) -> Self {
+        Self(Mutex::new(Ends { io, writer: Writer::default() }))
+    }
+
+    /// Waits for a fan-out that is writing just now, for the length of one call of the system.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Ends<I>> {
+        self.0.lock().expect("invariant: nothing panics under this lock")
+    }
+}
+
+/// A socket that takes bytes at once or not at all.
+pub(crate) trait TryWrite {
+    /// Writes what the socket takes now; `WouldBlock` where that is nothing.
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
+}
+
+impl TryWrite for TcpStream {
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        Self::try_write(self, bytes)
+    }
+}
+
+/// How a server writes a text frame.
+struct TextFrames;
+
+impl Framing for TextFrames {
+    fn write(frame: &Bytes, wire: &mut Vec<u8>) {
+        write_text(frame, wire);
+    }
+}
+
+impl<I: TryWrite + Send + 'static> Outlet for Line<I> {
+    fn try_send(&self, burst: &mut Burst) -> Sent {
+        let Ok(mut ends) = self.0.try_lock() else { return Sent::Nothing };
+        if !ends.writer.is_empty() {
+            return Sent::Nothing;
+        }
+        let wire = burst.wire::<TextFrames>();
+        let all = wire.len();
+        // An error is the task's to see, at its next write.
+        let Ok(taken) = ends.io.try_write(wire) else { return Sent::Nothing };
+        if taken == all {
+            return Sent::All;
+        }
+        ends.writer.push_begun(burst.frames(), taken);
+        Sent::Begun
+    }
+}
+
+impl<I> fmt::Debug for Line<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Line").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A socket that takes `room` bytes, and the bytes.
+    struct Narrow {
+        room: usize,
+        taken: Mutex<Vec<u8>>,
+    }
+
+    impl TryWrite for Narrow {
+        fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+            let mut taken = self.taken.lock().unwrap();
+            let count = bytes.len().min(self.room - taken.len());
+            taken.extend_from_slice(&bytes[..count]);
+            if count == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(count) }
+        }
+    }
+
+    fn burst() -> (Burst, Vec<u8>) {
+        let frames = [vec![b'a'; 3], vec![b'b'; 200], vec![b'c'; 70_000]].map(Bytes::from);
+        let burst = Burst::new(frames.to_vec());
+        let mut wire = Vec::new();
+        frames.iter().for_each(|frame| write_text(frame, &mut wire));
+        (burst, wire)
+    }
+
+    /// Wherever the socket stops, the rest follows from the writer, and nothing else gets between.
+    #[tokio::test]
+    async fn a_begun_burst_is_finished_by_the_writer() {
+        let (mut burst, wire) = burst();
+        for room in [1, 2, 4, 5, 6, 8, 9, 207, 208, 209, 70_217] {
+            let line = Line::new(Narrow { room, taken: Mutex::default() });
+            assert_eq!(line.try_send(&mut burst), Sent::Begun, "{room}");
+            assert_eq!(line.try_send(&mut burst), Sent::Nothing, "the rest of the first is before it");
+            let mut rest = Vec::new();
+            let (mut near, mut far) = tokio::io::duplex(1 << 20);
+            poll_fn(|cx| line.lock().writer.poll_write(&mut near, cx)).await.unwrap();
+            near.shutdown().await.unwrap();
+            far.read_to_end(&mut rest).await.unwrap();
+            let got = [line.lock().io.taken.lock().unwrap().clone(), rest].concat();
+            assert!(got == wire, "{room}: {} bytes of {}", got.len(), wire.len());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_waits_goes_first_and_a_task_at_work_is_left_alone() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut far, _) = listener.accept().await.unwrap();
+        near.writable().await.unwrap();
+        let (mut burst, wire) = burst();
+        let line = Line::new(near);
+        {
+            let mut ends = line.lock();
+            assert_eq!(line.try_send(&mut burst), Sent::Nothing);
+            ends.writer.push_ping();
+        }
+        assert_eq!(line.try_send(&mut burst), Sent::Nothing);
+        poll_fn(|cx| {
+            let Ends { io, writer } = &mut *line.lock();
+            writer.poll_write(io, cx)
+        })
+        .await
+        .unwrap();
+        assert_eq!(line.try_send(&mut burst), Sent::All);
+        drop(line);
+        let mut got = Vec::new();
+        far.read_to_end(&mut got).await.unwrap();
+        assert!(got == [&b"\x89\0"[..], &wire].concat());
+    }
+}

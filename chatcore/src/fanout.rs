@@ -1,0 +1,130 @@
+//! Takes what is new in the rings to the sockets: a task a core, each serving one slice of followers at a time.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::Mutex;
+use std::task::Poll;
+use std::thread::available_parallelism;
+
+use tokio::sync::Notify;
+
+use crate::channel::Channel;
+use crate::followers::Slice;
+use crate::outlet::Burst;
+use crate::sync::Arc;
+
+/// The fan-out's tasks. Dropping it ends them.
+#[derive(Debug)]
+pub(crate) struct FanOut {
+    queue: Arc<FanOutQueue>,
+}
+
+/// The slices that have something to be told. Each is in it once at the most, so it is bounded by the
+/// followers.
+#[derive(Debug, Default)]
+pub(crate) struct FanOutQueue {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Job {
+    channel: Arc<Channel>,
+    slice: Arc<Slice>,
+}
+
+impl FanOut {
+    /// Starts the tasks.
+    pub(crate) fn start() -> Self {
+        let queue = Arc::new(FanOutQueue::default());
+        let tasks = available_parallelism().map_or(1, usize::from);
+        for _ in 0..tasks {
+            tokio::spawn(run(Arc::clone(&queue)));
+        }
+        Self { queue }
+    }
+
+    pub(crate) fn queue(&self) -> Arc<FanOutQueue> {
+        Arc::clone(&self.queue)
+    }
+}
+
+impl Drop for FanOut {
+    fn drop(&mut self) {
+        self.queue.state().closed = true;
+        self.queue.changed.notify_waiters();
+        self.queue.changed.notify_one();
+    }
+}
+
+impl FanOutQueue {
+    /// Has every follower of the channel told what is new in its ring. Call it after the push.
+    pub(crate) fn announce(&self, channel: &Arc<Channel>) {
+        for slice in channel.followers().slices().iter() {
+            if slice.ask() {
+                self.push(Job { channel: Arc::clone(channel), slice: Arc::clone(slice) });
+            }
+        }
+    }
+
+    fn push(&self, job: Job) {
+        self.state().jobs.push_back(job);
+        self.changed.notify_one();
+    }
+
+    /// Takes the next job; `None` once the fan-out has ended.
+    async fn next(&self) -> Option<Job> {
+        loop {
+            {
+                let mut state = self.state();
+                if state.closed {
+                    // The one permit goes round.
+                    self.changed.notify_one();
+                    return None;
+                }
+                if let Some(job) = state.jobs.pop_front() {
+                    if !state.jobs.is_empty() {
+                        self.changed.notify_one();
+                    }
+                    return Some(job);
+                }
+            }
+            self.changed.notified().await;
+        }
+    }
+
+    // Held for one push or pop, never across an await.
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().expect("invariant: nothing panics under this lock")
+    }
+}
+
+async fn run(queue: Arc<FanOutQueue>) {
+    let mut burst = Burst::default();
+    while let Some(Job { channel, slice }) = queue.next().await {
+        if slice.serve(&channel, &mut burst) {
+            queue.push(Job { channel, slice });
+        }
+        // The commands that came meanwhile, and the connections with a backlog, have their turn.
+        step_aside().await;
+    }
+}
+
+/// Lets the other tasks that are ready run first. Unlike `yield_now`, it does not look at the sockets each time.
+async fn step_aside() {
+    let mut aside = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut aside, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}

@@ -1,0 +1,86 @@
+//! One connection's place in one channel, as its task and the fan-out share it.
+
+use std::sync::{Mutex, MutexGuard};
+
+use crate::link::{Link, SubscriptionKey};
+use crate::outlet::{Burst, Sent};
+use crate::ring::Cursor;
+use crate::subscription::Subscription;
+use crate::sync::Arc;
+
+/// A connection's cursor in a channel's ring.
+///
+/// Two move it: the connection's task, which reads the ring from it, and the fan-out, which writes the newest
+/// frames to the socket itself where the connection is level and its socket takes them. Whoever moves it holds
+/// the cursor's lock until the frames are on their way, and the fan-out only tries it: where it finds the
+/// lock taken, or the connection behind, it marks the subscription, and the task sees to it.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    link: Arc<Link>,
+    subscription: Subscription<SubscriptionKey>,
+    /// `None` until the subscription is answered, and after it has ended.
+    cursor: Mutex<Option<Cursor>>,
+}
+
+/// One burst on its way to a channel's followers.
+pub(crate) struct Delivery<'a> {
+    /// Who is here gets it.
+    pub(crate) from: Cursor,
+    /// Who has it is here.
+    pub(crate) to: Cursor,
+    pub(crate) burst: &'a mut Burst,
+}
+
+impl Follower {
+    pub(crate) fn new(link: Arc<Link>, key: SubscriptionKey) -> Self {
+        let subscription = link.subscription(key);
+        Self { link, subscription, cursor: Mutex::new(None) }
+    }
+
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    /// Says that the channel has something new: the connection's task will read it.
+    pub(crate) fn mark(&self) {
+        self.subscription.mark();
+    }
+
+    /// Writes the burst to the connection if that is all that it lacks; else leaves it to its task.
+    pub(crate) fn deliver(&self, delivery: &mut Delivery<'_>) {
+        if !self.try_deliver(delivery) {
+            self.mark();
+        }
+    }
+
+    fn try_deliver(&self, delivery: &mut Delivery<'_>) -> bool {
+        let Some(outlet) = self.link.outlet() else { return false };
+        let Ok(mut cursor) = self.cursor.try_lock() else { return false };
+        let Some(at) = *cursor else { return false };
+        if at != delivery.from {
+            return at.life == delivery.to.life && at.seq >= delivery.to.seq;
+        }
+        match outlet.try_send(delivery.burst) {
+            Sent::All => {}
+            Sent::Begun => self.link.wake(),
+            Sent::Nothing => return false,
+        }
+        *cursor = Some(delivery.to);
+        true
+    }
+
+    /// Begins or ends the fan-out to this connection.
+    pub(crate) fn set_cursor(&self, cursor: Option<Cursor>) {
+        *self.cursor() = cursor;
+    }
+
+    /// Takes the mark off and the cursor in hand, to read the ring from it.
+    pub(crate) fn look(&self) -> MutexGuard<'_, Option<Cursor>> {
+        self.subscription.clear();
+        self.cursor()
+    }
+
+    fn cursor(&self) -> MutexGuard<'_, Option<Cursor>> {
+        self.cursor.lock().expect("invariant: nothing panics under this lock")
+    }
+}
