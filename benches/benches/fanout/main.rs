@@ -1,0 +1,70 @@
+//! What does it cost to bring one message to many screens, and how near is that to what the kernel alone costs?
+//!
+//! Each server is a process of its own on a core of its own; one light client on another core drives all of them over
+//! real sockets with the same bytes: chatcore on its memory store and on redb, and two floors, which know no more
+//! than a member list for each channel. Prints tables of the medians.
+//!
+//! `RUNS` is how often each row is measured (5), `SECONDS_EACH` for how long (2), `ROWS` and `SERVERS` choose those whose
+//! names contain the text, and `OUT` names a file for every single value, separated by tabs. It ends with a failure
+//! where a message was lost or came out of order.
+//!
+//! It does not show a network between machines, TLS, or more than one core for the server.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod client;
+mod floor;
+mod floor_epoll;
+mod floor_tokio;
+mod histogram;
+mod process;
+mod report;
+mod scenarios;
+mod servers;
+mod wire;
+
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::Duration;
+
+use process::{Cores, SERVE};
+use report::Report;
+use scenarios::{SCENARIOS, Setup};
+use servers::Kind;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|first| first == SERVE) {
+        servers::run(&arguments[1..]);
+        return ExitCode::SUCCESS;
+    }
+    let runs: usize = option("RUNS").unwrap_or(5);
+    let rows: String = option("ROWS").unwrap_or_default();
+    let asked: String = option("SERVERS").unwrap_or_default();
+    let cores = Cores::find();
+    match cores {
+        Some(cores) => process::pin(cores.client),
+        None => eprintln!("only one core: server and client share it, and figures say little"),
+    }
+    let files = process::raise_open_files();
+    eprintln!("{runs} runs, cores {cores:?}, {files} open files");
+    let setup = Setup { cores, long: Duration::from_secs_f64(option("SECONDS_EACH").unwrap_or(2.0)) };
+    let mut report = Report::new(option("OUT"));
+    for scenario in SCENARIOS.iter().filter(|scenario| scenario.name.contains(&rows)) {
+        let mut servers: Vec<Kind> = scenario.servers().filter(|kind| kind.name().contains(&asked)).collect();
+        for run in 0..runs {
+            for &kind in &servers {
+                eprintln!("{}: {}, run {}", scenario.name, kind.name(), run + 1);
+                report.add(scenario, kind, run, scenario.measure(kind, &setup));
+            }
+            // Each server is first once in a while, so that what the machine does besides hits all alike.
+            servers.rotate_left(1);
+        }
+        report.print(scenario);
+    }
+    report.end()
+}
+
+fn option<T: FromStr>(name: &str) -> Option<T> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().ok().unwrap_or_else(|| panic!("{name} is not as it should be: {text}")))
+}

@@ -1,0 +1,114 @@
+//! Processes of this machine: their cores, their limits, and what they have used.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use tempfile::TempDir;
+
+use crate::servers::Kind;
+
+/// The first argument of a process that is a server.
+pub(crate) const SERVE: &str = "serve";
+
+/// The cores that the server and the client have to themselves; none where there is only one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cores {
+    pub(crate) server: usize,
+    pub(crate) client: usize,
+}
+
+impl Cores {
+    /// Chooses the first two cores that this process may use.
+    pub(crate) fn find() -> Option<Self> {
+        let allowed = sched_getaffinity(None).unwrap();
+        let mut cores = (0..CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core));
+        Some(Self { server: cores.next()?, client: cores.next()? })
+    }
+}
+
+/// Keeps the calling thread, and those that it starts, on one core.
+pub(crate) fn pin(core: usize) {
+    let mut only = CpuSet::new();
+    only.set(core);
+    sched_setaffinity(None, &only).unwrap();
+}
+
+/// Raises the number of open files to what is allowed, and returns it.
+pub(crate) fn raise_open_files() -> u64 {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
+    maximum.unwrap_or(u64::MAX)
+}
+
+/// A server in a process of its own. It ends with this value, or with this process.
+pub(crate) struct ServerProcess {
+    child: Child,
+    pub(crate) addr: SocketAddr,
+    _folder: TempDir,
+}
+
+impl ServerProcess {
+    /// Starts this program again as a server of `channels` channels.
+    pub(crate) fn start(kind: Kind, channels: usize, cores: Option<Cores>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let core = cores.map(|cores| cores.server.to_string()).unwrap_or_default();
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([SERVE, kind.name(), &channels.to_string(), &core])
+            .arg(folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let port = line.trim().parse().expect("a server prints its port");
+        Self { child, addr: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), _folder: folder }
+    }
+
+    /// Returns the time that all of its threads have run.
+    ///
+    /// The scheduler's own count is exact to the nanosecond; `stat` counts in ticks of 10 ms.
+    pub(crate) fn cpu(&self) -> Duration {
+        let threads = fs::read_dir(self.file("task")).unwrap();
+        let run = threads.map(|thread| {
+            let schedstat = fs::read_to_string(thread.unwrap().path().join("schedstat")).ok()?;
+            schedstat.split(' ').next()?.parse::<u64>().ok()
+        });
+        match run.sum::<Option<u64>>() {
+            Some(nanos) => Duration::from_nanos(nanos),
+            None => self.cpu_in_ticks(),
+        }
+    }
+
+    fn cpu_in_ticks(&self) -> Duration {
+        let stat = fs::read_to_string(self.file("stat")).unwrap();
+        // The name, in brackets, may hold spaces; utime and stime are the 12th and 13th field after it.
+        let (_, fields) = stat.rsplit_once(')').unwrap();
+        let ticks: u64 = fields.split(' ').skip(12).take(2).map(|field| field.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(10 * ticks)
+    }
+
+    /// Returns the KiB that it holds in memory.
+    pub(crate) fn rss_kib(&self) -> u64 {
+        let rollup = fs::read_to_string(self.file("smaps_rollup")).unwrap();
+        let rss = rollup.lines().find_map(|line| line.strip_prefix("Rss:")).unwrap();
+        rss.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    fn file(&self, name: &str) -> std::path::PathBuf {
+        Path::new("/proc").join(self.child.id().to_string()).join(name)
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}

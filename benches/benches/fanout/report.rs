@@ -1,0 +1,192 @@
+//! The tables, and the file of every value.
+
+use std::fs::File;
+use std::io::Write;
+use std::process::ExitCode;
+
+use crate::scenarios::Scenario;
+use crate::servers::Kind;
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Metric {
+    FrameBytes,
+    Deliveries,
+    Cpu,
+    P50,
+    P99,
+    Max,
+    JoinedKib,
+    UsedKib,
+    Joins,
+    JoinCpu,
+    PublishCpu,
+    ChannelKib,
+}
+
+impl Metric {
+    fn title(self) -> &'static str {
+        match self {
+            Self::FrameBytes => "bytes a frame",
+            Self::Deliveries => "deliveries a second",
+            Self::Cpu => "server CPU µs a delivery",
+            Self::P50 => "p50 ms",
+            Self::P99 => "p99 ms",
+            Self::Max => "max ms",
+            Self::JoinedKib => "KiB a connection, just joined",
+            Self::UsedKib => "KiB a connection, used",
+            Self::Joins => "connects with join a second",
+            Self::JoinCpu => "server CPU µs a join",
+            Self::PublishCpu => "server CPU µs a publish",
+            Self::ChannelKib => "KiB a channel",
+        }
+    }
+
+    fn digits(self) -> usize {
+        match self {
+            Self::FrameBytes | Self::Deliveries | Self::Joins => 0,
+            Self::JoinCpu | Self::PublishCpu | Self::JoinedKib | Self::UsedKib | Self::ChannelKib => 2,
+            Self::Cpu | Self::P50 | Self::P99 | Self::Max => 3,
+        }
+    }
+}
+
+/// Rows with the same columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Table {
+    FanOut,
+    Paced,
+    Idle,
+    Joins,
+    Publishes,
+    Channels,
+}
+
+impl Table {
+    fn columns(self) -> &'static [Metric] {
+        match self {
+            Self::FanOut => &[Metric::FrameBytes, Metric::Deliveries, Metric::Cpu],
+            Self::Paced => &[Metric::Cpu, Metric::P50, Metric::P99, Metric::Max],
+            Self::Idle => &[Metric::JoinedKib, Metric::UsedKib],
+            Self::Joins => &[Metric::JoinCpu, Metric::Joins],
+            Self::Publishes => &[Metric::PublishCpu],
+            Self::Channels => &[Metric::ChannelKib],
+        }
+    }
+
+    /// The columns that are compared with the floors'.
+    fn compared(self) -> &'static [Metric] {
+        match self {
+            Self::FanOut => &[Metric::Cpu],
+            Self::Paced => &[Metric::Cpu, Metric::P99],
+            Self::Joins => &[Metric::Joins],
+            Self::Idle | Self::Publishes | Self::Channels => &[],
+        }
+    }
+
+    fn head(self) -> Vec<String> {
+        let mut head = vec!["what".to_owned(), "server".to_owned()];
+        head.extend(self.columns().iter().map(|metric| metric.title().to_owned()));
+        for metric in self.compared() {
+            let short = metric.title().split(' ').find(|word| *word != "server").unwrap_or_default();
+            head.extend([format!("{short} to the floor"), format!("{short} to the tokio floor")]);
+        }
+        head
+    }
+}
+
+/// What one measurement gave.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sample {
+    pub(crate) values: Vec<(Metric, f64)>,
+    pub(crate) lost: u64,
+    pub(crate) out_of_order: u64,
+    pub(crate) complaints: Vec<String>,
+}
+
+/// Everything that was measured.
+pub(crate) struct Report {
+    out: Option<File>,
+    samples: Vec<(&'static str, Kind, Sample)>,
+    table: Option<Table>,
+    faults: Vec<String>,
+}
+
+impl Report {
+    pub(crate) fn new(out: Option<String>) -> Self {
+        let mut out = out.map(|path| File::create(path).unwrap());
+        if let Some(out) = &mut out {
+            writeln!(out, "what\tserver\trun\tmetric\tvalue").unwrap();
+        }
+        Self { out, samples: Vec::new(), table: None, faults: Vec::new() }
+    }
+
+    /// Adds a sample, and remembers what was wrong with it.
+    pub(crate) fn add(&mut self, scenario: &Scenario, kind: Kind, run: usize, sample: Sample) {
+        let (what, server) = (scenario.name, kind.name());
+        if let Some(out) = &mut self.out {
+            for (metric, value) in &sample.values {
+                writeln!(out, "{what}\t{server}\t{run}\t{metric:?}\t{value}").unwrap();
+            }
+        }
+        let Sample { lost, out_of_order, complaints, .. } = &sample;
+        if (*lost, *out_of_order) != (0, 0) || !complaints.is_empty() {
+            let fault = format!("{what}, {server}: {lost} lost, {out_of_order} out of order, {complaints:?}");
+            eprintln!("{fault}");
+            self.faults.push(fault);
+        }
+        self.samples.push((what, kind, sample));
+    }
+
+    /// Prints a scenario's rows, below the head of their table where that begins.
+    pub(crate) fn print(&mut self, scenario: &Scenario) {
+        if self.table != Some(scenario.table) {
+            self.table = Some(scenario.table);
+            let head = scenario.table.head();
+            println!("\n{}\n|{}", row(&head), "---|".repeat(head.len()));
+        }
+        for kind in Kind::ALL {
+            let Some(cells) = self.cells(scenario, kind) else { continue };
+            println!("{}", row(&cells));
+        }
+    }
+
+    fn cells(&self, scenario: &Scenario, kind: Kind) -> Option<Vec<String>> {
+        let columns = scenario.table.columns();
+        let mut cells = vec![scenario.name.to_owned(), kind.title().to_owned()];
+        for &metric in columns {
+            cells.push(format!("{:.*}", metric.digits(), self.median(scenario, kind, metric)?));
+        }
+        for &metric in scenario.table.compared() {
+            let own = self.median(scenario, kind, metric)?;
+            for floor in [Kind::Epoll, Kind::Tokio] {
+                let floor = self.median(scenario, floor, metric);
+                cells.push(floor.map_or_else(String::new, |floor| format!("{:.2}", own / floor)));
+            }
+        }
+        Some(cells)
+    }
+
+    fn median(&self, scenario: &Scenario, kind: Kind, metric: Metric) -> Option<f64> {
+        let samples = self.samples.iter().filter(|(what, of, _)| *what == scenario.name && *of == kind);
+        let values = samples.flat_map(|(_, _, sample)| &sample.values).filter(|(of, _)| *of == metric);
+        let mut values: Vec<f64> = values.map(|&(_, value)| value).collect();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied()
+    }
+
+    /// Says whether all that was sent has come, in order.
+    pub(crate) fn end(self) -> ExitCode {
+        if self.faults.is_empty() {
+            println!("\nNothing was lost, and nothing came out of order.");
+            return ExitCode::SUCCESS;
+        }
+        println!("\n{} measurements went wrong:", self.faults.len());
+        self.faults.iter().for_each(|fault| println!("- {fault}"));
+        ExitCode::FAILURE
+    }
+}
+
+fn row(cells: &[String]) -> String {
+    format!("| {} |", cells.join(" | "))
+}

@@ -1,0 +1,146 @@
+//! The servers that are compared, and how a process becomes one.
+
+use std::future::pending;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::Duration;
+
+use chatcore::store::Store;
+use chatcore::{ChannelName, Chat, Identity, Limits, MemoryStore, User};
+use chatcore_hyper::{ChatService, Config, Unauthorized, serve};
+use chatcore_redb::RedbStore;
+use futures::StreamExt;
+use http::request::Parts;
+
+use crate::floor_epoll::{EpollFloor, Sends};
+use crate::process::{pin, raise_open_files};
+use crate::{floor_tokio, wire};
+
+/// Channels that are created at once, so that a durable store gathers them.
+const CREATED_AT_ONCE: usize = 512;
+
+/// A server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    EpollEach,
+    Epoll,
+    Tokio,
+    ChatcoreMemory,
+    ChatcoreRedb,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 5] =
+        [Self::EpollEach, Self::Epoll, Self::Tokio, Self::ChatcoreMemory, Self::ChatcoreRedb];
+
+    /// Its name on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::EpollEach => "epoll-each",
+            Self::Epoll => "epoll",
+            Self::Tokio => "tokio",
+            Self::ChatcoreMemory => "chatcore-memory",
+            Self::ChatcoreRedb => "chatcore-redb",
+        }
+    }
+
+    /// What it is, in a table.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::EpollEach => "bare epoll, one frame a send",
+            Self::Epoll => "bare epoll, pending frames in one send (the floor)",
+            Self::Tokio => "the floor on tokio",
+            Self::ChatcoreMemory => "chatcore, memory",
+            Self::ChatcoreRedb => "chatcore, redb",
+        }
+    }
+
+    pub(crate) fn is_chatcore(self) -> bool {
+        matches!(self, Self::ChatcoreMemory | Self::ChatcoreRedb)
+    }
+}
+
+/// Serves until the parent is gone. `arguments` are the name, the channels, the core if any, and a folder.
+pub(crate) fn run(arguments: &[String]) {
+    let [name, channels, core, folder] = arguments else { panic!("serve <name> <channels> <core> <folder>") };
+    let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name).expect("a server of that name");
+    let channels = channels.parse().unwrap();
+    if let Ok(core) = core.parse() {
+        pin(core);
+    }
+    raise_open_files();
+    std::thread::spawn(|| {
+        let _ = std::io::stdin().read(&mut [0]);
+        std::process::exit(0);
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    // The backlog of std is 128: a storm of connects needs more.
+    rustix::net::listen(&listener, 4_096).unwrap();
+    match kind {
+        Kind::EpollEach => run_epoll(listener, channels, Sends::One),
+        Kind::Epoll => run_epoll(listener, channels, Sends::Pending),
+        _ => run_tokio(kind, listener, channels, Path::new(folder)),
+    }
+}
+
+fn run_epoll(listener: TcpListener, channels: usize, sends: Sends) {
+    print_port(&listener);
+    EpollFloor::new(listener, channels, sends).run();
+}
+
+/// The runtime is tokio's default, which has a worker for each core that the process may use.
+#[tokio::main]
+async fn run_tokio(kind: Kind, listener: TcpListener, channels: usize, folder: &Path) {
+    listener.set_nonblocking(true).unwrap();
+    match kind {
+        Kind::ChatcoreMemory => run_chatcore(MemoryStore::new(), listener, channels).await,
+        Kind::ChatcoreRedb => {
+            run_chatcore(RedbStore::open(folder.join("chat.redb")).unwrap(), listener, channels).await;
+        }
+        _ => {
+            print_port(&listener);
+            floor_tokio::run(tokio::net::TcpListener::from_std(listener).unwrap(), channels).await;
+        }
+    }
+}
+
+/// Serves the real service. Its limits are raised where the load would meet them; all else is as it is by default.
+async fn run_chatcore(store: impl Store, listener: TcpListener, channels: usize) {
+    let mut limits = Limits::default();
+    limits.commands_per_second = 1_000_000;
+    limits.command_burst = u32::MAX;
+    limits.connections_per_user = usize::MAX;
+    limits.channels = limits.channels.max(channels);
+    limits.loaded_channels = limits.loaded_channels.max(channels);
+    limits.channel_idle = Duration::from_secs(3_600);
+    let chat = Chat::builder(store).limits(limits).build();
+    let host = User::new("u_host", "host").unwrap();
+    futures::stream::iter(0..channels)
+        .map(|n| {
+            let (chat, host) = (&chat, &host);
+            async move {
+                let name = ChannelName::new(&format!("c{n}")).unwrap();
+                chat.ensure_channel(&name, "", host).await.unwrap();
+            }
+        })
+        .buffer_unordered(CREATED_AT_ONCE)
+        .collect::<()>()
+        .await;
+    let mut config = Config::default();
+    // The client answers no pings.
+    config.silence = Duration::from_secs(3_600);
+    config.ping_interval = Duration::from_secs(3_600);
+    let service = ChatService::builder(chat, |request: &Parts| {
+        let user = wire::user_of(request.uri.query().unwrap_or_default()).ok_or(Unauthorized)?;
+        Ok(Identity::new(User::new(user, user).map_err(|_| Unauthorized)?))
+    });
+    print_port(&listener);
+    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+    serve(listener, service.config(config).build(), pending()).await.unwrap();
+}
+
+fn print_port(listener: &TcpListener) {
+    println!("{}", listener.local_addr().unwrap().port());
+    std::io::stdout().flush().unwrap();
+}
