@@ -1,8 +1,9 @@
 //! Reads a client's frames: tungstenite's synchronous state machine over a socket that may not be ready.
 
 use std::io::{self, Read, Write};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use chatcore::protocol::CloseReason;
@@ -12,11 +13,8 @@ use tungstenite::{Error, Message, Utf8Bytes};
 
 use crate::boundary::Boundary;
 
-/// Bytes asked of the socket at once: an idle connection holds one such buffer, and commands are short.
-const READ_BYTES: usize = 1_024;
-
-/// A message longer than this leaves a buffer behind that an idle connection lets go.
-const KEPT_BYTES: usize = 4 * READ_BYTES;
+/// Bytes asked of the socket at once: a burst of short commands.
+const READ_BYTES: usize = 4_096;
 
 /// What the client sent.
 #[derive(Debug)]
@@ -35,12 +33,14 @@ pub(crate) enum Received {
 
 /// The reading half of a WebSocket. It never writes: what the protocol answers by itself (pongs, the reply to
 /// a close) is captured for the writer, see [`take_replies`](Self::take_replies).
+///
+/// Between two messages it holds no buffer: most connections are idle most of the time.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    context: WebSocketContext,
+    /// The state machine with its buffer, from a message's first byte until everything read is handed out.
+    context: Option<Box<WebSocketContext>>,
+    frame_bytes: usize,
     boundary: Boundary,
-    /// Whether a message has made the buffer large.
-    grown: bool,
     replies: Vec<u8>,
     heard: bool,
 }
@@ -48,16 +48,24 @@ pub(crate) struct Reader {
 impl Reader {
     /// Begins after the handshake, with the bytes that were read along with it.
     pub(crate) fn new(leftover: &[u8], frame_bytes: usize) -> Self {
+        let boundary = Boundary::default();
+        let mut reader = Self { context: None, frame_bytes, boundary, replies: Vec::new(), heard: false };
+        if !leftover.is_empty() {
+            reader.begin(leftover);
+        }
+        reader
+    }
+
+    /// Makes the state machine for bytes that begin with a frame.
+    fn begin(&mut self, bytes: &[u8]) -> &mut WebSocketContext {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BYTES)
             .write_buffer_size(0)
-            .max_message_size(Some(frame_bytes))
-            .max_frame_size(Some(frame_bytes));
-        let context = WebSocketContext::from_partially_read(leftover.to_vec(), Role::Server, Some(config));
-        let mut boundary = Boundary::default();
-        boundary.take(leftover);
-        let grown = leftover.len() > KEPT_BYTES;
-        Self { context, boundary, grown, replies: Vec::new(), heard: false }
+            .max_message_size(Some(self.frame_bytes))
+            .max_frame_size(Some(self.frame_bytes));
+        self.boundary.take(bytes);
+        let context = WebSocketContext::from_partially_read(bytes.to_vec(), Role::Server, Some(config));
+        self.context.insert(Box::new(context))
     }
 
     /// Returns the next message. Take the replies, and write them, before the next call.
@@ -66,20 +74,24 @@ impl Reader {
         io: &mut I,
         cx: &mut Context<'_>,
     ) -> Poll<Received> {
-        let mut port =
-            Port { io, cx, boundary: &mut self.boundary, replies: &mut self.replies, heard: &mut self.heard };
-        let message = match self.context.read(&mut port) {
+        if self.context.is_none() && ready!(self.poll_begin(io, cx)).is_err() {
+            return Poll::Ready(Received::Gone);
+        }
+        let Self { context: Some(context), boundary, replies, heard, .. } = self else {
+            return Poll::Ready(Received::Gone);
+        };
+        let mut port = Port { io, cx, boundary, replies, heard };
+        let message = match context.read(&mut port) {
             Ok(message) => message,
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.shrink();
+                self.end();
                 return Poll::Pending;
             }
             Err(error) => return Poll::Ready(refusal(&error)),
         };
         // Brings out the pong or the reply to a close that this message asks for. It can only fail with
         // `ConnectionClosed`, after that reply.
-        let _ = self.context.flush(&mut port);
-        self.grown |= message.len() > KEPT_BYTES;
+        let _ = context.flush(&mut port);
         Poll::Ready(match message {
             Message::Text(text) => Received::Text(text),
             Message::Binary(_) => Received::Refused(CloseReason::BinaryFrame),
@@ -88,13 +100,25 @@ impl Reader {
         })
     }
 
-    /// Lets a large buffer go once nothing is in it: the state machine keeps its buffer for good, but between
-    /// two messages, with every reply taken out, a new one is as good.
-    fn shrink(&mut self) {
-        if self.grown && self.boundary.is_between_messages() && self.context.can_write() {
-            let config = *self.context.get_config();
-            self.context = WebSocketContext::new(Role::Server, Some(config));
-            self.grown = false;
+    /// Waits for the first bytes of a message, with no buffer but the stack's.
+    fn poll_begin<I: AsyncRead + Unpin>(&mut self, io: &mut I, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut bytes = [const { MaybeUninit::uninit() }; READ_BYTES];
+        let mut buffer = ReadBuf::uninit(&mut bytes);
+        ready!(Pin::new(io).poll_read(cx, &mut buffer))?;
+        if buffer.filled().is_empty() {
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
+        self.heard = true;
+        self.begin(buffer.filled());
+        Poll::Ready(Ok(()))
+    }
+
+    /// Lets the state machine go where nothing is in it: between two messages, with every reply taken out, a
+    /// new one is as good.
+    fn end(&mut self) {
+        let done = self.context.as_ref().is_some_and(|context| context.can_write());
+        if done && self.boundary.is_between_messages() {
+            self.context = None;
         }
     }
 
@@ -217,10 +241,10 @@ mod tests {
         assert!(matches!(only(&bytes).await, Received::Refused(CloseReason::FrameTooLarge)));
     }
 
-    /// The buffer of a large message is let go between messages, and nothing that has begun goes with it.
+    /// The buffer is let go between messages, and nothing that has begun goes with it.
     #[tokio::test]
-    async fn a_large_buffer_is_let_go_without_losing_a_byte() {
-        let large = "x".repeat(2 * KEPT_BYTES);
+    async fn the_buffer_is_let_go_without_losing_a_byte() {
+        let large = "x".repeat(2 * READ_BYTES);
         let mut large_frame = vec![0x81, 0xfe];
         large_frame.extend((large.len() as u16).to_be_bytes());
         large_frame.extend([0; 4]);
@@ -245,7 +269,7 @@ mod tests {
                 .await;
             }
             assert_eq!(texts, [&large, "one two", &large, "last"], "a pause each {pause}");
-            assert!(!reader.grown);
+            assert!(reader.context.is_none());
         }
     }
 

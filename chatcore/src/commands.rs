@@ -120,25 +120,20 @@ impl Core {
         });
     }
 
-    /// Queues a publish that needs nothing from the store first; `None` where it does.
-    pub(crate) fn try_publish(&self, link: &Link, publish: &Publish) -> Option<Result<Pending, Error>> {
+    /// Queues a publish that needs nothing from the store first; gives it back where it does.
+    pub(crate) fn try_publish(
+        &self,
+        link: &Link,
+        publish: Publish,
+    ) -> Result<Result<(ChannelName, Pending), Publish>, Error> {
         if !publish.attachments.is_empty() {
-            return None;
+            return Ok(Err(publish));
         }
-        let channel = self.registry.loaded(&publish.channel)?;
-        if let Err(denied) = self.policy.authorize(&link.identity, Action::Write(&publish.channel)) {
-            return Some(Err(denied.into()));
-        }
-        Some(self.enqueue(
-            link,
-            channel,
-            AppendBody::Message {
-                nonce: publish.nonce.clone(),
-                text: publish.text.clone(),
-                reply_to: publish.reply_to,
-                attachments: Vec::new(),
-            },
-        ))
+        let Some(channel) = self.registry.loaded(&publish.channel) else { return Ok(Err(publish)) };
+        self.policy.authorize(&link.identity, Action::Write(&publish.channel))?;
+        let Publish { channel: name, nonce, text, reply_to, .. } = publish;
+        let body = AppendBody::Message { nonce, text, reply_to, attachments: Vec::new() };
+        Ok(Ok((name, self.enqueue(link, channel, body)?)))
     }
 
     async fn publish(&self, link: &Link, publish: Publish) -> Result<Reply, Error> {

@@ -1,6 +1,6 @@
 //! One participant's running session: frames and commands in; answers, notices and log events out.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -41,8 +41,8 @@ pub struct Connection {
     waiting: VecDeque<Waiting>,
     /// Commands that are under way, or answered behind one that is, in order.
     started: VecDeque<Started>,
-    follows: HashMap<SubscriptionKey, Follow>,
-    keys: HashMap<ChannelName, SubscriptionKey>,
+    /// In the order of their keys.
+    follows: Vec<Follow>,
     next_key: SubscriptionKey,
     /// Subscriptions that may have something to read.
     ready: VecDeque<SubscriptionKey>,
@@ -89,8 +89,7 @@ impl Connection {
             link,
             waiting: VecDeque::new(),
             started: VecDeque::new(),
-            follows: HashMap::new(),
-            keys: HashMap::new(),
+            follows: Vec::new(),
             next_key: 0,
             ready: VecDeque::new(),
             closing: None,
@@ -140,47 +139,53 @@ impl Connection {
             Admitted::Run { id, .. } if self.core.is_draining() => (Some(id), Err(Error::draining())),
             Admitted::Run { id, request } => (Some(id), Ok(request)),
         };
-        self.waiting.push_back(Waiting { id, request });
-        self.start_commands();
+        let command = Waiting { id, request };
+        let back = if self.waiting.is_empty() { self.try_start(command) } else { Some(command) };
+        self.waiting.extend(back);
     }
 
-    /// Starts commands in order. Publishes start behind each other, since one queue keeps their order;
-    /// whatever else waits for the store starts alone, and all behind it waits.
+    /// Starts the commands that wait, in order.
     fn start_commands(&mut self) {
-        while !matches!(self.started.back(), Some(Started::Running { .. })) {
-            let Some(Waiting { id, request }) = self.waiting.pop_front() else { return };
-            match request.and_then(|request| self.start(id, request)) {
-                Ok(Ok(started)) => self.started.push_back(started),
-                Ok(Err(request)) => {
-                    self.waiting.push_front(Waiting { id, request: Ok(request) });
-                    return;
-                }
-                Err(error) => self.started.push_back(Started::Answered(Answer { id, result: Err(error) })),
+        while let Some(command) = self.waiting.pop_front() {
+            if let Some(back) = self.try_start(command) {
+                self.waiting.push_front(back);
+                return;
             }
         }
+        self.waiting = VecDeque::new();
+    }
+
+    /// Starts a command, or gives it back where it has to wait for those under way. Publishes start behind
+    /// each other, since one queue keeps their order; whatever else waits for the store starts alone, and all
+    /// behind it waits.
+    fn try_start(&mut self, Waiting { id, request }: Waiting) -> Option<Waiting> {
+        if matches!(self.started.back(), Some(Started::Running { .. })) {
+            return Some(Waiting { id, request });
+        }
+        match request.and_then(|request| self.start(id, request)) {
+            Ok(Ok(started)) => self.started.push_back(started),
+            Ok(Err(request)) => return Some(Waiting { id, request: Ok(request) }),
+            Err(error) => self.started.push_back(Started::Answered(Answer { id, result: Err(error) })),
+        }
+        None
     }
 
     /// Starts a command, or gives it back where it has to wait for those under way.
-    fn start(&mut self, id: Option<i64>, request: Request) -> Result<Result<Started, Request>, Error> {
-        match &request {
-            Request::Publish(publish) => {
-                if let Some(queued) = self.core.try_publish(&self.link, publish) {
-                    return Ok(Ok(Started::Publishing {
-                        id,
-                        channel: publish.channel.clone(),
-                        pending: queued?,
-                    }));
-                }
-            }
+    fn start(&mut self, id: Option<i64>, mut request: Request) -> Result<Result<Started, Request>, Error> {
+        match request {
+            Request::Publish(publish) => match self.core.try_publish(&self.link, publish)? {
+                Ok((channel, pending)) => return Ok(Ok(Started::Publishing { id, channel, pending })),
+                Err(publish) => request = Request::Publish(publish),
+            },
             Request::Ping => return Ok(Ok(done(id))),
             Request::Unsubscribe { channel } => {
-                self.followed(channel)?;
-                self.unfollow(channel);
+                self.followed(&channel)?;
+                self.unfollow(&channel);
                 return Ok(Ok(done(id)));
             }
             Request::Typing { channel, tell } => {
-                self.followed(channel)?;
-                self.tell_typing(channel, *tell)?;
+                self.followed(&channel)?;
+                self.tell_typing(&channel, tell)?;
                 return Ok(Ok(done(id)));
             }
             _ => {}
@@ -192,7 +197,7 @@ impl Connection {
             // A second subscription replaces the first: else its live events would come beside the replay.
             self.unfollow(channel);
             let most = self.core.limits.subscriptions;
-            if self.keys.len() >= most {
+            if self.follows.len() >= most {
                 let why = format!("a connection follows at most {most} channels");
                 return Err(Error::new(ErrorCode::TooLarge, why));
             }
@@ -205,7 +210,7 @@ impl Connection {
     }
 
     fn followed(&self, channel: &ChannelName) -> Result<&Follow, Error> {
-        let follow = self.keys.get(channel).and_then(|key| self.follows.get(key));
+        let follow = self.follows.iter().find(|follow| follow.channel().info.name == *channel);
         follow.ok_or_else(|| Error::new(ErrorCode::NotSubscribed, "subscribe to the channel first"))
     }
 
@@ -259,6 +264,10 @@ impl Connection {
 
     fn answered(&mut self, answer: &Answer) -> Bytes {
         self.start_commands();
+        if self.started.is_empty() {
+            // An idle connection keeps no buffer.
+            self.started = VecDeque::new();
+        }
         Encoder::answer(answer)
     }
 
@@ -274,9 +283,7 @@ impl Connection {
         }
         let before = out.len();
         self.link.take_frames(FRAMES_PER_POLL, out);
-        let mut marked = Vec::new();
-        self.link.take_ready(&mut marked);
-        self.ready.extend(marked);
+        self.link.take_ready(&mut self.ready);
         self.read_rings(FRAMES_PER_POLL.saturating_sub(out.len() - before), out);
         if out.len() > before { Poll::Ready(None) } else { Poll::Pending }
     }
@@ -301,7 +308,8 @@ impl Connection {
         while budget > 0 {
             let Some(key) = self.ready.pop_front() else { break };
             // A mark may outlive its subscription.
-            let Some(follow) = self.follows.get_mut(&key) else { continue };
+            let Ok(at) = self.follows.binary_search_by_key(&key, |follow| follow.key) else { continue };
+            let follow = &mut self.follows[at];
             let before = out.len();
             match follow.read(budget, out) {
                 Read::Caught(_) => {}
@@ -314,24 +322,27 @@ impl Connection {
             }
             budget = budget.saturating_sub(out.len() - before);
         }
+        if self.ready.is_empty() {
+            self.ready = VecDeque::new();
+        }
     }
 
     fn finish(&mut self, outcome: Outcome) -> Reply {
         if let Some(follow) = outcome.follow {
-            let key = follow.key;
             follow.go_live();
-            self.keys.insert(follow.channel().info.name.clone(), key);
-            self.follows.insert(key, follow);
             // Marks that came before the insertion found nobody: look once.
-            self.ready.push_back(key);
+            self.ready.push_back(follow.key);
+            if self.follows.is_empty() {
+                // Most connections follow one channel.
+                self.follows.reserve_exact(1);
+            }
+            self.follows.push(follow);
         }
         outcome.reply
     }
 
     fn unfollow(&mut self, channel: &ChannelName) {
-        if let Some(key) = self.keys.remove(channel) {
-            self.follows.remove(&key);
-        }
+        self.follows.retain(|follow| follow.channel().info.name != *channel);
         self.session.leave(channel);
     }
 }
@@ -351,7 +362,7 @@ impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
             .field("user", &self.link.identity.user)
-            .field("channels", &self.keys.keys())
+            .field("channels", &self.follows.len())
             .finish_non_exhaustive()
     }
 }

@@ -70,7 +70,7 @@ impl Link {
         self.ready.register(waker);
     }
 
-    pub(crate) fn take_ready(&self, into: &mut Vec<SubscriptionKey>) {
+    pub(crate) fn take_ready(&self, into: &mut VecDeque<SubscriptionKey>) {
         self.ready.take(into);
     }
 

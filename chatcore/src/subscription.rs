@@ -9,6 +9,7 @@
 //! `tests/tests/wake_protocol.rs` compiles this file against loom's primitives and walks through the
 //! interleavings.
 
+use std::mem::take;
 use std::task::Waker;
 
 use crate::sync::{Arc, AtomicBool, AtomicWaker, Mutex, Ordering};
@@ -38,9 +39,10 @@ impl<K> ReadyList<K> {
     }
 
     /// Moves what is ready behind `into`.
-    pub(crate) fn take(&self, into: &mut Vec<K>) {
+    pub(crate) fn take(&self, into: &mut impl Extend<K>) {
         // Held for a move of a few words; the fan-out takes it once a wake, not once an event.
-        into.append(&mut self.ready.lock().expect("invariant: nothing panics under this lock"));
+        let ready = take(&mut *self.ready.lock().expect("invariant: nothing panics under this lock"));
+        into.extend(ready);
     }
 }
 
