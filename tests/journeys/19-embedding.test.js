@@ -1,30 +1,6 @@
 import assert from 'node:assert/strict';
 import { journey } from './journey.js';
-
-/** A room of the page, as its owner sees it. */
-function roomOf(person, channel) {
-  const room = person.page.locator(`chat-room[channel="${channel}"]`);
-  const field = room.getByRole('textbox', { name: `Message #${channel}` });
-  return {
-    room,
-    field,
-    texts: () => room.locator('article .text').allTextContents(),
-    message: (text) => room.getByRole('log').locator('article').filter({ hasText: text }),
-    say: async (text) => {
-      await field.fill(text);
-      await field.press('Enter');
-      await room.locator('article').filter({ hasText: text }).waitFor();
-    },
-    style: (selector, names) =>
-      room.evaluate(
-        (host, [inside, wanted]) => {
-          const style = getComputedStyle(host.shadowRoot.querySelector(inside));
-          return Object.fromEntries(wanted.map((name) => [name, style.getPropertyValue(name)]));
-        },
-        [selector, names],
-      ),
-  };
-}
+import { roomOf, visitShop } from './room.js';
 
 /** A PNG of one colour that the page makes. */
 async function picture(person) {
@@ -47,11 +23,6 @@ async function listen(person) {
 }
 
 const heard = (person, type) => person.page.evaluate((wanted) => globalThis.heard.filter((event) => event.type === wanted), type);
-
-async function visitShop(person) {
-  await person.visit('/embed.html');
-  for (const channel of ['general', 'greenhouse']) await roomOf(person, channel).field.waitFor();
-}
 
 journey('two rooms of a foreign page: what is said in one is in that one, and at the other person’s', async ({ browser }) => {
   const ann = await browser.person();

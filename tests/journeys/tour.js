@@ -1,6 +1,7 @@
 import { picture } from './picture.js';
 
-const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
+/** What a phone is to a browser. */
+export const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
 
 const CODE = "A retry is safe, since the **nonce** stays the same:\n```rust\nlet sent = client.publish(\"general\", Draft::text(\"Hello\").nonce(nonce)).await?;\nprintln!(\"{} is on the disk\", sent.seq);\n```";
 
