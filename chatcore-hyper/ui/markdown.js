@@ -39,14 +39,23 @@ export function parseMarkdown(text, count = { steps: 0 }) {
   return parseBlocks(text.split('\n'), 0, count);
 }
 
+/** A text without its signs, each block and item beneath the other. @param {string} text */
+export function plainText(text) {
+  return plain(parseMarkdown(text), '\n');
+}
+
 /** What a message says in one line, without signs: the first of its text, or the names of its files. @param {import('./protocol.js').Message} message */
 export function firstLine({ text, attachments }) {
-  const lines = plain(parseMarkdown(text), '\n').split('\n');
+  const lines = plainText(text).split('\n');
   return lines.find((line) => line.trim() !== '') ?? attachments.map(({ name }) => name).join(', ');
 }
 
 function plain(nodes, between) {
-  return nodes.map((node) => (typeof node === 'string' ? node : (node.text ?? plain(node.children ?? node.items.flat(), /quote|list/u.test(node.type) ? '\n' : '')))).join(between);
+  return nodes.map((node) => (typeof node === 'string' ? node : (node.text ?? plainNode(node)))).join(between);
+}
+
+function plainNode({ type, children, items }) {
+  return items ? items.map((item) => `• ${plain(item, '\n')}`).join('\n') : plain(children, type === 'quote' ? '\n' : '');
 }
 
 function parseBlocks(lines, depth, count) {

@@ -1,8 +1,8 @@
 import { avatar } from './avatar.js';
 import { h, icon, setText } from './dom.js';
 import { counted, dayName, clockTime, fullTime } from './format.js';
-import { highlight } from './highlight.js';
 import { channelHash } from './route.js';
+import { foundLine } from './search-result.js';
 
 /** An answer may have few messages though there are more: so many calls go by themselves … */
 const CALLS = 8;
@@ -130,7 +130,7 @@ export class SearchPanel extends HTMLElement {
 
   #draw(message) {
     const at = new Date(message.at);
-    const text = highlight(message.text, this.#query).map(({ text: part, hit }) => (hit ? h('mark', {}, part) : part));
+    const text = foundLine(message.text, this.#query).map(({ text: part, hit }) => (hit ? h('mark', {}, part) : part));
     const head = h('span', { class: 'result-head' }, h('bdi', { class: 'author' }, message.author.name), h('time', { datetime: message.at, title: fullTime(at) }, `${dayName(at, new Date())}, ${clockTime(at)}`));
     return h('li', {}, h('a', { href: channelHash(this.#channel, message.seq) }, avatar(message.author), h('span', { class: 'result-body' }, head, h('span', { class: 'result-text', dir: 'auto' }, ...text))));
   }

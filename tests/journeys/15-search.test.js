@@ -6,7 +6,7 @@ journey('a word is found however old its message is, and the result leads to it'
   const { page } = ann;
   await ann.join('Ann');
   await ann.isIn('general');
-  await ann.say('<b>Needle</b> in the haystack');
+  await ann.say('<b>Needle</b> in **the** haystack');
   await ann.isSent();
   await ann.fill('general', 300);
   await ann.sees('line 300');
@@ -18,6 +18,7 @@ journey('a word is found however old its message is, and the result leads to it'
   await page.keyboard.press('Enter');
   await panel.getByText('1 result', { exact: true }).waitFor();
   assert.deepEqual(await panel.locator('mark').allTextContents(), ['b', 'Needle', 'b']);
+  assert.equal(await panel.locator('.result-text').textContent(), '<b>Needle</b> in the haystack');
   await panel.getByRole('link').click();
   await page.locator('article.target').filter({ hasText: 'Needle' }).waitFor();
   assert.equal(await page.locator('article[data-seq="301"]').count(), 0);

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { highlight } from '../../chatcore-hyper/ui/highlight.js';
+import { foundLine } from '../../chatcore-hyper/ui/search-result.js';
 import { message, opened } from './world.js';
 
-const marked = (text, query) => highlight(text, query).map((part) => (part.hit ? `[${part.text}]` : part.text)).join('');
+const bracketed = (parts) => parts.map((part) => (part.hit ? `[${part.text}]` : part.text)).join('');
+const marked = (text, query) => bracketed(highlight(text, query));
+const foundMarked = (text, query) => bracketed(foundLine(text, query));
 
 test('words are marked wherever they stand, in any case', () => {
   assert.equal(marked('The Rust book, rusty', 'rust BOOK'), 'The [Rust] [book], [rust]y');
@@ -20,6 +23,13 @@ test('a long text is cut around the first hit, and pairs of surrogates stay whol
   assert.ok(text.startsWith('…😀') && text.endsWith('x…'));
   assert.ok([...text].length <= 302);
   assert.deepEqual(parts.filter(({ hit }) => hit).map((part) => part.text), ['needle']);
+});
+
+test('a result is one line without signs, unless the word is only in what such a line leaves out', () => {
+  assert.equal(foundMarked('Two **things**:\n- the `guide`\n> a ~~word~~\n```\nlet it = 1;\n```', 'guide it'), 'Two things: • the [guide] a word let [it] = 1;');
+  assert.equal(foundMarked('<b>2 * 3</b> snake_case', '3'), '<b>2 * [3]</b> snake_case');
+  assert.equal(foundMarked('see [the notes](https://example.org/needle)', 'notes'), 'see the [notes]');
+  assert.equal(foundMarked('see [the notes](https://example.org/needle)', 'needle'), 'see [the notes](https://example.org/[needle])');
 });
 
 test('a search asks for the channel, and goes on where the answer says', async () => {
