@@ -64,6 +64,12 @@ export class Composer extends HTMLElement {
       this.#completion.element,
     );
     this.append(form);
+    let width = 0;
+    new ResizeObserver(([{ contentRect }]) => {
+      // In a frame of its own: the height is observed too.
+      if (contentRect.width > 0 && contentRect.width !== width) requestAnimationFrame(() => this.#grow());
+      width = contentRect.width;
+    }).observe(this.#field);
   }
 
   /** @param {{core: import('./chat-core.js').ChatCore, drafts: import('./drafts.js').Drafts, base: string}} parts */

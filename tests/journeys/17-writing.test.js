@@ -120,3 +120,19 @@ journey('an empty edit offers to delete, and a refused one is taken back', async
   await ann.message('first').waitFor();
   await ann.server.restart();
 });
+
+journey('a draft is in sight as a whole when the window gets narrower, and takes no more room than it needs when it gets wider', async ({ browser }) => {
+  const ann = await browser.person();
+  await ann.join('Ann');
+  await ann.isIn('general');
+  await ann.field.fill('a thought that goes on and on '.repeat(5));
+  const height = () => ann.field.evaluate((field) => field.clientHeight);
+  const wide = await height();
+  await ann.page.setViewportSize({ width: 390, height: 800 });
+  await ann.page.waitForFunction((before) => {
+    const { clientHeight, scrollHeight } = document.querySelector('chat-composer textarea');
+    return clientHeight > before && scrollHeight === clientHeight;
+  }, wide);
+  await ann.page.setViewportSize({ width: 1280, height: 800 });
+  await ann.page.waitForFunction((before) => document.querySelector('chat-composer textarea').clientHeight === before, wide);
+});
