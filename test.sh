@@ -48,6 +48,7 @@ need_tools() {
     has npm || install "the browser client's tests" npm
     has_postgres || install "the tests on PostgreSQL" postgresql
     has pgbouncer || [ -x /usr/sbin/pgbouncer ] || install "the tests through pgbouncer" pgbouncer
+    has valgrind || install "counting instructions" valgrind
     has chromium || [ -n "${CHROMIUM:-}" ] || install "the journeys in a browser" chromium fonts-noto-color-emoji
 }
 
@@ -69,12 +70,26 @@ check_dependencies() {
     echo "chatcore has $direct direct dependencies, and none that knows a network or a database"
 }
 
+# The runner is of the library's own version, and built without optimisation in half the time.
+count_instructions() {
+    local tools version
+    tools=$(realpath -m "$target")/tools
+    version=$(cargo tree --locked -p gungraun --prefix none --depth 0 | sed 's/.* v//')
+    if [ "$("$tools/bin/gungraun-runner" --version 2>/dev/null)" != "gungraun-runner $version" ]; then
+        CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --debug --locked --version "$version" \
+            --root "$tools" --target-dir "$tools/build" gungraun-runner
+        rm -rf "$tools/build"
+    fi
+    PATH="$tools/bin:$PATH" cargo bench --locked --profile instructions -p chatcore-instructions
+}
+
 step "tools"; need_tools
 step "format"; cargo fmt --all --check
 step "dependencies"; check_dependencies
 step "lints"; cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 step "documentation"; RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 step "tests"; cargo test --locked --workspace
+step "instructions of the hot path"; count_instructions
 step "the browser client's core"; (cd tests/ui && npm ci --silent && npm test)
 step "people in a browser"
 (cd tests/journeys && npm ci --silent && WEB_CHAT_BIN="$target/debug/examples/web_chat" npm test)

@@ -1,1 +1,33 @@
-//! What chatcore costs, in answers to written questions: see `README.md`.
+//! What chatcore costs, in answers to written questions: see `README.md`. Here is what the benches share.
+
+mod driven;
+
+use chatcore::store::Store;
+use chatcore::{Chat, Limits, Nonce};
+
+pub use self::driven::Driven;
+
+/// Creates the channel `a`.
+pub const CREATE: &str = r#"{"type":"create_channel","id":1,"name":"a"}"#;
+
+/// Subscribes to it, with nothing of what was said before.
+pub const FOLLOW: &str = r#"{"type":"subscribe","id":2,"channel":"a","limit":0}"#;
+
+/// Subscribes to it, with as many messages as there are.
+pub const OPEN: &str = r#"{"type":"subscribe","id":3,"channel":"a"}"#;
+
+/// Publishes in it.
+#[must_use]
+pub fn publish(text: &str) -> String {
+    let nonce = Nonce::random();
+    format!(r#"{{"type":"publish","id":4,"channel":"a","nonce":"{nonce}","text":"{text}"}}"#)
+}
+
+/// Makes a chat that no bench finds too quick for it.
+pub fn chat(store: impl Store) -> Chat {
+    let mut limits = Limits::default();
+    limits.command_burst = u32::MAX;
+    limits.commands_per_second = 1_000_000;
+    limits.connections_per_user = usize::MAX;
+    Chat::builder(store).limits(limits).build()
+}

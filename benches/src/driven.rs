@@ -1,0 +1,65 @@
+//! A connection without a socket.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use chatcore::{Chat, Connection, Identity, Outlet, User};
+
+/// A connection as a transport drives it.
+#[derive(Debug)]
+pub struct Driven {
+    connection: Connection,
+    out: Vec<Bytes>,
+}
+
+impl Driven {
+    /// Connects somebody, and gives these commands.
+    ///
+    /// # Panics
+    /// Panics where the chat takes no connection.
+    pub async fn open(chat: &Chat, name: &str, first: &[&str]) -> Self {
+        let user = User::new(&format!("u_{name}"), name).expect("a user");
+        let connection = chat.open(Identity::new(user)).expect("room for a connection");
+        let mut driven = Self { connection, out: Vec::new() };
+        for frame in first {
+            driven.ask(frame).await;
+        }
+        driven
+    }
+
+    /// Lets the fan-out write to `outlet` what it can.
+    pub fn set_outlet(&self, outlet: Arc<dyn Outlet>) {
+        self.connection.set_outlet(outlet);
+    }
+
+    /// Gives a command, and takes frames until its `ok`.
+    pub async fn ask(&mut self, frame: &str) {
+        self.connection.receive(frame);
+        self.until(|frame| frame.starts_with(br#"{"type":"ok""#)).await;
+    }
+
+    /// Takes frames until one fits.
+    pub async fn until(&mut self, fits: impl Fn(&[u8]) -> bool) {
+        loop {
+            self.out.clear();
+            poll_fn(|cx| self.connection.poll_outgoing(cx, &mut self.out)).await;
+            if self.out.iter().any(|frame| fits(frame)) {
+                return;
+            }
+        }
+    }
+
+    /// Takes all there is.
+    ///
+    /// # Panics
+    /// Panics where the connection is closed.
+    pub fn drain(&mut self) {
+        let mut cx = Context::from_waker(Waker::noop());
+        self.out.clear();
+        while let Poll::Ready(closed) = self.connection.poll_outgoing(&mut cx, &mut self.out) {
+            assert_eq!(closed, None);
+        }
+    }
+}
