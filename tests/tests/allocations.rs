@@ -23,11 +23,11 @@ use tokio::task::yield_now;
 const PER_DELIVERY: f64 = 0.01;
 
 /// Allocations for one published message of 80 bytes, without its recipients, and their bytes.
-const PER_PUBLISH: u64 = 33;
-const BYTES_PER_PUBLISH: u64 = 3_580;
+const PER_PUBLISH: u64 = 37;
+const BYTES_PER_PUBLISH: u64 = 9_000;
 
 /// Bytes held by one more idle connection that has joined a channel, used before or not.
-const PER_CONNECTION: i64 = 5_100;
+const PER_CONNECTION: i64 = 2_300;
 
 /// Bytes held by a channel in memory in which nothing was said and which everybody has left.
 const PER_CHANNEL: i64 = 1_024;
