@@ -79,7 +79,7 @@ impl Table {
         match self {
             Self::FanOut => &[Metric::Cpu],
             Self::Paced => &[Metric::Cpu, Metric::P99],
-            Self::Joins => &[Metric::Joins],
+            Self::Joins => &[Metric::JoinCpu, Metric::Joins],
             Self::Idle | Self::Publishes | Self::Channels => &[],
         }
     }
@@ -91,6 +91,7 @@ impl Table {
             let short = metric.title().split(' ').find(|word| *word != "server").unwrap_or_default();
             head.extend([format!("{short} to the floor"), format!("{short} to the tokio floor")]);
         }
+        head.extend(["lost".to_owned(), "out of order".to_owned()]);
         head
     }
 }
@@ -164,13 +165,26 @@ impl Report {
                 cells.push(floor.map_or_else(String::new, |floor| format!("{:.2}", own / floor)));
             }
         }
+        let (lost, out_of_order) = self.faults_of(scenario, kind);
+        cells.extend([lost.to_string(), out_of_order.to_string()]);
         Some(cells)
     }
 
+    /// Returns the deliveries of all runs that did not come, and those that did not come in order.
+    fn faults_of(&self, scenario: &Scenario, kind: Kind) -> (u64, u64) {
+        let samples = self.of(scenario, kind);
+        samples.fold((0, 0), |(lost, disorder), sample| (lost + sample.lost, disorder + sample.out_of_order))
+    }
+
+    fn of(&self, scenario: &Scenario, kind: Kind) -> impl Iterator<Item = &Sample> {
+        let name = scenario.name;
+        let samples = self.samples.iter().filter(move |(what, of, _)| *what == name && *of == kind);
+        samples.map(|(_, _, sample)| sample)
+    }
+
     fn median(&self, scenario: &Scenario, kind: Kind, metric: Metric) -> Option<f64> {
-        let samples = self.samples.iter().filter(|(what, of, _)| *what == scenario.name && *of == kind);
-        let values = samples.flat_map(|(_, _, sample)| &sample.values).filter(|(of, _)| *of == metric);
-        let mut values: Vec<f64> = values.map(|&(_, value)| value).collect();
+        let values = self.of(scenario, kind).flat_map(|sample| &sample.values);
+        let mut values: Vec<f64> = values.filter(|(of, _)| *of == metric).map(|&(_, value)| value).collect();
         values.sort_by(f64::total_cmp);
         values.get(values.len() / 2).copied()
     }

@@ -13,9 +13,9 @@ use chatcore_redb::RedbStore;
 use futures::StreamExt;
 use http::request::Parts;
 
-use crate::floor_epoll::{EpollFloor, Sends};
+use crate::floor::Sends;
 use crate::process::{pin, raise_open_files};
-use crate::{floor_tokio, wire};
+use crate::{floor_epoll, floor_tokio, wire};
 
 /// Channels that are created at once, so that a durable store gathers them.
 const CREATED_AT_ONCE: usize = 512;
@@ -78,15 +78,13 @@ pub(crate) fn run(arguments: &[String]) {
     // The backlog of std is 128: a storm of connects needs more.
     rustix::net::listen(&listener, 4_096).unwrap();
     match kind {
-        Kind::EpollEach => run_epoll(listener, channels, Sends::One),
-        Kind::Epoll => run_epoll(listener, channels, Sends::Pending),
+        Kind::EpollEach | Kind::Epoll => {
+            print_port(&listener);
+            let sends = if kind == Kind::Epoll { Sends::Pending } else { Sends::One };
+            floor_epoll::run(&listener, channels, sends);
+        }
         _ => run_tokio(kind, listener, channels, Path::new(folder)),
     }
-}
-
-fn run_epoll(listener: TcpListener, channels: usize, sends: Sends) {
-    print_port(&listener);
-    EpollFloor::new(listener, channels, sends).run();
 }
 
 /// The runtime is tokio's default, which has a worker for each core that the process may use.
