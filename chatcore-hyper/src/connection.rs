@@ -302,3 +302,23 @@ impl<I: Socket> Future for Driver<I> {
         Poll::Pending
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accepted::Accepted;
+
+    /// The parts of each connection that are allocated by themselves, and the bytes they may have.
+    /// `CONTRIBUTING.md` says when a budget may change.
+    #[test]
+    fn a_connection_is_small() {
+        for (what, size, budget) in [
+            ("task", size_of::<Driver<Accepted>>(), 176),
+            ("line", size_of::<Line<Accepted>>(), 176),
+            ("session", size_of::<Connection>(), 312),
+        ] {
+            println!("its {what}: {size} bytes");
+            assert!(size <= budget, "a connection's {what} has {size} bytes, {budget} are allowed");
+        }
+    }
+}
