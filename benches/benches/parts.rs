@@ -1,6 +1,9 @@
 //! What the parts of the hot path cost, without a network. Each group answers the question above it.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
 use chatcore::protocol::Command;
 use chatcore::{Identity, MemoryStore, Nonce, User};
 use chatcore_benches::{CREATE, Driven, FOLLOW, OPEN, chat, publish};
@@ -8,31 +11,86 @@ use chatcore_redb::RedbStore;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tokio::runtime::Runtime;
 
+const TEXT: &str = "a message of about eighty bytes, as people write them";
+
+/// A writer, and readers who follow its channel, all with nothing left to take.
+async fn audience(subscribers: usize) -> (Driven, Vec<Driven>) {
+    let chat = chat(MemoryStore::new());
+    let writer = Driven::open(&chat, "writer", &[CREATE]).await;
+    let mut readers = Vec::new();
+    for n in 0..subscribers {
+        // A few people with many connections: hardly anybody's coming is told of.
+        readers.push(Driven::open(&chat, &format!("r{}", n % 16), &[FOLLOW]).await);
+    }
+    readers.iter_mut().for_each(Driven::drain);
+    (writer, readers)
+}
+
+/// What does it cost to read a publish from its frame? It does not show what is checked after that.
+fn decode(c: &mut Criterion) {
+    let mut group = c.benchmark_group("decode");
+    for bytes in [80, 8_000] {
+        let frame = publish(&"x".repeat(bytes));
+        group.throughput(Throughput::Bytes(frame.len() as u64));
+        group.bench_function(BenchmarkId::from_parameter(bytes), |b| {
+            b.iter(|| Command::decode(black_box(&frame)).unwrap());
+        });
+    }
+    group.finish();
+}
+
 /// What does one published message cost, from its frame to the shared frame in the hands of each of N
-/// connections' transports? It does not show sockets, which cost far more.
+/// connections' transports? With nobody there it is what a message costs once: decoding, the store's append, encoding
+/// and the push into the ring. It does not show sockets, which cost far more.
 fn fan_out(c: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
     let mut group = c.benchmark_group("fan_out");
-    for subscribers in [1_usize, 100, 2_000] {
-        let (mut writer, mut readers) = runtime.block_on(async {
-            let chat = chat(MemoryStore::new());
-            let writer = Driven::open(&chat, "writer", &[CREATE]).await;
-            let mut readers = Vec::new();
-            for n in 0..subscribers {
-                readers.push(Driven::open(&chat, &format!("r{n}"), &[FOLLOW]).await);
-            }
-            readers.iter_mut().for_each(Driven::drain);
-            (writer, readers)
-        });
-        group.throughput(Throughput::Elements(subscribers as u64));
+    for subscribers in [0_usize, 1, 100, 2_000, 10_000] {
+        let (mut writer, mut readers) = runtime.block_on(audience(subscribers));
+        group.throughput(Throughput::Elements(subscribers.max(1) as u64));
         group.bench_function(BenchmarkId::from_parameter(subscribers), |b| {
             b.iter(|| {
                 runtime.block_on(async {
-                    writer.ask(&publish("a message of about eighty bytes, as people write them")).await;
+                    writer.ask(&publish(TEXT)).await;
                     for reader in &mut readers {
                         reader.until(|frame| frame.starts_with(br#"{"type":"message""#)).await;
                     }
                 });
+            });
+        });
+    }
+    group.finish();
+}
+
+/// What does a frame cost where 32 of them wait in the ring, for each of N connections that take them together? Beside
+/// `fan_out` it shows how much a drain costs once, and how much for each frame.
+fn drain(c: &mut Criterion) {
+    const WAITING: usize = 32;
+    // The last one is found by its length: looking at its text would cost as much as what is measured.
+    const LONG: usize = 1_000;
+    let runtime = Runtime::new().unwrap();
+    let last = "x".repeat(LONG);
+    let mut group = c.benchmark_group("drain_32");
+    for subscribers in [1_usize, 100, 10_000] {
+        let (mut writer, mut readers) = runtime.block_on(audience(subscribers));
+        group.throughput(Throughput::Elements((subscribers * WAITING) as u64));
+        group.bench_function(BenchmarkId::from_parameter(subscribers), |b| {
+            b.iter_custom(|rounds| {
+                let mut spent = Duration::ZERO;
+                for _ in 0..rounds {
+                    runtime.block_on(async {
+                        for _ in 1..WAITING {
+                            writer.ask(&publish(TEXT)).await;
+                        }
+                        writer.ask(&publish(&last)).await;
+                        let begin = Instant::now();
+                        for reader in &mut readers {
+                            reader.until(|frame| frame.len() > LONG).await;
+                        }
+                        spent += begin.elapsed();
+                    });
+                }
+                spent
             });
         });
     }
@@ -93,7 +151,7 @@ fn acknowledge(c: &mut Criterion) {
                     let publish = Command::Publish {
                         channel: "a".into(),
                         nonce: Nonce::random().to_string(),
-                        text: "a message of about eighty bytes, as people write them".into(),
+                        text: TEXT.into(),
                         attachments: Vec::new(),
                         reply_to: None,
                     };
@@ -105,5 +163,5 @@ fn acknowledge(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(parts, fan_out, open_channel, acknowledge);
+criterion_group!(parts, decode, fan_out, drain, open_channel, acknowledge);
 criterion_main!(parts);
