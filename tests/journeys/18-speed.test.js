@@ -44,6 +44,8 @@ journey('a message comes to a page of 500; how long that takes is printed', asyn
   await ann.open('art');
   await ann.page.reload();
   await ann.isIn('art');
+  // The list may come after the messages of the channel that is open.
+  await ann.listed('general').waitFor();
   const painted = await opening(ann.page, 'general', 100);
   await watch();
   await ann.open('art');
