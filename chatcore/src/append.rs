@@ -157,9 +157,7 @@ impl Group {
             }
             answers.push((job.reply, result));
         }
-        for channel in touched {
-            self.fanout.announce(&channel);
-        }
+        self.fanout.announce(&touched);
         for (reply, result) in answers {
             // A caller that went away needs no answer; its event is in the log and in the ring all the same.
             let _ = reply.send(result.map_err(Error::from));
@@ -193,7 +191,7 @@ impl Group {
             if !matches!(repaired, Ok(Ok(()))) {
                 return;
             }
-            self.fanout.announce(&channel);
+            self.fanout.announce(&[channel]);
             self.stale.pop();
         }
     }

@@ -174,7 +174,10 @@ impl Connection {
     fn start(&mut self, id: Option<i64>, mut request: Request) -> Result<Result<Started, Request>, Error> {
         match request {
             Request::Publish(publish) => match self.core.try_publish(&self.link, publish)? {
-                Ok((channel, pending)) => return Ok(Ok(Started::Publishing { id, channel, pending })),
+                Ok((channel, pending)) => {
+                    self.link.set_answering(true);
+                    return Ok(Ok(Started::Publishing { id, channel, pending }));
+                }
                 Err(publish) => request = Request::Publish(publish),
             },
             Request::Ping => return Ok(Ok(done(id))),
@@ -210,7 +213,7 @@ impl Connection {
     }
 
     fn followed(&self, channel: &ChannelName) -> Result<&Follow, Error> {
-        let follow = self.follows.iter().find(|follow| follow.channel().info.name == *channel);
+        let follow = self.follows.iter().find(|follow| follow.is_of(channel));
         follow.ok_or_else(|| Error::new(ErrorCode::NotSubscribed, "subscribe to the channel first"))
     }
 
@@ -229,14 +232,18 @@ impl Connection {
     /// `Ready(None)`: `out` has gained at least one frame; write, and call again. `Ready(Some(reason))`: write
     /// what is in `out`, then close. `Pending`: nothing to write; the task is woken when there is.
     pub fn poll_outgoing(&mut self, cx: &mut Context<'_>, out: &mut Vec<Bytes>) -> Poll<Option<CloseReason>> {
-        let before = out.len();
-        if let Poll::Ready(Some(reason)) = self.poll_events(cx, out) {
+        self.link.register(cx.waker());
+        if let Some(reason) = self.due_close() {
             return Poll::Ready(Some(reason));
         }
+        let before = out.len();
+        self.link.take_frames(FRAMES_PER_POLL, out);
         while out.len() - before < 2 * FRAMES_PER_POLL {
             let Poll::Ready(answer) = self.poll_answer(cx) else { break };
             out.push(answer);
         }
+        // Behind the answers, so that a publisher's own message goes out with its answer.
+        self.take_events(FRAMES_PER_POLL, out);
         if out.len() > before { Poll::Ready(None) } else { Poll::Pending }
     }
 
@@ -247,6 +254,9 @@ impl Connection {
             Started::Answered(answer) => return Poll::Ready(self.answered(answer)),
             Started::Publishing { id, channel, pending } => Pin::new(pending).poll(cx).map(|result| {
                 let result = result.unwrap_or_else(|_| Err(Error::overloaded()));
+                if let Some(follow) = self.follows.iter().find(|follow| follow.is_of(channel)) {
+                    self.ready.push_back(follow.key);
+                }
                 (*id, result.map(|appended| published(channel.clone(), &appended)))
             }),
             Started::Running { id, outcome } => {
@@ -267,6 +277,7 @@ impl Connection {
         if self.started.is_empty() {
             // An idle connection keeps no buffer.
             self.started = VecDeque::new();
+            self.link.set_answering(false);
         }
         Encoder::answer(answer)
     }
@@ -283,8 +294,7 @@ impl Connection {
         }
         let before = out.len();
         self.link.take_frames(FRAMES_PER_POLL, out);
-        self.link.take_ready(&mut self.ready);
-        self.read_rings(FRAMES_PER_POLL.saturating_sub(out.len() - before), out);
+        self.take_events(FRAMES_PER_POLL.saturating_sub(out.len() - before), out);
         if out.len() > before { Poll::Ready(None) } else { Poll::Pending }
     }
 
@@ -304,7 +314,9 @@ impl Connection {
         Some(reason)
     }
 
-    fn read_rings(&mut self, mut budget: usize, out: &mut Vec<Bytes>) {
+    /// Takes up to `budget` log events.
+    fn take_events(&mut self, mut budget: usize, out: &mut Vec<Bytes>) {
+        self.link.take_ready(&mut self.ready);
         while budget > 0 {
             let Some(key) = self.ready.pop_front() else { break };
             // A mark may outlive its subscription.
@@ -342,7 +354,7 @@ impl Connection {
     }
 
     fn unfollow(&mut self, channel: &ChannelName) {
-        self.follows.retain(|follow| follow.channel().info.name != *channel);
+        self.follows.retain(|follow| !follow.is_of(channel));
         self.session.leave(channel);
     }
 }

@@ -30,6 +30,11 @@ pub(crate) struct FanOutQueue {
 #[derive(Debug, Default)]
 struct State {
     jobs: VecDeque<Job>,
+    /// Counts the times that the queue began anew, from 1 on: who follows several of a round's channels gets
+    /// them together.
+    round: u64,
+    /// How many jobs of the round were taken.
+    taken: usize,
     closed: bool,
 }
 
@@ -38,6 +43,19 @@ struct Job {
     channel: Arc<Channel>,
     slice: Arc<Slice>,
 }
+
+impl State {
+    fn push(&mut self, job: Job) {
+        if self.jobs.is_empty() || self.taken >= ROUND {
+            self.round += 1;
+            self.taken = 0;
+        }
+        self.jobs.push_back(job);
+    }
+}
+
+/// Jobs of one round, where the queue never empties.
+const ROUND: usize = 1_024;
 
 impl FanOut {
     /// Starts the tasks.
@@ -64,22 +82,26 @@ impl Drop for FanOut {
 }
 
 impl FanOutQueue {
-    /// Has every follower of the channel told what is new in its ring. Call it after the push.
-    pub(crate) fn announce(&self, channel: &Arc<Channel>) {
-        for slice in channel.followers().slices().iter() {
-            if slice.ask() {
-                self.push(Job { channel: Arc::clone(channel), slice: Arc::clone(slice) });
+    /// Has every follower of these channels told what is new in the rings, in one round. Call it after the
+    /// pushes.
+    pub(crate) fn announce(&self, channels: &[Arc<Channel>]) {
+        let mut state = self.state();
+        for channel in channels {
+            for slice in channel.followers().slices().iter().filter(|slice| slice.ask()) {
+                state.push(Job { channel: Arc::clone(channel), slice: Arc::clone(slice) });
             }
         }
-    }
-
-    fn push(&self, job: Job) {
-        self.state().jobs.push_back(job);
+        drop(state);
         self.changed.notify_one();
     }
 
-    /// Takes the next job; `None` once the fan-out has ended.
-    async fn next(&self) -> Option<Job> {
+    fn push(&self, job: Job) {
+        self.state().push(job);
+        self.changed.notify_one();
+    }
+
+    /// Takes the next job, and which round it is of; `None` once the fan-out has ended.
+    async fn next(&self) -> Option<(Job, u64)> {
         loop {
             {
                 let mut state = self.state();
@@ -92,7 +114,8 @@ impl FanOutQueue {
                     if !state.jobs.is_empty() {
                         self.changed.notify_one();
                     }
-                    return Some(job);
+                    state.taken += 1;
+                    return Some((job, state.round));
                 }
             }
             self.changed.notified().await;
@@ -107,8 +130,8 @@ impl FanOutQueue {
 
 async fn run(queue: Arc<FanOutQueue>) {
     let mut burst = Burst::default();
-    while let Some(Job { channel, slice }) = queue.next().await {
-        if slice.serve(&channel, &mut burst) {
+    while let Some((Job { channel, slice }, round)) = queue.next().await {
+        if slice.serve(&channel, round, &mut burst) {
             queue.push(Job { channel, slice });
         }
         // The commands that came meanwhile, and the connections with a backlog, have their turn.

@@ -137,6 +137,11 @@ impl Follow {
         &self.channel
     }
 
+    /// Says whether it is a subscription to the channel of that name.
+    pub(crate) fn is_of(&self, channel: &ChannelName) -> bool {
+        self.channel.info.name == *channel
+    }
+
     /// Lets the subscription run, from where its answer ends.
     pub(crate) fn go_live(&self) {
         self.follower.set_cursor(Some(self.start));

@@ -28,6 +28,8 @@ pub(crate) struct Delivery<'a> {
     pub(crate) from: Cursor,
     /// Who has it is here.
     pub(crate) to: Cursor,
+    /// Which round of the fan-out it is.
+    pub(crate) round: u64,
     pub(crate) burst: &'a mut Burst,
 }
 
@@ -54,12 +56,13 @@ impl Follower {
     }
 
     fn try_deliver(&self, delivery: &mut Delivery<'_>) -> bool {
-        let Some(outlet) = self.link.outlet() else { return false };
         let Ok(mut cursor) = self.cursor.try_lock() else { return false };
         let Some(at) = *cursor else { return false };
         if at != delivery.from {
             return at.life == delivery.to.life && at.seq >= delivery.to.seq;
         }
+        let key = self.subscription.key();
+        let Some(outlet) = self.link.outlet(key, delivery.round) else { return false };
         match outlet.try_send(delivery.burst) {
             Sent::All => {}
             Sent::Begun => self.link.wake(),

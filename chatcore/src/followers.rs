@@ -94,7 +94,7 @@ impl Slice {
     /// Takes a turn: hands what is new in the ring to the followers. Says whether the slice is to be queued
     /// again.
     #[must_use]
-    pub(crate) fn serve(&self, channel: &Channel, burst: &mut Burst) -> bool {
+    pub(crate) fn serve(&self, channel: &Channel, round: u64, burst: &mut Burst) -> bool {
         self.turn.take();
         let followers = Arc::clone(&self.followers());
         let mut told = self.told.lock().expect("invariant: nothing panics under this lock");
@@ -103,7 +103,7 @@ impl Slice {
             let (next, left) = next_burst(channel, *told, burst);
             match next {
                 Some(to) => {
-                    let mut delivery = Delivery { from: *told, to, burst };
+                    let mut delivery = Delivery { from: *told, to, round, burst };
                     followers.iter().for_each(|follower| follower.deliver(&mut delivery));
                     *told = to;
                 }

@@ -1,7 +1,7 @@
 //! A connection as the rest of the engine sees it: where to leave frames, and how to close it.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::task::Waker;
 
@@ -25,6 +25,18 @@ pub(crate) struct Link {
     outlet: OnceLock<Arc<dyn Outlet>>,
     /// Whether the mailbox has a reason to close.
     closing: AtomicBool,
+    /// Whether a publish's answer is to come.
+    answering: AtomicBool,
+    /// The fan-out's last write to the socket.
+    written: Written,
+}
+
+/// When the fan-out last wrote to a socket, and for which of the connection's channels. A hint: two writes at
+/// once may leave either.
+#[derive(Debug, Default)]
+struct Written {
+    round: AtomicU64,
+    key: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -43,6 +55,8 @@ impl Link {
             mailbox: Mutex::new(mailbox),
             outlet: OnceLock::new(),
             closing: AtomicBool::new(false),
+            answering: AtomicBool::new(false),
+            written: Written::default(),
         }
     }
 
@@ -56,9 +70,25 @@ impl Link {
         let _ = self.outlet.set(outlet);
     }
 
-    /// Returns the socket to write log events to; `None` where there is none, or the connection is to close.
-    pub(crate) fn outlet(&self) -> Option<&dyn Outlet> {
-        self.outlet.get().map(|outlet| &**outlet).filter(|_| !self.closing.load(Ordering::Acquire))
+    /// Returns the socket for the fan-out to write log events of the subscription `key` to. `None` where there
+    /// is none or the connection is to close; and where its task has more to say or will soon, so that all of
+    /// it goes out in one write: an answer to a publish, or, for the second channel of one `round` of the
+    /// fan-out, whatever the others bring.
+    pub(crate) fn outlet(&self, key: SubscriptionKey, round: u64) -> Option<&dyn Outlet> {
+        let outlet = self.outlet.get()?;
+        let Written { round: last_round, key: last_key } = &self.written;
+        let again =
+            last_round.swap(round, Ordering::Relaxed) == round && last_key.load(Ordering::Relaxed) != key;
+        if again || self.answering.load(Ordering::Relaxed) || self.closing.load(Ordering::Acquire) {
+            return None;
+        }
+        last_key.store(key, Ordering::Relaxed);
+        Some(&**outlet)
+    }
+
+    /// Says whether a publish's answer is to come.
+    pub(crate) fn set_answering(&self, answering: bool) {
+        self.answering.store(answering, Ordering::Relaxed);
     }
 
     /// Wakes the connection's task.
