@@ -16,6 +16,9 @@ use crate::boundary::Boundary;
 /// Bytes asked of the socket at once: a burst of short commands.
 const READ_BYTES: usize = 4_096;
 
+/// Bytes asked of the socket next, where those before were whole messages.
+const REST_BYTES: usize = 256;
+
 /// What the client sent.
 #[derive(Debug)]
 pub(crate) enum Received {
@@ -58,12 +61,14 @@ impl Reader {
 
     /// Makes the state machine for bytes that begin with a frame.
     fn begin(&mut self, bytes: &[u8]) -> &mut WebSocketContext {
+        self.boundary.take(bytes);
+        // Most often all of it has come, and the buffer goes before it is read into again.
+        let whole = self.boundary.is_between_messages() && bytes.len() < READ_BYTES;
         let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BYTES)
+            .read_buffer_size(if whole { REST_BYTES } else { READ_BYTES })
             .write_buffer_size(0)
             .max_message_size(Some(self.frame_bytes))
             .max_frame_size(Some(self.frame_bytes));
-        self.boundary.take(bytes);
         let context = WebSocketContext::from_partially_read(bytes.to_vec(), Role::Server, Some(config));
         self.context.insert(Box::new(context))
     }

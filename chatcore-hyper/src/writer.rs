@@ -13,6 +13,9 @@ use tokio::time::Instant;
 /// Frames gathered into one write.
 const GATHER: usize = 64;
 
+/// Bytes that are copied into one piece: for so few, that is cheaper than to name each part to the system.
+const COPIED: usize = 4_096;
+
 /// A queue no larger than this is kept for the next frames; an idle connection holds nothing bigger.
 const KEPT_CAPACITY: usize = 8;
 
@@ -173,18 +176,28 @@ impl Writer {
         io: &mut I,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
+        let frames = self.frames.iter().take(GATHER);
+        let len = frames.clone().map(Frame::len).sum::<usize>() - self.written;
+        let mut skip = self.written;
+        let parts = frames.flat_map(|frame| [frame.header(), &frame.payload]).filter_map(|part| {
+            let begun = skip.min(part.len());
+            skip -= begun;
+            (begun < part.len()).then_some(&part[begun..])
+        });
+        if len <= COPIED {
+            let mut bytes = [0; COPIED];
+            let mut at = 0;
+            for part in parts {
+                bytes[at..at + part.len()].copy_from_slice(part);
+                at += part.len();
+            }
+            return Pin::new(io).poll_write(cx, &bytes[..at]);
+        }
         let mut slices = [IoSlice::new(&[]); 2 * GATHER];
         let mut count = 0;
-        let mut skip = self.written;
-        for frame in self.frames.iter().take(GATHER) {
-            for part in [frame.header(), &frame.payload] {
-                let begun = skip.min(part.len());
-                skip -= begun;
-                if begun < part.len() {
-                    slices[count] = IoSlice::new(&part[begun..]);
-                    count += 1;
-                }
-            }
+        for part in parts {
+            slices[count] = IoSlice::new(part);
+            count += 1;
         }
         Pin::new(io).poll_write_vectored(cx, &slices[..count])
     }

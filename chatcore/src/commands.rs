@@ -230,7 +230,7 @@ impl Core {
         self.policy.authorize(&link.identity, Action::Read(name))?;
         let channel = self.channel(name).await?;
         let page = self.store.messages_before(channel.info.id, before, limit).await?;
-        let messages = page.messages.iter().map(|message| self.encoder.message(message)).collect();
+        let messages = self.encoder.messages(&page.messages);
         Ok(Reply::History { messages, more: page.more })
     }
 
@@ -245,7 +245,7 @@ impl Core {
         self.policy.authorize(&link.identity, Action::Read(name))?;
         let channel = self.channel(name).await?;
         let found = self.store.search(channel.info.id, query, before, limit).await?;
-        let messages = found.messages.iter().map(|message| self.encoder.message(message)).collect();
+        let messages = self.encoder.messages(&found.messages);
         Ok(Reply::Found { messages, before: found.before })
     }
 

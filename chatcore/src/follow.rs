@@ -12,7 +12,7 @@ use crate::link::{Link, SubscriptionKey};
 use crate::name::ChannelName;
 use crate::policy::Action;
 use crate::presence::{Arrival, announce};
-use crate::protocol::{Fragment, Reply};
+use crate::protocol::{MessageList, Reply};
 use crate::ring::{Cursor, HistoryRing, Read};
 use crate::store::Replay;
 use crate::sync::Arc;
@@ -106,23 +106,18 @@ impl Follow {
 
     /// Returns the newest messages as they stand now.
     async fn snapshot(&self, limit: usize) -> Result<Start, Error> {
-        let mut start = {
+        let (before, start) = {
             let ring = self.channel.ring();
-            let messages = ring.newest(limit);
-            let whole = messages.is_some();
-            let start = Start::new(&ring, ring.cursor(), Content::Messages(messages.unwrap_or_default()));
-            if whole {
-                return Ok(start);
+            let start = |messages| Start::new(&ring, ring.cursor(), Content::Messages(messages));
+            match ring.newest(limit) {
+                Some(messages) => return Ok(start(messages)),
+                // The ring holds fewer than asked, being bounded in bytes.
+                None => (ring.head().seq + 1, start(MessageList::new([].iter()))),
             }
-            start
         };
-        // The ring holds fewer than asked, being bounded in bytes. Edits that the store has folded in already
-        // come again as events: folding them twice changes nothing.
-        let before = start.cursor.seq + 1;
+        // Edits that the store has folded in already come again as events: folding them twice changes nothing.
         let page = self.core.store.messages_before(self.channel.info.id, before, limit).await?;
-        let messages = page.messages.iter().map(|message| self.core.encoder.message(message)).collect();
-        start.content = Content::Messages(messages);
-        Ok(start)
+        Ok(Start { content: Content::Messages(self.core.encoder.messages(&page.messages)), ..start })
     }
 
     fn arrive(&mut self) -> Arrival {
@@ -179,7 +174,7 @@ struct Start {
 }
 
 enum Content {
-    Messages(Vec<Fragment>),
+    Messages(MessageList),
     Events(Vec<Bytes>),
 }
 

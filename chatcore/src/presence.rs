@@ -11,13 +11,15 @@ use crate::channel::{Channel, Manner};
 use crate::id::UserId;
 use crate::link::Link;
 use crate::message::User;
-use crate::protocol::{ChatEvent, Encoder};
+use crate::protocol::{ChatEvent, Encoder, UserList};
 use crate::sync::Arc;
 
 /// The people online in one channel, up to a bound.
 #[derive(Debug, Default)]
 pub(crate) struct Members {
     online: HashMap<UserId, Member>,
+    /// The list as an answer has it, until somebody comes, leaves or is called otherwise.
+    listed: Option<UserList>,
 }
 
 #[derive(Debug)]
@@ -44,12 +46,16 @@ impl Members {
     pub(crate) fn arrive(&mut self, user: &User, limit: usize) -> Arrival {
         if let Some(member) = self.online.get_mut(&user.id) {
             member.connections += 1;
-            member.user = user.clone();
+            if member.user != *user {
+                member.user = user.clone();
+                self.listed = None;
+            }
             return Arrival::Known;
         }
         if self.online.len() >= limit {
             return Arrival::Uncounted;
         }
+        self.listed = None;
         self.online.insert(user.id.clone(), Member { user: user.clone(), connections: 1, leaving: false });
         Arrival::New
     }
@@ -72,14 +78,19 @@ impl Members {
         if member.connections > 0 {
             return None;
         }
+        self.listed = None;
         self.online.remove(user).map(|member| member.user)
     }
 
     /// Returns who is online, by name.
-    pub(crate) fn list(&self) -> Vec<User> {
-        let mut users: Vec<_> = self.online.values().map(|member| member.user.clone()).collect();
-        users.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.id.cmp(&b.id)));
-        users
+    pub(crate) fn list(&mut self) -> UserList {
+        let online = &self.online;
+        let list = || {
+            let mut users: Vec<_> = online.values().map(|member| &member.user).collect();
+            users.sort_unstable_by(|a, b| a.name.cmp(&b.name).then_with(|| a.id.cmp(&b.id)));
+            UserList::new(users.into_iter())
+        };
+        self.listed.get_or_insert_with(list).clone()
     }
 }
 
@@ -177,7 +188,7 @@ mod tests {
         assert_eq!(members.arrive(&ann, 9), Arrival::Known);
         assert!(!members.depart(&ann.id), "the grace that runs counts for this one too");
         assert_eq!(members.end_grace(&ann.id), Some(ann));
-        assert!(members.list().is_empty());
+        assert_eq!(members.list(), UserList::new([].iter()));
     }
 
     #[test]
@@ -186,6 +197,25 @@ mod tests {
         assert_eq!(members.arrive(&user("b"), 2), Arrival::New);
         assert_eq!(members.arrive(&user("a"), 2), Arrival::New);
         assert_eq!(members.arrive(&user("c"), 2), Arrival::Uncounted);
-        assert_eq!(members.list(), [user("a"), user("b")]);
+        assert_eq!(members.list(), UserList::new([user("a"), user("b")].iter()));
+    }
+
+    #[test]
+    fn the_list_is_that_of_now() {
+        let mut members = Members::default();
+        let listed = |members: &mut Members, expected: &[User]| {
+            assert_eq!(members.list(), UserList::new(expected.iter()));
+        };
+        members.arrive(&user("a"), 9);
+        listed(&mut members, &[user("a")]);
+        members.arrive(&user("b"), 9);
+        listed(&mut members, &[user("a"), user("b")]);
+        let renamed = User::new("u_a", "z").unwrap();
+        members.arrive(&renamed, 9);
+        listed(&mut members, &[user("b"), renamed.clone()]);
+        members.depart(&user("b").id);
+        listed(&mut members, &[user("b"), renamed.clone()]);
+        members.end_grace(&user("b").id);
+        listed(&mut members, &[renamed]);
     }
 }

@@ -1,13 +1,14 @@
 //! The cached tail of one channel's log: its newest messages as they stand now, and its newest frames.
 
 use std::collections::VecDeque;
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 
 use crate::config::Limits;
 use crate::event::{Event, EventKind};
 use crate::id::{Position, Seq};
-use crate::protocol::{Encoder, Fragment, Joined};
+use crate::protocol::{Encoder, Fragment, Joined, MessageList};
 use crate::store::{Head, Page};
 
 /// The tail of a channel's log in memory, bounded in number and in bytes.
@@ -23,6 +24,8 @@ pub(crate) struct HistoryRing {
     message_bytes: usize,
     /// Whether the log holds messages older than the first of `messages`.
     older: bool,
+    /// All of `messages` as an answer has them, for those who come before the next change.
+    snapshot: OnceLock<MessageList>,
     /// Counts the times that the ring was filled anew: a cursor of another life reads nothing.
     life: u64,
 }
@@ -89,6 +92,7 @@ impl HistoryRing {
             messages: VecDeque::new(),
             message_bytes: 0,
             older: newest.more,
+            snapshot: OnceLock::new(),
             life: 0,
         };
         for message in &newest.messages {
@@ -128,6 +132,7 @@ impl HistoryRing {
             return Push::Gap;
         }
         self.head.seq = event.seq;
+        self.snapshot = OnceLock::new();
         match &event.kind {
             EventKind::Message(_) => {
                 if let Some(fragment) = joined.message {
@@ -185,12 +190,13 @@ impl HistoryRing {
     }
 
     /// Returns the newest `limit` messages, oldest first; `None` where the log has more than the ring does.
-    pub(crate) fn newest(&self, limit: usize) -> Option<Vec<Fragment>> {
+    pub(crate) fn newest(&self, limit: usize) -> Option<MessageList> {
         if self.messages.len() < limit && self.older {
             return None;
         }
         let start = self.messages.len().saturating_sub(limit);
-        Some(self.messages.range(start..).map(|kept| kept.fragment.clone()).collect())
+        let list = || MessageList::new(self.messages.range(start..).map(|kept| &kept.fragment));
+        Some(if start == 0 { self.snapshot.get_or_init(list).clone() } else { list() })
     }
 
     /// The `seq` that the oldest frame follows on.

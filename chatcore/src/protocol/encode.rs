@@ -9,10 +9,11 @@ use serde::{Serialize, Serializer};
 use super::event::ChatEvent;
 use super::reply::{ChannelObject, ErrorReply, Logged, Published};
 use crate::error::Error;
-use crate::event::{Event, EventKind};
-use crate::id::{Epoch, Seq};
-use crate::message::{Attachment, Message, User};
+use crate::event::{Content, Event, EventKind};
+use crate::id::{Epoch, Nonce, Seq};
+use crate::message::{Attachment, Message, Reaction, User};
 use crate::name::ChannelName;
+use crate::time::Timestamp;
 
 /// Writes frames for a service that is mounted at a base path.
 #[derive(Clone, Debug)]
@@ -37,6 +38,31 @@ impl Fragment {
     }
 }
 
+/// A JSON array of messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MessageList(Bytes);
+
+impl MessageList {
+    pub(crate) fn new<'a>(messages: impl Iterator<Item = &'a Fragment> + Clone) -> Self {
+        let len = messages.clone().map(|message| message.len() + 2).sum::<usize>();
+        let mut out = Vec::with_capacity(len + 2);
+        write_array(&mut out, messages, |out, message| message.write(out));
+        Self(out.into())
+    }
+}
+
+/// A JSON array of users.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct UserList(Bytes);
+
+impl UserList {
+    pub(crate) fn new<'a>(users: impl Iterator<Item = &'a User>) -> Self {
+        let mut out = Vec::new();
+        write_array(&mut out, users, write_json);
+        Self(out.into())
+    }
+}
+
 /// A frame of a `message` event, and the part of it that is the message.
 pub(crate) struct Joined {
     pub(crate) frame: Bytes,
@@ -56,12 +82,12 @@ pub(crate) enum Reply {
     Done,
     Channels(Vec<ChannelObject>),
     Channel(Box<ChannelObject>),
-    Snapshot { channel: ChannelName, epoch: Epoch, head: Seq, messages: Vec<Fragment>, members: Vec<User> },
-    Replay { channel: ChannelName, epoch: Epoch, head: Seq, events: Vec<Bytes>, members: Vec<User> },
+    Snapshot { channel: ChannelName, epoch: Epoch, head: Seq, messages: MessageList, members: UserList },
+    Replay { channel: ChannelName, epoch: Epoch, head: Seq, events: Vec<Bytes>, members: UserList },
     Published(Published),
     Logged(Logged),
-    History { messages: Vec<Fragment>, more: bool },
-    Found { messages: Vec<Fragment>, before: Option<Seq> },
+    History { messages: MessageList, more: bool },
+    Found { messages: MessageList, before: Option<Seq> },
 }
 
 impl Encoder {
@@ -94,6 +120,12 @@ impl Encoder {
         Located { attachment, url: self.url(attachment) }
     }
 
+    /// Writes messages as they stand now.
+    pub(crate) fn messages(&self, messages: &[Message]) -> MessageList {
+        let messages: Vec<_> = messages.iter().map(|message| self.message(message)).collect();
+        MessageList::new(messages.iter())
+    }
+
     /// Writes an attachment.
     pub(crate) fn attachment(&self, attachment: &Attachment) -> Bytes {
         to_bytes(&self.located(attachment))
@@ -101,18 +133,18 @@ impl Encoder {
 
     /// Writes the frame of an event in a channel's log.
     pub(crate) fn event(&self, channel: &ChannelName, event: &Event) -> Joined {
-        let Some(message) = event.to_message() else {
+        let EventKind::Message(content) = &event.kind else {
             return Joined { frame: to_bytes(&LogEvent { channel, event }), message: None };
         };
-        self.message_event(channel, &message)
+        self.message_event(channel, &MessageObject::begun(self, event, content))
     }
 
-    fn message_event(&self, channel: &ChannelName, message: &Message) -> Joined {
-        let mut out = Vec::with_capacity(256 + message.text.len());
+    fn message_event(&self, channel: &ChannelName, message: &MessageObject<'_>) -> Joined {
+        let mut out = Vec::with_capacity(320 + message.text.len());
         out.extend_from_slice(br#"{"type":"message","channel":"#);
         write_json(&mut out, channel);
         let start = out.len();
-        write_json(&mut out, &MessageObject { message, encoder: self });
+        write_json(&mut out, message);
         out[start] = b',';
         let frame = Bytes::from(out);
         Joined { message: Some(Fragment(frame.slice(start + 1..))), frame }
@@ -120,8 +152,8 @@ impl Encoder {
 
     /// Writes a message as it stands now.
     pub(crate) fn message(&self, message: &Message) -> Fragment {
-        let mut out = Vec::with_capacity(224 + message.text.len());
-        write_json(&mut out, &MessageObject { message, encoder: self });
+        let mut out = Vec::with_capacity(288 + message.text.len());
+        write_json(&mut out, &MessageObject::new(self, message));
         Fragment(Bytes::from(out).slice(1..))
     }
 
@@ -142,7 +174,7 @@ impl Encoder {
         match event {
             ChatEvent::Message { channel, mut message } => {
                 message.redact();
-                self.message_event(&channel, &message).frame
+                self.message_event(&channel, &MessageObject::new(self, &message)).frame
             }
             ChatEvent::Edited { channel, seq, target, by, at, .. } => {
                 to_bytes(&ChatEvent::Edited { channel, seq, target, text: String::new(), by, at })
@@ -176,29 +208,41 @@ impl Encoder {
 }
 
 fn write_ok(id: i64, reply: &Reply) -> Bytes {
-    let mut out = format!(r#"{{"type":"ok","id":{id}"#).into_bytes();
+    // A list is copied once: the rest of its answer is short.
+    let lists = match reply {
+        Reply::Snapshot { messages, members, .. } => messages.0.len() + members.0.len(),
+        Reply::Replay { events, members, .. } => {
+            events.iter().map(|event| event.len() + 1).sum::<usize>() + members.0.len()
+        }
+        Reply::History { messages, .. } | Reply::Found { messages, .. } => messages.0.len(),
+        _ => 0,
+    };
+    let mut out = Vec::with_capacity(192 + lists);
+    out.extend_from_slice(br#"{"type":"ok","id":"#);
+    write_json(&mut out, &id);
     match reply {
         Reply::Done => {}
         Reply::Channels(channels) => write_field(&mut out, "channels", channels),
         Reply::Channel(channel) => write_field(&mut out, "channel", channel),
         Reply::Snapshot { channel, epoch, head, messages, members } => {
             write_place(&mut out, channel, epoch, *head, true);
-            write_messages(&mut out, messages);
-            write_field(&mut out, "members", members);
+            write_list(&mut out, "messages", &messages.0);
+            write_list(&mut out, "members", &members.0);
         }
         Reply::Replay { channel, epoch, head, events, members } => {
             write_place(&mut out, channel, epoch, *head, false);
-            write_array(&mut out, "events", events, |out, frame| out.extend_from_slice(frame));
-            write_field(&mut out, "members", members);
+            write_name(&mut out, "events");
+            write_array(&mut out, events.iter(), |out, frame| out.extend_from_slice(frame));
+            write_list(&mut out, "members", &members.0);
         }
         Reply::Published(published) => write_fields(&mut out, published),
         Reply::Logged(logged) => write_fields(&mut out, logged),
         Reply::History { messages, more } => {
-            write_messages(&mut out, messages);
+            write_list(&mut out, "messages", &messages.0);
             write_field(&mut out, "more", more);
         }
         Reply::Found { messages, before } => {
-            write_messages(&mut out, messages);
+            write_list(&mut out, "messages", &messages.0);
             write_field(&mut out, "more", &before.is_some());
             if let Some(before) = before {
                 write_field(&mut out, "before", before);
@@ -216,13 +260,20 @@ fn write_place(out: &mut Vec<u8>, channel: &ChannelName, epoch: &Epoch, head: Se
     write_field(out, "reset", &reset);
 }
 
-fn write_messages(out: &mut Vec<u8>, messages: &[Fragment]) {
-    write_array(out, "messages", messages, |out, fragment| fragment.write(out));
+fn write_name(out: &mut Vec<u8>, name: &str) {
+    for part in [r#",""#, name, r#"":"#] {
+        out.extend_from_slice(part.as_bytes());
+    }
 }
 
 fn write_field(out: &mut Vec<u8>, name: &str, value: &impl Serialize) {
-    out.extend_from_slice(format!(r#","{name}":"#).as_bytes());
+    write_name(out, name);
     write_json(out, value);
+}
+
+fn write_list(out: &mut Vec<u8>, name: &str, list: &[u8]) {
+    write_name(out, name);
+    out.extend_from_slice(list);
 }
 
 /// Appends the fields of an object to the one that is being written.
@@ -233,9 +284,9 @@ fn write_fields(out: &mut Vec<u8>, object: &impl Serialize) {
     out.pop();
 }
 
-fn write_array<T>(out: &mut Vec<u8>, name: &str, items: &[T], write: impl Fn(&mut Vec<u8>, &T)) {
-    out.extend_from_slice(format!(r#","{name}":["#).as_bytes());
-    for (at, item) in items.iter().enumerate() {
+fn write_array<T>(out: &mut Vec<u8>, items: impl Iterator<Item = T>, write: impl Fn(&mut Vec<u8>, T)) {
+    out.push(b'[');
+    for (at, item) in items.enumerate() {
         if at > 0 {
             out.push(b',');
         }
@@ -302,27 +353,50 @@ impl Serialize for LogEvent<'_> {
 }
 
 /// A message on the wire: as it is kept, with its attachments' URLs.
+#[derive(Serialize)]
 struct MessageObject<'a> {
-    message: &'a Message,
-    encoder: &'a Encoder,
+    seq: Seq,
+    author: &'a User,
+    at: Timestamp,
+    text: &'a str,
+    nonce: &'a Nonce,
+    reply_to: Option<Seq>,
+    attachments: Attachments<'a>,
+    edited_at: Option<Timestamp>,
+    deleted: bool,
+    reactions: &'a [Reaction],
 }
 
-impl Serialize for MessageObject<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Message { seq, author, at, text, nonce, reply_to, attachments, edited_at, deleted, reactions } =
-            self.message;
-        let mut map = serializer.serialize_map(Some(10))?;
-        map.serialize_entry("seq", seq)?;
-        map.serialize_entry("author", author)?;
-        map.serialize_entry("at", at)?;
-        map.serialize_entry("text", text)?;
-        map.serialize_entry("nonce", nonce)?;
-        map.serialize_entry("reply_to", reply_to)?;
-        map.serialize_entry("attachments", &Attachments { list: attachments, encoder: self.encoder })?;
-        map.serialize_entry("edited_at", edited_at)?;
-        map.serialize_entry("deleted", deleted)?;
-        map.serialize_entry("reactions", reactions)?;
-        map.end()
+impl<'a> MessageObject<'a> {
+    fn new(encoder: &'a Encoder, message: &'a Message) -> Self {
+        Self {
+            seq: message.seq,
+            author: &message.author,
+            at: message.at,
+            text: &message.text,
+            nonce: &message.nonce,
+            reply_to: message.reply_to,
+            attachments: Attachments { list: &message.attachments, encoder },
+            edited_at: message.edited_at,
+            deleted: message.deleted,
+            reactions: &message.reactions,
+        }
+    }
+
+    /// As [`Event::to_message`] has it.
+    fn begun(encoder: &'a Encoder, event: &Event, content: &'a Content) -> Self {
+        Self {
+            seq: event.seq,
+            author: &content.author,
+            at: event.at,
+            text: &content.text,
+            nonce: &content.nonce,
+            reply_to: content.reply_to,
+            attachments: Attachments { list: &content.attachments, encoder },
+            edited_at: None,
+            deleted: content.deleted,
+            reactions: &[],
+        }
     }
 }
 
@@ -352,9 +426,7 @@ impl Serialize for Attachments<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Content;
-    use crate::id::{AttachmentId, Nonce};
-    use crate::time::Timestamp;
+    use crate::id::AttachmentId;
 
     fn event() -> Event {
         let attachment = Attachment {
@@ -412,7 +484,7 @@ mod tests {
             r#"{"type":"ok","id":7,"channel":"a","seq":3}"#
         );
         assert_eq!(
-            reply(Reply::History { messages: Vec::new(), more: false }),
+            reply(Reply::History { messages: MessageList::new([].iter()), more: false }),
             r#"{"type":"ok","id":7,"messages":[],"more":false}"#
         );
         let error = Encoder::answer(&Answer { id: None, result: Err(Error::draining()) });

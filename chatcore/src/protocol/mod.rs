@@ -13,7 +13,7 @@ pub use self::command::{Command, Malformed};
 pub use self::event::{ChatEvent, ClientLimits};
 pub use self::reply::{ChannelObject, ErrorReply, HistoryPage, Logged, Published, SearchPage, Subscribed};
 
-pub(crate) use self::encode::{Answer, Encoder, Fragment, Joined, Reply};
+pub(crate) use self::encode::{Answer, Encoder, Fragment, Joined, MessageList, Reply, UserList};
 
 /// The protocol's version, in `welcome` and in the subprotocol's name.
 pub const VERSION: u32 = 1;
