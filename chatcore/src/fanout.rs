@@ -9,7 +9,7 @@ use std::thread::available_parallelism;
 use tokio::sync::Notify;
 
 use crate::channel::Channel;
-use crate::followers::Slice;
+use crate::followers::{SLICE, Slice};
 use crate::outlet::Burst;
 use crate::sync::Arc;
 
@@ -130,12 +130,19 @@ impl FanOutQueue {
 
 async fn run(queue: Arc<FanOutQueue>) {
     let mut burst = Burst::default();
+    let mut served = 0;
     while let Some((Job { channel, slice }, round)) = queue.next().await {
-        if slice.serve(&channel, round, &mut burst) {
+        let turn = slice.serve(&channel, round, &mut burst);
+        if turn.again {
             queue.push(Job { channel, slice });
         }
-        // The commands that came meanwhile, and the connections with a backlog, have their turn.
-        step_aside().await;
+        // The commands that came meanwhile, and the connections with a backlog, have their turn; but not after
+        // each small channel: who follows many would be woken for one at a time.
+        served += 1 + turn.followers;
+        if served >= SLICE {
+            served = 0;
+            step_aside().await;
+        }
     }
 }
 

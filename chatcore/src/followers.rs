@@ -10,7 +10,7 @@ use crate::sync::Arc;
 use crate::turn::Turn;
 
 /// Followers of one slice: so many are written to before others have their turn.
-const SLICE: usize = 128;
+pub(crate) const SLICE: usize = 128;
 
 /// Bursts of one turn, for a ring that runs ahead.
 const BURSTS: usize = 4;
@@ -29,6 +29,14 @@ pub(crate) struct Slice {
     /// Up to where this slice's followers were told.
     told: Mutex<Cursor>,
     turn: Turn,
+}
+
+/// What came of a turn.
+#[must_use]
+pub(crate) struct Served {
+    /// Whether the slice is to be queued again.
+    pub(crate) again: bool,
+    pub(crate) followers: usize,
 }
 
 impl Followers {
@@ -91,10 +99,8 @@ impl Slice {
         self.turn.ask()
     }
 
-    /// Takes a turn: hands what is new in the ring to the followers. Says whether the slice is to be queued
-    /// again.
-    #[must_use]
-    pub(crate) fn serve(&self, channel: &Channel, round: u64, burst: &mut Burst) -> bool {
+    /// Takes a turn: hands what is new in the ring to the followers.
+    pub(crate) fn serve(&self, channel: &Channel, round: u64, burst: &mut Burst) -> Served {
         self.turn.take();
         let followers = Arc::clone(&self.followers());
         let mut told = self.told.lock().expect("invariant: nothing panics under this lock");
@@ -121,7 +127,7 @@ impl Slice {
         drop(told);
         burst.clear();
         let asked = self.turn.end();
-        asked || (more && self.turn.ask())
+        Served { followers: followers.len(), again: asked || (more && self.turn.ask()) }
     }
 
     fn followers(&self) -> MutexGuard<'_, Arc<Vec<Arc<Follower>>>> {
