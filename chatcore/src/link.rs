@@ -195,6 +195,32 @@ mod tests {
         assert_eq!(link.closing(), Some(CloseReason::TooSlow));
     }
 
+    #[derive(Debug)]
+    struct Anything;
+
+    impl Outlet for Anything {
+        fn try_send(&self, _: &mut crate::outlet::Burst) -> crate::outlet::Sent {
+            crate::outlet::Sent::All
+        }
+    }
+
+    #[test]
+    fn the_task_writes_where_there_is_more_to_say_than_one_channels_events() {
+        let link = link(3);
+        assert!(link.outlet(1, 1).is_none(), "there is none");
+        link.set_outlet(Arc::new(Anything));
+        let written = |key, round| link.outlet(key, round).is_some();
+        assert!(written(1, 1) && written(1, 1), "one channel, as often as it likes");
+        assert!(!written(2, 1), "a second one in the same round");
+        assert!(written(2, 2), "in a round of its own");
+        link.set_answering(true);
+        assert!(!written(2, 3));
+        link.set_answering(false);
+        assert!(written(2, 4));
+        link.close(CloseReason::GoingAway);
+        assert!(!written(2, 5));
+    }
+
     #[test]
     fn what_nobody_misses_leaves_room_for_the_rest() {
         let link = link(8);

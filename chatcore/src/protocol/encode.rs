@@ -56,8 +56,9 @@ impl MessageList {
 pub(crate) struct UserList(Bytes);
 
 impl UserList {
-    pub(crate) fn new<'a>(users: impl Iterator<Item = &'a User>) -> Self {
-        let mut out = Vec::new();
+    pub(crate) fn new<'a>(users: impl Iterator<Item = &'a User> + Clone) -> Self {
+        let len = users.clone().map(|user| user.id.as_str().len() + user.name.len() + 24).sum();
+        let mut out = Vec::with_capacity(len);
         write_array(&mut out, users, write_json);
         Self(out.into())
     }

@@ -1,0 +1,256 @@
+//! The fan-out writes to a transport whenever it can, and the connection's task writes the rest: whoever does it,
+//! each subscriber gets every event once, in order, and nothing outside its subscription.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use chatcore::protocol::CloseReason;
+use chatcore::testkit::Random;
+use chatcore::{Burst, Chat, Connection, Framing, Identity, Limits, MemoryStore, Outlet, Sent, User, UserId};
+use serde_json::Value;
+use tokio::task::yield_now;
+use tokio::time::timeout;
+
+/// A transport's lock and what is behind it: what went out, and what it kept of a burst.
+#[derive(Debug)]
+struct Line(Mutex<Wire>);
+
+#[derive(Debug)]
+struct Wire {
+    out: Vec<Bytes>,
+    kept: Vec<Bytes>,
+    random: Random,
+    direct: usize,
+}
+
+struct Plain;
+
+impl Framing for Plain {
+    fn write(frame: &Bytes, wire: &mut Vec<u8>) {
+        wire.extend_from_slice(frame);
+    }
+}
+
+impl Outlet for Line {
+    fn try_send(&self, burst: &mut Burst) -> Sent {
+        let Ok(mut wire) = self.0.try_lock() else { return Sent::Nothing };
+        if !wire.kept.is_empty() {
+            return Sent::Nothing;
+        }
+        let bytes = burst.wire::<Plain>().len();
+        assert_eq!(bytes, burst.frames().iter().map(Bytes::len).sum::<usize>());
+        let (first, rest) = burst.frames().split_first().expect("a burst has a frame");
+        match wire.random.below(4) {
+            0 => Sent::Nothing,
+            1 => {
+                wire.out.push(first.clone());
+                wire.kept.extend_from_slice(rest);
+                Sent::Begun
+            }
+            _ => {
+                wire.direct += 1;
+                wire.out.extend_from_slice(burst.frames());
+                Sent::All
+            }
+        }
+    }
+}
+
+/// A transport that takes everything its connection hands out.
+struct Driven {
+    connection: Connection,
+    line: Arc<Line>,
+}
+
+impl Driven {
+    fn open(chat: &Chat, name: &str, random: Random) -> Self {
+        let identity = Identity::new(User::new(&format!("u_{name}"), name).unwrap());
+        let connection = chat.open(identity).unwrap();
+        let wire = Wire { out: Vec::new(), kept: Vec::new(), random, direct: 0 };
+        let line = Arc::new(Line(Mutex::new(wire)));
+        connection.set_outlet(Arc::clone(&line) as Arc<dyn Outlet>);
+        Self { connection, line }
+    }
+
+    fn receive(&mut self, frame: &str) {
+        self.connection.receive(frame);
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        let mut wire = self.line.0.lock().unwrap();
+        let wire = &mut *wire;
+        wire.out.append(&mut wire.kept);
+        loop {
+            match self.connection.poll_outgoing(cx, &mut wire.out) {
+                Poll::Ready(Some(reason)) => return Poll::Ready(reason),
+                Poll::Ready(None) => {}
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Runs until as many answers have come.
+    async fn answers(&mut self, count: usize) {
+        poll_fn(|cx| {
+            if let Poll::Ready(reason) = self.poll(cx) {
+                panic!("closed: {reason}");
+            }
+            let out = &self.line.0.lock().unwrap().out;
+            let answers = out.iter().filter(|frame| frame.starts_with(br#"{"type":"ok""#)).count();
+            if answers >= count { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    fn frames(&self) -> Vec<Value> {
+        let wire = self.line.0.lock().unwrap();
+        wire.out.iter().map(|frame| serde_json::from_slice(frame).unwrap()).collect()
+    }
+}
+
+fn chat() -> Chat {
+    let mut limits = Limits::default();
+    (limits.commands_per_second, limits.command_burst) = (1_000_000, 1_000_000);
+    limits.presence_members = 0;
+    // A small ring: who is left to its task too long lags, and that is told.
+    limits.ring_events = 4_096;
+    Chat::builder(MemoryStore::new()).limits(limits).build()
+}
+
+fn publish(channel: &str, nonce: &str) -> String {
+    format!(r#"{{"type":"publish","id":1,"channel":"{channel}","nonce":"{nonce}","text":"x"}}"#)
+}
+
+const CHANNELS: [&str; 3] = ["a", "b", "c"];
+const AUTHORS: usize = 4;
+const MESSAGES: usize = 240;
+
+/// Follows what a reader got: per channel the next `seq`, or none while it does not follow.
+#[derive(Default)]
+struct Followed {
+    next: HashMap<String, u64>,
+    messages: usize,
+}
+
+impl Followed {
+    fn take(&mut self, frame: &Value, who: &str) {
+        let channel = frame["channel"].as_str();
+        match (frame["type"].as_str().unwrap(), channel) {
+            ("message", Some(channel)) => {
+                let next = self.next.get_mut(channel);
+                let next = next.unwrap_or_else(|| panic!("{who}: {channel} is not followed: {frame}"));
+                assert_eq!(frame["seq"].as_u64(), Some(*next), "{who}: {channel}");
+                *next += 1;
+                self.messages += 1;
+            }
+            ("ok", Some(channel)) if frame["head"].is_u64() => {
+                self.next.insert(channel.to_owned(), frame["head"].as_u64().unwrap() + 1);
+            }
+            // Of the commands here, only `unsubscribe` is answered with nothing.
+            ("ok", None) => self.next.clear(),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn every_event_comes_once_and_in_order_whoever_writes_it() {
+    let random = Random::from_env();
+    let chat = chat();
+    let mut owner = Driven::open(&chat, "owner", Random::new(random.bits()));
+    for (n, channel) in CHANNELS.iter().enumerate() {
+        owner.receive(&format!(r#"{{"type":"create_channel","id":1,"name":"{channel}"}}"#));
+        owner.answers(n + 1).await;
+    }
+    let mut readers = Vec::new();
+    // More than one slice of followers.
+    for n in 0..150 {
+        let mut reader = Driven::open(&chat, &format!("r{n}"), Random::new(random.bits()));
+        for (at, channel) in CHANNELS.iter().enumerate() {
+            reader.receive(&format!(r#"{{"type":"subscribe","id":1,"channel":"{channel}"}}"#));
+            reader.answers(at + 1).await;
+        }
+        readers.push(reader);
+    }
+    let lines: Vec<_> = readers.iter().map(|reader| Arc::clone(&reader.line)).collect();
+    let drivers: Vec<_> = readers
+        .into_iter()
+        .map(|mut reader| tokio::spawn(async move { poll_fn(|cx| reader.poll(cx)).await }))
+        .collect();
+    // One comes and goes meanwhile.
+    let mut fickle = Driven::open(&chat, "fickle", Random::new(random.bits()));
+    let visits = tokio::spawn(async move {
+        for n in 0..60 {
+            fickle.receive(r#"{"type":"subscribe","id":1,"channel":"a"}"#);
+            fickle.answers(2 * n + 1).await;
+            fickle.receive(r#"{"type":"unsubscribe","id":1,"channel":"a"}"#);
+            fickle.answers(2 * n + 2).await;
+        }
+        fickle.frames()
+    });
+    let authors: Vec<_> = (0..AUTHORS)
+        .map(|n| {
+            let mut author = Driven::open(&chat, &format!("author{n}"), Random::new(random.bits()));
+            tokio::spawn(async move {
+                for m in 0..MESSAGES {
+                    author.receive(&publish(CHANNELS[m % CHANNELS.len()], &m.to_string()));
+                    // Up to eight are on their way at once.
+                    author.answers((m + 1).saturating_sub(m % 8)).await;
+                }
+                author.answers(MESSAGES).await;
+            })
+        })
+        .collect();
+    let all = async {
+        for author in authors {
+            author.await.unwrap();
+        }
+        let expected = AUTHORS * MESSAGES;
+        for (n, line) in lines.iter().enumerate() {
+            let count = || {
+                let wire = line.0.lock().unwrap();
+                wire.out.iter().filter(|frame| frame.starts_with(br#"{"type":"message""#)).count()
+            };
+            while count() < expected {
+                yield_now().await;
+            }
+            let mut followed = Followed::default();
+            for frame in &line.0.lock().unwrap().out {
+                followed.take(&serde_json::from_slice(frame).unwrap(), &format!("reader {n}"));
+            }
+            assert_eq!(followed.messages, expected);
+        }
+    };
+    let seed = random.seed();
+    timeout(Duration::from_secs(60), all).await.unwrap_or_else(|_| panic!("not all came; seed {seed}"));
+    assert!(lines.iter().any(|line| line.0.lock().unwrap().direct > 0), "the fan-out wrote something itself");
+    let mut followed = Followed::default();
+    visits.await.unwrap().iter().for_each(|frame| followed.take(frame, "the fickle one"));
+    drivers.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+/// The fan-out does not write to a connection whose end is decided, though its task has not run since.
+#[tokio::test]
+async fn nothing_is_written_after_a_ban() {
+    let chat = chat();
+    let mut owner = Driven::open(&chat, "owner", Random::new(1));
+    owner.receive(r#"{"type":"create_channel","id":1,"name":"a"}"#);
+    owner.answers(1).await;
+    let mut banned = Driven::open(&chat, "banned", Random::new(2));
+    banned.receive(r#"{"type":"subscribe","id":1,"channel":"a"}"#);
+    banned.answers(1).await;
+    chat.disconnect(&UserId::new("u_banned").unwrap(), CloseReason::Banned);
+    for n in 0..20 {
+        owner.receive(&publish("a", &n.to_string()));
+    }
+    owner.answers(21).await;
+    let reason = poll_fn(|cx| banned.poll(cx)).await;
+    assert_eq!(reason, CloseReason::Banned);
+    let messages = banned.frames().iter().filter(|frame| frame["type"] == "message").count();
+    assert_eq!(messages, 0);
+}
