@@ -117,7 +117,7 @@ fn chat() -> Chat {
     let mut limits = Limits::default();
     (limits.commands_per_second, limits.command_burst) = (1_000_000, 1_000_000);
     limits.presence_members = 0;
-    // A small ring: who is left to its task too long lags, and that is told.
+    // Nobody lags: every message stays in the ring.
     limits.ring_events = 4_096;
     Chat::builder(MemoryStore::new()).limits(limits).build()
 }
