@@ -17,7 +17,8 @@ const BURST_BYTES: usize = 64 * 1024;
 /// from the fan-out as long as its socket takes everything; its own task runs only for the rest. A transport
 /// has one lock around its socket and what waits to be written to it. Its task holds that lock from before it
 /// calls [`poll_outgoing`](crate::Connection::poll_outgoing) until what came out is written or queued; an
-/// outlet only tries the lock. So nothing overtakes an answer, and no fan-out waits for a connection.
+/// outlet only tries the lock. So nothing overtakes an answer, and no fan-out waits for a connection. An outlet
+/// neither waits nor panics: a slice of the channel's followers is served by the same call.
 pub trait Outlet: Debug + Send + Sync + 'static {
     /// Tries to write the burst, without waiting.
     fn try_send(&self, burst: &mut Burst) -> Sent;
