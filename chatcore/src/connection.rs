@@ -254,9 +254,9 @@ impl Connection {
             Started::Answered(answer) => return Poll::Ready(self.answered(answer)),
             Started::Publishing { id, channel, pending } => Pin::new(pending).poll(cx).map(|result| {
                 let result = result.unwrap_or_else(|_| Err(Error::overloaded()));
-                if let Some(follow) = self.follows.iter().find(|follow| follow.is_of(channel)) {
-                    self.ready.push_back(follow.key);
-                }
+                let own = self.follows.iter().find(|follow| follow.is_of(channel)).map(|follow| follow.key);
+                // Once: a bot may publish for long before it reads an event.
+                self.ready.extend(own.filter(|key| !self.ready.contains(key)));
                 (*id, result.map(|appended| published(channel.clone(), &appended)))
             }),
             Started::Running { id, outcome } => {
@@ -376,5 +376,32 @@ impl fmt::Debug for Connection {
             .field("user", &self.link.identity.user)
             .field("channels", &self.follows.len())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::Chat;
+    use crate::message::User;
+    use crate::store::MemoryStore;
+
+    #[tokio::test]
+    async fn who_publishes_and_reads_no_event_holds_one_mark_a_channel() {
+        let chat = Chat::builder(MemoryStore::new()).build();
+        let identity = Identity::new(User::new("u_bot", "bot").expect("a user"));
+        let mut connection = chat.open(identity).expect("an open chat");
+        let begin = [
+            r#"{"type":"create_channel","id":1,"name":"a"}"#.to_owned(),
+            r#"{"type":"subscribe","id":1,"channel":"a"}"#.to_owned(),
+        ];
+        let publishes =
+            (0..50).map(|n| format!(r#"{{"type":"publish","id":1,"channel":"a","nonce":"{n}","text":"x"}}"#));
+        for frame in begin.into_iter().chain(publishes) {
+            connection.receive(&frame);
+            let answer = std::future::poll_fn(|cx| connection.poll_answer(cx)).await;
+            assert!(answer.starts_with(br#"{"type":"ok""#), "{frame}");
+        }
+        assert_eq!(connection.ready.len(), 1);
     }
 }

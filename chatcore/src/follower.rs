@@ -17,6 +17,7 @@ use crate::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct Follower {
     link: Arc<Link>,
+    key: SubscriptionKey,
     subscription: Subscription<SubscriptionKey>,
     /// `None` until the subscription is answered, and after it has ended.
     cursor: Mutex<Option<Cursor>>,
@@ -36,7 +37,7 @@ pub(crate) struct Delivery<'a> {
 impl Follower {
     pub(crate) fn new(link: Arc<Link>, key: SubscriptionKey) -> Self {
         let subscription = link.subscription(key);
-        Self { link, subscription, cursor: Mutex::new(None) }
+        Self { link, key, subscription, cursor: Mutex::new(None) }
     }
 
     pub(crate) fn link(&self) -> &Arc<Link> {
@@ -61,8 +62,7 @@ impl Follower {
         if at != delivery.from {
             return at.life == delivery.to.life && at.seq >= delivery.to.seq;
         }
-        let key = self.subscription.key();
-        let Some(outlet) = self.link.outlet(key, delivery.round) else { return false };
+        let Some(outlet) = self.link.outlet(self.key, delivery.round) else { return false };
         match outlet.try_send(delivery.burst) {
             Sent::All => {}
             Sent::Begun => self.link.wake(),

@@ -60,11 +60,6 @@ impl<K: Clone> Subscription<K> {
         Self { key, queued: AtomicBool::new(false), list }
     }
 
-    /// Returns what the connection knows the subscription as.
-    pub(crate) fn key(&self) -> K {
-        self.key.clone()
-    }
-
     /// Says that the channel has something new. Call it after the push to the ring.
     pub(crate) fn mark(&self) {
         if !self.queued.swap(true, Ordering::AcqRel) {
