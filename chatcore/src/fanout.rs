@@ -1,12 +1,11 @@
 //! Takes what is new in the rings to the sockets: a task a core, each serving one slice of followers at a time.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::sync::Mutex;
-use std::task::Poll;
 use std::thread::available_parallelism;
 
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 
 use crate::channel::Channel;
 use crate::followers::{SLICE, Slice};
@@ -136,25 +135,12 @@ async fn run(queue: Arc<FanOutQueue>) {
         if turn.again {
             queue.push(Job { channel, slice });
         }
-        // The commands that came meanwhile, and the connections with a backlog, have their turn; but not after
-        // each small channel: who follows many would be woken for one at a time.
+        // The commands that came meanwhile, the appends and the connections with a backlog have their turn; but
+        // not after each small channel: who follows many would be woken for one at a time.
         served += 1 + turn.followers;
         if served >= SLICE {
             served = 0;
-            step_aside().await;
+            yield_now().await;
         }
     }
-}
-
-/// Lets the other tasks that are ready run first. Unlike `yield_now`, it does not look at the sockets each time.
-async fn step_aside() {
-    let mut aside = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut aside, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }

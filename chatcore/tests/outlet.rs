@@ -4,8 +4,10 @@
 
 use std::collections::HashMap;
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -253,4 +255,52 @@ async fn nothing_is_written_after_a_ban() {
     assert_eq!(reason, CloseReason::Banned);
     let messages = banned.frames().iter().filter(|frame| frame["type"] == "message").count();
     assert_eq!(messages, 0);
+}
+
+/// While a message goes out to a large channel, others are served: here on one thread, so that the order is the
+/// scheduler's alone.
+#[tokio::test]
+async fn a_large_channel_leaves_others_their_turn() {
+    const MEMBERS: usize = 1_000;
+    let chat = chat();
+    let mut owner = Driven::open(&chat, "owner", Random::new(1));
+    owner.receive(r#"{"type":"create_channel","id":1,"name":"a"}"#);
+    owner.answers(1).await;
+    let written = Arc::new(AtomicUsize::new(0));
+    let mut members = Vec::new();
+    for n in 0..MEMBERS {
+        let identity = Identity::new(User::new(&format!("u_{n}"), "member").unwrap());
+        let connection = chat.open(identity).unwrap();
+        connection.set_outlet(Arc::new(Counter(Arc::clone(&written))));
+        members.push(connection);
+    }
+    for member in &mut members {
+        member.receive(r#"{"type":"subscribe","id":1,"channel":"a"}"#);
+        let mut out = Vec::new();
+        while !out.iter().any(|frame: &Bytes| frame.starts_with(br#"{"type":"ok""#)) {
+            poll_fn(|cx| member.poll_outgoing(cx, &mut out)).await;
+        }
+    }
+    owner.receive(&publish("a", "1"));
+    let mut turns = Vec::new();
+    while written.load(Ordering::Relaxed) < MEMBERS {
+        yield_now().await;
+        turns.push(written.load(Ordering::Relaxed));
+    }
+    turns.dedup();
+    // A slice of followers for each of the fan-out's tasks, of which there is one a core.
+    let most = 128 * available_parallelism().map_or(1, usize::from);
+    let longest = turns.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+    assert!(longest <= most, "{turns:?}");
+}
+
+/// A socket that takes everything, and counts.
+#[derive(Debug)]
+struct Counter(Arc<AtomicUsize>);
+
+impl Outlet for Counter {
+    fn try_send(&self, burst: &mut Burst) -> Sent {
+        self.0.fetch_add(burst.frames().len(), Ordering::Relaxed);
+        Sent::All
+    }
 }
