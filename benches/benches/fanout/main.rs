@@ -50,7 +50,8 @@ fn main() -> ExitCode {
     let setup = Setup { cores, long: Duration::from_secs_f64(option("SECONDS_EACH").unwrap_or(2.0)) };
     let mut report = Report::new(option("OUT"));
     for scenario in SCENARIOS.iter().filter(|scenario| scenario.name.contains(&rows)) {
-        let mut servers: Vec<Kind> = scenario.servers().filter(|kind| kind.name().contains(&asked)).collect();
+        let servers = scenario.servers.iter().copied();
+        let mut servers: Vec<Kind> = servers.filter(|kind| kind.name().contains(&asked)).collect();
         for run in 0..runs {
             for &kind in &servers {
                 eprintln!("{}: {}, run {}", scenario.name, kind.name(), run + 1);

@@ -34,6 +34,8 @@ const IN_USE: usize = 10;
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) table: Table,
+    /// The servers that it is for.
+    pub(crate) servers: &'static [Kind],
     load: Load,
 }
 
@@ -59,16 +61,32 @@ enum Load {
     Loaded { channels: usize },
 }
 
-const fn windows(name: &'static str, members: usize, window: usize) -> Scenario {
-    Scenario {
-        name,
-        table: Table::FanOut,
-        load: Load::Windows { members, window, sizes: STANDARD, stalled: 0 },
-    }
-}
+/// Those that show how cost grows.
+const COMPARED: &[Kind] = &[Kind::Epoll, Kind::Tokio, Kind::ChatcoreMemory];
+
+/// Those that keep what they are told.
+const CHATCORE: &[Kind] = &[Kind::ChatcoreMemory, Kind::ChatcoreRedb];
 
 const fn scenario(name: &'static str, table: Table, load: Load) -> Scenario {
-    Scenario { name, table, load }
+    Scenario { name, table, servers: &Kind::ALL, load }
+}
+
+const fn windows(name: &'static str, members: usize, window: usize) -> Scenario {
+    scenario(name, Table::FanOut, Load::Windows { members, window, sizes: STANDARD, stalled: 0 })
+}
+
+const fn texts(name: &'static str, window: usize, sizes: &'static [usize]) -> Scenario {
+    let load = Load::Windows { members: 500, window, sizes, stalled: 0 };
+    Scenario { name, table: Table::FanOut, servers: COMPARED, load }
+}
+
+const fn rate(name: &'static str, per_second: usize) -> Scenario {
+    let load = Load::Paced { members: 1_000, per_second };
+    Scenario { name, table: Table::Paced, servers: COMPARED, load }
+}
+
+const fn publishes(name: &'static str, channels: usize) -> Scenario {
+    Scenario { name, table: Table::Publishes, servers: CHATCORE, load: Load::Publishes { channels } }
 }
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
@@ -90,17 +108,31 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         Table::FanOut,
         Load::Windows { members: 500, window: 8, sizes: MIXED, stalled: 0 },
     ),
+    texts("500 members, texts of 80 B, W1", 1, &[80]),
+    texts("500 members, texts of 800 B, W1", 1, &[800]),
+    texts("500 members, texts of 8 KB, W1", 1, &[8_000]),
+    texts("500 members, texts of 80 B, W8", 8, &[80]),
+    texts("500 members, texts of 800 B, W8", 8, &[800]),
+    texts("500 members, texts of 8 KB, W8", 8, &[8_000]),
+    Scenario {
+        name: "10 channels × 10 members, each with one message in flight",
+        table: Table::FanOut,
+        servers: COMPARED,
+        load: Load::Groups { channels: 10, members: 10 },
+    },
     scenario(
         "200 channels × 10 members, each with one message in flight",
         Table::FanOut,
         Load::Groups { channels: 200, members: 10 },
     ),
     scenario("one member in 500 channels, W50", Table::FanOut, Load::Follower { channels: 500, window: 50 }),
+    rate("1,000 members, 5 messages a second", 5),
     scenario(
         "1,000 members, 20 messages a second",
         Table::Paced,
         Load::Paced { members: 1_000, per_second: 20 },
     ),
+    rate("1,000 members, 80 messages a second", 80),
     scenario(
         "200 channels × 10 members, each a message a second",
         Table::Paced,
@@ -108,9 +140,15 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
     scenario("5,000 idle, 100 a channel", Table::Idle, Load::Idle { channels: 50, members: 100 }),
     scenario("storm on a ring of 100 messages", Table::Joins, Load::Storm),
-    scenario("10 channels exist", Table::Publishes, Load::Publishes { channels: 10 }),
-    scenario("100,000 channels exist", Table::Publishes, Load::Publishes { channels: 100_000 }),
-    scenario("10,000 empty channels in memory", Table::Channels, Load::Loaded { channels: 10_000 }),
+    publishes("10 channels exist", 10),
+    publishes("1,000 channels exist", 1_000),
+    publishes("100,000 channels exist", 100_000),
+    Scenario {
+        name: "10,000 empty channels in memory",
+        table: Table::Channels,
+        servers: CHATCORE,
+        load: Load::Loaded { channels: 10_000 },
+    },
 ];
 
 /// What all measurements share.
@@ -121,12 +159,6 @@ pub(crate) struct Setup {
 }
 
 impl Scenario {
-    /// Returns the servers that it is for.
-    pub(crate) fn servers(&self) -> impl Iterator<Item = Kind> {
-        let only_chatcore = matches!(self.load, Load::Publishes { .. } | Load::Loaded { .. });
-        Kind::ALL.into_iter().filter(move |kind| kind.is_chatcore() || !only_chatcore)
-    }
-
     /// Measures a new server.
     pub(crate) fn measure(&self, kind: Kind, setup: &Setup) -> Sample {
         let channels = match self.load {

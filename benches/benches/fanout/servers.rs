@@ -55,10 +55,6 @@ impl Kind {
             Self::ChatcoreRedb => "chatcore, redb",
         }
     }
-
-    pub(crate) fn is_chatcore(self) -> bool {
-        matches!(self, Self::ChatcoreMemory | Self::ChatcoreRedb)
-    }
 }
 
 /// Serves until the parent is gone. `arguments` are the name, the channels, the core if any, and a folder.
