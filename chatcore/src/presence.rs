@@ -79,7 +79,12 @@ impl Members {
             return None;
         }
         self.listed = None;
-        self.online.remove(user).map(|member| member.user)
+        let left = self.online.remove(user).map(|member| member.user);
+        if self.online.is_empty() {
+            // A channel that everybody has left keeps no table.
+            self.online = HashMap::new();
+        }
+        left
     }
 
     /// Returns who is online, by name.

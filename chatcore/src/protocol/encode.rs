@@ -45,6 +45,9 @@ pub(crate) struct MessageList(Bytes);
 impl MessageList {
     pub(crate) fn new<'a>(messages: impl Iterator<Item = &'a Fragment> + Clone) -> Self {
         let len = messages.clone().map(|message| message.len() + 2).sum::<usize>();
+        if len == 0 {
+            return Self(Bytes::from_static(b"[]"));
+        }
         let mut out = Vec::with_capacity(len + 2);
         write_array(&mut out, messages, |out, message| message.write(out));
         Self(out.into())
