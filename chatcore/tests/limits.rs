@@ -130,6 +130,39 @@ async fn a_full_append_queue_refuses_at_once() {
     assert_eq!((&answers[5]["code"], &answers[5]["retryable"]), (&"unavailable".into(), &true.into()));
 }
 
+/// Publishes 40 messages of 100 bytes in one go; returns how many the largest append had.
+async fn largest_batch(edit: impl FnOnce(&mut Limits)) -> usize {
+    let store = FaultyStore::new(MemoryStore::new(), Faults::default(), 1);
+    let mut limits = Limits::default();
+    edit(&mut limits);
+    let chat = Chat::builder(store.clone()).limits(limits).build();
+    let mut ann = chat.connect(identity("ann")).unwrap();
+    ann.create_channel("a", "").await.unwrap();
+    ann.publish("a", "the channel is loaded").await.unwrap();
+    let mut connection = chat.open(identity("bob")).unwrap();
+    let text = "x".repeat(100);
+    for n in 0..40 {
+        connection.receive(&format!(
+            r#"{{"type":"publish","id":{n},"channel":"a","nonce":"{n}","text":"{text}"}}"#
+        ));
+    }
+    let mut answers = 0;
+    while answers < 40 {
+        let mut out = Vec::new();
+        poll_fn(|cx| connection.poll_outgoing(cx, &mut out)).await;
+        answers += out.iter().filter(|frame| frame.starts_with(br#"{"type":"ok""#)).count();
+    }
+    store.largest_batch()
+}
+
+#[tokio::test]
+async fn a_batch_is_bounded_in_number_and_in_bytes() {
+    assert_eq!(largest_batch(|_| {}).await, 40);
+    assert_eq!(largest_batch(|l| l.append_batch = 7).await, 7);
+    // A message of 100 bytes weighs some 160 more: the fourth one fills a kilobyte.
+    assert_eq!(largest_batch(|l| l.append_batch_bytes = 1_000).await, 4);
+}
+
 #[tokio::test]
 async fn commands_without_an_answer_are_bounded() {
     let chat = chat(|l| l.commands_in_flight = 3);

@@ -1,6 +1,7 @@
 //! A store that fails on purpose.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -52,12 +53,17 @@ pub struct FaultyStore<S> {
     inner: Arc<S>,
     faults: Arc<Mutex<Faults>>,
     random: Arc<Random>,
+    largest_batch: Arc<AtomicUsize>,
 }
 
 impl<S> Clone for FaultyStore<S> {
     fn clone(&self) -> Self {
-        let (inner, faults, random) = (&self.inner, &self.faults, &self.random);
-        Self { inner: Arc::clone(inner), faults: Arc::clone(faults), random: Arc::clone(random) }
+        Self {
+            inner: Arc::clone(&self.inner),
+            faults: Arc::clone(&self.faults),
+            random: Arc::clone(&self.random),
+            largest_batch: Arc::clone(&self.largest_batch),
+        }
     }
 }
 
@@ -68,6 +74,7 @@ impl<S> FaultyStore<S> {
             inner: Arc::new(inner),
             faults: Arc::new(Mutex::new(faults)),
             random: Arc::new(Random::new(seed)),
+            largest_batch: Arc::default(),
         }
     }
 
@@ -82,6 +89,12 @@ impl<S> FaultyStore<S> {
 
     fn lock(&self) -> MutexGuard<'_, Faults> {
         self.faults.lock().expect("invariant: nothing panics under this lock")
+    }
+
+    /// Returns how many events the largest append had.
+    #[must_use]
+    pub fn largest_batch(&self) -> usize {
+        self.largest_batch.load(Ordering::Relaxed)
     }
 
     /// Returns the store behind the faults.
@@ -127,6 +140,7 @@ impl<S> FaultyStore<S> {
 impl<S: EventStore> EventStore for FaultyStore<S> {
     async fn append(&self, batch: Vec<Append>) -> Vec<Result<Appended, AppendError>> {
         let items = batch.len();
+        self.largest_batch.fetch_max(items, Ordering::Relaxed);
         match self.write(self.inner.append(batch)).await {
             Ok(answers) => answers,
             Err(error) => vec![Err(AppendError::Store(error)); items],
