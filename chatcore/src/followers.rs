@@ -108,6 +108,8 @@ impl Slice {
         for _ in 0..BURSTS {
             let (next, left) = next_burst(channel, *told, burst);
             match next {
+                // Somebody asked twice for the same.
+                Some(to) if to == *told => {}
                 Some(to) => {
                     let mut delivery = Delivery { from: *told, to, round, burst };
                     followers.iter().for_each(|follower| follower.deliver(&mut delivery));

@@ -42,7 +42,7 @@ pub trait Framing: 'static {
     fn write(frame: &Bytes, wire: &mut Vec<u8>);
 }
 
-/// Frames that many connections get alike, and their bytes on the wire, made once for all of them.
+/// Frames that many connections get alike, at least one, and their bytes on the wire, made once for all of them.
 #[derive(Debug, Default)]
 pub struct Burst {
     frames: Vec<Bytes>,

@@ -304,3 +304,43 @@ impl Outlet for Counter {
         Sent::All
     }
 }
+
+/// A publish that is repeated brings nothing new, so nobody is written to.
+#[tokio::test]
+async fn no_burst_is_empty() {
+    let chat = chat();
+    let mut owner = Driven::open(&chat, "owner", Random::new(1));
+    owner.receive(r#"{"type":"create_channel","id":1,"name":"a"}"#);
+    owner.answers(1).await;
+    let written = Arc::new(AtomicUsize::new(0));
+    let mut member = chat.open(Identity::new(User::new("u_member", "member").unwrap())).unwrap();
+    member.set_outlet(Arc::new(Bursts(Arc::clone(&written))));
+    member.receive(r#"{"type":"subscribe","id":1,"channel":"a"}"#);
+    let mut out = Vec::new();
+    while !out.iter().any(|frame: &Bytes| frame.starts_with(br#"{"type":"ok""#)) {
+        poll_fn(|cx| member.poll_outgoing(cx, &mut out)).await;
+    }
+    for (n, nonce) in ["1", "1", "2"].into_iter().enumerate() {
+        owner.receive(&publish("a", nonce));
+        owner.answers(n + 2).await;
+    }
+    let both = async {
+        while written.load(Ordering::Relaxed) < 2 {
+            yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(60), both).await.expect("two messages");
+    assert_eq!(written.load(Ordering::Relaxed), 2);
+}
+
+/// A socket that takes everything, and counts the bursts.
+#[derive(Debug)]
+struct Bursts(Arc<AtomicUsize>);
+
+impl Outlet for Bursts {
+    fn try_send(&self, burst: &mut Burst) -> Sent {
+        assert!(!burst.frames().is_empty(), "a burst has a frame");
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Sent::All
+    }
+}
