@@ -43,6 +43,10 @@ export class Channel {
   typing = new Map();
   /** `unread` counts all messages up to this one. */
   #countedTo = 0;
+  /** The newest messages that were counted here, and not by the server. @type {number[]} */
+  #counted = [];
+  /** Whether all that is unread was looked at for mentions, as far back as they are counted. */
+  #looked = false;
 
   /**
    * @param {string} name
@@ -90,13 +94,33 @@ export class Channel {
     // What was read here just now may not have reached the server when it answered.
     if (info.read < this.read) return;
     this.read = info.read;
-    this.unread = info.unread;
+    // A message may overtake the answer that does not count it yet.
+    this.unread = info.unread + this.#counted.filter((seq) => seq > info.head).length;
     this.#forgetMentions();
   }
 
   /** Whether messages went by that `unread` has not counted. */
   get uncounted() {
     return this.head > this.#countedTo;
+  }
+
+  /** The newest messages that are unread and were not looked at for mentions, as `history` is asked for them. */
+  get unseen() {
+    if (this.#looked || this.unread === 0 || this.head <= this.read) return null;
+    return { before: this.head + 1, limit: Math.min(PAGE, this.head - this.read) };
+  }
+
+  /**
+   * Looks at messages for mentions; what came after them has been looked at as it came.
+   * @param {Message[]} messages
+   * @param {number} before what was asked for
+   */
+  look(messages, before) {
+    const later = this.mentions.filter((seq) => seq >= before);
+    this.mentions = [];
+    for (const message of messages) this.#noteMention(message.seq, message.author.id, message.text);
+    this.mentions = [...this.mentions, ...later].slice(-MAX_MENTIONS);
+    this.#looked = true;
   }
 
   /**
@@ -131,15 +155,17 @@ export class Channel {
       this.unread = 0;
       this.mentions = [];
       this.#countedTo = 0;
+      this.#counted = [];
     }
+    // Nothing has happened since where the log is as long as it was.
+    if (this.position?.epoch !== answer.epoch || this.position?.seq !== answer.head) this.#looked = false;
     this.loaded = load;
     const messages = list(answer.messages, readMessage);
     // How long a page is the server decides, and a log may begin later than at 1: the next page tells.
     this.live = load ? new Stretch(messages, messages.length > 0 && messages[0].seq > 1) : new Stretch();
     // What became of older ones meanwhile is not known.
     this.past = null;
-    if (messages.length > 0) this.mentions = [];
-    for (const message of messages) this.#noteMention(message.seq, message.author.id, message.text);
+    if (load) this.look(messages, answer.head + 1);
     return messages;
   }
 
@@ -177,7 +203,10 @@ export class Channel {
     if (!message) return [];
     const own = message.author.id === this.user().id;
     this.#noteMention(message.seq, message.author.id, message.text);
-    if (!own && message.seq > this.#countedTo && message.seq > this.read) this.unread += 1;
+    if (!own && message.seq > this.#countedTo && message.seq > this.read) {
+      this.unread += 1;
+      this.#counted = [...this.#counted, message.seq].slice(-PAGE);
+    }
     this.#countedTo = Math.max(this.#countedTo, message.seq);
     this.typing.delete(message.author.id);
     if (this.loaded) {

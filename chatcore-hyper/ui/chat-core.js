@@ -43,7 +43,11 @@ export class ChatCore extends Emitter {
   /** Channels that the server says are not there. @type {Set<string>} */
   #missing = new Set();
   #typedAt = -Infinity;
-  #recounting = false;
+  /** Channels whose unread messages are being looked at. @type {Set<string>} */
+  #looking = new Set();
+  #counting = false;
+  /** Whether more went by uncounted while the counts were on their way. */
+  #countAgain = false;
   /** Whether the list of channels is known. */
   listed = false;
   limits = DEFAULT_LIMITS;
@@ -338,15 +342,40 @@ export class ChatCore extends Emitter {
 
   /** Asks for the counts again if messages went by that were not counted here. */
   async #recount() {
-    if (this.#recounting || !this.listed || !this.channels.some((channel) => channel.uncounted)) return;
-    this.#recounting = true;
+    if (!this.listed || !this.channels.some((channel) => channel.uncounted)) return;
+    if (this.#counting) {
+      this.#countAgain = true;
+      return;
+    }
+    this.#counting = true;
     try {
-      await this.#count();
-      this.emit('channels');
+      do {
+        this.#countAgain = false;
+        await this.#count();
+        this.emit('channels');
+      } while (this.#countAgain);
     } catch {
       // The next connection counts anew.
     } finally {
-      this.#recounting = false;
+      this.#counting = false;
+    }
+    for (const name of this.#followed) this.#look(name);
+  }
+
+  /** Looks at what is unread in the background for mentions; a channel with nothing new costs nothing. */
+  async #look(name) {
+    const channel = this.#channels.get(name);
+    const page = channel?.unseen;
+    if (!page || this.#looking.has(name)) return;
+    this.#looking.add(name);
+    try {
+      const answer = await this.connection.request('history', { channel: name, ...page });
+      channel.look(list(answer.messages, readMessage), page.before);
+      this.emit('channels');
+    } catch (error) {
+      if (error.retryable && error.code !== 'disconnected') this.#later(error, () => this.#look(name));
+    } finally {
+      this.#looking.delete(name);
     }
   }
 
@@ -383,7 +412,7 @@ export class ChatCore extends Emitter {
       const answer = await this.connection.request('subscribe', {
         channel: name,
         ...(after && { after }),
-        limit: load ? PAGE : unreadLimit(channel),
+        limit: load ? PAGE : 0,
       });
       this.#joining.delete(name);
       this.#joined(name, answer, load);
@@ -409,7 +438,8 @@ export class ChatCore extends Emitter {
     if (channel.mentions.length > 0) this.emit('channels');
     if (!this.#loaded.has(name)) channel.unload();
     else if (!load) this.#join(name);
-    if (load) this.#recount();
+    if (channel.uncounted) this.#recount();
+    else this.#look(name);
   }
 
   #lost(name) {
@@ -497,11 +527,6 @@ export class ChatCore extends Emitter {
       this.emit('people', { name: channel.name });
     }, TYPING_MS);
   }
-}
-
-/** What is unread in the background is looked at once for mentions; a channel with nothing new costs nothing. */
-function unreadLimit(channel) {
-  return channel && channel.unread > 0 ? Math.min(PAGE, channel.head - channel.read) : 0;
 }
 
 /** `crypto.randomUUID` is there only for pages served over TLS or from this machine. */

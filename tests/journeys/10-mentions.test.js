@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { EventEmitter, once } from 'node:events';
 import { journey } from './journey.js';
 
 const titled = (page, title) => page.waitForFunction((wanted) => document.title === wanted, title);
@@ -36,6 +37,43 @@ journey('a mention is a badge and a number in the title of every tab, and readin
   await badge(second).waitFor({ state: 'detached' });
   for (const page of tabs) assert.equal(await icon(page), '/icon.svg');
 });
+
+journey('a mention that comes while a tab is still opening is a badge there too', async ({ browser }) => {
+  const ann = await browser.person();
+  await ann.join('Ann');
+  await ann.isIn('general');
+  const bob = await browser.person();
+  await bob.join('Bob');
+  await bob.createChannel('b');
+  const tab = await bob.context.newPage();
+  const { asked, release } = await holdSubscription(tab, 'general');
+  await tab.goto(`${bob.server.url}/#/c/b`);
+  await asked;
+  await ann.say('good morning');
+  await ann.say('have a look, @bob');
+  await ann.isSent();
+  release();
+  await tab.getByRole('link', { name: 'general 2 unread, 1 mention', exact: true }).waitFor();
+});
+
+/** Holds a tab's subscription to a channel back on its way to the server. */
+async function holdSubscription(tab, channel) {
+  const gate = new EventEmitter();
+  const asked = once(gate, 'asked');
+  const released = once(gate, 'released');
+  await tab.routeWebSocket(/\/ws$/u, (socket) => {
+    const server = socket.connectToServer();
+    socket.onMessage(async (data) => {
+      const frame = JSON.parse(data);
+      if (frame.type === 'subscribe' && frame.channel === channel) {
+        gate.emit('asked');
+        await released;
+      }
+      server.send(data);
+    });
+  });
+  return { asked, release: () => gate.emit('released') };
+}
 
 journey('who asked for it is notified of a mention while they look elsewhere, and the click opens the message', async ({ browser }) => {
   const ann = await browser.person();

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { answer, ANN, BOB, event, info, message, opened, snapshot, welcome, world } from './world.js';
+import { settle } from './fakes.js';
+import { answer, ANN, BOB, event, greet, info, message, opened, snapshot, welcome, world } from './world.js';
 
 /** A client that looks at `general` while `rust` has unread messages. */
 async function beside(unread) {
@@ -10,7 +11,8 @@ async function beside(unread) {
   const head = unread.at(-1)?.seq ?? 0;
   const socket = await welcome(here, {
     channels: [info('general'), info('rust', head, 0, unread.length)],
-    answers: { rust: snapshot('rust', unread) },
+    answers: { rust: snapshot('rust', [], { head }) },
+    history: { rust: unread },
   });
   return { ...here, socket, rust: here.core.channel('rust') };
 }
@@ -29,6 +31,53 @@ test('mentions are counted in what is unread and in what comes, not in one\'s ow
   assert.deepEqual(rust.mentions, [1, 3]);
   assert.equal(core.mentions, 2);
   assert.deepEqual(told, [['rust', true], ['rust', false]]);
+});
+
+test('what comes between the list of channels and the subscription is counted and looked at for mentions', async () => {
+  const here = world();
+  here.core.start();
+  here.core.open('general');
+  const socket = await greet(here);
+  socket.ok(socket.take('subscribe'), snapshot('general', []));
+  socket.ok(socket.take('channels'), { channels: [info('general'), info('rust')] });
+  await settle();
+  await answer(socket, {
+    channels: [info('general'), info('rust', 2, 0, 2)],
+    answers: { rust: snapshot('rust', [], { head: 2 }) },
+    history: { rust: [message(1, { text: 'good morning' }), message(2, { text: 'have a look, @ann' })] },
+  });
+  const rust = here.core.channel('rust');
+  assert.deepEqual([rust.unread, rust.mentions, rust.messages], [2, [2], []]);
+  socket.say(inRust(3, { text: '@ann' }));
+  assert.deepEqual([rust.unread, rust.mentions], [3, [2, 3]]);
+});
+
+test('a channel in the background that lagged is counted and looked at anew', async () => {
+  const { socket, rust } = await beside([message(1, { text: '@ann' })]);
+  const all = [1, 2, 3].map((seq) => message(seq, { text: '@ann' }));
+  socket.say({ type: 'lagged', channel: 'rust', from: 2, to: 3 });
+  await answer(socket, {
+    channels: [info('general'), info('rust', 3, 0, 3)],
+    answers: { rust: snapshot('rust', [], { head: 3 }) },
+    history: { rust: all },
+  });
+  assert.deepEqual([rust.unread, rust.mentions], [3, [1, 2, 3]]);
+});
+
+test('a message that overtakes the answer with the counts is counted, and once', async () => {
+  const { core, socket, rust } = await beside([message(1)]);
+  socket.say(inRust(2));
+  socket.say({ type: 'lagged', channel: 'rust', from: 3, to: 3 });
+  socket.ok(socket.take('subscribe'), snapshot('rust', [], { head: 3 }));
+  await settle();
+  const counts = socket.take('channels');
+  socket.say(inRust(4));
+  socket.ok(counts, { channels: [info('general'), info('rust', 3, 0, 3)] });
+  await settle();
+  assert.equal(rust.unread, 4);
+  await answer(socket, { channels: [info('rust', 4, 0, 4)], history: { rust: [] } });
+  core.markRead('rust');
+  assert.equal(rust.unread, 0);
 });
 
 test('reading in another tab takes the mentions away, up to what was read', async () => {

@@ -156,16 +156,19 @@ test('an unknown kind of event in the log is passed over by a resume', async () 
   assert.equal(core.channel('general').position.seq, 3);
 });
 
-test('other channels are followed at the cost of what is unread and counted, and one is read elsewhere', async () => {
+test('other channels are followed at the cost of what is unread, and one is read elsewhere', async () => {
   const here = world();
   here.core.start();
   const socket = await welcome(here, {
     channels: [info('art', 5, 5), info('rust', 5, 3, 2)],
-    answers: { rust: snapshot('rust', [message(4), message(5)]) },
+    answers: { art: snapshot('art', [], { head: 5 }), rust: snapshot('rust', [], { head: 5 }) },
+    history: { art: [], rust: [message(4), message(5)] },
   });
   const rust = here.core.channel('rust');
   const limits = socket.sent.filter((frame) => frame.type === 'subscribe').map(({ channel, limit }) => [channel, limit]);
-  assert.deepEqual(limits, [['art', 0], ['rust', 2]]);
+  assert.deepEqual(limits, [['art', 0], ['rust', 0]]);
+  const looks = socket.sent.filter((frame) => frame.type === 'history').map(({ channel, before, limit }) => [channel, before, limit]);
+  assert.deepEqual(looks, [['rust', 6, 2]]);
   socket.say({ ...event(6), channel: 'rust' });
   socket.say({ ...event(7, { author: ANN }), channel: 'rust' });
   assert.equal(rust.unread, 3);

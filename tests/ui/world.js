@@ -21,27 +21,40 @@ export function world({ random = () => 0.5, shelf = new FakeShelf(), checkIdenti
   return { core, clock, net, shelf };
 }
 
-/** Greets the client on its newest socket and answers what it asks by itself. */
-export async function welcome({ net }, { channels = [info('general')], answers = {} } = {}) {
+/** Greets the client on its newest socket. */
+export async function greet({ net }) {
   const socket = net.last;
   socket.say({ type: 'welcome', version: 1, user: ANN, limits: { frame_bytes: 65536, text_chars: 8000, attachment_bytes: 1000 } });
   await settle();
-  await answer(socket, { channels, answers });
   return socket;
 }
 
-/** Answers `channels` and every `subscribe` until the client asks no more. */
-export async function answer(socket, { channels = [info('general')], answers = {} } = {}) {
+/** Greets the client and answers what it asks by itself. */
+export async function welcome(here, replies = {}) {
+  const socket = await greet(here);
+  await answer(socket, replies);
+  return socket;
+}
+
+/** Answers `channels`, every `subscribe`, and `history` where its messages are given, until the client asks no more. */
+export async function answer(socket, { channels = [info('general')], answers = {}, history = {} } = {}) {
   for (let asked = true; asked; await settle()) {
     asked = false;
     for (const command of [...socket.inbox]) {
-      if (command.type !== 'channels' && command.type !== 'subscribe') continue;
+      const known = ['channels', 'subscribe'].includes(command.type) || (command.type === 'history' && history[command.channel]);
+      if (!known) continue;
       socket.take(command.type);
       asked = true;
       if (command.type === 'channels') socket.ok(command, { channels });
+      else if (command.type === 'history') socket.ok(command, page(history[command.channel], command));
       else socket.ok(command, answers[command.channel] ?? snapshot(command.channel, []));
     }
   }
+}
+
+function page(messages, { before, limit }) {
+  const older = messages.filter(({ seq }) => seq < before);
+  return { messages: older.slice(-limit), more: older.length > limit };
 }
 
 /** A client that is connected and has `general` open with so many messages of Bob's. */
