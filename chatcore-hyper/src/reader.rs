@@ -60,7 +60,7 @@ impl Reader {
     }
 
     /// Makes the state machine for bytes that begin with a frame.
-    fn begin(&mut self, bytes: &[u8]) -> &mut WebSocketContext {
+    fn begin(&mut self, bytes: &[u8]) {
         self.boundary.take(bytes);
         // Most often all of it has come, and the buffer goes before it is read into again.
         let whole = self.boundary.is_between_messages() && bytes.len() < READ_BYTES;
@@ -70,7 +70,7 @@ impl Reader {
             .max_message_size(Some(self.frame_bytes))
             .max_frame_size(Some(self.frame_bytes));
         let context = WebSocketContext::from_partially_read(bytes.to_vec(), Role::Server, Some(config));
-        self.context.insert(Box::new(context))
+        self.context = Some(Box::new(context));
     }
 
     /// Returns the next message. Take the replies, and write them, before the next call.

@@ -266,26 +266,16 @@ async fn a_large_channel_leaves_others_their_turn() {
     let mut owner = Driven::open(&chat, "owner", Random::new(1));
     owner.receive(r#"{"type":"create_channel","id":1,"name":"a"}"#);
     owner.answers(1).await;
-    let written = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::new(Counter::default());
     let mut members = Vec::new();
     for n in 0..MEMBERS {
-        let identity = Identity::new(User::new(&format!("u_{n}"), "member").unwrap());
-        let connection = chat.open(identity).unwrap();
-        connection.set_outlet(Arc::new(Counter(Arc::clone(&written))));
-        members.push(connection);
-    }
-    for member in &mut members {
-        member.receive(r#"{"type":"subscribe","id":1,"channel":"a"}"#);
-        let mut out = Vec::new();
-        while !out.iter().any(|frame: &Bytes| frame.starts_with(br#"{"type":"ok""#)) {
-            poll_fn(|cx| member.poll_outgoing(cx, &mut out)).await;
-        }
+        members.push(member(&chat, &format!("u_{n}"), &counter).await);
     }
     owner.receive(&publish("a", "1"));
     let mut turns = Vec::new();
-    while written.load(Ordering::Relaxed) < MEMBERS {
+    while counter.bursts() < MEMBERS {
         yield_now().await;
-        turns.push(written.load(Ordering::Relaxed));
+        turns.push(counter.bursts());
     }
     turns.dedup();
     // A slice of followers for each of the fan-out's tasks, of which there is one a core.
@@ -294,15 +284,34 @@ async fn a_large_channel_leaves_others_their_turn() {
     assert!(longest <= most, "{turns:?}");
 }
 
-/// A socket that takes everything, and counts.
-#[derive(Debug)]
-struct Counter(Arc<AtomicUsize>);
+/// A socket that takes everything, and counts the bursts.
+#[derive(Debug, Default)]
+struct Counter(AtomicUsize);
+
+impl Counter {
+    fn bursts(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 impl Outlet for Counter {
     fn try_send(&self, burst: &mut Burst) -> Sent {
-        self.0.fetch_add(burst.frames().len(), Ordering::Relaxed);
+        assert!(!burst.frames().is_empty(), "a burst has a frame");
+        self.0.fetch_add(1, Ordering::Relaxed);
         Sent::All
     }
+}
+
+/// Somebody who follows the channel `a` by this outlet.
+async fn member(chat: &Chat, id: &str, outlet: &Arc<Counter>) -> Connection {
+    let mut connection = chat.open(Identity::new(User::new(id, "member").unwrap())).unwrap();
+    connection.set_outlet(Arc::clone(outlet) as Arc<dyn Outlet>);
+    connection.receive(r#"{"type":"subscribe","id":1,"channel":"a"}"#);
+    let mut out = Vec::new();
+    while !out.iter().any(|frame: &Bytes| frame.starts_with(br#"{"type":"ok""#)) {
+        poll_fn(|cx| connection.poll_outgoing(cx, &mut out)).await;
+    }
+    connection
 }
 
 /// A publish that is repeated brings nothing new, so nobody is written to.
@@ -312,35 +321,17 @@ async fn no_burst_is_empty() {
     let mut owner = Driven::open(&chat, "owner", Random::new(1));
     owner.receive(r#"{"type":"create_channel","id":1,"name":"a"}"#);
     owner.answers(1).await;
-    let written = Arc::new(AtomicUsize::new(0));
-    let mut member = chat.open(Identity::new(User::new("u_member", "member").unwrap())).unwrap();
-    member.set_outlet(Arc::new(Bursts(Arc::clone(&written))));
-    member.receive(r#"{"type":"subscribe","id":1,"channel":"a"}"#);
-    let mut out = Vec::new();
-    while !out.iter().any(|frame: &Bytes| frame.starts_with(br#"{"type":"ok""#)) {
-        poll_fn(|cx| member.poll_outgoing(cx, &mut out)).await;
-    }
+    let counter = Arc::new(Counter::default());
+    let _member = member(&chat, "u_member", &counter).await;
     for (n, nonce) in ["1", "1", "2"].into_iter().enumerate() {
         owner.receive(&publish("a", nonce));
         owner.answers(n + 2).await;
     }
     let both = async {
-        while written.load(Ordering::Relaxed) < 2 {
+        while counter.bursts() < 2 {
             yield_now().await;
         }
     };
     timeout(Duration::from_secs(60), both).await.expect("two messages");
-    assert_eq!(written.load(Ordering::Relaxed), 2);
-}
-
-/// A socket that takes everything, and counts the bursts.
-#[derive(Debug)]
-struct Bursts(Arc<AtomicUsize>);
-
-impl Outlet for Bursts {
-    fn try_send(&self, burst: &mut Burst) -> Sent {
-        assert!(!burst.frames().is_empty(), "a burst has a frame");
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Sent::All
-    }
+    assert_eq!(counter.bursts(), 2);
 }
