@@ -2,7 +2,6 @@
 //! one for plain HTTP, a load, and a PostgreSQL.
 
 mod client;
-mod gate;
 mod http_client;
 pub mod load;
 mod pgbouncer;
@@ -14,7 +13,6 @@ use std::future::Future;
 use std::time::Duration;
 
 pub use self::client::Client;
-pub use self::gate::GatedStore;
 pub use self::http_client::{Answer, http};
 pub use self::pgbouncer::Pgbouncer;
 pub use self::postgres::{Database, Postgres};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chatcore::store::Directory;
 use chatcore::testkit::{Faults, FaultyStore};
 use chatcore::{ChannelName, MemoryStore, User};
-use chatcore_tests::{GatedStore, Server, http};
+use chatcore_tests::{Server, http};
 use serde_json::json;
 
 #[tokio::test]
@@ -243,10 +243,11 @@ async fn settle(server: &Server) {
 
 #[tokio::test]
 async fn draining_answers_what_was_accepted_and_refuses_what_comes_later() {
-    let (store, gate) = GatedStore::new(MemoryStore::new());
-    let server = Server::over(store, tempfile::tempdir().unwrap(), |_| ()).await;
+    let store = FaultyStore::new(MemoryStore::new(), Faults::default(), 1);
+    let server = Server::over(store.clone(), tempfile::tempdir().unwrap(), |_| ()).await;
     let mut ann = server.member("ann", "general").await;
     // The store holds this one up, and with it the connection's end.
+    let held = store.hold();
     let accepted =
         ann.tell(json!({"type": "publish", "channel": "general", "nonce": "n", "text": "x"})).await;
     settle(&server).await;
@@ -254,7 +255,7 @@ async fn draining_answers_what_was_accepted_and_refuses_what_comes_later() {
     assert_eq!(ann.event("draining").await["type"], "draining");
     let late = ann.tell(json!({"type": "ping"})).await;
     settle(&server).await;
-    gate.add_permits(1);
+    drop(held);
     assert_eq!(ann.answer(accepted).await["seq"], 1);
     let refused = ann.answer(late).await;
     assert_eq!((&refused["code"], &refused["retryable"]), (&json!("draining"), &json!(true)), "{refused}");

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 
 use super::Random;
 use crate::event::Append;
@@ -42,7 +43,8 @@ impl Faults {
     }
 }
 
-/// A store that does what another does, and by a seed delays and fails.
+/// A store that does what another does, and by a seed delays and fails; or lets writes wait, until a test has
+/// seen enough ([`hold`](Self::hold)).
 ///
 /// A failure of an append is a [`StoreError`] for the whole batch. The seed is printed when the store is
 /// dropped by a panic.
@@ -53,7 +55,19 @@ pub struct FaultyStore<S> {
     inner: Arc<S>,
     faults: Arc<Mutex<Faults>>,
     random: Arc<Random>,
+    held: watch::Sender<bool>,
     largest_batch: Arc<AtomicUsize>,
+}
+
+/// While it lives, no write begins.
+#[derive(Debug)]
+#[must_use = "the writes go on when it is dropped"]
+pub struct Held(watch::Sender<bool>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.send_replace(false);
+    }
 }
 
 impl<S> Clone for FaultyStore<S> {
@@ -62,6 +76,7 @@ impl<S> Clone for FaultyStore<S> {
             inner: Arc::clone(&self.inner),
             faults: Arc::clone(&self.faults),
             random: Arc::clone(&self.random),
+            held: self.held.clone(),
             largest_batch: Arc::clone(&self.largest_batch),
         }
     }
@@ -74,6 +89,7 @@ impl<S> FaultyStore<S> {
             inner: Arc::new(inner),
             faults: Arc::new(Mutex::new(faults)),
             random: Arc::new(Random::new(seed)),
+            held: watch::Sender::new(false),
             largest_batch: Arc::default(),
         }
     }
@@ -81,6 +97,12 @@ impl<S> FaultyStore<S> {
     /// Sets what fails from now on.
     pub fn set_faults(&self, faults: Faults) {
         *self.lock() = faults;
+    }
+
+    /// Lets all writes that have not begun wait until the answer is dropped.
+    pub fn hold(&self) -> Held {
+        self.held.send_replace(true);
+        Held(self.held.clone())
     }
 
     fn faults(&self) -> Faults {
@@ -114,6 +136,8 @@ impl<S> FaultyStore<S> {
 
     async fn write<T>(&self, call: impl Future<Output = T>) -> Result<T, StoreError> {
         self.delay().await;
+        // The store itself keeps the sender, so the wait ends by a release alone.
+        let _ = self.held.subscribe().wait_for(|held| !held).await;
         if self.random.chance(self.faults().before_write) {
             return Err(StoreError::new("a write that fails on purpose before it is done"));
         }

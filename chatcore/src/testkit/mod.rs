@@ -22,7 +22,7 @@ mod random;
 pub mod store;
 
 pub use self::blob::BlobFixture;
-pub use self::faults::{Faults, FaultyStore};
+pub use self::faults::{Faults, FaultyStore, Held};
 pub use self::proxy::{Proxy, Traffic};
 pub use self::random::Random;
 pub use self::store::StoreFixture;
