@@ -41,8 +41,14 @@ export class Channel {
   members = new Map();
   /** Who is typing, until when. @type {Map<string, {user: import('./protocol.js').User, until: number}>} */
   typing = new Map();
-  /** `unread` counts all messages up to this one. */
+  /** Whether messages went by that `unread` has not counted, and only the server can tell. */
+  uncounted = false;
+  /** `unread` counts no message up to this one again. */
   #countedTo = 0;
+  /** The head of the log when the server counted. */
+  #toldTo = 0;
+  /** From where on every event of the log came by here. */
+  #seenFrom = 0;
   /** The newest messages that were counted here, and not by the server. @type {number[]} */
   #counted = [];
   /** Whether all that is unread was looked at for mentions, as far back as they are counted. */
@@ -90,18 +96,17 @@ export class Channel {
     this.createdAt = info.created_at;
     this.createdBy = info.created_by;
     this.head = Math.max(this.head, info.head);
-    this.#countedTo = Math.max(this.#countedTo, info.head);
-    // What was read here just now may not have reached the server when it answered.
-    if (info.read < this.read) return;
+    // What was read here just now may not have reached the server when it answered; an older answer than the last has less.
+    if (info.read < this.read || info.head < this.#toldTo) return;
     this.read = info.read;
+    this.#toldTo = info.head;
+    this.#countedTo = Math.max(this.#countedTo, info.head);
     // A message may overtake the answer that does not count it yet.
     this.unread = info.unread + this.#counted.filter((seq) => seq > info.head).length;
+    this.uncounted = info.head < this.#seenFrom;
     this.#forgetMentions();
-  }
-
-  /** Whether messages went by that `unread` has not counted. */
-  get uncounted() {
-    return this.head > this.#countedTo;
+    // A mention that is no longer kept is not unread either.
+    if (this.unread === 0) this.mentions = [];
   }
 
   /** The newest messages that are unread and were not looked at for mentions, as `history` is asked for them. */
@@ -155,10 +160,15 @@ export class Channel {
       this.unread = 0;
       this.mentions = [];
       this.#countedTo = 0;
+      this.#toldTo = 0;
       this.#counted = [];
     }
     // Nothing has happened since where the log is as long as it was.
-    if (this.position?.epoch !== answer.epoch || this.position?.seq !== answer.head) this.#looked = false;
+    if (this.position?.epoch !== answer.epoch || this.position?.seq !== answer.head) {
+      this.#looked = false;
+      this.#seenFrom = answer.head;
+      this.uncounted = answer.head > this.#toldTo && answer.head > this.read;
+    }
     this.loaded = load;
     const messages = list(answer.messages, readMessage);
     // How long a page is the server decides, and a log may begin later than at 1: the next page tells.
@@ -277,22 +287,22 @@ export class Channel {
     this.past = new Stretch(messages.slice(0, MAX_MESSAGES - PAGE), more);
   }
 
-  /**
-   * Notes that all up to `seq` is read.
-   * @param {number} seq
-   * @returns {boolean} false when it cannot be told here how many are left
-   */
+  /** Notes that all up to `seq` is read, and counts what is left where that can be told here. @param {number} seq */
   markRead(seq) {
-    if (seq <= this.read) return true;
+    if (seq <= this.read) return;
     this.read = seq;
     this.#forgetMentions();
     if (seq >= this.head) {
       this.unread = 0;
-      return true;
+      this.uncounted = false;
+    } else if (this.loaded && this.messages[0]?.seq <= seq + 1) {
+      this.unread = this.messages.slice(this.indexOf(seq + 1)).filter((message) => message.author.id !== this.user().id).length;
+      this.uncounted = false;
+      // The list may have counted what the log has yet to bring.
+      this.#countedTo = /** @type {import('./protocol.js').Position} */ (this.position).seq;
+    } else if (this.unread > 0) {
+      this.uncounted = true;
     }
-    if (!this.loaded || (this.messages[0]?.seq ?? Infinity) > seq + 1) return this.unread === 0;
-    this.unread = this.messages.slice(this.indexOf(seq + 1)).filter((message) => message.author.id !== this.user().id).length;
-    return true;
   }
 
   /** Lets go of all but the newest messages. */

@@ -1,10 +1,12 @@
 import { Changes } from './changes.js';
 import { Channel, PAGE, TYPING_MS } from './channel.js';
 import { Connection, systemClock } from './connection.js';
+import { Counts } from './counts.js';
 import { Emitter } from './emitter.js';
 import { MAX_WAITING, Outbox } from './outbox.js';
-import { afterClose, ChatError, DEFAULT_LIMITS, isSeq, list, readChannelInfo, readMessage, readUser, RETRY_MS } from './protocol.js';
+import { afterClose, ChatError, DEFAULT_LIMITS, isSeq, list, readChannelInfo, readMessage, readUser } from './protocol.js';
 import { ReadMarker } from './read-marker.js';
+import { Retries } from './retries.js';
 
 export { ChatError } from './protocol.js';
 
@@ -43,11 +45,6 @@ export class ChatCore extends Emitter {
   /** Channels that the server says are not there. @type {Set<string>} */
   #missing = new Set();
   #typedAt = -Infinity;
-  /** Channels whose unread messages are being looked at. @type {Set<string>} */
-  #looking = new Set();
-  #counting = false;
-  /** Whether more went by uncounted while the counts were on their way. */
-  #countAgain = false;
   /** Whether the list of channels is known. */
   listed = false;
   limits = DEFAULT_LIMITS;
@@ -106,6 +103,14 @@ export class ChatCore extends Emitter {
       onTrouble: (text) => this.emit('trouble', { text }),
     });
     this.reads = new ReadMarker({ clock, tell: (channel, seq) => this.connection.request('read', { channel, seq }) });
+    this.retries = new Retries(clock);
+    this.counts = new Counts({
+      request: (type, fields) => this.connection.request(type, fields),
+      reads: this.reads,
+      retries: this.retries,
+      onCounts: (channels) => this.#counted(channels),
+      onLook: () => this.emit('channels'),
+    });
     if (user !== NOBODY) this.#identified();
   }
 
@@ -300,10 +305,9 @@ export class ChatCore extends Emitter {
     this.connection.frameBytes = this.limits.frame_bytes;
     // The channel on the screen first, then the others that are kept.
     for (const name of [...this.#loaded].reverse()) this.#join(name);
-    this.#list();
+    this.counts.refresh();
     this.outbox.connected();
     this.changes.connected();
-    this.reads.flush();
     this.emit('ready');
   }
 
@@ -314,6 +318,7 @@ export class ChatCore extends Emitter {
   #disconnected(code) {
     this.#followed.clear();
     this.#joining.clear();
+    this.retries.clear();
     for (const { name, typing } of this.#channels.values()) {
       typing.clear();
       this.emit('people', { name });
@@ -321,62 +326,20 @@ export class ChatCore extends Emitter {
     this.outbox.disconnected(afterClose(code) === 'drop-frame');
   }
 
-  async #list() {
-    try {
-      await this.#count();
-    } catch (error) {
-      if (error.retryable && error.code !== 'disconnected') this.#later(error, () => this.#list());
-      return;
-    }
+  /** Takes over the list of channels with its counts. @returns {boolean} whether something is uncounted even so */
+  #counted(values) {
+    for (const value of values) this.#describe(value);
     this.listed = true;
     this.emit('channels');
-    await Promise.all(this.channels.map((channel) => this.#follow(channel.name)));
-    this.#recount();
-  }
-
-  /** Takes over the list of channels with its counts. */
-  async #count() {
-    const { channels } = await this.connection.request('channels');
-    for (const value of Array.isArray(channels) ? channels : []) this.#describe(value);
-  }
-
-  /** Asks for the counts again if messages went by that were not counted here. */
-  async #recount() {
-    if (!this.listed || !this.channels.some((channel) => channel.uncounted)) return;
-    if (this.#counting) {
-      this.#countAgain = true;
-      return;
-    }
-    this.#counting = true;
-    try {
-      do {
-        this.#countAgain = false;
-        await this.#count();
-        this.emit('channels');
-      } while (this.#countAgain);
-    } catch {
-      // The next connection counts anew.
-    } finally {
-      this.#counting = false;
-    }
+    for (const { name } of this.channels) this.#follow(name);
     for (const name of this.#followed) this.#look(name);
+    return this.channels.some((channel) => channel.uncounted);
   }
 
-  /** Looks at what is unread in the background for mentions; a channel with nothing new costs nothing. */
-  async #look(name) {
+  #look(name) {
     const channel = this.#channels.get(name);
-    const page = channel?.unseen;
-    if (!page || this.#looking.has(name)) return;
-    this.#looking.add(name);
-    try {
-      const answer = await this.connection.request('history', { channel: name, ...page });
-      channel.look(list(answer.messages, readMessage), page.before);
-      this.emit('channels');
-    } catch (error) {
-      if (error.retryable && error.code !== 'disconnected') this.#later(error, () => this.#look(name));
-    } finally {
-      this.#looking.delete(name);
-    }
+    // The answer to a subscription comes first.
+    if (channel && !this.#joining.has(name)) this.counts.look(channel);
   }
 
   #describe(value) {
@@ -396,8 +359,7 @@ export class ChatCore extends Emitter {
 
   /** Follows a channel in the background, as far as there is room. */
   #follow(name) {
-    if (this.#followed.has(name) || this.#followed.size >= this.maxFollowed) return undefined;
-    return this.#join(name);
+    if (!this.#followed.has(name) && this.#followed.size < this.maxFollowed) this.#join(name);
   }
 
   /** Subscribes, from the last position where messages are kept. */
@@ -420,7 +382,7 @@ export class ChatCore extends Emitter {
       if (error.code === 'disconnected') return;
       this.#joining.delete(name);
       this.#followed.delete(name);
-      if (error.retryable) this.#later(error, () => this.#join(name));
+      if (error.retryable) this.retries.later(`subscribe ${name}`, error, () => this.#join(name));
       else if (load) this.#lost(name);
     }
   }
@@ -428,17 +390,17 @@ export class ChatCore extends Emitter {
   #joined(name, answer, load) {
     const channel = this.#ensure(name);
     this.#missing.delete(name);
-    const known = channel.loaded;
+    const { loaded, unread, mentions } = channel;
     const fresh = channel.join(answer, load);
     this.#settle(channel, fresh);
     // On a resume the new ones were sent while this client was away; they are news all the same.
-    if (known && answer.reset === false) this.#announce(channel, fresh);
+    if (loaded && answer.reset === false) this.#announce(channel, fresh);
     this.emit('log', { name });
     this.emit('people', { name });
-    if (channel.mentions.length > 0) this.emit('channels');
+    if (channel.unread !== unread || channel.mentions !== mentions) this.emit('channels');
     if (!this.#loaded.has(name)) channel.unload();
     else if (!load) this.#join(name);
-    if (channel.uncounted) this.#recount();
+    if (channel.uncounted) this.counts.refresh();
     else this.#look(name);
   }
 
@@ -447,10 +409,6 @@ export class ChatCore extends Emitter {
     this.#missing.add(name);
     if (!this.#channels.get(name)?.createdAt) this.#channels.delete(name);
     this.emit('log', { name });
-  }
-
-  #later(error, run) {
-    this.clock.setTimeout(() => this.connection.phase === 'open' && run(), error.retryMs ?? RETRY_MS);
   }
 
   #take(frame) {
@@ -512,7 +470,8 @@ export class ChatCore extends Emitter {
   }
 
   #readElsewhere(channel, seq) {
-    if (!channel.markRead(seq)) this.#count().then(() => this.emit('channels'), () => {});
+    channel.markRead(seq);
+    if (channel.uncounted) this.counts.refresh();
     this.emit('channels');
   }
 

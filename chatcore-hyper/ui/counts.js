@@ -1,0 +1,70 @@
+import { list, readMessage } from './protocol.js';
+
+/**
+ * What is unread: asks the server for the counts where they can't be told here, and for the unread messages of a channel in
+ * the background, to look for mentions.
+ */
+export class Counts {
+  #asking = false;
+  /** Whether more went by uncounted while the counts were on their way. */
+  #again = false;
+  /** Channels whose unread messages are on their way. @type {Set<string>} */
+  #looking = new Set();
+
+  /**
+   * @param {{request: (type: string, fields?: object) => Promise<any>, reads: import('./read-marker.js').ReadMarker,
+   *   retries: import('./retries.js').Retries, onCounts: (channels: any[]) => boolean, onLook: () => void}} options
+   *   `onCounts` takes the list of channels and returns whether something is uncounted even so; `onLook` is told when
+   *   mentions were looked for
+   */
+  constructor({ request, reads, retries, onCounts, onLook }) {
+    this.request = request;
+    this.reads = reads;
+    this.retries = retries;
+    this.onCounts = onCounts;
+    this.onLook = onLook;
+  }
+
+  /** Asks for the counts; where they are on their way and don't suffice, once more after them. */
+  async refresh() {
+    this.#again = true;
+    if (this.#asking) return;
+    this.#asking = true;
+    try {
+      while (this.#again) await this.#ask();
+    } finally {
+      this.#asking = false;
+    }
+  }
+
+  async #ask() {
+    this.#again = false;
+    // What was read here is told first, so that it is not counted.
+    this.reads.flush();
+    let answer;
+    try {
+      answer = await this.request('channels');
+    } catch (error) {
+      this.retries.later('channels', error, () => this.refresh());
+      return;
+    }
+    const uncounted = this.onCounts(Array.isArray(answer.channels) ? answer.channels : []);
+    this.#again &&= uncounted;
+  }
+
+  /** Looks at what is unread for mentions; a channel with nothing new costs nothing. @param {import('./channel.js').Channel} channel */
+  async look(channel) {
+    const { name, unseen } = channel;
+    if (!unseen || this.#looking.has(name)) return;
+    this.#looking.add(name);
+    try {
+      const { messages } = await this.request('history', { channel: name, ...unseen });
+      channel.look(list(messages, readMessage), unseen.before);
+      this.onLook();
+    } catch (error) {
+      this.retries.later(`history ${name}`, error, () => this.look(channel));
+    } finally {
+      this.#looking.delete(name);
+    }
+  }
+}
