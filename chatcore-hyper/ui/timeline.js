@@ -1,6 +1,7 @@
 import { focused, h, icon, setText } from './dom.js';
 import { isImage } from './attachment-view.js';
-import { avatar } from './avatar.js';
+import { Divider } from './divider.js';
+import { Excerpt } from './excerpt.js';
 import { counted, number } from './format.js';
 import { KeyedList } from './keyed-list.js';
 import { EmojiPicker } from './emoji-picker.js';
@@ -11,18 +12,13 @@ import { peopleOf } from './people.js';
 import { Quotes } from './quotes.js';
 import { channelHash } from './route.js';
 import { buildRows, sameRow } from './rows.js';
+import { startView } from './start-view.js';
 
 /** A reader within this distance of the end stays at the end. */
 const PINNED_PX = 100;
 
 /** The page before is fetched when so much is left to scroll. */
 const AHEAD_PX = 800;
-
-/** The most messages in the document. */
-const WINDOW = 500;
-
-/** How far the window is moved when its edge comes near. */
-const STEP = 100;
 
 /**
  * `<chat-timeline>`: the messages of one channel. The reader's line never moves by itself: either the end is pinned, or
@@ -47,12 +43,9 @@ export class Timeline extends HTMLElement {
   #pinned = true;
   #lastTop = 0;
   #drawing = 0;
-  /** The messages in the document: from this seq … @type {number} */
-  #from = 0;
-  /** … to this one, or to the newest. @type {number} */
-  #to = Infinity;
-  /** What came after this was new when it came. @type {?number} */
-  #dividerAfter = null;
+  /** The messages in the document. */
+  #excerpt = new Excerpt();
+  #divider = new Divider(() => this.#core.user.id);
   /** The message that is looked for. @type {?number} */
   #target = null;
   #seeking = false;
@@ -117,11 +110,10 @@ export class Timeline extends HTMLElement {
   /** Shows a channel from its end, or around a message of it. @param {?string} name @param {?number} [seq] */
   show(name, seq = null) {
     this.#channel = name;
-    this.#from = 0;
-    this.#to = Infinity;
+    this.#excerpt.reset();
     this.#pinned = seq === null;
     this.#target = seq;
-    this.#dividerAfter = null;
+    this.#divider.clear();
     this.#heads.clear();
     this.#seenSeq = -1;
     this.#failed = false;
@@ -133,8 +125,7 @@ export class Timeline extends HTMLElement {
   /** Goes to the newest message, whatever was being read. */
   toEnd() {
     this.#target = null;
-    this.#from = 0;
-    this.#to = Infinity;
+    this.#excerpt.reset();
     this.#pinned = true;
     if (this.#channel) this.#core.showLive(this.#channel);
     this.render();
@@ -170,11 +161,8 @@ export class Timeline extends HTMLElement {
   /** Brings a message that is loaded to the middle, and the focus to it. */
   #mark(seq) {
     const { shown } = this.#core.channel(this.#channel);
-    const at = shown.indexOf(seq);
-    const last = Math.min(shown.messages.length, at + WINDOW / 2) - 1;
     this.#pinned = false;
-    this.#from = shown.messages[Math.max(0, at - WINDOW / 2 + 1)].seq;
-    this.#to = last === shown.messages.length - 1 ? Infinity : shown.messages[last].seq;
+    this.#excerpt.center(shown, seq);
     this.render();
     const element = this.#content.querySelector(`[data-seq="${seq}"]`);
     if (!element) return;
@@ -222,68 +210,26 @@ export class Timeline extends HTMLElement {
 
   #buildRows(channel) {
     const { shown } = channel;
-    const { messages } = shown;
-    this.#divide(channel);
-    this.#fit(shown);
-    const start = shown.indexOf(this.#from);
-    const end = this.#to === Infinity ? messages.length : shown.indexOf(this.#to + 1);
+    this.#divider.set(channel, this.#seenSeq, this.#atEnd && this.#attentive);
+    this.#seenSeq = channel.position.seq;
+    const messages = this.#excerpt.of(shown, this.#pinned);
     return buildRows({
-      messages: messages.slice(start, end),
+      messages,
       pending: this.#live ? this.#core.outbox.of(channel.name) : [],
       user: this.#core.user,
-      dividerSeq: this.#dividerSeq(shown),
+      dividerSeq: this.#divider.seq(shown),
       heads: this.#heads,
-      start: start === 0 && !shown.more ? channel : null,
+      start: messages[0] === shown.messages[0] && !shown.more ? channel : null,
       now: new Date(),
       isLeaving: (seq) => this.#core.changes.isLeaving(channel.name, seq),
       quoteOf: (seq) => this.#quotes.of(channel, seq),
     });
   }
 
-  /** Sets the divider above the first message that comes while the reader looks elsewhere; it stays until all is read again. */
-  #divide(channel) {
-    const first = this.#seenSeq < 0;
-    const after = first ? channel.read : this.#seenSeq;
-    this.#seenSeq = channel.position.seq;
-    if (first ? channel.unread === 0 : this.#atEnd && this.#attentive) return;
-    const allRead = this.#dividerAfter === null || channel.read >= after;
-    if (allRead && this.#fresh(channel.live, after)) this.#dividerAfter = after;
-  }
-
-  /** The first message of somebody else after a position. */
-  #fresh(stretch, after) {
-    const { messages } = stretch;
-    for (let at = stretch.indexOf(after + 1); at < messages.length; at++) if (messages[at].author.id !== this.#core.user.id) return messages[at];
-    return undefined;
-  }
-
-  /** The message under the divider, if it is known which one that is. */
-  #dividerSeq(shown) {
-    if (this.#dividerAfter === null) return null;
-    const whole = !shown.more || shown.messages[0]?.seq <= this.#dividerAfter + 1;
-    return (whole && this.#fresh(shown, this.#dividerAfter)?.seq) || null;
-  }
-
-  /** Keeps the window within its bound: the end gives way while older ones are read, the beginning while the end is. */
-  #fit({ messages }) {
-    if (messages.length <= WINDOW) return;
-    const all = { from: messages[0].seq, to: messages.at(-1).seq };
-    if (this.#pinned) {
-      this.#to = Infinity;
-      this.#from = messages.at(-WINDOW).seq;
-    } else {
-      this.#from = Math.max(this.#from, all.from);
-      const from = messages.findIndex((message) => message.seq >= this.#from);
-      const to = Math.min(this.#to, all.to);
-      const end = Math.min(messages.length, from + WINDOW);
-      if (messages[end - 1].seq < to) this.#to = messages[end - 1].seq;
-    }
-  }
-
   #draw(row, element) {
     if (row.kind === 'day') return h('div', { class: 'day', role: 'separator' }, h('span', {}, row.label));
     if (row.kind === 'new') return h('div', { class: 'new', role: 'separator' }, h('span', {}, 'New'));
-    if (row.kind === 'start') return this.#drawStart(row.channel);
+    if (row.kind === 'start') return startView(row.channel);
     return messageView(row, this.#context, element);
   }
 
@@ -360,18 +306,6 @@ export class Timeline extends HTMLElement {
     this.dispatchEvent(new Event('composer'));
   }
 
-  #drawStart(channel) {
-    const by = channel.createdBy;
-    return h(
-      'div',
-      { class: 'start' },
-      h('span', { class: 'start-sign', 'aria-hidden': 'true' }, '#'),
-      h('h2', {}, h('bdi', {}, channel.name)),
-      h('p', {}, channel.topic ? h('bdi', {}, channel.topic) : 'This is where the channel begins. Say hello.'),
-      by ? h('p', { class: 'start-by' }, avatar(by), h('span', {}, 'Created by ', h('bdi', {}, by.name))) : null,
-    );
-  }
-
   #showNotice() {
     const missing = this.#channel && this.#core.isMissing(this.#channel);
     const loading = this.#channel && !missing && !this.#ready;
@@ -391,7 +325,7 @@ export class Timeline extends HTMLElement {
 
   /** Whether the newest message is on the page. */
   get #live() {
-    return this.#to === Infinity && !this.#core?.channel(this.#channel)?.past;
+    return this.#excerpt.endless && !this.#core?.channel(this.#channel)?.past;
   }
 
   get #atEnd() {
@@ -435,7 +369,7 @@ export class Timeline extends HTMLElement {
     this.#lastTop = top;
     this.#look();
     this.#fill();
-    if (this.#to !== Infinity && this.#distance < AHEAD_PX) this.#newer();
+    if (!this.#excerpt.endless && this.#distance < AHEAD_PX) this.#newer();
   }
 
   /** Gets messages before the reader comes to an edge, or when there are too few to scroll. */
@@ -443,21 +377,16 @@ export class Timeline extends HTMLElement {
     const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
     const short = clientHeight > 0 && scrollHeight - clientHeight <= PINNED_PX;
     if (short || (scrollTop < AHEAD_PX && !this.#pinned)) this.#more();
-    if (this.#to === Infinity && !this.#live && this.#distance < AHEAD_PX) this.#load((name) => this.#core.loadNewer(name));
+    if (this.#excerpt.endless && !this.#live && this.#distance < AHEAD_PX) this.#load((name) => this.#core.loadNewer(name));
   }
 
   /** Shows older messages, from memory or from the server. */
   #more() {
     const channel = this.#channel ? this.#core.channel(this.#channel) : undefined;
     if (!channel?.loaded) return;
-    const { shown } = channel;
-    const start = shown.indexOf(this.#from);
-    if (shown.messages[start]) this.#heads.add(shown.messages[start].seq);
-    if (start > 0) {
-      this.#from = shown.messages[Math.max(0, start - STEP)].seq;
-      return this.render();
-    }
-    this.#from = 0;
+    const first = this.#excerpt.first(channel.shown);
+    if (first) this.#heads.add(first.seq);
+    if (this.#excerpt.older(channel.shown)) return this.render();
     this.#load((name) => this.#core.loadOlder(name));
   }
 
@@ -477,11 +406,7 @@ export class Timeline extends HTMLElement {
 
   /** Shows newer messages that gave way to older ones. */
   #newer() {
-    const { shown } = this.#core.channel(this.#channel);
-    const end = shown.indexOf(this.#to + 1);
-    const last = Math.min(shown.messages.length, end + STEP) - 1;
-    this.#to = last >= shown.messages.length - 1 ? Infinity : shown.messages[last].seq;
-    this.#from = shown.messages[Math.max(0, last + 1 - WINDOW)].seq;
+    this.#excerpt.newer(this.#core.channel(this.#channel).shown);
     this.render();
   }
 
