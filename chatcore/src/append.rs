@@ -15,6 +15,7 @@ use crate::config::Limits;
 use crate::error::Error;
 use crate::event::Append;
 use crate::fanout::FanOutQueue;
+use crate::panics::{Panicked, contain_async};
 use crate::protocol::Encoder;
 use crate::ring::Push;
 use crate::store::{AppendError, Appended, Store, StoreError};
@@ -134,9 +135,11 @@ impl Group {
 
     async fn store_batch(&mut self, batch: Vec<Job>) {
         let appends = batch.iter().map(|job| job.append.clone()).collect();
-        let results = match timeout(self.limits.store_timeout, self.store.append(appends)).await {
-            Ok(results) if results.len() == batch.len() => results,
-            Ok(_) => all_failed(&batch, "the store answered another batch than it was given"),
+        let stored = contain_async(async { self.store.append(appends).await });
+        let results = match timeout(self.limits.store_timeout, stored).await {
+            Ok(Ok(results)) if results.len() == batch.len() => results,
+            Ok(Ok(_)) => all_failed(&batch, "the store answered another batch than it was given"),
+            Ok(Err(Panicked)) => all_failed(&batch, "the store panicked"),
             Err(_) => all_failed(&batch, "the store did not answer in time"),
         };
         let mut touched: Vec<Arc<Channel>> = Vec::new();
@@ -187,8 +190,9 @@ impl Group {
     async fn repair_stale(&mut self) {
         while let Some(channel) = self.stale.last().cloned() {
             let source = Source { store: &*self.store, encoder: &self.encoder, limits: &self.limits };
-            let repaired = timeout(self.limits.store_timeout, channel.repair(source)).await;
-            if !matches!(repaired, Ok(Ok(()))) {
+            let repair = contain_async(channel.repair(source));
+            let repaired = timeout(self.limits.store_timeout, repair).await;
+            if !matches!(repaired, Ok(Ok(Ok(())))) {
                 return;
             }
             self.fanout.announce(&[channel]);

@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::id::{AttachmentId, UserId};
 use crate::message::{Attachment, User};
 use crate::name::ChannelName;
+use crate::panics::contain_async;
 use crate::policy::{Identity, OpenPolicy, Policy};
 use crate::protocol::{ChannelObject, ChatEvent, CloseReason, Encoder};
 use crate::store::{ChannelInfo, Created, Durability, Store, Unread};
@@ -97,7 +98,8 @@ impl ChatBuilder {
                     // A sweep before its time follows a delete; either way it is the same sweep.
                     let _ =
                         tokio::time::timeout(sweeper.sweep_interval(), sweeper.discarded.notified()).await;
-                    sweeper.sweep().await;
+                    // What a sweep did not come to is there for the next.
+                    let _ = contain_async(sweeper.sweep()).await;
                 }
             }),
         ];

@@ -4,6 +4,8 @@ use std::sync::{Mutex, MutexGuard};
 
 use crate::link::{Link, SubscriptionKey};
 use crate::outlet::{Burst, Sent};
+use crate::panics::{Panicked, contain};
+use crate::protocol::CloseReason;
 use crate::ring::Cursor;
 use crate::subscription::Subscription;
 use crate::sync::Arc;
@@ -63,10 +65,15 @@ impl Follower {
             return at.life == delivery.to.life && at.seq >= delivery.to.seq;
         }
         let Some(outlet) = self.link.outlet(self.key, delivery.round) else { return false };
-        match outlet.try_send(delivery.burst) {
-            Sent::All => {}
-            Sent::Begun => self.link.wake(),
-            Sent::Nothing => return false,
+        match contain(|| outlet.try_send(delivery.burst)) {
+            Ok(Sent::All) => {}
+            Ok(Sent::Begun) => self.link.wake(),
+            Ok(Sent::Nothing) => return false,
+            // Nobody knows how much of the burst is out, nor how far its bytes were made.
+            Err(Panicked) => {
+                delivery.burst.clear_wires();
+                self.link.close(CloseReason::TooSlow);
+            }
         }
         *cursor = Some(delivery.to);
         true

@@ -21,6 +21,7 @@ mod links;
 mod message;
 mod name;
 mod outlet;
+mod panics;
 mod policy;
 mod presence;
 pub mod protocol;

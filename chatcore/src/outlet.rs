@@ -18,7 +18,8 @@ const BURST_BYTES: usize = 64 * 1024;
 /// has one lock around its socket and what waits to be written to it. Its task holds that lock from before it
 /// calls [`poll_outgoing`](crate::Connection::poll_outgoing) until what came out is written or queued; an
 /// outlet only tries the lock. So nothing overtakes an answer, and no fan-out waits for a connection. An outlet
-/// neither waits nor panics: a slice of the channel's followers is served by the same call.
+/// does not wait: a slice of the channel's followers is served by the same call. One that panics loses its
+/// connection.
 pub trait Outlet: Debug + Send + Sync + 'static {
     /// Tries to write the burst, without waiting.
     fn try_send(&self, burst: &mut Burst) -> Sent;
@@ -102,6 +103,11 @@ impl Burst {
     /// Lets the frames go. The buffers stay, for the next ones.
     pub(crate) fn clear(&mut self) {
         self.frames.clear();
+        self.clear_wires();
+    }
+
+    /// Has the bytes made anew.
+    pub(crate) fn clear_wires(&mut self) {
         self.wires.iter_mut().for_each(|wire| wire.bytes.clear());
     }
 }

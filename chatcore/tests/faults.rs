@@ -62,6 +62,7 @@ async fn acknowledged_once_stored_once_and_seen_once_in_order_whatever_fails() {
         longest_delay: Duration::from_millis(30),
         before_write: 0.15,
         after_write: 0.15,
+        append_panics: 0.05,
         read: 0.1,
     };
     let memory = MemoryStore::new();
@@ -161,8 +162,32 @@ const HANGING: Faults = Faults {
     longest_delay: Duration::from_secs(360_000),
     before_write: 0.0,
     after_write: 0.0,
+    append_panics: 0.0,
     read: 0.0,
 };
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_panics_fails_the_appends_at_hand_and_no_later_one() {
+    let (chat, store, mut reader) = calm_chat(Duration::from_secs(2)).await;
+    store.set_faults(Faults { append_panics: 1.0, ..Faults::default() });
+    let mut writer = chat.connect(identity("writer")).unwrap();
+    for n in 0..3 {
+        let error = writer.call::<Published>(publish(n.to_string())).await.unwrap_err();
+        let ClientError::Refused(reply) = error else { panic!("{error}") };
+        assert_eq!((reply.code, reply.retryable), (ErrorCode::Unavailable, true));
+    }
+    store.set_faults(Faults::default());
+    for n in 0..3 {
+        assert_eq!(writer.call::<Published>(publish(n.to_string())).await.unwrap().seq, n + 1);
+    }
+    let mut seqs = Vec::new();
+    while seqs.len() < 3 {
+        if let ChatEvent::Message { message, .. } = reader.next_event().await.unwrap() {
+            seqs.push(message.seq);
+        }
+    }
+    assert_eq!(seqs, [1, 2, 3]);
+}
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_hangs_gets_every_command_an_answer_within_the_bound() {

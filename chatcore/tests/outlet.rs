@@ -303,7 +303,7 @@ impl Outlet for Counter {
 }
 
 /// Somebody who follows the channel `a` by this outlet.
-async fn member(chat: &Chat, id: &str, outlet: &Arc<Counter>) -> Connection {
+async fn member<O: Outlet>(chat: &Chat, id: &str, outlet: &Arc<O>) -> Connection {
     let mut connection = chat.open(Identity::new(User::new(id, "member").unwrap())).unwrap();
     connection.set_outlet(Arc::clone(outlet) as Arc<dyn Outlet>);
     connection.receive(r#"{"type":"subscribe","id":1,"channel":"a"}"#);
@@ -334,4 +334,54 @@ async fn no_burst_is_empty() {
     };
     timeout(Duration::from_secs(60), both).await.expect("two messages");
     assert_eq!(counter.bursts(), 2);
+}
+
+/// A transport with a mistake in it.
+#[derive(Debug)]
+struct Broken;
+
+impl Framing for Broken {
+    fn write(frame: &Bytes, wire: &mut Vec<u8>) {
+        wire.extend_from_slice(&frame[..1]);
+        panic!("a framing that panics on purpose");
+    }
+}
+
+impl Outlet for Broken {
+    fn try_send(&self, burst: &mut Burst) -> Sent {
+        burst.wire::<Broken>();
+        Sent::All
+    }
+}
+
+/// A transport that fails has its own connection closed; all others are served, with bytes that are whole.
+#[tokio::test]
+async fn an_outlet_that_panics_loses_its_connection_alone() {
+    let chat = chat();
+    let mut owner = Driven::open(&chat, "owner", Random::new(1));
+    owner.receive(r#"{"type":"create_channel","id":1,"name":"a"}"#);
+    owner.answers(1).await;
+    let before = Arc::new(Counter::default());
+    let after = Arc::new(Counter::default());
+    let _before = member(&chat, "u_before", &before).await;
+    let mut broken = member(&chat, "u_broken", &Arc::new(Broken)).await;
+    let _again = member(&chat, "u_again", &Arc::new(Broken)).await;
+    let _after = member(&chat, "u_after", &after).await;
+    for n in 0..2 {
+        owner.receive(&publish("a", &n.to_string()));
+        owner.answers(n + 2).await;
+    }
+    let all = async {
+        while before.bursts() < 2 || after.bursts() < 2 {
+            yield_now().await;
+        }
+        let mut out = Vec::new();
+        loop {
+            if let Some(reason) = poll_fn(|cx| broken.poll_outgoing(cx, &mut out)).await {
+                return reason;
+            }
+        }
+    };
+    let reason = timeout(Duration::from_secs(60), all).await.expect("the others are served");
+    assert_eq!(reason, CloseReason::TooSlow);
 }

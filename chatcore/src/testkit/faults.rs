@@ -27,6 +27,8 @@ pub struct Faults {
     pub before_write: f64,
     /// How likely a write fails although it was done, as when the answer is lost, 0 to 1.
     pub after_write: f64,
+    /// How likely an append panics, having changed nothing, 0 to 1.
+    pub append_panics: f64,
     /// How likely a read fails, 0 to 1.
     pub read: f64,
     /// How likely any call is delayed, before and again after it is done, 0 to 1.
@@ -165,6 +167,7 @@ impl<S: EventStore> EventStore for FaultyStore<S> {
     async fn append(&self, batch: Vec<Append>) -> Vec<Result<Appended, AppendError>> {
         let items = batch.len();
         self.largest_batch.fetch_max(items, Ordering::Relaxed);
+        assert!(!self.random.chance(self.faults().append_panics), "an append that panics on purpose");
         match self.write(self.inner.append(batch)).await {
             Ok(answers) => answers,
             Err(error) => vec![Err(AppendError::Store(error)); items],
