@@ -1,5 +1,5 @@
 import { mentionsName } from './mentions.js';
-import { isSeq, list, readChannelInfo, readMessage, readUser, userId } from './protocol.js';
+import { isSeq, list, readMessage, readUser, userId } from './protocol.js';
 import { Stretch } from './stretch.js';
 
 /** The most messages of one channel kept in memory; older ones are fetched again when they are read. */
@@ -68,11 +68,6 @@ export class Channel {
     return this.live.messages;
   }
 
-  /** Whether older messages exist than the oldest of the newest. */
-  get more() {
-    return this.live.more;
-  }
-
   /** What is read now: the live end of the log, or a stretch of its past. */
   get shown() {
     return this.past ?? this.live;
@@ -83,15 +78,8 @@ export class Channel {
     return this.live.message(seq) ?? this.past?.message(seq);
   }
 
-  /** The place of the first message with at least this `seq`. @param {number} seq */
-  indexOf(seq) {
-    return this.live.indexOf(seq);
-  }
-
-  /** Takes over what the directory says. @param {any} value */
-  describe(value) {
-    const info = readChannelInfo(value);
-    if (!info) return;
+  /** Takes over what the directory says. @param {import('./protocol.js').ChannelInfo} info */
+  describe(info) {
     this.topic = info.topic;
     this.createdAt = info.created_at;
     this.createdBy = info.created_by;
@@ -125,7 +113,7 @@ export class Channel {
     this.mentions = [];
     for (const message of messages) this.#noteMention(message.seq, message.author.id, message.text);
     this.mentions = [...this.mentions, ...later].slice(-MAX_MENTIONS);
-    this.#looked = true;
+    this.#looked = before > this.#seenFrom;
   }
 
   /**
@@ -294,9 +282,10 @@ export class Channel {
     this.#forgetMentions();
     if (seq >= this.head) {
       this.unread = 0;
-      this.uncounted = false;
+      // Where the log does not come by here, there may be more.
+      this.uncounted = !this.position && seq > this.head;
     } else if (this.loaded && this.messages[0]?.seq <= seq + 1) {
-      this.unread = this.messages.slice(this.indexOf(seq + 1)).filter((message) => message.author.id !== this.user().id).length;
+      this.unread = this.messages.slice(this.live.indexOf(seq + 1)).filter((message) => message.author.id !== this.user().id).length;
       this.uncounted = false;
       // The list may have counted what the log has yet to bring.
       this.#countedTo = /** @type {import('./protocol.js').Position} */ (this.position).seq;

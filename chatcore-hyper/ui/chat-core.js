@@ -108,8 +108,8 @@ export class ChatCore extends Emitter {
       request: (type, fields) => this.connection.request(type, fields),
       reads: this.reads,
       retries: this.retries,
-      onCounts: (channels) => this.#counted(channels),
-      onLook: () => this.emit('channels'),
+      onCounts: (infos) => this.#counted(infos),
+      onChange: () => this.emit('channels'),
     });
     if (user !== NOBODY) this.#identified();
   }
@@ -251,7 +251,7 @@ export class ChatCore extends Emitter {
    */
   async createChannel(fields) {
     const answer = await this.connection.request('create_channel', fields);
-    return /** @type {Channel} */ (this.#describe(answer.channel));
+    return /** @type {Channel} */ (this.#describe(readChannelInfo(answer.channel)));
   }
 
   /**
@@ -327,8 +327,8 @@ export class ChatCore extends Emitter {
   }
 
   /** Takes over the list of channels with its counts. @returns {boolean} whether something is uncounted even so */
-  #counted(values) {
-    for (const value of values) this.#describe(value);
+  #counted(infos) {
+    for (const info of infos) this.#describe(info);
     this.listed = true;
     this.emit('channels');
     for (const { name } of this.channels) this.#follow(name);
@@ -342,12 +342,11 @@ export class ChatCore extends Emitter {
     if (channel && !this.#joining.has(name)) this.counts.look(channel);
   }
 
-  #describe(value) {
-    const info = readChannelInfo(value);
+  #describe(info) {
     if (!info) return undefined;
     const channel = this.#ensure(info.name);
     this.#missing.delete(info.name);
-    channel.describe(value);
+    channel.describe(info);
     return channel;
   }
 
@@ -414,6 +413,8 @@ export class ChatCore extends Emitter {
   #take(frame) {
     if (frame.type === 'channel_created') return this.#created(frame);
     if (typeof frame.channel !== 'string') return undefined;
+    // It may be said of a channel whose list is on its way.
+    if (frame.type === 'read') return isSeq(frame.seq) && this.#readElsewhere(this.#ensure(frame.channel), frame.seq);
     const channel = this.#channels.get(frame.channel);
     if (!channel) return undefined;
     switch (frame.type) {
@@ -422,8 +423,6 @@ export class ChatCore extends Emitter {
       case 'deleted':
       case 'reaction':
         return isSeq(frame.seq) && this.#logged(channel, frame);
-      case 'read':
-        return isSeq(frame.seq) && this.#readElsewhere(channel, frame.seq);
       case 'presence':
         if (channel.loaded) channel.setPresence(frame);
         return this.emit('people', { name: channel.name });
@@ -437,7 +436,7 @@ export class ChatCore extends Emitter {
   }
 
   #created(frame) {
-    const channel = this.#describe(frame.channel);
+    const channel = this.#describe(readChannelInfo(frame.channel));
     if (!channel) return;
     this.emit('channels');
     this.#follow(channel.name);

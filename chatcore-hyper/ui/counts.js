@@ -1,4 +1,4 @@
-import { list, readMessage } from './protocol.js';
+import { list, readChannelInfo, readMessage } from './protocol.js';
 
 /**
  * What is unread: asks the server for the counts where they can't be told here, and for the unread messages of a channel in
@@ -13,16 +13,16 @@ export class Counts {
 
   /**
    * @param {{request: (type: string, fields?: object) => Promise<any>, reads: import('./read-marker.js').ReadMarker,
-   *   retries: import('./retries.js').Retries, onCounts: (channels: any[]) => boolean, onLook: () => void}} options
-   *   `onCounts` takes the list of channels and returns whether something is uncounted even so; `onLook` is told when
+   *   retries: import('./retries.js').Retries, onCounts: (channels: import('./protocol.js').ChannelInfo[]) => boolean, onChange: () => void}} options
+   *   `onCounts` takes the list of channels and returns whether something is uncounted even so; `onChange` is told when
    *   mentions were looked for
    */
-  constructor({ request, reads, retries, onCounts, onLook }) {
+  constructor({ request, reads, retries, onCounts, onChange }) {
     this.request = request;
     this.reads = reads;
     this.retries = retries;
     this.onCounts = onCounts;
-    this.onLook = onLook;
+    this.onChange = onChange;
   }
 
   /** Asks for the counts; where they are on their way and don't suffice, once more after them. */
@@ -45,22 +45,22 @@ export class Counts {
     try {
       answer = await this.request('channels');
     } catch (error) {
-      this.retries.later('channels', error, () => this.refresh());
-      return;
+      return this.retries.later('channels', error, () => this.refresh());
     }
-    const uncounted = this.onCounts(Array.isArray(answer.channels) ? answer.channels : []);
-    this.#again &&= uncounted;
+    if (!this.onCounts(list(answer.channels, readChannelInfo))) this.#again = false;
   }
 
   /** Looks at what is unread for mentions; a channel with nothing new costs nothing. @param {import('./channel.js').Channel} channel */
   async look(channel) {
-    const { name, unseen } = channel;
-    if (!unseen || this.#looking.has(name)) return;
+    const { name } = channel;
+    if (this.#looking.has(name)) return;
     this.#looking.add(name);
     try {
-      const { messages } = await this.request('history', { channel: name, ...unseen });
-      channel.look(list(messages, readMessage), unseen.before);
-      this.onLook();
+      for (let page = channel.unseen; page; page = channel.unseen) {
+        const { messages } = await this.request('history', { channel: name, ...page });
+        channel.look(list(messages, readMessage), page.before);
+        this.onChange();
+      }
     } catch (error) {
       this.retries.later(`history ${name}`, error, () => this.look(channel));
     } finally {

@@ -52,11 +52,6 @@ export class Excerpt {
     this.#show(stretch, at - WINDOW / 2 + 1, at + WINDOW / 2);
   }
 
-  /** The first message in the window. @param {Stretch} stretch */
-  first(stretch) {
-    return stretch.messages[stretch.indexOf(this.#from)];
-  }
-
   /** Lets older messages in. @param {Stretch} stretch @returns {boolean} false where there are none but those to come */
   older(stretch) {
     const start = stretch.indexOf(this.#from);

@@ -384,7 +384,7 @@ export class Timeline extends HTMLElement {
   #more() {
     const channel = this.#channel ? this.#core.channel(this.#channel) : undefined;
     if (!channel?.loaded) return;
-    const first = this.#excerpt.first(channel.shown);
+    const [first] = this.#excerpt.of(channel.shown, this.#pinned);
     if (first) this.#heads.add(first.seq);
     if (this.#excerpt.older(channel.shown)) return this.render();
     this.#load((name) => this.#core.loadOlder(name));

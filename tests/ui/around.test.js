@@ -74,7 +74,7 @@ test('the past goes on in both directions, and joins the newest without a gap', 
   }
   const all = seqs(channel.live);
   assert.deepEqual(all, run(all[0], 1000).map(({ seq }) => seq));
-  assert.equal(channel.more, true);
+  assert.equal(channel.live.more, true);
   assert.equal(all[0], around[0] - 100);
 });
 

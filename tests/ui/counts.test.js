@@ -70,6 +70,19 @@ test('a channel that is read elsewhere while its counts are on their way is coun
   assert.deepEqual([rust.read, rust.unread], [15, 5]);
 });
 
+test('a channel that is read elsewhere while the list is on its way is counted from there', async () => {
+  const here = world();
+  here.core.start();
+  here.core.open('general');
+  const socket = await greet(here);
+  socket.ok(socket.take('subscribe'), snapshot('general', []));
+  socket.say(readInRust(6));
+  await counts(socket, info('general'), info('rust', 8, 0));
+  await answer(socket, { channels: [info('general'), info('rust', 8, 6)], answers: { rust: snapshot('rust', [], { head: 8 }) }, history: { rust: run(1, 8) } });
+  const rust = here.core.channel('rust');
+  assert.deepEqual([rust.read, rust.unread], [6, 2]);
+});
+
 test('what the list has counted and the log has yet to bring is counted also where some of it is read elsewhere meanwhile', async () => {
   const here = world();
   here.core.start();

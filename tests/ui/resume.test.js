@@ -106,21 +106,21 @@ test('older pages go before the oldest message, once however often they are aske
   await page;
   assert.equal(here.core.channel('general').messages[0].seq, 51);
   assert.equal(here.core.channel('general').messages.length, 200);
-  assert.equal(here.core.channel('general').more, true);
+  assert.equal(here.core.channel('general').live.more, true);
 });
 
 test('whether older messages exist is asked for where a page does not begin with the first', async () => {
   const whole = await opened(3);
-  assert.equal(whole.core.channel('general').more, false);
+  assert.equal(whole.core.channel('general').live.more, false);
   const cut = world();
   cut.core.start();
   cut.core.open('general');
   const socket = await welcome(cut, { answers: { general: snapshot('general', [message(3), message(4)]) } });
-  assert.equal(cut.core.channel('general').more, true);
+  assert.equal(cut.core.channel('general').live.more, true);
   const page = cut.core.loadOlder('general');
   socket.ok(socket.take('history'), { messages: [], more: false });
   await page;
-  assert.equal(cut.core.channel('general').more, false);
+  assert.equal(cut.core.channel('general').live.more, false);
 });
 
 test('malformed frames, unknown fields and unknown event types are ignored', async () => {
