@@ -4,6 +4,7 @@ import { Connection, systemClock } from './connection.js';
 import { Counts } from './counts.js';
 import { Emitter } from './emitter.js';
 import { MAX_WAITING, Outbox } from './outbox.js';
+import { Pages } from './pages.js';
 import { afterClose, ChatError, DEFAULT_LIMITS, isSeq, list, readChannelInfo, readMessage, readUser } from './protocol.js';
 import { ReadMarker } from './read-marker.js';
 import { Retries } from './retries.js';
@@ -40,8 +41,6 @@ export class ChatCore extends Emitter {
   #followed = new Set();
   /** Channels whose subscription is under way. @type {Set<string>} */
   #joining = new Set();
-  /** @type {Map<string, Promise<void>>} */
-  #paging = new Map();
   /** Channels that the server says are not there. @type {Set<string>} */
   #missing = new Set();
   #typedAt = -Infinity;
@@ -77,17 +76,19 @@ export class ChatCore extends Emitter {
     this.connection.on('welcome', (frame) => this.#welcomed(frame));
     this.connection.on('down', (code) => this.#disconnected(code));
     this.connection.on('frame', (frame) => this.#take(frame));
+    const request = (type, fields) => this.connection.request(type, fields);
+    const onChange = (name) => this.emit('log', { name });
     this.outbox = new Outbox({
       clock,
       publish: ({ channel, nonce, text, attachments, reply_to }) =>
-        this.connection.request('publish', {
+        request('publish', {
           channel,
           nonce,
           text,
           ...(attachments.length > 0 && { attachments: attachments.map(({ id }) => id) }),
           ...(reply_to && { reply_to }),
         }),
-      onChange: (name) => this.emit('log', { name }),
+      onChange,
       onKept: ({ channel }) => this.emit('kept', { name: channel }),
       onVolatile: () => this.emit('volatile'),
       isKnown: (name, seq) => seq !== null && (this.#channels.get(name)?.position?.seq ?? -1) >= seq,
@@ -96,16 +97,17 @@ export class ChatCore extends Emitter {
     });
     this.changes = new Changes({
       clock,
-      request: (type, fields) => this.connection.request(type, fields),
+      request,
       channel: (name) => this.#channels.get(name),
       userId: () => this.user.id,
-      onChange: (name) => this.emit('log', { name }),
+      onChange,
       onTrouble: (text) => this.emit('trouble', { text }),
     });
-    this.reads = new ReadMarker({ clock, tell: (channel, seq) => this.connection.request('read', { channel, seq }) });
+    this.reads = new ReadMarker({ clock, tell: (channel, seq) => request('read', { channel, seq }) });
+    this.pages = new Pages({ request, onChange });
     this.retries = new Retries(clock);
     this.counts = new Counts({
-      request: (type, fields) => this.connection.request(type, fields),
+      request,
       reads: this.reads,
       retries: this.retries,
       onCounts: (infos) => this.#counted(infos),
@@ -170,16 +172,15 @@ export class ChatCore extends Emitter {
   }
 
   /** Fetches the page before the oldest message shown. @param {string} name @returns {Promise<void>} */
-  loadOlder(name) {
+  async loadOlder(name) {
     const channel = this.#channels.get(name);
-    const before = channel?.loaded && channel.shown.more ? channel.shown.messages[0]?.seq : undefined;
-    return before ? this.#page(channel, before, 'older') : Promise.resolve();
+    if (channel?.loaded) await this.pages.older(channel);
   }
 
   /** Fetches the page after the newest message shown, where that is one of the past. @param {string} name @returns {Promise<void>} */
-  loadNewer(name) {
+  async loadNewer(name) {
     const channel = this.#channels.get(name);
-    return channel?.past ? this.#page(channel, channel.past.to + PAGE + 1, 'newer') : Promise.resolve();
+    if (channel?.loaded) await this.pages.newer(channel);
   }
 
   /**
@@ -191,25 +192,13 @@ export class ChatCore extends Emitter {
    */
   async showAround(name, seq) {
     const channel = this.#channels.get(name);
-    if (!channel?.loaded) return false;
-    if (channel.live.message(seq)) this.showLive(name);
-    else if (!channel.past?.message(seq)) {
-      if (seq > channel.head) return false;
-      const before = seq + PAGE / 2;
-      const answer = await this.connection.request('history', { channel: name, before, limit: PAGE });
-      if (!channel.loaded || !list(answer.messages, readMessage).some((message) => message.seq === seq)) return false;
-      channel.addPage(answer, before, 'around');
-      this.emit('log', { name });
-    }
-    return true;
+    return channel?.loaded ? this.pages.around(channel, seq) : false;
   }
 
   /** Shows the newest messages again. @param {string} name */
   showLive(name) {
     const channel = this.#channels.get(name);
-    if (!channel?.past) return;
-    channel.past = null;
-    this.emit('log', { name });
+    if (channel) this.pages.live(channel);
   }
 
   /**
@@ -223,25 +212,6 @@ export class ChatCore extends Emitter {
     const answer = await this.connection.request('search', { channel: name, query, ...(before && { before }) });
     const on = isSeq(answer.before) ? answer.before : null;
     return { messages: list(answer.messages, readMessage), more: answer.more === true && on !== null, before: on };
-  }
-
-  /** Fetches a page, once however often it is asked for. */
-  #page(channel, before, place) {
-    const key = `${channel.name} ${place} ${before}`;
-    const running = this.#paging.get(key) ?? this.#fetch(channel, before, place).finally(() => this.#paging.delete(key));
-    this.#paging.set(key, running);
-    return running;
-  }
-
-  async #fetch(channel, before, place) {
-    const { shown } = channel;
-    const edge = () => (place === 'older' ? shown.messages[0]?.seq : shown.to);
-    const was = edge();
-    const answer = await this.connection.request('history', { channel: channel.name, before, limit: PAGE });
-    // Meanwhile something else may be shown.
-    if (channel.shown !== shown || edge() !== was) return;
-    channel.addPage(answer, before, place);
-    this.emit('log', { name: channel.name });
   }
 
   /**
