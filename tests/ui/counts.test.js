@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { MAX_FOLLOWED } from '../../chatcore-hyper/ui/chat-core.js';
 import { settle } from './fakes.js';
 import { answer, BOB, event, greet, info, message, opened, snapshot, welcome, world } from './world.js';
 
@@ -133,6 +134,46 @@ test('a look that is refused is tried again once, however often it was asked for
   await clock.advance(1000);
   await answer(socket, { history: { rust: [message(14, { text: '@ann' })] } });
   assert.deepEqual(rust.mentions, [14]);
+});
+
+test('a page that was asked for before a channel joined anew is no look at what came since', async () => {
+  const { clock, socket, rust } = await following({ head: 10 });
+  socket.say(lagged);
+  await rejoin(socket, 12);
+  await counts(socket, info('general'), info('rust', 12, 10));
+  socket.error(socket.take('history'), { code: 'unavailable', retryable: true, retry_ms: 300 });
+  await settle();
+  socket.say(lagged);
+  await clock.advance(300);
+  await rejoin(socket, 13);
+  const log = [message(11), message(12), message(13, { text: '@ann' })];
+  await answer(socket, { channels: [info('general'), info('rust', 13, 10)], history: { rust: log } });
+  assert.deepEqual([rust.unread, rust.mentions], [3, [13]]);
+});
+
+test('what is tried again is forgotten with the connection', async () => {
+  const here = await following({ head: 10 });
+  here.socket.say(lagged);
+  await rejoin(here.socket, 20);
+  here.socket.error(here.socket.take('channels'), { code: 'unavailable', retryable: true, retry_ms: 3000 });
+  await settle();
+  here.socket.end();
+  await here.clock.advance(500);
+  const socket = await welcome(here, { channels: [info('general'), info('rust', 20)], answers: { rust: snapshot('rust', [], { head: 20 }) } });
+  await here.clock.advance(3000);
+  assert.equal(count(socket, 'channels'), 1);
+});
+
+test('a channel that is not followed is counted again where it is read further than it was known to go', async () => {
+  const here = world();
+  here.core.start();
+  const others = Array.from({ length: MAX_FOLLOWED }, (_, at) => info(`c${at}`));
+  const socket = await welcome(here, { channels: [...others, info('rust', 3)] });
+  const rust = here.core.channel('rust');
+  assert.equal(rust.position, null);
+  socket.say(readInRust(5));
+  await answer(socket, { channels: [...others, info('rust', 9, 5)] });
+  assert.deepEqual([rust.read, rust.unread], [5, 4]);
 });
 
 test('a connection that is lost while it counts and looks does so anew in the next one', async () => {

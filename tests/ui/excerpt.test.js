@@ -14,7 +14,7 @@ function shown(excerpt, messages, pinned = false) {
   return [inside[0], inside.at(-1), inside.length];
 }
 
-test('all is in the window up to its bound, and one less beyond it', () => {
+test('all is in the window up to its bound, and as many where there are more', () => {
   for (const pinned of [true, false]) {
     assert.deepEqual(shown(new Excerpt(), stretch(1, WINDOW), pinned), [1, WINDOW, WINDOW]);
     assert.equal(shown(new Excerpt(), stretch(1, WINDOW + 1), pinned)[2], WINDOW);
@@ -61,6 +61,15 @@ test('a page that is put in front is in the window where its beginning was', () 
   assert.deepEqual(shown(excerpt, stretch(101, 300)), [101, 300, 200]);
   assert.equal(excerpt.older(stretch(101, 300)), false);
   assert.deepEqual(shown(excerpt, stretch(1, 300)), [1, 300, 300]);
+});
+
+test('a page that is put in front of a full window waits until it is let in', () => {
+  const excerpt = new Excerpt();
+  assert.deepEqual(shown(excerpt, stretch(101, 101 + WINDOW)), [101, 100 + WINDOW, WINDOW]);
+  const all = stretch(1, 101 + WINDOW);
+  assert.deepEqual(shown(excerpt, all), [101, 100 + WINDOW, WINDOW]);
+  assert.equal(excerpt.older(all), true);
+  assert.deepEqual(shown(excerpt, all), [1, WINDOW, WINDOW]);
 });
 
 test('around a message there are as many before as after, as far as there are', () => {
