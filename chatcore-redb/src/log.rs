@@ -10,7 +10,7 @@ use chatcore::{
 use redb::{ReadableTable, WriteTransaction};
 
 use crate::error::Failure;
-use crate::schema::{Log, Tables, decode, encode, log};
+use crate::schema::{Log, Tables, begun, decode, encode, log};
 
 /// How long a pruned message's nonce is kept, from the message's time.
 const NONCE_LIFE: Duration = Duration::from_secs(24 * 3_600);
@@ -85,10 +85,12 @@ impl<'t> Changes<'t> {
                 }
                 self.add_message(channel, &event)?;
             }
-            (_, Some(target)) => self.fold(channel, target, &event)?,
+            (_, Some(target)) => {
+                self.fold(channel, target, &event)?;
+                self.put_event(channel, &event)?;
+            }
             (_, None) => return Err(Failure::Broken("an event without its message")),
         }
-        self.tables.events.insert((channel.0, seq), encode(&event)?.as_slice())?;
         if let Some(log) = self.log(channel)? {
             (log.head, log.at) = (seq, at);
         }
@@ -158,6 +160,9 @@ impl<'t> Changes<'t> {
         let (ordinal, mut message) = target;
         match event.kind {
             EventKind::Edited { target, .. } => {
+                if self.event(channel, target)?.is_none() {
+                    self.put_event(channel, &begun(message.clone()))?;
+                }
                 self.tables.edits.insert((channel.0, target, event.seq), ())?;
             }
             EventKind::Deleted { .. } => self.redact(channel, &message)?,
@@ -168,7 +173,8 @@ impl<'t> Changes<'t> {
         Ok(())
     }
 
-    /// Takes a message's texts and files out of the log: its own row's and its edits' rows'.
+    /// Takes a message's texts and files out of the log: out of its own event, if it was edited, and out of its
+    /// edits.
     fn redact(&mut self, channel: ChannelId, message: &Message) -> Result<(), Failure> {
         let edits = (channel.0, message.seq, 0)..=(channel.0, message.seq, Seq::MAX);
         let mut rows = vec![message.seq];
@@ -179,11 +185,16 @@ impl<'t> Changes<'t> {
         for seq in rows {
             let Some(mut event) = self.event(channel, seq)? else { continue };
             event.kind.redact();
-            self.tables.events.insert((channel.0, seq), encode(&event)?.as_slice())?;
+            self.put_event(channel, &event)?;
         }
         for attachment in &message.attachments {
             self.set_upload_state(&attachment.id, UploadState::Discarded)?;
         }
+        Ok(())
+    }
+
+    fn put_event(&mut self, channel: ChannelId, event: &Event) -> Result<(), Failure> {
+        self.tables.events.insert((channel.0, event.seq), encode(event)?.as_slice())?;
         Ok(())
     }
 

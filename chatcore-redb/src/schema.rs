@@ -4,7 +4,7 @@
 //! one with a default and reads every older row; the compact formats that serde knows can't do that, nor a
 //! field that is skipped, as `Attachment::url` is. Keys are tuples whose order is the order of reading.
 
-use chatcore::{Epoch, Seq, Timestamp};
+use chatcore::{Content, Epoch, Event, EventKind, Message, Seq, Timestamp};
 use redb::{
     Database, ReadableDatabase, ReadableTable, Table, TableDefinition, TableHandle, WriteTransaction,
 };
@@ -19,8 +19,9 @@ type Json = &'static [u8];
 /// The layout's version under [`LAYOUT_KEY`]; its presence tells our files from others'.
 const META: TableDefinition<&str, u64> = TableDefinition::new("chatcore");
 const LAYOUT_KEY: &str = "layout";
-/// The layout that this file describes.
-pub(crate) const LAYOUT: u64 = 1;
+/// The layout that this file describes. Layout 1 had every message in [`EVENTS`] too; such a row says no other than
+/// this layout's, so that a file of it is ours once its number is.
+pub(crate) const LAYOUT: u64 = 2;
 
 /// channel → `ChannelInfo`.
 pub(crate) const CHANNELS: TableDefinition<u64, Json> = TableDefinition::new("channels");
@@ -28,7 +29,8 @@ pub(crate) const CHANNELS: TableDefinition<u64, Json> = TableDefinition::new("ch
 pub(crate) const NAMES: TableDefinition<&str, u64> = TableDefinition::new("names");
 /// channel → [`Log`].
 pub(crate) const LOGS: TableDefinition<u64, Json> = TableDefinition::new("logs");
-/// (channel, seq) → `Event`.
+/// (channel, seq) → `Event`, of all events but messages that were never edited: such a one's row in [`MESSAGES`] says
+/// what its event does ([`begun`]).
 pub(crate) const EVENTS: TableDefinition<(u64, u64), Json> = TableDefinition::new("events");
 /// (channel, seq) → (ordinal, folded `Message`). The ordinal counts the channel's messages from 1, so that
 /// how many come after a place is a subtraction.
@@ -144,16 +146,28 @@ pub(crate) fn prepare(database: &Database) -> Result<Kind, Failure> {
     match meta.get(LAYOUT_KEY)?.map(|version| version.value()) {
         None | Some(0) => Ok(Kind::Foreign),
         Some(LAYOUT) => Ok(Kind::Ours),
+        Some(older) if older < LAYOUT => {
+            create(database)?;
+            Ok(Kind::Ours)
+        }
         Some(newer) => Ok(Kind::Newer(newer)),
     }
 }
 
+/// Makes the tables that are not there, and says of which layout they are.
 fn create(database: &Database) -> Result<(), Failure> {
     let mut txn = database.begin_write()?;
     txn.set_quick_repair(true);
     Tables::open(&txn)?;
     txn.open_table(META)?.insert(LAYOUT_KEY, LAYOUT)?;
     Ok(txn.commit()?)
+}
+
+/// Returns the event that began a message which was not edited since.
+pub(crate) fn begun(message: Message) -> Event {
+    let Message { seq, author, at, text, nonce, reply_to, attachments, deleted, .. } = message;
+    let content = Content { author, text, nonce, reply_to, attachments, deleted };
+    Event { seq, at, kind: EventKind::Message(content) }
 }
 
 /// Encodes a row.

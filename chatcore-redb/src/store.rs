@@ -1,5 +1,6 @@
 //! The store: a handle on one open file, and its log's reads.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chatcore::store::{AppendError, Appended, Durability, EventStore, Head, Page, Replay, StoreError};
-use chatcore::{Append, ChannelId, Message, Position, Seq, Timestamp};
+use chatcore::{Append, ChannelId, Event, Message, Position, Seq, Timestamp};
 use redb::{Database, DatabaseError, ReadTransaction, StorageError};
 
 use crate::error::{Failure, OpenError};
 use crate::log::Changes;
-use crate::schema::{EVENTS, Kind, LAYOUT, LOGS, MESSAGES, decode, log, prepare};
+use crate::schema::{EVENTS, Kind, LAYOUT, LOGS, MESSAGES, begun, decode, log, prepare};
 use crate::writer::{Opener, Opening, Sync, Writer};
 
 /// How often a locked file is tried while it is waited for.
@@ -243,13 +244,19 @@ fn after(
     if position.epoch != log.epoch || position.seq > log.head || position.seq < log.trimmed {
         return Ok(Replay::Reset(Head { epoch: log.epoch, seq: log.head }));
     }
-    let mut events = Vec::new();
-    // The head bounds what is counted up from, so the sum can't overflow.
-    let rows = txn.open_table(EVENTS)?;
-    for row in rows.range((channel.0, position.seq + 1)..=(channel.0, Seq::MAX))?.take(limit) {
-        events.push(decode(row?.1.value())?);
+    // Without a gap in the log, these are as many events as are asked for.
+    let last = position.seq.saturating_add(limit as Seq).min(log.head);
+    let range = (channel.0, position.seq + 1)..=(channel.0, last);
+    let mut events = BTreeMap::new();
+    for row in txn.open_table(MESSAGES)?.range(range.clone())? {
+        let message: Message = decode(row?.1.value().1)?;
+        events.insert(message.seq, begun(message));
     }
-    Ok(Replay::Events(events))
+    for row in txn.open_table(EVENTS)?.range(range)? {
+        let event: Event = decode(row?.1.value())?;
+        events.insert(event.seq, event);
+    }
+    Ok(Replay::Events(events.into_values().collect()))
 }
 
 fn messages_before(

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use chatcore::store::{Directory, EventStore};
-use chatcore::{ChannelName, User};
+use chatcore::store::{Directory, EventStore, Replay};
+use chatcore::{Append, AppendBody, ChannelName, EventKind, Nonce, Position, User};
 use chatcore_redb::{OpenError, RedbStore};
 use redb::{Database, ReadableDatabase, TableDefinition};
 
@@ -75,24 +75,89 @@ fn a_database_of_another_program_is_refused_and_left_alone() {
     assert!(matches!(refusal(&path), OpenError::Foreign { .. }));
 }
 
+const META: TableDefinition<&str, u64> = TableDefinition::new("chatcore");
+
+fn layout(path: &Path) -> u64 {
+    let database = Database::open(path).unwrap();
+    let meta = database.begin_read().unwrap().open_table(META).unwrap();
+    meta.get("layout").unwrap().unwrap().value()
+}
+
+fn set_layout(path: &Path, version: u64) {
+    let database = Database::open(path).unwrap();
+    let txn = database.begin_write().unwrap();
+    txn.open_table(META).unwrap().insert("layout", version).unwrap();
+    txn.commit().unwrap();
+}
+
 #[test]
 fn a_file_of_a_newer_version_is_refused_with_both_versions() {
-    const META: TableDefinition<&str, u64> = TableDefinition::new("chatcore");
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("chat.redb");
     drop(RedbStore::open(&path).unwrap());
-    let set = |version| {
-        let database = Database::open(&path).unwrap();
-        let txn = database.begin_write().unwrap();
-        txn.open_table(META).unwrap().insert("layout", version).unwrap();
-        txn.commit().unwrap();
-    };
-    set(2);
+    set_layout(&path, 3);
     let error = refusal(&path);
-    assert!(matches!(error, OpenError::Newer { found: 2, known: 1, .. }), "{error:?}");
-    assert!(error.to_string().contains("layout 2"), "{error}");
-    set(1);
+    assert!(matches!(error, OpenError::Newer { found: 3, known: 2, .. }), "{error:?}");
+    assert!(error.to_string().contains("layout 3"), "{error}");
+    assert_eq!(layout(&path), 3);
+    set_layout(&path, 2);
     RedbStore::open(&path).unwrap();
+}
+
+/// Layout 1 had an event's row for each message.
+#[tokio::test]
+async fn a_file_of_layout_1_is_read_and_gets_this_layout() {
+    const EVENTS: TableDefinition<(u64, u64), &[u8]> = TableDefinition::new("events");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("chat.redb");
+    let ann = User::new("u_ann", "Ann").unwrap();
+    let append = |channel, body| Append { channel, author: ann.clone(), body };
+    let publish = |nonce: &str| AppendBody::Message {
+        nonce: Nonce::new(nonce).unwrap(),
+        text: nonce.to_owned(),
+        reply_to: None,
+        attachments: Vec::new(),
+    };
+    let store = RedbStore::open(&path).unwrap();
+    let name = ChannelName::new("general").unwrap();
+    let channel = store.create_channel(&name, "", &ann).await.unwrap().into_channel().id;
+    store.append(vec![append(channel, publish("one")), append(channel, publish("two"))]).await;
+    let epoch = store.heads(&[channel]).await.unwrap().remove(0).unwrap().epoch;
+    let start = Position { epoch, seq: 0 };
+    let Replay::Events(before) = store.after(channel, &start, 9).await.unwrap() else { panic!("a reset") };
+    assert_eq!(before.len(), 2);
+    drop(store);
+
+    let database = Database::open(&path).unwrap();
+    let txn = database.begin_write().unwrap();
+    for event in &before {
+        let row = serde_json::to_vec(event).unwrap();
+        txn.open_table(EVENTS).unwrap().insert((channel.0, event.seq), row.as_slice()).unwrap();
+    }
+    txn.commit().unwrap();
+    drop(database);
+    set_layout(&path, 1);
+
+    let store = RedbStore::open(&path).unwrap();
+    assert_eq!(store.after(channel, &start, 9).await.unwrap(), Replay::Events(before));
+    store.append(vec![append(channel, AppendBody::Delete { target: 1 })]).await.remove(0).unwrap();
+    store
+        .append(vec![append(channel, AppendBody::Edit { target: 2, text: "three".into() })])
+        .await
+        .remove(0)
+        .unwrap();
+    let Replay::Events(after) = store.after(channel, &start, 9).await.unwrap() else { panic!("a reset") };
+    let texts: Vec<_> = after
+        .iter()
+        .map(|event| match &event.kind {
+            EventKind::Message(content) => content.text.as_str(),
+            EventKind::Edited { text, .. } => text,
+            _ => "-",
+        })
+        .collect();
+    assert_eq!(texts, ["", "two", "-", "three"]);
+    drop(store);
+    assert_eq!(layout(&path), 2);
 }
 
 #[test]

@@ -61,11 +61,13 @@ pub struct Content {
     /// The author's key of the publish.
     pub nonce: Nonce,
     /// The message that it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<Seq>,
     /// Its files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<Attachment>,
     /// Whether it was deleted since.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
 }
 

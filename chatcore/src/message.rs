@@ -54,7 +54,7 @@ pub struct Reaction {
     pub users: Vec<UserId>,
 }
 
-/// A message as it stands now.
+/// A message as it stands now. Its JSON leaves out what is none; what a client gets is the protocol's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     /// Its place in the channel's log.
@@ -68,14 +68,19 @@ pub struct Message {
     /// The author's key of the publish.
     pub nonce: Nonce,
     /// The message that it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<Seq>,
     /// Its files; none once deleted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<Attachment>,
     /// When it was last edited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edited_at: Option<Timestamp>,
     /// Whether only its tombstone is left.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
     /// Its reactions, in the order of the first of each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reactions: Vec<Reaction>,
 }
 
