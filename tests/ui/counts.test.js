@@ -100,6 +100,19 @@ test('what the list has counted and the log has yet to bring is counted also whe
   assert.equal(rust.unread, 3);
 });
 
+test('what was counted here of a log that then begins anew is counted by the server', async () => {
+  const here = await opened(10);
+  here.socket.end();
+  await here.clock.advance(500);
+  const socket = await greet(here);
+  socket.error(socket.take('subscribe'), { code: 'unavailable', retryable: true, retry_ms: 300 });
+  await counts(socket, info('general', 700, 10));
+  socket.say({ ...readInRust(690), channel: 'general' });
+  await here.clock.advance(300);
+  await answer(socket, { channels: [info('general', 700, 690)], answers: { general: snapshot('general', run(601, 700)) } });
+  assert.equal(here.core.channel('general').unread, 10);
+});
+
 test('counts that are refused for the moment are asked for again', async () => {
   const { clock, socket, rust } = await following({ head: 10 });
   socket.say(lagged);
