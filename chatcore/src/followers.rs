@@ -112,7 +112,7 @@ impl Slice {
                 Some(to) if to == *told => {}
                 Some(to) => {
                     let mut delivery = Delivery { from: *told, to, round, burst };
-                    followers.iter().for_each(|follower| follower.deliver(&mut delivery));
+                    Follower::deliver_all(&followers, &mut delivery);
                     *told = to;
                 }
                 // The ring has moved past this slice: each follower's task finds out where it stands.
