@@ -155,7 +155,7 @@ export class Channel {
     if (this.position?.epoch !== answer.epoch || this.position?.seq !== answer.head) {
       this.#looked = false;
       this.#seenFrom = answer.head;
-      this.uncounted ||= answer.head > this.#countedTo && answer.head > this.read;
+      if (answer.head > Math.max(this.#countedTo, this.read)) this.uncounted = true;
     }
     this.loaded = load;
     const messages = list(answer.messages, readMessage);
