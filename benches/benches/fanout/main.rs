@@ -18,6 +18,7 @@ mod floor_tokio;
 mod histogram;
 mod process;
 mod report;
+mod run;
 mod scenarios;
 mod servers;
 mod wire;
@@ -28,7 +29,8 @@ use std::time::Duration;
 
 use process::{Cores, SERVE};
 use report::Report;
-use scenarios::{SCENARIOS, Setup};
+use run::Setup;
+use scenarios::SCENARIOS;
 use servers::Kind;
 
 fn main() -> ExitCode {

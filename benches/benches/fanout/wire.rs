@@ -9,6 +9,9 @@ use std::ops::Range;
 /// The text of the standard message.
 pub(crate) const TEXT: &str = "hello, world";
 
+/// The sizes of a load that has only this text.
+pub(crate) const STANDARD: &[usize] = &[TEXT.len()];
+
 /// How a `message` event begins, up to the number of its channel.
 pub(crate) const MESSAGE: &[u8] = br#"{"type":"message","channel":"c"#;
 pub(crate) const OK: &[u8] = br#"{"type":"ok","#;
