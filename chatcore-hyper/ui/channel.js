@@ -182,7 +182,7 @@ export class Channel {
 
   /** @returns {Message[]} */
   #fold(event) {
-    if (event.type === 'message') return this.#append(event);
+    const fresh = event.type === 'message' ? this.#append(event) : [];
     if (event.type === 'edited' && typeof event.text === 'string') {
       this.#noteMention(event.target, userId(event.by), event.text);
       this.change(event.target, (message) => ({ ...message, text: event.text, edited_at: String(event.at) }));
@@ -193,7 +193,7 @@ export class Channel {
       this.change(event.target, (message) => ({ ...message, reactions: react(message.reactions, event) }));
     }
     this.#countedTo = Math.max(this.#countedTo, event.seq);
-    return [];
+    return fresh;
   }
 
   #append(event) {
@@ -205,7 +205,6 @@ export class Channel {
       this.unread += 1;
       this.#counted = [...this.#counted, message.seq].slice(-PAGE);
     }
-    this.#countedTo = Math.max(this.#countedTo, message.seq);
     this.typing.delete(message.author.id);
     if (this.loaded) {
       this.messages.push(message);
@@ -313,9 +312,12 @@ export class Channel {
   setPresence(event) {
     const user = readUser(event.user);
     if (!user) return;
-    if (event.online === true) this.members.set(user.id, user);
-    else this.members.delete(user.id);
-    if (event.online !== true) this.typing.delete(user.id);
+    if (event.online === true) {
+      this.members.set(user.id, user);
+    } else {
+      this.members.delete(user.id);
+      this.typing.delete(user.id);
+    }
   }
 }
 

@@ -31,7 +31,7 @@ export class ReadMarker {
       await this.tell(channel, seq);
     } catch (error) {
       // What the server cannot take now it is told with the next one, or after the reconnect.
-      if (error.retryable && !this.#due.has(channel)) this.#due.set(channel, seq);
+      if (error.retryable) this.#due.set(channel, Math.max(seq, this.#due.get(channel) ?? 0));
     }
   }
 }

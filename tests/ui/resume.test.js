@@ -225,6 +225,19 @@ test('reading is told twice a second at most, and again after a lost connection'
   assert.equal(core.channel('general').unread, 0);
 });
 
+test('of what was read and is lost with the connection the newest is told again', async () => {
+  const here = await opened(3);
+  for (const seq of [4, 5]) {
+    here.socket.say(event(seq));
+    here.core.markRead('general');
+    await here.clock.advance(500);
+  }
+  here.socket.end();
+  await here.clock.advance(500);
+  const socket = await welcome(here, { channels: [info('general', 5, 3)], answers: { general: snapshot('general', [], { head: 5 }) } });
+  assert.deepEqual(socket.sent.filter(({ type }) => type === 'read').map(({ seq }) => seq), [5]);
+});
+
 test('who was typing is not typing any more once the connection is gone, and that is told', async () => {
   const { core, socket } = await opened();
   socket.say({ type: 'typing', channel: 'general', user: BOB });
