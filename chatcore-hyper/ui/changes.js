@@ -9,8 +9,10 @@ export const UNDO_MS = 5000;
  * A deletion waits before it is sent, because it can't be undone afterwards.
  */
 export class Changes {
-  /** By channel and seq. @type {Map<string, {name: string, seq: number, timer: any, sent: boolean}>} */
+  /** By channel and seq; `kept` says that another page has begun it. @type {Map<string, {name: string, seq: number, timer: any, sent: boolean, kept: boolean}>} */
   #leaving = new Map();
+  /** Where they outlive the page. @type {?import('./deletions.js').Deletions} */
+  #deletions = null;
 
   /**
    * @param {{clock: import('./connection.js').Clock, request: (type: string, fields: object) => Promise<any>,
@@ -60,10 +62,24 @@ export class Changes {
   remove(name, seq) {
     const key = `${name} ${seq}`;
     if (this.#leaving.has(key)) return;
-    const entry = { name, seq, timer: null, sent: false };
+    const entry = { name, seq, timer: null, sent: false, kept: false };
     entry.timer = this.clock.setTimeout(() => this.#send(key, entry), UNDO_MS);
     this.#leaving.set(key, entry);
+    this.#deletions?.put({ name, seq, due: this.clock.now() + UNDO_MS });
     this.onChange(name);
+  }
+
+  /** Goes on with what earlier pages, or other tabs, have begun. @param {import('./deletions.js').Deletions} deletions */
+  restore(deletions) {
+    this.#deletions = deletions;
+    for (const { name, seq, due } of deletions.all()) {
+      const key = `${name} ${seq}`;
+      const entry = { name, seq, timer: null, sent: false, kept: true };
+      // Whoever has begun it may have done it, or taken it back.
+      const finish = () => (deletions.has(name, seq) ? this.#send(key, entry) : this.#end(key, name));
+      entry.timer = this.clock.setTimeout(finish, Math.min(UNDO_MS, Math.max(0, due - this.clock.now())));
+      this.#leaving.set(key, entry);
+    }
   }
 
   /** Takes a deletion back that is not on its way. @param {string} name @param {number} seq @returns {boolean} whether it was */
@@ -72,8 +88,8 @@ export class Changes {
     const entry = this.#leaving.get(key);
     if (!entry || entry.sent) return false;
     this.clock.clearTimeout(entry.timer);
-    this.#leaving.delete(key);
-    this.onChange(name);
+    this.#deletions?.remove(name, seq);
+    this.#end(key, name);
     return true;
   }
 
@@ -82,9 +98,18 @@ export class Changes {
     return this.#leaving.has(`${name} ${seq}`);
   }
 
-  /** Sends the deletions that wait: their author goes. */
+  /** Sends the deletions that wait: their author goes. What does not get out any more the next page sends at once. */
   flush() {
-    for (const [key, entry] of this.#leaving) if (!entry.sent) this.#send(key, entry);
+    for (const [key, entry] of this.#leaving) {
+      if (entry.sent) continue;
+      if (!entry.kept) this.#deletions?.put({ name: entry.name, seq: entry.seq, due: 0 });
+      this.#send(key, entry);
+    }
+  }
+
+  /** Lets go of what was kept for another page. */
+  forget() {
+    this.#deletions?.clear();
   }
 
   /** Sends the deletions whose time was up while there was no connection. */
@@ -107,8 +132,14 @@ export class Changes {
         entry.timer = this.clock.setTimeout(() => this.#send(key, entry), error.retryMs ?? RETRY_MS);
         return;
       }
-      this.onTrouble(`Not deleted: ${reason(error)}`);
+      // Another page may have been quicker.
+      if (!entry.kept) this.onTrouble(`Not deleted: ${reason(error)}`);
     }
+    this.#deletions?.remove(name, seq);
+    this.#end(key, name);
+  }
+
+  #end(key, name) {
     this.#leaving.delete(key);
     this.onChange(name);
   }

@@ -1,6 +1,7 @@
 import { Changes } from './changes.js';
 import { Channel, PAGE, TYPING_MS } from './channel.js';
 import { Connection, systemClock } from './connection.js';
+import { Deletions } from './deletions.js';
 import { Counts } from './counts.js';
 import { Emitter } from './emitter.js';
 import { MAX_WAITING, Outbox } from './outbox.js';
@@ -51,8 +52,9 @@ export class ChatCore extends Emitter {
   /**
    * @param {{url: string, user?: import('./protocol.js').User, WebSocket?: any, clock?: import('./connection.js').Clock,
    *   random?: () => number, openOutbox?: (userId: string) => import('./outbox.js').OutboxStore, newNonce?: () => string,
-   *   checkIdentity?: () => Promise<boolean>, maxFollowed?: number}} options
-   *   Without a `user`, who it is comes with the server's welcome. `openOutbox` is called once the user is known.
+   *   storage?: ?Storage, checkIdentity?: () => Promise<boolean>, maxFollowed?: number}} options
+   *   Without a `user`, who it is comes with the server's welcome. `openOutbox` is called once the user is known. In
+   *   `storage` it is kept what the user has deleted until the server knows it.
    */
   constructor({
     url,
@@ -62,6 +64,7 @@ export class ChatCore extends Emitter {
     random = Math.random,
     openOutbox,
     newNonce = randomNonce,
+    storage = null,
     checkIdentity,
     maxFollowed = MAX_FOLLOWED,
   }) {
@@ -70,6 +73,7 @@ export class ChatCore extends Emitter {
     this.clock = clock;
     this.newNonce = newNonce;
     this.openOutbox = openOutbox;
+    this.storage = storage;
     this.maxFollowed = maxFollowed;
     this.connection = new Connection({ url, WebSocket, clock, random, checkIdentity });
     this.connection.on('state', () => this.#stateChanged());
@@ -283,6 +287,7 @@ export class ChatCore extends Emitter {
 
   #identified() {
     if (this.openOutbox) this.outbox.open(this.openOutbox(this.user.id));
+    this.changes.restore(new Deletions(this.storage, this.user.id));
   }
 
   #disconnected(code) {

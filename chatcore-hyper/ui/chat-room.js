@@ -6,6 +6,7 @@ import { h, setText } from './dom.js';
 import { Drafts } from './drafts.js';
 import { number, typingText } from './format.js';
 import { shareCore } from './shared-core.js';
+import { pageStorage } from './storage.js';
 
 /** How long a short word stays. */
 const WORD_MS = 6000;
@@ -145,7 +146,7 @@ export class ChatRoom extends HTMLElement {
     if (this.#drafts) return;
     const { core } = this;
     const { timeline, composer, announcer } = this.#parts;
-    this.#drafts = new Drafts(storageOf(this), core.user.id);
+    this.#drafts = new Drafts(pageStorage(), core.user.id);
     timeline.core = core;
     announcer.core = core;
     composer.wire({ core, drafts: this.#drafts, base: this.server });
@@ -247,15 +248,6 @@ function statusOf({ phase, closeCode }, before) {
   if (phase === 'open') return 'online';
   if (phase === 'closed') return closeCode === 4100 ? 'signed-out' : 'refused';
   return phase === 'waiting' || before === 'offline' || before === 'online' ? 'offline' : 'connecting';
-}
-
-/** The browser's memory, or none where the settings forbid it. @param {Node} node */
-function storageOf(node) {
-  try {
-    return node.ownerDocument.defaultView.localStorage;
-  } catch {
-    return null;
-  }
 }
 
 customElements.define('chat-room', ChatRoom);

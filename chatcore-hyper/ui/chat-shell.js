@@ -83,6 +83,7 @@ export class ChatShell extends HTMLElement {
   /** Forgets what the storage keeps of this user. */
   forget() {
     this.#core.outbox.clear();
+    this.#core.changes.forget();
     this.#drafts.clear();
     this.#recent.clear();
   }

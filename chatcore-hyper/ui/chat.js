@@ -6,3 +6,4 @@ import './chat-shell.js';
 export { ChatCore, ChatError } from './chat-core.js';
 export { h, setText } from './dom.js';
 export { OutboxDb } from './outbox-db.js';
+export { pageStorage } from './storage.js';

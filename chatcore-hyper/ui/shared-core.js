@@ -1,5 +1,6 @@
 import { ChatCore } from './chat-core.js';
 import { OutboxDb } from './outbox-db.js';
+import { pageStorage } from './storage.js';
 
 /** @typedef {{core: ChatCore, users: number, gone: AbortController}} Shared */
 
@@ -25,7 +26,7 @@ export function shareCore(base, signal) {
 /** @param {string} base @returns {Shared} */
 function begin(base) {
   const url = `${base.replace(/^http/u, 'ws')}/ws`;
-  const core = new ChatCore({ url, openOutbox: (id) => new OutboxDb(id), maxFollowed: 0, checkIdentity: () => isKnown(base) });
+  const core = new ChatCore({ url, openOutbox: (id) => new OutboxDb(id), storage: pageStorage(), maxFollowed: 0, checkIdentity: () => isKnown(base) });
   const shared = { core, users: 0, gone: new AbortController() };
   const { signal } = shared.gone;
   clients.set(base, shared);

@@ -91,6 +91,8 @@ journey('a reply quotes its original and leads to it; a deletion is undone, or d
   await bar.getByRole('button', { name: 'Delete' }).click();
   await ann.page.getByText('Deleted.').waitFor();
   await ann.page.goto('about:blank');
+  // What did not get out before she went, her next page sends.
+  await ann.visit();
   await bob.page.getByText('This message was deleted.').first().waitFor();
   await bob.log.getByRole('link', { name: 'In reply to Ann This message was deleted.' }).waitFor();
 });

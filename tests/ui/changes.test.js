@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { UNDO_MS } from '../../chatcore-hyper/ui/changes.js';
-import { settle } from './fakes.js';
+import { FakeClock, FakeStorage, settle } from './fakes.js';
 import { answer, event, opened, texts } from './world.js';
 
 const refusal = { code: 'not_allowed', message: 'Only its author may.' };
@@ -119,4 +119,65 @@ test('who leaves sends the deletions that wait', async () => {
   assert.deepEqual([socket.take('delete').seq, socket.take('delete').seq], [1, 2]);
   socket.say(event(3));
   assert.equal(texts(core).length, 3);
+});
+
+test('a deletion that did not get out before its author went is sent by the next page, and by none after it', async () => {
+  const storage = new FakeStorage();
+  const before = await opened(1, { storage });
+  before.core.changes.remove('general', 1);
+  before.core.changes.flush();
+  const next = await opened(1, { storage });
+  assert.equal(next.core.changes.isLeaving('general', 1), true);
+  await next.clock.advance(0);
+  next.socket.ok(next.socket.take('delete'), { seq: 2 });
+  await settle();
+  assert.deepEqual([first(next.core).deleted, storage.length], [true, 0]);
+  const last = await opened(1, { storage });
+  await last.clock.advance(UNDO_MS);
+  assert.equal(last.socket.take('delete'), null);
+});
+
+test('a page that is opened while a deletion waits lets its author take it back', async () => {
+  const here = { storage: new FakeStorage(), clock: new FakeClock() };
+  const one = await opened(1, here);
+  one.core.changes.remove('general', 1);
+  await here.clock.advance(UNDO_MS / 2);
+  const two = await opened(1, here);
+  assert.equal(two.core.changes.isLeaving('general', 1), true);
+  one.core.changes.undo('general', 1);
+  await here.clock.advance(UNDO_MS);
+  assert.equal(two.core.changes.isLeaving('general', 1), false);
+  assert.deepEqual([one.socket.take('delete'), two.socket.take('delete')], [null, null]);
+});
+
+test('of two pages that send one deletion, the slower one says nothing of the refusal', async () => {
+  const here = { storage: new FakeStorage(), clock: new FakeClock() };
+  const one = await opened(1, here);
+  one.core.changes.remove('general', 1);
+  const two = await opened(1, here);
+  const told = troubles(two.core);
+  await here.clock.advance(UNDO_MS);
+  one.socket.ok(one.socket.take('delete'), { seq: 2 });
+  two.socket.error(two.socket.take('delete'), { code: 'no_such_message', message: 'There is no such message.' });
+  await settle();
+  assert.deepEqual([told, two.core.changes.isLeaving('general', 1), here.storage.length], [[], false, 0]);
+});
+
+test('what the storage has that is no deletion is passed over, and a storage that takes nothing is none', async () => {
+  for (const kept of ['', 'nonsense', '{}', '[{"name":"general"},{"name":1,"seq":1,"due":0},null]']) {
+    const storage = new FakeStorage();
+    storage.setItem('chatcore.deletions.u_ann', kept);
+    const { socket, clock } = await opened(1, { storage });
+    await clock.advance(UNDO_MS);
+    assert.equal(socket.take('delete'), null);
+  }
+  const storage = Object.assign(new FakeStorage(), {
+    setItem() {
+      throw new Error('full');
+    },
+  });
+  const { core, socket, clock } = await opened(1, { storage });
+  core.changes.remove('general', 1);
+  await clock.advance(UNDO_MS);
+  assert.equal(socket.take('delete').seq, 1);
 });

@@ -1,19 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Drafts } from '../../chatcore-hyper/ui/drafts.js';
-
-/** What `localStorage` is to a page. */
-function storage() {
-  const items = new Map();
-  return {
-    getItem: (key) => items.get(key) ?? null,
-    setItem: (key, value) => void items.set(key, value),
-    removeItem: (key) => void items.delete(key),
-  };
-}
+import { FakeStorage } from './fakes.js';
 
 test('a draft is not shown again once it is sent, but is kept until its message is', () => {
-  const kept = storage();
+  const kept = new FakeStorage();
   const drafts = new Drafts(kept, 'u');
   drafts.set('general', 'hello');
   drafts.sent('general');
@@ -24,7 +15,7 @@ test('a draft is not shown again once it is sent, but is kept until its message 
 });
 
 test('what is written after the sending stays when the ack comes', () => {
-  const drafts = new Drafts(storage(), 'u');
+  const drafts = new Drafts(new FakeStorage(), 'u');
   drafts.set('general', 'hello');
   drafts.sent('general');
   drafts.set('general', 'and');

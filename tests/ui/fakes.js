@@ -71,6 +71,27 @@ export class FakeShelf {
   }
 }
 
+/** What `localStorage` is to the pages of a browser. */
+export class FakeStorage {
+  #items = new Map();
+
+  getItem(key) {
+    return this.#items.get(key) ?? null;
+  }
+
+  setItem(key, value) {
+    this.#items.set(key, value);
+  }
+
+  removeItem(key) {
+    this.#items.delete(key);
+  }
+
+  get length() {
+    return this.#items.size;
+  }
+}
+
 /** The server's end of every socket that the client opens; a test plays the server. */
 export class FakeNet {
   /** @type {FakeSocket[]} */

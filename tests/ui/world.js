@@ -5,7 +5,7 @@ export const ANN = { id: 'u_ann', name: 'Ann' };
 export const BOB = { id: 'u_bob', name: 'Bob' };
 
 /** A client with a server played by the test. */
-export function world({ random = () => 0.5, shelf = new FakeShelf(), checkIdentity, clock = new FakeClock(), tab = '' } = {}) {
+export function world({ random = () => 0.5, shelf = new FakeShelf(), checkIdentity, clock = new FakeClock(), tab = '', storage = null } = {}) {
   const net = new FakeNet();
   let nonce = 0;
   const core = new ChatCore({
@@ -16,6 +16,7 @@ export function world({ random = () => 0.5, shelf = new FakeShelf(), checkIdenti
     random,
     openOutbox: () => shelf.open(),
     newNonce: () => `${tab}n${++nonce}`,
+    storage,
     checkIdentity,
   });
   return { core, clock, net, shelf };

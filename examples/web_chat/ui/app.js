@@ -1,4 +1,4 @@
-import { ChatCore, h, OutboxDb, setText } from '/chat/ui/chat.js';
+import { ChatCore, h, OutboxDb, pageStorage, setText } from '/chat/ui/chat.js';
 
 /** Where the chat service is mounted. */
 const BASE = '/chat';
@@ -13,14 +13,7 @@ const REASONS = {
   4101: 'You can no longer use this chat.',
 };
 
-/** The browser's memory, or none where the settings forbid it. */
-const storage = (() => {
-  try {
-    return window.localStorage;
-  } catch {
-    return null;
-  }
-})();
+const storage = pageStorage();
 
 start();
 
@@ -111,7 +104,7 @@ async function signIn(name) {
 function showChat(user) {
   const url = new URL(`${BASE}/ws`, location.href);
   url.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:';
-  const core = new ChatCore({ url: url.href, user, openOutbox: (id) => new OutboxDb(id), checkIdentity: () => stillIs(user) });
+  const core = new ChatCore({ url: url.href, user, openOutbox: (id) => new OutboxDb(id), storage, checkIdentity: () => stillIs(user) });
   const shell = document.createElement('chat-shell');
   const leave = (notice) => {
     core.stop();
