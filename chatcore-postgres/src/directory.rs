@@ -85,10 +85,11 @@ impl PostgresStore {
     }
 
     /// Counts by ordinals: the last message's less that of the last one read. Where that one is pruned, all
-    /// that are kept are unread.
+    /// that are kept are unread. One statement, and so one snapshot: the count is that of the head beside it.
     async fn count_unread(&self, user: &UserId, channels: &[ChannelId]) -> Result<Vec<Unread>, Failure> {
         let sql = format!(
-            "SELECT coalesce(m.seq, 0), coalesce(c.messages - coalesce(e.ordinal, c.trimmed_messages), 0) \
+            "SELECT coalesce(m.seq, 0), coalesce(c.messages - coalesce(e.ordinal, c.trimmed_messages), 0), \
+                 coalesce(c.last_seq, 0) \
              FROM unnest($2) WITH ORDINALITY AS asked (id, n) \
              LEFT JOIN {0}.channel AS c ON c.id = asked.id \
              LEFT JOIN {0}.marker AS m ON m.chat_user = $1 AND m.channel = asked.id \
@@ -101,7 +102,9 @@ impl PostgresStore {
         let ids: Vec<i64> = channels.iter().map(|id| signed(id.0)).collect();
         let rows =
             self.database.query(&sql, &[(&user.as_str(), Type::TEXT), (&ids, Type::INT8_ARRAY)]).await?;
-        let unread = |row: &Row| Ok(Unread { read: seq(row, 0)?, messages: unsigned(row.try_get(1)?) });
+        let unread = |row: &Row| {
+            Ok(Unread { read: seq(row, 0)?, messages: unsigned(row.try_get(1)?), head: seq(row, 2)? })
+        };
         rows.iter().map(unread).collect()
     }
 

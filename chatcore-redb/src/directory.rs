@@ -127,11 +127,11 @@ fn unread(txn: &ReadTransaction, user: &UserId, channels: &[ChannelId]) -> Resul
     channels
         .iter()
         .map(|channel| {
-            let Some(log) = log(&logs, channel.0)? else { return Ok(Unread { read: 0, messages: 0 }) };
+            let Some(log) = log(&logs, channel.0)? else { return Ok(Unread::default()) };
             let read = markers.get((user.as_str(), channel.0))?.map_or(0, |row| row.value());
             let last = rows.range((channel.0, 0)..=(channel.0, read))?.next_back().transpose()?;
             let seen = last.map_or(log.trimmed_messages, |(_, row)| row.value().0);
-            Ok(Unread { read, messages: log.messages - seen })
+            Ok(Unread { read, messages: log.messages - seen, head: log.head })
         })
         .collect()
 }

@@ -153,7 +153,7 @@ impl Chat {
     ) -> Result<ChannelInfo, Error> {
         let created = self.core().store.create_channel(name, topic, by).await?;
         if let Created::New(info) = &created {
-            let object = ChannelObject::new(info.clone(), 0, Unread { read: 0, messages: 0 });
+            let object = ChannelObject::new(info.clone(), Unread::default());
             self.core().announce_channel(name, &object);
         }
         Ok(created.into_channel())

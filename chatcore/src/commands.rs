@@ -68,12 +68,8 @@ impl Core {
         let mut infos = self.store.channels().await?;
         infos.retain(|info| self.policy.authorize(&link.identity, Action::List(&info.name)).is_ok());
         let ids: Vec<_> = infos.iter().map(|info| info.id).collect();
-        let heads = self.store.heads(&ids).await?;
         let unread = self.store.unread(&link.identity.user.id, &ids).await?;
-        let channels =
-            infos.into_iter().zip(heads).zip(unread).map(|((info, head), unread)| {
-                ChannelObject::new(info, head.map_or(0, |head| head.seq), unread)
-            });
+        let channels = infos.into_iter().zip(unread).map(|(info, unread)| ChannelObject::new(info, unread));
         Ok(Reply::Channels(channels.collect()))
     }
 
@@ -92,7 +88,7 @@ impl Core {
             Created::Exists(_) => Err(self.name_taken(link, name)),
             Created::New(info) => {
                 count.fetch_add(1, Ordering::Relaxed);
-                let channel = ChannelObject::new(info, 0, Unread { read: 0, messages: 0 });
+                let channel = ChannelObject::new(info, Unread::default());
                 self.announce_channel(&name, &channel);
                 Ok(Reply::Channel(Box::new(channel)))
             }

@@ -1,12 +1,17 @@
 //! What a participant sees, through the in-process client, which is the session that sockets have.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use chatcore::protocol::{ChatEvent, CloseReason, Command, Published, Subscribed};
+use chatcore::store::{Directory, EventStore};
+use chatcore::testkit::{Faults, FaultyStore};
 use chatcore::{
-    Action, Chat, Client, ClientError, Denied, ErrorCode, Identity, Limits, MemoryStore, Policy, Position,
-    User,
+    Action, Append, AppendBody, ChannelId, Chat, Client, ClientError, Denied, ErrorCode, Identity, Limits,
+    MemoryStore, Nonce, Policy, Position, User,
 };
 
 fn chat() -> Chat {
@@ -54,6 +59,17 @@ fn publish(channel: &str, nonce: &str, text: &str) -> Command {
         attachments: Vec::new(),
         reply_to: None,
     }
+}
+
+/// A message that is put into the store behind the chat's back.
+fn message(channel: ChannelId, text: &str) -> Append {
+    let body = AppendBody::Message {
+        nonce: Nonce::new(text).unwrap(),
+        text: text.into(),
+        reply_to: None,
+        attachments: Vec::new(),
+    };
+    Append { channel, author: identity("bob").user, body }
 }
 
 #[tokio::test]
@@ -224,6 +240,31 @@ async fn read_markers_move_forward_only_and_reach_the_users_other_connections() 
         }
     }
     assert_eq!(told, [2, 2]);
+}
+
+#[tokio::test]
+async fn a_listed_channel_has_as_unread_what_is_up_to_its_head_whatever_comes_meanwhile() {
+    let memory = MemoryStore::new();
+    let faults = Faults { delay: 1.0, ..Faults::default() };
+    let chat = Chat::builder(FaultyStore::new(memory.clone(), faults, 1)).build();
+    let mut ann = join(&chat, "ann").await;
+    ann.create_channel("a", "").await.unwrap();
+    let channel = memory.channels().await.unwrap()[0].id;
+    let mut written = 0;
+    let mut listing = pin!(ann.channels());
+    // A message comes whenever the command waits for the store, and it waits before and after each call.
+    let listed = loop {
+        match poll_fn(|cx| Poll::Ready(listing.as_mut().poll(cx))).await {
+            Poll::Ready(listed) => break listed.unwrap().remove(0),
+            Poll::Pending => {
+                written += 1;
+                memory.append(vec![message(channel, &written.to_string())]).await.remove(0).unwrap();
+            }
+        }
+        tokio::task::yield_now().await;
+    };
+    assert!((1..written).contains(&listed.head), "{} of {written} came before the answer", listed.head);
+    assert_eq!((listed.read, listed.unread), (0, listed.head), "all up to the head are messages");
 }
 
 #[tokio::test]

@@ -25,18 +25,18 @@ pub struct ChannelObject {
     pub head: Seq,
     /// The user's read marker.
     pub read: Seq,
-    /// How many messages come after it.
+    /// How many messages come after it, up to and with `head`.
     pub unread: u64,
 }
 
 impl ChannelObject {
-    pub(crate) fn new(info: ChannelInfo, head: Seq, unread: Unread) -> Self {
+    pub(crate) fn new(info: ChannelInfo, unread: Unread) -> Self {
         Self {
             name: info.name,
             topic: info.topic,
             created_at: info.created_at,
             created_by: info.created_by,
-            head,
+            head: unread.head,
             read: unread.read,
             unread: unread.messages,
         }

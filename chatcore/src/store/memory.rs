@@ -229,8 +229,9 @@ impl Directory for MemoryStore {
     async fn unread(&self, user: &UserId, channels: &[ChannelId]) -> Result<Vec<Unread>, StoreError> {
         let state = self.state();
         let unread = |channel: &ChannelId| {
+            let Some(log) = state.log(*channel) else { return Unread::default() };
             let read = state.read.get(&(user.clone(), *channel)).copied().unwrap_or_default();
-            Unread { read, messages: state.log(*channel).map_or(0, |log| log.messages_after(read)) }
+            Unread { read, messages: log.messages_after(read), head: log.head().seq }
         };
         Ok(channels.iter().map(unread).collect())
     }

@@ -74,13 +74,15 @@ pub struct Page {
     pub more: bool,
 }
 
-/// How far somebody has read a channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How far somebody has read a channel, at one moment. The default is that of an empty log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unread {
     /// The read marker; 0 for none.
     pub read: Seq,
-    /// How many messages come after it.
+    /// How many messages come after it, up to and with `head`.
     pub messages: u64,
+    /// The log's head at which they were counted; 0 for an empty log.
+    pub head: Seq,
 }
 
 /// The channels' logs.
@@ -234,7 +236,10 @@ pub trait Directory: Send + Sync + 'static {
     /// [`StoreError`] where the store can't be written or has no such channel.
     async fn mark_read(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, StoreError>;
 
-    /// Returns, in the order of `channels`, how far the user has read and how many messages come after.
+    /// Returns, in the order of `channels`, how far the user has read, how many messages come after, and the
+    /// head up to which they are counted. The three are one view of the channel, whatever is appended
+    /// meanwhile: who counts on from `head` counts no message twice and misses none. Of a channel that does
+    /// not exist all are 0.
     ///
     /// # Errors
     /// [`StoreError`] where the store can't be read.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{NOWHERE, StoreFixture, ann, bob, channel, delete, edit, head, name, put, put_texts, react, say};
 use crate::id::{Seq, UserId};
 use crate::message::User;
-use crate::store::{Created, Directory, Unread};
+use crate::store::{Created, Directory, EventStore, Unread};
 use crate::time::Timestamp;
 
 /// A channel is found by its name, in any spelling, with all that it was created with.
@@ -35,7 +35,7 @@ pub async fn a_new_channel_has_an_empty_log<F: StoreFixture>(fixture: F) {
     assert_eq!(head(&store, id).await.seq, 0);
     assert!(!head(&store, id).await.epoch.as_str().is_empty());
     let unread = store.unread(&ann().id, &[id]).await.expect("markers can be read");
-    assert_eq!(unread, [Unread { read: 0, messages: 0 }]);
+    assert_eq!(unread, [Unread { read: 0, messages: 0, head: 0 }]);
 }
 
 /// A second creation of a name changes nothing and gives the channel that has it.
@@ -125,11 +125,11 @@ pub async fn a_marker_never_goes_back_nor_past_the_head<F: StoreFixture>(fixture
     for (to, expected) in [(2, 2), (1, 2), (0, 2), (4, 4), (6, 5), (3, 5), (Seq::MAX, 5)] {
         assert_eq!(store.mark_read(&user, id, to).await.expect("a marker moves"), expected, "marked {to}");
         let unread = store.unread(&user, &[id]).await.expect("markers can be read");
-        assert_eq!(unread, [Unread { read: expected, messages: 5 - expected }]);
+        assert_eq!(unread, [Unread { read: expected, messages: 5 - expected, head: 5 }]);
     }
     put_texts(&store, id, 6..=8).await;
     let unread = store.unread(&user, &[id]).await.expect("markers can be read");
-    assert_eq!(unread, [Unread { read: 5, messages: 3 }]);
+    assert_eq!(unread, [Unread { read: 5, messages: 3, head: 8 }]);
     assert!(store.mark_read(&user, NOWHERE, 1).await.is_err(), "a channel that does not exist has no marker");
 }
 
@@ -154,7 +154,7 @@ pub async fn concurrent_markers_end_at_the_furthest<F: StoreFixture>(fixture: F)
         task.await.expect("a marker ends well");
     }
     let unread = second.unread(&ann().id, &[id]).await.expect("markers can be read");
-    assert_eq!(unread, [Unread { read: 19, messages: 1 }]);
+    assert_eq!(unread, [Unread { read: 19, messages: 1, head: 20 }]);
 }
 
 /// A marker is one user's in one channel.
@@ -165,10 +165,10 @@ pub async fn markers_belong_to_one_user_in_one_channel<F: StoreFixture>(fixture:
     put_texts(&store, b, 1..=2).await;
     store.mark_read(&ann().id, a, 2).await.expect("a marker moves");
     store.mark_read(&bob().id, b, 1).await.expect("a marker moves");
-    let at = |read, messages| Unread { read, messages };
+    let at = |read, messages, head| Unread { read, messages, head };
     for (user, channels, expected) in [
-        (ann(), [b, a, NOWHERE, b], [at(0, 2), at(2, 1), at(0, 0), at(0, 2)]),
-        (bob(), [a, b, a, b], [at(0, 3), at(1, 1), at(0, 3), at(1, 1)]),
+        (ann(), [b, a, NOWHERE, b], [at(0, 2, 2), at(2, 1, 3), at(0, 0, 0), at(0, 2, 2)]),
+        (bob(), [a, b, a, b], [at(0, 3, 3), at(1, 1, 2), at(0, 3, 3), at(1, 1, 2)]),
     ] {
         let unread = store.unread(&user.id, &channels).await.expect("markers can be read");
         assert_eq!(unread, expected, "of {user:?}");
@@ -189,6 +189,76 @@ pub async fn unread_counts_messages_not_events<F: StoreFixture>(fixture: F) {
     for (read, messages) in [(0, 4), (1, 3), (2, 2), (3, 2), (4, 2), (5, 1), (6, 1), (7, 0)] {
         store.mark_read(&bob().id, id, read).await.expect("a marker moves");
         let unread = store.unread(&bob().id, &[id]).await.expect("markers can be read");
-        assert_eq!(unread, [Unread { read, messages }]);
+        assert_eq!(unread, [Unread { read, messages, head: 7 }]);
+    }
+}
+
+/// What is unread comes with the log's head: of an empty log 0, moved by every kind of event, and left where it
+/// is by a prune.
+pub async fn unread_is_counted_at_the_head_beside_it<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let other = fixture.another(&store).await;
+    let id = channel(&store, "general").await;
+    let assert_unread = async |messages, seq| {
+        for handle in [&store, &other] {
+            let unread = handle.unread(&bob().id, &[id]).await.expect("markers can be read");
+            assert_eq!(unread, [Unread { read: 0, messages, head: seq }]);
+            assert_eq!(head(handle, id).await.seq, seq);
+        }
+    };
+    assert_unread(0, 0).await;
+    for (item, messages) in [
+        (say(id, &ann(), "one"), 1),
+        (edit(id, &ann(), 1, "edited"), 1),
+        (react(id, &bob(), 1, "👍", true), 1),
+        (react(id, &bob(), 1, "👍", false), 1),
+        (say(id, &ann(), "five"), 2),
+        (delete(id, &ann(), 1), 2),
+    ] {
+        let seq = put(&store, item).await.seq;
+        assert_unread(messages, seq).await;
+    }
+    for (through, messages) in [(4, 1), (6, 0)] {
+        store.prune(id, through, Timestamp::now()).await.expect("the log is pruned");
+        assert_unread(messages, 6).await;
+    }
+}
+
+/// While others write and read, every answer is of one moment: in a log of messages only, as many are unread as
+/// there are between the marker and the head.
+pub async fn unread_is_one_view_while_others_write<F: StoreFixture>(fixture: F) {
+    const WRITERS: u64 = 4;
+    const EACH: u64 = 30;
+    let store = Arc::new(fixture.open().await);
+    let reader = fixture.another(&store).await;
+    let id = channel(&*store, "general").await;
+    let tasks: Vec<_> = (0..WRITERS)
+        .map(|w| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                for i in 0..EACH {
+                    let seq = put(&*store, say(id, &ann(), &format!("{w} {i}"))).await.seq;
+                    // Ann has read what she wrote.
+                    store.mark_read(&ann().id, id, seq).await.expect("a marker moves");
+                }
+            })
+        })
+        .collect();
+    loop {
+        // Asked first, so that the last answer is of the whole log.
+        let ended = tasks.iter().all(tokio::task::JoinHandle::is_finished);
+        for user in [ann(), bob()] {
+            let unread = reader.unread(&user.id, &[id]).await.expect("markers can be read").remove(0);
+            assert_eq!(unread.read + unread.messages, unread.head, "{unread:?} of {user:?}");
+            assert!(user == ann() || unread.read == 0, "{unread:?} of who has read nothing");
+            assert!(!ended || unread.head == WRITERS * EACH, "{unread:?} after all was written");
+        }
+        if ended {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    for task in tasks {
+        task.await.expect("a writer ends well");
     }
 }
