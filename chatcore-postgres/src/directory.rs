@@ -84,21 +84,8 @@ impl PostgresStore {
         now.map(unsigned).ok_or(Failure::Broken("there is no such channel"))
     }
 
-    /// Counts by ordinals: the last message's less that of the last one read. Where that one is pruned, all
-    /// that are kept are unread. One statement, and so one snapshot: the count is that of the head beside it.
     async fn count_unread(&self, user: &UserId, channels: &[ChannelId]) -> Result<Vec<Unread>, Failure> {
-        let sql = format!(
-            "SELECT coalesce(m.seq, 0), coalesce(c.messages - coalesce(e.ordinal, c.trimmed_messages), 0), \
-                 coalesce(c.last_seq, 0) \
-             FROM unnest($2) WITH ORDINALITY AS asked (id, n) \
-             LEFT JOIN {0}.channel AS c ON c.id = asked.id \
-             LEFT JOIN {0}.marker AS m ON m.chat_user = $1 AND m.channel = asked.id \
-             LEFT JOIN LATERAL ( \
-                 SELECT ordinal FROM {0}.event \
-                 WHERE channel = asked.id AND kind = 0 AND seq <= m.seq ORDER BY seq DESC LIMIT 1 \
-             ) AS e ON true ORDER BY asked.n",
-            self.schema
-        );
+        let sql = unread_sql(&self.schema);
         let ids: Vec<i64> = channels.iter().map(|id| signed(id.0)).collect();
         let rows =
             self.database.query(&sql, &[(&user.as_str(), Type::TEXT), (&ids, Type::INT8_ARRAY)]).await?;
@@ -127,6 +114,24 @@ impl PostgresStore {
             .map(|row| Ok((user_id(row.try_get(0)?)?, user(row.try_get(0)?, row.try_get(1)?)?)))
             .collect()
     }
+}
+
+/// What of these channels a user has not read: user, channels.
+///
+/// Counts by ordinals: the last message's less that of the last one read. Where that one is pruned, all that are
+/// kept are unread. One statement, and so one snapshot: the count is that of the head beside it.
+pub(crate) fn unread_sql(schema: &str) -> String {
+    format!(
+        "SELECT coalesce(m.seq, 0), coalesce(c.messages - coalesce(e.ordinal, c.trimmed_messages), 0), \
+             coalesce(c.last_seq, 0) \
+         FROM unnest($2) WITH ORDINALITY AS asked (id, n) \
+         LEFT JOIN {schema}.channel AS c ON c.id = asked.id \
+         LEFT JOIN {schema}.marker AS m ON m.chat_user = $1 AND m.channel = asked.id \
+         LEFT JOIN LATERAL ( \
+             SELECT ordinal FROM {schema}.event \
+             WHERE channel = asked.id AND kind = 0 AND seq <= m.seq ORDER BY seq DESC LIMIT 1 \
+         ) AS e ON true ORDER BY asked.n"
+    )
 }
 
 #[async_trait]

@@ -1,10 +1,11 @@
-//! How PostgreSQL reads a page of a large channel, and searches it.
+//! How PostgreSQL reads a page of a large channel, counts what is unread in many, and searches one.
 
 use chatcore::ChannelName;
 use chatcore::store::Directory;
 use chatcore_tests::Postgres;
 use tokio_postgres::{Client, NoTls};
 
+use crate::directory::unread_sql;
 use crate::search::search_sql;
 use crate::store::{PostgresStore, page_sql};
 
@@ -65,6 +66,48 @@ async fn a_page_of_a_large_channel_is_one_index_scan_that_costs_the_same_anywher
                 }
                 assert!(blocks < 160, "{blocks} blocks before {before}: {plan}");
             }
+        }
+    }
+}
+
+/// However much there is to count, and wherever the marker is.
+#[tokio::test]
+async fn what_is_unread_is_one_index_look_up_a_channel() {
+    const CHANNELS: u64 = 20;
+    let database = Postgres::shared().await.database().await;
+    let store = PostgresStore::connect(&database.url()).await.expect("connects");
+    let ann = chatcore::User::new("u_ann", "Ann").expect("a user");
+    let mut channels = Vec::new();
+    for n in 1..=CHANNELS {
+        let name = ChannelName::new(&format!("c{n}")).expect("a name");
+        let channel = store.create_channel(&name, "", &ann).await.expect("creates").into_channel().id;
+        channels.push(channel.0.to_string());
+    }
+    let asked = format!("unread ('u_ann', '{{{}}}')", channels.join(","));
+    let (client, connection) = tokio_postgres::connect(&database.url(), NoTls).await.expect("connects");
+    tokio::spawn(connection);
+    // A third of each log are reactions.
+    let fill = "INSERT INTO chatcore.event (channel, seq, at, kind, author, author_name, nonce, digest, key, \
+             text, ordinal) \
+         SELECT c.id, i, i, CASE i % 3 WHEN 0 THEN 3 ELSE 0 END, 'u_ann', 'Ann', i::text, \
+             md5(c.id || ' ' || i)::uuid, i, 'the text of a message', i \
+         FROM chatcore.channel AS c, generate_series(1, 5000) AS i; \
+         INSERT INTO chatcore.marker (chat_user, channel, seq) \
+         SELECT 'u_ann', id, 10 + id * 200 FROM chatcore.channel";
+    client.batch_execute(fill).await.expect("fills");
+    let prepare = format!("PREPARE unread (text, bigint[]) AS {}", unread_sql("chatcore"));
+    client.batch_execute(&prepare).await.expect("prepares");
+    for knowledge in ["SELECT 1", "ANALYZE"] {
+        client.batch_execute(knowledge).await.expect("analyzes");
+        for mode in ["force_generic_plan", "force_custom_plan"] {
+            client.batch_execute(&format!("SET plan_cache_mode = {mode}")).await.expect("sets");
+            let (plan, blocks) = explain(&client, &asked).await;
+            assert!(plan.contains("Index Scan Backward using event_"), "{plan}");
+            for other in ["Seq Scan on event", "Scan on event_", "Rows Removed"] {
+                assert!(!plan.contains(other), "{plan}");
+            }
+            // A look-up is three blocks: the index's root, its leaf and the row. Its first reader may write to them.
+            assert!(blocks < 8 * CHANNELS, "{blocks} blocks: {plan}");
         }
     }
 }
