@@ -1,8 +1,8 @@
 import { Changes } from './changes.js';
 import { Channel, PAGE, TYPING_MS } from './channel.js';
 import { Connection, systemClock } from './connection.js';
-import { Deletions } from './deletions.js';
 import { Counts } from './counts.js';
+import { Deletions } from './deletions.js';
 import { Emitter } from './emitter.js';
 import { MAX_WAITING, Outbox } from './outbox.js';
 import { Pages } from './pages.js';
@@ -53,8 +53,8 @@ export class ChatCore extends Emitter {
    * @param {{url: string, user?: import('./protocol.js').User, WebSocket?: any, clock?: import('./connection.js').Clock,
    *   random?: () => number, openOutbox?: (userId: string) => import('./outbox.js').OutboxStore, newNonce?: () => string,
    *   storage?: ?Storage, checkIdentity?: () => Promise<boolean>, maxFollowed?: number}} options
-   *   Without a `user`, who it is comes with the server's welcome. `openOutbox` is called once the user is known. In
-   *   `storage` it is kept what the user has deleted until the server knows it.
+   *   Without a `user`, who it is comes with the server's welcome. `openOutbox` is called once the user is known.
+   *   `storage` keeps what the user has deleted until the server knows it.
    */
   constructor({
     url,

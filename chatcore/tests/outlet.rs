@@ -128,6 +128,14 @@ fn publish(channel: &str, nonce: &str) -> String {
     format!(r#"{{"type":"publish","id":1,"channel":"{channel}","nonce":"{nonce}","text":"x"}}"#)
 }
 
+/// Who has made the channel `a`.
+async fn owner(chat: &Chat) -> Driven {
+    let mut owner = Driven::open(chat, "owner", Random::new(1));
+    owner.receive(r#"{"type":"create_channel","id":1,"name":"a"}"#);
+    owner.answers(1).await;
+    owner
+}
+
 const CHANNELS: [&str; 3] = ["a", "b", "c"];
 const AUTHORS: usize = 4;
 const MESSAGES: usize = 240;
@@ -240,9 +248,7 @@ async fn every_event_comes_once_and_in_order_whoever_writes_it() {
 #[tokio::test]
 async fn nothing_is_written_after_a_ban() {
     let chat = chat();
-    let mut owner = Driven::open(&chat, "owner", Random::new(1));
-    owner.receive(r#"{"type":"create_channel","id":1,"name":"a"}"#);
-    owner.answers(1).await;
+    let mut owner = owner(&chat).await;
     let mut banned = Driven::open(&chat, "banned", Random::new(2));
     banned.receive(r#"{"type":"subscribe","id":1,"channel":"a"}"#);
     banned.answers(1).await;
@@ -263,9 +269,7 @@ async fn nothing_is_written_after_a_ban() {
 async fn a_large_channel_leaves_others_their_turn() {
     const MEMBERS: usize = 1_000;
     let chat = chat();
-    let mut owner = Driven::open(&chat, "owner", Random::new(1));
-    owner.receive(r#"{"type":"create_channel","id":1,"name":"a"}"#);
-    owner.answers(1).await;
+    let mut owner = owner(&chat).await;
     let counter = Arc::new(Counter::default());
     let mut members = Vec::new();
     for n in 0..MEMBERS {
@@ -318,9 +322,7 @@ async fn member<O: Outlet>(chat: &Chat, id: &str, outlet: &Arc<O>) -> Connection
 #[tokio::test]
 async fn no_burst_is_empty() {
     let chat = chat();
-    let mut owner = Driven::open(&chat, "owner", Random::new(1));
-    owner.receive(r#"{"type":"create_channel","id":1,"name":"a"}"#);
-    owner.answers(1).await;
+    let mut owner = owner(&chat).await;
     let counter = Arc::new(Counter::default());
     let _member = member(&chat, "u_member", &counter).await;
     for (n, nonce) in ["1", "1", "2"].into_iter().enumerate() {
@@ -358,9 +360,7 @@ impl Outlet for Broken {
 #[tokio::test]
 async fn an_outlet_that_panics_loses_its_connection_alone() {
     let chat = chat();
-    let mut owner = Driven::open(&chat, "owner", Random::new(1));
-    owner.receive(r#"{"type":"create_channel","id":1,"name":"a"}"#);
-    owner.answers(1).await;
+    let mut owner = owner(&chat).await;
     let before = Arc::new(Counter::default());
     let after = Arc::new(Counter::default());
     let _before = member(&chat, "u_before", &before).await;

@@ -5,13 +5,19 @@ import { journey } from './journey.js';
 const titled = (page, title) => page.waitForFunction((wanted) => document.title === wanted, title);
 const icon = (page) => page.locator('link[rel="icon"]').getAttribute('href');
 
-journey('a mention is a badge and a number in the title of every tab, and reading it in one clears all', async ({ browser }) => {
+/** Ann is in `general`, and Bob in a channel of his own. */
+async function apart(browser) {
   const ann = await browser.person();
   await ann.join('Ann');
   await ann.isIn('general');
   const bob = await browser.person();
   await bob.join('Bob');
   await bob.createChannel('b');
+  return { ann, bob };
+}
+
+journey('a mention is a badge and a number in the title of every tab, and reading it in one clears all', async ({ browser }) => {
+  const { ann, bob } = await apart(browser);
   const second = await bob.context.newPage();
   await second.goto(`${bob.server.url}/#/c/b`);
   const tabs = [bob.page, second];
@@ -39,12 +45,7 @@ journey('a mention is a badge and a number in the title of every tab, and readin
 });
 
 journey('a mention that comes while a tab is still opening is a badge there too', async ({ browser }) => {
-  const ann = await browser.person();
-  await ann.join('Ann');
-  await ann.isIn('general');
-  const bob = await browser.person();
-  await bob.join('Bob');
-  await bob.createChannel('b');
+  const { ann, bob } = await apart(browser);
   const tab = await bob.context.newPage();
   const { asked, release } = await holdSubscription(tab, 'general');
   await tab.goto(`${bob.server.url}/#/c/b`);
