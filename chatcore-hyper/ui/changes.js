@@ -9,7 +9,10 @@ export const UNDO_MS = 5000;
  * A deletion waits before it is sent, because it can't be undone afterwards.
  */
 export class Changes {
-  /** By channel and seq; `kept` says that another page has begun it. @type {Map<string, {name: string, seq: number, timer: any, sent: boolean, kept: boolean}>} */
+  /**
+   * By channel and seq; `kept` says that another page has begun it, `shared` that other pages know of it.
+   * @type {Map<string, {name: string, seq: number, timer: any, sent: boolean, kept: boolean, shared: boolean}>}
+   */
   #leaving = new Map();
   /** Where they outlive the page. @type {?import('./deletions.js').Deletions} */
   #deletions = null;
@@ -62,10 +65,10 @@ export class Changes {
   remove(name, seq) {
     const key = `${name} ${seq}`;
     if (this.#leaving.has(key)) return;
-    const entry = { name, seq, timer: null, sent: false, kept: false };
+    const shared = this.#deletions?.put({ name, seq, due: this.clock.now() + UNDO_MS }) ?? false;
+    const entry = { name, seq, timer: null, sent: false, kept: false, shared };
     entry.timer = this.clock.setTimeout(() => this.#send(key, entry), UNDO_MS);
     this.#leaving.set(key, entry);
-    this.#deletions?.put({ name, seq, due: this.clock.now() + UNDO_MS });
     this.onChange(name);
   }
 
@@ -74,10 +77,8 @@ export class Changes {
     this.#deletions = deletions;
     for (const { name, seq, due } of deletions.all()) {
       const key = `${name} ${seq}`;
-      const entry = { name, seq, timer: null, sent: false, kept: true };
-      // Whoever has begun it may have done it, or taken it back.
-      const finish = () => (deletions.has(name, seq) ? this.#send(key, entry) : this.#end(key, name));
-      entry.timer = this.clock.setTimeout(finish, Math.min(UNDO_MS, Math.max(0, due - this.clock.now())));
+      const entry = { name, seq, timer: null, sent: false, kept: true, shared: true };
+      entry.timer = this.clock.setTimeout(() => this.#send(key, entry), Math.min(UNDO_MS, Math.max(0, due - this.clock.now())));
       this.#leaving.set(key, entry);
     }
   }
@@ -98,11 +99,15 @@ export class Changes {
     return this.#leaving.has(`${name} ${seq}`);
   }
 
-  /** Sends the deletions that wait: their author goes. What does not get out any more the next page sends at once. */
+  /**
+   * Sends the deletions that were begun here: their author goes. What does not get out any more the next page sends at
+   * once, if it is not taken back elsewhere.
+   */
   flush() {
     for (const [key, entry] of this.#leaving) {
-      if (entry.sent) continue;
-      if (!entry.kept) this.#deletions?.put({ name: entry.name, seq: entry.seq, due: 0 });
+      if (entry.sent || entry.kept) continue;
+      const { name, seq } = entry;
+      if (this.#isShared(entry)) this.#deletions?.put({ name, seq, due: 0 });
       this.#send(key, entry);
     }
   }
@@ -120,6 +125,8 @@ export class Changes {
   async #send(key, entry) {
     const { name, seq } = entry;
     this.clock.clearTimeout(entry.timer);
+    // Another page has done it, or taken it back.
+    if (entry.shared && !this.#isShared(entry)) return this.#end(key, name);
     Object.assign(entry, { timer: null, sent: true });
     this.onChange(name);
     try {
@@ -137,6 +144,10 @@ export class Changes {
     }
     this.#deletions?.remove(name, seq);
     this.#end(key, name);
+  }
+
+  #isShared({ name, seq, shared }) {
+    return shared && this.#deletions?.has(name, seq) === true;
   }
 
   #end(key, name) {

@@ -32,9 +32,10 @@ export class Deletions {
     return this.all().some((kept) => kept.name === name && kept.seq === seq);
   }
 
-  /** @param {Deletion} deletion */
+  /** @param {Deletion} deletion @returns {boolean} whether there was room for it */
   put(deletion) {
-    this.#keep([...this.#others(deletion.name, deletion.seq), deletion]);
+    const others = this.#others(deletion.name, deletion.seq);
+    return others.length < MAX_DELETIONS && this.#keep([...others, deletion]);
   }
 
   /** @param {string} name @param {number} seq */
@@ -54,9 +55,11 @@ export class Deletions {
   #keep(deletions) {
     try {
       if (deletions.length === 0) this.clear();
-      else this.storage?.setItem(this.key, JSON.stringify(deletions.slice(-MAX_DELETIONS)));
+      else this.storage?.setItem(this.key, JSON.stringify(deletions));
+      return this.storage !== null;
     } catch {
       // A full storage: the page sends them as long as it is there.
+      return false;
     }
   }
 }

@@ -181,3 +181,28 @@ test('what the storage has that is no deletion is passed over, and a storage tha
   await clock.advance(UNDO_MS);
   assert.equal(socket.take('delete').seq, 1);
 });
+
+test('what one page takes back no other sends: not when it goes, nor when its connection is back, whichever has begun it', async () => {
+  for (const undone of [0, 1]) {
+    const here = { storage: new FakeStorage(), clock: new FakeClock() };
+    const pages = [await opened(1, here)];
+    pages[0].core.changes.remove('general', 1);
+    pages.push(await opened(1, here));
+    const other = pages[1 - undone];
+    pages[undone].core.changes.undo('general', 1);
+    other.core.changes.flush();
+    other.core.changes.connected();
+    await here.clock.advance(UNDO_MS);
+    assert.equal(other.core.changes.isLeaving('general', 1), false);
+    assert.deepEqual([pages[0].socket.take('delete'), pages[1].socket.take('delete')], [null, null]);
+  }
+});
+
+test('a hundred deletions are kept; further ones are sent all the same', async () => {
+  const storage = new FakeStorage();
+  const { core, socket, clock } = await opened(101, { storage });
+  for (let seq = 1; seq <= 101; seq++) core.changes.remove('general', seq);
+  assert.equal(JSON.parse(storage.getItem('chatcore.deletions.u_ann')).length, 100);
+  await clock.advance(UNDO_MS);
+  assert.equal(socket.sent.filter(({ type }) => type === 'delete').length, 101);
+});
