@@ -1,3 +1,5 @@
+import { setChildren } from './dom.js';
+
 /**
  * Keeps the children of one element in step with a list: known keys keep their element, so focus, selection, a playing
  * image and the scroll position survive; only what moved is moved and only what changed is drawn again.
@@ -19,27 +21,14 @@ export class KeyedList {
 
   /** @param {Item[]} items */
   show(items) {
-    const gone = new Map(this.#shown);
     const shown = new Map();
     for (const item of items) {
       const key = this.key(item);
-      const before = gone.get(key);
-      gone.delete(key);
+      const before = this.#shown.get(key);
       const element = before && this.same(before.item, item) ? before.element : this.draw(item, before?.element ?? null);
-      if (before && before.element !== element) before.element.remove();
       shown.set(key, { element, item });
     }
-    for (const { element } of gone.values()) element.remove();
     this.#shown = shown;
-    let next = this.parent.firstElementChild;
-    for (const { element } of shown.values()) {
-      if (element === next) next = next.nextElementSibling;
-      else this.parent.insertBefore(element, next);
-    }
-  }
-
-  /** @param {string} key @returns {?Element} */
-  element(key) {
-    return this.#shown.get(key)?.element ?? null;
+    setChildren(this.parent, [...shown.values()].map(({ element }) => element));
   }
 }

@@ -1,6 +1,6 @@
 import { attachmentView } from './attachment-view.js';
 import { avatar } from './avatar.js';
-import { h, icon } from './dom.js';
+import { h, icon, setChildren } from './dom.js';
 import { clockTime, fullTime } from './format.js';
 import { firstLine } from './markdown.js';
 import { textView } from './markdown-view.js';
@@ -16,8 +16,11 @@ const QUOTE_CHARS = 140;
  *   onReact: (seq: number, emoji: string, on: boolean) => void}} MessageContext
  */
 
-/** The attachments that an article shows, which stay as they are while only the rest changes: one may be playing. */
-const shownFiles = new WeakMap();
+/**
+ * The parts of an article that stay as they are while only the rest changes: a text may be selected, a film playing.
+ * @type {WeakMap<Element, Record<string, {of: string, element: Element}>>}
+ */
+const shownParts = new WeakMap();
 
 /**
  * One message as it stands in the timeline. An article that is there keeps its place and its focus.
@@ -34,20 +37,23 @@ export function messageView(row, context, element = null) {
   article.setAttribute('part', message.author.id === context.user.id ? 'message own' : 'message');
   if (message.seq) article.dataset.seq = String(message.seq);
   article.setAttribute('aria-label', `${message.author.name}, ${fullTime(at)}`);
+  if (!element) article.append(h('div', { class: 'gutter' }), h('div', { class: 'content' }));
+  const [gutter, content] = article.children;
+  gutter.replaceChildren(first ? avatar(message.author) : timeView(at, message.at));
   const parts = [
-    h('div', { class: 'gutter' }, first ? avatar(message.author) : timeView(at, message.at)),
-    h(
-      'div',
-      { class: 'content' },
-      first ? h('header', {}, h('bdi', { class: 'author', part: 'author' }, message.author.name), timeView(at, message.at)) : null,
-      ...(state === 'leaving' ? [leavingView(message, context)] : bodyView(row, context, article)),
-      state === 'failed' ? failedView(row, context) : null,
-    ),
+    first ? h('header', {}, h('bdi', { class: 'author', part: 'author' }, message.author.name), timeView(at, message.at)) : null,
+    ...(state === 'leaving' ? [leavingView(message, context)] : bodyView(row, context, article)),
+    state === 'failed' ? failedView(row, context) : null,
   ];
-  const old = [...article.children].slice(0, 2);
-  if (old.length === 0) article.append(...parts);
-  else old.forEach((part, at) => part.replaceWith(parts[at]));
+  setChildren(content, parts.filter((part) => part !== null));
   return article;
+}
+
+/** The part of this name as it stands, as long as it is made of the same. */
+function kept(article, name, of, make) {
+  const parts = shownParts.get(article) ?? {};
+  if (parts[name]?.of !== of) shownParts.set(article, { ...parts, [name]: { of, element: make() } });
+  return shownParts.get(article)[name].element;
 }
 
 function timeView(at, iso) {
@@ -55,11 +61,12 @@ function timeView(at, iso) {
 }
 
 function bodyView({ message, quote }, context, article) {
+  const { text, edited_at, attachments } = message;
   if (message.deleted) return [h('p', { class: 'tombstone' }, 'This message was deleted.')];
   return [
     message.reply_to ? quoteView(message.reply_to, quote, context) : null,
-    message.text === '' ? null : writtenView(message, context),
-    message.attachments.length > 0 ? filesView(message.attachments, article) : null,
+    text === '' ? null : kept(article, 'text', `${edited_at} ${text}`, () => writtenView(message, context)),
+    attachments.length === 0 ? null : kept(article, 'files', attachments.map(({ url }) => url).join(' '), () => filesView(attachments)),
     message.reactions.length > 0 ? reactionsView(message, context) : null,
   ];
 }
@@ -69,10 +76,7 @@ function writtenView({ text, edited_at }, { people, user }) {
   return textView(text, { names: [...people.values()].map(({ name }) => name), own: user.name }, edited);
 }
 
-function filesView(attachments, article) {
-  const shown = article.querySelector('.attachments');
-  if (shown && shownFiles.get(article) === attachments) return shown;
-  shownFiles.set(article, attachments);
+function filesView(attachments) {
   return h('div', { class: 'attachments' }, ...attachments.map(attachmentView));
 }
 

@@ -44,6 +44,7 @@ journey('names and emoji are completed, and picked', async ({ browser }) => {
   await picker.waitFor({ state: 'detached' });
   assert.equal(await ann.field.inputValue(), 'Hi @Bob Björk mail me@bob.test 10:30:45 👎 :cat: 🦀');
   await keyboard.press('Enter');
+  await ann.isDrawn();
   await ann.isSent();
   await bob.page.locator('.mention.own').waitFor();
   assert.equal(await ann.page.locator('article .text').textContent(), 'Hi @Bob Björk mail me@bob.test 10:30:45 👎 🐱 🦀');
@@ -97,6 +98,25 @@ journey('a reply quotes its original and leads to it; a deletion is undone, or d
   await bob.log.getByRole('link', { name: 'In reply to Ann This message was deleted.' }).waitFor();
 });
 
+journey('what is selected in a message stays selected when its ack comes, and a reaction', async ({ browser }) => {
+  const ann = await browser.person();
+  const bob = await browser.person();
+  await ann.join('Ann');
+  await ann.isIn('general');
+  await bob.join('Bob');
+  await bob.isIn('general');
+  await bob.say('first');
+  await ann.sees('first');
+  ann.server.pause();
+  await ann.say('Look:\n```\nlet a = 1;\n```');
+  await ann.page.locator('article.pending pre').evaluate((code) => getSelection().selectAllChildren(code));
+  ann.server.resume();
+  await bob.log.locator('pre').hover();
+  await bob.page.getByRole('toolbar', { name: 'Message actions' }).getByRole('button', { name: 'React with 👍' }).click();
+  await ann.page.getByRole('button', { name: '👍 1, Bob' }).waitFor();
+  assert.equal(await ann.page.evaluate(() => String(getSelection())), 'let a = 1;');
+});
+
 journey('an empty edit offers to delete, and a refused one is taken back', async ({ browser }) => {
   const ann = await browser.person({ allow: [/ERR_CONNECTION/u] });
   await ann.join('Ann');
@@ -130,11 +150,11 @@ journey('a draft is in sight as a whole when the window gets narrower, and takes
   await ann.field.fill('a thought that goes on and on '.repeat(5));
   const height = () => ann.field.evaluate((field) => field.clientHeight);
   const wide = await height();
-  await ann.page.setViewportSize({ width: 390, height: 800 });
+  await ann.resize(390, 800);
   await ann.page.waitForFunction((before) => {
     const { clientHeight, scrollHeight } = document.querySelector('chat-composer textarea');
     return clientHeight > before && scrollHeight === clientHeight;
   }, wide);
-  await ann.page.setViewportSize({ width: 1280, height: 800 });
+  await ann.resize(1280, 800);
   await ann.page.waitForFunction((before) => document.querySelector('chat-composer textarea').clientHeight === before, wide);
 });

@@ -26,7 +26,7 @@ export class Person {
   /** Goes on in this page. */
   use(page) {
     this.page = page;
-    page.setDefaultTimeout(15_000);
+    page.setDefaultTimeout(30_000);
     page.on('websocket', (socket) => {
       this.#requested(socket.url().replace(/^ws/u, 'http'));
       socket.on('framereceived', ({ payload }) => this.#received(payload));
@@ -119,18 +119,52 @@ export class Person {
     return this.messages.filter({ has: this.page.getByText(text, { exact: true }) });
   }
 
+  /** Writes a message and sends it by key; it is on the page then, on its way. */
   async say(text) {
     await this.field.fill(text);
     await this.field.press('Enter');
+    await this.isDrawn();
+  }
+
+  /** Writes a message and sends it by the button, which a phone needs. */
+  async send(text) {
+    await this.field.fill(text);
+    const button = this.page.getByRole('button', { name: 'Send' });
+    await (await this.#isTouched() ? button.tap() : button.click());
+    // What a finger does, the page hears of later.
+    await this.page.waitForFunction(() => document.querySelector('chat-composer textarea').value === '');
+    await this.isDrawn();
+    await this.isSent();
+  }
+
+  #isTouched() {
+    return this.page.evaluate(() => matchMedia('(hover: none)').matches);
+  }
+
+  /** Waits until the page shows what it knows. */
+  async isDrawn() {
+    await this.page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+  }
+
+  /** Gives the page another size, and waits until it has it. */
+  async resize(width, height) {
+    await this.page.setViewportSize({ width, height });
+    await this.page.waitForFunction((wanted) => innerWidth === wanted[0] && innerHeight === wanted[1], [width, height]);
+    await this.isDrawn();
+  }
+
+  /** Waits until this is what the keys go to. */
+  async isOn(locator) {
+    await this.page.waitForFunction((one) => one === one.getRootNode().activeElement, await locator.elementHandle());
   }
 
   async sees(text) {
     await this.message(text).waitFor();
   }
 
-  /** Waits until every message of theirs has its ack. */
+  /** Waits until every message on the page stands in the log. */
   async isSent() {
-    await this.page.waitForFunction(() => !document.querySelector('article.pending, article.failed'));
+    await this.page.waitForFunction(() => !document.querySelector('article:not([data-seq])'));
   }
 
   /** What stands on the page: seq, text, and the name and time that each message shows or carries. */

@@ -29,6 +29,15 @@ export class Server {
     await ended;
   }
 
+  /** Stands still, with all connections open. */
+  pause() {
+    this.#child.kill('SIGSTOP');
+  }
+
+  resume() {
+    this.#child.kill('SIGCONT');
+  }
+
   async restart() {
     await this.#run(this.host);
   }
