@@ -93,7 +93,7 @@ journey('a message without an answer can be tried again or deleted', async ({ br
   await failed('keep').waitFor();
   await failed('drop').getByRole('button', { name: 'Delete' }).click();
   await failed('drop').waitFor({ state: 'detached' });
-  assert.equal(await ann.field.evaluate((field) => field === document.activeElement), true);
+  await ann.isOn(ann.field);
   await failed('keep').getByRole('button', { name: 'Retry' }).click();
   await ann.page.locator('article.pending').filter({ hasText: 'keep' }).waitFor();
   way.mend();

@@ -34,11 +34,9 @@ journey('hostile text and names are literal, and a long one does not hold up the
 
   await mallory.say('>'.repeat(4000));
   await ann.sees('>'.repeat(4000));
-  const answers = await ann.page.evaluate(() => {
-    const start = performance.now();
-    return new Promise((resolve) => requestAnimationFrame(() => setTimeout(() => resolve(performance.now() - start))));
-  });
-  assert.ok(answers < 100, `the page answered after ${answers} ms`);
+  // However long a text of signs is, it becomes few elements, and the page goes on.
+  assert.ok((await ann.messages.last().locator('.text *').count()) <= 10);
+  await ann.isDrawn();
 
   await mallory.tryToCreate('<script>alert(1)</script>');
   await mallory.page.getByRole('dialog').getByRole('alert').filter({ hasText: 'Use 1 to 64 letters' }).waitFor();
@@ -73,6 +71,7 @@ journey('nothing that a person can write is more than text', async ({ browser })
   for (const [at, text] of BODIES.entries()) {
     await mallory.field.fill(text);
     await mallory.page.getByRole('button', { name: 'Send' }).click();
+    await mallory.counts(at + 1);
     // The server lets a user write so much a second, and the client waits by itself.
     if (at % 10 === 9) await mallory.isSent();
   }

@@ -83,7 +83,7 @@ journey('files travel with a message: progress, preview without a shift, refusal
   await lightbox.getByRole('img', { name: 'plan.png' }).waitFor();
   await bob.page.keyboard.press('Escape');
   await lightbox.waitFor({ state: 'detached' });
-  assert.equal(await link.evaluate((one) => one === document.activeElement), true);
+  await bob.isOn(link);
   const card = file('notes.txt', '10 B');
   const [download] = await Promise.all([bob.page.waitForEvent('download'), card.click()]);
   assert.equal(download.suggestedFilename(), 'notes.txt');

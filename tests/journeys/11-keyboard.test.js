@@ -65,7 +65,7 @@ journey('by keys alone one gets around, and the focus is never lost', async ({ b
   await page.keyboard.press('?');
   await help.waitFor();
   await page.keyboard.press('Escape');
-  assert.equal(await ann.log.evaluate((log) => log === document.activeElement), true);
+  await ann.isOn(ann.log);
 });
 
 /** What has the focus, as a person would call it. */

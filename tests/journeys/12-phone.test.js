@@ -36,17 +36,19 @@ journey('on a phone: an input method, Arabic, another zone, and what one does to
       return field.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', bubbles: true, cancelable: true, isComposing: composing }));
     }, isComposing);
   assert.equal(await enter(ann, true), true);
+  await ann.isDrawn();
   assert.equal(await ann.messages.count(), 1);
   assert.equal(await enter(bob, false), true);
+  await bob.isDrawn();
   assert.equal(await bob.messages.count(), 1);
   assert.equal(await enter(ann, false), false);
   await ann.counts(2);
 
   // The composer stays above a keyboard that takes half of the window.
-  await bob.page.setViewportSize({ width: 390, height: 420 });
+  await bob.resize(390, 420);
   const box = await bob.field.boundingBox();
   assert.ok(box.y + box.height <= 420, `the field ends at ${box.y + box.height}`);
-  await bob.page.setViewportSize(PHONE.viewport);
+  await bob.resize(390, 844);
 
   // A tap on a message brings what can be done with it, and another takes it away.
   const bar = bob.page.getByRole('toolbar', { name: 'Message actions' });
@@ -72,13 +74,8 @@ journey('on a phone: what lies over a channel goes by Escape and by the system\'
   await ann.join('Ann');
   await ann.listed('general').tap();
   await ann.isIn('general');
-  const send = async (text) => {
-    await ann.field.fill(text);
-    await page.getByRole('button', { name: 'Send' }).tap();
-    await ann.isSent();
-  };
-  await send('The first word');
-  await send(`\`\`\`\n${'let much = more; '.repeat(12)}\n\`\`\``);
+  await ann.send('The first word');
+  await ann.send(`\`\`\`\n${'let much = more; '.repeat(12)}\n\`\`\``);
   const code = await ann.log.locator('pre').boundingBox();
   const copy = await ann.log.getByRole('button', { name: 'Copy the code' }).boundingBox();
   assert.ok(code.x + code.width <= copy.x, 'the button is beside the code');
@@ -90,7 +87,7 @@ journey('on a phone: what lies over a channel goes by Escape and by the system\'
   await members.waitFor();
   await page.keyboard.press('Escape');
   await members.waitFor({ state: 'hidden' });
-  assert.equal(await people.evaluate((one) => one === document.activeElement), true);
+  await ann.isOn(people);
   await people.tap();
   await members.waitFor();
   await page.goBack();

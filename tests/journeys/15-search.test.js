@@ -37,7 +37,7 @@ journey('a word is found however old its message is, and the result leads to it'
   await panel.getByText('No message has “zebra”.').waitFor();
   await page.keyboard.press('Escape');
   await panel.waitFor({ state: 'hidden' });
-  assert.equal(await ann.field.evaluate((field) => field === document.activeElement), true);
+  await ann.isOn(ann.field);
 });
 
 journey('on a phone the search is a pane of its own, and offline it says what it needs', async ({ browser }) => {
@@ -53,9 +53,7 @@ journey('on a phone the search is a pane of its own, and offline it says what it
   await ann.join('Ann');
   await ann.listed('general').tap();
   await ann.isIn('general');
-  await ann.field.fill('where is the needle');
-  await page.getByRole('button', { name: 'Send' }).tap();
-  await ann.isSent();
+  await ann.send('where is the needle');
 
   open = false;
   for (const socket of sockets) socket.close({ code: 4000 });

@@ -30,6 +30,7 @@ journey('two rooms of a foreign page: what is said in one is in that one, and at
   const sockets = [];
   ann.page.on('websocket', (socket) => sockets.push(socket));
   await ann.join('Ann');
+  await ann.isIn('general');
   await bob.join('Bob');
   sockets.length = 0;
   await visitShop(ann);
@@ -59,7 +60,7 @@ journey('two rooms of a foreign page: what is said in one is in that one, and at
   await roomOf(bob, 'greenhouse').room.getByRole('button', { name: /^👍 1/u }).click();
   const both = greenhouse.room.getByRole('button', { name: /^👍 2/u });
   await both.waitFor();
-  assert.ok(await both.evaluate((button) => button.getRootNode().activeElement === button));
+  await ann.isOn(both);
 
   // A reply leads to its message inside of the room; the page's address is the page's.
   await greenhouse.message('tomatoes').hover();
@@ -116,12 +117,12 @@ journey('a room’s events, its attributes and its end', async ({ server, browse
 
   // Unread is what came while the room was out of sight.
   await ann.page.evaluate(() => scrollTo(0, 0));
-  await ann.page.setViewportSize({ width: 1280, height: 300 });
+  await ann.resize(1280, 300);
   await roomOf(bob, 'general').say('@Ann are you there?');
   const unread = await ann.page.waitForFunction(() => globalThis.heard.find(({ type }) => type === 'chat-unread')).then((found) => found.jsonValue());
   assert.deepEqual(unread, { type: 'chat-unread', room: 'general', channel: 'general', unread: 1, mentions: 1 });
   await ann.page.locator('#unread', { hasText: '1 new' }).waitFor();
-  await ann.page.setViewportSize({ width: 1280, height: 800 });
+  await ann.resize(1280, 800);
   await general.room.scrollIntoViewIfNeeded();
   await ann.page.locator('#unread').waitFor({ state: 'hidden' });
 
@@ -205,7 +206,7 @@ journey('the page’s style ends at a room, a room’s at the page; a room is th
   }));
   assert.deepEqual(outside, { links: ['/embed.css'], body: '18px' });
 
-  await ann.page.setViewportSize({ width: 390, height: 844 });
+  await ann.resize(390, 844);
   const width = await ann.page.evaluate(() => document.documentElement.scrollWidth);
   assert.equal(width, 390);
   const [one, other] = await Promise.all([general, greenhouse].map(({ room }) => room.boundingBox()));

@@ -63,6 +63,7 @@ journey('what is too long is known before it is sent', async ({ browser }) => {
   await ann.page.getByText('2 characters too many').waitFor();
   assert.equal(await ann.page.getByRole('button', { name: 'Send' }).isDisabled(), true);
   await ann.field.press('Enter');
+  await ann.isDrawn();
   assert.equal(await ann.messages.count(), 0);
   await ann.field.fill('x'.repeat(ann.limits.text_chars));
   await ann.field.press('Enter');
@@ -81,6 +82,7 @@ journey('on a phone the list and the channel take turns, and an Enter is a new l
   assert.equal(await ann.field.inputValue(), 'one\n');
   await ann.field.pressSequentially('two');
   await ann.page.getByRole('button', { name: 'Send' }).tap();
+  await ann.counts(1);
   await ann.isSent();
   assert.deepEqual((await ann.transcript()).map(({ text }) => text), ['one\ntwo']);
   await ann.page.getByRole('link', { name: 'All channels' }).tap();

@@ -50,20 +50,20 @@ async function arrive({ ann, bob, mira, look }) {
 
 /** A channel with all that a message can be. */
 async function talk({ ann, bob, mira, look }) {
-  await send(mira, 'Morning! The notes for 2.4 are ready to read: https://example.org/notes/2.4');
-  await send(ann, 'Lovely, thank you. Two things are left before we can tag it:\n- the upgrade guide\n- a word about `retry_ms` for people who write their own client');
-  await send(bob, 'I took the second one. Does this say enough?');
-  await send(bob, CODE);
+  await mira.send('Morning! The notes for 2.4 are ready to read: https://example.org/notes/2.4');
+  await ann.send('Lovely, thank you. Two things are left before we can tag it:\n- the upgrade guide\n- a word about `retry_ms` for people who write their own client');
+  await bob.send('I took the second one. Does this say enough?');
+  await bob.send(CODE);
   await reply(mira, 'I took the second one. Does this say enough?', 'It does. I would only say **why** the nonce matters.');
   await react(ann, 'It does. I would only say why the nonce matters.', '👍');
   await react(bob, 'It does. I would only say why the nonce matters.', '👍');
-  await send(mira, 'Wrong channel, sorry.');
+  await mira.send('Wrong channel, sorry.');
   await (await actionsOf(mira, 'Wrong channel')).getByRole('button', { name: 'Delete' }).click();
   await ann.page.getByText('This message was deleted.').waitFor();
   const guide = { name: 'Upgrade guide, second draft.pdf', mimeType: 'application/pdf', buffer: Buffer.from('%PDF-1.4\n'.padEnd(131_072, ' ')) };
   await attach(bob, [await picture(bob), guide], 2);
   await look(bob, 'attachments-ready');
-  await send(bob, 'The guide, and the view from the train 🌄');
+  await bob.send('The guide, and the view from the train 🌄');
   for (const person of [ann, bob]) await person.page.waitForFunction(() => document.querySelector('[role=log] img')?.complete);
   await react(mira, 'The guide, and the view from the train 🌄', '❤️');
   await react(ann, 'The guide, and the view from the train 🌄', '❤️');
@@ -110,9 +110,9 @@ async function find({ ann, bob, mira, look }) {
   await ann.open('garden');
   await bob.page.getByRole('link', { name: 'All channels' }).tap();
   await bob.listed('releases').waitFor();
-  await send(mira, '@Ann Lindqvist @Bob Okafor the guide reads well. Shall we tag it at three?');
+  await mira.send('@Ann Lindqvist @Bob Okafor the guide reads well. Shall we tag it at three?');
   await mira.open('design');
-  await send(mira, 'New colours for the dark theme are in the file.');
+  await mira.send('New colours for the dark theme are in the file.');
   await ann.page.getByRole('link', { name: 'releases 1 unread, 1 mention' }).waitFor();
   for (const person of [ann, bob]) await person.listed('design 1 unread').waitFor();
   await ann.page.getByRole('button', { name: 'Ann Lindqvist' }).click();
@@ -158,12 +158,6 @@ async function lose({ ann, bob, look, server }) {
   await look(ann, 'not-sent');
 }
 
-async function send(person, text) {
-  await person.field.fill(text);
-  await person.page.getByRole('button', { name: 'Send' }).click();
-  await person.isSent();
-}
-
 /** Brings the toolbar of a message, by hand. */
 async function actionsOf(person, text) {
   const message = person.messages.filter({ hasText: text }).last();
@@ -175,7 +169,7 @@ async function actionsOf(person, text) {
 
 async function reply(person, to, text) {
   await (await actionsOf(person, to)).getByRole('button', { name: 'Reply' }).click();
-  await send(person, text);
+  await person.send(text);
 }
 
 async function react(person, to, emoji) {
