@@ -2,7 +2,8 @@
 //!
 //! Each server is a process of its own on a core of its own; one light client on another core drives all of them over
 //! real sockets with the same bytes: chatcore on its memory store and on redb, and two floors, which know no more
-//! than a member list for each channel. Prints tables of the medians.
+//! than a member list for each channel. Prints tables of the medians, and of what a run gave to what the floor gave in
+//! the same run.
 //!
 //! `RUNS` is how often each row is measured (5), `SECONDS_EACH` for how long (2), `ROWS` and `SERVERS` choose those whose
 //! names contain the text, and `OUT` names a file for every single value, separated by tabs. It ends with a failure
@@ -30,7 +31,7 @@ use std::time::Duration;
 use process::{Cores, SERVE};
 use report::Report;
 use run::Setup;
-use scenarios::SCENARIOS;
+use scenarios::{SCENARIOS, Scenario};
 use servers::Kind;
 
 fn main() -> ExitCode {
@@ -51,19 +52,22 @@ fn main() -> ExitCode {
     eprintln!("{runs} runs, cores {cores:?}, {files} open files");
     let setup = Setup { cores, long: Duration::from_secs_f64(option("SECONDS_EACH").unwrap_or(2.0)) };
     let mut report = Report::new(option("OUT"));
-    for scenario in SCENARIOS.iter().filter(|scenario| scenario.name.contains(&rows)) {
-        let servers = scenario.servers.iter().copied();
-        let mut servers: Vec<Kind> = servers.filter(|kind| kind.name().contains(&asked)).collect();
-        for run in 0..runs {
-            for &kind in &servers {
+    let scenarios: Vec<&Scenario> = SCENARIOS.iter().filter(|scenario| scenario.name.contains(&rows)).collect();
+    // All rows once, then all again: a machine that gets slower meanwhile makes no row look dearer than another.
+    for run in 0..runs {
+        for &scenario in &scenarios {
+            let servers = scenario.servers.iter().copied();
+            let mut servers: Vec<Kind> = servers.filter(|kind| kind.name().contains(&asked)).collect();
+            // Each server is first once in a while.
+            let first = run % servers.len().max(1);
+            servers.rotate_left(first);
+            for kind in servers {
                 eprintln!("{}: {}, run {}", scenario.name, kind.name(), run + 1);
                 report.add(scenario, kind, run, scenario.measure(kind, &setup));
             }
-            // Each server is first once in a while, so that what the machine does besides hits all alike.
-            servers.rotate_left(1);
         }
-        report.print(scenario);
     }
+    scenarios.into_iter().for_each(|scenario| report.print(scenario));
     report.end()
 }
 

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Write;
 use std::process::ExitCode;
 
-use crate::scenarios::Scenario;
+use crate::scenarios::{FEW_CHANNELS, Scenario};
 use crate::servers::Kind;
 
 /// What is measured.
@@ -74,13 +74,22 @@ impl Table {
         }
     }
 
-    /// The columns that are compared with the floors'.
+    /// What the columns are compared with.
+    fn bases(self) -> &'static [Base] {
+        match self {
+            Self::Publishes => &[Base::Row(FEW_CHANNELS)],
+            _ => &[Base::Server(Kind::Epoll), Base::Server(Kind::Tokio)],
+        }
+    }
+
+    /// The columns that are compared.
     fn compared(self) -> &'static [Metric] {
         match self {
             Self::FanOut => &[Metric::Cpu],
             Self::Paced => &[Metric::Cpu, Metric::P99],
             Self::Joins => &[Metric::JoinCpu, Metric::Joins],
-            Self::Idle | Self::Publishes | Self::Channels => &[],
+            Self::Publishes => &[Metric::PublishCpu],
+            Self::Idle | Self::Channels => &[],
         }
     }
 
@@ -89,10 +98,30 @@ impl Table {
         head.extend(self.columns().iter().map(|metric| metric.title().to_owned()));
         for metric in self.compared() {
             let short = metric.title().split(' ').find(|word| *word != "server").unwrap_or_default();
-            head.extend([format!("{short} to the floor"), format!("{short} to the tokio floor")]);
+            head.extend(self.bases().iter().map(|base| format!("{short} to {}", base.title())));
         }
         head.extend(["lost".to_owned(), "out of order".to_owned()]);
         head
+    }
+}
+
+/// What a figure is compared with, in the same run.
+#[derive(Clone, Copy, Debug)]
+enum Base {
+    /// What this server gave in the same row.
+    Server(Kind),
+    /// What the same server gave in this row.
+    Row(&'static str),
+}
+
+impl Base {
+    fn title(self) -> &'static str {
+        match self {
+            Self::Server(Kind::Epoll) => "the floor",
+            Self::Server(Kind::Tokio) => "the tokio floor",
+            Self::Server(kind) => kind.title(),
+            Self::Row(name) => name,
+        }
     }
 }
 
@@ -156,13 +185,17 @@ impl Report {
         let columns = scenario.table.columns();
         let mut cells = vec![scenario.name.to_owned(), kind.title().to_owned()];
         for &metric in columns {
-            cells.push(format!("{:.*}", metric.digits(), self.median(scenario, kind, metric)?));
+            cells.push(format!("{:.*}", metric.digits(), median(self.values(scenario.name, kind, metric))?));
         }
         for &metric in scenario.table.compared() {
-            let own = self.median(scenario, kind, metric)?;
-            for floor in [Kind::Epoll, Kind::Tokio] {
-                let floor = self.median(scenario, floor, metric);
-                cells.push(floor.map_or_else(String::new, |floor| format!("{:.2}", own / floor)));
+            let own = self.values(scenario.name, kind, metric);
+            for base in scenario.table.bases() {
+                let base = match base {
+                    Base::Server(floor) => self.values(scenario.name, *floor, metric),
+                    Base::Row(name) => self.values(name, kind, metric),
+                };
+                let ratios = own.iter().zip(base).map(|(own, base)| own / base).collect();
+                cells.push(median(ratios).map_or_else(String::new, |ratio| format!("{ratio:.2}")));
             }
         }
         let (lost, out_of_order) = self.faults_of(scenario, kind);
@@ -172,21 +205,19 @@ impl Report {
 
     /// Returns the deliveries of all runs that did not come, and those that did not come in order.
     fn faults_of(&self, scenario: &Scenario, kind: Kind) -> (u64, u64) {
-        let samples = self.of(scenario, kind);
+        let samples = self.of(scenario.name, kind);
         samples.fold((0, 0), |(lost, disorder), sample| (lost + sample.lost, disorder + sample.out_of_order))
     }
 
-    fn of(&self, scenario: &Scenario, kind: Kind) -> impl Iterator<Item = &Sample> {
-        let name = scenario.name;
+    fn of(&self, name: &'static str, kind: Kind) -> impl Iterator<Item = &Sample> {
         let samples = self.samples.iter().filter(move |(what, of, _)| *what == name && *of == kind);
         samples.map(|(_, _, sample)| sample)
     }
 
-    fn median(&self, scenario: &Scenario, kind: Kind, metric: Metric) -> Option<f64> {
-        let values = self.of(scenario, kind).flat_map(|sample| &sample.values);
-        let mut values: Vec<f64> = values.filter(|(of, _)| *of == metric).map(|&(_, value)| value).collect();
-        values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied()
+    /// A value for each run, in their order.
+    fn values(&self, name: &'static str, kind: Kind, metric: Metric) -> Vec<f64> {
+        let values = self.of(name, kind).flat_map(|sample| &sample.values);
+        values.filter(|(of, _)| *of == metric).map(|&(_, value)| value).collect()
     }
 
     /// Says whether all that was sent has come, in order.
@@ -199,6 +230,11 @@ impl Report {
         self.faults.iter().for_each(|fault| println!("- {fault}"));
         ExitCode::FAILURE
     }
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
 }
 
 fn row(cells: &[String]) -> String {

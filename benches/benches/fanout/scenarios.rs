@@ -5,6 +5,9 @@ use crate::run::{Run, Setup};
 use crate::servers::Kind;
 use crate::wire::STANDARD;
 
+/// The row that publishes among more channels are compared with.
+pub(crate) const FEW_CHANNELS: &str = "10 channels exist";
+
 /// Texts from a short word to the longest that a message may have.
 const MIXED: &[usize] = &[80, 300, 1_000, 3_000, 8_000];
 
@@ -119,7 +122,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
     scenario("5,000 idle, 100 a channel", Table::Idle, Load::Idle { channels: 50, members: 100 }),
     scenario("storm on a ring of 100 messages", Table::Joins, Load::Storm),
-    publishes("10 channels exist", 10),
+    publishes(FEW_CHANNELS, 10),
     publishes("1,000 channels exist", 1_000),
     publishes("100,000 channels exist", 100_000),
     Scenario {
