@@ -4,12 +4,8 @@ import { journey } from './journey.js';
 const EACH = 20;
 
 journey('two people who write at the same time see the same messages in the same order, also after a reload', async ({ browser }) => {
-  const ann = await browser.person();
-  const bob = await browser.person();
-  await ann.join('Ann');
-  await ann.isIn('general');
-  await bob.join('Bob');
-  await bob.isIn('general');
+  const ann = await browser.joined('Ann');
+  const bob = await browser.joined('Bob');
 
   const write = async (person, name) => {
     for (let count = 1; count <= EACH; count++) await person.say(`${name} ${count}`);

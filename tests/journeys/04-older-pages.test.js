@@ -24,9 +24,7 @@ function placeOf(person, seq) {
 }
 
 journey('older messages come by scrolling up, and the line being read stays where it is', async ({ browser }) => {
-  const ann = await browser.person();
-  await ann.join('Ann');
-  await ann.isIn('general');
+  const ann = await browser.joined('Ann');
   await ann.fill('general', 250);
   await ann.page.reload();
   await ann.counts(100);
@@ -43,9 +41,7 @@ journey('older messages come by scrolling up, and the line being read stays wher
 });
 
 journey('at most 500 messages are on the page, and the way back down is whole', async ({ browser }) => {
-  const ann = await browser.person();
-  await ann.join('Ann');
-  await ann.isIn('general');
+  const ann = await browser.joined('Ann');
   await ann.fill('general', 720);
   await ann.page.reload();
   await ann.counts(100);

@@ -2,14 +2,10 @@ import assert from 'node:assert/strict';
 import { journey } from './journey.js';
 
 journey('somebody who reads further up is not moved; a pill leads to what is new', async ({ browser }) => {
-  const ann = await browser.person();
-  await ann.join('Ann');
-  await ann.isIn('general');
+  const ann = await browser.joined('Ann');
   await ann.fill('general', 80);
   await ann.counts(80);
-  const bob = await browser.person();
-  await bob.join('Bob');
-  await bob.isIn('general');
+  const bob = await browser.joined('Bob');
 
   await ann.page.bringToFront();
   const before = await ann.log.evaluate((log) => {
@@ -38,9 +34,7 @@ journey('somebody who reads further up is not moved; a pill leads to what is new
 });
 
 journey('unread counts are live, and reading in one tab clears them in the other', async ({ browser }) => {
-  const ann = await browser.person();
-  await ann.join('Ann');
-  await ann.isIn('general');
+  const ann = await browser.joined('Ann');
   await ann.createChannel('rust');
   const bob = await browser.person();
   await bob.join('Bob');

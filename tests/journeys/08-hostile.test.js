@@ -58,9 +58,7 @@ journey('hostile text and names are literal, and a long one does not hold up the
 });
 
 journey('only safe addresses become links, and they do not lead back', async ({ browser }) => {
-  const ann = await browser.person();
-  await ann.join('Ann');
-  await ann.isIn('general');
+  const ann = await browser.joined('Ann');
   await ann.say('see https://example.org/a_(b), ftp://example.org and mailto:ann@example.org');
   const links = await ann.log.locator('a').evaluateAll((all) => all.map((link) => [link.href, link.rel, link.target]));
   const rel = 'noopener noreferrer nofollow';

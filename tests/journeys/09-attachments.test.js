@@ -42,12 +42,8 @@ function give(person, how, files) {
 }
 
 journey('files travel with a message: progress, preview without a shift, refusal over the limit, cancel, equal names', async ({ browser }) => {
-  const ann = await browser.person();
-  const bob = await browser.person();
-  await ann.join('Ann');
-  await ann.isIn('general');
-  await bob.join('Bob');
-  await bob.isIn('general');
+  const ann = await browser.joined('Ann');
+  const bob = await browser.joined('Bob');
   const tray = ann.page.getByRole('list', { name: 'Attachments' });
   const file = (name, about) => bob.log.getByRole('link', { name: `Download ${name}` }).filter({ hasText: about });
   const done = (count) => ann.page.waitForFunction((wanted) => document.querySelectorAll('.upload.done').length === wanted, count);

@@ -7,9 +7,7 @@ const icon = (page) => page.locator('link[rel="icon"]').getAttribute('href');
 
 /** Ann is in `general`, and Bob in a channel of his own. */
 async function apart(browser) {
-  const ann = await browser.person();
-  await ann.join('Ann');
-  await ann.isIn('general');
+  const ann = await browser.joined('Ann');
   const bob = await browser.person();
   await bob.join('Bob');
   await bob.createChannel('b');
@@ -77,9 +75,7 @@ async function holdSubscription(tab, channel) {
 }
 
 journey('who asked for it is notified of a mention while they look elsewhere, and the click opens the message', async ({ browser }) => {
-  const ann = await browser.person();
-  await ann.join('Ann');
-  await ann.isIn('general');
+  const ann = await browser.joined('Ann');
   const bob = await browser.person();
   await bob.context.addInitScript(() => {
     globalThis.told = [];

@@ -6,10 +6,8 @@ import { journey } from './journey.js';
 const isWritingIn = (person, name) => person.page.waitForFunction((wanted) => document.activeElement.getAttribute('aria-label') === `Message #${wanted}`, name);
 
 journey('by keys alone one gets around, and the focus is never lost', async ({ browser }) => {
-  const ann = await browser.person();
+  const ann = await browser.joined('Ann');
   const { page } = ann;
-  await ann.join('Ann');
-  await ann.isIn('general');
   for (const name of ['art', 'road-map', 'rust']) await ann.createChannel(name);
   const bob = await browser.person();
   await bob.join('Bob');

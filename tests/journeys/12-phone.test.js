@@ -4,9 +4,7 @@ import { journey } from './journey.js';
 const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true, colorScheme: 'dark', timezoneId: 'Asia/Tokyo', locale: 'en-GB' };
 
 journey('on a phone: an input method, Arabic, another zone, and what one does to a message by touch', async ({ browser }) => {
-  const ann = await browser.person({ timezoneId: 'America/Los_Angeles' });
-  await ann.join('Ann');
-  await ann.isIn('general');
+  const ann = await browser.joined('Ann', { timezoneId: 'America/Los_Angeles' });
   await ann.say('مرحبا **بالجميع**');
   await ann.isSent();
   const bob = await browser.person(PHONE);

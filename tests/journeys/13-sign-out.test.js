@@ -3,9 +3,7 @@ import { journey } from './journey.js';
 
 journey('signing out ends every tab, and says so where it came unasked', async ({ browser }) => {
   const refused = [/^WebSocket connection to 'ws:\S+' failed: /u];
-  const ann = await browser.person({ allow: refused });
-  await ann.join('Ann');
-  await ann.isIn('general');
+  const ann = await browser.joined('Ann', { allow: refused });
   await ann.field.fill('a draft');
   const second = await ann.context.newPage();
   await second.goto(ann.server.url);

@@ -18,9 +18,7 @@ const inSight = (person, seq) =>
   }, seq);
 
 journey('the address of a message leads to it, however old it is, and from there to the newest', async ({ browser }) => {
-  const ann = await browser.person();
-  await ann.join('Ann');
-  await ann.isIn('general');
+  const ann = await browser.joined('Ann');
   await ann.fill('general', 400);
   await ann.visit('/#/c/general/42');
   await ann.page.reload();

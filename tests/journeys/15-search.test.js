@@ -2,10 +2,8 @@ import assert from 'node:assert/strict';
 import { journey } from './journey.js';
 
 journey('a word is found however old its message is, and the result leads to it', async ({ browser }) => {
-  const ann = await browser.person();
+  const ann = await browser.joined('Ann');
   const { page } = ann;
-  await ann.join('Ann');
-  await ann.isIn('general');
   await ann.say('<b>Needle</b> in **the** haystack');
   await ann.isSent();
   await ann.fill('general', 300);

@@ -2,9 +2,7 @@ import assert from 'node:assert/strict';
 import { journey } from './journey.js';
 
 journey('what is written with signs is shown as meant, and code can be copied', async ({ browser }) => {
-  const ann = await browser.person({ permissions: ['clipboard-read', 'clipboard-write'] });
-  await ann.join('Ann');
-  await ann.isIn('general');
+  const ann = await browser.joined('Ann', { permissions: ['clipboard-read', 'clipboard-write'] });
   await ann.say('**bold** *slanted* ~~gone~~ `code` snake_case @Ann');
   const first = ann.messages.nth(0).locator('.text');
   await first.locator('strong').waitFor();

@@ -58,12 +58,8 @@ journey('names and emoji are completed, and picked', async ({ browser }) => {
 });
 
 journey('a reply quotes its original and leads to it; a deletion is undone, or done by leaving', async ({ browser }) => {
-  const ann = await browser.person();
-  const bob = await browser.person();
-  await ann.join('Ann');
-  await ann.isIn('general');
-  await bob.join('Bob');
-  await bob.isIn('general');
+  const ann = await browser.joined('Ann');
+  const bob = await browser.joined('Bob');
   await ann.say('**Which** `one`?\nThe first or the second?');
   await bob.messages.first().hover();
   await bob.page.getByRole('toolbar', { name: 'Message actions' }).getByRole('button', { name: 'Reply' }).click();
@@ -99,12 +95,8 @@ journey('a reply quotes its original and leads to it; a deletion is undone, or d
 });
 
 journey('what is selected in a message stays selected when its ack comes, and a reaction', async ({ browser }) => {
-  const ann = await browser.person();
-  const bob = await browser.person();
-  await ann.join('Ann');
-  await ann.isIn('general');
-  await bob.join('Bob');
-  await bob.isIn('general');
+  const ann = await browser.joined('Ann');
+  const bob = await browser.joined('Bob');
   await bob.say('first');
   await ann.sees('first');
   ann.server.pause();
@@ -118,9 +110,7 @@ journey('what is selected in a message stays selected when its ack comes, and a 
 });
 
 journey('an empty edit offers to delete, and a refused one is taken back', async ({ browser }) => {
-  const ann = await browser.person({ allow: [/ERR_CONNECTION/u] });
-  await ann.join('Ann');
-  await ann.isIn('general');
+  const ann = await browser.joined('Ann', { allow: [/ERR_CONNECTION/u] });
   await ann.say('first');
   await ann.isSent();
   await ann.field.fill('a draft');
@@ -144,9 +134,7 @@ journey('an empty edit offers to delete, and a refused one is taken back', async
 });
 
 journey('a draft is in sight as a whole when the window gets narrower, and takes no more room than it needs when it gets wider', async ({ browser }) => {
-  const ann = await browser.person();
-  await ann.join('Ann');
-  await ann.isIn('general');
+  const ann = await browser.joined('Ann');
   await ann.field.fill('a thought that goes on and on '.repeat(5));
   const height = () => ann.field.evaluate((field) => field.clientHeight);
   const wide = await height();

@@ -20,9 +20,7 @@ function opening(page, name, count) {
 }
 
 journey('a message comes to a page of 500; how long that takes is printed', async ({ browser }) => {
-  const ann = await browser.person();
-  await ann.join('Ann');
-  await ann.isIn('general');
+  const ann = await browser.joined('Ann');
   await ann.createChannel('art');
   await ann.open('general');
   await ann.fill('general', 490);

@@ -56,9 +56,7 @@ journey('two people use everything that the first chat could do', async ({ brows
 });
 
 journey('what is too long is known before it is sent', async ({ browser }) => {
-  const ann = await browser.person();
-  await ann.join('Ann');
-  await ann.isIn('general');
+  const ann = await browser.joined('Ann');
   await ann.field.fill('x'.repeat(ann.limits.text_chars + 2));
   await ann.page.getByText('2 characters too many').waitFor();
   assert.equal(await ann.page.getByRole('button', { name: 'Send' }).isDisabled(), true);

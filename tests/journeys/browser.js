@@ -47,6 +47,14 @@ export class Browser {
     return person;
   }
 
+  /** Somebody new, who has joined as `name` and is in `general`. */
+  async joined(name, options) {
+    const person = await this.person(options);
+    await person.join(name);
+    await person.isIn('general');
+    return person;
+  }
+
   async close() {
     for (const person of this.people) await person.context.close();
     for (const folder of this.#folders) await rm(folder, { recursive: true, force: true, maxRetries: 5 });
