@@ -71,6 +71,7 @@ export class ChatRoom extends HTMLElement {
 
   disconnectedCallback() {
     this.#gone.abort();
+    this.#inSight = false;
     this.#parts.frame.remove();
     this.core = null;
   }

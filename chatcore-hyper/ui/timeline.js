@@ -93,6 +93,7 @@ export class Timeline extends HTMLElement {
 
   disconnectedCallback() {
     this.#gone.abort();
+    cancelAnimationFrame(this.#drawing);
   }
 
   /** @param {import('./chat-core.js').ChatCore} core */

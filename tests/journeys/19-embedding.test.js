@@ -105,7 +105,8 @@ journey('two rooms of a foreign page: what is said in one is in that one, and at
 });
 
 journey('a room’s events, its attributes and its end', async ({ server, browser }) => {
-  const gone = { allow: [/ERR_CONNECTION_REFUSED/u] };
+  // After a refused connection a room asks by plain HTTP whether it is known, and 426 means that it is.
+  const gone = { allow: [/ERR_CONNECTION_REFUSED/u, /status of 426 \(Upgrade Required\) \S+\/chat\/ws$/u] };
   const ann = await browser.person(gone);
   const bob = await browser.person(gone);
   await ann.join('Ann');
@@ -154,10 +155,14 @@ journey('a room’s events, its attributes and its end', async ({ server, browse
     return new Promise((resolve) => connection.on('state', () => connection.phase === 'idle' && resolve(document.querySelectorAll('chat-room').length)));
   });
   await ann.page.evaluate(() => {
-    document.querySelector('chat-room').remove();
+    const room = document.querySelector('chat-room');
+    // It goes between what is to be drawn and its drawing.
+    room.core.send(room.channel, { text: 'last words' });
+    room.remove();
     setTimeout(() => document.querySelector('chat-room').remove());
   });
   assert.equal(await closed, 0);
+  await ann.isDrawn();
 });
 
 journey('who is not signed in is told so, and is let in as soon as they are', async ({ browser }) => {
