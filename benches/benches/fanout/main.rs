@@ -52,7 +52,8 @@ fn main() -> ExitCode {
     eprintln!("{runs} runs, cores {cores:?}, {files} open files");
     let setup = Setup { cores, long: Duration::from_secs_f64(option("SECONDS_EACH").unwrap_or(2.0)) };
     let mut report = Report::new(option("OUT"));
-    let scenarios: Vec<&Scenario> = SCENARIOS.iter().filter(|scenario| scenario.name.contains(&rows)).collect();
+    let scenarios: Vec<&Scenario> =
+        SCENARIOS.iter().filter(|scenario| scenario.name.contains(&rows)).collect();
     // All rows once, then all again: a machine that gets slower meanwhile makes no row look dearer than another.
     for run in 0..runs {
         for &scenario in &scenarios {
