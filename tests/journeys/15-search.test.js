@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { journey } from './journey.js';
+import { Way } from './way.js';
 
 journey('a word is found however old its message is, and the result leads to it', async ({ browser }) => {
   const ann = await browser.joined('Ann');
@@ -41,20 +42,13 @@ journey('a word is found however old its message is, and the result leads to it'
 journey('on a phone the search is a pane of its own, and offline it says what it needs', async ({ browser }) => {
   const ann = await browser.person({ viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true });
   const { page } = ann;
-  let sockets = [];
-  let open = true;
-  await page.routeWebSocket(/\/chat\/ws$/u, (socket) => {
-    if (!open) return void socket.close({ code: 4000 });
-    socket.connectToServer();
-    sockets.push(socket);
-  });
+  const way = await Way.of(ann);
   await ann.join('Ann');
   await ann.listed('general').tap();
   await ann.isIn('general');
   await ann.send('where is the needle');
 
-  open = false;
-  for (const socket of sockets) socket.close({ code: 4000 });
+  way.cut();
   await page.getByText('You are offline.').waitFor();
   // What is here can be read all the same.
   await ann.sees('where is the needle');
@@ -63,7 +57,7 @@ journey('on a phone the search is a pane of its own, and offline it says what it
   await panel.getByRole('searchbox').fill('needle');
   await page.keyboard.press('Enter');
   await panel.getByText('Searching needs the connection. It goes on by itself.').waitFor();
-  open = true;
+  way.mend();
   await page.evaluate(() => dispatchEvent(new Event('online')));
   await panel.getByRole('link').tap();
   await panel.waitFor({ state: 'hidden' });
