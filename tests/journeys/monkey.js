@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { seeded } from '../ui/fakes.js';
 import { Browser } from './browser.js';
 import { serveEmoji } from './emoji.js';
 import { Server } from './server.js';
@@ -9,7 +10,7 @@ import { Way } from './way.js';
  * In the end both see the same, nothing waits, and no page has had trouble. `CHATCORE_SEED` repeats a run; `STEPS` is how
  * much they do.
  */
-const SEED = Number(process.env.CHATCORE_SEED ?? Date.now() % 1_000_000);
+const SEED = Number(process.env.CHATCORE_SEED ?? Math.floor(Math.random() * 2 ** 32));
 const STEPS = Number(process.env.STEPS ?? 200);
 
 const CHANNELS = ['general', 'art', 'rust'];
@@ -20,16 +21,8 @@ const COMPARED = 90;
 /** How long an act may take; many can't be done where somebody is at the moment. */
 const ACT_MS = 1500;
 
-let chance = SEED >>> 0;
-
-/** @param {number} count @returns {number} below it, by mulberry32 */
-function below(count) {
-  chance = (chance + 0x6d2b79f5) >>> 0;
-  let mixed = Math.imul(chance ^ (chance >>> 15), chance | 1);
-  mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-  return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296) * count);
-}
-
+const random = seeded(SEED);
+const below = (count) => Math.floor(random() * count);
 const one = (all) => all[below(all.length)];
 
 let written = 0;

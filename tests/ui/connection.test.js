@@ -8,11 +8,11 @@ test('the back-off is anywhere between nothing and a bound that doubles up to 10
   const highest = Array.from({ length: 9 }, (_, attempt) => backoff(attempt, () => 1));
   assert.deepEqual(highest, [500, 1000, 2000, 4000, 8000, 10_000, 10_000, 10_000, 10_000]);
   assert.equal(backoff(5, () => 0), 0);
-  const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 32));
+  const seed = Number(process.env.CHATCORE_SEED ?? Math.floor(Math.random() * 2 ** 32));
   const random = seeded(seed);
   for (let attempt = 0; attempt < 2000; attempt++) {
     const wait = backoff(attempt, random);
-    assert.ok(wait >= 0 && wait <= 10_000, `SEED=${seed}, attempt ${attempt}: ${wait}`);
+    assert.ok(wait >= 0 && wait <= 10_000, `CHATCORE_SEED=${seed}, attempt ${attempt}: ${wait}`);
   }
 });
 

@@ -143,11 +143,11 @@ async function settles(seed) {
 
 test('whatever is overtaken, refused, cut or read meanwhile, in the end all that is unread is counted, and once', async () => {
   for (let round = 0; round < 100; round++) {
-    const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 32));
+    const seed = Number(process.env.CHATCORE_SEED ?? Math.floor(Math.random() * 2 ** 32));
     try {
       await settles(seed);
     } catch (error) {
-      error.message = `SEED=${seed}: ${error.message}`;
+      error.message = `CHATCORE_SEED=${seed}: ${error.message}`;
       throw error;
     }
   }

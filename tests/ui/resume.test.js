@@ -311,11 +311,11 @@ async function survives(seed) {
 
 test('whatever is cut, repeated or left out, the log is whole', async () => {
   for (let round = 0; round < 20; round++) {
-    const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 32));
+    const seed = Number(process.env.CHATCORE_SEED ?? Math.floor(Math.random() * 2 ** 32));
     try {
       await survives(seed);
     } catch (error) {
-      error.message = `SEED=${seed}: ${error.message}`;
+      error.message = `CHATCORE_SEED=${seed}: ${error.message}`;
       throw error;
     }
   }
