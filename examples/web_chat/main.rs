@@ -1,15 +1,17 @@
 //! Runs the chat service: `cargo run --release --example web_chat`.
 
 use std::error::Error;
+use std::io::{IsTerminal, stderr};
 use std::process::ExitCode;
 
 use clap::Parser;
 use tokio::net::TcpListener;
+use tracing_subscriber::filter::LevelFilter;
 use web_chat::{App, Options};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::INFO).init();
+    log();
     match run(Options::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -17,6 +19,15 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Writes what goes wrong to the standard error stream, in colour where a person looks at it.
+fn log() {
+    tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::INFO)
+        .with_writer(stderr)
+        .with_ansi(stderr().is_terminal())
+        .init();
 }
 
 async fn run(options: Options) -> Result<(), Box<dyn Error>> {
