@@ -115,12 +115,12 @@ enum Base {
 }
 
 impl Base {
-    fn title(self) -> &'static str {
+    fn title(self) -> String {
         match self {
-            Self::Server(Kind::Epoll) => "the floor",
-            Self::Server(Kind::Tokio) => "the tokio floor",
-            Self::Server(kind) => kind.title(),
-            Self::Row(name) => name,
+            Self::Server(Kind::Epoll) => "the floor".to_owned(),
+            Self::Server(Kind::Tokio) => "the tokio floor".to_owned(),
+            Self::Server(kind) => kind.title().to_owned(),
+            Self::Row(name) => format!("where {name}"),
         }
     }
 }

@@ -56,10 +56,11 @@ impl Lines {
             svg.line(class, Point { x: left, y: y(tick) }, Point { x: right, y: y(tick) });
             svg.text("", Point { x: left - 8.0, y: y(tick) + 4.5 }, Anchor::End, &label);
         }
-        for &(at, _) in self.rows {
+        for &(at, row) in self.rows {
             svg.line("axis", Point { x: x(at), y: bottom }, Point { x: x(at), y: bottom + 5.0 });
             svg.text("", Point { x: x(at), y: bottom + 19.0 }, Anchor::Middle, &count(at));
-            if let Some(ratio) = self.ratio(&series, at) {
+            let [own, floor] = [0, 1].map(|server| SERVERS[server].0);
+            if let Some(ratio) = values.ratio(row, own, floor, self.metric) {
                 let at = Point { x: x(at), y: bottom + 36.0 };
                 svg.text("small s0", at, Anchor::Middle, &format!("{ratio:.2} ×"));
             }
@@ -73,14 +74,5 @@ impl Lines {
             svg.path(&format!("line l{n}"), &points);
             points.into_iter().for_each(|point| svg.mark(*n, point));
         }
-    }
-
-    /// Returns what the first server needs there of what the second does.
-    fn ratio(&self, series: &[(usize, Vec<(f64, f64)>)], at: f64) -> Option<f64> {
-        let of = |server: usize| {
-            let (_, points) = series.iter().find(|(n, _)| *n == server)?;
-            points.iter().find(|(there, _)| *there == at).map(|&(_, value)| value)
-        };
-        Some(of(0)? / of(1)?)
     }
 }

@@ -1,36 +1,53 @@
 //! The values of the bench, as medians.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-/// What was measured: the row, the server and the metric of each value.
+/// What was measured: by the row, the server and the metric, the value of each run.
 pub(crate) struct Values {
-    values: HashMap<(String, String, String), Vec<f64>>,
+    values: HashMap<(String, String, String), BTreeMap<usize, f64>>,
 }
 
 impl Values {
     /// Reads lines of the row, the server, the run, the metric and the value, below a head.
     pub(crate) fn read(text: &str) -> Result<Self, String> {
-        let mut values: HashMap<_, Vec<f64>> = HashMap::new();
+        let mut values: HashMap<_, BTreeMap<_, _>> = HashMap::new();
         for (number, line) in text.lines().enumerate().skip(1) {
             let fields: Vec<&str> = line.split('\t').collect();
-            let value = match fields[..] {
-                [row, server, _, metric, value] => {
-                    value.parse().ok().map(|value| (row, server, metric, value))
-                }
+            let read = match fields[..] {
+                [row, server, run, metric, value] => run
+                    .parse()
+                    .ok()
+                    .zip(value.parse().ok())
+                    .map(|(run, value)| ((row, server, metric), run, value)),
                 _ => None,
             };
-            let Some((row, server, metric, value)) = value else {
+            let Some(((row, server, metric), run, value)) = read else {
                 return Err(format!("line {}: not a row, a server, a run, a metric and a value", number + 1));
             };
-            values.entry((row.to_owned(), server.to_owned(), metric.to_owned())).or_default().push(value);
+            let runs = values.entry((row.to_owned(), server.to_owned(), metric.to_owned())).or_default();
+            runs.insert(run, value);
         }
-        values.values_mut().for_each(|runs| runs.sort_by(f64::total_cmp));
         Ok(Self { values })
+    }
+
+    fn runs(&self, row: &str, server: &str, metric: &str) -> Option<&BTreeMap<usize, f64>> {
+        self.values.get(&(row.to_owned(), server.to_owned(), metric.to_owned()))
     }
 
     /// Returns the median of a row's runs.
     pub(crate) fn median(&self, row: &str, server: &str, metric: &str) -> Option<f64> {
-        let runs = self.values.get(&(row.to_owned(), server.to_owned(), metric.to_owned()))?;
-        runs.get(runs.len() / 2).copied()
+        median(self.runs(row, server, metric)?.values().copied().collect())
     }
+
+    /// Returns the median, over the runs, of what a server needs of what another one does in the same run.
+    pub(crate) fn ratio(&self, row: &str, server: &str, base: &str, metric: &str) -> Option<f64> {
+        let base = self.runs(row, base, metric)?;
+        let own = self.runs(row, server, metric)?.iter();
+        median(own.filter_map(|(run, value)| Some(value / base.get(run)?)).collect())
+    }
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
 }
