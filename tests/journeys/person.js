@@ -126,18 +126,22 @@ export class Person {
     await this.isDrawn();
   }
 
-  /** Writes a message and sends it by the button, which a phone needs. */
+  /** Writes a message, sends it by the button, which a phone needs, and waits until it stands in the log. */
   async send(text) {
     await this.field.fill(text);
-    const button = this.page.getByRole('button', { name: 'Send' });
-    await (await this.#isTouched() ? button.tap() : button.click());
+    await this.press(this.page.getByRole('button', { name: 'Send' }));
     // What a finger does, the page hears of later.
     await this.page.waitForFunction(() => document.querySelector('chat-composer textarea').value === '');
     await this.isDrawn();
     await this.isSent();
   }
 
-  #isTouched() {
+  /** Clicks, or taps where there is no pointer: a finger leaves none behind. */
+  async press(locator) {
+    await (await this.isTouching() ? locator.tap() : locator.click());
+  }
+
+  isTouching() {
     return this.page.evaluate(() => matchMedia('(hover: none)').matches);
   }
 

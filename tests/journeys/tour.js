@@ -85,7 +85,7 @@ async function use({ ann, bob, mira, look }) {
   await look(bob, 'message-actions');
   await bob.message(last).getByText(last).tap();
   for (const person of [ann, bob]) {
-    await person.page.getByRole('button', { name: 'Insert an emoji' }).click();
+    await person.press(person.page.getByRole('button', { name: 'Insert an emoji' }));
     await person.page.locator('.emoji-picker .emoji').first().waitFor();
     await look(person, 'emoji-picker');
     await person.page.keyboard.press('Escape');
@@ -94,7 +94,7 @@ async function use({ ann, bob, mira, look }) {
     await person.page.getByRole('listbox').getByRole('option').first().waitFor();
     await look(person, 'completion');
     await person.field.fill('');
-    await person.page.getByRole('link', { name: /evening\.png/u }).click();
+    await person.press(person.page.getByRole('link', { name: /evening\.png/u }));
     await person.page.getByRole('dialog').waitFor();
     await look(person, 'picture');
     await person.page.keyboard.press('Escape');
@@ -133,14 +133,13 @@ async function find({ ann, bob, mira, look }) {
     await look(person, 'name-taken');
     await person.page.keyboard.press('Escape');
     await person.open('releases');
-    await person.page.getByRole('button', { name: 'Search', exact: true }).click();
+    await person.press(person.page.getByRole('button', { name: 'Search', exact: true }));
     await person.page.getByRole('searchbox').fill('guide');
     await person.page.keyboard.press('Enter');
     await person.page.locator('chat-search').getByRole('status').filter({ hasText: 'results' }).waitFor();
     await look(person, 'search');
     const found = person.page.locator('chat-search').getByRole('link').last();
-    // A finger leaves no pointer over the messages.
-    await (person === bob ? found.tap() : found.click());
+    await person.press(found);
     await person.page.locator('article.target').waitFor();
   }
   await ann.page.getByRole('button', { name: 'Close search' }).click();
@@ -162,7 +161,7 @@ async function lose({ ann, bob, look, server }) {
 async function actionsOf(person, text) {
   const message = person.messages.filter({ hasText: text }).last();
   await message.scrollIntoViewIfNeeded();
-  if (await person.page.evaluate(() => matchMedia('(hover: none)').matches)) await message.locator('.text').tap();
+  if (await person.isTouching()) await message.locator('.text').tap();
   else await message.hover();
   return message.getByRole('toolbar');
 }
@@ -174,14 +173,14 @@ async function reply(person, to, text) {
 
 async function react(person, to, emoji) {
   const bar = await actionsOf(person, to);
-  await bar.getByRole('button', { name: `React with ${emoji}` }).click();
+  await person.press(bar.getByRole('button', { name: `React with ${emoji}` }));
   await person.messages.filter({ hasText: to }).last().getByRole('button', { name: new RegExp(`^${emoji} .*you`, 'u') }).waitFor();
 }
 
 async function attach(person, files, count) {
   const [chooser] = await Promise.all([
     person.page.waitForEvent('filechooser'),
-    person.page.getByRole('button', { name: 'Attach files' }).click(),
+    person.press(person.page.getByRole('button', { name: 'Attach files' })),
   ]);
   await chooser.setFiles(files);
   await person.page.waitForFunction((wanted) => document.querySelectorAll('.upload.done').length === wanted, count);
