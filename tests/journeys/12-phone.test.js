@@ -59,10 +59,15 @@ journey('on a phone: an input method, Arabic, another zone, and what one does to
   await bar.getByRole('button', { name: 'React with 👍' }).tap();
   await ann.page.getByRole('button', { name: '👍 1, Bob' }).waitFor();
   await bar.waitFor({ state: 'detached' });
+  // It stands out for as long as that is open, and no longer: a finger leaves no pointer behind.
+  const ground = () => bob.messages.first().evaluate((one) => getComputedStyle(one).backgroundColor);
+  const plain = await bob.messages.last().evaluate((one) => getComputedStyle(one).backgroundColor);
   await text.tap();
   await bar.waitFor();
+  assert.notEqual(await ground(), plain);
   await text.tap();
   await bar.waitFor({ state: 'detached' });
+  assert.equal(await ground(), plain);
   assert.equal(await bob.page.evaluate(() => document.documentElement.scrollWidth), 390);
 });
 
