@@ -23,6 +23,13 @@ pub fn publish(text: &str) -> String {
     format!(r#"{{"type":"publish","id":4,"channel":"a","nonce":"{nonce}","text":"{text}"}}"#)
 }
 
+/// Returns the value in the middle, of an even number the upper one; none of none.
+#[must_use]
+pub fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
 /// Makes a chat that no bench finds too quick for it.
 pub fn chat(store: impl Store) -> Chat {
     let mut limits = Limits::default();

@@ -1,3 +1,9 @@
+/**
+ * Two people who do whatever comes to mind, on a server that dies now and then and over a network that goes now and then.
+ * In the end both see the same, nothing waits, and no page has had trouble. `CHATCORE_SEED` repeats a run; `STEPS` is how
+ * much they do.
+ */
+
 import assert from 'node:assert/strict';
 import { seeded } from '../ui/fakes.js';
 import { Browser } from './browser.js';
@@ -5,11 +11,6 @@ import { serveEmoji } from './emoji.js';
 import { Server } from './server.js';
 import { Way } from './way.js';
 
-/**
- * Two people who do whatever comes to mind, on a server that dies now and then and over a network that goes now and then.
- * In the end both see the same, nothing waits, and no page has had trouble. `CHATCORE_SEED` repeats a run; `STEPS` is how
- * much they do.
- */
 const SEED = Number(process.env.CHATCORE_SEED ?? Math.floor(Math.random() * 2 ** 32));
 const STEPS = Number(process.env.STEPS ?? 200);
 

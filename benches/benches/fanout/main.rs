@@ -2,8 +2,8 @@
 //!
 //! Each server is a process of its own on a core of its own; one light client on another core drives all of them over
 //! real sockets with the same bytes: chatcore on its memory store and on redb, and two floors, which know no more
-//! than a member list for each channel. Prints tables of the medians, and of what a run gave to what the floor gave in
-//! the same run.
+//! than a member list for each channel. Prints tables of the medians; a ratio is the median of those of
+//! each run.
 //!
 //! `RUNS` is how often each row is measured (5), `SECONDS_EACH` for how long (2), `ROWS` and `SERVERS` choose those whose
 //! names contain the text, and `OUT` names a file for every single value, separated by tabs. It ends with a failure

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::Write;
 use std::process::ExitCode;
 
+use chatcore_benches::median;
+
 use crate::scenarios::{FEW_CHANNELS, Scenario};
 use crate::servers::Kind;
 
@@ -78,7 +80,10 @@ impl Table {
     fn bases(self) -> &'static [Base] {
         match self {
             Self::Publishes => &[Base::Row(FEW_CHANNELS)],
-            _ => &[Base::Server(Kind::Epoll), Base::Server(Kind::Tokio)],
+            _ => &[
+                Base::Server { kind: Kind::Epoll, title: "the floor" },
+                Base::Server { kind: Kind::Tokio, title: "the tokio floor" },
+            ],
         }
     }
 
@@ -109,7 +114,7 @@ impl Table {
 #[derive(Clone, Copy, Debug)]
 enum Base {
     /// What this server gave in the same row.
-    Server(Kind),
+    Server { kind: Kind, title: &'static str },
     /// What the same server gave in this row.
     Row(&'static str),
 }
@@ -117,9 +122,7 @@ enum Base {
 impl Base {
     fn title(self) -> String {
         match self {
-            Self::Server(Kind::Epoll) => "the floor".to_owned(),
-            Self::Server(Kind::Tokio) => "the tokio floor".to_owned(),
-            Self::Server(kind) => kind.title().to_owned(),
+            Self::Server { title, .. } => title.to_owned(),
             Self::Row(name) => format!("where {name}"),
         }
     }
@@ -191,7 +194,7 @@ impl Report {
             let own = self.values(scenario.name, kind, metric);
             for base in scenario.table.bases() {
                 let base = match base {
-                    Base::Server(floor) => self.values(scenario.name, *floor, metric),
+                    Base::Server { kind: floor, .. } => self.values(scenario.name, *floor, metric),
                     Base::Row(name) => self.values(name, kind, metric),
                 };
                 let ratios = own.iter().zip(base).map(|(own, base)| own / base).collect();
@@ -230,11 +233,6 @@ impl Report {
         self.faults.iter().for_each(|fault| println!("- {fault}"));
         ExitCode::FAILURE
     }
-}
-
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
 }
 
 fn row(cells: &[String]) -> String {

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use chatcore_benches::median;
+
 /// What was measured: by the row, the server and the metric, the value of each run.
 pub(crate) struct Values {
     values: HashMap<(String, String, String), BTreeMap<usize, f64>>,
@@ -45,9 +47,4 @@ impl Values {
         let own = self.runs(row, server, metric)?.iter();
         median(own.filter_map(|(run, value)| Some(value / base.get(run)?)).collect())
     }
-}
-
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
 }
