@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use chatcore::Connection;
 use chatcore::protocol::CloseReason;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::config::Config;
+use crate::endpoint::Endpoint;
 use crate::line::{Ends, Line, TryWrite};
 use crate::reader::{Reader, Received};
 use crate::writer::Writer;
@@ -26,24 +26,24 @@ const STEPS: usize = 32;
 ///
 /// Each step first writes whatever waits, and reads only when nothing does: a peer that does not take its
 /// answers, pongs included, is not listened to. So the memory of a connection stays bounded.
-pub(crate) struct Driver<I> {
+pub(crate) struct Driver<I, E> {
     line: Arc<Line<I>>,
-    side: Side,
+    side: Side<E>,
 }
 
 /// The driver's own side of the line: all but the socket and its writer.
-struct Side {
+struct Side<E> {
     reader: Reader,
-    phase: Phase,
+    phase: Phase<E>,
     config: Arc<Config>,
     heard: Instant,
     pinged: Instant,
     timer: Pin<Box<Sleep>>,
 }
 
-enum Phase {
+enum Phase<E> {
     /// Frames go both ways.
-    Open(Box<Connection>),
+    Open(Box<E>),
     /// The last frames, a close frame among them, are being written.
     Closing { until: Instant },
     /// Everything is written. What still comes is read and dropped: closing a socket with unread bytes would
@@ -62,13 +62,13 @@ enum Step {
     Over,
 }
 
-impl<I> Driver<I> {
+impl<I, E: Endpoint> Driver<I, E> {
     /// Takes over an upgraded connection, with the bytes that were read along with the handshake. A session
     /// that was refused is closed with the reason.
     pub(crate) fn new(
         io: I,
         leftover: &[u8],
-        session: Result<Connection, CloseReason>,
+        session: Result<E, CloseReason>,
         frame_bytes: usize,
         config: Arc<Config>,
     ) -> Self {
@@ -93,7 +93,7 @@ impl<I> Driver<I> {
     }
 }
 
-impl<I: TryWrite + Send + 'static> Driver<I> {
+impl<I: TryWrite + Send + 'static, E: Endpoint> Driver<I, E> {
     /// Lets the fan-out write to the socket itself.
     pub(crate) fn with_outlet(self) -> Self {
         if let Phase::Open(connection) = &self.side.phase {
@@ -103,7 +103,7 @@ impl<I: TryWrite + Send + 'static> Driver<I> {
     }
 }
 
-impl Side {
+impl<E: Endpoint> Side<E> {
     fn poll_step<I: Socket>(&mut self, ends: &mut Ends<I>, cx: &mut Context<'_>) -> Poll<Step> {
         match self.phase {
             Phase::Open(_) => self.poll_open(ends, cx),
@@ -154,7 +154,12 @@ impl Side {
             let Poll::Ready(received) = self.reader.poll_next(&mut ends.io, cx) else { break };
             read = Poll::Ready(Step::Again);
             match received {
-                Received::Text(frame) => connection.receive(&frame),
+                Received::Text(frame) => connection.receive_text(&frame),
+                Received::Binary(bytes) => {
+                    if let Err(reason) = connection.receive_binary(bytes) {
+                        return self.end(&mut ends.writer, cx, Some(reason));
+                    }
+                }
                 Received::Control => {}
                 Received::Close => return self.end(&mut ends.writer, cx, None),
                 Received::Refused(reason) => return self.end(&mut ends.writer, cx, Some(reason)),
@@ -190,12 +195,7 @@ impl Side {
     /// Takes what the session has to say.
     fn poll_outgoing(&mut self, writer: &mut Writer, cx: &mut Context<'_>) -> Poll<Step> {
         let Phase::Open(connection) = &mut self.phase else { return Poll::Pending };
-        let mut frames = Vec::new();
-        let closed = ready!(connection.poll_outgoing(cx, &mut frames));
-        for frame in frames {
-            writer.push_text(frame);
-        }
-        if let Some(reason) = closed {
+        if let Some(reason) = ready!(connection.poll_outgoing(writer, cx)) {
             writer.push_close(reason);
             self.begin_close();
         }
@@ -278,7 +278,7 @@ fn poll_lingering<I: Socket>(ends: &mut Ends<I>, cx: &mut Context<'_>) -> Poll<S
     Poll::Ready(if over { Step::Over } else { Step::Again })
 }
 
-impl<I: Socket> Future for Driver<I> {
+impl<I: Socket, E: Endpoint> Future for Driver<I, E> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -305,6 +305,8 @@ impl<I: Socket> Future for Driver<I> {
 
 #[cfg(test)]
 mod tests {
+    use chatcore::Connection;
+
     use super::*;
     use crate::accepted::Accepted;
 
@@ -313,7 +315,7 @@ mod tests {
     #[test]
     fn a_connection_is_small() {
         for (what, size, budget) in [
-            ("task", size_of::<Driver<Accepted>>(), 176),
+            ("task", size_of::<Driver<Accepted, Connection>>(), 176),
             ("line", size_of::<Line<Accepted>>(), 176),
             ("session", size_of::<Connection>(), 312),
         ] {

@@ -9,6 +9,7 @@ mod config;
 mod connection;
 mod disposition;
 mod encoding;
+mod endpoint;
 mod error;
 mod etag;
 mod file;
@@ -20,7 +21,11 @@ mod range;
 mod reader;
 mod serve;
 mod service;
+#[cfg(feature = "testkit")]
+#[doc(hidden)]
+pub mod testkit;
 mod ui;
+mod upgrade;
 mod writer;
 
 /// What the build script does to the files, tested with the rest of the crate.

@@ -8,24 +8,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use chatcore::{Chat, Identity};
+use chatcore::Chat;
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
+use http::{Method, Request, Response};
 use percent_encoding::percent_decode_str;
-use tokio::net::TcpStream;
 
-use crate::accepted::Accepted;
 use crate::attachments;
 use crate::auth::Authenticator;
 use crate::body::Body;
 use crate::config::Config;
-use crate::connection::Driver;
 use crate::error::{HttpError, InvalidOrigin};
-use crate::handshake;
 use crate::origin::{self, Effect, Origin};
 use crate::ui::Ui;
+use crate::upgrade::upgrade;
 
 /// A chat over HTTP, as one [`tower_service::Service`]: the WebSocket, the attachments and the browser client.
 ///
@@ -215,7 +210,8 @@ impl Shared {
                 self.check_origin(&parts, Effect::Socket)?;
                 let arrived = Instant::now();
                 let identity = self.authenticator.authenticate(&parts).await?.as_of(arrived);
-                self.upgrade(&mut parts, identity)
+                let (chat, frame_bytes) = (self.chat.clone(), self.chat.limits().frame_bytes);
+                upgrade(&mut parts, frame_bytes, Arc::clone(&self.config), move || chat.open(identity))
             }
             Route::Uploads { channel } => {
                 self.check_origin(&parts, Effect::Change).map_err(HttpError::closing)?;
@@ -241,50 +237,6 @@ impl Shared {
     fn check_origin(&self, parts: &Parts, effect: Effect) -> Result<(), HttpError> {
         origin::is_allowed(parts, effect, &self.origins).then_some(()).ok_or_else(HttpError::foreign_origin)
     }
-
-    /// Answers the handshake, and runs the connection as soon as the answer is out.
-    fn upgrade(&self, parts: &mut Parts, identity: Identity) -> Result<Response<Body>, HttpError> {
-        let response = handshake::accept(&parts.headers)?;
-        let Some(upgrade) = parts.extensions.remove::<OnUpgrade>() else {
-            let message = "this connection can't be upgraded: serve it as HTTP/1.1, with upgrades";
-            return Err(HttpError::new(StatusCode::INTERNAL_SERVER_ERROR, "no_upgrade", message));
-        };
-        let chat = self.chat.clone();
-        let config = Arc::clone(&self.config);
-        tokio::spawn(async move {
-            match upgrade.await {
-                Ok(upgraded) => run(upgraded, &chat, identity, config),
-                // The peer may be gone before it has its answer; a server without upgrades ends here too.
-                Err(error) => {
-                    tracing::warn!(%error, "no upgrade after the answer: is it served with upgrades?");
-                }
-            }
-        });
-        Ok(response)
-    }
-}
-
-/// Spawns the connection's own task, which is as small as its kind of socket allows.
-fn run(upgraded: Upgraded, chat: &Chat, identity: Identity, config: Arc<Config>) {
-    let session = chat.open(identity);
-    let frame_bytes = chat.limits().frame_bytes;
-    // What hyper has read ahead is in a buffer of its own that is let go here, once its bytes are copied.
-    let upgraded = match upgraded.downcast::<TokioIo<Accepted>>() {
-        Ok(socket) => {
-            let io = socket.io.into_inner().into_upgraded();
-            let driver = Driver::new(io, &socket.read_buf, session, frame_bytes, config);
-            tokio::spawn(driver.with_outlet());
-            return;
-        }
-        Err(upgraded) => upgraded,
-    };
-    match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(socket) => {
-            let io = socket.io.into_inner();
-            tokio::spawn(Driver::new(io, &socket.read_buf, session, frame_bytes, config).with_outlet())
-        }
-        Err(upgraded) => tokio::spawn(Driver::new(TokioIo::new(upgraded), &[], session, frame_bytes, config)),
-    };
 }
 
 #[cfg(test)]

@@ -43,6 +43,8 @@ struct Frame {
 #[repr(u8)]
 enum Opcode {
     Text = 0x1,
+    #[cfg(feature = "testkit")]
+    Binary = 0x2,
     Close = 0x8,
     Ping = 0x9,
 }
@@ -101,6 +103,12 @@ impl Writer {
     /// Adds a text frame.
     pub(crate) fn push_text(&mut self, payload: Bytes) {
         self.frames.push_back(Frame::new(Opcode::Text, payload));
+    }
+
+    /// Adds a binary frame.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn push_binary(&mut self, payload: Bytes) {
+        self.frames.push_back(Frame::new(Opcode::Binary, payload));
     }
 
     /// Says whether nothing waits.

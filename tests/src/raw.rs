@@ -57,6 +57,17 @@ impl Raw {
     /// # Panics
     /// Panics where the handshake fails.
     pub async fn websocket(addr: SocketAddr, name: &str) -> Self {
+        let mut raw = Self::upgraded(addr, name).await;
+        let welcome = raw.frame().await.expect("a welcome");
+        assert!(welcome.payload.starts_with(br#"{"type":"welcome""#), "{welcome:?}");
+        raw
+    }
+
+    /// Connects as `name`, up to the end of the handshake.
+    ///
+    /// # Panics
+    /// Panics if the handshake fails.
+    pub async fn upgraded(addr: SocketAddr, name: &str) -> Self {
         let mut raw = Self::connect(addr).await;
         let request = format!(
             "GET /chat/ws HTTP/1.1\r\nHost: {addr}\r\nx-user: {name}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -65,8 +76,6 @@ impl Raw {
         raw.write(request.as_bytes()).await;
         let head = raw.head().await;
         assert!(head.starts_with("HTTP/1.1 101"), "{head}");
-        let welcome = raw.frame().await.expect("a welcome");
-        assert!(welcome.payload.starts_with(br#"{"type":"welcome""#), "{welcome:?}");
         raw
     }
 
@@ -131,7 +140,7 @@ impl Raw {
                 127 => usize::try_from(self.tcp.read_u64().await.ok()?).expect("a length"),
                 len => usize::from(len),
             };
-            assert!(len < 1 << 24, "a server's frame is not masked and not huge");
+            assert!(len <= 1 << 24, "a server's frame is not masked and not huge");
             let mut payload = vec![0; len];
             self.tcp.read_exact(&mut payload).await.ok()?;
             Some(Frame { opcode: first & 0x0f, payload })

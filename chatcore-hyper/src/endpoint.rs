@@ -1,0 +1,65 @@
+//! What a WebSocket is connected to: the engine's session, or whatever else takes messages and gives some.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use chatcore::protocol::CloseReason;
+use chatcore::{Connection, Outlet};
+
+use crate::writer::Writer;
+
+/// The engine's side of a WebSocket, which a [`Driver`](crate::connection::Driver) drives from one task.
+pub(crate) trait Endpoint: Unpin {
+    /// Lets others write to the socket between two polls; see [`Outlet`].
+    fn set_outlet(&self, outlet: Arc<dyn Outlet>);
+
+    /// Returns whether it takes no more for now. The driver stops reading then.
+    fn is_full(&self) -> bool;
+
+    /// Takes a text message.
+    fn receive_text(&mut self, text: &str);
+
+    /// Takes a binary message.
+    ///
+    /// # Errors
+    /// The reason with which the connection is closed for it.
+    fn receive_binary(&mut self, bytes: Bytes) -> Result<(), CloseReason>;
+
+    /// Puts what is to be sent into the writer; see [`Connection::poll_outgoing`].
+    fn poll_outgoing(&mut self, writer: &mut Writer, cx: &mut Context<'_>) -> Poll<Option<CloseReason>>;
+
+    /// Waits for a reason to close; see [`Connection::poll_close`].
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason>;
+}
+
+impl Endpoint for Connection {
+    fn set_outlet(&self, outlet: Arc<dyn Outlet>) {
+        self.set_outlet(outlet);
+    }
+
+    fn is_full(&self) -> bool {
+        self.is_full()
+    }
+
+    fn receive_text(&mut self, text: &str) {
+        self.receive(text);
+    }
+
+    fn receive_binary(&mut self, _: Bytes) -> Result<(), CloseReason> {
+        Err(CloseReason::BinaryFrame)
+    }
+
+    fn poll_outgoing(&mut self, writer: &mut Writer, cx: &mut Context<'_>) -> Poll<Option<CloseReason>> {
+        let mut frames = Vec::new();
+        let polled = self.poll_outgoing(cx, &mut frames);
+        for frame in frames {
+            writer.push_text(frame);
+        }
+        polled
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        self.poll_close(cx)
+    }
+}

@@ -1,0 +1,100 @@
+//! A WebSocket that sends back what it receives, for suites such as Autobahn's.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use chatcore::Outlet;
+use chatcore::protocol::CloseReason;
+use http::{Request, Response};
+
+use crate::body::Body;
+use crate::config::Config;
+use crate::endpoint::Endpoint;
+use crate::error::HttpError;
+use crate::upgrade::upgrade;
+use crate::writer::Writer;
+
+/// A service whose every path is a WebSocket that sends back each message, text and binary.
+///
+/// It runs the code of a chat's connection: the handshake, the reader, the writer, the driver and its times. Only
+/// the engine behind them is replaced.
+#[derive(Clone, Debug)]
+pub struct Echo {
+    message_bytes: usize,
+    config: Arc<Config>,
+}
+
+impl Echo {
+    /// Echoes messages of at most `message_bytes`. A longer one is answered with the close code 1009.
+    #[must_use]
+    pub fn new(message_bytes: usize, config: Config) -> Self {
+        Self { message_bytes, config: Arc::new(config) }
+    }
+}
+
+impl<B> tower_service::Service<Request<B>> for Echo {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (mut parts, _) = request.into_parts();
+        let open = || Ok(Session::default());
+        let answer = upgrade(&mut parts, self.message_bytes, Arc::clone(&self.config), open);
+        ready(Ok(answer.unwrap_or_else(HttpError::into_response)))
+    }
+}
+
+/// Messages on their way back. It takes the next one when these are in the writer.
+#[derive(Debug, Default)]
+struct Session {
+    waiting: VecDeque<Received>,
+}
+
+#[derive(Debug)]
+enum Received {
+    Text(Bytes),
+    Binary(Bytes),
+}
+
+impl Endpoint for Session {
+    fn set_outlet(&self, _: Arc<dyn Outlet>) {}
+
+    fn is_full(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    fn receive_text(&mut self, text: &str) {
+        self.waiting.push_back(Received::Text(Bytes::copy_from_slice(text.as_bytes())));
+    }
+
+    fn receive_binary(&mut self, bytes: Bytes) -> Result<(), CloseReason> {
+        self.waiting.push_back(Received::Binary(bytes));
+        Ok(())
+    }
+
+    fn poll_outgoing(&mut self, writer: &mut Writer, _: &mut Context<'_>) -> Poll<Option<CloseReason>> {
+        if self.waiting.is_empty() {
+            return Poll::Pending;
+        }
+        for message in self.waiting.drain(..) {
+            match message {
+                Received::Text(text) => writer.push_text(text),
+                Received::Binary(bytes) => writer.push_binary(bytes),
+            }
+        }
+        Poll::Ready(None)
+    }
+
+    fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<CloseReason> {
+        Poll::Pending
+    }
+}

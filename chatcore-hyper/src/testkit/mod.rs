@@ -1,0 +1,7 @@
+//! What conformance suites and fuzzers drive: this crate's own connection and parsers, without a chat.
+//!
+//! It is here with the feature `testkit` only, and is no part of the API: it changes with what it tests.
+
+mod echo;
+
+pub use self::echo::Echo;
