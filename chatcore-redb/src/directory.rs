@@ -85,7 +85,11 @@ impl Directory for RedbStore {
     async fn put_user(&self, user: &User) -> Result<(), StoreError> {
         let user = user.clone();
         self.write(Sync::Disk, move |changes| {
-            changes.tables.users.insert(user.id.as_str(), &*user.name)?;
+            let users = &mut changes.tables.users;
+            let known = users.get(user.id.as_str())?.is_some_and(|name| *name.value() == *user.name);
+            if !known {
+                users.insert(user.id.as_str(), &*user.name)?;
+            }
             Ok(())
         })
         .await

@@ -23,6 +23,12 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
+    /// The file has no bytes, as a copy or a restore that failed leaves it. It was not changed.
+    #[error("{path} is empty: restore it from a backup, or remove it to begin with nothing")]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
     /// A newer version of this library made the file, or changed its layout. It was not changed.
     #[error("{path} has layout {found}, and this program knows no newer one than {known}")]
     Newer {
@@ -55,15 +61,22 @@ pub enum OpenError {
     Thread(#[source] std::io::Error),
 }
 
-/// What a transaction step fails with: redb's error, or a row that does not decode.
+/// Why a step of a transaction failed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
+#[non_exhaustive]
+pub enum Failure {
+    /// The database failed.
     #[error("the database failed")]
     Database(#[source] Box<redb::Error>),
+    /// A row does not decode.
     #[error("a row can't be read")]
     Row(#[source] serde_json::Error),
+    /// The rows contradict each other.
     #[error("{0}")]
     Broken(&'static str),
+    /// redb, or a write, panicked with this text.
+    #[error("it panicked: {0}")]
+    Panicked(String),
 }
 
 impl<E: Into<redb::Error>> From<E> for Failure {
@@ -78,16 +91,6 @@ impl Failure {
         match self {
             Self::Database(error) => StoreError::because(what, error),
             other => StoreError::because(what, other),
-        }
-    }
-}
-
-impl OpenError {
-    pub(crate) fn of(path: &std::path::Path, failure: Failure) -> Self {
-        let path = path.to_path_buf();
-        match failure {
-            Failure::Database(source) => Self::Database { path, source },
-            Failure::Row(_) | Failure::Broken(_) => Self::Foreign { path },
         }
     }
 }

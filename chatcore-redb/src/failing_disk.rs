@@ -5,28 +5,36 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
 
 use chatcore::store::{AppendError, AttachmentIndex, Directory, EventStore};
 use chatcore::testkit::Random;
-use chatcore::{Append, AppendBody, AttachmentId, ChannelId, ChannelName, EventKind, Nonce, Position, User};
+use chatcore::{
+    Append, AppendBody, AttachmentId, ChannelId, ChannelName, EventKind, Nonce, Position, User, UserId,
+};
 use redb::backends::FileBackend;
 use redb::{Database, StorageBackend};
 
 use crate::error::OpenError;
-use crate::schema::prepare;
+use crate::opening::Opening;
 use crate::store::RedbStore;
-use crate::writer::Opening;
+use crate::writer::Sync;
 
 /// What fails, as a set of bits.
 const WRITES: u8 = 1;
 const SYNCS: u8 = 2;
 const OPENING: u8 = 4;
+const READS: u8 = 8;
+/// A write panics in place of failing, as a bug in redb would.
+const PANICS: u8 = 16;
+const OPENING_PANICS: u8 = 32;
 
 #[derive(Debug, Default)]
 struct Faults {
     failing: AtomicU8,
     /// Calls that still succeed before the failing begins.
     spared: AtomicU64,
+    syncs: AtomicU64,
 }
 
 impl Faults {
@@ -56,6 +64,7 @@ impl StorageBackend for FailingDisk {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.faults.check(READS)?;
         self.file.read(offset, out)
     }
 
@@ -66,11 +75,13 @@ impl StorageBackend for FailingDisk {
 
     fn sync_data(&self) -> io::Result<()> {
         self.faults.check(SYNCS)?;
+        self.faults.syncs.fetch_add(1, Ordering::SeqCst);
         self.file.sync_data()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.faults.check(WRITES)?;
+        self.faults.check(PANICS).expect("the disk fails on purpose");
         self.file.write(offset, data)
     }
 
@@ -80,20 +91,21 @@ impl StorageBackend for FailingDisk {
 }
 
 fn open(path: &Path, faults: &Arc<Faults>) -> RedbStore {
-    let (path, faults) = (path.to_path_buf(), Arc::clone(faults));
+    let (file, faults) = (path.to_path_buf(), Arc::clone(faults));
     let opener = move |opening| {
+        let path = &file;
         let database =
             |source: redb::Error| OpenError::Database { path: path.clone(), source: Box::new(source) };
+        faults.check(OPENING_PANICS).expect("the opening fails on purpose");
         faults.check(OPENING).map_err(|e| database(redb::Error::Io(e)))?;
         let first = opening == Opening::First;
-        let file = OpenOptions::new().read(true).write(true).create(first).truncate(false).open(&path);
+        let file = OpenOptions::new().read(true).write(true).create(first).truncate(false).open(path);
         let file = FileBackend::new(file.map_err(|e| database(redb::Error::Io(e)))?);
         let disk = FailingDisk { file: file.map_err(|e| database(e.into()))?, faults: Arc::clone(&faults) };
-        let opened = Database::builder().create_with_backend(disk).map_err(|e| database(e.into()))?;
-        prepare(&opened).map_err(|e| OpenError::of(&path, e))?;
-        Ok(opened)
+        // Without a cache, so that every read is one of the disk's.
+        Database::builder().set_cache_size(0).create_with_backend(disk).map_err(|e| database(e.into()))
     };
-    RedbStore::with_opener(Box::new(opener)).unwrap()
+    RedbStore::open_with(path, opener).unwrap()
 }
 
 async fn channel(store: &RedbStore) -> ChannelId {
@@ -158,6 +170,95 @@ async fn a_store_whose_file_can_not_be_opened_again_fails_until_it_can() {
     faults.set(0, 0);
     assert_eq!(store.append(vec![publish(channel, 4)]).await.remove(0).unwrap().seq, 1);
     assert_eq!(nonces(&store, channel).await, [4]);
+}
+
+#[tokio::test]
+async fn a_panic_in_redb_fails_the_calls_at_hand_and_no_later_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let faults = Arc::new(Faults::default());
+    let store = open(&dir.path().join("chat.redb"), &faults);
+    let channel = channel(&store).await;
+    store.append(vec![publish(channel, 1)]).await.remove(0).unwrap();
+    for nonce in 2..5 {
+        faults.set(PANICS, 0);
+        let outcome = store.append(vec![publish(channel, nonce)]).await.remove(0);
+        let Err(AppendError::Store(error)) = outcome else { panic!("{outcome:?}") };
+        let why = std::error::Error::source(&error).unwrap().to_string();
+        assert!(why.contains("the disk fails on purpose"), "{why}");
+        faults.set(0, 0);
+        store.append(vec![publish(channel, nonce)]).await.remove(0).unwrap();
+    }
+    assert_eq!(nonces(&store, channel).await, [1, 2, 3, 4]);
+}
+
+#[tokio::test]
+async fn a_panic_while_the_file_is_opened_again_is_contained_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let faults = Arc::new(Faults::default());
+    let store = open(&dir.path().join("chat.redb"), &faults);
+    let channel = channel(&store).await;
+    faults.set(PANICS | OPENING_PANICS, 0);
+    for nonce in 1..4 {
+        assert!(store.append(vec![publish(channel, nonce)]).await.remove(0).is_err());
+    }
+    faults.set(0, 0);
+    store.append(vec![publish(channel, 4)]).await.remove(0).unwrap();
+    assert_eq!(nonces(&store, channel).await, [4]);
+}
+
+#[tokio::test]
+async fn a_panic_in_a_write_takes_nothing_of_its_batch_along() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("chat.redb"), &Arc::default());
+    let channel = channel(&store).await;
+    let panicked = store.write::<(), _>(Sync::Disk, |changes| {
+        changes.tables.users.insert("u_ann", "Ann")?;
+        panic!("a write fails on purpose")
+    });
+    assert!(panicked.await.is_err());
+    assert!(store.users(&[UserId::new("u_ann").unwrap()]).await.unwrap().is_empty());
+    assert_eq!(store.append(vec![publish(channel, 1)]).await.remove(0).unwrap().seq, 1);
+}
+
+#[tokio::test]
+async fn reads_that_failed_work_again_without_a_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let faults = Arc::new(Faults::default());
+    let store = open(&dir.path().join("chat.redb"), &faults);
+    let channel = channel(&store).await;
+    store.append((0..50).map(|nonce| publish(channel, nonce)).collect()).await;
+    faults.set(READS, 0);
+    assert!(store.message(channel, 25).await.is_err());
+    faults.set(0, 0);
+    let reading = async {
+        // The writer looks after the file meanwhile.
+        while store.message(channel, 25).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), reading).await.expect("reads fail for ever");
+}
+
+#[tokio::test]
+async fn what_changes_nothing_does_not_sync_the_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let faults = Arc::new(Faults::default());
+    let store = open(&dir.path().join("chat.redb"), &faults);
+    let channel = channel(&store).await;
+    let ann = User::new("u_ann", "Ann").unwrap();
+    let unknown = AttachmentId::new("a_1").unwrap();
+    store.put_user(&ann).await.unwrap();
+    store.append(vec![publish(channel, 1)]).await.remove(0).unwrap();
+    let before = faults.syncs.load(Ordering::SeqCst);
+    store.put_user(&ann).await.unwrap();
+    assert!(store.append(vec![publish(channel, 1)]).await.remove(0).unwrap().duplicate);
+    assert!(store.append(vec![publish(ChannelId(9), 1)]).await.remove(0).is_err());
+    assert!(store.discard_upload(&unknown).await.unwrap());
+    store.forget_upload(&unknown).await.unwrap();
+    store.create_channel(&ChannelName::new("general").unwrap(), "", &ann).await.unwrap();
+    assert_eq!(faults.syncs.load(Ordering::SeqCst), before);
+    store.put_user(&User::new("u_ann", "Anna").unwrap()).await.unwrap();
+    assert!(faults.syncs.load(Ordering::SeqCst) > before);
 }
 
 #[tokio::test]

@@ -5,10 +5,18 @@ mod directory;
 mod error;
 #[cfg(test)]
 mod failing_disk;
+mod file;
+mod layout;
 mod log;
+mod opening;
+mod private;
 mod schema;
 mod store;
+mod watched;
 mod writer;
 
-pub use self::error::OpenError;
-pub use self::store::{Options, RedbStore};
+pub use self::error::{Failure, OpenError};
+pub use self::file::RedbFile;
+pub use self::layout::{Kind, Layout};
+pub use self::opening::{Opening, Options};
+pub use self::store::RedbStore;

@@ -31,19 +31,24 @@ impl<'t> Changes<'t> {
         Ok(Self { tables: Tables::open(txn)?, logs: HashMap::new() })
     }
 
-    /// Writes the logs' states: once a transaction, however many events each took.
-    pub(crate) fn finish(mut self) -> Result<(), Failure> {
+    /// Writes the logs' states, once a transaction however many events each took, and returns whether the
+    /// transaction changed anything.
+    pub(crate) fn finish(mut self) -> Result<bool, Failure> {
         for (channel, log) in &self.logs {
-            self.tables.logs.insert(channel, encode(log)?.as_slice())?;
+            let row = encode(log)?;
+            let stored = self.tables.logs.get(channel)?.is_some_and(|stored| stored.value() == row);
+            if !stored {
+                self.tables.logs.insert(channel, row.as_slice())?;
+            }
         }
-        Ok(())
+        Ok(self.tables.changed())
     }
 
     /// Returns the state of a channel's log as this transaction sees it.
     pub(crate) fn log(&mut self, channel: ChannelId) -> Result<Option<&mut Log>, Failure> {
         let entry = match self.logs.entry(channel.0) {
             std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::hash_map::Entry::Vacant(entry) => match log(&self.tables.logs, channel.0)? {
+            std::collections::hash_map::Entry::Vacant(entry) => match log(&*self.tables.logs, channel.0)? {
                 Some(log) => entry.insert(log),
                 None => return Ok(None),
             },
@@ -273,11 +278,13 @@ impl<'t> Changes<'t> {
         Ok(expired)
     }
 
-    /// Moves an upload on, where it is still known.
+    /// Moves an upload on, if it is still known.
     pub(crate) fn set_upload_state(&mut self, id: &AttachmentId, state: UploadState) -> Result<(), Failure> {
         match self.upload(id)? {
-            Some(upload) => self.put_upload(&chatcore::store::Upload { state, ..upload }),
-            None => Ok(()),
+            Some(upload) if upload.state != state => {
+                self.put_upload(&chatcore::store::Upload { state, ..upload })
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -5,13 +5,13 @@
 //! field that is skipped, as `Attachment::url` is. Keys are tuples whose order is the order of reading.
 
 use chatcore::{Content, Epoch, Event, EventKind, Message, Seq, Timestamp};
-use redb::{
-    Database, ReadableDatabase, ReadableTable, Table, TableDefinition, TableHandle, WriteTransaction,
-};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle, WriteTransaction};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Failure;
+use crate::layout::Kind;
+use crate::watched::Watched;
 
 /// A JSON row.
 type Json = &'static [u8];
@@ -84,47 +84,67 @@ impl Log {
 
 /// Every table, open for writing in one transaction.
 pub(crate) struct Tables<'t> {
-    pub(crate) channels: Table<'t, u64, Json>,
-    pub(crate) names: Table<'t, &'static str, u64>,
-    pub(crate) logs: Table<'t, u64, Json>,
-    pub(crate) events: Table<'t, (u64, u64), Json>,
-    pub(crate) messages: Table<'t, (u64, u64), (u64, Json)>,
-    pub(crate) edits: Table<'t, (u64, u64, u64), ()>,
-    pub(crate) nonces: Table<'t, (u64, &'static str, &'static str), (u64, i64)>,
-    pub(crate) orphans: Table<'t, (u64, u64), (i64, &'static str, &'static str)>,
-    pub(crate) users: Table<'t, &'static str, &'static str>,
-    pub(crate) markers: Table<'t, (&'static str, u64), u64>,
-    pub(crate) uploads: Table<'t, &'static str, Json>,
-    pub(crate) reclaimable: Table<'t, (i64, &'static str), ()>,
+    pub(crate) channels: Watched<'t, u64, Json>,
+    pub(crate) names: Watched<'t, &'static str, u64>,
+    pub(crate) logs: Watched<'t, u64, Json>,
+    pub(crate) events: Watched<'t, (u64, u64), Json>,
+    pub(crate) messages: Watched<'t, (u64, u64), (u64, Json)>,
+    pub(crate) edits: Watched<'t, (u64, u64, u64), ()>,
+    pub(crate) nonces: Watched<'t, (u64, &'static str, &'static str), (u64, i64)>,
+    pub(crate) orphans: Watched<'t, (u64, u64), (i64, &'static str, &'static str)>,
+    pub(crate) users: Watched<'t, &'static str, &'static str>,
+    pub(crate) markers: Watched<'t, (&'static str, u64), u64>,
+    pub(crate) uploads: Watched<'t, &'static str, Json>,
+    pub(crate) reclaimable: Watched<'t, (i64, &'static str), ()>,
 }
 
 impl<'t> Tables<'t> {
     pub(crate) fn open(txn: &'t WriteTransaction) -> Result<Self, Failure> {
         Ok(Self {
-            channels: txn.open_table(CHANNELS)?,
-            names: txn.open_table(NAMES)?,
-            logs: txn.open_table(LOGS)?,
-            events: txn.open_table(EVENTS)?,
-            messages: txn.open_table(MESSAGES)?,
-            edits: txn.open_table(EDITS)?,
-            nonces: txn.open_table(NONCES)?,
-            orphans: txn.open_table(ORPHANS)?,
-            users: txn.open_table(USERS)?,
-            markers: txn.open_table(MARKERS)?,
-            uploads: txn.open_table(UPLOADS)?,
-            reclaimable: txn.open_table(RECLAIMABLE)?,
+            channels: Watched::open(txn, CHANNELS)?,
+            names: Watched::open(txn, NAMES)?,
+            logs: Watched::open(txn, LOGS)?,
+            events: Watched::open(txn, EVENTS)?,
+            messages: Watched::open(txn, MESSAGES)?,
+            edits: Watched::open(txn, EDITS)?,
+            nonces: Watched::open(txn, NONCES)?,
+            orphans: Watched::open(txn, ORPHANS)?,
+            users: Watched::open(txn, USERS)?,
+            markers: Watched::open(txn, MARKERS)?,
+            uploads: Watched::open(txn, UPLOADS)?,
+            reclaimable: Watched::open(txn, RECLAIMABLE)?,
         })
     }
-}
 
-/// What a file is.
-pub(crate) enum Kind {
-    /// Ours, in the layout that we know.
-    Ours,
-    /// A database of another program.
-    Foreign,
-    /// Ours, in a layout from later.
-    Newer(u64),
+    /// Returns whether anything may have changed.
+    pub(crate) fn changed(&self) -> bool {
+        let Self {
+            channels,
+            names,
+            logs,
+            events,
+            messages,
+            edits,
+            nonces,
+            orphans,
+            users,
+            markers,
+            uploads,
+            reclaimable,
+        } = self;
+        channels.changed()
+            || names.changed()
+            || logs.changed()
+            || events.changed()
+            || messages.changed()
+            || edits.changed()
+            || nonces.changed()
+            || orphans.changed()
+            || users.changed()
+            || markers.changed()
+            || uploads.changed()
+            || reclaimable.changed()
+    }
 }
 
 /// Looks at a database, and makes the tables in an empty one.
@@ -150,7 +170,7 @@ pub(crate) fn prepare(database: &Database) -> Result<Kind, Failure> {
             create(database)?;
             Ok(Kind::Ours)
         }
-        Some(newer) => Ok(Kind::Newer(newer)),
+        Some(newer) => Ok(Kind::Newer { found: newer, known: LAYOUT }),
     }
 }
 

@@ -2,110 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::path::Path;
 
 use async_trait::async_trait;
 use chatcore::store::{AppendError, Appended, Durability, EventStore, Head, Page, Replay, StoreError};
 use chatcore::{Append, ChannelId, Event, Message, Position, Seq, Timestamp};
-use redb::{Database, DatabaseError, ReadTransaction, StorageError};
+use redb::{Database, ReadTransaction, WriteTransaction};
 
 use crate::error::{Failure, OpenError};
+use crate::file::RedbFile;
+use crate::layout::{Kind, Layout};
 use crate::log::Changes;
-use crate::schema::{EVENTS, Kind, LAYOUT, LOGS, MESSAGES, begun, decode, log, prepare};
-use crate::writer::{Opener, Opening, Sync, Writer};
-
-/// How often a locked file is tried while it is waited for.
-const LOCK_RETRY: Duration = Duration::from_millis(20);
-
-/// How to open a [`RedbStore`].
-#[derive(Clone, Copy, Debug)]
-#[must_use]
-pub struct Options {
-    lock_wait: Duration,
-    cache_bytes: usize,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { lock_wait: Duration::from_secs(5), cache_bytes: 64 << 20 }
-    }
-}
-
-impl Options {
-    /// Sets how long to wait for a file that another process has open; by default 5 s, as a predecessor that
-    /// was just killed holds its lock for a moment longer.
-    pub fn lock_wait(mut self, wait: Duration) -> Self {
-        self.lock_wait = wait;
-        self
-    }
-
-    /// Sets how many bytes of the file are kept in memory; by default 64 MiB.
-    pub fn cache_bytes(mut self, bytes: usize) -> Self {
-        self.cache_bytes = bytes;
-        self
-    }
-
-    /// Opens a store as [`RedbStore::open`] does.
-    ///
-    /// # Errors
-    /// [`OpenError`].
-    pub fn open(self, path: impl AsRef<Path>) -> Result<RedbStore, OpenError> {
-        let path = path.as_ref().to_path_buf();
-        let opener = move |opening| self.open_database(&path, opening);
-        RedbStore::with_opener(Box::new(opener))
-    }
-
-    fn open_database(self, path: &Path, opening: Opening) -> Result<Database, OpenError> {
-        if opening == Opening::First
-            && let Some(folder) = path.parent()
-        {
-            std::fs::create_dir_all(folder)
-                .map_err(|source| OpenError::Folder { path: path.to_path_buf(), source })?;
-        }
-        let database = self.wait_for_lock(path, opening)?;
-        match prepare(&database) {
-            Ok(Kind::Ours) => Ok(database),
-            Ok(Kind::Foreign) => Err(OpenError::Foreign { path: path.to_path_buf() }),
-            Ok(Kind::Newer(found)) => {
-                Err(OpenError::Newer { path: path.to_path_buf(), found, known: LAYOUT })
-            }
-            Err(failure) => Err(OpenError::of(path, failure)),
-        }
-    }
-
-    fn wait_for_lock(self, path: &Path, opening: Opening) -> Result<Database, OpenError> {
-        let began = Instant::now();
-        let mut builder = Database::builder();
-        builder.set_cache_size(self.cache_bytes);
-        loop {
-            let opened = match opening {
-                Opening::First => builder.create(path),
-                Opening::Again => builder.open(path),
-            };
-            let path: PathBuf = path.to_path_buf();
-            return match opened {
-                Ok(database) => Ok(database),
-                Err(DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch) => {
-                    if began.elapsed() < self.lock_wait {
-                        std::thread::sleep(LOCK_RETRY.min(self.lock_wait));
-                        continue;
-                    }
-                    Err(OpenError::Locked { path, waited: self.lock_wait })
-                }
-                Err(DatabaseError::UpgradeRequired(_)) => Err(OpenError::Foreign { path }),
-                // What redb says of a file without its magic number.
-                Err(DatabaseError::Storage(StorageError::Io(e)))
-                    if e.kind() == std::io::ErrorKind::InvalidData =>
-                {
-                    Err(OpenError::Foreign { path })
-                }
-                Err(error) => Err(OpenError::Database { path, source: Box::new(error.into()) }),
-            };
-        }
-    }
-}
+use crate::opening::{Opening, Options};
+use crate::schema::{self, EVENTS, LOGS, MESSAGES, begun, decode, log};
+use crate::writer::Sync;
 
 /// A durable [`Store`](chatcore::store::Store) in one file. Clones are handles on the same open file.
 ///
@@ -123,20 +33,61 @@ impl Options {
 /// [`mark_read`]: chatcore::store::Directory::mark_read
 #[derive(Clone)]
 pub struct RedbStore {
-    writer: Arc<Writer>,
+    file: RedbFile<Chat>,
+}
+
+/// The layout of a chat's file.
+struct Chat;
+
+impl Layout for Chat {
+    type Changes<'t> = Changes<'t>;
+
+    fn prepare(database: &Database) -> Result<Kind, Failure> {
+        schema::prepare(database)
+    }
+
+    fn begin(txn: &WriteTransaction) -> Result<Changes<'_>, Failure> {
+        Changes::open(txn)
+    }
+
+    fn finish(changes: Changes<'_>) -> Result<bool, Failure> {
+        changes.finish()
+    }
+}
+
+impl Options {
+    /// Opens a store as [`RedbStore::open`] does.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(self, path: impl AsRef<Path>) -> Result<RedbStore, OpenError> {
+        Ok(RedbStore { file: RedbFile::open(path, self)? })
+    }
 }
 
 impl RedbStore {
-    /// Opens the store in the file `path`, and makes the file and its folders where they are not there.
+    /// Opens the store in the file `path`. If it does not exist it is made, with mode 0600, and so are its
+    /// folders, with mode 0700. An existing file that others may read is made its owner's alone.
     ///
     /// It blocks, for the time of a few disk accesses, or up to 5 s while another process has the file open
     /// ([`Options::lock_wait`]).
     ///
     /// # Errors
-    /// [`OpenError`] says whether the file is another program's, a newer version's, open in another process
-    /// or can't be used.
+    /// [`OpenError`] says whether the file is empty, another program's, a newer version's, open in another
+    /// process or can't be used.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         Options::default().open(path)
+    }
+
+    /// Opens the store in what `opener` opens, as [`RedbFile::open_with`] does.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open_with(
+        path: impl AsRef<Path>,
+        opener: impl Fn(Opening) -> Result<Database, OpenError> + Send + 'static,
+    ) -> Result<Self, OpenError> {
+        Ok(Self { file: RedbFile::open_with(path, opener)? })
     }
 
     /// Returns the options to open a store with, at their defaults.
@@ -144,31 +95,20 @@ impl RedbStore {
         Options::default()
     }
 
-    pub(crate) fn with_opener(opener: Opener) -> Result<Self, OpenError> {
-        Ok(Self { writer: Arc::new(Writer::start(opener)?) })
-    }
-
     pub(crate) async fn write<T, W>(&self, sync: Sync, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
         W: FnOnce(&mut Changes<'_>) -> Result<T, Failure> + Send + 'static,
     {
-        self.writer.write(sync, work).await
+        self.file.write_until(sync, work).await
     }
 
-    /// Reads on a blocking thread: a page that is not in the cache comes from the disk, and decoding a hundred
-    /// messages takes 160 µs. The way there and back costs 7 µs, about half of what one cached message takes.
     pub(crate) async fn read<T, R>(&self, what: &'static str, read: R) -> Result<T, StoreError>
     where
         T: Send + 'static,
         R: FnOnce(&ReadTransaction) -> Result<T, Failure> + Send + 'static,
     {
-        let reader = self.writer.reader();
-        let reading = tokio::task::spawn_blocking(move || read(&reader.begin()?));
-        match reading.await {
-            Ok(answer) => answer.map_err(|failure| failure.during(what)),
-            Err(error) => Err(StoreError::because(what, error)),
-        }
+        self.file.read(what, read).await
     }
 
     pub(crate) async fn heads_of(&self, channels: Vec<ChannelId>) -> Result<Vec<Option<Head>>, StoreError> {

@@ -1,15 +1,18 @@
 //! The one thread that writes. It takes all that is queued into one transaction, so that one sync of the
 //! disk serves everybody who waits, and answers after the commit.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use chatcore::store::StoreError;
-use redb::{Database, Durability, ReadTransaction, ReadableDatabase};
+use redb::{Database, Durability, ReadTransaction, ReadableDatabase, WriteTransaction};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Failure, OpenError};
-use crate::log::Changes;
+use crate::layout::Layout;
+use crate::opening::{Opener, Opening};
 
 /// Jobs that wait for the writer; a caller that finds it full waits for a place.
 const QUEUE: usize = 256;
@@ -27,26 +30,18 @@ pub(crate) enum Sync {
     Later,
 }
 
-/// Which opening of the file it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Opening {
-    /// The process's first: a file that is not there is made.
-    First,
-    /// After a failed disk made redb refuse all further work: a file that is not there is an error, as an
-    /// empty one in its place would pass for a store that lost everything.
-    Again,
+/// The database, and what its readers have seen of it.
+struct Shared {
+    /// Absent while the file is being opened again.
+    database: RwLock<Option<Database>>,
+    /// A read failed or panicked: redb may refuse all work until the file is opened again.
+    suspect: AtomicBool,
 }
 
-/// Opens the database.
-pub(crate) type Opener = Box<dyn Fn(Opening) -> Result<Database, OpenError> + Send>;
-
-/// The open database, absent while it is being opened again.
-type Slot = RwLock<Option<Database>>;
-
 /// A job on its way to the writer.
-trait Job: Send {
+trait Job<L: Layout>: Send {
     fn sync(&self) -> Sync;
-    fn run(&mut self, changes: &mut Changes<'_>) -> Result<(), Failure>;
+    fn run(&mut self, changes: &mut L::Changes<'_>) -> Result<(), Failure>;
     /// Answers, after the commit or its failure.
     fn finish(self: Box<Self>, outcome: Result<(), StoreError>);
 }
@@ -58,16 +53,17 @@ struct Work<W, T> {
     answer: oneshot::Sender<Result<T, StoreError>>,
 }
 
-impl<W, T> Job for Work<W, T>
+impl<L, W, T> Job<L> for Work<W, T>
 where
-    W: FnOnce(&mut Changes<'_>) -> Result<T, Failure> + Send,
+    L: Layout,
+    W: FnOnce(&mut L::Changes<'_>) -> Result<T, Failure> + Send,
     T: Send,
 {
     fn sync(&self) -> Sync {
         self.sync
     }
 
-    fn run(&mut self, changes: &mut Changes<'_>) -> Result<(), Failure> {
+    fn run(&mut self, changes: &mut L::Changes<'_>) -> Result<(), Failure> {
         if let Some(work) = self.work.take() {
             self.done = Some(work(changes)?);
         }
@@ -77,32 +73,48 @@ where
     fn finish(self: Box<Self>, outcome: Result<(), StoreError>) {
         let Self { done, answer, .. } = *self;
         let outcome = outcome.and_then(|()| done.ok_or_else(|| StoreError::new("the write was not reached")));
-        // Nobody listens where the caller's future was dropped; what it asked for is done all the same.
+        // Nobody listens if the caller's future was dropped; what it asked for is done all the same.
         let _ = answer.send(outcome);
     }
 }
 
+/// Wakes the writer to look after a database whose reads fail.
+struct LookAfter;
+
+impl<L: Layout> Job<L> for LookAfter {
+    fn sync(&self) -> Sync {
+        Sync::Later
+    }
+
+    fn run(&mut self, _: &mut L::Changes<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, _: Result<(), StoreError>) {}
+}
+
 /// The writer's thread and the database that it writes to. Dropping it ends the thread, once what is queued
 /// is done, and closes the file.
-pub(crate) struct Writer {
-    queue: Option<mpsc::Sender<Box<dyn Job>>>,
-    slot: Arc<Slot>,
+pub(crate) struct Writer<L: Layout> {
+    queue: Option<mpsc::Sender<Box<dyn Job<L>>>>,
+    shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Writer {
+impl<L: Layout> Writer<L> {
     /// Opens the database and starts the thread.
     pub(crate) fn start(opener: Opener) -> Result<Self, OpenError> {
-        let slot = Arc::new(RwLock::new(Some(opener(Opening::First)?)));
+        let database = RwLock::new(Some(opener(Opening::First)?));
+        let shared = Arc::new(Shared { database, suspect: AtomicBool::new(false) });
         let (queue, jobs) = mpsc::channel(QUEUE);
         let thread = std::thread::Builder::new()
             .name("chatcore-redb".to_owned())
             .spawn({
-                let slot = Arc::clone(&slot);
-                move || Thread { slot, opener, unsynced: 0 }.run(jobs)
+                let shared = Arc::clone(&shared);
+                move || Thread { shared, opener, unsynced: 0 }.run::<L>(jobs)
             })
             .map_err(OpenError::Thread)?;
-        Ok(Self { queue: Some(queue), slot, thread: Some(thread) })
+        Ok(Self { queue: Some(queue), shared, thread: Some(thread) })
     }
 
     /// Runs `work` in the writer's next transaction and answers after its commit.
@@ -111,7 +123,7 @@ impl Writer {
     pub(crate) async fn write<T, W>(&self, sync: Sync, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: FnOnce(&mut Changes<'_>) -> Result<T, Failure> + Send + 'static,
+        W: FnOnce(&mut L::Changes<'_>) -> Result<T, Failure> + Send + 'static,
     {
         let ended = || StoreError::new("the store's writer has ended");
         let queue = self.queue.as_ref().ok_or_else(ended)?;
@@ -123,11 +135,18 @@ impl Writer {
 
     /// Begins a read of everything that is committed.
     pub(crate) fn reader(&self) -> Reader {
-        Reader(Arc::clone(&self.slot))
+        Reader(Arc::clone(&self.shared))
+    }
+
+    /// Lets the writer look whether the database still works, after a read that failed.
+    pub(crate) fn look_after(&self) {
+        self.shared.suspect.store(true, Ordering::Release);
+        // A full queue will be looked at anyway.
+        let _ = self.queue.as_ref().map(|queue| queue.try_send(Box::new(LookAfter)));
     }
 }
 
-impl Drop for Writer {
+impl<L: Layout> Drop for Writer<L> {
     fn drop(&mut self) {
         drop(self.queue.take());
         if let Some(thread) = self.thread.take()
@@ -139,41 +158,46 @@ impl Drop for Writer {
 }
 
 /// A way to begin reads, which a blocking task can own.
-pub(crate) struct Reader(Arc<Slot>);
+pub(crate) struct Reader(Arc<Shared>);
 
 impl Reader {
     pub(crate) fn begin(&self) -> Result<ReadTransaction, Failure> {
         // Held to begin a transaction, never for its length: only opening the file again needs it whole.
-        let slot = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let database = slot.as_ref().ok_or(Failure::Broken("the database is not open"))?;
-        Ok(database.begin_read()?)
+        let database = self.0.database.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(database.as_ref().ok_or(Failure::Broken("the database is not open"))?.begin_read()?)
     }
 }
 
 struct Thread {
-    slot: Arc<Slot>,
+    shared: Arc<Shared>,
     opener: Opener,
+    /// Commits since the last sync. After an opening one more may have been lost by a failed disk.
     unsynced: u32,
 }
 
 impl Thread {
-    fn run(mut self, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
+    fn run<L: Layout>(mut self, mut jobs: mpsc::Receiver<Box<dyn Job<L>>>) {
         let mut batch = Vec::with_capacity(GATHER);
         // No timer: while one transaction syncs, the next one's jobs gather by themselves.
         while jobs.blocking_recv_many(&mut batch, GATHER) > 0 {
+            if self.shared.suspect.swap(false, Ordering::AcqRel) && !self.works() {
+                self.open_again();
+            }
             self.commit(&mut batch);
         }
         // Closing makes unsynced commits durable, and frees the file for the next to open it.
-        let database = self.slot.write().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Err(error)) = database.map(Database::close) {
-            tracing::error!(error = &error as &dyn std::error::Error, "the store did not close well");
+        if let Some(Err(failure)) = self.close() {
+            tracing::error!(error = &failure as &dyn std::error::Error, "the store did not close well");
         }
     }
 
-    fn commit(&mut self, batch: &mut Vec<Box<dyn Job>>) {
-        let outcome = self.transact(batch).map_err(|failure| {
+    fn commit<L: Layout>(&mut self, batch: &mut Vec<Box<dyn Job<L>>>) {
+        let outcome = contained(|| self.transact(batch)).map_err(|failure| {
             tracing::error!(error = &failure as &dyn std::error::Error, "a transaction of the store failed");
-            self.recover();
+            // A panic may have left redb in any state; after a failed access it refuses all further work.
+            if matches!(failure, Failure::Panicked(_)) || !self.works() {
+                self.open_again();
+            }
             failure.during("the transaction failed")
         });
         for job in batch.drain(..) {
@@ -181,58 +205,93 @@ impl Thread {
         }
     }
 
-    fn transact(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Failure> {
-        if self.slot.read().unwrap_or_else(PoisonError::into_inner).is_none() {
+    fn transact<L: Layout>(&mut self, batch: &mut [Box<dyn Job<L>>]) -> Result<(), Failure> {
+        if self.shared.database.read().unwrap_or_else(PoisonError::into_inner).is_none() {
             self.reopen();
         }
         let mut txn = {
-            let slot = self.slot.read().unwrap_or_else(PoisonError::into_inner);
-            slot.as_ref().ok_or(Failure::Broken("the database is not open"))?.begin_write()?
+            let database = self.shared.database.read().unwrap_or_else(PoisonError::into_inner);
+            database.as_ref().ok_or(Failure::Broken("the database is not open"))?.begin_write()?
         };
         // Without it, opening the file after a kill walks the whole of it.
         txn.set_quick_repair(true);
-        let synced = self.unsynced >= UNSYNCED || batch.iter().any(|job| job.sync() == Sync::Disk);
+        let wanted = batch.iter().any(|job| job.sync() == Sync::Disk);
+        let synced = wanted || self.unsynced >= UNSYNCED;
         if !synced {
             txn.set_durability(Durability::None)?;
         }
-        let mut changes = Changes::open(&txn)?;
-        for job in batch.iter_mut() {
-            job.run(&mut changes)?;
+        // Contained here too, so that the transaction ends outside of the unwinding: redb then takes it back.
+        let changed = match contained(|| work_on(&txn, batch)) {
+            Ok(changed) => changed,
+            Err(failure) => {
+                // It may panic again, and the first panic is the one to tell of.
+                let _ = contained(|| Ok(txn.abort()?));
+                return Err(failure);
+            }
+        };
+        if !changed && (self.unsynced == 0 || !wanted) {
+            return Ok(txn.abort()?);
         }
-        changes.finish()?;
         txn.commit()?;
         self.unsynced = if synced { 0 } else { self.unsynced + 1 };
         Ok(())
     }
 
-    /// After a failed read or write of the disk redb refuses all work until the file is opened again.
-    fn recover(&mut self) {
-        let failed = {
-            let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
-            if slot.as_ref().is_some_and(|database| database.begin_write().is_ok()) {
-                return;
-            }
-            slot.take()
+    /// Returns whether the database takes work.
+    fn works(&self) -> bool {
+        let database = self.shared.database.read().unwrap_or_else(PoisonError::into_inner);
+        let works = || match database.as_ref() {
+            Some(database) => Ok(database.begin_write()?.abort()?),
+            None => Ok(()),
         };
+        contained(works).is_ok()
+    }
+
+    fn open_again(&mut self) {
         // The file's lock goes with the old handle, so it must be gone before the file is opened again.
-        if let Some(Err(error)) = failed.map(Database::close) {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the failed store did not close well");
+        if let Some(Err(failure)) = self.close() {
+            let error = &failure as &dyn std::error::Error;
+            tracing::warn!(error, "the failed store did not close well");
         }
         self.reopen();
     }
 
+    fn close(&self) -> Option<Result<(), Failure>> {
+        let database = self.shared.database.write().unwrap_or_else(PoisonError::into_inner).take()?;
+        Some(contained(|| Ok(database.close()?)))
+    }
+
     fn reopen(&mut self) {
-        match (self.opener)(Opening::Again) {
-            Ok(database) => {
-                *self.slot.write().unwrap_or_else(PoisonError::into_inner) = Some(database);
-                self.unsynced = 0;
+        match contained(|| Ok((self.opener)(Opening::Again))) {
+            Ok(Ok(database)) => {
+                *self.shared.database.write().unwrap_or_else(PoisonError::into_inner) = Some(database);
+                // What is read now may be in the system's cache only.
+                self.unsynced = 1;
             }
-            Err(error) => {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "the failed store can't be opened again"
-                );
-            }
+            Ok(Err(error)) => could_not_reopen(&error),
+            Err(failure) => could_not_reopen(&failure),
         }
     }
+}
+
+/// Runs a batch's jobs in a transaction, and returns whether they changed anything.
+fn work_on<L: Layout>(txn: &WriteTransaction, batch: &mut [Box<dyn Job<L>>]) -> Result<bool, Failure> {
+    let mut changes = L::begin(txn)?;
+    for job in batch {
+        job.run(&mut changes)?;
+    }
+    L::finish(changes)
+}
+
+fn could_not_reopen(error: &(dyn std::error::Error + 'static)) {
+    tracing::error!(error, "the failed store can't be opened again");
+}
+
+/// Runs a step of redb's or of a job's, and turns a panic into a failure.
+fn contained<T>(step: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        Err(Failure::Panicked(text.unwrap_or_else(|| "no message".to_owned())))
+    })
 }

@@ -33,9 +33,76 @@ async fn a_new_file_and_its_folders_are_made() {
 }
 
 #[test]
-fn a_file_of_zero_bytes_is_taken_as_new() {
+fn an_empty_file_is_refused_and_left_alone() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    RedbStore::open(file.path()).unwrap();
+    let error = refusal(file.path());
+    assert!(matches!(error, OpenError::Empty { .. }), "{error:?}");
+    assert!(error.to_string().contains("is empty: restore it from a backup"), "{error}");
+    assert_eq!(fs::metadata(file.path()).unwrap().len(), 0);
+}
+
+#[test]
+fn a_file_that_was_not_finished_is_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("chat.redb");
+    // A process that was killed while it made the file leaves this one behind.
+    fs::write(dir.path().join("chat.redb.new"), "").unwrap();
+    drop(RedbStore::open(&path).unwrap());
+    let names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["chat.redb"]);
+    RedbStore::open(&path).unwrap();
+}
+
+#[test]
+fn of_many_that_make_the_file_at_once_one_has_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("chat.redb");
+    let opened: Vec<_> = std::thread::scope(|scope| {
+        let open = || RedbStore::options().lock_wait(Duration::ZERO).open(&path);
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(opened.iter().filter(|store| store.is_ok()).count(), 1, "{opened:?}");
+    let refused = opened.iter().filter_map(|store| store.as_ref().err());
+    assert!(refused.clone().all(|error| matches!(error, OpenError::Locked { .. })), "{opened:?}");
+}
+
+#[cfg(unix)]
+mod permissions {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn only_the_owner_reads_a_new_file_and_its_new_folders() {
+        let dir = tempfile::tempdir().unwrap();
+        set_mode(dir.path(), 0o755);
+        let path = dir.path().join("a/b/chat.redb");
+        drop(RedbStore::open(&path).unwrap());
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!((mode(&dir.path().join("a")), mode(&dir.path().join("a/b"))), (0o700, 0o700));
+        assert_eq!(mode(dir.path()), 0o755, "a folder that was there may hold others' files");
+    }
+
+    #[test]
+    fn a_file_that_others_may_read_is_made_its_owners() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("chat.redb");
+        drop(RedbStore::open(&path).unwrap());
+        for (before, after) in [(0o644, 0o600), (0o660, 0o600), (0o600, 0o600)] {
+            set_mode(&path, before);
+            drop(RedbStore::open(&path).unwrap());
+            assert_eq!(mode(&path), after);
+        }
+    }
 }
 
 #[test]

@@ -1,0 +1,46 @@
+//! What a file holds, and how one write transaction works on it.
+
+use redb::{Database, WriteTransaction};
+
+use crate::error::Failure;
+
+/// What a [`RedbFile`](crate::RedbFile) holds: its tables, and what a write transaction works with.
+pub trait Layout: Sized + Send + Sync + 'static {
+    /// The tables, open in one write transaction, which the jobs of a batch share.
+    type Changes<'t>;
+
+    /// Looks at a database that was just opened, and makes the tables in an empty one.
+    ///
+    /// # Errors
+    /// [`Failure`] if the database can't be read or written.
+    fn prepare(database: &Database) -> Result<Kind, Failure>;
+
+    /// Begins a batch.
+    ///
+    /// # Errors
+    /// [`Failure`] fails the whole batch.
+    fn begin(txn: &WriteTransaction) -> Result<Self::Changes<'_>, Failure>;
+
+    /// Ends a batch before its commit, and returns whether it changed anything. If it did not, nothing is
+    /// written and the disk is not synced.
+    ///
+    /// # Errors
+    /// [`Failure`] fails the whole batch.
+    fn finish(changes: Self::Changes<'_>) -> Result<bool, Failure>;
+}
+
+/// What a database is to a [`Layout`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It has this layout.
+    Ours,
+    /// Another program made it.
+    Foreign,
+    /// A newer version of the program made it.
+    Newer {
+        /// The layout's version in the file.
+        found: u64,
+        /// The newest version that is known.
+        known: u64,
+    },
+}
