@@ -18,6 +18,7 @@ use crate::fanout::FanOutQueue;
 use crate::panics::{Panicked, contain_async};
 use crate::protocol::Encoder;
 use crate::ring::Push;
+use crate::stats::{Appends, Monitor};
 use crate::store::{AppendError, Appended, Store, StoreError};
 use crate::sync::Arc;
 
@@ -48,6 +49,7 @@ impl AppendQueue {
         encoder: &Encoder,
         limits: &Arc<Limits>,
         fanout: &Arc<FanOutQueue>,
+        monitor: &Arc<Monitor>,
     ) -> Self {
         let groups = (0..limits.append_groups.max(1))
             .map(|_| {
@@ -57,6 +59,7 @@ impl AppendQueue {
                     encoder: encoder.clone(),
                     limits: Arc::clone(limits),
                     fanout: Arc::clone(fanout),
+                    monitor: Arc::clone(monitor),
                     stale: Vec::new(),
                 };
                 tokio::spawn(group.run(jobs));
@@ -64,6 +67,11 @@ impl AppendQueue {
             })
             .collect();
         Self { groups }
+    }
+
+    /// Returns how many appends wait.
+    pub(crate) fn len(&self) -> usize {
+        self.groups.iter().map(|group| group.max_capacity() - group.capacity()).sum()
     }
 
     /// Queues an append to a channel that is loaded. It is answered within two [`Limits::store_timeout`]s:
@@ -87,6 +95,7 @@ struct Group {
     encoder: Encoder,
     limits: Arc<Limits>,
     fanout: Arc<FanOutQueue>,
+    monitor: Arc<Monitor>,
     /// Channels whose log may hold events that their ring has not seen, since an append's outcome is unknown.
     stale: Vec<Arc<Channel>>,
 }
@@ -136,24 +145,31 @@ impl Group {
     async fn store_batch(&mut self, batch: Vec<Job>) {
         let appends = batch.iter().map(|job| job.append.clone()).collect();
         let stored = contain_async(async { self.store.append(appends).await });
+        let began = Instant::now();
         let results = match timeout(self.limits.store_timeout, stored).await {
             Ok(Ok(results)) if results.len() == batch.len() => results,
             Ok(Ok(_)) => all_failed(&batch, "the store answered another batch than it was given"),
             Ok(Err(Panicked)) => all_failed(&batch, "the store panicked"),
             Err(_) => all_failed(&batch, "the store did not answer in time"),
         };
+        let now = Instant::now();
+        let mut counts = Appends { batches: 1, ..Appends::default() };
+        counts.append_time.observe(now - began);
+        let mut failed = None;
         let mut touched: Vec<Arc<Channel>> = Vec::new();
         let mut answers = Vec::with_capacity(batch.len());
         for (job, result) in batch.into_iter().zip(results) {
             match &result {
                 Ok(appended) => {
+                    counts.stored(&job.append, appended, now - job.queued);
                     if !self.push(&job.channel, job.append, appended) {
                         self.mark_stale(&job.channel);
                     }
                     remember(&mut touched, &job.channel);
                 }
                 Err(AppendError::Store(error)) => {
-                    tracing::warn!(channel = %job.channel.info.name, error = error as &dyn std::error::Error, "append failed");
+                    counts.failures += 1;
+                    failed.get_or_insert_with(|| (Arc::clone(&job.channel), error.clone()));
                     self.mark_stale(&job.channel);
                 }
                 Err(_) => {}
@@ -161,9 +177,15 @@ impl Group {
             answers.push((job.reply, result));
         }
         self.fanout.announce(&touched);
+        self.monitor.counters.add_batch(&counts);
+        if let Some((channel, error)) = failed {
+            let about =
+                format_args!("{} events, the first in channel {}", counts.failures, channel.info.name);
+            self.monitor.failures.failed("append failed", about, &error);
+        }
         for (reply, result) in answers {
             // A caller that went away needs no answer; its event is in the log and in the ring all the same.
-            let _ = reply.send(result.map_err(Error::from));
+            let _ = reply.send(result.map_err(|error| Error::from(error).reported()));
         }
         self.repair_stale().await;
     }
@@ -192,9 +214,18 @@ impl Group {
             let source = Source { store: &*self.store, encoder: &self.encoder, limits: &self.limits };
             let repair = contain_async(channel.repair(source));
             let repaired = timeout(self.limits.store_timeout, repair).await;
-            if !matches!(repaired, Ok(Ok(Ok(())))) {
+            let failed: Option<Box<dyn std::error::Error>> = match repaired {
+                Ok(Ok(Ok(()))) => None,
+                Ok(Ok(Err(error))) => Some(error.into()),
+                Ok(Err(panicked)) => Some(panicked.into()),
+                Err(elapsed) => Some(elapsed.into()),
+            };
+            if let Some(error) = failed {
+                let about = format_args!("channel {}", channel.info.name);
+                self.monitor.failures.failed("a channel could not be read again", about, &*error);
                 return;
             }
+            self.monitor.counters.repairs.add(1);
             self.fanout.announce(&[channel]);
             self.stale.pop();
         }

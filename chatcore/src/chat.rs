@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::task::JoinHandle;
@@ -12,12 +13,14 @@ use crate::config::Limits;
 use crate::connection::Connection;
 use crate::core::Core;
 use crate::error::Error;
+use crate::failures::FailureLog;
 use crate::id::{AttachmentId, UserId};
 use crate::message::{Attachment, User};
 use crate::name::ChannelName;
 use crate::panics::contain_async;
 use crate::policy::{Identity, OpenPolicy, Policy};
 use crate::protocol::{ChannelObject, ChatEvent, CloseReason, Encoder};
+use crate::stats::Stats;
 use crate::store::{ChannelInfo, Created, Durability, Store, Unread};
 use crate::sync::Arc;
 use crate::uploads::FileKind;
@@ -99,7 +102,9 @@ impl ChatBuilder {
                     let _ =
                         tokio::time::timeout(sweeper.sweep_interval(), sweeper.discarded.notified()).await;
                     // What a sweep did not come to is there for the next.
-                    let _ = contain_async(sweeper.sweep()).await;
+                    if let Err(panicked) = contain_async(sweeper.sweep()).await {
+                        sweeper.monitor.failures.failed("the sweep failed", "", &panicked);
+                    }
                 }
             }),
         ];
@@ -247,6 +252,29 @@ impl Chat {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.core().links.len()
+    }
+
+    /// Returns what the chat holds now and what it has counted since it was built.
+    ///
+    /// It costs a look at every channel in memory: ask for it every few seconds, not for each request. The crate
+    /// has no exporter of its own. `web_chat` shows how one is made of it for Prometheus.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.core().stats()
+    }
+
+    /// Returns the log of failures, for a transport and for the app's own code to report theirs.
+    #[must_use]
+    pub fn failures(&self) -> &FailureLog {
+        &self.core().monitor.failures
+    }
+
+    /// Asks the store for something small, to see whether it answers: for a readiness check.
+    ///
+    /// # Errors
+    /// `unavailable` if the store fails or does not answer within `bound`.
+    pub async fn check_store(&self, bound: Duration) -> Result<(), Error> {
+        self.core().check_store(bound).await
     }
 
     /// Returns the bounds.

@@ -1,6 +1,9 @@
 //! What each command does, once it has been checked.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use crate::append::Pending;
 use crate::channel::Channel;
@@ -62,6 +65,21 @@ impl Core {
             Request::Unsubscribe { .. } | Request::Typing { .. } | Request::Ping => Reply::Done,
         };
         Ok(reply.into())
+    }
+
+    /// Tells the log that a command failed by a fault that is not its client's.
+    pub(crate) fn report(&self, kind: &'static str, link: &Link, error: &Error) {
+        if let Some(cause) = error.failure() {
+            self.monitor.failures.failed(kind, format_args!("user {}", link.identity.user.id), cause);
+        }
+    }
+
+    /// Asks the store for something small, within `bound`.
+    pub(crate) async fn check_store(&self, bound: Duration) -> Result<(), Error> {
+        // That there is no such channel is an answer too.
+        let name = ChannelName::new("general").expect("invariant: a valid name");
+        let answer = timeout(bound, self.store.channel(&name)).await;
+        answer.map_err(|_| Error::timed_out())?.map(drop).map_err(Error::from)
     }
 
     async fn channels(&self, link: &Link) -> Result<Reply, Error> {
@@ -213,7 +231,10 @@ impl Core {
     fn enqueue(&self, link: &Link, channel: Arc<Channel>, body: AppendBody) -> Result<Pending, Error> {
         let author = link.identity.user.clone();
         let append = Append { channel: channel.info.id, author, body };
-        self.appends.enqueue(channel, append)
+        self.appends.enqueue(channel, append).inspect_err(|_| {
+            let about = format_args!("append_queue of {} per group", self.limits.append_queue);
+            self.monitor.failures.limited("appends are refused, since too many wait for the store", about);
+        })
     }
 
     async fn history(
@@ -240,6 +261,7 @@ impl Core {
     ) -> Result<Reply, Error> {
         self.policy.authorize(&link.identity, Action::Read(name))?;
         let channel = self.channel(name).await?;
+        let _running = self.monitor.counters.searches_running.count();
         let found = self.store.search(channel.info.id, query, before, limit).await?;
         let messages = self.encoder.messages(&found.messages);
         Ok(Reply::Found { messages, before: found.before })

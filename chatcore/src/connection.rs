@@ -64,10 +64,28 @@ enum Started {
 
 impl Connection {
     pub(crate) fn open(core: Arc<Core>, identity: Identity) -> Result<Self, CloseReason> {
+        let monitor = Arc::clone(&core.monitor);
+        let user = identity.user.id.clone();
+        let opened = Self::enter(core, identity);
+        match &opened {
+            Ok(_) => monitor.counters.connections_opened.add(1),
+            Err(reason) => {
+                monitor.counters.closed(*reason);
+                if *reason == CloseReason::Overloaded {
+                    monitor
+                        .failures
+                        .limited("a connection over the limit was refused", format_args!("user {user}"));
+                }
+            }
+        }
+        opened
+    }
+
+    fn enter(core: Arc<Core>, identity: Identity) -> Result<Self, CloseReason> {
         if core.is_draining() {
             return Err(CloseReason::Draining);
         }
-        let link = Arc::new(Link::new(identity, core.limits.mailbox));
+        let link = Arc::new(Link::new(identity, core.limits.mailbox, Arc::clone(&core.monitor)));
         core.links.enter(&link, &core.limits)?;
         // A drain that began in between has not seen this link.
         if core.is_draining() {
@@ -207,8 +225,13 @@ impl Connection {
         }
         self.next_key += 1;
         let wait = self.core.limits.store_timeout;
+        let failed = request.failed();
+        let (core, link) = (Arc::clone(&self.core), Arc::clone(&self.link));
         let run = Arc::clone(&self.core).run(Arc::clone(&self.link), self.next_key, request);
-        let outcome = async move { timeout(wait, run).await.unwrap_or_else(|_| Err(Error::timed_out())) };
+        let outcome = async move {
+            let outcome = timeout(wait, run).await.unwrap_or_else(|_| Err(Error::timed_out()));
+            outcome.inspect_err(|error| core.report(failed, &link, error))
+        };
         Ok(Ok(Started::Running { id, outcome: Box::pin(outcome) }))
     }
 
@@ -279,6 +302,9 @@ impl Connection {
             self.started = VecDeque::new();
             self.link.set_answering(false);
         }
+        if let Err(error) = &answer.result {
+            self.core.monitor.counters.refused(error.code());
+        }
         Encoder::answer(answer)
     }
 
@@ -305,6 +331,28 @@ impl Connection {
         self.due_close().map_or(Poll::Pending, Poll::Ready)
     }
 
+    /// Tells the engine why the transport ends the session, if the engine has not said so itself: a client that
+    /// breaks the WebSocket's rules or takes nothing. It is for the statistics and the log; drop the connection
+    /// then.
+    pub fn end(&mut self, reason: CloseReason) {
+        self.closing.get_or_insert(reason);
+    }
+
+    fn count_close(&self) {
+        let reason = self.closing.or_else(|| self.link.closing()).unwrap_or(CloseReason::Left);
+        self.core.monitor.counters.closed(reason);
+        let misused = match reason {
+            CloseReason::ProtocolError => "a client broke the WebSocket protocol",
+            CloseReason::BinaryFrame => "a client sent a binary frame",
+            CloseReason::InvalidUtf8 => "a client sent text that is not UTF-8",
+            CloseReason::FrameTooLarge => "a client sent a frame over the limit",
+            CloseReason::Overloaded => "a client sent too many malformed frames",
+            CloseReason::TooSlow => "a client did not take what was sent",
+            _ => return,
+        };
+        self.core.monitor.failures.misused(misused, format_args!("user {}", self.link.identity.user.id));
+    }
+
     /// Returns why to close now: a server that merely goes away answers first what it has accepted.
     fn due_close(&self) -> Option<CloseReason> {
         let reason = self.closing.or_else(|| self.link.closing())?;
@@ -317,23 +365,28 @@ impl Connection {
     /// Takes up to `budget` log events.
     fn take_events(&mut self, mut budget: usize, out: &mut Vec<Bytes>) {
         self.link.take_ready(&mut self.ready);
+        let mut delivered = 0;
         while budget > 0 {
             let Some(key) = self.ready.pop_front() else { break };
             // A mark may outlive its subscription.
             let Ok(at) = self.follows.binary_search_by_key(&key, |follow| follow.key) else { continue };
             let follow = &mut self.follows[at];
             let before = out.len();
-            match follow.read(budget, out) {
+            let read = follow.read(budget, out);
+            delivered += out.len() - before;
+            match read {
                 Read::Caught(_) => {}
                 Read::More(_) => self.ready.push_back(key),
                 Read::Lagged { from, to } => {
                     let channel = follow.channel().info.name.clone();
                     self.unfollow(&channel);
+                    self.core.monitor.counters.lagged.add(1);
                     out.push(Encoder::notice(&ChatEvent::Lagged { channel, from, to }));
                 }
             }
             budget = budget.saturating_sub(out.len() - before);
         }
+        self.core.monitor.counters.deliveries.add(delivered as u64);
         if self.ready.is_empty() {
             self.ready = VecDeque::new();
         }
@@ -365,6 +418,7 @@ fn done(id: Option<i64>) -> Started {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        self.count_close();
         self.follows.clear();
         self.core.links.leave(&self.link);
     }

@@ -16,6 +16,7 @@ use crate::policy::Policy;
 use crate::presence::Departures;
 use crate::protocol::Encoder;
 use crate::registry::ChannelRegistry;
+use crate::stats::{Held, Monitor, Stats};
 use crate::store::Store;
 use crate::sync::Arc;
 use crate::uploads::Uploads;
@@ -34,6 +35,7 @@ pub(crate) struct Core {
     pub(crate) departures: Arc<Departures>,
     pub(crate) links: Links,
     pub(crate) uploads: Uploads,
+    pub(crate) monitor: Arc<Monitor>,
     /// How many channels exist, counted on the first creation.
     pub(crate) channel_count: OnceCell<AtomicUsize>,
     /// Wakes the sweeper before its time: there are bytes of a deleted message to remove.
@@ -49,12 +51,14 @@ impl Core {
         limits: Arc<Limits>,
         encoder: Encoder,
     ) -> Self {
-        let fanout = FanOut::start();
+        let monitor = Arc::new(Monitor::default());
+        let fanout = FanOut::start(&monitor);
         Self {
-            appends: AppendQueue::start(&store, &encoder, &limits, &fanout.queue()),
+            appends: AppendQueue::start(&store, &encoder, &limits, &fanout.queue(), &monitor),
             _fanout: fanout,
             departures: Arc::new(Departures::new(limits.presence_grace)),
             uploads: Uploads::default(),
+            monitor,
             channel_count: OnceCell::new(),
             store,
             blobs,
@@ -75,6 +79,17 @@ impl Core {
     /// Returns a channel, loaded.
     pub(crate) async fn channel(&self, name: &ChannelName) -> Result<Arc<Channel>, Error> {
         self.registry.get(name, self.source()).await
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.monitor.counters.snapshot(&Held {
+            connections: self.links.len(),
+            users: self.links.users(),
+            loaded_channels: self.registry.len(),
+            ring_bytes: self.registry.ring_bytes(),
+            append_queue: self.appends.len(),
+            uploads_running: self.uploads.len(),
+        })
     }
 
     pub(crate) fn is_draining(&self) -> bool {

@@ -47,6 +47,24 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// Every code, in the order of their declaration.
+    pub(crate) const ALL: [Self; Self::Draining as usize + 1] = [
+        Self::BadFrame,
+        Self::UnknownCommand,
+        Self::TooLarge,
+        Self::Empty,
+        Self::NoSuchChannel,
+        Self::NameTaken,
+        Self::BadName,
+        Self::NotSubscribed,
+        Self::NoSuchMessage,
+        Self::NoSuchAttachment,
+        Self::NotAllowed,
+        Self::RateLimited,
+        Self::Unavailable,
+        Self::Draining,
+    ];
+
     /// Returns the code as the wire spells it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -115,6 +133,22 @@ impl Error {
 
     fn caused_by(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         self.source = Some(Box::new(source));
+        self
+    }
+
+    /// Returns why a store, or a store of files, did not do what the command needs.
+    pub(crate) fn failure(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        let unavailable = self.code == ErrorCode::Unavailable;
+        self.source
+            .as_deref()
+            .filter(|_| unavailable)
+            .map(|source| source as &(dyn std::error::Error + 'static))
+    }
+
+    /// Lets go of the cause, which is in the log already.
+    #[must_use]
+    pub(crate) fn reported(mut self) -> Self {
+        self.source = None;
         self
     }
 

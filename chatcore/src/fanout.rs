@@ -10,6 +10,7 @@ use tokio::task::yield_now;
 use crate::channel::Channel;
 use crate::followers::{SLICE, Slice};
 use crate::outlet::Burst;
+use crate::stats::Monitor;
 use crate::sync::Arc;
 
 /// The fan-out's tasks. Dropping it ends them.
@@ -58,11 +59,11 @@ const ROUND: usize = 1_024;
 
 impl FanOut {
     /// Starts the tasks.
-    pub(crate) fn start() -> Self {
+    pub(crate) fn start(monitor: &Arc<Monitor>) -> Self {
         let queue = Arc::new(FanOutQueue::default());
         let tasks = available_parallelism().map_or(1, usize::from);
         for _ in 0..tasks {
-            tokio::spawn(run(Arc::clone(&queue)));
+            tokio::spawn(run(Arc::clone(&queue), Arc::clone(monitor)));
         }
         Self { queue }
     }
@@ -127,11 +128,16 @@ impl FanOutQueue {
     }
 }
 
-async fn run(queue: Arc<FanOutQueue>) {
+async fn run(queue: Arc<FanOutQueue>, monitor: Arc<Monitor>) {
     let mut burst = Burst::default();
     let mut served = 0;
     while let Some((Job { channel, slice }, round)) = queue.next().await {
         let turn = slice.serve(&channel, round, &mut burst);
+        monitor.counters.deliveries.add(turn.deliveries);
+        for panicked in turn.panics {
+            let about = format_args!("channel {}", channel.info.name);
+            monitor.failures.failed("an outlet failed", about, &panicked);
+        }
         if turn.again {
             queue.push(Job { channel, slice });
         }

@@ -47,13 +47,17 @@ impl Follow {
         let follower = Arc::new(Follower::new(link, key));
         let slice = channel.follow(Arc::clone(&follower));
         let start = channel.ring().cursor();
+        core.monitor.counters.subscriptions.enter();
         let mut follow =
             Self { core: Arc::clone(&core), channel, key, follower, slice, start, counted: false };
-        let mut start = match after {
-            Some(position) => follow.replay(&position).await?,
+        let mut start = match &after {
+            Some(position) => follow.replay(position).await?,
             None => None,
         };
         if start.is_none() {
+            if after.is_some() {
+                follow.core.monitor.counters.resets.add(1);
+            }
             start = Some(follow.snapshot(limit).await?);
         }
         let arrival = follow.arrive();
@@ -157,6 +161,7 @@ impl Follow {
 
 impl Drop for Follow {
     fn drop(&mut self) {
+        self.core.monitor.counters.subscriptions.leave();
         // Nothing comes after this, also from a fan-out that still has the follower in its hand.
         self.follower.set_cursor(None);
         self.channel.unfollow(&self.slice, &self.follower);

@@ -36,6 +36,14 @@ pub(crate) struct Delivery<'a> {
     pub(crate) burst: &'a mut Burst,
 }
 
+/// What came of a burst at one connection.
+enum Delivered {
+    Now,
+    /// Its task had read it already.
+    Before,
+    Not,
+}
+
 impl Follower {
     pub(crate) fn new(link: Arc<Link>, key: SubscriptionKey) -> Self {
         let subscription = link.subscription(key);
@@ -52,45 +60,59 @@ impl Follower {
     }
 
     /// Writes the burst to all of them. One whose outlet panics is closed, since nobody knows how much of the burst
-    /// is out, and the others get their bytes made anew.
-    pub(crate) fn deliver_all(followers: &[Arc<Self>], delivery: &mut Delivery<'_>) {
+    /// is out, and the others get their bytes made anew. Returns how many it was written to.
+    pub(crate) fn deliver_all(
+        followers: &[Arc<Self>],
+        delivery: &mut Delivery<'_>,
+        panics: &mut Vec<Panicked>,
+    ) -> u64 {
         let mut next = 0;
+        let mut written = 0;
         while next < followers.len() {
             // Around all and not around each, which would be a fifth of a delivery's instructions.
             let served = contain(|| {
                 for follower in &followers[next..] {
                     next += 1;
-                    follower.deliver(delivery);
+                    written += u64::from(follower.deliver(delivery));
                 }
             });
-            if let Err(Panicked) = served {
+            if let Err(panicked) = served {
+                panics.push(panicked);
                 delivery.burst.clear_wires();
                 followers[next - 1].link.close(CloseReason::TooSlow);
             }
         }
+        written
     }
 
-    /// Writes the burst to the connection if that is all that it lacks; else leaves it to its task.
-    fn deliver(&self, delivery: &mut Delivery<'_>) {
-        if !self.try_deliver(delivery) {
-            self.mark();
+    /// Writes the burst to the connection if that is all that it lacks; else leaves it to its task. Returns
+    /// whether it was written.
+    fn deliver(&self, delivery: &mut Delivery<'_>) -> bool {
+        match self.try_deliver(delivery) {
+            Delivered::Now => true,
+            Delivered::Before => false,
+            Delivered::Not => {
+                self.mark();
+                false
+            }
         }
     }
 
-    fn try_deliver(&self, delivery: &mut Delivery<'_>) -> bool {
-        let Ok(mut cursor) = self.cursor.try_lock() else { return false };
-        let Some(at) = *cursor else { return false };
+    fn try_deliver(&self, delivery: &mut Delivery<'_>) -> Delivered {
+        let Ok(mut cursor) = self.cursor.try_lock() else { return Delivered::Not };
+        let Some(at) = *cursor else { return Delivered::Not };
         if at != delivery.from {
-            return at.life == delivery.to.life && at.seq >= delivery.to.seq;
+            let has_it = at.life == delivery.to.life && at.seq >= delivery.to.seq;
+            return if has_it { Delivered::Before } else { Delivered::Not };
         }
-        let Some(outlet) = self.link.outlet(self.key, delivery.round) else { return false };
+        let Some(outlet) = self.link.outlet(self.key, delivery.round) else { return Delivered::Not };
         match outlet.try_send(delivery.burst) {
             Sent::All => {}
             Sent::Begun => self.link.wake(),
-            Sent::Nothing => return false,
+            Sent::Nothing => return Delivered::Not,
         }
         *cursor = Some(delivery.to);
-        true
+        Delivered::Now
     }
 
     /// Begins or ends the fan-out to this connection.

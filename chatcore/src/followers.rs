@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use crate::channel::Channel;
 use crate::follower::{Delivery, Follower};
 use crate::outlet::{BURST_FRAMES, Burst};
+use crate::panics::Panicked;
 use crate::ring::{Cursor, Read};
 use crate::sync::Arc;
 use crate::turn::Turn;
@@ -37,6 +38,10 @@ pub(crate) struct Served {
     /// Whether the slice is to be queued again.
     pub(crate) again: bool,
     pub(crate) followers: usize,
+    /// Frames that were written, each for each follower.
+    pub(crate) deliveries: u64,
+    /// Outlets that panicked.
+    pub(crate) panics: Vec<Panicked>,
 }
 
 impl Followers {
@@ -104,6 +109,7 @@ impl Slice {
         self.turn.take();
         let followers = Arc::clone(&self.followers());
         let mut told = self.told.lock().expect("invariant: nothing panics under this lock");
+        let (mut deliveries, mut panics) = (0, Vec::new());
         let mut more = true;
         for _ in 0..BURSTS {
             let (next, left) = next_burst(channel, *told, burst);
@@ -112,7 +118,8 @@ impl Slice {
                 Some(to) if to == *told => {}
                 Some(to) => {
                     let mut delivery = Delivery { from: *told, to, round, burst };
-                    Follower::deliver_all(&followers, &mut delivery);
+                    let written = Follower::deliver_all(&followers, &mut delivery, &mut panics);
+                    deliveries += written * (to.seq - told.seq);
                     *told = to;
                 }
                 // The ring has moved past this slice: each follower's task finds out where it stands.
@@ -129,7 +136,8 @@ impl Slice {
         drop(told);
         burst.clear();
         let asked = self.turn.end();
-        Served { followers: followers.len(), again: asked || (more && self.turn.ask()) }
+        let again = asked || (more && self.turn.ask());
+        Served { followers: followers.len(), again, deliveries, panics }
     }
 
     fn followers(&self) -> MutexGuard<'_, Arc<Vec<Arc<Follower>>>> {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::outlet::Outlet;
 use crate::policy::Identity;
 use crate::protocol::CloseReason;
+use crate::stats::Monitor;
 use crate::subscription::{ReadyList, Subscription};
 use crate::sync::Arc;
 
@@ -21,6 +22,7 @@ pub(crate) type SubscriptionKey = u64;
 pub(crate) struct Link {
     pub(crate) identity: Identity,
     ready: Arc<ReadyList<SubscriptionKey>>,
+    monitor: Arc<Monitor>,
     mailbox: Mutex<Mailbox>,
     outlet: OnceLock<Arc<dyn Outlet>>,
     /// Whether the mailbox has a reason to close.
@@ -47,11 +49,12 @@ struct Mailbox {
 }
 
 impl Link {
-    pub(crate) fn new(identity: Identity, limit: usize) -> Self {
+    pub(crate) fn new(identity: Identity, limit: usize, monitor: Arc<Monitor>) -> Self {
         let mailbox = Mailbox { frames: VecDeque::new(), limit, closing: None };
         Self {
             identity,
             ready: Arc::new(ReadyList::default()),
+            monitor,
             mailbox: Mutex::new(mailbox),
             outlet: OnceLock::new(),
             closing: AtomicBool::new(false),
@@ -112,6 +115,7 @@ impl Link {
             return;
         }
         if mailbox.frames.len() >= mailbox.limit {
+            self.monitor.counters.dropped_frames.add(mailbox.frames.len() as u64 + 1);
             mailbox.frames.clear();
             self.set_closing(&mut mailbox, CloseReason::TooSlow);
         } else {
@@ -124,7 +128,11 @@ impl Link {
     /// Leaves a frame that nobody misses: it is dropped where much else waits already.
     pub(crate) fn offer(&self, frame: Bytes) {
         let mut mailbox = self.mailbox();
-        if mailbox.closing.is_some() || mailbox.frames.len() >= mailbox.limit / 4 {
+        if mailbox.closing.is_some() {
+            return;
+        }
+        if mailbox.frames.len() >= mailbox.limit / 4 {
+            self.monitor.counters.dropped_frames.add(1);
             return;
         }
         mailbox.frames.push_back(frame);
@@ -181,7 +189,7 @@ mod tests {
     use crate::message::User;
 
     fn link(limit: usize) -> Link {
-        Link::new(Identity::new(User::new("u_1", "Ann").unwrap()), limit)
+        Link::new(Identity::new(User::new("u_1", "Ann").unwrap()), limit, Arc::default())
     }
 
     #[test]

@@ -83,6 +83,11 @@ impl Links {
         self.count.load(Ordering::Relaxed)
     }
 
+    /// Returns how many users have a connection.
+    pub(crate) fn users(&self) -> usize {
+        self.by_user.len()
+    }
+
     /// Calls `visit` for each connection.
     pub(crate) fn for_each(&self, mut visit: impl FnMut(&Arc<Link>)) {
         for links in &self.by_user {

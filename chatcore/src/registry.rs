@@ -48,6 +48,17 @@ impl ChannelRegistry {
         Ok(Arc::clone(&entry.or_insert_with(|| Arc::new(Channel::new(info)))))
     }
 
+    /// Returns how many channels are in memory.
+    pub(crate) fn len(&self) -> usize {
+        self.loaded.len()
+    }
+
+    /// Returns how many bytes the channels' rings hold.
+    pub(crate) fn ring_bytes(&self) -> usize {
+        let loaded = self.loaded.iter().filter(|channel| channel.is_loaded());
+        loaded.map(|channel| channel.ring().bytes()).sum()
+    }
+
     /// Drops the channels that nobody holds and nobody has used since `before`.
     pub(crate) fn evict(&self, before: Instant) {
         // A channel is only ever cloned out of the map under the shard's lock, which `retain` holds: a count

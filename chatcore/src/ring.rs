@@ -199,6 +199,11 @@ impl HistoryRing {
         Some(if start == 0 { self.snapshot.get_or_init(list).clone() } else { list() })
     }
 
+    /// Returns how many bytes of frames and messages it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        self.frame_bytes + self.message_bytes
+    }
+
     /// The `seq` that the oldest frame follows on.
     fn floor(&self) -> Seq {
         self.head.seq - self.frames.len() as Seq

@@ -31,6 +31,27 @@ pub(crate) enum Request {
     Ping,
 }
 
+impl Request {
+    /// Says in the log that the command could not be carried out.
+    pub(crate) fn failed(&self) -> &'static str {
+        match self {
+            Self::Channels => "channels failed",
+            Self::CreateChannel { .. } => "create_channel failed",
+            Self::Subscribe { .. } => "subscribe failed",
+            Self::Unsubscribe { .. } => "unsubscribe failed",
+            Self::Publish(_) => "publish failed",
+            Self::Edit { .. } => "edit failed",
+            Self::Delete { .. } => "delete failed",
+            Self::React { .. } => "react failed",
+            Self::History { .. } => "history failed",
+            Self::Search { .. } => "search failed",
+            Self::Read { .. } => "read failed",
+            Self::Typing { .. } => "typing failed",
+            Self::Ping => "ping failed",
+        }
+    }
+}
+
 /// A checked `publish`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Publish {

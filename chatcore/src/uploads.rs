@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 
 use crate::blob::{BlobStore, ByteStream};
 use crate::config::Limits;
@@ -66,6 +66,11 @@ impl Uploads {
         Ok(Place { uploads: self, user })
     }
 
+    /// Returns how many are running.
+    pub(crate) fn len(&self) -> usize {
+        self.running().values().sum()
+    }
+
     // Held for a look into a map of at most `Limits::uploads` entries.
     fn running(&self) -> MutexGuard<'_, HashMap<UserId, usize>> {
         self.running.lock().expect("invariant: nothing panics under this lock")
@@ -121,12 +126,16 @@ impl Core {
         };
         self.store.put_upload(&upload).await?;
         let received = self.receive(&**blobs, &mut upload, bytes, inspect).await;
-        if received.is_err() {
-            // What fails here is found by the sweeper later.
-            let _ = self.remove(&**blobs, &upload.attachment.id).await;
+        if received.is_err()
+            && let Err(error) = self.remove(&**blobs, &upload.attachment.id).await
+        {
+            // The sweeper comes by it later.
+            self.monitor.failures.failed("what is left of a refused upload could not be removed", "", &error);
         }
         received?;
         let mut attachment = upload.attachment;
+        self.monitor.counters.uploads.add(1);
+        self.monitor.counters.upload_bytes.add(attachment.size);
         self.encoder.locate(&mut attachment);
         Ok(attachment)
     }
@@ -192,7 +201,12 @@ impl Core {
         range: Range<u64>,
     ) -> Result<ByteStream, Error> {
         self.attachment(identity, id.as_str()).await?;
-        Ok(self.blobs()?.get(id, range).await?)
+        let monitor = Arc::clone(&self.monitor);
+        // Who reads the stream can only break off; what is wrong with the file is said here.
+        let report = move |error: &io::Error| {
+            monitor.failures.failed("an attachment could not be read to its end", "", error);
+        };
+        Ok(self.blobs()?.get(id, range).await?.inspect_err(report).boxed())
     }
 
     /// Removes what nobody needs any more: channels out of memory, files of deleted messages and of uploads
@@ -203,7 +217,7 @@ impl Core {
         if let Some(blobs) = &self.blobs
             && let Err(error) = self.sweep_uploads(&**blobs).await
         {
-            tracing::warn!(error = &error as &dyn std::error::Error, "unused files could not be removed");
+            self.monitor.failures.failed("unused files could not be removed", "", &error);
         }
     }
 

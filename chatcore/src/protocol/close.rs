@@ -31,6 +31,21 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
+    /// Every reason, in the order of their declaration.
+    pub(crate) const ALL: [Self; Self::Banned as usize + 1] = [
+        Self::Left,
+        Self::GoingAway,
+        Self::ProtocolError,
+        Self::BinaryFrame,
+        Self::InvalidUtf8,
+        Self::FrameTooLarge,
+        Self::Overloaded,
+        Self::TooSlow,
+        Self::Draining,
+        Self::SignedOut,
+        Self::Banned,
+    ];
+
     /// Returns the close code.
     #[must_use]
     pub fn code(self) -> u16 {
