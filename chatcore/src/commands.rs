@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use crate::answers::Places;
 use crate::append::Pending;
 use crate::channel::Channel;
 use crate::core::Core;
@@ -27,17 +28,36 @@ pub(crate) struct Outcome {
     pub(crate) reply: Reply,
     /// The subscription that has begun.
     pub(crate) follow: Option<Follow>,
+    /// The places of a large answer.
+    pub(crate) places: Option<Places>,
 }
 
 impl From<Reply> for Outcome {
     fn from(reply: Reply) -> Self {
-        Self { reply, follow: None }
+        Self { reply, follow: None, places: None }
     }
 }
 
 impl Core {
-    /// Carries out a command that has to wait for the store. `key` is for the subscription it may begin.
-    pub(crate) async fn run(
+    /// Carries out a command that has to wait for the store, and before it for its turn if its answer may be
+    /// large. `key` is for the subscription it may begin.
+    pub(crate) async fn run_in_turn(
+        self: Arc<Self>,
+        link: Arc<Link>,
+        key: SubscriptionKey,
+        request: Request,
+    ) -> Result<Outcome, Error> {
+        let wait = self.limits.store_timeout;
+        let places = match request.has_large_answer() {
+            true => Some(timeout(wait, self.answers.reserve(&link)).await.map_err(|_| Error::overloaded())?),
+            false => None,
+        };
+        let outcome = timeout(wait, self.run(link, key, request)).await.map_err(|_| Error::timed_out())??;
+        Ok(Outcome { places, ..outcome })
+    }
+
+    /// Carries out a command. `key` is for the subscription it may begin.
+    async fn run(
         self: Arc<Self>,
         link: Arc<Link>,
         key: SubscriptionKey,
@@ -49,7 +69,7 @@ impl Core {
             Request::Subscribe { channel, after, limit } => {
                 let begun = Follow::begin(self, link, key, channel, after, limit);
                 let (follow, reply) = Box::pin(begun).await?;
-                return Ok(Outcome { reply, follow: Some(follow) });
+                return Ok(Outcome { reply, follow: Some(follow), places: None });
             }
             Request::Publish(publish) => self.publish(&link, publish).await?,
             Request::Edit { channel, seq, text } => self.edit(&link, &channel, seq, text).await?,

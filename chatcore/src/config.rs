@@ -53,6 +53,26 @@ pub struct Limits {
     /// Commands of one connection that wait for their answer; the transport stops reading at this many.
     /// Default 64.
     pub commands_in_flight: usize,
+    /// Bytes of one connection's commands that wait for their answers; the transport stops reading at this
+    /// many. Default 256 KiB.
+    pub command_bytes: usize,
+    /// Bytes of all connections' commands that wait for their answers. Beyond it a connection has one command
+    /// at a time, and a command of more than 4 KiB is refused with `unavailable`. Default 128 MiB.
+    pub command_bytes_total: usize,
+    /// Bytes of one answer, about: lists end before, and say where to go on. Default 512 KiB.
+    pub answer_bytes: usize,
+    /// Bytes that one connection is given to write at once, but one frame of any size; its next command and the
+    /// log's next events wait until they are written. Default 48 KiB.
+    pub outgoing_bytes: usize,
+    /// Bytes of all large answers (to `channels`, `subscribe`, `history` and `search`) that are being made or
+    /// not yet written. Such a command waits for its turn; one being made counts three times
+    /// [`answer_bytes`](Self::answer_bytes). Default 256 MiB.
+    pub outgoing_bytes_total: usize,
+    /// The same, over all connections of one user. Default 32 MiB.
+    pub outgoing_bytes_per_user: usize,
+    /// How long a client may take to read a large answer while others wait for its place in
+    /// [`outgoing_bytes_total`](Self::outgoing_bytes_total); then it is closed as too slow. Default 5 s.
+    pub answer_patience: Duration,
     /// Frames outside any log (presence, typing …) that wait for one connection. Default 1,024.
     pub mailbox: usize,
     /// Commands of one connection a second, sustained. Default 50.
@@ -106,6 +126,13 @@ impl Default for Limits {
             connections_per_user: 64,
             subscriptions: 1_000,
             commands_in_flight: 64,
+            command_bytes: 256 << 10,
+            command_bytes_total: 128 << 20,
+            answer_bytes: 512 << 10,
+            outgoing_bytes: 48 << 10,
+            outgoing_bytes_total: 256 << 20,
+            outgoing_bytes_per_user: 32 << 20,
+            answer_patience: Duration::from_secs(5),
             mailbox: 1_024,
             commands_per_second: 50,
             command_burst: 500,

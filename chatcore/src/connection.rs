@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use crate::append::Pending;
 use crate::channel::Manner;
@@ -21,12 +22,15 @@ use crate::name::ChannelName;
 use crate::outlet::Outlet;
 use crate::policy::{Action, Identity};
 use crate::protocol::{Answer, ChatEvent, ClientLimits, CloseReason, Command, Encoder, Reply, VERSION};
-use crate::ring::Read;
+use crate::ring::{Read, Room};
 use crate::session::{Admitted, Request, Session};
 use crate::sync::Arc;
 
 /// The most frames that one look hands to the transport: it writes them, and looks again.
 const FRAMES_PER_POLL: usize = 64;
+
+/// Bytes of a command that is taken even when all connections' commands have used up their bytes.
+const SMALL_COMMAND: usize = 4_096;
 
 /// One participant's running session, for a transport to drive from one task.
 ///
@@ -40,7 +44,9 @@ pub struct Connection {
     /// Commands that wait for those before them, in order.
     waiting: VecDeque<Waiting>,
     /// Commands that are under way, or answered behind one that is, in order.
-    started: VecDeque<Started>,
+    started: VecDeque<UnderWay>,
+    /// Bytes of both.
+    command_bytes: usize,
     /// In the order of their keys.
     follows: Vec<Follow>,
     next_key: SubscriptionKey,
@@ -53,9 +59,16 @@ pub struct Connection {
 struct Waiting {
     id: Option<i64>,
     request: Result<Request, Error>,
+    bytes: usize,
 }
 
-/// A command between its start and its answer.
+/// A command between its start and its answer, and the bytes that it came in.
+struct UnderWay {
+    command: Started,
+    bytes: usize,
+}
+
+/// What a command that has started waits for.
 enum Started {
     Publishing { id: Option<i64>, channel: ChannelName, pending: Pending },
     Running { id: Option<i64>, outcome: BoxFuture<'static, Result<Outcome, Error>> },
@@ -107,6 +120,7 @@ impl Connection {
             link,
             waiting: VecDeque::new(),
             started: VecDeque::new(),
+            command_bytes: 0,
             follows: Vec::new(),
             next_key: 0,
             ready: VecDeque::new(),
@@ -129,22 +143,31 @@ impl Connection {
     /// Takes a text frame. What is wrong with it is answered with an `error`, in its turn.
     pub fn receive(&mut self, frame: &str) {
         let admitted = self.session.frame(Instant::now(), frame);
-        self.admit(admitted);
+        self.admit(admitted, frame.len());
     }
 
     /// Takes a command. Its answer carries `id`.
     pub(crate) fn submit(&mut self, id: i64, command: Command) {
         let admitted = self.session.command(Instant::now(), id, command);
-        self.admit(admitted);
+        self.admit(admitted, 0);
     }
 
-    /// Says whether as many commands as allowed wait for their answers. A transport then stops reading.
+    /// Says whether as many commands as allowed, or as many bytes of them, wait for their answers. A transport
+    /// then stops reading.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.waiting.len() + self.started.len() >= self.core.limits.commands_in_flight
+        let limits = &self.core.limits;
+        self.waiting.len() + self.started.len() >= limits.commands_in_flight
+            || self.command_bytes >= limits.command_bytes
+            || (self.command_bytes > 0 && self.commands_are_many())
     }
 
-    fn admit(&mut self, admitted: Admitted) {
+    /// Returns whether the commands of all connections have used up their bytes.
+    fn commands_are_many(&self) -> bool {
+        self.core.command_bytes.load(Ordering::Relaxed) >= self.core.limits.command_bytes_total
+    }
+
+    fn admit(&mut self, admitted: Admitted, bytes: usize) {
         if self.due_close().is_some() {
             return;
         }
@@ -155,9 +178,16 @@ impl Connection {
             }
             Admitted::Refuse { id, error } => (id, Err(error)),
             Admitted::Run { id, .. } if self.core.is_draining() => (Some(id), Err(Error::draining())),
+            Admitted::Run { id, .. } if bytes > SMALL_COMMAND && self.commands_are_many() => {
+                (Some(id), Err(Error::overloaded()))
+            }
             Admitted::Run { id, request } => (Some(id), Ok(request)),
         };
-        let command = Waiting { id, request };
+        // What is refused is not kept.
+        let bytes = if request.is_ok() { bytes } else { 0 };
+        self.command_bytes += bytes;
+        self.core.command_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let command = Waiting { id, request, bytes };
         let back = if self.waiting.is_empty() { self.try_start(command) } else { Some(command) };
         self.waiting.extend(back);
     }
@@ -176,15 +206,16 @@ impl Connection {
     /// Starts a command, or gives it back where it has to wait for those under way. Publishes start behind
     /// each other, since one queue keeps their order; whatever else waits for the store starts alone, and all
     /// behind it waits.
-    fn try_start(&mut self, Waiting { id, request }: Waiting) -> Option<Waiting> {
-        if matches!(self.started.back(), Some(Started::Running { .. })) {
-            return Some(Waiting { id, request });
+    fn try_start(&mut self, Waiting { id, request, bytes }: Waiting) -> Option<Waiting> {
+        if matches!(self.started.back(), Some(UnderWay { command: Started::Running { .. }, .. })) {
+            return Some(Waiting { id, request, bytes });
         }
-        match request.and_then(|request| self.start(id, request)) {
-            Ok(Ok(started)) => self.started.push_back(started),
-            Ok(Err(request)) => return Some(Waiting { id, request: Ok(request) }),
-            Err(error) => self.started.push_back(Started::Answered(Answer { id, result: Err(error) })),
-        }
+        let command = match request.and_then(|request| self.start(id, request)) {
+            Ok(Ok(started)) => started,
+            Ok(Err(request)) => return Some(Waiting { id, request: Ok(request), bytes }),
+            Err(error) => Started::Answered(Answer { id, result: Err(error) }),
+        };
+        self.started.push_back(UnderWay { command, bytes });
         None
     }
 
@@ -224,14 +255,10 @@ impl Connection {
             }
         }
         self.next_key += 1;
-        let wait = self.core.limits.store_timeout;
         let failed = request.failed();
         let (core, link) = (Arc::clone(&self.core), Arc::clone(&self.link));
-        let run = Arc::clone(&self.core).run(Arc::clone(&self.link), self.next_key, request);
-        let outcome = async move {
-            let outcome = timeout(wait, run).await.unwrap_or_else(|_| Err(Error::timed_out()));
-            outcome.inspect_err(|error| core.report(failed, &link, error))
-        };
+        let run = Arc::clone(&self.core).run_in_turn(Arc::clone(&self.link), self.next_key, request);
+        let outcome = async move { run.await.inspect_err(|error| core.report(failed, &link, error)) };
         Ok(Ok(Started::Running { id, outcome: Box::pin(outcome) }))
     }
 
@@ -250,9 +277,11 @@ impl Connection {
         Ok(())
     }
 
-    /// Hands out what is to be written: answers in the order of their commands, notices, log events.
+    /// Hands out what is to be written: answers in the order of their commands, notices, log events; up to
+    /// [`Limits::outgoing_bytes`](crate::Limits::outgoing_bytes) and one frame.
     ///
-    /// `Ready(None)`: `out` has gained at least one frame; write, and call again. `Ready(Some(reason))`: write
+    /// `Ready(None)`: `out` has gained at least one frame; write it, and call again when all of it is written:
+    /// a command that has a large answer is carried out only then. `Ready(Some(reason))`: write
     /// what is in `out`, then close. `Pending`: nothing to write; the task is woken when there is.
     pub fn poll_outgoing(&mut self, cx: &mut Context<'_>, out: &mut Vec<Bytes>) -> Poll<Option<CloseReason>> {
         self.link.register(cx.waker());
@@ -260,39 +289,60 @@ impl Connection {
             return Poll::Ready(Some(reason));
         }
         let before = out.len();
-        self.link.take_frames(FRAMES_PER_POLL, out);
-        while out.len() - before < 2 * FRAMES_PER_POLL {
+        let mut room = Room::new(self.core.limits.outgoing_bytes);
+        self.link.take_frames(FRAMES_PER_POLL, &mut room, out);
+        while out.len() - before < 2 * FRAMES_PER_POLL && !room.is_full() {
             let Poll::Ready(answer) = self.poll_answer(cx) else { break };
+            room.spend(answer.len());
             out.push(answer);
         }
         // Behind the answers, so that a publisher's own message goes out with its answer.
-        self.take_events(FRAMES_PER_POLL, out);
+        self.take_events(FRAMES_PER_POLL, &mut room, out);
         if out.len() > before { Poll::Ready(None) } else { Poll::Pending }
     }
 
     /// Hands out the next answer.
     pub(crate) fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
         let Some(mut first) = self.started.pop_front() else { return Poll::Pending };
-        let polled = match &mut first {
-            Started::Answered(answer) => return Poll::Ready(self.answered(answer)),
+        let polled = match &mut first.command {
+            Started::Answered(answer) => {
+                self.release(first.bytes);
+                return Poll::Ready(self.answered(answer));
+            }
             Started::Publishing { id, channel, pending } => Pin::new(pending).poll(cx).map(|result| {
                 let result = result.unwrap_or_else(|_| Err(Error::overloaded()));
                 let own = self.follows.iter().find(|follow| follow.is_of(channel)).map(|follow| follow.key);
                 // Once: a bot may publish for long before it reads an event.
                 self.ready.extend(own.filter(|key| !self.ready.contains(key)));
-                (*id, result.map(|appended| published(channel.clone(), &appended)))
+                (*id, result.map(|appended| published(channel.clone(), &appended)), None)
             }),
-            Started::Running { id, outcome } => {
-                outcome.as_mut().poll(cx).map(|result| (*id, result.map(|outcome| self.finish(outcome))))
-            }
+            Started::Running { id, outcome } => outcome.as_mut().poll(cx).map(|result| match result {
+                Ok(mut outcome) => {
+                    let places = outcome.places.take();
+                    (*id, Ok(self.finish(outcome)), places)
+                }
+                Err(error) => (*id, Err(error), None),
+            }),
         };
         match polled {
-            Poll::Ready((id, result)) => Poll::Ready(self.answered(&Answer { id, result })),
+            Poll::Ready((id, result, places)) => {
+                self.release(first.bytes);
+                let answer = self.answered(&Answer { id, result });
+                Poll::Ready(match places {
+                    Some(places) => places.hold(answer),
+                    None => answer,
+                })
+            }
             Poll::Pending => {
                 self.started.push_front(first);
                 Poll::Pending
             }
         }
+    }
+
+    fn release(&mut self, bytes: usize) {
+        self.command_bytes -= bytes;
+        self.core.command_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     fn answered(&mut self, answer: &Answer) -> Bytes {
@@ -319,8 +369,9 @@ impl Connection {
             return Poll::Ready(Some(reason));
         }
         let before = out.len();
-        self.link.take_frames(FRAMES_PER_POLL, out);
-        self.take_events(FRAMES_PER_POLL.saturating_sub(out.len() - before), out);
+        let mut room = Room::new(self.core.limits.outgoing_bytes);
+        self.link.take_frames(FRAMES_PER_POLL, &mut room, out);
+        self.take_events(FRAMES_PER_POLL.saturating_sub(out.len() - before), &mut room, out);
         if out.len() > before { Poll::Ready(None) } else { Poll::Pending }
     }
 
@@ -362,21 +413,27 @@ impl Connection {
         Some(reason)
     }
 
-    /// Takes up to `budget` log events.
-    fn take_events(&mut self, mut budget: usize, out: &mut Vec<Bytes>) {
+    /// Takes up to `budget` log events, as long as there is room.
+    fn take_events(&mut self, mut budget: usize, room: &mut Room, out: &mut Vec<Bytes>) {
         self.link.take_ready(&mut self.ready);
         let mut delivered = 0;
-        while budget > 0 {
+        while budget > 0 && !room.is_full() {
             let Some(key) = self.ready.pop_front() else { break };
             // A mark may outlive its subscription.
             let Ok(at) = self.follows.binary_search_by_key(&key, |follow| follow.key) else { continue };
             let follow = &mut self.follows[at];
             let before = out.len();
-            let read = follow.read(budget, out);
+            let read = follow.read(budget, room, out);
             delivered += out.len() - before;
             match read {
                 Read::Caught(_) => {}
-                Read::More(_) => self.ready.push_back(key),
+                Read::More(_) => {
+                    self.ready.push_back(key);
+                    // The next frame does not fit: those of the other channels wait with it.
+                    if out.len() - before < budget {
+                        break;
+                    }
+                }
                 Read::Lagged { from, to } => {
                     let channel = follow.channel().info.name.clone();
                     self.unfollow(&channel);
@@ -420,6 +477,7 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.count_close();
         self.follows.clear();
+        self.release(self.command_bytes);
         self.core.links.leave(&self.link);
     }
 }

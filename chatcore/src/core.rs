@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::{Notify, OnceCell};
 
+use crate::answers::Answers;
 use crate::append::AppendQueue;
 use crate::blob::BlobStore;
 use crate::channel::{Channel, Source};
@@ -34,6 +35,9 @@ pub(crate) struct Core {
     _fanout: FanOut,
     pub(crate) departures: Arc<Departures>,
     pub(crate) links: Links,
+    pub(crate) answers: Arc<Answers>,
+    /// Bytes of the commands that wait or are carried out.
+    pub(crate) command_bytes: AtomicUsize,
     pub(crate) uploads: Uploads,
     pub(crate) monitor: Arc<Monitor>,
     /// How many channels exist, counted on the first creation.
@@ -53,6 +57,7 @@ impl Core {
     ) -> Self {
         let monitor = Arc::new(Monitor::default());
         let fanout = FanOut::start(&monitor);
+        let answers = Arc::new(Answers::new(&limits));
         Self {
             appends: AppendQueue::start(&store, &encoder, &limits, &fanout.queue(), &monitor),
             _fanout: fanout,
@@ -67,6 +72,8 @@ impl Core {
             encoder,
             registry: ChannelRegistry::default(),
             links: Links::default(),
+            answers,
+            command_bytes: AtomicUsize::new(0),
             discarded: Notify::new(),
             draining: AtomicBool::new(false),
         }

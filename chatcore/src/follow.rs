@@ -13,7 +13,7 @@ use crate::name::ChannelName;
 use crate::policy::Action;
 use crate::presence::{Arrival, announce};
 use crate::protocol::{MessageList, Reply};
-use crate::ring::{Cursor, HistoryRing, Read};
+use crate::ring::{Cursor, HistoryRing, Read, Room};
 use crate::store::Replay;
 use crate::sync::Arc;
 
@@ -146,12 +146,12 @@ impl Follow {
         self.follower.set_cursor(Some(self.start));
     }
 
-    /// Copies up to `limit` frames that the client has not had. Whoever marked the subscription before is
+    /// Copies up to `limit` frames that the client has not had, as long as there is room. Whoever marked the subscription before is
     /// answered by this.
-    pub(crate) fn read(&mut self, limit: usize, out: &mut Vec<Bytes>) -> Read {
+    pub(crate) fn read(&mut self, limit: usize, room: &mut Room, out: &mut Vec<Bytes>) -> Read {
         let mut cursor = self.follower.look();
         let from = cursor.expect("invariant: only a live subscription is read");
-        let read = self.channel.ring().read(from, limit, out);
+        let read = self.channel.ring().read(from, limit, room, out);
         if let Read::Caught(to) | Read::More(to) = read {
             *cursor = Some(to);
         }

@@ -6,7 +6,7 @@ use crate::channel::Channel;
 use crate::follower::{Delivery, Follower};
 use crate::outlet::{BURST_FRAMES, Burst};
 use crate::panics::Panicked;
-use crate::ring::{Cursor, Read};
+use crate::ring::{Cursor, Read, Room};
 use crate::sync::Arc;
 use crate::turn::Turn;
 
@@ -148,7 +148,9 @@ impl Slice {
 /// Reads the frames after `from`; returns the cursor behind them, `None` where the ring has moved past, and
 /// whether there is more.
 fn next_burst(channel: &Channel, from: Cursor, burst: &mut Burst) -> (Option<Cursor>, bool) {
-    let (read, count) = burst.refill(|frames| channel.ring().read(from, BURST_FRAMES, frames));
+    // The burst bounds itself.
+    let room = &mut Room::new(usize::MAX);
+    let (read, count) = burst.refill(|frames| channel.ring().read(from, BURST_FRAMES, room, frames));
     match read {
         Read::Caught(end) | Read::More(end) => {
             let to = Cursor { life: end.life, seq: from.seq + count as u64 };

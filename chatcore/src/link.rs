@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::outlet::Outlet;
 use crate::policy::Identity;
 use crate::protocol::CloseReason;
+use crate::ring::Room;
 use crate::stats::Monitor;
 use crate::subscription::{ReadyList, Subscription};
 use crate::sync::Arc;
@@ -160,10 +161,10 @@ impl Link {
         self.closing.store(true, Ordering::Release);
     }
 
-    /// Takes up to `limit` frames.
-    pub(crate) fn take_frames(&self, limit: usize, out: &mut Vec<Bytes>) {
+    /// Takes up to `limit` frames, as long as there is room.
+    pub(crate) fn take_frames(&self, limit: usize, room: &mut Room, out: &mut Vec<Bytes>) {
         let mut mailbox = self.mailbox();
-        let count = mailbox.frames.len().min(limit);
+        let count = mailbox.frames.iter().take(limit).take_while(|frame| room.take(frame.len())).count();
         out.extend(mailbox.frames.drain(..count));
         if mailbox.frames.is_empty() {
             // An idle connection keeps no buffer.
@@ -236,7 +237,7 @@ mod tests {
             link.offer(Bytes::from_static(b"typing"));
         }
         let mut out = Vec::new();
-        link.take_frames(100, &mut out);
+        link.take_frames(100, &mut Room::new(usize::MAX), &mut out);
         assert_eq!(out.len(), 2);
     }
 
@@ -247,7 +248,7 @@ mod tests {
         link.close(CloseReason::GoingAway);
         link.close(CloseReason::Banned);
         assert_eq!(link.closing(), None);
-        link.take_frames(9, &mut Vec::new());
+        link.take_frames(9, &mut Room::new(usize::MAX), &mut Vec::new());
         assert_eq!(link.closing(), Some(CloseReason::GoingAway));
     }
 }

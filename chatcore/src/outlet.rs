@@ -9,7 +9,7 @@ use bytes::Bytes;
 pub(crate) const BURST_FRAMES: usize = 64;
 
 /// Bytes after which a burst takes no further frame.
-const BURST_BYTES: usize = 64 * 1024;
+const BURST_BYTES: usize = 48 * 1024;
 
 /// A transport's socket, as the fan-out writes to it.
 ///

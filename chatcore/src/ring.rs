@@ -57,6 +57,38 @@ pub(crate) struct Cursor {
     pub(crate) seq: Seq,
 }
 
+/// How many bytes a reader takes. The first frame fits, whatever its size.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    bytes: usize,
+    first: bool,
+}
+
+impl Room {
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self { bytes, first: true }
+    }
+
+    /// Takes a frame's bytes, if they fit.
+    pub(crate) fn take(&mut self, bytes: usize) -> bool {
+        if bytes > self.bytes && !self.first {
+            return false;
+        }
+        self.spend(bytes);
+        true
+    }
+
+    /// Takes the bytes of a frame that is there already.
+    pub(crate) fn spend(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.first = false;
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes == 0 && !self.first
+    }
+}
+
 /// What a cursor found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Read {
@@ -163,8 +195,8 @@ impl HistoryRing {
         Push::Done
     }
 
-    /// Copies up to `limit` frames after the cursor.
-    pub(crate) fn read(&self, cursor: Cursor, limit: usize, out: &mut Vec<Bytes>) -> Read {
+    /// Copies up to `limit` frames after the cursor, as long as there is room.
+    pub(crate) fn read(&self, cursor: Cursor, limit: usize, room: &mut Room, out: &mut Vec<Bytes>) -> Read {
         if cursor.life != self.life || cursor.seq < self.floor() {
             let from = if cursor.life == self.life { cursor.seq + 1 } else { 1 };
             return Read::Lagged { from, to: self.head.seq };
@@ -173,8 +205,10 @@ impl HistoryRing {
         let behind = usize::try_from(self.head.seq.saturating_sub(cursor.seq))
             .expect("invariant: at most as many as there are frames");
         let start = self.frames.len() - behind;
-        let count = behind.min(limit);
-        out.extend(self.frames.range(start..start + count).map(|frame| frame.bytes.clone()));
+        let before = out.len();
+        let frames = self.frames.range(start..start + behind.min(limit)).map(|frame| &frame.bytes);
+        out.extend(frames.take_while(|frame| room.take(frame.len())).cloned());
+        let count = out.len() - before;
         let next = Cursor { life: self.life, seq: cursor.seq + count as Seq };
         if count < behind { Read::More(next) } else { Read::Caught(next) }
     }
@@ -185,7 +219,7 @@ impl HistoryRing {
             return None;
         }
         let mut frames = Vec::new();
-        self.read(self.cursor_at(position.seq), usize::MAX, &mut frames);
+        self.read(self.cursor_at(position.seq), usize::MAX, &mut Room::new(usize::MAX), &mut frames);
         Some(frames)
     }
 
@@ -283,7 +317,7 @@ mod tests {
 
         fn read(&self, cursor: Cursor, limit: usize) -> (Read, Vec<String>) {
             let mut out = Vec::new();
-            let read = self.ring.read(cursor, limit, &mut out);
+            let read = self.ring.read(cursor, limit, &mut Room::new(usize::MAX), &mut out);
             (read, out.iter().map(|frame| String::from_utf8(frame.to_vec()).unwrap()).collect())
         }
 

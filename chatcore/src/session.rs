@@ -50,6 +50,14 @@ impl Request {
             Self::Ping => "ping failed",
         }
     }
+
+    /// Returns whether the answer is a list, whose bytes the stored texts decide.
+    pub(crate) fn has_large_answer(&self) -> bool {
+        matches!(
+            self,
+            Self::Channels { .. } | Self::Subscribe { .. } | Self::History { .. } | Self::Search { .. }
+        )
+    }
 }
 
 /// A checked `publish`.

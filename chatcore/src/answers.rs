@@ -1,0 +1,193 @@
+//! The bytes of all large answers that are being made or not yet written, shared by every connection.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use dashmap::DashMap;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout};
+
+use crate::config::Limits;
+use crate::id::UserId;
+use crate::link::Link;
+use crate::protocol::CloseReason;
+use crate::sync::Arc;
+
+/// Bytes that one permit stands for: a semaphore counts at most 2³² of them at once.
+const UNIT: usize = 1_024;
+
+/// How many times an answer's bytes are in memory while it is made: as the store's page, as the list that is
+/// written from it, and as the answer.
+const COPIES: usize = 3;
+
+/// Who may make large answers, by turns.
+///
+/// A command takes its places before it reads anything: first of its user's share, then of the total, each in
+/// the order in which they were asked for. The answer itself carries them, so they are free again when its
+/// bytes are, whatever became of its connection.
+#[derive(Debug)]
+pub(crate) struct Answers {
+    limits: Arc<Limits>,
+    total: Arc<Semaphore>,
+    /// The shares of the users that hold or wait for something.
+    shares: DashMap<UserId, Arc<Semaphore>>,
+    /// The connections that hold or wait for places.
+    holders: Mutex<BTreeMap<u64, Holder>>,
+    next: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Holder {
+    /// Not a hold on it, since what waits in its socket's queue holds the places.
+    link: Weak<Link>,
+    /// When it is closed if others wait.
+    due: Instant,
+}
+
+/// An answer's entry among the holders.
+#[derive(Debug)]
+struct Turn {
+    answers: Arc<Answers>,
+    id: u64,
+}
+
+/// A share of a user, which is forgotten with its last place.
+#[derive(Debug)]
+struct Share {
+    answers: Arc<Answers>,
+    user: UserId,
+    semaphore: Arc<Semaphore>,
+}
+
+/// The places of one answer. Dropping them gives them back.
+#[derive(Debug)]
+pub(crate) struct Places {
+    total: OwnedSemaphorePermit,
+    own: OwnedSemaphorePermit,
+    turn: Turn,
+    /// Dropped after its permit.
+    _share: Share,
+}
+
+impl Answers {
+    pub(crate) fn new(limits: &Arc<Limits>) -> Self {
+        Self {
+            total: Arc::new(Semaphore::new(units(limits.outgoing_bytes_total))),
+            limits: Arc::clone(limits),
+            shares: DashMap::new(),
+            holders: Mutex::default(),
+            next: AtomicU64::new(0),
+        }
+    }
+
+    /// Waits for the places of one large answer. While it waits for longer than
+    /// [`Limits::answer_patience`], connections that take longer than that to read theirs are closed.
+    pub(crate) async fn reserve(self: &Arc<Self>, link: &Arc<Link>) -> Places {
+        let Limits { answer_patience: patience, store_timeout, .. } = *self.limits;
+        let wanted = self.places();
+        let share = self.share_of(&link.identity.user.id);
+        let own = Arc::clone(&share.semaphore).acquire_many_owned(wanted);
+        let own = own.await.expect("invariant: the semaphore is never closed");
+        let turn = self.queue(link);
+        let mut total = pin!(Arc::clone(&self.total).acquire_many_owned(wanted));
+        let total = loop {
+            // A connection that writes something else does not come here again, and may hold what it got.
+            turn.is_due_in(2 * patience);
+            match timeout(patience, &mut total).await {
+                Ok(total) => break total.expect("invariant: the semaphore is never closed"),
+                Err(_) => self.close_slow(),
+            }
+        };
+        turn.is_due_in(store_timeout + patience);
+        Places { total, own, turn, _share: share }
+    }
+
+    /// Returns the places of an answer that is being made.
+    fn places(&self) -> u32 {
+        let Limits { outgoing_bytes_total, outgoing_bytes_per_user, answer_bytes, .. } = *self.limits;
+        let most = units(outgoing_bytes_total.min(outgoing_bytes_per_user));
+        u32::try_from(units(answer_bytes.saturating_mul(COPIES)).min(most)).unwrap_or(u32::MAX)
+    }
+
+    fn queue(self: &Arc<Self>, link: &Arc<Link>) -> Turn {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        self.holders().insert(id, Holder { link: Arc::downgrade(link), due: Instant::now() });
+        Turn { answers: Arc::clone(self), id }
+    }
+
+    fn share_of(self: &Arc<Self>, user: &UserId) -> Share {
+        let entry = self.shares.entry(user.clone());
+        let share = || Arc::new(Semaphore::new(units(self.limits.outgoing_bytes_per_user)));
+        let semaphore = Arc::clone(&entry.or_insert_with(share));
+        Share { answers: Arc::clone(self), user: user.clone(), semaphore }
+    }
+
+    /// Closes the connections whose answers have waited for too long while others wait for their places.
+    fn close_slow(&self) {
+        let now = Instant::now();
+        let slow = |holder: &&Holder| holder.due <= now;
+        let slow: Vec<_> =
+            self.holders().values().filter(slow).filter_map(|holder| holder.link.upgrade()).collect();
+        slow.iter().for_each(|link| link.close(CloseReason::TooSlow));
+    }
+
+    // Held for one insertion, removal or walk over the answers at hand, never across an await.
+    fn holders(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Holder>> {
+        self.holders.lock().expect("invariant: nothing panics under this lock")
+    }
+}
+
+/// Returns how many permits stand for so many bytes; at least one.
+fn units(bytes: usize) -> usize {
+    bytes.div_ceil(UNIT).clamp(1, Semaphore::MAX_PERMITS)
+}
+
+impl Places {
+    /// Gives back what the finished answer does not need, and ties the rest to its bytes.
+    pub(crate) fn hold(mut self, answer: Bytes) -> Bytes {
+        let needed = units(answer.len());
+        for permit in [&mut self.total, &mut self.own] {
+            let spare = permit.num_permits().saturating_sub(needed);
+            drop(permit.split(spare));
+        }
+        self.turn.is_due_in(self.turn.answers.limits.answer_patience);
+        Bytes::from_owner(Held { answer, _places: self })
+    }
+}
+
+impl Turn {
+    fn is_due_in(&self, wait: Duration) {
+        if let Some(holder) = self.answers.holders().get_mut(&self.id) {
+            holder.due = Instant::now() + wait;
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.answers.holders().remove(&self.id);
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        // Besides the map there are this one and those of other answers.
+        self.answers.shares.remove_if(&self.user, |_, share| Arc::strong_count(share) <= 2);
+    }
+}
+
+/// An answer and the places that it takes.
+struct Held {
+    answer: Bytes,
+    _places: Places,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.answer
+    }
+}

@@ -1,0 +1,267 @@
+//! The budgets of bytes: what one connection may have waiting, and what all may.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::future::poll_fn;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use chatcore::protocol::CloseReason;
+use chatcore::testkit::{Faults, FaultyStore, Held};
+use chatcore::{Chat, Connection, Identity, Limits, MemoryStore, User};
+
+fn identity(name: &str) -> Identity {
+    Identity::new(User::new(&format!("u_{name}"), name).unwrap())
+}
+
+/// A chat with a channel `a` that holds 20 messages of 5,000 bytes.
+async fn chat(edit: impl FnOnce(&mut Limits)) -> Chat {
+    let mut limits = Limits::default();
+    edit(&mut limits);
+    let chat = Chat::builder(MemoryStore::new()).limits(limits).build();
+    let mut author = chat.connect(identity("author")).unwrap();
+    author.create_channel("a", "").await.unwrap();
+    for _ in 0..20 {
+        author.publish("a", &"x".repeat(5_000)).await.unwrap();
+    }
+    chat
+}
+
+async fn open(chat: &Chat, name: &str) -> Connection {
+    let mut connection = chat.open(identity(name)).unwrap();
+    look(&mut connection).await;
+    connection
+}
+
+async fn look(connection: &mut Connection) -> Vec<Bytes> {
+    let mut out = Vec::new();
+    assert_eq!(poll_fn(|cx| connection.poll_outgoing(cx, &mut out)).await, None);
+    out
+}
+
+/// Looks once, without waiting.
+fn glance(connection: &mut Connection) -> Poll<Vec<Bytes>> {
+    let mut out = Vec::new();
+    connection.poll_outgoing(&mut Context::from_waker(Waker::noop()), &mut out).map(|_| out)
+}
+
+fn sum(frames: &[Bytes]) -> usize {
+    frames.iter().map(Bytes::len).sum()
+}
+
+const HISTORY: &str = r#"{"type":"history","id":1,"channel":"a","before":21,"limit":5}"#;
+
+#[tokio::test]
+async fn one_look_gathers_answers_up_to_the_outgoing_bytes() {
+    let chat = chat(|l| l.outgoing_bytes = 60_000).await;
+    let mut eve = open(&chat, "eve").await;
+    for _ in 0..20 {
+        eve.receive(HISTORY);
+    }
+    let mut answers = 0;
+    while answers < 20 {
+        let out = look(&mut eve).await;
+        // Each has 25,000 bytes and a little: the third is past the bound, and nothing comes after it.
+        assert!(out.len() <= 3 && sum(&out) < 90_000, "{} frames, {} bytes", out.len(), sum(&out));
+        answers += out.len();
+    }
+}
+
+#[tokio::test]
+async fn one_look_gathers_events_up_to_the_outgoing_bytes() {
+    let chat = chat(|l| l.outgoing_bytes = 12_000).await;
+    let mut eve = open(&chat, "eve").await;
+    eve.receive(r#"{"type":"subscribe","id":1,"channel":"a","limit":0}"#);
+    look(&mut eve).await;
+    let mut ann = chat.connect(identity("ann")).unwrap();
+    for n in 1..=10 {
+        ann.publish("a", &"x".repeat(500 * n)).await.unwrap();
+    }
+    let mut events = 0;
+    while events < 10 {
+        let out = look(&mut eve).await;
+        assert!(sum(&out) <= 12_000, "{} frames, {} bytes", out.len(), sum(&out));
+        events += out.len();
+    }
+}
+
+#[tokio::test]
+async fn an_event_larger_than_the_outgoing_bytes_comes_alone() {
+    let chat = chat(|l| l.outgoing_bytes = 1).await;
+    let mut eve = open(&chat, "eve").await;
+    eve.receive(r#"{"type":"subscribe","id":1,"channel":"a","limit":0}"#);
+    look(&mut eve).await;
+    let mut ann = chat.connect(identity("ann")).unwrap();
+    for _ in 0..3 {
+        ann.publish("a", "larger than a byte").await.unwrap();
+    }
+    for _ in 0..3 {
+        assert_eq!(look(&mut eve).await.len(), 1);
+    }
+}
+
+/// Room for two answers that are being made.
+fn two_at_once(limits: &mut Limits) {
+    limits.answer_bytes = 30 << 10;
+    limits.outgoing_bytes_total = 2 * 3 * (30 << 10);
+    limits.outgoing_bytes_per_user = limits.outgoing_bytes_total;
+}
+
+#[tokio::test]
+async fn a_large_answer_waits_for_its_share_of_the_total() {
+    let chat = chat(two_at_once).await;
+    let mut held = Vec::new();
+    // Four answers of 25 KiB stay in memory.
+    for n in 0..4 {
+        let mut slow = open(&chat, &format!("slow{n}")).await;
+        slow.receive(HISTORY);
+        held.push(look(&mut slow).await);
+    }
+    let mut eve = open(&chat, "eve").await;
+    eve.receive(HISTORY);
+    assert!(glance(&mut eve).is_pending(), "80 KiB are left, and an answer takes 90 while it is made");
+    let mut bob = open(&chat, "bob").await;
+    bob.receive(r#"{"type":"ping","id":1}"#);
+    assert_eq!(look(&mut bob).await.len(), 1, "a small answer does not wait");
+    held.pop();
+    assert_eq!(look(&mut eve).await.len(), 1, "what is written makes room");
+}
+
+#[tokio::test]
+async fn one_users_answers_leave_room_for_the_others() {
+    let chat = chat(|l| {
+        two_at_once(l);
+        l.outgoing_bytes_per_user = 3 * (30 << 10);
+    })
+    .await;
+    let mut held = Vec::new();
+    let mut first = open(&chat, "eve").await;
+    first.receive(HISTORY);
+    held.push(look(&mut first).await);
+    let mut second = open(&chat, "eve").await;
+    second.receive(HISTORY);
+    assert!(glance(&mut second).is_pending());
+    let mut bob = open(&chat, "bob").await;
+    bob.receive(HISTORY);
+    assert_eq!(look(&mut bob).await.len(), 1);
+    held.clear();
+    assert_eq!(look(&mut second).await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_keeps_others_waiting_is_too_slow() {
+    let chat = chat(two_at_once).await;
+    let mut slow = Vec::new();
+    for n in 0..4 {
+        let mut connection = open(&chat, &format!("slow{n}")).await;
+        connection.receive(HISTORY);
+        let answer = look(&mut connection).await;
+        slow.push((connection, answer));
+    }
+    let mut eve = open(&chat, "eve").await;
+    eve.receive(HISTORY);
+    let (closed, answered) = tokio::join!(
+        async {
+            let reason = poll_fn(|cx| slow[0].0.poll_close(cx)).await;
+            slow.clear();
+            reason
+        },
+        look(&mut eve),
+    );
+    assert_eq!((closed, answered.len()), (CloseReason::TooSlow, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_stops_waiting_for_its_turn_is_too_slow() {
+    let chat = chat(two_at_once).await;
+    let mut held = Vec::new();
+    for n in 0..4 {
+        let mut slow = open(&chat, &format!("slow{n}")).await;
+        slow.receive(HISTORY);
+        held.push((look(&mut slow).await, slow));
+    }
+    let mut stuck = open(&chat, "stuck").await;
+    stuck.receive(HISTORY);
+    assert!(glance(&mut stuck).is_pending());
+    // Its turn has come, and its transport does not ask for the answer: it writes something else.
+    held.truncate(2);
+    let mut others: Vec<_> = Vec::new();
+    for n in 0..2 {
+        let mut other = open(&chat, &format!("other{n}")).await;
+        other.receive(HISTORY);
+        others.push(other);
+    }
+    let [one, two] = &mut others[..] else { unreachable!() };
+    let reason = tokio::join!(
+        async {
+            let reason = poll_fn(|cx| stuck.poll_close(cx)).await;
+            drop(stuck);
+            held.clear();
+            reason
+        },
+        look(one),
+        look(two),
+    );
+    assert_eq!(reason.0, CloseReason::TooSlow);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_that_does_not_come_is_refused_in_time() {
+    let chat = chat(|l| {
+        two_at_once(l);
+        l.outgoing_bytes_per_user = 3 * (30 << 10);
+    })
+    .await;
+    let mut first = open(&chat, "eve").await;
+    first.receive(HISTORY);
+    let _held = look(&mut first).await;
+    let mut second = open(&chat, "eve").await;
+    second.receive(HISTORY);
+    let answer = look(&mut second).await;
+    assert!(answer[0].starts_with(br#"{"type":"error","id":1,"code":"unavailable""#), "{answer:?}");
+}
+
+fn publish(channel: &str, bytes: usize) -> String {
+    let text = "x".repeat(bytes);
+    format!(r#"{{"type":"publish","id":1,"channel":"{channel}","nonce":"n","text":"{text}"}}"#)
+}
+
+/// A chat whose store does not answer from now on, and a connection that has joined its channel `a`.
+async fn hanging(edit: impl FnOnce(&mut Limits)) -> (Chat, Held) {
+    let mut limits = Limits::default();
+    edit(&mut limits);
+    let store = FaultyStore::new(MemoryStore::new(), Faults::default(), 1);
+    let chat = Chat::builder(store.clone()).limits(limits).build();
+    let mut author = chat.connect(identity("author")).unwrap();
+    author.create_channel("a", "").await.unwrap();
+    author.subscribe("a").await.unwrap();
+    (chat, store.hold())
+}
+
+#[tokio::test]
+async fn commands_without_an_answer_are_bounded_in_bytes() {
+    let (chat, _held) = hanging(|l| l.command_bytes = 10_000).await;
+    let mut eve = open(&chat, "eve").await;
+    eve.receive(&publish("a", 5_000));
+    assert!(!eve.is_full());
+    eve.receive(&publish("a", 5_000));
+    assert!(eve.is_full());
+}
+
+#[tokio::test]
+async fn all_connections_commands_are_bounded_in_bytes() {
+    let (chat, _held) = hanging(|l| l.command_bytes_total = 10_000).await;
+    let mut eve = open(&chat, "eve").await;
+    eve.receive(&publish("a", 5_000));
+    assert!(!eve.is_full());
+    eve.receive(&publish("a", 5_000));
+    assert!(eve.is_full(), "it has something waiting");
+    let mut bob = open(&chat, "bob").await;
+    assert!(!bob.is_full(), "one small command may always come");
+    bob.receive(r#"{"type":"ping","id":1}"#);
+    assert!(look(&mut bob).await[0].starts_with(br#"{"type":"ok""#));
+    bob.receive(&publish("a", 5_000));
+    assert!(look(&mut bob).await[0].starts_with(br#"{"type":"error","id":1,"code":"unavailable""#));
+    drop(eve);
+    bob.receive(&publish("a", 5_000));
+    assert!(glance(&mut bob).is_pending(), "a connection that has ended makes room");
+}
