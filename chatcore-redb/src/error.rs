@@ -74,6 +74,9 @@ pub enum Failure {
     /// The rows contradict each other.
     #[error("{0}")]
     Broken(&'static str),
+    /// The file is not open: it failed, and could not be opened again yet.
+    #[error("the file is not open")]
+    NotOpen,
     /// redb, or a write, panicked with this text.
     #[error("it panicked: {0}")]
     Panicked(String),

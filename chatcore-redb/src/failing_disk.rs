@@ -230,9 +230,27 @@ async fn reads_that_failed_work_again_without_a_write() {
     faults.set(READS, 0);
     assert!(store.message(channel, 25).await.is_err());
     faults.set(0, 0);
+    until_read(&store).await;
+    assert!(store.message(channel, 25).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn reads_alone_open_a_file_that_was_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let faults = Arc::new(Faults::default());
+    let store = open(&dir.path().join("chat.redb"), &faults);
+    let channel = channel(&store).await;
+    faults.set(WRITES | OPENING, 0);
+    assert!(store.append(vec![publish(channel, 1)]).await.remove(0).is_err());
+    assert!(store.channels().await.is_err());
+    faults.set(0, 0);
+    until_read(&store).await;
+}
+
+async fn until_read(store: &RedbStore) {
     let reading = async {
         // The writer looks after the file meanwhile.
-        while store.message(channel, 25).await.is_err() {
+        while store.channels().await.is_err() {
             tokio::task::yield_now().await;
         }
     };

@@ -124,7 +124,7 @@ impl<L: Layout> RedbFile<L> {
         let failed = match reading.await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(failure)) => {
-                if !matches!(failure, Failure::Database(_)) {
+                if !matches!(failure, Failure::Database(_) | Failure::NotOpen) {
                     return Err(failure.during(what));
                 }
                 failure.during(what)

@@ -143,12 +143,9 @@ pub(crate) fn prepare<L: Layout>(path: &Path, database: &Database) -> Result<(),
     let path = || path.to_path_buf();
     match L::prepare(database) {
         Ok(Kind::Ours) => Ok(()),
-        Ok(Kind::Foreign) | Err(Failure::Row(_) | Failure::Broken(_)) => {
-            Err(OpenError::Foreign { path: path() })
-        }
         Ok(Kind::Newer { found, known }) => Err(OpenError::Newer { path: path(), found, known }),
         Err(Failure::Database(source)) => Err(OpenError::Database { path: path(), source }),
-        Err(Failure::Panicked(text)) => Err(failed(&path(), io::Error::other(text))),
+        Ok(Kind::Foreign) | Err(_) => Err(OpenError::Foreign { path: path() }),
     }
 }
 

@@ -164,7 +164,7 @@ impl Reader {
     pub(crate) fn begin(&self) -> Result<ReadTransaction, Failure> {
         // Held to begin a transaction, never for its length: only opening the file again needs it whole.
         let database = self.0.database.read().unwrap_or_else(PoisonError::into_inner);
-        Ok(database.as_ref().ok_or(Failure::Broken("the database is not open"))?.begin_read()?)
+        Ok(database.as_ref().ok_or(Failure::NotOpen)?.begin_read()?)
     }
 }
 
@@ -195,7 +195,8 @@ impl Thread {
         let outcome = contained(|| self.transact(batch)).map_err(|failure| {
             tracing::error!(error = &failure as &dyn std::error::Error, "a transaction of the store failed");
             // A panic may have left redb in any state; after a failed access it refuses all further work.
-            if matches!(failure, Failure::Panicked(_)) || !self.works() {
+            let opened = !matches!(failure, Failure::NotOpen);
+            if opened && (matches!(failure, Failure::Panicked(_)) || !self.works()) {
                 self.open_again();
             }
             failure.during("the transaction failed")
@@ -211,7 +212,7 @@ impl Thread {
         }
         let mut txn = {
             let database = self.shared.database.read().unwrap_or_else(PoisonError::into_inner);
-            database.as_ref().ok_or(Failure::Broken("the database is not open"))?.begin_write()?
+            database.as_ref().ok_or(Failure::NotOpen)?.begin_write()?
         };
         // Without it, opening the file after a kill walks the whole of it.
         txn.set_quick_repair(true);
@@ -240,10 +241,7 @@ impl Thread {
     /// Returns whether the database takes work.
     fn works(&self) -> bool {
         let database = self.shared.database.read().unwrap_or_else(PoisonError::into_inner);
-        let works = || match database.as_ref() {
-            Some(database) => Ok(database.begin_write()?.abort()?),
-            None => Ok(()),
-        };
+        let works = || Ok(database.as_ref().ok_or(Failure::NotOpen)?.begin_write()?.abort()?);
         contained(works).is_ok()
     }
 

@@ -83,10 +83,12 @@ struct Stored {
 impl Stored {
     async fn open(options: &Options) -> Result<Self, OpenError> {
         let files = options.data.join("files");
+        let wait = options.limits().store_timeout;
         if let Some(url) = &options.database_url {
             let mut store = PostgresStore::builder(url).search_index(options.search_index);
             if let Some(path) = &options.database_ca {
-                let pem = std::fs::read(path)
+                let pem = tokio::fs::read(path)
+                    .await
                     .map_err(|source| OpenError::Certificates { path: path.clone(), source })?;
                 store = store.root_certificates(&pem);
             }
@@ -97,7 +99,7 @@ impl Stored {
         if options.memory {
             let folder = TempDir::with_prefix("web_chat-")
                 .map_err(|source| OpenError::Folder { path: std::env::temp_dir(), source })?;
-            let accounts = Arc::new(RedbAccounts::in_memory(options.names)?);
+            let accounts = Arc::new(RedbAccounts::in_memory(options.names, wait)?);
             let files = folder.path().to_path_buf();
             return Ok(Self {
                 builder: Chat::builder(MemoryStore::new()),
@@ -106,9 +108,15 @@ impl Stored {
                 folder: Some(folder),
             });
         }
-        // The store makes the folder, and waits for a predecessor to let go of it.
-        let builder = Chat::builder(RedbStore::open(options.data.join("chat.redb"))?);
-        let accounts = Arc::new(RedbAccounts::open(&options.data.join("accounts.redb"), options.names)?);
+        let (data, names) = (options.data.clone(), options.names);
+        // Opening waits for a predecessor to let go of the files.
+        let opened = tokio::task::spawn_blocking(move || {
+            let store = RedbStore::open(data.join("chat.redb"))?;
+            let accounts = RedbAccounts::open(&data.join("accounts.redb"), names, wait)?;
+            Ok::<_, OpenError>((store, accounts))
+        });
+        let (store, accounts) = opened.await.expect("invariant: opening does not panic")?;
+        let (builder, accounts) = (Chat::builder(store), Arc::new(accounts));
         Ok(Self { builder, accounts, files, folder: None })
     }
 }

@@ -113,7 +113,7 @@ mod tests {
             mod redb {
                 $(#[tokio::test]
                 async fn $law() {
-                    super::$law(crate::accounts::RedbAccounts::in_memory($names).unwrap()).await;
+                    super::$law(crate::accounts::RedbAccounts::in_memory($names, std::time::Duration::from_secs(60)).unwrap()).await;
                 })*
             }
             mod postgres {

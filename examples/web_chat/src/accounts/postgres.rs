@@ -224,6 +224,10 @@ async fn read(client: &Client, hash: &[u8], oldest: Timestamp) -> Result<Option<
 }
 
 async fn remove(client: &mut Client, hash: &[u8]) -> Result<Option<User>, Failure> {
+    // Asked first: whoever has no account does not hold up those who wait for the lock.
+    if client.query_opt("SELECT 1 FROM web_chat.account WHERE token = $1", &[&hash]).await?.is_none() {
+        return Ok(None);
+    }
     let transaction = locked(client).await?;
     let removed = delete(&transaction, hash).await?;
     transaction.commit().await?;
@@ -231,6 +235,14 @@ async fn remove(client: &mut Client, hash: &[u8]) -> Result<Option<User>, Failur
 }
 
 async fn enter(client: &mut Client, new: &New<'_>, limit: i64) -> Result<Entered, Failure> {
+    let others = "SELECT 1 FROM web_chat.name AS n JOIN web_chat.account AS a USING (token)
+        WHERE n.key = ANY ($1) AND a.since >= $2 AND a.token <> ALL ($3) LIMIT 1";
+    let own: Vec<&[u8]> = new.old.into_iter().chain([new.hash]).map(|hash| &hash[..]).collect();
+    // Asked first, so that a name that is taken is refused without the lock.
+    let taken = client.query_opt(others, &[&new.keys, &oldest(new.now).as_millis(), &own]).await?;
+    if taken.is_some() {
+        return Ok(Entered::No);
+    }
     let transaction = locked(client).await?;
     let entered = "SELECT 1 FROM web_chat.account WHERE token = $1";
     if transaction.query_opt(entered, &[&&new.hash[..]]).await?.is_some() {

@@ -1,14 +1,20 @@
 //! The names in a redb file, or in memory.
 
+use std::collections::HashSet;
 use std::path::Path;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use chatcore::store::StoreError;
 use chatcore::{Timestamp, User};
-use redb::backends::InMemoryBackend;
+use chatcore_redb::{Failure, Kind, Layout, RedbFile};
 use redb::{
-    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction,
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table,
+    TableDefinition, TableError, TableHandle, WriteTransaction,
 };
 use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::{Accounts, AccountsError, SignedIn, Taken, Token, new_user, oldest};
 use crate::name::DisplayName;
@@ -18,23 +24,19 @@ const ACCOUNTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("accoun
 /// Hashes of tokens by the keys of their names.
 const NAMES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("names");
 
-/// The names that are taken, in a file or in memory.
+/// The names that are taken, in a file or in memory. One thread writes them, and no call waits longer than
+/// `wait`.
 pub(crate) struct RedbAccounts {
-    database: Database,
+    file: RedbFile<Names>,
     limit: u64,
+    wait: Duration,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Account {
     user: User,
     keys: Vec<String>,
     since: Timestamp,
-}
-
-impl<E: Into<redb::Error>> From<E> for AccountsError {
-    fn from(error: E) -> Self {
-        Self::because(error.into())
-    }
 }
 
 impl Account {
@@ -43,38 +45,140 @@ impl Account {
     }
 }
 
+/// The layout of the file.
+struct Names;
+
+/// The tables in a write transaction.
+struct Changes<'t> {
+    accounts: Table<'t, &'static [u8], &'static [u8]>,
+    names: Table<'t, &'static str, &'static [u8]>,
+    changed: bool,
+}
+
+impl Layout for Names {
+    type Changes<'t> = Changes<'t>;
+
+    fn prepare(database: &Database) -> Result<Kind, Failure> {
+        let read = database.begin_read()?;
+        let tables: HashSet<String> = read.list_tables()?.map(|table| table.name().to_owned()).collect();
+        if tables.is_empty() {
+            let write = database.begin_write()?;
+            Self::begin(&write)?;
+            write.commit()?;
+            return Ok(Kind::Ours);
+        }
+        match (read.open_table(ACCOUNTS), read.open_table(NAMES)) {
+            (Ok(_), Ok(_)) => Ok(Kind::Ours),
+            (Err(TableError::Storage(error)), _) | (_, Err(TableError::Storage(error))) => Err(error.into()),
+            _ => Ok(Kind::Foreign),
+        }
+    }
+
+    fn begin(txn: &WriteTransaction) -> Result<Changes<'_>, Failure> {
+        Ok(Changes { accounts: txn.open_table(ACCOUNTS)?, names: txn.open_table(NAMES)?, changed: false })
+    }
+
+    fn finish(changes: Changes<'_>) -> Result<bool, Failure> {
+        Ok(changes.changed)
+    }
+}
+
+impl Changes<'_> {
+    fn enter(&mut self, hash: &[u8], account: &Account) -> Result<(), Failure> {
+        self.changed = true;
+        let value = serde_json::to_vec(account).expect("invariant: an account is JSON");
+        self.accounts.insert(hash, &value[..])?;
+        for key in &account.keys {
+            self.names.insert(key.as_str(), hash)?;
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, hash: &[u8]) -> Result<Option<Account>, Failure> {
+        let Some(account) = self.accounts.get(hash)?.map(|row| decode(row.value())) else { return Ok(None) };
+        self.changed = true;
+        self.accounts.remove(hash)?;
+        for key in account.iter().flat_map(|account| &account.keys) {
+            self.names.remove(key.as_str())?;
+        }
+        Ok(account)
+    }
+}
+
+/// A name that is wanted.
+#[derive(Clone)]
+struct Wanted {
+    keys: Vec<String>,
+    old: Option<[u8; 32]>,
+    now: Timestamp,
+    limit: u64,
+}
+
+enum Verdict {
+    /// Free, once the accounts with these hashes are gone.
+    Free(HashSet<Vec<u8>>),
+    Refused(Taken),
+}
+
+impl Wanted {
+    fn verdict<A, N>(&self, accounts: &A, names: &N) -> Result<Verdict, Failure>
+    where
+        A: ReadableTable<&'static [u8], &'static [u8]> + ReadableTableMetadata,
+        N: ReadableTable<&'static str, &'static [u8]>,
+    {
+        let mut freed = HashSet::new();
+        let holders = self.keys.iter().map(|key| names.get(key.as_str()));
+        for hash in holders.filter_map(Result::transpose) {
+            let hash = hash?.value().to_vec();
+            let Some(row) = accounts.get(&hash[..])? else { continue };
+            let is_own = self.old.is_some_and(|old| old[..] == hash[..]);
+            if !is_own && decode(row.value()).is_some_and(|account| !account.is_over(self.now)) {
+                return Ok(Verdict::Refused(Taken::No));
+            }
+            freed.insert(hash);
+        }
+        if let Some(old) = self.old
+            && accounts.get(&old[..])?.is_some()
+        {
+            freed.insert(old.to_vec());
+        }
+        let left = accounts.len()?.saturating_sub(freed.len() as u64);
+        Ok(if left >= self.limit { Verdict::Refused(Taken::Full) } else { Verdict::Free(freed) })
+    }
+}
+
 impl RedbAccounts {
-    pub(crate) fn open(file: &Path, limit: u64) -> Result<Self, AccountsError> {
-        Self::prepare(Database::create(file)?, limit)
+    /// Opens the file, or makes it. It blocks.
+    pub(crate) fn open(file: &Path, limit: u64, wait: Duration) -> Result<Self, AccountsError> {
+        let file = RedbFile::open(file, chatcore_redb::Options::default()).map_err(AccountsError::because)?;
+        Ok(Self { file, limit, wait })
     }
 
-    pub(crate) fn in_memory(limit: u64) -> Result<Self, AccountsError> {
-        Self::prepare(Database::builder().create_with_backend(InMemoryBackend::new())?, limit)
+    pub(crate) fn in_memory(limit: u64, wait: Duration) -> Result<Self, AccountsError> {
+        Ok(Self { file: RedbFile::in_memory().map_err(AccountsError::because)?, limit, wait })
     }
 
-    fn prepare(database: Database, limit: u64) -> Result<Self, AccountsError> {
-        let accounts = Self { database, limit };
-        let write = accounts.write()?;
-        write.open_table(ACCOUNTS)?;
-        write.open_table(NAMES)?;
-        write.commit()?;
-        Ok(accounts)
+    async fn within<T>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, AccountsError> {
+        let late = |_| StoreError::new("the disk did not answer in time");
+        timeout(self.wait, work).await.map_err(late).and_then(|done| done).map_err(AccountsError::because)
     }
 
-    fn write(&self) -> Result<WriteTransaction, AccountsError> {
-        let mut write = self.database.begin_write()?;
-        // After a kill the file opens at once, without a walk through all of it.
-        write.set_quick_repair(true);
-        Ok(write)
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&ReadTransaction) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, AccountsError> {
+        self.within(self.file.read("the names can't be read", read)).await
     }
 }
 
 #[async_trait]
 impl Accounts for RedbAccounts {
     async fn user(&self, token: &Token, now: Timestamp) -> Result<Option<User>, AccountsError> {
-        let read = self.database.begin_read()?;
-        let accounts = read.open_table(ACCOUNTS)?;
-        let account = accounts.get(&token.hash()[..])?.and_then(|account| decode(account.value()));
+        let hash = token.hash();
+        let account = self.read(move |txn| account(txn, &hash)).await?;
         Ok(account.filter(|account| !account.is_over(now)).map(|account| account.user))
     }
 
@@ -84,53 +188,69 @@ impl Accounts for RedbAccounts {
         old: Option<&Token>,
         now: Timestamp,
     ) -> Result<Taken, AccountsError> {
-        let write = self.write()?;
-        let replaced = match old {
-            Some(old) => remove(&write, &old.hash())?.map(|account| account.user),
-            None => None,
-        };
-        for key in name.keys() {
-            let holder = write.open_table(NAMES)?.get(key.as_str())?.map(|hash| hash.value().to_vec());
-            let Some(holder) = holder else { continue };
-            if !account(&write, &holder)?.is_none_or(|account| account.is_over(now)) {
-                return Ok(Taken::No);
-            }
-            remove(&write, &holder)?;
-        }
-        if write.open_table(ACCOUNTS)?.len()? >= self.limit {
-            return Ok(Taken::Full);
+        let wanted = Wanted { keys: name.keys(), old: old.map(Token::hash), now, limit: self.limit };
+        // Asked first, so that a name that is taken is refused without a write.
+        let asked = wanted.clone();
+        let verdict =
+            self.read(move |txn| asked.verdict(&txn.open_table(ACCOUNTS)?, &txn.open_table(NAMES)?));
+        if let Verdict::Refused(taken) = verdict.await? {
+            return Ok(taken);
         }
         let (user, token) = (new_user(name), Token::random());
         let account = Account { user: user.clone(), keys: name.keys(), since: now };
-        let value = serde_json::to_vec(&account).expect("invariant: an account is JSON");
-        write.open_table(ACCOUNTS)?.insert(&token.hash()[..], &value[..])?;
-        for key in &account.keys {
-            write.open_table(NAMES)?.insert(key.as_str(), &token.hash()[..])?;
+        let entered = enter(self.file.clone(), wanted, token.hash(), account);
+        match self.within(entered).await? {
+            Ok(replaced) => Ok(Taken::Yes(SignedIn { user, token, replaced })),
+            Err(refusal) => Ok(refusal),
         }
-        write.commit()?;
-        Ok(Taken::Yes(SignedIn { user, token, replaced }))
     }
 
     async fn revoke(&self, token: &Token) -> Result<Option<User>, AccountsError> {
-        let write = self.write()?;
-        let account = remove(&write, &token.hash())?;
-        write.commit()?;
-        Ok(account.map(|account| account.user))
+        let hash = token.hash();
+        // Asked first: whoever has no account is not worth a write.
+        if self.read(move |txn| account(txn, &hash)).await?.is_none() {
+            return Ok(None);
+        }
+        let removed = self.within(self.file.write(move |changes| changes.remove(&hash))).await?;
+        Ok(removed.map(|account| account.user))
     }
 }
 
-fn account(write: &WriteTransaction, hash: &[u8]) -> Result<Option<Account>, AccountsError> {
-    Ok(write.open_table(ACCOUNTS)?.get(hash)?.and_then(|account| decode(account.value())))
+/// Enters an account, and returns whom it replaces. If nobody waits for the answer any more, nobody will ever
+/// have the token: then the account is taken back, so that its name is free.
+async fn enter(
+    file: RedbFile<Names>,
+    wanted: Wanted,
+    hash: [u8; 32],
+    account: Account,
+) -> Result<Result<Option<User>, Taken>, StoreError> {
+    let (answer, answered) = oneshot::channel();
+    tokio::spawn(async move {
+        let entered = file.write(move |changes| {
+            let freed = match wanted.verdict(&changes.accounts, &changes.names)? {
+                Verdict::Free(freed) => freed,
+                Verdict::Refused(taken) => return Ok(Err(taken)),
+            };
+            let mut replaced = None;
+            for gone in freed {
+                let removed = changes.remove(&gone)?.map(|account| account.user);
+                if wanted.old.is_some_and(|old| old[..] == gone[..]) {
+                    replaced = removed;
+                }
+            }
+            changes.enter(&hash, &account)?;
+            Ok(Ok(replaced))
+        });
+        if let Err(Ok(Ok(_))) = answer.send(entered.await) {
+            // The writer logs a failure.
+            let _ = file.write(move |changes| changes.remove(&hash)).await;
+        }
+    });
+    answered.await.unwrap_or_else(|_| Err(StoreError::new("the runtime ends")))
 }
 
-fn remove(write: &WriteTransaction, hash: &[u8]) -> Result<Option<Account>, AccountsError> {
-    let account = account(write, hash)?;
-    write.open_table(ACCOUNTS)?.remove(hash)?;
-    let mut names = write.open_table(NAMES)?;
-    for key in account.iter().flat_map(|account| &account.keys) {
-        names.remove(key.as_str())?;
-    }
-    Ok(account)
+fn account(txn: &ReadTransaction, hash: &[u8]) -> Result<Option<Account>, Failure> {
+    Ok(txn.open_table(ACCOUNTS)?.get(hash)?.and_then(|account| decode(account.value())))
 }
 
 fn decode(account: &[u8]) -> Option<Account> {
@@ -138,21 +258,4 @@ fn decode(account: &[u8]) -> Option<Account> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn names_outlive_the_process() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("accounts.redb");
-        let now = Timestamp::now();
-        let name = DisplayName::new("ann").unwrap();
-        let taken = RedbAccounts::open(&file, 9).unwrap().take(&name, None, now).await.unwrap();
-        let Taken::Yes(SignedIn { user, token, .. }) = taken else { panic!("the name is free") };
-        let accounts = RedbAccounts::open(&file, 9).unwrap();
-        assert_eq!(accounts.user(&token, now).await.unwrap(), Some(user));
-        let stored = std::fs::read(&file).unwrap();
-        let text = token.as_str().as_bytes();
-        assert!(!stored.windows(text.len()).any(|window| window == text), "only the token's hash is stored");
-    }
-}
+mod tests;
