@@ -180,6 +180,8 @@ impl Core {
             let upload = self.store.upload(&id).await?.ok_or_else(Error::no_such_attachment)?;
             files.push(upload.attachment);
         }
+        // The store may have taken its time.
+        self.policy.authorize(&link.identity, Action::Write(&name))?;
         let body = AppendBody::Message { nonce, text, reply_to, attachments: files };
         let appended = self.append(link, channel, body).await?;
         Ok(published(name, &appended))
@@ -188,6 +190,7 @@ impl Core {
     async fn edit(&self, link: &Link, name: &ChannelName, seq: Seq, text: String) -> Result<Reply, Error> {
         let (channel, message) = self.target(link, name, seq).await?;
         let author = &message.author.id;
+        self.policy.authorize(&link.identity, Action::Write(name))?;
         self.policy.authorize(&link.identity, Action::Edit { channel: name, seq, author })?;
         if text.trim().is_empty() && message.attachments.is_empty() {
             return Err(empty());
@@ -198,6 +201,7 @@ impl Core {
     async fn delete(&self, link: &Link, name: &ChannelName, seq: Seq) -> Result<Reply, Error> {
         let (channel, message) = self.target(link, name, seq).await?;
         let author = &message.author.id;
+        self.policy.authorize(&link.identity, Action::Write(name))?;
         self.policy.authorize(&link.identity, Action::Delete { channel: name, seq, author })?;
         let reply = self.log(link, channel, AppendBody::Delete { target: seq }).await?;
         if !message.attachments.is_empty() {

@@ -52,9 +52,10 @@ pub enum Action<'a> {
     CreateChannel(&'a ChannelName),
     /// Read a channel: subscribe, its history, its attachments, its read marker.
     Read(&'a ChannelName),
-    /// Write to a channel: publish, react, type, upload.
+    /// Write to a channel: publish, edit, delete, react, type, upload. Somebody who may not write can't change
+    /// what they wrote before either.
     Write(&'a ChannelName),
-    /// Replace the text of a message.
+    /// Replace the text of a message; [`Write`](Self::Write) is asked too.
     Edit {
         /// The channel.
         channel: &'a ChannelName,
@@ -63,7 +64,7 @@ pub enum Action<'a> {
         /// Who wrote it.
         author: &'a UserId,
     },
-    /// Delete a message.
+    /// Delete a message; [`Write`](Self::Write) is asked too.
     Delete {
         /// The channel.
         channel: &'a ChannelName,
