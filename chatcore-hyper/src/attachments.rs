@@ -198,7 +198,8 @@ fn describe(attachment: &Attachment, headers: &mut HeaderMap) {
     headers.insert(CONTENT_DISPOSITION, content_disposition(disposition, &attachment.name));
     // The bytes under an id never change.
     headers.insert(ETAG, ascii(format!("\"{}\"", attachment.id)));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, max-age=31536000, immutable"));
+    // A browser may keep them, but asks before each use whether it still may: rights end.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
