@@ -66,6 +66,11 @@ async fn measure(
     let mut limits = Limits::default();
     limits.commands_per_second = 1_000_000;
     limits.command_burst = u32::MAX;
+    limits.bytes_per_second = u64::MAX;
+    limits.byte_burst = u64::MAX;
+    limits.message_bytes_per_day = u64::MAX;
+    limits.appends_per_user = usize::MAX;
+    limits.subscriptions_per_user = usize::MAX;
     let chat = Chat::builder(store).limits(limits).build();
     let host = User::new("u_host", "host").unwrap();
     for n in 0..channels {

@@ -35,6 +35,11 @@ pub fn chat(store: impl Store) -> Chat {
     let mut limits = Limits::default();
     limits.command_burst = u32::MAX;
     limits.commands_per_second = 1_000_000;
+    limits.bytes_per_second = u64::MAX;
+    limits.byte_burst = u64::MAX;
+    limits.message_bytes_per_day = u64::MAX;
+    limits.appends_per_user = usize::MAX;
+    limits.subscriptions_per_user = usize::MAX;
     limits.connections_per_user = usize::MAX;
     Chat::builder(store).limits(limits).build()
 }

@@ -18,6 +18,7 @@ use crate::fanout::FanOutQueue;
 use crate::panics::{Panicked, contain_async};
 use crate::protocol::Encoder;
 use crate::ring::Push;
+use crate::share::Waits;
 use crate::stats::{Appends, Monitor};
 use crate::store::{AppendError, Appended, Store, StoreError};
 use crate::sync::Arc;
@@ -36,6 +37,8 @@ struct Job {
     channel: Arc<Channel>,
     append: Append,
     queued: Instant,
+    /// Its place in its author's share, until it is answered.
+    _place: Waits,
     reply: oneshot::Sender<Result<Appended, Error>>,
 }
 
@@ -79,11 +82,22 @@ impl AppendQueue {
     ///
     /// # Errors
     /// `unavailable` where as much as the bound is waiting for the store already.
-    pub(crate) fn enqueue(&self, channel: Arc<Channel>, append: Append) -> Result<Pending, Error> {
+    pub(crate) fn enqueue(
+        &self,
+        channel: Arc<Channel>,
+        append: Append,
+        place: Waits,
+    ) -> Result<Pending, Error> {
         let (reply, pending) = oneshot::channel();
         let group = usize::try_from(channel.info.id.0 % self.groups.len() as u64)
             .expect("invariant: less than the number of groups");
-        match self.groups[group].try_send(Job { channel, append, queued: Instant::now(), reply }) {
+        match self.groups[group].try_send(Job {
+            channel,
+            append,
+            queued: Instant::now(),
+            _place: place,
+            reply,
+        }) {
             Ok(()) => Ok(pending),
             Err(_) => Err(Error::overloaded()),
         }

@@ -178,7 +178,8 @@ impl Chat {
     ///
     /// # Errors
     /// `no_such_channel`, `not_allowed`, `bad_name` for the file's name, `too_large`, `bad_frame` where the
-    /// stream failed, `unavailable`. Nothing is left of a refused upload.
+    /// stream failed, `rate_limited` for too many at once or too much in a day, `unavailable`. Nothing is left
+    /// of a refused upload.
     ///
     /// # Cancel safety
     /// What a dropped future leaves behind can't be attached or read, and is removed within

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::answers::Places;
 use crate::append::Pending;
@@ -122,7 +122,12 @@ impl Core {
             let why = format!("this server holds at most {most} channels");
             return Err(Error::new(ErrorCode::NotAllowed, why));
         }
-        match self.store.create_channel(&name, topic, &link.identity.user).await? {
+        link.share.take_creation(Instant::now())?;
+        let created = self.store.create_channel(&name, topic, &link.identity.user).await;
+        if !matches!(created, Ok(Created::New(_))) {
+            link.share.give_creation_back(Instant::now());
+        }
+        match created? {
             Created::Exists(_) => Err(self.name_taken(link, name)),
             Created::New(info) => {
                 count.fetch_add(1, Ordering::Relaxed);
@@ -255,7 +260,8 @@ impl Core {
     fn enqueue(&self, link: &Link, channel: Arc<Channel>, body: AppendBody) -> Result<Pending, Error> {
         let author = link.identity.user.clone();
         let append = Append { channel: channel.info.id, author, body };
-        self.appends.enqueue(channel, append).inspect_err(|_| {
+        let place = link.share.enqueue()?;
+        self.appends.enqueue(channel, append, place).inspect_err(|_| {
             let about = format_args!("append_queue of {} per group", self.limits.append_queue);
             self.monitor.failures.limited("appends are refused, since too many wait for the store", about);
         })

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::protocol::Command;
+
 /// The bounds that keep memory, time and the log's growth finite, whatever clients do.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -36,10 +38,16 @@ pub struct Limits {
     pub uploads: usize,
     /// Uploads of one user running at once. Default 8.
     pub uploads_per_user: usize,
+    /// Bytes that one user uploads in a day. Default 2 GiB; they come back over 24 hours.
+    pub upload_bytes_per_day: u64,
     /// How long an upload may stay unused before it is removed. Default 1 hour.
     pub upload_ttl: Duration,
     /// Channels that can exist. Default 10,000.
     pub channels: usize,
+    /// Channels that one user creates at once. Default 60.
+    pub channels_at_once: u32,
+    /// The time in which a user may create one more channel, after those at once. Default 1 minute.
+    pub channel_interval: Duration,
     /// Channels held in memory at once. Default 10,000.
     pub loaded_channels: usize,
     /// How long a channel that nobody uses stays in memory. Default 60 s.
@@ -50,6 +58,8 @@ pub struct Limits {
     pub connections_per_user: usize,
     /// Channels that one connection follows. Default 1,000.
     pub subscriptions: usize,
+    /// Subscriptions of one user over all connections. Default 4,000.
+    pub subscriptions_per_user: usize,
     /// Commands of one connection that wait for their answer; the transport stops reading at this many.
     /// Default 64.
     pub commands_in_flight: usize,
@@ -75,14 +85,31 @@ pub struct Limits {
     pub answer_patience: Duration,
     /// Frames outside any log (presence, typing …) that wait for one connection. Default 1,024.
     pub mailbox: usize,
-    /// Commands of one connection a second, sustained. Default 50.
+    /// Commands of one connection a second, sustained, as [`weight`](Self::weight) counts them. Default 50.
+    ///
+    /// Twice as many frames are read in all, whatever becomes of them: refused commands, pings, pongs, and the
+    /// fragments of a message. Beyond that the transport reads no further until the pace allows it.
     pub commands_per_second: u32,
     /// Commands of one connection at once, before the sustained rate holds. Default 500.
     pub command_burst: u32,
+    /// How many times a connection's pace a user has, over all connections. Default 4.
+    pub pace_per_user: u32,
+    /// Bytes of one user's frames a second, sustained, over all connections. Default 1 MiB.
+    pub bytes_per_second: u64,
+    /// Bytes of one user's frames at once, before the sustained rate holds. Default 32 MiB.
+    pub byte_burst: u64,
+    /// Bytes of the frames by which one user adds to the log in a day. Default 1 GiB. A day's bytes are there
+    /// at once and come back over 24 hours. A restart forgets what was taken, here and in `upload_bytes_per_day`.
+    pub message_bytes_per_day: u64,
+    /// Users without a connection whose paces are remembered until they are full again. Default 20,000; of
+    /// more, all are forgotten.
+    pub paces_remembered: usize,
     /// Malformed frames in a minute after which the connection is closed. Default 20.
     pub bad_frames_per_minute: u32,
     /// Appends that wait for the store, in each append group; more are refused. Default 4,096.
     pub append_queue: usize,
+    /// Appends of one user that wait for the store, over all connections and groups. Default 1,024.
+    pub appends_per_user: usize,
     /// Appends in one batch. Default 512.
     pub append_batch: usize,
     /// Bytes of one batch, about. Default 4 MiB.
@@ -95,9 +122,40 @@ pub struct Limits {
     pub presence_grace: Duration,
     /// People listed as online in one channel, and told of each other's coming and going. Default 1,000.
     pub presence_members: usize,
-    /// The shortest time between two `typing` of one connection in one channel that others are told of.
-    /// Default 2 s.
+    /// The shortest time between two `typing` of one user in one channel that others are told of. Default 2 s.
     pub typing_interval: Duration,
+    /// Channels in which others are told that one user is typing, within that time. Default 100.
+    pub typing_channels: usize,
+}
+
+impl Limits {
+    /// The weight of a command that needs little: `publish`, `edit`, `delete`, `react`, `read`, `typing`,
+    /// `unsubscribe`, `ping`. A frame that is no command weighs as much.
+    pub const LIGHT: u32 = 1;
+    /// The weight of `subscribe`, which may be answered with a page or a replay.
+    pub const SUBSCRIBE: u32 = 2;
+    /// The weight of `history`, which reads the store.
+    pub const HISTORY: u32 = 3;
+    /// The weight of `search`, `channels` and `create_channel`, which look at much or at everything.
+    pub const HEAVY: u32 = 5;
+
+    /// Returns how much a command takes of the paces.
+    #[must_use]
+    pub fn weight(command: &Command) -> u32 {
+        match command {
+            Command::Channels | Command::CreateChannel { .. } | Command::Search { .. } => Self::HEAVY,
+            Command::History { .. } => Self::HISTORY,
+            Command::Subscribe { .. } => Self::SUBSCRIBE,
+            Command::Publish { .. }
+            | Command::Edit { .. }
+            | Command::Delete { .. }
+            | Command::React { .. }
+            | Command::Read { .. }
+            | Command::Typing { .. }
+            | Command::Unsubscribe { .. }
+            | Command::Ping => Self::LIGHT,
+        }
+    }
 }
 
 impl Default for Limits {
@@ -118,13 +176,17 @@ impl Default for Limits {
             file_name_chars: 255,
             uploads: 64,
             uploads_per_user: 8,
+            upload_bytes_per_day: 2 << 30,
             upload_ttl: Duration::from_secs(3_600),
             channels: 10_000,
+            channels_at_once: 60,
+            channel_interval: Duration::from_secs(60),
             loaded_channels: 10_000,
             channel_idle: Duration::from_secs(60),
             connections: 20_000,
             connections_per_user: 64,
             subscriptions: 1_000,
+            subscriptions_per_user: 4_000,
             commands_in_flight: 64,
             command_bytes: 256 << 10,
             command_bytes_total: 128 << 20,
@@ -136,8 +198,14 @@ impl Default for Limits {
             mailbox: 1_024,
             commands_per_second: 50,
             command_burst: 500,
+            pace_per_user: 4,
+            bytes_per_second: 1 << 20,
+            byte_burst: 32 << 20,
+            message_bytes_per_day: 1 << 30,
+            paces_remembered: 20_000,
             bad_frames_per_minute: 20,
             append_queue: 4_096,
+            appends_per_user: 1_024,
             append_batch: 512,
             append_batch_bytes: 4 << 20,
             append_groups: 4,
@@ -145,6 +213,7 @@ impl Default for Limits {
             presence_grace: Duration::from_secs(5),
             presence_members: 1_000,
             typing_interval: Duration::from_secs(2),
+            typing_channels: 100,
         }
     }
 }

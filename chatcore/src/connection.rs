@@ -34,9 +34,10 @@ const SMALL_COMMAND: usize = 4_096;
 
 /// One participant's running session, for a transport to drive from one task.
 ///
-/// A transport gives it what the client says ([`receive`](Self::receive)), stops reading while it
-/// [`is_full`](Self::is_full), and writes what [`poll_outgoing`](Self::poll_outgoing) hands out. Dropping it
-/// leaves: a publish that was accepted goes on without it.
+/// A transport gives it what the client says ([`receive`](Self::receive), [`heard`](Self::heard)), stops reading
+/// while it [`is_full`](Self::is_full) or [`is silent`](Self::silent_until), and writes what
+/// [`poll_outgoing`](Self::poll_outgoing) hands out. Dropping it leaves: a publish that was accepted goes on
+/// without it.
 pub struct Connection {
     core: Arc<Core>,
     link: Arc<Link>,
@@ -98,7 +99,9 @@ impl Connection {
         if core.is_draining() {
             return Err(CloseReason::Draining);
         }
-        let link = Arc::new(Link::new(identity, core.limits.mailbox, Arc::clone(&core.monitor)));
+        let now = Instant::now();
+        let share = core.shares.of(&identity.user.id, now);
+        let link = Arc::new(Link::new(identity, share, core.limits.mailbox, Arc::clone(&core.monitor)));
         core.links.enter(&link, &core.limits)?;
         // A drain that began in between has not seen this link.
         if core.is_draining() {
@@ -115,7 +118,7 @@ impl Connection {
             },
         }));
         Ok(Self {
-            session: Session::new(Arc::clone(&core.limits), Instant::now()),
+            session: Session::new(Arc::clone(&core.limits), now),
             core,
             link,
             waiting: VecDeque::new(),
@@ -142,14 +145,26 @@ impl Connection {
 
     /// Takes a text frame. What is wrong with it is answered with an `error`, in its turn.
     pub fn receive(&mut self, frame: &str) {
-        let admitted = self.session.frame(Instant::now(), frame);
+        let admitted = self.session.frame(Instant::now(), &self.link.share, frame);
         self.admit(admitted, frame.len());
     }
 
     /// Takes a command. Its answer carries `id`.
     pub(crate) fn submit(&mut self, id: i64, command: Command) {
-        let admitted = self.session.command(Instant::now(), id, command);
+        let admitted = self.session.command(Instant::now(), &self.link.share, id, command);
         self.admit(admitted, 0);
+    }
+
+    /// Counts frames that came and are no text frame of their own: pings, pongs, and the fragments of a message
+    /// but its last.
+    pub fn heard(&mut self, frames: u32) {
+        self.session.heard(Instant::now(), &self.link.share, frames, 0);
+    }
+
+    /// Returns until when a transport reads nothing, since more came than the pace allows; `None` if it may
+    /// read. What is answered is written meanwhile.
+    pub fn silent_until(&mut self, now: Instant) -> Option<Instant> {
+        self.session.silent_until(now)
     }
 
     /// Says whether as many commands as allowed, or as many bytes of them, wait for their answers. A transport
@@ -235,9 +250,9 @@ impl Connection {
                 self.unfollow(&channel);
                 return Ok(Ok(done(id)));
             }
-            Request::Typing { channel, tell } => {
+            Request::Typing { channel } => {
                 self.followed(&channel)?;
-                self.tell_typing(&channel, tell)?;
+                self.tell_typing(&channel)?;
                 return Ok(Ok(done(id)));
             }
             _ => {}
@@ -267,9 +282,9 @@ impl Connection {
         follow.ok_or_else(|| Error::new(ErrorCode::NotSubscribed, "subscribe to the channel first"))
     }
 
-    fn tell_typing(&self, name: &ChannelName, tell: bool) -> Result<(), Error> {
+    fn tell_typing(&self, name: &ChannelName) -> Result<(), Error> {
         self.core.policy.authorize(&self.link.identity, Action::Write(name))?;
-        if tell {
+        if self.link.share.may_tell_typing(Instant::now(), name) {
             let user = self.link.identity.user.clone();
             let frame = Encoder::notice(&ChatEvent::Typing { channel: name.clone(), user });
             self.followed(name)?.channel().broadcast(&frame, Some(&self.link), Manner::Offer);
@@ -465,7 +480,6 @@ impl Connection {
 
     fn unfollow(&mut self, channel: &ChannelName) {
         self.follows.retain(|follow| !follow.is_of(channel));
-        self.session.leave(channel);
     }
 }
 

@@ -17,6 +17,7 @@ use crate::policy::Policy;
 use crate::presence::Departures;
 use crate::protocol::Encoder;
 use crate::registry::ChannelRegistry;
+use crate::share::Shares;
 use crate::stats::{Held, Monitor, Stats};
 use crate::store::Store;
 use crate::sync::Arc;
@@ -38,6 +39,7 @@ pub(crate) struct Core {
     pub(crate) answers: Arc<Answers>,
     /// Bytes of the commands that wait or are carried out.
     pub(crate) command_bytes: AtomicUsize,
+    pub(crate) shares: Shares,
     pub(crate) uploads: Uploads,
     pub(crate) monitor: Arc<Monitor>,
     /// How many channels exist, counted on the first creation.
@@ -65,6 +67,7 @@ impl Core {
             uploads: Uploads::default(),
             monitor,
             channel_count: OnceCell::new(),
+            shares: Shares::new(Arc::clone(&limits)),
             store,
             blobs,
             policy,

@@ -14,6 +14,7 @@ use crate::policy::Action;
 use crate::presence::{Arrival, announce};
 use crate::protocol::{MessageList, Reply};
 use crate::ring::{Cursor, HistoryRing, Read, Room};
+use crate::share::Follows;
 use crate::store::Replay;
 use crate::sync::Arc;
 
@@ -27,6 +28,8 @@ pub(crate) struct Follow {
     /// Where the answer ends.
     start: Cursor,
     counted: bool,
+    /// Its place in its user's share.
+    _place: Follows,
 }
 
 impl Follow {
@@ -43,13 +46,22 @@ impl Follow {
         limit: usize,
     ) -> Result<(Self, Reply), Error> {
         core.policy.authorize(&link.identity, Action::Read(&name))?;
+        let place = link.share.subscribe()?;
         let channel = core.channel(&name).await?;
         let follower = Arc::new(Follower::new(link, key));
         let slice = channel.follow(Arc::clone(&follower));
         let start = channel.ring().cursor();
         core.monitor.counters.subscriptions.enter();
-        let mut follow =
-            Self { core: Arc::clone(&core), channel, key, follower, slice, start, counted: false };
+        let mut follow = Self {
+            core: Arc::clone(&core),
+            channel,
+            key,
+            follower,
+            slice,
+            start,
+            counted: false,
+            _place: place,
+        };
         let mut start = match &after {
             Some(position) => follow.replay(position).await?,
             None => None,

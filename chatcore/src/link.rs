@@ -11,6 +11,7 @@ use crate::outlet::Outlet;
 use crate::policy::Identity;
 use crate::protocol::CloseReason;
 use crate::ring::Room;
+use crate::share::Share;
 use crate::stats::Monitor;
 use crate::subscription::{ReadyList, Subscription};
 use crate::sync::Arc;
@@ -22,6 +23,7 @@ pub(crate) type SubscriptionKey = u64;
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) identity: Identity,
+    pub(crate) share: Arc<Share>,
     ready: Arc<ReadyList<SubscriptionKey>>,
     monitor: Arc<Monitor>,
     mailbox: Mutex<Mailbox>,
@@ -50,10 +52,11 @@ struct Mailbox {
 }
 
 impl Link {
-    pub(crate) fn new(identity: Identity, limit: usize, monitor: Arc<Monitor>) -> Self {
+    pub(crate) fn new(identity: Identity, share: Arc<Share>, limit: usize, monitor: Arc<Monitor>) -> Self {
         let mailbox = Mailbox { frames: VecDeque::new(), limit, closing: None };
         Self {
             identity,
+            share,
             ready: Arc::new(ReadyList::default()),
             monitor,
             mailbox: Mutex::new(mailbox),
@@ -186,11 +189,16 @@ impl Link {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
     use crate::message::User;
+    use crate::share::Shares;
 
     fn link(limit: usize) -> Link {
-        Link::new(Identity::new(User::new("u_1", "Ann").unwrap()), limit, Arc::default())
+        let identity = Identity::new(User::new("u_1", "Ann").unwrap());
+        let share = Shares::new(Arc::default()).of(&identity.user.id, Instant::now());
+        Link::new(identity, share, limit, Arc::default())
     }
 
     #[test]

@@ -1,6 +1,5 @@
-//! What one participant may say, and how often: commands come in checked or refused. No clock, no lock.
+//! What one participant may say, and how often: commands come in checked or refused. No clock.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -9,8 +8,10 @@ use crate::config::Limits;
 use crate::error::{Error, ErrorCode};
 use crate::id::{AttachmentId, Nonce, Position, Seq};
 use crate::name::ChannelName;
+use crate::pace::Pace;
 use crate::protocol::{CloseReason, Command, Malformed};
 use crate::search::SearchQuery;
+use crate::share::Share;
 use crate::sync::Arc;
 
 /// A command whose every field has been checked.
@@ -27,7 +28,7 @@ pub(crate) enum Request {
     History { channel: ChannelName, before: Seq, limit: usize },
     Search { channel: ChannelName, query: SearchQuery, before: Seq, limit: usize },
     Read { channel: ChannelName, seq: Seq },
-    Typing { channel: ChannelName, tell: bool },
+    Typing { channel: ChannelName },
     Ping,
 }
 
@@ -85,39 +86,83 @@ pub(crate) enum Admitted {
 #[derive(Debug)]
 pub(crate) struct Session {
     limits: Arc<Limits>,
-    pace: Pace,
+    commands: Pace,
+    frames: Pace,
+    /// Until when nothing is to be read.
+    silent_until: Option<Instant>,
     bad_frames: Window,
-    typing: HashMap<ChannelName, Instant>,
 }
 
 impl Session {
     pub(crate) fn new(limits: Arc<Limits>, now: Instant) -> Self {
-        Self { pace: Pace::new(&limits, now), bad_frames: Window::new(now), typing: HashMap::new(), limits }
+        let full = Pace::new(now);
+        Self { limits, commands: full, frames: full, silent_until: None, bad_frames: Window::new(now) }
     }
 
-    /// Takes a text frame.
-    pub(crate) fn frame(&mut self, now: Instant, frame: &str) -> Admitted {
+    /// Takes a text frame of the user whose share it is.
+    pub(crate) fn frame(&mut self, now: Instant, share: &Share, frame: &str) -> Admitted {
+        self.heard(now, share, 1, frame.len());
         match Command::decode(frame) {
-            Ok((id, command)) => self.command(now, id, command),
-            Err(Malformed { id, code, message }) => self.refuse(now, id, Error::new(code, message)),
+            Ok((id, command)) => self.admit(now, share, id, command, frame.len()),
+            Err(Malformed { id, code, message }) => {
+                // It is answered all the same, and weighs on the commands that follow.
+                self.commands.spend(share.rates().commands, now, Limits::LIGHT.into());
+                self.refuse(now, id, Error::new(code, message))
+            }
         }
     }
 
-    /// Takes a command.
-    pub(crate) fn command(&mut self, now: Instant, id: i64, command: Command) -> Admitted {
-        if let Err(wait) = self.pace.take(now) {
-            let error = Error::new(ErrorCode::RateLimited, "too many commands").retry_after(wait);
+    /// Takes a command that came without a frame.
+    pub(crate) fn command(&mut self, now: Instant, share: &Share, id: i64, command: Command) -> Admitted {
+        let bytes = match &command {
+            Command::Publish { text, .. } | Command::Edit { text, .. } => text.len(),
+            _ => 0,
+        };
+        self.admit(now, share, id, command, bytes)
+    }
+
+    /// Counts frames that came, and says when to read on if they were too many.
+    pub(crate) fn heard(&mut self, now: Instant, share: &Share, frames: u32, bytes: usize) {
+        self.frames.spend(share.rates().frames, now, frames.into());
+        let own = self.frames.debt(share.rates().frames, now);
+        let wait = share.spend_frames(now, frames.into(), bytes as u64).err().unwrap_or_default().max(own);
+        if !wait.is_zero() {
+            self.silent_until = self.silent_until.max(Some(now + wait));
+        }
+    }
+
+    /// Returns until when nothing is to be read, if so.
+    pub(crate) fn silent_until(&mut self, now: Instant) -> Option<Instant> {
+        self.silent_until = self.silent_until.filter(|until| *until > now);
+        self.silent_until
+    }
+
+    fn admit(&mut self, now: Instant, share: &Share, id: i64, command: Command, bytes: usize) -> Admitted {
+        if let Err(error) = self.pay(now, share, &command, bytes) {
             return self.refuse(now, Some(id), error);
         }
-        match self.check(now, command) {
+        match self.check(command) {
             Ok(request) => Admitted::Run { id, request },
             Err(error) => self.refuse(now, Some(id), error),
         }
     }
 
-    /// Forgets what it kept of a channel.
-    pub(crate) fn leave(&mut self, channel: &ChannelName) {
-        self.typing.remove(channel);
+    /// Takes what a command costs, whether or not it is refused for something else then.
+    fn pay(&mut self, now: Instant, share: &Share, command: &Command, bytes: usize) -> Result<(), Error> {
+        let weight = Limits::weight(command).into();
+        let logged = match command {
+            Command::Publish { .. }
+            | Command::Edit { .. }
+            | Command::Delete { .. }
+            | Command::React { .. } => bytes.max(1) as u64,
+            _ => 0,
+        };
+        self.commands
+            .take(share.rates().commands, now, weight)
+            .map_err(|wait| Error::new(ErrorCode::RateLimited, "too many commands").retry_after(wait))?;
+        share
+            .take(now, weight, logged)
+            .inspect_err(|_| self.commands.give_back(share.rates().commands, weight))
     }
 
     fn refuse(&mut self, now: Instant, id: Option<i64>, error: Error) -> Admitted {
@@ -128,7 +173,7 @@ impl Session {
         Admitted::Refuse { id, error }
     }
 
-    fn check(&mut self, now: Instant, command: Command) -> Result<Request, Error> {
+    fn check(&self, command: Command) -> Result<Request, Error> {
         Ok(match command {
             Command::Channels => Request::Channels,
             Command::CreateChannel { name, topic } => Request::CreateChannel {
@@ -159,11 +204,7 @@ impl Session {
                 limit: up_to(self.limits.search_results, limit, 1)?,
             },
             Command::Read { channel, seq } => Request::Read { channel: existing(&channel)?, seq },
-            Command::Typing { channel } => {
-                let channel = existing(&channel)?;
-                let tell = self.may_tell_typing(now, &channel);
-                Request::Typing { channel, tell }
-            }
+            Command::Typing { channel } => Request::Typing { channel: existing(&channel)? },
             Command::Ping => Request::Ping,
         })
     }
@@ -224,19 +265,6 @@ impl Session {
     fn page(&self, limit: Option<u32>, least: usize) -> Result<usize, Error> {
         up_to(self.limits.history, limit, least)
     }
-
-    fn may_tell_typing(&mut self, now: Instant, channel: &ChannelName) -> bool {
-        let interval = self.limits.typing_interval;
-        if self.typing.get(channel).is_some_and(|told| now.duration_since(*told) < interval) {
-            return false;
-        }
-        // Bounded by the subscriptions: `typing` needs one, and `leave` removes the entry with it.
-        if self.typing.len() >= self.limits.subscriptions {
-            self.typing.retain(|_, told| now.duration_since(*told) < interval);
-        }
-        self.typing.insert(channel.clone(), now);
-        true
-    }
 }
 
 /// Takes a `limit`; without one it is the most there is.
@@ -267,33 +295,6 @@ fn without_nul(text: String) -> Result<String, Error> {
     Ok(text)
 }
 
-/// A steady rate with a burst, as one moment in time (the generic cell rate algorithm, ITU-T I.371).
-#[derive(Debug)]
-struct Pace {
-    interval: Duration,
-    burst: Duration,
-    /// When the bucket would be empty again.
-    full_at: Instant,
-}
-
-impl Pace {
-    fn new(limits: &Limits, now: Instant) -> Self {
-        let interval = Duration::from_secs(1) / limits.commands_per_second.max(1);
-        Self { interval, burst: interval * limits.command_burst.max(1), full_at: now }
-    }
-
-    /// Takes one, or says how long to wait.
-    fn take(&mut self, now: Instant) -> Result<(), Duration> {
-        let next = self.full_at.max(now) + self.interval;
-        let ahead = next.duration_since(now);
-        if ahead > self.burst {
-            return Err(ahead - self.burst);
-        }
-        self.full_at = next;
-        Ok(())
-    }
-}
-
 /// Counts within the current minute.
 #[derive(Debug)]
 struct Window {
@@ -320,12 +321,39 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::UserId;
+    use crate::share::Shares;
 
-    fn session(edit: impl FnOnce(&mut Limits)) -> (Session, Instant) {
+    /// A session, with the share of its user.
+    struct Alone {
+        session: Session,
+        share: Arc<Share>,
+    }
+
+    impl Alone {
+        fn command(&mut self, now: Instant, id: i64, command: Command) -> Admitted {
+            self.session.command(now, &self.share, id, command)
+        }
+
+        fn frame(&mut self, now: Instant, frame: &str) -> Admitted {
+            self.session.frame(now, &self.share, frame)
+        }
+
+        fn wait(&mut self, now: Instant, command: Command) -> Option<Duration> {
+            match self.command(now, 1, command) {
+                Admitted::Refuse { error, .. } if error.code() == ErrorCode::RateLimited => error.retry(),
+                _ => None,
+            }
+        }
+    }
+
+    fn session(edit: impl FnOnce(&mut Limits)) -> (Alone, Instant) {
         let mut limits = Limits::default();
         edit(&mut limits);
-        let now = Instant::now();
-        (Session::new(Arc::new(limits), now), now)
+        let (limits, now) = (Arc::new(limits), Instant::now());
+        let shares = Shares::new(Arc::clone(&limits));
+        let share = shares.of(&UserId::new("u_ann").unwrap(), now);
+        (Alone { session: Session::new(limits, now), share }, now)
     }
 
     fn code(admitted: Admitted) -> Option<ErrorCode> {
@@ -414,14 +442,45 @@ mod tests {
     }
 
     #[test]
-    fn typing_is_told_once_an_interval() {
+    fn a_command_takes_its_weight() {
         let (mut session, now) = session(|_| {});
-        let mut tell = |now| match session.command(now, 1, Command::Typing { channel: "a".into() }) {
-            Admitted::Run { request: Request::Typing { tell, .. }, .. } => tell,
-            other => panic!("{other:?}"),
-        };
-        assert!(tell(now));
-        assert!(!tell(now + Duration::from_secs(1)));
-        assert!(tell(now + Duration::from_secs(2)));
+        let history = || Command::History { channel: "a".into(), before: 9, limit: None };
+        (0..166).for_each(|_| assert_eq!(session.wait(now, history()), None));
+        assert_eq!(session.wait(now, history()), Some(Duration::from_millis(20)), "2 of 3 are there");
+        (0..2).for_each(|_| assert_eq!(session.wait(now, Command::Ping), None));
+        assert_eq!(session.wait(now, Command::Channels), Some(Duration::from_millis(100)));
+    }
+
+    #[test]
+    fn a_malformed_frame_weighs_on_the_commands_that_follow() {
+        let (mut session, now) = session(|l| (l.command_burst, l.commands_per_second) = (2, 1));
+        assert_eq!(code(session.frame(now, "{")), Some(ErrorCode::BadFrame));
+        assert_eq!(session.wait(now, Command::Ping), None);
+        assert_eq!(session.wait(now, Command::Ping), Some(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn frames_are_read_up_to_twice_the_commands_and_then_at_their_pace() {
+        let (mut session, now) = session(|l| (l.command_burst, l.commands_per_second) = (10, 5));
+        let frame = r#"{"type":"ping","id":1}"#;
+        let run = (0..20).filter(|_| code(session.frame(now, frame)).is_none()).count();
+        assert_eq!((run, session.session.silent_until(now)), (10, None), "refused commands are frames too");
+        let Alone { session, share } = &mut session;
+        session.heard(now, share, 1, 0);
+        let until = session.silent_until(now).unwrap();
+        assert_eq!(until - now, Duration::from_millis(100));
+        assert_eq!(session.silent_until(until), None);
+    }
+
+    #[test]
+    fn frames_of_one_connection_silence_the_others_of_its_user() {
+        let (mut first, now) =
+            session(|l| (l.command_burst, l.commands_per_second, l.pace_per_user) = (10, 5, 1));
+        let Alone { session, share } = &mut first;
+        session.heard(now, share, 20, 0);
+        assert_eq!(session.silent_until(now), None);
+        let mut second = Session::new(Arc::clone(&session.limits), now);
+        second.heard(now, share, 1, 0);
+        assert_eq!(second.silent_until(now), Some(now + Duration::from_millis(100)));
     }
 }

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt};
+use tokio::time::Instant;
 
 use crate::blob::{BlobStore, ByteStream};
 use crate::config::Limits;
@@ -17,6 +18,7 @@ use crate::id::{AttachmentId, UserId};
 use crate::message::Attachment;
 use crate::name::ChannelName;
 use crate::policy::{Action, Identity};
+use crate::share::Share;
 use crate::store::{Upload, UploadState};
 use crate::sync::Arc;
 use crate::time::Timestamp;
@@ -124,6 +126,9 @@ impl Core {
             at: Timestamp::now(),
             state: UploadState::Receiving,
         };
+        let refused = Arc::new(OnceLock::new());
+        let share = self.shares.of(&identity.user.id, Instant::now());
+        let bytes = counted(bytes, share, Arc::clone(&refused));
         self.store.put_upload(&upload).await?;
         let received = self.receive(&**blobs, &mut upload, bytes, inspect).await;
         if received.is_err()
@@ -132,7 +137,9 @@ impl Core {
             // The sweeper comes by it later.
             self.monitor.failures.failed("what is left of a refused upload could not be removed", "", &error);
         }
-        received?;
+        if let Err(error) = received {
+            return Err(Arc::into_inner(refused).and_then(OnceLock::into_inner).unwrap_or(error));
+        }
         let mut attachment = upload.attachment;
         self.monitor.counters.uploads.add(1);
         self.monitor.counters.upload_bytes.add(attachment.size);
@@ -212,6 +219,7 @@ impl Core {
     /// Removes what nobody needs any more: channels out of memory, files of deleted messages and of uploads
     /// that were never used.
     pub(crate) async fn sweep(&self) {
+        self.shares.forget_rested(Instant::now());
         let now = std::time::Instant::now();
         self.registry.evict(now.checked_sub(self.limits.channel_idle).unwrap_or(now));
         if let Some(blobs) = &self.blobs
@@ -247,6 +255,21 @@ impl Core {
         let shortest = self.limits.channel_idle.min(self.limits.upload_ttl);
         (shortest / 2).clamp(Duration::from_secs(1), Duration::from_secs(60))
     }
+}
+
+/// Counts a stream's bytes as its user's, and ends it if that is more than a day's. Why, is left in `refused`.
+fn counted(bytes: ByteStream, share: Arc<Share>, refused: Arc<OnceLock<Error>>) -> ByteStream {
+    let count = move |chunk: io::Result<Bytes>| {
+        let chunk = chunk?;
+        match share.take_uploaded(Instant::now(), chunk.len() as u64) {
+            Ok(()) => Ok(chunk),
+            Err(error) => {
+                let _ = refused.set(error);
+                Err(io::ErrorKind::QuotaExceeded.into())
+            }
+        }
+    };
+    bytes.map(count).boxed()
 }
 
 /// Copies the beginning of a stream aside as it passes.

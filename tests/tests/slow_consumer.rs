@@ -126,6 +126,7 @@ async fn a_mailbox_that_is_full_closes_as_too_slow() {
         small_ring(setup);
         setup.limits.mailbox = 16;
         setup.limits.topic_chars = 60_000;
+        setup.limits.channels_at_once = u32::MAX;
     })
     .await;
     let mut eve = Raw::websocket(server.addr, "eve").await;

@@ -104,6 +104,11 @@ async fn run_chatcore(store: impl Store, listener: TcpListener, channels: usize)
     let mut limits = Limits::default();
     limits.commands_per_second = 1_000_000;
     limits.command_burst = u32::MAX;
+    limits.bytes_per_second = u64::MAX;
+    limits.byte_burst = u64::MAX;
+    limits.message_bytes_per_day = u64::MAX;
+    limits.appends_per_user = usize::MAX;
+    limits.subscriptions_per_user = usize::MAX;
     limits.connections_per_user = usize::MAX;
     limits.channels = limits.channels.max(channels);
     limits.loaded_channels = limits.loaded_channels.max(channels);

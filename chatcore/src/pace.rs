@@ -1,0 +1,152 @@
+//! Steady rates with a burst, as one moment in time: the generic cell rate algorithm (ITU-T I.371). No clock.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The length of a day, for what is bounded per day.
+pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How far a pace falls behind at the most. More would punish the innocent long after a flood has ended.
+const MOST_DEBT: Duration = Duration::from_secs(5);
+
+/// How much at once, and how fast after that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rate {
+    /// Nanoseconds in which one unit is there again.
+    unit: u64,
+    /// Nanoseconds in which the whole burst is there again.
+    burst: u64,
+}
+
+impl Rate {
+    /// Allows `burst` units at once, and `count` units per `period` after that; each at least one.
+    pub(crate) fn new(burst: u64, count: u64, period: Duration) -> Self {
+        let period = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
+        let unit = (period / count.max(1)).max(1);
+        Self { unit, burst: unit.saturating_mul(burst.max(1)) }
+    }
+
+    /// Returns the rate of `count` participants together.
+    pub(crate) fn times(self, count: u32) -> Self {
+        Self { unit: (self.unit / u64::from(count.max(1))).max(1), ..self }
+    }
+
+    /// Returns how long so many units take. Nothing takes longer than the burst, or it would never pass.
+    fn price(self, units: u64) -> Duration {
+        Duration::from_nanos(self.unit.saturating_mul(units).min(self.burst))
+    }
+
+    fn burst(self) -> Duration {
+        Duration::from_nanos(self.burst)
+    }
+}
+
+/// What was taken at a [`Rate`], as the moment at which all of it is there again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    full_at: Instant,
+}
+
+impl Pace {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { full_at: now }
+    }
+
+    /// Takes `units` if they are there.
+    ///
+    /// # Errors
+    /// How long until they are.
+    pub(crate) fn take(&mut self, rate: Rate, now: Instant, units: u64) -> Result<(), Duration> {
+        let next = self.full_at.max(now) + rate.price(units);
+        let ahead = next - now;
+        if ahead > rate.burst() {
+            return Err(ahead - rate.burst());
+        }
+        self.full_at = next;
+        Ok(())
+    }
+
+    /// Takes `units`, there or not; what is missing is a debt of [`MOST_DEBT`] at the most.
+    pub(crate) fn spend(&mut self, rate: Rate, now: Instant, units: u64) {
+        let next = self.full_at.max(now) + rate.price(units);
+        self.full_at = next.min(now + rate.burst() + MOST_DEBT);
+    }
+
+    /// Gives back `units` that were taken for nothing.
+    pub(crate) fn give_back(&mut self, rate: Rate, units: u64) {
+        self.full_at = self.full_at.checked_sub(rate.price(units)).unwrap_or(self.full_at);
+    }
+
+    /// Returns how long until a debt is paid; zero if there is none.
+    pub(crate) fn debt(&self, rate: Rate, now: Instant) -> Duration {
+        self.full_at.saturating_duration_since(now).saturating_sub(rate.burst())
+    }
+
+    /// Returns whether the whole burst is there.
+    pub(crate) fn is_rested(&self, now: Instant) -> bool {
+        self.full_at <= now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn the_burst_is_there_at_once_and_then_the_rate_holds() {
+        let rate = Rate::new(3, 10, SECOND);
+        let now = Instant::now();
+        let mut pace = Pace::new(now);
+        assert_eq!(pace.take(rate, now, 2), Ok(()));
+        assert_eq!(pace.take(rate, now, 1), Ok(()));
+        let wait = pace.take(rate, now, 1).unwrap_err();
+        assert_eq!(wait, Duration::from_millis(100));
+        assert_eq!(pace.take(rate, now + wait, 1), Ok(()));
+        assert!(pace.take(rate, now + wait, 1).is_err());
+    }
+
+    #[test]
+    fn what_costs_more_than_the_burst_passes_with_all_of_it() {
+        let rate = Rate::new(3, 10, SECOND);
+        let now = Instant::now();
+        let mut pace = Pace::new(now);
+        assert_eq!(pace.take(rate, now, 100), Ok(()));
+        assert_eq!(pace.take(rate, now, 100), Err(Duration::from_millis(300)));
+    }
+
+    #[test]
+    fn a_debt_is_named_bounded_and_paid() {
+        let rate = Rate::new(3, 10, SECOND);
+        let now = Instant::now();
+        let mut pace = Pace::new(now);
+        pace.spend(rate, now, 3);
+        assert_eq!(pace.debt(rate, now), Duration::ZERO);
+        pace.spend(rate, now, 1);
+        assert_eq!(pace.debt(rate, now), Duration::from_millis(100));
+        (0..1_000).for_each(|_| pace.spend(rate, now, 1));
+        assert_eq!(pace.debt(rate, now), MOST_DEBT);
+        assert!(pace.is_rested(now + MOST_DEBT + Duration::from_millis(300)));
+    }
+
+    #[test]
+    fn what_is_given_back_is_there_again() {
+        let rate = Rate::new(1, 1, SECOND);
+        let now = Instant::now();
+        let mut pace = Pace::new(now);
+        assert_eq!(pace.take(rate, now, 1), Ok(()));
+        pace.give_back(rate, 1);
+        assert_eq!(pace.take(rate, now, 1), Ok(()));
+    }
+
+    #[test]
+    fn a_rate_of_many_is_as_many_times_the_rate_of_one() {
+        let rate = Rate::new(3, 10, SECOND).times(4);
+        let now = Instant::now();
+        let mut pace = Pace::new(now);
+        (0..12).for_each(|_| assert_eq!(pace.take(rate, now, 1), Ok(())));
+        assert_eq!(pace.take(rate, now, 1), Err(Duration::from_millis(25)));
+    }
+}

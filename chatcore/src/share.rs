@@ -1,0 +1,432 @@
+//! What one user may take, over all connections: so much at once, and a pace after that.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use dashmap::DashMap;
+use tokio::time::Instant;
+
+use crate::config::Limits;
+use crate::error::{Error, ErrorCode};
+use crate::id::UserId;
+use crate::name::ChannelName;
+use crate::pace::{DAY, Pace, Rate};
+use crate::sync::Arc;
+
+/// Frames and refused commands that a pace has for each command.
+const FRAMES_PER_COMMAND: u32 = 2;
+
+/// How far the bytes may be behind before reading stops. Until then commands are refused, with a word.
+const BYTES_BEHIND: Duration = Duration::from_secs(1);
+
+/// How long to wait before the next try for a user whose appends wait for the store.
+const APPENDS_WAIT: Duration = Duration::from_millis(500);
+
+/// The paces of a connection and of a user, worked out once from the [`Limits`].
+#[derive(Debug)]
+pub(crate) struct Rates {
+    limits: Arc<Limits>,
+    pub(crate) commands: Rate,
+    pub(crate) frames: Rate,
+    user_commands: Rate,
+    user_frames: Rate,
+    bytes: Rate,
+    day: Rate,
+    creations: Rate,
+    uploads: Rate,
+}
+
+impl Rates {
+    pub(crate) fn new(limits: Arc<Limits>) -> Self {
+        let second = Duration::from_secs(1);
+        let commands = Rate::new(limits.command_burst.into(), limits.commands_per_second.into(), second);
+        let frames = Rate::new(
+            limits.command_burst.saturating_mul(FRAMES_PER_COMMAND).into(),
+            limits.commands_per_second.saturating_mul(FRAMES_PER_COMMAND).into(),
+            second,
+        );
+        let per_day = |bytes: u64| Rate::new(bytes, bytes, DAY);
+        Self {
+            commands,
+            frames,
+            user_commands: commands.times(limits.pace_per_user),
+            user_frames: frames.times(limits.pace_per_user),
+            bytes: Rate::new(limits.byte_burst, limits.bytes_per_second, second),
+            day: per_day(limits.message_bytes_per_day),
+            creations: Rate::new(limits.channels_at_once.into(), 1, limits.channel_interval),
+            uploads: per_day(limits.upload_bytes_per_day),
+            limits,
+        }
+    }
+}
+
+/// The shares of the users who are connected, and of those who have left with a pace that is not full again.
+#[derive(Debug)]
+pub(crate) struct Shares {
+    by_user: DashMap<UserId, Arc<Share>>,
+    rates: Arc<Rates>,
+}
+
+impl Shares {
+    pub(crate) fn new(limits: Arc<Limits>) -> Self {
+        Self { by_user: DashMap::new(), rates: Arc::new(Rates::new(limits)) }
+    }
+
+    /// Returns a user's share.
+    pub(crate) fn of(&self, user: &UserId, now: Instant) -> Arc<Share> {
+        if let Some(share) = self.by_user.get(user) {
+            return Arc::clone(&share);
+        }
+        let limits = &self.rates.limits;
+        let most = limits.connections.saturating_add(limits.paces_remembered);
+        if self.by_user.len() >= most {
+            self.forget_rested(now);
+            if self.by_user.len() >= most {
+                self.by_user.retain(|_, share| is_held(share));
+            }
+        }
+        let entry = self.by_user.entry(user.clone());
+        Arc::clone(&entry.or_insert_with(|| Arc::new(Share::new(&self.rates, now))))
+    }
+
+    /// Forgets the users who are not there and whose paces are full again.
+    pub(crate) fn forget_rested(&self, now: Instant) {
+        self.by_user.retain(|_, share| is_held(share) || !share.paces().is_rested(now));
+    }
+}
+
+/// A share is only ever cloned out of the map under its shard's lock, which `retain` holds.
+fn is_held(share: &Arc<Share>) -> bool {
+    Arc::strong_count(share) > 1
+}
+
+/// What one user has taken, over all connections.
+#[derive(Debug)]
+pub(crate) struct Share {
+    rates: Arc<Rates>,
+    paces: Mutex<Paces>,
+    appends: AtomicU32,
+    subscriptions: AtomicU32,
+}
+
+#[derive(Debug)]
+struct Paces {
+    commands: Pace,
+    frames: Pace,
+    bytes: Pace,
+    day: Pace,
+    /// What most users never need.
+    rare: Option<Box<Rare>>,
+}
+
+#[derive(Debug)]
+struct Rare {
+    creations: Pace,
+    uploads: Pace,
+    /// When the others were last told that the user is typing.
+    typing: HashMap<ChannelName, Instant>,
+}
+
+impl Paces {
+    fn is_rested(&self, now: Instant) -> bool {
+        let often = [&self.commands, &self.frames, &self.bytes, &self.day];
+        let rare = self.rare.iter().flat_map(|rare| [&rare.creations, &rare.uploads]);
+        often.into_iter().chain(rare).all(|pace| pace.is_rested(now))
+    }
+
+    fn rare(&mut self, now: Instant) -> &mut Rare {
+        self.rare.get_or_insert_with(|| {
+            let full = Pace::new(now);
+            Box::new(Rare { creations: full, uploads: full, typing: HashMap::new() })
+        })
+    }
+}
+
+impl Share {
+    fn new(rates: &Arc<Rates>, now: Instant) -> Self {
+        let full = Pace::new(now);
+        Self {
+            rates: Arc::clone(rates),
+            paces: Mutex::new(Paces { commands: full, frames: full, bytes: full, day: full, rare: None }),
+            appends: AtomicU32::new(0),
+            subscriptions: AtomicU32::new(0),
+        }
+    }
+
+    pub(crate) fn rates(&self) -> &Rates {
+        &self.rates
+    }
+
+    // Held for a few comparisons, or for a look into a map that `typing` bounds.
+    fn paces(&self) -> MutexGuard<'_, Paces> {
+        self.paces.lock().expect("invariant: nothing panics under this lock")
+    }
+
+    /// Counts frames that came, and their bytes, whatever becomes of them.
+    ///
+    /// # Errors
+    /// How long to read nothing.
+    pub(crate) fn spend_frames(&self, now: Instant, frames: u64, bytes: u64) -> Result<(), Duration> {
+        let mut paces = self.paces();
+        paces.frames.spend(self.rates.user_frames, now, frames);
+        paces.bytes.spend(self.rates.bytes, now, bytes);
+        let bytes = paces.bytes.debt(self.rates.bytes, now).saturating_sub(BYTES_BEHIND);
+        let wait = paces.frames.debt(self.rates.user_frames, now).max(bytes);
+        if wait.is_zero() { Ok(()) } else { Err(wait) }
+    }
+
+    /// Takes what a command costs, whose bytes are counted already.
+    ///
+    /// # Errors
+    /// `rate_limited`; nothing is taken then.
+    pub(crate) fn take(&self, now: Instant, weight: u64, logged: u64) -> Result<(), Error> {
+        let rates = &*self.rates;
+        let mut paces = self.paces();
+        let behind = paces.bytes.debt(rates.bytes, now);
+        if !behind.is_zero() {
+            let why = format!("too many bytes: {} a second for one user", self.rates.limits.bytes_per_second);
+            return Err(limited(why, behind));
+        }
+        paces.commands.take(rates.user_commands, now, weight).map_err(|wait| {
+            limited("too many commands over all connections of this user".to_owned(), wait)
+        })?;
+        if logged == 0 {
+            return Ok(());
+        }
+        let taken = paces.day.take(rates.day, now, logged);
+        taken.map_err(|wait| {
+            paces.commands.give_back(rates.user_commands, weight);
+            let most = self.rates.limits.message_bytes_per_day;
+            limited(format!("one user publishes at most {most} bytes a day"), wait)
+        })
+    }
+
+    /// Takes a place among the channels that the user creates.
+    ///
+    /// # Errors
+    /// `rate_limited`.
+    pub(crate) fn take_creation(&self, now: Instant) -> Result<(), Error> {
+        let taken = self.paces().rare(now).creations.take(self.rates.creations, now, 1);
+        taken.map_err(|wait| {
+            let (most, interval) = (self.rates.limits.channels_at_once, self.rates.limits.channel_interval);
+            let why = format!("too many new channels: {most} at once, then one every {interval:?}");
+            limited(why, wait)
+        })
+    }
+
+    /// Gives back the place of a channel that was not created.
+    pub(crate) fn give_creation_back(&self, now: Instant) {
+        self.paces().rare(now).creations.give_back(self.rates.creations, 1);
+    }
+
+    /// Takes uploaded bytes.
+    ///
+    /// # Errors
+    /// `rate_limited`.
+    pub(crate) fn take_uploaded(&self, now: Instant, bytes: u64) -> Result<(), Error> {
+        let taken = self.paces().rare(now).uploads.take(self.rates.uploads, now, bytes);
+        taken.map_err(|wait| {
+            let most = self.rates.limits.upload_bytes_per_day;
+            limited(format!("one user uploads at most {most} bytes a day"), wait)
+        })
+    }
+
+    /// Returns whether the others are to be told that the user is typing in the channel.
+    pub(crate) fn may_tell_typing(&self, now: Instant, channel: &ChannelName) -> bool {
+        let interval = self.rates.limits.typing_interval;
+        let mut paces = self.paces();
+        let typing = &mut paces.rare(now).typing;
+        if typing.get(channel).is_some_and(|told| now - *told < interval) {
+            return false;
+        }
+        if typing.len() >= self.rates.limits.typing_channels {
+            typing.retain(|_, told| now - *told < interval);
+            if typing.len() >= self.rates.limits.typing_channels {
+                return false;
+            }
+        }
+        typing.insert(channel.clone(), now);
+        true
+    }
+
+    /// Takes a place among the user's appends that wait for the store.
+    ///
+    /// # Errors
+    /// `rate_limited`.
+    pub(crate) fn enqueue(self: &Arc<Self>) -> Result<Waits, Error> {
+        let most = self.rates.limits.appends_per_user;
+        if !count_up(&self.appends, most) {
+            let why = format!("{most} messages of this user wait for the store already");
+            return Err(limited(why, APPENDS_WAIT));
+        }
+        Ok(Waits(Arc::clone(self)))
+    }
+
+    /// Takes a place among the channels that the user follows.
+    ///
+    /// # Errors
+    /// `too_large`.
+    pub(crate) fn subscribe(self: &Arc<Self>) -> Result<Follows, Error> {
+        let most = self.rates.limits.subscriptions_per_user;
+        if !count_up(&self.subscriptions, most) {
+            let why = format!("a user follows at most {most} channels over all connections");
+            return Err(Error::new(ErrorCode::TooLarge, why));
+        }
+        Ok(Follows(Arc::clone(self)))
+    }
+}
+
+/// The place of an append that waits; dropping it gives it back.
+#[derive(Debug)]
+pub(crate) struct Waits(Arc<Share>);
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.appends.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The place of a subscription; dropping it gives it back.
+#[derive(Debug)]
+pub(crate) struct Follows(Arc<Share>);
+
+impl Drop for Follows {
+    fn drop(&mut self) {
+        self.0.subscriptions.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Counts one more, unless there are `most`.
+fn count_up(count: &AtomicU32, most: usize) -> bool {
+    let most = u32::try_from(most).unwrap_or(u32::MAX);
+    if count.fetch_add(1, Ordering::Relaxed) < most {
+        return true;
+    }
+    count.fetch_sub(1, Ordering::Relaxed);
+    false
+}
+
+fn limited(why: String, wait: Duration) -> Error {
+    Error::new(ErrorCode::RateLimited, why).retry_after(wait)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shares(edit: impl FnOnce(&mut Limits)) -> (Shares, Instant) {
+        let mut limits = Limits::default();
+        edit(&mut limits);
+        (Shares::new(Arc::new(limits)), Instant::now())
+    }
+
+    fn user(name: &str) -> UserId {
+        UserId::new(format!("u_{name}")).unwrap()
+    }
+
+    fn name(name: &str) -> ChannelName {
+        ChannelName::new(name).unwrap()
+    }
+
+    fn wait(result: Result<(), Error>) -> Option<Duration> {
+        result.err().map(|error| {
+            assert_eq!(error.code(), ErrorCode::RateLimited);
+            error.retry().unwrap()
+        })
+    }
+
+    #[test]
+    fn the_commands_of_a_user_are_those_of_a_few_connections() {
+        let (shares, now) =
+            shares(|l| (l.commands_per_second, l.command_burst, l.pace_per_user) = (10, 3, 2));
+        let ann = shares.of(&user("ann"), now);
+        (0..6).for_each(|_| assert_eq!(wait(ann.take(now, 1, 0)), None));
+        assert_eq!(wait(ann.take(now, 1, 0)), Some(Duration::from_millis(50)));
+        assert_eq!(wait(shares.of(&user("bob"), now).take(now, 1, 0)), None, "somebody else's are untouched");
+    }
+
+    #[test]
+    fn the_bytes_of_a_user_are_refused_first_and_then_not_read() {
+        let (shares, now) = shares(|l| (l.bytes_per_second, l.byte_burst) = (1_000, 5_000));
+        let ann = shares.of(&user("ann"), now);
+        assert_eq!(ann.spend_frames(now, 1, 5_000), Ok(()));
+        assert_eq!(wait(ann.take(now, 1, 0)), None);
+        assert_eq!(ann.spend_frames(now, 1, 1_000), Ok(()), "one second behind is a refusal");
+        assert_eq!(wait(ann.take(now, 1, 0)), Some(Duration::from_secs(1)));
+        assert_eq!(ann.spend_frames(now, 1, 100), Err(Duration::from_millis(100)));
+        assert_eq!(wait(ann.take(now + Duration::from_millis(1_100), 1, 0)), None);
+    }
+
+    #[test]
+    fn a_day_has_so_many_bytes_of_messages_and_of_files() {
+        let (shares, now) = shares(|l| (l.message_bytes_per_day, l.upload_bytes_per_day) = (864, 864));
+        let ann = shares.of(&user("ann"), now);
+        assert_eq!(wait(ann.take(now, 1, 864)), None);
+        assert_eq!(wait(ann.take(now, 1, 0)), None, "what is not logged");
+        assert_eq!(wait(ann.take(now, 1, 1)), Some(Duration::from_secs(100)));
+        assert_eq!(wait(ann.take_uploaded(now, 864)), None);
+        assert_eq!(wait(ann.take_uploaded(now, 1)), Some(Duration::from_secs(100)));
+        assert_eq!(wait(ann.take_uploaded(now + Duration::from_secs(100), 1)), None);
+    }
+
+    #[test]
+    fn sixty_channels_at_once_and_then_one_a_minute() {
+        let (shares, now) = shares(|_| {});
+        let ann = shares.of(&user("ann"), now);
+        (0..60).for_each(|_| assert_eq!(wait(ann.take_creation(now)), None));
+        assert_eq!(wait(ann.take_creation(now)), Some(Duration::from_secs(60)));
+        ann.give_creation_back(now);
+        assert_eq!(wait(ann.take_creation(now)), None);
+        assert_eq!(wait(ann.take_creation(now + Duration::from_secs(60))), None);
+    }
+
+    #[test]
+    fn typing_is_told_once_an_interval_and_channel() {
+        let (shares, now) = shares(|l| l.typing_channels = 2);
+        let ann = shares.of(&user("ann"), now);
+        assert!(ann.may_tell_typing(now, &name("a")));
+        assert!(!ann.may_tell_typing(now + Duration::from_secs(1), &name("a")));
+        assert!(ann.may_tell_typing(now, &name("b")));
+        assert!(!ann.may_tell_typing(now, &name("c")), "in two channels at once");
+        assert!(ann.may_tell_typing(now + Duration::from_secs(2), &name("a")));
+    }
+
+    #[test]
+    fn who_waits_and_who_follows_is_counted_and_given_back() {
+        let (shares, now) = shares(|l| (l.appends_per_user, l.subscriptions_per_user) = (2, 2));
+        let ann = shares.of(&user("ann"), now);
+        let held = (ann.enqueue().unwrap(), ann.enqueue().unwrap());
+        assert_eq!(ann.enqueue().unwrap_err().code(), ErrorCode::RateLimited);
+        drop(held);
+        assert!(ann.enqueue().is_ok());
+        let held = (ann.subscribe().unwrap(), ann.subscribe().unwrap());
+        assert_eq!(ann.subscribe().unwrap_err().code(), ErrorCode::TooLarge);
+        drop(held);
+        assert!(ann.subscribe().is_ok());
+    }
+
+    #[test]
+    fn leaving_resets_no_pace_and_who_is_rested_is_forgotten() {
+        let (shares, now) = shares(|l| l.channels_at_once = 1);
+        assert_eq!(wait(shares.of(&user("ann"), now).take_creation(now)), None);
+        shares.forget_rested(now);
+        assert!(wait(shares.of(&user("ann"), now).take_creation(now)).is_some());
+        shares.forget_rested(now + Duration::from_secs(60));
+        assert!(shares.by_user.is_empty());
+    }
+
+    #[test]
+    fn the_paces_remembered_of_absent_users_are_bounded() {
+        let (shares, now) = shares(|l| (l.connections, l.paces_remembered) = (1, 2));
+        let ann = shares.of(&user("ann"), now);
+        for name in ["bob", "carl"] {
+            assert_eq!(wait(shares.of(&user(name), now).take_creation(now)), None);
+        }
+        assert_eq!(shares.by_user.len(), 3);
+        shares.of(&user("dora"), now);
+        assert_eq!(shares.by_user.len(), 2, "ann is there, dora has come");
+        drop(ann);
+    }
+}
