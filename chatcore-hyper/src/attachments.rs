@@ -101,7 +101,7 @@ fn announced(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// Reads `name` out of the query: the file's name, in any script.
-fn file_name(query: &str) -> Result<String, HttpError> {
+pub(crate) fn file_name(query: &str) -> Result<String, HttpError> {
     let value = query
         .split('&')
         .find_map(|pair| pair.strip_prefix("name="))

@@ -12,6 +12,9 @@ mod opening;
 mod private;
 mod schema;
 mod store;
+#[cfg(feature = "testkit")]
+#[doc(hidden)]
+pub mod testkit;
 mod watched;
 mod writer;
 

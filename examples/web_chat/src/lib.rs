@@ -7,6 +7,8 @@ mod name;
 mod options;
 mod page;
 mod session;
+#[doc(hidden)]
+pub mod testkit;
 
 pub use self::accounts::AccountsError;
 pub use self::app::{App, OpenError, WebChat};

@@ -1,0 +1,49 @@
+//! The rows of the file, for fuzzers.
+//!
+//! It is here with the feature `testkit` only, and is no part of the API: it changes with the layout.
+
+use chatcore::store::{ChannelInfo, Upload};
+use chatcore::{Event, Message};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::schema::{Log, decode, encode};
+
+/// What a row holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Row {
+    /// A channel's name and topic.
+    Channel,
+    /// The state of a channel's log.
+    Log,
+    /// An event of a log.
+    Event,
+    /// A message as it stands.
+    Message,
+    /// An uploaded file.
+    Upload,
+}
+
+impl Row {
+    /// Every kind of row.
+    pub const KINDS: [Self; 5] = [Self::Channel, Self::Log, Self::Event, Self::Message, Self::Upload];
+}
+
+/// Reads a row as the store does, and returns it written again.
+///
+/// # Errors
+/// Why the bytes are no such row.
+pub fn read_row(row: Row, bytes: &[u8]) -> Result<Vec<u8>, String> {
+    match row {
+        Row::Channel => rewritten::<ChannelInfo>(bytes),
+        Row::Log => rewritten::<Log>(bytes),
+        Row::Event => rewritten::<Event>(bytes),
+        Row::Message => rewritten::<Message>(bytes),
+        Row::Upload => rewritten::<Upload>(bytes),
+    }
+}
+
+fn rewritten<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let row: T = decode(bytes).map_err(|error| error.to_string())?;
+    encode(&row).map_err(|error| error.to_string())
+}

@@ -1,0 +1,104 @@
+//! Headers of a request: a header per line of the input, as `name: value`.
+
+use chatcore_hyper::testkit::{
+    accepts_socket, content_disposition, file_name, is_current, prefers_brotli, range,
+};
+use http::header::{CONTENT_DISPOSITION, HeaderMap, HeaderName, HeaderValue, RANGE};
+use http::{Request, Uri};
+
+use super::outcome;
+
+pub(super) const WORDS: &[&str] = &[
+    "range: ",
+    "bytes=",
+    "bytes=0-",
+    "bytes=-1",
+    "if-none-match: ",
+    "W/\"a\"",
+    "\"a\"",
+    "*",
+    "origin: ",
+    "host: ",
+    "http://",
+    "https://",
+    "localhost",
+    "127.0.0.1",
+    "[::1]",
+    ":80",
+    ":443",
+    ":65536",
+    "@",
+    "null",
+    "sec-fetch-site: ",
+    "cross-site",
+    "accept-encoding: ",
+    "br",
+    "identity",
+    ";q=",
+    "0.001",
+    "connection: ",
+    "upgrade: ",
+    "websocket",
+    "sec-websocket-key: ",
+    "sec-websocket-version: ",
+    "sec-websocket-protocol: ",
+    "chatcore.v1",
+    "cookie: ",
+    "content-disposition: ",
+    "name=",
+    "%2B",
+    "%ff",
+    "%",
+    ",",
+    ";",
+    "=",
+];
+
+/// A part of a file is within it, a name can't leave its header, and two headers in place of one let nothing in.
+pub(super) fn run(input: &[u8]) -> u64 {
+    let mut headers = HeaderMap::new();
+    for line in input.split(|byte| *byte == b'\n').take(32) {
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
+        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+            headers.append(name, value);
+        }
+    }
+    let part = ranges(&headers, input.len() as u64);
+    let name =
+        headers.get(CONTENT_DISPOSITION).map(|name| String::from_utf8_lossy(name.as_bytes()).into_owned());
+    name.iter().for_each(|name| dispositions(name));
+    let query = String::from_utf8_lossy(input);
+    let file = file_name(&query);
+    file.iter().for_each(|file| dispositions(file));
+    let current = is_current(&headers, &HeaderValue::from_static("\"a\""));
+    let brotli = prefers_brotli(&headers);
+    let status = accepts_socket(&headers);
+    let mut request = Request::new(());
+    *request.headers_mut() = headers;
+    let (mut parts, ()) = request.into_parts();
+    let same = chatcore_hyper::is_same_origin(&parts);
+    if let Ok(uri) = Uri::try_from(input) {
+        parts.uri = uri;
+        let _ = chatcore_hyper::is_same_origin(&parts);
+    }
+    outcome((part, file.is_some(), current, brotli, status, same))
+}
+
+fn ranges(headers: &HeaderMap, size: u64) -> Option<bool> {
+    let header = headers.get(RANGE)?.to_str().ok()?;
+    for size in [0, 1, size, u64::MAX] {
+        if let Some(part) = range(header, size) {
+            assert!(part.start <= part.end && part.end <= size, "{header:?} of {size} bytes gave {part:?}");
+        }
+    }
+    range(header, size).map(|part| part.is_empty())
+}
+
+fn dispositions(name: &str) {
+    let header = content_disposition(name);
+    let text = header.to_str().expect("printable ASCII");
+    assert_eq!(text.matches('"').count(), 2, "{text}");
+    assert_eq!(text.split("; filename*=").last().map(|last| last.matches('\'').count()), Some(2), "{text}");
+    assert!(!text.contains('\\') && !text.contains('/'), "{text}");
+}

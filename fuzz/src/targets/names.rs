@@ -1,0 +1,63 @@
+//! Names of channels and of people.
+
+use chatcore::ChannelName;
+
+use super::outcome;
+
+pub(super) const WORDS: &[&str] = &[
+    "general",
+    "Général",
+    "\u{301}",
+    "\u{200d}",
+    "\u{200b}",
+    "\u{202e}",
+    "\u{3164}",
+    "İ",
+    "ß",
+    "ſ",
+    "Å",
+    "ﬁ",
+    "नमस्ते",
+    "한국",
+    "#",
+    ".",
+    "..",
+    "-",
+    "_",
+    " ",
+    "\t",
+    "\u{a0}",
+    "\u{2028}",
+    "👩‍👩‍👧",
+    "\u{e0001}",
+    "\u{fe0f}",
+];
+
+/// A name that is accepted is accepted again as it stands and stays the same, is within its bound, and shows
+/// something.
+pub(super) fn run(input: &[u8]) -> u64 {
+    let text = String::from_utf8_lossy(input);
+    let channel = ChannelName::new(&text);
+    if let Ok(name) = &channel {
+        assert_eq!(ChannelName::new(name.as_str()).as_ref(), Ok(name), "{text:?}");
+        let chars = name.as_str().chars().count();
+        assert!((1..=ChannelName::MAX_CHARS).contains(&chars), "{text:?} has {chars} characters");
+        assert!(!name.as_str().chars().any(|c| c.is_control() || c.is_whitespace() || c == '/'), "{name:?}");
+    }
+    let person = web_chat::testkit::display_name(&text);
+    if let Some((name, keys)) = &person {
+        assert_eq!(
+            web_chat::testkit::display_name(name).as_ref(),
+            Some(&(name.clone(), keys.clone())),
+            "{text:?}"
+        );
+        assert!(!name.trim().is_empty() && !keys.is_empty(), "{text:?}");
+        assert!(!name.chars().any(char::is_control), "{name:?}");
+    }
+    let length = channel.as_ref().map_or(0, |name| name.as_str().len());
+    outcome((
+        channel.map(|_| ()).map_err(|error| std::mem::discriminant(&error)),
+        length / 8,
+        person.is_some(),
+    ))
+}
