@@ -9,6 +9,7 @@ use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RET
 use http::{Response, StatusCode};
 
 use crate::body::Body;
+use crate::origins::OriginError;
 
 /// A refused request.
 #[derive(Debug, thiserror::Error)]
@@ -46,10 +47,6 @@ impl HttpError {
             .with_header(ALLOW, HeaderValue::from_static(allow))
     }
 
-    pub(crate) fn foreign_origin() -> Self {
-        Self::new(StatusCode::FORBIDDEN, "not_allowed", "this origin may not use this host")
-    }
-
     pub(crate) fn too_large(limit: u64) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", format!("a file has at most {limit} bytes"))
     }
@@ -82,6 +79,12 @@ impl From<AuthError> for HttpError {
             }
             AuthError::Unavailable => chatcore::Error::new(ErrorCode::Unavailable, error.to_string()).into(),
         }
+    }
+}
+
+impl From<OriginError> for HttpError {
+    fn from(error: OriginError) -> Self {
+        Self::new(error.status(), error.code(), error.to_string())
     }
 }
 
@@ -127,7 +130,10 @@ pub enum AuthError {
 
 /// A text that is not an origin such as `https://app.example` or `http://localhost:3000`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not an origin: {0:?}")]
+#[error(
+    "{0:?} is not an origin: write http:// or https://, a host in ASCII and perhaps a port, \
+     as in https://chat.example, with nothing after it"
+)]
 pub struct InvalidOrigin(pub(crate) String);
 
 #[cfg(test)]

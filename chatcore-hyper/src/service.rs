@@ -18,7 +18,8 @@ use crate::auth::Authenticator;
 use crate::body::Body;
 use crate::config::Config;
 use crate::error::{HttpError, InvalidOrigin};
-use crate::origin::{self, Effect, Origin};
+use crate::origin::Origin;
+use crate::origins::Origins;
 use crate::ui::Ui;
 use crate::upgrade::upgrade;
 
@@ -35,7 +36,7 @@ pub struct ChatService {
 struct Shared {
     chat: Chat,
     authenticator: Box<dyn Authenticator>,
-    origins: Vec<Origin>,
+    origins: Origins,
     ui: Ui,
     config: Arc<Config>,
 }
@@ -58,7 +59,7 @@ impl ChatService {
         let shared = Shared {
             chat,
             authenticator: Box::new(authenticator),
-            origins: Vec::new(),
+            origins: Origins::new(),
             ui: Ui::default(),
             config: Arc::default(),
         };
@@ -67,14 +68,33 @@ impl ChatService {
 }
 
 impl ChatServiceBuilder {
-    /// Lets pages of another origin in, such as `https://app.example`. Pages of the service's own host are
-    /// always let in, and so is who sends no `Origin`, which no browser does.
+    /// Tells the service an origin at which browsers see it, such as `https://chat.example`: pages of it are its
+    /// own, and `Host` must be one that it was told, an address or `localhost`. Without any, pages of the host that
+    /// a request names are its own. [`Origins`] says when that is not enough.
     ///
     /// # Errors
-    /// [`InvalidOrigin`] where `origin` is not `http` or `https`, a host and perhaps a port, and no more.
-    pub fn allow_origin(mut self, origin: &str) -> Result<Self, InvalidOrigin> {
-        self.shared.origins.push(Origin::parse(origin)?);
+    /// [`InvalidOrigin`] if `origin` is not `http` or `https`, a host and perhaps a port, and no more.
+    pub fn origin(mut self, origin: &str) -> Result<Self, InvalidOrigin> {
+        self.shared.origins = self.shared.origins.own(Origin::new(origin)?);
         Ok(self)
+    }
+
+    /// Lets pages of another origin in, such as `https://app.example`: they may open the WebSocket, upload, and read
+    /// every answer. A browser sends them a cookie of this host if the two are of one site (`chat.app.example`
+    /// and `app.example`, or two ports of `localhost`) or the cookie is `SameSite=None`.
+    ///
+    /// # Errors
+    /// [`InvalidOrigin`] if `origin` is not `http` or `https`, a host and perhaps a port, and no more.
+    pub fn allow_origin(mut self, origin: &str) -> Result<Self, InvalidOrigin> {
+        self.shared.origins = self.shared.origins.allow(Origin::new(origin)?);
+        Ok(self)
+    }
+
+    /// Sets all origins at once, as an app does that asks the same [`Origins`] for its own routes.
+    #[must_use]
+    pub fn origins(mut self, origins: Origins) -> Self {
+        self.shared.origins = origins;
+        self
     }
 
     /// Chooses the browser client's files; [`Ui::embedded`] where this is not called.
@@ -127,7 +147,11 @@ where
     fn call(&mut self, request: Request<B>) -> ResponseFuture {
         let shared = Arc::clone(&self.shared);
         ResponseFuture(Box::pin(async move {
-            shared.answer(request).await.unwrap_or_else(HttpError::into_response)
+            let (mut parts, body) = request.into_parts();
+            let answer = shared.answer(&mut parts, body).await;
+            let mut response = answer.unwrap_or_else(HttpError::into_response);
+            shared.origins.share(&parts.headers, &mut response);
+            response
         }))
     }
 }
@@ -191,51 +215,50 @@ fn below<'a>(path: &'a str, base: &str) -> &'a str {
 }
 
 impl Shared {
-    async fn answer<B>(&self, request: Request<B>) -> Result<Response<Body>, HttpError>
+    async fn answer<B>(&self, parts: &mut Parts, body: B) -> Result<Response<Body>, HttpError>
     where
         B: http_body::Body + Send + 'static,
         B::Data: Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let (mut parts, body) = request.into_parts();
+        // A refused request's body is not read.
+        self.origins.check(parts).map_err(|error| HttpError::from(error).closing())?;
         let path = parts.uri.path().to_owned();
         let route = Route::of(below(&path, self.chat.base())).ok_or_else(HttpError::not_found)?;
         let (methods, allow) = route.methods();
+        if let Some(response) = self.origins.preflight(parts, allow) {
+            return Ok(response);
+        }
         if !methods.contains(&parts.method) {
             return Err(HttpError::method_not_allowed(allow));
         }
         match route {
             Route::Ui { name } => Ok(self.ui.answer(&parts.method, &parts.headers, name).await),
             Route::Socket => {
-                self.check_origin(&parts, Effect::Socket)?;
+                self.origins.check_socket(parts)?;
                 let arrived = Instant::now();
-                let identity = self.authenticator.authenticate(&parts).await?.as_of(arrived);
+                let identity = self.authenticator.authenticate(parts).await?.as_of(arrived);
                 let (chat, frame_bytes) = (self.chat.clone(), self.chat.limits().frame_bytes);
-                upgrade(&mut parts, frame_bytes, Arc::clone(&self.config), move || chat.open(identity))
+                upgrade(parts, frame_bytes, Arc::clone(&self.config), move || chat.open(identity))
             }
             Route::Uploads { channel } => {
-                self.check_origin(&parts, Effect::Change).map_err(HttpError::closing)?;
                 let identity = self
                     .authenticator
-                    .authenticate(&parts)
+                    .authenticate(parts)
                     .await
                     .map_err(|error| HttpError::from(error).closing())?;
                 let channel = percent_decode_str(channel)
                     .decode_utf8()
                     .map_err(|_| HttpError::bad_name("the channel's name is UTF-8").closing())?;
                 let idle = self.config.upload_idle;
-                attachments::upload(&self.chat, &identity, &channel, &parts, body, idle).await
+                attachments::upload(&self.chat, &identity, &channel, parts, body, idle).await
             }
             Route::Attachment { id } => {
-                let identity = self.authenticator.authenticate(&parts).await?;
+                let identity = self.authenticator.authenticate(parts).await?;
                 let id = percent_decode_str(id).decode_utf8_lossy();
-                attachments::download(&self.chat, &identity, &id, &parts).await
+                attachments::download(&self.chat, &identity, &id, parts).await
             }
         }
-    }
-
-    fn check_origin(&self, parts: &Parts, effect: Effect) -> Result<(), HttpError> {
-        origin::is_allowed(parts, effect, &self.origins).then_some(()).ok_or_else(HttpError::foreign_origin)
     }
 }
 

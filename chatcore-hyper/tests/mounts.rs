@@ -119,6 +119,7 @@ async fn a_request_that_cannot_be_upgraded_says_so() {
     let (chat, _folder) = chat().await;
     let mut service = service(&chat, |_| ());
     let request = http::Request::get("/chat/ws")
+        .header("host", "x")
         .header("x-user", "ann")
         .header("connection", "upgrade")
         .header("upgrade", "websocket")
@@ -139,8 +140,10 @@ async fn an_app_may_replace_the_clients_files_or_leave_them_out() {
     let who = |_: &http::request::Parts| Err(chatcore_hyper::Unauthorized);
     let get = async |ui: Ui, name: &str| {
         let mut service = ChatService::builder(chat.clone(), who).ui(ui).build();
-        let request =
-            http::Request::get(format!("/ui/{name}")).body(http_body_util::Empty::<&[u8]>::new()).unwrap();
+        let request = http::Request::get(format!("/ui/{name}"))
+            .header("host", "x")
+            .body(http_body_util::Empty::<&[u8]>::new())
+            .unwrap();
         let answer = tower_service::Service::call(&mut service, request).await.unwrap();
         let status = answer.status().as_u16();
         (status, http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes())

@@ -10,17 +10,19 @@ use std::task::{Context, Poll};
 
 use chatcore::blob::FolderBlobs;
 use chatcore::{ChannelName, Chat, ChatBuilder, MemoryStore, User};
-use chatcore_hyper::{Body, ChatService, StaticFiles};
+use chatcore_hyper::{Body, ChatService, OriginError, Origins, StaticFiles};
 use chatcore_postgres::PostgresStore;
 use chatcore_redb::RedbStore;
+use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tower_service::Service;
 
 use crate::accounts::{Accounts, AccountsError, PostgresAccounts, RedbAccounts};
 use crate::options::Options;
 use crate::page;
-use crate::session::Sessions;
+use crate::session::{Sessions, refusal};
 
 /// Where the chat is mounted.
 const BASE: &str = "/chat";
@@ -135,11 +137,15 @@ impl App {
         let host = User::new("u_web_chat", "web_chat").expect("invariant: a valid id");
         let first = ChannelName::new(FIRST_CHANNEL).expect("invariant: a valid name");
         chat.ensure_channel(&first, "What everyone should know", &host).await?;
-        let sessions = Sessions { accounts, secure_cookie: options.secure_cookie };
+        let origins = options.origins();
+        let sessions = Sessions { accounts, secure_cookie: options.secure_cookie, origins: origins.clone() };
         let service = WebChat {
             chat: chat.clone(),
-            chat_service: ChatService::new(chat.clone(), sessions.clone()),
+            chat_service: ChatService::builder(chat.clone(), sessions.clone())
+                .origins(origins.clone())
+                .build(),
             sessions,
+            origins,
             page: StaticFiles::embedded(page::FILES),
         };
         Ok(Self { chat, service, _files: folder })
@@ -171,10 +177,58 @@ pub struct WebChat {
     chat: Chat,
     chat_service: ChatService,
     sessions: Sessions,
+    origins: Origins,
     page: StaticFiles,
 }
 
-impl<B> tower_service::Service<Request<B>> for WebChat
+impl WebChat {
+    async fn answer<B>(&mut self, request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (parts, body) = request.into_parts();
+        if let Err(error) = self.origins.check(&parts) {
+            let mut response = refused(&error);
+            self.origins.share(&parts.headers, &mut response);
+            return response;
+        }
+        let path = parts.uri.path();
+        if path.strip_prefix(BASE).is_some_and(|rest| rest.starts_with('/')) {
+            let Ok(response) = self.chat_service.call(Request::from_parts(parts, body)).await;
+            return response;
+        }
+        let mut response = if path == "/session" {
+            self.sessions.answer(&self.chat, &parts, body).await
+        } else {
+            self.page.answer(&parts.method, &parts.headers, page::file_of(path)).await
+        };
+        self.origins.share(&parts.headers, &mut response);
+        response
+    }
+}
+
+/// Refuses a request for its host or its page, and says which option would let it in.
+fn refused(error: &OriginError) -> Response<Body> {
+    let why = match (error.misdirected_host(), error.foreign_origin()) {
+        (Some(host), _) => format!(
+            "web_chat does not serve the host \"{host}\": start it with --origin https://{host} (http:// if it is \
+             served without TLS), or reach it by localhost or an IP address; a proxy in front has to keep \
+             the Host header (nginx: proxy_set_header Host $host)"
+        ),
+        (_, Some(origin)) => {
+            format!("pages of {origin} may not use this service: start it with --origin {origin} if they may")
+        }
+        _ => error.to_string(),
+    };
+    let mut response = refusal(error.status(), error.code(), why);
+    // The request's body is not read.
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+impl<B> Service<Request<B>> for WebChat
 where
     B: http_body::Body + Send + 'static,
     B::Data: Send,
@@ -191,15 +245,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let mut app = self.clone();
         Box::pin(async move {
-            let path = request.uri().path();
-            let mut response = if path == "/session" {
-                app.sessions.answer(&app.chat, request).await
-            } else if path.strip_prefix(BASE).is_some_and(|rest| rest.starts_with('/')) {
-                let Ok(response) = app.chat_service.call(request).await;
-                response
-            } else {
-                app.page.answer(request.method(), request.headers(), page::file_of(path)).await
-            };
+            let mut response = app.answer(request).await;
             page::protect(&mut response);
             Ok(response)
         })

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use chatcore_hyper::{Origin, Origins};
 use clap::Parser;
 
 /// A chat for a team, in one program: open its page, choose a name, write.
@@ -60,7 +61,16 @@ pub struct Options {
     #[arg(long, env = "WEB_CHAT_NAMES", default_value_t = 100_000, value_name = "NUMBER")]
     pub names: u64,
 
-    /// Send the sign-in cookie over HTTPS only, for a service behind a proxy that ends TLS.
+    /// Where browsers see the service, such as https://chat.example; repeat it, or separate by commas. Pages of
+    /// these origins may sign in, connect and upload, and over HTTPS the sign-in cookie is sent over HTTPS only.
+    /// Any other host name than theirs is refused (421), and without the option any but localhost: reach the
+    /// service by it or by an IP address. A proxy in front keeps the Host header (nginx: proxy_set_header Host
+    /// $host).
+    #[arg(long, env = "WEB_CHAT_ORIGIN", value_name = "URL", value_delimiter = ',')]
+    pub origin: Vec<Origin>,
+
+    /// Send the sign-in cookie over HTTPS only, whatever origin a request comes by; an --origin with https does it
+    /// by itself.
     #[arg(long, env = "WEB_CHAT_SECURE_COOKIE")]
     pub secure_cookie: bool,
 }
@@ -77,6 +87,11 @@ impl Options {
         limits.channels = size(self.channels);
         limits
     }
+
+    /// Returns the origins that the service answers at.
+    pub(crate) fn origins(&self) -> Origins {
+        self.origin.iter().cloned().fold(Origins::local(), Origins::own)
+    }
 }
 
 #[cfg(test)]
@@ -88,6 +103,18 @@ mod tests {
         let options = Options::parse_from(["web_chat"]);
         assert_eq!((options.listen.as_str(), options.history), ("127.0.0.1:3000", 100));
         assert!(Options::try_parse_from(["web_chat", "--history", "0"]).is_err());
+    }
+
+    #[test]
+    fn origins_are_repeated_or_separated_by_commas() {
+        let listed = ["web_chat", "--origin", "https://a.example,http://b:3000", "--origin", "http://c"];
+        let origins = Options::parse_from(listed).origin;
+        let origins: Vec<String> = origins.iter().map(ToString::to_string).collect();
+        assert_eq!(origins, ["https://a.example", "http://b:3000", "http://c"]);
+        for wrong in ["chat.example", "https://chat.example/", "*"] {
+            let error = Options::try_parse_from(["web_chat", "--origin", wrong]).unwrap_err().to_string();
+            assert!(error.contains("https://chat.example"), "says how one is written: {error}");
+        }
     }
 
     #[test]

@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chatcore::protocol::CloseReason;
 use chatcore::{Chat, Identity, Timestamp, User};
-use chatcore_hyper::{AuthError, Authenticator, Body, Unauthorized, is_same_origin};
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, COOKIE, HeaderValue, SET_COOKIE};
+use chatcore_hyper::{AuthError, Authenticator, Body, Origins, Unauthorized, cookie};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, SET_COOKIE};
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use serde::Deserialize;
 use serde_json::json;
@@ -18,7 +18,13 @@ use serde_json::json;
 use crate::accounts::{Accounts, AccountsError, SignedIn, TOKEN_LIFE, Taken, Token};
 use crate::name::DisplayName;
 
+/// The sign-in's cookie over HTTPS, which no other host can set.
+const SECURE_COOKIE_NAME: &str = "__Host-chat_session";
+
+/// The sign-in's cookie without TLS.
 const COOKIE_NAME: &str = "chat_session";
+
+const METHODS: &str = "GET, POST, DELETE";
 
 /// Tells the page, which can't read the other, whether it is worth asking who is signed in.
 const MARKER_COOKIE_NAME: &str = "chat_signed_in";
@@ -30,7 +36,9 @@ const BODY_BYTES: usize = 4 << 10;
 #[derive(Clone)]
 pub(crate) struct Sessions {
     pub(crate) accounts: Arc<dyn Accounts>,
+    /// Sends the cookie over HTTPS only, by whatever origin a request comes.
     pub(crate) secure_cookie: bool,
+    pub(crate) origins: Origins,
 }
 
 #[derive(Deserialize)]
@@ -50,21 +58,25 @@ impl Authenticator for Sessions {
 }
 
 impl Sessions {
-    /// Answers a request to `/session`.
-    pub(crate) async fn answer<B>(&self, chat: &Chat, request: Request<B>) -> Response<Body>
+    /// Answers a request to `/session`, whose host and page are checked.
+    pub(crate) async fn answer<B>(&self, chat: &Chat, parts: &Parts, body: B) -> Response<Body>
     where
         B: http_body::Body,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let (parts, body) = request.into_parts();
-        let changes = matches!(parts.method, Method::POST | Method::DELETE);
-        if changes && !is_same_origin(&parts) {
-            return refusal(StatusCode::FORBIDDEN, "not_allowed", "this origin may not use this host");
+        if let Some(response) = self.origins.preflight(parts, METHODS) {
+            return response;
         }
         let token = token(&parts.headers);
         match parts.method {
             Method::GET => match self.user(token.as_ref()).await {
-                Ok(Some(user)) => answer(StatusCode::OK, &json!(user)),
+                Ok(Some(user)) => {
+                    let mut response = answer(StatusCode::OK, &json!(user));
+                    if let Some(token) = token.filter(|_| self.has_older_cookie(parts)) {
+                        self.set_cookies(parts, &mut response, token.as_str(), TOKEN_LIFE.as_secs());
+                    }
+                    response
+                }
                 Err(error) => unavailable(&error),
                 Ok(None) => refusal(StatusCode::UNAUTHORIZED, "unauthorized", Unauthorized),
             },
@@ -73,18 +85,18 @@ impl Sessions {
                 let body = Box::pin(Limited::new(body, BODY_BYTES).collect()).await;
                 let sign_in = body.ok().and_then(|body| serde_json::from_slice(&body.to_bytes()).ok());
                 match sign_in {
-                    Some(SignIn { name }) => self.sign_in(chat, &name, token.as_ref()).await,
+                    Some(SignIn { name }) => self.sign_in(chat, parts, &name, token.as_ref()).await,
                     None => {
                         let why = "the body is {\"name\": \"…\"} in JSON, of at most 4 KiB";
                         refusal(StatusCode::UNPROCESSABLE_ENTITY, "bad_frame", why)
                     }
                 }
             }
-            Method::DELETE => self.sign_out(chat, token.as_ref()).await,
+            Method::DELETE => self.sign_out(chat, parts, token.as_ref()).await,
             _ => {
-                let why = "this path takes GET, POST, DELETE";
+                let why = format!("this path takes {METHODS}");
                 let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", why);
-                response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, POST, DELETE"));
+                response.headers_mut().insert(ALLOW, HeaderValue::from_static(METHODS));
                 response
             }
         }
@@ -97,7 +109,7 @@ impl Sessions {
         }
     }
 
-    async fn sign_in(&self, chat: &Chat, name: &str, old: Option<&Token>) -> Response<Body> {
+    async fn sign_in(&self, chat: &Chat, parts: &Parts, name: &str, old: Option<&Token>) -> Response<Body> {
         let name = match DisplayName::new(name) {
             Ok(name) => name,
             Err(error) => return refusal(StatusCode::UNPROCESSABLE_ENTITY, "bad_name", error),
@@ -119,7 +131,7 @@ impl Sessions {
                     return refusal(StatusCode::SERVICE_UNAVAILABLE, error.code().as_str(), error);
                 }
                 let mut response = answer(StatusCode::OK, &json!({ "user": user }));
-                self.set_cookies(&mut response, token.as_str(), TOKEN_LIFE.as_secs());
+                self.set_cookies(parts, &mut response, token.as_str(), TOKEN_LIFE.as_secs());
                 response
             }
             Ok(Taken::No) => refusal(StatusCode::CONFLICT, "name_taken", "this name is taken"),
@@ -130,7 +142,7 @@ impl Sessions {
         }
     }
 
-    async fn sign_out(&self, chat: &Chat, token: Option<&Token>) -> Response<Body> {
+    async fn sign_out(&self, chat: &Chat, parts: &Parts, token: Option<&Token>) -> Response<Body> {
         if let Some(token) = token {
             match self.accounts.revoke(token).await {
                 Ok(Some(user)) => chat.disconnect(&user.id, CloseReason::SignedOut),
@@ -140,28 +152,43 @@ impl Sessions {
         }
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
-        self.set_cookies(&mut response, "", 0);
+        self.set_cookies(parts, &mut response, "", 0);
         response
     }
 
-    fn set_cookies(&self, response: &mut Response<Body>, value: &str, seconds: u64) {
-        let secure = if self.secure_cookie { "; Secure" } else { "" };
-        let common = format!("Path=/; Max-Age={seconds}; SameSite=Lax{secure}");
-        for cookie in [
-            format!("{COOKIE_NAME}={value}; {common}; HttpOnly"),
-            format!("{MARKER_COOKIE_NAME}=1; {common}"),
-        ] {
+    /// Sets the cookies of a request's scheme, and removes the other scheme's, since two that differ are none.
+    fn set_cookies(&self, parts: &Parts, response: &mut Response<Body>, value: &str, seconds: u64) {
+        let secure = self.is_secure(parts);
+        let (name, other) =
+            if secure { (SECURE_COOKIE_NAME, COOKIE_NAME) } else { (COOKIE_NAME, SECURE_COOKIE_NAME) };
+        let attribute = |name: &str| if secure || name == SECURE_COOKIE_NAME { "; Secure" } else { "" };
+        let mut set = |name: &str, value: &str, seconds: u64, more: &str| {
+            let secure = attribute(name);
+            let cookie = format!("{name}={value}; Path=/; Max-Age={seconds}; SameSite=Lax{secure}{more}");
             let cookie = HeaderValue::try_from(cookie).expect("invariant: a token is hex");
             response.headers_mut().append(SET_COOKIE, cookie);
+        };
+        set(name, value, seconds, "; HttpOnly");
+        set(MARKER_COOKIE_NAME, "1", seconds, "");
+        // Over HTTP, a browser takes the removal of the secure one from its own machine only.
+        if secure || cookie(&parts.headers, &[SECURE_COOKIE_NAME]).is_some() {
+            set(other, "", 0, "; HttpOnly");
         }
+    }
+
+    fn is_secure(&self, parts: &Parts) -> bool {
+        self.secure_cookie || self.origins.is_https(parts)
+    }
+
+    /// Returns whether the browser signed in before the service was told that it is served over HTTPS.
+    fn has_older_cookie(&self, parts: &Parts) -> bool {
+        self.is_secure(parts) && cookie(&parts.headers, &[COOKIE_NAME]).is_some()
     }
 }
 
 /// Returns the token in a request's cookies.
 fn token(headers: &HeaderMap) -> Option<Token> {
-    let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == COOKIE_NAME).and_then(|(_, value)| Token::new(value))
+    cookie(headers, &[SECURE_COOKIE_NAME, COOKIE_NAME]).and_then(Token::new)
 }
 
 fn answer(status: StatusCode, body: &serde_json::Value) -> Response<Body> {
@@ -172,7 +199,7 @@ fn answer(status: StatusCode, body: &serde_json::Value) -> Response<Body> {
     response
 }
 
-fn refusal(status: StatusCode, code: &str, why: impl Display) -> Response<Body> {
+pub(crate) fn refusal(status: StatusCode, code: &str, why: impl Display) -> Response<Body> {
     answer(status, &json!({ "code": code, "message": why.to_string() }))
 }
 

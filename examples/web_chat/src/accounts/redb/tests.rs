@@ -11,6 +11,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use chatcore::{Chat, Identity, MemoryStore};
+use chatcore_hyper::Origins;
 use http::{Method, Request, StatusCode};
 use http_body_util::Empty;
 use redb::StorageBackend;
@@ -136,7 +137,7 @@ async fn signing_out_on_a_disk_that_hangs_holds_up_no_message() {
     let chat = Chat::builder(MemoryStore::new()).build();
     let mut client = chat.connect(Identity::new(bob.user.clone())).unwrap();
     client.create_channel("general", "").await.unwrap();
-    let sessions = Sessions { accounts: Arc::new(accounts), secure_cookie: false };
+    let sessions = Sessions { accounts: Arc::new(accounts), secure_cookie: false, origins: Origins::local() };
 
     faults.hold(true);
     let sign_out = async |token: Option<&Token>| {
@@ -145,7 +146,8 @@ async fn signing_out_on_a_disk_that_hangs_holds_up_no_message() {
             Some(token) => request.header("cookie", format!("chat_session={}", token.as_str())),
             None => request,
         };
-        sessions.answer(&chat, request.body(Empty::<Bytes>::new()).unwrap()).await.status()
+        let (parts, body) = request.body(Empty::<Bytes>::new()).unwrap().into_parts();
+        sessions.answer(&chat, &parts, body).await.status()
     };
     let mut signing_out = std::pin::pin!(sign_out(Some(&ann.token)));
     faults.until_hung(signing_out.as_mut()).await;

@@ -1,0 +1,74 @@
+//! What lets a page of another origin read the answers, as the Fetch standard says.
+
+use http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
+    ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderName, HeaderValue, ORIGIN, VARY,
+};
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
+
+use crate::body::Body;
+use crate::error::HttpError;
+use crate::origins::Origins;
+
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
+/// What a page may send beyond what any form can.
+const REQUEST_HEADERS: HeaderValue =
+    HeaderValue::from_static("authorization, content-type, if-none-match, if-range, range");
+
+/// What a page may read beyond what the standard always shows.
+const ANSWER_HEADERS: HeaderValue =
+    HeaderValue::from_static("accept-ranges, content-disposition, content-range, etag, retry-after");
+
+/// For how many seconds a browser need not ask again.
+const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
+
+impl Origins {
+    /// Answers a browser's question whether a page may send a request (`OPTIONS`, a *preflight*); `None` for any
+    /// other request. Pages of allowed origins and of the service's own may use `methods`, such as `"GET, POST"`;
+    /// others are refused with 403.
+    #[must_use]
+    pub fn preflight(&self, parts: &Parts, methods: &'static str) -> Option<Response<Body>> {
+        let asked =
+            parts.headers.contains_key(ORIGIN) && parts.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+        if parts.method != Method::OPTIONS || !asked {
+            return None;
+        }
+        let mut response = match self.shares_with(&parts.headers) {
+            Ok(()) => {
+                let mut response = Response::new(Body::empty());
+                *response.status_mut() = StatusCode::NO_CONTENT;
+                let headers = response.headers_mut();
+                headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
+                headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_HEADERS);
+                headers.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE);
+                response
+            }
+            Err(foreign) => HttpError::from(foreign).into_response(),
+        };
+        self.share(&parts.headers, &mut response);
+        Some(response)
+    }
+
+    /// Adds to an answer what lets the page read it that sent a request with these headers, if its origin is allowed
+    /// or the service's own. An answer that has it already stays as it is.
+    pub fn share<B>(&self, request: &HeaderMap, response: &mut Response<B>) {
+        if !self.are_any() || response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return;
+        }
+        let shared = self.shares_with(request).is_ok();
+        let headers = response.headers_mut();
+        if !headers.get_all(VARY).iter().any(|value| value == "origin") {
+            headers.append(VARY, HeaderValue::from_static("origin"));
+        }
+        let Some(origin) = request.get(ORIGIN).filter(|_| shared) else { return };
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, ANSWER_HEADERS);
+        if let Some(policy) = headers.get_mut(CROSS_ORIGIN_RESOURCE_POLICY) {
+            *policy = HeaderValue::from_static("cross-origin");
+        }
+    }
+}
