@@ -3,8 +3,10 @@
 use chatcore_hyper::testkit::{
     accepts_socket, content_disposition, file_name, is_current, prefers_brotli, range,
 };
+use chatcore_hyper::{Origin, Origins, cookie};
 use http::header::{CONTENT_DISPOSITION, HeaderMap, HeaderName, HeaderValue, RANGE};
-use http::{Request, Uri};
+use http::request::Parts;
+use http::{Method, Request, Uri};
 
 use super::outcome;
 
@@ -77,12 +79,28 @@ pub(super) fn run(input: &[u8]) -> u64 {
     let mut request = Request::new(());
     *request.headers_mut() = headers;
     let (mut parts, ()) = request.into_parts();
-    let same = chatcore_hyper::is_same_origin(&parts);
+    parts.method = Method::POST;
+    let same = origins(&parts);
     if let Ok(uri) = Uri::try_from(input) {
         parts.uri = uri;
-        let _ = chatcore_hyper::is_same_origin(&parts);
+        origins(&parts);
     }
-    outcome((part, file.is_some(), current, brotli, status, same))
+    let session = cookie(&parts.headers, &["__Host-chat_session", "chat_session"]).is_some();
+    outcome((part, file.is_some(), current, brotli, status, same, session))
+}
+
+/// What a service of localhost lets in, one at any host does too.
+fn origins(parts: &Parts) -> bool {
+    let (local, any) = (Origins::local(), Origins::new());
+    let told = Origins::local().own(Origin::new("https://localhost").expect("an origin"));
+    assert!(local.check(parts).is_err() || any.check(parts).is_ok(), "{parts:?}");
+    for origins in [&local, &any, &told] {
+        let _ = origins.is_https(parts);
+        if let Err(error) = origins.check(parts) {
+            assert!(error.status().is_client_error() && !error.to_string().is_empty(), "{parts:?}");
+        }
+    }
+    told.check(parts).is_ok()
 }
 
 fn ranges(headers: &HeaderMap, size: u64) -> Option<bool> {
