@@ -9,9 +9,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::line::TryWrite;
+use crate::pace::{LeastRate, Stall};
+use crate::socket::{End, Socket};
 
 /// How long a connection that is done waits for its client to close too.
 const LINGER: Duration = Duration::from_secs(2);
@@ -21,42 +23,77 @@ const LINGER: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Accepted {
     tcp: TcpStream,
-    /// How long the client may take nothing; `None` where who uses the connection sees to that.
-    write_timeout: Option<Duration>,
-    timer: Option<Pin<Box<Sleep>>>,
-    closing: bool,
+    /// `None` once it is a WebSocket, which has its own rules.
+    http: Option<Box<Http>>,
+    /// Whether a time that is up resets the connection.
+    resets: bool,
     _place: OwnedSemaphorePermit,
 }
 
+/// How long the client may make an answer or its end wait.
+#[derive(Debug)]
+struct Http {
+    least: LeastRate,
+    /// While the client does not take all of an answer.
+    stall: Option<Stall>,
+    timer: Option<Pin<Box<Sleep>>>,
+    closing: bool,
+}
+
+impl Http {
+    /// Counts what the client takes, and fails a write to one that takes too little.
+    fn bounded(&mut self, cx: &mut Context<'_>, write: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(written) = &write {
+            if let (Ok(taken), Some(stall)) = (written, &mut self.stall) {
+                stall.take(*taken);
+            }
+            return write;
+        }
+        let Self { least, stall, timer, .. } = self;
+        let stall = stall.get_or_insert_with(|| Stall::begin(Instant::now()));
+        loop {
+            if stall.is_too_slow(*least, Instant::now()) {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            let due = stall.due(*least);
+            let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+            if timer.deadline() != due {
+                timer.as_mut().reset(due);
+            }
+            ready!(timer.as_mut().poll(cx));
+        }
+    }
+}
+
 impl Accepted {
-    pub(crate) fn new(tcp: TcpStream, write_timeout: Duration, place: OwnedSemaphorePermit) -> Self {
-        Self { tcp, write_timeout: Some(write_timeout), timer: None, closing: false, _place: place }
+    pub(crate) fn new(tcp: TcpStream, least: LeastRate, resets: bool, place: OwnedSemaphorePermit) -> Self {
+        let http = Http { least, stall: None, timer: None, closing: false };
+        Self { tcp, http: Some(Box::new(http)), resets, _place: place }
     }
 
-    /// Leaves stalls and the close to the WebSocket, which has its own rules.
+    /// Leaves stalls and the close to the WebSocket.
     pub(crate) fn into_upgraded(mut self) -> Self {
-        self.write_timeout = None;
-        self.timer = None;
+        self.http = None;
         self
     }
 
-    /// Fails a write that has been waiting for too long.
-    fn bounded<T>(&mut self, cx: &mut Context<'_>, write: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        let Some(limit) = self.write_timeout else { return write };
-        if write.is_ready() {
-            self.timer = None;
-            return write;
+    /// Fails a write to a client that takes too little, and with it the connection.
+    fn bounded(&mut self, cx: &mut Context<'_>, write: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        let Some(http) = &mut self.http else { return write };
+        let bounded = http.bounded(cx, write);
+        if matches!(&bounded, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut) {
+            self.end_by(End::Reset);
         }
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(limit)));
-        ready!(timer.as_mut().poll(cx));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        bounded
     }
 
     /// Reads what still comes and drops it: closing a socket with unread bytes resets it, and the client
     /// might lose an answer such as 413.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(LINGER)));
+        let Some(http) = &mut self.http else { return Poll::Ready(()) };
+        let timer = http.timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + LINGER)));
         if timer.as_mut().poll(cx).is_ready() {
+            self.end_by(End::Reset);
             return Poll::Ready(());
         }
         let mut bytes = [0; 8 * 1024];
@@ -106,18 +143,77 @@ impl AsyncWrite for Accepted {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(http) = self.http.as_mut().filter(|http| !http.closing) {
+            // All of it is written.
+            http.stall = None;
+            http.timer = None;
+        }
         Pin::new(&mut self.tcp).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.closing {
+        if self.http.as_ref().is_none_or(|http| !http.closing) {
             ready!(Pin::new(&mut self.tcp).poll_shutdown(cx))?;
-            self.closing = true;
-            self.timer = None;
+            if let Some(http) = &mut self.http {
+                http.closing = true;
+                http.timer = None;
+            }
         }
-        if self.write_timeout.is_some() {
-            ready!(self.poll_linger(cx));
-        }
+        ready!(self.poll_linger(cx));
         Poll::Ready(Ok(()))
+    }
+}
+
+impl Socket for Accepted {
+    fn end_by(&self, end: End) {
+        if self.resets || !matches!(end, End::Reset) {
+            end.set(&self.tcp);
+        }
+    }
+}
+
+impl Drop for Accepted {
+    fn drop(&mut self) {
+        if self.http.is_some() {
+            self.end_by(End::Within(LINGER));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::time::Duration;
+
+    use tokio::time::advance;
+
+    use super::*;
+
+    /// Lets a client take `bytes` of an answer every ten seconds; returns how long it was waited for, and for
+    /// five minutes at the most.
+    async fn lifetime(bytes: usize) -> Duration {
+        let begun = Instant::now();
+        let least = LeastRate { period: Duration::from_secs(30), bytes_per_second: 1_024 };
+        let mut http = Http { least, stall: None, timer: None, closing: false };
+        while begun.elapsed() < Duration::from_secs(300) {
+            let blocked = poll_fn(|cx| Poll::Ready(http.bounded(cx, Poll::Pending))).await;
+            if let Poll::Ready(Err(error)) = blocked {
+                assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+                break;
+            }
+            advance(Duration::from_secs(10)).await;
+            assert!(poll_fn(|cx| http.bounded(cx, Poll::Ready(Ok(bytes)))).await.is_ok());
+        }
+        begun.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_a_byte_now_and_then_is_cut_off() {
+        assert_eq!(lifetime(1).await, Duration::from_secs(30));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_the_least_rate_is_waited_for() {
+        assert_eq!(lifetime(10_240).await, Duration::from_secs(300));
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::pace::LeastRate;
+
 /// The times that bound a connection and an upload. What bounds sizes and numbers is
 /// [`chatcore::Limits`].
 #[derive(Clone, Debug)]
@@ -11,9 +13,14 @@ pub struct Config {
     pub ping_interval: Duration,
     /// How long a client may say nothing, not even a pong, before its connection is dropped. Default 60 s.
     pub silence: Duration,
-    /// How long the peer may take no byte of what waits for it before it is closed with 4001. Default 30 s.
+    /// How often a peer for which something waits is judged by what it took since: one that took less than
+    /// [`write_rate`](Self::write_rate) is closed with 4001. Default 30 s.
     pub write_timeout: Duration,
-    /// How long the last frames and the peer's side of the close are waited for. Default 5 s.
+    /// The least that a peer takes of what waits for it, in bytes a second on the average of a
+    /// [`write_timeout`](Self::write_timeout). At 0 it is one byte in that time. Default 1,024.
+    pub write_rate: u32,
+    /// How long the last frames and the peer's side of the close are waited for; then the connection is reset.
+    /// Default 5 s.
     pub close_timeout: Duration,
     /// How long an upload may bring no byte before it is given up. Default 30 s.
     pub upload_idle: Duration,
@@ -25,8 +32,16 @@ impl Default for Config {
             ping_interval: Duration::from_secs(25),
             silence: Duration::from_secs(60),
             write_timeout: Duration::from_secs(30),
+            write_rate: 1_024,
             close_timeout: Duration::from_secs(5),
             upload_idle: Duration::from_secs(30),
         }
+    }
+}
+
+impl Config {
+    /// Returns how much a peer has to take of what waits for it.
+    pub(crate) fn least_rate(&self) -> LeastRate {
+        LeastRate { period: self.write_timeout, bytes_per_second: self.write_rate }
     }
 }

@@ -7,13 +7,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use chatcore::protocol::CloseReason;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::ReadBuf;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::config::Config;
 use crate::endpoint::Endpoint;
 use crate::line::{Ends, Line, TryWrite};
 use crate::reader::{Reader, Received};
+use crate::socket::{End, Socket};
 use crate::writer::Writer;
 
 /// Messages read before what they caused is written.
@@ -51,15 +52,12 @@ enum Phase<E> {
     Lingering { until: Instant },
 }
 
-/// A socket as its task uses it.
-pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin {}
-
-impl<I: AsyncRead + AsyncWrite + Unpin> Socket for I {}
-
 /// What a step came to; pending means that there is nothing to do now.
 enum Step {
     Again,
     Over,
+    /// A time is up: nothing more is owed to the peer.
+    CutOff,
 }
 
 impl<I, E: Endpoint> Driver<I, E> {
@@ -233,35 +231,46 @@ impl<E: Endpoint> Side<E> {
         }
     }
 
-    fn do_due(&mut self, writer: &mut Writer, now: Instant) -> Option<Step> {
-        match self.phase {
-            Phase::Closing { until } | Phase::Lingering { until } => (now >= until).then_some(Step::Over),
-            Phase::Open(_) => match writer.blocked_since() {
-                Some(since) if now >= since + self.config.write_timeout => {
-                    self.cut_short(writer, CloseReason::TooSlow);
-                    Some(Step::Again)
-                }
-                // While it takes nothing, its pongs are not read: silence is judged when it reads again.
-                Some(_) => {
-                    self.heard = now;
-                    None
-                }
-                None if now >= self.heard + self.config.silence => Some(Step::Over),
-                None if now >= self.pinged + self.config.ping_interval => {
-                    self.pinged = now;
-                    writer.push_ping();
-                    Some(Step::Again)
-                }
-                None => None,
-            },
+    /// Returns how the connection ends, if the step was the last.
+    fn end_of(&self, step: &Step) -> Option<End> {
+        match step {
+            Step::Again => None,
+            Step::Over => Some(End::Within(self.config.close_timeout)),
+            Step::CutOff => Some(End::Reset),
         }
     }
 
-    fn next_due(&self, writer: &Writer, now: Instant) -> Instant {
+    fn do_due(&mut self, writer: &mut Writer, now: Instant) -> Option<Step> {
+        match self.phase {
+            Phase::Closing { until } | Phase::Lingering { until } => (now >= until).then_some(Step::CutOff),
+            Phase::Open(_) => {
+                match writer.stall().map(|stall| stall.is_too_slow(self.config.least_rate(), now)) {
+                    Some(true) => {
+                        self.cut_short(writer, CloseReason::TooSlow);
+                        Some(Step::Again)
+                    }
+                    // While it does not take all, its pongs are not read: silence is judged when it reads again.
+                    Some(false) => {
+                        self.heard = now;
+                        None
+                    }
+                    None if now >= self.heard + self.config.silence => Some(Step::Over),
+                    None if now >= self.pinged + self.config.ping_interval => {
+                        self.pinged = now;
+                        writer.push_ping();
+                        Some(Step::Again)
+                    }
+                    None => None,
+                }
+            }
+        }
+    }
+
+    fn next_due(&self, writer: &mut Writer, now: Instant) -> Instant {
         let next = match self.phase {
             Phase::Closing { until } | Phase::Lingering { until } => until,
-            Phase::Open(_) => match writer.blocked_since() {
-                Some(since) => since + self.config.write_timeout,
+            Phase::Open(_) => match writer.stall() {
+                Some(stall) => stall.due(self.config.least_rate()),
                 None => (self.heard + self.config.silence).min(self.pinged + self.config.ping_interval),
             },
         };
@@ -290,12 +299,15 @@ impl<I: Socket, E: Endpoint> Future for Driver<I, E> {
                 Poll::Ready(step) => step,
                 Poll::Pending => ready!(side.poll_times(&mut ends.writer, cx)),
             };
-            if let Step::Over = step {
+            if let Some(end) = side.end_of(&step) {
+                ends.io.end_by(end);
                 return Poll::Ready(());
             }
         }
         // A socket that is always busy still has its times kept.
-        if let Some(Step::Over) = side.do_due(&mut ends.writer, Instant::now()) {
+        let due = side.do_due(&mut ends.writer, Instant::now());
+        if let Some(end) = due.and_then(|step| side.end_of(&step)) {
+            ends.io.end_by(end);
             return Poll::Ready(());
         }
         cx.waker().wake_by_ref();
@@ -305,7 +317,10 @@ impl<I: Socket, E: Endpoint> Future for Driver<I, E> {
 
 #[cfg(test)]
 mod tests {
-    use chatcore::Connection;
+    use bytes::Bytes;
+    use chatcore::{Connection, Outlet};
+    use tokio::io::{AsyncReadExt, DuplexStream};
+    use tokio::time::sleep;
 
     use super::*;
     use crate::accepted::Accepted;
@@ -322,5 +337,64 @@ mod tests {
             println!("its {what}: {size} bytes");
             assert!(size <= budget, "a connection's {what} has {size} bytes, {budget} are allowed");
         }
+    }
+
+    /// Has one long message to send, and then nothing more.
+    struct Long(Option<Bytes>);
+
+    impl Endpoint for Long {
+        fn set_outlet(&self, _: Arc<dyn Outlet>) {}
+
+        fn is_full(&self) -> bool {
+            false
+        }
+
+        fn receive_text(&mut self, _: &str) {}
+
+        fn receive_binary(&mut self, _: Bytes) -> Result<(), CloseReason> {
+            Ok(())
+        }
+
+        fn poll_outgoing(&mut self, writer: &mut Writer, _: &mut Context<'_>) -> Poll<Option<CloseReason>> {
+            let Some(text) = self.0.take() else { return Poll::Pending };
+            writer.push_text(text);
+            Poll::Ready(None)
+        }
+
+        fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<CloseReason> {
+            Poll::Pending
+        }
+    }
+
+    /// Runs a connection that has 100,000 bytes to send, of which the peer takes `bytes` every ten seconds;
+    /// returns how long it lived.
+    async fn lifetime(bytes: usize) -> Duration {
+        let (near, mut far): (DuplexStream, DuplexStream) = tokio::io::duplex(64);
+        let begun = Instant::now();
+        let session = Ok(Long(Some(vec![b'x'; 100_000].into())));
+        let driver = Driver::new(near, &[], session, 1 << 16, Arc::default());
+        let reading = async {
+            let mut taken = vec![0; bytes];
+            while far.read_exact(&mut taken).await.is_ok() {
+                sleep(Duration::from_secs(10)).await;
+            }
+        };
+        tokio::select! {
+            () = driver => {}
+            () = reading => {}
+        }
+        begun.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_a_byte_now_and_then_is_too_slow() {
+        let lived = lifetime(1).await;
+        assert!(lived < Duration::from_secs(40), "{lived:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_the_least_rate_is_waited_for() {
+        let lived = lifetime(11_000).await;
+        assert!(lived > Duration::from_secs(80), "{lived:?}");
     }
 }

@@ -21,10 +21,12 @@ mod host;
 mod line;
 mod origin;
 mod origins;
+mod pace;
 mod range;
 mod reader;
 mod serve;
 mod service;
+mod socket;
 #[cfg(feature = "testkit")]
 #[doc(hidden)]
 pub mod testkit;

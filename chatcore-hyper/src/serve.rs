@@ -16,6 +16,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::accepted::Accepted;
+use crate::pace::LeastRate;
+use crate::socket::Buffers;
 
 /// Serves `service` on `listener` until `shutdown` is done, with the defaults of [`Server`].
 ///
@@ -55,8 +57,24 @@ pub struct Server {
     /// How long a request's headers may take, and how long a connection may be idle between requests.
     /// Default 30 s.
     pub header_timeout: Duration,
-    /// How long a client may take no byte of an answer. Default 30 s.
+    /// How often a client for which an answer waits is judged by what it took since: one that took less than
+    /// [`write_rate`](Self::write_rate) is cut off. Default 30 s.
     pub write_timeout: Duration,
+    /// The least that a client takes of an answer, in bytes a second on the average of a
+    /// [`write_timeout`](Self::write_timeout). At 0 it is one byte in that time. Default 1,024.
+    pub write_rate: u32,
+    /// Bytes that the system may hold of what is sent on one connection and not yet received. Connections get
+    /// this as long as there are few, and less the more there are; see
+    /// [`buffers_total`](Self::buffers_total). Default 256 KiB.
+    pub send_buffer: usize,
+    /// Bytes that the system may hold of what was received on one connection and not yet read, in the same way.
+    /// Default 256 KiB.
+    pub receive_buffer: usize,
+    /// Bytes that the system may hold in both buffers of all connections. Default 1 GiB.
+    pub buffers_total: usize,
+    /// Whether a connection whose time is up is reset, which frees at once what the system holds for it. Without
+    /// it the system goes on for minutes to offer that to a client which does not take it. Default true.
+    pub reset: bool,
     /// How long requests and WebSockets have to end after the shutdown began. Default 10 s.
     pub grace: Duration,
 }
@@ -68,13 +86,18 @@ impl Default for Server {
             header_bytes: 16 * 1024,
             header_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(30),
+            write_rate: 1_024,
+            send_buffer: 256 << 10,
+            receive_buffer: 256 << 10,
+            buffers_total: 1 << 30,
+            reset: true,
             grace: Duration::from_secs(10),
         }
     }
 }
 
 /// Bytes of a connection that are read ahead; hyper's own default is 400 KiB.
-const READ_AHEAD: usize = 64 * 1024;
+const READ_AHEAD: usize = 16 * 1024;
 
 impl Server {
     /// Serves `service` on `listener` until `shutdown` is done; see [`serve`].
@@ -108,7 +131,10 @@ impl Server {
                 () = &mut shutdown => break,
                 accepted = accept(&listener, &places) => accepted?,
             };
-            self.spawn(Accepted::new(tcp, self.write_timeout, place), service.clone(), closing.subscribe());
+            self.bound(&tcp, connections - places.available_permits());
+            let least = LeastRate { period: self.write_timeout, bytes_per_second: self.write_rate };
+            let io = Accepted::new(tcp, least, self.reset, place);
+            self.spawn(io, service.clone(), closing.subscribe());
         }
         drop(listener);
         closing.send_replace(true);
@@ -119,6 +145,17 @@ impl Server {
             tracing::warn!(open, "connections did not end within the grace");
         }
         Ok(())
+    }
+
+    /// Bounds what the system may hold for a connection, the `open`-th of those that are open now: for an app
+    /// that accepts connections itself. [`serve`](Self::serve) does it for its own.
+    pub fn bound(&self, tcp: &TcpStream, open: usize) {
+        let Self { connections, send_buffer: send, receive_buffer: receive, buffers_total: total, .. } =
+            *self;
+        let buffers = Buffers { connections, total, send, receive };
+        if let Err(error) = buffers.set(tcp, open) {
+            tracing::debug!(%error, "the system does not take the sizes of a connection's buffers");
+        }
     }
 
     fn spawn<S, B>(&self, io: Accepted, service: S, mut closing: watch::Receiver<bool>)

@@ -10,6 +10,8 @@ use chatcore::protocol::CloseReason;
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
+use crate::pace::Stall;
+
 /// Frames gathered into one write.
 const GATHER: usize = 64;
 
@@ -29,7 +31,8 @@ pub(crate) struct Writer {
     /// How much of the first frame is on the wire.
     written: usize,
     unflushed: bool,
-    blocked_since: Option<Instant>,
+    /// While the peer does not take all of it.
+    stall: Option<Stall>,
 }
 
 #[derive(Debug)]
@@ -148,9 +151,9 @@ impl Writer {
         self.frames.truncate(usize::from(self.written > 0));
     }
 
-    /// Returns since when the peer has taken nothing of what waits for it.
-    pub(crate) fn blocked_since(&self) -> Option<Instant> {
-        self.blocked_since
+    /// Returns what the peer has taken since something waits for it; `None` while nothing does.
+    pub(crate) fn stall(&mut self) -> Option<&mut Stall> {
+        self.stall.as_mut()
     }
 
     /// Writes until nothing is left, up to [`GATHER`] frames a call of the system.
@@ -161,7 +164,7 @@ impl Writer {
     ) -> Poll<io::Result<()>> {
         while !self.frames.is_empty() {
             let Poll::Ready(taken) = self.poll_gathered(io, cx) else {
-                self.blocked_since.get_or_insert_with(Instant::now);
+                self.stall.get_or_insert_with(|| Stall::begin(Instant::now()));
                 return Poll::Pending;
             };
             match taken? {
@@ -169,6 +172,7 @@ impl Writer {
                 taken => self.advance(taken),
             }
         }
+        self.stall = None;
         if self.unflushed {
             ready!(Pin::new(io).poll_flush(cx))?;
             self.unflushed = false;
@@ -212,7 +216,9 @@ impl Writer {
 
     fn advance(&mut self, taken: usize) {
         self.unflushed = true;
-        self.blocked_since = None;
+        if let Some(stall) = &mut self.stall {
+            stall.take(taken);
+        }
         self.written += taken;
         while let Some(frame) = self.frames.front() {
             if self.written < frame.len() {
@@ -276,7 +282,7 @@ mod tests {
                 got
             });
             poll_fn(|cx| writer.poll_write(&mut near, cx)).await.unwrap();
-            assert!(writer.frames.is_empty() && writer.blocked_since().is_none());
+            assert!(writer.frames.is_empty() && writer.stall().is_none());
             assert!(writer.frames.capacity() <= KEPT_CAPACITY);
             drop(near);
             assert_eq!(reading.await.unwrap(), expected, "pipe of {pipe}");
@@ -294,7 +300,7 @@ mod tests {
             Poll::Ready(())
         })
         .await;
-        assert!(writer.blocked_since().is_some());
+        assert!(writer.stall().is_some());
         writer.drop_unsent();
         writer.push_close(CloseReason::TooSlow);
         let reading = tokio::spawn(async move {

@@ -207,4 +207,7 @@ async fn an_answer_that_nobody_takes_is_given_up() {
     // It has the only place until it is given up.
     let next = exchange(addr, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
     assert!(next.starts_with("HTTP/1.1 404 "), "{next}");
+    // A reset, by which the system frees at once what it held for it, and no end of the answer.
+    let ended = must("the end", stuck.read_to_end(&mut Vec::new())).await;
+    assert!(ended.is_err(), "{ended:?}");
 }
