@@ -119,13 +119,12 @@ impl Channel {
     /// Leaves a frame with every follower but `except`; `offer` it where nobody would miss it.
     pub(crate) fn broadcast(&self, frame: &Bytes, except: Option<&Arc<Link>>, manner: Manner) {
         self.followers.for_each(|follower| {
-            let link = follower.link();
-            if except.is_some_and(|other| Arc::ptr_eq(other, link)) {
+            if except.is_some_and(|other| Arc::ptr_eq(other, follower.link())) {
                 return;
             }
             match manner {
-                Manner::Send => link.send(frame.clone()),
-                Manner::Offer => link.offer(frame.clone()),
+                Manner::Send => follower.send(frame),
+                Manner::Offer => follower.offer(frame),
             }
         });
     }

@@ -230,6 +230,26 @@ impl Chat {
         self.core().links.close_user(user, reason);
     }
 
+    /// Ends what a user's connections have of a channel, whatever the policy says: subscriptions, frames that wait,
+    /// answers under way, the place in the list of who is online. Each connection of the user is told
+    /// `channel_removed`, and no event, typing, presence, read marker, or answer of the channel comes after that.
+    ///
+    /// When the call returns, no connection takes anything of the channel any more. What its transport was given
+    /// before may still be on its way to a slow client, ahead of `channel_removed`. A publish that was accepted is
+    /// still answered. A subscription that is asked for later is the policy's to decide.
+    ///
+    /// The call waits for a write to a socket at most, and for no task; the policy is not asked.
+    pub fn revoke(&self, user: &UserId, channel: &ChannelName) {
+        self.core().revoke(user, channel);
+    }
+
+    /// Asks the policy again whether a user may read the channels that their connections follow, each as its own
+    /// [`Identity`], and ends what is no longer allowed, as [`revoke`](Self::revoke) does. Call it when rights have
+    /// changed, after the policy knows it.
+    pub fn recheck(&self, user: &UserId) {
+        self.core().recheck(user);
+    }
+
     /// Begins to go away: takes no new connections and commands, tells every client, and closes each
     /// connection once what it has accepted is answered.
     pub fn drain(&self) {

@@ -20,7 +20,7 @@ use crate::policy::Action;
 use crate::protocol::{ChannelObject, ChatEvent, Encoder, Logged, Published, Reply};
 use crate::search::SearchQuery;
 use crate::session::{Publish, Request, empty};
-use crate::store::{Appended, Created, Unread};
+use crate::store::{Appended, ChannelInfo, Created, Unread};
 use crate::sync::Arc;
 
 /// What a command came to.
@@ -103,11 +103,15 @@ impl Core {
     }
 
     async fn channels(&self, link: &Link) -> Result<Reply, Error> {
+        let is_listed =
+            |info: &ChannelInfo| self.policy.authorize(&link.identity, Action::List(&info.name)).is_ok();
         let mut infos = self.store.channels().await?;
-        infos.retain(|info| self.policy.authorize(&link.identity, Action::List(&info.name)).is_ok());
+        infos.retain(is_listed);
         let ids: Vec<_> = infos.iter().map(|info| info.id).collect();
         let unread = self.store.unread(&link.identity.user.id, &ids).await?;
-        let channels = infos.into_iter().zip(unread).map(|(info, unread)| ChannelObject::new(info, unread));
+        // The store may have taken its time.
+        let listed = infos.into_iter().zip(unread).filter(|(info, _)| is_listed(info));
+        let channels = listed.map(|(info, unread)| ChannelObject::new(info, unread));
         Ok(Reply::Channels(channels.collect()))
     }
 
@@ -277,6 +281,7 @@ impl Core {
         self.policy.authorize(&link.identity, Action::Read(name))?;
         let channel = self.channel(name).await?;
         let page = self.store.messages_before(channel.info.id, before, limit).await?;
+        self.policy.authorize(&link.identity, Action::Read(name))?;
         let messages = self.encoder.messages(&page.messages);
         Ok(Reply::History { messages, more: page.more })
     }
@@ -293,6 +298,7 @@ impl Core {
         let channel = self.channel(name).await?;
         let _running = self.monitor.counters.searches_running.count();
         let found = self.store.search(channel.info.id, query, before, limit).await?;
+        self.policy.authorize(&link.identity, Action::Read(name))?;
         let messages = self.encoder.messages(&found.messages);
         Ok(Reply::Found { messages, before: found.before })
     }
@@ -302,8 +308,9 @@ impl Core {
         let channel = self.channel(name).await?;
         let user = &link.identity.user.id;
         let seq = self.store.mark_read(user, channel.info.id, seq).await?;
+        self.policy.authorize(&link.identity, Action::Read(name))?;
         let event = ChatEvent::Read { channel: name.clone(), seq };
-        self.links.send_to_user(user, link, &Encoder::notice(&event));
+        self.links.send_to_others(link, name, &Encoder::notice(&event));
         Ok(Reply::Done)
     }
 }

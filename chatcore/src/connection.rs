@@ -20,7 +20,7 @@ use crate::follow::Follow;
 use crate::link::{Link, SubscriptionKey};
 use crate::name::ChannelName;
 use crate::outlet::Outlet;
-use crate::policy::{Action, Identity};
+use crate::policy::{Action, Denied, Identity};
 use crate::protocol::{Answer, ChatEvent, ClientLimits, CloseReason, Command, Encoder, Reply, VERSION};
 use crate::ring::{Read, Room};
 use crate::session::{Admitted, Request, Session};
@@ -71,8 +71,17 @@ struct UnderWay {
 
 /// What a command that has started waits for.
 enum Started {
-    Publishing { id: Option<i64>, channel: ChannelName, pending: Pending },
-    Running { id: Option<i64>, outcome: BoxFuture<'static, Result<Outcome, Error>> },
+    Publishing {
+        id: Option<i64>,
+        channel: ChannelName,
+        pending: Pending,
+    },
+    /// `reads` is the channel that the answer tells of.
+    Running {
+        id: Option<i64>,
+        reads: Option<ChannelName>,
+        outcome: BoxFuture<'static, Result<Outcome, Error>>,
+    },
     Answered(Answer),
 }
 
@@ -222,6 +231,8 @@ impl Connection {
     /// each other, since one queue keeps their order; whatever else waits for the store starts alone, and all
     /// behind it waits.
     fn try_start(&mut self, Waiting { id, request, bytes }: Waiting) -> Option<Waiting> {
+        // A cut ends what began before it, not what begins now.
+        self.end_cuts();
         if matches!(self.started.back(), Some(UnderWay { command: Started::Running { .. }, .. })) {
             return Some(Waiting { id, request, bytes });
         }
@@ -270,11 +281,27 @@ impl Connection {
             }
         }
         self.next_key += 1;
+        let reads = request.reads().cloned();
         let failed = request.failed();
         let (core, link) = (Arc::clone(&self.core), Arc::clone(&self.link));
         let run = Arc::clone(&self.core).run_in_turn(Arc::clone(&self.link), self.next_key, request);
         let outcome = async move { run.await.inspect_err(|error| core.report(failed, &link, error)) };
-        Ok(Ok(Started::Running { id, outcome: Box::pin(outcome) }))
+        Ok(Ok(Started::Running { id, reads, outcome: Box::pin(outcome) }))
+    }
+
+    /// Ends what the connection was cut off: its subscription, and the answer that would tell of the channel.
+    fn end_cuts(&mut self) {
+        for channel in self.link.take_cuts() {
+            self.unfollow(&channel);
+            for UnderWay { command, .. } in &mut self.started {
+                match command {
+                    Started::Running { id, reads: Some(read), .. } if *read == channel => {
+                        *command = Started::Answered(Answer { id: *id, result: Err(Denied.into()) });
+                    }
+                    _ => {}
+                }
+            }
+        }
     }
 
     fn followed(&self, channel: &ChannelName) -> Result<&Follow, Error> {
@@ -303,6 +330,7 @@ impl Connection {
         if let Some(reason) = self.due_close() {
             return Poll::Ready(Some(reason));
         }
+        self.end_cuts();
         let before = out.len();
         let mut room = Room::new(self.core.limits.outgoing_bytes);
         self.link.take_frames(FRAMES_PER_POLL, &mut room, out);
@@ -318,6 +346,7 @@ impl Connection {
 
     /// Hands out the next answer.
     pub(crate) fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+        self.end_cuts();
         let Some(mut first) = self.started.pop_front() else { return Poll::Pending };
         let polled = match &mut first.command {
             Started::Answered(answer) => {
@@ -331,7 +360,10 @@ impl Connection {
                 self.ready.extend(own.filter(|key| !self.ready.contains(key)));
                 (*id, result.map(|appended| published(channel.clone(), &appended)), None)
             }),
-            Started::Running { id, outcome } => outcome.as_mut().poll(cx).map(|result| match result {
+            Started::Running { id, reads, outcome } => outcome.as_mut().poll(cx).map(|result| match result {
+                Ok(_) if reads.as_ref().is_some_and(|channel| self.link.is_cut_off(channel)) => {
+                    (*id, Err(Denied.into()), None)
+                }
                 Ok(mut outcome) => {
                     let places = outcome.places.take();
                     (*id, Ok(self.finish(outcome)), places)
@@ -383,6 +415,7 @@ impl Connection {
         if let Some(reason) = self.due_close() {
             return Poll::Ready(Some(reason));
         }
+        self.end_cuts();
         let before = out.len();
         let mut room = Room::new(self.core.limits.outgoing_bytes);
         self.link.take_frames(FRAMES_PER_POLL, &mut room, out);
@@ -394,6 +427,7 @@ impl Connection {
     /// not written yet is of no more use.
     pub fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         self.link.register(cx.waker());
+        self.end_cuts();
         self.due_close().map_or(Poll::Pending, Poll::Ready)
     }
 
@@ -441,15 +475,15 @@ impl Connection {
             let read = follow.read(budget, room, out);
             delivered += out.len() - before;
             match read {
-                Read::Caught(_) => {}
-                Read::More(_) => {
+                None | Some(Read::Caught(_)) => {}
+                Some(Read::More(_)) => {
                     self.ready.push_back(key);
                     // The next frame does not fit: those of the other channels wait with it.
                     if out.len() - before < budget {
                         break;
                     }
                 }
-                Read::Lagged { from, to } => {
+                Some(Read::Lagged { from, to }) => {
                     let channel = follow.channel().info.name.clone();
                     self.unfollow(&channel);
                     self.core.monitor.counters.lagged.add(1);

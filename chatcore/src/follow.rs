@@ -10,8 +10,8 @@ use crate::followers::Slice;
 use crate::id::{Position, Seq};
 use crate::link::{Link, SubscriptionKey};
 use crate::name::ChannelName;
-use crate::policy::Action;
-use crate::presence::{Arrival, announce};
+use crate::policy::{Action, Denied};
+use crate::presence::{Arrival, announce, leave};
 use crate::protocol::{MessageList, Reply};
 use crate::ring::{Cursor, HistoryRing, Read, Room};
 use crate::share::Follows;
@@ -21,13 +21,11 @@ use crate::sync::Arc;
 /// A live subscription. Dropping it ends it.
 pub(crate) struct Follow {
     core: Arc<Core>,
-    channel: Arc<Channel>,
     pub(crate) key: SubscriptionKey,
     follower: Arc<Follower>,
     slice: Arc<Slice>,
     /// Where the answer ends.
     start: Cursor,
-    counted: bool,
     /// Its place in its user's share.
     _place: Follows,
 }
@@ -48,20 +46,7 @@ impl Follow {
         core.policy.authorize(&link.identity, Action::Read(&name))?;
         let place = link.share.subscribe()?;
         let channel = core.channel(&name).await?;
-        let follower = Arc::new(Follower::new(link, key));
-        let slice = channel.follow(Arc::clone(&follower));
-        let start = channel.ring().cursor();
-        core.monitor.counters.subscriptions.enter();
-        let mut follow = Self {
-            core: Arc::clone(&core),
-            channel,
-            key,
-            follower,
-            slice,
-            start,
-            counted: false,
-            _place: place,
-        };
+        let mut follow = Self::enter(&core, link, place, channel, key)?;
         let mut start = match &after {
             Some(position) => follow.replay(position).await?,
             None => None,
@@ -72,13 +57,18 @@ impl Follow {
             }
             start = Some(follow.snapshot(limit).await?);
         }
+        // The store may have taken its time.
+        let link = Arc::clone(follow.follower.link());
+        core.policy.authorize(&link.identity, Action::Read(&name))?;
+        if link.is_cut_off(&name) {
+            return Err(Denied.into());
+        }
         let arrival = follow.arrive();
         let start = start.expect("invariant: a replay or else a snapshot");
         follow.start = start.cursor;
-        let members = follow.channel.members().list();
+        let members = follow.channel().members().list();
         if arrival == Arrival::New {
-            let link = follow.follower.link();
-            announce(&follow.channel, link.identity.user.clone(), true, Some(link));
+            announce(follow.channel(), link.identity.user.clone(), true, Some(&link));
         }
         let epoch = start.epoch;
         let head = start.cursor.seq;
@@ -89,12 +79,34 @@ impl Follow {
         Ok((follow, reply))
     }
 
+    /// Enters the subscription with its connection, then with the channel. A right that ends before the first step is
+    /// asked for after it; one that ends later finds the subscription.
+    fn enter(
+        core: &Arc<Core>,
+        link: Arc<Link>,
+        place: Follows,
+        channel: Arc<Channel>,
+        key: SubscriptionKey,
+    ) -> Result<Self, Error> {
+        let follower = Arc::new(Follower::new(link, channel, key));
+        let (link, channel) = (follower.link(), follower.channel());
+        link.enter(Arc::clone(&follower));
+        if let Err(denied) = core.policy.authorize(&link.identity, Action::Read(&channel.info.name)) {
+            link.leave(&follower);
+            return Err(denied.into());
+        }
+        let slice = channel.follow(Arc::clone(&follower));
+        let start = channel.ring().cursor();
+        core.monitor.counters.subscriptions.enter();
+        Ok(Self { core: Arc::clone(core), key, follower, slice, start, _place: place })
+    }
+
     /// Returns every event after the position; `None` where there is no such position any more, or it is too
     /// far back.
     async fn replay(&self, position: &Position) -> Result<Option<Start>, Error> {
         let most = self.core.limits.resume_events;
         {
-            let ring = self.channel.ring();
+            let ring = self.channel().ring();
             let head = ring.head();
             if head.epoch != position.epoch
                 || position.seq > head.seq
@@ -106,14 +118,14 @@ impl Follow {
                 return Ok(Some(Start::new(&ring, ring.cursor(), Content::Events(frames))));
             }
         }
-        let Replay::Events(events) = self.core.store.after(self.channel.info.id, position, most).await?
+        let Replay::Events(events) = self.core.store.after(self.channel().info.id, position, most).await?
         else {
             return Ok(None);
         };
         let reached = events.last().map_or(position.seq, |event| event.seq);
-        let name = &self.channel.info.name;
+        let name = &self.channel().info.name;
         let frames = events.iter().map(|event| self.core.encoder.event(name, event).frame).collect();
-        let ring = self.channel.ring();
+        let ring = self.channel().ring();
         if ring.head().epoch != position.epoch {
             return Ok(None);
         }
@@ -123,7 +135,7 @@ impl Follow {
     /// Returns the newest messages as they stand now.
     async fn snapshot(&self, limit: usize) -> Result<Start, Error> {
         let (before, start) = {
-            let ring = self.channel.ring();
+            let ring = self.channel().ring();
             let start = |messages| Start::new(&ring, ring.cursor(), Content::Messages(messages));
             match ring.newest(limit) {
                 Some(messages) => return Ok(start(messages)),
@@ -132,53 +144,63 @@ impl Follow {
             }
         };
         // Edits that the store has folded in already come again as events: folding them twice changes nothing.
-        let page = self.core.store.messages_before(self.channel.info.id, before, limit).await?;
+        let page = self.core.store.messages_before(self.channel().info.id, before, limit).await?;
         Ok(Start { content: Content::Messages(self.core.encoder.messages(&page.messages)), ..start })
     }
 
-    fn arrive(&mut self) -> Arrival {
+    fn arrive(&self) -> Arrival {
         let limit = self.core.limits.presence_members;
-        let arrival = self.channel.members().arrive(&self.follower.link().identity.user, limit);
-        self.counted = arrival != Arrival::Uncounted;
+        let arrival = self.channel().members().arrive(&self.follower.link().identity.user, limit);
+        if arrival != Arrival::Uncounted {
+            self.follower.set_counted();
+        }
         arrival
     }
 
     /// Returns the channel.
-    pub(crate) fn channel(&self) -> &Channel {
-        &self.channel
+    pub(crate) fn channel(&self) -> &Arc<Channel> {
+        self.follower.channel()
     }
 
     /// Says whether it is a subscription to the channel of that name.
     pub(crate) fn is_of(&self, channel: &ChannelName) -> bool {
-        self.channel.info.name == *channel
+        self.follower.is_of(channel)
     }
 
     /// Lets the subscription run, from where its answer ends.
     pub(crate) fn go_live(&self) {
-        self.follower.set_cursor(Some(self.start));
+        self.follower.go_live(self.start);
     }
 
-    /// Copies up to `limit` frames that the client has not had, as long as there is room. Whoever marked the subscription before is
-    /// answered by this.
-    pub(crate) fn read(&mut self, limit: usize, room: &mut Room, out: &mut Vec<Bytes>) -> Read {
+    /// Copies up to `limit` frames that the client has not had, as long as there is room. Whoever marked the
+    /// subscription before is answered by this. `None` if the subscription was cut off.
+    pub(crate) fn read(&mut self, limit: usize, room: &mut Room, out: &mut Vec<Bytes>) -> Option<Read> {
         let mut cursor = self.follower.look();
-        let from = cursor.expect("invariant: only a live subscription is read");
-        let read = self.channel.ring().read(from, limit, room, out);
+        let read = self.channel().ring().read((*cursor)?, limit, room, out);
         if let Read::Caught(to) | Read::More(to) = read {
             *cursor = Some(to);
         }
-        read
+        Some(read)
     }
 }
 
 impl Drop for Follow {
     fn drop(&mut self) {
         self.core.monitor.counters.subscriptions.leave();
-        // Nothing comes after this, also from a fan-out that still has the follower in its hand.
-        self.follower.set_cursor(None);
-        self.channel.unfollow(&self.slice, &self.follower);
-        if self.counted {
-            self.core.departures.depart(&self.channel, &self.follower.link().identity.user.id);
+        let cut_off = self.follower.end();
+        let (link, channel) = (self.follower.link(), self.follower.channel());
+        link.leave(&self.follower);
+        channel.unfollow(&self.slice, &self.follower);
+        let user = &link.identity.user.id;
+        if !self.follower.take_counted() {
+            return;
+        }
+        if cut_off {
+            // It arrived while it was cut off.
+            channel.members().remove(user);
+            leave(channel, user);
+        } else {
+            self.core.departures.depart(channel, user);
         }
     }
 }

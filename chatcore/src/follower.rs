@@ -1,8 +1,13 @@
 //! One connection's place in one channel, as its task and the fan-out share it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
+
+use crate::channel::Channel;
 use crate::link::{Link, SubscriptionKey};
+use crate::name::ChannelName;
 use crate::outlet::{Burst, Sent};
 use crate::panics::{Panicked, contain};
 use crate::protocol::CloseReason;
@@ -19,10 +24,15 @@ use crate::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct Follower {
     link: Arc<Link>,
+    channel: Arc<Channel>,
     key: SubscriptionKey,
     subscription: Subscription<SubscriptionKey>,
     /// `None` until the subscription is answered, and after it has ended.
     cursor: Mutex<Option<Cursor>>,
+    /// Whether the subscription is over. Set under the cursor's lock.
+    ended: AtomicBool,
+    /// Whether the channel's members count this connection.
+    counted: AtomicBool,
 }
 
 /// One burst on its way to a channel's followers.
@@ -45,13 +55,40 @@ enum Delivered {
 }
 
 impl Follower {
-    pub(crate) fn new(link: Arc<Link>, key: SubscriptionKey) -> Self {
+    pub(crate) fn new(link: Arc<Link>, channel: Arc<Channel>, key: SubscriptionKey) -> Self {
         let subscription = link.subscription(key);
-        Self { link, key, subscription, cursor: Mutex::new(None) }
+        Self {
+            link,
+            channel,
+            key,
+            subscription,
+            cursor: Mutex::new(None),
+            ended: AtomicBool::new(false),
+            counted: AtomicBool::new(false),
+        }
     }
 
     pub(crate) fn link(&self) -> &Arc<Link> {
         &self.link
+    }
+
+    pub(crate) fn channel(&self) -> &Arc<Channel> {
+        &self.channel
+    }
+
+    /// Returns whether it is a subscription to the channel of that name.
+    pub(crate) fn is_of(&self, channel: &ChannelName) -> bool {
+        self.channel.info.name == *channel
+    }
+
+    /// Leaves a frame about the channel that the client has to see.
+    pub(crate) fn send(&self, frame: &Bytes) {
+        self.link.send_of(&self.channel.info.name, frame, || !self.is_ended());
+    }
+
+    /// Leaves a frame about the channel that nobody misses.
+    pub(crate) fn offer(&self, frame: &Bytes) {
+        self.link.offer_of(&self.channel.info.name, frame, || !self.is_ended());
     }
 
     /// Says that the channel has something new: the connection's task will read it.
@@ -115,9 +152,34 @@ impl Follower {
         Delivered::Now
     }
 
-    /// Begins or ends the fan-out to this connection.
-    pub(crate) fn set_cursor(&self, cursor: Option<Cursor>) {
-        *self.cursor() = cursor;
+    /// Begins the fan-out to this connection, unless the subscription is over already.
+    pub(crate) fn go_live(&self, from: Cursor) {
+        let mut cursor = self.cursor();
+        if !self.is_ended() {
+            *cursor = Some(from);
+        }
+    }
+
+    /// Ends the subscription: nothing of the channel is written after this, also by a fan-out that still has the
+    /// follower in hand. Returns whether it was over already.
+    pub(crate) fn end(&self) -> bool {
+        let mut cursor = self.cursor();
+        *cursor = None;
+        self.ended.swap(true, Ordering::AcqRel)
+    }
+
+    fn is_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Notes that the channel's members count this connection.
+    pub(crate) fn set_counted(&self) {
+        self.counted.store(true, Ordering::Release);
+    }
+
+    /// Returns whether the caller is to count the connection out: the first one to ask is.
+    pub(crate) fn take_counted(&self) -> bool {
+        self.counted.swap(false, Ordering::AcqRel)
     }
 
     /// Takes the mark off and the cursor in hand, to read the ring from it.

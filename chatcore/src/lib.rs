@@ -29,6 +29,7 @@ mod policy;
 mod presence;
 pub mod protocol;
 mod registry;
+mod rights;
 mod ring;
 mod search;
 mod session;

@@ -1,12 +1,15 @@
 //! A connection as the rest of the engine sees it: where to leave frames, and how to close it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+use std::mem::take;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::task::Waker;
 
 use bytes::Bytes;
 
+use crate::follower::Follower;
+use crate::name::ChannelName;
 use crate::outlet::Outlet;
 use crate::policy::Identity;
 use crate::protocol::CloseReason;
@@ -30,6 +33,8 @@ pub(crate) struct Link {
     outlet: OnceLock<Arc<dyn Outlet>>,
     /// Whether the mailbox has a reason to close.
     closing: AtomicBool,
+    /// Whether the mailbox names channels that the connection was cut off.
+    cut: AtomicBool,
     /// Whether a publish's answer is to come.
     answering: AtomicBool,
     /// The fan-out's last write to the socket.
@@ -46,14 +51,32 @@ struct Written {
 
 #[derive(Debug)]
 struct Mailbox {
-    frames: VecDeque<Bytes>,
+    frames: VecDeque<Notice>,
     limit: usize,
     closing: Option<CloseReason>,
+    /// The connection's subscriptions, those under way too.
+    followers: Vec<Arc<Follower>>,
+    /// Channels that the connection was cut off since its task last looked, each once.
+    cuts: Vec<ChannelName>,
+}
+
+/// A frame outside any log.
+#[derive(Debug)]
+struct Notice {
+    frame: Bytes,
+    /// The channel that it tells of.
+    of: Option<ChannelName>,
 }
 
 impl Link {
     pub(crate) fn new(identity: Identity, share: Arc<Share>, limit: usize, monitor: Arc<Monitor>) -> Self {
-        let mailbox = Mailbox { frames: VecDeque::new(), limit, closing: None };
+        let mailbox = Mailbox {
+            frames: VecDeque::new(),
+            limit,
+            closing: None,
+            followers: Vec::new(),
+            cuts: Vec::new(),
+        };
         Self {
             identity,
             share,
@@ -62,6 +85,7 @@ impl Link {
             mailbox: Mutex::new(mailbox),
             outlet: OnceLock::new(),
             closing: AtomicBool::new(false),
+            cut: AtomicBool::new(false),
             answering: AtomicBool::new(false),
             written: Written::default(),
         }
@@ -114,34 +138,98 @@ impl Link {
     /// Leaves a frame that the client has to see. One that has let its mailbox fill is closed as too slow:
     /// it connects again and asks for what is now.
     pub(crate) fn send(&self, frame: Bytes) {
-        let mut mailbox = self.mailbox();
-        if mailbox.closing.is_some() {
-            return;
-        }
-        if mailbox.frames.len() >= mailbox.limit {
-            self.monitor.counters.dropped_frames.add(mailbox.frames.len() as u64 + 1);
-            mailbox.frames.clear();
-            self.set_closing(&mut mailbox, CloseReason::TooSlow);
-        } else {
-            mailbox.frames.push_back(frame);
-        }
-        drop(mailbox);
-        self.ready.wake();
+        self.push(&mut self.mailbox(), Notice { frame, of: None });
     }
 
-    /// Leaves a frame that nobody misses: it is dropped where much else waits already.
-    pub(crate) fn offer(&self, frame: Bytes) {
+    /// Leaves a frame about a channel as [`send`](Self::send) does, if `wanted` by the connection still; one that was
+    /// cut off the channel gets none.
+    pub(crate) fn send_of(&self, channel: &ChannelName, frame: &Bytes, wanted: impl FnOnce() -> bool) {
         let mut mailbox = self.mailbox();
-        if mailbox.closing.is_some() {
+        if !mailbox.cuts.contains(channel) && wanted() {
+            self.push(&mut mailbox, Notice { frame: frame.clone(), of: Some(channel.clone()) });
+        }
+    }
+
+    /// Leaves a frame about a channel that nobody misses: it is dropped where much else waits already.
+    pub(crate) fn offer_of(&self, channel: &ChannelName, frame: &Bytes, wanted: impl FnOnce() -> bool) {
+        let mut mailbox = self.mailbox();
+        if mailbox.closing.is_some() || mailbox.cuts.contains(channel) || !wanted() {
             return;
         }
         if mailbox.frames.len() >= mailbox.limit / 4 {
             self.monitor.counters.dropped_frames.add(1);
             return;
         }
-        mailbox.frames.push_back(frame);
-        drop(mailbox);
+        self.push(&mut mailbox, Notice { frame: frame.clone(), of: Some(channel.clone()) });
+    }
+
+    fn push(&self, mailbox: &mut Mailbox, notice: Notice) {
+        if mailbox.closing.is_some() {
+            return;
+        }
+        if mailbox.frames.len() >= mailbox.limit {
+            self.monitor.counters.dropped_frames.add(mailbox.frames.len() as u64 + 1);
+            mailbox.frames.clear();
+            self.set_closing(mailbox, CloseReason::TooSlow);
+        } else {
+            mailbox.frames.push_back(notice);
+        }
         self.ready.wake();
+    }
+
+    /// Enters a subscription, so that it can be cut off.
+    pub(crate) fn enter(&self, follower: Arc<Follower>) {
+        let mut mailbox = self.mailbox();
+        if mailbox.followers.is_empty() {
+            // Most connections follow one channel.
+            mailbox.followers.reserve_exact(1);
+        }
+        mailbox.followers.push(follower);
+    }
+
+    /// Removes a subscription that is over.
+    pub(crate) fn leave(&self, follower: &Arc<Follower>) {
+        self.mailbox().followers.retain(|other| !Arc::ptr_eq(other, follower));
+    }
+
+    /// Returns the channels that the connection follows or has something of waiting for it.
+    pub(crate) fn channels(&self) -> BTreeSet<ChannelName> {
+        let mailbox = self.mailbox();
+        let followed = mailbox.followers.iter().map(|follower| follower.channel().info.name.clone());
+        followed.chain(mailbox.frames.iter().filter_map(|notice| notice.of.clone())).collect()
+    }
+
+    /// Ends what the connection has of a channel, and leaves `told` with it as the last that it hears of it. Returns
+    /// the subscriptions that this has ended.
+    ///
+    /// All of it is one step for whoever takes or leaves frames, since it holds the mailbox. The fan-out is waited
+    /// for, if it is writing to the socket just now. The task ends the answer under way when it finds the cut.
+    pub(crate) fn cut_off(&self, channel: &ChannelName, told: Bytes) -> Vec<Arc<Follower>> {
+        let mut mailbox = self.mailbox();
+        if !mailbox.cuts.contains(channel) {
+            mailbox.cuts.push(channel.clone());
+        }
+        self.cut.store(true, Ordering::Release);
+        let followers = mailbox.followers.iter().filter(|follower| follower.is_of(channel));
+        let ended: Vec<_> = followers.filter(|follower| !follower.end()).map(Arc::clone).collect();
+        mailbox.frames.retain(|notice| notice.of.as_ref() != Some(channel));
+        self.push(&mut mailbox, Notice { frame: told, of: None });
+        ended
+    }
+
+    /// Returns whether the connection was cut off the channel since its task last looked.
+    pub(crate) fn is_cut_off(&self, channel: &ChannelName) -> bool {
+        self.cut.load(Ordering::Acquire) && self.mailbox().cuts.contains(channel)
+    }
+
+    /// Takes the channels that the connection was cut off, for its task to end what it has of them.
+    pub(crate) fn take_cuts(&self) -> Vec<ChannelName> {
+        if !self.cut.load(Ordering::Acquire) {
+            return Vec::new();
+        }
+        let mut mailbox = self.mailbox();
+        self.cut.store(false, Ordering::Release);
+        take(&mut mailbox.cuts)
     }
 
     /// Closes the connection, after what waits for it where the server merely goes away; the first reason
@@ -167,8 +255,9 @@ impl Link {
     /// Takes up to `limit` frames, as long as there is room.
     pub(crate) fn take_frames(&self, limit: usize, room: &mut Room, out: &mut Vec<Bytes>) {
         let mut mailbox = self.mailbox();
-        let count = mailbox.frames.iter().take(limit).take_while(|frame| room.take(frame.len())).count();
-        out.extend(mailbox.frames.drain(..count));
+        let fits = |notice: &&Notice| room.take(notice.frame.len());
+        let count = mailbox.frames.iter().take(limit).take_while(fits).count();
+        out.extend(mailbox.frames.drain(..count).map(|notice| notice.frame));
         if mailbox.frames.is_empty() {
             // An idle connection keeps no buffer.
             mailbox.frames = VecDeque::new();
@@ -181,7 +270,8 @@ impl Link {
         mailbox.closing.filter(|_| mailbox.frames.is_empty())
     }
 
-    // Held for a push or a drain, never across an await.
+    // Held for a push, a drain, or the end of subscriptions, never across an await. Their cursors' locks are taken
+    // under it and never around it.
     fn mailbox(&self) -> std::sync::MutexGuard<'_, Mailbox> {
         self.mailbox.lock().expect("invariant: nothing panics under this lock")
     }
@@ -241,12 +331,34 @@ mod tests {
     #[test]
     fn what_nobody_misses_leaves_room_for_the_rest() {
         let link = link(8);
+        let (channel, typing) = (ChannelName::new("a").unwrap(), Bytes::from_static(b"typing"));
         for _ in 0..100 {
-            link.offer(Bytes::from_static(b"typing"));
+            link.offer_of(&channel, &typing, || true);
         }
         let mut out = Vec::new();
         link.take_frames(100, &mut Room::new(usize::MAX), &mut out);
         assert_eq!(out.len(), 2);
+    }
+
+    #[test]
+    fn what_waits_of_a_channel_goes_with_its_right() {
+        let link = link(8);
+        let [one, other] = ["one", "other"].map(|name| ChannelName::new(name).unwrap());
+        let of = |name: &ChannelName| Bytes::copy_from_slice(name.as_str().as_bytes());
+        for channel in [&one, &other, &one] {
+            link.send_of(channel, &of(channel), || true);
+        }
+        assert!(link.cut_off(&one, Bytes::from_static(b"removed")).is_empty(), "it follows nothing");
+        assert!(link.is_cut_off(&one) && !link.is_cut_off(&other));
+        link.send_of(&one, &of(&one), || true);
+        link.offer_of(&one, &of(&one), || true);
+        let mut out = Vec::new();
+        link.take_frames(9, &mut Room::new(usize::MAX), &mut out);
+        assert_eq!(out, ["other", "removed"]);
+        assert_eq!(link.take_cuts(), std::slice::from_ref(&one));
+        link.send_of(&one, &of(&one), || true);
+        link.take_frames(9, &mut Room::new(usize::MAX), &mut out);
+        assert_eq!(out.len(), 3, "what begins later is another subscription's");
     }
 
     #[test]

@@ -9,10 +9,12 @@ use bytes::Bytes;
 use dashmap::DashMap;
 
 use crate::config::Limits;
+use crate::follower::Follower;
 use crate::id::UserId;
 use crate::link::Link;
+use crate::name::ChannelName;
 use crate::policy::Identity;
-use crate::protocol::CloseReason;
+use crate::protocol::{ChatEvent, CloseReason, Encoder, RemovalReason};
 use crate::sync::Arc;
 
 /// How long a user's disconnection is remembered, for handshakes that began before it.
@@ -95,13 +97,37 @@ impl Links {
         }
     }
 
-    /// Leaves a frame with a user's connections but `except`.
-    pub(crate) fn send_to_user(&self, user: &UserId, except: &Arc<Link>, frame: &Bytes) {
-        if let Some(links) = self.by_user.get(user) {
-            for link in links.iter().filter(|link| !Arc::ptr_eq(link, except)) {
-                link.send(frame.clone());
-            }
+    /// Returns a user's connections.
+    pub(crate) fn of(&self, user: &UserId) -> Vec<Arc<Link>> {
+        self.by_user.get(user).map(|links| links.clone()).unwrap_or_default()
+    }
+
+    /// Leaves a frame about a channel with the other connections of the user of `own`, unless that one was cut off
+    /// the channel meanwhile.
+    pub(crate) fn send_to_others(&self, own: &Arc<Link>, channel: &ChannelName, frame: &Bytes) {
+        // The entry's lock keeps a cut of them all away from in between.
+        let Some(links) = self.by_user.get(&own.identity.user.id) else { return };
+        if own.is_cut_off(channel) {
+            return;
         }
+        for link in links.iter().filter(|link| !Arc::ptr_eq(link, own)) {
+            link.send_of(channel, frame, || true);
+        }
+    }
+
+    /// Cuts those of a user's connections off a channel that are meant. Returns the subscriptions that have ended.
+    pub(crate) fn cut_off(
+        &self,
+        user: &UserId,
+        channel: &ChannelName,
+        is_meant: impl Fn(&Arc<Link>) -> bool,
+    ) -> Vec<Arc<Follower>> {
+        let removed = ChatEvent::ChannelRemoved { channel: channel.clone(), reason: RemovalReason::Removed };
+        let told = Encoder::notice(&removed);
+        // Exclusive, for `send_to_others`.
+        let Some(links) = self.by_user.get_mut(user) else { return Vec::new() };
+        let meant = links.iter().filter(|link| is_meant(link));
+        meant.flat_map(|link| link.cut_off(channel, told.clone())).collect()
     }
 
     /// Closes a user's connections, and those that are being opened.

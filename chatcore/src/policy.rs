@@ -81,6 +81,10 @@ pub enum Action<'a> {
 pub struct Denied;
 
 /// Decides who may do what. It is asked before every command, on the hot path: keep what it needs in memory.
+///
+/// Rights are asked when they are used: at each command, again when the store has answered one, at each request for
+/// a file and at each piece of it. A subscription is asked for once, since its events are the hot path: when a right
+/// to read ends, call [`Chat::recheck`](crate::Chat::recheck) or [`Chat::revoke`](crate::Chat::revoke).
 pub trait Policy: Send + Sync + 'static {
     /// Says whether `identity` may do `action`.
     ///

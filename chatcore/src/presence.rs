@@ -71,11 +71,22 @@ impl Members {
         true
     }
 
+    /// Counts a connection of `user` out that does not come back: no grace begins.
+    pub(crate) fn remove(&mut self, user: &UserId) {
+        if let Some(member) = self.online.get_mut(user) {
+            member.connections = member.connections.saturating_sub(1);
+        }
+    }
+
     /// Ends a grace; returns who has left for good.
     fn end_grace(&mut self, user: &UserId) -> Option<User> {
-        let member = self.online.get_mut(user)?;
-        member.leaving = false;
-        if member.connections > 0 {
+        self.online.get_mut(user)?.leaving = false;
+        self.leave(user)
+    }
+
+    /// Takes `user` off the list, unless a connection of theirs is counted; returns who has left by that.
+    pub(crate) fn leave(&mut self, user: &UserId) -> Option<User> {
+        if self.online.get(user)?.connections > 0 {
             return None;
         }
         self.listed = None;
@@ -103,6 +114,14 @@ impl Members {
 pub(crate) fn announce(channel: &Channel, user: User, online: bool, except: Option<&Arc<Link>>) {
     let event = ChatEvent::Presence { channel: channel.info.name.clone(), user, online };
     channel.broadcast(&Encoder::notice(&event), except, Manner::Send);
+}
+
+/// Takes `user` off the channel's list of who is online, unless a connection of theirs is counted, and says so.
+pub(crate) fn leave(channel: &Channel, user: &UserId) {
+    let left = channel.members().leave(user);
+    if let Some(user) = left {
+        announce(channel, user, false, None);
+    }
 }
 
 /// People whose last connection to a channel has gone, in the order in which their graces end.
@@ -194,6 +213,18 @@ mod tests {
         assert!(!members.depart(&ann.id), "the grace that runs counts for this one too");
         assert_eq!(members.end_grace(&ann.id), Some(ann));
         assert_eq!(members.list(), UserList::new([].iter()));
+    }
+
+    #[test]
+    fn a_person_who_is_removed_leaves_without_a_grace() {
+        let (mut members, ann) = (Members::default(), user("ann"));
+        members.arrive(&ann, 9);
+        members.arrive(&ann, 9);
+        members.remove(&ann.id);
+        assert_eq!(members.leave(&ann.id), None, "a connection is left");
+        assert!(members.depart(&ann.id), "a grace begins");
+        assert_eq!(members.leave(&ann.id), Some(ann.clone()));
+        assert_eq!(members.end_grace(&ann.id), None, "the grace finds nobody");
     }
 
     #[test]

@@ -59,6 +59,17 @@ impl Request {
             Self::Channels { .. } | Self::Subscribe { .. } | Self::History { .. } | Self::Search { .. }
         )
     }
+
+    /// Returns the channel that the answer tells of.
+    pub(crate) fn reads(&self) -> Option<&ChannelName> {
+        match self {
+            Self::Subscribe { channel, .. }
+            | Self::History { channel, .. }
+            | Self::Search { channel, .. }
+            | Self::Read { channel, .. } => Some(channel),
+            _ => None,
+        }
+    }
 }
 
 /// A checked `publish`.

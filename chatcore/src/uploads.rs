@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorCode};
 use crate::id::{AttachmentId, UserId};
 use crate::message::Attachment;
 use crate::name::ChannelName;
-use crate::policy::{Action, Identity};
+use crate::policy::{Action, Identity, Policy};
 use crate::share::Share;
 use crate::store::{Upload, UploadState};
 use crate::sync::Arc;
@@ -130,7 +130,7 @@ impl Core {
         let share = self.shares.of(&identity.user.id, Instant::now());
         let bytes = counted(bytes, share, Arc::clone(&refused));
         self.store.put_upload(&upload).await?;
-        let received = self.receive(&**blobs, &mut upload, bytes, inspect).await;
+        let received = self.receive(identity, &**blobs, &mut upload, bytes, inspect).await;
         if received.is_err()
             && let Err(error) = self.remove(&**blobs, &upload.attachment.id).await
         {
@@ -149,6 +149,7 @@ impl Core {
 
     async fn receive(
         &self,
+        identity: &Identity,
         blobs: &dyn BlobStore,
         upload: &mut Upload,
         bytes: ByteStream,
@@ -158,6 +159,8 @@ impl Core {
         let bytes = keep_head(bytes, Arc::clone(&head));
         let id = upload.attachment.id.clone();
         upload.attachment.size = blobs.put(&id, bytes, self.limits.attachment_bytes).await?;
+        // The client may have taken its time.
+        self.policy.authorize(identity, Action::Write(&upload.channel_name))?;
         let kind = inspect(&head.lock().expect("invariant: nothing panics under this lock"));
         upload.attachment.content_type = kind.content_type;
         upload.attachment.width = kind.width;
@@ -185,6 +188,12 @@ impl Core {
     }
 
     pub(crate) async fn attachment(&self, identity: &Identity, id: &str) -> Result<Attachment, Error> {
+        let mut attachment = self.readable(identity, id).await?.attachment;
+        self.encoder.locate(&mut attachment);
+        Ok(attachment)
+    }
+
+    async fn readable(&self, identity: &Identity, id: &str) -> Result<Upload, Error> {
         let id = AttachmentId::new(id).map_err(|_| Error::no_such_attachment())?;
         let upload = self.store.upload(&id).await?.ok_or_else(Error::no_such_attachment)?;
         let readable = match upload.state {
@@ -196,9 +205,7 @@ impl Core {
             return Err(Error::no_such_attachment());
         }
         self.policy.authorize(identity, Action::Read(&upload.channel_name))?;
-        let mut attachment = upload.attachment;
-        self.encoder.locate(&mut attachment);
-        Ok(attachment)
+        Ok(upload)
     }
 
     pub(crate) async fn attachment_bytes(
@@ -207,13 +214,14 @@ impl Core {
         id: &AttachmentId,
         range: Range<u64>,
     ) -> Result<ByteStream, Error> {
-        self.attachment(identity, id.as_str()).await?;
+        let upload = self.readable(identity, id.as_str()).await?;
         let monitor = Arc::clone(&self.monitor);
         // Who reads the stream can only break off; what is wrong with the file is said here.
         let report = move |error: &io::Error| {
             monitor.failures.failed("an attachment could not be read to its end", "", error);
         };
-        Ok(self.blobs()?.get(id, range).await?.inspect_err(report).boxed())
+        let bytes = self.blobs()?.get(id, range).await?.inspect_err(report).boxed();
+        Ok(while_readable(bytes, Arc::clone(&self.policy), identity.clone(), upload.channel_name))
     }
 
     /// Removes what nobody needs any more: channels out of memory, files of deleted messages and of uploads
@@ -270,6 +278,22 @@ fn counted(bytes: ByteStream, share: Arc<Share>, refused: Arc<OnceLock<Error>>) 
         }
     };
     bytes.map(count).boxed()
+}
+
+/// Ends a stream with an error when `identity` may no longer read the channel: it is asked for each piece.
+fn while_readable(
+    bytes: ByteStream,
+    policy: Arc<dyn Policy>,
+    identity: Identity,
+    channel: ChannelName,
+) -> ByteStream {
+    let check = move |chunk| {
+        policy
+            .authorize(&identity, Action::Read(&channel))
+            .map_err(|denied| io::Error::new(io::ErrorKind::PermissionDenied, denied))?;
+        chunk
+    };
+    bytes.map(check).boxed()
 }
 
 /// Copies the beginning of a stream aside as it passes.

@@ -2,14 +2,23 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::collections::HashSet;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use chatcore::protocol::Logged;
+use bytes::Bytes;
+use chatcore::blob::FolderBlobs;
+use chatcore::protocol::{ChatEvent, Command, Logged, RemovalReason, Subscribed};
+use chatcore::testkit::{Faults, FaultyStore};
 use chatcore::{
-    Action, Chat, Client, ClientError, Denied, ErrorCode, Identity, MemoryStore, OpenPolicy, Policy, User,
+    Action, ChannelName, Chat, Client, ClientError, Denied, ErrorCode, FileKind, Identity, Limits,
+    MemoryStore, OpenPolicy, Policy, Position, User, UserId,
 };
+use futures::{FutureExt, StreamExt};
+use serde::de::IgnoredAny;
+use tokio::sync::mpsc;
 
-/// What somebody may no longer do, in every channel.
+/// What somebody may no longer do in a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Right {
     Read,
@@ -18,32 +27,36 @@ enum Right {
 
 /// A policy that a test changes while the chat runs.
 #[derive(Clone, Debug, Default)]
-struct Rights(Arc<Mutex<HashSet<(String, Right)>>>);
+struct Rights(Arc<Mutex<HashSet<(UserId, Right, ChannelName)>>>);
 
 impl Rights {
-    fn take(&self, user: &str, right: Right) {
-        self.0.lock().unwrap().insert((format!("u_{user}"), right));
+    fn take(&self, user: &str, right: Right, channel: &str) {
+        self.0.lock().unwrap().insert((id(user), right, name(channel)));
     }
 
-    fn give(&self, user: &str, right: Right) {
-        self.0.lock().unwrap().remove(&(format!("u_{user}"), right));
+    fn give(&self, user: &str, right: Right, channel: &str) {
+        self.0.lock().unwrap().remove(&(id(user), right, name(channel)));
     }
 }
 
 impl Policy for Rights {
     fn authorize(&self, identity: &Identity, action: Action<'_>) -> Result<(), Denied> {
-        let right = match action {
-            Action::List(_) | Action::Read(_) => Some(Right::Read),
-            Action::Write(_) => Some(Right::Write),
-            _ => None,
+        let (right, channel) = match action {
+            Action::List(channel) | Action::Read(channel) => (Right::Read, channel),
+            Action::Write(channel) => (Right::Write, channel),
+            _ => return OpenPolicy.authorize(identity, action),
         };
         let taken = self.0.lock().unwrap();
-        if right.is_some_and(|right| taken.contains(&(identity.user.id.as_str().to_owned(), right))) {
-            return Err(Denied);
-        }
-        drop(taken);
-        OpenPolicy.authorize(identity, action)
+        if taken.contains(&(identity.user.id.clone(), right, channel.clone())) { Err(Denied) } else { Ok(()) }
     }
+}
+
+fn id(user: &str) -> UserId {
+    UserId::new(format!("u_{user}")).unwrap()
+}
+
+fn name(channel: &str) -> ChannelName {
+    ChannelName::new(channel).unwrap()
 }
 
 fn identity(name: &str) -> Identity {
@@ -63,6 +76,27 @@ fn code(error: ClientError) -> ErrorCode {
     }
 }
 
+/// Returns what waits for a client, in order.
+async fn waiting(client: &mut Client) -> Vec<ChatEvent> {
+    let mut events = Vec::new();
+    // The fan-out and the appends run until nothing is left to do.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+        while let Some(event) = client.next_event().now_or_never() {
+            events.push(event.expect("the session goes on"));
+        }
+    }
+    events
+}
+
+fn removed(channel: &str) -> ChatEvent {
+    ChatEvent::ChannelRemoved { channel: name(channel), reason: RemovalReason::Removed }
+}
+
+fn gone(user: &str, channel: &str) -> ChatEvent {
+    ChatEvent::Presence { channel: name(channel), user: identity(user).user, online: false }
+}
+
 #[tokio::test]
 async fn a_muted_user_changes_nothing_that_they_wrote() {
     let rights = Rights::default();
@@ -70,7 +104,7 @@ async fn a_muted_user_changes_nothing_that_they_wrote() {
     let mut ann = join(&chat, "ann").await;
     ann.create_channel("a", "").await.unwrap();
     let seq = ann.publish("a", "hi").await.unwrap().seq;
-    rights.take("ann", Right::Write);
+    rights.take("ann", Right::Write, "a");
     let refused = |result: Result<Logged, ClientError>| code(result.unwrap_err());
     assert_eq!(refused(ann.edit("a", seq, "something else").await), ErrorCode::NotAllowed);
     assert_eq!(refused(ann.delete("a", seq).await), ErrorCode::NotAllowed);
@@ -79,7 +113,292 @@ async fn a_muted_user_changes_nothing_that_they_wrote() {
     let page = ann.history("a", u64::MAX, 9).await.unwrap();
     assert_eq!(page.messages.iter().map(|message| message.text.as_str()).collect::<Vec<_>>(), ["hi"]);
 
-    rights.give("ann", Right::Write);
+    rights.give("ann", Right::Write, "a");
     ann.edit("a", seq, "something else").await.unwrap();
     ann.delete("a", seq).await.unwrap();
+}
+
+#[tokio::test]
+async fn nothing_of_a_channel_comes_after_it_is_revoked() {
+    let chat = Chat::builder(MemoryStore::new()).build();
+    let (mut ann, mut bob) = (join(&chat, "ann").await, join(&chat, "bob").await);
+    ann.create_channel("a", "").await.unwrap();
+    ann.create_channel("b", "").await.unwrap();
+    for client in [&mut ann, &mut bob] {
+        client.subscribe("a").await.unwrap();
+        client.subscribe("b").await.unwrap();
+    }
+    waiting(&mut ann).await;
+    waiting(&mut bob).await;
+    // All of it waits for her: events, somebody's typing, somebody's coming.
+    bob.publish("a", "before").await.unwrap();
+    bob.typing("a").await.unwrap();
+    let mut cid = join(&chat, "cid").await;
+    cid.subscribe("a").await.unwrap();
+    chat.revoke(&id("ann"), &name("a"));
+    bob.publish("a", "after").await.unwrap();
+    cid.typing("a").await.unwrap();
+    bob.publish("b", "elsewhere").await.unwrap();
+    let events = waiting(&mut ann).await;
+    assert_eq!(events[0], removed("a"), "{events:?}");
+    assert!(
+        matches!(&events[1..], [ChatEvent::Message { channel, .. }] if *channel == name("b")),
+        "{events:?}"
+    );
+    assert_eq!(code(ann.typing("a").await.unwrap_err()), ErrorCode::NotSubscribed);
+    assert_eq!(waiting(&mut bob).await.iter().filter(|event| **event == removed("a")).count(), 0);
+
+    let again = ann.subscribe("a").await.unwrap();
+    assert_eq!(again.head, 2, "the policy lets her in again");
+    bob.publish("a", "again").await.unwrap();
+    let events = waiting(&mut ann).await;
+    assert!(matches!(&events[..], [ChatEvent::Message { message, .. }] if message.seq == 3), "{events:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_revoked_is_no_member_at_once() {
+    let chat = Chat::builder(MemoryStore::new()).build();
+    let (mut ann, mut bob) = (join(&chat, "ann").await, join(&chat, "bob").await);
+    ann.create_channel("a", "").await.unwrap();
+    bob.subscribe("a").await.unwrap();
+    let members = async |client: &mut Client| {
+        let Subscribed { members, .. } = client.subscribe("a").await.unwrap();
+        members.iter().map(|member| member.name.to_string()).collect::<Vec<_>>()
+    };
+    ann.subscribe("a").await.unwrap();
+    let mut second = join(&chat, "ann").await;
+    second.subscribe("a").await.unwrap();
+    waiting(&mut bob).await;
+    let before = tokio::time::Instant::now();
+    chat.revoke(&id("ann"), &name("a"));
+    assert_eq!(bob.next_event().await, Some(gone("ann", "a")));
+    assert_eq!(members(&mut bob).await, ["bob"]);
+
+    // Her last connection has gone, and its grace runs.
+    ann.subscribe("a").await.unwrap();
+    waiting(&mut bob).await;
+    drop((ann, second));
+    assert_eq!(members(&mut bob).await, ["ann", "bob"]);
+    chat.revoke(&id("ann"), &name("a"));
+    assert_eq!(bob.next_event().await, Some(gone("ann", "a")));
+    assert_eq!(members(&mut bob).await, ["bob"]);
+    assert_eq!(before.elapsed(), Duration::ZERO);
+}
+
+/// A chat whose rings hold nothing, so that every answer needs the store; ann and bob are in `a`, with ten
+/// messages.
+async fn read_from_the_store() -> (Chat, Rights, FaultyStore<MemoryStore>, Client, Client) {
+    let mut limits = Limits::default();
+    (limits.ring_bytes, limits.ring_events) = (1, 1);
+    let (rights, store) = (Rights::default(), FaultyStore::new(MemoryStore::new(), Faults::default(), 1));
+    let chat = Chat::builder(store.clone()).policy(rights.clone()).limits(limits).build();
+    let mut ann = join(&chat, "ann").await;
+    ann.create_channel("a", "").await.unwrap();
+    for n in 0..10 {
+        ann.publish("a", &format!("word {n}")).await.unwrap();
+    }
+    let bob = join(&chat, "bob").await;
+    (chat, rights, store, ann, bob)
+}
+
+/// The commands whose answers tell of the channel `a`.
+async fn readers(ann: &mut Client) -> Vec<Command> {
+    let Subscribed { epoch, .. } = ann.subscribe("a").await.unwrap();
+    let channel = "a".to_owned();
+    let after = Some(Position { epoch, seq: 3 });
+    vec![
+        Command::Subscribe { channel: channel.clone(), after: None, limit: None },
+        Command::Subscribe { channel: channel.clone(), after, limit: None },
+        Command::History { channel: channel.clone(), before: 9, limit: None },
+        Command::Search { channel, query: "word".into(), before: None, limit: None },
+    ]
+}
+
+/// What ends a right while an answer is under way.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Revoked,
+    Rechecked,
+    /// The policy changes its mind, and nobody says so.
+    Untold,
+}
+
+#[tokio::test]
+async fn an_answer_under_way_ends_with_its_right() {
+    let (chat, rights, store, mut ann, mut bob) = read_from_the_store().await;
+    for command in readers(&mut ann).await {
+        for end in [End::Revoked, End::Rechecked, End::Untold] {
+            let held = store.hold_answers();
+            {
+                let mut call = pin!(bob.call::<IgnoredAny>(command.clone()));
+                assert!(call.as_mut().now_or_never().is_none(), "{command:?} waits for the store");
+                store.answers_held(1).await;
+                match end {
+                    End::Revoked => chat.revoke(&id("bob"), &name("a")),
+                    End::Rechecked | End::Untold => rights.take("bob", Right::Read, "a"),
+                }
+                if let End::Rechecked = end {
+                    chat.recheck(&id("bob"));
+                }
+                drop(held);
+                assert_eq!(code(call.await.unwrap_err()), ErrorCode::NotAllowed, "{command:?} {end:?}");
+            }
+            ann.publish("a", "later").await.unwrap();
+            let events = waiting(&mut bob).await;
+            assert!(events.iter().all(|event| *event == removed("a")), "{command:?} {end:?}: {events:?}");
+            rights.give("bob", Right::Read, "a");
+            bob.call::<IgnoredAny>(command.clone()).await.unwrap();
+            let _ = bob.unsubscribe("a").await;
+            waiting(&mut bob).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_channel_under_way_into_memory_is_not_joined_when_revoked() {
+    let store = FaultyStore::new(MemoryStore::new(), Faults::default(), 1);
+    let first = Chat::builder(store.clone()).build();
+    join(&first, "ann").await.create_channel("a", "").await.unwrap();
+    // A chat that has not loaded the channel yet.
+    let chat = Chat::builder(store.clone()).build();
+    let (mut bob, mut cid) = (join(&chat, "bob").await, join(&chat, "cid").await);
+    let held = store.hold_answers();
+    let mut call = pin!(bob.subscribe("a"));
+    assert!(call.as_mut().now_or_never().is_none());
+    store.answers_held(1).await;
+    chat.revoke(&id("bob"), &name("a"));
+    drop(held);
+    assert_eq!(code(call.await.unwrap_err()), ErrorCode::NotAllowed);
+    let members = cid.subscribe("a").await.unwrap().members;
+    assert_eq!(members.len(), 1, "{members:?}");
+}
+
+#[tokio::test]
+async fn a_list_of_channels_under_way_leaves_out_what_is_taken() {
+    let (_chat, rights, store, mut ann, mut bob) = read_from_the_store().await;
+    ann.create_channel("b", "").await.unwrap();
+    let held = store.hold_answers();
+    let mut call = pin!(bob.channels());
+    assert!(call.as_mut().now_or_never().is_none());
+    store.answers_held(1).await;
+    rights.take("bob", Right::Read, "a");
+    drop(held);
+    let names: Vec<_> = call.await.unwrap().into_iter().map(|channel| channel.name).collect();
+    assert_eq!(names, [name("b")]);
+}
+
+#[tokio::test]
+async fn a_recheck_ends_what_is_denied_and_nothing_else() {
+    let rights = Rights::default();
+    let chat = Chat::builder(MemoryStore::new()).policy(rights.clone()).build();
+    let (mut ann, mut bob) = (join(&chat, "ann").await, join(&chat, "bob").await);
+    for channel in ["a", "b"] {
+        ann.create_channel(channel, "").await.unwrap();
+        ann.subscribe(channel).await.unwrap();
+        bob.subscribe(channel).await.unwrap();
+    }
+    waiting(&mut ann).await;
+    rights.take("ann", Right::Read, "a");
+    chat.recheck(&id("bob"));
+    chat.recheck(&id("ann"));
+    bob.publish("a", "hidden").await.unwrap();
+    bob.publish("b", "seen").await.unwrap();
+    let events = waiting(&mut ann).await;
+    assert_eq!(events[0], removed("a"), "{events:?}");
+    assert!(
+        matches!(&events[1..], [ChatEvent::Message { channel, .. }] if *channel == name("b")),
+        "{events:?}"
+    );
+    chat.recheck(&id("ann"));
+    assert!(waiting(&mut ann).await.is_empty(), "it has ended already");
+    let last = waiting(&mut bob).await;
+    assert!(last.contains(&gone("ann", "a")) && !last.contains(&gone("ann", "b")), "{last:?}");
+}
+
+#[tokio::test]
+async fn a_read_marker_goes_to_no_connection_that_was_revoked() {
+    let chat = Chat::builder(MemoryStore::new()).build();
+    let (mut ann, mut second) = (join(&chat, "ann").await, join(&chat, "ann").await);
+    ann.create_channel("a", "").await.unwrap();
+    ann.publish("a", "hi").await.unwrap();
+    ann.read("a", 1).await.unwrap();
+    chat.revoke(&id("ann"), &name("a"));
+    let events = waiting(&mut second).await;
+    assert_eq!(events.last(), Some(&removed("a")));
+    assert!(!events.iter().any(|event| matches!(event, ChatEvent::Read { .. })), "{events:?}");
+}
+
+#[tokio::test]
+async fn a_publish_that_was_accepted_is_answered_after_a_revocation() {
+    let store = FaultyStore::new(MemoryStore::new(), Faults::default(), 1);
+    let chat = Chat::builder(store.clone()).build();
+    let mut ann = join(&chat, "ann").await;
+    ann.create_channel("a", "").await.unwrap();
+    ann.subscribe("a").await.unwrap();
+    waiting(&mut ann).await;
+    let held = store.hold();
+    let published = {
+        let mut call = pin!(ann.publish("a", "hi"));
+        assert!(call.as_mut().now_or_never().is_none());
+        chat.revoke(&id("ann"), &name("a"));
+        drop(held);
+        call.await.unwrap()
+    };
+    assert_eq!(published.seq, 1);
+    assert_eq!(waiting(&mut ann).await, [removed("a")], "and its event is not hers to see");
+}
+
+/// A chat with files, and ann in the channel `a` with one of `bytes`.
+async fn with_file(rights: &Rights, bytes: usize) -> (Chat, Client, chatcore::Attachment, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = FolderBlobs::open(folder.path().join("blobs")).await.unwrap();
+    let chat = Chat::builder(MemoryStore::new()).blobs(blobs).policy(rights.clone()).build();
+    let mut ann = join(&chat, "ann").await;
+    ann.create_channel("a", "").await.unwrap();
+    let file = futures::stream::iter([Ok(Bytes::from(vec![7; bytes]))]).boxed();
+    let attachment = chat.upload(&identity("ann"), "a", "x", file, kind).await.unwrap();
+    (chat, ann, attachment, folder)
+}
+
+fn kind(_: &[u8]) -> FileKind {
+    FileKind { content_type: "application/octet-stream".into(), width: None, height: None }
+}
+
+#[tokio::test]
+async fn a_download_ends_when_its_right_does() {
+    let rights = Rights::default();
+    let (chat, _ann, file, _folder) = with_file(&rights, 1 << 20).await;
+    let mut bytes = chat.attachment_bytes(&identity("ann"), &file.id, 0..u64::MAX).await.unwrap();
+    let first = bytes.next().await.unwrap().unwrap();
+    assert!(first.len() < 1 << 20, "the file comes in pieces");
+    rights.take("ann", Right::Read, "a");
+    let error = bytes.next().await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied);
+    let refused = chat.attachment(&identity("ann"), file.id.as_str()).await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::NotAllowed);
+}
+
+/// Begins an upload whose first piece has come; returns where its next ones go in, and what it comes to.
+async fn begun_upload(
+    chat: &Chat,
+) -> (mpsc::Sender<Bytes>, tokio::task::JoinHandle<Result<chatcore::Attachment, chatcore::Error>>) {
+    let (send, mut receive) = mpsc::channel::<Bytes>(1);
+    let stream = futures::stream::poll_fn(move |cx| receive.poll_recv(cx).map(|piece| piece.map(Ok))).boxed();
+    let chat = chat.clone();
+    let upload = tokio::spawn(async move { chat.upload(&identity("ann"), "a", "x", stream, kind).await });
+    // The second goes in once the first is taken.
+    for _ in 0..2 {
+        send.send(Bytes::from_static(b"x")).await.unwrap();
+    }
+    (send, upload)
+}
+
+#[tokio::test]
+async fn an_upload_that_outlives_its_right_is_refused() {
+    let rights = Rights::default();
+    let (chat, _ann, _file, _folder) = with_file(&rights, 1).await;
+    let (send, upload) = begun_upload(&chat).await;
+    rights.take("ann", Right::Write, "a");
+    drop(send);
+    assert_eq!(upload.await.unwrap().unwrap_err().code(), ErrorCode::NotAllowed);
 }

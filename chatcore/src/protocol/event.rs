@@ -80,6 +80,13 @@ pub enum ChatEvent {
         /// The channel.
         channel: ChannelObject,
     },
+    /// The right to read a channel has ended, and with it the subscription: nothing of the channel follows.
+    ChannelRemoved {
+        /// The channel.
+        channel: ChannelName,
+        /// Why.
+        reason: RemovalReason,
+    },
     /// Somebody came online in a channel, or left.
     Presence {
         /// The channel.
@@ -120,6 +127,17 @@ pub enum ChatEvent {
     /// An event of a later server.
     #[serde(other)]
     Unknown,
+}
+
+/// Why a channel is taken from somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RemovalReason {
+    /// The right to read it was taken away.
+    Removed,
+    /// They left it.
+    Left,
 }
 
 /// The bounds that a client should know before it sends.

@@ -45,8 +45,8 @@ impl Faults {
     }
 }
 
-/// A store that does what another does, and by a seed delays and fails; or lets writes wait, until a test has
-/// seen enough ([`hold`](Self::hold)).
+/// A store that does what another does, and by a seed delays and fails; or lets writes or the answers of reads
+/// wait, until a test has seen enough ([`hold`](Self::hold), [`hold_answers`](Self::hold_answers)).
 ///
 /// A failure of an append is a [`StoreError`] for the whole batch. The seed is printed when the store is
 /// dropped by a panic.
@@ -58,12 +58,14 @@ pub struct FaultyStore<S> {
     faults: Arc<Mutex<Faults>>,
     random: Arc<Random>,
     held: watch::Sender<bool>,
+    answers_held: watch::Sender<bool>,
+    held_answers: watch::Sender<usize>,
     largest_batch: Arc<AtomicUsize>,
 }
 
-/// While it lives, no write begins.
+/// While it lives, no write begins, or no read is answered.
 #[derive(Debug)]
-#[must_use = "the writes go on when it is dropped"]
+#[must_use = "the calls go on when it is dropped"]
 pub struct Held(watch::Sender<bool>);
 
 impl Drop for Held {
@@ -79,6 +81,8 @@ impl<S> Clone for FaultyStore<S> {
             faults: Arc::clone(&self.faults),
             random: Arc::clone(&self.random),
             held: self.held.clone(),
+            answers_held: self.answers_held.clone(),
+            held_answers: self.held_answers.clone(),
             largest_batch: Arc::clone(&self.largest_batch),
         }
     }
@@ -92,6 +96,8 @@ impl<S> FaultyStore<S> {
             faults: Arc::new(Mutex::new(faults)),
             random: Arc::new(Random::new(seed)),
             held: watch::Sender::new(false),
+            answers_held: watch::Sender::new(false),
+            held_answers: watch::Sender::new(0),
             largest_batch: Arc::default(),
         }
     }
@@ -105,6 +111,18 @@ impl<S> FaultyStore<S> {
     pub fn hold(&self) -> Held {
         self.held.send_replace(true);
         Held(self.held.clone())
+    }
+
+    /// Lets the answers of all reads wait until what this returns is dropped. Each is what was so when it was read.
+    pub fn hold_answers(&self) -> Held {
+        self.answers_held.send_replace(true);
+        Held(self.answers_held.clone())
+    }
+
+    /// Waits until as many reads as `count` wait with their answers.
+    pub async fn answers_held(&self, count: usize) {
+        // The store itself keeps the sender, so the wait ends by a read alone.
+        let _ = self.held_answers.subscribe().wait_for(|held| *held >= count).await;
     }
 
     fn faults(&self) -> Faults {
@@ -133,6 +151,10 @@ impl<S> FaultyStore<S> {
         }
         let answer = call.await;
         self.delay().await;
+        if *self.answers_held.borrow() {
+            let _counted = Counted::enter(&self.held_answers);
+            let _ = self.answers_held.subscribe().wait_for(|held| !held).await;
+        }
         answer
     }
 
@@ -159,6 +181,22 @@ impl<S> FaultyStore<S> {
             0 => tokio::task::yield_now().await,
             longest => tokio::time::sleep(Duration::from_micros(self.random.below(longest) + 1)).await,
         }
+    }
+}
+
+/// One of those counted; dropping it counts it out.
+struct Counted<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Counted<'a> {
+    fn enter(count: &'a watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
     }
 }
 
