@@ -14,7 +14,7 @@ use crate::connection::Connection;
 use crate::core::Core;
 use crate::error::Error;
 use crate::failures::FailureLog;
-use crate::id::{AttachmentId, UserId};
+use crate::id::{AttachmentId, SessionId, UserId};
 use crate::message::{Attachment, User};
 use crate::name::ChannelName;
 use crate::panics::contain_async;
@@ -224,10 +224,17 @@ impl Chat {
         self.core().attachment_bytes(identity, id, range).await
     }
 
-    /// Closes all of a user's connections, with [`CloseReason::SignedOut`] or [`CloseReason::Banned`] so that
-    /// their clients stay away. One that is being opened, with an [`Identity`] from before, is refused.
+    /// Closes all of a user's connections: with [`CloseReason::SignedOut`] or [`CloseReason::Banned`] their clients
+    /// stay away, with [`CloseReason::Reconnect`] they come back and are authenticated anew. One that is being
+    /// opened, with an [`Identity`] from before, is refused with the same reason.
     pub fn disconnect(&self, user: &UserId, reason: CloseReason) {
-        self.core().links.close_user(user, reason);
+        self.core().links.close(user, None, reason);
+    }
+
+    /// Closes the connections of one of a user's sign-ins, as [`disconnect`](Self::disconnect) closes those of all:
+    /// those whose [`Identity`] has this [`session`](Identity::session).
+    pub fn disconnect_session(&self, user: &UserId, session: &SessionId, reason: CloseReason) {
+        self.core().links.close(user, Some(session), reason);
     }
 
     /// Ends what a user's connections have of a channel, whatever the policy says: subscriptions, frames that wait,

@@ -89,6 +89,11 @@ text_id!(
     UserId, "user id", 64, "visible ASCII characters", str::len, |c| c.is_ascii_graphic()
 );
 text_id!(
+    /// One of a user's sign-ins, as the embedding app tells them apart: to end one and leave the others. It stays in
+    /// the server. 1 to 64 visible ASCII characters; use a hash of a secret rather than the secret.
+    SessionId, "session id", 64, "visible ASCII characters", str::len, |c| c.is_ascii_graphic()
+);
+text_id!(
     /// One uploaded file. 1 to 64 of ASCII letters, digits, `_` and `-`, so that it is safe in a path.
     AttachmentId, "attachment id", 64, "ASCII letters, digits, _ and -", str::len,
     |c| c.is_ascii_alphanumeric() || c == '_' || c == '-'

@@ -51,7 +51,7 @@ pub use self::connection::Connection;
 pub use self::error::{Error, ErrorCode};
 pub use self::event::{Append, AppendBody, Content, Event, EventKind};
 pub use self::failures::FailureLog;
-pub use self::id::{AttachmentId, ChannelId, Epoch, InvalidId, Nonce, Position, Seq, UserId};
+pub use self::id::{AttachmentId, ChannelId, Epoch, InvalidId, Nonce, Position, Seq, SessionId, UserId};
 pub use self::message::{Attachment, Message, Reaction, User};
 pub use self::name::{BadName, ChannelName};
 pub use self::outlet::{Burst, Framing, Outlet, Sent};

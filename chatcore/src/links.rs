@@ -10,7 +10,7 @@ use dashmap::DashMap;
 
 use crate::config::Limits;
 use crate::follower::Follower;
-use crate::id::UserId;
+use crate::id::{SessionId, UserId};
 use crate::link::Link;
 use crate::name::ChannelName;
 use crate::policy::Identity;
@@ -35,6 +35,8 @@ pub(crate) struct Links {
 #[derive(Debug)]
 struct Disconnected {
     user: UserId,
+    /// Of one session alone.
+    session: Option<SessionId>,
     reason: CloseReason,
     at: Instant,
 }
@@ -68,7 +70,10 @@ impl Links {
     fn disconnected_since(&self, identity: &Identity) -> Option<CloseReason> {
         let disconnected = self.disconnected.lock().expect("invariant: nothing panics under this lock");
         let later = disconnected.iter().rev().take_while(|one| one.at >= identity.since);
-        later.filter(|one| one.user == identity.user.id).map(|one| one.reason).next()
+        later
+            .filter(|one| one.user == identity.user.id && is_meant(one.session.as_ref(), identity))
+            .map(|one| one.reason)
+            .next()
     }
 
     /// Removes a connection.
@@ -130,15 +135,16 @@ impl Links {
         meant.flat_map(|link| link.cut_off(channel, told.clone())).collect()
     }
 
-    /// Closes a user's connections, and those that are being opened.
-    pub(crate) fn close_user(&self, user: &UserId, reason: CloseReason) {
-        self.remember(user, reason);
+    /// Closes a user's connections, or those of one session of theirs, and those that are being opened.
+    pub(crate) fn close(&self, user: &UserId, session: Option<&SessionId>, reason: CloseReason) {
+        self.remember(user, session, reason);
         if let Some(links) = self.by_user.get(user) {
-            links.iter().for_each(|link| link.close(reason));
+            let meant = |link: &&Arc<Link>| is_meant(session, &link.identity);
+            links.iter().filter(meant).for_each(|link| link.close(reason));
         }
     }
 
-    fn remember(&self, user: &UserId, reason: CloseReason) {
+    fn remember(&self, user: &UserId, session: Option<&SessionId>, reason: CloseReason) {
         let mut disconnected = self.disconnected.lock().expect("invariant: nothing panics under this lock");
         let at = Instant::now();
         while disconnected.front().is_some_and(|one| at - one.at > DISCONNECTED_FOR)
@@ -146,6 +152,11 @@ impl Links {
         {
             disconnected.pop_front();
         }
-        disconnected.push_back(Disconnected { user: user.clone(), reason, at });
+        disconnected.push_back(Disconnected { user: user.clone(), session: session.cloned(), reason, at });
     }
+}
+
+/// Returns whether a disconnection of `session`, or of all where there is none, means a connection of `identity`.
+fn is_meant(session: Option<&SessionId>, identity: &Identity) -> bool {
+    session.is_none_or(|session| identity.session.as_ref() == Some(session))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::id::{Seq, UserId};
+use crate::id::{Seq, SessionId, UserId};
 use crate::message::User;
 use crate::name::ChannelName;
 
@@ -15,6 +15,8 @@ use crate::name::ChannelName;
 pub struct Identity {
     /// The user.
     pub user: User,
+    /// Which of the user's sign-ins it is, if the app tells them apart.
+    pub session: Option<SessionId>,
     /// When it was found.
     pub(crate) since: Instant,
 }
@@ -23,7 +25,15 @@ impl Identity {
     /// Makes the identity of `user`, as of now.
     #[must_use]
     pub fn new(user: User) -> Self {
-        Self { user, since: Instant::now() }
+        Self { user, session: None, since: Instant::now() }
+    }
+
+    /// Sets which of the user's sign-ins it is, for
+    /// [`Chat::disconnect_session`](crate::Chat::disconnect_session) to end that one alone.
+    #[must_use]
+    pub fn session(mut self, session: SessionId) -> Self {
+        self.session = Some(session);
+        self
     }
 
     /// Sets when the search for it began, which a transport knows: what ends in between counts.
@@ -36,7 +46,7 @@ impl Identity {
 
 impl PartialEq for Identity {
     fn eq(&self, other: &Self) -> bool {
-        self.user == other.user
+        (&self.user, &self.session) == (&other.user, &other.session)
     }
 }
 

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chatcore::blob::FolderBlobs;
-use chatcore::protocol::{ChatEvent, Command, Logged, RemovalReason, Subscribed};
+use chatcore::protocol::{ChatEvent, CloseReason, Command, Logged, RemovalReason, Subscribed};
 use chatcore::testkit::{Faults, FaultyStore};
 use chatcore::{
     Action, ChannelName, Chat, Client, ClientError, Denied, ErrorCode, FileKind, Identity, Limits,
-    MemoryStore, OpenPolicy, Policy, Position, User, UserId,
+    MemoryStore, OpenPolicy, Policy, Position, SessionId, User, UserId,
 };
 use futures::{FutureExt, StreamExt};
 use serde::de::IgnoredAny;
@@ -401,4 +401,46 @@ async fn an_upload_that_outlives_its_right_is_refused() {
     rights.take("ann", Right::Write, "a");
     drop(send);
     assert_eq!(upload.await.unwrap().unwrap_err().code(), ErrorCode::NotAllowed);
+}
+
+#[tokio::test]
+async fn one_session_is_disconnected_and_the_others_stay() {
+    let chat = Chat::builder(MemoryStore::new()).build();
+    let of = |session: &str| identity("ann").session(SessionId::new(session).unwrap());
+    let (mut one, mut other) = (chat.connect(of("one")).unwrap(), chat.connect(of("other")).unwrap());
+    let mut without = chat.connect(identity("ann")).unwrap();
+    let (before, before_other) = (of("one"), of("other"));
+    chat.disconnect_session(&id("ann"), &SessionId::new("one").unwrap(), CloseReason::SignedOut);
+    assert_eq!(code_of(&mut one).await, CloseReason::SignedOut);
+    for client in [&mut other, &mut without] {
+        client.channels().await.unwrap();
+    }
+    let refused = chat.connect(before).map(drop);
+    assert_eq!(refused, Err(CloseReason::SignedOut), "a handshake under way");
+    assert!(chat.connect(before_other).is_ok(), "of another session");
+    assert!(chat.connect(of("one")).is_ok(), "found after the call");
+}
+
+#[tokio::test]
+async fn a_temporary_disconnection_asks_to_connect_again() {
+    let chat = Chat::builder(MemoryStore::new()).build();
+    let (mut ann, before) = (join(&chat, "ann").await, identity("ann"));
+    chat.disconnect(&id("ann"), CloseReason::Reconnect);
+    assert_eq!(code_of(&mut ann).await, CloseReason::Reconnect);
+    assert_eq!(CloseReason::Reconnect.code(), 4003, "of the temporary ones");
+    assert_eq!(chat.connect(before).map(drop), Err(CloseReason::Reconnect), "with what was known before");
+    assert!(chat.connect(identity("ann")).is_ok());
+}
+
+/// Waits for the end of a client's session.
+async fn code_of(client: &mut Client) -> CloseReason {
+    while client.next_event().await.is_some() {}
+    client.closed().unwrap()
+}
+
+#[test]
+fn a_session_id_has_1_to_64_bytes() {
+    for (text, valid) in [("", false), ("x", true), (&"x".repeat(64), true), (&"x".repeat(65), false)] {
+        assert_eq!(SessionId::new(text).is_ok(), valid, "{} bytes", text.len());
+    }
 }

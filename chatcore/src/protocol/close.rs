@@ -24,6 +24,8 @@ pub enum CloseReason {
     TooSlow,
     /// 4002: the server takes no new connections. Reconnect with back-off.
     Draining,
+    /// 4003: asked to connect again, as after a change of what the app knows of the user. Reconnect with back-off.
+    Reconnect,
     /// 4100: signed out. Do not reconnect.
     SignedOut,
     /// 4101: banned. Do not reconnect.
@@ -42,6 +44,7 @@ impl CloseReason {
         Self::Overloaded,
         Self::TooSlow,
         Self::Draining,
+        Self::Reconnect,
         Self::SignedOut,
         Self::Banned,
     ];
@@ -59,6 +62,7 @@ impl CloseReason {
             Self::Overloaded => 4000,
             Self::TooSlow => 4001,
             Self::Draining => 4002,
+            Self::Reconnect => 4003,
             Self::SignedOut => 4100,
             Self::Banned => 4101,
         }
@@ -77,6 +81,7 @@ impl CloseReason {
             Self::Overloaded => "overloaded",
             Self::TooSlow => "too slow",
             Self::Draining => "draining",
+            Self::Reconnect => "connect again",
             Self::SignedOut => "signed out",
             Self::Banned => "banned",
         }
