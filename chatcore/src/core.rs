@@ -47,6 +47,8 @@ pub(crate) struct Core {
     /// Wakes the sweeper before its time: there are bytes of a deleted message to remove.
     pub(crate) discarded: Notify,
     draining: AtomicBool,
+    /// Tells those who wait that the drain has begun.
+    drain: Notify,
 }
 
 impl Core {
@@ -79,6 +81,7 @@ impl Core {
             command_bytes: AtomicUsize::new(0),
             discarded: Notify::new(),
             draining: AtomicBool::new(false),
+            drain: Notify::new(),
         }
     }
 
@@ -108,5 +111,15 @@ impl Core {
 
     pub(crate) fn start_draining(&self) {
         self.draining.store(true, Ordering::Release);
+        self.drain.notify_waiters();
+    }
+
+    /// Waits for the drain to begin.
+    pub(crate) async fn drain_begins(&self) {
+        // Made before the look: it hears of a drain that begins in between.
+        let begins = self.drain.notified();
+        if !self.is_draining() {
+            begins.await;
+        }
     }
 }

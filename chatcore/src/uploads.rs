@@ -130,7 +130,11 @@ impl Core {
         let share = self.shares.of(&identity.user.id, Instant::now());
         let bytes = counted(bytes, share, Arc::clone(&refused));
         self.store.put_upload(&upload).await?;
-        let received = self.receive(identity, &**blobs, &mut upload, bytes, inspect).await;
+        let received = tokio::select! {
+            biased;
+            received = self.receive(identity, &**blobs, &mut upload, bytes, inspect) => received,
+            () = self.drain_begins() => Err(Error::draining()),
+        };
         if received.is_err()
             && let Err(error) = self.remove(&**blobs, &upload.attachment.id).await
         {

@@ -404,6 +404,15 @@ async fn an_upload_that_outlives_its_right_is_refused() {
 }
 
 #[tokio::test]
+async fn an_upload_under_way_ends_with_the_drain() {
+    let (chat, _ann, _file, _folder) = with_file(&Rights::default(), 1).await;
+    let (send, upload) = begun_upload(&chat).await;
+    chat.drain();
+    assert_eq!(upload.await.unwrap().unwrap_err().code(), ErrorCode::Draining);
+    assert!(send.is_closed(), "no more of it is read");
+}
+
+#[tokio::test]
 async fn one_session_is_disconnected_and_the_others_stay() {
     let chat = Chat::builder(MemoryStore::new()).build();
     let of = |session: &str| identity("ann").session(SessionId::new(session).unwrap());
