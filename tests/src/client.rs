@@ -47,7 +47,22 @@ impl Client {
         Self::handshake(addr, HeaderName::from_static("x-user"), name).await
     }
 
+    /// Connects with a cookie and takes the `welcome`; `None` if the server is not there, or ends the connection.
+    pub async fn try_connect_with_cookie(addr: SocketAddr, cookie: &str) -> Option<Self> {
+        let mut client = Self::try_handshake(addr, COOKIE, cookie).await.ok()?;
+        client.welcome = client.next().await.ok()?;
+        (client.welcome["type"] == "welcome").then_some(client)
+    }
+
     async fn handshake(addr: SocketAddr, header: HeaderName, value: &str) -> Self {
+        Self::try_handshake(addr, header, value).await.expect("a WebSocket")
+    }
+
+    async fn try_handshake(
+        addr: SocketAddr,
+        header: HeaderName,
+        value: &str,
+    ) -> Result<Self, tokio_websockets::Error> {
         let connecting = ClientBuilder::new()
             .uri(&format!("ws://{addr}/chat/ws"))
             .expect("a URI")
@@ -55,9 +70,9 @@ impl Client {
             .expect("no reserved header")
             .add_header(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("chatcore.v1"))
             .expect("no reserved header");
-        let (socket, response) = must("a handshake", connecting.connect()).await.expect("a WebSocket");
+        let (socket, response) = must("a handshake", connecting.connect()).await?;
         assert_eq!(response.headers()[SEC_WEBSOCKET_PROTOCOL], "chatcore.v1");
-        Self { socket, waiting: VecDeque::new(), last_id: 0, welcome: Value::Null }
+        Ok(Self { socket, waiting: VecDeque::new(), last_id: 0, welcome: Value::Null })
     }
 
     async fn welcomed(mut self) -> Self {
@@ -120,6 +135,22 @@ impl Client {
         let answer = self.ask(command.clone()).await;
         assert_eq!(answer["type"], "ok", "{command} gave {answer}");
         answer
+    }
+
+    /// Sends a command as often as it is refused for now, and returns its `ok`.
+    ///
+    /// # Panics
+    /// Panics if it is refused for good.
+    pub async fn patient(&mut self, command: Value) -> Value {
+        loop {
+            let answer = self.ask(command.clone()).await;
+            if answer["type"] == "ok" {
+                return answer;
+            }
+            assert_eq!(answer["retryable"], true, "{command} gave {answer}");
+            let wait = answer["retry_ms"].as_u64().unwrap_or(100);
+            tokio::time::sleep(std::time::Duration::from_millis(wait)).await;
+        }
     }
 
     /// Sends a command that is refused with `code`, and returns its `error`.
@@ -226,6 +257,12 @@ impl Client {
                 Err(code) => return code.expect("a close frame"),
             }
         }
+    }
+
+    /// Says goodbye, and waits for nothing.
+    pub async fn try_close(&mut self) {
+        let close = Message::close(Some(tokio_websockets::CloseCode::NORMAL_CLOSURE), "");
+        let _ = must("a close", self.socket.send(close)).await;
     }
 
     /// Closes with 1000 and returns the code of the answer.

@@ -8,6 +8,8 @@ mod pgbouncer;
 mod postgres;
 mod raw;
 mod server;
+mod service;
+pub mod soak;
 
 use std::future::Future;
 use std::time::Duration;
@@ -18,6 +20,7 @@ pub use self::pgbouncer::Pgbouncer;
 pub use self::postgres::{Database, Postgres};
 pub use self::raw::{Frame, Raw, frame};
 pub use self::server::{Backend, Server, Setup};
+pub use self::service::Service;
 
 /// What never takes this long has hung: the test fails and says so.
 const HUNG: Duration = Duration::from_secs(30);

@@ -62,8 +62,20 @@ pub async fn write(
 /// # Panics
 /// Panics where it has not.
 pub async fn assert_kept(reader: &mut Client, acked: impl IntoIterator<Item = (String, u64)>) {
+    assert_kept_in(reader, "general", acked).await;
+}
+
+/// Checks the log of any channel, as [`assert_kept`] does that of `general`.
+///
+/// # Panics
+/// Panics if it has a gap or a double, or lacks what was acknowledged.
+pub async fn assert_kept_in(
+    reader: &mut Client,
+    channel: &str,
+    acked: impl IntoIterator<Item = (String, u64)>,
+) {
     let mut by_nonce = HashMap::new();
-    for (at, message) in (1_u64..).zip(read_all(reader).await) {
+    for (at, message) in (1_u64..).zip(read_all(reader, channel).await) {
         assert_eq!(message["seq"], at, "no gap");
         let nonce = message["nonce"].as_str().expect("a nonce").to_owned();
         assert_eq!(by_nonce.insert(nonce, at), None, "no double");
@@ -74,12 +86,12 @@ pub async fn assert_kept(reader: &mut Client, acked: impl IntoIterator<Item = (S
 }
 
 /// Reads the whole log backwards, and returns it forwards.
-async fn read_all(client: &mut Client) -> Vec<Value> {
+async fn read_all(client: &mut Client, channel: &str) -> Vec<Value> {
     let mut pages: Vec<Vec<Value>> = Vec::new();
     let mut before = u64::from(u32::MAX);
     loop {
-        let page = json!({"type": "history", "channel": "general", "before": before, "limit": 100});
-        let mut page = client.ok(page).await;
+        let page = json!({"type": "history", "channel": channel, "before": before, "limit": 100});
+        let mut page = client.patient(page).await;
         let Value::Array(messages) = page["messages"].take() else { panic!("{page}") };
         let oldest = messages.first().and_then(|message| message["seq"].as_u64());
         pages.push(messages);

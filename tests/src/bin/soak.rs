@@ -1,0 +1,63 @@
+//! Soaks the release build of `web_chat`:
+//! `cargo build --release -p web_chat --example web_chat && cargo run --release -p chatcore-tests --bin soak`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use chatcore::testkit::Random;
+use chatcore_tests::soak::{Plan, Row, soak};
+use clap::Parser;
+
+/// Many sockets that come and go on the real service, which is killed at intervals; nothing may be lost or doubled, and
+/// its memory must stay flat. The limit of open files must be above the number of sockets, for the soak and for the
+/// service each. CHATCORE_SEED repeats who does what.
+#[derive(Debug, Parser)]
+#[command(name = "soak")]
+struct Options {
+    /// How long the load lasts.
+    #[arg(long, default_value_t = 10.0)]
+    minutes: f64,
+    /// Seconds between two kills.
+    #[arg(long, default_value_t = 60.0)]
+    life: f64,
+    /// Sockets; at most 64 per user.
+    #[arg(long, default_value_t = 2_000)]
+    sockets: usize,
+    /// People who share the sockets.
+    #[arg(long, default_value_t = 40)]
+    users: usize,
+    /// Channels; each socket follows three.
+    #[arg(long, default_value_t = 100)]
+    channels: usize,
+    /// Publishes per second of all sockets.
+    #[arg(long, default_value_t = 100.0)]
+    publishes: f64,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let options = Options::parse();
+    let plan = Plan {
+        users: options.users.max(1),
+        sockets: options.sockets,
+        channels: options.channels.max(1),
+        followed: options.channels.clamp(1, 3),
+        publishes: options.publishes.max(0.1),
+        stay: Duration::from_secs(120),
+        time: Duration::from_secs_f64(options.minutes.clamp(0.0, 1e6) * 60.0),
+        life: Duration::from_secs_f64(options.life.clamp(1.0, 1e6)),
+        settle: Duration::from_secs(120),
+    };
+    let random = Random::from_env();
+    println!("CHATCORE_SEED={}\n{}", random.seed(), Row::HEAD);
+    let report = soak(&plan, &random, |row| println!("{row}")).await;
+    println!("the logs of {} channels hold every acknowledged message once, without a gap", report.checked);
+    let wrong: Vec<String> =
+        [report.check(), report.check_memory()].into_iter().filter_map(Result::err).collect();
+    if !wrong.is_empty() {
+        println!("FAILED: {}", wrong.join("; "));
+        return ExitCode::FAILURE;
+    }
+    println!("0 lost, 0 doubled, memory flat after the second life");
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,27 @@
+//! The soak of `src/bin/soak.rs` in short.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use chatcore::testkit::Random;
+use chatcore_tests::soak::{Plan, soak};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sockets_that_come_and_go_over_a_kill_lose_and_double_nothing() {
+    let plan = Plan {
+        users: 4,
+        sockets: 60,
+        channels: 6,
+        followed: 3,
+        publishes: 60.0,
+        stay: Duration::from_secs(4),
+        time: Duration::from_secs(12),
+        life: Duration::from_secs(6),
+        settle: Duration::from_secs(120),
+    };
+    let random = Random::from_env();
+    println!("CHATCORE_SEED={}", random.seed());
+    let report = soak(&plan, &random, |row| println!("{row}")).await;
+    report.check().unwrap();
+    assert_eq!((report.rows.len(), report.checked), (2, 6));
+}
