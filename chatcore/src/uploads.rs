@@ -1,6 +1,6 @@
 //! Attachments: from an upload's first byte to the removal of its last.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, OnceLock};
@@ -8,26 +8,33 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use crate::blob::{BlobStore, ByteStream};
+use crate::blob::{BlobError, BlobStore, ByteStream};
 use crate::config::Limits;
 use crate::core::Core;
 use crate::error::{Error, ErrorCode};
 use crate::id::{AttachmentId, UserId};
 use crate::message::Attachment;
 use crate::name::ChannelName;
+use crate::panics::contain_async;
 use crate::policy::{Action, Identity, Policy};
 use crate::share::Share;
-use crate::store::{Upload, UploadState};
+use crate::store::{StoreError, Upload, UploadState};
 use crate::sync::Arc;
 use crate::time::Timestamp;
 
 /// How much of a file's beginning is kept for finding out what it is.
 const HEAD_BYTES: usize = 256 << 10;
 
-/// Uploads removed in one sweep of the index.
+/// Uploads that one look into the index finds.
 const SWEEP: usize = 256;
+
+/// Files that can't be removed, after which a sweep ends. Their ids are held in memory.
+const STUCK: usize = 8_192;
+
+/// Failures of the store in one sweep, after which it is taken to be away.
+const STORE_FAILURES: usize = 3;
 
 /// What a file's first bytes say it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +51,17 @@ pub struct FileKind {
 #[derive(Debug, Default)]
 pub(crate) struct Uploads {
     running: Mutex<HashMap<UserId, usize>>,
+    /// What the last sweep could not remove.
+    stuck: Mutex<HashSet<AttachmentId>>,
+}
+
+/// Why an upload is still there.
+#[derive(Debug, thiserror::Error)]
+enum Unremoved {
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    #[error("the file could not be removed")]
+    Blobs(#[from] BlobError),
 }
 
 /// The place of a running upload; dropping it gives it back.
@@ -71,6 +89,20 @@ impl Uploads {
     /// Returns how many are running.
     pub(crate) fn len(&self) -> usize {
         self.running().values().sum()
+    }
+
+    /// Returns whether the last sweep could not remove this one either.
+    fn was_stuck(&self, id: &AttachmentId) -> bool {
+        self.stuck().contains(id)
+    }
+
+    fn set_stuck(&self, stuck: HashSet<AttachmentId>) {
+        *self.stuck() = stuck;
+    }
+
+    // Held for a look into a set of at most `STUCK` entries.
+    fn stuck(&self) -> MutexGuard<'_, HashSet<AttachmentId>> {
+        self.stuck.lock().expect("invariant: nothing panics under this lock")
     }
 
     // Held for a look into a map of at most `Limits::uploads` entries.
@@ -241,20 +273,50 @@ impl Core {
         }
     }
 
+    /// Removes the uploads that nobody needs. One that can't be removed keeps no other from it, and is tried again
+    /// in the next sweep.
     async fn sweep_uploads(&self, blobs: &dyn BlobStore) -> Result<(), Error> {
         let before = Timestamp::now().minus(self.limits.upload_ttl);
+        let mut stuck = HashSet::new();
+        let mut store_failures = 0;
         loop {
-            let ids = self.store.reclaimable(before, SWEEP).await?;
-            for id in &ids {
-                self.remove(blobs, id).await?;
+            // The index gives what is stuck again, so others are asked for beyond it.
+            let most = stuck.len() + SWEEP;
+            let ids = self.store.reclaimable(before, most).await?;
+            let is_last = ids.len() < most;
+            for id in ids {
+                if stuck.contains(&id) {
+                    continue;
+                }
+                let removal =
+                    timeout(self.limits.store_timeout, contain_async(self.remove(blobs, &id))).await;
+                let error: Box<dyn std::error::Error> = match removal {
+                    Ok(Ok(Ok(()))) => continue,
+                    Ok(Ok(Err(Unremoved::Store(error)))) => {
+                        store_failures += 1;
+                        if store_failures >= STORE_FAILURES {
+                            return Err(error.into());
+                        }
+                        error.into()
+                    }
+                    Ok(Ok(Err(Unremoved::Blobs(error)))) => error.into(),
+                    Ok(Err(panicked)) => panicked.into(),
+                    Err(late) => late.into(),
+                };
+                if !self.uploads.was_stuck(&id) {
+                    let about = format_args!("attachment {id}");
+                    self.monitor.failures.failed("a file that nobody needs can't be removed", about, &*error);
+                }
+                stuck.insert(id);
             }
-            if ids.len() < SWEEP {
+            if is_last || stuck.len() >= STUCK {
+                self.uploads.set_stuck(stuck);
                 return Ok(());
             }
         }
     }
 
-    async fn remove(&self, blobs: &dyn BlobStore, id: &AttachmentId) -> Result<(), Error> {
+    async fn remove(&self, blobs: &dyn BlobStore, id: &AttachmentId) -> Result<(), Unremoved> {
         if self.store.discard_upload(id).await? {
             blobs.delete(id).await?;
             self.store.forget_upload(id).await?;
