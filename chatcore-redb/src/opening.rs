@@ -89,7 +89,7 @@ impl Options {
         if file.metadata().map_err(|e| failed(path, e))?.len() == 0 {
             return Err(OpenError::Empty { path: path.to_path_buf() });
         }
-        private::tighten(&file).map_err(|e| failed(path, e))?;
+        private::tighten(&file, path).map_err(|e| failed(path, e))?;
         let database = self.database(path, file)?;
         prepare::<L>(path, &database)?;
         Ok(database)

@@ -22,19 +22,25 @@ pub(crate) fn set_mode(options: &mut OpenOptions) {
     let _ = options;
 }
 
-/// Takes away what a file's mode allows to anybody but its owner.
-pub(crate) fn tighten(file: &File) -> io::Result<()> {
+/// Takes away what a file's mode allows to anybody but its owner. A file of another owner stays as it is.
+pub(crate) fn tighten(file: &File, path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
         let mut permissions = file.metadata()?.permissions();
         if permissions.mode() & 0o077 != 0 {
             permissions.set_mode(permissions.mode() & 0o7700);
-            file.set_permissions(permissions)?;
+            match file.set_permissions(permissions) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    let path = path.display();
+                    tracing::warn!(%path, "others can read the file, and it belongs to another user");
+                }
+                outcome => outcome?,
+            }
         }
     }
     #[cfg(not(unix))]
-    let _ = file;
+    let _ = (file, path);
     Ok(())
 }
 

@@ -10,33 +10,45 @@ use futures::stream::{self, StreamExt};
 use tokio::fs::{self, File};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
-use super::{BlobError, BlobStore, ByteStream};
+use super::{BlobError, BlobStore, ByteStream, private};
 use crate::id::AttachmentId;
 
 /// Bytes read from a file at a time.
 const CHUNK: usize = 64 << 10;
 
+/// The folder of files that are being written.
+const INCOMING: &str = "incoming";
+
 /// Blobs as files in a folder, spread over sub-folders by their id.
 ///
 /// A blob is written to `incoming/`, synced, and moved to its place in one step; then the folder is synced.
 /// What a crash leaves in `incoming/` is removed when the folder is opened again.
+///
+/// On Unix the folder and all in it belong to their owner alone: folders have mode 0700, files 0600. If others may
+/// enter the folder when it is opened, this is taken away from it and from everything in it; what an operator made
+/// stricter stays so.
 #[derive(Clone, Debug)]
 pub struct FolderBlobs {
     root: PathBuf,
 }
 
 impl FolderBlobs {
-    /// Opens a folder, which is made where it does not exist. Only one process may have it open.
+    /// Opens a folder, or makes it and the folders on the way to it. Only one process may have it open.
     ///
     /// # Errors
-    /// Where the folder can't be made or cleaned.
+    /// If the folder can't be made, cleaned or made its owner's.
     pub async fn open(root: impl Into<PathBuf>) -> io::Result<Self> {
         let root = root.into();
-        let incoming = root.join("incoming");
-        match fs::remove_dir_all(&incoming).await {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => fs::create_dir_all(&incoming).await?,
-        }
+        let folder = root.clone();
+        blocking(move || {
+            let incoming = folder.join(INCOMING);
+            match std::fs::remove_dir_all(&incoming) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => private::make_folders(&incoming)?,
+            }
+            private::tighten(&folder)
+        })
+        .await?;
         Ok(Self { root })
     }
 
@@ -52,12 +64,16 @@ impl FolderBlobs {
 #[async_trait]
 impl BlobStore for FolderBlobs {
     async fn put(&self, id: &AttachmentId, bytes: ByteStream, limit: u64) -> Result<u64, BlobError> {
-        let incoming = Incoming { path: self.root.join("incoming").join(id.as_str()) };
-        let size = incoming.write(bytes, limit).await?;
+        let (mut incoming, file) = Incoming::create(self.root.join(INCOMING).join(id.as_str())).await?;
+        let written = write(File::from_std(file), bytes, limit).await;
+        if written.is_err() {
+            incoming.remove().await;
+        }
+        let size = written?;
         let place = self.place(id);
         let folder = place.parent().expect("invariant: a blob's place is below the root");
-        fs::create_dir_all(folder).await?;
-        fs::rename(&incoming.path, &place).await?;
+        make_folders(folder.to_path_buf()).await?;
+        incoming.move_to(&place).await?;
         let mut made = Some(folder);
         // Each folder on the way may be new, and its name is its parent's to keep.
         while let Some(folder) = made.filter(|folder| folder.starts_with(&self.root)) {
@@ -93,31 +109,66 @@ impl BlobStore for FolderBlobs {
 /// A file that is being written, removed when it is dropped before it was moved to its place.
 struct Incoming {
     path: PathBuf,
+    is_there: bool,
 }
 
 impl Incoming {
-    async fn write(&self, mut bytes: ByteStream, limit: u64) -> Result<u64, BlobError> {
-        let mut file = File::create_new(&self.path).await?;
-        let mut size = 0_u64;
-        while let Some(chunk) = bytes.next().await {
-            let chunk = chunk.map_err(BlobError::Stream)?;
-            size += chunk.len() as u64;
-            if size > limit {
-                return Err(BlobError::TooLarge { limit });
-            }
-            file.write_all(&chunk).await?;
-        }
-        file.flush().await?;
-        file.sync_all().await?;
-        Ok(size)
+    /// Creates the file and its guard in one step, so that a caller that goes away meanwhile leaves no file.
+    async fn create(path: PathBuf) -> io::Result<(Self, std::fs::File)> {
+        blocking(move || {
+            let file = private::create_file(&path)?;
+            Ok((Self { path, is_there: true }, file))
+        })
+        .await
+    }
+
+    async fn move_to(&mut self, place: &Path) -> io::Result<()> {
+        fs::rename(&self.path, place).await?;
+        self.is_there = false;
+        Ok(())
+    }
+
+    async fn remove(&mut self) {
+        self.is_there = fs::remove_file(&self.path).await.is_err();
     }
 }
 
 impl Drop for Incoming {
     fn drop(&mut self) {
-        // Gone already where it was moved. Removing a name is quick enough for a drop.
-        let _ = std::fs::remove_file(&self.path);
+        if !self.is_there {
+            return;
+        }
+        let path = std::mem::take(&mut self.path);
+        // What fails here is removed when the folder is opened again.
+        let remove = move || drop(std::fs::remove_file(path));
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
+            Err(_) => remove(),
+        }
     }
+}
+
+async fn write(mut file: File, mut bytes: ByteStream, limit: u64) -> Result<u64, BlobError> {
+    let mut size = 0_u64;
+    while let Some(chunk) = bytes.next().await {
+        let chunk = chunk.map_err(BlobError::Stream)?;
+        size += chunk.len() as u64;
+        if size > limit {
+            return Err(BlobError::TooLarge { limit });
+        }
+        file.write_all(&chunk).await?;
+    }
+    file.flush().await?;
+    file.sync_all().await?;
+    Ok(size)
+}
+
+async fn make_folders(folder: PathBuf) -> io::Result<()> {
+    blocking(move || private::make_folders(&folder)).await
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await?
 }
 
 async fn sync_folder(folder: &Path) -> io::Result<()> {

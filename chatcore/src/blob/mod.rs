@@ -1,6 +1,7 @@
 //! Where the bytes of attachments are kept.
 
 mod folder;
+mod private;
 
 use std::io;
 use std::ops::Range;

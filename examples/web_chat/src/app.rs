@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 use tower_service::Service;
 
 use crate::accounts::{Accounts, AccountsError, PostgresAccounts, RedbAccounts};
+use crate::folder;
 use crate::options::Options;
 use crate::page;
 use crate::session::{Sessions, refusal};
@@ -84,6 +85,11 @@ struct Stored {
 
 impl Stored {
     async fn open(options: &Options) -> Result<Self, OpenError> {
+        if !options.memory {
+            let data = options.data.clone();
+            let made = off_the_workers(move || folder::open(&data)).await;
+            made.map_err(|source| OpenError::Folder { path: options.data.clone(), source })?;
+        }
         let files = options.data.join("files");
         let wait = options.limits().store_timeout;
         if let Some(url) = &options.database_url {
@@ -112,14 +118,22 @@ impl Stored {
         }
         let (data, names) = (options.data.clone(), options.names);
         // Opening waits for a predecessor to let go of the files.
-        let opened = tokio::task::spawn_blocking(move || {
+        let opened = off_the_workers(move || {
             let store = RedbStore::open(data.join("chat.redb"))?;
             let accounts = RedbAccounts::open(&data.join("accounts.redb"), names, wait)?;
             Ok::<_, OpenError>((store, accounts))
         });
-        let (store, accounts) = opened.await.expect("invariant: opening does not panic")?;
+        let (store, accounts) = opened.await?;
         let (builder, accounts) = (Chat::builder(store), Arc::new(accounts));
         Ok(Self { builder, accounts, files, folder: None })
+    }
+}
+
+/// Runs what waits for a disk where it holds up nobody else.
+async fn off_the_workers<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod app;
+mod folder;
 mod name;
 mod options;
 mod page;

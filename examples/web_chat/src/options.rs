@@ -13,7 +13,8 @@ pub struct Options {
     #[arg(long, env = "WEB_CHAT_LISTEN", default_value = "127.0.0.1:3000", value_name = "ADDRESS")]
     pub listen: String,
 
-    /// The folder that holds everything: messages, files and names. With a database, only the files.
+    /// The folder that holds everything: messages, files and names. With a database, only the files. Give it one of
+    /// its own: it is made its owner's alone.
     #[arg(long, env = "WEB_CHAT_DATA", default_value = "web_chat-data", value_name = "FOLDER")]
     pub data: PathBuf,
 

@@ -1,0 +1,78 @@
+//! Files and folders that only their owner can use.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::path::Path;
+
+/// Makes the folders on the way to `folder` that do not exist, with mode 0700.
+pub(super) fn make_folders(folder: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+/// Creates a file that does not exist, with mode 0600.
+pub(super) fn create_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// Takes away what a folder, and everything in it, allows to anybody but its owner.
+///
+/// A folder that allows nothing is not looked into: nobody else reaches what is in it.
+#[cfg(unix)]
+pub(super) fn tighten(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+
+    if std::fs::metadata(folder)?.permissions().mode() & OTHERS == 0 {
+        return Ok(());
+    }
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder)? {
+            let entry = entry?;
+            // Of a symbolic link this is the link's own, which has no mode to change.
+            let metadata = entry.metadata()?;
+            if metadata.is_dir() {
+                folders.push(entry.path());
+            }
+            if metadata.is_dir() || metadata.is_file() {
+                tighten_one(&entry.path(), metadata.permissions())?;
+            }
+        }
+    }
+    // Last, so that a walk that broke off is made again.
+    tighten_one(folder, std::fs::metadata(folder)?.permissions())
+}
+
+/// Elsewhere the operating system's own rules hold.
+#[cfg(not(unix))]
+pub(super) fn tighten(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(unix)]
+const OTHERS: u32 = 0o077;
+
+#[cfg(unix)]
+fn tighten_one(path: &Path, mut permissions: std::fs::Permissions) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+
+    if permissions.mode() & OTHERS == 0 {
+        return Ok(());
+    }
+    permissions.set_mode(permissions.mode() & 0o7700);
+    match std::fs::set_permissions(path, permissions) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let path = path.display();
+            tracing::warn!(%path, "others can use what belongs to another user here");
+            Ok(())
+        }
+        outcome => outcome,
+    }
+}

@@ -1,0 +1,160 @@
+//! Files that are kept: who may read them, and how those that nobody needs are removed.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::collections::HashSet;
+use std::io;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chatcore::blob::{BlobError, BlobStore, ByteStream, FolderBlobs};
+use chatcore::testkit::{CapturedLog, Random};
+use chatcore::{AttachmentId, Chat, FileKind, Identity, Limits, MemoryStore, User};
+use futures::StreamExt;
+use tempfile::TempDir;
+
+fn identity(name: &str) -> Identity {
+    Identity::new(User::new(&format!("u_{name}"), name).unwrap())
+}
+
+/// A place for files, which can't be removed at first.
+#[derive(Default)]
+struct Place {
+    files: Mutex<HashSet<AttachmentId>>,
+    stuck: Mutex<HashSet<AttachmentId>>,
+    panicking: Mutex<HashSet<AttachmentId>>,
+}
+
+#[derive(Clone, Default)]
+struct Blobs(Arc<Place>);
+
+#[async_trait]
+impl BlobStore for Blobs {
+    async fn put(&self, id: &AttachmentId, mut bytes: ByteStream, _: u64) -> Result<u64, BlobError> {
+        while let Some(chunk) = bytes.next().await {
+            chunk.map_err(BlobError::Stream)?;
+        }
+        self.0.files.lock().unwrap().insert(id.clone());
+        self.0.stuck.lock().unwrap().insert(id.clone());
+        Ok(1)
+    }
+
+    async fn get(&self, _: &AttachmentId, _: Range<u64>) -> Result<ByteStream, BlobError> {
+        Err(BlobError::NotFound)
+    }
+
+    async fn delete(&self, id: &AttachmentId) -> Result<(), BlobError> {
+        if self.0.panicking.lock().unwrap().contains(id) {
+            // Without the hook, which would write of every one.
+            std::panic::resume_unwind(Box::new("a place panics on purpose"));
+        }
+        if self.0.stuck.lock().unwrap().contains(id) {
+            return Err(io::Error::from(io::ErrorKind::PermissionDenied).into());
+        }
+        self.0.files.lock().unwrap().remove(id);
+        Ok(())
+    }
+}
+
+async fn upload(chat: &Chat, name: &str) -> AttachmentId {
+    let stream = futures::stream::iter([Ok(Bytes::from_static(b"x"))]).boxed();
+    let kind = |_: &[u8]| FileKind { content_type: "image/png".into(), width: None, height: None };
+    chat.upload(&identity("ann"), "a", name, stream, kind).await.unwrap().id
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_that_can_not_be_removed_keep_no_other_one() {
+    let log = CapturedLog::begin();
+    let mut limits = Limits::default();
+    limits.upload_ttl = Duration::ZERO;
+    let blobs = Blobs::default();
+    let chat = Chat::builder(MemoryStore::new()).blobs(blobs.clone()).limits(limits).build();
+    chat.connect(identity("ann")).unwrap().create_channel("a", "").await.unwrap();
+    // More than one look into the index gives, before and behind those that can be removed.
+    let mut ids = Vec::new();
+    for i in 0..700 {
+        ids.push(upload(&chat, &format!("{i}.png")).await);
+    }
+    let random = Random::from_env();
+    let stuck: HashSet<_> = ids.iter().filter(|_| random.chance(0.9)).cloned().collect();
+    let panicking = stuck.iter().take(3).cloned().collect();
+    *blobs.0.stuck.lock().unwrap() = stuck.clone();
+    *blobs.0.panicking.lock().unwrap() = panicking;
+    let left = || blobs.0.files.lock().unwrap().clone();
+    // The sweeper runs by itself.
+    while left() != stuck {
+        assert!(left().is_superset(&stuck));
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let told = log.take();
+    assert!(told.iter().any(|line| line.contains("a file that nobody needs can't be removed")), "{told:?}");
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert!(log.take().is_empty(), "nothing new is told of the same files");
+
+    // What is in the way goes away, and a later sweep removes the rest.
+    blobs.0.stuck.lock().unwrap().clear();
+    blobs.0.panicking.lock().unwrap().clear();
+    while !left().is_empty() {
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+}
+
+#[cfg(unix)]
+mod permissions {
+    use std::fs::{Permissions, create_dir_all, metadata, set_permissions, write};
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    fn below(folder: &Path) -> Vec<PathBuf> {
+        let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        paths
+            .flat_map(
+                |path| if path.is_dir() { [vec![path.clone()], below(&path)].concat() } else { vec![path] },
+            )
+            .collect()
+    }
+
+    async fn put(blobs: &FolderBlobs, name: &str) {
+        let bytes = futures::stream::iter([Ok(Bytes::from_static(b"x"))]).boxed();
+        blobs.put(&AttachmentId::new(name).unwrap(), bytes, 9).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn only_the_owner_reads_a_new_folder_and_its_files() {
+        let folder = TempDir::new().unwrap();
+        let root = folder.path().join("some/files");
+        let blobs = FolderBlobs::open(&root).await.unwrap();
+        put(&blobs, "a_1234").await;
+        assert_eq!((mode(&folder.path().join("some")), mode(&root)), (0o700, 0o700));
+        for path in below(&root) {
+            assert_eq!(mode(&path), if path.is_dir() { 0o700 } else { 0o600 }, "{}", path.display());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_others_may_enter_is_made_its_owners() {
+        let folder = TempDir::new().unwrap();
+        let root = folder.path();
+        let file = root.join("x12/x34/a_1234");
+        create_dir_all(file.parent().unwrap()).unwrap();
+        write(&file, "x").unwrap();
+        for path in [root.to_path_buf()].iter().chain(&below(root)) {
+            set_permissions(path, Permissions::from_mode(if path.is_dir() { 0o755 } else { 0o664 })).unwrap();
+        }
+        set_permissions(root.join("x12"), Permissions::from_mode(0o500)).unwrap();
+        FolderBlobs::open(root).await.unwrap();
+        assert_eq!((mode(root), mode(&root.join("x12/x34")), mode(&file)), (0o700, 0o700, 0o600));
+        assert_eq!(mode(&root.join("x12")), 0o500, "what was stricter stays so");
+        set_permissions(root.join("x12"), Permissions::from_mode(0o700)).unwrap();
+    }
+}

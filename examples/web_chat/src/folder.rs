@@ -1,0 +1,119 @@
+//! The data folder: nobody but its owner has any business in it.
+
+use std::io;
+use std::path::Path;
+
+/// Makes the folder and those on the way to it, with mode 0700, or takes away what an existing one allows to
+/// others. It blocks.
+///
+/// A folder that belongs to another user, and one that users share as `/tmp` is shared, stay as they are: what is
+/// in it is private by itself.
+///
+/// # Errors
+/// If the folder can't be made or read.
+#[cfg(unix)]
+pub(crate) fn open(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+
+    const OTHERS: u32 = 0o077;
+    const STICKY: u32 = 0o1000;
+
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let mut permissions = std::fs::metadata(folder)?.permissions();
+    let mode = permissions.mode();
+    if mode & OTHERS == 0 {
+        return Ok(());
+    }
+    permissions.set_mode(mode & !OTHERS);
+    let outcome = if mode & STICKY == 0 {
+        std::fs::set_permissions(folder, permissions)
+    } else {
+        Err(io::ErrorKind::PermissionDenied.into())
+    };
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let folder = folder.display();
+            tracing::warn!(%folder, "others can enter the data folder: give --data a folder of its own");
+            Ok(())
+        }
+        outcome => outcome,
+    }
+}
+
+/// Makes the folder and those on the way to it. Elsewhere the operating system's own rules hold.
+#[cfg(not(unix))]
+pub(crate) fn open(folder: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(folder)
+}
+
+#[cfg(unix)]
+#[cfg(test)]
+mod tests {
+    use std::fs::{Permissions, metadata, set_permissions};
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
+
+    use clap::Parser;
+
+    use super::*;
+    use crate::{App, Options};
+
+    fn mode(path: &Path) -> u32 {
+        metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// Returns every path below a folder, and the folder.
+    fn all(folder: &Path) -> Vec<PathBuf> {
+        let mut all = vec![folder.to_path_buf()];
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            all.extend(if path.is_dir() { self::all(&path) } else { vec![path] });
+        }
+        all
+    }
+
+    fn assert_private(data: &Path) {
+        let paths = all(data);
+        for name in ["chat.redb", "accounts.redb", "files"] {
+            assert!(paths.contains(&data.join(name)), "{name} is missing");
+        }
+        for path in paths {
+            let expected = if path.is_dir() { 0o700 } else { 0o600 };
+            assert_eq!(mode(&path), expected, "{}", path.display());
+        }
+    }
+
+    #[tokio::test]
+    async fn all_that_is_kept_belongs_to_its_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let options = Options::parse_from(["web_chat", "--data", data.to_str().unwrap()]);
+        drop(App::open(&options).await.unwrap());
+        assert_private(&data);
+
+        // As a version before this one left it.
+        let (old, file) = (data.join("files/xab/xcd"), data.join("files/xab/xcd/a_abcd"));
+        std::fs::create_dir_all(&old).unwrap();
+        std::fs::write(&file, "a file").unwrap();
+        for path in all(&data) {
+            set_mode(&path, if path.is_dir() { 0o755 } else { 0o644 });
+        }
+        drop(App::open(&options).await.unwrap());
+        assert_private(&data);
+    }
+
+    #[test]
+    fn what_an_operator_made_stricter_stays_so() {
+        let folder = tempfile::tempdir().unwrap();
+        for (before, after) in [(0o500, 0o500), (0o750, 0o700), (0o1777, 0o1777)] {
+            set_mode(folder.path(), before);
+            open(folder.path()).unwrap();
+            assert_eq!(mode(folder.path()), after);
+        }
+        set_mode(folder.path(), 0o700);
+    }
+}
