@@ -9,6 +9,8 @@ pub(crate) struct Boundary {
     left: u64,
     /// Whether the last data frame was not the last one of its message.
     fragmented: bool,
+    /// Frames that end no message: control frames and fragments.
+    others: u32,
 }
 
 impl Boundary {
@@ -26,6 +28,16 @@ impl Boundary {
                 self.begin_payload();
             }
         }
+    }
+
+    /// Returns how many frames that end no message have begun: control frames, and fragments but the last.
+    pub(crate) fn others(&self) -> u32 {
+        self.others
+    }
+
+    /// Takes that number, which begins anew.
+    pub(crate) fn take_others(&mut self) -> u32 {
+        std::mem::take(&mut self.others)
     }
 
     /// Says whether everything so far is whole messages.
@@ -50,9 +62,11 @@ impl Boundary {
             127 => header[2..10].iter().fold(0, |length, byte| length << 8 | u64::from(*byte)),
             length => u64::from(length),
         };
+        let (is_control, is_last) = (header[0] & 0x08 != 0, header[0] & 0x80 != 0);
+        self.others = self.others.saturating_add(u32::from(is_control || !is_last));
         // Control frames may stand between the fragments of a message.
-        if header[0] & 0x08 == 0 {
-            self.fragmented = header[0] & 0x80 == 0;
+        if !is_control {
+            self.fragmented = !is_last;
         }
         self.have = 0;
     }
@@ -90,6 +104,14 @@ mod tests {
     #[test]
     fn fragments_are_one_message_also_around_a_ping() {
         assert_eq!(ends(b"\x01\x81mask.\x89\x80mask\x00\x80mask\x80\x81mask."), [26]);
+    }
+
+    #[test]
+    fn control_frames_and_fragments_are_counted() {
+        let mut boundary = Boundary::default();
+        boundary.take(b"\x81\x82mask..\x89\x80mask\x01\x81mask.\x8a\x80mask\x00\x80mask\x80\x81mask.");
+        assert_eq!(boundary.take_others(), 4);
+        assert_eq!(boundary.others(), 0);
     }
 
     #[test]

@@ -38,6 +38,8 @@ struct Side<E> {
     phase: Phase<E>,
     config: Arc<Config>,
     heard: Instant,
+    /// Whether the last look read nothing, since more came than the pace allows.
+    silent: bool,
     pinged: Instant,
     timer: Pin<Box<Sleep>>,
 }
@@ -83,6 +85,7 @@ impl<I, E: Endpoint> Driver<I, E> {
             reader: Reader::new(leftover, frame_bytes),
             phase,
             heard: now,
+            silent: false,
             pinged: now,
             timer: Box::pin(sleep_until(now + config.ping_interval)),
             config,
@@ -149,8 +152,19 @@ impl<E: Endpoint> Side<E> {
                 self.heard = Instant::now();
                 break;
             }
+            let now = Instant::now();
+            self.silent = connection.silent_until(now).is_some();
+            if self.silent {
+                // `poll_times` wakes this task when the pace allows it; until then silence is not the client's.
+                self.heard = now;
+                break;
+            }
             let Poll::Ready(received) = self.reader.poll_next(&mut ends.io, cx) else { break };
             read = Poll::Ready(Step::Again);
+            let others = self.reader.take_others();
+            if others > 0 {
+                connection.heard(others);
+            }
             match received {
                 Received::Text(frame) => connection.receive_text(&frame),
                 Received::Binary(bytes) => {
@@ -222,8 +236,14 @@ impl<E: Endpoint> Side<E> {
             if let Some(step) = self.do_due(writer, now) {
                 return Poll::Ready(step);
             }
+            let mut next = self.next_due(writer, now);
+            if let Phase::Open(connection) = &mut self.phase
+                && self.silent
+            {
+                let Some(until) = connection.silent_until(now) else { return Poll::Ready(Step::Again) };
+                next = next.min(until);
+            }
             // A timer that fires too early costs one poll, and moving it at each byte would cost more.
-            let next = self.next_due(writer, now);
             if next < self.timer.deadline() || self.timer.is_elapsed() {
                 self.timer.as_mut().reset(next);
             }

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use chatcore::protocol::CloseReason;
 use chatcore::{Connection, Outlet};
+use tokio::time::Instant;
 
 use crate::writer::Writer;
 
@@ -16,6 +17,14 @@ pub(crate) trait Endpoint: Unpin {
 
     /// Returns whether it takes no more for now. The driver stops reading then.
     fn is_full(&self) -> bool;
+
+    /// Counts frames that came without a message: pings, pongs, fragments.
+    fn heard(&mut self, _frames: u32) {}
+
+    /// Returns until when the driver reads nothing, if more came than the pace allows.
+    fn silent_until(&mut self, _now: Instant) -> Option<Instant> {
+        None
+    }
 
     /// Takes a text message.
     fn receive_text(&mut self, text: &str);
@@ -40,6 +49,14 @@ impl Endpoint for Connection {
 
     fn is_full(&self) -> bool {
         self.is_full()
+    }
+
+    fn heard(&mut self, frames: u32) {
+        self.heard(frames);
+    }
+
+    fn silent_until(&mut self, now: Instant) -> Option<Instant> {
+        self.silent_until(now)
     }
 
     fn receive_text(&mut self, text: &str) {

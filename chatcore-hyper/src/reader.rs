@@ -19,6 +19,9 @@ const READ_BYTES: usize = 4_096;
 /// Bytes asked of the socket next, where those before were whole messages.
 const REST_BYTES: usize = 256;
 
+/// Frames without a message that are read in one go; then who reads counts them, and may read no further.
+const OTHERS_AT_ONCE: u32 = 64;
+
 /// What the client sent.
 #[derive(Debug)]
 pub(crate) enum Received {
@@ -26,7 +29,7 @@ pub(crate) enum Received {
     Text(Utf8Bytes),
     /// A whole binary message.
     Binary(Bytes),
-    /// A ping or a pong.
+    /// No message: a ping, a pong, fragments.
     Control,
     /// A close frame; the answer to it is among the replies.
     Close,
@@ -75,7 +78,8 @@ impl Reader {
         self.context = Some(Box::new(context));
     }
 
-    /// Returns the next message. Take the replies, and write them, before the next call.
+    /// Returns the next message. Take the replies, and write them, and take the number of other frames, before
+    /// the next call.
     pub(crate) fn poll_next<I: AsyncRead + Unpin>(
         &mut self,
         io: &mut I,
@@ -91,6 +95,9 @@ impl Reader {
         let message = match context.read(&mut port) {
             Ok(message) => message,
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                if self.boundary.others() > 0 {
+                    return Poll::Ready(Received::Control);
+                }
                 self.end();
                 return Poll::Pending;
             }
@@ -134,6 +141,11 @@ impl Reader {
         std::mem::take(&mut self.replies).into()
     }
 
+    /// Takes the number of frames that ended no message: control frames and fragments.
+    pub(crate) fn take_others(&mut self) -> u32 {
+        self.boundary.take_others()
+    }
+
     /// Says whether any byte came since the last call.
     pub(crate) fn take_heard(&mut self) -> bool {
         std::mem::take(&mut self.heard)
@@ -165,6 +177,9 @@ struct Port<'a, 'b, I> {
 
 impl<I: AsyncRead + Unpin> Read for Port<'_, '_, I> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.boundary.others() >= OTHERS_AT_ONCE {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         let mut buffer = ReadBuf::new(buffer);
         match Pin::new(&mut *self.io).poll_read(self.cx, &mut buffer) {
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
@@ -266,6 +281,7 @@ mod tests {
                 poll_fn(|cx| {
                     while let Poll::Ready(received) = reader.poll_next(&mut near, cx) {
                         reader.take_replies();
+                        reader.take_others();
                         if let Received::Text(text) = received {
                             texts.push(text.as_str().to_owned());
                         }
@@ -288,5 +304,32 @@ mod tests {
         assert!(matches!(next(&mut reader, b"").await, Received::Close));
         assert_eq!(reader.take_replies(), &b"\x88\x02\x03\xe8"[..]);
         assert!(matches!(next(&mut reader, b"").await, Received::Gone));
+    }
+
+    #[tokio::test]
+    async fn fragments_are_handed_over_a_few_at_a_time() {
+        let mut bytes = frame(0x01, b"a");
+        (0..10_000).for_each(|_| bytes.extend(frame(0x00, b"")));
+        bytes.extend(frame(0x80, b"b"));
+        let (mut reader, mut rest) = (Reader::new(&[], 20), &bytes[..]);
+        let (mut looks, mut others) = (0, 0);
+        loop {
+            match poll_fn(|cx| reader.poll_next(&mut rest, cx)).await {
+                Received::Control => {
+                    let count = reader.take_others();
+                    assert!(count <= OTHERS_AT_ONCE + READ_BYTES as u32 / 6, "{count} at once");
+                    others += count;
+                    looks += 1;
+                }
+                Received::Text(text) => {
+                    assert_eq!(text.as_str(), "ab");
+                    break;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        others += reader.take_others();
+        assert_eq!(others, 10_001);
+        assert!(looks > 10, "{looks}");
     }
 }

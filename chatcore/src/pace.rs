@@ -32,9 +32,14 @@ impl Rate {
         Self { unit: (self.unit / u64::from(count.max(1))).max(1), ..self }
     }
 
-    /// Returns how long so many units take. Nothing takes longer than the burst, or it would never pass.
+    /// Returns how long so many units take.
+    fn time(self, units: u64) -> Duration {
+        Duration::from_nanos(self.unit.saturating_mul(units))
+    }
+
+    /// Returns how long so many units take, or else the whole burst: more than that would never pass.
     fn price(self, units: u64) -> Duration {
-        Duration::from_nanos(self.unit.saturating_mul(units).min(self.burst))
+        self.time(units).min(self.burst())
     }
 
     fn burst(self) -> Duration {
@@ -69,7 +74,7 @@ impl Pace {
 
     /// Takes `units`, there or not; what is missing is a debt of [`MOST_DEBT`] at the most.
     pub(crate) fn spend(&mut self, rate: Rate, now: Instant, units: u64) {
-        let next = self.full_at.max(now) + rate.price(units);
+        let next = self.full_at.max(now) + rate.time(units).min(rate.burst() + MOST_DEBT);
         self.full_at = next.min(now + rate.burst() + MOST_DEBT);
     }
 
@@ -126,7 +131,9 @@ mod tests {
         assert_eq!(pace.debt(rate, now), Duration::ZERO);
         pace.spend(rate, now, 1);
         assert_eq!(pace.debt(rate, now), Duration::from_millis(100));
-        (0..1_000).for_each(|_| pace.spend(rate, now, 1));
+        pace.spend(rate, now, 4);
+        assert_eq!(pace.debt(rate, now), Duration::from_millis(500), "more at once than the burst");
+        pace.spend(rate, now, u64::MAX);
         assert_eq!(pace.debt(rate, now), MOST_DEBT);
         assert!(pace.is_rested(now + MOST_DEBT + Duration::from_millis(300)));
     }
