@@ -4,6 +4,9 @@ import { fileSize } from './format.js';
 /** The most room a preview takes, in CSS pixels. */
 const PREVIEW = { width: 380, height: 300 };
 
+/** A page of another origin shows a file by its reader's cookie, which no element sends there by itself. */
+export const WITH_COOKIE = 'use-credentials';
+
 /** Image types that a browser draws and that cannot carry script. */
 const IMAGES = new Set(['image/png', 'image/jpeg', 'image/gif', 'image/webp', 'image/avif']);
 
@@ -33,7 +36,7 @@ function playerView(attachment) {
   return h(
     'div',
     { class: 'player' },
-    h(medium, { src: attachment.url, controls: true, preload: 'metadata', 'aria-label': attachment.name }),
+    h(medium, { crossorigin: WITH_COOKIE, src: attachment.url, controls: true, preload: 'metadata', 'aria-label': attachment.name }),
     cardView(attachment),
   );
 }
@@ -41,6 +44,7 @@ function playerView(attachment) {
 function imageView({ name, size, url, width, height }) {
   const scale = Math.min(1, PREVIEW.width / width, PREVIEW.height / height);
   const image = h('img', {
+    crossorigin: WITH_COOKIE,
     src: url,
     alt: name,
     width: Math.max(1, Math.round(width * scale)),
@@ -58,7 +62,7 @@ function imageView({ name, size, url, width, height }) {
 function cardView({ name, size, content_type, url }) {
   return h(
     'a',
-    { class: 'file', href: url, download: name, title: name },
+    { class: 'file', href: url, download: name, target: '_blank', rel: 'noopener', title: name },
     h('span', { class: 'visually-hidden' }, 'Download '),
     h('span', { class: 'file-icon' }, icon('file')),
     h(

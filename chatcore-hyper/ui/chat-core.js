@@ -124,6 +124,11 @@ export class ChatCore extends Emitter {
     this.connection.start();
   }
 
+  /** The address of a path on the server, which need not be the page's. @param {string} path */
+  addressOf(path) {
+    return new URL(path, this.connection.url.replace(/^ws/u, 'http')).href;
+  }
+
   stop() {
     this.changes.flush();
     this.reads.flush();

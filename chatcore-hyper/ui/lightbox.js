@@ -1,3 +1,4 @@
+import { WITH_COOKIE } from './attachment-view.js';
 import { h, icon, layerOf } from './dom.js';
 import { fileSize } from './format.js';
 
@@ -23,9 +24,9 @@ export class Lightbox {
 
   #build() {
     const button = (sign, label, press) => h('button', { type: 'button', class: 'plain', 'aria-label': label, title: label, on: { click: press } }, icon(sign));
-    this.#image = h('img', { decoding: 'async' });
+    this.#image = h('img', { crossorigin: WITH_COOKIE, decoding: 'async' });
     this.#name = h('bdi', { class: 'file-name' });
-    this.#download = h('a', { class: 'plain', 'aria-label': 'Download', title: 'Download' }, icon('download'));
+    this.#download = h('a', { class: 'plain', target: '_blank', rel: 'noopener', 'aria-label': 'Download', title: 'Download' }, icon('download'));
     this.#steps = [button('back', 'Previous image', () => this.#step(-1)), button('forward', 'Next image', () => this.#step(1))];
     const dialog = h(
       'dialog',

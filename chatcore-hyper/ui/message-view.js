@@ -12,6 +12,7 @@ const QUOTE_CHARS = 140;
 
 /**
  * @typedef {{channel: string, user: import('./protocol.js').User, people: Map<string, import('./protocol.js').User>,
+ *   addressed: (file: import('./protocol.js').Attachment) => import('./protocol.js').Attachment,
  *   onRetry: (nonce: string) => void, onDiscard: (nonce: string) => void, onUndo: (seq: number) => void,
  *   onReact: (seq: number, emoji: string, on: boolean) => void}} MessageContext
  */
@@ -66,7 +67,7 @@ function bodyView({ message, quote }, context, article) {
   return [
     message.reply_to ? quoteView(message.reply_to, quote, context) : null,
     text === '' ? null : kept(article, 'text', `${edited_at} ${text}`, () => writtenView(message, context)),
-    attachments.length === 0 ? null : kept(article, 'files', attachments.map(({ url }) => url).join(' '), () => filesView(attachments)),
+    attachments.length === 0 ? null : kept(article, 'files', attachments.map(({ url }) => url).join(' '), () => filesView(attachments, context)),
     message.reactions.length > 0 ? reactionsView(message, context) : null,
   ];
 }
@@ -76,8 +77,8 @@ function writtenView({ text, edited_at }, { people, user }) {
   return textView(text, { names: [...people.values()].map(({ name }) => name), own: user.name }, edited);
 }
 
-function filesView(attachments) {
-  return h('div', { class: 'attachments' }, ...attachments.map(attachmentView));
+function filesView(attachments, { addressed }) {
+  return h('div', { class: 'attachments' }, ...attachments.map(addressed).map(attachmentView));
 }
 
 /** The message that this one replies to: its author and its first line, and the way to it. */

@@ -47,7 +47,7 @@ function end(base, shared) {
 /** Whether the server knows this browser: to a request that is no handshake it says so in plain HTTP. @param {string} base */
 async function isKnown(base) {
   try {
-    return (await fetch(`${base}/ws`, { cache: 'no-store' })).status !== 401;
+    return (await fetch(`${base}/ws`, { cache: 'no-store', credentials: 'include' })).status !== 401;
   } catch {
     return true;
   }

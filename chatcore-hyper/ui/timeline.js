@@ -234,10 +234,14 @@ export class Timeline extends HTMLElement {
     return messageView(row, this.#context, element);
   }
 
+  /** A file under its whole address: a page of another origin has other paths. @param {import('./protocol.js').Attachment} file */
+  #addressed = (file) => ({ ...file, url: this.#core.addressOf(file.url) });
+
   get #context() {
     const { changes, outbox, user } = this.#core;
     const channel = this.#channel;
     return {
+      addressed: this.#addressed,
       channel,
       user,
       people: this.#people,
@@ -276,7 +280,7 @@ export class Timeline extends HTMLElement {
     const link = event.target.closest('a.image');
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
     const { messages } = this.#core.channel(this.#channel)?.shown ?? { messages: [] };
-    const images = messages.flatMap(({ attachments }) => attachments.filter(isImage));
+    const images = messages.flatMap(({ attachments }) => attachments.filter(isImage)).map(this.#addressed);
     const url = link.getAttribute('href');
     if (!images.some((image) => image.url === url)) return;
     event.preventDefault();

@@ -31,6 +31,7 @@ export class Upload {
     request.onload = () => this.#answered();
     request.onerror = () => this.#fail('The upload broke off.');
     request.open('POST', this.url);
+    request.withCredentials = true;
     request.setRequestHeader('Content-Type', 'application/octet-stream');
     request.send(this.file);
   }

@@ -30,9 +30,10 @@ export class Browser {
 
   /**
    * Opens the chat in a new profile, or in one that was used before.
-   * @param {{profile?: string, allow?: RegExp[]} & Record<string, any>} options `allow`: console errors that the journey provokes
+   * @param {{profile?: string, allow?: RegExp[], hosts?: string[]} & Record<string, any>} options `allow`: console errors that the journey
+   *   provokes; `hosts`: other hosts that its pages may use
    */
-  async person({ profile, allow = [], ...look } = {}) {
+  async person({ profile, allow = [], hosts = [], ...look } = {}) {
     const folder = profile ?? (await mkdtemp(join(tmpdir(), 'chatcore-profile-')));
     if (!profile) this.#folders.push(folder);
     const context = await chromium.launchPersistentContext(folder, {
@@ -42,7 +43,7 @@ export class Browser {
       ...DESK,
       ...look,
     });
-    const person = await Person.watch(context, { server: this.server, folder, allow });
+    const person = await Person.watch(context, { server: this.server, folder, allow, hosts });
     this.people.push(person);
     return person;
   }

@@ -7,9 +7,9 @@ export class Person {
   /** What the server said about itself. */
   limits = null;
 
-  static async watch(context, { server, folder, allow }) {
+  static async watch(context, { server, folder, allow, hosts }) {
     const person = new Person();
-    Object.assign(person, { context, server, folder, allow });
+    Object.assign(person, { context, server, folder, allow, hosts });
     await context.exposeBinding('reportViolation', (_, what) => person.troubles.push(`CSP: ${what}`));
     await context.addInitScript(() => {
       document.addEventListener('securitypolicyviolation', (event) => {
@@ -35,7 +35,7 @@ export class Person {
 
   #requested(url) {
     if (/^(?:blob|data|about):/u.test(url)) return;
-    if (new URL(url).host !== this.server.host) this.troubles.push(`request to another host: ${url}`);
+    if (![this.server.host, ...this.hosts].includes(new URL(url).host)) this.troubles.push(`request to another host: ${url}`);
   }
 
   #logged(line) {

@@ -10,6 +10,8 @@ const START_MS = 20_000;
 export class Server {
   #child = null;
   url = '';
+  /** More options, for its next start. @type {string[]} */
+  options = [];
 
   static async start() {
     const server = new Server();
@@ -50,7 +52,7 @@ export class Server {
   async #run(listen) {
     const bin = process.env.WEB_CHAT_BIN;
     if (!bin) throw new Error('WEB_CHAT_BIN names the server binary; it is not set');
-    const child = spawn(bin, ['--listen', listen, '--data', this.folder], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(bin, ['--listen', listen, '--data', this.folder, ...this.options], { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;
     this.url = await new Promise((resolve, reject) => {
       let said = '';

@@ -78,3 +78,8 @@ test('a client follows no more channels than it is told to', async () => {
   const socket = await welcome({ net }, { channels: ['art', 'general'].map((name) => info(name)), answers: { general: snapshot('general', []) } });
   assert.deepEqual(socket.sent.filter(({ type }) => type === 'subscribe').map(({ channel }) => channel), ['general']);
 });
+
+test('a path of the server has its address, whatever the page’s is', () => {
+  const core = new ChatCore({ url: 'wss://chat.test/team/chat/ws' });
+  assert.equal(core.addressOf('/team/chat/attachments/a_1/x.png'), 'https://chat.test/team/chat/attachments/a_1/x.png');
+});
