@@ -12,6 +12,7 @@ use crate::client::Client;
 use crate::config::Limits;
 use crate::connection::Connection;
 use crate::core::Core;
+use crate::drain::returns;
 use crate::error::Error;
 use crate::failures::FailureLog;
 use crate::id::{AttachmentId, SessionId, UserId};
@@ -257,17 +258,23 @@ impl Chat {
         self.core().recheck(user);
     }
 
-    /// Begins to go away: takes no new connections and commands, tells every client, and closes each
-    /// connection once what it has accepted is answered.
+    /// Begins to go away: takes no new connections, commands and uploads, ends the uploads under way with
+    /// `draining`, tells every client when to come back, and closes each connection once what it has accepted is
+    /// answered.
+    ///
+    /// The clients come back one after the other: from a second on, each 10 ms after the one before, or closer if
+    /// [`Limits::drain_spread`] would be too short for that.
     pub fn drain(&self) {
-        self.core().start_draining();
-        let retry = Error::draining().retry().unwrap_or_default();
-        let retry_ms = u64::try_from(retry.as_millis()).unwrap_or(u64::MAX);
-        let frame = Encoder::notice(&ChatEvent::Draining { retry_ms });
-        self.core().links.for_each(|link| {
-            link.send(frame.clone());
+        let core = self.core();
+        core.start_draining();
+        let mut links = Vec::new();
+        core.links.for_each(|link| links.push(Arc::clone(link)));
+        let first = Error::draining().retry().unwrap_or_default();
+        let returns = returns(links.len(), first, core.limits.drain_spread);
+        for (link, retry_ms) in links.iter().zip(returns) {
+            link.send(Encoder::notice(&ChatEvent::Draining { retry_ms }));
             link.close(CloseReason::GoingAway);
-        });
+        }
     }
 
     /// Says whether [`drain`](Self::drain) was called.

@@ -118,6 +118,8 @@ pub struct Limits {
     pub append_groups: usize,
     /// How long a store's answer is waited for, and how long an append waits for its turn. Default 15 s.
     pub store_timeout: Duration,
+    /// The time over which clients come back after a drain. Default 10 s.
+    pub drain_spread: Duration,
     /// How long somebody without a connection still counts as online. Default 5 s.
     pub presence_grace: Duration,
     /// People listed as online in one channel, and told of each other's coming and going. Default 1,000.
@@ -210,6 +212,7 @@ impl Default for Limits {
             append_batch_bytes: 4 << 20,
             append_groups: 4,
             store_timeout: Duration::from_secs(15),
+            drain_spread: Duration::from_secs(10),
             presence_grace: Duration::from_secs(5),
             presence_members: 1_000,
             typing_interval: Duration::from_secs(2),

@@ -10,6 +10,7 @@ mod commands;
 mod config;
 mod connection;
 mod core;
+mod drain;
 mod error;
 mod event;
 mod failures;

@@ -121,7 +121,7 @@ pub enum ChatEvent {
     },
     /// The server is going away.
     Draining {
-        /// When to connect again.
+        /// When to connect again: each connection has a time of its own.
         retry_ms: u64,
     },
     /// An event of a later server.
