@@ -8,7 +8,7 @@ use bytes::Bytes;
 use chatcore::protocol::CloseReason;
 use chatcore::{Chat, Identity, Timestamp, User};
 use chatcore_hyper::{AuthError, Authenticator, Body, Origins, Unauthorized, cookie};
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, SET_COOKIE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, SET_COOKIE};
 use http::request::Parts;
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
@@ -49,8 +49,15 @@ struct SignIn {
 #[async_trait]
 impl Authenticator for Sessions {
     async fn authenticate(&self, parts: &Parts) -> Result<Identity, AuthError> {
-        match self.user(token(&parts.headers).as_ref()).await {
-            Ok(Some(user)) => Ok(Identity::new(user)),
+        let token = token(&parts.headers);
+        match self.user(token.as_ref()).await {
+            Ok(Some(user)) => {
+                let identity = Identity::new(user);
+                Ok(match token {
+                    Some(token) => identity.session(token.session()),
+                    None => identity,
+                })
+            }
             Ok(None) => Err(Unauthorized.into()),
             Err(_) => Err(AuthError::Unavailable),
         }
@@ -124,14 +131,18 @@ impl Sessions {
         }
         match self.accounts.take(&name, old, Timestamp::now()).await {
             Ok(Taken::Yes(SignedIn { user, token, replaced })) => {
-                if let Some(before) = replaced {
-                    chat.disconnect(&before.id, CloseReason::SignedOut);
+                let replaced = replaced.zip(old);
+                if let Some((before, old)) = &replaced {
+                    chat.disconnect_session(&before.id, &old.session(), CloseReason::SignedOut);
                 }
                 if let Err(error) = chat.remember_user(&user).await {
                     return refusal(StatusCode::SERVICE_UNAVAILABLE, error.code().as_str(), error);
                 }
                 let mut response = answer(StatusCode::OK, &json!({ "user": user }));
                 self.set_cookies(parts, &mut response, token.as_str(), TOKEN_LIFE.as_secs());
+                if replaced.is_some() {
+                    clear_cache(&mut response);
+                }
                 response
             }
             Ok(Taken::No) => refusal(StatusCode::CONFLICT, "name_taken", "this name is taken"),
@@ -145,7 +156,9 @@ impl Sessions {
     async fn sign_out(&self, chat: &Chat, parts: &Parts, token: Option<&Token>) -> Response<Body> {
         if let Some(token) = token {
             match self.accounts.revoke(token).await {
-                Ok(Some(user)) => chat.disconnect(&user.id, CloseReason::SignedOut),
+                Ok(Some(user)) => {
+                    chat.disconnect_session(&user.id, &token.session(), CloseReason::SignedOut);
+                }
                 Ok(None) => {}
                 Err(error) => return unavailable(&error),
             }
@@ -153,6 +166,7 @@ impl Sessions {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
         self.set_cookies(parts, &mut response, "", 0);
+        clear_cache(&mut response);
         response
     }
 
@@ -184,6 +198,13 @@ impl Sessions {
     fn has_older_cookie(&self, parts: &Parts) -> bool {
         self.is_secure(parts) && cookie(&parts.headers, &[COOKIE_NAME]).is_some()
     }
+}
+
+/// Has the browser forget the files that it keeps, so that the next person there finds none. Browsers listen to it
+/// over HTTPS and on localhost. The page removes what it stored itself, which may include what is not sent yet.
+fn clear_cache(response: &mut Response<Body>) {
+    let header = HeaderName::from_static("clear-site-data");
+    response.headers_mut().insert(header, HeaderValue::from_static("\"cache\""));
 }
 
 /// Returns the token in a request's cookies.

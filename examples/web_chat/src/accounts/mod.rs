@@ -10,7 +10,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chatcore::{Timestamp, User};
+use chatcore::{SessionId, Timestamp, User};
 use sha2::{Digest, Sha256};
 
 pub(crate) use self::postgres::PostgresAccounts;
@@ -81,6 +81,12 @@ impl Token {
 
     pub(crate) fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Returns how the chat knows the sign-in. It does not give the token away.
+    pub(crate) fn session(&self) -> SessionId {
+        let hex: String = self.hash().iter().map(|byte| format!("{byte:02x}")).collect();
+        SessionId::new(hex).expect("invariant: 64 hex digits make an id")
     }
 
     fn hash(&self) -> [u8; 32] {
