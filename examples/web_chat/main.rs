@@ -3,16 +3,36 @@
 use std::error::Error;
 use std::io::{IsTerminal, stderr};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use tokio::time::sleep;
 use tracing_subscriber::filter::LevelFilter;
 use web_chat::{App, Options};
 
-#[tokio::main]
-async fn main() -> ExitCode {
+use crate::signals::{Signals, Stop};
+
+mod signals;
+
+/// The longest drain after Ctrl-C: somebody waits at the terminal.
+const INTERRUPTED: Duration = Duration::from_secs(1);
+
+/// How much longer than its grace the server may take, because of a disk that hangs.
+const OVERTIME: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
+    let options = Options::parse();
     log();
-    match run(Options::parse()).await {
+    let ended = Runtime::new().map_err(Into::into).and_then(|runtime| {
+        let ended = runtime.block_on(run(options));
+        // What hangs by now, as in a call of the disk, does not keep the process.
+        runtime.shutdown_background();
+        ended
+    });
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("web_chat: {}", in_one_line(&*error));
@@ -31,29 +51,43 @@ fn log() {
 }
 
 async fn run(options: Options) -> Result<(), Box<dyn Error>> {
-    let app = App::open(&options).await?;
+    let mut signals = Signals::listen()?;
+    let app = tokio::select! {
+        app = App::open(&options) => app?,
+        // Nobody has been served yet.
+        _ = signals.stop() => return Ok(()),
+    };
     let listener = TcpListener::bind(&options.listen)
         .await
         .map_err(|error| format!("can't listen on {}: {error}", options.listen))?;
     println!("The chat is at http://{}", listener.local_addr()?);
-    app.serve(listener, signalled()).await?;
-    Ok(())
-}
-
-/// Waits for Ctrl-C, or for what a service manager sends.
-async fn signalled() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
+    let chat = app.chat().clone();
+    let (drain, draining) = oneshot::channel::<()>();
+    let mut serving = tokio::spawn(app.serve(listener, async {
+        let _ = draining.await;
+    }));
+    let stop = tokio::select! {
+        served = &mut serving => return Ok(served??),
+        stop = signals.stop() => stop,
+    };
+    let grace = options.grace();
+    let longest = if stop == Stop::Interrupt { grace.min(INTERRUPTED) } else { grace };
+    tracing::info!(
+        "{stop}: draining {} connections for at most {} s; another SIGTERM or Ctrl-C ends at once",
+        chat.connections(),
+        longest.as_secs(),
+    );
+    let _ = drain.send(());
+    let longest = if longest < grace { longest } else { grace + OVERTIME };
+    tokio::select! {
+        served = &mut serving => {
+            served??;
+            tracing::info!("drained");
         }
+        again = signals.stop() => tracing::info!("{again}: ended at once"),
+        () = sleep(longest) => tracing::info!("ended before everything was drained"),
     }
-    let _ = tokio::signal::ctrl_c().await;
+    Ok(())
 }
 
 fn in_one_line(error: &dyn Error) -> String {

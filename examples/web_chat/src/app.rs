@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use chatcore::blob::FolderBlobs;
 use chatcore::{ChannelName, Chat, ChatBuilder, MemoryStore, User};
-use chatcore_hyper::{Body, ChatService, OriginError, Origins, StaticFiles};
+use chatcore_hyper::{Body, ChatService, OriginError, Origins, Server, StaticFiles};
 use chatcore_postgres::PostgresStore;
 use chatcore_redb::RedbStore;
 use http::header::{CONNECTION, HeaderValue};
@@ -36,6 +37,8 @@ const FIRST_CHANNEL: &str = "general";
 pub struct App {
     chat: Chat,
     service: WebChat,
+    /// How long a drain may take.
+    grace: Duration,
     /// Holds the files of a chat in memory.
     _files: Option<TempDir>,
 }
@@ -162,7 +165,7 @@ impl App {
             origins,
             page: StaticFiles::embedded(page::FILES),
         };
-        Ok(Self { chat, service, _files: folder })
+        Ok(Self { chat, service, grace: options.grace(), _files: folder })
     }
 
     /// Returns the chat, for the app's own code.
@@ -177,11 +180,13 @@ impl App {
     /// Where the listener is no listener.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         let chat = self.chat.clone();
-        chatcore_hyper::serve(listener, self.service.clone(), async move {
+        let mut server = Server::default();
+        server.grace = self.grace;
+        let drain = async move {
             shutdown.await;
             chat.drain();
-        })
-        .await
+        };
+        server.serve(listener, self.service.clone(), drain).await
     }
 }
 

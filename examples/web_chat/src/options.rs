@@ -1,6 +1,7 @@
 //! What can be set when the service is started.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chatcore_hyper::{Origin, Origins};
 use clap::Parser;
@@ -70,6 +71,13 @@ pub struct Options {
     #[arg(long, env = "WEB_CHAT_ORIGIN", value_name = "URL", value_delimiter = ',')]
     pub origin: Vec<Origin>,
 
+    /// How long a drain may take, in seconds. SIGTERM drains: the service takes nothing new, tells every client when
+    /// to come back, answers what it has accepted, and exits with 0. Ctrl-C drains for a second at most. A second
+    /// SIGTERM or Ctrl-C ends at once. SIGHUP does nothing.
+    #[arg(long, env = "WEB_CHAT_GRACE", default_value_t = 10, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub grace: u32,
+
     /// Send the sign-in cookie over HTTPS only, whatever origin a request comes by; an --origin with https does it
     /// by itself.
     #[arg(long, env = "WEB_CHAT_SECURE_COOKIE")]
@@ -87,6 +95,12 @@ impl Options {
         limits.connections = size(self.connections);
         limits.channels = size(self.channels);
         limits
+    }
+
+    /// Returns how long a drain may take.
+    #[must_use]
+    pub fn grace(&self) -> Duration {
+        Duration::from_secs(self.grace.into())
     }
 
     /// Returns the origins that the service answers at.
