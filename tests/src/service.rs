@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
 
 use crate::http_client::http;
 use crate::must;
@@ -16,6 +17,8 @@ pub struct Service {
     child: Child,
     /// Where it listens.
     pub addr: SocketAddr,
+    /// The lines of its log that nobody has asked for yet.
+    log: mpsc::UnboundedReceiver<String>,
 }
 
 impl Service {
@@ -24,12 +27,22 @@ impl Service {
     /// # Panics
     /// Panics if it does not start, or is not built.
     pub async fn start(data: &Path, database: Option<&str>) -> Self {
+        let options: Vec<_> = database.into_iter().flat_map(|url| ["--database-url", url]).collect();
+        Self::with(data, &options).await
+    }
+
+    /// Starts it on a folder, with options.
+    ///
+    /// # Panics
+    /// Panics if it does not start, or is not built.
+    pub async fn with(data: &Path, options: &[&str]) -> Self {
         let mut child = Command::new(binary())
             .args(["--listen", "127.0.0.1:0", "--data"])
             .arg(data)
-            .args(database.into_iter().flat_map(|url| ["--database-url", url]))
+            .args(options)
             .env_remove("DATABASE_URL")
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .expect("a new process");
@@ -43,7 +56,49 @@ impl Service {
             }
         });
         let addr = line.await.parse().expect("an address");
-        Self { child, addr }
+        let mut errors = BufReader::new(child.stderr.take().expect("a piped output")).lines();
+        let (lines, log) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = errors.next_line().await {
+                eprintln!("{line}");
+                let _ = lines.send(line);
+            }
+        });
+        Self { child, addr, log }
+    }
+
+    /// Waits for a line of its log with these words, and returns it. What comes before is forgotten.
+    ///
+    /// # Panics
+    /// Panics if the service ends without.
+    pub async fn logged(&mut self, words: &str) -> String {
+        let line = async {
+            loop {
+                let line = self.log.recv().await.expect("the log goes on");
+                if line.contains(words) {
+                    return line;
+                }
+            }
+        };
+        must(words, line).await
+    }
+
+    /// Sends it a signal, such as `TERM`.
+    ///
+    /// # Panics
+    /// Panics if the process is gone.
+    pub fn signal(&self, signal: &str) {
+        let id = self.child.id().expect("a running process").to_string();
+        let sent = std::process::Command::new("kill").args(["-s", signal, &id]).status();
+        assert!(sent.expect("the program kill").success(), "SIG{signal}");
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// Panics if it does not end.
+    pub async fn ended(mut self) -> ExitStatus {
+        must("the end of the service", self.child.wait()).await.expect("a process of ours")
     }
 
     /// Ends it with SIGKILL.
@@ -64,6 +119,14 @@ impl Service {
         let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("a running process");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the resident size");
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of KiB") * 1024
+    }
+
+    /// Signs somebody in and returns their cookie.
+    ///
+    /// # Panics
+    /// Panics if that is refused.
+    pub async fn sign_in(&self, name: &str) -> String {
+        self.try_sign_in(name).await.expect("few have signed in just now")
     }
 
     /// Signs somebody in and returns their cookie; `None` if too many have signed in just now.
