@@ -19,7 +19,7 @@ pub use self::http_client::{Answer, http};
 pub use self::pgbouncer::Pgbouncer;
 pub use self::postgres::{Database, Postgres};
 pub use self::raw::{Frame, Raw, frame};
-pub use self::server::{Backend, Server, Setup};
+pub use self::server::{Backend, Rules, Server, Setup};
 pub use self::service::Service;
 
 /// What never takes this long has hung: the test fails and says so.

@@ -1,10 +1,12 @@
 //! A server as an app would start it: a store, a chat, the service, a real socket.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
 use chatcore::blob::FolderBlobs;
 use chatcore::store::Store;
-use chatcore::{Action, Chat, Denied, Identity, Limits, MemoryStore, OpenPolicy, Policy, User};
+use chatcore::{Action, ChannelName, Chat, Denied, Identity, Limits, MemoryStore, OpenPolicy, Policy, User};
 use chatcore_hyper::{ChatService, Config, Server as HyperServer, Unauthorized};
 use chatcore_postgres::PostgresStore;
 use chatcore_redb::RedbStore;
@@ -47,6 +49,8 @@ pub struct Server {
     pub addr: SocketAddr,
     /// Its chat.
     pub chat: Chat,
+    /// Who may do what in it.
+    pub rules: Rules,
     shutdown: Option<oneshot::Sender<()>>,
     running: JoinHandle<std::io::Result<()>>,
     _folder: TempDir,
@@ -85,8 +89,10 @@ impl Server {
         let mut setup = Setup::default();
         edit(&mut setup);
         let Setup { limits, config, http } = setup;
+        let rules = Rules::default();
         let blobs = FolderBlobs::open(folder.path().join("blobs")).await.expect("a new folder opens");
-        let chat = Chat::builder(store).blobs(blobs).policy(Rules).limits(limits).base("/chat").build();
+        let chat =
+            Chat::builder(store).blobs(blobs).policy(rules.clone()).limits(limits).base("/chat").build();
         let service = ChatService::builder(chat.clone(), who)
             .allow_origin("https://app.example")
             .expect("an origin")
@@ -102,7 +108,7 @@ impl Server {
                 draining.drain();
             }
         }));
-        Self { addr, chat, shutdown: Some(shutdown), running, _folder: folder }
+        Self { addr, chat, rules, shutdown: Some(shutdown), running, _folder: folder }
     }
 
     /// Connects somebody.
@@ -141,9 +147,28 @@ fn who(parts: &Parts) -> Result<Identity, Unauthorized> {
     Ok(Identity::new(user))
 }
 
-/// Everything is open, but `guest` only reads, and `secret` does not exist for anybody but `root`.
-#[derive(Debug)]
-struct Rules;
+/// Everything is open, but `guest` only reads, and `secret` does not exist for anybody but `root`; and what a test
+/// forbids.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    forbidden: Arc<Mutex<HashSet<(String, String)>>>,
+}
+
+impl Rules {
+    /// Forbids somebody to list, read and write a channel. Nobody is told.
+    ///
+    /// # Panics
+    /// Panics if another thread has panicked here.
+    pub fn forbid(&self, name: &str, channel: &str) {
+        let mut forbidden = self.forbidden.lock().expect("no panic under this lock");
+        forbidden.insert((format!("u_{name}"), channel.to_owned()));
+    }
+
+    fn is_forbidden(&self, user: &str, channel: &ChannelName) -> bool {
+        let forbidden = self.forbidden.lock().expect("no panic under this lock");
+        !forbidden.is_empty() && forbidden.contains(&(user.to_owned(), channel.as_str().to_owned()))
+    }
+}
 
 impl Policy for Rules {
     fn authorize(&self, identity: &Identity, action: Action<'_>) -> Result<(), Denied> {
@@ -152,7 +177,12 @@ impl Policy for Rules {
             Action::List(channel)
             | Action::CreateChannel(channel)
             | Action::Read(channel)
-            | Action::Write(channel) => channel.as_str() == "secret",
+            | Action::Write(channel) => {
+                if self.is_forbidden(user, channel) {
+                    return Err(Denied);
+                }
+                channel.as_str() == "secret"
+            }
             _ => false,
         };
         let writes = matches!(action, Action::Write(_) | Action::CreateChannel(_));

@@ -75,6 +75,7 @@ async fn signing_out_ends_the_sockets_and_frees_the_name() {
     let out = http(addr, "DELETE", "/session", &[&header], b"").await;
     assert_eq!(out.status, 204);
     assert!(out.header("set-cookie").unwrap().contains("Max-Age=0"));
+    assert_eq!(out.header("clear-site-data"), Some("\"cache\""), "the next person there finds no files");
     assert_eq!(client.closed().await, 4100);
     http(addr, "GET", "/session", &[&header], b"").await.assert_error(401, "unauthorized");
     http(addr, "GET", "/chat/ws", &[&header], b"").await.assert_error(401, "unauthorized");
