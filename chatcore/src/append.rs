@@ -17,6 +17,7 @@ use crate::event::Append;
 use crate::fanout::FanOutQueue;
 use crate::panics::{Panicked, contain_async};
 use crate::protocol::Encoder;
+use crate::registry::ChannelRegistry;
 use crate::ring::Push;
 use crate::share::Waits;
 use crate::stats::{Appends, Monitor};
@@ -51,6 +52,7 @@ impl AppendQueue {
         store: &Arc<dyn Store>,
         encoder: &Encoder,
         limits: &Arc<Limits>,
+        registry: &Arc<ChannelRegistry>,
         fanout: &Arc<FanOutQueue>,
         monitor: &Arc<Monitor>,
     ) -> Self {
@@ -61,6 +63,7 @@ impl AppendQueue {
                     store: Arc::clone(store),
                     encoder: encoder.clone(),
                     limits: Arc::clone(limits),
+                    registry: Arc::clone(registry),
                     fanout: Arc::clone(fanout),
                     monitor: Arc::clone(monitor),
                     stale: Vec::new(),
@@ -108,6 +111,7 @@ struct Group {
     store: Arc<dyn Store>,
     encoder: Encoder,
     limits: Arc<Limits>,
+    registry: Arc<ChannelRegistry>,
     fanout: Arc<FanOutQueue>,
     monitor: Arc<Monitor>,
     /// Channels whose log may hold events that their ring has not seen, since an append's outcome is unknown.
@@ -191,6 +195,7 @@ impl Group {
             answers.push((job.reply, result));
         }
         self.fanout.announce(&touched);
+        self.registry.trim();
         self.monitor.counters.add_batch(&counts);
         if let Some((channel, error)) = failed {
             let about =
@@ -225,7 +230,8 @@ impl Group {
     /// batch or the next interval.
     async fn repair_stale(&mut self) {
         while let Some(channel) = self.stale.last().cloned() {
-            let source = Source { store: &*self.store, encoder: &self.encoder, limits: &self.limits };
+            let rings = self.registry.rings();
+            let source = Source { store: &*self.store, encoder: &self.encoder, limits: &self.limits, rings };
             let repair = contain_async(channel.repair(source));
             let repaired = timeout(self.limits.store_timeout, repair).await;
             let failed: Option<Box<dyn std::error::Error>> = match repaired {

@@ -15,6 +15,7 @@ use crate::link::Link;
 use crate::presence::Members;
 use crate::protocol::Encoder;
 use crate::ring::{HistoryRing, Push};
+use crate::rings::Rings;
 use crate::store::{ChannelInfo, Replay, Store, StoreError};
 use crate::sync::Arc;
 
@@ -37,6 +38,7 @@ pub(crate) struct Source<'a> {
     pub(crate) store: &'a dyn Store,
     pub(crate) encoder: &'a Encoder,
     pub(crate) limits: &'a Limits,
+    pub(crate) rings: &'a Arc<Rings>,
 }
 
 impl Channel {
@@ -55,7 +57,7 @@ impl Channel {
         self.ring
             .get_or_try_init(|| async {
                 let (head, newest) = self.read_tail(source).await?;
-                Ok(RwLock::new(HistoryRing::new(source.limits, source.encoder, head, &newest)))
+                Ok(RwLock::new(HistoryRing::new(source.limits, source.encoder, source.rings, head, &newest)))
             })
             .await?;
         Ok(())
@@ -90,6 +92,11 @@ impl Channel {
         let joined = encoder.event(&self.info.name, event);
         let mut ring = self.loaded().write().expect("invariant: nothing panics under this lock");
         ring.push(encoder, event, joined)
+    }
+
+    /// Keeps the newest of the ring, up to `floor` bytes of frames and of messages.
+    pub(crate) fn shrink(&self, floor: usize) {
+        self.loaded().write().expect("invariant: nothing panics under this lock").shrink(floor);
     }
 
     /// Reads from the store whatever the ring has not seen. Only the channel's own append group calls this, so

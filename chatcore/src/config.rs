@@ -16,6 +16,9 @@ pub struct Limits {
     pub ring_events: usize,
     /// Bytes of a channel's messages, and of its events, kept in memory. Default 1 MiB each.
     pub ring_bytes: usize,
+    /// Bytes of all channels' messages, events and lists in memory. Beyond it the channels used least lately keep
+    /// a few; who was behind in them reads from the store. Default 256 MiB.
+    pub rings_bytes_total: usize,
     /// Events that a resume replays; a position further back is reset. Default 500.
     pub resume_events: usize,
     /// Bytes of one command. Default 65,536.
@@ -167,6 +170,7 @@ impl Default for Limits {
             search_results: 50,
             ring_events: 1_024,
             ring_bytes: 1 << 20,
+            rings_bytes_total: 256 << 20,
             resume_events: 500,
             frame_bytes: 65_536,
             text_chars: 8_000,

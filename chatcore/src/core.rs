@@ -30,7 +30,7 @@ pub(crate) struct Core {
     pub(crate) policy: Arc<dyn Policy>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) encoder: Encoder,
-    pub(crate) registry: ChannelRegistry,
+    pub(crate) registry: Arc<ChannelRegistry>,
     pub(crate) appends: AppendQueue,
     /// Runs as long as there is something to append to.
     _fanout: FanOut,
@@ -61,9 +61,10 @@ impl Core {
     ) -> Self {
         let monitor = Arc::new(Monitor::default());
         let fanout = FanOut::start(&monitor);
+        let registry = Arc::new(ChannelRegistry::new(&limits));
         let answers = Arc::new(Answers::new(&limits));
         Self {
-            appends: AppendQueue::start(&store, &encoder, &limits, &fanout.queue(), &monitor),
+            appends: AppendQueue::start(&store, &encoder, &limits, &registry, &fanout.queue(), &monitor),
             _fanout: fanout,
             departures: Arc::new(Departures::new(limits.presence_grace)),
             uploads: Uploads::default(),
@@ -75,7 +76,7 @@ impl Core {
             policy,
             limits,
             encoder,
-            registry: ChannelRegistry::default(),
+            registry,
             links: Links::default(),
             answers,
             command_bytes: AtomicUsize::new(0),
@@ -86,7 +87,12 @@ impl Core {
     }
 
     pub(crate) fn source(&self) -> Source<'_> {
-        Source { store: &*self.store, encoder: &self.encoder, limits: &self.limits }
+        Source {
+            store: &*self.store,
+            encoder: &self.encoder,
+            limits: &self.limits,
+            rings: self.registry.rings(),
+        }
     }
 
     /// Returns a channel, loaded.
@@ -99,7 +105,7 @@ impl Core {
             connections: self.links.len(),
             users: self.links.users(),
             loaded_channels: self.registry.len(),
-            ring_bytes: self.registry.ring_bytes(),
+            ring_bytes: self.registry.rings().used(),
             append_queue: self.appends.len(),
             uploads_running: self.uploads.len(),
         })

@@ -32,6 +32,7 @@ pub mod protocol;
 mod registry;
 mod rights;
 mod ring;
+mod rings;
 mod search;
 mod session;
 mod share;

@@ -1,22 +1,36 @@
 //! The channels in memory: loaded on first use, dropped when nobody uses them.
 
 use dashmap::DashMap;
+use std::sync::Mutex;
 use std::time::Instant;
 
 use crate::channel::{Channel, Source};
 use crate::config::Limits;
 use crate::error::Error;
 use crate::name::ChannelName;
+use crate::rings::Rings;
 use crate::store::ChannelInfo;
 use crate::sync::Arc;
 
 /// The channels in memory, by name. Nothing here grows with the channels that merely exist.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct ChannelRegistry {
     loaded: DashMap<ChannelName, Arc<Channel>>,
+    rings: Arc<Rings>,
+    /// Held by who trims.
+    trimming: Mutex<()>,
 }
 
 impl ChannelRegistry {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self { loaded: DashMap::new(), rings: Arc::new(Rings::new(limits)), trimming: Mutex::default() }
+    }
+
+    /// Returns what all rings hold.
+    pub(crate) fn rings(&self) -> &Arc<Rings> {
+        &self.rings
+    }
+
     /// Returns the channel if it is in memory and its ring is filled.
     pub(crate) fn loaded(&self, name: &ChannelName) -> Option<Arc<Channel>> {
         // Cloned under the shard's lock: `evict` counts on that.
@@ -34,6 +48,7 @@ impl ChannelRegistry {
         let info = source.store.channel(name).await?.ok_or_else(Error::no_such_channel)?;
         let channel = self.enter(info, source.limits)?;
         channel.load(source).await?;
+        self.trim();
         Ok(channel)
     }
 
@@ -53,10 +68,22 @@ impl ChannelRegistry {
         self.loaded.len()
     }
 
-    /// Returns how many bytes the channels' rings hold.
-    pub(crate) fn ring_bytes(&self) -> usize {
+    /// Shrinks the rings that were used least lately, if all of them hold too much.
+    pub(crate) fn trim(&self) {
+        if !self.rings.is_over() {
+            return;
+        }
+        // Another does it already.
+        let Ok(_trimming) = self.trimming.try_lock() else { return };
         let loaded = self.loaded.iter().filter(|channel| channel.is_loaded());
-        loaded.map(|channel| channel.ring().bytes()).sum()
+        let mut channels: Vec<_> = loaded.map(|channel| Arc::clone(&channel)).collect();
+        channels.sort_by_cached_key(|channel| channel.ring().used());
+        for channel in channels {
+            if self.rings.has_room() {
+                return;
+            }
+            channel.shrink(self.rings.floor());
+        }
     }
 
     /// Drops the channels that nobody holds and nobody has used since `before`.

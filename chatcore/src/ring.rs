@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
 
@@ -9,7 +10,10 @@ use crate::config::Limits;
 use crate::event::{Event, EventKind};
 use crate::id::{Position, Seq};
 use crate::protocol::{Encoder, Fragment, Joined, MessageList};
+use crate::rings::{Charge, Rings};
 use crate::store::{Head, Page};
+use crate::sync::Arc;
+use crate::time::Timestamp;
 
 /// The tail of a channel's log in memory, bounded in number and in bytes.
 ///
@@ -25,10 +29,24 @@ pub(crate) struct HistoryRing {
     /// Whether the log holds messages older than the first of `messages`.
     older: bool,
     /// All of `messages` as an answer has them, for those who come before the next change.
-    snapshot: OnceLock<MessageList>,
+    snapshot: OnceLock<Snapshot>,
     /// Counts the times that the ring was filled anew: a cursor of another life reads nothing.
     life: u64,
+    /// What it holds beside the snapshot.
+    charge: Charge,
+    /// When it was last pushed to or listed, in milliseconds.
+    used: AtomicI64,
 }
+
+/// A list and what it holds.
+#[derive(Debug)]
+struct Snapshot {
+    list: MessageList,
+    _charge: Charge,
+}
+
+/// Bytes that a frame or a message takes beside its own.
+const OVERHEAD: usize = 64;
 
 #[derive(Clone, Copy, Debug)]
 struct Bounds {
@@ -113,7 +131,13 @@ pub(crate) enum Push {
 
 impl HistoryRing {
     /// Makes the ring of a log that ends at `head`, with the newest messages of it.
-    pub(crate) fn new(limits: &Limits, encoder: &Encoder, head: Head, newest: &Page) -> Self {
+    pub(crate) fn new(
+        limits: &Limits,
+        encoder: &Encoder,
+        rings: &Arc<Rings>,
+        head: Head,
+        newest: &Page,
+    ) -> Self {
         let bounds =
             Bounds { frames: limits.ring_events, messages: limits.history, bytes: limits.ring_bytes };
         let mut ring = Self {
@@ -126,17 +150,21 @@ impl HistoryRing {
             older: newest.more,
             snapshot: OnceLock::new(),
             life: 0,
+            charge: Charge::new(rings, 0),
+            used: AtomicI64::new(Timestamp::now().as_millis()),
         };
         for message in &newest.messages {
             ring.keep(message.seq, encoder.message(message));
         }
+        ring.recharge();
         ring
     }
 
     /// Replaces the ring by that of a log that was lost, rebuilt or trimmed: all cursors lag.
     pub(crate) fn restart(&mut self, limits: &Limits, encoder: &Encoder, head: Head, newest: &Page) {
         let life = self.life + 1;
-        *self = Self::new(limits, encoder, head, newest);
+        let rings = Arc::clone(self.charge.rings());
+        *self = Self::new(limits, encoder, &rings, head, newest);
         self.life = life;
     }
 
@@ -189,9 +217,10 @@ impl HistoryRing {
         while self.frames.len() > self.bounds.frames
             || (self.frame_bytes > self.bounds.bytes && self.frames.len() > 1)
         {
-            let oldest = self.frames.pop_front().expect("invariant: the loop runs on a ring with frames");
-            self.frame_bytes -= oldest.bytes.len();
+            self.drop_oldest_frame();
         }
+        self.used.store(event.at.as_millis(), Ordering::Relaxed);
+        self.recharge();
         Push::Done
     }
 
@@ -230,12 +259,50 @@ impl HistoryRing {
         }
         let start = self.messages.len().saturating_sub(limit);
         let list = || MessageList::new(self.messages.range(start..).map(|kept| &kept.fragment));
-        Some(if start == 0 { self.snapshot.get_or_init(list).clone() } else { list() })
+        self.used.store(Timestamp::now().as_millis(), Ordering::Relaxed);
+        if start > 0 {
+            return Some(list());
+        }
+        let snapshot = || {
+            let list = list();
+            Snapshot { _charge: Charge::new(self.charge.rings(), list.len()), list }
+        };
+        Some(self.snapshot.get_or_init(snapshot).list.clone())
     }
 
-    /// Returns how many bytes of frames and messages it holds.
-    pub(crate) fn bytes(&self) -> usize {
-        self.frame_bytes + self.message_bytes
+    /// Returns when the ring was last pushed to or listed, in milliseconds since 1970.
+    pub(crate) fn used(&self) -> i64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Keeps the newest frames and messages, up to `floor` bytes of each.
+    pub(crate) fn shrink(&mut self, floor: usize) {
+        self.snapshot = OnceLock::new();
+        while self.frame_bytes > floor {
+            self.drop_oldest_frame();
+        }
+        while self.message_bytes > floor {
+            self.drop_oldest_message();
+        }
+        self.frames.shrink_to_fit();
+        self.messages.shrink_to_fit();
+        self.recharge();
+    }
+
+    fn recharge(&mut self) {
+        let count = self.frames.len() + self.messages.len();
+        self.charge.set(self.frame_bytes + self.message_bytes + count * OVERHEAD);
+    }
+
+    fn drop_oldest_frame(&mut self) {
+        let oldest = self.frames.pop_front().expect("invariant: a ring with bytes has frames");
+        self.frame_bytes -= oldest.bytes.len();
+    }
+
+    fn drop_oldest_message(&mut self) {
+        let oldest = self.messages.pop_front().expect("invariant: a ring with bytes has messages");
+        self.message_bytes -= oldest.fragment.len();
+        self.older = true;
     }
 
     /// The `seq` that the oldest frame follows on.
@@ -251,9 +318,7 @@ impl HistoryRing {
 
     fn trim_messages(&mut self) {
         while self.messages.len() > self.bounds.messages || self.message_bytes > self.bounds.bytes {
-            let Some(oldest) = self.messages.pop_front() else { break };
-            self.message_bytes -= oldest.fragment.len();
-            self.older = true;
+            self.drop_oldest_message();
         }
     }
 
@@ -283,7 +348,6 @@ mod tests {
     use crate::id::{ChannelId, Epoch, Nonce};
     use crate::message::User;
     use crate::name::ChannelName;
-    use crate::time::Timestamp;
 
     struct Log {
         ring: HistoryRing,
@@ -295,7 +359,9 @@ mod tests {
         fn new(limits: &Limits) -> Self {
             let encoder = Encoder::new("");
             let head = Head { epoch: Epoch::random(), seq: 0 };
-            let ring = HistoryRing::new(limits, &encoder, head, &Page { messages: Vec::new(), more: false });
+            let rings = Arc::new(Rings::new(limits));
+            let page = Page { messages: Vec::new(), more: false };
+            let ring = HistoryRing::new(limits, &encoder, &rings, head, &page);
             Self { ring, encoder, name: ChannelName::new("a").unwrap() }
         }
 
@@ -379,6 +445,28 @@ mod tests {
         assert!(matches!(log.read(start, 9).0, Read::Lagged { .. }));
         assert_eq!(log.newest(20), None, "older ones are the store's to give");
         assert!(log.newest(5).is_some());
+    }
+
+    #[test]
+    fn a_ring_that_is_shrunk_keeps_the_newest_and_the_rest_lags() {
+        let mut log = Log::new(&Limits::default());
+        let start = log.ring.cursor();
+        for n in 0..20 {
+            log.say(&format!("{n}{}", "x".repeat(50)));
+        }
+        let before = log.ring.charge.rings().used();
+        assert!(log.newest(20).is_some());
+        assert!(log.ring.charge.rings().used() > before, "the list counts");
+        log.ring.shrink(1_000);
+        assert!(log.ring.charge.rings().used() < 4_000);
+        assert_eq!(log.read(start, 20).0, Read::Lagged { from: 1, to: 20 });
+        assert!(matches!(log.read(log.ring.cursor_at(18), 20).0, Read::Caught(_)));
+        assert_eq!(log.newest(20), None, "older ones are the store's to give");
+        assert!(log.newest(2).is_some());
+        log.ring.shrink(0);
+        assert_eq!(log.ring.charge.rings().used(), 0);
+        log.say("it goes on");
+        assert!(matches!(log.read(log.ring.cursor_at(20), 20).0, Read::Caught(_)));
     }
 
     #[test]

@@ -5,9 +5,9 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use chatcore::protocol::CloseReason;
+use chatcore::protocol::{ChatEvent, CloseReason};
 use chatcore::testkit::{Faults, FaultyStore, Held};
-use chatcore::{Chat, Connection, Identity, Limits, MemoryStore, User};
+use chatcore::{Chat, Client, Connection, Identity, Limits, MemoryStore, Position, User};
 
 fn identity(name: &str) -> Identity {
     Identity::new(User::new(&format!("u_{name}"), name).unwrap())
@@ -264,4 +264,58 @@ async fn all_connections_commands_are_bounded_in_bytes() {
     drop(eve);
     bob.receive(&publish("a", 5_000));
     assert!(glance(&mut bob).is_pending(), "a connection that has ended makes room");
+}
+
+/// Publishes `count` messages of 1,000 bytes.
+async fn fill(author: &mut Client, channel: &str, count: usize) {
+    for _ in 0..count {
+        author.publish(channel, &"x".repeat(1_000)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn all_rings_hold_no_more_than_their_total() {
+    let mut limits = Limits::default();
+    limits.rings_bytes_total = 200_000;
+    limits.loaded_channels = 100;
+    limits.command_burst = 10_000;
+    let total = limits.rings_bytes_total;
+    let chat = Chat::builder(MemoryStore::new()).limits(limits).build();
+    let mut author = chat.connect(identity("author")).unwrap();
+    for n in 0..10 {
+        let channel = n.to_string();
+        author.create_channel(&channel, "").await.unwrap();
+        author.subscribe(&channel).await.unwrap();
+        // A batch and a list may come on top before it is looked at.
+        fill(&mut author, &channel, 40).await;
+        author.subscribe(&channel).await.unwrap();
+        let held = chat.stats().ring_bytes;
+        assert!(held <= total + 50_000, "{held} bytes after channel {n}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_least_used_ring_gave_up_comes_from_the_store() {
+    let mut limits = Limits::default();
+    limits.rings_bytes_total = 200_000;
+    limits.command_burst = 10_000;
+    let chat = Chat::builder(MemoryStore::new()).limits(limits).build();
+    let mut author = chat.connect(identity("author")).unwrap();
+    for channel in ["old", "new"] {
+        author.create_channel(channel, "").await.unwrap();
+    }
+    let mut slow = chat.connect(identity("slow")).unwrap();
+    let begun = slow.subscribe("old").await.unwrap();
+    fill(&mut author, "old", 20).await;
+    fill(&mut author, "new", 150).await;
+    let lagged = loop {
+        match slow.next_event().await.unwrap() {
+            ChatEvent::Lagged { from, to, .. } => break (from, to),
+            ChatEvent::Message { .. } => panic!("the ring has given it up"),
+            _ => {}
+        }
+    };
+    assert_eq!(lagged, (1, 20));
+    let resumed = slow.resume("old", Position { epoch: begun.epoch, seq: 0 }).await.unwrap();
+    assert_eq!((resumed.reset, resumed.events.len()), (false, 20));
 }

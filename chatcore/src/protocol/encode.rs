@@ -52,6 +52,10 @@ impl MessageList {
         write_array(&mut out, messages, |out, message| message.write(out));
         Self(out.into())
     }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
 }
 
 /// A JSON array of users.

@@ -1,0 +1,70 @@
+//! The bytes of all rings, and of the lists that are written from them.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::config::Limits;
+use crate::sync::Arc;
+
+/// What all rings hold, and may hold.
+#[derive(Debug)]
+pub(crate) struct Rings {
+    used: AtomicUsize,
+    total: usize,
+    floor: usize,
+}
+
+impl Rings {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let total = limits.rings_bytes_total;
+        // Of frames and of messages: so half of the total is enough for all channels at their floor.
+        Self { used: AtomicUsize::new(0), total, floor: total / limits.loaded_channels.max(1) / 4 }
+    }
+
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.used() > self.total
+    }
+
+    /// Returns whether enough is free again: an eighth, so that not each event frees a little.
+    pub(crate) fn has_room(&self) -> bool {
+        self.used() <= self.total - self.total / 8
+    }
+
+    /// Returns how many bytes of frames, and of messages, a ring that is shrunk keeps.
+    pub(crate) fn floor(&self) -> usize {
+        self.floor
+    }
+}
+
+/// A part of what is used. Dropping it gives it back.
+#[derive(Debug)]
+pub(crate) struct Charge {
+    rings: Arc<Rings>,
+    bytes: usize,
+}
+
+impl Charge {
+    pub(crate) fn new(rings: &Arc<Rings>, bytes: usize) -> Self {
+        rings.used.fetch_add(bytes, Ordering::Relaxed);
+        Self { rings: Arc::clone(rings), bytes }
+    }
+
+    pub(crate) fn rings(&self) -> &Arc<Rings> {
+        &self.rings
+    }
+
+    pub(crate) fn set(&mut self, bytes: usize) {
+        // Adding the difference, also a negative one, is one operation.
+        self.rings.used.fetch_add(bytes.wrapping_sub(self.bytes), Ordering::Relaxed);
+        self.bytes = bytes;
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.rings.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
