@@ -55,16 +55,32 @@ const SHOWN: [&str; 26] = [
     "video/x-msvideo",
 ];
 
+/// The most pixels of a picture. A browser holds four bytes for each, so this is 200 MB of every viewer's memory.
+const PIXELS: u64 = 50_000_000;
+
+/// The longest side of a picture. Browsers paint none that is longer, and one of 1 by 60,000 would be a page of
+/// nothing in a list of messages.
+const SIDE: u64 = 16_384;
+
 /// Says what a file is, by its first bytes alone: neither its name nor the uploader's word counts.
+///
+/// A picture that says no size, or one beyond [`PIXELS`] or [`SIDE`], is a plain file, which nobody's browser decodes.
 pub(crate) fn inspect(head: &[u8]) -> FileKind {
-    let found = infer::get(head).map(|kind| kind.mime_type());
-    let content_type = found.filter(|kind| SHOWN.contains(kind)).unwrap_or(OCTET_STREAM);
-    let size = content_type.starts_with("image/").then(|| imagesize::blob_size(head).ok()).flatten();
-    let side = |pixels: usize| u32::try_from(pixels).ok();
-    FileKind {
-        content_type: content_type.to_owned(),
-        width: size.and_then(|size| side(size.width)),
-        height: size.and_then(|size| side(size.height)),
+    let plain = FileKind { content_type: OCTET_STREAM.to_owned(), width: None, height: None };
+    let found = infer::get(head).map(|kind| kind.mime_type()).filter(|kind| SHOWN.contains(kind));
+    let Some(content_type) = found else { return plain };
+    if !content_type.starts_with("image/") {
+        return FileKind { content_type: content_type.to_owned(), ..plain };
+    }
+    let side =
+        |pixels: usize| u32::try_from(pixels).ok().filter(|side| (1..=SIDE).contains(&u64::from(*side)));
+    let sides =
+        imagesize::blob_size(head).ok().and_then(|size| Some((side(size.width)?, side(size.height)?)));
+    match sides {
+        Some((width, height)) if u64::from(width) * u64::from(height) <= PIXELS => {
+            FileKind { content_type: content_type.to_owned(), width: Some(width), height: Some(height) }
+        }
+        _ => plain,
     }
 }
 
@@ -224,6 +240,40 @@ mod tests {
             (kind.content_type.as_str(), kind.width, kind.height),
             ("image/png", Some(640), Some(360))
         );
+    }
+
+    fn png(width: u32, height: u32) -> Vec<u8> {
+        let mut head = PNG.to_vec();
+        head[16..20].copy_from_slice(&width.to_be_bytes());
+        head[20..24].copy_from_slice(&height.to_be_bytes());
+        head
+    }
+
+    fn gif(width: u16, height: u16) -> Vec<u8> {
+        [b"GIF89a".as_slice(), &width.to_le_bytes(), &height.to_le_bytes(), &[0; 20]].concat()
+    }
+
+    #[test]
+    fn a_picture_that_would_fill_the_memory_is_a_plain_file() {
+        for (head, shown) in [
+            (png(10_000, 5_000), true),
+            (png(10_000, 5_001), false),
+            (png(16_384, 1), true),
+            (png(16_385, 1), false),
+            (png(1, 60_000), false),
+            (png(u32::MAX, u32::MAX), false),
+            (png(0, 10), false),
+            (gif(7_000, 7_000), true),
+            (gif(60_000, 60_000), false),
+            // Cut off before its size.
+            (PNG[..16].to_vec(), false),
+        ] {
+            let kind = inspect(&head);
+            let picture = if head[0] == b'G' { "image/gif" } else { "image/png" };
+            let expected = if shown { picture } else { OCTET_STREAM };
+            assert_eq!(kind.content_type, expected, "{:?}", &head[..24.min(head.len())]);
+            assert_eq!((kind.width.is_some(), kind.height.is_some()), (shown, shown));
+        }
     }
 
     #[test]
