@@ -9,11 +9,12 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
+use tracing::{Span, field};
 
 use crate::channel::{Channel, Source};
 use crate::config::Limits;
 use crate::error::Error;
-use crate::event::Append;
+use crate::event::{Append, AppendBody};
 use crate::fanout::FanOutQueue;
 use crate::panics::{Panicked, contain_async};
 use crate::protocol::Encoder;
@@ -41,6 +42,8 @@ struct Job {
     /// Its place in its author's share, until it is answered.
     _place: Waits,
     reply: oneshot::Sender<Result<Appended, Error>>,
+    /// Its span, if anybody looks at spans.
+    span: Option<Box<Span>>,
 }
 
 /// The answer to come of an append.
@@ -94,12 +97,14 @@ impl AppendQueue {
         let (reply, pending) = oneshot::channel();
         let group = usize::try_from(channel.info.id.0 % self.groups.len() as u64)
             .expect("invariant: less than the number of groups");
+        let span = span(&channel, &append);
         match self.groups[group].try_send(Job {
             channel,
             append,
             queued: Instant::now(),
             _place: place,
             reply,
+            span,
         }) {
             Ok(()) => Ok(pending),
             Err(_) => Err(Error::overloaded()),
@@ -180,6 +185,10 @@ impl Group {
             match &result {
                 Ok(appended) => {
                     counts.stored(&job.append, appended, now - job.queued);
+                    if let Some(span) = &job.span {
+                        span.record("seq", appended.seq).record("duplicate", appended.duplicate);
+                        tracing::debug!(parent: &**span, took = ?(now - job.queued), "stored");
+                    }
                     if !self.push(&job.channel, job.append, appended) {
                         self.mark_stale(&job.channel);
                     }
@@ -249,6 +258,28 @@ impl Group {
             self.fanout.announce(&[channel]);
             self.stale.pop();
         }
+    }
+}
+
+/// Makes the span of an event on its way into the log, below that of its connection.
+fn span(channel: &Channel, append: &Append) -> Option<Box<Span>> {
+    let span = tracing::debug_span!(
+        "publish",
+        channel = %channel.info.name,
+        user = %append.author.id,
+        kind = kind(&append.body),
+        seq = field::Empty,
+        duplicate = field::Empty,
+    );
+    (!span.is_disabled()).then(|| Box::new(span))
+}
+
+fn kind(body: &AppendBody) -> &'static str {
+    match body {
+        AppendBody::Message { .. } => "message",
+        AppendBody::Edit { .. } => "edit",
+        AppendBody::Delete { .. } => "delete",
+        AppendBody::React { .. } => "react",
     }
 }
 

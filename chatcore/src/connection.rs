@@ -146,6 +146,12 @@ impl Connection {
         &self.link.identity
     }
 
+    /// Returns the connection's number, which tells it apart in the log of its chat.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.link.number
+    }
+
     /// Lets the fan-out write log events to the socket itself; see [`Outlet`] for what a transport owes then.
     /// Call it once, before the connection is polled.
     pub fn set_outlet(&self, outlet: Arc<dyn Outlet>) {

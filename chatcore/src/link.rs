@@ -27,6 +27,8 @@ pub(crate) type SubscriptionKey = u64;
 pub(crate) struct Link {
     pub(crate) identity: Identity,
     pub(crate) share: Arc<Share>,
+    /// Tells the connections apart in the log.
+    pub(crate) number: u64,
     ready: Arc<ReadyList<SubscriptionKey>>,
     monitor: Arc<Monitor>,
     mailbox: Mutex<Mailbox>,
@@ -80,6 +82,7 @@ impl Link {
         Self {
             identity,
             share,
+            number: monitor.number(),
             ready: Arc::new(ReadyList::default()),
             monitor,
             mailbox: Mutex::new(mailbox),

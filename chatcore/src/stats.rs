@@ -133,6 +133,14 @@ impl Histogram {
 pub(crate) struct Monitor {
     pub(crate) counters: Counters,
     pub(crate) failures: FailureLog,
+    connections: AtomicU64,
+}
+
+impl Monitor {
+    /// Returns the number of the next connection, from 1 on.
+    pub(crate) fn number(&self) -> u64 {
+        self.connections.fetch_add(1, Ordering::Relaxed) + 1
+    }
 }
 
 /// The counters behind [`Stats`], which says what each of them counts.

@@ -7,13 +7,14 @@ use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures::{StreamExt, TryStreamExt};
+use futures::stream::{self, StreamExt};
 use tokio::time::{Instant, timeout};
 
 use crate::blob::{BlobError, BlobStore, ByteStream};
 use crate::config::Limits;
 use crate::core::Core;
 use crate::error::{Error, ErrorCode};
+use crate::failures::FailureLog;
 use crate::id::{AttachmentId, UserId};
 use crate::message::Attachment;
 use crate::name::ChannelName;
@@ -251,13 +252,24 @@ impl Core {
         range: Range<u64>,
     ) -> Result<ByteStream, Error> {
         let upload = self.readable(identity, id.as_str()).await?;
-        let monitor = Arc::clone(&self.monitor);
-        // Who reads the stream can only break off; what is wrong with the file is said here.
-        let report = move |error: &io::Error| {
-            monitor.failures.failed("an attachment could not be read to its end", "", error);
-        };
-        let bytes = self.blobs()?.get(id, range).await?.inspect_err(report).boxed();
-        Ok(while_readable(bytes, Arc::clone(&self.policy), identity.clone(), upload.channel_name))
+        let length = range.end.min(upload.attachment.size).saturating_sub(range.start);
+        let failures = self.monitor.failures.clone();
+        match self.blobs()?.get(id, range).await {
+            Ok(bytes) => {
+                let bytes = watched(bytes, length, failures);
+                Ok(while_readable(bytes, Arc::clone(&self.policy), identity.clone(), upload.channel_name))
+            }
+            Err(error) => {
+                if let BlobError::NotFound = error {
+                    failures.failed(
+                        "an attachment's file is missing",
+                        format_args!("attachment {id}"),
+                        &error,
+                    );
+                }
+                Err(error.into())
+            }
+        }
     }
 
     /// Removes what nobody needs any more: channels out of memory, files of deleted messages and of uploads
@@ -360,6 +372,28 @@ fn while_readable(
         chunk
     };
     bytes.map(check).boxed()
+}
+
+/// Reports a file that can't be read, or that ends before `left` bytes: who takes the stream can only break off.
+fn watched(bytes: ByteStream, left: u64, failures: FailureLog) -> ByteStream {
+    let next = move |state: Option<(ByteStream, u64)>| {
+        let failures = failures.clone();
+        async move {
+            let (mut bytes, left) = state?;
+            let error = match bytes.next().await {
+                Some(Ok(chunk)) => {
+                    let left = left.saturating_sub(chunk.len() as u64);
+                    return Some((Ok(chunk), Some((bytes, left))));
+                }
+                Some(Err(error)) => error,
+                None if left > 0 => io::ErrorKind::UnexpectedEof.into(),
+                None => return None,
+            };
+            failures.failed("an attachment could not be read to its end", "", &error);
+            Some((Err(error), None))
+        }
+    };
+    stream::unfold(Some((bytes, left)), next).boxed()
 }
 
 /// Copies the beginning of a stream aside as it passes.

@@ -216,3 +216,16 @@ async fn a_store_is_ready_if_it_answers_in_time() {
     chat.check_store(bound).await.unwrap_err();
     assert!(began.elapsed() <= 2 * bound);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_publish_has_a_span_and_no_text_in_it() {
+    let (chat, _) = chat(|_| ());
+    let mut ann = member(&chat, "ann").await;
+    ann.publish("a", "hush").await.unwrap();
+    let log = CapturedLog::at(tracing::Level::DEBUG);
+    ann.publish("a", "hush").await.unwrap();
+    let lines = log.take();
+    assert!(lines.contains(&"span publish channel=a user=u_ann kind=message".to_owned()), "{lines:?}");
+    assert!(lines.iter().any(|line| line.starts_with("DEBUG stored took=")), "{lines:?}");
+    assert!(!lines.iter().any(|line| line.contains("hush")), "{lines:?}");
+}
