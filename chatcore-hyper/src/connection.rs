@@ -139,7 +139,7 @@ impl<E: Endpoint> Side<E> {
     fn cut_short(&mut self, writer: &mut Writer, reason: CloseReason) {
         writer.drop_unsent();
         writer.push_close(reason);
-        self.begin_close();
+        self.begin_close(Some(reason));
     }
 
     /// Hands over what the client sent, until a reply has to be written or the session takes no more.
@@ -199,7 +199,7 @@ impl<E: Endpoint> Side<E> {
                 Some(reason) => writer.push_close(reason),
                 None => writer.push_raw(reply),
             }
-            self.begin_close();
+            self.begin_close(reason);
         }
         Poll::Ready(Step::Again)
     }
@@ -209,13 +209,16 @@ impl<E: Endpoint> Side<E> {
         let Phase::Open(connection) = &mut self.phase else { return Poll::Pending };
         if let Some(reason) = ready!(connection.poll_outgoing(writer, cx)) {
             writer.push_close(reason);
-            self.begin_close();
+            self.begin_close(Some(reason));
         }
         Poll::Ready(Step::Again)
     }
 
-    /// Ends the session; what is in the writer still goes out.
-    fn begin_close(&mut self) {
+    /// Ends the session, with `None` if the client left; what is in the writer still goes out.
+    fn begin_close(&mut self, reason: Option<CloseReason>) {
+        if let (Phase::Open(endpoint), Some(reason)) = (&mut self.phase, reason) {
+            endpoint.end(reason);
+        }
         self.phase = Phase::Closing { until: Instant::now() + self.config.close_timeout };
     }
 

@@ -7,11 +7,17 @@ use bytes::Bytes;
 use chatcore::protocol::CloseReason;
 use chatcore::{Connection, Outlet};
 use tokio::time::Instant;
+use tracing::Span;
 
 use crate::writer::Writer;
 
 /// The engine's side of a WebSocket, which a [`Driver`](crate::connection::Driver) drives from one task.
 pub(crate) trait Endpoint: Unpin {
+    /// Returns the span of the connection's task.
+    fn span(&self) -> Span {
+        Span::none()
+    }
+
     /// Lets others write to the socket between two polls; see [`Outlet`].
     fn set_outlet(&self, outlet: Arc<dyn Outlet>);
 
@@ -38,11 +44,18 @@ pub(crate) trait Endpoint: Unpin {
     /// Puts what is to be sent into the writer; see [`Connection::poll_outgoing`].
     fn poll_outgoing(&mut self, writer: &mut Writer, cx: &mut Context<'_>) -> Poll<Option<CloseReason>>;
 
+    /// Hears why the session ends, right before it is dropped. A client that merely leaves has no reason.
+    fn end(&mut self, _: CloseReason) {}
+
     /// Waits for a reason to close; see [`Connection::poll_close`].
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason>;
 }
 
 impl Endpoint for Connection {
+    fn span(&self) -> Span {
+        tracing::debug_span!("connection", number = self.number(), user = %self.identity().user.id)
+    }
+
     fn set_outlet(&self, outlet: Arc<dyn Outlet>) {
         self.set_outlet(outlet);
     }
@@ -74,6 +87,10 @@ impl Endpoint for Connection {
             writer.push_text(frame);
         }
         polled
+    }
+
+    fn end(&mut self, reason: CloseReason) {
+        self.end(reason);
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {

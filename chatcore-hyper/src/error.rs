@@ -1,6 +1,7 @@
 //! What is wrong with a request, as an HTTP answer `{"code","message"}`.
 
 use std::borrow::Cow;
+use std::error::Error as _;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,17 +19,20 @@ pub(crate) struct HttpError {
     status: StatusCode,
     code: &'static str,
     message: Cow<'static, str>,
-    header: Option<(HeaderName, HeaderValue)>,
+    header: Option<Box<(HeaderName, HeaderValue)>>,
     close: bool,
+    /// What failed in the server, for the log; the client is not told.
+    #[source]
+    cause: Option<Box<chatcore::Error>>,
 }
 
 impl HttpError {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code, message: message.into(), header: None, close: false }
+        Self { status, code, message: message.into(), header: None, close: false, cause: None }
     }
 
     pub(crate) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.header = Some((name, value));
+        self.header = Some(Box::new((name, value)));
         self
     }
 
@@ -36,6 +40,11 @@ impl HttpError {
     pub(crate) fn closing(mut self) -> Self {
         self.close = true;
         self
+    }
+
+    /// Returns why the server could not do what it should.
+    pub(crate) fn cause(&self) -> Option<&chatcore::Error> {
+        self.cause.as_deref()
     }
 
     pub(crate) fn not_found() -> Self {
@@ -61,7 +70,7 @@ impl HttpError {
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some((name, value)) = self.header {
+        if let Some((name, value)) = self.header.map(|header| *header) {
             headers.insert(name, value);
         }
         if self.close {
@@ -107,7 +116,8 @@ impl From<chatcore::Error> for HttpError {
         }
         let wait = error.retry().unwrap_or(Duration::from_secs(1));
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        answer.with_header(RETRY_AFTER, HeaderValue::from(seconds.max(1)))
+        let cause = error.source().is_some().then(|| Box::new(error));
+        Self { cause, ..answer }.with_header(RETRY_AFTER, HeaderValue::from(seconds.max(1)))
     }
 }
 

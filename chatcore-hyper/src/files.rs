@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use chatcore::FailureLog;
 use http::header::HeaderMap;
 use http::{Method, Response, StatusCode};
 
@@ -53,7 +54,11 @@ impl StaticFiles {
     /// Reads files from `folder` at each request; those that are not there stay the embedded ones.
     #[must_use]
     pub fn overlay(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.folder = Some(Arc::new(Folder { path: folder.into(), last: Mutex::default() }));
+        self.folder = Some(Arc::new(Folder {
+            path: folder.into(),
+            last: Mutex::default(),
+            failures: FailureLog::new(),
+        }));
         self
     }
 
@@ -77,7 +82,9 @@ impl StaticFiles {
             Ok(Some(file)) => file.answer(method, headers).await,
             Ok(None) => HttpError::not_found().into_response(),
             Err(error) => {
-                tracing::error!(name, %error, "a page's file can't be read");
+                if let Some(folder) = &self.folder {
+                    folder.failures.failed("a page's file could not be read", name, &error);
+                }
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
                 HttpError::new(status, "internal", "the file can't be read").into_response()
             }
@@ -104,6 +111,7 @@ struct Folder {
     path: PathBuf,
     /// Each text as it was last read, so that one that has not changed is not compressed again.
     last: Mutex<HashMap<String, Arc<File>>>,
+    failures: FailureLog,
 }
 
 impl Folder {

@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chatcore::FailureLog;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -125,16 +126,17 @@ impl Server {
         let places = Arc::new(Semaphore::new(connections));
         // True once the shutdown began. Dropping the sender ends every connection at once.
         let (closing, _) = watch::channel(false);
+        let failures = FailureLog::new();
         let mut shutdown = pin!(shutdown);
         loop {
             let (tcp, place) = tokio::select! {
                 () = &mut shutdown => break,
-                accepted = accept(&listener, &places) => accepted?,
+                accepted = accept(&listener, &places, &failures) => accepted?,
             };
             self.bound(&tcp, connections - places.available_permits());
             let least = LeastRate { period: self.write_timeout, bytes_per_second: self.write_rate };
             let io = Accepted::new(tcp, least, self.reset, place);
-            self.spawn(io, service.clone(), closing.subscribe());
+            self.spawn(io, service.clone(), closing.subscribe(), failures.clone());
         }
         drop(listener);
         closing.send_replace(true);
@@ -158,7 +160,7 @@ impl Server {
         }
     }
 
-    fn spawn<S, B>(&self, io: Accepted, service: S, mut closing: watch::Receiver<bool>)
+    fn spawn<S, B>(&self, io: Accepted, service: S, mut closing: watch::Receiver<bool>, failures: FailureLog)
     where
         S: tower_service::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
         S::Future: Send,
@@ -179,8 +181,13 @@ impl Server {
             loop {
                 tokio::select! {
                     served = &mut connection => {
-                        if let Err(error) = served {
-                            tracing::debug!(%error, "a connection failed");
+                        match served {
+                            Err(error) if error.is_parse() => {
+                                failures.misused("a client sent no proper HTTP request", error);
+                            }
+                            // The client went away, or was too slow.
+                            Err(error) => tracing::debug!(%error, "a connection failed"),
+                            Ok(()) => {}
                         }
                         return;
                     }
@@ -198,6 +205,7 @@ impl Server {
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
+    failures: &FailureLog,
 ) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.expect("invariant: the semaphore is never closed");
     let mut wait = Duration::from_millis(10);
@@ -215,7 +223,7 @@ async fn accept(
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(error),
             // Too many open files, or no memory: connections that close will mend it.
             Err(error) => {
-                tracing::warn!(%error, "can't accept; trying again");
+                failures.failed("no connection could be accepted", "it is tried again", &error);
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(Duration::from_secs(1));
             }

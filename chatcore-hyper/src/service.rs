@@ -149,7 +149,7 @@ where
         ResponseFuture(Box::pin(async move {
             let (mut parts, body) = request.into_parts();
             let answer = shared.answer(&mut parts, body).await;
-            let mut response = answer.unwrap_or_else(HttpError::into_response);
+            let mut response = answer.unwrap_or_else(|error| shared.refuse(&parts.method, error));
             shared.origins.share(&parts.headers, &mut response);
             response
         }))
@@ -215,6 +215,15 @@ fn below<'a>(path: &'a str, base: &str) -> &'a str {
 }
 
 impl Shared {
+    /// Tells the client what is wrong, and the log why, if that is the server's fault.
+    fn refuse(&self, method: &Method, error: HttpError) -> Response<Body> {
+        if let Some(cause) = error.cause() {
+            let kind = if *method == Method::POST { "an upload failed" } else { "a request failed" };
+            self.chat.failures().failed(kind, "", cause);
+        }
+        error.into_response()
+    }
+
     async fn answer<B>(&self, parts: &mut Parts, body: B) -> Result<Response<Body>, HttpError>
     where
         B: http_body::Body + Send + 'static,
@@ -239,7 +248,8 @@ impl Shared {
                 let arrived = Instant::now();
                 let identity = self.authenticator.authenticate(parts).await?.as_of(arrived);
                 let (chat, frame_bytes) = (self.chat.clone(), self.chat.limits().frame_bytes);
-                upgrade(parts, frame_bytes, Arc::clone(&self.config), move || chat.open(identity))
+                let (config, failures) = (Arc::clone(&self.config), chat.failures().clone());
+                upgrade(parts, frame_bytes, config, failures, move || chat.open(identity))
             }
             Route::Uploads { channel } => {
                 let identity = self

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use chatcore::FailureLog;
 use chatcore::protocol::CloseReason;
 use http::request::Parts;
 use http::{Response, StatusCode};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tracing::{Instrument, Span};
 
 use crate::accepted::Accepted;
 use crate::body::Body;
@@ -22,6 +24,7 @@ pub(crate) fn upgrade<E: Endpoint + Send + 'static>(
     parts: &mut Parts,
     frame_bytes: usize,
     config: Arc<Config>,
+    failures: FailureLog,
     open: impl FnOnce() -> Result<E, CloseReason> + Send + 'static,
 ) -> Result<Response<Body>, HttpError> {
     let response = handshake::accept(&parts.headers)?;
@@ -33,9 +36,8 @@ pub(crate) fn upgrade<E: Endpoint + Send + 'static>(
         match upgrade.await {
             Ok(upgraded) => run(upgraded, open(), frame_bytes, config),
             // The peer may be gone before it has its answer; a server without upgrades ends here too.
-            Err(error) => {
-                tracing::warn!(%error, "no upgrade after the answer: is it served with upgrades?");
-            }
+            Err(error) => failures
+                .misused("no WebSocket came of a handshake; is the service served with upgrades?", error),
         }
     });
     Ok(response)
@@ -48,12 +50,13 @@ fn run<E: Endpoint + Send + 'static>(
     frame_bytes: usize,
     config: Arc<Config>,
 ) {
+    let span = session.as_ref().map_or_else(|_| Span::none(), Endpoint::span);
     // What hyper has read ahead is in a buffer of its own that is let go here, once its bytes are copied.
     let upgraded = match upgraded.downcast::<TokioIo<Accepted>>() {
         Ok(socket) => {
             let io = socket.io.into_inner().into_upgraded();
             let driver = Driver::new(io, &socket.read_buf, session, frame_bytes, config);
-            tokio::spawn(driver.with_outlet());
+            spawn(driver.with_outlet(), span);
             return;
         }
         Err(upgraded) => upgraded,
@@ -61,8 +64,19 @@ fn run<E: Endpoint + Send + 'static>(
     match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(socket) => {
             let io = socket.io.into_inner();
-            tokio::spawn(Driver::new(io, &socket.read_buf, session, frame_bytes, config).with_outlet())
+            spawn(Driver::new(io, &socket.read_buf, session, frame_bytes, config).with_outlet(), span);
         }
-        Err(upgraded) => tokio::spawn(Driver::new(TokioIo::new(upgraded), &[], session, frame_bytes, config)),
-    };
+        Err(upgraded) => {
+            spawn(Driver::new(TokioIo::new(upgraded), &[], session, frame_bytes, config), span);
+        }
+    }
+}
+
+/// Spawns a connection's task in its span; one that is off takes no room.
+fn spawn(task: impl Future<Output = ()> + Send + 'static, span: Span) {
+    if span.is_disabled() {
+        tokio::spawn(task);
+    } else {
+        tokio::spawn(task.instrument(span));
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use chatcore::blob::FolderBlobs;
@@ -53,7 +54,7 @@ pub struct Server {
     pub rules: Rules,
     shutdown: Option<oneshot::Sender<()>>,
     running: JoinHandle<std::io::Result<()>>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Server {
@@ -108,7 +109,13 @@ impl Server {
                 draining.drain();
             }
         }));
-        Self { addr, chat, rules, shutdown: Some(shutdown), running, _folder: folder }
+        Self { addr, chat, rules, shutdown: Some(shutdown), running, folder }
+    }
+
+    /// Returns the folder of what it stores: its attachments are in `blobs`.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Connects somebody.

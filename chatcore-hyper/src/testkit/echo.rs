@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use chatcore::Outlet;
 use chatcore::protocol::CloseReason;
+use chatcore::{FailureLog, Outlet};
 use http::{Request, Response};
 
 use crate::body::Body;
@@ -48,7 +48,8 @@ impl<B> tower_service::Service<Request<B>> for Echo {
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut parts, _) = request.into_parts();
         let open = || Ok(Session::default());
-        let answer = upgrade(&mut parts, self.message_bytes, Arc::clone(&self.config), open);
+        let answer =
+            upgrade(&mut parts, self.message_bytes, Arc::clone(&self.config), FailureLog::new(), open);
         ready(Ok(answer.unwrap_or_else(HttpError::into_response)))
     }
 }
