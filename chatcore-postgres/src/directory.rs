@@ -3,16 +3,20 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use chatcore::store::{ChannelInfo, Created, Directory, StoreError, Unread};
+use chatcore::store::{ChannelInfo, ChannelPage, Created, Directory, PageLimit, StoreError, Unread};
 use chatcore::{ChannelId, ChannelName, Epoch, Seq, User, UserId};
 use tokio_postgres::Row;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 
 use crate::error::Failure;
 use crate::event::{at, channel_id, seq, signed, unsigned, user, user_id};
-use crate::store::PostgresStore;
+use crate::store::{PostgresStore, one_more};
 
 const CHANNEL_COLUMNS: &str = "id, name, topic, created_at, created_by, created_by_name";
+
+/// As [`ChannelInfo::weight`] has it.
+const CHANNEL_WEIGHT: &str = "(256 + octet_length(name) + octet_length(topic) + octet_length(created_by) \
+    + octet_length(created_by_name))::int";
 
 /// Reads [`CHANNEL_COLUMNS`].
 fn channel_info(row: &Row) -> Result<ChannelInfo, Failure> {
@@ -28,9 +32,40 @@ fn channel_info(row: &Row) -> Result<ChannelInfo, Failure> {
 }
 
 impl PostgresStore {
-    async fn list(&self) -> Result<Vec<ChannelInfo>, Failure> {
-        let sql = format!("SELECT {CHANNEL_COLUMNS} FROM {}.channel ORDER BY name", self.schema);
-        self.database.query(&sql, &[]).await?.iter().map(channel_info).collect()
+    async fn list(&self, after: Option<&ChannelName>, limit: PageLimit) -> Result<ChannelPage, Failure> {
+        // No name is empty. Of those that do not fit it reads one at the most, besides one more than asked for.
+        let after = after.map_or("", ChannelName::as_str);
+        let sql = format!(
+            "SELECT {CHANNEL_COLUMNS}, more FROM ( \
+                 SELECT *, sum({CHANNEL_WEIGHT}) OVER page - {CHANNEL_WEIGHT} AS ahead, \
+                     lead(name) OVER page IS NOT NULL AS more \
+                 FROM (SELECT * FROM {}.channel WHERE name > $1 ORDER BY name LIMIT $2) AS found \
+                 WINDOW page AS (ORDER BY name ROWS UNBOUNDED PRECEDING) \
+             ) AS weighed WHERE ahead <= $3 ORDER BY name",
+            self.schema
+        );
+        let (items, bytes) = (one_more(limit), signed(limit.bytes as u64));
+        let params: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&after, Type::TEXT), (&items, Type::INT8), (&bytes, Type::INT8)];
+        let rows = self.database.query(&sql, &params).await?;
+        let mut page = limit.fill();
+        let mut channels = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let info = channel_info(row)?;
+            if !page.take(info.weight()) {
+                return Ok(ChannelPage { channels, more: true });
+            }
+            channels.push(info);
+        }
+        let more = rows.last().map(|row| row.try_get(6)).transpose()?.unwrap_or(false);
+        Ok(ChannelPage { channels, more })
+    }
+
+    async fn count(&self) -> Result<usize, Failure> {
+        let sql = format!("SELECT count(*) FROM {}.channel", self.schema);
+        let rows = self.database.query(&sql, &[]).await?;
+        let count: i64 = rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or(0);
+        Ok(usize::try_from(count).unwrap_or(0))
     }
 
     async fn find(&self, name: &ChannelName) -> Result<Option<ChannelInfo>, Failure> {
@@ -101,7 +136,7 @@ impl PostgresStore {
              ON CONFLICT (id) DO UPDATE SET name = excluded.name WHERE u.name <> excluded.name",
             self.schema
         );
-        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&user.id.as_str(), &&*user.name];
+        let params: [&(dyn ToSql + Sync); 2] = [&user.id.as_str(), &&*user.name];
         self.database.query(&sql, &[(params[0], Type::TEXT), (params[1], Type::TEXT)]).await?;
         Ok(())
     }
@@ -136,8 +171,16 @@ pub(crate) fn unread_sql(schema: &str) -> String {
 
 #[async_trait]
 impl Directory for PostgresStore {
-    async fn channels(&self) -> Result<Vec<ChannelInfo>, StoreError> {
-        self.list().await.map_err(|f| f.during("the channels can't be read"))
+    async fn channels(
+        &self,
+        after: Option<&ChannelName>,
+        limit: PageLimit,
+    ) -> Result<ChannelPage, StoreError> {
+        self.list(after, limit).await.map_err(|f| f.during("the channels can't be read"))
+    }
+
+    async fn channel_count(&self) -> Result<usize, StoreError> {
+        self.count().await.map_err(|f| f.during("the channels can't be counted"))
     }
 
     async fn channel(&self, name: &ChannelName) -> Result<Option<ChannelInfo>, StoreError> {

@@ -1,6 +1,6 @@
 //! The log's rows: how an event is kept, and how a row reads as an event or as the message it has become.
 
-use chatcore::store::UploadState;
+use chatcore::store::{Filling, Page, UploadState};
 use chatcore::{
     AppendBody, Attachment, ChannelId, Content, Event, EventKind, Message, Nonce, Reaction, Seq, Timestamp,
     User, UserId,
@@ -20,13 +20,85 @@ pub(crate) mod kind {
 }
 
 /// What [`event`] reads, in its order.
-pub(crate) const EVENT_COLUMNS: &str =
+const EVENT_COLUMNS: &str =
     "seq, at, kind, author, author_name, nonce, target, text, attachments::text AS attachments, deleted";
 
 /// What [`message`] reads, in its order.
 pub(crate) const MESSAGE_COLUMNS: &str = "seq, at, kind, author, author_name, nonce, target, \
     coalesce(edited_text, text) AS text, attachments::text AS attachments, deleted, edited_at, \
     reactions::text AS reactions";
+/// Where `more` stands behind them.
+const MORE: usize = 12;
+
+/// The weight of a row's event, as [`Event::weight`] has it.
+const EVENT_WEIGHT: &str = "(256 + octet_length(author) + octet_length(author_name) + octet_length(text) \
+    + coalesce(octet_length(nonce), 0) + CASE WHEN attachments IS NULL THEN 0 ELSE ( \
+        SELECT sum(256 + octet_length(file ->> 'name') + octet_length(file ->> 'content_type')) \
+        FROM jsonb_array_elements(attachments) AS file) END)::int";
+
+/// What a row's message, as it stands now, weighs beside its event: [`Message::weight`] is both.
+///
+/// A list of ids is four bytes an id longer than they are, and no id has anything to escape but `"` and `\`.
+const FOLDED_WEIGHT: &str = "(coalesce(octet_length(edited_text) - octet_length(text), 0) \
+    + CASE WHEN reactions IS NULL THEN 0 ELSE coalesce(( \
+        SELECT sum(64 + octet_length(emoji ->> 'emoji') + octet_length(emoji ->> 'users') \
+            + 28 * jsonb_array_length(emoji -> 'users')) \
+        FROM jsonb_array_elements(reactions) AS emoji), 0) END)::int";
+
+/// Which of its rows a page of the log holds: those before which there is room, so that it reads one item too many at
+/// the most. Weighing reads no text that lies beside the table.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    /// The table.
+    pub(crate) schema: &'a str,
+    /// Which rows there are.
+    pub(crate) condition: &'a str,
+    /// How the page is filled, by `seq`.
+    pub(crate) order: &'a str,
+    /// The parameter that bounds their number. One more than the page holds tells whether there are others.
+    pub(crate) items: &'a str,
+    /// The parameter that bounds what they weigh together.
+    pub(crate) bytes: &'a str,
+}
+
+impl Rows<'_> {
+    /// Selects [`EVENT_COLUMNS`].
+    pub(crate) fn events(self) -> String {
+        self.select(EVENT_COLUMNS, EVENT_WEIGHT)
+    }
+
+    /// Selects [`MESSAGE_COLUMNS`], and whether there is a row after this one.
+    pub(crate) fn messages(self) -> String {
+        self.select(&format!("{MESSAGE_COLUMNS}, more"), &format!("{EVENT_WEIGHT} + {FOLDED_WEIGHT}"))
+    }
+
+    fn select(self, columns: &str, weight: &str) -> String {
+        let Self { schema, condition, order, items, bytes } = self;
+        format!(
+            "SELECT {columns} FROM ( \
+                 SELECT *, sum(weight) OVER page - weight AS ahead, lead(seq) OVER page IS NOT NULL AS more \
+                 FROM ( \
+                     SELECT *, {weight} AS weight FROM {schema}.event \
+                     WHERE {condition} ORDER BY {order} LIMIT {items} \
+                 ) AS found WINDOW page AS (ORDER BY {order} ROWS UNBOUNDED PRECEDING) \
+             ) AS weighed WHERE ahead <= {bytes} ORDER BY {order}"
+        )
+    }
+}
+
+/// Reads the rows of [`Rows::messages`] into a page, in their order.
+pub(crate) fn message_page(rows: &[Row], page: &mut Filling) -> Result<Page, Failure> {
+    let mut messages = Vec::with_capacity(rows.len());
+    for row in rows {
+        let message = message(row)?;
+        if !page.take(message.weight()) {
+            return Ok(Page { messages, more: true });
+        }
+        messages.push(message);
+    }
+    let more = rows.last().map(|row| row.try_get(MORE)).transpose()?.unwrap_or(false);
+    Ok(Page { messages, more })
+}
 
 /// PostgreSQL's integers are signed. No log gets as far as the clamp: a `seq` there is none of any log.
 pub(crate) fn signed(number: u64) -> i64 {

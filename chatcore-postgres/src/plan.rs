@@ -12,6 +12,7 @@ use crate::store::{PostgresStore, page_sql};
 const MESSAGES: i64 = 500_000;
 /// A page, and the one more that tells whether there are older ones.
 const ROWS: i64 = 101;
+const BYTES: i64 = 512 << 10;
 
 /// Returns the plan of a prepared statement, and how many blocks of 8 KiB it touched.
 async fn explain(client: &Client, statement: &str) -> (String, u64) {
@@ -51,14 +52,15 @@ async fn a_page_of_a_large_channel_is_one_index_scan_that_costs_the_same_anywher
          FROM generate_series(1, {MESSAGES} * 3 / 2) AS i"
     );
     client.batch_execute(&fill).await.expect("fills");
-    let prepare = format!("PREPARE page (bigint, bigint, bigint) AS {}", page_sql("chatcore"));
+    let prepare = format!("PREPARE page (bigint, bigint, bigint, bigint) AS {}", page_sql("chatcore"));
     client.batch_execute(&prepare).await.expect("prepares");
     for knowledge in ["SELECT 1", "ANALYZE chatcore.event"] {
         client.batch_execute(knowledge).await.expect("analyzes");
         for mode in ["force_generic_plan", "force_custom_plan"] {
             client.batch_execute(&format!("SET plan_cache_mode = {mode}")).await.expect("sets");
             for before in [i64::MAX, MESSAGES, MESSAGES / 2, 1_000, 200] {
-                let (plan, blocks) = explain(&client, &format!("page ({channel}, {before}, {ROWS})")).await;
+                let (plan, blocks) =
+                    explain(&client, &format!("page ({channel}, {before}, {ROWS}, {BYTES})")).await;
                 assert!(plan.contains("Index Scan Backward using event_"), "{plan}");
                 assert!(plan.contains("rows=101 loops=1"), "{plan}");
                 for other in ["Sort", "Bitmap", "Seq Scan", "Rows Removed"] {
@@ -140,15 +142,17 @@ async fn a_rare_word_is_found_by_the_index() {
     for words in 1..=2 {
         let types = ", text".repeat(words);
         let sql = search_sql("chatcore", words);
-        let prepare = format!("PREPARE search{words} (bigint, bigint, bigint{types}) AS {sql}");
+        let prepare = format!("PREPARE search{words} (bigint, bigint, bigint, bigint{types}) AS {sql}");
         client.batch_execute(&prepare).await.expect("prepares");
     }
     for knowledge in ["SELECT 1", "VACUUM ANALYZE chatcore.event"] {
         client.batch_execute(knowledge).await.expect("analyzes");
         for mode in ["force_generic_plan", "force_custom_plan"] {
             client.batch_execute(&format!("SET plan_cache_mode = {mode}")).await.expect("sets");
-            for search in ["search1 (%, 49000, 51, '%needle%')", "search2 (%, 49000, 51, '%it%', '%needle%')"]
-            {
+            for search in [
+                "search1 (%, 49000, 51, 524288, '%needle%')",
+                "search2 (%, 49000, 51, 524288, '%it%', '%needle%')",
+            ] {
                 let search = search.replacen('%', &channels[0].to_string(), 1);
                 let (plan, blocks) = explain(&client, &search).await;
                 assert!(plan.contains("Bitmap Index Scan on event_search"), "{plan}");

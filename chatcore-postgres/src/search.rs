@@ -3,14 +3,14 @@
 //! Trigrams, since they find what the law of searching asks for: any part of any word. A `tsvector` would find
 //! whole words only, as a dictionary cuts them, and none in scripts that have no spaces.
 
-use chatcore::store::{Found, StoreError, search_by_scan};
+use chatcore::store::{Filling, Found, Page, PageLimit, StoreError, search_by_scan};
 use chatcore::{ChannelId, SearchQuery, Seq};
 use tokio_postgres::Transaction;
 use tokio_postgres::types::{ToSql, Type};
 
 use crate::error::{ConnectError, Failure};
-use crate::event::{MESSAGE_COLUMNS, message, signed};
-use crate::store::PostgresStore;
+use crate::event::{Rows, message_page, signed};
+use crate::store::{PostgresStore, one_more};
 
 /// A message's text as [`SearchQuery`] compares it: in the lower case of Unicode, whatever the database's locale.
 const FOLDED: &str =
@@ -91,14 +91,12 @@ pub(crate) fn script(schema: &str) -> String {
     )
 }
 
-/// The newest messages below a `seq` that have each word: channel, `seq`, limit, patterns.
+/// The newest messages below a `seq` that have each word: channel, `seq`, items, bytes, patterns.
 pub(crate) fn search_sql(schema: &str, words: usize) -> String {
-    let likes: String = (4..).take(words).map(|i| format!(" AND {FOLDED} LIKE ${i}")).collect();
+    let likes: String = (5..).take(words).map(|i| format!(" AND {FOLDED} LIKE ${i}")).collect();
     // The bound on `seq` fits no other index either, for the same reason.
-    format!(
-        "SELECT {MESSAGE_COLUMNS} FROM {schema}.event \
-         WHERE {CHANNEL} = -$1 AND {MESSAGES} AND seq + 0 < $2{likes} ORDER BY seq DESC LIMIT $3"
-    )
+    let condition = format!("{CHANNEL} = -$1 AND {MESSAGES} AND seq + 0 < $2{likes}");
+    Rows { schema, condition: &condition, order: "seq DESC", items: "$3", bytes: "$4" }.messages()
 }
 
 /// Writes the pattern of a text with a word in it, nothing of which is a pattern itself.
@@ -122,13 +120,14 @@ impl PostgresStore {
         channel: ChannelId,
         query: &SearchQuery,
         before: Seq,
-        limit: usize,
+        limit: PageLimit,
     ) -> Result<Found, StoreError> {
         let newest = search_by_scan(self, channel, query, before, limit).await?;
-        let missing = limit.saturating_sub(newest.messages.len());
+        let mut page = limit.fill();
+        newest.messages.iter().for_each(|message| _ = page.take(message.weight()));
         match (self.search_index, newest.before) {
-            (Some(index), Some(before)) if missing > 0 && index.helps(query) => {
-                let older = self.find_by_index(channel, query, before, missing).await;
+            (Some(index), Some(before)) if page.left().items > 0 && index.helps(query) => {
+                let older = self.find_by_index(channel, query, before, page).await;
                 let mut found = older.map_err(|failure| failure.during("the messages can't be searched"))?;
                 found.messages.extend(newest.messages);
                 Ok(found)
@@ -142,21 +141,20 @@ impl PostgresStore {
         channel: ChannelId,
         query: &SearchQuery,
         before: Seq,
-        limit: usize,
+        mut page: Filling,
     ) -> Result<Found, Failure> {
-        let (channel, before) = (signed(channel.0), signed(before));
-        // One more than asked for tells whether there are older ones.
-        let rows = signed((limit as u64).saturating_add(1));
+        let (channel, below) = (signed(channel.0), signed(before));
+        let (items, bytes) = (one_more(page.left()), signed(page.left().bytes as u64));
         let patterns: Vec<String> = query.words().iter().map(|word| pattern(word)).collect();
         let mut params: Vec<(&(dyn ToSql + Sync), Type)> =
-            vec![(&channel, Type::INT8), (&before, Type::INT8), (&rows, Type::INT8)];
+            vec![(&channel, Type::INT8), (&below, Type::INT8), (&items, Type::INT8), (&bytes, Type::INT8)];
         params.extend(patterns.iter().map(|pattern| (pattern as &(dyn ToSql + Sync), Type::TEXT)));
         let rows = self.database.query(&search_sql(&self.schema, patterns.len()), &params).await?;
-        let mut messages = rows.iter().take(limit).map(message).collect::<Result<Vec<_>, _>>()?;
-        let before = messages.last().filter(|_| rows.len() > limit).map(|oldest| oldest.seq);
+        let Page { mut messages, more } = message_page(&rows, &mut page)?;
+        let reached = messages.last().map_or(before, |oldest| oldest.seq);
         messages.retain(|message| query.matches(&message.text));
         messages.reverse();
-        Ok(Found { messages, before })
+        Ok(Found { messages, before: more.then_some(reached) })
     }
 }
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chatcore::store::{AppendError, Appended, Durability, EventStore, Found, Head, Page, Replay, StoreError};
+use chatcore::store::{
+    AppendError, Appended, Durability, EventStore, Found, Head, Page, PageLimit, Replay, StoreError,
+};
 use chatcore::{Append, ChannelId, Epoch, Message, Position, SearchQuery, Seq, Timestamp};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Row, Transaction};
@@ -15,7 +17,7 @@ use crate::append::{Call, Item};
 use crate::config::{Builder, check_schema};
 use crate::database::Database;
 use crate::error::{ConnectError, Failure};
-use crate::event::{EVENT_COLUMNS, MESSAGE_COLUMNS, event, message, seq, signed, unsigned};
+use crate::event::{MESSAGE_COLUMNS, Rows, event, message, message_page, seq, signed, unsigned};
 use crate::retention::Retention;
 use crate::schema;
 use crate::search::{self, SearchIndex};
@@ -126,25 +128,39 @@ impl PostgresStore {
         answers.remove(0)
     }
 
-    async fn page(&self, channel: ChannelId, before: Seq, limit: usize) -> Result<Page, Failure> {
-        // One more than asked for tells whether there are older ones.
-        let rows = signed((limit as u64).saturating_add(1));
-        let params: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =
-            [(&signed(channel.0), Type::INT8), (&signed(before), Type::INT8), (&rows, Type::INT8)];
+    async fn page(&self, channel: ChannelId, before: Seq, limit: PageLimit) -> Result<Page, Failure> {
+        let (items, bytes) = (one_more(limit), signed(limit.bytes as u64));
+        let params: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 4] = [
+            (&signed(channel.0), Type::INT8),
+            (&signed(before), Type::INT8),
+            (&items, Type::INT8),
+            (&bytes, Type::INT8),
+        ];
         let rows = self.database.query(&page_sql(&self.schema), &params).await?;
-        let mut messages = rows.iter().take(limit).map(message).collect::<Result<Vec<_>, _>>()?;
-        messages.reverse();
-        Ok(Page { messages, more: rows.len() > limit })
+        let mut page = message_page(&rows, &mut limit.fill())?;
+        page.messages.reverse();
+        Ok(page)
     }
 
-    async fn replay(&self, channel: ChannelId, position: &Position, limit: usize) -> Result<Replay, Failure> {
+    async fn replay(
+        &self,
+        channel: ChannelId,
+        position: &Position,
+        limit: PageLimit,
+    ) -> Result<Replay, Failure> {
         // One statement, so that the head and the events are of one moment.
+        let rows = Rows {
+            schema: &self.schema,
+            condition: "channel = c.id AND seq > $3",
+            order: "seq",
+            items: "$4",
+            bytes: "$5",
+        };
         let sql = format!(
-            "SELECT c.epoch, c.last_seq, c.trimmed, e.* FROM {0}.channel AS c LEFT JOIN LATERAL ( \
-                 SELECT {EVENT_COLUMNS} FROM {0}.event \
-                 WHERE channel = c.id AND seq > $3 ORDER BY seq LIMIT $4 \
-             ) AS e ON c.epoch = $2 AND c.trimmed <= $3 WHERE c.id = $1 ORDER BY e.seq",
-            self.schema
+            "SELECT c.epoch, c.last_seq, c.trimmed, e.* FROM {}.channel AS c LEFT JOIN LATERAL ({}) AS e \
+             ON c.epoch = $2 AND c.trimmed <= $3 WHERE c.id = $1 ORDER BY e.seq",
+            self.schema,
+            rows.events()
         );
         let rows = self
             .database
@@ -154,7 +170,8 @@ impl PostgresStore {
                     (&signed(channel.0), Type::INT8),
                     (&position.epoch.as_str(), Type::TEXT),
                     (&signed(position.seq), Type::INT8),
-                    (&signed(limit as u64), Type::INT8),
+                    (&one_more(limit), Type::INT8),
+                    (&signed(limit.bytes as u64), Type::INT8),
                 ],
             )
             .await?;
@@ -166,7 +183,17 @@ impl PostgresStore {
         }
         let none = first.try_get::<_, Option<i64>>(3)?.is_none();
         let rows = if none { &[] } else { &rows[..] };
-        rows.iter().map(|row| event(row, 3)).collect::<Result<_, _>>().map(Replay::Events)
+        let mut page = limit.fill();
+        let mut events = Vec::with_capacity(rows.len());
+        for row in rows {
+            let event = event(row, 3)?;
+            if !page.take(event.weight()) {
+                break;
+            }
+            events.push(event);
+        }
+        let more = events.last().map_or(position.seq, |event| event.seq) < head.seq;
+        Ok(Replay::Events { events, more })
     }
 
     async fn one(&self, channel: ChannelId, seq: Seq) -> Result<Option<Message>, Failure> {
@@ -210,12 +237,15 @@ impl PostgresStore {
     }
 }
 
-/// The newest messages below a `seq`: channel, `seq`, limit.
+/// The newest messages below a `seq`: channel, `seq`, items, bytes.
 pub(crate) fn page_sql(schema: &str) -> String {
-    format!(
-        "SELECT {MESSAGE_COLUMNS} FROM {schema}.event \
-         WHERE channel = $1 AND kind = 0 AND seq < $2 ORDER BY seq DESC LIMIT $3"
-    )
+    let condition = "channel = $1 AND kind = 0 AND seq < $2";
+    Rows { schema, condition, order: "seq DESC", items: "$3", bytes: "$4" }.messages()
+}
+
+/// The number of a page's items and one more, which tells whether there are others.
+pub(crate) fn one_more(limit: PageLimit) -> i64 {
+    signed((limit.items as u64).saturating_add(1))
 }
 
 fn head(row: &Row, first: usize) -> Result<Head, Failure> {
@@ -240,7 +270,7 @@ impl EventStore for PostgresStore {
         &self,
         channel: ChannelId,
         position: &Position,
-        limit: usize,
+        limit: PageLimit,
     ) -> Result<Replay, StoreError> {
         self.replay(channel, position, limit).await.map_err(|f| f.during("the log can't be read"))
     }
@@ -249,7 +279,7 @@ impl EventStore for PostgresStore {
         &self,
         channel: ChannelId,
         before: Seq,
-        limit: usize,
+        limit: PageLimit,
     ) -> Result<Page, StoreError> {
         self.page(channel, before, limit).await.map_err(|f| f.during("the messages can't be read"))
     }
@@ -259,7 +289,7 @@ impl EventStore for PostgresStore {
         channel: ChannelId,
         query: &SearchQuery,
         before: Seq,
-        limit: usize,
+        limit: PageLimit,
     ) -> Result<Found, StoreError> {
         self.find_messages(channel, query, before, limit).await
     }

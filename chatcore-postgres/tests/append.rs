@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chatcore::store::{AppendError, Appended, Directory, EventStore};
+use chatcore::store::{AppendError, Appended, Directory, EventStore, PageLimit};
 use chatcore::testkit::{Proxy, Traffic};
 use chatcore::{Append, AppendBody, ChannelId, ChannelName, Nonce, Reaction, Timestamp, User};
 use chatcore_postgres::tokio_postgres::{Client, NoTls};
@@ -45,7 +45,8 @@ async fn add(store: &PostgresStore, item: Append) -> Result<Appended, AppendErro
 }
 
 async fn texts(store: &PostgresStore, channel: ChannelId) -> Vec<String> {
-    let page = store.messages_before(channel, u64::MAX, 100).await.expect("messages can be read");
+    let page =
+        store.messages_before(channel, u64::MAX, PageLimit::items(100)).await.expect("messages can be read");
     page.messages.into_iter().map(|message| message.text).collect()
 }
 

@@ -1,7 +1,7 @@
 //! Searching by the index: the same laws, from further back, and what it needs.
 
 use async_trait::async_trait;
-use chatcore::store::{Directory, EventStore, SEARCH_SCAN};
+use chatcore::store::{Directory, EventStore, PageLimit, SEARCH_SCAN};
 use chatcore::testkit::StoreFixture;
 use chatcore::testkit::store::search;
 use chatcore::{Append, AppendBody, ChannelName, Nonce, SearchQuery, Seq, User};
@@ -71,7 +71,7 @@ async fn one_call_finds_what_is_far_back() {
     }
     let find = async |query: &str, limit: usize| {
         let query = SearchQuery::new(query).expect("a query");
-        let found = store.search(channel, &query, Seq::MAX, limit).await.expect("searches");
+        let found = store.search(channel, &query, Seq::MAX, PageLimit::items(limit)).await.expect("searches");
         (found.messages.iter().map(|message| message.seq).collect::<Vec<_>>(), found.before)
     };
     assert_eq!(find("NEEDLE", 50).await, (vec![1, 2, 3], None));

@@ -1,11 +1,12 @@
 //! The directory: channels, users and read markers.
 
 use std::collections::HashMap;
+use std::ops::Bound;
 
 use async_trait::async_trait;
-use chatcore::store::{ChannelInfo, Created, Directory, StoreError, Unread};
+use chatcore::store::{ChannelInfo, ChannelPage, Created, Directory, PageLimit, StoreError, Unread};
 use chatcore::{ChannelId, ChannelName, Seq, Timestamp, User, UserId};
-use redb::{ReadTransaction, ReadableTable};
+use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
 
 use crate::error::Failure;
 use crate::log::Changes;
@@ -44,8 +45,19 @@ impl Changes<'_> {
 
 #[async_trait]
 impl Directory for RedbStore {
-    async fn channels(&self) -> Result<Vec<ChannelInfo>, StoreError> {
-        self.read("the channels can't be read", channels).await
+    async fn channels(
+        &self,
+        after: Option<&ChannelName>,
+        limit: PageLimit,
+    ) -> Result<ChannelPage, StoreError> {
+        let after = after.cloned();
+        self.read("the channels can't be read", move |txn| channels(txn, after.as_ref(), limit)).await
+    }
+
+    async fn channel_count(&self) -> Result<usize, StoreError> {
+        let names =
+            self.read("the channels can't be counted", |txn| Ok(txn.open_table(NAMES)?.len()?)).await?;
+        Ok(usize::try_from(names).unwrap_or(usize::MAX))
     }
 
     async fn channel(&self, name: &ChannelName) -> Result<Option<ChannelInfo>, StoreError> {
@@ -101,15 +113,27 @@ impl Directory for RedbStore {
     }
 }
 
-fn channels(txn: &ReadTransaction) -> Result<Vec<ChannelInfo>, Failure> {
+fn channels(
+    txn: &ReadTransaction,
+    after: Option<&ChannelName>,
+    limit: PageLimit,
+) -> Result<ChannelPage, Failure> {
     let rows = txn.open_table(CHANNELS)?;
-    let mut found = Vec::new();
-    for name in txn.open_table(NAMES)?.iter()? {
+    let start = after.map_or(Bound::Unbounded, |name| Bound::Excluded(name.as_str()));
+    let mut page = limit.fill();
+    let mut channels: Vec<ChannelInfo> = Vec::new();
+    let mut more = false;
+    for name in txn.open_table(NAMES)?.range::<&str>((start, Bound::Unbounded))? {
         let id = name?.1.value();
         let row = rows.get(id)?.ok_or(Failure::Broken("a name without its channel"))?;
-        found.push(decode(row.value())?);
+        let info: ChannelInfo = decode(row.value())?;
+        more = !page.take(info.weight());
+        if more {
+            break;
+        }
+        channels.push(info);
     }
-    Ok(found)
+    Ok(ChannelPage { channels, more })
 }
 
 fn users(txn: &ReadTransaction, ids: Vec<UserId>) -> Result<HashMap<UserId, User>, Failure> {

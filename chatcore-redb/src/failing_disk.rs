@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
-use chatcore::store::{AppendError, AttachmentIndex, Directory, EventStore};
+use chatcore::store::{AppendError, AttachmentIndex, Directory, EventStore, PageLimit, Replay};
 use chatcore::testkit::Random;
 use chatcore::{
     Append, AppendBody, AttachmentId, ChannelId, ChannelName, EventKind, Nonce, Position, User, UserId,
@@ -126,8 +126,8 @@ fn publish(channel: ChannelId, nonce: u64) -> Append {
 async fn nonces(store: &RedbStore, channel: ChannelId) -> Vec<u64> {
     let head = store.heads(&[channel]).await.unwrap().remove(0).unwrap();
     let start = Position { epoch: head.epoch, seq: 0 };
-    let replay = store.after(channel, &start, usize::MAX).await.unwrap();
-    let chatcore::store::Replay::Events(log) = replay else { panic!("the log was reset") };
+    let replay = store.after(channel, &start, PageLimit::items(usize::MAX)).await.unwrap();
+    let Replay::Events { events: log, .. } = replay else { panic!("the log was reset") };
     assert!(log.iter().zip(1..).all(|(event, seq)| event.seq == seq) && log.len() as u64 == head.seq);
     let nonce = |kind: &EventKind| match kind {
         EventKind::Message(content) => content.nonce.as_str().parse().unwrap(),
@@ -165,7 +165,7 @@ async fn a_store_whose_file_can_not_be_opened_again_fails_until_it_can() {
     faults.set(WRITES | OPENING, 0);
     for nonce in 1..4 {
         assert!(store.append(vec![publish(channel, nonce)]).await.remove(0).is_err());
-        assert!(store.channels().await.is_err(), "a read of a closed file fails");
+        assert!(store.channel_count().await.is_err(), "a read of a closed file fails");
     }
     faults.set(0, 0);
     assert_eq!(store.append(vec![publish(channel, 4)]).await.remove(0).unwrap().seq, 1);
@@ -242,7 +242,7 @@ async fn reads_alone_open_a_file_that_was_away() {
     let channel = channel(&store).await;
     faults.set(WRITES | OPENING, 0);
     assert!(store.append(vec![publish(channel, 1)]).await.remove(0).is_err());
-    assert!(store.channels().await.is_err());
+    assert!(store.channel_count().await.is_err());
     faults.set(0, 0);
     until_read(&store).await;
 }
@@ -250,7 +250,7 @@ async fn reads_alone_open_a_file_that_was_away() {
 async fn until_read(store: &RedbStore) {
     let reading = async {
         // The writer looks after the file meanwhile.
-        while store.channels().await.is_err() {
+        while store.channel_count().await.is_err() {
             tokio::task::yield_now().await;
         }
     };

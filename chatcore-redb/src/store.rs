@@ -1,11 +1,12 @@
 //! The store: a handle on one open file, and its log's reads.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
 use async_trait::async_trait;
-use chatcore::store::{AppendError, Appended, Durability, EventStore, Head, Page, Replay, StoreError};
+use chatcore::store::{
+    AppendError, Appended, Durability, EventStore, Head, Page, PageLimit, Replay, StoreError,
+};
 use chatcore::{Append, ChannelId, Event, Message, Position, Seq, Timestamp};
 use redb::{Database, ReadTransaction, WriteTransaction};
 
@@ -136,7 +137,7 @@ impl EventStore for RedbStore {
         &self,
         channel: ChannelId,
         position: &Position,
-        limit: usize,
+        limit: PageLimit,
     ) -> Result<Replay, StoreError> {
         let position = position.clone();
         self.read("the log can't be read", move |txn| after(txn, channel, &position, limit)).await
@@ -146,7 +147,7 @@ impl EventStore for RedbStore {
         &self,
         channel: ChannelId,
         before: Seq,
-        limit: usize,
+        limit: PageLimit,
     ) -> Result<Page, StoreError> {
         self.read("the messages can't be read", move |txn| messages_before(txn, channel, before, limit)).await
     }
@@ -178,41 +179,63 @@ fn after(
     txn: &ReadTransaction,
     channel: ChannelId,
     position: &Position,
-    limit: usize,
+    limit: PageLimit,
 ) -> Result<Replay, Failure> {
     let log = log(&txn.open_table(LOGS)?, channel.0)?.ok_or(Failure::Broken("there is no such channel"))?;
     if position.epoch != log.epoch || position.seq > log.head || position.seq < log.trimmed {
         return Ok(Replay::Reset(Head { epoch: log.epoch, seq: log.head }));
     }
-    // Without a gap in the log, these are as many events as are asked for.
-    let last = position.seq.saturating_add(limit as Seq).min(log.head);
-    let range = (channel.0, position.seq + 1)..=(channel.0, last);
-    let mut events = BTreeMap::new();
-    for row in txn.open_table(MESSAGES)?.range(range.clone())? {
-        let message: Message = decode(row?.1.value().1)?;
-        events.insert(message.seq, begun(message));
+    let range = (channel.0, position.seq + 1)..=(channel.0, log.head);
+    let (messages, others) = (txn.open_table(MESSAGES)?, txn.open_table(EVENTS)?);
+    let (mut messages, mut others) = (messages.range(range.clone())?, others.range(range)?);
+    let (mut message, mut other) = (messages.next().transpose()?, others.next().transpose()?);
+    let mut page = limit.fill();
+    let mut events: Vec<Event> = Vec::new();
+    // Without a gap in the log, each place has a row in one of the two. In both has the message that was edited.
+    for seq in position.seq + 1..=log.head {
+        let at = |key: (u64, u64)| key.1 == seq;
+        let begins = message.as_ref().filter(|row| at(row.0.value()));
+        let event = match (other.as_ref().filter(|row| at(row.0.value())), begins) {
+            (Some(row), _) => decode(row.1.value())?,
+            (None, Some(row)) => begun(decode(row.1.value().1)?),
+            (None, None) => return Err(Failure::Broken("an event of the log is missing")),
+        };
+        if !page.take(event.weight()) {
+            break;
+        }
+        events.push(event);
+        if other.as_ref().is_some_and(|row| at(row.0.value())) {
+            other = others.next().transpose()?;
+        }
+        if message.as_ref().is_some_and(|row| at(row.0.value())) {
+            message = messages.next().transpose()?;
+        }
     }
-    for row in txn.open_table(EVENTS)?.range(range)? {
-        let event: Event = decode(row?.1.value())?;
-        events.insert(event.seq, event);
-    }
-    Ok(Replay::Events(events.into_values().collect()))
+    let more = events.last().map_or(position.seq, |event| event.seq) < log.head;
+    Ok(Replay::Events { events, more })
 }
 
 fn messages_before(
     txn: &ReadTransaction,
     channel: ChannelId,
     before: Seq,
-    limit: usize,
+    limit: PageLimit,
 ) -> Result<Page, Failure> {
     let rows = txn.open_table(MESSAGES)?;
-    let mut rows = rows.range((channel.0, 0)..(channel.0, before))?.rev();
-    let mut messages = Vec::new();
-    for row in rows.by_ref().take(limit) {
-        messages.push(decode(row?.1.value().1)?);
+    let rows = rows.range((channel.0, 0)..(channel.0, before))?.rev();
+    let mut page = limit.fill();
+    let mut messages: Vec<Message> = Vec::new();
+    let mut more = false;
+    for row in rows {
+        let message: Message = decode(row?.1.value().1)?;
+        more = !page.take(message.weight());
+        if more {
+            break;
+        }
+        messages.push(message);
     }
     messages.reverse();
-    Ok(Page { messages, more: rows.next().transpose()?.is_some() })
+    Ok(Page { messages, more })
 }
 
 fn heads(txn: &ReadTransaction, channels: &[ChannelId]) -> Result<Vec<Option<Head>>, Failure> {

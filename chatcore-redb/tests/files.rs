@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use chatcore::store::{Directory, EventStore, Replay};
+use chatcore::store::{Directory, EventStore, PageLimit, Replay};
 use chatcore::{Append, AppendBody, ChannelName, EventKind, Nonce, Position, User};
 use chatcore_redb::{OpenError, RedbStore};
 use redb::{Database, ReadableDatabase, TableDefinition};
@@ -29,7 +29,7 @@ async fn a_new_file_and_its_folders_are_made() {
         .await
         .unwrap();
     drop(store);
-    assert_eq!(RedbStore::open(&path).unwrap().channels().await.unwrap().len(), 1);
+    assert_eq!(RedbStore::open(&path).unwrap().channel_count().await.unwrap(), 1);
 }
 
 #[test]
@@ -191,7 +191,11 @@ async fn a_file_of_layout_1_is_read_and_gets_this_layout() {
     store.append(vec![append(channel, publish("one")), append(channel, publish("two"))]).await;
     let epoch = store.heads(&[channel]).await.unwrap().remove(0).unwrap().epoch;
     let start = Position { epoch, seq: 0 };
-    let Replay::Events(before) = store.after(channel, &start, 9).await.unwrap() else { panic!("a reset") };
+    let Replay::Events { events: before, .. } =
+        store.after(channel, &start, PageLimit::items(9)).await.unwrap()
+    else {
+        panic!("a reset")
+    };
     assert_eq!(before.len(), 2);
     drop(store);
 
@@ -206,14 +210,22 @@ async fn a_file_of_layout_1_is_read_and_gets_this_layout() {
     set_layout(&path, 1);
 
     let store = RedbStore::open(&path).unwrap();
-    assert_eq!(store.after(channel, &start, 9).await.unwrap(), Replay::Events(before));
+    let Replay::Events { events, .. } = store.after(channel, &start, PageLimit::items(9)).await.unwrap()
+    else {
+        panic!("a reset")
+    };
+    assert_eq!(events, before);
     store.append(vec![append(channel, AppendBody::Delete { target: 1 })]).await.remove(0).unwrap();
     store
         .append(vec![append(channel, AppendBody::Edit { target: 2, text: "three".into() })])
         .await
         .remove(0)
         .unwrap();
-    let Replay::Events(after) = store.after(channel, &start, 9).await.unwrap() else { panic!("a reset") };
+    let Replay::Events { events: after, .. } =
+        store.after(channel, &start, PageLimit::items(9)).await.unwrap()
+    else {
+        panic!("a reset")
+    };
     let texts: Vec<_> = after
         .iter()
         .map(|event| match &event.kind {
@@ -270,7 +282,7 @@ async fn the_last_handle_closes_the_file_at_once_also_after_a_dropped_write() {
     for round in 0..20 {
         let store = RedbStore::options().lock_wait(Duration::ZERO).open(&path).unwrap();
         let clone = store.clone();
-        assert_eq!(store.channels().await.unwrap().len(), round);
+        assert_eq!(store.channel_count().await.unwrap(), round);
         let name = ChannelName::new(&format!("c{round}")).unwrap();
         let ann = User::new("u_1", "Ann").unwrap();
         {

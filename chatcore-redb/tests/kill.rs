@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use chatcore::store::{Directory, EventStore, Replay};
+use chatcore::store::{Directory, EventStore, PageLimit, Replay};
 use chatcore::{Append, AppendBody, ChannelId, ChannelName, EventKind, Nonce, Position, Seq, User};
 use chatcore_redb::RedbStore;
 
@@ -78,7 +78,9 @@ async fn check(store: &RedbStore, acknowledged: &[(usize, Seq, String)]) {
     for (i, channel) in channels(store).await.into_iter().enumerate() {
         let head = store.heads(&[channel]).await.unwrap().remove(0).unwrap();
         let start = Position { epoch: head.epoch, seq: 0 };
-        let Replay::Events(log) = store.after(channel, &start, usize::MAX).await.unwrap() else {
+        let Replay::Events { events: log, .. } =
+            store.after(channel, &start, PageLimit::items(usize::MAX)).await.unwrap()
+        else {
             panic!("reset")
         };
         assert_eq!(log.len() as u64, head.seq);
@@ -97,7 +99,7 @@ async fn check(store: &RedbStore, acknowledged: &[(usize, Seq, String)]) {
         let unread = store.unread(&ann().id, &[channel]).await.unwrap().remove(0);
         assert!(unread.read <= head.seq, "{unread:?} is past {}", head.seq);
         assert_eq!(unread.messages, head.seq - unread.read);
-        let page = store.messages_before(channel, Seq::MAX, usize::MAX).await.unwrap();
+        let page = store.messages_before(channel, Seq::MAX, PageLimit::items(usize::MAX)).await.unwrap();
         assert_eq!(page.messages.len(), log.len(), "the messages are not those of the log");
     }
 }

@@ -16,7 +16,7 @@ use crate::presence::Members;
 use crate::protocol::Encoder;
 use crate::ring::{HistoryRing, Push};
 use crate::rings::Rings;
-use crate::store::{ChannelInfo, Replay, Store, StoreError};
+use crate::store::{ChannelInfo, PageLimit, Replay, Store, StoreError};
 use crate::sync::Arc;
 
 /// Events that one repair step reads from the store.
@@ -74,7 +74,8 @@ impl Channel {
         let id = self.info.id;
         let head = source.store.heads(&[id]).await?.into_iter().next().flatten();
         let head = head.ok_or_else(|| StoreError::new("the channel's log is gone"))?;
-        let newest = source.store.messages_before(id, head.seq + 1, source.limits.history).await?;
+        let limit = HistoryRing::messages_limit(source.limits);
+        let newest = source.store.messages_before(id, head.seq + 1, limit).await?;
         Ok((head, newest))
     }
 
@@ -102,14 +103,17 @@ impl Channel {
     /// Reads from the store whatever the ring has not seen. Only the channel's own append group calls this, so
     /// two repairs of one channel never run at once.
     pub(crate) async fn repair(&self, source: Source<'_>) -> Result<(), StoreError> {
+        let limit = PageLimit::new(REPAIR_PAGE, source.limits.answer_bytes);
         loop {
             let head = self.ring().head().clone();
             let position = Position { epoch: head.epoch, seq: head.seq };
-            match source.store.after(self.info.id, &position, REPAIR_PAGE).await? {
-                Replay::Events(events) if events.is_empty() => break,
-                Replay::Events(events) => {
+            match source.store.after(self.info.id, &position, limit).await? {
+                Replay::Events { events, more } => {
                     for event in &events {
                         self.push(source.encoder, event);
+                    }
+                    if !more {
+                        break;
                     }
                 }
                 Replay::Reset(_) => {

@@ -12,8 +12,8 @@ use serde::de::DeserializeOwned;
 use crate::connection::Connection;
 use crate::id::{Nonce, Position, Seq};
 use crate::protocol::{
-    ChannelObject, ChatEvent, CloseReason, Command, ErrorReply, HistoryPage, Logged, Published, SearchPage,
-    Subscribed,
+    ChannelList, ChannelObject, ChatEvent, CloseReason, Command, ErrorReply, HistoryPage, Logged, Published,
+    SearchPage, Subscribed,
 };
 
 /// A participant in this process.
@@ -45,16 +45,21 @@ impl Client {
         Self { connection, last_id: 0, events: std::collections::VecDeque::new(), closed: None }
     }
 
-    /// Lists the channels, by name.
+    /// Lists all channels, by name, page by page. Where there may be very many, [`call`](Self::call) with
+    /// [`Command::Channels`] gives one page.
     ///
     /// # Errors
     /// [`ClientError`].
     pub async fn channels(&mut self) -> Result<Vec<ChannelObject>, ClientError> {
-        #[derive(Deserialize)]
-        struct Channels {
-            channels: Vec<ChannelObject>,
+        let (mut channels, mut after) = (Vec::new(), None);
+        loop {
+            let page: ChannelList = self.call(Command::Channels { after, limit: None }).await?;
+            channels.extend(page.channels);
+            after = page.after.filter(|_| page.more);
+            if after.is_none() {
+                return Ok(channels);
+            }
         }
-        Ok(self.call::<Channels>(Command::Channels).await?.channels)
     }
 
     /// Creates a channel.

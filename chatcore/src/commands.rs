@@ -19,8 +19,8 @@ use crate::name::ChannelName;
 use crate::policy::Action;
 use crate::protocol::{ChannelObject, ChatEvent, Encoder, Logged, Published, Reply};
 use crate::search::SearchQuery;
-use crate::session::{Publish, Request, empty};
-use crate::store::{Appended, ChannelInfo, Created, Unread};
+use crate::session::{Listing, Publish, Request, empty};
+use crate::store::{Appended, Created, PageLimit, Unread};
 use crate::sync::Arc;
 
 /// What a command came to.
@@ -30,11 +30,13 @@ pub(crate) struct Outcome {
     pub(crate) follow: Option<Follow>,
     /// The places of a large answer.
     pub(crate) places: Option<Places>,
+    /// Where the listing of channels goes on, for the session to remember.
+    pub(crate) listing: Option<Listing>,
 }
 
 impl From<Reply> for Outcome {
     fn from(reply: Reply) -> Self {
-        Self { reply, follow: None, places: None }
+        Self { reply, follow: None, places: None, listing: None }
     }
 }
 
@@ -64,12 +66,12 @@ impl Core {
         request: Request,
     ) -> Result<Outcome, Error> {
         let reply = match request {
-            Request::Channels => self.channels(&link).await?,
+            Request::Channels { after, limit } => return self.channels(&link, key, after, limit).await,
             Request::CreateChannel { name, topic } => self.create_channel(&link, name, &topic).await?,
             Request::Subscribe { channel, after, limit } => {
                 let begun = Follow::begin(self, link, key, channel, after, limit);
                 let (follow, reply) = Box::pin(begun).await?;
-                return Ok(Outcome { reply, follow: Some(follow), places: None });
+                return Ok(Outcome { reply, follow: Some(follow), places: None, listing: None });
             }
             Request::Publish(publish) => self.publish(&link, publish).await?,
             Request::Edit { channel, seq, text } => self.edit(&link, &channel, seq, text).await?,
@@ -102,19 +104,6 @@ impl Core {
         answer.map_err(|_| Error::timed_out())?.map(drop).map_err(Error::from)
     }
 
-    async fn channels(&self, link: &Link) -> Result<Reply, Error> {
-        let is_listed =
-            |info: &ChannelInfo| self.policy.authorize(&link.identity, Action::List(&info.name)).is_ok();
-        let mut infos = self.store.channels().await?;
-        infos.retain(is_listed);
-        let ids: Vec<_> = infos.iter().map(|info| info.id).collect();
-        let unread = self.store.unread(&link.identity.user.id, &ids).await?;
-        // The store may have taken its time.
-        let listed = infos.into_iter().zip(unread).filter(|(info, _)| is_listed(info));
-        let channels = listed.map(|(info, unread)| ChannelObject::new(info, unread));
-        Ok(Reply::Channels(channels.collect()))
-    }
-
     async fn create_channel(&self, link: &Link, name: ChannelName, topic: &str) -> Result<Reply, Error> {
         self.policy.authorize(&link.identity, Action::CreateChannel(&name))?;
         if self.store.channel(&name).await?.is_some() {
@@ -143,7 +132,7 @@ impl Core {
     }
 
     async fn count_channels(&self) -> Result<AtomicUsize, Error> {
-        Ok(AtomicUsize::new(self.store.channels().await?.len()))
+        Ok(AtomicUsize::new(self.store.channel_count().await?))
     }
 
     fn name_taken(&self, link: &Link, name: ChannelName) -> Error {
@@ -280,10 +269,11 @@ impl Core {
     ) -> Result<Reply, Error> {
         self.policy.authorize(&link.identity, Action::Read(name))?;
         let channel = self.channel(name).await?;
+        let limit = PageLimit::new(limit, self.limits.answer_bytes);
         let page = self.store.messages_before(channel.info.id, before, limit).await?;
         self.policy.authorize(&link.identity, Action::Read(name))?;
-        let messages = self.encoder.messages(&page.messages);
-        Ok(Reply::History { messages, more: page.more })
+        let (messages, cut) = self.encoder.newest(page.messages, limit.bytes);
+        Ok(Reply::History { messages, more: page.more || cut.is_some() })
     }
 
     async fn search(
@@ -297,10 +287,11 @@ impl Core {
         self.policy.authorize(&link.identity, Action::Read(name))?;
         let channel = self.channel(name).await?;
         let _running = self.monitor.counters.searches_running.count();
+        let limit = PageLimit::new(limit, self.limits.answer_bytes);
         let found = self.store.search(channel.info.id, query, before, limit).await?;
         self.policy.authorize(&link.identity, Action::Read(name))?;
-        let messages = self.encoder.messages(&found.messages);
-        Ok(Reply::Found { messages, before: found.before })
+        let (messages, cut) = self.encoder.newest(found.messages, limit.bytes);
+        Ok(Reply::Found { messages, before: cut.or(found.before) })
     }
 
     async fn read(&self, link: &Arc<Link>, name: &ChannelName, seq: Seq) -> Result<Reply, Error> {

@@ -12,6 +12,10 @@ pub struct Limits {
     pub history: usize,
     /// Messages in one answer to a search. Default 50.
     pub search_results: usize,
+    /// Channels in one answer to `channels`. Default 1,000.
+    pub channels_page: usize,
+    /// Channels that one `channels` looks at for those that its user may see. Default 10,000.
+    pub channels_scan: usize,
     /// Encoded events of a channel kept in memory for cursors and resume. Default 1,024.
     pub ring_events: usize,
     /// Bytes of a channel's messages, and of its events, kept in memory. Default 1 MiB each.
@@ -72,7 +76,8 @@ pub struct Limits {
     /// Bytes of all connections' commands that wait for their answers. Beyond it a connection has one command
     /// at a time, and a command of more than 4 KiB is refused with `unavailable`. Default 128 MiB.
     pub command_bytes_total: usize,
-    /// Bytes of one answer, about: lists end before, and say where to go on. Default 512 KiB.
+    /// Bytes of one answer's list of messages, events or channels, as they are sent: it ends before, and the answer says
+    /// where to go on. One message, event or channel is sent whatever its size. Default 512 KiB.
     pub answer_bytes: usize,
     /// Bytes that one connection is given to write at once, but one frame of any size; its next command and the
     /// log's next events wait until they are written. Default 48 KiB.
@@ -148,7 +153,7 @@ impl Limits {
     #[must_use]
     pub fn weight(command: &Command) -> u32 {
         match command {
-            Command::Channels | Command::CreateChannel { .. } | Command::Search { .. } => Self::HEAVY,
+            Command::Channels { .. } | Command::CreateChannel { .. } | Command::Search { .. } => Self::HEAVY,
             Command::History { .. } => Self::HISTORY,
             Command::Subscribe { .. } => Self::SUBSCRIBE,
             Command::Publish { .. }
@@ -168,6 +173,8 @@ impl Default for Limits {
         Self {
             history: 100,
             search_results: 50,
+            channels_page: 1_000,
+            channels_scan: 10_000,
             ring_events: 1_024,
             ring_bytes: 1 << 20,
             rings_bytes_total: 256 << 20,

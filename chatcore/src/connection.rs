@@ -505,6 +505,9 @@ impl Connection {
     }
 
     fn finish(&mut self, outcome: Outcome) -> Reply {
+        if let Some(listing) = outcome.listing {
+            self.session.remember(listing);
+        }
         if let Some(follow) = outcome.follow {
             follow.go_live();
             // Marks that came before the insertion found nobody: look once.

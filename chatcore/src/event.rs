@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ChannelId, Nonce, Seq, UserId};
-use crate::message::{Attachment, Message, User};
+use crate::message::{Attachment, FIXED_WEIGHT, Message, User};
 use crate::time::Timestamp;
 
 /// One entry of a channel's log.
@@ -98,6 +98,22 @@ impl EventKind {
 }
 
 impl Event {
+    /// Returns about how many bytes it takes: 256, the UTF-8 bytes of who did it (id and name), of its nonce and of
+    /// its text or emoji, and what its attachments weigh.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let (by, texts) = match &self.kind {
+            EventKind::Message(Content { author, text, nonce, attachments, .. }) => {
+                let files = attachments.iter().map(Attachment::weight).sum::<usize>();
+                (author, nonce.as_str().len() + text.len() + files)
+            }
+            EventKind::Edited { text, by, .. } => (by, text.len()),
+            EventKind::Deleted { by, .. } => (by, 0),
+            EventKind::Reaction { emoji, by, .. } => (by, emoji.len()),
+        };
+        FIXED_WEIGHT + by.id.as_str().len() + by.name.len() + texts
+    }
+
     /// Returns the message that this event begins, as it stands with no later event folded in.
     #[must_use]
     pub fn to_message(&self) -> Option<Message> {

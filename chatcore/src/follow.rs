@@ -15,7 +15,7 @@ use crate::presence::{Arrival, announce, leave};
 use crate::protocol::{MessageList, Reply};
 use crate::ring::{Cursor, HistoryRing, Read, Room};
 use crate::share::Follows;
-use crate::store::Replay;
+use crate::store::{PageLimit, Replay};
 use crate::sync::Arc;
 
 /// A live subscription. Dropping it ends it.
@@ -73,7 +73,9 @@ impl Follow {
         let epoch = start.epoch;
         let head = start.cursor.seq;
         let reply = match start.content {
-            Content::Messages(messages) => Reply::Snapshot { channel: name, epoch, head, messages, members },
+            Content::Messages(messages, more) => {
+                Reply::Snapshot { channel: name, epoch, head, messages, more, members }
+            }
             Content::Events(events) => Reply::Replay { channel: name, epoch, head, events, members },
         };
         Ok((follow, reply))
@@ -101,10 +103,11 @@ impl Follow {
         Ok(Self { core: Arc::clone(core), key, follower, slice, start, _place: place })
     }
 
-    /// Returns every event after the position; `None` where there is no such position any more, or it is too
-    /// far back.
+    /// Returns the events after the position: all, or as many as an answer carries, where the ring holds what comes
+    /// after them. `None` where there is no such position any more, or it is too far back.
     async fn replay(&self, position: &Position) -> Result<Option<Start>, Error> {
         let most = self.core.limits.resume_events;
+        let bytes = self.core.limits.answer_bytes;
         {
             let ring = self.channel().ring();
             let head = ring.head();
@@ -114,19 +117,29 @@ impl Follow {
             {
                 return Ok(None);
             }
-            if let Some(frames) = ring.frames_after(position) {
-                return Ok(Some(Start::new(&ring, ring.cursor(), Content::Events(frames))));
+            if let Some((frames, cursor)) = ring.frames_after(position, bytes) {
+                return Ok(Some(Start::new(&ring, cursor, Content::Events(frames))));
             }
         }
-        let Replay::Events(events) = self.core.store.after(self.channel().info.id, position, most).await?
+        let limit = PageLimit::new(most, bytes);
+        let Replay::Events { events, .. } =
+            self.core.store.after(self.channel().info.id, position, limit).await?
         else {
             return Ok(None);
         };
-        let reached = events.last().map_or(position.seq, |event| event.seq);
         let name = &self.channel().info.name;
-        let frames = events.iter().map(|event| self.core.encoder.event(name, event).frame).collect();
+        let mut page = limit.fill();
+        let mut frames = Vec::with_capacity(events.len());
+        for event in events {
+            let frame = self.core.encoder.event(name, &event).frame;
+            if !page.take(frame.len() + 1) {
+                break;
+            }
+            frames.push(frame);
+        }
+        let reached = position.seq + frames.len() as Seq;
         let ring = self.channel().ring();
-        if ring.head().epoch != position.epoch {
+        if ring.head().epoch != position.epoch || !ring.holds_after(reached) {
             return Ok(None);
         }
         Ok(Some(Start::new(&ring, ring.cursor_at(reached), Content::Events(frames))))
@@ -136,16 +149,19 @@ impl Follow {
     async fn snapshot(&self, limit: usize) -> Result<Start, Error> {
         let (before, start) = {
             let ring = self.channel().ring();
-            let start = |messages| Start::new(&ring, ring.cursor(), Content::Messages(messages));
+            let start = |messages, more| Start::new(&ring, ring.cursor(), Content::Messages(messages, more));
             match ring.newest(limit) {
-                Some(messages) => return Ok(start(messages)),
+                Some((messages, more)) => return Ok(start(messages, more)),
                 // The ring holds fewer than asked, being bounded in bytes.
-                None => (ring.head().seq + 1, start(MessageList::new([].iter()))),
+                None => (ring.head().seq + 1, start(MessageList::new([].iter()), true)),
             }
         };
         // Edits that the store has folded in already come again as events: folding them twice changes nothing.
+        let bytes = self.core.limits.answer_bytes;
+        let limit = PageLimit::new(limit, bytes);
         let page = self.core.store.messages_before(self.channel().info.id, before, limit).await?;
-        Ok(Start { content: Content::Messages(self.core.encoder.messages(&page.messages)), ..start })
+        let (messages, cut) = self.core.encoder.newest(page.messages, bytes);
+        Ok(Start { content: Content::Messages(messages, page.more || cut.is_some()), ..start })
     }
 
     fn arrive(&self) -> Arrival {
@@ -213,7 +229,8 @@ struct Start {
 }
 
 enum Content {
-    Messages(MessageList),
+    /// The newest messages, and whether there are older ones.
+    Messages(MessageList, bool),
     Events(Vec<Bytes>),
 }
 

@@ -21,6 +21,7 @@ mod followers;
 mod id;
 mod link;
 mod links;
+mod listing;
 mod message;
 mod name;
 mod outlet;

@@ -84,7 +84,39 @@ pub struct Message {
     pub reactions: Vec<Reaction>,
 }
 
+/// What a message, an event or an attachment weighs beside its texts.
+pub(crate) const FIXED_WEIGHT: usize = 256;
+
+impl Attachment {
+    /// Returns about how many bytes it takes: 256, and the UTF-8 bytes of its name and its type.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        FIXED_WEIGHT + self.name.len() + self.content_type.len()
+    }
+}
+
+impl Reaction {
+    /// Returns about how many bytes it takes: 64 and the emoji's, and for each user 32 and the id's.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        64 + self.emoji.len() + self.users.iter().map(|user| 32 + user.as_str().len()).sum::<usize>()
+    }
+}
+
 impl Message {
+    /// Returns about how many bytes it takes: 256, the UTF-8 bytes of its author's id and name, of its nonce and
+    /// its text, and what its attachments and reactions weigh.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        FIXED_WEIGHT
+            + self.author.id.as_str().len()
+            + self.author.name.len()
+            + self.nonce.as_str().len()
+            + self.text.len()
+            + self.attachments.iter().map(Attachment::weight).sum::<usize>()
+            + self.reactions.iter().map(Reaction::weight).sum::<usize>()
+    }
+
     /// Folds a later event of the same channel into the message; one of another target changes nothing.
     ///
     /// Folding is idempotent: the same events in the same order, replayed from any point, give the same end.

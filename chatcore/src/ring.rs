@@ -11,7 +11,7 @@ use crate::event::{Event, EventKind};
 use crate::id::{Position, Seq};
 use crate::protocol::{Encoder, Fragment, Joined, MessageList};
 use crate::rings::{Charge, Rings};
-use crate::store::{Head, Page};
+use crate::store::{Head, Page, PageLimit};
 use crate::sync::Arc;
 use crate::time::Timestamp;
 
@@ -26,8 +26,9 @@ pub(crate) struct HistoryRing {
     frame_bytes: usize,
     messages: VecDeque<Kept>,
     message_bytes: usize,
-    /// Whether the log holds messages older than the first of `messages`.
-    older: bool,
+    /// If the log holds messages older than the first of `messages`: the bytes that the next of them had when it was
+    /// here, or 0.
+    older: Option<usize>,
     /// All of `messages` as an answer has them, for those who come before the next change.
     snapshot: OnceLock<Snapshot>,
     /// Counts the times that the ring was filled anew: a cursor of another life reads nothing.
@@ -51,8 +52,9 @@ const OVERHEAD: usize = 64;
 #[derive(Clone, Copy, Debug)]
 struct Bounds {
     frames: usize,
-    messages: usize,
-    bytes: usize,
+    frame_bytes: usize,
+    messages: PageLimit,
+    answer_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -138,8 +140,12 @@ impl HistoryRing {
         head: Head,
         newest: &Page,
     ) -> Self {
-        let bounds =
-            Bounds { frames: limits.ring_events, messages: limits.history, bytes: limits.ring_bytes };
+        let bounds = Bounds {
+            frames: limits.ring_events,
+            frame_bytes: limits.ring_bytes,
+            messages: Self::messages_limit(limits),
+            answer_bytes: limits.answer_bytes,
+        };
         let mut ring = Self {
             bounds,
             head,
@@ -147,7 +153,7 @@ impl HistoryRing {
             frame_bytes: 0,
             messages: VecDeque::new(),
             message_bytes: 0,
-            older: newest.more,
+            older: newest.more.then_some(0),
             snapshot: OnceLock::new(),
             life: 0,
             charge: Charge::new(rings, 0),
@@ -158,6 +164,11 @@ impl HistoryRing {
         }
         ring.recharge();
         ring
+    }
+
+    /// Returns how many messages a ring holds, of which one answer carries all.
+    pub(crate) fn messages_limit(limits: &Limits) -> PageLimit {
+        PageLimit::new(limits.history, limits.ring_bytes.min(limits.answer_bytes))
     }
 
     /// Replaces the ring by that of a log that was lost, rebuilt or trimmed: all cursors lag.
@@ -215,7 +226,7 @@ impl HistoryRing {
         self.frame_bytes += joined.frame.len();
         self.frames.push_back(Frame { subject, bytes: joined.frame });
         while self.frames.len() > self.bounds.frames
-            || (self.frame_bytes > self.bounds.bytes && self.frames.len() > 1)
+            || (self.frame_bytes > self.bounds.frame_bytes && self.frames.len() > 1)
         {
             self.drop_oldest_frame();
         }
@@ -242,32 +253,46 @@ impl HistoryRing {
         if count < behind { Read::More(next) } else { Read::Caught(next) }
     }
 
-    /// Returns every frame after `position`; `None` where the ring can't say.
-    pub(crate) fn frames_after(&self, position: &Position) -> Option<Vec<Bytes>> {
-        if position.epoch != self.head.epoch || position.seq < self.floor() || position.seq > self.head.seq {
+    /// Returns the frames after `position` that are `bytes` together, at least one if there is one, and the cursor
+    /// behind them; `None` where the ring can't say.
+    pub(crate) fn frames_after(&self, position: &Position, bytes: usize) -> Option<(Vec<Bytes>, Cursor)> {
+        if position.epoch != self.head.epoch
+            || !self.holds_after(position.seq)
+            || position.seq > self.head.seq
+        {
             return None;
         }
-        let mut frames = Vec::new();
-        self.read(self.cursor_at(position.seq), usize::MAX, &mut Room::new(usize::MAX), &mut frames);
-        Some(frames)
+        let start = usize::try_from(position.seq - self.floor())
+            .expect("invariant: at most as many as there are frames");
+        let mut page = PageLimit { items: usize::MAX, bytes }.fill();
+        let later = self.frames.range(start..).map(|frame| &frame.bytes);
+        let frames: Vec<Bytes> = later.take_while(|frame| page.take(frame.len() + 1)).cloned().collect();
+        let cursor = self.cursor_at(position.seq + frames.len() as Seq);
+        Some((frames, cursor))
     }
 
-    /// Returns the newest `limit` messages, oldest first; `None` where the log has more than the ring does.
-    pub(crate) fn newest(&self, limit: usize) -> Option<MessageList> {
-        if self.messages.len() < limit && self.older {
+    /// Returns whether the ring holds every event after `seq`.
+    pub(crate) fn holds_after(&self, seq: Seq) -> bool {
+        seq >= self.floor()
+    }
+
+    /// Returns the newest messages that an answer carries, at most `limit`, oldest first, and whether the log has
+    /// older ones; `None` where the log may have more for the answer than the ring does.
+    pub(crate) fn newest(&self, limit: usize) -> Option<(MessageList, bool)> {
+        let room = |next: usize| self.message_bytes + next <= self.bounds.answer_bytes;
+        let is_missing = |next| room(next) || self.messages.is_empty();
+        if self.messages.len() < limit && self.older.is_some_and(is_missing) {
             return None;
         }
         let start = self.messages.len().saturating_sub(limit);
         let list = || MessageList::new(self.messages.range(start..).map(|kept| &kept.fragment));
         self.used.store(Timestamp::now().as_millis(), Ordering::Relaxed);
-        if start > 0 {
-            return Some(list());
-        }
         let snapshot = || {
             let list = list();
             Snapshot { _charge: Charge::new(self.charge.rings(), list.len()), list }
         };
-        Some(self.snapshot.get_or_init(snapshot).list.clone())
+        let list = if start == 0 { self.snapshot.get_or_init(snapshot).list.clone() } else { list() };
+        Some((list, start > 0 || self.older.is_some()))
     }
 
     /// Returns when the ring was last pushed to or listed, in milliseconds since 1970.
@@ -302,7 +327,7 @@ impl HistoryRing {
     fn drop_oldest_message(&mut self) {
         let oldest = self.messages.pop_front().expect("invariant: a ring with bytes has messages");
         self.message_bytes -= oldest.fragment.len();
-        self.older = true;
+        self.older = Some(oldest.fragment.len());
     }
 
     /// The `seq` that the oldest frame follows on.
@@ -317,7 +342,8 @@ impl HistoryRing {
     }
 
     fn trim_messages(&mut self) {
-        while self.messages.len() > self.bounds.messages || self.message_bytes > self.bounds.bytes {
+        let PageLimit { items, bytes } = self.bounds.messages;
+        while self.messages.len() > items || self.message_bytes > bytes {
             self.drop_oldest_message();
         }
     }
@@ -388,8 +414,8 @@ mod tests {
         }
 
         fn newest(&self, limit: usize) -> Option<String> {
-            let messages = self.ring.newest(limit)?;
-            let reply = crate::protocol::Reply::History { messages, more: false };
+            let (messages, more) = self.ring.newest(limit)?;
+            let reply = crate::protocol::Reply::History { messages, more };
             let answer = Encoder::answer(&crate::protocol::Answer { id: Some(1), result: Ok(reply) });
             Some(String::from_utf8(answer.to_vec()).unwrap())
         }
@@ -516,7 +542,8 @@ mod tests {
         }
         let epoch = log.ring.head().epoch.clone();
         let after = |seq, epoch: &Epoch| {
-            log.ring.frames_after(&Position { epoch: epoch.clone(), seq }).map(|frames| frames.len())
+            let position = Position { epoch: epoch.clone(), seq };
+            log.ring.frames_after(&position, usize::MAX).map(|(frames, _)| frames.len())
         };
         assert_eq!(after(3, &epoch), Some(0));
         assert_eq!(after(1, &epoch), Some(2));

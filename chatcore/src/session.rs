@@ -17,7 +17,7 @@ use crate::sync::Arc;
 /// A command whose every field has been checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
-    Channels,
+    Channels { after: Option<ChannelName>, limit: usize },
     CreateChannel { name: ChannelName, topic: String },
     Subscribe { channel: ChannelName, after: Option<Position>, limit: usize },
     Unsubscribe { channel: ChannelName },
@@ -36,7 +36,7 @@ impl Request {
     /// Says in the log that the command could not be carried out.
     pub(crate) fn failed(&self) -> &'static str {
         match self {
-            Self::Channels => "channels failed",
+            Self::Channels { .. } => "channels failed",
             Self::CreateChannel { .. } => "create_channel failed",
             Self::Subscribe { .. } => "subscribe failed",
             Self::Unsubscribe { .. } => "unsubscribe failed",
@@ -102,12 +102,38 @@ pub(crate) struct Session {
     /// Until when nothing is to be read.
     silent_until: Option<Instant>,
     bad_frames: Window,
+    /// Where the last list of channels goes on, if that is after a channel that is not listed.
+    listing: Option<Box<Listing>>,
+}
+
+/// A place in the list of channels, and the mark that stands for it. No channel's name is such a mark.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    mark: String,
+    after: ChannelName,
+}
+
+impl Listing {
+    pub(crate) fn new(key: u64, after: ChannelName) -> Self {
+        Self { mark: format!("~{key}"), after }
+    }
+
+    pub(crate) fn mark(&self) -> &str {
+        &self.mark
+    }
 }
 
 impl Session {
     pub(crate) fn new(limits: Arc<Limits>, now: Instant) -> Self {
         let full = Pace::new(now);
-        Self { limits, commands: full, frames: full, silent_until: None, bad_frames: Window::new(now) }
+        Self {
+            limits,
+            commands: full,
+            frames: full,
+            silent_until: None,
+            bad_frames: Window::new(now),
+            listing: None,
+        }
     }
 
     /// Takes a text frame of the user whose share it is.
@@ -176,6 +202,23 @@ impl Session {
             .inspect_err(|_| self.commands.give_back(share.rates().commands, weight))
     }
 
+    /// Remembers where the list of channels goes on.
+    pub(crate) fn remember(&mut self, listing: Listing) {
+        self.listing = Some(Box::new(listing));
+    }
+
+    /// Returns the channel's name that `after` is, or stands for.
+    fn listed_up_to(&self, after: &str) -> Result<ChannelName, Error> {
+        if !after.starts_with('~') {
+            return Ok(ChannelName::new(after)?);
+        }
+        let listing = self.listing.as_ref().filter(|listing| listing.mark == after);
+        listing.map(|listing| listing.after.clone()).ok_or_else(|| {
+            let why = "'after' is not what the last list of this connection ended with: list from the start";
+            Error::new(ErrorCode::BadFrame, why)
+        })
+    }
+
     fn refuse(&mut self, now: Instant, id: Option<i64>, error: Error) -> Admitted {
         let malformed = matches!(error.code(), ErrorCode::BadFrame | ErrorCode::UnknownCommand);
         if malformed && self.bad_frames.count(now) > self.limits.bad_frames_per_minute {
@@ -186,7 +229,10 @@ impl Session {
 
     fn check(&self, command: Command) -> Result<Request, Error> {
         Ok(match command {
-            Command::Channels => Request::Channels,
+            Command::Channels { after, limit } => Request::Channels {
+                after: after.map(|after| self.listed_up_to(&after)).transpose()?,
+                limit: up_to(self.limits.channels_page, limit, 1)?,
+            },
             Command::CreateChannel { name, topic } => Request::CreateChannel {
                 name: ChannelName::new(&name)?,
                 topic: self.topic(topic.as_deref().unwrap_or_default())?,
@@ -459,7 +505,10 @@ mod tests {
         (0..166).for_each(|_| assert_eq!(session.wait(now, history()), None));
         assert_eq!(session.wait(now, history()), Some(Duration::from_millis(20)), "2 of 3 are there");
         (0..2).for_each(|_| assert_eq!(session.wait(now, Command::Ping), None));
-        assert_eq!(session.wait(now, Command::Channels), Some(Duration::from_millis(100)));
+        assert_eq!(
+            session.wait(now, Command::Channels { after: None, limit: None }),
+            Some(Duration::from_millis(100))
+        );
     }
 
     #[test]

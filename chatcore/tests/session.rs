@@ -10,8 +10,8 @@ use chatcore::protocol::{ChatEvent, CloseReason, Command, Published, Subscribed}
 use chatcore::store::{Directory, EventStore};
 use chatcore::testkit::{Faults, FaultyStore};
 use chatcore::{
-    Action, Append, AppendBody, ChannelId, Chat, Client, ClientError, Denied, ErrorCode, Identity, Limits,
-    MemoryStore, Nonce, Policy, Position, User,
+    Action, Append, AppendBody, ChannelId, ChannelName, Chat, Client, ClientError, Denied, ErrorCode,
+    Identity, Limits, MemoryStore, Nonce, Policy, Position, User,
 };
 
 fn chat() -> Chat {
@@ -249,7 +249,7 @@ async fn a_listed_channel_has_as_unread_what_is_up_to_its_head_whatever_comes_me
     let chat = Chat::builder(FaultyStore::new(memory.clone(), faults, 1)).build();
     let mut ann = join(&chat, "ann").await;
     ann.create_channel("a", "").await.unwrap();
-    let channel = memory.channels().await.unwrap()[0].id;
+    let channel = memory.channel(&ChannelName::new("a").unwrap()).await.unwrap().unwrap().id;
     let mut written = 0;
     let mut listing = pin!(ann.channels());
     // A message comes whenever the command waits for the store, and it waits before and after each call.

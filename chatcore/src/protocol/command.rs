@@ -12,7 +12,14 @@ use crate::id::{Position, Seq};
 #[non_exhaustive]
 pub enum Command {
     /// Lists the channels.
-    Channels,
+    Channels {
+        /// Those after this name, or after what the last answer said in `after`; all where it is missing.
+        #[serde(default)]
+        after: Option<String>,
+        /// How many, 1 to 1,000.
+        #[serde(default)]
+        limit: Option<u32>,
+    },
     /// Creates a channel.
     CreateChannel {
         /// Its name.

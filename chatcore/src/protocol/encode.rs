@@ -13,6 +13,7 @@ use crate::event::{Content, Event, EventKind};
 use crate::id::{Epoch, Nonce, Seq};
 use crate::message::{Attachment, Message, Reaction, User};
 use crate::name::ChannelName;
+use crate::store::PageLimit;
 use crate::time::Timestamp;
 
 /// Writes frames for a service that is mounted at a base path.
@@ -28,8 +29,9 @@ pub(crate) struct Encoder {
 pub(crate) struct Fragment(Bytes);
 
 impl Fragment {
+    /// Returns its bytes in a list: with its opening brace, and a comma.
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.0.len() + 2
     }
 
     fn write(&self, out: &mut Vec<u8>) {
@@ -44,7 +46,7 @@ pub(crate) struct MessageList(Bytes);
 
 impl MessageList {
     pub(crate) fn new<'a>(messages: impl Iterator<Item = &'a Fragment> + Clone) -> Self {
-        let len = messages.clone().map(|message| message.len() + 2).sum::<usize>();
+        let len = messages.clone().map(Fragment::len).sum::<usize>();
         if len == 0 {
             return Self(Bytes::from_static(b"[]"));
         }
@@ -88,14 +90,36 @@ pub(crate) struct Answer {
 #[derive(Debug)]
 pub(crate) enum Reply {
     Done,
-    Channels(Vec<ChannelObject>),
+    Channels {
+        channels: Vec<ChannelObject>,
+        after: Option<String>,
+    },
     Channel(Box<ChannelObject>),
-    Snapshot { channel: ChannelName, epoch: Epoch, head: Seq, messages: MessageList, members: UserList },
-    Replay { channel: ChannelName, epoch: Epoch, head: Seq, events: Vec<Bytes>, members: UserList },
+    Snapshot {
+        channel: ChannelName,
+        epoch: Epoch,
+        head: Seq,
+        messages: MessageList,
+        more: bool,
+        members: UserList,
+    },
+    Replay {
+        channel: ChannelName,
+        epoch: Epoch,
+        head: Seq,
+        events: Vec<Bytes>,
+        members: UserList,
+    },
     Published(Published),
     Logged(Logged),
-    History { messages: MessageList, more: bool },
-    Found { messages: MessageList, before: Option<Seq> },
+    History {
+        messages: MessageList,
+        more: bool,
+    },
+    Found {
+        messages: MessageList,
+        before: Option<Seq>,
+    },
 }
 
 impl Encoder {
@@ -128,10 +152,23 @@ impl Encoder {
         Located { attachment, url: self.url(attachment) }
     }
 
-    /// Writes messages as they stand now.
-    pub(crate) fn messages(&self, messages: &[Message]) -> MessageList {
-        let messages: Vec<_> = messages.iter().map(|message| self.message(message)).collect();
-        MessageList::new(messages.iter())
+    /// Writes the newest of `messages`, which stand oldest first, that are `bytes` together, at least one if there is
+    /// one. Returns also the oldest that is written, if there are others before it.
+    pub(crate) fn newest(&self, messages: Vec<Message>, bytes: usize) -> (MessageList, Option<Seq>) {
+        let mut page = PageLimit { items: usize::MAX, bytes }.fill();
+        let mut fragments = Vec::with_capacity(messages.len());
+        let (mut oldest, mut cut) = (None, None);
+        // Each is dropped once it is written: the list is in memory twice, not thrice.
+        for message in messages.into_iter().rev() {
+            let fragment = self.message(&message);
+            if !page.take(fragment.len()) {
+                cut = oldest;
+                break;
+            }
+            oldest = Some(message.seq);
+            fragments.push(fragment);
+        }
+        (MessageList::new(fragments.iter().rev()), cut)
     }
 
     /// Writes an attachment.
@@ -167,7 +204,7 @@ impl Encoder {
 
     /// Folds an event into a message that is already written.
     pub(crate) fn apply(&self, fragment: &Fragment, event: &Event) -> Fragment {
-        let mut json = Vec::with_capacity(fragment.len() + 1);
+        let mut json = Vec::with_capacity(fragment.len());
         fragment.write(&mut json);
         let mut message: Message = serde_json::from_slice(&json)
             .expect("invariant: a fragment is a message that this encoder wrote");
@@ -189,6 +226,11 @@ impl Encoder {
             }
             other => to_bytes(&other),
         }
+    }
+
+    /// Returns the bytes of a channel in a list, with a comma.
+    pub(crate) fn channel_len(channel: &ChannelObject) -> usize {
+        to_bytes(channel).len() + 1
     }
 
     /// Writes the frame of an event outside any log.
@@ -230,11 +272,18 @@ fn write_ok(id: i64, reply: &Reply) -> Bytes {
     write_json(&mut out, &id);
     match reply {
         Reply::Done => {}
-        Reply::Channels(channels) => write_field(&mut out, "channels", channels),
+        Reply::Channels { channels, after } => {
+            write_field(&mut out, "channels", channels);
+            write_field(&mut out, "more", &after.is_some());
+            if let Some(after) = after {
+                write_field(&mut out, "after", after);
+            }
+        }
         Reply::Channel(channel) => write_field(&mut out, "channel", channel),
-        Reply::Snapshot { channel, epoch, head, messages, members } => {
+        Reply::Snapshot { channel, epoch, head, messages, more, members } => {
             write_place(&mut out, channel, epoch, *head, true);
             write_list(&mut out, "messages", &messages.0);
+            write_field(&mut out, "more", more);
             write_list(&mut out, "members", &members.0);
         }
         Reply::Replay { channel, epoch, head, events, members } => {

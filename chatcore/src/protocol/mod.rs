@@ -11,7 +11,9 @@ mod reply;
 pub use self::close::CloseReason;
 pub use self::command::{Command, Malformed};
 pub use self::event::{ChatEvent, ClientLimits, RemovalReason};
-pub use self::reply::{ChannelObject, ErrorReply, HistoryPage, Logged, Published, SearchPage, Subscribed};
+pub use self::reply::{
+    ChannelList, ChannelObject, ErrorReply, HistoryPage, Logged, Published, SearchPage, Subscribed,
+};
 
 pub(crate) use self::encode::{Answer, Encoder, Fragment, Joined, MessageList, Reply, UserList};
 

@@ -43,6 +43,19 @@ impl ChannelObject {
     }
 }
 
+/// The answer to `channels`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct ChannelList {
+    /// Channels by name.
+    pub channels: Vec<ChannelObject>,
+    /// Whether there are others.
+    #[serde(default)]
+    pub more: bool,
+    /// Where `more`: what to ask for them with, on the same connection.
+    #[serde(default)]
+    pub after: Option<String>,
+}
+
 /// The answer to `subscribe`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Subscribed {
@@ -57,7 +70,10 @@ pub struct Subscribed {
     /// After a reset: the newest messages as they stand now, oldest first.
     #[serde(default)]
     pub messages: Vec<Message>,
-    /// Without a reset: every event after the client's position, in order.
+    /// After a reset: whether there are older messages.
+    #[serde(default)]
+    pub more: bool,
+    /// Without a reset: the events after the client's position up to and with `head`, in order.
     #[serde(default)]
     pub events: Vec<ChatEvent>,
     /// Who is online in the channel.

@@ -3,14 +3,15 @@
 mod log;
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 
 use self::log::Log;
 use super::{
-    AppendError, Appended, AttachmentIndex, ChannelInfo, Created, Directory, Durability, EventStore, Head,
-    Page, Replay, StoreError, Unread, Upload, UploadState,
+    AppendError, Appended, AttachmentIndex, ChannelInfo, ChannelPage, Created, Directory, Durability,
+    EventStore, Head, Page, PageLimit, Replay, StoreError, Unread, Upload, UploadState,
 };
 use crate::event::{Append, AppendBody};
 use crate::id::{AttachmentId, ChannelId, Position, Seq, UserId};
@@ -148,7 +149,7 @@ impl EventStore for MemoryStore {
         &self,
         channel: ChannelId,
         position: &Position,
-        limit: usize,
+        limit: PageLimit,
     ) -> Result<Replay, StoreError> {
         Ok(self.state().log(channel).ok_or_else(no_such_channel)?.after(position, limit))
     }
@@ -157,7 +158,7 @@ impl EventStore for MemoryStore {
         &self,
         channel: ChannelId,
         before: Seq,
-        limit: usize,
+        limit: PageLimit,
     ) -> Result<Page, StoreError> {
         let none = Page { messages: Vec::new(), more: false };
         Ok(self.state().log(channel).map_or(none, |log| log.messages_before(before, limit)))
@@ -186,9 +187,25 @@ impl EventStore for MemoryStore {
 
 #[async_trait]
 impl Directory for MemoryStore {
-    async fn channels(&self) -> Result<Vec<ChannelInfo>, StoreError> {
+    async fn channels(
+        &self,
+        after: Option<&ChannelName>,
+        limit: PageLimit,
+    ) -> Result<ChannelPage, StoreError> {
         let state = self.state();
-        Ok(state.names.values().filter_map(|id| state.log(*id)).map(|log| log.info().clone()).collect())
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let later = state.names.range::<ChannelName, _>((start, Bound::Unbounded));
+        let mut later = later.filter_map(|(_, id)| state.log(*id)).map(Log::info).peekable();
+        let mut page = limit.fill();
+        let mut channels = Vec::new();
+        while let Some(info) = later.next_if(|info| page.take(info.weight())) {
+            channels.push(info.clone());
+        }
+        Ok(ChannelPage { channels, more: later.peek().is_some() })
+    }
+
+    async fn channel_count(&self) -> Result<usize, StoreError> {
+        Ok(self.state().names.len())
     }
 
     async fn channel(&self, name: &ChannelName) -> Result<Option<ChannelInfo>, StoreError> {

@@ -7,6 +7,7 @@
 
 mod error;
 mod memory;
+mod page;
 mod search;
 
 use std::collections::HashMap;
@@ -16,10 +17,11 @@ use serde::{Deserialize, Serialize};
 
 pub use self::error::{AppendError, StoreError};
 pub use self::memory::MemoryStore;
+pub use self::page::{Filling, PageLimit};
 pub use self::search::{Found, SEARCH_SCAN, search_by_scan};
 use crate::event::{Append, Event};
 use crate::id::{AttachmentId, ChannelId, Epoch, Position, Seq, UserId};
-use crate::message::{Attachment, Message, User};
+use crate::message::{Attachment, FIXED_WEIGHT, Message, User};
 use crate::name::ChannelName;
 use crate::search::SearchQuery;
 use crate::time::Timestamp;
@@ -59,8 +61,13 @@ pub struct Head {
 /// What [`EventStore::after`] has for a position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Replay {
-    /// The events right after the position, in order, at most as many as asked for; none at the head.
-    Events(Vec<Event>),
+    /// What comes right after the position.
+    Events {
+        /// The events in order, as many as the page takes; none at the head.
+        events: Vec<Event>,
+        /// Whether the log goes on after them.
+        more: bool,
+    },
     /// The position says nothing about this log: another epoch, trimmed, or beyond the head.
     Reset(Head),
 }
@@ -107,7 +114,7 @@ pub trait EventStore: Send + Sync + 'static {
     /// A dropped future leaves each item either stored whole or not at all.
     async fn append(&self, batch: Vec<Append>) -> Vec<Result<Appended, AppendError>>;
 
-    /// Returns up to `limit` events after `position`, in order, or says that there is no such position.
+    /// Returns a page of the events after `position`, in order, or says that there is no such position.
     ///
     /// # Errors
     /// [`StoreError`] where the store can't be read or has no such channel.
@@ -115,10 +122,11 @@ pub trait EventStore: Send + Sync + 'static {
         &self,
         channel: ChannelId,
         position: &Position,
-        limit: usize,
+        limit: PageLimit,
     ) -> Result<Replay, StoreError>;
 
-    /// Returns the newest `limit` messages with `seq` below `before`, oldest first, tombstones included.
+    /// Returns a page of the newest messages with `seq` below `before`, tombstones included. It is filled from the
+    /// newest on, and stands oldest first.
     ///
     /// # Errors
     /// [`StoreError`] where the store can't be read. A channel that does not exist has no messages.
@@ -126,12 +134,12 @@ pub trait EventStore: Send + Sync + 'static {
         &self,
         channel: ChannelId,
         before: Seq,
-        limit: usize,
+        limit: PageLimit,
     ) -> Result<Page, StoreError>;
 
-    /// Returns the newest messages below `before` that match as they stand now, at most `limit` and at least
-    /// one to ask for. Deleted ones never match. One call may look through a part of the log only, and then
-    /// says where to go on.
+    /// Returns a page of the newest messages below `before` that match as they stand now. Deleted ones never match.
+    /// One call may look through a part of the log only; where that or the page ends, the answer says where to go on.
+    /// A page of no items is not asked for.
     ///
     /// A store needs no search of its own: this one reads [`SEARCH_SCAN`] messages a call. One that has an index
     /// answers the same, from further back.
@@ -143,7 +151,7 @@ pub trait EventStore: Send + Sync + 'static {
         channel: ChannelId,
         query: &SearchQuery,
         before: Seq,
-        limit: usize,
+        limit: PageLimit,
     ) -> Result<Found, StoreError> {
         search_by_scan(self, channel, query, before, limit).await
     }
@@ -187,6 +195,26 @@ pub struct ChannelInfo {
     pub created_by: User,
 }
 
+impl ChannelInfo {
+    /// Returns about how many bytes it takes: 256, and the UTF-8 bytes of its name, its topic, and its creator's id
+    /// and name.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let Self { name, topic, created_by, .. } = self;
+        let by = created_by.id.as_str().len() + created_by.name.len();
+        FIXED_WEIGHT + name.as_str().len() + topic.len() + by
+    }
+}
+
+/// Channels of the directory, by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelPage {
+    /// The channels.
+    pub channels: Vec<ChannelInfo>,
+    /// Whether others come after them.
+    pub more: bool,
+}
+
 /// What [`Directory::create_channel`] found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Created {
@@ -209,11 +237,22 @@ impl Created {
 /// Who and what exists: channels, users, and how far each has read.
 #[async_trait]
 pub trait Directory: Send + Sync + 'static {
-    /// Returns every channel, by name.
+    /// Returns a page of the channels whose names come after `after`, or of all, by name. Names are compared byte by
+    /// byte. `after` needs not be a channel's name.
     ///
     /// # Errors
     /// [`StoreError`] where the store can't be read.
-    async fn channels(&self) -> Result<Vec<ChannelInfo>, StoreError>;
+    async fn channels(
+        &self,
+        after: Option<&ChannelName>,
+        limit: PageLimit,
+    ) -> Result<ChannelPage, StoreError>;
+
+    /// Returns how many channels there are.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store can't be read.
+    async fn channel_count(&self) -> Result<usize, StoreError>;
 
     /// Returns the channel of that name.
     ///

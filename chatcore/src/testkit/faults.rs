@@ -15,8 +15,8 @@ use crate::message::{Message, User};
 use crate::name::ChannelName;
 use crate::search::SearchQuery;
 use crate::store::{
-    AppendError, Appended, AttachmentIndex, ChannelInfo, Created, Directory, Durability, EventStore, Found,
-    Head, Page, Replay, StoreError, Unread, Upload,
+    AppendError, Appended, AttachmentIndex, ChannelInfo, ChannelPage, Created, Directory, Durability,
+    EventStore, Found, Head, Page, PageLimit, Replay, StoreError, Unread, Upload,
 };
 use crate::time::Timestamp;
 
@@ -216,7 +216,7 @@ impl<S: EventStore> EventStore for FaultyStore<S> {
         &self,
         channel: ChannelId,
         position: &Position,
-        limit: usize,
+        limit: PageLimit,
     ) -> Result<Replay, StoreError> {
         self.read(self.inner.after(channel, position, limit)).await
     }
@@ -225,7 +225,7 @@ impl<S: EventStore> EventStore for FaultyStore<S> {
         &self,
         channel: ChannelId,
         before: Seq,
-        limit: usize,
+        limit: PageLimit,
     ) -> Result<Page, StoreError> {
         self.read(self.inner.messages_before(channel, before, limit)).await
     }
@@ -235,7 +235,7 @@ impl<S: EventStore> EventStore for FaultyStore<S> {
         channel: ChannelId,
         query: &SearchQuery,
         before: Seq,
-        limit: usize,
+        limit: PageLimit,
     ) -> Result<Found, StoreError> {
         self.read(self.inner.search(channel, query, before, limit)).await
     }
@@ -259,8 +259,16 @@ impl<S: EventStore> EventStore for FaultyStore<S> {
 
 #[async_trait]
 impl<S: Directory> Directory for FaultyStore<S> {
-    async fn channels(&self) -> Result<Vec<ChannelInfo>, StoreError> {
-        self.read(self.inner.channels()).await
+    async fn channels(
+        &self,
+        after: Option<&ChannelName>,
+        limit: PageLimit,
+    ) -> Result<ChannelPage, StoreError> {
+        self.read(self.inner.channels(after, limit)).await
+    }
+
+    async fn channel_count(&self) -> Result<usize, StoreError> {
+        self.read(self.inner.channel_count()).await
     }
 
     async fn channel(&self, name: &ChannelName) -> Result<Option<ChannelInfo>, StoreError> {

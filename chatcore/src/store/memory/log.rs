@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::event::{Append, AppendBody, Event, EventKind};
 use crate::id::{Epoch, Nonce, Position, Seq, UserId};
 use crate::message::{Attachment, Message};
-use crate::store::{AppendError, Appended, ChannelInfo, Head, Page, Replay};
+use crate::store::{AppendError, Appended, ChannelInfo, Head, Page, PageLimit, Replay};
 use crate::time::Timestamp;
 
 /// How long a nonce outlives its message.
@@ -127,20 +127,30 @@ impl Log {
         usize::try_from(seq.checked_sub(first)?).ok().filter(|at| *at < self.events.len())
     }
 
-    pub(super) fn after(&self, position: &Position, limit: usize) -> Replay {
+    pub(super) fn after(&self, position: &Position, limit: PageLimit) -> Replay {
         let trimmed = self.head - self.events.len() as Seq;
         if position.epoch != self.epoch || position.seq < trimmed || position.seq > self.head {
             return Replay::Reset(self.head());
         }
         let start = usize::try_from(position.seq - trimmed).expect("invariant: at most the number of events");
-        Replay::Events(self.events.range(start..).take(limit).cloned().collect())
+        let mut later = self.events.range(start..).peekable();
+        let mut page = limit.fill();
+        let mut events = Vec::new();
+        while let Some(event) = later.next_if(|event| page.take(event.weight())) {
+            events.push(event.clone());
+        }
+        Replay::Events { events, more: later.peek().is_some() }
     }
 
-    pub(super) fn messages_before(&self, before: Seq, limit: usize) -> Page {
-        let mut older = self.messages.range(..before).rev();
-        let mut messages: Vec<_> = older.by_ref().take(limit).map(|(_, f)| f.message.clone()).collect();
+    pub(super) fn messages_before(&self, before: Seq, limit: PageLimit) -> Page {
+        let mut older = self.messages.range(..before).rev().map(|(_, folded)| &folded.message).peekable();
+        let mut page = limit.fill();
+        let mut messages = Vec::new();
+        while let Some(message) = older.next_if(|message| page.take(message.weight())) {
+            messages.push(message.clone());
+        }
         messages.reverse();
-        Page { messages, more: older.next().is_some() }
+        Page { messages, more: older.peek().is_some() }
     }
 
     /// Counts the messages after `seq`.

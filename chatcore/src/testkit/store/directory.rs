@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{NOWHERE, StoreFixture, ann, bob, channel, delete, edit, head, name, put, put_texts, react, say};
+use super::{
+    NOWHERE, StoreFixture, ann, bob, channel, channels, delete, edit, head, name, put, put_texts, react, say,
+};
 use crate::id::{Seq, UserId};
 use crate::message::User;
 use crate::store::{Created, Directory, EventStore, Unread};
@@ -23,7 +25,7 @@ pub async fn a_channel_reads_back_as_created<F: StoreFixture>(fixture: F) {
     for handle in [&store, &other] {
         let found = handle.channel(&name(" RUST beginners ")).await.expect("the directory can be read");
         assert_eq!(found.as_ref(), Some(&info));
-        assert_eq!(handle.channels().await.expect("the directory can be read"), std::slice::from_ref(&info));
+        assert_eq!(channels(handle).await, std::slice::from_ref(&info));
         assert_eq!(handle.channel(&name("rust")).await.expect("the directory can be read"), None);
     }
 }
@@ -81,18 +83,17 @@ pub async fn one_of_many_concurrent_creations_is_new<F: StoreFixture>(fixture: F
         infos.dedup();
         assert_eq!(infos.len(), 1, "{infos:?}");
     }
-    assert_eq!(first.channels().await.expect("the directory can be read").len(), 4);
+    assert_eq!(channels(&*first).await.len(), 4);
 }
 
 /// Channels are listed by name, compared byte by byte, whenever they were created.
 pub async fn channels_come_by_name<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
-    assert!(store.channels().await.expect("the directory can be read").is_empty());
+    assert!(channels(&store).await.is_empty());
     for text in ["zoo", "a-b", "éclair", "ab", "a_b", "10", "9", "a.b", "नमस्ते", "a"] {
         channel(&store, text).await;
     }
-    let listed: Vec<_> =
-        store.channels().await.expect("the directory can be read").into_iter().map(|c| c.name).collect();
+    let listed: Vec<_> = channels(&store).await.into_iter().map(|c| c.name).collect();
     assert_eq!(listed.len(), 10);
     assert!(listed.is_sorted(), "{listed:?}");
 }

@@ -10,7 +10,7 @@ use super::{
 use crate::event::EventKind;
 use crate::id::Seq;
 use crate::message::User;
-use crate::store::EventStore;
+use crate::store::{EventStore, PageLimit};
 use crate::testkit::Random;
 
 /// After any run of publishes, edits, deletes and reactions, right ones and wrong ones: the log is what was
@@ -250,7 +250,10 @@ pub async fn a_page_ends_below_its_bound<F: StoreFixture>(fixture: F) {
         (Seq::MAX, 0, &[]),
     ];
     for (before, limit, expected) in cases {
-        let page = store.messages_before(channel, before, limit).await.expect("messages can be read");
+        let page = store
+            .messages_before(channel, before, PageLimit::items(limit))
+            .await
+            .expect("messages can be read");
         let seqs: Vec<_> = page.messages.iter().map(|m| m.seq).collect();
         assert_eq!(seqs, expected, "the newest {limit} before {before}");
     }
@@ -262,7 +265,11 @@ pub async fn a_page_says_exactly_whether_there_is_more<F: StoreFixture>(fixture:
     let store = fixture.open().await;
     let channel = channel(&store, "general").await;
     let more = async |before, limit| {
-        store.messages_before(channel, before, limit).await.expect("messages can be read").more
+        store
+            .messages_before(channel, before, PageLimit::items(limit))
+            .await
+            .expect("messages can be read")
+            .more
     };
     assert!(!more(Seq::MAX, 10).await, "an empty channel has no more");
     assert!(!more(Seq::MAX, 0).await, "an empty channel has no more");
@@ -289,7 +296,8 @@ pub async fn a_page_says_exactly_whether_there_is_more<F: StoreFixture>(fixture:
 pub async fn an_unknown_channel_has_no_messages<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     put_texts(&store, channel(&store, "general").await, 1..=2).await;
-    let page = store.messages_before(NOWHERE, Seq::MAX, 10).await.expect("messages can be read");
+    let page =
+        store.messages_before(NOWHERE, Seq::MAX, PageLimit::items(10)).await.expect("messages can be read");
     assert!(page.messages.is_empty() && !page.more, "{page:?}");
     assert_eq!(store.message(NOWHERE, 1).await.expect("a message can be read"), None);
 }

@@ -9,6 +9,7 @@ pub mod dedupe;
 pub mod directory;
 pub mod messages;
 mod model;
+pub mod pages;
 pub mod prune;
 pub mod reopen;
 pub mod replay;
@@ -20,9 +21,11 @@ use crate::event::{Append, AppendBody, Event};
 use crate::id::{AttachmentId, ChannelId, Nonce, Position, Seq};
 use crate::message::{Attachment, Message, User};
 use crate::name::ChannelName;
-use crate::store::{AppendError, Appended, EventStore, Replay, Store, Upload, UploadState};
 #[cfg(doc)]
-use crate::store::{AttachmentIndex, Directory};
+use crate::store::AttachmentIndex;
+use crate::store::{
+    AppendError, Appended, ChannelInfo, Directory, EventStore, PageLimit, Replay, Store, Upload, UploadState,
+};
 use crate::time::Timestamp;
 
 /// One database for one law, empty at first, and the ways to open it.
@@ -100,6 +103,13 @@ macro_rules! store_conformance {
                 only_a_message_can_be_answered
                 only_a_message_can_be_changed
                 reactions_keep_their_order_and_count_each_user_once
+            }
+            pages {
+                a_page_of_channels_ends_at_its_bytes
+                a_page_of_events_ends_at_its_bytes
+                a_page_of_messages_ends_at_its_bytes
+                a_search_ends_at_its_bytes
+                pages_of_any_bytes_join_to_the_whole
             }
             search {
                 a_long_log_is_searched_to_its_end
@@ -279,8 +289,8 @@ async fn events<S: EventStore>(
     position: &Position,
     limit: usize,
 ) -> Vec<Event> {
-    match store.after(channel, position, limit).await.expect("the log can be read") {
-        Replay::Events(events) => events,
+    match store.after(channel, position, PageLimit::items(limit)).await.expect("the log can be read") {
+        Replay::Events { events, .. } => events,
         Replay::Reset(head) => panic!("{position:?} was reset; the head is {head:?}"),
     }
 }
@@ -300,7 +310,15 @@ fn assert_gapless(log: &[Event]) {
 
 /// Reads all messages of a channel.
 async fn messages<S: EventStore>(store: &S, channel: ChannelId) -> Vec<Message> {
-    store.messages_before(channel, Seq::MAX, usize::MAX).await.expect("messages can be read").messages
+    let all = PageLimit::items(usize::MAX);
+    store.messages_before(channel, Seq::MAX, all).await.expect("messages can be read").messages
+}
+
+/// Reads all channels.
+async fn channels<S: Directory>(store: &S) -> Vec<ChannelInfo> {
+    let page = store.channels(None, PageLimit::items(usize::MAX)).await.expect("the directory can be read");
+    assert!(!page.more, "after all channels there are no more");
+    page.channels
 }
 
 /// Reads one message that is there.
@@ -316,8 +334,7 @@ async fn upload<S: Store>(
     id: &str,
     state: UploadState,
 ) -> Upload {
-    let channels = store.channels().await.expect("the directory can be read");
-    let info = channels.into_iter().find(|info| info.id == channel).expect("the channel exists");
+    let info = channels(store).await.into_iter().find(|info| info.id == channel).expect("the channel exists");
     let upload = Upload {
         attachment: Attachment {
             id: AttachmentId::new(id).expect("a valid id"),

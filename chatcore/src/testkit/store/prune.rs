@@ -8,7 +8,7 @@ use super::{
     message, messages, publish, put, put_texts, react, say, start, state, upload,
 };
 use crate::id::{Position, Seq};
-use crate::store::{Appended, Directory, EventStore, Unread, UploadState};
+use crate::store::{Appended, Directory, EventStore, PageLimit, Unread, UploadState};
 use crate::time::Timestamp;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -63,7 +63,10 @@ pub async fn messages_and_unread_count_what_is_kept<F: StoreFixture>(fixture: F)
     assert_eq!(message(&store, channel, 5).await.text, "edited");
     assert_eq!(store.message(channel, 3).await.expect("a message can be read"), None);
     for (before, limit, count, more) in [(Seq::MAX, 4, 4, false), (Seq::MAX, 3, 3, true), (4, 5, 0, false)] {
-        let page = store.messages_before(channel, before, limit).await.expect("messages can be read");
+        let page = store
+            .messages_before(channel, before, PageLimit::items(limit))
+            .await
+            .expect("messages can be read");
         assert_eq!((page.messages.len(), page.more), (count, more), "the newest {limit} before {before}");
     }
     let unread = async |user: crate::message::User| {

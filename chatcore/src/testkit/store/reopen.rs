@@ -2,7 +2,7 @@
 //! nothing pass, as they promise nothing.
 
 use super::{
-    StoreFixture, ann, attach, bob, channel, delete, edit, head, log, messages, name, publish, put,
+    StoreFixture, ann, attach, bob, channel, channels, delete, edit, head, log, messages, name, publish, put,
     put_texts, react, say, state, upload,
 };
 use crate::store::{AttachmentIndex, Directory, Durability, EventStore, Unread, UploadState};
@@ -28,7 +28,7 @@ pub async fn everything_outlives_the_process<F: StoreFixture>(fixture: F) {
     store.prune(a, 1, Timestamp::now()).await.expect("the log is pruned");
     let from = crate::id::Position { epoch: head(&store, a).await.epoch, seq: 1 };
     let before = (
-        store.channels().await.expect("the directory can be read"),
+        channels(&store).await,
         store.heads(&[a, b]).await.expect("heads can be read"),
         super::events(&store, a, &from, 99).await,
         messages(&store, a).await,
@@ -38,7 +38,7 @@ pub async fn everything_outlives_the_process<F: StoreFixture>(fixture: F) {
 
     let store = fixture.open().await;
     let after = (
-        store.channels().await.expect("the directory can be read"),
+        channels(&store).await,
         store.heads(&[a, b]).await.expect("heads can be read"),
         super::events(&store, a, &from, 99).await,
         messages(&store, a).await,

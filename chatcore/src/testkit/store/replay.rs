@@ -5,7 +5,7 @@ use super::{
     start,
 };
 use crate::id::{Epoch, Position, Seq};
-use crate::store::{EventStore, Head, Replay};
+use crate::store::{EventStore, Head, PageLimit, Replay};
 
 /// Pages of any size, each from the last one's end, give every event once and in order.
 pub async fn after_pages_through_the_log_in_order<F: StoreFixture>(fixture: F) {
@@ -86,7 +86,7 @@ pub async fn a_foreign_epoch_resets<F: StoreFixture>(fixture: F) {
 pub async fn an_unknown_channel_is_an_error<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let position = Position { epoch: Epoch::random(), seq: 0 };
-    let outcome = store.after(NOWHERE, &position, 10).await;
+    let outcome = store.after(NOWHERE, &position, PageLimit::items(10)).await;
     assert!(outcome.is_err(), "{outcome:?}");
 }
 
@@ -96,8 +96,10 @@ pub(super) async fn assert_reset<S: EventStore>(
     position: &Position,
     expected: &Head,
 ) {
-    match store.after(channel, position, 10).await.expect("the log can be read") {
+    match store.after(channel, position, PageLimit::items(10)).await.expect("the log can be read") {
         Replay::Reset(head) => assert_eq!(head, *expected),
-        Replay::Events(events) => panic!("{position:?} gave {events:?} where the head is {expected:?}"),
+        Replay::Events { events, .. } => {
+            panic!("{position:?} gave {events:?} where the head is {expected:?}")
+        }
     }
 }

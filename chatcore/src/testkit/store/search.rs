@@ -6,14 +6,17 @@ use super::{
 };
 use crate::id::{ChannelId, Seq};
 use crate::search::SearchQuery;
-use crate::store::{EventStore, Found, SEARCH_SCAN, UploadState};
+use crate::store::{EventStore, Found, PageLimit, SEARCH_SCAN, UploadState};
 
 /// More than any call of a law needs that searches a channel to its end.
 const CALLS: usize = 100;
 
 async fn find<S: EventStore>(store: &S, channel: ChannelId, query: &str, before: Seq, limit: usize) -> Found {
     let query = SearchQuery::new(query).expect("a query");
-    store.search(channel, &query, before, limit).await.expect("the messages can be searched")
+    store
+        .search(channel, &query, before, PageLimit::items(limit))
+        .await
+        .expect("the messages can be searched")
 }
 
 /// Searches a channel to its end, in steps, and returns what was found, oldest first.

@@ -1,0 +1,97 @@
+//! The list of channels, a page at a time: of those that its user may see.
+
+use tokio::task::yield_now;
+
+use crate::commands::Outcome;
+use crate::core::Core;
+use crate::error::Error;
+use crate::link::{Link, SubscriptionKey};
+use crate::name::ChannelName;
+use crate::policy::Action;
+use crate::protocol::{ChannelObject, Encoder, Reply};
+use crate::session::Listing;
+use crate::store::{ChannelInfo, PageLimit};
+
+/// Channels that are read and looked at in one step.
+const STEP: usize = 256;
+
+/// What a walk through the directory has come to.
+struct Walk {
+    visible: Vec<ChannelInfo>,
+    /// If there may be others: up to which name it need not look again.
+    reached: Option<ChannelName>,
+}
+
+impl Core {
+    /// Lists channels by name: those after `after`, or all, as many as `limit` says and an answer carries.
+    ///
+    /// Its answer goes on after the last channel in it, by name. After a hidden one it goes on by a mark that only this
+    /// session understands, since a name would say that there is such a channel.
+    pub(crate) async fn channels(
+        &self,
+        link: &Link,
+        key: SubscriptionKey,
+        after: Option<ChannelName>,
+        limit: usize,
+    ) -> Result<Outcome, Error> {
+        let limit = PageLimit::new(limit, self.limits.answer_bytes);
+        let Walk { visible, mut reached } = self.walk(link, after, limit).await?;
+        let ids: Vec<_> = visible.iter().map(|info| info.id).collect();
+        let unread = self.store.unread(&link.identity.user.id, &ids).await?;
+        let mut page = limit.fill();
+        let mut channels: Vec<ChannelObject> = Vec::with_capacity(visible.len());
+        for (info, unread) in visible.into_iter().zip(unread) {
+            // The store may have taken its time.
+            if !self.may_list(link, &info.name) {
+                continue;
+            }
+            let channel = ChannelObject::new(info, unread);
+            if !page.take(Encoder::channel_len(&channel)) {
+                reached = channels.last().map(|last| last.name.clone());
+                break;
+            }
+            channels.push(channel);
+        }
+        let is_listed = channels.last().map(|last| &last.name) == reached.as_ref();
+        let listing = reached.clone().filter(|_| !is_listed).map(|reached| Listing::new(key, reached));
+        let mark = listing.as_ref().map(|listing| listing.mark().to_owned());
+        let after = mark.or(reached.map(|reached| reached.to_string()));
+        Ok(Outcome { listing, ..Reply::Channels { channels, after }.into() })
+    }
+
+    /// Looks at channels in steps, so that what is in memory is bounded whatever the policy hides.
+    async fn walk(
+        &self,
+        link: &Link,
+        mut after: Option<ChannelName>,
+        limit: PageLimit,
+    ) -> Result<Walk, Error> {
+        let mut page = limit.fill();
+        let mut visible: Vec<ChannelInfo> = Vec::new();
+        let mut left = self.limits.channels_scan.max(1);
+        loop {
+            let step = PageLimit::new(left.min(STEP), limit.bytes);
+            let found = self.store.channels(after.as_ref(), step).await?;
+            left = left.saturating_sub(found.channels.len());
+            after = found.channels.last().map(|info| info.name.clone());
+            for info in found.channels {
+                if !self.may_list(link, &info.name) {
+                    continue;
+                }
+                if !page.take(info.weight()) {
+                    let reached = visible.last().map(|last| last.name.clone());
+                    return Ok(Walk { visible, reached });
+                }
+                visible.push(info);
+            }
+            if !found.more || left == 0 {
+                return Ok(Walk { visible, reached: after.filter(|_| found.more) });
+            }
+            yield_now().await;
+        }
+    }
+
+    fn may_list(&self, link: &Link, name: &ChannelName) -> bool {
+        self.policy.authorize(&link.identity, Action::List(name)).is_ok()
+    }
+}

@@ -1,0 +1,105 @@
+//! How much a store reads at once: a page, bounded in number and in bytes.
+
+/// The most that one page of a store's answer holds.
+///
+/// A page is filled in its order, and ends before the first item that is one too many or would make all of them
+/// together weigh more than `bytes`. The first item is taken whatever it weighs, so that who asks again gets on;
+/// only a page of no items has none. What an item weighs is said by [`Message::weight`], [`Event::weight`] and
+/// [`ChannelInfo::weight`]: about the memory that it takes.
+///
+/// A store reads little more from its database than the page that it answers with.
+///
+/// [`Message::weight`]: crate::Message::weight
+/// [`Event::weight`]: crate::Event::weight
+/// [`ChannelInfo::weight`]: super::ChannelInfo::weight
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageLimit {
+    /// Messages, events or channels.
+    pub items: usize,
+    /// Bytes of all items together, by their weight.
+    pub bytes: usize,
+}
+
+impl PageLimit {
+    /// Bounds a page in number and in bytes.
+    #[must_use]
+    pub const fn new(items: usize, bytes: usize) -> Self {
+        Self { items, bytes }
+    }
+
+    /// Bounds a page in number only, for tools and tests that know what is stored.
+    #[must_use]
+    pub const fn items(items: usize) -> Self {
+        Self { items, bytes: usize::MAX }
+    }
+
+    /// Begins to fill a page.
+    #[must_use]
+    pub const fn fill(self) -> Filling {
+        Filling { left: self, empty: true }
+    }
+}
+
+/// A page that is being filled.
+#[derive(Clone, Copy, Debug)]
+pub struct Filling {
+    left: PageLimit,
+    empty: bool,
+}
+
+impl Filling {
+    /// Counts the next item in, and returns whether the page takes it. After an item that it does not take, the
+    /// page takes no other.
+    pub fn take(&mut self, weight: usize) -> bool {
+        let fits = self.left.items > 0 && (self.empty || weight <= self.left.bytes);
+        if fits {
+            self.left.items -= 1;
+            self.left.bytes = self.left.bytes.saturating_sub(weight);
+            self.empty = false;
+        } else {
+            self.left.items = 0;
+        }
+        fits
+    }
+
+    /// Returns what the page can still take. To a page that has an item already, `bytes` holds for the next one too.
+    #[must_use]
+    pub const fn left(&self) -> PageLimit {
+        self.left
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fills a page with items of these weights, and returns how many it takes.
+    fn taken(limit: PageLimit, weights: &[usize]) -> usize {
+        let mut page = limit.fill();
+        weights.iter().take_while(|weight| page.take(**weight)).count()
+    }
+
+    #[test]
+    fn a_page_takes_its_bounds_and_nothing_past_them() {
+        for (items, bytes, expected) in
+            [(9, 30, 3), (9, 29, 2), (2, 30, 2), (9, 0, 1), (1, 0, 1), (0, 99, 0), (0, 0, 0)]
+        {
+            assert_eq!(
+                taken(PageLimit::new(items, bytes), &[10, 10, 10]),
+                expected,
+                "{items} of {bytes} bytes"
+            );
+        }
+    }
+
+    #[test]
+    fn the_first_item_is_taken_whatever_it_weighs() {
+        assert_eq!(taken(PageLimit::new(9, 5), &[usize::MAX, 0, 1]), 2, "what weighs nothing still fits");
+    }
+
+    #[test]
+    fn a_full_page_takes_nothing_smaller() {
+        let mut page = PageLimit::new(9, 10).fill();
+        assert!(page.take(6) && !page.take(6) && !page.take(1));
+    }
+}
