@@ -30,6 +30,7 @@ const TYPING_EVERY_MS = 3000;
  * Events: `state` (the connection's phase), `ready` (welcomed), `closed` ({code}), `channels` (the list or its counts),
  * `log` ({name}: messages, outbox or history of a channel), `people` ({name}: members or typing),
  * `message` ({name, message, mention}: a new one by somebody else, told once), `kept` ({name}: what was sent there can't be lost),
+ * `removed` ({name}: the right to read a channel that was in the list has ended),
  * `volatile` (what is not sent yet will not outlive the page; told once),
  * `replaced` (the server takes this client for somebody else now: it has stopped, and sent nothing in their name).
  */
@@ -44,6 +45,8 @@ export class ChatCore extends Emitter {
   #joining = new Set();
   /** Channels that the server says are not there. @type {Set<string>} */
   #missing = new Set();
+  /** Those of them that were there before the right to read them ended. @type {Set<string>} */
+  #taken = new Set();
   #typedAt = -Infinity;
   /** Whether the list of channels is known. */
   listed = false;
@@ -154,6 +157,11 @@ export class ChatCore extends Emitter {
   /** Whether the server said that there is no such channel. @param {string} name */
   isMissing(name) {
     return this.#missing.has(name);
+  }
+
+  /** Whether the right to read the channel has ended. @param {string} name */
+  isTaken(name) {
+    return this.#taken.has(name);
   }
 
   /** Loads a channel's messages, now or as soon as there is a connection, and keeps them up to date. @param {string} name */
@@ -325,7 +333,7 @@ export class ChatCore extends Emitter {
   #describe(info) {
     if (!info) return undefined;
     const channel = this.#ensure(info.name);
-    this.#missing.delete(info.name);
+    this.#found(info.name);
     channel.describe(info);
     return channel;
   }
@@ -362,13 +370,14 @@ export class ChatCore extends Emitter {
       this.#joining.delete(name);
       this.#followed.delete(name);
       if (error.retryable) this.retries.later(`subscribe ${name}`, error, () => this.#join(name));
+      else if (error.code === 'not_allowed' && this.#channels.has(name)) this.#removed(name);
       else if (load) this.#lost(name);
     }
   }
 
   #joined(name, answer, load) {
     const channel = this.#ensure(name);
-    this.#missing.delete(name);
+    this.#found(name);
     const { loaded, unread, mentions } = channel;
     const fresh = channel.join(answer, load);
     this.#settle(channel, fresh);
@@ -390,9 +399,25 @@ export class ChatCore extends Emitter {
     this.emit('log', { name });
   }
 
+  #found(name) {
+    this.#missing.delete(name);
+    this.#taken.delete(name);
+  }
+
+  /** The right to read a channel has ended: nothing of it stays here. */
+  #removed(name) {
+    const known = this.#channels.delete(name);
+    for (const names of [this.#loaded, this.#followed, this.#joining]) names.delete(name);
+    this.#missing.add(name);
+    this.#taken.add(name);
+    for (const event of ['log', 'people', 'channels']) this.emit(event, { name });
+    if (known) this.emit('removed', { name });
+  }
+
   #take(frame) {
     if (frame.type === 'channel_created') return this.#created(frame);
     if (typeof frame.channel !== 'string') return undefined;
+    if (frame.type === 'channel_removed') return this.#removed(frame.channel);
     // It may be said of a channel whose list is on its way.
     if (frame.type === 'read') return isSeq(frame.seq) && this.#readElsewhere(this.#ensure(frame.channel), frame.seq);
     const channel = this.#channels.get(frame.channel);

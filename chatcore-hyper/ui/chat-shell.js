@@ -181,6 +181,7 @@ export class ChatShell extends HTMLElement {
     user.addEventListener('sign-out', () => this.dispatchEvent(new Event('sign-out')));
     core.on('kept', ({ name }) => this.#drafts.kept(name));
     core.on('volatile', () => this.say('This browser keeps nothing: what is not sent yet is lost when the page is closed.'));
+    core.on('removed', ({ name }) => name !== this.#current && this.say(`You can no longer read #${name}.`));
     core.on('people', ({ name }) => name === this.#current && this.#showPeople());
     core.on('channels', () => {
       this.#listed();

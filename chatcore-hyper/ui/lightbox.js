@@ -22,6 +22,10 @@ export class Lightbox {
     this.#dialog.showModal();
   }
 
+  close() {
+    this.#dialog?.close();
+  }
+
   #build() {
     const button = (sign, label, press) => h('button', { type: 'button', class: 'plain', 'aria-label': label, title: label, on: { click: press } }, icon(sign));
     this.#image = h('img', { crossorigin: WITH_COOKIE, decoding: 'async' });

@@ -42,6 +42,7 @@ export class SearchPanel extends HTMLElement {
       h('div', { class: 'results' }, this.#status, this.#list, this.#older),
     );
     this.addEventListener('keydown', (event) => event.key === 'Escape' && this.close());
+    core.on('removed', ({ name }) => name === this.#channel && this.#reset(''));
     core.on('state', () => this.#status.classList.contains('offline') && core.connection.phase === 'open' && this.#search());
   }
 

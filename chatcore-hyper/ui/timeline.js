@@ -315,7 +315,10 @@ export class Timeline extends HTMLElement {
     const missing = this.#channel && this.#core.isMissing(this.#channel);
     const loading = this.#channel && !missing && !this.#ready;
     this.#notice.hidden = !missing && !loading;
-    if (missing) setText(this.#notice, `There is no channel called “${this.#channel}”.`);
+    if (missing && this.#core.isTaken(this.#channel)) {
+      this.#lightbox.close();
+      setText(this.#notice, `You can no longer read #${this.#channel}.`);
+    } else if (missing) setText(this.#notice, `There is no channel called “${this.#channel}”.`);
     else if (loading) setText(this.#notice, this.#core.connection.phase === 'waiting' ? 'Loading messages needs the connection.' : 'Loading messages…');
   }
 

@@ -272,6 +272,33 @@ test('a channel that is not there is said to be missing', async () => {
   assert.equal(core.channel('nowhere'), undefined);
 });
 
+test('nothing of a channel stays once the right to read it has ended', async () => {
+  const { core, socket } = await opened();
+  const told = [];
+  core.on('removed', ({ name }) => told.push(name));
+  socket.say({ type: 'channel_removed', channel: 'general', reason: 'removed' });
+  socket.say({ type: 'presence', channel: 'general', user: BOB, online: true });
+  await settle();
+  assert.equal(core.channel('general'), undefined);
+  assert.deepEqual(core.channels, []);
+  assert.deepEqual([core.isMissing('general'), core.isTaken('general'), told], [true, true, ['general']]);
+  socket.say({ type: 'channel_created', channel: info('general', 0) });
+  await settle();
+  assert.deepEqual([core.isMissing('general'), core.isTaken('general')], [false, false]);
+});
+
+test('a channel that may not be read after a reconnect is gone with its messages', async () => {
+  const { core, socket, net, clock } = await opened(2);
+  assert.equal(core.channel('general').messages.length, 2);
+  socket.end();
+  await clock.advance(500);
+  net.last.say({ type: 'welcome', version: 1, user: ANN, limits: {} });
+  net.last.error(net.last.take('subscribe'), { code: 'not_allowed' });
+  await settle();
+  assert.equal(core.channel('general'), undefined);
+  assert.equal(core.isTaken('general'), true);
+});
+
 /** Whatever is cut, repeated or left out, the client ends with the server's log. */
 async function survives(seed) {
   const random = seeded(seed);
