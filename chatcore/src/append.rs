@@ -4,6 +4,7 @@
 //! one batch the next one gathers, with no timer: a lone publish goes at once, and a crowd shares a sync.
 //! The group's task owns the append from the queue to the ring: a caller that goes away changes nothing.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -31,7 +32,16 @@ const REPAIR_INTERVAL: Duration = Duration::from_millis(500);
 /// The groups' queues. Dropping it ends their tasks, once they have done what is queued.
 #[derive(Debug)]
 pub(crate) struct AppendQueue {
-    groups: Vec<mpsc::Sender<Job>>,
+    groups: Vec<Queue>,
+    most_bytes: usize,
+}
+
+/// One group's queue.
+#[derive(Debug)]
+struct Queue {
+    jobs: mpsc::Sender<Job>,
+    /// Bytes of what waits in it.
+    bytes: Arc<AtomicUsize>,
 }
 
 #[derive(Debug)]
@@ -62,6 +72,7 @@ impl AppendQueue {
         let groups = (0..limits.append_groups.max(1))
             .map(|_| {
                 let (sender, jobs) = mpsc::channel(limits.append_queue.max(1));
+                let bytes = Arc::new(AtomicUsize::new(0));
                 let group = Group {
                     store: Arc::clone(store),
                     encoder: encoder.clone(),
@@ -70,17 +81,18 @@ impl AppendQueue {
                     fanout: Arc::clone(fanout),
                     monitor: Arc::clone(monitor),
                     stale: Vec::new(),
+                    queued_bytes: Arc::clone(&bytes),
                 };
                 tokio::spawn(group.run(jobs));
-                sender
+                Queue { jobs: sender, bytes }
             })
             .collect();
-        Self { groups }
+        Self { groups, most_bytes: limits.append_queue_bytes }
     }
 
     /// Returns how many appends wait.
     pub(crate) fn len(&self) -> usize {
-        self.groups.iter().map(|group| group.max_capacity() - group.capacity()).sum()
+        self.groups.iter().map(|group| group.jobs.max_capacity() - group.jobs.capacity()).sum()
     }
 
     /// Queues an append to a channel that is loaded. It is answered within two [`Limits::store_timeout`]s:
@@ -97,17 +109,21 @@ impl AppendQueue {
         let (reply, pending) = oneshot::channel();
         let group = usize::try_from(channel.info.id.0 % self.groups.len() as u64)
             .expect("invariant: less than the number of groups");
+        let Queue { jobs, bytes } = &self.groups[group];
+        if bytes.load(Ordering::Relaxed) >= self.most_bytes {
+            return Err(Error::overloaded());
+        }
+        let weight = append.weight();
+        // Before it can be taken out.
+        bytes.fetch_add(weight, Ordering::Relaxed);
         let span = span(&channel, &append);
-        match self.groups[group].try_send(Job {
-            channel,
-            append,
-            queued: Instant::now(),
-            _place: place,
-            reply,
-            span,
-        }) {
+        let job = Job { channel, append, queued: Instant::now(), _place: place, reply, span };
+        match jobs.try_send(job) {
             Ok(()) => Ok(pending),
-            Err(_) => Err(Error::overloaded()),
+            Err(_) => {
+                bytes.fetch_sub(weight, Ordering::Relaxed);
+                Err(Error::overloaded())
+            }
         }
     }
 }
@@ -119,6 +135,7 @@ struct Group {
     registry: Arc<ChannelRegistry>,
     fanout: Arc<FanOutQueue>,
     monitor: Arc<Monitor>,
+    queued_bytes: Arc<AtomicUsize>,
     /// Channels whose log may hold events that their ring has not seen, since an append's outcome is unknown.
     stale: Vec<Arc<Channel>>,
 }
@@ -153,6 +170,7 @@ impl Group {
         let mut batch = Vec::new();
         let mut next = Some(first);
         while let Some(job) = next {
+            self.queued_bytes.fetch_sub(job.append.weight(), Ordering::Relaxed);
             if job.queued.elapsed() > self.limits.store_timeout {
                 let _ = job.reply.send(Err(Error::overloaded()));
             } else {

@@ -67,6 +67,8 @@ pub struct Limits {
     pub subscriptions: usize,
     /// Subscriptions of one user over all connections. Default 4,000.
     pub subscriptions_per_user: usize,
+    /// Subscriptions of all connections; one more is refused with `unavailable`. Default 200,000.
+    pub subscriptions_total: usize,
     /// Commands of one connection that wait for their answer; the transport stops reading at this many.
     /// Default 64.
     pub commands_in_flight: usize,
@@ -93,6 +95,11 @@ pub struct Limits {
     pub answer_patience: Duration,
     /// Frames outside any log (presence, typing …) that wait for one connection. Default 1,024.
     pub mailbox: usize,
+    /// Bytes of them. Default 256 KiB.
+    pub mailbox_bytes: usize,
+    /// Bytes of them, over all connections. Beyond it a connection for which more than 8 KiB wait is closed as
+    /// too slow. Default 128 MiB.
+    pub mailbox_bytes_total: usize,
     /// Commands of one connection a second, sustained, as [`weight`](Self::weight) counts them. Default 50.
     ///
     /// Twice as many frames are read in all, whatever becomes of them: refused commands, pings, pongs, and the
@@ -118,6 +125,8 @@ pub struct Limits {
     pub append_queue: usize,
     /// Appends of one user that wait for the store, over all connections and groups. Default 1,024.
     pub appends_per_user: usize,
+    /// Bytes of the appends that wait for the store, in each append group; more are refused. Default 16 MiB.
+    pub append_queue_bytes: usize,
     /// Appends in one batch. Default 512.
     pub append_batch: usize,
     /// Bytes of one batch, about. Default 4 MiB.
@@ -200,6 +209,7 @@ impl Default for Limits {
             connections_per_user: 64,
             subscriptions: 1_000,
             subscriptions_per_user: 4_000,
+            subscriptions_total: 200_000,
             commands_in_flight: 64,
             command_bytes: 256 << 10,
             command_bytes_total: 128 << 20,
@@ -209,6 +219,8 @@ impl Default for Limits {
             outgoing_bytes_per_user: 32 << 20,
             answer_patience: Duration::from_secs(5),
             mailbox: 1_024,
+            mailbox_bytes: 256 << 10,
+            mailbox_bytes_total: 128 << 20,
             commands_per_second: 50,
             command_burst: 500,
             pace_per_user: 4,
@@ -219,6 +231,7 @@ impl Default for Limits {
             bad_frames_per_minute: 20,
             append_queue: 4_096,
             appends_per_user: 1_024,
+            append_queue_bytes: 16 << 20,
             append_batch: 512,
             append_batch_bytes: 4 << 20,
             append_groups: 4,

@@ -110,7 +110,7 @@ impl Connection {
         }
         let now = Instant::now();
         let share = core.shares.of(&identity.user.id, now);
-        let link = Arc::new(Link::new(identity, share, core.limits.mailbox, Arc::clone(&core.monitor)));
+        let link = Arc::new(Link::new(identity, share, &core.mailboxes, Arc::clone(&core.monitor)));
         core.links.enter(&link, &core.limits)?;
         // A drain that began in between has not seen this link.
         if core.is_draining() {

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::fanout::FanOut;
 use crate::links::Links;
 use crate::name::ChannelName;
+use crate::notices::Mailboxes;
 use crate::policy::Policy;
 use crate::presence::Departures;
 use crate::protocol::Encoder;
@@ -37,6 +38,7 @@ pub(crate) struct Core {
     pub(crate) departures: Arc<Departures>,
     pub(crate) links: Links,
     pub(crate) answers: Arc<Answers>,
+    pub(crate) mailboxes: Arc<Mailboxes>,
     /// Bytes of the commands that wait or are carried out.
     pub(crate) command_bytes: AtomicUsize,
     pub(crate) shares: Shares,
@@ -62,6 +64,7 @@ impl Core {
         let monitor = Arc::new(Monitor::default());
         let fanout = FanOut::start(&monitor);
         let registry = Arc::new(ChannelRegistry::new(&limits));
+        let mailboxes = Arc::new(Mailboxes::new(&limits));
         let answers = Arc::new(Answers::new(&limits));
         Self {
             appends: AppendQueue::start(&store, &encoder, &limits, &registry, &fanout.queue(), &monitor),
@@ -79,6 +82,7 @@ impl Core {
             registry,
             links: Links::default(),
             answers,
+            mailboxes,
             command_bytes: AtomicUsize::new(0),
             discarded: Notify::new(),
             draining: AtomicBool::new(false),

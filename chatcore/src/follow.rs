@@ -99,8 +99,10 @@ impl Follow {
         }
         let slice = channel.follow(Arc::clone(&follower));
         let start = channel.ring().cursor();
-        core.monitor.counters.subscriptions.enter();
-        Ok(Self { core: Arc::clone(core), key, follower, slice, start, _place: place })
+        let others = core.monitor.counters.subscriptions.enter();
+        // From here on dropping it ends it.
+        let follow = Self { core: Arc::clone(core), key, follower, slice, start, _place: place };
+        if others >= core.limits.subscriptions_total { Err(Error::overloaded()) } else { Ok(follow) }
     }
 
     /// Returns the events after the position: all, or as many as an answer carries, where the ring holds what comes

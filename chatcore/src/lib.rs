@@ -24,6 +24,7 @@ mod links;
 mod listing;
 mod message;
 mod name;
+mod notices;
 mod outlet;
 mod pace;
 mod panics;

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use crate::follower::Follower;
 use crate::name::ChannelName;
+use crate::notices::{Mailboxes, Notice, Notices};
 use crate::outlet::Outlet;
 use crate::policy::Identity;
 use crate::protocol::CloseReason;
@@ -53,8 +54,7 @@ struct Written {
 
 #[derive(Debug)]
 struct Mailbox {
-    frames: VecDeque<Notice>,
-    limit: usize,
+    frames: Notices,
     closing: Option<CloseReason>,
     /// The connection's subscriptions, those under way too.
     followers: Vec<Arc<Follower>>,
@@ -62,19 +62,15 @@ struct Mailbox {
     cuts: Vec<ChannelName>,
 }
 
-/// A frame outside any log.
-#[derive(Debug)]
-struct Notice {
-    frame: Bytes,
-    /// The channel that it tells of.
-    of: Option<ChannelName>,
-}
-
 impl Link {
-    pub(crate) fn new(identity: Identity, share: Arc<Share>, limit: usize, monitor: Arc<Monitor>) -> Self {
+    pub(crate) fn new(
+        identity: Identity,
+        share: Arc<Share>,
+        mailboxes: &Arc<Mailboxes>,
+        monitor: Arc<Monitor>,
+    ) -> Self {
         let mailbox = Mailbox {
-            frames: VecDeque::new(),
-            limit,
+            frames: Notices::new(mailboxes),
             closing: None,
             followers: Vec::new(),
             cuts: Vec::new(),
@@ -159,7 +155,7 @@ impl Link {
         if mailbox.closing.is_some() || mailbox.cuts.contains(channel) || !wanted() {
             return;
         }
-        if mailbox.frames.len() >= mailbox.limit / 4 {
+        if mailbox.frames.are_many() {
             self.monitor.counters.dropped_frames.add(1);
             return;
         }
@@ -170,12 +166,10 @@ impl Link {
         if mailbox.closing.is_some() {
             return;
         }
-        if mailbox.frames.len() >= mailbox.limit {
+        if !mailbox.frames.push(notice) {
             self.monitor.counters.dropped_frames.add(mailbox.frames.len() as u64 + 1);
             mailbox.frames.clear();
             self.set_closing(mailbox, CloseReason::TooSlow);
-        } else {
-            mailbox.frames.push_back(notice);
         }
         self.ready.wake();
     }
@@ -215,7 +209,7 @@ impl Link {
         self.cut.store(true, Ordering::Release);
         let followers = mailbox.followers.iter().filter(|follower| follower.is_of(channel));
         let ended: Vec<_> = followers.filter(|follower| !follower.end()).map(Arc::clone).collect();
-        mailbox.frames.retain(|notice| notice.of.as_ref() != Some(channel));
+        mailbox.frames.forget(channel);
         self.push(&mut mailbox, Notice { frame: told, of: None });
         ended
     }
@@ -260,11 +254,7 @@ impl Link {
         let mut mailbox = self.mailbox();
         let fits = |notice: &&Notice| room.take(notice.frame.len());
         let count = mailbox.frames.iter().take(limit).take_while(fits).count();
-        out.extend(mailbox.frames.drain(..count).map(|notice| notice.frame));
-        if mailbox.frames.is_empty() {
-            // An idle connection keeps no buffer.
-            mailbox.frames = VecDeque::new();
-        }
+        out.extend((0..count).map_while(|_| mailbox.frames.pop()));
     }
 
     /// Returns why the connection is to close, once no frame is left before that.
@@ -285,13 +275,15 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use crate::config::Limits;
     use crate::message::User;
     use crate::share::Shares;
 
     fn link(limit: usize) -> Link {
         let identity = Identity::new(User::new("u_1", "Ann").unwrap());
         let share = Shares::new(Arc::default()).of(&identity.user.id, Instant::now());
-        Link::new(identity, share, limit, Arc::default())
+        let limits = Arc::new(Limits { mailbox: limit, ..Limits::default() });
+        Link::new(identity, share, &Arc::new(Mailboxes::new(&limits)), Arc::default())
     }
 
     #[test]

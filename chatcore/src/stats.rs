@@ -298,8 +298,9 @@ impl Gauge {
         Counted(self)
     }
 
-    pub(crate) fn enter(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+    /// Counts one in; returns how many there were before.
+    pub(crate) fn enter(&self) -> usize {
+        self.0.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(crate) fn leave(&self) {

@@ -319,3 +319,29 @@ async fn what_the_least_used_ring_gave_up_comes_from_the_store() {
     let resumed = slow.resume("old", Position { epoch: begun.epoch, seq: 0 }).await.unwrap();
     assert_eq!((resumed.reset, resumed.events.len()), (false, 20));
 }
+
+#[tokio::test]
+async fn appends_that_wait_for_the_store_are_bounded_in_bytes() {
+    let (chat, held) = hanging(|l| {
+        l.append_groups = 1;
+        l.append_batch = 1;
+        l.append_queue_bytes = 12_000;
+    })
+    .await;
+    let mut eve = open(&chat, "eve").await;
+    eve.receive(&publish("a", 5_000));
+    // The first is with the store, and waits there.
+    tokio::task::yield_now().await;
+    for _ in 0..4 {
+        eve.receive(&publish("a", 5_000));
+    }
+    drop(held);
+    let mut answers = Vec::new();
+    while answers.len() < 5 {
+        let out = look(&mut eve).await;
+        answers.extend(out.into_iter().filter(|frame| !frame.starts_with(br#"{"type":"presence""#)));
+    }
+    let refused =
+        answers.iter().filter(|frame| frame.starts_with(br#"{"type":"error","id":1,"code":"unavailable""#));
+    assert_eq!(refused.count(), 1, "three wait, which are the first past the bound: {answers:?}");
+}

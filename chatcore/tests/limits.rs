@@ -68,6 +68,20 @@ async fn subscriptions_of_a_connection_are_bounded() {
 }
 
 #[tokio::test]
+async fn subscriptions_of_all_connections_are_bounded() {
+    let chat = chat(|l| l.subscriptions_total = 2);
+    let mut ann = chat.connect(identity("ann")).unwrap();
+    let mut bob = chat.connect(identity("bob")).unwrap();
+    ann.create_channel("a", "").await.unwrap();
+    ann.create_channel("b", "").await.unwrap();
+    assert_eq!(code(ann.subscribe("a").await), None);
+    assert_eq!(code(bob.subscribe("a").await), None);
+    assert_eq!(code(bob.subscribe("b").await), Some(ErrorCode::Unavailable));
+    ann.unsubscribe("a").await.unwrap();
+    assert_eq!(code(bob.subscribe("b").await), None);
+}
+
+#[tokio::test]
 async fn channels_in_memory_are_bounded_and_unused_ones_make_room() {
     let chat = chat(|l| l.loaded_channels = 2);
     let mut ann = chat.connect(identity("ann")).unwrap();
