@@ -263,6 +263,7 @@ mod tests {
             (png(1, 60_000), false),
             (png(u32::MAX, u32::MAX), false),
             (png(0, 10), false),
+            (b"GIF89a\x01\0\x01\0\0\0\0;".to_vec(), true),
             (gif(7_000, 7_000), true),
             (gif(60_000, 60_000), false),
             // Cut off before its size.

@@ -150,11 +150,17 @@ impl PostgresStore {
             vec![(&channel, Type::INT8), (&below, Type::INT8), (&items, Type::INT8), (&bytes, Type::INT8)];
         params.extend(patterns.iter().map(|pattern| (pattern as &(dyn ToSql + Sync), Type::TEXT)));
         let rows = self.database.query(&search_sql(&self.schema, patterns.len()), &params).await?;
-        let Page { mut messages, more } = message_page(&rows, &mut page)?;
-        let reached = messages.last().map_or(before, |oldest| oldest.seq);
-        messages.retain(|message| query.matches(&message.text));
-        messages.reverse();
-        Ok(Found { messages, before: more.then_some(reached) })
+        let query = query.clone();
+        // Off the async threads, as all comparing of texts.
+        let look = move || {
+            let Page { mut messages, more } = message_page(&rows, &mut page)?;
+            let reached = messages.last().map_or(before, |oldest| oldest.seq);
+            messages.retain(|message| query.matches(&message.text));
+            messages.reverse();
+            Ok(Found { messages, before: more.then_some(reached) })
+        };
+        let looked = tokio::task::spawn_blocking(look).await;
+        looked.map_err(|_| Failure::Broken("the texts can't be compared"))?
     }
 }
 

@@ -286,6 +286,7 @@ impl Core {
     ) -> Result<Reply, Error> {
         self.policy.authorize(&link.identity, Action::Read(name))?;
         let channel = self.channel(name).await?;
+        let _turn = self.searches.turn(&link.identity.user.id).await;
         let _running = self.monitor.counters.searches_running.count();
         let limit = PageLimit::new(limit, self.limits.answer_bytes);
         let found = self.store.search(channel.info.id, query, before, limit).await?;

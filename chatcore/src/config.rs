@@ -16,6 +16,10 @@ pub struct Limits {
     pub channels_page: usize,
     /// Channels that one `channels` looks at for those that its user may see. Default 10,000.
     pub channels_scan: usize,
+    /// Searches that run at once, over all users; others wait in order, up to `store_timeout`. Default 2.
+    pub searches: usize,
+    /// Searches of one user that run at once. Default 1.
+    pub searches_per_user: usize,
     /// Encoded events of a channel kept in memory for cursors and resume. Default 1,024.
     pub ring_events: usize,
     /// Bytes of a channel's messages, and of its events, kept in memory. Default 1 MiB each.
@@ -184,6 +188,8 @@ impl Default for Limits {
             search_results: 50,
             channels_page: 1_000,
             channels_scan: 10_000,
+            searches: 2,
+            searches_per_user: 1,
             ring_events: 1_024,
             ring_bytes: 1 << 20,
             rings_bytes_total: 256 << 20,

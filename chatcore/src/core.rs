@@ -18,6 +18,7 @@ use crate::policy::Policy;
 use crate::presence::Departures;
 use crate::protocol::Encoder;
 use crate::registry::ChannelRegistry;
+use crate::searches::Searches;
 use crate::share::Shares;
 use crate::stats::{Held, Monitor, Stats};
 use crate::store::Store;
@@ -43,6 +44,7 @@ pub(crate) struct Core {
     pub(crate) command_bytes: AtomicUsize,
     pub(crate) shares: Shares,
     pub(crate) uploads: Uploads,
+    pub(crate) searches: Searches,
     pub(crate) monitor: Arc<Monitor>,
     /// How many channels exist, counted on the first creation.
     pub(crate) channel_count: OnceCell<AtomicUsize>,
@@ -71,6 +73,7 @@ impl Core {
             _fanout: fanout,
             departures: Arc::new(Departures::new(limits.presence_grace)),
             uploads: Uploads::default(),
+            searches: Searches::new(&limits),
             monitor,
             channel_count: OnceCell::new(),
             shares: Shares::new(Arc::clone(&limits)),

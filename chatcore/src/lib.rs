@@ -36,6 +36,7 @@ mod rights;
 mod ring;
 mod rings;
 mod search;
+mod searches;
 mod session;
 mod share;
 mod stats;

@@ -57,6 +57,9 @@ impl SearchQuery {
 
 /// Brings a text to one case, letter by letter, so that a part of a text folds to a part of the folded text.
 fn fold(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
     // The lower case of Σ is ς at the end of a word, and else σ: here they are one.
     text.chars().flat_map(char::to_lowercase).map(|c| if c == 'ς' { 'σ' } else { c }).collect()
 }

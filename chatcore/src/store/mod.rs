@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use self::error::{AppendError, StoreError};
 pub use self::memory::MemoryStore;
 pub use self::page::{Filling, PageLimit};
-pub use self::search::{Found, SEARCH_SCAN, search_by_scan};
+pub use self::search::{Found, SEARCH_BYTES, SEARCH_SCAN, search_by_scan};
 use crate::event::{Append, Event};
 use crate::id::{AttachmentId, ChannelId, Epoch, Position, Seq, UserId};
 use crate::message::{Attachment, FIXED_WEIGHT, Message, User};
@@ -141,8 +141,9 @@ pub trait EventStore: Send + Sync + 'static {
     /// One call may look through a part of the log only; where that or the page ends, the answer says where to go on.
     /// A page of no items is not asked for.
     ///
-    /// A store needs no search of its own: this one reads [`SEARCH_SCAN`] messages a call. One that has an index
-    /// answers the same, from further back.
+    /// A store needs no search of its own: this one reads [`SEARCH_SCAN`] messages or [`SEARCH_BYTES`] of texts per
+    /// call, and compares them off the async threads. One that has an index answers the same, from further back; it
+    /// compares off the async threads too.
     ///
     /// # Errors
     /// [`StoreError`] where the store can't be read. A channel that does not exist has no messages.
