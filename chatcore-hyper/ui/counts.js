@@ -1,4 +1,5 @@
-import { list, readChannelInfo, readMessage } from './protocol.js';
+import { readHistory } from './history.js';
+import { list, readChannelInfo } from './protocol.js';
 
 /**
  * What is unread: asks the server for the counts where they can't be told here, and for the unread messages of a channel in
@@ -41,13 +42,24 @@ export class Counts {
     this.#again = false;
     // What was read here is told first, so that it is not counted.
     this.reads.flush();
-    let answer;
+    let channels;
     try {
-      answer = await this.request('channels');
+      channels = await this.#list();
     } catch (error) {
       return this.retries.later('channels', error, () => this.refresh());
     }
-    if (!this.onCounts(list(answer.channels, readChannelInfo))) this.#again = false;
+    if (!this.onCounts(channels)) this.#again = false;
+  }
+
+  /** Reads the list of channels, a page at a time. */
+  async #list() {
+    const channels = [];
+    for (let after; ; ) {
+      const answer = await this.request('channels', after && { after });
+      channels.push(...list(answer.channels, readChannelInfo));
+      if (answer.more !== true || typeof answer.after !== 'string' || answer.after === after) return channels;
+      after = answer.after;
+    }
   }
 
   /** Looks at what is unread for mentions; a channel with nothing new costs nothing. @param {import('./channel.js').Channel} channel */
@@ -57,8 +69,8 @@ export class Counts {
     this.#looking.add(name);
     try {
       for (let page = channel.unseen; page; page = channel.unseen) {
-        const { messages } = await this.request('history', { channel: name, ...page });
-        channel.look(list(messages, readMessage), page.before);
+        const { messages } = await readHistory(this.request, name, { ...page, from: channel.read + 1 });
+        channel.look(messages, page.before);
         this.onChange();
       }
     } catch (error) {

@@ -1,5 +1,5 @@
 import { PAGE } from './channel.js';
-import { list, readMessage } from './protocol.js';
+import { readHistory } from './history.js';
 
 /** @typedef {import('./channel.js').Channel} Channel */
 
@@ -36,8 +36,8 @@ export class Pages {
     else if (!channel.past?.message(seq)) {
       if (seq > channel.head) return false;
       const before = seq + PAGE / 2;
-      const answer = await this.request('history', { channel: channel.name, before, limit: PAGE });
-      if (!channel.loaded || !list(answer.messages, readMessage).some((message) => message.seq === seq)) return false;
+      const answer = await readHistory(this.request, channel.name, { before, limit: PAGE, from: seq });
+      if (!channel.loaded || !answer.messages.some((message) => message.seq === seq)) return false;
       channel.addPage(answer, before, 'around');
       this.onChange(channel.name);
     }
@@ -62,7 +62,8 @@ export class Pages {
     const { shown } = channel;
     const edge = () => (place === 'older' ? shown.messages[0]?.seq : shown.to);
     const was = edge();
-    const answer = await this.request('history', { channel: channel.name, before, limit: PAGE });
+    const from = place === 'older' ? before : shown.to + 1;
+    const answer = await readHistory(this.request, channel.name, { before, limit: PAGE, from });
     // Meanwhile something else may be shown.
     if (channel.shown !== shown || edge() !== was) return;
     channel.addPage(answer, before, place);

@@ -136,3 +136,34 @@ test('what is shown is bounded, and the newest stay apart when the reader has go
   const all = seqs(channel.live);
   assert.deepEqual(all, run(all[0], 8000).map(({ seq }) => seq));
 });
+
+/** Answers like a server that has room for `most` messages in an answer, until the client asks no more. */
+async function answerInParts(socket, most) {
+  let asked = 0;
+  for (let command; (command = socket.take('history')); asked += 1) {
+    const to = Math.min(1000, command.before - 1);
+    const from = Math.max(1, to - Math.min(command.limit, most) + 1);
+    socket.ok(command, { messages: run(from, to), more: from > 1 });
+    await settle();
+  }
+  return asked;
+}
+
+test('answers that the server ends early leave no gap in the past', async () => {
+  const { core, socket, channel } = await longChannel();
+  const found = core.showAround('general', 700);
+  assert.equal(await answerInParts(socket, 7), 8, 'it asks until it has come down to the message');
+  assert.equal(await found, true);
+  const { to } = channel.past;
+  core.loadNewer('general');
+  assert.equal(await answerInParts(socket, 30), 4, 'it asks until it has come down to what is shown');
+  assert.equal(channel.past.to, to + 100);
+  core.loadOlder('general');
+  assert.equal(await answerInParts(socket, 7), 1, 'what comes before may come later');
+  while (channel.past) {
+    core.loadNewer('general');
+    await answerInParts(socket, 30);
+  }
+  const all = seqs(channel.live);
+  assert.deepEqual(all, run(all[0], 1000).map(({ seq }) => seq));
+});

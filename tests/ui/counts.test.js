@@ -312,3 +312,21 @@ test('a channel that lags while older counts are on their way is counted after t
   await answer(socket, { channels: [info('rust', 21, 10)], history: { rust: run(11, 21) } });
   assert.equal(here.rust.unread, 11);
 });
+
+test('the list of channels is read to its end, and asked on as the server says', async () => {
+  const here = world();
+  here.core.start();
+  const socket = await greet(here);
+  const page = async (fields, asked) => {
+    const command = socket.take('channels');
+    assert.equal(command.after, asked);
+    socket.ok(command, fields);
+    await settle();
+  };
+  await page({ channels: [info('a'), info('b')], more: true, after: 'b' }, undefined);
+  assert.equal(here.core.listed, false);
+  await page({ channels: [], more: true, after: '~7' }, 'b');
+  await page({ channels: [info('z', 3, 1)], more: false }, '~7');
+  assert.deepEqual(here.core.channels.map(({ name, unread }) => [name, unread]), [['a', 0], ['b', 0], ['z', 2]]);
+  assert.equal(socket.take('channels'), null);
+});
