@@ -145,6 +145,9 @@ pub struct Limits {
     pub presence_grace: Duration,
     /// People listed as online in one channel, and told of each other's coming and going. Default 1,000.
     pub presence_members: usize,
+    /// Bytes of that list, as it is sent. Whoever comes when it is full is neither listed nor announced. Default
+    /// 128 KiB.
+    pub presence_bytes: usize,
     /// The shortest time between two `typing` of one user in one channel that others are told of. Default 2 s.
     pub typing_interval: Duration,
     /// Channels in which others are told that one user is typing, within that time. Default 100.
@@ -245,6 +248,7 @@ impl Default for Limits {
             drain_spread: Duration::from_secs(10),
             presence_grace: Duration::from_secs(5),
             presence_members: 1_000,
+            presence_bytes: 128 << 10,
             typing_interval: Duration::from_secs(2),
             typing_channels: 100,
         }

@@ -167,7 +167,8 @@ impl Follow {
     }
 
     fn arrive(&self) -> Arrival {
-        let limit = self.core.limits.presence_members;
+        let limits = &self.core.limits;
+        let limit = PageLimit::new(limits.presence_members, limits.presence_bytes);
         let arrival = self.channel().members().arrive(&self.follower.link().identity.user, limit);
         if arrival != Arrival::Uncounted {
             self.follower.set_counted();

@@ -12,12 +12,15 @@ use crate::id::UserId;
 use crate::link::Link;
 use crate::message::User;
 use crate::protocol::{ChatEvent, Encoder, UserList};
+use crate::store::PageLimit;
 use crate::sync::Arc;
 
 /// The people online in one channel, up to a bound.
 #[derive(Debug, Default)]
 pub(crate) struct Members {
     online: HashMap<UserId, Member>,
+    /// What the list takes in an answer.
+    bytes: usize,
     /// The list as an answer has it, until somebody comes, leaves or is called otherwise.
     listed: Option<UserList>,
 }
@@ -43,18 +46,24 @@ pub(crate) enum Arrival {
 
 impl Members {
     /// Counts a connection of `user` in.
-    pub(crate) fn arrive(&mut self, user: &User, limit: usize) -> Arrival {
+    pub(crate) fn arrive(&mut self, user: &User, limit: PageLimit) -> Arrival {
+        let PageLimit { items, bytes } = limit;
         if let Some(member) = self.online.get_mut(&user.id) {
             member.connections += 1;
-            if member.user != *user {
+            let renamed = self.bytes - Encoder::user_len(&member.user) + Encoder::user_len(user);
+            // A name that there is no room for is told once there is.
+            if member.user != *user && renamed <= bytes {
                 member.user = user.clone();
+                self.bytes = renamed;
                 self.listed = None;
             }
             return Arrival::Known;
         }
-        if self.online.len() >= limit {
+        let len = Encoder::user_len(user);
+        if self.online.len() >= items || self.bytes + len > bytes {
             return Arrival::Uncounted;
         }
+        self.bytes += len;
         self.listed = None;
         self.online.insert(user.id.clone(), Member { user: user.clone(), connections: 1, leaving: false });
         Arrival::New
@@ -91,6 +100,7 @@ impl Members {
         }
         self.listed = None;
         let left = self.online.remove(user).map(|member| member.user);
+        self.bytes -= left.as_ref().map_or(0, Encoder::user_len);
         if self.online.is_empty() {
             // A channel that everybody has left keeps no table.
             self.online = HashMap::new();
@@ -202,14 +212,18 @@ mod tests {
         User::new(&format!("u_{name}"), name).unwrap()
     }
 
+    fn people(most: usize) -> PageLimit {
+        PageLimit::items(most)
+    }
+
     #[test]
     fn two_connections_are_one_person_and_coming_back_in_time_is_no_leaving() {
         let (mut members, ann) = (Members::default(), user("ann"));
-        assert_eq!(members.arrive(&ann, 9), Arrival::New);
-        assert_eq!(members.arrive(&ann, 9), Arrival::Known);
+        assert_eq!(members.arrive(&ann, people(9)), Arrival::New);
+        assert_eq!(members.arrive(&ann, people(9)), Arrival::Known);
         assert!(!members.depart(&ann.id));
         assert!(members.depart(&ann.id), "the last one begins a grace");
-        assert_eq!(members.arrive(&ann, 9), Arrival::Known);
+        assert_eq!(members.arrive(&ann, people(9)), Arrival::Known);
         assert!(!members.depart(&ann.id), "the grace that runs counts for this one too");
         assert_eq!(members.end_grace(&ann.id), Some(ann));
         assert_eq!(members.list(), UserList::new([].iter()));
@@ -218,8 +232,8 @@ mod tests {
     #[test]
     fn a_person_who_is_removed_leaves_without_a_grace() {
         let (mut members, ann) = (Members::default(), user("ann"));
-        members.arrive(&ann, 9);
-        members.arrive(&ann, 9);
+        members.arrive(&ann, people(9));
+        members.arrive(&ann, people(9));
         members.remove(&ann.id);
         assert_eq!(members.leave(&ann.id), None, "a connection is left");
         assert!(members.depart(&ann.id), "a grace begins");
@@ -230,10 +244,32 @@ mod tests {
     #[test]
     fn the_list_is_bounded_and_sorted() {
         let mut members = Members::default();
-        assert_eq!(members.arrive(&user("b"), 2), Arrival::New);
-        assert_eq!(members.arrive(&user("a"), 2), Arrival::New);
-        assert_eq!(members.arrive(&user("c"), 2), Arrival::Uncounted);
+        assert_eq!(members.arrive(&user("b"), people(2)), Arrival::New);
+        assert_eq!(members.arrive(&user("a"), people(2)), Arrival::New);
+        assert_eq!(members.arrive(&user("c"), people(2)), Arrival::Uncounted);
         assert_eq!(members.list(), UserList::new([user("a"), user("b")].iter()));
+    }
+
+    #[test]
+    fn the_list_is_bounded_in_bytes() {
+        let mut members = Members::default();
+        let ann = User::new("u_a", "Änn \"\u{1}\"").unwrap();
+        let two = PageLimit::new(9, Encoder::user_len(&ann) + Encoder::user_len(&user("b")));
+        assert_eq!(members.arrive(&ann, two), Arrival::New);
+        assert_eq!(members.arrive(&user("bb"), two), Arrival::Uncounted, "a byte of id and of name too many");
+        assert_eq!(members.arrive(&user("b"), two), Arrival::New);
+        let longer = User::new("u_b", "bb").unwrap();
+        assert_eq!(members.arrive(&longer, two), Arrival::Known);
+        assert_eq!(
+            members.list(),
+            UserList::new([user("b"), ann.clone()].iter()),
+            "the name that fits stays"
+        );
+        members.depart(&ann.id);
+        members.end_grace(&ann.id);
+        assert_eq!(members.arrive(&longer, two), Arrival::Known);
+        assert_eq!(members.list(), UserList::new([longer].iter()), "there is room for the name again");
+        assert_eq!(members.arrive(&user("c"), two), Arrival::New);
     }
 
     #[test]
@@ -242,12 +278,12 @@ mod tests {
         let listed = |members: &mut Members, expected: &[User]| {
             assert_eq!(members.list(), UserList::new(expected.iter()));
         };
-        members.arrive(&user("a"), 9);
+        members.arrive(&user("a"), people(9));
         listed(&mut members, &[user("a")]);
-        members.arrive(&user("b"), 9);
+        members.arrive(&user("b"), people(9));
         listed(&mut members, &[user("a"), user("b")]);
         let renamed = User::new("u_a", "z").unwrap();
-        members.arrive(&renamed, 9);
+        members.arrive(&renamed, people(9));
         listed(&mut members, &[user("b"), renamed.clone()]);
         members.depart(&user("b").id);
         listed(&mut members, &[user("b"), renamed.clone()]);

@@ -1,5 +1,6 @@
 //! Writes frames: each event once, for all who get it.
 
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -70,6 +71,21 @@ impl UserList {
         let mut out = Vec::with_capacity(len);
         write_array(&mut out, users, write_json);
         Self(out.into())
+    }
+}
+
+/// Counts bytes that are written to it.
+#[derive(Default)]
+struct Counter(usize);
+
+impl io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -230,7 +246,12 @@ impl Encoder {
 
     /// Returns the bytes of a channel in a list, with a comma.
     pub(crate) fn channel_len(channel: &ChannelObject) -> usize {
-        to_bytes(channel).len() + 1
+        listed_len(channel)
+    }
+
+    /// Returns the bytes of a user in a list, with a comma.
+    pub(crate) fn user_len(user: &User) -> usize {
+        listed_len(user)
     }
 
     /// Writes the frame of an event outside any log.
@@ -350,6 +371,14 @@ fn write_array<T>(out: &mut Vec<u8>, items: impl Iterator<Item = T>, write: impl
         write(out, item);
     }
     out.push(b']');
+}
+
+/// Returns the bytes of an item in a list, with a comma.
+fn listed_len(item: &impl Serialize) -> usize {
+    let mut counter = Counter::default();
+    serde_json::to_writer(&mut counter, item)
+        .expect("invariant: the protocol's types are JSON, and nothing is kept");
+    counter.0 + 1
 }
 
 fn write_json(out: &mut Vec<u8>, value: &impl Serialize) {
