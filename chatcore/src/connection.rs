@@ -295,6 +295,17 @@ impl Connection {
         Ok(Ok(Started::Running { id, reads, outcome: Box::pin(outcome) }))
     }
 
+    /// Returns whether the next answer is of a channel whose end is still to be told: of a subscription that was
+    /// asked for since.
+    fn is_end_waiting(&self) -> bool {
+        match self.started.front() {
+            Some(UnderWay { command: Started::Running { reads: Some(channel), .. }, .. }) => {
+                self.link.is_end_waiting(channel)
+            }
+            _ => false,
+        }
+    }
+
     /// Ends what the connection was cut off: its subscription, and the answer that would tell of the channel.
     fn end_cuts(&mut self) {
         for channel in self.link.take_cuts() {
@@ -340,7 +351,7 @@ impl Connection {
         let before = out.len();
         let mut room = Room::new(self.core.limits.outgoing_bytes);
         self.link.take_frames(FRAMES_PER_POLL, &mut room, out);
-        while out.len() - before < 2 * FRAMES_PER_POLL && !room.is_full() {
+        while out.len() - before < 2 * FRAMES_PER_POLL && !room.is_full() && !self.is_end_waiting() {
             let Poll::Ready(answer) = self.poll_answer(cx) else { break };
             room.spend(answer.len());
             out.push(answer);

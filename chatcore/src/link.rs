@@ -137,7 +137,7 @@ impl Link {
     /// Leaves a frame that the client has to see. One that has let its mailbox fill is closed as too slow:
     /// it connects again and asks for what is now.
     pub(crate) fn send(&self, frame: Bytes) {
-        self.push(&mut self.mailbox(), Notice { frame, of: None });
+        self.push(&mut self.mailbox(), Notice { frame, of: None, last: false });
     }
 
     /// Leaves a frame about a channel as [`send`](Self::send) does, if `wanted` by the connection still; one that was
@@ -145,7 +145,7 @@ impl Link {
     pub(crate) fn send_of(&self, channel: &ChannelName, frame: &Bytes, wanted: impl FnOnce() -> bool) {
         let mut mailbox = self.mailbox();
         if !mailbox.cuts.contains(channel) && wanted() {
-            self.push(&mut mailbox, Notice { frame: frame.clone(), of: Some(channel.clone()) });
+            self.push(&mut mailbox, Notice { frame: frame.clone(), of: Some(channel.clone()), last: false });
         }
     }
 
@@ -159,7 +159,7 @@ impl Link {
             self.monitor.counters.dropped_frames.add(1);
             return;
         }
-        self.push(&mut mailbox, Notice { frame: frame.clone(), of: Some(channel.clone()) });
+        self.push(&mut mailbox, Notice { frame: frame.clone(), of: Some(channel.clone()), last: false });
     }
 
     fn push(&self, mailbox: &mut Mailbox, notice: Notice) {
@@ -210,13 +210,19 @@ impl Link {
         let followers = mailbox.followers.iter().filter(|follower| follower.is_of(channel));
         let ended: Vec<_> = followers.filter(|follower| !follower.end()).map(Arc::clone).collect();
         mailbox.frames.forget(channel);
-        self.push(&mut mailbox, Notice { frame: told, of: None });
+        self.push(&mut mailbox, Notice { frame: told, of: Some(channel.clone()), last: true });
         ended
     }
 
     /// Returns whether the connection was cut off the channel since its task last looked.
     pub(crate) fn is_cut_off(&self, channel: &ChannelName) -> bool {
         self.cut.load(Ordering::Acquire) && self.mailbox().cuts.contains(channel)
+    }
+
+    /// Returns whether the end of the channel is still to be told: an answer to a later command waits for it.
+    pub(crate) fn is_end_waiting(&self, channel: &ChannelName) -> bool {
+        let ends = |notice: &Notice| notice.last && notice.of.as_ref() == Some(channel);
+        self.mailbox().frames.iter().any(ends)
     }
 
     /// Takes the channels that the connection was cut off, for its task to end what it has of them.

@@ -34,6 +34,8 @@ pub(crate) struct Notice {
     pub(crate) frame: Bytes,
     /// The channel that it tells of.
     pub(crate) of: Option<ChannelName>,
+    /// Whether it is the last that is told of the channel.
+    pub(crate) last: bool,
 }
 
 impl Notice {
@@ -136,7 +138,7 @@ mod tests {
     }
 
     fn notice(bytes: usize) -> Notice {
-        Notice { frame: vec![b'x'; bytes - OVERHEAD].into(), of: None }
+        Notice { frame: vec![b'x'; bytes - OVERHEAD].into(), of: None, last: false }
     }
 
     #[test]

@@ -13,7 +13,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use chatcore::protocol::CloseReason;
 use chatcore::testkit::Random;
-use chatcore::{Burst, Chat, Connection, Framing, Identity, Limits, MemoryStore, Outlet, Sent, User, UserId};
+use chatcore::{
+    Burst, ChannelName, Chat, Connection, Framing, Identity, Limits, MemoryStore, Outlet, Sent, User, UserId,
+};
 use serde_json::Value;
 use tokio::task::yield_now;
 use tokio::time::timeout;
@@ -161,6 +163,9 @@ impl Followed {
             ("ok", Some(channel)) if frame["head"].is_u64() => {
                 self.next.insert(channel.to_owned(), frame["head"].as_u64().unwrap() + 1);
             }
+            ("channel_removed", Some(channel)) => {
+                self.next.remove(channel);
+            }
             // Of the commands here, only `unsubscribe` is answered with nothing.
             ("ok", None) => self.next.clear(),
             _ => {}
@@ -242,6 +247,70 @@ async fn every_event_comes_once_and_in_order_whoever_writes_it() {
     let mut followed = Followed::default();
     visits.await.unwrap().iter().for_each(|frame| followed.take(frame, "the fickle one"));
     drivers.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+/// Somebody subscribes again and again, and is as often revoked by another thread: whatever comes between the answer
+/// and `channel_removed` is in order, and nothing comes outside of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_comes_after_a_revocation_whoever_writes_it() {
+    const ROUNDS: usize = 100;
+    const COMMANDS_AT_ONCE: usize = 3;
+    let random = Random::from_env();
+    let chat = chat();
+    let mut owner = owner(&chat).await;
+    let mut reader = Driven::open(&chat, "reader", Random::new(random.bits()));
+    let line = Arc::clone(&reader.line);
+    reader.receive(r#"{"type":"subscribe","id":1,"channel":"a","limit":0}"#);
+    reader.answers(1).await;
+    owner.receive(&publish("a", "first"));
+    poll_fn(|cx| {
+        assert!(reader.poll(cx).is_pending());
+        let out = &reader.line.0.lock().unwrap().out;
+        let came = out.iter().any(|frame| frame.starts_with(br#"{"type":"message""#));
+        if came { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    let reading = tokio::spawn(async move {
+        for n in 1..=ROUNDS {
+            for _ in 0..COMMANDS_AT_ONCE {
+                reader.receive(r#"{"type":"subscribe","id":1,"channel":"a","limit":0}"#);
+            }
+            let over = poll_fn(|cx| {
+                if let Poll::Ready(reason) = reader.poll(cx) {
+                    return Poll::Ready(Some(reason));
+                }
+                let out = &reader.line.0.lock().unwrap().out;
+                let answers = out.iter().filter(|frame| {
+                    frame.starts_with(br#"{"type":"ok""#) || frame.starts_with(br#"{"type":"error""#)
+                });
+                if answers.count() > n * COMMANDS_AT_ONCE { Poll::Ready(None) } else { Poll::Pending }
+            })
+            .await;
+            if let Some(reason) = over {
+                return reason;
+            }
+            yield_now().await;
+        }
+        poll_fn(|cx| reader.poll(cx)).await
+    });
+    let (revoked, channel) = (UserId::new("u_reader").unwrap(), ChannelName::new("a").unwrap());
+    for n in 0..ROUNDS {
+        owner.receive(&publish("a", &n.to_string()));
+        for _ in 0..random.below(20) {
+            yield_now().await;
+        }
+        chat.revoke(&revoked, &channel);
+        owner.answers(n + 3).await;
+    }
+    chat.disconnect(&revoked, CloseReason::Banned);
+    let seed = random.seed();
+    let ended = timeout(Duration::from_secs(60), reading).await;
+    assert_eq!(ended.unwrap_or_else(|_| panic!("no end; seed {seed}")).unwrap(), CloseReason::Banned);
+    let mut followed = Followed::default();
+    for frame in &line.0.lock().unwrap().out {
+        followed.take(&serde_json::from_slice(frame).unwrap(), "the reader");
+    }
+    assert!(followed.messages > 0, "the first came; seed {seed}");
 }
 
 /// The fan-out does not write to a connection whose end is decided, though its task has not run since.
