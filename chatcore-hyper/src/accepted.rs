@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::line::TryWrite;
 use crate::pace::{LeastRate, Stall};
+use crate::places::Place;
 use crate::socket::{End, Socket};
 
 /// How long a connection that is done waits for its client to close too.
@@ -27,7 +27,7 @@ pub(crate) struct Accepted {
     http: Option<Box<Http>>,
     /// Whether a time that is up resets the connection.
     resets: bool,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 /// How long the client may make an answer or its end wait.
@@ -66,7 +66,7 @@ impl Http {
 }
 
 impl Accepted {
-    pub(crate) fn new(tcp: TcpStream, least: LeastRate, resets: bool, place: OwnedSemaphorePermit) -> Self {
+    pub(crate) fn new(tcp: TcpStream, least: LeastRate, resets: bool, place: Place) -> Self {
         let http = Http { least, stall: None, timer: None, closing: false };
         Self { tcp, http: Some(Box::new(http)), resets, _place: place }
     }

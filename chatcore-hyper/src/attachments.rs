@@ -1,13 +1,6 @@
 //! Files in and out: streamed both ways, typed by their first bytes, served so that no browser runs them.
 
-use std::io;
-use std::pin::pin;
-use std::time::Duration;
-
-use bytes::Buf;
-use chatcore::blob::ByteStream;
 use chatcore::{Attachment, Chat, FileKind, Identity};
-use futures::stream::{self, StreamExt};
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE,
     CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_RANGE, RANGE,
@@ -21,6 +14,7 @@ use crate::disposition::{Disposition, content_disposition};
 use crate::error::HttpError;
 use crate::etag;
 use crate::range::{Wanted, wanted};
+use crate::received::Received;
 
 const OCTET_STREAM: &str = "application/octet-stream";
 
@@ -90,8 +84,7 @@ pub(crate) async fn upload<B>(
     identity: &Identity,
     channel: &str,
     parts: &Parts,
-    body: B,
-    idle: Duration,
+    body: Received<B>,
 ) -> Result<Response<Body>, HttpError>
 where
     B: http_body::Body + Send + 'static,
@@ -101,11 +94,15 @@ where
     let limit = chat.limits().attachment_bytes;
     let name = file_name(parts.uri.query().unwrap_or_default())?;
     // What the client announces is believed only where that spares reading it; what comes is counted.
-    if body.size_hint().lower() > limit || announced(&parts.headers).is_some_and(|length| length > limit) {
+    if body.announced() > limit || announced(&parts.headers).is_some_and(|length| length > limit) {
         return Err(HttpError::too_large(limit).closing());
     }
-    let uploaded = chat.upload(identity, channel, &name, byte_stream(body, idle), inspect).await;
-    let attachment = uploaded.map_err(|error| HttpError::from(error).closing())?;
+    let refused = body.refused();
+    let uploaded = chat.upload(identity, channel, &name, body.into_stream(), inspect).await;
+    let attachment = uploaded.map_err(|error| match refused.get() {
+        Some(too_many) => HttpError::from(*too_many).closing(),
+        None => HttpError::from(error).closing(),
+    })?;
     let mut response = Response::new(Body::from(chat.attachment_json(&attachment)));
     *response.status_mut() = StatusCode::CREATED;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -128,34 +125,6 @@ pub(crate) fn file_name(query: &str) -> Result<String, HttpError> {
         .decode_utf8()
         .map_err(|_| HttpError::bad_name("the file's name is UTF-8"))?;
     Ok(name.into_owned())
-}
-
-/// Turns a body into a stream that fails where no byte came for `idle`.
-fn byte_stream<B>(body: B, idle: Duration) -> ByteStream
-where
-    B: http_body::Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    stream::unfold(Some(Box::pin(body)), move |body| async move {
-        let mut body = body?;
-        loop {
-            let frame = pin!(std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)));
-            match tokio::time::timeout(idle, frame).await {
-                Err(_) => return Some((Err(io::ErrorKind::TimedOut.into()), None)),
-                Ok(None) => return None,
-                Ok(Some(Err(error))) => return Some((Err(io::Error::other(error)), None)),
-                Ok(Some(Ok(frame))) => {
-                    // Trailers carry nothing for us.
-                    let Ok(mut data) = frame.into_data() else { continue };
-                    if data.has_remaining() {
-                        return Some((Ok(data.copy_to_bytes(data.remaining())), Some(body)));
-                    }
-                }
-            }
-        }
-    })
-    .boxed()
 }
 
 /// Answers with a file or a part of it.

@@ -1,10 +1,11 @@
-//! The times that bound a connection and an upload.
+//! The times that bound a connection and an upload, and what one address may ask for.
 
 use std::time::Duration;
 
+use crate::allowance::Allowance;
 use crate::pace::LeastRate;
 
-/// The times that bound a connection and an upload. What bounds sizes and numbers is
+/// The times that bound a connection and an upload, and what one [address](crate::ClientAddress) may ask for. What bounds sizes and numbers is
 /// [`chatcore::Limits`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -22,8 +23,21 @@ pub struct Config {
     /// How long the last frames and the peer's side of the close are waited for; then the connection is reset.
     /// Default 5 s.
     pub close_timeout: Duration,
-    /// How long an upload may bring no byte before it is given up. Default 30 s.
+    /// How long an upload may bring no byte before it is given up, and how long in all it may be slower than
+    /// [`upload_rate`](Self::upload_rate). Default 30 s.
     pub upload_idle: Duration,
+    /// The least that an upload brings, in bytes a second while the server waits for it. Default 4,096.
+    pub upload_rate: u32,
+    /// How long an upload may take in all. Default 1 hour.
+    pub upload_timeout: Duration,
+    /// Uploads of one address that are running at once. Default 32.
+    pub uploads_per_address: usize,
+    /// How often one address may begin an upload. Default 200 at once, then one a second.
+    pub uploads: Allowance,
+    /// Bytes that one address uploads in a day; they come back over 24 hours. Default 20 GiB.
+    pub upload_bytes_per_day: u64,
+    /// How often one address may ask for a WebSocket. Default 4,000 at once, then 200 a second.
+    pub handshakes: Allowance,
 }
 
 impl Default for Config {
@@ -35,6 +49,12 @@ impl Default for Config {
             write_rate: 1_024,
             close_timeout: Duration::from_secs(5),
             upload_idle: Duration::from_secs(30),
+            upload_rate: 4_096,
+            upload_timeout: Duration::from_secs(3_600),
+            uploads_per_address: 32,
+            uploads: Allowance::new(200, Duration::from_secs(1)),
+            upload_bytes_per_day: 20 << 30,
+            handshakes: Allowance::new(4_000, Duration::from_millis(5)),
         }
     }
 }

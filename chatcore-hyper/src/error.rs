@@ -9,6 +9,7 @@ use chatcore::ErrorCode;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 
+use crate::allowance::TooMany;
 use crate::body::Body;
 use crate::origins::OriginError;
 
@@ -77,6 +78,13 @@ impl HttpError {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+}
+
+impl From<TooMany> for HttpError {
+    fn from(error: TooMany) -> Self {
+        let answer = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", error.to_string());
+        answer.with_header(RETRY_AFTER, HeaderValue::from(error.retry_after()))
     }
 }
 

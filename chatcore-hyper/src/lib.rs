@@ -1,6 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 mod accepted;
+mod address;
+mod addresses;
+mod allowance;
 mod attachments;
 mod auth;
 mod body;
@@ -22,8 +25,10 @@ mod line;
 mod origin;
 mod origins;
 mod pace;
+mod places;
 mod range;
 mod reader;
+mod received;
 mod serve;
 mod service;
 mod socket;
@@ -42,6 +47,8 @@ mod bundle;
 #[path = "../build/strip.rs"]
 mod strip;
 
+pub use self::address::ClientAddress;
+pub use self::allowance::{Allowance, PerAddress, TooMany};
 pub use self::auth::Authenticator;
 pub use self::body::Body;
 pub use self::config::Config;

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use chatcore::FailureLog;
@@ -14,10 +15,12 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::accepted::Accepted;
+use crate::address::ClientAddress;
 use crate::pace::LeastRate;
+use crate::places::{Place, Places};
 use crate::socket::Buffers;
 
 /// Serves `service` on `listener` until `shutdown` is done, with the defaults of [`Server`].
@@ -53,6 +56,13 @@ where
 pub struct Server {
     /// Connections at once, WebSockets among them; more wait to be accepted. Default 25,000.
     pub connections: usize,
+    /// Connections of one address at once; more are closed. It is the address of the connection itself: behind a
+    /// proxy, every connection is the proxy's. Default 12,500.
+    pub connections_per_address: usize,
+    /// How many proxies in front are trusted to say where a request comes from, in `X-Forwarded-For` or
+    /// `Forwarded`; see [`ClientAddress::behind`]. A header is believed only if every request passes through as
+    /// many. Default 0.
+    pub trust_forwarded: usize,
     /// Bytes of a request's line and headers. Default 16,384.
     pub header_bytes: usize,
     /// How long a request's headers may take, and how long a connection may be idle between requests.
@@ -84,6 +94,8 @@ impl Default for Server {
     fn default() -> Self {
         Self {
             connections: 25_000,
+            connections_per_address: 12_500,
+            trust_forwarded: 0,
             header_bytes: 16 * 1024,
             header_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(30),
@@ -122,28 +134,27 @@ impl Server {
         B::Data: Send,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        let connections = self.connections.clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
-        let places = Arc::new(Semaphore::new(connections));
+        let places = Places::new(self.connections, self.connections_per_address);
         // True once the shutdown began. Dropping the sender ends every connection at once.
         let (closing, _) = watch::channel(false);
         let failures = FailureLog::new();
         let mut shutdown = pin!(shutdown);
         loop {
-            let (tcp, place) = tokio::select! {
+            let (tcp, address, place) = tokio::select! {
                 () = &mut shutdown => break,
                 accepted = accept(&listener, &places, &failures) => accepted?,
             };
-            self.bound(&tcp, connections - places.available_permits());
+            self.bound(&tcp, places.held());
             let least = LeastRate { period: self.write_timeout, bytes_per_second: self.write_rate };
             let io = Accepted::new(tcp, least, self.reset, place);
-            self.spawn(io, service.clone(), closing.subscribe(), failures.clone());
+            let service = Addressed { service: service.clone(), address, proxies: self.trust_forwarded };
+            self.spawn(io, service, closing.subscribe(), failures.clone());
         }
         drop(listener);
         closing.send_replace(true);
         // A connection gives its place back when it is closed, as HTTP or as a WebSocket.
-        let all = places.acquire_many(connections as u32);
-        if tokio::time::timeout(self.grace, all).await.is_err() {
-            let open = connections - places.available_permits();
+        if tokio::time::timeout(self.grace, places.empty()).await.is_err() {
+            let open = places.held();
             tracing::warn!(open, "connections did not end within the grace");
         }
         Ok(())
@@ -201,22 +212,55 @@ impl Server {
     }
 }
 
+/// A service whose requests carry the address that they come from.
+#[derive(Clone)]
+struct Addressed<S> {
+    service: S,
+    address: ClientAddress,
+    proxies: usize,
+}
+
+impl<S, B> tower_service::Service<Request<B>> for Addressed<S>
+where
+    S: tower_service::Service<Request<B>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.service.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> S::Future {
+        let address = self.address.behind(request.headers(), self.proxies);
+        request.extensions_mut().insert(address);
+        self.service.call(request)
+    }
+}
+
 /// Accepts the next connection, once there is a place for it.
 async fn accept(
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
+    places: &Arc<Places>,
     failures: &FailureLog,
-) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.expect("invariant: the semaphore is never closed");
+) -> io::Result<(TcpStream, ClientAddress, Place)> {
+    let mut place = places.any().await;
     let mut wait = Duration::from_millis(10);
     loop {
         match listener.accept().await {
-            Ok((tcp, _)) => {
+            Ok((tcp, peer)) => {
+                let address = ClientAddress::new(peer.ip());
+                let Some(own) = place.of(address) else {
+                    tracing::debug!(%peer, "closed: this address holds as many connections as it may");
+                    place = places.any().await;
+                    continue;
+                };
                 // Frames are small and already gathered: waiting for more only delays them.
                 if let Err(error) = tcp.set_nodelay(true) {
                     tracing::debug!(%error, "no TCP_NODELAY");
                 }
-                return Ok((tcp, place));
+                return Ok((tcp, address, own));
             }
             // The client was gone before it was accepted.
             Err(error) if is_clients(&error) => {}

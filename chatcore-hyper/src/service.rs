@@ -13,6 +13,7 @@ use http::request::Parts;
 use http::{Method, Request, Response};
 use percent_encoding::percent_decode_str;
 
+use crate::addresses::Addresses;
 use crate::attachments;
 use crate::auth::Authenticator;
 use crate::body::Body;
@@ -20,6 +21,7 @@ use crate::config::Config;
 use crate::error::{HttpError, InvalidOrigin};
 use crate::origin::Origin;
 use crate::origins::Origins;
+use crate::received::Received;
 use crate::ui::Ui;
 use crate::upgrade::upgrade;
 
@@ -39,6 +41,7 @@ struct Shared {
     origins: Origins,
     ui: Ui,
     config: Arc<Config>,
+    addresses: Arc<Addresses>,
 }
 
 /// Sets up a [`ChatService`].
@@ -62,6 +65,7 @@ impl ChatService {
             origins: Origins::new(),
             ui: Ui::default(),
             config: Arc::default(),
+            addresses: Addresses::new(&Config::default()),
         };
         ChatServiceBuilder { shared }
     }
@@ -104,9 +108,10 @@ impl ChatServiceBuilder {
         self
     }
 
-    /// Sets the times that bound connections and uploads.
+    /// Sets the times that bound connections and uploads, and what one address may ask for.
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
+        self.shared.addresses = Addresses::new(&config);
         self.shared.config = Arc::new(config);
         self
     }
@@ -245,6 +250,7 @@ impl Shared {
             Route::Ui { name } => Ok(self.ui.answer(&parts.method, &parts.headers, name).await),
             Route::Socket => {
                 self.origins.check_socket(parts)?;
+                self.addresses.handshake(parts)?;
                 let arrived = Instant::now();
                 let identity = self.authenticator.authenticate(parts).await?.as_of(arrived);
                 let (chat, frame_bytes) = (self.chat.clone(), self.chat.limits().frame_bytes);
@@ -260,8 +266,9 @@ impl Shared {
                 let channel = percent_decode_str(channel)
                     .decode_utf8()
                     .map_err(|_| HttpError::bad_name("the channel's name is UTF-8").closing())?;
-                let idle = self.config.upload_idle;
-                attachments::upload(&self.chat, &identity, &channel, parts, body, idle).await
+                let uploading = self.addresses.upload(parts).map_err(HttpError::closing)?;
+                let body = Received::new(body, Arc::clone(&self.config), uploading);
+                attachments::upload(&self.chat, &identity, &channel, parts, body).await
             }
             Route::Attachment { id } => {
                 let identity = self.authenticator.authenticate(parts).await?;

@@ -24,8 +24,9 @@ const INTERRUPTED: Duration = Duration::from_secs(1);
 const OVERTIME: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
-    let options = Options::parse();
+    let mut options = Options::parse();
     log();
+    options.raise_open_files();
     let ended = Runtime::new().map_err(Into::into).and_then(|runtime| {
         let ended = runtime.block_on(run(options));
         // What hangs by now, as in a call of the disk, does not keep the process.

@@ -37,7 +37,7 @@ impl Service {
     /// Panics if it does not start, or is not built.
     pub async fn with(data: &Path, options: &[&str]) -> Self {
         let mut child = Command::new(binary())
-            .args(["--listen", "127.0.0.1:0", "--data"])
+            .args(["--listen", "127.0.0.1:0", "--sign-ins", "1000000", "--data"])
             .arg(data)
             .args(options)
             .env_remove("DATABASE_URL")

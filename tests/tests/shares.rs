@@ -3,10 +3,15 @@
 //! That something takes a while is only ever asserted from below, so a busy machine changes nothing.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use chatcore_tests::{Frame, Raw, Server, Setup, frame};
+use chatcore_hyper::Allowance;
+use chatcore_tests::{Answer, Client, Frame, Raw, Server, Setup, frame, http};
+use clap::Parser;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use web_chat::{App, Options};
 
 /// Ten commands at once, then one a second; so twenty frames at once, then two a second.
 fn slow(setup: &mut Setup) {
@@ -101,4 +106,125 @@ async fn the_sixty_first_channel_of_a_user_waits_a_minute() {
     assert!(refused["retry_ms"].as_u64().is_some_and(|wait| (30_000..=60_000).contains(&wait)), "{refused}");
     let mut other = server.client("ann").await;
     other.ok(json!({"type": "create_channel", "name": "more"})).await;
+}
+
+/// Starts `web_chat`, in memory.
+async fn start(arguments: &[&str]) -> SocketAddr {
+    let options = Options::parse_from(["web_chat", "--memory"].iter().chain(arguments));
+    let app = App::open(&options).await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(app.serve(listener, std::future::pending()));
+    addr
+}
+
+async fn sign_in(addr: SocketAddr, name: &str, headers: &[&str]) -> Answer {
+    http(addr, "POST", "/session", headers, json!({ "name": name }).to_string().as_bytes()).await
+}
+
+/// Checks that an answer is a 429 that says when to come back, within so many seconds.
+#[track_caller]
+fn assert_limited(answer: &Answer, seconds: u64) {
+    answer.assert_error(429, "rate_limited");
+    let wait: u64 = answer.header("retry-after").expect("when to come back").parse().expect("seconds");
+    assert!((1..=seconds).contains(&wait), "{wait}");
+}
+
+#[tokio::test]
+async fn an_address_signs_in_a_hundred_times_and_then_waits() {
+    // A minute for the next one, so that none comes back while the test runs.
+    let addr = start(&["--sign-in-interval", "60000"]).await;
+    for n in 0..100 {
+        assert_eq!(sign_in(addr, &format!("name {n}"), &[]).await.status, 200, "{n}");
+    }
+    assert_limited(&sign_in(addr, "one more", &[]).await, 60);
+    // A header that nobody was told to trust makes no other address.
+    assert_limited(&sign_in(addr, "one more", &["X-Forwarded-For: 192.0.2.1"]).await, 60);
+    http(addr, "GET", "/session", &[], b"").await.assert_error(401, "unauthorized");
+}
+
+#[tokio::test]
+async fn behind_a_trusted_proxy_each_address_has_its_own_sign_ins() {
+    let addr = start(&["--trust-forwarded", "1", "--sign-ins", "1", "--sign-in-interval", "60000"]).await;
+    let from = async |name: &str, header: &str| sign_in(addr, name, &[header]).await;
+    assert_eq!(from("ann", "X-Forwarded-For: 192.0.2.1").await.status, 200);
+    assert_limited(&from("eve", "X-Forwarded-For: 6.6.6.6, 192.0.2.1").await, 60);
+    assert_limited(&from("eve", "X-Forwarded-For: ::ffff:192.0.2.1").await, 60);
+    assert_eq!(from("bob", "Forwarded: for=192.0.2.2;proto=https").await.status, 200);
+    assert_eq!(from("carl", "X-Forwarded-For: 2001:db8::1").await.status, 200);
+    assert_limited(&from("dora", "X-Forwarded-For: 2001:db8::2").await, 60);
+}
+
+#[tokio::test]
+async fn an_address_asks_for_so_many_sockets_at_once() {
+    let server = Server::with(|setup| {
+        setup.config.handshakes = Allowance::new(2, Duration::from_secs(60));
+    })
+    .await;
+    let _held = (server.client("ann").await, server.client("bob").await);
+    let answer = http(server.addr, "GET", "/chat/ws", &["x-user: eve"], b"").await;
+    assert_limited(&answer, 60);
+}
+
+#[tokio::test]
+async fn an_address_holds_so_many_connections() {
+    let server = Server::with(|setup| setup.http.connections_per_address = 2).await;
+    let held = (server.client("ann").await, server.client("bob").await);
+    let mut third = Raw::connect(server.addr).await;
+    assert!(third.rest().await.is_empty(), "closed without an answer");
+    drop(held);
+    while server.chat.connections() > 0 {
+        tokio::task::yield_now().await;
+    }
+    // Their sockets close after their sessions.
+    loop {
+        let mut raw = Raw::connect(server.addr).await;
+        if raw.try_write(b"GET /nothing HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").is_ok()
+            && raw.rest().await.starts_with(b"HTTP/1.1 404")
+        {
+            break;
+        }
+    }
+}
+
+async fn upload(addr: SocketAddr, user: &str, bytes: &[u8]) -> Answer {
+    let user = format!("x-user: {user}");
+    http(addr, "POST", "/chat/channels/general/attachments?name=a", &[&user], bytes).await
+}
+
+#[tokio::test]
+async fn an_address_uploads_so_many_files_and_bytes_whoever_it_is() {
+    let server = Server::with(|setup| {
+        setup.config.uploads = Allowance::new(4, Duration::from_secs(60));
+        setup.config.upload_bytes_per_day = 3 << 10;
+    })
+    .await;
+    let _ann: Client = server.member("ann", "general").await;
+    assert_eq!(upload(server.addr, "ann", &[0; 2_048]).await.status, 201);
+    assert_eq!(upload(server.addr, "bob", &[0; 1_024]).await.status, 201);
+    assert_limited(&upload(server.addr, "carl", &[0; 1_024]).await, 86_400);
+    assert_eq!(upload(server.addr, "carl", b"little").await.status, 201);
+    assert_limited(&upload(server.addr, "dora", b"x").await, 60);
+}
+
+#[tokio::test]
+async fn many_users_of_one_address_do_not_take_all_uploads() {
+    let server = Server::with(|setup| setup.config.uploads_per_address = 2).await;
+    let _ann: Client = server.member("ann", "general").await;
+    let mut held = Vec::new();
+    for user in ["bob", "carl"] {
+        let mut raw = Raw::connect(server.addr).await;
+        let head = format!(
+            "POST /chat/channels/general/attachments?name=a HTTP/1.1\r\nHost: localhost\r\nx-user: {user}\r\n\
+             Content-Length: 9\r\nExpect: 100-continue\r\n\r\n"
+        );
+        raw.write(head.as_bytes()).await;
+        // It has its place when its body is asked for.
+        assert!(raw.head().await.starts_with("HTTP/1.1 100"));
+        held.push(raw);
+    }
+    assert_limited(&upload(server.addr, "dora", b"x").await, 1);
+    held[0].write(b"123456789").await;
+    assert!(held[0].head().await.starts_with("HTTP/1.1 201"));
+    assert_eq!(upload(server.addr, "dora", b"x").await.status, 201);
 }

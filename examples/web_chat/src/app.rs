@@ -7,11 +7,10 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use chatcore::blob::FolderBlobs;
 use chatcore::{ChannelName, Chat, ChatBuilder, MemoryStore, User};
-use chatcore_hyper::{Body, ChatService, OriginError, Origins, Server, StaticFiles};
+use chatcore_hyper::{Body, ChatService, OriginError, Origins, PerAddress, Server, StaticFiles};
 use chatcore_postgres::PostgresStore;
 use chatcore_redb::RedbStore;
 use http::header::{CONNECTION, HeaderValue};
@@ -37,8 +36,7 @@ const FIRST_CHANNEL: &str = "general";
 pub struct App {
     chat: Chat,
     service: WebChat,
-    /// How long a drain may take.
-    grace: Duration,
+    server: Server,
     /// Holds the files of a chat in memory.
     _files: Option<TempDir>,
 }
@@ -155,17 +153,23 @@ impl App {
         let first = ChannelName::new(FIRST_CHANNEL).expect("invariant: a valid name");
         chat.ensure_channel(&first, "What everyone should know", &host).await?;
         let origins = options.origins();
-        let sessions = Sessions { accounts, secure_cookie: options.secure_cookie, origins: origins.clone() };
+        let sessions = Sessions {
+            accounts,
+            secure_cookie: options.secure_cookie,
+            origins: origins.clone(),
+            sign_ins: Arc::new(PerAddress::new(options.sign_ins())),
+        };
         let service = WebChat {
             chat: chat.clone(),
             chat_service: ChatService::builder(chat.clone(), sessions.clone())
                 .origins(origins.clone())
+                .config(options.config())
                 .build(),
             sessions,
             origins,
             page: StaticFiles::embedded(page::FILES),
         };
-        Ok(Self { chat, service, grace: options.grace(), _files: folder })
+        Ok(Self { chat, service, server: options.server(), _files: folder })
     }
 
     /// Returns the chat, for the app's own code.
@@ -180,13 +184,11 @@ impl App {
     /// Where the listener is no listener.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         let chat = self.chat.clone();
-        let mut server = Server::default();
-        server.grace = self.grace;
         let drain = async move {
             shutdown.await;
             chat.drain();
         };
-        server.serve(listener, self.service.clone(), drain).await
+        self.server.clone().serve(listener, self.service.clone(), drain).await
     }
 }
 

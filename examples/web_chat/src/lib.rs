@@ -5,6 +5,7 @@ mod accounts;
 mod app;
 mod folder;
 mod name;
+mod open_files;
 mod options;
 mod page;
 mod session;

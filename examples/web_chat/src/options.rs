@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chatcore_hyper::{Origin, Origins};
+use chatcore_hyper::{Allowance, Origin, Origins};
 use clap::Parser;
+
+use crate::open_files;
 
 /// A chat for a team, in one program: open its page, choose a name, write.
 #[derive(Clone, Debug, Parser)]
@@ -54,6 +56,53 @@ pub struct Options {
           value_parser = clap::value_parser!(u32).range(1..))]
     pub connections: u32,
 
+    /// Connections of one address at once. An office or a household may have one address together. Behind a proxy
+    /// (--trust-forwarded) there is no such bound.
+    #[arg(long, env = "WEB_CHAT_ADDRESS_CONNECTIONS", default_value_t = 12_500, value_name = "NUMBER",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub address_connections: u32,
+
+    /// How many proxies in front say in X-Forwarded-For or Forwarded where a request comes from. All requests must
+    /// pass through as many: what is bounded per address goes by the entry that the first of them adds.
+    #[arg(long, env = "WEB_CHAT_TRUST_FORWARDED", default_value_t = 0, value_name = "PROXIES",
+          value_parser = clap::value_parser!(u8).range(0..=16))]
+    pub trust_forwarded: u8,
+
+    /// Sign-ins from one address at once; after that one in each --sign-in-interval.
+    #[arg(long, env = "WEB_CHAT_SIGN_INS", default_value_t = 100, value_name = "NUMBER",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub sign_ins: u32,
+
+    /// The time after which an address may sign in once more, in milliseconds.
+    #[arg(long, env = "WEB_CHAT_SIGN_IN_INTERVAL", default_value_t = 1_000, value_name = "MILLISECONDS",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub sign_in_interval: u64,
+
+    /// Channels that one person creates at once; after that one in each --new-channel-interval.
+    #[arg(long, env = "WEB_CHAT_NEW_CHANNELS", default_value_t = 60, value_name = "NUMBER",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub new_channels: u32,
+
+    /// The time after which a person may create one more channel, in seconds.
+    #[arg(long, env = "WEB_CHAT_NEW_CHANNEL_INTERVAL", default_value_t = 60, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub new_channel_interval: u64,
+
+    /// Bytes of messages that one person writes in a day.
+    #[arg(long, env = "WEB_CHAT_MESSAGE_BYTES_PER_DAY", default_value_t = 1 << 30, value_name = "BYTES",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub message_bytes_per_day: u64,
+
+    /// Bytes of files that one person uploads in a day.
+    #[arg(long, env = "WEB_CHAT_UPLOAD_BYTES_PER_DAY", default_value_t = 2 << 30, value_name = "BYTES",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub upload_bytes_per_day: u64,
+
+    /// Bytes of files that are uploaded from one address in a day.
+    #[arg(long, env = "WEB_CHAT_ADDRESS_UPLOAD_BYTES_PER_DAY", default_value_t = 20 << 30, value_name = "BYTES",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub address_upload_bytes_per_day: u64,
+
     /// Channels that can exist.
     #[arg(long, env = "WEB_CHAT_CHANNELS", default_value_t = 10_000, value_name = "NUMBER",
           value_parser = clap::value_parser!(u32).range(1..))]
@@ -82,6 +131,10 @@ pub struct Options {
     /// by itself.
     #[arg(long, env = "WEB_CHAT_SECURE_COOKIE")]
     pub secure_cookie: bool,
+
+    /// How many files may be open, once that is known.
+    #[arg(skip)]
+    pub(crate) open_files: Option<u64>,
 }
 
 impl Options {
@@ -92,8 +145,12 @@ impl Options {
         limits.history = size(self.history);
         limits.text_chars = size(self.text_chars);
         limits.attachment_bytes = self.attachment_bytes;
-        limits.connections = size(self.connections);
+        limits.connections = size(open_files::connections(self.connections, self.open_files));
         limits.channels = size(self.channels);
+        limits.channels_at_once = self.new_channels;
+        limits.channel_interval = Duration::from_secs(self.new_channel_interval);
+        limits.message_bytes_per_day = self.message_bytes_per_day;
+        limits.upload_bytes_per_day = self.upload_bytes_per_day;
         limits
     }
 
@@ -101,6 +158,52 @@ impl Options {
     #[must_use]
     pub fn grace(&self) -> Duration {
         Duration::from_secs(self.grace.into())
+    }
+
+    /// Returns the HTTP server's bounds.
+    pub(crate) fn server(&self) -> chatcore_hyper::Server {
+        let size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        let mut server = chatcore_hyper::Server::default();
+        // Pages, uploads and health checks need places too, if there are so many.
+        server.connections = size(open_files::connections(
+            self.connections.saturating_add(self.connections / 4),
+            self.open_files,
+        ));
+        server.trust_forwarded = self.trust_forwarded.into();
+        server.connections_per_address = match self.trust_forwarded {
+            0 => size(self.address_connections),
+            _ => usize::MAX,
+        };
+        server.grace = self.grace();
+        server
+    }
+
+    /// Returns what one address may ask of the chat.
+    pub(crate) fn config(&self) -> chatcore_hyper::Config {
+        let mut config = chatcore_hyper::Config::default();
+        config.upload_bytes_per_day = self.address_upload_bytes_per_day;
+        config
+    }
+
+    /// Returns how often one address may sign in.
+    pub(crate) fn sign_ins(&self) -> Allowance {
+        Allowance::new(self.sign_ins, Duration::from_millis(self.sign_in_interval))
+    }
+
+    /// Raises the limit of open files as far as it goes, and says so if it is still too low for the connections
+    /// that are asked for. Call it once, at the start.
+    pub fn raise_open_files(&mut self) {
+        self.open_files = open_files::raise();
+        let allowed = open_files::connections(self.connections, self.open_files);
+        if let Some(open_files) = self.open_files.filter(|_| allowed < self.connections) {
+            let asked = self.connections;
+            tracing::warn!(
+                asked,
+                allowed,
+                open_files,
+                "fewer connections than asked for, since the limit of open files is low: raise it (ulimit -n, LimitNOFILE)"
+            );
+        }
     }
 
     /// Returns the origins that the service answers at.
@@ -118,6 +221,22 @@ mod tests {
         let options = Options::parse_from(["web_chat"]);
         assert_eq!((options.listen.as_str(), options.history), ("127.0.0.1:3000", 100));
         assert!(Options::try_parse_from(["web_chat", "--history", "0"]).is_err());
+    }
+
+    #[test]
+    fn a_proxy_in_front_has_all_connections() {
+        let direct = Options::parse_from(["web_chat", "--address-connections", "9"]).server();
+        assert_eq!((direct.connections_per_address, direct.trust_forwarded), (9, 0));
+        let behind = Options::parse_from(["web_chat", "--trust-forwarded", "1"]).server();
+        assert_eq!((behind.connections_per_address, behind.trust_forwarded), (usize::MAX, 1));
+    }
+
+    #[test]
+    fn connections_stop_before_files_run_out() {
+        let mut options = Options::parse_from(["web_chat"]);
+        assert_eq!((options.limits().connections, options.server().connections), (20_000, 25_000));
+        options.open_files = Some(1_024);
+        assert_eq!((options.limits().connections, options.server().connections), (768, 768));
     }
 
     #[test]

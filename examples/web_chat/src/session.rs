@@ -2,18 +2,24 @@
 
 use std::fmt::Display;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use chatcore::protocol::CloseReason;
 use chatcore::{Chat, Identity, Timestamp, User};
-use chatcore_hyper::{AuthError, Authenticator, Body, Origins, Unauthorized, cookie};
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, SET_COOKIE};
+use chatcore_hyper::{
+    AuthError, Authenticator, Body, ClientAddress, Origins, PerAddress, TooMany, Unauthorized, cookie,
+};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, SET_COOKIE,
+};
 use http::request::Parts;
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use serde::Deserialize;
 use serde_json::json;
+use tokio::time::timeout;
 
 use crate::accounts::{Accounts, AccountsError, SignedIn, TOKEN_LIFE, Taken, Token};
 use crate::name::DisplayName;
@@ -32,6 +38,9 @@ const MARKER_COOKIE_NAME: &str = "chat_signed_in";
 /// Bytes of a sign-in's body.
 const BODY_BYTES: usize = 4 << 10;
 
+/// How long a sign-in's body may take.
+const BODY_TIME: Duration = Duration::from_secs(10);
+
 /// Signs people in and out.
 #[derive(Clone)]
 pub(crate) struct Sessions {
@@ -39,6 +48,8 @@ pub(crate) struct Sessions {
     /// Sends the cookie over HTTPS only, by whatever origin a request comes.
     pub(crate) secure_cookie: bool,
     pub(crate) origins: Origins,
+    /// How often an address may sign in.
+    pub(crate) sign_ins: Arc<PerAddress>,
 }
 
 #[derive(Deserialize)]
@@ -88,8 +99,16 @@ impl Sessions {
                 Ok(None) => refusal(StatusCode::UNAUTHORIZED, "unauthorized", Unauthorized),
             },
             Method::POST => {
+                let address = parts.extensions.get::<ClientAddress>();
+                if let Err(error) = address.map_or(Ok(()), |address| self.sign_ins.take(*address)) {
+                    return too_many(error);
+                }
                 // The future of a body is as large as the body's type: keep it off the caller's stack.
-                let body = Box::pin(Limited::new(body, BODY_BYTES).collect()).await;
+                let body = Box::pin(timeout(BODY_TIME, Limited::new(body, BODY_BYTES).collect()));
+                let Ok(body) = body.await else {
+                    let why = format!("the body did not come within {} s", BODY_TIME.as_secs());
+                    return closing(refusal(StatusCode::REQUEST_TIMEOUT, "timeout", why));
+                };
                 let sign_in = body.ok().and_then(|body| serde_json::from_slice(&body.to_bytes()).ok());
                 match sign_in {
                     Some(SignIn { name }) => self.sign_in(chat, parts, &name, token.as_ref()).await,
@@ -222,6 +241,19 @@ fn answer(status: StatusCode, body: &serde_json::Value) -> Response<Body> {
 
 pub(crate) fn refusal(status: StatusCode, code: &str, why: impl Display) -> Response<Body> {
     answer(status, &json!({ "code": code, "message": why.to_string() }))
+}
+
+/// Answers an address that has signed in too often.
+fn too_many(error: TooMany) -> Response<Body> {
+    let mut response = closing(refusal(StatusCode::TOO_MANY_REQUESTS, "rate_limited", error));
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(error.retry_after()));
+    response
+}
+
+/// Ends the connection with the answer: the rest of the request's body is not wanted.
+fn closing(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 fn unavailable(error: &AccountsError) -> Response<Body> {

@@ -11,7 +11,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use chatcore::{Chat, Identity, MemoryStore};
-use chatcore_hyper::Origins;
+use chatcore_hyper::{Allowance, Origins, PerAddress};
 use http::{Method, Request, StatusCode};
 use http_body_util::Empty;
 use redb::StorageBackend;
@@ -137,7 +137,12 @@ async fn signing_out_on_a_disk_that_hangs_holds_up_no_message() {
     let chat = Chat::builder(MemoryStore::new()).build();
     let mut client = chat.connect(Identity::new(bob.user.clone())).unwrap();
     client.create_channel("general", "").await.unwrap();
-    let sessions = Sessions { accounts: Arc::new(accounts), secure_cookie: false, origins: Origins::local() };
+    let sessions = Sessions {
+        accounts: Arc::new(accounts),
+        secure_cookie: false,
+        origins: Origins::local(),
+        sign_ins: Arc::new(PerAddress::new(Allowance::new(100, Duration::from_secs(1)))),
+    };
 
     faults.hold(true);
     let sign_out = async |token: Option<&Token>| {

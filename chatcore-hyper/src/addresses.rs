@@ -1,0 +1,83 @@
+//! What one address may ask of a service.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use chatcore::ErrorCode;
+use http::request::Parts;
+
+use crate::address::ClientAddress;
+use crate::allowance::{Allowance, PerAddress, TooMany};
+use crate::config::Config;
+use crate::error::HttpError;
+use crate::places::{Place, Places};
+
+/// The bounds of each address. A request without a [`ClientAddress`] has none.
+#[derive(Debug)]
+pub(crate) struct Addresses {
+    handshakes: PerAddress,
+    uploads: PerAddress,
+    upload_bytes: PerAddress,
+    uploading: Arc<Places>,
+    uploads_per_address: usize,
+}
+
+/// The upload of one address: its place, and the bytes that count as its own.
+#[derive(Debug)]
+pub(crate) struct Uploading {
+    address: Option<ClientAddress>,
+    addresses: Arc<Addresses>,
+    /// Bytes that do not fill a kibibyte yet.
+    rest: usize,
+    _place: Option<Place>,
+}
+
+impl Addresses {
+    pub(crate) fn new(config: &Config) -> Arc<Self> {
+        Arc::new(Self {
+            handshakes: PerAddress::new(config.handshakes),
+            uploads: PerAddress::new(config.uploads),
+            upload_bytes: PerAddress::new(Allowance::kibibytes_per_day(config.upload_bytes_per_day)),
+            uploading: Places::new(usize::MAX, config.uploads_per_address),
+            uploads_per_address: config.uploads_per_address,
+        })
+    }
+
+    /// Takes a handshake of the request's address.
+    pub(crate) fn handshake(&self, parts: &Parts) -> Result<(), TooMany> {
+        address(parts).map_or(Ok(()), |address| self.handshakes.take(address))
+    }
+
+    /// Begins an upload of the request's address.
+    pub(crate) fn upload(self: &Arc<Self>, parts: &Parts) -> Result<Uploading, HttpError> {
+        let address = address(parts);
+        let place = match address {
+            None => None,
+            Some(address) => {
+                self.uploads.take(address)?;
+                let place = self.uploading.take(address).ok_or_else(|| {
+                    let why =
+                        format!("at most {} uploads at once from one address", self.uploads_per_address);
+                    HttpError::from(chatcore::Error::new(ErrorCode::RateLimited, why))
+                })?;
+                Some(place)
+            }
+        };
+        Ok(Uploading { address, addresses: Arc::clone(self), rest: 0, _place: place })
+    }
+}
+
+impl Uploading {
+    /// Takes bytes that came.
+    pub(crate) fn take(&mut self, bytes: usize) -> Result<(), TooMany> {
+        let Some(address) = self.address else { return Ok(()) };
+        self.rest = self.rest.saturating_add(bytes);
+        let whole = u32::try_from(self.rest >> 10).unwrap_or(u32::MAX);
+        self.rest &= 1_023;
+        NonZeroU32::new(whole).map_or(Ok(()), |count| self.addresses.upload_bytes.take_many(address, count))
+    }
+}
+
+fn address(parts: &Parts) -> Option<ClientAddress> {
+    parts.extensions.get().copied()
+}

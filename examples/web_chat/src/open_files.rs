@@ -1,0 +1,56 @@
+//! How many files the process may have open: raised as far as it goes, and kept in reserve for the store.
+
+/// Files that are kept for all but connections: the store's, those of uploads and downloads, the listener.
+const RESERVE: u64 = 256;
+
+/// Raises the limit of open files to what the system allows, and returns it; `None` if there is none.
+#[cfg(unix)]
+pub(crate) fn raise() -> Option<u64> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current == maximum {
+        return current;
+    }
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    if let Err(error) = raised {
+        tracing::warn!(%error, ?current, ?maximum, "the limit of open files can't be raised");
+        return current;
+    }
+    maximum
+}
+
+#[cfg(not(unix))]
+pub(crate) fn raise() -> Option<u64> {
+    None
+}
+
+/// Returns how many of the connections that are asked for can be open at once.
+pub(crate) fn connections(asked: u32, open_files: Option<u64>) -> u32 {
+    let Some(open_files) = open_files else { return asked };
+    let most = open_files.saturating_sub(RESERVE).max(1);
+    asked.min(u32::try_from(most).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_the_reserve() {
+        assert_eq!(connections(20_000, Some(20_256)), 20_000);
+        assert_eq!(connections(20_000, Some(20_255)), 19_999);
+        assert_eq!(connections(20_000, Some(10)), 1);
+        assert_eq!(connections(20_000, None), 20_000);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_limit_is_raised_to_what_the_system_allows() {
+        use rustix::process::{Resource, getrlimit};
+
+        raise();
+        let limit = getrlimit(Resource::Nofile);
+        assert_eq!(limit.current, limit.maximum);
+    }
+}
