@@ -1,6 +1,7 @@
 //! What the tests share: a server on a real socket, a client that speaks the protocol, one that misbehaves,
 //! one for plain HTTP, a load, and a PostgreSQL.
 
+pub mod attack;
 mod client;
 mod http_client;
 pub mod load;

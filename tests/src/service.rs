@@ -93,6 +93,23 @@ impl Service {
         assert!(sent.expect("the program kill").success(), "SIG{signal}");
     }
 
+    /// Returns its process's id.
+    ///
+    /// # Panics
+    /// Panics if its end was waited for.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("a process that was not waited for")
+    }
+
+    /// Returns whether the process runs.
+    ///
+    /// # Panics
+    /// Panics if the system does not say.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a process of ours").is_none()
+    }
+
     /// Waits for its end.
     ///
     /// # Panics
