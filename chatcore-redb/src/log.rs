@@ -236,7 +236,10 @@ impl<'t> Changes<'t> {
         for row in self.tables.messages.range(range.clone())? {
             let (_, row) = row?;
             let (ordinal, json) = row.value();
-            removed.push((ordinal, decode(json)?));
+            let mut message: Message = decode(json)?;
+            // All texts of a step at once would be tens of megabytes.
+            (message.text, message.reactions) = (String::new(), Vec::new());
+            removed.push((ordinal, message));
         }
         self.tables.messages.retain_in(range, |_, _| false)?;
         for (_, message) in &removed {
