@@ -24,7 +24,7 @@ const HUNG: Duration = Duration::from_secs(20);
 pub struct Report {
     /// Inputs that were run.
     pub executions: u64,
-    /// Different things that the target said of its inputs.
+    /// Different things that the target said of its inputs, as long as there was room to keep them.
     pub outcomes: usize,
 }
 
@@ -67,7 +67,8 @@ fn go(
         executions += 1;
         watch.count.store(executions, Ordering::Relaxed);
         // An input of which the target says something new leads further than one like the others.
-        if outcomes.insert(execute(target, &input)?) && pool.len() < KEPT {
+        let outcome = execute(target, &input)?;
+        if pool.len() < KEPT && outcomes.insert(outcome) {
             pool.push(input);
         }
     }
