@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Status};
 use tokio::time::{Instant, timeout_at};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::types::{ToSql, Type};
@@ -28,6 +28,10 @@ impl Database {
         // A query finds a dead connection by itself; asking first would double the round trips.
         let pool = pool(builder, connections, RecyclingMethod::Fast)?;
         Ok(Self { pool, prepare: !builder.pgbouncer, answer_timeout: builder.answer_timeout })
+    }
+
+    pub(crate) fn pool_status(&self) -> Status {
+        self.pool.status()
     }
 
     pub(crate) async fn connection(&self) -> Result<Object, Failure> {

@@ -128,6 +128,13 @@ impl PostgresStore {
         answers.remove(0)
     }
 
+    /// Returns how many connections the pool for reads has now, and how many reads wait for one. The writers have
+    /// connections of their own.
+    #[must_use]
+    pub fn pool_status(&self) -> deadpool_postgres::Status {
+        self.database.pool_status()
+    }
+
     async fn page(&self, channel: ChannelId, before: Seq, limit: PageLimit) -> Result<Page, Failure> {
         let (items, bytes) = (one_more(limit), signed(limit.bytes as u64));
         let params: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 4] = [

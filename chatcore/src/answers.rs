@@ -84,6 +84,12 @@ impl Answers {
         }
     }
 
+    /// Returns how many bytes are taken of the total.
+    pub(crate) fn held(&self) -> usize {
+        let all = units(self.limits.outgoing_bytes_total);
+        all.saturating_sub(self.total.available_permits()) * UNIT
+    }
+
     /// Waits for the places of one large answer. While it waits for longer than
     /// [`Limits::answer_patience`], connections that take longer than that to read theirs are closed.
     pub(crate) async fn reserve(self: &Arc<Self>, link: &Arc<Link>) -> Places {

@@ -113,6 +113,8 @@ impl Core {
             users: self.links.users(),
             loaded_channels: self.registry.len(),
             ring_bytes: self.registry.rings().used(),
+            answer_bytes: self.answers.held(),
+            command_bytes: self.command_bytes.load(Ordering::Relaxed),
             append_queue: self.appends.len(),
             uploads_running: self.uploads.len(),
         })

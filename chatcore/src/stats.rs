@@ -47,6 +47,11 @@ pub struct Stats {
     pub loaded_channels: usize,
     /// Bytes of messages and events that the channels in memory hold now.
     pub ring_bytes: usize,
+    /// Bytes reserved for large answers that are being made or not yet written; see
+    /// [`Limits::outgoing_bytes_total`](crate::Limits::outgoing_bytes_total).
+    pub answer_bytes: usize,
+    /// Bytes of the commands that wait for their answers.
+    pub command_bytes: usize,
     /// Appends that wait for the store now.
     pub append_queue: usize,
     /// Searches that are running now.
@@ -229,6 +234,8 @@ impl Counters {
             subscriptions: self.subscriptions.get(),
             loaded_channels: held.loaded_channels,
             ring_bytes: held.ring_bytes,
+            answer_bytes: held.answer_bytes,
+            command_bytes: held.command_bytes,
             append_queue: held.append_queue,
             searches_running: self.searches_running.get(),
             uploads_running: held.uploads_running,
@@ -263,6 +270,8 @@ pub(crate) struct Held {
     pub(crate) users: usize,
     pub(crate) loaded_channels: usize,
     pub(crate) ring_bytes: usize,
+    pub(crate) answer_bytes: usize,
+    pub(crate) command_bytes: usize,
     pub(crate) append_queue: usize,
     pub(crate) uploads_running: usize,
 }

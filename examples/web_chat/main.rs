@@ -1,7 +1,6 @@
 //! Runs the chat service: `cargo run --release --example web_chat`.
 
 use std::error::Error;
-use std::io::{IsTerminal, stderr};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,7 +9,6 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
-use tracing_subscriber::filter::LevelFilter;
 use web_chat::{App, Options};
 
 use crate::signals::{Signals, Stop};
@@ -25,7 +23,7 @@ const OVERTIME: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let mut options = Options::parse();
-    log();
+    options.start_log();
     options.raise_open_files();
     let ended = Runtime::new().map_err(Into::into).and_then(|runtime| {
         let ended = runtime.block_on(run(options));
@@ -42,15 +40,6 @@ fn main() -> ExitCode {
     }
 }
 
-/// Writes what goes wrong to the standard error stream, in colour where a person looks at it.
-fn log() {
-    tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::INFO)
-        .with_writer(stderr)
-        .with_ansi(stderr().is_terminal())
-        .init();
-}
-
 async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let mut signals = Signals::listen()?;
     let app = tokio::select! {
@@ -58,10 +47,14 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         // Nobody has been served yet.
         _ = signals.stop() => return Ok(()),
     };
-    let listener = TcpListener::bind(&options.listen)
-        .await
-        .map_err(|error| format!("can't listen on {}: {error}", options.listen))?;
+    let listener = bind(&options.listen).await?;
     println!("The chat is at http://{}", listener.local_addr()?);
+    if let Some(address) = &options.metrics_listen {
+        let listener = bind(address).await?;
+        println!("The metrics are at http://{}/metrics", listener.local_addr()?);
+        // It answers also while the chat drains, and ends with the process.
+        tokio::spawn(app.operations().serve(listener));
+    }
     let chat = app.chat().clone();
     let (drain, draining) = oneshot::channel::<()>();
     let mut serving = tokio::spawn(app.serve(listener, async {
@@ -89,6 +82,10 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         () = sleep(longest) => tracing::info!("ended before everything was drained"),
     }
     Ok(())
+}
+
+async fn bind(address: &str) -> Result<TcpListener, String> {
+    TcpListener::bind(address).await.map_err(|error| format!("can't listen on {address}: {error}"))
 }
 
 fn in_one_line(error: &dyn Error) -> String {

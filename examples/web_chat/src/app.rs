@@ -21,6 +21,7 @@ use tower_service::Service;
 
 use crate::accounts::{Accounts, AccountsError, PostgresAccounts, RedbAccounts};
 use crate::folder;
+use crate::operations::{Health, Operations, Responses, Sources};
 use crate::options::Options;
 use crate::page;
 use crate::session::{Sessions, refusal};
@@ -36,6 +37,7 @@ const FIRST_CHANNEL: &str = "general";
 pub struct App {
     chat: Chat,
     service: WebChat,
+    operations: Operations,
     server: Server,
     /// Holds the files of a chat in memory.
     _files: Option<TempDir>,
@@ -79,6 +81,7 @@ pub enum OpenError {
 struct Stored {
     builder: ChatBuilder,
     accounts: Arc<dyn Accounts>,
+    database: Option<PostgresStore>,
     files: PathBuf,
     /// The folder of files that are forgotten at the end.
     folder: Option<TempDir>,
@@ -101,9 +104,11 @@ impl Stored {
                     .map_err(|source| OpenError::Certificates { path: path.clone(), source })?;
                 store = store.root_certificates(&pem);
             }
-            let builder = Chat::builder(store.clone().connect().await?);
+            let database = store.clone().connect().await?;
+            let builder = Chat::builder(database.clone());
+            let database = Some(database);
             let accounts = Arc::new(PostgresAccounts::open(&store, options.names).await?);
-            return Ok(Self { builder, accounts, files, folder: None });
+            return Ok(Self { builder, accounts, database, files, folder: None });
         }
         if options.memory {
             let folder = TempDir::with_prefix("web_chat-")
@@ -113,6 +118,7 @@ impl Stored {
             return Ok(Self {
                 builder: Chat::builder(MemoryStore::new()),
                 accounts,
+                database: None,
                 files,
                 folder: Some(folder),
             });
@@ -126,7 +132,7 @@ impl Stored {
         });
         let (store, accounts) = opened.await?;
         let (builder, accounts) = (Chat::builder(store), Arc::new(accounts));
-        Ok(Self { builder, accounts, files, folder: None })
+        Ok(Self { builder, accounts, database: None, files, folder: None })
     }
 }
 
@@ -144,7 +150,7 @@ impl App {
     /// # Errors
     /// [`OpenError`] says what can't be opened.
     pub async fn open(options: &Options) -> Result<Self, OpenError> {
-        let Stored { builder, accounts, files, folder } = Stored::open(options).await?;
+        let Stored { builder, accounts, database, files, folder } = Stored::open(options).await?;
         let blobs = FolderBlobs::open(&files)
             .await
             .map_err(|source| OpenError::Folder { path: files.clone(), source })?;
@@ -159,8 +165,13 @@ impl App {
             origins: origins.clone(),
             sign_ins: Arc::new(PerAddress::new(options.sign_ins())),
         };
+        let (health, responses) = (Health::new(chat.clone()), Responses::default());
+        let sources = Sources { chat: chat.clone(), responses: responses.clone(), database };
+        let operations = Operations::new(health.clone(), sources);
         let service = WebChat {
             chat: chat.clone(),
+            health,
+            responses,
             chat_service: ChatService::builder(chat.clone(), sessions.clone())
                 .origins(origins.clone())
                 .config(options.config())
@@ -169,13 +180,19 @@ impl App {
             origins,
             page: StaticFiles::embedded(page::FILES),
         };
-        Ok(Self { chat, service, server: options.server(), _files: folder })
+        Ok(Self { chat, service, operations, server: options.server(), _files: folder })
     }
 
     /// Returns the chat, for the app's own code.
     #[must_use]
     pub fn chat(&self) -> &Chat {
         &self.chat
+    }
+
+    /// Returns the service for an operator's tools, to be served on a listener of its own.
+    #[must_use]
+    pub fn operations(&self) -> Operations {
+        self.operations.clone()
     }
 
     /// Serves on `listener` until `shutdown` is done, and then until everyone has been told.
@@ -196,6 +213,8 @@ impl App {
 #[derive(Clone)]
 pub struct WebChat {
     chat: Chat,
+    health: Health,
+    responses: Responses,
     chat_service: ChatService,
     sessions: Sessions,
     origins: Origins,
@@ -219,6 +238,9 @@ impl WebChat {
         if path.strip_prefix(BASE).is_some_and(|rest| rest.starts_with('/')) {
             let Ok(response) = self.chat_service.call(Request::from_parts(parts, body)).await;
             return response;
+        }
+        if let Some(answer) = self.health.answer(&parts.method, path).await {
+            return answer;
         }
         let mut response = if path == "/session" {
             self.sessions.answer(&self.chat, &parts, body).await
@@ -267,6 +289,7 @@ where
         let mut app = self.clone();
         Box::pin(async move {
             let mut response = app.answer(request).await;
+            app.responses.count(response.status());
             page::protect(&mut response);
             Ok(response)
         })

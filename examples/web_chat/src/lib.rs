@@ -4,8 +4,10 @@
 mod accounts;
 mod app;
 mod folder;
+mod log;
 mod name;
 mod open_files;
+mod operations;
 mod options;
 mod page;
 mod session;
@@ -14,4 +16,6 @@ pub mod testkit;
 
 pub use self::accounts::AccountsError;
 pub use self::app::{App, OpenError, WebChat};
+pub use self::log::{InvalidFilter, LogFilter, LogFormat};
+pub use self::operations::Operations;
 pub use self::options::Options;

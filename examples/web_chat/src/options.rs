@@ -6,6 +6,7 @@ use std::time::Duration;
 use chatcore_hyper::{Allowance, Origin, Origins};
 use clap::Parser;
 
+use crate::log::{LogFilter, LogFormat};
 use crate::open_files;
 
 /// A chat for a team, in one program: open its page, choose a name, write.
@@ -15,6 +16,20 @@ pub struct Options {
     /// Where to listen; port 0 takes any that is free.
     #[arg(long, env = "WEB_CHAT_LISTEN", default_value = "127.0.0.1:3000", value_name = "ADDRESS")]
     pub listen: String,
+
+    /// Where to serve /metrics for Prometheus, /healthz and /readyz, beside the chat: an address that only your
+    /// own tools reach. Off by default; /healthz and /readyz are at the chat's address too.
+    #[arg(long, env = "WEB_CHAT_METRICS_LISTEN", value_name = "ADDRESS")]
+    pub metrics_listen: Option<String>,
+
+    /// What to log, to the standard error stream: a level (off, error, warn, info, debug, trace), or levels per
+    /// part, such as info,chatcore=debug, which has a span per connection and per publish.
+    #[arg(long, env = "WEB_CHAT_LOG", default_value = "info", value_name = "FILTER")]
+    pub log: LogFilter,
+
+    /// How a line of the log is written: text for people, json for programs.
+    #[arg(long, env = "WEB_CHAT_LOG_FORMAT", default_value = "text", value_name = "FORMAT", value_enum)]
+    pub log_format: LogFormat,
 
     /// The folder that holds everything: messages, files and names. With a database, only the files. Give it one of
     /// its own: it is made its owner's alone.

@@ -1,0 +1,78 @@
+//! What is logged, and how a line is written.
+
+use std::io::{IsTerminal, stderr};
+use std::str::FromStr;
+
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::prelude::*;
+
+use crate::options::Options;
+
+/// Which lines are logged: a level, or levels per part of the program, separated by commas.
+#[derive(Clone, Debug)]
+pub struct LogFilter(Targets);
+
+/// How a line of the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[non_exhaustive]
+pub enum LogFormat {
+    /// For people, in colour where one looks at it.
+    Text,
+    /// A JSON object per line, with its spans.
+    Json,
+}
+
+/// A text that is no filter of log lines.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is no log filter: write a level (off, error, warn, info, debug, trace), or part=level, as in info,chatcore=debug"
+)]
+pub struct InvalidFilter(String);
+
+impl FromStr for LogFilter {
+    type Err = InvalidFilter;
+
+    fn from_str(text: &str) -> Result<Self, InvalidFilter> {
+        let invalid = || InvalidFilter(text.to_owned());
+        for directive in text.split(',') {
+            // A word alone that is no level would turn on all of a part that does not exist.
+            let level = directive.rsplit_once('=').map_or(directive, |(_, level)| level);
+            level.trim().parse::<LevelFilter>().map_err(|_| invalid())?;
+        }
+        text.parse().map(Self).map_err(|_| invalid())
+    }
+}
+
+impl Options {
+    /// Starts to log to the standard error stream as the options say.
+    ///
+    /// # Panics
+    /// Panics if something else logs for the process already.
+    pub fn start_log(&self) {
+        let format = tracing_subscriber::fmt::layer().with_writer(stderr);
+        let registry = tracing_subscriber::registry();
+        match self.log_format {
+            LogFormat::Text => {
+                let format = format.with_ansi(stderr().is_terminal());
+                registry.with(format.with_filter(self.log.0.clone())).init();
+            }
+            LogFormat::Json => registry.with(format.json().with_filter(self.log.0.clone())).init(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_is_levels_and_nothing_else() {
+        for good in ["info", "off", "WARN", "info,chatcore=debug", "chatcore::failures=off,error"] {
+            good.parse::<LogFilter>().unwrap();
+        }
+        for bad in ["", "loud", "info,", "chatcore", "chatcore=loud", "info;chatcore=debug"] {
+            let error = bad.parse::<LogFilter>().unwrap_err().to_string();
+            assert!(error.contains("chatcore=debug"), "says how one is written: {error}");
+        }
+    }
+}

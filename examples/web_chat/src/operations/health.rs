@@ -1,0 +1,116 @@
+//! Whether the process lives, and whether it can serve.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chatcore::Chat;
+use chatcore_hyper::Body;
+use http::{Method, Response, StatusCode};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::{only_reads, plain};
+
+/// How long the store may take to answer.
+const BOUND: Duration = Duration::from_secs(2);
+
+/// How long an answer of the store counts, so that many checks are one look at the store.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// Answers `/healthz` and `/readyz`.
+#[derive(Clone, Debug)]
+pub(crate) struct Health {
+    chat: Chat,
+    /// The last look at the store. It is held while one looks, and the others wait for what that finds.
+    last: Arc<Mutex<Option<Looked>>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Looked {
+    at: Instant,
+    answered: bool,
+}
+
+impl Health {
+    pub(crate) fn new(chat: Chat) -> Self {
+        Self { chat, last: Arc::default() }
+    }
+
+    /// Answers a request for a health check; `None` if the path is another.
+    pub(crate) async fn answer(&self, method: &Method, path: &str) -> Option<Response<Body>> {
+        let ready = match path {
+            "/healthz" => false,
+            "/readyz" => true,
+            _ => return None,
+        };
+        if let Some(refused) = only_reads(method) {
+            return Some(refused);
+        }
+        if !ready {
+            return Some(plain(StatusCode::OK, "ok\n"));
+        }
+        Some(match self.not_ready().await {
+            None => plain(StatusCode::OK, "ready\n"),
+            Some(why) => plain(StatusCode::SERVICE_UNAVAILABLE, why),
+        })
+    }
+
+    async fn not_ready(&self) -> Option<&'static str> {
+        if self.chat.is_draining() {
+            return Some("not ready: the service is draining\n");
+        }
+        (!self.store_answers().await).then_some("not ready: the store does not answer\n")
+    }
+
+    async fn store_answers(&self) -> bool {
+        let mut last = self.last.lock().await;
+        if let Some(looked) = last.filter(|looked| looked.at.elapsed() < FRESH) {
+            return looked.answered;
+        }
+        let answer = self.chat.check_store(BOUND).await;
+        if let Err(error) = &answer {
+            self.chat.failures().failed("the store does not answer the check of /readyz", "", error);
+        }
+        *last = Some(Looked { at: Instant::now(), answered: answer.is_ok() });
+        answer.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chatcore::MemoryStore;
+    use chatcore::testkit::{Faults, FaultyStore};
+
+    async fn status(health: &Health, path: &str) -> u16 {
+        health.answer(&Method::GET, path).await.unwrap().status().as_u16()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_is_away_is_not_ready_until_it_is_back() {
+        let store = FaultyStore::new(MemoryStore::new(), Faults::default(), 1);
+        let chat = Chat::builder(store.clone()).build();
+        let health = Health::new(chat.clone());
+        assert_eq!(status(&health, "/readyz").await, 200);
+        store.set_faults(Faults { read: 1.0, ..Faults::default() });
+        assert_eq!(status(&health, "/readyz").await, 200, "within a second it is the same answer");
+        tokio::time::advance(FRESH).await;
+        assert_eq!(status(&health, "/readyz").await, 503);
+        assert_eq!(status(&health, "/healthz").await, 200);
+        store.set_faults(Faults::default());
+        tokio::time::advance(FRESH).await;
+        assert_eq!(status(&health, "/readyz").await, 200);
+        chat.drain();
+        assert_eq!(status(&health, "/readyz").await, 503);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_hangs_is_not_ready_after_the_bound() {
+        let faults = Faults { delay: 1.0, longest_delay: Duration::from_secs(86_400), ..Faults::default() };
+        let health = Health::new(Chat::builder(FaultyStore::new(MemoryStore::new(), faults, 1)).build());
+        let began = Instant::now();
+        let (one, other) = tokio::join!(status(&health, "/readyz"), status(&health, "/readyz"));
+        assert_eq!((one, other), (503, 503));
+        assert!(began.elapsed() < 2 * BOUND, "the second waits for the first and asks no more");
+    }
+}

@@ -1,0 +1,115 @@
+//! What an operator's tools ask for: `/metrics`, `/healthz` and `/readyz`.
+
+mod health;
+mod metrics;
+mod process;
+mod responses;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use chatcore_hyper::{Body, Server};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use tokio::net::TcpListener;
+use tower_service::Service;
+
+pub(crate) use self::health::Health;
+pub(crate) use self::metrics::Sources;
+pub(crate) use self::responses::Responses;
+
+/// Connections to the listener for metrics at once.
+const CONNECTIONS: usize = 64;
+
+/// The endpoints for an operator's tools, as one service: `/metrics` for Prometheus, `/healthz`, `/readyz`.
+///
+/// They tell nobody's name and no text, but how much the service is used: serve them where only the operator's
+/// tools come by.
+#[derive(Clone, Debug)]
+pub struct Operations {
+    health: Health,
+    sources: Arc<Sources>,
+}
+
+impl Operations {
+    pub(crate) fn new(health: Health, sources: Sources) -> Self {
+        Self { health, sources: Arc::new(sources) }
+    }
+
+    /// Serves on `listener` until the future is dropped, also while the chat drains.
+    ///
+    /// # Errors
+    /// If the listener is no listener.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes every connection.
+    pub async fn serve(self, listener: TcpListener) -> io::Result<()> {
+        let mut server = Server::default();
+        server.connections = CONNECTIONS;
+        server.header_timeout = Duration::from_secs(10);
+        server.serve(listener, self, std::future::pending()).await
+    }
+
+    async fn answer(&self, method: &Method, path: &str) -> Response<Body> {
+        if let Some(answer) = self.health.answer(method, path).await {
+            return answer;
+        }
+        if path != "/metrics" {
+            return plain(StatusCode::NOT_FOUND, "there are /metrics, /healthz and /readyz\n");
+        }
+        if let Some(refused) = only_reads(method) {
+            return refused;
+        }
+        let sources = Arc::clone(&self.sources);
+        // The process's own figures are files to read.
+        match tokio::task::spawn_blocking(move || metrics::encode(&sources)).await {
+            Ok(text) => {
+                let mut response = plain(StatusCode::OK, text);
+                let content_type = HeaderValue::from_static(metrics::CONTENT_TYPE);
+                response.headers_mut().insert(CONTENT_TYPE, content_type);
+                response
+            }
+            Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "the metrics can't be written\n"),
+        }
+    }
+}
+
+/// Refuses what does not read.
+fn only_reads(method: &Method) -> Option<Response<Body>> {
+    if matches!(*method, Method::GET | Method::HEAD) {
+        return None;
+    }
+    let mut refused = plain(StatusCode::METHOD_NOT_ALLOWED, "this path takes GET, HEAD\n");
+    refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    Some(refused)
+}
+
+fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::from(text.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+impl<B: Send + 'static> Service<Request<B>> for Operations {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let operations = self.clone();
+        Box::pin(async move { Ok(operations.answer(request.method(), request.uri().path()).await) })
+    }
+}
