@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 use chatcore::store::{AppendError, Appended};
-use chatcore::{Append, AppendBody, ChannelId, Epoch};
+use chatcore::{Append, AppendBody, ChannelId, Epoch, ReactionLimits, TooManyReactions};
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
@@ -81,6 +81,13 @@ impl Item {
         }
     }
 
+    fn limits(&self) -> Option<ReactionLimits> {
+        match &self.append.body {
+            AppendBody::React { limits, .. } => Some(*limits),
+            _ => None,
+        }
+    }
+
     /// Whether it depends on nothing in the log but its nonce.
     fn is_plain(&self) -> bool {
         matches!(self.append.body, AppendBody::Message { reply_to: None, .. }) && self.attachments.is_none()
@@ -120,6 +127,10 @@ pub(crate) struct Call<'a> {
     target: Vec<Option<i64>>,
     text: Vec<&'a str>,
     attachments: Vec<Option<&'a str>>,
+    /// The most reactions on a reaction's message.
+    reactions: Vec<Option<i64>>,
+    /// The most kinds of a reaction's author on its message.
+    kinds: Vec<Option<i64>>,
 }
 
 impl<'a> Call<'a> {
@@ -154,13 +165,15 @@ impl<'a> Call<'a> {
             target: sorted.iter().map(|item| item.target()).collect(),
             text: sorted.iter().map(|item| item.text()).collect(),
             attachments: sorted.iter().map(|item| item.attachments.as_deref()).collect(),
+            reactions: sorted.iter().map(|item| Some(signed(item.limits()?.on_message as u64))).collect(),
+            kinds: sorted.iter().map(|item| Some(signed(item.limits()?.of_user as u64))).collect(),
         }
     }
 
     /// Returns the statement that [`params`](Self::params) belong to.
     pub(crate) fn sql(schema: &str) -> String {
         let mut holes = String::from("$1");
-        for hole in 2..=13 {
+        for hole in 2..=15 {
             // Writing to a string does not fail.
             let _ = write!(holes, ", ${hole}");
         }
@@ -169,7 +182,7 @@ impl<'a> Call<'a> {
         )
     }
 
-    pub(crate) fn params(&self) -> [(&(dyn ToSql + Sync), Type); 13] {
+    pub(crate) fn params(&self) -> [(&(dyn ToSql + Sync), Type); 15] {
         [
             (&self.ends, Type::INT4_ARRAY),
             (&self.plain, Type::BOOL_ARRAY),
@@ -184,6 +197,8 @@ impl<'a> Call<'a> {
             (&self.target, Type::INT8_ARRAY),
             (&self.text, Type::TEXT_ARRAY),
             (&self.attachments, Type::TEXT_ARRAY),
+            (&self.reactions, Type::INT8_ARRAY),
+            (&self.kinds, Type::INT8_ARRAY),
         ]
     }
 
@@ -194,7 +209,7 @@ impl<'a> Call<'a> {
         // Where a run that was all new has left each channel.
         let mut lasts: HashMap<(usize, i64), Appended> = HashMap::new();
         for row in rows {
-            let answer = answer(row)?;
+            let answer = self.answer(row)?;
             match row.try_get::<_, Option<i32>>(1)? {
                 Some(item) => {
                     let place = self.places.get(index(item)?).ok_or(Failure::Broken(MISSING))?;
@@ -221,6 +236,37 @@ impl<'a> Call<'a> {
         }
         answers.into_iter().map(|answer| answer.ok_or(Failure::Broken(MISSING))).collect()
     }
+
+    /// Reads one row.
+    fn answer(&self, row: &Row) -> Result<Answer, Failure> {
+        let refusal: i16 = row.try_get(3)?;
+        match refusal {
+            0 => {}
+            1 => return Ok(Err(AppendError::NoSuchChannel)),
+            2 => return Ok(Err(AppendError::NoSuchMessage)),
+            3 => return Ok(Err(AppendError::NoSuchAttachment)),
+            4 => {
+                let most = limit_of(&self.reactions, row)?;
+                return Ok(Err(TooManyReactions::OnMessage { most }.into()));
+            }
+            5 => {
+                let most = limit_of(&self.kinds, row)?;
+                return Ok(Err(TooManyReactions::OfUser { most }.into()));
+            }
+            _ => return Err(Failure::Broken("the database refused an item for no known reason")),
+        }
+        let epoch = Epoch::new(row.try_get::<_, &str>(6)?)
+            .map_err(|_| Failure::Broken("an epoch in the database is none"))?;
+        Ok(Ok(Appended { seq: seq(row, 4)?, at: at(row, 5)?, epoch, duplicate: row.try_get(7)? }))
+    }
+}
+
+/// Returns the limit of the item that a row is about.
+fn limit_of(limits: &[Option<i64>], row: &Row) -> Result<usize, Failure> {
+    const NONE: &str = "the database refused a reaction that is none";
+    let item = row.try_get::<_, Option<i32>>(1)?.ok_or(Failure::Broken(NONE))?;
+    let limit = limits.get(index(item)?).copied().flatten().ok_or(Failure::Broken(NONE))?;
+    Ok(usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
 /// Turns a number of the database's, which counts from 1, into an index.
@@ -230,20 +276,6 @@ fn index(number: i32) -> Result<usize, Failure> {
 
 fn count(len: usize) -> i32 {
     i32::try_from(len).unwrap_or(i32::MAX)
-}
-
-fn answer(row: &Row) -> Result<Answer, Failure> {
-    let refusal: i16 = row.try_get(3)?;
-    match refusal {
-        0 => {}
-        1 => return Ok(Err(AppendError::NoSuchChannel)),
-        2 => return Ok(Err(AppendError::NoSuchMessage)),
-        3 => return Ok(Err(AppendError::NoSuchAttachment)),
-        _ => return Err(Failure::Broken("the database refused an item for no known reason")),
-    }
-    let epoch = Epoch::new(row.try_get::<_, &str>(6)?)
-        .map_err(|_| Failure::Broken("an epoch in the database is none"))?;
-    Ok(Ok(Appended { seq: seq(row, 4)?, at: at(row, 5)?, epoch, duplicate: row.try_get(7)? }))
 }
 
 /// Numbers the runs: an even one has plain messages, of different nonces in each channel, an odd one the rest.

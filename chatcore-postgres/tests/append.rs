@@ -63,7 +63,8 @@ async fn an_append_whose_commit_lost_its_answer_is_found_and_not_repeated() {
         reply_to: Some(1),
         attachments: Vec::new(),
     };
-    let react = AppendBody::React { target: 1, emoji: "the emoji".to_owned(), on: true };
+    let react =
+        AppendBody::React { target: 1, emoji: "the emoji".to_owned(), on: true, limits: Default::default() };
     let items = [
         ("the message", say(channel, "the message")),
         ("the reply", by_ann(channel, reply)),

@@ -126,8 +126,14 @@ impl<'t> Changes<'t> {
             AppendBody::Edit { target, .. }
             | AppendBody::Delete { target }
             | AppendBody::React { target, .. } => {
-                let row = self.message(item.channel, *target)?;
-                Ok(row.filter(|(_, message)| !message.deleted).ok_or(AppendError::NoSuchMessage).map(Some))
+                let row = self.message(item.channel, *target)?.filter(|(_, message)| !message.deleted);
+                let Some(row) = row else { return Ok(Err(AppendError::NoSuchMessage)) };
+                if let AppendBody::React { emoji, on: true, limits, .. } = &item.body
+                    && let Err(refusal) = row.1.check_reaction(emoji, &item.author.id, *limits)
+                {
+                    return Ok(Err(refusal.into()));
+                }
+                Ok(Ok(Some(row)))
             }
         }
     }

@@ -9,12 +9,13 @@ use crate::answers::Places;
 use crate::append::Pending;
 use crate::channel::Channel;
 use crate::core::Core;
+use crate::emoji;
 use crate::error::{Error, ErrorCode};
 use crate::event::{Append, AppendBody};
 use crate::follow::Follow;
 use crate::id::Seq;
 use crate::link::{Link, SubscriptionKey};
-use crate::message::Message;
+use crate::message::{Message, ReactionLimits};
 use crate::name::ChannelName;
 use crate::policy::Action;
 use crate::protocol::{ChannelObject, ChatEvent, Encoder, Logged, Published, Reply};
@@ -218,12 +219,10 @@ impl Core {
     ) -> Result<Reply, Error> {
         let (channel, message) = self.target(link, name, seq).await?;
         self.policy.authorize(&link.identity, Action::Write(name))?;
-        let most = self.limits.reactions;
-        if on && message.reactions.iter().map(|reaction| reaction.users.len()).sum::<usize>() >= most {
-            let why = format!("a message has at most {most} reactions");
-            return Err(Error::new(ErrorCode::TooLarge, why));
-        }
-        self.log(link, channel, AppendBody::React { target: seq, emoji, on }).await
+        let emoji = spelling(&message, emoji, on)?;
+        let limits =
+            ReactionLimits { on_message: self.limits.reactions, of_user: self.limits.reactions_per_user };
+        self.log(link, channel, AppendBody::React { target: seq, emoji, on, limits }).await
     }
 
     /// Returns the message that a command is about, if the asker may read it and it is not deleted.
@@ -304,6 +303,22 @@ impl Core {
         let event = ChatEvent::Read { channel: name.clone(), seq };
         self.links.send_to_others(link, name, &Encoder::notice(&event));
         Ok(Reply::Done)
+    }
+}
+
+/// Returns how a reaction is spelt: as the message has it already, or else as its emoji's normal form. What an earlier
+/// version stored and is no emoji can still be taken off.
+fn spelling(message: &Message, text: String, on: bool) -> Result<String, Error> {
+    let normal = emoji::normal_form(&text);
+    let mut there = message.reactions.iter().map(|reaction| &reaction.emoji);
+    let same = |known: &&String| match normal {
+        Some(normal) => emoji::normal_form(known) == Some(normal),
+        None => !on && **known == text,
+    };
+    match (there.find(same), normal) {
+        (Some(known), _) => Ok(known.clone()),
+        (None, Some(normal)) => Ok(normal.to_owned()),
+        (None, None) => Err(Error::new(ErrorCode::BadFrame, "a reaction is exactly one emoji")),
     }
 }
 

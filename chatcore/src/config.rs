@@ -39,6 +39,8 @@ pub struct Limits {
     pub emoji_bytes: usize,
     /// Reactions on one message, over all emoji and people. Default 1,000.
     pub reactions: usize,
+    /// Kinds of reactions of one user on one message. Default 20.
+    pub reactions_per_user: usize,
     /// Attachments of one message. Default 10.
     pub attachments: usize,
     /// Bytes of one attachment. Default 25 MiB.
@@ -202,6 +204,7 @@ impl Default for Limits {
             topic_chars: 250,
             emoji_bytes: 64,
             reactions: 1_000,
+            reactions_per_user: 20,
             attachments: 10,
             attachment_bytes: 25 << 20,
             file_name_chars: 255,

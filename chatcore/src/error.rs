@@ -211,6 +211,7 @@ impl From<AppendError> for Error {
             AppendError::NoSuchChannel => Self::no_such_channel(),
             AppendError::NoSuchMessage => Self::no_such_message(),
             AppendError::NoSuchAttachment => Self::no_such_attachment(),
+            AppendError::TooManyReactions(error) => Self::new(ErrorCode::TooLarge, error.to_string()),
             AppendError::Rejected(why) => Self::new(ErrorCode::BadFrame, why),
             AppendError::Store(error) => error.into(),
         }

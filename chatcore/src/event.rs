@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ChannelId, Nonce, Seq, UserId};
-use crate::message::{Attachment, FIXED_WEIGHT, Message, User};
+use crate::message::{Attachment, FIXED_WEIGHT, Message, ReactionLimits, User};
 use crate::time::Timestamp;
 
 /// One entry of a channel's log.
@@ -178,6 +178,8 @@ pub enum AppendBody {
         emoji: String,
         /// On or off.
         on: bool,
+        /// How many reactions the message may have. The store refuses one beyond it.
+        limits: ReactionLimits,
     },
 }
 
@@ -192,7 +194,7 @@ impl Append {
             }
             AppendBody::Edit { target, text } => EventKind::Edited { target, text, by },
             AppendBody::Delete { target } => EventKind::Deleted { target, by },
-            AppendBody::React { target, emoji, on } => EventKind::Reaction { target, emoji, on, by },
+            AppendBody::React { target, emoji, on, .. } => EventKind::Reaction { target, emoji, on, by },
         };
         Event { seq, at, kind }
     }

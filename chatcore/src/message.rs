@@ -48,10 +48,42 @@ pub struct Attachment {
 /// One emoji on a message and who put it there, in the order in which they did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reaction {
-    /// The emoji, or whatever short text the client reacts with.
+    /// The emoji. What an earlier version stored may be another short text.
     pub emoji: String,
     /// Who reacted.
     pub users: Vec<UserId>,
+}
+
+/// How many reactions a message may have. The default bounds nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReactionLimits {
+    /// On one message, over all emoji and people.
+    pub on_message: usize,
+    /// Kinds of one user on one message.
+    pub of_user: usize,
+}
+
+impl Default for ReactionLimits {
+    fn default() -> Self {
+        Self { on_message: usize::MAX, of_user: usize::MAX }
+    }
+}
+
+/// Why a message takes no further reaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TooManyReactions {
+    /// It has as many as a message may have.
+    #[error("a message has at most {most} reactions; take one off first")]
+    OnMessage {
+        /// How many that is.
+        most: usize,
+    },
+    /// It has as many kinds of this user as it may have.
+    #[error("one person gives a message at most {most} kinds of reactions; take one off first")]
+    OfUser {
+        /// How many that is.
+        most: usize,
+    },
 }
 
 /// A message as it stands now. Its JSON leaves out what is none; what a client gets is the protocol's.
@@ -142,6 +174,29 @@ impl Message {
         self.attachments = Vec::new();
         self.reactions = Vec::new();
         self.edited_at = None;
+    }
+
+    /// Checks whether the message takes a reaction. One that is there already is taken again.
+    ///
+    /// # Errors
+    /// [`TooManyReactions`] if a limit is reached.
+    pub fn check_reaction(
+        &self,
+        emoji: &str,
+        user: &UserId,
+        limits: ReactionLimits,
+    ) -> Result<(), TooManyReactions> {
+        let of_user = || self.reactions.iter().filter(|reaction| reaction.users.contains(user));
+        if of_user().any(|reaction| reaction.emoji == emoji) {
+            return Ok(());
+        }
+        if self.reactions.iter().map(|reaction| reaction.users.len()).sum::<usize>() >= limits.on_message {
+            return Err(TooManyReactions::OnMessage { most: limits.on_message });
+        }
+        if of_user().count() >= limits.of_user {
+            return Err(TooManyReactions::OfUser { most: limits.of_user });
+        }
+        Ok(())
     }
 
     fn react(&mut self, emoji: &str, on: bool, user: &UserId) {

@@ -510,7 +510,7 @@ mod tests {
         let start = log.ring.cursor();
         log.say("secret");
         log.push(AppendBody::Edit { target: 1, text: "secret again".into() });
-        log.push(AppendBody::React { target: 1, emoji: "👍".into(), on: true });
+        log.push(AppendBody::React { target: 1, emoji: "👍".into(), on: true, limits: Default::default() });
         let shown = log.newest(10).unwrap();
         assert!(shown.contains("secret again") && shown.contains("👍"), "{shown}");
         log.push(AppendBody::Delete { target: 1 });

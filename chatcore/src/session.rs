@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::config::Limits;
+use crate::emoji;
 use crate::error::{Error, ErrorCode};
 use crate::id::{AttachmentId, Nonce, Position, Seq};
 use crate::name::ChannelName;
@@ -249,7 +250,7 @@ impl Session {
             }
             Command::Delete { channel, seq } => Request::Delete { channel: existing(&channel)?, seq },
             Command::React { channel, seq, emoji, on } => {
-                Request::React { channel: existing(&channel)?, seq, emoji: self.emoji(emoji)?, on }
+                Request::React { channel: existing(&channel)?, seq, emoji: self.emoji(emoji, on)?, on }
             }
             Command::History { channel, before, limit } => {
                 Request::History { channel: existing(&channel)?, before, limit: self.page(limit, 1)? }
@@ -306,15 +307,16 @@ impl Session {
         without_nul(topic.trim().to_owned())
     }
 
-    fn emoji(&self, emoji: String) -> Result<String, Error> {
+    fn emoji(&self, emoji: String, on: bool) -> Result<String, Error> {
         if emoji.trim().is_empty() {
             return Err(Error::new(ErrorCode::Empty, "a reaction has an emoji"));
         }
         if emoji.len() > self.limits.emoji_bytes {
             return Err(Error::new(ErrorCode::TooLarge, "that is too long for an emoji"));
         }
-        if emoji.chars().any(char::is_control) {
-            return Err(Error::new(ErrorCode::BadFrame, "an emoji has no control characters"));
+        // What an earlier version stored, and is no emoji, can be taken off.
+        if on && emoji::normal_form(&emoji).is_none() {
+            return Err(Error::new(ErrorCode::BadFrame, "a reaction is exactly one emoji"));
         }
         Ok(emoji)
     }

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use chatcore::blob::FolderBlobs;
 use chatcore::protocol::{Command, Published};
+use chatcore::store::EventStore;
 use chatcore::testkit::{Faults, FaultyStore};
 use chatcore::{
-    Attachment, Chat, Client, ClientError, ErrorCode, FileKind, Identity, Limits, MemoryStore, User,
+    Append, AppendBody, Attachment, ChannelId, Chat, Client, ClientError, ErrorCode, FileKind, Identity,
+    Limits, MemoryStore, ReactionLimits, User,
 };
 use futures::StreamExt;
 
@@ -101,11 +103,60 @@ async fn reactions_on_a_message_are_bounded() {
     let mut ann = chat.connect(identity("ann")).unwrap();
     ann.create_channel("a", "").await.unwrap();
     ann.publish("a", "hi").await.unwrap();
-    assert_eq!(code(ann.react("a", 1, "1", true).await), None);
-    assert_eq!(code(ann.react("a", 1, "2", true).await), None);
-    assert_eq!(code(ann.react("a", 1, "3", true).await), Some(ErrorCode::TooLarge));
-    assert_eq!(code(ann.react("a", 1, "1", false).await), None, "one that goes makes room");
-    assert_eq!(code(ann.react("a", 1, "3", true).await), None);
+    assert_eq!(code(ann.react("a", 1, "👍", true).await), None);
+    assert_eq!(code(ann.react("a", 1, "🎉", true).await), None);
+    assert_eq!(code(ann.react("a", 1, "😀", true).await), Some(ErrorCode::TooLarge));
+    assert_eq!(code(ann.react("a", 1, "👍", false).await), None, "one that goes makes room");
+    assert_eq!(code(ann.react("a", 1, "😀", true).await), None);
+}
+
+#[tokio::test]
+async fn one_person_gives_a_message_so_many_kinds_of_reactions() {
+    let chat = chat(|l| l.reactions_per_user = 2);
+    let [mut ann, mut bob] = ["ann", "bob"].map(|name| chat.connect(identity(name)).unwrap());
+    ann.create_channel("a", "").await.unwrap();
+    ann.publish("a", "hello").await.unwrap();
+    for (emoji, expected) in [("👍", None), ("🎉", None), ("😀", Some(ErrorCode::TooLarge)), ("🎉", None)]
+    {
+        assert_eq!(code(ann.react("a", 1, emoji, true).await), expected, "{emoji}");
+    }
+    assert_eq!(code(bob.react("a", 1, "😀", true).await), None, "it is another's");
+}
+
+#[tokio::test]
+async fn a_reaction_is_one_emoji_however_it_is_spelt() {
+    let chat = chat(|_| {});
+    let [mut ann, mut bob] = ["ann", "bob"].map(|name| chat.connect(identity(name)).unwrap());
+    ann.create_channel("a", "").await.unwrap();
+    ann.publish("a", "hello").await.unwrap();
+    for text in ["lol", "1", "👍👍", "👍 ", "<b>"] {
+        assert_eq!(code(ann.react("a", 1, text, true).await), Some(ErrorCode::BadFrame), "{text}");
+        assert_eq!(code(ann.react("a", 1, text, false).await), Some(ErrorCode::BadFrame), "{text}");
+    }
+    ann.react("a", 1, "❤", true).await.unwrap();
+    bob.react("a", 1, "❤\u{fe0f}", true).await.unwrap();
+    let page = ann.history("a", u64::MAX, 1).await.unwrap();
+    let [reaction] = &page.messages[0].reactions[..] else { panic!("{:?}", page.messages[0].reactions) };
+    assert_eq!((reaction.emoji.as_str(), reaction.users.len()), ("❤\u{fe0f}", 2));
+}
+
+/// An earlier version took any text.
+#[tokio::test]
+async fn a_stored_reaction_that_is_no_emoji_can_be_taken_off() {
+    let store = MemoryStore::new();
+    let chat = Chat::builder(store.clone()).build();
+    let mut ann = chat.connect(identity("ann")).unwrap();
+    ann.create_channel("a", "").await.unwrap();
+    ann.publish("a", "hello").await.unwrap();
+    for (emoji, spelt) in [("lol", "lol"), ("❤", "❤\u{fe0f}")] {
+        let body =
+            AppendBody::React { target: 1, emoji: emoji.into(), on: true, limits: ReactionLimits::default() };
+        let append = Append { channel: ChannelId(1), author: identity("ann").user, body };
+        store.append(vec![append]).await.remove(0).unwrap();
+        assert_eq!(ann.history("a", u64::MAX, 1).await.unwrap().messages[0].reactions.len(), 1);
+        ann.react("a", 1, spelt, false).await.unwrap();
+        assert!(ann.history("a", u64::MAX, 1).await.unwrap().messages[0].reactions.is_empty(), "{emoji}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

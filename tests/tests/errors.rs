@@ -103,7 +103,7 @@ async fn no_such_channel() {
             json!({"type": "publish", "channel": channel, "nonce": "n", "text": "x"}),
             json!({"type": "edit", "channel": channel, "seq": 1, "text": "x"}),
             json!({"type": "delete", "channel": channel, "seq": 1}),
-            json!({"type": "react", "channel": channel, "seq": 1, "emoji": "x", "on": true}),
+            json!({"type": "react", "channel": channel, "seq": 1, "emoji": "👍", "on": true}),
             json!({"type": "history", "channel": channel, "before": 1}),
             json!({"type": "search", "channel": channel, "query": "x"}),
             json!({"type": "read", "channel": channel, "seq": 1}),
@@ -157,7 +157,7 @@ async fn no_such_message() {
         )
         .await;
         ann.refused(json!({"type": "delete", "channel": "general", "seq": seq}), "no_such_message").await;
-        let react = json!({"type": "react", "channel": "general", "seq": seq, "emoji": "x", "on": true});
+        let react = json!({"type": "react", "channel": "general", "seq": seq, "emoji": "👍", "on": true});
         ann.refused(react, "no_such_message").await;
     }
     for seq in [2, 99] {
@@ -199,7 +199,7 @@ async fn not_allowed_covers_what_one_may_not_know_to_exist() {
         json!({"type": "publish", "channel": "secret", "nonce": "n", "text": "x"}),
         json!({"type": "edit", "channel": "secret", "seq": 1, "text": "x"}),
         json!({"type": "delete", "channel": "secret", "seq": 1}),
-        json!({"type": "react", "channel": "secret", "seq": 1, "emoji": "x", "on": true}),
+        json!({"type": "react", "channel": "secret", "seq": 1, "emoji": "👍", "on": true}),
         json!({"type": "history", "channel": "secret", "before": 9}),
         json!({"type": "search", "channel": "secret", "query": "one"}),
         json!({"type": "read", "channel": "secret", "seq": 1}),

@@ -4,6 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::message::TooManyReactions;
+
 /// A store that can't be read or written right now. It clones, since one failure answers a whole batch.
 #[derive(Clone)]
 pub struct StoreError {
@@ -57,6 +59,9 @@ pub enum AppendError {
     /// An attachment was not uploaded by this author to this channel, is not whole, or is used already.
     #[error("no such attachment")]
     NoSuchAttachment,
+    /// The message has as many reactions as the item's limits allow.
+    #[error(transparent)]
+    TooManyReactions(#[from] TooManyReactions),
     /// The item can't be stored as it is.
     #[error("the store can't hold this: {0}")]
     Rejected(&'static str),

@@ -86,7 +86,7 @@ impl State {
         if let Some(first) = log.first_of(&append) {
             return Ok(first);
         }
-        log.check(&append.body)?;
+        log.check(&append)?;
         let files: Vec<AttachmentId> = match &append.body {
             AppendBody::Message { attachments, .. } => self.free(attachments, &append)?,
             _ => Vec::new(),

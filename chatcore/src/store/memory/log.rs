@@ -71,8 +71,8 @@ impl Log {
     }
 
     /// Says whether what an append is about is there.
-    pub(super) fn check(&self, body: &AppendBody) -> Result<(), AppendError> {
-        let found = match body {
+    pub(super) fn check(&self, append: &Append) -> Result<(), AppendError> {
+        let found = match &append.body {
             AppendBody::Message { reply_to, .. } => {
                 reply_to.is_none_or(|seq| self.messages.contains_key(&seq))
             }
@@ -80,7 +80,15 @@ impl Log {
             | AppendBody::Delete { target }
             | AppendBody::React { target, .. } => self.message(*target).is_some_and(|m| !m.deleted),
         };
-        if found { Ok(()) } else { Err(AppendError::NoSuchMessage) }
+        if !found {
+            return Err(AppendError::NoSuchMessage);
+        }
+        if let AppendBody::React { target, emoji, on: true, limits } = &append.body
+            && let Some(message) = self.message(*target)
+        {
+            message.check_reaction(emoji, &append.author.id, *limits)?;
+        }
+        Ok(())
     }
 
     /// Appends what was checked; returns the attachments that no message holds any more.

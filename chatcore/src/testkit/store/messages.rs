@@ -7,10 +7,10 @@ use super::{
     NOWHERE, StoreFixture, add, ann, answer, assert_no_message, bob, channel, delete, edit, head, log,
     message, messages, publish, put, put_texts, react, say,
 };
-use crate::event::EventKind;
+use crate::event::{Append, AppendBody, EventKind};
 use crate::id::Seq;
-use crate::message::User;
-use crate::store::{EventStore, PageLimit};
+use crate::message::{ReactionLimits, TooManyReactions, User};
+use crate::store::{AppendError, Appended, EventStore, PageLimit};
 use crate::testkit::Random;
 
 /// After any run of publishes, edits, deletes and reactions, right ones and wrong ones: the log is what was
@@ -300,4 +300,41 @@ pub async fn an_unknown_channel_has_no_messages<F: StoreFixture>(fixture: F) {
         store.messages_before(NOWHERE, Seq::MAX, PageLimit::items(10)).await.expect("messages can be read");
     assert!(page.messages.is_empty() && !page.more, "{page:?}");
     assert_eq!(store.message(NOWHERE, 1).await.expect("a message can be read"), None);
+}
+
+/// However many reactions come at once, a message takes no more than the limits say; one that is there is taken again,
+/// and one that goes makes room.
+pub async fn reactions_are_bounded_whoever_comes_first<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let channel = channel(&store, "general").await;
+    put(&store, publish(channel, &ann(), "1", "hello")).await;
+    let limited = |author: &User, emoji: &str, on| {
+        let limits = ReactionLimits { on_message: 5, of_user: 3 };
+        let body = AppendBody::React { target: 1, emoji: emoji.to_owned(), on, limits };
+        Append { channel, author: author.clone(), body }
+    };
+    let taken = |outcomes: &[Result<Appended, AppendError>]| outcomes.iter().filter(|o| o.is_ok()).count();
+    let emoji: Vec<String> = (0..10).map(|i| format!("e{i}")).collect();
+    // In batches of their own, and in one.
+    let anns = emoji.iter().map(|emoji| store.append(vec![limited(&ann(), emoji, true)]));
+    let anns = futures::future::join_all(anns).await.concat();
+    assert_eq!(taken(&anns), 3);
+    let refused = anns.iter().filter_map(|outcome| outcome.as_ref().err());
+    let of_user = |error: &AppendError| {
+        matches!(error, AppendError::TooManyReactions(TooManyReactions::OfUser { most: 3 }))
+    };
+    assert!(refused.clone().all(of_user), "{anns:?}");
+    let bobs = store.append(emoji.iter().map(|emoji| limited(&bob(), emoji, true)).collect()).await;
+    assert_eq!(taken(&bobs), 2);
+    let full = |error: &AppendError| {
+        matches!(error, AppendError::TooManyReactions(TooManyReactions::OnMessage { most: 5 }))
+    };
+    assert!(bobs.iter().filter_map(|outcome| outcome.as_ref().err()).all(full), "{bobs:?}");
+
+    put(&store, limited(&bob(), "e0", true)).await;
+    put(&store, limited(&bob(), "e9", false)).await;
+    put(&store, limited(&bob(), "e0", false)).await;
+    put(&store, limited(&bob(), "e5", true)).await;
+    let message = store.message(channel, 1).await.expect("a message can be read").expect("it is there");
+    assert_eq!(message.reactions.iter().map(|reaction| reaction.users.len()).sum::<usize>(), 5);
 }

@@ -102,6 +102,7 @@ macro_rules! store_conformance {
                 folded_messages_equal_the_fold_of_the_log
                 only_a_message_can_be_answered
                 only_a_message_can_be_changed
+                reactions_are_bounded_whoever_comes_first
                 reactions_keep_their_order_and_count_each_user_once
             }
             pages {
@@ -246,7 +247,7 @@ fn react(channel: ChannelId, author: &User, target: Seq, emoji: &str, on: bool) 
     Append {
         channel,
         author: author.clone(),
-        body: AppendBody::React { target, emoji: emoji.to_owned(), on },
+        body: AppendBody::React { target, emoji: emoji.to_owned(), on, limits: Default::default() },
     }
 }
 
