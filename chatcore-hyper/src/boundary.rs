@@ -4,9 +4,11 @@
 #[derive(Debug, Default)]
 pub(crate) struct Boundary {
     header: [u8; 14],
-    have: usize,
+    have: u8,
     /// Bytes of the payload still to come.
     left: u64,
+    /// Bytes since a message began, about.
+    begun: u32,
     /// Whether the last data frame was not the last one of its message.
     fragmented: bool,
     /// Frames that end no message: control frames and fragments.
@@ -15,16 +17,27 @@ pub(crate) struct Boundary {
 
 impl Boundary {
     /// Takes the next bytes.
-    pub(crate) fn take(&mut self, mut bytes: &[u8]) {
+    pub(crate) fn take(&mut self, bytes: &[u8]) {
+        self.follow(bytes);
+        let taken = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        self.begun = if self.is_between_messages() { 0 } else { self.begun.saturating_add(taken) };
+    }
+
+    /// Returns the bytes of the message that has begun: those that came and those that its frame announces.
+    pub(crate) fn begun(&self) -> u64 {
+        self.left.saturating_add(self.begun.into())
+    }
+
+    fn follow(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let skipped = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
             self.left -= skipped as u64;
             bytes = &bytes[skipped..];
             let Some((&next, rest)) = bytes.split_first() else { return };
             bytes = rest;
-            self.header[self.have] = next;
+            self.header[usize::from(self.have)] = next;
             self.have += 1;
-            if self.have >= 2 && self.have == self.header_len() {
+            if self.have >= 2 && usize::from(self.have) == self.header_len() {
                 self.begin_payload();
             }
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::allowance::Allowance;
+use crate::incoming::Incoming;
 use crate::pace::LeastRate;
 
 /// The times that bound a connection and an upload, and what one [address](crate::ClientAddress) may ask for. What bounds sizes and numbers is
@@ -20,6 +21,10 @@ pub struct Config {
     /// The least that a peer takes of what waits for it, in bytes a second on the average of a
     /// [`write_timeout`](Self::write_timeout). At 0 it is one byte in that time. Default 1,024.
     pub write_rate: u32,
+    /// Bytes of messages of more than 4 KiB that have begun and not ended, over all connections; such a message
+    /// counts as long as one may be. A connection that begins one more is closed with 4000. Default 256 MiB.
+    pub incoming_bytes_total: usize,
+    pub(crate) incoming: Incoming,
     /// How long the last frames and the peer's side of the close are waited for; then the connection is reset.
     /// Default 5 s.
     pub close_timeout: Duration,
@@ -47,6 +52,8 @@ impl Default for Config {
             silence: Duration::from_secs(60),
             write_timeout: Duration::from_secs(30),
             write_rate: 1_024,
+            incoming_bytes_total: 256 << 20,
+            incoming: Incoming::default(),
             close_timeout: Duration::from_secs(5),
             upload_idle: Duration::from_secs(30),
             upload_rate: 4_096,

@@ -159,7 +159,13 @@ impl<E: Endpoint> Side<E> {
                 self.heard = now;
                 break;
             }
-            let Poll::Ready(received) = self.reader.poll_next(&mut ends.io, cx) else { break };
+            let Poll::Ready(received) = self.reader.poll_next(&mut ends.io, cx) else {
+                let Config { incoming, incoming_bytes_total, .. } = &*self.config;
+                if self.reader.count_begun(incoming, *incoming_bytes_total) {
+                    break;
+                }
+                return self.end(&mut ends.writer, cx, Some(CloseReason::Overloaded));
+            };
             read = Poll::Ready(Step::Again);
             let others = self.reader.take_others();
             if others > 0 {

@@ -21,6 +21,7 @@ mod file;
 mod files;
 mod handshake;
 mod host;
+mod incoming;
 mod line;
 mod origin;
 mod origins;

@@ -12,6 +12,7 @@ use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Error, Message, Utf8Bytes};
 
 use crate::boundary::Boundary;
+use crate::incoming::{Begun, Incoming};
 
 /// Bytes asked of the socket at once: a burst of short commands.
 const READ_BYTES: usize = 4_096;
@@ -51,13 +52,16 @@ pub(crate) struct Reader {
     boundary: Boundary,
     replies: Vec<u8>,
     heard: bool,
+    /// The share of a large message that has begun.
+    begun: Option<Box<Begun>>,
 }
 
 impl Reader {
     /// Begins after the handshake, with the bytes that were read along with it.
     pub(crate) fn new(leftover: &[u8], frame_bytes: usize) -> Self {
         let boundary = Boundary::default();
-        let mut reader = Self { context: None, frame_bytes, boundary, replies: Vec::new(), heard: false };
+        let mut reader =
+            Self { context: None, frame_bytes, boundary, replies: Vec::new(), heard: false, begun: None };
         if !leftover.is_empty() {
             reader.begin(leftover);
         }
@@ -134,6 +138,18 @@ impl Reader {
         if done && self.boundary.is_between_messages() {
             self.context = None;
         }
+    }
+
+    /// Counts a large message that has begun among those of all connections; returns whether there is room for
+    /// it. Call it when no more bytes are there.
+    pub(crate) fn count_begun(&mut self, all: &Incoming, total: usize) -> bool {
+        if self.boundary.begun() <= READ_BYTES as u64 {
+            self.begun = None;
+        } else if self.begun.is_none() {
+            self.begun = all.begin(self.frame_bytes, total).map(Box::new);
+            return self.begun.is_some();
+        }
+        true
     }
 
     /// Takes the encoded frames that answer what was read.
@@ -331,5 +347,29 @@ mod tests {
         others += reader.take_others();
         assert_eq!(others, 10_001);
         assert!(looks > 10, "{looks}");
+    }
+
+    #[tokio::test]
+    async fn large_messages_that_have_begun_share_a_total() {
+        let all = Incoming::default();
+        let begin = async |len: u16| {
+            let mut bytes = vec![0x81, 0xfe];
+            bytes.extend(len.to_be_bytes());
+            bytes.extend([0; 4]);
+            let (mut near, far) = tokio::io::duplex(64);
+            let mut reader = Reader::new(&bytes, 60_000);
+            poll_fn(|cx| Poll::Ready(assert!(reader.poll_next(&mut near, cx).is_pending()))).await;
+            (reader, near, far)
+        };
+        let (mut small, ..) = begin(4_000).await;
+        let (mut one, mut near, mut far) = begin(50_000).await;
+        let (mut two, ..) = begin(50_000).await;
+        assert!(one.count_begun(&all, 60_000) && one.count_begun(&all, 60_000), "it counts once");
+        assert!(!two.count_begun(&all, 60_000), "one past the total");
+        assert!(small.count_begun(&all, 60_000), "a small one does not count");
+        let finish = tokio::io::AsyncWriteExt::write_all(&mut far, &[b'x'; 50_000]);
+        let read = poll_fn(|cx| one.poll_next(&mut near, cx));
+        assert!(matches!(tokio::join!(finish, read).1, Received::Text(_)));
+        assert!(one.count_begun(&all, 60_000) && two.count_begun(&all, 60_000), "its end makes room");
     }
 }

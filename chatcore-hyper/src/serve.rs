@@ -81,7 +81,7 @@ pub struct Server {
     /// Bytes that the system may hold of what was received on one connection and not yet read, in the same way.
     /// Default 256 KiB.
     pub receive_buffer: usize,
-    /// Bytes that the system may hold in both buffers of all connections. Default 1 GiB.
+    /// Bytes that the system may hold in both buffers of all connections. Default 768 MiB.
     pub buffers_total: usize,
     /// Whether a connection whose time is up is reset, which frees at once what the system holds for it. Without
     /// it the system goes on for minutes to offer that to a client which does not take it. Default true.
@@ -102,7 +102,7 @@ impl Default for Server {
             write_rate: 1_024,
             send_buffer: 256 << 10,
             receive_buffer: 256 << 10,
-            buffers_total: 1 << 30,
+            buffers_total: 768 << 20,
             reset: true,
             grace: Duration::from_secs(10),
         }

@@ -14,7 +14,7 @@ use super::{BlobError, BlobStore, ByteStream, private};
 use crate::id::AttachmentId;
 
 /// Bytes read from a file at a time.
-const CHUNK: usize = 64 << 10;
+const CHUNK: usize = 16 << 10;
 
 /// The folder of files that are being written.
 const INCOMING: &str = "incoming";

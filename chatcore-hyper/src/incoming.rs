@@ -1,0 +1,30 @@
+//! The bytes of messages that have begun and not ended, over all connections.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What all connections hold of large messages that have begun.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Incoming(Arc<AtomicUsize>);
+
+/// The bytes of one message. Dropping it gives them back.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    all: Incoming,
+    bytes: usize,
+}
+
+impl Incoming {
+    /// Takes the bytes of a message, if `total` leaves room for them.
+    pub(crate) fn begin(&self, bytes: usize, total: usize) -> Option<Begun> {
+        let begun = Begun { all: self.clone(), bytes };
+        let before = self.0.fetch_add(bytes, Ordering::Relaxed);
+        (before + bytes <= total).then_some(begun)
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.all.0.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
