@@ -219,7 +219,7 @@ impl Core {
     ) -> Result<Reply, Error> {
         let (channel, message) = self.target(link, name, seq).await?;
         self.policy.authorize(&link.identity, Action::Write(name))?;
-        let emoji = spelling(&message, emoji, on)?;
+        let emoji = spelling(&message, &emoji, on)?;
         let limits =
             ReactionLimits { on_message: self.limits.reactions, of_user: self.limits.reactions_per_user };
         self.log(link, channel, AppendBody::React { target: seq, emoji, on, limits }).await
@@ -308,8 +308,8 @@ impl Core {
 
 /// Returns how a reaction is spelt: as the message has it already, or else as its emoji's normal form. What an earlier
 /// version stored and is no emoji can still be taken off.
-fn spelling(message: &Message, text: String, on: bool) -> Result<String, Error> {
-    let normal = emoji::normal_form(&text);
+fn spelling(message: &Message, text: &str, on: bool) -> Result<String, Error> {
+    let normal = emoji::normal_form(text);
     let mut there = message.reactions.iter().map(|reaction| &reaction.emoji);
     let same = |known: &&String| match normal {
         Some(normal) => emoji::normal_form(known) == Some(normal),
