@@ -167,6 +167,25 @@ impl Limits {
     /// The weight of `search`, `channels` and `create_channel`, which look at much or at everything.
     pub const HEAVY: u32 = 5;
 
+    /// Returns how many bytes the largest message takes as it is sent, if the app's names of users have at most 64
+    /// characters: each character of its text escaped, all its attachments, all its reactions.
+    #[must_use]
+    pub fn message_bytes(&self) -> usize {
+        const FIXED: usize = 1_024;
+        // A character is 4 bytes in a name and 12 in its URL; a user's id is 64.
+        let attachments = self.attachments.saturating_mul(self.file_name_chars.saturating_mul(16) + 512);
+        let reactions = self.reactions.saturating_mul(self.emoji_bytes + 128);
+        self.text_chars.saturating_mul(6).saturating_add(attachments).saturating_add(reactions) + FIXED
+    }
+
+    /// Returns how many bytes one running command takes for its answer at the most, about, whatever is stored: a
+    /// store's page and the list that is written from it, or that list and the answer, each of
+    /// [`answer_bytes`](Self::answer_bytes) and one item more, and the list of who is online.
+    #[must_use]
+    pub fn command_memory(&self) -> usize {
+        2 * (self.answer_bytes + self.message_bytes()) + self.presence_bytes
+    }
+
     /// Returns how much a command takes of the paces.
     #[must_use]
     pub fn weight(command: &Command) -> u32 {

@@ -512,6 +512,7 @@ impl Serialize for Attachments<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Limits;
     use crate::id::AttachmentId;
 
     fn event() -> Event {
@@ -547,6 +548,34 @@ mod tests {
         );
         assert_eq!(joined.frame, expected);
         assert_eq!(joined.message, Some(encoder.message(&event().to_message().unwrap())));
+    }
+
+    #[test]
+    fn no_message_is_larger_than_the_limits_say() {
+        let limits = Limits::default();
+        let Event { kind: EventKind::Message(mut content), .. } = event() else { panic!("no message") };
+        content.author = User::new(&"\"".repeat(64), &"\u{1}".repeat(64)).unwrap();
+        content.text = "\u{1}".repeat(limits.text_chars);
+        content.nonce = Nonce::new("🙂".repeat(64)).unwrap();
+        let file = Attachment {
+            id: AttachmentId::new("a".repeat(64)).unwrap(),
+            name: "🙂".repeat(limits.file_name_chars),
+            size: u64::MAX,
+            content_type: "application/octet-stream".into(),
+            width: Some(u32::MAX),
+            height: Some(u32::MAX),
+            url: String::new(),
+        };
+        content.attachments = vec![file; limits.attachments];
+        let event = Event { seq: Seq::MAX, at: Timestamp::from_millis(0), kind: EventKind::Message(content) };
+        let mut message = event.to_message().unwrap();
+        let reaction = |n| Reaction {
+            emoji: format!("{n:064}"),
+            users: vec![crate::id::UserId::new(format!("{n:064}")).unwrap()],
+        };
+        message.reactions = (0..limits.reactions).map(reaction).collect();
+        let (len, most) = (Encoder::new("/chat").message(&message).len(), limits.message_bytes());
+        assert!(len <= most && len > most / 2, "{len} bytes, where {most} are said");
     }
 
     #[test]
