@@ -72,6 +72,35 @@ async fn a_page_of_a_large_channel_is_one_index_scan_that_costs_the_same_anywher
     }
 }
 
+/// The texts lie beside the table: weighing them reads none, and those that the page does not hold are not sent.
+#[tokio::test]
+async fn a_page_of_long_texts_is_weighed_unread() {
+    let database = Postgres::shared().await.database().await;
+    let store = PostgresStore::connect(&database.url()).await.expect("connects");
+    let ann = chatcore::User::new("u_ann", "Ann").expect("a user");
+    let name = ChannelName::new("general").expect("a name");
+    let channel = store.create_channel(&name, "", &ann).await.expect("creates").into_channel().id.0;
+    let (client, connection) = tokio_postgres::connect(&database.url(), NoTls).await.expect("connects");
+    tokio::spawn(connection);
+    // 16,000 bytes each, which do not compress.
+    let fill = format!(
+        "INSERT INTO chatcore.event (channel, seq, at, kind, author, author_name, nonce, digest, key, text, \
+             ordinal) \
+         SELECT {channel}, i, i, 0, 'u_ann', 'Ann', i::text, md5(i::text)::uuid, i, \
+             (SELECT string_agg(md5(i || ' ' || j), '') FROM generate_series(1, 500) AS j), i \
+         FROM generate_series(1, 200) AS i"
+    );
+    client.batch_execute(&fill).await.expect("fills");
+    let prepare = format!("PREPARE page (bigint, bigint, bigint, bigint) AS {}", page_sql("chatcore"));
+    client.batch_execute(&prepare).await.expect("prepares");
+    let (plan, blocks) = explain(&client, &format!("page ({channel}, 1000, {ROWS}, 65536)")).await;
+    assert!(
+        plan.lines().next().is_some_and(|line| line.contains("rows=5 ")),
+        "four, and one too many: {plan}"
+    );
+    assert!(blocks < 160, "{blocks} blocks: {plan}");
+}
+
 /// However much there is to count, and wherever the marker is.
 #[tokio::test]
 async fn what_is_unread_is_one_index_look_up_a_channel() {
