@@ -5,5 +5,6 @@ import './chat-shell.js';
 
 export { ChatCore, ChatError } from './chat-core.js';
 export { h, setText } from './dom.js';
+export { waitInWords } from './format.js';
 export { OutboxDb } from './outbox-db.js';
 export { pageStorage } from './storage.js';

@@ -70,3 +70,10 @@ export function typingText(names) {
 function capital(text) {
   return text.charAt(0).toLocaleUpperCase() + text.slice(1);
 }
+
+/** How long to wait, in words and rounded up: "5 seconds", "3 minutes", "2 hours". @param {number} ms */
+export function waitInWords(ms) {
+  const seconds = Math.max(Math.ceil((ms || 0) / 1000), 1);
+  const [count, unit] = seconds < 120 ? [seconds, 'second'] : seconds < 7200 ? [Math.ceil(seconds / 60), 'minute'] : [Math.ceil(seconds / 3600), 'hour'];
+  return `${NUMBER.format(count)} ${unit}${count === 1 ? '' : 's'}`;
+}

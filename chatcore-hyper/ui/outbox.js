@@ -4,6 +4,9 @@ export const ACK_MS = 10_000;
 /** The most messages that wait at once; a client that has so many should not promise more. */
 export const MAX_WAITING = 200;
 
+/** The longest pause that a message sits out by itself; at a longer one its author is told. */
+const LONGEST_PAUSE_MS = 60_000;
+
 /** The pause after a refusal that may be tried again and names no time. */
 const PAUSE_MS = 1000;
 
@@ -210,6 +213,7 @@ export class Outbox {
     if (!this.#entries.has(entry.nonce) || error.code === 'disconnected') return;
     if (!error.retryable) return this.#fail(entry, error.code, error.message);
     const pause = error.retryMs ?? PAUSE_MS;
+    if (pause > LONGEST_PAUSE_MS) return this.#fail(entry, error.code, error.message);
     this.clock.clearTimeout(this.#paused.get(entry.channel));
     this.#paused.set(
       entry.channel,

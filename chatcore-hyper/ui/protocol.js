@@ -11,6 +11,8 @@
  * @typedef {{name: string, topic: string, created_at: ?string, created_by: ?User, head: number, read: number, unread: number}} ChannelInfo
  */
 
+import { waitInWords } from './format.js';
+
 export const SUBPROTOCOL = 'chatcore.v1';
 
 /** What stands for a limit until `welcome` has named it. A server without attachments takes 0 bytes of them. */
@@ -23,7 +25,7 @@ export const RETRY_MS = 1000;
 export class ChatError extends Error {
   /** @param {{code: string, message?: string, retryable?: boolean, retry_ms?: number, channel?: any}} fields */
   constructor({ code, message, retryable = false, retry_ms, channel }) {
-    super(message || code);
+    super(code === 'rate_limited' ? `That was a lot in a short time. Try again in ${waitInWords(retry_ms ?? 0)}.` : message || code);
     this.name = 'ChatError';
     this.code = code;
     this.retryable = retryable === true;

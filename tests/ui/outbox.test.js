@@ -146,6 +146,23 @@ test('a refusal for now is tried again after its pause, before the next', async 
   assert.equal((await accept(socket, 2)).text, 'two');
 });
 
+test('a pause of more than a minute is told to the author, who may try again', async () => {
+  const minute = await opened(0);
+  minute.core.send('general', { text: 'one' });
+  minute.socket.error(minute.socket.take('publish'), { code: 'rate_limited', retryable: true, retry_ms: 60_000 });
+  await settle();
+  assert.deepEqual(states(minute.core), ['one pending']);
+  const { core, socket } = await opened(0);
+  core.send('general', { text: 'one' });
+  socket.error(socket.take('publish'), { code: 'rate_limited', retryable: true, retry_ms: 3 * 3_600_000 });
+  await settle();
+  assert.deepEqual(states(core), ['one failed']);
+  const [entry] = core.outbox.of('general');
+  assert.equal(entry.error.message, 'That was a lot in a short time. Try again in 3 hours.');
+  core.outbox.retry(entry.nonce);
+  assert.equal((await accept(socket, 1)).text, 'one');
+});
+
 test('a pause that the server asked for is not taken for silence', async () => {
   const { core, clock, socket } = await opened(0);
   core.send('general', { text: 'one' });

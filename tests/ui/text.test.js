@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { initials } from '../../chatcore-hyper/ui/avatar.js';
-import { fileSize, typingText } from '../../chatcore-hyper/ui/format.js';
+import { fileSize, typingText, waitInWords } from '../../chatcore-hyper/ui/format.js';
+import { ChatError } from '../../chatcore-hyper/ui/protocol.js';
 import { buildRows } from '../../chatcore-hyper/ui/rows.js';
 import { ANN, BOB, message } from './world.js';
 
@@ -38,4 +39,14 @@ test('names, sizes and typing are written as people do', () => {
     ['', 'Ann is typing…', 'Ann and Bob are typing…', 'Ann and 2 others are typing…'],
   );
   assert.equal(BOB.name, 'Bob');
+});
+
+test('a wait is in words, rounded up', () => {
+  const words = [0, 1, 1001, 119_000, 120_000, 121_000, 7_199_000, 7_200_001, NaN, undefined].map(waitInWords);
+  assert.deepEqual(words, ['1 second', '1 second', '2 seconds', '119 seconds', '2 minutes', '3 minutes', '120 minutes', '3 hours', '1 second', '1 second']);
+});
+
+test('a limit says in words when to come back', () => {
+  const limited = new ChatError({ code: 'rate_limited', message: 'too many commands', retryable: true, retry_ms: 1500 });
+  assert.equal(limited.message, 'That was a lot in a short time. Try again in 2 seconds.');
 });

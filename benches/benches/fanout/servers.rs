@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chatcore::store::Store;
 use chatcore::{ChannelName, Chat, Identity, Limits, MemoryStore, User};
-use chatcore_hyper::{ChatService, Config, Unauthorized, serve};
+use chatcore_hyper::{Allowance, ChatService, Config, Server as HyperServer, Unauthorized};
 use chatcore_redb::RedbStore;
 use futures::StreamExt;
 use http::request::Parts;
@@ -130,13 +130,17 @@ async fn run_chatcore(store: impl Store, listener: TcpListener, channels: usize)
     // The client answers no pings.
     config.silence = Duration::from_secs(3_600);
     config.ping_interval = Duration::from_secs(3_600);
+    // All members come from one address.
+    config.handshakes = Allowance::new(1_000_000, Duration::from_nanos(1));
+    let mut server = HyperServer::default();
+    server.connections_per_address = usize::MAX;
     let service = ChatService::builder(chat, |request: &Parts| {
         let user = wire::user_of(request.uri.query().unwrap_or_default()).ok_or(Unauthorized)?;
         Ok(Identity::new(User::new(user, user).map_err(|_| Unauthorized)?))
     });
     print_port(&listener);
     let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-    serve(listener, service.config(config).build(), pending()).await.unwrap();
+    server.serve(listener, service.config(config).build(), pending()).await.unwrap();
 }
 
 fn print_port(listener: &TcpListener) {

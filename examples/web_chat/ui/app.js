@@ -1,4 +1,4 @@
-import { ChatCore, h, OutboxDb, pageStorage, setText } from '/chat/ui/chat.js';
+import { ChatCore, h, OutboxDb, pageStorage, setText, waitInWords } from '/chat/ui/chat.js';
 
 /** Where the chat service is mounted. */
 const BASE = '/chat';
@@ -97,6 +97,7 @@ async function signIn(name) {
     headers: { 'Content-Type': 'application/json' },
     body: JSON.stringify({ name }),
   });
+  if (answer.status === 429) return { refusal: `Many people have joined from your network just now. Try again in ${waitInWords(1000 * Number(answer.headers.get('Retry-After')))}.` };
   const body = await answer.json().catch(() => ({}));
   return answer.ok ? { user: userOf(body) } : { refusal: REFUSALS[body.code] ?? body.message ?? `The server answered ${answer.status}.` };
 }
