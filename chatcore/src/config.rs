@@ -53,6 +53,9 @@ pub struct Limits {
     pub uploads_per_user: usize,
     /// Bytes that one user uploads in a day. Default 2 GiB; they come back over 24 hours.
     pub upload_bytes_per_day: u64,
+    /// Bytes that all users together upload in a day; they come back over 24 hours. Default no bound, which is
+    /// `u64::MAX`.
+    pub upload_bytes_per_day_total: u64,
     /// How long an upload may stay unused before it is removed. Default 1 hour.
     pub upload_ttl: Duration,
     /// Channels that can exist. Default 10,000.
@@ -122,6 +125,9 @@ pub struct Limits {
     /// Bytes of the frames by which one user adds to the log in a day. Default 1 GiB. A day's bytes are there
     /// at once and come back over 24 hours. A restart forgets what was taken, here and in `upload_bytes_per_day`.
     pub message_bytes_per_day: u64,
+    /// Bytes of the frames by which all users together add to the log in a day; they come back over 24 hours. It
+    /// bounds how fast a disk fills. Default no bound, which is `u64::MAX`.
+    pub message_bytes_per_day_total: u64,
     /// Users without a connection whose paces are remembered until they are full again. Default 20,000; of
     /// more, all are forgotten.
     pub paces_remembered: usize,
@@ -230,6 +236,7 @@ impl Default for Limits {
             uploads: 64,
             uploads_per_user: 8,
             upload_bytes_per_day: 2 << 30,
+            upload_bytes_per_day_total: u64::MAX,
             upload_ttl: Duration::from_secs(3_600),
             channels: 10_000,
             channels_at_once: 60,
@@ -258,6 +265,7 @@ impl Default for Limits {
             bytes_per_second: 1 << 20,
             byte_burst: 32 << 20,
             message_bytes_per_day: 1 << 30,
+            message_bytes_per_day_total: u64::MAX,
             paces_remembered: 20_000,
             bad_frames_per_minute: 20,
             append_queue: 4_096,

@@ -36,6 +36,28 @@ pub(crate) struct Rates {
     day: Rate,
     creations: Rate,
     uploads: Rate,
+    day_of_all: Option<Total>,
+    uploads_of_all: Option<Total>,
+}
+
+/// What all users together have taken of a day's bytes.
+#[derive(Debug)]
+struct Total {
+    rate: Rate,
+    pace: Mutex<Option<Pace>>,
+}
+
+impl Total {
+    /// Bounds the bytes of a day, if there is a bound.
+    fn new(bytes: u64) -> Option<Self> {
+        (bytes < u64::MAX).then(|| Self { rate: Rate::new(bytes, bytes, DAY), pace: Mutex::default() })
+    }
+
+    /// Takes bytes, or says when they are there.
+    fn take(&self, now: Instant, bytes: u64) -> Result<(), Duration> {
+        let mut pace = self.pace.lock().expect("invariant: nothing panics under this lock");
+        pace.get_or_insert_with(|| Pace::new(now)).take(self.rate, now, bytes)
+    }
 }
 
 impl Rates {
@@ -57,6 +79,8 @@ impl Rates {
             day: per_day(limits.message_bytes_per_day),
             creations: Rate::new(limits.channels_at_once.into(), 1, limits.channel_interval),
             uploads: per_day(limits.upload_bytes_per_day),
+            day_of_all: Total::new(limits.message_bytes_per_day_total),
+            uploads_of_all: Total::new(limits.upload_bytes_per_day_total),
             limits,
         }
     }
@@ -195,12 +219,18 @@ impl Share {
         if logged == 0 {
             return Ok(());
         }
-        let taken = paces.day.take(rates.day, now, logged);
-        taken.map_err(|wait| {
-            paces.commands.give_back(rates.user_commands, weight);
-            let most = self.rates.limits.message_bytes_per_day;
-            limited(format!("one user publishes at most {most} bytes a day"), wait)
-        })
+        let refused = match paces.day.take(rates.day, now, logged) {
+            Err(wait) => limited(per_day("one user publishes", rates.limits.message_bytes_per_day), wait),
+            Ok(()) => match rates.day_of_all.as_ref().map_or(Ok(()), |total| total.take(now, logged)) {
+                Ok(()) => return Ok(()),
+                Err(wait) => {
+                    paces.day.give_back(rates.day, logged);
+                    limited(per_day("all users publish", rates.limits.message_bytes_per_day_total), wait)
+                }
+            },
+        };
+        paces.commands.give_back(rates.user_commands, weight);
+        Err(refused)
     }
 
     /// Takes a place among the channels that the user creates.
@@ -226,10 +256,15 @@ impl Share {
     /// # Errors
     /// `rate_limited`.
     pub(crate) fn take_uploaded(&self, now: Instant, bytes: u64) -> Result<(), Error> {
-        let taken = self.paces().rare(now).uploads.take(self.rates.uploads, now, bytes);
-        taken.map_err(|wait| {
-            let most = self.rates.limits.upload_bytes_per_day;
-            limited(format!("one user uploads at most {most} bytes a day"), wait)
+        let rates = &*self.rates;
+        let mut paces = self.paces();
+        let uploads = &mut paces.rare(now).uploads;
+        uploads
+            .take(rates.uploads, now, bytes)
+            .map_err(|wait| limited(per_day("one user uploads", rates.limits.upload_bytes_per_day), wait))?;
+        rates.uploads_of_all.as_ref().map_or(Ok(()), |total| total.take(now, bytes)).map_err(|wait| {
+            uploads.give_back(rates.uploads, bytes);
+            limited(per_day("all users upload", rates.limits.upload_bytes_per_day_total), wait)
         })
     }
 
@@ -308,6 +343,10 @@ fn count_up(count: &AtomicU32, most: usize) -> bool {
     false
 }
 
+fn per_day(who: &str, most: u64) -> String {
+    format!("{who} at most {most} bytes a day")
+}
+
 fn limited(why: String, wait: Duration) -> Error {
     Error::new(ErrorCode::RateLimited, why).retry_after(wait)
 }
@@ -369,6 +408,20 @@ mod tests {
         assert_eq!(wait(ann.take_uploaded(now, 864)), None);
         assert_eq!(wait(ann.take_uploaded(now, 1)), Some(Duration::from_secs(100)));
         assert_eq!(wait(ann.take_uploaded(now + Duration::from_secs(100), 1)), None);
+    }
+
+    #[test]
+    fn a_day_has_so_many_bytes_of_all_users_together() {
+        let (shares, now) =
+            shares(|l| (l.message_bytes_per_day_total, l.upload_bytes_per_day_total) = (864, 864));
+        let (ann, bob) = (shares.of(&user("ann"), now), shares.of(&user("bob"), now));
+        assert_eq!(wait(ann.take(now, 1, 800)), None);
+        assert_eq!(wait(bob.take(now, 1, 64)), None);
+        assert_eq!(wait(bob.take(now, 1, 1)), Some(Duration::from_secs(100)));
+        assert_eq!(wait(bob.take(now, 1, 0)), None, "what is not logged");
+        assert_eq!(wait(ann.take_uploaded(now, 864)), None);
+        assert_eq!(wait(bob.take_uploaded(now, 1)), Some(Duration::from_secs(100)));
+        assert_eq!(wait(bob.take_uploaded(now + Duration::from_secs(100), 1)), None);
     }
 
     #[test]

@@ -113,6 +113,16 @@ pub struct Options {
           value_parser = clap::value_parser!(u64).range(1..))]
     pub upload_bytes_per_day: u64,
 
+    /// Bytes of messages that all people together write in a day; without the option there is no bound.
+    #[arg(long, env = "WEB_CHAT_TOTAL_MESSAGE_BYTES_PER_DAY", value_name = "BYTES",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub total_message_bytes_per_day: Option<u64>,
+
+    /// Bytes of files that all people together upload in a day; without the option there is no bound.
+    #[arg(long, env = "WEB_CHAT_TOTAL_UPLOAD_BYTES_PER_DAY", value_name = "BYTES",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub total_upload_bytes_per_day: Option<u64>,
+
     /// Bytes of files that are uploaded from one address in a day.
     #[arg(long, env = "WEB_CHAT_ADDRESS_UPLOAD_BYTES_PER_DAY", default_value_t = 20 << 30, value_name = "BYTES",
           value_parser = clap::value_parser!(u64).range(1..))]
@@ -166,6 +176,8 @@ impl Options {
         limits.channel_interval = Duration::from_secs(self.new_channel_interval);
         limits.message_bytes_per_day = self.message_bytes_per_day;
         limits.upload_bytes_per_day = self.upload_bytes_per_day;
+        limits.message_bytes_per_day_total = self.total_message_bytes_per_day.unwrap_or(u64::MAX);
+        limits.upload_bytes_per_day_total = self.total_upload_bytes_per_day.unwrap_or(u64::MAX);
         limits
     }
 
