@@ -1,6 +1,8 @@
 //! Why a database could not be used, and what a failure means for what was asked.
 
 use std::error::Error;
+use std::fmt;
+use std::ops::Deref;
 
 use chatcore::store::StoreError;
 use deadpool_postgres::PoolError;
@@ -63,7 +65,7 @@ pub(crate) enum Failure {
     #[error("no connection to the database")]
     Pool(#[source] Box<PoolError>),
     #[error("the database failed")]
-    Database(#[source] Box<tokio_postgres::Error>),
+    Database(#[source] Box<Answered>),
     #[error("the database did not answer in time")]
     Timeout,
     #[error("{0}")]
@@ -72,7 +74,38 @@ pub(crate) enum Failure {
 
 impl From<tokio_postgres::Error> for Failure {
     fn from(error: tokio_postgres::Error) -> Self {
-        Self::Database(Box::new(error))
+        Self::Database(Box::new(Answered(error)))
+    }
+}
+
+/// An error of the database without what it quotes of the data: its details, such as `Failing row contains (…)`,
+/// and the messages about data itself would bring messages' texts into the log.
+#[derive(Debug)]
+pub(crate) struct Answered(tokio_postgres::Error);
+
+impl Deref for Answered {
+    type Target = tokio_postgres::Error;
+
+    fn deref(&self) -> &tokio_postgres::Error {
+        &self.0
+    }
+}
+
+impl fmt::Display for Answered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(answer) = self.0.as_db_error() else { return self.0.fmt(f) };
+        let code = answer.code().code();
+        match &code[..2] {
+            "22" => write!(f, "{} {code}: it does not take the data", answer.severity()),
+            _ => write!(f, "{} {code}: {}", answer.severity(), answer.message()),
+        }
+    }
+}
+
+impl Error for Answered {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        // Of an answer of the database all is said.
+        if self.0.as_db_error().is_some() { None } else { self.0.source() }
     }
 }
 

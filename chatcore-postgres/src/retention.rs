@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chatcore::store::EventStore;
-use chatcore::{ChannelId, Seq, Timestamp};
+use chatcore::{ChannelId, FailureLog, Seq, Timestamp};
 use tokio::task::JoinHandle;
 use tokio_postgres::types::Type;
 
@@ -25,10 +25,10 @@ impl Retention {
     /// Starts to keep the newest `messages` of each channel.
     pub(crate) fn start(store: PostgresStore, messages: u64) -> Arc<Self> {
         Arc::new(Self(tokio::spawn(async move {
+            let failures = FailureLog::new();
             loop {
-                if let Err(failure) = trim(&store, messages).await {
-                    let error = &failure as &dyn std::error::Error;
-                    tracing::warn!(error, "old messages could not be pruned");
+                if let Err(failure) = trim(&store, messages, &failures).await {
+                    failures.failed("old messages could not be pruned", "", &failure);
                 }
                 tokio::time::sleep(REST).await;
             }
@@ -42,12 +42,13 @@ impl Drop for Retention {
     }
 }
 
-async fn trim(store: &PostgresStore, messages: u64) -> Result<(), Failure> {
+async fn trim(store: &PostgresStore, messages: u64, failures: &FailureLog) -> Result<(), Failure> {
     loop {
         let found = excess(store, messages).await?;
         for (channel, through) in &found {
             if let Err(error) = store.prune(*channel, *through, Timestamp::now()).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "a channel could not be pruned");
+                let about = format_args!("channel number {}", channel.0);
+                failures.failed("a channel could not be pruned", about, &error);
                 return Ok(());
             }
         }

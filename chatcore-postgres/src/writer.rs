@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chatcore::Append;
 use chatcore::store::{AppendError, StoreError};
+use chatcore::{Append, FailureLog};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -40,12 +40,14 @@ impl Writers {
     pub(crate) fn start(builder: &Builder, database: &Database) -> Self {
         let (queue, jobs) = mpsc::channel(builder.queue);
         let jobs = Arc::new(Mutex::new(Jobs { queued: jobs, next: None }));
+        let failures = FailureLog::new();
         for _ in 0..builder.writers {
             let writer = Writer {
                 database: database.clone(),
                 sql: Call::sql(&builder.schema),
                 batch: builder.batch,
                 jobs: Arc::clone(&jobs),
+                failures: failures.clone(),
             };
             tokio::spawn(writer.run());
         }
@@ -115,6 +117,7 @@ struct Writer {
     sql: String,
     batch: usize,
     jobs: Arc<Mutex<Jobs>>,
+    failures: FailureLog,
 }
 
 impl Writer {
@@ -166,7 +169,7 @@ impl Writer {
                     answers.extend(part.iter().map(|_| Err(error.clone())));
                 }
                 Err(failure) if part.len() == 1 => {
-                    tracing::warn!(error = &failure as &dyn std::error::Error, "an item was rejected");
+                    self.failures.failed("PostgreSQL does not take an item's data", "", &failure);
                     answers.push(Err(AppendError::Rejected("PostgreSQL does not take its data")));
                 }
                 Err(_) => {

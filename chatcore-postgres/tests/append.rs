@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chatcore::store::{AppendError, Appended, Directory, EventStore, PageLimit};
-use chatcore::testkit::{Proxy, Traffic};
+use chatcore::testkit::{CapturedLog, Proxy, Traffic};
 use chatcore::{Append, AppendBody, ChannelId, ChannelName, Nonce, Reaction, Timestamp, User};
 use chatcore_postgres::tokio_postgres::{Client, NoTls};
 use chatcore_postgres::{PostgresStore, tokio_postgres};
@@ -217,4 +217,25 @@ async fn a_history_keeps_the_newest_messages_in_the_background() {
     assert_eq!(kept, (11..=30).map(|i| i.to_string()).collect::<Vec<_>>());
     assert!(add(&store, say(channel, "1")).await.expect("its nonce is kept").duplicate);
     drop((enough, keeper));
+}
+
+#[tokio::test]
+async fn a_refused_item_leaves_one_line_without_its_text() {
+    const SECRET: &str = "5ecret";
+    let database = database().await;
+    let store = PostgresStore::connect(&database.url()).await.expect("connects");
+    let channel = channel(&store).await;
+    let refuse = format!("ALTER TABLE chatcore.event ADD CONSTRAINT calm CHECK (text IS DISTINCT FROM '{SECRET}')");
+    client(&database).await.batch_execute(&refuse).await.expect("a constraint");
+    let log = CapturedLog::at(tracing::Level::TRACE);
+    for _ in 0..3 {
+        let answer = store.append(vec![say(channel, SECRET)]).await.remove(0);
+        assert!(matches!(answer, Err(AppendError::Rejected(_))), "{answer:?}");
+    }
+    let lines = log.take();
+    let told: Vec<_> = lines.iter().filter(|line| line.starts_with("ERROR")).collect();
+    assert_eq!(told.len(), 1, "{lines:#?}");
+    assert!(told[0].starts_with("ERROR PostgreSQL does not take an item's data error="), "{told:?}");
+    assert!(told[0].contains("ERROR 23514: ") && told[0].contains("calm"), "says which rule: {told:?}");
+    assert!(!lines.iter().any(|line| line.contains(SECRET)), "{lines:#?}");
 }

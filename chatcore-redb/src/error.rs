@@ -68,9 +68,9 @@ pub enum Failure {
     /// The database failed.
     #[error("the database failed")]
     Database(#[source] Box<redb::Error>),
-    /// A row does not decode.
-    #[error("a row can't be read")]
-    Row(#[source] serde_json::Error),
+    /// A row does not decode. The error's own text may quote the row, so it is told by its kind and place alone.
+    #[error("a row can't be read: {:?} error at its byte {}", .0.classify(), .0.column())]
+    Row(serde_json::Error),
     /// The rows contradict each other.
     #[error("{0}")]
     Broken(&'static str),
@@ -95,5 +95,26 @@ impl Failure {
             Self::Database(error) => StoreError::because(what, error),
             other => StoreError::because(what, other),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use super::*;
+
+    #[test]
+    fn an_unreadable_row_is_told_without_its_content() {
+        let error = serde_json::from_str::<u64>("\"5ecret\"").unwrap_err();
+        assert!(error.to_string().contains("5ecret"), "what it is about: {error}");
+        let error = Failure::Row(error).during("the messages can't be read");
+        let mut told = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            told += &format!(": {cause}");
+            source = cause.source();
+        }
+        assert!(!told.contains("5ecret") && told.contains("a row can't be read"), "{told}");
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
+use chatcore::FailureLog;
 use chatcore::store::StoreError;
 use redb::{Database, Durability, ReadTransaction, ReadableDatabase, WriteTransaction};
 use tokio::sync::{mpsc, oneshot};
@@ -111,7 +112,7 @@ impl<L: Layout> Writer<L> {
             .name("chatcore-redb".to_owned())
             .spawn({
                 let shared = Arc::clone(&shared);
-                move || Thread { shared, opener, unsynced: 0 }.run::<L>(jobs)
+                move || Thread { shared, opener, unsynced: 0, failures: FailureLog::new() }.run::<L>(jobs)
             })
             .map_err(OpenError::Thread)?;
         Ok(Self { queue: Some(queue), shared, thread: Some(thread) })
@@ -173,6 +174,8 @@ struct Thread {
     opener: Opener,
     /// Commits since the last sync. After an opening one more may have been lost by a failed disk.
     unsynced: u32,
+    /// What no caller hears of. A failed transaction is told to each of its jobs' callers, who report it.
+    failures: FailureLog,
 }
 
 impl Thread {
@@ -187,13 +190,12 @@ impl Thread {
         }
         // Closing makes unsynced commits durable, and frees the file for the next to open it.
         if let Some(Err(failure)) = self.close() {
-            tracing::error!(error = &failure as &dyn std::error::Error, "the store did not close well");
+            self.failures.failed("a database file did not close well", "", &failure);
         }
     }
 
     fn commit<L: Layout>(&mut self, batch: &mut Vec<Box<dyn Job<L>>>) {
         let outcome = contained(|| self.transact(batch)).map_err(|failure| {
-            tracing::error!(error = &failure as &dyn std::error::Error, "a transaction of the store failed");
             // A panic may have left redb in any state; after a failed access it refuses all further work.
             let opened = !matches!(failure, Failure::NotOpen);
             if opened && (matches!(failure, Failure::Panicked(_)) || !self.works()) {
@@ -248,8 +250,7 @@ impl Thread {
     fn open_again(&mut self) {
         // The file's lock goes with the old handle, so it must be gone before the file is opened again.
         if let Some(Err(failure)) = self.close() {
-            let error = &failure as &dyn std::error::Error;
-            tracing::warn!(error, "the failed store did not close well");
+            self.failures.failed("a failed database file did not close well", "", &failure);
         }
         self.reopen();
     }
@@ -259,6 +260,10 @@ impl Thread {
         Some(contained(|| Ok(database.close()?)))
     }
 
+    fn could_not_reopen(&self, error: &(dyn std::error::Error + 'static)) {
+        self.failures.failed("a failed database file can't be opened again", "", error);
+    }
+
     fn reopen(&mut self) {
         match contained(|| Ok((self.opener)(Opening::Again))) {
             Ok(Ok(database)) => {
@@ -266,8 +271,8 @@ impl Thread {
                 // What is read now may be in the system's cache only.
                 self.unsynced = 1;
             }
-            Ok(Err(error)) => could_not_reopen(&error),
-            Err(failure) => could_not_reopen(&failure),
+            Ok(Err(error)) => self.could_not_reopen(&error),
+            Err(failure) => self.could_not_reopen(&failure),
         }
     }
 }
@@ -279,10 +284,6 @@ fn work_on<L: Layout>(txn: &WriteTransaction, batch: &mut [Box<dyn Job<L>>]) -> 
         job.run(&mut changes)?;
     }
     L::finish(changes)
-}
-
-fn could_not_reopen(error: &(dyn std::error::Error + 'static)) {
-    tracing::error!(error, "the failed store can't be opened again");
 }
 
 /// Runs a step of redb's or of a job's, and turns a panic into a failure.
