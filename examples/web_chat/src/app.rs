@@ -164,6 +164,7 @@ impl App {
             secure_cookie: options.secure_cookie,
             origins: origins.clone(),
             sign_ins: Arc::new(PerAddress::new(options.sign_ins())),
+            failures: chat.failures().clone(),
         };
         let (health, responses) = (Health::new(chat.clone()), Responses::default());
         let sources = Sources { chat: chat.clone(), responses: responses.clone(), database };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chatcore::protocol::CloseReason;
-use chatcore::{Chat, Identity, Timestamp, User};
+use chatcore::{Chat, FailureLog, Identity, Timestamp, User};
 use chatcore_hyper::{
     AuthError, Authenticator, Body, ClientAddress, Origins, PerAddress, TooMany, Unauthorized, cookie,
 };
@@ -50,6 +50,7 @@ pub(crate) struct Sessions {
     pub(crate) origins: Origins,
     /// How often an address may sign in.
     pub(crate) sign_ins: Arc<PerAddress>,
+    pub(crate) failures: FailureLog,
 }
 
 #[derive(Deserialize)]
@@ -70,7 +71,10 @@ impl Authenticator for Sessions {
                 })
             }
             Ok(None) => Err(Unauthorized.into()),
-            Err(_) => Err(AuthError::Unavailable),
+            Err(error) => {
+                self.failures.failed("who is signed in can't be checked", "", &error);
+                Err(AuthError::Unavailable)
+            }
         }
     }
 }
@@ -95,7 +99,7 @@ impl Sessions {
                     }
                     response
                 }
-                Err(error) => unavailable(&error),
+                Err(error) => self.unavailable(&error),
                 Ok(None) => refusal(StatusCode::UNAUTHORIZED, "unauthorized", Unauthorized),
             },
             Method::POST => {
@@ -146,7 +150,7 @@ impl Sessions {
                 return answer(StatusCode::OK, &json!({ "user": user }));
             }
             Ok(_) => {}
-            Err(error) => return unavailable(&error),
+            Err(error) => return self.unavailable(&error),
         }
         match self.accounts.take(&name, old, Timestamp::now()).await {
             Ok(Taken::Yes(SignedIn { user, token, replaced })) => {
@@ -155,6 +159,11 @@ impl Sessions {
                     chat.disconnect_session(&before.id, &old.session(), CloseReason::SignedOut);
                 }
                 if let Err(error) = chat.remember_user(&user).await {
+                    self.failures.failed(
+                        "a new user can't be stored",
+                        format_args!("user {}", user.id),
+                        &error,
+                    );
                     return refusal(StatusCode::SERVICE_UNAVAILABLE, error.code().as_str(), error);
                 }
                 let mut response = answer(StatusCode::OK, &json!({ "user": user }));
@@ -166,10 +175,16 @@ impl Sessions {
             }
             Ok(Taken::No) => refusal(StatusCode::CONFLICT, "name_taken", "this name is taken"),
             Ok(Taken::Full) => {
+                self.failures.limited("no more names can be taken", "see --names");
                 refusal(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "there is no room for more names")
             }
-            Err(error) => unavailable(&error),
+            Err(error) => self.unavailable(&error),
         }
+    }
+
+    fn unavailable(&self, error: &AccountsError) -> Response<Body> {
+        self.failures.failed("the names can't be read or written", "", error);
+        refusal(StatusCode::SERVICE_UNAVAILABLE, "unavailable", error)
     }
 
     async fn sign_out(&self, chat: &Chat, parts: &Parts, token: Option<&Token>) -> Response<Body> {
@@ -179,7 +194,7 @@ impl Sessions {
                     chat.disconnect_session(&user.id, &token.session(), CloseReason::SignedOut);
                 }
                 Ok(None) => {}
-                Err(error) => return unavailable(&error),
+                Err(error) => return self.unavailable(&error),
             }
         }
         let mut response = Response::new(Body::empty());
@@ -254,8 +269,4 @@ fn too_many(error: TooMany) -> Response<Body> {
 fn closing(mut response: Response<Body>) -> Response<Body> {
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
-}
-
-fn unavailable(error: &AccountsError) -> Response<Body> {
-    refusal(StatusCode::SERVICE_UNAVAILABLE, "unavailable", error)
 }

@@ -142,6 +142,7 @@ async fn signing_out_on_a_disk_that_hangs_holds_up_no_message() {
         secure_cookie: false,
         origins: Origins::local(),
         sign_ins: Arc::new(PerAddress::new(Allowance::new(100, Duration::from_secs(1)))),
+        failures: chat.failures().clone(),
     };
 
     faults.hold(true);
