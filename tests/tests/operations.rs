@@ -192,3 +192,72 @@ async fn while_it_drains_it_lives_and_is_not_ready() {
     drop(ann);
     must("it ends", service.serving).await.unwrap().unwrap();
 }
+
+fn docs(file: &str) -> String {
+    std::fs::read_to_string(format!("{}/../docs/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+/// Returns every word of a text that is a metric's name.
+fn named(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    let ours = |word: &&str| ["chatcore_", "web_chat_", "process_"].iter().any(|head| word.starts_with(head));
+    words.filter(ours).filter(|word| !word.ends_with('_')).map(str::to_owned).collect()
+}
+
+/// The metrics as queries call them: a counter with `_total`, a histogram also by its parts.
+fn exported(metrics: &Metrics) -> BTreeSet<String> {
+    let names = metrics.families.iter().map(|(name, kind)| match kind.as_str() {
+        "counter" => format!("{name}_total"),
+        _ => name.clone(),
+    });
+    // Only with a database.
+    names.chain(["chatcore_database_connections", "chatcore_database_waiting"].map(String::from)).collect()
+}
+
+#[tokio::test]
+async fn the_page_and_the_metrics_name_each_other() {
+    let exported = exported(&start().await.metrics().await);
+    let page = docs("operations.md");
+    let documented: BTreeSet<String> =
+        named(&page).into_iter().filter(|name| name != "web_chat_data").collect();
+    let undocumented: Vec<_> = exported.difference(&documented).collect();
+    assert!(undocumented.is_empty(), "not in docs/operations.md: {undocumented:?}");
+    let unknown: Vec<_> = documented.difference(&exported).collect();
+    assert!(unknown.is_empty(), "in docs/operations.md, and not exported: {unknown:?}");
+}
+
+#[tokio::test]
+async fn the_dashboard_names_metrics_that_there_are() {
+    let exported = exported(&start().await.metrics().await);
+    let dashboard: serde_json::Value = serde_json::from_str(&docs("grafana.json")).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
+    let mut shown = BTreeSet::new();
+    for target in targets {
+        shown.extend(named(target["expr"].as_str().unwrap()));
+    }
+    let of_a_histogram = |name: &str| {
+        ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name).to_owned()
+    };
+    let shown: BTreeSet<String> = shown.iter().map(|name| of_a_histogram(name)).collect();
+    assert!(panels.len() > 10 && shown.is_subset(&exported), "{:?}", shown.difference(&exported));
+    let missing: Vec<_> = exported.difference(&shown).collect();
+    assert!(missing.is_empty(), "no panel shows {missing:?}");
+    let ids: BTreeSet<_> = panels.iter().map(|panel| panel["id"].as_u64().unwrap()).collect();
+    assert_eq!(ids.len(), panels.len());
+}
+
+#[tokio::test]
+async fn every_error_code_of_the_protocol_is_counted() {
+    let metrics = start().await.metrics().await;
+    let page = docs("protocol.md");
+    let (_, codes) = page.split_once("## Error codes").unwrap();
+    let paragraph = codes.trim_start().lines().next().unwrap();
+    let code = |word: &&str| word.contains('_') || ["empty", "unavailable", "draining"].contains(word);
+    let codes: BTreeSet<&str> =
+        paragraph.split('`').skip(1).step_by(2).filter(code).filter(|code| *code != "retry_ms").collect();
+    for code in &codes {
+        metrics.get(&format!("chatcore_refusals_total{{code=\"{code}\"}}"));
+    }
+    assert!(codes.len() >= 14, "{codes:?}");
+}
