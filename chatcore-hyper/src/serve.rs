@@ -252,7 +252,7 @@ async fn accept(
             Ok((tcp, peer)) => {
                 let address = ClientAddress::new(peer.ip());
                 let Some(own) = place.of(address) else {
-                    tracing::debug!(%peer, "closed: this address holds as many connections as it may");
+                    failures.misused("an address holds as many connections as it may", peer);
                     place = places.any().await;
                     continue;
                 };

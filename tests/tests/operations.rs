@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use chatcore_tests::{Answer, Client, http, must};
+use chatcore_tests::{Answer, Client, Service as Process, http, must};
 use clap::Parser;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -260,4 +260,15 @@ async fn every_error_code_of_the_protocol_is_counted() {
         metrics.get(&format!("chatcore_refusals_total{{code=\"{code}\"}}"));
     }
     assert!(codes.len() >= 14, "{codes:?}");
+}
+
+#[tokio::test]
+async fn the_log_is_json_if_it_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = ["--log-format", "json", "--log", "warn,web_chat=info", "--metrics-listen", "127.0.0.1:0"];
+    let mut service = Process::with(folder.path(), &options).await;
+    service.signal("TERM");
+    let line: serde_json::Value = serde_json::from_str(&service.logged("drained").await).unwrap();
+    assert_eq!((&line["level"], &line["fields"]["message"]), (&json!("INFO"), &json!("drained")));
+    assert!(service.ended().await.success());
 }
