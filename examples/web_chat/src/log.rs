@@ -36,8 +36,14 @@ impl FromStr for LogFilter {
         let invalid = || InvalidFilter(text.to_owned());
         for directive in text.split(',') {
             // A word alone that is no level would turn on all of a part that does not exist.
-            let level = directive.rsplit_once('=').map_or(directive, |(_, level)| level);
-            level.trim().parse::<LevelFilter>().map_err(|_| invalid())?;
+            let (part, level) = directive.rsplit_once('=').unwrap_or(("", directive));
+            if !part.trim().chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | ':')) {
+                return Err(invalid());
+            }
+            // The parser takes no text at all for `error`.
+            if level.trim().is_empty() || level.trim().parse::<LevelFilter>().is_err() {
+                return Err(invalid());
+            }
         }
         text.parse().map(Self).map_err(|_| invalid())
     }
