@@ -10,7 +10,7 @@ use serde_json::json;
 
 #[tokio::test]
 async fn bad_frame() {
-    let server = Server::start().await;
+    let server = Server::with(|setup| setup.limits.bad_frames_per_minute = 1_000).await;
     let mut ann = server.client("ann").await;
     for (frame, id) in [
         ("hi", json!(null)),
@@ -31,6 +31,12 @@ async fn bad_frame() {
         (r#"{"type":"search","id":3,"channel":"a","query":"x","limit":0}"#, json!(3)),
         (r#"{"type":"search","id":3,"channel":"a","query":"x","limit":51}"#, json!(3)),
         (r#"{"type":"publish","id":3,"channel":"a","nonce":"","text":"x"}"#, json!(3)),
+        (r#"{"type":"publish","id":3,"channel":"a","nonce":"n","text":"\ud83d"}"#, json!(3)),
+        (r#"{"type":"publish","channel":"a","nonce":"n","text":"\ud83d","id":3}"#, json!(3)),
+        (r#"{"type":"publish","id":3,"channel":"a","nonce":"n","text":"x","reply_to":1e999}"#, json!(3)),
+        (r#"{"type":"read","id":3,"channel":"a","channel":"b","seq":1}"#, json!(3)),
+        (r#"{"type":"ping","id":3}}"#, json!(3)),
+        (r#"{"type":"ping","id":3"#, json!(3)),
     ] {
         ann.send(frame).await;
         let answer = ann.frame().await;
@@ -43,6 +49,18 @@ async fn bad_frame() {
         assert_eq!(answer["retryable"], false);
     }
     ann.ok(json!({"type": "ping"})).await;
+}
+
+#[tokio::test]
+async fn an_ignored_field_can_not_break_a_frame() {
+    let server = Server::start().await;
+    let mut ann = server.client("ann").await;
+    for odd in [r#""\ud83d""#, "1e999", r#"{"a":1,"a":2}"#, &"[".repeat(10_000)] {
+        let end = "]".repeat(odd.len() / 10_000 * 10_000);
+        ann.send(&format!(r#"{{"type":"ping","id":3,"later":{odd}{end},"text":{odd}{end}}}"#)).await;
+        let answer = ann.frame().await;
+        assert_eq!((&answer["type"], &answer["id"]), (&json!("ok"), &json!(3)), "{odd:.40}: {answer}");
+    }
 }
 
 #[tokio::test]

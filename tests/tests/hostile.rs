@@ -19,7 +19,7 @@ async fn malformed_frames_are_answered_and_harm_nobody() {
     let server = Server::with(|setup| setup.limits.bad_frames_per_minute = 1_000).await;
     let mut ann = server.member("ann", "general").await;
     let mut eve = server.client("eve").await;
-    let deep = format!(r#"{{"type":"ping","id":1,"x":{}{}}}"#, "[".repeat(20_000), "]".repeat(20_000));
+    let deep = format!(r#"{{"type":"read","id":1,"channel":{}{}}}"#, "[".repeat(20_000), "]".repeat(20_000));
     let many = format!("{{{}\"type\":\"ping\"}}", "\"a\":1,".repeat(8_000));
     let big = format!(r#"{{"type":"read","id":1,"channel":"general","seq":{}}}"#, "9".repeat(1_000));
     for text in [

@@ -1,128 +1,148 @@
 //! What a client says: one JSON object a frame, with a `type` and an `id`.
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use std::borrow::Cow;
 
+use serde::de::{Deserializer, EnumAccess, Error as _, IgnoredAny, IntoDeserializer, VariantAccess, Visitor};
+use serde::{Deserialize, Serialize, forward_to_deserialize_any};
+
+use super::sketch::Sketch;
 use crate::error::ErrorCode;
 use crate::id::{Position, Seq};
 
-/// A command as it came, its texts not yet checked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Command {
-    /// Lists the channels.
-    Channels {
-        /// Those after this name, or after what the last answer said in `after`; all where it is missing.
-        #[serde(default)]
-        after: Option<String>,
-        /// How many, 1 to 1,000.
-        #[serde(default)]
-        limit: Option<u32>,
-    },
-    /// Creates a channel.
-    CreateChannel {
-        /// Its name.
-        name: String,
-        /// What it is about.
-        #[serde(default)]
-        topic: Option<String>,
-    },
-    /// Follows a channel, from a position or from its newest messages.
-    Subscribe {
-        /// The channel.
-        channel: String,
-        /// Where the client is.
-        #[serde(default)]
-        after: Option<Position>,
-        /// How many messages to get, 0 to 100.
-        #[serde(default)]
-        limit: Option<u32>,
-    },
-    /// Ends a subscription.
-    Unsubscribe {
-        /// The channel.
-        channel: String,
-    },
-    /// Publishes a message.
-    Publish {
-        /// The channel.
-        channel: String,
-        /// The author's key of this publish, 1 to 64 characters.
-        nonce: String,
-        /// What it says.
-        text: String,
-        /// Uploaded files, by id.
-        #[serde(default)]
-        attachments: Vec<String>,
-        /// The message that it answers.
-        #[serde(default)]
-        reply_to: Option<Seq>,
-    },
-    /// Replaces a message's text.
-    Edit {
-        /// The channel.
-        channel: String,
-        /// The message.
-        seq: Seq,
-        /// Its new text.
-        text: String,
-    },
-    /// Deletes a message.
-    Delete {
-        /// The channel.
-        channel: String,
-        /// The message.
-        seq: Seq,
-    },
-    /// Puts an emoji on a message or takes it off.
-    React {
-        /// The channel.
-        channel: String,
-        /// The message.
-        seq: Seq,
-        /// Which emoji.
-        emoji: String,
-        /// On or off.
-        on: bool,
-    },
-    /// Reads older messages.
-    History {
-        /// The channel.
-        channel: String,
-        /// Messages below this `seq`.
-        before: Seq,
-        /// How many, 1 to 100.
-        #[serde(default)]
-        limit: Option<u32>,
-    },
-    /// Searches the messages.
-    Search {
-        /// The channel.
-        channel: String,
-        /// Words that occur in the text, each of them.
-        query: String,
-        /// Messages below this `seq`; all of them where it is missing.
-        #[serde(default)]
-        before: Option<Seq>,
-        /// How many, 1 to 50.
-        #[serde(default)]
-        limit: Option<u32>,
-    },
-    /// Moves the read marker.
-    Read {
-        /// The channel.
-        channel: String,
-        /// The last event read.
-        seq: Seq,
-    },
-    /// Tells the others that its user is typing.
-    Typing {
-        /// The channel.
-        channel: String,
-    },
-    /// Asks for a sign of life.
-    Ping,
+/// Defines [`Command`], and beside it how its fields are read once its name is known.
+///
+/// With the name known, a field that the command does not have is passed over unread. A `tag` would read every field
+/// first, and fail at what nobody asks for.
+macro_rules! commands {
+    ($(#[$about:meta])* pub enum Command { $($variants:tt)* }) => {
+        $(#[$about])*
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(tag = "type", rename_all = "snake_case")]
+        #[non_exhaustive]
+        pub enum Command { $($variants)* }
+
+        #[derive(Deserialize)]
+        #[serde(remote = "Command", rename_all = "snake_case")]
+        enum Named { $($variants)* }
+    };
+}
+
+commands! {
+    /// A command as it came, its texts not yet checked.
+    pub enum Command {
+        /// Lists the channels.
+        Channels {
+            /// Those after this name, or after what the last answer said in `after`; all where it is missing.
+            #[serde(default)]
+            after: Option<String>,
+            /// How many, 1 to 1,000.
+            #[serde(default)]
+            limit: Option<u32>,
+        },
+        /// Creates a channel.
+        CreateChannel {
+            /// Its name.
+            name: String,
+            /// What it is about.
+            #[serde(default)]
+            topic: Option<String>,
+        },
+        /// Follows a channel, from a position or from its newest messages.
+        Subscribe {
+            /// The channel.
+            channel: String,
+            /// Where the client is.
+            #[serde(default)]
+            after: Option<Position>,
+            /// How many messages to get, 0 to 100.
+            #[serde(default)]
+            limit: Option<u32>,
+        },
+        /// Ends a subscription.
+        Unsubscribe {
+            /// The channel.
+            channel: String,
+        },
+        /// Publishes a message.
+        Publish {
+            /// The channel.
+            channel: String,
+            /// The author's key of this publish, 1 to 64 characters.
+            nonce: String,
+            /// What it says.
+            text: String,
+            /// Uploaded files, by id.
+            #[serde(default)]
+            attachments: Vec<String>,
+            /// The message that it answers.
+            #[serde(default)]
+            reply_to: Option<Seq>,
+        },
+        /// Replaces a message's text.
+        Edit {
+            /// The channel.
+            channel: String,
+            /// The message.
+            seq: Seq,
+            /// Its new text.
+            text: String,
+        },
+        /// Deletes a message.
+        Delete {
+            /// The channel.
+            channel: String,
+            /// The message.
+            seq: Seq,
+        },
+        /// Puts an emoji on a message or takes it off.
+        React {
+            /// The channel.
+            channel: String,
+            /// The message.
+            seq: Seq,
+            /// Which emoji.
+            emoji: String,
+            /// On or off.
+            on: bool,
+        },
+        /// Reads older messages.
+        History {
+            /// The channel.
+            channel: String,
+            /// Messages below this `seq`.
+            before: Seq,
+            /// How many, 1 to 100.
+            #[serde(default)]
+            limit: Option<u32>,
+        },
+        /// Searches the messages.
+        Search {
+            /// The channel.
+            channel: String,
+            /// Words that occur in the text, each of them.
+            query: String,
+            /// Messages below this `seq`; all of them where it is missing.
+            #[serde(default)]
+            before: Option<Seq>,
+            /// How many, 1 to 50.
+            #[serde(default)]
+            limit: Option<u32>,
+        },
+        /// Moves the read marker.
+        Read {
+            /// The channel.
+            channel: String,
+            /// The last event read.
+            seq: Seq,
+        },
+        /// Tells the others that its user is typing.
+        Typing {
+            /// The channel.
+            channel: String,
+        },
+        /// Asks for a sign of life.
+        Ping,
+    }
 }
 
 /// A frame that is no command, and its `id` where it has one.
@@ -135,13 +155,6 @@ pub struct Malformed {
     pub code: ErrorCode,
     /// What is wrong with it.
     pub message: String,
-}
-
-#[derive(Deserialize)]
-struct Framed {
-    id: i64,
-    #[serde(flatten)]
-    command: Command,
 }
 
 impl Command {
@@ -165,39 +178,110 @@ impl Command {
     /// Reads a frame: the command and its `id`.
     ///
     /// # Errors
-    /// [`Malformed`] says what is wrong, in words for the programmer of the client.
+    /// [`Malformed`] says what is wrong, in words for the programmer of the client. It has the `id` wherever the
+    /// frame shows one, whatever else is wrong with the frame.
     pub fn decode(frame: &str) -> Result<(i64, Self), Malformed> {
-        match serde_json::from_str::<Framed>(frame) {
-            Ok(Framed { id, command }) => Ok((id, command)),
-            Err(error) => Err(explain(frame, &error)),
-        }
+        let read = || {
+            // A list would do for a struct too.
+            if !is_object(frame) {
+                return Err(serde_json::Error::custom("a frame is one JSON object"));
+            }
+            let Head { name, id } = serde_json::from_str(frame)?;
+            let fields = &mut serde_json::Deserializer::from_str(frame);
+            Ok((id, Named::deserialize(Fields { name: &name, fields })?))
+        };
+        read().map_err(|error| explain(frame, &error))
     }
 }
 
-/// Reads a refused frame a second time, now for what is wrong with it.
+/// What every frame has.
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(rename = "type", borrow)]
+    name: Cow<'a, str>,
+    id: i64,
+}
+
+/// The frame of the command of that name.
+struct Fields<'a, D> {
+    name: &'a str,
+    fields: D,
+}
+
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for Fields<'_, D> {
+    type Error = D::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        visitor.visit_enum(self)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+impl<'de, D: Deserializer<'de>> EnumAccess<'de> for Fields<'_, D> {
+    type Error = D::Error;
+    type Variant = Self;
+
+    fn variant_seed<S: serde::de::DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), D::Error> {
+        let name: serde::de::value::StrDeserializer<'_, D::Error> = self.name.into_deserializer();
+        Ok((seed.deserialize(name)?, self))
+    }
+}
+
+impl<'de, D: Deserializer<'de>> VariantAccess<'de> for Fields<'_, D> {
+    type Error = D::Error;
+
+    fn unit_variant(self) -> Result<(), D::Error> {
+        IgnoredAny::deserialize(self.fields).map(drop)
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        self.fields.deserialize_map(visitor)
+    }
+
+    fn newtype_variant_seed<S: serde::de::DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, D::Error> {
+        seed.deserialize(self.fields)
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, D::Error> {
+        self.fields.deserialize_seq(visitor)
+    }
+}
+
+fn is_object(frame: &str) -> bool {
+    frame.trim_start().starts_with('{')
+}
+
+/// Reads a refused frame a second time, now for whose answer the refusal is, and what is wrong.
 fn explain(frame: &str, error: &serde_json::Error) -> Malformed {
-    let bad = |id, message: String| Malformed { id, code: ErrorCode::BadFrame, message };
-    let Ok(Value::Object(fields)) = serde_json::from_str::<Value>(frame) else {
-        return bad(None, "a frame is one JSON object".to_owned());
-    };
-    let id = fields.get("id").and_then(Value::as_i64);
-    match fields.get("type") {
-        None => bad(id, "a frame has a 'type'".to_owned()),
-        Some(Value::String(name)) if !Command::NAMES.contains(&name.as_str()) => {
-            let shown: String = name.chars().take(64).collect();
-            Malformed {
-                id,
-                code: ErrorCode::UnknownCommand,
-                message: format!("there is no command {shown:?}"),
-            }
-        }
-        Some(Value::String(_)) if id.is_none() => bad(None, "a command has an integer 'id'".to_owned()),
-        Some(Value::String(_)) => {
-            let text: String = error.to_string().chars().take(200).collect();
-            // The position is that of the parser in its own buffer: it would only mislead.
-            bad(id, text.split(" at line ").next().unwrap_or_default().to_owned())
-        }
-        Some(_) => bad(id, "'type' is a string".to_owned()),
+    let sketch = Sketch::of(frame);
+    let id = sketch.id();
+    let bad = |message: String| Malformed { id, code: ErrorCode::BadFrame, message };
+    if !is_object(frame) {
+        return bad("a frame is one JSON object".to_owned());
+    }
+    let name = sketch.name();
+    if let Some(name) = name.as_deref().filter(|name| !Command::NAMES.contains(name)) {
+        let shown: String = name.chars().take(64).collect();
+        let message = format!("there is no command {shown:?}");
+        return Malformed { id, code: ErrorCode::UnknownCommand, message };
+    }
+    let text: String = error.to_string().chars().take(200).collect();
+    if !error.is_data() {
+        return bad(format!("the frame is not JSON: {text}"));
+    }
+    match (name, id) {
+        (None, _) if sketch.has_name() => bad("'type' is a string".to_owned()),
+        (None, _) => bad("a frame has a 'type'".to_owned()),
+        (Some(_), None) => bad("a command has an integer 'id'".to_owned()),
+        (Some(_), Some(_)) => bad(text),
     }
 }
 
@@ -234,9 +318,55 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_is_refused_not_followed() {
-        let deep = format!(r#"{{"type":"ping","id":1,"x":{}{}}}"#, "[".repeat(30_000), "]".repeat(30_000));
-        assert_eq!(refused(&deep).1, ErrorCode::BadFrame);
+    fn a_field_that_is_ignored_can_not_break_a_frame() {
+        let deep = format!("{}{}", "[".repeat(30_000), "]".repeat(30_000));
+        for odd in [r#""\ud83d""#, "1e999", "123456789012345678901234567890", "{\"a\":1,\"a\":2}", &deep] {
+            let frame = format!(r#"{{"later":{odd},"type":"ping","id":1,"text":{odd},"later":{odd}}}"#);
+            assert_eq!(Command::decode(&frame), Ok((1, Command::Ping)), "{odd:.40}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused_keeps_its_id() {
+        for (text, why) in [
+            (r#""\ud83d""#, "hex escape"),
+            (r#""\x""#, "escape"),
+            ("\"\n\"", "control character"),
+            ("7", "expected a string"),
+            ("nope", "expected"),
+            (r#""a","text":"b""#, "duplicate field `text`"),
+            (r#""a"},"#, "trailing characters"),
+            (r#""a"#, "EOF"),
+        ] {
+            let frame = format!(r#"{{"type":"publish","channel":"a","nonce":"n","text":{text},"id":7}}"#);
+            let late = format!(r#"{{"type":"publish","id":7,"channel":"a","nonce":"n","text":{text}}}"#);
+            let error = Command::decode(&late).unwrap_err();
+            assert_eq!((error.id, error.code), (Some(7), ErrorCode::BadFrame), "{late}");
+            assert!(error.message.contains(why), "{}", error.message);
+            let cut_off = why == "EOF" || why == "trailing characters";
+            assert_eq!(refused(&frame).0, (!cut_off).then_some(7), "{frame}");
+        }
+        assert_eq!(refused(r#"{"type":"fly","id":7,"x":nope}"#), (Some(7), ErrorCode::UnknownCommand));
+        assert_eq!(refused(r#"{"type":"ping","id":6,"id":7}"#), (Some(7), ErrorCode::BadFrame));
+    }
+
+    #[test]
+    fn a_list_is_no_frame() {
+        assert_eq!(refused(r#"["ping",1]"#), (None, ErrorCode::BadFrame));
+    }
+
+    #[test]
+    fn a_command_reads_as_it_is_written() {
+        let publish = Command::Publish {
+            channel: "a".into(),
+            nonce: "n".into(),
+            text: "\"\u{1f600}\"".into(),
+            attachments: vec!["a_1".into()],
+            reply_to: Some(3),
+        };
+        let mut written = serde_json::to_value(&publish).unwrap();
+        written["id"] = 7.into();
+        assert_eq!(Command::decode(&written.to_string()), Ok((7, publish)));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod command;
 mod encode;
 mod event;
 mod reply;
+mod sketch;
 
 pub use self::close::CloseReason;
 pub use self::command::{Command, Malformed};
