@@ -1,5 +1,5 @@
 import { Emitter } from './emitter.js';
-import { afterClose, ChatError, readFrame, SUBPROTOCOL } from './protocol.js';
+import { afterClose, ChatError, readFrame, SUBPROTOCOL, wellFormed } from './protocol.js';
 
 /** Times in milliseconds. */
 export const TIMES = {
@@ -111,7 +111,7 @@ export class Connection extends Emitter {
   request(type, fields = {}) {
     if (this.phase !== 'open') return Promise.reject(new ChatError({ code: 'disconnected', retryable: true }));
     const id = this.#nextId++;
-    const frame = JSON.stringify({ type, id, ...fields });
+    const frame = JSON.stringify({ type, id, ...fields }, (_, value) => (typeof value === 'string' ? wellFormed(value) : value));
     if (frame.length * 3 > this.frameBytes && new TextEncoder().encode(frame).length > this.frameBytes) {
       return Promise.reject(new ChatError({ code: 'too_large', message: 'The message is too large.' }));
     }
@@ -161,9 +161,11 @@ export class Connection extends Emitter {
   }
 
   #answer(frame) {
-    const waiting = this.#waiting.get(frame.id);
+    // Answers keep the order of the commands: one to a frame that could not be read is that of the oldest.
+    const id = frame.type === 'error' && frame.id === null ? this.#waiting.keys().next().value : frame.id;
+    const waiting = this.#waiting.get(id);
     if (!waiting) return;
-    this.#waiting.delete(frame.id);
+    this.#waiting.delete(id);
     if (frame.type === 'ok') waiting.resolve(frame);
     else waiting.reject(new ChatError({ ...frame, code: typeof frame.code === 'string' ? frame.code : 'unknown' }));
   }

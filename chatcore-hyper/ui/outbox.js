@@ -7,14 +7,18 @@ export const MAX_WAITING = 200;
 /** The longest pause that a message sits out by itself; at a longer one its author is told. */
 const LONGEST_PAUSE_MS = 60_000;
 
+/** How many times in a row the server may leave a message unanswered before only its author sends it again. */
+const MAX_UNANSWERED = 3;
+
 /** The pause after a refusal that may be tried again and names no time. */
 const PAUSE_MS = 1000;
 
 /**
  * @typedef {{nonce: string, channel: string, text: string, attachments: import('./protocol.js').Attachment[],
  *   reply_to: ?number, at: number, state: 'pending' | 'failed' | 'sent', seq: ?number,
- *   error: ?{code: string, message: string}}} Entry
- *   `sent` has its ack and waits for the log to come to it.
+ *   error: ?{code: string, message: string}, unanswered?: number}} Entry
+ *   `sent` has its ack and waits for the log to come to it; `unanswered` counts the times it was on the wire without an
+ *   answer.
  * @typedef {{load(): Promise<Entry[]>, put(entry: Entry): Promise<void>, remove(nonce: string): Promise<void>,
  *   clear(): Promise<void>, close(): void, onRemoved: (nonce: string) => void}} OutboxStore
  */
@@ -116,7 +120,7 @@ export class Outbox {
   retry(nonce) {
     const entry = this.#entries.get(nonce);
     if (entry?.state !== 'failed') return;
-    this.#update(entry, { state: 'pending', error: null });
+    this.#update(entry, { state: 'pending', error: null, unanswered: 0 });
     this.#expect(entry, ACK_MS);
     this.#pump(entry.channel);
   }
@@ -187,7 +191,9 @@ export class Outbox {
 
   async #pump(channel) {
     if (!this.#online || !this.#loaded || this.#inFlight.has(channel) || this.#paused.has(channel)) return;
-    const next = this.of(channel).find((entry) => entry.state === 'pending');
+    const pending = this.of(channel).filter((entry) => entry.state === 'pending');
+    // What had no answer before keeps nobody waiting for it.
+    const next = pending.find((entry) => !entry.unanswered) ?? pending[0];
     if (!next) return;
     this.#inFlight.set(channel, next.nonce);
     this.#expect(next, ACK_MS);
@@ -239,8 +245,11 @@ export class Outbox {
   #expired(nonce) {
     const entry = this.#entries.get(nonce);
     if (entry?.state !== 'pending') return;
-    if (this.#inFlight.get(entry.channel) === nonce) this.#inFlight.delete(entry.channel);
-    this.#fail(entry, 'timeout', 'No answer from the server.');
+    if (this.#inFlight.get(entry.channel) !== nonce) return this.#fail(entry, 'timeout', 'No answer from the server.');
+    this.#inFlight.delete(entry.channel);
+    const unanswered = (entry.unanswered ?? 0) + 1;
+    if (unanswered < MAX_UNANSWERED) this.#fail({ ...entry, unanswered }, 'timeout', 'No answer from the server.');
+    else this.#fail({ ...entry, unanswered }, 'unanswered', `The server gave no answer, ${unanswered} times.`);
     this.#pump(entry.channel);
   }
 

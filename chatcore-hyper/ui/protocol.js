@@ -123,6 +123,11 @@ export function list(values, read) {
   return Array.isArray(values) ? values.map(read).filter((value) => value !== null) : [];
 }
 
+/** Replaces what a text has of halves of characters, which no server can read. @param {string} text */
+export function wellFormed(text) {
+  return text.replace(/\p{Surrogate}/gu, '\ufffd');
+}
+
 /** Events name who did it as a user or as a user's id. @param {any} by @returns {?string} */
 export function userId(by) {
   return typeof by === 'string' ? by : text(by?.id);

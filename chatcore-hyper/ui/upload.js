@@ -1,5 +1,5 @@
 import { waitInWords } from './format.js';
-import { readAttachment } from './protocol.js';
+import { readAttachment, wellFormed } from './protocol.js';
 
 /**
  * One file on its way to a channel. `XMLHttpRequest`, because `fetch` does not tell how much of a body is sent.
@@ -20,7 +20,7 @@ export class Upload {
   constructor({ base, channel, file, onChange }) {
     this.file = file;
     this.onChange = onChange;
-    this.url = `${base}/channels/${encodeURIComponent(channel)}/attachments?name=${encodeURIComponent(file.name)}`;
+    this.url = `${base}/channels/${encodeURIComponent(channel)}/attachments?name=${encodeURIComponent(wellFormed(file.name))}`;
   }
 
   start() {

@@ -134,6 +134,72 @@ test('a refusal for good is shown with its reason and does not hold up the next'
   assert.equal(socket.take('publish').text, 'good');
 });
 
+test('half a character goes out as one that every server can read', async () => {
+  const { core, socket } = await opened(0);
+  core.send('general', { text: 'a\ud83d \u{1f600} \ude00b' });
+  assert.equal(socket.take('publish').text, 'a\ufffd \u{1f600} \ufffdb');
+  core.connection.request('search', { channel: 'general', query: '\ud83d' });
+  assert.equal(socket.take('search').query, '\ufffd');
+});
+
+test('an error without an id answers the oldest command', async () => {
+  const { core, socket } = await opened(0);
+  core.send('general', { text: 'bad' });
+  core.send('general', { text: 'good' });
+  socket.take('publish');
+  socket.say({ type: 'error', id: null, code: 'bad_frame', message: 'no', retryable: false });
+  await settle();
+  assert.deepEqual(states(core), ['bad failed', 'good pending']);
+  assert.deepEqual(core.outbox.of('general')[0].error, { code: 'bad_frame', message: 'no' });
+  assert.equal(socket.take('publish').text, 'good');
+});
+
+test('what had no answer holds up nobody after a reconnect', async () => {
+  const here = await opened(0);
+  here.core.send('general', { text: 'mute' });
+  await here.clock.advance(10_000);
+  here.socket.end();
+  here.core.send('general', { text: 'next' });
+  await here.clock.advance(500);
+  const socket = await welcome(here);
+  assert.equal((await accept(socket, 1)).text, 'next');
+  assert.equal((await accept(socket, 2)).text, 'mute');
+});
+
+test('what has no answer three times is its author\'s to send again', async () => {
+  const here = await opened(0);
+  here.core.send('general', { text: 'mute' });
+  let { socket } = here;
+  for (let times = 1; times < 3; times++) {
+    assert.equal(socket.take('publish').nonce, 'n1');
+    await here.clock.advance(10_000);
+    assert.deepEqual(states(here.core), ['mute failed']);
+    socket.end();
+    await here.clock.advance(500);
+    socket = await welcome(here);
+  }
+  assert.equal(socket.take('publish').nonce, 'n1');
+  await here.clock.advance(10_000);
+  const [{ error }] = here.core.outbox.of('general');
+  assert.deepEqual(error, { code: 'unanswered', message: 'The server gave no answer, 3 times.' });
+  socket.end();
+  await here.clock.advance(500);
+  socket = await welcome(here);
+  assert.equal(socket.take('publish'), null);
+  assert.equal((await reloaded(here)).take('publish'), null);
+  here.core.outbox.retry('n1');
+  await accept(socket, 1);
+  assert.deepEqual(states(here.core), []);
+});
+
+/** Opens the same outbox in another page. */
+async function reloaded(here) {
+  const after = world({ shelf: here.shelf, clock: here.clock, tab: 'b' });
+  after.core.start();
+  after.core.open('general');
+  return welcome(after);
+}
+
 test('a refusal for now is tried again after its pause, before the next', async () => {
   const { core, clock, socket } = await opened(0);
   core.send('general', { text: 'one' });
