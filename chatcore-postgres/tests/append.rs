@@ -225,7 +225,8 @@ async fn a_refused_item_leaves_one_line_without_its_text() {
     let database = database().await;
     let store = PostgresStore::connect(&database.url()).await.expect("connects");
     let channel = channel(&store).await;
-    let refuse = format!("ALTER TABLE chatcore.event ADD CONSTRAINT calm CHECK (text IS DISTINCT FROM '{SECRET}')");
+    let refuse =
+        format!("ALTER TABLE chatcore.event ADD CONSTRAINT calm CHECK (text IS DISTINCT FROM '{SECRET}')");
     client(&database).await.batch_execute(&refuse).await.expect("a constraint");
     let log = CapturedLog::at(tracing::Level::TRACE);
     for _ in 0..3 {

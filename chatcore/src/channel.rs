@@ -127,10 +127,10 @@ impl Channel {
         Ok(())
     }
 
-    /// Leaves a frame with every follower but `except`; `offer` it where nobody would miss it.
-    pub(crate) fn broadcast(&self, frame: &Bytes, except: Option<&Arc<Link>>, manner: Manner) {
+    /// Leaves a frame with every follower whose connection is meant; `offer` it where nobody would miss it.
+    pub(crate) fn broadcast(&self, frame: &Bytes, is_meant: impl Fn(&Arc<Link>) -> bool, manner: Manner) {
         self.followers.for_each(|follower| {
-            if except.is_some_and(|other| Arc::ptr_eq(other, follower.link())) {
+            if !is_meant(follower.link()) {
                 return;
             }
             match manner {

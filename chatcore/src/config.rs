@@ -149,12 +149,12 @@ pub struct Limits {
     pub store_timeout: Duration,
     /// The time over which clients come back after a drain. Default 10 s.
     pub drain_spread: Duration,
-    /// How long somebody without a connection still counts as online. Default 5 s.
+    /// How long somebody without a connection still counts as online, at each absence anew. Default 5 s.
     pub presence_grace: Duration,
-    /// People listed as online in one channel, and told of each other's coming and going. Default 1,000.
+    /// People listed as online in one channel, whose coming and going is announced. With 0, nobody is. Default 1,000.
     pub presence_members: usize,
-    /// Bytes of that list, as it is sent. Whoever comes when it is full is neither listed nor announced. Default
-    /// 128 KiB.
+    /// Bytes of that list, as it is sent. People who come when it is full are listed and announced as others leave it,
+    /// in the order in which they came. Default 128 KiB.
     pub presence_bytes: usize,
     /// The shortest time between two `typing` of one user in one channel that others are told of. Default 2 s.
     pub typing_interval: Duration,

@@ -329,9 +329,10 @@ impl Connection {
     fn tell_typing(&self, name: &ChannelName) -> Result<(), Error> {
         self.core.policy.authorize(&self.link.identity, Action::Write(name))?;
         if self.link.share.may_tell_typing(Instant::now(), name) {
-            let user = self.link.identity.user.clone();
-            let frame = Encoder::notice(&ChatEvent::Typing { channel: name.clone(), user });
-            self.followed(name)?.channel().broadcast(&frame, Some(&self.link), Manner::Offer);
+            let user = &self.link.identity.user;
+            let typing = ChatEvent::Typing { channel: name.clone(), user: user.clone() };
+            let others = |link: &Arc<Link>| link.identity.user.id != user.id;
+            self.followed(name)?.channel().broadcast(&Encoder::notice(&typing), others, Manner::Offer);
         }
         Ok(())
     }

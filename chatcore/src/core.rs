@@ -71,7 +71,7 @@ impl Core {
         Self {
             appends: AppendQueue::start(&store, &encoder, &limits, &registry, &fanout.queue(), &monitor),
             _fanout: fanout,
-            departures: Arc::new(Departures::new(limits.presence_grace)),
+            departures: Arc::new(Departures::new(&limits)),
             uploads: Uploads::default(),
             searches: Searches::new(&limits),
             monitor,

@@ -11,7 +11,7 @@ use crate::id::{Position, Seq};
 use crate::link::{Link, SubscriptionKey};
 use crate::name::ChannelName;
 use crate::policy::{Action, Denied};
-use crate::presence::{Arrival, announce, leave};
+use crate::presence::{Arrival, announce, leave, list_limit};
 use crate::protocol::{MessageList, Reply};
 use crate::ring::{Cursor, HistoryRing, Read, Room};
 use crate::share::Follows;
@@ -68,7 +68,7 @@ impl Follow {
         follow.start = start.cursor;
         let members = follow.channel().members().list();
         if arrival == Arrival::New {
-            announce(follow.channel(), link.identity.user.clone(), true, Some(&link));
+            announce(follow.channel(), link.identity.user.clone(), true, |other| !Arc::ptr_eq(other, &link));
         }
         let epoch = start.epoch;
         let head = start.cursor.seq;
@@ -167,8 +167,7 @@ impl Follow {
     }
 
     fn arrive(&self) -> Arrival {
-        let limits = &self.core.limits;
-        let limit = PageLimit::new(limits.presence_members, limits.presence_bytes);
+        let limit = list_limit(&self.core.limits);
         let arrival = self.channel().members().arrive(&self.follower.link().identity.user, limit);
         if arrival != Arrival::Uncounted {
             self.follower.set_counted();
@@ -217,7 +216,7 @@ impl Drop for Follow {
         if cut_off {
             // It arrived while it was cut off.
             channel.members().remove(user);
-            leave(channel, user);
+            leave(channel, user, &self.core.limits);
         } else {
             self.core.departures.depart(channel, user);
         }

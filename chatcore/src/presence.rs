@@ -1,13 +1,14 @@
 //! Who is online in a channel: people, not connections, with a grace for those who come right back.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, Weak};
-use std::time::Duration;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::sync::{Mutex, MutexGuard, Weak};
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::channel::{Channel, Manner};
+use crate::config::Limits;
 use crate::id::UserId;
 use crate::link::Link;
 use crate::message::User;
@@ -15,10 +16,12 @@ use crate::protocol::{ChatEvent, Encoder, UserList};
 use crate::store::PageLimit;
 use crate::sync::Arc;
 
-/// The people online in one channel, up to a bound.
+/// The people online in one channel. As many are listed as there is room for; the others wait until somebody leaves.
 #[derive(Debug, Default)]
 pub(crate) struct Members {
     online: HashMap<UserId, Member>,
+    /// Who is not listed, in the order in which they came. There are as many at most as subscriptions.
+    waiting: BTreeMap<u64, UserId>,
     /// What the list takes in an answer.
     bytes: usize,
     /// The list as an answer has it, until somebody comes, leaves or is called otherwise.
@@ -29,55 +32,115 @@ pub(crate) struct Members {
 struct Member {
     user: User,
     connections: usize,
-    /// Whether a departure of this member waits for its grace to end.
-    leaving: bool,
+    standing: Standing,
+}
+
+#[derive(Debug)]
+enum Standing {
+    Listed {
+        /// When the grace of the present absence ends, or ended if there is none.
+        due: Option<Instant>,
+        /// Whether a departure of this member is in the queue.
+        queued: bool,
+    },
+    /// The place among those who wait.
+    Waiting(u64),
 }
 
 /// What an arrival changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
-    /// The person is online now and was not before.
+    /// The person is listed now and was not online before.
     New,
     /// The person was online already.
     Known,
-    /// The list is full: this connection is not counted, and does not depart.
+    /// The list is full: the person waits for room in it.
+    Waits,
+    /// There is no list: this connection is not counted, and does not depart.
     Uncounted,
+}
+
+/// What became of a grace.
+#[derive(Debug, PartialEq, Eq)]
+enum Grace {
+    /// The person came back, or is gone already.
+    Over,
+    /// The person came back and went again: that absence has until then.
+    Renewed(Instant),
+    /// The person has left for good.
+    Left(Vec<Change>),
+}
+
+/// A person whom the list gained or lost.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    user: User,
+    online: bool,
 }
 
 impl Members {
     /// Counts a connection of `user` in.
     pub(crate) fn arrive(&mut self, user: &User, limit: PageLimit) -> Arrival {
-        let PageLimit { items, bytes } = limit;
+        if limit.items == 0 {
+            return Arrival::Uncounted;
+        }
         if let Some(member) = self.online.get_mut(&user.id) {
             member.connections += 1;
-            let renamed = self.bytes - Encoder::user_len(&member.user) + Encoder::user_len(user);
+            let renamed = match member.standing {
+                Standing::Listed { .. } => {
+                    self.bytes - Encoder::user_len(&member.user) + Encoder::user_len(user)
+                }
+                Standing::Waiting(_) => self.bytes,
+            };
             // A name that there is no room for is told once there is.
-            if member.user != *user && renamed <= bytes {
+            if member.user != *user && renamed <= limit.bytes {
                 member.user = user.clone();
                 self.bytes = renamed;
                 self.listed = None;
             }
             return Arrival::Known;
         }
-        let len = Encoder::user_len(user);
-        if self.online.len() >= items || self.bytes + len > bytes {
-            return Arrival::Uncounted;
-        }
-        self.bytes += len;
-        self.listed = None;
-        self.online.insert(user.id.clone(), Member { user: user.clone(), connections: 1, leaving: false });
-        Arrival::New
+        let fits = self.has_room(user, limit);
+        let standing = if fits { self.enlist(user) } else { self.queue(user) };
+        self.online.insert(user.id.clone(), Member { user: user.clone(), connections: 1, standing });
+        if fits { Arrival::New } else { Arrival::Waits }
     }
 
-    /// Counts a connection of `user` out; says whether a departure is to be scheduled.
-    fn depart(&mut self, user: &UserId) -> bool {
+    fn has_room(&self, user: &User, PageLimit { items, bytes }: PageLimit) -> bool {
+        self.online.len() - self.waiting.len() < items && self.bytes + Encoder::user_len(user) <= bytes
+    }
+
+    fn enlist(&mut self, user: &User) -> Standing {
+        self.bytes += Encoder::user_len(user);
+        self.listed = None;
+        Standing::Listed { due: None, queued: false }
+    }
+
+    fn queue(&mut self, user: &User) -> Standing {
+        let place = self.waiting.last_key_value().map_or(0, |(last, _)| last + 1);
+        self.waiting.insert(place, user.id.clone());
+        Standing::Waiting(place)
+    }
+
+    /// Counts a connection of `user` out; says whether a departure is to be scheduled. If it was the last one, the grace
+    /// of this absence ends at `due`.
+    fn depart(&mut self, user: &UserId, due: Instant) -> bool {
         let Some(member) = self.online.get_mut(user) else { return false };
         member.connections = member.connections.saturating_sub(1);
-        if member.connections > 0 || member.leaving {
+        if member.connections > 0 {
             return false;
         }
-        member.leaving = true;
-        true
+        match &mut member.standing {
+            Standing::Listed { due: end, queued } => {
+                *end = Some(due);
+                !std::mem::replace(queued, true)
+            }
+            Standing::Waiting(place) => {
+                self.waiting.remove(place);
+                self.forget(user);
+                false
+            }
+        }
     }
 
     /// Counts a connection of `user` out that does not come back: no grace begins.
@@ -87,32 +150,67 @@ impl Members {
         }
     }
 
-    /// Ends a grace; returns who has left for good.
-    fn end_grace(&mut self, user: &UserId) -> Option<User> {
-        self.online.get_mut(user)?.leaving = false;
-        self.leave(user)
+    /// Ends the graces of `user` that are over by `now`.
+    fn end_grace(&mut self, user: &UserId, now: Instant, limit: PageLimit) -> Grace {
+        let Some(member) = self.online.get_mut(user) else { return Grace::Over };
+        let Standing::Listed { due, queued } = &mut member.standing else { return Grace::Over };
+        if member.connections == 0
+            && let Some(due) = due.filter(|due| *due > now)
+        {
+            return Grace::Renewed(due);
+        }
+        *queued = false;
+        Grace::Left(self.leave(user, limit))
     }
 
-    /// Takes `user` off the list, unless a connection of theirs is counted; returns who has left by that.
-    pub(crate) fn leave(&mut self, user: &UserId) -> Option<User> {
-        if self.online.get(user)?.connections > 0 {
-            return None;
+    /// Takes `user` off the list, unless a connection of theirs is counted, and lists those who waited for the room.
+    /// Returns what there is to tell.
+    pub(crate) fn leave(&mut self, user: &UserId, limit: PageLimit) -> Vec<Change> {
+        let Some(member) = self.online.get(user).filter(|member| member.connections == 0) else {
+            return Vec::new();
+        };
+        if let Standing::Waiting(place) = member.standing {
+            self.waiting.remove(&place);
+            self.forget(user);
+            return Vec::new();
         }
-        self.listed = None;
-        let left = self.online.remove(user).map(|member| member.user);
-        self.bytes -= left.as_ref().map_or(0, Encoder::user_len);
+        let mut changes = Vec::with_capacity(1);
+        if let Some(Member { user, .. }) = self.forget(user) {
+            self.bytes -= Encoder::user_len(&user);
+            self.listed = None;
+            changes.push(Change { user, online: false });
+        }
+        while let Some(user) = self.first_waiting().filter(|user| self.has_room(user, limit)).cloned() {
+            self.waiting.pop_first();
+            let standing = self.enlist(&user);
+            if let Some(member) = self.online.get_mut(&user.id) {
+                member.standing = standing;
+            }
+            changes.push(Change { user, online: true });
+        }
+        changes
+    }
+
+    fn first_waiting(&self) -> Option<&User> {
+        let (_, first) = self.waiting.first_key_value()?;
+        self.online.get(first).map(|member| &member.user)
+    }
+
+    fn forget(&mut self, user: &UserId) -> Option<Member> {
+        let member = self.online.remove(user);
         if self.online.is_empty() {
             // A channel that everybody has left keeps no table.
             self.online = HashMap::new();
         }
-        left
+        member
     }
 
-    /// Returns who is online, by name.
+    /// Returns who is listed, by name.
     pub(crate) fn list(&mut self) -> UserList {
         let online = &self.online;
         let list = || {
-            let mut users: Vec<_> = online.values().map(|member| &member.user).collect();
+            let is_listed = |member: &&Member| matches!(member.standing, Standing::Listed { .. });
+            let mut users: Vec<_> = online.values().filter(is_listed).map(|member| &member.user).collect();
             users.sort_unstable_by(|a, b| a.name.cmp(&b.name).then_with(|| a.id.cmp(&b.id)));
             UserList::new(users.into_iter())
         };
@@ -120,27 +218,36 @@ impl Members {
     }
 }
 
-/// Tells a channel's followers, but `except`, that somebody came or left.
-pub(crate) fn announce(channel: &Channel, user: User, online: bool, except: Option<&Arc<Link>>) {
+/// Tells a channel's followers whose connection is meant that somebody came or left.
+pub(crate) fn announce(channel: &Channel, user: User, online: bool, is_meant: impl Fn(&Arc<Link>) -> bool) {
     let event = ChatEvent::Presence { channel: channel.info.name.clone(), user, online };
-    channel.broadcast(&Encoder::notice(&event), except, Manner::Send);
+    channel.broadcast(&Encoder::notice(&event), is_meant, Manner::Send);
 }
 
 /// Takes `user` off the channel's list of who is online, unless a connection of theirs is counted, and says so.
-pub(crate) fn leave(channel: &Channel, user: &UserId) {
-    let left = channel.members().leave(user);
-    if let Some(user) = left {
-        announce(channel, user, false, None);
+pub(crate) fn leave(channel: &Channel, user: &UserId, limits: &Limits) {
+    let changes = channel.members().leave(user, list_limit(limits));
+    tell(channel, changes);
+}
+
+fn tell(channel: &Channel, changes: Vec<Change>) {
+    for Change { user, online } in changes {
+        announce(channel, user, online, |_| true);
     }
 }
 
-/// People whose last connection to a channel has gone, in the order in which their graces end.
+/// Returns how much a channel's list of who is online holds.
+pub(crate) fn list_limit(limits: &Limits) -> PageLimit {
+    PageLimit::new(limits.presence_members, limits.presence_bytes)
+}
+
+/// People whose last connection to a channel has gone, by when their graces end.
 ///
-/// Each waits at most once for each channel, so the queue is bounded by who is online.
+/// Each is here once at most for each channel, so their number is bounded by who is online.
 #[derive(Debug)]
 pub(crate) struct Departures {
-    grace: Duration,
-    queue: Mutex<VecDeque<Departure>>,
+    limits: Arc<Limits>,
+    queue: Mutex<BinaryHeap<Departure>>,
     changed: Notify,
 }
 
@@ -151,20 +258,38 @@ struct Departure {
     user: UserId,
 }
 
+/// The one that is due first is the greatest.
+impl Ord for Departure {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.due.cmp(&self.due)
+    }
+}
+
+impl PartialOrd for Departure {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Departure {
+    fn eq(&self, other: &Self) -> bool {
+        self.due == other.due
+    }
+}
+
+impl Eq for Departure {}
+
 impl Departures {
-    pub(crate) fn new(grace: Duration) -> Self {
-        Self { grace, queue: Mutex::default(), changed: Notify::new() }
+    pub(crate) fn new(limits: &Arc<Limits>) -> Self {
+        Self { limits: Arc::clone(limits), queue: Mutex::default(), changed: Notify::new() }
     }
 
-    /// Counts a connection of `user` out of `channel`, and begins the grace if it was the last one.
+    /// Counts a connection of `user` out of `channel`, and begins a grace if it was the last one.
     pub(crate) fn depart(&self, channel: &Arc<Channel>, user: &UserId) {
-        if channel.members().depart(user) {
-            let departure = Departure {
-                due: Instant::now() + self.grace,
-                channel: Arc::downgrade(channel),
-                user: user.clone(),
-            };
-            self.queue.lock().expect("invariant: nothing panics under this lock").push_back(departure);
+        let due = Instant::now() + self.limits.presence_grace;
+        if channel.members().depart(user, due) {
+            let channel = Arc::downgrade(channel);
+            self.queue().push(Departure { due, channel, user: user.clone() });
             self.changed.notify_one();
         }
     }
@@ -172,10 +297,10 @@ impl Departures {
     /// Ends graces as they fall due, for ever.
     pub(crate) async fn run(&self) {
         loop {
-            let next =
-                self.queue.lock().expect("invariant: nothing panics under this lock").front().map(|d| d.due);
+            let next = self.queue().peek().map(|departure| departure.due);
             match next {
                 None => self.changed.notified().await,
+                // No later departure falls due before it.
                 Some(due) => {
                     tokio::time::sleep_until(due).await;
                     self.end_due();
@@ -186,30 +311,53 @@ impl Departures {
 
     fn end_due(&self) {
         let now = Instant::now();
-        loop {
-            let departure = {
-                let mut queue = self.queue.lock().expect("invariant: nothing panics under this lock");
-                if queue.front().is_none_or(|d| d.due > now) {
-                    return;
+        while let Some(mut departure) = self.take_due(now) {
+            let Some(channel) = departure.channel.upgrade() else { continue };
+            let grace = channel.members().end_grace(&departure.user, now, list_limit(&self.limits));
+            match grace {
+                Grace::Over => {}
+                Grace::Renewed(due) => {
+                    departure.due = due;
+                    self.queue().push(departure);
                 }
-                queue.pop_front()
-            };
-            let Some(Departure { channel, user, .. }) = departure else { return };
-            let Some(channel) = channel.upgrade() else { continue };
-            let left = channel.members().end_grace(&user);
-            if let Some(user) = left {
-                announce(&channel, user, false, None);
+                Grace::Left(changes) => tell(&channel, changes),
             }
         }
+    }
+
+    fn take_due(&self, now: Instant) -> Option<Departure> {
+        let mut queue = self.queue();
+        queue.peek().is_some_and(|departure| departure.due <= now).then(|| queue.pop()).flatten()
+    }
+
+    // Held for one look, push or removal, never across an await.
+    fn queue(&self) -> MutexGuard<'_, BinaryHeap<Departure>> {
+        self.queue.lock().expect("invariant: nothing panics under this lock")
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn user(name: &str) -> User {
         User::new(&format!("u_{name}"), name).unwrap()
+    }
+
+    const GRACE: Duration = Duration::from_secs(5);
+
+    /// Sees `user` off for good.
+    fn see_off(members: &mut Members, user: &User, limit: PageLimit) -> Vec<(String, bool)> {
+        let now = Instant::now();
+        members.depart(&user.id, now);
+        left(members.end_grace(&user.id, now, limit))
+    }
+
+    fn left(grace: Grace) -> Vec<(String, bool)> {
+        let Grace::Left(changes) = grace else { panic!("{grace:?}") };
+        changes.into_iter().map(|Change { user, online }| (user.name.to_string(), online)).collect()
     }
 
     fn people(most: usize) -> PageLimit {
@@ -218,27 +366,41 @@ mod tests {
 
     #[test]
     fn two_connections_are_one_person_and_coming_back_in_time_is_no_leaving() {
-        let (mut members, ann) = (Members::default(), user("ann"));
+        let (mut members, ann, now) = (Members::default(), user("ann"), Instant::now());
         assert_eq!(members.arrive(&ann, people(9)), Arrival::New);
         assert_eq!(members.arrive(&ann, people(9)), Arrival::Known);
-        assert!(!members.depart(&ann.id));
-        assert!(members.depart(&ann.id), "the last one begins a grace");
+        assert!(!members.depart(&ann.id, now));
+        assert!(members.depart(&ann.id, now + GRACE), "the last one begins a grace");
         assert_eq!(members.arrive(&ann, people(9)), Arrival::Known);
-        assert!(!members.depart(&ann.id), "the grace that runs counts for this one too");
-        assert_eq!(members.end_grace(&ann.id), Some(ann));
+        assert_eq!(left(members.end_grace(&ann.id, now + GRACE, people(9))), []);
+        assert_eq!(members.list(), UserList::new([ann].iter()));
+    }
+
+    #[test]
+    fn a_second_absence_has_a_grace_of_its_own() {
+        let (mut members, ann, now) = (Members::default(), user("ann"), Instant::now());
+        let second = Duration::from_secs(4);
+        members.arrive(&ann, people(9));
+        assert!(members.depart(&ann.id, now + GRACE));
+        members.arrive(&ann, people(9));
+        assert!(!members.depart(&ann.id, now + second + GRACE), "the departure is in the queue already");
+        let renewed = Grace::Renewed(now + second + GRACE);
+        assert_eq!(members.end_grace(&ann.id, now + GRACE, people(9)), renewed);
+        let end = members.end_grace(&ann.id, now + second + GRACE, people(9));
+        assert_eq!(left(end), [("ann".to_owned(), false)]);
         assert_eq!(members.list(), UserList::new([].iter()));
     }
 
     #[test]
     fn a_person_who_is_removed_leaves_without_a_grace() {
-        let (mut members, ann) = (Members::default(), user("ann"));
+        let (mut members, ann, now) = (Members::default(), user("ann"), Instant::now());
         members.arrive(&ann, people(9));
         members.arrive(&ann, people(9));
         members.remove(&ann.id);
-        assert_eq!(members.leave(&ann.id), None, "a connection is left");
-        assert!(members.depart(&ann.id), "a grace begins");
-        assert_eq!(members.leave(&ann.id), Some(ann.clone()));
-        assert_eq!(members.end_grace(&ann.id), None, "the grace finds nobody");
+        assert_eq!(members.leave(&ann.id, people(9)), [], "a connection is left");
+        assert!(members.depart(&ann.id, now), "a grace begins");
+        assert_eq!(members.leave(&ann.id, people(9)), [Change { user: ann.clone(), online: false }]);
+        assert_eq!(members.end_grace(&ann.id, now, people(9)), Grace::Over, "the grace finds nobody");
     }
 
     #[test]
@@ -246,8 +408,29 @@ mod tests {
         let mut members = Members::default();
         assert_eq!(members.arrive(&user("b"), people(2)), Arrival::New);
         assert_eq!(members.arrive(&user("a"), people(2)), Arrival::New);
-        assert_eq!(members.arrive(&user("c"), people(2)), Arrival::Uncounted);
+        assert_eq!(members.arrive(&user("c"), people(2)), Arrival::Waits);
         assert_eq!(members.list(), UserList::new([user("a"), user("b")].iter()));
+        assert_eq!(Members::default().arrive(&user("a"), people(0)), Arrival::Uncounted);
+    }
+
+    #[test]
+    fn a_list_that_empties_takes_those_who_wait_in_order() {
+        let (mut members, two) = (Members::default(), people(2));
+        for name in ["a", "b", "c", "d", "e", "f"] {
+            members.arrive(&user(name), two);
+        }
+        assert_eq!(members.arrive(&user("d"), two), Arrival::Known, "who waits is one person too");
+        members.depart(&user("d").id, Instant::now());
+        assert!(!members.depart(&user("c").id, Instant::now()), "who waits leaves at once");
+        let told = |name: &str, online| (name.to_owned(), online);
+        assert_eq!(see_off(&mut members, &user("a"), two), [told("a", false), told("d", true)]);
+        assert_eq!(members.list(), UserList::new([user("b"), user("d")].iter()));
+        members.remove(&user("e").id);
+        assert_eq!(members.leave(&user("e").id, two), [], "nobody was told of them");
+        assert_eq!(see_off(&mut members, &user("d"), two), [told("d", false), told("f", true)]);
+        assert_eq!(see_off(&mut members, &user("b"), two), [told("b", false)]);
+        assert_eq!(see_off(&mut members, &user("f"), two), [told("f", false)]);
+        assert_eq!((members.bytes, members.online.capacity(), members.waiting.len()), (0, 0, 0));
     }
 
     #[test]
@@ -256,7 +439,8 @@ mod tests {
         let ann = User::new("u_a", "Änn \"\u{1}\"").unwrap();
         let two = PageLimit::new(9, Encoder::user_len(&ann) + Encoder::user_len(&user("b")));
         assert_eq!(members.arrive(&ann, two), Arrival::New);
-        assert_eq!(members.arrive(&user("bb"), two), Arrival::Uncounted, "a byte of id and of name too many");
+        assert_eq!(members.arrive(&user("bb"), two), Arrival::Waits, "a byte of id and of name too many");
+        members.depart(&user("bb").id, Instant::now());
         assert_eq!(members.arrive(&user("b"), two), Arrival::New);
         let longer = User::new("u_b", "bb").unwrap();
         assert_eq!(members.arrive(&longer, two), Arrival::Known);
@@ -265,8 +449,7 @@ mod tests {
             UserList::new([user("b"), ann.clone()].iter()),
             "the name that fits stays"
         );
-        members.depart(&ann.id);
-        members.end_grace(&ann.id);
+        see_off(&mut members, &ann, two);
         assert_eq!(members.arrive(&longer, two), Arrival::Known);
         assert_eq!(members.list(), UserList::new([longer].iter()), "there is room for the name again");
         assert_eq!(members.arrive(&user("c"), two), Arrival::New);
@@ -285,9 +468,10 @@ mod tests {
         let renamed = User::new("u_a", "z").unwrap();
         members.arrive(&renamed, people(9));
         listed(&mut members, &[user("b"), renamed.clone()]);
-        members.depart(&user("b").id);
+        let now = Instant::now();
+        members.depart(&user("b").id, now);
         listed(&mut members, &[user("b"), renamed.clone()]);
-        members.end_grace(&user("b").id);
+        members.end_grace(&user("b").id, now, people(9));
         listed(&mut members, &[renamed]);
     }
 }

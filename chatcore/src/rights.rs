@@ -14,7 +14,7 @@ impl Core {
         self.cut_off(user, channel, |_| true);
         // Somebody who has gone may still be in their grace.
         if let Some(channel) = self.registry.loaded(channel) {
-            leave(&channel, user);
+            leave(&channel, user, &self.limits);
         }
     }
 
@@ -35,7 +35,7 @@ impl Core {
             follower.channel().members().remove(user);
         }
         if let Some(follower) = ended.first() {
-            leave(follower.channel(), user);
+            leave(follower.channel(), user, &self.limits);
         }
     }
 }
