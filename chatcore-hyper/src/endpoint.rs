@@ -28,7 +28,7 @@ pub(crate) trait Endpoint: Unpin {
     fn heard(&mut self, _frames: u32) {}
 
     /// Returns until when the driver reads nothing, if more came than the pace allows.
-    fn silent_until(&mut self, _now: Instant) -> Option<Instant> {
+    fn silent_until(&self, _now: Instant) -> Option<Instant> {
         None
     }
 
@@ -68,7 +68,7 @@ impl Endpoint for Connection {
         self.heard(frames);
     }
 
-    fn silent_until(&mut self, now: Instant) -> Option<Instant> {
+    fn silent_until(&self, now: Instant) -> Option<Instant> {
         self.silent_until(now)
     }
 

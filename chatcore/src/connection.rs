@@ -110,7 +110,7 @@ impl Connection {
         }
         let now = Instant::now();
         let share = core.shares.of(&identity.user.id, now);
-        let link = Arc::new(Link::new(identity, share, &core.mailboxes, Arc::clone(&core.monitor)));
+        let link = Arc::new(Link::new(identity, share, &core.mailboxes));
         core.links.enter(&link, &core.limits)?;
         // A drain that began in between has not seen this link.
         if core.is_draining() {
@@ -178,7 +178,7 @@ impl Connection {
 
     /// Returns until when a transport reads nothing, since more came than the pace allows; `None` if it may
     /// read. What is answered is written meanwhile.
-    pub fn silent_until(&mut self, now: Instant) -> Option<Instant> {
+    pub fn silent_until(&self, now: Instant) -> Option<Instant> {
         self.session.silent_until(now)
     }
 

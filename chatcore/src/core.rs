@@ -66,7 +66,7 @@ impl Core {
         let monitor = Arc::new(Monitor::default());
         let fanout = FanOut::start(&monitor);
         let registry = Arc::new(ChannelRegistry::new(&limits));
-        let mailboxes = Arc::new(Mailboxes::new(&limits));
+        let mailboxes = Arc::new(Mailboxes::new(&limits, &monitor));
         let answers = Arc::new(Answers::new(&limits));
         Self {
             appends: AppendQueue::start(&store, &encoder, &limits, &registry, &fanout.queue(), &monitor),

@@ -24,6 +24,7 @@ mod link;
 mod links;
 mod listing;
 mod message;
+mod moment;
 mod name;
 mod notices;
 mod outlet;

@@ -16,7 +16,6 @@ use crate::policy::Identity;
 use crate::protocol::CloseReason;
 use crate::ring::Room;
 use crate::share::Share;
-use crate::stats::Monitor;
 use crate::subscription::{ReadyList, Subscription};
 use crate::sync::Arc;
 
@@ -31,7 +30,6 @@ pub(crate) struct Link {
     /// Tells the connections apart in the log.
     pub(crate) number: u64,
     ready: Arc<ReadyList<SubscriptionKey>>,
-    monitor: Arc<Monitor>,
     mailbox: Mutex<Mailbox>,
     outlet: OnceLock<Arc<dyn Outlet>>,
     /// Whether the mailbox has a reason to close.
@@ -59,28 +57,22 @@ struct Mailbox {
     /// The connection's subscriptions, those under way too.
     followers: Vec<Arc<Follower>>,
     /// Channels that the connection was cut off since its task last looked, each once.
-    cuts: Vec<ChannelName>,
+    cuts: Box<[ChannelName]>,
 }
 
 impl Link {
-    pub(crate) fn new(
-        identity: Identity,
-        share: Arc<Share>,
-        mailboxes: &Arc<Mailboxes>,
-        monitor: Arc<Monitor>,
-    ) -> Self {
+    pub(crate) fn new(identity: Identity, share: Arc<Share>, mailboxes: &Arc<Mailboxes>) -> Self {
         let mailbox = Mailbox {
             frames: Notices::new(mailboxes),
             closing: None,
             followers: Vec::new(),
-            cuts: Vec::new(),
+            cuts: Box::default(),
         };
         Self {
             identity,
             share,
-            number: monitor.number(),
+            number: mailboxes.monitor().number(),
             ready: Arc::new(ReadyList::default()),
-            monitor,
             mailbox: Mutex::new(mailbox),
             outlet: OnceLock::new(),
             closing: AtomicBool::new(false),
@@ -156,7 +148,7 @@ impl Link {
             return;
         }
         if mailbox.frames.are_many() {
-            self.monitor.counters.dropped_frames.add(1);
+            mailbox.frames.count_dropped(1);
             return;
         }
         self.push(&mut mailbox, Notice { frame: frame.clone(), of: Some(channel.clone()), last: false });
@@ -167,7 +159,8 @@ impl Link {
             return;
         }
         if !mailbox.frames.push(notice) {
-            self.monitor.counters.dropped_frames.add(mailbox.frames.len() as u64 + 1);
+            let waited = mailbox.frames.len() as u64;
+            mailbox.frames.count_dropped(waited + 1);
             mailbox.frames.clear();
             self.set_closing(mailbox, CloseReason::TooSlow);
         }
@@ -204,7 +197,8 @@ impl Link {
     pub(crate) fn cut_off(&self, channel: &ChannelName, told: Bytes) -> Vec<Arc<Follower>> {
         let mut mailbox = self.mailbox();
         if !mailbox.cuts.contains(channel) {
-            mailbox.cuts.push(channel.clone());
+            let before = take(&mut mailbox.cuts).into_iter();
+            mailbox.cuts = before.chain([channel.clone()]).collect();
         }
         self.cut.store(true, Ordering::Release);
         let followers = mailbox.followers.iter().filter(|follower| follower.is_of(channel));
@@ -226,9 +220,9 @@ impl Link {
     }
 
     /// Takes the channels that the connection was cut off, for its task to end what it has of them.
-    pub(crate) fn take_cuts(&self) -> Vec<ChannelName> {
+    pub(crate) fn take_cuts(&self) -> Box<[ChannelName]> {
         if !self.cut.load(Ordering::Acquire) {
-            return Vec::new();
+            return Box::default();
         }
         let mut mailbox = self.mailbox();
         self.cut.store(false, Ordering::Release);
@@ -289,7 +283,7 @@ mod tests {
         let identity = Identity::new(User::new("u_1", "Ann").unwrap());
         let share = Shares::new(Arc::default()).of(&identity.user.id, Instant::now());
         let limits = Arc::new(Limits { mailbox: limit, ..Limits::default() });
-        Link::new(identity, share, &Arc::new(Mailboxes::new(&limits)), Arc::default())
+        Link::new(identity, share, &Arc::new(Mailboxes::new(&limits, &Arc::default())))
     }
 
     #[test]
@@ -356,7 +350,7 @@ mod tests {
         let mut out = Vec::new();
         link.take_frames(9, &mut Room::new(usize::MAX), &mut out);
         assert_eq!(out, ["other", "removed"]);
-        assert_eq!(link.take_cuts(), std::slice::from_ref(&one));
+        assert_eq!(*link.take_cuts(), *std::slice::from_ref(&one));
         link.send_of(&one, &of(&one), || true);
         link.take_frames(9, &mut Room::new(usize::MAX), &mut out);
         assert_eq!(out.len(), 3, "what begins later is another subscription's");

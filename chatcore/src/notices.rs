@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::config::Limits;
 use crate::name::ChannelName;
+use crate::stats::Monitor;
 use crate::sync::Arc;
 
 /// Bytes that a frame takes beside its own.
@@ -19,12 +20,17 @@ const FLOOR: usize = 8 << 10;
 #[derive(Debug)]
 pub(crate) struct Mailboxes {
     limits: Arc<Limits>,
+    monitor: Arc<Monitor>,
     used: AtomicUsize,
 }
 
 impl Mailboxes {
-    pub(crate) fn new(limits: &Arc<Limits>) -> Self {
-        Self { limits: Arc::clone(limits), used: AtomicUsize::new(0) }
+    pub(crate) fn new(limits: &Arc<Limits>, monitor: &Arc<Monitor>) -> Self {
+        Self { limits: Arc::clone(limits), monitor: Arc::clone(monitor), used: AtomicUsize::new(0) }
+    }
+
+    pub(crate) fn monitor(&self) -> &Monitor {
+        &self.monitor
     }
 }
 
@@ -47,83 +53,97 @@ impl Notice {
 /// What waits for one connection.
 #[derive(Debug)]
 pub(crate) struct Notices {
+    /// `None` if nothing does: most connections are idle most of the time.
+    waiting: Option<Box<Waiting>>,
+    all: Arc<Mailboxes>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
     frames: VecDeque<Notice>,
     bytes: usize,
-    all: Arc<Mailboxes>,
 }
 
 impl Notices {
     pub(crate) fn new(all: &Arc<Mailboxes>) -> Self {
-        Self { frames: VecDeque::new(), bytes: 0, all: Arc::clone(all) }
+        Self { waiting: None, all: Arc::clone(all) }
     }
 
     /// Adds a frame, if there is room for it.
     pub(crate) fn push(&mut self, notice: Notice) -> bool {
         let Limits { mailbox, mailbox_bytes, mailbox_bytes_total, .. } = *self.all.limits;
-        let bytes = self.bytes + notice.bytes();
+        let bytes = self.bytes() + notice.bytes();
         let all = self.all.used.load(Ordering::Relaxed) + notice.bytes();
-        if self.frames.len() >= mailbox
-            || bytes > mailbox_bytes
-            || (bytes > FLOOR && all > mailbox_bytes_total)
-        {
+        if self.len() >= mailbox || bytes > mailbox_bytes || (bytes > FLOOR && all > mailbox_bytes_total) {
             return false;
         }
         self.all.used.fetch_add(notice.bytes(), Ordering::Relaxed);
-        self.bytes = bytes;
-        self.frames.push_back(notice);
+        let waiting = self.waiting.get_or_insert_default();
+        waiting.bytes = bytes;
+        waiting.frames.push_back(notice);
         true
     }
 
     /// Returns whether so much waits that what nobody would miss is not to be added.
     pub(crate) fn are_many(&self) -> bool {
         let Limits { mailbox, mailbox_bytes, .. } = *self.all.limits;
-        self.frames.len() >= mailbox / 4 || self.bytes >= mailbox_bytes / 4
+        self.len() >= mailbox / 4 || self.bytes() >= mailbox_bytes / 4
+    }
+
+    /// Counts frames that the connection does not get.
+    pub(crate) fn count_dropped(&self, frames: u64) {
+        self.all.monitor.counters.dropped_frames.add(frames);
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Notice> {
-        self.frames.iter()
+        self.waiting.iter().flat_map(|waiting| &waiting.frames)
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.frames.len()
+        self.waiting.as_ref().map_or(0, |waiting| waiting.frames.len())
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.frames.is_empty()
+        self.waiting.is_none()
     }
 
     /// Takes the first frame.
     pub(crate) fn pop(&mut self) -> Option<Bytes> {
-        let notice = self.frames.pop_front()?;
-        self.give_back(notice.bytes());
-        if self.frames.is_empty() {
-            // An idle connection keeps no buffer.
-            self.frames = VecDeque::new();
-        }
+        let waiting = self.waiting.as_mut()?;
+        let notice = waiting.frames.pop_front()?;
+        waiting.bytes -= notice.bytes();
+        self.all.used.fetch_sub(notice.bytes(), Ordering::Relaxed);
+        self.keep_no_buffer();
         Some(notice.frame)
     }
 
     /// Drops what tells of a channel.
     pub(crate) fn forget(&mut self, channel: &ChannelName) {
-        self.frames.retain(|notice| notice.of.as_ref() != Some(channel));
-        let left = self.frames.iter().map(Notice::bytes).sum::<usize>();
-        self.give_back(self.bytes - left);
+        let Some(waiting) = &mut self.waiting else { return };
+        waiting.frames.retain(|notice| notice.of.as_ref() != Some(channel));
+        let left = waiting.frames.iter().map(Notice::bytes).sum::<usize>();
+        self.all.used.fetch_sub(waiting.bytes - left, Ordering::Relaxed);
+        waiting.bytes = left;
+        self.keep_no_buffer();
     }
 
     pub(crate) fn clear(&mut self) {
-        self.frames = VecDeque::new();
-        self.give_back(self.bytes);
+        self.all.used.fetch_sub(self.bytes(), Ordering::Relaxed);
+        self.waiting = None;
     }
 
-    fn give_back(&mut self, bytes: usize) {
-        self.bytes -= bytes;
-        self.all.used.fetch_sub(bytes, Ordering::Relaxed);
+    fn bytes(&self) -> usize {
+        self.waiting.as_ref().map_or(0, |waiting| waiting.bytes)
+    }
+
+    fn keep_no_buffer(&mut self) {
+        self.waiting.take_if(|waiting| waiting.frames.is_empty());
     }
 }
 
 impl Drop for Notices {
     fn drop(&mut self) {
-        self.give_back(self.bytes);
+        self.clear();
     }
 }
 
@@ -134,7 +154,7 @@ mod tests {
     fn all(edit: impl FnOnce(&mut Limits)) -> Arc<Mailboxes> {
         let mut limits = Limits::default();
         edit(&mut limits);
-        Arc::new(Mailboxes::new(&Arc::new(limits)))
+        Arc::new(Mailboxes::new(&Arc::new(limits), &Arc::default()))
     }
 
     fn notice(bytes: usize) -> Notice {

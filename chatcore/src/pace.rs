@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::moment::Moment;
+
 /// The length of a day, for what is bounded per day.
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -50,12 +52,12 @@ impl Rate {
 /// What was taken at a [`Rate`], as the moment at which all of it is there again.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
-    full_at: Instant,
+    full_at: Moment,
 }
 
 impl Pace {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { full_at: now }
+        Self { full_at: Moment::of(now) }
     }
 
     /// Takes `units` if they are there.
@@ -63,8 +65,9 @@ impl Pace {
     /// # Errors
     /// How long until they are.
     pub(crate) fn take(&mut self, rate: Rate, now: Instant, units: u64) -> Result<(), Duration> {
-        let next = self.full_at.max(now) + rate.price(units);
-        let ahead = next - now;
+        let now = Moment::of(now);
+        let next = self.full_at.max(now).plus(rate.price(units));
+        let ahead = next.since(now);
         if ahead > rate.burst() {
             return Err(ahead - rate.burst());
         }
@@ -74,23 +77,24 @@ impl Pace {
 
     /// Takes `units`, there or not; what is missing is a debt of [`MOST_DEBT`] at the most.
     pub(crate) fn spend(&mut self, rate: Rate, now: Instant, units: u64) {
-        let next = self.full_at.max(now) + rate.time(units).min(rate.burst() + MOST_DEBT);
-        self.full_at = next.min(now + rate.burst() + MOST_DEBT);
+        let now = Moment::of(now);
+        let most = rate.burst() + MOST_DEBT;
+        self.full_at = self.full_at.max(now).plus(rate.time(units).min(most)).min(now.plus(most));
     }
 
     /// Gives back `units` that were taken for nothing.
     pub(crate) fn give_back(&mut self, rate: Rate, units: u64) {
-        self.full_at = self.full_at.checked_sub(rate.price(units)).unwrap_or(self.full_at);
+        self.full_at = self.full_at.minus(rate.price(units));
     }
 
     /// Returns how long until a debt is paid; zero if there is none.
     pub(crate) fn debt(&self, rate: Rate, now: Instant) -> Duration {
-        self.full_at.saturating_duration_since(now).saturating_sub(rate.burst())
+        self.full_at.since(Moment::of(now)).saturating_sub(rate.burst())
     }
 
     /// Returns whether the whole burst is there.
     pub(crate) fn is_rested(&self, now: Instant) -> bool {
-        self.full_at <= now
+        self.full_at <= Moment::of(now)
     }
 }
 

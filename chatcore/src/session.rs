@@ -8,6 +8,7 @@ use crate::config::Limits;
 use crate::emoji;
 use crate::error::{Error, ErrorCode};
 use crate::id::{AttachmentId, Nonce, Position, Seq};
+use crate::moment::Moment;
 use crate::name::ChannelName;
 use crate::pace::Pace;
 use crate::protocol::{CloseReason, Command, Malformed};
@@ -100,8 +101,8 @@ pub(crate) struct Session {
     limits: Arc<Limits>,
     commands: Pace,
     frames: Pace,
-    /// Until when nothing is to be read.
-    silent_until: Option<Instant>,
+    /// Until when nothing is to be read; in the past if there is no such time.
+    silent_until: Moment,
     bad_frames: Window,
     /// Where the last list of channels goes on, if that is after a channel that is not listed.
     listing: Option<Box<Listing>>,
@@ -131,7 +132,7 @@ impl Session {
             limits,
             commands: full,
             frames: full,
-            silent_until: None,
+            silent_until: Moment::default(),
             bad_frames: Window::new(now),
             listing: None,
         }
@@ -165,14 +166,13 @@ impl Session {
         let own = self.frames.debt(share.rates().frames, now);
         let wait = share.spend_frames(now, frames.into(), bytes as u64).err().unwrap_or_default().max(own);
         if !wait.is_zero() {
-            self.silent_until = self.silent_until.max(Some(now + wait));
+            self.silent_until = self.silent_until.max(Moment::of(now).plus(wait));
         }
     }
 
     /// Returns until when nothing is to be read, if so.
-    pub(crate) fn silent_until(&mut self, now: Instant) -> Option<Instant> {
-        self.silent_until = self.silent_until.filter(|until| *until > now);
-        self.silent_until
+    pub(crate) fn silent_until(&self, now: Instant) -> Option<Instant> {
+        (self.silent_until > Moment::of(now)).then(|| self.silent_until.instant())
     }
 
     fn admit(&mut self, now: Instant, share: &Share, id: i64, command: Command, bytes: usize) -> Admitted {
@@ -357,7 +357,7 @@ fn without_nul(text: String) -> Result<String, Error> {
 /// Counts within the current minute.
 #[derive(Debug)]
 struct Window {
-    began: Instant,
+    began: Moment,
     count: u32,
 }
 
@@ -365,11 +365,11 @@ impl Window {
     const LENGTH: Duration = Duration::from_secs(60);
 
     fn new(now: Instant) -> Self {
-        Self { began: now, count: 0 }
+        Self { began: Moment::of(now), count: 0 }
     }
 
     fn count(&mut self, now: Instant) -> u32 {
-        if now.duration_since(self.began) >= Self::LENGTH {
+        if Moment::of(now).since(self.began) >= Self::LENGTH {
             *self = Self::new(now);
         }
         self.count += 1;
