@@ -16,6 +16,11 @@ export const TYPING_MS = 6000;
 
 /** @typedef {import('./protocol.js').Message} Message */
 
+/** A server of an earlier version says no check. @returns {import('./protocol.js').Position} */
+function positionAt(epoch, seq, check) {
+  return typeof check === 'string' ? { epoch, seq, check } : { epoch, seq };
+}
+
 /**
  * One channel as this client knows it: its log up to a position, folded into messages, and what is unread.
  * Messages are never changed in place, so a view may compare them by identity.
@@ -127,7 +132,7 @@ export class Channel {
     this.members = new Map(list(answer.members, readUser).map((user) => [user.id, user]));
     const resumes = answer.reset === false && load && this.loaded;
     const fresh = resumes ? this.#resume(answer) : this.#restart(answer, load);
-    this.position = { epoch: answer.epoch, seq: answer.head };
+    this.position = positionAt(answer.epoch, answer.head, answer.check);
     this.head = answer.head;
     return fresh;
   }
@@ -141,8 +146,15 @@ export class Channel {
     return fresh;
   }
 
+  /** Whether an answer is of another log than what is known: one of its own, or this one put back to what it was. */
+  #isOther({ epoch, head, check }) {
+    const known = /** @type {import('./protocol.js').Position} */ (this.position);
+    const differs = known.check && check && known.check !== check;
+    return known.epoch !== epoch || known.seq > head || (known.seq === head && Boolean(differs));
+  }
+
   #restart(answer, load) {
-    if (this.position && this.position.epoch !== answer.epoch) {
+    if (this.position && this.#isOther(answer)) {
       // Another log under the same name: nothing that was known of the old one holds.
       this.read = 0;
       this.unread = 0;
@@ -175,7 +187,7 @@ export class Channel {
   apply(event) {
     if (!this.position || event.seq <= this.position.seq) return { result: 'known', fresh: [] };
     if (event.seq > this.position.seq + 1) return { result: 'gap', fresh: [] };
-    this.position = { ...this.position, seq: event.seq };
+    this.position = positionAt(this.position.epoch, event.seq, event.check);
     this.head = event.seq;
     return { result: 'applied', fresh: this.#fold(event) };
   }

@@ -2,7 +2,7 @@
  * The wire protocol, version 1, as far as a client reads it: frames become checked objects, close codes become decisions.
  * A frame that has not the promised shape is `null`: a client never fails because of what a server sends.
  *
- * @typedef {{epoch: string, seq: number}} Position
+ * @typedef {{epoch: string, seq: number, check?: string}} Position
  * @typedef {{id: string, name: string}} User
  * @typedef {{id: string, name: string, size: number, content_type: string, width: ?number, height: ?number, url: string}} Attachment
  * @typedef {{emoji: string, users: string[]}} Reaction

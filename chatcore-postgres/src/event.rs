@@ -2,8 +2,8 @@
 
 use chatcore::store::{Filling, Page, UploadState};
 use chatcore::{
-    AppendBody, Attachment, ChannelId, Content, Event, EventKind, Message, Nonce, Reaction, Seq, Timestamp,
-    User, UserId,
+    AppendBody, Attachment, ChannelId, Check, Content, Event, EventKind, Message, Nonce, Reaction, Seq,
+    Timestamp, User, UserId,
 };
 use serde_json::from_str;
 use tokio_postgres::Row;
@@ -22,6 +22,12 @@ pub(crate) mod kind {
 /// What [`event`] reads, in its order.
 const EVENT_COLUMNS: &str =
     "seq, at, kind, author, author_name, nonce, target, text, attachments::text AS attachments, deleted";
+
+/// What [`event`] reads of the event at a position, for its check alone: not its text, which may be long.
+pub(crate) const CHECK_COLUMNS: &str = "seq, at, kind, author, author_name, nonce, target, '' AS text, \
+    NULL::text AS attachments, false AS deleted";
+/// How many those are.
+pub(crate) const CHECK_WIDTH: usize = 10;
 
 /// What [`message`] reads, in its order.
 pub(crate) const MESSAGE_COLUMNS: &str = "seq, at, kind, author, author_name, nonce, target, \
@@ -151,6 +157,16 @@ pub(crate) fn event(row: &Row, first: usize) -> Result<Event, Failure> {
         _ => return Err(Failure::Broken("an event in the database is of no known kind")),
     };
     Ok(Event { seq: seq(row, first)?, at: at(row, first + 1)?, kind })
+}
+
+/// Reads the check of a position from the [`CHECK_COLUMNS`] from column `first` on, which are null if its event is
+/// pruned.
+pub(crate) fn check(row: &Row, first: usize, position: Seq) -> Result<Option<Check>, Failure> {
+    if position == 0 {
+        return Ok(Some(Check::START));
+    }
+    let found = row.try_get::<_, Option<i64>>(first)?.is_some();
+    found.then(|| Ok(Check::of(&event(row, first)?))).transpose()
 }
 
 /// Reads [`MESSAGE_COLUMNS`].

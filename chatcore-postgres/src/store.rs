@@ -17,7 +17,10 @@ use crate::append::{Call, Item};
 use crate::config::{Builder, check_schema};
 use crate::database::Database;
 use crate::error::{ConnectError, Failure};
-use crate::event::{MESSAGE_COLUMNS, Rows, event, message, message_page, seq, signed, unsigned};
+use crate::event::{
+    CHECK_COLUMNS, CHECK_WIDTH, MESSAGE_COLUMNS, Rows, check, event, message, message_page, seq, signed,
+    unsigned,
+};
 use crate::retention::Retention;
 use crate::schema;
 use crate::search::{self, SearchIndex};
@@ -164,8 +167,11 @@ impl PostgresStore {
             bytes: "$5",
         };
         let sql = format!(
-            "SELECT c.epoch, c.last_seq, c.trimmed, e.* FROM {}.channel AS c LEFT JOIN LATERAL ({}) AS e \
-             ON c.epoch = $2 AND c.trimmed <= $3 WHERE c.id = $1 ORDER BY e.seq",
+            "SELECT c.epoch, c.last_seq, c.trimmed, p.*, e.* FROM {0}.channel AS c \
+             LEFT JOIN LATERAL ( \
+                 SELECT {CHECK_COLUMNS} FROM {0}.event WHERE channel = c.id AND seq = $3 \
+             ) AS p ON true \
+             LEFT JOIN LATERAL ({1}) AS e ON c.epoch = $2 AND c.trimmed <= $3 WHERE c.id = $1 ORDER BY e.seq",
             self.schema,
             rows.events()
         );
@@ -183,23 +189,29 @@ impl PostgresStore {
             )
             .await?;
         let first = rows.first().ok_or(Failure::Broken("there is no such channel"))?;
-        let head = head(first, 0)?;
+        let (epoch, last) = (epoch(first, 0)?, seq(first, 1)?);
         let trimmed = unsigned(first.try_get(2)?);
-        if position.epoch != head.epoch || position.seq > head.seq || position.seq < trimmed {
-            return Ok(Replay::Reset(head));
+        if position.epoch != epoch
+            || position.seq > last
+            || position.seq < trimmed
+            || !position.fits(check(first, 3, position.seq)?)
+        {
+            let head = self.heads_of(&[channel]).await?.pop().flatten();
+            return head.map(Replay::Reset).ok_or(Failure::Broken("there is no such channel"));
         }
-        let none = first.try_get::<_, Option<i64>>(3)?.is_none();
+        let from = 3 + CHECK_WIDTH;
+        let none = first.try_get::<_, Option<i64>>(from)?.is_none();
         let rows = if none { &[] } else { &rows[..] };
         let mut page = limit.fill();
         let mut events = Vec::with_capacity(rows.len());
         for row in rows {
-            let event = event(row, 3)?;
+            let event = event(row, from)?;
             if !page.take(event.weight()) {
                 break;
             }
             events.push(event);
         }
-        let more = events.last().map_or(position.seq, |event| event.seq) < head.seq;
+        let more = events.last().map_or(position.seq, |event| event.seq) < last;
         Ok(Replay::Events { events, more })
     }
 
@@ -215,11 +227,17 @@ impl PostgresStore {
 
     async fn heads_of(&self, channels: &[ChannelId]) -> Result<Vec<Option<Head>>, Failure> {
         let ids: Vec<i64> = channels.iter().map(|id| signed(id.0)).collect();
-        let sql = format!("SELECT epoch, last_seq, id FROM {}.channel WHERE id = ANY ($1)", self.schema);
+        let sql = format!(
+            "SELECT c.epoch, c.last_seq, c.id, e.* FROM {0}.channel AS c LEFT JOIN LATERAL ( \
+                 SELECT {CHECK_COLUMNS} FROM {0}.event WHERE channel = c.id AND seq = c.last_seq \
+             ) AS e ON true WHERE c.id = ANY ($1)",
+            self.schema
+        );
         let rows = self.database.query(&sql, &[(&ids, Type::INT8_ARRAY)]).await?;
         let mut heads: HashMap<i64, Head> = HashMap::new();
         for row in &rows {
-            heads.insert(row.try_get(2)?, head(row, 0)?);
+            let seq = seq(row, 1)?;
+            heads.insert(row.try_get(2)?, Head { epoch: epoch(row, 0)?, seq, check: check(row, 3, seq)? });
         }
         Ok(ids.iter().map(|id| heads.get(id).cloned()).collect())
     }
@@ -255,10 +273,9 @@ pub(crate) fn one_more(limit: PageLimit) -> i64 {
     signed((limit.items as u64).saturating_add(1))
 }
 
-fn head(row: &Row, first: usize) -> Result<Head, Failure> {
-    let epoch: &str = row.try_get(first)?;
-    let epoch = Epoch::new(epoch).map_err(|_| Failure::Broken("an epoch in the database is none"))?;
-    Ok(Head { epoch, seq: seq(row, first + 1)? })
+fn epoch(row: &Row, column: usize) -> Result<Epoch, Failure> {
+    let epoch: &str = row.try_get(column)?;
+    Epoch::new(epoch).map_err(|_| Failure::Broken("an epoch in the database is none"))
 }
 
 impl fmt::Debug for PostgresStore {

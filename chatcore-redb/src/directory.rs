@@ -81,8 +81,8 @@ impl Directory for RedbStore {
 
     async fn mark_read(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, StoreError> {
         // Asked first, as inside the writer one unknown channel would fail the whole transaction.
-        let head = self.heads_of(vec![channel]).await?.remove(0);
-        if head.is_none() {
+        let is_there = move |txn: &ReadTransaction| Ok(log(&txn.open_table(LOGS)?, channel.0)?.is_some());
+        if !self.read("the channel can't be read", is_there).await? {
             return Err(StoreError::new("there is no such channel"));
         }
         let user = user.clone();

@@ -125,7 +125,7 @@ fn publish(channel: ChannelId, nonce: u64) -> Append {
 
 async fn nonces(store: &RedbStore, channel: ChannelId) -> Vec<u64> {
     let head = store.heads(&[channel]).await.unwrap().remove(0).unwrap();
-    let start = Position { epoch: head.epoch, seq: 0 };
+    let start = Position::new(head.epoch, 0);
     let replay = store.after(channel, &start, PageLimit::items(usize::MAX)).await.unwrap();
     let Replay::Events { events: log, .. } = replay else { panic!("the log was reset") };
     assert!(log.iter().zip(1..).all(|(event, seq)| event.seq == seq) && log.len() as u64 == head.seq);

@@ -7,15 +7,15 @@ use async_trait::async_trait;
 use chatcore::store::{
     AppendError, Appended, Durability, EventStore, Head, Page, PageLimit, Replay, StoreError,
 };
-use chatcore::{Append, ChannelId, Event, Message, Position, Seq, Timestamp};
-use redb::{Database, ReadTransaction, WriteTransaction};
+use chatcore::{Append, ChannelId, Check, Event, Message, Position, Seq, Timestamp};
+use redb::{Database, ReadOnlyTable, ReadTransaction, WriteTransaction};
 
 use crate::error::{Failure, OpenError};
 use crate::file::RedbFile;
 use crate::layout::{Kind, Layout};
 use crate::log::Changes;
 use crate::opening::{Opening, Options};
-use crate::schema::{self, EVENTS, LOGS, MESSAGES, begun, decode, log};
+use crate::schema::{self, EVENTS, LOGS, Log, MESSAGES, begun, decode, log};
 use crate::writer::Sync;
 
 /// A durable [`Store`](chatcore::store::Store) in one file. Clones are handles on the same open file.
@@ -111,10 +111,6 @@ impl RedbStore {
     {
         self.file.read(what, read).await
     }
-
-    pub(crate) async fn heads_of(&self, channels: Vec<ChannelId>) -> Result<Vec<Option<Head>>, StoreError> {
-        self.read("the heads can't be read", move |txn| heads(txn, &channels)).await
-    }
 }
 
 impl fmt::Debug for RedbStore {
@@ -160,7 +156,8 @@ impl EventStore for RedbStore {
     }
 
     async fn heads(&self, channels: &[ChannelId]) -> Result<Vec<Option<Head>>, StoreError> {
-        self.heads_of(channels.to_vec()).await
+        let channels = channels.to_vec();
+        self.read("the heads can't be read", move |txn| heads(txn, &channels)).await
     }
 
     /// Prunes in steps of a transaction each, so that appends are never kept waiting for long. Dropped or
@@ -182,11 +179,16 @@ fn after(
     limit: PageLimit,
 ) -> Result<Replay, Failure> {
     let log = log(&txn.open_table(LOGS)?, channel.0)?.ok_or(Failure::Broken("there is no such channel"))?;
-    if position.epoch != log.epoch || position.seq > log.head || position.seq < log.trimmed {
-        return Ok(Replay::Reset(Head { epoch: log.epoch, seq: log.head }));
+    let rows = Rows::open(txn)?;
+    if position.epoch != log.epoch
+        || position.seq > log.head
+        || position.seq < log.trimmed
+        || (position.check.is_some() && !position.fits(rows.check(channel, position.seq)?))
+    {
+        return Ok(Replay::Reset(rows.head(channel, log)?));
     }
     let range = (channel.0, position.seq + 1)..=(channel.0, log.head);
-    let (messages, others) = (txn.open_table(MESSAGES)?, txn.open_table(EVENTS)?);
+    let Rows { messages, events: others } = rows;
     let (mut messages, mut others) = (messages.range(range.clone())?, others.range(range)?);
     let (mut message, mut other) = (messages.next().transpose()?, others.next().transpose()?);
     let mut page = limit.fill();
@@ -240,7 +242,38 @@ fn messages_before(
 
 fn heads(txn: &ReadTransaction, channels: &[ChannelId]) -> Result<Vec<Option<Head>>, Failure> {
     let logs = txn.open_table(LOGS)?;
-    let head =
-        |channel: &ChannelId| Ok(log(&logs, channel.0)?.map(|log| Head { epoch: log.epoch, seq: log.head }));
+    let rows = Rows::open(txn)?;
+    let head = |channel: &ChannelId| log(&logs, channel.0)?.map(|log| rows.head(*channel, log)).transpose();
     channels.iter().map(head).collect()
+}
+
+/// The tables that hold a log's events.
+struct Rows {
+    messages: ReadOnlyTable<(u64, u64), (u64, &'static [u8])>,
+    events: ReadOnlyTable<(u64, u64), &'static [u8]>,
+}
+
+impl Rows {
+    fn open(txn: &ReadTransaction) -> Result<Self, Failure> {
+        Ok(Self { messages: txn.open_table(MESSAGES)?, events: txn.open_table(EVENTS)? })
+    }
+
+    fn head(&self, channel: ChannelId, log: Log) -> Result<Head, Failure> {
+        Ok(Head { epoch: log.epoch, seq: log.head, check: self.check(channel, log.head)? })
+    }
+
+    /// Returns the check of the event at `seq`, if it is not pruned.
+    fn check(&self, channel: ChannelId, seq: Seq) -> Result<Option<Check>, Failure> {
+        if seq == 0 {
+            return Ok(Some(Check::START));
+        }
+        let event: Option<Event> = match self.events.get((channel.0, seq))? {
+            Some(row) => Some(decode(row.value())?),
+            None => match self.messages.get((channel.0, seq))? {
+                Some(row) => Some(begun(decode(row.value().1)?)),
+                None => None,
+            },
+        };
+        Ok(event.as_ref().map(Check::of))
+    }
 }

@@ -190,7 +190,7 @@ async fn a_file_of_layout_1_is_read_and_gets_this_layout() {
     let channel = store.create_channel(&name, "", &ann).await.unwrap().into_channel().id;
     store.append(vec![append(channel, publish("one")), append(channel, publish("two"))]).await;
     let epoch = store.heads(&[channel]).await.unwrap().remove(0).unwrap().epoch;
-    let start = Position { epoch, seq: 0 };
+    let start = Position::new(epoch, 0);
     let Replay::Events { events: before, .. } =
         store.after(channel, &start, PageLimit::items(9)).await.unwrap()
     else {

@@ -77,7 +77,7 @@ fn write_and_kill(path: &Path, round: usize, enough: usize) -> Vec<(usize, Seq, 
 async fn check(store: &RedbStore, acknowledged: &[(usize, Seq, String)]) {
     for (i, channel) in channels(store).await.into_iter().enumerate() {
         let head = store.heads(&[channel]).await.unwrap().remove(0).unwrap();
-        let start = Position { epoch: head.epoch, seq: 0 };
+        let start = Position::new(head.epoch, 0);
         let Replay::Events { events: log, .. } =
             store.after(channel, &start, PageLimit::items(usize::MAX)).await.unwrap()
         else {

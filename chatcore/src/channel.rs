@@ -10,7 +10,6 @@ use crate::config::Limits;
 use crate::event::Event;
 use crate::follower::Follower;
 use crate::followers::{Followers, Slice};
-use crate::id::Position;
 use crate::link::Link;
 use crate::presence::Members;
 use crate::protocol::Encoder;
@@ -105,8 +104,7 @@ impl Channel {
     pub(crate) async fn repair(&self, source: Source<'_>) -> Result<(), StoreError> {
         let limit = PageLimit::new(REPAIR_PAGE, source.limits.answer_bytes);
         loop {
-            let head = self.ring().head().clone();
-            let position = Position { epoch: head.epoch, seq: head.seq };
+            let position = self.ring().head().position();
             match source.store.after(self.info.id, &position, limit).await? {
                 Replay::Events { events, more } => {
                     for event in &events {

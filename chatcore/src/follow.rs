@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::channel::Channel;
+use crate::check::Check;
 use crate::core::Core;
 use crate::error::Error;
 use crate::follower::Follower;
@@ -70,13 +71,13 @@ impl Follow {
         if arrival == Arrival::New {
             announce(follow.channel(), link.identity.user.clone(), true, |other| !Arc::ptr_eq(other, &link));
         }
-        let epoch = start.epoch;
+        let (epoch, check) = (start.epoch, start.check);
         let head = start.cursor.seq;
         let reply = match start.content {
             Content::Messages(messages, more) => {
-                Reply::Snapshot { channel: name, epoch, head, messages, more, members }
+                Reply::Snapshot { channel: name, epoch, head, check, messages, more, members }
             }
-            Content::Events(events) => Reply::Replay { channel: name, epoch, head, events, members },
+            Content::Events(events) => Reply::Replay { channel: name, epoch, head, check, events, members },
         };
         Ok((follow, reply))
     }
@@ -226,6 +227,7 @@ impl Drop for Follow {
 /// What a subscription begins with.
 struct Start {
     epoch: crate::id::Epoch,
+    check: Option<Check>,
     cursor: Cursor,
     content: Content,
 }
@@ -238,6 +240,6 @@ enum Content {
 
 impl Start {
     fn new(ring: &HistoryRing, cursor: Cursor, content: Content) -> Self {
-        Self { epoch: ring.head().epoch.clone(), cursor, content }
+        Self { epoch: ring.head().epoch.clone(), check: ring.check_at(cursor.seq), cursor, content }
     }
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::check::Check;
+
 /// A place in a channel's log. The first event of a channel has `seq` 1, and there are no gaps.
 pub type Seq = u64;
 
@@ -145,6 +147,30 @@ pub struct Position {
     pub epoch: Epoch,
     /// The last event that was seen; 0 for none.
     pub seq: Seq,
+    /// The check of that event. Without it a log that was restored from a backup is not told from what it was before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<Check>,
+}
+
+impl Position {
+    /// Makes a position that has no check.
+    #[must_use]
+    pub fn new(epoch: Epoch, seq: Seq) -> Self {
+        Self { epoch, seq, check: None }
+    }
+
+    /// Adds the check of the last event that was seen.
+    #[must_use]
+    pub fn with_check(self, check: Option<Check>) -> Self {
+        Self { check, ..self }
+    }
+
+    /// Returns whether the check, if there is one, is that of the event at `seq`: `found` is the event's check, `None`
+    /// if the log does not hold it any more.
+    #[must_use]
+    pub fn fits(&self, found: Option<Check>) -> bool {
+        self.check.is_none_or(|check| found == Some(check))
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod append;
 pub mod blob;
 mod channel;
 mod chat;
+mod check;
 mod client;
 mod commands;
 mod config;
@@ -52,6 +53,7 @@ mod turn;
 mod uploads;
 
 pub use self::chat::{Chat, ChatBuilder};
+pub use self::check::Check;
 pub use self::client::{Client, ClientError};
 pub use self::config::Limits;
 pub use self::connection::Connection;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
 
+use crate::check::Check;
 use crate::config::Limits;
 use crate::event::{Event, EventKind};
 use crate::id::{Position, Seq};
@@ -24,6 +25,8 @@ pub(crate) struct HistoryRing {
     head: Head,
     frames: VecDeque<Frame>,
     frame_bytes: usize,
+    /// The check of the event that the oldest frame follows on, if it is known.
+    floor_check: Option<Check>,
     messages: VecDeque<Kept>,
     message_bytes: usize,
     /// If the log holds messages older than the first of `messages`: the bytes that the next of them had when it was
@@ -62,6 +65,7 @@ struct Frame {
     /// What a delete of this message must redact: the message itself, or the target of an edit.
     subject: Option<Seq>,
     bytes: Bytes,
+    check: Check,
 }
 
 #[derive(Debug)]
@@ -127,7 +131,7 @@ pub(crate) enum Push {
     Done,
     /// The ring had it already.
     Known,
-    /// Events are missing before it: read them from the store.
+    /// Events are missing before it, or those that the ring has are not the log's: read them from the store.
     Gap,
 }
 
@@ -148,6 +152,7 @@ impl HistoryRing {
         };
         let mut ring = Self {
             bounds,
+            floor_check: head.check,
             head,
             frames: VecDeque::new(),
             frame_bytes: 0,
@@ -196,13 +201,16 @@ impl HistoryRing {
 
     /// Adds the next event of the log.
     pub(crate) fn push(&mut self, encoder: &Encoder, event: &Event, joined: Joined) -> Push {
+        let check = joined.check;
         if event.seq <= self.head.seq {
-            return Push::Known;
+            // Another event at this place: the log in the store was put back and written on.
+            let differs = self.check_at(event.seq).is_some_and(|known| known != check);
+            return if differs { Push::Gap } else { Push::Known };
         }
         if event.seq != self.head.seq + 1 {
             return Push::Gap;
         }
-        self.head.seq = event.seq;
+        (self.head.seq, self.head.check) = (event.seq, Some(check));
         self.snapshot = OnceLock::new();
         match &event.kind {
             EventKind::Message(_) => {
@@ -224,7 +232,7 @@ impl HistoryRing {
             EventKind::Deleted { .. } | EventKind::Reaction { .. } => None,
         };
         self.frame_bytes += joined.frame.len();
-        self.frames.push_back(Frame { subject, bytes: joined.frame });
+        self.frames.push_back(Frame { subject, bytes: joined.frame, check });
         while self.frames.len() > self.bounds.frames
             || (self.frame_bytes > self.bounds.frame_bytes && self.frames.len() > 1)
         {
@@ -259,6 +267,7 @@ impl HistoryRing {
         if position.epoch != self.head.epoch
             || !self.holds_after(position.seq)
             || position.seq > self.head.seq
+            || !position.fits(self.check_at(position.seq))
         {
             return None;
         }
@@ -274,6 +283,15 @@ impl HistoryRing {
     /// Returns whether the ring holds every event after `seq`.
     pub(crate) fn holds_after(&self, seq: Seq) -> bool {
         seq >= self.floor()
+    }
+
+    /// Returns the check of the event at `seq`, if the ring knows it.
+    pub(crate) fn check_at(&self, seq: Seq) -> Option<Check> {
+        let above = usize::try_from(seq.checked_sub(self.floor())?).ok()?;
+        match above.checked_sub(1) {
+            None => self.floor_check,
+            Some(at) => self.frames.get(at).map(|frame| frame.check),
+        }
     }
 
     /// Returns the newest messages that an answer carries, at most `limit`, oldest first, and whether the log has
@@ -322,6 +340,7 @@ impl HistoryRing {
     fn drop_oldest_frame(&mut self) {
         let oldest = self.frames.pop_front().expect("invariant: a ring with bytes has frames");
         self.frame_bytes -= oldest.bytes.len();
+        self.floor_check = Some(oldest.check);
     }
 
     fn drop_oldest_message(&mut self) {
@@ -361,7 +380,7 @@ impl HistoryRing {
     fn redact(&mut self, encoder: &Encoder, target: Seq) {
         for frame in self.frames.iter_mut().filter(|frame| frame.subject == Some(target)) {
             self.frame_bytes -= frame.bytes.len();
-            frame.bytes = encoder.redact(&frame.bytes);
+            frame.bytes = encoder.redact(&frame.bytes, frame.check);
             self.frame_bytes += frame.bytes.len();
         }
     }
@@ -384,7 +403,7 @@ mod tests {
     impl Log {
         fn new(limits: &Limits) -> Self {
             let encoder = Encoder::new("");
-            let head = Head { epoch: Epoch::random(), seq: 0 };
+            let head = Head { epoch: Epoch::random(), seq: 0, check: Some(Check::START) };
             let rings = Arc::new(Rings::new(limits));
             let page = Page { messages: Vec::new(), more: false };
             let ring = HistoryRing::new(limits, &encoder, &rings, head, &page);
@@ -529,7 +548,7 @@ mod tests {
         let mut log = Log::new(&Limits::default());
         log.say("a");
         let cursor = log.ring.cursor();
-        let head = Head { epoch: Epoch::random(), seq: 7 };
+        let head = Head { epoch: Epoch::random(), seq: 7, check: None };
         log.ring.restart(&Limits::default(), &log.encoder, head, &Page { messages: Vec::new(), more: false });
         assert_eq!(log.read(cursor, 9).0, Read::Lagged { from: 1, to: 7 });
     }
@@ -542,7 +561,7 @@ mod tests {
         }
         let epoch = log.ring.head().epoch.clone();
         let after = |seq, epoch: &Epoch| {
-            let position = Position { epoch: epoch.clone(), seq };
+            let position = Position::new(epoch.clone(), seq);
             log.ring.frames_after(&position, usize::MAX).map(|(frames, _)| frames.len())
         };
         assert_eq!(after(3, &epoch), Some(0));

@@ -138,7 +138,7 @@ async fn a_resume_ends_at_its_bytes_and_goes_on_live() {
     ann.unsubscribe("a").await.unwrap();
     publish(&mut ann, 100).await;
     let mut bob = chat.connect(identity("bob")).unwrap();
-    let resumed = bob.resume("a", Position { epoch: start.epoch, seq: start.head }).await.unwrap();
+    let resumed = bob.resume("a", Position::new(start.epoch, start.head)).await.unwrap();
     assert!(!resumed.reset && len(&resumed.events) <= ANSWER, "{} bytes", len(&resumed.events));
     let place = |event: &ChatEvent| event.place().map(|(_, seq)| seq);
     let mut seen: Vec<Seq> = resumed.events.iter().filter_map(place).collect();
@@ -157,10 +157,10 @@ async fn a_resume_that_could_not_go_on_is_reset() {
     let chat = chat(&store, limits());
     let mut ann = chat.connect(identity("ann")).unwrap();
     let epoch = ann.subscribe("a").await.unwrap().epoch;
-    let far = ann.resume("a", Position { epoch: epoch.clone(), seq: 1 }).await.unwrap();
+    let far = ann.resume("a", Position::new(epoch.clone(), 1)).await.unwrap();
     assert!(far.reset && far.events.is_empty() && far.more, "{far:?}");
     assert_eq!((far.head, far.messages.last().unwrap().seq), (100, 100));
-    let near = ann.resume("a", Position { epoch, seq: 97 }).await.unwrap();
+    let near = ann.resume("a", Position::new(epoch, 97)).await.unwrap();
     assert_eq!((near.reset, near.events.len(), near.head), (false, 3, 100));
 }
 

@@ -316,7 +316,7 @@ async fn what_the_least_used_ring_gave_up_comes_from_the_store() {
         }
     };
     assert_eq!(lagged, (1, 20));
-    let resumed = slow.resume("old", Position { epoch: begun.epoch, seq: 0 }).await.unwrap();
+    let resumed = slow.resume("old", Position::new(begun.epoch, 0)).await.unwrap();
     assert_eq!((resumed.reset, resumed.events.len()), (false, 20));
 }
 

@@ -44,7 +44,7 @@ async fn follow(mut client: Client, count: u64) -> Vec<u64> {
             ChatEvent::Message { message, .. } => seqs.push(message.seq),
             ChatEvent::Lagged { .. } => {
                 let seq = seqs.last().copied().unwrap_or(0);
-                let after = Some(Position { epoch: epoch.clone(), seq });
+                let after = Some(Position::new(epoch.clone(), seq));
                 let resumed: chatcore::protocol::Subscribed = insist(&mut client, &subscribe(after)).await;
                 assert!(!resumed.reset);
                 seqs.extend(resumed.events.iter().map(|event| event.place().unwrap().1));

@@ -205,7 +205,7 @@ async fn read_from_the_store() -> (Chat, Rights, FaultyStore<MemoryStore>, Clien
 async fn readers(ann: &mut Client) -> Vec<Command> {
     let Subscribed { epoch, .. } = ann.subscribe("a").await.unwrap();
     let channel = "a".to_owned();
-    let after = Some(Position { epoch, seq: 3 });
+    let after = Some(Position::new(epoch, 3));
     vec![
         Command::Subscribe { channel: channel.clone(), after: None, limit: None },
         Command::Subscribe { channel: channel.clone(), after, limit: None },

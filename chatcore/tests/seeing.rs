@@ -186,7 +186,7 @@ async fn the_statistics_count_what_goes_wrong() {
         ann.publish("a", &n.to_string()).await.unwrap();
     }
     while !matches!(bob.next_event().await.unwrap(), chatcore::protocol::ChatEvent::Lagged { .. }) {}
-    let gone = Position { epoch: chatcore::Epoch::random(), seq: 1 };
+    let gone = Position::new(chatcore::Epoch::random(), 1);
     assert!(bob.resume("a", gone).await.unwrap().reset);
     store.set_faults(Faults { after_write: 1.0, ..Faults::default() });
     ann.publish("a", "x").await.unwrap_err();

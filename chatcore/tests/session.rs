@@ -142,7 +142,7 @@ async fn resume_gives_every_event_and_folds_to_what_a_snapshot_shows() {
     ann.publish("a", "two").await.unwrap();
     ann.react("a", 3, "👍", true).await.unwrap();
     ann.delete("a", 1).await.unwrap();
-    let after = Position { epoch: start.epoch.clone(), seq: start.head };
+    let after = Position::new(start.epoch.clone(), start.head);
     let resumed = bob.resume("a", after).await.unwrap();
     assert!(!resumed.reset && resumed.messages.is_empty());
     let seqs: Vec<_> = resumed.events.iter().map(|e| e.place().unwrap().1).collect();
@@ -167,7 +167,7 @@ async fn a_foreign_epoch_a_future_position_and_one_too_far_back_reset() {
     for (epoch, seq) in
         [(epoch.clone(), 1), (epoch.clone(), 0), (epoch.clone(), 7), (chatcore::Epoch::random(), 6)]
     {
-        let answer = ann.resume("a", Position { epoch, seq }).await.unwrap();
+        let answer = ann.resume("a", Position::new(epoch, seq)).await.unwrap();
         assert_eq!(answer.messages.len(), if answer.reset { 6 } else { 0 });
         resets.push(answer.reset);
     }
@@ -191,7 +191,7 @@ async fn a_slow_reader_is_told_what_it_missed_and_gets_it_by_resuming() {
         }
     };
     assert_eq!(lagged, (1, 30));
-    let resumed = slow.resume("a", Position { epoch: start.epoch, seq: start.head }).await.unwrap();
+    let resumed = slow.resume("a", Position::new(start.epoch, start.head)).await.unwrap();
     assert_eq!((resumed.reset, resumed.events.len()), (false, 30));
 }
 

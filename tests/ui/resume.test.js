@@ -41,6 +41,34 @@ test('a reset on a foreign epoch drops what was known of the channel', async () 
   assert.equal(channel.unread, 1);
 });
 
+test('a resume sends the check of the last event that was seen', async () => {
+  const here = await opened(2);
+  here.socket.say({ ...event(3), check: 'check-of-3' });
+  here.socket.end();
+  await here.clock.advance(500);
+  const events = [{ ...event(4), check: 'check-of-4' }];
+  const replay = { channel: 'general', epoch: 'e1', head: 4, check: 'check-of-4', reset: false, events, members: [ANN] };
+  const socket = await welcome(here, { channels: [info('general', 4, 4)], answers: { general: replay } });
+  const { after } = socket.sent.find((frame) => frame.type === 'subscribe');
+  assert.deepEqual(after, { epoch: 'e1', seq: 3, check: 'check-of-3' });
+  assert.deepEqual(here.core.channel('general').position, { epoch: 'e1', seq: 4, check: 'check-of-4' });
+  socket.say(event(5));
+  assert.deepEqual(here.core.channel('general').position, { epoch: 'e1', seq: 5 }, 'a check belongs to its own event');
+});
+
+test('a log that was put back drops what was known of the channel', async () => {
+  const here = await opened(9);
+  here.socket.end();
+  await here.clock.advance(500);
+  await welcome(here, {
+    channels: [info('general', 5, 3)],
+    answers: { general: snapshot('general', [message(5, { text: 'after the restore' })]) },
+  });
+  const channel = here.core.channel('general');
+  assert.deepEqual(texts(here.core), ['after the restore']);
+  assert.equal(channel.read, 3);
+});
+
 test('an event that was seen before changes nothing', async () => {
   const { socket, core } = await opened(2);
   let told = 0;

@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 
 use super::event::ChatEvent;
 use super::reply::{ChannelObject, ErrorReply, Logged, Published};
+use crate::check::Check;
 use crate::error::Error;
 use crate::event::{Content, Event, EventKind};
 use crate::id::{Epoch, Nonce, Seq};
@@ -93,6 +94,7 @@ impl io::Write for Counter {
 pub(crate) struct Joined {
     pub(crate) frame: Bytes,
     pub(crate) message: Option<Fragment>,
+    pub(crate) check: Check,
 }
 
 /// The answer to one command.
@@ -115,6 +117,7 @@ pub(crate) enum Reply {
         channel: ChannelName,
         epoch: Epoch,
         head: Seq,
+        check: Option<Check>,
         messages: MessageList,
         more: bool,
         members: UserList,
@@ -123,6 +126,7 @@ pub(crate) enum Reply {
         channel: ChannelName,
         epoch: Epoch,
         head: Seq,
+        check: Option<Check>,
         events: Vec<Bytes>,
         members: UserList,
     },
@@ -194,21 +198,26 @@ impl Encoder {
 
     /// Writes the frame of an event in a channel's log.
     pub(crate) fn event(&self, channel: &ChannelName, event: &Event) -> Joined {
+        let check = Check::of(event);
         let EventKind::Message(content) = &event.kind else {
-            return Joined { frame: to_bytes(&LogEvent { channel, event }), message: None };
+            return Joined { frame: to_bytes(&LogEvent { channel, event, check }), message: None, check };
         };
-        self.message_event(channel, &MessageObject::begun(self, event, content))
+        self.message_event(channel, check, &MessageObject::begun(self, event, content))
     }
 
-    fn message_event(&self, channel: &ChannelName, message: &MessageObject<'_>) -> Joined {
+    fn message_event(&self, channel: &ChannelName, check: Check, message: &MessageObject<'_>) -> Joined {
         let mut out = Vec::with_capacity(320 + message.text.len());
         out.extend_from_slice(br#"{"type":"message","channel":"#);
         write_json(&mut out, channel);
+        // It needs no escaping.
+        for part in [r#","check":""#, check.as_str(), "\""] {
+            out.extend_from_slice(part.as_bytes());
+        }
         let start = out.len();
         write_json(&mut out, message);
         out[start] = b',';
         let frame = Bytes::from(out);
-        Joined { message: Some(Fragment(frame.slice(start + 1..))), frame }
+        Joined { message: Some(Fragment(frame.slice(start + 1..))), frame, check }
     }
 
     /// Writes a message as it stands now.
@@ -229,16 +238,16 @@ impl Encoder {
     }
 
     /// Rewrites the frame of a message or an edit so that it holds no text of what was deleted.
-    pub(crate) fn redact(&self, frame: &[u8]) -> Bytes {
+    pub(crate) fn redact(&self, frame: &[u8], check: Check) -> Bytes {
         let event =
             serde_json::from_slice(frame).expect("invariant: the ring holds frames that this encoder wrote");
         match event {
-            ChatEvent::Message { channel, mut message } => {
+            ChatEvent::Message { channel, mut message, .. } => {
                 message.redact();
-                self.message_event(&channel, &MessageObject::new(self, &message)).frame
+                self.message_event(&channel, check, &MessageObject::new(self, &message)).frame
             }
-            ChatEvent::Edited { channel, seq, target, by, at, .. } => {
-                to_bytes(&ChatEvent::Edited { channel, seq, target, text: String::new(), by, at })
+            ChatEvent::Edited { channel, seq, check, target, by, at, .. } => {
+                to_bytes(&ChatEvent::Edited { channel, seq, check, target, text: String::new(), by, at })
             }
             other => to_bytes(&other),
         }
@@ -301,14 +310,16 @@ fn write_ok(id: i64, reply: &Reply) -> Bytes {
             }
         }
         Reply::Channel(channel) => write_field(&mut out, "channel", channel),
-        Reply::Snapshot { channel, epoch, head, messages, more, members } => {
-            write_place(&mut out, channel, epoch, *head, true);
+        Reply::Snapshot { channel, epoch, head, check, messages, more, members } => {
+            write_place(&mut out, channel, epoch, *head, *check);
+            write_field(&mut out, "reset", &true);
             write_list(&mut out, "messages", &messages.0);
             write_field(&mut out, "more", more);
             write_list(&mut out, "members", &members.0);
         }
-        Reply::Replay { channel, epoch, head, events, members } => {
-            write_place(&mut out, channel, epoch, *head, false);
+        Reply::Replay { channel, epoch, head, check, events, members } => {
+            write_place(&mut out, channel, epoch, *head, *check);
+            write_field(&mut out, "reset", &false);
             write_name(&mut out, "events");
             write_array(&mut out, events.iter(), |out, frame| out.extend_from_slice(frame));
             write_list(&mut out, "members", &members.0);
@@ -331,11 +342,13 @@ fn write_ok(id: i64, reply: &Reply) -> Bytes {
     out.into()
 }
 
-fn write_place(out: &mut Vec<u8>, channel: &ChannelName, epoch: &Epoch, head: Seq, reset: bool) {
+fn write_place(out: &mut Vec<u8>, channel: &ChannelName, epoch: &Epoch, head: Seq, check: Option<Check>) {
     write_field(out, "channel", channel);
     write_field(out, "epoch", epoch);
     write_field(out, "head", &head);
-    write_field(out, "reset", &reset);
+    if let Some(check) = check {
+        write_field(out, "check", &check);
+    }
 }
 
 fn write_name(out: &mut Vec<u8>, name: &str) {
@@ -404,6 +417,7 @@ struct ErrorFrame {
 struct LogEvent<'a> {
     channel: &'a ChannelName,
     event: &'a Event,
+    check: Check,
 }
 
 impl Serialize for LogEvent<'_> {
@@ -419,6 +433,7 @@ impl Serialize for LogEvent<'_> {
         map.serialize_entry("type", name)?;
         map.serialize_entry("channel", self.channel)?;
         map.serialize_entry("seq", seq)?;
+        map.serialize_entry("check", &self.check)?;
         map.serialize_entry("target", &kind.target())?;
         match kind {
             EventKind::Message(_) => {}
@@ -541,7 +556,7 @@ mod tests {
         let encoder = Encoder::new("/chat");
         let joined = encoder.event(&ChannelName::new("general").unwrap(), &event());
         let expected = concat!(
-            r#"{"type":"message","channel":"general","seq":45,"author":{"id":"u_1","name":"Ann"},"#,
+            r#"{"type":"message","channel":"general","check":"D85_3Uz2","seq":45,"author":{"id":"u_1","name":"Ann"},"#,
             r#""at":"1970-01-01T00:00:00.000Z","text":"hi \"you\"","nonce":"n","reply_to":null,"attachments":["#,
             r#"{"id":"a_1","name":"plan Ä.png","size":3,"content_type":"image/png","width":1,"height":2,"#,
             r#""url":"/chat/attachments/a_1/plan%20%C3%84.png"}],"edited_at":null,"deleted":false,"reactions":[]}"#,
@@ -581,7 +596,8 @@ mod tests {
     #[test]
     fn a_redacted_frame_has_no_text_and_no_file() {
         let encoder = Encoder::new("");
-        let frame = encoder.redact(&encoder.event(&ChannelName::new("general").unwrap(), &event()).frame);
+        let joined = encoder.event(&ChannelName::new("general").unwrap(), &event());
+        let frame = encoder.redact(&joined.frame, joined.check);
         let text = std::str::from_utf8(&frame).unwrap();
         assert!(
             !text.contains("you") && !text.contains("plan") && text.contains(r#""deleted":true"#),

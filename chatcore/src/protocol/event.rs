@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::reply::ChannelObject;
+use crate::check::Check;
 use crate::id::Seq;
 use crate::message::{Message, User};
 use crate::name::ChannelName;
@@ -26,6 +27,9 @@ pub enum ChatEvent {
     Message {
         /// The channel.
         channel: ChannelName,
+        /// What to send beside its `seq` to go on from here.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        check: Option<Check>,
         /// The message.
         #[serde(flatten)]
         message: Message,
@@ -36,6 +40,9 @@ pub enum ChatEvent {
         channel: ChannelName,
         /// The event's place in the log.
         seq: Seq,
+        /// What to send beside `seq` to go on from here.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        check: Option<Check>,
         /// The message.
         target: Seq,
         /// Its new text.
@@ -51,6 +58,9 @@ pub enum ChatEvent {
         channel: ChannelName,
         /// The event's place in the log.
         seq: Seq,
+        /// What to send beside `seq` to go on from here.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        check: Option<Check>,
         /// The message.
         target: Seq,
         /// Who deleted.
@@ -64,6 +74,9 @@ pub enum ChatEvent {
         channel: ChannelName,
         /// The event's place in the log.
         seq: Seq,
+        /// What to send beside `seq` to go on from here.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        check: Option<Check>,
         /// The message.
         target: Seq,
         /// Which emoji.
@@ -152,11 +165,23 @@ pub struct ClientLimits {
 }
 
 impl ChatEvent {
+    /// Returns the check of an event in a channel's log, for the position of who has seen it.
+    #[must_use]
+    pub fn check(&self) -> Option<Check> {
+        match self {
+            Self::Message { check, .. }
+            | Self::Edited { check, .. }
+            | Self::Deleted { check, .. }
+            | Self::Reaction { check, .. } => *check,
+            _ => None,
+        }
+    }
+
     /// Returns the channel and `seq` of an event in a channel's log.
     #[must_use]
     pub fn place(&self) -> Option<(&ChannelName, Seq)> {
         match self {
-            Self::Message { channel, message } => Some((channel, message.seq)),
+            Self::Message { channel, message, .. } => Some((channel, message.seq)),
             Self::Edited { channel, seq, .. }
             | Self::Deleted { channel, seq, .. }
             | Self::Reaction { channel, seq, .. } => Some((channel, *seq)),

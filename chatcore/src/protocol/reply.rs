@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::event::ChatEvent;
+use crate::check::Check;
 use crate::error::ErrorCode;
-use crate::id::{Epoch, Seq};
+use crate::id::{Epoch, Position, Seq};
 use crate::message::{Message, User};
 use crate::name::ChannelName;
 use crate::store::{ChannelInfo, Unread};
@@ -65,6 +66,9 @@ pub struct Subscribed {
     pub epoch: Epoch,
     /// The last event that the answer accounts for: live ones follow from the next.
     pub head: Seq,
+    /// The check of that event, for the position to resume from.
+    #[serde(default)]
+    pub check: Option<Check>,
     /// Whether `messages` replace what the client had.
     pub reset: bool,
     /// After a reset: the newest messages as they stand now, oldest first.
@@ -78,6 +82,14 @@ pub struct Subscribed {
     pub events: Vec<ChatEvent>,
     /// Who is online in the channel.
     pub members: Vec<User>,
+}
+
+impl Subscribed {
+    /// Returns where to resume from.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        Position::new(self.epoch.clone(), self.head).with_check(self.check)
+    }
 }
 
 /// The answer to `publish`.

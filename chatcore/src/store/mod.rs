@@ -19,6 +19,7 @@ pub use self::error::{AppendError, StoreError};
 pub use self::memory::MemoryStore;
 pub use self::page::{Filling, PageLimit};
 pub use self::search::{Found, SEARCH_BYTES, SEARCH_SCAN, search_by_scan};
+use crate::check::Check;
 use crate::event::{Append, Event};
 use crate::id::{AttachmentId, ChannelId, Epoch, Position, Seq, UserId};
 use crate::message::{Attachment, FIXED_WEIGHT, Message, User};
@@ -56,6 +57,16 @@ pub struct Head {
     pub epoch: Epoch,
     /// The last event's `seq`; 0 for none.
     pub seq: Seq,
+    /// The last event's check; [`Check::START`] for none; `None` if that event was pruned.
+    pub check: Option<Check>,
+}
+
+impl Head {
+    /// Returns the head as a position.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        Position::new(self.epoch.clone(), self.seq).with_check(self.check)
+    }
 }
 
 /// What [`EventStore::after`] has for a position.
@@ -68,7 +79,8 @@ pub enum Replay {
         /// Whether the log goes on after them.
         more: bool,
     },
-    /// The position says nothing about this log: another epoch, trimmed, or beyond the head.
+    /// The position says nothing about this log: another epoch, trimmed, beyond the head, or with a check that is not
+    /// that of the event at its `seq`.
     Reset(Head),
 }
 
@@ -114,7 +126,8 @@ pub trait EventStore: Send + Sync + 'static {
     /// A dropped future leaves each item either stored whole or not at all.
     async fn append(&self, batch: Vec<Append>) -> Vec<Result<Appended, AppendError>>;
 
-    /// Returns a page of the events after `position`, in order, or says that there is no such position.
+    /// Returns a page of the events after `position`, in order, or says that there is no such position. A position with
+    /// a check is compared with the event at its `seq` ([`Position::fits`]); at `seq` 0 the check is [`Check::START`].
     ///
     /// # Errors
     /// [`StoreError`] where the store can't be read or has no such channel.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
+use crate::check::Check;
 use crate::event::{Append, AppendBody, Event, EventKind};
 use crate::id::{Epoch, Nonce, Position, Seq, UserId};
 use crate::message::{Attachment, Message};
@@ -56,7 +57,7 @@ impl Log {
     }
 
     pub(super) fn head(&self) -> Head {
-        Head { epoch: self.epoch.clone(), seq: self.head }
+        Head { epoch: self.epoch.clone(), seq: self.head, check: self.check_at(self.head) }
     }
 
     pub(super) fn message(&self, seq: Seq) -> Option<&Message> {
@@ -129,6 +130,14 @@ impl Log {
         self.message(target).map(|message| message.attachments.clone()).unwrap_or_default()
     }
 
+    /// Returns the check of a position, if the log still holds its event.
+    fn check_at(&self, seq: Seq) -> Option<Check> {
+        if seq == 0 {
+            return Some(Check::START);
+        }
+        self.place(seq).map(|at| Check::of(&self.events[at]))
+    }
+
     /// Where an event stands in `events`.
     fn place(&self, seq: Seq) -> Option<usize> {
         let first = self.events.front()?.seq;
@@ -137,7 +146,11 @@ impl Log {
 
     pub(super) fn after(&self, position: &Position, limit: PageLimit) -> Replay {
         let trimmed = self.head - self.events.len() as Seq;
-        if position.epoch != self.epoch || position.seq < trimmed || position.seq > self.head {
+        if position.epoch != self.epoch
+            || position.seq < trimmed
+            || position.seq > self.head
+            || !position.fits(self.check_at(position.seq))
+        {
             return Replay::Reset(self.head());
         }
         let start = usize::try_from(position.seq - trimmed).expect("invariant: at most the number of events");

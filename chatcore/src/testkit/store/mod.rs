@@ -85,6 +85,7 @@ macro_rules! store_conformance {
             replay {
                 a_foreign_epoch_resets
                 a_position_beyond_the_head_resets
+                a_position_with_another_check_resets
                 after_pages_through_the_log_in_order
                 an_empty_log_has_nothing_after_its_start
                 an_unknown_channel_is_an_error
@@ -274,7 +275,7 @@ async fn put_texts<S: EventStore>(store: &S, channel: ChannelId, texts: std::ops
 
 async fn start<S: EventStore>(store: &S, channel: ChannelId) -> Position {
     let epoch = head(store, channel).await.epoch;
-    Position { epoch, seq: 0 }
+    Position::new(epoch, 0)
 }
 
 async fn head<S: EventStore>(store: &S, channel: ChannelId) -> crate::store::Head {

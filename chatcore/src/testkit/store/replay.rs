@@ -4,6 +4,7 @@ use super::{
     NOWHERE, StoreFixture, ann, bob, channel, delete, edit, events, head, log, put, put_texts, react, say,
     start,
 };
+use crate::check::Check;
 use crate::id::{Epoch, Position, Seq};
 use crate::store::{EventStore, Head, PageLimit, Replay};
 
@@ -40,10 +41,10 @@ pub async fn at_the_head_there_is_nothing_more<F: StoreFixture>(fixture: F) {
     let channel = channel(&store, "general").await;
     put_texts(&store, channel, 1..=3).await;
     let epoch = start(&store, channel).await.epoch;
-    assert!(events(&store, channel, &Position { epoch: epoch.clone(), seq: 3 }, 10).await.is_empty());
-    assert_eq!(events(&store, channel, &Position { epoch: epoch.clone(), seq: 2 }, 10).await.len(), 1);
+    assert!(events(&store, channel, &Position::new(epoch.clone(), 3), 10).await.is_empty());
+    assert_eq!(events(&store, channel, &Position::new(epoch.clone(), 2), 10).await.len(), 1);
     put(&store, say(channel, &ann(), "four")).await;
-    assert_eq!(events(&store, channel, &Position { epoch, seq: 3 }, 10).await[0].seq, 4);
+    assert_eq!(events(&store, channel, &Position::new(epoch, 3), 10).await[0].seq, 4);
 }
 
 /// A new channel's log has a start, with nothing after it.
@@ -59,13 +60,13 @@ pub async fn a_position_beyond_the_head_resets<F: StoreFixture>(fixture: F) {
     let channel = channel(&store, "general").await;
     let head_now = head(&store, channel).await;
     for seq in [1, Seq::MAX] {
-        let position = Position { epoch: head_now.epoch.clone(), seq };
+        let position = Position::new(head_now.epoch.clone(), seq);
         assert_reset(&store, channel, &position, &head_now).await;
     }
     put_texts(&store, channel, 1..=3).await;
     let head_now = head(&store, channel).await;
     for seq in [4, 5, i64::MAX as u64, i64::MAX as u64 + 1, Seq::MAX] {
-        let position = Position { epoch: head_now.epoch.clone(), seq };
+        let position = Position::new(head_now.epoch.clone(), seq);
         assert_reset(&store, channel, &position, &head_now).await;
     }
 }
@@ -77,15 +78,49 @@ pub async fn a_foreign_epoch_resets<F: StoreFixture>(fixture: F) {
     put_texts(&store, channel, 1..=3).await;
     let head_now = head(&store, channel).await;
     for seq in [0, 2, 3, 4] {
-        let position = Position { epoch: Epoch::random(), seq };
+        let position = Position::new(Epoch::random(), seq);
         assert_reset(&store, channel, &position, &head_now).await;
     }
+}
+
+/// A position is that of the event it has the check of: an event of another log at its place resets, and so does a
+/// check of no event. Edits and deletes change no check.
+pub async fn a_position_with_another_check_resets<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let (here, there) = (channel(&store, "here").await, channel(&store, "there").await);
+    let empty = head(&store, here).await;
+    assert_eq!(empty.check, Some(Check::START));
+    assert!(events(&store, here, &empty.position(), 10).await.is_empty());
+    put_texts(&store, here, 1..=3).await;
+    put_texts(&store, there, 4..=9).await;
+    put(&store, edit(here, &ann(), 2, "two, edited")).await;
+    put(&store, react(here, &bob(), 3, "👍", true)).await;
+    let before = log(&store, here).await;
+    put(&store, delete(here, &ann(), 2)).await;
+    let (now, other) = (log(&store, here).await, log(&store, there).await);
+    for (event, then) in now.iter().zip(&before) {
+        assert_eq!(Check::of(event), Check::of(then), "a delete changes no check");
+    }
+    let head_now = head(&store, here).await;
+    assert_eq!(head_now.check, now.last().map(Check::of));
+    for event in &now {
+        let position = Position::new(head_now.epoch.clone(), event.seq);
+        let mine = position.clone().with_check(Some(Check::of(event)));
+        assert_eq!(events(&store, here, &mine, 10).await.len() as Seq, head_now.seq - event.seq);
+        let foreign = [other[event.seq as usize - 1].clone(), now[event.seq as usize % now.len()].clone()];
+        for check in foreign.iter().map(Check::of).chain([Check::START]) {
+            assert_reset(&store, here, &position.clone().with_check(Some(check)), &head_now).await;
+        }
+    }
+    let start = Position::new(head_now.epoch.clone(), 0);
+    assert_eq!(events(&store, here, &start.clone().with_check(Some(Check::START)), 10).await, now);
+    assert_reset(&store, here, &start.with_check(Some(Check::of(&now[0]))), &head_now).await;
 }
 
 /// The log of a channel that does not exist can't be read.
 pub async fn an_unknown_channel_is_an_error<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
-    let position = Position { epoch: Epoch::random(), seq: 0 };
+    let position = Position::new(Epoch::random(), 0);
     let outcome = store.after(NOWHERE, &position, PageLimit::items(10)).await;
     assert!(outcome.is_err(), "{outcome:?}");
 }
