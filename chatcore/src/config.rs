@@ -149,6 +149,8 @@ pub struct Limits {
     pub store_timeout: Duration,
     /// The time over which clients come back after a drain. Default 10 s.
     pub drain_spread: Duration,
+    /// How long an upload under way has to end after a drain began; then it is refused with `draining`. Default 5 s.
+    pub drain_uploads: Duration,
     /// How long somebody without a connection still counts as online, at each absence anew. Default 5 s.
     pub presence_grace: Duration,
     /// People listed as online in one channel, whose coming and going is announced. With 0, nobody is. Default 1,000.
@@ -276,6 +278,7 @@ impl Default for Limits {
             append_groups: 4,
             store_timeout: Duration::from_secs(15),
             drain_spread: Duration::from_secs(10),
+            drain_uploads: Duration::from_secs(5),
             presence_grace: Duration::from_secs(5),
             presence_members: 1_000,
             presence_bytes: 128 << 10,

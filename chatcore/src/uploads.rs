@@ -166,7 +166,7 @@ impl Core {
         let received = tokio::select! {
             biased;
             received = self.receive(identity, &**blobs, &mut upload, bytes, inspect) => received,
-            () = self.drain_begins() => Err(Error::draining()),
+            () = self.uploads_end() => Err(Error::draining()),
         };
         if received.is_err()
             && let Err(error) = self.remove(&**blobs, &upload.attachment.id).await
@@ -182,6 +182,12 @@ impl Core {
         self.monitor.counters.upload_bytes.add(attachment.size);
         self.encoder.locate(&mut attachment);
         Ok(attachment)
+    }
+
+    /// Waits until uploads under way have had their time after the beginning of a drain.
+    async fn uploads_end(&self) {
+        self.drain_begins().await;
+        tokio::time::sleep(self.limits.drain_uploads).await;
     }
 
     async fn receive(

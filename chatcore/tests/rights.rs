@@ -354,7 +354,9 @@ async fn a_publish_that_was_accepted_is_answered_after_a_revocation() {
 async fn with_file(rights: &Rights, bytes: usize) -> (Chat, Client, chatcore::Attachment, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let blobs = FolderBlobs::open(folder.path().join("blobs")).await.unwrap();
-    let chat = Chat::builder(MemoryStore::new()).blobs(blobs).policy(rights.clone()).build();
+    let mut limits = Limits::default();
+    limits.drain_uploads = Duration::ZERO;
+    let chat = Chat::builder(MemoryStore::new()).blobs(blobs).policy(rights.clone()).limits(limits).build();
     let mut ann = join(&chat, "ann").await;
     ann.create_channel("a", "").await.unwrap();
     let file = futures::stream::iter([Ok(Bytes::from(vec![7; bytes]))]).boxed();
@@ -406,7 +408,7 @@ async fn an_upload_that_outlives_its_right_is_refused() {
 }
 
 #[tokio::test]
-async fn an_upload_under_way_ends_with_the_drain() {
+async fn an_upload_under_way_ends_when_its_time_to_drain_is_up() {
     let (chat, _ann, _file, _folder) = with_file(&Rights::default(), 1).await;
     let (send, upload) = begun_upload(&chat).await;
     chat.drain();

@@ -104,7 +104,7 @@ async fn sighup_is_no_kill() {
 #[tokio::test]
 async fn an_upload_under_way_is_told_that_the_service_drains() {
     let folder = tempfile::tempdir().unwrap();
-    let service = Service::with(folder.path(), &[]).await;
+    let service = Service::with(folder.path(), &["--grace", "2"]).await;
     let cookie = service.sign_in("ann").await;
     let mut upload = Raw::connect(service.addr).await;
     let head = format!(

@@ -172,6 +172,7 @@ impl Options {
         limits.attachment_bytes = self.attachment_bytes;
         limits.connections = size(open_files::connections(self.connections, self.open_files));
         limits.channels = size(self.channels);
+        limits.drain_uploads = self.grace() / 2;
         limits.channels_at_once = self.new_channels;
         limits.channel_interval = Duration::from_secs(self.new_channel_interval);
         limits.message_bytes_per_day = self.message_bytes_per_day;
