@@ -16,6 +16,7 @@ use redb::backends::FileBackend;
 use redb::{Database, StorageBackend};
 
 use crate::error::OpenError;
+use crate::file::RedbFile;
 use crate::opening::Opening;
 use crate::store::RedbStore;
 use crate::writer::Sync;
@@ -91,6 +92,10 @@ impl StorageBackend for FailingDisk {
 }
 
 fn open(path: &Path, faults: &Arc<Faults>) -> RedbStore {
+    open_synced_within(path, faults, Duration::from_secs(5))
+}
+
+fn open_synced_within(path: &Path, faults: &Arc<Faults>, within: Duration) -> RedbStore {
     let (file, faults) = (path.to_path_buf(), Arc::clone(faults));
     let opener = move |opening| {
         let path = &file;
@@ -105,7 +110,7 @@ fn open(path: &Path, faults: &Arc<Faults>) -> RedbStore {
         // Without a cache, so that every read is one of the disk's.
         Database::builder().set_cache_size(0).create_with_backend(disk).map_err(|e| database(e.into()))
     };
-    RedbStore::open_with(path, opener).unwrap()
+    RedbStore { file: RedbFile::open_synced_within(path, within, opener).unwrap() }
 }
 
 async fn channel(store: &RedbStore) -> ChannelId {
@@ -255,6 +260,26 @@ async fn until_read(store: &RedbStore) {
         }
     };
     tokio::time::timeout(Duration::from_secs(60), reading).await.expect("reads fail for ever");
+}
+
+/// Marks three messages as read in turn, and waits after each until the disk was synced, with no other write.
+#[tokio::test]
+async fn read_markers_reach_the_disk_without_another_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let faults = Arc::new(Faults::default());
+    let store = open_synced_within(&dir.path().join("chat.redb"), &faults, Duration::from_millis(1));
+    let (channel, bob) = (channel(&store).await, UserId::new("u_bob").unwrap());
+    store.append((0..3).map(|nonce| publish(channel, nonce)).collect()).await;
+    for seq in 1..=3 {
+        let before = faults.syncs.load(Ordering::SeqCst);
+        store.mark_read(&bob, channel, seq).await.unwrap();
+        let synced = async {
+            while faults.syncs.load(Ordering::SeqCst) == before {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), synced).await.expect("a marker is never synced");
+    }
 }
 
 #[tokio::test]

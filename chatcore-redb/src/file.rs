@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use std::{fmt, io};
 
 use chatcore::store::StoreError;
@@ -46,7 +47,7 @@ impl<L: Layout> RedbFile<L> {
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
         let path = path.as_ref().to_path_buf();
         let opener = move |opening| options.open_database::<L>(&path, opening);
-        Ok(Self { writer: Arc::new(Writer::start(Box::new(opener))?) })
+        Ok(Self { writer: Arc::new(Writer::start(Box::new(opener), options.sync_within)?) })
     }
 
     /// Opens what `opener` opens, which makes room for a layer between redb and the disk: a
@@ -59,13 +60,21 @@ impl<L: Layout> RedbFile<L> {
         path: impl AsRef<Path>,
         opener: impl Fn(Opening) -> Result<Database, OpenError> + Send + 'static,
     ) -> Result<Self, OpenError> {
+        Self::open_synced_within(path, Options::default().sync_within, opener)
+    }
+
+    pub(crate) fn open_synced_within(
+        path: impl AsRef<Path>,
+        sync_within: Duration,
+        opener: impl Fn(Opening) -> Result<Database, OpenError> + Send + 'static,
+    ) -> Result<Self, OpenError> {
         let path = path.as_ref().to_path_buf();
         let opener = move |opening| {
             let database = opener(opening)?;
             prepare::<L>(&path, &database)?;
             Ok(database)
         };
-        Ok(Self { writer: Arc::new(Writer::start(Box::new(opener))?) })
+        Ok(Self { writer: Arc::new(Writer::start(Box::new(opener), sync_within)?) })
     }
 
     /// Makes a database in memory, which ends with its last handle.

@@ -34,11 +34,12 @@ pub(crate) type Opener = Box<dyn Fn(Opening) -> Result<Database, OpenError> + Se
 pub struct Options {
     lock_wait: Duration,
     cache_bytes: usize,
+    pub(crate) sync_within: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { lock_wait: Duration::from_secs(5), cache_bytes: 64 << 20 }
+        Self { lock_wait: Duration::from_secs(5), cache_bytes: 64 << 20, sync_within: Duration::from_secs(5) }
     }
 }
 
@@ -53,6 +54,13 @@ impl Options {
     /// Sets how many bytes of the file are kept in memory; by default 64 MiB.
     pub fn cache_bytes(mut self, bytes: usize) -> Self {
         self.cache_bytes = bytes;
+        self
+    }
+
+    /// Sets after how long at most a read marker is on the disk, if no other write syncs it before; by default 5 s. A
+    /// crash of the machine loses no older one.
+    pub fn sync_within(mut self, time: Duration) -> Self {
+        self.sync_within = time;
         self
     }
 

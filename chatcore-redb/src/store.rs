@@ -25,7 +25,7 @@ use crate::writer::Sync;
 /// After a [`StoreError`] of a write its outcome is unknown.
 ///
 /// Every answer means that the write is on the disk, but for [`mark_read`]: its change is seen at once and
-/// synced with the next write.
+/// synced with the next write, or within [`Options::sync_within`].
 ///
 /// Reads run on tokio's blocking threads, so the methods need a tokio runtime.
 ///
@@ -34,11 +34,11 @@ use crate::writer::Sync;
 /// [`mark_read`]: chatcore::store::Directory::mark_read
 #[derive(Clone)]
 pub struct RedbStore {
-    file: RedbFile<Chat>,
+    pub(crate) file: RedbFile<Chat>,
 }
 
 /// The layout of a chat's file.
-struct Chat;
+pub(crate) struct Chat;
 
 impl Layout for Chat {
     type Changes<'t> = Changes<'t>;

@@ -5,11 +5,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use chatcore::FailureLog;
 use chatcore::store::StoreError;
 use redb::{Database, Durability, ReadTransaction, ReadableDatabase, WriteTransaction};
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use crate::error::{Failure, OpenError};
 use crate::layout::Layout;
@@ -27,7 +30,9 @@ const UNSYNCED: u32 = 256;
 pub(crate) enum Sync {
     /// The answer means that it is on the disk.
     Disk,
-    /// The answer means that every later read sees it; the next sync takes it along.
+    /// The answer means that every later read sees it; the next sync takes it along, within [`Options::sync_within`].
+    ///
+    /// [`Options::sync_within`]: crate::Options::sync_within
     Later,
 }
 
@@ -103,16 +108,20 @@ pub(crate) struct Writer<L: Layout> {
 }
 
 impl<L: Layout> Writer<L> {
-    /// Opens the database and starts the thread.
-    pub(crate) fn start(opener: Opener) -> Result<Self, OpenError> {
+    /// Opens the database and starts the thread, which leaves nothing unsynced for longer than `sync_within`.
+    pub(crate) fn start(opener: Opener, sync_within: Duration) -> Result<Self, OpenError> {
         let database = RwLock::new(Some(opener(Opening::First)?));
         let shared = Arc::new(Shared { database, suspect: AtomicBool::new(false) });
         let (queue, jobs) = mpsc::channel(QUEUE);
+        let timer = Builder::new_current_thread().enable_time().build().map_err(OpenError::Thread)?;
         let thread = std::thread::Builder::new()
             .name("chatcore-redb".to_owned())
             .spawn({
                 let shared = Arc::clone(&shared);
-                move || Thread { shared, opener, unsynced: 0, failures: FailureLog::new() }.run::<L>(jobs)
+                move || {
+                    let unsynced = Unsynced { commits: 0, since: None, within: sync_within };
+                    Thread { shared, opener, timer, unsynced, failures: FailureLog::new() }.run::<L>(jobs);
+                }
             })
             .map_err(OpenError::Thread)?;
         Ok(Self { queue: Some(queue), shared, thread: Some(thread) })
@@ -172,17 +181,53 @@ impl Reader {
 struct Thread {
     shared: Arc<Shared>,
     opener: Opener,
-    /// Commits since the last sync. After an opening one more may have been lost by a failed disk.
-    unsynced: u32,
+    /// Ends a wait for jobs when a sync is due.
+    timer: Runtime,
+    unsynced: Unsynced,
     /// What no caller hears of. A failed transaction is told to each of its jobs' callers, who report it.
     failures: FailureLog,
+}
+
+/// What no sync has taken along yet.
+struct Unsynced {
+    /// Commits since the last sync. After an opening one more may have been lost by a failed disk.
+    commits: u32,
+    /// When the first of them was made, or a sync of them last failed.
+    since: Option<Instant>,
+    /// How long after that a sync is due.
+    within: Duration,
+}
+
+impl Unsynced {
+    fn add(&mut self) {
+        self.commits += 1;
+        self.since.get_or_insert_with(Instant::now);
+    }
+
+    fn clear(&mut self) {
+        (self.commits, self.since) = (0, None);
+    }
+
+    /// Gives the disk the same time again.
+    fn put_off(&mut self) {
+        self.since = self.since.map(|_| Instant::now());
+    }
+
+    /// Returns how long it is until a sync is due; `None` if there is nothing to sync.
+    fn left(&self) -> Option<Duration> {
+        Some(self.within.saturating_sub(self.since?.elapsed()))
+    }
+
+    fn is_due(&self) -> bool {
+        self.commits >= UNSYNCED || self.left() == Some(Duration::ZERO)
+    }
 }
 
 impl Thread {
     fn run<L: Layout>(mut self, mut jobs: mpsc::Receiver<Box<dyn Job<L>>>) {
         let mut batch = Vec::with_capacity(GATHER);
-        // No timer: while one transaction syncs, the next one's jobs gather by themselves.
-        while jobs.blocking_recv_many(&mut batch, GATHER) > 0 {
+        // While one transaction syncs, the next one's jobs gather by themselves.
+        while self.gather(&mut jobs, &mut batch) {
             if self.shared.suspect.swap(false, Ordering::AcqRel) && !self.works() {
                 self.open_again();
             }
@@ -194,8 +239,25 @@ impl Thread {
         }
     }
 
+    /// Waits for jobs, or until a sync is due: then the batch is empty. Returns whether there is anything to do.
+    fn gather<L: Layout>(
+        &self,
+        jobs: &mut mpsc::Receiver<Box<dyn Job<L>>>,
+        batch: &mut Vec<Box<dyn Job<L>>>,
+    ) -> bool {
+        let Some(left) = self.unsynced.left() else { return jobs.blocking_recv_many(batch, GATHER) > 0 };
+        match self.timer.block_on(async { timeout(left, jobs.recv_many(batch, GATHER)).await }) {
+            Ok(jobs) => jobs > 0,
+            Err(_due) => true,
+        }
+    }
+
     fn commit<L: Layout>(&mut self, batch: &mut Vec<Box<dyn Job<L>>>) {
         let outcome = contained(|| self.transact(batch)).map_err(|failure| {
+            self.unsynced.put_off();
+            if batch.is_empty() {
+                self.failures.failed("the newest read markers could not be synced", "", &failure);
+            }
             // A panic may have left redb in any state; after a failed access it refuses all further work.
             let opened = !matches!(failure, Failure::NotOpen);
             if opened && (matches!(failure, Failure::Panicked(_)) || !self.works()) {
@@ -218,8 +280,7 @@ impl Thread {
         };
         // Without it, opening the file after a kill walks the whole of it.
         txn.set_quick_repair(true);
-        let wanted = batch.iter().any(|job| job.sync() == Sync::Disk);
-        let synced = wanted || self.unsynced >= UNSYNCED;
+        let synced = self.unsynced.is_due() || batch.iter().any(|job| job.sync() == Sync::Disk);
         if !synced {
             txn.set_durability(Durability::None)?;
         }
@@ -232,11 +293,15 @@ impl Thread {
                 return Err(failure);
             }
         };
-        if !changed && (self.unsynced == 0 || !wanted) {
+        if !changed && (self.unsynced.commits == 0 || !synced) {
             return Ok(txn.abort()?);
         }
         txn.commit()?;
-        self.unsynced = if synced { 0 } else { self.unsynced + 1 };
+        if synced {
+            self.unsynced.clear();
+        } else {
+            self.unsynced.add();
+        }
         Ok(())
     }
 
@@ -269,7 +334,8 @@ impl Thread {
             Ok(Ok(database)) => {
                 *self.shared.database.write().unwrap_or_else(PoisonError::into_inner) = Some(database);
                 // What is read now may be in the system's cache only.
-                self.unsynced = 1;
+                self.unsynced.clear();
+                self.unsynced.add();
             }
             Ok(Err(error)) => self.could_not_reopen(&error),
             Err(failure) => self.could_not_reopen(&failure),
