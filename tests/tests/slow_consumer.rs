@@ -10,6 +10,8 @@ const EVENTS: u64 = 1_500;
 
 fn small_ring(setup: &mut Setup) {
     setup.limits.ring_events = 16;
+    // A resume of 300 long events is one answer.
+    setup.limits.answer_bytes = 4 << 20;
     setup.limits.commands_per_second = 1_000_000;
     setup.limits.command_burst = 1_000_000;
 }
