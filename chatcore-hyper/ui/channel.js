@@ -56,6 +56,10 @@ export class Channel {
   #seenFrom = 0;
   /** The newest messages that were counted here, and not by the server. @type {number[]} */
   #counted = [];
+  /** The newest deletions of unread messages, which an answer of before them still counts. @type {{seq: number, target: number}[]} */
+  #struck = [];
+  /** Up to where a deletion may have been of something unread. */
+  #unclearTo = 0;
   /** Whether all that is unread was looked at for mentions, as far back as they are counted. */
   #looked = false;
 
@@ -95,8 +99,10 @@ export class Channel {
     this.#toldTo = info.head;
     this.#countedTo = Math.max(this.#countedTo, info.head);
     // A message may overtake the answer that does not count it yet.
-    this.unread = info.unread + this.#counted.filter((seq) => seq > info.head).length;
-    this.uncounted = info.head < this.#seenFrom;
+    const overtaken = this.#counted.filter((seq) => seq > info.head).length;
+    const struck = this.#struck.filter(({ seq, target }) => seq > info.head && target <= info.head && target > info.read).length;
+    this.unread = Math.max(0, info.unread + overtaken - struck);
+    this.uncounted = info.head < Math.max(this.#seenFrom, this.#unclearTo);
     this.#forgetMentions();
     // A mention that is no longer kept is not unread either.
     if (this.unread === 0) this.mentions = [];
@@ -162,6 +168,8 @@ export class Channel {
       this.#countedTo = 0;
       this.#toldTo = 0;
       this.#counted = [];
+      this.#struck = [];
+      this.#unclearTo = 0;
     }
     // Nothing has happened since where the log is as long as it was.
     if (this.position?.epoch !== answer.epoch || this.position?.seq !== answer.head) {
@@ -200,6 +208,7 @@ export class Channel {
       this.change(event.target, (message) => ({ ...message, text: event.text, edited_at: String(event.at) }));
     } else if (event.type === 'deleted') {
       this.#noteMention(event.target, null, '');
+      this.#strike(event.seq, event.target);
       this.change(event.target, (message) => ({ ...message, text: '', attachments: [], reactions: [], deleted: true }));
     } else if (event.type === 'reaction') {
       this.change(event.target, (message) => ({ ...message, reactions: react(message.reactions, event) }));
@@ -213,7 +222,7 @@ export class Channel {
     if (!message) return [];
     const own = message.author.id === this.user().id;
     this.#noteMention(message.seq, message.author.id, message.text);
-    if (!own && message.seq > this.#countedTo && message.seq > this.read) {
+    if (!own && !message.deleted && message.seq > this.#countedTo && message.seq > this.read) {
       this.unread += 1;
       this.#counted = [...this.#counted, message.seq].slice(-PAGE);
     }
@@ -226,6 +235,23 @@ export class Channel {
       }
     }
     return [message];
+  }
+
+  /** Counts a message that was deleted no longer, if it was counted. @param {number} seq of the deletion @param {number} target */
+  #strike(seq, target) {
+    if (target <= this.read || seq <= this.#countedTo) return;
+    const message = this.message(target);
+    if (message?.author.id === this.user().id) return;
+    const counted = this.#counted.includes(target);
+    if (counted || (message && !message.deleted)) {
+      this.unread = Math.max(0, this.unread - 1);
+      this.#counted = this.#counted.filter((other) => other !== target);
+      this.#struck = [...this.#struck, { seq, target }].slice(-PAGE);
+    } else if (!message || target <= this.#toldTo) {
+      // Whose it was is not known here, or whether the server counted it.
+      this.#unclearTo = seq;
+      this.uncounted = true;
+    }
   }
 
   /** Whether a text of somebody names the signed-in user. @param {?string} by @param {string} text */
@@ -296,7 +322,7 @@ export class Channel {
       // Where the log does not come by here, there may be more.
       this.uncounted = !this.position && seq > this.head;
     } else if (this.loaded && this.messages[0]?.seq <= seq + 1) {
-      this.unread = this.messages.slice(this.live.indexOf(seq + 1)).filter((message) => message.author.id !== this.user().id).length;
+      this.unread = this.messages.slice(this.live.indexOf(seq + 1)).filter(({ author, deleted }) => author.id !== this.user().id && !deleted).length;
       this.uncounted = false;
       // The list may have counted what the log has yet to bring.
       this.#countedTo = /** @type {import('./protocol.js').Position} */ (this.position).seq;

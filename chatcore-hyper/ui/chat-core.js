@@ -454,6 +454,7 @@ export class ChatCore extends Emitter {
     if (result !== 'applied') return;
     this.#settle(channel, fresh);
     this.#announce(channel, fresh);
+    if (channel.uncounted) this.counts.refresh();
     this.emit('log', { name: channel.name });
     if (fresh.length > 0 || event.type !== 'reaction') this.emit('channels');
     if (fresh.length > 0) this.emit('people', { name: channel.name });

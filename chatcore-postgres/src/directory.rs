@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use chatcore::store::{ChannelInfo, ChannelPage, Created, Directory, PageLimit, StoreError, Unread};
+use chatcore::store::{
+    ChannelInfo, ChannelPage, Created, Directory, PageLimit, StoreError, UNREAD_SCAN, UNREAD_SCAN_NEW, Unread,
+};
 use chatcore::{ChannelId, ChannelName, Epoch, Seq, User, UserId};
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
@@ -153,19 +155,21 @@ impl PostgresStore {
 
 /// What of these channels a user has not read: user, channels.
 ///
-/// Counts by ordinals: the last message's less that of the last one read. Where that one is pruned, all that are
-/// kept are unread. One statement, and so one snapshot: the count is that of the head beside it.
+/// Looks at the newest messages of each channel, and no further than the marker. One statement, and so one snapshot:
+/// the count is that of the head beside it.
 pub(crate) fn unread_sql(schema: &str) -> String {
     format!(
-        "SELECT coalesce(m.seq, 0), coalesce(c.messages - coalesce(e.ordinal, c.trimmed_messages), 0), \
-             coalesce(c.last_seq, 0) \
+        "SELECT coalesce(m.seq, 0), u.messages, coalesce(c.last_seq, 0) \
          FROM unnest($2) WITH ORDINALITY AS asked (id, n) \
          LEFT JOIN {schema}.channel AS c ON c.id = asked.id \
          LEFT JOIN {schema}.marker AS m ON m.chat_user = $1 AND m.channel = asked.id \
-         LEFT JOIN LATERAL ( \
-             SELECT ordinal FROM {schema}.event \
-             WHERE channel = asked.id AND kind = 0 AND seq <= m.seq ORDER BY seq DESC LIMIT 1 \
-         ) AS e ON true ORDER BY asked.n"
+         CROSS JOIN LATERAL ( \
+             SELECT count(*) FILTER (WHERE author <> $1 AND NOT deleted) AS messages FROM ( \
+                 SELECT author, deleted FROM {schema}.event \
+                 WHERE channel = asked.id AND kind = 0 AND seq > coalesce(m.seq, 0) ORDER BY seq DESC \
+                 LIMIT CASE WHEN m.seq > 0 THEN {UNREAD_SCAN} ELSE {UNREAD_SCAN_NEW} END \
+             ) AS newest \
+         ) AS u ORDER BY asked.n"
     )
 }
 

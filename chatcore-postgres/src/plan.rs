@@ -103,7 +103,7 @@ async fn a_page_of_long_texts_is_weighed_unread() {
 
 /// However much there is to count, and wherever the marker is.
 #[tokio::test]
-async fn what_is_unread_is_one_index_look_up_a_channel() {
+async fn what_is_unread_is_one_bounded_index_scan_a_channel() {
     const CHANNELS: u64 = 20;
     let database = Postgres::shared().await.database().await;
     let store = PostgresStore::connect(&database.url()).await.expect("connects");
@@ -134,11 +134,11 @@ async fn what_is_unread_is_one_index_look_up_a_channel() {
             client.batch_execute(&format!("SET plan_cache_mode = {mode}")).await.expect("sets");
             let (plan, blocks) = explain(&client, &asked).await;
             assert!(plan.contains("Index Scan Backward using event_"), "{plan}");
-            for other in ["Seq Scan on event", "Scan on event_", "Rows Removed"] {
+            for other in ["Seq Scan on event", "Scan on event_", "Rows Removed by Filter"] {
                 assert!(!plan.contains(other), "{plan}");
             }
-            // A look-up is three blocks: the index's root, its leaf and the row. Its first reader may write to them.
-            assert!(blocks < 8 * CHANNELS, "{blocks} blocks: {plan}");
+            // Of a channel a thousand rows at the most, and two of them in a block, as reactions lie between.
+            assert!(blocks < 700 * CHANNELS, "{blocks} blocks: {plan}");
         }
     }
 }

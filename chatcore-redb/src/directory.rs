@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use chatcore::store::{ChannelInfo, ChannelPage, Created, Directory, PageLimit, StoreError, Unread};
 use chatcore::{ChannelId, ChannelName, Seq, Timestamp, User, UserId};
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
+use serde::Deserialize;
 
 use crate::error::Failure;
 use crate::log::Changes;
@@ -148,18 +149,39 @@ fn users(txn: &ReadTransaction, ids: Vec<UserId>) -> Result<HashMap<UserId, User
     Ok(found)
 }
 
-/// Counts by ordinals: the last message's less that of the last one read. Where that one is pruned, all that
-/// are kept are unread.
+/// Looks at the newest messages of each channel, one after the other, and no further than the marker.
 fn unread(txn: &ReadTransaction, user: &UserId, channels: &[ChannelId]) -> Result<Vec<Unread>, Failure> {
     let (logs, markers, rows) = (txn.open_table(LOGS)?, txn.open_table(MARKERS)?, txn.open_table(MESSAGES)?);
+    let count = |channel: ChannelId, read: Seq, head: Seq| {
+        let mut messages = 0;
+        // A marker is never past the head, so that the range has an order.
+        let newest = rows.range((channel.0, read)..=(channel.0, head))?.rev();
+        for (row, _) in newest.zip(0..Unread::scan(read)) {
+            let (key, row) = row?;
+            let Counted { author, deleted } = decode(row.value().1)?;
+            messages += u64::from(key.value().1 > read && !deleted && author.id != user.as_str());
+        }
+        Ok::<_, Failure>(messages)
+    };
     channels
         .iter()
         .map(|channel| {
             let Some(log) = log(&logs, channel.0)? else { return Ok(Unread::default()) };
             let read = markers.get((user.as_str(), channel.0))?.map_or(0, |row| row.value());
-            let last = rows.range((channel.0, 0)..=(channel.0, read))?.next_back().transpose()?;
-            let seen = last.map_or(log.trimmed_messages, |(_, row)| row.value().0);
-            Ok(Unread { read, messages: log.messages - seen, head: log.head })
+            Ok(Unread { read, messages: count(*channel, read, log.head)?, head: log.head })
         })
         .collect()
+}
+
+/// What a message's row says about whether it is unread; the rest is passed over.
+#[derive(Deserialize)]
+struct Counted {
+    author: Author,
+    #[serde(default)]
+    deleted: bool,
+}
+
+#[derive(Deserialize)]
+struct Author {
+    id: String,
 }

@@ -32,8 +32,7 @@ pub(crate) const LOGS: TableDefinition<u64, Json> = TableDefinition::new("logs")
 /// (channel, seq) → `Event`, of all events but messages that were never edited: such a one's row in [`MESSAGES`] says
 /// what its event does ([`begun`]).
 pub(crate) const EVENTS: TableDefinition<(u64, u64), Json> = TableDefinition::new("events");
-/// (channel, seq) → (ordinal, folded `Message`). The ordinal counts the channel's messages from 1, so that
-/// how many come after a place is a subtraction.
+/// (channel, seq) → (ordinal, folded `Message`). The ordinal counts the channel's messages from 1.
 pub(crate) const MESSAGES: TableDefinition<(u64, u64), (u64, Json)> = TableDefinition::new("messages");
 /// (channel, target, seq of the edit): which rows a delete must redact.
 pub(crate) const EDITS: TableDefinition<(u64, u64, u64), ()> = TableDefinition::new("edits");

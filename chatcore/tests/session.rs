@@ -224,11 +224,12 @@ async fn presence_is_per_person_and_forgives_a_short_absence() {
 async fn read_markers_move_forward_only_and_reach_the_users_other_connections() {
     let chat = chat();
     let (mut desk, mut phone) = (join(&chat, "ann").await, join(&chat, "ann").await);
+    let mut bob = join(&chat, "bob").await;
     desk.create_channel("a", "").await.unwrap();
     for n in 0..3 {
-        desk.publish("a", &n.to_string()).await.unwrap();
+        bob.publish("a", &n.to_string()).await.unwrap();
     }
-    desk.edit("a", 1, "edited").await.unwrap();
+    bob.edit("a", 1, "edited").await.unwrap();
     desk.read("a", 2).await.unwrap();
     desk.read("a", 1).await.unwrap();
     let listed = &phone.channels().await.unwrap()[0];

@@ -1,7 +1,7 @@
 //! Every command of the protocol: what it takes, and what its `ok` carries.
 
 use chatcore::Identity;
-use chatcore_tests::{Backend, Server, http};
+use chatcore_tests::{Backend, Client, Server, http};
 use serde_json::{Value, json};
 
 fn is_time(value: &Value) -> bool {
@@ -57,6 +57,32 @@ async fn channels_come_by_name_with_what_is_unread() {
         (&json!(3), &json!(1), &json!(1)),
         "{zebra}"
     );
+}
+
+#[tokio::test]
+async fn unread_is_what_a_person_has_to_read() {
+    let server = Server::start().await;
+    let mut ann = server.member("ann", "general").await;
+    let mut bob = server.client("bob").await;
+    let unread = async |client: &mut Client| {
+        client.ok(json!({"type": "channels"})).await["channels"][0]["unread"].clone()
+    };
+    for n in 0..5 {
+        ann.publish("general", &format!("gone {n}")).await;
+    }
+    let mut phone = server.client("ann").await;
+    assert_eq!(unread(&mut phone).await, 0, "one's own are not unread on another device");
+    assert_eq!(unread(&mut bob).await, 5);
+    for seq in 1..=5 {
+        ann.ok(json!({"type": "delete", "channel": "general", "seq": seq})).await;
+    }
+    assert_eq!(unread(&mut bob).await, 0, "there is nothing to read in tombstones");
+    for n in 0..120 {
+        ann.publish("general", &format!("kept {n}")).await;
+    }
+    assert_eq!(unread(&mut bob).await, 100, "a newcomer begins at the newest page");
+    bob.ok(json!({"type": "read", "channel": "general", "seq": 5})).await;
+    assert_eq!(unread(&mut bob).await, 120);
 }
 
 #[tokio::test]

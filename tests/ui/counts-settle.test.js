@@ -28,12 +28,27 @@ class Server {
     return this.logs.get(name).filter(({ type, seq }) => type === 'message' && seq > from && seq < before);
   }
 
+  /** What the signed-in user has to read of a channel. */
+  unread(name) {
+    return this.messages(name, this.read.get(name)).filter(({ author, deleted }) => author.id !== ANN.id && !deleted);
+  }
+
+  /** Deletes one of a channel's messages; the log holds it redacted from then on. */
+  remove(name, at, by) {
+    const messages = this.messages(name).filter(({ deleted }) => !deleted);
+    const message = messages[Math.floor(at * messages.length)];
+    if (!message) return;
+    Object.assign(message, { text: '', deleted: true });
+    this.append(name, { type: 'deleted', target: message.seq, by, at: 'T' });
+  }
+
   /** Puts an event into a channel's log. */
   append(name, entry) {
     const log = this.logs.get(name);
     const frame = { ...entry, seq: log.length + 1, channel: name };
     log.push(frame);
-    if (this.followed.has(name)) this.frames.push(frame);
+    // What is on its way is as it was when it left.
+    if (this.followed.has(name)) this.frames.push({ ...frame });
   }
 
   /** The client was too slow: what was not sent to it is left out, and the subscription ends. */
@@ -81,7 +96,7 @@ class Server {
 
   info(name) {
     const read = this.read.get(name);
-    return info(name, this.logs.get(name).length, read, this.messages(name, read).length);
+    return info(name, this.logs.get(name).length, read, this.unread(name).length);
   }
 
   /** Sends the oldest frame that waits. */
@@ -106,6 +121,8 @@ async function settles(seed) {
   server.accept(net.last);
   const acts = {
     publish: () => server.append(pick(CHANNELS), event(0, { text: random() < 0.3 ? '@ann' : 'hi' })),
+    own: () => server.append(pick(CHANNELS), event(0, { author: ANN, text: 'mine' })),
+    remove: () => server.remove(pick(CHANNELS), random() < 0.7 ? 1 - random() * 0.1 : random(), BOB),
     react: () => server.append(pick(CHANNELS), { type: 'reaction', target: 1, emoji: '👍', on: true, by: BOB, at: 'T' }),
     lag: () => server.lag(pick(CHANNELS)),
     elsewhere: (name = pick(CHANNELS)) => server.mark(name, Math.floor(random() * (server.logs.get(name).length + 1)), true),
@@ -114,7 +131,7 @@ async function settles(seed) {
     open: () => core.open(pick(CHANNELS)),
     cut: () => server.socket.end(),
   };
-  const often = ['publish', 'publish', 'publish', 'publish', 'publish', 'react', 'lag', 'elsewhere', 'here', 'wait'];
+  const often = ['publish', 'publish', 'publish', 'publish', 'publish', 'own', 'remove', 'react', 'lag', 'elsewhere', 'here', 'wait'];
   for (let step = 0; step < 90; step++) {
     await acts[random() < 0.02 ? pick(['open', 'cut']) : pick(often)]();
     for (let turn = random() * 4; turn > 0; turn--) {
@@ -135,7 +152,7 @@ async function settles(seed) {
   }
   for (const name of CHANNELS) {
     const { read, unread, mentions } = core.channel(name);
-    const expected = server.messages(name, server.read.get(name));
+    const expected = server.unread(name);
     const named = expected.filter(({ text }) => text === '@ann').map(({ seq }) => seq);
     assert.deepEqual({ name, read, unread, mentions }, { name, read: server.read.get(name), unread: expected.length, mentions: named });
   }

@@ -248,7 +248,7 @@ impl Directory for MemoryStore {
         let unread = |channel: &ChannelId| {
             let Some(log) = state.log(*channel) else { return Unread::default() };
             let read = state.read.get(&(user.clone(), *channel)).copied().unwrap_or_default();
-            Unread { read, messages: log.messages_after(read), head: log.head().seq }
+            Unread { read, messages: log.unread(user, read), head: log.head().seq }
         };
         Ok(channels.iter().map(unread).collect())
     }

@@ -93,15 +93,29 @@ pub struct Page {
     pub more: bool,
 }
 
+/// Messages that [`Directory::unread`] looks at in a channel: the newest ones.
+pub const UNREAD_SCAN: u64 = 1_000;
+
+/// Messages that [`Directory::unread`] looks at in a channel that the user has never read: about a page.
+pub const UNREAD_SCAN_NEW: u64 = 100;
+
 /// How far somebody has read a channel, at one moment. The default is that of an empty log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unread {
     /// The read marker; 0 for none.
     pub read: Seq,
-    /// How many messages come after it, up to and with `head`.
+    /// How many messages come after it, up to and with `head`, that the user has to read.
     pub messages: u64,
     /// The log's head at which they were counted; 0 for an empty log.
     pub head: Seq,
+}
+
+impl Unread {
+    /// Returns how many of the newest messages are looked at for one who has read up to `read`.
+    #[must_use]
+    pub fn scan(read: Seq) -> u64 {
+        if read == 0 { UNREAD_SCAN_NEW } else { UNREAD_SCAN }
+    }
 }
 
 /// The channels' logs.
@@ -289,10 +303,14 @@ pub trait Directory: Send + Sync + 'static {
     /// [`StoreError`] where the store can't be written or has no such channel.
     async fn mark_read(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, StoreError>;
 
-    /// Returns, in the order of `channels`, how far the user has read, how many messages come after, and the
-    /// head up to which they are counted. The three are one view of the channel, whatever is appended
+    /// Returns, in the order of `channels`, how far the user has read, how many messages after that they have to
+    /// read, and the head up to which they are counted. The three are one view of the channel, whatever is appended
     /// meanwhile: who counts on from `head` counts no message twice and misses none. Of a channel that does
     /// not exist all are 0.
+    ///
+    /// What a user has to read is the messages after their marker that others wrote and that are not deleted. Only the
+    /// channel's newest messages are looked at, tombstones and the user's own among them: [`UNREAD_SCAN`] of them, and
+    /// [`UNREAD_SCAN_NEW`] if the marker is 0. So the answer costs the same however long the log is.
     ///
     /// # Errors
     /// [`StoreError`] where the store can't be read.

@@ -7,7 +7,7 @@ use crate::check::Check;
 use crate::event::{Append, AppendBody, Event, EventKind};
 use crate::id::{Epoch, Nonce, Position, Seq, UserId};
 use crate::message::{Attachment, Message};
-use crate::store::{AppendError, Appended, ChannelInfo, Head, Page, PageLimit, Replay};
+use crate::store::{AppendError, Appended, ChannelInfo, Head, Page, PageLimit, Replay, Unread};
 use crate::time::Timestamp;
 
 /// How long a nonce outlives its message.
@@ -22,19 +22,11 @@ pub(super) struct Log {
     events: VecDeque<Event>,
     head: Seq,
     last_at: Timestamp,
-    messages: BTreeMap<Seq, Folded>,
-    /// Messages ever published.
-    published: u64,
+    /// As they stand now.
+    messages: BTreeMap<Seq, Message>,
     /// Where the edits of a message are in the log.
     edits: HashMap<Seq, Vec<Seq>>,
     nonces: HashMap<(UserId, Nonce), (Seq, Timestamp)>,
-}
-
-#[derive(Debug)]
-struct Folded {
-    message: Message,
-    /// How many messages were published up to and with this one.
-    ordinal: u64,
 }
 
 impl Log {
@@ -46,7 +38,6 @@ impl Log {
             head: 0,
             last_at: Timestamp::from_millis(0),
             messages: BTreeMap::new(),
-            published: 0,
             edits: HashMap::new(),
             nonces: HashMap::new(),
         }
@@ -61,7 +52,7 @@ impl Log {
     }
 
     pub(super) fn message(&self, seq: Seq) -> Option<&Message> {
-        self.messages.get(&seq).map(|folded| &folded.message)
+        self.messages.get(&seq)
     }
 
     /// Returns what the first publish with this nonce was given.
@@ -103,8 +94,7 @@ impl Log {
         let event = append.into_event(seq, at);
         let mut dropped = Vec::new();
         if let Some(message) = event.to_message() {
-            self.published += 1;
-            self.messages.insert(seq, Folded { message, ordinal: self.published });
+            self.messages.insert(seq, message);
         }
         if let Some(target) = event.kind.target() {
             match &event.kind {
@@ -112,8 +102,8 @@ impl Log {
                 EventKind::Deleted { .. } => dropped = self.redact(target),
                 EventKind::Message(_) | EventKind::Reaction { .. } => {}
             }
-            if let Some(folded) = self.messages.get_mut(&target) {
-                folded.message.apply(&event);
+            if let Some(message) = self.messages.get_mut(&target) {
+                message.apply(&event);
             }
         }
         self.events.push_back(event);
@@ -164,7 +154,7 @@ impl Log {
     }
 
     pub(super) fn messages_before(&self, before: Seq, limit: PageLimit) -> Page {
-        let mut older = self.messages.range(..before).rev().map(|(_, folded)| &folded.message).peekable();
+        let mut older = self.messages.range(..before).rev().map(|(_, message)| message).peekable();
         let mut page = limit.fill();
         let mut messages = Vec::new();
         while let Some(message) = older.next_if(|message| page.take(message.weight())) {
@@ -174,11 +164,11 @@ impl Log {
         Page { messages, more: older.peek().is_some() }
     }
 
-    /// Counts the messages after `seq`.
-    pub(super) fn messages_after(&self, seq: Seq) -> u64 {
-        let last_read = self.messages.range(..=seq).next_back();
-        let trimmed = self.published - self.messages.len() as u64;
-        self.published - last_read.map_or(trimmed, |(_, folded)| folded.ordinal)
+    /// Counts what `user`, who has read up to `read`, has to read.
+    pub(super) fn unread(&self, user: &UserId, read: Seq) -> u64 {
+        let newest = self.messages.range(read.saturating_add(1)..).rev().map(|(_, message)| message);
+        let scanned = newest.zip(0..Unread::scan(read));
+        scanned.filter(|(message, _)| !message.deleted && message.author.id != *user).count() as u64
     }
 
     /// Trims the log so that the newest `messages` are kept, once it has a tenth more than that.
@@ -202,6 +192,6 @@ impl Log {
         let messages = &self.messages;
         self.nonces.retain(|_, (seq, at)| *at > expired || messages.contains_key(seq));
         self.edits.retain(|target, _| messages.contains_key(target));
-        removed.into_values().flat_map(|folded| folded.message.attachments).collect()
+        removed.into_values().flat_map(|message| message.attachments).collect()
     }
 }

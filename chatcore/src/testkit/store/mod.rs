@@ -130,6 +130,8 @@ macro_rules! store_conformance {
                 markers_belong_to_one_user_in_one_channel
                 one_of_many_concurrent_creations_is_new
                 unread_counts_messages_not_events
+                unread_equals_brute_force
+                unread_looks_at_the_newest_messages
                 unread_is_counted_at_the_head_beside_it
                 unread_is_one_view_while_others_write
                 users_keep_their_last_name
