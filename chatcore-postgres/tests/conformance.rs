@@ -3,7 +3,9 @@
 
 use async_trait::async_trait;
 use chatcore::testkit::StoreFixture;
+use chatcore::testkit::store::clock;
 use chatcore_postgres::PostgresStore;
+use chatcore_postgres::tokio_postgres::{self, NoTls};
 use chatcore_tests::{Database, Postgres};
 
 struct Empty(Database);
@@ -28,3 +30,19 @@ impl StoreFixture for Empty {
 }
 
 chatcore::store_conformance!(Empty::new().await);
+
+#[tokio::test]
+async fn a_clock_that_was_wrong_once_stops_no_channel() {
+    let fixture = Empty::new().await;
+    let store = fixture.open().await;
+    let (client, connection) = tokio_postgres::connect(&fixture.0.url(), NoTls).await.expect("connects");
+    tokio::spawn(connection);
+    let set = async |now: chatcore::Timestamp| {
+        let sql = format!(
+            "CREATE OR REPLACE FUNCTION chatcore.chat_now() RETURNS bigint LANGUAGE sql VOLATILE AS 'SELECT {}::bigint'",
+            now.as_millis()
+        );
+        client.batch_execute(&sql).await.expect("the clock is set");
+    };
+    clock::a_clock_that_was_wrong_once_stops_no_channel(store, set).await;
+}

@@ -16,15 +16,20 @@ use crate::store::RedbStore;
 use crate::writer::Sync;
 
 impl Changes<'_> {
-    fn create_channel(&mut self, name: ChannelName, topic: String, by: User) -> Result<Created, Failure> {
+    fn create_channel(
+        &mut self,
+        name: ChannelName,
+        topic: String,
+        by: User,
+        now: Timestamp,
+    ) -> Result<Created, Failure> {
         let taken = self.tables.names.get(name.as_str())?.map(|row| row.value());
         if let Some(id) = taken {
             let row = self.tables.channels.get(id)?.ok_or(Failure::Broken("a name without its channel"))?;
             return Ok(Created::Exists(decode(row.value())?));
         }
         let id = self.tables.channels.last()?.map_or(1, |(id, _)| id.value() + 1);
-        let info =
-            ChannelInfo { id: ChannelId(id), name, topic, created_at: Timestamp::now(), created_by: by };
+        let info = ChannelInfo { id: ChannelId(id), name, topic, created_at: now, created_by: by };
         self.tables.channels.insert(id, encode(&info)?.as_slice())?;
         self.tables.names.insert(info.name.as_str(), id)?;
         self.tables.logs.insert(id, encode(&Log::new())?.as_slice())?;
@@ -76,8 +81,8 @@ impl Directory for RedbStore {
         topic: &str,
         by: &User,
     ) -> Result<Created, StoreError> {
-        let (name, topic, by) = (name.clone(), topic.to_owned(), by.clone());
-        self.write(Sync::Disk, move |changes| changes.create_channel(name, topic, by)).await
+        let (name, topic, by, clock) = (name.clone(), topic.to_owned(), by.clone(), self.clock.clone());
+        self.write(Sync::Disk, move |changes| changes.create_channel(name, topic, by, clock.now())).await
     }
 
     async fn mark_read(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, StoreError> {

@@ -56,13 +56,12 @@ impl<'t> Changes<'t> {
         Ok(Some(entry))
     }
 
-    /// Applies a batch in its order.
+    /// Applies a batch in its order. Its events are committed together, and have one time.
     pub(crate) fn append(
         &mut self,
         batch: Vec<Append>,
+        now: Timestamp,
     ) -> Result<Vec<Result<Appended, AppendError>>, Failure> {
-        // One clock reading a batch: its events are committed together.
-        let now = Timestamp::now();
         batch.into_iter().map(|item| self.append_one(item, now)).collect()
     }
 
@@ -70,7 +69,7 @@ impl<'t> Changes<'t> {
     fn append_one(&mut self, item: Append, now: Timestamp) -> Outcome<Appended> {
         let channel = item.channel;
         let Some(log) = self.log(channel)? else { return Ok(Err(AppendError::NoSuchChannel)) };
-        let (epoch, seq, at) = (log.epoch.clone(), log.head + 1, now.max(log.at));
+        let (epoch, seq, at) = (log.epoch.clone(), log.head + 1, now.following(log.at));
         if let Some(first) = self.first_of(&item)? {
             return Ok(Ok(Appended { seq: first.0, at: first.1, epoch, duplicate: true }));
         }
@@ -255,7 +254,7 @@ impl<'t> Changes<'t> {
             } else {
                 self.tables
                     .orphans
-                    .insert((channel.0, message.seq), (message.at.as_millis(), author, nonce))?;
+                    .insert((channel.0, message.seq), (message.at.min(now).as_millis(), author, nonce))?;
             }
             for attachment in &message.attachments {
                 self.set_upload_state(&attachment.id, UploadState::Discarded)?;

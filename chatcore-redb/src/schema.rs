@@ -38,8 +38,8 @@ pub(crate) const MESSAGES: TableDefinition<(u64, u64), (u64, Json)> = TableDefin
 pub(crate) const EDITS: TableDefinition<(u64, u64, u64), ()> = TableDefinition::new("edits");
 /// (channel, author, nonce) → (seq, at).
 pub(crate) const NONCES: TableDefinition<(u64, &str, &str), (u64, i64)> = TableDefinition::new("nonces");
-/// (channel, seq) → (at, author, nonce) of pruned messages whose nonce is younger than a day. A channel's
-/// time never goes back, so the order of `seq` is the order of time.
+/// (channel, seq) → (at, author, nonce) of pruned messages whose nonce is younger than a day. A time that was ahead of
+/// the clock is that of the prune, so the order of `seq` is the order of time.
 pub(crate) const ORPHANS: TableDefinition<(u64, u64), (i64, &str, &str)> =
     TableDefinition::new("orphan_nonces");
 /// user → display name.

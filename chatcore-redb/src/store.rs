@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use chatcore::store::{
     AppendError, Appended, Durability, EventStore, Head, Page, PageLimit, Replay, StoreError,
 };
-use chatcore::{Append, ChannelId, Check, Event, Message, Position, Seq, Timestamp};
+use chatcore::{Append, ChannelId, Check, Clock, Event, Message, Position, Seq, Timestamp};
 use redb::{Database, ReadOnlyTable, ReadTransaction, WriteTransaction};
 
 use crate::error::{Failure, OpenError};
@@ -35,6 +35,7 @@ use crate::writer::Sync;
 #[derive(Clone)]
 pub struct RedbStore {
     pub(crate) file: RedbFile<Chat>,
+    pub(crate) clock: Clock,
 }
 
 /// The layout of a chat's file.
@@ -62,7 +63,7 @@ impl Options {
     /// # Errors
     /// [`OpenError`].
     pub fn open(self, path: impl AsRef<Path>) -> Result<RedbStore, OpenError> {
-        Ok(RedbStore { file: RedbFile::open(path, self)? })
+        Ok(RedbStore { file: RedbFile::open(path, self)?, clock: Clock::default() })
     }
 }
 
@@ -88,7 +89,13 @@ impl RedbStore {
         path: impl AsRef<Path>,
         opener: impl Fn(Opening) -> Result<Database, OpenError> + Send + 'static,
     ) -> Result<Self, OpenError> {
-        Ok(Self { file: RedbFile::open_with(path, opener)? })
+        Ok(Self { file: RedbFile::open_with(path, opener)?, clock: Clock::default() })
+    }
+
+    /// Takes the time of events and channels from `clock`, for this handle and its clones.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
     }
 
     /// Returns the options to open a store with, at their defaults.
@@ -123,7 +130,8 @@ impl fmt::Debug for RedbStore {
 impl EventStore for RedbStore {
     async fn append(&self, batch: Vec<Append>) -> Vec<Result<Appended, AppendError>> {
         let items = batch.len();
-        match self.write(Sync::Disk, move |changes| changes.append(batch)).await {
+        let clock = self.clock.clone();
+        match self.write(Sync::Disk, move |changes| changes.append(batch, clock.now())).await {
             Ok(answers) => answers,
             Err(error) => vec![Err(AppendError::Store(error)); items],
         }

@@ -4,6 +4,7 @@
 
 use async_trait::async_trait;
 use chatcore::testkit::StoreFixture;
+use chatcore::testkit::store::clock::{self, HandSet};
 use chatcore_redb::RedbStore;
 use tempfile::TempDir;
 
@@ -33,3 +34,10 @@ impl StoreFixture for File {
 }
 
 chatcore::store_conformance!(File::new());
+
+#[tokio::test]
+async fn a_clock_that_was_wrong_once_stops_no_channel() {
+    let (file, hand) = (File::new(), HandSet::default());
+    let store = file.open().await.with_clock(hand.clock());
+    clock::a_clock_that_was_wrong_once_stops_no_channel(store, async |now| hand.set(now)).await;
+}

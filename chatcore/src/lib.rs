@@ -68,5 +68,5 @@ pub use self::policy::{Action, Denied, Identity, OpenPolicy, Policy};
 pub use self::search::SearchQuery;
 pub use self::stats::{Histogram, Stats};
 pub use self::store::MemoryStore;
-pub use self::time::{InvalidTimestamp, Timestamp};
+pub use self::time::{Clock, InvalidTimestamp, Timestamp};
 pub use self::uploads::FileKind;

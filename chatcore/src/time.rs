@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -13,6 +14,9 @@ pub struct Timestamp(i64);
 impl Timestamp {
     /// 9999-12-30T21:59:59.999Z: every moment up to here has a four-digit year in every time zone.
     const MAX_MILLIS: i64 = 253_402_207_199_999;
+
+    /// How far the last event of a log may be ahead of the clock to hold back the next one's time.
+    const AHEAD: Duration = Duration::from_secs(60);
 
     /// Takes milliseconds since 1970-01-01T00:00:00Z, held to the years 1970 to 9999.
     #[must_use]
@@ -31,6 +35,15 @@ impl Timestamp {
     pub fn now() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self::from_millis(i64::try_from(since.as_millis()).unwrap_or(Self::MAX_MILLIS))
+    }
+
+    /// Returns the time of an event that a store takes at this moment, in a log whose last event has the time `last`.
+    ///
+    /// The time in a log does not go back, so it is the later of the two. But a clock that was wrong once must not
+    /// stop it: if `last` is more than a minute ahead, the event has this moment's time.
+    #[must_use]
+    pub fn following(self, last: Self) -> Self {
+        if last.minus(Self::AHEAD) > self { self } else { self.max(last) }
     }
 
     /// Returns the moment `by` before this one.
@@ -55,6 +68,36 @@ impl FromStr for Timestamp {
     fn from_str(text: &str) -> Result<Self, InvalidTimestamp> {
         let moment: jiff::Timestamp = text.parse().map_err(|_| InvalidTimestamp)?;
         Ok(Self::from_millis(moment.as_millisecond()))
+    }
+}
+
+/// What a store reads the time from: the system's clock, or one that is given, for tests and simulations.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl Clock {
+    /// Makes a clock of a function.
+    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    /// Reads the clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        (self.0)()
+    }
+}
+
+impl Default for Clock {
+    /// The system's clock.
+    fn default() -> Self {
+        Self::new(Timestamp::now)
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
     }
 }
 
@@ -86,6 +129,14 @@ mod tests {
         assert_eq!(moment.to_string(), "2023-11-14T22:13:20.007Z");
         assert_eq!("2023-11-14T22:13:20.007Z".parse(), Ok(moment));
         assert_eq!("yesterday".parse::<Timestamp>(), Err(InvalidTimestamp));
+    }
+
+    #[test]
+    fn time_follows_the_last_event_unless_that_is_a_minute_ahead() {
+        let at = Timestamp::from_millis;
+        assert_eq!(at(1_000_000).following(at(999_999)), at(1_000_000));
+        assert_eq!(at(1_000_000).following(at(1_060_000)), at(1_060_000), "at the limit");
+        assert_eq!(at(1_000_000).following(at(1_060_001)), at(1_000_000), "past it");
     }
 
     #[test]

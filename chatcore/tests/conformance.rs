@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use chatcore::MemoryStore;
 use chatcore::blob::FolderBlobs;
 use chatcore::store::{Directory, EventStore, PageLimit};
+use chatcore::testkit::store::clock::{self, HandSet};
 use chatcore::testkit::{BlobFixture, Faults, FaultyStore, Random, StoreFixture};
 use chatcore::{Append, AppendBody, ChannelId, ChannelName, Nonce, User};
 use tempfile::TempDir;
@@ -29,6 +30,13 @@ mod memory {
     }
 
     chatcore::store_conformance!(Memory);
+
+    #[tokio::test]
+    async fn a_clock_that_was_wrong_once_stops_no_channel() {
+        let hand = HandSet::default();
+        let store = MemoryStore::new().with_clock(hand.clock());
+        clock::a_clock_that_was_wrong_once_stops_no_channel(store, async |now| hand.set(now)).await;
+    }
 }
 
 /// A faulty store with no faults, but delays, is the store that it wraps.

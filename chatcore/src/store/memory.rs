@@ -17,7 +17,7 @@ use crate::event::{Append, AppendBody};
 use crate::id::{AttachmentId, ChannelId, Position, Seq, UserId};
 use crate::message::{Attachment, Message, User};
 use crate::name::ChannelName;
-use crate::time::Timestamp;
+use crate::time::{Clock, Timestamp};
 
 /// A store in memory. Clones are handles on the same one.
 ///
@@ -25,6 +25,7 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug)]
 pub struct MemoryStore {
     state: Arc<Mutex<State>>,
+    clock: Clock,
 }
 
 #[derive(Debug)]
@@ -61,7 +62,13 @@ impl MemoryStore {
             users: HashMap::new(),
             uploads: HashMap::new(),
         };
-        Self { state: Arc::new(Mutex::new(state)) }
+        Self { state: Arc::new(Mutex::new(state)), clock: Clock::default() }
+    }
+
+    /// Takes the time of events and channels from `clock`.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
     }
 
     // Held for one call's work in memory, never across an await.
@@ -140,7 +147,7 @@ fn no_such_channel() -> StoreError {
 #[async_trait]
 impl EventStore for MemoryStore {
     async fn append(&self, batch: Vec<Append>) -> Vec<Result<Appended, AppendError>> {
-        let now = Timestamp::now();
+        let now = self.clock.now();
         let mut state = self.state();
         batch.into_iter().map(|append| state.append(append, now)).collect()
     }
@@ -227,7 +234,7 @@ impl Directory for MemoryStore {
             id: ChannelId(state.logs.len() as u64 + 1),
             name: name.clone(),
             topic: topic.to_owned(),
-            created_at: Timestamp::now(),
+            created_at: self.clock.now(),
             created_by: by.clone(),
         };
         state.names.insert(name.clone(), info.id);

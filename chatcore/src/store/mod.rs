@@ -123,6 +123,7 @@ impl Unread {
 /// # Laws
 /// - `seq` runs 1, 2, 3 … in each channel, with no gap and no reuse within an epoch, whatever fails.
 /// - Once n is visible to any read, all of ≤ n is.
+/// - The time of an event is [`Timestamp::following`] that of the one before it.
 /// - Same (channel, author, nonce): same `seq`, stored once, for as long as the message is kept and for 24
 ///   hours at least.
 /// - After a delete no read returns the message's text, its edits' texts or its attachments.

@@ -86,7 +86,7 @@ impl Log {
     /// Appends what was checked; returns the attachments that no message holds any more.
     pub(super) fn append(&mut self, append: Append, now: Timestamp) -> (Appended, Vec<Attachment>) {
         self.head += 1;
-        self.last_at = self.last_at.max(now);
+        self.last_at = now.following(self.last_at);
         let (seq, at) = (self.head, self.last_at);
         if let Some((_, author, nonce)) = append.dedupe_key() {
             self.nonces.insert((author.clone(), nonce.clone()), (seq, at));

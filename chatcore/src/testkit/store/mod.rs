@@ -5,6 +5,7 @@
 
 pub mod append;
 pub mod attachments;
+pub mod clock;
 pub mod dedupe;
 pub mod directory;
 pub mod messages;

@@ -1,0 +1,54 @@
+//! Laws of a store whose clock is given, which [`store_conformance!`](crate::store_conformance) can't make tests of.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use super::{ann, channel, edit, log, message, put, react, say};
+use crate::store::Store;
+use crate::time::{Clock, Timestamp};
+
+/// A clock that is set by hand, in milliseconds since 1970.
+#[derive(Clone, Debug, Default)]
+pub struct HandSet(Arc<AtomicI64>);
+
+impl HandSet {
+    /// Sets the clock.
+    pub fn set(&self, now: Timestamp) {
+        self.0.store(now.as_millis(), Ordering::SeqCst);
+    }
+
+    /// Returns it as a store reads it.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        let millis = Arc::clone(&self.0);
+        Clock::new(move || Timestamp::from_millis(millis.load(Ordering::SeqCst)))
+    }
+}
+
+/// A clock that is set back by up to a minute does not take the log's time back; one that was further ahead, once,
+/// does not stop it. `set` sets the store's clock.
+pub async fn a_clock_that_was_wrong_once_stops_no_channel<S: Store>(store: S, set: impl AsyncFn(Timestamp)) {
+    let at = |seconds: i64| Timestamp::from_millis(1_700_000_000_000 + seconds * 1_000);
+    set(at(0)).await;
+    let channel = channel(&store, "general").await;
+    let said = async |text: &str| put(&store, say(channel, &ann(), text)).await.at;
+    assert_eq!(said("right").await, at(0));
+    set(at(60)).await;
+    assert_eq!(said("a minute ahead").await, at(60));
+    set(at(0)).await;
+    assert_eq!(said("back by a minute").await, at(60), "the time does not go back");
+    set(at(3_600)).await;
+    assert_eq!(said("an hour ahead").await, at(3_600));
+    set(at(1)).await;
+    assert_eq!(said("right again").await, at(1), "the time goes on from the clock");
+    set(at(2)).await;
+    // A store may take a plain message and any other event in different ways.
+    put(&store, react(channel, &ann(), 1, "👍", true)).await;
+    set(at(90_000)).await;
+    assert_eq!(put(&store, edit(channel, &ann(), 1, "a day ahead")).await.at, at(90_000));
+    set(at(3)).await;
+    assert_eq!(put(&store, edit(channel, &ann(), 1, "and back")).await.at, at(3));
+    assert_eq!(message(&store, channel, 1).await.edited_at, Some(at(3)));
+    let times: Vec<_> = log(&store, channel).await.iter().map(|event| event.at).collect();
+    assert_eq!(times, [at(0), at(60), at(60), at(3_600), at(1), at(2), at(90_000), at(3)]);
+}
