@@ -131,6 +131,20 @@ impl PostgresStore {
         answers.remove(0)
     }
 
+    /// Gives every channel a new epoch, so that every client that resumes is reset. Call it once after the database
+    /// was restored from a backup, or a standby without the last commits was promoted, before a chat serves it: a
+    /// client that sends the check of its last event is reset anyway if it has seen what is gone, but one of an
+    /// earlier version does not know it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database can't be written.
+    pub async fn renew_epochs(&self) -> Result<(), StoreError> {
+        let sql =
+            format!("UPDATE {}.channel SET epoch = replace(gen_random_uuid()::text, '-', '')", self.schema);
+        let renewed = self.database.query(&sql, &[]).await;
+        renewed.map(drop).map_err(|failure| failure.during("the epochs can't be renewed"))
+    }
+
     /// Returns how many connections the pool for reads has now, and how many reads wait for one. The writers have
     /// connections of their own.
     #[must_use]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chatcore::store::{AppendError, Appended, UploadState};
 use chatcore::{
-    Append, AppendBody, Attachment, AttachmentId, ChannelId, Event, EventKind, Message, Seq, Timestamp,
+    Append, AppendBody, Attachment, AttachmentId, ChannelId, Epoch, Event, EventKind, Message, Seq, Timestamp,
 };
 use redb::{ReadableTable, WriteTransaction};
 
@@ -54,6 +54,20 @@ impl<'t> Changes<'t> {
             },
         };
         Ok(Some(entry))
+    }
+
+    /// Gives every log a new life.
+    pub(crate) fn renew_epochs(&mut self) -> Result<(), Failure> {
+        let mut channels = Vec::new();
+        for row in self.tables.logs.iter()? {
+            channels.push(row?.0.value());
+        }
+        for channel in channels {
+            if let Some(log) = self.log(ChannelId(channel))? {
+                log.epoch = Epoch::random();
+            }
+        }
+        Ok(())
     }
 
     /// Applies a batch in its order. Its events are committed together, and have one time.

@@ -98,6 +98,19 @@ impl RedbStore {
         Self { clock, ..self }
     }
 
+    /// Gives every channel a new epoch, so that every client that resumes is reset. Call it once after the file was
+    /// restored from a backup, before a chat serves it: a client that sends the check of its last event is reset
+    /// anyway if it has seen what is gone, but one of an earlier version does not know it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store can't be written.
+    ///
+    /// # Cancel safety
+    /// Once it is queued it is done, also if the future is dropped.
+    pub async fn renew_epochs(&self) -> Result<(), StoreError> {
+        self.write(Sync::Disk, |changes| changes.renew_epochs()).await
+    }
+
     /// Returns the options to open a store with, at their defaults.
     pub fn options() -> Options {
         Options::default()

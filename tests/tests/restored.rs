@@ -123,6 +123,36 @@ async fn a_running_server_notices_that_its_log_was_put_back() {
     assert_eq!(texts(&answer["messages"]).last(), Some(&"second 6"));
 }
 
+/// Resumes without a check, as a client of an earlier version does.
+async fn resumes_unchecked(server: &Server, after: &Value) -> Value {
+    let unchecked = json!({"epoch": after["epoch"], "seq": after["seq"]});
+    resume(&mut server.member("bob", "general").await, &unchecked).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_redb_a_new_epoch_resets_an_old_client() {
+    let data = tempfile::tempdir().unwrap();
+    let server = on_redb(data.path()).await;
+    let at_five = fill(&server, 1..=5).await;
+    assert_eq!(resumes_unchecked(&server, &at_five).await["reset"], false);
+    server.stop().await;
+    RedbStore::open(data.path().join(FILE)).unwrap().renew_epochs().await.unwrap();
+    let answer = resumes_unchecked(&on_redb(data.path()).await, &at_five).await;
+    assert_eq!((&answer["reset"], &answer["head"]), (&json!(true), &json!(5)), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_postgres_a_new_epoch_resets_an_old_client() {
+    let database = Postgres::shared().await.database().await;
+    let server = on_postgres(&database).await;
+    let at_five = fill(&server, 1..=5).await;
+    assert_eq!(resumes_unchecked(&server, &at_five).await["reset"], false);
+    server.stop().await;
+    PostgresStore::connect(&database.url()).await.unwrap().renew_epochs().await.unwrap();
+    let answer = resumes_unchecked(&on_postgres(&database).await, &at_five).await;
+    assert_eq!((&answer["reset"], &answer["head"]), (&json!(true), &json!(5)), "{answer}");
+}
+
 #[tokio::test]
 async fn events_and_the_answer_to_subscribe_carry_their_check() {
     let server = Server::start().await;

@@ -9,9 +9,14 @@ use clap::Parser;
 use crate::log::{LogFilter, LogFormat};
 use crate::open_files;
 
+/// What `--help` ends with.
+const BACKUP: &str = "Backup: stop the service and copy the --data folder. With a database, run pg_dump on it, and then copy \
+the folder, which may go on meanwhile. Restore: put back both while the service is stopped. People whose page is open get \
+what is there then.";
+
 /// A chat for a team, in one program: open its page, choose a name, write.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "web_chat", version)]
+#[command(name = "web_chat", version, after_help = BACKUP)]
 pub struct Options {
     /// Where to listen; port 0 takes any that is free.
     #[arg(long, env = "WEB_CHAT_LISTEN", default_value = "127.0.0.1:3000", value_name = "ADDRESS")]
