@@ -48,9 +48,10 @@ fn known() -> i32 {
     numbered().map(|(version, _)| version).last().unwrap_or_default()
 }
 
+/// `CREATE SCHEMA IF NOT EXISTS` needs the right to create one also if it exists, so it is not used.
 fn prelude(schema: &str) -> String {
     format!(
-        "CREATE SCHEMA IF NOT EXISTS {schema};\n\
+        "DO $$ BEGIN IF to_regnamespace('{schema}') IS NULL THEN CREATE SCHEMA {schema}; END IF; END $$;\n\
          CREATE TABLE IF NOT EXISTS {schema}.migration (\n    \
          version int PRIMARY KEY,\n    \
          checksum text NOT NULL,\n    \

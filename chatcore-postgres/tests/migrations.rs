@@ -81,6 +81,35 @@ async fn the_script_makes_what_a_store_without_the_right_to_create_uses() {
 }
 
 #[tokio::test]
+async fn a_role_that_only_owns_its_schema_brings_it_up_to_date() {
+    let database = database().await;
+    let admin = client(&database).await;
+    let role = "CREATE ROLE tenant LOGIN; CREATE SCHEMA my_chat AUTHORIZATION tenant";
+    admin.batch_execute(role).await.expect("a role that may not create schemas");
+    let url = database.url().replace("postgres@", "tenant@");
+    for start in ["the first", "a later"] {
+        let store = PostgresStore::builder(&url).schema("my_chat").connect().await;
+        store.unwrap_or_else(|error| panic!("{start} start: {error:?}"));
+    }
+    let refused = PostgresStore::connect(&url).await.expect_err("there is no schema chatcore");
+    assert!(matches!(refused, ConnectError::Database(_)), "{refused:?}");
+    admin.batch_execute("DROP OWNED BY tenant; DROP ROLE tenant").await.expect("the role goes");
+}
+
+#[tokio::test]
+async fn the_script_runs_for_a_role_that_only_owns_its_schema() {
+    let database = database().await;
+    let admin = client(&database).await;
+    let role = "CREATE ROLE lodger LOGIN; CREATE SCHEMA my_chat AUTHORIZATION lodger";
+    admin.batch_execute(role).await.expect("a role that may not create schemas");
+    let script = PostgresStore::migrations_sql("my_chat").expect("a name");
+    admin.batch_execute(&format!("SET ROLE lodger; {script} RESET ROLE")).await.expect("the script runs");
+    let url = database.url().replace("postgres@", "lodger@");
+    PostgresStore::builder(&url).schema("my_chat").migrate(false).connect().await.expect("connects");
+    admin.batch_execute("DROP OWNED BY lodger; DROP ROLE lodger").await.expect("the role goes");
+}
+
+#[tokio::test]
 async fn two_schemas_of_one_database_are_two_stores() {
     let database = database().await;
     let (ours, theirs) = ("ours", "theirs");

@@ -4,7 +4,8 @@
 use std::net::SocketAddr;
 
 use chatcore::testkit::{Proxy, Traffic};
-use chatcore_tests::{Answer, Client, Postgres, http, must};
+use chatcore_postgres::tokio_postgres::{self, NoTls};
+use chatcore_tests::{Answer, Client, Database, Postgres, http, must};
 use clap::Parser;
 use serde_json::json;
 use tempfile::TempDir;
@@ -50,6 +51,12 @@ async fn a_database_with_an_authority_of_its_own_is_used_over_tls() {
     tokio::spawn(app.serve(listener, std::future::pending()));
     let mut ann = Client::connect_with_cookie(addr, &cookie(&sign_in(addr, "ann").await)).await;
     ann.publish("general", "encrypted").await;
+}
+
+async fn admin(database: &Database) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(&database.url(), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
 }
 
 async fn sign_in(addr: SocketAddr, name: &str) -> Answer {
@@ -117,6 +124,18 @@ async fn a_sign_in_whose_connection_is_lost_at_commit_is_one_all_the_same() {
     must("the answer is lost", lost).await.unwrap();
     let me = http(addr, "GET", "/session", &[&format!("Cookie: {}", cookie(&answer))], b"").await;
     assert_eq!(me.json(), answer.json()["user"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_that_only_owns_its_schemas_serves() {
+    let (database, data) = (Postgres::shared().await.database().await, tempfile::tempdir().unwrap());
+    let admin = admin(&database).await;
+    let role = "CREATE ROLE tenant LOGIN; CREATE SCHEMA chatcore AUTHORIZATION tenant; \
+        CREATE SCHEMA web_chat AUTHORIZATION tenant";
+    admin.batch_execute(role).await.unwrap();
+    let addr = start(&database.url().replace("postgres@", "tenant@"), &data).await;
+    let ann = cookie(&sign_in(addr, "ann").await);
+    Client::connect_with_cookie(addr, &ann).await.publish("general", "hello").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

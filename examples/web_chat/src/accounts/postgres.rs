@@ -23,10 +23,12 @@ const REMEMBERED: usize = 10_000;
 
 /// The lock under which names change: one at a time, on all nodes.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('web_chat', 0))";
-/// Makes the tables where there are none; where there are, it needs no right to.
+/// Makes the tables if there are none. What exists needs no right to create it: `CREATE SCHEMA IF NOT EXISTS` would.
 const SCHEMA: &str = "DO $$ BEGIN
     IF to_regclass('web_chat.name') IS NULL THEN
-        CREATE SCHEMA IF NOT EXISTS web_chat;
+        IF to_regnamespace('web_chat') IS NULL THEN
+            CREATE SCHEMA web_chat;
+        END IF;
         CREATE TABLE web_chat.account (
             token bytea PRIMARY KEY,
             chat_user text NOT NULL,
