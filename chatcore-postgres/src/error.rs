@@ -24,6 +24,15 @@ pub enum ConnectError {
     /// The schema's name is not 1 to 63 of `a`–`z`, `0`–`9` and `_`, with no digit at its start.
     #[error("{0:?} is no name for the schema: 1 to 63 of a-z, 0-9 and _, not starting with a digit")]
     SchemaName(String),
+    /// The database's encoding is not UTF-8, so that it can't hold every text. Nothing was changed.
+    #[error(
+        "the database has the encoding {found}, which can't hold every text: use one made with \
+         CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+    )]
+    Encoding {
+        /// The database's encoding, as PostgreSQL names it.
+        found: String,
+    },
     /// A newer version of this library has migrated the schema. It was not changed.
     #[error("schema {schema} has version {found}, and this program knows no newer one than {known}")]
     Newer {

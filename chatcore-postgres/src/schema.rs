@@ -77,6 +77,17 @@ pub(crate) fn script(schema: &str) -> String {
     script
 }
 
+/// Refuses a database that can't hold every text. The first emoji would fail otherwise, not the start.
+pub(crate) async fn check_encoding(transaction: &Transaction<'_>) -> Result<(), ConnectError> {
+    let encoding = "SELECT current_setting('server_encoding')";
+    let rows = transaction.query_typed(encoding, &[]).await.map_err(failed)?;
+    let found: &str = rows.first().map(|row| row.try_get(0)).transpose().map_err(failed)?.unwrap_or_default();
+    match found {
+        "UTF8" => Ok(()),
+        _ => Err(ConnectError::Encoding { found: found.to_owned() }),
+    }
+}
+
 /// Checks what was applied, and applies what was not. Of several at once, each waits for the one before.
 pub(crate) async fn migrate(
     transaction: &Transaction<'_>,

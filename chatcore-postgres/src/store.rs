@@ -90,6 +90,7 @@ impl PostgresStore {
         let mut connection = database.connection().await.map_err(Failure::on_connect)?;
         let failed = |error: tokio_postgres::Error| Failure::from(error).on_connect();
         let transaction = connection.transaction().await.map_err(failed)?;
+        schema::check_encoding(&transaction).await?;
         schema::migrate(&transaction, &builder.schema, builder.migrate).await?;
         let search_index = match builder.search_index {
             true => Some(SearchIndex::open(&transaction, &builder.schema, builder.migrate).await?),

@@ -110,6 +110,30 @@ async fn the_script_runs_for_a_role_that_only_owns_its_schema() {
 }
 
 #[tokio::test]
+async fn a_database_that_does_not_hold_every_script_is_refused() {
+    let database = database().await;
+    let admin = client(&database).await;
+    for (name, encoding) in [("latin", "LATIN1"), ("bytes", "SQL_ASCII")] {
+        let create = format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'");
+        admin.batch_execute(&create).await.expect("a database");
+        let url = database.url().replace(database.name(), name);
+        let refused = PostgresStore::connect(&url).await.expect_err("it can't hold every text");
+        assert!(matches!(refused, ConnectError::Encoding { .. }), "{refused:?}");
+        assert_eq!(
+            refused.to_string(),
+            format!(
+                "the database has the encoding {encoding}, which can't hold every text: use one made with \
+                 CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+            )
+        );
+        let (other, connection) = tokio_postgres::connect(&url, NoTls).await.expect("connects");
+        tokio::spawn(connection);
+        let row = other.query_one("SELECT to_regnamespace('chatcore') IS NULL", &[]).await.expect("a row");
+        assert!(row.get::<_, bool>(0), "nothing was made in it");
+    }
+}
+
+#[tokio::test]
 async fn two_schemas_of_one_database_are_two_stores() {
     let database = database().await;
     let (ours, theirs) = ("ours", "theirs");
