@@ -10,6 +10,7 @@ use tokio_postgres::{NoTls, Row};
 
 use crate::config::Builder;
 use crate::error::{ConnectError, Failure, Remedy};
+use crate::pool::{take_connection, take_new_connection};
 
 /// A statement's parameters with their types, so that it needs no round trip to be prepared.
 pub(crate) type Params<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
@@ -35,21 +36,30 @@ impl Database {
     }
 
     pub(crate) async fn connection(&self) -> Result<Object, Failure> {
-        Ok(self.pool.get().await?)
+        Ok(take_connection(&self.pool).await?)
     }
 
-    /// Runs a statement that may be repeated: once more where its connection turned out to be gone, as those
-    /// in the pool are after a restart of the server.
+    /// Runs a statement that may be repeated: once more, on a new connection, if its own turned out to be gone,
+    /// as those in the pool are after a restart of the server.
     pub(crate) async fn query(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, Failure> {
         match self.query_once(sql, params).await {
-            Err(Failure::Database(error)) if error.is_closed() => self.query_once(sql, params).await,
+            Err(failure) if failure.is_of_a_lost_connection() => self.query_anew(sql, params).await,
             outcome => outcome,
         }
     }
 
-    /// Runs a statement.
+    /// Runs a statement. It is repeated only if nothing was done: on a connection to a server that was, or is,
+    /// read-only.
     pub(crate) async fn query_once(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, Failure> {
         let connection = self.connection().await?;
+        match self.on(connection, Instant::now() + self.answer_timeout, sql, params).await {
+            Err(failure) if failure.is_read_only() => self.query_anew(sql, params).await,
+            outcome => outcome,
+        }
+    }
+
+    async fn query_anew(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, Failure> {
+        let connection = take_new_connection(&self.pool).await?;
         self.on(connection, Instant::now() + self.answer_timeout, sql, params).await
     }
 

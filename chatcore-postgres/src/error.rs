@@ -146,6 +146,24 @@ impl Failure {
         ConnectError::Database(Box::new(self))
     }
 
+    /// Returns whether nothing was done, since the server took the connection's transactions as read-only.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION)
+    }
+
+    /// Returns whether the connection ended before the answer.
+    pub(crate) fn is_of_a_lost_connection(&self) -> bool {
+        match (self, self.code()) {
+            (_, Some(state)) => ends_connection(state),
+            (Self::Database(error), None) => error.is_closed() || io_error(error),
+            _ => false,
+        }
+    }
+
+    fn code(&self) -> Option<&SqlState> {
+        if let Self::Database(error) = self { error.code() } else { None }
+    }
+
     pub(crate) fn remedy(&self) -> Remedy {
         match self {
             Self::Pool(_) | Self::Timeout => Remedy::Again,
@@ -175,6 +193,15 @@ fn remedy_of(state: &SqlState) -> Remedy {
     }
 }
 
+/// Tells the codes with which a server, or a pooler before it, ends connections.
+fn ends_connection(state: &SqlState) -> bool {
+    const ADMIN_SHUTDOWN: &str = "57P01";
+    const CRASH_SHUTDOWN: &str = "57P02";
+    const IDLE_SESSION_TIMEOUT: &str = "57P05";
+    state.code().starts_with("08")
+        || [ADMIN_SHUTDOWN, CRASH_SHUTDOWN, IDLE_SESSION_TIMEOUT].contains(&state.code())
+}
+
 fn io_error(error: &tokio_postgres::Error) -> bool {
     error.source().is_some_and(|source| source.is::<std::io::Error>())
 }
@@ -195,6 +222,15 @@ mod tests {
             ("42501", Remedy::None),
         ] {
             assert_eq!(remedy_of(&SqlState::from_code(code)), remedy, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_connection_that_is_ended_is_told_from_a_statement_that_is() {
+        for (code, ended) in
+            [("57P01", true), ("57P05", true), ("08P01", true), ("57014", false), ("53300", false)]
+        {
+            assert_eq!(ends_connection(&SqlState::from_code(code)), ended, "{code}");
         }
     }
 }

@@ -10,6 +10,7 @@ mod error;
 mod event;
 #[cfg(test)]
 mod plan;
+mod pool;
 mod retention;
 mod schema;
 mod search;
@@ -22,4 +23,5 @@ pub use {deadpool_postgres, tokio_postgres};
 
 pub use self::config::Builder;
 pub use self::error::ConnectError;
+pub use self::pool::{take_connection, take_new_connection};
 pub use self::store::PostgresStore;

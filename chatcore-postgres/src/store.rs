@@ -98,7 +98,10 @@ impl PostgresStore {
         };
         transaction.commit().await.map_err(failed)?;
         drop(connection);
-        let writers = Writers::start(builder, &Database::new(builder, builder.writers)?);
+        let appends = Database::new(builder, builder.writers)?;
+        // Reads could take the server's last place otherwise, and then nothing could be appended.
+        drop(appends.connection().await.map_err(Failure::on_connect)?);
+        let writers = Writers::start(builder, &appends);
         let schema = builder.schema.as_str().into();
         let store = Self { database, schema, search_index, writers, _retention: None };
         // The task's own handle does not hold the task: it ends with the last of the caller's.
