@@ -139,6 +139,29 @@ async fn a_role_that_only_owns_its_schemas_serves() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_read_only_spell_people_sign_in_and_out() {
+    let (database, data) = (Postgres::shared().await.database().await, tempfile::tempdir().unwrap());
+    let admin = admin(&database).await;
+    let addr = start(&database.url(), &data).await;
+    let header = format!("Cookie: {}", cookie(&sign_in(addr, "ann").await));
+    let set = format!("ALTER DATABASE {} SET default_transaction_read_only", database.name());
+    let end = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity \
+        WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    admin.batch_execute(&format!("{set} = on")).await.unwrap();
+    admin.batch_execute(end).await.unwrap();
+    // The connections of the spell, which stay read-only after it.
+    let me = async || http(addr, "GET", "/session", &[&header], b"").await.status;
+    assert_eq!(tokio::join!(me(), me(), me(), me()), (200, 200, 200, 200));
+    admin.batch_execute(&format!("{set} = off")).await.unwrap();
+    assert_eq!(http(addr, "DELETE", "/session", &[&header], b"").await.status, 204);
+    admin.batch_execute(&format!("{set} = on")).await.unwrap();
+    admin.batch_execute(end).await.unwrap();
+    assert_eq!(tokio::join!(me(), me(), me(), me()), (401, 401, 401, 401));
+    admin.batch_execute(&format!("{set} = off")).await.unwrap();
+    assert_eq!(sign_in(addr, "bob").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn services_on_one_database_know_the_same_names_and_messages() {
     let database = Postgres::shared().await.database().await;
     let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

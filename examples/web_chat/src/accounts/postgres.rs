@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chatcore::{Timestamp, User};
-use chatcore_postgres::Builder;
 use chatcore_postgres::deadpool_postgres::{Object, Pool, PoolError};
+use chatcore_postgres::tokio_postgres::error::SqlState;
 use chatcore_postgres::tokio_postgres::{self, Client, Row, Transaction};
+use chatcore_postgres::{Builder, take_connection, take_new_connection};
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use super::{Accounts, AccountsError, SignedIn, Taken, Token, new_user, oldest};
@@ -42,6 +44,11 @@ const SCHEMA: &str = "DO $$ BEGIN
         CREATE INDEX name_token ON web_chat.name (token);
     END IF;
 END $$";
+
+/// Returns the script that makes the tables, for an administrator too.
+pub(crate) fn schema() -> String {
+    format!("BEGIN;\n{LOCK};\n{SCHEMA};\nCOMMIT;\n")
+}
 
 /// The names that are taken, in the tables of the schema `web_chat`.
 ///
@@ -85,25 +92,42 @@ impl PostgresAccounts {
     }
 
     async fn make_tables(&self) -> Result<(), Failure> {
-        let client = self.pool.get().await?;
-        let done = timeout(ANSWER, client.batch_execute(&format!("BEGIN; {LOCK}; {SCHEMA}; COMMIT"))).await;
+        let client = take_connection(&self.pool).await?;
+        let made = async { Ok(client.batch_execute(&schema()).await?) };
+        let done = timeout(ANSWER, made).await;
         given_up(client, done)
     }
 
     async fn read(&self, hash: &[u8], now: Timestamp) -> Result<Option<(User, Timestamp)>, Failure> {
-        let client = self.pool.get().await?;
+        let client = take_connection(&self.pool).await?;
         let done = timeout(ANSWER, read(&client, hash, oldest(now))).await;
         given_up(client, done)
     }
 
     async fn remove(&self, hash: &[u8]) -> Result<Option<User>, Failure> {
-        let mut client = self.pool.get().await?;
+        match self.remove_on(take_connection(&self.pool).await?, hash).await {
+            Err(failure) if failure.is_read_only() => {
+                self.remove_on(take_new_connection(&self.pool).await?, hash).await
+            }
+            removed => removed,
+        }
+    }
+
+    async fn remove_on(&self, mut client: Object, hash: &[u8]) -> Result<Option<User>, Failure> {
         let done = timeout(ANSWER, remove(&mut client, hash)).await;
         given_up(client, done)
     }
 
     async fn enter(&self, new: &New<'_>) -> Result<Entered, Failure> {
-        let mut client = self.pool.get().await?;
+        match self.enter_on(take_connection(&self.pool).await?, new).await {
+            Err(failure) if failure.is_read_only() => {
+                self.enter_on(take_new_connection(&self.pool).await?, new).await
+            }
+            entered => entered,
+        }
+    }
+
+    async fn enter_on(&self, mut client: Object, new: &New<'_>) -> Result<Entered, Failure> {
         let done = timeout(ANSWER, enter(&mut client, new, self.limit)).await;
         given_up(client, done)
     }
@@ -205,18 +229,20 @@ enum Entered {
     Full,
 }
 
-/// Closes the connection if what was asked on it is still unanswered.
-fn given_up<T, E: Into<Failure>>(
-    client: Object,
-    done: Result<Result<T, E>, tokio::time::error::Elapsed>,
-) -> Result<T, Failure> {
-    done.map_or_else(
-        |_| {
-            drop(Object::take(client));
-            Err(Failure::Timeout)
-        },
-        |done| done.map_err(Into::into),
-    )
+impl Failure {
+    /// Returns whether nothing was done, since the connection's server was read-only when it was made, or is.
+    fn is_read_only(&self) -> bool {
+        matches!(self, Self::Database(error) if error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION))
+    }
+}
+
+/// Closes the connection if what was asked on it is still unanswered, or if it only reads.
+fn given_up<T>(client: Object, done: Result<Result<T, Failure>, Elapsed>) -> Result<T, Failure> {
+    let done = done.unwrap_or(Err(Failure::Timeout));
+    if done.as_ref().is_err_and(|failure| matches!(failure, Failure::Timeout) || failure.is_read_only()) {
+        drop(Object::take(client));
+    }
+    done
 }
 
 async fn read(client: &Client, hash: &[u8], oldest: Timestamp) -> Result<Option<(User, Timestamp)>, Failure> {
