@@ -23,6 +23,10 @@ const OVERTIME: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let mut options = Options::parse();
+    if options.print_schema {
+        print!("{}", options.schema());
+        return ExitCode::SUCCESS;
+    }
     options.start_log();
     options.raise_open_files();
     let ended = Runtime::new().map_err(Into::into).and_then(|runtime| {

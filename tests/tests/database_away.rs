@@ -162,6 +162,35 @@ async fn after_a_read_only_spell_people_sign_in_and_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_that_creates_nothing_serves_from_the_printed_schema() {
+    let (database, data) = (Postgres::shared().await.database().await, tempfile::tempdir().unwrap());
+    let admin = admin(&database).await;
+    let print = ["web_chat", "--print-schema", "--search-index"];
+    admin.batch_execute(&Options::parse_from(print).schema()).await.unwrap();
+    let mut role = String::from("CREATE ROLE plain LOGIN;");
+    for schema in ["chatcore", "web_chat"] {
+        role += &format!(
+            "GRANT USAGE ON SCHEMA {schema} TO plain; \
+             GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO plain;"
+        );
+    }
+    admin.batch_execute(&role).await.unwrap();
+    let url = database.url().replace("postgres@", "plain@");
+    let folder = data.path().to_str().unwrap();
+    let options =
+        Options::parse_from(["web_chat", "--data", folder, "--database-url", &url, "--search-index"]);
+    let app = must("a start", App::open(&options)).await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(app.serve(listener, std::future::pending()));
+    let ann = cookie(&sign_in(addr, "ann").await);
+    let mut client = Client::connect_with_cookie(addr, &ann).await;
+    client.publish("general", "hello 👋").await;
+    let found = client.ok(json!({"type": "search", "channel": "general", "query": "hello"})).await;
+    assert_eq!(found["messages"][0]["text"], "hello 👋");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn services_on_one_database_know_the_same_names_and_messages() {
     let database = Postgres::shared().await.database().await;
     let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

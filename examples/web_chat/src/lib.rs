@@ -10,6 +10,7 @@ mod open_files;
 mod operations;
 mod options;
 mod page;
+mod schema;
 mod session;
 #[doc(hidden)]
 pub mod testkit;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chatcore_hyper::{Allowance, Origin, Origins};
-use clap::Parser;
+use clap::{ArgGroup, Parser};
 
 use crate::log::{LogFilter, LogFormat};
 use crate::open_files;
@@ -17,6 +17,7 @@ what is there then.";
 /// A chat for a team, in one program: open its page, choose a name, write.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "web_chat", version, after_help = BACKUP)]
+#[command(group = ArgGroup::new("postgres").args(["database_url", "print_schema"]).multiple(true))]
 pub struct Options {
     /// Where to listen; port 0 takes any that is free.
     #[arg(long, env = "WEB_CHAT_LISTEN", default_value = "127.0.0.1:3000", value_name = "ADDRESS")]
@@ -50,8 +51,13 @@ pub struct Options {
     pub database_url: Option<String>,
 
     /// Search by an index, which the database keeps; the first start with it makes it.
-    #[arg(long, env = "WEB_CHAT_SEARCH_INDEX", requires = "database_url")]
+    #[arg(long, env = "WEB_CHAT_SEARCH_INDEX", requires = "postgres")]
     pub search_index: bool,
+
+    /// Print the SQL that makes the tables in an empty database, with --search-index the index too, and end. For an
+    /// administrator to run, if the service's role may not create schemas.
+    #[arg(long)]
+    pub print_schema: bool,
 
     /// The certificates, in PEM, by one of which the database's must be signed, in place of the system's.
     #[arg(long, env = "WEB_CHAT_DATABASE_CA", value_name = "FILE", requires = "database_url")]

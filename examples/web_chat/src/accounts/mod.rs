@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use chatcore::{SessionId, Timestamp, User};
 use sha2::{Digest, Sha256};
 
-pub(crate) use self::postgres::PostgresAccounts;
+pub(crate) use self::postgres::{PostgresAccounts, schema as postgres_schema};
 pub(crate) use self::redb::RedbAccounts;
 use crate::name::DisplayName;
 
