@@ -137,13 +137,21 @@ pub(crate) async fn download(
     let attachment = chat.attachment(identity, id).await?;
     let mut response = Response::new(Body::empty());
     describe(&attachment, response.headers_mut());
+    if etag::is_another(&parts.headers, &response.headers()[ETAG]) {
+        return Err(HttpError::precondition_failed());
+    }
     if etag::is_current(&parts.headers, &response.headers()[ETAG]) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         // A 304 has the headers of the 200 less those that describe a body.
         response.headers_mut().remove(CONTENT_TYPE);
         return Ok(response);
     }
-    let range = match range_of(&parts.headers, &response.headers()[ETAG], attachment.size) {
+    // A range is of GET alone: RFC 9110, section 14.2.
+    let wanted = match parts.method {
+        Method::GET => range_of(&parts.headers, &response.headers()[ETAG], attachment.size),
+        _ => Wanted::Whole,
+    };
+    let range = match wanted {
         Wanted::Whole => 0..attachment.size,
         Wanted::Part(range) => {
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;

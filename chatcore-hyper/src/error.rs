@@ -57,6 +57,11 @@ impl HttpError {
             .with_header(ALLOW, HeaderValue::from_static(allow))
     }
 
+    pub(crate) fn precondition_failed() -> Self {
+        let message = "this is not a version that If-Match names: ask without it for the current one";
+        Self::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", message)
+    }
+
     pub(crate) fn too_large(limit: u64) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", format!("a file has at most {limit} bytes"))
     }

@@ -1,6 +1,6 @@
 //! Conditional requests, RFC 9110, section 13.
 
-use http::header::{HeaderMap, HeaderValue, IF_NONE_MATCH};
+use http::header::{HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 
 /// Says whether the client has what `etag` names already: the answer is 304.
 pub(crate) fn is_current(headers: &HeaderMap, etag: &HeaderValue) -> bool {
@@ -12,9 +12,37 @@ pub(crate) fn is_current(headers: &HeaderMap, etag: &HeaderValue) -> bool {
         .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known).as_bytes() == etag.as_bytes())
 }
 
+/// Returns whether the client asks for versions that `etag` is not among: the answer is 412.
+///
+/// `If-Unmodified-Since` is not read: no answer says when a file was modified, and without that the standard has
+/// a server ignore it.
+pub(crate) fn is_another(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+    let mut asked = headers.get_all(IF_MATCH).iter().filter_map(|value| value.to_str().ok());
+    // A weak tag never matches here: section 13.1.1 compares strongly.
+    let matches = |known: &str| known == "*" || known.as_bytes() == etag.as_bytes();
+    headers.contains_key(IF_MATCH) && !asked.any(|value| value.split(',').map(str::trim).any(matches))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_asked_for_by_other_tags_is_another() {
+        let etag = HeaderValue::from_static("\"a\"");
+        for (asked, another) in [
+            ("\"a\"", false),
+            ("\"b\", \"a\"", false),
+            ("*", false),
+            ("\"b\"", true),
+            ("W/\"a\"", true),
+            ("", true),
+        ] {
+            let headers = HeaderMap::from_iter([(IF_MATCH, HeaderValue::from_static(asked))]);
+            assert_eq!(is_another(&headers, &etag), another, "{asked}");
+        }
+        assert!(!is_another(&HeaderMap::new(), &etag));
+    }
 
     #[test]
     fn a_tag_matches_in_a_list_weak_or_by_star() {

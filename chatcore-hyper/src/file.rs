@@ -11,6 +11,7 @@ use tokio::sync::OnceCell;
 
 use crate::body::Body;
 use crate::encoding;
+use crate::error::HttpError;
 use crate::etag;
 
 /// The largest file that is compressed and kept so; a page's texts are far smaller.
@@ -75,6 +76,9 @@ impl File {
                 chosen = brotli;
                 answer.insert(CONTENT_ENCODING, HeaderValue::from_static("br"));
             }
+        }
+        if etag::is_another(headers, &chosen.etag) {
+            return HttpError::precondition_failed().into_response();
         }
         answer.insert(ETAG, chosen.etag.clone());
         if etag::is_current(headers, &chosen.etag) {

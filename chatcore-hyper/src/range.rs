@@ -16,8 +16,11 @@ pub(crate) enum Wanted {
 /// Reads a `Range` header for a file of `size` bytes. What is not well-formed, is in another unit or names
 /// several ranges is answered with the whole file, as the standard lets a server do.
 pub(crate) fn wanted(header: &str, size: u64) -> Wanted {
-    let Some(spec) = header.strip_prefix("bytes=").map(str::trim) else { return Wanted::Whole };
-    let Some((first, last)) = spec.split_once('-') else { return Wanted::Whole };
+    let Some((unit, spec)) = header.split_once('=') else { return Wanted::Whole };
+    if !unit.eq_ignore_ascii_case("bytes") {
+        return Wanted::Whole;
+    }
+    let Some((first, last)) = spec.trim().split_once('-') else { return Wanted::Whole };
     match (number(first), number(last)) {
         (Some(first), Some(last)) if first > last => Wanted::Whole,
         (Some(first), _) if first >= size && (last.is_empty() || number(last).is_some()) => {
@@ -51,6 +54,7 @@ mod tests {
     fn a_single_range_is_cut_to_the_file() {
         assert_eq!(wanted("bytes=0-0", 10), Part(0..1));
         assert_eq!(wanted("bytes=2-5", 10), Part(2..6));
+        assert_eq!(wanted("Bytes=2-5", 10), Part(2..6));
         assert_eq!(wanted("bytes=2-", 10), Part(2..10));
         assert_eq!(wanted("bytes=2-99", 10), Part(2..10));
         assert_eq!(wanted("bytes=-3", 10), Part(7..10));

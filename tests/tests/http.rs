@@ -189,8 +189,37 @@ async fn head_answers_without_the_bytes() {
     let (server, url) = served("a", b"0123456789").await;
     let answer = http(server.addr, "HEAD", &url, &[ANN], b"").await;
     assert_eq!((answer.status, answer.body.len(), answer.header("content-length")), (200, 0, Some("10")));
-    let answer = http(server.addr, "HEAD", &url, &[ANN, "Range: bytes=1-2"], b"").await;
-    assert_eq!((answer.status, answer.header("content-length")), (206, Some("2")));
+}
+
+#[tokio::test]
+async fn a_range_is_of_get_alone() {
+    let (server, url) = served("a", b"0123456789").await;
+    for range in ["Range: bytes=1-2", "Range: bytes=10-"] {
+        let answer = http(server.addr, "HEAD", &url, &[ANN, range], b"").await;
+        assert_eq!((answer.status, answer.header("content-length")), (200, Some("10")), "{range}");
+        assert_eq!(answer.header("content-range"), None, "{range}");
+    }
+}
+
+#[tokio::test]
+async fn another_version_than_asked_for_is_412() {
+    let (server, file) = served("a", b"0123456789").await;
+    for url in [&*file, "/chat/ui/chat.js"] {
+        let etag = get(&server, url, &[]).await.header("etag").unwrap().to_owned();
+        for (condition, status) in [
+            (format!("If-Match: {etag}"), 200),
+            (format!("If-Match: \"x\", {etag}"), 200),
+            ("If-Match: *".to_owned(), 200),
+            ("If-Unmodified-Since: Thu, 01 Jan 1970 00:00:00 GMT".to_owned(), 200),
+            ("If-Match: \"x\"".to_owned(), 412),
+            (format!("If-Match: W/{etag}"), 412),
+        ] {
+            assert_eq!(get(&server, url, &[&condition]).await.status, status, "{url} {condition}");
+        }
+        // If-Match is asked first, and no range is sent of another version.
+        let both = [&*format!("If-None-Match: {etag}"), "If-Match: \"x\"", "Range: bytes=0-1"];
+        get(&server, url, &both).await.assert_error(412, "precondition_failed");
+    }
 }
 
 #[tokio::test]
