@@ -5,7 +5,7 @@ use http::header::{
     CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, Version};
 use tungstenite::handshake::derive_accept_key;
 
 use crate::body::Body;
@@ -14,12 +14,15 @@ use crate::error::HttpError;
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 
 /// Checks a request for a WebSocket and returns the answer that switches to it.
-pub(crate) fn accept(headers: &HeaderMap) -> Result<Response<Body>, HttpError> {
-    if !has_token(headers, &UPGRADE, "websocket") || !has_token(headers, &CONNECTION, "upgrade") {
+pub(crate) fn accept(version: Version, headers: &HeaderMap) -> Result<Response<Body>, HttpError> {
+    // HTTP/1.0 has no upgrades: RFC 9110, section 7.8, has a server ignore the header there.
+    let upgrades = version >= Version::HTTP_11;
+    if !upgrades || !has_token(headers, &UPGRADE, "websocket") || !has_token(headers, &CONNECTION, "upgrade")
+    {
         return Err(HttpError::new(
             StatusCode::UPGRADE_REQUIRED,
             "bad_handshake",
-            "this path is a WebSocket",
+            "this path is a WebSocket: ask for it with Upgrade, by HTTP/1.1",
         )
         .with_header(UPGRADE, WEBSOCKET));
     }
@@ -111,7 +114,7 @@ mod tests {
                 None => drop(headers.remove(name)),
             }
         }
-        accept(&headers).unwrap_or_else(HttpError::into_response)
+        accept(Version::HTTP_11, &headers).unwrap_or_else(HttpError::into_response)
     }
 
     #[test]

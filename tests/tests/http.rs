@@ -315,6 +315,16 @@ async fn a_handshake_switches_and_echoes_the_subprotocol() {
 }
 
 #[tokio::test]
+async fn a_handshake_over_http_1_0_is_the_clients_fault() {
+    let server = Server::start().await;
+    let headers: String = HANDSHAKE.into_iter().chain([ANN]).map(|header| format!("{header}\r\n")).collect();
+    let mut raw = Raw::connect(server.addr).await;
+    raw.write(format!("GET /chat/ws HTTP/1.0\r\nHost: {}\r\n{headers}\r\n", server.addr).as_bytes()).await;
+    let head = raw.head().await.to_ascii_lowercase();
+    assert!(head.contains(" 426 ") && head.contains("upgrade: websocket"), "{head}");
+}
+
+#[tokio::test]
 async fn a_handshake_is_refused_before_the_upgrade() {
     let server = Server::start().await;
     let with = |more: &'static str| HANDSHAKE.into_iter().chain([ANN, more]).collect::<Vec<_>>();
