@@ -60,8 +60,23 @@ async fn what_is_no_name_is_refused() {
     }
     assert_eq!(sign_in(addr, &"x".repeat(32), &[]).await.status, 200);
     let answer = http(addr, "PUT", "/session", &[], b"").await;
-    assert_eq!(answer.header("allow"), Some("GET, POST, DELETE"));
+    assert_eq!(answer.header("allow"), Some("GET, HEAD, POST, DELETE"));
     answer.assert_error(405, "method_not_allowed");
+}
+
+#[tokio::test]
+async fn head_of_a_session_answers_as_get_without_the_body() {
+    let addr = start(&[]).await;
+    let answer = sign_in(addr, "ann", &[]).await;
+    let cookie = format!("Cookie: {}", answer.header("set-cookie").unwrap().split(';').next().unwrap());
+    for headers in [&[][..], &[&*cookie]] {
+        let get = http(addr, "GET", "/session", headers, b"").await;
+        let head = http(addr, "HEAD", "/session", headers, b"").await;
+        assert_eq!((head.status, head.body.len()), (get.status, 0));
+        for name in ["content-type", "content-length", "cache-control"] {
+            assert_eq!(head.header(name), get.header(name), "{name}");
+        }
+    }
 }
 
 #[tokio::test]

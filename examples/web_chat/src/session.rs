@@ -30,7 +30,7 @@ const SECURE_COOKIE_NAME: &str = "__Host-chat_session";
 /// The sign-in's cookie without TLS.
 const COOKIE_NAME: &str = "chat_session";
 
-const METHODS: &str = "GET, POST, DELETE";
+const METHODS: &str = "GET, HEAD, POST, DELETE";
 
 /// Tells the page, which can't read the other, whether it is worth asking who is signed in.
 const MARKER_COOKIE_NAME: &str = "chat_signed_in";
@@ -91,7 +91,7 @@ impl Sessions {
         }
         let token = token(&parts.headers);
         match parts.method {
-            Method::GET => match self.user(token.as_ref()).await {
+            Method::GET | Method::HEAD => match self.user(token.as_ref()).await {
                 Ok(Some(user)) => {
                     let mut response = answer(StatusCode::OK, &json!(user));
                     if let Some(token) = token.filter(|_| self.has_older_cookie(parts)) {
