@@ -56,6 +56,8 @@ impl Service {
             }
         });
         let addr = line.await.parse().expect("an address");
+        // The service may have more to say, and would fail on a closed pipe.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let mut errors = BufReader::new(child.stderr.take().expect("a piped output")).lines();
         let (lines, log) = mpsc::unbounded_channel();
         tokio::spawn(async move {
