@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::answers::Places;
 use crate::append::Pending;
@@ -16,6 +16,7 @@ use crate::follow::Follow;
 use crate::id::Seq;
 use crate::link::{Link, SubscriptionKey};
 use crate::message::{Message, ReactionLimits};
+use crate::moment::Moment;
 use crate::name::ChannelName;
 use crate::policy::Action;
 use crate::protocol::{ChannelObject, ChatEvent, Encoder, Logged, Published, Reply};
@@ -116,10 +117,10 @@ impl Core {
             let why = format!("this server holds at most {most} channels");
             return Err(Error::new(ErrorCode::NotAllowed, why));
         }
-        link.share.take_creation(Instant::now())?;
+        link.share.take_creation(Moment::now())?;
         let created = self.store.create_channel(&name, topic, &link.identity.user).await;
         if !matches!(created, Ok(Created::New(_))) {
-            link.share.give_creation_back(Instant::now());
+            link.share.give_creation_back(Moment::now());
         }
         match created? {
             Created::Exists(_) => Err(self.name_taken(link, name)),

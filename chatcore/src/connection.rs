@@ -18,6 +18,7 @@ use crate::core::Core;
 use crate::error::{Error, ErrorCode};
 use crate::follow::Follow;
 use crate::link::{Link, SubscriptionKey};
+use crate::moment::Moment;
 use crate::name::ChannelName;
 use crate::outlet::Outlet;
 use crate::policy::{Action, Denied, Identity};
@@ -108,7 +109,7 @@ impl Connection {
         if core.is_draining() {
             return Err(CloseReason::Draining);
         }
-        let now = Instant::now();
+        let now = Moment::now();
         let share = core.shares.of(&identity.user.id, now);
         let link = Arc::new(Link::new(identity, share, &core.mailboxes));
         core.links.enter(&link, &core.limits)?;
@@ -160,26 +161,26 @@ impl Connection {
 
     /// Takes a text frame. What is wrong with it is answered with an `error`, in its turn.
     pub fn receive(&mut self, frame: &str) {
-        let admitted = self.session.frame(Instant::now(), &self.link.share, frame);
+        let admitted = self.session.frame(Moment::now(), &self.link.share, frame);
         self.admit(admitted, frame.len());
     }
 
     /// Takes a command. Its answer carries `id`.
     pub(crate) fn submit(&mut self, id: i64, command: Command) {
-        let admitted = self.session.command(Instant::now(), &self.link.share, id, command);
+        let admitted = self.session.command(Moment::now(), &self.link.share, id, command);
         self.admit(admitted, 0);
     }
 
     /// Counts frames that came and are no text frame of their own: pings, pongs, and the fragments of a message
     /// but its last.
     pub fn heard(&mut self, frames: u32) {
-        self.session.heard(Instant::now(), &self.link.share, frames, 0);
+        self.session.heard(Moment::now(), &self.link.share, frames, 0);
     }
 
     /// Returns until when a transport reads nothing, since more came than the pace allows; `None` if it may
     /// read. What is answered is written meanwhile.
     pub fn silent_until(&self, now: Instant) -> Option<Instant> {
-        self.session.silent_until(now)
+        self.session.silent_until(Moment::of(now)).map(Moment::instant)
     }
 
     /// Says whether as many commands as allowed, or as many bytes of them, wait for their answers. A transport
@@ -328,7 +329,7 @@ impl Connection {
 
     fn tell_typing(&self, name: &ChannelName) -> Result<(), Error> {
         self.core.policy.authorize(&self.link.identity, Action::Write(name))?;
-        if self.link.share.may_tell_typing(Instant::now(), name) {
+        if self.link.share.may_tell_typing(Moment::now(), name) {
             let user = &self.link.identity.user;
             let typing = ChatEvent::Typing { channel: name.clone(), user: user.clone() };
             let others = |link: &Arc<Link>| link.identity.user.id != user.id;

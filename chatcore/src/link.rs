@@ -272,7 +272,7 @@ impl Link {
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::Instant;
+    use crate::moment::Moment;
 
     use super::*;
     use crate::config::Limits;
@@ -281,7 +281,7 @@ mod tests {
 
     fn link(limit: usize) -> Link {
         let identity = Identity::new(User::new("u_1", "Ann").unwrap());
-        let share = Shares::new(Arc::default()).of(&identity.user.id, Instant::now());
+        let share = Shares::new(Arc::default()).of(&identity.user.id, Moment::now());
         let limits = Arc::new(Limits { mailbox: limit, ..Limits::default() });
         Link::new(identity, share, &Arc::new(Mailboxes::new(&limits, &Arc::default())))
     }

@@ -1,5 +1,6 @@
 //! A moment of this process's life in eight bytes: half of an `Instant`, for what each connection keeps several of.
 
+use std::ops::{Add, Sub};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -13,6 +14,10 @@ const BEFORE: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) struct Moment(u64);
 
 impl Moment {
+    pub(crate) fn now() -> Self {
+        Self::of(Instant::now())
+    }
+
     pub(crate) fn of(instant: Instant) -> Self {
         Self(nanos(instant.saturating_duration_since(begin(instant))))
     }
@@ -20,21 +25,37 @@ impl Moment {
     /// Returns the same moment as the clock names it.
     pub(crate) fn instant(self) -> Instant {
         let now = Instant::now();
-        let begin = begin(now);
-        begin.checked_add(Duration::from_nanos(self.0)).unwrap_or(now)
+        begin(now).checked_add(Duration::from_nanos(self.0)).unwrap_or(now)
     }
 
-    pub(crate) fn plus(self, time: Duration) -> Self {
-        Self(self.0.saturating_add(nanos(time)))
+    pub(crate) const fn plus_nanos(self, nanos: u64) -> Self {
+        Self(self.0.saturating_add(nanos))
     }
 
-    pub(crate) fn minus(self, time: Duration) -> Self {
-        Self(self.0.saturating_sub(nanos(time)))
+    pub(crate) const fn minus_nanos(self, nanos: u64) -> Self {
+        Self(self.0.saturating_sub(nanos))
     }
 
-    /// Returns how long it is after `earlier`; zero if it is not.
-    pub(crate) fn since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    /// Returns how many nanoseconds it is after `earlier`; 0 if it is not.
+    pub(crate) const fn nanos_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Self;
+
+    fn add(self, time: Duration) -> Self {
+        self.plus_nanos(nanos(time))
+    }
+}
+
+/// How long it is after another; zero if it is not.
+impl Sub for Moment {
+    type Output = Duration;
+
+    fn sub(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.nanos_since(earlier))
     }
 }
 
@@ -58,8 +79,8 @@ mod tests {
         for instant in [now, earlier, now + Duration::from_secs(3_600)] {
             assert_eq!(Moment::of(instant).instant(), instant);
         }
-        assert_eq!(Moment::of(now).since(Moment::of(earlier)), Duration::from_millis(20));
-        assert_eq!(Moment::of(earlier).since(Moment::of(now)), Duration::ZERO);
-        assert_eq!(Moment::of(earlier).plus(Duration::from_millis(20)), Moment::of(now));
+        assert_eq!(Moment::of(now) - Moment::of(earlier), Duration::from_millis(20));
+        assert_eq!(Moment::of(earlier) - Moment::of(now), Duration::ZERO);
+        assert_eq!(Moment::of(earlier) + Duration::from_millis(20), Moment::of(now));
     }
 }

@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use crate::moment::Moment;
 
 /// The length of a day, for what is bounded per day.
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How far a pace falls behind at the most. More would punish the innocent long after a flood has ended.
-const MOST_DEBT: Duration = Duration::from_secs(5);
+/// Nanoseconds that a pace falls behind at the most. More would punish the innocent long after a flood has ended.
+const MOST_DEBT: u64 = 5_000_000_000;
 
 /// How much at once, and how fast after that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,18 +32,14 @@ impl Rate {
         Self { unit: (self.unit / u64::from(count.max(1))).max(1), ..self }
     }
 
-    /// Returns how long so many units take.
-    fn time(self, units: u64) -> Duration {
-        Duration::from_nanos(self.unit.saturating_mul(units))
+    /// Returns how many nanoseconds so many units take.
+    fn time(self, units: u64) -> u64 {
+        self.unit.saturating_mul(units)
     }
 
-    /// Returns how long so many units take, or else the whole burst: more than that would never pass.
-    fn price(self, units: u64) -> Duration {
-        self.time(units).min(self.burst())
-    }
-
-    fn burst(self) -> Duration {
-        Duration::from_nanos(self.burst)
+    /// Returns how many nanoseconds so many units take, or else the whole burst: more than that would never pass.
+    fn price(self, units: u64) -> u64 {
+        self.time(units).min(self.burst)
     }
 }
 
@@ -56,45 +50,46 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    pub(crate) fn new(now: Instant) -> Self {
-        Self { full_at: Moment::of(now) }
+    pub(crate) fn new(now: Moment) -> Self {
+        Self { full_at: now }
     }
 
     /// Takes `units` if they are there.
     ///
     /// # Errors
     /// How long until they are.
-    pub(crate) fn take(&mut self, rate: Rate, now: Instant, units: u64) -> Result<(), Duration> {
-        let now = Moment::of(now);
-        let next = self.full_at.max(now).plus(rate.price(units));
-        let ahead = next.since(now);
-        if ahead > rate.burst() {
-            return Err(ahead - rate.burst());
+    pub(crate) fn take(&mut self, rate: Rate, now: Moment, units: u64) -> Result<(), Duration> {
+        let next = self.full_at.max(now).plus_nanos(rate.price(units));
+        let ahead = next.nanos_since(now);
+        if ahead > rate.burst {
+            return Err(Duration::from_nanos(ahead - rate.burst));
         }
         self.full_at = next;
         Ok(())
     }
 
     /// Takes `units`, there or not; what is missing is a debt of [`MOST_DEBT`] at the most.
-    pub(crate) fn spend(&mut self, rate: Rate, now: Instant, units: u64) {
-        let now = Moment::of(now);
-        let most = rate.burst() + MOST_DEBT;
-        self.full_at = self.full_at.max(now).plus(rate.time(units).min(most)).min(now.plus(most));
+    pub(crate) fn spend(&mut self, rate: Rate, now: Moment, units: u64) {
+        let most = rate.burst.saturating_add(MOST_DEBT);
+        self.full_at = self.full_at.max(now).plus_nanos(rate.time(units).min(most)).min(now.plus_nanos(most));
     }
 
     /// Gives back `units` that were taken for nothing.
     pub(crate) fn give_back(&mut self, rate: Rate, units: u64) {
-        self.full_at = self.full_at.minus(rate.price(units));
+        self.full_at = self.full_at.minus_nanos(rate.price(units));
     }
 
     /// Returns how long until a debt is paid; zero if there is none.
-    pub(crate) fn debt(&self, rate: Rate, now: Instant) -> Duration {
-        self.full_at.since(Moment::of(now)).saturating_sub(rate.burst())
+    pub(crate) fn debt(&self, rate: Rate, now: Moment) -> Duration {
+        match self.full_at.nanos_since(now).saturating_sub(rate.burst) {
+            0 => Duration::ZERO,
+            nanos => Duration::from_nanos(nanos),
+        }
     }
 
     /// Returns whether the whole burst is there.
-    pub(crate) fn is_rested(&self, now: Instant) -> bool {
-        self.full_at <= Moment::of(now)
+    pub(crate) fn is_rested(&self, now: Moment) -> bool {
+        self.full_at <= now
     }
 }
 
@@ -107,7 +102,7 @@ mod tests {
     #[test]
     fn the_burst_is_there_at_once_and_then_the_rate_holds() {
         let rate = Rate::new(3, 10, SECOND);
-        let now = Instant::now();
+        let now = Moment::now();
         let mut pace = Pace::new(now);
         assert_eq!(pace.take(rate, now, 2), Ok(()));
         assert_eq!(pace.take(rate, now, 1), Ok(()));
@@ -120,7 +115,7 @@ mod tests {
     #[test]
     fn what_costs_more_than_the_burst_passes_with_all_of_it() {
         let rate = Rate::new(3, 10, SECOND);
-        let now = Instant::now();
+        let now = Moment::now();
         let mut pace = Pace::new(now);
         assert_eq!(pace.take(rate, now, 100), Ok(()));
         assert_eq!(pace.take(rate, now, 100), Err(Duration::from_millis(300)));
@@ -129,7 +124,7 @@ mod tests {
     #[test]
     fn a_debt_is_named_bounded_and_paid() {
         let rate = Rate::new(3, 10, SECOND);
-        let now = Instant::now();
+        let now = Moment::now();
         let mut pace = Pace::new(now);
         pace.spend(rate, now, 3);
         assert_eq!(pace.debt(rate, now), Duration::ZERO);
@@ -138,14 +133,14 @@ mod tests {
         pace.spend(rate, now, 4);
         assert_eq!(pace.debt(rate, now), Duration::from_millis(500), "more at once than the burst");
         pace.spend(rate, now, u64::MAX);
-        assert_eq!(pace.debt(rate, now), MOST_DEBT);
-        assert!(pace.is_rested(now + MOST_DEBT + Duration::from_millis(300)));
+        assert_eq!(pace.debt(rate, now), Duration::from_nanos(MOST_DEBT));
+        assert!(pace.is_rested(now + Duration::from_nanos(MOST_DEBT) + Duration::from_millis(300)));
     }
 
     #[test]
     fn what_is_given_back_is_there_again() {
         let rate = Rate::new(1, 1, SECOND);
-        let now = Instant::now();
+        let now = Moment::now();
         let mut pace = Pace::new(now);
         assert_eq!(pace.take(rate, now, 1), Ok(()));
         pace.give_back(rate, 1);
@@ -155,7 +150,7 @@ mod tests {
     #[test]
     fn a_rate_of_many_is_as_many_times_the_rate_of_one() {
         let rate = Rate::new(3, 10, SECOND).times(4);
-        let now = Instant::now();
+        let now = Moment::now();
         let mut pace = Pace::new(now);
         (0..12).for_each(|_| assert_eq!(pace.take(rate, now, 1), Ok(())));
         assert_eq!(pace.take(rate, now, 1), Err(Duration::from_millis(25)));

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use crate::config::Limits;
 use crate::emoji;
 use crate::error::{Error, ErrorCode};
@@ -126,7 +124,7 @@ impl Listing {
 }
 
 impl Session {
-    pub(crate) fn new(limits: Arc<Limits>, now: Instant) -> Self {
+    pub(crate) fn new(limits: Arc<Limits>, now: Moment) -> Self {
         let full = Pace::new(now);
         Self {
             limits,
@@ -139,7 +137,7 @@ impl Session {
     }
 
     /// Takes a text frame of the user whose share it is.
-    pub(crate) fn frame(&mut self, now: Instant, share: &Share, frame: &str) -> Admitted {
+    pub(crate) fn frame(&mut self, now: Moment, share: &Share, frame: &str) -> Admitted {
         self.heard(now, share, 1, frame.len());
         match Command::decode(frame) {
             Ok((id, command)) => self.admit(now, share, id, command, frame.len()),
@@ -152,7 +150,7 @@ impl Session {
     }
 
     /// Takes a command that came without a frame.
-    pub(crate) fn command(&mut self, now: Instant, share: &Share, id: i64, command: Command) -> Admitted {
+    pub(crate) fn command(&mut self, now: Moment, share: &Share, id: i64, command: Command) -> Admitted {
         let bytes = match &command {
             Command::Publish { text, .. } | Command::Edit { text, .. } => text.len(),
             _ => 0,
@@ -161,21 +159,21 @@ impl Session {
     }
 
     /// Counts frames that came, and says when to read on if they were too many.
-    pub(crate) fn heard(&mut self, now: Instant, share: &Share, frames: u32, bytes: usize) {
+    pub(crate) fn heard(&mut self, now: Moment, share: &Share, frames: u32, bytes: usize) {
         self.frames.spend(share.rates().frames, now, frames.into());
         let own = self.frames.debt(share.rates().frames, now);
         let wait = share.spend_frames(now, frames.into(), bytes as u64).err().unwrap_or_default().max(own);
         if !wait.is_zero() {
-            self.silent_until = self.silent_until.max(Moment::of(now).plus(wait));
+            self.silent_until = self.silent_until.max(now + wait);
         }
     }
 
     /// Returns until when nothing is to be read, if so.
-    pub(crate) fn silent_until(&self, now: Instant) -> Option<Instant> {
-        (self.silent_until > Moment::of(now)).then(|| self.silent_until.instant())
+    pub(crate) fn silent_until(&self, now: Moment) -> Option<Moment> {
+        (self.silent_until > now).then_some(self.silent_until)
     }
 
-    fn admit(&mut self, now: Instant, share: &Share, id: i64, command: Command, bytes: usize) -> Admitted {
+    fn admit(&mut self, now: Moment, share: &Share, id: i64, command: Command, bytes: usize) -> Admitted {
         if let Err(error) = self.pay(now, share, &command, bytes) {
             return self.refuse(now, Some(id), error);
         }
@@ -186,7 +184,7 @@ impl Session {
     }
 
     /// Takes what a command costs, whether or not it is refused for something else then.
-    fn pay(&mut self, now: Instant, share: &Share, command: &Command, bytes: usize) -> Result<(), Error> {
+    fn pay(&mut self, now: Moment, share: &Share, command: &Command, bytes: usize) -> Result<(), Error> {
         let weight = Limits::weight(command).into();
         let logged = match command {
             Command::Publish { .. }
@@ -220,7 +218,7 @@ impl Session {
         })
     }
 
-    fn refuse(&mut self, now: Instant, id: Option<i64>, error: Error) -> Admitted {
+    fn refuse(&mut self, now: Moment, id: Option<i64>, error: Error) -> Admitted {
         let malformed = matches!(error.code(), ErrorCode::BadFrame | ErrorCode::UnknownCommand);
         if malformed && self.bad_frames.count(now) > self.limits.bad_frames_per_minute {
             return Admitted::Close(CloseReason::Overloaded);
@@ -364,12 +362,12 @@ struct Window {
 impl Window {
     const LENGTH: Duration = Duration::from_secs(60);
 
-    fn new(now: Instant) -> Self {
-        Self { began: Moment::of(now), count: 0 }
+    fn new(now: Moment) -> Self {
+        Self { began: now, count: 0 }
     }
 
-    fn count(&mut self, now: Instant) -> u32 {
-        if Moment::of(now).since(self.began) >= Self::LENGTH {
+    fn count(&mut self, now: Moment) -> u32 {
+        if now - self.began >= Self::LENGTH {
             *self = Self::new(now);
         }
         self.count += 1;
@@ -390,15 +388,15 @@ mod tests {
     }
 
     impl Alone {
-        fn command(&mut self, now: Instant, id: i64, command: Command) -> Admitted {
+        fn command(&mut self, now: Moment, id: i64, command: Command) -> Admitted {
             self.session.command(now, &self.share, id, command)
         }
 
-        fn frame(&mut self, now: Instant, frame: &str) -> Admitted {
+        fn frame(&mut self, now: Moment, frame: &str) -> Admitted {
             self.session.frame(now, &self.share, frame)
         }
 
-        fn wait(&mut self, now: Instant, command: Command) -> Option<Duration> {
+        fn wait(&mut self, now: Moment, command: Command) -> Option<Duration> {
             match self.command(now, 1, command) {
                 Admitted::Refuse { error, .. } if error.code() == ErrorCode::RateLimited => error.retry(),
                 _ => None,
@@ -406,10 +404,10 @@ mod tests {
         }
     }
 
-    fn session(edit: impl FnOnce(&mut Limits)) -> (Alone, Instant) {
+    fn session(edit: impl FnOnce(&mut Limits)) -> (Alone, Moment) {
         let mut limits = Limits::default();
         edit(&mut limits);
-        let (limits, now) = (Arc::new(limits), Instant::now());
+        let (limits, now) = (Arc::new(limits), Moment::now());
         let shares = Shares::new(Arc::clone(&limits));
         let share = shares.of(&UserId::new("u_ann").unwrap(), now);
         (Alone { session: Session::new(limits, now), share }, now)

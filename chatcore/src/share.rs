@@ -6,11 +6,11 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use dashmap::DashMap;
-use tokio::time::Instant;
 
 use crate::config::Limits;
 use crate::error::{Error, ErrorCode};
 use crate::id::UserId;
+use crate::moment::Moment;
 use crate::name::ChannelName;
 use crate::pace::{DAY, Pace, Rate};
 use crate::sync::Arc;
@@ -54,7 +54,7 @@ impl Total {
     }
 
     /// Takes bytes, or says when they are there.
-    fn take(&self, now: Instant, bytes: u64) -> Result<(), Duration> {
+    fn take(&self, now: Moment, bytes: u64) -> Result<(), Duration> {
         let mut pace = self.pace.lock().expect("invariant: nothing panics under this lock");
         pace.get_or_insert_with(|| Pace::new(now)).take(self.rate, now, bytes)
     }
@@ -99,7 +99,7 @@ impl Shares {
     }
 
     /// Returns a user's share.
-    pub(crate) fn of(&self, user: &UserId, now: Instant) -> Arc<Share> {
+    pub(crate) fn of(&self, user: &UserId, now: Moment) -> Arc<Share> {
         if let Some(share) = self.by_user.get(user) {
             return Arc::clone(&share);
         }
@@ -116,7 +116,7 @@ impl Shares {
     }
 
     /// Forgets the users who are not there and whose paces are full again.
-    pub(crate) fn forget_rested(&self, now: Instant) {
+    pub(crate) fn forget_rested(&self, now: Moment) {
         self.by_user.retain(|_, share| is_held(share) || !share.paces().is_rested(now));
     }
 }
@@ -150,17 +150,17 @@ struct Rare {
     creations: Pace,
     uploads: Pace,
     /// When the others were last told that the user is typing.
-    typing: HashMap<ChannelName, Instant>,
+    typing: HashMap<ChannelName, Moment>,
 }
 
 impl Paces {
-    fn is_rested(&self, now: Instant) -> bool {
+    fn is_rested(&self, now: Moment) -> bool {
         let often = [&self.commands, &self.frames, &self.bytes, &self.day];
         let rare = self.rare.iter().flat_map(|rare| [&rare.creations, &rare.uploads]);
         often.into_iter().chain(rare).all(|pace| pace.is_rested(now))
     }
 
-    fn rare(&mut self, now: Instant) -> &mut Rare {
+    fn rare(&mut self, now: Moment) -> &mut Rare {
         self.rare.get_or_insert_with(|| {
             let full = Pace::new(now);
             Box::new(Rare { creations: full, uploads: full, typing: HashMap::new() })
@@ -169,7 +169,7 @@ impl Paces {
 }
 
 impl Share {
-    fn new(rates: &Arc<Rates>, now: Instant) -> Self {
+    fn new(rates: &Arc<Rates>, now: Moment) -> Self {
         let full = Pace::new(now);
         Self {
             rates: Arc::clone(rates),
@@ -192,7 +192,7 @@ impl Share {
     ///
     /// # Errors
     /// How long to read nothing.
-    pub(crate) fn spend_frames(&self, now: Instant, frames: u64, bytes: u64) -> Result<(), Duration> {
+    pub(crate) fn spend_frames(&self, now: Moment, frames: u64, bytes: u64) -> Result<(), Duration> {
         let mut paces = self.paces();
         paces.frames.spend(self.rates.user_frames, now, frames);
         paces.bytes.spend(self.rates.bytes, now, bytes);
@@ -205,7 +205,7 @@ impl Share {
     ///
     /// # Errors
     /// `rate_limited`; nothing is taken then.
-    pub(crate) fn take(&self, now: Instant, weight: u64, logged: u64) -> Result<(), Error> {
+    pub(crate) fn take(&self, now: Moment, weight: u64, logged: u64) -> Result<(), Error> {
         let rates = &*self.rates;
         let mut paces = self.paces();
         let behind = paces.bytes.debt(rates.bytes, now);
@@ -237,7 +237,7 @@ impl Share {
     ///
     /// # Errors
     /// `rate_limited`.
-    pub(crate) fn take_creation(&self, now: Instant) -> Result<(), Error> {
+    pub(crate) fn take_creation(&self, now: Moment) -> Result<(), Error> {
         let taken = self.paces().rare(now).creations.take(self.rates.creations, now, 1);
         taken.map_err(|wait| {
             let (most, interval) = (self.rates.limits.channels_at_once, self.rates.limits.channel_interval);
@@ -247,7 +247,7 @@ impl Share {
     }
 
     /// Gives back the place of a channel that was not created.
-    pub(crate) fn give_creation_back(&self, now: Instant) {
+    pub(crate) fn give_creation_back(&self, now: Moment) {
         self.paces().rare(now).creations.give_back(self.rates.creations, 1);
     }
 
@@ -255,7 +255,7 @@ impl Share {
     ///
     /// # Errors
     /// `rate_limited`.
-    pub(crate) fn take_uploaded(&self, now: Instant, bytes: u64) -> Result<(), Error> {
+    pub(crate) fn take_uploaded(&self, now: Moment, bytes: u64) -> Result<(), Error> {
         let rates = &*self.rates;
         let mut paces = self.paces();
         let uploads = &mut paces.rare(now).uploads;
@@ -269,7 +269,7 @@ impl Share {
     }
 
     /// Returns whether the others are to be told that the user is typing in the channel.
-    pub(crate) fn may_tell_typing(&self, now: Instant, channel: &ChannelName) -> bool {
+    pub(crate) fn may_tell_typing(&self, now: Moment, channel: &ChannelName) -> bool {
         let interval = self.rates.limits.typing_interval;
         let mut paces = self.paces();
         let typing = &mut paces.rare(now).typing;
@@ -355,10 +355,10 @@ fn limited(why: String, wait: Duration) -> Error {
 mod tests {
     use super::*;
 
-    fn shares(edit: impl FnOnce(&mut Limits)) -> (Shares, Instant) {
+    fn shares(edit: impl FnOnce(&mut Limits)) -> (Shares, Moment) {
         let mut limits = Limits::default();
         edit(&mut limits);
-        (Shares::new(Arc::new(limits)), Instant::now())
+        (Shares::new(Arc::new(limits)), Moment::now())
     }
 
     fn user(name: &str) -> UserId {

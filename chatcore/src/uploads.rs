@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::stream::{self, StreamExt};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::blob::{BlobError, BlobStore, ByteStream};
 use crate::config::Limits;
@@ -17,6 +17,7 @@ use crate::error::{Error, ErrorCode};
 use crate::failures::FailureLog;
 use crate::id::{AttachmentId, UserId};
 use crate::message::Attachment;
+use crate::moment::Moment;
 use crate::name::ChannelName;
 use crate::panics::contain_async;
 use crate::policy::{Action, Identity, Policy};
@@ -160,7 +161,7 @@ impl Core {
             state: UploadState::Receiving,
         };
         let refused = Arc::new(OnceLock::new());
-        let share = self.shares.of(&identity.user.id, Instant::now());
+        let share = self.shares.of(&identity.user.id, Moment::now());
         let bytes = counted(bytes, share, Arc::clone(&refused));
         self.store.put_upload(&upload).await?;
         let received = tokio::select! {
@@ -281,7 +282,7 @@ impl Core {
     /// Removes what nobody needs any more: channels out of memory, files of deleted messages and of uploads
     /// that were never used.
     pub(crate) async fn sweep(&self) {
-        self.shares.forget_rested(Instant::now());
+        self.shares.forget_rested(Moment::now());
         let now = std::time::Instant::now();
         self.registry.evict(now.checked_sub(self.limits.channel_idle).unwrap_or(now));
         if let Some(blobs) = &self.blobs
@@ -353,7 +354,7 @@ impl Core {
 fn counted(bytes: ByteStream, share: Arc<Share>, refused: Arc<OnceLock<Error>>) -> ByteStream {
     let count = move |chunk: io::Result<Bytes>| {
         let chunk = chunk?;
-        match share.take_uploaded(Instant::now(), chunk.len() as u64) {
+        match share.take_uploaded(Moment::now(), chunk.len() as u64) {
             Ok(()) => Ok(chunk),
             Err(error) => {
                 let _ = refused.set(error);
