@@ -309,6 +309,9 @@ impl Connection {
 
     /// Ends what the connection was cut off: its subscription, and the answer that would tell of the channel.
     fn end_cuts(&mut self) {
+        if !self.link.has_cuts() {
+            return;
+        }
         for channel in self.link.take_cuts() {
             self.unfollow(&channel);
             for UnderWay { command, .. } in &mut self.started {

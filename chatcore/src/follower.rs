@@ -44,14 +44,8 @@ pub(crate) struct Delivery<'a> {
     /// Which round of the fan-out it is.
     pub(crate) round: u64,
     pub(crate) burst: &'a mut Burst,
-}
-
-/// What came of a burst at one connection.
-enum Delivered {
-    Now,
-    /// Its task had read it already.
-    Before,
-    Not,
+    /// How many it was written to.
+    pub(crate) written: u64,
 }
 
 impl Follower {
@@ -97,20 +91,19 @@ impl Follower {
     }
 
     /// Writes the burst to all of them. One whose outlet panics is closed, since nobody knows how much of the burst
-    /// is out, and the others get their bytes made anew. Returns how many it was written to.
+    /// is out, and the others get their bytes made anew.
     pub(crate) fn deliver_all(
         followers: &[Arc<Self>],
         delivery: &mut Delivery<'_>,
         panics: &mut Vec<Panicked>,
-    ) -> u64 {
+    ) {
         let mut next = 0;
-        let mut written = 0;
         while next < followers.len() {
             // Around all and not around each, which would be a fifth of a delivery's instructions.
             let served = contain(|| {
                 for follower in &followers[next..] {
                     next += 1;
-                    written += u64::from(follower.deliver(delivery));
+                    follower.deliver(delivery);
                 }
             });
             if let Err(panicked) = served {
@@ -119,37 +112,31 @@ impl Follower {
                 followers[next - 1].link.close(CloseReason::TooSlow);
             }
         }
-        written
     }
 
-    /// Writes the burst to the connection if that is all that it lacks; else leaves it to its task. Returns
-    /// whether it was written.
-    fn deliver(&self, delivery: &mut Delivery<'_>) -> bool {
-        match self.try_deliver(delivery) {
-            Delivered::Now => true,
-            Delivered::Before => false,
-            Delivered::Not => {
-                self.mark();
-                false
-            }
+    /// Writes the burst to the connection if that is all that it lacks; else leaves it to its task.
+    fn deliver(&self, delivery: &mut Delivery<'_>) {
+        if !self.try_deliver(delivery) {
+            self.mark();
         }
     }
 
-    fn try_deliver(&self, delivery: &mut Delivery<'_>) -> Delivered {
-        let Ok(mut cursor) = self.cursor.try_lock() else { return Delivered::Not };
-        let Some(at) = *cursor else { return Delivered::Not };
+    /// Returns whether the connection has the burst now.
+    fn try_deliver(&self, delivery: &mut Delivery<'_>) -> bool {
+        let Ok(mut cursor) = self.cursor.try_lock() else { return false };
+        let Some(at) = *cursor else { return false };
         if at != delivery.from {
-            let has_it = at.life == delivery.to.life && at.seq >= delivery.to.seq;
-            return if has_it { Delivered::Before } else { Delivered::Not };
+            return at.life == delivery.to.life && at.seq >= delivery.to.seq;
         }
-        let Some(outlet) = self.link.outlet(self.key, delivery.round) else { return Delivered::Not };
+        let Some(outlet) = self.link.outlet(self.key, delivery.round) else { return false };
         match outlet.try_send(delivery.burst) {
             Sent::All => {}
             Sent::Begun => self.link.wake(),
-            Sent::Nothing => return Delivered::Not,
+            Sent::Nothing => return false,
         }
         *cursor = Some(delivery.to);
-        Delivered::Now
+        delivery.written += 1;
+        true
     }
 
     /// Begins the fan-out to this connection, unless the subscription is over already.

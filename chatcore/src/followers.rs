@@ -117,9 +117,9 @@ impl Slice {
                 // Somebody asked twice for the same.
                 Some(to) if to == *told => {}
                 Some(to) => {
-                    let mut delivery = Delivery { from: *told, to, round, burst };
-                    let written = Follower::deliver_all(&followers, &mut delivery, &mut panics);
-                    deliveries += written * (to.seq - told.seq);
+                    let mut delivery = Delivery { from: *told, to, round, burst, written: 0 };
+                    Follower::deliver_all(&followers, &mut delivery, &mut panics);
+                    deliveries += delivery.written * (to.seq - told.seq);
                     *told = to;
                 }
                 // The ring has moved past this slice: each follower's task finds out where it stands.

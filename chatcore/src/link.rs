@@ -210,7 +210,7 @@ impl Link {
 
     /// Returns whether the connection was cut off the channel since its task last looked.
     pub(crate) fn is_cut_off(&self, channel: &ChannelName) -> bool {
-        self.cut.load(Ordering::Acquire) && self.mailbox().cuts.contains(channel)
+        self.has_cuts() && self.mailbox().cuts.contains(channel)
     }
 
     /// Returns whether the end of the channel is still to be told: an answer to a later command waits for it.
@@ -219,11 +219,13 @@ impl Link {
         self.mailbox().frames.iter().any(ends)
     }
 
+    /// Returns whether there are channels to [take](Self::take_cuts).
+    pub(crate) fn has_cuts(&self) -> bool {
+        self.cut.load(Ordering::Acquire)
+    }
+
     /// Takes the channels that the connection was cut off, for its task to end what it has of them.
     pub(crate) fn take_cuts(&self) -> Box<[ChannelName]> {
-        if !self.cut.load(Ordering::Acquire) {
-            return Box::default();
-        }
         let mut mailbox = self.mailbox();
         self.cut.store(false, Ordering::Release);
         take(&mut mailbox.cuts)
@@ -252,6 +254,9 @@ impl Link {
     /// Takes up to `limit` frames, as long as there is room.
     pub(crate) fn take_frames(&self, limit: usize, room: &mut Room, out: &mut Vec<Bytes>) {
         let mut mailbox = self.mailbox();
+        if mailbox.frames.is_empty() {
+            return;
+        }
         let fits = |notice: &&Notice| room.take(notice.frame.len());
         let count = mailbox.frames.iter().take(limit).take_while(fits).count();
         out.extend((0..count).map_while(|_| mailbox.frames.pop()));
