@@ -1,6 +1,8 @@
 //! Runs the chat service: `cargo run --release --example web_chat`.
 
 use std::error::Error;
+use std::fmt::Arguments;
+use std::io::{Write, stdout};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -52,10 +54,10 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         _ = signals.stop() => return Ok(()),
     };
     let listener = bind(&options.listen).await?;
-    println!("The chat is at http://{}", listener.local_addr()?);
+    say(format_args!("The chat is at http://{}", listener.local_addr()?));
     if let Some(address) = &options.metrics_listen {
         let listener = bind(address).await?;
-        println!("The metrics are at http://{}/metrics", listener.local_addr()?);
+        say(format_args!("The metrics are at http://{}/metrics", listener.local_addr()?));
         // It answers also while the chat drains, and ends with the process.
         tokio::spawn(app.operations().serve(listener));
     }
@@ -90,6 +92,11 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
 
 async fn bind(address: &str) -> Result<TcpListener, String> {
     TcpListener::bind(address).await.map_err(|error| format!("can't listen on {address}: {error}"))
+}
+
+/// Writes a line to the standard output, if somebody still reads it.
+fn say(line: Arguments<'_>) {
+    let _ = writeln!(stdout(), "{line}");
 }
 
 fn in_one_line(error: &dyn Error) -> String {

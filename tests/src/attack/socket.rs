@@ -14,10 +14,12 @@ use crate::raw::frame;
 /// How long an attacker waits for its own handshake.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Connects with a receive buffer that takes little, so that what is unread stays with the service.
+/// Connects with a receive buffer that takes little, so that what is unread stays with the service, and with a
+/// small send buffer: the system's memory for sockets is measured, and is to be the service's.
 pub(super) async fn connect(target: &Target) -> io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.set_recv_buffer_size(4_096)?;
+    socket.set_send_buffer_size(4_096)?;
     socket.bind(SocketAddr::from((FROM, 0)))?;
     timeout(PATIENCE, socket.connect(target.addr)).await.map_err(|_| ErrorKind::TimedOut)?
 }
