@@ -74,9 +74,9 @@ pub struct Limits {
     pub connections_per_user: usize,
     /// Channels that one connection follows. Default 1,000.
     pub subscriptions: usize,
-    /// Subscriptions of one user over all connections. Default 4,000.
+    /// Subscriptions of one user over all connections. Default 16,000.
     pub subscriptions_per_user: usize,
-    /// Subscriptions of all connections; one more is refused with `unavailable`. Default 200,000.
+    /// Subscriptions of all connections; one more is refused with `unavailable`. Default 400,000.
     pub subscriptions_total: usize,
     /// Commands of one connection that wait for their answer; the transport stops reading at this many.
     /// Default 64.
@@ -248,8 +248,8 @@ impl Default for Limits {
             connections: 20_000,
             connections_per_user: 64,
             subscriptions: 1_000,
-            subscriptions_per_user: 4_000,
-            subscriptions_total: 200_000,
+            subscriptions_per_user: 16_000,
+            subscriptions_total: 400_000,
             commands_in_flight: 64,
             command_bytes: 256 << 10,
             command_bytes_total: 128 << 20,

@@ -29,6 +29,9 @@ const BYTES_PER_PUBLISH: u64 = 4_900;
 /// Bytes held by one more idle connection that has joined a channel, used before or not.
 const PER_CONNECTION: i64 = 2_340;
 
+/// Bytes that a further subscription of a connection holds, its user's place among those online included.
+const PER_SUBSCRIPTION: i64 = 256;
+
 /// Bytes held by a channel in memory in which nothing was said and which everybody has left.
 const PER_CHANNEL: i64 = 1_024;
 
@@ -263,4 +266,34 @@ fn a_channel_that_everybody_has_left_holds_its_budget() {
     let each = count.bytes_current / CHANNELS as i64;
     println!("{each} bytes a channel");
     assert!(each <= PER_CHANNEL, "an empty channel holds {each} bytes, {PER_CHANNEL} are allowed: {HELP}");
+}
+
+#[test]
+fn a_further_subscription_of_a_connection_holds_its_budget() {
+    const CHANNELS: usize = 500;
+    let mut counted = Counted::start(|_| ());
+    counted.create("general");
+    let names: Vec<String> = (0..CHANNELS).map(|n| format!("c{n:04}")).collect();
+    names.iter().for_each(|name| counted.create(name));
+    let subscribe = async |clients: &mut Clients, member: usize| {
+        for name in &names {
+            ask(
+                &mut clients.members[member],
+                &json!({"type": "subscribe", "id": 1, "channel": name, "limit": 0}),
+            )
+            .await;
+        }
+    };
+    counted.count(async |clients| {
+        clients.join(3).await;
+        subscribe(clients, 0).await;
+        subscribe(clients, 1).await;
+    });
+    let count = counted.count(async |clients| subscribe(clients, 2).await);
+    let each = count.bytes_current / CHANNELS as i64;
+    println!("{each} bytes a subscription");
+    assert!(
+        each <= PER_SUBSCRIPTION,
+        "a subscription holds {each} bytes, {PER_SUBSCRIPTION} are allowed: {HELP}"
+    );
 }
