@@ -148,7 +148,7 @@ pub struct Options {
     #[arg(long, env = "WEB_CHAT_NAMES", default_value_t = 100_000, value_name = "NUMBER")]
     pub names: u64,
 
-    /// Where browsers see the service, such as https://chat.example; repeat it, or separate by commas. Pages of
+    /// Where browsers see the service, such as `https://chat.example`; repeat it, or separate by commas. Pages of
     /// these origins may sign in, connect and upload, and over HTTPS the sign-in cookie is sent over HTTPS only.
     /// Any other host name than theirs is refused (421), and without the option any but localhost: reach the
     /// service by it or by an IP address. A proxy in front keeps the Host header (nginx: proxy_set_header Host
