@@ -9,6 +9,13 @@ fn user(name: &str) -> Value {
     json!({"id": format!("u_{name}"), "name": name})
 }
 
+/// Returns an event's check, which is eight letters, digits or signs.
+fn check(event: &Value) -> &str {
+    let check = event["check"].as_str().expect("a check");
+    assert_eq!(check.len(), 8, "{check}");
+    check
+}
+
 #[tokio::test]
 async fn message_goes_to_everybody_and_to_the_author() {
     let server = Server::start().await;
@@ -22,7 +29,7 @@ async fn message_goes_to_everybody_and_to_the_author() {
             json!({
                 "type": "message", "channel": "general", "seq": 1, "author": user("ann"), "at": event["at"],
                 "text": "hi", "nonce": "hi", "reply_to": null, "attachments": [], "edited_at": null,
-                "deleted": false, "reactions": [],
+                "deleted": false, "reactions": [], "check": check(&event),
             })
         );
     }
@@ -47,6 +54,7 @@ async fn edited_deleted_and_reaction_say_who_and_when() {
         let event = bob.log_event().await;
         assert!(event["at"].is_string());
         expected["at"] = event["at"].clone();
+        expected["check"] = check(&event).into();
         assert_eq!(event, expected);
     }
 }
