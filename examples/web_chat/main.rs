@@ -2,13 +2,13 @@
 
 use std::error::Error;
 use std::fmt::Arguments;
-use std::io::{Write, stdout};
+use std::io::{self, Write, stdout};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
 use tokio::net::TcpListener;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 use web_chat::{App, Options};
@@ -23,6 +23,10 @@ const INTERRUPTED: Duration = Duration::from_secs(1);
 /// How much longer than its grace the server may take, because of a disk that hangs.
 const OVERTIME: Duration = Duration::from_secs(1);
 
+/// Threads for files and searches. The allocator reserves 64 MiB of address space for each, of which most is never
+/// used; where that space is capped, many threads would end the process.
+const BLOCKING_THREADS: usize = 8;
+
 fn main() -> ExitCode {
     let mut options = Options::parse();
     if options.print_schema {
@@ -31,7 +35,7 @@ fn main() -> ExitCode {
     }
     options.start_log();
     options.raise_open_files();
-    let ended = Runtime::new().map_err(Into::into).and_then(|runtime| {
+    let ended = runtime().map_err(Into::into).and_then(|runtime| {
         let ended = runtime.block_on(run(options));
         // What hangs by now, as in a call of the disk, does not keep the process.
         runtime.shutdown_background();
@@ -44,6 +48,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Makes the runtime: a worker per core, and [`BLOCKING_THREADS`].
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_multi_thread().enable_all().max_blocking_threads(BLOCKING_THREADS).build()
 }
 
 async fn run(options: Options) -> Result<(), Box<dyn Error>> {
