@@ -24,7 +24,7 @@ use crate::protocol::{ChannelObject, ChatEvent, CloseReason, Encoder};
 use crate::stats::Stats;
 use crate::store::{ChannelInfo, Created, Durability, Store, Unread};
 use crate::sync::Arc;
-use crate::uploads::FileKind;
+use crate::uploads::{FileKind, HeldFiles};
 
 /// A running chat: what transports, bots and the app's own code share. Cloning it is cheap.
 ///
@@ -256,6 +256,13 @@ impl Chat {
     /// changed, after the policy knows it.
     pub fn recheck(&self, user: &UserId) {
         self.core().recheck(user);
+    }
+
+    /// Holds the files: while the answer lives no file is removed from the blob store, whatever is deleted. Waits for
+    /// a removal under way, which takes [`Limits::store_timeout`] at most. A backup holds them, so that those which its
+    /// copy of the store names are there to be copied; the sweep catches up afterwards. Several may hold them at once.
+    pub async fn hold_files(&self) -> HeldFiles {
+        self.core().uploads.hold().await
     }
 
     /// Begins to go away: takes no new connections, commands and uploads, ends the uploads under way with

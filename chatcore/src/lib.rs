@@ -69,4 +69,4 @@ pub use self::search::SearchQuery;
 pub use self::stats::{Histogram, Stats};
 pub use self::store::MemoryStore;
 pub use self::time::{Clock, InvalidTimestamp, Timestamp};
-pub use self::uploads::FileKind;
+pub use self::uploads::{FileKind, HeldFiles};

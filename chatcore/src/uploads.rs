@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::stream::{self, StreamExt};
+use tokio::sync::{OwnedRwLockReadGuard, RwLock, RwLockWriteGuard};
 use tokio::time::timeout;
 
 use crate::blob::{BlobError, BlobStore, ByteStream};
@@ -55,6 +56,15 @@ pub(crate) struct Uploads {
     running: Mutex<HashMap<UserId, usize>>,
     /// What the last sweep could not remove.
     stuck: Mutex<HashSet<AttachmentId>>,
+    /// Read by everyone who holds the files, written while one of them is removed.
+    removing: Arc<RwLock<()>>,
+}
+
+/// Holds the files of a chat; see [`Chat::hold_files`](crate::Chat::hold_files).
+#[must_use = "the files are held until this is dropped"]
+#[derive(Debug)]
+pub struct HeldFiles {
+    _held: OwnedRwLockReadGuard<()>,
 }
 
 /// Why an upload is still there.
@@ -86,6 +96,16 @@ impl Uploads {
         }
         *own += 1;
         Ok(Place { uploads: self, user })
+    }
+
+    /// Waits for a removal under way, and lets no other begin while the answer lives.
+    pub(crate) async fn hold(&self) -> HeldFiles {
+        HeldFiles { _held: Arc::clone(&self.removing).read_owned().await }
+    }
+
+    /// Begins a removal; `None` while somebody holds the files.
+    fn removing(&self) -> Option<RwLockWriteGuard<'_, ()>> {
+        self.removing.try_write().ok()
     }
 
     /// Returns how many are running.
@@ -169,7 +189,9 @@ impl Core {
             received = self.receive(identity, &**blobs, &mut upload, bytes, inspect) => received,
             () = self.uploads_end() => Err(Error::draining()),
         };
+        // The sweeper comes by what is left while somebody holds the files.
         if received.is_err()
+            && let Some(_removing) = self.uploads.removing()
             && let Err(error) = self.remove(&**blobs, &upload.attachment.id).await
         {
             // The sweeper comes by it later.
@@ -307,6 +329,7 @@ impl Core {
                 if stuck.contains(&id) {
                     continue;
                 }
+                let Some(_removing) = self.uploads.removing() else { return Ok(()) };
                 let removal =
                     timeout(self.limits.store_timeout, contain_async(self.remove(blobs, &id))).await;
                 let error: Box<dyn std::error::Error> = match removal {

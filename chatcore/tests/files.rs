@@ -103,6 +103,26 @@ async fn files_that_can_not_be_removed_keep_no_other_one() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn held_files_are_removed_once_nobody_holds_them() {
+    let mut limits = Limits::default();
+    limits.upload_ttl = Duration::ZERO;
+    let blobs = Blobs::default();
+    let chat = Chat::builder(MemoryStore::new()).blobs(blobs.clone()).limits(limits).build();
+    chat.connect(identity("ann")).unwrap().create_channel("a", "").await.unwrap();
+    let (one, other) = (chat.hold_files().await, chat.hold_files().await);
+    upload(&chat, "unused.png").await;
+    blobs.0.stuck.lock().unwrap().clear();
+    let left = || blobs.0.files.lock().unwrap().len();
+    drop(one);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(left(), 1, "many sweeps came by");
+    drop(other);
+    while left() > 0 {
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+}
+
 #[cfg(unix)]
 mod permissions {
     use std::fs::{Permissions, create_dir_all, metadata, set_permissions, write};

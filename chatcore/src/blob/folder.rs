@@ -52,12 +52,18 @@ impl FolderBlobs {
         Ok(Self { root })
     }
 
-    fn place(&self, id: &AttachmentId) -> PathBuf {
+    /// Returns the path of a blob's file below the folder, for a backup or another tool that copies the files.
+    #[must_use]
+    pub fn path_of(id: &AttachmentId) -> PathBuf {
         // Ids end in random digits: their last four spread files evenly over 65,536 folders.
         let name = id.as_str();
         let spread = name.get(name.len().saturating_sub(4)..).unwrap_or(name);
         let (first, second) = spread.split_at(spread.len() / 2);
-        self.root.join(format!("x{first}")).join(format!("x{second}")).join(name)
+        Path::new(&format!("x{first}")).join(format!("x{second}")).join(name)
+    }
+
+    fn place(&self, id: &AttachmentId) -> PathBuf {
+        self.root.join(Self::path_of(id))
     }
 }
 
