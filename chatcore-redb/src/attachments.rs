@@ -1,5 +1,7 @@
 //! The attachment index: what was uploaded, and which of it nobody needs.
 
+use std::ops::Bound;
+
 use async_trait::async_trait;
 use chatcore::store::{AttachmentIndex, StoreError, Upload, UploadState};
 use chatcore::{AttachmentId, Timestamp};
@@ -89,6 +91,26 @@ impl AttachmentIndex for RedbStore {
         let id = id.clone();
         self.write(Sync::Disk, move |changes| changes.forget(&id)).await
     }
+}
+
+/// Reads the uploads that are whole and wanted, after `after`.
+pub(crate) fn wanted(
+    txn: &ReadTransaction,
+    after: Option<&AttachmentId>,
+    limit: usize,
+) -> Result<Vec<Upload>, Failure> {
+    let start = after.map_or(Bound::Unbounded, |id| Bound::Excluded(id.as_str()));
+    let mut found = Vec::new();
+    for row in txn.open_table(UPLOADS)?.range::<&str>((start, Bound::Unbounded))? {
+        if found.len() == limit {
+            break;
+        }
+        let upload: Upload = decode(row?.1.value())?;
+        if matches!(upload.state, UploadState::Ready | UploadState::Attached(_)) {
+            found.push(upload);
+        }
+    }
+    Ok(found)
 }
 
 fn reclaimable(txn: &ReadTransaction, before: Timestamp, limit: usize) -> Result<Vec<AttachmentId>, Failure> {

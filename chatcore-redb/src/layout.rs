@@ -1,6 +1,6 @@
 //! What a file holds, and how one write transaction works on it.
 
-use redb::{Database, WriteTransaction};
+use redb::{Database, ReadTransaction, WriteTransaction};
 
 use crate::error::Failure;
 
@@ -27,6 +27,12 @@ pub trait Layout: Sized + Send + Sync + 'static {
     /// # Errors
     /// [`Failure`] fails the whole batch.
     fn finish(changes: Self::Changes<'_>) -> Result<bool, Failure>;
+
+    /// Copies everything into an empty database, for a backup; [`copy_table`](crate::copy_table) copies a table.
+    ///
+    /// # Errors
+    /// [`Failure`] ends the backup.
+    fn copy(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), Failure>;
 }
 
 /// What a database is to a [`Layout`].

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod attachments;
+mod backup;
 mod directory;
 mod error;
 #[cfg(test)]
@@ -18,6 +19,7 @@ pub mod testkit;
 mod watched;
 mod writer;
 
+pub use self::backup::{BackupError, copy_table};
 pub use self::error::{Failure, OpenError};
 pub use self::file::RedbFile;
 pub use self::layout::{Kind, Layout};

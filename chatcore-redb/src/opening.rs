@@ -157,7 +157,8 @@ pub(crate) fn prepare<L: Layout>(path: &Path, database: &Database) -> Result<(),
     }
 }
 
-fn unfinished(path: &Path) -> PathBuf {
+/// Returns the name of a file until it is whole.
+pub(crate) fn unfinished(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     PathBuf::from(name)

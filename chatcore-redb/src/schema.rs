@@ -5,10 +5,14 @@
 //! field that is skipped, as `Attachment::url` is. Keys are tuples whose order is the order of reading.
 
 use chatcore::{Content, Epoch, Event, EventKind, Message, Seq, Timestamp};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle, WriteTransaction};
+use redb::{
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableHandle,
+    WriteTransaction,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::backup::copy_table;
 use crate::error::Failure;
 use crate::layout::Kind;
 use crate::watched::Watched;
@@ -180,6 +184,23 @@ fn create(database: &Database) -> Result<(), Failure> {
     Tables::open(&txn)?;
     txn.open_table(META)?.insert(LAYOUT_KEY, LAYOUT)?;
     Ok(txn.commit()?)
+}
+
+/// Copies every row into an empty database.
+pub(crate) fn copy(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), Failure> {
+    copy_table(from, to, META)?;
+    copy_table(from, to, CHANNELS)?;
+    copy_table(from, to, NAMES)?;
+    copy_table(from, to, LOGS)?;
+    copy_table(from, to, EVENTS)?;
+    copy_table(from, to, MESSAGES)?;
+    copy_table(from, to, EDITS)?;
+    copy_table(from, to, NONCES)?;
+    copy_table(from, to, ORPHANS)?;
+    copy_table(from, to, USERS)?;
+    copy_table(from, to, MARKERS)?;
+    copy_table(from, to, UPLOADS)?;
+    copy_table(from, to, RECLAIMABLE)
 }
 
 /// Returns the event that began a message which was not edited since.

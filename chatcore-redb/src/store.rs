@@ -5,11 +5,13 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use chatcore::store::{
-    AppendError, Appended, Durability, EventStore, Head, Page, PageLimit, Replay, StoreError,
+    AppendError, Appended, Durability, EventStore, Head, Page, PageLimit, Replay, StoreError, Upload,
 };
-use chatcore::{Append, ChannelId, Check, Clock, Event, Message, Position, Seq, Timestamp};
+use chatcore::{Append, AttachmentId, ChannelId, Check, Clock, Event, Message, Position, Seq, Timestamp};
 use redb::{Database, ReadOnlyTable, ReadTransaction, WriteTransaction};
 
+use crate::attachments;
+use crate::backup::BackupError;
 use crate::error::{Failure, OpenError};
 use crate::file::RedbFile;
 use crate::layout::{Kind, Layout};
@@ -54,6 +56,10 @@ impl Layout for Chat {
 
     fn finish(changes: Changes<'_>) -> Result<bool, Failure> {
         changes.finish()
+    }
+
+    fn copy(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), Failure> {
+        schema::copy(from, to)
     }
 }
 
@@ -109,6 +115,37 @@ impl RedbStore {
     /// Once it is queued it is done, also if the future is dropped.
     pub async fn renew_epochs(&self) -> Result<(), StoreError> {
         self.write(Sync::Disk, |changes| changes.renew_epochs()).await
+    }
+
+    /// Writes a copy of the store, as it stands at one moment, to the new file `path`, as [`RedbFile::backup`] does.
+    /// [`uploads`](Self::uploads) of the copy says which files of the blob store belong to it; hold them with
+    /// [`Chat::hold_files`](chatcore::Chat::hold_files) from before this call until they are copied.
+    ///
+    /// # Errors
+    /// [`BackupError`]. Then there is no file.
+    ///
+    /// # Cancel safety
+    /// A backup that has begun goes on if the future is dropped.
+    pub async fn backup(&self, path: impl AsRef<Path>) -> Result<(), BackupError> {
+        self.file.backup(path).await
+    }
+
+    /// Returns at most `limit` uploads that are whole and wanted ([`UploadState::Ready`] and
+    /// [`UploadState::Attached`]), in the order of their ids, after `after`; fewer than `limit` means the last.
+    ///
+    /// [`UploadState::Ready`]: chatcore::store::UploadState::Ready
+    /// [`UploadState::Attached`]: chatcore::store::UploadState::Attached
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store can't be read.
+    pub async fn uploads(
+        &self,
+        after: Option<&AttachmentId>,
+        limit: usize,
+    ) -> Result<Vec<Upload>, StoreError> {
+        let after = after.cloned();
+        self.read("the uploads can't be read", move |txn| attachments::wanted(txn, after.as_ref(), limit))
+            .await
     }
 
     /// Returns the options to open a store with, at their defaults.

@@ -353,7 +353,7 @@ fn work_on<L: Layout>(txn: &WriteTransaction, batch: &mut [Box<dyn Job<L>>]) -> 
 }
 
 /// Runs a step of redb's or of a job's, and turns a panic into a failure.
-fn contained<T>(step: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+pub(crate) fn contained<T>(step: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned());

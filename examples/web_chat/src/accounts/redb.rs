@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chatcore::store::StoreError;
 use chatcore::{Timestamp, User};
-use chatcore_redb::{Failure, Kind, Layout, RedbFile};
+use chatcore_redb::{Failure, Kind, Layout, RedbFile, copy_table};
 use redb::{
     Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table,
     TableDefinition, TableError, TableHandle, WriteTransaction,
@@ -80,6 +80,11 @@ impl Layout for Names {
 
     fn finish(changes: Changes<'_>) -> Result<bool, Failure> {
         Ok(changes.changed)
+    }
+
+    fn copy(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), Failure> {
+        copy_table(from, to, ACCOUNTS)?;
+        copy_table(from, to, NAMES)
     }
 }
 

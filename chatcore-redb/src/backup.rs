@@ -1,0 +1,117 @@
+//! Backups: a file's rows as they were at one moment, copied into a new file while others write.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use redb::backends::FileBackend;
+use redb::{Builder, Key, ReadTransaction, TableDefinition, Value, WriteTransaction};
+
+use crate::error::Failure;
+use crate::layout::Layout;
+use crate::opening::unfinished;
+use crate::private;
+use crate::writer::{Reader, contained};
+
+/// Bytes of the new file that are kept in memory while it is written.
+const CACHE: usize = 16 << 20;
+
+/// Why there is no backup. Nothing is left of it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// There is a file of this name, or one that a backup to this name which was killed has left.
+    #[error("{path} exists, and a backup overwrites nothing: choose another name, or remove it")]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file could not be read, or the backup not be written.
+    #[error("no backup in {path}")]
+    Failed {
+        /// The backup.
+        path: PathBuf,
+        /// Why.
+        source: Failure,
+    },
+}
+
+/// Copies every row of a table, in the order of their keys.
+///
+/// # Errors
+/// [`Failure`] if one of the files can't be read or written.
+pub fn copy_table<K: Key + 'static, V: Value + 'static>(
+    from: &ReadTransaction,
+    to: &WriteTransaction,
+    table: TableDefinition<'_, K, V>,
+) -> Result<(), Failure> {
+    let mut copy = to.open_table(table)?;
+    for row in from.open_table(table)?.range::<K::SelfType<'_>>(..)? {
+        let (key, value) = row?;
+        copy.insert(key.value(), value.value())?;
+    }
+    Ok(())
+}
+
+/// Writes a backup. It blocks.
+pub(crate) fn write<L: Layout>(reader: &Reader, path: &Path) -> Result<(), BackupError> {
+    contained(|| Ok(write_new::<L>(reader, path)))
+        .unwrap_or_else(|source| Err(BackupError::Failed { path: path.to_path_buf(), source }))
+}
+
+fn write_new<L: Layout>(reader: &Reader, path: &Path) -> Result<(), BackupError> {
+    let failed = |source| BackupError::Failed { path: path.to_path_buf(), source };
+    if path.try_exists().map_err(|error| failed(error_of(error)))? {
+        return Err(BackupError::Exists { path: path.to_path_buf() });
+    }
+    let unfinished = unfinished(path);
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true);
+    private::set_mode(&mut options);
+    let file = options.open(&unfinished).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => BackupError::Exists { path: unfinished.clone() },
+        _ => failed(error_of(error)),
+    })?;
+    let mut rest = Rest(Some(unfinished));
+    fill::<L>(reader, file).map_err(failed)?;
+    rest.name(path).map_err(|error| failed(error_of(error)))
+}
+
+fn fill<L: Layout>(reader: &Reader, file: fs::File) -> Result<(), Failure> {
+    let from = reader.begin()?;
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE);
+    let database = builder.create_with_backend(FileBackend::new(file)?)?;
+    let mut to = database.begin_write()?;
+    // The copy opens at once too.
+    to.set_quick_repair(true);
+    L::copy(&from, &to)?;
+    to.commit()?;
+    Ok(database.close()?)
+}
+
+/// A file that is removed unless it gets its name.
+struct Rest(Option<PathBuf>);
+
+impl Rest {
+    fn name(&mut self, path: &Path) -> io::Result<()> {
+        if let Some(unfinished) = &self.0 {
+            fs::rename(unfinished, path)?;
+        }
+        self.0 = None;
+        private::sync_folder_of(path)
+    }
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            // The failure at hand is the one to tell of.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+fn error_of(error: io::Error) -> Failure {
+    Failure::from(redb::Error::Io(error))
+}
