@@ -2,9 +2,9 @@
 
 use chatcore::{Attachment, Chat, FileKind, Identity};
 use http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE,
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_RANGE, RANGE,
-    X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH,
+    CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_RANGE,
+    LOCATION, RANGE, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS,
 };
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
@@ -92,7 +92,8 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let limit = chat.limits().attachment_bytes;
-    let name = file_name(parts.uri.query().unwrap_or_default())?;
+    refuse_codings(&parts.headers)?;
+    let name = file_name(parts.uri.query().unwrap_or_default()).map_err(HttpError::closing)?;
     // What the client announces is believed only where that spares reading it; what comes is counted.
     if body.announced() > limit || announced(&parts.headers).is_some_and(|length| length > limit) {
         return Err(HttpError::too_large(limit).closing());
@@ -105,8 +106,31 @@ where
     })?;
     let mut response = Response::new(Body::from(chat.attachment_json(&attachment)));
     *response.status_mut() = StatusCode::CREATED;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Ok(location) = HeaderValue::try_from(&attachment.url) {
+        headers.insert(LOCATION, location);
+    }
     Ok(response)
+}
+
+/// Refuses a body that would have to be decoded first: its bytes are not the file's.
+fn refuse_codings(headers: &HeaderMap) -> Result<(), HttpError> {
+    let has_other_than = |name: HeaderName, plain: &str| {
+        let values = headers.get_all(name).iter();
+        values.map(|value| value.to_str().unwrap_or_default()).any(|value| !value.eq_ignore_ascii_case(plain))
+    };
+    if has_other_than(TRANSFER_ENCODING, "chunked") {
+        let message =
+            "the only transfer coding of an upload is 'chunked': send the file's bytes without another";
+        return Err(HttpError::new(StatusCode::NOT_IMPLEMENTED, "bad_coding", message).closing());
+    }
+    if has_other_than(CONTENT_ENCODING, "identity") {
+        let message = "an upload has no content coding: send the file's bytes as they are";
+        let error = HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad_coding", message);
+        return Err(error.with_header(ACCEPT_ENCODING, HeaderValue::from_static("identity")).closing());
+    }
+    Ok(())
 }
 
 fn announced(headers: &HeaderMap) -> Option<u64> {
@@ -175,12 +199,17 @@ pub(crate) async fn download(
 }
 
 fn range_of(headers: &HeaderMap, etag: &HeaderValue, size: u64) -> Wanted {
-    let Some(range) = headers.get(RANGE).and_then(|range| range.to_str().ok()) else { return Wanted::Whole };
-    // An `If-Range` with a date never matches: a file's time is not served.
-    if headers.get(IF_RANGE).is_some_and(|condition| condition != etag) {
-        return Wanted::Whole;
+    // Neither header is a list that may be over several lines: with more than one it is malformed.
+    let mut ranges = headers.get_all(RANGE).iter();
+    let (Some(range), None) = (ranges.next(), ranges.next()) else { return Wanted::Whole };
+    // An `If-Range` with a date never matches: a file's time is not served. Nor does a weak tag.
+    let mut conditions = headers.get_all(IF_RANGE).iter();
+    match (conditions.next(), conditions.next()) {
+        (None, _) => {}
+        (Some(condition), None) if condition == etag => {}
+        _ => return Wanted::Whole,
     }
-    wanted(range, size)
+    range.to_str().map_or(Wanted::Whole, |range| wanted(range, size))
 }
 
 /// Writes the headers that every answer about a file has.

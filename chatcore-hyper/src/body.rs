@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use chatcore::blob::ByteStream;
+use http::{Response, StatusCode};
 use http_body::{Frame, SizeHint};
 
 /// The body of an answer of [`ChatService`](crate::ChatService): nothing, bytes at hand, or a file's bytes as
@@ -36,6 +37,13 @@ impl Body {
     pub(crate) fn stream(bytes: ByteStream, length: u64) -> Self {
         Self(Kind::Stream { bytes, left: length })
     }
+}
+
+/// Returns an answer of 204, without a body.
+pub(crate) fn no_content() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
 }
 
 impl From<Bytes> for Body {

@@ -3,43 +3,49 @@
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
-    ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderName, HeaderValue, ORIGIN, VARY,
+    ACCESS_CONTROL_REQUEST_METHOD, ALLOW, HeaderMap, HeaderName, HeaderValue, ORIGIN, VARY,
 };
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 
-use crate::body::Body;
-use crate::error::HttpError;
+use crate::body::{Body, no_content};
+use crate::error::{HttpError, allowed};
 use crate::origins::Origins;
 
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 /// What a page may send beyond what any form can.
 const REQUEST_HEADERS: HeaderValue =
-    HeaderValue::from_static("authorization, content-type, if-none-match, if-range, range");
+    HeaderValue::from_static("authorization, content-type, if-match, if-none-match, if-range, range");
 
 /// What a page may read beyond what the standard always shows.
-const ANSWER_HEADERS: HeaderValue =
-    HeaderValue::from_static("accept-ranges, content-disposition, content-range, etag, retry-after");
+const ANSWER_HEADERS: HeaderValue = HeaderValue::from_static(
+    "accept-ranges, content-disposition, content-range, etag, location, retry-after",
+);
 
 /// For how many seconds a browser need not ask again.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 
 impl Origins {
-    /// Answers a browser's question whether a page may send a request (`OPTIONS`, a *preflight*); `None` for any
-    /// other request. Pages of allowed origins and of the service's own may use `methods`, such as `"GET, POST"`;
-    /// others are refused with 403.
+    /// Answers `OPTIONS` for a path that takes `methods`, such as `"GET, POST"`: 204 with them in `Allow`; `None` for
+    /// any other method.
+    ///
+    /// A browser asks by it whether a page may send a request (a *preflight*): pages of allowed origins and of the
+    /// service's own may, others are refused with 403.
     #[must_use]
     pub fn preflight(&self, parts: &Parts, methods: &'static str) -> Option<Response<Body>> {
+        if parts.method != Method::OPTIONS {
+            return None;
+        }
+        let mut response = no_content();
+        response.headers_mut().insert(ALLOW, allowed(methods));
         let asked =
             parts.headers.contains_key(ORIGIN) && parts.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-        if parts.method != Method::OPTIONS || !asked {
-            return None;
+        if !asked {
+            return Some(response);
         }
         let mut response = match self.shares_with(&parts.headers) {
             Ok(()) => {
-                let mut response = Response::new(Body::empty());
-                *response.status_mut() = StatusCode::NO_CONTENT;
                 let headers = response.headers_mut();
                 headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
                 headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_HEADERS);

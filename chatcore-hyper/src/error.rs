@@ -6,12 +6,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chatcore::ErrorCode;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 
 use crate::allowance::TooMany;
 use crate::body::Body;
 use crate::origins::OriginError;
+
+/// Returns the value of `Allow` for a path that takes these methods: each path takes `OPTIONS` too.
+pub(crate) fn allowed(methods: &str) -> HeaderValue {
+    HeaderValue::try_from(format!("{methods}, OPTIONS")).expect("invariant: methods are tokens")
+}
 
 /// A refused request.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +25,7 @@ pub(crate) struct HttpError {
     status: StatusCode,
     code: &'static str,
     message: Cow<'static, str>,
-    header: Option<Box<(HeaderName, HeaderValue)>>,
+    headers: Vec<(HeaderName, HeaderValue)>,
     close: bool,
     /// What failed in the server, for the log; the client is not told.
     #[source]
@@ -29,11 +34,11 @@ pub(crate) struct HttpError {
 
 impl HttpError {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code, message: message.into(), header: None, close: false, cause: None }
+        Self { status, code, message: message.into(), headers: Vec::new(), close: false, cause: None }
     }
 
     pub(crate) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.header = Some(Box::new((name, value)));
+        self.headers.push((name, value));
         self
     }
 
@@ -52,9 +57,9 @@ impl HttpError {
         Self::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here")
     }
 
-    pub(crate) fn method_not_allowed(allow: &'static str) -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("this path takes {allow}"))
-            .with_header(ALLOW, HeaderValue::from_static(allow))
+    pub(crate) fn method_not_allowed(methods: &str) -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("this path takes {methods}"))
+            .with_header(ALLOW, allowed(methods))
     }
 
     pub(crate) fn precondition_failed() -> Self {
@@ -76,9 +81,9 @@ impl HttpError {
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some((name, value)) = self.header.map(|header| *header) {
-            headers.insert(name, value);
-        }
+        // Without it a cache may keep a 404 or a 405.
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.extend(self.headers);
         if self.close {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }

@@ -1,5 +1,6 @@
 //! Files that belong to a page: embedded in the program, or in a folder while one works on them.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
@@ -8,12 +9,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use chatcore::FailureLog;
-use http::header::HeaderMap;
+use http::header::{ALLOW, HeaderMap};
 use http::{Method, Response, StatusCode};
+use percent_encoding::percent_decode_str;
 
-use crate::body::Body;
-use crate::error::HttpError;
+use crate::body::{Body, no_content};
+use crate::error::{HttpError, allowed};
 use crate::file::File;
+
+/// What a file's path takes, beside `OPTIONS`.
+pub(crate) const METHODS: &str = "GET, HEAD";
 
 /// A set of small files that a page is made of, served by name.
 ///
@@ -67,19 +72,25 @@ impl StaticFiles {
         self.embedded.keys().copied()
     }
 
-    /// Answers a request for the file `name`: 200, 304, 404, or 405 to anything but `GET` and `HEAD`.
+    /// Answers a request for the file `name`: 404 if there is none; else 200 or 304 to `GET` and `HEAD`, 412 if
+    /// `If-Match` names other versions only, 204 to `OPTIONS`, and 405 to any other method.
     ///
-    /// `name` is what comes after the mount's slash. It never leads out of the folder: it is parts of letters,
-    /// digits, `-`, `_` and `.`, none of which begins with a dot.
+    /// `name` is what comes after the mount's slash, percent-encoded as it is in the path. It never leads out of the
+    /// folder: it is parts of letters, digits, `-`, `_` and `.`, none of which begins with a dot.
     ///
     /// # Cancel safety
     /// It only reads.
     pub async fn answer(&self, method: &Method, headers: &HeaderMap, name: &str) -> Response<Body> {
-        if method != Method::GET && method != Method::HEAD {
-            return HttpError::method_not_allowed("GET, HEAD").into_response();
-        }
         match self.file(name).await {
-            Ok(Some(file)) => file.answer(method, headers).await,
+            Ok(Some(file)) => match *method {
+                Method::GET | Method::HEAD => file.answer(method, headers).await,
+                Method::OPTIONS => {
+                    let mut response = no_content();
+                    response.headers_mut().insert(ALLOW, allowed(METHODS));
+                    response
+                }
+                _ => HttpError::method_not_allowed(METHODS).into_response(),
+            },
             Ok(None) => HttpError::not_found().into_response(),
             Err(error) => {
                 if let Some(folder) = &self.folder {
@@ -92,9 +103,8 @@ impl StaticFiles {
     }
 
     async fn file(&self, name: &str) -> io::Result<Option<Arc<File>>> {
-        if !is_plain(name) {
-            return Ok(None);
-        }
+        let Some(name) = plain(name) else { return Ok(None) };
+        let name = &*name;
         if let Some(folder) = &self.folder {
             match folder.read(name).await {
                 Ok(file) => return Ok(Some(file)),
@@ -141,13 +151,17 @@ impl fmt::Debug for StaticFiles {
     }
 }
 
-/// Says whether a name is made of plain parts only, so that it stays in its folder on every system.
-fn is_plain(name: &str) -> bool {
-    name.split('/').all(|part| {
+/// Decodes a name, once, if it is made of plain parts only, so that it stays in its folder on every system.
+fn plain(name: &str) -> Option<Cow<'_, str>> {
+    let is_plain = |part: &str| {
         !part.is_empty()
             && !part.starts_with('.')
             && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
-    })
+    };
+    let decoded = percent_decode_str(name).decode_utf8().ok()?;
+    // An encoded slash is a part of a name, not the end of one.
+    let parts = decoded.split('/').count() == name.split('/').count();
+    (parts && decoded.split('/').all(is_plain)).then_some(decoded)
 }
 
 fn is_missing(error: &io::Error) -> bool {
@@ -209,6 +223,11 @@ mod tests {
             "a//b",
             "..\\secret.txt",
             "%2e%2e/secret.txt",
+            "..%2fsecret.txt",
+            "%252e%252e/secret.txt",
+            "a%00b",
+            "a%ff",
+            "%",
             "a\0b",
         ] {
             assert_eq!(get(&files, name).await.status(), 404, "{name:?}");

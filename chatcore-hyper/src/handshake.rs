@@ -5,7 +5,7 @@ use http::header::{
     CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use http::{Response, StatusCode, Version};
+use http::{Method, Response, StatusCode, Version};
 use tungstenite::handshake::derive_accept_key;
 
 use crate::body::Body;
@@ -13,26 +13,26 @@ use crate::error::HttpError;
 
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 
+/// The value of `Connection` beside an `Upgrade`, which RFC 9110, section 7.8, demands.
+const UPGRADES: HeaderValue = HeaderValue::from_static("upgrade");
+
 /// Checks a request for a WebSocket and returns the answer that switches to it.
-pub(crate) fn accept(version: Version, headers: &HeaderMap) -> Result<Response<Body>, HttpError> {
+pub(crate) fn accept(
+    method: &Method,
+    version: Version,
+    headers: &HeaderMap,
+) -> Result<Response<Body>, HttpError> {
     // HTTP/1.0 has no upgrades: RFC 9110, section 7.8, has a server ignore the header there.
-    let upgrades = version >= Version::HTTP_11;
+    let upgrades = method == Method::GET && version >= Version::HTTP_11;
     if !upgrades || !has_token(headers, &UPGRADE, "websocket") || !has_token(headers, &CONNECTION, "upgrade")
     {
-        return Err(HttpError::new(
-            StatusCode::UPGRADE_REQUIRED,
-            "bad_handshake",
-            "this path is a WebSocket: ask for it with Upgrade, by HTTP/1.1",
-        )
-        .with_header(UPGRADE, WEBSOCKET));
+        return Err(upgrade_required(
+            "this path is a WebSocket: ask for it with GET and Upgrade, by HTTP/1.1",
+        ));
     }
     if only(headers, &SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
-        return Err(HttpError::new(
-            StatusCode::UPGRADE_REQUIRED,
-            "bad_handshake",
-            "the WebSocket version is 13",
-        )
-        .with_header(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")));
+        return Err(upgrade_required("the WebSocket version is 13")
+            .with_header(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")));
     }
     let key = only(headers, &SEC_WEBSOCKET_KEY)
         .filter(|key| is_key(key.as_bytes()))
@@ -43,7 +43,7 @@ pub(crate) fn accept(version: Version, headers: &HeaderMap) -> Result<Response<B
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let answer = response.headers_mut();
     answer.insert(UPGRADE, WEBSOCKET);
-    answer.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    answer.insert(CONNECTION, UPGRADES);
     let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes()))
         .expect("invariant: base64 is a header value");
     answer.insert(SEC_WEBSOCKET_ACCEPT, accept);
@@ -51,6 +51,12 @@ pub(crate) fn accept(version: Version, headers: &HeaderMap) -> Result<Response<B
         answer.insert(SEC_WEBSOCKET_PROTOCOL, subprotocol);
     }
     Ok(response)
+}
+
+fn upgrade_required(message: &'static str) -> HttpError {
+    HttpError::new(StatusCode::UPGRADE_REQUIRED, "bad_handshake", message)
+        .with_header(UPGRADE, WEBSOCKET)
+        .with_header(CONNECTION, UPGRADES)
 }
 
 fn bad(message: impl Into<std::borrow::Cow<'static, str>>) -> HttpError {
@@ -114,7 +120,7 @@ mod tests {
                 None => drop(headers.remove(name)),
             }
         }
-        accept(Version::HTTP_11, &headers).unwrap_or_else(HttpError::into_response)
+        accept(&Method::GET, Version::HTTP_11, &headers).unwrap_or_else(HttpError::into_response)
     }
 
     #[test]
@@ -140,6 +146,7 @@ mod tests {
             (old.status().as_u16(), &old.headers()[SEC_WEBSOCKET_VERSION]),
             (426, &"13".parse().unwrap())
         );
+        assert_eq!((&old.headers()[UPGRADE], &old.headers()[CONNECTION]), (&WEBSOCKET, &UPGRADES));
         let plain = answer(&[("upgrade", None)]);
         assert_eq!((plain.status().as_u16(), &plain.headers()[UPGRADE]), (426, &WEBSOCKET));
         assert_eq!(answer(&[("connection", Some("keep-alive"))]).status(), 426);

@@ -13,14 +13,30 @@ pub(crate) enum Wanted {
     Unsatisfiable,
 }
 
-/// Reads a `Range` header for a file of `size` bytes. What is not well-formed, is in another unit or names
-/// several ranges is answered with the whole file, as the standard lets a server do.
+/// Reads a `Range` header for a file of `size` bytes.
+///
+/// A header that is malformed or in another unit is ignored. Of several ranges the file may have none, or one, which
+/// is sent; if it has more of them, the answer is the whole file, as the standard lets a server do.
 pub(crate) fn wanted(header: &str, size: u64) -> Wanted {
-    let Some((unit, spec)) = header.split_once('=') else { return Wanted::Whole };
+    let Some((unit, ranges)) = header.split_once('=') else { return Wanted::Whole };
     if !unit.eq_ignore_ascii_case("bytes") {
         return Wanted::Whole;
     }
-    let Some((first, last)) = spec.trim().split_once('-') else { return Wanted::Whole };
+    let mut found = None;
+    // Empty elements of a list are skipped: RFC 9110, section 5.6.1.
+    for range in ranges.split(',').map(str::trim).filter(|range| !range.is_empty()) {
+        found = Some(match (one(range, size), found) {
+            (Wanted::Whole, _) | (Wanted::Part(_), Some(Wanted::Part(_))) => return Wanted::Whole,
+            (Wanted::Unsatisfiable, Some(before)) => before,
+            (range, _) => range,
+        });
+    }
+    found.unwrap_or(Wanted::Whole)
+}
+
+/// Reads one range; a malformed one is the whole file.
+fn one(range: &str, size: u64) -> Wanted {
+    let Some((first, last)) = range.split_once('-') else { return Wanted::Whole };
     match (number(first), number(last)) {
         (Some(first), Some(last)) if first > last => Wanted::Whole,
         (Some(first), _) if first >= size && (last.is_empty() || number(last).is_some()) => {
@@ -72,6 +88,15 @@ mod tests {
     }
 
     #[test]
+    fn of_several_ranges_the_only_one_there_is_is_sent() {
+        assert_eq!(wanted("bytes= 2-5 ,", 10), Part(2..6));
+        assert_eq!(wanted("bytes=,,2-5", 10), Part(2..6));
+        assert_eq!(wanted("bytes=2-5, 10-20", 10), Part(2..6));
+        assert_eq!(wanted("bytes=10-20,-0,2-5", 10), Part(2..6));
+        assert_eq!(wanted("bytes=10-20, 30-40", 10), Unsatisfiable);
+    }
+
+    #[test]
     fn what_is_not_one_range_of_bytes_gives_the_whole() {
         for header in [
             "",
@@ -80,7 +105,13 @@ mod tests {
             "bytes=-",
             "bytes=a-b",
             "bytes=5-2",
+            "bytes=,",
             "bytes=0-1,3-4",
+            "bytes=0-1,0-1",
+            "bytes=0-1,a-b",
+            "bytes=10-,a-b",
+            "bytes=0-1 3-4",
+            "bytes =0-1",
             "items=0-1",
             "bytes=+1-2",
             "bytes=1-x",

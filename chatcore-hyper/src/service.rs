@@ -16,9 +16,10 @@ use percent_encoding::percent_decode_str;
 use crate::addresses::Addresses;
 use crate::attachments;
 use crate::auth::Authenticator;
-use crate::body::Body;
+use crate::body::{Body, no_content};
 use crate::config::Config;
 use crate::error::{HttpError, InvalidOrigin};
+use crate::files;
 use crate::origin::Origin;
 use crate::origins::Origins;
 use crate::received::Received;
@@ -190,15 +191,23 @@ enum Route<'a> {
 impl<'a> Route<'a> {
     fn of(path: &'a str) -> Option<Self> {
         let path = path.strip_prefix('/')?;
-        if let Some(name) = path.strip_prefix("ui/") {
+        if let Some((ui, name)) = path.split_once('/')
+            && is(ui, "ui")
+        {
             return Some(Self::Ui { name });
         }
         let mut parts = path.split('/');
         match [parts.next(), parts.next(), parts.next(), parts.next()] {
-            [Some("ws"), None, ..] => Some(Self::Socket),
-            [Some("channels"), Some(channel), Some("attachments"), None] => Some(Self::Uploads { channel }),
+            [Some(ws), None, ..] if is(ws, "ws") => Some(Self::Socket),
+            [Some(channels), Some(channel), Some(attachments), None]
+                if is(channels, "channels") && is(attachments, "attachments") =>
+            {
+                Some(Self::Uploads { channel })
+            }
             // The name is for people and for saving the file; the id alone says which one it is.
-            [Some("attachments"), Some(id), Some(name), None] if !name.is_empty() => {
+            [Some(attachments), Some(id), Some(name), None]
+                if is(attachments, "attachments") && !name.is_empty() =>
+            {
                 Some(Self::Attachment { id })
             }
             _ => None,
@@ -207,16 +216,31 @@ impl<'a> Route<'a> {
 
     fn methods(&self) -> (&'static [Method], &'static str) {
         match self {
-            Self::Socket => (&[Method::GET], "GET"),
             Self::Uploads { .. } => (&[Method::POST], "POST"),
-            Self::Attachment { .. } | Self::Ui { .. } => (&[Method::GET, Method::HEAD], "GET, HEAD"),
+            Self::Socket | Self::Attachment { .. } | Self::Ui { .. } => {
+                (&[Method::GET, Method::HEAD], files::METHODS)
+            }
         }
     }
 }
 
+/// Returns whether a part of a path, decoded, is `word`.
+fn is(part: &str, word: &str) -> bool {
+    percent_decode_str(part).eq(percent_decode_str(word))
+}
+
 /// Takes the base off a path; one that has lost it to the router already stays as it is.
 fn below<'a>(path: &'a str, base: &str) -> &'a str {
-    path.strip_prefix(base).filter(|rest| rest.starts_with('/')).unwrap_or(path)
+    let mut rest = path;
+    for word in base.split('/').skip(1) {
+        let after = rest.strip_prefix('/').unwrap_or_default();
+        let (part, below) = after.split_at(after.find('/').unwrap_or(after.len()));
+        if !is(part, word) {
+            return path;
+        }
+        rest = below;
+    }
+    if rest.starts_with('/') { rest } else { path }
 }
 
 impl Shared {
@@ -238,12 +262,17 @@ impl Shared {
         // A refused request's body is not read.
         self.origins.check(parts).map_err(|error| HttpError::from(error).closing())?;
         let path = parts.uri.path().to_owned();
+        // The server as a whole is asked, and has nothing to say: RFC 9110, section 9.3.7.
+        if path == "*" && parts.method == Method::OPTIONS {
+            return Ok(no_content());
+        }
         let route = Route::of(below(&path, self.chat.base())).ok_or_else(HttpError::not_found)?;
         let (methods, allow) = route.methods();
         if let Some(response) = self.origins.preflight(parts, allow) {
             return Ok(response);
         }
-        if !methods.contains(&parts.method) {
+        // The files know which of them exist: a path without one is 404 to any method.
+        if !methods.contains(&parts.method) && !matches!(route, Route::Ui { .. }) {
             return Err(HttpError::method_not_allowed(allow));
         }
         match route {
@@ -288,6 +317,7 @@ mod tests {
         assert_eq!(Route::of("/ws"), Some(Route::Socket));
         assert_eq!(Route::of("/channels/a%20b/attachments"), Some(Route::Uploads { channel: "a%20b" }));
         assert_eq!(Route::of("/attachments/a_1/x.png"), Some(Route::Attachment { id: "a_1" }));
+        assert_eq!(Route::of("/%77s"), Some(Route::Socket), "decoded, once");
         assert_eq!(Route::of("/ui/chat-core.js"), Some(Route::Ui { name: "chat-core.js" }));
         for path in [
             "",
@@ -299,6 +329,9 @@ mod tests {
             "/attachments/a/b/c",
             "/ui",
             "/channels/a/attachments/",
+            "/channels/a%2fattachments",
+            "/%2577s",
+            "/ui%2fchat-core.js",
         ] {
             assert_eq!(Route::of(path), None, "{path}");
         }
@@ -307,6 +340,10 @@ mod tests {
     #[test]
     fn the_base_may_be_there_or_be_stripped() {
         assert_eq!(below("/chat/ws", "/chat"), "/ws");
+        assert_eq!(below("/ch%61t/ws", "/chat"), "/ws");
+        assert_eq!(below("/a/b/ws", "/a/b"), "/ws");
+        assert_eq!(below("/a%2fb/ws", "/a/b"), "/a%2fb/ws");
+        assert_eq!(below("/chat", "/chat"), "/chat");
         assert_eq!(below("/ws", "/chat"), "/ws");
         assert_eq!(below("/chatter/ws", "/chat"), "/chatter/ws");
         assert_eq!(below("/ws", ""), "/ws");

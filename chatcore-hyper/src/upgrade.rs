@@ -27,7 +27,7 @@ pub(crate) fn upgrade<E: Endpoint + Send + 'static>(
     failures: FailureLog,
     open: impl FnOnce() -> Result<E, CloseReason> + Send + 'static,
 ) -> Result<Response<Body>, HttpError> {
-    let response = handshake::accept(parts.version, &parts.headers)?;
+    let response = handshake::accept(&parts.method, parts.version, &parts.headers)?;
     let Some(upgrade) = parts.extensions.remove::<OnUpgrade>() else {
         let message = "this connection can't be upgraded: serve it as HTTP/1.1, with upgrades";
         return Err(HttpError::new(StatusCode::INTERNAL_SERVER_ERROR, "no_upgrade", message));

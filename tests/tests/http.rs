@@ -42,7 +42,11 @@ async fn an_upload_answers_201_with_the_attachment() {
             "url": format!("/chat/attachments/{id}/%D0%BF%D0%BB%D0%B0%D0%BD%201.png"),
         })
     );
-    assert_eq!(get(&server, attachment["url"].as_str().unwrap(), &[]).await.body, png);
+    let url = attachment["url"].as_str().unwrap();
+    assert_eq!(get(&server, url, &[]).await.body, png);
+    let path = "/chat/channels/general/attachments?name=b";
+    let answer = http(server.addr, "POST", path, &[ANN], b"x").await;
+    assert_eq!(answer.header("location"), answer.json()["url"].as_str());
 }
 
 #[tokio::test]
@@ -153,23 +157,34 @@ async fn ranges_are_honoured() {
     let (server, url) = served("a", b"0123456789").await;
     let etag = get(&server, &url, &[]).await.header("etag").unwrap().to_owned();
     let (same, other) = (format!("If-Range: {etag}"), "If-Range: \"other\"".to_owned());
+    let weak = format!("If-Range: W/{etag}");
     let cases: &[Case<'_>] = &[
         (&["Range: bytes=2-4"], 206, b"234", Some("bytes 2-4/10")),
         (&["Range: bytes=7-"], 206, b"789", Some("bytes 7-9/10")),
         (&["Range: bytes=-1"], 206, b"9", Some("bytes 9-9/10")),
         (&["Range: bytes=0-99"], 206, b"0123456789", Some("bytes 0-9/10")),
         (&["Range: bytes=0-1,3-4"], 200, b"0123456789", None),
+        (&["Range: bytes=, 2-4,"], 206, b"234", Some("bytes 2-4/10")),
+        (&["Range: bytes=2-4, 10-20"], 206, b"234", Some("bytes 2-4/10")),
+        (&["Range: bytes=2-4, x"], 200, b"0123456789", None),
+        (&["Range: bytes=2-4", "Range: bytes=2-4"], 200, b"0123456789", None),
         (&["Range: lines=1-2"], 200, b"0123456789", None),
         (&["Range: bytes=2-4", &same], 206, b"234", Some("bytes 2-4/10")),
         (&["Range: bytes=2-4", &other], 200, b"0123456789", None),
+        (&["Range: bytes=2-4", &same, &other], 200, b"0123456789", None),
+        (&["Range: bytes=2-4", &weak], 200, b"0123456789", None),
+        (&["Range: bytes=2-4", "If-Range: Thu, 01 Jan 2099 00:00:00 GMT"], 200, b"0123456789", None),
+        (&["Range: bytes=10-", &other], 200, b"0123456789", None),
     ];
     for (headers, status, body, range) in cases {
         let answer = get(&server, &url, headers).await;
         assert_eq!((answer.status, &answer.body[..]), (*status, *body), "{headers:?}");
         assert_eq!(answer.header("content-range"), *range, "{headers:?}");
     }
-    let answer = get(&server, &url, &["Range: bytes=10-"]).await;
-    assert_eq!((answer.status, answer.header("content-range")), (416, Some("bytes */10")));
+    for range in ["Range: bytes=10-", "Range: bytes=-0", "Range: bytes=10-11, 12-13"] {
+        let answer = get(&server, &url, &[range]).await;
+        assert_eq!((answer.status, answer.header("content-range")), (416, Some("bytes */10")), "{range}");
+    }
 }
 
 #[tokio::test]
@@ -424,7 +439,7 @@ async fn other_paths_are_not_found() {
         get(&server, path, &[]).await.assert_error(404, "not_found");
     }
     let answer = http(server.addr, "POST", "/chat/ws", &[ANN], b"").await;
-    assert_eq!(answer.header("allow"), Some("GET"));
+    assert_eq!(answer.header("allow"), Some("GET, HEAD, OPTIONS"));
 }
 
 #[tokio::test]

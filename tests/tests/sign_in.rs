@@ -60,7 +60,7 @@ async fn what_is_no_name_is_refused() {
     }
     assert_eq!(sign_in(addr, &"x".repeat(32), &[]).await.status, 200);
     let answer = http(addr, "PUT", "/session", &[], b"").await;
-    assert_eq!(answer.header("allow"), Some("GET, HEAD, POST, DELETE"));
+    assert_eq!(answer.header("allow"), Some("GET, HEAD, POST, DELETE, OPTIONS"));
     answer.assert_error(405, "method_not_allowed");
 }
 

@@ -139,7 +139,7 @@ pub fn inspect(head: &[u8]) -> FileKind {
 /// Returns the status with which a request for a WebSocket is answered.
 #[must_use]
 pub fn accepts_socket(headers: &HeaderMap) -> u16 {
-    handshake::accept(http::Version::HTTP_11, headers)
+    handshake::accept(&http::Method::GET, http::Version::HTTP_11, headers)
         .unwrap_or_else(error::HttpError::into_response)
         .status()
         .as_u16()

@@ -14,7 +14,8 @@ use chatcore_hyper::{Body, ChatService, OriginError, Origins, PerAddress, Server
 use chatcore_postgres::PostgresStore;
 use chatcore_redb::RedbStore;
 use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response};
+use http::{Method, Request, Response, StatusCode};
+use percent_encoding::percent_decode_str;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tower_service::Service;
@@ -235,18 +236,26 @@ impl WebChat {
             self.origins.share(&parts.headers, &mut response);
             return response;
         }
-        let path = parts.uri.path();
-        if path.strip_prefix(BASE).is_some_and(|rest| rest.starts_with('/')) {
+        // Each path is decoded once, here only to be compared.
+        let raw = parts.uri.path();
+        let path = &*percent_decode_str(raw).decode_utf8_lossy();
+        let first = raw.strip_prefix('/').and_then(|rest| rest.split_once('/')).map(|(first, _)| first);
+        if first.is_some_and(|first| percent_decode_str(first).eq(BASE.bytes().skip(1))) {
             let Ok(response) = self.chat_service.call(Request::from_parts(parts, body)).await;
             return response;
         }
         if let Some(answer) = self.health.answer(&parts.method, path).await {
             return answer;
         }
-        let mut response = if path == "/session" {
+        let mut response = if path == "*" && parts.method == Method::OPTIONS {
+            // The server as a whole is asked, and has nothing to say.
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            response
+        } else if path == "/session" {
             self.sessions.answer(&self.chat, &parts, body).await
         } else {
-            self.page.answer(&parts.method, &parts.headers, page::file_of(path)).await
+            self.page.answer(&parts.method, &parts.headers, page::file_of(raw)).await
         };
         self.origins.share(&parts.headers, &mut response);
         response

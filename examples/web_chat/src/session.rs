@@ -32,6 +32,9 @@ const COOKIE_NAME: &str = "chat_session";
 
 const METHODS: &str = "GET, HEAD, POST, DELETE";
 
+/// The value of `Allow`.
+const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, DELETE, OPTIONS");
+
 /// Tells the page, which can't read the other, whether it is worth asking who is signed in.
 const MARKER_COOKIE_NAME: &str = "chat_signed_in";
 
@@ -107,6 +110,14 @@ impl Sessions {
                 if let Err(error) = address.map_or(Ok(()), |address| self.sign_ins.take(*address)) {
                     return too_many(error);
                 }
+                let bad = || {
+                    let why = "the body is {\"name\": \"…\"} in JSON, of at most 4 KiB";
+                    refusal(StatusCode::UNPROCESSABLE_ENTITY, "bad_frame", why)
+                };
+                // Refused by its announced length, a body is not even asked for.
+                if body.size_hint().lower() > BODY_BYTES as u64 {
+                    return closing(bad());
+                }
                 // The future of a body is as large as the body's type: keep it off the caller's stack.
                 let body = Box::pin(timeout(BODY_TIME, Limited::new(body, BODY_BYTES).collect()));
                 let Ok(body) = body.await else {
@@ -116,17 +127,14 @@ impl Sessions {
                 let sign_in = body.ok().and_then(|body| serde_json::from_slice(&body.to_bytes()).ok());
                 match sign_in {
                     Some(SignIn { name }) => self.sign_in(chat, parts, &name, token.as_ref()).await,
-                    None => {
-                        let why = "the body is {\"name\": \"…\"} in JSON, of at most 4 KiB";
-                        refusal(StatusCode::UNPROCESSABLE_ENTITY, "bad_frame", why)
-                    }
+                    None => bad(),
                 }
             }
             Method::DELETE => self.sign_out(chat, parts, token.as_ref()).await,
             _ => {
                 let why = format!("this path takes {METHODS}");
                 let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", why);
-                response.headers_mut().insert(ALLOW, HeaderValue::from_static(METHODS));
+                response.headers_mut().insert(ALLOW, ALLOWED);
                 response
             }
         }
@@ -184,7 +192,9 @@ impl Sessions {
 
     fn unavailable(&self, error: &AccountsError) -> Response<Body> {
         self.failures.failed("the names can't be read or written", "", error);
-        refusal(StatusCode::SERVICE_UNAVAILABLE, "unavailable", error)
+        let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, "unavailable", error);
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        response
     }
 
     async fn sign_out(&self, chat: &Chat, parts: &Parts, token: Option<&Token>) -> Response<Body> {

@@ -80,14 +80,19 @@ impl Operations {
     }
 }
 
-/// Refuses what does not read.
+/// Answers `OPTIONS`, and refuses what does not read.
 fn only_reads(method: &Method) -> Option<Response<Body>> {
-    if matches!(*method, Method::GET | Method::HEAD) {
-        return None;
-    }
-    let mut refused = plain(StatusCode::METHOD_NOT_ALLOWED, "this path takes GET, HEAD\n");
-    refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-    Some(refused)
+    let mut answer = match *method {
+        Method::GET | Method::HEAD => return None,
+        Method::OPTIONS => {
+            let mut answer = Response::new(Body::empty());
+            *answer.status_mut() = StatusCode::NO_CONTENT;
+            answer
+        }
+        _ => plain(StatusCode::METHOD_NOT_ALLOWED, "this path takes GET, HEAD\n"),
+    };
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
+    Some(answer)
 }
 
 fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
