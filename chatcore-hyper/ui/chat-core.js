@@ -244,14 +244,15 @@ export class ChatCore extends Emitter {
   /**
    * Puts a message on its way; it is in the outbox when this returns.
    * @param {string} name
-   * @param {{text: string, attachments?: import('./protocol.js').Attachment[], reply_to?: ?number}} message
+   * @param {{text: string, attachments?: import('./protocol.js').Attachment[], reply_to?: ?number,
+   *   uploads?: ?import('./outbox.js').Uploads}} message with `uploads` it goes out once they are done
    * @throws {ChatError} `outbox_full`
    */
-  send(name, { text, attachments = [], reply_to = null }) {
+  send(name, { text, attachments = [], reply_to = null, uploads = null }) {
     if (this.outbox.waiting >= MAX_WAITING) {
       throw new ChatError({ code: 'outbox_full', message: 'Too many messages wait to be sent.' });
     }
-    return this.outbox.add({ nonce: this.newNonce(), channel: name, text, attachments, reply_to });
+    return this.outbox.add({ nonce: this.newNonce(), channel: name, text, attachments, reply_to, uploads });
   }
 
   /** Notes that everything in the channel has been seen. @param {string} name */

@@ -232,27 +232,36 @@ export class Composer extends HTMLElement {
 
   get #ready() {
     if (this.#writing.kind === 'edit') return this.#left >= 0;
-    const tray = this.#trayOf(this.#channel);
-    return !tray.busy && this.#left >= 0 && (this.#text !== '' || tray.attachments.length > 0);
+    return this.#left >= 0 && (this.#text !== '' || !this.#trayOf(this.#channel).empty);
   }
 
   #trySend() {
     if (!this.#ready) return undefined;
     if (this.#writing.kind === 'edit') return this.#save();
     const tray = this.#trayOf(this.#channel);
+    if (tray.trouble) return this.#object(`${tray.trouble} Try it again, or take it out to send without it.`);
+    const { attachments, busy } = tray;
     let entry;
     try {
-      entry = this.#core.send(this.#channel, { text: this.#text, attachments: tray.attachments, reply_to: this.#writing.message?.seq ?? null });
+      entry = this.#core.send(this.#channel, { text: this.#text, attachments, reply_to: this.#writing.message?.seq ?? null, uploads: busy ? tray : null });
     } catch (error) {
-      this.#field.setCustomValidity(error.message);
-      return this.#field.reportValidity();
+      return this.#object(error.message);
     }
     this.#write({ kind: 'new' });
     this.#field.value = '';
     this.#drafts.sent(this.#channel);
-    tray.clear();
+    // What is still uploaded goes with its message.
+    if (busy) this.#trays.delete(this.#channel);
+    else tray.clear();
+    this.#tray.replaceChildren(this.#trayOf(this.#channel).element);
     this.#update();
     return this.dispatchEvent(new CustomEvent('sent', { detail: entry }));
+  }
+
+  /** Says beside the field why nothing happens. @param {string} text */
+  #object(text) {
+    this.#field.setCustomValidity(text);
+    return this.#field.reportValidity();
   }
 
   async #save() {

@@ -61,13 +61,15 @@ function timeView(at, iso) {
   return h('time', { datetime: iso, title: fullTime(at) }, clockTime(at));
 }
 
-function bodyView({ message, quote }, context, article) {
-  const { text, edited_at, attachments } = message;
+function bodyView({ message, state, quote }, context, article) {
+  const { text, edited_at, attachments, uploads } = message;
   if (message.deleted) return [h('p', { class: 'tombstone' }, 'This message was deleted.')];
   return [
     message.reply_to ? quoteView(message.reply_to, quote, context) : null,
     text === '' ? null : kept(article, 'text', `${edited_at} ${text}`, () => writtenView(message, context)),
-    attachments.length === 0 ? null : kept(article, 'files', attachments.map(({ url }) => url).join(' '), () => filesView(attachments, context)),
+    uploads?.element ?? null,
+    state === 'uploading' ? h('p', { class: 'waiting' }, 'Goes out once its files are there.') : null,
+    uploads || attachments.length === 0 ? null : kept(article, 'files', attachments.map(({ url }) => url).join(' '), () => filesView(attachments, context)),
     message.reactions.length > 0 ? reactionsView(message, context) : null,
   ];
 }

@@ -15,10 +15,12 @@ const PAUSE_MS = 1000;
 
 /**
  * @typedef {{nonce: string, channel: string, text: string, attachments: import('./protocol.js').Attachment[],
- *   reply_to: ?number, at: number, state: 'pending' | 'failed' | 'sent', seq: ?number,
- *   error: ?{code: string, message: string}, unanswered?: number}} Entry
- *   `sent` has its ack and waits for the log to come to it; `unanswered` counts the times it was on the wire without an
- *   answer.
+ *   reply_to: ?number, at: number, state: 'uploading' | 'pending' | 'failed' | 'sent', seq: ?number,
+ *   error: ?{code: string, message: string}, unanswered?: number, uploads?: ?Uploads}} Entry
+ *   `uploading` waits for its files, and is not in the store before they are there; `sent` has its ack and waits for the
+ *   log to come to it; `unanswered` counts the times it was on the wire without an answer.
+ * @typedef {{busy: boolean, trouble: string, attachments: import('./protocol.js').Attachment[], element: Element,
+ *   onChange: () => void, retry(): void, clear(): void}} Uploads files on their way to the server
  * @typedef {{load(): Promise<Entry[]>, put(entry: Entry): Promise<void>, remove(nonce: string): Promise<void>,
  *   clear(): Promise<void>, close(): void, onRemoved: (nonce: string) => void}} OutboxStore
  */
@@ -103,23 +105,58 @@ export class Outbox {
     return [...this.#entries.values()].filter((entry) => entry.state !== 'sent').length;
   }
 
-  /** @param {{nonce: string, channel: string, text: string, attachments: any[], reply_to: ?number}} message */
+  /**
+   * @param {{nonce: string, channel: string, text: string, attachments: any[], reply_to: ?number, uploads?: ?Uploads}} message
+   *   with `uploads` it waits until they are done, and those after it in its channel wait for it
+   */
   add(message) {
+    const { uploads, nonce } = message;
     /** @type {Entry} */
-    const entry = { ...message, at: Math.max(this.clock.now(), this.#lastAt + 1), state: 'pending', seq: null, error: null };
+    const entry = { ...message, at: Math.max(this.clock.now(), this.#lastAt + 1), state: uploads ? 'uploading' : 'pending', seq: null, error: null };
     this.#lastAt = entry.at;
-    this.#entries.set(entry.nonce, entry);
+    this.#entries.set(nonce, entry);
+    if (uploads) {
+      uploads.onChange = () => this.#uploaded(nonce);
+      this.onChange(entry.channel);
+    } else this.#release(entry);
+    return entry;
+  }
+
+  /** Lets a message go out that has all it needs. */
+  #release(entry) {
     this.#keep(entry);
     this.#expect(entry, ACK_MS);
     this.onChange(entry.channel);
     this.#pump(entry.channel);
-    return entry;
+  }
+
+  /** Something has become of a message's files. */
+  #uploaded(nonce) {
+    const entry = this.#entries.get(nonce);
+    const { uploads } = entry ?? {};
+    if (!entry || !uploads) return;
+    if (uploads.busy) {
+      if (entry.state === 'failed') this.#update(entry, { state: 'uploading', error: null });
+    } else if (uploads.trouble) {
+      this.#fail(entry, 'upload', uploads.trouble);
+      this.#pump(entry.channel);
+    } else if (entry.text === '' && uploads.attachments.length === 0) {
+      // Its author took the last file back.
+      this.remove(nonce);
+    } else {
+      /** @type {Entry} */
+      const ready = { ...entry, attachments: uploads.attachments, uploads: null, state: 'pending', error: null };
+      this.#entries.set(nonce, ready);
+      this.#release(ready);
+      uploads.clear();
+    }
   }
 
   /** Tries a failed one again, as the same message. @param {string} nonce */
   retry(nonce) {
     const entry = this.#entries.get(nonce);
     if (entry?.state !== 'failed') return;
+    if (entry.uploads) return entry.uploads.retry();
     this.#update(entry, { state: 'pending', error: null, unanswered: 0 });
     this.#expect(entry, ACK_MS);
     this.#pump(entry.channel);
@@ -140,6 +177,7 @@ export class Outbox {
     if (!entry) return;
     this.#silence(nonce);
     this.#entries.delete(nonce);
+    entry.uploads?.clear();
     this.onChange(entry.channel);
   }
 
@@ -191,10 +229,10 @@ export class Outbox {
 
   async #pump(channel) {
     if (!this.#online || !this.#loaded || this.#inFlight.has(channel) || this.#paused.has(channel)) return;
-    const pending = this.of(channel).filter((entry) => entry.state === 'pending');
+    const pending = this.of(channel).filter((entry) => entry.state === 'pending' || entry.state === 'uploading');
     // What had no answer before keeps nobody waiting for it.
     const next = pending.find((entry) => !entry.unanswered) ?? pending[0];
-    if (!next) return;
+    if (next?.state !== 'pending') return;
     this.#inFlight.set(channel, next.nonce);
     this.#expect(next, ACK_MS);
     try {
@@ -262,7 +300,7 @@ export class Outbox {
   #update(entry, change) {
     const updated = { ...entry, ...change };
     this.#entries.set(entry.nonce, updated);
-    if (updated.state !== 'sent') this.#keep(updated);
+    if (updated.state !== 'sent' && !updated.uploads) this.#keep(updated);
     this.onChange(entry.channel);
   }
 

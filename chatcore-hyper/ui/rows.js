@@ -10,7 +10,7 @@ const GROUP_MS = 5 * 60_000;
  *   | {kind: 'new', key: string}
  *   | {kind: 'message', key: string, message: import('./protocol.js').Message, first: boolean,
  *      quote: ?import('./protocol.js').Message | undefined,
- *      state: 'pending' | 'failed' | 'sent' | 'leaving' | null, error: ?{code: string, message: string}}} Row
+ *      state: 'uploading' | 'pending' | 'failed' | 'sent' | 'leaving' | null, error: ?{code: string, message: string}}} Row
  */
 
 /**
@@ -79,6 +79,7 @@ function asMessage(entry, author) {
     nonce: entry.nonce,
     reply_to: entry.reply_to,
     attachments: entry.attachments,
+    uploads: entry.uploads,
     edited_at: null,
     deleted: false,
     reactions: [],

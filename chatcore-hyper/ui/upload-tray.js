@@ -33,8 +33,23 @@ export class UploadTray {
     return this.#uploads.filter((upload) => upload.state === 'done').map((upload) => upload.attachment);
   }
 
+  get empty() {
+    return this.#items.length === 0;
+  }
+
   get busy() {
     return this.#uploads.some((upload) => upload.state === 'sending');
+  }
+
+  /** What keeps a message from going out with all that was picked for it, or nothing. */
+  get trouble() {
+    const failed = this.#items.find(({ upload }) => !upload || upload.state === 'failed');
+    return failed ? `“${failed.name}” was not uploaded.` : '';
+  }
+
+  /** Uploads again what failed. */
+  retry() {
+    for (const upload of this.#uploads) if (upload.state === 'failed') upload.retry();
   }
 
   get #uploads() {
@@ -52,7 +67,7 @@ export class UploadTray {
     this.#changed();
   }
 
-  /** Forgets what was sent with the message, and what was refused. */
+  /** Forgets all, and stops what is under way. */
   clear() {
     for (const item of [...this.#items]) this.#remove(item);
   }

@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict';
+import { journey } from './journey.js';
+
+const tray = (person) => person.page.locator('chat-composer').getByRole('list', { name: 'Attachments' });
+
+/** Picks files for the next message. */
+async function attach(person, ...names) {
+  const files = names.map((name) => ({ name, mimeType: 'text/plain', buffer: Buffer.from(`this is ${name}\n`) }));
+  await person.page.locator('chat-composer input[type=file]').setInputFiles(files);
+}
+
+/** Holds the next uploads back until they are let go, or fail; those after that go through. */
+async function holdUploads(person) {
+  let end;
+  let ask;
+  const held = new Promise((resolve) => (end = resolve));
+  const asked = new Promise((resolve) => (ask = resolve));
+  let ended = false;
+  await person.page.route('**/attachments?*', async (route) => {
+    ask();
+    if (ended || (await held)) await route.continue();
+    else await route.abort();
+  });
+  const settle = async (well) => {
+    await asked;
+    end(well);
+    ended = true;
+  };
+  return { letGo: () => settle(true), fail: () => settle(false) };
+}
+
+journey('a message whose file was not uploaded stays in the field', async ({ browser }) => {
+  const ann = await browser.joined('Ann', { allow: [/ERR_FAILED/u] });
+  const uploads = await holdUploads(ann);
+  await attach(ann, 'plan.txt');
+  await uploads.fail();
+  await tray(ann).getByRole('button', { name: 'Retry' }).waitFor();
+  await ann.say('The plan');
+  assert.equal(await ann.field.inputValue(), 'The plan');
+  assert.equal(await ann.messages.count(), 0);
+  assert.match(await ann.field.evaluate((field) => field.validationMessage), /“plan\.txt” was not uploaded/u);
+  await tray(ann).getByText('The upload broke off.').waitFor();
+
+  await tray(ann).getByRole('button', { name: 'Retry' }).click();
+  await ann.page.locator('.upload.done').waitFor();
+  await ann.say('The plan');
+  await ann.message('The plan').getByRole('link', { name: 'Download plan.txt' }).waitFor();
+});
+
+journey('a message with a file that is too large waits for a decision', async ({ browser }) => {
+  const ann = await browser.joined('Ann');
+  await ann.page.evaluate(() => {
+    const data = new DataTransfer();
+    const large = new File(['x'], 'large.bin');
+    Object.defineProperty(large, 'size', { value: 2 ** 40 });
+    Object.defineProperty(data, 'files', { value: [large] });
+    document.querySelector('chat-composer').attach(data.files);
+  });
+  await tray(ann).getByText('is too large.').waitFor();
+  await ann.say('with the file');
+  assert.equal(await ann.field.inputValue(), 'with the file');
+  await tray(ann).getByText('is too large.').waitFor();
+  await tray(ann).getByRole('button', { name: 'Dismiss large.bin' }).click();
+  await ann.say('without the file');
+  await ann.sees('without the file');
+});
+
+journey('a message sent during an upload goes with its file, in order', async ({ browser }) => {
+  const ann = await browser.joined('Ann');
+  const bob = await browser.joined('Bob');
+  const uploads = await holdUploads(ann);
+  await attach(ann, 'plan.txt');
+  await ann.say('The plan');
+  // The field is free for the next message, which keeps its place.
+  assert.equal(await ann.field.inputValue(), '');
+  await ann.say('What do you think?');
+  await ann.message('The plan').getByText('Goes out once its files are there.').waitFor();
+  await ann.message('The plan').getByRole('progressbar', { name: 'Upload of plan.txt' }).waitFor();
+  await ann.isDrawn();
+  assert.equal(await bob.messages.count(), 0);
+  await uploads.letGo();
+  await bob.sees('What do you think?');
+  await ann.isSent();
+  assert.deepEqual((await bob.transcript()).map(({ text }) => text), ['The plan', 'What do you think?']);
+  await bob.message('The plan').getByRole('link', { name: 'Download plan.txt' }).waitFor();
+  assert.equal(await ann.page.locator('article .upload').count(), 0);
+});
+
+journey('a message whose file fails on the way is kept to try again', async ({ browser }) => {
+  const ann = await browser.joined('Ann', { allow: [/ERR_FAILED/u] });
+  const uploads = await holdUploads(ann);
+  await attach(ann, 'plan.txt');
+  await ann.say('The plan');
+  await uploads.fail();
+  const message = ann.message('The plan');
+  await message.getByText('Not sent: “plan.txt” was not uploaded.').waitFor();
+  await message.locator('.failure').getByRole('button', { name: 'Retry' }).click();
+  await message.getByRole('link', { name: 'Download plan.txt' }).waitFor();
+  await ann.isSent();
+});
