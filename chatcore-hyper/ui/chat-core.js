@@ -1,5 +1,6 @@
 import { Changes } from './changes.js';
 import { Channel, PAGE, TYPING_MS } from './channel.js';
+import { channelKey } from './channel-key.js';
 import { Connection, systemClock } from './connection.js';
 import { Counts } from './counts.js';
 import { Deletions } from './deletions.js';
@@ -15,8 +16,11 @@ export { ChatError } from './protocol.js';
 /** The most channels followed in the background, for their unread counts. */
 export const MAX_FOLLOWED = 200;
 
-/** The most channels whose messages are kept at once. */
+/** The most channels whose messages are kept at once, besides those that somebody has open. */
 export const MAX_LOADED = 8;
+
+/** The most names that the server spells otherwise than this client. */
+const MAX_ALIASES = 100;
 
 /** Who the user is as long as the server has not said it. @type {import('./protocol.js').User} */
 const NOBODY = { id: '', name: '' };
@@ -30,6 +34,7 @@ const TYPING_EVERY_MS = 3000;
  * Events: `state` (the connection's phase), `ready` (welcomed), `closed` ({code}), `channels` (the list or its counts),
  * `log` ({name}: messages, outbox or history of a channel), `people` ({name}: members or typing),
  * `message` ({name, message, mention}: a new one by somebody else, told once), `kept` ({name}: what was sent there can't be lost),
+ * `renamed` ({name, key}: what was opened as `name` is the channel `key`),
  * `removed` ({name}: the right to read a channel that was in the list has ended),
  * `volatile` (what is not sent yet will not outlive the page; told once),
  * `replaced` (the server takes this client for somebody else now: it has stopped, and sent nothing in their name).
@@ -43,8 +48,12 @@ export class ChatCore extends Emitter {
   #followed = new Set();
   /** Channels whose subscription is under way. @type {Set<string>} */
   #joining = new Set();
-  /** Channels that the server says are not there. @type {Set<string>} */
-  #missing = new Set();
+  /** How many have a channel open. @type {Map<string, number>} */
+  #held = new Map();
+  /** The keys of channels, by names that the server spells otherwise. @type {Map<string, string>} */
+  #aliases = new Map();
+  /** Channels that can't be opened, and why. @type {Map<string, ChatError>} */
+  #missing = new Map();
   /** Those of them that were there before the right to read them ended. @type {Set<string>} */
   #taken = new Set();
   #typedAt = -Infinity;
@@ -149,32 +158,60 @@ export class ChatCore extends Emitter {
     return this.listed ? this.channels.reduce((sum, channel) => sum + channel.mentions.length, 0) : 0;
   }
 
-  /** @param {string} name */
-  channel(name) {
-    return this.#channels.get(name);
+  /** The key of a channel that somebody names, in whatever case and composition. @param {string} name */
+  key(name) {
+    if (!name || this.#channels.has(name)) return name;
+    const key = channelKey(name);
+    return this.#aliases.get(key) ?? key;
   }
 
-  /** Whether the server said that there is no such channel. @param {string} name */
+  /** @param {string} name */
+  channel(name) {
+    return this.#channels.get(this.key(name));
+  }
+
+  /** Whether the server said that the channel can't be opened. @param {string} name */
   isMissing(name) {
-    return this.#missing.has(name);
+    return this.#missing.has(this.key(name));
+  }
+
+  /** Why it can't be opened. @param {string} name @returns {ChatError | undefined} */
+  whyMissing(name) {
+    return this.#missing.get(this.key(name));
   }
 
   /** Whether the right to read the channel has ended. @param {string} name */
   isTaken(name) {
-    return this.#taken.has(name);
+    return this.#taken.has(this.key(name));
   }
 
-  /** Loads a channel's messages, now or as soon as there is a connection, and keeps them up to date. @param {string} name */
+  /**
+   * Loads a channel's messages, now or as soon as there is a connection, and keeps them up to date, until as many have
+   * left it as have opened it. One that is missing is loaded when it appears.
+   * @param {string} name
+   */
   open(name) {
+    const key = this.key(name);
+    this.#held.set(key, (this.#held.get(key) ?? 0) + 1);
+    this.#load(key);
+  }
+
+  #load(name) {
     const known = this.#channels.get(name)?.loaded;
     this.#loaded.delete(name);
     this.#loaded.add(name);
+    this.#makeRoom();
+    if (!known) this.#join(name);
+  }
+
+  /** Lets go of the messages of channels that nobody has open. */
+  #makeRoom() {
     for (const oldest of this.#loaded) {
       if (this.#loaded.size <= MAX_LOADED) break;
+      if (this.#held.has(oldest)) continue;
       this.#loaded.delete(oldest);
       this.#unload(oldest);
     }
-    if (!known) this.#join(name);
   }
 
   #unload(name) {
@@ -183,20 +220,25 @@ export class ChatCore extends Emitter {
     this.connection.request('unsubscribe', { channel: name }).catch(() => {});
   }
 
-  /** Lets go of what only a reader needs. @param {string} name */
+  /** Lets go of what only a reader needs, unless somebody else has it open. @param {string} name */
   leave(name) {
-    this.#channels.get(name)?.shrink();
+    const key = this.key(name);
+    const others = (this.#held.get(key) ?? 0) - 1;
+    if (others > 0) return void this.#held.set(key, others);
+    this.#held.delete(key);
+    this.#channels.get(key)?.shrink();
+    this.#makeRoom();
   }
 
   /** Fetches the page before the oldest message shown. @param {string} name @returns {Promise<void>} */
   async loadOlder(name) {
-    const channel = this.#channels.get(name);
+    const channel = this.channel(name);
     if (channel?.loaded) await this.pages.older(channel);
   }
 
   /** Fetches the page after the newest message shown, where that is one of the past. @param {string} name @returns {Promise<void>} */
   async loadNewer(name) {
-    const channel = this.#channels.get(name);
+    const channel = this.channel(name);
     if (channel?.loaded) await this.pages.newer(channel);
   }
 
@@ -208,13 +250,13 @@ export class ChatCore extends Emitter {
    * @throws {ChatError} `disconnected` and others of `history`
    */
   async showAround(name, seq) {
-    const channel = this.#channels.get(name);
+    const channel = this.channel(name);
     return channel?.loaded ? this.pages.around(channel, seq) : false;
   }
 
   /** Shows the newest messages again. @param {string} name */
   showLive(name) {
-    const channel = this.#channels.get(name);
+    const channel = this.channel(name);
     if (channel) this.pages.live(channel);
   }
 
@@ -252,15 +294,15 @@ export class ChatCore extends Emitter {
     if (this.outbox.waiting >= MAX_WAITING) {
       throw new ChatError({ code: 'outbox_full', message: 'Too many messages wait to be sent.' });
     }
-    return this.outbox.add({ nonce: this.newNonce(), channel: name, text, attachments, reply_to, uploads });
+    return this.outbox.add({ nonce: this.newNonce(), channel: this.key(name), text, attachments, reply_to, uploads });
   }
 
   /** Notes that everything in the channel has been seen. @param {string} name */
   markRead(name) {
-    const channel = this.#channels.get(name);
+    const channel = this.channel(name);
     if (!channel?.position || channel.head <= channel.read) return;
     channel.markRead(channel.head);
-    this.reads.mark(name, channel.head);
+    this.reads.mark(channel.name, channel.head);
     this.emit('channels');
   }
 
@@ -371,12 +413,13 @@ export class ChatCore extends Emitter {
       this.#joining.delete(name);
       this.#followed.delete(name);
       if (error.retryable) this.retries.later(`subscribe ${name}`, error, () => this.#join(name));
-      else if (error.code === 'not_allowed' && this.#channels.has(name)) this.#removed(name);
-      else if (load) this.#lost(name);
+      else if (error.code === 'not_allowed' && this.#channels.has(name)) this.#removed(name, error);
+      else if (load) this.#lost(name, error);
     }
   }
 
   #joined(name, answer, load) {
+    if (typeof answer.channel === 'string' && answer.channel !== name) return this.#renamed(name, answer.channel);
     const channel = this.#ensure(name);
     this.#found(name);
     const { loaded, unread, mentions } = channel;
@@ -393,9 +436,23 @@ export class ChatCore extends Emitter {
     else this.#look(name);
   }
 
-  #lost(name) {
+  /** The server spells the name otherwise: what was opened under it is that channel. */
+  #renamed(name, key) {
+    const [oldest] = this.#aliases.keys();
+    if (this.#aliases.size >= MAX_ALIASES) this.#aliases.delete(oldest);
+    this.#aliases.set(name, key);
+    this.#followed.delete(name);
+    this.outbox.rename(name, key);
+    const held = this.#held.get(name) ?? 0;
+    this.#held.delete(name);
+    if (held > 0) this.#held.set(key, (this.#held.get(key) ?? 0) + held);
+    if (this.#loaded.delete(name)) this.#load(key);
+    this.emit('renamed', { name, key });
+  }
+
+  #lost(name, error) {
     this.#loaded.delete(name);
-    this.#missing.add(name);
+    this.#missing.set(name, error);
     if (!this.#channels.get(name)?.createdAt) this.#channels.delete(name);
     this.emit('log', { name });
   }
@@ -403,13 +460,14 @@ export class ChatCore extends Emitter {
   #found(name) {
     this.#missing.delete(name);
     this.#taken.delete(name);
+    if (this.#held.has(name) && !this.#loaded.has(name)) this.#load(name);
   }
 
   /** The right to read a channel has ended: nothing of it stays here. */
-  #removed(name) {
+  #removed(name, error = new ChatError({ code: 'not_allowed' })) {
     const known = this.#channels.delete(name);
     for (const names of [this.#loaded, this.#followed, this.#joining]) names.delete(name);
-    this.#missing.add(name);
+    this.#missing.set(name, error);
     this.#taken.add(name);
     for (const event of ['log', 'people', 'channels']) this.emit(event, { name });
     if (known) this.emit('removed', { name });

@@ -2,6 +2,7 @@ import './announcer.js';
 import './banner.js';
 import './composer.js';
 import './timeline.js';
+import { channelKey } from './channel-key.js';
 import { h, setText } from './dom.js';
 import { Drafts } from './drafts.js';
 import { number, typingText } from './format.js';
@@ -36,7 +37,8 @@ export class ChatRoom extends HTMLElement {
   #gone = new AbortController();
 
   get channel() {
-    return this.getAttribute('channel')?.trim().toLowerCase() || null;
+    const name = this.getAttribute('channel')?.trim();
+    return name ? (this.core?.key(name) ?? channelKey(name)) : null;
   }
 
   set channel(name) {
@@ -70,6 +72,7 @@ export class ChatRoom extends HTMLElement {
   }
 
   disconnectedCallback() {
+    if (this.#shown !== null) this.core.leave(this.#shown);
     this.#gone.abort();
     this.#inSight = false;
     this.#parts.frame.remove();
@@ -153,6 +156,7 @@ export class ChatRoom extends HTMLElement {
     composer.wire({ core, drafts: this.#drafts, base: this.server });
     const own = (act) => ({ name }) => name === this.#shown && act();
     core.on('kept', ({ name }) => this.#drafts.kept(name));
+    core.on('renamed', own(() => this.#show()));
     core.on('log', own(() => this.#showHead()));
     core.on('people', own(() => this.#showHead()));
     core.on('channels', () => this.#showHead());
@@ -184,8 +188,6 @@ export class ChatRoom extends HTMLElement {
     setText(topic, channel?.topic ?? '');
     setText(people, count > 0 ? `${number(count)} online` : '');
     setText(typing, typingText([...(channel?.typing.values() ?? [])].map(({ user }) => user.name)));
-    // A channel that was missing may have been created since.
-    if (composer.hidden && name !== null && channel && !missing && !channel.loaded) core.open(name);
     composer.hidden = name === null || missing;
     this.#count(channel);
   }

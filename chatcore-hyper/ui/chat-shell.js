@@ -9,6 +9,7 @@ import './search-panel.js';
 import './switcher.js';
 import './timeline.js';
 import './user-menu.js';
+import { reasonOf } from './create-channel.js';
 import { h, icon, setText } from './dom.js';
 import { Drafts } from './drafts.js';
 import { counted, typingText } from './format.js';
@@ -45,6 +46,8 @@ export class ChatShell extends HTMLElement {
   #peopleButton;
   #peopleCount;
   #typingLine;
+  /** Out of a channel that is not there: into a new one of that name, or into one that is there. */
+  #ways;
   /** What search has taken the place of. @type {?{focus: ?Element, members: boolean}} */
   #beforeSearch = null;
   #stop = new AbortController();
@@ -143,6 +146,8 @@ export class ChatShell extends HTMLElement {
       help,
     );
     this.#showMembers(matchMedia(WIDE).matches);
+    this.#ways = [h('button', { type: 'button', class: 'primary', on: { click: () => this.#createMissing() } }), h('a')];
+    timeline.ways = h('div', { class: 'ways dialog-actions' }, ...this.#ways);
   }
 
   #buildEmpty() {
@@ -181,18 +186,19 @@ export class ChatShell extends HTMLElement {
     user.addEventListener('sign-out', () => this.dispatchEvent(new Event('sign-out')));
     core.on('kept', ({ name }) => this.#drafts.kept(name));
     core.on('volatile', () => this.say('This browser keeps nothing: what is not sent yet is lost when the page is closed.'));
+    core.on('renamed', ({ name }) => name === this.#current && this.#follow());
     core.on('removed', ({ name }) => name !== this.#current && this.say(`You can no longer read #${name}.`));
     core.on('people', ({ name }) => name === this.#current && this.#showPeople());
     core.on('channels', () => {
       this.#listed();
+      if (this.#core.isMissing(this.#current ?? '')) this.#showWays();
       showTitle(this.#current, core.mentions);
       showMentions(core.mentions);
     });
     core.on('log', ({ name }) => name === this.#current && this.#showHead());
     addEventListener('hashchange', () => this.#follow(), { signal });
     addEventListener('popstate', () => isNarrow() && this.#showCover(history.state?.cover), { signal });
-    // A link to where the address is already leads back to its message.
-    this.addEventListener('click', ({ target }) => target.closest('a[href^="#/c/"]')?.hash === location.hash && this.#follow());
+    this.addEventListener('click', (event) => this.#jump(event));
     addEventListener('online', () => core.connection.check(), { signal });
     addEventListener('offline', () => core.connection.check(), { signal });
     document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && core.connection.check(), { signal });
@@ -217,10 +223,36 @@ export class ChatShell extends HTMLElement {
     if (next !== null && next !== this.#current) goTo(next);
   }
 
+  /** A link to a place of this chat leads there on this page, also from where the address is already. */
+  #jump(event) {
+    const { target, ctrlKey, metaKey, shiftKey, altKey } = event;
+    const link = target.closest('a[href]');
+    if (!link?.hash.startsWith('#/c/') || ctrlKey || metaKey || shiftKey || altKey || link.href.split('#')[0] !== location.href.split('#')[0]) return;
+    event.preventDefault();
+    if (link.hash === location.hash) this.#follow();
+    else location.hash = link.hash;
+  }
+
+  /** The place that the address names, whose channel it then spells by its key. */
+  #addressed() {
+    const { name, seq } = currentPlace();
+    const key = name === null ? null : this.#core.key(name);
+    if (key !== null && location.hash !== channelHash(key, seq)) replaceWith(key, seq);
+    return { name: key, seq };
+  }
+
+  async #createMissing() {
+    try {
+      goTo((await this.#core.createChannel({ name: this.#current })).name);
+    } catch (error) {
+      this.say(reasonOf(error));
+    }
+  }
+
   /** Starts where the address says, or where this user was last. */
   #arrive() {
     const last = this.#recent.names[0] ?? null;
-    const { name, seq } = currentPlace();
+    const { name, seq } = this.#addressed();
     const wanted = name ?? last;
     if (wanted !== null && name === null) {
       // On a phone the list lies behind the channel, so that "back" leads to it.
@@ -232,7 +264,7 @@ export class ChatShell extends HTMLElement {
 
   /** Shows what the address names. */
   #follow() {
-    const { name, seq } = currentPlace();
+    const { name, seq } = this.#addressed();
     if (name === null || name !== this.#current) this.#show(name, seq);
     else if (seq) this.#parts.timeline.showMessage(seq);
   }
@@ -263,8 +295,24 @@ export class ChatShell extends HTMLElement {
     setText(this.#topic, channel?.topic ?? '');
     this.#topic.title = channel?.topic ?? '';
     this.#parts.composer.hidden = name === null || missing;
+    if (missing) this.#showWays();
     showTitle(name, this.#core.mentions);
     if (name !== null && channel && !missing) this.#recent.visit(name);
+  }
+
+  #showWays() {
+    const [create, onward] = this.#ways;
+    const { code } = this.#core.whyMissing(this.#current);
+    create.hidden = this.#core.isTaken(this.#current) || !['no_such_channel', 'not_allowed'].includes(code);
+    setText(create, `Create #${this.#current}`);
+    const name = this.#recent.names.find((one) => this.#core.channel(one)) ?? this.#first;
+    onward.href = channelHash(name);
+    setText(onward, name === null ? 'All channels' : `Go to #${name}`);
+  }
+
+  /** Where somebody begins who was nowhere yet. @returns {?string} */
+  get #first() {
+    return (this.#core.channel('general') ?? this.#core.channels[0])?.name ?? null;
   }
 
   /** Once the list is known: somebody who is nowhere is led somewhere. */
@@ -274,9 +322,8 @@ export class ChatShell extends HTMLElement {
     this.querySelector('.empty').hidden = !empty;
     this.classList.toggle('no-channels', empty);
     if (!listed || this.#current !== null || channels.length === 0 || isNarrow()) return;
-    const { name } = this.#core.channel('general') ?? channels[0];
-    replaceWith(name);
-    this.#show(name);
+    replaceWith(this.#first);
+    this.#show(this.#first);
   }
 
   #showPeople() {

@@ -1,3 +1,4 @@
+import { channelKey } from './channel-key.js';
 import { h, icon, setText } from './dom.js';
 import { readChannelInfo } from './protocol.js';
 
@@ -75,7 +76,7 @@ export class CreateChannel extends HTMLElement {
 
   #refused(error, name) {
     if (error.code !== 'name_taken') return this.#fail(reasonOf(error));
-    const taken = readChannelInfo(error.channel)?.name ?? (typeof error.channel === 'string' ? error.channel : name.toLowerCase());
+    const taken = readChannelInfo(error.channel)?.name ?? (typeof error.channel === 'string' ? error.channel : channelKey(name));
     this.#fail(`#${taken} exists already.`);
     this.#taken = taken;
     setText(this.#submit, `Open #${taken}`);

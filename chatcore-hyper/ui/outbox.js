@@ -191,6 +191,13 @@ export class Outbox {
     this.#store?.close();
   }
 
+  /** A channel has another name than was thought. @param {string} before @param {string} name */
+  rename(before, name) {
+    for (const entry of this.of(before)) this.#update(entry, { channel: name });
+    this.onChange(before);
+    this.#pump(name);
+  }
+
   /** The log of the channel has moved on. @param {string} channel */
   settle(channel) {
     for (const entry of this.of(channel)) {

@@ -1,9 +1,11 @@
+import { channelKey } from './channel-key.js';
+
 /** The most channels that are offered at once. */
 const OFFERED = 50;
 
 /** What a channel would be called that somebody asks for. @param {string} query */
 export function asName(query) {
-  return query.normalize('NFC').trim().replace(/^#/u, '').replace(/\s+/gu, '-').toLowerCase();
+  return channelKey(query.trim().replace(/^#/u, ''));
 }
 
 /**

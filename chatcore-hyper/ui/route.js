@@ -2,7 +2,7 @@
 
 /** @returns {{name: ?string, seq: ?number}} the channel, and the message where the address names one */
 export function currentPlace() {
-  const [, name, seq] = /^#\/c\/([^/]+)(?:\/(\d{1,15}))?$/u.exec(location.hash) ?? [];
+  const [, name, seq] = /^#\/c\/([^/]+)(?:\/(\d{1,15}))?\/?$/u.exec(location.hash) ?? [];
   try {
     return { name: name ? decodeURIComponent(name) : null, seq: Number(seq) || null };
   } catch {
@@ -20,7 +20,7 @@ export function goTo(name, seq) {
   location.hash = channelHash(name, seq);
 }
 
-/** Goes to a place instead of the current one, which the back gesture then skips. @param {?string} name */
-export function replaceWith(name) {
-  history.replaceState(null, '', channelHash(name));
+/** Goes to a place instead of the current one, which the back gesture then skips. @param {?string} name @param {?number} [seq] */
+export function replaceWith(name, seq) {
+  history.replaceState(null, '', channelHash(name, seq));
 }

@@ -35,6 +35,7 @@ export class Timeline extends HTMLElement {
   #pill;
   #pillText;
   #notice;
+  #noticeText;
   /** Says why there is nothing beyond the edge. */
   #edge;
   #core = null;
@@ -73,7 +74,8 @@ export class Timeline extends HTMLElement {
     this.#pill = h('button', { type: 'button', class: 'pill', hidden: true, on: { click: () => this.toEnd() } });
     this.#pillText = h('span');
     this.#pill.append(this.#pillText, icon('down'));
-    this.#notice = h('div', { class: 'timeline-notice', hidden: true });
+    this.#noticeText = h('p');
+    this.#notice = h('div', { class: 'timeline-notice', hidden: true }, this.#noticeText);
     this.#edge = h('p', { class: 'edge', role: 'status', hidden: true });
     this.append(this.#scroller, this.#edge, this.#notice, this.#pill);
     this.#rows = new KeyedList(this.#content, { key: (row) => row.key, same: sameRow, draw: (row, element) => this.#draw(row, element) });
@@ -106,6 +108,11 @@ export class Timeline extends HTMLElement {
       this.#showNotice();
       if (this.#failed && core.connection.phase === 'open') this.#fill();
     });
+  }
+
+  /** What can be done about a channel that is missing. @param {Element} element */
+  set ways(element) {
+    this.#notice.append(element);
   }
 
   /** Shows a channel from its end, or around a message of it. @param {?string} name @param {?number} [seq] */
@@ -312,14 +319,15 @@ export class Timeline extends HTMLElement {
   }
 
   #showNotice() {
-    const missing = this.#channel && this.#core.isMissing(this.#channel);
-    const loading = this.#channel && !missing && !this.#ready;
+    const missing = this.#channel !== null && this.#core.isMissing(this.#channel);
+    const loading = this.#channel !== null && !missing && !this.#ready;
     this.#notice.hidden = !missing && !loading;
+    this.classList.toggle('missing', missing);
     if (missing && this.#core.isTaken(this.#channel)) {
       this.#lightbox.close();
-      setText(this.#notice, `You can no longer read #${this.#channel}.`);
-    } else if (missing) setText(this.#notice, `There is no channel called “${this.#channel}”.`);
-    else if (loading) setText(this.#notice, this.#core.connection.phase === 'waiting' ? 'Loading messages needs the connection.' : 'Loading messages…');
+      setText(this.#noticeText, `You can no longer read #${this.#channel}.`);
+    } else if (missing) setText(this.#noticeText, whyNot(this.#channel, this.#core.whyMissing(this.#channel)));
+    else if (loading) setText(this.#noticeText, this.#core.connection.phase === 'waiting' ? 'Loading messages needs the connection.' : 'Loading messages…');
   }
 
   get #distance() {
@@ -433,6 +441,12 @@ export class Timeline extends HTMLElement {
     this.#pill.setAttribute('aria-label', unread > 0 ? `${counted(unread, 'new message')}, go to the end` : 'Go to the newest message');
     if (this.#atEnd && this.#attentive) this.dispatchEvent(new Event('seen'));
   }
+}
+
+/** Why a channel can't be shown. @param {string} name @param {import('./protocol.js').ChatError} error */
+function whyNot(name, { code, message }) {
+  const hidden = code === 'no_such_channel' || code === 'not_allowed';
+  return hidden ? `There is no channel called “${name}”.` : `#${name} could not be opened: ${message}`;
 }
 
 customElements.define('chat-timeline', Timeline);
