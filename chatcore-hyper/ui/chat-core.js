@@ -297,13 +297,13 @@ export class ChatCore extends Emitter {
     return this.outbox.add({ nonce: this.newNonce(), channel: this.key(name), text, attachments, reply_to, uploads });
   }
 
-  /** Notes that everything in the channel has been seen. @param {string} name */
-  markRead(name) {
+  /** Notes what has been seen in the channel: everything, or what is up to a position. @param {string} name @param {number} [seq] */
+  markRead(name, seq = Infinity) {
     const channel = this.channel(name);
-    if (!channel?.position || channel.head <= channel.read) return;
-    channel.markRead(channel.head);
-    this.reads.mark(channel.name, channel.head);
-    this.emit('channels');
+    const to = Math.min(seq, channel?.head ?? 0);
+    if (!channel?.position || to <= channel.read) return;
+    this.#readTo(channel, to);
+    this.reads.mark(channel.name, to);
   }
 
   /** Tells the others that one is typing; may be called at every key. @param {string} name */
@@ -478,7 +478,7 @@ export class ChatCore extends Emitter {
     if (typeof frame.channel !== 'string') return undefined;
     if (frame.type === 'channel_removed') return this.#removed(frame.channel);
     // It may be said of a channel whose list is on its way.
-    if (frame.type === 'read') return isSeq(frame.seq) && this.#readElsewhere(this.#ensure(frame.channel), frame.seq);
+    if (frame.type === 'read') return isSeq(frame.seq) && this.#readTo(this.#ensure(frame.channel), frame.seq);
     const channel = this.#channels.get(frame.channel);
     if (!channel) return undefined;
     switch (frame.type) {
@@ -533,7 +533,7 @@ export class ChatCore extends Emitter {
     }
   }
 
-  #readElsewhere(channel, seq) {
+  #readTo(channel, seq) {
     channel.markRead(seq);
     if (channel.uncounted) this.counts.refresh();
     this.emit('channels');

@@ -33,7 +33,6 @@ export class ChatRoom extends HTMLElement {
   #drafts = null;
   /** The channel that the parts show. @type {?string} */
   #shown = null;
-  #inSight = false;
   #gone = new AbortController();
 
   get channel() {
@@ -64,7 +63,7 @@ export class ChatRoom extends HTMLElement {
     this.core.on('state', () => this.#stateChanged());
     this.core.on('ready', () => this.#enter());
     this.core.on('replaced', () => this.#restart());
-    const sight = new IntersectionObserver(([{ isIntersecting }]) => this.#seen(isIntersecting));
+    const sight = new IntersectionObserver(([{ isIntersecting }]) => (this.#parts.timeline.inSight = isIntersecting));
     sight.observe(this);
     signal.addEventListener('abort', () => sight.disconnect());
     if (this.core.connection.phase === 'open') this.#enter();
@@ -74,7 +73,6 @@ export class ChatRoom extends HTMLElement {
   disconnectedCallback() {
     if (this.#shown !== null) this.core.leave(this.#shown);
     this.#gone.abort();
-    this.#inSight = false;
     this.#parts.frame.remove();
     this.core = null;
   }
@@ -124,7 +122,8 @@ export class ChatRoom extends HTMLElement {
   #listen() {
     const { frame, timeline, composer } = this.#parts;
     timeline.linked = false;
-    timeline.addEventListener('seen', () => this.#inSight && this.core.markRead(this.#shown));
+    timeline.inSight = false;
+    timeline.addEventListener('seen', ({ detail }) => this.core.markRead(this.#shown, detail));
     timeline.addEventListener('composer', () => composer.focus());
     timeline.addEventListener('notice', ({ detail }) => this.#say(detail));
     timeline.addEventListener('reply', ({ detail }) => composer.reply(detail));
@@ -218,12 +217,6 @@ export class ChatRoom extends HTMLElement {
     frame.classList.toggle('shut', text !== '');
     again.hidden = !shut;
     setText(words, text);
-  }
-
-  /** @param {boolean} inSight */
-  #seen(inSight) {
-    this.#inSight = inSight;
-    if (inSight && this.#drafts) this.#parts.timeline.render();
   }
 
   #say(text) {

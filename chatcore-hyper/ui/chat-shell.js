@@ -175,7 +175,7 @@ export class ChatShell extends HTMLElement {
     // On a phone the result lies beneath, and the way back leads to the search.
     search.addEventListener('opened', () => isNarrow() && this.#hideSearch());
     user.addEventListener('help', () => help.open());
-    timeline.addEventListener('seen', () => core.markRead(this.#current));
+    timeline.addEventListener('seen', ({ detail }) => core.markRead(this.#current, detail));
     timeline.addEventListener('composer', () => composer.focus());
     timeline.addEventListener('left', () => currentPlace().seq && replaceWith(this.#current));
     timeline.addEventListener('notice', ({ detail }) => this.say(detail));

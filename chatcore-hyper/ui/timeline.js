@@ -1,3 +1,4 @@
+import { Anchor } from './anchor.js';
 import { focused, h, icon, setText } from './dom.js';
 import { isImage } from './attachment-view.js';
 import { Divider } from './divider.js';
@@ -24,7 +25,7 @@ const AHEAD_PX = 800;
  * `<chat-timeline>`: the messages of one channel. The reader's line never moves by itself: either the end is pinned, or
  * the first message in sight stays where it is whatever is added above or below.
  *
- * Fires `seen` when everything is read, `composer` when the focus should go on writing, `left` when the reader goes from
+ * Fires `seen` with the position up to which everything is read, `composer` when the focus should go on writing, `left` when the reader goes from
  * a message that the address names to the end, `notice` with a word about what could not be done, and `reply` and `edit`
  * with a message.
  */
@@ -43,6 +44,7 @@ export class Timeline extends HTMLElement {
   #channel = null;
   #pinned = true;
   #lastTop = 0;
+  #anchor;
   #drawing = 0;
   /** The messages in the document. */
   #excerpt = new Excerpt();
@@ -61,7 +63,10 @@ export class Timeline extends HTMLElement {
   /** Messages that once stood at the top: a header that went when older ones come would move the line being read. */
   #heads = new Set();
   /** The position that was drawn last; -1 before the first drawing of a channel. */
-  #seenSeq = -1;
+  #drawnSeq = -1;
+  /** The position up to which it is known what was new to the reader when it came; -1 as long as nothing is. */
+  #notedSeq = -1;
+  #inSight = true;
   /** Whether the last page could not be fetched. */
   #failed = false;
   #gone = new AbortController();
@@ -82,12 +87,13 @@ export class Timeline extends HTMLElement {
     this.#actions = this.#buildActions();
     this.#scroller.addEventListener('click', (event) => this.#enlarge(event));
     this.#scroller.addEventListener('scroll', () => this.#scrolled(), { passive: true });
-    const sizes = new ResizeObserver(() => this.#pinned && this.#scrollToEnd());
+    this.#anchor = new Anchor(this.#scroller, this.#content);
+    const sizes = new ResizeObserver(() => this.#laidOut());
     sizes.observe(this.#scroller);
     sizes.observe(this.#content);
     const { signal } = this.#gone;
-    for (const event of ['focus', 'blur']) window.addEventListener(event, () => this.#look(), { signal });
-    document.addEventListener('visibilitychange', () => this.#look(), { signal });
+    for (const event of ['focus', 'blur']) window.addEventListener(event, () => this.#turned(), { signal });
+    document.addEventListener('visibilitychange', () => this.#turned(), { signal });
     // Who leaves has had the last word: a message that was deleted does not come back. What is sent as late as at
     // `pagehide` may go down with the page; some browsers tell of nothing earlier.
     for (const event of ['beforeunload', 'pagehide']) window.addEventListener(event, () => this.#core?.changes.flush(), { signal });
@@ -102,7 +108,7 @@ export class Timeline extends HTMLElement {
   set core(core) {
     this.#core = core;
     this.#quotes = new Quotes(core, (name) => name === this.#channel && this.#changed());
-    core.on('log', ({ name }) => name === this.#channel && this.#changed());
+    core.on('log', ({ name }) => name === this.#channel && this.#came());
     core.on('trouble', ({ text }) => this.dispatchEvent(new CustomEvent('notice', { detail: text })));
     core.on('state', () => {
       this.#showNotice();
@@ -123,7 +129,9 @@ export class Timeline extends HTMLElement {
     this.#target = seq;
     this.#divider.clear();
     this.#heads.clear();
-    this.#seenSeq = -1;
+    this.#drawnSeq = -1;
+    this.#notedSeq = -1;
+    this.#anchor.hold(null);
     this.#failed = false;
     this.#edge.hidden = true;
     this.#scroller.setAttribute('aria-label', name ? `Messages in ${name}` : 'Messages');
@@ -163,7 +171,7 @@ export class Timeline extends HTMLElement {
     if (trouble === '') return this.#mark(seq);
     this.dispatchEvent(new CustomEvent('notice', { detail: trouble }));
     // Who was reading goes on reading there.
-    if (this.#seenSeq < 0) this.toEnd();
+    if (this.#drawnSeq < 0) this.toEnd();
   }
 
   /** Brings a message that is loaded to the middle, and the focus to it. */
@@ -177,12 +185,28 @@ export class Timeline extends HTMLElement {
     this.#content.querySelector('.target')?.classList.remove('target');
     element.classList.add('target');
     element.scrollIntoView({ block: 'center' });
+    this.#anchor.hold(element);
     // Where all fits, nothing scrolls, and the end is in sight.
-    this.#scrolled();
+    this.#lastTop = this.#scroller.scrollTop;
+    if (this.#live && this.#distance <= PINNED_PX) this.#pinned = true;
+    this.#look();
+    this.#fill();
     if (!element.hasAttribute('tabindex')) element.tabIndex = -1;
     element.focus({ preventScroll: true });
     // Under a finger the toolbar would lie over the message before; a tap brings it.
     if (matchMedia('(hover: none)').matches) this.#actions.hide();
+  }
+
+  /** Notes at once what is new, since a hidden page is drawn only when somebody is back. */
+  #came() {
+    const channel = this.#core.channel(this.#channel);
+    if (this.#ready && this.#notedSeq >= 0) this.#note(channel);
+    this.#changed();
+  }
+
+  #note(channel) {
+    this.#divider.set(channel, this.#notedSeq, this.#atEnd && this.#attentive);
+    this.#notedSeq = channel.position.seq;
   }
 
   /** Draws before the next frame, at most once. */
@@ -195,12 +219,11 @@ export class Timeline extends HTMLElement {
     cancelAnimationFrame(this.#drawing);
     this.#drawing = 0;
     const channel = this.#channel ? this.#core.channel(this.#channel) : undefined;
-    const anchor = this.#pinned ? null : this.#anchor();
+    if (!this.#pinned && this.#anchor.isLeft) this.#anchor.note();
     this.#people = peopleOf(channel, this.#core.user);
     const ready = this.#ready;
     this.#showRows(ready ? this.#buildRows(channel) : this.#buildPending());
-    if (this.#pinned) this.#scrollToEnd();
-    else this.#restore(anchor);
+    this.#settle();
     this.#showNotice();
     if (!ready) {
       this.#pill.hidden = true;
@@ -218,8 +241,8 @@ export class Timeline extends HTMLElement {
 
   #buildRows(channel) {
     const { shown } = channel;
-    this.#divider.set(channel, this.#seenSeq, this.#atEnd && this.#attentive);
-    this.#seenSeq = channel.position.seq;
+    this.#note(channel);
+    this.#drawnSeq = channel.position.seq;
     const messages = this.#excerpt.of(shown, this.#pinned);
     return buildRows({
       messages,
@@ -336,7 +359,7 @@ export class Timeline extends HTMLElement {
 
   /** Whether there is something to show; an address that names a message must not show, and so mark as read, the end first. */
   get #ready() {
-    return this.#core.channel(this.#channel)?.loaded && (this.#target === null || this.#seenSeq >= 0);
+    return this.#core.channel(this.#channel)?.loaded && (this.#target === null || this.#drawnSeq >= 0);
   }
 
   /** Whether the newest message is on the page. */
@@ -348,8 +371,14 @@ export class Timeline extends HTMLElement {
     return this.#live && this.#pinned;
   }
 
+  /** Whether it is where it can be seen, as far as the page knows. @param {boolean} inSight */
+  set inSight(inSight) {
+    this.#inSight = inSight;
+    this.#turned();
+  }
+
   get #attentive() {
-    return document.visibilityState === 'visible' && document.hasFocus();
+    return this.#inSight && document.visibilityState === 'visible' && document.hasFocus();
   }
 
   #scrollToEnd() {
@@ -357,32 +386,40 @@ export class Timeline extends HTMLElement {
     this.#lastTop = this.#scroller.scrollTop;
   }
 
-  /** The first row in sight and where it stands. */
-  #anchor() {
-    const top = this.#scroller.getBoundingClientRect().top;
-    for (const element of this.#content.children) {
-      const box = element.getBoundingClientRect();
-      if (box.bottom > top + 1 && element.dataset.seq) return { seq: element.dataset.seq, top: box.top };
-    }
-    return null;
+  /** After something was drawn or got another size: the end stays in sight, or the message that is read where it is. */
+  #settle() {
+    if (this.#pinned) return this.#scrollToEnd();
+    this.#anchor.restore();
+    this.#lastTop = this.#scroller.scrollTop;
   }
 
-  #restore(anchor) {
-    // Looked up anew: the message may have been drawn again.
-    const element = anchor && this.#content.querySelector(`[data-seq="${anchor.seq}"]`);
-    if (!element) return;
-    const moved = element.getBoundingClientRect().top - anchor.top;
-    if (Math.abs(moved) >= 0.5) this.#scroller.scrollTop += moved;
-    this.#lastTop = this.#scroller.scrollTop;
+  /** The layout changed, be it by the window, by a pane beside, or by what is drawn late. */
+  #laidOut() {
+    // A timeline that is not shown has no layout.
+    if (this.#scroller.clientHeight === 0) return;
+    this.#settle();
+    if (!this.#core || this.#drawnSeq < 0) return;
+    this.#look();
+    requestAnimationFrame(() => !this.#failed && this.#fill());
+  }
+
+  /** Somebody looks, or looks away. What they never saw is new to them. */
+  #turned() {
+    const channel = this.#core?.channel(this.#channel);
+    if (this.#drawing && !this.#attentive && channel?.loaded && this.#drawnSeq >= 0) this.#divider.set(channel, this.#drawnSeq, false);
+    this.#look();
   }
 
   #scrolled() {
     const top = this.#scroller.scrollTop;
+    if (top === this.#lastTop) return;
+    if (!this.#pinned && !this.#anchor.isLeft) return this.#settle();
     const near = this.#distance <= PINNED_PX;
     // Only a reader who goes up lets go of the end; content that grows below does not.
     if (near && this.#live) this.#pinned = true;
     else if (top < this.#lastTop) this.#pinned = false;
     this.#lastTop = top;
+    if (!this.#pinned) this.#anchor.note();
     this.#look();
     this.#fill();
     if (!this.#excerpt.endless && this.#distance < AHEAD_PX) this.#newer();
@@ -439,7 +476,7 @@ export class Timeline extends HTMLElement {
     this.#pill.classList.toggle('fresh', unread > 0);
     setText(this.#pillText, unread > 0 ? `${number(unread)} new` : 'Newest');
     this.#pill.setAttribute('aria-label', unread > 0 ? `${counted(unread, 'new message')}, go to the end` : 'Go to the newest message');
-    if (this.#atEnd && this.#attentive) this.dispatchEvent(new Event('seen'));
+    if (this.#atEnd && this.#attentive) this.dispatchEvent(new CustomEvent('seen', { detail: this.#drawnSeq }));
   }
 }
 

@@ -1,27 +1,6 @@
 import assert from 'node:assert/strict';
 import { journey } from './journey.js';
-
-/** Scrolls to a place and notes the first message in sight, in one step, so that nothing can come between. */
-function scrollTo(person, top) {
-  return person.log.evaluate((log, place) => {
-    log.scrollTop = place;
-    const edge = log.getBoundingClientRect().top;
-    const article = [...log.querySelectorAll('article')].find((one) => one.getBoundingClientRect().bottom > edge);
-    return { seq: article.dataset.seq, top: article.getBoundingClientRect().top };
-  }, top);
-}
-
-/** Where that message stands after everything has been laid out and painted. */
-function placeOf(person, seq) {
-  return person.log.evaluate(
-    (log, wanted) =>
-      new Promise((resolve) => {
-        const measure = () => resolve(log.querySelector(`article[data-seq="${wanted}"]`).getBoundingClientRect().top);
-        requestAnimationFrame(() => requestAnimationFrame(() => requestAnimationFrame(measure)));
-      }),
-    seq,
-  );
-}
+import { placeOf, scrollTo } from './sight.js';
 
 journey('older messages come by scrolling up, and the line being read stays where it is', async ({ browser }) => {
   const ann = await browser.joined('Ann');
