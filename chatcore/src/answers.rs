@@ -90,15 +90,26 @@ impl Answers {
         all.saturating_sub(self.total.available_permits()) * UNIT
     }
 
+    /// Takes the places of one large answer if nothing has to be waited for.
+    pub(crate) fn try_reserve(self: &Arc<Self>, link: &Arc<Link>) -> Option<Places> {
+        let wanted = self.places();
+        let share = self.share_of(&link.identity.user.id);
+        // A semaphore that others wait for has nothing to be taken.
+        let own = Arc::clone(&share.semaphore).try_acquire_many_owned(wanted).ok()?;
+        let total = Arc::clone(&self.total).try_acquire_many_owned(wanted).ok()?;
+        let turn = self.queue(link, self.time_to_answer());
+        Some(Places { total, own, turn, _share: share })
+    }
+
     /// Waits for the places of one large answer. While it waits for longer than
     /// [`Limits::answer_patience`], connections that take longer than that to read theirs are closed.
     pub(crate) async fn reserve(self: &Arc<Self>, link: &Arc<Link>) -> Places {
-        let Limits { answer_patience: patience, store_timeout, .. } = *self.limits;
+        let patience = self.limits.answer_patience;
         let wanted = self.places();
         let share = self.share_of(&link.identity.user.id);
         let own = Arc::clone(&share.semaphore).acquire_many_owned(wanted);
         let own = own.await.expect("invariant: the semaphore is never closed");
-        let turn = self.queue(link);
+        let turn = self.queue(link, Duration::ZERO);
         let mut total = pin!(Arc::clone(&self.total).acquire_many_owned(wanted));
         let total = loop {
             // A connection that writes something else does not come here again, and may hold what it got.
@@ -108,8 +119,13 @@ impl Answers {
                 Err(_) => self.close_slow(),
             }
         };
-        turn.is_due_in(store_timeout + patience);
+        turn.is_due_in(self.time_to_answer());
         Places { total, own, turn, _share: share }
+    }
+
+    /// Returns how long an answer may be made and read before its connection is in others' way.
+    fn time_to_answer(&self) -> Duration {
+        self.limits.store_timeout + self.limits.answer_patience
     }
 
     /// Returns the places of an answer that is being made.
@@ -119,9 +135,9 @@ impl Answers {
         u32::try_from(units(answer_bytes.saturating_mul(COPIES)).min(most)).unwrap_or(u32::MAX)
     }
 
-    fn queue(self: &Arc<Self>, link: &Arc<Link>) -> Turn {
+    fn queue(self: &Arc<Self>, link: &Arc<Link>, wait: Duration) -> Turn {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        self.holders().insert(id, Holder { link: Arc::downgrade(link), due: Instant::now() });
+        self.holders().insert(id, Holder { link: Arc::downgrade(link), due: Instant::now() + wait });
         Turn { answers: Arc::clone(self), id }
     }
 

@@ -12,7 +12,7 @@ use crate::core::Core;
 use crate::emoji;
 use crate::error::{Error, ErrorCode};
 use crate::event::{Append, AppendBody};
-use crate::follow::Follow;
+use crate::follow::{Begun, Follow};
 use crate::id::Seq;
 use crate::link::{Link, SubscriptionKey};
 use crate::message::{Message, ReactionLimits};
@@ -29,7 +29,7 @@ use crate::sync::Arc;
 pub(crate) struct Outcome {
     pub(crate) reply: Reply,
     /// The subscription that has begun.
-    pub(crate) follow: Option<Follow>,
+    pub(crate) begun: Option<Begun>,
     /// The places of a large answer.
     pub(crate) places: Option<Places>,
     /// Where the listing of channels goes on, for the session to remember.
@@ -38,7 +38,7 @@ pub(crate) struct Outcome {
 
 impl From<Reply> for Outcome {
     fn from(reply: Reply) -> Self {
-        Self { reply, follow: None, places: None, listing: None }
+        Self { reply, begun: None, places: None, listing: None }
     }
 }
 
@@ -53,11 +53,19 @@ impl Core {
     ) -> Result<Outcome, Error> {
         let wait = self.limits.store_timeout;
         let places = match request.has_large_answer() {
-            true => Some(timeout(wait, self.answers.reserve(&link)).await.map_err(|_| Error::overloaded())?),
+            true => Some(self.places(&link).await?),
             false => None,
         };
         let outcome = timeout(wait, self.run(link, key, request)).await.map_err(|_| Error::timed_out())??;
         Ok(Outcome { places, ..outcome })
+    }
+
+    async fn places(&self, link: &Arc<Link>) -> Result<Places, Error> {
+        if let Some(places) = self.answers.try_reserve(link) {
+            return Ok(places);
+        }
+        let waited = Box::pin(timeout(self.limits.store_timeout, self.answers.reserve(link)));
+        waited.await.map_err(|_| Error::overloaded())
     }
 
     /// Carries out a command. `key` is for the subscription it may begin.
@@ -72,8 +80,8 @@ impl Core {
             Request::CreateChannel { name, topic } => self.create_channel(&link, name, &topic).await?,
             Request::Subscribe { channel, after, limit } => {
                 let begun = Follow::begin(self, link, key, channel, after, limit);
-                let (follow, reply) = Box::pin(begun).await?;
-                return Ok(Outcome { reply, follow: Some(follow), places: None, listing: None });
+                let (begun, reply) = Box::pin(begun).await?;
+                return Ok(Outcome { reply, begun: Some(begun), places: None, listing: None });
             }
             Request::Publish(publish) => self.publish(&link, publish).await?,
             Request::Edit { channel, seq, text } => self.edit(&link, &channel, seq, text).await?,

@@ -128,7 +128,7 @@ impl Connection {
             },
         }));
         Ok(Self {
-            session: Session::new(Arc::clone(&core.limits), now),
+            session: Session::new(now),
             core,
             link,
             waiting: VecDeque::new(),
@@ -524,8 +524,8 @@ impl Connection {
         if let Some(listing) = outcome.listing {
             self.session.remember(listing);
         }
-        if let Some(follow) = outcome.follow {
-            follow.go_live();
+        if let Some(begun) = outcome.begun {
+            let follow = begun.go_live();
             // Marks that came before the insertion found nobody: look once.
             self.ready.push_back(follow.key);
             if self.follows.is_empty() {

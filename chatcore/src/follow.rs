@@ -25,10 +25,23 @@ pub(crate) struct Follow {
     pub(crate) key: SubscriptionKey,
     follower: Arc<Follower>,
     slice: Arc<Slice>,
-    /// Where the answer ends.
-    start: Cursor,
     /// Its place in its user's share.
     _place: Follows,
+}
+
+/// A subscription whose answer is not handed out yet.
+pub(crate) struct Begun {
+    follow: Follow,
+    /// Where the answer ends.
+    start: Cursor,
+}
+
+impl Begun {
+    /// Lets the subscription run, from where its answer ends.
+    pub(crate) fn go_live(self) -> Follow {
+        self.follow.follower.go_live(self.start);
+        self.follow
+    }
 }
 
 impl Follow {
@@ -43,11 +56,11 @@ impl Follow {
         name: ChannelName,
         after: Option<Position>,
         limit: usize,
-    ) -> Result<(Self, Reply), Error> {
+    ) -> Result<(Begun, Reply), Error> {
         core.policy.authorize(&link.identity, Action::Read(&name))?;
         let place = link.share.subscribe()?;
         let channel = core.channel(&name).await?;
-        let mut follow = Self::enter(&core, link, place, channel, key)?;
+        let follow = Self::enter(&core, link, place, channel, key)?;
         let mut start = match &after {
             Some(position) => follow.replay(position).await?,
             None => None,
@@ -66,7 +79,6 @@ impl Follow {
         }
         let arrival = follow.arrive();
         let start = start.expect("invariant: a replay or else a snapshot");
-        follow.start = start.cursor;
         let members = follow.channel().members().list();
         if arrival == Arrival::New {
             announce(follow.channel(), link.identity.user.clone(), true, |other| !Arc::ptr_eq(other, &link));
@@ -79,7 +91,7 @@ impl Follow {
             }
             Content::Events(events) => Reply::Replay { channel: name, epoch, head, check, events, members },
         };
-        Ok((follow, reply))
+        Ok((Begun { follow, start: start.cursor }, reply))
     }
 
     /// Enters the subscription with its connection, then with the channel. A right that ends before the first step is
@@ -99,10 +111,9 @@ impl Follow {
             return Err(denied.into());
         }
         let slice = channel.follow(Arc::clone(&follower));
-        let start = channel.ring().cursor();
         let others = core.monitor.counters.subscriptions.enter();
         // From here on dropping it ends it.
-        let follow = Self { core: Arc::clone(core), key, follower, slice, start, _place: place };
+        let follow = Self { core: Arc::clone(core), key, follower, slice, _place: place };
         if others >= core.limits.subscriptions_total { Err(Error::overloaded()) } else { Ok(follow) }
     }
 
@@ -184,11 +195,6 @@ impl Follow {
     /// Says whether it is a subscription to the channel of that name.
     pub(crate) fn is_of(&self, channel: &ChannelName) -> bool {
         self.follower.is_of(channel)
-    }
-
-    /// Lets the subscription run, from where its answer ends.
-    pub(crate) fn go_live(&self) {
-        self.follower.go_live(self.start);
     }
 
     /// Copies up to `limit` frames that the client has not had, as long as there is room. Whoever marked the

@@ -28,6 +28,10 @@ impl ChannelName {
         if text.len() > 64 * Self::MAX_CHARS {
             return Err(BadName::Length);
         }
+        // Most names come as the server spells them.
+        if is_folded_ascii(text) {
+            return Ok(Self(text.into()));
+        }
         let name: String = text
             .nfc()
             .collect::<String>()
@@ -55,6 +59,12 @@ impl ChannelName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Returns whether `text` is a name of ASCII characters that folding leaves as it is.
+fn is_folded_ascii(text: &str) -> bool {
+    let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');
+    text.len() <= ChannelName::MAX_CHARS && text.bytes().all(plain) && text.bytes().any(|byte| byte != b'.')
 }
 
 fn is_allowed(c: char) -> bool {

@@ -86,6 +86,9 @@ impl Members {
         }
         if let Some(member) = self.online.get_mut(&user.id) {
             member.connections += 1;
+            if member.user == *user {
+                return Arrival::Known;
+            }
             let renamed = match member.standing {
                 Standing::Listed { .. } => {
                     self.bytes - Encoder::user_len(&member.user) + Encoder::user_len(user)
@@ -93,7 +96,7 @@ impl Members {
                 Standing::Waiting(_) => self.bytes,
             };
             // A name that there is no room for is told once there is.
-            if member.user != *user && renamed <= limit.bytes {
+            if renamed <= limit.bytes {
                 member.user = user.clone();
                 self.bytes = renamed;
                 self.listed = None;

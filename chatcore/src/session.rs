@@ -12,7 +12,6 @@ use crate::pace::Pace;
 use crate::protocol::{CloseReason, Command, Malformed};
 use crate::search::SearchQuery;
 use crate::share::Share;
-use crate::sync::Arc;
 
 /// A command whose every field has been checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +95,6 @@ pub(crate) enum Admitted {
 /// The rules of one connection's speech.
 #[derive(Debug)]
 pub(crate) struct Session {
-    limits: Arc<Limits>,
     commands: Pace,
     frames: Pace,
     /// Until when nothing is to be read; in the past if there is no such time.
@@ -124,10 +122,9 @@ impl Listing {
 }
 
 impl Session {
-    pub(crate) fn new(limits: Arc<Limits>, now: Moment) -> Self {
+    pub(crate) fn new(now: Moment) -> Self {
         let full = Pace::new(now);
         Self {
-            limits,
             commands: full,
             frames: full,
             silent_until: Moment::default(),
@@ -144,7 +141,7 @@ impl Session {
             Err(Malformed { id, code, message }) => {
                 // It is answered all the same, and weighs on the commands that follow.
                 self.commands.spend(share.rates().commands, now, Limits::LIGHT.into());
-                self.refuse(now, id, Error::new(code, message))
+                self.refuse(now, share.limits(), id, Error::new(code, message))
             }
         }
     }
@@ -175,11 +172,11 @@ impl Session {
 
     fn admit(&mut self, now: Moment, share: &Share, id: i64, command: Command, bytes: usize) -> Admitted {
         if let Err(error) = self.pay(now, share, &command, bytes) {
-            return self.refuse(now, Some(id), error);
+            return self.refuse(now, share.limits(), Some(id), error);
         }
-        match self.check(command) {
+        match self.check(share.limits(), command) {
             Ok(request) => Admitted::Run { id, request },
-            Err(error) => self.refuse(now, Some(id), error),
+            Err(error) => self.refuse(now, share.limits(), Some(id), error),
         }
     }
 
@@ -218,110 +215,113 @@ impl Session {
         })
     }
 
-    fn refuse(&mut self, now: Moment, id: Option<i64>, error: Error) -> Admitted {
+    fn refuse(&mut self, now: Moment, limits: &Limits, id: Option<i64>, error: Error) -> Admitted {
         let malformed = matches!(error.code(), ErrorCode::BadFrame | ErrorCode::UnknownCommand);
-        if malformed && self.bad_frames.count(now) > self.limits.bad_frames_per_minute {
+        if malformed && self.bad_frames.count(now) > limits.bad_frames_per_minute {
             return Admitted::Close(CloseReason::Overloaded);
         }
         Admitted::Refuse { id, error }
     }
 
-    fn check(&self, command: Command) -> Result<Request, Error> {
+    fn check(&self, limits: &Limits, command: Command) -> Result<Request, Error> {
         Ok(match command {
             Command::Channels { after, limit } => Request::Channels {
                 after: after.map(|after| self.listed_up_to(&after)).transpose()?,
-                limit: up_to(self.limits.channels_page, limit, 1)?,
+                limit: up_to(limits.channels_page, limit, 1)?,
             },
             Command::CreateChannel { name, topic } => Request::CreateChannel {
                 name: ChannelName::new(&name)?,
-                topic: self.topic(topic.as_deref().unwrap_or_default())?,
+                topic: checked_topic(limits, topic.as_deref().unwrap_or_default())?,
             },
             Command::Subscribe { channel, after, limit } => {
-                Request::Subscribe { channel: existing(&channel)?, after, limit: self.page(limit, 0)? }
+                Request::Subscribe { channel: existing(&channel)?, after, limit: page(limits, limit, 0)? }
             }
             Command::Unsubscribe { channel } => Request::Unsubscribe { channel: existing(&channel)? },
             Command::Publish { channel, nonce, text, attachments, reply_to } => {
-                Request::Publish(self.publish(&channel, nonce, text, attachments, reply_to)?)
+                Request::Publish(checked_publish(limits, &channel, nonce, text, attachments, reply_to)?)
             }
             Command::Edit { channel, seq, text } => {
-                Request::Edit { channel: existing(&channel)?, seq, text: self.text(text)? }
+                Request::Edit { channel: existing(&channel)?, seq, text: checked_text(limits, text)? }
             }
             Command::Delete { channel, seq } => Request::Delete { channel: existing(&channel)?, seq },
-            Command::React { channel, seq, emoji, on } => {
-                Request::React { channel: existing(&channel)?, seq, emoji: self.emoji(emoji, on)?, on }
-            }
+            Command::React { channel, seq, emoji, on } => Request::React {
+                channel: existing(&channel)?,
+                seq,
+                emoji: checked_emoji(limits, emoji, on)?,
+                on,
+            },
             Command::History { channel, before, limit } => {
-                Request::History { channel: existing(&channel)?, before, limit: self.page(limit, 1)? }
+                Request::History { channel: existing(&channel)?, before, limit: page(limits, limit, 1)? }
             }
             Command::Search { channel, query, before, limit } => Request::Search {
                 channel: existing(&channel)?,
                 query: SearchQuery::new(&query)?,
                 before: before.unwrap_or(Seq::MAX),
-                limit: up_to(self.limits.search_results, limit, 1)?,
+                limit: up_to(limits.search_results, limit, 1)?,
             },
             Command::Read { channel, seq } => Request::Read { channel: existing(&channel)?, seq },
             Command::Typing { channel } => Request::Typing { channel: existing(&channel)? },
             Command::Ping => Request::Ping,
         })
     }
+}
 
-    fn publish(
-        &self,
-        channel: &str,
-        nonce: String,
-        text: String,
-        attachments: Vec<String>,
-        reply_to: Option<Seq>,
-    ) -> Result<Publish, Error> {
-        let channel = existing(channel)?;
-        let nonce = Nonce::new(nonce).map_err(|e| Error::new(ErrorCode::BadFrame, e.to_string()))?;
-        if attachments.len() > self.limits.attachments {
-            let most = self.limits.attachments;
-            return Err(Error::new(ErrorCode::TooLarge, format!("a message has at most {most} attachments")));
-        }
-        if attachments.is_empty() && text.trim().is_empty() {
-            return Err(empty());
-        }
-        let attachments = attachments
-            .into_iter()
-            .map(|id| AttachmentId::new(id).map_err(|_| Error::no_such_attachment()))
-            .collect::<Result<_, _>>()?;
-        Ok(Publish { channel, nonce, text: self.text(text)?, attachments, reply_to })
+fn checked_publish(
+    limits: &Limits,
+    channel: &str,
+    nonce: String,
+    text: String,
+    attachments: Vec<String>,
+    reply_to: Option<Seq>,
+) -> Result<Publish, Error> {
+    let channel = existing(channel)?;
+    let nonce = Nonce::new(nonce).map_err(|e| Error::new(ErrorCode::BadFrame, e.to_string()))?;
+    if attachments.len() > limits.attachments {
+        let most = limits.attachments;
+        return Err(Error::new(ErrorCode::TooLarge, format!("a message has at most {most} attachments")));
     }
+    if attachments.is_empty() && text.trim().is_empty() {
+        return Err(empty());
+    }
+    let attachments = attachments
+        .into_iter()
+        .map(|id| AttachmentId::new(id).map_err(|_| Error::no_such_attachment()))
+        .collect::<Result<_, _>>()?;
+    Ok(Publish { channel, nonce, text: checked_text(limits, text)?, attachments, reply_to })
+}
 
-    fn text(&self, text: String) -> Result<String, Error> {
-        let most = self.limits.text_chars;
-        if text.len() > most && text.chars().count() > most {
-            return Err(Error::new(ErrorCode::TooLarge, format!("a message has at most {most} characters")));
-        }
-        without_nul(text)
+fn checked_text(limits: &Limits, text: String) -> Result<String, Error> {
+    let most = limits.text_chars;
+    if text.len() > most && text.chars().count() > most {
+        return Err(Error::new(ErrorCode::TooLarge, format!("a message has at most {most} characters")));
     }
+    without_nul(text)
+}
 
-    fn topic(&self, topic: &str) -> Result<String, Error> {
-        let most = self.limits.topic_chars;
-        if topic.chars().count() > most {
-            return Err(Error::new(ErrorCode::TooLarge, format!("a topic has at most {most} characters")));
-        }
-        without_nul(topic.trim().to_owned())
+fn checked_topic(limits: &Limits, topic: &str) -> Result<String, Error> {
+    let most = limits.topic_chars;
+    if topic.chars().count() > most {
+        return Err(Error::new(ErrorCode::TooLarge, format!("a topic has at most {most} characters")));
     }
+    without_nul(topic.trim().to_owned())
+}
 
-    fn emoji(&self, emoji: String, on: bool) -> Result<String, Error> {
-        if emoji.trim().is_empty() {
-            return Err(Error::new(ErrorCode::Empty, "a reaction has an emoji"));
-        }
-        if emoji.len() > self.limits.emoji_bytes {
-            return Err(Error::new(ErrorCode::TooLarge, "that is too long for an emoji"));
-        }
-        // What an earlier version stored, and is no emoji, can be taken off.
-        if on && emoji::normal_form(&emoji).is_none() {
-            return Err(Error::new(ErrorCode::BadFrame, "a reaction is exactly one emoji"));
-        }
-        Ok(emoji)
+fn checked_emoji(limits: &Limits, emoji: String, on: bool) -> Result<String, Error> {
+    if emoji.trim().is_empty() {
+        return Err(Error::new(ErrorCode::Empty, "a reaction has an emoji"));
     }
+    if emoji.len() > limits.emoji_bytes {
+        return Err(Error::new(ErrorCode::TooLarge, "that is too long for an emoji"));
+    }
+    // What an earlier version stored, and is no emoji, can be taken off.
+    if on && emoji::normal_form(&emoji).is_none() {
+        return Err(Error::new(ErrorCode::BadFrame, "a reaction is exactly one emoji"));
+    }
+    Ok(emoji)
+}
 
-    fn page(&self, limit: Option<u32>, least: usize) -> Result<usize, Error> {
-        up_to(self.limits.history, limit, least)
-    }
+fn page(limits: &Limits, limit: Option<u32>, least: usize) -> Result<usize, Error> {
+    up_to(limits.history, limit, least)
 }
 
 /// Takes a `limit`; without one it is the most there is.
@@ -380,6 +380,7 @@ mod tests {
     use super::*;
     use crate::id::UserId;
     use crate::share::Shares;
+    use crate::sync::Arc;
 
     /// A session, with the share of its user.
     struct Alone {
@@ -410,7 +411,7 @@ mod tests {
         let (limits, now) = (Arc::new(limits), Moment::now());
         let shares = Shares::new(Arc::clone(&limits));
         let share = shares.of(&UserId::new("u_ann").unwrap(), now);
-        (Alone { session: Session::new(limits, now), share }, now)
+        (Alone { session: Session::new(now), share }, now)
     }
 
     fn code(admitted: Admitted) -> Option<ErrorCode> {
@@ -539,7 +540,7 @@ mod tests {
         let Alone { session, share } = &mut first;
         session.heard(now, share, 20, 0);
         assert_eq!(session.silent_until(now), None);
-        let mut second = Session::new(Arc::clone(&session.limits), now);
+        let mut second = Session::new(now);
         second.heard(now, share, 1, 0);
         assert_eq!(second.silent_until(now), Some(now + Duration::from_millis(100)));
     }

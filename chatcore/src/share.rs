@@ -183,6 +183,10 @@ impl Share {
         &self.rates
     }
 
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.rates.limits
+    }
+
     // Held for a few comparisons, or for a look into a map that `typing` bounds.
     fn paces(&self) -> MutexGuard<'_, Paces> {
         self.paces.lock().expect("invariant: nothing panics under this lock")

@@ -1,8 +1,13 @@
 //! What a client says: one JSON object a frame, with a `type` and an `id`.
 
 use std::borrow::Cow;
+use std::fmt;
 
-use serde::de::{Deserializer, EnumAccess, Error as _, IgnoredAny, IntoDeserializer, VariantAccess, Visitor};
+use serde::de::value::StrDeserializer;
+use serde::de::{
+    DeserializeSeed, Deserializer, EnumAccess, Error as _, IgnoredAny, IntoDeserializer, MapAccess,
+    VariantAccess, Visitor,
+};
 use serde::{Deserialize, Serialize, forward_to_deserialize_any};
 
 use super::sketch::Sketch;
@@ -186,25 +191,38 @@ impl Command {
             if !is_object(frame) {
                 return Err(serde_json::Error::custom("a frame is one JSON object"));
             }
-            let Head { name, id } = serde_json::from_str(frame)?;
-            let fields = &mut serde_json::Deserializer::from_str(frame);
-            Ok((id, Named::deserialize(Fields { name: &name, fields })?))
+            let name = match leading_name(frame) {
+                Some(name) => Cow::Borrowed(name),
+                None => serde_json::from_str::<Head>(frame)?.name,
+            };
+            let mut fields = serde_json::Deserializer::from_str(frame);
+            let mut id = None;
+            let command = Named::deserialize(Fields { name: &name, id: &mut id, fields: &mut fields })?;
+            fields.end()?;
+            Ok((id.ok_or_else(|| serde_json::Error::missing_field("id"))?, command))
         };
         read().map_err(|error| explain(frame, &error))
     }
 }
 
-/// What every frame has.
+/// Returns the frame's `type` if the frame begins with it, as those of most clients do: a walk over the frame less.
+fn leading_name(frame: &str) -> Option<&str> {
+    let rest = frame.strip_prefix(r#"{"type":""#)?;
+    let end = rest.bytes().position(|byte| matches!(byte, b'"' | b'\\'))?;
+    rest[end..].starts_with('"').then_some(&rest[..end])
+}
+
+/// What says which command a frame is.
 #[derive(Deserialize)]
 struct Head<'a> {
     #[serde(rename = "type", borrow)]
     name: Cow<'a, str>,
-    id: i64,
 }
 
-/// The frame of the command of that name.
+/// The frame of the command of that name, whose `id` is put aside.
 struct Fields<'a, D> {
     name: &'a str,
+    id: &'a mut Option<i64>,
     fields: D,
 }
 
@@ -225,8 +243,8 @@ impl<'de, D: Deserializer<'de>> EnumAccess<'de> for Fields<'_, D> {
     type Error = D::Error;
     type Variant = Self;
 
-    fn variant_seed<S: serde::de::DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), D::Error> {
-        let name: serde::de::value::StrDeserializer<'_, D::Error> = self.name.into_deserializer();
+    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), D::Error> {
+        let name: StrDeserializer<'_, D::Error> = self.name.into_deserializer();
         Ok((seed.deserialize(name)?, self))
     }
 }
@@ -235,7 +253,7 @@ impl<'de, D: Deserializer<'de>> VariantAccess<'de> for Fields<'_, D> {
     type Error = D::Error;
 
     fn unit_variant(self) -> Result<(), D::Error> {
-        IgnoredAny::deserialize(self.fields).map(drop)
+        self.fields.deserialize_map(Common { id: self.id, visitor: IgnoredAny }).map(drop)
     }
 
     fn struct_variant<V: Visitor<'de>>(
@@ -243,15 +261,105 @@ impl<'de, D: Deserializer<'de>> VariantAccess<'de> for Fields<'_, D> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        self.fields.deserialize_map(visitor)
+        self.fields.deserialize_map(Common { id: self.id, visitor })
     }
 
-    fn newtype_variant_seed<S: serde::de::DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, D::Error> {
+    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, D::Error> {
         seed.deserialize(self.fields)
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, D::Error> {
         self.fields.deserialize_seq(visitor)
+    }
+}
+
+/// Takes what all commands have out of a frame, and leaves the rest to the visitor of the command.
+struct Common<'a, V> {
+    id: &'a mut Option<i64>,
+    visitor: V,
+}
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for Common<'_, V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.visitor.expecting(f)
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<V::Value, M::Error> {
+        self.visitor.visit_map(Own { map, id: self.id, has_name: false })
+    }
+}
+
+/// The fields that are a command's own.
+struct Own<'a, M> {
+    map: M,
+    id: &'a mut Option<i64>,
+    has_name: bool,
+}
+
+impl<'de, M: MapAccess<'de>> MapAccess<'de> for Own<'_, M> {
+    type Error = M::Error;
+
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, M::Error> {
+        let mut seed = seed;
+        loop {
+            match self.map.next_key_seed(KeySeed(seed))? {
+                None => return Ok(None),
+                Some(Key::Own(key)) => return Ok(Some(key)),
+                Some(Key::Type(_)) if self.has_name => return Err(M::Error::duplicate_field("type")),
+                Some(Key::Id(_)) if self.id.is_some() => return Err(M::Error::duplicate_field("id")),
+                Some(Key::Type(back)) => {
+                    self.map.next_value::<IgnoredAny>()?;
+                    self.has_name = true;
+                    seed = back;
+                }
+                Some(Key::Id(back)) => {
+                    *self.id = Some(self.map.next_value()?);
+                    seed = back;
+                }
+            }
+        }
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, M::Error> {
+        self.map.next_value_seed(seed)
+    }
+}
+
+/// A key of a frame; with one that all commands have, the seed comes back unused.
+enum Key<S, T> {
+    Type(S),
+    Id(S),
+    Own(T),
+}
+
+struct KeySeed<S>(S);
+
+impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for KeySeed<S> {
+    type Value = Key<S, S::Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de, S: DeserializeSeed<'de>> Visitor<'de> for KeySeed<S> {
+    type Value = Key<S, S::Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a field's name")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<Self::Value, E> {
+        match key {
+            "type" => Ok(Key::Type(self.0)),
+            "id" => Ok(Key::Id(self.0)),
+            _ => {
+                let key: StrDeserializer<'_, E> = key.into_deserializer();
+                self.0.deserialize(key).map(Key::Own)
+            }
+        }
     }
 }
 
@@ -315,6 +423,28 @@ mod tests {
             (Some(4), ErrorCode::BadFrame)
         );
         assert_eq!(refused(r#"{"type":"read","id":4,"channel":7,"seq":1}"#), (Some(4), ErrorCode::BadFrame));
+    }
+
+    #[test]
+    fn a_frame_may_have_its_fields_in_any_order() {
+        let read = Command::Read { channel: "a".into(), seq: 3 };
+        for frame in [
+            r#"{"type":"read","id":7,"channel":"a","seq":3}"#,
+            r#" {"type":"read","id":7,"channel":"a","seq":3} "#,
+            r#"{"channel":"a","type":"read","seq":3,"id":7}"#,
+            r#"{"id":7,"channel":"a","seq":3,"type":"read"}"#,
+            r#"{"type":"\u0072ead","id":7,"channel":"a","seq":3}"#,
+            r#"{"\u0074ype":"read","\u0069d":7,"ch\u0061nnel":"a","seq":3}"#,
+        ] {
+            assert_eq!(Command::decode(frame), Ok((7, read.clone())), "{frame}");
+        }
+        for odd in [
+            r#"{"type":"read","id":7,"channel":"a","seq":3,"type":"read"}"#,
+            r#"{"channel":"a","type":"read","id":7,"seq":3,"id":7}"#,
+            r#"{"type":"read","id":7,"channel":"a","seq":3}}"#,
+        ] {
+            assert_eq!(refused(odd), (Some(7), ErrorCode::BadFrame), "{odd}");
+        }
     }
 
     #[test]
