@@ -256,14 +256,14 @@ impl<'a> Call<'a> {
             _ => return Err(Failure::Broken("the database refused an item for no known reason")),
         }
         let epoch = Epoch::new(row.try_get::<_, &str>(6)?)
-            .map_err(|_| Failure::Broken("an epoch in the database is none"))?;
+            .map_err(|_| Failure::Broken("invalid epoch in the database"))?;
         Ok(Ok(Appended { seq: seq(row, 4)?, at: at(row, 5)?, epoch, duplicate: row.try_get(7)? }))
     }
 }
 
 /// Returns the limit of the item that a row is about.
 fn limit_of(limits: &[Option<i64>], row: &Row) -> Result<usize, Failure> {
-    const NONE: &str = "the database refused a reaction that is none";
+    const NONE: &str = "the database refused an invalid reaction";
     let item = row.try_get::<_, Option<i32>>(1)?.ok_or(Failure::Broken(NONE))?;
     let limit = limits.get(index(item)?).copied().flatten().ok_or(Failure::Broken(NONE))?;
     Ok(usize::try_from(limit).unwrap_or(usize::MAX))

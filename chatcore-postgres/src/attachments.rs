@@ -17,7 +17,7 @@ fn read(row: &Row) -> Result<Upload, Failure> {
             .map_err(|_| Failure::Broken("an upload in the database can't be read"))?,
         channel: channel_id(row.try_get(1)?),
         channel_name: ChannelName::new(name)
-            .map_err(|_| Failure::Broken("a name in the database is none"))?,
+            .map_err(|_| Failure::Broken("invalid channel name in the database"))?,
         owner: user_id(row.try_get(3)?)?,
         at: at(row, 4)?,
         state: upload_state(row.try_get(5)?, row.try_get(6)?)?,
@@ -74,7 +74,7 @@ impl PostgresStore {
         let rows = self.database.query(&sql, &[(&before, Type::INT8), (&limit, Type::INT8)]).await?;
         let id = |row: &Row| {
             AttachmentId::new(row.try_get::<_, &str>(0)?)
-                .map_err(|_| Failure::Broken("an upload's id in the database is none"))
+                .map_err(|_| Failure::Broken("invalid upload id in the database"))
         };
         rows.iter().map(id).collect()
     }

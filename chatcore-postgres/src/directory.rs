@@ -23,7 +23,7 @@ const CHANNEL_WEIGHT: &str = "(256 + octet_length(name) + octet_length(topic) + 
 /// Reads [`CHANNEL_COLUMNS`].
 fn channel_info(row: &Row) -> Result<ChannelInfo, Failure> {
     let name: &str = row.try_get(1)?;
-    let name = ChannelName::new(name).map_err(|_| Failure::Broken("a name in the database is none"))?;
+    let name = ChannelName::new(name).map_err(|_| Failure::Broken("invalid channel name in the database"))?;
     Ok(ChannelInfo {
         id: channel_id(row.try_get(0)?),
         name,

@@ -120,7 +120,7 @@ pub(crate) fn channel_id(id: i64) -> ChannelId {
 }
 
 pub(crate) fn user(id: &str, name: &str) -> Result<User, Failure> {
-    User::new(id, name).map_err(|_| Failure::Broken("a user's id in the database is none"))
+    User::new(id, name).map_err(|_| Failure::Broken("invalid user id in the database"))
 }
 
 pub(crate) fn kind_of(body: &AppendBody) -> i16 {
@@ -189,7 +189,7 @@ pub(crate) fn at(row: &Row, column: usize) -> Result<Timestamp, Failure> {
 }
 
 fn nonce(text: &str) -> Result<Nonce, Failure> {
-    Nonce::new(text).map_err(|_| Failure::Broken("a nonce in the database is none"))
+    Nonce::new(text).map_err(|_| Failure::Broken("invalid nonce in the database"))
 }
 
 fn attachments(json: Option<&str>) -> Result<Vec<Attachment>, Failure> {
@@ -203,7 +203,7 @@ fn reactions(json: Option<&str>) -> Result<Vec<Reaction>, Failure> {
 }
 
 pub(crate) fn user_id(id: &str) -> Result<UserId, Failure> {
-    UserId::new(id).map_err(|_| Failure::Broken("a user's id in the database is none"))
+    UserId::new(id).map_err(|_| Failure::Broken("invalid user id in the database"))
 }
 
 /// Splits a state into the columns `state` and `seq`.

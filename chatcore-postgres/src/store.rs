@@ -293,7 +293,7 @@ pub(crate) fn one_more(limit: PageLimit) -> i64 {
 
 fn epoch(row: &Row, column: usize) -> Result<Epoch, Failure> {
     let epoch: &str = row.try_get(column)?;
-    Epoch::new(epoch).map_err(|_| Failure::Broken("an epoch in the database is none"))
+    Epoch::new(epoch).map_err(|_| Failure::Broken("invalid epoch in the database"))
 }
 
 impl fmt::Debug for PostgresStore {

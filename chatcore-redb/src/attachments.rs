@@ -117,7 +117,7 @@ fn reclaimable(txn: &ReadTransaction, before: Timestamp, limit: usize) -> Result
     let mut found = Vec::new();
     for row in txn.open_table(RECLAIMABLE)?.range(..(before.as_millis(), ""))?.take(limit) {
         let id = row?.0.value().1.to_owned();
-        found.push(AttachmentId::new(id).map_err(|_| Failure::Broken("an upload's id is none"))?);
+        found.push(AttachmentId::new(id).map_err(|_| Failure::Broken("invalid upload id in the file"))?);
     }
     Ok(found)
 }

@@ -77,7 +77,7 @@ enum Failure {
     Database(#[from] tokio_postgres::Error),
     #[error("the database did not answer in time")]
     Timeout,
-    #[error("a name in the database is none")]
+    #[error("invalid name in the database")]
     Broken,
 }
 
