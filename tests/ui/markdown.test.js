@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseMarkdown } from '../../chatcore-hyper/ui/markdown.js';
+import { endsInFence, parseMarkdown, plainText } from '../../chatcore-hyper/ui/markdown.js';
 
 /** A tree as text: `strong(a)`; what is plain stands for itself. */
 function shown(text) {
@@ -84,6 +84,104 @@ test('blocks: fences, quotes, lists', () => {
     ['  indented\n    code', '  indented\n    code'],
     ['\n\na\n\n\nb\n', 'a\n\n\nb'],
   ]);
+});
+
+test('code beside the opening sign is kept', () => {
+  same([
+    ['```let a = 1;\nb\n```', 'fence(let a = 1;\nb)'],
+    ['```js\n```', 'fence(js)'],
+    ['``` two words\nx\n```', 'fence(two words\nx)'],
+    ['```c++\nx\n```', 'fence(x)'],
+    ['```code```', 'code(code)'],
+    ['```\n```', 'fence()'],
+  ]);
+  assert.equal(parseMarkdown('```c++\nx\n```')[0].language, 'c++');
+  assert.equal(parseMarkdown('```\nx\n```')[0].language, '');
+});
+
+test('lists nest by two, three and four spaces and by tabs', () => {
+  for (const indent of ['  ', '   ', '    ', '\t']) {
+    const lines = (...list) => list.map(([depth, text]) => indent.repeat(depth) + text).join('\n');
+    same([
+      [lines([0, '- a'], [1, '- b'], [2, '- c'], [3, '- d'], [2, '- e'], [0, '- f']), 'ul(a | ul(b | ul(c | ul(d); e)); f)'],
+      [lines([0, '1. a'], [1, '- b'], [2, '1. c'], [1, '- d'], [0, '2. e']), 'ol1(a | ul(b | ol1(c); d); e)'],
+    ]);
+  }
+  same([
+    ['- a\n  - b\n   - c', 'ul(a | ul(b; c))'],
+    ['- a\n - b', 'ul(a; b)'],
+    ['- a\n      - b\n  - c', 'ul(a | ul(b; c))'],
+  ]);
+});
+
+test('an item keeps its paragraphs and the lines of its code', () => {
+  same([
+    ['- a\n  ```\n  b\n\n\n    c\n  ```\n- d', 'ul(a | fence(b\n\n\n  c); d)'],
+    ['- a\n\n    b\n      c', 'ul(a\n\nb\n  c)'],
+    ['- a\n\n\n- b\n\ntext', 'ul(a; b) | text'],
+  ]);
+});
+
+test('items keep the numbers that they were given', () => {
+  const numbers = (text) => parseMarkdown(text)[0].numbers;
+  assert.deepEqual(numbers('1. a\n5. b\n5. c\n2) d'), [1, 5, 5, 2]);
+  assert.deepEqual(numbers('- a\n- b'), []);
+  assert.equal(plainText('3. a\n1. b\n- c'), '3. a\n1. b\n• c');
+});
+
+test('a mark may end within a word', () => {
+  same([
+    ['**bold**text', 'strong(bold)text'],
+    ['**two words**text', 'strong(two words)text'],
+    ['*it*text and ~~s~~t', 'em(it)text and del(s)t'],
+    ['text**bold**', 'textstrong(bold)'],
+    ['un**believ**able ~~a~~b', 'unstrong(believ)able del(a)b'],
+    ['**1**st', 'strong(1)st'],
+  ]);
+  literal(['*p = a*b', 'a*b*c', 'x**2 + y**2', 'f(**kwargs, x**2)', 'a**b or c**d', '_a_b', '2**n', '- - -', '* * *', '***']);
+});
+
+test('a text ends in code as long as its fence is open', () => {
+  for (const text of ['```', '```js\nx', 'a\n```\n', '```\na\n```\n```', '```let a;\n']) assert.equal(endsInFence(text), true, text);
+  for (const text of ['', '```a```', '```\na\n```', '```\na\n```\nb', '`a', ' ```']) assert.equal(endsInFence(text), false, text);
+});
+
+test('an address ends where a reader sees its end', () => {
+  const ends = (text) => links(text).map((href) => decodeURI(href));
+  const same = { '请看https://example.org/a。谢谢': 'https://example.org/a' };
+  Object.assign(same, {
+    'https://example.org/a，详见': 'https://example.org/a',
+    'https://example.org。谢谢': 'https://example.org/',
+    '（https://example.org/a）': 'https://example.org/a',
+    '《x》https://example.org/a《y》': 'https://example.org/a',
+    '「https://example.org/a」': 'https://example.org/a',
+    '“https://example.org/a”': 'https://example.org/a',
+    '«https://example.org/a»': 'https://example.org/a',
+    'https://example.org/a، ثم': 'https://example.org/a',
+    'https://example.org/a؟': 'https://example.org/a',
+    'https://example.org/a।': 'https://example.org/a',
+    'https://example.org/a… b': 'https://example.org/a',
+    'https://example.org/a—b': 'https://example.org/a',
+    'https://example.org/a→b': 'https://example.org/a',
+    'https://example.org/a\u200bb': 'https://example.org/a',
+    'https://example.org/a\u202eb': 'https://example.org/a',
+    'https://example.org/a\u3000b': 'https://example.org/a',
+    'https://example.org谢谢': 'https://example.org/',
+    'https://localhost:8080を見て': 'https://localhost:8080/',
+    'https://example.org/docs了解更多': 'https://example.org/docs',
+    'https://example.org/a를 보세요': 'https://example.org/a',
+    'https://example.org/a’ b': 'https://example.org/a',
+  });
+  for (const [text, href] of Object.entries(same)) assert.deepEqual(ends(text), [href], text);
+});
+
+test('an address in any script is one', () => {
+  const ends = (text) => links(text).map((href) => decodeURI(href));
+  for (const path of ['wiki/维基百科', 'wiki/Москва_(город)', 'wiki/Schrödinger’s_cat', 'wiki/Michelson–Morley', 'wiki/ジョン・レノン', 'نص/صفحة', 'a?q=日本語&b=1#c', '😀']) {
+    assert.deepEqual(ends(`x https://example.org/${path} y`), [`https://example.org/${path}`]);
+  }
+  const hosts = ['https://пример.рф/', 'https://例え.jp/', 'https://abc中文.com/'];
+  assert.deepEqual(links(hosts.join(' ')), hosts.map((address) => new URL(address).href));
 });
 
 test('only http, https and mailto become links', () => {
@@ -179,11 +277,11 @@ test('no character is lost but signs', () => {
     const words = [];
     const walk = (node) => {
       if (typeof node === 'string') words.push(node);
-      else if (node.text !== undefined) words.push(node.text);
+      else if (node.text !== undefined) words.push(node.language ?? '', node.text);
       for (const child of node.children ?? node.items?.flat() ?? []) walk(child);
     };
     parseMarkdown(text).forEach(walk);
-    // A link's own text is its address, and a fence's first line may name a language.
-    if (!text.includes('```')) assert.equal(letters(words.join('')), letters(text), JSON.stringify({ seed, round, text }));
+    // A link's own text is its address, and of a fence only the language stands beside its text.
+    assert.equal(letters(words.join('')), letters(text), JSON.stringify({ seed, round, text }));
   }
 });
