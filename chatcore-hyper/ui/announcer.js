@@ -1,4 +1,5 @@
 import { h } from './dom.js';
+import { plainText } from './markdown.js';
 
 /** A live region reads what is added; old lines are of no use to it. */
 const KEPT_LINES = 5;
@@ -20,7 +21,7 @@ export class Announcer extends HTMLElement {
 
   #speak({ author, text, attachments }) {
     const files = attachments.map(({ name }) => name).join(', ');
-    this.append(h('p', {}, `${author.name}: ${[text, files].filter(Boolean).join(' ')}`));
+    this.append(h('p', {}, `${author.name}: ${[plainText(text), files].filter(Boolean).join(' ')}`));
     while (this.childElementCount > KEPT_LINES) this.firstElementChild.remove();
   }
 }

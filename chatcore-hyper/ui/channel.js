@@ -1,4 +1,5 @@
 import { mentionsName } from './mentions.js';
+import { Names } from './people.js';
 import { isSeq, list, readMessage, readUser, userId } from './protocol.js';
 import { Stretch } from './stretch.js';
 
@@ -66,10 +67,12 @@ export class Channel {
   /**
    * @param {string} name
    * @param {() => import('./protocol.js').User} user the signed-in one, whose own messages are never unread
+   * @param {Names} names
    */
-  constructor(name, user) {
+  constructor(name, user, names = new Names()) {
     this.name = name;
     this.user = user;
+    this.names = names;
   }
 
   /** The newest messages, oldest first. */
@@ -122,6 +125,7 @@ export class Channel {
   look(messages, before) {
     const later = this.mentions.filter((seq) => seq >= before);
     this.mentions = [];
+    this.#meet(messages);
     for (const message of messages) this.#noteMention(message.seq, message.author.id, message.text);
     this.mentions = [...this.mentions, ...later].slice(-MAX_MENTIONS);
     this.#looked = before > this.#seenFrom;
@@ -136,6 +140,7 @@ export class Channel {
   join(answer, load) {
     if (typeof answer.epoch !== 'string' || !Number.isSafeInteger(answer.head)) return [];
     this.members = new Map(list(answer.members, readUser).map((user) => [user.id, user]));
+    for (const user of this.members.values()) this.names.add(user);
     const resumes = answer.reset === false && load && this.loaded;
     const fresh = resumes ? this.#resume(answer) : this.#restart(answer, load);
     this.position = positionAt(answer.epoch, answer.head, answer.check);
@@ -221,6 +226,7 @@ export class Channel {
     const message = readMessage(event);
     if (!message) return [];
     const own = message.author.id === this.user().id;
+    this.#meet([message]);
     this.#noteMention(message.seq, message.author.id, message.text);
     if (!own && !message.deleted && message.seq > this.#countedTo && message.seq > this.read) {
       this.unread += 1;
@@ -257,7 +263,11 @@ export class Channel {
   /** Whether a text of somebody names the signed-in user. @param {?string} by @param {string} text */
   isMention(by, text) {
     const { id, name } = this.user();
-    return by !== id && mentionsName(text, name, [...this.members.values()].map((member) => member.name));
+    return by !== id && mentionsName(text, name, this.names.all);
+  }
+
+  #meet(messages) {
+    for (const { author } of messages) this.names.add(author);
   }
 
   #noteMention(seq, by, text) {
@@ -284,6 +294,7 @@ export class Channel {
    */
   addPage(answer, before, place) {
     const page = Stretch.of(answer, before);
+    this.#meet(page.messages);
     const { shown } = this;
     if (place === 'older') shown.prepend(page);
     else if (place === 'newer') shown.append(page);
@@ -350,6 +361,7 @@ export class Channel {
   setPresence(event) {
     const user = readUser(event.user);
     if (!user) return;
+    this.names.add(user);
     if (event.online === true) {
       this.members.set(user.id, user);
     } else {

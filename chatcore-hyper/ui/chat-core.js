@@ -7,6 +7,7 @@ import { Deletions } from './deletions.js';
 import { Emitter } from './emitter.js';
 import { MAX_WAITING, Outbox } from './outbox.js';
 import { Pages } from './pages.js';
+import { Names } from './people.js';
 import { afterClose, ChatError, DEFAULT_LIMITS, isSeq, list, readChannelInfo, readMessage, readUser } from './protocol.js';
 import { ReadMarker } from './read-marker.js';
 import { Retries } from './retries.js';
@@ -57,6 +58,7 @@ export class ChatCore extends Emitter {
   /** Those of them that were there before the right to read them ended. @type {Set<string>} */
   #taken = new Set();
   #typedAt = -Infinity;
+  names = new Names();
   /** Whether the list of channels is known. */
   listed = false;
   limits = DEFAULT_LIMITS;
@@ -382,7 +384,7 @@ export class ChatCore extends Emitter {
   }
 
   #ensure(name) {
-    const channel = this.#channels.get(name) ?? new Channel(name, () => this.user);
+    const channel = this.#channels.get(name) ?? new Channel(name, () => this.user, this.names);
     this.#channels.set(name, channel);
     return channel;
   }

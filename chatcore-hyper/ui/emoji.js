@@ -1,11 +1,15 @@
+import { WORD } from './words.js';
+
 /**
  * The names of emoji, fetched when the first is asked for.
  * @typedef {{sign: string, codes: string[]}} Emoji
  * @typedef {{groups: {name: string, emoji: Emoji[]}[], byCode: Map<string, string>}} EmojiNames
  */
 
-/** A code as people type it; a time of day such as 10:30:45 holds none. */
-const CODE = /(?<![\p{L}\p{N}]):([a-z0-9_+-]{1,40}):/gu;
+/** Codes as people type them, not within a word or a path: `10:30:45`, `crate::key::Key` and `/:key:/` hold none. */
+const CODES = new RegExp(`(?<!${WORD}|:|${WORD}/)(?::[a-z0-9_+-]{1,40}:)+(?!${WORD}|:)`, 'gu');
+
+const CODE = /:([^:]+):/gu;
 
 /** One sign, with what gives it a skin, a colour or a region. */
 const SIGN_OF_EMOJI = String.raw`[\p{ExtPict}\p{EMod}](?:\p{EMod}|\uFE0F|[\u{E0020}-\u{E007E}]+\u{E007F})?`;
@@ -52,12 +56,13 @@ export function readNames({ groups }) {
 
 /** Whether a text may hold a code, and the names are not there yet. @param {string} text */
 export function wantsEmoji(text) {
-  return !loaded && text.search(CODE) >= 0;
+  return !loaded && text.search(CODES) >= 0;
 }
 
 /** Writes the emoji for the codes that are known. @param {string} text */
 export function withEmoji(text) {
-  return loaded ? text.replace(CODE, (whole, code) => loaded.byCode.get(code) ?? whole) : text;
+  const { byCode } = loaded ?? {};
+  return byCode ? text.replace(CODES, (codes) => codes.replace(CODE, (whole, code) => byCode.get(code) ?? whole)) : text;
 }
 
 /** @param {string} text */

@@ -1,8 +1,7 @@
 import { copyText } from './clipboard.js';
 import { h, icon } from './dom.js';
-import { isOnlyEmoji, loadEmoji, wantsEmoji, withEmoji } from './emoji.js';
-import { parseMarkdown } from './markdown.js';
-import { splitMentions } from './mentions.js';
+import { isOnlyEmoji, loadEmoji, wantsEmoji } from './emoji.js';
+import { isName, readText } from './mentions.js';
 
 /** How long a copy button says that it has copied. */
 const COPIED_MS = 1500;
@@ -22,39 +21,39 @@ export function textView(text, people, after = null) {
   return view;
 }
 
-function fill(view, text, people, after) {
-  const blocks = parseMarkdown(text);
+function fill(view, text, { names, own }, after) {
+  const blocks = readText(text, names);
   const alone = blocks.length === 1 && blocks[0].type === 'paragraph' ? blocks[0].children : null;
-  view.classList.toggle('jumbo', alone?.length === 1 && typeof alone[0] === 'string' && isOnlyEmoji(withEmoji(alone[0])));
-  view.replaceChildren(...(alone ? inlines(alone, people) : blocks.map((block) => blockView(block, people))));
+  view.classList.toggle('jumbo', alone?.length === 1 && typeof alone[0] === 'string' && isOnlyEmoji(alone[0]));
+  view.replaceChildren(...(alone ? inlines(alone, own) : blocks.map((block) => blockView(block, own))));
   const last = view.lastElementChild;
   if (after) (!alone && last?.localName === 'p' ? last : view).append(after);
 }
 
-function blockView(block, people) {
+function blockView(block, own) {
   switch (block.type) {
     case 'fence':
-      return fenceView(block.text);
+      return fenceView(block);
     case 'quote':
-      return h('blockquote', { dir: 'auto' }, ...block.children.map((child) => blockView(child, people)));
+      return h('blockquote', { dir: 'auto' }, ...block.children.map((child) => blockView(child, own)));
     case 'list':
       return h(
         block.start === null ? 'ul' : 'ol',
-        { dir: 'auto', start: block.start },
-        ...block.items.map((item) => h('li', { dir: 'auto' }, ...itemView(item, people))),
+        { dir: 'auto' },
+        ...block.items.map((item, at) => h('li', { dir: 'auto', value: block.numbers[at] }, ...itemView(item, own))),
       );
     default:
-      return h('p', { dir: 'auto' }, ...inlines(block.children, people));
+      return h('p', { dir: 'auto' }, ...inlines(block.children, own));
   }
 }
 
 /** The first line of an item stands beside its mark. */
-function itemView([first, ...rest], people) {
-  if (first?.type !== 'paragraph') return [first, ...rest].filter(Boolean).map((block) => blockView(block, people));
-  return [...inlines(first.children, people), ...rest.map((block) => blockView(block, people))];
+function itemView([first, ...rest], own) {
+  if (first?.type !== 'paragraph') return [first, ...rest].filter(Boolean).map((block) => blockView(block, own));
+  return [...inlines(first.children, own), ...rest.map((block) => blockView(block, own))];
 }
 
-function fenceView(text) {
+function fenceView({ language, text }) {
   const copy = h('button', { type: 'button', class: 'plain copy', 'aria-label': 'Copy the code', title: 'Copy' }, icon('copy'));
   copy.addEventListener('click', async () => {
     const done = await copyText(text);
@@ -65,22 +64,21 @@ function fenceView(text) {
       copy.setAttribute('aria-label', 'Copy the code');
     }, COPIED_MS);
   });
-  return h('div', { class: 'fence' }, h('pre', { dir: 'ltr', tabindex: '0' }, h('code', {}, text)), copy);
+  const label = language && h('span', { class: 'language', dir: 'ltr' }, language);
+  return h('div', { class: 'fence' }, h('pre', { dir: 'ltr', tabindex: '0' }, h('code', {}, text)), label || null, copy);
 }
 
-function inlines(nodes, people, linked = false) {
+/** What has a direction of its own stands apart, so that the words around it do not turn it. */
+function inlines(nodes, own, linked = false) {
   return nodes.flatMap((node) => {
-    if (typeof node === 'string') return words(node, people);
-    if (node.type === 'code') return h('code', {}, node.text);
-    const children = inlines(node.children, people, linked || node.type === 'link');
+    if (typeof node === 'string') return node;
+    if (node.type === 'code') return h('code', { dir: 'ltr' }, node.text);
+    const children = inlines(node.children, own, linked || node.type === 'link');
+    if (node.type === 'mention') return h('bdi', { class: isName(node.name, own) ? 'mention own' : 'mention' }, ...children);
     if (node.type !== 'link') return h(node.type, {}, ...children);
     // A link within a link is no link.
-    return linked ? children : h('a', { href: node.href, title: node.href, target: '_blank', rel: 'noopener noreferrer nofollow' }, ...children);
+    if (linked) return children;
+    const props = { href: node.href, dir: node.bare ? 'ltr' : 'auto', title: node.href, target: '_blank', rel: 'noopener noreferrer nofollow' };
+    return h('a', props, ...children);
   });
-}
-
-function words(text, { names, own }) {
-  return splitMentions(text, names).map((part) =>
-    part.name ? h('span', { class: part.name === own ? 'mention own' : 'mention' }, part.text) : withEmoji(part.text),
-  );
 }

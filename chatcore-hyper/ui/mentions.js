@@ -1,30 +1,26 @@
 /** Who a text mentions: `@Name`, without regard to case; of several names that fit, the longest. */
 
-const WORD = /[\p{L}\p{N}\p{M}_]/u;
+import { withEmoji } from './emoji.js';
+import { mapWords, parseMarkdown } from './markdown.js';
+import { WORD } from './words.js';
+
+/** What must not stand before an `@`: a word, another `@`, or a sign that makes it a part of an address or a formula. */
+const NOT_BEFORE = new RegExp(`(?:${WORD}|@|\\S[/=&#%+~$\\\\-])$`, 'u');
+
+/** What must not stand behind a name: the rest of a longer one, of a host or of a package. */
+const NOT_BEHIND = new RegExp(`^(?:${WORD}|[@-][\\p{L}\\p{N}]|[./][\\p{Ll}\\p{N}])`, 'u');
 
 /**
- * Splits a text at the mentions of known names.
+ * Reads a text once for all that show it, count by it or tell of it: emoji stand for their codes, and a mention is a node.
+ * Code and addresses hold neither.
  * @param {string} text
  * @param {Iterable<string>} names
- * @returns {{text: string, name: ?string}[]} `name` is the known name that the part mentions
+ * @returns {import('./markdown.js').Block[]}
  */
-export function splitMentions(text, names) {
-  const parts = [];
-  let from = 0;
-  if (text.includes('@')) {
-    const known = new Map([...names].filter(Boolean).map((name) => [name.toLowerCase(), name]));
-    // Few lengths stand for many names, so that an @ costs a few look-ups however many people there are.
-    const lengths = [...new Set([...known.values()].map((name) => name.length))].sort((one, other) => other - one);
-    for (let at = text.indexOf('@'); at >= 0; at = text.indexOf('@', Math.max(from, at + 1))) {
-      const name = nameAt(text, at, known, lengths);
-      if (name === null) continue;
-      if (at > from) parts.push({ text: text.slice(from, at), name: null });
-      from = at + 1 + name.length;
-      parts.push({ text: text.slice(at, from), name });
-    }
-  }
-  if (from < text.length) parts.push({ text: text.slice(from), name: null });
-  return parts;
+export function readText(text, names) {
+  return mapWords(parseMarkdown(text), (words) =>
+    splitMentions(words, names).map((part) => (part.name ? { type: 'mention', name: part.name, children: [part.text] } : withEmoji(part.text))),
+  );
 }
 
 /**
@@ -34,20 +30,57 @@ export function splitMentions(text, names) {
  * @param {Iterable<string>} [others] further names, the longer of which are not taken for `name`
  */
 export function mentionsName(text, name, others = []) {
-  return splitMentions(text, [...others, name]).some((part) => part.name?.toLowerCase() === name.toLowerCase());
+  const holds = (nodes) => nodes.some((node) => (node.type === 'mention' ? isName(node.name, name) : holds(node.children ?? node.items?.flat() ?? [])));
+  return text.includes('@') && holds(readText(text, [...others, name]));
 }
 
-function nameAt(text, at, known, lengths) {
-  if (WORD.test(before(text, at))) return null;
-  for (const length of lengths) {
-    const end = at + 1 + length;
-    const name = known.get(text.slice(at + 1, end).toLowerCase());
-    if (name?.length === length && !WORD.test(String.fromCodePoint(text.codePointAt(end) ?? 32))) return name;
+/** Whether two names are one, whatever their case. @param {string} one @param {string} other */
+export function isName(one, other) {
+  return folded(one) === folded(other);
+}
+
+/**
+ * Splits words at the mentions of known names.
+ * @param {string} text
+ * @param {Iterable<string>} names
+ * @returns {{text: string, name: ?string}[]} `name` is the known name that the part mentions
+ */
+export function splitMentions(text, names) {
+  const parts = [];
+  let from = 0;
+  if (text.includes('@')) {
+    const known = new Map([...names].filter(Boolean).map((name) => [folded(name), name]));
+    // Few lengths stand for many names, so that an @ costs a few look-ups however many people there are.
+    const lengths = [...new Set([...known.values()].flatMap(lengthsOf))].sort((one, other) => other - one);
+    for (let at = text.indexOf('@'); at >= 0; at = text.indexOf('@', Math.max(from, at + 1))) {
+      // One mention may follow another with a sign between them.
+      const before = text.slice(Math.max(0, at - 3), at);
+      const end = NOT_BEFORE.test(before) && (from === 0 || at !== from + 1) ? at : endOfName(text, at, known, lengths);
+      if (end === at) continue;
+      if (at > from) parts.push({ text: text.slice(from, at), name: null });
+      parts.push({ text: text.slice(at, end), name: known.get(folded(text.slice(at + 1, end))) ?? null });
+      from = end;
+    }
   }
-  return null;
+  if (from < text.length) parts.push({ text: text.slice(from), name: null });
+  return parts;
 }
 
-/** The character before a place, whole where it is a pair of surrogates. */
-function before(text, at) {
-  return [...text.slice(Math.max(0, at - 2), at)].at(-1) ?? ' ';
+/** Where a known name ends that begins behind `at`, or `at`. */
+function endOfName(text, at, known, lengths) {
+  const length = lengths.find((one) => {
+    const end = at + 1 + one;
+    return end <= text.length && known.has(folded(text.slice(at + 1, end))) && !NOT_BEHIND.test(text.slice(end, end + 3));
+  });
+  return length === undefined ? at : at + 1 + length;
+}
+
+/** In one spelling, as ß and SS are one, and é written as one sign or two. */
+function folded(name) {
+  return name.normalize('NFC').toUpperCase().toLowerCase();
+}
+
+/** How long a name may be in a text that spells it otherwise. */
+function lengthsOf(name) {
+  return [name, name.normalize('NFC'), name.normalize('NFD'), name.toUpperCase(), name.toLowerCase()].map(({ length }) => length);
 }

@@ -12,6 +12,7 @@ const QUOTE_CHARS = 140;
 
 /**
  * @typedef {{channel: string, user: import('./protocol.js').User, people: Map<string, import('./protocol.js').User>,
+ *   names: string[],
  *   addressed: (file: import('./protocol.js').Attachment) => import('./protocol.js').Attachment,
  *   onRetry: (nonce: string) => void, onDiscard: (nonce: string) => void, onUndo: (seq: number) => void,
  *   onReact: (seq: number, emoji: string, on: boolean) => void}} MessageContext
@@ -74,9 +75,9 @@ function bodyView({ message, state, quote }, context, article) {
   ];
 }
 
-function writtenView({ text, edited_at }, { people, user }) {
+function writtenView({ text, edited_at }, { names, user }) {
   const edited = edited_at ? h('span', { class: 'edited', title: fullTime(new Date(edited_at)) }, ' (edited)') : null;
-  return textView(text, { names: [...people.values()].map(({ name }) => name), own: user.name }, edited);
+  return textView(text, { names: [...names, user.name], own: user.name }, edited);
 }
 
 function filesView(attachments, { addressed }) {

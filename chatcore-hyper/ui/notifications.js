@@ -1,3 +1,4 @@
+import { plainText } from './markdown.js';
 import { goTo } from './route.js';
 
 /** The longest text that a notification shows. */
@@ -38,7 +39,7 @@ export class Notifications {
     try {
       // The tag makes one of it, however many tabs tell it.
       const tag = `${name}/${message.seq}`;
-      const told = new Notification(`${message.author.name} in #${name}`, { body: message.text.slice(0, MAX_BODY_CHARS), tag });
+      const told = new Notification(`${message.author.name} in #${name}`, { body: plainText(message.text).slice(0, MAX_BODY_CHARS), tag });
       told.onclick = () => {
         window.focus();
         goTo(name, message.seq);

@@ -1,3 +1,27 @@
+/** The most names that are kept. */
+export const MAX_NAMES = 2000;
+
+/** The names of those who were met in any channel, by which a text is read alike wherever it is looked at; the oldest give way. */
+export class Names {
+  /** @type {Map<string, string>} */
+  #byId = new Map();
+  /** @type {?string[]} the same list as long as nobody new is met */
+  #all = null;
+
+  /** @param {import('./protocol.js').User} user */
+  add({ id, name }) {
+    if (this.#byId.get(id) === name) return;
+    this.#byId.set(id, name);
+    if (this.#byId.size > MAX_NAMES) this.#byId.delete(/** @type {string} */ (this.#byId.keys().next().value));
+    this.#all = null;
+  }
+
+  get all() {
+    this.#all ??= [...this.#byId.values()];
+    return this.#all;
+  }
+}
+
 /**
  * Everybody that a channel knows of, by id: who is online and who wrote what is kept.
  * @param {import('./channel.js').Channel | undefined} channel

@@ -275,6 +275,7 @@ export class Timeline extends HTMLElement {
       channel,
       user,
       people: this.#people,
+      names: this.#core.names.all,
       onRetry: (nonce) => this.#afterFailure(() => outbox.retry(nonce)),
       onDiscard: (nonce) => this.#afterFailure(() => outbox.remove(nonce)),
       onUndo: (seq) => changes.undo(channel, seq),

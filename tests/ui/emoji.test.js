@@ -21,6 +21,18 @@ test('codes become emoji once the names are there, and only those that are known
   assert.equal(withEmoji(text), '😄 x:smile: :nope: at 10:100:45 👍💯 smile:');
 });
 
+test('a code within a word, a path or a time is left alone', async () => {
+  await loadEmoji(() => Promise.resolve(FILE));
+  for (const text of ['crate::cat::Key', 'std::cat:', '::100::', 'a:cat:b', 'cat:cat:cat', ':cat:x', 'é:cat:', ':cat:é', 'fe80:100:1', '/api/:cat:/x', 'http://h:100:', '_:cat:', 'C:cat:']) {
+    assert.equal(withEmoji(text), text, text);
+  }
+});
+
+test('a code stands without spaces in writing that has none', async () => {
+  await loadEmoji(() => Promise.resolve(FILE));
+  assert.equal(withEmoji('猫:cat:です (:cat:), :cat:!:cat:'), '猫🐱です (🐱), 🐱!🐱');
+});
+
 test('a search finds the code itself first, then those that begin so, then those that hold it', () => {
   const names = readNames(FILE);
   assert.deepEqual(findEmoji(names, 'cat', 9).map(({ sign }) => sign), ['🐱', '😸']);

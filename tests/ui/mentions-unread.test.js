@@ -89,6 +89,23 @@ test('reading in another tab takes the mentions away, up to what was read', asyn
   assert.equal(core.mentions, 0);
 });
 
+test('a longer name known from another channel is not taken for one\'s own', async () => {
+  const { core, socket, rust } = await beside([]);
+  socket.say({ type: 'presence', channel: 'general', user: { id: 'u_al', name: 'Ann Lindqvist' }, online: true });
+  socket.say(inRust(1, { text: 'ask @Ann Lindqvist' }));
+  assert.deepEqual(rust.mentions, []);
+  socket.say(inRust(2, { text: 'ask @Ann' }));
+  assert.equal(core.mentions, 1);
+});
+
+test('code and addresses are counted as no mention', async () => {
+  const { core, socket, rust } = await beside([message(1, { text: 'see medium.com/@Ann' }), message(2, { text: '`@Ann`' })]);
+  const told = [];
+  core.on('message', ({ mention }) => told.push(mention));
+  socket.say(inRust(3, { text: '```\n@Ann\n```' }));
+  assert.deepEqual([rust.mentions, told], [[], [false]]);
+});
+
 test('an edit makes or unmakes a mention, and a deleted one is none', async () => {
   const { socket, rust } = await beside([message(1, { text: '@ann' }), message(2, { text: 'nobody' })]);
   socket.say({ type: 'edited', channel: 'rust', seq: 3, target: 1, text: 'nobody', by: BOB, at: 'T' });
