@@ -4,6 +4,8 @@ use std::error::Error;
 use std::fmt::Arguments;
 use std::io::{self, Write, stdout};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::Parser;
@@ -11,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
-use web_chat::{App, Options};
+use web_chat::{App, Command, Options, in_one_line};
 
 use crate::signals::{Signals, Stop};
 
@@ -34,9 +36,14 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     options.start_log();
-    options.raise_open_files();
     let ended = runtime().map_err(Into::into).and_then(|runtime| {
-        let ended = runtime.block_on(run(options));
+        let ended = match options.command.take() {
+            None => {
+                options.raise_open_files();
+                runtime.block_on(run(options))
+            }
+            Some(command) => runtime.block_on(carry_out(command, &options)),
+        };
         // What hangs by now, as in a call of the disk, does not keep the process.
         runtime.shutdown_background();
         ended
@@ -53,6 +60,30 @@ fn main() -> ExitCode {
 /// Makes the runtime: a worker per core, and [`BLOCKING_THREADS`].
 fn runtime() -> io::Result<Runtime> {
     Builder::new_multi_thread().enable_all().max_blocking_threads(BLOCKING_THREADS).build()
+}
+
+/// Carries out a command instead of serving, until a signal ends it.
+async fn carry_out(command: Command, options: &Options) -> Result<(), Box<dyn Error>> {
+    let mut signals = Signals::listen()?;
+    let told = match command {
+        Command::Backup { file } => tokio::select! {
+            told = web_chat::backup(options, &file) => told?,
+            stop = signals.stop() => return Err(format!("{stop}: no backup was made").into()),
+        },
+        Command::Restore { file } => {
+            let stopped = Arc::new(AtomicBool::new(false));
+            let mut restoring = Box::pin(web_chat::restore(options, &file, Arc::clone(&stopped)));
+            tokio::select! {
+                told = &mut restoring => told?,
+                _ = signals.stop() => {
+                    stopped.store(true, Ordering::Relaxed);
+                    restoring.await?
+                }
+            }
+        }
+    };
+    say(format_args!("{told}"));
+    Ok(())
 }
 
 async fn run(options: Options) -> Result<(), Box<dyn Error>> {
@@ -106,14 +137,4 @@ async fn bind(address: &str) -> Result<TcpListener, String> {
 /// Writes a line to the standard output, if somebody still reads it.
 fn say(line: Arguments<'_>) {
     let _ = writeln!(stdout(), "{line}");
-}
-
-fn in_one_line(error: &dyn Error) -> String {
-    let mut line = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        line = format!("{line}: {cause}");
-        source = cause.source();
-    }
-    line
 }

@@ -21,7 +21,7 @@ pub use self::pgbouncer::Pgbouncer;
 pub use self::postgres::{Database, Postgres};
 pub use self::raw::{Frame, Raw, frame};
 pub use self::server::{Backend, Rules, Server, Setup};
-pub use self::service::Service;
+pub use self::service::{Service, web_chat};
 
 /// What never takes this long has hung: the test fails and says so.
 const HUNG: Duration = Duration::from_secs(30);

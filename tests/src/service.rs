@@ -36,14 +36,12 @@ impl Service {
     /// # Panics
     /// Panics if it does not start, or is not built.
     pub async fn with(data: &Path, options: &[&str]) -> Self {
-        let mut child = Command::new(binary())
+        let mut child = web_chat()
             .args(["--listen", "127.0.0.1:0", "--sign-ins", "1000000", "--data"])
             .arg(data)
             .args(options)
-            .env_remove("DATABASE_URL")
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
             .spawn()
             .expect("a new process");
         let mut lines = BufReader::new(child.stdout.take().expect("a piped output")).lines();
@@ -162,6 +160,17 @@ impl Service {
         let cookie = answer.header("set-cookie").expect("a cookie");
         Some(cookie.split(';').next().unwrap_or_default().to_owned())
     }
+}
+
+/// Returns the program, to be run with other arguments than a service's.
+///
+/// # Panics
+/// Panics if it is not built.
+#[must_use]
+pub fn web_chat() -> Command {
+    let mut command = Command::new(binary());
+    command.env_remove("DATABASE_URL").kill_on_drop(true);
+    command
 }
 
 /// `cargo test --workspace` builds the example before it runs a test.

@@ -36,6 +36,9 @@ const UPLOAD: usize = (256 + 2 * 64) * KIB;
 /// The cache of a store on redb.
 const CACHE: usize = 64 * MIB;
 
+/// The cache of the copy that a backup makes, and the pieces in which it is sent.
+const BACKUP: usize = 16 * MIB + 2 * 64 * KIB;
+
 /// Text of the newest messages that one search reads in a step, and its answer.
 fn search(limits: &Limits) -> usize {
     3 * limits.answer_bytes
@@ -68,6 +71,7 @@ fn parts(limits: &Limits, config: &Config, server: &Server) -> Vec<(&'static str
         ("searches", limits.searches * search(limits)),
         ("uploads", limits.uploads * UPLOAD),
         ("the store's cache", CACHE),
+        ("a backup", BACKUP),
     ]
 }
 

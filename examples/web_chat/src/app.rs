@@ -21,6 +21,9 @@ use tokio::net::TcpListener;
 use tower_service::Service;
 
 use crate::accounts::{Accounts, AccountsError, PostgresAccounts, RedbAccounts};
+#[cfg(unix)]
+use crate::backup;
+use crate::backup::{Contents, remove_copies};
 use crate::folder;
 use crate::operations::{Health, Operations, Responses, Sources};
 use crate::options::Options;
@@ -40,6 +43,8 @@ pub struct App {
     service: WebChat,
     operations: Operations,
     server: Server,
+    /// What a backup holds, unless everything is in memory.
+    contents: Option<Contents>,
     /// Holds the files of a chat in memory.
     _files: Option<TempDir>,
 }
@@ -83,6 +88,8 @@ struct Stored {
     builder: ChatBuilder,
     accounts: Arc<dyn Accounts>,
     database: Option<PostgresStore>,
+    /// Messages and names in files.
+    embedded: Option<(RedbStore, Arc<RedbAccounts>)>,
     files: PathBuf,
     /// The folder of files that are forgotten at the end.
     folder: Option<TempDir>,
@@ -92,24 +99,18 @@ impl Stored {
     async fn open(options: &Options) -> Result<Self, OpenError> {
         if !options.memory {
             let data = options.data.clone();
-            let made = off_the_workers(move || folder::open(&data)).await;
+            let made = off_the_workers(move || folder::check(&data).and_then(|()| folder::open(&data))).await;
             made.map_err(|source| OpenError::Folder { path: options.data.clone(), source })?;
         }
         let files = options.data.join("files");
         let wait = options.limits().store_timeout;
         if let Some(url) = &options.database_url {
-            let mut store = PostgresStore::builder(url).search_index(options.search_index);
-            if let Some(path) = &options.database_ca {
-                let pem = tokio::fs::read(path)
-                    .await
-                    .map_err(|source| OpenError::Certificates { path: path.clone(), source })?;
-                store = store.root_certificates(&pem);
-            }
+            let store = options.database(url).await?;
             let database = store.clone().connect().await?;
             let builder = Chat::builder(database.clone());
             let database = Some(database);
             let accounts = Arc::new(PostgresAccounts::open(&store, options.names).await?);
-            return Ok(Self { builder, accounts, database, files, folder: None });
+            return Ok(Self { builder, accounts, database, embedded: None, files, folder: None });
         }
         if options.memory {
             let folder = TempDir::with_prefix("web_chat-")
@@ -120,6 +121,7 @@ impl Stored {
                 builder: Chat::builder(MemoryStore::new()),
                 accounts,
                 database: None,
+                embedded: None,
                 files,
                 folder: Some(folder),
             });
@@ -129,16 +131,31 @@ impl Stored {
         let opened = off_the_workers(move || {
             let store = RedbStore::open(data.join("chat.redb"))?;
             let accounts = RedbAccounts::open(&data.join("accounts.redb"), names, wait)?;
+            // The files are this process's now, so no other one makes a backup of them.
+            remove_copies(&data).map_err(|source| OpenError::Folder { path: data, source })?;
             Ok::<_, OpenError>((store, accounts))
         });
         let (store, accounts) = opened.await?;
-        let (builder, accounts) = (Chat::builder(store), Arc::new(accounts));
-        Ok(Self { builder, accounts, database: None, files, folder: None })
+        let (builder, accounts) = (Chat::builder(store.clone()), Arc::new(accounts));
+        let embedded = Some((store, Arc::clone(&accounts)));
+        Ok(Self { builder, accounts, database: None, embedded, files, folder: None })
+    }
+}
+
+impl Options {
+    /// Returns how to reach the database at `url`.
+    pub(crate) async fn database(&self, url: &str) -> Result<chatcore_postgres::Builder, OpenError> {
+        let store = PostgresStore::builder(url).search_index(self.search_index);
+        let Some(path) = &self.database_ca else { return Ok(store) };
+        let pem = tokio::fs::read(path)
+            .await
+            .map_err(|source| OpenError::Certificates { path: path.clone(), source })?;
+        Ok(store.root_certificates(&pem))
     }
 }
 
 /// Runs what waits for a disk where it holds up nobody else.
-async fn off_the_workers<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) async fn off_the_workers<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
@@ -151,7 +168,7 @@ impl App {
     /// # Errors
     /// [`OpenError`] says what can't be opened.
     pub async fn open(options: &Options) -> Result<Self, OpenError> {
-        let Stored { builder, accounts, database, files, folder } = Stored::open(options).await?;
+        let Stored { builder, accounts, database, embedded, files, folder } = Stored::open(options).await?;
         let blobs = FolderBlobs::open(&files)
             .await
             .map_err(|source| OpenError::Folder { path: files.clone(), source })?;
@@ -182,7 +199,12 @@ impl App {
             origins,
             page: StaticFiles::embedded(page::FILES),
         };
-        Ok(Self { chat, service, operations, server: options.server(), _files: folder })
+        let contents = (!options.memory).then(|| Contents {
+            data: options.data.clone(),
+            databases: embedded,
+            chat: Some(chat.clone()),
+        });
+        Ok(Self { chat, service, operations, server: options.server(), contents, _files: folder })
     }
 
     /// Returns the chat, for the app's own code.
@@ -197,11 +219,19 @@ impl App {
         self.operations.clone()
     }
 
-    /// Serves on `listener` until `shutdown` is done, and then until everyone has been told.
+    /// Serves on `listener` until `shutdown` is done, and then until everyone has been told. Meanwhile a socket in the
+    /// data folder takes the command for a backup.
     ///
     /// # Errors
     /// Where the listener is no listener.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+        #[cfg(unix)]
+        let _backups = self.contents.clone().and_then(|contents| {
+            let data = contents.data.display().to_string();
+            backup::listen(contents)
+                .inspect_err(|error| tracing::warn!(%data, %error, "backups are possible only while the service is stopped"))
+                .ok()
+        });
         let chat = self.chat.clone();
         let drain = async move {
             shutdown.await;

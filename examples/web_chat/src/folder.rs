@@ -3,6 +3,30 @@
 use std::io;
 use std::path::Path;
 
+/// The folder in the data folder in which a restore puts everything together.
+pub(crate) const RESTORING: &str = "restoring";
+
+/// Refuses a folder into which a restore has not ended.
+///
+/// # Errors
+/// If there is a restore in it.
+pub(crate) fn check(folder: &Path) -> io::Result<()> {
+    if !folder.join(RESTORING).try_exists()? {
+        return Ok(());
+    }
+    let why = "a restore into it has not ended: wait for it, or if it was killed, remove the folder and restore again";
+    Err(io::Error::other(why))
+}
+
+/// Makes a folder and those on the way to it, with mode 0700. One that exists stays as it is.
+pub(crate) fn make(folder: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
 /// Makes the folder and those on the way to it, with mode 0700, or takes away what an existing one allows to
 /// others. It blocks.
 ///
@@ -13,12 +37,12 @@ use std::path::Path;
 /// If the folder can't be made or read.
 #[cfg(unix)]
 pub(crate) fn open(folder: &Path) -> io::Result<()> {
-    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    use std::os::unix::fs::PermissionsExt;
 
     const OTHERS: u32 = 0o077;
     const STICKY: u32 = 0o1000;
 
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    make(folder)?;
     let mut permissions = std::fs::metadata(folder)?.permissions();
     let mode = permissions.mode();
     if mode & OTHERS == 0 {
@@ -43,7 +67,7 @@ pub(crate) fn open(folder: &Path) -> io::Result<()> {
 /// Makes the folder and those on the way to it. Elsewhere the operating system's own rules hold.
 #[cfg(not(unix))]
 pub(crate) fn open(folder: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(folder)
+    make(folder)
 }
 
 #[cfg(unix)]

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod app;
+mod backup;
 mod folder;
 mod log;
 mod name;
@@ -17,6 +18,7 @@ pub mod testkit;
 
 pub use self::accounts::AccountsError;
 pub use self::app::{App, OpenError, WebChat};
-pub use self::log::{InvalidFilter, LogFilter, LogFormat};
+pub use self::backup::{Command, backup, restore};
+pub use self::log::{InvalidFilter, LogFilter, LogFormat, in_one_line};
 pub use self::operations::Operations;
 pub use self::options::Options;

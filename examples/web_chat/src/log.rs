@@ -1,5 +1,6 @@
 //! What is logged, and how a line is written.
 
+use std::error::Error;
 use std::io::{IsTerminal, stderr};
 use std::str::FromStr;
 
@@ -65,6 +66,18 @@ impl Options {
             LogFormat::Json => registry.with(format.json().with_filter(self.log.0.clone())).init(),
         }
     }
+}
+
+/// Returns an error and its causes in one line.
+#[must_use]
+pub fn in_one_line(error: &(dyn Error + 'static)) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        line = format!("{line}: {cause}");
+        source = cause.source();
+    }
+    line
 }
 
 #[cfg(test)]

@@ -6,19 +6,24 @@ use std::time::Duration;
 use chatcore_hyper::{Allowance, Origin, Origins};
 use clap::{ArgGroup, Parser};
 
+use crate::backup::Command;
 use crate::log::{LogFilter, LogFormat};
 use crate::open_files;
 
 /// What `--help` ends with.
-const BACKUP: &str = "Backup: stop the service and copy the --data folder. With a database, run pg_dump on it, and then copy \
-the folder, which may go on meanwhile. Restore: put back both while the service is stopped. People whose page is open get \
-what is there then.";
+const BACKUP: &str = "Backup: web_chat backup FILE --data FOLDER, also while the service runs. With a database, run pg_dump on \
+it first. Restore: web_chat restore FILE --data FOLDER, with a database after that is restored, while the service is \
+stopped. docs/operations.md has both step by step.";
 
 /// A chat for a team, in one program: open its page, choose a name, write.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "web_chat", version, after_help = BACKUP)]
+#[command(name = "web_chat", version, after_help = BACKUP, disable_help_subcommand = true)]
 #[command(group = ArgGroup::new("postgres").args(["database_url", "print_schema"]).multiple(true))]
 pub struct Options {
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// Where to listen; port 0 takes any that is free.
     #[arg(long, env = "WEB_CHAT_LISTEN", default_value = "127.0.0.1:3000", value_name = "ADDRESS")]
     pub listen: String,
@@ -39,15 +44,21 @@ pub struct Options {
 
     /// The folder that holds everything: messages, files and names. With a database, only the files. Give it one of
     /// its own: it is made its owner's alone.
-    #[arg(long, env = "WEB_CHAT_DATA", default_value = "web_chat-data", value_name = "FOLDER")]
+    #[arg(
+        long,
+        env = "WEB_CHAT_DATA",
+        default_value = "web_chat-data",
+        value_name = "FOLDER",
+        global = true
+    )]
     pub data: PathBuf,
 
     /// Keep everything in memory, and forget it at the end.
-    #[arg(long, env = "WEB_CHAT_MEMORY")]
+    #[arg(long, env = "WEB_CHAT_MEMORY", conflicts_with = "database_url")]
     pub memory: bool,
 
     /// Keep messages and names in this PostgreSQL database; several services may share it.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL", conflicts_with = "memory")]
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL", global = true)]
     pub database_url: Option<String>,
 
     /// Search by an index, which the database keeps; the first start with it makes it.
@@ -60,7 +71,7 @@ pub struct Options {
     pub print_schema: bool,
 
     /// The certificates, in PEM, by one of which the database's must be signed, in place of the system's.
-    #[arg(long, env = "WEB_CHAT_DATABASE_CA", value_name = "FILE", requires = "database_url")]
+    #[arg(long, env = "WEB_CHAT_DATABASE_CA", value_name = "FILE", requires = "database_url", global = true)]
     pub database_ca: Option<PathBuf>,
 
     /// Messages shown when a channel is opened, and the most in one page of older ones.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chatcore::store::StoreError;
 use chatcore::{Timestamp, User};
-use chatcore_redb::{Failure, Kind, Layout, RedbFile, copy_table};
+use chatcore_redb::{BackupError, Failure, Kind, Layout, RedbFile, copy_table};
 use redb::{
     Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table,
     TableDefinition, TableError, TableHandle, WriteTransaction,
@@ -26,6 +26,7 @@ const NAMES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("names");
 
 /// The names that are taken, in a file or in memory. One thread writes them, and no call waits longer than
 /// `wait`.
+#[derive(Debug)]
 pub(crate) struct RedbAccounts {
     file: RedbFile<Names>,
     limit: u64,
@@ -161,6 +162,11 @@ impl RedbAccounts {
 
     pub(crate) fn in_memory(limit: u64, wait: Duration) -> Result<Self, AccountsError> {
         Ok(Self { file: RedbFile::in_memory().map_err(AccountsError::because)?, limit, wait })
+    }
+
+    /// Copies the names to a new file, as [`RedbFile::backup`] does.
+    pub(crate) async fn backup(&self, file: &Path) -> Result<(), BackupError> {
+        self.file.backup(file).await
     }
 
     async fn within<T>(

@@ -1,0 +1,233 @@
+//! What a backup holds: a copy of the databases, and the files that belong to it.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chatcore::blob::FolderBlobs;
+use chatcore::store::StoreError;
+use chatcore::{AttachmentId, Chat, Timestamp};
+use chatcore_redb::RedbStore;
+use tokio::runtime::Handle;
+
+use super::archive::{FILES, MESSAGES, NAMES, Name, Writer};
+use crate::accounts::RedbAccounts;
+use crate::folder;
+
+/// The folder of the copies, below the data folder, while a backup is made.
+const COPIES: &str = "backup";
+
+/// Uploads that one look into the copy finds.
+const PAGE: usize = 256;
+
+/// Ids of files that are missing, of which a backup tells.
+const TOLD: usize = 10;
+
+/// Bytes of the copy that are kept in memory while its uploads are listed.
+const CACHE: usize = 4 << 20;
+
+/// A data folder, ready to be backed up.
+#[derive(Clone, Debug)]
+pub(crate) struct Contents {
+    pub(crate) data: PathBuf,
+    /// Messages and names, unless they are in a database.
+    pub(crate) databases: Option<(RedbStore, Arc<RedbAccounts>)>,
+    /// The chat that serves the folder, if one does: it holds the files meanwhile.
+    pub(crate) chat: Option<Chat>,
+}
+
+/// Why a backup could not be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ContentsError {
+    #[error("the folder {} can't be used", .path.display())]
+    Folder { path: PathBuf, source: io::Error },
+    #[error("the databases can't be copied")]
+    Copy(#[from] chatcore_redb::BackupError),
+    #[error("the copy of the messages can't be opened")]
+    Open(#[from] chatcore_redb::OpenError),
+    #[error("the list of files can't be read")]
+    Uploads(#[from] StoreError),
+    #[error("{} can't be read", .path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("the backup can't be written")]
+    Write(#[from] io::Error),
+}
+
+/// The folder of the copies; it goes with this.
+struct Copies(PathBuf);
+
+impl Copies {
+    fn make(data: &Path) -> Result<Self, ContentsError> {
+        let path = data.join(COPIES);
+        let made = remove_copies(data).and_then(|()| folder::open(&path));
+        made.map_err(|source| ContentsError::Folder { path: path.clone(), source })?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Copies {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            let folder = self.0.display();
+            tracing::warn!(%folder, %error, "a backup's copies could not be removed; the next start removes them");
+        }
+    }
+}
+
+/// Removes what a backup that was killed has left.
+pub(crate) fn remove_copies(data: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(data.join(COPIES)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+impl Contents {
+    /// Writes the archive, and returns what it lacks, in a sentence. It blocks, on a thread that may wait for the
+    /// runtime.
+    ///
+    /// Files are held first, then the databases are copied: so each file that the copy names is there.
+    ///
+    /// # Errors
+    /// [`ContentsError`].
+    pub(crate) fn write(&self, out: impl Write, runtime: &Handle) -> Result<Option<String>, ContentsError> {
+        let _held = self.chat.as_ref().map(|chat| runtime.block_on(chat.hold_files()));
+        let mut archive = Writer::begin(out, self.databases.is_some(), Timestamp::now())?;
+        let mut missing = Missing::default();
+        match &self.databases {
+            None => self.add_all_files(&mut archive)?,
+            Some((store, accounts)) => {
+                let copies = Copies::make(&self.data)?;
+                let (names, messages) = (copies.0.join(NAMES), copies.0.join(MESSAGES));
+                runtime.block_on(accounts.backup(&names))?;
+                runtime.block_on(store.backup(&messages))?;
+                add_database(&mut archive, &Name::Names, &names)?;
+                add_database(&mut archive, &Name::Messages, &messages)?;
+                // Opening it changes its bytes, so this comes after they were read.
+                let copy = RedbStore::options().cache_bytes(CACHE).open(&messages)?;
+                self.add_files(&mut archive, &copy, runtime, &mut missing)?;
+            }
+        }
+        archive.finish()?;
+        Ok(missing.told())
+    }
+
+    /// Adds the files that a copy of the messages names.
+    fn add_files(
+        &self,
+        archive: &mut Writer<impl Write>,
+        copy: &RedbStore,
+        runtime: &Handle,
+        missing: &mut Missing,
+    ) -> Result<(), ContentsError> {
+        let mut last: Option<AttachmentId> = None;
+        loop {
+            let page = runtime.block_on(copy.uploads(last.as_ref(), PAGE))?;
+            let ended = page.len() < PAGE;
+            for upload in page {
+                let id = upload.attachment.id;
+                if !self.add_file(archive, &id, Some(upload.attachment.size))? {
+                    missing.add(&id);
+                }
+                last = Some(id);
+            }
+            if ended {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Adds every file that is in the folder.
+    fn add_all_files(&self, archive: &mut Writer<impl Write>) -> Result<(), ContentsError> {
+        let root = self.data.join(FILES);
+        for folder in folders(&root)? {
+            for folder in folders(&folder)? {
+                for path in entries(&folder)? {
+                    let name = path.file_name().and_then(|name| name.to_str());
+                    let id = name.and_then(|name| AttachmentId::new(name).ok());
+                    // Others are not the service's.
+                    if let Some(id) = id.filter(|id| root.join(FolderBlobs::path_of(id)) == path) {
+                        self.add_file(archive, &id, None)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a file, and returns whether it is there, with this size.
+    fn add_file(
+        &self,
+        archive: &mut Writer<impl Write>,
+        id: &AttachmentId,
+        size: Option<u64>,
+    ) -> Result<bool, ContentsError> {
+        let path = self.data.join(FILES).join(FolderBlobs::path_of(id));
+        let read = |source| ContentsError::Read { path: path.clone(), source };
+        let mut file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            opened => opened.map_err(read)?,
+        };
+        let metadata = file.metadata().map_err(read)?;
+        if !metadata.is_file() || size.is_some_and(|size| size != metadata.len()) {
+            return Ok(false);
+        }
+        archive.add(&Name::File(id.clone()), metadata.len(), &mut file)?;
+        Ok(true)
+    }
+}
+
+fn add_database(archive: &mut Writer<impl Write>, name: &Name, path: &Path) -> Result<(), ContentsError> {
+    let read = |source| ContentsError::Read { path: path.to_path_buf(), source };
+    let mut file = File::open(path).map_err(read)?;
+    let size = file.metadata().map_err(read)?.len();
+    Ok(archive.add(name, size, &mut file)?)
+}
+
+fn folders(folder: &Path) -> Result<Vec<PathBuf>, ContentsError> {
+    let mut folders = entries(folder)?;
+    folders.retain(|path| path.is_dir());
+    Ok(folders)
+}
+
+/// Returns the paths in a folder, which may have been removed meanwhile.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, ContentsError> {
+    let read = |source| ContentsError::Read { path: folder.to_path_buf(), source };
+    match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        listed => listed
+            .map_err(read)?
+            .map(|entry| entry.map(|entry| entry.path()).map_err(read))
+            .collect::<Result<_, _>>(),
+    }
+}
+
+/// Files that the messages name and that are not in the folder.
+#[derive(Default)]
+struct Missing {
+    number: u64,
+    first: Vec<String>,
+}
+
+impl Missing {
+    fn add(&mut self, id: &AttachmentId) {
+        self.number += 1;
+        if self.first.len() < TOLD {
+            self.first.push(id.to_string());
+        }
+    }
+
+    fn told(&self) -> Option<String> {
+        let subject = match self.number {
+            0 => return None,
+            1 => "1 file is".to_owned(),
+            more => format!("{more} files are"),
+        };
+        let ids = self.first.join(", ");
+        let dots = if self.number > TOLD as u64 { ", …" } else { "" };
+        Some(format!(
+            "{subject} missing or damaged in the data folder, and so not in the backup: {ids}{dots}"
+        ))
+    }
+}

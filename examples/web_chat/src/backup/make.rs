@@ -1,0 +1,211 @@
+//! `web_chat backup`.
+
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chatcore_redb::RedbStore;
+use tempfile::TempPath;
+use tokio::runtime::Handle;
+
+use super::archive::{ArchiveError, MESSAGES, NAMES, Name, Reader};
+use super::contents::{Contents, ContentsError};
+#[cfg(unix)]
+use super::{frames, socket};
+use crate::accounts::{AccountsError, RedbAccounts};
+use crate::app::off_the_workers;
+use crate::options::Options;
+
+/// How long a service that starts or ends may have the files locked and yet not answer.
+const WAIT: Duration = Duration::from_secs(5);
+/// How often it is tried meanwhile.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// Why there is no backup.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BackupError {
+    #[error("{} exists, and a backup overwrites nothing: choose another name, or remove it", .0.display())]
+    Exists(PathBuf),
+    #[error("{} can't be written", .path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("there is no {} to back up: --data names the folder of the service", .0.display())]
+    NoData(PathBuf),
+    #[error(
+        "there is no {} to back up: if messages are in a database, give --database-url as the service has it",
+        .0.display()
+    )]
+    NoMessages(PathBuf),
+    #[error("the service on {} can't be asked", .path.display())]
+    Unreachable { path: PathBuf, source: io::Error },
+    #[error("the service on {} ended before the backup was whole: try again", .0.display())]
+    CutOff(PathBuf),
+    #[error("the service on {} made no backup: {why}", .path.display())]
+    Refused { path: PathBuf, why: String },
+    #[error(
+        "{} is open in another process, which does not answer at its socket, as an older web_chat does not: stop it first",
+        .0.display()
+    )]
+    Locked(PathBuf),
+    #[error("the messages can't be opened")]
+    Messages(#[source] chatcore_redb::OpenError),
+    #[error(transparent)]
+    Names(#[from] AccountsError),
+    #[error("no backup could be made")]
+    Contents(#[from] ContentsError),
+    #[error("what was written to {} can't be read back: {source}", .path.display())]
+    Unreadable { path: PathBuf, source: ArchiveError },
+}
+
+/// What a backup holds.
+#[derive(Debug, Default)]
+pub(crate) struct Sums {
+    pub(crate) database: bool,
+    pub(crate) files: u64,
+    pub(crate) bytes: u64,
+}
+
+/// A backup that was made.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) sums: Sums,
+    /// What it lacks.
+    pub(crate) note: Option<String>,
+}
+
+/// Makes a backup in a new file. If the future is dropped, nothing is left of it.
+pub(crate) async fn backup(options: &Options, file: &Path) -> Result<Made, BackupError> {
+    let write = |source| BackupError::Write { path: file.to_path_buf(), source };
+    if file.try_exists().map_err(write)? {
+        return Err(BackupError::Exists(file.to_path_buf()));
+    }
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Of mode 0600; removed with its path.
+    let begun = tempfile::Builder::new().prefix(".web_chat-backup-").tempfile_in(folder).map_err(write)?;
+    let (mut out, path) = begun.into_parts();
+    let (source, target, runtime) = (Source::of(options), file.to_path_buf(), Handle::current());
+    let filled = off_the_workers(move || {
+        let write = |source| BackupError::Write { path: target.clone(), source };
+        let note = source.write(&mut out, &target, &runtime)?;
+        out.sync_all().map_err(write)?;
+        Ok::<_, BackupError>((note, out))
+    });
+    let (note, out) = filled.await?;
+    let sums = read_back(out, &path, file).await?;
+    name(path, file, folder).await?;
+    Ok(Made { sums, note })
+}
+
+/// Gives the file its name, if that is still free.
+async fn name(path: TempPath, file: &Path, folder: &Path) -> Result<(), BackupError> {
+    let (file, folder) = (file.to_path_buf(), folder.to_path_buf());
+    off_the_workers(move || {
+        path.persist_noclobber(&file).map_err(|refused| match refused.error.kind() {
+            io::ErrorKind::AlreadyExists => BackupError::Exists(file.clone()),
+            _ => BackupError::Write { path: file.clone(), source: refused.error },
+        })?;
+        let synced = File::open(folder).and_then(|folder| folder.sync_all());
+        synced.map_err(|source| BackupError::Write { path: file, source })
+    })
+    .await
+}
+
+/// Reads the whole archive, as it is on the disk.
+async fn read_back(out: File, path: &Path, file: &Path) -> Result<Sums, BackupError> {
+    drop(out);
+    let (path, file) = (path.to_path_buf(), file.to_path_buf());
+    off_the_workers(move || {
+        let unreadable = |source| BackupError::Unreadable { path: file.clone(), source };
+        let input = File::open(&path).map_err(|error| unreadable(ArchiveError::Read(error)))?;
+        sums(input).map_err(unreadable)
+    })
+    .await
+}
+
+fn sums(input: File) -> Result<Sums, ArchiveError> {
+    let mut sums = Sums { bytes: input.metadata().map_err(ArchiveError::Read)?.len(), ..Sums::default() };
+    let mut archive = Reader::begin(BufReader::with_capacity(64 << 10, input))?;
+    sums.database = archive.manifest().database;
+    while let Some((name, _)) = archive.next()? {
+        sums.files += u64::from(matches!(name, Name::File(_)));
+    }
+    Ok(sums)
+}
+
+/// Where a backup comes from.
+struct Source {
+    data: PathBuf,
+    has_database: bool,
+    names: u64,
+    wait: Duration,
+}
+
+impl Source {
+    fn of(options: &Options) -> Self {
+        Self {
+            data: options.data.clone(),
+            has_database: options.database_url.is_some(),
+            names: options.names,
+            wait: options.limits().store_timeout,
+        }
+    }
+
+    /// Writes the archive: by the service that runs on the folder, or from the files themselves. It blocks.
+    fn write(&self, out: &mut File, target: &Path, runtime: &Handle) -> Result<Option<String>, BackupError> {
+        if !self.data.is_dir() {
+            return Err(BackupError::NoData(self.data.clone()));
+        }
+        let began = Instant::now();
+        loop {
+            #[cfg(unix)]
+            if let Some(note) = self.receive(out, target)? {
+                return Ok(note);
+            }
+            match self.open() {
+                Err(BackupError::Locked(_)) if began.elapsed() < WAIT => std::thread::sleep(RETRY),
+                opened => {
+                    let mut out = io::BufWriter::with_capacity(64 << 10, out);
+                    return opened?.write(&mut out, runtime).map_err(|error| match error {
+                        ContentsError::Write(source) => {
+                            BackupError::Write { path: target.to_path_buf(), source }
+                        }
+                        error => error.into(),
+                    });
+                }
+            }
+        }
+    }
+
+    /// Has the service that runs on the folder write the archive; `None` if none runs.
+    #[cfg(unix)]
+    fn receive(&self, out: &mut File, target: &Path) -> Result<Option<Option<String>>, BackupError> {
+        let path = socket::path(&self.data);
+        let unreachable = |source| BackupError::Unreachable { path: path.clone(), source };
+        let Some(connection) = socket::ask(&self.data).map_err(unreachable)? else { return Ok(None) };
+        let received = frames::receive(BufReader::new(connection), out).map_err(unreachable)?;
+        match received.map_err(|source| BackupError::Write { path: target.to_path_buf(), source })? {
+            frames::Received::Whole(note) => Ok(Some(note)),
+            frames::Received::Refused(why) => Err(BackupError::Refused { path: self.data.clone(), why }),
+            frames::Received::CutOff => Err(BackupError::CutOff(self.data.clone())),
+        }
+    }
+
+    /// Opens the files of a service that does not run.
+    fn open(&self) -> Result<Contents, BackupError> {
+        let data = self.data.clone();
+        if self.has_database {
+            return Ok(Contents { data, databases: None, chat: None });
+        }
+        let messages = data.join(MESSAGES);
+        if !messages.exists() {
+            return Err(BackupError::NoMessages(messages));
+        }
+        let store = match RedbStore::options().lock_wait(Duration::ZERO).open(&messages) {
+            Err(chatcore_redb::OpenError::Locked { .. }) => return Err(BackupError::Locked(messages)),
+            opened => opened.map_err(BackupError::Messages)?,
+        };
+        let accounts = RedbAccounts::open(&data.join(NAMES), self.names, self.wait)?;
+        Ok(Contents { data, databases: Some((store, Arc::new(accounts))), chat: None })
+    }
+}

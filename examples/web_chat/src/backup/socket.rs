@@ -1,0 +1,141 @@
+//! Backups of a running service: the command asks for one at a socket in the data folder, since the database files
+//! are locked while they are served.
+
+use std::fs::{self, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::UnixStream as Connection;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::runtime::Handle;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::timeout;
+
+use super::contents::Contents;
+use super::frames::{REQUEST, Sender, refusal};
+use crate::in_one_line;
+
+/// The socket, below the data folder.
+const SOCKET: &str = "backup.sock";
+
+/// How long a command may take to ask.
+const ASKING: Duration = Duration::from_secs(5);
+
+/// How long a command may take nothing of what is sent.
+const STALLED: Duration = Duration::from_secs(60);
+
+/// A service that makes backups; it stops when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    path: PathBuf,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.task.abort();
+        // What is left is replaced at the next start.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Returns where a service that runs on the folder listens.
+pub(crate) fn path(data: &Path) -> PathBuf {
+    data.join(SOCKET)
+}
+
+/// Asks the service that runs on the folder for a backup; `None` if none does.
+///
+/// # Errors
+/// If it can't be asked.
+pub(crate) fn ask(data: &Path) -> io::Result<Option<Connection>> {
+    match Connection::connect(path(data)) {
+        Ok(mut connection) => connection.write_all(REQUEST).map(|()| Some(connection)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Begins to listen for commands, of the service's own user and of root.
+///
+/// # Errors
+/// If the socket can't be made.
+pub(crate) fn listen(contents: Contents) -> io::Result<Listening> {
+    let path = path(&contents.data);
+    // A service that was killed leaves its own behind.
+    if fs::symlink_metadata(&path).is_ok_and(|found| found.file_type().is_socket()) {
+        fs::remove_file(&path)?;
+    }
+    let listener = UnixListener::bind(&path)?;
+    fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+    let task = tokio::spawn(async move {
+        loop {
+            match listener.accept().await {
+                Ok((command, _)) => answer(command, &contents, &listener).await,
+                // Without open files there is none for this one either.
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
+    });
+    Ok(Listening { path, task })
+}
+
+/// Makes one backup, and refuses others meanwhile.
+async fn answer(mut command: UnixStream, contents: &Contents, listener: &UnixListener) {
+    if let Err(why) = admit(&mut command).await {
+        return refuse(command, &why).await;
+    }
+    let contents = contents.clone();
+    let runtime = Handle::current();
+    let mut making = spawn_blocking(move || {
+        if let Err(error) = make(command, &contents, &runtime) {
+            tracing::error!(error = in_one_line(&*error), "a backup failed");
+        }
+    });
+    loop {
+        tokio::select! {
+            _ = &mut making => return,
+            other = listener.accept() => if let Ok((other, _)) = other {
+                refuse(other, "another backup is being made: try again when it is done").await;
+            },
+        }
+    }
+}
+
+async fn admit(command: &mut UnixStream) -> Result<(), String> {
+    let peer = command.peer_cred().map_err(|error| error.to_string())?.uid();
+    if peer != 0 && peer != rustix::process::geteuid().as_raw() {
+        return Err("only the service's own user and root may ask for a backup".to_owned());
+    }
+    let mut request = [0; REQUEST.len()];
+    match timeout(ASKING, command.read_exact(&mut request)).await {
+        Ok(Ok(_)) if request == REQUEST => Ok(()),
+        _ => Err("the service and the command are of versions that do not understand each other".to_owned()),
+    }
+}
+
+async fn refuse(mut command: UnixStream, why: &str) {
+    let _ = timeout(ASKING, command.write_all(&refusal(why))).await;
+}
+
+fn make(
+    command: UnixStream,
+    contents: &Contents,
+    runtime: &Handle,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let command = command.into_std()?;
+    command.set_nonblocking(false)?;
+    command.set_write_timeout(Some(STALLED))?;
+    let mut sender = Sender::new(&command);
+    let outcome = contents.write(&mut sender, runtime);
+    let told = outcome.as_ref().map(Clone::clone).map_err(|error| in_one_line(error));
+    let sent = sender.finish(told);
+    outcome?;
+    tracing::info!("a backup was made");
+    Ok(sent?)
+}
