@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use chatcore::Chat;
+use bytes::Bytes;
+use chatcore::{Chat, User};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response};
 use percent_encoding::percent_decode_str;
@@ -18,7 +20,7 @@ use crate::attachments;
 use crate::auth::Authenticator;
 use crate::body::{Body, no_content};
 use crate::config::Config;
-use crate::error::{HttpError, InvalidOrigin};
+use crate::error::{AuthError, HttpError, InvalidOrigin};
 use crate::files;
 use crate::origin::Origin;
 use crate::origins::Origins;
@@ -183,6 +185,7 @@ impl fmt::Debug for ResponseFuture {
 #[derive(Debug, PartialEq, Eq)]
 enum Route<'a> {
     Socket,
+    Identity,
     Uploads { channel: &'a str },
     Attachment { id: &'a str },
     Ui { name: &'a str },
@@ -199,6 +202,7 @@ impl<'a> Route<'a> {
         let mut parts = path.split('/');
         match [parts.next(), parts.next(), parts.next(), parts.next()] {
             [Some(ws), None, ..] if is(ws, "ws") => Some(Self::Socket),
+            [Some(identity), None, ..] if is(identity, "identity") => Some(Self::Identity),
             [Some(channels), Some(channel), Some(attachments), None]
                 if is(channels, "channels") && is(attachments, "attachments") =>
             {
@@ -216,7 +220,7 @@ impl<'a> Route<'a> {
 
     fn methods(&self) -> (&'static [Method], &'static str) {
         match self {
-            Self::Uploads { .. } => (&[Method::POST], "POST"),
+            Self::Identity | Self::Uploads { .. } => (&[Method::POST], "POST"),
             Self::Socket | Self::Attachment { .. } | Self::Ui { .. } => {
                 (&[Method::GET, Method::HEAD], files::METHODS)
             }
@@ -286,6 +290,15 @@ impl Shared {
                 let (config, failures) = (Arc::clone(&self.config), chat.failures().clone());
                 upgrade(parts, frame_bytes, config, failures, move || chat.open(identity))
             }
+            Route::Identity => {
+                self.addresses.handshake(parts)?;
+                let user = match self.authenticator.authenticate(parts).await {
+                    Ok(identity) => Some(identity.user),
+                    Err(AuthError::Unauthorized(_)) => None,
+                    Err(error) => return Err(error.into()),
+                };
+                Ok(identity_answer(user.as_ref()))
+            }
             Route::Uploads { channel } => {
                 let identity = self
                     .authenticator
@@ -308,6 +321,16 @@ impl Shared {
     }
 }
 
+/// Says who a request is from, which is nobody for a browser that the app does not know.
+fn identity_answer(user: Option<&User>) -> Response<Body> {
+    let body = serde_json::json!({ "user": user }).to_string();
+    let mut response = Response::new(Body::from(Bytes::from(body)));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -315,6 +338,7 @@ mod tests {
     #[test]
     fn paths_lead_to_their_routes() {
         assert_eq!(Route::of("/ws"), Some(Route::Socket));
+        assert_eq!(Route::of("/identity"), Some(Route::Identity));
         assert_eq!(Route::of("/channels/a%20b/attachments"), Some(Route::Uploads { channel: "a%20b" }));
         assert_eq!(Route::of("/attachments/a_1/x.png"), Some(Route::Attachment { id: "a_1" }));
         assert_eq!(Route::of("/%77s"), Some(Route::Socket), "decoded, once");

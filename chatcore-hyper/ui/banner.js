@@ -32,7 +32,7 @@ export class Banner extends HTMLElement {
 
   #update() {
     clearTimeout(this.#timer);
-    const { phase, downSince, retryAt } = this.#connection;
+    const { phase, downSince, retryAt, refusal } = this.#connection;
     const now = this.#clock.now();
     const down = (phase === 'waiting' || phase === 'connecting') && downSince !== null;
     if (!down) {
@@ -42,7 +42,7 @@ export class Banner extends HTMLElement {
     this.hidden = now - downSince < AFTER_MS;
     if (!this.hidden) {
       const seconds = Math.max(1, Math.ceil(((retryAt ?? now) - now) / 1000));
-      setText(this.#text, 'You are offline.');
+      setText(this.#text, refusal ? `The server refuses this page: ${refusal}.` : 'You are offline.');
       setText(this.#count, phase === 'connecting' ? 'Connecting…' : `Trying again in ${seconds} s.`);
     }
     this.#timer = setTimeout(() => this.#update(), this.hidden ? AFTER_MS - (now - downSince) : 500);

@@ -66,7 +66,7 @@ export class ChatCore extends Emitter {
   /**
    * @param {{url: string, user?: import('./protocol.js').User, WebSocket?: any, clock?: import('./connection.js').Clock,
    *   random?: () => number, openOutbox?: (userId: string) => import('./outbox.js').OutboxStore, newNonce?: () => string,
-   *   storage?: ?Storage, checkIdentity?: () => Promise<boolean>, maxFollowed?: number}} options
+   *   storage?: ?Storage, checkIdentity?: () => Promise<boolean | string>, maxFollowed?: number}} options
    *   Without a `user`, who it is comes with the server's welcome. `openOutbox` is called once the user is known.
    *   `storage` keeps what the user has deleted until the server knows it.
    */

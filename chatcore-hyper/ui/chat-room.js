@@ -212,7 +212,9 @@ export class ChatRoom extends HTMLElement {
     const { notice, words, again, frame, title } = this.#parts;
     setText(title, this.channel ?? '');
     const shut = this.status === 'signed-out' || this.status === 'refused';
-    const text = !shut && this.channel === null ? 'This room names no channel.' : shut || !this.#drafts ? NOTICES[this.status] : '';
+    const { refusal } = this.core.connection;
+    const said = refusal ? `The chat’s server refuses this page: ${refusal}.` : NOTICES[this.status];
+    const text = !shut && this.channel === null ? 'This room names no channel.' : shut || !this.#drafts ? said : '';
     notice.hidden = text === '';
     frame.classList.toggle('shut', text !== '');
     again.hidden = !shut;
@@ -240,9 +242,10 @@ const NOTICES = {
 };
 
 /** @param {import('./connection.js').Connection} connection @param {RoomStatus} before @returns {RoomStatus} */
-function statusOf({ phase, closeCode }, before) {
+function statusOf({ phase, closeCode, refusal }, before) {
   if (phase === 'open') return 'online';
   if (phase === 'closed') return closeCode === 4100 ? 'signed-out' : 'refused';
+  if (refusal) return 'refused';
   return phase === 'waiting' || before === 'offline' || before === 'online' ? 'offline' : 'connecting';
 }
 

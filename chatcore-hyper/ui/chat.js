@@ -6,5 +6,6 @@ import './chat-shell.js';
 export { ChatCore, ChatError } from './chat-core.js';
 export { h, setText } from './dom.js';
 export { waitInWords } from './format.js';
+export { askIdentity } from './identity.js';
 export { OutboxDb } from './outbox-db.js';
 export { pageStorage } from './storage.js';

@@ -50,6 +50,8 @@ export class Connection extends Emitter {
   downSince = null;
   /** The final close code; only in phase `closed`. @type {?number} */
   closeCode = null;
+  /** Why the server refuses this page, if it does; the attempts go on. */
+  refusal = '';
   frameBytes = Infinity;
 
   /** @type {any} */
@@ -66,8 +68,9 @@ export class Connection extends Emitter {
   #waiting = new Map();
 
   /**
-   * @param {{url: string, WebSocket: any, clock: Clock, random: () => number, checkIdentity?: () => Promise<boolean>}} options
-   *   `checkIdentity` is asked after a refused attempt, because a browser does not tell a 401 from a dead server.
+   * @param {{url: string, WebSocket: any, clock: Clock, random: () => number, checkIdentity?: () => Promise<boolean | string>}} options
+   *   `checkIdentity` is asked after a refused attempt, because a browser does not tell a 401 from a dead server: it says
+   *   whether the server knows the user, or why it refuses the page.
    */
   constructor({ url, WebSocket, clock, random, checkIdentity }) {
     super();
@@ -152,6 +155,7 @@ export class Connection extends Emitter {
   #welcome(frame) {
     this.#openedAt = this.clock.now();
     this.downSince = null;
+    this.refusal = '';
     this.#drainMs = 0;
     this.#clearTimer();
     this.#watch();
@@ -210,6 +214,8 @@ export class Connection extends Emitter {
 
   async #checkIdentity() {
     const known = (await this.checkIdentity?.()) ?? true;
+    this.refusal = typeof known === 'string' ? known : '';
+    if (this.refusal) this.emit('state');
     if (!known && (this.phase === 'waiting' || this.phase === 'connecting')) {
       this.#drop(4100);
       this.#close(4100);

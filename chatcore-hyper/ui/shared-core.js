@@ -1,4 +1,5 @@
 import { ChatCore } from './chat-core.js';
+import { askIdentity } from './identity.js';
 import { OutboxDb } from './outbox-db.js';
 import { pageStorage } from './storage.js';
 
@@ -26,7 +27,7 @@ export function shareCore(base, signal) {
 /** @param {string} base @returns {Shared} */
 function begin(base) {
   const url = `${base.replace(/^http/u, 'ws')}/ws`;
-  const core = new ChatCore({ url, openOutbox: (id) => new OutboxDb(id), storage: pageStorage(), maxFollowed: 0, checkIdentity: () => isKnown(base) });
+  const core = new ChatCore({ url, openOutbox: (id) => new OutboxDb(id), storage: pageStorage(), maxFollowed: 0, checkIdentity: () => askIdentity(base) });
   const shared = { core, users: 0, gone: new AbortController() };
   const { signal } = shared.gone;
   clients.set(base, shared);
@@ -42,15 +43,6 @@ function end(base, shared) {
   if (clients.get(base) === shared) clients.delete(base);
   shared.gone.abort();
   shared.core.stop();
-}
-
-/** Whether the server knows this browser: to a request that is no handshake it says so in plain HTTP. @param {string} base */
-async function isKnown(base) {
-  try {
-    return (await fetch(`${base}/ws`, { cache: 'no-store', credentials: 'include' })).status !== 401;
-  } catch {
-    return true;
-  }
 }
 
 /** A client whose listeners last no longer than who set them. @param {ChatCore} core @param {AbortSignal} signal @returns {ChatCore} */

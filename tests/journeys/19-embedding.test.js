@@ -105,8 +105,7 @@ journey('two rooms of a foreign page: what is said in one is in that one, and at
 });
 
 journey('a room’s events, its attributes and its end', async ({ server, browser }) => {
-  // After a refused connection a room asks by plain HTTP whether it is known, and 426 means that it is.
-  const gone = { allow: [/ERR_CONNECTION_REFUSED/u, /status of 426 \(Upgrade Required\) \S+\/chat\/ws$/u] };
+  const gone = { allow: [/ERR_CONNECTION_REFUSED/u] };
   const ann = await browser.person(gone);
   const bob = await browser.person(gone);
   await ann.join('Ann');
