@@ -46,7 +46,11 @@ async fn a_name_is_remembered_by_its_cookie_and_refused_to_others() {
         sign_in(addr, taken, &[]).await.assert_error(409, "name_taken");
     }
     let again = sign_in(addr, "Ann Lee", &[&header]).await;
-    assert_eq!(again.json(), answer.json(), "who is signed in already stays who they are");
+    assert_eq!(
+        again.json(),
+        json!({ "user": answer.json()["user"] }),
+        "who is signed in already stays who they are"
+    );
 }
 
 #[tokio::test]
@@ -97,6 +101,45 @@ async fn signing_out_ends_the_sockets_and_frees_the_name() {
     assert_eq!(http(addr, "DELETE", "/session", &[&header], b"").await.status, 204, "out already");
     let other = sign_in(addr, "Ann", &[]).await;
     assert_ne!(other.json()["user"]["id"], answer.json()["user"]["id"]);
+}
+
+#[tokio::test]
+async fn a_name_whose_cookie_was_refused_is_given_back() {
+    let addr = start(&[]).await;
+    let answer = sign_in(addr, "ann", &[]).await;
+    let receipt = answer.json()["receipt"].as_str().unwrap().to_owned();
+    assert_eq!(answer.json()["secure"], json!(false));
+    let mut client = Client::connect_with_cookie(addr, &cookie(&answer)).await;
+    let give_back =
+        async |receipt: &str| http(addr, "DELETE", &format!("/session?receipt={receipt}"), &[], b"").await;
+    for wrong in ["", "x", &"0".repeat(63), &"g".repeat(64), &receipt.to_uppercase()] {
+        give_back(wrong).await.assert_error(422, "bad_frame");
+    }
+    give_back(&"0".repeat(64)).await.assert_error(404, "not_found");
+    sign_in(addr, "Ann", &[]).await.assert_error(409, "name_taken");
+    assert_eq!(give_back(&receipt).await.status, 204);
+    assert_eq!(client.closed().await, 4100);
+    assert_eq!(sign_in(addr, "Ann", &[]).await.status, 200);
+    give_back(&receipt).await.assert_error(404, "not_found");
+}
+
+#[tokio::test]
+async fn an_answer_says_if_its_cookie_is_for_https_alone() {
+    let addr = start(&["--secure-cookie"]).await;
+    assert_eq!(sign_in(addr, "ann", &[]).await.json()["secure"], json!(true));
+}
+
+#[tokio::test]
+async fn a_page_learns_why_its_socket_is_refused() {
+    let addr = start(&[]).await;
+    let cookie = format!("Cookie: {}", cookie(&sign_in(addr, "ann", &[]).await));
+    let ask = async |headers: &[&str]| http(addr, "POST", "/chat/identity", headers, b"").await;
+    let known = ask(&[&cookie]).await;
+    assert_eq!((known.status, &known.json()["user"]["name"]), (200, &json!("ann")));
+    assert_eq!(known.header("cache-control"), Some("no-store"));
+    assert_eq!(ask(&[]).await.json(), json!({ "user": null }));
+    ask(&[&cookie, "Origin: https://chat.example"]).await.assert_error(403, "not_allowed");
+    http(addr, "GET", "/chat/identity", &[], b"").await.assert_error(405, "method_not_allowed");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chatcore::protocol::CloseReason;
-use chatcore::{Chat, FailureLog, Identity, Timestamp, User};
+use chatcore::{Chat, FailureLog, Identity, SessionId, Timestamp, User};
 use chatcore_hyper::{
     AuthError, Authenticator, Body, ClientAddress, Origins, PerAddress, TooMany, Unauthorized, cookie,
 };
@@ -37,6 +37,9 @@ const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, DELETE, 
 
 /// Tells the page, which can't read the other, whether it is worth asking who is signed in.
 const MARKER_COOKIE_NAME: &str = "chat_signed_in";
+
+/// How long a name can be given back without its cookie.
+const RECEIPT_LIFE: Duration = Duration::from_secs(60);
 
 /// Bytes of a sign-in's body.
 const BODY_BYTES: usize = 4 << 10;
@@ -130,7 +133,10 @@ impl Sessions {
                     None => bad(),
                 }
             }
-            Method::DELETE => self.sign_out(chat, parts, token.as_ref()).await,
+            Method::DELETE => match parts.uri.query().and_then(|query| query.strip_prefix("receipt=")) {
+                Some(receipt) => self.give_back(chat, receipt).await,
+                None => self.sign_out(chat, parts, token.as_ref()).await,
+            },
             _ => {
                 let why = format!("this path takes {METHODS}");
                 let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", why);
@@ -174,7 +180,12 @@ impl Sessions {
                     );
                     return refusal(StatusCode::SERVICE_UNAVAILABLE, error.code().as_str(), error);
                 }
-                let mut response = answer(StatusCode::OK, &json!({ "user": user }));
+                let body = json!({
+                    "user": user,
+                    "receipt": token.session().as_str(),
+                    "secure": self.is_secure(parts),
+                });
+                let mut response = answer(StatusCode::OK, &body);
                 self.set_cookies(parts, &mut response, token.as_str(), TOKEN_LIFE.as_secs());
                 if replaced.is_some() {
                     clear_cache(&mut response);
@@ -214,6 +225,29 @@ impl Sessions {
         response
     }
 
+    /// Frees a name whose browser did not keep the cookie, by the receipt that it got instead.
+    async fn give_back(&self, chat: &Chat, receipt: &str) -> Response<Body> {
+        let Some(hash) = hash_of(receipt) else {
+            let why = "a receipt is the 64 hex digits that POST /session answered";
+            return refusal(StatusCode::UNPROCESSABLE_ENTITY, "bad_frame", why);
+        };
+        match self.accounts.give_back(&hash, Timestamp::now().minus(RECEIPT_LIFE)).await {
+            Ok(Some(user)) => {
+                let session = SessionId::new(receipt).expect("invariant: 64 hex digits make an id");
+                chat.disconnect_session(&user.id, &session, CloseReason::SignedOut);
+                let mut response = Response::new(Body::empty());
+                *response.status_mut() = StatusCode::NO_CONTENT;
+                response
+            }
+            Ok(None) => {
+                let why =
+                    format!("no name was taken with this receipt in the last {} s", RECEIPT_LIFE.as_secs());
+                refusal(StatusCode::NOT_FOUND, "not_found", why)
+            }
+            Err(error) => self.unavailable(&error),
+        }
+    }
+
     /// Sets the cookies of a request's scheme, and removes the other scheme's, since two that differ are none.
     fn set_cookies(&self, parts: &Parts, response: &mut Response<Body>, value: &str, seconds: u64) {
         let secure = self.is_secure(parts);
@@ -249,6 +283,19 @@ impl Sessions {
 fn clear_cache(response: &mut Response<Body>) {
     let header = HeaderName::from_static("clear-site-data");
     response.headers_mut().insert(header, HeaderValue::from_static("\"cache\""));
+}
+
+/// Returns the hash that a receipt spells, in lower case as it was given.
+fn hash_of(receipt: &str) -> Option<[u8; 32]> {
+    let is_hex = |b: u8| b.is_ascii_digit() || matches!(b, b'a'..=b'f');
+    if receipt.len() != 64 || !receipt.bytes().all(is_hex) {
+        return None;
+    }
+    let mut hash = [0; 32];
+    for (byte, digits) in hash.iter_mut().zip(receipt.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(hash)
 }
 
 /// Returns the token in a request's cookies.

@@ -1,4 +1,4 @@
-import { ChatCore, h, OutboxDb, pageStorage, setText, waitInWords } from '/chat/ui/chat.js';
+import { askIdentity, ChatCore, h, OutboxDb, pageStorage, setText, waitInWords } from '/chat/ui/chat.js';
 
 /** Where the chat service is mounted. */
 const BASE = '/chat';
@@ -22,19 +22,25 @@ async function start() {
     const user = await whoAmI();
     if (user) showChat(user);
     else showSignIn('');
-  } catch {
-    showUnreachable();
+  } catch (error) {
+    showUnreachable(error);
   }
 }
 
 /** @returns {Promise<?{id: string, name: string}>} null when nobody is signed in */
 async function whoAmI() {
   // Set and removed along with the cookie that only the server can read.
-  if (!document.cookie.split('; ').includes('chat_signed_in=1')) return null;
-  const answer = await fetch('/session', { cache: 'no-store' });
+  return document.cookie.split('; ').includes('chat_signed_in=1') ? askSession() : null;
+}
+
+async function askSession() {
+  const answer = await fetch('/session', { cache: 'no-store' }).catch(() => {
+    throw new Error('The server does not answer. Check your connection and try again.');
+  });
   if (answer.status === 401) return null;
-  if (!answer.ok) throw new Error(`GET /session: ${answer.status}`);
-  return userOf(await answer.json());
+  const body = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Error(body.message ?? `The server answered ${answer.status}.`);
+  return userOf(body);
 }
 
 function userOf(body) {
@@ -64,8 +70,8 @@ function showSignIn(notice) {
     button.disabled = true;
     try {
       const answer = await signIn(field.value.trim());
-      if (answer.user) return showChat(answer.user);
-      fail(answer.refusal);
+      if (answer.user && (await isKept(answer))) return showChat(answer.user);
+      fail(answer.refusal ?? (await giveBack(answer)));
     } catch {
       fail('The server does not answer. Try again in a moment.');
     } finally {
@@ -90,7 +96,22 @@ function showSignIn(notice) {
   field.focus();
 }
 
-/** @returns {Promise<{user?: {id: string, name: string}, refusal?: string}>} */
+/** Whether the browser keeps the cookie, which the server alone can tell. Someone who was signed in before had it already. */
+async function isKept({ user, receipt }) {
+  return !receipt || (await askSession())?.id === user.id;
+}
+
+/** Frees the name that was taken without a way to be known by it. @returns {Promise<string>} what to do about it */
+async function giveBack({ user, receipt, secure }) {
+  const freed = (await fetch(`/session?receipt=${receipt}`, { method: 'DELETE' })).ok;
+  const why =
+    secure && location.protocol === 'http:'
+      ? 'The server gives its cookie to HTTPS pages only. Open this page by https:// and join there.'
+      : 'Your browser does not keep this site’s cookie, so the server can’t know you. Allow cookies for this site, then join again.';
+  return freed ? why : `${why} The name ${user.name} stays taken.`;
+}
+
+/** @returns {Promise<{user?: {id: string, name: string}, receipt?: string, secure?: boolean, refusal?: string}>} */
 async function signIn(name) {
   const answer = await fetch('/session', {
     method: 'POST',
@@ -99,13 +120,13 @@ async function signIn(name) {
   });
   if (answer.status === 429) return { refusal: `Many people have joined from your network just now. Try again in ${waitInWords(1000 * Number(answer.headers.get('Retry-After')))}.` };
   const body = await answer.json().catch(() => ({}));
-  return answer.ok ? { user: userOf(body) } : { refusal: REFUSALS[body.code] ?? body.message ?? `The server answered ${answer.status}.` };
+  return answer.ok ? { ...body, user: userOf(body) } : { refusal: REFUSALS[body.code] ?? body.message ?? `The server answered ${answer.status}.` };
 }
 
 function showChat(user) {
   const url = new URL(`${BASE}/ws`, location.href);
   url.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:';
-  const core = new ChatCore({ url: url.href, user, openOutbox: (id) => new OutboxDb(id), storage, checkIdentity: () => stillIs(user) });
+  const core = new ChatCore({ url: url.href, user, openOutbox: (id) => new OutboxDb(id), storage, checkIdentity: () => askIdentity(BASE) });
   const shell = document.createElement('chat-shell');
   const leave = (notice) => {
     core.stop();
@@ -130,22 +151,14 @@ function showChat(user) {
   core.start();
 }
 
-/** Whether the server still knows this user; a server that does not answer has not forgotten anybody. */
-async function stillIs(user) {
-  try {
-    return (await whoAmI())?.id === user.id;
-  } catch {
-    return true;
-  }
-}
-
-function showUnreachable() {
+/** @param {Error} error */
+function showUnreachable({ message }) {
   const retry = { type: 'button', class: 'primary', on: { click: () => location.reload() } };
   document.body.replaceChildren(
     h(
       'main',
       { class: 'sign-in' },
-      h('div', { class: 'unreachable' }, h('h1', {}, 'The server does not answer'), h('p', {}, 'Check your connection and try again.'), h('button', retry, 'Try again')),
+      h('div', { class: 'unreachable' }, h('h1', {}, 'The chat can’t be opened'), h('p', {}, message), h('button', retry, 'Try again')),
     ),
   );
 }

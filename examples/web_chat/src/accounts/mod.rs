@@ -36,7 +36,13 @@ pub(crate) trait Accounts: Send + Sync {
     ) -> Result<Taken, AccountsError>;
 
     /// Makes a token worthless and its name free; returns whose it was.
-    async fn revoke(&self, token: &Token) -> Result<Option<User>, AccountsError>;
+    async fn revoke(&self, token: &Token) -> Result<Option<User>, AccountsError> {
+        self.give_back(&token.hash(), Timestamp::from_millis(i64::MIN)).await
+    }
+
+    /// Makes the token with this hash worthless and its name free, if it was given at `after` or later; returns
+    /// whose it was.
+    async fn give_back(&self, hash: &[u8; 32], after: Timestamp) -> Result<Option<User>, AccountsError>;
 }
 
 /// What a browser shows to be who it is. Only its hash is stored.
@@ -136,6 +142,7 @@ mod tests {
 
     on_every_kind!(
         a_name_belongs_to_its_token_until_it_signs_out(9),
+        a_name_is_given_back_by_its_hash_for_a_time(9),
         a_browser_that_takes_another_name_gives_up_its_own(9),
         a_year_later_the_token_is_worthless_and_the_name_free(9),
         names_are_bounded(2),
@@ -168,6 +175,17 @@ mod tests {
         assert_eq!(accounts.revoke(&token).await.unwrap(), None);
         let (other, _) = take(&accounts, "Ann", now).await.unwrap();
         assert_ne!(other.id, ann.id, "whoever takes the name next is somebody else");
+    }
+
+    async fn a_name_is_given_back_by_its_hash_for_a_time(accounts: impl Accounts) {
+        let now = Timestamp::now();
+        let (ann, token) = take(&accounts, "ann", now).await.unwrap();
+        let later = Timestamp::from_millis(now.as_millis() + 1);
+        assert_eq!(accounts.give_back(&token.hash(), later).await.unwrap(), None, "too late");
+        assert_eq!(accounts.user(&token, now).await.unwrap(), Some(ann.clone()));
+        assert_eq!(accounts.give_back(&token.hash(), now).await.unwrap(), Some(ann));
+        assert_eq!(accounts.user(&token, now).await.unwrap(), None);
+        assert!(take(&accounts, "ann", now).await.is_some());
     }
 
     async fn a_browser_that_takes_another_name_gives_up_its_own(accounts: impl Accounts) {

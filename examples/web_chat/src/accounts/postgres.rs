@@ -104,17 +104,22 @@ impl PostgresAccounts {
         given_up(client, done)
     }
 
-    async fn remove(&self, hash: &[u8]) -> Result<Option<User>, Failure> {
-        match self.remove_on(take_connection(&self.pool).await?, hash).await {
+    async fn remove(&self, hash: &[u8], after: Timestamp) -> Result<Option<User>, Failure> {
+        match self.remove_on(take_connection(&self.pool).await?, hash, after).await {
             Err(failure) if failure.is_read_only() => {
-                self.remove_on(take_new_connection(&self.pool).await?, hash).await
+                self.remove_on(take_new_connection(&self.pool).await?, hash, after).await
             }
             removed => removed,
         }
     }
 
-    async fn remove_on(&self, mut client: Object, hash: &[u8]) -> Result<Option<User>, Failure> {
-        let done = timeout(ANSWER, remove(&mut client, hash)).await;
+    async fn remove_on(
+        &self,
+        mut client: Object,
+        hash: &[u8],
+        after: Timestamp,
+    ) -> Result<Option<User>, Failure> {
+        let done = timeout(ANSWER, remove(&mut client, hash, after)).await;
         given_up(client, done)
     }
 
@@ -186,10 +191,9 @@ impl Accounts for PostgresAccounts {
         }
     }
 
-    async fn revoke(&self, token: &Token) -> Result<Option<User>, AccountsError> {
-        let hash = token.hash();
-        let user = self.remove(&hash).await.map_err(AccountsError::because)?;
-        self.remembered().forget(&hash);
+    async fn give_back(&self, hash: &[u8; 32], after: Timestamp) -> Result<Option<User>, AccountsError> {
+        let user = self.remove(hash, after).await.map_err(AccountsError::because)?;
+        self.remembered().forget(hash);
         Ok(user)
     }
 }
@@ -251,9 +255,10 @@ async fn read(client: &Client, hash: &[u8], oldest: Timestamp) -> Result<Option<
     row.map(|row| Ok((user(&row)?, Timestamp::from_millis(row.get(2))))).transpose()
 }
 
-async fn remove(client: &mut Client, hash: &[u8]) -> Result<Option<User>, Failure> {
+async fn remove(client: &mut Client, hash: &[u8], after: Timestamp) -> Result<Option<User>, Failure> {
     // Asked first: whoever has no account does not hold up those who wait for the lock.
-    if client.query_opt("SELECT 1 FROM web_chat.account WHERE token = $1", &[&hash]).await?.is_none() {
+    let account = "SELECT 1 FROM web_chat.account WHERE token = $1 AND since >= $2";
+    if client.query_opt(account, &[&hash, &after.as_millis()]).await?.is_none() {
         return Ok(None);
     }
     let transaction = locked(client).await?;

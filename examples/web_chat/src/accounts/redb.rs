@@ -216,10 +216,11 @@ impl Accounts for RedbAccounts {
         }
     }
 
-    async fn revoke(&self, token: &Token) -> Result<Option<User>, AccountsError> {
-        let hash = token.hash();
+    async fn give_back(&self, hash: &[u8; 32], after: Timestamp) -> Result<Option<User>, AccountsError> {
+        let hash = *hash;
         // Asked first: whoever has no account is not worth a write.
-        if self.read(move |txn| account(txn, &hash)).await?.is_none() {
+        let account = self.read(move |txn| account(txn, &hash)).await?;
+        if account.is_none_or(|account| account.since < after) {
             return Ok(None);
         }
         let removed = self.within(self.file.write(move |changes| changes.remove(&hash))).await?;

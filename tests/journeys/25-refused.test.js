@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { journey } from './journey.js';
+
+/** A browser's profile that refuses all cookies. */
+async function withoutCookies() {
+  const folder = await mkdtemp(join(tmpdir(), 'chatcore-profile-'));
+  await mkdir(join(folder, 'Default'));
+  await writeFile(join(folder, 'Default', 'Preferences'), JSON.stringify({ profile: { default_content_setting_values: { cookies: 2 } } }));
+  return folder;
+}
+
+/** A proxy that names the chat by its own address, as nginx does unless it is told otherwise. */
+async function proxyOf(server) {
+  const proxy = createServer((asked, answer) => {
+    const headers = { ...asked.headers, host: server.host };
+    const passed = request(`${server.url}${asked.url}`, { method: asked.method, headers }, (got) => {
+      answer.writeHead(got.statusCode, got.headers);
+      got.pipe(answer);
+    });
+    asked.pipe(passed);
+  });
+  proxy.on('upgrade', (asked, socket) => {
+    const passed = request(`${server.url}${asked.url}`, { headers: { ...asked.headers, host: server.host } });
+    passed.on('response', (got) => socket.end(`HTTP/1.1 ${got.statusCode} \r\nContent-Length: 0\r\n\r\n`));
+    passed.end();
+  });
+  await new Promise((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+  return proxy;
+}
+
+journey('a browser that refuses cookies is told so, and its name stays free', async ({ browser }) => {
+  const profile = await withoutCookies();
+  const ann = await browser.person({ profile, allow: [/status of 401/u] });
+  await ann.visit();
+  for (let tries = 0; tries < 2; tries += 1) {
+    await ann.tryToJoin('Ann');
+    await ann.page.getByRole('alert').filter({ hasText: 'Your browser does not keep this site’s cookie' }).waitFor();
+    await ann.page.getByLabel('Your name').fill('');
+    await ann.page.getByRole('alert').filter({ hasText: 'cookie' }).waitFor({ state: 'detached' });
+  }
+  const other = await browser.joined('Ann');
+  await other.say('the name was free');
+  await other.isSent();
+  await ann.context.close();
+  browser.people = browser.people.filter((person) => person !== ann);
+  ann.wasFine();
+  await rm(profile, { recursive: true, force: true, maxRetries: 5 });
+});
+
+journey('a proxy that rewrites the host is named as the reason, in the chat and in a room', async ({ server, browser }) => {
+  const proxy = await proxyOf(server);
+  const host = `127.0.0.1:${proxy.address().port}`;
+  try {
+    const refused = { hosts: [host], allow: [/status of 403/u, /Unexpected response code: 403/u] };
+    const ann = await browser.person(refused);
+    await ann.page.goto(`http://${host}/embed.html`);
+    const [room] = await ann.page.locator('chat-room').all();
+    await room.getByText(`The chat’s server refuses this page: pages of http://${host} may not`).waitFor();
+    assert.equal(await room.evaluate(({ status }) => status), 'refused');
+
+    // Somebody who has signed in at the chat's own address has its cookie here too.
+    await ann.join('Ann');
+    await ann.isIn('general');
+    await ann.page.goto(`http://${host}/`);
+    await ann.page.getByText(`The server refuses this page: pages of http://${host} may not`).waitFor();
+  } finally {
+    proxy.close();
+    proxy.closeAllConnections();
+  }
+});
