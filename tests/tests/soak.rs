@@ -12,6 +12,7 @@ async fn sockets_that_come_and_go_over_a_kill_lose_and_double_nothing() {
         users: 4,
         sockets: 60,
         channels: 6,
+        history: 20,
         followed: 3,
         publishes: 60.0,
         stay: Duration::from_secs(4),

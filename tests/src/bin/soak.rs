@@ -4,6 +4,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use chatcore::Limits;
 use chatcore::testkit::Random;
 use chatcore_tests::soak::{Plan, Row, soak};
 use clap::Parser;
@@ -29,6 +30,9 @@ struct Options {
     /// Channels; each socket follows three.
     #[arg(long, default_value_t = 100)]
     channels: usize,
+    /// Messages that each channel begins with; by default as many as the service keeps in memory of a channel.
+    #[arg(long, default_value_t = Limits::default().ring_events)]
+    history: usize,
     /// Publishes per second of all sockets.
     #[arg(long, default_value_t = 100.0)]
     publishes: f64,
@@ -41,6 +45,7 @@ async fn main() -> ExitCode {
         users: options.users.max(1),
         sockets: options.sockets,
         channels: options.channels.max(1),
+        history: options.history,
         followed: options.channels.clamp(1, 3),
         publishes: options.publishes.max(0.1),
         stay: Duration::from_secs(120),

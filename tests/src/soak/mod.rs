@@ -6,10 +6,14 @@ mod participant;
 mod report;
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chatcore::store::{Directory, EventStore};
 use chatcore::testkit::Random;
+use chatcore::{Append, AppendBody, ChannelName, Nonce, User};
+use chatcore_redb::RedbStore;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -30,6 +34,8 @@ pub struct Plan {
     pub sockets: usize,
     /// Channels.
     pub channels: usize,
+    /// Messages that each channel begins with. With fewer than a ring holds, the rings fill up during the soak.
+    pub history: usize,
     /// Channels that one socket follows.
     pub followed: usize,
     /// Publishes per second, of all sockets.
@@ -55,6 +61,9 @@ pub async fn soak(plan: &Plan, random: &Random, mut tell: impl FnMut(&Row)) -> R
     let cookies = sign_in(&service, plan.users).await;
     let names: Vec<String> = (0..plan.channels).map(|n| format!("soak-{n}")).collect();
     create(&service, &cookies, &names).await;
+    service.kill().await;
+    fill(folder.path(), &names, plan.history).await;
+    service = Service::start(folder.path(), None).await;
     let ledger = Arc::new(Ledger::default());
     let (place, places) = watch::channel(service.addr);
     let (stage, stages) = watch::channel(Stage::Publishing);
@@ -126,6 +135,26 @@ async fn create(service: &Service, cookies: &[String], names: &[String]) {
         let mut client = Client::connect_with_cookie(service.addr, cookie).await;
         for name in of_one {
             client.ok(json!({"type": "create_channel", "name": name})).await;
+        }
+    }
+}
+
+/// Writes messages to every channel, past the service.
+async fn fill(folder: &Path, names: &[String], messages: usize) {
+    let store = RedbStore::open(folder.join("chat.redb")).expect("the service's file");
+    let author = User::new("filler", "filler").expect("a valid user");
+    for name in names {
+        let name = ChannelName::new(name).expect("a valid name");
+        let channel = store.channel(&name).await.expect("an answer").expect("the channel").id;
+        let message = |n| {
+            let nonce = Nonce::new(format!("fill-{n}")).expect("a valid nonce");
+            let text =
+                format!("message {n}, which was here before the soak began, as long as people write them");
+            let body = AppendBody::Message { nonce, text, reply_to: None, attachments: Vec::new() };
+            Append { channel, author: author.clone(), body }
+        };
+        for appended in store.append((0..messages).map(message).collect()).await {
+            appended.expect("room for a message");
         }
     }
 }
