@@ -143,9 +143,14 @@ export class ChatCore extends Emitter {
     return new URL(path, this.connection.url.replace(/^ws/u, 'http')).href;
   }
 
-  stop() {
+  /** Sends now what waits for a better moment: the page may be about to go. */
+  flush() {
     this.changes.flush();
     this.reads.flush();
+  }
+
+  stop() {
+    this.flush();
     this.connection.stop();
     this.outbox.close();
   }
@@ -170,6 +175,11 @@ export class ChatCore extends Emitter {
   /** @param {string} name */
   channel(name) {
     return this.#channels.get(this.key(name));
+  }
+
+  /** Whether it is still to be heard what is unread. */
+  get isCounting() {
+    return !this.listed && this.counts.pending;
   }
 
   /** Whether the server said that the channel can't be opened. @param {string} name */
@@ -256,6 +266,12 @@ export class ChatCore extends Emitter {
     return channel?.loaded ? this.pages.around(channel, seq) : false;
   }
 
+  /** Makes the messages at a position those that are shown. @param {string} name a channel that is loaded @param {number} seq @throws {ChatError} as `showAround` */
+  async showAt(name, seq) {
+    const channel = this.channel(name);
+    if (channel?.loaded) await this.pages.at(channel, seq);
+  }
+
   /** Shows the newest messages again. @param {string} name */
   showLive(name) {
     const channel = this.channel(name);
@@ -306,6 +322,15 @@ export class ChatCore extends Emitter {
     if (!channel?.position || to <= channel.read) return;
     this.#readTo(channel, to);
     this.reads.mark(channel.name, to);
+  }
+
+  /** Notes that everything in all channels has been seen. */
+  markAllRead() {
+    for (const { name, head, unread } of this.channels) {
+      if (unread === 0) continue;
+      this.#readTo(this.channel(name), head);
+      this.reads.mark(name, head);
+    }
   }
 
   /** Tells the others that one is typing; may be called at every key. @param {string} name */

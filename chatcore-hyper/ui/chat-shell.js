@@ -209,7 +209,7 @@ export class ChatShell extends HTMLElement {
 
   #pressed(event) {
     if (event.key === 'Escape' && !event.defaultPrevented && isNarrow() && !this.#parts.members.hidden && !document.querySelector(':modal')) return this.#toggleMembers(false);
-    const act = event.isComposing ? undefined : actOf(event);
+    const act = event.isComposing || event.defaultPrevented ? undefined : actOf(event);
     if (!act) return;
     const { channels, switcher, help } = this.#parts;
     const own = { switch: switcher, help }[act];
@@ -219,8 +219,17 @@ export class ChatShell extends HTMLElement {
     if (act === 'switch') return switcher.open(this.#current);
     if (act === 'help') return help.open();
     if (act === 'search') return this.#search();
+    if (act === 'read' || act === 'readAll') return this.#markRead(act === 'readAll');
     const next = channels.neighbour(act.startsWith('next') ? 1 : -1, act.endsWith('Unread'));
     if (next !== null && next !== this.#current) goTo(next);
+  }
+
+  #markRead(all) {
+    this.#parts.timeline.meetNew();
+    if (all) this.#core.markAllRead();
+    else this.#core.markRead(this.#current);
+    this.#core.reads.flush();
+    if (all) this.say('All channels are marked as read.');
   }
 
   /** A link to a place of this chat leads there on this page, also from where the address is already. */

@@ -7,6 +7,8 @@ import { list, readChannelInfo } from './protocol.js';
  */
 export class Counts {
   #asking = false;
+  /** Whether the list of channels is on its way. */
+  pending = false;
   /** Whether more went by uncounted while the counts were on their way. */
   #again = false;
   /** Channels whose unread messages are on their way. @type {Set<string>} */
@@ -43,11 +45,15 @@ export class Counts {
     // What was read here is told first, so that it is not counted.
     this.reads.flush();
     let channels;
+    this.pending = true;
     try {
       channels = await this.#list();
     } catch (error) {
+      this.pending = false;
+      this.onChange();
       return this.retries.later('channels', error, () => this.refresh());
     }
+    this.pending = false;
     if (!this.onCounts(channels)) this.#again = false;
   }
 

@@ -12,6 +12,11 @@ export class Divider {
     this.#after = null;
   }
 
+  /** The position after which the new begins. */
+  get after() {
+    return this.#after;
+  }
+
   /**
    * @param {import('./channel.js').Channel} channel
    * @param {number} seen the position that was drawn last; -1 before the first drawing

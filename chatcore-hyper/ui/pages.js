@@ -35,12 +35,23 @@ export class Pages {
     if (channel.live.message(seq)) this.live(channel);
     else if (!channel.past?.message(seq)) {
       if (seq > channel.head) return false;
-      const before = seq + PAGE / 2;
-      const answer = await readHistory(this.request, channel.name, { before, limit: PAGE, from: seq });
-      if (!channel.loaded || !answer.messages.some((message) => message.seq === seq)) return false;
-      channel.addPage(answer, before, 'around');
-      this.onChange(channel.name);
+      return this.#fetchAround(channel, seq, (messages) => messages.some((message) => message.seq === seq));
     }
+    return true;
+  }
+
+  /** Makes the messages around a position those that are shown. @param {Channel} channel @param {number} seq of a message or of another event */
+  async at(channel, seq) {
+    if (channel.live.has(seq)) this.live(channel);
+    else if (!channel.past?.has(seq)) await this.#fetchAround(channel, seq, () => true);
+  }
+
+  async #fetchAround(channel, seq, isFound) {
+    const before = seq + PAGE / 2;
+    const answer = await readHistory(this.request, channel.name, { before, limit: PAGE, from: seq });
+    if (!channel.loaded || !isFound(answer.messages)) return false;
+    channel.addPage(answer, before, 'around');
+    this.onChange(channel.name);
     return true;
   }
 

@@ -1,5 +1,10 @@
+import { RETRY_MS } from './protocol.js';
+
 /** How often at most a channel's read position is told to the server. */
 const EVERY_MS = 500;
+
+/** How many channels at most are told at once. */
+const MAX_TOLD = 100;
 
 /** Tells the server what has been read: the newest position of each channel, throttled, and again after a lost connection. */
 export class ReadMarker {
@@ -16,13 +21,18 @@ export class ReadMarker {
   /** @param {string} channel @param {number} seq */
   mark(channel, seq) {
     this.#due.set(channel, seq);
-    this.#timer ??= this.clock.setTimeout(() => this.flush(), EVERY_MS);
+    this.#later(EVERY_MS);
   }
 
   flush() {
     this.clock.clearTimeout(this.#timer);
     this.#timer = null;
-    for (const [channel, seq] of this.#due) this.#send(channel, seq);
+    for (const [channel, seq] of [...this.#due].slice(0, MAX_TOLD)) this.#send(channel, seq);
+    if (this.#due.size > 0) this.#later(EVERY_MS);
+  }
+
+  #later(ms) {
+    this.#timer ??= this.clock.setTimeout(() => this.flush(), ms);
   }
 
   async #send(channel, seq) {
@@ -30,8 +40,10 @@ export class ReadMarker {
     try {
       await this.tell(channel, seq);
     } catch (error) {
-      // What the server cannot take now it is told with the next one, or after the reconnect.
-      if (error.retryable) this.#due.set(channel, Math.max(seq, this.#due.get(channel) ?? 0));
+      if (!error.retryable) return;
+      this.#due.set(channel, Math.max(seq, this.#due.get(channel) ?? 0));
+      // After a reconnect it is told before the counts are asked for.
+      if (error.code !== 'disconnected') this.#later(error.retryMs ?? RETRY_MS);
     }
   }
 }

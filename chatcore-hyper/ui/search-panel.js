@@ -41,7 +41,11 @@ export class SearchPanel extends HTMLElement {
       h('form', { role: 'search', on: { submit: (event) => this.#submitted(event) } }, this.#field, h('button', { type: 'submit', class: 'plain', 'aria-label': 'Search' }, icon('search'))),
       h('div', { class: 'results' }, this.#status, this.#list, this.#older),
     );
-    this.addEventListener('keydown', (event) => event.key === 'Escape' && this.close());
+    this.addEventListener('keydown', (event) => {
+      if (event.key !== 'Escape') return;
+      event.preventDefault();
+      this.close();
+    });
     core.on('removed', ({ name }) => name === this.#channel && this.#reset(''));
     core.on('state', () => this.#status.classList.contains('offline') && core.connection.phase === 'open' && this.#search());
   }

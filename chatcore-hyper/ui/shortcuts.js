@@ -2,9 +2,9 @@
 
 const MAC = /Mac|iP/u.test(globalThis.navigator?.platform ?? '');
 const SIGNS = MAC ? { Mod: '⌘', Alt: '⌥', Shift: '⇧' } : { Mod: 'Ctrl' };
-const ARROWS = { '↑': 'ArrowUp', '↓': 'ArrowDown' };
+const NAMES = { '↑': 'ArrowUp', '↓': 'ArrowDown', Esc: 'Escape' };
 
-/** @typedef {'switch' | 'previous' | 'next' | 'previousUnread' | 'nextUnread' | 'search' | 'help'} Act */
+/** @typedef {'switch' | 'previous' | 'next' | 'previousUnread' | 'nextUnread' | 'search' | 'help' | 'read' | 'readAll'} Act */
 /** @typedef {{keys: string[][], label: string, act?: Act}} Shortcut `keys`: ways to press it, the key after those that are held */
 
 /** @type {{title: string, shortcuts: Shortcut[]}[]} */
@@ -17,6 +17,8 @@ export const SHORTCUTS = [
       { keys: [['Alt', '↓']], label: 'Next channel', act: 'next' },
       { keys: [['Alt', 'Shift', '↑']], label: 'Previous unread channel', act: 'previousUnread' },
       { keys: [['Alt', 'Shift', '↓']], label: 'Next unread channel', act: 'nextUnread' },
+      { keys: [['Esc']], label: 'Mark the channel as read', act: 'read' },
+      { keys: [['Shift', 'Esc']], label: 'Mark all channels as read', act: 'readAll' },
       { keys: [['Mod', 'Shift', 'F'], ['/']], label: 'Search the channel', act: 'search' },
       { keys: [['Mod', '/'], ['?']], label: 'This help', act: 'help' },
       { keys: [['Esc']], label: 'Close what is open' },
@@ -52,8 +54,8 @@ function isPressed(keys, event) {
   // Where a sign is on the keyboard, and whether with Shift, depends on the country.
   const shift = /[/?]/u.test(key) || event.shiftKey === keys.includes('Shift');
   if (mod !== keys.includes('Mod') || other || event.altKey !== keys.includes('Alt') || !shift) return false;
-  if (keys.length === 1 && isWriting(event.target)) return false;
-  return event.key.toLowerCase() === (ARROWS[key] ?? key).toLowerCase();
+  if (keys.length === 1 && key !== 'Esc' && isWriting(event.target)) return false;
+  return event.key.toLowerCase() === (NAMES[key] ?? key).toLowerCase();
 }
 
 /** @param {any} element */

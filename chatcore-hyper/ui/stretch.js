@@ -36,6 +36,12 @@ export class Stretch {
     return found?.seq === seq ? found : undefined;
   }
 
+  /** Whether it is whole at a position. @param {number} seq */
+  has(seq) {
+    const newest = this.messages.at(-1)?.seq ?? 0;
+    return seq <= Math.max(this.to, newest) && (!this.more || this.messages[0]?.seq <= seq);
+  }
+
   /** Whether nothing lies between this one and a later one. @param {Stretch} later */
   reaches(later) {
     return later.messages.length > 0 && this.to >= later.messages[0].seq - 1;

@@ -2,7 +2,7 @@ import { Anchor } from './anchor.js';
 import { focused, h, icon, setText } from './dom.js';
 import { isImage } from './attachment-view.js';
 import { Divider } from './divider.js';
-import { Excerpt } from './excerpt.js';
+import { Excerpt, WINDOW } from './excerpt.js';
 import { counted, number } from './format.js';
 import { KeyedList } from './keyed-list.js';
 import { EmojiPicker } from './emoji-picker.js';
@@ -35,6 +35,8 @@ export class Timeline extends HTMLElement {
   #rows;
   #pill;
   #pillText;
+  /** Leads to the New line. */
+  #up;
   #notice;
   #noticeText;
   /** Says why there is nothing beyond the edge. */
@@ -51,7 +53,13 @@ export class Timeline extends HTMLElement {
   #divider = new Divider(() => this.#core.user.id);
   /** The message that is looked for. @type {?number} */
   #target = null;
+  /** Whether what is looked for is where the new begins. */
+  #seeksNew = false;
   #seeking = false;
+  /** Whether it is open where the reader begins. */
+  #entering = false;
+  /** The position of the New line that somebody has seen. @type {?number} */
+  #metNew = null;
   /** Whether a message has an address of its own. */
   linked = true;
   #actions;
@@ -82,7 +90,8 @@ export class Timeline extends HTMLElement {
     this.#noticeText = h('p');
     this.#notice = h('div', { class: 'timeline-notice', hidden: true }, this.#noticeText);
     this.#edge = h('p', { class: 'edge', role: 'status', hidden: true });
-    this.append(this.#scroller, this.#edge, this.#notice, this.#pill);
+    this.#up = h('button', { type: 'button', class: 'pill up', hidden: true, on: { click: () => this.#toNew() } }, h('span', {}, 'First new message'), icon('down'));
+    this.append(this.#scroller, this.#up, this.#edge, this.#notice, this.#pill);
     this.#rows = new KeyedList(this.#content, { key: (row) => row.key, same: sameRow, draw: (row, element) => this.#draw(row, element) });
     this.#actions = this.#buildActions();
     this.#scroller.addEventListener('click', (event) => this.#enlarge(event));
@@ -94,9 +103,9 @@ export class Timeline extends HTMLElement {
     const { signal } = this.#gone;
     for (const event of ['focus', 'blur']) window.addEventListener(event, () => this.#turned(), { signal });
     document.addEventListener('visibilitychange', () => this.#turned(), { signal });
-    // Who leaves has had the last word: a message that was deleted does not come back. What is sent as late as at
-    // `pagehide` may go down with the page; some browsers tell of nothing earlier.
-    for (const event of ['beforeunload', 'pagehide']) window.addEventListener(event, () => this.#core?.changes.flush(), { signal });
+    // Who leaves has had the last word: a message that was deleted does not come back, and what was read stays read. What is
+    // sent as late as at `pagehide` may go down with the page; some browsers tell of nothing earlier.
+    for (const event of ['beforeunload', 'pagehide']) window.addEventListener(event, () => this.#core?.flush(), { signal });
   }
 
   disconnectedCallback() {
@@ -109,6 +118,8 @@ export class Timeline extends HTMLElement {
     this.#core = core;
     this.#quotes = new Quotes(core, (name) => name === this.#channel && this.#changed());
     core.on('log', ({ name }) => name === this.#channel && this.#came());
+    // What is unread decides where one begins to read.
+    core.on('channels', () => this.#channel && this.#drawnSeq < 0 && this.#changed());
     core.on('trouble', ({ text }) => this.dispatchEvent(new CustomEvent('notice', { detail: text })));
     core.on('state', () => {
       this.#showNotice();
@@ -121,12 +132,15 @@ export class Timeline extends HTMLElement {
     this.#notice.append(element);
   }
 
-  /** Shows a channel from its end, or around a message of it. @param {?string} name @param {?number} [seq] */
+  /** Shows a channel from where the unread begins or from its end, or around a message of it. @param {?string} name @param {?number} [seq] */
   show(name, seq = null) {
     this.#channel = name;
     this.#excerpt.reset();
     this.#pinned = seq === null;
     this.#target = seq;
+    this.#seeksNew = false;
+    this.#entering = seq === null;
+    this.#metNew = null;
     this.#divider.clear();
     this.#heads.clear();
     this.#drawnSeq = -1;
@@ -141,6 +155,7 @@ export class Timeline extends HTMLElement {
   /** Goes to the newest message, whatever was being read. */
   toEnd() {
     this.#target = null;
+    this.#entering = false;
     this.#excerpt.reset();
     this.#pinned = true;
     if (this.#channel) this.#core.showLive(this.#channel);
@@ -151,27 +166,74 @@ export class Timeline extends HTMLElement {
   /** Goes to a message of this channel, wherever in the log it stands, and marks it. @param {number} seq */
   showMessage(seq) {
     this.#target = seq;
+    this.#seeksNew = false;
     this.#seek();
+  }
+
+  /** Offers the way to the New line no longer. */
+  meetNew() {
+    this.#metNew = this.#divider.after;
+    this.#look();
+  }
+
+  #toNew() {
+    this.#target = /** @type {number} */ (this.#divider.after) + 1;
+    this.#seeksNew = true;
+    this.#seek();
+  }
+
+  /** Begins at the first unread message. Who was never here begins at the newest. @returns {boolean} whether it is on the page already */
+  #enter(channel) {
+    this.#entering = false;
+    this.#note(channel);
+    const { after } = this.#divider;
+    if (after === null || channel.read === 0) return false;
+    this.#target = after + 1;
+    this.#seeksNew = true;
+    if (!channel.shown.has(after + 1)) return false;
+    this.#target = null;
+    this.#markNew(after);
+    return true;
   }
 
   async #seek() {
     const name = this.#channel;
     const seq = this.#target;
-    if (this.#seeking || seq === null || !this.#core.channel(name)?.loaded) return;
+    if (this.#seeking || seq === null || !this.#core.channel(name)?.loaded || this.#core.isCounting) return;
     this.#seeking = true;
     let trouble = '';
     try {
-      if (!(await this.#core.showAround(name, seq))) trouble = `There is no message ${seq} in #${name}.`;
+      if (this.#seeksNew) await this.#core.showAt(name, seq);
+      else if (!(await this.#core.showAround(name, seq))) trouble = `There is no message ${seq} in #${name}.`;
     } catch (error) {
       trouble = error.code === 'disconnected' ? 'Showing that message needs the connection.' : `That message could not be loaded: ${error.message}`;
     }
     this.#seeking = false;
     if (this.#channel !== name || this.#target !== seq) return void this.#seek();
     this.#target = null;
-    if (trouble === '') return this.#mark(seq);
+    if (trouble === '') return this.#seeksNew ? this.#markNew(seq - 1) : this.#mark(seq);
     this.dispatchEvent(new CustomEvent('notice', { detail: trouble }));
     // Who was reading goes on reading there.
     if (this.#drawnSeq < 0) this.toEnd();
+  }
+
+  /** Brings the New line near to the top, unless it is in sight from the end. @param {number} after */
+  #markNew(after) {
+    const { shown } = this.#core.channel(this.#channel);
+    this.#pinned = false;
+    if (shown.messages.length > WINDOW) this.#excerpt.center(shown, after + 1);
+    this.render();
+    const line = this.#content.querySelector('.new');
+    if (!line) return;
+    this.#scrollToEnd();
+    const { top, height } = this.#scroller.getBoundingClientRect();
+    const above = top - line.getBoundingClientRect().top;
+    this.#pinned = above <= 0 && this.#live;
+    if (!this.#pinned) this.#scroller.scrollTop -= above + height / 5;
+    this.#anchor.hold(line.nextElementSibling);
+    this.#lastTop = this.#scroller.scrollTop;
+    this.#look();
+    this.#fill();
   }
 
   /** Brings a message that is loaded to the middle, and the focus to it. */
@@ -221,12 +283,13 @@ export class Timeline extends HTMLElement {
     const channel = this.#channel ? this.#core.channel(this.#channel) : undefined;
     if (!this.#pinned && this.#anchor.isLeft) this.#anchor.note();
     this.#people = peopleOf(channel, this.#core.user);
+    if (this.#entering && this.#ready && this.#enter(channel)) return;
     const ready = this.#ready;
     this.#showRows(ready ? this.#buildRows(channel) : this.#buildPending());
     this.#settle();
     this.#showNotice();
     if (!ready) {
-      this.#pill.hidden = true;
+      this.#pill.hidden = this.#up.hidden = true;
       return void this.#seek();
     }
     this.#look();
@@ -360,7 +423,7 @@ export class Timeline extends HTMLElement {
 
   /** Whether there is something to show; an address that names a message must not show, and so mark as read, the end first. */
   get #ready() {
-    return this.#core.channel(this.#channel)?.loaded && (this.#target === null || this.#drawnSeq >= 0);
+    return this.#core.channel(this.#channel)?.loaded && (this.#drawnSeq >= 0 || (this.#target === null && !this.#core.isCounting));
   }
 
   /** Whether the newest message is on the page. */
@@ -467,17 +530,35 @@ export class Timeline extends HTMLElement {
   /** Brings the pill up to date, and says so when all is in sight of somebody. */
   #look() {
     const channel = this.#channel ? this.#core?.channel(this.#channel) : undefined;
-    if (!channel?.loaded) {
-      this.#pill.hidden = true;
+    if (!channel?.loaded || this.#drawnSeq < 0) {
+      this.#pill.hidden = this.#up.hidden = true;
       return;
     }
+    this.#offerNew();
     const unread = channel.unread;
-    if (this.#atEnd && document.activeElement === this.#pill) this.#scroller.focus({ preventScroll: true });
-    this.#pill.hidden = this.#atEnd;
+    this.#hide(this.#pill, this.#atEnd);
     this.#pill.classList.toggle('fresh', unread > 0);
     setText(this.#pillText, unread > 0 ? `${number(unread)} new` : 'Newest');
     this.#pill.setAttribute('aria-label', unread > 0 ? `${counted(unread, 'new message')}, go to the end` : 'Go to the newest message');
     if (this.#atEnd && this.#attentive) this.dispatchEvent(new CustomEvent('seen', { detail: this.#drawnSeq }));
+  }
+
+  /** Offers the way up to the New line until somebody has seen it. */
+  #offerNew() {
+    const { after } = this.#divider;
+    if (after === null || after === this.#metNew) return this.#hide(this.#up, true);
+    const { top, bottom } = this.#scroller.getBoundingClientRect();
+    const line = this.#content.querySelector('.new');
+    const [first] = this.#excerpt.of(this.#core.channel(this.#channel).shown, this.#pinned);
+    const at = line ? line.getBoundingClientRect().top : first?.seq > after ? -Infinity : Infinity;
+    if (at >= top && at < bottom && this.#attentive) this.#metNew = after;
+    return this.#hide(this.#up, at >= top);
+  }
+
+  /** Shows or hides a button; the focus of one that goes stays among the messages. */
+  #hide(button, hidden) {
+    if (hidden && button === focused()) this.#scroller.focus({ preventScroll: true });
+    button.hidden = hidden;
   }
 }
 

@@ -43,6 +43,7 @@ export class UserMenu extends HTMLElement {
     this.append(this.#panel, this.#button);
     this.addEventListener('keydown', (event) => {
       if (event.key !== 'Escape' || this.#panel.hidden) return;
+      event.preventDefault();
       this.#toggle(false);
       this.#button.focus();
     });
