@@ -79,6 +79,12 @@ impl PostgresStore {
         rows.iter().map(id).collect()
     }
 
+    async fn bring_back(&self, now: Timestamp) -> Result<(), Failure> {
+        let sql = format!("UPDATE {}.upload SET at = $1 WHERE reclaimable_from > $1", self.schema);
+        self.database.query(&sql, &[(&now.as_millis(), Type::INT8)]).await?;
+        Ok(())
+    }
+
     async fn claim(&self, id: &AttachmentId) -> Result<bool, Failure> {
         let sql = format!(
             "WITH claimed AS (UPDATE {0}.upload SET state = 3, seq = NULL \
@@ -110,6 +116,10 @@ impl AttachmentIndex for PostgresStore {
 
     async fn reclaimable(&self, before: Timestamp, limit: usize) -> Result<Vec<AttachmentId>, StoreError> {
         self.unneeded(before, limit).await.map_err(|f| f.during("the uploads can't be read"))
+    }
+
+    async fn date_back(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.bring_back(now).await.map_err(|f| f.during("the uploads can't be dated back"))
     }
 
     async fn discard_upload(&self, id: &AttachmentId) -> Result<bool, StoreError> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chatcore::store::EventStore;
-use chatcore::{ChannelId, FailureLog, Seq, Timestamp};
+use chatcore::{ChannelId, Clock, FailureLog, Seq};
 use tokio::task::JoinHandle;
 use tokio_postgres::types::Type;
 
@@ -14,6 +14,8 @@ use crate::store::PostgresStore;
 
 /// How long the task rests after it has looked at all channels.
 const REST: Duration = Duration::from_secs(600);
+/// How long a jump of the clock must last before nonces get old by it: as long as they are kept.
+const PATIENCE: Duration = Duration::from_secs(24 * 3_600);
 /// Channels that one look finds; the next look finds the next ones.
 const CHANNELS: i64 = 1_000;
 
@@ -26,8 +28,9 @@ impl Retention {
     pub(crate) fn start(store: PostgresStore, messages: u64) -> Arc<Self> {
         Arc::new(Self(tokio::spawn(async move {
             let failures = FailureLog::new();
+            let clock = Clock::default().steady(PATIENCE);
             loop {
-                if let Err(failure) = trim(&store, messages, &failures).await {
+                if let Err(failure) = trim(&store, messages, &clock, &failures).await {
                     failures.failed("old messages could not be pruned", "", &failure);
                 }
                 tokio::time::sleep(REST).await;
@@ -42,11 +45,16 @@ impl Drop for Retention {
     }
 }
 
-async fn trim(store: &PostgresStore, messages: u64, failures: &FailureLog) -> Result<(), Failure> {
+async fn trim(
+    store: &PostgresStore,
+    messages: u64,
+    clock: &Clock,
+    failures: &FailureLog,
+) -> Result<(), Failure> {
     loop {
         let found = excess(store, messages).await?;
         for (channel, through) in &found {
-            if let Err(error) = store.prune(*channel, *through, Timestamp::now()).await {
+            if let Err(error) = store.prune(*channel, *through, clock.now()).await {
                 let about = format_args!("channel number {}", channel.0);
                 failures.failed("a channel could not be pruned", about, &error);
                 return Ok(());

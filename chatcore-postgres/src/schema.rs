@@ -15,11 +15,12 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 4] = [
+const MIGRATIONS: [Migration; 5] = [
     Migration { name: "tables", sql: include_str!("../migrations/1_tables.sql") },
     Migration { name: "functions", sql: include_str!("../migrations/2_functions.sql") },
     Migration { name: "reactions", sql: include_str!("../migrations/3_reactions.sql") },
     Migration { name: "clock", sql: include_str!("../migrations/4_clock.sql") },
+    Migration { name: "prune", sql: include_str!("../migrations/5_prune.sql") },
 ];
 
 /// The advisory lock that whoever migrates holds: "chatcore" in ASCII.

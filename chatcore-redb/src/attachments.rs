@@ -37,6 +37,20 @@ impl Changes<'_> {
         Ok(())
     }
 
+    /// Gives the uploads that nobody needs from a time after `now` on the time `now`.
+    fn date_back(&mut self, now: Timestamp) -> Result<(), Failure> {
+        let mut ahead = Vec::new();
+        for row in self.tables.reclaimable.range((now.as_millis() + 1, "")..)? {
+            ahead.push(attachment_id(row?.0.value().1)?);
+        }
+        for id in ahead {
+            if let Some(upload) = self.upload(&id)? {
+                self.put_upload(&Upload { at: now, ..upload })?;
+            }
+        }
+        Ok(())
+    }
+
     fn discard(&mut self, id: &AttachmentId) -> Result<bool, Failure> {
         match self.upload(id)? {
             Some(Upload { state: UploadState::Attached(_), .. }) => Ok(false),
@@ -82,6 +96,18 @@ impl AttachmentIndex for RedbStore {
         self.read("the uploads can't be read", move |txn| reclaimable(txn, before, limit)).await
     }
 
+    async fn date_back(&self, now: Timestamp) -> Result<(), StoreError> {
+        // Asked first, since there hardly ever is one.
+        let is_ahead = self.read("the uploads can't be read", move |txn| {
+            let table = txn.open_table(RECLAIMABLE)?;
+            Ok(table.range((now.as_millis() + 1, "")..)?.next().transpose()?.is_some())
+        });
+        if !is_ahead.await? {
+            return Ok(());
+        }
+        self.write(Sync::Disk, move |changes| changes.date_back(now)).await
+    }
+
     async fn discard_upload(&self, id: &AttachmentId) -> Result<bool, StoreError> {
         let id = id.clone();
         self.write(Sync::Disk, move |changes| changes.discard(&id)).await
@@ -116,8 +142,11 @@ pub(crate) fn wanted(
 fn reclaimable(txn: &ReadTransaction, before: Timestamp, limit: usize) -> Result<Vec<AttachmentId>, Failure> {
     let mut found = Vec::new();
     for row in txn.open_table(RECLAIMABLE)?.range(..(before.as_millis(), ""))?.take(limit) {
-        let id = row?.0.value().1.to_owned();
-        found.push(AttachmentId::new(id).map_err(|_| Failure::Broken("invalid upload id in the file"))?);
+        found.push(attachment_id(row?.0.value().1)?);
     }
     Ok(found)
+}
+
+fn attachment_id(id: &str) -> Result<AttachmentId, Failure> {
+    AttachmentId::new(id).map_err(|_| Failure::Broken("invalid upload id in the file"))
 }

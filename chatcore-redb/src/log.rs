@@ -284,9 +284,15 @@ impl<'t> Changes<'t> {
     fn expire_nonces(&mut self, channel: ChannelId, now: Timestamp) -> Result<u64, Failure> {
         let mut expired = 0;
         let mut last = None;
+        let mut ahead = Vec::new();
         for row in self.tables.orphans.range((channel.0, 0)..=(channel.0, Seq::MAX))? {
             let (key, row) = row?;
             let (at, author, nonce) = row.value();
+            if at > now.as_millis() && ahead.len() < PRUNE_STEP as usize {
+                // The clock was wrong when it was pruned, and would keep all that come after it.
+                ahead.push((key.value(), author.to_owned(), nonce.to_owned()));
+                continue;
+            }
             if expired == PRUNE_STEP || !is_expired(Timestamp::from_millis(at), now) {
                 break;
             }
@@ -295,7 +301,10 @@ impl<'t> Changes<'t> {
             expired += 1;
         }
         if let Some(last) = last {
-            self.tables.orphans.retain_in((channel.0, 0)..=last, |_, _| false)?;
+            self.tables.orphans.retain_in((channel.0, 0)..=last, |_, (at, _, _)| at > now.as_millis())?;
+        }
+        for (key, author, nonce) in ahead {
+            self.tables.orphans.insert(key, (now.as_millis(), author.as_str(), nonce.as_str()))?;
         }
         Ok(expired)
     }

@@ -41,3 +41,10 @@ async fn a_clock_that_was_wrong_once_stops_no_channel() {
     let store = file.open().await.with_clock(hand.clock());
     clock::a_clock_that_was_wrong_once_stops_no_channel(store, async |now| hand.set(now)).await;
 }
+
+#[tokio::test]
+async fn a_nonce_from_a_wrong_clock_lasts_a_day() {
+    let (file, hand) = (File::new(), HandSet::default());
+    let store = file.open().await.with_clock(hand.clock());
+    clock::a_nonce_from_a_wrong_clock_lasts_a_day(store, async |now| hand.set(now)).await;
+}

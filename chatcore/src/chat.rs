@@ -24,6 +24,7 @@ use crate::protocol::{ChannelObject, ChatEvent, CloseReason, Encoder};
 use crate::stats::Stats;
 use crate::store::{ChannelInfo, Created, Durability, Store, Unread};
 use crate::sync::Arc;
+use crate::time::Clock;
 use crate::uploads::{FileKind, HeldFiles};
 
 /// A running chat: what transports, bots and the app's own code share. Cloning it is cheap.
@@ -51,6 +52,7 @@ pub struct ChatBuilder {
     blobs: Option<Arc<dyn BlobStore>>,
     policy: Arc<dyn Policy>,
     limits: Limits,
+    clock: Clock,
     base: String,
 }
 
@@ -76,6 +78,14 @@ impl ChatBuilder {
         self
     }
 
+    /// Sets the clock by which uploads get old, in place of the system's: for tests and simulations. Jumps of it are
+    /// passed over as [`Clock::steady`] says, with [`Limits::upload_ttl`] as its patience.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
     /// Sets the path under which a transport serves the chat, such as `/chat`; attachments' URLs begin with
     /// it. The default is the root.
     #[must_use]
@@ -92,7 +102,9 @@ impl ChatBuilder {
     #[must_use]
     pub fn build(self) -> Chat {
         let encoder = Encoder::new(&self.base);
-        let core = Arc::new(Core::new(self.store, self.blobs, self.policy, Arc::new(self.limits), encoder));
+        let limits = Arc::new(self.limits);
+        let core = Core::new(self.store, self.blobs, self.policy, limits, self.clock, encoder);
+        let core = Arc::new(core);
         let departures = Arc::clone(&core.departures);
         let sweeper = Arc::clone(&core);
         let background = vec![
@@ -121,6 +133,7 @@ impl Chat {
             blobs: None,
             policy: Arc::new(OpenPolicy),
             limits: Limits::default(),
+            clock: Clock::default(),
             base: String::new(),
         }
     }

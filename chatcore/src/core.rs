@@ -23,6 +23,7 @@ use crate::share::Shares;
 use crate::stats::{Held, Monitor, Stats};
 use crate::store::Store;
 use crate::sync::Arc;
+use crate::time::Clock;
 use crate::uploads::Uploads;
 
 /// The parts of a running chat.
@@ -31,6 +32,8 @@ pub(crate) struct Core {
     pub(crate) blobs: Option<Arc<dyn BlobStore>>,
     pub(crate) policy: Arc<dyn Policy>,
     pub(crate) limits: Arc<Limits>,
+    /// By which uploads get old.
+    pub(crate) clock: Clock,
     pub(crate) encoder: Encoder,
     pub(crate) registry: Arc<ChannelRegistry>,
     pub(crate) appends: AppendQueue,
@@ -61,6 +64,7 @@ impl Core {
         blobs: Option<Arc<dyn BlobStore>>,
         policy: Arc<dyn Policy>,
         limits: Arc<Limits>,
+        clock: Clock,
         encoder: Encoder,
     ) -> Self {
         let monitor = Arc::new(Monitor::default());
@@ -80,6 +84,7 @@ impl Core {
             store,
             blobs,
             policy,
+            clock: clock.steady(limits.upload_ttl),
             limits,
             encoder,
             registry,

@@ -43,6 +43,7 @@ mod searches;
 mod session;
 mod share;
 mod stats;
+mod steady;
 pub mod store;
 mod subscription;
 mod sync;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
@@ -14,7 +14,6 @@ use crate::protocol::{Encoder, Fragment, Joined, MessageList};
 use crate::rings::{Charge, Rings};
 use crate::store::{Head, Page, PageLimit};
 use crate::sync::Arc;
-use crate::time::Timestamp;
 
 /// The tail of a channel's log in memory, bounded in number and in bytes.
 ///
@@ -38,8 +37,8 @@ pub(crate) struct HistoryRing {
     life: u64,
     /// What it holds beside the snapshot.
     charge: Charge,
-    /// When it was last pushed to or listed, in milliseconds.
-    used: AtomicI64,
+    /// The number of its last use: it was pushed to or listed.
+    used: AtomicU64,
 }
 
 /// A list and what it holds.
@@ -162,7 +161,7 @@ impl HistoryRing {
             snapshot: OnceLock::new(),
             life: 0,
             charge: Charge::new(rings, 0),
-            used: AtomicI64::new(Timestamp::now().as_millis()),
+            used: AtomicU64::new(rings.next_use()),
         };
         for message in &newest.messages {
             ring.keep(message.seq, encoder.message(message));
@@ -238,7 +237,7 @@ impl HistoryRing {
         {
             self.drop_oldest_frame();
         }
-        self.used.store(event.at.as_millis(), Ordering::Relaxed);
+        self.used.store(self.charge.rings().next_use(), Ordering::Relaxed);
         self.recharge();
         Push::Done
     }
@@ -304,7 +303,7 @@ impl HistoryRing {
         }
         let start = self.messages.len().saturating_sub(limit);
         let list = || MessageList::new(self.messages.range(start..).map(|kept| &kept.fragment));
-        self.used.store(Timestamp::now().as_millis(), Ordering::Relaxed);
+        self.used.store(self.charge.rings().next_use(), Ordering::Relaxed);
         let snapshot = || {
             let list = list();
             Snapshot { _charge: Charge::new(self.charge.rings(), list.len()), list }
@@ -313,8 +312,8 @@ impl HistoryRing {
         Some((list, start > 0 || self.older.is_some()))
     }
 
-    /// Returns when the ring was last pushed to or listed, in milliseconds since 1970.
-    pub(crate) fn used(&self) -> i64 {
+    /// Returns the number of the ring's last use, which is higher the later it was.
+    pub(crate) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
 
@@ -393,6 +392,7 @@ mod tests {
     use crate::id::{ChannelId, Epoch, Nonce};
     use crate::message::User;
     use crate::name::ChannelName;
+    use crate::time::Timestamp;
 
     struct Log {
         ring: HistoryRing,

@@ -1,6 +1,6 @@
 //! The bytes of all rings, and of the lists that are written from them.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::config::Limits;
 use crate::sync::Arc;
@@ -9,6 +9,8 @@ use crate::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct Rings {
     used: AtomicUsize,
+    /// Counts the uses of all rings, by which they are told which was used least lately. A clock may be set back.
+    uses: AtomicU64,
     total: usize,
     floor: usize,
 }
@@ -17,11 +19,21 @@ impl Rings {
     pub(crate) fn new(limits: &Limits) -> Self {
         let total = limits.rings_bytes_total;
         // Of frames and of messages: so half of the total is enough for all channels at their floor.
-        Self { used: AtomicUsize::new(0), total, floor: total / limits.loaded_channels.max(1) / 4 }
+        Self {
+            used: AtomicUsize::new(0),
+            uses: AtomicU64::new(0),
+            total,
+            floor: total / limits.loaded_channels.max(1) / 4,
+        }
     }
 
     pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of the next use of a ring.
+    pub(crate) fn next_use(&self) -> u64 {
+        self.uses.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(crate) fn is_over(&self) -> bool {

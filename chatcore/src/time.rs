@@ -52,6 +52,13 @@ impl Timestamp {
         let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
         Self::from_millis(self.0.saturating_sub(by))
     }
+
+    /// Returns the moment `by` after this one.
+    #[must_use]
+    pub fn plus(self, by: Duration) -> Self {
+        let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        Self::from_millis(self.0.saturating_add(by))
+    }
 }
 
 impl fmt::Display for Timestamp {

@@ -25,7 +25,6 @@ use crate::policy::{Action, Identity, Policy};
 use crate::share::Share;
 use crate::store::{StoreError, Upload, UploadState};
 use crate::sync::Arc;
-use crate::time::Timestamp;
 
 /// How much of a file's beginning is kept for finding out what it is.
 const HEAD_BYTES: usize = 256 << 10;
@@ -177,7 +176,7 @@ impl Core {
             channel: channel.id,
             channel_name: name,
             owner: identity.user.id.clone(),
-            at: Timestamp::now(),
+            at: self.clock.now(),
             state: UploadState::Receiving,
         };
         let refused = Arc::new(OnceLock::new());
@@ -317,7 +316,9 @@ impl Core {
     /// Removes the uploads that nobody needs. One that can't be removed keeps no other from it, and is tried again
     /// in the next sweep.
     async fn sweep_uploads(&self, blobs: &dyn BlobStore) -> Result<(), Error> {
-        let before = Timestamp::now().minus(self.limits.upload_ttl);
+        let now = self.clock.now();
+        self.store.date_back(now).await?;
+        let before = now.minus(self.limits.upload_ttl);
         let mut stuck = HashSet::new();
         let mut store_failures = 0;
         loop {

@@ -37,6 +37,33 @@ mod memory {
         let store = MemoryStore::new().with_clock(hand.clock());
         clock::a_clock_that_was_wrong_once_stops_no_channel(store, async |now| hand.set(now)).await;
     }
+
+    #[tokio::test]
+    async fn a_nonce_from_a_wrong_clock_lasts_a_day() {
+        let hand = HandSet::default();
+        let store = MemoryStore::new().with_clock(hand.clock());
+        clock::a_nonce_from_a_wrong_clock_lasts_a_day(store, async |now| hand.set(now)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_jump_of_the_clock_forgets_no_nonce() {
+        let (hand, hour) = (HandSet::default(), std::time::Duration::from_secs(3_600));
+        let at = |hours: i64| chatcore::Timestamp::from_millis(1_700_000_000_000 + hours * 3_600_000);
+        hand.set(at(0));
+        let store = MemoryStore::with_retention(1).with_clock(hand.clock());
+        let channel = super::channel(&store).await;
+        let publish = async |i| store.append(vec![publish(channel, i)]).await.remove(0).unwrap();
+        tokio::time::advance(25 * hour).await;
+        hand.set(at(25));
+        let first = publish(1).await;
+        // Two days ahead, and back: the first message is trimmed meanwhile.
+        hand.set(at(73));
+        publish(2).await;
+        publish(3).await;
+        hand.set(at(25));
+        let again = publish(1).await;
+        assert_eq!((again.seq, again.duplicate), (first.seq, true));
+    }
 }
 
 /// A faulty store with no faults, but delays, is the store that it wraps.

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::ops::Range;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chatcore::blob::{BlobError, BlobStore, ByteStream, FolderBlobs};
 use chatcore::testkit::{CapturedLog, Random};
-use chatcore::{AttachmentId, Chat, FileKind, Identity, Limits, MemoryStore, User};
+use chatcore::{AttachmentId, Chat, Clock, FileKind, Identity, Limits, MemoryStore, Timestamp, User};
 use futures::StreamExt;
 use tempfile::TempDir;
 
@@ -121,6 +122,62 @@ async fn held_files_are_removed_once_nobody_holds_them() {
     while left() > 0 {
         tokio::time::advance(Duration::from_secs(1)).await;
     }
+}
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// A clock that can be wrong: it follows the process's own, and so many milliseconds are added.
+fn wrong_by(millis: &Arc<AtomicI64>) -> Clock {
+    let (begin, millis) = (tokio::time::Instant::now(), Arc::clone(millis));
+    Clock::new(move || {
+        let right = Timestamp::from_millis(1_700_000_000_000).plus(begin.elapsed());
+        Timestamp::from_millis(right.as_millis() + millis.load(Ordering::SeqCst))
+    })
+}
+
+/// A chat with a channel whose clock is wrong by so much, and its files, which can be removed.
+async fn by_clock(wrong: &Arc<AtomicI64>) -> (Chat, Blobs) {
+    let blobs = Blobs::default();
+    let chat = Chat::builder(MemoryStore::new()).blobs(blobs.clone()).clock(wrong_by(wrong)).build();
+    chat.connect(identity("ann")).unwrap().create_channel("a", "").await.unwrap();
+    (chat, blobs)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_jump_of_the_clock_removes_no_file() {
+    let wrong = Arc::new(AtomicI64::new(0));
+    let (chat, blobs) = by_clock(&wrong).await;
+    let left = || blobs.0.files.lock().unwrap().len();
+    tokio::time::sleep(HOUR).await;
+    upload(&chat, "before.png").await;
+    blobs.0.stuck.lock().unwrap().clear();
+    wrong.store(86_400_000, Ordering::SeqCst);
+    tokio::time::sleep(HOUR / 4).await;
+    assert_eq!(left(), 1, "a day ahead");
+    wrong.store(-86_400_000, Ordering::SeqCst);
+    upload(&chat, "behind.png").await;
+    blobs.0.stuck.lock().unwrap().clear();
+    tokio::time::sleep(HOUR / 4).await;
+    wrong.store(0, Ordering::SeqCst);
+    tokio::time::sleep(HOUR / 4).await;
+    assert_eq!(left(), 2, "and back");
+    tokio::time::sleep(HOUR / 2 - Duration::from_secs(60)).await;
+    assert_eq!(left(), 1, "an hour after the first");
+    tokio::time::sleep(HOUR / 2).await;
+    assert_eq!(left(), 0, "an hour after the second");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unused_file_from_a_wrong_clock_is_removed_too() {
+    let wrong = Arc::new(AtomicI64::new(315_360_000_000));
+    let (chat, blobs) = by_clock(&wrong).await;
+    upload(&chat, "ten years ahead.png").await;
+    blobs.0.stuck.lock().unwrap().clear();
+    wrong.store(0, Ordering::SeqCst);
+    tokio::time::sleep(HOUR - Duration::from_secs(60)).await;
+    assert_eq!(blobs.0.files.lock().unwrap().len(), 1, "it may be used for an hour");
+    tokio::time::sleep(HOUR).await;
+    assert!(blobs.0.files.lock().unwrap().is_empty());
 }
 
 #[cfg(unix)]

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 
-use self::log::Log;
+use self::log::{Log, NONCE_LIFE};
 use super::{
     AppendError, Appended, AttachmentIndex, ChannelInfo, ChannelPage, Created, Directory, Durability,
     EventStore, Head, Page, PageLimit, Replay, StoreError, Unread, Upload, UploadState,
@@ -26,6 +26,8 @@ use crate::time::{Clock, Timestamp};
 pub struct MemoryStore {
     state: Arc<Mutex<State>>,
     clock: Clock,
+    /// By which nonces get old.
+    ages: Clock,
 }
 
 #[derive(Debug)]
@@ -62,13 +64,14 @@ impl MemoryStore {
             users: HashMap::new(),
             uploads: HashMap::new(),
         };
-        Self { state: Arc::new(Mutex::new(state)), clock: Clock::default() }
+        let clock = Clock::default();
+        Self { state: Arc::new(Mutex::new(state)), ages: clock.clone().steady(NONCE_LIFE), clock }
     }
 
     /// Takes the time of events and channels from `clock`.
     #[must_use]
     pub fn with_clock(self, clock: Clock) -> Self {
-        Self { clock, ..self }
+        Self { ages: clock.clone().steady(NONCE_LIFE), clock, ..self }
     }
 
     // Held for one call's work in memory, never across an await.
@@ -87,7 +90,8 @@ impl State {
         self.logs.get_mut(index(channel)?)
     }
 
-    fn append(&mut self, append: Append, now: Timestamp) -> Result<Appended, AppendError> {
+    /// `age` is the time by which nonces get old.
+    fn append(&mut self, append: Append, now: Timestamp, age: Timestamp) -> Result<Appended, AppendError> {
         let channel = append.channel;
         let log = self.log(channel).ok_or(AppendError::NoSuchChannel)?;
         if let Some(first) = log.first_of(&append) {
@@ -101,7 +105,7 @@ impl State {
         let retention = self.retention;
         let log = self.log_mut(channel).ok_or(AppendError::NoSuchChannel)?;
         let (appended, mut dropped) = log.append(append, now);
-        dropped.extend(log.trim_to(retention, now));
+        dropped.extend(log.trim_to(retention, age));
         for id in files {
             self.set_upload_state(&id, UploadState::Attached(appended.seq));
         }
@@ -147,9 +151,9 @@ fn no_such_channel() -> StoreError {
 #[async_trait]
 impl EventStore for MemoryStore {
     async fn append(&self, batch: Vec<Append>) -> Vec<Result<Appended, AppendError>> {
-        let now = self.clock.now();
+        let (now, age) = (self.clock.now(), self.ages.now());
         let mut state = self.state();
-        batch.into_iter().map(|append| state.append(append, now)).collect()
+        batch.into_iter().map(|append| state.append(append, now, age)).collect()
     }
 
     async fn after(
@@ -294,6 +298,15 @@ impl AttachmentIndex for MemoryStore {
             UploadState::Attached(_) => false,
         });
         Ok(unneeded.map(|upload| upload.attachment.id.clone()).take(limit).collect())
+    }
+
+    async fn date_back(&self, now: Timestamp) -> Result<(), StoreError> {
+        for upload in self.state().uploads.values_mut() {
+            if matches!(upload.state, UploadState::Receiving | UploadState::Ready) {
+                upload.at = upload.at.min(now);
+            }
+        }
+        Ok(())
     }
 
     async fn discard_upload(&self, id: &AttachmentId) -> Result<bool, StoreError> {

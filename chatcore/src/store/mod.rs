@@ -199,7 +199,7 @@ pub trait EventStore: Send + Sync + 'static {
 
     /// Trims a log: removes every event and message with `seq` up to and with `through`. The attachments
     /// of removed messages become [`UploadState::Discarded`]. A nonce outlives its message until it is 24
-    /// hours old at `now`.
+    /// hours old at `now`; one of a time after `now` counts as of `now`, since the clock was wrong then.
     ///
     /// # Errors
     /// [`StoreError`] where the store can't be written.
@@ -384,6 +384,13 @@ pub trait AttachmentIndex: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`] where the store can't be read.
     async fn reclaimable(&self, before: Timestamp, limit: usize) -> Result<Vec<AttachmentId>, StoreError>;
+
+    /// Gives each `Receiving` or `Ready` upload that began after `now` the time `now`: the clock was wrong when it
+    /// began, and would keep its bytes until that time comes.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store can't be written.
+    async fn date_back(&self, now: Timestamp) -> Result<(), StoreError>;
 
     /// Claims an upload for removal: makes it [`UploadState::Discarded`] unless a message holds it. Returns
     /// whether its bytes may go now. One that does not exist may.

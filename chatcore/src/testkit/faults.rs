@@ -315,6 +315,10 @@ impl<S: AttachmentIndex> AttachmentIndex for FaultyStore<S> {
         self.read(self.inner.reclaimable(before, limit)).await
     }
 
+    async fn date_back(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.write(self.inner.date_back(now)).await?
+    }
+
     async fn discard_upload(&self, id: &AttachmentId) -> Result<bool, StoreError> {
         self.write(self.inner.discard_upload(id)).await?
     }

@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use chatcore::blob::FolderBlobs;
-use chatcore::{ChannelName, Chat, ChatBuilder, MemoryStore, User};
+use chatcore::{ChannelName, Chat, ChatBuilder, Clock, MemoryStore, User};
 use chatcore_hyper::{Body, ChatService, OriginError, Origins, PerAddress, Server, StaticFiles};
 use chatcore_postgres::PostgresStore;
 use chatcore_redb::RedbStore;
@@ -18,9 +19,10 @@ use http::{Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
 use tower_service::Service;
 
-use crate::accounts::{Accounts, AccountsError, PostgresAccounts, RedbAccounts};
+use crate::accounts::{Accounts, AccountsError, PostgresAccounts, RedbAccounts, keep_settled};
 #[cfg(unix)]
 use crate::backup;
 use crate::backup::{Contents, remove_copies};
@@ -32,6 +34,9 @@ use crate::session::{Sessions, refusal};
 
 /// Where the chat is mounted.
 const BASE: &str = "/chat";
+
+/// How long a jump of the clock must last before tokens get old by it, or are given by it.
+const PATIENCE: Duration = Duration::from_secs(60 * 60);
 
 /// The channel that is there from the first start on.
 const FIRST_CHANNEL: &str = "general";
@@ -45,6 +50,8 @@ pub struct App {
     server: Server,
     /// What a backup holds, unless everything is in memory.
     contents: Option<Contents>,
+    /// What runs beside the service, until it is dropped.
+    settling: AbortHandle,
     /// Holds the files of a chat in memory.
     _files: Option<TempDir>,
 }
@@ -177,8 +184,11 @@ impl App {
         let first = ChannelName::new(FIRST_CHANNEL).expect("invariant: a valid name");
         chat.ensure_channel(&first, "What everyone should know", &host).await?;
         let origins = options.origins();
+        let clock = Clock::default();
+        let settling = keep_settled(Arc::clone(&accounts), clock.clone(), chat.failures().clone());
         let sessions = Sessions {
             accounts,
+            clock: clock.steady(PATIENCE),
             secure_cookie: options.secure_cookie,
             origins: origins.clone(),
             sign_ins: Arc::new(PerAddress::new(options.sign_ins())),
@@ -204,7 +214,9 @@ impl App {
             databases: embedded,
             chat: Some(chat.clone()),
         });
-        Ok(Self { chat, service, operations, server: options.server(), contents, _files: folder })
+        let settling = tokio::spawn(settling).abort_handle();
+        let server = options.server();
+        Ok(Self { chat, service, operations, server, contents, settling, _files: folder })
     }
 
     /// Returns the chat, for the app's own code.
@@ -238,6 +250,12 @@ impl App {
             chat.drain();
         };
         self.server.clone().serve(listener, self.service.clone(), drain).await
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        self.settling.abort();
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chatcore::protocol::CloseReason;
-use chatcore::{Chat, FailureLog, Identity, SessionId, Timestamp, User};
+use chatcore::{Chat, Clock, FailureLog, Identity, SessionId, User};
 use chatcore_hyper::{
     AuthError, Authenticator, Body, ClientAddress, Origins, PerAddress, TooMany, Unauthorized, cookie,
 };
@@ -54,6 +54,8 @@ pub(crate) struct Sessions {
     /// Sends the cookie over HTTPS only, by whatever origin a request comes.
     pub(crate) secure_cookie: bool,
     pub(crate) origins: Origins,
+    /// By which tokens get old.
+    pub(crate) clock: Clock,
     /// How often an address may sign in.
     pub(crate) sign_ins: Arc<PerAddress>,
     pub(crate) failures: FailureLog,
@@ -148,7 +150,7 @@ impl Sessions {
 
     async fn user(&self, token: Option<&Token>) -> Result<Option<User>, AccountsError> {
         match token {
-            Some(token) => self.accounts.user(token, Timestamp::now()).await,
+            Some(token) => self.accounts.user(token, self.clock.now()).await,
             None => Ok(None),
         }
     }
@@ -166,7 +168,7 @@ impl Sessions {
             Ok(_) => {}
             Err(error) => return self.unavailable(&error),
         }
-        match self.accounts.take(&name, old, Timestamp::now()).await {
+        match self.accounts.take(&name, old, self.clock.now()).await {
             Ok(Taken::Yes(SignedIn { user, token, replaced })) => {
                 let replaced = replaced.zip(old);
                 if let Some((before, old)) = &replaced {
@@ -231,7 +233,7 @@ impl Sessions {
             let why = "a receipt is the 64 hex digits that POST /session answered";
             return refusal(StatusCode::UNPROCESSABLE_ENTITY, "bad_frame", why);
         };
-        match self.accounts.give_back(&hash, Timestamp::now().minus(RECEIPT_LIFE)).await {
+        match self.accounts.give_back(&hash, self.clock.now().minus(RECEIPT_LIFE)).await {
             Ok(Some(user)) => {
                 let session = SessionId::new(receipt).expect("invariant: 64 hex digits make an id");
                 chat.disconnect_session(&user.id, &session, CloseReason::SignedOut);

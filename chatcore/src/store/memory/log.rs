@@ -11,7 +11,7 @@ use crate::store::{AppendError, Appended, ChannelInfo, Head, Page, PageLimit, Re
 use crate::time::Timestamp;
 
 /// How long a nonce outlives its message.
-const NONCE_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const NONCE_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// One channel's log.
 #[derive(Debug)]
@@ -190,7 +190,13 @@ impl Log {
         let removed = std::mem::replace(&mut self.messages, kept);
         let expired = now.minus(NONCE_LIFE);
         let messages = &self.messages;
-        self.nonces.retain(|_, (seq, at)| *at > expired || messages.contains_key(seq));
+        self.nonces.retain(|_, (seq, at)| {
+            let is_kept = messages.contains_key(seq);
+            if !is_kept {
+                *at = (*at).min(now);
+            }
+            is_kept || *at > expired
+        });
         self.edits.retain(|target, _| messages.contains_key(target));
         removed.into_values().flat_map(|message| message.attachments).collect()
     }

@@ -126,6 +126,33 @@ pub async fn an_attachment_that_is_not_ready_is_refused<F: StoreFixture>(fixture
     assert_eq!(head(&store, channel).await.seq, 0);
 }
 
+/// An upload that nobody uses yet and that began after now is of now; what a message holds stays as it is.
+pub async fn an_upload_from_a_wrong_clock_is_dated_back<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let channel = channel(&store, "general").await;
+    let at = |seconds: i64| Timestamp::from_millis(1_700_000_000_000 + seconds * 1_000);
+    let now = at(0);
+    let began = [("past", -1), ("now", 0), ("soon", 1), ("far", 1_000_000_000)];
+    let mut uploads = Vec::new();
+    for (name, seconds) in began {
+        for state in [UploadState::Receiving, UploadState::Ready, UploadState::Attached(1)] {
+            let file = upload(&store, channel, &ann(), &format!("a_{name}_{}", uploads.len()), state).await;
+            uploads.push(Upload { at: at(seconds), ..file });
+            store.put_upload(&uploads[uploads.len() - 1]).await.expect("an upload is replaced");
+        }
+    }
+    store.date_back(now).await.expect("uploads can be dated back");
+    for expected in &mut uploads {
+        if !matches!(expected.state, UploadState::Attached(_)) {
+            expected.at = expected.at.min(now);
+        }
+        let found = store.upload(&expected.attachment.id).await.expect("an upload can be read");
+        assert_eq!(found.as_ref(), Some(&*expected));
+    }
+    let reclaimable = async |before| store.reclaimable(before, 99).await.expect("uploads can be read").len();
+    assert_eq!((reclaimable(now).await, reclaimable(at(1)).await), (2, 8));
+}
+
 /// A publish that is refused, for one of its files or for anything else, leaves all its files as they were.
 pub async fn a_refused_publish_leaves_its_attachments_ready<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;

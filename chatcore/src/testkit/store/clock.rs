@@ -52,3 +52,27 @@ pub async fn a_clock_that_was_wrong_once_stops_no_channel<S: Store>(store: S, se
     let times: Vec<_> = log(&store, channel).await.iter().map(|event| event.at).collect();
     assert_eq!(times, [at(0), at(60), at(60), at(3_600), at(1), at(2), at(90_000), at(3)]);
 }
+
+/// The nonce of a message that a wrong clock gave a time to come is free a day after the clock is right again, and
+/// so are those of the messages after it.
+pub async fn a_nonce_from_a_wrong_clock_lasts_a_day<S: Store>(store: S, set: impl AsyncFn(Timestamp)) {
+    let at = |seconds: i64| Timestamp::from_millis(1_700_000_000_000 + seconds * 1_000);
+    let (day, decade) = (86_400, 315_360_000);
+    let channel = channel(&store, "general").await;
+    let prune = async |through, now| store.prune(channel, through, now).await.expect("the log is pruned");
+    set(at(decade)).await;
+    let first = put(&store, say(channel, &ann(), "pruned ahead")).await;
+    prune(1, at(decade)).await;
+    put(&store, say(channel, &ann(), "pruned later")).await;
+    set(at(0)).await;
+    put(&store, say(channel, &ann(), "right")).await;
+    prune(3, at(0)).await;
+    prune(3, at(day - 1)).await;
+    let again = put(&store, say(channel, &ann(), "pruned ahead")).await;
+    assert_eq!((again.seq, again.duplicate), (first.seq, true));
+    prune(3, at(day)).await;
+    for (text, seq) in ["pruned ahead", "pruned later", "right"].into_iter().zip(4..) {
+        let fresh = put(&store, say(channel, &ann(), text)).await;
+        assert_eq!((fresh.seq, fresh.duplicate), (seq, false), "{text}");
+    }
+}

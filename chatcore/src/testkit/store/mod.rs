@@ -144,6 +144,7 @@ macro_rules! store_conformance {
                 an_attachment_is_for_its_owner_and_channel_only
                 an_attachment_is_taken_once
                 an_attachment_that_is_not_ready_is_refused
+                an_upload_from_a_wrong_clock_is_dated_back
                 discard_never_takes_what_a_message_holds
                 forget_removes_discarded_entries_only
                 one_of_many_concurrent_takers_gets_it

@@ -7,11 +7,13 @@ mod postgres;
 mod redb;
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chatcore::{SessionId, Timestamp, User};
+use chatcore::{Clock, FailureLog, SessionId, Timestamp, User};
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
 pub(crate) use self::postgres::{PostgresAccounts, schema as postgres_schema};
 pub(crate) use self::redb::RedbAccounts;
@@ -43,6 +45,29 @@ pub(crate) trait Accounts: Send + Sync {
     /// Makes the token with this hash worthless and its name free, if it was given at `after` or later; returns
     /// whose it was.
     async fn give_back(&self, hash: &[u8; 32], after: Timestamp) -> Result<Option<User>, AccountsError>;
+
+    /// Lets each token that was given more than a day after `now` be of `now`: the clock was wrong then, and the
+    /// token would be good, and its name taken, until a year after that time.
+    async fn settle(&self, now: Timestamp) -> Result<(), AccountsError>;
+}
+
+/// How far after now a token may have been given: the clocks of several machines differ.
+const AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// For how long the clock has to be right before tokens are settled by it: a machine may start with a wrong one.
+const SETTLED: Duration = Duration::from_secs(60 * 60);
+
+/// Settles the tokens every hour in which the clock was not set, for as long as it is polled.
+pub(crate) async fn keep_settled(accounts: Arc<dyn Accounts>, clock: Clock, failures: FailureLog) {
+    loop {
+        let (before, begin) = (clock.now(), Instant::now());
+        tokio::time::sleep(SETTLED).await;
+        let (now, expected) = (clock.now(), before.plus(begin.elapsed()));
+        let was_set = now.as_millis().abs_diff(expected.as_millis()) > 60_000;
+        if !was_set && let Err(error) = accounts.settle(now).await {
+            failures.failed("tokens from a wrong clock could not be dated back", "", &error);
+        }
+    }
 }
 
 /// What a browser shows to be who it is. Only its hash is stored.
@@ -147,6 +172,8 @@ mod tests {
         a_year_later_the_token_is_worthless_and_the_name_free(9),
         names_are_bounded(2),
         of_many_who_want_a_name_at_once_one_gets_it(9),
+        many_at_once_take_no_more_names_than_there_are(3),
+        a_token_from_a_wrong_clock_is_good_for_a_year_from_then(9),
     );
 
     async fn take(accounts: &impl Accounts, name: &str, now: Timestamp) -> Option<(User, Token)> {
@@ -214,6 +241,82 @@ mod tests {
         assert!(take(&accounts, "a", now).await.is_some());
         assert!(take(&accounts, "b", now).await.is_some());
         assert!(take(&accounts, "c", now).await.is_none());
+    }
+
+    async fn many_at_once_take_no_more_names_than_there_are(accounts: impl Accounts) {
+        let now = Timestamp::now();
+        let names: Vec<String> = (0..12).map(|n| format!("name {n}")).collect();
+        let taken = futures::future::join_all(names.iter().map(|name| take(&accounts, name, now))).await;
+        assert_eq!(taken.iter().flatten().count(), 3);
+    }
+
+    async fn a_token_from_a_wrong_clock_is_good_for_a_year_from_then(accounts: impl Accounts) {
+        let (now, day) = (Timestamp::now(), Duration::from_secs(86_400));
+        let (_, right) = take(&accounts, "right", now).await.unwrap();
+        let (_, near) = take(&accounts, "near", now.plus(day)).await.unwrap();
+        let (ann, far) = take(&accounts, "ann", now.plus(3_650 * day)).await.unwrap();
+        accounts.settle(now).await.unwrap();
+        assert_eq!(accounts.user(&far, now).await.unwrap(), Some(ann), "nobody is signed out by it");
+        assert!(take(&accounts, "Ann", now.plus(TOKEN_LIFE)).await.is_none(), "nor loses the name");
+        let millisecond = Duration::from_millis(1);
+        let over = now.plus(TOKEN_LIFE + millisecond);
+        assert_eq!(accounts.user(&far, over).await.unwrap(), None);
+        assert_eq!(accounts.user(&right, over).await.unwrap(), None);
+        assert!(accounts.user(&near, over).await.unwrap().is_some(), "clocks may differ by a day");
+        assert_eq!(accounts.user(&near, over.plus(day)).await.unwrap(), None);
+        assert!(take(&accounts, "Ann", over).await.is_some());
+    }
+
+    /// Names that nobody has, which remember by what time they were settled.
+    #[derive(Default)]
+    struct Settled(std::sync::Mutex<Vec<Timestamp>>);
+
+    #[async_trait]
+    impl Accounts for Settled {
+        async fn user(&self, _: &Token, _: Timestamp) -> Result<Option<User>, AccountsError> {
+            Ok(None)
+        }
+
+        async fn take(
+            &self,
+            _: &DisplayName,
+            _: Option<&Token>,
+            _: Timestamp,
+        ) -> Result<Taken, AccountsError> {
+            Ok(Taken::Full)
+        }
+
+        async fn give_back(&self, _: &[u8; 32], _: Timestamp) -> Result<Option<User>, AccountsError> {
+            Ok(None)
+        }
+
+        async fn settle(&self, now: Timestamp) -> Result<(), AccountsError> {
+            self.0.lock().unwrap().push(now);
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tokens_are_settled_after_an_hour_of_a_right_clock() {
+        use std::sync::atomic::{AtomicI64, Ordering};
+
+        let (hour, begin) = (Duration::from_secs(3_600), Instant::now());
+        let (wrong, accounts) = (Arc::new(AtomicI64::new(-86_400_000)), Arc::new(Settled::default()));
+        let right = move || Timestamp::from_millis(1_700_000_000_000).plus(begin.elapsed());
+        let by = Arc::clone(&wrong);
+        let clock =
+            Clock::new(move || Timestamp::from_millis(right().as_millis() + by.load(Ordering::SeqCst)));
+        let settling = keep_settled(Arc::<Settled>::clone(&accounts), clock, FailureLog::new());
+        let settling = tokio::spawn(settling);
+        tokio::time::sleep(hour / 2).await;
+        wrong.store(0, Ordering::SeqCst);
+        tokio::time::sleep(hour).await;
+        assert!(accounts.0.lock().unwrap().is_empty(), "a clock that was set is not settled by");
+        tokio::time::sleep(hour).await;
+        let settled = accounts.0.lock().unwrap().clone();
+        let ago = |settled: &Timestamp| right().as_millis() - settled.as_millis();
+        assert!(settled.len() == 1 && settled.iter().all(|settled| (0..=1_800_000).contains(&ago(settled))));
+        settling.abort();
     }
 
     async fn of_many_who_want_a_name_at_once_one_gets_it(accounts: impl Accounts) {

@@ -13,7 +13,7 @@ use chatcore_postgres::{Builder, take_connection, take_new_connection};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
-use super::{Accounts, AccountsError, SignedIn, Taken, Token, new_user, oldest};
+use super::{AHEAD, Accounts, AccountsError, SignedIn, Taken, Token, new_user, oldest};
 use crate::name::DisplayName;
 
 /// Connections for names alone.
@@ -137,6 +137,15 @@ impl PostgresAccounts {
         given_up(client, done)
     }
 
+    async fn date_back(&self, now: Timestamp) -> Result<(), Failure> {
+        let client = take_connection(&self.pool).await?;
+        let sql = "UPDATE web_chat.account SET since = $1 WHERE since > $2";
+        let (now, ahead) = (now.as_millis(), now.plus(AHEAD).as_millis());
+        let settled = async { Ok(client.execute(sql, &[&now, &ahead]).await.map(drop)?) };
+        let done = timeout(ANSWER, settled).await;
+        given_up(client, done)
+    }
+
     fn remembered(&self) -> MutexGuard<'_, Remembered> {
         self.remembered.lock().expect("invariant: nothing panics under this lock")
     }
@@ -195,6 +204,10 @@ impl Accounts for PostgresAccounts {
         let user = self.remove(hash, after).await.map_err(AccountsError::because)?;
         self.remembered().forget(hash);
         Ok(user)
+    }
+
+    async fn settle(&self, now: Timestamp) -> Result<(), AccountsError> {
+        self.date_back(now).await.map_err(AccountsError::because)
     }
 }
 

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::{Accounts, AccountsError, SignedIn, Taken, Token, new_user, oldest};
+use super::{AHEAD, Accounts, AccountsError, SignedIn, Taken, Token, new_user, oldest};
 use crate::name::DisplayName;
 
 /// Accounts by the hash of their token.
@@ -226,6 +226,35 @@ impl Accounts for RedbAccounts {
         let removed = self.within(self.file.write(move |changes| changes.remove(&hash))).await?;
         Ok(removed.map(|account| account.user))
     }
+
+    async fn settle(&self, now: Timestamp) -> Result<(), AccountsError> {
+        // Asked first, since there hardly ever is one.
+        if self.read(move |txn| Ok(ahead(&txn.open_table(ACCOUNTS)?, now)?.is_empty())).await? {
+            return Ok(());
+        }
+        let settled = self.file.write(move |changes| {
+            for (hash, account) in ahead(&changes.accounts, now)? {
+                changes.enter(&hash, &account)?;
+            }
+            Ok(())
+        });
+        self.within(settled).await
+    }
+}
+
+/// Returns the accounts whose tokens were given more than a day after `now`, dated back.
+fn ahead<A>(accounts: &A, now: Timestamp) -> Result<Vec<(Vec<u8>, Account)>, Failure>
+where
+    A: ReadableTable<&'static [u8], &'static [u8]>,
+{
+    let mut found = Vec::new();
+    for row in accounts.iter()? {
+        let (hash, row) = row?;
+        if let Some(account) = decode(row.value()).filter(|account| account.since > now.plus(AHEAD)) {
+            found.push((hash.value().to_vec(), Account { since: now, ..account }));
+        }
+    }
+    Ok(found)
 }
 
 /// Enters an account, and returns whom it replaces. If nobody waits for the answer any more, nobody will ever

@@ -138,6 +138,7 @@ async fn signing_out_on_a_disk_that_hangs_holds_up_no_message() {
     let mut client = chat.connect(Identity::new(bob.user.clone())).unwrap();
     client.create_channel("general", "").await.unwrap();
     let sessions = Sessions {
+        clock: chatcore::Clock::default(),
         accounts: Arc::new(accounts),
         secure_cookie: false,
         origins: Origins::local(),
