@@ -48,6 +48,8 @@ need_tools() {
     has npm || install "the browser client's tests" npm
     has_postgres || install "the tests on PostgreSQL" postgresql
     has pgbouncer || [ -x /usr/sbin/pgbouncer ] || install "the tests through pgbouncer" pgbouncer
+    has systemd-analyze && has systemd-sysusers && has systemctl || install "the operator's page" systemd
+    has curl || install "the operator's page" curl
     has valgrind || install "counting instructions" valgrind
     has chromium || [ -n "${CHROMIUM:-}" ] || install "the journeys in a browser" chromium fonts-noto-color-emoji
 }

@@ -1,0 +1,34 @@
+//! What stands in a page of `docs`.
+
+/// Commands of a page, and the heading that they stand under.
+pub(crate) struct Block {
+    pub(crate) heading: String,
+    pub(crate) commands: String,
+}
+
+/// Returns the text of a page.
+pub(crate) fn page(file: &str) -> String {
+    std::fs::read_to_string(format!("{}/../docs/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+/// Returns every block of commands, in the order of the page.
+pub(crate) fn blocks(page: &str) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut heading = String::new();
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        let fence = line.trim_start();
+        if let Some(text) = line.strip_prefix('#') {
+            heading = text.trim_start_matches('#').trim().to_owned();
+        } else if let Some(language) = fence.strip_prefix("```") {
+            let body: Vec<&str> = lines.by_ref().take_while(|line| line.trim_start() != "```").collect();
+            match language {
+                "sh" => blocks.push(Block { heading: heading.clone(), commands: body.join("\n") }),
+                // Nothing that looks like commands is left out by its name.
+                "yaml" => {}
+                other => panic!("a block of {other:?} under {heading:?} is checked by nothing"),
+            }
+        }
+    }
+    blocks
+}
