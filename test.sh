@@ -49,6 +49,8 @@ need_tools() {
     has_postgres || install "the tests on PostgreSQL" postgresql
     has pgbouncer || [ -x /usr/sbin/pgbouncer ] || install "the tests through pgbouncer" pgbouncer
     has systemd-analyze && has systemd-sysusers && has systemctl || install "the operator's page" systemd
+    has nginx || [ -x /usr/sbin/nginx ] || install "the tests behind nginx" nginx
+    has caddy || install "the tests behind Caddy" caddy
     has curl || install "the operator's page" curl
     has valgrind || install "counting instructions" valgrind
     has chromium || [ -n "${CHROMIUM:-}" ] || install "the journeys in a browser" chromium fonts-noto-color-emoji

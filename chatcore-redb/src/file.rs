@@ -152,9 +152,9 @@ impl<L: Layout> RedbFile<L> {
     /// Others read and write meanwhile.
     ///
     /// The copy holds the rows alone, so it is as small as they are and has nothing of what was deleted. It is called
-    /// `path` and `.new` until it is whole and synced. Copying a GiB takes some ten seconds of one blocking thread and
-    /// 16 MiB of memory; until it is done the file does not use its freed pages again, so it grows by what is
-    /// written meanwhile.
+    /// `path` and `.new` until it is whole and synced. Every row is read and written once, on one of tokio's blocking
+    /// threads and with 16 MiB of memory for the copy. Until it is done the file does not use its freed pages again,
+    /// so it grows by what is written meanwhile.
     ///
     /// # Errors
     /// [`BackupError`]. Then there is no file.
