@@ -160,6 +160,11 @@ export class ChatCore extends Emitter {
     return [...this.#channels.values()].sort((one, other) => (one.name < other.name ? -1 : 1));
   }
 
+  /** Whether a channel has something unread. */
+  get isUnread() {
+    return this.listed && [...this.#channels.values()].some(({ unread }) => unread > 0);
+  }
+
   /** How many unread messages name the signed-in user. */
   get mentions() {
     return this.listed ? this.channels.reduce((sum, channel) => sum + channel.mentions.length, 0) : 0;

@@ -17,7 +17,8 @@ import { Notifications } from './notifications.js';
 import { Recent } from './recent.js';
 import { actOf } from './shortcuts.js';
 import { channelHash, currentPlace, goTo, replaceWith } from './route.js';
-import { showMentions, showTitle } from './title.js';
+import { Tabs } from './tabs.js';
+import { showIcon, showTitle } from './title.js';
 
 /** Below this width one pane is shown at a time; `phone.css` says the same. */
 const NARROW = '(max-width: 719px)';
@@ -27,6 +28,9 @@ const WIDE = '(min-width: 1100px)';
 
 /** How long a short word stays. */
 const TOAST_MS = 6000;
+
+/** How long the marks of a tab wait for what is read in another one. */
+const MARKS_MS = 1000;
 
 const isNarrow = () => matchMedia(NARROW).matches;
 
@@ -39,6 +43,9 @@ export class ChatShell extends HTMLElement {
   #drafts = null;
   #recent = null;
   #notifications = null;
+  #tabs = null;
+  /** Brings title and icon up to date a little later. */
+  #marking = null;
   #current = null;
   #parts;
   #title;
@@ -60,7 +67,8 @@ export class ChatShell extends HTMLElement {
     this.#core = core;
     this.#drafts = new Drafts(storage, core.user.id);
     this.#recent = new Recent(storage, core.user.id);
-    this.#notifications = new Notifications({ core, storage });
+    this.#tabs = new Tabs({ userId: core.user.id, acts: () => this.#notifications?.state === 'on' && core.connection.phase === 'open' });
+    this.#notifications = new Notifications({ core, storage, tabs: this.#tabs });
     this.#build();
     for (const part of ['channels', 'timeline', 'members', 'banner', 'announcer', 'create', 'search']) this.#parts[part].core = core;
     this.#parts.switcher.wire({ core, recent: this.#recent });
@@ -80,7 +88,9 @@ export class ChatShell extends HTMLElement {
   disconnectedCallback() {
     this.#stop.abort();
     this.#notifications?.close();
-    showMentions(0);
+    this.#tabs?.close();
+    clearTimeout(this.#marking);
+    showIcon(false);
   }
 
   /** Forgets what the storage keeps of this user. */
@@ -192,8 +202,7 @@ export class ChatShell extends HTMLElement {
     core.on('channels', () => {
       this.#listed();
       if (this.#core.isMissing(this.#current ?? '')) this.#showWays();
-      showTitle(this.#current, core.mentions);
-      showMentions(core.mentions);
+      this.#markSoon();
     });
     core.on('log', ({ name }) => name === this.#current && this.#showHead());
     addEventListener('hashchange', () => this.#follow(), { signal });
@@ -202,6 +211,9 @@ export class ChatShell extends HTMLElement {
     addEventListener('online', () => core.connection.check(), { signal });
     addEventListener('offline', () => core.connection.check(), { signal });
     document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && core.connection.check(), { signal });
+    for (const event of ['focus', 'blur', 'pageshow']) addEventListener(event, () => this.#tabs.say(), { signal });
+    addEventListener('pagehide', () => this.#tabs.say('gone'), { signal });
+    document.addEventListener('visibilitychange', () => this.#tabs.say(), { signal });
     document.addEventListener('keydown', (event) => this.#pressed(event), { signal });
     this.#acceptDrops(signal);
     this.#followKeyboard(signal);
@@ -222,6 +234,20 @@ export class ChatShell extends HTMLElement {
     if (act === 'read' || act === 'readAll') return this.#markRead(act === 'readAll');
     const next = channels.neighbour(act.startsWith('next') ? 1 : -1, act.endsWith('Unread'));
     if (next !== null && next !== this.#current) goTo(next);
+  }
+
+  /** What is read in another tab just now is not worth a mark here. */
+  #markSoon() {
+    if (!this.#tabs.isElsewhere) this.#mark();
+    else this.#marking ??= setTimeout(() => this.#mark(), MARKS_MS);
+  }
+
+  /** Shows in the tab's title and icon that something is new. */
+  #mark() {
+    clearTimeout(this.#marking);
+    this.#marking = null;
+    showTitle(this.#current, this.#core);
+    showIcon(this.#core.isUnread);
   }
 
   #markRead(all) {
@@ -305,7 +331,7 @@ export class ChatShell extends HTMLElement {
     this.#topic.title = channel?.topic ?? '';
     this.#parts.composer.hidden = name === null || missing;
     if (missing) this.#showWays();
-    showTitle(name, this.#core.mentions);
+    this.#markSoon();
     if (name !== null && channel && !missing) this.#recent.visit(name);
   }
 

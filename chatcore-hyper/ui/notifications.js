@@ -1,4 +1,5 @@
 import { plainText } from './markdown.js';
+import { wellFormed } from './protocol.js';
 import { goTo } from './route.js';
 
 /** The longest text that a notification shows. */
@@ -9,12 +10,12 @@ export class Notifications {
   /** Those that stand, by channel. @type {Map<string, Notification[]>} */
   #shown = new Map();
 
-  /** @param {{core: import('./chat-core.js').ChatCore, storage: ?Storage}} parts */
-  constructor({ core, storage }) {
+  /** @param {{core: import('./chat-core.js').ChatCore, storage: ?Storage, tabs: import('./tabs.js').Tabs}} parts */
+  constructor({ core, storage, tabs }) {
     this.core = core;
     this.storage = storage;
     this.key = `chatcore.notify.${core.user.id}`;
-    core.on('message', ({ name, message, mention }) => mention && this.#tell(name, message));
+    core.on('message', ({ name, message, mention }) => mention && this.state === 'on' && tabs.once(() => this.#tell(name, message)));
     core.on('channels', () => this.#withdraw((name) => core.channel(name)?.mentions.length === 0));
   }
 
@@ -35,11 +36,12 @@ export class Notifications {
   }
 
   #tell(name, message) {
-    if (this.state !== 'on' || (document.visibilityState === 'visible' && document.hasFocus())) return;
+    // It may have been read while the tabs agreed on the one that tells.
+    if (message.seq <= (this.core.channel(name)?.read ?? 0)) return;
     try {
-      // The tag makes one of it, however many tabs tell it.
+      // The tag makes one of it, should two tabs tell it.
       const tag = `${name}/${message.seq}`;
-      const told = new Notification(`${message.author.name} in #${name}`, { body: plainText(message.text).slice(0, MAX_BODY_CHARS), tag });
+      const told = new Notification(`${message.author.name} in #${name}`, { body: cut(plainText(message.text)), tag });
       told.onclick = () => {
         window.focus();
         goTo(name, message.seq);
@@ -58,4 +60,9 @@ export class Notifications {
       this.#shown.delete(name);
     }
   }
+}
+
+/** @param {string} text */
+function cut(text) {
+  return text.length > MAX_BODY_CHARS ? `${wellFormed(text.slice(0, MAX_BODY_CHARS - 1))}…` : text;
 }

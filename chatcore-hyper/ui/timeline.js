@@ -14,6 +14,7 @@ import { Quotes } from './quotes.js';
 import { channelHash } from './route.js';
 import { buildRows, sameRow } from './rows.js';
 import { startView } from './start-view.js';
+import { isLookedAt } from './tabs.js';
 
 /** A reader within this distance of the end stays at the end. */
 const PINNED_PX = 100;
@@ -442,7 +443,7 @@ export class Timeline extends HTMLElement {
   }
 
   get #attentive() {
-    return this.#inSight && document.visibilityState === 'visible' && document.hasFocus();
+    return this.#inSight && isLookedAt();
   }
 
   #scrollToEnd() {

@@ -120,3 +120,66 @@ journey('who asked for it is notified of a mention while they look elsewhere, an
   await bob.page.locator('article.target').filter({ hasText: '@Bob while you do not' }).waitFor();
   assert.equal((await told())[0].open, false);
 });
+
+/** Lets a page look as if nobody looked at it, and keep what it notifies of. */
+const watched = () => {
+  globalThis.told = [];
+  globalThis.Notification = class {
+    static permission = 'granted';
+    static requestPermission = async () => 'granted';
+    constructor(title, { body }) {
+      globalThis.told.push(`${title}: ${body}`);
+    }
+    close() {}
+  };
+  document.hasFocus = () => globalThis.looks !== false;
+};
+
+function look(page, looks) {
+  return page.evaluate((now) => {
+    globalThis.looks = now;
+    dispatchEvent(new Event(now ? 'focus' : 'blur'));
+  }, looks);
+}
+
+journey('a plain message to a tab that nobody looks at changes its title and icon', async ({ browser }) => {
+  const ann = await browser.joined('Ann');
+  const bob = await browser.person();
+  await bob.context.addInitScript(watched);
+  await bob.join('Bob');
+  await bob.isIn('general');
+  await titled(bob.page, '#general · Chat');
+  await look(bob.page, false);
+  await ann.say('good morning');
+  await titled(bob.page, '• #general · Chat');
+  assert.equal(await icon(bob.page), '/icon-mentions.svg');
+  await look(bob.page, true);
+  await titled(bob.page, '#general · Chat');
+  assert.equal(await icon(bob.page), '/icon.svg');
+});
+
+journey('a person is notified once, and not at all while they look at another tab', async ({ browser }) => {
+  const ann = await browser.joined('Ann');
+  const bob = await browser.person();
+  await bob.context.addInitScript(watched);
+  await bob.join('Bob');
+  await bob.page.getByRole('button', { name: 'Bob', exact: true }).click();
+  await bob.page.getByRole('button', { name: 'Notify me of mentions' }).click();
+  await bob.page.keyboard.press('Escape');
+  const second = await bob.context.newPage();
+  await second.goto(`${bob.server.url}/#/c/general`);
+  await second.getByRole('log', { name: 'Messages in general' }).waitFor();
+  const told = async () => (await Promise.all([bob.page, second].map((page) => page.evaluate(() => globalThis.told)))).flat();
+
+  // The first tab is hidden; the second one has the channel before somebody's eyes.
+  await look(bob.page, false);
+  await ann.say('@Bob one');
+  await bob.page.waitForFunction(() => document.querySelector('chat-announcer').textContent.includes('@Bob one'));
+  // The second tab has read it, so that nothing is left to be told.
+  await bob.page.getByRole('link', { name: 'general', exact: true }).waitFor();
+  await look(second, false);
+  await ann.say('@Bob two');
+  for (const page of [bob.page, second]) await titled(page, '(1) #general · Chat');
+  await Promise.any([bob.page, second].map((page) => page.waitForFunction(() => globalThis.told.length > 0)));
+  assert.deepEqual(await told(), ['Ann in #general: @Bob two']);
+});
