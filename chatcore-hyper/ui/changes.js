@@ -34,15 +34,15 @@ export class Changes {
   /** @param {string} name @param {number} seq @param {string} text @returns {Promise<boolean>} whether it was taken */
   async edit(name, seq, text) {
     const before = this.channel(name)?.message(seq);
-    if (!before || before.text === text) return true;
+    if (before?.text === text) return true;
     const edited_at = new Date(this.clock.now()).toISOString();
     this.#show(name, seq, (message) => ({ ...message, text, edited_at }));
     try {
       await this.request('edit', { channel: name, seq, text });
       return true;
     } catch (error) {
-      const back = { text: before.text, edited_at: before.edited_at };
-      this.#show(name, seq, (message) => (message.text === text ? { ...message, ...back } : message));
+      // One that is not here was not changed here.
+      if (before) this.#show(name, seq, (message) => (message.text === text ? { ...message, text: before.text, edited_at: before.edited_at } : message));
       this.onTrouble(`Not edited: ${reason(error)}`);
       return false;
     }

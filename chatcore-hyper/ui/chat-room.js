@@ -155,6 +155,7 @@ export class ChatRoom extends HTMLElement {
     composer.wire({ core, drafts: this.#drafts, base: this.server });
     const own = (act) => ({ name }) => name === this.#shown && act();
     core.on('kept', ({ name }) => this.#drafts.kept(name));
+    addEventListener('storage', (event) => this.#drafts?.heard(event), { signal: this.#gone.signal });
     core.on('renamed', own(() => this.#show()));
     core.on('log', own(() => this.#showHead()));
     core.on('people', own(() => this.#showHead()));

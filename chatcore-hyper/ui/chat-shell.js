@@ -195,6 +195,7 @@ export class ChatShell extends HTMLElement {
     composer.addEventListener('remove', ({ detail }) => timeline.remove(detail));
     user.addEventListener('sign-out', () => this.dispatchEvent(new Event('sign-out')));
     core.on('kept', ({ name }) => this.#drafts.kept(name));
+    addEventListener('storage', (event) => this.#drafts.heard(event), { signal });
     core.on('volatile', () => this.say('This browser keeps nothing: what is not sent yet is lost when the page is closed.'));
     core.on('renamed', ({ name }) => name === this.#current && this.#follow());
     core.on('removed', ({ name }) => name !== this.#current && this.say(`You can no longer read #${name}.`));

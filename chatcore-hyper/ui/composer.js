@@ -78,6 +78,7 @@ export class Composer extends HTMLElement {
     this.#drafts = drafts;
     this.#base = base;
     core.on('ready', () => this.#update());
+    drafts.onGone = (name) => this.#gone(name);
   }
 
   /** @param {?string} name */
@@ -86,12 +87,36 @@ export class Composer extends HTMLElement {
     this.hidden = name === null;
     if (name === null) return;
     this.#completion.close();
-    this.#write({ kind: 'new' });
-    this.#field.value = this.#drafts.get(name);
     this.#field.placeholder = `Message #${name}`;
     this.#field.setAttribute('aria-label', `Message #${name}`);
-    this.#tray.replaceChildren(this.#trayOf(name).element);
+    this.#load();
+  }
+
+  get #draft() {
+    return this.#drafts.get(this.#channel);
+  }
+
+  /** Shows the channel's draft. */
+  #load() {
+    const { text, reply, edit } = this.#draft;
+    const message = edit?.message ?? reply;
+    this.#writing = message ? { kind: edit ? 'edit' : 'reply', message } : { kind: 'new' };
+    this.#line.show(this.#writing);
+    this.#field.value = edit?.text ?? text;
+    this.#tray.replaceChildren(this.#trayOf(this.#channel).element);
     this.#update();
+  }
+
+  /** @param {Partial<import('./drafts.js').Draft>} change */
+  #change(change) {
+    this.#drafts.set(this.#channel, change);
+    this.#load();
+  }
+
+  /** Another tab has sent the draft. */
+  #gone(name) {
+    this.#trays.get(name)?.clear();
+    if (name === this.#channel) this.#load();
   }
 
   focus() {
@@ -100,32 +125,22 @@ export class Composer extends HTMLElement {
 
   /** Writes the next message as a reply. @param {import('./protocol.js').Message} message */
   reply(message) {
-    this.#cancel();
-    this.#write({ kind: 'reply', message });
+    this.#change({ edit: null, reply: message });
     this.focus();
   }
 
   /** Writes an own message anew; the draft waits. @param {import('./protocol.js').Message} message @param {string} [text] */
   edit(message, text = message.text) {
-    this.#write({ kind: 'edit', message });
-    this.#field.value = text;
-    this.#update();
+    this.#change({ edit: { message, text } });
     this.focus();
     this.#field.setSelectionRange(text.length, text.length);
-  }
-
-  #write(writing) {
-    this.#writing = writing;
-    this.#line.show(writing);
   }
 
   /** Goes back to writing a new message. */
   #cancel() {
     const { kind } = this.#writing;
     if (kind === 'new') return;
-    this.#write({ kind: 'new' });
-    if (kind === 'edit') this.#field.value = this.#drafts.get(this.#channel);
-    this.#update();
+    this.#change(kind === 'edit' ? { edit: null } : { reply: null });
     this.focus();
   }
 
@@ -165,10 +180,16 @@ export class Composer extends HTMLElement {
       base: this.#base,
       channel: name,
       limit: () => this.#core.limits.attachment_bytes,
-      onChange: () => name === this.#channel && this.#update(),
+      onChange: () => this.#filesChanged(name, tray),
     });
     this.#trays.set(name, tray);
+    tray.restore(this.#drafts.get(name));
     return tray;
+  }
+
+  #filesChanged(name, { attachments, lost }) {
+    this.#drafts.set(name, { files: attachments, lost });
+    if (name === this.#channel) this.#update();
   }
 
   #picked() {
@@ -184,8 +205,10 @@ export class Composer extends HTMLElement {
   }
 
   #typed() {
-    if (this.#writing.kind === 'edit') this.#line.show(this.#writing);
-    else this.#drafts.set(this.#channel, this.#field.value);
+    const { value: text } = this.#field;
+    const { kind, message } = this.#writing;
+    this.#drafts.set(this.#channel, kind === 'edit' ? { edit: { message, text } } : { text });
+    this.#line.show(this.#writing);
     this.#completion.update();
     if (this.#field.value !== '') this.#core.typing(this.#channel);
     this.#update();
@@ -247,14 +270,12 @@ export class Composer extends HTMLElement {
     } catch (error) {
       return this.#object(error.message);
     }
-    this.#write({ kind: 'new' });
-    this.#field.value = '';
     this.#drafts.sent(this.#channel);
+    this.#completion.close();
     // What is still uploaded goes with its message.
     if (busy) this.#trays.delete(this.#channel);
     else tray.clear();
-    this.#tray.replaceChildren(this.#trayOf(this.#channel).element);
-    this.#update();
+    this.#load();
     return this.dispatchEvent(new CustomEvent('sent', { detail: entry }));
   }
 
@@ -271,8 +292,11 @@ export class Composer extends HTMLElement {
     if (text === '' && message.attachments.length === 0) return this.#line.askRemove();
     this.#cancel();
     const taken = await this.#core.changes.edit(channel, message.seq, text);
+    const isHere = channel === this.#channel;
     // What was refused is not lost, unless something else is being written.
-    if (!taken && channel === this.#channel && this.#writing.kind === 'new' && this.#field.value === '') this.edit(message, text);
+    if (taken || this.#drafts.get(channel).edit || (isHere && this.#field.value !== '')) return;
+    if (isHere) this.edit(message, text);
+    else this.#drafts.set(channel, { edit: { message, text } });
   }
 
   #update() {

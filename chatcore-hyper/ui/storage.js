@@ -1,7 +1,10 @@
-/** What the browser keeps for this page, or none where the settings forbid it. @returns {?Storage} */
-export function pageStorage() {
+/**
+ * What the browser keeps for this page, or none where the settings forbid it.
+ * @param {'localStorage' | 'sessionStorage'} kind @returns {?Storage}
+ */
+export function pageStorage(kind = 'localStorage') {
   try {
-    return globalThis.localStorage;
+    return globalThis[kind] ?? null;
   } catch {
     return null;
   }

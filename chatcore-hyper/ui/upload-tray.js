@@ -15,7 +15,10 @@ export class UploadTray {
   element = h('ul', { class: 'tray', 'aria-label': 'Attachments', hidden: true });
   #list;
   #nextKey = 0;
-  /** @type {{key: string, upload: ?Upload, name: string, reason: string, preview: ?string}[]} */
+  /**
+   * `file` was uploaded before the page was loaded; of a `lost` one only the name is left.
+   * @type {{key: string, upload: ?Upload, file: ?import('./protocol.js').Attachment, name: string, reason: string, preview: ?string, lost: boolean}[]}
+   */
   #items = [];
 
   /** @param {{base: string, channel: string, limit: () => number, onChange: () => void}} options */
@@ -30,7 +33,12 @@ export class UploadTray {
 
   /** @returns {import('./protocol.js').Attachment[]} those that are there */
   get attachments() {
-    return this.#uploads.filter((upload) => upload.state === 'done').map((upload) => upload.attachment);
+    return this.#items.flatMap(({ upload, file }) => upload?.attachment ?? file ?? []);
+  }
+
+  /** The names of those that would not outlive the page. */
+  get lost() {
+    return this.#items.filter(({ upload, lost }) => lost || (upload && !upload.attachment)).map(({ name }) => name);
   }
 
   get empty() {
@@ -43,7 +51,7 @@ export class UploadTray {
 
   /** What keeps a message from going out with all that was picked for it, or nothing. */
   get trouble() {
-    const failed = this.#items.find(({ upload }) => !upload || upload.state === 'failed');
+    const failed = this.#items.find((item) => ['failed', 'refused'].includes(stateOf(item)));
     return failed ? `“${failed.name}” was not uploaded.` : '';
   }
 
@@ -59,12 +67,19 @@ export class UploadTray {
   /** @param {Iterable<File>} files */
   add(files) {
     for (const file of files) {
-      if (this.#uploads.length >= MAX_FILES) this.#refuse(file, `A message takes ${MAX_FILES} files.`);
+      if (this.#items.filter((item) => item.upload || item.file).length >= MAX_FILES) this.#refuse(file, `A message takes ${MAX_FILES} files.`);
       else if (file.size > this.limit()) {
         this.#refuse(file, `${fileSize(file.size)} is too large. The limit is ${fileSize(this.limit())}.`);
       } else this.#start(file);
     }
     this.#changed();
+  }
+
+  /** Takes up the files of a draft. @param {import('./drafts.js').Draft} draft */
+  restore({ files, lost }) {
+    for (const file of files) this.#put({ file, name: file.name });
+    for (const name of lost) this.#put({ name, reason: 'The page was closed before it was uploaded. Pick it again.', lost: true });
+    if (!this.empty) this.#changed();
   }
 
   /** Forgets all, and stops what is under way. */
@@ -75,12 +90,16 @@ export class UploadTray {
   #start(file) {
     const upload = new Upload({ base: this.base, channel: this.channel, file, onChange: () => this.#changed() });
     const preview = /^image\/(png|jpeg|gif|webp|avif)$/u.test(file.type) ? URL.createObjectURL(file) : null;
-    this.#items.push({ key: String(this.#nextKey++), upload, name: file.name, reason: '', preview });
+    this.#put({ upload, name: file.name, preview });
     upload.start();
   }
 
   #refuse(file, reason) {
-    this.#items.push({ key: String(this.#nextKey++), upload: null, name: file.name, reason, preview: null });
+    this.#put({ name: file.name, reason });
+  }
+
+  #put(item) {
+    this.#items.push({ key: String(this.#nextKey++), upload: null, file: null, reason: '', preview: null, lost: false, ...item });
   }
 
   #remove(item) {
@@ -99,11 +118,11 @@ export class UploadTray {
   #draw(item, element) {
     const view = element ?? this.#create(item);
     const { upload } = item;
-    const state = upload?.state ?? 'refused';
+    const state = stateOf(item);
     view.className = `upload ${state}`;
     const about = view.querySelector('.file-about');
     if (state === 'sending') setText(about, `${Math.round(upload.progress * 100)} %`);
-    else if (state === 'done') setText(about, [kind(item.name, upload.file.type), fileSize(upload.file.size)].filter(Boolean).join(' · '));
+    else if (state === 'done') setText(about, aboutFile(upload?.attachment ?? item.file));
     else setText(about, upload?.error ?? item.reason);
     setAttribute(about, 'role', state === 'failed' || state === 'refused' ? 'alert' : null);
     const bar = view.querySelector('progress');
@@ -132,4 +151,12 @@ export class UploadTray {
       h('button', { type: 'button', class: 'take-back plain', on: { click: () => this.#remove(item) } }, icon('close')),
     );
   }
+}
+
+function stateOf({ upload, file }) {
+  return upload?.state ?? (file ? 'done' : 'refused');
+}
+
+function aboutFile({ name, content_type, size }) {
+  return [kind(name, content_type), fileSize(size)].filter(Boolean).join(' · ');
 }

@@ -98,3 +98,80 @@ journey('a message whose file fails on the way is kept to try again', async ({ b
   await message.getByRole('link', { name: 'Download plan.txt' }).waitFor();
   await ann.isSent();
 });
+
+journey('a draft keeps its reply, edit and files over channels and reloads', async ({ browser }) => {
+  const ann = await browser.joined('Ann');
+  await ann.createChannel('b');
+  await ann.open('general');
+  await ann.say('Which one?');
+  await ann.isSent();
+  const act = async (name) => {
+    await ann.messages.first().hover();
+    await ann.page.getByRole('toolbar', { name: 'Message actions' }).getByRole('button', { name, exact: true }).click();
+  };
+  await act('Reply');
+  await ann.field.fill('The second');
+  await attach(ann, 'plan.txt');
+  await ann.page.locator('.upload.done').waitFor();
+  await act('Edit');
+  await ann.field.fill('Which one, and why?');
+  const isAsLeft = async () => {
+    await ann.page.getByText('Editing your message').waitFor();
+    assert.equal(await ann.field.inputValue(), 'Which one, and why?');
+  };
+  await ann.open('b');
+  assert.equal(await ann.field.inputValue(), '');
+  await ann.open('general');
+  await isAsLeft();
+  await ann.page.reload();
+  await ann.isIn('general');
+  await isAsLeft();
+  await ann.field.press('Enter');
+  await ann.sees('Which one, and why? (edited)');
+  await ann.page.getByText('Replying to Ann').waitFor();
+  assert.equal(await ann.field.inputValue(), 'The second');
+  await ann.page.reload();
+  await ann.isIn('general');
+  await ann.page.getByText('Replying to Ann').waitFor();
+  await tray(ann).getByText('plan.txt').waitFor();
+  await ann.field.press('Enter');
+  const reply = ann.message('The second');
+  await reply.getByRole('link', { name: 'Download plan.txt' }).waitFor();
+  await reply.getByRole('link', { name: /In reply to Ann/u }).waitFor();
+  await tray(ann).waitFor({ state: 'hidden' });
+});
+
+journey('a file that was not yet uploaded is missed after a reload', async ({ browser }) => {
+  const ann = await browser.joined('Ann', { allow: [/ERR_FAILED/u] });
+  await holdUploads(ann);
+  await ann.field.fill('The plan');
+  await attach(ann, 'plan.txt');
+  await ann.page.reload();
+  await ann.isIn('general');
+  assert.equal(await ann.field.inputValue(), 'The plan');
+  await tray(ann).getByText('The page was closed before it was uploaded. Pick it again.').waitFor();
+  await ann.field.press('Enter');
+  await ann.isDrawn();
+  assert.equal(await ann.messages.count(), 0);
+});
+
+journey('a send in one tab leaves the draft of another alone', async ({ browser }) => {
+  const ann = await browser.joined('Ann');
+  const second = await ann.context.newPage();
+  await second.goto(`${ann.server.url}/#/c/general`);
+  const field = second.getByRole('textbox', { name: 'Message #general' });
+  await field.fill('in the second');
+  await ann.field.fill('in the first');
+  await ann.field.press('Enter');
+  await ann.isDrawn();
+  await ann.isSent();
+  assert.equal(await field.inputValue(), 'in the second');
+  await second.reload();
+  await field.waitFor();
+  assert.equal(await field.inputValue(), 'in the second');
+  await second.close();
+  const third = await ann.context.newPage();
+  await third.goto(`${ann.server.url}/#/c/general`);
+  await third.getByRole('textbox', { name: 'Message #general' }).waitFor();
+  assert.equal(await third.getByRole('textbox', { name: 'Message #general' }).inputValue(), 'in the second');
+});
