@@ -428,14 +428,14 @@ export class ChatShell extends HTMLElement {
     const pane = this.querySelector('.pane');
     const overlay = this.querySelector('.drop');
     const hasFiles = (event) => event.dataTransfer?.types.includes('Files');
-    const wanted = (event) => hasFiles(event) && !this.#parts.composer.hidden;
+    const { composer } = this.#parts;
     // A file that misses the pane would otherwise replace the page.
     for (const name of ['dragover', 'drop']) addEventListener(name, (event) => hasFiles(event) && event.preventDefault(), { signal });
-    pane.addEventListener('dragenter', (event) => (overlay.hidden = !wanted(event)));
+    pane.addEventListener('dragenter', (event) => (overlay.hidden = !hasFiles(event) || !composer.takesFiles));
     pane.addEventListener('dragleave', (event) => !pane.contains(event.relatedTarget) && (overlay.hidden = true));
     pane.addEventListener('drop', (event) => {
       overlay.hidden = true;
-      if (wanted(event)) this.#parts.composer.attach([...event.dataTransfer.files]);
+      if (hasFiles(event) && !composer.hidden) composer.drop(event.dataTransfer);
     });
   }
 

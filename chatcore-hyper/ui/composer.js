@@ -166,11 +166,27 @@ export class Composer extends HTMLElement {
     this.#picker.open(button, (emoji) => writeInto(this.#field, emoji, selectionStart, selectionEnd));
   }
 
-  /** Attaches files that were dropped somewhere around. @param {Iterable<File>} files */
+  /** Whether files can be attached to what is written now. */
+  get takesFiles() {
+    return !this.hidden && this.#hasAttachments && this.#writing.kind !== 'edit';
+  }
+
+  /** Attaches files, or says that they can't be. @param {Iterable<File>} files @returns {boolean} whether it did */
   attach(files) {
-    if (!this.#takesFiles || this.#writing.kind === 'edit') return;
-    this.#trayOf(this.#channel).add(files);
     this.focus();
+    if (!this.takesFiles) {
+      this.#object('Files can’t be attached here.');
+      return false;
+    }
+    this.#trayOf(this.#channel).add(files);
+    return true;
+  }
+
+  /** Writes and attaches what was dropped somewhere around. @param {DataTransfer} data */
+  drop(data) {
+    const { files, text } = partsOf(data);
+    if (files.length > 0) this.attach(files);
+    if (text !== '') writeInto(this.#field, text);
   }
 
   #trayOf(name) {
@@ -198,10 +214,9 @@ export class Composer extends HTMLElement {
   }
 
   #pasted(event) {
-    const files = [...(event.clipboardData?.files ?? [])];
-    if (files.length === 0) return;
-    event.preventDefault();
-    this.attach(files);
+    const { files, text } = partsOf(event.clipboardData);
+    // The browser writes the text.
+    if (files.length > 0 && this.attach(files) && text === '') event.preventDefault();
   }
 
   #typed() {
@@ -245,7 +260,7 @@ export class Composer extends HTMLElement {
     return this.#field.value.replace(/^(?:[^\S\n]*\n)+/u, '').trimEnd();
   }
 
-  get #takesFiles() {
+  get #hasAttachments() {
     return this.#core.limits.attachment_bytes > 0;
   }
 
@@ -304,7 +319,7 @@ export class Composer extends HTMLElement {
     this.#field.setCustomValidity('');
     this.#send.disabled = !this.#ready;
     const edits = this.#writing.kind === 'edit';
-    this.#attach.hidden = !this.#takesFiles || edits;
+    this.#attach.hidden = !this.#hasAttachments || edits;
     this.#tray.hidden = edits;
     const label = edits ? 'Save' : 'Send';
     this.#send.setAttribute('aria-label', label);
@@ -322,6 +337,21 @@ export class Composer extends HTMLElement {
     this.#field.style.height = 'auto';
     this.#field.style.height = `${this.#field.scrollHeight}px`;
   }
+}
+
+/**
+ * What is new in a paste or a drop: files, and text that is more than their names.
+ * @param {?DataTransfer} data
+ * @returns {{files: File[], text: string}}
+ */
+function partsOf(data) {
+  const files = [...(data?.files ?? [])];
+  const text = data?.getData('text/plain') ?? '';
+  const names = files.every(({ name }) => text.includes(name) || text.includes(encodeURIComponent(name)));
+  if (text.trim() === '' || (files.length > 0 && names)) return { files, text: '' };
+  const html = data?.getData('text/html') ?? '';
+  // Office programs add a picture of the cells or words that were copied.
+  return { files: html !== '' && !/<img\b/iu.test(html) ? [] : files, text };
 }
 
 customElements.define('chat-composer', Composer);

@@ -99,6 +99,61 @@ journey('a message whose file fails on the way is kept to try again', async ({ b
   await ann.isSent();
 });
 
+/** Pastes or drops as a browser would, with its own way of writing text that is not taken. @returns {Promise<boolean>} whether it was used up */
+function give(person, how, { text = '', html = '', files = [] }) {
+  return person.page.evaluate(
+    ([event, plain, rich, list]) => {
+      const data = new DataTransfer();
+      if (plain) data.setData('text/plain', plain);
+      if (rich) data.setData('text/html', rich);
+      for (const name of list) data.items.add(new File(['x'], name, { type: 'image/png' }));
+      const field = document.querySelector('chat-composer textarea');
+      field.focus();
+      const options = { bubbles: true, cancelable: true };
+      const dropped = new DragEvent('drop', { ...options, dataTransfer: data });
+      const given = event === 'paste' ? new ClipboardEvent('paste', { ...options, clipboardData: data }) : dropped;
+      if (field.dispatchEvent(given) && plain) document.execCommand('insertText', false, plain);
+      return given.defaultPrevented;
+    },
+    [how, text, html, files],
+  );
+}
+
+journey('a paste from an office program writes its text', async ({ browser }) => {
+  const ann = await browser.joined('Ann');
+  const cells = { text: 'Name\tAge\nBob\t7', html: '<table><tr><td>Name</td></tr></table>', files: ['image.png'] };
+  assert.equal(await give(ann, 'paste', cells), false);
+  assert.equal(await ann.field.inputValue(), cells.text);
+  await tray(ann).waitFor({ state: 'hidden' });
+
+  // A picture within the text is a part of it, and a file by its name is the file alone.
+  await ann.field.fill('');
+  await give(ann, 'paste', { text: 'The plan', html: '<p>The plan<img src="x.png"></p>', files: ['image.png'] });
+  assert.equal(await ann.field.inputValue(), 'The plan');
+  await tray(ann).getByText('image.png').waitFor();
+  assert.equal(await give(ann, 'paste', { text: 'file:///home/ann/my%20plan.png', files: ['my plan.png'] }), true);
+  assert.equal(await ann.field.inputValue(), 'The plan');
+  await tray(ann).getByText('my plan.png').waitFor();
+});
+
+journey('a drop of text and a picture writes and attaches', async ({ browser }) => {
+  const ann = await browser.joined('Ann');
+  await give(ann, 'drop', { text: 'The plan', files: ['plan.png'] });
+  assert.equal(await ann.field.inputValue(), 'The plan');
+  await tray(ann).getByText('plan.png').waitFor();
+});
+
+journey('a picture that can not be attached says so, and text is pasted', async ({ browser }) => {
+  const ann = await browser.joined('Ann');
+  await ann.say('first');
+  await ann.isSent();
+  await ann.field.press('ArrowUp');
+  assert.equal(await give(ann, 'paste', { files: ['plan.png'] }), false);
+  assert.match(await ann.field.evaluate((field) => field.validationMessage), /can’t be attached here/u);
+  await give(ann, 'paste', { text: ' and last', files: ['plan.png'] });
+  assert.equal(await ann.field.inputValue(), 'first and last');
+});
+
 journey('a draft keeps its reply, edit and files over channels and reloads', async ({ browser }) => {
   const ann = await browser.joined('Ann');
   await ann.createChannel('b');
