@@ -1,6 +1,7 @@
 import { h } from './dom.js';
 import { findEmoji, loadEmoji } from './emoji.js';
 import { writeInto } from './field.js';
+import { endsInFence } from './markdown.js';
 
 /** The most that is offered at once. */
 const MAX_OFFERED = 8;
@@ -8,8 +9,11 @@ const MAX_OFFERED = 8;
 /** A name or a code is no longer, so no more of the text is looked at. */
 const REACH = 40;
 
-const NAME = /(?<![\p{L}\p{N}_])@([^@\n]{0,32})$/u;
-const CODE_BEGUN = /(?<![\p{L}\p{N}_:]):([a-z0-9_+-]{2,30})$/iu;
+const NAME = /(?<![\p{L}\p{N}_@]|\S[/=&#])@([^@\n]{0,32})$/u;
+const CODE_BEGUN = /(?<![\p{L}\p{N}_:]):([a-z0-9+][a-z0-9_+-]{1,29}|-1)$/iu;
+
+/** What asks for a list so plainly that Enter is for it; `:D` and `:-P` do not. */
+const ASKED = /^(?:@.|:[a-z]{2}|:[+-]1$)/u;
 
 /** @typedef {{insert: string, sign: string, label: string}} Offer */
 
@@ -22,6 +26,8 @@ export class Completion {
   #from = 0;
   /** What is asked for now; an answer to something else comes too late. */
   #asked = '';
+  /** Whether the arrows went to the list. */
+  #entered = false;
   #writing = false;
 
   /** @param {HTMLTextAreaElement} field @param {() => string[]} names of those who can be mentioned */
@@ -48,6 +54,9 @@ export class Completion {
     if (this.#writing) return this.close();
     const { selectionStart: caret, selectionEnd, value } = this.field;
     const before = caret === selectionEnd ? value.slice(Math.max(0, caret - REACH), caret) : '';
+    const line = value.slice(value.lastIndexOf('\n', caret - 1) + 1, caret);
+    // In code a name or a code is none.
+    if (endsInFence(value.slice(0, caret)) || line.split('`').length % 2 === 0) return this.close();
     const name = NAME.exec(before);
     const code = name ? null : CODE_BEGUN.exec(before);
     const asked = (name ?? code)?.[0] ?? '';
@@ -67,11 +76,19 @@ export class Completion {
   pressed({ key, shiftKey }) {
     if (!this.isOpen) return false;
     const count = this.#offers.length;
-    if (key === 'ArrowDown' || key === 'ArrowUp') this.#choose((this.#chosen + (key === 'ArrowDown' ? 1 : count - 1)) % count);
-    else if ((key === 'Enter' || key === 'Tab') && !shiftKey) this.#take(this.#chosen);
+    if (key === 'ArrowDown' || key === 'ArrowUp') {
+      this.#entered = true;
+      this.#choose((this.#chosen + (key === 'ArrowDown' ? 1 : count - 1)) % count);
+    } else if (!shiftKey && (key === 'Tab' || (key === 'Enter' && this.#takesEnter))) this.#take(this.#chosen);
     else if (key === 'Escape') this.close();
     else return false;
     return true;
+  }
+
+  /** Enter sends, unless the list was asked for. */
+  get #takesEnter() {
+    const { sign, label } = this.#offers[this.#chosen];
+    return this.#entered || (ASKED.test(this.#asked) && (sign === '@' || label.startsWith(this.#asked)));
   }
 
   close() {
@@ -94,6 +111,7 @@ export class Completion {
 
   #offer(from, offers) {
     this.#from = from;
+    this.#entered = false;
     this.#offers = offers;
     this.element.hidden = offers.length === 0;
     this.element.replaceChildren(

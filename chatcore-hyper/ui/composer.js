@@ -3,6 +3,7 @@ import { h, icon, setText } from './dom.js';
 import { EmojiPicker } from './emoji-picker.js';
 import { toggleSign, writeInto } from './field.js';
 import { counted } from './format.js';
+import { endsInFence } from './markdown.js';
 import { peopleOf } from './people.js';
 import { UploadTray } from './upload-tray.js';
 import { WritingLine } from './writing.js';
@@ -234,6 +235,9 @@ export class Composer extends HTMLElement {
     if (event.isComposing || event.keyCode === 229) return;
     if (this.#completion.pressed(event) || this.#shortcut(event)) return event.preventDefault();
     if (event.key !== 'Enter' || event.shiftKey || matchMedia('(pointer: coarse)').matches) return;
+    const { value, selectionStart } = this.#field;
+    // Within code that is not closed it makes a new line.
+    if (!event.ctrlKey && !event.metaKey && endsInFence(value) && endsInFence(value.slice(0, selectionStart))) return;
     event.preventDefault();
     this.#trySend();
   }

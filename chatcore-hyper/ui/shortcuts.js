@@ -27,8 +27,8 @@ export const SHORTCUTS = [
   {
     title: 'Writing',
     shortcuts: [
-      { keys: [['Enter']], label: 'Send' },
-      { keys: [['Shift', 'Enter']], label: 'New line' },
+      { keys: [['Enter'], ['Mod', 'Enter']], label: 'Send' },
+      { keys: [['Shift', 'Enter']], label: 'New line; in open code Enter makes one too' },
       { keys: [['↑']], label: 'Edit your last message, from an empty field' },
       { keys: [['@']], label: 'Mention somebody' },
       { keys: [[':']], label: 'Emoji' },

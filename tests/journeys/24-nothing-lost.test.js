@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { serveEmoji } from './emoji.js';
 import { journey } from './journey.js';
 
 const tray = (person) => person.page.locator('chat-composer').getByRole('list', { name: 'Attachments' });
@@ -152,6 +153,49 @@ journey('a picture that can not be attached says so, and text is pasted', async 
   assert.match(await ann.field.evaluate((field) => field.validationMessage), /can’t be attached here/u);
   await give(ann, 'paste', { text: ' and last', files: ['plan.png'] });
   assert.equal(await ann.field.inputValue(), 'first and last');
+});
+
+journey('Enter sends what only looks like an emoji or a name', async ({ browser }) => {
+  const ann = await browser.person();
+  await serveEmoji(ann);
+  await ann.join('Ann');
+  await ann.isIn('general');
+  const { keyboard } = ann.page;
+  await ann.field.click();
+  // The names are there from here on.
+  await keyboard.type(':cat');
+  await ann.page.getByRole('listbox', { name: 'Suggestions' }).waitFor();
+  await keyboard.press('Enter');
+  assert.equal(await ann.field.inputValue(), '🐱 ');
+  await ann.field.fill('');
+  const texts = [':-D', ':DD', ':-P', 'so :10', 'see you @', '`x :cat', 'medium.com/@a'];
+  for (const text of texts) {
+    await keyboard.type(text);
+    await ann.isDrawn();
+    await keyboard.press('Enter');
+    assert.equal(await ann.field.inputValue(), '', text);
+  }
+  await ann.isSent();
+  assert.deepEqual((await ann.transcript()).map(({ text }) => text), texts);
+});
+
+journey('Enter makes a new line in open code, and sends closed code', async ({ browser }) => {
+  const ann = await browser.joined('Ann');
+  const { keyboard } = ann.page;
+  await ann.field.click();
+  for (const line of ['```js', 'let a = 1;', '```']) {
+    await keyboard.type(line);
+    await keyboard.press('Enter');
+  }
+  await ann.isSent();
+  assert.equal(await ann.page.locator('article pre').textContent(), 'let a = 1;');
+  assert.equal(await ann.field.inputValue(), '');
+  await keyboard.type('```');
+  await keyboard.press('Enter');
+  await keyboard.type('x');
+  await keyboard.press('Control+Enter');
+  await ann.isDrawn();
+  assert.equal(await ann.field.inputValue(), '');
 });
 
 journey('a draft keeps its reply, edit and files over channels and reloads', async ({ browser }) => {
