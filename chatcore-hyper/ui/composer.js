@@ -80,6 +80,12 @@ export class Composer extends HTMLElement {
     this.#base = base;
     core.on('ready', () => this.#update());
     drafts.onGone = (name) => this.#gone(name);
+    core.outbox.uploadsOf = ({ channel, attachments, files }) => {
+      const tray = new UploadTray({ base, channel, limit: () => Infinity, onChange: () => {} });
+      tray.restore({ files: attachments, lost: [] });
+      tray.add(files);
+      return tray;
+    };
   }
 
   /** @param {?string} name */

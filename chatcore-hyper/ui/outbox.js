@@ -16,11 +16,11 @@ const PAUSE_MS = 1000;
 /**
  * @typedef {{nonce: string, channel: string, text: string, attachments: import('./protocol.js').Attachment[],
  *   reply_to: ?number, at: number, state: 'uploading' | 'pending' | 'failed' | 'sent', seq: ?number,
- *   error: ?{code: string, message: string}, unanswered?: number, uploads?: ?Uploads}} Entry
- *   `uploading` waits for its files, and is not in the store before they are there; `sent` has its ack and waits for the
+ *   error: ?{code: string, message: string}, unanswered?: number, uploads?: ?Uploads, files?: ?File[]}} Entry
+ *   `uploading` waits for its files: here as `uploads`, in the store as those of its `files` that are still to be uploaded; `sent` has its ack and waits for the
  *   log to come to it; `unanswered` counts the times it was on the wire without an answer.
- * @typedef {{busy: boolean, trouble: string, attachments: import('./protocol.js').Attachment[], element: Element,
- *   onChange: () => void, retry(): void, clear(): void}} Uploads files on their way to the server
+ * @typedef {{busy: boolean, trouble: string, attachments: import('./protocol.js').Attachment[], files: File[],
+ *   element: Element, onChange: () => void, retry(): void, clear(): void}} Uploads files on their way to the server
  * @typedef {{load(): Promise<Entry[]>, put(entry: Entry): Promise<void>, remove(nonce: string): Promise<void>,
  *   clear(): Promise<void>, close(): void, onRemoved: (nonce: string) => void}} OutboxStore
  */
@@ -46,6 +46,8 @@ export class Outbox {
   /** Whether what is written now outlives a reload. */
   #lasting = true;
   #lastAt = 0;
+  /** Uploads the files of a message that an earlier page left. @type {?((entry: Entry) => Uploads)} */
+  uploadsOf = null;
 
   /**
    * @param {{clock: import('./connection.js').Clock,
@@ -85,6 +87,7 @@ export class Outbox {
     this.#loaded = true;
     for (const entry of before) {
       if (this.isLogged(entry.channel, entry.nonce)) this.remove(entry.nonce);
+      else if (entry.files) this.#upload(entry);
       else if (entry.state === 'pending') this.#expect(entry, ACK_MS);
     }
     this.#pumpAll();
@@ -110,16 +113,25 @@ export class Outbox {
    *   with `uploads` it waits until they are done, and those after it in its channel wait for it
    */
   add(message) {
-    const { uploads, nonce } = message;
     /** @type {Entry} */
-    const entry = { ...message, at: Math.max(this.clock.now(), this.#lastAt + 1), state: uploads ? 'uploading' : 'pending', seq: null, error: null };
+    const entry = { ...message, at: Math.max(this.clock.now(), this.#lastAt + 1), state: 'pending', seq: null, error: null };
     this.#lastAt = entry.at;
-    this.#entries.set(nonce, entry);
-    if (uploads) {
-      uploads.onChange = () => this.#uploaded(nonce);
-      this.onChange(entry.channel);
-    } else this.#release(entry);
+    this.#entries.set(entry.nonce, entry);
+    if (entry.uploads) this.#await(entry, entry.uploads);
+    else this.#release(entry);
     return entry;
+  }
+
+  /** Lets a message wait for its files. @param {Entry} entry @param {Uploads} uploads */
+  #await(entry, uploads) {
+    uploads.onChange = () => this.#uploaded(entry.nonce);
+    this.#update(entry, { state: 'uploading', error: null, uploads, files: null });
+  }
+
+  /** @param {Entry} entry */
+  #upload(entry) {
+    if (this.uploadsOf) this.#await(entry, this.uploadsOf(entry));
+    else this.#fail(entry, 'upload', 'The page was closed before its files were uploaded.');
   }
 
   /** Lets a message go out that has all it needs. */
@@ -157,6 +169,7 @@ export class Outbox {
     const entry = this.#entries.get(nonce);
     if (entry?.state !== 'failed') return;
     if (entry.uploads) return entry.uploads.retry();
+    if (entry.files) return this.#upload(entry);
     this.#update(entry, { state: 'pending', error: null, unanswered: 0 });
     this.#expect(entry, ACK_MS);
     this.#pump(entry.channel);
@@ -307,16 +320,19 @@ export class Outbox {
   #update(entry, change) {
     const updated = { ...entry, ...change };
     this.#entries.set(entry.nonce, updated);
-    if (updated.state !== 'sent' && !updated.uploads) this.#keep(updated);
+    if (updated.state !== 'sent') this.#keep(updated);
     this.onChange(entry.channel);
   }
 
   async #keep(entry) {
     if (!this.#store || !this.#lasting) return;
     try {
-      await this.#store.put(entry);
+      const { uploads, ...kept } = entry;
+      await this.#store.put(uploads ? { ...kept, attachments: uploads.attachments, files: uploads.files } : kept);
       this.onKept(entry);
     } catch {
+      // Files may be too large for a store that keeps texts.
+      if (entry.uploads) return;
       // It costs the message its life over a reload, not its way out now.
       if (this.#lasting) this.onVolatile();
       this.#lasting = false;

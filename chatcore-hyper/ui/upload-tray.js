@@ -36,6 +36,11 @@ export class UploadTray {
     return this.#items.flatMap(({ upload, file }) => upload?.attachment ?? file ?? []);
   }
 
+  /** Those that have yet to be uploaded. @returns {File[]} */
+  get files() {
+    return this.#uploads.filter((upload) => !upload.attachment).map(({ file }) => file);
+  }
+
   /** The names of those that would not outlive the page. */
   get lost() {
     return this.#items.filter(({ upload, lost }) => lost || (upload && !upload.attachment)).map(({ name }) => name);
@@ -75,7 +80,7 @@ export class UploadTray {
     this.#changed();
   }
 
-  /** Takes up the files of a draft. @param {import('./drafts.js').Draft} draft */
+  /** Takes up the files of a draft. @param {Pick<import('./drafts.js').Draft, 'files' | 'lost'>} draft */
   restore({ files, lost }) {
     for (const file of files) this.#put({ file, name: file.name });
     for (const name of lost) this.#put({ name, reason: 'The page was closed before it was uploaded. Pick it again.', lost: true });

@@ -27,7 +27,7 @@ async function holdUploads(person) {
     end(well);
     ended = true;
   };
-  return { letGo: () => settle(true), fail: () => settle(false) };
+  return { letGo: () => settle(true), fail: () => settle(false), holdNoMore: () => (ended = true) };
 }
 
 journey('a message whose file was not uploaded stays in the field', async ({ browser }) => {
@@ -85,6 +85,26 @@ journey('a message sent during an upload goes with its file, in order', async ({
   assert.deepEqual((await bob.transcript()).map(({ text }) => text), ['The plan', 'What do you think?']);
   await bob.message('The plan').getByRole('link', { name: 'Download plan.txt' }).waitFor();
   assert.equal(await ann.page.locator('article .upload').count(), 0);
+});
+
+journey('a message that waits for its file outlives a reload', async ({ browser }) => {
+  const ann = await browser.joined('Ann', { allow: [/ERR_/u] });
+  const bob = await browser.joined('Bob');
+  const uploads = await holdUploads(ann);
+  await attach(ann, 'plan.txt');
+  await ann.say('The plan');
+  await ann.say('What do you think?');
+  await ann.message('The plan').getByRole('progressbar').waitFor();
+  // Until the browser has kept the second, it has kept the first.
+  await ann.page.waitForFunction(() => Object.keys(localStorage).every((key) => !key.startsWith('chatcore.draft.')));
+  uploads.holdNoMore();
+  await ann.page.reload();
+  await ann.isIn('general');
+  await bob.sees('What do you think?');
+  assert.deepEqual((await bob.transcript()).map(({ text }) => text), ['The plan', 'What do you think?']);
+  await bob.message('The plan').getByRole('link', { name: 'Download plan.txt' }).waitFor();
+  await ann.isSent();
+  assert.equal(await ann.field.inputValue(), '');
 });
 
 journey('a message whose file fails on the way is kept to try again', async ({ browser }) => {

@@ -10,6 +10,7 @@ class FakeUploads {
   busy = true;
   trouble = '';
   attachments = [];
+  files = ['plan.png'];
   retries = 0;
   cleared = 0;
   onChange = () => {};
@@ -90,14 +91,44 @@ test('giving a message up stops its uploads', async () => {
   assert.deepEqual(states(core), []);
 });
 
-test('a message is kept over a reload once its files are there', async () => {
+test('a message that waits for files is uploaded again after a reload', async () => {
+  const shelf = new FakeShelf();
+  const first = await opened(0, { shelf });
+  first.core.send('general', { text: 'look', uploads: new FakeUploads() });
+  first.core.send('general', { text: 'after' });
+  await settle();
+  first.core.stop();
+
+  const uploads = new FakeUploads();
+  const asked = [];
+  const { core, socket } = await opened(0, {
+    shelf,
+    tab: 'second ',
+    ready: (next) => {
+      next.outbox.uploadsOf = (entry) => {
+        asked.push(entry);
+        return uploads;
+      };
+    },
+  });
+  assert.deepEqual(states(core), ['look uploading', 'after pending']);
+  assert.deepEqual(asked.map(({ nonce, files }) => [nonce, files]), [['n1', ['plan.png']]]);
+  uploads.become({ attachments: [FILE], files: [] });
+  await settle();
+  assert.deepEqual(socket.take('publish').attachments, ['f1']);
+  assert.deepEqual([shelf.entries.get('n1').attachments, shelf.entries.get('n1').files], [[FILE], null]);
+});
+
+test('a store that takes no files still keeps texts', async () => {
   const shelf = new FakeShelf();
   const { core } = await opened(0, { shelf });
-  const uploads = new FakeUploads();
-  core.send('general', { text: 'look', uploads });
+  let told = 0;
+  core.on('volatile', () => (told += 1));
+  shelf.broken = true;
+  core.send('general', { text: 'look', uploads: new FakeUploads() });
   await settle();
-  assert.equal(shelf.entries.size, 0);
-  uploads.become({ attachments: [FILE] });
+  shelf.broken = false;
+  core.send('general', { text: 'after' });
   await settle();
-  assert.deepEqual(shelf.entries.get('n1').attachments, [FILE]);
+  assert.deepEqual([told, [...shelf.entries.values()].map(({ text }) => text)], [0, ['after']]);
 });

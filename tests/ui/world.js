@@ -5,7 +5,7 @@ export const ANN = { id: 'u_ann', name: 'Ann' };
 export const BOB = { id: 'u_bob', name: 'Bob' };
 
 /** A client with a server played by the test. */
-export function world({ random = () => 0.5, shelf = new FakeShelf(), checkIdentity, clock = new FakeClock(), tab = '', storage = null } = {}) {
+export function world({ random = () => 0.5, shelf = new FakeShelf(), checkIdentity, clock = new FakeClock(), tab = '', storage = null, ready = () => {} } = {}) {
   const net = new FakeNet();
   let nonce = 0;
   const core = new ChatCore({
@@ -19,6 +19,7 @@ export function world({ random = () => 0.5, shelf = new FakeShelf(), checkIdenti
     storage,
     checkIdentity,
   });
+  ready(core);
   return { core, clock, net, shelf };
 }
 
