@@ -9,6 +9,12 @@ export const MAX_MESSAGES = 5000;
 /** A page of messages, which is also what stays of a channel when it is left. */
 export const PAGE = 100;
 
+/** How far back in the log it is looked for mentions; the server counts what is unread no further. */
+const MAX_LOOK = 1000;
+
+/** The most people of a channel that the server lists as online; more may be there. */
+export const MAX_LISTED = 1000;
+
 /** The most mentions of one channel that are counted. */
 const MAX_MENTIONS = 100;
 
@@ -61,8 +67,10 @@ export class Channel {
   #struck = [];
   /** Up to where a deletion may have been of something unread. */
   #unclearTo = 0;
-  /** Whether all that is unread was looked at for mentions, as far back as they are counted. */
-  #looked = false;
+  /** From where on all that is unread was looked at for mentions. */
+  #lookedFrom = Infinity;
+  /** Up to where messages were told of as new. @type {?number} */
+  #heardTo = null;
 
   /**
    * @param {string} name
@@ -95,6 +103,9 @@ export class Channel {
     this.topic = info.topic;
     this.createdAt = info.created_at;
     this.createdBy = info.created_by;
+    this.#heardTo ??= info.head;
+    // What is not followed goes on where nobody looked.
+    if (!this.position && info.head > this.head) this.#lookedFrom = Infinity;
     this.head = Math.max(this.head, info.head);
     // What was read here just now may not have reached the server when it answered; an older answer than the last has less.
     if (info.read < this.read || info.head < this.#toldTo) return;
@@ -113,8 +124,12 @@ export class Channel {
 
   /** The newest messages that are unread and were not looked at for mentions, as `history` is asked for them. */
   get unseen() {
-    if (this.#looked || this.unread === 0 || this.head <= this.read) return null;
-    return { before: this.head + 1, limit: Math.min(PAGE, this.head - this.read) };
+    const { head, read } = this;
+    if (this.unread === 0 || head <= read) return null;
+    const before = Math.min(this.#lookedFrom, head + 1);
+    // Of somebody new the newest page is counted.
+    const isDone = before <= head && (read === 0 || before <= read + 1 || before <= head - MAX_LOOK);
+    return isDone ? null : { before, limit: Math.min(PAGE, before - 1 - read) };
   }
 
   /**
@@ -128,7 +143,16 @@ export class Channel {
     this.#meet(messages);
     for (const message of messages) this.#noteMention(message.seq, message.author.id, message.text);
     this.mentions = [...this.mentions, ...later].slice(-MAX_MENTIONS);
-    this.#looked = before > this.#seenFrom;
+    const isWhole = before > this.#seenFrom || before === this.#lookedFrom;
+    this.#lookedFrom = isWhole ? (messages[0]?.seq ?? 0) : Infinity;
+  }
+
+  /** Those of the messages that are unread and were not told of. @param {Message[]} messages @returns {Message[]} */
+  hear(messages) {
+    const from = Math.max(this.#heardTo ?? Infinity, this.read);
+    const fresh = messages.filter(({ seq }) => seq > from);
+    if (fresh.length > 0) this.#heardTo = /** @type {Message} */ (fresh.at(-1)).seq;
+    return fresh;
   }
 
   /**
@@ -145,6 +169,7 @@ export class Channel {
     const fresh = resumes ? this.#resume(answer) : this.#restart(answer, load);
     this.position = positionAt(answer.epoch, answer.head, answer.check);
     this.head = answer.head;
+    if (load || (this.#heardTo ?? Infinity) > answer.head) this.#heardTo = answer.head;
     return fresh;
   }
 
@@ -178,7 +203,7 @@ export class Channel {
     }
     // Nothing has happened since where the log is as long as it was.
     if (this.position?.epoch !== answer.epoch || this.position?.seq !== answer.head) {
-      this.#looked = false;
+      this.#lookedFrom = Infinity;
       this.#seenFrom = answer.head;
       if (answer.head > Math.max(this.#countedTo, this.read)) this.uncounted = true;
     }
@@ -201,6 +226,7 @@ export class Channel {
     if (!this.position || event.seq <= this.position.seq) return { result: 'known', fresh: [] };
     if (event.seq > this.position.seq + 1) return { result: 'gap', fresh: [] };
     this.position = positionAt(this.position.epoch, event.seq, event.check);
+    this.#heardTo = event.seq;
     this.head = event.seq;
     return { result: 'applied', fresh: this.#fold(event) };
   }
@@ -346,6 +372,11 @@ export class Channel {
   shrink() {
     this.past = null;
     if (this.messages.length > PAGE) this.live = new Stretch(this.messages.slice(-PAGE), true);
+  }
+
+  /** The log comes by here no longer: what is new the server tells. */
+  unfollow() {
+    this.position = null;
   }
 
   /** Lets go of the messages; only counts are kept. */

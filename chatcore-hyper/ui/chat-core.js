@@ -20,6 +20,10 @@ export const MAX_FOLLOWED = 200;
 /** The most channels whose messages are kept at once, besides those that somebody has open. */
 export const MAX_LOADED = 8;
 
+/** How often the server is asked for the counts of channels that are not followed, and how much more rarely for each channel in the list. */
+const COUNT_EVERY_MS = 10_000;
+const COUNT_MORE_MS = 20;
+
 /** The most names that the server spells otherwise than this client. */
 const MAX_ALIASES = 100;
 
@@ -130,6 +134,7 @@ export class ChatCore extends Emitter {
       retries: this.retries,
       onCounts: (infos) => this.#counted(infos),
       onChange: () => this.emit('channels'),
+      onLooked: (channel, messages) => this.#announce(channel, channel.hear(messages)),
     });
     if (user !== NOBODY) this.#identified();
   }
@@ -234,6 +239,7 @@ export class ChatCore extends Emitter {
   #unload(name) {
     this.#channels.get(name)?.unload();
     if (this.#followed.size <= this.maxFollowed || !this.#followed.delete(name)) return;
+    this.#channels.get(name)?.unfollow();
     this.connection.request('unsubscribe', { channel: name }).catch(() => {});
   }
 
@@ -396,7 +402,17 @@ export class ChatCore extends Emitter {
     this.emit('channels');
     for (const { name } of this.channels) this.#follow(name);
     for (const name of this.#followed) this.#look(name);
+    this.#countOthers();
     return this.channels.some((channel) => channel.uncounted);
+  }
+
+  /** What is not followed is counted by the server, now and then; the rooms of a page need no others. */
+  #countOthers() {
+    const { channels } = this;
+    const others = channels.filter(({ name }) => !this.#followed.has(name));
+    if (others.length === 0 || this.maxFollowed === 0) return;
+    this.counts.lookSlowly(others);
+    this.retries.after('count', COUNT_EVERY_MS + COUNT_MORE_MS * channels.length, () => this.counts.refresh());
   }
 
   #look(name) {

@@ -2,10 +2,11 @@ import './announcer.js';
 import './banner.js';
 import './composer.js';
 import './timeline.js';
+import { MAX_LISTED } from './channel.js';
 import { channelKey } from './channel-key.js';
 import { h, setText } from './dom.js';
 import { Drafts } from './drafts.js';
-import { number, typingText } from './format.js';
+import { bounded, typingText } from './format.js';
 import { shareCore } from './shared-core.js';
 import { pageStorage } from './storage.js';
 
@@ -186,7 +187,7 @@ export class ChatRoom extends HTMLElement {
     const count = channel?.members.size ?? 0;
     frame.setAttribute('aria-label', name === null ? 'Chat' : `Chat in ${name}`);
     setText(topic, channel?.topic ?? '');
-    setText(people, count > 0 ? `${number(count)} online` : '');
+    setText(people, count > 0 ? `${bounded(count, MAX_LISTED - 1)} online` : '');
     setText(typing, typingText([...(channel?.typing.values() ?? [])].map(({ user }) => user.name)));
     composer.hidden = name === null || missing;
     this.#count(channel);

@@ -9,10 +9,11 @@ import './search-panel.js';
 import './switcher.js';
 import './timeline.js';
 import './user-menu.js';
+import { MAX_LISTED } from './channel.js';
 import { reasonOf } from './create-channel.js';
 import { h, icon, setText } from './dom.js';
 import { Drafts } from './drafts.js';
-import { counted, typingText } from './format.js';
+import { bounded, typingText } from './format.js';
 import { Notifications } from './notifications.js';
 import { Recent } from './recent.js';
 import { actOf } from './shortcuts.js';
@@ -366,9 +367,11 @@ export class ChatShell extends HTMLElement {
     const channel = this.#core.channel(this.#current);
     const online = channel?.members.size ?? 0;
     this.#peopleButton.hidden = online === 0;
-    setText(this.#peopleCount, String(online));
-    this.#peopleButton.setAttribute('aria-label', `${counted(online, 'member')} online`);
-    this.#peopleButton.title = `${counted(online, 'member')} online`;
+    const count = bounded(online, MAX_LISTED - 1);
+    const said = `${count} ${online === 1 ? 'member' : 'members'} online`;
+    setText(this.#peopleCount, count);
+    this.#peopleButton.setAttribute('aria-label', said);
+    this.#peopleButton.title = said;
     setText(this.#typingLine, typingText([...(channel?.typing.values() ?? [])].map(({ user }) => user.name)));
   }
 

@@ -1,6 +1,9 @@
 import { readHistory } from './history.js';
 import { list, readChannelInfo } from './protocol.js';
 
+/** The pause between looks at one page after the other, which leave the connection's pace to other commands. */
+const LOOK_EVERY_MS = 250;
+
 /**
  * What is unread: asks the server for the counts where they can't be told here, and for the unread messages of a channel in
  * the background, to look for mentions.
@@ -13,14 +16,18 @@ export class Counts {
   #again = false;
   /** Channels whose unread messages are on their way. @type {Set<string>} */
   #looking = new Set();
+  /** Channels that are looked at one after the other. @type {Set<import('./channel.js').Channel>} */
+  #queue = new Set();
 
   /**
    * @param {{request: (type: string, fields?: object) => Promise<any>, reads: import('./read-marker.js').ReadMarker,
-   *   retries: import('./retries.js').Retries, onCounts: (channels: import('./protocol.js').ChannelInfo[]) => boolean, onChange: () => void}} options
-   *   `onCounts` takes the list of channels and returns whether something is uncounted even so; `onChange` is told when
-   *   mentions were looked for
+   *   retries: import('./retries.js').Retries, onCounts: (channels: import('./protocol.js').ChannelInfo[]) => boolean, onChange: () => void,
+   *   onLooked: (channel: import('./channel.js').Channel, messages: import('./protocol.js').Message[]) => void}} options
+   *   `onCounts` takes the list of channels and returns whether something is uncounted even so; `onLooked` takes messages that
+   *   were looked at for mentions, and `onChange` is told then
    */
-  constructor({ request, reads, retries, onCounts, onChange }) {
+  constructor({ request, reads, retries, onCounts, onChange, onLooked }) {
+    this.onLooked = onLooked;
     this.request = request;
     this.reads = reads;
     this.retries = retries;
@@ -77,12 +84,30 @@ export class Counts {
       for (let page = channel.unseen; page; page = channel.unseen) {
         const { messages } = await readHistory(this.request, name, { ...page, from: channel.read + 1 });
         channel.look(messages, page.before);
+        this.onLooked(channel, messages);
         this.onChange();
+        if ((channel.unseen?.before ?? Infinity) <= channel.head) await this.#pause();
       }
     } catch (error) {
       this.retries.later(`history ${name}`, error, () => this.look(channel));
     } finally {
       this.#looking.delete(name);
     }
+  }
+
+  /** Looks at channels that nobody follows, one after the other. @param {import('./channel.js').Channel[]} channels */
+  async lookSlowly(channels) {
+    const isRunning = this.#queue.size > 0;
+    for (const channel of channels) if (channel.unseen) this.#queue.add(channel);
+    if (isRunning) return;
+    for (const channel of this.#queue) {
+      await this.look(channel);
+      await this.#pause();
+      this.#queue.delete(channel);
+    }
+  }
+
+  #pause() {
+    return new Promise((resolve) => this.retries.clock.setTimeout(() => resolve(undefined), LOOK_EVERY_MS));
   }
 }

@@ -1,5 +1,7 @@
 import { avatar } from './avatar.js';
+import { MAX_LISTED } from './channel.js';
 import { h, setText } from './dom.js';
+import { bounded } from './format.js';
 import { KeyedList } from './keyed-list.js';
 
 /** `<chat-members>`: who is online in the channel. */
@@ -35,7 +37,7 @@ export class Members extends HTMLElement {
 
   render() {
     const online = [...(this.#core.channel(this.#channel)?.members.values() ?? [])];
-    setText(this.#count, online.length > 0 ? String(online.length) : '');
+    setText(this.#count, online.length > 0 ? bounded(online.length, MAX_LISTED - 1) : '');
     this.#rows.show(online.sort((one, other) => one.name.localeCompare(other.name)));
   }
 

@@ -1,7 +1,7 @@
 import { channelKey } from './channel-key.js';
 
 /** The most channels that are offered at once. */
-const OFFERED = 50;
+export const OFFERED = 50;
 
 /** What a channel would be called that somebody asks for. @param {string} query */
 export function asName(query) {
@@ -32,8 +32,9 @@ export function fit(name, query) {
  * @param {import('./channel.js').Channel[]} channels by name
  * @param {string} query a name
  * @param {{recent: string[], current: ?string}} user the channel they are in is where they need not go
+ * @param {number} [most]
  */
-export function rank(channels, query, { recent, current }) {
+export function rank(channels, query, { recent, current }, most = OFFERED) {
   const place = (name) => (recent.includes(name) ? recent.length - recent.indexOf(name) : 0);
   return channels
     .map((channel) => {
@@ -42,7 +43,7 @@ export function rank(channels, query, { recent, current }) {
     })
     .filter(({ order }) => order[0] > 0)
     .sort((one, other) => difference(other.order, one.order))
-    .slice(0, OFFERED)
+    .slice(0, most)
     .map(({ channel }) => channel);
 }
 

@@ -1,6 +1,6 @@
 import { RETRY_MS } from './protocol.js';
 
-/** What the server could not take for the moment and is asked for again: each thing once, for as long as the connection lasts. */
+/** What the server is asked for later, such as what it could not take for the moment: each thing once, for as long as the connection lasts. */
 export class Retries {
   /** The timers, by what waits for them. @type {Map<string, any>} */
   #waiting = new Map();
@@ -12,12 +12,17 @@ export class Retries {
 
   /** @param {string} what @param {import('./protocol.js').ChatError} error @param {() => void} run */
   later(what, error, run) {
-    if (!error.retryable || error.code === 'disconnected' || this.#waiting.has(what)) return;
-    const again = () => {
+    if (error.retryable && error.code !== 'disconnected') this.after(what, error.retryMs ?? RETRY_MS, run);
+  }
+
+  /** @param {string} what @param {number} ms @param {() => void} run */
+  after(what, ms, run) {
+    if (this.#waiting.has(what)) return;
+    const due = () => {
       this.#waiting.delete(what);
       run();
     };
-    this.#waiting.set(what, this.clock.setTimeout(again, error.retryMs ?? RETRY_MS));
+    this.#waiting.set(what, this.clock.setTimeout(due, ms));
   }
 
   /** Forgets them all: the next connection begins anew. */

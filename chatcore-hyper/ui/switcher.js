@@ -1,7 +1,7 @@
 import { reasonOf } from './create-channel.js';
 import { h, icon, setAttribute, setText } from './dom.js';
 import { bounded } from './format.js';
-import { asName, rank } from './ranking.js';
+import { asName, OFFERED, rank } from './ranking.js';
 
 /** `<chat-switcher>`: goes to a channel by a few letters of its name, or creates it. Fires `chosen` with the name. */
 export class Switcher extends HTMLElement {
@@ -12,6 +12,7 @@ export class Switcher extends HTMLElement {
   #field;
   #list;
   #error;
+  #rest;
   /** What each option does. @type {{name: string, create: boolean}[]} */
   #options = [];
   #at = 0;
@@ -36,9 +37,10 @@ export class Switcher extends HTMLElement {
       on: { input: () => this.#search(), keydown: (event) => this.#pressed(event) },
     });
     this.#error = h('p', { class: 'field-error', role: 'alert' });
+    this.#rest = h('p', { class: 'hint rest', role: 'status' }, `The first ${OFFERED} channels are shown. Type more of the name to find others.`);
     const close = { type: 'button', class: 'plain', 'aria-label': 'Close', on: { click: () => this.#dialog.close() } };
     const line = h('div', { class: 'finder-line' }, icon('search'), this.#field, h('button', close, icon('close')));
-    this.#dialog = h('dialog', { class: 'finder', 'aria-label': 'Go to a channel' }, line, this.#error, this.#list);
+    this.#dialog = h('dialog', { class: 'finder', 'aria-label': 'Go to a channel' }, line, this.#error, this.#list, this.#rest);
     this.append(this.#dialog);
     core.on('channels', () => this.#dialog.open && this.#render());
   }
@@ -64,7 +66,8 @@ export class Switcher extends HTMLElement {
   #render() {
     const query = asName(this.#field.value);
     const channels = this.#core.channels.filter((channel) => channel.createdAt);
-    const found = rank(channels, query, { recent: this.#recent.names, current: this.#current });
+    const found = rank(channels, query, { recent: this.#recent.names, current: this.#current }, OFFERED + 1);
+    this.#rest.hidden = found.splice(OFFERED).length === 0;
     this.#options = found.map(({ name }) => ({ name, create: false }));
     const views = found.map(channelView);
     if (query !== '' && !this.#core.channel(query)?.createdAt) {

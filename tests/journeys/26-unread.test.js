@@ -118,3 +118,47 @@ journey('Escape marks the channel as read, Shift and Escape all channels', async
   await bob.page.getByText('All channels are marked as read.').waitFor();
   for (const name of ['general', 'b', 'c']) await other.getByRole('link', { name, exact: true }).waitFor();
 });
+
+/** Creates many channels over a socket of the page's own. */
+function createMany(person, names) {
+  return person.page.evaluate(
+    (all) =>
+      new Promise((resolve, reject) => {
+        const socket = new WebSocket(`ws://${location.host}/chat/ws`, ['chatcore.v1']);
+        let at = 0;
+        const next = () => socket.send(JSON.stringify({ type: 'create_channel', id: at, name: all[at] }));
+        socket.onmessage = ({ data }) => {
+          const frame = JSON.parse(data);
+          if (frame.type === 'error') reject(new Error(data));
+          if (frame.type === 'ok') at += 1;
+          if (frame.type !== 'ok' && frame.type !== 'welcome') return;
+          if (at < all.length) next();
+          else resolve(socket.close());
+        };
+      }),
+    names,
+  );
+}
+
+journey('with 220 channels the last one of the list gets its count and its mention', async ({ browser }) => {
+  const ann = await browser.joined('Ann');
+  const crowd = Array.from({ length: 220 }, (_, at) => `z${String(at).padStart(3, '0')}`);
+  // A person creates sixty channels at once.
+  const makers = ['Cid', 'Dan', 'Eve'];
+  await createMany(ann, crowd.slice(0, 55));
+  for (const [at, name] of makers.entries()) await createMany(await browser.joined(name), crowd.slice(55 * (at + 1), 55 * (at + 2)));
+  const bob = await browser.joined('Bob');
+  await bob.listed('z219').waitFor();
+  await ann.open('z219');
+  await ann.say('a word for nobody');
+  await ann.say('a word for @Bob');
+  await ann.isSent();
+  await bob.page.getByRole('link', { name: 'z219 2 unread, 1 mention', exact: true }).waitFor({ timeout: 120_000 });
+  await bob.page.waitForFunction(() => document.title === '(1) #general · Chat');
+
+  // The switcher says that it does not offer all of them.
+  await bob.page.keyboard.press('Control+k');
+  await bob.page.getByText('The first 50 channels are shown.').waitFor();
+  await bob.page.keyboard.type('z21');
+  await bob.page.getByText('The first 50 channels are shown.').waitFor({ state: 'hidden' });
+});
