@@ -49,9 +49,14 @@ fn any_bytes_are_a_row_or_an_error() {
 }
 
 #[test]
+fn any_bytes_are_a_backup_or_refused() {
+    passes("backups", 3_000);
+}
+
+#[test]
 fn every_target_has_a_test_here() {
     let names: Vec<_> = TARGETS.iter().map(|target| target.name).collect();
-    assert_eq!(names, ["commands", "session", "frames", "names", "headers", "pictures", "rows"]);
+    assert_eq!(names, ["commands", "session", "frames", "names", "headers", "pictures", "rows", "backups"]);
 }
 
 /// A corpus of rows that nothing understands any more would fuzz nothing but JSON.

@@ -2,6 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+mod backups;
 mod commands;
 mod frames;
 mod headers;
@@ -22,7 +23,7 @@ pub struct Target {
 }
 
 /// Every target. The browser client's Markdown has its own, in `tests/ui`.
-pub static TARGETS: [Target; 7] = [
+pub static TARGETS: [Target; 8] = [
     Target { name: "commands", words: commands::WORDS, run: commands::run },
     Target { name: "session", words: session::WORDS, run: session::run },
     Target { name: "frames", words: &[], run: frames::run },
@@ -30,6 +31,7 @@ pub static TARGETS: [Target; 7] = [
     Target { name: "headers", words: headers::WORDS, run: headers::run },
     Target { name: "pictures", words: pictures::WORDS, run: pictures::run },
     Target { name: "rows", words: rows::WORDS, run: rows::run },
+    Target { name: "backups", words: backups::WORDS, run: backups::run },
 ];
 
 /// Returns a number that stands for a kind of outcome.

@@ -2,12 +2,12 @@
 
 mod archive;
 mod contents;
-#[cfg(unix)]
 mod frames;
 mod make;
 mod restore;
 #[cfg(unix)]
 mod socket;
+pub(crate) mod testkit;
 
 use std::error::Error;
 use std::fmt::Write;
