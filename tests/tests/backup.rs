@@ -392,3 +392,45 @@ async fn with_postgresql_a_backup_has_the_files() {
     let answer = ann.ok(json!({"type": "subscribe", "channel": "general", "after": seen})).await;
     assert_eq!(answer["reset"], true, "all epochs are new: {answer}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signal_leaves_nothing_of_a_restore() {
+    let place = Place::new();
+    let service = Service::start(&place.path("data"), None).await;
+    place.done("backup", "one.tar", "data", &[]).await;
+    service.kill().await;
+    let whole = fs::read(place.path("backups/one.tar")).unwrap();
+    let pipe = place.path("backups/pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let mut run = web_chat();
+    run.args(["restore", "pipe", "--data"]).arg(place.path("new")).current_dir(place.path("backups"));
+    let child = run.stderr(Stdio::piped()).spawn().unwrap();
+    // Opening it waits for the reader.
+    let half = tokio::task::spawn_blocking(move || {
+        let mut pipe = fs::OpenOptions::new().write(true).open(pipe).unwrap();
+        pipe.write_all(&whole[..whole.len() / 2]).unwrap();
+        pipe
+    });
+    let pipe = must("half of it is read", half).await.unwrap();
+    must("the restore is under way", until(|| place.path("new/restoring").exists())).await;
+    std::process::Command::new("kill")
+        .args(["-s", "INT", &child.id().unwrap().to_string()])
+        .status()
+        .unwrap();
+    drop(pipe);
+    let output = must("its end", child.wait_with_output()).await.unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && told.contains("pipe can't be restored"), "{told}");
+    assert!(!place.path("new").exists(), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_path_too_long_for_a_socket_is_backed_up_while_stopped() {
+    let place = Place::new();
+    let long = "data-".repeat(24);
+    let mut service = Service::start(&place.path(&long), None).await;
+    service.logged("backups are possible only while the service is stopped").await;
+    place.refused("backup", "one.tar", &long, "is open in another process").await;
+    service.kill().await;
+    place.done("backup", "one.tar", &long, &[]).await;
+}

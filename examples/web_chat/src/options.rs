@@ -302,6 +302,26 @@ mod tests {
     }
 
     #[test]
+    fn a_command_takes_the_folder_before_or_behind_it() {
+        for arguments in [
+            ["web_chat", "--data", "there", "backup", "one.tar"],
+            ["web_chat", "backup", "--data", "there", "one.tar"],
+            ["web_chat", "restore", "one.tar", "--data", "there"],
+        ] {
+            let options = Options::parse_from(arguments);
+            assert_eq!(options.data, PathBuf::from("there"), "{arguments:?}");
+            let Some(Command::Backup { file } | Command::Restore { file }) = options.command else {
+                panic!("{arguments:?}")
+            };
+            assert_eq!(file, PathBuf::from("one.tar"));
+        }
+        let defaults = Options::parse_from(["web_chat", "backup", "one.tar"]);
+        assert_eq!(defaults.data, PathBuf::from("web_chat-data"));
+        assert!(Options::try_parse_from(["web_chat", "backup"]).is_err());
+        assert!(Options::try_parse_from(["web_chat", "backup", "one.tar", "--memory"]).is_err());
+    }
+
+    #[test]
     fn a_search_index_needs_a_database() {
         let arguments = ["web_chat", "--search-index", "--database-url", "postgresql://localhost/chat"];
         assert!(Options::parse_from(arguments).search_index);

@@ -44,7 +44,8 @@ pub(crate) enum BackupError {
     #[error("the service on {} made no backup: {why}", .path.display())]
     Refused { path: PathBuf, why: String },
     #[error(
-        "{} is open in another process, which does not answer at its socket, as an older web_chat does not: stop it first",
+        "{} is open in another process that takes no commands, as an older web_chat or one whose data folder has a path \
+         too long for a socket: stop it first",
         .0.display()
     )]
     Locked(PathBuf),

@@ -54,10 +54,12 @@ pub(crate) fn path(data: &Path) -> PathBuf {
 pub(crate) fn ask(data: &Path) -> io::Result<Option<Connection>> {
     match Connection::connect(path(data)) {
         Ok(mut connection) => connection.write_all(REQUEST).map(|()| Some(connection)),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
-            Ok(None)
-        }
-        Err(error) => Err(error),
+        Err(error) => match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Ok(None),
+            // A path that is too long for a socket: no service listens there either.
+            io::ErrorKind::InvalidInput => Ok(None),
+            _ => Err(error),
+        },
     }
 }
 
