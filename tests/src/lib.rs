@@ -13,7 +13,11 @@ mod service;
 pub mod soak;
 
 use std::future::Future;
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use chatcore::testkit::Random;
 
 pub use self::client::Client;
 pub use self::http_client::{Answer, http};
@@ -33,6 +37,21 @@ const HUNG: Duration = Duration::from_secs(30);
 pub async fn must<T>(what: &str, future: impl Future<Output = T>) -> T {
     let Ok(done) = tokio::time::timeout(HUNG, future).await else { panic!("hung: {what}") };
     done
+}
+
+/// Returns a port of this machine that is free, for a server that is started later or more than once.
+///
+/// # Panics
+/// Never: there is always a further one to try.
+#[must_use]
+pub fn free_port() -> u16 {
+    /// Counts the calls, so that no two choose in the same order.
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    let random = Random::new(u64::from(std::process::id()) << 32 | CALLS.fetch_add(1, Ordering::Relaxed));
+    // Below the ports that systems give to clients, so that nobody takes it while the server is down.
+    let mut ports = std::iter::repeat_with(|| 10_240 + u16::try_from(random.below(20_000)).unwrap_or(0));
+    let free = ports.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
+    free.expect("invariant: the iterator has no end")
 }
 
 /// The examples of the project's front page.

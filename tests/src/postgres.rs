@@ -2,7 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -10,16 +10,14 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use chatcore::testkit::Random;
 use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
+
+use crate::free_port;
 
 /// Starts, kills and in the end removes one server, by orders on its standard input. The input ends when the
 /// test's process does, by whatever cause, and then everything goes.
 const KEEPER: &str = include_str!("postgres.sh");
-
-/// Names each server, so that what runs at once differs in its ports.
-static SERVERS: AtomicU64 = AtomicU64::new(0);
 
 /// Says what to do where there is no PostgreSQL.
 const MISSING: &str = "these tests need PostgreSQL's server (Debian: apt-get install postgresql); \
@@ -169,12 +167,6 @@ impl Database {
 impl Keeper {
     fn start(tls: Option<[(&str, String); 2]>) -> Self {
         let programs = programs();
-        let random =
-            Random::new(u64::from(std::process::id()) << 32 | SERVERS.fetch_add(1, Ordering::Relaxed));
-        // Below the ports that systems give to clients, so that nobody takes it while the server is down.
-        let mut ports = std::iter::repeat_with(|| 10_240 + u16::try_from(random.below(20_000)).unwrap_or(0));
-        let mut tries = ports.by_ref().filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
-        let mut port = || tries.next().expect("invariant: the iterator has no end");
         let (folder, process) = Process::spawn(&programs);
         for (name, pem) in tls.into_iter().flatten() {
             let path = folder.join(name);
@@ -186,14 +178,14 @@ impl Keeper {
             process: Mutex::new(process),
             programs,
             folder,
-            port: port(),
+            port: free_port(),
             databases: AtomicU64::new(0),
         };
         while keeper.order(&format!("start {}", keeper.port), "ready").is_err() {
             // Another process may have been quicker to take the port.
             let messages = keeper.messages();
             assert!(messages.contains("Address already in use"), "{messages}");
-            keeper.port = port();
+            keeper.port = free_port();
         }
         keeper
     }

@@ -265,6 +265,21 @@ async fn a_full_disk_leaves_nothing_of_a_backup() {
     place.done("backup", "one.tar", "data", &[]).await;
 }
 
+/// Takes a piece of the archive that a service sends; `None` at its end.
+fn piece(socket: &mut UnixStream) -> Option<Vec<u8>> {
+    let mut head = [0; 5];
+    socket.read_exact(&mut head).unwrap();
+    let [kind, length @ ..] = head;
+    let mut piece = vec![0; u32::from_be_bytes(length).try_into().unwrap()];
+    socket.read_exact(&mut piece).unwrap();
+    assert!(matches!(kind, b'd' | b'z'), "{}", String::from_utf8_lossy(&piece));
+    (kind == b'd').then_some(piece)
+}
+
+fn rest(mut socket: UnixStream) -> Vec<u8> {
+    std::iter::from_fn(|| piece(&mut socket)).flatten().collect()
+}
+
 /// Starts a backup of a service that does not answer, and waits until it has begun its file.
 async fn begin(place: &Place) -> tokio::process::Child {
     let mut run = web_chat();
@@ -346,6 +361,37 @@ async fn a_service_makes_one_backup_at_once_for_its_owner() {
     service.signal("TERM");
     assert!(service.ended().await.success());
     assert!(!path.exists(), "the socket goes with the service");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_deleted_in_mid_backup_is_in_it() {
+    let place = Place::new();
+    let service = Service::start(&place.path("data"), None).await;
+    let cookie = service.sign_in("ann").await;
+    let mut ann = Client::connect_with_cookie(service.addr, &cookie).await;
+    let mut urls = Vec::new();
+    for byte in 0..4_u8 {
+        urls.push(attach(&service, &mut ann, &cookie, &vec![byte; 4 << 20]).await);
+    }
+    // The service waits in the first of the files, as it is more than the system's buffers hold.
+    let mut socket = UnixStream::connect(place.path("data/backup.sock")).unwrap();
+    socket.write_all(b"backup 1\n").unwrap();
+    let first = piece(&mut socket).unwrap();
+    for seq in 1..=4 {
+        ann.ok(json!({"type": "delete", "channel": "general", "seq": seq})).await;
+    }
+    // Time for the sweep, which a delete wakes.
+    for n in 0..50 {
+        ann.publish("general", &format!("after {n}")).await;
+    }
+    fs::write(place.path("backups/one.tar"), [first, rest(socket)].concat()).unwrap();
+    service.kill().await;
+    place.done("restore", "one.tar", "new", &[]).await;
+    let service = Service::start(&place.path("new"), None).await;
+    for (byte, url) in (0..4_u8).zip(&urls) {
+        let answer = http(service.addr, "GET", url, &[&format!("Cookie: {cookie}")], b"").await;
+        assert!(answer.status == 200 && answer.body == vec![byte; 4 << 20], "file {byte}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,12 +3,12 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 
-use chatcore_tests::{Service, must};
+use chatcore_tests::{Service, free_port, must};
 use futures::{SinkExt, StreamExt};
 use http::HeaderValue;
 use http::header::{COOKIE, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
@@ -133,7 +133,7 @@ async fn a_person_chats(proxy: &Proxy) {
 }
 
 fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    ([127, 0, 0, 1], free_port()).into()
 }
 
 fn configuration(file: &str) -> String {

@@ -27,6 +27,18 @@ pub(crate) fn make(folder: &Path) -> io::Result<()> {
     builder.create(folder)
 }
 
+/// Makes the names in a folder outlive a loss of power.
+#[cfg(unix)]
+pub(crate) fn sync(folder: &Path) -> io::Result<()> {
+    std::fs::File::open(folder)?.sync_all()
+}
+
+/// Elsewhere a folder can't be synced.
+#[cfg(not(unix))]
+pub(crate) fn sync(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
 /// Makes the folder and those on the way to it, with mode 0700, or takes away what an existing one allows to
 /// others. It blocks.
 ///

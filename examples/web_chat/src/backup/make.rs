@@ -16,6 +16,7 @@ use super::contents::{Contents, ContentsError};
 use super::{frames, socket};
 use crate::accounts::{AccountsError, RedbAccounts};
 use crate::app::off_the_workers;
+use crate::folder;
 use crate::options::Options;
 
 /// How long a service that starts or ends may have the files locked and yet not answer.
@@ -81,9 +82,9 @@ pub(crate) async fn backup(options: &Options, file: &Path) -> Result<Made, Backu
     if file.try_exists().map_err(write)? {
         return Err(BackupError::Exists(file.to_path_buf()));
     }
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = file.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Of mode 0600; removed with its path.
-    let begun = tempfile::Builder::new().prefix(".web_chat-backup-").tempfile_in(folder).map_err(write)?;
+    let begun = tempfile::Builder::new().prefix(".web_chat-backup-").tempfile_in(directory).map_err(write)?;
     let (mut out, path) = begun.into_parts();
     let (source, target, runtime) = (Source::of(options), file.to_path_buf(), Handle::current());
     let filled = off_the_workers(move || {
@@ -94,20 +95,19 @@ pub(crate) async fn backup(options: &Options, file: &Path) -> Result<Made, Backu
     });
     let (note, out) = filled.await?;
     let sums = read_back(out, &path, file).await?;
-    name(path, file, folder).await?;
+    name(path, file, directory).await?;
     Ok(Made { sums, note })
 }
 
 /// Gives the file its name, if that is still free.
-async fn name(path: TempPath, file: &Path, folder: &Path) -> Result<(), BackupError> {
-    let (file, folder) = (file.to_path_buf(), folder.to_path_buf());
+async fn name(path: TempPath, file: &Path, directory: &Path) -> Result<(), BackupError> {
+    let (file, directory) = (file.to_path_buf(), directory.to_path_buf());
     off_the_workers(move || {
         path.persist_noclobber(&file).map_err(|refused| match refused.error.kind() {
             io::ErrorKind::AlreadyExists => BackupError::Exists(file.clone()),
             _ => BackupError::Write { path: file.clone(), source: refused.error },
         })?;
-        let synced = File::open(folder).and_then(|folder| folder.sync_all());
-        synced.map_err(|source| BackupError::Write { path: file, source })
+        folder::sync(&directory).map_err(|source| BackupError::Write { path: file, source })
     })
     .await
 }

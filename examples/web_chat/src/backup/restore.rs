@@ -214,10 +214,10 @@ impl Staging {
                 fs::rename(from, self.data.join(name)).map_err(failed)?;
             }
         }
-        sync_folder(&self.data).map_err(failed)?;
+        folder::sync(&self.data).map_err(failed)?;
         fs::remove_dir_all(&self.path).map_err(failed)?;
         self.is_done = true;
-        sync_folder(&self.data).map_err(failed)
+        folder::sync(&self.data).map_err(failed)
     }
 }
 
@@ -248,15 +248,5 @@ fn sync_folders(folder: &Path) -> io::Result<()> {
             sync_folders(&entry.path())?;
         }
     }
-    sync_folder(folder)
-}
-
-#[cfg(unix)]
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-#[cfg(not(unix))]
-fn sync_folder(_: &Path) -> io::Result<()> {
-    Ok(())
+    folder::sync(folder)
 }
