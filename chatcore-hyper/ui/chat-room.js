@@ -6,6 +6,7 @@ import { MAX_LISTED } from './channel.js';
 import { channelKey } from './channel-key.js';
 import { h, setText } from './dom.js';
 import { Drafts } from './drafts.js';
+import { acceptDrops } from './drops.js';
 import { bounded, typingText } from './format.js';
 import { shareCore } from './shared-core.js';
 import { pageStorage } from './storage.js';
@@ -35,6 +36,10 @@ export class ChatRoom extends HTMLElement {
   /** The channel that the parts show. @type {?string} */
   #shown = null;
   #gone = new AbortController();
+  /** The server of `core`. */
+  #at = '';
+  /** Whether the style is there. */
+  #styled = false;
 
   get channel() {
     const name = this.getAttribute('channel')?.trim();
@@ -54,9 +59,34 @@ export class ChatRoom extends HTMLElement {
   }
 
   connectedCallback() {
+    for (const name of ChatRoom.observedAttributes) this.#upgrade(name);
+    if (this.core && this.server === this.#at) return;
+    this.#end();
+    this.#begin();
+  }
+
+  disconnectedCallback() {
+    // A room that is put elsewhere in the page is the same one, though its style is loaded anew.
+    this.#style(false);
+    queueMicrotask(() => this.isConnected || this.#end());
+  }
+
+  /** Moved by `moveBefore`, it keeps all that it has. */
+  connectedMoveCallback() {}
+
+  /** What a page set as a property before this class was there hides the accessor. @param {string} name */
+  #upgrade(name) {
+    if (!Object.hasOwn(this, name)) return;
+    const value = this[name];
+    delete this[name];
+    this[name] = value;
+  }
+
+  #begin() {
     this.#gone = new AbortController();
     const { signal } = this.#gone;
-    this.core = shareCore(this.server, signal);
+    this.#at = this.server;
+    this.core = shareCore(this.#at, signal);
     this.status = 'connecting';
     this.#drafts = null;
     this.#shown = null;
@@ -71,7 +101,8 @@ export class ChatRoom extends HTMLElement {
     this.#stateChanged();
   }
 
-  disconnectedCallback() {
+  #end() {
+    if (!this.core) return;
     if (this.#shown !== null) this.core.leave(this.#shown);
     this.#gone.abort();
     this.#parts.frame.remove();
@@ -80,7 +111,7 @@ export class ChatRoom extends HTMLElement {
 
   attributeChangedCallback(name, before, after) {
     if (!this.core || before === after) return;
-    if (name === 'server') this.#restart();
+    if (name === 'server') this.connectedCallback();
     else if (this.#drafts) this.#show();
     else this.#showNotice();
   }
@@ -90,13 +121,19 @@ export class ChatRoom extends HTMLElement {
   }
 
   #restart() {
-    this.disconnectedCallback();
-    this.connectedCallback();
+    this.#end();
+    this.#begin();
+  }
+
+  /** Without its style a room has its box and shows nothing. @param {boolean} styled */
+  #style(styled) {
+    this.#styled = styled;
+    this.#parts.frame.hidden = !styled;
   }
 
   #build() {
     const part = (name) => Object.assign(document.createElement(`chat-${name}`), { part: name });
-    const root = this.shadowRoot ?? this.attachShadow({ mode: 'open' });
+    const root = this.shadowRoot ?? this.#root();
     const title = h('bdi');
     const topic = h('p', { class: 'topic', dir: 'auto' });
     const people = h('p', { class: 'room-people' });
@@ -114,10 +151,21 @@ export class ChatRoom extends HTMLElement {
       announcer,
     );
     this.#parts = { frame, title, topic, people, typing, words, again, notice, banner, timeline, composer, announcer };
-    if (!root.firstChild) root.append(h('link', { rel: 'stylesheet', href: new URL('chat.css', import.meta.url).href }));
     root.append(frame);
+    frame.hidden = !this.#styled;
+    acceptDrops(frame, composer);
     banner.core = this.core;
     this.#listen();
+  }
+
+  #root() {
+    const root = this.attachShadow({ mode: 'open' });
+    const box = new CSSStyleSheet();
+    box.replaceSync(':host { display: block; height: 480px } :host([hidden]) { display: none }');
+    root.adoptedStyleSheets = [box];
+    const shown = () => this.#style(true);
+    root.append(h('link', { rel: 'stylesheet', href: new URL('chat.css', import.meta.url).href, on: { load: shown, error: shown } }));
+    return root;
   }
 
   #listen() {

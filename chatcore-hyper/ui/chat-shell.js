@@ -13,6 +13,7 @@ import { MAX_LISTED } from './channel.js';
 import { reasonOf } from './create-channel.js';
 import { h, icon, setText } from './dom.js';
 import { Drafts } from './drafts.js';
+import { acceptDrops, bringsFiles } from './drops.js';
 import { bounded, typingText } from './format.js';
 import { Notifications } from './notifications.js';
 import { Recent } from './recent.js';
@@ -149,7 +150,6 @@ export class ChatShell extends HTMLElement {
           h('aside', { class: 'search', 'aria-label': 'Search', hidden: true }, search),
         ),
         this.#buildEmpty(),
-        h('div', { class: 'drop', hidden: true }, h('p', {}, 'Drop files to attach them')),
       ),
       announcer,
       create,
@@ -217,7 +217,9 @@ export class ChatShell extends HTMLElement {
     addEventListener('pagehide', () => this.#tabs.say('gone'), { signal });
     document.addEventListener('visibilitychange', () => this.#tabs.say(), { signal });
     document.addEventListener('keydown', (event) => this.#pressed(event), { signal });
-    this.#acceptDrops(signal);
+    acceptDrops(this.querySelector('.pane'), composer);
+    // A file that misses the pane would otherwise replace the page.
+    for (const name of ['dragover', 'drop']) addEventListener(name, (event) => bringsFiles(event) && event.preventDefault(), { signal });
     this.#followKeyboard(signal);
   }
 
@@ -425,21 +427,6 @@ export class ChatShell extends HTMLElement {
     this.#parts.members.hidden = !open;
     this.#parts.members.parentElement.hidden = !open;
     this.#peopleButton.setAttribute('aria-expanded', String(open));
-  }
-
-  #acceptDrops(signal) {
-    const pane = this.querySelector('.pane');
-    const overlay = this.querySelector('.drop');
-    const hasFiles = (event) => event.dataTransfer?.types.includes('Files');
-    const { composer } = this.#parts;
-    // A file that misses the pane would otherwise replace the page.
-    for (const name of ['dragover', 'drop']) addEventListener(name, (event) => hasFiles(event) && event.preventDefault(), { signal });
-    pane.addEventListener('dragenter', (event) => (overlay.hidden = !hasFiles(event) || !composer.takesFiles));
-    pane.addEventListener('dragleave', (event) => !pane.contains(event.relatedTarget) && (overlay.hidden = true));
-    pane.addEventListener('drop', (event) => {
-      overlay.hidden = true;
-      if (hasFiles(event) && !composer.hidden) composer.drop(event.dataTransfer);
-    });
   }
 
   /** Browsers that lay the keyboard over the page tell so only here. */

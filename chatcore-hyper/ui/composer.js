@@ -191,6 +191,7 @@ export class Composer extends HTMLElement {
 
   /** Writes and attaches what was dropped somewhere around. @param {DataTransfer} data */
   drop(data) {
+    if (this.hidden || this.#channel === null) return;
     const { files, text } = partsOf(data);
     if (files.length > 0) this.attach(files);
     if (text !== '') writeInto(this.#field, text);
@@ -271,7 +272,7 @@ export class Composer extends HTMLElement {
   }
 
   get #hasAttachments() {
-    return this.#core.limits.attachment_bytes > 0;
+    return this.#core?.limits.attachment_bytes > 0;
   }
 
   get #left() {

@@ -24,6 +24,9 @@ export function shareCore(base, signal) {
   return heardUntil(shared.core, signal);
 }
 
+/** How often somebody who is not known is asked for again: soon after a sign of a sign-in, then less and less. */
+const ASK_MS = { first: 2_000, last: 30_000 };
+
 /** @param {string} base @returns {Shared} */
 function begin(base) {
   const url = `${base.replace(/^http/u, 'ws')}/ws`;
@@ -34,8 +37,39 @@ function begin(base) {
   core.on('replaced', () => end(base, shared));
   for (const name of ['online', 'offline']) addEventListener(name, () => core.connection.check(), { signal });
   document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && core.connection.check(), { signal });
+  noticeSignIn(base, core, signal);
   core.start();
   return shared;
+}
+
+/** Lets in who was not known once they have signed in by the page, of which no browser tells. @param {string} base @param {ChatCore} core @param {AbortSignal} signal */
+function noticeSignIn(base, core, signal) {
+  const { connection } = core;
+  let wait = ASK_MS.first;
+  /** @type {any} */
+  let timer = null;
+  const isOut = () => connection.closeCode === 4100 && connection.phase === 'closed' && document.visibilityState === 'visible';
+  const look = async () => {
+    timer = null;
+    if (isOut() && (await askIdentity(base)) === true) connection.retryNow();
+    plan(Math.min(2 * wait, ASK_MS.last));
+  };
+  const plan = (ms) => {
+    clearTimeout(timer);
+    wait = ms;
+    if (isOut() && !signal.aborted) timer = setTimeout(look, wait);
+  };
+  const soon = () => (timer === null || wait > ASK_MS.first) && plan(ASK_MS.first);
+  const requests = new PerformanceObserver((list) => {
+    /** @param {any} entry */
+    const isOther = ({ initiatorType, name }) => /^(?:fetch|xmlhttprequest)$/u.test(initiatorType) && !name.startsWith(`${base}/`);
+    if (list.getEntries().some(isOther)) soon();
+  });
+  requests.observe({ type: 'resource' });
+  signal.addEventListener('abort', () => requests.disconnect());
+  core.on('closed', soon);
+  for (const name of ['focus', 'pageshow']) addEventListener(name, soon, { signal });
+  document.addEventListener('visibilitychange', soon, { signal });
 }
 
 /** @param {string} base @param {Shared} shared */

@@ -81,7 +81,21 @@ export class Timeline extends HTMLElement {
   #gone = new AbortController();
 
   connectedCallback() {
-    if (this.#rows) return;
+    if (!this.#rows) this.#build();
+    this.#gone = new AbortController();
+    const { signal } = this.#gone;
+    for (const event of ['focus', 'blur']) window.addEventListener(event, () => this.#turned(), { signal });
+    document.addEventListener('visibilitychange', () => this.#turned(), { signal });
+    // Who leaves has had the last word: a message that was deleted does not come back, and what was read stays read. What is
+    // sent as late as at `pagehide` may go down with the page; some browsers tell of nothing earlier.
+    for (const event of ['beforeunload', 'pagehide']) window.addEventListener(event, () => this.#core?.flush(), { signal });
+    if (!this.#drawing) return;
+    // It was moved between a change and its drawing.
+    this.#drawing = 0;
+    this.#changed();
+  }
+
+  #build() {
     this.#scroller = h('div', { class: 'scroller', role: 'log', tabindex: '0', 'aria-live': 'off' });
     this.#content = h('div', { class: 'rows' });
     this.#scroller.append(this.#content);
@@ -101,12 +115,6 @@ export class Timeline extends HTMLElement {
     const sizes = new ResizeObserver(() => this.#laidOut());
     sizes.observe(this.#scroller);
     sizes.observe(this.#content);
-    const { signal } = this.#gone;
-    for (const event of ['focus', 'blur']) window.addEventListener(event, () => this.#turned(), { signal });
-    document.addEventListener('visibilitychange', () => this.#turned(), { signal });
-    // Who leaves has had the last word: a message that was deleted does not come back, and what was read stays read. What is
-    // sent as late as at `pagehide` may go down with the page; some browsers tell of nothing earlier.
-    for (const event of ['beforeunload', 'pagehide']) window.addEventListener(event, () => this.#core?.flush(), { signal });
   }
 
   disconnectedCallback() {

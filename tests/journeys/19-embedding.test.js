@@ -164,15 +164,140 @@ journey('a room’s events, its attributes and its end', async ({ server, browse
   await ann.isDrawn();
 });
 
+/** Drops files on the room, and tells whether the browser was kept from opening them. */
+const drop = ({ room }, names) =>
+  room.evaluate((host, wanted) => {
+    const dataTransfer = new DataTransfer();
+    for (const name of wanted) dataTransfer.items.add(new File(['leaf'], name));
+    const target = host.shadowRoot.querySelector('.scroller');
+    return ['dragenter', 'dragover', 'drop'].map((type) => {
+      const event = new DragEvent(type, { dataTransfer, bubbles: true, composed: true, cancelable: true });
+      target.dispatchEvent(event);
+      return event.defaultPrevented;
+    });
+  }, names);
+
+journey('a file that is dropped on a room is attached there', async ({ browser }) => {
+  const ann = await browser.person();
+  await ann.join('Ann');
+  await visitShop(ann);
+  const general = roomOf(ann, 'general');
+  assert.deepEqual(await drop(general, ['leaf.txt']), [false, true, true]);
+  await general.room.getByRole('listitem').filter({ hasText: 'leaf.txt' }).getByRole('button', { name: 'Remove leaf.txt' }).waitFor();
+  assert.equal(await roomOf(ann, 'greenhouse').room.getByText('leaf.txt').count(), 0);
+  await general.room.evaluate((room) => (room.channel = 'nowhere'));
+  const [first] = await ann.page.locator('chat-room').all();
+  await first.getByText('There is no channel called “nowhere”.').waitFor();
+  assert.deepEqual(await drop({ room: first }, ['stem.txt']), [false, true, true], 'the page stays, also where nothing can be attached');
+});
+
+journey('a page has room for a room, and sets it up, before its script and its style are there', async ({ browser }) => {
+  const ann = await browser.person();
+  await ann.join('Ann');
+  const release = {};
+  for (const name of ['chat.js', 'chat.css']) {
+    const released = new Promise((resolve) => (release[name] = resolve));
+    await ann.page.route(`**/chat/ui/${name}`, async (route) => {
+      await released;
+      await route.continue();
+    });
+  }
+  await ann.page.goto(`${ann.server.url}/embed.html`, { waitUntil: 'commit' });
+  const room = ann.page.locator('chat-room').first();
+  const height = () => room.evaluate((host) => host.offsetHeight);
+  await room.waitFor({ state: 'attached' });
+  await ann.page.waitForFunction(() => document.styleSheets.length > 0);
+  assert.equal(await height(), 560);
+  await room.evaluate((host) => (host.channel = 'Greenhouse'));
+  release['chat.js']();
+  await ann.page.waitForFunction(() => document.querySelector('chat-room').shadowRoot);
+  assert.equal(await height(), 560);
+  assert.equal(await room.locator('.room').isVisible(), false, 'nothing is shown without its style');
+  release['chat.css']();
+  await room.getByRole('textbox', { name: 'Message #greenhouse' }).waitFor();
+  assert.deepEqual(await room.evaluate((host) => [host.getAttribute('channel'), host.channel, Object.hasOwn(host, 'channel')]), ['Greenhouse', 'greenhouse', false]);
+  assert.equal(await height(), 560);
+});
+
+journey('a room that the page moves keeps its place, its file and what is written', async ({ browser }) => {
+  const ann = await browser.joined('Ann');
+  const bob = await browser.joined('Bob');
+  await bob.fill('general', 150);
+  await visitShop(ann);
+  const general = roomOf(ann, 'general');
+  await general.message('line 150').waitFor();
+  await drop(general, ['leaf.txt']);
+  await general.room.getByRole('button', { name: 'Remove leaf.txt' }).waitFor();
+  await general.field.fill('half a thought');
+  const place = () =>
+    general.room.evaluate((host) => {
+      const scroller = host.shadowRoot.querySelector('.scroller');
+      const { top } = scroller.getBoundingClientRect();
+      const first = [...scroller.querySelectorAll('article')].find((article) => article.getBoundingClientRect().bottom > top + 1);
+      return { seq: first?.dataset.seq, top: first && Math.round(first.getBoundingClientRect().top - top) };
+    });
+  await general.room.getByRole('log').hover();
+  await ann.page.mouse.wheel(0, -2000);
+  await general.room.getByRole('button', { name: 'Go to the newest message' }).waitFor();
+  await ann.isDrawn();
+  const before = await place();
+  assert.ok(Number(before.seq) < 140, JSON.stringify(before));
+  const core = await general.room.evaluateHandle((host) => host.core);
+  const moves = {
+    'put elsewhere': () => general.room.evaluate((host) => document.querySelector('#talk').append(host)),
+    'moved as it is': () => general.room.evaluate((host) => document.querySelector('.rooms').moveBefore(host, null)),
+  };
+  for (const [how, move] of Object.entries(moves)) {
+    await move();
+    await general.field.waitFor();
+    await ann.isDrawn();
+    assert.deepEqual(await place(), before, how);
+    assert.equal(await general.room.evaluate((host, one) => host.core.user === one.user && host.status === 'online', core), true);
+    assert.equal(await general.field.inputValue(), 'half a thought');
+    await general.room.getByRole('button', { name: 'Remove leaf.txt' }).waitFor();
+  }
+  // It still hears: what comes is drawn, and what is at the end is read.
+  await bob.say('after the move');
+  await general.room.getByRole('button', { name: '1 new message, go to the end' }).click();
+  await general.message('after the move').waitFor();
+  // The button that was pressed is gone; the keys go to the messages.
+  assert.equal(await general.room.evaluate((host) => host.shadowRoot.activeElement?.getAttribute('role')), 'log');
+  await ann.page.waitForFunction(() => document.querySelector('chat-room[channel="general"]').unread === 0);
+  // Out of the document for good, it lets go.
+  await general.room.evaluate((host) => {
+    globalThis.gone = host;
+    host.remove();
+  });
+  assert.equal(await ann.page.evaluate(() => globalThis.gone.core), null);
+});
+
+journey('of nine rooms on a page each shows its channel', async ({ browser }) => {
+  const ann = await browser.joined('Ann');
+  await visitShop(ann);
+  const names = Array.from({ length: 9 }, (_, at) => `bed-${at + 1}`);
+  await ann.page.evaluate(async (channels) => {
+    const { core } = document.querySelector('chat-room');
+    for (const name of channels) {
+      await core.createChannel({ name });
+      core.send(name, { text: `welcome to ${name}` });
+      const room = document.createElement('chat-room');
+      room.channel = name;
+      document.querySelector('.rooms').append(room);
+    }
+  }, names);
+  for (const name of ['general', 'greenhouse', ...names]) await roomOf(ann, name).field.waitFor();
+  for (const name of names) await roomOf(ann, name).message(`welcome to ${name}`).waitFor();
+});
+
 journey('who is not signed in is told so, and is let in as soon as they are', async ({ browser }) => {
-  const ann = await browser.person({ allow: [/401|HTTP Authentication failed/u] });
+  const ann = await browser.person({ allow: [/HTTP Authentication failed/u] });
   await ann.visit('/embed.html');
   const [room] = await ann.page.locator('chat-room').all();
   await room.getByText('You are not signed in.').waitFor();
   await ann.page.getByRole('link', { name: 'Choose a name' }).waitFor();
   assert.equal(await room.evaluate(({ status }) => status), 'signed-out');
   await ann.page.evaluate(() => fetch('/session', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '{"name":"Ann"}' }));
-  await room.getByRole('button', { name: 'Try again' }).click();
+  // The page has signed in by itself: nobody has to press anything.
   for (const channel of ['general', 'greenhouse']) await roomOf(ann, channel).field.waitFor();
 });
 

@@ -10,9 +10,14 @@ document.addEventListener('chat-unread', () => {
   badge.textContent = `${unread} new`;
 });
 
-document.addEventListener('chat-status', ({ target, detail }) => {
-  invitation.hidden = detail.status !== 'signed-out';
-  if (detail.status !== 'online' || target.channel !== 'greenhouse') return;
+document.addEventListener('chat-status', ({ target }) => statusChanged(target));
+
+// A room may have been faster than this script.
+for (const room of rooms) statusChanged(room);
+
+function statusChanged({ channel, core, status }) {
+  invitation.hidden = status !== 'signed-out';
+  if (status !== 'online' || channel !== 'greenhouse') return;
   // It is there already at every visit but the first.
-  target.core.createChannel({ name: target.channel, topic: 'What grows under glass' }).catch(() => {});
-});
+  core.createChannel({ name: channel, topic: 'What grows under glass' }).catch(() => {});
+}

@@ -1,0 +1,25 @@
+import { h } from './dom.js';
+
+/** Whether a drag brings files. @param {DragEvent} event */
+export function bringsFiles(event) {
+  return event.dataTransfer?.types.includes('Files') ?? false;
+}
+
+/**
+ * Takes what is dropped on a pane along with files. What can't be attached does not take the page's place either.
+ * @param {HTMLElement} pane
+ * @param {import('./composer.js').Composer} composer
+ */
+export function acceptDrops(pane, composer) {
+  const overlay = h('div', { class: 'drop', hidden: true }, h('p', {}, 'Drop files to attach them'));
+  pane.append(overlay);
+  pane.addEventListener('dragenter', (event) => (overlay.hidden = !bringsFiles(event) || !composer.takesFiles));
+  pane.addEventListener('dragleave', ({ relatedTarget }) => !pane.contains(relatedTarget) && (overlay.hidden = true));
+  pane.addEventListener('dragover', (event) => bringsFiles(event) && event.preventDefault());
+  pane.addEventListener('drop', (event) => {
+    overlay.hidden = true;
+    if (!bringsFiles(event)) return;
+    event.preventDefault();
+    composer.drop(event.dataTransfer);
+  });
+}
