@@ -15,6 +15,7 @@ use chatcore::{
 use redb::backends::FileBackend;
 use redb::{Database, StorageBackend};
 
+use crate::backup::BackupError;
 use crate::error::OpenError;
 use crate::file::RedbFile;
 use crate::opening::Opening;
@@ -253,6 +254,32 @@ async fn reads_alone_open_a_file_that_was_away() {
     assert!(store.channel_count().await.is_err());
     faults.set(0, 0);
     until_read(&store).await;
+}
+
+#[tokio::test]
+async fn a_backup_of_a_failing_disk_can_be_made_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let faults = Arc::new(Faults::default());
+    let store = open(&dir.path().join("chat.redb"), &faults);
+    let channel = channel(&store).await;
+    store.append((0..50).map(|nonce| publish(channel, nonce)).collect()).await;
+    let backup = dir.path().join("backup.redb");
+    for spared in [0, 20] {
+        faults.set(READS, spared);
+        let error = store.backup(&backup).await.unwrap_err();
+        assert!(matches!(error, BackupError::Failed { .. }), "{error:?}");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "only the store is there");
+        faults.set(0, 0);
+        // Nothing else reads or writes meanwhile.
+        let again = async {
+            while store.backup(&backup).await.is_err() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), again).await.expect("backups fail for ever");
+        assert_eq!(nonces(&RedbStore::open(&backup).unwrap(), channel).await.len(), 50);
+        std::fs::remove_file(&backup).unwrap();
+    }
 }
 
 async fn until_read(store: &RedbStore) {

@@ -164,10 +164,15 @@ impl<L: Layout> RedbFile<L> {
     pub async fn backup(&self, path: impl AsRef<Path>) -> Result<(), BackupError> {
         let (reader, path) = (self.writer.reader(), path.as_ref().to_path_buf());
         let target = path.clone();
-        match tokio::task::spawn_blocking(move || backup::write::<L>(&reader, &target)).await {
-            Ok(done) => done,
-            Err(error) => Err(BackupError::Failed { path, source: Failure::Panicked(error.to_string()) }),
+        let written = tokio::task::spawn_blocking(move || backup::write::<L>(&reader, &target)).await;
+        let written = written.unwrap_or_else(|error| {
+            Err(BackupError::Failed { path, source: Failure::Panicked(error.to_string()) })
+        });
+        if let Err(BackupError::Failed { .. }) = &written {
+            // It may be this file that failed.
+            self.writer.look_after();
         }
+        written
     }
 }
 

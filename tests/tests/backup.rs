@@ -90,7 +90,7 @@ async fn open(client: &mut Client) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_under_load_gives_back_all_it_was_acknowledged() {
+async fn a_backup_under_load_gives_back_all_that_was_acknowledged() {
     let place = Place::new();
     let service = Service::start(&place.path("data"), None).await;
     let cookie = service.sign_in("writer").await;

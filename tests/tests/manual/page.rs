@@ -24,8 +24,8 @@ pub(crate) fn blocks(page: &str) -> Vec<Block> {
             let body: Vec<&str> = lines.by_ref().take_while(|line| line.trim_start() != "```").collect();
             match language {
                 "sh" => blocks.push(Block { heading: heading.clone(), commands: body.join("\n") }),
-                // Nothing that looks like commands is left out by its name.
-                "yaml" => {}
+                // What Prometheus reads has the address that the commands set.
+                "yaml" => assert!(body.iter().any(|line| line.contains("\"127.0.0.1:9100\"")), "{body:?}"),
                 other => panic!("a block of {other:?} under {heading:?} is checked by nothing"),
             }
         }
