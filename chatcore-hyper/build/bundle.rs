@@ -2,7 +2,8 @@
 //!
 //! Modules keep to a small part of the language, by which one scope can hold them all: a line imports or exports,
 //! or begins one declaration, and no two modules declare the same name at their top level. They come in the order
-//! in which a browser would run them. What is outside of that part is refused, with its file and line.
+//! in which a browser would run them. What is private to a class gets a short name. What is outside of that part
+//! is refused, with its file and line.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -90,11 +91,30 @@ struct Bundle<'a> {
     exports: HashMap<String, HashSet<String>>,
     /// Where each name of a top level was declared.
     declared: HashMap<String, String>,
+    /// The short names of what is private to classes; one name is short for one, whatever the class.
+    private: HashMap<String, String>,
 }
 
 impl<'a> Bundle<'a> {
     fn new(sources: &'a Sources) -> Self {
-        Self { sources, code: String::new(), exports: HashMap::new(), declared: HashMap::new() }
+        let (exports, declared, private) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { sources, code: String::new(), exports, declared, private }
+    }
+
+    /// Returns a line's text with short names for what is private.
+    fn shortened(&mut self, line: &Code) -> String {
+        let mut text = String::new();
+        let mut from = 0;
+        for begin in line.private.iter().map(|at| at + 1) {
+            let rest = &line.text[begin..];
+            let name = &rest[..rest.find(|c| !is_word(c)).unwrap_or(rest.len())];
+            let next = self.private.len();
+            let short = self.private.entry(name.to_owned()).or_insert_with(|| short_name(next));
+            text.push_str(&line.text[from..begin]);
+            text.push_str(short);
+            from = begin + name.len();
+        }
+        text + &line.text[from..]
     }
 
     /// Adds a module after those that it imports. `importers` are those that wait for it.
@@ -103,6 +123,7 @@ impl<'a> Bundle<'a> {
         let mut body: Vec<Code> = Vec::new();
         let mut exports = HashSet::new();
         for line in read(self.sources, name, Syntax::JavaScript)? {
+            let line = Code { text: self.shortened(&line), ..line };
             let refused = |why: &str| refusal(name, &line, why);
             match Statement::of(&line).map_err(refused)? {
                 Statement::Import { names, module, exported } => {
@@ -220,6 +241,14 @@ fn is_single(outer: &str) -> Result<(), &'static str> {
     if more.contains(',') { Err("a declaration has one plain name") } else { Ok(()) }
 }
 
+/// Returns the name of this index among all that are made of letters, the shortest first.
+fn short_name(index: usize) -> String {
+    const LETTERS: &[u8; 52] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    let last = char::from(LETTERS[index % LETTERS.len()]);
+    let before = index / LETTERS.len();
+    if before == 0 { String::from(last) } else { format!("{}{last}", short_name(before - 1)) }
+}
+
 fn is_word(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '_' | '$')
 }
@@ -250,6 +279,21 @@ mod tests {
         let bundle =
             "async function*d(){}\nclass E{d=1;}\nfunction c(){d();}\nconst C=1;c(C)\nd();export{c};";
         assert_eq!(modules(&files, "a.js").as_deref(), Ok(bundle));
+    }
+
+    #[test]
+    fn what_is_private_to_a_class_has_one_short_name_in_all_modules() {
+        let files = sources(&[
+            ("a.js", "import './b.js';\nclass A {\n  #core = '#core';\n  has = (a) => #core in a;\n}\n"),
+            (
+                "b.js",
+                "class B {\n  #other() {\n    return `#other ${this.#core.#other}` + /#core/u;\n  }\n}\n",
+            ),
+        ]);
+        let bundle = "class B{#a(){return `#other ${this.#b.#a}` + /#core/u;}\n}\nclass A{#b='#core';has=(a)=>#b in a;}\nexport{};";
+        assert_eq!(modules(&files, "a.js").as_deref(), Ok(bundle));
+        let names: Vec<String> = [0, 51, 52, 52 + 51, 52 + 52 * 52].map(short_name).into();
+        assert_eq!(names, ["a", "Z", "aa", "aZ", "aaa"]);
     }
 
     #[test]

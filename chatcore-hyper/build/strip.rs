@@ -34,6 +34,8 @@ pub(crate) struct Code {
     pub(crate) begins_in: isize,
     /// The brackets that are open after it, less those that were closed and never opened.
     pub(crate) ends_in: isize,
+    /// Where in the text a name begins that is private to a class, at its `#`.
+    pub(crate) private: Vec<usize>,
 }
 
 /// Joins lines; an end of a line that says nothing goes.
@@ -109,12 +111,14 @@ struct Line<'a> {
     depth: isize,
     /// The braces open in the substitutions of templates, innermost last.
     substitutions: Vec<usize>,
+    private: Vec<usize>,
 }
 
 impl<'a> Line<'a> {
     fn new(line: &'a str, syntax: Syntax, depth: isize) -> Self {
         let (code, outer) = (String::new(), String::new());
-        Self { rest: line.chars(), syntax, code, outer, depth, substitutions: Vec::new() }
+        let (substitutions, private) = (Vec::new(), Vec::new());
+        Self { rest: line.chars(), syntax, code, outer, depth, substitutions, private }
     }
 
     /// Returns the line's code, or says why it does not end as code.
@@ -139,6 +143,7 @@ impl<'a> Line<'a> {
                 '`' if is_script => self.template()?,
                 '/' if after.starts_with('*') => self.comment()?,
                 '/' if begins_regex => self.regex()?,
+                '#' if is_script => self.private.push(self.code.len() - 1),
                 '(' if !is_script && self.code.ends_with("url(") => self.url()?,
                 '{' => self.substitutions.last_mut().into_iter().for_each(|open| *open += 1),
                 '}' => match self.substitutions.pop() {
@@ -154,7 +159,8 @@ impl<'a> Line<'a> {
         }
         self.code.truncate(self.code.trim_end().len());
         self.outer.truncate(self.outer.trim_end().len());
-        Ok(Code { text: self.code, outer: self.outer, ends_in: self.depth, ..Code::default() })
+        let (text, outer, private) = (self.code, self.outer, self.private);
+        Ok(Code { text, outer, ends_in: self.depth, private, ..Code::default() })
     }
 
     /// Follows the brackets, but for those in the substitutions of templates.
