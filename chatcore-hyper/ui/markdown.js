@@ -234,13 +234,10 @@ class Tokens {
     const signs = new RegExp(SIGN);
     for (let match = signs.exec(text); match; match = signs.exec(text)) {
       count.steps += 1;
-      for (let at = match.index - 1; at >= from; at -= 1) {
-        if (/\s/u.test(text[at])) {
-          this.#space = at;
-          break;
-        }
-      }
-      this.#add(text.slice(from, match.index));
+      const before = text.slice(from, match.index);
+      const space = before.search(/\s\S*$/u);
+      if (space >= 0) this.#space = from + space;
+      this.#add(before);
       from = this.#take(match[0], match.index);
       signs.lastIndex = from;
     }

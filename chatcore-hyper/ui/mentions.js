@@ -82,5 +82,5 @@ function folded(name) {
 
 /** How long a name may be in a text that spells it otherwise. */
 function lengthsOf(name) {
-  return [name, name.normalize('NFC'), name.normalize('NFD'), name.toUpperCase(), name.toLowerCase()].map(({ length }) => length);
+  return [name, name.normalize('NFD'), name.toUpperCase()].map(({ length }) => length);
 }
