@@ -63,6 +63,13 @@ impl Story {
                 let folder = fs::metadata(machine.path("var/lib/web_chat")).unwrap();
                 assert_eq!(std::os::unix::fs::PermissionsExt::mode(&folder.permissions()) & 0o7777, 0o700);
             }
+            "Back up every day" => {
+                let backups = fs::read_dir(machine.path("var/backups/web_chat")).unwrap();
+                let names: Vec<_> =
+                    backups.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+                assert_eq!(names.len(), 2, "one by hand, one by the timer's unit: {names:?}");
+                assert_eq!(names.iter().filter(|name| name.starts_with("daily-20")).count(), 1, "{names:?}");
+            }
             "Metrics" => {
                 let page = http(self.metrics, "GET", "/metrics", &[], b"").await;
                 assert_eq!(page.status, 200);
@@ -101,6 +108,7 @@ async fn every_command_of_the_operators_page_does_what_it_says() {
         "Install as a service",
         "Metrics",
         "Back up",
+        "Back up every day",
         "Restore",
         "Upgrade",
         "Messages in PostgreSQL",

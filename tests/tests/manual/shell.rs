@@ -44,8 +44,11 @@ impl Machine {
             chat: free(),
             metrics: free(),
         };
-        for folder in ["bin", "run", "etc", "usr/local/bin", "usr/lib/systemd/system"] {
+        for folder in ["bin", "run", "etc", "usr/bin", "usr/local/bin", "usr/lib/systemd/system"] {
             fs::create_dir_all(machine.path(folder)).unwrap();
+        }
+        for program in ["bin/sh", "usr/bin/find"] {
+            fs::copy(Path::new("/").join(program), machine.path(program)).unwrap();
         }
         for unit in fs::read_dir("/usr/lib/systemd/system").expect("systemd's own units").flatten() {
             if unit.file_type().unwrap().is_file() {
