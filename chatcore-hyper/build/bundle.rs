@@ -91,7 +91,7 @@ struct Bundle<'a> {
     exports: HashMap<String, HashSet<String>>,
     /// Where each name of a top level was declared.
     declared: HashMap<String, String>,
-    /// The short names of what is private to classes; one name is short for one, whatever the class.
+    /// The short names of what is private to the class that is read.
     private: HashMap<String, String>,
 }
 
@@ -103,6 +103,9 @@ impl<'a> Bundle<'a> {
 
     /// Returns a line's text with short names for what is private.
     fn shortened(&mut self, line: &Code) -> String {
+        if line.begins_in == 0 && line.text.trim_start_matches("export ").starts_with("class ") {
+            self.private.clear();
+        }
         let mut text = String::new();
         let mut from = 0;
         for begin in line.private.iter().map(|at| at + 1) {
@@ -282,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_private_to_a_class_has_one_short_name_in_all_modules() {
+    fn what_is_private_to_a_class_has_a_short_name() {
         let files = sources(&[
             ("a.js", "import './b.js';\nclass A {\n  #core = '#core';\n  has = (a) => #core in a;\n}\n"),
             (
@@ -290,7 +293,7 @@ mod tests {
                 "class B {\n  #other() {\n    return `#other ${this.#core.#other}` + /#core/u;\n  }\n}\n",
             ),
         ]);
-        let bundle = "class B{#a(){return `#other ${this.#b.#a}` + /#core/u;}\n}\nclass A{#b='#core';has=(a)=>#b in a;}\nexport{};";
+        let bundle = "class B{#a(){return `#other ${this.#b.#a}` + /#core/u;}\n}\nclass A{#a='#core';has=(a)=>#a in a;}\nexport{};";
         assert_eq!(modules(&files, "a.js").as_deref(), Ok(bundle));
         let names: Vec<String> = [0, 51, 52, 52 + 51, 52 + 52 * 52].map(short_name).into();
         assert_eq!(names, ["a", "Z", "aa", "aZ", "aaa"]);
