@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use web_chat::{App, Options};
 
 /// The most that the whole client may be on the wire.
-const CLIENT_BYTES: usize = 66_000;
+const CLIENT_BYTES: usize = 66 << 10;
 
 async fn start() -> SocketAddr {
     let app = App::open(&Options::parse_from(["web_chat", "--memory"])).await.unwrap();
