@@ -15,6 +15,9 @@ use crate::places::{Place, Places};
 /// The bounds of each address. A request without a [`ClientAddress`] has none.
 #[derive(Debug)]
 pub(crate) struct Addresses {
+    requests: PerAddress,
+    sockets: Arc<Places>,
+    sockets_per_address: usize,
     handshakes: PerAddress,
     uploads: PerAddress,
     upload_bytes: PerAddress,
@@ -35,12 +38,30 @@ pub(crate) struct Uploading {
 impl Addresses {
     pub(crate) fn new(config: &Config) -> Arc<Self> {
         Arc::new(Self {
+            requests: PerAddress::new(config.requests),
+            sockets: Places::new(usize::MAX, config.sockets_per_address),
+            sockets_per_address: config.sockets_per_address,
             handshakes: PerAddress::new(config.handshakes),
             uploads: PerAddress::new(config.uploads),
             upload_bytes: PerAddress::new(Allowance::kibibytes_per_day(config.upload_bytes_per_day)),
             uploading: Places::new(usize::MAX, config.uploads_per_address),
             uploads_per_address: config.uploads_per_address,
         })
+    }
+
+    /// Takes a request of its address.
+    pub(crate) fn request(&self, parts: &Parts) -> Result<(), TooMany> {
+        address(parts).map_or(Ok(()), |address| self.requests.take(address))
+    }
+
+    /// Takes the place of a WebSocket of the request's address.
+    pub(crate) fn socket(&self, parts: &Parts) -> Result<Option<Place>, HttpError> {
+        let Some(address) = address(parts) else { return Ok(None) };
+        let place = self.sockets.take(address).ok_or_else(|| {
+            let why = format!("at most {} WebSockets at once from one address", self.sockets_per_address);
+            HttpError::from(chatcore::Error::new(ErrorCode::RateLimited, why))
+        });
+        place.map(Some)
     }
 
     /// Takes a handshake of the request's address.

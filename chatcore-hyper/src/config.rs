@@ -15,6 +15,10 @@ pub struct Config {
     pub ping_interval: Duration,
     /// How long a client may say nothing, not even a pong, before its connection is dropped. Default 60 s.
     pub silence: Duration,
+    /// How long a message may take from its first bytes to its last, and any other frame, however many fragments and
+    /// pings come meanwhile; then the connection is closed with 4001. So a message of 64 KiB comes at 1,092 bytes a
+    /// second at the least. Default 60 s.
+    pub message_timeout: Duration,
     /// How often a peer for which something waits is judged by what it took since: one that took less than
     /// [`write_rate`](Self::write_rate) is closed with 4001. Default 30 s.
     pub write_timeout: Duration,
@@ -43,6 +47,13 @@ pub struct Config {
     pub upload_bytes_per_day: u64,
     /// How often one address may ask for a WebSocket. Default 4,000 at once, then 200 a second.
     pub handshakes: Allowance,
+    /// WebSockets of one address at once; one more is refused with 429. Behind a proxy
+    /// ([`Server::trust_forwarded`](crate::Server::trust_forwarded)) it is the bound of what
+    /// [`Server::connections_per_address`](crate::Server::connections_per_address) can't tell apart. Default 12,500.
+    pub sockets_per_address: usize,
+    /// How often one address may ask for anything, handshakes and uploads among it. Default 10,000 at once, then 500 a
+    /// second.
+    pub requests: Allowance,
 }
 
 impl Default for Config {
@@ -50,6 +61,7 @@ impl Default for Config {
         Self {
             ping_interval: Duration::from_secs(25),
             silence: Duration::from_secs(60),
+            message_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(30),
             write_rate: 1_024,
             incoming_bytes_total: 256 << 20,
@@ -62,6 +74,8 @@ impl Default for Config {
             uploads: Allowance::new(200, Duration::from_secs(1)),
             upload_bytes_per_day: 20 << 30,
             handshakes: Allowance::new(4_000, Duration::from_millis(5)),
+            sockets_per_address: 12_500,
+            requests: Allowance::new(10_000, Duration::from_millis(2)),
         }
     }
 }

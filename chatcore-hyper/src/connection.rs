@@ -284,6 +284,10 @@ impl<E: Endpoint> Side<E> {
                         None
                     }
                     None if now >= self.heard + self.config.silence => Some(Step::Over),
+                    None if self.message_due().is_some_and(|due| now >= due) => {
+                        self.cut_short(writer, CloseReason::TooSlow);
+                        Some(Step::Again)
+                    }
                     None if now >= self.pinged + self.config.ping_interval => {
                         self.pinged = now;
                         writer.push_ping();
@@ -295,12 +299,23 @@ impl<E: Endpoint> Side<E> {
         }
     }
 
+    /// Returns until when the message that has begun must have ended. While nothing is read, that is not the client's.
+    fn message_due(&self) -> Option<Instant> {
+        let Phase::Open(connection) = &self.phase else { return None };
+        let since = self.reader.waits_since().filter(|_| !self.silent && !connection.is_full())?;
+        Some(since + self.config.message_timeout)
+    }
+
     fn next_due(&self, writer: &mut Writer, now: Instant) -> Instant {
         let next = match self.phase {
             Phase::Closing { until } | Phase::Lingering { until } => until,
             Phase::Open(_) => match writer.stall() {
                 Some(stall) => stall.due(self.config.least_rate()),
-                None => (self.heard + self.config.silence).min(self.pinged + self.config.ping_interval),
+                None => {
+                    let next =
+                        (self.heard + self.config.silence).min(self.pinged + self.config.ping_interval);
+                    self.message_due().map_or(next, |due| due.min(next))
+                }
             },
         };
         next.max(now + Duration::from_millis(1))
@@ -348,7 +363,7 @@ impl<I: Socket, E: Endpoint> Future for Driver<I, E> {
 mod tests {
     use bytes::Bytes;
     use chatcore::{Connection, Outlet};
-    use tokio::io::{AsyncReadExt, DuplexStream};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
     use tokio::time::sleep;
 
     use super::*;
@@ -425,5 +440,55 @@ mod tests {
     async fn a_peer_that_takes_the_least_rate_is_waited_for() {
         let lived = lifetime(11_000).await;
         assert!(lived > Duration::from_secs(80), "{lived:?}");
+    }
+
+    /// Runs a connection to which the peer sends a ping, or a fragment, every ten seconds, `pieces` times, after it has
+    /// begun a message; then the message ends. Returns how long it lived, at the most 200 s after that.
+    async fn begun(pieces: u32, piece: &[u8]) -> Duration {
+        let (near, mut far): (DuplexStream, DuplexStream) = tokio::io::duplex(1 << 16);
+        let begun = Instant::now();
+        let driver = Driver::new(near, &[], Ok(Long(None)), 1 << 16, Arc::default());
+        let talking = async {
+            far.write_all(&[0x01, 0x81, 0, 0, 0, 0, b'x']).await.unwrap();
+            for _ in 0..pieces {
+                sleep(Duration::from_secs(10)).await;
+                if far.write_all(piece).await.is_err() {
+                    return;
+                }
+            }
+            let _ = far.write_all(&[0x80, 0x80, 0, 0, 0, 0]).await;
+            for _ in 0..20 {
+                sleep(Duration::from_secs(10)).await;
+                let _ = far.write_all(PING).await;
+            }
+        };
+        tokio::select! {
+            () = driver => {}
+            () = talking => {}
+        }
+        begun.elapsed()
+    }
+
+    const PING: &[u8] = &[0x89, 0x80, 0, 0, 0, 0];
+    const FRAGMENT: &[u8] = &[0x00, 0x81, 0, 0, 0, 0, b'x'];
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_that_never_ends_is_cut_off() {
+        for piece in [PING, FRAGMENT] {
+            let lived = begun(100, piece).await;
+            assert!((60..80).contains(&lived.as_secs()), "{lived:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_that_ends_in_time_is_waited_for() {
+        for piece in [PING, FRAGMENT] {
+            assert_eq!(begun(5, piece).await, Duration::from_secs(250));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn half_a_frame_is_cut_off_too() {
+        assert!((60..80).contains(&begun(100, &[0x89]).await.as_secs()));
     }
 }

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use chatcore::protocol::CloseReason;
 use tokio::io::{AsyncRead, ReadBuf};
+use tokio::time::Instant;
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Error, Message, Utf8Bytes};
 
@@ -40,6 +41,14 @@ pub(crate) enum Received {
     Gone,
 }
 
+/// What is being read.
+#[derive(Debug)]
+struct Reading {
+    context: WebSocketContext,
+    /// Since when the rest of a message, or of another frame, is waited for.
+    since: Option<Instant>,
+}
+
 /// The reading half of a WebSocket. It never writes: what the protocol answers by itself (pongs, the reply to
 /// a close) is captured for the writer, see [`take_replies`](Self::take_replies).
 ///
@@ -47,7 +56,7 @@ pub(crate) enum Received {
 #[derive(Debug)]
 pub(crate) struct Reader {
     /// The state machine with its buffer, from a message's first byte until everything read is handed out.
-    context: Option<Box<WebSocketContext>>,
+    reading: Option<Box<Reading>>,
     frame_bytes: usize,
     boundary: Boundary,
     replies: Vec<u8>,
@@ -61,7 +70,7 @@ impl Reader {
     pub(crate) fn new(leftover: &[u8], frame_bytes: usize) -> Self {
         let boundary = Boundary::default();
         let mut reader =
-            Self { context: None, frame_bytes, boundary, replies: Vec::new(), heard: false, begun: None };
+            Self { reading: None, frame_bytes, boundary, replies: Vec::new(), heard: false, begun: None };
         if !leftover.is_empty() {
             reader.begin(leftover);
         }
@@ -79,7 +88,7 @@ impl Reader {
             .max_message_size(Some(self.frame_bytes))
             .max_frame_size(Some(self.frame_bytes));
         let context = WebSocketContext::from_partially_read(bytes.to_vec(), Role::Server, Some(config));
-        self.context = Some(Box::new(context));
+        self.reading = Some(Box::new(Reading { context, since: None }));
     }
 
     /// Returns the next message. Take the replies, and write them, and take the number of other frames, before
@@ -89,18 +98,23 @@ impl Reader {
         io: &mut I,
         cx: &mut Context<'_>,
     ) -> Poll<Received> {
-        if self.context.is_none() && ready!(self.poll_begin(io, cx)).is_err() {
+        if self.reading.is_none() && ready!(self.poll_begin(io, cx)).is_err() {
             return Poll::Ready(Received::Gone);
         }
-        let Self { context: Some(context), boundary, replies, heard, .. } = self else {
+        let Self { reading: Some(reading), boundary, replies, heard, .. } = self else {
             return Poll::Ready(Received::Gone);
         };
         let mut port = Port { io, cx, boundary, replies, heard };
-        let message = match context.read(&mut port) {
+        let message = match reading.context.read(&mut port) {
             Ok(message) => message,
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                if self.boundary.others() > 0 {
+                if boundary.others() > 0 {
                     return Poll::Ready(Received::Control);
+                }
+                if boundary.is_between_messages() {
+                    reading.since = None;
+                } else {
+                    reading.since.get_or_insert_with(Instant::now);
                 }
                 self.end();
                 return Poll::Pending;
@@ -109,7 +123,10 @@ impl Reader {
         };
         // Brings out the pong or the reply to a close that this message asks for. It can only fail with
         // `ConnectionClosed`, after that reply.
-        let _ = context.flush(&mut port);
+        let _ = reading.context.flush(&mut port);
+        if message.is_text() || message.is_binary() {
+            reading.since = None;
+        }
         Poll::Ready(match message {
             Message::Text(text) => Received::Text(text),
             Message::Binary(bytes) => Received::Binary(bytes),
@@ -134,9 +151,9 @@ impl Reader {
     /// Lets the state machine go where nothing is in it: between two messages, with every reply taken out, a
     /// new one is as good.
     fn end(&mut self) {
-        let done = self.context.as_ref().is_some_and(|context| context.can_write());
+        let done = self.reading.as_ref().is_some_and(|reading| reading.context.can_write());
         if done && self.boundary.is_between_messages() {
-            self.context = None;
+            self.reading = None;
         }
     }
 
@@ -150,6 +167,11 @@ impl Reader {
             return self.begun.is_some();
         }
         true
+    }
+
+    /// Returns since when the rest of a message, or of another frame, is waited for.
+    pub(crate) fn waits_since(&self) -> Option<Instant> {
+        self.reading.as_ref()?.since
     }
 
     /// Takes the encoded frames that answer what was read.
@@ -307,7 +329,7 @@ mod tests {
                 .await;
             }
             assert_eq!(texts, [&large, "one two", &large, "last"], "a pause each {pause}");
-            assert!(reader.context.is_none());
+            assert!(reader.reading.is_none());
         }
     }
 

@@ -265,6 +265,7 @@ impl Shared {
     {
         // A refused request's body is not read.
         self.origins.check(parts).map_err(|error| HttpError::from(error).closing())?;
+        self.addresses.request(parts).map_err(|error| HttpError::from(error).closing())?;
         let path = parts.uri.path().to_owned();
         // The server as a whole is asked, and has nothing to say: RFC 9110, section 9.3.7.
         if path == "*" && parts.method == Method::OPTIONS {
@@ -288,7 +289,8 @@ impl Shared {
                 let identity = self.authenticator.authenticate(parts).await?.as_of(arrived);
                 let (chat, frame_bytes) = (self.chat.clone(), self.chat.limits().frame_bytes);
                 let (config, failures) = (Arc::clone(&self.config), chat.failures().clone());
-                upgrade(parts, frame_bytes, config, failures, move || chat.open(identity))
+                let place = self.addresses.socket(parts)?;
+                upgrade(parts, frame_bytes, config, failures, place, move || chat.open(identity))
             }
             Route::Identity => {
                 self.addresses.handshake(parts)?;

@@ -1,6 +1,8 @@
 //! From a request for a WebSocket to its running connection.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use chatcore::FailureLog;
 use chatcore::protocol::CloseReason;
@@ -18,6 +20,7 @@ use crate::connection::Driver;
 use crate::endpoint::Endpoint;
 use crate::error::HttpError;
 use crate::handshake;
+use crate::places::Place;
 
 /// Answers the handshake, and runs what `open` returns as soon as the answer is out.
 pub(crate) fn upgrade<E: Endpoint + Send + 'static>(
@@ -25,6 +28,7 @@ pub(crate) fn upgrade<E: Endpoint + Send + 'static>(
     frame_bytes: usize,
     config: Arc<Config>,
     failures: FailureLog,
+    place: Option<Place>,
     open: impl FnOnce() -> Result<E, CloseReason> + Send + 'static,
 ) -> Result<Response<Body>, HttpError> {
     let response = handshake::accept(&parts.method, parts.version, &parts.headers)?;
@@ -34,7 +38,7 @@ pub(crate) fn upgrade<E: Endpoint + Send + 'static>(
     };
     tokio::spawn(async move {
         match upgrade.await {
-            Ok(upgraded) => run(upgraded, open(), frame_bytes, config),
+            Ok(upgraded) => run(upgraded, open(), frame_bytes, config, place),
             // The peer may be gone before it has its answer; a server without upgrades ends here too.
             Err(error) => failures
                 .misused("no WebSocket came of a handshake; is the service served with upgrades?", error),
@@ -49,6 +53,7 @@ fn run<E: Endpoint + Send + 'static>(
     session: Result<E, CloseReason>,
     frame_bytes: usize,
     config: Arc<Config>,
+    place: Option<Place>,
 ) {
     let span = session.as_ref().map_or_else(|_| Span::none(), Endpoint::span);
     // What hyper has read ahead is in a buffer of its own that is let go here, once its bytes are copied.
@@ -56,7 +61,7 @@ fn run<E: Endpoint + Send + 'static>(
         Ok(socket) => {
             let io = socket.io.into_inner().into_upgraded();
             let driver = Driver::new(io, &socket.read_buf, session, frame_bytes, config);
-            spawn(driver.with_outlet(), span);
+            spawn(driver.with_outlet(), place, span);
             return;
         }
         Err(upgraded) => upgraded,
@@ -64,16 +69,31 @@ fn run<E: Endpoint + Send + 'static>(
     match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(socket) => {
             let io = socket.io.into_inner();
-            spawn(Driver::new(io, &socket.read_buf, session, frame_bytes, config).with_outlet(), span);
+            spawn(Driver::new(io, &socket.read_buf, session, frame_bytes, config).with_outlet(), place, span);
         }
         Err(upgraded) => {
-            spawn(Driver::new(TokioIo::new(upgraded), &[], session, frame_bytes, config), span);
+            spawn(Driver::new(TokioIo::new(upgraded), &[], session, frame_bytes, config), place, span);
         }
     }
 }
 
+/// A connection's task, which holds its address's place until it ends.
+struct Placed<F> {
+    task: F,
+    _place: Option<Place>,
+}
+
+impl<F: Future + Unpin> Future for Placed<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        Pin::new(&mut self.task).poll(cx)
+    }
+}
+
 /// Spawns a connection's task in its span; one that is off takes no room.
-fn spawn(task: impl Future<Output = ()> + Send + 'static, span: Span) {
+fn spawn(task: impl Future<Output = ()> + Unpin + Send + 'static, place: Option<Place>, span: Span) {
+    let task = Placed { task, _place: place };
     if span.is_disabled() {
         tokio::spawn(task);
     } else {

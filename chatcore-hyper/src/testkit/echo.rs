@@ -49,7 +49,7 @@ impl<B> tower_service::Service<Request<B>> for Echo {
         let (mut parts, _) = request.into_parts();
         let open = || Ok(Session::default());
         let answer =
-            upgrade(&mut parts, self.message_bytes, Arc::clone(&self.config), FailureLog::new(), open);
+            upgrade(&mut parts, self.message_bytes, Arc::clone(&self.config), FailureLog::new(), None, open);
         ready(Ok(answer.unwrap_or_else(HttpError::into_response)))
     }
 }
