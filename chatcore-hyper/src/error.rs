@@ -124,6 +124,7 @@ impl From<chatcore::Error> for HttpError {
             }
             ErrorCode::NameTaken => StatusCode::CONFLICT,
             ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            ErrorCode::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
             ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             ErrorCode::Unavailable | ErrorCode::Draining => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
@@ -187,6 +188,7 @@ mod tests {
             (ErrorCode::RateLimited, 429),
             (ErrorCode::Unavailable, 503),
             (ErrorCode::Draining, 503),
+            (ErrorCode::StorageFull, 507),
         ] {
             assert_eq!(answer(code).status(), status, "{code}");
         }

@@ -1,13 +1,13 @@
 //! The attachment index: what was uploaded, and which of it nobody needs.
 
 use async_trait::async_trait;
-use chatcore::store::{AttachmentIndex, StoreError, Upload};
-use chatcore::{AttachmentId, ChannelName, Timestamp};
+use chatcore::store::{AttachmentIndex, FileBytes, StoreError, Upload};
+use chatcore::{AttachmentId, ChannelName, Timestamp, UserId};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use crate::error::Failure;
-use crate::event::{at, channel_id, signed, upload_state, upload_state_columns, user_id};
+use crate::event::{at, channel_id, signed, unsigned, upload_state, upload_state_columns, user_id};
 use crate::store::PostgresStore;
 
 fn read(row: &Row) -> Result<Upload, Failure> {
@@ -25,19 +25,15 @@ fn read(row: &Row) -> Result<Upload, Failure> {
 }
 
 impl PostgresStore {
-    async fn enter(&self, upload: &Upload) -> Result<(), Failure> {
-        let sql = format!(
-            "INSERT INTO {}.upload (id, channel, channel_name, owner, at, state, seq, attachment) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb) ON CONFLICT (id) DO UPDATE SET \
-                 channel = excluded.channel, channel_name = excluded.channel_name, owner = excluded.owner, \
-                 at = excluded.at, state = excluded.state, seq = excluded.seq, \
-                 attachment = excluded.attachment",
-            self.schema
-        );
+    async fn enter(&self, upload: &Upload, most: FileBytes) -> Result<bool, Failure> {
+        let sql =
+            format!("SELECT {}.chat_put_upload($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9, $10)", self.schema);
+        let bound = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
         let attachment = serde_json::to_string(&upload.attachment)
             .map_err(|_| Failure::Broken("the upload is no JSON"))?;
         let (state, seq) = upload_state_columns(upload.state);
-        self.database
+        let rows = self
+            .database
             .query(
                 &sql,
                 &[
@@ -49,10 +45,23 @@ impl PostgresStore {
                     (&state, Type::INT2),
                     (&seq, Type::INT8),
                     (&attachment, Type::TEXT),
+                    (&bound(most.owner), Type::INT8),
+                    (&bound(most.all), Type::INT8),
                 ],
             )
             .await?;
-        Ok(())
+        let row = rows.first().ok_or(Failure::Broken("the database gave no answer"))?;
+        Ok(row.try_get(0)?)
+    }
+
+    async fn count_bytes(&self, owner: &UserId) -> Result<FileBytes, Failure> {
+        let sql = format!("SELECT owner, bytes FROM {}.file_bytes WHERE owner IN ('', $1)", self.schema);
+        let mut bytes = FileBytes::default();
+        for row in self.database.query(&sql, &[(&owner.as_str(), Type::TEXT)]).await? {
+            let of = if row.try_get::<_, &str>(0)?.is_empty() { &mut bytes.all } else { &mut bytes.owner };
+            *of = unsigned(row.try_get(1)?);
+        }
+        Ok(bytes)
     }
 
     async fn find_upload(&self, id: &AttachmentId) -> Result<Option<Upload>, Failure> {
@@ -106,8 +115,12 @@ impl PostgresStore {
 
 #[async_trait]
 impl AttachmentIndex for PostgresStore {
-    async fn put_upload(&self, upload: &Upload) -> Result<(), StoreError> {
-        self.enter(upload).await.map_err(|f| f.during("the upload can't be entered"))
+    async fn put_upload_within(&self, upload: &Upload, most: FileBytes) -> Result<bool, StoreError> {
+        self.enter(upload, most).await.map_err(|f| f.during("the upload can't be entered"))
+    }
+
+    async fn file_bytes(&self, owner: &UserId) -> Result<FileBytes, StoreError> {
+        self.count_bytes(owner).await.map_err(|f| f.during("the bytes of files can't be read"))
     }
 
     async fn upload(&self, id: &AttachmentId) -> Result<Option<Upload>, StoreError> {

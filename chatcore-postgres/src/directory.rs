@@ -76,15 +76,22 @@ impl PostgresStore {
         rows.first().map(channel_info).transpose()
     }
 
-    async fn create(&self, name: &ChannelName, topic: &str, by: &User) -> Result<Created, Failure> {
-        // Looked for first, as a refused insert uses up an id.
+    async fn create(
+        &self,
+        name: &ChannelName,
+        topic: &str,
+        by: &User,
+        most: usize,
+    ) -> Result<Option<Created>, Failure> {
+        // Looked for first, so that a name that is taken waits for nobody.
         if let Some(info) = self.find(name).await? {
-            return Ok(Created::Exists(info));
+            return Ok(Some(Created::Exists(info)));
         }
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
         let sql = format!(
-            "INSERT INTO {0}.channel (name, topic, created_at, created_by, created_by_name, epoch) \
-             VALUES ($1, $2, {0}.chat_now(), $3, $4, $5) ON CONFLICT (name) DO NOTHING \
-             RETURNING {CHANNEL_COLUMNS}",
+            "SELECT (channel).id, (channel).name, (channel).topic, (channel).created_at, (channel).created_by, \
+                 (channel).created_by_name, is_new \
+             FROM {}.chat_create_channel($1, $2, $3, $4, $5, $6)",
             self.schema
         );
         // Not repeated: the second try would find the first one's channel and call it another's.
@@ -98,14 +105,15 @@ impl PostgresStore {
                     (&by.id.as_str(), Type::TEXT),
                     (&&*by.name, Type::TEXT),
                     (&Epoch::random().as_str(), Type::TEXT),
+                    (&most, Type::INT8),
                 ],
             )
             .await?;
-        if let Some(row) = rows.first() {
-            return Ok(Created::New(channel_info(row)?));
-        }
-        let taken = self.find(name).await?;
-        taken.map(Created::Exists).ok_or(Failure::Broken("the name's channel is gone"))
+        let created = rows.first().map(|row| {
+            let kind = if row.try_get(6)? { Created::New } else { Created::Exists };
+            Ok(kind(channel_info(row)?))
+        });
+        created.transpose()
     }
 
     async fn move_marker(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, Failure> {
@@ -191,13 +199,14 @@ impl Directory for PostgresStore {
         self.find(name).await.map_err(|f| f.during("the channel can't be read"))
     }
 
-    async fn create_channel(
+    async fn create_channel_within(
         &self,
         name: &ChannelName,
         topic: &str,
         by: &User,
-    ) -> Result<Created, StoreError> {
-        self.create(name, topic, by).await.map_err(|f| f.during("the channel can't be created"))
+        most: usize,
+    ) -> Result<Option<Created>, StoreError> {
+        self.create(name, topic, by, most).await.map_err(|f| f.during("the channel can't be created"))
     }
 
     /// Its commit does not wait for the disk.

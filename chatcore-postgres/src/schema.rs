@@ -15,12 +15,13 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 5] = [
+const MIGRATIONS: [Migration; 6] = [
     Migration { name: "tables", sql: include_str!("../migrations/1_tables.sql") },
     Migration { name: "functions", sql: include_str!("../migrations/2_functions.sql") },
     Migration { name: "reactions", sql: include_str!("../migrations/3_reactions.sql") },
     Migration { name: "clock", sql: include_str!("../migrations/4_clock.sql") },
     Migration { name: "prune", sql: include_str!("../migrations/5_prune.sql") },
+    Migration { name: "totals", sql: include_str!("../migrations/6_totals.sql") },
 ];
 
 /// The advisory lock that whoever migrates holds: "chatcore" in ASCII.

@@ -1,6 +1,7 @@
 //! The schema: who comes first makes it, and what is not known is left alone.
 
-use chatcore::store::Directory;
+use chatcore::UserId;
+use chatcore::store::{AttachmentIndex, Directory};
 use chatcore_postgres::tokio_postgres::{Client, NoTls};
 use chatcore_postgres::{ConnectError, PostgresStore, tokio_postgres};
 use chatcore_tests::{Database, Postgres};
@@ -40,7 +41,7 @@ async fn a_newer_schema_is_refused() {
     assert!(matches!(error, ConnectError::Newer { found: 99, .. }), "{error:?}");
     assert_eq!(
         error.to_string(),
-        "schema chatcore has version 99, and this program knows no newer one than 5"
+        "schema chatcore has version 99, and this program knows no newer one than 6"
     );
 }
 
@@ -160,4 +161,24 @@ async fn what_can_not_be_used_is_said() {
     // Port 1 of the loopback has no server.
     let refused = PostgresStore::connect("postgres://127.0.0.1:1/x").await;
     assert!(matches!(refused, Err(ConnectError::Database(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn the_files_of_an_older_schema_are_counted() {
+    let database = database().await;
+    PostgresStore::connect(&database.url()).await.expect("connects");
+    let older = "DROP TRIGGER count_files ON chatcore.upload;
+        DROP FUNCTION chatcore.chat_count_files;
+        DROP FUNCTION chatcore.chat_count_file;
+        DROP FUNCTION chatcore.chat_put_upload;
+        DROP FUNCTION chatcore.chat_create_channel;
+        DROP TABLE chatcore.file_bytes;
+        DELETE FROM chatcore.migration WHERE version >= 6;
+        INSERT INTO chatcore.upload (id, channel, channel_name, owner, at, state, attachment)
+        SELECT 'a_' || n, 1, 'general', CASE n WHEN 2 THEN 'u_bob' ELSE 'u_ann' END, 0, 1, jsonb_build_object('size', n)
+        FROM generate_series(1, 3) AS n";
+    client(&database).await.batch_execute(older).await.expect("the schema of before");
+    let store = PostgresStore::connect(&database.url()).await.expect("connects");
+    let bytes = store.file_bytes(&UserId::new("u_ann").expect("an id")).await.expect("bytes can be read");
+    assert_eq!((bytes.owner, bytes.all), (4, 6));
 }

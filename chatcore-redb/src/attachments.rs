@@ -3,13 +3,13 @@
 use std::ops::Bound;
 
 use async_trait::async_trait;
-use chatcore::store::{AttachmentIndex, StoreError, Upload, UploadState};
-use chatcore::{AttachmentId, Timestamp};
+use chatcore::store::{AttachmentIndex, FileBytes, StoreError, Upload, UploadState};
+use chatcore::{AttachmentId, Timestamp, UserId};
 use redb::{ReadTransaction, ReadableTable};
 
 use crate::error::Failure;
 use crate::log::Changes;
-use crate::schema::{RECLAIMABLE, UPLOADS, decode, encode};
+use crate::schema::{ALL_OWNERS, FILE_BYTES, RECLAIMABLE, UPLOADS, decode, encode};
 use crate::store::RedbStore;
 use crate::writer::Sync;
 
@@ -23,10 +23,44 @@ impl Changes<'_> {
     pub(crate) fn put_upload(&mut self, upload: &Upload) -> Result<(), Failure> {
         let id = upload.attachment.id.as_str();
         self.drop_from_index(&upload.attachment.id)?;
+        self.count_file(upload)?;
         if let Some(from) = reclaimable_from(upload) {
             self.tables.reclaimable.insert((from, id), ())?;
         }
         self.tables.uploads.insert(id, encode(upload)?.as_slice())?;
+        Ok(())
+    }
+
+    /// Enters an upload, unless it takes more bytes than before and more than `most` are taken then.
+    fn put_upload_within(&mut self, upload: &Upload, most: FileBytes) -> Result<bool, Failure> {
+        let before = self.upload(&upload.attachment.id)?.map_or(0, |before| before.attachment.size);
+        let more = upload.attachment.size.saturating_sub(before);
+        let FileBytes { owner, all } = file_bytes(&*self.tables.file_bytes, &upload.owner)?;
+        if more > 0 && (owner.saturating_add(more) > most.owner || all.saturating_add(more) > most.all) {
+            return Ok(false);
+        }
+        self.put_upload(upload).map(|()| true)
+    }
+
+    /// Counts an upload's bytes in place of those that it has now.
+    fn count_file(&mut self, upload: &Upload) -> Result<(), Failure> {
+        if let Some(before) = self.upload(&upload.attachment.id)? {
+            if (before.attachment.size, &before.owner) == (upload.attachment.size, &upload.owner) {
+                return Ok(());
+            }
+            self.count(&before.owner, |bytes| bytes.saturating_sub(before.attachment.size))?;
+        }
+        self.count(&upload.owner, |bytes| bytes.saturating_add(upload.attachment.size))
+    }
+
+    fn count(&mut self, owner: &UserId, change: impl Fn(u64) -> u64) -> Result<(), Failure> {
+        for owner in [owner.as_str(), ALL_OWNERS] {
+            let bytes = change(self.tables.file_bytes.get(owner)?.map_or(0, |row| row.value()));
+            match bytes {
+                0 => drop(self.tables.file_bytes.remove(owner)?),
+                _ => drop(self.tables.file_bytes.insert(owner, bytes)?),
+            }
+        }
         Ok(())
     }
 
@@ -60,8 +94,9 @@ impl Changes<'_> {
     }
 
     fn forget(&mut self, id: &AttachmentId) -> Result<(), Failure> {
-        if let Some(Upload { state: UploadState::Discarded, .. }) = self.upload(id)? {
+        if let Some(upload) = self.upload(id)?.filter(|upload| upload.state == UploadState::Discarded) {
             self.drop_from_index(id)?;
+            self.count(&upload.owner, |bytes| bytes.saturating_sub(upload.attachment.size))?;
             self.tables.uploads.remove(id.as_str())?;
         }
         Ok(())
@@ -79,9 +114,15 @@ fn reclaimable_from(upload: &Upload) -> Option<i64> {
 
 #[async_trait]
 impl AttachmentIndex for RedbStore {
-    async fn put_upload(&self, upload: &Upload) -> Result<(), StoreError> {
+    async fn put_upload_within(&self, upload: &Upload, most: FileBytes) -> Result<bool, StoreError> {
         let upload = upload.clone();
-        self.write(Sync::Disk, move |changes| changes.put_upload(&upload)).await
+        self.write(Sync::Disk, move |changes| changes.put_upload_within(&upload, most)).await
+    }
+
+    async fn file_bytes(&self, owner: &UserId) -> Result<FileBytes, StoreError> {
+        let owner = owner.clone();
+        let read = move |txn: &ReadTransaction| file_bytes(&txn.open_table(FILE_BYTES)?, &owner);
+        self.read("the bytes of files can't be read", read).await
     }
 
     async fn upload(&self, id: &AttachmentId) -> Result<Option<Upload>, StoreError> {
@@ -145,6 +186,11 @@ fn reclaimable(txn: &ReadTransaction, before: Timestamp, limit: usize) -> Result
         found.push(attachment_id(row?.0.value().1)?);
     }
     Ok(found)
+}
+
+fn file_bytes(table: &impl ReadableTable<&'static str, u64>, owner: &UserId) -> Result<FileBytes, Failure> {
+    let bytes = |owner: &str| Ok::<_, Failure>(table.get(owner)?.map_or(0, |row| row.value()));
+    Ok(FileBytes { owner: bytes(owner.as_str())?, all: bytes(ALL_OWNERS)? })
 }
 
 fn attachment_id(id: &str) -> Result<AttachmentId, Failure> {

@@ -22,18 +22,22 @@ impl Changes<'_> {
         topic: String,
         by: User,
         now: Timestamp,
-    ) -> Result<Created, Failure> {
+        most: usize,
+    ) -> Result<Option<Created>, Failure> {
         let taken = self.tables.names.get(name.as_str())?.map(|row| row.value());
         if let Some(id) = taken {
             let row = self.tables.channels.get(id)?.ok_or(Failure::Broken("a name without its channel"))?;
-            return Ok(Created::Exists(decode(row.value())?));
+            return Ok(Some(Created::Exists(decode(row.value())?)));
+        }
+        if self.tables.names.len()? >= most as u64 {
+            return Ok(None);
         }
         let id = self.tables.channels.last()?.map_or(1, |(id, _)| id.value() + 1);
         let info = ChannelInfo { id: ChannelId(id), name, topic, created_at: now, created_by: by };
         self.tables.channels.insert(id, encode(&info)?.as_slice())?;
         self.tables.names.insert(info.name.as_str(), id)?;
         self.tables.logs.insert(id, encode(&Log::new())?.as_slice())?;
-        Ok(Created::New(info))
+        Ok(Some(Created::New(info)))
     }
 
     fn mark_read(&mut self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, Failure> {
@@ -75,14 +79,16 @@ impl Directory for RedbStore {
         .await
     }
 
-    async fn create_channel(
+    async fn create_channel_within(
         &self,
         name: &ChannelName,
         topic: &str,
         by: &User,
-    ) -> Result<Created, StoreError> {
+        most: usize,
+    ) -> Result<Option<Created>, StoreError> {
         let (name, topic, by, clock) = (name.clone(), topic.to_owned(), by.clone(), self.clock.clone());
-        self.write(Sync::Disk, move |changes| changes.create_channel(name, topic, by, clock.now())).await
+        self.write(Sync::Disk, move |changes| changes.create_channel(name, topic, by, clock.now(), most))
+            .await
     }
 
     async fn mark_read(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, StoreError> {

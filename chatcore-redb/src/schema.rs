@@ -4,6 +4,9 @@
 //! one with a default and reads every older row; the compact formats that serde knows can't do that, nor a
 //! field that is skipped, as `Attachment::url` is. Keys are tuples whose order is the order of reading.
 
+use std::collections::HashMap;
+
+use chatcore::store::Upload;
 use chatcore::{Content, Epoch, Event, EventKind, Message, Seq, Timestamp};
 use redb::{
     Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableHandle,
@@ -24,8 +27,8 @@ type Json = &'static [u8];
 const META: TableDefinition<&str, u64> = TableDefinition::new("chatcore");
 const LAYOUT_KEY: &str = "layout";
 /// The layout that this file describes. Layout 1 had every message in [`EVENTS`] too; such a row says no other than
-/// this layout's, so that a file of it is ours once its number is.
-pub(crate) const LAYOUT: u64 = 2;
+/// this layout's, so that a file of it is ours once its number is. Layout 2 had no [`FILE_BYTES`].
+pub(crate) const LAYOUT: u64 = 3;
 
 /// channel → `ChannelInfo`.
 pub(crate) const CHANNELS: TableDefinition<u64, Json> = TableDefinition::new("channels");
@@ -54,6 +57,11 @@ pub(crate) const MARKERS: TableDefinition<(&str, u64), u64> = TableDefinition::n
 pub(crate) const UPLOADS: TableDefinition<&str, Json> = TableDefinition::new("uploads");
 /// (reclaimable from, attachment) of every upload that no message holds.
 pub(crate) const RECLAIMABLE: TableDefinition<(i64, &str), ()> = TableDefinition::new("reclaimable");
+
+/// owner → bytes of their uploads; of all uploads under [`ALL_OWNERS`].
+pub(crate) const FILE_BYTES: TableDefinition<&str, u64> = TableDefinition::new("file_bytes");
+/// No user's id is empty.
+pub(crate) const ALL_OWNERS: &str = "";
 
 /// The state of one channel's log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,6 +107,7 @@ pub(crate) struct Tables<'t> {
     pub(crate) markers: Watched<'t, (&'static str, u64), u64>,
     pub(crate) uploads: Watched<'t, &'static str, Json>,
     pub(crate) reclaimable: Watched<'t, (i64, &'static str), ()>,
+    pub(crate) file_bytes: Watched<'t, &'static str, u64>,
 }
 
 impl<'t> Tables<'t> {
@@ -116,6 +125,7 @@ impl<'t> Tables<'t> {
             markers: Watched::open(txn, MARKERS)?,
             uploads: Watched::open(txn, UPLOADS)?,
             reclaimable: Watched::open(txn, RECLAIMABLE)?,
+            file_bytes: Watched::open(txn, FILE_BYTES)?,
         })
     }
 
@@ -134,6 +144,7 @@ impl<'t> Tables<'t> {
             markers,
             uploads,
             reclaimable,
+            file_bytes,
         } = self;
         channels.changed()
             || names.changed()
@@ -147,6 +158,7 @@ impl<'t> Tables<'t> {
             || markers.changed()
             || uploads.changed()
             || reclaimable.changed()
+            || file_bytes.changed()
     }
 }
 
@@ -177,11 +189,26 @@ pub(crate) fn prepare(database: &Database) -> Result<Kind, Failure> {
     }
 }
 
+/// Counts the bytes of the uploads that are there already.
+fn count_files(tables: &mut Tables<'_>) -> Result<(), Failure> {
+    let mut bytes: HashMap<String, u64> = HashMap::new();
+    for row in tables.uploads.iter()? {
+        let upload: Upload = decode(row?.1.value())?;
+        for owner in [upload.owner.as_str(), ALL_OWNERS] {
+            *bytes.entry(owner.to_owned()).or_default() += upload.attachment.size;
+        }
+    }
+    for (owner, bytes) in bytes {
+        tables.file_bytes.insert(owner.as_str(), bytes)?;
+    }
+    Ok(())
+}
+
 /// Makes the tables that are not there, and says of which layout they are.
 fn create(database: &Database) -> Result<(), Failure> {
     let mut txn = database.begin_write()?;
     txn.set_quick_repair(true);
-    Tables::open(&txn)?;
+    count_files(&mut Tables::open(&txn)?)?;
     txn.open_table(META)?.insert(LAYOUT_KEY, LAYOUT)?;
     Ok(txn.commit()?)
 }
@@ -200,7 +227,8 @@ pub(crate) fn copy(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), 
     copy_table(from, to, USERS)?;
     copy_table(from, to, MARKERS)?;
     copy_table(from, to, UPLOADS)?;
-    copy_table(from, to, RECLAIMABLE)
+    copy_table(from, to, RECLAIMABLE)?;
+    copy_table(from, to, FILE_BYTES)
 }
 
 /// Returns the event that began a message which was not edited since.

@@ -8,8 +8,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use chatcore::store::{Directory, EventStore, PageLimit, Replay};
-use chatcore::{Append, AppendBody, ChannelName, EventKind, Nonce, Position, User};
+use chatcore::store::{AttachmentIndex, Directory, EventStore, PageLimit, Replay, Upload, UploadState};
+use chatcore::{
+    Append, AppendBody, Attachment, AttachmentId, ChannelName, EventKind, Nonce, Position, Timestamp, User,
+    UserId,
+};
 use chatcore_redb::{OpenError, RedbStore};
 use redb::{Database, ReadableDatabase, TableDefinition};
 
@@ -162,12 +165,12 @@ fn a_file_of_a_newer_version_is_refused_with_both_versions() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("chat.redb");
     drop(RedbStore::open(&path).unwrap());
-    set_layout(&path, 3);
+    set_layout(&path, 4);
     let error = refusal(&path);
-    assert!(matches!(error, OpenError::Newer { found: 3, known: 2, .. }), "{error:?}");
-    assert!(error.to_string().contains("layout 3"), "{error}");
-    assert_eq!(layout(&path), 3);
-    set_layout(&path, 2);
+    assert!(matches!(error, OpenError::Newer { found: 4, known: 3, .. }), "{error:?}");
+    assert!(error.to_string().contains("layout 4"), "{error}");
+    assert_eq!(layout(&path), 4);
+    set_layout(&path, 3);
     RedbStore::open(&path).unwrap();
 }
 
@@ -236,7 +239,52 @@ async fn a_file_of_layout_1_is_read_and_gets_this_layout() {
         .collect();
     assert_eq!(texts, ["", "two", "-", "three"]);
     drop(store);
-    assert_eq!(layout(&path), 2);
+    assert_eq!(layout(&path), 3);
+}
+
+/// Layout 2 did not count the bytes of files.
+#[tokio::test]
+async fn the_files_of_layout_2_are_counted() {
+    const FILE_BYTES: TableDefinition<&str, u64> = TableDefinition::new("file_bytes");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("chat.redb");
+    let ann = User::new("u_ann", "Ann").unwrap();
+    let store = RedbStore::open(&path).unwrap();
+    let name = ChannelName::new("general").unwrap();
+    let channel = store.create_channel(&name, "", &ann).await.unwrap().into_channel().id;
+    for (id, owner, size) in [("a_1", "u_ann", 5), ("a_2", "u_bob", 7), ("a_3", "u_ann", 11)] {
+        let attachment = Attachment {
+            id: AttachmentId::new(id).unwrap(),
+            name: id.to_owned(),
+            size,
+            content_type: "image/png".to_owned(),
+            width: None,
+            height: None,
+            url: String::new(),
+        };
+        let upload = Upload {
+            attachment,
+            channel,
+            channel_name: name.clone(),
+            owner: UserId::new(owner).unwrap(),
+            at: Timestamp::now(),
+            state: UploadState::Ready,
+        };
+        store.put_upload(&upload).await.unwrap();
+    }
+    let before = store.file_bytes(&ann.id).await.unwrap();
+    assert_eq!((before.owner, before.all), (16, 23));
+    drop(store);
+    let database = Database::open(&path).unwrap();
+    let txn = database.begin_write().unwrap();
+    txn.delete_table(FILE_BYTES).unwrap();
+    txn.commit().unwrap();
+    drop(database);
+    set_layout(&path, 2);
+    let store = RedbStore::open(&path).unwrap();
+    assert_eq!(store.file_bytes(&ann.id).await.unwrap(), before);
+    drop(store);
+    assert_eq!(layout(&path), 3);
 }
 
 #[test]

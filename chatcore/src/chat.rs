@@ -163,14 +163,16 @@ impl Chat {
     /// Creates a channel if there is none of that name, and returns the one there is. The policy is not asked.
     ///
     /// # Errors
-    /// `unavailable` where the store can't be written.
+    /// `not_allowed` if there are [`Limits::channels`] of other names, `unavailable` where the store can't be written.
     pub async fn ensure_channel(
         &self,
         name: &ChannelName,
         topic: &str,
         by: &User,
     ) -> Result<ChannelInfo, Error> {
-        let created = self.core().store.create_channel(name, topic, by).await?;
+        let most = self.core().limits.channels;
+        let created = self.core().store.create_channel_within(name, topic, by, most).await?;
+        let created = created.ok_or_else(|| Error::too_many_channels(most))?;
         if let Created::New(info) = &created {
             let object = ChannelObject::new(info.clone(), Unread::default());
             self.core().announce_channel(name, &object);
@@ -192,8 +194,8 @@ impl Chat {
     ///
     /// # Errors
     /// `no_such_channel`, `not_allowed`, `bad_name` for the file's name, `too_large`, `bad_frame` where the
-    /// stream failed, `rate_limited` for too many at once or too much in a day, `unavailable`. Nothing is left
-    /// of a refused upload.
+    /// stream failed, `rate_limited` for too many at once or too much in a day, `storage_full` if the files take as much
+    /// as they may, `unavailable`. Nothing is left of a refused upload.
     ///
     /// # Cancel safety
     /// What a dropped future leaves behind can't be attached or read, and is removed within

@@ -1,6 +1,5 @@
 //! What each command does, once it has been checked.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -119,30 +118,21 @@ impl Core {
         if self.store.channel(&name).await?.is_some() {
             return Err(self.name_taken(link, name));
         }
-        let most = self.limits.channels;
-        let count = self.channel_count.get_or_try_init(|| self.count_channels()).await?;
-        if count.load(Ordering::Relaxed) >= most {
-            let why = format!("this server holds at most {most} channels");
-            return Err(Error::new(ErrorCode::NotAllowed, why));
-        }
         link.share.take_creation(Moment::now())?;
-        let created = self.store.create_channel(&name, topic, &link.identity.user).await;
-        if !matches!(created, Ok(Created::New(_))) {
+        let created =
+            self.store.create_channel_within(&name, topic, &link.identity.user, self.limits.channels).await;
+        if !matches!(created, Ok(Some(Created::New(_)))) {
             link.share.give_creation_back(Moment::now());
         }
         match created? {
-            Created::Exists(_) => Err(self.name_taken(link, name)),
-            Created::New(info) => {
-                count.fetch_add(1, Ordering::Relaxed);
+            None => Err(Error::too_many_channels(self.limits.channels)),
+            Some(Created::Exists(_)) => Err(self.name_taken(link, name)),
+            Some(Created::New(info)) => {
                 let channel = ChannelObject::new(info, Unread::default());
                 self.announce_channel(&name, &channel);
                 Ok(Reply::Channel(Box::new(channel)))
             }
         }
-    }
-
-    async fn count_channels(&self) -> Result<AtomicUsize, Error> {
-        Ok(AtomicUsize::new(self.store.channel_count().await?))
     }
 
     fn name_taken(&self, link: &Link, name: ChannelName) -> Error {

@@ -58,7 +58,15 @@ pub struct Limits {
     pub upload_bytes_per_day_total: u64,
     /// How long an upload may stay unused before it is removed. Default 1 hour.
     pub upload_ttl: Duration,
-    /// Channels that can exist. Default 10,000.
+    /// Bytes of the files that one user has uploaded and that are still stored; one more is refused with
+    /// `storage_full`. The store counts them, so a restart changes nothing. A file counts until its bytes are gone, soon
+    /// after its message was deleted. While [`uploads`](Self::uploads) run they may take their bytes beyond it; each is
+    /// refused at its end then. Default 10 GiB.
+    pub file_bytes_per_user: u64,
+    /// The same, of all users. Default 100 GiB.
+    pub file_bytes_total: u64,
+    /// Channels that can exist. The store counts them, those of [`Chat::ensure_channel`](crate::Chat::ensure_channel)
+    /// too. Default 10,000.
     pub channels: usize,
     /// Channels that one user creates at once. Default 60.
     pub channels_at_once: u32,
@@ -240,6 +248,8 @@ impl Default for Limits {
             upload_bytes_per_day: 2 << 30,
             upload_bytes_per_day_total: u64::MAX,
             upload_ttl: Duration::from_secs(3_600),
+            file_bytes_per_user: 10 << 30,
+            file_bytes_total: 100 << 30,
             channels: 10_000,
             channels_at_once: 60,
             channel_interval: Duration::from_secs(60),

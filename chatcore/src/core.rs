@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use tokio::sync::{Notify, OnceCell};
+use tokio::sync::Notify;
 
 use crate::answers::Answers;
 use crate::append::AppendQueue;
@@ -49,8 +49,6 @@ pub(crate) struct Core {
     pub(crate) uploads: Uploads,
     pub(crate) searches: Searches,
     pub(crate) monitor: Arc<Monitor>,
-    /// How many channels exist, counted on the first creation.
-    pub(crate) channel_count: OnceCell<AtomicUsize>,
     /// Wakes the sweeper before its time: there are bytes of a deleted message to remove.
     pub(crate) discarded: Notify,
     draining: AtomicBool,
@@ -79,7 +77,6 @@ impl Core {
             uploads: Uploads::default(),
             searches: Searches::new(&limits),
             monitor,
-            channel_count: OnceCell::new(),
             shares: Shares::new(Arc::clone(&limits)),
             store,
             blobs,

@@ -44,11 +44,13 @@ pub enum ErrorCode {
     Unavailable,
     /// The server is going away.
     Draining,
+    /// The files take as many bytes as they may, the user's or all.
+    StorageFull,
 }
 
 impl ErrorCode {
     /// Every code, in the order of their declaration.
-    pub(crate) const ALL: [Self; Self::Draining as usize + 1] = [
+    pub(crate) const ALL: [Self; Self::StorageFull as usize + 1] = [
         Self::BadFrame,
         Self::UnknownCommand,
         Self::TooLarge,
@@ -63,6 +65,7 @@ impl ErrorCode {
         Self::RateLimited,
         Self::Unavailable,
         Self::Draining,
+        Self::StorageFull,
     ];
 
     /// Returns the code as the wire spells it.
@@ -83,6 +86,7 @@ impl ErrorCode {
             Self::RateLimited => "rate_limited",
             Self::Unavailable => "unavailable",
             Self::Draining => "draining",
+            Self::StorageFull => "storage_full",
         }
     }
 
@@ -122,6 +126,10 @@ impl Error {
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry = Some(wait);
         self
+    }
+
+    pub(crate) fn too_many_channels(most: usize) -> Self {
+        Self::new(ErrorCode::NotAllowed, format!("this server holds at most {most} channels"))
     }
 
     /// Names the channel that is in the way.

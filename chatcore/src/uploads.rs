@@ -23,7 +23,7 @@ use crate::name::ChannelName;
 use crate::panics::contain_async;
 use crate::policy::{Action, Identity, Policy};
 use crate::share::Share;
-use crate::store::{StoreError, Upload, UploadState};
+use crate::store::{FileBytes, StoreError, Upload, UploadState};
 use crate::sync::Arc;
 
 /// How much of a file's beginning is kept for finding out what it is.
@@ -162,6 +162,7 @@ impl Core {
         let file_name = self.file_name(file_name)?;
         let channel = self.store.channel(&name).await?.ok_or_else(Error::no_such_channel)?;
         let _place = self.uploads.begin(&identity.user.id, &self.limits)?;
+        let room = self.room(&identity.user.id).await?;
         let attachment = Attachment {
             id: AttachmentId::random(),
             name: file_name,
@@ -185,7 +186,7 @@ impl Core {
         self.store.put_upload(&upload).await?;
         let received = tokio::select! {
             biased;
-            received = self.receive(identity, &**blobs, &mut upload, bytes, inspect) => received,
+            received = self.receive(identity, &**blobs, &mut upload, bytes, room, inspect) => received,
             () = self.uploads_end() => Err(Error::draining()),
         };
         // The sweeper comes by what is left while somebody holds the files.
@@ -218,12 +219,19 @@ impl Core {
         blobs: &dyn BlobStore,
         upload: &mut Upload,
         bytes: ByteStream,
+        room: u64,
         inspect: impl FnOnce(&[u8]) -> FileKind + Send,
     ) -> Result<(), Error> {
         let head = Arc::new(Mutex::new(BytesMut::new()));
         let bytes = keep_head(bytes, Arc::clone(&head));
         let id = upload.attachment.id.clone();
-        upload.attachment.size = blobs.put(&id, bytes, self.limits.attachment_bytes).await?;
+        let stored = blobs.put(&id, bytes, self.limits.attachment_bytes.min(room)).await;
+        upload.attachment.size = match stored {
+            Err(BlobError::TooLarge { limit }) if limit < self.limits.attachment_bytes => {
+                return Err(self.storage_full(&upload.owner).await);
+            }
+            stored => stored?,
+        };
         // The client may have taken its time.
         self.policy.authorize(identity, Action::Write(&upload.channel_name))?;
         let kind = inspect(&head.lock().expect("invariant: nothing panics under this lock"));
@@ -231,7 +239,40 @@ impl Core {
         upload.attachment.width = kind.width;
         upload.attachment.height = kind.height;
         upload.state = UploadState::Ready;
-        Ok(self.store.put_upload(upload).await?)
+        if !self.store.put_upload_within(upload, self.most_file_bytes()).await? {
+            return Err(self.storage_full(&upload.owner).await);
+        }
+        Ok(())
+    }
+
+    fn most_file_bytes(&self) -> FileBytes {
+        FileBytes { owner: self.limits.file_bytes_per_user, all: self.limits.file_bytes_total }
+    }
+
+    /// Returns how many bytes of files there is room for.
+    ///
+    /// # Errors
+    /// `storage_full` if there is none.
+    async fn room(&self, owner: &UserId) -> Result<u64, Error> {
+        let (taken, most) = (self.store.file_bytes(owner).await?, self.most_file_bytes());
+        let room = most.owner.saturating_sub(taken.owner).min(most.all.saturating_sub(taken.all));
+        if room == 0 { Err(self.storage_full(owner).await) } else { Ok(room) }
+    }
+
+    /// Says which bound is in the way.
+    async fn storage_full(&self, owner: &UserId) -> Error {
+        let most = self.most_file_bytes();
+        let taken = self.store.file_bytes(owner).await.unwrap_or_default();
+        let own = most.owner.saturating_sub(taken.owner) <= most.all.saturating_sub(taken.all);
+        let why = if own {
+            let most = in_units(most.owner);
+            format!("your files may take {most}: delete messages with files that nobody needs")
+        } else {
+            let most = in_units(most.all);
+            self.monitor.failures.limited("the files take all of their room", format_args!("{most}"));
+            format!("all files may take {most}: ask those who run this service for more room")
+        };
+        Error::new(ErrorCode::StorageFull, why)
     }
 
     fn file_name(&self, name: &str) -> Result<String, Error> {
@@ -374,6 +415,13 @@ impl Core {
     }
 }
 
+/// Writes a number of bytes in the largest unit that it is a multiple of.
+fn in_units(bytes: u64) -> String {
+    let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let unit = units.into_iter().find(|(bits, _)| bytes > 0 && bytes.is_multiple_of(1 << bits));
+    unit.map_or_else(|| format!("{bytes} bytes"), |(bits, unit)| format!("{} {unit}", bytes >> bits))
+}
+
 /// Counts a stream's bytes as its user's, and ends it if that is more than a day's. Why, is left in `refused`.
 fn counted(bytes: ByteStream, share: Arc<Share>, refused: Arc<OnceLock<Error>>) -> ByteStream {
     let count = move |chunk: io::Result<Bytes>| {
@@ -458,5 +506,19 @@ mod tests {
         drop((anns, bobs));
         assert!(begin(&ann).is_ok());
         assert!(uploads.running().is_empty(), "nobody is remembered who uploads nothing");
+    }
+
+    #[test]
+    fn bytes_are_told_in_the_largest_whole_unit() {
+        for (bytes, text) in [
+            (0, "0 bytes"),
+            (1_000, "1000 bytes"),
+            (1_025, "1025 bytes"),
+            (1_024, "1 KiB"),
+            (1 << 20, "1 MiB"),
+            (10 << 30, "10 GiB"),
+        ] {
+            assert_eq!(in_units(bytes), text);
+        }
     }
 }

@@ -11,8 +11,8 @@ use chatcore::protocol::{Command, Published};
 use chatcore::store::EventStore;
 use chatcore::testkit::{Faults, FaultyStore};
 use chatcore::{
-    Append, AppendBody, Attachment, ChannelId, Chat, Client, ClientError, ErrorCode, FileKind, Identity,
-    Limits, MemoryStore, ReactionLimits, User,
+    Append, AppendBody, Attachment, ChannelId, ChannelName, Chat, Client, ClientError, ErrorCode, FileKind,
+    Identity, Limits, MemoryStore, ReactionLimits, User,
 };
 use futures::StreamExt;
 
@@ -309,6 +309,47 @@ async fn a_file_is_bounded_in_its_bytes_and_in_its_name() {
         assert_eq!(upload(&chat, name, b"1").await, Err(ErrorCode::BadName), "{name:?}");
     }
     assert_eq!(files(folder.path()), 1, "nothing is left of what was refused");
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_take_as_many_bytes_as_they_may_until_they_are_gone() {
+    let (chat, folder, mut ann) = with_files(|l| {
+        (l.file_bytes_per_user, l.file_bytes_total) = (10, 14);
+    })
+    .await;
+    let first = upload(&chat, "a.png", b"123456").await.unwrap();
+    ann.call::<Published>(publish("a", "n", vec![first.id.to_string()])).await.unwrap();
+    assert_eq!(upload(&chat, "b.png", b"12345").await, Err(ErrorCode::StorageFull), "one past the limit");
+    assert!(upload(&chat, "b.png", b"1234").await.is_ok(), "at the limit");
+    assert_eq!(upload(&chat, "c.png", b"1").await, Err(ErrorCode::StorageFull));
+    assert_eq!(files(folder.path()), 2, "nothing is left of what was refused");
+    let bobs = async |bytes: &'static [u8]| {
+        let stream = futures::stream::iter([Ok(bytes::Bytes::from_static(bytes))]).boxed();
+        let kind = |_: &[u8]| FileKind { content_type: "image/png".into(), width: None, height: None };
+        chat.upload(&identity("bob"), "a", "d.png", stream, kind).await.map_err(|error| error.code())
+    };
+    assert_eq!(bobs(b"12345").await, Err(ErrorCode::StorageFull), "one past the limit of all");
+    assert!(bobs(b"1234").await.is_ok());
+    ann.delete("a", 1).await.unwrap();
+    while files(folder.path()) > 2 {
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    while upload(&chat, "e.png", b"123456").await.is_err() {
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn an_apps_own_channels_count_too() {
+    let chat = chat(|l| l.channels = 2);
+    let by = User::new("u_host", "host").unwrap();
+    let ensure = async |name| chat.ensure_channel(&ChannelName::new(name).unwrap(), "", &by).await;
+    let mut ann = chat.connect(identity("ann")).unwrap();
+    ann.create_channel("a", "").await.unwrap();
+    ensure("b").await.unwrap();
+    assert!(ann.create_channel("c", "").await.is_err());
+    assert_eq!(ensure("c").await.unwrap_err().code(), ErrorCode::NotAllowed);
+    ensure("a").await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -228,3 +228,90 @@ async fn many_users_of_one_address_do_not_take_all_uploads() {
     assert!(held[0].head().await.starts_with("HTTP/1.1 201"));
     assert_eq!(upload(server.addr, "dora", b"x").await.status, 201);
 }
+
+/// Asks for a WebSocket of `name` from an address behind the proxy; returns the connection and the answer's status.
+async fn socket_from(server: &Server, name: &str, address: &str) -> (Raw, String) {
+    let mut raw = Raw::connect(server.addr).await;
+    let head = format!(
+        "GET /chat/ws HTTP/1.1\r\nHost: localhost\r\nx-user: {name}\r\nX-Forwarded-For: {address}\r\n\
+         Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    raw.write(head.as_bytes()).await;
+    let head = raw.head().await;
+    (raw, head.split(' ').nth(1).unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn behind_a_proxy_each_address_holds_so_many_sockets() {
+    let server = Server::with(|setup| {
+        setup.http.trust_forwarded = 1;
+        setup.config.sockets_per_address = 2;
+    })
+    .await;
+    let (one, first) = socket_from(&server, "ann", "192.0.2.1").await;
+    let (_two, second) = socket_from(&server, "bob", "192.0.2.1").await;
+    assert_eq!([first, second], ["101", "101"], "at the limit");
+    assert_eq!(socket_from(&server, "carl", "192.0.2.1").await.1, "429", "one past it");
+    let (_other, other) = socket_from(&server, "carl", "192.0.2.2").await;
+    assert_eq!(other, "101", "another address");
+    drop(one);
+    while socket_from(&server, "carl", "192.0.2.1").await.1 != "101" {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn an_address_sends_so_many_requests_of_any_kind() {
+    let server =
+        Server::with(|setup| setup.config.requests = Allowance::new(3, Duration::from_secs(60))).await;
+    for path in ["/chat/ui/chat.js", "/chat/attachments/a_1/x", "/chat/nothing"] {
+        assert_ne!(http(server.addr, "GET", path, &[], b"").await.status, 429, "{path}");
+    }
+    assert_limited(&http(server.addr, "GET", "/chat/ui/chat.js", &[], b"").await, 60);
+
+    let addr = start(&["--requests", "3", "--request-interval", "60000"]).await;
+    for method in ["DELETE", "GET", "POST"] {
+        assert_ne!(http(addr, method, "/session", &[], b"").await.status, 429, "{method}");
+    }
+    for (method, path) in [("DELETE", "/session"), ("GET", "/"), ("GET", "/nothing")] {
+        assert_limited(&http(addr, method, path, &[], b"").await, 60);
+    }
+    assert_eq!(http(addr, "GET", "/healthz", &[], b"").await.status, 200, "health checks are not counted");
+    assert_eq!(
+        http(addr, "GET", "/chat/ui/chat.js", &[], b"").await.status,
+        200,
+        "the chat counts by itself"
+    );
+}
+
+#[tokio::test]
+async fn files_take_as_many_bytes_as_they_may_also_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let start = async || {
+        let data = data.to_str().unwrap();
+        let arguments = ["web_chat", "--data", data, "--files-per-user", "10", "--files-total", "1k"];
+        let app = App::open(&Options::parse_from(arguments)).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let serving = tokio::spawn(app.serve(listener, async move { drop(stopped.await) }));
+        (addr, stop, serving)
+    };
+    let upload = async |addr, cookie: &str, bytes: &[u8]| {
+        http(addr, "POST", "/chat/channels/general/attachments?name=a", &[cookie], bytes).await
+    };
+    let (addr, stop, serving) = start().await;
+    let answer = sign_in(addr, "ann", &[]).await;
+    let cookie = format!("Cookie: {}", answer.header("set-cookie").unwrap().split(';').next().unwrap());
+    assert_eq!(upload(addr, &cookie, &[0; 8]).await.status, 201);
+    stop.send(()).unwrap();
+    serving.await.unwrap().unwrap();
+
+    let (addr, _stop, _serving) = start().await;
+    let refused = upload(addr, &cookie, &[0; 3]).await;
+    refused.assert_error(507, "storage_full");
+    assert!(refused.json()["message"].as_str().unwrap().contains("10 bytes"), "{refused:?}");
+    assert_eq!(upload(addr, &cookie, &[0; 2]).await.status, 201, "at the limit");
+}

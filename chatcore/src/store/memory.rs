@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use self::log::{Log, NONCE_LIFE};
 use super::{
     AppendError, Appended, AttachmentIndex, ChannelInfo, ChannelPage, Created, Directory, Durability,
-    EventStore, Head, Page, PageLimit, Replay, StoreError, Unread, Upload, UploadState,
+    EventStore, FileBytes, Head, Page, PageLimit, Replay, StoreError, Unread, Upload, UploadState,
 };
 use crate::event::{Append, AppendBody};
 use crate::id::{AttachmentId, ChannelId, Position, Seq, UserId};
@@ -127,6 +127,14 @@ impl State {
         Ok(free)
     }
 
+    fn file_bytes(&self, owner: &UserId) -> FileBytes {
+        self.uploads.values().fold(FileBytes::default(), |bytes, upload| {
+            let size = upload.attachment.size;
+            let own = if upload.owner == *owner { size } else { 0 };
+            FileBytes { owner: bytes.owner + own, all: bytes.all + size }
+        })
+    }
+
     fn discard(&mut self, attachments: &[Attachment]) {
         for attachment in attachments {
             self.set_upload_state(&attachment.id, UploadState::Discarded);
@@ -224,15 +232,19 @@ impl Directory for MemoryStore {
         Ok(state.names.get(name).and_then(|id| state.log(*id)).map(|log| log.info().clone()))
     }
 
-    async fn create_channel(
+    async fn create_channel_within(
         &self,
         name: &ChannelName,
         topic: &str,
         by: &User,
-    ) -> Result<Created, StoreError> {
+        most: usize,
+    ) -> Result<Option<Created>, StoreError> {
         let mut state = self.state();
         if let Some(log) = state.names.get(name).and_then(|id| state.log(*id)) {
-            return Ok(Created::Exists(log.info().clone()));
+            return Ok(Some(Created::Exists(log.info().clone())));
+        }
+        if state.names.len() >= most {
+            return Ok(None);
         }
         let info = ChannelInfo {
             id: ChannelId(state.logs.len() as u64 + 1),
@@ -243,7 +255,7 @@ impl Directory for MemoryStore {
         };
         state.names.insert(name.clone(), info.id);
         state.logs.push(Log::new(info.clone()));
-        Ok(Created::New(info))
+        Ok(Some(Created::New(info)))
     }
 
     async fn mark_read(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, StoreError> {
@@ -281,9 +293,20 @@ impl Directory for MemoryStore {
 
 #[async_trait]
 impl AttachmentIndex for MemoryStore {
-    async fn put_upload(&self, upload: &Upload) -> Result<(), StoreError> {
-        self.state().uploads.insert(upload.attachment.id.clone(), upload.clone());
-        Ok(())
+    async fn put_upload_within(&self, upload: &Upload, most: FileBytes) -> Result<bool, StoreError> {
+        let mut state = self.state();
+        let before = state.uploads.get(&upload.attachment.id).map_or(0, |before| before.attachment.size);
+        let more = upload.attachment.size.saturating_sub(before);
+        let FileBytes { owner, all } = state.file_bytes(&upload.owner);
+        if more > 0 && (owner.saturating_add(more) > most.owner || all.saturating_add(more) > most.all) {
+            return Ok(false);
+        }
+        state.uploads.insert(upload.attachment.id.clone(), upload.clone());
+        Ok(true)
+    }
+
+    async fn file_bytes(&self, owner: &UserId) -> Result<FileBytes, StoreError> {
+        Ok(self.state().file_bytes(owner))
     }
 
     async fn upload(&self, id: &AttachmentId) -> Result<Option<Upload>, StoreError> {

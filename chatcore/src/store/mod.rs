@@ -289,13 +289,34 @@ pub trait Directory: Send + Sync + 'static {
     /// [`StoreError`] where the store can't be read.
     async fn channel(&self, name: &ChannelName) -> Result<Option<ChannelInfo>, StoreError>;
 
-    /// Creates a channel with an empty log of a new epoch, if the name is free. Of several calls at once for
-    /// one name, exactly one gets [`Created::New`].
+    /// Creates a channel with an empty log of a new epoch, if the name is free and there are fewer than `most` channels;
+    /// `None` if the name is free and there are as many. Of several calls at once for one name, exactly one gets
+    /// [`Created::New`], and however many calls there are at once, on whatever handles, there are never more than
+    /// `most` channels by them.
     ///
     /// # Errors
     /// [`StoreError`] where the store can't be written.
-    async fn create_channel(&self, name: &ChannelName, topic: &str, by: &User)
-    -> Result<Created, StoreError>;
+    async fn create_channel_within(
+        &self,
+        name: &ChannelName,
+        topic: &str,
+        by: &User,
+        most: usize,
+    ) -> Result<Option<Created>, StoreError>;
+
+    /// Creates a channel as [`create_channel_within`](Self::create_channel_within) does, without a bound.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store can't be written.
+    async fn create_channel(
+        &self,
+        name: &ChannelName,
+        topic: &str,
+        by: &User,
+    ) -> Result<Created, StoreError> {
+        let created = self.create_channel_within(name, topic, by, usize::MAX).await?;
+        created.ok_or_else(|| StoreError::new("the store holds as many channels as it can"))
+    }
 
     /// Moves a read marker forward to `seq` (never back, never past the head), and returns where it is now.
     /// A crash may lose the newest moves.
@@ -360,17 +381,48 @@ pub struct Upload {
     pub state: UploadState,
 }
 
+/// Bytes of files: those of one owner, and all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FileBytes {
+    /// Those of one owner.
+    pub owner: u64,
+    /// All.
+    pub all: u64,
+}
+
+impl FileBytes {
+    /// As many as can be counted.
+    pub const MAX: Self = Self { owner: u64::MAX, all: u64::MAX };
+}
+
 /// What was uploaded. The bytes themselves are the [`BlobStore`](crate::blob::BlobStore)'s.
 ///
 /// An upload is entered before its first byte is stored and forgotten after its last byte is gone, so that a
 /// crash in between leaves nothing that [`reclaimable`](Self::reclaimable) does not find.
 #[async_trait]
 pub trait AttachmentIndex: Send + Sync + 'static {
-    /// Enters an upload, or replaces what was entered under its id.
+    /// Enters an upload, or replaces what was entered under its id, and returns true. If that takes more bytes than
+    /// before, and more than `most` are taken then, by its owner or in all, it changes nothing and returns false. What a
+    /// file takes is its [`Attachment::size`], in whatever state it is, until it is forgotten. However many calls there
+    /// are at once, on whatever handles, no more are taken.
     ///
     /// # Errors
     /// [`StoreError`] where the store can't be written.
-    async fn put_upload(&self, upload: &Upload) -> Result<(), StoreError>;
+    async fn put_upload_within(&self, upload: &Upload, most: FileBytes) -> Result<bool, StoreError>;
+
+    /// Enters an upload as [`put_upload_within`](Self::put_upload_within) does, without a bound.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store can't be written.
+    async fn put_upload(&self, upload: &Upload) -> Result<(), StoreError> {
+        self.put_upload_within(upload, FileBytes::MAX).await.map(drop)
+    }
+
+    /// Returns how many bytes the files take that `owner` has uploaded, and those of all.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store can't be read.
+    async fn file_bytes(&self, owner: &UserId) -> Result<FileBytes, StoreError>;
 
     /// Returns an upload in whatever state it is.
     ///

@@ -16,7 +16,7 @@ use crate::name::ChannelName;
 use crate::search::SearchQuery;
 use crate::store::{
     AppendError, Appended, AttachmentIndex, ChannelInfo, ChannelPage, Created, Directory, Durability,
-    EventStore, Found, Head, Page, PageLimit, Replay, StoreError, Unread, Upload,
+    EventStore, FileBytes, Found, Head, Page, PageLimit, Replay, StoreError, Unread, Upload,
 };
 use crate::time::Timestamp;
 
@@ -275,13 +275,14 @@ impl<S: Directory> Directory for FaultyStore<S> {
         self.read(self.inner.channel(name)).await
     }
 
-    async fn create_channel(
+    async fn create_channel_within(
         &self,
         name: &ChannelName,
         topic: &str,
         by: &User,
-    ) -> Result<Created, StoreError> {
-        self.write(self.inner.create_channel(name, topic, by)).await?
+        most: usize,
+    ) -> Result<Option<Created>, StoreError> {
+        self.write(self.inner.create_channel_within(name, topic, by, most)).await?
     }
 
     async fn mark_read(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, StoreError> {
@@ -303,8 +304,12 @@ impl<S: Directory> Directory for FaultyStore<S> {
 
 #[async_trait]
 impl<S: AttachmentIndex> AttachmentIndex for FaultyStore<S> {
-    async fn put_upload(&self, upload: &Upload) -> Result<(), StoreError> {
-        self.write(self.inner.put_upload(upload)).await?
+    async fn put_upload_within(&self, upload: &Upload, most: FileBytes) -> Result<bool, StoreError> {
+        self.write(self.inner.put_upload_within(upload, most)).await?
+    }
+
+    async fn file_bytes(&self, owner: &UserId) -> Result<FileBytes, StoreError> {
+        self.read(self.inner.file_bytes(owner)).await
     }
 
     async fn upload(&self, id: &AttachmentId) -> Result<Option<Upload>, StoreError> {

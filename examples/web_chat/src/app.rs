@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use chatcore::blob::FolderBlobs;
 use chatcore::{ChannelName, Chat, ChatBuilder, Clock, MemoryStore, User};
-use chatcore_hyper::{Body, ChatService, OriginError, Origins, PerAddress, Server, StaticFiles};
+use chatcore_hyper::{
+    Body, ChatService, ClientAddress, OriginError, Origins, PerAddress, Server, StaticFiles,
+};
 use chatcore_postgres::PostgresStore;
 use chatcore_redb::RedbStore;
 use http::header::{CONNECTION, HeaderValue};
@@ -30,7 +32,7 @@ use crate::folder;
 use crate::operations::{Health, Operations, Responses, Sources};
 use crate::options::Options;
 use crate::page;
-use crate::session::{Sessions, refusal};
+use crate::session::{Sessions, refusal, too_many};
 
 /// Where the chat is mounted.
 const BASE: &str = "/chat";
@@ -189,6 +191,7 @@ impl App {
         let sessions = Sessions {
             accounts,
             clock: clock.steady(PATIENCE),
+            body_time: Duration::from_secs(options.sign_in_timeout),
             secure_cookie: options.secure_cookie,
             origins: origins.clone(),
             sign_ins: Arc::new(PerAddress::new(options.sign_ins())),
@@ -206,6 +209,7 @@ impl App {
                 .config(options.config())
                 .build(),
             sessions,
+            requests: Arc::new(PerAddress::new(options.requests())),
             origins,
             page: StaticFiles::embedded(page::FILES),
         };
@@ -267,6 +271,8 @@ pub struct WebChat {
     responses: Responses,
     chat_service: ChatService,
     sessions: Sessions,
+    /// How often an address may ask for anything but the chat, which counts by itself.
+    requests: Arc<PerAddress>,
     origins: Origins,
     page: StaticFiles,
 }
@@ -294,6 +300,10 @@ impl WebChat {
         }
         if let Some(answer) = self.health.answer(&parts.method, path).await {
             return answer;
+        }
+        let address = parts.extensions.get::<ClientAddress>();
+        if let Err(error) = address.map_or(Ok(()), |address| self.requests.take(*address)) {
+            return too_many(error);
         }
         let mut response = if path == "*" && parts.method == Method::OPTIONS {
             // The server as a whole is asked, and has nothing to say.

@@ -1,8 +1,5 @@
 //! How many files the process may have open: raised as far as it goes, and kept in reserve for the store.
 
-/// Files that are kept for all but connections: the store's, those of uploads and downloads, the listener.
-const RESERVE: u64 = 256;
-
 /// Raises the limit of open files to what the system allows, and returns it; `None` if there is none.
 #[cfg(unix)]
 pub(crate) fn raise() -> Option<u64> {
@@ -25,10 +22,10 @@ pub(crate) fn raise() -> Option<u64> {
     None
 }
 
-/// Returns how many of the connections that are asked for can be open at once.
-pub(crate) fn connections(asked: u32, open_files: Option<u64>) -> u32 {
+/// Returns how many of the connections that are asked for can be open at once, with `reserved` files for all else.
+pub(crate) fn connections(asked: u32, open_files: Option<u64>, reserved: u32) -> u32 {
     let Some(open_files) = open_files else { return asked };
-    let most = open_files.saturating_sub(RESERVE).max(1);
+    let most = open_files.saturating_sub(reserved.into()).max(1);
     asked.min(u32::try_from(most).unwrap_or(u32::MAX))
 }
 
@@ -38,10 +35,10 @@ mod tests {
 
     #[test]
     fn connections_leave_the_reserve() {
-        assert_eq!(connections(20_000, Some(20_256)), 20_000);
-        assert_eq!(connections(20_000, Some(20_255)), 19_999);
-        assert_eq!(connections(20_000, Some(10)), 1);
-        assert_eq!(connections(20_000, None), 20_000);
+        assert_eq!(connections(20_000, Some(20_256), 256), 20_000);
+        assert_eq!(connections(20_000, Some(20_255), 256), 19_999);
+        assert_eq!(connections(20_000, Some(10), 256), 1);
+        assert_eq!(connections(20_000, None, 256), 20_000);
     }
 
     #[cfg(unix)]

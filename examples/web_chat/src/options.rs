@@ -94,16 +94,31 @@ pub struct Options {
     pub connections: u32,
 
     /// Connections of one address at once. An office or a household may have one address together. Behind a proxy
-    /// (--trust-forwarded) there is no such bound.
+    /// (--trust-forwarded) it bounds the WebSockets of each address that the proxy names.
     #[arg(long, env = "WEB_CHAT_ADDRESS_CONNECTIONS", default_value_t = 12_500, value_name = "NUMBER",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub address_connections: u32,
+
+    /// Open files that are kept for all but connections, if the system's limit of open files is low: those of the
+    /// store, of uploads and of downloads.
+    #[arg(long, env = "WEB_CHAT_RESERVED_FILES", default_value_t = 256, value_name = "NUMBER")]
+    pub reserved_files: u32,
 
     /// How many proxies in front say in X-Forwarded-For or Forwarded where a request comes from. All requests must
     /// pass through as many: what is bounded per address goes by the entry that the first of them adds.
     #[arg(long, env = "WEB_CHAT_TRUST_FORWARDED", default_value_t = 0, value_name = "PROXIES",
           value_parser = clap::value_parser!(u8).range(0..=16))]
     pub trust_forwarded: u8,
+
+    /// Requests from one address at once, of any kind but health checks; after that one in each --request-interval.
+    #[arg(long, env = "WEB_CHAT_REQUESTS", default_value_t = 10_000, value_name = "NUMBER",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub requests: u32,
+
+    /// The time after which an address may send one more request, in milliseconds.
+    #[arg(long, env = "WEB_CHAT_REQUEST_INTERVAL", default_value_t = 2, value_name = "MILLISECONDS",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub request_interval: u64,
 
     /// Sign-ins from one address at once; after that one in each --sign-in-interval.
     #[arg(long, env = "WEB_CHAT_SIGN_INS", default_value_t = 100, value_name = "NUMBER",
@@ -114,6 +129,11 @@ pub struct Options {
     #[arg(long, env = "WEB_CHAT_SIGN_IN_INTERVAL", default_value_t = 1_000, value_name = "MILLISECONDS",
           value_parser = clap::value_parser!(u64).range(1..))]
     pub sign_in_interval: u64,
+
+    /// How long a sign-in may take to bring its name, in seconds.
+    #[arg(long, env = "WEB_CHAT_SIGN_IN_TIMEOUT", default_value_t = 10, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub sign_in_timeout: u64,
 
     /// Channels that one person creates at once; after that one in each --new-channel-interval.
     #[arg(long, env = "WEB_CHAT_NEW_CHANNELS", default_value_t = 60, value_name = "NUMBER",
@@ -149,6 +169,16 @@ pub struct Options {
     #[arg(long, env = "WEB_CHAT_ADDRESS_UPLOAD_BYTES_PER_DAY", default_value_t = 20 << 30, value_name = "BYTES",
           value_parser = clap::value_parser!(u64).range(1..))]
     pub address_upload_bytes_per_day: u64,
+
+    /// Bytes of the files of one person that are stored, with a unit if you like: 10GiB, 500MiB. A file counts until
+    /// its message is deleted; a restart changes nothing.
+    #[arg(long, env = "WEB_CHAT_FILES_PER_USER", default_value = "10GiB", value_name = "BYTES", value_parser = bytes)]
+    pub files_per_user: u64,
+
+    /// Bytes of the files of all people that are stored. Files that are being uploaded may take up to 64 times
+    /// --attachment-bytes more, until they are refused.
+    #[arg(long, env = "WEB_CHAT_FILES_TOTAL", default_value = "100GiB", value_name = "BYTES", value_parser = bytes)]
+    pub files_total: u64,
 
     /// Channels that can exist.
     #[arg(long, env = "WEB_CHAT_CHANNELS", default_value_t = 10_000, value_name = "NUMBER",
@@ -192,8 +222,10 @@ impl Options {
         limits.history = size(self.history);
         limits.text_chars = size(self.text_chars);
         limits.attachment_bytes = self.attachment_bytes;
-        limits.connections = size(open_files::connections(self.connections, self.open_files));
+        limits.connections = size(self.within_open_files(self.connections));
         limits.channels = size(self.channels);
+        limits.file_bytes_per_user = self.files_per_user;
+        limits.file_bytes_total = self.files_total;
         limits.drain_uploads = self.grace() / 2;
         limits.channels_at_once = self.new_channels;
         limits.channel_interval = Duration::from_secs(self.new_channel_interval);
@@ -215,10 +247,8 @@ impl Options {
         let size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
         let mut server = chatcore_hyper::Server::default();
         // Pages, uploads and health checks need places too, if there are so many.
-        server.connections = size(open_files::connections(
-            self.connections.saturating_add(self.connections / 4),
-            self.open_files,
-        ));
+        server.connections =
+            size(self.within_open_files(self.connections.saturating_add(self.connections / 4)));
         server.trust_forwarded = self.trust_forwarded.into();
         server.connections_per_address = match self.trust_forwarded {
             0 => size(self.address_connections),
@@ -232,7 +262,14 @@ impl Options {
     pub(crate) fn config(&self) -> chatcore_hyper::Config {
         let mut config = chatcore_hyper::Config::default();
         config.upload_bytes_per_day = self.address_upload_bytes_per_day;
+        config.sockets_per_address = usize::try_from(self.address_connections).unwrap_or(usize::MAX);
+        config.requests = self.requests();
         config
+    }
+
+    /// Returns how often one address may send a request.
+    pub(crate) fn requests(&self) -> Allowance {
+        Allowance::new(self.requests, Duration::from_millis(self.request_interval))
     }
 
     /// Returns how often one address may sign in.
@@ -240,11 +277,15 @@ impl Options {
         Allowance::new(self.sign_ins, Duration::from_millis(self.sign_in_interval))
     }
 
+    fn within_open_files(&self, connections: u32) -> u32 {
+        open_files::connections(connections, self.open_files, self.reserved_files)
+    }
+
     /// Raises the limit of open files as far as it goes, and says so if it is still too low for the connections
     /// that are asked for. Call it once, at the start.
     pub fn raise_open_files(&mut self) {
         self.open_files = open_files::raise();
-        let allowed = open_files::connections(self.connections, self.open_files);
+        let allowed = self.within_open_files(self.connections);
         if let Some(open_files) = self.open_files.filter(|_| allowed < self.connections) {
             let asked = self.connections;
             tracing::warn!(
@@ -260,6 +301,21 @@ impl Options {
     pub(crate) fn origins(&self) -> Origins {
         self.origin.iter().cloned().fold(Origins::local(), Origins::own)
     }
+}
+
+/// Reads a number of bytes, with or without a unit, whose prefixes are powers of 1,024.
+fn bytes(text: &str) -> Result<u64, String> {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let bits = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        "t" | "tb" | "tib" => 40,
+        _ => return Err(format!("the unit {unit:?} is unknown: write KiB, MiB, GiB, TiB or none")),
+    };
+    let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << bits));
+    bytes.ok_or_else(|| format!("{text:?} is not a number of bytes: write one such as 1000, 500MiB or 10GiB"))
 }
 
 #[cfg(test)]
@@ -279,6 +335,28 @@ mod tests {
         assert_eq!((direct.connections_per_address, direct.trust_forwarded), (9, 0));
         let behind = Options::parse_from(["web_chat", "--trust-forwarded", "1"]).server();
         assert_eq!((behind.connections_per_address, behind.trust_forwarded), (usize::MAX, 1));
+        let arguments = ["web_chat", "--trust-forwarded", "1", "--address-connections", "9"];
+        assert_eq!(Options::parse_from(arguments).config().sockets_per_address, 9);
+    }
+
+    #[test]
+    fn bytes_have_units() {
+        for (text, expected) in [
+            ("0", 0),
+            ("1000", 1_000),
+            ("5k", 5 << 10),
+            ("500 MiB", 500 << 20),
+            ("10GiB", 10 << 30),
+            ("2TB", 2 << 40),
+        ] {
+            assert_eq!(bytes(text), Ok(expected), "{text}");
+        }
+        for text in ["", "GiB", "-1", "1.5GiB", "10XB", "99999999999999999999", "99999999TiB"] {
+            let error = Options::try_parse_from(["web_chat", "--files-total", text]).unwrap_err().to_string();
+            assert!(error.contains("write"), "{text:?}: {error}");
+        }
+        let limits = Options::parse_from(["web_chat", "--files-per-user", "1k"]).limits();
+        assert_eq!((limits.file_bytes_per_user, limits.file_bytes_total), (1_024, 100 << 30));
     }
 
     #[test]
@@ -287,6 +365,8 @@ mod tests {
         assert_eq!((options.limits().connections, options.server().connections), (20_000, 25_000));
         options.open_files = Some(1_024);
         assert_eq!((options.limits().connections, options.server().connections), (768, 768));
+        options.reserved_files = 24;
+        assert_eq!((options.limits().connections, options.server().connections), (1_000, 1_000));
     }
 
     #[test]

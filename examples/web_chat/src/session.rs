@@ -44,9 +44,6 @@ const RECEIPT_LIFE: Duration = Duration::from_secs(60);
 /// Bytes of a sign-in's body.
 const BODY_BYTES: usize = 4 << 10;
 
-/// How long a sign-in's body may take.
-const BODY_TIME: Duration = Duration::from_secs(10);
-
 /// Signs people in and out.
 #[derive(Clone)]
 pub(crate) struct Sessions {
@@ -56,6 +53,8 @@ pub(crate) struct Sessions {
     pub(crate) origins: Origins,
     /// By which tokens get old.
     pub(crate) clock: Clock,
+    /// How long a sign-in's body may take.
+    pub(crate) body_time: Duration,
     /// How often an address may sign in.
     pub(crate) sign_ins: Arc<PerAddress>,
     pub(crate) failures: FailureLog,
@@ -124,9 +123,9 @@ impl Sessions {
                     return closing(bad());
                 }
                 // The future of a body is as large as the body's type: keep it off the caller's stack.
-                let body = Box::pin(timeout(BODY_TIME, Limited::new(body, BODY_BYTES).collect()));
+                let body = Box::pin(timeout(self.body_time, Limited::new(body, BODY_BYTES).collect()));
                 let Ok(body) = body.await else {
-                    let why = format!("the body did not come within {} s", BODY_TIME.as_secs());
+                    let why = format!("the body did not come within {} s", self.body_time.as_secs());
                     return closing(refusal(StatusCode::REQUEST_TIMEOUT, "timeout", why));
                 };
                 let sign_in = body.ok().and_then(|body| serde_json::from_slice(&body.to_bytes()).ok());
@@ -317,8 +316,8 @@ pub(crate) fn refusal(status: StatusCode, code: &str, why: impl Display) -> Resp
     answer(status, &json!({ "code": code, "message": why.to_string() }))
 }
 
-/// Answers an address that has signed in too often.
-fn too_many(error: TooMany) -> Response<Body> {
+/// Answers an address that has asked too often.
+pub(crate) fn too_many(error: TooMany) -> Response<Body> {
     let mut response = closing(refusal(StatusCode::TOO_MANY_REQUESTS, "rate_limited", error));
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(error.retry_after()));
     response

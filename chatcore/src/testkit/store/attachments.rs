@@ -8,9 +8,9 @@ use super::{
     head, log, message, messages, put, say, state, upload,
 };
 use crate::event::{AppendBody, EventKind};
-use crate::id::AttachmentId;
-use crate::message::Attachment;
-use crate::store::{AttachmentIndex, EventStore, Upload, UploadState};
+use crate::id::{AttachmentId, ChannelId};
+use crate::message::{Attachment, User};
+use crate::store::{AttachmentIndex, EventStore, FileBytes, Store, Upload, UploadState};
 use crate::time::Timestamp;
 
 /// An upload reads back as entered; entering its id again replaces it.
@@ -124,6 +124,82 @@ pub async fn an_attachment_that_is_not_ready_is_refused<F: StoreFixture>(fixture
         assert_eq!(state(&store, &file).await, Some(before));
     }
     assert_eq!(head(&store, channel).await.seq, 0);
+}
+
+/// A file of so many bytes.
+async fn sized<S: Store>(store: &S, channel: ChannelId, owner: &User, id: &str, size: u64) -> Upload {
+    let file = upload(store, channel, owner, id, UploadState::Receiving).await;
+    let attachment = Attachment { size: 0, ..file.attachment.clone() };
+    store.put_upload(&Upload { attachment, ..file.clone() }).await.expect("an upload is replaced");
+    Upload { attachment: Attachment { size, ..file.attachment.clone() }, state: UploadState::Ready, ..file }
+}
+
+/// The bytes of files are counted by owner and in all, until a file is forgotten. One that would be too many is refused.
+pub async fn files_take_no_more_bytes_than_they_may<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let other = fixture.another(&store).await;
+    let channel = channel(&store, "general").await;
+    let most = FileBytes { owner: 10, all: 14 };
+    let enters = async |file: &Upload| other.put_upload_within(file, most).await.expect("it can be written");
+    let bytes = async |owner: User| {
+        let FileBytes { owner, all } = store.file_bytes(&owner.id).await.expect("bytes can be read");
+        (owner, all)
+    };
+    assert_eq!(bytes(ann()).await, (0, 0));
+    let six = sized(&store, channel, &ann(), "a_6", 6).await;
+    let four = sized(&store, channel, &ann(), "a_4", 4).await;
+    let five = sized(&store, channel, &ann(), "a_5", 5).await;
+    let bobs = sized(&store, channel, &bob(), "a_bob", 4).await;
+    let late = sized(&store, channel, &bob(), "a_late", 1).await;
+    assert!(enters(&six).await);
+    assert!(!enters(&five).await, "one past the owner's");
+    assert_eq!(state(&store, &five).await, Some(UploadState::Receiving), "it stays as it was");
+    assert_eq!(bytes(ann()).await, (6, 6));
+    assert!(enters(&four).await && enters(&bobs).await, "at the limits");
+    assert!(!enters(&late).await, "one past that of all");
+    assert_eq!((bytes(ann()).await, bytes(bob()).await), ((10, 14), (4, 14)));
+    assert!(enters(&six).await, "what takes no more than before is no more");
+    // A message, its deletion and a claim change nothing; only a file that is forgotten takes none.
+    put(&store, attach(channel, &ann(), "files", &[&six])).await;
+    put(&store, delete(channel, &ann(), 1)).await;
+    assert!(store.discard_upload(&four.attachment.id).await.expect("an upload can be discarded"));
+    assert_eq!(bytes(ann()).await, (10, 14));
+    for file in [&six, &four, &bobs] {
+        store.forget_upload(&file.attachment.id).await.expect("an upload can be forgotten");
+    }
+    assert_eq!((bytes(ann()).await, bytes(bob()).await), ((0, 4), (4, 4)));
+    assert!(enters(&late).await);
+}
+
+/// Of many files that become whole at once, over two handles, as many are taken as there is room for.
+pub async fn files_uploaded_at_once_take_no_more_bytes_than_they_may<F: StoreFixture>(fixture: F) {
+    let first = Arc::new(fixture.open().await);
+    let second = Arc::new(fixture.another(&first).await);
+    let channel = channel(&*first, "general").await;
+    let mut files = Vec::new();
+    for n in 0..12 {
+        let owner = if n % 3 == 0 { bob() } else { ann() };
+        files.push(sized(&*first, channel, &owner, &format!("a_{n}"), 2).await);
+    }
+    let most = FileBytes { owner: 7, all: 9 };
+    let tasks: Vec<_> = files
+        .into_iter()
+        .enumerate()
+        .map(|(n, file)| {
+            let store = Arc::clone(if n % 2 == 0 { &first } else { &second });
+            tokio::spawn(
+                async move { store.put_upload_within(&file, most).await.expect("it can be written") },
+            )
+        })
+        .collect();
+    let mut entered = 0;
+    for task in tasks {
+        entered += u64::from(task.await.expect("a task ends well"));
+    }
+    let (anns, bobs) = (first.file_bytes(&ann().id).await, first.file_bytes(&bob().id).await);
+    let (anns, bobs) = (anns.expect("bytes can be read"), bobs.expect("bytes can be read"));
+    assert_eq!((entered, anns.all), (4, 8));
+    assert!(anns.owner <= 6 && bobs.owner <= 6 && anns.owner + bobs.owner == 8, "{anns:?} {bobs:?}");
 }
 
 /// An upload that nobody uses yet and that began after now is of now; what a message holds stays as it is.

@@ -93,6 +93,33 @@ pub async fn one_of_many_concurrent_creations_is_new<F: StoreFixture>(fixture: F
     assert_eq!(channels(&*first).await.len(), 4);
 }
 
+/// Of many creations at once, over two handles, as many succeed as there is room for; a name that is taken needs none.
+pub async fn many_at_once_create_no_more_channels_than_there_may_be<F: StoreFixture>(fixture: F) {
+    let first = Arc::new(fixture.open().await);
+    let second = Arc::new(fixture.another(&first).await);
+    channel(&*first, "one").await;
+    channel(&*first, "two").await;
+    let tasks: Vec<_> = (0..12)
+        .map(|n| {
+            let store = Arc::clone(if n % 2 == 0 { &first } else { &second });
+            tokio::spawn(async move {
+                let created = store.create_channel_within(&name(&format!("c{n}")), "", &ann(), 5).await;
+                created.expect("the store can be written")
+            })
+        })
+        .collect();
+    let mut created = Vec::new();
+    for task in tasks {
+        created.extend(task.await.expect("a caller ends well"));
+    }
+    assert_eq!(created.len(), 3, "{created:?}");
+    assert!(created.iter().all(|created| matches!(created, Created::New(_))), "{created:?}");
+    assert_eq!(channels(&*second).await.len(), 5);
+    let taken = second.create_channel_within(&name("One"), "", &bob(), 5).await;
+    assert!(matches!(taken.expect("the store can be read"), Some(Created::Exists(_))));
+    assert!(matches!(first.create_channel(&name("six"), "", &ann()).await, Ok(Created::New(_))));
+}
+
 /// Channels are listed by name, compared byte by byte, whenever they were created.
 pub async fn channels_come_by_name<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;

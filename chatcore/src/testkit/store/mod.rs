@@ -128,6 +128,7 @@ macro_rules! store_conformance {
                 a_taken_name_gives_the_channel_that_has_it
                 channels_come_by_name
                 concurrent_markers_end_at_the_furthest
+                many_at_once_create_no_more_channels_than_there_may_be
                 markers_belong_to_one_user_in_one_channel
                 one_of_many_concurrent_creations_is_new
                 unread_counts_messages_not_events
@@ -146,6 +147,8 @@ macro_rules! store_conformance {
                 an_attachment_that_is_not_ready_is_refused
                 an_upload_from_a_wrong_clock_is_dated_back
                 discard_never_takes_what_a_message_holds
+                files_take_no_more_bytes_than_they_may
+                files_uploaded_at_once_take_no_more_bytes_than_they_may
                 forget_removes_discarded_entries_only
                 one_of_many_concurrent_takers_gets_it
                 reclaimable_finds_what_nobody_needs
@@ -167,6 +170,7 @@ macro_rules! store_conformance {
             reopen {
                 a_nonce_outlives_the_process
                 everything_outlives_the_process
+                the_bytes_of_files_outlive_the_process
             }
         }
     };

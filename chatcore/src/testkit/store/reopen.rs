@@ -57,6 +57,23 @@ pub async fn everything_outlives_the_process<F: StoreFixture>(fixture: F) {
     assert!(store.channel(&name("c")).await.expect("the directory can be read").is_some());
 }
 
+/// Closed and opened again, the store knows how many bytes its files take.
+pub async fn the_bytes_of_files_outlive_the_process<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    if store.durability() != Durability::Disk {
+        return;
+    }
+    let channel = channel(&store, "general").await;
+    for (id, owner) in [("a_1", ann()), ("a_2", bob()), ("a_3", bob())] {
+        upload(&store, channel, &owner, id, UploadState::Ready).await;
+    }
+    let bytes = async |store: &F::Store| store.file_bytes(&bob().id).await.expect("bytes can be read");
+    let before = bytes(&store).await;
+    assert!(0 < before.owner && before.owner < before.all, "{before:?}");
+    drop(store);
+    assert_eq!(bytes(&fixture.open().await).await, before);
+}
+
 /// A publish that is repeated after a restart is a duplicate, also of a message that was pruned today.
 pub async fn a_nonce_outlives_the_process<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;

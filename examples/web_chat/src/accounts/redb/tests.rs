@@ -139,6 +139,7 @@ async fn signing_out_on_a_disk_that_hangs_holds_up_no_message() {
     client.create_channel("general", "").await.unwrap();
     let sessions = Sessions {
         clock: chatcore::Clock::default(),
+        body_time: Duration::from_secs(10),
         accounts: Arc::new(accounts),
         secure_cookie: false,
         origins: Origins::local(),
