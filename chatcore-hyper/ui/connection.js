@@ -7,6 +7,8 @@ export const TIMES = {
   welcome: 10_000,
   /** Nothing heard for so long: ask. A browser cannot see WebSocket pings. */
   quiet: 30_000,
+  /** No answer to a command for so long: ask as well. */
+  overdue: 5_000,
   /** No answer to that for so long: the connection is dead, whatever the socket says. */
   answer: 10_000,
   backoffBase: 500,
@@ -64,7 +66,7 @@ export class Connection extends Emitter {
   /** Whether a ping waits for its answer; asking again would only put off the end of a dead connection. */
   #asking = false;
   #nextId = 1;
-  /** @type {Map<number, {resolve: (answer: any) => void, reject: (error: ChatError) => void}>} */
+  /** @type {Map<number, {resolve: (answer: any) => void, reject: (error: ChatError) => void, timer: any}>} */
   #waiting = new Map();
 
   /**
@@ -119,7 +121,8 @@ export class Connection extends Emitter {
       return Promise.reject(new ChatError({ code: 'too_large', message: 'The message is too large.' }));
     }
     return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject });
+      const timer = type === 'ping' ? null : this.clock.setTimeout(() => this.#askIfAlive(), TIMES.overdue);
+      this.#waiting.set(id, { resolve, reject, timer });
       this.#socket.send(frame);
     });
   }
@@ -170,6 +173,7 @@ export class Connection extends Emitter {
     const waiting = this.#waiting.get(id);
     if (!waiting) return;
     this.#waiting.delete(id);
+    this.clock.clearTimeout(waiting.timer);
     if (frame.type === 'ok') waiting.resolve(frame);
     else waiting.reject(new ChatError({ ...frame, code: typeof frame.code === 'string' ? frame.code : 'unknown' }));
   }
@@ -245,7 +249,10 @@ export class Connection extends Emitter {
       this.phase = 'waiting';
       this.emit('down', code);
     }
-    for (const { reject } of waiting) reject(new ChatError({ code: 'disconnected', retryable: true }));
+    for (const { reject, timer } of waiting) {
+      this.clock.clearTimeout(timer);
+      reject(new ChatError({ code: 'disconnected', retryable: true }));
+    }
   }
 
   #setPhase(phase) {
