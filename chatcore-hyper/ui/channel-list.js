@@ -29,6 +29,10 @@ export class ChannelList extends HTMLElement {
     core.on('channels', () => this.render());
   }
 
+  focus() {
+    (this.querySelector('[aria-current]') ?? this.querySelector('a, button'))?.focus();
+  }
+
   /** @param {?string} name */
   set current(name) {
     this.#current = name;

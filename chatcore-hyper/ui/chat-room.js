@@ -189,6 +189,11 @@ export class ChatRoom extends HTMLElement {
       event.preventDefault();
       timeline.showMessage(Number(quote.hash.split('/').at(-1)));
     });
+    frame.addEventListener('keydown', (event) => {
+      if (event.key !== 'F6' || event.ctrlKey || event.metaKey || event.altKey) return;
+      event.preventDefault();
+      (timeline.contains(event.target) ? composer : timeline).focus();
+    });
     // The page sees the room as what has the focus, not a field, and would take what is typed for its shortcuts.
     frame.addEventListener('keydown', (event) => event.key.length === 1 && !event.ctrlKey && !event.metaKey && event.stopPropagation());
   }

@@ -225,7 +225,7 @@ export class ChatShell extends HTMLElement {
 
   #pressed(event) {
     if (event.key === 'Escape' && !event.defaultPrevented && isNarrow() && !this.#parts.members.hidden && !document.querySelector(':modal')) return this.#toggleMembers(false);
-    const act = event.isComposing || event.defaultPrevented ? undefined : actOf(event);
+    const act = event.defaultPrevented ? undefined : actOf(event);
     if (!act) return;
     const { channels, switcher, help } = this.#parts;
     const own = { switch: switcher, help }[act];
@@ -235,6 +235,7 @@ export class ChatShell extends HTMLElement {
     if (act === 'switch') return switcher.open(this.#current);
     if (act === 'help') return help.open();
     if (act === 'search') return this.#search();
+    if (act === 'paneAfter' || act === 'paneBefore') return this.#goToPane(act === 'paneAfter' ? 1 : -1);
     if (act === 'read' || act === 'readAll') return this.#markRead(act === 'readAll');
     const next = channels.neighbour(act.startsWith('next') ? 1 : -1, act.endsWith('Unread'));
     if (next !== null && next !== this.#current) goTo(next);
@@ -252,6 +253,14 @@ export class ChatShell extends HTMLElement {
     this.#marking = null;
     showTitle(this.#current, this.#core);
     showIcon(this.#core.isUnread);
+  }
+
+  /** From the channels to the messages, the field and the search, and round. @param {1 | -1} step */
+  #goToPane(step) {
+    const { channels, timeline, composer, search } = this.#parts;
+    const panes = [channels, timeline, composer, search].filter((pane) => pane.checkVisibility());
+    const at = panes.findIndex((pane) => pane.contains(document.activeElement));
+    panes.at((Math.max(at, step === 1 ? -1 : 0) + step) % panes.length)?.focus();
   }
 
   #markRead(all) {

@@ -1,5 +1,6 @@
 import { focused, h, layerOf } from './dom.js';
 import { findEmoji, loadEmoji } from './emoji.js';
+import { isComposed } from './field.js';
 import { RecentEmoji } from './recent-emoji.js';
 
 /** The most that a search shows. */
@@ -97,7 +98,7 @@ export class EmojiPicker {
     const { key, target } = event;
     const buttons = [...this.#results.querySelectorAll('button')];
     const at = buttons.indexOf(target);
-    if (event.isComposing) return;
+    if (isComposed(event)) return;
     if (key === 'Escape') this.#close();
     else if (key === 'Enter' && at < 0) {
       if (buttons[0]) this.#pick(buttons[0].textContent);

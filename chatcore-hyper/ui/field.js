@@ -1,5 +1,13 @@
 /** Writing into a text field as its user would: what is written can be undone, and is told as input. */
 
+/**
+ * Whether a key belongs to an input method. 229 is what browsers report for one, some of them after the composition ended.
+ * @param {{isComposing?: boolean, keyCode?: number}} event
+ */
+export function isComposed({ isComposing, keyCode }) {
+  return isComposing === true || keyCode === 229;
+}
+
 /** Writes a text in place of a part of a field. @param {HTMLTextAreaElement} field @param {string} text @param {number} [from] @param {number} [to] */
 export function writeInto(field, text, from = field.selectionStart, to = field.selectionEnd) {
   field.focus();

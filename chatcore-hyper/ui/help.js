@@ -1,5 +1,5 @@
 import { h, icon } from './dom.js';
-import { keyName, SHORTCUTS } from './shortcuts.js';
+import { hasSingleKeys, keyName, SHORTCUTS, turnSingleKeys } from './shortcuts.js';
 
 /** `<chat-help>`: all keys. */
 export class Help extends HTMLElement {
@@ -13,11 +13,13 @@ export class Help extends HTMLElement {
 
   #build() {
     const close = { type: 'button', class: 'plain', 'aria-label': 'Close', on: { click: () => this.#dialog.close() } };
+    const single = h('input', { type: 'checkbox', checked: hasSingleKeys(), on: { change: () => turnSingleKeys(single.checked) } });
     const dialog = h(
       'dialog',
       { class: 'help', 'aria-labelledby': 'help-title' },
       h('div', { class: 'dialog-head' }, h('h2', { id: 'help-title' }, 'Keyboard shortcuts'), h('button', close, icon('close'))),
       ...SHORTCUTS.map(({ title, shortcuts }) => h('section', {}, h('h3', {}, title), h('dl', {}, ...shortcuts.map(rowView)))),
+      h('label', { class: 'choice' }, single, 'Single keys, such as / and ?, and R on a message'),
     );
     this.append(dialog);
     return dialog;

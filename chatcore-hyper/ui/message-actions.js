@@ -1,5 +1,6 @@
 import { copyText } from './clipboard.js';
 import { focused, h, icon } from './dom.js';
+import { hasSingleKeys } from './shortcuts.js';
 
 /** The reactions that are one press away. */
 const QUICK = ['👍', '❤️', '😂'];
@@ -134,7 +135,7 @@ export class MessageActions {
     } else if (target === this.scroller ? key === 'ArrowUp' : key === 'ArrowUp' || key === 'ArrowDown') {
       if (target.closest('audio, video')) return;
       this.#step(article, key === 'ArrowUp');
-    } else if (target === article && key in KEYS) this.#act(KEYS[key]);
+    } else if (target === article && key in KEYS && (key.length > 1 || hasSingleKeys())) this.#act(KEYS[key]);
     else return;
     event.preventDefault();
   }

@@ -59,9 +59,13 @@ export class SearchPanel extends HTMLElement {
     if (name === null) this.close();
   }
 
+  focus() {
+    this.#field.focus();
+  }
+
   open() {
     this.hidden = false;
-    this.#field.focus();
+    this.focus();
     this.#field.select();
   }
 

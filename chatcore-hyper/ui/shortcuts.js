@@ -1,10 +1,13 @@
+import { isComposed } from './field.js';
+import { pageStorage } from './storage.js';
+
 /** The keys, in the order in which the help shows them. Those with an `act` are the shell's; the others are told only. */
 
 const MAC = /Mac|iP/u.test(globalThis.navigator?.platform ?? '');
 const SIGNS = MAC ? { Mod: '⌘', Alt: '⌥', Shift: '⇧' } : { Mod: 'Ctrl' };
 const NAMES = { '↑': 'ArrowUp', '↓': 'ArrowDown', Esc: 'Escape' };
 
-/** @typedef {'switch' | 'previous' | 'next' | 'previousUnread' | 'nextUnread' | 'search' | 'help' | 'read' | 'readAll'} Act */
+/** @typedef {'switch' | 'previous' | 'next' | 'previousUnread' | 'nextUnread' | 'search' | 'help' | 'read' | 'readAll' | 'paneAfter' | 'paneBefore'} Act */
 /** @typedef {{keys: string[][], label: string, act?: Act}} Shortcut `keys`: ways to press it, the key after those that are held */
 
 /** @type {{title: string, shortcuts: Shortcut[]}[]} */
@@ -19,6 +22,8 @@ export const SHORTCUTS = [
       { keys: [['Alt', 'Shift', '↓']], label: 'Next unread channel', act: 'nextUnread' },
       { keys: [['Esc']], label: 'Mark the channel as read', act: 'read' },
       { keys: [['Shift', 'Esc']], label: 'Mark all channels as read', act: 'readAll' },
+      { keys: [['F6']], label: 'To the messages, the field, the channels', act: 'paneAfter' },
+      { keys: [['Shift', 'F6']], label: 'The other way round', act: 'paneBefore' },
       { keys: [['Mod', 'Shift', 'F'], ['/']], label: 'Search the channel', act: 'search' },
       { keys: [['Mod', '/'], ['?']], label: 'This help', act: 'help' },
       { keys: [['Esc']], label: 'Close what is open' },
@@ -41,8 +46,29 @@ export function keyName(key) {
   return SIGNS[key] ?? key;
 }
 
+const SINGLE_KEYS = 'chatcore.single-keys';
+
+/** What was chosen on this page, which a browser that keeps nothing forgets with it. @type {?boolean} */
+let chosenSingle = null;
+
+/** Whether a sign alone is a shortcut. Who speaks to the machine, or presses keys unawares, turns that off. */
+export function hasSingleKeys() {
+  return chosenSingle ?? pageStorage()?.getItem(SINGLE_KEYS) !== 'off';
+}
+
+/** @param {boolean} on */
+export function turnSingleKeys(on) {
+  chosenSingle = on;
+  try {
+    pageStorage()?.setItem(SINGLE_KEYS, on ? 'on' : 'off');
+  } catch {
+    // A full storage: it holds as long as the page.
+  }
+}
+
 /** What a key press asks the shell for. @param {KeyboardEvent} event @returns {Act | undefined} */
 export function actOf(event) {
+  if (isComposed(event)) return undefined;
   const all = SHORTCUTS.flatMap(({ shortcuts }) => shortcuts);
   return all.find(({ act, keys }) => act && keys.some((held) => isPressed(held, event)))?.act;
 }
@@ -54,7 +80,7 @@ function isPressed(keys, event) {
   // Where a sign is on the keyboard, and whether with Shift, depends on the country.
   const shift = /[/?]/u.test(key) || event.shiftKey === keys.includes('Shift');
   if (mod !== keys.includes('Mod') || other || event.altKey !== keys.includes('Alt') || !shift) return false;
-  if (keys.length === 1 && key !== 'Esc' && isWriting(event.target)) return false;
+  if (keys.length === 1 && key.length === 1 && (!hasSingleKeys() || isWriting(event.target))) return false;
   return event.key.toLowerCase() === (NAMES[key] ?? key).toLowerCase();
 }
 

@@ -1,5 +1,6 @@
 import { reasonOf } from './create-channel.js';
 import { h, icon, setAttribute, setText } from './dom.js';
+import { isComposed } from './field.js';
 import { bounded } from './format.js';
 import { asName, OFFERED, rank } from './ranking.js';
 
@@ -90,7 +91,7 @@ export class Switcher extends HTMLElement {
   }
 
   #pressed(event) {
-    if (event.isComposing) return;
+    if (isComposed(event)) return;
     const count = this.#options.length;
     if (event.key === 'ArrowDown') this.#select((this.#at + 1) % count);
     else if (event.key === 'ArrowUp') this.#select((this.#at - 1 + count) % count);

@@ -136,6 +136,10 @@ export class Timeline extends HTMLElement {
     });
   }
 
+  focus() {
+    this.#scroller.focus();
+  }
+
   /** What can be done about a channel that is missing. @param {Element} element */
   set ways(element) {
     this.#notice.append(element);
