@@ -1,8 +1,9 @@
 import { Completion } from './completion.js';
 import { h, icon, setText } from './dom.js';
+import { foldersOf } from './drops.js';
 import { EmojiPicker } from './emoji-picker.js';
-import { toggleSign, writeInto } from './field.js';
-import { counted } from './format.js';
+import { isComposed, toggleSign, writeInto } from './field.js';
+import { counted, number } from './format.js';
 import { endsInFence } from './markdown.js';
 import { peopleOf } from './people.js';
 import { UploadTray } from './upload-tray.js';
@@ -10,6 +11,9 @@ import { WritingLine } from './writing.js';
 
 /** The counter appears when so many characters are left. */
 const COUNT_FROM = 500;
+
+/** A text of so many messages is no message to be shortened. */
+const HUGE = 4;
 
 /**
  * `<chat-composer>`: writes the next message of a channel, with its files, or an own one anew.
@@ -41,7 +45,7 @@ export class Composer extends HTMLElement {
       dir: 'auto',
       enterkeyhint: 'enter',
       autocomplete: 'off',
-      on: { input: () => this.#typed(), keydown: (event) => this.#pressed(event), paste: (event) => this.#pasted(event) },
+      on: { input: () => this.#typed(), keydown: (event) => this.#pressed(event), beforeinput: (event) => this.#inserting(event), paste: (event) => this.#pasted(event) },
     });
     this.#files = h('input', { type: 'file', multiple: true, hidden: true, on: { change: () => this.#picked() } });
     this.#send = h('button', { type: 'submit', class: 'send', 'aria-label': 'Send', title: 'Send' }, icon('send'));
@@ -178,14 +182,14 @@ export class Composer extends HTMLElement {
     return !this.hidden && this.#hasAttachments && this.#writing.kind !== 'edit';
   }
 
-  /** Attaches files, or says that they can't be. @param {Iterable<File>} files @returns {boolean} whether it did */
-  attach(files) {
+  /** Attaches files, or says that they can't be. @param {Iterable<File>} files @param {Set<string>} [folders] @returns {boolean} whether it did */
+  attach(files, folders) {
     this.focus();
     if (!this.takesFiles) {
       this.#object('Files can’t be attached here.');
       return false;
     }
-    this.#trayOf(this.#channel).add(files);
+    this.#trayOf(this.#channel).add(files, folders);
     return true;
   }
 
@@ -193,7 +197,7 @@ export class Composer extends HTMLElement {
   drop(data) {
     if (this.hidden || this.#channel === null) return;
     const { files, text } = partsOf(data);
-    if (files.length > 0) this.attach(files);
+    if (files.length > 0) this.attach(files, foldersOf(data));
     if (text !== '') writeInto(this.#field, text);
   }
 
@@ -224,7 +228,17 @@ export class Composer extends HTMLElement {
   #pasted(event) {
     const { files, text } = partsOf(event.clipboardData);
     // The browser writes the text.
-    if (files.length > 0 && this.attach(files) && text === '') event.preventDefault();
+    if (files.length > 0 && this.attach(files, foldersOf(event.clipboardData)) && text === '') event.preventDefault();
+  }
+
+  /** A text that no message takes becomes a file: in the field it would hold up the page for seconds. */
+  #inserting(event) {
+    const text = event.data ?? '';
+    const { text_chars } = this.#core.limits;
+    if (text.length <= HUGE * text_chars) return;
+    event.preventDefault();
+    if (this.takesFiles) this.attach([new File([text], 'text.txt', { type: 'text/plain' })]);
+    else this.#object(`${counted(text.length, 'character')} are too many: a message takes ${number(text_chars)}.`);
   }
 
   #typed() {
@@ -238,8 +252,7 @@ export class Composer extends HTMLElement {
   }
 
   #pressed(event) {
-    // 229 is what browsers report for a key that an input method has taken, some of them after the composition ended.
-    if (event.isComposing || event.keyCode === 229) return;
+    if (isComposed(event)) return;
     if (this.#completion.pressed(event) || this.#shortcut(event)) return event.preventDefault();
     if (event.key !== 'Enter' || event.shiftKey || matchMedia('(pointer: coarse)').matches) return;
     const { value, selectionStart } = this.#field;

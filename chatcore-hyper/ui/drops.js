@@ -5,6 +5,12 @@ export function bringsFiles(event) {
   return event.dataTransfer?.types.includes('Files') ?? false;
 }
 
+/** The folders of a drop, which look like files that can't be read. @param {DataTransfer} data @returns {Set<string>} their names */
+export function foldersOf(data) {
+  const entries = [...data.items].map((item) => item.kind === 'file' && item.webkitGetAsEntry?.());
+  return new Set(entries.filter((entry) => entry?.isDirectory).map(({ name }) => name));
+}
+
 /**
  * Takes what is dropped on a pane along with files. What can't be attached does not take the page's place either.
  * @param {HTMLElement} pane

@@ -90,7 +90,7 @@ export function readAttachment(value) {
   if (!isObject(value) || ![value.id, value.name, value.url].every((field) => typeof field === 'string')) return null;
   return {
     id: value.id,
-    name: value.name,
+    name: plainName(value.name),
     size: Number.isFinite(value.size) ? value.size : 0,
     content_type: text(value.content_type) ?? '',
     width: value.width > 0 ? value.width : null,
@@ -126,6 +126,11 @@ export function list(values, read) {
 /** Replaces what a text has of halves of characters, which no server can read. @param {string} text */
 export function wellFormed(text) {
   return text.replace(/\p{Surrogate}/gu, '\ufffd');
+}
+
+/** A file's name without what turns the direction of text: `gpj.exe` would read as `exe.jpg`. @param {string} name */
+export function plainName(name) {
+  return name.replace(/[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, '_');
 }
 
 /** Events name who did it as a user or as a user's id. @param {any} by @returns {?string} */

@@ -2,6 +2,7 @@ import { kind } from './attachment-view.js';
 import { h, icon, setAttribute, setText } from './dom.js';
 import { fileSize } from './format.js';
 import { KeyedList } from './keyed-list.js';
+import { plainName } from './protocol.js';
 import { Upload } from './upload.js';
 
 /** The most files with one message. */
@@ -69,10 +70,11 @@ export class UploadTray {
     return this.#items.filter((item) => item.upload).map((item) => item.upload);
   }
 
-  /** @param {Iterable<File>} files */
-  add(files) {
+  /** @param {Iterable<File>} files @param {Set<string>} [folders] the names of those that are none */
+  add(files, folders) {
     for (const file of files) {
-      if (this.#items.filter((item) => item.upload || item.file).length >= MAX_FILES) this.#refuse(file, `A message takes ${MAX_FILES} files.`);
+      if (folders?.has(file.name)) this.#refuse(file, 'This is a folder. Attach the files that are in it.');
+      else if (this.#items.filter((item) => item.upload || item.file).length >= MAX_FILES) this.#refuse(file, `A message takes ${MAX_FILES} files.`);
       else if (file.size > this.limit()) {
         this.#refuse(file, `${fileSize(file.size)} is too large. The limit is ${fileSize(this.limit())}.`);
       } else this.#start(file);
@@ -82,7 +84,7 @@ export class UploadTray {
 
   /** Takes up the files of a draft. @param {Pick<import('./drafts.js').Draft, 'files' | 'lost'>} draft */
   restore({ files, lost }) {
-    for (const file of files) this.#put({ file, name: file.name });
+    for (const file of files) this.#put({ file, name: plainName(file.name) });
     for (const name of lost) this.#put({ name, reason: 'The page was closed before it was uploaded. Pick it again.', lost: true });
     if (!this.empty) this.#changed();
   }
@@ -95,12 +97,12 @@ export class UploadTray {
   #start(file) {
     const upload = new Upload({ base: this.base, channel: this.channel, file, onChange: () => this.#changed() });
     const preview = /^image\/(png|jpeg|gif|webp|avif)$/u.test(file.type) ? URL.createObjectURL(file) : null;
-    this.#put({ upload, name: file.name, preview });
+    this.#put({ upload, name: plainName(file.name), preview });
     upload.start();
   }
 
   #refuse(file, reason) {
-    this.#put({ name: file.name, reason });
+    this.#put({ name: plainName(file.name), reason });
   }
 
   #put(item) {

@@ -189,15 +189,15 @@ export class Person {
   }
 
   /** Writes many messages at once over a socket of the page's own, with this person's cookie. */
-  async fill(channel, count) {
+  async fill(channel, count, line = 'line ') {
     await this.page.evaluate(
-      ([name, total]) =>
+      ([name, total, before]) =>
         new Promise((resolve, reject) => {
           const socket = new WebSocket(`ws://${location.host}/chat/ws`, ['chatcore.v1']);
           let sent = 0;
           const next = () => {
             sent += 1;
-            socket.send(JSON.stringify({ type: 'publish', id: sent, channel: name, nonce: `fill-${sent}`, text: `line ${sent}` }));
+            socket.send(JSON.stringify({ type: 'publish', id: sent, channel: name, nonce: `fill-${sent}`, text: `${before}${sent}` }));
           };
           socket.onclose = reject;
           socket.onmessage = ({ data }) => {
@@ -215,7 +215,7 @@ export class Person {
             resolve();
           };
         }),
-      [channel, count],
+      [channel, count, line],
     );
   }
 }
