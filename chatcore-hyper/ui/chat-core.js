@@ -366,6 +366,7 @@ export class ChatCore extends Emitter {
     }
     const first = this.user === NOBODY;
     this.user = user;
+    this.names.add(user);
     if (first) this.#identified();
     for (const limit of Object.keys(DEFAULT_LIMITS)) {
       if (frame.limits?.[limit] >= 0) this.limits = { ...this.limits, [limit]: frame.limits[limit] };

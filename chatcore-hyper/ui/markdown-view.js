@@ -6,7 +6,7 @@ import { isName, readText } from './mentions.js';
 /** How long a copy button says that it has copied. */
 const COPIED_MS = 1500;
 
-/** @typedef {{names: Iterable<string>, own: string}} People names that may be mentioned, and the viewer's own */
+/** @typedef {{names: string[], own: string}} People names that may be mentioned, and the viewer's own */
 
 /**
  * A message's text: what is written in it as elements, and every word of it as text.

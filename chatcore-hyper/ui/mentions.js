@@ -14,7 +14,7 @@ const NOT_BEHIND = new RegExp(`^(?:${WORD}|[@-][\\p{L}\\p{N}]|[./][\\p{Ll}\\p{N}
  * Reads a text once for all that show it, count by it or tell of it: emoji stand for their codes, and a mention is a node.
  * Code and addresses hold neither.
  * @param {string} text
- * @param {Iterable<string>} names
+ * @param {string[]} names
  * @returns {import('./markdown.js').Block[]}
  */
 export function readText(text, names) {
@@ -27,11 +27,11 @@ export function readText(text, names) {
  * Whether a text mentions a name.
  * @param {string} text
  * @param {string} name
- * @param {Iterable<string>} [others] further names, the longer of which are not taken for `name`
+ * @param {string[]} [others] further names, the longer of which are not taken for `name`
  */
 export function mentionsName(text, name, others = []) {
   const holds = (nodes) => nodes.some((node) => (node.type === 'mention' ? isName(node.name, name) : holds(node.children ?? node.items?.flat() ?? [])));
-  return text.includes('@') && holds(readText(text, [...others, name]));
+  return text.includes('@') && holds(readText(text, others.includes(name) ? others : [...others, name]));
 }
 
 /** Whether two names are one, whatever their case. @param {string} one @param {string} other */
@@ -42,16 +42,14 @@ export function isName(one, other) {
 /**
  * Splits words at the mentions of known names.
  * @param {string} text
- * @param {Iterable<string>} names
+ * @param {string[]} names
  * @returns {{text: string, name: ?string}[]} `name` is the known name that the part mentions
  */
 export function splitMentions(text, names) {
   const parts = [];
   let from = 0;
   if (text.includes('@')) {
-    const known = new Map([...names].filter(Boolean).map((name) => [folded(name), name]));
-    // Few lengths stand for many names, so that an @ costs a few look-ups however many people there are.
-    const lengths = [...new Set([...known.values()].flatMap(lengthsOf))].sort((one, other) => other - one);
+    const { known, lengths } = indexOf(names);
     for (let at = text.indexOf('@'); at >= 0; at = text.indexOf('@', Math.max(from, at + 1))) {
       // One mention may follow another with a sign between them.
       const before = text.slice(Math.max(0, at - 3), at);
@@ -64,6 +62,21 @@ export function splitMentions(text, names) {
   }
   if (from < text.length) parts.push({ text: text.slice(from), name: null });
   return parts;
+}
+
+/**
+ * The index of the list that was used last; the same list serves many texts.
+ * @type {{of: ?string[], known: Map<string, string>, lengths: number[]}}
+ */
+let latest = { of: null, known: new Map(), lengths: [] };
+
+/** Few lengths stand for many names, so that an @ costs a few look-ups however many people there are. @param {string[]} names */
+function indexOf(names) {
+  if (latest.of !== names) {
+    const known = new Map(names.filter(Boolean).map((name) => [folded(name), name]));
+    latest = { of: names, known, lengths: [...new Set([...known.values()].flatMap(lengthsOf))].sort((one, other) => other - one) };
+  }
+  return latest;
 }
 
 /** Where a known name ends that begins behind `at`, or `at`. */

@@ -77,7 +77,7 @@ function bodyView({ message, state, quote }, context, article) {
 
 function writtenView({ text, edited_at }, { names, user }) {
   const edited = edited_at ? h('span', { class: 'edited', title: fullTime(new Date(edited_at)) }, ' (edited)') : null;
-  return textView(text, { names: [...names, user.name], own: user.name }, edited);
+  return textView(text, { names, own: user.name }, edited);
 }
 
 function filesView(attachments, { addressed }) {

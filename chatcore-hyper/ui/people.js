@@ -12,7 +12,11 @@ export class Names {
   add({ id, name }) {
     if (this.#byId.get(id) === name) return;
     this.#byId.set(id, name);
-    if (this.#byId.size > MAX_NAMES) this.#byId.delete(/** @type {string} */ (this.#byId.keys().next().value));
+    if (this.#byId.size > MAX_NAMES) {
+      // The first is the signed-in user's, whom a text may mention whenever.
+      const [, oldest] = this.#byId.keys();
+      this.#byId.delete(oldest);
+    }
     this.#all = null;
   }
 

@@ -66,6 +66,18 @@ test('the parts put together are the text', () => {
   assert.deepEqual(splitMentions('hi', []), [{ text: 'hi', name: null }]);
 });
 
+test('names are gone through once for many texts', () => {
+  let looks = 0;
+  const names = Object.assign([...NAMES], {
+    filter(...given) {
+      looks += 1;
+      return Array.prototype.filter.apply(this, given);
+    },
+  });
+  for (let at = 0; at < 100; at += 1) assert.equal(mentionsName(`@Ann ${at}`, 'Ann', names), true);
+  assert.equal(looks, 1);
+});
+
 test('an empty name is never mentioned', () => {
   assert.equal(mentionsName('@ @', ''), false);
 });

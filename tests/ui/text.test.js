@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { initials } from '../../chatcore-hyper/ui/avatar.js';
 import { fileSize, typingText, waitInWords } from '../../chatcore-hyper/ui/format.js';
+import { MAX_NAMES, Names } from '../../chatcore-hyper/ui/people.js';
 import { ChatError } from '../../chatcore-hyper/ui/protocol.js';
 import { buildRows } from '../../chatcore-hyper/ui/rows.js';
 import { ANN, BOB, message } from './world.js';
@@ -39,6 +40,16 @@ test('names, sizes and typing are written as people do', () => {
     ['', 'Ann is typing…', 'Ann and Bob are typing…', 'Ann and 2 others are typing…'],
   );
   assert.equal(BOB.name, 'Bob');
+});
+
+test('names are bounded, and the oldest give way but one\'s own', () => {
+  const names = new Names();
+  names.add(ANN);
+  for (let at = 1; at < MAX_NAMES; at += 1) names.add({ id: `u${at}`, name: `n${at}` });
+  assert.deepEqual([names.all.length, names.all.slice(0, 2)], [MAX_NAMES, ['Ann', 'n1']]);
+  assert.equal(names.all, names.all);
+  names.add(BOB);
+  assert.deepEqual([names.all.length, names.all.slice(0, 2), names.all.at(-1)], [MAX_NAMES, ['Ann', 'n2'], 'Bob']);
 });
 
 test('a wait is in words, rounded up', () => {
