@@ -206,11 +206,14 @@ impl<W: Write> Writer<W> {
 
 /// Reads an archive, entry by entry. Nothing that it gave counts before it gave the end, which has proved it.
 pub(crate) struct Reader<R: Read> {
-    input: Hashing<R>,
+    entries: Entries<R>,
     manifest: Manifest,
-    /// Bytes of the entry at hand that were not read yet.
-    left: u64,
-    padding: usize,
+}
+
+/// What each format says of itself.
+#[derive(Deserialize)]
+struct AnyManifest {
+    format: u32,
 }
 
 impl<R: Read> Reader<R> {
@@ -219,32 +222,19 @@ impl<R: Read> Reader<R> {
     /// # Errors
     /// [`ArchiveError`] if it is no backup, or one of a newer version.
     pub(crate) fn begin(input: R) -> Result<Self, ArchiveError> {
-        let manifest = Manifest {
-            format: 0,
-            version: String::new(),
-            made_at: Timestamp::from_millis(0),
-            database: false,
-        };
-        let mut reader = Self { input: Hashing::new(input), manifest, left: 0, padding: 0 };
-        let (path, size) = match reader.header() {
-            Ok(entry) => entry,
+        let mut entries = Entries { input: Hashing::new(input), left: 0, padding: 0 };
+        match entries.next() {
+            Ok((path, size)) if path == MANIFEST && size <= MANIFEST_BYTES => {}
             Err(ArchiveError::Read(error)) => return Err(ArchiveError::Read(error)),
-            Err(_) => return Err(ArchiveError::Foreign),
-        };
-        if path != MANIFEST || size > MANIFEST_BYTES {
-            return Err(ArchiveError::Foreign);
+            _ => return Err(ArchiveError::Foreign),
         }
-        let text = reader.rest()?;
-        #[derive(Deserialize)]
-        struct Format {
-            format: u32,
-        }
-        let Format { format } = serde_json::from_slice(&text).map_err(|_| ArchiveError::Foreign)?;
+        let text = entries.rest()?;
+        let AnyManifest { format } = serde_json::from_slice(&text).map_err(|_| ArchiveError::Foreign)?;
         if format > FORMAT {
             return Err(ArchiveError::Newer(format));
         }
-        reader.manifest = serde_json::from_slice(&text).map_err(|_| ArchiveError::Foreign)?;
-        Ok(reader)
+        let manifest = serde_json::from_slice(&text).map_err(|_| ArchiveError::Foreign)?;
+        Ok(Self { entries, manifest })
     }
 
     /// Returns what the archive says of itself.
@@ -257,24 +247,17 @@ impl<R: Read> Reader<R> {
     /// # Errors
     /// [`ArchiveError`].
     pub(crate) fn next(&mut self) -> Result<Option<(Name, u64)>, ArchiveError> {
-        self.copy(&mut io::sink())?;
-        let expected = self.input.line();
-        let (path, size) = self.header()?;
+        self.entries.copy(&mut io::sink())?;
+        let expected = self.entries.input.line();
+        let (path, size) = self.entries.next()?;
         if path != CHECKSUM {
             let name = Name::of(&path).ok_or_else(|| altered(format!("an entry {path:?}")))?;
             return Ok(Some((name, size)));
         }
-        if size != CHECKSUM_BYTES || self.rest()? != expected.as_bytes() {
+        if size != CHECKSUM_BYTES || self.entries.rest()? != expected.as_bytes() {
             return Err(altered("its checksum is another one"));
         }
-        let mut end = Vec::new();
-        let most = END as u64 + 1;
-        (&mut self.input).take(most).read_to_end(&mut end).map_err(ArchiveError::Read)?;
-        match end.len() {
-            END if end.iter().all(|byte| *byte == 0) => Ok(None),
-            short if short < END => Err(ArchiveError::Truncated),
-            _ => Err(altered("something follows its end")),
-        }
+        self.entries.end().map(|()| None)
     }
 
     /// Writes what is left of the entry to `out`.
@@ -282,6 +265,35 @@ impl<R: Read> Reader<R> {
     /// # Errors
     /// [`ArchiveError`].
     pub(crate) fn copy(&mut self, out: &mut impl Write) -> Result<(), ArchiveError> {
+        self.entries.copy(out)
+    }
+}
+
+/// The entries of a tar archive, whatever they are.
+struct Entries<R: Read> {
+    input: Hashing<R>,
+    /// Bytes of the entry at hand that were not read yet.
+    left: u64,
+    padding: usize,
+}
+
+impl<R: Read> Entries<R> {
+    /// Reads a header, which must be to the byte as [`Writer`] writes it, and returns the path and the size.
+    fn next(&mut self) -> Result<(String, u64), ArchiveError> {
+        let mut block = [0; BLOCK];
+        self.fill(&mut block)?;
+        let read = Header::from_byte_slice(&block);
+        let path = String::from_utf8(read.path_bytes().into_owned());
+        let fields = (path, read.entry_size(), read.mtime());
+        let (Ok(path), Ok(size), Ok(mtime)) = fields else { return Err(altered("a header")) };
+        if header(&path, size, mtime).is_ok_and(|expected| *expected.as_bytes() == block) {
+            (self.left, self.padding) = (size, padding(size));
+            return Ok((path, size));
+        }
+        Err(altered(format!("the header of {path:?}")))
+    }
+
+    fn copy(&mut self, out: &mut impl Write) -> Result<(), ArchiveError> {
         let mut bytes = vec![0; usize::try_from(self.left).unwrap_or(usize::MAX).min(64 << 10)];
         while self.left > 0 {
             let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
@@ -301,19 +313,16 @@ impl<R: Read> Reader<R> {
         Ok(bytes)
     }
 
-    /// Reads a header, which must be to the byte as [`Writer`] writes it.
-    fn header(&mut self) -> Result<(String, u64), ArchiveError> {
-        let mut block = [0; BLOCK];
-        self.fill(&mut block)?;
-        let read = Header::from_byte_slice(&block);
-        let path = String::from_utf8(read.path_bytes().into_owned());
-        let fields = (path, read.entry_size(), read.mtime());
-        let (Ok(path), Ok(size), Ok(mtime)) = fields else { return Err(altered("a header")) };
-        if header(&path, size, mtime).is_ok_and(|expected| *expected.as_bytes() == block) {
-            (self.left, self.padding) = (size, padding(size));
-            return Ok((path, size));
+    /// Reads what follows the last entry: zeros, and nothing else.
+    fn end(&mut self) -> Result<(), ArchiveError> {
+        let mut end = Vec::new();
+        let most = END as u64 + 1;
+        (&mut self.input).take(most).read_to_end(&mut end).map_err(ArchiveError::Read)?;
+        match end.len() {
+            END if end.iter().all(|byte| *byte == 0) => Ok(()),
+            short if short < END => Err(ArchiveError::Truncated),
+            _ => Err(altered("something follows its end")),
         }
-        Err(altered(format!("the header of {path:?}")))
     }
 
     fn fill(&mut self, bytes: &mut [u8]) -> Result<(), ArchiveError> {
