@@ -118,10 +118,32 @@ impl PostgresStore {
 
     async fn move_marker(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, Failure> {
         let sql = format!("SELECT {}.chat_mark_read($1, $2, $3)", self.schema);
+        self.marker_moved_by(&sql, user, channel, seq).await
+    }
+
+    async fn move_marker_back(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, Failure> {
+        let schema = &self.schema;
+        let sql = format!(
+            "WITH moved AS (UPDATE {schema}.marker SET seq = $3 \
+                 WHERE chat_user = $1 AND channel = $2 AND seq > $3 RETURNING seq) \
+             SELECT coalesce((SELECT seq FROM moved), \
+                 (SELECT seq FROM {schema}.marker WHERE chat_user = $1 AND channel = $2), 0) \
+             FROM {schema}.channel WHERE id = $2"
+        );
+        self.marker_moved_by(&sql, user, channel, seq.saturating_sub(1)).await
+    }
+
+    async fn marker_moved_by(
+        &self,
+        sql: &str,
+        user: &UserId,
+        channel: ChannelId,
+        seq: Seq,
+    ) -> Result<Seq, Failure> {
         let rows = self
             .database
             .query(
-                &sql,
+                sql,
                 &[(&user.as_str(), Type::TEXT), (&signed(channel.0), Type::INT8), (&signed(seq), Type::INT8)],
             )
             .await?;
@@ -212,6 +234,10 @@ impl Directory for PostgresStore {
     /// Its commit does not wait for the disk.
     async fn mark_read(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, StoreError> {
         self.move_marker(user, channel, seq).await.map_err(|f| f.during("the read marker can't be moved"))
+    }
+
+    async fn mark_unread(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, StoreError> {
+        self.move_marker_back(user, channel, seq).await.map_err(|f| f.during("the read marker can't be moved"))
     }
 
     async fn unread(&self, user: &UserId, channels: &[ChannelId]) -> Result<Vec<Unread>, StoreError> {

@@ -51,6 +51,29 @@ impl Changes<'_> {
         self.tables.markers.insert(key, next)?;
         Ok(next)
     }
+
+    fn mark_unread(&mut self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, Failure> {
+        let key = (user.as_str(), channel.0);
+        let now = self.tables.markers.get(key)?.map_or(0, |row| row.value());
+        let next = seq.saturating_sub(1);
+        if next >= now {
+            return Ok(now);
+        }
+        self.tables.markers.insert(key, next)?;
+        Ok(next)
+    }
+}
+
+impl RedbStore {
+    /// Asks for a channel before a write, as inside the writer one unknown channel would fail the whole transaction.
+    async fn expect_channel(&self, channel: ChannelId) -> Result<(), StoreError> {
+        let is_there = move |txn: &ReadTransaction| Ok(log(&txn.open_table(LOGS)?, channel.0)?.is_some());
+        if self.read("the channel can't be read", is_there).await? {
+            Ok(())
+        } else {
+            Err(StoreError::new("there is no such channel"))
+        }
+    }
 }
 
 #[async_trait]
@@ -92,13 +115,15 @@ impl Directory for RedbStore {
     }
 
     async fn mark_read(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, StoreError> {
-        // Asked first, as inside the writer one unknown channel would fail the whole transaction.
-        let is_there = move |txn: &ReadTransaction| Ok(log(&txn.open_table(LOGS)?, channel.0)?.is_some());
-        if !self.read("the channel can't be read", is_there).await? {
-            return Err(StoreError::new("there is no such channel"));
-        }
+        self.expect_channel(channel).await?;
         let user = user.clone();
         self.write(Sync::Later, move |changes| changes.mark_read(&user, channel, seq)).await
+    }
+
+    async fn mark_unread(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, StoreError> {
+        self.expect_channel(channel).await?;
+        let user = user.clone();
+        self.write(Sync::Later, move |changes| changes.mark_unread(&user, channel, seq)).await
     }
 
     async fn unread(&self, user: &UserId, channels: &[ChannelId]) -> Result<Vec<Unread>, StoreError> {

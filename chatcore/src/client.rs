@@ -181,6 +181,14 @@ impl Client {
         self.done(Command::Read { channel: channel.to_owned(), seq }).await
     }
 
+    /// Moves the read marker back, so that what begins at `seq` is unread again.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn unread(&mut self, channel: &str, seq: Seq) -> Result<(), ClientError> {
+        self.done(Command::Unread { channel: channel.to_owned(), seq }).await
+    }
+
     /// Tells the others that the participant is typing.
     ///
     /// # Errors

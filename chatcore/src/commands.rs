@@ -93,6 +93,7 @@ impl Core {
                 self.search(&link, &channel, &query, before, limit).await?
             }
             Request::Read { channel, seq } => self.read(&link, &channel, seq).await?,
+            Request::Unread { channel, seq } => self.unread(&link, &channel, seq).await?,
             Request::Unsubscribe { .. } | Request::Typing { .. } | Request::Ping => Reply::Done,
         };
         Ok(reply.into())
@@ -300,6 +301,17 @@ impl Core {
         let seq = self.store.mark_read(user, channel.info.id, seq).await?;
         self.policy.authorize(&link.identity, Action::Read(name))?;
         let event = ChatEvent::Read { channel: name.clone(), seq };
+        self.links.send_to_others(link, name, &Encoder::notice(&event));
+        Ok(Reply::Done)
+    }
+
+    async fn unread(&self, link: &Arc<Link>, name: &ChannelName, seq: Seq) -> Result<Reply, Error> {
+        self.policy.authorize(&link.identity, Action::Read(name))?;
+        let channel = self.channel(name).await?;
+        let user = &link.identity.user.id;
+        let read = self.store.mark_unread(user, channel.info.id, seq).await?;
+        self.policy.authorize(&link.identity, Action::Read(name))?;
+        let event = ChatEvent::Unread { channel: name.clone(), seq: read + 1 };
         self.links.send_to_others(link, name, &Encoder::notice(&event));
         Ok(Reply::Done)
     }

@@ -214,6 +214,7 @@ impl Limits {
             | Command::Delete { .. }
             | Command::React { .. }
             | Command::Read { .. }
+            | Command::Unread { .. }
             | Command::Typing { .. }
             | Command::Unsubscribe { .. }
             | Command::Ping => Self::LIGHT,

@@ -27,6 +27,7 @@ pub(crate) enum Request {
     History { channel: ChannelName, before: Seq, limit: usize },
     Search { channel: ChannelName, query: SearchQuery, before: Seq, limit: usize },
     Read { channel: ChannelName, seq: Seq },
+    Unread { channel: ChannelName, seq: Seq },
     Typing { channel: ChannelName },
     Ping,
 }
@@ -46,6 +47,7 @@ impl Request {
             Self::History { .. } => "history failed",
             Self::Search { .. } => "search failed",
             Self::Read { .. } => "read failed",
+            Self::Unread { .. } => "unread failed",
             Self::Typing { .. } => "typing failed",
             Self::Ping => "ping failed",
         }
@@ -65,7 +67,8 @@ impl Request {
             Self::Subscribe { channel, .. }
             | Self::History { channel, .. }
             | Self::Search { channel, .. }
-            | Self::Read { channel, .. } => Some(channel),
+            | Self::Read { channel, .. }
+            | Self::Unread { channel, .. } => Some(channel),
             _ => None,
         }
     }
@@ -260,6 +263,7 @@ impl Session {
                 limit: up_to(limits.search_results, limit, 1)?,
             },
             Command::Read { channel, seq } => Request::Read { channel: existing(&channel)?, seq },
+            Command::Unread { channel, seq } => Request::Unread { channel: existing(&channel)?, seq },
             Command::Typing { channel } => Request::Typing { channel: existing(&channel)? },
             Command::Ping => Request::Ping,
         })

@@ -332,6 +332,25 @@ async fn read_moves_the_marker_forward_only() {
 }
 
 #[tokio::test]
+async fn unread_moves_the_marker_back_only() {
+    let server = Server::start().await;
+    let mut ann = server.member("ann", "general").await;
+    let mut bob = server.member("bob", "general").await;
+    for text in ["one", "two", "three"] {
+        ann.publish("general", text).await;
+    }
+    bob.ok(json!({"type": "read", "channel": "general", "seq": 3})).await;
+    for (seq, read) in [(9, 3), (3, 2), (2, 1), (3, 1)] {
+        bob.ok(json!({"type": "unread", "channel": "general", "seq": seq})).await;
+        let channels = bob.ok(json!({"type": "channels"})).await;
+        let general = &channels["channels"][0];
+        assert_eq!((&general["read"], &general["unread"]), (&json!(read), &json!(3 - read)), "from {seq}");
+    }
+    bob.refused(json!({"type": "unread", "channel": "nowhere", "seq": 1}), "no_such_channel").await;
+    bob.refused(json!({"type": "unread", "channel": "general", "seq": -1}), "bad_frame").await;
+}
+
+#[tokio::test]
 async fn typing_and_ping_are_answered() {
     let server = Server::start().await;
     let mut ann = server.member("ann", "general").await;

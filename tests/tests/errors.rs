@@ -125,6 +125,7 @@ async fn no_such_channel() {
             json!({"type": "history", "channel": channel, "before": 1}),
             json!({"type": "search", "channel": channel, "query": "x"}),
             json!({"type": "read", "channel": channel, "seq": 1}),
+            json!({"type": "unread", "channel": channel, "seq": 1}),
         ] {
             ann.refused(command, "no_such_channel").await;
         }
@@ -221,6 +222,7 @@ async fn not_allowed_covers_what_one_may_not_know_to_exist() {
         json!({"type": "history", "channel": "secret", "before": 9}),
         json!({"type": "search", "channel": "secret", "query": "one"}),
         json!({"type": "read", "channel": "secret", "seq": 1}),
+        json!({"type": "unread", "channel": "secret", "seq": 1}),
     ] {
         ann.refused(command, "not_allowed").await;
     }

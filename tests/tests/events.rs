@@ -108,6 +108,27 @@ async fn typing_goes_to_the_others() {
 }
 
 #[tokio::test]
+async fn unread_goes_to_the_same_users_other_connections() {
+    let server = Server::start().await;
+    let mut phone = server.member("ann", "general").await;
+    let mut laptop = server.member("ann", "general").await;
+    let mut bob = server.member("bob", "general").await;
+    for text in ["one", "two"] {
+        bob.publish("general", text).await;
+    }
+    phone.ok(json!({"type": "read", "channel": "general", "seq": 2})).await;
+    phone.ok(json!({"type": "unread", "channel": "general", "seq": 2})).await;
+    assert_eq!(laptop.event("unread").await, json!({"type": "unread", "channel": "general", "seq": 2}));
+    // It never moves the marker forward, and says where that stands.
+    phone.ok(json!({"type": "unread", "channel": "general", "seq": 9})).await;
+    assert_eq!(laptop.event("unread").await, json!({"type": "unread", "channel": "general", "seq": 2}));
+    for client in [&mut phone, &mut bob] {
+        client.ok(json!({"type": "ping"})).await;
+        assert!(client.take_waiting().iter().all(|event| event["type"] != "unread"));
+    }
+}
+
+#[tokio::test]
 async fn read_goes_to_the_same_users_other_connections() {
     let server = Server::start().await;
     let mut phone = server.member("ann", "general").await;

@@ -58,6 +58,7 @@ async fn no_path_leads_to_a_channel_whose_right_has_ended() {
         json!({"type": "history", "channel": "general", "before": 9}),
         json!({"type": "search", "channel": "general", "query": "hi"}),
         json!({"type": "read", "channel": "general", "seq": 1}),
+        json!({"type": "unread", "channel": "general", "seq": 1}),
         json!({"type": "publish", "channel": "general", "nonce": "m", "text": "x"}),
         json!({"type": "react", "channel": "general", "seq": 1, "emoji": "👍", "on": true}),
     ] {

@@ -140,6 +140,13 @@ commands! {
             /// The last event read.
             seq: Seq,
         },
+        /// Moves the read marker back.
+        Unread {
+            /// The channel.
+            channel: String,
+            /// The first message that is unread again.
+            seq: Seq,
+        },
         /// Tells the others that its user is typing.
         Typing {
             /// The channel.
@@ -164,7 +171,7 @@ pub struct Malformed {
 
 impl Command {
     /// The commands' names, as `type` spells them.
-    const NAMES: [&'static str; 13] = [
+    const NAMES: [&'static str; 14] = [
         "channels",
         "create_channel",
         "subscribe",
@@ -176,6 +183,7 @@ impl Command {
         "history",
         "search",
         "read",
+        "unread",
         "typing",
         "ping",
     ];

@@ -123,6 +123,13 @@ pub enum ChatEvent {
         /// Where it is now.
         seq: Seq,
     },
+    /// Another connection of the same user moved the read marker back.
+    Unread {
+        /// The channel.
+        channel: ChannelName,
+        /// Where what is unread begins now.
+        seq: Seq,
+    },
     /// The client was too slow: the subscription has ended. Subscribe again with the last position.
     Lagged {
         /// The channel.

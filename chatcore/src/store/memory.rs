@@ -266,6 +266,14 @@ impl Directory for MemoryStore {
         Ok(*marker)
     }
 
+    async fn mark_unread(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, StoreError> {
+        let mut state = self.state();
+        state.log(channel).ok_or_else(no_such_channel)?;
+        let marker = state.read.entry((user.clone(), channel)).or_default();
+        *marker = (*marker).min(seq.saturating_sub(1));
+        Ok(*marker)
+    }
+
     async fn unread(&self, user: &UserId, channels: &[ChannelId]) -> Result<Vec<Unread>, StoreError> {
         let state = self.state();
         let unread = |channel: &ChannelId| {

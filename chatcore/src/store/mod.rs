@@ -325,6 +325,13 @@ pub trait Directory: Send + Sync + 'static {
     /// [`StoreError`] where the store can't be written or has no such channel.
     async fn mark_read(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, StoreError>;
 
+    /// Moves a read marker back (never forward), so that what begins at `seq` is unread again, and returns where it is
+    /// now. A crash may lose the newest moves.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store can't be written or has no such channel.
+    async fn mark_unread(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, StoreError>;
+
     /// Returns, in the order of `channels`, how far the user has read, how many messages after that they have to
     /// read, and the head up to which they are counted. The three are one view of the channel, whatever is appended
     /// meanwhile: who counts on from `head` counts no message twice and misses none. Of a channel that does

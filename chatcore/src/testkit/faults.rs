@@ -289,6 +289,10 @@ impl<S: Directory> Directory for FaultyStore<S> {
         self.write(self.inner.mark_read(user, channel, seq)).await?
     }
 
+    async fn mark_unread(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, StoreError> {
+        self.write(self.inner.mark_unread(user, channel, seq)).await?
+    }
+
     async fn unread(&self, user: &UserId, channels: &[ChannelId]) -> Result<Vec<Unread>, StoreError> {
         self.read(self.inner.unread(user, channels)).await
     }

@@ -168,6 +168,28 @@ pub async fn a_marker_never_goes_back_nor_past_the_head<F: StoreFixture>(fixture
     assert!(store.mark_read(&user, NOWHERE, 1).await.is_err(), "a channel that does not exist has no marker");
 }
 
+/// Marking as unread moves a marker back only, for that user in that channel, and reading moves it forward again.
+pub async fn a_marker_that_is_set_back_makes_messages_unread<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let other = fixture.another(&store).await;
+    let id = channel(&store, "general").await;
+    put_texts(&store, id, 1..=6).await;
+    let user = bob().id;
+    assert_eq!(store.mark_unread(&user, id, 3).await.expect("a marker moves"), 0, "never read");
+    store.mark_read(&user, id, 5).await.expect("a marker moves");
+    store.mark_read(&cid().id, id, 5).await.expect("a marker moves");
+    for (from, expected) in [(Seq::MAX, 5), (6, 5), (5, 4), (3, 2), (5, 2), (1, 0), (0, 0)] {
+        let now = store.mark_unread(&user, id, from).await.expect("a marker moves");
+        assert_eq!(now, expected, "unread from {from}");
+        let unread = other.unread(&user, &[id]).await.expect("markers can be read");
+        assert_eq!(unread, [Unread { read: expected, messages: 6 - expected, head: 6 }]);
+    }
+    assert_eq!(store.mark_read(&user, id, 4).await.expect("a marker moves"), 4);
+    let untouched = store.unread(&cid().id, &[id]).await.expect("markers can be read");
+    assert_eq!(untouched, [Unread { read: 5, messages: 1, head: 6 }]);
+    assert!(store.mark_unread(&user, NOWHERE, 1).await.is_err(), "a channel that does not exist has no marker");
+}
+
 /// Markers of one user set at once, over two handles, end at the furthest.
 pub async fn concurrent_markers_end_at_the_furthest<F: StoreFixture>(fixture: F) {
     let first = Arc::new(fixture.open().await);

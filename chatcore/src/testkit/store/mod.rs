@@ -124,6 +124,7 @@ macro_rules! store_conformance {
             directory {
                 a_channel_reads_back_as_created
                 a_marker_never_goes_back_nor_past_the_head
+                a_marker_that_is_set_back_makes_messages_unread
                 a_new_channel_has_an_empty_log
                 a_taken_name_gives_the_channel_that_has_it
                 channels_come_by_name
