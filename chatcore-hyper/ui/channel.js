@@ -39,6 +39,8 @@ export class Channel {
   head = 0;
   read = 0;
   unread = 0;
+  /** Whether it was marked as unread, so that to have it in sight is not to read it. */
+  held = false;
   /** Unread messages that name the signed-in user, as far back as they are known here. @type {number[]} */
   mentions = [];
   /** Up to where the log is known. @type {?import('./protocol.js').Position} */
@@ -353,19 +355,35 @@ export class Channel {
   markRead(seq) {
     if (seq <= this.read) return;
     this.read = seq;
+    this.held = false;
     this.#forgetMentions();
     if (seq >= this.head) {
       this.unread = 0;
       // Where the log does not come by here, there may be more.
       this.uncounted = !this.position && seq > this.head;
-    } else if (this.loaded && this.messages[0]?.seq <= seq + 1) {
-      this.unread = this.messages.slice(this.live.indexOf(seq + 1)).filter(({ author, deleted }) => author.id !== this.user().id && !deleted).length;
-      this.uncounted = false;
-      // The list may have counted what the log has yet to bring.
-      this.#countedTo = /** @type {import('./protocol.js').Position} */ (this.position).seq;
-    } else if (this.unread > 0) {
+    } else if (!this.#count() && this.unread > 0) {
       this.uncounted = true;
     }
+  }
+
+  /** Notes that what begins at `seq` is unread again. @param {number} seq */
+  markUnread(seq) {
+    this.held = true;
+    if (seq > this.read) return;
+    this.read = seq - 1;
+    this.#lookedFrom = Infinity;
+    this.uncounted = !this.#count();
+    if (this.loaded) this.look(this.messages, this.head + 1);
+  }
+
+  /** Counts what is unread, if the messages are here. @returns {boolean} whether they are */
+  #count() {
+    if (!this.loaded || !(this.messages[0]?.seq <= this.read + 1)) return false;
+    this.uncounted = false;
+    this.unread = this.messages.slice(this.live.indexOf(this.read + 1)).filter(({ author, deleted }) => author.id !== this.user().id && !deleted).length;
+    // The list may have counted what the log has yet to bring.
+    this.#countedTo = /** @type {import('./protocol.js').Position} */ (this.position).seq;
+    return true;
   }
 
   /** Lets go of all but the newest messages. */

@@ -40,6 +40,7 @@ const TYPING_EVERY_MS = 3000;
  * `log` ({name}: messages, outbox or history of a channel), `people` ({name}: members or typing),
  * `message` ({name, message, mention}: a new one by somebody else, told once), `kept` ({name}: what was sent there can't be lost),
  * `renamed` ({name, key}: what was opened as `name` is the channel `key`),
+ * `unread` ({name, seq}: the message and what comes after it is unread again),
  * `removed` ({name}: the right to read a channel that was in the list has ended),
  * `volatile` (what is not sent yet will not outlive the page; told once),
  * `replaced` (the server takes this client for somebody else now: it has stopped, and sent nothing in their name).
@@ -249,7 +250,9 @@ export class ChatCore extends Emitter {
     const others = (this.#held.get(key) ?? 0) - 1;
     if (others > 0) return void this.#held.set(key, others);
     this.#held.delete(key);
-    this.#channels.get(key)?.shrink();
+    const channel = this.#channels.get(key);
+    if (channel) channel.held = false;
+    channel?.shrink();
     this.#makeRoom();
   }
 
@@ -286,7 +289,9 @@ export class ChatCore extends Emitter {
   /** Shows the newest messages again. @param {string} name */
   showLive(name) {
     const channel = this.channel(name);
-    if (channel) this.pages.live(channel);
+    if (!channel) return;
+    channel.held = false;
+    this.pages.live(channel);
   }
 
   /**
@@ -333,6 +338,28 @@ export class ChatCore extends Emitter {
     if (!channel?.position || to <= channel.read) return;
     this.#readTo(channel, to);
     this.reads.mark(channel.name, to);
+  }
+
+  /**
+   * Makes a message the first one that is unread. The channel stays so until it is read on purpose, or entered anew.
+   * @param {string} name
+   * @param {number} seq
+   * @throws {ChatError} `unknown_command` of a server that can't do it
+   */
+  async markUnread(name, seq) {
+    const channel = this.channel(name);
+    if (!channel) return;
+    // What was read is told first, so that it doesn't undo this.
+    this.reads.flush();
+    await this.connection.request('unread', { channel: channel.name, seq });
+    this.#unreadFrom(channel, seq);
+  }
+
+  #unreadFrom(channel, seq) {
+    channel.markUnread(seq);
+    this.emit('unread', { name: channel.name, seq });
+    this.emit('channels');
+    this.counts.refresh();
   }
 
   /** Notes that everything in all channels has been seen. */
@@ -530,6 +557,7 @@ export class ChatCore extends Emitter {
     if (frame.type === 'read') return isSeq(frame.seq) && this.#readTo(this.#ensure(frame.channel), frame.seq);
     const channel = this.#channels.get(frame.channel);
     if (!channel) return undefined;
+    if (frame.type === 'unread') return isSeq(frame.seq) && this.#unreadFrom(channel, frame.seq);
     switch (frame.type) {
       case 'message':
       case 'edited':

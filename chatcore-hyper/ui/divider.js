@@ -12,6 +12,11 @@ export class Divider {
     this.#after = null;
   }
 
+  /** Stands above a message that was marked as unread. @param {number} seq */
+  put(seq) {
+    this.#after = seq - 1;
+  }
+
   /** The position after which the new begins. */
   get after() {
     return this.#after;

@@ -6,7 +6,7 @@ import { hasSingleKeys } from './shortcuts.js';
 const QUICK = ['👍', '❤️', '😂'];
 
 /** Keys that act on the message with the focus. */
-const KEYS = { r: 'reply', e: 'edit', Delete: 'remove', c: 'copy', '+': 'pick' };
+const KEYS = { r: 'reply', e: 'edit', u: 'unread', Delete: 'remove', c: 'copy', '+': 'pick' };
 
 /**
  * What one does with a message: a toolbar on the one under the pointer or with the focus, and keys.
@@ -24,7 +24,7 @@ export class MessageActions {
   /**
    * @param {HTMLElement} scroller
    * @param {{message: (seq: number) => import('./protocol.js').Message | undefined, isOwn: (message: any) => boolean,
-   *   link: (seq: number) => ?string, onReply: (message: any) => void, onEdit: (message: any) => void, onRemove: (seq: number) => void,
+   *   link: (seq: number) => ?string, onUnread: (seq: number) => void, onReply: (message: any) => void, onEdit: (message: any) => void, onRemove: (seq: number) => void,
    *   onReact: (seq: number, emoji: string) => void, onPick: (seq: number, from: HTMLElement) => void,
    *   onNotice: (text: string) => void, onLeave: () => void}} context
    */
@@ -43,6 +43,7 @@ export class MessageActions {
       ),
       button('smile', 'Add a reaction', 'pick'),
       button('reply', 'Reply', 'reply'),
+      button('unread', 'Mark as unread from here', 'unread'),
       this.#link,
       ...this.#own,
     );
@@ -94,6 +95,7 @@ export class MessageActions {
     if (!message) return;
     const { context } = this;
     if (action === 'reply') context.onReply(message);
+    else if (action === 'unread') context.onUnread(message.seq);
     else if (action === 'copy') this.#copy(message);
     else if (action === 'pick') context.onPick(message.seq, this.#article);
     else if (!context.isOwn(message)) return;

@@ -129,6 +129,7 @@ export class Timeline extends HTMLElement {
     core.on('log', ({ name }) => name === this.#channel && this.#came());
     // What is unread decides where one begins to read.
     core.on('channels', () => this.#channel && this.#drawnSeq < 0 && this.#changed());
+    core.on('unread', ({ name, seq }) => name === this.#channel && this.#keepUnread(seq));
     core.on('trouble', ({ text }) => this.dispatchEvent(new CustomEvent('notice', { detail: text })));
     core.on('state', () => {
       this.#showNotice();
@@ -181,6 +182,22 @@ export class Timeline extends HTMLElement {
     this.#target = seq;
     this.#seeksNew = false;
     this.#seek();
+  }
+
+  /** Puts the New line above a message that somebody marked as unread. */
+  #keepUnread(seq) {
+    this.#divider.put(seq);
+    this.#metNew = null;
+    this.#changed();
+  }
+
+  async #markUnread(seq) {
+    try {
+      await this.#core.markUnread(this.#channel, seq);
+    } catch (error) {
+      const reason = { disconnected: 'Marking as unread needs the connection.', unknown_command: 'This server cannot mark messages as unread.' }[error.code] ?? error.message;
+      this.dispatchEvent(new CustomEvent('notice', { detail: reason }));
+    }
   }
 
   /** Offers the way to the New line no longer. */
@@ -365,6 +382,7 @@ export class Timeline extends HTMLElement {
       message: (seq) => this.#core.channel(this.#channel)?.message(seq),
       isOwn: (message) => message.author.id === this.#core.user.id,
       link: (seq) => (this.linked ? location.href.split('#')[0] + channelHash(this.#channel, seq) : null),
+      onUnread: (seq) => this.#markUnread(seq),
       onReply: (message) => say('reply', message),
       onEdit: (message) => say('edit', message),
       onRemove: (seq) => this.remove(seq),
@@ -553,7 +571,7 @@ export class Timeline extends HTMLElement {
     this.#pill.classList.toggle('fresh', unread > 0);
     setText(this.#pillText, unread > 0 ? `${number(unread)} new` : 'Newest');
     this.#pill.setAttribute('aria-label', unread > 0 ? `${counted(unread, 'new message')}, go to the end` : 'Go to the newest message');
-    if (this.#atEnd && this.#attentive) this.dispatchEvent(new CustomEvent('seen', { detail: this.#drawnSeq }));
+    if (this.#atEnd && this.#attentive && !channel.held) this.dispatchEvent(new CustomEvent('seen', { detail: this.#drawnSeq }));
   }
 
   /** Offers the way up to the New line until somebody has seen it. */

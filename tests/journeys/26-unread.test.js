@@ -162,3 +162,30 @@ journey('with 220 channels the last one of the list gets its count and its menti
   await bob.page.keyboard.type('z21');
   await bob.page.getByText('The first 50 channels are shown.').waitFor({ state: 'hidden' });
 });
+
+journey('a message is marked as unread from there on, for all tabs, until it is read again', async ({ browser }) => {
+  const ann = await browser.joined('Ann');
+  const bob = await browser.joined('Bob');
+  for (const text of ['one', 'two', 'three']) await ann.say(text);
+  await bob.sees('three');
+  const other = await bob.context.newPage();
+  await other.goto(`${bob.server.url}/#/c/elsewhere`);
+  await other.getByRole('link', { name: 'general', exact: true }).waitFor();
+
+  await bob.message('two').hover();
+  await bob.page.getByRole('button', { name: 'Mark as unread from here' }).click();
+  await other.getByRole('link', { name: 'general 2 unread' }).waitFor();
+  await seesNewLine(bob, 'two');
+  // To have it in sight is not to read it.
+  await bob.page.evaluate(() => dispatchEvent(new Event('focus')));
+  await bob.page.reload();
+  await unread(bob, 'general', 2).or(read(bob, 'general')).waitFor();
+  await seesNewLine(bob, 'two');
+  // By a key too.
+  await other.getByRole('link', { name: 'general', exact: true }).waitFor();
+  await bob.message('three').focus();
+  await bob.page.keyboard.press('u');
+  await unread(bob, 'general', 1).waitFor();
+  await bob.field.press('Escape');
+  await other.getByRole('link', { name: 'general', exact: true }).waitFor();
+});
