@@ -18,8 +18,8 @@ export class Help extends HTMLElement {
       'dialog',
       { class: 'help', 'aria-labelledby': 'help-title' },
       h('div', { class: 'dialog-head' }, h('h2', { id: 'help-title' }, 'Keyboard shortcuts'), h('button', close, icon('close'))),
-      ...SHORTCUTS.map(({ title, shortcuts }) => h('section', {}, h('h3', {}, title), h('dl', {}, ...shortcuts.map(rowView)))),
       h('label', { class: 'choice' }, single, 'Single keys, such as / and ?, and R on a message'),
+      ...SHORTCUTS.map(({ title, shortcuts }) => h('section', {}, h('h3', {}, title), h('dl', {}, ...shortcuts.map(rowView)))),
     );
     this.append(dialog);
     return dialog;

@@ -88,7 +88,12 @@ journey('two rooms of a foreign page: what is said in one is in that one, and at
   });
   await greenhouse.field.press('/');
   await greenhouse.field.press('Escape');
-  assert.equal(await ann.page.evaluate(() => globalThis.pressed), 'Escape ');
+  // One key leads from the field to the messages and back.
+  await greenhouse.field.press('F6');
+  await ann.isOn(greenhouse.room.getByRole('log'));
+  await ann.page.keyboard.press('F6');
+  await ann.isOn(greenhouse.field);
+  assert.equal(await ann.page.evaluate(() => globalThis.pressed), 'Escape F6 F6 ');
 
   // A picture opens over the page, in the room's own style.
   await greenhouse.field.fill('');
