@@ -237,7 +237,9 @@ impl Directory for PostgresStore {
     }
 
     async fn mark_unread(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, StoreError> {
-        self.move_marker_back(user, channel, seq).await.map_err(|f| f.during("the read marker can't be moved"))
+        self.move_marker_back(user, channel, seq)
+            .await
+            .map_err(|f| f.during("the read marker can't be moved"))
     }
 
     async fn unread(&self, user: &UserId, channels: &[ChannelId]) -> Result<Vec<Unread>, StoreError> {

@@ -36,6 +36,9 @@ const UPLOAD: usize = (256 + 2 * 64) * KIB;
 /// The cache of a store on redb.
 const CACHE: usize = 64 * MIB;
 
+/// The cache of the names of `web_chat`.
+const NAMES: usize = 16 * MIB;
+
 /// The cache of the copy that a backup makes, and the pieces in which it is sent.
 const BACKUP: usize = 16 * MIB + 2 * 64 * KIB;
 
@@ -71,6 +74,7 @@ fn parts(limits: &Limits, config: &Config, server: &Server) -> Vec<(&'static str
         ("searches", limits.searches * search(limits)),
         ("uploads", limits.uploads * UPLOAD),
         ("the store's cache", CACHE),
+        ("the names' cache", NAMES),
         ("a backup", BACKUP),
     ]
 }

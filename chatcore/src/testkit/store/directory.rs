@@ -187,7 +187,10 @@ pub async fn a_marker_that_is_set_back_makes_messages_unread<F: StoreFixture>(fi
     assert_eq!(store.mark_read(&user, id, 4).await.expect("a marker moves"), 4);
     let untouched = store.unread(&cid().id, &[id]).await.expect("markers can be read");
     assert_eq!(untouched, [Unread { read: 5, messages: 1, head: 6 }]);
-    assert!(store.mark_unread(&user, NOWHERE, 1).await.is_err(), "a channel that does not exist has no marker");
+    assert!(
+        store.mark_unread(&user, NOWHERE, 1).await.is_err(),
+        "a channel that does not exist has no marker"
+    );
 }
 
 /// Markers of one user set at once, over two handles, end at the furthest.

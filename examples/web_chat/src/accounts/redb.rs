@@ -19,6 +19,9 @@ use tokio::time::timeout;
 use super::{AHEAD, Accounts, AccountsError, SignedIn, Taken, Token, new_user, oldest};
 use crate::name::DisplayName;
 
+/// Pages of the file in memory. It is as large as 100,000 names.
+const CACHE_BYTES: usize = 16 << 20;
+
 /// Accounts by the hash of their token.
 const ACCOUNTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("accounts");
 /// Hashes of tokens by the keys of their names.
@@ -156,7 +159,8 @@ impl Wanted {
 impl RedbAccounts {
     /// Opens the file, or makes it. It blocks.
     pub(crate) fn open(file: &Path, limit: u64, wait: Duration) -> Result<Self, AccountsError> {
-        let file = RedbFile::open(file, chatcore_redb::Options::default()).map_err(AccountsError::because)?;
+        let options = chatcore_redb::Options::default().cache_bytes(CACHE_BYTES);
+        let file = RedbFile::open(file, options).map_err(AccountsError::because)?;
         Ok(Self { file, limit, wait })
     }
 
