@@ -352,7 +352,8 @@ mod tests {
             assert_eq!(bytes(text), Ok(expected), "{text}");
         }
         for text in ["", "GiB", "-1", "1.5GiB", "10XB", "99999999999999999999", "99999999TiB"] {
-            let error = Options::try_parse_from(["web_chat", "--files-total", text]).unwrap_err().to_string();
+            let argument = format!("--files-total={text}");
+            let error = Options::try_parse_from(["web_chat", &argument]).unwrap_err().to_string();
             assert!(error.contains("write"), "{text:?}: {error}");
         }
         let limits = Options::parse_from(["web_chat", "--files-per-user", "1k"]).limits();
