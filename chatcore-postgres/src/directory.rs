@@ -23,7 +23,8 @@ const CHANNEL_WEIGHT: &str = "(256 + octet_length(name) + octet_length(topic) + 
 /// Reads [`CHANNEL_COLUMNS`].
 fn channel_info(row: &Row) -> Result<ChannelInfo, Failure> {
     let name: &str = row.try_get(1)?;
-    let name = ChannelName::new(name).map_err(|_| Failure::Broken("invalid channel name in the database"))?;
+    let name =
+        ChannelName::existing(name).map_err(|_| Failure::Broken("invalid channel name in the database"))?;
     Ok(ChannelInfo {
         id: channel_id(row.try_get(0)?),
         name,
@@ -70,9 +71,17 @@ impl PostgresStore {
         Ok(usize::try_from(count).unwrap_or(0))
     }
 
+    /// Finds the channel that has the name, spelt so or else looking the same.
     async fn find(&self, name: &ChannelName) -> Result<Option<ChannelInfo>, Failure> {
-        let sql = format!("SELECT {CHANNEL_COLUMNS} FROM {}.channel WHERE name = $1", self.schema);
-        let rows = self.database.query(&sql, &[(&name.as_str(), Type::TEXT)]).await?;
+        let sql = format!(
+            "SELECT {CHANNEL_COLUMNS} FROM {0}.channel \
+             WHERE name = $1 OR id = (SELECT channel FROM {0}.channel_look WHERE look = $2) \
+             ORDER BY name <> $1 LIMIT 1",
+            self.schema
+        );
+        let params: [(&(dyn ToSql + Sync), Type); 2] =
+            [(&name.as_str(), Type::TEXT), (&name.look(), Type::TEXT)];
+        let rows = self.database.query(&sql, &params).await?;
         rows.first().map(channel_info).transpose()
     }
 
@@ -91,24 +100,21 @@ impl PostgresStore {
         let sql = format!(
             "SELECT (channel).id, (channel).name, (channel).topic, (channel).created_at, (channel).created_by, \
                  (channel).created_by_name, is_new \
-             FROM {}.chat_create_channel($1, $2, $3, $4, $5, $6)",
+             FROM {}.chat_create_channel($1, $2, $3, $4, $5, $6, $7)",
             self.schema
         );
+        let epoch = Epoch::random();
+        let params: [(&(dyn ToSql + Sync), Type); 7] = [
+            (&name.as_str(), Type::TEXT),
+            (&topic, Type::TEXT),
+            (&by.id.as_str(), Type::TEXT),
+            (&&*by.name, Type::TEXT),
+            (&epoch.as_str(), Type::TEXT),
+            (&most, Type::INT8),
+            (&name.look(), Type::TEXT),
+        ];
         // Not repeated: the second try would find the first one's channel and call it another's.
-        let rows = self
-            .database
-            .query_once(
-                &sql,
-                &[
-                    (&name.as_str(), Type::TEXT),
-                    (&topic, Type::TEXT),
-                    (&by.id.as_str(), Type::TEXT),
-                    (&&*by.name, Type::TEXT),
-                    (&Epoch::random().as_str(), Type::TEXT),
-                    (&most, Type::INT8),
-                ],
-            )
-            .await?;
+        let rows = self.database.query_once(&sql, &params).await?;
         let created = rows.first().map(|row| {
             let kind = if row.try_get(6)? { Created::New } else { Created::Exists };
             Ok(kind(channel_info(row)?))
@@ -218,7 +224,8 @@ impl Directory for PostgresStore {
     }
 
     async fn channel(&self, name: &ChannelName) -> Result<Option<ChannelInfo>, StoreError> {
-        self.find(name).await.map_err(|f| f.during("the channel can't be read"))
+        let found = self.find(name).await.map_err(|f| f.during("the channel can't be read"))?;
+        Ok(found.filter(|info| info.name.is_same_as(name)))
     }
 
     async fn create_channel_within(

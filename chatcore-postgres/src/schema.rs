@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use chatcore::ChannelName;
 use sha2::{Digest, Sha256};
 use tokio_postgres::Transaction;
 use tokio_postgres::types::{ToSql, Type};
@@ -15,13 +16,14 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 6] = [
+const MIGRATIONS: [Migration; 7] = [
     Migration { name: "tables", sql: include_str!("../migrations/1_tables.sql") },
     Migration { name: "functions", sql: include_str!("../migrations/2_functions.sql") },
     Migration { name: "reactions", sql: include_str!("../migrations/3_reactions.sql") },
     Migration { name: "clock", sql: include_str!("../migrations/4_clock.sql") },
     Migration { name: "prune", sql: include_str!("../migrations/5_prune.sql") },
     Migration { name: "totals", sql: include_str!("../migrations/6_totals.sql") },
+    Migration { name: "names", sql: include_str!("../migrations/7_names.sql") },
 ];
 
 /// The advisory lock that whoever migrates holds: "chatcore" in ASCII.
@@ -121,6 +123,34 @@ pub(crate) async fn migrate(
         script.push_str(&record(schema, version, migration));
     }
     transaction.batch_execute(&script).await.map_err(failed)
+}
+
+/// Enters what the channels' names look like, for those that have no row for it: after the migration that made the
+/// table, and for what processes of the version before it created since. A name that looks like an older one's stays
+/// without.
+pub(crate) async fn enter_looks(transaction: &Transaction<'_>, schema: &str) -> Result<(), ConnectError> {
+    let select = format!(
+        "SELECT id, name FROM {schema}.channel AS c \
+         WHERE NOT EXISTS (SELECT FROM {schema}.channel_look AS l WHERE l.channel = c.id) ORDER BY id"
+    );
+    let rows = transaction.query_typed(&select, &[]).await.map_err(failed)?;
+    let (mut ids, mut looks) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
+    for row in &rows {
+        let id: i64 = row.try_get(0).map_err(failed)?;
+        let Ok(name) = ChannelName::existing(row.try_get(1).map_err(failed)?) else { continue };
+        ids.push(id);
+        looks.push(name.look());
+    }
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let insert = format!(
+        "INSERT INTO {schema}.channel_look (look, channel) \
+         SELECT look, id FROM unnest($1, $2) AS found (look, id) ORDER BY id ON CONFLICT DO NOTHING"
+    );
+    let params: [(&(dyn ToSql + Sync), Type); 2] = [(&looks, Type::TEXT_ARRAY), (&ids, Type::INT8_ARRAY)];
+    transaction.query_typed(&insert, &params).await.map_err(failed)?;
+    Ok(())
 }
 
 /// Returns the schema's version, where all that was applied is what this library knows.

@@ -92,6 +92,7 @@ impl PostgresStore {
         let transaction = connection.transaction().await.map_err(failed)?;
         schema::check_encoding(&transaction).await?;
         schema::migrate(&transaction, &builder.schema, builder.migrate).await?;
+        schema::enter_looks(&transaction, &builder.schema).await?;
         let search_index = match builder.search_index {
             true => Some(SearchIndex::open(&transaction, &builder.schema, builder.migrate).await?),
             false => None,

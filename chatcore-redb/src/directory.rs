@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::error::Failure;
 use crate::log::Changes;
-use crate::schema::{CHANNELS, LOGS, Log, MARKERS, MESSAGES, NAMES, USERS, decode, encode, log};
+use crate::schema::{CHANNELS, LOGS, LOOKS, Log, MARKERS, MESSAGES, NAMES, USERS, decode, encode, log};
 use crate::store::RedbStore;
 use crate::writer::Sync;
 
@@ -24,7 +24,12 @@ impl Changes<'_> {
         now: Timestamp,
         most: usize,
     ) -> Result<Option<Created>, Failure> {
-        let taken = self.tables.names.get(name.as_str())?.map(|row| row.value());
+        let look = name.look();
+        let spelt = self.tables.names.get(name.as_str())?.map(|row| row.value());
+        let taken = match spelt {
+            Some(id) => Some(id),
+            None => self.tables.looks.get(look.as_str())?.map(|row| row.value()),
+        };
         if let Some(id) = taken {
             let row = self.tables.channels.get(id)?.ok_or(Failure::Broken("a name without its channel"))?;
             return Ok(Some(Created::Exists(decode(row.value())?)));
@@ -36,6 +41,7 @@ impl Changes<'_> {
         let info = ChannelInfo { id: ChannelId(id), name, topic, created_at: now, created_by: by };
         self.tables.channels.insert(id, encode(&info)?.as_slice())?;
         self.tables.names.insert(info.name.as_str(), id)?;
+        self.tables.looks.insert(look.as_str(), id)?;
         self.tables.logs.insert(id, encode(&Log::new())?.as_slice())?;
         Ok(Some(Created::New(info)))
     }
@@ -96,8 +102,14 @@ impl Directory for RedbStore {
     async fn channel(&self, name: &ChannelName) -> Result<Option<ChannelInfo>, StoreError> {
         let name = name.clone();
         self.read("the channel can't be read", move |txn| {
-            let Some(id) = txn.open_table(NAMES)?.get(name.as_str())? else { return Ok(None) };
-            txn.open_table(CHANNELS)?.get(id.value())?.map(|row| decode(row.value())).transpose()
+            let id = match txn.open_table(NAMES)?.get(name.as_str())? {
+                Some(id) => Some(id),
+                None => txn.open_table(LOOKS)?.get(name.look().as_str())?,
+            };
+            let Some(id) = id else { return Ok(None) };
+            let row = txn.open_table(CHANNELS)?.get(id.value())?;
+            let info: Option<ChannelInfo> = row.map(|row| decode(row.value())).transpose()?;
+            Ok(info.filter(|info| info.name.is_same_as(&name)))
         })
         .await
     }

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use chatcore::store::Upload;
+use chatcore::store::{ChannelInfo, Upload};
 use chatcore::{Content, Epoch, Event, EventKind, Message, Seq, Timestamp};
 use redb::{
     Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableHandle,
@@ -27,13 +27,15 @@ type Json = &'static [u8];
 const META: TableDefinition<&str, u64> = TableDefinition::new("chatcore");
 const LAYOUT_KEY: &str = "layout";
 /// The layout that this file describes. Layout 1 had every message in [`EVENTS`] too; such a row says no other than
-/// this layout's, so that a file of it is ours once its number is. Layout 2 had no [`FILE_BYTES`].
-pub(crate) const LAYOUT: u64 = 3;
+/// this layout's, and stays. Layout 2 had no [`FILE_BYTES`], and layout 3 no [`LOOKS`].
+pub(crate) const LAYOUT: u64 = 4;
 
 /// channel → `ChannelInfo`.
 pub(crate) const CHANNELS: TableDefinition<u64, Json> = TableDefinition::new("channels");
 /// name → channel.
 pub(crate) const NAMES: TableDefinition<&str, u64> = TableDefinition::new("names");
+/// what a name looks like → channel; of those that look the same in a file of an earlier layout, the first.
+pub(crate) const LOOKS: TableDefinition<&str, u64> = TableDefinition::new("looks");
 /// channel → [`Log`].
 pub(crate) const LOGS: TableDefinition<u64, Json> = TableDefinition::new("logs");
 /// (channel, seq) → `Event`, of all events but messages that were never edited: such a one's row in [`MESSAGES`] says
@@ -97,6 +99,7 @@ impl Log {
 pub(crate) struct Tables<'t> {
     pub(crate) channels: Watched<'t, u64, Json>,
     pub(crate) names: Watched<'t, &'static str, u64>,
+    pub(crate) looks: Watched<'t, &'static str, u64>,
     pub(crate) logs: Watched<'t, u64, Json>,
     pub(crate) events: Watched<'t, (u64, u64), Json>,
     pub(crate) messages: Watched<'t, (u64, u64), (u64, Json)>,
@@ -115,6 +118,7 @@ impl<'t> Tables<'t> {
         Ok(Self {
             channels: Watched::open(txn, CHANNELS)?,
             names: Watched::open(txn, NAMES)?,
+            looks: Watched::open(txn, LOOKS)?,
             logs: Watched::open(txn, LOGS)?,
             events: Watched::open(txn, EVENTS)?,
             messages: Watched::open(txn, MESSAGES)?,
@@ -134,6 +138,7 @@ impl<'t> Tables<'t> {
         let Self {
             channels,
             names,
+            looks,
             logs,
             events,
             messages,
@@ -148,6 +153,7 @@ impl<'t> Tables<'t> {
         } = self;
         channels.changed()
             || names.changed()
+            || looks.changed()
             || logs.changed()
             || events.changed()
             || messages.changed()
@@ -208,7 +214,10 @@ fn count_files(tables: &mut Tables<'_>) -> Result<(), Failure> {
 fn create(database: &Database) -> Result<(), Failure> {
     let mut txn = database.begin_write()?;
     txn.set_quick_repair(true);
-    count_files(&mut Tables::open(&txn)?)?;
+    let mut tables = Tables::open(&txn)?;
+    count_files(&mut tables)?;
+    enter_looks(&mut tables)?;
+    drop(tables);
     txn.open_table(META)?.insert(LAYOUT_KEY, LAYOUT)?;
     Ok(txn.commit()?)
 }
@@ -218,6 +227,7 @@ pub(crate) fn copy(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), 
     copy_table(from, to, META)?;
     copy_table(from, to, CHANNELS)?;
     copy_table(from, to, NAMES)?;
+    copy_table(from, to, LOOKS)?;
     copy_table(from, to, LOGS)?;
     copy_table(from, to, EVENTS)?;
     copy_table(from, to, MESSAGES)?;
@@ -229,6 +239,18 @@ pub(crate) fn copy(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), 
     copy_table(from, to, UPLOADS)?;
     copy_table(from, to, RECLAIMABLE)?;
     copy_table(from, to, FILE_BYTES)
+}
+
+/// Enters what the names of all channels look like. Channels are numbered in the order of their creation.
+fn enter_looks(tables: &mut Tables<'_>) -> Result<(), Failure> {
+    for row in tables.channels.iter()? {
+        let (id, info) = row?;
+        let look = decode::<ChannelInfo>(info.value())?.name.look();
+        if tables.looks.get(look.as_str())?.is_none() {
+            tables.looks.insert(look.as_str(), id.value())?;
+        }
+    }
+    Ok(())
 }
 
 /// Returns the event that began a message which was not edited since.

@@ -8,7 +8,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use chatcore::store::{AttachmentIndex, Directory, EventStore, PageLimit, Replay, Upload, UploadState};
+use chatcore::store::{
+    AttachmentIndex, Created, Directory, EventStore, PageLimit, Replay, Upload, UploadState,
+};
 use chatcore::{
     Append, AppendBody, Attachment, AttachmentId, ChannelName, EventKind, Nonce, Position, Timestamp, User,
     UserId,
@@ -165,12 +167,12 @@ fn a_file_of_a_newer_version_is_refused_with_both_versions() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("chat.redb");
     drop(RedbStore::open(&path).unwrap());
-    set_layout(&path, 4);
+    set_layout(&path, 5);
     let error = refusal(&path);
-    assert!(matches!(error, OpenError::Newer { found: 4, known: 3, .. }), "{error:?}");
-    assert!(error.to_string().contains("layout 4"), "{error}");
-    assert_eq!(layout(&path), 4);
-    set_layout(&path, 3);
+    assert!(matches!(error, OpenError::Newer { found: 5, known: 4, .. }), "{error:?}");
+    assert!(error.to_string().contains("layout 5"), "{error}");
+    assert_eq!(layout(&path), 5);
+    set_layout(&path, 4);
     RedbStore::open(&path).unwrap();
 }
 
@@ -239,7 +241,7 @@ async fn a_file_of_layout_1_is_read_and_gets_this_layout() {
         .collect();
     assert_eq!(texts, ["", "two", "-", "three"]);
     drop(store);
-    assert_eq!(layout(&path), 3);
+    assert_eq!(layout(&path), 4);
 }
 
 /// Layout 2 did not count the bytes of files.
@@ -283,8 +285,57 @@ async fn the_files_of_layout_2_are_counted() {
     set_layout(&path, 2);
     let store = RedbStore::open(&path).unwrap();
     assert_eq!(store.file_bytes(&ann.id).await.unwrap(), before);
+}
+
+/// Layout 3 told names apart by their lower case: there are two of one word here, an invisible one, and an imitation.
+#[tokio::test]
+async fn channels_of_layout_3_keep_their_names_and_are_found() {
+    const CHANNELS: TableDefinition<u64, &[u8]> = TableDefinition::new("channels");
+    const NAMES: TableDefinition<&str, u64> = TableDefinition::new("names");
+    const LOGS: TableDefinition<u64, &[u8]> = TableDefinition::new("logs");
+    const LOOKS: TableDefinition<&str, u64> = TableDefinition::new("looks");
+    let names = ["general", "stra\u{df}e", "strasse", "σας", "\u{3164}", "gеneral"];
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("chat.redb");
+    drop(RedbStore::open(&path).unwrap());
+    let database = Database::open(&path).unwrap();
+    let txn = database.begin_write().unwrap();
+    for (id, name) in (1..).zip(names) {
+        let row = format!(
+            r#"{{"id":{id},"name":"{name}","topic":"","created_at":"2026-01-01T00:00:00.000Z","created_by":{{"id":"u_1","name":"Ann"}}}}"#
+        );
+        let log = format!(
+            r#"{{"epoch":"e{id}","head":0,"at":"1970-01-01T00:00:00.000Z","trimmed":0,"messages":0,"trimmed_messages":0}}"#
+        );
+        txn.open_table(CHANNELS).unwrap().insert(id, row.as_bytes()).unwrap();
+        txn.open_table(NAMES).unwrap().insert(name, id).unwrap();
+        txn.open_table(LOGS).unwrap().insert(id, log.as_bytes()).unwrap();
+    }
+    txn.delete_table(LOOKS).unwrap();
+    txn.commit().unwrap();
+    drop(database);
+    set_layout(&path, 3);
+
+    let store = RedbStore::open(&path).unwrap();
+    let find = async |name: &str| {
+        let found = store.channel(&ChannelName::existing(name).unwrap()).await.unwrap();
+        found.map(|info| (info.id.0, info.name.to_string()))
+    };
+    for (id, name) in (1..).zip(names) {
+        assert_eq!(find(name).await, Some((id, name.to_owned())), "{name:?} is found as it is spelt");
+    }
+    assert_eq!(find("STRASSE").await, Some((3, "strasse".to_owned())));
+    assert_eq!(find("Straẞe").await, Some((2, "stra\u{df}e".to_owned())), "in lower case it is the second");
+    assert_eq!(find("σασ").await, Some((4, "σας".to_owned())));
+    let ann = User::new("u_ann", "Ann").unwrap();
+    for (name, taken) in [("strasse", 3), ("ＳＴＲＡＳＳＥ", 2), ("ΣAΣ", 4), ("GENERAL", 1)] {
+        let created = store.create_channel(&ChannelName::new(name).unwrap(), "", &ann).await.unwrap();
+        assert!(matches!(&created, Created::Exists(info) if info.id.0 == taken), "{name}: {created:?}");
+    }
+    let listed = store.channels(None, PageLimit::items(9)).await.unwrap().channels;
+    assert_eq!(listed.len(), names.len());
     drop(store);
-    assert_eq!(layout(&path), 3);
+    assert_eq!(layout(&path), 4);
 }
 
 #[test]

@@ -42,6 +42,24 @@ impl From<Reply> for Outcome {
 }
 
 impl Core {
+    /// Returns a command with its channel's name as the channel has it, if it was refused since its user spelt the name
+    /// otherwise.
+    pub(crate) async fn respelt(
+        &self,
+        mut request: Request,
+        refused: &Error,
+    ) -> Result<Option<Request>, Error> {
+        let codes = [ErrorCode::NoSuchChannel, ErrorCode::NotAllowed, ErrorCode::NotSubscribed];
+        let Some(name) = request.existing().filter(|_| codes.contains(&refused.code())) else {
+            return Ok(None);
+        };
+        match self.store.channel(name).await? {
+            Some(info) if info.name != *name => *name = info.name,
+            _ => return Ok(None),
+        }
+        Ok(Some(request))
+    }
+
     /// Carries out a command that has to wait for the store, and before it for its turn if its answer may be
     /// large. `key` is for the subscription it may begin.
     pub(crate) async fn run_in_turn(
@@ -94,7 +112,9 @@ impl Core {
             }
             Request::Read { channel, seq } => self.read(&link, &channel, seq).await?,
             Request::Unread { channel, seq } => self.unread(&link, &channel, seq).await?,
-            Request::Unsubscribe { .. } | Request::Typing { .. } | Request::Ping => Reply::Done,
+            // What is followed is in memory, and needs nothing from here.
+            Request::Unsubscribe { .. } | Request::Typing { .. } => return Err(not_subscribed()),
+            Request::Ping => Reply::Done,
         };
         Ok(reply.into())
     }
@@ -116,8 +136,8 @@ impl Core {
 
     async fn create_channel(&self, link: &Link, name: ChannelName, topic: &str) -> Result<Reply, Error> {
         self.policy.authorize(&link.identity, Action::CreateChannel(&name))?;
-        if self.store.channel(&name).await?.is_some() {
-            return Err(self.name_taken(link, name));
+        if let Some(info) = self.store.channel(&name).await? {
+            return Err(self.name_taken(link, info.name));
         }
         link.share.take_creation(Moment::now())?;
         let created =
@@ -127,7 +147,7 @@ impl Core {
         }
         match created? {
             None => Err(Error::too_many_channels(self.limits.channels)),
-            Some(Created::Exists(_)) => Err(self.name_taken(link, name)),
+            Some(Created::Exists(info)) => Err(self.name_taken(link, info.name)),
             Some(Created::New(info)) => {
                 let channel = ChannelObject::new(info, Unread::default());
                 self.announce_channel(&name, &channel);
@@ -138,7 +158,10 @@ impl Core {
 
     fn name_taken(&self, link: &Link, name: ChannelName) -> Error {
         match self.policy.authorize(&link.identity, Action::List(&name)) {
-            Ok(()) => Error::new(ErrorCode::NameTaken, "there is a channel of that name").about(name),
+            Ok(()) => {
+                let why = format!("the channel {:?} has that name, or looks the same", name.as_str());
+                Error::new(ErrorCode::NameTaken, why).about(name)
+            }
             Err(denied) => denied.into(),
         }
     }
@@ -331,6 +354,10 @@ fn spelling(message: &Message, text: &str, on: bool) -> Result<String, Error> {
         (None, Some(normal)) => Ok(normal.to_owned()),
         (None, None) => Err(Error::new(ErrorCode::BadFrame, "a reaction is exactly one emoji")),
     }
+}
+
+pub(crate) fn not_subscribed() -> Error {
+    Error::new(ErrorCode::NotSubscribed, "subscribe to the channel first")
 }
 
 /// Makes the answer to a publish.

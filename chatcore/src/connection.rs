@@ -9,11 +9,11 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::append::Pending;
 use crate::channel::Manner;
-use crate::commands::{Outcome, published};
+use crate::commands::{Outcome, not_subscribed, published};
 use crate::core::Core;
 use crate::error::{Error, ErrorCode};
 use crate::follow::Follow;
@@ -81,9 +81,19 @@ enum Started {
     Running {
         id: Option<i64>,
         reads: Option<ChannelName>,
-        outcome: BoxFuture<'static, Result<Outcome, Error>>,
+        outcome: BoxFuture<'static, Result<Ended, Error>>,
     },
     Answered(Answer),
+}
+
+/// What became of a command that waited for the store.
+enum Ended {
+    Done(Outcome),
+    /// Its channel is spelt otherwise: it is to be started again, as that stands now, and answered until `by`.
+    Respelt {
+        request: Request,
+        by: Instant,
+    },
 }
 
 impl Connection {
@@ -253,31 +263,88 @@ impl Connection {
     }
 
     /// Starts a command, or gives it back where it has to wait for those under way.
-    fn start(&mut self, id: Option<i64>, mut request: Request) -> Result<Result<Started, Request>, Error> {
+    fn start(&mut self, id: Option<i64>, request: Request) -> Result<Result<Started, Request>, Error> {
+        let mut request = match self.start_at_once(id, request)? {
+            Ok(started) => return Ok(Ok(started)),
+            Err(request) => request,
+        };
+        if !self.started.is_empty() {
+            return Ok(Err(request));
+        }
+        // A channel that is not in memory may have another name, spelt otherwise: then it is tried again with that.
+        let is_unknown = request.existing().is_some_and(|channel| !self.is_known(channel));
+        let by = || Instant::now() + 2 * self.core.limits.store_timeout;
+        let spare = is_unknown.then(|| (request.clone(), by()));
+        let (reads, run) = self.begin(request)?;
+        let core = Arc::clone(&self.core);
+        let outcome = async move {
+            match (run.await, spare) {
+                (Ok(outcome), _) => Ok(Ended::Done(outcome)),
+                (Err(error), None) => Err(error),
+                (Err(error), Some((spare, by))) => {
+                    let respelt = timeout_at(by, core.respelt(spare, &error)).await;
+                    let respelt = respelt.map_err(|_| Error::timed_out())??;
+                    respelt.map(|request| Ended::Respelt { request, by }).ok_or(error)
+                }
+            }
+        };
+        Ok(Ok(Started::Running { id, reads, outcome: Box::pin(outcome) }))
+    }
+
+    /// Starts a command again, with its channel's own name, to be answered until `by`.
+    fn start_again(&mut self, id: Option<i64>, request: Request, by: Instant) -> Result<Started, Error> {
+        let request = match self.start_at_once(id, request)? {
+            Ok(started) => return Ok(started),
+            Err(request) => request,
+        };
+        let (reads, run) = self.begin(request)?;
+        let outcome = async move {
+            let outcome = timeout_at(by, run).await.map_err(|_| Error::timed_out())??;
+            Ok(Ended::Done(outcome))
+        };
+        Ok(Started::Running { id, reads, outcome: Box::pin(outcome) })
+    }
+
+    /// Returns whether a channel is in memory under that name, which is its own then.
+    fn is_known(&self, channel: &ChannelName) -> bool {
+        self.core.registry.loaded(channel).is_some()
+    }
+
+    /// Starts a command that has nothing to wait for, or gives it back.
+    fn start_at_once(
+        &mut self,
+        id: Option<i64>,
+        request: Request,
+    ) -> Result<Result<Started, Request>, Error> {
         match request {
             Request::Publish(publish) => match self.core.try_publish(&self.link, publish)? {
                 Ok((channel, pending)) => {
                     self.link.set_answering(true);
-                    return Ok(Ok(Started::Publishing { id, channel, pending }));
+                    Ok(Ok(Started::Publishing { id, channel, pending }))
                 }
-                Err(publish) => request = Request::Publish(publish),
+                Err(publish) => Ok(Err(Request::Publish(publish))),
             },
-            Request::Ping => return Ok(Ok(done(id))),
-            Request::Unsubscribe { channel } => {
+            Request::Ping => Ok(Ok(done(id))),
+            Request::Unsubscribe { channel } if self.is_known(&channel) => {
                 self.followed(&channel)?;
                 self.unfollow(&channel);
-                return Ok(Ok(done(id)));
+                Ok(Ok(done(id)))
             }
-            Request::Typing { channel } => {
+            Request::Typing { channel } if self.is_known(&channel) => {
                 self.followed(&channel)?;
                 self.tell_typing(&channel)?;
-                return Ok(Ok(done(id)));
+                Ok(Ok(done(id)))
             }
-            _ => {}
+            request => Ok(Err(request)),
         }
-        if !self.started.is_empty() {
-            return Ok(Err(request));
-        }
+    }
+
+    /// Begins a command that waits for the store, and returns the channel that its answer tells of.
+    fn begin(
+        &mut self,
+        request: Request,
+    ) -> Result<(Option<ChannelName>, impl Future<Output = Result<Outcome, Error>> + Send + use<>), Error>
+    {
         if let Request::Subscribe { channel, .. } = &request {
             // A second subscription replaces the first: else its live events would come beside the replay.
             self.unfollow(channel);
@@ -292,8 +359,7 @@ impl Connection {
         let failed = request.failed();
         let (core, link) = (Arc::clone(&self.core), Arc::clone(&self.link));
         let run = Arc::clone(&self.core).run_in_turn(Arc::clone(&self.link), self.next_key, request);
-        let outcome = async move { run.await.inspect_err(|error| core.report(failed, &link, error)) };
-        Ok(Ok(Started::Running { id, reads, outcome: Box::pin(outcome) }))
+        Ok((reads, async move { run.await.inspect_err(|error| core.report(failed, &link, error)) }))
     }
 
     /// Returns whether the next answer is of a channel whose end is still to be told: of a subscription that was
@@ -327,7 +393,7 @@ impl Connection {
 
     fn followed(&self, channel: &ChannelName) -> Result<&Follow, Error> {
         let follow = self.follows.iter().find(|follow| follow.is_of(channel));
-        follow.ok_or_else(|| Error::new(ErrorCode::NotSubscribed, "subscribe to the channel first"))
+        follow.ok_or_else(not_subscribed)
     }
 
     fn tell_typing(&self, name: &ChannelName) -> Result<(), Error> {
@@ -382,16 +448,25 @@ impl Connection {
                 self.ready.extend(own.filter(|key| !self.ready.contains(key)));
                 (*id, result.map(|appended| published(channel.clone(), &appended)), None)
             }),
-            Started::Running { id, reads, outcome } => outcome.as_mut().poll(cx).map(|result| match result {
-                Ok(_) if reads.as_ref().is_some_and(|channel| self.link.is_cut_off(channel)) => {
-                    (*id, Err(Denied.into()), None)
+            Started::Running { id, reads, outcome } => match outcome.as_mut().poll(cx) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(Ok(Ended::Respelt { request, by })) => {
+                    let id = *id;
+                    let again = self.start_again(id, request, by);
+                    first.command =
+                        again.unwrap_or_else(|error| Started::Answered(Answer { id, result: Err(error) }));
+                    self.started.push_front(first);
+                    return self.poll_answer(cx);
                 }
-                Ok(mut outcome) => {
+                Poll::Ready(Ok(_)) if reads.as_ref().is_some_and(|channel| self.link.is_cut_off(channel)) => {
+                    Poll::Ready((*id, Err(Denied.into()), None))
+                }
+                Poll::Ready(Ok(Ended::Done(mut outcome))) => {
                     let places = outcome.places.take();
-                    (*id, Ok(self.finish(outcome)), places)
+                    Poll::Ready((*id, Ok(self.finish(outcome)), places))
                 }
-                Err(error) => (*id, Err(error), None),
-            }),
+                Poll::Ready(Err(error)) => Poll::Ready((*id, Err(error), None)),
+            },
         };
         match polled {
             Poll::Ready((id, result, places)) => {

@@ -52,6 +52,7 @@ pub mod testkit;
 mod time;
 mod turn;
 mod uploads;
+pub mod visible;
 
 pub use self::chat::{Chat, ChatBuilder};
 pub use self::check::Check;

@@ -7,9 +7,12 @@ use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-/// A channel's name in its one spelling: NFC, lower case, spaces folded to `-`.
+use crate::visible;
+
+/// A channel's name as it is spelt on the wire: NFC, lower case, spaces folded to `-`. It never changes.
 ///
-/// Two texts that differ only in case, in composition or in the spaces around them give the same name.
+/// Two names may be spelt differently and still be the same for people, such as `straße` and `strasse`
+/// ([`is_same_as`](Self::is_same_as)), or look the same ([`look`](Self::look)). A store holds one channel for each look.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "Arc<str>")]
 pub struct ChannelName(Arc<str>);
@@ -18,12 +21,25 @@ impl ChannelName {
     /// The longest name, in characters.
     pub const MAX_CHARS: usize = 64;
 
-    /// Folds `text` into a name.
+    /// Folds `text` into the name of a channel that may be created.
     ///
     /// # Errors
     /// [`BadName`] where it is empty, longer than [`MAX_CHARS`](Self::MAX_CHARS), made of dots alone, or has
-    /// a character that is no letter, digit, `-`, `_` or `.`.
+    /// a character that is invisible, or no letter, digit, `-`, `_` or `.`.
     pub fn new(text: &str) -> Result<Self, BadName> {
+        let name = Self::existing(text)?;
+        match name.0.chars().find(|&c| !c.is_ascii() && visible::is_ignorable(c)) {
+            Some(invisible) => Err(BadName::Character(invisible)),
+            None => Ok(name),
+        }
+    }
+
+    /// Folds `text` into the name of a channel that may exist: earlier versions took names with invisible letters too.
+    /// A name as it is stored or on the wire stays as it is; deserialising a name does the same.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), but for invisible characters.
+    pub fn existing(text: &str) -> Result<Self, BadName> {
         // Folding can only shorten a text by so much: this bounds the work on a hostile one.
         if text.len() > 64 * Self::MAX_CHARS {
             return Err(BadName::Length);
@@ -54,6 +70,20 @@ impl ChannelName {
         Ok(Self(name.into()))
     }
 
+    /// Returns whether people type the other name for this one: they differ in case, composition, width or invisible
+    /// characters only.
+    #[must_use]
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        self == other || visible::fold(&self.0) == visible::fold(&other.0)
+    }
+
+    /// Returns what the name looks like ([`visible::look`]). Names that are the same look the same; so do some others, of
+    /// which one imitates the other.
+    #[must_use]
+    pub fn look(&self) -> String {
+        visible::look(&self.0)
+    }
+
     /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -78,8 +108,8 @@ pub enum BadName {
     /// Empty, or longer than 64 characters.
     #[error("a channel name has 1 to 64 characters")]
     Length,
-    /// A character that is neither a letter nor a digit nor one of `-`, `_`, `.`.
-    #[error("a channel name has letters, digits, '-', '_' and '.' only, not {0:?}")]
+    /// A character that is invisible, or neither a letter nor a digit nor one of `-`, `_`, `.`.
+    #[error("a channel name has visible letters, digits, '-', '_' and '.' only, not {0:?}")]
     Character(char),
     /// Dots alone, or a combining mark at the start.
     #[error("a channel name starts with a letter or digit, or has one besides its dots")]
@@ -89,7 +119,7 @@ pub enum BadName {
 impl TryFrom<String> for ChannelName {
     type Error = BadName;
     fn try_from(text: String) -> Result<Self, BadName> {
-        Self::new(&text)
+        Self::existing(&text)
     }
 }
 
@@ -137,12 +167,33 @@ mod tests {
 
     #[test]
     fn what_is_no_name_is_refused() {
-        for text in ["a/b", "#general", "a\u{0}b", "<b>", "a\u{202e}b", "🦀", "\u{200b}x"] {
+        for text in
+            ["a/b", "#general", "a\u{0}b", "<b>", "a\u{202e}b", "🦀", "\u{200b}x", "\u{3164}", "a\u{34f}"]
+        {
             assert!(matches!(ChannelName::new(text), Err(BadName::Character(_))), "{text:?}");
         }
         for text in [".", "..", "\u{301}a"] {
             assert_eq!(ChannelName::new(text), Err(BadName::Form), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_name_that_exists_stays_as_it_is() {
+        for text in ["\u{3164}", "straße", "σας", "a\u{34f}"] {
+            assert_eq!(ChannelName::existing(text).unwrap().as_str(), text);
+            let read: ChannelName = serde_json::from_str(&format!("\"{text}\"")).unwrap();
+            assert_eq!(read.as_str(), text);
+        }
+        assert!(ChannelName::existing("a/b").is_err());
+    }
+
+    #[test]
+    fn names_are_compared_as_people_do() {
+        let name = |text| ChannelName::new(text).unwrap();
+        assert!(name("Straße").is_same_as(&name("STRASSE")));
+        assert!(name("ΣΑΣ").is_same_as(&name("σασ")));
+        assert!(!name("paypal").is_same_as(&name("p\u{430}ypal")));
+        assert_eq!(name("paypal").look(), name("p\u{430}ypal").look());
     }
 
     #[test]

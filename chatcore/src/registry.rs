@@ -37,7 +37,7 @@ impl ChannelRegistry {
         self.loaded.get(name).map(|entry| Arc::clone(&entry)).filter(|channel| channel.is_loaded())
     }
 
-    /// Returns the channel, from the store if it is not in memory.
+    /// Returns the channel that is spelt so, from the store if it is not in memory.
     ///
     /// # Errors
     /// `no_such_channel`, or `unavailable` where the store can't be read or too many channels are in use.
@@ -45,7 +45,8 @@ impl ChannelRegistry {
         if let Some(channel) = self.loaded(name) {
             return Ok(channel);
         }
-        let info = source.store.channel(name).await?.ok_or_else(Error::no_such_channel)?;
+        let info = source.store.channel(name).await?.filter(|info| info.name == *name);
+        let info = info.ok_or_else(Error::no_such_channel)?;
         let channel = self.enter(info, source.limits)?;
         channel.load(source).await?;
         self.trim();

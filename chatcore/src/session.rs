@@ -12,6 +12,7 @@ use crate::pace::Pace;
 use crate::protocol::{CloseReason, Command, Malformed};
 use crate::search::SearchQuery;
 use crate::share::Share;
+use crate::visible;
 
 /// A command whose every field has been checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +60,24 @@ impl Request {
             self,
             Self::Channels { .. } | Self::Subscribe { .. } | Self::History { .. } | Self::Search { .. }
         )
+    }
+
+    /// Returns the existing channel that the command names.
+    pub(crate) fn existing(&mut self) -> Option<&mut ChannelName> {
+        match self {
+            Self::Subscribe { channel, .. }
+            | Self::Unsubscribe { channel }
+            | Self::Publish(Publish { channel, .. })
+            | Self::Edit { channel, .. }
+            | Self::Delete { channel, .. }
+            | Self::React { channel, .. }
+            | Self::History { channel, .. }
+            | Self::Search { channel, .. }
+            | Self::Read { channel, .. }
+            | Self::Unread { channel, .. }
+            | Self::Typing { channel } => Some(channel),
+            Self::Channels { .. } | Self::CreateChannel { .. } | Self::Ping => None,
+        }
     }
 
     /// Returns the channel that the answer tells of.
@@ -209,7 +228,7 @@ impl Session {
     /// Returns the channel's name that `after` is, or stands for.
     fn listed_up_to(&self, after: &str) -> Result<ChannelName, Error> {
         if !after.starts_with('~') {
-            return Ok(ChannelName::new(after)?);
+            return Ok(ChannelName::existing(after)?);
         }
         let listing = self.listing.as_ref().filter(|listing| listing.mark == after);
         listing.map(|listing| listing.after.clone()).ok_or_else(|| {
@@ -233,7 +252,7 @@ impl Session {
                 limit: up_to(limits.channels_page, limit, 1)?,
             },
             Command::CreateChannel { name, topic } => Request::CreateChannel {
-                name: ChannelName::new(&name)?,
+                name: creatable(&name)?,
                 topic: checked_topic(limits, topic.as_deref().unwrap_or_default())?,
             },
             Command::Subscribe { channel, after, limit } => {
@@ -339,9 +358,23 @@ fn up_to(most: usize, limit: Option<u32>, least: usize) -> Result<usize, Error> 
     }
 }
 
+/// What begins a name that the service generates.
+const GENERATED: [&str; 2] = ["pr.", "dm."];
+
+/// Takes the name of a channel that a user creates.
+fn creatable(name: &str) -> Result<ChannelName, Error> {
+    let name = ChannelName::new(name)?;
+    let look = name.look();
+    if GENERATED.iter().any(|start| look.starts_with(start)) || visible::is_reserved(&look) {
+        let why = format!("the channel name {:?} is reserved: choose another", name.as_str());
+        return Err(Error::new(ErrorCode::BadName, why));
+    }
+    Ok(name)
+}
+
 /// Takes a channel's name where it has to exist: what is no name names no channel.
 fn existing(name: &str) -> Result<ChannelName, Error> {
-    ChannelName::new(name).map_err(|_| Error::no_such_channel())
+    ChannelName::existing(name).map_err(|_| Error::no_such_channel())
 }
 
 pub(crate) fn empty() -> Error {
@@ -465,7 +498,10 @@ mod tests {
             |name: &str, topic: &str| Command::CreateChannel { name: name.into(), topic: Some(topic.into()) };
         assert_eq!(run(create("a", "abc")), None);
         assert_eq!(run(create("a", "abcd")), Some(ErrorCode::TooLarge));
-        assert_eq!(run(create("a b/c", "")), Some(ErrorCode::BadName));
+        for name in ["a b/c", "\u{3164}", "Everyone", "hеre", "ｓystem", "PR.x", "dm.a"] {
+            assert_eq!(run(create(name, "")), Some(ErrorCode::BadName), "{name}");
+        }
+        assert_eq!(run(Command::Typing { channel: "\u{3164}".into() }), None, "one may exist");
         let react =
             |emoji: &str| Command::React { channel: "a".into(), seq: 1, emoji: emoji.into(), on: true };
         assert_eq!(run(react("👍")), None);

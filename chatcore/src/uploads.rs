@@ -156,11 +156,13 @@ impl Core {
         if self.is_draining() {
             return Err(Error::draining());
         }
-        let name = ChannelName::new(channel).map_err(|_| Error::no_such_channel())?;
+        let asked = ChannelName::existing(channel).map_err(|_| Error::no_such_channel())?;
+        let found = self.store.channel(&asked).await?;
+        let name = found.as_ref().map_or(asked, |channel| channel.name.clone());
         self.policy.authorize(identity, Action::Write(&name))?;
         let blobs = self.blobs()?;
         let file_name = self.file_name(file_name)?;
-        let channel = self.store.channel(&name).await?.ok_or_else(Error::no_such_channel)?;
+        let channel = found.ok_or_else(Error::no_such_channel)?;
         let _place = self.uploads.begin(&identity.user.id, &self.limits)?;
         let room = self.room(&identity.user.id).await?;
         let attachment = Attachment {

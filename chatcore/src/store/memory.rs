@@ -35,6 +35,8 @@ struct State {
     retention: usize,
     logs: Vec<Log>,
     names: BTreeMap<ChannelName, ChannelId>,
+    /// By what the names look like.
+    looks: HashMap<String, ChannelId>,
     read: HashMap<(UserId, ChannelId), Seq>,
     users: HashMap<UserId, User>,
     uploads: HashMap<AttachmentId, Upload>,
@@ -60,6 +62,7 @@ impl MemoryStore {
             retention: messages.max(1),
             logs: Vec::new(),
             names: BTreeMap::new(),
+            looks: HashMap::new(),
             read: HashMap::new(),
             users: HashMap::new(),
             uploads: HashMap::new(),
@@ -229,7 +232,9 @@ impl Directory for MemoryStore {
 
     async fn channel(&self, name: &ChannelName) -> Result<Option<ChannelInfo>, StoreError> {
         let state = self.state();
-        Ok(state.names.get(name).and_then(|id| state.log(*id)).map(|log| log.info().clone()))
+        let id = state.names.get(name).or_else(|| state.looks.get(&name.look()));
+        let info = id.and_then(|id| state.log(*id)).map(Log::info);
+        Ok(info.filter(|info| info.name.is_same_as(name)).cloned())
     }
 
     async fn create_channel_within(
@@ -240,7 +245,9 @@ impl Directory for MemoryStore {
         most: usize,
     ) -> Result<Option<Created>, StoreError> {
         let mut state = self.state();
-        if let Some(log) = state.names.get(name).and_then(|id| state.log(*id)) {
+        let look = name.look();
+        let taken = state.names.get(name).or_else(|| state.looks.get(&look));
+        if let Some(log) = taken.and_then(|id| state.log(*id)) {
             return Ok(Some(Created::Exists(log.info().clone())));
         }
         if state.names.len() >= most {
@@ -254,6 +261,7 @@ impl Directory for MemoryStore {
             created_by: by.clone(),
         };
         state.names.insert(name.clone(), info.id);
+        state.looks.insert(look, info.id);
         state.logs.push(Log::new(info.clone()));
         Ok(Some(Created::New(info)))
     }

@@ -214,7 +214,7 @@ pub trait EventStore: Send + Sync + 'static {
 pub struct ChannelInfo {
     /// The store's key.
     pub id: ChannelId,
-    /// The name, unique.
+    /// The name, unique in its spelling and, among those of this version, in its look.
     pub name: ChannelName,
     /// What it is about; may be empty.
     pub topic: String,
@@ -249,12 +249,12 @@ pub struct ChannelPage {
 pub enum Created {
     /// The channel is new.
     New(ChannelInfo),
-    /// The name was taken already, by this one.
+    /// The name was taken already, by this one, whose name looks the same.
     Exists(ChannelInfo),
 }
 
 impl Created {
-    /// Returns the channel of that name, new or not.
+    /// Returns the channel that has the name, new or not.
     #[must_use]
     pub fn into_channel(self) -> ChannelInfo {
         match self {
@@ -283,16 +283,20 @@ pub trait Directory: Send + Sync + 'static {
     /// [`StoreError`] where the store can't be read.
     async fn channel_count(&self) -> Result<usize, StoreError>;
 
-    /// Returns the channel of that name.
+    /// Returns the channel of that name: the one that is spelt so, or else the one whose name is the same for people
+    /// ([`ChannelName::is_same_as`]).
     ///
     /// # Errors
     /// [`StoreError`] where the store can't be read.
     async fn channel(&self, name: &ChannelName) -> Result<Option<ChannelInfo>, StoreError>;
 
-    /// Creates a channel with an empty log of a new epoch, if the name is free and there are fewer than `most` channels;
-    /// `None` if the name is free and there are as many. Of several calls at once for one name, exactly one gets
-    /// [`Created::New`], and however many calls there are at once, on whatever handles, there are never more than
-    /// `most` channels by them.
+    /// Creates a channel with an empty log of a new epoch, if no channel's name looks the same ([`ChannelName::look`]) and
+    /// there are fewer than `most` channels; `None` if none looks the same and there are as many. Of several calls at once
+    /// for names that look the same, exactly one gets [`Created::New`], and however many calls there are at once, on
+    /// whatever handles, there are never more than `most` channels by them.
+    ///
+    /// Channels of an earlier version may look the same: each of them is found as it is spelt, and the first of them
+    /// also by names that are the same.
     ///
     /// # Errors
     /// [`StoreError`] where the store can't be written.

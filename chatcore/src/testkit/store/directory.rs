@@ -63,6 +63,40 @@ pub async fn a_taken_name_gives_the_channel_that_has_it<F: StoreFixture>(fixture
     assert_ne!(channel(&store, "general2").await, info.id);
 }
 
+/// Names that differ in case, composition or width only are one: the second creation gives the first one's channel, which
+/// is found by each of them.
+pub async fn names_that_people_take_for_one_are_one<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let other = fixture.another(&store).await;
+    for (first, others) in [
+        ("Straße", &["STRASSE", "strasse", "straẞe"][..]),
+        ("ΣΑΣ", &["σασ", "σας", "Σας"]),
+        ("Cafe\u{301}", &["CAFÉ"]),
+        ("ｗｉｄｅ", &["wide", "Wide"]),
+    ] {
+        let id = channel(&store, first).await;
+        for same in others {
+            let found = other.channel(&name(same)).await.expect("the directory can be read");
+            assert_eq!(found.map(|info| info.id), Some(id), "{same} is {first}");
+            let created = other.create_channel(&name(same), "", &bob()).await.expect("finds the channel");
+            assert!(matches!(&created, Created::Exists(info) if info.id == id), "{same} is {first}");
+        }
+    }
+    assert_eq!(channels(&store).await.len(), 4);
+}
+
+/// A name that looks like another's is taken, but is not that channel's name.
+pub async fn a_name_that_imitates_another_is_taken<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let id = channel(&store, "paypal").await;
+    let imitation = name("p\u{430}ypal");
+    let created = store.create_channel(&imitation, "", &bob()).await.expect("finds the channel");
+    assert!(matches!(&created, Created::Exists(info) if info.id == id), "{created:?}");
+    assert_eq!(store.channel(&imitation).await.expect("the directory can be read"), None);
+    assert_eq!(channels(&store).await.len(), 1);
+    assert_ne!(channel(&store, "modern").await, channel(&store, "modem").await);
+}
+
 /// Of many creations of one name at once, over two handles, one is new, and all give the same channel.
 pub async fn one_of_many_concurrent_creations_is_new<F: StoreFixture>(fixture: F) {
     const CALLERS: usize = 8;
@@ -74,8 +108,9 @@ pub async fn one_of_many_concurrent_creations_is_new<F: StoreFixture>(fixture: F
                 let store = Arc::clone(if caller % 2 == 0 { &first } else { &second });
                 tokio::spawn(async move {
                     let topic = caller.to_string();
+                    let spelling = if caller % 3 == 0 { "straße" } else { "Strasse" };
                     store
-                        .create_channel(&name(&format!("c{round}")), &topic, &ann())
+                        .create_channel(&name(&format!("{spelling}{round}")), &topic, &ann())
                         .await
                         .expect("creates or finds")
                 })

@@ -125,12 +125,14 @@ macro_rules! store_conformance {
                 a_channel_reads_back_as_created
                 a_marker_never_goes_back_nor_past_the_head
                 a_marker_that_is_set_back_makes_messages_unread
+                a_name_that_imitates_another_is_taken
                 a_new_channel_has_an_empty_log
                 a_taken_name_gives_the_channel_that_has_it
                 channels_come_by_name
                 concurrent_markers_end_at_the_furthest
                 many_at_once_create_no_more_channels_than_there_may_be
                 markers_belong_to_one_user_in_one_channel
+                names_that_people_take_for_one_are_one
                 one_of_many_concurrent_creations_is_new
                 unread_counts_messages_not_events
                 unread_equals_brute_force

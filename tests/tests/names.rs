@@ -1,0 +1,127 @@
+//! Names are what people see: on sockets, over every store.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use chatcore::ChannelName;
+use chatcore_tests::{Backend, Server, http};
+use serde_json::json;
+
+const STORES: [Backend; 3] = [Backend::Memory, Backend::Redb, Backend::Postgres];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_is_one_however_its_name_is_typed() {
+    for store in STORES {
+        let server = Server::on(store, |_| ()).await;
+        let mut ann = server.client("ann").await;
+        for (first, others) in [
+            ("ΣΑΣ", ["σασ", "σας"]),
+            ("Straße", ["STRASSE", "strasse"]),
+            ("Café", ["CAFE\u{301}", "ｃａｆé"]),
+        ] {
+            let created = ann.ok(json!({"type": "create_channel", "name": first})).await;
+            let key = created["channel"]["name"].clone();
+            for other in others {
+                let taken = ann.refused(json!({"type": "create_channel", "name": other}), "name_taken").await;
+                assert_eq!(taken["channel"], key, "{store:?}: {other}");
+                let begun = ann.ok(json!({"type": "subscribe", "channel": other})).await;
+                assert_eq!(begun["channel"], key, "{store:?}: {other}");
+                let publish = json!({"type": "publish", "channel": other, "nonce": other, "text": "hi"});
+                assert_eq!(ann.ok(publish).await["channel"], key, "{store:?}: {other}");
+                assert_eq!(ann.event("message").await["channel"], key, "{store:?}: {other}");
+            }
+        }
+        assert_eq!(ann.ok(json!({"type": "channels"})).await["channels"].as_array().unwrap().len(), 3);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_imitates_another_is_refused() {
+    for store in STORES {
+        let server = Server::on(store, |_| ()).await;
+        let mut ann = server.member("ann", "paypal").await;
+        for name in ["p\u{430}ypal", "pаураl", "ｐａｙｐａl"] {
+            let taken = ann.refused(json!({"type": "create_channel", "name": name}), "name_taken").await;
+            assert_eq!(taken["channel"], "paypal", "{store:?}: {name}");
+        }
+        ann.refused(json!({"type": "subscribe", "channel": "p\u{430}ypal"}), "no_such_channel").await;
+        for (one, other) in [("modern", "modem"), ("v1", "vl"), ("cafe", "café"), ("и", "й")] {
+            ann.ok(json!({"type": "create_channel", "name": one})).await;
+            ann.ok(json!({"type": "create_channel", "name": other})).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn invisible_and_reserved_names_are_refused() {
+    let server = Server::start().await;
+    let mut ann = server.client("ann").await;
+    let invisible =
+        ["\u{3164}", "\u{115f}\u{1160}", "\u{ffa0}", "a\u{34f}b", "a\u{fe0f}", "\u{17b4}", "\u{180b}x"];
+    let reserved = ["everyone", "Here", "channel", "SYSTEM", "ѕystem", "pr.x", "DM.x"];
+    for name in invisible.into_iter().chain(reserved) {
+        ann.refused(json!({"type": "create_channel", "name": name}), "bad_name").await;
+    }
+    for name in ["everyone-else", "prs", "dm", "ไทย", "नमस्ते", "日本語"] {
+        ann.ok(json!({"type": "create_channel", "name": name})).await;
+    }
+}
+
+/// Earlier versions took such names.
+#[tokio::test]
+async fn a_channel_with_an_invisible_name_can_still_be_used() {
+    let server = Server::start().await;
+    let by = chatcore::User::new("u_ann", "ann").unwrap();
+    for name in ["\u{3164}", "everyone", "dm.x"] {
+        let name = ChannelName::existing(name).unwrap();
+        server.chat.ensure_channel(&name, "", &by).await.unwrap();
+        let mut ann = server.client("ann").await;
+        let begun = ann.ok(json!({"type": "subscribe", "channel": name.as_str()})).await;
+        assert_eq!(begun["channel"], name.as_str());
+        ann.publish(name.as_str(), "hi").await;
+    }
+}
+
+/// The rules are about the channel, so another spelling of its name leads past none of them.
+#[tokio::test]
+async fn another_spelling_gives_no_other_right() {
+    let server = Server::start().await;
+    let mut ann = server.member("ann", "straße").await;
+    ann.publish("STRASSE", "secret").await;
+    server.rules.forbid("bob", "straße");
+    let mut bob = server.client("bob").await;
+    for spelling in ["straße", "STRASSE", "ｓtrasse"] {
+        for command in [
+            json!({"type": "subscribe", "channel": spelling}),
+            json!({"type": "history", "channel": spelling, "before": 9}),
+            json!({"type": "search", "channel": spelling, "query": "secret"}),
+            json!({"type": "publish", "channel": spelling, "nonce": "n", "text": "x"}),
+        ] {
+            bob.refused(command, "not_allowed").await;
+        }
+        let path: String = format!("/chat/channels/{}/attachments?name=x", percent(spelling));
+        http(server.addr, "POST", &path, &["x-user: bob"], b"x").await.assert_error(403, "not_allowed");
+        let file = http(server.addr, "POST", &path, &["x-user: ann"], b"x").await.json();
+        let publish = json!({"type": "publish", "channel": spelling, "nonce": spelling, "text": "", "attachments": [file["id"]]});
+        assert_eq!(ann.ok(publish).await["channel"], "straße");
+    }
+}
+
+fn percent(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+#[tokio::test]
+async fn a_subscription_is_one_however_the_name_is_typed() {
+    let server = Server::start().await;
+    let mut ann = server.member("ann", "straße").await;
+    ann.ok(json!({"type": "subscribe", "channel": "STRASSE"})).await;
+    let seq = ann.publish("Strasse", "once").await;
+    assert_eq!(ann.event("message").await["seq"], seq);
+    ann.ok(json!({"type": "typing", "channel": "STRASSE"})).await;
+    ann.ok(json!({"type": "unsubscribe", "channel": "STRASSE"})).await;
+    ann.refused(json!({"type": "unsubscribe", "channel": "straße"}), "not_subscribed").await;
+    ann.refused(json!({"type": "typing", "channel": "strasse"}), "not_subscribed").await;
+    ann.publish("straße", "unheard").await;
+    ann.ok(json!({"type": "ping"})).await;
+    let waiting = ann.take_waiting();
+    assert!(waiting.iter().all(|frame| frame["type"] != "message"), "{waiting:?}");
+}
