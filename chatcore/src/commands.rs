@@ -23,6 +23,7 @@ use crate::search::SearchQuery;
 use crate::session::{Listing, Publish, Request, empty};
 use crate::store::{Appended, Created, PageLimit, Unread};
 use crate::sync::Arc;
+use crate::visible;
 
 /// What a command came to.
 pub(crate) struct Outcome {
@@ -214,7 +215,7 @@ impl Core {
         let author = &message.author.id;
         self.policy.authorize(&link.identity, Action::Write(name))?;
         self.policy.authorize(&link.identity, Action::Edit { channel: name, seq, author })?;
-        if text.trim().is_empty() && message.attachments.is_empty() {
+        if message.attachments.is_empty() && !visible::shows_something(&text) {
             return Err(empty());
         }
         self.log(link, channel, AppendBody::Edit { target: seq, text }).await

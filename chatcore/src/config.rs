@@ -194,6 +194,13 @@ impl Limits {
         self.text_chars.saturating_mul(6).saturating_add(attachments).saturating_add(reactions) + FIXED
     }
 
+    /// Returns how many bytes a message's text may take as JSON, escapes included, so that its command fits in
+    /// [`frame_bytes`](Self::frame_bytes) whatever its other fields are: 4,096 less.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        self.frame_bytes.saturating_sub(4_096)
+    }
+
     /// Returns how many bytes one running command takes for its answer at the most, about, whatever is stored: a
     /// store's page and the list that is written from it, or that list and the answer, each of
     /// [`answer_bytes`](Self::answer_bytes) and one item more, and the list of who is online.

@@ -134,6 +134,7 @@ impl Connection {
             limits: ClientLimits {
                 frame_bytes: core.limits.frame_bytes,
                 text_chars: core.limits.text_chars,
+                text_bytes: core.limits.text_bytes(),
                 attachment_bytes: core.blobs.as_ref().map_or(0, |_| core.limits.attachment_bytes),
             },
         }));

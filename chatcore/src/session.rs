@@ -303,7 +303,7 @@ fn checked_publish(
         let most = limits.attachments;
         return Err(Error::new(ErrorCode::TooLarge, format!("a message has at most {most} attachments")));
     }
-    if attachments.is_empty() && text.trim().is_empty() {
+    if attachments.is_empty() && !visible::shows_something(&text) {
         return Err(empty());
     }
     let attachments = attachments
@@ -378,7 +378,7 @@ fn existing(name: &str) -> Result<ChannelName, Error> {
 }
 
 pub(crate) fn empty() -> Error {
-    Error::new(ErrorCode::Empty, "a message has text or attachments")
+    Error::new(ErrorCode::Empty, "a message has attachments, or a text that shows something")
 }
 
 /// Refuses U+0000, which not every store can hold.

@@ -19,8 +19,8 @@ pub fn is_ignorable(c: char) -> bool {
     after > 0 && IGNORABLE[after - 1].1 >= c
 }
 
-/// Returns whether a text shows anything. White space, control characters and default-ignorable characters do not;
-/// an emoji with joiners and variation selectors in it does.
+/// Returns whether a text shows anything. White space and default-ignorable characters do not; an emoji with joiners and
+/// variation selectors in it does, and so do control characters, for which browsers have a sign.
 ///
 /// ```
 /// use chatcore::visible::shows_something;
@@ -33,11 +33,11 @@ pub fn shows_something(text: &str) -> bool {
 
 fn is_blank(c: char) -> bool {
     if c.is_ascii() {
-        return !c.is_ascii_graphic();
+        return c.is_whitespace();
     }
     // Braille without dots, a note without a head, and annotations are no default-ignorable characters.
     let shows_nothing = matches!(c, '\u{2800}' | '\u{1d159}' | '\u{fff9}'..='\u{fffb}');
-    c.is_whitespace() || c.is_control() || shows_nothing || is_ignorable(c)
+    c.is_whitespace() || shows_nothing || is_ignorable(c)
 }
 
 /// Brings a text to the form by which names are compared: without case (full case folding, so that `Straße` is
@@ -164,11 +164,10 @@ mod tests {
             "\u{ad}",
             "\u{34f}",
             "\u{180b}",
-            "\u{0}\u{1b}",
         ] {
             assert!(!shows_something(text), "{text:?}");
         }
-        for text in ["x", "👩‍🚀", "❤\u{fe0f}", "علی‌رضا", ".", "\u{200d}a", "नमस्ते", "🏴󠁧󠁢󠁥󠁮󠁧󠁿"]
+        for text in ["x", "\u{1}", "👩‍🚀", "❤\u{fe0f}", "علی‌رضا", ".", "\u{200d}a", "नमस्ते", "🏴󠁧󠁢󠁥󠁮󠁧󠁿"]
         {
             assert!(shows_something(text), "{text:?}");
         }

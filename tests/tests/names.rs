@@ -1,4 +1,4 @@
-//! Names are what people see: on sockets, over every store.
+//! Names and texts are what people see: on sockets, over every store.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use chatcore::ChannelName;
@@ -124,4 +124,53 @@ async fn a_subscription_is_one_however_the_name_is_typed() {
     ann.ok(json!({"type": "ping"})).await;
     let waiting = ann.take_waiting();
     assert!(waiting.iter().all(|frame| frame["type"] != "message"), "{waiting:?}");
+}
+
+#[tokio::test]
+async fn a_message_of_invisible_characters_alone_is_empty() {
+    let server = Server::start().await;
+    let mut ann = server.member("ann", "general").await;
+    ann.publish("general", "hi").await;
+    for text in [
+        "\u{200b}",
+        "\u{3164}\u{3164}",
+        " \u{200d}\n",
+        "\u{feff}",
+        "\u{2800}",
+        "\u{202e}\u{2060}",
+        "\u{fe0f}",
+    ] {
+        let publish = json!({"type": "publish", "channel": "general", "nonce": "n", "text": text});
+        ann.refused(publish, "empty").await;
+        ann.refused(json!({"type": "edit", "channel": "general", "seq": 1, "text": text}), "empty").await;
+    }
+    for text in ["👩‍🚀", "❤\u{fe0f}", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "می‌خواهم", "\u{feff}x", "क्‍ष", "\u{200b}."]
+    {
+        ann.publish("general", text).await;
+        let stored = ann.ok(json!({"type": "history", "channel": "general", "before": 99, "limit": 1})).await;
+        assert_eq!(stored["messages"][0]["text"], text, "it is stored as it was written");
+    }
+}
+
+#[tokio::test]
+async fn welcome_says_how_many_bytes_a_text_may_take() {
+    let server = Server::start().await;
+    let mut ann = server.member("ann", "general").await;
+    let limits = ann.welcome["limits"].clone();
+    let (frame, bytes) = (limits["frame_bytes"].as_u64().unwrap(), limits["text_bytes"].as_u64().unwrap());
+    assert_eq!((frame, bytes), (65_536, 61_440));
+    // 8,000 characters of four bytes are 32,000 bytes as UTF-8, and 96,000 with each half of a pair escaped.
+    let most = "😀".repeat(8_000);
+    ann.ok(json!({"type": "publish", "channel": "general", "nonce": "n", "text": most})).await;
+    let escaped = r"\ud83d\ude00".repeat(usize::try_from(bytes).unwrap() / 12);
+    let nonce = r"\ud83d\ude00".repeat(64);
+    ann.send(format!(
+        r#"{{"type":"publish","id":-7,"channel":"general","nonce":"{nonce}","text":"{escaped}"}}"#
+    ))
+    .await;
+    assert_eq!(ann.answer(-7).await["type"], "ok");
+    let escaped = r"\ud83d\ude00".repeat(8_000);
+    ann.send(format!(r#"{{"type":"publish","id":-8,"channel":"general","nonce":"m","text":"{escaped}"}}"#))
+        .await;
+    assert_eq!(ann.closed().await, 1009);
 }

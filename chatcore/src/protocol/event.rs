@@ -163,10 +163,13 @@ pub enum RemovalReason {
 /// The bounds that a client should know before it sends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientLimits {
-    /// Bytes of one command.
+    /// Bytes of one command, as it is sent.
     pub frame_bytes: usize,
-    /// Characters of one message.
+    /// Characters (Unicode code points) of one message.
     pub text_chars: usize,
+    /// Bytes that a message's text may take as JSON, escapes included, so that its command fits in a frame whatever
+    /// its other fields are. `text_chars` characters of any kind fit as UTF-8; written as `\ud83d\ude00`, they may not.
+    pub text_bytes: usize,
     /// Bytes of one attachment; 0 where there are none.
     pub attachment_bytes: u64,
 }
