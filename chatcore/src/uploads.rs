@@ -25,6 +25,7 @@ use crate::policy::{Action, Identity, Policy};
 use crate::share::Share;
 use crate::store::{FileBytes, StoreError, Upload, UploadState};
 use crate::sync::Arc;
+use crate::visible;
 
 /// How much of a file's beginning is kept for finding out what it is.
 const HEAD_BYTES: usize = 256 << 10;
@@ -280,13 +281,23 @@ impl Core {
     fn file_name(&self, name: &str) -> Result<String, Error> {
         let (name, most) = (name.trim(), self.limits.file_name_chars);
         let bad = |why: String| Err(Error::new(ErrorCode::BadName, why));
-        if name.is_empty() || name.chars().count() > most {
+        // Folding can only shorten a text by so much: this bounds the work on a hostile one.
+        if name.len() > 64 * most {
             return bad(format!("a file's name has 1 to {most} characters"));
         }
-        if name.chars().any(|c| c.is_control() || matches!(c, '/' | '\\')) || matches!(name, "." | "..") {
+        if name.chars().any(|c| c.is_control() || matches!(c, '/' | '\\')) {
             return bad("a file's name has no '/', no '\\' and no control characters".to_owned());
         }
-        Ok(name.to_owned())
+        // Shown, so that nobody takes the name for what it would have been turned to.
+        let turns = |c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let name = visible::one_line(&name.replace(turns, "_"));
+        if name.is_empty() || name.chars().count() > most {
+            return bad(format!("a file's name has 1 to {most} characters, and shows something"));
+        }
+        if matches!(name.as_str(), "." | "..") {
+            return bad(format!("a file's name is more than {name:?}"));
+        }
+        Ok(name)
     }
 
     fn blobs(&self) -> Result<&Arc<dyn BlobStore>, Error> {

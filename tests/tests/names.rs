@@ -174,3 +174,26 @@ async fn welcome_says_how_many_bytes_a_text_may_take() {
         .await;
     assert_eq!(ann.closed().await, 1009);
 }
+
+#[tokio::test]
+async fn topics_and_file_names_turn_no_text_around() {
+    let server = Server::start().await;
+    let mut ann = server.client("ann").await;
+    for (topic, shown) in
+        [("  a\n\tb\u{0}", "a b"), ("x\u{202e}y", "xy"), ("\u{3164}\u{200b}", ""), ("👩‍🚀", "👩‍🚀")]
+    {
+        let name = format!("c{}", topic.len());
+        let created = ann.ok(json!({"type": "create_channel", "name": name, "topic": topic})).await;
+        assert_eq!(created["channel"]["topic"], shown, "{topic:?}");
+    }
+    ann.ok(json!({"type": "create_channel", "name": "files"})).await;
+    let upload = async |name: &str| {
+        let path = format!("/chat/channels/files/attachments?name={}", percent(name));
+        http(server.addr, "POST", &path, &["x-user: ann"], b"x").await
+    };
+    assert_eq!(upload("photo\u{202e}gpj.exe").await.json()["name"], "photo_gpj.exe");
+    assert_eq!(upload("Cafe\u{301}.txt").await.json()["name"], "Café.txt");
+    for name in ["\u{3164}", "\u{200b}\u{feff}", "\u{200e}..", "a\u{0}b"] {
+        upload(name).await.assert_error(422, "bad_name");
+    }
+}
