@@ -184,7 +184,7 @@ async fn a_rare_word_is_found_by_the_index() {
             ] {
                 let search = search.replacen('%', &channels[0].to_string(), 1);
                 let (plan, blocks) = explain(&client, &search).await;
-                assert!(plan.contains("Bitmap Index Scan on event_search"), "{plan}");
+                assert!(plan.contains("Bitmap Index Scan on event_folded"), "{plan}");
                 assert!(!plan.contains("Seq Scan"), "{plan}");
                 assert!(plan.lines().next().is_some_and(|line| line.contains("rows=5 ")), "{plan}");
                 assert!(blocks < 2_000, "{blocks} blocks: {plan}");

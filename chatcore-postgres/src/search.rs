@@ -12,9 +12,8 @@ use crate::error::{ConnectError, Failure};
 use crate::event::{Rows, message_page, signed};
 use crate::store::{PostgresStore, one_more};
 
-/// A message's text as [`SearchQuery`] compares it: in the lower case of Unicode, whatever the database's locale.
-const FOLDED: &str =
-    "replace(lower(coalesce(edited_text, text) COLLATE \"und-x-icu\"), 'ς', 'σ') COLLATE \"C\"";
+/// What makes the index, with `@schema@` for the schema's name. It folds texts as [`SearchQuery`] does.
+const SCRIPT: &str = include_str!("../migrations/search_index.sql");
 
 /// The channel and what is a message, as no other index has them: while the table's statistics are young, the
 /// planner takes one of those, and reads the whole log for a rare word.
@@ -40,7 +39,7 @@ impl SearchIndex {
         apply: bool,
     ) -> Result<Self, ConnectError> {
         let failed = |error: tokio_postgres::Error| Failure::from(error).on_connect();
-        let index = format!("{schema}.event_search");
+        let index = format!("{schema}.event_folded");
         let params: [(&(dyn ToSql + Sync), Type); 1] = [(&index, Type::TEXT)];
         let found =
             transaction.query_typed("SELECT to_regclass($1) IS NULL", &params).await.map_err(failed)?;
@@ -83,17 +82,14 @@ fn first<T: for<'a> tokio_postgres::types::FromSql<'a>>(
 
 /// Returns the script that makes the index.
 pub(crate) fn script(schema: &str) -> String {
-    format!(
-        "CREATE EXTENSION IF NOT EXISTS pg_trgm;\n\
-         CREATE EXTENSION IF NOT EXISTS btree_gin;\n\
-         CREATE INDEX IF NOT EXISTS event_search ON {schema}.event\n    \
-         USING gin (({CHANNEL}), ({FOLDED}) gin_trgm_ops) WHERE {MESSAGES};\n"
-    )
+    SCRIPT.replace("@schema@", schema)
 }
 
 /// The newest messages below a `seq` that have each word: channel, `seq`, items, bytes, patterns.
 pub(crate) fn search_sql(schema: &str, words: usize) -> String {
-    let likes: String = (5..).take(words).map(|i| format!(" AND {FOLDED} LIKE ${i}")).collect();
+    let folded = format!("{schema}.chat_fold(coalesce(edited_text, text))");
+    let like = |i| format!(" AND {folded} LIKE {schema}.chat_fold(${i})");
+    let likes: String = (5..).take(words).map(like).collect();
     // The bound on `seq` fits no other index either, for the same reason.
     let condition = format!("{CHANNEL} = -$1 AND {MESSAGES} AND seq + 0 < $2{likes}");
     Rows { schema, condition: &condition, order: "seq DESC", items: "$3", bytes: "$4" }.messages()

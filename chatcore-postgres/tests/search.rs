@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use chatcore::store::{Directory, EventStore, PageLimit, SEARCH_SCAN};
 use chatcore::testkit::StoreFixture;
 use chatcore::testkit::store::search;
+use chatcore::visible::is_ignorable;
 use chatcore::{Append, AppendBody, ChannelName, Nonce, SearchQuery, Seq, User};
 use chatcore_postgres::tokio_postgres::NoTls;
 use chatcore_postgres::{ConnectError, PostgresStore, tokio_postgres};
@@ -38,6 +39,7 @@ async fn the_laws_hold_with_the_index() {
     search::every_word_occurs_in_what_is_found(Indexed::new().await).await;
     search::only_texts_of_the_channel_are_found(Indexed::new().await).await;
     search::steps_find_each_message_once(Indexed::new().await).await;
+    search::what_people_see_the_same_is_found(Indexed::new().await).await;
 }
 
 async fn execute(database: &Database, sql: &str) {
@@ -54,7 +56,7 @@ async fn one_call_finds_what_is_far_back() {
     let ann = User::new("u_ann", "Ann").expect("a user");
     let name = ChannelName::new("general").expect("a name");
     let channel = store.create_channel(&name, "", &ann).await.expect("creates").into_channel().id;
-    let texts = ["The Needle", "ΝΕΕΔΛΟΣ needled", "50% of needle_x \\ it", "needles", "a needle too"];
+    let texts = ["The Nee\u{301}dle", "ΝΕΕΔΛΟΣ needled", "50% of needle_x \\ it", "needles", "a needle too"];
     let hay = (0..SEARCH_SCAN + 10).map(|i| format!("hay {i}"));
     let texts: Vec<String> = texts.iter().map(ToString::to_string).chain(hay).collect();
     let say = |text: &String| {
@@ -84,6 +86,67 @@ async fn one_call_finds_what_is_far_back() {
     assert_eq!(find("hay needle", 50).await, (vec![], None));
     let (found, before) = find("ne", 50).await;
     assert!(found.is_empty() && before.is_some(), "two letters are in no trigram: the log is read");
+}
+
+/// What the law folds, the index folds too: else it would hide what matches.
+#[tokio::test]
+async fn the_index_folds_what_the_law_folds() {
+    let fixture = Indexed::new().await;
+    drop(fixture.open().await);
+    let (client, connection) = tokio_postgres::connect(&fixture.0.url(), NoTls).await.expect("connects");
+    tokio::spawn(connection);
+    for (word, text) in [
+        ("cafe\u{301}s", "zwei Cafés"),
+        ("cafes", "zwei Cafés"),
+        ("strasse", "Hauptstraße"),
+        ("ODOS", "ｏｄｏｓ"),
+        ("οδοσ", "ΟΔΌΣ"),
+        ("οδοσ", "οδός και"),
+        ("smorrebrod", "Smørrebrød"),
+        ("lodz", "ŁÓDŹ"),
+        ("istanbul", "İSTANBUL"),
+        ("ılık", "ILIK"),
+        ("мой", "МОЙКА"),
+        ("ёлочка", "Елочка"),
+        ("ガギ", "ｶﾞｷﾞｸﾞ"),
+        ("한국", "\u{1112}\u{1161}\u{11ab}\u{1100}\u{116e}\u{11a8}\u{110b}\u{1165}"),
+        ("passwort", "Pass\u{ad}wort"),
+        ("محمد", "مُحَمَّد"),
+        ("שלום", "שָׁלוֹם"),
+        ("œuvre", "OEUVRE"),
+        ("नमस्ते", "नमस्ते जी"),
+        ("ΑΡΩ", "ᾳρω"),
+        ("ŉa", "ʼNA"),
+        ("ﬁn", "FIN"),
+    ] {
+        let query = SearchQuery::new(word).expect("a query");
+        assert!(query.matches(text), "{word} in {text}");
+        let like = "SELECT chatcore.chat_fold($1) LIKE chatcore.chat_fold($2)";
+        let pattern = format!("%{}%", query.words()[0]);
+        let row = client.query_one(like, &[&text, &pattern]).await.expect("it folds");
+        assert!(row.get::<_, bool>(0), "{word} in {text}");
+    }
+    let ignorable: String =
+        ('\u{80}'..='\u{3ffff}').chain('\u{e0000}'..='\u{e0fff}').filter(|c| is_ignorable(*c)).collect();
+    let row = client.query_one("SELECT chatcore.chat_fold($1)", &[&ignorable]).await.expect("it folds");
+    assert_eq!(row.get::<_, &str>(0), "", "what shows nothing vanishes");
+}
+
+#[tokio::test]
+async fn an_index_of_an_earlier_version_is_replaced() {
+    let fixture = Indexed::new().await;
+    drop(fixture.open().await);
+    let earlier = "DROP INDEX chatcore.event_folded; DROP FUNCTION chatcore.chat_fold; \
+        CREATE INDEX event_search ON chatcore.event USING gin ((-channel), \
+        (replace(lower(coalesce(edited_text, text) COLLATE \"und-x-icu\"), 'ς', 'σ') COLLATE \"C\") \
+        gin_trgm_ops) WHERE kind < 1 AND NOT deleted";
+    execute(&fixture.0, earlier).await;
+    drop(fixture.open().await);
+    let (client, connection) = tokio_postgres::connect(&fixture.0.url(), NoTls).await.expect("connects");
+    tokio::spawn(connection);
+    let there = "SELECT to_regclass('chatcore.event_folded') IS NOT NULL, to_regclass('chatcore.event_search') IS NULL";
+    let row = client.query_one(there, &[]).await.expect("a row");
+    assert_eq!((row.get::<_, bool>(0), row.get::<_, bool>(1)), (true, true));
 }
 
 #[tokio::test]

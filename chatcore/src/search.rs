@@ -1,6 +1,9 @@
 //! What is searched for, and what it is found in: one law for every store.
 
+use unicode_normalization::UnicodeNormalization;
+
 use crate::error::{Error, ErrorCode};
+use crate::visible::{fold_case, is_ignorable};
 
 /// The most words of a query.
 const WORDS: usize = 8;
@@ -8,11 +11,12 @@ const WORDS: usize = 8;
 /// The most characters of a query.
 const CHARS: usize = 128;
 
-/// Words to search for. A text matches where each of them occurs in it somewhere, in any case and any script.
+/// Words to search for. A text matches where each of them occurs in it somewhere, in any script, whatever the case,
+/// composition, width and accents of both. Characters that show nothing are passed over.
 ///
 /// ```
-/// let query = chatcore::SearchQuery::new("  RELEASE friday ")?;
-/// assert!(query.matches("Pre-releases come on Fridays"));
+/// let query = chatcore::SearchQuery::new("  RELEASE cafe ")?;
+/// assert!(query.matches("Pre-releases come on Fridays, in the Café"));
 /// assert!(!query.matches("Fridays"));
 /// # Ok::<(), chatcore::Error>(())
 /// ```
@@ -32,7 +36,7 @@ impl SearchQuery {
             let why = format!("a query has at most {CHARS} characters");
             return Err(Error::new(ErrorCode::TooLarge, why));
         }
-        let words: Vec<String> = query.split_whitespace().map(fold).collect();
+        let words: Vec<String> = fold(query).split_whitespace().map(str::to_owned).collect();
         match words.len() {
             0 => Err(Error::new(ErrorCode::Empty, "a query has words")),
             1..=WORDS => Ok(Self { words }),
@@ -47,7 +51,7 @@ impl SearchQuery {
         self.words.iter().all(|word| text.contains(word))
     }
 
-    /// Returns the words, in lower case, for a store that has an index of its messages' texts. What the index
+    /// Returns the words, folded as texts are compared, for a store that has an index of its messages' texts. What the index
     /// finds is still to be asked [`matches`](Self::matches).
     #[must_use]
     pub fn words(&self) -> &[String] {
@@ -55,13 +59,47 @@ impl SearchQuery {
     }
 }
 
-/// Brings a text to one case, letter by letter, so that a part of a text folds to a part of the folded text.
+/// Brings a text to the form in which words are looked for, letter by letter, so that a part of a text folds to a part of
+/// the folded text: without case, width, accents, and characters that show nothing. Vowel signs and other marks that
+/// make another letter stay.
 fn fold(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
     }
-    // The lower case of Σ is ς at the end of a word, and else σ: here they are one.
-    text.chars().flat_map(char::to_lowercase).map(|c| if c == 'ς' { 'σ' } else { c }).collect()
+    let mut last = ' ';
+    let mut is_kept = move |c: &char| {
+        // Й is a letter, not an И with an accent.
+        let is_part = *c == '\u{306}' && matches!(last, 'И' | 'и');
+        last = *c;
+        is_part || !(is_accent(*c) || is_ignorable(*c))
+    };
+    let mut folded = String::with_capacity(text.len());
+    for c in text.nfkd().filter(|c| is_kept(c)).flat_map(fold_case) {
+        match c {
+            // Their strokes are no marks that could be taken off.
+            'ø' => folded.push('o'),
+            'ł' => folded.push('l'),
+            'đ' => folded.push('d'),
+            'ħ' => folded.push('h'),
+            'ŧ' => folded.push('t'),
+            'ı' => folded.push('i'),
+            'æ' => folded.push_str("ae"),
+            'œ' => folded.push_str("oe"),
+            _ => folded.push(c),
+        }
+    }
+    folded.nfc().collect()
+}
+
+/// Finds the marks that change how a letter sounds and not which it is: the accents of Latin, Greek and Cyrillic letters,
+/// the points of Hebrew and Arabic ones, and the stroke that makes an Arabic word wider.
+fn is_accent(c: char) -> bool {
+    matches!(c,
+        '\u{300}'..='\u{36f}' | '\u{483}'..='\u{487}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}'
+        | '\u{20d0}'..='\u{20f0}' | '\u{fe20}'..='\u{fe2f}'
+        | '\u{591}'..='\u{5bd}' | '\u{5bf}' | '\u{5c1}' | '\u{5c2}' | '\u{5c4}' | '\u{5c5}' | '\u{5c7}'
+        | '\u{610}'..='\u{61a}' | '\u{640}' | '\u{64b}'..='\u{65f}' | '\u{670}' | '\u{6d6}'..='\u{6dc}'
+        | '\u{6df}'..='\u{6e4}' | '\u{6e7}' | '\u{6e8}' | '\u{6ea}'..='\u{6ed}')
 }
 
 #[cfg(test)]
@@ -79,7 +117,34 @@ mod tests {
             ("привет", "ПРИВЕТ, мир", true),
             ("οδοσ", "ΟΔΟΣ", true),
             ("ΟΔΟς", "οδοσ", true),
-            ("STRASSE", "straße", false),
+            ("STRASSE", "straße", true),
+            ("straße", "Strassen", true),
+            ("cafe\u{301}", "Café", true),
+            ("café", "Cafe\u{301}", true),
+            ("cafe", "zwei Cafés", true),
+            ("café", "cafe", true),
+            ("ｗｉｄｅ", "wide", true),
+            ("ｶﾞｷﾞ", "ガギ", true),
+            ("か", "が", false),
+            ("smorrebrod", "Smørrebrød", true),
+            ("lodz", "Łódź", true),
+            ("istanbul", "İSTANBUL ılık", true),
+            ("ilik", "ılık", true),
+            ("мой", "мои", false),
+            ("МОЙ", "мой", true),
+            ("елка", "ёлка", true),
+            ("αυριο", "αύριο", true),
+            ("שלום", "שָׁלוֹם", true),
+            ("محمد", "مُحَمَّد", true),
+            ("كتاب", "كتـــاب", true),
+            ("कि", "की", false),
+            ("ไม", "ไม้", true),
+            ("ไม้", "ไม", false),
+            ("passwort", "Pass\u{ad}wort\u{200b}", true),
+            ("می‌خواهم", "میخواهم", true),
+            ("하", "한국", false),
+            ("한국", "\u{1112}\u{1161}\u{11ab}\u{1100}\u{116e}\u{11a8}", true),
+            ("❤", "❤\u{fe0f}", true),
             ("ẞ", "straße", true),
             ("会議", "明日の会議は十時", true),
             ("日\u{3000}会", "明日の会議", true),
@@ -97,6 +162,7 @@ mod tests {
         let code = |query: &str| SearchQuery::new(query).map_err(|error| error.code());
         assert_eq!(code(""), Err(ErrorCode::Empty));
         assert_eq!(code(" \t\u{3000}"), Err(ErrorCode::Empty));
+        assert_eq!(code("\u{200b} \u{301}"), Err(ErrorCode::Empty), "nothing is left of it");
         assert!(code("1 2 3 4 5 6 7 8").is_ok());
         assert_eq!(code("1 2 3 4 5 6 7 8 9"), Err(ErrorCode::TooLarge));
         assert!(code(&format!("  {}  ", "é".repeat(128))).is_ok());

@@ -13,6 +13,16 @@ test('words are marked wherever they stand, in any case', () => {
   assert.equal(marked('Καλημέρα', 'καλ'), '[Καλ]ημέρα');
 });
 
+test('words are marked in any composition and width, with or without accents', () => {
+  assert.equal(marked('Zwei Cafe\u0301s, zwei Cafés', 'cafe'), 'Zwei [Cafe\u0301]s, zwei [Café]s');
+  assert.equal(marked('ein cafe', 'CAFÉ'), 'ein [cafe]');
+  assert.equal(marked('Hauptstraße ｗｉｄｅ', 'STRASSE wide'), 'Haupt[straße] [ｗｉｄｅ]');
+  assert.equal(marked('ß', 's'), '[ß]');
+  assert.equal(marked('Smørrebrød, ΟΔΌΣ', 'smorre οδοσ'), '[Smørre]brød, [ΟΔΌΣ]');
+  assert.equal(marked('की', 'कि'), 'की');
+  assert.equal(marked('Pass\u00adwort', 'passwort'), '[Pass\u00adwort]');
+});
+
 test('signs that mean something in a pattern are what they are', () => {
   assert.equal(marked('a.b a+b (a|b) [x] -/\\', 'a+b |b) [x] \\ -/'), 'a.b [a+b] (a[|b)] [[x]] [-/][\\]');
 });

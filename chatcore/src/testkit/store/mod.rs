@@ -120,6 +120,7 @@ macro_rules! store_conformance {
                 every_word_occurs_in_what_is_found
                 only_texts_of_the_channel_are_found
                 steps_find_each_message_once
+                what_people_see_the_same_is_found
             }
             directory {
                 a_channel_reads_back_as_created

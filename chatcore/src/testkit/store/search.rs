@@ -115,6 +115,20 @@ pub async fn every_word_occurs_in_what_is_found<F: StoreFixture>(fixture: F) {
     }
 }
 
+/// A text is found however it is composed, with and without its accents, in any width.
+pub async fn what_people_see_the_same_is_found<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let channel = channel(&store, "general").await;
+    let texts = ["Café", "Cafe\u{301}", "CAFE", "ｃａｆｅ", "c\u{200b}afe", "Straße", "cave", "की", "мой"];
+    put_all(&store, channel, &texts).await;
+    for query in ["cafe", "café", "CAFE\u{301}", "ＣＡＦＥ"] {
+        assert_eq!(all(&store, channel, query, 50).await, [1, 2, 3, 4, 5], "{query:?}");
+    }
+    assert_eq!(all(&store, channel, "STRASSE", 50).await, [6]);
+    assert_eq!(all(&store, channel, "कि", 50).await, [0; 0], "another vowel is another word");
+    assert_eq!(all(&store, channel, "мои", 50).await, [0; 0], "й is a letter");
+}
+
 /// A message is searched as it stands: by its last text, and not at all once it is deleted.
 pub async fn edits_count_and_deleted_messages_do_not<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
