@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chatcore::visible;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 use unicode_security::confusable_detection::skeleton;
@@ -17,7 +18,12 @@ pub(crate) enum BadName {
     Length,
     #[error("a name has no control characters and nothing invisible")]
     Invisible,
+    #[error("this name is reserved: choose another")]
+    Reserved,
 }
+
+/// The service's own names.
+const OWN: [&str; 2] = ["chatcore", "web_chat"];
 
 impl DisplayName {
     const MAX_CHARS: usize = 32;
@@ -35,8 +41,11 @@ impl DisplayName {
         if name.is_empty() || name.chars().count() > Self::MAX_CHARS {
             return Err(BadName::Length);
         }
-        if !name.chars().any(|c| !is_ignorable(c) && !is_combining_mark(c) && c != ' ') {
+        if !name.chars().any(|c| !joins(c) && !is_combining_mark(c) && c != ' ') {
             return Err(BadName::Invisible);
+        }
+        if visible::is_reserved(&name) || OWN.contains(&visible::look(&name).as_str()) {
+            return Err(BadName::Reserved);
         }
         Ok(Self(name.into()))
     }
@@ -46,36 +55,51 @@ impl DisplayName {
     }
 
     /// Returns the keys under which the name is taken. Two names are too alike when they share one.
-    ///
-    /// The skeleton (UTS 39, section 4) is taken with the case as written, where `I` looks like `l`, and in
-    /// lower case, where it is an `i`.
     pub(crate) fn keys(&self) -> Vec<String> {
-        let shown: String = self.0.chars().filter(|&c| !is_ignorable(c)).collect();
-        let mut keys = vec![look(&shown), look(&shown.to_lowercase())];
-        keys.dedup();
-        keys
+        keys(&self.0)
     }
+}
+
+/// Returns the keys of a name.
+///
+/// The skeleton (UTS 39, section 4) is taken with the case as written, where `I` looks like `l`, and folded, where it is
+/// an `i`.
+fn keys(name: &str) -> Vec<String> {
+    let mut keys = vec![look(name), look(&visible::fold(name))];
+    keys.dedup();
+    keys
+}
+
+/// Returns the keys that a name of an earlier version lacks: that one folded names by their lower case. Those of ASCII
+/// lack none.
+pub(crate) fn lacking_keys(name: &str, known: &[String]) -> Vec<String> {
+    if name.is_ascii() {
+        return Vec::new();
+    }
+    let mut lacking = keys(name);
+    lacking.retain(|key| !known.contains(key));
+    lacking
 }
 
 fn look(text: &str) -> String {
     // Twice, since what a skeleton stands for may itself be an upper-case letter: `0` is like `O`.
-    let lower = skeleton(text).collect::<String>().to_lowercase();
-    skeleton(&lower).collect::<String>().to_lowercase()
+    let folded = visible::fold(&skeleton(text).collect::<String>());
+    visible::fold(&skeleton(&folded).collect::<String>())
 }
 
 /// Characters that join or vary others. Names in Persian and emoji need them, but they make no difference.
-fn is_ignorable(c: char) -> bool {
+fn joins(c: char) -> bool {
     matches!(c, '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}')
 }
 
 /// Characters that show nothing, or turn the direction of what stands around the name.
 fn is_forbidden(c: char) -> bool {
+    let is_private =
+        matches!(c, '\u{fff0}'..='\u{ffff}' | '\u{e000}'..='\u{f8ff}' | '\u{e0000}'..='\u{10ffff}');
     c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
-            | '\u{180b}'..='\u{180f}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
-            | '\u{fff0}'..='\u{ffff}' | '\u{e000}'..='\u{f8ff}' | '\u{e0000}'..='\u{10ffff}')
+        || is_private
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{2800}')
+        || (visible::is_ignorable(c) && !joins(c))
 }
 
 #[cfg(test)]
@@ -93,6 +117,9 @@ mod tests {
             ("ann", "Ann"),
             ("José", "Jose\u{301}"),
             ("Ann Lee", " ann   lee "),
+            ("Straße", "STRASSE"),
+            ("ΣΑΣ", "σασ"),
+            ("Ａｎｎ", "ann"),
             ("paypal", "p\u{430}ypal"),
             ("Ivan", "lvan"),
             ("Ivan", "ivan"),
@@ -104,6 +131,14 @@ mod tests {
         }
         assert!(!alike("ann", "anna"));
         assert!(!alike("joão", "joao"));
+    }
+
+    #[test]
+    fn names_of_everybody_and_of_the_service_are_reserved() {
+        for text in ["everyone", "HERE", "channel", "System", "ѕystem", "chatcore", "Web_Chat"] {
+            assert_eq!(DisplayName::new(text), Err(BadName::Reserved), "{text}");
+        }
+        assert!(DisplayName::new("Everyone Else").is_ok());
     }
 
     #[test]

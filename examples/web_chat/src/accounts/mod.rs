@@ -174,7 +174,39 @@ mod tests {
         of_many_who_want_a_name_at_once_one_gets_it(9),
         many_at_once_take_no_more_names_than_there_are(3),
         a_token_from_a_wrong_clock_is_good_for_a_year_from_then(9),
+        a_name_is_taken_in_every_spelling(9),
     );
+
+    async fn a_name_is_taken_in_every_spelling(accounts: impl Accounts) {
+        let now = Timestamp::now();
+        for (name, others) in [
+            ("Straße", ["STRASSE", "strasse"]),
+            ("ΣΑΣ", ["σασ", "Σας"]),
+            ("José", ["JOSE\u{301}", "ｊｏｓé"]),
+            ("paypal", ["p\u{430}ypal", "PayPaI"]),
+        ] {
+            let (_, token) = take(&accounts, name, now).await.unwrap();
+            for other in others {
+                assert!(take(&accounts, other, now).await.is_none(), "{other} is {name}");
+            }
+            accounts.revoke(&token).await.unwrap();
+            assert!(take(&accounts, others[0], now).await.is_some(), "{name} is free again");
+        }
+    }
+
+    /// An earlier version folded names by their lower case.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_name_that_was_taken_before_is_taken_in_every_spelling() {
+        let database = chatcore_tests::Postgres::shared().await.database().await;
+        let store = chatcore_postgres::PostgresStore::builder(&database.url());
+        let open = async || PostgresAccounts::open(&store, 9).await.unwrap();
+        let (now, accounts) = (Timestamp::now(), open().await);
+        take(&accounts, "Straße", now).await.unwrap();
+        let client = store.pool(1).unwrap().get().await.unwrap();
+        let before = "UPDATE web_chat.name SET key = 'straße' WHERE key = 'strasse'";
+        client.batch_execute(before).await.unwrap();
+        assert!(take(&open().await, "STRASSE", now).await.is_none());
+    }
 
     async fn take(accounts: &impl Accounts, name: &str, now: Timestamp) -> Option<(User, Token)> {
         take_for(accounts, name, None, now).await.map(|signed_in| (signed_in.user, signed_in.token))

@@ -14,7 +14,7 @@ use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use super::{AHEAD, Accounts, AccountsError, SignedIn, Taken, Token, new_user, oldest};
-use crate::name::DisplayName;
+use crate::name::{DisplayName, lacking_keys};
 
 /// Connections for names alone.
 const CONNECTIONS: usize = 4;
@@ -92,8 +92,11 @@ impl PostgresAccounts {
     }
 
     async fn make_tables(&self) -> Result<(), Failure> {
-        let client = take_connection(&self.pool).await?;
-        let made = async { Ok(client.batch_execute(&schema()).await?) };
+        let mut client = take_connection(&self.pool).await?;
+        let made = async {
+            client.batch_execute(&schema()).await?;
+            add_keys(&mut client).await
+        };
         let done = timeout(ANSWER, made).await;
         given_up(client, done)
     }
@@ -317,6 +320,27 @@ async fn enter(client: &mut Client, new: &New<'_>, limit: i64) -> Result<Entered
     transaction.execute(keys, &[&new.keys, &&new.hash[..]]).await?;
     transaction.commit().await?;
     Ok(Entered::Yes(replaced))
+}
+
+/// Enters the keys that names of an earlier version lack. A key that another name has by now stays with it.
+async fn add_keys(client: &mut Client) -> Result<(), Failure> {
+    let transaction = locked(client).await?;
+    let names = "SELECT a.token, a.name, array_agg(n.key) FROM web_chat.account AS a JOIN web_chat.name AS n USING (token)
+        WHERE octet_length(a.name) > char_length(a.name) GROUP BY a.token, a.name";
+    let (mut keys, mut tokens) = (Vec::new(), Vec::new());
+    for row in transaction.query(names, &[]).await? {
+        let (token, name, known): (Vec<u8>, &str, Vec<String>) = (row.get(0), row.get(1), row.get(2));
+        for key in lacking_keys(name, &known) {
+            keys.push(key);
+            tokens.push(token.clone());
+        }
+    }
+    if !keys.is_empty() {
+        let insert = "INSERT INTO web_chat.name (key, token) SELECT * FROM unnest($1::text[], $2::bytea[])
+            ON CONFLICT DO NOTHING";
+        transaction.execute(insert, &[&keys, &tokens]).await?;
+    }
+    Ok(transaction.commit().await?)
 }
 
 async fn locked(client: &mut Client) -> Result<Transaction<'_>, Failure> {

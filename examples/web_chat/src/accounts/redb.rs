@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::{AHEAD, Accounts, AccountsError, SignedIn, Taken, Token, new_user, oldest};
-use crate::name::DisplayName;
+use crate::name::{DisplayName, lacking_keys};
 
 /// Pages of the file in memory. It is as large as 100,000 names.
 const CACHE_BYTES: usize = 16 << 20;
@@ -72,7 +72,10 @@ impl Layout for Names {
             return Ok(Kind::Ours);
         }
         match (read.open_table(ACCOUNTS), read.open_table(NAMES)) {
-            (Ok(_), Ok(_)) => Ok(Kind::Ours),
+            (Ok(accounts), Ok(names)) => {
+                add_keys(database, &accounts, &names)?;
+                Ok(Kind::Ours)
+            }
             (Err(TableError::Storage(error)), _) | (_, Err(TableError::Storage(error))) => Err(error.into()),
             _ => Ok(Kind::Foreign),
         }
@@ -90,6 +93,39 @@ impl Layout for Names {
         copy_table(from, to, ACCOUNTS)?;
         copy_table(from, to, NAMES)
     }
+}
+
+/// Enters the keys that names of an earlier version lack. A key that another name has by now stays with it.
+fn add_keys(
+    database: &Database,
+    accounts: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    names: &impl ReadableTable<&'static str, &'static [u8]>,
+) -> Result<(), Failure> {
+    let mut entered = HashSet::new();
+    let mut changed = Vec::new();
+    for row in accounts.iter()? {
+        let (hash, account) = row?;
+        let Some(mut account) = decode(account.value()) else { continue };
+        let before = account.keys.len();
+        for key in lacking_keys(&account.user.name, &account.keys) {
+            if names.get(key.as_str())?.is_none() && entered.insert(key.clone()) {
+                account.keys.push(key);
+            }
+        }
+        if account.keys.len() > before {
+            changed.push((hash.value().to_vec(), account));
+        }
+    }
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let write = database.begin_write()?;
+    let mut changes = Names::begin(&write)?;
+    for (hash, account) in changed {
+        changes.enter(&hash, &account)?;
+    }
+    drop(changes);
+    Ok(write.commit()?)
 }
 
 impl Changes<'_> {

@@ -249,3 +249,33 @@ fn files_that_hold_no_names_are_refused_and_left_alone() {
     drop(chatcore_redb::RedbStore::open(&file).unwrap());
     assert!(RedbAccounts::open(&file, 9, WAIT).is_err(), "it holds messages");
 }
+
+/// An earlier version folded names by their lower case.
+#[tokio::test]
+async fn a_name_that_was_taken_before_is_taken_in_every_spelling() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("accounts.redb");
+    let open = || RedbAccounts::open(&file, 9, WAIT).unwrap();
+    let before = sign_in(&open(), "Straße").await;
+    let database = Database::open(&file).unwrap();
+    let write = database.begin_write().unwrap();
+    {
+        let (mut accounts, mut names) =
+            (write.open_table(ACCOUNTS).unwrap(), write.open_table(NAMES).unwrap());
+        let hash = before.token.hash();
+        let mut account = decode(accounts.get(&hash[..]).unwrap().unwrap().value()).unwrap();
+        for key in std::mem::replace(&mut account.keys, vec!["straße".to_owned()]) {
+            names.remove(key.as_str()).unwrap();
+        }
+        names.insert("straße", &hash[..]).unwrap();
+        accounts.insert(&hash[..], &serde_json::to_vec(&account).unwrap()[..]).unwrap();
+    }
+    write.commit().unwrap();
+    drop(database);
+    let accounts = open();
+    let strasse = DisplayName::new("STRASSE").unwrap();
+    let now = Timestamp::now();
+    assert!(matches!(accounts.take(&strasse, None, now).await.unwrap(), Taken::No));
+    assert_eq!(accounts.revoke(&before.token).await.unwrap(), Some(before.user));
+    assert!(matches!(accounts.take(&strasse, None, now).await.unwrap(), Taken::Yes(_)), "all keys are free");
+}
