@@ -208,6 +208,7 @@ export class ChatShell extends HTMLElement {
     });
     core.on('log', ({ name }) => name === this.#current && this.#showHead());
     addEventListener('hashchange', () => this.#follow(), { signal });
+    addEventListener('resize', () => this.#uncover(), { signal });
     addEventListener('popstate', () => isNarrow() && this.#showCover(history.state?.cover), { signal });
     this.addEventListener('click', (event) => this.#jump(event));
     addEventListener('online', () => core.connection.check(), { signal });
@@ -395,6 +396,7 @@ export class ChatShell extends HTMLElement {
     }
     search.parentElement.hidden = false;
     search.open();
+    this.#uncover();
     this.#cover('search', true);
   }
 
@@ -407,9 +409,15 @@ export class ChatShell extends HTMLElement {
   #searchClosed() {
     const { focus, members } = this.#beforeSearch;
     this.#parts.search.parentElement.hidden = true;
+    this.#uncover();
     if (members) this.#showMembers(true);
     if (focus?.isConnected && focus !== document.body) focus.focus();
     else this.#parts.composer.focus();
+  }
+
+  /** Nobody reads beneath a search that fills the screen. */
+  #uncover() {
+    this.#parts.timeline.inSight = this.#parts.search.hidden || !isNarrow();
   }
 
   #toggleMembers(open) {

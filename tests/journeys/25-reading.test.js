@@ -122,3 +122,24 @@ journey('a layout that changes along with a new message moves no line', async ({
   const moved = Math.abs((await placeOf(ann, line.seq)) - line.top);
   assert.ok(moved <= 1, `the line moved ${moved} px`);
 });
+
+journey('on a phone nothing is read beneath the search', async ({ browser }) => {
+  const ann = await browser.joined('Ann');
+  const bob = await browser.person({ viewport: { width: 390, height: 780 } });
+  await bob.join('Bob');
+  await bob.open('general');
+  await ann.say('before');
+  await bob.sees('before');
+  const other = await bob.context.newPage();
+  await other.setViewportSize({ width: 1280, height: 800 });
+  await other.goto(`${bob.server.url}/#/c/elsewhere`);
+  await other.getByRole('link', { name: 'general', exact: true }).waitFor();
+
+  await bob.page.getByRole('button', { name: 'Search', exact: true }).first().click();
+  await ann.say('beneath');
+  await other.getByRole('link', { name: 'general 1 unread' }).waitFor();
+  await bob.page.getByRole('button', { name: 'Close search' }).click();
+  await newLine(bob.page).waitFor();
+  assert.equal(await beneath(newLine(bob.page)), 'beneath');
+  await other.getByRole('link', { name: 'general', exact: true }).waitFor();
+});
