@@ -74,7 +74,7 @@ export class ChatRoom extends HTMLElement {
   /** Moved by `moveBefore`, it keeps all that it has. */
   connectedMoveCallback() {}
 
-  /** What a page set as a property before this class was there hides the accessor. @param {string} name */
+  /** A property that the page set before this class was defined hides the accessor. @param {string} name */
   #upgrade(name) {
     if (!Object.hasOwn(this, name)) return;
     const value = this[name];

@@ -55,7 +55,7 @@ export class ChatShell extends HTMLElement {
   #peopleButton;
   #peopleCount;
   #typingLine;
-  /** Out of a channel that is not there: into a new one of that name, or into one that is there. */
+  /** The ways on from a channel that does not exist: create it, or go to another. */
   #ways;
   /** What search has taken the place of. @type {?{focus: ?Element, members: boolean}} */
   #beforeSearch = null;

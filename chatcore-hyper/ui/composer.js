@@ -12,7 +12,7 @@ import { WritingLine } from './writing.js';
 /** The counter appears when so many characters are left. */
 const COUNT_FROM = 500;
 
-/** A text of so many messages is no message to be shortened. */
+/** A text that is longer than so many messages is attached as a file. */
 const HUGE = 4;
 
 /**

@@ -24,7 +24,7 @@ export function shareCore(base, signal) {
   return heardUntil(shared.core, signal);
 }
 
-/** How often somebody who is not known is asked for again: soon after a sign of a sign-in, then less and less. */
+/** How long until the server is asked again whether it knows the visitor: soon after a sign of a sign-in, then ever later. */
 const ASK_MS = { first: 2_000, last: 30_000 };
 
 /** @param {string} base @returns {Shared} */
@@ -42,7 +42,7 @@ function begin(base) {
   return shared;
 }
 
-/** Lets in who was not known once they have signed in by the page, of which no browser tells. @param {string} base @param {ChatCore} core @param {AbortSignal} signal */
+/** Connects again once a visitor has signed in by the page. No browser tells of that, so the server is asked. @param {string} base @param {ChatCore} core @param {AbortSignal} signal */
 function noticeSignIn(base, core, signal) {
   const { connection } = core;
   let wait = ASK_MS.first;

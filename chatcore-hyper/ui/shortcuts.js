@@ -51,7 +51,7 @@ const SINGLE_KEYS = 'chatcore.single-keys';
 /** What was chosen on this page, which a browser that keeps nothing forgets with it. @type {?boolean} */
 let chosenSingle = null;
 
-/** Whether a sign alone is a shortcut. Who speaks to the machine, or presses keys unawares, turns that off. */
+/** Whether a sign alone is a shortcut. People who dictate, or press keys unawares, turn it off. */
 export function hasSingleKeys() {
   return chosenSingle ?? pageStorage()?.getItem(SINGLE_KEYS) !== 'off';
 }
