@@ -4,7 +4,7 @@ import { journey } from './journey.js';
 /** What Chromium itself logs while nobody listens. */
 const NOBODY_LISTENS = [
   /^WebSocket connection to 'ws:\/\/127\.0\.0\.1:\d+\/chat\/ws' failed: /u,
-  /^Failed to load resource: net::ERR_(?:CONNECTION_REFUSED|CONNECTION_RESET|EMPTY_RESPONSE) \S+\/session$/u,
+  /^Failed to load resource: net::ERR_(?:CONNECTION_REFUSED|CONNECTION_RESET|EMPTY_RESPONSE) \S+\/chat\/identity$/u,
 ];
 
 journey('a server that is killed and started again loses and doubles nothing', async ({ server, browser }) => {

@@ -32,7 +32,7 @@ async function proxyOf(server) {
   return proxy;
 }
 
-journey('a browser that refuses cookies is told so, and its name stays free', async ({ browser }) => {
+journey('a browser that refuses cookies is told so, and its name stays free', async ({ server, browser }) => {
   const profile = await withoutCookies();
   const ann = await browser.person({ profile, allow: [/status of 401/u] });
   await ann.visit();
@@ -42,9 +42,15 @@ journey('a browser that refuses cookies is told so, and its name stays free', as
     await ann.page.getByLabel('Your name').fill('');
     await ann.page.getByRole('alert').filter({ hasText: 'cookie' }).waitFor({ state: 'detached' });
   }
-  const other = await browser.joined('Ann');
+  const other = await browser.joined('Ann', { allow: [/ERR_CONNECTION_REFUSED/u] });
   await other.say('the name was free');
   await other.isSent();
+  // A cookie that is for HTTPS alone is another reason, and the server names it.
+  await server.kill();
+  server.options = ['--secure-cookie'];
+  await server.restart();
+  await ann.tryToJoin('Bob');
+  await ann.page.getByRole('alert').filter({ hasText: 'The server gives its cookie to HTTPS pages only.' }).waitFor();
   await ann.context.close();
   browser.people = browser.people.filter((person) => person !== ann);
   ann.wasFine();
