@@ -3,7 +3,7 @@ import { h, icon, setText } from './dom.js';
 import { readChannelInfo } from './protocol.js';
 
 const REASONS = {
-  bad_name: 'Use 1 to 64 letters, digits, “-”, “_” or “.”.',
+  bad_name: 'Use 1 to 64 letters, digits, “-”, “_” or “.”. Names such as “everyone” are reserved.',
   disconnected: 'There is no connection to the server. Try again in a moment.',
   not_allowed: 'You may not create channels here.',
 };

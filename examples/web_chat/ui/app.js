@@ -5,7 +5,7 @@ const BASE = '/chat';
 
 const REFUSALS = {
   name_taken: 'This name is taken. Choose another.',
-  bad_name: 'Use 1 to 32 characters, none of them invisible.',
+  bad_name: 'Use 1 to 32 characters, none of them invisible. Names such as “everyone” are reserved.',
 };
 
 const REASONS = {
