@@ -20,6 +20,7 @@ use crate::message::{Attachment, User};
 use crate::name::ChannelName;
 use crate::panics::contain_async;
 use crate::policy::{Identity, OpenPolicy, Policy};
+use crate::previews::{PreviewFile, PreviewMaker};
 use crate::protocol::{ChannelObject, ChatEvent, CloseReason, Encoder};
 use crate::stats::Stats;
 use crate::store::{ChannelInfo, Created, Durability, Store, Unread};
@@ -238,6 +239,41 @@ impl Chat {
         range: Range<u64>,
     ) -> Result<ByteStream, Error> {
         self.core().attachment_bytes(identity, id, range).await
+    }
+
+    /// Returns a picture's preview with a longest side of `side` pixels, one of the
+    /// [`PREVIEW_SIDES`](crate::PREVIEW_SIDES); `None` if there is none: of another file, of a broken picture, or of
+    /// one that needs more than [`Limits::preview_memory`].
+    ///
+    /// Both are made by `maker` when one is first asked for, and kept until the file is removed.
+    ///
+    /// # Errors
+    /// As [`attachment`](Self::attachment); `unavailable` also after [`Limits::preview_wait`], `draining` if it would
+    /// have to be made.
+    ///
+    /// # Cancel safety
+    /// A dropped future gives up its place in the queue. Once its turn has come, the previews are made and kept.
+    pub async fn preview(
+        &self,
+        identity: &Identity,
+        id: &str,
+        side: u32,
+        maker: Arc<dyn PreviewMaker>,
+    ) -> Result<Option<PreviewFile>, Error> {
+        self.core().preview(identity, id, side, maker).await
+    }
+
+    /// Returns the bytes of a preview, cut to its size; all of them with `0..u64::MAX`.
+    ///
+    /// # Errors
+    /// As [`attachment`](Self::attachment).
+    pub async fn preview_bytes(
+        &self,
+        identity: &Identity,
+        preview: &PreviewFile,
+        range: Range<u64>,
+    ) -> Result<ByteStream, Error> {
+        self.core().preview_bytes(identity, preview, range).await
     }
 
     /// Closes all of a user's connections: with [`CloseReason::SignedOut`] or [`CloseReason::Banned`] their clients

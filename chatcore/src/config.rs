@@ -65,6 +65,17 @@ pub struct Limits {
     pub file_bytes_per_user: u64,
     /// The same, of all users. Default 100 GiB.
     pub file_bytes_total: u64,
+    /// Pictures whose previews are made at once; others wait in order, up to `preview_wait`. At 0 there are no
+    /// previews. Default 2.
+    pub previews: usize,
+    /// Pictures whose previews are made at once for one user. Default 1.
+    pub previews_per_user: usize,
+    /// Bytes of memory that making previews takes, over all pictures. One that needs more by itself has no preview.
+    /// Default 152 MiB, enough for a JPEG of 48 megapixels.
+    pub preview_memory: u64,
+    /// How long a request waits for a preview to be made; then it is refused with `unavailable`. What was begun is
+    /// ended and kept. Default 20 s.
+    pub preview_wait: Duration,
     /// Channels that can exist. The store counts them, those of [`Chat::ensure_channel`](crate::Chat::ensure_channel)
     /// too. Default 10,000.
     pub channels: usize,
@@ -258,6 +269,10 @@ impl Default for Limits {
             upload_ttl: Duration::from_secs(3_600),
             file_bytes_per_user: 10 << 30,
             file_bytes_total: 100 << 30,
+            previews: 2,
+            previews_per_user: 1,
+            preview_memory: 152 << 20,
+            preview_wait: Duration::from_secs(20),
             channels: 10_000,
             channels_at_once: 60,
             channel_interval: Duration::from_secs(60),

@@ -16,9 +16,10 @@ use crate::name::ChannelName;
 use crate::notices::Mailboxes;
 use crate::policy::Policy;
 use crate::presence::Departures;
+use crate::previews::Previews;
 use crate::protocol::Encoder;
 use crate::registry::ChannelRegistry;
-use crate::searches::Searches;
+use crate::searches::Turns;
 use crate::share::Shares;
 use crate::stats::{Held, Monitor, Stats};
 use crate::store::Store;
@@ -47,7 +48,8 @@ pub(crate) struct Core {
     pub(crate) command_bytes: AtomicUsize,
     pub(crate) shares: Shares,
     pub(crate) uploads: Uploads,
-    pub(crate) searches: Searches,
+    pub(crate) previews: Arc<Previews>,
+    pub(crate) searches: Arc<Turns>,
     pub(crate) monitor: Arc<Monitor>,
     /// Wakes the sweeper before its time: there are bytes of a deleted message to remove.
     pub(crate) discarded: Notify,
@@ -75,7 +77,8 @@ impl Core {
             _fanout: fanout,
             departures: Arc::new(Departures::new(&limits)),
             uploads: Uploads::default(),
-            searches: Searches::new(&limits),
+            previews: Previews::new(&limits),
+            searches: Turns::new(limits.searches, limits.searches_per_user),
             monitor,
             shares: Shares::new(Arc::clone(&limits)),
             store,

@@ -33,6 +33,7 @@ mod pace;
 mod panics;
 mod policy;
 mod presence;
+mod previews;
 pub mod protocol;
 mod registry;
 mod rights;
@@ -67,6 +68,7 @@ pub use self::message::{Attachment, Message, Reaction, ReactionLimits, TooManyRe
 pub use self::name::{BadName, ChannelName};
 pub use self::outlet::{Burst, Framing, Outlet, Sent};
 pub use self::policy::{Action, Denied, Identity, OpenPolicy, Policy};
+pub use self::previews::{PREVIEW_SIDES, Preview, PreviewFile, PreviewMaker, PreviewType};
 pub use self::search::SearchQuery;
 pub use self::stats::{Histogram, Stats};
 pub use self::store::MemoryStore;

@@ -1,64 +1,62 @@
-//! Turns to search: so many at once in all, so many of each user, and the others in order.
+//! Turns to search or to make previews: so many at once in all, so many of each user, and the others in order.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::config::Limits;
 use crate::id::UserId;
 use crate::sync::Arc;
 
-/// The searches that run, and those that wait for their turn.
+/// Work of one kind that runs, and the calls that wait for their turn.
 #[derive(Debug)]
-pub(crate) struct Searches {
-    all: Semaphore,
+pub(crate) struct Turns {
+    all: Arc<Semaphore>,
     per_user: usize,
-    /// Of the users who search or wait.
+    /// Of the users who have a turn or wait.
     by_user: Mutex<HashMap<UserId, Arc<Semaphore>>>,
 }
 
-/// A turn to search; dropping it gives it to the next.
-pub(crate) struct Turn<'a> {
+/// A turn; dropping it gives it to the next.
+#[derive(Debug)]
+pub(crate) struct Turn {
     // In the order in which they are dropped.
-    _all: SemaphorePermit<'a>,
+    _all: OwnedSemaphorePermit,
     _own: OwnedSemaphorePermit,
-    _user: Searcher<'a>,
+    _user: Waiter,
 }
 
-/// A user who searches or waits; dropping the last one forgets the user.
-struct Searcher<'a> {
-    searches: &'a Searches,
-    user: &'a UserId,
+/// A user who has a turn or waits; dropping the last one forgets the user.
+#[derive(Debug)]
+struct Waiter {
+    turns: Arc<Turns>,
+    user: UserId,
     own: Arc<Semaphore>,
 }
 
-impl Searches {
-    pub(crate) fn new(limits: &Limits) -> Self {
-        Self {
-            all: Semaphore::new(limits.searches),
-            per_user: limits.searches_per_user,
-            by_user: Mutex::default(),
-        }
+impl Turns {
+    /// Gives `all` turns at once, `per_user` of them to one user.
+    pub(crate) fn new(all: usize, per_user: usize) -> Arc<Self> {
+        Arc::new(Self { all: Arc::new(Semaphore::new(all)), per_user, by_user: Mutex::default() })
     }
 
-    /// Waits for a turn, first behind the user's own searches, then behind everybody's, each in order. So a user
-    /// who searches on many connections takes no more places in front of others than of one's share.
+    /// Waits for a turn, first behind the user's own, then behind everybody's, each in order. So a user who asks on
+    /// many connections takes no more places in front of others than of one's share.
     ///
     /// # Cancel safety
     /// A dropped future has left its place.
-    pub(crate) async fn turn<'a>(&'a self, user: &'a UserId) -> Turn<'a> {
-        let searcher = self.enter(user);
+    pub(crate) async fn turn(self: &Arc<Self>, user: &UserId) -> Turn {
+        let waiter = self.enter(user);
         let never_closed = "invariant: nobody closes it";
-        let own = Arc::clone(&searcher.own).acquire_owned().await.expect(never_closed);
-        let all = self.all.acquire().await.expect(never_closed);
-        Turn { _all: all, _own: own, _user: searcher }
+        let own = Arc::clone(&waiter.own).acquire_owned().await.expect(never_closed);
+        let all = Arc::clone(&self.all).acquire_owned().await.expect(never_closed);
+        Turn { _all: all, _own: own, _user: waiter }
     }
 
-    fn enter<'a>(&'a self, user: &'a UserId) -> Searcher<'a> {
+    fn enter(self: &Arc<Self>, user: &UserId) -> Waiter {
         let mut by_user = self.by_user();
         let own = by_user.entry(user.clone()).or_insert_with(|| Arc::new(Semaphore::new(self.per_user)));
-        Searcher { searches: self, user, own: Arc::clone(own) }
+        Waiter { turns: Arc::clone(self), user: user.clone(), own: Arc::clone(own) }
     }
 
     // Held for a look into a map of at most as many users as there are connections.
@@ -67,12 +65,12 @@ impl Searches {
     }
 }
 
-impl Drop for Searcher<'_> {
+impl Drop for Waiter {
     fn drop(&mut self) {
-        let mut by_user = self.searches.by_user();
+        let mut by_user = self.turns.by_user();
         // The map's and this one: they are cloned under the lock only.
         if Arc::strong_count(&self.own) == 2 {
-            by_user.remove(self.user);
+            by_user.remove(&self.user);
         }
     }
 }
@@ -84,20 +82,20 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn searches_are_bounded_in_all_and_per_user() {
-        let searches = Searches::new(&Limits { searches: 3, searches_per_user: 2, ..Limits::default() });
+    async fn turns_are_bounded_in_all_and_per_user() {
+        let turns = Turns::new(3, 2);
         let [ann, bob] = ["u_ann", "u_bob"].map(|id| UserId::new(id).unwrap());
-        let anns = [searches.turn(&ann).await, searches.turn(&ann).await];
-        assert!(searches.turn(&ann).now_or_never().is_none(), "one past a user's");
-        let mut waiting = std::pin::pin!(searches.turn(&ann));
+        let anns = [turns.turn(&ann).await, turns.turn(&ann).await];
+        assert!(turns.turn(&ann).now_or_never().is_none(), "one past a user's");
+        let mut waiting = std::pin::pin!(turns.turn(&ann));
         assert!(waiting.as_mut().now_or_never().is_none());
-        let bobs = searches.turn(&bob).now_or_never().expect("it is not behind others' own");
-        let mut second = std::pin::pin!(searches.turn(&bob));
+        let bobs = turns.turn(&bob).now_or_never().expect("it is not behind others' own");
+        let mut second = std::pin::pin!(turns.turn(&bob));
         assert!(second.as_mut().now_or_never().is_none(), "one past all");
         drop(anns);
         let (anns, bobs) = (waiting.await, (bobs, second.await));
-        assert_eq!(searches.by_user().len(), 2);
+        assert_eq!(turns.by_user().len(), 2);
         drop((anns, bobs));
-        assert!(searches.by_user().is_empty(), "nobody is remembered who does not search");
+        assert!(turns.by_user().is_empty(), "nobody is remembered who does not wait");
     }
 }

@@ -28,7 +28,7 @@ use crate::sync::Arc;
 use crate::visible;
 
 /// How much of a file's beginning is kept for finding out what it is.
-const HEAD_BYTES: usize = 256 << 10;
+pub(crate) const HEAD_BYTES: usize = 256 << 10;
 
 /// Uploads that one look into the index finds.
 const SWEEP: usize = 256;
@@ -300,7 +300,7 @@ impl Core {
         Ok(name)
     }
 
-    fn blobs(&self) -> Result<&Arc<dyn BlobStore>, Error> {
+    pub(crate) fn blobs(&self) -> Result<&Arc<dyn BlobStore>, Error> {
         self.blobs
             .as_ref()
             .ok_or_else(|| Error::new(ErrorCode::NotAllowed, "this server takes no attachments"))
@@ -312,7 +312,7 @@ impl Core {
         Ok(attachment)
     }
 
-    async fn readable(&self, identity: &Identity, id: &str) -> Result<Upload, Error> {
+    pub(crate) async fn readable(&self, identity: &Identity, id: &str) -> Result<Upload, Error> {
         let id = AttachmentId::new(id).map_err(|_| Error::no_such_attachment())?;
         let upload = self.store.upload(&id).await?.ok_or_else(Error::no_such_attachment)?;
         let readable = match upload.state {
@@ -334,12 +334,24 @@ impl Core {
         range: Range<u64>,
     ) -> Result<ByteStream, Error> {
         let upload = self.readable(identity, id.as_str()).await?;
-        let length = range.end.min(upload.attachment.size).saturating_sub(range.start);
+        let range = range.start..range.end.min(upload.attachment.size);
+        self.blob_bytes(identity, upload.channel_name, id, range).await
+    }
+
+    /// Returns bytes that are all there, as long as `identity` may read the channel.
+    pub(crate) async fn blob_bytes(
+        &self,
+        identity: &Identity,
+        channel: ChannelName,
+        id: &AttachmentId,
+        range: Range<u64>,
+    ) -> Result<ByteStream, Error> {
+        let length = range.end.saturating_sub(range.start);
         let failures = self.monitor.failures.clone();
         match self.blobs()?.get(id, range).await {
             Ok(bytes) => {
                 let bytes = watched(bytes, length, failures);
-                Ok(while_readable(bytes, Arc::clone(&self.policy), identity.clone(), upload.channel_name))
+                Ok(while_readable(bytes, Arc::clone(&self.policy), identity.clone(), channel))
             }
             Err(error) => {
                 if let BlobError::NotFound = error {
@@ -385,6 +397,11 @@ impl Core {
                     continue;
                 }
                 let Some(_removing) = self.uploads.removing() else { return Ok(()) };
+                // Its previews are being made just now, and would be kept after it.
+                let Some(_claim) = self.previews.try_claim(&id) else {
+                    stuck.insert(id);
+                    continue;
+                };
                 let removal =
                     timeout(self.limits.store_timeout, contain_async(self.remove(blobs, &id))).await;
                 let error: Box<dyn std::error::Error> = match removal {
@@ -416,6 +433,7 @@ impl Core {
     async fn remove(&self, blobs: &dyn BlobStore, id: &AttachmentId) -> Result<(), Unremoved> {
         if self.store.discard_upload(id).await? {
             blobs.delete(id).await?;
+            self.remove_previews(blobs, id).await?;
             self.store.forget_upload(id).await?;
         }
         Ok(())

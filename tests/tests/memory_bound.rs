@@ -33,6 +33,9 @@ const BATCH_COPIES: usize = 3;
 /// The first bytes of an upload, which are kept for finding out what it is, and two of its pieces.
 const UPLOAD: usize = (256 + 2 * 64) * KIB;
 
+/// The first bytes of a picture, from which it is worked out what its previews take.
+const HEAD: usize = 256 * KIB;
+
 /// The cache of a store on redb.
 const CACHE: usize = 64 * MIB;
 
@@ -73,6 +76,7 @@ fn parts(limits: &Limits, config: &Config, server: &Server) -> Vec<(&'static str
         ),
         ("searches", limits.searches * search(limits)),
         ("uploads", limits.uploads * UPLOAD),
+        ("previews", limits.preview_memory as usize + limits.previews * HEAD),
         ("the store's cache", CACHE),
         ("the names' cache", NAMES),
         ("a backup", BACKUP),

@@ -18,12 +18,16 @@ pub type ByteStream = BoxStream<'static, io::Result<Bytes>>;
 
 /// A place for files. `testkit::blob_conformance!` holds its laws as tests.
 ///
+/// Beside each picture's file, under the id `p_` and the picture's, lies a blob with its previews. It is put when one is
+/// first asked for, and removed with the file.
+///
 /// # Laws
 /// - A blob is there whole or not at all, also after a crash, a failed stream or a dropped future.
 /// - What was put is what is got, for every range.
 #[async_trait]
 pub trait BlobStore: Send + Sync + 'static {
-    /// Stores a stream under `id`, durably, and returns its size. `id` is never put twice.
+    /// Stores a stream under `id`, durably, and returns its size. `id` is put once, but the previews'
+    /// may be put again with the same bytes by a second process; an error is as good then.
     ///
     /// # Errors
     /// [`BlobError::TooLarge`] as soon as more than `limit` bytes came, [`BlobError::Stream`] where the
