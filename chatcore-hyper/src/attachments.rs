@@ -1,6 +1,10 @@
 //! Files in and out: streamed both ways, typed by their first bytes, served so that no browser runs them.
 
-use chatcore::{Attachment, Chat, FileKind, Identity};
+use std::ops::Range;
+use std::sync::Arc;
+
+use chatcore::blob::ByteStream;
+use chatcore::{Attachment, Chat, FileKind, Identity, PreviewFile, PreviewType};
 use http::header::{
     ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH,
     CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_RANGE,
@@ -13,6 +17,7 @@ use crate::body::Body;
 use crate::disposition::{Disposition, content_disposition};
 use crate::error::HttpError;
 use crate::etag;
+use crate::preview::{Pictures, format_of, is_turned};
 use crate::range::{Wanted, wanted};
 use crate::received::Received;
 
@@ -50,15 +55,16 @@ const SHOWN: [&str; 26] = [
 ];
 
 /// The most pixels of a picture. A browser holds four bytes for each, so this is 200 MB of every viewer's memory.
-const PIXELS: u64 = 50_000_000;
+pub(crate) const PIXELS: u64 = 50_000_000;
 
 /// The longest side of a picture. Browsers paint none that is longer, and one of 1 by 60,000 would be a page of
 /// nothing in a list of messages.
-const SIDE: u64 = 16_384;
+pub(crate) const SIDE: u64 = 16_384;
 
 /// Says what a file is, by its first bytes alone: neither its name nor the uploader's word counts.
 ///
 /// A picture that says no size, or one beyond [`PIXELS`] or [`SIDE`], is a plain file, which nobody's browser decodes.
+/// Width and height are as it is shown: those of a photograph on its side are exchanged.
 pub(crate) fn inspect(head: &[u8]) -> FileKind {
     let plain = FileKind { content_type: OCTET_STREAM.to_owned(), width: None, height: None };
     let found = infer::get(head).map(|kind| kind.mime_type()).filter(|kind| SHOWN.contains(kind));
@@ -66,16 +72,14 @@ pub(crate) fn inspect(head: &[u8]) -> FileKind {
     if !content_type.starts_with("image/") {
         return FileKind { content_type: content_type.to_owned(), ..plain };
     }
-    let side =
-        |pixels: usize| u32::try_from(pixels).ok().filter(|side| (1..=SIDE).contains(&u64::from(*side)));
+    let side = |pixels: usize| u32::try_from(pixels).ok().filter(|&side| side > 0);
     let sides =
         imagesize::blob_size(head).ok().and_then(|size| Some((side(size.width)?, side(size.height)?)));
-    match sides {
-        Some((width, height)) if u64::from(width) * u64::from(height) <= PIXELS => {
-            FileKind { content_type: content_type.to_owned(), width: Some(width), height: Some(height) }
-        }
-        _ => plain,
-    }
+    let Some((width, height)) = sides else { return plain };
+    let is_shown = u64::from(width) * u64::from(height) <= PIXELS && u64::from(width.max(height)) <= SIDE;
+    let content_type = if is_shown { content_type } else { OCTET_STREAM };
+    let (width, height) = if is_turned(head) { (height, width) } else { (width, height) };
+    FileKind { content_type: content_type.to_owned(), width: Some(width), height: Some(height) }
 }
 
 /// Stores the body as a file that the caller may attach to a message.
@@ -151,16 +155,68 @@ pub(crate) fn file_name(query: &str) -> Result<String, HttpError> {
     Ok(name.into_owned())
 }
 
-/// Answers with a file or a part of it.
+/// What an answer is about: a file, or a preview of it.
+enum Served {
+    File(Attachment),
+    Preview(PreviewFile),
+}
+
+impl Served {
+    fn size(&self) -> u64 {
+        match self {
+            Self::File(file) => file.size,
+            Self::Preview(preview) => preview.size,
+        }
+    }
+
+    async fn bytes(
+        &self,
+        chat: &Chat,
+        identity: &Identity,
+        range: Range<u64>,
+    ) -> Result<ByteStream, chatcore::Error> {
+        match self {
+            Self::File(file) => chat.attachment_bytes(identity, &file.id, range).await,
+            Self::Preview(preview) => chat.preview_bytes(identity, preview, range).await,
+        }
+    }
+}
+
+/// Reads `preview` out of the query: the longest side of the preview that is asked for in place of the file.
+fn preview_side(query: &str) -> Option<u32> {
+    let side = query.split('&').find_map(|pair| pair.strip_prefix("preview="))?;
+    Some(side.parse().unwrap_or(0))
+}
+
+/// Finds or makes a preview.
+async fn preview(
+    chat: &Chat,
+    identity: &Identity,
+    file: &Attachment,
+    side: u32,
+) -> Result<PreviewFile, HttpError> {
+    let preview = match format_of(file) {
+        Some(_) => chat.preview(identity, file.id.as_str(), side, Arc::new(Pictures)).await?,
+        None => None,
+    };
+    preview.ok_or_else(|| {
+        let why =
+            "there is no such preview of this file: PNG, JPEG, GIF and WebP have one of 360 and one of 720";
+        HttpError::new(StatusCode::NOT_FOUND, "no_such_attachment", why)
+    })
+}
+
+/// Answers with a file, with a preview of it, or with a part of either.
 pub(crate) async fn download(
     chat: &Chat,
     identity: &Identity,
     id: &str,
     parts: &Parts,
 ) -> Result<Response<Body>, HttpError> {
-    let attachment = chat.attachment(identity, id).await?;
+    let file = chat.attachment(identity, id).await?;
+    let side = preview_side(parts.uri.query().unwrap_or_default());
     let mut response = Response::new(Body::empty());
-    describe(&attachment, response.headers_mut());
+    describe(&file, side, response.headers_mut());
     if etag::is_another(&parts.headers, &response.headers()[ETAG]) {
         return Err(HttpError::precondition_failed());
     }
@@ -170,29 +226,41 @@ pub(crate) async fn download(
         response.headers_mut().remove(CONTENT_TYPE);
         return Ok(response);
     }
+    let served = match side {
+        Some(side) => Served::Preview(preview(chat, identity, &file, side).await?),
+        None => Served::File(file),
+    };
+    if let Served::Preview(preview) = &served {
+        let encoding = match preview.encoding {
+            PreviewType::Png => "image/png",
+            _ => "image/jpeg",
+        };
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(encoding));
+    }
+    let size = served.size();
     // A range is of GET alone: RFC 9110, section 14.2.
     let wanted = match parts.method {
-        Method::GET => range_of(&parts.headers, &response.headers()[ETAG], attachment.size),
+        Method::GET => range_of(&parts.headers, &response.headers()[ETAG], size),
         _ => Wanted::Whole,
     };
     let range = match wanted {
-        Wanted::Whole => 0..attachment.size,
+        Wanted::Whole => 0..size,
         Wanted::Part(range) => {
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-            let content_range = format!("bytes {}-{}/{}", range.start, range.end - 1, attachment.size);
+            let content_range = format!("bytes {}-{}/{size}", range.start, range.end - 1);
             response.headers_mut().insert(CONTENT_RANGE, ascii(content_range));
             range
         }
         Wanted::Unsatisfiable => {
             let error =
                 HttpError::new(StatusCode::RANGE_NOT_SATISFIABLE, "bad_range", "the file has no such bytes");
-            return Err(error.with_header(CONTENT_RANGE, ascii(format!("bytes */{}", attachment.size))));
+            return Err(error.with_header(CONTENT_RANGE, ascii(format!("bytes */{size}"))));
         }
     };
     let length = range.end - range.start;
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     if parts.method != Method::HEAD {
-        let bytes = chat.attachment_bytes(identity, &attachment.id, range).await?;
+        let bytes = served.bytes(chat, identity, range).await?;
         *response.body_mut() = Body::stream(bytes, length);
     }
     Ok(response)
@@ -213,13 +281,17 @@ fn range_of(headers: &HeaderMap, etag: &HeaderValue, size: u64) -> Wanted {
 }
 
 /// Writes the headers that every answer about a file has.
-fn describe(attachment: &Attachment, headers: &mut HeaderMap) {
+fn describe(attachment: &Attachment, preview: Option<u32>, headers: &mut HeaderMap) {
     let shown = SHOWN.iter().find(|&&kind| kind == attachment.content_type);
     let disposition = if shown.is_some() { Disposition::Inline } else { Disposition::Attachment };
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(shown.copied().unwrap_or(OCTET_STREAM)));
     headers.insert(CONTENT_DISPOSITION, content_disposition(disposition, &attachment.name));
     // The bytes under an id never change.
-    headers.insert(ETAG, ascii(format!("\"{}\"", attachment.id)));
+    let etag = match preview {
+        Some(side) => format!("\"{}-{side}\"", attachment.id),
+        None => format!("\"{}\"", attachment.id),
+    };
+    headers.insert(ETAG, ascii(etag));
     // A browser may keep them, but asks before each use whether it still may: rights end.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
@@ -261,25 +333,24 @@ mod tests {
 
     #[test]
     fn a_picture_that_would_fill_the_memory_is_a_plain_file() {
-        for (head, shown) in [
-            (png(10_000, 5_000), true),
-            (png(10_000, 5_001), false),
-            (png(16_384, 1), true),
-            (png(16_385, 1), false),
-            (png(1, 60_000), false),
-            (png(u32::MAX, u32::MAX), false),
-            (png(0, 10), false),
-            (b"GIF89a\x01\0\x01\0\0\0\0;".to_vec(), true),
-            (gif(7_000, 7_000), true),
-            (gif(60_000, 60_000), false),
+        let (png_type, gif_type) = ("image/png", "image/gif");
+        for (head, content_type, has_size) in [
+            (png(10_000, 5_000), png_type, true),
+            (png(10_000, 5_001), OCTET_STREAM, true),
+            (png(16_384, 1), png_type, true),
+            (png(16_385, 1), OCTET_STREAM, true),
+            (png(1, 60_000), OCTET_STREAM, true),
+            (png(u32::MAX, u32::MAX), OCTET_STREAM, true),
+            (png(0, 10), OCTET_STREAM, false),
+            (b"GIF89a\x01\0\x01\0\0\0\0;".to_vec(), gif_type, true),
+            (gif(7_000, 7_000), gif_type, true),
+            (gif(60_000, 60_000), OCTET_STREAM, true),
             // Cut off before its size.
-            (PNG[..16].to_vec(), false),
+            (PNG[..16].to_vec(), OCTET_STREAM, false),
         ] {
             let kind = inspect(&head);
-            let picture = if head[0] == b'G' { "image/gif" } else { "image/png" };
-            let expected = if shown { picture } else { OCTET_STREAM };
-            assert_eq!(kind.content_type, expected, "{:?}", &head[..24.min(head.len())]);
-            assert_eq!((kind.width.is_some(), kind.height.is_some()), (shown, shown));
+            assert_eq!(kind.content_type, content_type, "{:?}", &head[..24.min(head.len())]);
+            assert_eq!((kind.width.is_some(), kind.height.is_some()), (has_size, has_size));
         }
     }
 

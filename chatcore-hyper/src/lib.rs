@@ -27,6 +27,7 @@ mod origin;
 mod origins;
 mod pace;
 mod places;
+mod preview;
 mod range;
 mod reader;
 mod received;

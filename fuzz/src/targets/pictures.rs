@@ -9,11 +9,13 @@ pub(super) const WORDS: &[&str] = &[
     "iprp", "ispe", "II*\0", "MM\0*", "BM", "JXL ", "ID3", "OggS", "<svg", "<html", "%PDF-",
 ];
 
-/// Only a picture has a size, and it has both sides of it. The type is one that can't run in a browser.
+/// What has a size has both sides of it, and is a picture, or too large to be shown as one. The type is one that can't run in a browser.
 pub(super) fn run(input: &[u8]) -> u64 {
     let kind = inspect(input);
     assert_eq!(kind.width.is_some(), kind.height.is_some());
-    assert!(kind.width.is_none() || kind.content_type.starts_with("image/"), "{kind:?}");
+    let pixels = kind.width.zip(kind.height).map(|(width, height)| u64::from(width) * u64::from(height));
+    let is_large = kind.width.max(kind.height) > Some(16_384) || pixels > Some(50_000_000);
+    assert_eq!(kind.content_type.starts_with("image/"), pixels.is_some() && !is_large, "{kind:?}");
     for bad in ["svg", "html", "xml", "pdf", "javascript", "text/"] {
         assert!(!kind.content_type.contains(bad), "{kind:?}");
     }
