@@ -1,14 +1,20 @@
 import { h, icon } from './dom.js';
-import { fileSize } from './format.js';
+import { fileSize, number } from './format.js';
 
-/** The most room a preview takes, in CSS pixels. */
-const PREVIEW = { width: 380, height: 300 };
+/** The most room a picture takes, in CSS pixels; the server makes previews whose longest side is so long, and twice that. */
+const ROOM = { width: 360, height: 300 };
+
+/** The most pixels of a picture that is shown; a browser holds four bytes for each once it is enlarged. */
+const PIXELS = 50e6;
+
+/** The most of one that has no preview. */
+const PIXELS_AS_IT_IS = 4e6;
 
 /** A page of another origin shows a file by its reader's cookie, which no element sends there by itself. */
 export const WITH_COOKIE = 'use-credentials';
 
-/** Image types that a browser draws and that cannot carry script. */
-const IMAGES = new Set(['image/png', 'image/jpeg', 'image/gif', 'image/webp', 'image/avif']);
+/** Image types of which the server makes previews. */
+const PREVIEWED = /^image\/(png|jpeg|gif|webp)$/u;
 
 /**
  * An attachment in a message: an image with its room reserved before it is there, a player, or a card.
@@ -21,7 +27,8 @@ export function attachmentView(attachment) {
 
 /** Whether it is shown as a picture. @param {import('./protocol.js').Attachment} attachment */
 export function isImage({ content_type, width, height }) {
-  return IMAGES.has(content_type) && Boolean(width && height);
+  const most = PREVIEWED.test(content_type) ? PIXELS : content_type === 'image/avif' ? PIXELS_AS_IT_IS : 0;
+  return width > 0 && height > 0 && width * height <= most;
 }
 
 /** Whether this browser says that it may play it. */
@@ -41,25 +48,31 @@ function playerView(attachment) {
   );
 }
 
-function imageView({ name, size, url, width, height }) {
-  const scale = Math.min(1, PREVIEW.width / width, PREVIEW.height / height);
+/** Its room depends on what the server says of it, never on what is in the file. */
+function imageView(attachment) {
+  const { name, size, content_type, url, width, height } = attachment;
+  const scale = Math.min(1, ROOM.width / width, ROOM.height / height);
+  const [wide, high] = [width, height].map((side) => Math.max(1, Math.round(side * scale)));
+  const preview = PREVIEWED.test(content_type) && `${url}?preview=`;
   const image = h('img', {
     crossorigin: WITH_COOKIE,
-    src: url,
+    srcset: preview ? `${preview}720 2x` : null,
+    src: preview ? `${preview}360` : url,
     alt: name,
-    width: Math.max(1, Math.round(width * scale)),
-    height: Math.max(1, Math.round(height * scale)),
+    width: wide,
+    height: high,
     loading: 'lazy',
     decoding: 'async',
+    on: { error: () => link.replaceWith(cardView(attachment)) },
   });
-  return h(
-    'a',
-    { class: 'image', href: url, target: '_blank', rel: 'noopener', title: `${name}, ${fileSize(size)}` },
-    image,
-  );
+  image.style.aspectRatio = `${wide} / ${high}`;
+  const kindOf = content_type === 'image/gif' ? 'image gif' : 'image';
+  const link = h('a', { class: kindOf, href: url, target: '_blank', rel: 'noopener', title: `${name}, ${fileSize(size)}` }, image);
+  return link;
 }
 
-function cardView({ name, size, content_type, url }) {
+function cardView({ name, size, content_type, url, width, height }) {
+  const pixels = width && height ? `${number(width)} × ${number(height)}` : '';
   return h(
     'a',
     { class: 'file', href: url, download: name, target: '_blank', rel: 'noopener', title: name },
@@ -69,7 +82,7 @@ function cardView({ name, size, content_type, url }) {
       'span',
       { class: 'file-text' },
       h('bdi', { class: 'file-name' }, name),
-      h('span', { class: 'file-about' }, [kind(name, content_type), fileSize(size)].filter(Boolean).join(' · ')),
+      h('span', { class: 'file-about' }, [kind(name, content_type), fileSize(size), pixels].filter(Boolean).join(' · ')),
     ),
     icon('download'),
   );

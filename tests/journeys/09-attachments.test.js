@@ -51,7 +51,7 @@ journey('files travel with a message: progress, preview without a shift, refusal
   // An image and a card, with a text.
   let letGo;
   const held = new Promise((resolve) => (letGo = resolve));
-  await bob.page.route('**/plan.png', async (route) => {
+  await bob.page.route('**/plan.png?preview=*', async (route) => {
     await held;
     await route.continue();
   });
@@ -64,9 +64,9 @@ journey('files travel with a message: progress, preview without a shift, refusal
   const image = bob.log.getByRole('img', { name: 'plan.png' });
   await image.waitFor();
   const box = await image.boundingBox();
-  assert.deepEqual([box.width, box.height], [380, 285]);
+  assert.deepEqual([box.width, box.height], [360, 270]);
   letGo();
-  await bob.page.waitForFunction(() => document.querySelector('[role=log] img').naturalWidth === 640);
+  await bob.page.waitForFunction(() => document.querySelector('[role=log] img').naturalWidth === 360);
   assert.deepEqual(await image.boundingBox(), box);
   const link = bob.log.getByRole('link', { name: 'plan.png' });
   assert.equal(await link.getAttribute('target'), '_blank');
