@@ -12,6 +12,8 @@ export class Excerpt {
   #from = 0;
   /** … to this one, or to the newest. @type {number} */
   #to = Infinity;
+  /** Whether all messages are in the document, as on paper. */
+  whole = false;
 
   /** Whether it goes on to the newest message. */
   get endless() {
@@ -27,6 +29,7 @@ export class Excerpt {
   /** The messages in the window. @param {Stretch} stretch @param {boolean} pinned whether it stays at the end */
   of(stretch, pinned) {
     const { messages } = stretch;
+    if (this.whole) return messages;
     // A log that begins anew has none of those that were read.
     if (stretch.indexOf(this.#from) === stretch.indexOf(this.#to + 1)) this.reset();
     if (messages.length > WINDOW) this.#fit(stretch, pinned);

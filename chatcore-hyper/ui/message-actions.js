@@ -15,6 +15,7 @@ const KEYS = { r: 'reply', e: 'edit', u: 'unread', Delete: 'remove', c: 'copy', 
 export class MessageActions {
   #bar;
   #own;
+  #text;
   #link;
   /** The article that has the toolbar. @type {?HTMLElement} */
   #article = null;
@@ -33,6 +34,7 @@ export class MessageActions {
     this.context = context;
     const button = (sign, label, action) =>
       h('button', { type: 'button', class: 'plain', 'aria-label': label, title: label, on: { click: () => this.#act(action) } }, icon(sign));
+    this.#text = button('copy', 'Copy text', 'text');
     this.#link = button('link', 'Copy the link', 'copy');
     this.#own = [button('edit', 'Edit', 'edit'), button('remove', 'Delete', 'remove')];
     this.#bar = h(
@@ -44,6 +46,7 @@ export class MessageActions {
       button('smile', 'Add a reaction', 'pick'),
       button('reply', 'Reply', 'reply'),
       button('unread', 'Mark as unread from here', 'unread'),
+      this.#text,
       this.#link,
       ...this.#own,
     );
@@ -85,6 +88,7 @@ export class MessageActions {
       this.#bar.remove();
       return;
     }
+    this.#text.hidden = message.text === '';
     this.#link.hidden = this.context.link(message.seq) === null;
     for (const button of this.#own) button.hidden = !this.context.isOwn(message);
     article.append(this.#bar);
@@ -96,7 +100,8 @@ export class MessageActions {
     const { context } = this;
     if (action === 'reply') context.onReply(message);
     else if (action === 'unread') context.onUnread(message.seq);
-    else if (action === 'copy') this.#copy(message);
+    else if (action === 'text') this.#copy('text', message.text);
+    else if (action === 'copy') this.#copy('link', context.link(message.seq));
     else if (action === 'pick') context.onPick(message.seq, this.#article);
     else if (!context.isOwn(message)) return;
     else if (action === 'edit') context.onEdit(message);
@@ -108,11 +113,10 @@ export class MessageActions {
     if (message) this.context.onReact(message.seq, emoji);
   }
 
-  async #copy({ seq }) {
-    const link = this.context.link(seq);
-    if (link === null) return;
-    const done = await copyText(link);
-    this.context.onNotice(done ? 'The link is copied.' : 'The browser did not copy the link.');
+  async #copy(what, text) {
+    if (text === null) return;
+    const done = await copyText(text);
+    this.context.onNotice(done ? `The ${what} is copied.` : `The browser did not copy the ${what}.`);
   }
 
   /** A tap on a message, where there is no pointer to hover with. */

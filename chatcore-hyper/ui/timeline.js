@@ -1,6 +1,7 @@
 import { Anchor } from './anchor.js';
 import { focused, h, icon, setText } from './dom.js';
 import { isImage } from './attachment-view.js';
+import { copiedMessages } from './copying.js';
 import { Divider } from './divider.js';
 import { Excerpt, WINDOW } from './excerpt.js';
 import { counted, number } from './format.js';
@@ -84,6 +85,7 @@ export class Timeline extends HTMLElement {
     if (!this.#rows) this.#build();
     this.#gone = new AbortController();
     const { signal } = this.#gone;
+    for (const event of ['beforeprint', 'afterprint']) window.addEventListener(event, () => this.#print(event === 'beforeprint'), { signal });
     for (const event of ['focus', 'blur']) window.addEventListener(event, () => this.#turned(), { signal });
     document.addEventListener('visibilitychange', () => this.#turned(), { signal });
     // Who leaves has had the last word: a message that was deleted does not come back, and what was read stays read. What is
@@ -110,6 +112,7 @@ export class Timeline extends HTMLElement {
     this.#rows = new KeyedList(this.#content, { key: (row) => row.key, same: sameRow, draw: (row, element) => this.#draw(row, element) });
     this.#actions = this.#buildActions();
     this.#scroller.addEventListener('click', (event) => this.#enlarge(event));
+    this.#scroller.addEventListener('copy', (event) => this.#copy(event));
     this.#scroller.addEventListener('scroll', () => this.#scrolled(), { passive: true });
     this.#anchor = new Anchor(this.#scroller, this.#content);
     const sizes = new ResizeObserver(() => this.#laidOut());
@@ -412,6 +415,20 @@ export class Timeline extends HTMLElement {
     this.#lightbox.open(images, url, this);
   }
 
+  /** Copies a range of messages with who wrote them and when. */
+  #copy(event) {
+    const text = copiedMessages(this.#scroller, (seq) => this.#core.channel(this.#channel)?.message(seq));
+    if (text === null) return;
+    event.preventDefault();
+    event.clipboardData.setData('text/plain', text);
+  }
+
+  /** Has all that is loaded in the document while it is printed. */
+  #print(begins) {
+    this.#excerpt.whole = begins;
+    if (this.#channel) this.render();
+  }
+
   #toggle(seq, emoji) {
     const { changes, user } = this.#core;
     const given = this.#core.channel(this.#channel)?.message(seq)?.reactions.find((reaction) => reaction.emoji === emoji);
@@ -506,6 +523,7 @@ export class Timeline extends HTMLElement {
   }
 
   #scrolled() {
+    if (this.#excerpt.whole) return;
     const top = this.#scroller.scrollTop;
     if (top === this.#lastTop) return;
     if (!this.#pinned && !this.#anchor.isLeft) return this.#settle();
@@ -522,6 +540,7 @@ export class Timeline extends HTMLElement {
 
   /** Gets messages before the reader comes to an edge, or when there are too few to scroll. */
   #fill() {
+    if (this.#excerpt.whole) return;
     const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
     const short = clientHeight > 0 && scrollHeight - clientHeight <= PINNED_PX;
     if (short || (scrollTop < AHEAD_PX && !this.#pinned)) this.#more();

@@ -96,3 +96,13 @@ test('a log that begins anew is shown from its end, wherever the window was', ()
     assert.ok(excerpt.endless);
   }
 });
+
+test('on paper all that is loaded is in the document, and then the window again', () => {
+  const excerpt = new Excerpt();
+  const messages = stretch(1, 3 * WINDOW);
+  const before = shown(excerpt, messages, true);
+  excerpt.whole = true;
+  assert.deepEqual(shown(excerpt, messages, true), [1, 3 * WINDOW, 3 * WINDOW]);
+  excerpt.whole = false;
+  assert.deepEqual(shown(excerpt, messages, true), before);
+});
