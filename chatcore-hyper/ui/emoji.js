@@ -47,9 +47,12 @@ async function fetchFile() {
   return answer.json();
 }
 
-/** @param {{groups: {name: string, emoji: [string, string][]}[]}} file @returns {EmojiNames} */
+/** @param {{groups: {name: string, signs: string, codes: string}[]}} file @returns {EmojiNames} */
 export function readNames({ groups }) {
-  const read = groups.map(({ name, emoji }) => ({ name, emoji: emoji.map(([sign, codes]) => ({ sign, codes: codes.split(' ') })) }));
+  const read = groups.map(({ name, signs, codes }) => {
+    const named = codes.split(',');
+    return { name, emoji: signs.split(' ').map((sign, at) => ({ sign, codes: named[at].split(' ') })) };
+  });
   const all = read.flatMap(({ emoji }) => emoji);
   return { groups: read, byCode: new Map(all.flatMap(({ sign, codes }) => codes.map((code) => [code, sign]))) };
 }

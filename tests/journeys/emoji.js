@@ -1,9 +1,9 @@
 /** A few emoji as the server's `emoji.json` has them. */
 export const EMOJI = {
   groups: [
-    { name: 'Smileys & Emotion', emoji: [['😀', 'grinning'], ['😄', 'smile'], ['😂', 'joy'], ['🥳', 'partying_face'], ['❤️', 'heart']] },
-    { name: 'People & Body', emoji: [['👍', '+1 thumbsup'], ['👎', '-1 thumbsdown'], ['👋', 'wave'], ['🙏', 'pray']] },
-    { name: 'Animals & Nature', emoji: [['🐱', 'cat'], ['🐶', 'dog'], ['🦀', 'crab'], ['🌻', 'sunflower']] },
+    { name: 'Smileys & Emotion', signs: '😀 😄 😂 🥳 ❤️', codes: 'grinning,smile,joy,partying_face,heart' },
+    { name: 'People & Body', signs: '👍 👎 👋 🙏', codes: '+1 thumbsup,-1 thumbsdown,wave,pray' },
+    { name: 'Animals & Nature', signs: '🐱 🐶 🦀 🌻', codes: 'cat,dog,crab,sunflower' },
   ],
 };
 

@@ -4,9 +4,9 @@ import { findEmoji, isOnlyEmoji, loadEmoji, readNames, wantsEmoji, withEmoji } f
 
 const FILE = {
   groups: [
-    { name: 'Smileys', emoji: [['😀', 'grinning'], ['😄', 'smile happy']] },
-    { name: 'People', emoji: [['👍', '+1 thumbsup'], ['👎', '-1 thumbs_down']] },
-    { name: 'Objects', emoji: [['💯', '100'], ['🐱', 'cat'], ['😸', 'smile_cat']] },
+    { name: 'Smileys', signs: '😀 😄', codes: 'grinning,smile happy' },
+    { name: 'People', signs: '👍 👎', codes: '+1 thumbsup,-1 thumbs_down' },
+    { name: 'Objects', signs: '💯 🐱 😸', codes: '100,cat,smile_cat' },
   ],
 };
 

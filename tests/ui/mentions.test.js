@@ -49,7 +49,7 @@ test('code and addresses mention nobody', () => {
 });
 
 test('what is shown as a mention is what is counted', async () => {
-  await loadEmoji(() => Promise.resolve({ groups: [{ name: 'Objects', emoji: [['🔑', 'key']] }] }));
+  await loadEmoji(() => Promise.resolve({ groups: [{ name: 'Objects', signs: '🔑', codes: 'key' }] }));
   const shown = (text) => {
     const walk = (nodes) => nodes.flatMap((node) => (node.type === 'mention' ? [node.name] : walk(node.children ?? node.items?.flat() ?? [])));
     return walk(readText(text, NAMES)).includes('Ann');
