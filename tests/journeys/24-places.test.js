@@ -20,6 +20,16 @@ journey('a channel is found under any spelling of its name, and what is said the
   await ann.page.reload();
   await ann.page.locator('article.target', { hasText: 'by Rust-Beginners' }).waitFor();
   assert.equal(await ann.page.getByRole('navigation', { name: 'Channels' }).getByRole('link').count(), 2);
+
+  // What only the server takes for the same name is opened under its spelling.
+  await ann.createChannel('strasse');
+  await ann.open('general');
+  await ann.page.evaluate(() => (location.hash = '#/c/Straße'));
+  await ann.isIn('strasse');
+  await ann.page.waitForFunction(() => location.hash === '#/c/strasse');
+  await ann.say('one street');
+  await ann.isSent();
+  await ann.sees('one street');
 });
 
 journey('a link to this chat leads there without a second chat', async ({ browser, server }) => {
