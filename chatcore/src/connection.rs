@@ -81,10 +81,13 @@ enum Started {
     Running {
         id: Option<i64>,
         reads: Option<ChannelName>,
-        outcome: BoxFuture<'static, Result<Ended, Error>>,
+        outcome: Running,
     },
     Answered(Answer),
 }
+
+/// A command that waits for the store.
+type Running = BoxFuture<'static, Result<Ended, Error>>;
 
 /// What became of a command that waited for the store.
 enum Ended {
@@ -274,20 +277,21 @@ impl Connection {
         }
         // A channel that is not in memory may have another name, spelt otherwise: then it is tried again with that.
         let is_unknown = request.existing().is_some_and(|channel| !self.is_known(channel));
-        let by = || Instant::now() + 2 * self.core.limits.store_timeout;
-        let spare = is_unknown.then(|| (request.clone(), by()));
-        let (reads, run) = self.begin(request)?;
+        if !is_unknown {
+            let (reads, outcome) = self.begin(request)?;
+            return Ok(Ok(Started::Running { id, reads, outcome }));
+        }
+        let by = Instant::now() + 2 * self.core.limits.store_timeout;
+        let (reads, run) = self.begin(request.clone())?;
         let core = Arc::clone(&self.core);
         let outcome = async move {
-            match (run.await, spare) {
-                (Ok(outcome), _) => Ok(Ended::Done(outcome)),
-                (Err(error), None) => Err(error),
-                (Err(error), Some((spare, by))) => {
-                    let respelt = timeout_at(by, core.respelt(spare, &error)).await;
-                    let respelt = respelt.map_err(|_| Error::timed_out())??;
-                    respelt.map(|request| Ended::Respelt { request, by }).ok_or(error)
-                }
-            }
+            let error = match run.await {
+                Err(error) => error,
+                ended => return ended,
+            };
+            let respelt = timeout_at(by, core.respelt(request, &error)).await;
+            let respelt = respelt.map_err(|_| Error::timed_out())??;
+            respelt.map(|request| Ended::Respelt { request, by }).ok_or(error)
         };
         Ok(Ok(Started::Running { id, reads, outcome: Box::pin(outcome) }))
     }
@@ -299,10 +303,7 @@ impl Connection {
             Err(request) => request,
         };
         let (reads, run) = self.begin(request)?;
-        let outcome = async move {
-            let outcome = timeout_at(by, run).await.map_err(|_| Error::timed_out())??;
-            Ok(Ended::Done(outcome))
-        };
+        let outcome = async move { timeout_at(by, run).await.map_err(|_| Error::timed_out())? };
         Ok(Started::Running { id, reads, outcome: Box::pin(outcome) })
     }
 
@@ -341,11 +342,7 @@ impl Connection {
     }
 
     /// Begins a command that waits for the store, and returns the channel that its answer tells of.
-    fn begin(
-        &mut self,
-        request: Request,
-    ) -> Result<(Option<ChannelName>, impl Future<Output = Result<Outcome, Error>> + Send + use<>), Error>
-    {
+    fn begin(&mut self, request: Request) -> Result<(Option<ChannelName>, Running), Error> {
         if let Request::Subscribe { channel, .. } = &request {
             // A second subscription replaces the first: else its live events would come beside the replay.
             self.unfollow(channel);
@@ -360,7 +357,10 @@ impl Connection {
         let failed = request.failed();
         let (core, link) = (Arc::clone(&self.core), Arc::clone(&self.link));
         let run = Arc::clone(&self.core).run_in_turn(Arc::clone(&self.link), self.next_key, request);
-        Ok((reads, async move { run.await.inspect_err(|error| core.report(failed, &link, error)) }))
+        let run =
+            async move { run.await.map(Ended::Done).inspect_err(|error| core.report(failed, &link, error)) };
+        // Boxed here, since each move of a future is a copy of some hundred bytes.
+        Ok((reads, Box::pin(run)))
     }
 
     /// Returns whether the next answer is of a channel whose end is still to be told: of a subscription that was
