@@ -280,12 +280,13 @@ export class Channel {
     if (counted || (message && !message.deleted)) {
       this.unread = Math.max(0, this.unread - 1);
       this.#counted = this.#counted.filter((other) => other !== target);
-      this.#struck = [...this.#struck, { seq, target }].slice(-PAGE);
     } else if (!message || target <= this.#toldTo) {
       // Whose it was is not known here, or whether the server counted it.
       this.#unclearTo = seq;
       this.uncounted = true;
     }
+    // A page may have a message as deleted before its deletion comes, and a count from in between still has it.
+    if (counted || message) this.#struck = [...this.#struck, { seq, target }].slice(-PAGE);
   }
 
   /** Whether a text of somebody names the signed-in user. @param {?string} by @param {string} text */

@@ -169,3 +169,5 @@ test('whatever is overtaken, refused, cut or read meanwhile, in the end all that
     }
   }
 });
+
+test('a deletion that a page had before it came is taken off an older count', () => settles(360472827));
