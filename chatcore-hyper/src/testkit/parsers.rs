@@ -20,7 +20,7 @@ pub enum ReadFrame {
     Text(String),
     /// A binary message.
     Binary(Vec<u8>),
-    /// A ping or a pong, and what is answered.
+    /// A frame that asks for an answer, such as a ping. Those that ask for none are left out.
     Control {
         /// The answer's bytes on the wire.
         replies: Vec<u8>,
@@ -60,6 +60,11 @@ pub fn read_frames(bytes: &[u8], piece_bytes: usize, frame_bytes: usize) -> Vec<
             unreachable!("invariant: pieces are always ready")
         };
         let replies = reader.take_replies().to_vec();
+        // As a connection does: after so many frames without a message the reader waits for it.
+        reader.take_others();
+        if matches!(received, Received::Control) && replies.is_empty() {
+            continue;
+        }
         frames.push(match received {
             Received::Text(text) => ReadFrame::Text(text.as_str().to_owned()),
             Received::Binary(bytes) => ReadFrame::Binary(bytes.to_vec()),
