@@ -21,6 +21,9 @@ use crate::in_one_line;
 /// The socket, below the data folder.
 const SOCKET: &str = "backup.sock";
 
+/// Its name until nobody else may use it. It is no longer than the other, since a socket's path is bounded.
+const UNFINISHED: &str = "backup.new";
+
 /// How long a command may take to ask.
 const ASKING: Duration = Duration::from_secs(5);
 
@@ -69,12 +72,16 @@ pub(crate) fn ask(data: &Path) -> io::Result<Option<Connection>> {
 /// If the socket can't be made.
 pub(crate) fn listen(contents: Contents) -> io::Result<Listening> {
     let path = path(&contents.data);
+    let unfinished = contents.data.join(UNFINISHED);
     // A service that was killed leaves its own behind.
-    if fs::symlink_metadata(&path).is_ok_and(|found| found.file_type().is_socket()) {
-        fs::remove_file(&path)?;
+    for left in [&path, &unfinished] {
+        if fs::symlink_metadata(left).is_ok_and(|found| found.file_type().is_socket()) {
+            fs::remove_file(left)?;
+        }
     }
-    let listener = UnixListener::bind(&path)?;
-    fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+    let listener = UnixListener::bind(&unfinished)?;
+    fs::set_permissions(&unfinished, Permissions::from_mode(0o600))?;
+    fs::rename(&unfinished, &path)?;
     let task = tokio::spawn(async move {
         loop {
             match listener.accept().await {
