@@ -48,6 +48,8 @@ export class ChatShell extends HTMLElement {
   #tabs = null;
   /** Brings title and icon up to date a little later. */
   #marking = null;
+  /** The channel that the title names. */
+  #marked = null;
   #current = null;
   #parts;
   #title;
@@ -242,9 +244,10 @@ export class ChatShell extends HTMLElement {
     if (next !== null && next !== this.#current) goTo(next);
   }
 
-  /** What is read in another tab just now is not worth a mark here. */
+  /** What is read just now, in this tab or another, is not worth a mark. */
   #markSoon() {
-    if (!this.#tabs.isElsewhere) this.#mark();
+    const isLookedAt = this.#tabs.isElsewhere || this.#tabs.looks();
+    if (!isLookedAt || !this.#core.isUnread || this.#marked !== this.#current) this.#mark();
     else this.#marking ??= setTimeout(() => this.#mark(), MARKS_MS);
   }
 
@@ -252,6 +255,7 @@ export class ChatShell extends HTMLElement {
   #mark() {
     clearTimeout(this.#marking);
     this.#marking = null;
+    this.#marked = this.#current;
     showTitle(this.#current, this.#core);
     showIcon(this.#core.isUnread);
   }
