@@ -113,6 +113,9 @@ for (const colorScheme of ['light', 'dark']) {
     await page.getByRole('button', { name: 'React with 👍' }).click();
     const own = message.getByRole('button', { name: /^👍/u });
     await own.waitFor();
+    // The server's word draws the reaction anew; once a later message is in the log, it has come.
+    await ann.send('Something after it');
+    await ann.isDrawn();
     await away();
     await ann.field.focus();
     await differs("one's own reaction", own, () => own.evaluate((button) => button.classList.remove('own')));
