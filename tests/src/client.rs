@@ -72,6 +72,10 @@ impl Client {
             .expect("no reserved header");
         let (socket, response) = must("a handshake", connecting.connect()).await?;
         assert_eq!(response.headers()[SEC_WEBSOCKET_PROTOCOL], "chatcore.v1");
+        // As browsers do: a command of more than one packet does not wait until the first of them is acknowledged.
+        if let MaybeTlsStream::Plain(tcp) = socket.get_ref() {
+            tcp.set_nodelay(true).expect("an open socket");
+        }
         Ok(Self { socket, waiting: VecDeque::new(), last_id: 0, welcome: Value::Null })
     }
 
