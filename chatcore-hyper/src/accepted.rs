@@ -10,9 +10,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::limits::pace::{LeastRate, Stall};
+use crate::limits::places::Place;
 use crate::line::TryWrite;
-use crate::pace::{LeastRate, Stall};
-use crate::places::Place;
 use crate::socket::{End, Socket};
 
 /// How long a connection that is done waits for its client to close too.

@@ -10,8 +10,8 @@ use chatcore::protocol::CloseReason;
 use tokio::io::ReadBuf;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::config::Config;
 use crate::endpoint::Endpoint;
+use crate::limits::config::Config;
 use crate::line::{Ends, Line, TryWrite};
 use crate::reader::{Reader, Received};
 use crate::socket::{End, Socket};

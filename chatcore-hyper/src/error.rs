@@ -9,8 +9,8 @@ use chatcore::ErrorCode;
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 
-use crate::allowance::TooMany;
 use crate::body::Body;
+use crate::limits::allowance::TooMany;
 use crate::origins::OriginError;
 
 /// Returns the value of `Allow` for a path that takes these methods: each path takes `OPTIONS` too.

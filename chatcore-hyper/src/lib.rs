@@ -1,14 +1,10 @@
 #![doc = include_str!("../README.md")]
 
 mod accepted;
-mod address;
-mod addresses;
-mod allowance;
 mod attachments;
 mod auth;
 mod body;
 mod boundary;
-mod config;
 mod connection;
 mod cookie;
 mod cors;
@@ -21,12 +17,10 @@ mod file;
 mod files;
 mod handshake;
 mod host;
-mod incoming;
+mod limits;
 mod line;
 mod origin;
 mod origins;
-mod pace;
-mod places;
 mod preview;
 mod range;
 mod reader;
@@ -49,14 +43,14 @@ mod bundle;
 #[path = "../build/strip.rs"]
 mod strip;
 
-pub use self::address::ClientAddress;
-pub use self::allowance::{Allowance, PerAddress, TooMany};
 pub use self::auth::Authenticator;
 pub use self::body::Body;
-pub use self::config::Config;
 pub use self::cookie::cookie;
 pub use self::error::{AuthError, InvalidOrigin, Unauthorized};
 pub use self::files::StaticFiles;
+pub use self::limits::address::ClientAddress;
+pub use self::limits::allowance::{Allowance, PerAddress, TooMany};
+pub use self::limits::config::Config;
 pub use self::origin::Origin;
 pub use self::origins::{OriginError, Origins};
 pub use self::serve::{Server, serve};

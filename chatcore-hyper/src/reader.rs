@@ -13,7 +13,7 @@ use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Error, Message, Utf8Bytes};
 
 use crate::boundary::Boundary;
-use crate::incoming::{Begun, Incoming};
+use crate::limits::incoming::{Begun, Incoming};
 
 /// Bytes asked of the socket at once: a burst of short commands.
 const READ_BYTES: usize = 4_096;

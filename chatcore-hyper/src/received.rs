@@ -11,9 +11,9 @@ use chatcore::blob::ByteStream;
 use futures::stream::{self, StreamExt};
 use tokio::time::{Instant, timeout_at};
 
-use crate::addresses::Uploading;
-use crate::allowance::TooMany;
-use crate::config::Config;
+use crate::limits::addresses::Uploading;
+use crate::limits::allowance::TooMany;
+use crate::limits::config::Config;
 
 /// A body that fails when it is too slow, or too much.
 pub(crate) struct Received<B> {
@@ -103,7 +103,7 @@ mod tests {
     use http_body_util::StreamBody;
 
     use super::*;
-    use crate::addresses::Addresses;
+    use crate::limits::addresses::Addresses;
 
     /// Receives a body whose pieces come after so many seconds each; returns how many bytes came, and when and
     /// why it ended.

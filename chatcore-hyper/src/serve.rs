@@ -18,9 +18,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use crate::accepted::Accepted;
-use crate::address::ClientAddress;
-use crate::pace::LeastRate;
-use crate::places::{Place, Places};
+use crate::limits::address::ClientAddress;
+use crate::limits::pace::LeastRate;
+use crate::limits::places::{Place, Places};
 use crate::socket::Buffers;
 
 /// Serves `service` on `listener` until `shutdown` is done, with the defaults of [`Server`].

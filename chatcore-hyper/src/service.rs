@@ -15,13 +15,13 @@ use http::request::Parts;
 use http::{Method, Request, Response};
 use percent_encoding::percent_decode_str;
 
-use crate::addresses::Addresses;
 use crate::attachments;
 use crate::auth::Authenticator;
 use crate::body::{Body, no_content};
-use crate::config::Config;
 use crate::error::{AuthError, HttpError, InvalidOrigin};
 use crate::files;
+use crate::limits::addresses::Addresses;
+use crate::limits::config::Config;
 use crate::origin::Origin;
 use crate::origins::Origins;
 use crate::received::Received;

@@ -10,7 +10,7 @@ use chatcore::protocol::CloseReason;
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
-use crate::pace::Stall;
+use crate::limits::pace::Stall;
 
 /// Frames gathered into one write.
 const GATHER: usize = 64;

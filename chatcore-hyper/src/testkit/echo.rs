@@ -12,9 +12,9 @@ use chatcore::{FailureLog, Outlet};
 use http::{Request, Response};
 
 use crate::body::Body;
-use crate::config::Config;
 use crate::endpoint::Endpoint;
 use crate::error::HttpError;
+use crate::limits::config::Config;
 use crate::upgrade::upgrade;
 use crate::writer::Writer;
 

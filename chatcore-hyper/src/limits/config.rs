@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::allowance::Allowance;
-use crate::incoming::Incoming;
-use crate::pace::LeastRate;
+use crate::limits::allowance::Allowance;
+use crate::limits::incoming::Incoming;
+use crate::limits::pace::LeastRate;
 
 /// The times that bound a connection and an upload, and what one [address](crate::ClientAddress) may ask for. What bounds sizes and numbers is
 /// [`chatcore::Limits`].

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use chatcore::ErrorCode;
 use http::request::Parts;
 
-use crate::address::ClientAddress;
-use crate::allowance::{Allowance, PerAddress, TooMany};
-use crate::config::Config;
 use crate::error::HttpError;
-use crate::places::{Place, Places};
+use crate::limits::address::ClientAddress;
+use crate::limits::allowance::{Allowance, PerAddress, TooMany};
+use crate::limits::config::Config;
+use crate::limits::places::{Place, Places};
 
 /// The bounds of each address. A request without a [`ClientAddress`] has none.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use governor::clock::{Clock, MonotonicClock};
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
 
-use crate::address::{ClientAddress, Slots};
+use crate::limits::address::{ClientAddress, Slots};
 
 /// So many at once, and one more after each interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +116,7 @@ mod tests {
         for n in 0..200_000_u32 {
             let _ = limit.take(ClientAddress::new(std::net::Ipv4Addr::from(n).into()));
         }
-        assert!(limit.limiter.len() <= crate::address::SLOTS);
+        assert!(limit.limiter.len() <= crate::limits::address::SLOTS);
     }
 
     #[test]

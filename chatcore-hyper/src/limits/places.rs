@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::sync::Semaphore;
 
-use crate::address::{ClientAddress, SLOTS, Slots};
+use crate::limits::address::{ClientAddress, SLOTS, Slots};
 
 /// Places, in all and for each address.
 #[derive(Debug)]

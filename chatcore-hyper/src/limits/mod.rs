@@ -1,0 +1,9 @@
+//! What bounds clients: times, sizes, and what one address may ask for.
+
+pub(crate) mod address;
+pub(crate) mod addresses;
+pub(crate) mod allowance;
+pub(crate) mod config;
+pub(crate) mod incoming;
+pub(crate) mod pace;
+pub(crate) mod places;
