@@ -14,11 +14,11 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 
 use crate::body::Body;
-use crate::disposition::{Disposition, content_disposition};
 use crate::error::HttpError;
-use crate::etag;
+use crate::headers::disposition::{Disposition, content_disposition};
+use crate::headers::etag;
+use crate::headers::range::{Wanted, wanted};
 use crate::preview::{Pictures, format_of, is_turned};
-use crate::range::{Wanted, wanted};
 use crate::received::Received;
 
 const OCTET_STREAM: &str = "application/octet-stream";

@@ -10,9 +10,9 @@ use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
 use crate::body::Body;
-use crate::encoding;
 use crate::error::HttpError;
-use crate::etag;
+use crate::headers::encoding;
+use crate::headers::etag;
 
 /// The largest file that is compressed and kept so; a page's texts are far smaller.
 const COMPRESSIBLE_BYTES: usize = 1 << 20;

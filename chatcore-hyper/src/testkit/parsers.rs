@@ -8,10 +8,11 @@ use chatcore::protocol::CloseReason;
 use http::header::{HeaderMap, HeaderValue};
 use tokio::io::{AsyncRead, ReadBuf};
 
-use crate::disposition::Disposition;
-use crate::range::{Wanted, wanted};
+use crate::headers::disposition::Disposition;
+use crate::headers::range::{Wanted, wanted};
+use crate::headers::{disposition, encoding, etag};
 use crate::reader::{Reader, Received};
-use crate::{attachments, disposition, encoding, error, etag, handshake};
+use crate::{attachments, error, handshake};
 
 /// What the connection's reader found in a client's bytes.
 #[derive(Debug, PartialEq, Eq)]
