@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::InvalidOrigin;
-use crate::host::Host;
+use crate::origins::host::Host;
 
 /// The origin of a web page, such as `https://chat.example` or `http://localhost:3000`.
 ///

@@ -1,5 +1,9 @@
 //! Which hosts a service answers at, and which web pages may use it with their visitors' cookies.
 
+pub(crate) mod cors;
+pub(crate) mod host;
+pub(crate) mod origin;
+
 use std::error::Error as StdError;
 use std::fmt;
 
@@ -7,8 +11,8 @@ use http::header::{HeaderMap, HeaderName, ORIGIN};
 use http::request::Parts;
 use http::{Method, StatusCode};
 
-use crate::host::{self, Host, NoHost};
-use crate::origin::Origin;
+use self::host::{Host, NoHost};
+use self::origin::Origin;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
