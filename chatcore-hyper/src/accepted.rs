@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::limits::pace::{LeastRate, Stall};
 use crate::limits::places::Place;
-use crate::line::TryWrite;
+use crate::socket::line::TryWrite;
 use crate::socket::{End, Socket};
 
 /// How long a connection that is done waits for its client to close too.

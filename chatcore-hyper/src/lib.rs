@@ -4,19 +4,14 @@ mod accepted;
 mod attachments;
 mod auth;
 mod body;
-mod boundary;
-mod connection;
-mod endpoint;
 mod error;
 mod file;
 mod files;
 mod handshake;
 mod headers;
 mod limits;
-mod line;
 mod origins;
 mod preview;
-mod reader;
 mod received;
 mod serve;
 mod service;
@@ -26,7 +21,6 @@ mod socket;
 pub mod testkit;
 mod ui;
 mod upgrade;
-mod writer;
 
 /// What the build script does to the files, tested with the rest of the crate.
 #[cfg(test)]

@@ -15,12 +15,12 @@ use tracing::{Instrument, Span};
 
 use crate::accepted::Accepted;
 use crate::body::Body;
-use crate::connection::Driver;
-use crate::endpoint::Endpoint;
 use crate::error::HttpError;
 use crate::handshake;
 use crate::limits::config::Config;
 use crate::limits::places::Place;
+use crate::socket::connection::Driver;
+use crate::socket::endpoint::Endpoint;
 
 /// Answers the handshake, and runs what `open` returns as soon as the answer is out.
 pub(crate) fn upgrade<E: Endpoint + Send + 'static>(

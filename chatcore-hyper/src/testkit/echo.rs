@@ -12,11 +12,11 @@ use chatcore::{FailureLog, Outlet};
 use http::{Request, Response};
 
 use crate::body::Body;
-use crate::endpoint::Endpoint;
 use crate::error::HttpError;
 use crate::limits::config::Config;
+use crate::socket::endpoint::Endpoint;
+use crate::socket::writer::Writer;
 use crate::upgrade::upgrade;
-use crate::writer::Writer;
 
 /// A service whose every path is a WebSocket that sends back each message, text and binary.
 ///

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use crate::headers::disposition::Disposition;
 use crate::headers::range::{Wanted, wanted};
 use crate::headers::{disposition, encoding, etag};
-use crate::reader::{Reader, Received};
+use crate::socket::reader::{Reader, Received};
 use crate::{attachments, error, handshake};
 
 /// What the connection's reader found in a client's bytes.

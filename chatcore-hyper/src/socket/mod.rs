@@ -1,5 +1,12 @@
 //! A socket as its task uses it, and what the system may hold for it.
 
+pub(crate) mod boundary;
+pub(crate) mod connection;
+pub(crate) mod endpoint;
+pub(crate) mod line;
+pub(crate) mod reader;
+pub(crate) mod writer;
+
 use std::io;
 use std::time::Duration;
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use chatcore::{Burst, Framing, Outlet, Sent};
 use tokio::net::TcpStream;
 
-use crate::writer::{Writer, write_text};
+use crate::socket::writer::{Writer, write_text};
 
 /// The lock around a socket: its task has it while it runs, the fan-out only tries it.
 pub(crate) struct Line<I>(Mutex<Ends<I>>);

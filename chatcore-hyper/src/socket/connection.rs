@@ -10,12 +10,12 @@ use chatcore::protocol::CloseReason;
 use tokio::io::ReadBuf;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::endpoint::Endpoint;
 use crate::limits::config::Config;
-use crate::line::{Ends, Line, TryWrite};
-use crate::reader::{Reader, Received};
+use crate::socket::endpoint::Endpoint;
+use crate::socket::line::{Ends, Line, TryWrite};
+use crate::socket::reader::{Reader, Received};
+use crate::socket::writer::Writer;
 use crate::socket::{End, Socket};
-use crate::writer::Writer;
 
 /// Messages read before what they caused is written.
 const READ_BATCH: usize = 32;

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Error, Message, Utf8Bytes};
 
-use crate::boundary::Boundary;
 use crate::limits::incoming::{Begun, Incoming};
+use crate::socket::boundary::Boundary;
 
 /// Bytes asked of the socket at once: a burst of short commands.
 const READ_BYTES: usize = 4_096;
