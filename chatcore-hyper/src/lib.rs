@@ -1,6 +1,5 @@
 #![doc = include_str!("../README.md")]
 
-mod accepted;
 mod attachments;
 mod auth;
 mod body;
@@ -13,7 +12,7 @@ mod limits;
 mod origins;
 mod preview;
 mod received;
-mod serve;
+mod server;
 mod service;
 mod socket;
 #[cfg(feature = "testkit")]
@@ -40,6 +39,6 @@ pub use self::limits::allowance::{Allowance, PerAddress, TooMany};
 pub use self::limits::config::Config;
 pub use self::origins::origin::Origin;
 pub use self::origins::{OriginError, Origins};
-pub use self::serve::{Server, serve};
+pub use self::server::{Server, serve};
 pub use self::service::{ChatService, ChatServiceBuilder, ResponseFuture};
 pub use self::ui::Ui;

@@ -13,12 +13,12 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tracing::{Instrument, Span};
 
-use crate::accepted::Accepted;
 use crate::body::Body;
 use crate::error::HttpError;
 use crate::handshake;
 use crate::limits::config::Config;
 use crate::limits::places::Place;
+use crate::server::accepted::Accepted;
 use crate::socket::connection::Driver;
 use crate::socket::endpoint::Endpoint;
 

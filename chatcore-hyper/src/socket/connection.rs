@@ -367,7 +367,7 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
-    use crate::accepted::Accepted;
+    use crate::server::accepted::Accepted;
 
     /// The parts of each connection that are allocated by themselves, and the bytes they may have.
     /// `CONTRIBUTING.md` says when a budget may change.

@@ -1,5 +1,7 @@
 //! A small server for HTTP/1.1 with upgrades, for who has none yet.
 
+pub(crate) mod accepted;
+
 use std::error::Error;
 use std::future::Future;
 use std::io;
@@ -17,10 +19,10 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::accepted::Accepted;
 use crate::limits::address::ClientAddress;
 use crate::limits::pace::LeastRate;
 use crate::limits::places::{Place, Places};
+use crate::server::accepted::Accepted;
 use crate::socket::Buffers;
 
 /// Serves `service` on `listener` until `shutdown` is done, with the defaults of [`Server`].
