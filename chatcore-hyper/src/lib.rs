@@ -4,7 +4,6 @@ mod attachments;
 mod auth;
 mod body;
 mod error;
-mod file;
 mod files;
 mod handshake;
 mod headers;

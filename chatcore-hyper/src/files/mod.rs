@@ -1,5 +1,7 @@
 //! Files that belong to a page: embedded in the program, or in a folder while one works on them.
 
+pub(crate) mod file;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
@@ -15,7 +17,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::body::{Body, no_content};
 use crate::error::{HttpError, allowed};
-use crate::file::File;
+use crate::files::file::File;
 
 /// What a file's path takes, beside `OPTIONS`.
 pub(crate) const METHODS: &str = "GET, HEAD";
