@@ -9,8 +9,6 @@ mod handshake;
 mod headers;
 mod limits;
 mod origins;
-mod preview;
-mod received;
 mod server;
 mod service;
 mod socket;

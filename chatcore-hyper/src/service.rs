@@ -16,6 +16,7 @@ use http::{Method, Request, Response};
 use percent_encoding::percent_decode_str;
 
 use crate::attachments;
+use crate::attachments::received::Received;
 use crate::auth::Authenticator;
 use crate::body::{Body, no_content};
 use crate::error::{AuthError, HttpError, InvalidOrigin};
@@ -24,7 +25,6 @@ use crate::limits::addresses::Addresses;
 use crate::limits::config::Config;
 use crate::origins::Origins;
 use crate::origins::origin::Origin;
-use crate::received::Received;
 use crate::ui::Ui;
 use crate::upgrade::upgrade;
 

@@ -1,5 +1,8 @@
 //! Files in and out: streamed both ways, typed by their first bytes, served so that no browser runs them.
 
+pub(crate) mod preview;
+pub(crate) mod received;
+
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -13,13 +16,13 @@ use http::header::{
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 
+use crate::attachments::preview::{Pictures, format_of, is_turned};
+use crate::attachments::received::Received;
 use crate::body::Body;
 use crate::error::HttpError;
 use crate::headers::disposition::{Disposition, content_disposition};
 use crate::headers::etag;
 use crate::headers::range::{Wanted, wanted};
-use crate::preview::{Pictures, format_of, is_turned};
-use crate::received::Received;
 
 const OCTET_STREAM: &str = "application/octet-stream";
 
