@@ -1,11 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 mod attachments;
-mod auth;
 mod body;
 mod error;
 mod files;
-mod handshake;
 mod headers;
 mod limits;
 mod origins;
@@ -15,8 +13,6 @@ mod socket;
 #[cfg(feature = "testkit")]
 #[doc(hidden)]
 pub mod testkit;
-mod ui;
-mod upgrade;
 
 /// What the build script does to the files, tested with the rest of the crate.
 #[cfg(test)]
@@ -26,7 +22,6 @@ mod bundle;
 #[path = "../build/strip.rs"]
 mod strip;
 
-pub use self::auth::Authenticator;
 pub use self::body::Body;
 pub use self::error::{AuthError, InvalidOrigin, Unauthorized};
 pub use self::files::StaticFiles;
@@ -37,5 +32,6 @@ pub use self::limits::config::Config;
 pub use self::origins::origin::Origin;
 pub use self::origins::{OriginError, Origins};
 pub use self::server::{Server, serve};
+pub use self::service::auth::Authenticator;
+pub use self::service::ui::Ui;
 pub use self::service::{ChatService, ChatServiceBuilder, ResponseFuture};
-pub use self::ui::Ui;

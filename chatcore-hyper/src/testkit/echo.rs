@@ -14,9 +14,9 @@ use http::{Request, Response};
 use crate::body::Body;
 use crate::error::HttpError;
 use crate::limits::config::Config;
+use crate::service::upgrade::upgrade;
 use crate::socket::endpoint::Endpoint;
 use crate::socket::writer::Writer;
-use crate::upgrade::upgrade;
 
 /// A service whose every path is a WebSocket that sends back each message, text and binary.
 ///

@@ -11,8 +11,9 @@ use tokio::io::{AsyncRead, ReadBuf};
 use crate::headers::disposition::Disposition;
 use crate::headers::range::{Wanted, wanted};
 use crate::headers::{disposition, encoding, etag};
+use crate::service::handshake;
 use crate::socket::reader::{Reader, Received};
-use crate::{attachments, error, handshake};
+use crate::{attachments, error};
 
 /// What the connection's reader found in a client's bytes.
 #[derive(Debug, PartialEq, Eq)]

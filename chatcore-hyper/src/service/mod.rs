@@ -1,5 +1,10 @@
 //! The service: finds what a request is for, and who it is from.
 
+pub(crate) mod auth;
+pub(crate) mod handshake;
+pub(crate) mod ui;
+pub(crate) mod upgrade;
+
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
@@ -17,7 +22,6 @@ use percent_encoding::percent_decode_str;
 
 use crate::attachments;
 use crate::attachments::received::Received;
-use crate::auth::Authenticator;
 use crate::body::{Body, no_content};
 use crate::error::{AuthError, HttpError, InvalidOrigin};
 use crate::files;
@@ -25,8 +29,9 @@ use crate::limits::addresses::Addresses;
 use crate::limits::config::Config;
 use crate::origins::Origins;
 use crate::origins::origin::Origin;
-use crate::ui::Ui;
-use crate::upgrade::upgrade;
+use crate::service::auth::Authenticator;
+use crate::service::ui::Ui;
+use crate::service::upgrade::upgrade;
 
 /// A chat over HTTP, as one [`tower_service::Service`]: the WebSocket, the attachments and the browser client.
 ///

@@ -15,10 +15,10 @@ use tracing::{Instrument, Span};
 
 use crate::body::Body;
 use crate::error::HttpError;
-use crate::handshake;
 use crate::limits::config::Config;
 use crate::limits::places::Place;
 use crate::server::accepted::Accepted;
+use crate::service::handshake;
 use crate::socket::connection::Driver;
 use crate::socket::endpoint::Endpoint;
 
