@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use chatcore::store::{AppendError, Appended, Directory, EventStore, PageLimit};
-use chatcore::testkit::{CapturedLog, Proxy, Traffic};
+use chatcore::testkit::CapturedLog;
 use chatcore::{Append, AppendBody, ChannelId, ChannelName, Nonce, Reaction, Timestamp, User};
 use chatcore_postgres::tokio_postgres::{Client, NoTls};
 use chatcore_postgres::{PostgresStore, tokio_postgres};
-use chatcore_tests::{Database, Postgres};
+use chatcore_tests::{Database, Postgres, Proxy, Traffic};
 
 async fn database() -> Database {
     Postgres::shared().await.database().await

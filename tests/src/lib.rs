@@ -1,5 +1,5 @@
 //! What the tests share: a server on a real socket, a client that speaks the protocol, one that misbehaves,
-//! one for plain HTTP, a load, and a PostgreSQL.
+//! one for plain HTTP, a load, a PostgreSQL, and a network that fails.
 
 pub mod attack;
 mod client;
@@ -7,6 +7,7 @@ mod http_client;
 pub mod load;
 mod pgbouncer;
 mod postgres;
+mod proxy;
 mod raw;
 mod server;
 mod service;
@@ -23,6 +24,7 @@ pub use self::client::Client;
 pub use self::http_client::{Answer, http};
 pub use self::pgbouncer::Pgbouncer;
 pub use self::postgres::{Database, Postgres};
+pub use self::proxy::{Proxy, Traffic};
 pub use self::raw::{Frame, Raw, frame};
 pub use self::server::{Backend, Rules, Server, Setup};
 pub use self::service::{Service, web_chat};

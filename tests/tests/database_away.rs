@@ -3,9 +3,8 @@
 
 use std::net::SocketAddr;
 
-use chatcore::testkit::{Proxy, Traffic};
 use chatcore_postgres::tokio_postgres::{self, NoTls};
-use chatcore_tests::{Answer, Client, Database, Postgres, http, must};
+use chatcore_tests::{Answer, Client, Database, Postgres, Proxy, Traffic, http, must};
 use clap::Parser;
 use serde_json::json;
 use tempfile::TempDir;

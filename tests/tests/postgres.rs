@@ -6,10 +6,9 @@ use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use chatcore::testkit::{Proxy, Traffic};
 use chatcore_postgres::PostgresStore;
 use chatcore_tests::load::{Acked, assert_kept, write};
-use chatcore_tests::{Client, Database, Postgres, Server, must};
+use chatcore_tests::{Client, Database, Postgres, Proxy, Server, Traffic, must};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;

@@ -18,13 +18,11 @@
 pub mod blob;
 mod faults;
 mod log;
-mod proxy;
 mod random;
 pub mod store;
 
 pub use self::blob::BlobFixture;
 pub use self::faults::{Faults, FaultyStore, Held};
 pub use self::log::CapturedLog;
-pub use self::proxy::{Proxy, Traffic};
 pub use self::random::Random;
 pub use self::store::StoreFixture;
