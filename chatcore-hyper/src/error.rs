@@ -58,17 +58,25 @@ impl HttpError {
     }
 
     pub(crate) fn method_not_allowed(methods: &str) -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("this path takes {methods}"))
-            .with_header(ALLOW, allowed(methods))
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            format!("this path supports only {methods}"),
+        )
+        .with_header(ALLOW, allowed(methods))
     }
 
     pub(crate) fn precondition_failed() -> Self {
-        let message = "this is not a version that If-Match names: ask without it for the current one";
+        let message = "the current version is not one that If-Match names: leave If-Match out to get it";
         Self::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", message)
     }
 
     pub(crate) fn too_large(limit: u64) -> Self {
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", format!("a file has at most {limit} bytes"))
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_large",
+            format!("a file can have at most {limit} bytes"),
+        )
     }
 
     pub(crate) fn bad_name(message: &'static str) -> Self {
@@ -153,14 +161,14 @@ pub enum AuthError {
     #[error(transparent)]
     Unauthorized(#[from] Unauthorized),
     /// It can't be found out just now, as while a database is away: HTTP 503, and the client tries again.
-    #[error("who you are can't be checked just now; try again")]
+    #[error("your sign-in can't be checked right now; try again")]
     Unavailable,
 }
 
 /// A text that is not an origin such as `https://app.example` or `http://localhost:3000`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is not an origin: write http:// or https://, a host in ASCII and perhaps a port, \
+    "invalid origin {0:?}: write http:// or https://, a host in ASCII and optionally a port, \
      as in https://chat.example, with nothing after it"
 )]
 pub struct InvalidOrigin(pub(crate) String);

@@ -353,7 +353,7 @@ fn spelling(message: &Message, text: &str, on: bool) -> Result<String, Error> {
     match (there.find(same), normal) {
         (Some(known), _) => Ok(known.clone()),
         (None, Some(normal)) => Ok(normal.to_owned()),
-        (None, None) => Err(Error::new(ErrorCode::BadFrame, "a reaction is exactly one emoji")),
+        (None, None) => Err(Error::new(ErrorCode::BadFrame, "a reaction must be exactly one emoji")),
     }
 }
 

@@ -545,7 +545,7 @@ impl Connection {
             CloseReason::InvalidUtf8 => "a client sent text that is not UTF-8",
             CloseReason::FrameTooLarge => "a client sent a frame over the limit",
             CloseReason::Overloaded => "a client sent too many malformed frames",
-            CloseReason::TooSlow => "a client did not take what was sent",
+            CloseReason::TooSlow => "a client was too slow to read",
             _ => return,
         };
         self.core.monitor.failures.misused(misused, format_args!("user {}", self.link.identity.user.id));

@@ -129,7 +129,7 @@ impl Error {
     }
 
     pub(crate) fn too_many_channels(most: usize) -> Self {
-        Self::new(ErrorCode::NotAllowed, format!("this server holds at most {most} channels"))
+        Self::new(ErrorCode::NotAllowed, format!("this server can have at most {most} channels"))
     }
 
     /// Names the channel that is in the way.
@@ -178,11 +178,11 @@ impl Error {
     }
 
     pub(crate) fn timed_out() -> Self {
-        Self::from(StoreError::new("no answer in time"))
+        Self::from(StoreError::new("the store did not answer in time"))
     }
 
     pub(crate) fn draining() -> Self {
-        Self::new(ErrorCode::Draining, "the server is going away; connect again")
+        Self::new(ErrorCode::Draining, "the server is shutting down; connect again")
             .retry_after(Duration::from_secs(1))
     }
 
@@ -207,7 +207,7 @@ impl Error {
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
-        Self::new(ErrorCode::Unavailable, "the store can't be reached")
+        Self::new(ErrorCode::Unavailable, "the store is unavailable; try again")
             .retry_after(Duration::from_secs(1))
             .caused_by(error)
     }
@@ -231,10 +231,12 @@ impl From<BlobError> for Error {
         match error {
             BlobError::NotFound => Self::no_such_attachment(),
             BlobError::TooLarge { limit } => {
-                Self::new(ErrorCode::TooLarge, format!("a file has at most {limit} bytes"))
+                Self::new(ErrorCode::TooLarge, format!("a file can have at most {limit} bytes"))
             }
-            BlobError::Stream(_) => Self::new(ErrorCode::BadFrame, "the upload broke off").caused_by(error),
-            BlobError::Io(_) => Self::new(ErrorCode::Unavailable, "the file store failed")
+            BlobError::Stream(_) => {
+                Self::new(ErrorCode::BadFrame, "the upload was interrupted").caused_by(error)
+            }
+            BlobError::Io(_) => Self::new(ErrorCode::Unavailable, "the file store is unavailable; try again")
                 .retry_after(Duration::from_secs(1))
                 .caused_by(error),
         }

@@ -23,7 +23,7 @@ impl fmt::Display for ChannelId {
 
 /// An identifier that is not one: empty, too long, or with a character that is not allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a valid {what}: 1 to {max} {allowed}")]
+#[error("invalid {what}: it must have 1 to {max} {allowed}")]
 pub struct InvalidId {
     what: &'static str,
     max: usize,

@@ -73,13 +73,13 @@ impl Default for ReactionLimits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TooManyReactions {
     /// It has as many as a message may have.
-    #[error("a message has at most {most} reactions; take one off first")]
+    #[error("a message can have at most {most} reactions: remove one first")]
     OnMessage {
         /// How many that is.
         most: usize,
     },
     /// It has as many kinds of this user as it may have.
-    #[error("one person gives a message at most {most} kinds of reactions; take one off first")]
+    #[error("one person can give a message at most {most} different reactions: remove one first")]
     OfUser {
         /// How many that is.
         most: usize,

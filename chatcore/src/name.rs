@@ -106,13 +106,13 @@ fn is_allowed(c: char) -> bool {
 #[non_exhaustive]
 pub enum BadName {
     /// Empty, or longer than 64 characters.
-    #[error("a channel name has 1 to 64 characters")]
+    #[error("a channel name must have 1 to 64 characters")]
     Length,
     /// A character that is invisible, or neither a letter nor a digit nor one of `-`, `_`, `.`.
-    #[error("a channel name has visible letters, digits, '-', '_' and '.' only, not {0:?}")]
+    #[error("a channel name can't contain {0:?}: use letters, digits, '-', '_' and '.'")]
     Character(char),
     /// Dots alone, or a combining mark at the start.
-    #[error("a channel name starts with a letter or digit, or has one besides its dots")]
+    #[error("a channel name can't be dots only or start with a combining mark")]
     Form,
 }
 

@@ -6,7 +6,7 @@ use futures::FutureExt;
 
 /// The call panicked; the panic's hook has told what happened.
 #[derive(Debug, thiserror::Error)]
-#[error("it panicked; the panic's own message is in the standard error stream")]
+#[error("the call panicked; the panic's message is on standard error")]
 pub(crate) struct Panicked;
 
 /// Calls what the app has given. What the call was about is of no use after a panic, and the caller lets go of it.

@@ -33,14 +33,14 @@ impl SearchQuery {
     pub fn new(query: &str) -> Result<Self, Error> {
         let query = query.trim();
         if query.chars().count() > CHARS {
-            let why = format!("a query has at most {CHARS} characters");
+            let why = format!("a query can have at most {CHARS} characters");
             return Err(Error::new(ErrorCode::TooLarge, why));
         }
         let words: Vec<String> = fold(query).split_whitespace().map(str::to_owned).collect();
         match words.len() {
-            0 => Err(Error::new(ErrorCode::Empty, "a query has words")),
+            0 => Err(Error::new(ErrorCode::Empty, "the query has no words: enter at least one")),
             1..=WORDS => Ok(Self { words }),
-            _ => Err(Error::new(ErrorCode::TooLarge, format!("a query has at most {WORDS} words"))),
+            _ => Err(Error::new(ErrorCode::TooLarge, format!("a query can have at most {WORDS} words"))),
         }
     }
 

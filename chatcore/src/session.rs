@@ -212,9 +212,9 @@ impl Session {
             | Command::React { .. } => bytes.max(1) as u64,
             _ => 0,
         };
-        self.commands
-            .take(share.rates().commands, now, weight)
-            .map_err(|wait| Error::new(ErrorCode::RateLimited, "too many commands").retry_after(wait))?;
+        self.commands.take(share.rates().commands, now, weight).map_err(|wait| {
+            Error::new(ErrorCode::RateLimited, "too many commands; try again later").retry_after(wait)
+        })?;
         share
             .take(now, weight, logged)
             .inspect_err(|_| self.commands.give_back(share.rates().commands, weight))
@@ -232,7 +232,7 @@ impl Session {
         }
         let listing = self.listing.as_ref().filter(|listing| listing.mark == after);
         listing.map(|listing| listing.after.clone()).ok_or_else(|| {
-            let why = "'after' is not what the last list of this connection ended with: list from the start";
+            let why = "'after' is not the end of this connection's last list: list from the start";
             Error::new(ErrorCode::BadFrame, why)
         })
     }
@@ -301,7 +301,10 @@ fn checked_publish(
     let nonce = Nonce::new(nonce).map_err(|e| Error::new(ErrorCode::BadFrame, e.to_string()))?;
     if attachments.len() > limits.attachments {
         let most = limits.attachments;
-        return Err(Error::new(ErrorCode::TooLarge, format!("a message has at most {most} attachments")));
+        return Err(Error::new(
+            ErrorCode::TooLarge,
+            format!("a message can have at most {most} attachments"),
+        ));
     }
     if attachments.is_empty() && !visible::shows_something(&text) {
         return Err(empty());
@@ -316,7 +319,7 @@ fn checked_publish(
 fn checked_text(limits: &Limits, text: String) -> Result<String, Error> {
     let most = limits.text_chars;
     if text.len() > most && text.chars().count() > most {
-        return Err(Error::new(ErrorCode::TooLarge, format!("a message has at most {most} characters")));
+        return Err(Error::new(ErrorCode::TooLarge, format!("a message can have at most {most} characters")));
     }
     without_nul(text)
 }
@@ -326,21 +329,21 @@ fn checked_topic(limits: &Limits, topic: &str) -> Result<String, Error> {
     // Folding can only shorten a text by so much: this bounds the work on a hostile one.
     let topic = if topic.len() > 64 * most { topic.to_owned() } else { visible::one_line(topic) };
     if topic.chars().count() > most {
-        return Err(Error::new(ErrorCode::TooLarge, format!("a topic has at most {most} characters")));
+        return Err(Error::new(ErrorCode::TooLarge, format!("a topic can have at most {most} characters")));
     }
     Ok(topic)
 }
 
 fn checked_emoji(limits: &Limits, emoji: String, on: bool) -> Result<String, Error> {
     if emoji.trim().is_empty() {
-        return Err(Error::new(ErrorCode::Empty, "a reaction has an emoji"));
+        return Err(Error::new(ErrorCode::Empty, "a reaction must have an emoji"));
     }
     if emoji.len() > limits.emoji_bytes {
         return Err(Error::new(ErrorCode::TooLarge, "that is too long for an emoji"));
     }
     // What an earlier version stored, and is no emoji, can be taken off.
     if on && emoji::normal_form(&emoji).is_none() {
-        return Err(Error::new(ErrorCode::BadFrame, "a reaction is exactly one emoji"));
+        return Err(Error::new(ErrorCode::BadFrame, "a reaction must be exactly one emoji"));
     }
     Ok(emoji)
 }
@@ -356,7 +359,7 @@ fn up_to(most: usize, limit: Option<u32>, least: usize) -> Result<usize, Error> 
     if (least..=most).contains(&limit) {
         Ok(limit)
     } else {
-        Err(Error::new(ErrorCode::BadFrame, format!("'limit' is {least} to {most}")))
+        Err(Error::new(ErrorCode::BadFrame, format!("'limit' must be {least} to {most}")))
     }
 }
 
@@ -380,13 +383,13 @@ fn existing(name: &str) -> Result<ChannelName, Error> {
 }
 
 pub(crate) fn empty() -> Error {
-    Error::new(ErrorCode::Empty, "a message has attachments, or a text that shows something")
+    Error::new(ErrorCode::Empty, "a message must have visible text or an attachment")
 }
 
 /// Refuses U+0000, which not every store can hold.
 fn without_nul(text: String) -> Result<String, Error> {
     if text.contains('\0') {
-        return Err(Error::new(ErrorCode::BadFrame, "text has no U+0000"));
+        return Err(Error::new(ErrorCode::BadFrame, "text can't contain U+0000"));
     }
     Ok(text)
 }

@@ -214,22 +214,25 @@ impl Share {
         let mut paces = self.paces();
         let behind = paces.bytes.debt(rates.bytes, now);
         if !behind.is_zero() {
-            let why = format!("too many bytes: {} a second for one user", self.rates.limits.bytes_per_second);
+            let why = format!(
+                "too many bytes: one user can send {} per second",
+                self.rates.limits.bytes_per_second
+            );
             return Err(limited(why, behind));
         }
         paces.commands.take(rates.user_commands, now, weight).map_err(|wait| {
-            limited("too many commands over all connections of this user".to_owned(), wait)
+            limited("too many commands over all of this user's connections".to_owned(), wait)
         })?;
         if logged == 0 {
             return Ok(());
         }
         let refused = match paces.day.take(rates.day, now, logged) {
-            Err(wait) => limited(per_day("one user publishes", rates.limits.message_bytes_per_day), wait),
+            Err(wait) => limited(per_day("one user can publish", rates.limits.message_bytes_per_day), wait),
             Ok(()) => match rates.day_of_all.as_ref().map_or(Ok(()), |total| total.take(now, logged)) {
                 Ok(()) => return Ok(()),
                 Err(wait) => {
                     paces.day.give_back(rates.day, logged);
-                    limited(per_day("all users publish", rates.limits.message_bytes_per_day_total), wait)
+                    limited(per_day("all users can publish", rates.limits.message_bytes_per_day_total), wait)
                 }
             },
         };
@@ -263,12 +266,12 @@ impl Share {
         let rates = &*self.rates;
         let mut paces = self.paces();
         let uploads = &mut paces.rare(now).uploads;
-        uploads
-            .take(rates.uploads, now, bytes)
-            .map_err(|wait| limited(per_day("one user uploads", rates.limits.upload_bytes_per_day), wait))?;
+        uploads.take(rates.uploads, now, bytes).map_err(|wait| {
+            limited(per_day("one user can upload", rates.limits.upload_bytes_per_day), wait)
+        })?;
         rates.uploads_of_all.as_ref().map_or(Ok(()), |total| total.take(now, bytes)).map_err(|wait| {
             uploads.give_back(rates.uploads, bytes);
-            limited(per_day("all users upload", rates.limits.upload_bytes_per_day_total), wait)
+            limited(per_day("all users can upload", rates.limits.upload_bytes_per_day_total), wait)
         })
     }
 
@@ -297,7 +300,7 @@ impl Share {
     pub(crate) fn enqueue(self: &Arc<Self>) -> Result<Waits, Error> {
         let most = self.rates.limits.appends_per_user;
         if !count_up(&self.appends, most) {
-            let why = format!("{most} messages of this user wait for the store already");
+            let why = format!("{most} messages of this user are already waiting for the store");
             return Err(limited(why, APPENDS_WAIT));
         }
         Ok(Waits(Arc::clone(self)))
@@ -310,7 +313,7 @@ impl Share {
     pub(crate) fn subscribe(self: &Arc<Self>) -> Result<Follows, Error> {
         let most = self.rates.limits.subscriptions_per_user;
         if !count_up(&self.subscriptions, most) {
-            let why = format!("a user follows at most {most} channels over all connections");
+            let why = format!("a user can subscribe to at most {most} channels over all connections");
             return Err(Error::new(ErrorCode::TooLarge, why));
         }
         Ok(Follows(Arc::clone(self)))
@@ -348,7 +351,7 @@ fn count_up(count: &AtomicU32, most: usize) -> bool {
 }
 
 fn per_day(who: &str, most: u64) -> String {
-    format!("{who} at most {most} bytes a day")
+    format!("{who} at most {most} bytes per day")
 }
 
 fn limited(why: String, wait: Duration) -> Error {

@@ -110,7 +110,7 @@ impl fmt::Debug for Clock {
 
 /// A text that is not an RFC 3339 moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not an RFC 3339 time")]
+#[error("invalid time: it must be in the RFC 3339 format")]
 pub struct InvalidTimestamp;
 
 impl Serialize for Timestamp {

@@ -198,7 +198,7 @@ impl Core {
             && let Err(error) = self.remove(&**blobs, &upload.attachment.id).await
         {
             // The sweeper comes by it later.
-            self.monitor.failures.failed("what is left of a refused upload could not be removed", "", &error);
+            self.monitor.failures.failed("the rest of a refused upload could not be removed", "", &error);
         }
         if let Err(error) = received {
             return Err(Arc::into_inner(refused).and_then(OnceLock::into_inner).unwrap_or(error));
@@ -283,19 +283,19 @@ impl Core {
         let bad = |why: String| Err(Error::new(ErrorCode::BadName, why));
         // Folding can only shorten a text by so much: this bounds the work on a hostile one.
         if name.len() > 64 * most {
-            return bad(format!("a file's name has 1 to {most} characters"));
+            return bad(format!("a file name must have 1 to {most} characters"));
         }
         if name.chars().any(|c| c.is_control() || matches!(c, '/' | '\\')) {
-            return bad("a file's name has no '/', no '\\' and no control characters".to_owned());
+            return bad("a file name can't contain '/', '\\' or control characters".to_owned());
         }
         // Shown, so that nobody takes the name for what it would have been turned to.
         let turns = |c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         let name = visible::one_line(&name.replace(turns, "_"));
         if name.is_empty() || name.chars().count() > most {
-            return bad(format!("a file's name has 1 to {most} characters, and shows something"));
+            return bad(format!("a file name must have 1 to {most} characters and visible text"));
         }
         if matches!(name.as_str(), "." | "..") {
-            return bad(format!("a file's name is more than {name:?}"));
+            return bad(format!("a file can't be named {name:?}"));
         }
         Ok(name)
     }
@@ -303,7 +303,7 @@ impl Core {
     pub(crate) fn blobs(&self) -> Result<&Arc<dyn BlobStore>, Error> {
         self.blobs
             .as_ref()
-            .ok_or_else(|| Error::new(ErrorCode::NotAllowed, "this server takes no attachments"))
+            .ok_or_else(|| Error::new(ErrorCode::NotAllowed, "this server does not accept attachments"))
     }
 
     pub(crate) async fn attachment(&self, identity: &Identity, id: &str) -> Result<Attachment, Error> {
@@ -419,7 +419,7 @@ impl Core {
                 };
                 if !self.uploads.was_stuck(&id) {
                     let about = format_args!("attachment {id}");
-                    self.monitor.failures.failed("a file that nobody needs can't be removed", about, &*error);
+                    self.monitor.failures.failed("an unused file could not be removed", about, &*error);
                 }
                 stuck.insert(id);
             }

@@ -92,7 +92,7 @@ async fn files_that_can_not_be_removed_keep_no_other_one() {
 
     tokio::time::sleep(Duration::from_secs(60)).await;
     let told = log.take();
-    assert!(told.iter().any(|line| line.contains("a file that nobody needs can't be removed")), "{told:?}");
+    assert!(told.iter().any(|line| line.contains("an unused file could not be removed")), "{told:?}");
     tokio::time::sleep(Duration::from_secs(600)).await;
     assert!(log.take().is_empty(), "nothing new is told of the same files");
 

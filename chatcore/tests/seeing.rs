@@ -104,7 +104,7 @@ async fn a_store_that_hangs_or_panics_is_a_line_too() {
     let lines = log.take();
     assert_eq!(lines.len(), 2, "{lines:?}");
     assert!(lines[0].ends_with("error=the store did not answer in time"), "{lines:?}");
-    assert_eq!(lines[1], "ERROR read failed about=user u_ann error=no answer in time");
+    assert_eq!(lines[1], "ERROR read failed about=user u_ann error=the store did not answer in time");
     calm(&store).await;
     store.set_faults(Faults { append_panics: 1.0, ..Faults::default() });
     ann.publish("a", "hush").await.unwrap_err();

@@ -65,7 +65,7 @@ async fn each_client_that_breaks_the_rules_is_a_line_of_its_kind() {
     line(&log, "INFO a client sent too many malformed frames about=user u_eve").await;
     let mut eve = Raw::connect(server.addr).await;
     eve.write(b"GET / HTTP/9.9\r\n\r\n").await;
-    line(&log, "INFO a client sent no proper HTTP request").await;
+    line(&log, "INFO a client sent an invalid HTTP request").await;
     let stats = server.chat.stats();
     assert!(
         stats.closes.iter().filter(|(reason, _)| reason.code() < 1_010).all(|(_, n)| *n <= 1),
@@ -97,7 +97,7 @@ async fn a_store_that_fails_a_request_is_a_line_with_its_cause() {
     assert_eq!(upload(&server).await.status, 503);
     let answer = http(server.addr, "GET", "/chat/attachments/a_1/x", &["x-user: ann"], b"").await;
     assert_eq!(answer.status, 503);
-    let error = "error=the store can't be reached: a read that fails on purpose";
+    let error = "error=the store is unavailable; try again: a read that fails on purpose";
     let expected = [format!("ERROR an upload failed {error}"), format!("ERROR a request failed {error}")];
     assert_eq!(log.take(), expected);
 }

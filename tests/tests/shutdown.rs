@@ -84,7 +84,7 @@ async fn ctrl_c_tells_everybody_and_waits_for_no_one_for_long() {
 async fn a_client_that_hangs_keeps_the_service_no_longer_than_the_grace() {
     let (mut service, _cookie, _hanging, _folder) = with_a_client_that_hangs("1").await;
     service.signal("TERM");
-    service.logged("connections did not end within the grace").await;
+    service.logged("connections were still open at the end of the grace period").await;
     assert_eq!(service.ended().await.code(), Some(0));
 }
 

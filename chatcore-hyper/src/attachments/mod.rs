@@ -128,12 +128,11 @@ fn refuse_codings(headers: &HeaderMap) -> Result<(), HttpError> {
         values.map(|value| value.to_str().unwrap_or_default()).any(|value| !value.eq_ignore_ascii_case(plain))
     };
     if has_other_than(TRANSFER_ENCODING, "chunked") {
-        let message =
-            "the only transfer coding of an upload is 'chunked': send the file's bytes without another";
+        let message = "unsupported transfer coding: an upload can be 'chunked' and nothing else";
         return Err(HttpError::new(StatusCode::NOT_IMPLEMENTED, "bad_coding", message).closing());
     }
     if has_other_than(CONTENT_ENCODING, "identity") {
-        let message = "an upload has no content coding: send the file's bytes as they are";
+        let message = "unsupported content coding: send the file's bytes as they are";
         let error = HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad_coding", message);
         return Err(error.with_header(ACCEPT_ENCODING, HeaderValue::from_static("identity")).closing());
     }
@@ -149,12 +148,12 @@ pub(crate) fn file_name(query: &str) -> Result<String, HttpError> {
     let value = query
         .split('&')
         .find_map(|pair| pair.strip_prefix("name="))
-        .ok_or_else(|| HttpError::bad_name("the query has the file's 'name'"))?;
+        .ok_or_else(|| HttpError::bad_name("the query must have the file's 'name', as in ?name=photo.jpg"))?;
     // In a query, unlike in a path, a plus is a space; one that is meant comes as %2B.
     let value = value.replace('+', " ");
     let name = percent_encoding::percent_decode_str(&value)
         .decode_utf8()
-        .map_err(|_| HttpError::bad_name("the file's name is UTF-8"))?;
+        .map_err(|_| HttpError::bad_name("the file's name must be UTF-8"))?;
     Ok(name.into_owned())
 }
 
@@ -204,7 +203,7 @@ async fn preview(
     };
     preview.ok_or_else(|| {
         let why =
-            "there is no such preview of this file: PNG, JPEG, GIF and WebP have one of 360 and one of 720";
+            "this file has no such preview: PNG, JPEG, GIF and WebP have one of 360 and one of 720 pixels";
         HttpError::new(StatusCode::NOT_FOUND, "no_such_attachment", why)
     })
 }
@@ -255,8 +254,11 @@ pub(crate) async fn download(
             range
         }
         Wanted::Unsatisfiable => {
-            let error =
-                HttpError::new(StatusCode::RANGE_NOT_SATISFIABLE, "bad_range", "the file has no such bytes");
+            let error = HttpError::new(
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                "bad_range",
+                "the range is outside of the file",
+            );
             return Err(error.with_header(CONTENT_RANGE, ascii(format!("bytes */{size}"))));
         }
     };

@@ -257,7 +257,7 @@ impl fmt::Display for OriginError {
             Kind::Host(NoHost::Missing) => f.write_str("the request has no Host header; send one"),
             Kind::Host(NoHost::Several) => f.write_str("the request has several Host headers; send one"),
             Kind::Host(NoHost::Invalid) => {
-                f.write_str("the request's host is invalid; send a name or an address, and perhaps a port")
+                f.write_str("the request's host is invalid; send a name or an address, and optionally a port")
             }
             Kind::Misdirected { host, own } => {
                 write!(f, "this service does not answer at the host \"{host}\", but at ")?;

@@ -157,7 +157,7 @@ impl Server {
         // A connection gives its place back when it is closed, as HTTP or as a WebSocket.
         if tokio::time::timeout(self.grace, places.empty()).await.is_err() {
             let open = places.held();
-            tracing::warn!(open, "connections did not end within the grace");
+            tracing::warn!(open, "connections were still open at the end of the grace period");
         }
         Ok(())
     }
@@ -169,7 +169,7 @@ impl Server {
             *self;
         let buffers = Buffers { connections, total, send, receive };
         if let Err(error) = buffers.set(tcp, open) {
-            tracing::debug!(%error, "the system does not take the sizes of a connection's buffers");
+            tracing::debug!(%error, "the system rejected the sizes of a connection's buffers");
         }
     }
 
@@ -196,7 +196,7 @@ impl Server {
                     served = &mut connection => {
                         match served {
                             Err(error) if error.is_parse() => {
-                                failures.misused("a client sent no proper HTTP request", error);
+                                failures.misused("a client sent an invalid HTTP request", error);
                             }
                             // The client went away, or was too slow.
                             Err(error) => tracing::debug!(%error, "a connection failed"),
@@ -254,13 +254,13 @@ async fn accept(
             Ok((tcp, peer)) => {
                 let address = ClientAddress::new(peer.ip());
                 let Some(own) = place.of(address) else {
-                    failures.misused("an address holds as many connections as it may", peer);
+                    failures.misused("an address has reached its limit of connections", peer);
                     place = places.any().await;
                     continue;
                 };
                 // Frames are small and already gathered: waiting for more only delays them.
                 if let Err(error) = tcp.set_nodelay(true) {
-                    tracing::debug!(%error, "no TCP_NODELAY");
+                    tracing::debug!(%error, "TCP_NODELAY can't be set");
                 }
                 return Ok((tcp, address, own));
             }
@@ -269,7 +269,7 @@ async fn accept(
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(error),
             // Too many open files, or no memory: connections that close will mend it.
             Err(error) => {
-                failures.failed("no connection could be accepted", "it is tried again", &error);
+                failures.failed("a connection could not be accepted", "trying again", &error);
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(Duration::from_secs(1));
             }

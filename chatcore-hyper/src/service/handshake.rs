@@ -27,16 +27,16 @@ pub(crate) fn accept(
     if !upgrades || !has_token(headers, &UPGRADE, "websocket") || !has_token(headers, &CONNECTION, "upgrade")
     {
         return Err(upgrade_required(
-            "this path is a WebSocket: ask for it with GET and Upgrade, by HTTP/1.1",
+            "this path is a WebSocket: request it with GET and Upgrade over HTTP/1.1",
         ));
     }
     if only(headers, &SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
-        return Err(upgrade_required("the WebSocket version is 13")
+        return Err(upgrade_required("the WebSocket version must be 13")
             .with_header(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")));
     }
     let key = only(headers, &SEC_WEBSOCKET_KEY)
         .filter(|key| is_key(key.as_bytes()))
-        .ok_or_else(|| bad("the request has no Sec-WebSocket-Key of 16 bytes in base64"))?;
+        .ok_or_else(|| bad("the request must have a Sec-WebSocket-Key of 16 bytes in base64"))?;
     let subprotocol = subprotocol(headers)?;
 
     let mut response = Response::new(Body::empty());
@@ -72,7 +72,7 @@ fn subprotocol(headers: &HeaderMap) -> Result<Option<HeaderValue>, HttpError> {
     if tokens(headers, &SEC_WEBSOCKET_PROTOCOL).any(|offer| offer == SUBPROTOCOL) {
         return Ok(Some(HeaderValue::from_static(SUBPROTOCOL)));
     }
-    Err(bad(format!("the subprotocols served are: {SUBPROTOCOL}")))
+    Err(bad(format!("no offered subprotocol is supported: use {SUBPROTOCOL}")))
 }
 
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {

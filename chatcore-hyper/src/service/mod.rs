@@ -314,7 +314,7 @@ impl Shared {
                     .map_err(|error| HttpError::from(error).closing())?;
                 let channel = percent_decode_str(channel)
                     .decode_utf8()
-                    .map_err(|_| HttpError::bad_name("the channel's name is UTF-8").closing())?;
+                    .map_err(|_| HttpError::bad_name("the channel's name must be UTF-8").closing())?;
                 let uploading = self.addresses.upload(parts).map_err(HttpError::closing)?;
                 let body = Received::new(body, Arc::clone(&self.config), uploading);
                 attachments::upload(&self.chat, &identity, &channel, parts, body).await

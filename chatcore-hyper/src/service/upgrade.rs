@@ -33,15 +33,17 @@ pub(crate) fn upgrade<E: Endpoint + Send + 'static>(
 ) -> Result<Response<Body>, HttpError> {
     let response = handshake::accept(&parts.method, parts.version, &parts.headers)?;
     let Some(upgrade) = parts.extensions.remove::<OnUpgrade>() else {
-        let message = "this connection can't be upgraded: serve it as HTTP/1.1, with upgrades";
+        let message = "this connection can't be upgraded: serve it over HTTP/1.1 with upgrades enabled";
         return Err(HttpError::new(StatusCode::INTERNAL_SERVER_ERROR, "no_upgrade", message));
     };
     tokio::spawn(async move {
         match upgrade.await {
             Ok(upgraded) => run(upgraded, open(), frame_bytes, config, place),
             // The peer may be gone before it has its answer; a server without upgrades ends here too.
-            Err(error) => failures
-                .misused("no WebSocket came of a handshake; is the service served with upgrades?", error),
+            Err(error) => failures.misused(
+                "a handshake did not become a WebSocket; are upgrades enabled where the service is served?",
+                error,
+            ),
         }
     });
     Ok(response)

@@ -41,7 +41,7 @@ impl End {
             Self::Within(time) => give_up_after(tcp, time),
         };
         if let Err(error) = set {
-            tracing::debug!(%error, "the system does not take how the connection ends");
+            tracing::debug!(%error, "the system rejected a connection's linger option");
         }
     }
 }

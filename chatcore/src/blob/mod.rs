@@ -64,7 +64,7 @@ pub enum BlobError {
         limit: u64,
     },
     /// The stream of bytes failed before its end.
-    #[error("the upload broke off")]
+    #[error("the upload was interrupted")]
     Stream(#[source] io::Error),
     /// The store failed.
     #[error("the blob store failed")]

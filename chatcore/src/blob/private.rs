@@ -70,7 +70,7 @@ fn tighten_one(path: &Path, mut permissions: std::fs::Permissions) -> io::Result
     match std::fs::set_permissions(path, permissions) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             let path = path.display();
-            tracing::warn!(%path, "others can use what belongs to another user here");
+            tracing::warn!(%path, "other users can access the files here, and they belong to another user");
             Ok(())
         }
         outcome => outcome,

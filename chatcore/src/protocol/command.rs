@@ -197,7 +197,7 @@ impl Command {
         let read = || {
             // A list would do for a struct too.
             if !is_object(frame) {
-                return Err(serde_json::Error::custom("a frame is one JSON object"));
+                return Err(serde_json::Error::custom("a frame must be one JSON object"));
             }
             let name = match leading_name(frame) {
                 Some(name) => Cow::Borrowed(name),
@@ -381,12 +381,12 @@ fn explain(frame: &str, error: &serde_json::Error) -> Malformed {
     let id = sketch.id();
     let bad = |message: String| Malformed { id, code: ErrorCode::BadFrame, message };
     if !is_object(frame) {
-        return bad("a frame is one JSON object".to_owned());
+        return bad("a frame must be one JSON object".to_owned());
     }
     let name = sketch.name();
     if let Some(name) = name.as_deref().filter(|name| !Command::NAMES.contains(name)) {
         let shown: String = name.chars().take(64).collect();
-        let message = format!("there is no command {shown:?}");
+        let message = format!("unknown command {shown:?}");
         return Malformed { id, code: ErrorCode::UnknownCommand, message };
     }
     let text: String = error.to_string().chars().take(200).collect();
@@ -394,9 +394,9 @@ fn explain(frame: &str, error: &serde_json::Error) -> Malformed {
         return bad(format!("the frame is not JSON: {text}"));
     }
     match (name, id) {
-        (None, _) if sketch.has_name() => bad("'type' is a string".to_owned()),
-        (None, _) => bad("a frame has a 'type'".to_owned()),
-        (Some(_), None) => bad("a command has an integer 'id'".to_owned()),
+        (None, _) if sketch.has_name() => bad("'type' must be a string".to_owned()),
+        (None, _) => bad("a frame must have a 'type'".to_owned()),
+        (Some(_), None) => bad("a command must have an integer 'id'".to_owned()),
         (Some(_), Some(_)) => bad(text),
     }
 }

@@ -621,7 +621,7 @@ mod tests {
         let error = Encoder::answer(&Answer { id: None, result: Err(Error::draining()) });
         assert_eq!(
             error,
-            r#"{"type":"error","id":null,"code":"draining","message":"the server is going away; connect again","retryable":true,"retry_ms":1000}"#
+            r#"{"type":"error","id":null,"code":"draining","message":"the server is shutting down; connect again","retryable":true,"retry_ms":1000}"#
         );
     }
 }
