@@ -38,14 +38,15 @@ impl Item {
 
     fn new(append: Append, random: u128) -> Result<Self, AppendError> {
         if has_zero(&append) {
-            return Err(AppendError::Rejected("PostgreSQL holds no text with U+0000"));
+            return Err(AppendError::Rejected("PostgreSQL text can't contain U+0000"));
         }
         let files = match &append.body {
             AppendBody::Message { attachments, .. } if !attachments.is_empty() => Some(attachments),
             _ => None,
         };
         let attachments = files.map(serde_json::to_string).transpose();
-        let attachments = attachments.map_err(|_| AppendError::Rejected("its files are no JSON"))?;
+        let attachments =
+            attachments.map_err(|_| AppendError::Rejected("the list of files can't be written as JSON"))?;
         let [.., a, b, c, d, e, f, g, h] = random.to_be_bytes();
         let key = i64::from_be_bytes([a, b, c, d, e, f, g, h]);
         let digest = match &append.body {
@@ -216,7 +217,8 @@ impl<'a> Call<'a> {
                     answers[place.0] = Some(answer);
                 }
                 None => {
-                    let last = answer.map_err(|_| Failure::Broken("the database refused a whole channel"))?;
+                    let last = answer
+                        .map_err(|_| Failure::Broken("the database returned an error for a whole channel"))?;
                     lasts.insert((index(row.try_get(0)?)?, row.try_get(2)?), last);
                 }
             }
@@ -228,7 +230,7 @@ impl<'a> Call<'a> {
             answers[place] = Some(match lasts.get(&(run, channel)) {
                 Some(last) => {
                     let seq = last.seq.checked_sub(u64::from(left.unsigned_abs()));
-                    let seq = seq.ok_or(Failure::Broken("the database gave a seq below the first"))?;
+                    let seq = seq.ok_or(Failure::Broken("the database returned a seq below the first"))?;
                     Ok(Appended { seq, ..last.clone() })
                 }
                 None => Err(AppendError::NoSuchChannel),
@@ -253,7 +255,7 @@ impl<'a> Call<'a> {
                 let most = limit_of(&self.kinds, row)?;
                 return Ok(Err(TooManyReactions::OfUser { most }.into()));
             }
-            _ => return Err(Failure::Broken("the database refused an item for no known reason")),
+            _ => return Err(Failure::Broken("the database refused an item for an unknown reason")),
         }
         let epoch = Epoch::new(row.try_get::<_, &str>(6)?)
             .map_err(|_| Failure::Broken("invalid epoch in the database"))?;
@@ -271,7 +273,7 @@ fn limit_of(limits: &[Option<i64>], row: &Row) -> Result<usize, Failure> {
 
 /// Turns a number of the database's, which counts from 1, into an index.
 fn index(number: i32) -> Result<usize, Failure> {
-    usize::try_from(number - 1).map_err(|_| Failure::Broken("the database's answer has a number below 1"))
+    usize::try_from(number - 1).map_err(|_| Failure::Broken("the database returned an item number below 1"))
 }
 
 fn count(len: usize) -> i32 {

@@ -14,7 +14,7 @@ fn read(row: &Row) -> Result<Upload, Failure> {
     let (attachment, name): (&str, &str) = (row.try_get(0)?, row.try_get(2)?);
     Ok(Upload {
         attachment: serde_json::from_str(attachment)
-            .map_err(|_| Failure::Broken("an upload in the database can't be read"))?,
+            .map_err(|_| Failure::Broken("invalid upload in the database"))?,
         channel: channel_id(row.try_get(1)?),
         channel_name: ChannelName::new(name)
             .map_err(|_| Failure::Broken("invalid channel name in the database"))?,
@@ -30,7 +30,7 @@ impl PostgresStore {
             format!("SELECT {}.chat_put_upload($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9, $10)", self.schema);
         let bound = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
         let attachment = serde_json::to_string(&upload.attachment)
-            .map_err(|_| Failure::Broken("the upload is no JSON"))?;
+            .map_err(|_| Failure::Broken("the upload can't be written as JSON"))?;
         let (state, seq) = upload_state_columns(upload.state);
         let rows = self
             .database
@@ -50,7 +50,7 @@ impl PostgresStore {
                 ],
             )
             .await?;
-        let row = rows.first().ok_or(Failure::Broken("the database gave no answer"))?;
+        let row = rows.first().ok_or(Failure::Broken("the database returned no row"))?;
         Ok(row.try_get(0)?)
     }
 
@@ -102,7 +102,7 @@ impl PostgresStore {
             self.schema
         );
         let rows = self.database.query(&sql, &[(&id.as_str(), Type::TEXT)]).await?;
-        let row = rows.first().ok_or(Failure::Broken("the database gave no answer"))?;
+        let row = rows.first().ok_or(Failure::Broken("the database returned no row"))?;
         Ok(row.try_get(0)?)
     }
 

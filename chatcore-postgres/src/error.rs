@@ -13,20 +13,20 @@ use tokio_postgres::error::SqlState;
 #[non_exhaustive]
 pub enum ConnectError {
     /// The URL is none, or has an option that is not known.
-    #[error("the database's URL can't be used")]
+    #[error("invalid database URL")]
     Url(#[source] Box<dyn Error + Send + Sync>),
     /// The URL asks for TLS, and this program was built without the feature `tls`.
-    #[error("the database's URL asks for TLS, which this program was built without")]
+    #[error("the database URL requires TLS: build chatcore-postgres with the feature `tls`")]
     NoTls,
     /// TLS can't be set up.
-    #[error("TLS can't be set up")]
+    #[error("TLS can't be set up for the database")]
     Tls(#[source] Box<dyn Error + Send + Sync>),
     /// The schema's name is not 1 to 63 of `a`–`z`, `0`–`9` and `_`, with no digit at its start.
-    #[error("{0:?} is no name for the schema: 1 to 63 of a-z, 0-9 and _, not starting with a digit")]
+    #[error("invalid schema name {0:?}: use 1 to 63 of a-z, 0-9 and _, not starting with a digit")]
     SchemaName(String),
     /// The database's encoding is not UTF-8, so that it can't hold every text. Nothing was changed.
     #[error(
-        "the database has the encoding {found}, which can't hold every text: use one made with \
+        "the database has the encoding {found}, which can't store every text: create one with \
          CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
     )]
     Encoding {
@@ -34,7 +34,9 @@ pub enum ConnectError {
         found: String,
     },
     /// A newer version of this library has migrated the schema. It was not changed.
-    #[error("schema {schema} has version {found}, and this program knows no newer one than {known}")]
+    #[error(
+        "schema {schema} has version {found}, and this program supports versions up to {known}: use a newer program"
+    )]
     Newer {
         /// The schema.
         schema: String,
@@ -44,7 +46,9 @@ pub enum ConnectError {
         known: i32,
     },
     /// A migration that was applied is not the one that this library has under its number.
-    #[error("migration {version} of schema {schema} is not the one that this program knows")]
+    #[error(
+        "migration {version} of schema {schema} differs from this program's: restore the schema, or use the version that created it"
+    )]
     Changed {
         /// The schema.
         schema: String,
@@ -52,19 +56,19 @@ pub enum ConnectError {
         version: i32,
     },
     /// The server has not what the search index needs. Nothing was changed.
-    #[error("the search index needs {what}, which this server does not have")]
+    #[error("the search index needs {what}, which this PostgreSQL server does not have")]
     SearchIndexNeeds {
         /// An extension, or ICU.
         what: String,
     },
     /// There is no search index, and none is to be made.
-    #[error("schema {schema} has no search index; PostgresStore::search_index_sql makes it")]
+    #[error("schema {schema} has no search index: run the script of PostgresStore::search_index_sql")]
     NoSearchIndex {
         /// The schema.
         schema: String,
     },
     /// The database can't be reached, or refuses what a migration needs.
-    #[error("the database can't be used")]
+    #[error("the database can't be opened")]
     Database(#[source] Box<dyn Error + Send + Sync>),
 }
 
@@ -73,7 +77,7 @@ pub enum ConnectError {
 pub(crate) enum Failure {
     #[error("no connection to the database")]
     Pool(#[source] Box<PoolError>),
-    #[error("the database failed")]
+    #[error("a database call failed")]
     Database(#[source] Box<Answered>),
     #[error("the database did not answer in time")]
     Timeout,
@@ -105,7 +109,7 @@ impl fmt::Display for Answered {
         let Some(answer) = self.0.as_db_error() else { return self.0.fmt(f) };
         let code = answer.code().code();
         match &code[..2] {
-            "22" => write!(f, "{} {code}: it does not take the data", answer.severity()),
+            "22" => write!(f, "{} {code}: the data was rejected", answer.severity()),
             _ => write!(f, "{} {code}: {}", answer.severity(), answer.message()),
         }
     }

@@ -154,7 +154,7 @@ pub(crate) fn event(row: &Row, first: usize) -> Result<Event, Failure> {
         kind @ (kind::REACT_ON | kind::REACT_OFF) => {
             EventKind::Reaction { target: about()?, emoji: text, on: kind == kind::REACT_ON, by }
         }
-        _ => return Err(Failure::Broken("an event in the database is of no known kind")),
+        _ => return Err(Failure::Broken("unknown kind of event in the database")),
     };
     Ok(Event { seq: seq(row, first)?, at: at(row, first + 1)?, kind })
 }
@@ -173,7 +173,7 @@ pub(crate) fn check(row: &Row, first: usize, position: Seq) -> Result<Option<Che
 pub(crate) fn message(row: &Row) -> Result<Message, Failure> {
     let event = event(row, 0)?;
     let mut message =
-        event.to_message().ok_or(Failure::Broken("a message in the database is of another kind"))?;
+        event.to_message().ok_or(Failure::Broken("an event in the database is not a message"))?;
     let edited_at: Option<i64> = row.try_get(10)?;
     message.edited_at = edited_at.map(Timestamp::from_millis);
     message.reactions = reactions(row.try_get(11)?)?;
@@ -194,12 +194,12 @@ fn nonce(text: &str) -> Result<Nonce, Failure> {
 
 fn attachments(json: Option<&str>) -> Result<Vec<Attachment>, Failure> {
     let Some(json) = json else { return Ok(Vec::new()) };
-    from_str(json).map_err(|_| Failure::Broken("a message's files in the database can't be read"))
+    from_str(json).map_err(|_| Failure::Broken("invalid list of files in the database"))
 }
 
 fn reactions(json: Option<&str>) -> Result<Vec<Reaction>, Failure> {
     let Some(json) = json else { return Ok(Vec::new()) };
-    from_str(json).map_err(|_| Failure::Broken("a message's reactions in the database can't be read"))
+    from_str(json).map_err(|_| Failure::Broken("invalid reactions in the database"))
 }
 
 pub(crate) fn user_id(id: &str) -> Result<UserId, Failure> {
@@ -223,6 +223,6 @@ pub(crate) fn upload_state(state: i16, seq: Option<i64>) -> Result<UploadState, 
         (1, _) => Ok(UploadState::Ready),
         (2, Some(seq)) => Ok(UploadState::Attached(unsigned(seq))),
         (3, _) => Ok(UploadState::Discarded),
-        _ => Err(Failure::Broken("an upload in the database is in no known state")),
+        _ => Err(Failure::Broken("unknown state of an upload in the database")),
     }
 }

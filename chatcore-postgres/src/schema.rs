@@ -115,7 +115,10 @@ pub(crate) async fn migrate(
         return Ok(());
     }
     if !apply {
-        return Err(Failure::Broken("the schema is not up to date").on_connect());
+        return Err(Failure::Broken(
+            "the schema is out of date: run the script of PostgresStore::migrations_sql",
+        )
+        .on_connect());
     }
     let mut script = prelude(schema);
     for (version, migration) in numbered().filter(|(version, _)| *version > applied) {

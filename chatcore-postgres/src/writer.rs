@@ -63,7 +63,7 @@ impl Writers {
         let keep = |item: Result<Item, AppendError>| item.map(|item| items.push(item));
         let taken: Vec<Result<(), AppendError>> = Item::all(batch).into_iter().map(keep).collect();
         let mut answers = self.send(items, deadline).await.into_iter();
-        let unanswered = || Err(StoreError::new("the store's writers have ended").into());
+        let unanswered = || Err(StoreError::new("the store's writers have stopped").into());
         taken.into_iter().map(|item| item.and_then(|()| answers.next().unwrap_or_else(unanswered))).collect()
     }
 
@@ -136,7 +136,7 @@ impl Writer {
         let now = Instant::now();
         let (jobs, late): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.deadline > now);
         for job in late {
-            let late = Err(StoreError::new("the store had no time for the items").into());
+            let late = Err(StoreError::new("the items waited too long for a writer").into());
             let _ = job.answer.send(vec![late; job.items.len()]);
         }
         let Some(deadline) = jobs.iter().map(|job| job.deadline).min() else { return };
@@ -169,8 +169,8 @@ impl Writer {
                     answers.extend(part.iter().map(|_| Err(error.clone())));
                 }
                 Err(failure) if part.len() == 1 => {
-                    self.failures.failed("PostgreSQL does not take an item's data", "", &failure);
-                    answers.push(Err(AppendError::Rejected("PostgreSQL does not take its data")));
+                    self.failures.failed("PostgreSQL rejected an item's data", "", &failure);
+                    answers.push(Err(AppendError::Rejected("PostgreSQL rejected the data")));
                 }
                 Err(_) => {
                     let (first, second) = part.split_at(part.len() / 2);

@@ -236,7 +236,7 @@ async fn a_refused_item_leaves_one_line_without_its_text() {
     let lines = log.take();
     let told: Vec<_> = lines.iter().filter(|line| line.starts_with("ERROR")).collect();
     assert_eq!(told.len(), 1, "{lines:#?}");
-    assert!(told[0].starts_with("ERROR PostgreSQL does not take an item's data error="), "{told:?}");
+    assert!(told[0].starts_with("ERROR PostgreSQL rejected an item's data error="), "{told:?}");
     assert!(told[0].contains("ERROR 23514: ") && told[0].contains("calm"), "says which rule: {told:?}");
     assert!(!lines.iter().any(|line| line.contains(SECRET)), "{lines:#?}");
 }

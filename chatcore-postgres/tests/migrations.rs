@@ -41,7 +41,7 @@ async fn a_newer_schema_is_refused() {
     assert!(matches!(error, ConnectError::Newer { found: 99, .. }), "{error:?}");
     assert_eq!(
         error.to_string(),
-        "schema chatcore has version 99, and this program knows no newer one than 7"
+        "schema chatcore has version 99, and this program supports versions up to 7: use a newer program"
     );
 }
 
@@ -123,7 +123,7 @@ async fn a_database_that_does_not_hold_every_script_is_refused() {
         assert_eq!(
             refused.to_string(),
             format!(
-                "the database has the encoding {encoding}, which can't hold every text: use one made with \
+                "the database has the encoding {encoding}, which can't store every text: create one with \
                  CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
             )
         );

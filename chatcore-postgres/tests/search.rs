@@ -160,7 +160,7 @@ async fn the_script_makes_the_index_and_without_it_the_start_says_so() {
     assert!(matches!(error, ConnectError::NoSearchIndex { .. }), "{error:?}");
     assert_eq!(
         error.to_string(),
-        "schema chatcore has no search index; PostgresStore::search_index_sql makes it"
+        "schema chatcore has no search index: run the script of PostgresStore::search_index_sql"
     );
     let script = PostgresStore::search_index_sql("chatcore").expect("a name");
     execute(&database, &script).await;
@@ -176,7 +176,7 @@ async fn a_server_without_icu_is_told_from_one_that_fails() {
     let error = open.await.expect_err("there is no ICU");
     assert_eq!(
         error.to_string(),
-        "the search index needs the collations of ICU, which this server does not have"
+        "the search index needs the collations of ICU, which this PostgreSQL server does not have"
     );
     PostgresStore::connect(&database.url()).await.expect("connects without the index");
 }

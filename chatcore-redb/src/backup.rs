@@ -21,13 +21,13 @@ const CACHE: usize = 16 << 20;
 #[non_exhaustive]
 pub enum BackupError {
     /// There is a file of this name, or one that a backup to this name which was killed has left.
-    #[error("{path} exists, and a backup overwrites nothing: choose another name, or remove it")]
+    #[error("{path} exists, and a backup never overwrites a file: choose another name, or remove it")]
     Exists {
         /// The file.
         path: PathBuf,
     },
     /// The file could not be read, or the backup not be written.
-    #[error("no backup in {path}")]
+    #[error("the backup {path} can't be written")]
     Failed {
         /// The backup.
         path: PathBuf,

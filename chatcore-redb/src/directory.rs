@@ -31,7 +31,8 @@ impl Changes<'_> {
             None => self.tables.looks.get(look.as_str())?.map(|row| row.value()),
         };
         if let Some(id) = taken {
-            let row = self.tables.channels.get(id)?.ok_or(Failure::Broken("a name without its channel"))?;
+            let row =
+                self.tables.channels.get(id)?.ok_or(Failure::Broken("invalid row: a name has no channel"))?;
             return Ok(Some(Created::Exists(decode(row.value())?)));
         }
         if self.tables.names.len()? >= most as u64 {
@@ -174,7 +175,7 @@ fn channels(
     let mut more = false;
     for name in txn.open_table(NAMES)?.range::<&str>((start, Bound::Unbounded))? {
         let id = name?.1.value();
-        let row = rows.get(id)?.ok_or(Failure::Broken("a name without its channel"))?;
+        let row = rows.get(id)?.ok_or(Failure::Broken("invalid row: a name has no channel"))?;
         let info: ChannelInfo = decode(row.value())?;
         more = !page.take(info.weight());
         if more {

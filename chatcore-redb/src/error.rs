@@ -10,7 +10,7 @@ use chatcore::store::StoreError;
 #[non_exhaustive]
 pub enum OpenError {
     /// The folder of the file could not be made.
-    #[error("the folder of {path} can't be made")]
+    #[error("the folder of {path} can't be created")]
     Folder {
         /// The file.
         path: PathBuf,
@@ -18,19 +18,21 @@ pub enum OpenError {
         source: std::io::Error,
     },
     /// The file is no redb database, or one that another program made. It was not changed.
-    #[error("{path} is not a chat store")]
+    #[error("{path} is not a chat store: choose another file")]
     Foreign {
         /// The file.
         path: PathBuf,
     },
     /// The file has no bytes, as a copy or a restore that failed leaves it. It was not changed.
-    #[error("{path} is empty: restore it from a backup, or remove it to begin with nothing")]
+    #[error("{path} is empty: restore it from a backup, or remove it to start a new store")]
     Empty {
         /// The file.
         path: PathBuf,
     },
     /// A newer version of this library made the file, or changed its layout. It was not changed.
-    #[error("{path} has layout {found}, and this program knows no newer one than {known}")]
+    #[error(
+        "{path} has layout {found}, and this program supports layouts up to {known}: use a newer program"
+    )]
     Newer {
         /// The file.
         path: PathBuf,
@@ -41,7 +43,7 @@ pub enum OpenError {
     },
     /// Another process, or another store of this one, has the file open, and kept it open for as long as was
     /// waited.
-    #[error("{path} is still open elsewhere after {} s", waited.as_secs_f32())]
+    #[error("{path} is still open in another process or store after {} s", waited.as_secs_f32())]
     Locked {
         /// The file.
         path: PathBuf,
@@ -57,7 +59,7 @@ pub enum OpenError {
         source: Box<redb::Error>,
     },
     /// The writer's thread could not be started.
-    #[error("no thread for the writer")]
+    #[error("the writer's thread can't be started")]
     Thread(#[source] std::io::Error),
 }
 
@@ -66,10 +68,10 @@ pub enum OpenError {
 #[non_exhaustive]
 pub enum Failure {
     /// The database failed.
-    #[error("the database failed")]
+    #[error("a database call failed")]
     Database(#[source] Box<redb::Error>),
     /// A row does not decode. The error's own text may quote the row, so it is told by its kind and place alone.
-    #[error("a row can't be read: {:?} error at its byte {}", .0.classify(), .0.column())]
+    #[error("invalid row: {:?} error at byte {}", .0.classify(), .0.column())]
     Row(serde_json::Error),
     /// The rows contradict each other.
     #[error("{0}")]
@@ -78,7 +80,7 @@ pub enum Failure {
     #[error("the file is not open")]
     NotOpen,
     /// redb, or a write, panicked with this text.
-    #[error("it panicked: {0}")]
+    #[error("the database code panicked: {0}")]
     Panicked(String),
 }
 
@@ -115,6 +117,6 @@ mod tests {
             told += &format!(": {cause}");
             source = cause.source();
         }
-        assert!(!told.contains("5ecret") && told.contains("a row can't be read"), "{told}");
+        assert!(!told.contains("5ecret") && told.contains("invalid row"), "{told}");
     }
 }

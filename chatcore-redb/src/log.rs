@@ -107,7 +107,7 @@ impl<'t> Changes<'t> {
                 self.fold(channel, target, &event)?;
                 self.put_event(channel, &event)?;
             }
-            (_, None) => return Err(Failure::Broken("an event without its message")),
+            (_, None) => return Err(Failure::Broken("invalid row: an event has no message")),
         }
         if let Some(log) = self.log(channel)? {
             (log.head, log.at) = (seq, at);
@@ -170,7 +170,7 @@ impl<'t> Changes<'t> {
     }
 
     fn add_message(&mut self, channel: ChannelId, event: &Event) -> Result<(), Failure> {
-        let broken = || Failure::Broken("a message without its log");
+        let broken = || Failure::Broken("invalid row: a message has no log");
         let message = event.to_message().ok_or_else(broken)?;
         let log = self.log(channel)?.ok_or_else(broken)?;
         log.messages += 1;

@@ -33,7 +33,7 @@ pub(crate) fn tighten(file: &File, path: &Path) -> io::Result<()> {
             match file.set_permissions(permissions) {
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                     let path = path.display();
-                    tracing::warn!(%path, "others can read the file, and it belongs to another user");
+                    tracing::warn!(%path, "other users can read the file, and it belongs to another user");
                 }
                 outcome => outcome?,
             }

@@ -78,7 +78,9 @@ where
 
     fn finish(self: Box<Self>, outcome: Result<(), StoreError>) {
         let Self { done, answer, .. } = *self;
-        let outcome = outcome.and_then(|()| done.ok_or_else(|| StoreError::new("the write was not reached")));
+        let outcome = outcome.and_then(|()| {
+            done.ok_or_else(|| StoreError::new("an earlier write of the same transaction failed"))
+        });
         // Nobody listens if the caller's future was dropped; what it asked for is done all the same.
         let _ = answer.send(outcome);
     }
@@ -135,7 +137,7 @@ impl<L: Layout> Writer<L> {
         T: Send + 'static,
         W: FnOnce(&mut L::Changes<'_>) -> Result<T, Failure> + Send + 'static,
     {
-        let ended = || StoreError::new("the store's writer has ended");
+        let ended = || StoreError::new("the store's writer has stopped");
         let queue = self.queue.as_ref().ok_or_else(ended)?;
         let (answer, answered) = oneshot::channel();
         let job = Work { work: Some(work), done: None, sync, answer };
@@ -235,7 +237,7 @@ impl Thread {
         }
         // Closing makes unsynced commits durable, and frees the file for the next to open it.
         if let Some(Err(failure)) = self.close() {
-            self.failures.failed("a database file did not close well", "", &failure);
+            self.failures.failed("a database file could not be closed cleanly", "", &failure);
         }
     }
 
@@ -315,7 +317,7 @@ impl Thread {
     fn open_again(&mut self) {
         // The file's lock goes with the old handle, so it must be gone before the file is opened again.
         if let Some(Err(failure)) = self.close() {
-            self.failures.failed("a failed database file did not close well", "", &failure);
+            self.failures.failed("a failed database file could not be closed cleanly", "", &failure);
         }
         self.reopen();
     }

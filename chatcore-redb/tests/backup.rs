@@ -139,7 +139,10 @@ async fn a_backup_overwrites_nothing_and_a_failed_one_leaves_nothing() {
     fs::write(&backup, "something else").unwrap();
     let error = store.backup(&backup).await.unwrap_err();
     assert!(matches!(error, BackupError::Exists { .. }), "{error:?}");
-    assert!(error.to_string().contains("backup.redb exists, and a backup overwrites nothing"), "{error}");
+    assert!(
+        error.to_string().contains("backup.redb exists, and a backup never overwrites a file"),
+        "{error}"
+    );
     assert_eq!(fs::read(&backup).unwrap(), b"something else");
     fs::write(folder.path().join("other.redb.new"), "of a backup that was killed").unwrap();
     let error = store.backup(folder.path().join("other.redb")).await.unwrap_err();

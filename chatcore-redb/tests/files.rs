@@ -118,7 +118,7 @@ fn a_file_that_is_no_database_is_refused_and_left_alone() {
         fs::write(&path, &text).unwrap();
         let error = refusal(&path);
         assert!(matches!(error, OpenError::Foreign { .. }), "{error:?}");
-        assert!(error.to_string().ends_with("notes.txt is not a chat store"), "{error}");
+        assert!(error.to_string().ends_with("notes.txt is not a chat store: choose another file"), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), text);
     }
 }
@@ -354,7 +354,7 @@ fn a_file_that_another_process_has_open_is_waited_for_and_then_named() {
     let wait = Duration::from_millis(300);
     let error = RedbStore::options().lock_wait(wait).open(&path).unwrap_err();
     assert!(matches!(&error, OpenError::Locked { waited, .. } if *waited == wait), "{error:?}");
-    assert!(error.to_string().ends_with("is still open elsewhere after 0.3 s"), "{error}");
+    assert!(error.to_string().ends_with("is still open in another process or store after 0.3 s"), "{error}");
     assert!(began.elapsed() >= wait);
 
     // Killed while we wait: the lock is had as soon as it is free.
