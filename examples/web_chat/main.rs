@@ -125,7 +125,7 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
             tracing::info!("drained");
         }
         again = signals.stop() => tracing::info!("{again}: ended at once"),
-        () = sleep(longest) => tracing::info!("ended before everything was drained"),
+        () = sleep(longest) => tracing::info!("stopped before everything was drained"),
     }
     Ok(())
 }

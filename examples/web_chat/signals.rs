@@ -59,7 +59,7 @@ impl Signals {
                 _ = self.interrupt.recv() => return Stop::Interrupt,
                 // A terminal that closes sends it too, and the service outlives its terminal.
                 _ = self.hangup.recv() => {
-                    tracing::info!("SIGHUP: nothing is reloaded; restart the service to change its options");
+                    tracing::info!("SIGHUP does nothing: restart the service to change its options");
                 }
             }
         }

@@ -180,15 +180,15 @@ async fn a_stopped_service_is_backed_up_and_restored() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_overwrites_nothing_and_a_restore_neither() {
     let place = Place::new();
-    place.refused("backup", "one.tar", "data", "to back up: --data names the folder of the service").await;
+    place.refused("backup", "one.tar", "data", "to back up: set --data to the service's folder").await;
     fs::create_dir(place.path("data")).unwrap();
-    place.refused("backup", "one.tar", "data", "give --database-url as the service has it").await;
+    place.refused("backup", "one.tar", "data", "set --database-url as for the service").await;
     let _service = Service::start(&place.path("data"), None).await;
     place.done("backup", "one.tar", "data", &[]).await;
     let whole = fs::read(place.path("backups/one.tar")).unwrap();
-    place.refused("backup", "one.tar", "data", "one.tar exists, and a backup overwrites nothing").await;
+    place.refused("backup", "one.tar", "data", "one.tar exists, and a backup never overwrites a file").await;
     place.refused("backup", "no/such/folder.tar", "data", "no/such/folder.tar can't be written").await;
-    place.refused("restore", "one.tar", "data", "is not empty, and a restore overwrites nothing").await;
+    place.refused("restore", "one.tar", "data", "is not empty, and a restore never overwrites a file").await;
     assert_eq!(fs::read(place.path("backups/one.tar")).unwrap(), whole);
     assert_eq!(names(&place.path("backups")), ["one.tar"]);
 }
@@ -218,10 +218,10 @@ async fn a_damaged_backup_is_refused_and_leaves_nothing() {
     let cases: [(&str, &[u8], &str); 6] = [
         ("empty", b"", "it is not a backup of web_chat"),
         ("text", &[b'x'; 2_000], "it is not a backup of web_chat"),
-        ("short", &whole[..middle], "it ends too early"),
-        ("end", &whole[..whole.len() - 1], "it ends too early"),
-        ("altered", &altered, "it was altered or damaged"),
-        ("linked", &linked, "it was altered or damaged"),
+        ("short", &whole[..middle], "it is incomplete"),
+        ("end", &whole[..whole.len() - 1], "it is incomplete"),
+        ("altered", &altered, "it is damaged or was changed"),
+        ("linked", &linked, "it is damaged or was changed"),
     ];
     fs::create_dir(place.path("empty")).unwrap();
     for (name, bytes, why) in cases {
@@ -311,10 +311,10 @@ async fn a_service_that_ends_leaves_nothing_of_a_backup() {
     fs::create_dir(place.path("data")).unwrap();
     let service = UnixListener::bind(place.path("data/backup.sock")).unwrap();
     for (sent, why) in [
-        (&b""[..], "ended before the backup was whole"),
-        (b"d\0\0\x02\0half a piece", "ended before the backup was whole"),
+        (&b""[..], "stopped before the backup was complete"),
+        (b"d\0\0\x02\0half a piece", "stopped before the backup was complete"),
         (b"e\0\0\0\x10the disk is full", "made no backup: the disk is full"),
-        (b"HTTP/1.1 400 Bad Request", "can't be asked: it speaks another protocol"),
+        (b"HTTP/1.1 400 Bad Request", "can't be reached: it uses another protocol"),
         (b"d\0\0\0\x01xz\0\0\0\0", "can't be read back: it is not a backup of web_chat"),
     ] {
         let refused = place.refused("backup", "one.tar", "data", why);
@@ -430,7 +430,9 @@ async fn with_postgresql_a_backup_has_the_files() {
         let told = place.done("backup", name, "data", more).await;
         assert!(told.contains("1 file, ") && told.contains("back them up with pg_dump"), "{told}");
     }
-    place.refused("restore", "stopped.tar", "new", "restore that first, and give --database-url").await;
+    place
+        .refused("restore", "stopped.tar", "new", "restore the database first, then set --database-url")
+        .await;
     place.done("restore", "stopped.tar", "new", &with_url).await;
     let service = Service::start(&place.path("new"), Some(&url)).await;
     let answer = http(service.addr, "GET", &file, &[&format!("Cookie: {cookie}")], b"").await;

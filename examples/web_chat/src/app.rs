@@ -88,7 +88,7 @@ pub enum OpenError {
     #[error(transparent)]
     Accounts(#[from] AccountsError),
     /// The first channel can't be made.
-    #[error("can't make the first channel")]
+    #[error("can't create the first channel")]
     Channel(#[from] chatcore::Error),
 }
 

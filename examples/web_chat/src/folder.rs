@@ -69,7 +69,7 @@ pub(crate) fn open(folder: &Path) -> io::Result<()> {
     match outcome {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             let folder = folder.display();
-            tracing::warn!(%folder, "others can enter the data folder: give --data a folder of its own");
+            tracing::warn!(%folder, "other users can enter the data folder: set --data to a folder of its own");
             Ok(())
         }
         outcome => outcome,

@@ -26,7 +26,7 @@ pub enum LogFormat {
 /// A text that is no filter of log lines.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no log filter: write a level (off, error, warn, info, debug, trace), or part=level, as in info,chatcore=debug"
+    "invalid log filter {0:?}: write a level (off, error, warn, info, debug, trace), or part=level, as in info,chatcore=debug"
 )]
 pub struct InvalidFilter(String);
 

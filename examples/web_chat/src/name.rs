@@ -14,9 +14,9 @@ pub(crate) struct DisplayName(Arc<str>);
 /// Why a text is no display name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadName {
-    #[error("a name has 1 to {} characters", DisplayName::MAX_CHARS)]
+    #[error("a name must have 1 to {} characters", DisplayName::MAX_CHARS)]
     Length,
-    #[error("a name has no control characters and nothing invisible")]
+    #[error("a name can't contain control characters or invisible characters")]
     Invisible,
     #[error("this name is reserved: choose another")]
     Reserved,

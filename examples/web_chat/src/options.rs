@@ -292,7 +292,7 @@ impl Options {
                 asked,
                 allowed,
                 open_files,
-                "fewer connections than asked for, since the limit of open files is low: raise it (ulimit -n, LimitNOFILE)"
+                "the limit of open files allows fewer connections than asked for: raise it (ulimit -n, LimitNOFILE)"
             );
         }
     }

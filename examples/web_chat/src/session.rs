@@ -79,7 +79,7 @@ impl Authenticator for Sessions {
             }
             Ok(None) => Err(Unauthorized.into()),
             Err(error) => {
-                self.failures.failed("who is signed in can't be checked", "", &error);
+                self.failures.failed("sign-ins can't be checked", "", &error);
                 Err(AuthError::Unavailable)
             }
         }
@@ -115,7 +115,7 @@ impl Sessions {
                     return too_many(error);
                 }
                 let bad = || {
-                    let why = "the body is {\"name\": \"…\"} in JSON, of at most 4 KiB";
+                    let why = "the body must be JSON, {\"name\": \"…\"}, of at most 4 KiB";
                     refusal(StatusCode::UNPROCESSABLE_ENTITY, "bad_frame", why)
                 };
                 // Refused by its announced length, a body is not even asked for.
@@ -125,7 +125,7 @@ impl Sessions {
                 // The future of a body is as large as the body's type: keep it off the caller's stack.
                 let body = Box::pin(timeout(self.body_time, Limited::new(body, BODY_BYTES).collect()));
                 let Ok(body) = body.await else {
-                    let why = format!("the body did not come within {} s", self.body_time.as_secs());
+                    let why = format!("the body did not arrive within {} s", self.body_time.as_secs());
                     return closing(refusal(StatusCode::REQUEST_TIMEOUT, "timeout", why));
                 };
                 let sign_in = body.ok().and_then(|body| serde_json::from_slice(&body.to_bytes()).ok());
@@ -139,7 +139,7 @@ impl Sessions {
                 None => self.sign_out(chat, parts, token.as_ref()).await,
             },
             _ => {
-                let why = format!("this path takes {METHODS}");
+                let why = format!("this path supports only {METHODS}");
                 let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", why);
                 response.headers_mut().insert(ALLOW, ALLOWED);
                 response
@@ -196,7 +196,11 @@ impl Sessions {
             Ok(Taken::No) => refusal(StatusCode::CONFLICT, "name_taken", "this name is taken"),
             Ok(Taken::Full) => {
                 self.failures.limited("no more names can be taken", "see --names");
-                refusal(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "there is no room for more names")
+                refusal(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "unavailable",
+                    "this server has no room for more names",
+                )
             }
             Err(error) => self.unavailable(&error),
         }
@@ -229,7 +233,7 @@ impl Sessions {
     /// Frees a name whose browser did not keep the cookie, by the receipt that it got instead.
     async fn give_back(&self, chat: &Chat, receipt: &str) -> Response<Body> {
         let Some(hash) = hash_of(receipt) else {
-            let why = "a receipt is the 64 hex digits that POST /session answered";
+            let why = "invalid receipt: send the 64 hex digits from the answer to POST /session";
             return refusal(StatusCode::UNPROCESSABLE_ENTITY, "bad_frame", why);
         };
         match self.accounts.give_back(&hash, self.clock.now().minus(RECEIPT_LIFE)).await {

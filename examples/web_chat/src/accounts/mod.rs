@@ -65,7 +65,7 @@ pub(crate) async fn keep_settled(accounts: Arc<dyn Accounts>, clock: Clock, fail
         let (now, expected) = (clock.now(), before.plus(begin.elapsed()));
         let was_set = now.as_millis().abs_diff(expected.as_millis()) > 60_000;
         if !was_set && let Err(error) = accounts.settle(now).await {
-            failures.failed("tokens from a wrong clock could not be dated back", "", &error);
+            failures.failed("tokens dated by a wrong clock could not be corrected", "", &error);
         }
     }
 }
@@ -92,7 +92,7 @@ pub(crate) enum Taken {
 
 /// Why the names can't be read or written.
 #[derive(Debug, thiserror::Error)]
-#[error("the names of people can't be read or written")]
+#[error("the users' names can't be read or written; try again")]
 pub struct AccountsError(#[source] Box<dyn Error + Send + Sync>);
 
 impl AccountsError {

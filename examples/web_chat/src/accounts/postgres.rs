@@ -73,7 +73,7 @@ enum Failure {
     Pool(#[from] PoolError),
     #[error("no connection to the database")]
     Build(#[from] chatcore_postgres::ConnectError),
-    #[error("the database failed")]
+    #[error("a database call failed")]
     Database(#[from] tokio_postgres::Error),
     #[error("the database did not answer in time")]
     Timeout,

@@ -82,17 +82,17 @@ impl Name {
 pub(crate) enum ArchiveError {
     #[error("it is not a backup of web_chat")]
     Foreign,
-    #[error("its format is {0}, and this version knows no newer one than {FORMAT}: use a newer web_chat")]
+    #[error("its format is {0}, and this web_chat supports formats up to {FORMAT}: use a newer web_chat")]
     Newer(u32),
-    #[error("it ends too early, as a copy that was cut off does: take a whole copy of it")]
+    #[error("it is incomplete: copy the whole file again")]
     Truncated,
-    #[error("it was altered or damaged ({0}): take another copy of it")]
+    #[error("it is damaged or was changed ({0}): copy it again")]
     Altered(String),
     #[error("it can't be read")]
     Read(#[source] io::Error),
-    #[error("what it holds can't be written")]
+    #[error("its contents can't be written")]
     Write(#[source] io::Error),
-    #[error("a signal ended it")]
+    #[error("it was stopped by a signal")]
     Stopped,
 }
 

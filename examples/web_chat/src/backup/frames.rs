@@ -109,7 +109,7 @@ pub(crate) fn receive(mut input: impl Read, out: &mut impl Write) -> io::Result<
         let [kind, length @ ..] = head;
         let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
         if length > PIECE {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "it speaks another protocol"));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it uses another protocol"));
         }
         piece.resize(length, 0);
         match input.read_exact(&mut piece) {
@@ -126,7 +126,7 @@ pub(crate) fn receive(mut input: impl Read, out: &mut impl Write) -> io::Result<
             NOTE => note = Some(text()),
             ERROR => return Ok(Ok(Received::Refused(text()))),
             END => return Ok(Ok(Received::Whole(note))),
-            _ => return Err(io::Error::new(io::ErrorKind::InvalidData, "it speaks another protocol")),
+            _ => return Err(io::Error::new(io::ErrorKind::InvalidData, "it uses another protocol")),
         }
     }
 }

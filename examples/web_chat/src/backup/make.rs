@@ -27,20 +27,20 @@ const RETRY: Duration = Duration::from_millis(50);
 /// Why there is no backup.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BackupError {
-    #[error("{} exists, and a backup overwrites nothing: choose another name, or remove it", .0.display())]
+    #[error("{} exists, and a backup never overwrites a file: choose another name, or remove it", .0.display())]
     Exists(PathBuf),
     #[error("{} can't be written", .path.display())]
     Write { path: PathBuf, source: io::Error },
-    #[error("there is no {} to back up: --data names the folder of the service", .0.display())]
+    #[error("there is no {} to back up: set --data to the service's folder", .0.display())]
     NoData(PathBuf),
     #[error(
-        "there is no {} to back up: if messages are in a database, give --database-url as the service has it",
+        "there is no {} to back up: if the messages are in a database, set --database-url as for the service",
         .0.display()
     )]
     NoMessages(PathBuf),
-    #[error("the service on {} can't be asked", .path.display())]
+    #[error("the service on {} can't be reached", .path.display())]
     Unreachable { path: PathBuf, source: io::Error },
-    #[error("the service on {} ended before the backup was whole: try again", .0.display())]
+    #[error("the service on {} stopped before the backup was complete: try again", .0.display())]
     CutOff(PathBuf),
     #[error("the service on {} made no backup: {why}", .path.display())]
     Refused { path: PathBuf, why: String },
@@ -56,7 +56,7 @@ pub(crate) enum BackupError {
     Names(#[from] AccountsError),
     #[error("no backup could be made")]
     Contents(#[from] ContentsError),
-    #[error("what was written to {} can't be read back: {source}", .path.display())]
+    #[error("{} was written, but can't be read back: {source}", .path.display())]
     Unreadable { path: PathBuf, source: ArchiveError },
 }
 

@@ -23,18 +23,18 @@ use crate::options::Options;
 pub(crate) enum RestoreError {
     #[error("{} can't be restored: {source}", .path.display())]
     Archive { path: PathBuf, source: ArchiveError },
-    #[error("{} is not empty, and a restore overwrites nothing: name a new folder by --data", .0.display())]
+    #[error("{} is not empty, and a restore never overwrites a file: set --data to a new folder", .0.display())]
     NotEmpty(PathBuf),
     #[error("the folder {} can't be written", .path.display())]
     Folder { path: PathBuf, source: io::Error },
-    #[error("{} holds messages and names, and --database-url is given: restore it without", .0.display())]
+    #[error("{} holds messages and names: restore it without --database-url", .0.display())]
     DatabaseTooMany(PathBuf),
     #[error(
-        "{} holds files only, since its service keeps messages in PostgreSQL: restore that first, and give --database-url",
+        "{} holds only files, since its service keeps messages in PostgreSQL: restore the database first, then set --database-url",
         .0.display()
     )]
     NoDatabase(PathBuf),
-    #[error("{} does not hold what it says: {what}", .path.display())]
+    #[error("{} does not match its own list of contents: {what}", .path.display())]
     Incomplete { path: PathBuf, what: &'static str },
     #[error("the restored messages can't be opened")]
     Messages(#[from] chatcore_redb::OpenError),
@@ -235,7 +235,7 @@ impl Drop for Staging {
         let removed = if self.is_new { removed.and_then(|()| fs::remove_dir(&self.data)) } else { removed };
         if let Err(error) = removed {
             let folder = self.data.display();
-            tracing::error!(%folder, %error, "what is left of a restore could not be removed");
+            tracing::error!(%folder, %error, "the rest of a failed restore could not be removed");
         }
     }
 }

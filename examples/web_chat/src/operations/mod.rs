@@ -89,7 +89,7 @@ fn only_reads(method: &Method) -> Option<Response<Body>> {
             *answer.status_mut() = StatusCode::NO_CONTENT;
             answer
         }
-        _ => plain(StatusCode::METHOD_NOT_ALLOWED, "this path takes GET, HEAD\n"),
+        _ => plain(StatusCode::METHOD_NOT_ALLOWED, "this path supports only GET, HEAD\n"),
     };
     answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
     Some(answer)
