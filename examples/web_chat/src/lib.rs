@@ -1,5 +1,5 @@
 //! A Slack-like chat service made of chatcore: the page, people's names, and one tower service over both and
-//! the chat. `main.rs` runs it; tests start it in their own process.
+//! the chat. [`run`] is the program; tests start the service in their own process.
 
 mod accounts;
 mod app;
@@ -11,8 +11,10 @@ mod open_files;
 mod operations;
 mod options;
 mod page;
+mod program;
 mod schema;
 mod session;
+mod signals;
 #[doc(hidden)]
 pub mod testkit;
 
@@ -22,3 +24,4 @@ pub use self::backup::{Command, backup, restore};
 pub use self::log::{InvalidFilter, LogFilter, LogFormat, in_one_line};
 pub use self::operations::Operations;
 pub use self::options::Options;
+pub use self::program::run;

@@ -1,0 +1,7 @@
+//! The chat service as an installed program: `cargo install --path examples/web_chat`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    web_chat::run()
+}

@@ -1,0 +1,143 @@
+//! The program: its options, its signals, and how it ends.
+
+use std::error::Error;
+use std::fmt::Arguments;
+use std::io::{self, Write, stdout};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use clap::Parser;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+
+use crate::app::App;
+use crate::backup::{Command, backup, restore};
+use crate::log::in_one_line;
+use crate::options::Options;
+use crate::signals::{Signals, Stop};
+
+/// The longest drain after Ctrl-C: somebody waits at the terminal.
+const INTERRUPTED: Duration = Duration::from_secs(1);
+
+/// How much longer than its grace the server may take, because of a disk that hangs.
+const OVERTIME: Duration = Duration::from_secs(1);
+
+/// Threads for files and searches. The allocator reserves 64 MiB of address space for each, of which most is never
+/// used; where that space is capped, many threads would end the process.
+const BLOCKING_THREADS: usize = 8;
+
+/// Runs the service, or the command that the arguments of the process name, and returns how it ended.
+#[must_use]
+pub fn run() -> ExitCode {
+    let mut options = Options::parse();
+    if options.print_schema {
+        print!("{}", options.schema());
+        return ExitCode::SUCCESS;
+    }
+    options.start_log();
+    let ended = runtime().map_err(Into::into).and_then(|runtime| {
+        let ended = match options.command.take() {
+            None => {
+                options.raise_open_files();
+                runtime.block_on(serve(options))
+            }
+            Some(command) => runtime.block_on(carry_out(command, &options)),
+        };
+        // What hangs by now, as in a call of the disk, does not keep the process.
+        runtime.shutdown_background();
+        ended
+    });
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("web_chat: {}", in_one_line(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Makes the runtime: a worker per core, and [`BLOCKING_THREADS`].
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_multi_thread().enable_all().max_blocking_threads(BLOCKING_THREADS).build()
+}
+
+/// Carries out a command instead of serving, until a signal ends it.
+async fn carry_out(command: Command, options: &Options) -> Result<(), Box<dyn Error>> {
+    let mut signals = Signals::listen()?;
+    let told = match command {
+        Command::Backup { file } => tokio::select! {
+            told = backup(options, &file) => told?,
+            stop = signals.stop() => return Err(format!("{stop}: no backup was made").into()),
+        },
+        Command::Restore { file } => {
+            let stopped = Arc::new(AtomicBool::new(false));
+            let mut restoring = Box::pin(restore(options, &file, Arc::clone(&stopped)));
+            tokio::select! {
+                told = &mut restoring => told?,
+                _ = signals.stop() => {
+                    stopped.store(true, Ordering::Relaxed);
+                    restoring.await?
+                }
+            }
+        }
+    };
+    say(format_args!("{told}"));
+    Ok(())
+}
+
+async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
+    let mut signals = Signals::listen()?;
+    let app = tokio::select! {
+        app = App::open(&options) => app?,
+        // Nobody has been served yet.
+        _ = signals.stop() => return Ok(()),
+    };
+    let listener = bind(&options.listen).await?;
+    say(format_args!("The chat is at http://{}", listener.local_addr()?));
+    if let Some(address) = &options.metrics_listen {
+        let listener = bind(address).await?;
+        say(format_args!("The metrics are at http://{}/metrics", listener.local_addr()?));
+        // It answers also while the chat drains, and ends with the process.
+        tokio::spawn(app.operations().serve(listener));
+    }
+    let chat = app.chat().clone();
+    let (drain, draining) = oneshot::channel::<()>();
+    let mut serving = tokio::spawn(app.serve(listener, async {
+        let _ = draining.await;
+    }));
+    let stop = tokio::select! {
+        served = &mut serving => return Ok(served??),
+        stop = signals.stop() => stop,
+    };
+    let grace = options.grace();
+    let longest = if stop == Stop::Interrupt { grace.min(INTERRUPTED) } else { grace };
+    tracing::info!(
+        "{stop}: draining {} connections for at most {} s; another SIGTERM or Ctrl-C ends at once",
+        chat.connections(),
+        longest.as_secs(),
+    );
+    let _ = drain.send(());
+    let longest = if longest < grace { longest } else { grace + OVERTIME };
+    tokio::select! {
+        served = &mut serving => {
+            served??;
+            tracing::info!("drained");
+        }
+        again = signals.stop() => tracing::info!("{again}: ended at once"),
+        () = sleep(longest) => tracing::info!("stopped before everything was drained"),
+    }
+    Ok(())
+}
+
+async fn bind(address: &str) -> Result<TcpListener, String> {
+    TcpListener::bind(address).await.map_err(|error| format!("can't listen on {address}: {error}"))
+}
+
+/// Writes a line to the standard output, if somebody still reads it.
+fn say(line: Arguments<'_>) {
+    let _ = writeln!(stdout(), "{line}");
+}
