@@ -1,0 +1,152 @@
+//! The project's pages: their links lead somewhere, also from the page of a published crate.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Folders of others' files, and of what a build makes.
+const NOT_OURS: [&str; 3] = [".git", "node_modules", "target"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn pages(folder: &Path) -> Vec<PathBuf> {
+    let mut pages = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.is_dir() && !NOT_OURS.contains(&name) {
+            pages.append(&mut self::pages(&path));
+        } else if path.is_file() && name.ends_with(".md") {
+            pages.push(path);
+        }
+    }
+    pages
+}
+
+/// Returns a page without its code, in blocks or within a line.
+fn prose(page: &str) -> String {
+    let mut code = false;
+    let mut prose = String::new();
+    for line in page.lines() {
+        if line.trim_start().starts_with("```") {
+            code = !code;
+        } else if !code {
+            prose.extend(line.split('`').step_by(2));
+            prose.push('\n');
+        }
+    }
+    prose
+}
+
+/// Returns where the links and pictures of a page lead, in Markdown and in HTML.
+fn links(page: &str) -> Vec<String> {
+    let prose = prose(page);
+    let mut links = Vec::new();
+    for (before, after) in [("](", ')'), ("href=\"", '"'), ("src=\"", '"'), ("srcset=\"", '"')] {
+        let found = prose.split(before).skip(1).filter_map(|rest| rest.split_once(after));
+        links.extend(found.map(|(link, _)| link.to_owned()));
+    }
+    let definitions =
+        prose.lines().filter(|line| line.starts_with('[')).filter_map(|line| line.split_once("]: "));
+    links.extend(definitions.map(|(_, link)| link.to_owned()));
+    links
+}
+
+/// Returns the names that forges give to a page's headings.
+fn anchors(page: &str) -> Vec<String> {
+    let headings = page.lines().filter_map(|line| line.trim_start_matches('#').strip_prefix(' '));
+    let anchor = |heading: &str| -> String {
+        let kept = heading.to_lowercase();
+        kept.chars()
+            .filter(|c| c.is_alphanumeric() || " -_".contains(*c))
+            .collect::<String>()
+            .replace(' ', "-")
+    };
+    headings.map(anchor).collect()
+}
+
+/// Says what is wrong with a link of a page.
+fn fault(page: &Path, link: &str) -> Option<String> {
+    if link.starts_with("https://") || link.starts_with("http://") || link.starts_with("mailto:") {
+        return None;
+    }
+    let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+    let target = if file.is_empty() { page.to_owned() } else { page.parent().unwrap().join(file) };
+    if !target.exists() {
+        return Some(format!("{}: {link} does not exist", page.display()));
+    }
+    let known =
+        anchor.is_empty() || anchors(&fs::read_to_string(&target).unwrap()).contains(&anchor.to_owned());
+    (!known).then(|| format!("{}: {link} names no heading", page.display()))
+}
+
+/// Returns the page of each published crate.
+fn published() -> Vec<PathBuf> {
+    let crates = fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().path());
+    let published = crates.filter(|folder| {
+        fs::read_to_string(folder.join("Cargo.toml"))
+            .is_ok_and(|manifest| !manifest.contains("publish = false") && manifest.contains("[package]"))
+    });
+    published.map(|folder| folder.join("README.md")).collect()
+}
+
+#[test]
+fn every_link_of_a_page_leads_somewhere() {
+    let pages = pages(&root());
+    assert!(pages.len() > 10, "only {} pages were found", pages.len());
+    let faults: Vec<_> = pages
+        .iter()
+        .flat_map(|page| {
+            let links = links(&fs::read_to_string(page).unwrap());
+            links.into_iter().filter_map(move |link| fault(page, &link))
+        })
+        .collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn a_published_page_links_to_no_file_of_the_repository() {
+    let pages = published();
+    assert_eq!(pages.len(), 4);
+    for page in pages {
+        let text = fs::read_to_string(&page).unwrap();
+        for link in links(&text) {
+            let stands_alone = link.starts_with("https://") || link.starts_with('#');
+            assert!(stands_alone, "{}: {link} is not in the package", page.display());
+        }
+    }
+}
+
+/// Forges and registries show Markdown without rustdoc: a name in brackets needs a definition, and a line of an
+/// example that rustdoc hides is seen.
+#[test]
+fn a_published_page_reads_the_same_without_rustdoc() {
+    for page in published() {
+        let text = fs::read_to_string(&page).unwrap();
+        for (_, rest) in text.match_indices("[`").map(|(at, _)| text.split_at(at)) {
+            let (name, after) = rest.split_once(']').unwrap();
+            let defined = after.starts_with('(') || text.contains(&format!("\n{name}]: https://"));
+            assert!(defined, "{}: {name}] is a link for rustdoc alone", page.display());
+        }
+        let mut in_rust = false;
+        for line in text.lines() {
+            if line.starts_with("```") {
+                in_rust = line.starts_with("```rust");
+            }
+            assert!(
+                !(in_rust && line.starts_with("# ")),
+                "{}: {line} is hidden from rustdoc alone",
+                page.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn links_and_headings_are_found() {
+    let page = "# A *page*, of two\n[one](a.md#b) `[no](code)`\n```\n[no](block)\n```\n[`two`]: b.md\n<img src=\"c.png\">\n";
+    assert_eq!(links(page), ["a.md#b", "c.png", "b.md"]);
+    assert_eq!(anchors(page), ["a-page-of-two"]);
+}
