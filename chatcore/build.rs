@@ -1,4 +1,4 @@
-//! Writes the tables of Unicode's data that `src/emoji.rs` and `src/visible.rs` include.
+//! Writes the tables of Unicode's data that `src/model/emoji.rs` and `src/model/visible.rs` include.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
@@ -21,7 +21,7 @@ fn write_emoji(out: &Path) -> io::Result<()> {
     fs::write(out.join("emoji.rs"), format!("static ALL: &[&str] = &{all:?};\n"))
 }
 
-/// Leaves out what only asks for a colourful picture, as `src/emoji.rs` does.
+/// Leaves out what only asks for a colourful picture, as `src/model/emoji.rs` does.
 fn signs(emoji: &str) -> impl Iterator<Item = char> + '_ {
     emoji.chars().filter(|c| *c != '\u{fe0f}')
 }

@@ -12,8 +12,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
 use crate::config::Limits;
-use crate::id::UserId;
 use crate::link::Link;
+use crate::model::id::UserId;
 use crate::protocol::CloseReason;
 use crate::sync::Arc;
 

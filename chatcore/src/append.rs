@@ -14,9 +14,9 @@ use tracing::{Span, field};
 
 use crate::channel::{Channel, Source};
 use crate::config::Limits;
-use crate::error::Error;
-use crate::event::{Append, AppendBody};
 use crate::fanout::FanOutQueue;
+use crate::model::error::Error;
+use crate::model::event::{Append, AppendBody};
 use crate::panics::{Panicked, contain_async};
 use crate::protocol::Encoder;
 use crate::registry::ChannelRegistry;

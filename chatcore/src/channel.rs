@@ -7,10 +7,10 @@ use bytes::Bytes;
 use tokio::sync::OnceCell;
 
 use crate::config::Limits;
-use crate::event::Event;
 use crate::follower::Follower;
 use crate::followers::{Followers, Slice};
 use crate::link::Link;
+use crate::model::event::Event;
 use crate::presence::Members;
 use crate::protocol::Encoder;
 use crate::ring::{HistoryRing, Push};

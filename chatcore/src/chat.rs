@@ -13,19 +13,19 @@ use crate::config::Limits;
 use crate::connection::Connection;
 use crate::core::Core;
 use crate::drain::returns;
-use crate::error::Error;
 use crate::failures::FailureLog;
-use crate::id::{AttachmentId, SessionId, UserId};
-use crate::message::{Attachment, User};
-use crate::name::ChannelName;
+use crate::model::error::Error;
+use crate::model::id::{AttachmentId, SessionId, UserId};
+use crate::model::message::{Attachment, User};
+use crate::model::name::ChannelName;
+use crate::model::policy::{Identity, OpenPolicy, Policy};
+use crate::model::time::Clock;
 use crate::panics::contain_async;
-use crate::policy::{Identity, OpenPolicy, Policy};
 use crate::previews::{PreviewFile, PreviewMaker};
 use crate::protocol::{ChannelObject, ChatEvent, CloseReason, Encoder};
 use crate::stats::Stats;
 use crate::store::{ChannelInfo, Created, Durability, Store, Unread};
 use crate::sync::Arc;
-use crate::time::Clock;
 use crate::uploads::{FileKind, HeldFiles};
 
 /// A running chat: what transports, bots and the app's own code share. Cloning it is cheap.

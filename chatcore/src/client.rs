@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::connection::Connection;
-use crate::id::{Nonce, Position, Seq};
+use crate::model::id::{Nonce, Position, Seq};
 use crate::protocol::{
     ChannelList, ChannelObject, ChatEvent, CloseReason, Command, ErrorReply, HistoryPage, Logged, Published,
     SearchPage, Subscribed,

@@ -8,22 +8,22 @@ use crate::answers::Places;
 use crate::append::Pending;
 use crate::channel::Channel;
 use crate::core::Core;
-use crate::emoji;
-use crate::error::{Error, ErrorCode};
-use crate::event::{Append, AppendBody};
 use crate::follow::{Begun, Follow};
-use crate::id::Seq;
 use crate::link::{Link, SubscriptionKey};
-use crate::message::{Message, ReactionLimits};
+use crate::model::emoji;
+use crate::model::error::{Error, ErrorCode};
+use crate::model::event::{Append, AppendBody};
+use crate::model::id::Seq;
+use crate::model::message::{Message, ReactionLimits};
+use crate::model::name::ChannelName;
+use crate::model::policy::Action;
+use crate::model::query::SearchQuery;
+use crate::model::visible;
 use crate::moment::Moment;
-use crate::name::ChannelName;
-use crate::policy::Action;
 use crate::protocol::{ChannelObject, ChatEvent, Encoder, Logged, Published, Reply};
-use crate::search::SearchQuery;
 use crate::session::{Listing, Publish, Request, empty};
 use crate::store::{Appended, Created, PageLimit, Unread};
 use crate::sync::Arc;
-use crate::visible;
 
 /// What a command came to.
 pub(crate) struct Outcome {

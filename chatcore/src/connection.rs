@@ -15,13 +15,13 @@ use crate::append::Pending;
 use crate::channel::Manner;
 use crate::commands::{Outcome, not_subscribed, published};
 use crate::core::Core;
-use crate::error::{Error, ErrorCode};
 use crate::follow::Follow;
 use crate::link::{Link, SubscriptionKey};
+use crate::model::error::{Error, ErrorCode};
+use crate::model::name::ChannelName;
+use crate::model::policy::{Action, Denied, Identity};
 use crate::moment::Moment;
-use crate::name::ChannelName;
 use crate::outlet::Outlet;
-use crate::policy::{Action, Denied, Identity};
 use crate::protocol::{Answer, ChatEvent, ClientLimits, CloseReason, Command, Encoder, Reply, VERSION};
 use crate::ring::{Read, Room};
 use crate::session::{Admitted, Request, Session};
@@ -644,7 +644,7 @@ impl fmt::Debug for Connection {
 mod tests {
     use super::*;
     use crate::chat::Chat;
-    use crate::message::User;
+    use crate::model::message::User;
     use crate::store::MemoryStore;
 
     #[tokio::test]

@@ -9,12 +9,13 @@ use crate::append::AppendQueue;
 use crate::blob::BlobStore;
 use crate::channel::{Channel, Source};
 use crate::config::Limits;
-use crate::error::Error;
 use crate::fanout::FanOut;
 use crate::links::Links;
-use crate::name::ChannelName;
+use crate::model::error::Error;
+use crate::model::name::ChannelName;
+use crate::model::policy::Policy;
+use crate::model::time::Clock;
 use crate::notices::Mailboxes;
-use crate::policy::Policy;
 use crate::presence::Departures;
 use crate::previews::Previews;
 use crate::protocol::Encoder;
@@ -24,7 +25,6 @@ use crate::share::Shares;
 use crate::stats::{Held, Monitor, Stats};
 use crate::store::Store;
 use crate::sync::Arc;
-use crate::time::Clock;
 use crate::uploads::Uploads;
 
 /// The parts of a running chat.

@@ -3,15 +3,15 @@
 use bytes::Bytes;
 
 use crate::channel::Channel;
-use crate::check::Check;
 use crate::core::Core;
-use crate::error::Error;
 use crate::follower::Follower;
 use crate::followers::Slice;
-use crate::id::{Position, Seq};
 use crate::link::{Link, SubscriptionKey};
-use crate::name::ChannelName;
-use crate::policy::{Action, Denied};
+use crate::model::check::Check;
+use crate::model::error::Error;
+use crate::model::id::{Position, Seq};
+use crate::model::name::ChannelName;
+use crate::model::policy::{Action, Denied};
 use crate::presence::{Arrival, announce, leave, list_limit};
 use crate::protocol::{MessageList, Reply};
 use crate::ring::{Cursor, HistoryRing, Read, Room};
@@ -232,7 +232,7 @@ impl Drop for Follow {
 
 /// What a subscription begins with.
 struct Start {
-    epoch: crate::id::Epoch,
+    epoch: crate::model::id::Epoch,
     check: Option<Check>,
     cursor: Cursor,
     content: Content,

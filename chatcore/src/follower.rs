@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::channel::Channel;
 use crate::link::{Link, SubscriptionKey};
-use crate::name::ChannelName;
+use crate::model::name::ChannelName;
 use crate::outlet::{Burst, Sent};
 use crate::panics::{Panicked, contain};
 use crate::protocol::CloseReason;

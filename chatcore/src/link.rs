@@ -9,10 +9,10 @@ use std::task::Waker;
 use bytes::Bytes;
 
 use crate::follower::Follower;
-use crate::name::ChannelName;
+use crate::model::name::ChannelName;
+use crate::model::policy::Identity;
 use crate::notices::{Mailboxes, Notice, Notices};
 use crate::outlet::Outlet;
-use crate::policy::Identity;
 use crate::protocol::CloseReason;
 use crate::ring::Room;
 use crate::share::Share;
@@ -281,7 +281,7 @@ mod tests {
 
     use super::*;
     use crate::config::Limits;
-    use crate::message::User;
+    use crate::model::message::User;
     use crate::share::Shares;
 
     fn link(limit: usize) -> Link {

@@ -10,10 +10,10 @@ use dashmap::DashMap;
 
 use crate::config::Limits;
 use crate::follower::Follower;
-use crate::id::{SessionId, UserId};
 use crate::link::Link;
-use crate::name::ChannelName;
-use crate::policy::Identity;
+use crate::model::id::{SessionId, UserId};
+use crate::model::name::ChannelName;
+use crate::model::policy::Identity;
 use crate::protocol::{ChatEvent, CloseReason, Encoder, RemovalReason};
 use crate::sync::Arc;
 

@@ -4,10 +4,10 @@ use tokio::task::yield_now;
 
 use crate::commands::Outcome;
 use crate::core::Core;
-use crate::error::Error;
 use crate::link::{Link, SubscriptionKey};
-use crate::name::ChannelName;
-use crate::policy::Action;
+use crate::model::error::Error;
+use crate::model::name::ChannelName;
+use crate::model::policy::Action;
 use crate::protocol::{ChannelObject, Encoder, Reply};
 use crate::session::Listing;
 use crate::store::{ChannelInfo, PageLimit};

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 
 use crate::config::Limits;
-use crate::name::ChannelName;
+use crate::model::name::ChannelName;
 use crate::stats::Monitor;
 use crate::sync::Arc;
 

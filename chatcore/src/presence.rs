@@ -9,9 +9,9 @@ use tokio::time::Instant;
 
 use crate::channel::{Channel, Manner};
 use crate::config::Limits;
-use crate::id::UserId;
 use crate::link::Link;
-use crate::message::User;
+use crate::model::id::UserId;
+use crate::model::message::User;
 use crate::protocol::{ChatEvent, Encoder, UserList};
 use crate::store::PageLimit;
 use crate::sync::Arc;

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use crate::channel::{Channel, Source};
 use crate::config::Limits;
-use crate::error::Error;
-use crate::name::ChannelName;
+use crate::model::error::Error;
+use crate::model::name::ChannelName;
 use crate::rings::Rings;
 use crate::store::ChannelInfo;
 use crate::sync::Arc;

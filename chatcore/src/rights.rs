@@ -1,10 +1,10 @@
 //! Rights that end: what a user's connections have of a channel ends with them.
 
 use crate::core::Core;
-use crate::id::UserId;
 use crate::link::Link;
-use crate::name::ChannelName;
-use crate::policy::Action;
+use crate::model::id::UserId;
+use crate::model::name::ChannelName;
+use crate::model::policy::Action;
 use crate::presence::leave;
 use crate::sync::Arc;
 

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-use crate::check::Check;
 use crate::config::Limits;
-use crate::event::{Event, EventKind};
-use crate::id::{Position, Seq};
+use crate::model::check::Check;
+use crate::model::event::{Event, EventKind};
+use crate::model::id::{Position, Seq};
 use crate::protocol::{Encoder, Fragment, Joined, MessageList};
 use crate::rings::{Charge, Rings};
 use crate::store::{Head, Page, PageLimit};
@@ -388,11 +388,11 @@ impl HistoryRing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Append, AppendBody};
-    use crate::id::{ChannelId, Epoch, Nonce};
-    use crate::message::User;
-    use crate::name::ChannelName;
-    use crate::time::Timestamp;
+    use crate::model::event::{Append, AppendBody};
+    use crate::model::id::{ChannelId, Epoch, Nonce};
+    use crate::model::message::User;
+    use crate::model::name::ChannelName;
+    use crate::model::time::Timestamp;
 
     struct Log {
         ring: HistoryRing,

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::id::UserId;
+use crate::model::id::UserId;
 use crate::sync::Arc;
 
 /// Work of one kind that runs, and the calls that wait for their turn.

@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use crate::config::Limits;
-use crate::emoji;
-use crate::error::{Error, ErrorCode};
-use crate::id::{AttachmentId, Nonce, Position, Seq};
+use crate::model::emoji;
+use crate::model::error::{Error, ErrorCode};
+use crate::model::id::{AttachmentId, Nonce, Position, Seq};
+use crate::model::name::ChannelName;
+use crate::model::query::SearchQuery;
+use crate::model::visible;
 use crate::moment::Moment;
-use crate::name::ChannelName;
 use crate::pace::Pace;
 use crate::protocol::{CloseReason, Command, Malformed};
-use crate::search::SearchQuery;
 use crate::share::Share;
-use crate::visible;
 
 /// A command whose every field has been checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -420,7 +420,7 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::UserId;
+    use crate::model::id::UserId;
     use crate::share::Shares;
     use crate::sync::Arc;
 

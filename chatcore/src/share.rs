@@ -8,10 +8,10 @@ use std::time::Duration;
 use dashmap::DashMap;
 
 use crate::config::Limits;
-use crate::error::{Error, ErrorCode};
-use crate::id::UserId;
+use crate::model::error::{Error, ErrorCode};
+use crate::model::id::UserId;
+use crate::model::name::ChannelName;
 use crate::moment::Moment;
-use crate::name::ChannelName;
 use crate::pace::{DAY, Pace, Rate};
 use crate::sync::Arc;
 

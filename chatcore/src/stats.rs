@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use crate::error::ErrorCode;
-use crate::event::{Append, AppendBody};
 use crate::failures::FailureLog;
+use crate::model::error::ErrorCode;
+use crate::model::event::{Append, AppendBody};
 use crate::protocol::CloseReason;
 use crate::store::Appended;
 

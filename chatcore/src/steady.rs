@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::time::{Clock, Timestamp};
+use crate::model::time::{Clock, Timestamp};
 
 /// How far a clock may be from where it is expected and still be right: clocks are adjusted.
 const SLACK: Duration = Duration::from_secs(60);

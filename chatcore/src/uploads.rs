@@ -14,18 +14,18 @@ use tokio::time::timeout;
 use crate::blob::{BlobError, BlobStore, ByteStream};
 use crate::config::Limits;
 use crate::core::Core;
-use crate::error::{Error, ErrorCode};
 use crate::failures::FailureLog;
-use crate::id::{AttachmentId, UserId};
-use crate::message::Attachment;
+use crate::model::error::{Error, ErrorCode};
+use crate::model::id::{AttachmentId, UserId};
+use crate::model::message::Attachment;
+use crate::model::name::ChannelName;
+use crate::model::policy::{Action, Identity, Policy};
+use crate::model::visible;
 use crate::moment::Moment;
-use crate::name::ChannelName;
 use crate::panics::contain_async;
-use crate::policy::{Action, Identity, Policy};
 use crate::share::Share;
 use crate::store::{FileBytes, StoreError, Upload, UploadState};
 use crate::sync::Arc;
-use crate::visible;
 
 /// How much of a file's beginning is kept for finding out what it is.
 pub(crate) const HEAD_BYTES: usize = 256 << 10;

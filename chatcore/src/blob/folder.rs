@@ -11,7 +11,7 @@ use tokio::fs::{self, File};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 use super::{BlobError, BlobStore, ByteStream, private};
-use crate::id::AttachmentId;
+use crate::model::id::AttachmentId;
 
 /// Bytes read from a file at a time.
 const CHUNK: usize = 16 << 10;

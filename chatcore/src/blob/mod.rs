@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 
 pub use self::folder::FolderBlobs;
-use crate::id::AttachmentId;
+use crate::model::id::AttachmentId;
 
 /// Bytes as they come, or the reason why no more come.
 pub type ByteStream = BoxStream<'static, io::Result<Bytes>>;

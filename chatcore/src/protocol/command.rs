@@ -11,8 +11,8 @@ use serde::de::{
 use serde::{Deserialize, Serialize, forward_to_deserialize_any};
 
 use super::sketch::Sketch;
-use crate::error::ErrorCode;
-use crate::id::{Position, Seq};
+use crate::model::error::ErrorCode;
+use crate::model::id::{Position, Seq};
 
 /// Defines [`Command`], and beside it how its fields are read once its name is known.
 ///

@@ -9,14 +9,14 @@ use serde::{Serialize, Serializer};
 
 use super::event::ChatEvent;
 use super::reply::{ChannelObject, ErrorReply, Logged, Published};
-use crate::check::Check;
-use crate::error::Error;
-use crate::event::{Content, Event, EventKind};
-use crate::id::{Epoch, Nonce, Seq};
-use crate::message::{Attachment, Message, Reaction, User};
-use crate::name::ChannelName;
+use crate::model::check::Check;
+use crate::model::error::Error;
+use crate::model::event::{Content, Event, EventKind};
+use crate::model::id::{Epoch, Nonce, Seq};
+use crate::model::message::{Attachment, Message, Reaction, User};
+use crate::model::name::ChannelName;
+use crate::model::time::Timestamp;
 use crate::store::PageLimit;
-use crate::time::Timestamp;
 
 /// Writes frames for a service that is mounted at a base path.
 #[derive(Clone, Debug)]
@@ -528,7 +528,7 @@ impl Serialize for Attachments<'_> {
 mod tests {
     use super::*;
     use crate::config::Limits;
-    use crate::id::AttachmentId;
+    use crate::model::id::AttachmentId;
 
     fn event() -> Event {
         let attachment = Attachment {
@@ -586,7 +586,7 @@ mod tests {
         let mut message = event.to_message().unwrap();
         let reaction = |n| Reaction {
             emoji: format!("{n:064}"),
-            users: vec![crate::id::UserId::new(format!("{n:064}")).unwrap()],
+            users: vec![crate::model::id::UserId::new(format!("{n:064}")).unwrap()],
         };
         message.reactions = (0..limits.reactions).map(reaction).collect();
         let (len, most) = (Encoder::new("/chat").message(&message).len(), limits.message_bytes());

@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::reply::ChannelObject;
-use crate::check::Check;
-use crate::id::Seq;
-use crate::message::{Message, User};
-use crate::name::ChannelName;
-use crate::time::Timestamp;
+use crate::model::check::Check;
+use crate::model::id::Seq;
+use crate::model::message::{Message, User};
+use crate::model::name::ChannelName;
+use crate::model::time::Timestamp;
 
 /// An event as a client reads it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -3,13 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::event::ChatEvent;
-use crate::check::Check;
-use crate::error::ErrorCode;
-use crate::id::{Epoch, Position, Seq};
-use crate::message::{Message, User};
-use crate::name::ChannelName;
+use crate::model::check::Check;
+use crate::model::error::ErrorCode;
+use crate::model::id::{Epoch, Position, Seq};
+use crate::model::message::{Message, User};
+use crate::model::name::ChannelName;
+use crate::model::time::Timestamp;
 use crate::store::{ChannelInfo, Unread};
-use crate::time::Timestamp;
 
 /// A channel as one user sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::message::TooManyReactions;
+use crate::model::message::TooManyReactions;
 
 /// A store that can't be read or written right now. It clones, since one failure answers a whole batch.
 #[derive(Clone)]

@@ -13,11 +13,11 @@ use super::{
     AppendError, Appended, AttachmentIndex, ChannelInfo, ChannelPage, Created, Directory, Durability,
     EventStore, FileBytes, Head, Page, PageLimit, Replay, StoreError, Unread, Upload, UploadState,
 };
-use crate::event::{Append, AppendBody};
-use crate::id::{AttachmentId, ChannelId, Position, Seq, UserId};
-use crate::message::{Attachment, Message, User};
-use crate::name::ChannelName;
-use crate::time::{Clock, Timestamp};
+use crate::model::event::{Append, AppendBody};
+use crate::model::id::{AttachmentId, ChannelId, Position, Seq, UserId};
+use crate::model::message::{Attachment, Message, User};
+use crate::model::name::ChannelName;
+use crate::model::time::{Clock, Timestamp};
 
 /// A store in memory. Clones are handles on the same one.
 ///

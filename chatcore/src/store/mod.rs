@@ -19,13 +19,13 @@ pub use self::error::{AppendError, StoreError};
 pub use self::memory::MemoryStore;
 pub use self::page::{Filling, PageLimit};
 pub use self::search::{Found, SEARCH_BYTES, SEARCH_SCAN, search_by_scan};
-use crate::check::Check;
-use crate::event::{Append, Event};
-use crate::id::{AttachmentId, ChannelId, Epoch, Position, Seq, UserId};
-use crate::message::{Attachment, FIXED_WEIGHT, Message, User};
-use crate::name::ChannelName;
-use crate::search::SearchQuery;
-use crate::time::Timestamp;
+use crate::model::check::Check;
+use crate::model::event::{Append, Event};
+use crate::model::id::{AttachmentId, ChannelId, Epoch, Position, Seq, UserId};
+use crate::model::message::{Attachment, FIXED_WEIGHT, Message, User};
+use crate::model::name::ChannelName;
+use crate::model::query::SearchQuery;
+use crate::model::time::Timestamp;
 
 /// What an `Ok` of [`EventStore::append`] stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! Searching a log without an index: from its end, a bounded part at a time.
 
 use super::{EventStore, Filling, PageLimit, StoreError};
-use crate::id::{ChannelId, Seq};
-use crate::message::Message;
-use crate::search::SearchQuery;
+use crate::model::id::{ChannelId, Seq};
+use crate::model::message::Message;
+use crate::model::query::SearchQuery;
 
 /// The most messages that one call of [`EventStore::search`] looks through without an index.
 pub const SEARCH_SCAN: usize = 1_000;

@@ -9,7 +9,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::Random;
 use crate::blob::{BlobError, BlobStore, ByteStream};
-use crate::id::AttachmentId;
+use crate::model::id::AttachmentId;
 
 /// One place for blobs for one law, empty at first. Dropping the fixture removes it.
 #[async_trait]

@@ -9,16 +9,16 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use super::Random;
-use crate::event::Append;
-use crate::id::{AttachmentId, ChannelId, Position, Seq, UserId};
-use crate::message::{Message, User};
-use crate::name::ChannelName;
-use crate::search::SearchQuery;
+use crate::model::event::Append;
+use crate::model::id::{AttachmentId, ChannelId, Position, Seq, UserId};
+use crate::model::message::{Message, User};
+use crate::model::name::ChannelName;
+use crate::model::query::SearchQuery;
+use crate::model::time::Timestamp;
 use crate::store::{
     AppendError, Appended, AttachmentIndex, ChannelInfo, ChannelPage, Created, Directory, Durability,
     EventStore, FileBytes, Found, Head, Page, PageLimit, Replay, StoreError, Unread, Upload,
 };
-use crate::time::Timestamp;
 
 /// How often a [`FaultyStore`] does what. The default is never.
 #[derive(Clone, Copy, Debug, Default)]

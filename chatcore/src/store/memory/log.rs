@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
-use crate::check::Check;
-use crate::event::{Append, AppendBody, Event, EventKind};
-use crate::id::{Epoch, Nonce, Position, Seq, UserId};
-use crate::message::{Attachment, Message};
+use crate::model::check::Check;
+use crate::model::event::{Append, AppendBody, Event, EventKind};
+use crate::model::id::{Epoch, Nonce, Position, Seq, UserId};
+use crate::model::message::{Attachment, Message};
+use crate::model::time::Timestamp;
 use crate::store::{AppendError, Appended, ChannelInfo, Head, Page, PageLimit, Replay, Unread};
-use crate::time::Timestamp;
 
 /// How long a nonce outlives its message.
 pub(super) const NONCE_LIFE: Duration = Duration::from_secs(24 * 60 * 60);

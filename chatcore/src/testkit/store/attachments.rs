@@ -7,11 +7,11 @@ use super::{
     NOWHERE, StoreFixture, add, ann, assert_no_attachment, assert_no_message, attach, bob, channel, delete,
     head, log, message, messages, put, say, state, upload,
 };
-use crate::event::{AppendBody, EventKind};
-use crate::id::{AttachmentId, ChannelId};
-use crate::message::{Attachment, User};
+use crate::model::event::{AppendBody, EventKind};
+use crate::model::id::{AttachmentId, ChannelId};
+use crate::model::message::{Attachment, User};
+use crate::model::time::Timestamp;
 use crate::store::{AttachmentIndex, EventStore, FileBytes, Store, Upload, UploadState};
-use crate::time::Timestamp;
 
 /// An upload reads back as entered; entering its id again replaces it.
 pub async fn uploads_read_back_and_are_replaced<F: StoreFixture>(fixture: F) {

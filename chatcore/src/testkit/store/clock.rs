@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::{ann, channel, edit, log, message, put, react, say};
+use crate::model::time::{Clock, Timestamp};
 use crate::store::Store;
-use crate::time::{Clock, Timestamp};
 
 /// A clock that is set by hand, in milliseconds since 1970.
 #[derive(Clone, Debug, Default)]

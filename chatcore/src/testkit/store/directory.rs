@@ -6,11 +6,11 @@ use super::{
     NOWHERE, StoreFixture, add, ann, bob, channel, channels, delete, edit, head, messages, name, put,
     put_texts, react, say,
 };
-use crate::id::{Seq, UserId};
-use crate::message::{Message, User};
+use crate::model::id::{Seq, UserId};
+use crate::model::message::{Message, User};
+use crate::model::time::Timestamp;
 use crate::store::{Created, Directory, EventStore, UNREAD_SCAN, UNREAD_SCAN_NEW, Unread};
 use crate::testkit::Random;
-use crate::time::Timestamp;
 
 /// Somebody who writes nothing.
 fn cid() -> User {

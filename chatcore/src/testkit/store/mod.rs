@@ -18,16 +18,16 @@ pub mod search;
 
 use async_trait::async_trait;
 
-use crate::event::{Append, AppendBody, Event};
-use crate::id::{AttachmentId, ChannelId, Nonce, Position, Seq};
-use crate::message::{Attachment, Message, User};
-use crate::name::ChannelName;
+use crate::model::event::{Append, AppendBody, Event};
+use crate::model::id::{AttachmentId, ChannelId, Nonce, Position, Seq};
+use crate::model::message::{Attachment, Message, User};
+use crate::model::name::ChannelName;
+use crate::model::time::Timestamp;
 #[cfg(doc)]
 use crate::store::AttachmentIndex;
 use crate::store::{
     AppendError, Appended, ChannelInfo, Directory, EventStore, PageLimit, Replay, Store, Upload, UploadState,
 };
-use crate::time::Timestamp;
 
 /// One database for one law, empty at first, and the ways to open it.
 ///

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{delete, edit, publish, react};
-use crate::event::{Append, AppendBody, Event, EventKind};
-use crate::id::{ChannelId, Seq};
-use crate::message::{Message, User};
+use crate::model::event::{Append, AppendBody, Event, EventKind};
+use crate::model::id::{ChannelId, Seq};
+use crate::model::message::{Message, User};
 use crate::store::Appended;
 use crate::testkit::Random;
 

@@ -4,8 +4,8 @@ use super::{
     StoreFixture, ann, attach, bob, channel, channels, delete, edit, events, log, messages, name, publish,
     put, react, start, upload,
 };
-use crate::id::{ChannelId, Position, Seq};
-use crate::search::SearchQuery;
+use crate::model::id::{ChannelId, Position, Seq};
+use crate::model::query::SearchQuery;
 use crate::store::{ChannelInfo, Directory, EventStore, PageLimit, Replay, Store, UploadState};
 
 /// The largest text of [`varied`], as wide as UTF-8 gets.

@@ -7,13 +7,13 @@ use super::{
     StoreFixture, add, ann, answer, assert_no_message, attach, bob, channel, delete, edit, events, head, log,
     message, messages, publish, put, put_texts, react, say, start, state, upload,
 };
-use crate::id::{Position, Seq};
+use crate::model::id::{Position, Seq};
+use crate::model::time::Timestamp;
 use crate::store::{Appended, Directory, EventStore, Head, PageLimit, Unread, UploadState};
-use crate::time::Timestamp;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
-async fn prune<S: EventStore>(store: &S, channel: crate::id::ChannelId, through: Seq) {
+async fn prune<S: EventStore>(store: &S, channel: crate::model::id::ChannelId, through: Seq) {
     store.prune(channel, through, Timestamp::now()).await.expect("the log is pruned");
 }
 
@@ -55,7 +55,7 @@ pub async fn messages_and_unread_count_what_is_kept<F: StoreFixture>(fixture: F)
     put(&store, edit(channel, &ann(), 5, "edited")).await;
     put(&store, react(channel, &ann(), 2, "👍", true)).await;
     put(&store, say(channel, &ann(), "nine")).await;
-    let cid = || crate::message::User::new("u_cid", "Cid").expect("a user");
+    let cid = || crate::model::message::User::new("u_cid", "Cid").expect("a user");
     store.mark_read(&cid().id, channel, 2).await.expect("a marker moves");
     store.mark_read(&bob().id, channel, 5).await.expect("a marker moves");
     prune(&store, channel, 3).await;
@@ -70,7 +70,7 @@ pub async fn messages_and_unread_count_what_is_kept<F: StoreFixture>(fixture: F)
             .expect("messages can be read");
         assert_eq!((page.messages.len(), page.more), (count, more), "the newest {limit} before {before}");
     }
-    let unread = async |user: crate::message::User| {
+    let unread = async |user: crate::model::message::User| {
         store.unread(&user.id, &[channel]).await.expect("markers can be read").remove(0)
     };
     assert_eq!(unread(cid()).await, Unread { read: 2, messages: 4, head: 9 });
@@ -185,7 +185,9 @@ pub async fn pruned_attachments_are_discarded<F: StoreFixture>(fixture: F) {
     assert!(reclaimable.contains(&files[0].attachment.id) && !reclaimable.contains(&files[2].attachment.id));
 }
 
-async fn store_reclaimable<S: crate::store::AttachmentIndex>(store: &S) -> Vec<crate::id::AttachmentId> {
+async fn store_reclaimable<S: crate::store::AttachmentIndex>(
+    store: &S,
+) -> Vec<crate::model::id::AttachmentId> {
     store.reclaimable(Timestamp::from_millis(0), 10).await.expect("uploads can be read")
 }
 

@@ -5,8 +5,8 @@ use super::{
     StoreFixture, ann, attach, bob, channel, channels, delete, edit, head, log, messages, name, publish, put,
     put_texts, react, say, state, upload,
 };
+use crate::model::time::Timestamp;
 use crate::store::{AttachmentIndex, Directory, Durability, EventStore, Unread, UploadState};
-use crate::time::Timestamp;
 
 /// Closed and opened again, the store has its logs, messages, channels, users, markers and uploads, and
 /// counts on.
@@ -26,7 +26,7 @@ pub async fn everything_outlives_the_process<F: StoreFixture>(fixture: F) {
     store.put_user(&bob()).await.expect("a user is remembered");
     store.mark_read(&bob().id, a, 4).await.expect("a marker moves");
     store.prune(a, 1, Timestamp::now()).await.expect("the log is pruned");
-    let from = crate::id::Position::new(head(&store, a).await.epoch, 1);
+    let from = crate::model::id::Position::new(head(&store, a).await.epoch, 1);
     let before = (
         channels(&store).await,
         store.heads(&[a, b]).await.expect("heads can be read"),

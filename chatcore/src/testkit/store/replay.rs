@@ -4,8 +4,8 @@ use super::{
     NOWHERE, StoreFixture, ann, bob, channel, delete, edit, events, head, log, put, put_texts, react, say,
     start,
 };
-use crate::check::Check;
-use crate::id::{Epoch, Position, Seq};
+use crate::model::check::Check;
+use crate::model::id::{Epoch, Position, Seq};
 use crate::store::{EventStore, Head, PageLimit, Replay};
 
 /// Pages of any size, each from the last one's end, give every event once and in order.
@@ -127,7 +127,7 @@ pub async fn an_unknown_channel_is_an_error<F: StoreFixture>(fixture: F) {
 
 pub(super) async fn assert_reset<S: EventStore>(
     store: &S,
-    channel: crate::id::ChannelId,
+    channel: crate::model::id::ChannelId,
     position: &Position,
     expected: &Head,
 ) {

@@ -4,8 +4,8 @@ use super::{
     NOWHERE, StoreFixture, ann, attach, bob, channel, delete, edit, messages, publish, put, react, say,
     upload,
 };
-use crate::id::{ChannelId, Seq};
-use crate::search::SearchQuery;
+use crate::model::id::{ChannelId, Seq};
+use crate::model::query::SearchQuery;
 use crate::store::{EventStore, Found, PageLimit, SEARCH_SCAN, UploadState};
 
 /// More than any call of a law needs that searches a channel to its end.
@@ -188,7 +188,7 @@ pub async fn only_texts_of_the_channel_are_found<F: StoreFixture>(fixture: F) {
     put(&store, say(two, &ann(), "apple two")).await;
     let file = upload(&store, one, &ann(), "a_apple", UploadState::Ready).await;
     let mut only_file = attach(one, &ann(), "file", &[&file]);
-    if let crate::event::AppendBody::Message { text, .. } = &mut only_file.body {
+    if let crate::model::event::AppendBody::Message { text, .. } = &mut only_file.body {
         text.clear();
     }
     put(&store, only_file).await;

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Event, EventKind};
-use crate::id::{AttachmentId, InvalidId, Nonce, Seq, UserId};
-use crate::time::Timestamp;
+use crate::model::event::{Event, EventKind};
+use crate::model::id::{AttachmentId, InvalidId, Nonce, Seq, UserId};
+use crate::model::time::Timestamp;
 
 /// Somebody who takes part: a lasting identity and the name to show.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

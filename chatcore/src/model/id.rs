@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::check::Check;
+use crate::model::check::Check;
 
 /// A place in a channel's log. The first event of a channel has `seq` 1, and there are no gaps.
 pub type Seq = u64;

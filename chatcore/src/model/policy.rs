@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use crate::id::{Seq, SessionId, UserId};
-use crate::message::User;
-use crate::name::ChannelName;
+use crate::model::id::{Seq, SessionId, UserId};
+use crate::model::message::User;
+use crate::model::name::ChannelName;
 
 /// Who a connection or an HTTP request acts as, as the embedding app's authentication found.
 ///

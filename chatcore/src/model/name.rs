@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-use crate::visible;
+use crate::model::visible;
 
 /// A channel's name as it is spelt on the wire: NFC, lower case, spaces folded to `-`. It never changes.
 ///

@@ -2,8 +2,8 @@
 
 use unicode_normalization::UnicodeNormalization;
 
-use crate::error::{Error, ErrorCode};
-use crate::visible::{fold_case, is_ignorable};
+use crate::model::error::{Error, ErrorCode};
+use crate::model::visible::{fold_case, is_ignorable};
 
 /// The most words of a query.
 const WORDS: usize = 8;

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::event::{Event, EventKind};
+use crate::model::event::{Event, EventKind};
 
 /// A short text that belongs to one event of one log: eight ASCII letters, digits, `-` and `_`.
 ///
@@ -129,10 +129,10 @@ impl<'de> Deserialize<'de> for Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Append, AppendBody};
-    use crate::id::{ChannelId, Nonce};
-    use crate::message::User;
-    use crate::time::Timestamp;
+    use crate::model::event::{Append, AppendBody};
+    use crate::model::id::{ChannelId, Nonce};
+    use crate::model::message::User;
+    use crate::model::time::Timestamp;
 
     fn message(nonce: &str) -> AppendBody {
         let nonce = Nonce::new(nonce).unwrap();

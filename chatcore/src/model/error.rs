@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::blob::BlobError;
-use crate::name::{BadName, ChannelName};
-use crate::policy::Denied;
+use crate::model::name::{BadName, ChannelName};
+use crate::model::policy::Denied;
 use crate::store::{AppendError, StoreError};
 
 /// The protocol's error codes.

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{ChannelId, Nonce, Seq, UserId};
-use crate::message::{Attachment, FIXED_WEIGHT, Message, ReactionLimits, User};
-use crate::time::Timestamp;
+use crate::model::id::{ChannelId, Nonce, Seq, UserId};
+use crate::model::message::{Attachment, FIXED_WEIGHT, Message, ReactionLimits, User};
+use crate::model::time::Timestamp;
 
 /// One entry of a channel's log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,0 +1,13 @@
+//! What things are: ids, names, messages, events, rights, errors. No clock, no lock, no I/O.
+
+pub(crate) mod check;
+pub(crate) mod emoji;
+pub(crate) mod error;
+pub(crate) mod event;
+pub(crate) mod id;
+pub(crate) mod message;
+pub(crate) mod name;
+pub(crate) mod policy;
+pub(crate) mod query;
+pub(crate) mod time;
+pub mod visible;
