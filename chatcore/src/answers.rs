@@ -11,7 +11,7 @@ use dashmap::DashMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
-use crate::config::Limits;
+use crate::limits::Limits;
 use crate::link::Link;
 use crate::model::id::UserId;
 use crate::protocol::CloseReason;

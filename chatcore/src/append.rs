@@ -13,15 +13,15 @@ use tokio::time::{Instant, timeout};
 use tracing::{Span, field};
 
 use crate::channel::{Channel, Source};
-use crate::config::Limits;
 use crate::fanout::FanOutQueue;
+use crate::limits::Limits;
+use crate::limits::share::Waits;
 use crate::model::error::Error;
 use crate::model::event::{Append, AppendBody};
 use crate::panics::{Panicked, contain_async};
 use crate::protocol::Encoder;
 use crate::registry::ChannelRegistry;
 use crate::ring::Push;
-use crate::share::Waits;
 use crate::stats::{Appends, Monitor};
 use crate::store::{AppendError, Appended, Store, StoreError};
 use crate::sync::Arc;

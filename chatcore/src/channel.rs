@@ -6,9 +6,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::sync::OnceCell;
 
-use crate::config::Limits;
 use crate::follower::Follower;
 use crate::followers::{Followers, Slice};
+use crate::limits::Limits;
 use crate::link::Link;
 use crate::model::event::Event;
 use crate::presence::Members;

@@ -9,11 +9,11 @@ use tokio::task::JoinHandle;
 
 use crate::blob::{BlobStore, ByteStream};
 use crate::client::Client;
-use crate::config::Limits;
 use crate::connection::Connection;
 use crate::core::Core;
 use crate::drain::returns;
 use crate::failures::FailureLog;
+use crate::limits::Limits;
 use crate::model::error::Error;
 use crate::model::id::{AttachmentId, SessionId, UserId};
 use crate::model::message::{Attachment, User};

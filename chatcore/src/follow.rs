@@ -6,6 +6,7 @@ use crate::channel::Channel;
 use crate::core::Core;
 use crate::follower::Follower;
 use crate::followers::Slice;
+use crate::limits::share::Follows;
 use crate::link::{Link, SubscriptionKey};
 use crate::model::check::Check;
 use crate::model::error::Error;
@@ -15,7 +16,6 @@ use crate::model::policy::{Action, Denied};
 use crate::presence::{Arrival, announce, leave, list_limit};
 use crate::protocol::{MessageList, Reply};
 use crate::ring::{Cursor, HistoryRing, Read, Room};
-use crate::share::Follows;
 use crate::store::{PageLimit, Replay};
 use crate::sync::Arc;
 

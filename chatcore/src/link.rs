@@ -9,13 +9,13 @@ use std::task::Waker;
 use bytes::Bytes;
 
 use crate::follower::Follower;
+use crate::limits::share::Share;
 use crate::model::name::ChannelName;
 use crate::model::policy::Identity;
 use crate::notices::{Mailboxes, Notice, Notices};
 use crate::outlet::Outlet;
 use crate::protocol::CloseReason;
 use crate::ring::Room;
-use crate::share::Share;
 use crate::subscription::{ReadyList, Subscription};
 use crate::sync::Arc;
 
@@ -277,12 +277,12 @@ impl Link {
 
 #[cfg(test)]
 mod tests {
-    use crate::moment::Moment;
+    use crate::limits::moment::Moment;
 
     use super::*;
-    use crate::config::Limits;
+    use crate::limits::Limits;
+    use crate::limits::share::Shares;
     use crate::model::message::User;
-    use crate::share::Shares;
 
     fn link(limit: usize) -> Link {
         let identity = Identity::new(User::new("u_1", "Ann").unwrap());

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use dashmap::DashMap;
 
-use crate::config::Limits;
 use crate::follower::Follower;
+use crate::limits::Limits;
 use crate::link::Link;
 use crate::model::id::{SessionId, UserId};
 use crate::model::name::ChannelName;

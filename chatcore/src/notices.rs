@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
-use crate::config::Limits;
+use crate::limits::Limits;
 use crate::model::name::ChannelName;
 use crate::stats::Monitor;
 use crate::sync::Arc;

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::channel::{Channel, Manner};
-use crate::config::Limits;
+use crate::limits::Limits;
 use crate::link::Link;
 use crate::model::id::UserId;
 use crate::model::message::User;

@@ -11,13 +11,13 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 
 use crate::blob::{BlobError, BlobStore, ByteStream};
-use crate::config::Limits;
 use crate::core::Core;
+use crate::limits::Limits;
+use crate::limits::turns::Turns;
 use crate::model::error::Error;
 use crate::model::id::AttachmentId;
 use crate::model::message::Attachment;
 use crate::model::policy::Identity;
-use crate::searches::Turns;
 use crate::store::UploadState;
 use crate::sync::Arc;
 use crate::uploads::HEAD_BYTES;

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use crate::channel::{Channel, Source};
-use crate::config::Limits;
+use crate::limits::Limits;
 use crate::model::error::Error;
 use crate::model::name::ChannelName;
 use crate::rings::Rings;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-use crate::config::Limits;
+use crate::limits::Limits;
 use crate::model::check::Check;
 use crate::model::event::{Event, EventKind};
 use crate::model::id::{Position, Seq};

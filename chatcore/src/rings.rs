@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crate::config::Limits;
+use crate::limits::Limits;
 use crate::sync::Arc;
 
 /// What all rings hold, and may hold.

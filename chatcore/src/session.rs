@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use crate::config::Limits;
+use crate::limits::Limits;
+use crate::limits::moment::Moment;
+use crate::limits::pace::Pace;
+use crate::limits::share::Share;
 use crate::model::emoji;
 use crate::model::error::{Error, ErrorCode};
 use crate::model::id::{AttachmentId, Nonce, Position, Seq};
 use crate::model::name::ChannelName;
 use crate::model::query::SearchQuery;
 use crate::model::visible;
-use crate::moment::Moment;
-use crate::pace::Pace;
 use crate::protocol::{CloseReason, Command, Malformed};
-use crate::share::Share;
 
 /// A command whose every field has been checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -420,8 +420,8 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::share::Shares;
     use crate::model::id::UserId;
-    use crate::share::Shares;
     use crate::sync::Arc;
 
     /// A session, with the share of its user.

@@ -12,18 +12,18 @@ use tokio::sync::{OwnedRwLockReadGuard, RwLock, RwLockWriteGuard};
 use tokio::time::timeout;
 
 use crate::blob::{BlobError, BlobStore, ByteStream};
-use crate::config::Limits;
 use crate::core::Core;
 use crate::failures::FailureLog;
+use crate::limits::Limits;
+use crate::limits::moment::Moment;
+use crate::limits::share::Share;
 use crate::model::error::{Error, ErrorCode};
 use crate::model::id::{AttachmentId, UserId};
 use crate::model::message::Attachment;
 use crate::model::name::ChannelName;
 use crate::model::policy::{Action, Identity, Policy};
 use crate::model::visible;
-use crate::moment::Moment;
 use crate::panics::contain_async;
-use crate::share::Share;
 use crate::store::{FileBytes, StoreError, Upload, UploadState};
 use crate::sync::Arc;
 

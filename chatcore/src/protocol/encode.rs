@@ -527,7 +527,7 @@ impl Serialize for Attachments<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Limits;
+    use crate::limits::Limits;
     use crate::model::id::AttachmentId;
 
     fn event() -> Event {

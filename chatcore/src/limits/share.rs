@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 
-use crate::config::Limits;
+use crate::limits::Limits;
+use crate::limits::moment::Moment;
+use crate::limits::pace::{DAY, Pace, Rate};
 use crate::model::error::{Error, ErrorCode};
 use crate::model::id::UserId;
 use crate::model::name::ChannelName;
-use crate::moment::Moment;
-use crate::pace::{DAY, Pace, Rate};
 use crate::sync::Arc;
 
 /// Frames and refused commands that a pace has for each command.

@@ -1,5 +1,10 @@
 //! Every bound of the engine, by name, with its default.
 
+pub(crate) mod moment;
+pub(crate) mod pace;
+pub(crate) mod share;
+pub(crate) mod turns;
+
 use std::time::Duration;
 
 use crate::protocol::Command;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::moment::Moment;
+use crate::limits::moment::Moment;
 
 /// The length of a day, for what is bounded per day.
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
