@@ -18,11 +18,11 @@ use crate::limits::Limits;
 use crate::limits::share::Waits;
 use crate::model::error::Error;
 use crate::model::event::{Append, AppendBody};
-use crate::panics::{Panicked, contain_async};
 use crate::protocol::Encoder;
 use crate::registry::ChannelRegistry;
 use crate::ring::Push;
-use crate::stats::{Appends, Monitor};
+use crate::runtime::panics::{Panicked, contain_async};
+use crate::runtime::stats::{Appends, Monitor};
 use crate::store::{AppendError, Appended, Store, StoreError};
 use crate::sync::Arc;
 

@@ -22,7 +22,7 @@ use crate::presence::Departures;
 use crate::previews::Previews;
 use crate::protocol::Encoder;
 use crate::registry::ChannelRegistry;
-use crate::stats::{Held, Monitor, Stats};
+use crate::runtime::stats::{Held, Monitor, Stats};
 use crate::store::Store;
 use crate::sync::Arc;
 use crate::uploads::Uploads;

@@ -10,7 +10,7 @@ use tokio::task::yield_now;
 use crate::channel::Channel;
 use crate::followers::{SLICE, Slice};
 use crate::outlet::Burst;
-use crate::stats::Monitor;
+use crate::runtime::stats::Monitor;
 use crate::sync::Arc;
 
 /// The fan-out's tasks. Dropping it ends them.

@@ -9,9 +9,9 @@ use crate::channel::Channel;
 use crate::link::{Link, SubscriptionKey};
 use crate::model::name::ChannelName;
 use crate::outlet::{Burst, Sent};
-use crate::panics::{Panicked, contain};
 use crate::protocol::CloseReason;
 use crate::ring::Cursor;
+use crate::runtime::panics::{Panicked, contain};
 use crate::subscription::Subscription;
 use crate::sync::Arc;
 

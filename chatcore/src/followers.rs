@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use crate::channel::Channel;
 use crate::follower::{Delivery, Follower};
 use crate::outlet::{BURST_FRAMES, Burst};
-use crate::panics::Panicked;
 use crate::ring::{Cursor, Read, Room};
+use crate::runtime::panics::Panicked;
 use crate::sync::Arc;
 use crate::turn::Turn;
 

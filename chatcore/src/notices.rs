@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::limits::Limits;
 use crate::model::name::ChannelName;
-use crate::stats::Monitor;
+use crate::runtime::stats::Monitor;
 use crate::sync::Arc;
 
 /// Bytes that a frame takes beside its own.

@@ -13,7 +13,6 @@ use tokio::time::timeout;
 
 use crate::blob::{BlobError, BlobStore, ByteStream};
 use crate::core::Core;
-use crate::failures::FailureLog;
 use crate::limits::Limits;
 use crate::limits::moment::Moment;
 use crate::limits::share::Share;
@@ -23,7 +22,8 @@ use crate::model::message::Attachment;
 use crate::model::name::ChannelName;
 use crate::model::policy::{Action, Identity, Policy};
 use crate::model::visible;
-use crate::panics::contain_async;
+use crate::runtime::failures::FailureLog;
+use crate::runtime::panics::contain_async;
 use crate::store::{FileBytes, StoreError, Upload, UploadState};
 use crate::sync::Arc;
 

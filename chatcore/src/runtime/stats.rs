@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use crate::failures::FailureLog;
 use crate::model::error::ErrorCode;
 use crate::model::event::{Append, AppendBody};
 use crate::protocol::CloseReason;
+use crate::runtime::failures::FailureLog;
 use crate::store::Appended;
 
 /// The bounds of a [`Histogram`]'s buckets. They are the same for every chat, so that the histograms of several

@@ -1,0 +1,6 @@
+//! What runs beside every layer: counts, the log of failures, panics of the app's code, a steady clock.
+
+pub(crate) mod failures;
+pub(crate) mod panics;
+pub(crate) mod stats;
+mod steady;
