@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,11 +11,10 @@ use dashmap::DashMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
+use crate::delivery::handle::Link;
 use crate::limits::Limits;
-use crate::link::Link;
 use crate::model::id::UserId;
 use crate::protocol::CloseReason;
-use crate::sync::Arc;
 
 /// Bytes that one permit stands for: a semaphore counts at most 2³² of them at once.
 const UNIT: usize = 1_024;

@@ -4,6 +4,7 @@
 //! one batch the next one gathers, with no timer: a lone publish goes at once, and a crowd shares a sync.
 //! The group's task owns the append from the queue to the ring: a caller that goes away changes nothing.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -13,18 +14,17 @@ use tokio::time::{Instant, timeout};
 use tracing::{Span, field};
 
 use crate::channel::{Channel, Source};
-use crate::fanout::FanOutQueue;
+use crate::delivery::FanOutQueue;
+use crate::delivery::ring::Push;
 use crate::limits::Limits;
 use crate::limits::share::Waits;
 use crate::model::error::Error;
 use crate::model::event::{Append, AppendBody};
 use crate::protocol::Encoder;
 use crate::registry::ChannelRegistry;
-use crate::ring::Push;
 use crate::runtime::panics::{Panicked, contain_async};
 use crate::runtime::stats::{Appends, Monitor};
 use crate::store::{AppendError, Appended, Store, StoreError};
-use crate::sync::Arc;
 
 /// How long after a failure a group looks again for what the store may have taken.
 const REPAIR_INTERVAL: Duration = Duration::from_millis(500);

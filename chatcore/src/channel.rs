@@ -1,22 +1,21 @@
 //! A channel that is in use: its ring, who follows it, who is online in it.
 
-use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::OnceCell;
 
-use crate::follower::Follower;
-use crate::followers::{Followers, Slice};
+use crate::delivery::handle::Link;
+use crate::delivery::ring::{HistoryRing, Push};
+use crate::delivery::ring_budget::Rings;
+use crate::delivery::shard::{Followers, Slice};
+use crate::delivery::subscriber::Follower;
 use crate::limits::Limits;
-use crate::link::Link;
 use crate::model::event::Event;
 use crate::presence::Members;
 use crate::protocol::Encoder;
-use crate::ring::{HistoryRing, Push};
-use crate::rings::Rings;
 use crate::store::{ChannelInfo, PageLimit, Replay, Store, StoreError};
-use crate::sync::Arc;
 
 /// Events that one repair step reads from the store.
 const REPAIR_PAGE: usize = 256;

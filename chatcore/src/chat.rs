@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,7 +26,6 @@ use crate::runtime::failures::FailureLog;
 use crate::runtime::panics::contain_async;
 use crate::runtime::stats::Stats;
 use crate::store::{ChannelInfo, Created, Durability, Store, Unread};
-use crate::sync::Arc;
 use crate::uploads::{FileKind, HeldFiles};
 
 /// A running chat: what transports, bots and the app's own code share. Cloning it is cheap.

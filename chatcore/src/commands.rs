@@ -1,5 +1,6 @@
 //! What each command does, once it has been checked.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -8,9 +9,9 @@ use crate::answers::Places;
 use crate::append::Pending;
 use crate::channel::Channel;
 use crate::core::Core;
+use crate::delivery::handle::{Link, SubscriptionKey};
 use crate::follow::{Begun, Follow};
 use crate::limits::moment::Moment;
-use crate::link::{Link, SubscriptionKey};
 use crate::model::emoji;
 use crate::model::error::{Error, ErrorCode};
 use crate::model::event::{Append, AppendBody};
@@ -23,7 +24,6 @@ use crate::model::visible;
 use crate::protocol::{ChannelObject, ChatEvent, Encoder, Logged, Published, Reply};
 use crate::session::{Listing, Publish, Request, empty};
 use crate::store::{Appended, Created, PageLimit, Unread};
-use crate::sync::Arc;
 
 /// What a command came to.
 pub(crate) struct Outcome {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
@@ -15,17 +16,16 @@ use crate::append::Pending;
 use crate::channel::Manner;
 use crate::commands::{Outcome, not_subscribed, published};
 use crate::core::Core;
+use crate::delivery::handle::{Link, SubscriptionKey};
+use crate::delivery::outlet::Outlet;
+use crate::delivery::ring::{Read, Room};
 use crate::follow::Follow;
 use crate::limits::moment::Moment;
-use crate::link::{Link, SubscriptionKey};
 use crate::model::error::{Error, ErrorCode};
 use crate::model::name::ChannelName;
 use crate::model::policy::{Action, Denied, Identity};
-use crate::outlet::Outlet;
 use crate::protocol::{Answer, ChatEvent, ClientLimits, CloseReason, Command, Encoder, Reply, VERSION};
-use crate::ring::{Read, Room};
 use crate::session::{Admitted, Request, Session};
-use crate::sync::Arc;
 
 /// The most frames that one look hands to the transport: it writes them, and looks again.
 const FRAMES_PER_POLL: usize = 64;

@@ -1,5 +1,6 @@
 //! What a [`Chat`](crate::Chat) handle points to, and what every command is carried out with.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
@@ -8,7 +9,8 @@ use crate::answers::Answers;
 use crate::append::AppendQueue;
 use crate::blob::BlobStore;
 use crate::channel::{Channel, Source};
-use crate::fanout::FanOut;
+use crate::delivery::FanOut;
+use crate::delivery::mailbox::Mailboxes;
 use crate::limits::Limits;
 use crate::limits::share::Shares;
 use crate::limits::turns::Turns;
@@ -17,14 +19,12 @@ use crate::model::error::Error;
 use crate::model::name::ChannelName;
 use crate::model::policy::Policy;
 use crate::model::time::Clock;
-use crate::notices::Mailboxes;
 use crate::presence::Departures;
 use crate::previews::Previews;
 use crate::protocol::Encoder;
 use crate::registry::ChannelRegistry;
 use crate::runtime::stats::{Held, Monitor, Stats};
 use crate::store::Store;
-use crate::sync::Arc;
 use crate::uploads::Uploads;
 
 /// The parts of a running chat.

@@ -1,13 +1,16 @@
 //! A connection's place in one channel: it begins with a snapshot or a replay, and reads on from there.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::channel::Channel;
 use crate::core::Core;
-use crate::follower::Follower;
-use crate::followers::Slice;
+use crate::delivery::handle::{Link, SubscriptionKey};
+use crate::delivery::ring::{Cursor, HistoryRing, Read, Room};
+use crate::delivery::shard::Slice;
+use crate::delivery::subscriber::Follower;
 use crate::limits::share::Follows;
-use crate::link::{Link, SubscriptionKey};
 use crate::model::check::Check;
 use crate::model::error::Error;
 use crate::model::id::{Position, Seq};
@@ -15,9 +18,7 @@ use crate::model::name::ChannelName;
 use crate::model::policy::{Action, Denied};
 use crate::presence::{Arrival, announce, leave, list_limit};
 use crate::protocol::{MessageList, Reply};
-use crate::ring::{Cursor, HistoryRing, Read, Room};
 use crate::store::{PageLimit, Replay};
-use crate::sync::Arc;
 
 /// A live subscription. Dropping it ends it.
 pub(crate) struct Follow {

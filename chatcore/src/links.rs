@@ -1,21 +1,20 @@
 //! Every connection there is, by user.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use dashmap::DashMap;
 
-use crate::follower::Follower;
+use crate::delivery::handle::Link;
+use crate::delivery::subscriber::Follower;
 use crate::limits::Limits;
-use crate::link::Link;
 use crate::model::id::{SessionId, UserId};
 use crate::model::name::ChannelName;
 use crate::model::policy::Identity;
 use crate::protocol::{ChatEvent, CloseReason, Encoder, RemovalReason};
-use crate::sync::Arc;
 
 /// How long a user's disconnection is remembered, for handshakes that began before it.
 const DISCONNECTED_FOR: Duration = Duration::from_secs(60);

@@ -4,7 +4,7 @@ use tokio::task::yield_now;
 
 use crate::commands::Outcome;
 use crate::core::Core;
-use crate::link::{Link, SubscriptionKey};
+use crate::delivery::handle::{Link, SubscriptionKey};
 use crate::model::error::Error;
 use crate::model::name::ChannelName;
 use crate::model::policy::Action;

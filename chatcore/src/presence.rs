@@ -2,19 +2,18 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
-use std::sync::{Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::channel::{Channel, Manner};
+use crate::delivery::handle::Link;
 use crate::limits::Limits;
-use crate::link::Link;
 use crate::model::id::UserId;
 use crate::model::message::User;
 use crate::protocol::{ChatEvent, Encoder, UserList};
 use crate::store::PageLimit;
-use crate::sync::Arc;
 
 /// The people online in one channel. As many are listed as there is room for; the others wait until somebody leaves.
 #[derive(Debug, Default)]

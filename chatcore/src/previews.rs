@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures::TryStreamExt;
@@ -19,7 +19,6 @@ use crate::model::id::AttachmentId;
 use crate::model::message::Attachment;
 use crate::model::policy::Identity;
 use crate::store::UploadState;
-use crate::sync::Arc;
 use crate::uploads::HEAD_BYTES;
 
 /// The lengths of a preview's longest side that there are, in pixels.

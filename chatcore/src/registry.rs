@@ -1,16 +1,15 @@
 //! The channels in memory: loaded on first use, dropped when nobody uses them.
 
 use dashmap::DashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use crate::channel::{Channel, Source};
+use crate::delivery::ring_budget::Rings;
 use crate::limits::Limits;
 use crate::model::error::Error;
 use crate::model::name::ChannelName;
-use crate::rings::Rings;
 use crate::store::ChannelInfo;
-use crate::sync::Arc;
 
 /// The channels in memory, by name. Nothing here grows with the channels that merely exist.
 #[derive(Debug)]

@@ -1,12 +1,13 @@
 //! Rights that end: what a user's connections have of a channel ends with them.
 
+use std::sync::Arc;
+
 use crate::core::Core;
-use crate::link::Link;
+use crate::delivery::handle::Link;
 use crate::model::id::UserId;
 use crate::model::name::ChannelName;
 use crate::model::policy::Action;
 use crate::presence::leave;
-use crate::sync::Arc;
 
 impl Core {
     /// Ends what a user's connections have of a channel.

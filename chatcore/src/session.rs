@@ -422,7 +422,7 @@ mod tests {
     use super::*;
     use crate::limits::share::Shares;
     use crate::model::id::UserId;
-    use crate::sync::Arc;
+    use std::sync::Arc;
 
     /// A session, with the share of its user.
     struct Alone {

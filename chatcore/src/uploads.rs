@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -25,7 +25,6 @@ use crate::model::visible;
 use crate::runtime::failures::FailureLog;
 use crate::runtime::panics::contain_async;
 use crate::store::{FileBytes, StoreError, Upload, UploadState};
-use crate::sync::Arc;
 
 /// How much of a file's beginning is kept for finding out what it is.
 pub(crate) const HEAD_BYTES: usize = 256 << 10;

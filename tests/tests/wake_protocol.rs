@@ -1,4 +1,4 @@
-//! Walks through the interleavings of the wake protocol: `chatcore/src/subscription.rs` and `turn.rs` on loom's
+//! Walks through the interleavings of the wake protocol: `wake.rs` and `turn.rs` of `chatcore/src/delivery` on loom's
 //! primitives.
 #![allow(missing_docs, unreachable_pub)]
 
@@ -8,10 +8,10 @@ mod sync {
     pub(crate) use loom::sync::{Arc, Mutex};
 }
 
-#[path = "../../chatcore/src/subscription.rs"]
-mod subscription;
-#[path = "../../chatcore/src/turn.rs"]
+#[path = "../../chatcore/src/delivery/turn.rs"]
 mod turn;
+#[path = "../../chatcore/src/delivery/wake.rs"]
+mod wake;
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -21,8 +21,8 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering};
 use loom::thread;
 
-use subscription::{ReadyList, Subscription};
 use turn::Turn;
+use wake::{ReadyList, Subscription};
 
 /// Walks through every interleaving with at most three preemptions. Almost every lost wake needs one or two,
 /// and without a bound the walk takes hours.

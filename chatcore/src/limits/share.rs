@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -13,7 +13,6 @@ use crate::limits::pace::{DAY, Pace, Rate};
 use crate::model::error::{Error, ErrorCode};
 use crate::model::id::UserId;
 use crate::model::name::ChannelName;
-use crate::sync::Arc;
 
 /// Frames and refused commands that a pace has for each command.
 const FRAMES_PER_COMMAND: u32 = 2;

@@ -1,12 +1,11 @@
 //! Turns to search or to make previews: so many at once in all, so many of each user, and the others in order.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::model::id::UserId;
-use crate::sync::Arc;
 
 /// Work of one kind that runs, and the calls that wait for their turn.
 #[derive(Debug)]

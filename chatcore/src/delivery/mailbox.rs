@@ -1,6 +1,7 @@
 //! The frames outside any log that wait for a connection, and their bytes over all connections.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
@@ -8,7 +9,6 @@ use bytes::Bytes;
 use crate::limits::Limits;
 use crate::model::name::ChannelName;
 use crate::runtime::stats::Monitor;
-use crate::sync::Arc;
 
 /// Bytes that a frame takes beside its own.
 const OVERHEAD: usize = 64;

@@ -1,17 +1,27 @@
 //! Takes what is new in the rings to the sockets: a task a core, each serving one slice of followers at a time.
 
+pub(crate) mod handle;
+pub(crate) mod mailbox;
+pub(crate) mod outlet;
+pub(crate) mod ring;
+pub(crate) mod ring_budget;
+pub(crate) mod shard;
+pub(crate) mod subscriber;
+mod sync;
+mod turn;
+mod wake;
+
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::thread::available_parallelism;
 
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 
 use crate::channel::Channel;
-use crate::followers::{SLICE, Slice};
-use crate::outlet::Burst;
+use crate::delivery::outlet::Burst;
+use crate::delivery::shard::{SLICE, Slice};
 use crate::runtime::stats::Monitor;
-use crate::sync::Arc;
 
 /// The fan-out's tasks. Dropping it ends them.
 #[derive(Debug)]

@@ -1,9 +1,9 @@
 //! The bytes of all rings, and of the lists that are written from them.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::limits::Limits;
-use crate::sync::Arc;
 
 /// What all rings hold, and may hold.
 #[derive(Debug)]

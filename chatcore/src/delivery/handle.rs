@@ -3,21 +3,20 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::mem::take;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Waker;
 
 use bytes::Bytes;
 
-use crate::follower::Follower;
+use crate::delivery::mailbox::{Mailboxes, Notice, Notices};
+use crate::delivery::outlet::Outlet;
+use crate::delivery::ring::Room;
+use crate::delivery::subscriber::Follower;
+use crate::delivery::wake::{ReadyList, Subscription};
 use crate::limits::share::Share;
 use crate::model::name::ChannelName;
 use crate::model::policy::Identity;
-use crate::notices::{Mailboxes, Notice, Notices};
-use crate::outlet::Outlet;
 use crate::protocol::CloseReason;
-use crate::ring::Room;
-use crate::subscription::{ReadyList, Subscription};
-use crate::sync::Arc;
 
 /// How a connection numbers its subscriptions.
 pub(crate) type SubscriptionKey = u64;
@@ -306,8 +305,8 @@ mod tests {
     struct Anything;
 
     impl Outlet for Anything {
-        fn try_send(&self, _: &mut crate::outlet::Burst) -> crate::outlet::Sent {
-            crate::outlet::Sent::All
+        fn try_send(&self, _: &mut crate::delivery::outlet::Burst) -> crate::delivery::outlet::Sent {
+            crate::delivery::outlet::Sent::All
         }
     }
 

@@ -12,7 +12,7 @@
 use std::mem::take;
 use std::task::Waker;
 
-use crate::sync::{Arc, AtomicBool, AtomicWaker, Mutex, Ordering};
+use super::sync::{Arc, AtomicBool, AtomicWaker, Mutex, Ordering};
 
 /// The subscriptions of one connection that may have something to read, and the task to wake for them.
 #[derive(Debug)]

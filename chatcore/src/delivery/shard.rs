@@ -1,14 +1,13 @@
 //! A channel's followers, in slices that are served side by side.
 
-use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
 use crate::channel::Channel;
-use crate::follower::{Delivery, Follower};
-use crate::outlet::{BURST_FRAMES, Burst};
-use crate::ring::{Cursor, Read, Room};
+use crate::delivery::outlet::{BURST_FRAMES, Burst};
+use crate::delivery::ring::{Cursor, Read, Room};
+use crate::delivery::subscriber::{Delivery, Follower};
+use crate::delivery::turn::Turn;
 use crate::runtime::panics::Panicked;
-use crate::sync::Arc;
-use crate::turn::Turn;
 
 /// Followers of one slice: so many are written to before others have their turn.
 pub(crate) const SLICE: usize = 128;

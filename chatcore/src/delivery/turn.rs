@@ -7,7 +7,7 @@
 //! `tests/tests/wake_protocol.rs` compiles this file against loom's primitives and walks through the
 //! interleavings.
 
-use crate::sync::{AtomicU8, Ordering};
+use super::sync::{AtomicU8, Ordering};
 
 const ASKED: u8 = 1;
 const TAKEN: u8 = 2;

@@ -1,19 +1,18 @@
 //! The cached tail of one channel's log: its newest messages as they stand now, and its newest frames.
 
 use std::collections::VecDeque;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+use crate::delivery::ring_budget::{Charge, Rings};
 use crate::limits::Limits;
 use crate::model::check::Check;
 use crate::model::event::{Event, EventKind};
 use crate::model::id::{Position, Seq};
 use crate::protocol::{Encoder, Fragment, Joined, MessageList};
-use crate::rings::{Charge, Rings};
 use crate::store::{Head, Page, PageLimit};
-use crate::sync::Arc;
 
 /// The tail of a channel's log in memory, bounded in number and in bytes.
 ///

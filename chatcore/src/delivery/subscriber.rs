@@ -1,19 +1,18 @@
 //! One connection's place in one channel, as its task and the fan-out share it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
 use crate::channel::Channel;
-use crate::link::{Link, SubscriptionKey};
+use crate::delivery::handle::{Link, SubscriptionKey};
+use crate::delivery::outlet::{Burst, Sent};
+use crate::delivery::ring::Cursor;
+use crate::delivery::wake::Subscription;
 use crate::model::name::ChannelName;
-use crate::outlet::{Burst, Sent};
 use crate::protocol::CloseReason;
-use crate::ring::Cursor;
 use crate::runtime::panics::{Panicked, contain};
-use crate::subscription::Subscription;
-use crate::sync::Arc;
 
 /// A connection's cursor in a channel's ring.
 ///
