@@ -8,7 +8,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
-use crate::blob::{BlobStore, ByteStream};
 use crate::client::Client;
 use crate::connection::Connection;
 use crate::core::Core;
@@ -25,6 +24,7 @@ use crate::protocol::{ChannelObject, ChatEvent, CloseReason, Encoder};
 use crate::runtime::failures::FailureLog;
 use crate::runtime::panics::contain_async;
 use crate::runtime::stats::Stats;
+use crate::store::blob::{BlobStore, ByteStream};
 use crate::store::{ChannelInfo, Created, Durability, Store, Unread};
 use crate::uploads::{FileKind, HeldFiles};
 

@@ -7,7 +7,6 @@ use tokio::sync::Notify;
 
 use crate::answers::Answers;
 use crate::append::AppendQueue;
-use crate::blob::BlobStore;
 use crate::channel::{Channel, Source};
 use crate::delivery::FanOut;
 use crate::delivery::mailbox::Mailboxes;
@@ -25,6 +24,7 @@ use crate::protocol::Encoder;
 use crate::registry::ChannelRegistry;
 use crate::runtime::stats::{Held, Monitor, Stats};
 use crate::store::Store;
+use crate::store::blob::BlobStore;
 use crate::uploads::Uploads;
 
 /// The parts of a running chat.

@@ -3,7 +3,7 @@
 
 mod answers;
 mod append;
-pub mod blob;
+
 mod channel;
 mod chat;
 mod client;
@@ -49,5 +49,5 @@ pub use self::model::visible;
 pub use self::previews::{PREVIEW_SIDES, Preview, PreviewFile, PreviewMaker, PreviewType};
 pub use self::runtime::failures::FailureLog;
 pub use self::runtime::stats::{Histogram, Stats};
-pub use self::store::MemoryStore;
+pub use self::store::{MemoryStore, blob};
 pub use self::uploads::{FileKind, HeldFiles};

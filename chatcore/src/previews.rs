@@ -10,7 +10,6 @@ use futures::stream::{self, StreamExt};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 
-use crate::blob::{BlobError, BlobStore, ByteStream};
 use crate::core::Core;
 use crate::limits::Limits;
 use crate::limits::turns::Turns;
@@ -19,6 +18,7 @@ use crate::model::id::AttachmentId;
 use crate::model::message::Attachment;
 use crate::model::policy::Identity;
 use crate::store::UploadState;
+use crate::store::blob::{BlobError, BlobStore, ByteStream};
 use crate::uploads::HEAD_BYTES;
 
 /// The lengths of a preview's longest side that there are, in pixels.

@@ -11,7 +11,6 @@ use futures::stream::{self, StreamExt};
 use tokio::sync::{OwnedRwLockReadGuard, RwLock, RwLockWriteGuard};
 use tokio::time::timeout;
 
-use crate::blob::{BlobError, BlobStore, ByteStream};
 use crate::core::Core;
 use crate::limits::Limits;
 use crate::limits::moment::Moment;
@@ -24,6 +23,7 @@ use crate::model::policy::{Action, Identity, Policy};
 use crate::model::visible;
 use crate::runtime::failures::FailureLog;
 use crate::runtime::panics::contain_async;
+use crate::store::blob::{BlobError, BlobStore, ByteStream};
 use crate::store::{FileBytes, StoreError, Upload, UploadState};
 
 /// How much of a file's beginning is kept for finding out what it is.

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::blob::BlobError;
 use crate::model::name::{BadName, ChannelName};
 use crate::model::policy::Denied;
+use crate::store::blob::BlobError;
 use crate::store::{AppendError, StoreError};
 
 /// The protocol's error codes.

@@ -5,10 +5,11 @@
 //! one type implements all three, and is then a [`Store`]. `testkit::store_conformance!` holds their laws as
 //! tests for any implementation.
 
+pub mod blob;
 mod error;
 mod memory;
 mod page;
-mod search;
+mod scan;
 
 use std::collections::HashMap;
 
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use self::error::{AppendError, StoreError};
 pub use self::memory::MemoryStore;
 pub use self::page::{Filling, PageLimit};
-pub use self::search::{Found, SEARCH_BYTES, SEARCH_SCAN, search_by_scan};
+pub use self::scan::{Found, SEARCH_BYTES, SEARCH_SCAN, search_by_scan};
 use crate::model::check::Check;
 use crate::model::event::{Append, Event};
 use crate::model::id::{AttachmentId, ChannelId, Epoch, Position, Seq, UserId};
@@ -406,7 +407,7 @@ impl FileBytes {
     pub const MAX: Self = Self { owner: u64::MAX, all: u64::MAX };
 }
 
-/// What was uploaded. The bytes themselves are the [`BlobStore`](crate::blob::BlobStore)'s.
+/// What was uploaded. The bytes themselves are the [`BlobStore`](crate::store::blob::BlobStore)'s.
 ///
 /// An upload is entered before its first byte is stored and forgotten after its last byte is gone, so that a
 /// crash in between leaves nothing that [`reclaimable`](Self::reclaimable) does not find.

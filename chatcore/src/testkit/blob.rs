@@ -8,8 +8,8 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::Random;
-use crate::blob::{BlobError, BlobStore, ByteStream};
 use crate::model::id::AttachmentId;
+use crate::store::blob::{BlobError, BlobStore, ByteStream};
 
 /// One place for blobs for one law, empty at first. Dropping the fixture removes it.
 #[async_trait]
