@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::answers::Places;
-use crate::append::Pending;
 use crate::channel::Channel;
+use crate::channel::append::Pending;
 use crate::core::Core;
 use crate::delivery::handle::{Link, SubscriptionKey};
 use crate::follow::{Begun, Follow};

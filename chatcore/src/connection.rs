@@ -12,8 +12,8 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio::time::{Instant, timeout_at};
 
-use crate::append::Pending;
 use crate::channel::Manner;
+use crate::channel::append::Pending;
 use crate::commands::{Outcome, not_subscribed, published};
 use crate::core::Core;
 use crate::delivery::handle::{Link, SubscriptionKey};

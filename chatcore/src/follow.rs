@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::channel::Channel;
+use crate::channel::members::{Arrival, announce, leave, list_limit};
 use crate::core::Core;
 use crate::delivery::handle::{Link, SubscriptionKey};
 use crate::delivery::ring::{Cursor, HistoryRing, Read, Room};
@@ -16,7 +17,6 @@ use crate::model::error::Error;
 use crate::model::id::{Position, Seq};
 use crate::model::name::ChannelName;
 use crate::model::policy::{Action, Denied};
-use crate::presence::{Arrival, announce, leave, list_limit};
 use crate::protocol::{MessageList, Reply};
 use crate::store::{PageLimit, Replay};
 

@@ -2,7 +2,6 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod answers;
-mod append;
 
 mod channel;
 mod chat;
@@ -17,10 +16,8 @@ mod limits;
 mod links;
 mod listing;
 mod model;
-mod presence;
 mod previews;
 pub mod protocol;
-mod registry;
 mod rights;
 mod runtime;
 mod session;

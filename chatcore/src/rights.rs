@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::channel::members::leave;
 use crate::core::Core;
 use crate::delivery::handle::Link;
 use crate::model::id::UserId;
 use crate::model::name::ChannelName;
 use crate::model::policy::Action;
-use crate::presence::leave;
 
 impl Core {
     /// Ends what a user's connections have of a channel.

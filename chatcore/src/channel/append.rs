@@ -13,6 +13,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 use tracing::{Span, field};
 
+use crate::channel::registry::ChannelRegistry;
 use crate::channel::{Channel, Source};
 use crate::delivery::FanOutQueue;
 use crate::delivery::ring::Push;
@@ -21,7 +22,6 @@ use crate::limits::share::Waits;
 use crate::model::error::Error;
 use crate::model::event::{Append, AppendBody};
 use crate::protocol::Encoder;
-use crate::registry::ChannelRegistry;
 use crate::runtime::panics::{Panicked, contain_async};
 use crate::runtime::stats::{Appends, Monitor};
 use crate::store::{AppendError, Appended, Store, StoreError};

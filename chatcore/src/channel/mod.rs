@@ -1,11 +1,16 @@
 //! A channel that is in use: its ring, who follows it, who is online in it.
 
+pub(crate) mod append;
+pub(crate) mod members;
+pub(crate) mod registry;
+
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::OnceCell;
 
+use crate::channel::members::Members;
 use crate::delivery::handle::Link;
 use crate::delivery::ring::{HistoryRing, Push};
 use crate::delivery::ring_budget::Rings;
@@ -13,7 +18,6 @@ use crate::delivery::shard::{Followers, Slice};
 use crate::delivery::subscriber::Follower;
 use crate::limits::Limits;
 use crate::model::event::Event;
-use crate::presence::Members;
 use crate::protocol::Encoder;
 use crate::store::{ChannelInfo, PageLimit, Replay, Store, StoreError};
 
