@@ -10,8 +10,10 @@ use tokio::task::JoinHandle;
 
 use crate::client::Client;
 use crate::connection::Connection;
-use crate::core::Core;
-use crate::drain::returns;
+use crate::engine::Core;
+use crate::engine::attachments::{FileKind, HeldFiles};
+use crate::engine::drain::returns;
+use crate::engine::previews::{PreviewFile, PreviewMaker};
 use crate::limits::Limits;
 use crate::model::error::Error;
 use crate::model::id::{AttachmentId, SessionId, UserId};
@@ -19,14 +21,12 @@ use crate::model::message::{Attachment, User};
 use crate::model::name::ChannelName;
 use crate::model::policy::{Identity, OpenPolicy, Policy};
 use crate::model::time::Clock;
-use crate::previews::{PreviewFile, PreviewMaker};
 use crate::protocol::{ChannelObject, ChatEvent, CloseReason, Encoder};
 use crate::runtime::failures::FailureLog;
 use crate::runtime::panics::contain_async;
 use crate::runtime::stats::Stats;
 use crate::store::blob::{BlobStore, ByteStream};
 use crate::store::{ChannelInfo, Created, Durability, Store, Unread};
-use crate::uploads::{FileKind, HeldFiles};
 
 /// A running chat: what transports, bots and the app's own code share. Cloning it is cheap.
 ///

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::answers::Places;
 use crate::channel::Channel;
 use crate::channel::append::Pending;
-use crate::core::Core;
 use crate::delivery::handle::{Link, SubscriptionKey};
+use crate::engine::Core;
+use crate::engine::answers::Places;
 use crate::follow::{Begun, Follow};
 use crate::limits::moment::Moment;
 use crate::model::emoji;

@@ -6,11 +6,11 @@ use bytes::Bytes;
 
 use crate::channel::Channel;
 use crate::channel::members::{Arrival, announce, leave, list_limit};
-use crate::core::Core;
 use crate::delivery::handle::{Link, SubscriptionKey};
 use crate::delivery::ring::{Cursor, HistoryRing, Read, Room};
 use crate::delivery::shard::Slice;
 use crate::delivery::subscriber::Follower;
+use crate::engine::Core;
 use crate::limits::share::Follows;
 use crate::model::check::Check;
 use crate::model::error::Error;

@@ -1,35 +1,30 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod answers;
-
 mod channel;
 mod chat;
 mod client;
 mod commands;
 mod connection;
-mod core;
 mod delivery;
-mod drain;
+mod engine;
 mod follow;
 mod limits;
-mod links;
 mod listing;
 mod model;
-mod previews;
 pub mod protocol;
-mod rights;
 mod runtime;
 mod session;
 pub mod store;
 #[cfg(feature = "testkit")]
 pub mod testkit;
-mod uploads;
 
 pub use self::chat::{Chat, ChatBuilder};
 pub use self::client::{Client, ClientError};
 pub use self::connection::Connection;
 pub use self::delivery::outlet::{Burst, Framing, Outlet, Sent};
+pub use self::engine::attachments::{FileKind, HeldFiles};
+pub use self::engine::previews::{PREVIEW_SIDES, Preview, PreviewFile, PreviewMaker, PreviewType};
 pub use self::limits::Limits;
 pub use self::model::check::Check;
 pub use self::model::error::{Error, ErrorCode};
@@ -43,8 +38,6 @@ pub use self::model::policy::{Action, Denied, Identity, OpenPolicy, Policy};
 pub use self::model::query::SearchQuery;
 pub use self::model::time::{Clock, InvalidTimestamp, Timestamp};
 pub use self::model::visible;
-pub use self::previews::{PREVIEW_SIDES, Preview, PreviewFile, PreviewMaker, PreviewType};
 pub use self::runtime::failures::FailureLog;
 pub use self::runtime::stats::{Histogram, Stats};
 pub use self::store::{MemoryStore, blob};
-pub use self::uploads::{FileKind, HeldFiles};

@@ -3,8 +3,8 @@
 use tokio::task::yield_now;
 
 use crate::commands::Outcome;
-use crate::core::Core;
 use crate::delivery::handle::{Link, SubscriptionKey};
+use crate::engine::Core;
 use crate::model::error::Error;
 use crate::model::name::ChannelName;
 use crate::model::policy::Action;

@@ -11,7 +11,7 @@ use futures::stream::{self, StreamExt};
 use tokio::sync::{OwnedRwLockReadGuard, RwLock, RwLockWriteGuard};
 use tokio::time::timeout;
 
-use crate::core::Core;
+use crate::engine::Core;
 use crate::limits::Limits;
 use crate::limits::moment::Moment;
 use crate::limits::share::Share;

@@ -1,31 +1,38 @@
 //! What a [`Chat`](crate::Chat) handle points to, and what every command is carried out with.
 
+pub(crate) mod answers;
+pub(crate) mod attachments;
+pub(crate) mod connections;
+pub(crate) mod drain;
+pub(crate) mod previews;
+mod rights;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-use crate::answers::Answers;
 use crate::channel::append::AppendQueue;
 use crate::channel::members::Departures;
 use crate::channel::registry::ChannelRegistry;
 use crate::channel::{Channel, Source};
 use crate::delivery::FanOut;
 use crate::delivery::mailbox::Mailboxes;
+use crate::engine::answers::Answers;
+use crate::engine::attachments::Uploads;
+use crate::engine::connections::Links;
+use crate::engine::previews::Previews;
 use crate::limits::Limits;
 use crate::limits::share::Shares;
 use crate::limits::turns::Turns;
-use crate::links::Links;
 use crate::model::error::Error;
 use crate::model::name::ChannelName;
 use crate::model::policy::Policy;
 use crate::model::time::Clock;
-use crate::previews::Previews;
 use crate::protocol::Encoder;
 use crate::runtime::stats::{Held, Monitor, Stats};
 use crate::store::Store;
 use crate::store::blob::BlobStore;
-use crate::uploads::Uploads;
 
 /// The parts of a running chat.
 pub(crate) struct Core {

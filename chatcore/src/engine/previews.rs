@@ -10,7 +10,8 @@ use futures::stream::{self, StreamExt};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 
-use crate::core::Core;
+use crate::engine::Core;
+use crate::engine::attachments::HEAD_BYTES;
 use crate::limits::Limits;
 use crate::limits::turns::Turns;
 use crate::model::error::Error;
@@ -19,7 +20,6 @@ use crate::model::message::Attachment;
 use crate::model::policy::Identity;
 use crate::store::UploadState;
 use crate::store::blob::{BlobError, BlobStore, ByteStream};
-use crate::uploads::HEAD_BYTES;
 
 /// The lengths of a preview's longest side that there are, in pixels.
 pub const PREVIEW_SIDES: [u32; 2] = [360, 720];

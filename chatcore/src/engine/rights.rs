@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::channel::members::leave;
-use crate::core::Core;
 use crate::delivery::handle::Link;
+use crate::engine::Core;
 use crate::model::id::UserId;
 use crate::model::name::ChannelName;
 use crate::model::policy::Action;
