@@ -4,17 +4,13 @@
 mod channel;
 mod chat;
 mod client;
-mod commands;
 mod connection;
 mod delivery;
 mod engine;
-mod follow;
 mod limits;
-mod listing;
 mod model;
 pub mod protocol;
 mod runtime;
-mod session;
 pub mod store;
 #[cfg(feature = "testkit")]
 pub mod testkit;

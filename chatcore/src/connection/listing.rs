@@ -2,14 +2,14 @@
 
 use tokio::task::yield_now;
 
-use crate::commands::Outcome;
+use crate::connection::admission::Listing;
+use crate::connection::commands::Outcome;
 use crate::delivery::handle::{Link, SubscriptionKey};
 use crate::engine::Core;
 use crate::model::error::Error;
 use crate::model::name::ChannelName;
 use crate::model::policy::Action;
 use crate::protocol::{ChannelObject, Encoder, Reply};
-use crate::session::Listing;
 use crate::store::{ChannelInfo, PageLimit};
 
 /// Channels that are read and looked at in one step.

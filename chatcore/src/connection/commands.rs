@@ -7,10 +7,11 @@ use tokio::time::timeout;
 
 use crate::channel::Channel;
 use crate::channel::append::Pending;
+use crate::connection::admission::{Listing, Publish, Request, empty};
+use crate::connection::subscription::{Begun, Follow};
 use crate::delivery::handle::{Link, SubscriptionKey};
 use crate::engine::Core;
 use crate::engine::answers::Places;
-use crate::follow::{Begun, Follow};
 use crate::limits::moment::Moment;
 use crate::model::emoji;
 use crate::model::error::{Error, ErrorCode};
@@ -22,7 +23,6 @@ use crate::model::policy::Action;
 use crate::model::query::SearchQuery;
 use crate::model::visible;
 use crate::protocol::{ChannelObject, ChatEvent, Encoder, Logged, Published, Reply};
-use crate::session::{Listing, Publish, Request, empty};
 use crate::store::{Appended, Created, PageLimit, Unread};
 
 /// What a command came to.

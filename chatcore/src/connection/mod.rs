@@ -1,5 +1,10 @@
 //! One participant's running session: frames and commands in; answers, notices and log events out.
 
+mod admission;
+mod commands;
+mod listing;
+mod subscription;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
@@ -14,18 +19,18 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::channel::Manner;
 use crate::channel::append::Pending;
-use crate::commands::{Outcome, not_subscribed, published};
+use crate::connection::admission::{Admitted, Request, Session};
+use crate::connection::commands::{Outcome, not_subscribed, published};
+use crate::connection::subscription::Follow;
 use crate::delivery::handle::{Link, SubscriptionKey};
 use crate::delivery::outlet::Outlet;
 use crate::delivery::ring::{Read, Room};
 use crate::engine::Core;
-use crate::follow::Follow;
 use crate::limits::moment::Moment;
 use crate::model::error::{Error, ErrorCode};
 use crate::model::name::ChannelName;
 use crate::model::policy::{Action, Denied, Identity};
 use crate::protocol::{Answer, ChatEvent, ClientLimits, CloseReason, Command, Encoder, Reply, VERSION};
-use crate::session::{Admitted, Request, Session};
 
 /// The most frames that one look hands to the transport: it writes them, and looks again.
 const FRAMES_PER_POLL: usize = 64;
