@@ -3,7 +3,6 @@
 
 mod channel;
 mod chat;
-mod client;
 mod connection;
 mod delivery;
 mod engine;
@@ -15,8 +14,8 @@ pub mod store;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 
+pub use self::chat::client::{Client, ClientError};
 pub use self::chat::{Chat, ChatBuilder};
-pub use self::client::{Client, ClientError};
 pub use self::connection::Connection;
 pub use self::delivery::outlet::{Burst, Framing, Outlet, Sent};
 pub use self::engine::attachments::{FileKind, HeldFiles};

@@ -1,5 +1,7 @@
 //! The handle that an app holds, and its builder.
 
+pub(crate) mod client;
+
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
-use crate::client::Client;
+use crate::chat::client::Client;
 use crate::connection::Connection;
 use crate::engine::Core;
 use crate::engine::attachments::{FileKind, HeldFiles};
