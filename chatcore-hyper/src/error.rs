@@ -10,8 +10,6 @@ use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, H
 use http::{Response, StatusCode};
 
 use crate::body::Body;
-use crate::limits::allowance::TooMany;
-use crate::origins::OriginError;
 
 /// Returns the value of `Allow` for a path that takes these methods: each path takes `OPTIONS` too.
 pub(crate) fn allowed(methods: &str) -> HeaderValue {
@@ -99,30 +97,6 @@ impl HttpError {
     }
 }
 
-impl From<TooMany> for HttpError {
-    fn from(error: TooMany) -> Self {
-        let answer = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", error.to_string());
-        answer.with_header(RETRY_AFTER, HeaderValue::from(error.retry_after()))
-    }
-}
-
-impl From<AuthError> for HttpError {
-    fn from(error: AuthError) -> Self {
-        match error {
-            AuthError::Unauthorized(error) => {
-                Self::new(StatusCode::UNAUTHORIZED, "unauthorized", error.to_string())
-            }
-            AuthError::Unavailable => chatcore::Error::new(ErrorCode::Unavailable, error.to_string()).into(),
-        }
-    }
-}
-
-impl From<OriginError> for HttpError {
-    fn from(error: OriginError) -> Self {
-        Self::new(error.status(), error.code(), error.to_string())
-    }
-}
-
 impl From<chatcore::Error> for HttpError {
     fn from(error: chatcore::Error) -> Self {
         let status = match error.code() {
@@ -147,31 +121,6 @@ impl From<chatcore::Error> for HttpError {
         Self { cause, ..answer }.with_header(RETRY_AFTER, HeaderValue::from(seconds.max(1)))
     }
 }
-
-/// The answer of an [`Authenticator`](crate::Authenticator) to a request of nobody it knows: HTTP 401.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, thiserror::Error)]
-#[error("sign in first")]
-pub struct Unauthorized;
-
-/// Why an [`Authenticator`](crate::Authenticator) names nobody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum AuthError {
-    /// The request is nobody's.
-    #[error(transparent)]
-    Unauthorized(#[from] Unauthorized),
-    /// It can't be found out just now, as while a database is away: HTTP 503, and the client tries again.
-    #[error("your sign-in can't be checked right now; try again")]
-    Unavailable,
-}
-
-/// A text that is not an origin such as `https://app.example` or `http://localhost:3000`.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "invalid origin {0:?}: write http:// or https://, a host in ASCII and optionally a port, \
-     as in https://chat.example, with nothing after it"
-)]
-pub struct InvalidOrigin(pub(crate) String);
 
 #[cfg(test)]
 mod tests {

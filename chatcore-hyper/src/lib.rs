@@ -24,15 +24,14 @@ mod bundle;
 mod strip;
 
 pub use self::body::Body;
-pub use self::error::{AuthError, InvalidOrigin, Unauthorized};
 pub use self::files::StaticFiles;
 pub use self::headers::cookie::cookie;
 pub use self::limits::address::ClientAddress;
 pub use self::limits::allowance::{Allowance, PerAddress, TooMany};
 pub use self::limits::config::Config;
-pub use self::origins::origin::Origin;
+pub use self::origins::origin::{InvalidOrigin, Origin};
 pub use self::origins::{OriginError, Origins};
 pub use self::server::{Server, serve};
-pub use self::service::auth::Authenticator;
+pub use self::service::auth::{AuthError, Authenticator, Unauthorized};
 pub use self::service::ui::Ui;
 pub use self::service::{ChatService, ChatServiceBuilder, ResponseFuture};

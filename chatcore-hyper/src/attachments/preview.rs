@@ -4,13 +4,13 @@
 use std::io::Cursor;
 
 use chatcore::{Attachment, PREVIEW_SIDES, Preview, PreviewMaker, PreviewType};
-use image::codecs::jpeg::{JpegDecoder, JpegEncoder};
+use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::imageops::FilterType::CatmullRom;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageEncoder, ImageFormat, ImageReader, Limits};
 
-use crate::attachments::{PIXELS, SIDE};
+use crate::attachments::kind::{PIXELS, SIDE};
 
 /// The quality of a JPEG, of 100.
 const QUALITY: u8 = 82;
@@ -77,15 +77,6 @@ pub(crate) fn format_of(file: &Attachment) -> Option<ImageFormat> {
 
 fn pixels_of((width, height): (u32, u32)) -> u64 {
     u64::from(width) * u64::from(height)
-}
-
-/// Returns whether a picture is shown on its side, by the file's first bytes: its width is its height then.
-pub(crate) fn is_turned(head: &[u8]) -> bool {
-    // The others say it behind their pixels, or never.
-    let decoder = head.starts_with(b"\xff\xd8").then(|| JpegDecoder::new(Cursor::new(head)).ok()).flatten();
-    let orientation = decoder.and_then(|mut decoder| decoder.orientation().ok());
-    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
-    matches!(orientation, Some(Rotate90 | Rotate90FlipH | Rotate270 | Rotate270FlipH))
 }
 
 /// Decodes a picture, makes it smaller and turns it, and returns its colour profile.
@@ -197,6 +188,7 @@ fn jpeg_bytes(head: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use image::RgbImage;
+    use image::codecs::jpeg::JpegDecoder;
 
     use super::*;
 

@@ -7,7 +7,10 @@ use std::time::Duration;
 use governor::clock::{Clock, MonotonicClock};
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
+use http::StatusCode;
+use http::header::{HeaderValue, RETRY_AFTER};
 
+use crate::error::HttpError;
 use crate::limits::address::{ClientAddress, Slots};
 
 /// So many at once, and one more after each interval.
@@ -88,6 +91,13 @@ impl TooMany {
     #[must_use]
     pub fn retry_after(&self) -> u64 {
         (self.retry.as_secs() + u64::from(self.retry.subsec_nanos() > 0)).max(1)
+    }
+}
+
+impl From<TooMany> for HttpError {
+    fn from(error: TooMany) -> Self {
+        let answer = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", error.to_string());
+        answer.with_header(RETRY_AFTER, HeaderValue::from(error.retry_after()))
     }
 }
 

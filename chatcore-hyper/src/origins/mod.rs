@@ -11,8 +11,9 @@ use http::header::{HeaderMap, HeaderName, ORIGIN};
 use http::request::Parts;
 use http::{Method, StatusCode};
 
-use self::host::{Host, NoHost};
-use self::origin::Origin;
+use crate::error::HttpError;
+use crate::origins::host::{Host, NoHost};
+use crate::origins::origin::Origin;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -274,6 +275,12 @@ impl fmt::Display for OriginError {
 }
 
 impl StdError for OriginError {}
+
+impl From<OriginError> for HttpError {
+    fn from(error: OriginError) -> Self {
+        Self::new(error.status(), error.code(), error.to_string())
+    }
+}
 
 #[cfg(test)]
 mod tests {

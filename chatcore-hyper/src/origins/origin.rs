@@ -3,7 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::InvalidOrigin;
 use crate::origins::host::Host;
 
 /// The origin of a web page, such as `https://chat.example` or `http://localhost:3000`.
@@ -92,6 +91,14 @@ impl fmt::Display for Origin {
         Ok(())
     }
 }
+
+/// A text that is not an origin such as `https://app.example` or `http://localhost:3000`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "invalid origin {0:?}: write http:// or https://, a host in ASCII and optionally a port, \
+     as in https://chat.example, with nothing after it"
+)]
+pub struct InvalidOrigin(String);
 
 #[cfg(test)]
 mod tests {

@@ -20,16 +20,17 @@ use http::request::Parts;
 use http::{Method, Request, Response};
 use percent_encoding::percent_decode_str;
 
-use crate::attachments;
-use crate::attachments::received::Received;
+use crate::attachments::download::download;
+use crate::attachments::upload::upload;
+use crate::attachments::upload_body::UploadBody;
 use crate::body::{Body, no_content};
-use crate::error::{AuthError, HttpError, InvalidOrigin};
+use crate::error::HttpError;
 use crate::files;
 use crate::limits::addresses::Addresses;
 use crate::limits::config::Config;
 use crate::origins::Origins;
-use crate::origins::origin::Origin;
-use crate::service::auth::Authenticator;
+use crate::origins::origin::{InvalidOrigin, Origin};
+use crate::service::auth::{AuthError, Authenticator};
 use crate::service::ui::Ui;
 use crate::service::upgrade::upgrade;
 
@@ -316,13 +317,13 @@ impl Shared {
                     .decode_utf8()
                     .map_err(|_| HttpError::bad_name("the channel's name must be UTF-8").closing())?;
                 let uploading = self.addresses.upload(parts).map_err(HttpError::closing)?;
-                let body = Received::new(body, Arc::clone(&self.config), uploading);
-                attachments::upload(&self.chat, &identity, &channel, parts, body).await
+                let body = UploadBody::new(body, Arc::clone(&self.config), uploading);
+                upload(&self.chat, &identity, &channel, parts, body).await
             }
             Route::Attachment { id } => {
                 let identity = self.authenticator.authenticate(parts).await?;
                 let id = percent_decode_str(id).decode_utf8_lossy();
-                attachments::download(&self.chat, &identity, &id, parts).await
+                download(&self.chat, &identity, &id, parts).await
             }
         }
     }

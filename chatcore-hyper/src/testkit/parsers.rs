@@ -8,12 +8,13 @@ use chatcore::protocol::CloseReason;
 use http::header::{HeaderMap, HeaderValue};
 use tokio::io::{AsyncRead, ReadBuf};
 
+use crate::attachments::{kind, upload};
+use crate::error;
 use crate::headers::disposition::Disposition;
 use crate::headers::range::{Wanted, wanted};
 use crate::headers::{disposition, encoding, etag};
 use crate::service::handshake;
 use crate::socket::reader::{Reader, Received};
-use crate::{attachments, error};
 
 /// What the connection's reader found in a client's bytes.
 #[derive(Debug, PartialEq, Eq)]
@@ -134,13 +135,13 @@ pub fn content_disposition(name: &str) -> HeaderValue {
 /// Returns the name that the query of an upload gives the file.
 #[must_use]
 pub fn file_name(query: &str) -> Option<String> {
-    attachments::file_name(query).ok()
+    upload::file_name(query).ok()
 }
 
 /// Returns what a file is, by its first bytes.
 #[must_use]
 pub fn inspect(head: &[u8]) -> FileKind {
-    attachments::inspect(head)
+    kind::inspect(head)
 }
 
 /// Returns the status with which a request for a WebSocket is answered.

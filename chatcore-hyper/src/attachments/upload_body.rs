@@ -16,7 +16,7 @@ use crate::limits::allowance::TooMany;
 use crate::limits::config::Config;
 
 /// A body that fails when it is too slow, or too much.
-pub(crate) struct Received<B> {
+pub(crate) struct UploadBody<B> {
     body: Pin<Box<B>>,
     config: Arc<Config>,
     uploading: Uploading,
@@ -29,7 +29,7 @@ pub(crate) struct Received<B> {
     refused: Arc<OnceLock<TooMany>>,
 }
 
-impl<B> Received<B>
+impl<B> UploadBody<B>
 where
     B: http_body::Body + Send + 'static,
     B::Data: Send,
@@ -53,10 +53,10 @@ where
 
     /// Turns it into a stream of its bytes.
     pub(crate) fn into_stream(self) -> ByteStream {
-        stream::unfold(Some(self), |received| async {
-            let mut received = received?;
-            match received.next().await {
-                Ok(Some(bytes)) => Some((Ok(bytes), Some(received))),
+        stream::unfold(Some(self), |body| async {
+            let mut body = body?;
+            match body.next().await {
+                Ok(Some(bytes)) => Some((Ok(bytes), Some(body))),
                 Ok(None) => None,
                 Err(error) => Some((Err(error), None)),
             }
@@ -115,7 +115,7 @@ mod tests {
             Ok::<_, io::Error>(http_body::Frame::data(Bytes::from(vec![0; bytes])))
         });
         let began = Instant::now();
-        let mut stream = Received::new(StreamBody::new(frames), Arc::new(config), uploading).into_stream();
+        let mut stream = UploadBody::new(StreamBody::new(frames), Arc::new(config), uploading).into_stream();
         let (mut bytes, mut failed) = (0, None);
         while let Some(piece) = stream.next().await {
             match piece {
