@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 
 use crate::body::Body;
 use crate::error::HttpError;
-use crate::headers::encoding;
+use crate::headers::accept_encoding;
 use crate::headers::etag;
 
 /// The largest file that is compressed and kept so; a page's texts are far smaller.
@@ -70,7 +70,7 @@ impl File {
         let mut chosen = &self.plain;
         if self.is_compressible() {
             answer.insert(VARY, HeaderValue::from_static("accept-encoding"));
-            if encoding::prefers_brotli(headers)
+            if accept_encoding::prefers_brotli(headers)
                 && let Some(brotli) = self.brotli().await
             {
                 chosen = brotli;
@@ -99,7 +99,7 @@ impl File {
     async fn brotli(&self) -> Option<&Representation> {
         let compress = async {
             let bytes = self.plain.bytes.clone();
-            let compressed = tokio::task::spawn_blocking(move || encoding::brotli(&bytes)).await;
+            let compressed = tokio::task::spawn_blocking(move || accept_encoding::brotli(&bytes)).await;
             compressed.ok().flatten().map(Representation::new)
         };
         self.brotli.get_or_init(|| compress).await.as_ref()

@@ -1,6 +1,6 @@
 //! A small server for HTTP/1.1 with upgrades, for who has none yet.
 
-pub(crate) mod accepted;
+pub(crate) mod tcp;
 
 use std::error::Error;
 use std::future::Future;
@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use crate::limits::address::ClientAddress;
 use crate::limits::pace::LeastRate;
 use crate::limits::places::{Place, Places};
-use crate::server::accepted::Accepted;
+use crate::server::tcp::TcpConnection;
 use crate::socket::Buffers;
 
 /// Serves `service` on `listener` until `shutdown` is done, with the defaults of [`Server`].
@@ -148,7 +148,7 @@ impl Server {
             };
             self.bound(&tcp, places.held());
             let least = LeastRate { period: self.write_timeout, bytes_per_second: self.write_rate };
-            let io = Accepted::new(tcp, least, self.reset, place);
+            let io = TcpConnection::new(tcp, least, self.reset, place);
             let service = Addressed { service: service.clone(), address, proxies: self.trust_forwarded };
             self.spawn(io, service, closing.subscribe(), failures.clone());
         }
@@ -173,8 +173,13 @@ impl Server {
         }
     }
 
-    fn spawn<S, B>(&self, io: Accepted, service: S, mut closing: watch::Receiver<bool>, failures: FailureLog)
-    where
+    fn spawn<S, B>(
+        &self,
+        io: TcpConnection,
+        service: S,
+        mut closing: watch::Receiver<bool>,
+        failures: FailureLog,
+    ) where
         S: tower_service::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
         S::Future: Send,
         S::Error: Into<Box<dyn Error + Send + Sync>>,

@@ -17,9 +17,9 @@ use crate::body::Body;
 use crate::error::HttpError;
 use crate::limits::config::Config;
 use crate::limits::places::Place;
-use crate::server::accepted::Accepted;
+use crate::server::tcp::TcpConnection;
 use crate::service::handshake;
-use crate::socket::connection::Driver;
+use crate::socket::driver::Driver;
 use crate::socket::endpoint::Endpoint;
 
 /// Answers the handshake, and runs what `open` returns as soon as the answer is out.
@@ -59,7 +59,7 @@ fn run<E: Endpoint + Send + 'static>(
 ) {
     let span = session.as_ref().map_or_else(|_| Span::none(), Endpoint::span);
     // What hyper has read ahead is in a buffer of its own that is let go here, once its bytes are copied.
-    let upgraded = match upgraded.downcast::<TokioIo<Accepted>>() {
+    let upgraded = match upgraded.downcast::<TokioIo<TcpConnection>>() {
         Ok(socket) => {
             let io = socket.io.into_inner().into_upgraded();
             let driver = Driver::new(io, &socket.read_buf, session, frame_bytes, config);

@@ -11,7 +11,7 @@ use tracing::Span;
 
 use crate::socket::writer::Writer;
 
-/// The engine's side of a WebSocket, which a [`Driver`](crate::socket::connection::Driver) drives from one task.
+/// The engine's side of a WebSocket, which a [`Driver`](crate::socket::driver::Driver) drives from one task.
 pub(crate) trait Endpoint: Unpin {
     /// Returns the span of the connection's task.
     fn span(&self) -> Span {

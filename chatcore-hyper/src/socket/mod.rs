@@ -1,10 +1,10 @@
 //! A socket as its task uses it, and what the system may hold for it.
 
 pub(crate) mod boundary;
-pub(crate) mod connection;
+pub(crate) mod driver;
 pub(crate) mod endpoint;
-pub(crate) mod line;
 pub(crate) mod reader;
+pub(crate) mod shared;
 pub(crate) mod writer;
 
 use std::io;

@@ -104,8 +104,8 @@ impl Reader {
         let Self { reading: Some(reading), boundary, replies, heard, .. } = self else {
             return Poll::Ready(Received::Gone);
         };
-        let mut port = Port { io, cx, boundary, replies, heard };
-        let message = match reading.context.read(&mut port) {
+        let mut sync_io = SyncIo { io, cx, boundary, replies, heard };
+        let message = match reading.context.read(&mut sync_io) {
             Ok(message) => message,
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                 if boundary.others() > 0 {
@@ -123,7 +123,7 @@ impl Reader {
         };
         // Brings out the pong or the reply to a close that this message asks for. It can only fail with
         // `ConnectionClosed`, after that reply.
-        let _ = reading.context.flush(&mut port);
+        let _ = reading.context.flush(&mut sync_io);
         if message.is_text() || message.is_binary() {
             reading.since = None;
         }
@@ -205,7 +205,7 @@ fn refusal(error: &Error) -> Received {
 }
 
 /// The socket as the state machine sees it, for the length of one call.
-struct Port<'a, 'b, I> {
+struct SyncIo<'a, 'b, I> {
     io: &'a mut I,
     cx: &'a mut Context<'b>,
     boundary: &'a mut Boundary,
@@ -213,7 +213,7 @@ struct Port<'a, 'b, I> {
     heard: &'a mut bool,
 }
 
-impl<I: AsyncRead + Unpin> Read for Port<'_, '_, I> {
+impl<I: AsyncRead + Unpin> Read for SyncIo<'_, '_, I> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.boundary.others() >= OTHERS_AT_ONCE {
             return Err(io::ErrorKind::WouldBlock.into());
@@ -232,7 +232,7 @@ impl<I: AsyncRead + Unpin> Read for Port<'_, '_, I> {
     }
 }
 
-impl<I> Write for Port<'_, '_, I> {
+impl<I> Write for SyncIo<'_, '_, I> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.replies.extend_from_slice(bytes);
         Ok(bytes.len())

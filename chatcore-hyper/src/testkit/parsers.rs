@@ -12,7 +12,7 @@ use crate::attachments::{kind, upload};
 use crate::error;
 use crate::headers::disposition::Disposition;
 use crate::headers::range::{Wanted, wanted};
-use crate::headers::{disposition, encoding, etag};
+use crate::headers::{accept_encoding, disposition, etag};
 use crate::service::handshake;
 use crate::socket::reader::{Reader, Received};
 
@@ -123,7 +123,7 @@ pub fn is_current(headers: &HeaderMap, etag: &HeaderValue) -> bool {
 /// Returns whether `Accept-Encoding` prefers brotli.
 #[must_use]
 pub fn prefers_brotli(headers: &HeaderMap) -> bool {
-    encoding::prefers_brotli(headers)
+    accept_encoding::prefers_brotli(headers)
 }
 
 /// Returns the `Content-Disposition` of a file with this name.

@@ -12,8 +12,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::limits::config::Config;
 use crate::socket::endpoint::Endpoint;
-use crate::socket::line::{Ends, Line, TryWrite};
 use crate::socket::reader::{Reader, Received};
+use crate::socket::shared::{SharedSocket, SocketParts, TryWrite};
 use crate::socket::writer::Writer;
 use crate::socket::{End, Socket};
 
@@ -28,12 +28,12 @@ const STEPS: usize = 32;
 /// Each step first writes whatever waits, and reads only when nothing does: a peer that does not take its
 /// answers, pongs included, is not listened to. So the memory of a connection stays bounded.
 pub(crate) struct Driver<I, E> {
-    line: Arc<Line<I>>,
-    side: Side<E>,
+    socket: Arc<SharedSocket<I>>,
+    state: DriverState<E>,
 }
 
-/// The driver's own side of the line: all but the socket and its writer.
-struct Side<E> {
+/// The driver's own state: everything but the socket and its writer.
+struct DriverState<E> {
     reader: Reader,
     phase: Phase<E>,
     config: Arc<Config>,
@@ -73,15 +73,15 @@ impl<I, E: Endpoint> Driver<I, E> {
         config: Arc<Config>,
     ) -> Self {
         let now = Instant::now();
-        let line = Line::new(io);
+        let socket = SharedSocket::new(io);
         let phase = match session {
             Ok(connection) => Phase::Open(Box::new(connection)),
             Err(reason) => {
-                line.lock().writer.push_close(reason);
+                socket.lock().writer.push_close(reason);
                 Phase::Closing { until: now + config.close_timeout }
             }
         };
-        let side = Side {
+        let state = DriverState {
             reader: Reader::new(leftover, frame_bytes),
             phase,
             heard: now,
@@ -90,40 +90,40 @@ impl<I, E: Endpoint> Driver<I, E> {
             timer: Box::pin(sleep_until(now + config.ping_interval)),
             config,
         };
-        Self { line: Arc::new(line), side }
+        Self { socket: Arc::new(socket), state }
     }
 }
 
 impl<I: TryWrite + Send + 'static, E: Endpoint> Driver<I, E> {
     /// Lets the fan-out write to the socket itself.
     pub(crate) fn with_outlet(self) -> Self {
-        if let Phase::Open(connection) = &self.side.phase {
-            connection.set_outlet(Arc::clone(&self.line) as _);
+        if let Phase::Open(connection) = &self.state.phase {
+            connection.set_outlet(Arc::clone(&self.socket) as _);
         }
         self
     }
 }
 
-impl<E: Endpoint> Side<E> {
-    fn poll_step<I: Socket>(&mut self, ends: &mut Ends<I>, cx: &mut Context<'_>) -> Poll<Step> {
+impl<E: Endpoint> DriverState<E> {
+    fn poll_step<I: Socket>(&mut self, parts: &mut SocketParts<I>, cx: &mut Context<'_>) -> Poll<Step> {
         match self.phase {
-            Phase::Open(_) => self.poll_open(ends, cx),
-            Phase::Closing { .. } => self.poll_closing(ends, cx),
-            Phase::Lingering { .. } => poll_lingering(ends, cx),
+            Phase::Open(_) => self.poll_open(parts, cx),
+            Phase::Closing { .. } => self.poll_closing(parts, cx),
+            Phase::Lingering { .. } => poll_lingering(parts, cx),
         }
     }
 
-    fn poll_open<I: Socket>(&mut self, ends: &mut Ends<I>, cx: &mut Context<'_>) -> Poll<Step> {
-        match ends.writer.poll_write(&mut ends.io, cx) {
+    fn poll_open<I: Socket>(&mut self, parts: &mut SocketParts<I>, cx: &mut Context<'_>) -> Poll<Step> {
+        match parts.writer.poll_write(&mut parts.io, cx) {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(_)) => return Poll::Ready(Step::Over),
-            Poll::Pending => return self.poll_blocked(&mut ends.writer, cx),
+            Poll::Pending => return self.poll_blocked(&mut parts.writer, cx),
         }
-        let read = self.poll_read(ends, cx);
+        let read = self.poll_read(parts, cx);
         if let Poll::Ready(Step::Over) = read {
             return read;
         }
-        let sent = self.poll_outgoing(&mut ends.writer, cx);
+        let sent = self.poll_outgoing(&mut parts.writer, cx);
         if read.is_ready() || sent.is_ready() { Poll::Ready(Step::Again) } else { Poll::Pending }
     }
 
@@ -143,7 +143,7 @@ impl<E: Endpoint> Side<E> {
     }
 
     /// Hands over what the client sent, until a reply has to be written or the session takes no more.
-    fn poll_read<I: Socket>(&mut self, ends: &mut Ends<I>, cx: &mut Context<'_>) -> Poll<Step> {
+    fn poll_read<I: Socket>(&mut self, parts: &mut SocketParts<I>, cx: &mut Context<'_>) -> Poll<Step> {
         let mut read = Poll::Pending;
         for _ in 0..READ_BATCH {
             let Phase::Open(connection) = &mut self.phase else { break };
@@ -159,12 +159,12 @@ impl<E: Endpoint> Side<E> {
                 self.heard = now;
                 break;
             }
-            let Poll::Ready(received) = self.reader.poll_next(&mut ends.io, cx) else {
+            let Poll::Ready(received) = self.reader.poll_next(&mut parts.io, cx) else {
                 let Config { incoming, incoming_bytes_total, .. } = &*self.config;
                 if self.reader.count_begun(incoming, *incoming_bytes_total) {
                     break;
                 }
-                return self.end(&mut ends.writer, cx, Some(CloseReason::Overloaded));
+                return self.end(&mut parts.writer, cx, Some(CloseReason::Overloaded));
             };
             read = Poll::Ready(Step::Again);
             let others = self.reader.take_others();
@@ -175,17 +175,17 @@ impl<E: Endpoint> Side<E> {
                 Received::Text(frame) => connection.receive_text(&frame),
                 Received::Binary(bytes) => {
                     if let Err(reason) = connection.receive_binary(bytes) {
-                        return self.end(&mut ends.writer, cx, Some(reason));
+                        return self.end(&mut parts.writer, cx, Some(reason));
                     }
                 }
                 Received::Control => {}
-                Received::Close => return self.end(&mut ends.writer, cx, None),
-                Received::Refused(reason) => return self.end(&mut ends.writer, cx, Some(reason)),
+                Received::Close => return self.end(&mut parts.writer, cx, None),
+                Received::Refused(reason) => return self.end(&mut parts.writer, cx, Some(reason)),
                 Received::Gone => return Poll::Ready(Step::Over),
             }
             let replies = self.reader.take_replies();
             if !replies.is_empty() {
-                ends.writer.push_raw(replies);
+                parts.writer.push_raw(replies);
                 break;
             }
         }
@@ -228,9 +228,9 @@ impl<E: Endpoint> Side<E> {
         self.phase = Phase::Closing { until: Instant::now() + self.config.close_timeout };
     }
 
-    fn poll_closing<I: Socket>(&mut self, ends: &mut Ends<I>, cx: &mut Context<'_>) -> Poll<Step> {
-        if ready!(ends.writer.poll_write(&mut ends.io, cx)).is_err()
-            || ready!(Pin::new(&mut ends.io).poll_shutdown(cx)).is_err()
+    fn poll_closing<I: Socket>(&mut self, parts: &mut SocketParts<I>, cx: &mut Context<'_>) -> Poll<Step> {
+        if ready!(parts.writer.poll_write(&mut parts.io, cx)).is_err()
+            || ready!(Pin::new(&mut parts.io).poll_shutdown(cx)).is_err()
         {
             return Poll::Ready(Step::Over);
         }
@@ -323,10 +323,10 @@ impl<E: Endpoint> Side<E> {
 }
 
 /// Reads what still comes, and drops it.
-fn poll_lingering<I: Socket>(ends: &mut Ends<I>, cx: &mut Context<'_>) -> Poll<Step> {
+fn poll_lingering<I: Socket>(parts: &mut SocketParts<I>, cx: &mut Context<'_>) -> Poll<Step> {
     let mut bytes = [0; 512];
     let mut buffer = ReadBuf::new(&mut bytes);
-    let read = ready!(Pin::new(&mut ends.io).poll_read(cx, &mut buffer));
+    let read = ready!(Pin::new(&mut parts.io).poll_read(cx, &mut buffer));
     let over = read.is_err() || buffer.filled().is_empty();
     Poll::Ready(if over { Step::Over } else { Step::Again })
 }
@@ -335,23 +335,23 @@ impl<I: Socket, E: Endpoint> Future for Driver<I, E> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { line, side } = self.get_mut();
+        let Self { socket, state } = self.get_mut();
         // Held to the end: no event overtakes an answer that is on its way to the writer.
-        let mut ends = line.lock();
+        let mut parts = socket.lock();
         for _ in 0..STEPS {
-            let step = match side.poll_step(&mut ends, cx) {
+            let step = match state.poll_step(&mut parts, cx) {
                 Poll::Ready(step) => step,
-                Poll::Pending => ready!(side.poll_times(&mut ends.writer, cx)),
+                Poll::Pending => ready!(state.poll_times(&mut parts.writer, cx)),
             };
-            if let Some(end) = side.end_of(&step) {
-                ends.io.end_by(end);
+            if let Some(end) = state.end_of(&step) {
+                parts.io.end_by(end);
                 return Poll::Ready(());
             }
         }
         // A socket that is always busy still has its times kept.
-        let due = side.do_due(&mut ends.writer, Instant::now());
-        if let Some(end) = due.and_then(|step| side.end_of(&step)) {
-            ends.io.end_by(end);
+        let due = state.do_due(&mut parts.writer, Instant::now());
+        if let Some(end) = due.and_then(|step| state.end_of(&step)) {
+            parts.io.end_by(end);
             return Poll::Ready(());
         }
         cx.waker().wake_by_ref();
@@ -367,15 +367,15 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
-    use crate::server::accepted::Accepted;
+    use crate::server::tcp::TcpConnection;
 
     /// The parts of each connection that are allocated by themselves, and the bytes they may have.
     /// `CONTRIBUTING.md` says when a budget may change.
     #[test]
     fn a_connection_is_small() {
         for (what, size, budget) in [
-            ("task", size_of::<Driver<Accepted, Connection>>(), 176),
-            ("line", size_of::<Line<Accepted>>(), 176),
+            ("task", size_of::<Driver<TcpConnection, Connection>>(), 176),
+            ("socket", size_of::<SharedSocket<TcpConnection>>(), 176),
             ("session", size_of::<Connection>(), 312),
         ] {
             println!("its {what}: {size} bytes");

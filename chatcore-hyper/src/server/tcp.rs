@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::limits::pace::{LeastRate, Stall};
 use crate::limits::places::Place;
-use crate::socket::line::TryWrite;
+use crate::socket::shared::TryWrite;
 use crate::socket::{End, Socket};
 
 /// How long a connection that is done waits for its client to close too.
@@ -21,7 +21,7 @@ const LINGER: Duration = Duration::from_secs(2);
 /// A TCP connection. It holds its place among the server's connections until it is closed, also when it has
 /// become a WebSocket.
 #[derive(Debug)]
-pub(crate) struct Accepted {
+pub(crate) struct TcpConnection {
     tcp: TcpStream,
     /// `None` once it is a WebSocket, which has its own rules.
     http: Option<Box<Http>>,
@@ -65,7 +65,7 @@ impl Http {
     }
 }
 
-impl Accepted {
+impl TcpConnection {
     pub(crate) fn new(tcp: TcpStream, least: LeastRate, resets: bool, place: Place) -> Self {
         let http = Http { least, stall: None, timer: None, closing: false };
         Self { tcp, http: Some(Box::new(http)), resets, _place: place }
@@ -107,13 +107,13 @@ impl Accepted {
     }
 }
 
-impl TryWrite for Accepted {
+impl TryWrite for TcpConnection {
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         self.tcp.try_write(bytes)
     }
 }
 
-impl AsyncRead for Accepted {
+impl AsyncRead for TcpConnection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -123,7 +123,7 @@ impl AsyncRead for Accepted {
     }
 }
 
-impl AsyncWrite for Accepted {
+impl AsyncWrite for TcpConnection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let write = Pin::new(&mut self.tcp).poll_write(cx, bytes);
         self.bounded(cx, write)
@@ -164,7 +164,7 @@ impl AsyncWrite for Accepted {
     }
 }
 
-impl Socket for Accepted {
+impl Socket for TcpConnection {
     fn end_by(&self, end: End) {
         if self.resets || !matches!(end, End::Reset) {
             end.set(&self.tcp);
@@ -172,7 +172,7 @@ impl Socket for Accepted {
     }
 }
 
-impl Drop for Accepted {
+impl Drop for TcpConnection {
     fn drop(&mut self) {
         if self.http.is_some() {
             self.end_by(End::Within(LINGER));

@@ -11,21 +11,21 @@ use tokio::net::TcpStream;
 use crate::socket::writer::{Writer, write_text};
 
 /// The lock around a socket: its task has it while it runs, the fan-out only tries it.
-pub(crate) struct Line<I>(Mutex<Ends<I>>);
+pub(crate) struct SharedSocket<I>(Mutex<SocketParts<I>>);
 
 /// What the lock is around.
-pub(crate) struct Ends<I> {
+pub(crate) struct SocketParts<I> {
     pub(crate) io: I,
     pub(crate) writer: Writer,
 }
 
-impl<I> Line<I> {
+impl<I> SharedSocket<I> {
     pub(crate) fn new(io: I) -> Self {
-        Self(Mutex::new(Ends { io, writer: Writer::default() }))
+        Self(Mutex::new(SocketParts { io, writer: Writer::default() }))
     }
 
     /// Waits for a fan-out that is writing just now, for the length of one call of the system.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Ends<I>> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, SocketParts<I>> {
         self.0.lock().expect("invariant: nothing panics under this lock")
     }
 }
@@ -51,27 +51,27 @@ impl Framing for TextFrames {
     }
 }
 
-impl<I: TryWrite + Send + 'static> Outlet for Line<I> {
+impl<I: TryWrite + Send + 'static> Outlet for SharedSocket<I> {
     fn try_send(&self, burst: &mut Burst) -> Sent {
-        let Ok(mut ends) = self.0.try_lock() else { return Sent::Nothing };
-        if !ends.writer.is_empty() {
+        let Ok(mut parts) = self.0.try_lock() else { return Sent::Nothing };
+        if !parts.writer.is_empty() {
             return Sent::Nothing;
         }
         let wire = burst.wire::<TextFrames>();
         let all = wire.len();
         // An error is the task's to see, at its next write.
-        let Ok(taken) = ends.io.try_write(wire) else { return Sent::Nothing };
+        let Ok(taken) = parts.io.try_write(wire) else { return Sent::Nothing };
         if taken == all {
             return Sent::All;
         }
-        ends.writer.push_begun(burst.frames(), taken);
+        parts.writer.push_begun(burst.frames(), taken);
         Sent::Begun
     }
 }
 
-impl<I> fmt::Debug for Line<I> {
+impl<I> fmt::Debug for SharedSocket<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Line").finish_non_exhaustive()
+        f.debug_struct("SharedSocket").finish_non_exhaustive()
     }
 }
 
@@ -112,15 +112,15 @@ mod tests {
     async fn a_begun_burst_is_finished_by_the_writer() {
         let (mut burst, wire) = burst();
         for room in [1, 2, 4, 5, 6, 8, 9, 207, 208, 209, 70_217] {
-            let line = Line::new(Narrow { room, taken: Mutex::default() });
-            assert_eq!(line.try_send(&mut burst), Sent::Begun, "{room}");
-            assert_eq!(line.try_send(&mut burst), Sent::Nothing, "the rest of the first is before it");
+            let socket = SharedSocket::new(Narrow { room, taken: Mutex::default() });
+            assert_eq!(socket.try_send(&mut burst), Sent::Begun, "{room}");
+            assert_eq!(socket.try_send(&mut burst), Sent::Nothing, "the rest of the first is before it");
             let mut rest = Vec::new();
             let (mut near, mut far) = tokio::io::duplex(1 << 20);
-            poll_fn(|cx| line.lock().writer.poll_write(&mut near, cx)).await.unwrap();
+            poll_fn(|cx| socket.lock().writer.poll_write(&mut near, cx)).await.unwrap();
             near.shutdown().await.unwrap();
             far.read_to_end(&mut rest).await.unwrap();
-            let got = [line.lock().io.taken.lock().unwrap().clone(), rest].concat();
+            let got = [socket.lock().io.taken.lock().unwrap().clone(), rest].concat();
             assert!(got == wire, "{room}: {} bytes of {}", got.len(), wire.len());
         }
     }
@@ -132,21 +132,21 @@ mod tests {
         let (mut far, _) = listener.accept().await.unwrap();
         near.writable().await.unwrap();
         let (mut burst, wire) = burst();
-        let line = Line::new(near);
+        let socket = SharedSocket::new(near);
         {
-            let mut ends = line.lock();
-            assert_eq!(line.try_send(&mut burst), Sent::Nothing);
-            ends.writer.push_ping();
+            let mut parts = socket.lock();
+            assert_eq!(socket.try_send(&mut burst), Sent::Nothing);
+            parts.writer.push_ping();
         }
-        assert_eq!(line.try_send(&mut burst), Sent::Nothing);
+        assert_eq!(socket.try_send(&mut burst), Sent::Nothing);
         poll_fn(|cx| {
-            let Ends { io, writer } = &mut *line.lock();
+            let SocketParts { io, writer } = &mut *socket.lock();
             writer.poll_write(io, cx)
         })
         .await
         .unwrap();
-        assert_eq!(line.try_send(&mut burst), Sent::All);
-        drop(line);
+        assert_eq!(socket.try_send(&mut burst), Sent::All);
+        drop(socket);
         let mut got = Vec::new();
         far.read_to_end(&mut got).await.unwrap();
         assert!(got == [&b"\x89\0"[..], &wire].concat());
