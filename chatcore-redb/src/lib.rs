@@ -5,8 +5,6 @@ mod attachments;
 mod backup;
 mod directory;
 mod error;
-#[cfg(test)]
-mod failing_disk;
 mod file;
 mod layout;
 mod log;
@@ -17,6 +15,8 @@ mod store;
 #[cfg(feature = "testkit")]
 #[doc(hidden)]
 pub mod testkit;
+#[cfg(test)]
+mod tests;
 mod watched;
 mod writer;
 
