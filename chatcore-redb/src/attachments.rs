@@ -11,7 +11,7 @@ use crate::error::Failure;
 use crate::log::Changes;
 use crate::schema::{ALL_OWNERS, FILE_BYTES, RECLAIMABLE, UPLOADS, decode, encode};
 use crate::store::RedbStore;
-use crate::writer::Sync;
+use crate::writer::SyncMode;
 
 impl Changes<'_> {
     /// Returns an upload as this transaction sees it.
@@ -116,7 +116,7 @@ fn reclaimable_from(upload: &Upload) -> Option<i64> {
 impl AttachmentIndex for RedbStore {
     async fn put_upload_within(&self, upload: &Upload, most: FileBytes) -> Result<bool, StoreError> {
         let upload = upload.clone();
-        self.write(Sync::Disk, move |changes| changes.put_upload_within(&upload, most)).await
+        self.write(SyncMode::Disk, move |changes| changes.put_upload_within(&upload, most)).await
     }
 
     async fn file_bytes(&self, owner: &UserId) -> Result<FileBytes, StoreError> {
@@ -146,17 +146,17 @@ impl AttachmentIndex for RedbStore {
         if !is_ahead.await? {
             return Ok(());
         }
-        self.write(Sync::Disk, move |changes| changes.date_back(now)).await
+        self.write(SyncMode::Disk, move |changes| changes.date_back(now)).await
     }
 
     async fn discard_upload(&self, id: &AttachmentId) -> Result<bool, StoreError> {
         let id = id.clone();
-        self.write(Sync::Disk, move |changes| changes.discard(&id)).await
+        self.write(SyncMode::Disk, move |changes| changes.discard(&id)).await
     }
 
     async fn forget_upload(&self, id: &AttachmentId) -> Result<(), StoreError> {
         let id = id.clone();
-        self.write(Sync::Disk, move |changes| changes.forget(&id)).await
+        self.write(SyncMode::Disk, move |changes| changes.forget(&id)).await
     }
 }
 

@@ -13,7 +13,7 @@ use crate::error::Failure;
 use crate::log::Changes;
 use crate::schema::{CHANNELS, LOGS, LOOKS, Log, MARKERS, MESSAGES, NAMES, USERS, decode, encode, log};
 use crate::store::RedbStore;
-use crate::writer::Sync;
+use crate::writer::SyncMode;
 
 impl Changes<'_> {
     fn create_channel(
@@ -123,20 +123,20 @@ impl Directory for RedbStore {
         most: usize,
     ) -> Result<Option<Created>, StoreError> {
         let (name, topic, by, clock) = (name.clone(), topic.to_owned(), by.clone(), self.clock.clone());
-        self.write(Sync::Disk, move |changes| changes.create_channel(name, topic, by, clock.now(), most))
+        self.write(SyncMode::Disk, move |changes| changes.create_channel(name, topic, by, clock.now(), most))
             .await
     }
 
     async fn mark_read(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, StoreError> {
         self.expect_channel(channel).await?;
         let user = user.clone();
-        self.write(Sync::Later, move |changes| changes.mark_read(&user, channel, seq)).await
+        self.write(SyncMode::Later, move |changes| changes.mark_read(&user, channel, seq)).await
     }
 
     async fn mark_unread(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, StoreError> {
         self.expect_channel(channel).await?;
         let user = user.clone();
-        self.write(Sync::Later, move |changes| changes.mark_unread(&user, channel, seq)).await
+        self.write(SyncMode::Later, move |changes| changes.mark_unread(&user, channel, seq)).await
     }
 
     async fn unread(&self, user: &UserId, channels: &[ChannelId]) -> Result<Vec<Unread>, StoreError> {
@@ -146,7 +146,7 @@ impl Directory for RedbStore {
 
     async fn put_user(&self, user: &User) -> Result<(), StoreError> {
         let user = user.clone();
-        self.write(Sync::Disk, move |changes| {
+        self.write(SyncMode::Disk, move |changes| {
             let users = &mut changes.tables.users;
             let known = users.get(user.id.as_str())?.is_some_and(|name| *name.value() == *user.name);
             if !known {

@@ -13,7 +13,7 @@ use crate::backup::{self, BackupError};
 use crate::error::{Failure, OpenError};
 use crate::layout::Layout;
 use crate::opening::{Opening, Options, prepare};
-use crate::writer::{Sync, Writer};
+use crate::writer::{SyncMode, Writer};
 
 /// An open redb file that holds what `L` says. Clones are handles on the same open file.
 ///
@@ -106,11 +106,11 @@ impl<L: Layout> RedbFile<L> {
         T: Send + 'static,
         W: FnOnce(&mut L::Changes<'_>) -> Result<T, Failure> + Send + 'static,
     {
-        self.write_until(Sync::Disk, work).await
+        self.write_until(SyncMode::Disk, work).await
     }
 
     /// Runs `work` in the writer's next transaction, and answers when `sync` says.
-    pub(crate) async fn write_until<T, W>(&self, sync: Sync, work: W) -> Result<T, StoreError>
+    pub(crate) async fn write_until<T, W>(&self, sync: SyncMode, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
         W: FnOnce(&mut L::Changes<'_>) -> Result<T, Failure> + Send + 'static,

@@ -18,7 +18,7 @@ use crate::layout::{Kind, Layout};
 use crate::log::Changes;
 use crate::opening::{Opening, Options};
 use crate::schema::{self, EVENTS, LOGS, Log, MESSAGES, begun, decode, log};
-use crate::writer::Sync;
+use crate::writer::SyncMode;
 
 /// A durable [`Store`](chatcore::store::Store) in one file. Clones are handles on the same open file.
 ///
@@ -114,7 +114,7 @@ impl RedbStore {
     /// # Cancel safety
     /// Once it is queued it is done, also if the future is dropped.
     pub async fn renew_epochs(&self) -> Result<(), StoreError> {
-        self.write(Sync::Disk, |changes| changes.renew_epochs()).await
+        self.write(SyncMode::Disk, |changes| changes.renew_epochs()).await
     }
 
     /// Writes a copy of the store, as it stands at one moment, to the new file `path`, as [`RedbFile::backup`] does.
@@ -153,7 +153,7 @@ impl RedbStore {
         Options::default()
     }
 
-    pub(crate) async fn write<T, W>(&self, sync: Sync, work: W) -> Result<T, StoreError>
+    pub(crate) async fn write<T, W>(&self, sync: SyncMode, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
         W: FnOnce(&mut Changes<'_>) -> Result<T, Failure> + Send + 'static,
@@ -181,7 +181,7 @@ impl EventStore for RedbStore {
     async fn append(&self, batch: Vec<Append>) -> Vec<Result<Appended, AppendError>> {
         let items = batch.len();
         let clock = self.clock.clone();
-        match self.write(Sync::Disk, move |changes| changes.append(batch, clock.now())).await {
+        match self.write(SyncMode::Disk, move |changes| changes.append(batch, clock.now())).await {
             Ok(answers) => answers,
             Err(error) => vec![Err(AppendError::Store(error)); items],
         }
@@ -221,7 +221,7 @@ impl EventStore for RedbStore {
     /// Prunes in steps of a transaction each, so that appends are never kept waiting for long. Dropped or
     /// failed in between, it has trimmed the log less far.
     async fn prune(&self, channel: ChannelId, through: Seq, now: Timestamp) -> Result<(), StoreError> {
-        while self.write(Sync::Disk, move |changes| changes.prune(channel, through, now)).await? {}
+        while self.write(SyncMode::Disk, move |changes| changes.prune(channel, through, now)).await? {}
         Ok(())
     }
 

@@ -27,7 +27,7 @@ const UNSYNCED: u32 = 256;
 
 /// Whether an answer waits for the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sync {
+pub(crate) enum SyncMode {
     /// The answer means that it is on the disk.
     Disk,
     /// The answer means that every later read sees it; the next sync takes it along, within [`Options::sync_within`].
@@ -46,7 +46,7 @@ struct Shared {
 
 /// A job on its way to the writer.
 trait Job<L: Layout>: Send {
-    fn sync(&self) -> Sync;
+    fn sync(&self) -> SyncMode;
     fn run(&mut self, changes: &mut L::Changes<'_>) -> Result<(), Failure>;
     /// Answers, after the commit or its failure.
     fn finish(self: Box<Self>, outcome: Result<(), StoreError>);
@@ -55,7 +55,7 @@ trait Job<L: Layout>: Send {
 struct Work<W, T> {
     work: Option<W>,
     done: Option<T>,
-    sync: Sync,
+    sync: SyncMode,
     answer: oneshot::Sender<Result<T, StoreError>>,
 }
 
@@ -65,7 +65,7 @@ where
     W: FnOnce(&mut L::Changes<'_>) -> Result<T, Failure> + Send,
     T: Send,
 {
-    fn sync(&self) -> Sync {
+    fn sync(&self) -> SyncMode {
         self.sync
     }
 
@@ -90,8 +90,8 @@ where
 struct LookAfter;
 
 impl<L: Layout> Job<L> for LookAfter {
-    fn sync(&self) -> Sync {
-        Sync::Later
+    fn sync(&self) -> SyncMode {
+        SyncMode::Later
     }
 
     fn run(&mut self, _: &mut L::Changes<'_>) -> Result<(), Failure> {
@@ -132,7 +132,7 @@ impl<L: Layout> Writer<L> {
     /// Runs `work` in the writer's next transaction and answers after its commit.
     ///
     /// Once the work is queued, it is done, also when the future is dropped.
-    pub(crate) async fn write<T, W>(&self, sync: Sync, work: W) -> Result<T, StoreError>
+    pub(crate) async fn write<T, W>(&self, sync: SyncMode, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
         W: FnOnce(&mut L::Changes<'_>) -> Result<T, Failure> + Send + 'static,
@@ -282,7 +282,7 @@ impl Thread {
         };
         // Without it, opening the file after a kill walks the whole of it.
         txn.set_quick_repair(true);
-        let synced = self.unsynced.is_due() || batch.iter().any(|job| job.sync() == Sync::Disk);
+        let synced = self.unsynced.is_due() || batch.iter().any(|job| job.sync() == SyncMode::Disk);
         if !synced {
             txn.set_durability(Durability::None)?;
         }

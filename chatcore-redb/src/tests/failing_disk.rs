@@ -20,7 +20,7 @@ use crate::error::OpenError;
 use crate::file::RedbFile;
 use crate::opening::Opening;
 use crate::store::RedbStore;
-use crate::writer::Sync;
+use crate::writer::SyncMode;
 
 /// What fails, as a set of bits.
 const WRITES: u8 = 1;
@@ -220,7 +220,7 @@ async fn a_panic_in_a_write_takes_nothing_of_its_batch_along() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir.path().join("chat.redb"), &Arc::default());
     let channel = channel(&store).await;
-    let panicked = store.write::<(), _>(Sync::Disk, |changes| {
+    let panicked = store.write::<(), _>(SyncMode::Disk, |changes| {
         changes.tables.users.insert("u_ann", "Ann")?;
         panic!("a write fails on purpose")
     });
