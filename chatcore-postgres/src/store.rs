@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use chatcore::store::{
-    AppendError, Appended, Durability, EventStore, Found, Head, Page, PageLimit, Replay, StoreError,
+    AppendError, Appended, Durability, EventStore, Found, Head, NONCE_LIFE, Page, PageLimit, Replay,
+    StoreError,
 };
 use chatcore::{Append, ChannelId, Epoch, Message, Position, SearchQuery, Seq, Timestamp};
 use tokio_postgres::types::Type;
@@ -26,8 +26,6 @@ use crate::schema;
 use crate::search::{self, SearchIndex};
 use crate::writer::Writers;
 
-/// How long a pruned message's nonce is kept, from the message's time.
-const NONCE_LIFE: Duration = Duration::from_secs(24 * 3_600);
 /// Events, and nonces, that one transaction of a prune removes, so that appends wait for it only so long.
 const PRUNE_STEP: i64 = 1_000;
 

@@ -1,9 +1,8 @@
 //! Appending to the logs, redacting and pruning them: everything that happens inside a write transaction.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
-use chatcore::store::{AppendError, Appended, UploadState};
+use chatcore::store::{AppendError, Appended, NONCE_LIFE, UploadState};
 use chatcore::{
     Append, AppendBody, Attachment, AttachmentId, ChannelId, Epoch, Event, EventKind, Message, Seq, Timestamp,
 };
@@ -12,8 +11,6 @@ use redb::{ReadableTable, WriteTransaction};
 use crate::error::Failure;
 use crate::schema::{Log, Tables, begun, decode, encode, log};
 
-/// How long a pruned message's nonce is kept, from the message's time.
-const NONCE_LIFE: Duration = Duration::from_secs(24 * 3_600);
 /// Events, and nonces, that one transaction of a prune removes, so that appends wait for it only so long.
 const PRUNE_STEP: u64 = 1_000;
 

@@ -12,6 +12,7 @@ mod page;
 mod scan;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,10 @@ use crate::model::message::{Attachment, FIXED_WEIGHT, Message, User};
 use crate::model::name::ChannelName;
 use crate::model::query::SearchQuery;
 use crate::model::time::Timestamp;
+
+/// How long a store recognizes the nonce of a pruned message, counted from the message's time: 24 hours. The
+/// nonce of a message that is kept is always recognized.
+pub const NONCE_LIFE: Duration = Duration::from_secs(24 * 3_600);
 
 /// What an `Ok` of [`EventStore::append`] stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,8 +204,8 @@ pub trait EventStore: Send + Sync + 'static {
     async fn heads(&self, channels: &[ChannelId]) -> Result<Vec<Option<Head>>, StoreError>;
 
     /// Trims a log: removes every event and message with `seq` up to and with `through`. The attachments
-    /// of removed messages become [`UploadState::Discarded`]. A nonce outlives its message until it is 24
-    /// hours old at `now`; one of a time after `now` counts as of `now`, since the clock was wrong then.
+    /// of removed messages become [`UploadState::Discarded`]. A nonce outlives its message until it is [`NONCE_LIFE`]
+    /// old at `now`; one of a time after `now` counts as of `now`, since the clock was wrong then.
     ///
     /// # Errors
     /// [`StoreError`] where the store can't be written.

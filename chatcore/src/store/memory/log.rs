@@ -1,17 +1,13 @@
 //! One channel's log in memory, with the folded messages beside it.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::time::Duration;
 
 use crate::model::check::Check;
 use crate::model::event::{Append, AppendBody, Event, EventKind};
 use crate::model::id::{Epoch, Nonce, Position, Seq, UserId};
 use crate::model::message::{Attachment, Message};
 use crate::model::time::Timestamp;
-use crate::store::{AppendError, Appended, ChannelInfo, Head, Page, PageLimit, Replay, Unread};
-
-/// How long a nonce outlives its message.
-pub(super) const NONCE_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+use crate::store::{AppendError, Appended, ChannelInfo, Head, NONCE_LIFE, Page, PageLimit, Replay, Unread};
 
 /// One channel's log.
 #[derive(Debug)]

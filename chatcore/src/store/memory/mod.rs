@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 
-use self::log::{Log, NONCE_LIFE};
+use self::log::Log;
 use super::{
     AppendError, Appended, AttachmentIndex, ChannelInfo, ChannelPage, Created, Directory, Durability,
-    EventStore, FileBytes, Head, Page, PageLimit, Replay, StoreError, Unread, Upload, UploadState,
+    EventStore, FileBytes, Head, NONCE_LIFE, Page, PageLimit, Replay, StoreError, Unread, Upload,
+    UploadState,
 };
 use crate::model::event::{Append, AppendBody};
 use crate::model::id::{AttachmentId, ChannelId, Position, Seq, UserId};
