@@ -12,7 +12,7 @@ use redb::{Database, ReadTransaction, StorageBackend};
 use crate::backup::{self, BackupError};
 use crate::error::{Failure, OpenError};
 use crate::layout::Layout;
-use crate::opening::{Opening, Options, prepare};
+use crate::opening::{Builder, Opening, prepare};
 use crate::writer::{SyncMode, Writer};
 
 /// An open redb file that holds what `L` says. Clones are handles on the same open file.
@@ -37,18 +37,29 @@ impl<L: Layout> Clone for RedbFile<L> {
     }
 }
 
+impl Builder {
+    /// Opens a file of the layout `L`, as [`RedbFile::open`] does.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open_file<L: Layout>(self, path: impl AsRef<Path>) -> Result<RedbFile<L>, OpenError> {
+        let path = path.as_ref().to_path_buf();
+        let opener = move |opening| self.open_database::<L>(&path, opening);
+        Ok(RedbFile { writer: Arc::new(Writer::start(Box::new(opener), self.sync_within)?) })
+    }
+}
+
 impl<L: Layout> RedbFile<L> {
     /// Opens the file `path`, or makes it, with mode 0600, if it does not exist, and its folders with mode 0700.
     /// An existing file that others may read is made its owner's alone.
     ///
-    /// It blocks, for the time of a few disk accesses, or as long as [`Options::lock_wait`] says.
+    /// It blocks, for the time of a few disk accesses, or up to 5 s while another process has the file open.
+    /// [`Builder::open_file`] opens it with other settings.
     ///
     /// # Errors
     /// [`OpenError`].
-    pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
-        let path = path.as_ref().to_path_buf();
-        let opener = move |opening| options.open_database::<L>(&path, opening);
-        Ok(Self { writer: Arc::new(Writer::start(Box::new(opener), options.sync_within)?) })
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Builder::default().open_file(path)
     }
 
     /// Opens what `opener` opens, which makes room for a layer between redb and the disk: a
@@ -61,7 +72,7 @@ impl<L: Layout> RedbFile<L> {
         path: impl AsRef<Path>,
         opener: impl Fn(Opening) -> Result<Database, OpenError> + Send + 'static,
     ) -> Result<Self, OpenError> {
-        Self::open_synced_within(path, Options::default().sync_within, opener)
+        Self::open_synced_within(path, Builder::default().sync_within, opener)
     }
 
     pub(crate) fn open_synced_within(

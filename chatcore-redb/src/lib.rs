@@ -24,5 +24,5 @@ pub use self::backup::{BackupError, copy_table};
 pub use self::error::{Failure, OpenError};
 pub use self::file::RedbFile;
 pub use self::layout::{Kind, Layout};
-pub use self::opening::{Opening, Options};
+pub use self::opening::{Builder, Opening};
 pub use self::store::RedbStore;

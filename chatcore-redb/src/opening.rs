@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use redb::backends::FileBackend;
-use redb::{Builder, Database, DatabaseError, StorageError};
+use redb::{Database, DatabaseError, StorageError};
 
 use crate::error::{Failure, OpenError};
 use crate::layout::{Kind, Layout};
@@ -28,22 +28,32 @@ pub enum Opening {
 /// Opens the database, without a look at what it holds.
 pub(crate) type Opener = Box<dyn Fn(Opening) -> Result<Database, OpenError> + Send>;
 
-/// How to open a file.
+/// Settings for opening a file. [`RedbStore::builder`](crate::RedbStore::builder) begins with the defaults.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("chat.redb");
+/// let store = chatcore_redb::RedbStore::builder().cache_bytes(16 << 20).open(path)?;
+/// # drop(store);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[must_use]
-pub struct Options {
+pub struct Builder {
     lock_wait: Duration,
     cache_bytes: usize,
     pub(crate) sync_within: Duration,
 }
 
-impl Default for Options {
+impl Default for Builder {
     fn default() -> Self {
         Self { lock_wait: Duration::from_secs(5), cache_bytes: 64 << 20, sync_within: Duration::from_secs(5) }
     }
 }
 
-impl Options {
+impl Builder {
     /// Sets how long to wait for a file that another process has open; by default 5 s, as a predecessor that
     /// was just killed holds its lock for a moment longer.
     pub fn lock_wait(mut self, wait: Duration) -> Self {
@@ -127,7 +137,7 @@ impl Options {
     fn database(self, path: &Path, file: fs::File) -> Result<Database, OpenError> {
         let backend = FileBackend::new(file);
         let opened = backend.and_then(|file| {
-            let mut builder = Builder::new();
+            let mut builder = Database::builder();
             builder.set_cache_size(self.cache_bytes);
             builder.create_with_backend(file)
         });

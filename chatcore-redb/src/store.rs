@@ -16,7 +16,7 @@ use crate::error::{Failure, OpenError};
 use crate::file::RedbFile;
 use crate::layout::{Kind, Layout};
 use crate::log::Changes;
-use crate::opening::{Opening, Options};
+use crate::opening::{Builder, Opening};
 use crate::schema::{self, EVENTS, LOGS, Log, MESSAGES, begun, decode, log};
 use crate::writer::SyncMode;
 
@@ -27,7 +27,7 @@ use crate::writer::SyncMode;
 /// After a [`StoreError`] of a write its outcome is unknown.
 ///
 /// Every answer means that the write is on the disk, but for [`mark_read`]: its change is seen at once and
-/// synced with the next write, or within [`Options::sync_within`].
+/// synced with the next write, or within [`Builder::sync_within`].
 ///
 /// Reads run on tokio's blocking threads, so the methods need a tokio runtime.
 ///
@@ -63,28 +63,33 @@ impl Layout for Chat {
     }
 }
 
-impl Options {
+impl Builder {
     /// Opens a store as [`RedbStore::open`] does.
     ///
     /// # Errors
     /// [`OpenError`].
     pub fn open(self, path: impl AsRef<Path>) -> Result<RedbStore, OpenError> {
-        Ok(RedbStore { file: RedbFile::open(path, self)?, clock: Clock::default() })
+        Ok(RedbStore { file: self.open_file(path)?, clock: Clock::default() })
     }
 }
 
 impl RedbStore {
+    /// Returns the settings for opening a store, at their defaults.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
     /// Opens the store in the file `path`. If it does not exist it is made, with mode 0600, and so are its
     /// folders, with mode 0700. An existing file that others may read is made its owner's alone.
     ///
     /// It blocks, for the time of a few disk accesses, or up to 5 s while another process has the file open
-    /// ([`Options::lock_wait`]).
+    /// ([`Builder::lock_wait`]).
     ///
     /// # Errors
     /// [`OpenError`] says whether the file is empty, another program's, a newer version's, open in another
     /// process or can't be used.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        Options::default().open(path)
+        Builder::default().open(path)
     }
 
     /// Opens the store in what `opener` opens, as [`RedbFile::open_with`] does.
@@ -146,11 +151,6 @@ impl RedbStore {
         let after = after.cloned();
         self.read("the uploads can't be read", move |txn| attachments::wanted(txn, after.as_ref(), limit))
             .await
-    }
-
-    /// Returns the options to open a store with, at their defaults.
-    pub fn options() -> Options {
-        Options::default()
     }
 
     pub(crate) async fn write<T, W>(&self, sync: SyncMode, work: W) -> Result<T, StoreError>

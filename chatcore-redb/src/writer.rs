@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use chatcore::FailureLog;
 use chatcore::store::StoreError;
 use redb::{Database, Durability, ReadTransaction, ReadableDatabase, WriteTransaction};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{self, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -30,9 +30,9 @@ const UNSYNCED: u32 = 256;
 pub(crate) enum SyncMode {
     /// The answer means that it is on the disk.
     Disk,
-    /// The answer means that every later read sees it; the next sync takes it along, within [`Options::sync_within`].
+    /// The answer means that every later read sees it; the next sync takes it along, within [`Builder::sync_within`].
     ///
-    /// [`Options::sync_within`]: crate::Options::sync_within
+    /// [`Builder::sync_within`]: crate::Builder::sync_within
     Later,
 }
 
@@ -115,7 +115,8 @@ impl<L: Layout> Writer<L> {
         let database = RwLock::new(Some(opener(Opening::First)?));
         let shared = Arc::new(Shared { database, suspect: AtomicBool::new(false) });
         let (queue, jobs) = mpsc::channel(QUEUE);
-        let timer = Builder::new_current_thread().enable_time().build().map_err(OpenError::Thread)?;
+        let timer =
+            runtime::Builder::new_current_thread().enable_time().build().map_err(OpenError::Thread)?;
         let thread = std::thread::Builder::new()
             .name("chatcore-redb".to_owned())
             .spawn({

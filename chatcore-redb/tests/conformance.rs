@@ -22,7 +22,7 @@ impl StoreFixture for File {
 
     async fn open(&self) -> RedbStore {
         // No wait for the lock: the last handle's drop has closed the file.
-        RedbStore::options()
+        RedbStore::builder()
             .lock_wait(std::time::Duration::ZERO)
             .open(self.0.path().join("chat.redb"))
             .unwrap()

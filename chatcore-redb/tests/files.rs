@@ -21,7 +21,7 @@ use redb::{Database, ReadableDatabase, TableDefinition};
 const CHILD: &str = "CHATCORE_REDB_TEST_FILE";
 
 fn refusal(path: &Path) -> OpenError {
-    RedbStore::options().lock_wait(Duration::ZERO).open(path).unwrap_err()
+    RedbStore::builder().lock_wait(Duration::ZERO).open(path).unwrap_err()
 }
 
 #[tokio::test]
@@ -63,7 +63,7 @@ fn of_many_that_make_the_file_at_once_one_has_it() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("chat.redb");
     let opened: Vec<_> = std::thread::scope(|scope| {
-        let open = || RedbStore::options().lock_wait(Duration::ZERO).open(&path);
+        let open = || RedbStore::builder().lock_wait(Duration::ZERO).open(&path);
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
@@ -352,7 +352,7 @@ fn a_file_that_another_process_has_open_is_waited_for_and_then_named() {
     let mut child = holder(&path);
     let began = Instant::now();
     let wait = Duration::from_millis(300);
-    let error = RedbStore::options().lock_wait(wait).open(&path).unwrap_err();
+    let error = RedbStore::builder().lock_wait(wait).open(&path).unwrap_err();
     assert!(matches!(&error, OpenError::Locked { waited, .. } if *waited == wait), "{error:?}");
     assert!(error.to_string().ends_with("is still open in another process or store after 0.3 s"), "{error}");
     assert!(began.elapsed() >= wait);
@@ -371,7 +371,7 @@ fn a_file_is_open_once_in_a_process_too() {
     let store = RedbStore::open(&path).unwrap();
     assert!(matches!(refusal(&path), OpenError::Locked { .. }));
     drop(store);
-    RedbStore::options().lock_wait(Duration::ZERO).open(&path).unwrap();
+    RedbStore::builder().lock_wait(Duration::ZERO).open(&path).unwrap();
 }
 
 #[tokio::test]
@@ -379,7 +379,7 @@ async fn the_last_handle_closes_the_file_at_once_also_after_a_dropped_write() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("chat.redb");
     for round in 0..20 {
-        let store = RedbStore::options().lock_wait(Duration::ZERO).open(&path).unwrap();
+        let store = RedbStore::builder().lock_wait(Duration::ZERO).open(&path).unwrap();
         let clone = store.clone();
         assert_eq!(store.channel_count().await.unwrap(), round);
         let name = ChannelName::new(&format!("c{round}")).unwrap();

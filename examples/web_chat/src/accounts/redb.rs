@@ -195,8 +195,8 @@ impl Wanted {
 impl RedbAccounts {
     /// Opens the file, or makes it. It blocks.
     pub(crate) fn open(file: &Path, limit: u64, wait: Duration) -> Result<Self, AccountsError> {
-        let options = chatcore_redb::Options::default().cache_bytes(CACHE_BYTES);
-        let file = RedbFile::open(file, options).map_err(AccountsError::because)?;
+        let builder = chatcore_redb::Builder::default().cache_bytes(CACHE_BYTES);
+        let file = builder.open_file(file).map_err(AccountsError::because)?;
         Ok(Self { file, limit, wait })
     }
 

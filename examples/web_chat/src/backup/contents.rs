@@ -105,7 +105,7 @@ impl Contents {
                 add_database(&mut archive, &Name::Names, &names)?;
                 add_database(&mut archive, &Name::Messages, &messages)?;
                 // Opening it changes its bytes, so this comes after they were read.
-                let copy = RedbStore::options().cache_bytes(CACHE).open(&messages)?;
+                let copy = RedbStore::builder().cache_bytes(CACHE).open(&messages)?;
                 self.add_files(&mut archive, &copy, runtime, &mut missing)?;
             }
         }

@@ -202,7 +202,7 @@ impl Source {
         if !messages.exists() {
             return Err(BackupError::NoMessages(messages));
         }
-        let store = match RedbStore::options().lock_wait(Duration::ZERO).open(&messages) {
+        let store = match RedbStore::builder().lock_wait(Duration::ZERO).open(&messages) {
             Err(chatcore_redb::OpenError::Locked { .. }) => return Err(BackupError::Locked(messages)),
             opened => opened.map_err(BackupError::Messages)?,
         };
