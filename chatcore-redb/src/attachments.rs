@@ -7,7 +7,7 @@ use chatcore::store::{AttachmentIndex, FileBytes, StoreError, Upload, UploadStat
 use chatcore::{AttachmentId, Timestamp, UserId};
 use redb::{ReadTransaction, ReadableTable};
 
-use crate::error::Failure;
+use crate::error::TransactionError;
 use crate::log::Changes;
 use crate::schema::{ALL_OWNERS, FILE_BYTES, RECLAIMABLE, UPLOADS, decode, encode};
 use crate::store::RedbStore;
@@ -15,12 +15,12 @@ use crate::writer::SyncMode;
 
 impl Changes<'_> {
     /// Returns an upload as this transaction sees it.
-    pub(crate) fn upload(&self, id: &AttachmentId) -> Result<Option<Upload>, Failure> {
+    pub(crate) fn upload(&self, id: &AttachmentId) -> Result<Option<Upload>, TransactionError> {
         self.tables.uploads.get(id.as_str())?.map(|row| decode(row.value())).transpose()
     }
 
     /// Enters an upload, and keeps the index of those that nobody needs with it.
-    pub(crate) fn put_upload(&mut self, upload: &Upload) -> Result<(), Failure> {
+    pub(crate) fn put_upload(&mut self, upload: &Upload) -> Result<(), TransactionError> {
         let id = upload.attachment.id.as_str();
         self.drop_from_index(&upload.attachment.id)?;
         self.count_file(upload)?;
@@ -32,7 +32,7 @@ impl Changes<'_> {
     }
 
     /// Enters an upload, unless it takes more bytes than before and more than `most` are taken then.
-    fn put_upload_within(&mut self, upload: &Upload, most: FileBytes) -> Result<bool, Failure> {
+    fn put_upload_within(&mut self, upload: &Upload, most: FileBytes) -> Result<bool, TransactionError> {
         let before = self.upload(&upload.attachment.id)?.map_or(0, |before| before.attachment.size);
         let more = upload.attachment.size.saturating_sub(before);
         let FileBytes { owner, all } = file_bytes(&*self.tables.file_bytes, &upload.owner)?;
@@ -43,7 +43,7 @@ impl Changes<'_> {
     }
 
     /// Counts an upload's bytes in place of those that it has now.
-    fn count_file(&mut self, upload: &Upload) -> Result<(), Failure> {
+    fn count_file(&mut self, upload: &Upload) -> Result<(), TransactionError> {
         if let Some(before) = self.upload(&upload.attachment.id)? {
             if (before.attachment.size, &before.owner) == (upload.attachment.size, &upload.owner) {
                 return Ok(());
@@ -53,7 +53,7 @@ impl Changes<'_> {
         self.count(&upload.owner, |bytes| bytes.saturating_add(upload.attachment.size))
     }
 
-    fn count(&mut self, owner: &UserId, change: impl Fn(u64) -> u64) -> Result<(), Failure> {
+    fn count(&mut self, owner: &UserId, change: impl Fn(u64) -> u64) -> Result<(), TransactionError> {
         for owner in [owner.as_str(), ALL_OWNERS] {
             let bytes = change(self.tables.file_bytes.get(owner)?.map_or(0, |row| row.value()));
             match bytes {
@@ -64,7 +64,7 @@ impl Changes<'_> {
         Ok(())
     }
 
-    fn drop_from_index(&mut self, id: &AttachmentId) -> Result<(), Failure> {
+    fn drop_from_index(&mut self, id: &AttachmentId) -> Result<(), TransactionError> {
         if let Some(from) = self.upload(id)?.as_ref().and_then(reclaimable_from) {
             self.tables.reclaimable.remove((from, id.as_str()))?;
         }
@@ -72,7 +72,7 @@ impl Changes<'_> {
     }
 
     /// Gives the uploads that nobody needs from a time after `now` on the time `now`.
-    fn date_back(&mut self, now: Timestamp) -> Result<(), Failure> {
+    fn date_back(&mut self, now: Timestamp) -> Result<(), TransactionError> {
         let mut ahead = Vec::new();
         for row in self.tables.reclaimable.range((now.as_millis() + 1, "")..)? {
             ahead.push(attachment_id(row?.0.value().1)?);
@@ -85,7 +85,7 @@ impl Changes<'_> {
         Ok(())
     }
 
-    fn discard(&mut self, id: &AttachmentId) -> Result<bool, Failure> {
+    fn discard(&mut self, id: &AttachmentId) -> Result<bool, TransactionError> {
         match self.upload(id)? {
             Some(Upload { state: UploadState::Attached(_), .. }) => Ok(false),
             Some(_) => self.set_upload_state(id, UploadState::Discarded).map(|()| true),
@@ -93,7 +93,7 @@ impl Changes<'_> {
         }
     }
 
-    fn forget(&mut self, id: &AttachmentId) -> Result<(), Failure> {
+    fn forget(&mut self, id: &AttachmentId) -> Result<(), TransactionError> {
         if let Some(upload) = self.upload(id)?.filter(|upload| upload.state == UploadState::Discarded) {
             self.drop_from_index(id)?;
             self.count(&upload.owner, |bytes| bytes.saturating_sub(upload.attachment.size))?;
@@ -165,7 +165,7 @@ pub(crate) fn wanted(
     txn: &ReadTransaction,
     after: Option<&AttachmentId>,
     limit: usize,
-) -> Result<Vec<Upload>, Failure> {
+) -> Result<Vec<Upload>, TransactionError> {
     let start = after.map_or(Bound::Unbounded, |id| Bound::Excluded(id.as_str()));
     let mut found = Vec::new();
     for row in txn.open_table(UPLOADS)?.range::<&str>((start, Bound::Unbounded))? {
@@ -180,7 +180,11 @@ pub(crate) fn wanted(
     Ok(found)
 }
 
-fn reclaimable(txn: &ReadTransaction, before: Timestamp, limit: usize) -> Result<Vec<AttachmentId>, Failure> {
+fn reclaimable(
+    txn: &ReadTransaction,
+    before: Timestamp,
+    limit: usize,
+) -> Result<Vec<AttachmentId>, TransactionError> {
     let mut found = Vec::new();
     for row in txn.open_table(RECLAIMABLE)?.range(..(before.as_millis(), ""))?.take(limit) {
         found.push(attachment_id(row?.0.value().1)?);
@@ -188,11 +192,14 @@ fn reclaimable(txn: &ReadTransaction, before: Timestamp, limit: usize) -> Result
     Ok(found)
 }
 
-fn file_bytes(table: &impl ReadableTable<&'static str, u64>, owner: &UserId) -> Result<FileBytes, Failure> {
-    let bytes = |owner: &str| Ok::<_, Failure>(table.get(owner)?.map_or(0, |row| row.value()));
+fn file_bytes(
+    table: &impl ReadableTable<&'static str, u64>,
+    owner: &UserId,
+) -> Result<FileBytes, TransactionError> {
+    let bytes = |owner: &str| Ok::<_, TransactionError>(table.get(owner)?.map_or(0, |row| row.value()));
     Ok(FileBytes { owner: bytes(owner.as_str())?, all: bytes(ALL_OWNERS)? })
 }
 
-fn attachment_id(id: &str) -> Result<AttachmentId, Failure> {
-    AttachmentId::new(id).map_err(|_| Failure::Broken("invalid upload id in the file"))
+fn attachment_id(id: &str) -> Result<AttachmentId, TransactionError> {
+    AttachmentId::new(id).map_err(|_| TransactionError::Broken("invalid upload id in the file"))
 }

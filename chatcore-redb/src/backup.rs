@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use redb::backends::FileBackend;
 use redb::{Builder, Key, ReadTransaction, TableDefinition, Value, WriteTransaction};
 
-use crate::error::Failure;
+use crate::error::TransactionError;
 use crate::layout::Layout;
 use crate::opening::unfinished;
 use crate::private;
@@ -32,19 +32,19 @@ pub enum BackupError {
         /// The backup.
         path: PathBuf,
         /// Why.
-        source: Failure,
+        source: TransactionError,
     },
 }
 
 /// Copies every row of a table, in the order of their keys.
 ///
 /// # Errors
-/// [`Failure`] if one of the files can't be read or written.
+/// [`TransactionError`] if one of the files can't be read or written.
 pub fn copy_table<K: Key + 'static, V: Value + 'static>(
     from: &ReadTransaction,
     to: &WriteTransaction,
     table: TableDefinition<'_, K, V>,
-) -> Result<(), Failure> {
+) -> Result<(), TransactionError> {
     let mut copy = to.open_table(table)?;
     for row in from.open_table(table)?.range::<K::SelfType<'_>>(..)? {
         let (key, value) = row?;
@@ -77,7 +77,7 @@ fn write_new<L: Layout>(reader: &Reader, path: &Path) -> Result<(), BackupError>
     rest.name(path).map_err(|error| failed(error_of(error)))
 }
 
-fn fill<L: Layout>(reader: &Reader, file: fs::File) -> Result<(), Failure> {
+fn fill<L: Layout>(reader: &Reader, file: fs::File) -> Result<(), TransactionError> {
     let from = reader.begin()?;
     let mut builder = Builder::new();
     builder.set_cache_size(CACHE);
@@ -112,6 +112,6 @@ impl Drop for Rest {
     }
 }
 
-fn error_of(error: io::Error) -> Failure {
-    Failure::from(redb::Error::Io(error))
+fn error_of(error: io::Error) -> TransactionError {
+    TransactionError::from(redb::Error::Io(error))
 }

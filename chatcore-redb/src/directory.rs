@@ -9,7 +9,7 @@ use chatcore::{ChannelId, ChannelName, Seq, Timestamp, User, UserId};
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
 use serde::Deserialize;
 
-use crate::error::Failure;
+use crate::error::TransactionError;
 use crate::log::Changes;
 use crate::schema::{CHANNELS, LOGS, LOOKS, Log, MARKERS, MESSAGES, NAMES, USERS, decode, encode, log};
 use crate::store::RedbStore;
@@ -23,7 +23,7 @@ impl Changes<'_> {
         by: User,
         now: Timestamp,
         most: usize,
-    ) -> Result<Option<Created>, Failure> {
+    ) -> Result<Option<Created>, TransactionError> {
         let look = name.look();
         let spelt = self.tables.names.get(name.as_str())?.map(|row| row.value());
         let taken = match spelt {
@@ -31,8 +31,11 @@ impl Changes<'_> {
             None => self.tables.looks.get(look.as_str())?.map(|row| row.value()),
         };
         if let Some(id) = taken {
-            let row =
-                self.tables.channels.get(id)?.ok_or(Failure::Broken("invalid row: a name has no channel"))?;
+            let row = self
+                .tables
+                .channels
+                .get(id)?
+                .ok_or(TransactionError::Broken("invalid row: a name has no channel"))?;
             return Ok(Some(Created::Exists(decode(row.value())?)));
         }
         if self.tables.names.len()? >= most as u64 {
@@ -47,8 +50,8 @@ impl Changes<'_> {
         Ok(Some(Created::New(info)))
     }
 
-    fn mark_read(&mut self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, Failure> {
-        let head = self.log(channel)?.ok_or(Failure::Broken("there is no such channel"))?.head;
+    fn mark_read(&mut self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, TransactionError> {
+        let head = self.log(channel)?.ok_or(TransactionError::Broken("there is no such channel"))?.head;
         let key = (user.as_str(), channel.0);
         let now = self.tables.markers.get(key)?.map_or(0, |row| row.value());
         let next = seq.min(head);
@@ -59,7 +62,7 @@ impl Changes<'_> {
         Ok(next)
     }
 
-    fn mark_unread(&mut self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, Failure> {
+    fn mark_unread(&mut self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, TransactionError> {
         let key = (user.as_str(), channel.0);
         let now = self.tables.markers.get(key)?.map_or(0, |row| row.value());
         let next = seq.saturating_sub(1);
@@ -167,7 +170,7 @@ fn channels(
     txn: &ReadTransaction,
     after: Option<&ChannelName>,
     limit: PageLimit,
-) -> Result<ChannelPage, Failure> {
+) -> Result<ChannelPage, TransactionError> {
     let rows = txn.open_table(CHANNELS)?;
     let start = after.map_or(Bound::Unbounded, |name| Bound::Excluded(name.as_str()));
     let mut page = limit.fill();
@@ -175,7 +178,7 @@ fn channels(
     let mut more = false;
     for name in txn.open_table(NAMES)?.range::<&str>((start, Bound::Unbounded))? {
         let id = name?.1.value();
-        let row = rows.get(id)?.ok_or(Failure::Broken("invalid row: a name has no channel"))?;
+        let row = rows.get(id)?.ok_or(TransactionError::Broken("invalid row: a name has no channel"))?;
         let info: ChannelInfo = decode(row.value())?;
         more = !page.take(info.weight());
         if more {
@@ -186,7 +189,7 @@ fn channels(
     Ok(ChannelPage { channels, more })
 }
 
-fn users(txn: &ReadTransaction, ids: Vec<UserId>) -> Result<HashMap<UserId, User>, Failure> {
+fn users(txn: &ReadTransaction, ids: Vec<UserId>) -> Result<HashMap<UserId, User>, TransactionError> {
     let names = txn.open_table(USERS)?;
     let mut found = HashMap::new();
     for id in ids {
@@ -199,7 +202,11 @@ fn users(txn: &ReadTransaction, ids: Vec<UserId>) -> Result<HashMap<UserId, User
 }
 
 /// Looks at the newest messages of each channel, one after the other, and no further than the marker.
-fn unread(txn: &ReadTransaction, user: &UserId, channels: &[ChannelId]) -> Result<Vec<Unread>, Failure> {
+fn unread(
+    txn: &ReadTransaction,
+    user: &UserId,
+    channels: &[ChannelId],
+) -> Result<Vec<Unread>, TransactionError> {
     let (logs, markers, rows) = (txn.open_table(LOGS)?, txn.open_table(MARKERS)?, txn.open_table(MESSAGES)?);
     let count = |channel: ChannelId, read: Seq, head: Seq| {
         let mut messages = 0;
@@ -210,7 +217,7 @@ fn unread(txn: &ReadTransaction, user: &UserId, channels: &[ChannelId]) -> Resul
             let Counted { author, deleted } = decode(row.value().1)?;
             messages += u64::from(key.value().1 > read && !deleted && author.id != user.as_str());
         }
-        Ok::<_, Failure>(messages)
+        Ok::<_, TransactionError>(messages)
     };
     channels
         .iter()

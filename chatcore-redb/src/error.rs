@@ -66,7 +66,7 @@ pub enum OpenError {
 /// Why a step of a transaction failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Failure {
+pub enum TransactionError {
     /// The database failed.
     #[error("a database call failed")]
     Database(#[source] Box<redb::Error>),
@@ -84,13 +84,13 @@ pub enum Failure {
     Panicked(String),
 }
 
-impl<E: Into<redb::Error>> From<E> for Failure {
+impl<E: Into<redb::Error>> From<E> for TransactionError {
     fn from(error: E) -> Self {
         Self::Database(Box::new(error.into()))
     }
 }
 
-impl Failure {
+impl TransactionError {
     /// Makes a store's error that says what could not be done.
     pub(crate) fn during(self, what: &'static str) -> StoreError {
         match self {
@@ -110,7 +110,7 @@ mod tests {
     fn an_unreadable_row_is_told_without_its_content() {
         let error = serde_json::from_str::<u64>("\"5ecret\"").unwrap_err();
         assert!(error.to_string().contains("5ecret"), "what it is about: {error}");
-        let error = Failure::Row(error).during("the messages can't be read");
+        let error = TransactionError::Row(error).during("the messages can't be read");
         let mut told = error.to_string();
         let mut source = error.source();
         while let Some(cause) = source {

@@ -10,7 +10,7 @@ use redb::backends::InMemoryBackend;
 use redb::{Database, ReadTransaction, StorageBackend};
 
 use crate::backup::{self, BackupError};
-use crate::error::{Failure, OpenError};
+use crate::error::{OpenError, TransactionError};
 use crate::layout::Layout;
 use crate::opening::{Builder, Opening, prepare};
 use crate::writer::{SyncMode, Writer};
@@ -115,7 +115,7 @@ impl<L: Layout> RedbFile<L> {
     pub async fn write<T, W>(&self, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: FnOnce(&mut L::Changes<'_>) -> Result<T, Failure> + Send + 'static,
+        W: FnOnce(&mut L::Changes<'_>) -> Result<T, TransactionError> + Send + 'static,
     {
         self.write_until(SyncMode::Disk, work).await
     }
@@ -124,7 +124,7 @@ impl<L: Layout> RedbFile<L> {
     pub(crate) async fn write_until<T, W>(&self, sync: SyncMode, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: FnOnce(&mut L::Changes<'_>) -> Result<T, Failure> + Send + 'static,
+        W: FnOnce(&mut L::Changes<'_>) -> Result<T, TransactionError> + Send + 'static,
     {
         self.writer.write(sync, work).await
     }
@@ -138,14 +138,14 @@ impl<L: Layout> RedbFile<L> {
     pub async fn read<T, R>(&self, what: &'static str, read: R) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        R: FnOnce(&ReadTransaction) -> Result<T, Failure> + Send + 'static,
+        R: FnOnce(&ReadTransaction) -> Result<T, TransactionError> + Send + 'static,
     {
         let reader = self.writer.reader();
         let reading = tokio::task::spawn_blocking(move || read(&reader.begin()?));
         let failed = match reading.await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(failure)) => {
-                if !matches!(failure, Failure::Database(_) | Failure::NotOpen) {
+                if !matches!(failure, TransactionError::Database(_) | TransactionError::NotOpen) {
                     return Err(failure.during(what));
                 }
                 failure.during(what)
@@ -177,7 +177,7 @@ impl<L: Layout> RedbFile<L> {
         let target = path.clone();
         let written = tokio::task::spawn_blocking(move || backup::write::<L>(&reader, &target)).await;
         let written = written.unwrap_or_else(|error| {
-            Err(BackupError::Failed { path, source: Failure::Panicked(error.to_string()) })
+            Err(BackupError::Failed { path, source: TransactionError::Panicked(error.to_string()) })
         });
         if let Err(BackupError::Failed { .. }) = &written {
             // It may be this file that failed.

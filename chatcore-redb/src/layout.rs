@@ -2,7 +2,7 @@
 
 use redb::{Database, ReadTransaction, WriteTransaction};
 
-use crate::error::Failure;
+use crate::error::TransactionError;
 
 /// What a [`RedbFile`](crate::RedbFile) holds: its tables, and what a write transaction works with.
 pub trait Layout: Sized + Send + Sync + 'static {
@@ -12,32 +12,32 @@ pub trait Layout: Sized + Send + Sync + 'static {
     /// Looks at a database that was just opened, and makes the tables in an empty one.
     ///
     /// # Errors
-    /// [`Failure`] if the database can't be read or written.
-    fn prepare(database: &Database) -> Result<Kind, Failure>;
+    /// [`TransactionError`] if the database can't be read or written.
+    fn prepare(database: &Database) -> Result<LayoutKind, TransactionError>;
 
     /// Begins a batch.
     ///
     /// # Errors
-    /// [`Failure`] fails the whole batch.
-    fn begin(txn: &WriteTransaction) -> Result<Self::Changes<'_>, Failure>;
+    /// [`TransactionError`] fails the whole batch.
+    fn begin(txn: &WriteTransaction) -> Result<Self::Changes<'_>, TransactionError>;
 
     /// Ends a batch before its commit, and returns whether it changed anything. If it did not, nothing is
     /// written and the disk is not synced.
     ///
     /// # Errors
-    /// [`Failure`] fails the whole batch.
-    fn finish(changes: Self::Changes<'_>) -> Result<bool, Failure>;
+    /// [`TransactionError`] fails the whole batch.
+    fn finish(changes: Self::Changes<'_>) -> Result<bool, TransactionError>;
 
     /// Copies everything into an empty database, for a backup; [`copy_table`](crate::copy_table) copies a table.
     ///
     /// # Errors
-    /// [`Failure`] ends the backup.
-    fn copy(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), Failure>;
+    /// [`TransactionError`] ends the backup.
+    fn copy(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), TransactionError>;
 }
 
 /// What a database is to a [`Layout`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum LayoutKind {
     /// It has this layout.
     Ours,
     /// Another program made it.

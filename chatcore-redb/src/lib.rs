@@ -21,8 +21,8 @@ mod watched;
 mod writer;
 
 pub use self::backup::{BackupError, copy_table};
-pub use self::error::{Failure, OpenError};
+pub use self::error::{OpenError, TransactionError};
 pub use self::file::RedbFile;
-pub use self::layout::{Kind, Layout};
+pub use self::layout::{Layout, LayoutKind};
 pub use self::opening::{Builder, Opening};
 pub use self::store::RedbStore;

@@ -8,14 +8,14 @@ use chatcore::{
 };
 use redb::{ReadableTable, WriteTransaction};
 
-use crate::error::Failure;
+use crate::error::TransactionError;
 use crate::schema::{Log, Tables, begun, decode, encode, log};
 
 /// Events, and nonces, that one transaction of a prune removes, so that appends wait for it only so long.
 const PRUNE_STEP: u64 = 1_000;
 
 /// The outcome of an item: the outer error fails the transaction, the inner one refuses the item.
-type Outcome<T> = Result<Result<T, AppendError>, Failure>;
+type Outcome<T> = Result<Result<T, AppendError>, TransactionError>;
 
 /// One write transaction on its way: the tables, and the logs' states that it read or changed.
 pub(crate) struct Changes<'t> {
@@ -24,13 +24,13 @@ pub(crate) struct Changes<'t> {
 }
 
 impl<'t> Changes<'t> {
-    pub(crate) fn open(txn: &'t WriteTransaction) -> Result<Self, Failure> {
+    pub(crate) fn open(txn: &'t WriteTransaction) -> Result<Self, TransactionError> {
         Ok(Self { tables: Tables::open(txn)?, logs: HashMap::new() })
     }
 
     /// Writes the logs' states, once a transaction however many events each took, and returns whether the
     /// transaction changed anything.
-    pub(crate) fn finish(mut self) -> Result<bool, Failure> {
+    pub(crate) fn finish(mut self) -> Result<bool, TransactionError> {
         for (channel, log) in &self.logs {
             let row = encode(log)?;
             let stored = self.tables.logs.get(channel)?.is_some_and(|stored| stored.value() == row);
@@ -42,7 +42,7 @@ impl<'t> Changes<'t> {
     }
 
     /// Returns the state of a channel's log as this transaction sees it.
-    pub(crate) fn log(&mut self, channel: ChannelId) -> Result<Option<&mut Log>, Failure> {
+    pub(crate) fn log(&mut self, channel: ChannelId) -> Result<Option<&mut Log>, TransactionError> {
         let entry = match self.logs.entry(channel.0) {
             std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::hash_map::Entry::Vacant(entry) => match log(&*self.tables.logs, channel.0)? {
@@ -54,7 +54,7 @@ impl<'t> Changes<'t> {
     }
 
     /// Gives every log a new life.
-    pub(crate) fn renew_epochs(&mut self) -> Result<(), Failure> {
+    pub(crate) fn renew_epochs(&mut self) -> Result<(), TransactionError> {
         let mut channels = Vec::new();
         for row in self.tables.logs.iter()? {
             channels.push(row?.0.value());
@@ -72,7 +72,7 @@ impl<'t> Changes<'t> {
         &mut self,
         batch: Vec<Append>,
         now: Timestamp,
-    ) -> Result<Vec<Result<Appended, AppendError>>, Failure> {
+    ) -> Result<Vec<Result<Appended, AppendError>>, TransactionError> {
         batch.into_iter().map(|item| self.append_one(item, now)).collect()
     }
 
@@ -104,7 +104,7 @@ impl<'t> Changes<'t> {
                 self.fold(channel, target, &event)?;
                 self.put_event(channel, &event)?;
             }
-            (_, None) => return Err(Failure::Broken("invalid row: an event has no message")),
+            (_, None) => return Err(TransactionError::Broken("invalid row: an event has no message")),
         }
         if let Some(log) = self.log(channel)? {
             (log.head, log.at) = (seq, at);
@@ -113,7 +113,7 @@ impl<'t> Changes<'t> {
     }
 
     /// Finds the first publish with the same author and nonce.
-    fn first_of(&self, item: &Append) -> Result<Option<(Seq, Timestamp)>, Failure> {
+    fn first_of(&self, item: &Append) -> Result<Option<(Seq, Timestamp)>, TransactionError> {
         let Some((channel, author, nonce)) = item.dedupe_key() else { return Ok(None) };
         let first = self.tables.nonces.get((channel.0, author.as_str(), nonce.as_str()))?;
         Ok(first.map(|row| row.value()).map(|(seq, at)| (seq, Timestamp::from_millis(at))))
@@ -148,7 +148,7 @@ impl<'t> Changes<'t> {
         }
     }
 
-    fn can_attach(&self, item: &Append, attachments: &[Attachment]) -> Result<bool, Failure> {
+    fn can_attach(&self, item: &Append, attachments: &[Attachment]) -> Result<bool, TransactionError> {
         for (i, attachment) in attachments.iter().enumerate() {
             let Some(upload) = self.upload(&attachment.id)? else { return Ok(false) };
             let theirs = upload.owner == item.author.id && upload.channel == item.channel;
@@ -160,14 +160,14 @@ impl<'t> Changes<'t> {
         Ok(true)
     }
 
-    fn message(&self, channel: ChannelId, seq: Seq) -> Result<Option<(u64, Message)>, Failure> {
+    fn message(&self, channel: ChannelId, seq: Seq) -> Result<Option<(u64, Message)>, TransactionError> {
         let Some(row) = self.tables.messages.get((channel.0, seq))? else { return Ok(None) };
         let (ordinal, json) = row.value();
         Ok(Some((ordinal, decode(json)?)))
     }
 
-    fn add_message(&mut self, channel: ChannelId, event: &Event) -> Result<(), Failure> {
-        let broken = || Failure::Broken("invalid row: a message has no log");
+    fn add_message(&mut self, channel: ChannelId, event: &Event) -> Result<(), TransactionError> {
+        let broken = || TransactionError::Broken("invalid row: a message has no log");
         let message = event.to_message().ok_or_else(broken)?;
         let log = self.log(channel)?.ok_or_else(broken)?;
         log.messages += 1;
@@ -177,7 +177,12 @@ impl<'t> Changes<'t> {
     }
 
     /// Folds an edit, a delete or a reaction into its message.
-    fn fold(&mut self, channel: ChannelId, target: (u64, Message), event: &Event) -> Result<(), Failure> {
+    fn fold(
+        &mut self,
+        channel: ChannelId,
+        target: (u64, Message),
+        event: &Event,
+    ) -> Result<(), TransactionError> {
         let (ordinal, mut message) = target;
         match event.kind {
             EventKind::Edited { target, .. } => {
@@ -196,7 +201,7 @@ impl<'t> Changes<'t> {
 
     /// Takes a message's texts and files out of the log: out of its own event, if it was edited, and out of its
     /// edits.
-    fn redact(&mut self, channel: ChannelId, message: &Message) -> Result<(), Failure> {
+    fn redact(&mut self, channel: ChannelId, message: &Message) -> Result<(), TransactionError> {
         let edits = (channel.0, message.seq, 0)..=(channel.0, message.seq, Seq::MAX);
         let mut rows = vec![message.seq];
         for edit in self.tables.edits.range(edits.clone())? {
@@ -214,12 +219,12 @@ impl<'t> Changes<'t> {
         Ok(())
     }
 
-    fn put_event(&mut self, channel: ChannelId, event: &Event) -> Result<(), Failure> {
+    fn put_event(&mut self, channel: ChannelId, event: &Event) -> Result<(), TransactionError> {
         self.tables.events.insert((channel.0, event.seq), encode(event)?.as_slice())?;
         Ok(())
     }
 
-    fn event(&self, channel: ChannelId, seq: Seq) -> Result<Option<Event>, Failure> {
+    fn event(&self, channel: ChannelId, seq: Seq) -> Result<Option<Event>, TransactionError> {
         self.tables.events.get((channel.0, seq))?.map(|row| decode(row.value())).transpose()
     }
 
@@ -229,7 +234,7 @@ impl<'t> Changes<'t> {
         channel: ChannelId,
         through: Seq,
         now: Timestamp,
-    ) -> Result<bool, Failure> {
+    ) -> Result<bool, TransactionError> {
         let Some(log) = self.log(channel)? else { return Ok(false) };
         let through = through.min(log.head);
         let from = log.trimmed;
@@ -246,7 +251,12 @@ impl<'t> Changes<'t> {
         Ok(step < through || expired == PRUNE_STEP)
     }
 
-    fn remove_messages(&mut self, channel: ChannelId, through: Seq, now: Timestamp) -> Result<(), Failure> {
+    fn remove_messages(
+        &mut self,
+        channel: ChannelId,
+        through: Seq,
+        now: Timestamp,
+    ) -> Result<(), TransactionError> {
         let range = (channel.0, 0)..=(channel.0, through);
         let mut removed: Vec<(u64, Message)> = Vec::new();
         for row in self.tables.messages.range(range.clone())? {
@@ -278,7 +288,7 @@ impl<'t> Changes<'t> {
     }
 
     /// Drops the nonces of pruned messages that are a day old, and says how many.
-    fn expire_nonces(&mut self, channel: ChannelId, now: Timestamp) -> Result<u64, Failure> {
+    fn expire_nonces(&mut self, channel: ChannelId, now: Timestamp) -> Result<u64, TransactionError> {
         let mut expired = 0;
         let mut last = None;
         let mut ahead = Vec::new();
@@ -307,7 +317,11 @@ impl<'t> Changes<'t> {
     }
 
     /// Moves an upload on, if it is still known.
-    pub(crate) fn set_upload_state(&mut self, id: &AttachmentId, state: UploadState) -> Result<(), Failure> {
+    pub(crate) fn set_upload_state(
+        &mut self,
+        id: &AttachmentId,
+        state: UploadState,
+    ) -> Result<(), TransactionError> {
         match self.upload(id)? {
             Some(upload) if upload.state != state => {
                 self.put_upload(&chatcore::store::Upload { state, ..upload })

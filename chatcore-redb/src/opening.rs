@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, StorageError};
 
-use crate::error::{Failure, OpenError};
-use crate::layout::{Kind, Layout};
+use crate::error::{OpenError, TransactionError};
+use crate::layout::{Layout, LayoutKind};
 use crate::private;
 
 /// How often a locked file is tried while it is waited for.
@@ -160,10 +160,10 @@ impl Builder {
 pub(crate) fn prepare<L: Layout>(path: &Path, database: &Database) -> Result<(), OpenError> {
     let path = || path.to_path_buf();
     match L::prepare(database) {
-        Ok(Kind::Ours) => Ok(()),
-        Ok(Kind::Newer { found, known }) => Err(OpenError::Newer { path: path(), found, known }),
-        Err(Failure::Database(source)) => Err(OpenError::Database { path: path(), source }),
-        Ok(Kind::Foreign) | Err(_) => Err(OpenError::Foreign { path: path() }),
+        Ok(LayoutKind::Ours) => Ok(()),
+        Ok(LayoutKind::Newer { found, known }) => Err(OpenError::Newer { path: path(), found, known }),
+        Err(TransactionError::Database(source)) => Err(OpenError::Database { path: path(), source }),
+        Ok(LayoutKind::Foreign) | Err(_) => Err(OpenError::Foreign { path: path() }),
     }
 }
 

@@ -16,8 +16,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::backup::copy_table;
-use crate::error::Failure;
-use crate::layout::Kind;
+use crate::error::TransactionError;
+use crate::layout::LayoutKind;
 use crate::watched::Watched;
 
 /// A JSON row.
@@ -114,7 +114,7 @@ pub(crate) struct Tables<'t> {
 }
 
 impl<'t> Tables<'t> {
-    pub(crate) fn open(txn: &'t WriteTransaction) -> Result<Self, Failure> {
+    pub(crate) fn open(txn: &'t WriteTransaction) -> Result<Self, TransactionError> {
         Ok(Self {
             channels: Watched::open(txn, CHANNELS)?,
             names: Watched::open(txn, NAMES)?,
@@ -169,34 +169,34 @@ impl<'t> Tables<'t> {
 }
 
 /// Looks at a database, and makes the tables in an empty one.
-pub(crate) fn prepare(database: &Database) -> Result<Kind, Failure> {
+pub(crate) fn prepare(database: &Database) -> Result<LayoutKind, TransactionError> {
     let read = database.begin_read()?;
     if read.list_tables()?.next().is_none() && read.list_multimap_tables()?.next().is_none() {
         create(database)?;
-        return Ok(Kind::Ours);
+        return Ok(LayoutKind::Ours);
     }
     if !read.list_tables()?.any(|table| table.name() == META.name()) {
-        return Ok(Kind::Foreign);
+        return Ok(LayoutKind::Foreign);
     }
     let meta = match read.open_table(META) {
         Ok(meta) => meta,
         // A table of our name with rows of other types.
         Err(redb::TableError::Storage(error)) => return Err(error.into()),
-        Err(_) => return Ok(Kind::Foreign),
+        Err(_) => return Ok(LayoutKind::Foreign),
     };
     match meta.get(LAYOUT_KEY)?.map(|version| version.value()) {
-        None | Some(0) => Ok(Kind::Foreign),
-        Some(LAYOUT) => Ok(Kind::Ours),
+        None | Some(0) => Ok(LayoutKind::Foreign),
+        Some(LAYOUT) => Ok(LayoutKind::Ours),
         Some(older) if older < LAYOUT => {
             create(database)?;
-            Ok(Kind::Ours)
+            Ok(LayoutKind::Ours)
         }
-        Some(newer) => Ok(Kind::Newer { found: newer, known: LAYOUT }),
+        Some(newer) => Ok(LayoutKind::Newer { found: newer, known: LAYOUT }),
     }
 }
 
 /// Counts the bytes of the uploads that are there already.
-fn count_files(tables: &mut Tables<'_>) -> Result<(), Failure> {
+fn count_files(tables: &mut Tables<'_>) -> Result<(), TransactionError> {
     let mut bytes: HashMap<String, u64> = HashMap::new();
     for row in tables.uploads.iter()? {
         let upload: Upload = decode(row?.1.value())?;
@@ -211,7 +211,7 @@ fn count_files(tables: &mut Tables<'_>) -> Result<(), Failure> {
 }
 
 /// Makes the tables that are not there, and says of which layout they are.
-fn create(database: &Database) -> Result<(), Failure> {
+fn create(database: &Database) -> Result<(), TransactionError> {
     let mut txn = database.begin_write()?;
     txn.set_quick_repair(true);
     let mut tables = Tables::open(&txn)?;
@@ -223,7 +223,7 @@ fn create(database: &Database) -> Result<(), Failure> {
 }
 
 /// Copies every row into an empty database.
-pub(crate) fn copy(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), Failure> {
+pub(crate) fn copy(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), TransactionError> {
     copy_table(from, to, META)?;
     copy_table(from, to, CHANNELS)?;
     copy_table(from, to, NAMES)?;
@@ -242,7 +242,7 @@ pub(crate) fn copy(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), 
 }
 
 /// Enters what the names of all channels look like. Channels are numbered in the order of their creation.
-fn enter_looks(tables: &mut Tables<'_>) -> Result<(), Failure> {
+fn enter_looks(tables: &mut Tables<'_>) -> Result<(), TransactionError> {
     for row in tables.channels.iter()? {
         let (id, info) = row?;
         let look = decode::<ChannelInfo>(info.value())?.name.look();
@@ -261,16 +261,19 @@ pub(crate) fn begun(message: Message) -> Event {
 }
 
 /// Encodes a row.
-pub(crate) fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, Failure> {
-    serde_json::to_vec(row).map_err(Failure::Row)
+pub(crate) fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, TransactionError> {
+    serde_json::to_vec(row).map_err(TransactionError::Row)
 }
 
 /// Decodes a row.
-pub(crate) fn decode<T: DeserializeOwned>(row: &[u8]) -> Result<T, Failure> {
-    serde_json::from_slice(row).map_err(Failure::Row)
+pub(crate) fn decode<T: DeserializeOwned>(row: &[u8]) -> Result<T, TransactionError> {
+    serde_json::from_slice(row).map_err(TransactionError::Row)
 }
 
 /// Reads the row of a log, from a table of either kind of transaction.
-pub(crate) fn log(logs: &impl ReadableTable<u64, Json>, channel: u64) -> Result<Option<Log>, Failure> {
+pub(crate) fn log(
+    logs: &impl ReadableTable<u64, Json>,
+    channel: u64,
+) -> Result<Option<Log>, TransactionError> {
     logs.get(channel)?.map(|row| decode(row.value())).transpose()
 }

@@ -12,9 +12,9 @@ use redb::{Database, ReadOnlyTable, ReadTransaction, WriteTransaction};
 
 use crate::attachments;
 use crate::backup::BackupError;
-use crate::error::{Failure, OpenError};
+use crate::error::{OpenError, TransactionError};
 use crate::file::RedbFile;
-use crate::layout::{Kind, Layout};
+use crate::layout::{Layout, LayoutKind};
 use crate::log::Changes;
 use crate::opening::{Builder, Opening};
 use crate::schema::{self, EVENTS, LOGS, Log, MESSAGES, begun, decode, log};
@@ -46,19 +46,19 @@ pub(crate) struct Chat;
 impl Layout for Chat {
     type Changes<'t> = Changes<'t>;
 
-    fn prepare(database: &Database) -> Result<Kind, Failure> {
+    fn prepare(database: &Database) -> Result<LayoutKind, TransactionError> {
         schema::prepare(database)
     }
 
-    fn begin(txn: &WriteTransaction) -> Result<Changes<'_>, Failure> {
+    fn begin(txn: &WriteTransaction) -> Result<Changes<'_>, TransactionError> {
         Changes::open(txn)
     }
 
-    fn finish(changes: Changes<'_>) -> Result<bool, Failure> {
+    fn finish(changes: Changes<'_>) -> Result<bool, TransactionError> {
         changes.finish()
     }
 
-    fn copy(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), Failure> {
+    fn copy(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), TransactionError> {
         schema::copy(from, to)
     }
 }
@@ -156,7 +156,7 @@ impl RedbStore {
     pub(crate) async fn write<T, W>(&self, sync: SyncMode, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: FnOnce(&mut Changes<'_>) -> Result<T, Failure> + Send + 'static,
+        W: FnOnce(&mut Changes<'_>) -> Result<T, TransactionError> + Send + 'static,
     {
         self.file.write_until(sync, work).await
     }
@@ -164,7 +164,7 @@ impl RedbStore {
     pub(crate) async fn read<T, R>(&self, what: &'static str, read: R) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        R: FnOnce(&ReadTransaction) -> Result<T, Failure> + Send + 'static,
+        R: FnOnce(&ReadTransaction) -> Result<T, TransactionError> + Send + 'static,
     {
         self.file.read(what, read).await
     }
@@ -235,8 +235,9 @@ fn after(
     channel: ChannelId,
     position: &Position,
     limit: PageLimit,
-) -> Result<Replay, Failure> {
-    let log = log(&txn.open_table(LOGS)?, channel.0)?.ok_or(Failure::Broken("there is no such channel"))?;
+) -> Result<Replay, TransactionError> {
+    let log = log(&txn.open_table(LOGS)?, channel.0)?
+        .ok_or(TransactionError::Broken("there is no such channel"))?;
     let rows = Rows::open(txn)?;
     if position.epoch != log.epoch
         || position.seq > log.head
@@ -258,7 +259,7 @@ fn after(
         let event = match (other.as_ref().filter(|row| at(row.0.value())), begins) {
             (Some(row), _) => decode(row.1.value())?,
             (None, Some(row)) => begun(decode(row.1.value().1)?),
-            (None, None) => return Err(Failure::Broken("an event of the log is missing")),
+            (None, None) => return Err(TransactionError::Broken("an event of the log is missing")),
         };
         if !page.take(event.weight()) {
             break;
@@ -280,7 +281,7 @@ fn messages_before(
     channel: ChannelId,
     before: Seq,
     limit: PageLimit,
-) -> Result<Page, Failure> {
+) -> Result<Page, TransactionError> {
     let rows = txn.open_table(MESSAGES)?;
     let rows = rows.range((channel.0, 0)..(channel.0, before))?.rev();
     let mut page = limit.fill();
@@ -298,7 +299,7 @@ fn messages_before(
     Ok(Page { messages, more })
 }
 
-fn heads(txn: &ReadTransaction, channels: &[ChannelId]) -> Result<Vec<Option<Head>>, Failure> {
+fn heads(txn: &ReadTransaction, channels: &[ChannelId]) -> Result<Vec<Option<Head>>, TransactionError> {
     let logs = txn.open_table(LOGS)?;
     let rows = Rows::open(txn)?;
     let head = |channel: &ChannelId| log(&logs, channel.0)?.map(|log| rows.head(*channel, log)).transpose();
@@ -312,16 +313,16 @@ struct Rows {
 }
 
 impl Rows {
-    fn open(txn: &ReadTransaction) -> Result<Self, Failure> {
+    fn open(txn: &ReadTransaction) -> Result<Self, TransactionError> {
         Ok(Self { messages: txn.open_table(MESSAGES)?, events: txn.open_table(EVENTS)? })
     }
 
-    fn head(&self, channel: ChannelId, log: Log) -> Result<Head, Failure> {
+    fn head(&self, channel: ChannelId, log: Log) -> Result<Head, TransactionError> {
         Ok(Head { epoch: log.epoch, seq: log.head, check: self.check(channel, log.head)? })
     }
 
     /// Returns the check of the event at `seq`, if it is not pruned.
-    fn check(&self, channel: ChannelId, seq: Seq) -> Result<Option<Check>, Failure> {
+    fn check(&self, channel: ChannelId, seq: Seq) -> Result<Option<Check>, TransactionError> {
         if seq == 0 {
             return Ok(Some(Check::START));
         }

@@ -4,7 +4,7 @@ use std::ops::{Deref, DerefMut};
 
 use redb::{Key, Table, TableDefinition, Value, WriteTransaction};
 
-use crate::error::Failure;
+use crate::error::TransactionError;
 
 /// A table, open for writing. Whoever takes it to write marks it as changed, so no write can be forgotten.
 pub(crate) struct Watched<'t, K: Key + 'static, V: Value + 'static> {
@@ -13,7 +13,10 @@ pub(crate) struct Watched<'t, K: Key + 'static, V: Value + 'static> {
 }
 
 impl<'t, K: Key + 'static, V: Value + 'static> Watched<'t, K, V> {
-    pub(crate) fn open(txn: &'t WriteTransaction, name: TableDefinition<'_, K, V>) -> Result<Self, Failure> {
+    pub(crate) fn open(
+        txn: &'t WriteTransaction,
+        name: TableDefinition<'_, K, V>,
+    ) -> Result<Self, TransactionError> {
         Ok(Self { table: txn.open_table(name)?, changed: false })
     }
 

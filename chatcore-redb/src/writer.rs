@@ -14,7 +14,7 @@ use tokio::runtime::{self, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::error::{Failure, OpenError};
+use crate::error::{OpenError, TransactionError};
 use crate::layout::Layout;
 use crate::opening::{Opener, Opening};
 
@@ -47,7 +47,7 @@ struct Shared {
 /// A job on its way to the writer.
 trait Job<L: Layout>: Send {
     fn sync(&self) -> SyncMode;
-    fn run(&mut self, changes: &mut L::Changes<'_>) -> Result<(), Failure>;
+    fn run(&mut self, changes: &mut L::Changes<'_>) -> Result<(), TransactionError>;
     /// Answers, after the commit or its failure.
     fn finish(self: Box<Self>, outcome: Result<(), StoreError>);
 }
@@ -62,14 +62,14 @@ struct Work<W, T> {
 impl<L, W, T> Job<L> for Work<W, T>
 where
     L: Layout,
-    W: FnOnce(&mut L::Changes<'_>) -> Result<T, Failure> + Send,
+    W: FnOnce(&mut L::Changes<'_>) -> Result<T, TransactionError> + Send,
     T: Send,
 {
     fn sync(&self) -> SyncMode {
         self.sync
     }
 
-    fn run(&mut self, changes: &mut L::Changes<'_>) -> Result<(), Failure> {
+    fn run(&mut self, changes: &mut L::Changes<'_>) -> Result<(), TransactionError> {
         if let Some(work) = self.work.take() {
             self.done = Some(work(changes)?);
         }
@@ -94,7 +94,7 @@ impl<L: Layout> Job<L> for LookAfter {
         SyncMode::Later
     }
 
-    fn run(&mut self, _: &mut L::Changes<'_>) -> Result<(), Failure> {
+    fn run(&mut self, _: &mut L::Changes<'_>) -> Result<(), TransactionError> {
         Ok(())
     }
 
@@ -136,7 +136,7 @@ impl<L: Layout> Writer<L> {
     pub(crate) async fn write<T, W>(&self, sync: SyncMode, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: FnOnce(&mut L::Changes<'_>) -> Result<T, Failure> + Send + 'static,
+        W: FnOnce(&mut L::Changes<'_>) -> Result<T, TransactionError> + Send + 'static,
     {
         let ended = || StoreError::new("the store's writer has stopped");
         let queue = self.queue.as_ref().ok_or_else(ended)?;
@@ -174,10 +174,10 @@ impl<L: Layout> Drop for Writer<L> {
 pub(crate) struct Reader(Arc<Shared>);
 
 impl Reader {
-    pub(crate) fn begin(&self) -> Result<ReadTransaction, Failure> {
+    pub(crate) fn begin(&self) -> Result<ReadTransaction, TransactionError> {
         // Held to begin a transaction, never for its length: only opening the file again needs it whole.
         let database = self.0.database.read().unwrap_or_else(PoisonError::into_inner);
-        Ok(database.as_ref().ok_or(Failure::NotOpen)?.begin_read()?)
+        Ok(database.as_ref().ok_or(TransactionError::NotOpen)?.begin_read()?)
     }
 }
 
@@ -262,8 +262,8 @@ impl Thread {
                 self.failures.failed("the newest read markers could not be synced", "", &failure);
             }
             // A panic may have left redb in any state; after a failed access it refuses all further work.
-            let opened = !matches!(failure, Failure::NotOpen);
-            if opened && (matches!(failure, Failure::Panicked(_)) || !self.works()) {
+            let opened = !matches!(failure, TransactionError::NotOpen);
+            if opened && (matches!(failure, TransactionError::Panicked(_)) || !self.works()) {
                 self.open_again();
             }
             failure.during("the transaction failed")
@@ -273,13 +273,13 @@ impl Thread {
         }
     }
 
-    fn transact<L: Layout>(&mut self, batch: &mut [Box<dyn Job<L>>]) -> Result<(), Failure> {
+    fn transact<L: Layout>(&mut self, batch: &mut [Box<dyn Job<L>>]) -> Result<(), TransactionError> {
         if self.shared.database.read().unwrap_or_else(PoisonError::into_inner).is_none() {
             self.reopen();
         }
         let mut txn = {
             let database = self.shared.database.read().unwrap_or_else(PoisonError::into_inner);
-            database.as_ref().ok_or(Failure::NotOpen)?.begin_write()?
+            database.as_ref().ok_or(TransactionError::NotOpen)?.begin_write()?
         };
         // Without it, opening the file after a kill walks the whole of it.
         txn.set_quick_repair(true);
@@ -311,7 +311,7 @@ impl Thread {
     /// Returns whether the database takes work.
     fn works(&self) -> bool {
         let database = self.shared.database.read().unwrap_or_else(PoisonError::into_inner);
-        let works = || Ok(database.as_ref().ok_or(Failure::NotOpen)?.begin_write()?.abort()?);
+        let works = || Ok(database.as_ref().ok_or(TransactionError::NotOpen)?.begin_write()?.abort()?);
         contained(works).is_ok()
     }
 
@@ -323,7 +323,7 @@ impl Thread {
         self.reopen();
     }
 
-    fn close(&self) -> Option<Result<(), Failure>> {
+    fn close(&self) -> Option<Result<(), TransactionError>> {
         let database = self.shared.database.write().unwrap_or_else(PoisonError::into_inner).take()?;
         Some(contained(|| Ok(database.close()?)))
     }
@@ -347,7 +347,10 @@ impl Thread {
 }
 
 /// Runs a batch's jobs in a transaction, and returns whether they changed anything.
-fn work_on<L: Layout>(txn: &WriteTransaction, batch: &mut [Box<dyn Job<L>>]) -> Result<bool, Failure> {
+fn work_on<L: Layout>(
+    txn: &WriteTransaction,
+    batch: &mut [Box<dyn Job<L>>],
+) -> Result<bool, TransactionError> {
     let mut changes = L::begin(txn)?;
     for job in batch {
         job.run(&mut changes)?;
@@ -356,10 +359,12 @@ fn work_on<L: Layout>(txn: &WriteTransaction, batch: &mut [Box<dyn Job<L>>]) -> 
 }
 
 /// Runs a step of redb's or of a job's, and turns a panic into a failure.
-pub(crate) fn contained<T>(step: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+pub(crate) fn contained<T>(
+    step: impl FnOnce() -> Result<T, TransactionError>,
+) -> Result<T, TransactionError> {
     catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-        Err(Failure::Panicked(text.unwrap_or_else(|| "no message".to_owned())))
+        Err(TransactionError::Panicked(text.unwrap_or_else(|| "no message".to_owned())))
     })
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chatcore::store::StoreError;
 use chatcore::{Timestamp, User};
-use chatcore_redb::{BackupError, Failure, Kind, Layout, RedbFile, copy_table};
+use chatcore_redb::{BackupError, Layout, LayoutKind, RedbFile, TransactionError, copy_table};
 use redb::{
     Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table,
     TableDefinition, TableError, TableHandle, WriteTransaction,
@@ -62,34 +62,34 @@ struct Changes<'t> {
 impl Layout for Names {
     type Changes<'t> = Changes<'t>;
 
-    fn prepare(database: &Database) -> Result<Kind, Failure> {
+    fn prepare(database: &Database) -> Result<LayoutKind, TransactionError> {
         let read = database.begin_read()?;
         let tables: HashSet<String> = read.list_tables()?.map(|table| table.name().to_owned()).collect();
         if tables.is_empty() {
             let write = database.begin_write()?;
             Self::begin(&write)?;
             write.commit()?;
-            return Ok(Kind::Ours);
+            return Ok(LayoutKind::Ours);
         }
         match (read.open_table(ACCOUNTS), read.open_table(NAMES)) {
             (Ok(accounts), Ok(names)) => {
                 add_keys(database, &accounts, &names)?;
-                Ok(Kind::Ours)
+                Ok(LayoutKind::Ours)
             }
             (Err(TableError::Storage(error)), _) | (_, Err(TableError::Storage(error))) => Err(error.into()),
-            _ => Ok(Kind::Foreign),
+            _ => Ok(LayoutKind::Foreign),
         }
     }
 
-    fn begin(txn: &WriteTransaction) -> Result<Changes<'_>, Failure> {
+    fn begin(txn: &WriteTransaction) -> Result<Changes<'_>, TransactionError> {
         Ok(Changes { accounts: txn.open_table(ACCOUNTS)?, names: txn.open_table(NAMES)?, changed: false })
     }
 
-    fn finish(changes: Changes<'_>) -> Result<bool, Failure> {
+    fn finish(changes: Changes<'_>) -> Result<bool, TransactionError> {
         Ok(changes.changed)
     }
 
-    fn copy(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), Failure> {
+    fn copy(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), TransactionError> {
         copy_table(from, to, ACCOUNTS)?;
         copy_table(from, to, NAMES)
     }
@@ -100,7 +100,7 @@ fn add_keys(
     database: &Database,
     accounts: &impl ReadableTable<&'static [u8], &'static [u8]>,
     names: &impl ReadableTable<&'static str, &'static [u8]>,
-) -> Result<(), Failure> {
+) -> Result<(), TransactionError> {
     let mut entered = HashSet::new();
     let mut changed = Vec::new();
     for row in accounts.iter()? {
@@ -129,7 +129,7 @@ fn add_keys(
 }
 
 impl Changes<'_> {
-    fn enter(&mut self, hash: &[u8], account: &Account) -> Result<(), Failure> {
+    fn enter(&mut self, hash: &[u8], account: &Account) -> Result<(), TransactionError> {
         self.changed = true;
         let value = serde_json::to_vec(account).expect("invariant: an account is JSON");
         self.accounts.insert(hash, &value[..])?;
@@ -139,7 +139,7 @@ impl Changes<'_> {
         Ok(())
     }
 
-    fn remove(&mut self, hash: &[u8]) -> Result<Option<Account>, Failure> {
+    fn remove(&mut self, hash: &[u8]) -> Result<Option<Account>, TransactionError> {
         let Some(account) = self.accounts.get(hash)?.map(|row| decode(row.value())) else { return Ok(None) };
         self.changed = true;
         self.accounts.remove(hash)?;
@@ -166,7 +166,7 @@ enum Verdict {
 }
 
 impl Wanted {
-    fn verdict<A, N>(&self, accounts: &A, names: &N) -> Result<Verdict, Failure>
+    fn verdict<A, N>(&self, accounts: &A, names: &N) -> Result<Verdict, TransactionError>
     where
         A: ReadableTable<&'static [u8], &'static [u8]> + ReadableTableMetadata,
         N: ReadableTable<&'static str, &'static [u8]>,
@@ -219,7 +219,7 @@ impl RedbAccounts {
 
     async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&ReadTransaction) -> Result<T, Failure> + Send + 'static,
+        read: impl FnOnce(&ReadTransaction) -> Result<T, TransactionError> + Send + 'static,
     ) -> Result<T, AccountsError> {
         self.within(self.file.read("the names can't be read", read)).await
     }
@@ -283,7 +283,7 @@ impl Accounts for RedbAccounts {
 }
 
 /// Returns the accounts whose tokens were given more than a day after `now`, dated back.
-fn ahead<A>(accounts: &A, now: Timestamp) -> Result<Vec<(Vec<u8>, Account)>, Failure>
+fn ahead<A>(accounts: &A, now: Timestamp) -> Result<Vec<(Vec<u8>, Account)>, TransactionError>
 where
     A: ReadableTable<&'static [u8], &'static [u8]>,
 {
@@ -330,7 +330,7 @@ async fn enter(
     answered.await.unwrap_or_else(|_| Err(StoreError::new("the runtime ends")))
 }
 
-fn account(txn: &ReadTransaction, hash: &[u8]) -> Result<Option<Account>, Failure> {
+fn account(txn: &ReadTransaction, hash: &[u8]) -> Result<Option<Account>, TransactionError> {
     Ok(txn.open_table(ACCOUNTS)?.get(hash)?.and_then(|account| decode(account.value())))
 }
 
