@@ -1,4 +1,4 @@
-//! The attachment index: what was uploaded, and which of it nobody needs.
+//! The attachment index: all uploads, and those that can be removed.
 
 use std::ops::Bound;
 
@@ -19,7 +19,7 @@ impl Changes<'_> {
         self.tables.uploads.get(id.as_str())?.map(|row| decode(row.value())).transpose()
     }
 
-    /// Enters an upload, and keeps the index of those that nobody needs with it.
+    /// Stores an upload, and updates the index of removable uploads.
     pub(crate) fn put_upload(&mut self, upload: &Upload) -> Result<(), TransactionError> {
         let id = upload.attachment.id.as_str();
         self.drop_from_index(&upload.attachment.id)?;
@@ -31,7 +31,7 @@ impl Changes<'_> {
         Ok(())
     }
 
-    /// Enters an upload, unless it takes more bytes than before and more than `most` are taken then.
+    /// Stores an upload and returns `true`, unless it grows and the total would exceed `most`.
     fn put_upload_within(&mut self, upload: &Upload, most: FileBytes) -> Result<bool, TransactionError> {
         let before = self.upload(&upload.attachment.id)?.map_or(0, |before| before.attachment.size);
         let more = upload.attachment.size.saturating_sub(before);
@@ -42,7 +42,7 @@ impl Changes<'_> {
         self.put_upload(upload).map(|()| true)
     }
 
-    /// Counts an upload's bytes in place of those that it has now.
+    /// Replaces the counted bytes of an upload with its new size.
     fn count_file(&mut self, upload: &Upload) -> Result<(), TransactionError> {
         if let Some(before) = self.upload(&upload.attachment.id)? {
             if (before.attachment.size, &before.owner) == (upload.attachment.size, &upload.owner) {
@@ -71,7 +71,7 @@ impl Changes<'_> {
         Ok(())
     }
 
-    /// Gives the uploads that nobody needs from a time after `now` on the time `now`.
+    /// Sets the time of removable uploads that are dated after `now` to `now`.
     fn date_back(&mut self, now: Timestamp) -> Result<(), TransactionError> {
         let mut ahead = Vec::new();
         for row in self.tables.reclaimable.range((now.as_millis() + 1, "")..)? {
@@ -103,7 +103,7 @@ impl Changes<'_> {
     }
 }
 
-/// Says from when on nobody needs the bytes; a discarded upload's at any time, a held one's never.
+/// Returns the time from which an upload can be removed: always for a discarded one, never for an attached one.
 fn reclaimable_from(upload: &Upload) -> Option<i64> {
     match upload.state {
         UploadState::Attached(_) => None,
@@ -138,7 +138,7 @@ impl AttachmentIndex for RedbStore {
     }
 
     async fn date_back(&self, now: Timestamp) -> Result<(), StoreError> {
-        // Asked first, since there hardly ever is one.
+        // A read first, since there is hardly ever anything to change.
         let is_ahead = self.read("the uploads can't be read", move |txn| {
             let table = txn.open_table(RECLAIMABLE)?;
             Ok(table.range((now.as_millis() + 1, "")..)?.next().transpose()?.is_some())
@@ -160,7 +160,7 @@ impl AttachmentIndex for RedbStore {
     }
 }
 
-/// Reads the uploads that are whole and wanted, after `after`.
+/// Reads the uploads after `after` that are complete and not discarded.
 pub(crate) fn wanted(
     txn: &ReadTransaction,
     after: Option<&AttachmentId>,

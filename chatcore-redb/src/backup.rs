@@ -1,4 +1,4 @@
-//! Backups: a file's rows as they were at one moment, copied into a new file while others write.
+//! Backups: copies a file's rows, as they are at one moment, into a new file while writes go on.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -13,20 +13,20 @@ use crate::opening::unfinished;
 use crate::private;
 use crate::writer::{Reader, contained};
 
-/// Bytes of the new file that are kept in memory while it is written.
+/// Bytes of the new file that are cached in memory.
 const CACHE: usize = 16 << 20;
 
-/// Why there is no backup. Nothing is left of it.
+/// Why a backup failed. Nothing is left of it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackupError {
-    /// There is a file of this name, or one that a backup to this name which was killed has left.
+    /// A file of this name exists, or the unfinished file of a killed backup to this name.
     #[error("{path} exists, and a backup never overwrites a file: choose another name, or remove it")]
     Exists {
         /// The file.
         path: PathBuf,
     },
-    /// The file could not be read, or the backup not be written.
+    /// The file could not be read, or the backup could not be written.
     #[error("the backup {path} can't be written")]
     Failed {
         /// The backup.
@@ -36,7 +36,7 @@ pub enum BackupError {
     },
 }
 
-/// Copies every row of a table, in the order of their keys.
+/// Copies every row of a table, in the order of the keys.
 ///
 /// # Errors
 /// [`TransactionError`] if one of the files can't be read or written.
@@ -83,14 +83,14 @@ fn fill<L: Layout>(reader: &Reader, file: fs::File) -> Result<(), TransactionErr
     builder.set_cache_size(CACHE);
     let database = builder.create_with_backend(FileBackend::new(file)?)?;
     let mut to = database.begin_write()?;
-    // The copy opens at once too.
+    // So that the copy can be opened without a repair.
     to.set_quick_repair(true);
     L::copy(&from, &to)?;
     to.commit()?;
     Ok(database.close()?)
 }
 
-/// A file that is removed unless it gets its name.
+/// An unfinished file, removed on drop unless it got its final name.
 struct Rest(Option<PathBuf>);
 
 impl Rest {
@@ -106,7 +106,7 @@ impl Rest {
 impl Drop for Rest {
     fn drop(&mut self) {
         if let Some(path) = &self.0 {
-            // The failure at hand is the one to tell of.
+            // The first failure is the one to report.
             let _ = fs::remove_file(path);
         }
     }

@@ -75,7 +75,7 @@ impl Changes<'_> {
 }
 
 impl RedbStore {
-    /// Asks for a channel before a write, as inside the writer one unknown channel would fail the whole transaction.
+    /// Checks that a channel exists. Inside the writer, an unknown channel would fail the whole transaction.
     async fn expect_channel(&self, channel: ChannelId) -> Result<(), StoreError> {
         let is_there = move |txn: &ReadTransaction| Ok(log(&txn.open_table(LOGS)?, channel.0)?.is_some());
         if self.read("the channel can't be read", is_there).await? {
@@ -201,7 +201,7 @@ fn users(txn: &ReadTransaction, ids: Vec<UserId>) -> Result<HashMap<UserId, User
     Ok(found)
 }
 
-/// Looks at the newest messages of each channel, one after the other, and no further than the marker.
+/// Counts each channel's unread messages from the newest back to the marker.
 fn unread(
     txn: &ReadTransaction,
     user: &UserId,
@@ -210,7 +210,7 @@ fn unread(
     let (logs, markers, rows) = (txn.open_table(LOGS)?, txn.open_table(MARKERS)?, txn.open_table(MESSAGES)?);
     let count = |channel: ChannelId, read: Seq, head: Seq| {
         let mut messages = 0;
-        // A marker is never past the head, so that the range has an order.
+        // A marker is never past the head, so the range is valid.
         let newest = rows.range((channel.0, read)..=(channel.0, head))?.rev();
         for (row, _) in newest.zip(0..Unread::scan(read)) {
             let (key, row) = row?;
@@ -229,7 +229,7 @@ fn unread(
         .collect()
 }
 
-/// What a message's row says about whether it is unread; the rest is passed over.
+/// The fields of a message's row that decide whether it is unread.
 #[derive(Deserialize)]
 struct Counted {
     author: Author,

@@ -9,7 +9,7 @@ use chatcore::store::StoreError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The folder of the file could not be made.
+    /// The folder of the file could not be created.
     #[error("the folder of {path} can't be created")]
     Folder {
         /// The file.
@@ -17,19 +17,19 @@ pub enum OpenError {
         /// Why.
         source: std::io::Error,
     },
-    /// The file is no redb database, or one that another program made. It was not changed.
+    /// The file is not a redb database, or another program created it. It was not changed.
     #[error("{path} is not a chat store: choose another file")]
     Foreign {
         /// The file.
         path: PathBuf,
     },
-    /// The file has no bytes, as a copy or a restore that failed leaves it. It was not changed.
+    /// The file is empty, as a failed copy or restore leaves it. It was not changed.
     #[error("{path} is empty: restore it from a backup, or remove it to start a new store")]
     Empty {
         /// The file.
         path: PathBuf,
     },
-    /// A newer version of this library made the file, or changed its layout. It was not changed.
+    /// A newer version of this library created the file or changed its layout. The file was not changed.
     #[error(
         "{path} has layout {found}, and this program supports layouts up to {known}: use a newer program"
     )]
@@ -38,16 +38,15 @@ pub enum OpenError {
         path: PathBuf,
         /// The layout's version in the file.
         found: u64,
-        /// The newest version that this library reads.
+        /// The newest version that this library supports.
         known: u64,
     },
-    /// Another process, or another store of this one, has the file open, and kept it open for as long as was
-    /// waited.
+    /// Another process, or another store in this process, kept the file open during the whole wait.
     #[error("{path} is still open in another process or store after {} s", waited.as_secs_f32())]
     Locked {
         /// The file.
         path: PathBuf,
-        /// How long was waited.
+        /// How long the store waited.
         waited: Duration,
     },
     /// The file could not be read or written.
@@ -63,23 +62,23 @@ pub enum OpenError {
     Thread(#[source] std::io::Error),
 }
 
-/// Why a step of a transaction failed.
+/// Why a read or write transaction failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransactionError {
     /// The database failed.
     #[error("a database call failed")]
     Database(#[source] Box<redb::Error>),
-    /// A row does not decode. The error's own text may quote the row, so it is told by its kind and place alone.
+    /// A row can't be decoded. The text has only the kind and place of the error, since serde's may quote the row.
     #[error("invalid row: {:?} error at byte {}", .0.classify(), .0.column())]
     Row(serde_json::Error),
-    /// The rows contradict each other.
+    /// Rows contradict each other.
     #[error("{0}")]
     Broken(&'static str),
-    /// The file is not open: it failed, and could not be opened again yet.
+    /// The file is not open: it failed and could not be opened again yet.
     #[error("the file is not open")]
     NotOpen,
-    /// redb, or a write, panicked with this text.
+    /// redb or a write panicked, with this text.
     #[error("the database code panicked: {0}")]
     Panicked(String),
 }
@@ -91,7 +90,7 @@ impl<E: Into<redb::Error>> From<E> for TransactionError {
 }
 
 impl TransactionError {
-    /// Makes a store's error that says what could not be done.
+    /// Returns a store's error with the text `what`.
     pub(crate) fn during(self, what: &'static str) -> StoreError {
         match self {
             Self::Database(error) => StoreError::because(what, error),
@@ -107,9 +106,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unreadable_row_is_told_without_its_content() {
+    fn an_error_about_an_invalid_row_does_not_quote_it() {
         let error = serde_json::from_str::<u64>("\"5ecret\"").unwrap_err();
-        assert!(error.to_string().contains("5ecret"), "what it is about: {error}");
+        assert!(error.to_string().contains("5ecret"), "serde quotes the row: {error}");
         let error = TransactionError::Row(error).during("the messages can't be read");
         let mut told = error.to_string();
         let mut source = error.source();

@@ -1,4 +1,4 @@
-//! A redb file with one writer: what the store is made of, for an app's own tables too.
+//! A redb file with one writer thread. The store is built on it, and an app can use it for its own tables.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,18 +15,17 @@ use crate::layout::Layout;
 use crate::opening::{Builder, Opening, prepare};
 use crate::writer::{SyncMode, Writer};
 
-/// An open redb file that holds what `L` says. Clones are handles on the same open file.
+/// An open redb file with the tables of the [`Layout`] `L`. Clones are handles to the same open file.
 ///
-/// It is what [`RedbStore`](crate::RedbStore) is made of. An app uses it for tables of its own, in a file of
-/// their own: [`Layout`] says which.
+/// [`RedbStore`](crate::RedbStore) is built on it. An app can use it for its own tables, in a file of their own.
 ///
-/// One thread writes: it takes every write that waits into one transaction and one sync of the disk, and
-/// answers after it. If nothing changed it writes nothing. At most 256 writes wait; a further one waits for a
-/// place. Reads run on tokio's blocking threads, so the methods need a tokio runtime; they don't wait for the
-/// writer. After an error of the disk, or a panic in redb or in a write, the calls of that moment fail and
-/// the file is opened again.
+/// - One thread writes. It puts all waiting writes into one transaction, syncs the disk once, and then answers
+///   them. If nothing changed, it writes nothing.
+/// - At most 256 writes wait in the queue. Further calls wait until there is room.
+/// - Reads run on tokio's blocking threads, so the methods need a tokio runtime. Reads don't wait for the writer.
+/// - After a disk error, or a panic in redb or in a write, the current calls fail and the file is opened again.
 ///
-/// Dropping the last handle waits for the writer, and closes the file.
+/// Dropping the last handle waits for the writer and closes the file.
 pub struct RedbFile<L: Layout> {
     writer: Arc<Writer<L>>,
 }
@@ -38,10 +37,10 @@ impl<L: Layout> Clone for RedbFile<L> {
 }
 
 impl Builder {
-    /// Opens a file of the layout `L`, as [`RedbFile::open`] does.
+    /// Opens a file with the layout `L`, as [`RedbFile::open`] does.
     ///
     /// # Errors
-    /// [`OpenError`].
+    /// [`OpenError`] if the file is empty, another program's, a newer version's, open elsewhere, or unusable.
     pub fn open_file<L: Layout>(self, path: impl AsRef<Path>) -> Result<RedbFile<L>, OpenError> {
         let path = path.as_ref().to_path_buf();
         let opener = move |opening| self.open_database::<L>(&path, opening);
@@ -50,24 +49,24 @@ impl Builder {
 }
 
 impl<L: Layout> RedbFile<L> {
-    /// Opens the file `path`, or makes it, with mode 0600, if it does not exist, and its folders with mode 0700.
-    /// An existing file that others may read is made its owner's alone.
+    /// Opens the file `path`. If it does not exist, creates it with mode 0600, and missing folders with mode 0700.
+    /// Removes other users' access to an existing file.
     ///
-    /// It blocks, for the time of a few disk accesses, or up to 5 s while another process has the file open.
-    /// [`Builder::open_file`] opens it with other settings.
+    /// Blocks the thread for a few disk accesses, or for up to 5 s while another process has the file open.
+    /// [`Builder::open_file`] opens a file with other settings.
     ///
     /// # Errors
-    /// [`OpenError`].
+    /// [`OpenError`] if the file is empty, another program's, a newer version's, open elsewhere, or unusable.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         Builder::default().open_file(path)
     }
 
-    /// Opens what `opener` opens, which makes room for a layer between redb and the disk: a
-    /// [`StorageBackend`](redb::StorageBackend) that encrypts, or one that fails on purpose in a test. `path` is
-    /// for error texts. It is called again, on the writer's thread, after the disk failed.
+    /// Opens a database through `opener`, so that an app can put a [`StorageBackend`](redb::StorageBackend) between
+    /// redb and the disk: one that encrypts, or one that fails on purpose in a test. `path` is for error texts.
+    /// After a disk failure the writer's thread calls `opener` again.
     ///
     /// # Errors
-    /// [`OpenError`], also that of `opener`.
+    /// The [`OpenError`] of `opener`, or another one if the database has the wrong layout.
     pub fn open_with(
         path: impl AsRef<Path>,
         opener: impl Fn(Opening) -> Result<Database, OpenError> + Send + 'static,
@@ -89,10 +88,10 @@ impl<L: Layout> RedbFile<L> {
         Ok(Self { writer: Arc::new(Writer::start(Box::new(opener), sync_within)?) })
     }
 
-    /// Makes a database in memory, which ends with its last handle.
+    /// Creates a database in memory. It is gone when its last handle is dropped.
     ///
     /// # Errors
-    /// [`OpenError`] if there is no thread for the writer.
+    /// [`OpenError`] if the writer's thread can't be started.
     pub fn in_memory() -> Result<Self, OpenError> {
         let memory = Arc::new(InMemoryBackend::new());
         Self::open_with("memory", move |_| {
@@ -104,14 +103,14 @@ impl<L: Layout> RedbFile<L> {
         })
     }
 
-    /// Runs `work` in the writer's next transaction, and answers when it is on the disk.
+    /// Runs `work` in the writer's next transaction, and returns when it is synced to the disk.
     ///
     /// # Errors
-    /// [`StoreError`] if the transaction failed; whether it was stored is then unknown. `work` that fails, fails
-    /// every write of the same transaction: a refusal is part of `T`.
+    /// [`StoreError`] if the transaction failed. Whether it was stored is then unknown. If `work` returns an error,
+    /// every write in the same transaction fails; so return a refusal as part of `T` instead.
     ///
     /// # Cancel safety
-    /// Once the work is queued it is done, also if the future is dropped.
+    /// Once `work` is queued it runs, even if the future is dropped.
     pub async fn write<T, W>(&self, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -120,7 +119,7 @@ impl<L: Layout> RedbFile<L> {
         self.write_until(SyncMode::Disk, work).await
     }
 
-    /// Runs `work` in the writer's next transaction, and answers when `sync` says.
+    /// Runs `work` in the writer's next transaction, and returns when `sync` allows.
     pub(crate) async fn write_until<T, W>(&self, sync: SyncMode, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -129,12 +128,12 @@ impl<L: Layout> RedbFile<L> {
         self.writer.write(sync, work).await
     }
 
-    /// Reads what is committed, on a blocking thread: a page that is not in the cache comes from the disk, and
-    /// decoding a hundred messages takes 160 µs. The way there and back costs 7 µs, about half of what one cached
-    /// message takes.
+    /// Reads committed data on a blocking thread, since a page that is not cached comes from the disk, and decoding a
+    /// hundred messages takes 160 µs. Switching threads and back costs 7 µs, about half of the time of reading one
+    /// cached message.
     ///
     /// # Errors
-    /// [`StoreError`] that says `what` could not be done.
+    /// [`StoreError`] with the text `what`, such as "the names can't be read".
     pub async fn read<T, R>(&self, what: &'static str, read: R) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -158,20 +157,19 @@ impl<L: Layout> RedbFile<L> {
 }
 
 impl<L: Layout> RedbFile<L> {
-    /// Writes a copy to the new file `path`, with mode 0600, as the file stands at one moment: everything that was
-    /// answered before the call is in it, and of what is written meanwhile either a whole transaction or nothing.
-    /// Others read and write meanwhile.
+    /// Writes a copy of the file, as it is at one moment, to the new file `path` with mode 0600. The copy has
+    /// everything that was answered before the call. Of a transaction that commits meanwhile it has all or nothing.
+    /// Reads and writes go on during the backup.
     ///
-    /// The copy holds the rows alone, so it is as small as they are and has nothing of what was deleted. It is called
-    /// `path` and `.new` until it is whole and synced. Every row is read and written once, on one of tokio's blocking
-    /// threads and with 16 MiB of memory for the copy. Until it is done the file does not use its freed pages again,
-    /// so it grows by what is written meanwhile.
+    /// The copy has only the rows, so it is as small as they are and has no deleted data. Until it is whole and synced
+    /// its name ends in `.new`. Every row is read and written once, on one of tokio's blocking threads, with 16 MiB of
+    /// memory for the copy. During the backup the file can't reuse its freed pages, so it grows by what is written.
     ///
     /// # Errors
-    /// [`BackupError`]. Then there is no file.
+    /// [`BackupError`] if `path` exists, or if the copy fails. Then nothing is left of the backup.
     ///
     /// # Cancel safety
-    /// A backup that has begun goes on if the future is dropped.
+    /// A backup that has started goes on, even if the future is dropped.
     pub async fn backup(&self, path: impl AsRef<Path>) -> Result<(), BackupError> {
         let (reader, path) = (self.writer.reader(), path.as_ref().to_path_buf());
         let target = path.clone();
@@ -180,14 +178,14 @@ impl<L: Layout> RedbFile<L> {
             Err(BackupError::Failed { path, source: TransactionError::Panicked(error.to_string()) })
         });
         if let Err(BackupError::Failed { .. }) = &written {
-            // It may be this file that failed.
+            // The failure may be this file's, not the copy's.
             self.writer.look_after();
         }
         written
     }
 }
 
-/// Bytes in memory, which are still there when a database is opened on them again.
+/// A backend in memory that keeps its bytes when the database is opened again.
 #[derive(Debug)]
 struct Memory(Arc<InMemoryBackend>);
 

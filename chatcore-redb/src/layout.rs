@@ -1,15 +1,15 @@
-//! What a file holds, and how one write transaction works on it.
+//! A file's tables, and how a write transaction uses them.
 
 use redb::{Database, ReadTransaction, WriteTransaction};
 
 use crate::error::TransactionError;
 
-/// What a [`RedbFile`](crate::RedbFile) holds: its tables, and what a write transaction works with.
+/// The tables of a [`RedbFile`](crate::RedbFile), and how a write transaction uses them.
 pub trait Layout: Sized + Send + Sync + 'static {
-    /// The tables, open in one write transaction, which the jobs of a batch share.
+    /// The tables, open in a write transaction that the writes of a batch share.
     type Changes<'t>;
 
-    /// Looks at a database that was just opened, and makes the tables in an empty one.
+    /// Checks the layout of a database that was just opened, and creates the tables in an empty one.
     ///
     /// # Errors
     /// [`TransactionError`] if the database can't be read or written.
@@ -18,35 +18,34 @@ pub trait Layout: Sized + Send + Sync + 'static {
     /// Begins a batch.
     ///
     /// # Errors
-    /// [`TransactionError`] fails the whole batch.
+    /// [`TransactionError`] if the tables can't be opened. It fails the whole batch.
     fn begin(txn: &WriteTransaction) -> Result<Self::Changes<'_>, TransactionError>;
 
-    /// Ends a batch before its commit, and returns whether it changed anything. If it did not, nothing is
-    /// written and the disk is not synced.
+    /// Ends a batch before its commit. Returns whether it changed anything. If not, nothing is written or synced.
     ///
     /// # Errors
-    /// [`TransactionError`] fails the whole batch.
+    /// [`TransactionError`] if the last changes can't be made. It fails the whole batch.
     fn finish(changes: Self::Changes<'_>) -> Result<bool, TransactionError>;
 
-    /// Copies everything into an empty database, for a backup; [`copy_table`](crate::copy_table) copies a table.
+    /// Copies all tables into an empty database, for a backup. [`copy_table`](crate::copy_table) copies one table.
     ///
     /// # Errors
-    /// [`TransactionError`] ends the backup.
+    /// [`TransactionError`] if a database can't be read or written. It ends the backup.
     fn copy(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), TransactionError>;
 }
 
-/// What a database is to a [`Layout`].
+/// Whether a database has a [`Layout`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LayoutKind {
-    /// It has this layout.
+    /// The database has this layout.
     Ours,
-    /// Another program made it.
+    /// Another program created the database.
     Foreign,
-    /// A newer version of the program made it.
+    /// A newer version of this program created the database.
     Newer {
         /// The layout's version in the file.
         found: u64,
-        /// The newest version that is known.
+        /// The newest version that this program supports.
         known: u64,
     },
 }

@@ -1,4 +1,4 @@
-//! Appending to the logs, redacting and pruning them: everything that happens inside a write transaction.
+//! Changes to the logs inside a write transaction: append, redact, prune.
 
 use std::collections::HashMap;
 
@@ -11,13 +11,13 @@ use redb::{ReadableTable, WriteTransaction};
 use crate::error::TransactionError;
 use crate::schema::{Log, Tables, begun, decode, encode, log};
 
-/// Events, and nonces, that one transaction of a prune removes, so that appends wait for it only so long.
+/// The most events, and the most nonces, that one transaction of a prune removes. It bounds how long appends wait.
 const PRUNE_STEP: u64 = 1_000;
 
-/// The outcome of an item: the outer error fails the transaction, the inner one refuses the item.
+/// The outcome of an item. The outer error fails the transaction, the inner one refuses the item.
 type Outcome<T> = Result<Result<T, AppendError>, TransactionError>;
 
-/// One write transaction on its way: the tables, and the logs' states that it read or changed.
+/// An open write transaction: the tables, and the states of the logs that it has read or changed.
 pub(crate) struct Changes<'t> {
     pub(crate) tables: Tables<'t>,
     logs: HashMap<u64, Log>,
@@ -28,8 +28,7 @@ impl<'t> Changes<'t> {
         Ok(Self { tables: Tables::open(txn)?, logs: HashMap::new() })
     }
 
-    /// Writes the logs' states, once a transaction however many events each took, and returns whether the
-    /// transaction changed anything.
+    /// Writes the logs' states, once per transaction. Returns whether the transaction changed anything.
     pub(crate) fn finish(mut self) -> Result<bool, TransactionError> {
         for (channel, log) in &self.logs {
             let row = encode(log)?;
@@ -41,7 +40,7 @@ impl<'t> Changes<'t> {
         Ok(self.tables.changed())
     }
 
-    /// Returns the state of a channel's log as this transaction sees it.
+    /// Returns the state of a channel's log in this transaction.
     pub(crate) fn log(&mut self, channel: ChannelId) -> Result<Option<&mut Log>, TransactionError> {
         let entry = match self.logs.entry(channel.0) {
             std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
@@ -53,7 +52,7 @@ impl<'t> Changes<'t> {
         Ok(Some(entry))
     }
 
-    /// Gives every log a new life.
+    /// Gives every log a new epoch.
     pub(crate) fn renew_epochs(&mut self) -> Result<(), TransactionError> {
         let mut channels = Vec::new();
         for row in self.tables.logs.iter()? {
@@ -67,7 +66,7 @@ impl<'t> Changes<'t> {
         Ok(())
     }
 
-    /// Applies a batch in its order. Its events are committed together, and have one time.
+    /// Applies a batch in order. Its events are committed together and have the same time.
     pub(crate) fn append(
         &mut self,
         batch: Vec<Append>,
@@ -76,7 +75,7 @@ impl<'t> Changes<'t> {
         batch.into_iter().map(|item| self.append_one(item, now)).collect()
     }
 
-    /// Checks everything before the first change, so that a refused item leaves no trace.
+    /// Appends an item. All checks come before the first change, so that a refused item changes nothing.
     fn append_one(&mut self, item: Append, now: Timestamp) -> Outcome<Appended> {
         let channel = item.channel;
         let Some(log) = self.log(channel)? else { return Ok(Err(AppendError::NoSuchChannel)) };
@@ -119,7 +118,7 @@ impl<'t> Changes<'t> {
         Ok(first.map(|row| row.value()).map(|(seq, at)| (seq, Timestamp::from_millis(at))))
     }
 
-    /// Says whether the log can take the item, and returns the row of the message that it is about.
+    /// Checks whether the item can be appended, and returns the row of its target.
     fn check(&self, item: &Append) -> Outcome<Option<(u64, Message)>> {
         match &item.body {
             AppendBody::Message { reply_to, attachments, .. } => {
@@ -176,7 +175,7 @@ impl<'t> Changes<'t> {
         Ok(())
     }
 
-    /// Folds an edit, a delete or a reaction into its message.
+    /// Applies an edit, a delete or a reaction to its message.
     fn fold(
         &mut self,
         channel: ChannelId,
@@ -199,8 +198,7 @@ impl<'t> Changes<'t> {
         Ok(())
     }
 
-    /// Takes a message's texts and files out of the log: out of its own event, if it was edited, and out of its
-    /// edits.
+    /// Removes a message's texts and files from the log: from its edits and, if it was edited, from its own event.
     fn redact(&mut self, channel: ChannelId, message: &Message) -> Result<(), TransactionError> {
         let edits = (channel.0, message.seq, 0)..=(channel.0, message.seq, Seq::MAX);
         let mut rows = vec![message.seq];
@@ -228,7 +226,7 @@ impl<'t> Changes<'t> {
         self.tables.events.get((channel.0, seq))?.map(|row| decode(row.value())).transpose()
     }
 
-    /// Does one step of a prune, and says whether there is more to do.
+    /// Runs one step of a prune. Returns whether there is more to do.
     pub(crate) fn prune(
         &mut self,
         channel: ChannelId,
@@ -263,7 +261,7 @@ impl<'t> Changes<'t> {
             let (_, row) = row?;
             let (ordinal, json) = row.value();
             let mut message: Message = decode(json)?;
-            // All texts of a step at once would be tens of megabytes.
+            // Keeping all texts of a step would take tens of megabytes.
             (message.text, message.reactions) = (String::new(), Vec::new());
             removed.push((ordinal, message));
         }
@@ -287,7 +285,7 @@ impl<'t> Changes<'t> {
         Ok(())
     }
 
-    /// Drops the nonces of pruned messages that are a day old, and says how many.
+    /// Removes the expired nonces of pruned messages. Returns how many.
     fn expire_nonces(&mut self, channel: ChannelId, now: Timestamp) -> Result<u64, TransactionError> {
         let mut expired = 0;
         let mut last = None;
@@ -296,7 +294,7 @@ impl<'t> Changes<'t> {
             let (key, row) = row?;
             let (at, author, nonce) = row.value();
             if at > now.as_millis() && ahead.len() < PRUNE_STEP as usize {
-                // The clock was wrong when it was pruned, and would keep all that come after it.
+                // The clock was wrong when this was pruned. Left as it is, it would keep all later nonces.
                 ahead.push((key.value(), author.to_owned(), nonce.to_owned()));
                 continue;
             }
@@ -316,7 +314,7 @@ impl<'t> Changes<'t> {
         Ok(expired)
     }
 
-    /// Moves an upload on, if it is still known.
+    /// Sets an upload's state, if the upload still exists.
     pub(crate) fn set_upload_state(
         &mut self,
         id: &AttachmentId,

@@ -1,4 +1,4 @@
-//! From a path to an open database: made whole or not at all, waited for, and readable by its owner only.
+//! Opens a database file: creates it whole or not at all, waits for its lock, and lets only its owner read it.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -12,20 +12,20 @@ use crate::error::{OpenError, TransactionError};
 use crate::layout::{Layout, LayoutKind};
 use crate::private;
 
-/// How often a locked file is tried while it is waited for.
+/// The time between two attempts to open a locked file.
 const LOCK_RETRY: Duration = Duration::from_millis(20);
 
-/// Which opening of the file it is.
+/// Whether the file is opened for the first time in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opening {
-    /// The process's first: a file that does not exist is made.
+    /// The first time: a missing file is created.
     First,
-    /// After a failed disk or a panic made redb refuse all further work: a file that does not exist is an
-    /// error, as an empty one in its place would pass for a store that lost everything.
+    /// Again, after redb refused all further work because the disk failed or a call panicked. A missing file is an
+    /// error: an empty one in its place would look like a store that lost everything.
     Again,
 }
 
-/// Opens the database, without a look at what it holds.
+/// Opens the database without checking its contents.
 pub(crate) type Opener = Box<dyn Fn(Opening) -> Result<Database, OpenError> + Send>;
 
 /// Settings for opening a file. [`RedbStore::builder`](crate::RedbStore::builder) begins with the defaults.
@@ -54,27 +54,27 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// Sets how long to wait for a file that another process has open; by default 5 s, as a predecessor that
-    /// was just killed holds its lock for a moment longer.
+    /// Sets how long to wait for a file that another process has open. Default 5 s: a process that was just killed
+    /// keeps its lock for a moment.
     pub fn lock_wait(mut self, wait: Duration) -> Self {
         self.lock_wait = wait;
         self
     }
 
-    /// Sets how many bytes of the file are kept in memory; by default 64 MiB.
+    /// Sets how many bytes of the file are cached in memory. Default 64 MiB.
     pub fn cache_bytes(mut self, bytes: usize) -> Self {
         self.cache_bytes = bytes;
         self
     }
 
-    /// Sets after how long at most a read marker is on the disk, if no other write syncs it before; by default 5 s. A
-    /// crash of the machine loses no older one.
+    /// Sets the longest time until a read marker is synced to the disk, if no other write syncs it earlier. Default
+    /// 5 s. If the machine crashes, only markers newer than this can be lost.
     pub fn sync_within(mut self, time: Duration) -> Self {
         self.sync_within = time;
         self
     }
 
-    /// Opens the file, or makes it if it does not exist.
+    /// Opens the file, or creates it if it does not exist.
     pub(crate) fn open_database<L: Layout>(
         self,
         path: &Path,
@@ -94,7 +94,7 @@ impl Builder {
                 Err(OpenError::Locked { .. }) if began.elapsed() < self.lock_wait => {
                     std::thread::sleep(LOCK_RETRY.min(self.lock_wait));
                 }
-                // Another process made the file meanwhile.
+                // Another process created the file meanwhile.
                 Err(OpenError::Database { source, .. }) if made && is_not_found(&source) => {}
                 opened => return opened,
             }
@@ -103,7 +103,7 @@ impl Builder {
 
     fn open_existing<L: Layout>(self, path: &Path) -> Result<Database, OpenError> {
         let file = OpenOptions::new().read(true).write(true).open(path).map_err(|e| failed(path, e))?;
-        // Not redb's own way to open, which makes a database of an empty file.
+        // redb itself would create a database in an empty file.
         if file.metadata().map_err(|e| failed(path, e))?.len() == 0 {
             return Err(OpenError::Empty { path: path.to_path_buf() });
         }
@@ -113,8 +113,8 @@ impl Builder {
         Ok(database)
     }
 
-    /// Makes the database under another name, and gives it its own when it is whole: a process that is
-    /// killed meanwhile leaves no empty file, which the next start would refuse.
+    /// Creates the database under another name, and renames it when it is whole. A process that is killed meanwhile
+    /// leaves no empty file, which the next start would refuse.
     fn make<L: Layout>(self, path: &Path) -> Result<Database, OpenError> {
         let unfinished = unfinished(path);
         let mut options = OpenOptions::new();
@@ -122,7 +122,7 @@ impl Builder {
         private::set_mode(&mut options);
         let file = options.open(&unfinished).map_err(|e| failed(path, e))?;
         let database = self.database(path, file)?;
-        // The database has the file's lock: only its holder gives it the name, and only if that is free.
+        // The open database holds the lock, so only one process renames its file, and only to a free name.
         if path.try_exists().map_err(|e| failed(path, e))? {
             drop(database);
             fs::remove_file(&unfinished).or_else(ignore_not_found).map_err(|e| failed(path, e))?;
@@ -147,7 +147,7 @@ impl Builder {
                 OpenError::Locked { path, waited: self.lock_wait }
             }
             DatabaseError::UpgradeRequired(_) => OpenError::Foreign { path },
-            // What redb says of a file without its magic number.
+            // redb's error for a file without its magic number.
             DatabaseError::Storage(StorageError::Io(e)) if e.kind() == io::ErrorKind::InvalidData => {
                 OpenError::Foreign { path }
             }
@@ -156,7 +156,7 @@ impl Builder {
     }
 }
 
-/// Looks at what a database holds, and makes the tables in a new one.
+/// Checks a database's layout, and creates the tables in a new one.
 pub(crate) fn prepare<L: Layout>(path: &Path, database: &Database) -> Result<(), OpenError> {
     let path = || path.to_path_buf();
     match L::prepare(database) {
@@ -167,7 +167,7 @@ pub(crate) fn prepare<L: Layout>(path: &Path, database: &Database) -> Result<(),
     }
 }
 
-/// Returns the name of a file until it is whole.
+/// Returns the name that a file has until it is whole.
 pub(crate) fn unfinished(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");

@@ -1,11 +1,11 @@
-//! Files and folders that only their owner can read.
+//! Files and folders that only their owner can access.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-/// Makes the folders on the way to `folder` that do not exist, with mode 0700. One that exists stays as it is:
-/// it may hold other programs' files.
+/// Creates `folder` and its missing parents with mode 0700. An existing folder stays as it is, since it may hold
+/// other programs' files.
 pub(crate) fn make_folders(folder: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
@@ -14,7 +14,7 @@ pub(crate) fn make_folders(folder: &Path) -> io::Result<()> {
     builder.create(folder)
 }
 
-/// Lets a file be made with mode 0600.
+/// Makes new files have mode 0600.
 pub(crate) fn set_mode(options: &mut OpenOptions) {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
@@ -22,7 +22,7 @@ pub(crate) fn set_mode(options: &mut OpenOptions) {
     let _ = options;
 }
 
-/// Takes away what a file's mode allows to anybody but its owner. A file of another owner stays as it is.
+/// Removes other users' access to a file. A file of another owner stays as it is.
 pub(crate) fn tighten(file: &File, path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     {
@@ -44,7 +44,7 @@ pub(crate) fn tighten(file: &File, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes the name of a new file outlive a loss of power.
+/// Syncs the folder of a new file, so that the file's name survives a loss of power.
 pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     {

@@ -1,8 +1,8 @@
-//! What the file holds: its tables, their keys and rows, and the layout's version.
+//! The file's tables, their keys and rows, and the layout's version.
 //!
-//! Rows are JSON of the engine's own types. They are named, self-describing fields, so a later version adds
-//! one with a default and reads every older row; the compact formats that serde knows can't do that, nor a
-//! field that is skipped, as `Attachment::url` is. Keys are tuples whose order is the order of reading.
+//! Rows are the engine's own types as JSON. Fields have names, so a later version can add a field with a default and
+//! still read every older row. serde's compact formats can't do that, and can't skip a field such as
+//! `Attachment::url`. Keys are tuples, ordered as they are read.
 
 use std::collections::HashMap;
 
@@ -23,32 +23,35 @@ use crate::watched::Watched;
 /// A JSON row.
 type Json = &'static [u8];
 
-/// The layout's version under [`LAYOUT_KEY`]; its presence tells our files from others'.
+/// The layout's version, under [`LAYOUT_KEY`]. Files of other programs don't have this table.
 const META: TableDefinition<&str, u64> = TableDefinition::new("chatcore");
 const LAYOUT_KEY: &str = "layout";
-/// The layout that this file describes. Layout 1 had every message in [`EVENTS`] too; such a row says no other than
-/// this layout's, and stays. Layout 2 had no [`FILE_BYTES`], and layout 3 no [`LOOKS`].
+/// The layout that this module describes. Earlier ones:
+///
+/// - Layout 1 had every message in [`EVENTS`] too. Such a row is still valid and stays.
+/// - Layout 2 had no [`FILE_BYTES`].
+/// - Layout 3 had no [`LOOKS`].
 pub(crate) const LAYOUT: u64 = 4;
 
 /// channel → `ChannelInfo`.
 pub(crate) const CHANNELS: TableDefinition<u64, Json> = TableDefinition::new("channels");
 /// name → channel.
 pub(crate) const NAMES: TableDefinition<&str, u64> = TableDefinition::new("names");
-/// what a name looks like → channel; of those that look the same in a file of an earlier layout, the first.
+/// what a name looks like → channel. If several names of an earlier layout look the same, the first channel.
 pub(crate) const LOOKS: TableDefinition<&str, u64> = TableDefinition::new("looks");
 /// channel → [`Log`].
 pub(crate) const LOGS: TableDefinition<u64, Json> = TableDefinition::new("logs");
-/// (channel, seq) → `Event`, of all events but messages that were never edited: such a one's row in [`MESSAGES`] says
-/// what its event does ([`begun`]).
+/// (channel, seq) → `Event`. The event of a message that was never edited is not here: [`begun`] makes it from the row
+/// in [`MESSAGES`].
 pub(crate) const EVENTS: TableDefinition<(u64, u64), Json> = TableDefinition::new("events");
-/// (channel, seq) → (ordinal, folded `Message`). The ordinal counts the channel's messages from 1.
+/// (channel, seq) → (ordinal, current `Message`). The ordinal counts the channel's messages from 1.
 pub(crate) const MESSAGES: TableDefinition<(u64, u64), (u64, Json)> = TableDefinition::new("messages");
-/// (channel, target, seq of the edit): which rows a delete must redact.
+/// (channel, target, seq of the edit): the rows that a delete must redact.
 pub(crate) const EDITS: TableDefinition<(u64, u64, u64), ()> = TableDefinition::new("edits");
 /// (channel, author, nonce) → (seq, at).
 pub(crate) const NONCES: TableDefinition<(u64, &str, &str), (u64, i64)> = TableDefinition::new("nonces");
-/// (channel, seq) → (at, author, nonce) of pruned messages whose nonce is younger than a day. A time that was ahead of
-/// the clock is that of the prune, so the order of `seq` is the order of time.
+/// (channel, seq) → (at, author, nonce) of pruned messages whose nonce is younger than a day. If the time was ahead of
+/// the clock, `at` is the time of the prune, so rows are ordered by time as well as by `seq`.
 pub(crate) const ORPHANS: TableDefinition<(u64, u64), (i64, &str, &str)> =
     TableDefinition::new("orphan_nonces");
 /// user → display name.
@@ -57,12 +60,12 @@ pub(crate) const USERS: TableDefinition<&str, &str> = TableDefinition::new("user
 pub(crate) const MARKERS: TableDefinition<(&str, u64), u64> = TableDefinition::new("markers");
 /// attachment → `Upload`.
 pub(crate) const UPLOADS: TableDefinition<&str, Json> = TableDefinition::new("uploads");
-/// (reclaimable from, attachment) of every upload that no message holds.
+/// (time from which it can be removed, attachment) of every upload that no message has.
 pub(crate) const RECLAIMABLE: TableDefinition<(i64, &str), ()> = TableDefinition::new("reclaimable");
 
-/// owner → bytes of their uploads; of all uploads under [`ALL_OWNERS`].
+/// owner → bytes of their uploads. [`ALL_OWNERS`] → bytes of all uploads.
 pub(crate) const FILE_BYTES: TableDefinition<&str, u64> = TableDefinition::new("file_bytes");
-/// No user's id is empty.
+/// The key of the total. A user id is never empty.
 pub(crate) const ALL_OWNERS: &str = "";
 
 /// The state of one channel's log.
@@ -73,7 +76,7 @@ pub(crate) struct Log {
     pub(crate) head: Seq,
     /// The last event's time.
     pub(crate) at: Timestamp,
-    /// Events and messages up to and with this one are pruned.
+    /// The last pruned `seq`.
     pub(crate) trimmed: Seq,
     /// The last message's ordinal.
     pub(crate) messages: u64,
@@ -82,7 +85,7 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// An empty log of a new life.
+    /// Returns an empty log with a new epoch.
     pub(crate) fn new() -> Self {
         Self {
             epoch: Epoch::random(),
@@ -168,7 +171,7 @@ impl<'t> Tables<'t> {
     }
 }
 
-/// Looks at a database, and makes the tables in an empty one.
+/// Checks a database's layout, and creates the tables in an empty one.
 pub(crate) fn prepare(database: &Database) -> Result<LayoutKind, TransactionError> {
     let read = database.begin_read()?;
     if read.list_tables()?.next().is_none() && read.list_multimap_tables()?.next().is_none() {
@@ -180,7 +183,7 @@ pub(crate) fn prepare(database: &Database) -> Result<LayoutKind, TransactionErro
     }
     let meta = match read.open_table(META) {
         Ok(meta) => meta,
-        // A table of our name with rows of other types.
+        // A table with our name, but other types of rows.
         Err(redb::TableError::Storage(error)) => return Err(error.into()),
         Err(_) => return Ok(LayoutKind::Foreign),
     };
@@ -195,7 +198,7 @@ pub(crate) fn prepare(database: &Database) -> Result<LayoutKind, TransactionErro
     }
 }
 
-/// Counts the bytes of the uploads that are there already.
+/// Counts the bytes of the existing uploads.
 fn count_files(tables: &mut Tables<'_>) -> Result<(), TransactionError> {
     let mut bytes: HashMap<String, u64> = HashMap::new();
     for row in tables.uploads.iter()? {
@@ -210,7 +213,7 @@ fn count_files(tables: &mut Tables<'_>) -> Result<(), TransactionError> {
     Ok(())
 }
 
-/// Makes the tables that are not there, and says of which layout they are.
+/// Creates the missing tables, fills them, and stores the layout's version.
 fn create(database: &Database) -> Result<(), TransactionError> {
     let mut txn = database.begin_write()?;
     txn.set_quick_repair(true);
@@ -241,7 +244,7 @@ pub(crate) fn copy(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), 
     copy_table(from, to, FILE_BYTES)
 }
 
-/// Enters what the names of all channels look like. Channels are numbered in the order of their creation.
+/// Stores what the names of all channels look like, in the order of the channels' creation.
 fn enter_looks(tables: &mut Tables<'_>) -> Result<(), TransactionError> {
     for row in tables.channels.iter()? {
         let (id, info) = row?;
@@ -253,7 +256,7 @@ fn enter_looks(tables: &mut Tables<'_>) -> Result<(), TransactionError> {
     Ok(())
 }
 
-/// Returns the event that began a message which was not edited since.
+/// Returns the event that created a message that was never edited.
 pub(crate) fn begun(message: Message) -> Event {
     let Message { seq, author, at, text, nonce, reply_to, attachments, deleted, .. } = message;
     let content = Content { author, text, nonce, reply_to, attachments, deleted };
@@ -270,7 +273,7 @@ pub(crate) fn decode<T: DeserializeOwned>(row: &[u8]) -> Result<T, TransactionEr
     serde_json::from_slice(row).map_err(TransactionError::Row)
 }
 
-/// Reads the row of a log, from a table of either kind of transaction.
+/// Reads a log's row, in a read or a write transaction.
 pub(crate) fn log(
     logs: &impl ReadableTable<u64, Json>,
     channel: u64,

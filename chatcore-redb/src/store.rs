@@ -1,4 +1,4 @@
-//! The store: a handle on one open file, and its log's reads.
+//! The store: a handle to one open file, and the reads of its logs.
 
 use std::fmt;
 use std::path::Path;
@@ -20,18 +20,17 @@ use crate::opening::{Builder, Opening};
 use crate::schema::{self, EVENTS, LOGS, Log, MESSAGES, begun, decode, log};
 use crate::writer::SyncMode;
 
-/// A durable [`Store`](chatcore::store::Store) in one file. Clones are handles on the same open file.
+/// A durable [`Store`](chatcore::store::Store) in one file. Clones are handles to the same open file.
 ///
-/// One thread writes: it takes every append, directory change and upload that waits into one transaction and
-/// one sync of the disk, and answers after it. A write whose future is dropped is done or not, never in part.
-/// After a [`StoreError`] of a write its outcome is unknown.
+/// - One thread writes. It puts all waiting appends, directory changes and uploads into one transaction, syncs the
+///   disk once, and then answers them.
+/// - An answer means that the write is on the disk. The exception is [`mark_read`]: later reads see its change at
+///   once, and the next write syncs it, or a sync of its own within [`Builder::sync_within`].
+/// - If the future of a write is dropped, the write happens as a whole or not at all.
+/// - After a [`StoreError`] the outcome of a write is unknown.
+/// - Reads run on tokio's blocking threads, so the methods need a tokio runtime.
 ///
-/// Every answer means that the write is on the disk, but for [`mark_read`]: its change is seen at once and
-/// synced with the next write, or within [`Builder::sync_within`].
-///
-/// Reads run on tokio's blocking threads, so the methods need a tokio runtime.
-///
-/// Dropping the last handle waits for the writer, and closes the file.
+/// Dropping the last handle waits for the writer and closes the file.
 ///
 /// [`mark_read`]: chatcore::store::Directory::mark_read
 #[derive(Clone)]
@@ -64,10 +63,10 @@ impl Layout for Chat {
 }
 
 impl Builder {
-    /// Opens a store as [`RedbStore::open`] does.
+    /// Opens a store with these settings, as [`RedbStore::open`] does.
     ///
     /// # Errors
-    /// [`OpenError`].
+    /// [`OpenError`] if the file is empty, another program's, a newer version's, open elsewhere, or unusable.
     pub fn open(self, path: impl AsRef<Path>) -> Result<RedbStore, OpenError> {
         Ok(RedbStore { file: self.open_file(path)?, clock: Clock::default() })
     }
@@ -79,23 +78,22 @@ impl RedbStore {
         Builder::default()
     }
 
-    /// Opens the store in the file `path`. If it does not exist it is made, with mode 0600, and so are its
-    /// folders, with mode 0700. An existing file that others may read is made its owner's alone.
+    /// Opens the store in the file `path`. If it does not exist, creates it with mode 0600, and missing folders with
+    /// mode 0700. Removes other users' access to an existing file.
     ///
-    /// It blocks, for the time of a few disk accesses, or up to 5 s while another process has the file open
+    /// Blocks the thread for a few disk accesses, or for up to 5 s while another process has the file open
     /// ([`Builder::lock_wait`]).
     ///
     /// # Errors
-    /// [`OpenError`] says whether the file is empty, another program's, a newer version's, open in another
-    /// process or can't be used.
+    /// [`OpenError`] if the file is empty, another program's, a newer version's, open elsewhere, or unusable.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         Builder::default().open(path)
     }
 
-    /// Opens the store in what `opener` opens, as [`RedbFile::open_with`] does.
+    /// Opens the store in the database that `opener` opens, as [`RedbFile::open_with`] does.
     ///
     /// # Errors
-    /// [`OpenError`].
+    /// The [`OpenError`] of `opener`, or another one if the database is not a chat store.
     pub fn open_with(
         path: impl AsRef<Path>,
         opener: impl Fn(Opening) -> Result<Database, OpenError> + Send + 'static,
@@ -103,40 +101,41 @@ impl RedbStore {
         Ok(Self { file: RedbFile::open_with(path, opener)?, clock: Clock::default() })
     }
 
-    /// Takes the time of events and channels from `clock`, for this handle and its clones.
+    /// Uses `clock` for the times of events and channels, in this handle and its clones.
     #[must_use]
     pub fn with_clock(self, clock: Clock) -> Self {
         Self { clock, ..self }
     }
 
-    /// Gives every channel a new epoch, so that every client that resumes is reset. Call it once after the file was
-    /// restored from a backup, before a chat serves it: a client that sends the check of its last event is reset
-    /// anyway if it has seen what is gone, but one of an earlier version does not know it.
+    /// Gives every channel a new epoch, so that every client that resumes gets a reset. Call it once after you restored
+    /// the file from a backup, before a chat serves it. A client that sends the check of its last event gets a reset
+    /// anyway if it has seen lost events; a client of an earlier version needs the new epoch.
     ///
     /// # Errors
     /// [`StoreError`] if the store can't be written.
     ///
     /// # Cancel safety
-    /// Once it is queued it is done, also if the future is dropped.
+    /// Once the call is queued it is done, even if the future is dropped.
     pub async fn renew_epochs(&self) -> Result<(), StoreError> {
         self.write(SyncMode::Disk, |changes| changes.renew_epochs()).await
     }
 
-    /// Writes a copy of the store, as it stands at one moment, to the new file `path`, as [`RedbFile::backup`] does.
-    /// [`uploads`](Self::uploads) of the copy says which files of the blob store belong to it; hold them with
-    /// [`Chat::hold_files`](chatcore::Chat::hold_files) from before this call until they are copied.
+    /// Writes a copy of the store, as it is at one moment, to the new file `path`, as [`RedbFile::backup`] does.
+    /// [`uploads`](Self::uploads) of the copy lists the files of the blob store that belong to it. Keep these files
+    /// with [`Chat::hold_files`](chatcore::Chat::hold_files), from before this call until they are copied.
     ///
     /// # Errors
-    /// [`BackupError`]. Then there is no file.
+    /// [`BackupError`] if `path` exists, or if the copy fails. Then nothing is left of the backup.
     ///
     /// # Cancel safety
-    /// A backup that has begun goes on if the future is dropped.
+    /// A backup that has started goes on, even if the future is dropped.
     pub async fn backup(&self, path: impl AsRef<Path>) -> Result<(), BackupError> {
         self.file.backup(path).await
     }
 
-    /// Returns at most `limit` uploads that are whole and wanted ([`UploadState::Ready`] and
-    /// [`UploadState::Attached`]), in the order of their ids, after `after`; fewer than `limit` means the last.
+    /// Returns up to `limit` uploads that are complete and not discarded ([`UploadState::Ready`] and
+    /// [`UploadState::Attached`]), with ids after `after`, ordered by id. Fewer than `limit` means that these are the
+    /// last.
     ///
     /// [`UploadState::Ready`]: chatcore::store::UploadState::Ready
     /// [`UploadState::Attached`]: chatcore::store::UploadState::Attached
@@ -218,8 +217,8 @@ impl EventStore for RedbStore {
         self.read("the heads can't be read", move |txn| heads(txn, &channels)).await
     }
 
-    /// Prunes in steps of a transaction each, so that appends are never kept waiting for long. Dropped or
-    /// failed in between, it has trimmed the log less far.
+    /// Prunes in several transactions, so that no append waits long. If it fails or is dropped between two of them,
+    /// the log is trimmed less far.
     async fn prune(&self, channel: ChannelId, through: Seq, now: Timestamp) -> Result<(), StoreError> {
         while self.write(SyncMode::Disk, move |changes| changes.prune(channel, through, now)).await? {}
         Ok(())
@@ -252,7 +251,7 @@ fn after(
     let (mut message, mut other) = (messages.next().transpose()?, others.next().transpose()?);
     let mut page = limit.fill();
     let mut events: Vec<Event> = Vec::new();
-    // Without a gap in the log, each place has a row in one of the two. In both has the message that was edited.
+    // The log has no gaps, so each `seq` has a row in one of the two tables. An edited message has rows in both.
     for seq in position.seq + 1..=log.head {
         let at = |key: (u64, u64)| key.1 == seq;
         let begins = message.as_ref().filter(|row| at(row.0.value()));
@@ -321,7 +320,7 @@ impl Rows {
         Ok(Head { epoch: log.epoch, seq: log.head, check: self.check(channel, log.head)? })
     }
 
-    /// Returns the check of the event at `seq`, if it is not pruned.
+    /// Returns the check of the event at `seq`, or `None` if the event was pruned.
     fn check(&self, channel: ChannelId, seq: Seq) -> Result<Option<Check>, TransactionError> {
         if seq == 0 {
             return Ok(Some(Check::START));

@@ -1,6 +1,6 @@
 //! The rows of the file, for fuzzers.
 //!
-//! It is here with the feature `testkit` only, and is no part of the API: it changes with the layout.
+//! Only with the feature `testkit`. It is not part of the API: it changes with the layout.
 
 use chatcore::store::{ChannelInfo, Upload};
 use chatcore::{Event, Message};
@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::schema::{Log, decode, encode};
 
-/// What a row holds.
+/// The type of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Row {
     /// A channel's name and topic.
@@ -18,7 +18,7 @@ pub enum Row {
     Log,
     /// An event of a log.
     Event,
-    /// A message as it stands.
+    /// A message with its edits applied.
     Message,
     /// An uploaded file.
     Upload,
@@ -29,10 +29,10 @@ impl Row {
     pub const KINDS: [Self; 5] = [Self::Channel, Self::Log, Self::Event, Self::Message, Self::Upload];
 }
 
-/// Reads a row as the store does, and returns it written again.
+/// Decodes a row as the store does, and returns it encoded again.
 ///
 /// # Errors
-/// Why the bytes are no such row.
+/// If the bytes are not a valid row of this type.
 pub fn read_row(row: Row, bytes: &[u8]) -> Result<Vec<u8>, String> {
     match row {
         Row::Channel => rewritten::<ChannelInfo>(bytes),

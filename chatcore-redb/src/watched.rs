@@ -1,4 +1,4 @@
-//! A table that knows whether it was written to.
+//! A table that knows whether it was changed.
 
 use std::ops::{Deref, DerefMut};
 
@@ -6,7 +6,7 @@ use redb::{Key, Table, TableDefinition, Value, WriteTransaction};
 
 use crate::error::TransactionError;
 
-/// A table, open for writing. Whoever takes it to write marks it as changed, so no write can be forgotten.
+/// A table, open for writing. Mutable access marks it as changed, so no write can be missed.
 pub(crate) struct Watched<'t, K: Key + 'static, V: Value + 'static> {
     table: Table<'t, K, V>,
     changed: bool,

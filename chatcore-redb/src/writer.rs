@@ -1,5 +1,5 @@
-//! The one thread that writes. It takes all that is queued into one transaction, so that one sync of the
-//! disk serves everybody who waits, and answers after the commit.
+//! The writer thread. It puts all queued jobs into one transaction, so that one sync of the disk serves every
+//! waiting caller, and answers after the commit.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,37 +18,37 @@ use crate::error::{OpenError, TransactionError};
 use crate::layout::Layout;
 use crate::opening::{Opener, Opening};
 
-/// Jobs that wait for the writer; a caller that finds it full waits for a place.
+/// Jobs in the queue. A caller that finds it full waits for room.
 const QUEUE: usize = 256;
-/// Jobs of one transaction. With [`QUEUE`] it bounds what one commit holds in memory.
+/// Jobs per transaction. With [`QUEUE`] this bounds the memory of one commit.
 const GATHER: usize = 256;
-/// Commits without a sync that may follow one another: redb reuses freed pages only after a synced one.
+/// Consecutive commits without a sync. redb reuses freed pages only after a synced commit.
 const UNSYNCED: u32 = 256;
 
-/// Whether an answer waits for the disk.
+/// Whether a write is answered before or after it is synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SyncMode {
-    /// The answer means that it is on the disk.
+    /// After: the write is on the disk.
     Disk,
-    /// The answer means that every later read sees it; the next sync takes it along, within [`Builder::sync_within`].
+    /// Before: every later read sees the write, and it is synced within [`Builder::sync_within`].
     ///
     /// [`Builder::sync_within`]: crate::Builder::sync_within
     Later,
 }
 
-/// The database, and what its readers have seen of it.
+/// The database, shared by the writer and the readers.
 struct Shared {
-    /// Absent while the file is being opened again.
+    /// `None` while the file is being opened again.
     database: RwLock<Option<Database>>,
-    /// A read failed or panicked: redb may refuse all work until the file is opened again.
+    /// Whether a read failed or panicked. redb may then refuse all work until the file is opened again.
     suspect: AtomicBool,
 }
 
-/// A job on its way to the writer.
+/// A job for the writer.
 trait Job<L: Layout>: Send {
     fn sync(&self) -> SyncMode;
     fn run(&mut self, changes: &mut L::Changes<'_>) -> Result<(), TransactionError>;
-    /// Answers, after the commit or its failure.
+    /// Answers the caller after the commit or its failure.
     fn finish(self: Box<Self>, outcome: Result<(), StoreError>);
 }
 
@@ -81,12 +81,12 @@ where
         let outcome = outcome.and_then(|()| {
             done.ok_or_else(|| StoreError::new("an earlier write of the same transaction failed"))
         });
-        // Nobody listens if the caller's future was dropped; what it asked for is done all the same.
+        // The receiver is gone if the caller's future was dropped. The job is done anyway.
         let _ = answer.send(outcome);
     }
 }
 
-/// Wakes the writer to look after a database whose reads fail.
+/// Wakes the writer to check a database whose reads fail.
 struct LookAfter;
 
 impl<L: Layout> Job<L> for LookAfter {
@@ -101,8 +101,7 @@ impl<L: Layout> Job<L> for LookAfter {
     fn finish(self: Box<Self>, _: Result<(), StoreError>) {}
 }
 
-/// The writer's thread and the database that it writes to. Dropping it ends the thread, once what is queued
-/// is done, and closes the file.
+/// The writer thread and its database. Dropping it finishes the queued jobs, ends the thread and closes the file.
 pub(crate) struct Writer<L: Layout> {
     queue: Option<mpsc::Sender<Box<dyn Job<L>>>>,
     shared: Arc<Shared>,
@@ -110,7 +109,7 @@ pub(crate) struct Writer<L: Layout> {
 }
 
 impl<L: Layout> Writer<L> {
-    /// Opens the database and starts the thread, which leaves nothing unsynced for longer than `sync_within`.
+    /// Opens the database and starts the thread, which syncs every commit within `sync_within`.
     pub(crate) fn start(opener: Opener, sync_within: Duration) -> Result<Self, OpenError> {
         let database = RwLock::new(Some(opener(Opening::First)?));
         let shared = Arc::new(Shared { database, suspect: AtomicBool::new(false) });
@@ -130,9 +129,9 @@ impl<L: Layout> Writer<L> {
         Ok(Self { queue: Some(queue), shared, thread: Some(thread) })
     }
 
-    /// Runs `work` in the writer's next transaction and answers after its commit.
+    /// Runs `work` in the writer's next transaction and returns after its commit.
     ///
-    /// Once the work is queued, it is done, also when the future is dropped.
+    /// Once `work` is queued it runs, even if the future is dropped.
     pub(crate) async fn write<T, W>(&self, sync: SyncMode, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -146,15 +145,15 @@ impl<L: Layout> Writer<L> {
         answered.await.map_err(|_| ended())?
     }
 
-    /// Begins a read of everything that is committed.
+    /// Returns a reader of everything that is committed.
     pub(crate) fn reader(&self) -> Reader {
         Reader(Arc::clone(&self.shared))
     }
 
-    /// Lets the writer look whether the database still works, after a read that failed.
+    /// Asks the writer to check the database after a failed read.
     pub(crate) fn look_after(&self) {
         self.shared.suspect.store(true, Ordering::Release);
-        // A full queue will be looked at anyway.
+        // If the queue is full, the writer is about to run anyway.
         let _ = self.queue.as_ref().map(|queue| queue.try_send(Box::new(LookAfter)));
     }
 }
@@ -170,12 +169,12 @@ impl<L: Layout> Drop for Writer<L> {
     }
 }
 
-/// A way to begin reads, which a blocking task can own.
+/// Begins reads. A blocking task can own it.
 pub(crate) struct Reader(Arc<Shared>);
 
 impl Reader {
     pub(crate) fn begin(&self) -> Result<ReadTransaction, TransactionError> {
-        // Held to begin a transaction, never for its length: only opening the file again needs it whole.
+        // Held while the transaction begins, not while it lasts. Opening the file again needs the write lock.
         let database = self.0.database.read().unwrap_or_else(PoisonError::into_inner);
         Ok(database.as_ref().ok_or(TransactionError::NotOpen)?.begin_read()?)
     }
@@ -184,20 +183,20 @@ impl Reader {
 struct Thread {
     shared: Arc<Shared>,
     opener: Opener,
-    /// Ends a wait for jobs when a sync is due.
+    /// Ends the wait for jobs when a sync is due.
     timer: Runtime,
     unsynced: Unsynced,
-    /// What no caller hears of. A failed transaction is told to each of its jobs' callers, who report it.
+    /// Reports failures that no caller sees. The callers of a failed transaction report its failure themselves.
     failures: FailureLog,
 }
 
-/// What no sync has taken along yet.
+/// The commits that are not synced yet.
 struct Unsynced {
-    /// Commits since the last sync. After an opening one more may have been lost by a failed disk.
+    /// Commits since the last sync. After opening the file it is 1, since its last commit may not be on the disk.
     commits: u32,
-    /// When the first of them was made, or a sync of them last failed.
+    /// The time of the first of them, or of the last failed sync.
     since: Option<Instant>,
-    /// How long after that a sync is due.
+    /// The time from `since` until a sync is due.
     within: Duration,
 }
 
@@ -211,12 +210,12 @@ impl Unsynced {
         (self.commits, self.since) = (0, None);
     }
 
-    /// Gives the disk the same time again.
+    /// Starts the time until the next sync again.
     fn put_off(&mut self) {
         self.since = self.since.map(|_| Instant::now());
     }
 
-    /// Returns how long it is until a sync is due; `None` if there is nothing to sync.
+    /// Returns the time until a sync is due, or `None` if there is nothing to sync.
     fn left(&self) -> Option<Duration> {
         Some(self.within.saturating_sub(self.since?.elapsed()))
     }
@@ -229,20 +228,20 @@ impl Unsynced {
 impl Thread {
     fn run<L: Layout>(mut self, mut jobs: mpsc::Receiver<Box<dyn Job<L>>>) {
         let mut batch = Vec::with_capacity(GATHER);
-        // While one transaction syncs, the next one's jobs gather by themselves.
+        // While one transaction syncs, jobs for the next one gather in the queue.
         while self.gather(&mut jobs, &mut batch) {
             if self.shared.suspect.swap(false, Ordering::AcqRel) && !self.works() {
                 self.open_again();
             }
             self.commit(&mut batch);
         }
-        // Closing makes unsynced commits durable, and frees the file for the next to open it.
+        // Closing syncs the last commits, and unlocks the file.
         if let Some(Err(failure)) = self.close() {
             self.failures.failed("a database file could not be closed cleanly", "", &failure);
         }
     }
 
-    /// Waits for jobs, or until a sync is due: then the batch is empty. Returns whether there is anything to do.
+    /// Waits for jobs or until a sync is due. In the second case the batch is empty. Returns whether there is work.
     fn gather<L: Layout>(
         &self,
         jobs: &mut mpsc::Receiver<Box<dyn Job<L>>>,
@@ -261,7 +260,7 @@ impl Thread {
             if batch.is_empty() {
                 self.failures.failed("the newest read markers could not be synced", "", &failure);
             }
-            // A panic may have left redb in any state; after a failed access it refuses all further work.
+            // After a panic redb may be in any state. After a failed access it refuses all further work.
             let opened = !matches!(failure, TransactionError::NotOpen);
             if opened && (matches!(failure, TransactionError::Panicked(_)) || !self.works()) {
                 self.open_again();
@@ -281,17 +280,17 @@ impl Thread {
             let database = self.shared.database.read().unwrap_or_else(PoisonError::into_inner);
             database.as_ref().ok_or(TransactionError::NotOpen)?.begin_write()?
         };
-        // Without it, opening the file after a kill walks the whole of it.
+        // Otherwise opening the file after a kill scans the whole file.
         txn.set_quick_repair(true);
         let synced = self.unsynced.is_due() || batch.iter().any(|job| job.sync() == SyncMode::Disk);
         if !synced {
             txn.set_durability(Durability::None)?;
         }
-        // Contained here too, so that the transaction ends outside of the unwinding: redb then takes it back.
+        // Catch panics here too: a transaction that is dropped while unwinding is not rolled back by redb.
         let changed = match contained(|| work_on(&txn, batch)) {
             Ok(changed) => changed,
             Err(failure) => {
-                // It may panic again, and the first panic is the one to tell of.
+                // The abort may panic again. The first panic is the one to report.
                 let _ = contained(|| Ok(txn.abort()?));
                 return Err(failure);
             }
@@ -316,7 +315,7 @@ impl Thread {
     }
 
     fn open_again(&mut self) {
-        // The file's lock goes with the old handle, so it must be gone before the file is opened again.
+        // The old handle holds the file's lock, so drop it before opening the file again.
         if let Some(Err(failure)) = self.close() {
             self.failures.failed("a failed database file could not be closed cleanly", "", &failure);
         }
@@ -336,7 +335,7 @@ impl Thread {
         match contained(|| Ok((self.opener)(Opening::Again))) {
             Ok(Ok(database)) => {
                 *self.shared.database.write().unwrap_or_else(PoisonError::into_inner) = Some(database);
-                // What is read now may be in the system's cache only.
+                // The last commit may be in the system's cache only.
                 self.unsynced.clear();
                 self.unsynced.add();
             }
@@ -346,7 +345,7 @@ impl Thread {
     }
 }
 
-/// Runs a batch's jobs in a transaction, and returns whether they changed anything.
+/// Runs a batch's jobs in a transaction. Returns whether they changed anything.
 fn work_on<L: Layout>(
     txn: &WriteTransaction,
     batch: &mut [Box<dyn Job<L>>],
@@ -358,7 +357,7 @@ fn work_on<L: Layout>(
     L::finish(changes)
 }
 
-/// Runs a step of redb's or of a job's, and turns a panic into a failure.
+/// Runs code of redb or of a job, and turns a panic into an error.
 pub(crate) fn contained<T>(
     step: impl FnOnce() -> Result<T, TransactionError>,
 ) -> Result<T, TransactionError> {
