@@ -1,15 +1,39 @@
 #!/usr/bin/env bash
-# Checks and tests everything. Installs what is missing from Debian's packages as root or by sudo; where it
-# can't, it says what to install and fails. It skips nothing.
+# Checks and tests everything, or the steps that are named. Installs what a step needs from Debian's packages, as
+# root or by sudo; where it can't, it says what to install and fails. It skips nothing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-target=${CARGO_TARGET_DIR:-$PWD/target}
+target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+tools=$target/tools
+packages=$target/packages
+published=(chatcore chatcore-redb chatcore-postgres chatcore-hyper) # in the order in which they are published
 node_major=22 # where the system has none, or one older than 20
+cargo_deny=0.20.2
 export RUST_BACKTRACE=${RUST_BACKTRACE:-1}
 unset DATABASE_URL # the tests bring databases of their own
 
-step() { printf '\n== %s\n' "$*"; }
+usage() {
+    cat <<'END'
+./test.sh            runs every step in this order
+./test.sh STEP...    runs these steps, in the order given
+
+tools         what the other steps need is there, or is installed
+format        cargo fmt
+dependencies  of the crates: which and how many, their licences and sources (cargo deny)
+lints         cargo clippy on everything
+packages      the published crates as they are packaged: their files, and each compiled alone with no feature,
+              with each, and with all
+docs          the documentation, each published crate's as docs.rs builds it
+api           the crates whose types the published crates show, against the list in each Cargo.toml
+tests         cargo test
+instructions  of the hot path, counted by callgrind against their budgets
+ui            the browser client without a browser
+journeys      people in a browser
+END
+}
+
+say() { printf '\n== %s\n' "$*"; }
 fail() { printf 'test.sh: %s\n' "$*" >&2; exit 1; }
 has() { command -v "$1" >/dev/null; }
 
@@ -21,7 +45,7 @@ install() { # what it is for, packages…
         as_root=(sudo -n)
     fi
     has apt-get || fail "$purpose needs: $* (this system has no apt-get to install them with)"
-    step "installing $* for $purpose"
+    say "installing $* for $purpose"
     "${as_root[@]}" apt-get update -qq
     DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
@@ -32,10 +56,13 @@ has_postgres() {
     [ -n "${CHATCORE_PG_BIN:-}" ] || compgen -G "/usr/lib/postgresql/*/bin/postgres" >/dev/null || has postgres
 }
 
-need_tools() {
+need_rust() {
     has cc || install "linking" gcc libc6-dev
     cargo fmt --version >/dev/null 2>&1 || fail "checking the format needs rustfmt: rustup component add rustfmt"
     cargo clippy --version >/dev/null 2>&1 || fail "linting needs clippy: rustup component add clippy"
+}
+
+need_node() {
     if ! node_is_new; then
         has npm || install "the browser client's tests" nodejs npm
         if ! node_is_new; then
@@ -46,14 +73,29 @@ need_tools() {
         node_is_new || fail "the browser client's tests need Node.js 20 or later"
     fi
     has npm || install "the browser client's tests" npm
+}
+
+need_servers() {
     has_postgres || install "the tests on PostgreSQL" postgresql
     has pgbouncer || [ -x /usr/sbin/pgbouncer ] || install "the tests through pgbouncer" pgbouncer
     has systemd-analyze && has systemd-sysusers && has systemctl || install "the operator's page" systemd
     has nginx || [ -x /usr/sbin/nginx ] || install "the tests behind nginx" nginx
     has caddy || install "the tests behind Caddy" caddy
     has curl || install "the operator's page" curl
-    has valgrind || install "counting instructions" valgrind
+}
+
+need_valgrind() { has valgrind || install "counting instructions" valgrind; }
+
+need_chromium() {
     has chromium || [ -n "${CHROMIUM:-}" ] || install "the journeys in a browser" chromium fonts-noto-color-emoji
+}
+
+# Installs a program from crates.io, built without optimisation in half the time.
+need_program() { # name, version
+    [ "$("$tools/bin/$1" --version 2>/dev/null)" != "$1 $2" ] || return 0
+    CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --debug --locked --version "$2" \
+        --root "$tools" --target-dir "$tools/build" "$1"
+    rm -rf "$tools/build"
 }
 
 check_dependencies() {
@@ -74,29 +116,155 @@ check_dependencies() {
     echo "chatcore has $direct direct dependencies, and none that knows a network or a database"
 }
 
-# The runner is of the library's own version, and built without optimisation in half the time.
+# Makes the packages, once a run, and unpacks them into a workspace of their own, where they depend on each other as
+# published.
+unpacked=
+unpack_packages() {
+    local crate members
+    [ -z "$unpacked" ] || return 0
+    members=$(cargo metadata --locked --no-deps --format-version 1 | grep -o '"manifest_path":"[^"]*"' | cut -d'"' -f4)
+    members=$(xargs grep -L '^publish = false' <<<"$members" | xargs -n 1 dirname | xargs -n 1 basename | sort)
+    [ "$members" = "$(printf '%s\n' "${published[@]}" | sort)" ] \
+        || fail "the packages to check are not those of the workspace: $members"
+    cargo fetch --quiet --locked
+    rm -rf "$packages" "$target"/package/*.crate
+    mkdir -p "$packages"
+    cargo package --quiet --locked --allow-dirty --no-verify "${published[@]/#/--package=}"
+    for crate in "${published[@]}"; do
+        mkdir "$packages/$crate"
+        tar -xzf "$target/package/$crate"-[0-9]*.crate -C "$packages/$crate" --strip-components 1
+    done
+    {
+        printf '[workspace]\nresolver = "3"\nmembers = ["chatcore*"]\n\n[patch.crates-io]\n'
+        for crate in "${published[@]}"; do echo "$crate.path = \"$crate\""; done
+        printf '\n[profile.dev]\ndebug = "line-tables-only"\n'
+    } >"$packages/Cargo.toml"
+    cp Cargo.lock "$packages"
+    unpacked=yes
+}
+
+# What is in a package, and nothing else: sources, what they include, the page of the crate, and the licences.
+check_files() { # crate
+    local surprising licence
+    surprising=$(cd "$packages/$1" && find . -type f | sed 's|^\./||' | grep -vxE \
+        -e 'Cargo\.(toml|toml\.orig|lock)|\.cargo_vcs_info\.json|README\.md|LICENSE-(MIT|APACHE)' \
+        -e '(src|build)/[a-z0-9_/]+\.rs|build\.rs' \
+        -e 'migrations/[a-z0-9_]+\.sql|ui/[a-z0-9/-]+\.(js|css)' || true)
+    [ -z "$surprising" ] || fail "the package of $1 has files that no rule allows: $surprising"
+    for licence in LICENSE-MIT LICENSE-APACHE; do
+        cmp "$licence" "$packages/$1/$licence" || fail "the package of $1 has no $licence"
+    done
+    echo "$1: $(find "$packages/$1" -type f | wc -l) files, $(du -k "$target/package/$1"-[0-9]*.crate | cut -f1) KiB"
+}
+
+features() { # crate
+    sed -n '/^\[features\]$/,/^\[[^f]/s/^\([a-z0-9_-]*\) = .*/\1/p' "$packages/$1/Cargo.toml" | grep -vx default || true
+}
+
+# Compiles and lints a package alone: features of other crates in the workspace can't hide that one is missing.
+check_alone() { # crate, the choice of features…
+    echo "$*"
+    (cd "$packages" && cargo clippy --quiet --offline --target-dir "$target" -p "$@" -- -D warnings)
+}
+
+check_packages() {
+    local crate feature
+    unpack_packages
+    for crate in "${published[@]}"; do
+        check_files "$crate"
+    done
+    for crate in "${published[@]}"; do
+        check_alone "$crate" --no-default-features
+        for feature in $(features "$crate"); do
+            check_alone "$crate" --no-default-features --features "$feature"
+        done
+        check_alone "$crate"
+        check_alone "$crate" --all-features
+    done
+}
+
+# docs.rs builds with a nightly rustdoc. The stable one can do the same where this variable allows it, which must not
+# reach the build scripts of dependencies: they would all be built anew.
+write_rustdoc() {
+    mkdir -p "$tools/bin"
+    printf '#!/bin/sh\nRUSTC_BOOTSTRAP=1 exec rustdoc "$@"\n' >"$tools/bin/rustdoc-unstable"
+    chmod +x "$tools/bin/rustdoc-unstable"
+}
+
+rustdoc_alone() { # crate, arguments of rustdoc…
+    local crate=$1; shift
+    (cd "$packages" && RUSTDOC="$tools/bin/rustdoc-unstable" RUSTDOCFLAGS="-D warnings --cfg docsrs" \
+        cargo rustdoc --quiet --offline --target-dir "$target" -p "$crate" --lib --all-features -- "$@")
+}
+
+document() {
+    local crate page
+    write_rustdoc
+    unpack_packages
+    for crate in "${published[@]}"; do
+        rustdoc_alone "$crate"
+    done
+    for page in $(grep -oh 'https://docs.rs/chatcore[a-z-]*/latest/[^)# ]*' README.md ./*/README.md | sort -u); do
+        [ -f "$target/doc/${page#*/latest/}" ] || fail "a README links to $page, which is not there"
+    done
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps "${published[@]/#/--exclude=}"
+}
+
+check_api() {
+    local crate
+    write_rustdoc
+    unpack_packages
+    for crate in "${published[@]}"; do
+        rustdoc_alone "$crate" -Z unstable-options --output-format json
+        node tests/external_types.mjs "$crate" "$target/doc/${crate//-/_}.json"
+    done
+}
+
+# The runner is of the library's own version.
 count_instructions() {
-    local tools version
-    tools=$(realpath -m "$target")/tools
+    local version
     version=$(cargo tree --locked -p gungraun --prefix none --depth 0 | sed 's/.* v//')
-    if [ "$("$tools/bin/gungraun-runner" --version 2>/dev/null)" != "gungraun-runner $version" ]; then
-        CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --debug --locked --version "$version" \
-            --root "$tools" --target-dir "$tools/build" gungraun-runner
-        rm -rf "$tools/build"
-    fi
+    need_program gungraun-runner "$version"
     # A container may refuse to switch the randomisation of addresses off, and the counts hardly depend on it.
     PATH="$tools/bin:$PATH" GUNGRAUN_ALLOW_ASLR=yes \
         cargo bench --locked --profile instructions -p chatcore-instructions
 }
 
-step "tools"; need_tools
-step "format"; cargo fmt --all --check
-step "dependencies"; check_dependencies
-step "lints"; cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
-step "documentation"; RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
-step "tests"; cargo test --locked --workspace
-step "instructions of the hot path"; count_instructions
-step "the browser client's core"; (cd tests/ui && npm ci --silent && npm test)
-step "people in a browser"
-(cd tests/journeys && npm ci --silent && WEB_CHAT_BIN="$target/debug/examples/web_chat" npm test)
-step "everything passed"
+run_step() {
+    case $1 in
+        tools) need_rust; need_node; need_servers; need_valgrind; need_chromium ;;
+        format) need_rust; cargo fmt --all --check ;;
+        dependencies)
+            need_rust; need_program cargo-deny "$cargo_deny"
+            check_dependencies
+            "$tools/bin/cargo-deny" --locked check bans licenses sources ;;
+        lints) need_rust; cargo clippy --locked --workspace --all-targets --all-features -- -D warnings ;;
+        packages) need_rust; check_packages ;;
+        docs) need_rust; document ;;
+        api) need_rust; need_node; check_api ;;
+        tests) need_rust; need_servers; cargo test --locked --workspace ;;
+        instructions) need_rust; need_valgrind; count_instructions ;;
+        ui) need_node; (cd tests/ui && npm ci --silent && npm test) ;;
+        journeys)
+            need_rust; need_node; need_chromium
+            cargo build --locked --workspace --example web_chat
+            (cd tests/journeys && npm ci --silent && WEB_CHAT_BIN="$target/debug/examples/web_chat" npm test) ;;
+    esac
+}
+
+steps=$(usage | sed -n 's/^\([a-z]\{1,\}\)  .*/\1/p')
+for name in "$@"; do
+    case $name in
+        -h | --help) usage; exit ;;
+        *) grep -qxF -e "$name" <<<"$steps" || { usage >&2; fail "no such step: $name"; } ;;
+    esac
+done
+chosen=("$@")
+[ $# -gt 0 ] || mapfile -t chosen <<<"$steps"
+for name in "${chosen[@]}"; do
+    began=$SECONDS
+    say "$name"
+    run_step "$name"
+    echo "$name: passed in $((SECONDS - began)) s"
+done
+[ $# -gt 0 ] || say "everything passed"
