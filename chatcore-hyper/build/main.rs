@@ -4,6 +4,7 @@
 
 mod bundle;
 mod emoji;
+mod names;
 mod strip;
 
 use std::collections::BTreeMap;
@@ -19,44 +20,45 @@ fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=ui");
     println!("cargo::rerun-if-changed=build");
 
-    let files = fs::read_dir(folder.join("ui"))?
-        .map(|entry| read(&entry?.path()))
-        .collect::<io::Result<BTreeMap<String, Vec<u8>>>>()?;
+    let mut files = BTreeMap::new();
+    read_folder(&folder.join("ui"), "", &mut files)?;
     let sources: bundle::Sources = files
         .iter()
         .filter_map(|(name, bytes)| Some((name.clone(), String::from_utf8(bytes.clone()).ok()?)))
         .collect();
 
-    let embedded = emptied(out.join("ui"))?;
-    for (name, bytes) in files {
-        let stripped = match syntax_of(&name) {
-            Some(syntax) => {
-                let source = String::from_utf8(bytes).map_err(io::Error::other)?;
-                let stripped = strip::strip(&source, syntax);
-                stripped.map_err(|(line, why)| refused(&format!("{name}:{line}: {why}")))?.into_bytes()
-            }
-            None => bytes,
-        };
-        fs::write(embedded.join(name), stripped)?;
+    for (name, bytes) in &mut files {
+        if let (Some(syntax), Some(source)) = (syntax_of(name), sources.get(name)) {
+            let stripped = strip::strip(source, syntax);
+            *bytes = stripped.map_err(|(line, why)| refused(&format!("{name}:{line}: {why}")))?.into_bytes();
+        }
     }
-    let entries = emptied(out.join("ui_entries"))?;
-    for entry in ["chat.js", "chat.css"] {
-        fs::rename(embedded.join(entry), entries.join(entry))?;
-    }
-    fs::write(embedded.join("chat.js"), bundle::modules(&sources, "chat.js").map_err(|why| refused(&why))?)?;
-    fs::write(embedded.join("chat.css"), bundle::styles(&sources, "chat.css").map_err(|why| refused(&why))?)?;
-    fs::write(embedded.join("emoji.json"), emoji::names())?;
-    fs::write(out.join("ui_files.rs"), table(&embedded)?)?;
-    fs::write(out.join("ui_entries.rs"), table(&entries)?)
+    let (script, style) = ("chat.js", "chat.css");
+    let entries = [script, style].map(|name| (name.to_owned(), files.remove(name).unwrap_or_default()));
+    files.insert(
+        script.to_owned(),
+        bundle::modules(&sources, script).map_err(|why| refused(&why))?.into_bytes(),
+    );
+    files
+        .insert(style.to_owned(), bundle::styles(&sources, style).map_err(|why| refused(&why))?.into_bytes());
+    files.insert("emoji.json".to_owned(), emoji::names().into_bytes());
+    fs::write(out.join("ui_files.rs"), table(&emptied(out.join("ui"))?, files)?)?;
+    fs::write(out.join("ui_entries.rs"), table(&emptied(out.join("ui_entries"))?, entries)?)
 }
 
-/// Returns a file's name and content.
-fn read(path: &Path) -> io::Result<(String, Vec<u8>)> {
-    Ok((name_of(path)?.to_owned(), fs::read(path)?))
-}
-
-fn name_of(path: &Path) -> io::Result<&str> {
-    path.file_name().and_then(|name| name.to_str()).ok_or_else(|| io::Error::other("UTF-8 names"))
+/// Reads a folder's files, and those of the folders in it, each by its path after `prefix`.
+fn read_folder(folder: &Path, prefix: &str, files: &mut BTreeMap<String, Vec<u8>>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        let name = format!("{prefix}{}", name.ok_or_else(|| io::Error::other("UTF-8 names"))?);
+        if path.is_dir() {
+            read_folder(&path, &format!("{name}/"), files)?;
+        } else {
+            files.insert(name, fs::read(path)?);
+        }
+    }
+    Ok(())
 }
 
 /// Returns a folder that is there and empty.
@@ -80,13 +82,13 @@ fn refused(why: &str) -> io::Error {
     io::Error::other(format!("ui/{why}"))
 }
 
-fn table(folder: &Path) -> io::Result<String> {
-    let mut paths: Vec<PathBuf> =
-        fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
-    paths.sort();
+/// Writes files into a folder, and returns the table that embeds them.
+fn table(folder: &Path, files: impl IntoIterator<Item = (String, Vec<u8>)>) -> io::Result<String> {
     let mut table = String::from("&[\n");
-    for path in &paths {
-        let name = name_of(path)?;
+    for (name, bytes) in files {
+        let path = folder.join(&name);
+        path.parent().map_or(Ok(()), fs::create_dir_all)?;
+        fs::write(&path, bytes)?;
         writeln!(table, "    ({name:?}, include_bytes!({path:?})),").map_err(io::Error::other)?;
     }
     table.push_str("]\n");

@@ -34,8 +34,8 @@ pub(crate) struct Code {
     pub(crate) begins_in: isize,
     /// The brackets that are open after it, less those that were closed and never opened.
     pub(crate) ends_in: isize,
-    /// Where in the text a name begins that is private to a class, at its `#`.
-    pub(crate) private: Vec<usize>,
+    /// Where in the text each word, sign and literal begins; in a template only what its substitutions hold does.
+    pub(crate) tokens: Vec<usize>,
 }
 
 /// Joins lines; an end of a line that says nothing goes.
@@ -111,14 +111,14 @@ struct Line<'a> {
     depth: isize,
     /// The braces open in the substitutions of templates, innermost last.
     substitutions: Vec<usize>,
-    private: Vec<usize>,
+    tokens: Vec<usize>,
 }
 
 impl<'a> Line<'a> {
     fn new(line: &'a str, syntax: Syntax, depth: isize) -> Self {
         let (code, outer) = (String::new(), String::new());
-        let (substitutions, private) = (Vec::new(), Vec::new());
-        Self { rest: line.chars(), syntax, code, outer, depth, substitutions, private }
+        let (substitutions, tokens) = (Vec::new(), Vec::new());
+        Self { rest: line.chars(), syntax, code, outer, depth, substitutions, tokens }
     }
 
     /// Returns the line's code, or says why it does not end as code.
@@ -136,6 +136,9 @@ impl<'a> Line<'a> {
                 _ => {}
             }
             let begins_regex = next == '/' && is_script && self.begins_expression();
+            if next != ' ' && !(is_word(next) && self.code.ends_with(is_word)) {
+                self.tokens.push(self.code.len());
+            }
             self.code.push(next);
             self.nest(next);
             match next {
@@ -143,7 +146,6 @@ impl<'a> Line<'a> {
                 '`' if is_script => self.template()?,
                 '/' if after.starts_with('*') => self.comment()?,
                 '/' if begins_regex => self.regex()?,
-                '#' if is_script => self.private.push(self.code.len() - 1),
                 '(' if !is_script && self.code.ends_with("url(") => self.url()?,
                 '{' => self.substitutions.last_mut().into_iter().for_each(|open| *open += 1),
                 '}' => match self.substitutions.pop() {
@@ -159,8 +161,8 @@ impl<'a> Line<'a> {
         }
         self.code.truncate(self.code.trim_end().len());
         self.outer.truncate(self.outer.trim_end().len());
-        let (text, outer, private) = (self.code, self.outer, self.private);
-        Ok(Code { text, outer, ends_in: self.depth, private, ..Code::default() })
+        let (text, outer, tokens) = (self.code, self.outer, self.tokens);
+        Ok(Code { text, outer, ends_in: self.depth, tokens, ..Code::default() })
     }
 
     /// Follows the brackets, but for those in the substitutions of templates.
@@ -206,6 +208,7 @@ impl<'a> Line<'a> {
                 '\\' => drop(self.take()),
                 '`' => return Ok(()),
                 '$' if self.rest.as_str().starts_with('{') => {
+                    self.tokens.push(self.code.len() - 1);
                     self.take();
                     self.substitutions.push(0);
                     return Ok(());
@@ -248,7 +251,12 @@ impl<'a> Line<'a> {
                 '\\' => drop(self.take()),
                 '[' => in_class = true,
                 ']' => in_class = false,
-                '/' if !in_class => return Ok(()),
+                '/' if !in_class => {
+                    while self.rest.as_str().starts_with(is_word) {
+                        self.take();
+                    }
+                    return Ok(());
+                }
                 _ => {}
             }
         }
@@ -272,10 +280,15 @@ impl<'a> Line<'a> {
     fn begins_expression(&self) -> bool {
         const WORDS: [&str; 9] = ["return", "typeof", "case", "in", "of", "void", "delete", "yield", "await"];
         let before = self.code.trim_end();
-        let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | '#' | '.');
-        let word = &before[before.trim_end_matches(is_word).len()..];
+        let of_name = |c: char| is_word(c) || matches!(c, '#' | '.');
+        let word = &before[before.trim_end_matches(of_name).len()..];
         WORDS.contains(&word) || (word.is_empty() && !before.ends_with([')', ']', '}', '"', '\'', '`']))
     }
+}
+
+/// Returns whether a name may have this character.
+pub(crate) fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '$')
 }
 
 #[cfg(test)]

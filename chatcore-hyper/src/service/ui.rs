@@ -62,14 +62,26 @@ impl Default for Ui {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+
+    /// Adds the paths of all files in a folder of `ui`, each after `prefix`.
+    fn add_paths(folder: &Path, prefix: &str, paths: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let path = format!("{prefix}{}", entry.file_name().into_string().unwrap());
+            if entry.path().is_dir() {
+                add_paths(&entry.path(), &format!("{path}/"), paths);
+            } else {
+                paths.push(path);
+            }
+        }
+    }
 
     #[test]
     fn every_file_of_the_folder_is_embedded() {
-        let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/ui")).unwrap();
-        let mut expected: Vec<String> =
-            folder.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        expected.push("emoji.json".to_owned());
+        let mut expected = vec!["emoji.json".to_owned()];
+        add_paths(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/ui")), "", &mut expected);
         expected.sort();
         let ui = Ui::embedded();
         let mut names: Vec<&str> = ui.names().collect();
