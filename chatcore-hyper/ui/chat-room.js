@@ -2,6 +2,7 @@ import './announcer.js';
 import './banner.js';
 import './composer.js';
 import './timeline.js';
+import { BASE } from './base.js';
 import { MAX_LISTED } from './channel.js';
 import { channelKey } from './channel-key.js';
 import { h, setText } from './dom.js';
@@ -164,7 +165,7 @@ export class ChatRoom extends HTMLElement {
     box.replaceSync(':host { display: block; height: 480px } :host([hidden]) { display: none }');
     root.adoptedStyleSheets = [box];
     const shown = () => this.#style(true);
-    root.append(h('link', { rel: 'stylesheet', href: new URL('chat.css', import.meta.url).href, on: { load: shown, error: shown } }));
+    root.append(h('link', { rel: 'stylesheet', href: new URL('chat.css', BASE).href, on: { load: shown, error: shown } }));
     return root;
   }
 

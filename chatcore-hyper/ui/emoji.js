@@ -1,3 +1,4 @@
+import { BASE } from './base.js';
 import { WORD } from './words.js';
 
 /**
@@ -42,7 +43,7 @@ export function loadEmoji(fetchNames = fetchFile) {
 }
 
 async function fetchFile() {
-  const answer = await fetch(new URL('emoji.json', import.meta.url));
+  const answer = await fetch(new URL('emoji.json', BASE));
   if (!answer.ok) throw new Error(`emoji.json: ${answer.status}`);
   return answer.json();
 }
