@@ -47,7 +47,7 @@ async fn assert_everything_works(addr: SocketAddr) {
     let url = attachment["url"].as_str().unwrap();
     assert!(url.starts_with("/chat/attachments/"), "{url}");
     assert!(exchange(addr, &request(url)).await.ends_with("\r\n\r\nhello"));
-    let script = exchange(addr, &request("/chat/ui/chat-core.js")).await;
+    let script = exchange(addr, &request("/chat/ui/core/chat-core.js")).await;
     assert!(script.starts_with("HTTP/1.1 200 "), "{script:.200}");
     let missing = exchange(addr, &request("/chat/nothing")).await;
     assert!(missing.starts_with("HTTP/1.1 404 "), "{missing}");
@@ -136,7 +136,8 @@ async fn a_request_that_cannot_be_upgraded_says_so() {
 #[tokio::test]
 async fn an_app_may_replace_the_clients_files_or_leave_them_out() {
     let (chat, folder) = chat().await;
-    std::fs::write(folder.path().join("chat-core.js"), "mine").unwrap();
+    std::fs::create_dir(folder.path().join("core")).unwrap();
+    std::fs::write(folder.path().join("core/chat-core.js"), "mine").unwrap();
     let who = |_: &http::request::Parts| Err(chatcore_hyper::Unauthorized);
     let get = async |ui: Ui, name: &str| {
         let mut service = ChatService::builder(chat.clone(), who).ui(ui).build();
@@ -148,18 +149,18 @@ async fn an_app_may_replace_the_clients_files_or_leave_them_out() {
         let status = answer.status().as_u16();
         (status, http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes())
     };
-    assert_eq!(get(Ui::dir(folder.path()), "chat-core.js").await, (200, "mine".into()));
-    let (status, own) = get(Ui::dir(folder.path()), "protocol.js").await;
-    assert_eq!((status, own), get(Ui::embedded(), "protocol.js").await);
+    assert_eq!(get(Ui::dir(folder.path()), "core/chat-core.js").await, (200, "mine".into()));
+    let (status, own) = get(Ui::dir(folder.path()), "core/protocol.js").await;
+    assert_eq!((status, own), get(Ui::embedded(), "core/protocol.js").await);
     assert_eq!(status, 200);
     let text = async |ui: Ui, name: &str| String::from_utf8(get(ui, name).await.1.into()).unwrap();
     let (bundle, entry) =
         (text(Ui::embedded(), "chat.js").await, text(Ui::dir(folder.path()), "chat.js").await);
     assert!(bundle.contains(" as ChatCore") && !bundle.contains("from './"), "it holds the modules");
-    assert!(entry.contains("from './chat-core.js'"), "a module of the app's own takes effect: {entry}");
+    assert!(entry.contains("from './core/chat-core.js'"), "a module of the app's own takes effect: {entry}");
     assert!(!text(Ui::embedded(), "chat.css").await.contains("@import"));
-    assert!(text(Ui::dir(folder.path()), "chat.css").await.contains("@import url(\"theme.css\")"));
+    assert!(text(Ui::dir(folder.path()), "chat.css").await.contains("@import url(\"styles/theme.css\")"));
     std::fs::write(folder.path().join("chat.js"), "all mine").unwrap();
     assert_eq!(text(Ui::dir(folder.path()), "chat.js").await, "all mine");
-    assert_eq!(get(Ui::none(), "chat-core.js").await.0, 404);
+    assert_eq!(get(Ui::none(), "core/chat-core.js").await.0, 404);
 }

@@ -89,7 +89,7 @@ async fn shutdown_drains_web_sockets_and_lets_requests_finish() {
     send(&mut ann, serde_json::json!({"type": "create_channel", "id": 1, "name": "general"})).await;
     while receive(&mut ann).await["id"] != 1 {}
     let mut idle = TcpStream::connect(addr).await.unwrap();
-    idle.write_all(b"GET /chat/ui/chat-core.js HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    idle.write_all(b"GET /chat/ui/core/chat-core.js HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     idle.readable().await.unwrap();
     let mut upload = TcpStream::connect(addr).await.unwrap();
     let head = "POST /chat/channels/general/attachments?name=a HTTP/1.1\r\nHost: x\r\nx-user: ann\r\n\

@@ -1,11 +1,11 @@
 /** The whole client, in one place to import: `build/bundle.rs` makes it one file. */
 
-import './chat-room.js';
-import './chat-shell.js';
+import './room/chat-room.js';
+import './shell/chat-shell.js';
 
-export { ChatCore, ChatError } from './chat-core.js';
-export { h, setText } from './dom.js';
-export { waitInWords } from './format.js';
-export { askIdentity } from './identity.js';
-export { OutboxDb } from './outbox-db.js';
-export { pageStorage } from './storage.js';
+export { ChatCore, ChatError } from './core/chat-core.js';
+export { h, setText } from './dom/dom.js';
+export { waitInWords } from './text/format.js';
+export { askIdentity } from './core/identity.js';
+export { OutboxDb } from './core/outbox-db.js';
+export { pageStorage } from './core/storage.js';

@@ -98,8 +98,8 @@ async fn the_page_names_what_its_script_imports_so_that_all_is_fetched_at_once()
 #[tokio::test]
 async fn comments_stay_in_the_repository() {
     let addr = start().await;
-    let source = include_str!("../../chatcore-hyper/ui/chat-core.js");
-    let served = String::from_utf8(get(addr, "/chat/ui/chat-core.js", &[]).await.body).unwrap();
+    let source = include_str!("../../chatcore-hyper/ui/core/chat-core.js");
+    let served = String::from_utf8(get(addr, "/chat/ui/core/chat-core.js", &[]).await.body).unwrap();
     assert!(source.contains("\n/**") && source.contains("\n  "));
     assert!(!served.contains("\n/**") && !served.contains("\n "));
     let bare = |text: &str| text.split_whitespace().collect::<String>();

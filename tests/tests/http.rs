@@ -379,7 +379,7 @@ async fn a_handshake_is_refused_before_the_upgrade() {
 #[tokio::test]
 async fn the_clients_files_are_served() {
     let server = Server::start().await;
-    let answer = http(server.addr, "GET", "/chat/ui/chat-core.js", &[], b"").await;
+    let answer = http(server.addr, "GET", "/chat/ui/core/chat-core.js", &[], b"").await;
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/javascript; charset=utf-8")));
     assert_eq!(answer.header("cache-control"), Some("no-cache"));
     assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
@@ -393,7 +393,7 @@ async fn the_clients_files_are_served() {
     ] {
         http(server.addr, "GET", path, &[], b"").await.assert_error(404, "not_found");
     }
-    http(server.addr, "POST", "/chat/ui/chat-core.js", &[], b"x")
+    http(server.addr, "POST", "/chat/ui/core/chat-core.js", &[], b"x")
         .await
         .assert_error(405, "method_not_allowed");
 }
@@ -401,7 +401,7 @@ async fn the_clients_files_are_served() {
 #[tokio::test]
 async fn the_clients_files_are_compressed_and_revalidated() {
     let server = Server::start().await;
-    let path = "/chat/ui/chat-core.js";
+    let path = "/chat/ui/core/chat-core.js";
     let mut tags = Vec::new();
     for (accepted, encoding) in [
         (None, None),

@@ -158,7 +158,9 @@ async fn a_foreign_page_changes_nothing_on_any_path() {
 #[tokio::test]
 async fn every_page_comes_with_the_strict_policy() {
     let addr = start(&[]).await;
-    for path in ["/", "/app.js", "/app.css", "/icon.svg", "/chat/ui/chat-core.js", "/session", "/nothing"] {
+    for path in
+        ["/", "/app.js", "/app.css", "/icon.svg", "/chat/ui/core/chat-core.js", "/session", "/nothing"]
+    {
         let answer = http(addr, "GET", path, &[], b"").await;
         let policy = answer.header("content-security-policy").unwrap();
         assert!(policy.starts_with("default-src 'none'; script-src 'self';"), "{path}: {policy}");

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { isImage, kind } from '../../chatcore-hyper/ui/attachment-view.js';
+import { isImage, kind } from '../../chatcore-hyper/ui/views/attachment-view.js';
 
 const file = (content_type, width, height) => ({ id: 'a', name: 'x', size: 1, content_type, width, height, url: '/x' });
 

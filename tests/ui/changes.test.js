@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { UNDO_MS } from '../../chatcore-hyper/ui/changes.js';
+import { UNDO_MS } from '../../chatcore-hyper/ui/core/changes.js';
 import { FakeClock, FakeStorage, settle } from './fakes.js';
 import { answer, event, opened, texts } from './world.js';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { backoff } from '../../chatcore-hyper/ui/connection.js';
+import { backoff } from '../../chatcore-hyper/ui/core/connection.js';
 import { seeded, settle } from './fakes.js';
 import { opened, welcome, world } from './world.js';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { MAX_FOLLOWED } from '../../chatcore-hyper/ui/chat-core.js';
+import { MAX_FOLLOWED } from '../../chatcore-hyper/ui/core/chat-core.js';
 import { settle } from './fakes.js';
 import { answer, BOB, event, greet, info, message, opened, snapshot, welcome, world } from './world.js';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Divider } from '../../chatcore-hyper/ui/divider.js';
+import { Divider } from '../../chatcore-hyper/ui/timeline/divider.js';
 import { ANN, event, info, message, opened, snapshot, welcome, world } from './world.js';
 
 /** A divider in a channel with three messages of Bob's, all read and drawn. */

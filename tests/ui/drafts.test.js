@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Drafts } from '../../chatcore-hyper/ui/drafts.js';
+import { Drafts } from '../../chatcore-hyper/ui/core/drafts.js';
 import { FakeStorage } from './fakes.js';
 import { message } from './world.js';
 

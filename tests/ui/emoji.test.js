@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { findEmoji, isOnlyEmoji, loadEmoji, readNames, wantsEmoji, withEmoji } from '../../chatcore-hyper/ui/emoji.js';
+import { findEmoji, isOnlyEmoji, loadEmoji, readNames, wantsEmoji, withEmoji } from '../../chatcore-hyper/ui/text/emoji.js';
 
 const FILE = {
   groups: [

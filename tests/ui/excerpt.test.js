@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Excerpt, STEP, WINDOW } from '../../chatcore-hyper/ui/excerpt.js';
-import { Stretch } from '../../chatcore-hyper/ui/stretch.js';
+import { Excerpt, STEP, WINDOW } from '../../chatcore-hyper/ui/timeline/excerpt.js';
+import { Stretch } from '../../chatcore-hyper/ui/core/stretch.js';
 import { message } from './world.js';
 
 /** Messages of a channel; every other seq is something else's. */

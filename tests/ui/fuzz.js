@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { safeAddress } from '../../chatcore-hyper/ui/links.js';
-import { firstLine, parseMarkdown, plainText } from '../../chatcore-hyper/ui/markdown.js';
+import { safeAddress } from '../../chatcore-hyper/ui/text/links.js';
+import { firstLine, parseMarkdown, plainText } from '../../chatcore-hyper/ui/text/markdown.js';
 
 const CORPUS = new URL('./corpus/markdown/', import.meta.url);
 const MAX_CHARS = 1000;

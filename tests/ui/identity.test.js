@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ChatCore } from '../../chatcore-hyper/ui/chat-core.js';
+import { ChatCore } from '../../chatcore-hyper/ui/core/chat-core.js';
 import { FakeShelf, settle } from './fakes.js';
 import { ANN, BOB, info, opened, snapshot, welcome, world } from './world.js';
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { foldersOf } from '../../chatcore-hyper/ui/drops.js';
-import { isComposed } from '../../chatcore-hyper/ui/field.js';
-import { readAttachment } from '../../chatcore-hyper/ui/protocol.js';
-import { actOf, turnSingleKeys } from '../../chatcore-hyper/ui/shortcuts.js';
+import { foldersOf } from '../../chatcore-hyper/ui/composer/drops.js';
+import { isComposed } from '../../chatcore-hyper/ui/dom/field.js';
+import { readAttachment } from '../../chatcore-hyper/ui/core/protocol.js';
+import { actOf, turnSingleKeys } from '../../chatcore-hyper/ui/dom/shortcuts.js';
 import { settle } from './fakes.js';
 import { opened } from './world.js';
 

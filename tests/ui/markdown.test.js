@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { endsInFence, parseMarkdown, plainText } from '../../chatcore-hyper/ui/markdown.js';
+import { endsInFence, parseMarkdown, plainText } from '../../chatcore-hyper/ui/text/markdown.js';
 
 /** A tree as text: `strong(a)`; what is plain stands for itself. */
 function shown(text) {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { loadEmoji } from '../../chatcore-hyper/ui/emoji.js';
-import { mentionsName, readText, splitMentions } from '../../chatcore-hyper/ui/mentions.js';
+import { loadEmoji } from '../../chatcore-hyper/ui/text/emoji.js';
+import { mentionsName, readText, splitMentions } from '../../chatcore-hyper/ui/text/mentions.js';
 
 const NAMES = ['Ann', 'Ann Lindqvist', 'Bob', '李雷', 'a.b-c', 'Zoë'];
 const mentioned = (text, names = NAMES) => splitMentions(text, names).filter(({ name }) => name).map(({ name }) => name);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { MAX_FOLLOWED } from '../../chatcore-hyper/ui/chat-core.js';
+import { MAX_FOLLOWED } from '../../chatcore-hyper/ui/core/chat-core.js';
 import { answer, event, info, message, snapshot, welcome, world } from './world.js';
 
 const run = (from, to) => Array.from({ length: to - from + 1 }, (_, at) => message(from + at));

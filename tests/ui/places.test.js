@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { channelKey } from '../../chatcore-hyper/ui/channel-key.js';
-import { asName } from '../../chatcore-hyper/ui/ranking.js';
+import { channelKey } from '../../chatcore-hyper/ui/text/channel-key.js';
+import { asName } from '../../chatcore-hyper/ui/text/ranking.js';
 import { settle } from './fakes.js';
 import { answer, event, info, message, opened, snapshot, texts } from './world.js';
 

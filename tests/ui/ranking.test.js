@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { asName, fit, rank } from '../../chatcore-hyper/ui/ranking.js';
-import { actOf } from '../../chatcore-hyper/ui/shortcuts.js';
+import { asName, fit, rank } from '../../chatcore-hyper/ui/text/ranking.js';
+import { actOf } from '../../chatcore-hyper/ui/dom/shortcuts.js';
 
 const channel = (name, unread = 0, mentions = 0) => ({ name, unread, mentions: Array.from({ length: mentions }, (_, at) => at + 1) });
 const names = (channels, query, { recent = [], current = null } = {}) => rank(channels, query, { recent, current }).map(({ name }) => name);

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeClock, settle } from './fakes.js';
-import { ReadMarker } from '../../chatcore-hyper/ui/read-marker.js';
-import { ChatError } from '../../chatcore-hyper/ui/protocol.js';
+import { ReadMarker } from '../../chatcore-hyper/ui/core/read-marker.js';
+import { ChatError } from '../../chatcore-hyper/ui/core/protocol.js';
 import { answer, info, snapshot, welcome, world } from './world.js';
 
 test('a read position that is refused for the moment is told again', async () => {

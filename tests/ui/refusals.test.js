@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { askIdentity } from '../../chatcore-hyper/ui/identity.js';
+import { askIdentity } from '../../chatcore-hyper/ui/core/identity.js';
 import { settle } from './fakes.js';
 import { welcome, world } from './world.js';
 

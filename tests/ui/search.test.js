@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { highlight } from '../../chatcore-hyper/ui/highlight.js';
-import { foundLine } from '../../chatcore-hyper/ui/search-result.js';
+import { highlight } from '../../chatcore-hyper/ui/text/highlight.js';
+import { foundLine } from '../../chatcore-hyper/ui/text/search-result.js';
 import { message, opened } from './world.js';
 
 const bracketed = (parts) => parts.map((part) => (part.hit ? `[${part.text}]` : part.text)).join('');

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Tabs } from '../../chatcore-hyper/ui/tabs.js';
+import { Tabs } from '../../chatcore-hyper/ui/core/tabs.js';
 import { FakeClock, settle } from './fakes.js';
 
 /** A browser with tabs of one person, in which somebody looks at some. */

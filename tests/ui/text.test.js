@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { initials } from '../../chatcore-hyper/ui/avatar.js';
-import { fileSize, typingText, waitInWords } from '../../chatcore-hyper/ui/format.js';
-import { MAX_NAMES, Names } from '../../chatcore-hyper/ui/people.js';
-import { ChatError } from '../../chatcore-hyper/ui/protocol.js';
-import { buildRows } from '../../chatcore-hyper/ui/rows.js';
+import { initials } from '../../chatcore-hyper/ui/views/avatar.js';
+import { fileSize, typingText, waitInWords } from '../../chatcore-hyper/ui/text/format.js';
+import { MAX_NAMES, Names } from '../../chatcore-hyper/ui/core/people.js';
+import { ChatError } from '../../chatcore-hyper/ui/core/protocol.js';
+import { buildRows } from '../../chatcore-hyper/ui/timeline/rows.js';
 import { ANN, BOB, message } from './world.js';
 
 test('messages of one author within five minutes share a header', () => {

@@ -1,4 +1,4 @@
-import { ChatCore } from '../../chatcore-hyper/ui/chat-core.js';
+import { ChatCore } from '../../chatcore-hyper/ui/core/chat-core.js';
 import { FakeClock, FakeNet, FakeShelf, settle } from './fakes.js';
 
 export const ANN = { id: 'u_ann', name: 'Ann' };

@@ -350,7 +350,7 @@ mod tests {
         assert_eq!(Route::of("/channels/a%20b/attachments"), Some(Route::Uploads { channel: "a%20b" }));
         assert_eq!(Route::of("/attachments/a_1/x.png"), Some(Route::Attachment { id: "a_1" }));
         assert_eq!(Route::of("/%77s"), Some(Route::Socket), "decoded, once");
-        assert_eq!(Route::of("/ui/chat-core.js"), Some(Route::Ui { name: "chat-core.js" }));
+        assert_eq!(Route::of("/ui/core/chat-core.js"), Some(Route::Ui { name: "core/chat-core.js" }));
         for path in [
             "",
             "/",

@@ -22,7 +22,7 @@ impl Ui {
     /// `emoji.json`, the names of emoji: `{"groups":[{"name":"…","emoji":[["😀","grinning"],…]},…]}`, where the
     /// second of each pair is its short codes, separated by spaces, the preferred one first.
     ///
-    /// `chat.js` and `chat.css` are the whole client in two files. The modules are served under their own names
+    /// `chat.js` and `chat.css` are the whole client in two files. The modules are served under their own paths
     /// too, for a page that imports some of them; a page that imports `chat.js` takes all from it, since a module
     /// of its own would be a second one.
     #[must_use]

@@ -1,0 +1,636 @@
+import { Changes } from './changes.js';
+import { Channel, PAGE, TYPING_MS } from './channel.js';
+import { channelKey } from '../text/channel-key.js';
+import { Connection, systemClock } from './connection.js';
+import { Counts } from './counts.js';
+import { Deletions } from './deletions.js';
+import { Emitter } from './emitter.js';
+import { MAX_WAITING, Outbox } from './outbox.js';
+import { Pages } from './pages.js';
+import { Names } from './people.js';
+import { afterClose, ChatError, DEFAULT_LIMITS, isSeq, list, readChannelInfo, readMessage, readUser } from './protocol.js';
+import { ReadMarker } from './read-marker.js';
+import { Retries } from './retries.js';
+
+export { ChatError } from './protocol.js';
+
+/** The most channels followed in the background, for their unread counts. */
+export const MAX_FOLLOWED = 200;
+
+/** The most channels whose messages are kept at once, besides those that somebody has open. */
+export const MAX_LOADED = 8;
+
+/** How often the server is asked for the counts of channels that are not followed, and how much more rarely for each channel in the list. */
+const COUNT_EVERY_MS = 10_000;
+const COUNT_MORE_MS = 20;
+
+/** The most names that the server spells otherwise than this client. */
+const MAX_ALIASES = 100;
+
+/** Who the user is as long as the server has not said it. @type {import('./protocol.js').User} */
+const NOBODY = { id: '', name: '' };
+
+/** How often at most one's typing is told. */
+const TYPING_EVERY_MS = 3000;
+
+/**
+ * A chat client without a screen: it keeps the connection, the channels and what is on its way out, and says what changed.
+ *
+ * Events: `state` (the connection's phase), `ready` (welcomed), `closed` ({code}), `channels` (the list or its counts),
+ * `log` ({name}: messages, outbox or history of a channel), `people` ({name}: members or typing),
+ * `message` ({name, message, mention}: a new one by somebody else, told once), `kept` ({name}: what was sent there can't be lost),
+ * `renamed` ({name, key}: what was opened as `name` is the channel `key`),
+ * `unread` ({name, seq}: the message and what comes after it is unread again),
+ * `removed` ({name}: the right to read a channel that was in the list has ended),
+ * `volatile` (what is not sent yet will not outlive the page; told once),
+ * `replaced` (the server takes this client for somebody else now: it has stopped, and sent nothing in their name).
+ */
+export class ChatCore extends Emitter {
+  /** @type {Map<string, Channel>} */
+  #channels = new Map();
+  /** Channels with messages, least recently opened first. @type {Set<string>} */
+  #loaded = new Set();
+  /** Channels this connection subscribed to. @type {Set<string>} */
+  #followed = new Set();
+  /** Channels whose subscription is under way. @type {Set<string>} */
+  #joining = new Set();
+  /** How many have a channel open. @type {Map<string, number>} */
+  #held = new Map();
+  /** The keys of channels, by names that the server spells otherwise. @type {Map<string, string>} */
+  #aliases = new Map();
+  /** Channels that can't be opened, and why. @type {Map<string, ChatError>} */
+  #missing = new Map();
+  /** Those of them that were there before the right to read them ended. @type {Set<string>} */
+  #taken = new Set();
+  #typedAt = -Infinity;
+  names = new Names();
+  /** Whether the list of channels is known. */
+  listed = false;
+  limits = DEFAULT_LIMITS;
+
+  /**
+   * @param {{url: string, user?: import('./protocol.js').User, WebSocket?: any, clock?: import('./connection.js').Clock,
+   *   random?: () => number, openOutbox?: (userId: string) => import('./outbox.js').OutboxStore, newNonce?: () => string,
+   *   storage?: ?Storage, checkIdentity?: () => Promise<boolean | string>, maxFollowed?: number}} options
+   *   Without a `user`, who it is comes with the server's welcome. `openOutbox` is called once the user is known.
+   *   `storage` keeps what the user has deleted until the server knows it.
+   */
+  constructor({
+    url,
+    user = NOBODY,
+    WebSocket = globalThis.WebSocket,
+    clock = systemClock,
+    random = Math.random,
+    openOutbox,
+    newNonce = randomNonce,
+    storage = null,
+    checkIdentity,
+    maxFollowed = MAX_FOLLOWED,
+  }) {
+    super();
+    this.user = user;
+    this.clock = clock;
+    this.newNonce = newNonce;
+    this.openOutbox = openOutbox;
+    this.storage = storage;
+    this.maxFollowed = maxFollowed;
+    this.connection = new Connection({ url, WebSocket, clock, random, checkIdentity });
+    this.connection.on('state', () => this.#stateChanged());
+    this.connection.on('welcome', (frame) => this.#welcomed(frame));
+    this.connection.on('down', (code) => this.#disconnected(code));
+    this.connection.on('frame', (frame) => this.#take(frame));
+    const request = (type, fields) => this.connection.request(type, fields);
+    const onChange = (name) => this.emit('log', { name });
+    this.outbox = new Outbox({
+      clock,
+      publish: ({ channel, nonce, text, attachments, reply_to }) =>
+        request('publish', {
+          channel,
+          nonce,
+          text,
+          ...(attachments.length > 0 && { attachments: attachments.map(({ id }) => id) }),
+          ...(reply_to && { reply_to }),
+        }),
+      onChange,
+      onKept: ({ channel }) => this.emit('kept', { name: channel }),
+      onVolatile: () => this.emit('volatile'),
+      isKnown: (name, seq) => seq !== null && (this.#channels.get(name)?.position?.seq ?? -1) >= seq,
+      isLogged: (name, nonce) =>
+        this.#channels.get(name)?.messages.some((message) => message.nonce === nonce && message.author.id === this.user.id) ?? false,
+    });
+    this.changes = new Changes({
+      clock,
+      request,
+      channel: (name) => this.#channels.get(name),
+      userId: () => this.user.id,
+      onChange,
+      onTrouble: (text) => this.emit('trouble', { text }),
+    });
+    this.reads = new ReadMarker({ clock, tell: (channel, seq) => request('read', { channel, seq }) });
+    this.pages = new Pages({ request, onChange });
+    this.retries = new Retries(clock);
+    this.counts = new Counts({
+      request,
+      reads: this.reads,
+      retries: this.retries,
+      onCounts: (infos) => this.#counted(infos),
+      onChange: () => this.emit('channels'),
+      onLooked: (channel, messages) => this.#announce(channel, channel.hear(messages)),
+    });
+    if (user !== NOBODY) this.#identified();
+  }
+
+  start() {
+    this.connection.start();
+  }
+
+  /** The address of a path on the server, which need not be the page's. @param {string} path */
+  addressOf(path) {
+    return new URL(path, this.connection.url.replace(/^ws/u, 'http')).href;
+  }
+
+  /** Sends now what waits for a better moment: the page may be about to go. */
+  flush() {
+    this.changes.flush();
+    this.reads.flush();
+  }
+
+  stop() {
+    this.flush();
+    this.connection.stop();
+    this.outbox.close();
+  }
+
+  /** All channels, by name. */
+  get channels() {
+    return [...this.#channels.values()].sort((one, other) => (one.name < other.name ? -1 : 1));
+  }
+
+  /** Whether a channel has something unread. */
+  get isUnread() {
+    return this.listed && [...this.#channels.values()].some(({ unread }) => unread > 0);
+  }
+
+  /** How many unread messages name the signed-in user. */
+  get mentions() {
+    return this.listed ? this.channels.reduce((sum, channel) => sum + channel.mentions.length, 0) : 0;
+  }
+
+  /** The key of a channel that somebody names, in whatever case and composition. @param {string} name */
+  key(name) {
+    if (!name || this.#channels.has(name)) return name;
+    const key = channelKey(name);
+    return this.#aliases.get(key) ?? key;
+  }
+
+  /** @param {string} name */
+  channel(name) {
+    return this.#channels.get(this.key(name));
+  }
+
+  /** Whether it is still to be heard what is unread. */
+  get isCounting() {
+    return !this.listed && this.counts.pending;
+  }
+
+  /** Whether the server said that the channel can't be opened. @param {string} name */
+  isMissing(name) {
+    return this.#missing.has(this.key(name));
+  }
+
+  /** Why it can't be opened. @param {string} name @returns {ChatError | undefined} */
+  whyMissing(name) {
+    return this.#missing.get(this.key(name));
+  }
+
+  /** Whether the right to read the channel has ended. @param {string} name */
+  isTaken(name) {
+    return this.#taken.has(this.key(name));
+  }
+
+  /**
+   * Loads a channel's messages, now or as soon as there is a connection, and keeps them up to date, until as many have
+   * left it as have opened it. One that is missing is loaded when it appears.
+   * @param {string} name
+   */
+  open(name) {
+    const key = this.key(name);
+    this.#held.set(key, (this.#held.get(key) ?? 0) + 1);
+    this.#load(key);
+  }
+
+  #load(name) {
+    const known = this.#channels.get(name)?.loaded;
+    this.#loaded.delete(name);
+    this.#loaded.add(name);
+    this.#makeRoom();
+    if (!known) this.#join(name);
+  }
+
+  /** Lets go of the messages of channels that nobody has open. */
+  #makeRoom() {
+    for (const oldest of this.#loaded) {
+      if (this.#loaded.size <= MAX_LOADED) break;
+      if (this.#held.has(oldest)) continue;
+      this.#loaded.delete(oldest);
+      this.#unload(oldest);
+    }
+  }
+
+  #unload(name) {
+    this.#channels.get(name)?.unload();
+    if (this.#followed.size <= this.maxFollowed || !this.#followed.delete(name)) return;
+    this.#channels.get(name)?.unfollow();
+    this.connection.request('unsubscribe', { channel: name }).catch(() => {});
+  }
+
+  /** Lets go of what only a reader needs, unless somebody else has it open. @param {string} name */
+  leave(name) {
+    const key = this.key(name);
+    const others = (this.#held.get(key) ?? 0) - 1;
+    if (others > 0) return void this.#held.set(key, others);
+    this.#held.delete(key);
+    const channel = this.#channels.get(key);
+    if (channel) channel.held = false;
+    channel?.shrink();
+    this.#makeRoom();
+  }
+
+  /** Fetches the page before the oldest message shown. @param {string} name @returns {Promise<void>} */
+  async loadOlder(name) {
+    const channel = this.channel(name);
+    if (channel?.loaded) await this.pages.older(channel);
+  }
+
+  /** Fetches the page after the newest message shown, where that is one of the past. @param {string} name @returns {Promise<void>} */
+  async loadNewer(name) {
+    const channel = this.channel(name);
+    if (channel?.loaded) await this.pages.newer(channel);
+  }
+
+  /**
+   * Makes the messages around one those that are shown, wherever in the log it stands.
+   * @param {string} name a channel that is loaded
+   * @param {number} seq
+   * @returns {Promise<boolean>} whether there is such a message
+   * @throws {ChatError} `disconnected` and others of `history`
+   */
+  async showAround(name, seq) {
+    const channel = this.channel(name);
+    return channel?.loaded ? this.pages.around(channel, seq) : false;
+  }
+
+  /** Makes the messages at a position those that are shown. @param {string} name a channel that is loaded @param {number} seq @throws {ChatError} as `showAround` */
+  async showAt(name, seq) {
+    const channel = this.channel(name);
+    if (channel?.loaded) await this.pages.at(channel, seq);
+  }
+
+  /** Shows the newest messages again. @param {string} name */
+  showLive(name) {
+    const channel = this.channel(name);
+    if (!channel) return;
+    channel.held = false;
+    this.pages.live(channel);
+  }
+
+  /**
+   * Looks for messages with all words of the query. An answer may have few or none while `more` is true: it goes on at `before`.
+   * @param {string} name
+   * @param {string} query
+   * @param {?number} [before] a seq
+   * @returns {Promise<{messages: import('./protocol.js').Message[], more: boolean, before: ?number}>} oldest first
+   */
+  async search(name, query, before = null) {
+    const answer = await this.connection.request('search', { channel: name, query, ...(before && { before }) });
+    const on = isSeq(answer.before) ? answer.before : null;
+    return { messages: list(answer.messages, readMessage), more: answer.more === true && on !== null, before: on };
+  }
+
+  /**
+   * @param {{name: string, topic?: string}} fields
+   * @returns {Promise<Channel>}
+   * @throws {ChatError} `name_taken` carries the `channel` that has the name
+   */
+  async createChannel(fields) {
+    const answer = await this.connection.request('create_channel', fields);
+    return /** @type {Channel} */ (this.#describe(readChannelInfo(answer.channel)));
+  }
+
+  /**
+   * Puts a message on its way; it is in the outbox when this returns.
+   * @param {string} name
+   * @param {{text: string, attachments?: import('./protocol.js').Attachment[], reply_to?: ?number,
+   *   uploads?: ?import('./outbox.js').Uploads}} message with `uploads` it goes out once they are done
+   * @throws {ChatError} `outbox_full`
+   */
+  send(name, { text, attachments = [], reply_to = null, uploads = null }) {
+    if (this.outbox.waiting >= MAX_WAITING) {
+      throw new ChatError({ code: 'outbox_full', message: 'Too many messages wait to be sent.' });
+    }
+    return this.outbox.add({ nonce: this.newNonce(), channel: this.key(name), text, attachments, reply_to, uploads });
+  }
+
+  /** Notes what has been seen in the channel: everything, or what is up to a position. @param {string} name @param {number} [seq] */
+  markRead(name, seq = Infinity) {
+    const channel = this.channel(name);
+    const to = Math.min(seq, channel?.head ?? 0);
+    if (!channel?.position || to <= channel.read) return;
+    this.#readTo(channel, to);
+    this.reads.mark(channel.name, to);
+  }
+
+  /**
+   * Makes a message the first one that is unread. The channel stays so until it is read on purpose, or entered anew.
+   * @param {string} name
+   * @param {number} seq
+   * @throws {ChatError} `unknown_command` of a server that can't do it
+   */
+  async markUnread(name, seq) {
+    const channel = this.channel(name);
+    if (!channel) return;
+    // What was read is told first, so that it doesn't undo this.
+    this.reads.flush();
+    await this.connection.request('unread', { channel: channel.name, seq });
+    this.#unreadFrom(channel, seq);
+  }
+
+  #unreadFrom(channel, seq) {
+    channel.markUnread(seq);
+    this.emit('unread', { name: channel.name, seq });
+    this.emit('channels');
+    this.counts.refresh();
+  }
+
+  /** Notes that everything in all channels has been seen. */
+  markAllRead() {
+    for (const { name, head, unread } of this.channels) {
+      if (unread === 0) continue;
+      this.#readTo(this.channel(name), head);
+      this.reads.mark(name, head);
+    }
+  }
+
+  /** Tells the others that one is typing; may be called at every key. @param {string} name */
+  typing(name) {
+    const now = this.clock.now();
+    if (now - this.#typedAt < TYPING_EVERY_MS || this.connection.phase !== 'open') return;
+    this.#typedAt = now;
+    this.connection.request('typing', { channel: name }).catch(() => {});
+  }
+
+  #stateChanged() {
+    this.emit('state');
+    if (this.connection.phase === 'closed') this.emit('closed', { code: this.connection.closeCode });
+  }
+
+  #welcomed(frame) {
+    const user = readUser(frame.user) ?? this.user;
+    if (this.user !== NOBODY && user.id !== this.user.id) {
+      this.connection.stop();
+      this.emit('replaced');
+      return;
+    }
+    const first = this.user === NOBODY;
+    this.user = user;
+    this.names.add(user);
+    if (first) this.#identified();
+    for (const limit of Object.keys(DEFAULT_LIMITS)) {
+      if (frame.limits?.[limit] >= 0) this.limits = { ...this.limits, [limit]: frame.limits[limit] };
+    }
+    this.connection.frameBytes = this.limits.frame_bytes;
+    // The channel on the screen first, then the others that are kept.
+    for (const name of [...this.#loaded].reverse()) this.#join(name);
+    this.counts.refresh();
+    this.outbox.connected();
+    this.changes.connected();
+    this.emit('ready');
+  }
+
+  #identified() {
+    if (this.openOutbox) this.outbox.open(this.openOutbox(this.user.id));
+    this.changes.restore(new Deletions(this.storage, this.user.id));
+  }
+
+  #disconnected(code) {
+    this.#followed.clear();
+    this.#joining.clear();
+    this.retries.clear();
+    for (const { name, typing } of this.#channels.values()) {
+      typing.clear();
+      this.emit('people', { name });
+    }
+    this.outbox.disconnected(afterClose(code) === 'drop-frame');
+  }
+
+  /** Takes over the list of channels with its counts. @returns {boolean} whether something is uncounted even so */
+  #counted(infos) {
+    for (const info of infos) this.#describe(info);
+    this.listed = true;
+    this.emit('channels');
+    for (const { name } of this.channels) this.#follow(name);
+    for (const name of this.#followed) this.#look(name);
+    this.#countOthers();
+    return this.channels.some((channel) => channel.uncounted);
+  }
+
+  /** What is not followed is counted by the server, now and then; the rooms of a page need no others. */
+  #countOthers() {
+    const { channels } = this;
+    const others = channels.filter(({ name }) => !this.#followed.has(name));
+    if (others.length === 0 || this.maxFollowed === 0) return;
+    this.counts.lookSlowly(others);
+    this.retries.after('count', COUNT_EVERY_MS + COUNT_MORE_MS * channels.length, () => this.counts.refresh());
+  }
+
+  #look(name) {
+    const channel = this.#channels.get(name);
+    // The answer to a subscription comes first.
+    if (channel && !this.#joining.has(name)) this.counts.look(channel);
+  }
+
+  #describe(info) {
+    if (!info) return undefined;
+    const channel = this.#ensure(info.name);
+    this.#found(info.name);
+    channel.describe(info);
+    return channel;
+  }
+
+  #ensure(name) {
+    const channel = this.#channels.get(name) ?? new Channel(name, () => this.user, this.names);
+    this.#channels.set(name, channel);
+    return channel;
+  }
+
+  /** Follows a channel in the background, as far as there is room. */
+  #follow(name) {
+    if (!this.#followed.has(name) && this.#followed.size < this.maxFollowed) this.#join(name);
+  }
+
+  /** Subscribes, from the last position where messages are kept. */
+  async #join(name) {
+    if (this.connection.phase !== 'open' || this.#joining.has(name)) return;
+    this.#joining.add(name);
+    this.#followed.add(name);
+    const load = this.#loaded.has(name);
+    const channel = this.#channels.get(name);
+    const after = load && channel?.loaded ? channel.position : null;
+    try {
+      const answer = await this.connection.request('subscribe', {
+        channel: name,
+        ...(after && { after }),
+        limit: load ? PAGE : 0,
+      });
+      this.#joining.delete(name);
+      this.#joined(name, answer, load);
+    } catch (error) {
+      if (error.code === 'disconnected') return;
+      this.#joining.delete(name);
+      this.#followed.delete(name);
+      if (error.retryable) this.retries.later(`subscribe ${name}`, error, () => this.#join(name));
+      else if (error.code === 'not_allowed' && this.#channels.has(name)) this.#removed(name, error);
+      else if (load) this.#lost(name, error);
+    }
+  }
+
+  #joined(name, answer, load) {
+    if (typeof answer.channel === 'string' && answer.channel !== name) return this.#renamed(name, answer.channel);
+    const channel = this.#ensure(name);
+    this.#found(name);
+    const { loaded, unread, mentions } = channel;
+    const fresh = channel.join(answer, load);
+    this.#settle(channel, fresh);
+    // On a resume the new ones were sent while this client was away; they are news all the same.
+    if (loaded && answer.reset === false) this.#announce(channel, fresh);
+    this.emit('log', { name });
+    this.emit('people', { name });
+    if (channel.unread !== unread || channel.mentions !== mentions) this.emit('channels');
+    if (!this.#loaded.has(name)) channel.unload();
+    else if (!load) this.#join(name);
+    if (channel.uncounted) this.counts.refresh();
+    else this.#look(name);
+  }
+
+  /** The server spells the name otherwise: what was opened under it is that channel. */
+  #renamed(name, key) {
+    const [oldest] = this.#aliases.keys();
+    if (this.#aliases.size >= MAX_ALIASES) this.#aliases.delete(oldest);
+    this.#aliases.set(name, key);
+    this.#followed.delete(name);
+    this.outbox.rename(name, key);
+    const held = this.#held.get(name) ?? 0;
+    this.#held.delete(name);
+    if (held > 0) this.#held.set(key, (this.#held.get(key) ?? 0) + held);
+    if (this.#loaded.delete(name)) this.#load(key);
+    this.emit('renamed', { name, key });
+  }
+
+  #lost(name, error) {
+    this.#loaded.delete(name);
+    this.#missing.set(name, error);
+    if (!this.#channels.get(name)?.createdAt) this.#channels.delete(name);
+    this.emit('log', { name });
+  }
+
+  #found(name) {
+    this.#missing.delete(name);
+    this.#taken.delete(name);
+    if (this.#held.has(name) && !this.#loaded.has(name)) this.#load(name);
+  }
+
+  /** The right to read a channel has ended: nothing of it stays here. */
+  #removed(name, error = new ChatError({ code: 'not_allowed' })) {
+    const known = this.#channels.delete(name);
+    for (const names of [this.#loaded, this.#followed, this.#joining]) names.delete(name);
+    this.#missing.set(name, error);
+    this.#taken.add(name);
+    for (const event of ['log', 'people', 'channels']) this.emit(event, { name });
+    if (known) this.emit('removed', { name });
+  }
+
+  #take(frame) {
+    if (frame.type === 'channel_created') return this.#created(frame);
+    if (typeof frame.channel !== 'string') return undefined;
+    if (frame.type === 'channel_removed') return this.#removed(frame.channel);
+    // It may be said of a channel whose list is on its way.
+    if (frame.type === 'read') return isSeq(frame.seq) && this.#readTo(this.#ensure(frame.channel), frame.seq);
+    const channel = this.#channels.get(frame.channel);
+    if (!channel) return undefined;
+    if (frame.type === 'unread') return isSeq(frame.seq) && this.#unreadFrom(channel, frame.seq);
+    switch (frame.type) {
+      case 'message':
+      case 'edited':
+      case 'deleted':
+      case 'reaction':
+        return isSeq(frame.seq) && this.#logged(channel, frame);
+      case 'presence':
+        if (channel.loaded) channel.setPresence(frame);
+        return this.emit('people', { name: channel.name });
+      case 'typing':
+        return this.#typed(channel, readUser(frame.user));
+      case 'lagged':
+        return this.#join(channel.name);
+      default:
+        return undefined;
+    }
+  }
+
+  #created(frame) {
+    const channel = this.#describe(readChannelInfo(frame.channel));
+    if (!channel) return;
+    this.emit('channels');
+    this.#follow(channel.name);
+  }
+
+  #logged(channel, event) {
+    const { result, fresh } = channel.apply(event);
+    // While a subscription is under way, its answer or what follows it carries the missing ones.
+    if (result === 'gap') this.#join(channel.name);
+    if (result !== 'applied') return;
+    this.#settle(channel, fresh);
+    this.#announce(channel, fresh);
+    if (channel.uncounted) this.counts.refresh();
+    this.emit('log', { name: channel.name });
+    if (fresh.length > 0 || event.type !== 'reaction') this.emit('channels');
+    if (fresh.length > 0) this.emit('people', { name: channel.name });
+  }
+
+  /** Takes out of the outbox what the log has. */
+  #settle(channel, messages) {
+    for (const message of messages) {
+      if (message.author.id === this.user.id && message.nonce) this.outbox.remove(message.nonce);
+    }
+    this.outbox.settle(channel.name);
+  }
+
+  #announce(channel, messages) {
+    for (const message of messages) {
+      if (message.author.id !== this.user.id) this.emit('message', { name: channel.name, message, mention: channel.isMention(message.author.id, message.text) });
+    }
+  }
+
+  #readTo(channel, seq) {
+    channel.markRead(seq);
+    if (channel.uncounted) this.counts.refresh();
+    this.emit('channels');
+  }
+
+  #typed(channel, user) {
+    if (!user || user.id === this.user.id) return;
+    const until = this.clock.now() + TYPING_MS;
+    channel.typing.set(user.id, { user, until });
+    this.emit('people', { name: channel.name });
+    this.clock.setTimeout(() => {
+      if (channel.typing.get(user.id)?.until !== until) return;
+      channel.typing.delete(user.id);
+      this.emit('people', { name: channel.name });
+    }, TYPING_MS);
+  }
+}
+
+/** `crypto.randomUUID` is there only for pages served over TLS or from this machine. */
+function randomNonce() {
+  const bytes = globalThis.crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}

@@ -1,0 +1,68 @@
+import { plainText } from '../text/markdown.js';
+import { wellFormed } from '../core/protocol.js';
+import { goTo } from './route.js';
+
+/** The longest text that a notification shows. */
+const MAX_BODY_CHARS = 200;
+
+/** Tells somebody who looks elsewhere that they are mentioned, once they have asked for it. */
+export class Notifications {
+  /** Those that stand, by channel. @type {Map<string, Notification[]>} */
+  #shown = new Map();
+
+  /** @param {{core: import('../core/chat-core.js').ChatCore, storage: ?Storage, tabs: import('../core/tabs.js').Tabs}} parts */
+  constructor({ core, storage, tabs }) {
+    this.core = core;
+    this.storage = storage;
+    this.key = `chatcore.notify.${core.user.id}`;
+    core.on('message', ({ name, message, mention }) => mention && this.state === 'on' && tabs.once(() => this.#tell(name, message)));
+    core.on('channels', () => this.#withdraw((name) => core.channel(name)?.mentions.length === 0));
+  }
+
+  /** @returns {'on' | 'off' | 'blocked'} */
+  get state() {
+    if (!globalThis.Notification || Notification.permission === 'denied') return 'blocked';
+    return Notification.permission === 'granted' && this.storage?.getItem(this.key) === 'on' ? 'on' : 'off';
+  }
+
+  /** Browsers let a page ask only as the answer to a click. @param {boolean} on */
+  async turn(on) {
+    if (on && (await Notification.requestPermission()) !== 'granted') return;
+    this.storage?.setItem(this.key, on ? 'on' : 'off');
+  }
+
+  close() {
+    this.#withdraw(() => true);
+  }
+
+  #tell(name, message) {
+    // It may have been read while the tabs agreed on the one that tells.
+    if (message.seq <= (this.core.channel(name)?.read ?? 0)) return;
+    try {
+      // The tag makes one of it, should two tabs tell it.
+      const tag = `${name}/${message.seq}`;
+      const told = new Notification(`${message.author.name} in #${name}`, { body: cut(plainText(message.text)), tag });
+      told.onclick = () => {
+        window.focus();
+        goTo(name, message.seq);
+        told.close();
+      };
+      this.#shown.set(name, [...(this.#shown.get(name) ?? []), told]);
+    } catch {
+      // Browsers of phones show them for service workers only.
+    }
+  }
+
+  #withdraw(isRead) {
+    for (const [name, all] of this.#shown) {
+      if (!isRead(name)) continue;
+      for (const told of all) told.close();
+      this.#shown.delete(name);
+    }
+  }
+}
+
+/** @param {string} text */
+function cut(text) {
+  return text.length > MAX_BODY_CHARS ? `${wellFormed(text.slice(0, MAX_BODY_CHARS - 1))}…` : text;
+}

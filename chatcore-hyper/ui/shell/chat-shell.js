@@ -1,0 +1,460 @@
+import '../views/announcer.js';
+import '../views/banner.js';
+import './channel-list.js';
+import '../composer/composer.js';
+import './create-channel.js';
+import './help.js';
+import './members.js';
+import './search-panel.js';
+import './switcher.js';
+import '../timeline/timeline.js';
+import './user-menu.js';
+import { MAX_LISTED } from '../core/channel.js';
+import { reasonOf } from './create-channel.js';
+import { h, icon, setText } from '../dom/dom.js';
+import { Drafts } from '../core/drafts.js';
+import { acceptDrops, bringsFiles } from '../composer/drops.js';
+import { bounded, typingText } from '../text/format.js';
+import { Notifications } from '../dom/notifications.js';
+import { Recent } from '../core/recent.js';
+import { actOf } from '../dom/shortcuts.js';
+import { channelHash, currentPlace, goTo, replaceWith } from '../dom/route.js';
+import { Tabs } from '../core/tabs.js';
+import { showIcon, showTitle } from '../dom/title.js';
+
+/** Below this width one pane is shown at a time; `phone.css` says the same. */
+const NARROW = '(max-width: 719px)';
+
+/** From this width on there is room for the members beside the messages. */
+const WIDE = '(min-width: 1100px)';
+
+/** How long a short word stays. */
+const TOAST_MS = 6000;
+
+/** How long the marks of a tab wait for what is read in another one. */
+const MARKS_MS = 1000;
+
+const isNarrow = () => matchMedia(NARROW).matches;
+
+/**
+ * `<chat-shell>`: the whole chat of one signed-in user. Set its `wire` once it is in the document.
+ * Fires `sign-out` when the user wants to leave.
+ */
+export class ChatShell extends HTMLElement {
+  #core = null;
+  #drafts = null;
+  #recent = null;
+  #notifications = null;
+  #tabs = null;
+  /** Brings title and icon up to date a little later. */
+  #marking = null;
+  /** The channel that the title names. */
+  #marked = null;
+  #current = null;
+  #parts;
+  #title;
+  #topic;
+  #peopleButton;
+  #peopleCount;
+  #typingLine;
+  /** The ways on from a channel that does not exist: create it, or go to another. */
+  #ways;
+  /** What search has taken the place of. @type {?{focus: ?Element, members: boolean}} */
+  #beforeSearch = null;
+  #stop = new AbortController();
+
+  /**
+   * @param {{core: import('../core/chat-core.js').ChatCore, base: string, storage: ?Storage}} parts
+   *   `base` is where the chat service is mounted
+   */
+  wire({ core, base, storage }) {
+    this.#core = core;
+    this.#drafts = new Drafts(storage, core.user.id);
+    this.#recent = new Recent(storage, core.user.id);
+    this.#tabs = new Tabs({ userId: core.user.id, acts: () => this.#notifications?.state === 'on' && core.connection.phase === 'open' });
+    this.#notifications = new Notifications({ core, storage, tabs: this.#tabs });
+    this.#build();
+    for (const part of ['channels', 'timeline', 'members', 'banner', 'announcer', 'create', 'search']) this.#parts[part].core = core;
+    this.#parts.switcher.wire({ core, recent: this.#recent });
+    this.#parts.user.wire({ core, notifications: this.#notifications });
+    this.#parts.composer.wire({ core, drafts: this.#drafts, base });
+    this.#listen();
+    this.#arrive();
+  }
+
+  /** Shows a short word that goes by itself. @param {string} text */
+  say(text) {
+    const toast = h('p', { class: 'toast', role: 'alert' }, text);
+    this.append(toast);
+    setTimeout(() => toast.remove(), TOAST_MS);
+  }
+
+  disconnectedCallback() {
+    this.#stop.abort();
+    this.#notifications?.close();
+    this.#tabs?.close();
+    clearTimeout(this.#marking);
+    showIcon(false);
+  }
+
+  /** Forgets what the storage keeps of this user. */
+  forget() {
+    this.#core.outbox.clear();
+    this.#core.changes.forget();
+    this.#drafts.clear();
+    this.#recent.clear();
+  }
+
+  #build() {
+    const part = (name) => document.createElement(`chat-${name}`);
+    this.#parts = {
+      channels: part('channels'),
+      user: part('user-menu'),
+      banner: part('banner'),
+      timeline: part('timeline'),
+      composer: part('composer'),
+      members: part('members'),
+      announcer: part('announcer'),
+      create: part('create-channel'),
+      switcher: part('switcher'),
+      help: part('help'),
+      search: part('search'),
+    };
+    const { channels, user, banner, timeline, composer, members, announcer, create, switcher, help, search } = this.#parts;
+    this.#title = h('bdi');
+    this.#topic = h('p', { class: 'topic', dir: 'auto' });
+    this.#typingLine = h('p', { class: 'typing' });
+    this.#peopleCount = h('span', { 'aria-hidden': 'true' });
+    const back = { class: 'back plain', href: channelHash(null), 'aria-label': 'All channels' };
+    const people = { type: 'button', class: 'people quiet', 'aria-expanded': 'false', 'aria-controls': 'chat-members', on: { click: () => this.#toggleMembers(members.hidden) } };
+    this.#peopleButton = h('button', people, icon('people'), this.#peopleCount);
+    const find = { type: 'button', class: 'plain', 'aria-label': 'Search', title: 'Search', on: { click: () => this.#search() } };
+    members.id = 'chat-members';
+    this.append(
+      h('nav', { class: 'sidebar', 'aria-label': 'Channels' }, channels, user),
+      h(
+        'main',
+        { class: 'pane' },
+        banner,
+        h(
+          'header',
+          { class: 'pane-head' },
+          h('a', back, icon('back')),
+          h('div', { class: 'pane-title' }, h('h1', {}, h('span', { class: 'sign', 'aria-hidden': 'true' }, '#'), this.#title), this.#topic),
+          h('button', find, icon('search')),
+          this.#peopleButton,
+        ),
+        h(
+          'div',
+          { class: 'pane-body' },
+          h('div', { class: 'pane-main' }, timeline, h('div', { class: 'pane-foot' }, composer, this.#typingLine)),
+          h('aside', { class: 'members', 'aria-label': 'Members' }, members),
+          h('aside', { class: 'search', 'aria-label': 'Search', hidden: true }, search),
+        ),
+        this.#buildEmpty(),
+      ),
+      announcer,
+      create,
+      switcher,
+      help,
+    );
+    this.#showMembers(matchMedia(WIDE).matches);
+    this.#ways = [h('button', { type: 'button', class: 'primary', on: { click: () => this.#createMissing() } }), h('a')];
+    timeline.ways = h('div', { class: 'ways dialog-actions' }, ...this.#ways);
+  }
+
+  #buildEmpty() {
+    const create = { type: 'button', class: 'primary', on: { click: () => this.#parts.create.open() } };
+    return h(
+      'div',
+      { class: 'empty', hidden: true },
+      h('span', { class: 'start-sign', 'aria-hidden': 'true' }, '#'),
+      h('h2', {}, 'No channels yet'),
+      h('p', {}, 'A channel is a place for one subject. Anyone can create one.'),
+      h('button', create, 'Create a channel'),
+    );
+  }
+
+  #listen() {
+    const { channels, timeline, composer, create, switcher, help, search, user } = this.#parts;
+    const core = this.#core;
+    const { signal } = this.#stop;
+    channels.addEventListener('create', () => create.open());
+    for (const chooser of [create, switcher]) chooser.addEventListener('chosen', (event) => goTo(event.detail));
+    search.addEventListener('closed', () => {
+      this.#searchClosed();
+      this.#cover('search', false);
+    });
+    // On a phone the result lies beneath, and the way back leads to the search.
+    search.addEventListener('opened', () => isNarrow() && this.#hideSearch());
+    user.addEventListener('help', () => help.open());
+    timeline.addEventListener('seen', ({ detail }) => core.markRead(this.#current, detail));
+    timeline.addEventListener('composer', () => composer.focus());
+    timeline.addEventListener('left', () => currentPlace().seq && replaceWith(this.#current));
+    timeline.addEventListener('notice', ({ detail }) => this.say(detail));
+    timeline.addEventListener('reply', ({ detail }) => composer.reply(detail));
+    timeline.addEventListener('edit', ({ detail }) => composer.edit(detail));
+    composer.addEventListener('sent', () => timeline.toEnd());
+    composer.addEventListener('remove', ({ detail }) => timeline.remove(detail));
+    user.addEventListener('sign-out', () => this.dispatchEvent(new Event('sign-out')));
+    core.on('kept', ({ name }) => this.#drafts.kept(name));
+    addEventListener('storage', (event) => this.#drafts.heard(event), { signal });
+    core.on('volatile', () => this.say('This browser keeps nothing: what is not sent yet is lost when the page is closed.'));
+    core.on('renamed', ({ name }) => name === this.#current && this.#follow());
+    core.on('removed', ({ name }) => name !== this.#current && this.say(`You can no longer read #${name}.`));
+    core.on('people', ({ name }) => name === this.#current && this.#showPeople());
+    core.on('channels', () => {
+      this.#listed();
+      if (this.#core.isMissing(this.#current ?? '')) this.#showWays();
+      this.#markSoon();
+    });
+    core.on('log', ({ name }) => name === this.#current && this.#showHead());
+    addEventListener('hashchange', () => this.#follow(), { signal });
+    addEventListener('resize', () => this.#uncover(), { signal });
+    addEventListener('popstate', () => isNarrow() && this.#showCover(history.state?.cover), { signal });
+    this.addEventListener('click', (event) => this.#jump(event));
+    addEventListener('online', () => core.connection.check(), { signal });
+    addEventListener('offline', () => core.connection.check(), { signal });
+    document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && core.connection.check(), { signal });
+    for (const event of ['focus', 'blur', 'pageshow']) addEventListener(event, () => this.#tabs.say(), { signal });
+    addEventListener('pagehide', () => this.#tabs.say('gone'), { signal });
+    document.addEventListener('visibilitychange', () => this.#tabs.say(), { signal });
+    document.addEventListener('keydown', (event) => this.#pressed(event), { signal });
+    acceptDrops(this.querySelector('.pane'), composer);
+    // A file that misses the pane would otherwise replace the page.
+    for (const name of ['dragover', 'drop']) addEventListener(name, (event) => bringsFiles(event) && event.preventDefault(), { signal });
+    this.#followKeyboard(signal);
+  }
+
+  #pressed(event) {
+    if (event.key === 'Escape' && !event.defaultPrevented && isNarrow() && !this.#parts.members.hidden && !document.querySelector(':modal')) return this.#toggleMembers(false);
+    const act = event.defaultPrevented ? undefined : actOf(event);
+    if (!act) return;
+    const { channels, switcher, help } = this.#parts;
+    const own = { switch: switcher, help }[act];
+    const open = document.querySelector('dialog[open]');
+    if (open && !own?.contains(open)) return;
+    event.preventDefault();
+    if (act === 'switch') return switcher.open(this.#current);
+    if (act === 'help') return help.open();
+    if (act === 'search') return this.#search();
+    if (act === 'paneAfter' || act === 'paneBefore') return this.#goToPane(act === 'paneAfter' ? 1 : -1);
+    if (act === 'read' || act === 'readAll') return this.#markRead(act === 'readAll');
+    const next = channels.neighbour(act.startsWith('next') ? 1 : -1, act.endsWith('Unread'));
+    if (next !== null && next !== this.#current) goTo(next);
+  }
+
+  /** What is read just now, in this tab or another, is not worth a mark. */
+  #markSoon() {
+    const isLookedAt = this.#tabs.isElsewhere || this.#tabs.looks();
+    if (!isLookedAt || !this.#core.isUnread || this.#marked !== this.#current) this.#mark();
+    else this.#marking ??= setTimeout(() => this.#mark(), MARKS_MS);
+  }
+
+  /** Shows in the tab's title and icon that something is new. */
+  #mark() {
+    clearTimeout(this.#marking);
+    this.#marking = null;
+    this.#marked = this.#current;
+    showTitle(this.#current, this.#core);
+    showIcon(this.#core.isUnread);
+  }
+
+  /** From the channels to the messages, the field and the search, and round. @param {1 | -1} step */
+  #goToPane(step) {
+    const { channels, timeline, composer, search } = this.#parts;
+    const panes = [channels, timeline, composer, search].filter((pane) => pane.checkVisibility());
+    const at = panes.findIndex((pane) => pane.contains(document.activeElement));
+    panes.at((Math.max(at, step === 1 ? -1 : 0) + step) % panes.length)?.focus();
+  }
+
+  #markRead(all) {
+    this.#parts.timeline.meetNew();
+    if (all) this.#core.markAllRead();
+    else this.#core.markRead(this.#current);
+    this.#core.reads.flush();
+    if (all) this.say('All channels are marked as read.');
+  }
+
+  /** A link to a place of this chat leads there on this page, also from where the address is already. */
+  #jump(event) {
+    const { target, ctrlKey, metaKey, shiftKey, altKey } = event;
+    const link = target.closest('a[href]');
+    if (!link?.hash.startsWith('#/c/') || ctrlKey || metaKey || shiftKey || altKey || link.href.split('#')[0] !== location.href.split('#')[0]) return;
+    event.preventDefault();
+    if (link.hash === location.hash) this.#follow();
+    else location.hash = link.hash;
+  }
+
+  /** The place that the address names, whose channel it then spells by its key. */
+  #addressed() {
+    const { name, seq } = currentPlace();
+    const key = name === null ? null : this.#core.key(name);
+    if (key !== null && location.hash !== channelHash(key, seq)) replaceWith(key, seq);
+    return { name: key, seq };
+  }
+
+  async #createMissing() {
+    try {
+      goTo((await this.#core.createChannel({ name: this.#current })).name);
+    } catch (error) {
+      this.say(reasonOf(error));
+    }
+  }
+
+  /** Starts where the address says, or where this user was last. */
+  #arrive() {
+    const last = this.#recent.names[0] ?? null;
+    const { name, seq } = this.#addressed();
+    const wanted = name ?? last;
+    if (wanted !== null && name === null) {
+      // On a phone the list lies behind the channel, so that "back" leads to it.
+      if (isNarrow()) history.pushState(null, '', channelHash(wanted));
+      else replaceWith(wanted);
+    }
+    this.#show(wanted, seq);
+  }
+
+  /** Shows what the address names. */
+  #follow() {
+    const { name, seq } = this.#addressed();
+    if (name === null || name !== this.#current) this.#show(name, seq);
+    else if (seq) this.#parts.timeline.showMessage(seq);
+  }
+
+  #show(name, seq = null) {
+    if (this.#current !== null) this.#core.leave(this.#current);
+    this.#current = name;
+    this.classList.toggle('in-channel', name !== null);
+    if (name !== null) this.#core.open(name);
+    const { channels, timeline, composer, members, announcer, search } = this.#parts;
+    channels.current = name;
+    announcer.channel = name;
+    timeline.show(name, seq);
+    composer.show(name);
+    members.show(name);
+    search.show(name);
+    this.#showHead();
+    this.#showPeople();
+    if (name !== null && seq === null && matchMedia('(pointer: fine)').matches) composer.focus();
+    this.#listed();
+  }
+
+  #showHead() {
+    const name = this.#current;
+    const missing = name !== null && this.#core.isMissing(name);
+    const channel = name === null ? undefined : this.#core.channel(name);
+    setText(this.#title, name ?? '');
+    setText(this.#topic, channel?.topic ?? '');
+    this.#topic.title = channel?.topic ?? '';
+    this.#parts.composer.hidden = name === null || missing;
+    if (missing) this.#showWays();
+    this.#markSoon();
+    if (name !== null && channel && !missing) this.#recent.visit(name);
+  }
+
+  #showWays() {
+    const [create, onward] = this.#ways;
+    const { code } = this.#core.whyMissing(this.#current);
+    create.hidden = this.#core.isTaken(this.#current) || !['no_such_channel', 'not_allowed'].includes(code);
+    setText(create, `Create #${this.#current}`);
+    const name = this.#recent.names.find((one) => this.#core.channel(one)) ?? this.#first;
+    onward.href = channelHash(name);
+    setText(onward, name === null ? 'All channels' : `Go to #${name}`);
+  }
+
+  /** Where somebody begins who was nowhere yet. @returns {?string} */
+  get #first() {
+    return (this.#core.channel('general') ?? this.#core.channels[0])?.name ?? null;
+  }
+
+  /** Once the list is known: somebody who is nowhere is led somewhere. */
+  #listed() {
+    const { listed, channels } = this.#core;
+    const empty = listed && channels.length === 0 && this.#current === null;
+    this.querySelector('.empty').hidden = !empty;
+    this.classList.toggle('no-channels', empty);
+    if (!listed || this.#current !== null || channels.length === 0 || isNarrow()) return;
+    replaceWith(this.#first);
+    this.#show(this.#first);
+  }
+
+  #showPeople() {
+    const channel = this.#core.channel(this.#current);
+    const online = channel?.members.size ?? 0;
+    this.#peopleButton.hidden = online === 0;
+    const count = bounded(online, MAX_LISTED - 1);
+    const said = `${count} ${online === 1 ? 'member' : 'members'} online`;
+    setText(this.#peopleCount, count);
+    this.#peopleButton.setAttribute('aria-label', said);
+    this.#peopleButton.title = said;
+    setText(this.#typingLine, typingText([...(channel?.typing.values() ?? [])].map(({ user }) => user.name)));
+  }
+
+  #search() {
+    if (this.#current === null) return;
+    const { search, members } = this.#parts;
+    if (search.hidden) {
+      this.#beforeSearch = { focus: document.activeElement, members: !members.hidden };
+      this.#showMembers(false);
+    }
+    search.parentElement.hidden = false;
+    search.open();
+    this.#uncover();
+    this.#cover('search', true);
+  }
+
+  #hideSearch() {
+    this.#parts.search.hidden = true;
+    this.#searchClosed();
+  }
+
+  /** All is again as it was before the search. */
+  #searchClosed() {
+    const { focus, members } = this.#beforeSearch;
+    this.#parts.search.parentElement.hidden = true;
+    this.#uncover();
+    if (members) this.#showMembers(true);
+    if (focus?.isConnected && focus !== document.body) focus.focus();
+    else this.#parts.composer.focus();
+  }
+
+  /** Nobody reads beneath a search that fills the screen. */
+  #uncover() {
+    this.#parts.timeline.inSight = this.#parts.search.hidden || !isNarrow();
+  }
+
+  #toggleMembers(open) {
+    this.#showMembers(open);
+    this.#peopleButton.focus();
+    this.#cover('members', open);
+  }
+
+  /** On a phone a pane lies over the channel, and the system's way back takes it away. */
+  #cover(pane, open) {
+    if (!isNarrow() || (history.state?.cover === pane) === open) return;
+    if (open) history.pushState({ cover: pane }, '');
+    else history.back();
+  }
+
+  /** Shows the pane that the history names, and no other. */
+  #showCover(pane) {
+    if (pane !== 'search' && !this.#parts.search.hidden) this.#hideSearch();
+    this.#showMembers(pane === 'members');
+    if (pane === 'search') this.#search();
+  }
+
+  #showMembers(open) {
+    this.#parts.members.hidden = !open;
+    this.#parts.members.parentElement.hidden = !open;
+    this.#peopleButton.setAttribute('aria-expanded', String(open));
+  }
+
+  /** Browsers that lay the keyboard over the page tell so only here. */
+  #followKeyboard(signal) {
+    const fit = () => this.style.setProperty('--height', `${visualViewport.height}px`);
+    globalThis.visualViewport?.addEventListener('resize', () => visualViewport.scale === 1 && fit(), { signal });
+  }
+}
+
+customElements.define('chat-shell', ChatShell);

@@ -1,0 +1,50 @@
+import { avatar } from '../views/avatar.js';
+import { MAX_LISTED } from '../core/channel.js';
+import { h, setText } from '../dom/dom.js';
+import { bounded } from '../text/format.js';
+import { KeyedList } from '../dom/keyed-list.js';
+
+/** `<chat-members>`: who is online in the channel. */
+export class Members extends HTMLElement {
+  #core = null;
+  #channel = null;
+  #rows;
+  #count;
+
+  connectedCallback() {
+    if (this.#rows) return;
+    const listed = h('ul');
+    this.#count = h('span', { class: 'count' });
+    this.append(h('div', { class: 'section-head' }, h('h2', {}, 'Online ', this.#count)), listed);
+    this.#rows = new KeyedList(listed, {
+      key: (user) => user.id,
+      same: (one, other) => one.name === other.name,
+      draw: (user) => this.#draw(user),
+    });
+  }
+
+  /** @param {import('../core/chat-core.js').ChatCore} core */
+  set core(core) {
+    this.#core = core;
+    core.on('people', ({ name }) => name === this.#channel && this.render());
+  }
+
+  /** @param {?string} name */
+  show(name) {
+    this.#channel = name;
+    this.render();
+  }
+
+  render() {
+    const online = [...(this.#core.channel(this.#channel)?.members.values() ?? [])];
+    setText(this.#count, online.length > 0 ? bounded(online.length, MAX_LISTED - 1) : '');
+    this.#rows.show(online.sort((one, other) => one.name.localeCompare(other.name)));
+  }
+
+  #draw(user) {
+    const own = user.id === this.#core.user.id ? h('span', { class: 'hint' }, 'you') : null;
+    return h('li', {}, avatar(user), h('bdi', { class: 'name' }, user.name), own);
+  }
+}
+
+customElements.define('chat-members', Members);

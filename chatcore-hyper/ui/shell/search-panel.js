@@ -1,0 +1,148 @@
+import { avatar } from '../views/avatar.js';
+import { h, icon, setText } from '../dom/dom.js';
+import { counted, dayName, clockTime, fullTime } from '../text/format.js';
+import { channelHash } from '../dom/route.js';
+import { foundLine } from '../text/search-result.js';
+
+/** An answer may have few messages though there are more: so many calls go by themselves … */
+const CALLS = 8;
+
+/** … or until so many are found. */
+const ENOUGH = 20;
+
+/** `<chat-search>`: finds messages of the open channel. Fires `opened` when a result is followed, and `closed`. */
+export class SearchPanel extends HTMLElement {
+  #core = null;
+  #channel = null;
+  #query = '';
+  /** From where older ones are looked for. @type {?number} */
+  #before = null;
+  #found = 0;
+  /** Counts the searches, so that a late answer is known as such. */
+  #run = 0;
+  #field;
+  #title;
+  #status;
+  #list;
+  #older;
+
+  /** @param {import('../core/chat-core.js').ChatCore} core */
+  set core(core) {
+    this.#core = core;
+    this.hidden = true;
+    this.#field = h('input', { type: 'search', 'aria-label': 'Search for', placeholder: 'Search for words', maxlength: '128', enterkeyhint: 'search', autocomplete: 'off', dir: 'auto' });
+    this.#title = h('h2');
+    this.#status = h('p', { class: 'hint', role: 'status' });
+    this.#list = h('ul', { on: { click: ({ target }) => target.closest('a') && this.dispatchEvent(new Event('opened')) } });
+    this.#older = h('button', { type: 'button', class: 'quiet', hidden: true, on: { click: () => this.#search() } });
+    const close = { type: 'button', class: 'plain', 'aria-label': 'Close search', on: { click: () => this.close() } };
+    this.append(
+      h('div', { class: 'section-head' }, this.#title, h('button', close, icon('close'))),
+      h('form', { role: 'search', on: { submit: (event) => this.#submitted(event) } }, this.#field, h('button', { type: 'submit', class: 'plain', 'aria-label': 'Search' }, icon('search'))),
+      h('div', { class: 'results' }, this.#status, this.#list, this.#older),
+    );
+    this.addEventListener('keydown', (event) => {
+      if (event.key !== 'Escape') return;
+      event.preventDefault();
+      this.close();
+    });
+    core.on('removed', ({ name }) => name === this.#channel && this.#reset(''));
+    core.on('state', () => this.#status.classList.contains('offline') && core.connection.phase === 'open' && this.#search());
+  }
+
+  /** @param {?string} name */
+  show(name) {
+    if (name === this.#channel) return;
+    this.#channel = name;
+    setText(this.#title, `Search #${name}`);
+    this.#reset('');
+    if (name === null) this.close();
+  }
+
+  focus() {
+    this.#field.focus();
+  }
+
+  open() {
+    this.hidden = false;
+    this.focus();
+    this.#field.select();
+  }
+
+  close() {
+    if (this.hidden) return;
+    this.hidden = true;
+    this.dispatchEvent(new Event('closed'));
+  }
+
+  #reset(query) {
+    this.#run += 1;
+    this.#query = query;
+    this.#before = null;
+    this.#found = 0;
+    this.#list.replaceChildren();
+    this.#older.hidden = true;
+    this.#say('');
+  }
+
+  #submitted(event) {
+    event.preventDefault();
+    const query = this.#field.value.trim();
+    this.#reset(query);
+    if (query !== '') this.#search();
+  }
+
+  async #search() {
+    const run = (this.#run += 1);
+    this.#older.hidden = true;
+    this.#say('Searching…');
+    const goal = this.#found + ENOUGH;
+    let more = true;
+    try {
+      for (let calls = 0; more && calls < CALLS && this.#found < goal; calls++) {
+        const answer = await this.#core.search(this.#channel, this.#query, this.#before);
+        if (run !== this.#run) return;
+        more = answer.more;
+        this.#before = answer.before;
+        this.#add(answer.messages);
+      }
+    } catch (error) {
+      if (run === this.#run) this.#failed(error);
+      return;
+    }
+    this.#offer(more ? 'Search older messages' : null);
+    if (this.#found > 0) this.#say(more ? `The newest ${counted(this.#found, 'result')}` : counted(this.#found, 'result'));
+    else this.#say(more ? 'Nothing among the newer messages.' : `No message has “${this.#query}”.`);
+  }
+
+  #failed(error) {
+    const offline = error.code === 'disconnected';
+    this.#say(offline ? 'Searching needs the connection. It goes on by itself.' : `The search failed: ${error.message}`, offline);
+    this.#offer(offline || !error.retryable ? null : 'Try again');
+  }
+
+  #offer(label) {
+    this.#older.hidden = label === null;
+    setText(this.#older, label ?? '');
+  }
+
+  #say(text, offline = false) {
+    this.#status.classList.toggle('offline', offline);
+    setText(this.#status, text);
+  }
+
+  /** @param {import('../core/protocol.js').Message[]} messages oldest first */
+  #add(messages) {
+    this.#found += messages.length;
+    this.#list.append(...messages.map((message) => this.#draw(message)).reverse());
+  }
+
+  #draw(message) {
+    const at = new Date(message.at);
+    const text = foundLine(message.text, this.#query).map(({ text: part, hit }) => (hit ? h('mark', {}, part) : part));
+    const head = h('span', { class: 'result-head' }, h('bdi', { class: 'author' }, message.author.name), h('time', { datetime: message.at, title: fullTime(at) }, `${dayName(at, new Date())}, ${clockTime(at)}`));
+    return h('li', {}, h('a', { href: channelHash(this.#channel, message.seq) }, avatar(message.author), h('span', { class: 'result-body' }, head, h('span', { class: 'result-text', dir: 'auto' }, ...text))));
+  }
+}
+
+customElements.define('chat-search', SearchPanel);

@@ -1,0 +1,133 @@
+import { reasonOf } from './create-channel.js';
+import { h, icon, setAttribute, setText } from '../dom/dom.js';
+import { isComposed } from '../dom/field.js';
+import { bounded } from '../text/format.js';
+import { asName, OFFERED, rank } from '../text/ranking.js';
+
+/** `<chat-switcher>`: goes to a channel by a few letters of its name, or creates it. Fires `chosen` with the name. */
+export class Switcher extends HTMLElement {
+  #core = null;
+  #recent = null;
+  #current = null;
+  #dialog;
+  #field;
+  #list;
+  #error;
+  #rest;
+  /** What each option does. @type {{name: string, create: boolean}[]} */
+  #options = [];
+  #at = 0;
+
+  /** @param {{core: import('../core/chat-core.js').ChatCore, recent: import('../core/recent.js').Recent}} parts */
+  wire({ core, recent }) {
+    this.#core = core;
+    this.#recent = recent;
+    this.#list = h('ul', { id: 'switcher-list', role: 'listbox', 'aria-label': 'Channels', on: { click: (event) => this.#clicked(event) } });
+    this.#field = h('input', {
+      role: 'combobox',
+      'aria-expanded': 'true',
+      'aria-controls': 'switcher-list',
+      'aria-autocomplete': 'list',
+      'aria-label': 'Go to a channel',
+      placeholder: 'Go to a channel',
+      autocomplete: 'off',
+      autocapitalize: 'none',
+      spellcheck: 'false',
+      maxlength: '64',
+      dir: 'auto',
+      on: { input: () => this.#search(), keydown: (event) => this.#pressed(event) },
+    });
+    this.#error = h('p', { class: 'field-error', role: 'alert' });
+    this.#rest = h('p', { class: 'hint rest', role: 'status' }, `The first ${OFFERED} channels are shown. Type more of the name to find others.`);
+    const close = { type: 'button', class: 'plain', 'aria-label': 'Close', on: { click: () => this.#dialog.close() } };
+    const line = h('div', { class: 'finder-line' }, icon('search'), this.#field, h('button', close, icon('close')));
+    this.#dialog = h('dialog', { class: 'finder', 'aria-label': 'Go to a channel' }, line, this.#error, this.#list, this.#rest);
+    this.append(this.#dialog);
+    core.on('channels', () => this.#dialog.open && this.#render());
+  }
+
+  /** @param {?string} current the channel that is open */
+  open(current) {
+    if (this.#dialog.open) return this.#dialog.close();
+    this.#current = current;
+    this.#field.value = '';
+    this.#dialog.showModal();
+    this.#field.focus();
+    this.#search();
+    return undefined;
+  }
+
+  #search() {
+    this.#at = 0;
+    setText(this.#error, '');
+    this.#render();
+    this.#list.scrollTop = 0;
+  }
+
+  #render() {
+    const query = asName(this.#field.value);
+    const channels = this.#core.channels.filter((channel) => channel.createdAt);
+    const found = rank(channels, query, { recent: this.#recent.names, current: this.#current }, OFFERED + 1);
+    this.#rest.hidden = found.splice(OFFERED).length === 0;
+    this.#options = found.map(({ name }) => ({ name, create: false }));
+    const views = found.map(channelView);
+    if (query !== '' && !this.#core.channel(query)?.createdAt) {
+      this.#options.push({ name: query, create: true });
+      views.push(h('li', {}, icon('plus'), h('span', { class: 'name' }, 'Create ', h('bdi', {}, `#${query}`))));
+    }
+    for (const [at, view] of views.entries()) {
+      view.id = `switcher-${at}`;
+      view.setAttribute('role', 'option');
+    }
+    this.#list.replaceChildren(...views);
+    this.#select(Math.min(this.#at, views.length - 1));
+  }
+
+  #select(at) {
+    this.#at = Math.max(0, at);
+    for (const [index, view] of [...this.#list.children].entries()) view.setAttribute('aria-selected', String(index === this.#at));
+    this.#list.children[this.#at]?.scrollIntoView({ block: 'nearest' });
+    setAttribute(this.#field, 'aria-activedescendant', this.#options.length > 0 ? `switcher-${this.#at}` : null);
+  }
+
+  #pressed(event) {
+    if (isComposed(event)) return;
+    const count = this.#options.length;
+    if (event.key === 'ArrowDown') this.#select((this.#at + 1) % count);
+    else if (event.key === 'ArrowUp') this.#select((this.#at - 1 + count) % count);
+    else if (event.key === 'Enter') this.#choose(this.#at);
+    else return;
+    event.preventDefault();
+  }
+
+  #clicked({ target }) {
+    const at = [...this.#list.children].indexOf(target.closest('li'));
+    if (at >= 0) this.#choose(at);
+  }
+
+  async #choose(at) {
+    const option = this.#options[at];
+    if (!option) return;
+    try {
+      const name = option.create ? (await this.#core.createChannel({ name: option.name })).name : option.name;
+      this.#dialog.close();
+      this.dispatchEvent(new CustomEvent('chosen', { detail: name }));
+    } catch (error) {
+      setText(this.#error, reasonOf(error));
+    }
+  }
+}
+
+function channelView({ name, topic, unread, mentions }) {
+  return h(
+    'li',
+    { class: unread > 0 ? 'unread' : null },
+    h('span', { class: 'sign', 'aria-hidden': 'true' }, '#'),
+    h('bdi', { class: 'name' }, name),
+    topic ? h('bdi', { class: 'topic' }, topic) : null,
+    unread > 0 ? h('span', { class: 'count' }, `${bounded(unread, 999)} unread`) : null,
+    mentions.length > 0 ? h('span', { class: 'badge' }, `@${bounded(mentions.length, 99)}`) : null,
+  );
+}
+
+customElements.define('chat-switcher', Switcher);

@@ -1,0 +1,83 @@
+import { avatar } from '../views/avatar.js';
+import { h, icon, setText } from '../dom/dom.js';
+import { counted } from '../text/format.js';
+
+/** `<chat-user-menu>`: who one is, what one is told, and the way out. Fires `help` and `sign-out`. */
+export class UserMenu extends HTMLElement {
+  #core = null;
+  #button;
+  #panel;
+  #warning;
+  #notifications;
+  #notify;
+  #blocked;
+  #gone = new AbortController();
+
+  /** @param {{core: import('../core/chat-core.js').ChatCore, notifications: import('../dom/notifications.js').Notifications}} parts */
+  wire({ core, notifications }) {
+    this.#core = core;
+    this.#notifications = notifications;
+    const { user } = core;
+    const help = {
+      type: 'button',
+      on: {
+        click: () => {
+          this.#toggle(false);
+          this.#button.focus();
+          this.dispatchEvent(new Event('help'));
+        },
+      },
+    };
+    this.#notify = h('button', { type: 'button', on: { click: () => this.#turnNotifications() } }, h('span', {}, 'Notify me of mentions'), icon('check'));
+    this.#blocked = h('p', { class: 'hint', hidden: true }, 'This browser does not let the chat notify you.');
+    const signOut = { type: 'button', on: { click: () => this.dispatchEvent(new Event('sign-out')) } };
+    this.#warning = h('p', { class: 'hint', hidden: true });
+    this.#panel = h('div', { class: 'menu', id: 'user-menu', hidden: true }, this.#notify, this.#blocked, h('button', help, 'Keyboard shortcuts'), this.#warning, h('button', signOut, 'Sign out'));
+    this.#button = h(
+      'button',
+      { type: 'button', class: 'user', 'aria-expanded': 'false', 'aria-controls': 'user-menu', on: { click: () => this.#toggle(this.#panel.hidden) } },
+      avatar(user),
+      h('bdi', { class: 'name' }, user.name),
+      icon('more'),
+    );
+    this.append(this.#panel, this.#button);
+    this.addEventListener('keydown', (event) => {
+      if (event.key !== 'Escape' || this.#panel.hidden) return;
+      event.preventDefault();
+      this.#toggle(false);
+      this.#button.focus();
+    });
+    this.addEventListener('focusout', (event) => {
+      if (event.relatedTarget && !this.contains(event.relatedTarget)) this.#toggle(false);
+    });
+    const { signal } = this.#gone;
+    document.addEventListener('pointerdown', (event) => !this.contains(event.target) && this.#toggle(false), { signal });
+  }
+
+  disconnectedCallback() {
+    this.#gone.abort();
+  }
+
+  async #turnNotifications() {
+    await this.#notifications.turn(this.#notifications.state !== 'on');
+    this.#showNotifications();
+  }
+
+  #showNotifications() {
+    const { state } = this.#notifications;
+    this.#notify.hidden = state === 'blocked';
+    this.#blocked.hidden = state !== 'blocked';
+    this.#notify.setAttribute('aria-pressed', String(state === 'on'));
+  }
+
+  #toggle(open) {
+    this.#showNotifications();
+    const { waiting } = this.#core.outbox;
+    this.#warning.hidden = waiting === 0;
+    setText(this.#warning, `${counted(waiting, 'unsent message')} will be lost.`);
+    this.#panel.hidden = !open;
+    this.#button.setAttribute('aria-expanded', String(open));
+  }
+}
+
+customElements.define('chat-user-menu', UserMenu);

@@ -1,0 +1,87 @@
+import { dayKey, dayName } from '../text/format.js';
+
+/** Messages of one author within this time stand under one header. */
+const GROUP_MS = 5 * 60_000;
+
+/**
+ * What a timeline shows, one beneath the other.
+ * @typedef {{kind: 'start', key: string, channel: import('../core/channel.js').Channel}
+ *   | {kind: 'day', key: string, label: string}
+ *   | {kind: 'new', key: string}
+ *   | {kind: 'message', key: string, message: import('../core/protocol.js').Message, first: boolean,
+ *      quote: ?import('../core/protocol.js').Message | undefined,
+ *      state: 'uploading' | 'pending' | 'failed' | 'sent' | 'leaving' | null, error: ?{code: string, message: string}}} Row
+ */
+
+/**
+ * @param {{messages: import('../core/protocol.js').Message[], pending: import('../core/outbox.js').Entry[],
+ *   user: import('../core/protocol.js').User, dividerSeq: ?number, heads: Set<number>,
+ *   start: ?import('../core/channel.js').Channel, now: Date, isLeaving?: (seq: number) => boolean,
+ *   quoteOf?: (seq: number) => ?import('../core/protocol.js').Message | undefined}} timeline
+ *   `heads` are messages that keep their header whatever comes above them;
+ *   `start` is the channel when the first message there is belongs to the rows.
+ * @returns {Row[]}
+ */
+export function buildRows({ messages, pending, user, dividerSeq, heads, start, now, isLeaving = () => false, quoteOf = () => null }) {
+  /** @type {Row[]} */
+  const rows = start ? [{ kind: 'start', key: 'start', channel: start }] : [];
+  let day = '';
+  let above = null;
+  let divided = false;
+  const add = (message, state, error) => {
+    const at = new Date(message.at);
+    if (!isNaN(at) && dayKey(at) !== day) {
+      day = dayKey(at);
+      rows.push({ kind: 'day', key: `day ${day}`, label: dayName(at, now) });
+      above = null;
+    }
+    if (!divided && dividerSeq !== null && message.seq >= dividerSeq) {
+      divided = true;
+      rows.push({ kind: 'new', key: 'new' });
+      above = null;
+    }
+    const first = !above || heads.has(message.seq) || above.author.id !== message.author.id || at - new Date(above.at) > GROUP_MS;
+    rows.push({ kind: 'message', key: messageKey(message), message, first, state, error, quote: message.reply_to ? quoteOf(message.reply_to) : null });
+    above = message;
+  };
+  for (const message of messages) add(message, isLeaving(message.seq) ? 'leaving' : null, null);
+  for (const entry of pending) add(asMessage(entry, user), entry.state, entry.error);
+  return rows;
+}
+
+/** A message keeps its element when its event comes: it is known by its nonce before it has a `seq`. */
+export function messageKey(message) {
+  return message.nonce ? `${message.author.id} ${message.nonce}` : `seq ${message.seq}`;
+}
+
+/** @param {Row} one @param {Row} other */
+export function sameRow(one, other) {
+  if (one.kind !== other.kind) return false;
+  if (one.kind === 'message') {
+    return sameMessage(one, other) && one.first === other.first && one.quote === other.quote && one.state === other.state && one.error === other.error;
+  }
+  if (one.kind === 'start') return one.channel === other.channel && one.channel.topic === other.channel.topic;
+  return one.label === other.label;
+}
+
+/** A pending message is made anew for every drawing, but its nonce and its text stand for it. */
+function sameMessage(one, other) {
+  if (one.state === null || other.state === null) return one.message === other.message;
+  return one.message.nonce === other.message.nonce && one.message.text === other.message.text;
+}
+
+function asMessage(entry, author) {
+  return {
+    seq: null,
+    author,
+    at: new Date(entry.at).toISOString(),
+    text: entry.text,
+    nonce: entry.nonce,
+    reply_to: entry.reply_to,
+    attachments: entry.attachments,
+    uploads: entry.uploads,
+    edited_at: null,
+    deleted: false,
+    reactions: [],
+  };
+}
