@@ -9,13 +9,13 @@ mod digest;
 mod directory;
 mod error;
 mod event;
-#[cfg(test)]
-mod plan;
 mod pool;
 mod retention;
 mod schema;
 mod search;
 mod store;
+#[cfg(test)]
+mod tests;
 #[cfg(feature = "tls")]
 mod tls;
 mod writer;

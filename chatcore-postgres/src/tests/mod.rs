@@ -1,0 +1,3 @@
+//! Tests that reach behind the public API.
+
+mod plan;
