@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use deadpool_postgres::{Pool, RecyclingMethod};
 
-use crate::database::pool;
+use crate::database::PoolConfig;
 use crate::error::ConnectError;
-use crate::store::PostgresStore;
 
-/// How to connect a [`PostgresStore`]. Made by [`PostgresStore::builder`].
+/// Settings for connecting. [`PostgresStore::builder`](crate::PostgresStore::builder) begins with the defaults.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Builder {
@@ -60,7 +59,7 @@ impl Builder {
     }
 
     /// Sets whether to bring the schema up to date; true by default. With `false` the schema must be up to
-    /// date already, by [`PostgresStore::migrations_sql`], and the role needs no right to create.
+    /// date already, by [`PostgresStore::migrations_sql`](crate::PostgresStore::migrations_sql), and the role needs no right to create.
     pub fn migrate(mut self, migrate: bool) -> Self {
         self.migrate = migrate;
         self
@@ -71,7 +70,7 @@ impl Builder {
     /// costs more. It needs the extensions `pg_trgm` and `btree_gin`, which come with PostgreSQL, and ICU.
     ///
     /// Where there is no index yet, it is made at the next start, and nobody can publish meanwhile. On a large
-    /// log, run [`PostgresStore::search_index_sql`] before, with `CREATE INDEX CONCURRENTLY`.
+    /// log, run [`PostgresStore::search_index_sql`](crate::PostgresStore::search_index_sql) before, with `CREATE INDEX CONCURRENTLY`.
     pub fn search_index(mut self, search_index: bool) -> Self {
         self.search_index = search_index;
         self
@@ -158,19 +157,21 @@ impl Builder {
     /// # Errors
     /// [`ConnectError`].
     pub fn pool(&self, connections: usize) -> Result<Pool, ConnectError> {
-        pool(self, connections, RecyclingMethod::Verified)
+        self.pool_config()?.pool(connections, RecyclingMethod::Verified)
     }
 
-    /// Connects, and brings the schema up to date.
-    ///
-    /// # Errors
-    /// [`ConnectError`].
-    pub async fn connect(self) -> Result<PostgresStore, ConnectError> {
-        PostgresStore::connect_with(&self).await
+    pub(crate) fn pool_config(&self) -> Result<PoolConfig, ConnectError> {
+        Ok(PoolConfig {
+            connection: self.connection()?,
+            prepare: !self.pgbouncer,
+            connect_timeout: self.connect_timeout,
+            answer_timeout: self.answer_timeout,
+            #[cfg(feature = "tls")]
+            roots: self.roots.clone(),
+        })
     }
 
-    /// Makes the configuration of one connection.
-    pub(crate) fn connection(&self) -> Result<tokio_postgres::Config, ConnectError> {
+    fn connection(&self) -> Result<tokio_postgres::Config, ConnectError> {
         let mut config = tokio_postgres::Config::from_str(&self.url)
             .map_err(|error| ConnectError::Url(Box::new(error)))?;
         config

@@ -8,7 +8,6 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{NoTls, Row};
 
-use crate::config::Builder;
 use crate::error::{ConnectError, Failure, Remedy};
 use crate::pool::{take_connection, take_new_connection};
 
@@ -23,12 +22,53 @@ pub(crate) struct Database {
     answer_timeout: Duration,
 }
 
+/// How to connect to a database, and how long to wait for it.
+#[derive(Debug)]
+pub(crate) struct PoolConfig {
+    pub(crate) connection: tokio_postgres::Config,
+    /// Whether statements are prepared by name.
+    pub(crate) prepare: bool,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) answer_timeout: Duration,
+    /// The root certificates in PEM. `None` for the system's.
+    #[cfg(feature = "tls")]
+    pub(crate) roots: Option<Vec<u8>>,
+}
+
+impl PoolConfig {
+    /// Returns a pool of up to `connections`. It has no connection yet.
+    pub(crate) fn pool(&self, connections: usize, recycling: RecyclingMethod) -> Result<Pool, ConnectError> {
+        Pool::builder(self.manager(ManagerConfig { recycling_method: recycling })?)
+            .max_size(connections)
+            .wait_timeout(Some(self.connect_timeout))
+            .create_timeout(Some(self.connect_timeout))
+            .recycle_timeout(Some(self.connect_timeout))
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|error| ConnectError::Database(Box::new(error)))
+    }
+
+    fn manager(&self, recycling: ManagerConfig) -> Result<Manager, ConnectError> {
+        let config = self.connection.clone();
+        if config.get_ssl_mode() == SslMode::Disable {
+            return Ok(Manager::from_config(config, NoTls, recycling));
+        }
+        #[cfg(feature = "tls")]
+        return Ok(Manager::from_config(config, crate::tls::connector(self.roots.as_deref())?, recycling));
+        #[cfg(not(feature = "tls"))]
+        match config.get_ssl_mode() {
+            SslMode::Prefer => Ok(Manager::from_config(config, NoTls, recycling)),
+            _ => Err(ConnectError::NoTls),
+        }
+    }
+}
+
 impl Database {
-    /// Makes a pool of up to `connections`; none is made yet.
-    pub(crate) fn new(builder: &Builder, connections: usize) -> Result<Self, ConnectError> {
-        // A query finds a dead connection by itself; asking first would double the round trips.
-        let pool = pool(builder, connections, RecyclingMethod::Fast)?;
-        Ok(Self { pool, prepare: !builder.pgbouncer, answer_timeout: builder.answer_timeout })
+    /// Returns a database with a pool of up to `connections`. It has no connection yet.
+    pub(crate) fn new(config: &PoolConfig, connections: usize) -> Result<Self, ConnectError> {
+        // A query finds a dead connection by itself. Checking each one first would double the round trips.
+        let pool = config.pool(connections, RecyclingMethod::Fast)?;
+        Ok(Self { pool, prepare: config.prepare, answer_timeout: config.answer_timeout })
     }
 
     pub(crate) fn pool_status(&self) -> Status {
@@ -100,35 +140,5 @@ impl Database {
         let values: Vec<&(dyn ToSql + Sync)> = params.iter().map(|(value, _)| *value).collect();
         let statement = connection.prepare_typed_cached(sql, &types).await?;
         Ok(connection.query(&statement, &values).await?)
-    }
-}
-
-/// Makes a pool of up to `connections`.
-pub(crate) fn pool(
-    builder: &Builder,
-    connections: usize,
-    recycling: RecyclingMethod,
-) -> Result<Pool, ConnectError> {
-    Pool::builder(manager(builder, ManagerConfig { recycling_method: recycling })?)
-        .max_size(connections)
-        .wait_timeout(Some(builder.connect_timeout))
-        .create_timeout(Some(builder.connect_timeout))
-        .recycle_timeout(Some(builder.connect_timeout))
-        .runtime(Runtime::Tokio1)
-        .build()
-        .map_err(|error| ConnectError::Database(Box::new(error)))
-}
-
-fn manager(builder: &Builder, recycling: ManagerConfig) -> Result<Manager, ConnectError> {
-    let config = builder.connection()?;
-    if config.get_ssl_mode() == SslMode::Disable {
-        return Ok(Manager::from_config(config, NoTls, recycling));
-    }
-    #[cfg(feature = "tls")]
-    return Ok(Manager::from_config(config, crate::tls::connector(builder.roots.as_deref())?, recycling));
-    #[cfg(not(feature = "tls"))]
-    match config.get_ssl_mode() {
-        SslMode::Prefer => Ok(Manager::from_config(config, NoTls, recycling)),
-        _ => Err(ConnectError::NoTls),
     }
 }

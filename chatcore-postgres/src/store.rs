@@ -46,6 +46,17 @@ pub struct PostgresStore {
     _retention: Option<Arc<Retention>>,
 }
 
+impl Builder {
+    /// Connects and brings the schema up to date.
+    ///
+    /// # Errors
+    /// [`ConnectError`] if the settings are invalid, the database can't be used, or the schema is not one that this
+    /// version supports.
+    pub async fn connect(self) -> Result<PostgresStore, ConnectError> {
+        PostgresStore::connect_with(&self).await
+    }
+}
+
 impl PostgresStore {
     /// Connects to the database of `url` (`postgres://user:password@host/database`, or `key=value` pairs as
     /// libpq has them), and brings the schema `chatcore` up to date.
@@ -82,9 +93,10 @@ impl PostgresStore {
         Ok(search::script(schema))
     }
 
-    pub(crate) async fn connect_with(builder: &Builder) -> Result<Self, ConnectError> {
+    async fn connect_with(builder: &Builder) -> Result<Self, ConnectError> {
         check_schema(&builder.schema)?;
-        let database = Database::new(builder, builder.connections)?;
+        let config = builder.pool_config()?;
+        let database = Database::new(&config, builder.connections)?;
         let mut connection = database.connection().await.map_err(Failure::on_connect)?;
         let failed = |error: tokio_postgres::Error| Failure::from(error).on_connect();
         let transaction = connection.transaction().await.map_err(failed)?;
@@ -97,7 +109,7 @@ impl PostgresStore {
         };
         transaction.commit().await.map_err(failed)?;
         drop(connection);
-        let appends = Database::new(builder, builder.writers)?;
+        let appends = Database::new(&config, builder.writers)?;
         // Reads could take the server's last place otherwise, and then nothing could be appended.
         drop(appends.connection().await.map_err(Failure::on_connect)?);
         let writers = Writers::start(builder, &appends);
