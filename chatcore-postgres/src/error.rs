@@ -8,6 +8,11 @@ use chatcore::store::StoreError;
 use deadpool_postgres::PoolError;
 use tokio_postgres::error::SqlState;
 
+/// An invalid name for a schema. A valid one has 1 to 63 of `a`–`z`, `0`–`9` and `_`, and does not start with a digit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid schema name {0:?}: use 1 to 63 of a-z, 0-9 and _, not starting with a digit")]
+pub struct InvalidSchemaName(pub(crate) String);
+
 /// Why a [`PostgresStore`](crate::PostgresStore) could not be connected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -21,9 +26,9 @@ pub enum ConnectError {
     /// TLS can't be set up.
     #[error("TLS can't be set up for the database")]
     Tls(#[source] Box<dyn Error + Send + Sync>),
-    /// The schema's name is not 1 to 63 of `a`–`z`, `0`–`9` and `_`, with no digit at its start.
-    #[error("invalid schema name {0:?}: use 1 to 63 of a-z, 0-9 and _, not starting with a digit")]
-    SchemaName(String),
+    /// The schema's name is invalid.
+    #[error(transparent)]
+    SchemaName(#[from] InvalidSchemaName),
     /// The database's encoding is not UTF-8, so that it can't hold every text. Nothing was changed.
     #[error(
         "the database has the encoding {found}, which can't store every text: create one with \

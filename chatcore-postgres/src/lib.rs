@@ -23,6 +23,6 @@ mod writer;
 pub use {deadpool_postgres, tokio_postgres};
 
 pub use self::config::Builder;
-pub use self::error::ConnectError;
+pub use self::error::{ConnectError, InvalidSchemaName};
 pub use self::pool::{take_connection, take_new_connection};
 pub use self::store::PostgresStore;

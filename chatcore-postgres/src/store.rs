@@ -16,7 +16,7 @@ use tokio_postgres::{Row, Transaction};
 use crate::append::{Call, Item};
 use crate::config::{Builder, check_schema};
 use crate::database::Database;
-use crate::error::{ConnectError, Failure};
+use crate::error::{ConnectError, Failure, InvalidSchemaName};
 use crate::event::{
     CHECK_COLUMNS, CHECK_WIDTH, MESSAGE_COLUMNS, Rows, check, event, message, message_page, seq, signed,
     unsigned,
@@ -73,22 +73,22 @@ impl PostgresStore {
         Builder::new(url)
     }
 
-    /// Returns the script that makes the schema as [`connect`](Self::connect) would, for an administrator to
-    /// run by hand on a database that does not have it.
+    /// Returns the script that creates the schema, as [`connect`](Self::connect) would. An administrator runs it on a
+    /// database without the schema.
     ///
     /// # Errors
-    /// [`ConnectError::SchemaName`].
-    pub fn migrations_sql(schema: &str) -> Result<String, ConnectError> {
+    /// [`InvalidSchemaName`] if `schema` is not a valid name.
+    pub fn migrations_sql(schema: &str) -> Result<String, InvalidSchemaName> {
         check_schema(schema)?;
         Ok(schema::script(schema))
     }
 
-    /// Returns the script that makes the search index, beside [`migrations_sql`](Self::migrations_sql), for
-    /// [`Builder::search_index`].
+    /// Returns the script that creates the search index of [`Builder::search_index`]. It runs after
+    /// [`migrations_sql`](Self::migrations_sql).
     ///
     /// # Errors
-    /// [`ConnectError::SchemaName`].
-    pub fn search_index_sql(schema: &str) -> Result<String, ConnectError> {
+    /// [`InvalidSchemaName`] if `schema` is not a valid name.
+    pub fn search_index_sql(schema: &str) -> Result<String, InvalidSchemaName> {
         check_schema(schema)?;
         Ok(search::script(schema))
     }
