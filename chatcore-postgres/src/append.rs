@@ -1,4 +1,4 @@
-//! One call of the database's `chat_append`: a batch as columns, and its answers.
+//! A call of the database function `chat_append`: a batch as columns, and its answers.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -15,23 +15,23 @@ use crate::event::{at, kind_of, seq, signed};
 /// The answer to one item.
 pub(crate) type Answer = Result<Appended, AppendError>;
 
-/// An append under a key of its own. Tried again under the same key, it is done once: the log has the key, so
-/// a commit whose answer was lost is told from an earlier one of the same nonce.
+/// An append with a key of its own. The log stores the key, so a retry with the same key appends nothing twice, and a
+/// commit whose answer was lost is told from an earlier publish with the same nonce.
 #[derive(Debug)]
 pub(crate) struct Item {
     append: Append,
     key: i64,
     digest: Digest,
-    /// The files as JSON, where there are any.
+    /// The files as JSON, if there are any.
     attachments: Option<String>,
 }
 
 impl Item {
-    /// Takes appends, but those that PostgreSQL can't hold.
+    /// Makes items of a batch. An append that PostgreSQL can't store gives an error.
     pub(crate) fn all(batch: Vec<Append>) -> Vec<Result<Self, AppendError>> {
         let mut random = [0; 16];
         getrandom::fill(&mut random).expect("invariant: the system has a source of randomness");
-        // One call of the system serves the batch.
+        // One system call serves the whole batch.
         let first = u128::from_le_bytes(random);
         batch.into_iter().zip(0..).map(|(append, n)| Self::new(append, first.wrapping_add(n))).collect()
     }
@@ -89,7 +89,7 @@ impl Item {
         }
     }
 
-    /// Whether it depends on nothing in the log but its nonce.
+    /// Returns whether the item depends on nothing in the log but its nonce.
     fn is_plain(&self) -> bool {
         matches!(self.append.body, AppendBody::Message { reply_to: None, .. }) && self.attachments.is_none()
     }
@@ -110,10 +110,10 @@ fn has_zero(append: &Append) -> bool {
 
 /// A batch as the parameters of `chat_append`.
 ///
-/// Channels know nothing of each other, so only the order within each matters: the items are sorted into runs
-/// of plain messages, each of which is one statement, and runs of the rest, which go item by item.
+/// Only the order within a channel matters. So the items are sorted into runs of plain messages, each appended by one
+/// statement, and runs of other items, appended one by one.
 pub(crate) struct Call<'a> {
-    /// Where each item of the call stands in the batch, and its run.
+    /// Each item's index in the batch, and its run.
     places: Vec<(usize, usize)>,
     ends: Vec<i32>,
     plain: Vec<bool>,
@@ -128,9 +128,9 @@ pub(crate) struct Call<'a> {
     target: Vec<Option<i64>>,
     text: Vec<&'a str>,
     attachments: Vec<Option<&'a str>>,
-    /// The most reactions on a reaction's message.
+    /// For a reaction, the most reactions on its message.
     reactions: Vec<Option<i64>>,
-    /// The most kinds of a reaction's author on its message.
+    /// For a reaction, the most kinds that its author can add to the message.
     kinds: Vec<Option<i64>>,
 }
 
@@ -138,7 +138,7 @@ impl<'a> Call<'a> {
     pub(crate) fn new(items: &'a [Item]) -> Self {
         let runs = runs(items);
         let mut order: Vec<usize> = (0..items.len()).collect();
-        // By channel too, so that rows that are neighbours in the log come one after the other.
+        // By channel too, so that neighbouring rows of the log come one after the other.
         order.sort_by_key(|at| (runs[*at], items[*at].append.channel));
         let sorted: Vec<&Item> = order.iter().map(|at| &items[*at]).collect();
         let (mut ends, mut plain, mut left) = (Vec::new(), Vec::new(), Vec::with_capacity(items.len()));
@@ -171,7 +171,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Returns the statement that [`params`](Self::params) belong to.
+    /// Returns the statement for [`params`](Self::params).
     pub(crate) fn sql(schema: &str) -> String {
         let mut holes = String::from("$1");
         for hole in 2..=15 {
@@ -203,11 +203,11 @@ impl<'a> Call<'a> {
         ]
     }
 
-    /// Reads the answers, in the batch's order.
+    /// Reads the answers, in the order of the batch.
     pub(crate) fn answers(&self, rows: &[Row]) -> Result<Vec<Answer>, Failure> {
-        const MISSING: &str = "the database left an item without an answer";
+        const MISSING: &str = "the database returned no answer for an item";
         let mut answers: Vec<Option<Answer>> = vec![None; self.places.len()];
-        // Where a run that was all new has left each channel.
+        // For runs of new messages only: the last event of each channel.
         let mut lasts: HashMap<(usize, i64), Appended> = HashMap::new();
         for row in rows {
             let answer = self.answer(row)?;
@@ -263,7 +263,7 @@ impl<'a> Call<'a> {
     }
 }
 
-/// Returns the limit of the item that a row is about.
+/// Returns the limit of the item of a row.
 fn limit_of(limits: &[Option<i64>], row: &Row) -> Result<usize, Failure> {
     const NONE: &str = "the database refused an invalid reaction";
     let item = row.try_get::<_, Option<i32>>(1)?.ok_or(Failure::Broken(NONE))?;
@@ -271,7 +271,7 @@ fn limit_of(limits: &[Option<i64>], row: &Row) -> Result<usize, Failure> {
     Ok(usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
-/// Turns a number of the database's, which counts from 1, into an index.
+/// Converts a number of the database, which counts from 1, into an index.
 fn index(number: i32) -> Result<usize, Failure> {
     usize::try_from(number - 1).map_err(|_| Failure::Broken("the database returned an item number below 1"))
 }
@@ -280,8 +280,8 @@ fn count(len: usize) -> i32 {
     i32::try_from(len).unwrap_or(i32::MAX)
 }
 
-/// Numbers the runs: an even one has plain messages, of different nonces in each channel, an odd one the rest.
-/// Within a channel the numbers never fall.
+/// Returns each item's run. An even run has plain messages, with different nonces in each channel. An odd run has
+/// other items. Within a channel the numbers never decrease.
 fn runs(items: &[Item]) -> Vec<usize> {
     let mut last: HashMap<ChannelId, usize> = HashMap::new();
     let mut digests = HashSet::new();
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_messages_of_one_nonce_each_are_one_run() {
+    fn plain_messages_with_different_nonces_are_one_run() {
         let batch = [say(1, "a"), say(2, "a"), say(1, "b")];
         assert_eq!(runs(&batch), [0, 0, 0]);
         let call = Call::new(&batch);
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_nonce_and_what_depends_on_others_begin_a_run_in_their_channel_only() {
+    fn a_repeated_nonce_or_an_edit_begins_a_run_in_its_channel() {
         let delete = |channel| item(channel, AppendBody::Delete { target: 1 });
         let batch = [say(1, "a"), delete(1), say(2, "a"), say(1, "b"), say(2, "a"), delete(2)];
         assert_eq!(runs(&batch), [0, 1, 0, 2, 2, 3]);
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_goes_channel_by_channel_and_counts_what_is_left_of_each() {
+    fn a_run_is_sorted_by_channel_and_counts_down_in_each() {
         let batch = [say(2, "a"), say(1, "a"), say(2, "b"), say(1, "b"), say(2, "c")];
         let call = Call::new(&batch);
         assert_eq!(call.places, [(1, 0), (3, 0), (0, 0), (2, 0), (4, 0)]);
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_with_a_zero_is_rejected() {
+    fn a_text_with_a_zero_byte_is_rejected() {
         let author = User::new("u_ann", "Ann").expect("a user");
         let body = AppendBody::Edit { target: 1, text: "a\0b".to_owned() };
         let outcome = one(Append { channel: ChannelId(1), author, body });

@@ -1,4 +1,4 @@
-//! The attachment index: what was uploaded, and which of it nobody needs.
+//! The attachment index: all uploads, and those that can be removed.
 
 use async_trait::async_trait;
 use chatcore::store::{AttachmentIndex, FileBytes, StoreError, Upload};

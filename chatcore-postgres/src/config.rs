@@ -1,4 +1,4 @@
-//! How to connect: every bound with its default.
+//! The settings for connecting, with their defaults.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -52,110 +52,113 @@ impl Builder {
         }
     }
 
-    /// Sets the schema that holds the store's tables; `chatcore` by default. Two schemas are two stores.
+    /// Sets the schema with the store's tables. Default `chatcore`. Each schema is a separate store.
     pub fn schema(mut self, schema: &str) -> Self {
         schema.clone_into(&mut self.schema);
         self
     }
 
-    /// Sets whether to bring the schema up to date; true by default. With `false` the schema must be up to
-    /// date already, by [`PostgresStore::migrations_sql`](crate::PostgresStore::migrations_sql), and the role needs no right to create.
+    /// Sets whether to bring the schema up to date. Default true. With `false` the schema must already be up to date, by
+    /// [`PostgresStore::migrations_sql`](crate::PostgresStore::migrations_sql), and the role needs no right to create.
     pub fn migrate(mut self, migrate: bool) -> Self {
         self.migrate = migrate;
         self
     }
 
-    /// Sets whether to search by an index of the messages' texts; false by default. Then a search reads the log,
-    /// a thousand messages a call; with the index one call finds a rare word wherever it is, and each publish
-    /// costs more. It needs the extensions `pg_trgm` and `btree_gin`, which come with PostgreSQL, and ICU.
+    /// Sets whether to search with an index of the messages' texts. Default false.
     ///
-    /// Where there is no index yet, it is made at the next start, and nobody can publish meanwhile. On a large
-    /// log, run [`PostgresStore::search_index_sql`](crate::PostgresStore::search_index_sql) before, with `CREATE INDEX CONCURRENTLY`.
+    /// - Without the index, a search reads a thousand messages per call.
+    /// - With it, one call finds a rare word anywhere in the log, and each publish costs more. The index needs the
+    ///   extensions `pg_trgm` and `btree_gin`, which come with PostgreSQL, and ICU.
+    ///
+    /// A missing index is created when the store connects, and nobody can publish meanwhile. On a large log, run
+    /// [`PostgresStore::search_index_sql`](crate::PostgresStore::search_index_sql) first, with
+    /// `CREATE INDEX CONCURRENTLY`.
     pub fn search_index(mut self, search_index: bool) -> Self {
         self.search_index = search_index;
         self
     }
 
-    /// Sets whether a pgbouncer in transaction mode stands between; false by default. Then no statement is
-    /// prepared by name and no option is set on the connection: the role must have the timeouts.
+    /// Sets whether connections go through a pgbouncer in transaction mode. Default false. With `true`, no statement is
+    /// prepared by name and no option is set on the connection, so the role must have the timeouts.
     pub fn pgbouncer(mut self, between: bool) -> Self {
         self.pgbouncer = between;
         self
     }
 
-    /// Sets the most connections for all but appends; 8 by default, at least 1.
+    /// Sets the most connections for everything but appends. Default 8, at least 1.
     pub fn connections(mut self, connections: usize) -> Self {
         self.connections = connections.max(1);
         self
     }
 
-    /// Sets how many batches are committed at once, each on a connection of its own; 2 by default, at least 1.
+    /// Sets how many batches commit at the same time, each on its own connection. Default 2, at least 1.
     pub fn writers(mut self, writers: usize) -> Self {
         self.writers = writers.max(1);
         self
     }
 
-    /// Sets the most items that one transaction appends; 512 by default, at least 1.
+    /// Sets the most items per transaction. Default 512, at least 1.
     pub fn batch(mut self, items: usize) -> Self {
         self.batch = items.max(1);
         self
     }
 
-    /// Sets how many calls of `append` may wait for a writer; 1,024 by default, at least 1. Further ones wait
-    /// for a place.
+    /// Sets how many calls of `append` fit into the queue for the writers. Default 1,024, at least 1. Further calls wait
+    /// for room.
     pub fn queue(mut self, calls: usize) -> Self {
         self.queue = calls.max(1);
         self
     }
 
-    /// Sets how long to wait for a connection: for a free one, to make one, or to check one; each 3 s by
-    /// default.
+    /// Sets how long to wait for a free connection, and for opening and checking one. Default 3 s each.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// Sets how long to wait for the answer to one query before its connection is given up; 5 s by default.
-    /// The server has the same bound for the statement and for an idle transaction.
+    /// Sets how long to wait for the answer to a query before its connection is closed. Default 5 s. The server gets
+    /// the same bound for a statement and for an idle transaction.
     pub fn answer_timeout(mut self, timeout: Duration) -> Self {
         self.answer_timeout = timeout;
         self
     }
 
-    /// Sets how long the server waits for a lock; 3 s by default.
+    /// Sets how long the server waits for a lock. Default 3 s.
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
         self.lock_timeout = timeout;
         self
     }
 
-    /// Sets how long an append is tried, from its call to its answer; 10 s by default. It should be below
-    /// the engine's `Limits::store_timeout`.
+    /// Sets how long an append is tried, from its call to its answer. Default 10 s. It should be below the engine's
+    /// `Limits::store_timeout`.
     pub fn retry_for(mut self, bound: Duration) -> Self {
         self.retry_for = bound;
         self
     }
 
-    /// Keeps at least the newest `messages` of each channel, at least 1, and prunes the rest now and then, in
-    /// the background; by default everything is kept. A nonce is kept for 24 hours at least either way.
+    /// Keeps at least the newest `messages` (at least 1) of each channel, and prunes older ones in the background. By
+    /// default everything is kept. Either way, a nonce is kept for at least
+    /// [`NONCE_LIFE`](chatcore::store::NONCE_LIFE).
     pub fn history(mut self, messages: u64) -> Self {
         self.history = Some(messages.max(1));
         self
     }
 
-    /// Sets the certificates, in PEM, by one of which the server's must be signed; by default those of the
-    /// system. For a database with an authority of its own, as most hosted ones have.
+    /// Sets the root certificates, in PEM, for verifying the server. The default is the system's. Most hosted databases
+    /// have their own certificate authority.
     #[cfg(feature = "tls")]
     pub fn root_certificates(mut self, pem: &[u8]) -> Self {
         self.roots = Some(pem.to_vec());
         self
     }
 
-    /// Makes a pool of up to `connections` for the app's own use of the same database, with the same TLS and
-    /// bounds. None is made yet. Each is checked before it is handed out, so one that the server has dropped is
-    /// not.
+    /// Returns a pool of up to `connections` for the app's own use of the same database, with the same TLS and bounds.
+    /// It has no connection yet. Each connection is checked before it is handed out, so the pool never hands out one
+    /// that the server has closed.
     ///
     /// # Errors
-    /// [`ConnectError`].
+    /// [`ConnectError`] if the URL is invalid or TLS can't be set up.
     pub fn pool(&self, connections: usize) -> Result<Pool, ConnectError> {
         self.pool_config()?.pool(connections, RecyclingMethod::Verified)
     }
@@ -185,7 +188,7 @@ impl Builder {
             config.application_name("chatcore");
         }
         if !self.pgbouncer {
-            // What the URL says comes last, and so wins.
+            // The options of the URL come last, so they win.
             let options = format!("{} {}", self.session_options(), config.get_options().unwrap_or_default());
             config.options(options.trim());
         }
@@ -229,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn the_session_has_its_timeouts_unless_a_pooler_stands_between() {
+    fn a_session_has_timeouts_unless_there_is_a_pooler() {
         let builder = Builder::new("postgres://u@localhost/db?options=-c%20lock_timeout%3D7")
             .answer_timeout(Duration::from_millis(1_500));
         let config = builder.connection().expect("a URL");

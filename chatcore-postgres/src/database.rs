@@ -79,8 +79,8 @@ impl Database {
         Ok(take_connection(&self.pool).await?)
     }
 
-    /// Runs a statement that may be repeated: once more, on a new connection, if its own turned out to be gone,
-    /// as those in the pool are after a restart of the server.
+    /// Runs a statement that may be repeated. If its connection was gone, as the pool's are after a restart of the
+    /// server, runs it once more on a new one.
     pub(crate) async fn query(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, Failure> {
         match self.query_once(sql, params).await {
             Err(failure) if failure.is_of_a_lost_connection() => self.query_anew(sql, params).await,
@@ -88,8 +88,7 @@ impl Database {
         }
     }
 
-    /// Runs a statement. It is repeated only if nothing was done: on a connection to a server that was, or is,
-    /// read-only.
+    /// Runs a statement. Repeats it only if nothing was done because the connection's server is, or was, read-only.
     pub(crate) async fn query_once(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, Failure> {
         let connection = self.connection().await?;
         match self.on(connection, Instant::now() + self.answer_timeout, sql, params).await {
@@ -103,7 +102,7 @@ impl Database {
         self.on(connection, Instant::now() + self.answer_timeout, sql, params).await
     }
 
-    /// Runs a statement, all in all not beyond `deadline`.
+    /// Runs a statement and gives up at `deadline`.
     pub(crate) async fn query_until(
         &self,
         deadline: Instant,
@@ -114,7 +113,7 @@ impl Database {
         self.on(connection, deadline.min(Instant::now() + self.answer_timeout), sql, params).await
     }
 
-    /// Where the statement fails in a way that may be the connection's fault, that one is not used again.
+    /// Runs a statement on a connection. If the connection may be the cause of a failure, it is not used again.
     async fn on(
         &self,
         connection: Object,

@@ -1,4 +1,4 @@
-//! What the log keeps unique of an event.
+//! The unique key of an event in the log.
 
 use std::error::Error;
 
@@ -7,24 +7,25 @@ use chatcore::ChannelId;
 use sha2::{Digest as _, Sha256};
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
-/// The first 128 bits of a SHA-256, in a column of type `uuid`: 16 bytes, compared as they are. Whoever chooses
-/// nonces can't find two messages of one digest.
+/// The first 128 bits of a SHA-256, in a column of type `uuid`: 16 bytes, compared as they are. A client that chooses
+/// its nonces can't find two messages with the same digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Digest([u8; 16]);
 
 impl Digest {
-    /// The same for each repetition of a publish, and for nothing else.
+    /// Returns the digest of a message. A repeated publish has the same digest, and no other message has.
     pub(crate) fn of_message(channel: ChannelId, author: &str, nonce: &str) -> Self {
         let mut hash = Sha256::new();
         hash.update(channel.0.to_le_bytes());
-        // Its length keeps the author from running into the nonce.
+        // The length separates the author from the nonce.
         hash.update((author.len() as u64).to_le_bytes());
         hash.update(author);
         hash.update(nonce);
         Self::first_half(hash)
     }
 
-    /// Of what has no nonce: random as its argument is, and hashed, so that neighbouring arguments fall apart.
+    /// Returns the digest of an event without a nonce: the hash of a random number, since the numbers of a batch are
+    /// consecutive.
     pub(crate) fn of_random(random: u128) -> Self {
         Self::first_half(Sha256::new_with_prefix(random.to_le_bytes()))
     }
@@ -54,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_repetition_has_the_same() {
+    fn only_a_repeated_publish_has_the_same_digest() {
         let first = Digest::of_message(ChannelId(1), "u_ann", "n");
         assert_eq!(first, Digest::of_message(ChannelId(1), "u_ann", "n"));
         for (channel, author, nonce) in

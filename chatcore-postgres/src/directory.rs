@@ -16,7 +16,7 @@ use crate::store::{PostgresStore, one_more};
 
 const CHANNEL_COLUMNS: &str = "id, name, topic, created_at, created_by, created_by_name";
 
-/// As [`ChannelInfo::weight`] has it.
+/// The weight of a channel's row, equal to [`ChannelInfo::weight`].
 const CHANNEL_WEIGHT: &str = "(256 + octet_length(name) + octet_length(topic) + octet_length(created_by) \
     + octet_length(created_by_name))::int";
 
@@ -36,7 +36,7 @@ fn channel_info(row: &Row) -> Result<ChannelInfo, Failure> {
 
 impl PostgresStore {
     async fn list(&self, after: Option<&ChannelName>, limit: PageLimit) -> Result<ChannelPage, Failure> {
-        // No name is empty. Of those that do not fit it reads one at the most, besides one more than asked for.
+        // No name is empty, so '' is before all. The query reads at most one row too many.
         let after = after.map_or("", ChannelName::as_str);
         let sql = format!(
             "SELECT {CHANNEL_COLUMNS}, more FROM ( \
@@ -71,7 +71,7 @@ impl PostgresStore {
         Ok(usize::try_from(count).unwrap_or(0))
     }
 
-    /// Finds the channel that has the name, spelt so or else looking the same.
+    /// Finds the channel with this name, or else one whose name looks the same.
     async fn find(&self, name: &ChannelName) -> Result<Option<ChannelInfo>, Failure> {
         let sql = format!(
             "SELECT {CHANNEL_COLUMNS} FROM {0}.channel \
@@ -92,7 +92,7 @@ impl PostgresStore {
         by: &User,
         most: usize,
     ) -> Result<Option<Created>, Failure> {
-        // Looked for first, so that a name that is taken waits for nobody.
+        // Looks first, so that a taken name waits for no lock.
         if let Some(info) = self.find(name).await? {
             return Ok(Some(Created::Exists(info)));
         }
@@ -113,7 +113,7 @@ impl PostgresStore {
             (&most, Type::INT8),
             (&name.look(), Type::TEXT),
         ];
-        // Not repeated: the second try would find the first one's channel and call it another's.
+        // Not repeated: a second try would find the first one's channel and report it as existing.
         let rows = self.database.query_once(&sql, &params).await?;
         let created = rows.first().map(|row| {
             let kind = if row.try_get(6)? { Created::New } else { Created::Exists };
@@ -189,10 +189,10 @@ impl PostgresStore {
     }
 }
 
-/// What of these channels a user has not read: user, channels.
+/// Returns the query for a user's unread messages. Its parameters: user, channels.
 ///
-/// Looks at the newest messages of each channel, and no further than the marker. One statement, and so one snapshot:
-/// the count is that of the head beside it.
+/// It counts each channel's messages from the newest back to the marker. One statement is one snapshot, so the count
+/// and the head belong together.
 pub(crate) fn unread_sql(schema: &str) -> String {
     format!(
         "SELECT coalesce(m.seq, 0), u.messages, coalesce(c.last_seq, 0) \
@@ -238,7 +238,7 @@ impl Directory for PostgresStore {
         self.create(name, topic, by, most).await.map_err(|f| f.during("the channel can't be created"))
     }
 
-    /// Its commit does not wait for the disk.
+    /// The commit does not wait for the disk.
     async fn mark_read(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, StoreError> {
         self.move_marker(user, channel, seq).await.map_err(|f| f.during("the read marker can't be moved"))
     }

@@ -1,4 +1,4 @@
-//! Why a database could not be used, and what a failure means for what was asked.
+//! Errors of the database, and what to do about each.
 
 use std::error::Error;
 use std::fmt;
@@ -17,10 +17,10 @@ pub struct InvalidSchemaName(pub(crate) String);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The URL is none, or has an option that is not known.
+    /// The URL is invalid, or has an unknown option.
     #[error("invalid database URL")]
     Url(#[source] Box<dyn Error + Send + Sync>),
-    /// The URL asks for TLS, and this program was built without the feature `tls`.
+    /// The URL requires TLS, and this program was built without the feature `tls`.
     #[error("the database URL requires TLS: build chatcore-postgres with the feature `tls`")]
     NoTls,
     /// TLS can't be set up.
@@ -29,7 +29,7 @@ pub enum ConnectError {
     /// The schema's name is invalid.
     #[error(transparent)]
     SchemaName(#[from] InvalidSchemaName),
-    /// The database's encoding is not UTF-8, so that it can't hold every text. Nothing was changed.
+    /// The database's encoding is not UTF-8, so it can't store every text. Nothing was changed.
     #[error(
         "the database has the encoding {found}, which can't store every text: create one with \
          CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
@@ -47,10 +47,10 @@ pub enum ConnectError {
         schema: String,
         /// The schema's version.
         found: i32,
-        /// The newest version that this library knows.
+        /// The newest version that this library supports.
         known: i32,
     },
-    /// A migration that was applied is not the one that this library has under its number.
+    /// An applied migration differs from this library's migration of the same number.
     #[error(
         "migration {version} of schema {schema} differs from this program's: restore the schema, or use the version that created it"
     )]
@@ -60,24 +60,24 @@ pub enum ConnectError {
         /// The migration.
         version: i32,
     },
-    /// The server has not what the search index needs. Nothing was changed.
+    /// The server lacks something that the search index needs. Nothing was changed.
     #[error("the search index needs {what}, which this PostgreSQL server does not have")]
     SearchIndexNeeds {
         /// An extension, or ICU.
         what: String,
     },
-    /// There is no search index, and none is to be made.
+    /// There is no search index, and [`Builder::migrate`](crate::Builder::migrate) is off.
     #[error("schema {schema} has no search index: run the script of PostgresStore::search_index_sql")]
     NoSearchIndex {
         /// The schema.
         schema: String,
     },
-    /// The database can't be reached, or refuses what a migration needs.
+    /// The database can't be reached, or refuses a statement of a migration.
     #[error("the database can't be opened")]
     Database(#[source] Box<dyn Error + Send + Sync>),
 }
 
-/// What a query fails with.
+/// Why a query failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     #[error("no connection to the database")]
@@ -96,8 +96,8 @@ impl From<tokio_postgres::Error> for Failure {
     }
 }
 
-/// An error of the database without what it quotes of the data: its details, such as `Failing row contains (…)`,
-/// and the messages about data itself would bring messages' texts into the log.
+/// An error of the database that does not quote data. The server's details, such as `Failing row contains (…)`, and its
+/// messages about data would put people's texts into the log.
 #[derive(Debug)]
 pub(crate) struct Answered(tokio_postgres::Error);
 
@@ -122,7 +122,7 @@ impl fmt::Display for Answered {
 
 impl Error for Answered {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        // Of an answer of the database all is said.
+        // An answer of the database has no further cause.
         if self.0.as_db_error().is_some() { None } else { self.0.source() }
     }
 }
@@ -136,26 +136,26 @@ impl From<PoolError> for Failure {
 /// What to do about a failed write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Remedy {
-    /// The connection or the server is away, or others were in the way: the same again may go well.
+    /// Try again: the connection or the server was gone, or other transactions were in the way.
     Again,
-    /// One of the items has data that the database does not take.
+    /// Split the batch: the database rejected the data of one item.
     Bisect,
-    /// The same again would fail again.
+    /// Give up: another try would fail too.
     None,
 }
 
 impl Failure {
-    /// Makes a store's error that says what could not be done.
+    /// Returns a store's error with the text `what`.
     pub(crate) fn during(self, what: &'static str) -> StoreError {
         StoreError::because(what, self)
     }
 
-    /// Makes a connect's error.
+    /// Returns the error of connecting.
     pub(crate) fn on_connect(self) -> ConnectError {
         ConnectError::Database(Box::new(self))
     }
 
-    /// Returns whether nothing was done, since the server took the connection's transactions as read-only.
+    /// Returns whether nothing was done because the server is read-only.
     pub(crate) fn is_read_only(&self) -> bool {
         self.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION)
     }
@@ -178,7 +178,7 @@ impl Failure {
             Self::Pool(_) | Self::Timeout => Remedy::Again,
             Self::Database(error) => match error.code() {
                 Some(state) => remedy_of(state),
-                // No answer of the server at all: the connection is gone.
+                // No answer from the server: the connection is gone.
                 None if error.is_closed() || io_error(error) => Remedy::Again,
                 None => Remedy::None,
             },
@@ -187,7 +187,7 @@ impl Failure {
     }
 }
 
-/// Tells by the class of the code: see "PostgreSQL Error Codes" in PostgreSQL's documentation, appendix A.
+/// Returns the remedy for a code, by its class: see "PostgreSQL Error Codes", appendix A of PostgreSQL's documentation.
 fn remedy_of(state: &SqlState) -> Remedy {
     const LOCK_NOT_AVAILABLE: &str = "55P03";
     const QUERY_CANCELED: &str = "57014";
@@ -202,7 +202,7 @@ fn remedy_of(state: &SqlState) -> Remedy {
     }
 }
 
-/// Tells the codes with which a server, or a pooler before it, ends connections.
+/// Returns whether a server, or a pooler in front of it, ends a connection with this code.
 fn ends_connection(state: &SqlState) -> bool {
     const ADMIN_SHUTDOWN: &str = "57P01";
     const CRASH_SHUTDOWN: &str = "57P02";
@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn data_errors_are_bisected_and_what_may_pass_is_tried_again() {
+    fn data_errors_are_bisected_and_temporary_ones_tried_again() {
         for (code, remedy) in [
             ("22021", Remedy::Bisect),
             ("23505", Remedy::Bisect),
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_is_ended_is_told_from_a_statement_that_is() {
+    fn ended_connections_are_told_from_ended_statements() {
         for (code, ended) in
             [("57P01", true), ("57P05", true), ("08P01", true), ("57014", false), ("53300", false)]
         {

@@ -1,4 +1,4 @@
-//! The log's rows: how an event is kept, and how a row reads as an event or as the message it has become.
+//! The log's rows: how an event is stored, and how a row is read as an event or as a message.
 
 use chatcore::store::{Filling, Page, UploadState};
 use chatcore::{
@@ -10,7 +10,7 @@ use tokio_postgres::Row;
 
 use crate::error::Failure;
 
-/// What `kind` holds.
+/// The values of the column `kind`.
 pub(crate) mod kind {
     pub(crate) const MESSAGE: i16 = 0;
     pub(crate) const EDIT: i16 = 1;
@@ -19,51 +19,51 @@ pub(crate) mod kind {
     pub(crate) const REACT_OFF: i16 = 4;
 }
 
-/// What [`event`] reads, in its order.
+/// The columns that [`event`] reads, in order.
 const EVENT_COLUMNS: &str =
     "seq, at, kind, author, author_name, nonce, target, text, attachments::text AS attachments, deleted";
 
-/// What [`event`] reads of the event at a position, for its check alone: not its text, which may be long.
+/// The columns that [`event`] reads for an event's check: without the text, which may be long.
 pub(crate) const CHECK_COLUMNS: &str = "seq, at, kind, author, author_name, nonce, target, '' AS text, \
     NULL::text AS attachments, false AS deleted";
-/// How many those are.
+/// The number of [`CHECK_COLUMNS`].
 pub(crate) const CHECK_WIDTH: usize = 10;
 
-/// What [`message`] reads, in its order.
+/// The columns that [`message`] reads, in order.
 pub(crate) const MESSAGE_COLUMNS: &str = "seq, at, kind, author, author_name, nonce, target, \
     coalesce(edited_text, text) AS text, attachments::text AS attachments, deleted, edited_at, \
     reactions::text AS reactions";
-/// Where `more` stands behind them.
+/// The index of the column `more`, after [`MESSAGE_COLUMNS`].
 const MORE: usize = 12;
 
-/// The weight of a row's event, as [`Event::weight`] has it.
+/// The weight of a row's event, equal to [`Event::weight`].
 const EVENT_WEIGHT: &str = "(256 + octet_length(author) + octet_length(author_name) + octet_length(text) \
     + coalesce(octet_length(nonce), 0) + CASE WHEN attachments IS NULL THEN 0 ELSE ( \
         SELECT sum(256 + octet_length(file ->> 'name') + octet_length(file ->> 'content_type')) \
         FROM jsonb_array_elements(attachments) AS file) END)::int";
 
-/// What a row's message, as it stands now, weighs beside its event: [`Message::weight`] is both.
+/// The weight that a row's message adds to its event's. [`Message::weight`] is the sum.
 ///
-/// A list of ids is four bytes an id longer than they are, and no id has anything to escape but `"` and `\`.
+/// A JSON list of ids has four bytes more per id than the ids, and ids contain nothing to escape but `"` and `\`.
 const FOLDED_WEIGHT: &str = "(coalesce(octet_length(edited_text) - octet_length(text), 0) \
     + CASE WHEN reactions IS NULL THEN 0 ELSE coalesce(( \
         SELECT sum(64 + octet_length(emoji ->> 'emoji') + octet_length(emoji ->> 'users') \
             + 28 * jsonb_array_length(emoji -> 'users')) \
         FROM jsonb_array_elements(reactions) AS emoji), 0) END)::int";
 
-/// Which of its rows a page of the log holds: those before which there is room, so that it reads one item too many at
-/// the most. Weighing reads no text that lies beside the table.
+/// The rows of a page of the log. The page takes rows while it has room, so it reads at most one row too many. Weighing
+/// reads no text that is stored outside of the table.
 #[derive(Clone, Copy)]
 pub(crate) struct Rows<'a> {
-    /// The table.
+    /// The schema of the table.
     pub(crate) schema: &'a str,
-    /// Which rows there are.
+    /// The condition for the rows.
     pub(crate) condition: &'a str,
-    /// How the page is filled, by `seq`.
+    /// The order in which the page is filled, by `seq`.
     pub(crate) order: &'a str,
-    /// The parameter that bounds their number. One more than the page holds tells whether there are others.
+    /// The parameter with the most rows: one more than the page has, to show whether there are more pages.
     pub(crate) items: &'a str,
-    /// The parameter that bounds what they weigh together.
+    /// The parameter with the most bytes of all rows.
     pub(crate) bytes: &'a str,
 }
 
@@ -73,7 +73,7 @@ impl Rows<'_> {
         self.select(EVENT_COLUMNS, EVENT_WEIGHT)
     }
 
-    /// Selects [`MESSAGE_COLUMNS`], and whether there is a row after this one.
+    /// Selects [`MESSAGE_COLUMNS`], and `more`: whether there is a row after this one.
     pub(crate) fn messages(self) -> String {
         self.select(&format!("{MESSAGE_COLUMNS}, more"), &format!("{EVENT_WEIGHT} + {FOLDED_WEIGHT}"))
     }
@@ -92,7 +92,7 @@ impl Rows<'_> {
     }
 }
 
-/// Reads the rows of [`Rows::messages`] into a page, in their order.
+/// Reads the rows of [`Rows::messages`] into a page, in order.
 pub(crate) fn message_page(rows: &[Row], page: &mut Filling) -> Result<Page, Failure> {
     let mut messages = Vec::with_capacity(rows.len());
     for row in rows {
@@ -106,7 +106,7 @@ pub(crate) fn message_page(rows: &[Row], page: &mut Filling) -> Result<Page, Fai
     Ok(Page { messages, more })
 }
 
-/// PostgreSQL's integers are signed. No log gets as far as the clamp: a `seq` there is none of any log.
+/// Converts to PostgreSQL's signed integers. No log is long enough for a `seq` to be clamped.
 pub(crate) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -133,7 +133,7 @@ pub(crate) fn kind_of(body: &AppendBody) -> i16 {
     }
 }
 
-/// Reads [`EVENT_COLUMNS`] that stand from column `first` on.
+/// Reads [`EVENT_COLUMNS`], beginning at column `first`.
 pub(crate) fn event(row: &Row, first: usize) -> Result<Event, Failure> {
     let by = user(row.try_get(first + 3)?, row.try_get(first + 4)?)?;
     let target: Option<i64> = row.try_get(first + 6)?;
@@ -159,7 +159,7 @@ pub(crate) fn event(row: &Row, first: usize) -> Result<Event, Failure> {
     Ok(Event { seq: seq(row, first)?, at: at(row, first + 1)?, kind })
 }
 
-/// Reads the check of a position from the [`CHECK_COLUMNS`] from column `first` on, which are null if its event is
+/// Reads the check of a position from [`CHECK_COLUMNS`], beginning at column `first`. They are null if the event was
 /// pruned.
 pub(crate) fn check(row: &Row, first: usize, position: Seq) -> Result<Option<Check>, Failure> {
     if position == 0 {

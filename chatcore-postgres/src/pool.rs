@@ -1,4 +1,4 @@
-//! Connections out of a pool: when there is no place for another one, and when those that exist are stale.
+//! Taking connections from a pool when the server has no room for another, or when the pool's are stale.
 
 use std::time::{Duration, Instant};
 
@@ -6,18 +6,19 @@ use deadpool_postgres::{Object, Pool, PoolError};
 use tokio::time::sleep;
 use tokio_postgres::error::SqlState;
 
-/// How often to look whether a connection came back.
+/// The time between two checks for a returned connection.
 const LOOK: Duration = Duration::from_millis(5);
-/// How long to wait before the server is asked for another connection again.
+/// The time between two attempts to open another connection.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
-/// Takes a connection out of `pool`. While the server has no place for another one (`53300`), it waits for one
-/// of the pool's own to come back, or for a place, as long as the pool waits for a connection.
-///
-/// Dropped before it is ready, it has taken none.
+/// Takes a connection from `pool`. While the server has no room for another one (`53300`), waits for room or for one of
+/// the pool's connections to come back, up to the pool's own timeout.
 ///
 /// # Errors
-/// [`PoolError`], as [`Pool::get`] has it.
+/// [`PoolError`], as from [`Pool::get`].
+///
+/// # Cancel safety
+/// If the future is dropped, no connection is taken.
 pub async fn take_connection(pool: &Pool) -> Result<Object, PoolError> {
     let began = Instant::now();
     let over = |pause| pool.timeouts().wait.is_some_and(|wait| began.elapsed() + pause >= wait);
@@ -37,14 +38,15 @@ pub async fn take_connection(pool: &Pool) -> Result<Object, PoolError> {
     }
 }
 
-/// Takes a connection that is made after the call, and closes the older ones that it finds. For what failed on
-/// an older one because of what that one remembers: a failover leaves connections to a server that is read-only
-/// (`25006`) by now, or gone.
-///
-/// Dropped before it is ready, it has taken none.
+/// Takes a connection that was opened after this call, and closes older ones that it finds. Use it after a statement
+/// failed because its connection was stale: after a failover, the pool has connections to a server that is read-only
+/// (`25006`) or gone.
 ///
 /// # Errors
-/// [`PoolError`], as [`Pool::get`] has it.
+/// [`PoolError`], as from [`Pool::get`].
+///
+/// # Cancel safety
+/// If the future is dropped, no connection is taken.
 pub async fn take_new_connection(pool: &Pool) -> Result<Object, PoolError> {
     let began = Instant::now();
     loop {

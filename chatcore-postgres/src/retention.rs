@@ -1,9 +1,9 @@
-//! The task that keeps each channel's log to its newest messages.
+//! The task that prunes each channel's log to its newest messages.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use chatcore::store::EventStore;
+use chatcore::store::{EventStore, NONCE_LIFE};
 use chatcore::{ChannelId, Clock, FailureLog, Seq};
 use tokio::task::JoinHandle;
 use tokio_postgres::types::Type;
@@ -12,23 +12,22 @@ use crate::error::Failure;
 use crate::event::{channel_id, seq, signed};
 use crate::store::PostgresStore;
 
-/// How long the task rests after it has looked at all channels.
+/// The time between two rounds over all channels.
 const REST: Duration = Duration::from_secs(600);
-/// How long a jump of the clock must last before nonces get old by it: as long as they are kept.
-const PATIENCE: Duration = Duration::from_secs(24 * 3_600);
-/// Channels that one look finds; the next look finds the next ones.
+/// The most channels per query.
 const CHANNELS: i64 = 1_000;
 
-/// The running task. Dropping it ends the task, between two steps or in one.
+/// The running task. Dropping it aborts the task.
 #[derive(Debug)]
 pub(crate) struct Retention(JoinHandle<()>);
 
 impl Retention {
-    /// Starts to keep the newest `messages` of each channel.
+    /// Starts the task, which keeps the newest `messages` of each channel.
     pub(crate) fn start(store: PostgresStore, messages: u64) -> Arc<Self> {
         Arc::new(Self(tokio::spawn(async move {
             let failures = FailureLog::new();
-            let clock = Clock::default().steady(PATIENCE);
+            // A jump of the clock must last as long as nonces are kept before it makes them expire.
+            let clock = Clock::default().steady(NONCE_LIFE);
             loop {
                 if let Err(failure) = trim(&store, messages, &clock, &failures).await {
                     failures.failed("old messages could not be pruned", "", &failure);
@@ -66,7 +65,7 @@ async fn trim(
     }
 }
 
-/// Finds channels that have a tenth more than `messages`, and the last message that each has too many.
+/// Finds channels with over a tenth more than `messages`, and the last message to prune in each.
 async fn excess(store: &PostgresStore, messages: u64) -> Result<Vec<(ChannelId, Seq)>, Failure> {
     let sql = format!(
         "SELECT c.id, e.seq FROM {0}.channel AS c CROSS JOIN LATERAL ( \

@@ -1,4 +1,4 @@
-//! The schema: its migrations, applied in order, once each, whoever comes first.
+//! The schema and its migrations, each applied once and in order, by the first process that connects.
 
 use std::fmt::Write as _;
 
@@ -9,10 +9,10 @@ use tokio_postgres::types::{ToSql, Type};
 
 use crate::error::{ConnectError, Failure};
 
-/// One step of the schema. Its number is its place in [`MIGRATIONS`], from 1; it never changes once released.
+/// A step of the schema. Its number is its position in [`MIGRATIONS`], from 1. It never changes once released.
 struct Migration {
     name: &'static str,
-    /// With `@schema@` for the schema's name.
+    /// The statements, with `@schema@` for the schema's name.
     sql: &'static str,
 }
 
@@ -26,11 +26,11 @@ const MIGRATIONS: [Migration; 7] = [
     Migration { name: "names", sql: include_str!("../migrations/7_names.sql") },
 ];
 
-/// The advisory lock that whoever migrates holds: "chatcore" in ASCII.
+/// The advisory lock of a migration: "chatcore" in ASCII.
 const LOCK: i64 = 0x6368_6174_636f_7265;
 
 impl Migration {
-    /// Says which text was applied; the schema's name is not part of it.
+    /// Returns the hash of the statements, before the schema's name is filled in.
     fn checksum(&self) -> String {
         Sha256::digest(self.sql.as_bytes()).iter().fold(String::new(), |mut hex, byte| {
             // Writing to a string does not fail.
@@ -52,7 +52,8 @@ fn known() -> i32 {
     numbered().map(|(version, _)| version).last().unwrap_or_default()
 }
 
-/// `CREATE SCHEMA IF NOT EXISTS` needs the right to create one also if it exists, so it is not used.
+/// Returns the statements before all migrations. `CREATE SCHEMA IF NOT EXISTS` is not used: it needs the right to create
+/// a schema even if the schema exists.
 fn prelude(schema: &str) -> String {
     format!(
         "DO $$ BEGIN IF to_regnamespace('{schema}') IS NULL THEN CREATE SCHEMA {schema}; END IF; END $$;\n\
@@ -81,7 +82,7 @@ pub(crate) fn script(schema: &str) -> String {
     script
 }
 
-/// Refuses a database that can't hold every text. The first emoji would fail otherwise, not the start.
+/// Refuses a database that can't store every text. Otherwise the first emoji would fail, not the start.
 pub(crate) async fn check_encoding(transaction: &Transaction<'_>) -> Result<(), ConnectError> {
     let encoding = "SELECT current_setting('server_encoding')";
     let rows = transaction.query_typed(encoding, &[]).await.map_err(failed)?;
@@ -92,14 +93,14 @@ pub(crate) async fn check_encoding(transaction: &Transaction<'_>) -> Result<(), 
     }
 }
 
-/// Checks what was applied, and applies what was not. Of several at once, each waits for the one before.
+/// Checks the applied migrations, and applies the missing ones. Only one process migrates at a time.
 pub(crate) async fn migrate(
     transaction: &Transaction<'_>,
     schema: &str,
     apply: bool,
 ) -> Result<(), ConnectError> {
     if apply {
-        // The timeouts are those of a chat's queries; an index on a large table takes longer.
+        // The timeouts are meant for a chat's queries. Creating an index on a large table takes longer.
         let alone = format!(
             "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock({LOCK})"
         );
@@ -128,9 +129,8 @@ pub(crate) async fn migrate(
     transaction.batch_execute(&script).await.map_err(failed)
 }
 
-/// Enters what the channels' names look like, for those that have no row for it: after the migration that made the
-/// table, and for what processes of the version before it created since. A name that looks like an older one's stays
-/// without.
+/// Stores what the channels' names look like, for channels without such a row: those older than the table, and those
+/// that processes of the version before it have created since. A name that looks like an older one gets no row.
 pub(crate) async fn enter_looks(transaction: &Transaction<'_>, schema: &str) -> Result<(), ConnectError> {
     let select = format!(
         "SELECT id, name FROM {schema}.channel AS c \
@@ -156,7 +156,7 @@ pub(crate) async fn enter_looks(transaction: &Transaction<'_>, schema: &str) -> 
     Ok(())
 }
 
-/// Returns the schema's version, where all that was applied is what this library knows.
+/// Returns the schema's version, after checking that this library has every applied migration.
 async fn check(transaction: &Transaction<'_>, schema: &str) -> Result<i32, ConnectError> {
     let select = format!("SELECT version, checksum FROM {schema}.migration ORDER BY version");
     let rows = transaction.query_typed(&select, &[]).await.map_err(failed)?;

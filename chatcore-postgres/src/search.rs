@@ -1,7 +1,7 @@
-//! The index of messages' texts, and searching by it.
+//! The search index of messages' texts.
 //!
-//! Trigrams, since they find what the law of searching asks for: any part of any word. A `tsvector` would find
-//! whole words only, as a dictionary cuts them, and none in scripts that have no spaces.
+//! It has trigrams, since a search must find any part of any word. A `tsvector` finds only whole words, as a dictionary
+//! splits them, and no words in scripts without spaces.
 
 use chatcore::store::{Filling, Found, Page, PageLimit, StoreError, search_by_scan};
 use chatcore::{ChannelId, SearchQuery, Seq};
@@ -12,27 +12,27 @@ use crate::error::{ConnectError, Failure};
 use crate::event::{Rows, message_page, signed};
 use crate::store::{PostgresStore, one_more};
 
-/// What makes the index, with `@schema@` for the schema's name. It folds texts as [`SearchQuery`] does.
+/// The script that creates the index, with `@schema@` for the schema's name. It folds texts as [`SearchQuery`] does.
 const SCRIPT: &str = include_str!("../migrations/search_index.sql");
 
-/// The channel and what is a message, as no other index has them: while the table's statistics are young, the
-/// planner takes one of those, and reads the whole log for a rare word.
+/// The channel, written as in no other index. Otherwise a planner with young statistics uses another index, and reads
+/// the whole log for a rare word.
 const CHANNEL: &str = "-channel";
+/// The condition for a message, written as in no other index.
 const MESSAGES: &str = "kind < 1 AND NOT deleted";
 
-/// The shortest run of letters and digits in a word that is in the index.
+/// The shortest run of letters and digits that the index contains.
 const TRIGRAM: usize = 3;
 
-/// What the index is good for.
+/// The search index, and what it can find.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SearchIndex {
-    /// Whether the database's locale knows letters that are not ASCII. The locale `C` does not, and then they
-    /// are in no trigram.
+    /// Whether the database's locale knows non-ASCII letters. In the locale `C` they are in no trigram.
     every_script: bool,
 }
 
 impl SearchIndex {
-    /// Looks for the index, and makes it where it is not there and may be made.
+    /// Looks for the index. If it is missing and `apply` is true, creates it.
     pub(crate) async fn open(
         transaction: &Transaction<'_>,
         schema: &str,
@@ -58,17 +58,17 @@ impl SearchIndex {
         Ok(Self { every_script: first(&every_script).map_err(failed)?.unwrap_or(false) })
     }
 
-    /// Says whether the index can tell where a query does not match. Otherwise to read the log is quicker.
+    /// Returns whether the index narrows the search for a query. If not, reading the log is faster.
     fn helps(self, query: &SearchQuery) -> bool {
         let in_trigrams = |c: char| c.is_ascii_alphanumeric() || (self.every_script && c.is_alphanumeric());
         let long = |run: &str| run.chars().count() >= TRIGRAM;
-        // PostgreSQL takes no U+0000, and no text has any.
+        // PostgreSQL can't compare U+0000, and no stored text has it.
         !query.words().iter().any(|word| word.contains('\0'))
             && query.words().iter().any(|word| word.split(|c| !in_trigrams(c)).any(long))
     }
 }
 
-/// Names what the server lacks for the index.
+/// The query for what the server lacks for the index.
 const MISSING: &str = "SELECT 'the extension ' || name FROM unnest(ARRAY['pg_trgm', 'btree_gin']) AS name \
      WHERE name NOT IN (SELECT name FROM pg_available_extensions) \
      UNION ALL SELECT 'the collations of ICU' \
@@ -80,22 +80,23 @@ fn first<T: for<'a> tokio_postgres::types::FromSql<'a>>(
     rows.first().map(|row| row.try_get(0)).transpose()
 }
 
-/// Returns the script that makes the index.
+/// Returns the script that creates the index.
 pub(crate) fn script(schema: &str) -> String {
     SCRIPT.replace("@schema@", schema)
 }
 
-/// The newest messages below a `seq` that have each word: channel, `seq`, items, bytes, patterns.
+/// Returns the query for the newest messages before a `seq` that have each word. Its parameters: channel, `seq`, items,
+/// bytes, and a pattern per word.
 pub(crate) fn search_sql(schema: &str, words: usize) -> String {
     let folded = format!("{schema}.chat_fold(coalesce(edited_text, text))");
     let like = |i| format!(" AND {folded} LIKE {schema}.chat_fold(${i})");
     let likes: String = (5..).take(words).map(like).collect();
-    // The bound on `seq` fits no other index either, for the same reason.
+    // The bound on `seq` matches no other index, for the same reason.
     let condition = format!("{CHANNEL} = -$1 AND {MESSAGES} AND seq + 0 < $2{likes}");
     Rows { schema, condition: &condition, order: "seq DESC", items: "$3", bytes: "$4" }.messages()
 }
 
-/// Writes the pattern of a text with a word in it, nothing of which is a pattern itself.
+/// Returns the pattern of a text that contains `word`, with the word's own special characters escaped.
 fn pattern(word: &str) -> String {
     let mut pattern = String::from("%");
     for c in word.chars() {
@@ -109,8 +110,8 @@ fn pattern(word: &str) -> String {
 }
 
 impl PostgresStore {
-    /// Searches the newest part of the log as it is, where a word that is common is found at once, and for a
-    /// rare one the rest by the index.
+    /// Searches. It first reads the newest part of the log, where a common word is found at once, and then uses the index
+    /// for the rest.
     pub(crate) async fn find_messages(
         &self,
         channel: ChannelId,
@@ -147,7 +148,7 @@ impl PostgresStore {
         params.extend(patterns.iter().map(|pattern| (pattern as &(dyn ToSql + Sync), Type::TEXT)));
         let rows = self.database.query(&search_sql(&self.schema, patterns.len()), &params).await?;
         let query = query.clone();
-        // Off the async threads, as all comparing of texts.
+        // Texts are compared off the async threads.
         let look = move || {
             let Page { mut messages, more } = message_page(&rows, &mut page)?;
             let reached = messages.last().map_or(before, |oldest| oldest.seq);
@@ -165,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_index_helps_with_three_letters_that_the_locale_knows() {
+    fn the_index_needs_three_letters_that_the_locale_knows() {
         let helps = |every_script, query| {
             SearchIndex { every_script }.helps(&SearchQuery::new(query).expect("a query"))
         };
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_no_pattern() {
+    fn a_word_is_escaped_in_its_pattern() {
         assert_eq!(pattern("50%_\\"), "%50\\%\\_\\\\%");
     }
 }

@@ -1,4 +1,4 @@
-//! The store: a handle on one schema of one database, and its logs.
+//! The store: a handle to one schema of a database, and the reads of its logs.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -26,17 +26,19 @@ use crate::schema;
 use crate::search::{self, SearchIndex};
 use crate::writer::Writers;
 
-/// Events, and nonces, that one transaction of a prune removes, so that appends wait for it only so long.
+/// The most events, and the most nonces, that one transaction of a prune removes. It bounds how long appends wait.
 const PRUNE_STEP: i64 = 1_000;
 
-/// A durable [`Store`](chatcore::store::Store) in a PostgreSQL database. Clones are handles on the same
-/// connections; any number of processes may have a store on the same schema.
+/// A durable [`Store`](chatcore::store::Store) in a PostgreSQL database. Clones are handles to the same connections.
+/// Several processes may have a store on the same schema.
 ///
-/// Writer tasks take every append that waits into one transaction and one sync of the server's disk, and
-/// answer after it. An append whose future is dropped is done or not, never in part. It is tried again while
-/// the database is away, for [`Builder::retry_for`]; after a [`StoreError`] its outcome is unknown.
+/// - Writer tasks put all waiting appends into one transaction, which the server syncs to its disk once, and then answer
+///   them.
+/// - If the future of an append is dropped, the append happens as a whole or not at all.
+/// - While the database is away, an append is tried again for [`Builder::retry_for`]. After a [`StoreError`] its outcome
+///   is unknown.
 ///
-/// It is made, and used, inside a tokio runtime.
+/// Connect and use the store inside a tokio runtime.
 #[derive(Clone)]
 pub struct PostgresStore {
     pub(crate) database: Database,
@@ -58,17 +60,17 @@ impl Builder {
 }
 
 impl PostgresStore {
-    /// Connects to the database of `url` (`postgres://user:password@host/database`, or `key=value` pairs as
-    /// libpq has them), and brings the schema `chatcore` up to date.
+    /// Connects to the database at `url` and brings the schema `chatcore` up to date. A URL is
+    /// `postgres://user:password@host/database`, or `key=value` pairs as for libpq.
     ///
     /// # Errors
-    /// [`ConnectError`] says whether the database can't be reached, or the schema is not one that this
-    /// version knows.
+    /// [`ConnectError`] if the URL is invalid, the database can't be used, or the schema is not one that this version
+    /// supports.
     pub async fn connect(url: &str) -> Result<Self, ConnectError> {
         Self::builder(url).connect().await
     }
 
-    /// Returns what to connect with, at its defaults.
+    /// Returns the settings for connecting to `url`, at their defaults.
     pub fn builder(url: &str) -> Builder {
         Builder::new(url)
     }
@@ -110,26 +112,26 @@ impl PostgresStore {
         transaction.commit().await.map_err(failed)?;
         drop(connection);
         let appends = Database::new(&config, builder.writers)?;
-        // Reads could take the server's last place otherwise, and then nothing could be appended.
+        // Connects now: otherwise reads could take the server's last connection, and nothing could be appended.
         drop(appends.connection().await.map_err(Failure::on_connect)?);
         let writers = Writers::start(builder, &appends);
         let schema = builder.schema.as_str().into();
         let store = Self { database, schema, search_index, writers, _retention: None };
-        // The task's own handle does not hold the task: it ends with the last of the caller's.
+        // The task's own handle does not keep the task alive, so it ends with the caller's last handle.
         let retention = builder.history.map(|messages| Retention::start(store.clone(), messages));
         Ok(Self { _retention: retention, ..store })
     }
 
-    /// Appends an item in the app's own transaction: it is in the log exactly when that commits, with the
-    /// app's own changes.
+    /// Appends an item in the app's own transaction: the item is in the log if and only if the app's changes commit.
     ///
-    /// The channel's row stays locked until then, so every other append to the channel waits: commit soon.
-    /// The running chat learns of it with the channel's next append, or when it reads the log again.
+    /// - The channel's row stays locked until the commit, and other appends to the channel wait. So commit soon.
+    /// - A running chat learns of the item with the channel's next append, or when it reads the log again.
     ///
     /// # Errors
-    /// A refusal leaves the transaction as it was. After [`AppendError::Store`] PostgreSQL refuses all
-    /// further work in it; under an isolation stricter than READ COMMITTED that is also the answer where the
-    /// channel has changed since the transaction began.
+    /// - [`AppendError::Store`] if the database failed. PostgreSQL then refuses all further work in the transaction.
+    ///   With an isolation stricter than READ COMMITTED, this is also the error if the channel has changed since the
+    ///   transaction began.
+    /// - Another [`AppendError`] if the item is refused. The transaction stays as it was.
     pub async fn publish_in(
         &self,
         transaction: &Transaction<'_>,
@@ -146,10 +148,10 @@ impl PostgresStore {
         answers.remove(0)
     }
 
-    /// Gives every channel a new epoch, so that every client that resumes is reset. Call it once after the database
-    /// was restored from a backup, or a standby without the last commits was promoted, before a chat serves it: a
-    /// client that sends the check of its last event is reset anyway if it has seen what is gone, but one of an
-    /// earlier version does not know it.
+    /// Gives every channel a new epoch, so that every client that resumes gets a reset. Call it before a chat serves the
+    /// database, once after you restored it from a backup or promoted a standby without the last commits. A client that
+    /// sends the check of its last event gets a reset anyway if it has seen lost events; a client of an earlier version
+    /// needs the new epoch.
     ///
     /// # Errors
     /// [`StoreError`] if the database can't be written.
@@ -160,8 +162,8 @@ impl PostgresStore {
         renewed.map(drop).map_err(|failure| failure.during("the epochs can't be renewed"))
     }
 
-    /// Returns how many connections the pool for reads has now, and how many reads wait for one. The writers have
-    /// connections of their own.
+    /// Returns how many connections the pool for reads has, and how many reads wait for one. The writers have their own
+    /// connections.
     #[must_use]
     pub fn pool_status(&self) -> deadpool_postgres::Status {
         self.database.pool_status()
@@ -187,7 +189,7 @@ impl PostgresStore {
         position: &Position,
         limit: PageLimit,
     ) -> Result<Replay, Failure> {
-        // One statement, so that the head and the events are of one moment.
+        // One statement, so that the head and the events belong together.
         let rows = Rows {
             schema: &self.schema,
             condition: "channel = c.id AND seq > $3",
@@ -291,13 +293,13 @@ impl PostgresStore {
     }
 }
 
-/// The newest messages below a `seq`: channel, `seq`, items, bytes.
+/// Returns the query for the newest messages before a `seq`. Its parameters: channel, `seq`, items, bytes.
 pub(crate) fn page_sql(schema: &str) -> String {
     let condition = "channel = $1 AND kind = 0 AND seq < $2";
     Rows { schema, condition, order: "seq DESC", items: "$3", bytes: "$4" }.messages()
 }
 
-/// The number of a page's items and one more, which tells whether there are others.
+/// Returns one item more than a page has, which shows whether there are more pages.
 pub(crate) fn one_more(limit: PageLimit) -> i64 {
     signed((limit.items as u64).saturating_add(1))
 }
@@ -355,8 +357,8 @@ impl EventStore for PostgresStore {
         self.heads_of(channels).await.map_err(|f| f.during("the heads can't be read"))
     }
 
-    /// Prunes in steps of a transaction each, so that appends are never kept waiting for long. Dropped or
-    /// failed in between, it has trimmed the log less far.
+    /// Prunes in several transactions, so that no append waits long. If it fails or is dropped between two of them,
+    /// the log is trimmed less far.
     async fn prune(&self, channel: ChannelId, through: Seq, now: Timestamp) -> Result<(), StoreError> {
         let step = async || self.prune_step(channel, through, now).await;
         while step().await.map_err(|f| f.during("the log can't be pruned"))? {}

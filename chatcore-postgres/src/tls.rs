@@ -1,4 +1,4 @@
-//! TLS by rustls, with the system's root certificates or the app's own.
+//! TLS with rustls, and the root certificates of the system or of the app.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::ConnectError;
 
-/// Makes what puts TLS on a connection. The server's name and its certificate's chain are verified, by the
-/// certificates in `pem` or else by the system's; where the system has none, no server's is taken.
+/// Returns a connector that verifies the server's name and its certificate chain, with the root certificates in `pem` or
+/// else the system's. If the system has none, every server is refused.
 pub(crate) fn connector(pem: Option<&[u8]>) -> Result<MakeRustlsConnect, ConnectError> {
     let failed = |error: rustls::Error| ConnectError::Tls(Box::new(error));
     let roots = match pem {
@@ -21,7 +21,7 @@ pub(crate) fn connector(pem: Option<&[u8]>) -> Result<MakeRustlsConnect, Connect
             roots
         }
     };
-    // Named here, so that it does not matter which providers the program has besides.
+    // Named here, so that it does not matter which providers the program installs.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -38,7 +38,7 @@ fn read(pem: &[u8]) -> Result<RootCertStore, ConnectError> {
         roots.add(certificate).map_err(|error| ConnectError::Tls(Box::new(error)))?;
     }
     if roots.is_empty() {
-        Err(ConnectError::Tls("there is no certificate in the PEM".into()))
+        Err(ConnectError::Tls("the root certificates contain no certificate in PEM format".into()))
     } else {
         Ok(roots)
     }

@@ -1,4 +1,4 @@
-//! The writers: tasks that take what is queued into one transaction each, and try it until it is answered.
+//! The writer tasks. Each puts the queued items into one transaction, and tries it until the database answers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,21 +14,21 @@ use crate::config::Builder;
 use crate::database::Database;
 use crate::error::{Failure, Remedy};
 
-/// The first pause before a failed batch is tried again; each further one is twice as long.
+/// The pause before the first retry of a failed batch. Each further pause is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
-/// The longest such pause.
+/// The longest pause before a retry.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 const FAILED: &str = "the items could not be appended";
 
-/// A call of `append` on its way to a writer.
+/// A call of `append` in the queue.
 struct Job {
     items: Vec<Item>,
     deadline: Instant,
     answer: oneshot::Sender<Vec<Answer>>,
 }
 
-/// The way to the writers. They end when the last of these is dropped, once what is queued is answered.
+/// A handle to the writers. When the last one is dropped, they answer what is queued and end.
 #[derive(Clone)]
 pub(crate) struct Writers {
     queue: mpsc::Sender<Job>,
@@ -36,7 +36,7 @@ pub(crate) struct Writers {
 }
 
 impl Writers {
-    /// Starts the tasks, each with a connection of its own out of `database`.
+    /// Starts the tasks. Each uses a connection of `database`.
     pub(crate) fn start(builder: &Builder, database: &Database) -> Self {
         let (queue, jobs) = mpsc::channel(builder.queue);
         let jobs = Arc::new(Mutex::new(Jobs { queued: jobs, next: None }));
@@ -54,9 +54,9 @@ impl Writers {
         Self { queue, retry_for: builder.retry_for }
     }
 
-    /// Appends a batch in the order given, and answers after the commit, or when the time is up.
+    /// Appends a batch in order, and returns after the commit or when the time is up.
     ///
-    /// Once the batch is queued, it is done, also when the future is dropped.
+    /// Once the batch is queued it is done, even if the future is dropped.
     pub(crate) async fn append(&self, batch: Vec<Append>) -> Vec<Answer> {
         let deadline = Instant::now() + self.retry_for;
         let mut items = Vec::with_capacity(batch.len());
@@ -81,22 +81,22 @@ impl Writers {
     }
 }
 
-/// What is queued. Writers take turns to gather from it.
+/// The queue. The writers take turns to gather from it.
 struct Jobs {
     queued: mpsc::Receiver<Job>,
-    /// The one that did not fit into the last batch.
+    /// The job that did not fit into the last batch.
     next: Option<Job>,
 }
 
 impl Jobs {
-    /// Waits for a job, and takes what else is there, up to `batch` items; none when there will be no more.
+    /// Waits for a job and takes further queued ones, up to `batch` items. Returns no job if the queue has ended.
     async fn gather(&mut self, batch: usize) -> Vec<Job> {
         let first = match self.next.take() {
             Some(job) => Some(job),
             None => self.queued.recv().await,
         };
         let Some(first) = first else { return Vec::new() };
-        // Whoever is about to queue gets to: a transaction costs the same sync for one job and for ten.
+        // Lets other tasks queue their jobs too: a transaction costs one sync, for one job as for ten.
         yield_now().await;
         let mut items = first.items.len();
         let mut jobs = vec![first];
@@ -123,7 +123,7 @@ struct Writer {
 impl Writer {
     async fn run(self) {
         loop {
-            // No timer: while one batch commits, the next one's jobs gather by themselves.
+            // No timer is needed: while one batch commits, jobs for the next one gather in the queue.
             let jobs = self.jobs.lock().await.gather(self.batch).await;
             if jobs.is_empty() {
                 return;
@@ -152,12 +152,12 @@ impl Writer {
         }
         let mut answers = answers.into_iter();
         for (count, answer) in waiting {
-            // Nobody listens where the caller's future was dropped; what it asked for is done all the same.
+            // The receiver is gone if the caller's future was dropped. The job is done anyway.
             let _ = answer.send(answers.by_ref().take(count).collect());
         }
     }
 
-    /// Appends a batch; one that the database takes offence at in halves, down to the item that it is.
+    /// Appends a batch. If the database rejects its data, bisects it down to the rejected item.
     async fn append(&self, items: &[Item], deadline: Instant) -> Vec<Answer> {
         let mut answers = Vec::with_capacity(items.len());
         let mut parts = vec![items];
@@ -181,8 +181,8 @@ impl Writer {
         answers
     }
 
-    /// Tries a batch until the database has answered it. Its items' keys make that safe: what an earlier try
-    /// has committed is found again.
+    /// Tries a batch until the database answers. The items' keys make that safe: items that an earlier try has
+    /// committed are found again.
     async fn until_answered(&self, items: &[Item], deadline: Instant) -> Result<Vec<Answer>, Failure> {
         let call = Call::new(items);
         let mut pause = FIRST_PAUSE;
@@ -194,7 +194,7 @@ impl Writer {
             if failure.remedy() != Remedy::Again || Instant::now() + pause >= deadline {
                 return Err(failure);
             }
-            tracing::debug!(error = &failure as &dyn std::error::Error, "a batch is tried again");
+            tracing::debug!(error = &failure as &dyn std::error::Error, "trying a batch again");
             sleep(pause).await;
             pause = LONGEST_PAUSE.min(pause * 2);
         }
