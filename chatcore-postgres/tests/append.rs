@@ -52,7 +52,7 @@ async fn texts(store: &PostgresStore, channel: ChannelId) -> Vec<String> {
 
 /// An edit, a reaction and a delete have no nonce, and are done once all the same.
 #[tokio::test]
-async fn an_append_whose_commit_lost_its_answer_is_found_and_not_repeated() {
+async fn a_commit_whose_answer_was_lost_is_not_repeated() {
     let database = database().await;
     let proxy = Proxy::start(database.server().addr()).await.expect("a proxy");
     let store = PostgresStore::connect(&database.url_at(proxy.addr())).await.expect("connects");
@@ -86,7 +86,7 @@ async fn an_append_whose_commit_lost_its_answer_is_found_and_not_repeated() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_is_an_error_within_the_bound_and_comes_back_by_itself() {
+async fn a_lost_database_fails_calls_in_time_until_it_is_back() {
     const BOUND: Duration = Duration::from_millis(600);
     let database = database().await;
     let proxy = Proxy::start(database.server().addr()).await.expect("a proxy");
@@ -120,7 +120,7 @@ async fn a_database_that_is_away_is_an_error_within_the_bound_and_comes_back_by_
 }
 
 #[tokio::test]
-async fn an_item_whose_data_is_refused_is_rejected_alone() {
+async fn only_the_item_with_invalid_data_is_rejected() {
     let database = database().await;
     let store = PostgresStore::connect(&database.url()).await.expect("connects");
     let channel = channel(&store).await;
@@ -135,7 +135,7 @@ async fn an_item_whose_data_is_refused_is_rejected_alone() {
 }
 
 #[tokio::test]
-async fn new_messages_beside_repeated_ones_are_stored_in_their_order() {
+async fn new_and_repeated_messages_of_a_batch_keep_their_order() {
     let database = database().await;
     let store = PostgresStore::connect(&database.url()).await.expect("connects");
     let channel = channel(&store).await;
@@ -153,7 +153,7 @@ async fn new_messages_beside_repeated_ones_are_stored_in_their_order() {
 }
 
 #[tokio::test]
-async fn a_batch_larger_than_a_transaction_is_stored_in_its_order() {
+async fn a_batch_larger_than_a_transaction_keeps_its_order() {
     let database = database().await;
     let builder = PostgresStore::builder(&database.url()).batch(8).pgbouncer(true);
     let store = builder.connect().await.expect("connects");
@@ -165,7 +165,7 @@ async fn a_batch_larger_than_a_transaction_is_stored_in_its_order() {
 }
 
 #[tokio::test]
-async fn a_publish_in_the_apps_transaction_is_there_exactly_when_that_commits() {
+async fn a_publish_in_the_apps_transaction_commits_with_it() {
     let database = database().await;
     let store = PostgresStore::connect(&database.url()).await.expect("connects");
     let channel = channel(&store).await;
@@ -220,7 +220,7 @@ async fn a_history_keeps_the_newest_messages_in_the_background() {
 }
 
 #[tokio::test]
-async fn a_refused_item_leaves_one_line_without_its_text() {
+async fn a_rejected_item_is_logged_once_without_its_text() {
     const SECRET: &str = "5ecret";
     let database = database().await;
     let store = PostgresStore::connect(&database.url()).await.expect("connects");

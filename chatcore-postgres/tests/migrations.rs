@@ -56,7 +56,7 @@ async fn a_changed_migration_is_refused() {
 }
 
 #[tokio::test]
-async fn the_script_makes_what_a_store_without_the_right_to_create_uses() {
+async fn the_script_creates_all_that_a_restricted_role_needs() {
     let database = database().await;
     let builder = || PostgresStore::builder(&database.url()).schema("my_chat").migrate(false);
     let error = builder().connect().await.expect_err("there is no schema");
@@ -82,7 +82,7 @@ async fn the_script_makes_what_a_store_without_the_right_to_create_uses() {
 }
 
 #[tokio::test]
-async fn a_role_that_only_owns_its_schema_brings_it_up_to_date() {
+async fn a_role_that_owns_only_its_schema_can_migrate_it() {
     let database = database().await;
     let admin = client(&database).await;
     let role = "CREATE ROLE tenant LOGIN; CREATE SCHEMA my_chat AUTHORIZATION tenant";
@@ -98,7 +98,7 @@ async fn a_role_that_only_owns_its_schema_brings_it_up_to_date() {
 }
 
 #[tokio::test]
-async fn the_script_runs_for_a_role_that_only_owns_its_schema() {
+async fn the_script_runs_for_a_role_that_owns_only_its_schema() {
     let database = database().await;
     let admin = client(&database).await;
     let role = "CREATE ROLE lodger LOGIN; CREATE SCHEMA my_chat AUTHORIZATION lodger";
@@ -111,7 +111,7 @@ async fn the_script_runs_for_a_role_that_only_owns_its_schema() {
 }
 
 #[tokio::test]
-async fn a_database_that_does_not_hold_every_script_is_refused() {
+async fn a_database_without_utf8_is_refused() {
     let database = database().await;
     let admin = client(&database).await;
     for (name, encoding) in [("latin", "LATIN1"), ("bytes", "SQL_ASCII")] {
@@ -148,7 +148,7 @@ async fn two_schemas_of_one_database_are_two_stores() {
 }
 
 #[tokio::test]
-async fn what_can_not_be_used_is_said() {
+async fn connect_says_what_is_invalid() {
     let refused = PostgresStore::builder("postgres://localhost/x").schema("a; DROP").connect().await;
     assert!(matches!(refused, Err(ConnectError::SchemaName(_))), "{refused:?}");
     let refused = PostgresStore::connect("no URL").await;

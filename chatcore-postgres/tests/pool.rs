@@ -45,7 +45,7 @@ async fn grow(store: &PostgresStore) {
 }
 
 #[tokio::test]
-async fn after_a_read_only_spell_every_write_is_done() {
+async fn writes_recover_after_the_server_was_read_only() {
     let database = database().await;
     let admin = client(&database).await;
     open(PostgresStore::builder(&database.url())).await;
@@ -65,7 +65,7 @@ async fn after_a_read_only_spell_every_write_is_done() {
 }
 
 #[tokio::test]
-async fn connections_that_the_server_ended_cost_no_command() {
+async fn connections_that_the_server_closed_fail_no_command() {
     let database = database().await;
     let admin = client(&database).await;
     let store = open(PostgresStore::builder(&database.url())).await;
@@ -105,7 +105,7 @@ async fn a_pool_that_can_not_grow_uses_what_it_has() {
 }
 
 #[tokio::test]
-async fn a_server_without_a_place_is_an_error_within_the_bound() {
+async fn a_full_server_is_an_error_in_time() {
     let database = database().await;
     let admin = client(&database).await;
     let role = "CREATE ROLE nobody LOGIN CONNECTION LIMIT 0; CREATE SCHEMA chatcore AUTHORIZATION nobody";

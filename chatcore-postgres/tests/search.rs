@@ -50,7 +50,7 @@ async fn execute(database: &Database, sql: &str) {
 
 /// The words of the law, with so much after them that only the index can find them in one call.
 #[tokio::test]
-async fn one_call_finds_what_is_far_back() {
+async fn one_search_finds_an_old_message_by_the_index() {
     let fixture = Indexed::new().await;
     let store = fixture.open().await;
     let ann = User::new("u_ann", "Ann").expect("a user");
@@ -150,7 +150,7 @@ async fn an_index_of_an_earlier_version_is_replaced() {
 }
 
 #[tokio::test]
-async fn the_script_makes_the_index_and_without_it_the_start_says_so() {
+async fn the_script_creates_the_index_that_connect_requires() {
     let database = Postgres::shared().await.database().await;
     PostgresStore::connect(&database.url()).await.expect("connects");
     let open = async || {
@@ -169,7 +169,7 @@ async fn the_script_makes_the_index_and_without_it_the_start_says_so() {
 }
 
 #[tokio::test]
-async fn a_server_without_icu_is_told_from_one_that_fails() {
+async fn an_error_says_that_a_server_lacks_icu() {
     let database = Postgres::shared().await.database().await;
     execute(&database, "DELETE FROM pg_collation WHERE collname = 'und-x-icu'").await;
     let open = PostgresStore::builder(&database.url()).search_index(true).connect();

@@ -25,7 +25,7 @@ async fn refused(builder: Builder) -> String {
 }
 
 #[tokio::test]
-async fn a_server_whose_certificate_is_signed_by_a_given_one_is_spoken_to_in_tls() {
+async fn the_given_root_certificate_verifies_a_server() {
     let (server, certificate) = Postgres::start_with_tls("localhost").await;
     let database = server.database().await;
     let builder =
@@ -41,7 +41,7 @@ async fn a_server_whose_certificate_is_signed_by_a_given_one_is_spoken_to_in_tls
 }
 
 #[tokio::test]
-async fn a_server_that_can_t_prove_its_name_is_refused() {
+async fn a_server_without_a_valid_certificate_is_refused() {
     let (server, certificate) = Postgres::start_with_tls("localhost").await;
     let database = server.database().await;
     // The system knows no such certificate.
@@ -64,7 +64,7 @@ async fn a_server_that_can_t_prove_its_name_is_refused() {
 }
 
 #[tokio::test]
-async fn of_several_servers_the_one_that_takes_writes_is_used() {
+async fn the_server_that_accepts_writes_is_used() {
     let (standby, primary) = (Postgres::start().await, Postgres::start().await);
     let (away, here) = (standby.database().await, primary.database().await);
     assert_eq!(away.name(), here.name());

@@ -116,7 +116,7 @@ async fn a_backup_under_load_is_one_moment_without_gaps() {
 }
 
 #[tokio::test]
-async fn a_backup_has_nothing_of_what_was_deleted() {
+async fn a_backup_has_no_deleted_data() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("chat.redb");
     let (store, channel) = with_channel(&path).await;
@@ -132,7 +132,7 @@ async fn a_backup_has_nothing_of_what_was_deleted() {
 }
 
 #[tokio::test]
-async fn a_backup_overwrites_nothing_and_a_failed_one_leaves_nothing() {
+async fn a_backup_overwrites_nothing_and_leaves_no_rest() {
     let folder = tempfile::tempdir().unwrap();
     let (store, _) = with_channel(&folder.path().join("chat.redb")).await;
     let backup = folder.path().join("backup.redb");
@@ -154,7 +154,7 @@ async fn a_backup_overwrites_nothing_and_a_failed_one_leaves_nothing() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_backup_is_its_owners_alone() {
+async fn only_the_owner_can_access_a_backup() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let (store, _) = with_channel(&folder.path().join("chat.redb")).await;
@@ -164,7 +164,7 @@ async fn a_backup_is_its_owners_alone() {
 }
 
 #[tokio::test]
-async fn wanted_uploads_are_listed_by_pages() {
+async fn uploads_of_a_backup_are_listed_in_pages() {
     let folder = tempfile::tempdir().unwrap();
     let (store, channel) = with_channel(&folder.path().join("chat.redb")).await;
     for (id, state) in [

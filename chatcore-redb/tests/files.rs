@@ -25,7 +25,7 @@ fn refusal(path: &Path) -> OpenError {
 }
 
 #[tokio::test]
-async fn a_new_file_and_its_folders_are_made() {
+async fn a_missing_file_and_its_folders_are_created() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("some/deep/folder/chat.redb");
     let store = RedbStore::open(&path).unwrap();
@@ -38,7 +38,7 @@ async fn a_new_file_and_its_folders_are_made() {
 }
 
 #[test]
-fn an_empty_file_is_refused_and_left_alone() {
+fn an_empty_file_is_left_alone() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let error = refusal(file.path());
     assert!(matches!(error, OpenError::Empty { .. }), "{error:?}");
@@ -47,7 +47,7 @@ fn an_empty_file_is_refused_and_left_alone() {
 }
 
 #[test]
-fn a_file_that_was_not_finished_is_made_anew() {
+fn an_unfinished_file_is_created_again() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("chat.redb");
     // A process that was killed while it made the file leaves this one behind.
@@ -59,7 +59,7 @@ fn a_file_that_was_not_finished_is_made_anew() {
 }
 
 #[test]
-fn of_many_that_make_the_file_at_once_one_has_it() {
+fn only_one_of_many_creators_opens_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("chat.redb");
     let opened: Vec<_> = std::thread::scope(|scope| {
@@ -87,7 +87,7 @@ mod permissions {
     }
 
     #[test]
-    fn only_the_owner_reads_a_new_file_and_its_new_folders() {
+    fn only_the_owner_can_access_new_files_and_folders() {
         let dir = tempfile::tempdir().unwrap();
         set_mode(dir.path(), 0o755);
         let path = dir.path().join("a/b/chat.redb");
@@ -98,7 +98,7 @@ mod permissions {
     }
 
     #[test]
-    fn a_file_that_others_may_read_is_made_its_owners() {
+    fn opening_a_file_removes_other_users_access() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("chat.redb");
         drop(RedbStore::open(&path).unwrap());
@@ -111,7 +111,7 @@ mod permissions {
 }
 
 #[test]
-fn a_file_that_is_no_database_is_refused_and_left_alone() {
+fn a_file_that_is_not_a_database_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("notes.txt");
     for text in ["x".to_owned(), "a letter to a friend\n".repeat(10_000)] {
@@ -124,7 +124,7 @@ fn a_file_that_is_no_database_is_refused_and_left_alone() {
 }
 
 #[test]
-fn a_database_of_another_program_is_refused_and_left_alone() {
+fn a_database_of_another_program_is_left_alone() {
     const THEIRS: TableDefinition<&str, &str> = TableDefinition::new("theirs");
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("other.redb");
@@ -163,7 +163,7 @@ fn set_layout(path: &Path, version: u64) {
 }
 
 #[test]
-fn a_file_of_a_newer_version_is_refused_with_both_versions() {
+fn a_newer_file_is_refused_with_both_versions() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("chat.redb");
     drop(RedbStore::open(&path).unwrap());
@@ -178,7 +178,7 @@ fn a_file_of_a_newer_version_is_refused_with_both_versions() {
 
 /// Layout 1 had an event's row for each message.
 #[tokio::test]
-async fn a_file_of_layout_1_is_read_and_gets_this_layout() {
+async fn a_file_of_layout_1_is_upgraded() {
     const EVENTS: TableDefinition<(u64, u64), &[u8]> = TableDefinition::new("events");
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("chat.redb");
@@ -339,14 +339,14 @@ async fn channels_of_layout_3_keep_their_names_and_are_found() {
 }
 
 #[test]
-fn a_folder_that_can_not_be_made_is_named() {
+fn an_error_names_the_folder_that_can_not_be_created() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let error = refusal(&file.path().join("chat.redb"));
     assert!(matches!(error, OpenError::Folder { .. }), "{error:?}");
 }
 
 #[test]
-fn a_file_that_another_process_has_open_is_waited_for_and_then_named() {
+fn a_file_locked_by_another_process_is_waited_for() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("chat.redb");
     let mut child = holder(&path);
@@ -365,7 +365,7 @@ fn a_file_that_another_process_has_open_is_waited_for_and_then_named() {
 }
 
 #[test]
-fn a_file_is_open_once_in_a_process_too() {
+fn a_process_can_not_open_a_file_twice() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("chat.redb");
     let store = RedbStore::open(&path).unwrap();
@@ -375,7 +375,7 @@ fn a_file_is_open_once_in_a_process_too() {
 }
 
 #[tokio::test]
-async fn the_last_handle_closes_the_file_at_once_also_after_a_dropped_write() {
+async fn dropping_the_last_handle_closes_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("chat.redb");
     for round in 0..20 {
@@ -398,7 +398,7 @@ async fn the_last_handle_closes_the_file_at_once_also_after_a_dropped_write() {
 /// Starts this test binary again as a process that opens the file and holds it until it is killed.
 fn holder(path: &Path) -> Child {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "holds_the_file", "--ignored", "--nocapture"])
+        .args(["--exact", "child_that_holds_the_file", "--ignored", "--nocapture"])
         .env(CHILD, path)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -411,7 +411,7 @@ fn holder(path: &Path) -> Child {
 
 #[test]
 #[ignore = "the child process of another test"]
-fn holds_the_file() {
+fn child_that_holds_the_file() {
     let Ok(path) = std::env::var(CHILD) else { return };
     let _store = RedbStore::open(path).unwrap();
     println!("\nholding");

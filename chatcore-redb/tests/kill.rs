@@ -35,7 +35,7 @@ async fn channels(store: &RedbStore) -> Vec<ChannelId> {
 }
 
 #[tokio::test]
-async fn acknowledged_messages_survive_ten_kills_once_each_and_without_a_gap() {
+async fn acknowledged_messages_survive_ten_kills() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("chat.redb");
     drop(channels(&RedbStore::open(&path).unwrap()).await);
@@ -54,7 +54,7 @@ async fn acknowledged_messages_survive_ten_kills_once_each_and_without_a_gap() {
 /// Runs the writing child until it has acknowledged so many, kills it, and returns all that it acknowledged.
 fn write_and_kill(path: &Path, round: usize, enough: usize) -> Vec<(usize, Seq, String)> {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "writes_until_it_is_killed", "--ignored", "--nocapture"])
+        .args(["--exact", "child_that_writes_until_killed", "--ignored", "--nocapture"])
         .env(CHILD, format!("{round} {}", path.display()))
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -111,7 +111,7 @@ async fn check(store: &RedbStore, acknowledged: &[(usize, Seq, String)]) {
 
 #[test]
 #[ignore = "the child process of another test"]
-fn writes_until_it_is_killed() {
+fn child_that_writes_until_killed() {
     let Ok(order) = std::env::var(CHILD) else { return };
     let (round, path) = order.split_once(' ').unwrap();
     let (round, store) = (round.to_owned(), RedbStore::open(path).unwrap());

@@ -34,7 +34,7 @@ async fn explain(client: &Client, statement: &str) -> (String, u64) {
 
 /// Whatever the planner knows of the table, and whether it plans for the values or for any.
 #[tokio::test]
-async fn a_page_of_a_large_channel_is_one_index_scan_that_costs_the_same_anywhere() {
+async fn a_page_costs_one_index_scan_anywhere_in_a_channel() {
     let database = Postgres::shared().await.database().await;
     let store = PostgresStore::connect(&database.url()).await.expect("connects");
     let ann = chatcore::User::new("u_ann", "Ann").expect("a user");
@@ -74,7 +74,7 @@ async fn a_page_of_a_large_channel_is_one_index_scan_that_costs_the_same_anywher
 
 /// The texts lie beside the table: weighing them reads none, and those that the page does not hold are not sent.
 #[tokio::test]
-async fn a_page_of_long_texts_is_weighed_unread() {
+async fn a_page_of_long_texts_is_weighed_without_reading_them() {
     let database = Postgres::shared().await.database().await;
     let store = PostgresStore::connect(&database.url()).await.expect("connects");
     let ann = chatcore::User::new("u_ann", "Ann").expect("a user");
@@ -103,7 +103,7 @@ async fn a_page_of_long_texts_is_weighed_unread() {
 
 /// However much there is to count, and wherever the marker is.
 #[tokio::test]
-async fn what_is_unread_is_one_bounded_index_scan_a_channel() {
+async fn counting_unread_is_one_bounded_scan_per_channel() {
     const CHANNELS: u64 = 20;
     let database = Postgres::shared().await.database().await;
     let store = PostgresStore::connect(&database.url()).await.expect("connects");

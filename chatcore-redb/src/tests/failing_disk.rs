@@ -146,7 +146,7 @@ async fn nonces(store: &RedbStore, channel: ChannelId) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn a_full_disk_fails_the_writes_of_that_moment_and_no_later_ones() {
+async fn a_full_disk_fails_only_the_current_writes() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("chat.redb");
     let faults = Arc::new(Faults::default());
@@ -165,7 +165,7 @@ async fn a_full_disk_fails_the_writes_of_that_moment_and_no_later_ones() {
 }
 
 #[tokio::test]
-async fn a_store_whose_file_can_not_be_opened_again_fails_until_it_can() {
+async fn a_store_fails_until_its_file_can_be_reopened() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("chat.redb");
     let faults = Arc::new(Faults::default());
@@ -182,7 +182,7 @@ async fn a_store_whose_file_can_not_be_opened_again_fails_until_it_can() {
 }
 
 #[tokio::test]
-async fn a_panic_in_redb_fails_the_calls_at_hand_and_no_later_ones() {
+async fn a_panic_in_redb_fails_only_the_current_calls() {
     let dir = tempfile::tempdir().unwrap();
     let faults = Arc::new(Faults::default());
     let store = open(&dir.path().join("chat.redb"), &faults);
@@ -201,7 +201,7 @@ async fn a_panic_in_redb_fails_the_calls_at_hand_and_no_later_ones() {
 }
 
 #[tokio::test]
-async fn a_panic_while_the_file_is_opened_again_is_contained_too() {
+async fn a_panic_while_reopening_the_file_is_contained() {
     let dir = tempfile::tempdir().unwrap();
     let faults = Arc::new(Faults::default());
     let store = open(&dir.path().join("chat.redb"), &faults);
@@ -216,7 +216,7 @@ async fn a_panic_while_the_file_is_opened_again_is_contained_too() {
 }
 
 #[tokio::test]
-async fn a_panic_in_a_write_takes_nothing_of_its_batch_along() {
+async fn a_panic_in_a_write_rolls_its_batch_back() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir.path().join("chat.redb"), &Arc::default());
     let channel = channel(&store).await;
@@ -230,7 +230,7 @@ async fn a_panic_in_a_write_takes_nothing_of_its_batch_along() {
 }
 
 #[tokio::test]
-async fn reads_that_failed_work_again_without_a_write() {
+async fn failed_reads_recover_without_a_write() {
     let dir = tempfile::tempdir().unwrap();
     let faults = Arc::new(Faults::default());
     let store = open(&dir.path().join("chat.redb"), &faults);
@@ -244,7 +244,7 @@ async fn reads_that_failed_work_again_without_a_write() {
 }
 
 #[tokio::test]
-async fn reads_alone_open_a_file_that_was_away() {
+async fn reads_reopen_a_file_that_was_unavailable() {
     let dir = tempfile::tempdir().unwrap();
     let faults = Arc::new(Faults::default());
     let store = open(&dir.path().join("chat.redb"), &faults);
@@ -313,7 +313,7 @@ async fn read_markers_reach_the_disk_without_another_write() {
 }
 
 #[tokio::test]
-async fn what_changes_nothing_does_not_sync_the_disk() {
+async fn a_write_that_changes_nothing_does_not_sync() {
     let dir = tempfile::tempdir().unwrap();
     let faults = Arc::new(Faults::default());
     let store = open(&dir.path().join("chat.redb"), &faults);
@@ -335,7 +335,7 @@ async fn what_changes_nothing_does_not_sync_the_disk() {
 }
 
 #[tokio::test]
-async fn wherever_the_disk_fails_what_was_acknowledged_stays_once_and_without_a_gap() {
+async fn acknowledged_messages_survive_any_disk_failure() {
     let random = Random::from_env();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("chat.redb");
