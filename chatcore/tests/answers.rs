@@ -68,7 +68,7 @@ async fn publish(client: &mut Client, count: usize) {
 }
 
 #[tokio::test]
-async fn history_ends_at_its_bytes_and_goes_on_below() {
+async fn a_page_of_history_is_bounded_in_bytes() {
     let chat = chat(&stored(100).await, limits());
     let mut ann = chat.connect(identity("ann")).unwrap();
     let (mut before, mut seen) = (Seq::MAX, Vec::new());
@@ -102,7 +102,7 @@ async fn a_message_larger_than_an_answer_comes_alone() {
 }
 
 #[tokio::test]
-async fn a_snapshot_ends_at_its_bytes_also_one_of_the_ring() {
+async fn a_snapshot_is_bounded_in_bytes() {
     let store = stored(60).await;
     let chat = chat(&store, limits());
     let mut ann = chat.connect(identity("ann")).unwrap();
@@ -130,7 +130,7 @@ fn subscribe(after: Option<Position>, limit: u32) -> Command {
 
 /// A resume that is larger than an answer goes on live, where nothing is missed and nothing comes twice.
 #[tokio::test]
-async fn a_resume_ends_at_its_bytes_and_goes_on_live() {
+async fn a_large_resume_ends_early_and_goes_on_live() {
     let store = stored(1).await;
     let chat = chat(&store, limits());
     let mut ann = chat.connect(identity("ann")).unwrap();
@@ -152,7 +152,7 @@ async fn a_resume_ends_at_its_bytes_and_goes_on_live() {
 
 /// Where the ring does not hold what would follow, a resume that is larger than an answer is a reset.
 #[tokio::test]
-async fn a_resume_that_could_not_go_on_is_reset() {
+async fn a_resume_that_can_not_go_on_is_reset() {
     let store = stored(100).await;
     let chat = chat(&store, limits());
     let mut ann = chat.connect(identity("ann")).unwrap();
@@ -165,7 +165,7 @@ async fn a_resume_that_could_not_go_on_is_reset() {
 }
 
 #[tokio::test]
-async fn a_search_ends_at_its_bytes_and_finds_each_once() {
+async fn pages_of_a_search_find_each_message_once() {
     let chat = chat(&stored(60).await, limits());
     let mut ann = chat.connect(identity("ann")).unwrap();
     let (mut before, mut seen) = (None, Vec::new());
@@ -237,7 +237,7 @@ async fn pages(client: &mut Client, limit: Option<u32>) -> Vec<usize> {
 }
 
 #[tokio::test]
-async fn channels_come_in_pages_of_number_and_of_bytes() {
+async fn pages_of_channels_are_bounded_in_number_and_bytes() {
     let store = directory().await;
     let mut small = limits();
     small.channels_page = 15;
@@ -262,7 +262,7 @@ async fn channels_come_in_pages_of_number_and_of_bytes() {
 
 /// Where very many are hidden, a listing says so by a mark: no name of theirs, and of use to this connection only.
 #[tokio::test]
-async fn hidden_channels_are_passed_in_steps_and_stay_hidden() {
+async fn a_list_skips_hidden_channels_in_bounded_steps() {
     let mut limits = limits();
     limits.channels_scan = 100;
     let chat = Chat::builder(directory().await).policy(Hides).limits(limits).build();
@@ -284,7 +284,7 @@ async fn hidden_channels_are_passed_in_steps_and_stay_hidden() {
 }
 
 #[tokio::test]
-async fn the_list_of_members_is_bounded_in_bytes() {
+async fn a_list_of_members_is_bounded_in_bytes() {
     let mut limits = limits();
     limits.presence_bytes = 600;
     let chat = chat(&stored(0).await, limits);

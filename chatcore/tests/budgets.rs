@@ -51,7 +51,7 @@ fn sum(frames: &[Bytes]) -> usize {
 const HISTORY: &str = r#"{"type":"history","id":1,"channel":"a","before":21,"limit":5}"#;
 
 #[tokio::test]
-async fn one_look_gathers_answers_up_to_the_outgoing_bytes() {
+async fn one_poll_returns_answers_up_to_the_outgoing_bytes() {
     let chat = chat(|l| l.outgoing_bytes = 60_000).await;
     let mut eve = open(&chat, "eve").await;
     for _ in 0..20 {
@@ -67,7 +67,7 @@ async fn one_look_gathers_answers_up_to_the_outgoing_bytes() {
 }
 
 #[tokio::test]
-async fn one_look_gathers_events_up_to_the_outgoing_bytes() {
+async fn one_poll_returns_events_up_to_the_outgoing_bytes() {
     let chat = chat(|l| l.outgoing_bytes = 12_000).await;
     let mut eve = open(&chat, "eve").await;
     eve.receive(r#"{"type":"subscribe","id":1,"channel":"a","limit":0}"#);
@@ -107,7 +107,7 @@ fn two_at_once(limits: &mut Limits) {
 }
 
 #[tokio::test]
-async fn a_large_answer_waits_for_its_share_of_the_total() {
+async fn a_large_answer_waits_for_free_bytes() {
     let chat = chat(two_at_once).await;
     let mut held = Vec::new();
     // Four answers of 25 KiB stay in memory.
@@ -127,7 +127,7 @@ async fn a_large_answer_waits_for_its_share_of_the_total() {
 }
 
 #[tokio::test]
-async fn one_users_answers_leave_room_for_the_others() {
+async fn one_users_answers_leave_room_for_others() {
     let chat = chat(|l| {
         two_at_once(l);
         l.outgoing_bytes_per_user = 3 * (30 << 10);
@@ -148,7 +148,7 @@ async fn one_users_answers_leave_room_for_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reader_that_keeps_others_waiting_is_too_slow() {
+async fn a_reader_that_blocks_others_is_closed_as_too_slow() {
     let chat = chat(two_at_once).await;
     let mut slow = Vec::new();
     for n in 0..4 {
@@ -171,7 +171,7 @@ async fn a_reader_that_keeps_others_waiting_is_too_slow() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_stops_waiting_for_its_turn_is_too_slow() {
+async fn a_connection_that_ignores_its_turn_is_closed_as_too_slow() {
     let chat = chat(two_at_once).await;
     let mut held = Vec::new();
     for n in 0..4 {
@@ -205,7 +205,7 @@ async fn a_connection_that_stops_waiting_for_its_turn_is_too_slow() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_turn_that_does_not_come_is_refused_in_time() {
+async fn a_command_that_waits_too_long_is_refused() {
     let chat = chat(|l| {
         two_at_once(l);
         l.outgoing_bytes_per_user = 3 * (30 << 10);
@@ -238,7 +238,7 @@ async fn hanging(edit: impl FnOnce(&mut Limits)) -> (Chat, Held) {
 }
 
 #[tokio::test]
-async fn commands_without_an_answer_are_bounded_in_bytes() {
+async fn unanswered_commands_are_bounded_in_bytes() {
     let (chat, _held) = hanging(|l| l.command_bytes = 10_000).await;
     let mut eve = open(&chat, "eve").await;
     eve.receive(&publish("a", 5_000));
@@ -248,7 +248,7 @@ async fn commands_without_an_answer_are_bounded_in_bytes() {
 }
 
 #[tokio::test]
-async fn all_connections_commands_are_bounded_in_bytes() {
+async fn commands_of_all_connections_are_bounded_in_bytes() {
     let (chat, _held) = hanging(|l| l.command_bytes_total = 10_000).await;
     let mut eve = open(&chat, "eve").await;
     eve.receive(&publish("a", 5_000));
@@ -274,7 +274,7 @@ async fn fill(author: &mut Client, channel: &str, count: usize) {
 }
 
 #[tokio::test]
-async fn all_rings_hold_no_more_than_their_total() {
+async fn all_rings_together_are_bounded_in_bytes() {
     let mut limits = Limits::default();
     limits.rings_bytes_total = 200_000;
     limits.loaded_channels = 100;
@@ -295,7 +295,7 @@ async fn all_rings_hold_no_more_than_their_total() {
 }
 
 #[tokio::test]
-async fn what_the_least_used_ring_gave_up_comes_from_the_store() {
+async fn events_evicted_from_a_ring_come_from_the_store() {
     let mut limits = Limits::default();
     limits.rings_bytes_total = 200_000;
     limits.command_burst = 10_000;
@@ -321,7 +321,7 @@ async fn what_the_least_used_ring_gave_up_comes_from_the_store() {
 }
 
 #[tokio::test]
-async fn appends_that_wait_for_the_store_are_bounded_in_bytes() {
+async fn waiting_appends_are_bounded_in_bytes() {
     let (chat, held) = hanging(|l| {
         l.append_groups = 1;
         l.append_batch = 1;

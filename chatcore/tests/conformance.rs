@@ -46,7 +46,7 @@ mod memory {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_jump_of_the_clock_forgets_no_nonce() {
+    async fn a_clock_jump_forgets_no_nonce() {
         let (hand, hour) = (HandSet::default(), std::time::Duration::from_secs(3_600));
         let at = |hours: i64| chatcore::Timestamp::from_millis(1_700_000_000_000 + hours * 3_600_000);
         hand.set(at(0));
@@ -174,7 +174,7 @@ async fn retries_through_any_faults_store_each_message_once() {
 }
 
 #[tokio::test]
-async fn each_fault_fails_what_it_says_and_nothing_else() {
+async fn each_injected_fault_fails_only_its_calls() {
     let memory = MemoryStore::new();
     let channel = channel(&memory).await;
     let head = async || memory.heads(&[channel]).await.unwrap().remove(0).unwrap().seq;

@@ -56,7 +56,7 @@ async fn follow(mut client: Client, count: u64) -> Vec<u64> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn acknowledged_once_stored_once_and_seen_once_in_order_whatever_fails() {
+async fn whatever_fails_a_publish_is_stored_and_seen_once() {
     let faults = Faults {
         delay: 0.3,
         longest_delay: Duration::from_millis(30),
@@ -125,7 +125,7 @@ async fn acknowledged_once_stored_once_and_seen_once_in_order_whatever_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_publish_that_was_stored_but_reported_failed_reaches_the_subscribers_all_the_same() {
+async fn a_publish_with_an_unknown_outcome_reaches_subscribers() {
     let faults = Faults { after_write: 1.0, ..Faults::default() };
     let memory = MemoryStore::new();
     let calm = Chat::builder(memory.clone()).build();
@@ -167,7 +167,7 @@ const HANGING: Faults = Faults {
 };
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_panics_fails_the_appends_at_hand_and_no_later_one() {
+async fn a_store_that_panics_fails_only_the_current_appends() {
     let (chat, store, mut reader) = calm_chat(Duration::from_secs(2)).await;
     store.set_faults(Faults { append_panics: 1.0, ..Faults::default() });
     let mut writer = chat.connect(identity("writer")).unwrap();
@@ -190,7 +190,7 @@ async fn a_store_that_panics_fails_the_appends_at_hand_and_no_later_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_hangs_gets_every_command_an_answer_within_the_bound() {
+async fn a_store_that_hangs_delays_answers_up_to_the_bound() {
     let (chat, store, mut reader) = calm_chat(Duration::from_secs(2)).await;
     store.set_faults(HANGING);
     let began = tokio::time::Instant::now();
@@ -211,7 +211,7 @@ async fn a_store_that_hangs_gets_every_command_an_answer_within_the_bound() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_the_store_is_away_the_ring_serves_and_all_goes_on_when_it_is_back() {
+async fn the_ring_serves_while_the_store_is_unavailable() {
     let (chat, store, mut reader) = calm_chat(Duration::from_secs(2)).await;
     reader.publish("a", "before").await.unwrap();
     store.set_faults(Faults { before_write: 1.0, read: 1.0, ..Faults::default() });

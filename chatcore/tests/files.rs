@@ -66,7 +66,7 @@ async fn upload(chat: &Chat, name: &str) -> AttachmentId {
 }
 
 #[tokio::test(start_paused = true)]
-async fn files_that_can_not_be_removed_keep_no_other_one() {
+async fn a_file_that_can_not_be_removed_blocks_no_other() {
     let log = CapturedLog::begin();
     let mut limits = Limits::default();
     limits.upload_ttl = Duration::ZERO;
@@ -105,7 +105,7 @@ async fn files_that_can_not_be_removed_keep_no_other_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn held_files_are_removed_once_nobody_holds_them() {
+async fn held_files_are_removed_after_the_last_hold() {
     let mut limits = Limits::default();
     limits.upload_ttl = Duration::ZERO;
     let blobs = Blobs::default();
@@ -144,7 +144,7 @@ async fn by_clock(wrong: &Arc<AtomicI64>) -> (Chat, Blobs) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_jump_of_the_clock_removes_no_file() {
+async fn a_clock_jump_removes_no_file() {
     let wrong = Arc::new(AtomicI64::new(0));
     let (chat, blobs) = by_clock(&wrong).await;
     let left = || blobs.0.files.lock().unwrap().len();
@@ -168,7 +168,7 @@ async fn a_jump_of_the_clock_removes_no_file() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unused_file_from_a_wrong_clock_is_removed_too() {
+async fn an_unused_file_dated_by_a_wrong_clock_is_removed() {
     let wrong = Arc::new(AtomicI64::new(315_360_000_000));
     let (chat, blobs) = by_clock(&wrong).await;
     upload(&chat, "ten years ahead.png").await;
@@ -207,7 +207,7 @@ mod permissions {
     }
 
     #[tokio::test]
-    async fn only_the_owner_reads_a_new_folder_and_its_files() {
+    async fn only_the_owner_can_access_a_new_folder() {
         let folder = TempDir::new().unwrap();
         let root = folder.path().join("some/files");
         let blobs = FolderBlobs::open(&root).await.unwrap();
@@ -219,7 +219,7 @@ mod permissions {
     }
 
     #[tokio::test]
-    async fn a_folder_that_others_may_enter_is_made_its_owners() {
+    async fn opening_a_folder_removes_other_users_access() {
         let folder = TempDir::new().unwrap();
         let root = folder.path();
         let file = root.join("x12/x34/a_1234");

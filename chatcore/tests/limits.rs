@@ -45,7 +45,7 @@ fn publish(channel: &str, nonce: &str, attachments: Vec<String>) -> Command {
 }
 
 #[tokio::test]
-async fn channels_that_exist_are_bounded() {
+async fn the_number_of_channels_is_bounded() {
     let chat = chat(|l| l.channels = 2);
     let mut ann = chat.connect(identity("ann")).unwrap();
     assert_eq!(code(ann.create_channel("a", "").await), None);
@@ -84,7 +84,7 @@ async fn subscriptions_of_all_connections_are_bounded() {
 }
 
 #[tokio::test]
-async fn channels_in_memory_are_bounded_and_unused_ones_make_room() {
+async fn unused_channels_leave_memory_for_others() {
     let chat = chat(|l| l.loaded_channels = 2);
     let mut ann = chat.connect(identity("ann")).unwrap();
     for name in ["a", "b", "c"] {
@@ -111,7 +111,7 @@ async fn reactions_on_a_message_are_bounded() {
 }
 
 #[tokio::test]
-async fn one_person_gives_a_message_so_many_kinds_of_reactions() {
+async fn reactions_of_one_person_on_a_message_are_bounded() {
     let chat = chat(|l| l.reactions_per_user = 2);
     let [mut ann, mut bob] = ["ann", "bob"].map(|name| chat.connect(identity(name)).unwrap());
     ann.create_channel("a", "").await.unwrap();
@@ -124,7 +124,7 @@ async fn one_person_gives_a_message_so_many_kinds_of_reactions() {
 }
 
 #[tokio::test]
-async fn a_reaction_is_one_emoji_however_it_is_spelt() {
+async fn a_reaction_is_one_emoji_in_any_spelling() {
     let chat = chat(|_| {});
     let [mut ann, mut bob] = ["ann", "bob"].map(|name| chat.connect(identity(name)).unwrap());
     ann.create_channel("a", "").await.unwrap();
@@ -142,7 +142,7 @@ async fn a_reaction_is_one_emoji_however_it_is_spelt() {
 
 /// An earlier version took any text.
 #[tokio::test]
-async fn a_stored_reaction_that_is_no_emoji_can_be_taken_off() {
+async fn a_stored_reaction_without_an_emoji_can_be_removed() {
     let store = MemoryStore::new();
     let chat = Chat::builder(store.clone()).build();
     let mut ann = chat.connect(identity("ann")).unwrap();
@@ -229,7 +229,7 @@ async fn a_batch_is_bounded_in_number_and_in_bytes() {
 }
 
 #[tokio::test]
-async fn commands_without_an_answer_are_bounded() {
+async fn unanswered_commands_are_bounded_in_number() {
     let chat = chat(|l| l.commands_in_flight = 3);
     let mut connection = chat.open(identity("ann")).unwrap();
     for id in 0..3 {
@@ -246,7 +246,7 @@ async fn commands_without_an_answer_are_bounded() {
 }
 
 #[tokio::test]
-async fn one_look_hands_out_a_bounded_number_of_frames() {
+async fn one_poll_returns_a_bounded_number_of_frames() {
     let chat = chat(|_| {});
     let mut ann = chat.connect(identity("ann")).unwrap();
     ann.create_channel("a", "").await.unwrap();
@@ -296,7 +296,7 @@ fn files(folder: &std::path::Path) -> usize {
 }
 
 #[tokio::test]
-async fn a_file_is_bounded_in_its_bytes_and_in_its_name() {
+async fn a_file_has_bounded_bytes_and_a_bounded_name() {
     let (chat, folder, _ann) = with_files(|l| {
         l.attachment_bytes = 4;
         l.file_name_chars = 6;
@@ -312,7 +312,7 @@ async fn a_file_is_bounded_in_its_bytes_and_in_its_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn files_take_as_many_bytes_as_they_may_until_they_are_gone() {
+async fn stored_files_count_until_they_are_removed() {
     let (chat, folder, mut ann) = with_files(|l| {
         (l.file_bytes_per_user, l.file_bytes_total) = (10, 14);
     })
@@ -340,7 +340,7 @@ async fn files_take_as_many_bytes_as_they_may_until_they_are_gone() {
 }
 
 #[tokio::test]
-async fn an_apps_own_channels_count_too() {
+async fn channels_created_by_the_app_count() {
     let chat = chat(|l| l.channels = 2);
     let by = User::new("u_host", "host").unwrap();
     let ensure = async |name| chat.ensure_channel(&ChannelName::new(name).unwrap(), "", &by).await;
@@ -353,7 +353,7 @@ async fn an_apps_own_channels_count_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unused_file_and_one_of_a_deleted_message_are_removed_and_a_used_one_stays() {
+async fn only_unused_and_deleted_files_are_removed() {
     let (chat, folder, mut ann) = with_files(|l| l.upload_ttl = Duration::ZERO).await;
     let mut ids = HashMap::new();
     for name in ["used.png", "deleted.png", "unused.png"] {

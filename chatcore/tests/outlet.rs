@@ -174,7 +174,7 @@ impl Followed {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn every_event_comes_once_and_in_order_whoever_writes_it() {
+async fn every_event_arrives_once_and_in_order() {
     let random = Random::from_env();
     let chat = chat();
     let mut owner = Driven::open(&chat, "owner", Random::new(random.bits()));
@@ -252,7 +252,7 @@ async fn every_event_comes_once_and_in_order_whoever_writes_it() {
 /// Somebody subscribes again and again, and is as often revoked by another thread: whatever comes between the answer
 /// and `channel_removed` is in order, and nothing comes outside of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nothing_comes_after_a_revocation_whoever_writes_it() {
+async fn no_event_follows_a_revocation() {
     const ROUNDS: usize = 100;
     const COMMANDS_AT_ONCE: usize = 3;
     let random = Random::from_env();
@@ -318,7 +318,7 @@ async fn nothing_comes_after_a_revocation_whoever_writes_it() {
 
 /// The fan-out does not write to a connection whose end is decided, though its task has not run since.
 #[tokio::test]
-async fn nothing_is_written_after_a_ban() {
+async fn no_frame_follows_a_ban() {
     let chat = chat();
     let mut owner = owner(&chat).await;
     let mut banned = Driven::open(&chat, "banned", Random::new(2));
@@ -338,7 +338,7 @@ async fn nothing_is_written_after_a_ban() {
 /// While a message goes out to a large channel, others are served: here on one thread, so that the order is the
 /// scheduler's alone.
 #[tokio::test]
-async fn a_large_channel_leaves_others_their_turn() {
+async fn a_large_channel_does_not_starve_others() {
     const MEMBERS: usize = 1_000;
     let chat = chat();
     let mut owner = owner(&chat).await;
@@ -430,7 +430,7 @@ impl Outlet for Broken {
 
 /// A transport that fails has its own connection closed; all others are served, with bytes that are whole.
 #[tokio::test]
-async fn an_outlet_that_panics_loses_its_connection_alone() {
+async fn an_outlet_that_panics_closes_only_its_connection() {
     let chat = chat();
     let mut owner = owner(&chat).await;
     let before = Arc::new(Counter::default());

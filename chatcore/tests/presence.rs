@@ -34,7 +34,7 @@ async fn presence(client: &mut Client) -> (String, bool) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_absence_has_a_grace_of_its_own() {
+async fn each_absence_has_its_own_grace_period() {
     let chat = chat(|limits| limits.presence_grace = Duration::from_secs(5));
     let mut ann = join(&chat, "ann").await;
     ann.create_channel("a", "").await.unwrap();
@@ -51,7 +51,7 @@ async fn each_absence_has_a_grace_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_comes_to_a_full_list_is_listed_as_it_empties() {
+async fn a_full_list_of_members_adds_people_as_others_leave() {
     let chat = chat(|limits| {
         limits.presence_members = 2;
         limits.presence_grace = Duration::from_secs(5);
@@ -81,7 +81,7 @@ async fn who_comes_to_a_full_list_is_listed_as_it_empties() {
 }
 
 #[tokio::test]
-async fn typing_is_told_to_other_people_only() {
+async fn typing_is_sent_only_to_other_people() {
     let chat = chat(|_| {});
     let (mut desk, mut phone) = (join(&chat, "ann").await, join(&chat, "ann").await);
     let mut bob = join(&chat, "bob").await;

@@ -199,7 +199,7 @@ async fn a_preview_is_made_once_and_kept() {
 }
 
 #[tokio::test]
-async fn a_small_picture_keeps_one_preview_for_both() {
+async fn a_small_picture_stores_one_preview_for_both_sizes() {
     let mut world = World::new(|_| ()).await;
     let id = world.picture("tiny", 1).await;
     for side in [360, 720] {
@@ -211,7 +211,7 @@ async fn a_small_picture_keeps_one_preview_for_both() {
 }
 
 #[tokio::test]
-async fn a_preview_that_can_not_be_made_is_tried_once() {
+async fn a_failed_preview_is_not_tried_again() {
     let mut world = World::new(|_| ()).await;
     for name in ["broken", "panics"] {
         let id = world.picture(name, 1).await;
@@ -225,7 +225,7 @@ async fn a_preview_that_can_not_be_made_is_tried_once() {
 }
 
 #[tokio::test]
-async fn previews_take_no_more_memory_than_their_limit() {
+async fn previews_in_progress_are_bounded_in_memory() {
     let mut world = World::new(|l| l.preview_memory = 8 << 10).await;
     let (at, past) = (world.picture("at", 8 << 10).await, world.picture("past", (8 << 10) + 1).await);
     assert!(world.ask("ann", &at, 360).await.unwrap().is_some());
@@ -246,7 +246,7 @@ async fn previews_take_no_more_memory_than_their_limit() {
 }
 
 #[tokio::test]
-async fn few_previews_are_made_at_once_and_one_per_user() {
+async fn previews_in_progress_are_bounded_per_user() {
     let mut world = World::new(|_| ()).await;
     let mut ids = Vec::new();
     for i in 0..6 {
@@ -279,7 +279,7 @@ async fn few_previews_are_made_at_once_and_one_per_user() {
 }
 
 #[tokio::test]
-async fn a_hundred_readers_of_a_new_picture_wait_for_one_making() {
+async fn a_preview_with_many_readers_is_made_once() {
     let mut world = World::new(|_| ()).await;
     let id = world.picture("x", 1).await;
     let names: Vec<String> = (0..100).map(|i| format!("reader{i}")).collect();
@@ -289,7 +289,7 @@ async fn a_hundred_readers_of_a_new_picture_wait_for_one_making() {
 }
 
 #[tokio::test]
-async fn a_reader_who_goes_away_leaves_the_preview() {
+async fn a_preview_is_finished_if_its_reader_leaves() {
     let mut world = World::new(|_| ()).await;
     let id = world.picture("x", 1).await;
     world.maker.hold(true);
@@ -305,7 +305,7 @@ async fn a_reader_who_goes_away_leaves_the_preview() {
 }
 
 #[tokio::test]
-async fn a_reader_waits_for_a_preview_no_longer_than_its_limit() {
+async fn a_reader_waits_for_a_preview_up_to_the_limit() {
     let mut world = World::new(|l| l.preview_wait = Duration::ZERO).await;
     let id = world.picture("x", 1).await;
     world.maker.hold(true);
@@ -314,7 +314,7 @@ async fn a_reader_waits_for_a_preview_no_longer_than_its_limit() {
 }
 
 #[tokio::test]
-async fn without_turns_there_are_no_previews() {
+async fn a_limit_of_zero_turns_previews_off() {
     let edits: [fn(&mut Limits); 3] =
         [|l| l.previews = 0, |l| l.previews_per_user = 0, |l| l.preview_memory = 0];
     for edit in edits {
@@ -326,7 +326,7 @@ async fn without_turns_there_are_no_previews() {
 }
 
 #[tokio::test]
-async fn a_preview_is_as_secret_as_its_picture() {
+async fn a_preview_needs_the_right_to_its_picture() {
     let mut world = World::new(|_| ()).await;
     let unsent = world.unsent("x", 1).await;
     assert!(world.ask("ann", &unsent, 720).await.unwrap().is_some());
@@ -344,7 +344,7 @@ async fn a_preview_is_as_secret_as_its_picture() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_preview_goes_with_its_picture() {
+async fn a_preview_is_removed_with_its_picture() {
     let mut world = World::new(|_| ()).await;
     let deleted = world.picture("x", 1).await;
     let unused = world.unsent("y", 1).await;
@@ -362,7 +362,7 @@ async fn a_preview_goes_with_its_picture() {
 }
 
 #[tokio::test]
-async fn a_picture_removed_while_its_preview_is_made_leaves_nothing() {
+async fn a_picture_removed_during_its_preview_leaves_nothing() {
     let mut world = World::new(|_| ()).await;
     let id = world.picture("x", 1).await;
     world.maker.hold(true);

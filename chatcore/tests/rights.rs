@@ -98,7 +98,7 @@ fn gone(user: &str, channel: &str) -> ChatEvent {
 }
 
 #[tokio::test]
-async fn a_muted_user_changes_nothing_that_they_wrote() {
+async fn a_muted_user_can_not_change_their_messages() {
     let rights = Rights::default();
     let chat = Chat::builder(MemoryStore::new()).policy(rights.clone()).build();
     let mut ann = join(&chat, "ann").await;
@@ -119,7 +119,7 @@ async fn a_muted_user_changes_nothing_that_they_wrote() {
 }
 
 #[tokio::test]
-async fn nothing_of_a_channel_comes_after_it_is_revoked() {
+async fn no_frame_of_a_channel_follows_its_revocation() {
     let chat = Chat::builder(MemoryStore::new()).build();
     let (mut ann, mut bob) = (join(&chat, "ann").await, join(&chat, "bob").await);
     ann.create_channel("a", "").await.unwrap();
@@ -156,7 +156,7 @@ async fn nothing_of_a_channel_comes_after_it_is_revoked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_is_revoked_is_no_member_at_once() {
+async fn a_revoked_user_is_no_longer_listed_as_a_member() {
     let chat = Chat::builder(MemoryStore::new()).build();
     let (mut ann, mut bob) = (join(&chat, "ann").await, join(&chat, "bob").await);
     ann.create_channel("a", "").await.unwrap();
@@ -224,7 +224,7 @@ enum End {
 }
 
 #[tokio::test]
-async fn an_answer_under_way_ends_with_its_right() {
+async fn an_answer_in_progress_ends_with_the_users_right() {
     let (chat, rights, store, mut ann, mut bob) = read_from_the_store().await;
     for command in readers(&mut ann).await {
         for end in [End::Revoked, End::Rechecked, End::Untold] {
@@ -257,7 +257,7 @@ async fn an_answer_under_way_ends_with_its_right() {
 }
 
 #[tokio::test]
-async fn a_channel_under_way_into_memory_is_not_joined_when_revoked() {
+async fn a_right_that_ends_while_a_channel_loads_is_noticed() {
     let store = FaultyStore::new(MemoryStore::new(), Faults::default(), 1);
     let first = Chat::builder(store.clone()).build();
     join(&first, "ann").await.create_channel("a", "").await.unwrap();
@@ -276,7 +276,7 @@ async fn a_channel_under_way_into_memory_is_not_joined_when_revoked() {
 }
 
 #[tokio::test]
-async fn a_list_of_channels_under_way_leaves_out_what_is_taken() {
+async fn a_channel_list_leaves_out_channels_revoked_meanwhile() {
     let (_chat, rights, store, mut ann, mut bob) = read_from_the_store().await;
     ann.create_channel("b", "").await.unwrap();
     let held = store.hold_answers();
@@ -290,7 +290,7 @@ async fn a_list_of_channels_under_way_leaves_out_what_is_taken() {
 }
 
 #[tokio::test]
-async fn a_recheck_ends_what_is_denied_and_nothing_else() {
+async fn a_recheck_ends_only_denied_subscriptions() {
     let rights = Rights::default();
     let chat = Chat::builder(MemoryStore::new()).policy(rights.clone()).build();
     let (mut ann, mut bob) = (join(&chat, "ann").await, join(&chat, "bob").await);
@@ -318,7 +318,7 @@ async fn a_recheck_ends_what_is_denied_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_read_marker_goes_to_no_connection_that_was_revoked() {
+async fn a_read_marker_is_not_sent_to_revoked_connections() {
     let chat = Chat::builder(MemoryStore::new()).build();
     let (mut ann, mut second) = (join(&chat, "ann").await, join(&chat, "ann").await);
     ann.create_channel("a", "").await.unwrap();
@@ -331,7 +331,7 @@ async fn a_read_marker_goes_to_no_connection_that_was_revoked() {
 }
 
 #[tokio::test]
-async fn a_publish_that_was_accepted_is_answered_after_a_revocation() {
+async fn an_accepted_publish_is_answered_after_a_revocation() {
     let store = FaultyStore::new(MemoryStore::new(), Faults::default(), 1);
     let chat = Chat::builder(store.clone()).build();
     let mut ann = join(&chat, "ann").await;
@@ -369,7 +369,7 @@ fn kind(_: &[u8]) -> FileKind {
 }
 
 #[tokio::test]
-async fn a_download_ends_when_its_right_does() {
+async fn a_download_ends_with_the_users_right() {
     let rights = Rights::default();
     let (chat, _ann, file, _folder) = with_file(&rights, 1 << 20).await;
     let mut bytes = chat.attachment_bytes(&identity("ann"), &file.id, 0..u64::MAX).await.unwrap();
@@ -398,7 +398,7 @@ async fn begun_upload(
 }
 
 #[tokio::test]
-async fn an_upload_that_outlives_its_right_is_refused() {
+async fn an_upload_is_refused_if_its_right_ended() {
     let rights = Rights::default();
     let (chat, _ann, _file, _folder) = with_file(&rights, 1).await;
     let (send, upload) = begun_upload(&chat).await;
@@ -408,7 +408,7 @@ async fn an_upload_that_outlives_its_right_is_refused() {
 }
 
 #[tokio::test]
-async fn an_upload_under_way_ends_when_its_time_to_drain_is_up() {
+async fn a_drain_ends_uploads_that_take_too_long() {
     let (chat, _ann, _file, _folder) = with_file(&Rights::default(), 1).await;
     let (send, upload) = begun_upload(&chat).await;
     chat.drain();
@@ -435,7 +435,7 @@ async fn one_session_is_disconnected_and_the_others_stay() {
 }
 
 #[tokio::test]
-async fn a_temporary_disconnection_asks_to_connect_again() {
+async fn a_temporary_disconnection_asks_to_reconnect() {
     let chat = Chat::builder(MemoryStore::new()).build();
     let (mut ann, before) = (join(&chat, "ann").await, identity("ann"));
     chat.disconnect(&id("ann"), CloseReason::Reconnect);

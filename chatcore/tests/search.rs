@@ -63,7 +63,7 @@ async fn messages_are_published_while_a_search_computes() {
 
 /// Runs two tasks on one thread and counts how often the other one has its turn while one searches.
 #[tokio::test]
-async fn a_search_goes_in_steps_that_let_other_tasks_run() {
+async fn a_search_lets_other_tasks_run() {
     let (store, channel) = filled(400, 1_000).await;
     let (turns, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let other = tokio::spawn({
@@ -83,7 +83,7 @@ async fn a_search_goes_in_steps_that_let_other_tasks_run() {
 }
 
 #[tokio::test]
-async fn one_call_looks_through_a_bounded_number_of_bytes() {
+async fn one_search_call_reads_a_bounded_number_of_bytes() {
     let chars = 8_000;
     let (store, channel) = filled(SEARCH_SCAN, chars).await;
     let query = SearchQuery::new("needle").unwrap();
@@ -96,7 +96,7 @@ async fn one_call_looks_through_a_bounded_number_of_bytes() {
 
 /// Time that a store takes is not computing: here every search waits in the store until the test is done.
 #[tokio::test(start_paused = true)]
-async fn searches_wait_in_order_and_not_for_ever() {
+async fn searches_wait_in_order_up_to_the_bound() {
     let (store, _) = filled(10, 10).await;
     let mut limits = Limits::default();
     (limits.searches, limits.searches_per_user) = (1, 1);

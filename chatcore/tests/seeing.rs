@@ -46,7 +46,7 @@ async fn calm(store: &FaultyStore<MemoryStore>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_can_not_append_is_a_line_and_a_count() {
+async fn failed_appends_are_logged_as_a_line_and_a_count() {
     let (chat, store) = chat(|_| ());
     let mut ann = member(&chat, "ann").await;
     let log = CapturedLog::begin();
@@ -69,7 +69,7 @@ async fn a_store_that_can_not_append_is_a_line_and_a_count() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_can_not_read_is_a_line_for_each_kind_of_command() {
+async fn failed_reads_are_logged_once_per_kind_of_command() {
     let (chat, store) = chat(|_| ());
     let mut ann = member(&chat, "ann").await;
     let log = CapturedLog::begin();
@@ -93,7 +93,7 @@ async fn a_store_that_can_not_read_is_a_line_for_each_kind_of_command() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_hangs_or_panics_is_a_line_too() {
+async fn a_store_that_hangs_or_panics_is_logged() {
     let (chat, store) = chat(|_| ());
     let mut ann = member(&chat, "ann").await;
     let log = CapturedLog::begin();
@@ -115,7 +115,7 @@ async fn a_store_that_hangs_or_panics_is_a_line_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_text_of_a_message_is_in_the_log() {
+async fn the_log_has_no_message_text() {
     const SECRET: &str = "5ecret";
     let log = CapturedLog::at(tracing::Level::TRACE);
     let (chat, store) = chat(|l| l.append_queue = 1);
@@ -140,7 +140,7 @@ async fn no_text_of_a_message_is_in_the_log() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_statistics_say_what_there_is_and_was() {
+async fn the_statistics_count_connections_and_messages() {
     let (chat, _) = chat(|_| ());
     let mut ann = member(&chat, "ann").await;
     let mut bob = member(&chat, "bob").await;
@@ -218,7 +218,7 @@ async fn a_store_is_ready_if_it_answers_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_publish_has_a_span_and_no_text_in_it() {
+async fn a_publish_has_a_span_without_its_text() {
     let (chat, _) = chat(|_| ());
     let mut ann = member(&chat, "ann").await;
     ann.publish("a", "hush").await.unwrap();

@@ -73,7 +73,7 @@ fn message(channel: ChannelId, text: &str) -> Append {
 }
 
 #[tokio::test]
-async fn a_message_reaches_everyone_in_the_channel_and_its_author_too() {
+async fn a_message_reaches_all_subscribers_and_its_author() {
     let chat = chat();
     let (mut ann, mut bob) = (join(&chat, "ann").await, join(&chat, "bob").await);
     ann.create_channel("General", "").await.unwrap();
@@ -89,7 +89,7 @@ async fn a_message_reaches_everyone_in_the_channel_and_its_author_too() {
 }
 
 #[tokio::test]
-async fn a_repeated_nonce_gets_the_first_answer_and_nothing_is_stored_twice() {
+async fn a_repeated_nonce_gets_the_first_answer() {
     let chat = chat();
     let mut ann = join(&chat, "ann").await;
     ann.create_channel("a", "").await.unwrap();
@@ -101,7 +101,7 @@ async fn a_repeated_nonce_gets_the_first_answer_and_nothing_is_stored_twice() {
 }
 
 #[tokio::test]
-async fn a_subscription_joins_its_answer_and_the_live_tail_without_gap_or_overlap() {
+async fn a_subscription_has_no_gap_or_overlap() {
     let chat = chat();
     let mut writer = join(&chat, "writer").await;
     writer.create_channel("a", "").await.unwrap();
@@ -131,7 +131,7 @@ async fn a_subscription_joins_its_answer_and_the_live_tail_without_gap_or_overla
 }
 
 #[tokio::test]
-async fn resume_gives_every_event_and_folds_to_what_a_snapshot_shows() {
+async fn resumed_events_lead_to_the_same_messages_as_a_snapshot() {
     let chat = chat();
     let (mut ann, mut bob) = (join(&chat, "ann").await, join(&chat, "bob").await);
     ann.create_channel("a", "").await.unwrap();
@@ -155,7 +155,7 @@ async fn resume_gives_every_event_and_folds_to_what_a_snapshot_shows() {
 }
 
 #[tokio::test]
-async fn a_foreign_epoch_a_future_position_and_one_too_far_back_reset() {
+async fn a_resume_from_an_unknown_position_is_reset() {
     let chat = chat_with(|l| l.resume_events = 5);
     let mut ann = join(&chat, "ann").await;
     ann.create_channel("a", "").await.unwrap();
@@ -175,7 +175,7 @@ async fn a_foreign_epoch_a_future_position_and_one_too_far_back_reset() {
 }
 
 #[tokio::test]
-async fn a_slow_reader_is_told_what_it_missed_and_gets_it_by_resuming() {
+async fn a_slow_reader_is_told_lagged_and_resumes() {
     let chat = chat_with(|l| l.ring_events = 10);
     let (mut ann, mut slow) = (join(&chat, "ann").await, join(&chat, "slow").await);
     ann.create_channel("a", "").await.unwrap();
@@ -196,7 +196,7 @@ async fn a_slow_reader_is_told_what_it_missed_and_gets_it_by_resuming() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn presence_is_per_person_and_forgives_a_short_absence() {
+async fn presence_is_per_person_and_ignores_a_short_absence() {
     let chat = chat();
     let (mut ann, mut bob) = (join(&chat, "ann").await, join(&chat, "bob").await);
     ann.create_channel("a", "").await.unwrap();
@@ -221,7 +221,7 @@ async fn presence_is_per_person_and_forgives_a_short_absence() {
 }
 
 #[tokio::test]
-async fn read_markers_move_forward_only_and_reach_the_users_other_connections() {
+async fn a_users_connections_share_the_read_marker() {
     let chat = chat();
     let (mut desk, mut phone) = (join(&chat, "ann").await, join(&chat, "ann").await);
     let mut bob = join(&chat, "bob").await;
@@ -244,7 +244,7 @@ async fn read_markers_move_forward_only_and_reach_the_users_other_connections() 
 }
 
 #[tokio::test]
-async fn a_listed_channel_has_as_unread_what_is_up_to_its_head_whatever_comes_meanwhile() {
+async fn a_listed_channels_unread_count_matches_its_head() {
     let memory = MemoryStore::new();
     let faults = Faults { delay: 1.0, ..Faults::default() };
     let chat = Chat::builder(FaultyStore::new(memory.clone(), faults, 1)).build();
@@ -269,7 +269,7 @@ async fn a_listed_channel_has_as_unread_what_is_up_to_its_head_whatever_comes_me
 }
 
 #[tokio::test]
-async fn only_the_author_edits_and_deletes() {
+async fn only_the_author_can_edit_and_delete() {
     let chat = chat();
     let (mut ann, mut bob) = (join(&chat, "ann").await, join(&chat, "bob").await);
     ann.create_channel("a", "").await.unwrap();
@@ -283,7 +283,7 @@ async fn only_the_author_edits_and_deletes() {
 }
 
 #[tokio::test]
-async fn what_a_policy_hides_does_not_exist_for_the_asker() {
+async fn a_hidden_channel_does_not_exist_for_the_user() {
     struct Secret;
     impl Policy for Secret {
         fn authorize(&self, identity: &Identity, action: Action<'_>) -> Result<(), Denied> {
@@ -312,7 +312,7 @@ async fn what_a_policy_hides_does_not_exist_for_the_asker() {
 }
 
 #[tokio::test]
-async fn a_publish_whose_client_vanished_is_in_the_store_and_in_the_ring_or_in_neither() {
+async fn a_publish_of_a_lost_client_is_stored_and_seen_or_neither() {
     let chat = chat();
     let mut watcher = join(&chat, "watcher").await;
     watcher.create_channel("a", "").await.unwrap();
@@ -335,7 +335,7 @@ async fn a_publish_whose_client_vanished_is_in_the_store_and_in_the_ring_or_in_n
 }
 
 #[tokio::test]
-async fn a_drain_answers_what_it_has_accepted_and_then_closes() {
+async fn a_drain_answers_accepted_commands_and_then_closes() {
     let chat = chat();
     let mut ann = join(&chat, "ann").await;
     ann.create_channel("a", "").await.unwrap();
@@ -366,7 +366,7 @@ async fn connections_are_bounded_in_all_and_per_user() {
 }
 
 #[tokio::test]
-async fn an_identity_from_before_a_disconnection_does_not_connect_after_it() {
+async fn a_disconnected_identity_can_not_connect() {
     let chat = chat();
     let (before, other) = (identity("ann"), identity("ben"));
     chat.disconnect(&before.user.id, CloseReason::SignedOut);

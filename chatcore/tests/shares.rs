@@ -60,7 +60,7 @@ async fn ask(connection: &mut Connection, frame: &str) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_connections_of_a_user_have_four_times_the_pace_of_one() {
+async fn a_user_has_four_times_the_pace_of_a_connection() {
     let chat = chat(|_| {});
     let mut passed = 0;
     for _ in 0..64 {
@@ -79,7 +79,7 @@ async fn many_connections_of_a_user_have_four_times_the_pace_of_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_connection_has_500_light_commands_and_50_a_second() {
+async fn a_connection_has_500_light_commands_then_50_per_second() {
     let chat = chat(|_| {});
     let mut connection = open(&chat, "ann");
     for _ in 0..500 {
@@ -95,7 +95,7 @@ async fn one_connection_has_500_light_commands_and_50_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flood_that_gets_no_answer_is_read_at_its_pace() {
+async fn a_flood_of_refused_commands_is_slowed_down() {
     let chat = chat(|_| {});
     let mut connection = open(&chat, "eve");
     connection.heard(1_000);
@@ -110,7 +110,7 @@ async fn a_flood_that_gets_no_answer_is_read_at_its_pace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bytes_of_a_user_over_the_pace_are_refused_with_a_time() {
+async fn a_user_over_the_byte_pace_is_told_when_to_retry() {
     let chat = chat(|l| (l.bytes_per_second, l.byte_burst) = (1_000, 4_000));
     let mut ann = connect(&chat, "ann");
     ann.create_channel("a", "").await.unwrap();
@@ -128,7 +128,7 @@ async fn bytes_of_a_user_over_the_pace_are_refused_with_a_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_user_publishes_so_many_bytes_a_day() {
+async fn a_user_publishes_a_bounded_number_of_bytes_per_day() {
     let chat = chat(|l| l.message_bytes_per_day = 86_400);
     let mut ann = connect(&chat, "ann");
     ann.create_channel("a", "").await.unwrap();
@@ -144,7 +144,7 @@ async fn a_user_publishes_so_many_bytes_a_day() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_user_creates_60_channels_and_then_one_a_minute() {
+async fn a_user_creates_60_channels_then_one_per_minute() {
     let chat = chat(|_| {});
     let mut ann = connect(&chat, "ann");
     for n in 0..60 {
@@ -162,7 +162,7 @@ async fn a_user_creates_60_channels_and_then_one_a_minute() {
 }
 
 #[tokio::test]
-async fn a_channel_that_was_not_created_takes_no_place() {
+async fn a_failed_create_channel_does_not_count() {
     let store = FaultyStore::new(MemoryStore::new(), Faults::default(), 1);
     let mut limits = Limits::default();
     limits.channels_at_once = 1;
@@ -176,7 +176,7 @@ async fn a_channel_that_was_not_created_takes_no_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn typing_is_told_once_however_often_one_subscribes() {
+async fn typing_is_sent_once_despite_repeated_subscribes() {
     let chat = chat(|_| {});
     let mut ann = connect(&chat, "ann");
     ann.create_channel("a", "").await.unwrap();
@@ -220,7 +220,7 @@ async fn subscriptions_of_a_user_are_bounded_over_all_connections() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_publisher_does_not_fill_the_append_queue() {
+async fn one_publisher_can_not_fill_the_append_queue() {
     let store = FaultyStore::new(MemoryStore::new(), Faults::default(), 1);
     let mut limits = Limits::default();
     limits.appends_per_user = 4;
@@ -256,7 +256,7 @@ async fn one_publisher_does_not_fill_the_append_queue() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_user_uploads_so_many_bytes_a_day() {
+async fn a_user_uploads_a_bounded_number_of_bytes_per_day() {
     let folder = tempfile::tempdir().unwrap();
     let mut limits = Limits::default();
     limits.upload_bytes_per_day = 8_640;
