@@ -57,7 +57,7 @@ async fn assert_everything_works(addr: SocketAddr) {
 }
 
 #[tokio::test]
-async fn under_hyper_with_serve() {
+async fn a_hyper_app_serves_chat_with_serve() {
     let (chat, _folder) = chat().await;
     let (listener, addr) = bind().await;
     tokio::spawn(serve(listener, service(&chat, |_| ()), std::future::pending()));
@@ -65,7 +65,7 @@ async fn under_hyper_with_serve() {
 }
 
 #[tokio::test]
-async fn under_a_hyper_loop_of_ones_own() {
+async fn an_app_with_its_own_hyper_loop_serves_chat() {
     let (chat, _folder) = chat().await;
     let (listener, addr) = bind().await;
     let service = service(&chat, |_| ());
@@ -81,7 +81,7 @@ async fn under_a_hyper_loop_of_ones_own() {
 }
 
 #[tokio::test]
-async fn under_axum_beside_an_apps_own_pages() {
+async fn an_axum_app_serves_chat_beside_its_pages() {
     let (chat, _folder) = chat().await;
     let (listener, addr) = bind().await;
     let app = Router::new().route("/", get("hello")).nest_service("/chat", service(&chat, |_| ()));
@@ -93,7 +93,7 @@ async fn under_axum_beside_an_apps_own_pages() {
 
 /// A socket that is no `TcpStream`, as TLS is none.
 #[tokio::test]
-async fn over_a_socket_of_another_kind() {
+async fn a_socket_other_than_tcp_is_served() {
     let (chat, _folder) = chat().await;
     let (listener, addr) = bind().await;
     let service = service(&chat, |_| ());
@@ -134,7 +134,7 @@ async fn a_request_that_cannot_be_upgraded_says_so() {
 }
 
 #[tokio::test]
-async fn an_app_may_replace_the_clients_files_or_leave_them_out() {
+async fn an_app_can_replace_or_omit_the_clients_files() {
     let (chat, folder) = chat().await;
     std::fs::create_dir(folder.path().join("core")).unwrap();
     std::fs::write(folder.path().join("core/chat-core.js"), "mine").unwrap();

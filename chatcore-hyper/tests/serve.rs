@@ -75,7 +75,7 @@ impl tower_service::Service<Request<Incoming>> for Patient {
 }
 
 #[tokio::test]
-async fn shutdown_drains_web_sockets_and_lets_requests_finish() {
+async fn shutdown_drains_websockets_and_finishes_requests() {
     let (chat, _folder) = chat().await;
     let (stop, stopped) = oneshot::channel::<()>();
     let draining = chat.clone();
@@ -111,7 +111,7 @@ async fn shutdown_drains_web_sockets_and_lets_requests_finish() {
 }
 
 #[tokio::test]
-async fn what_does_not_end_within_the_grace_is_cut_off() {
+async fn connections_open_after_the_grace_period_are_cut_off() {
     let (started, mut requests) = mpsc::channel(1);
     let (stop, stopped) = oneshot::channel::<()>();
     let server = server(|server| server.grace = Duration::from_millis(50));
@@ -125,7 +125,7 @@ async fn what_does_not_end_within_the_grace_is_cut_off() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_limit_wait_for_a_place() {
+async fn connections_over_the_limit_wait() {
     let (started, mut requests) = mpsc::channel(8);
     let server = server(|server| server.connections = 1);
     let (addr, _running) = start(server, Patient { started }, std::future::pending()).await;
@@ -145,7 +145,7 @@ async fn connections_beyond_the_limit_wait_for_a_place() {
 }
 
 #[tokio::test]
-async fn a_web_socket_holds_its_place() {
+async fn a_websocket_counts_as_a_connection() {
     let (chat, _folder) = chat().await;
     let server = server(|server| server.connections = 1);
     let (addr, _running) = start(server, service(&chat, |_| ()), std::future::pending()).await;
@@ -160,7 +160,7 @@ async fn a_web_socket_holds_its_place() {
 }
 
 #[tokio::test]
-async fn headers_have_a_time_and_a_size() {
+async fn request_headers_are_bounded_in_time_and_size() {
     let (chat, _folder) = chat().await;
     let server = server(|server| {
         server.header_timeout = Duration::from_millis(100);
@@ -177,7 +177,7 @@ async fn headers_have_a_time_and_a_size() {
 }
 
 #[tokio::test]
-async fn an_answer_that_nobody_takes_is_given_up() {
+async fn an_unread_response_is_given_up() {
     let (chat, _folder) = chat().await;
     let general = chatcore::ChannelName::new("general").unwrap();
     let ann = chatcore::User::new("ann", "ann").unwrap();

@@ -13,7 +13,7 @@ use tokio_websockets::ClientBuilder;
 use self::common::{chat, closed, must};
 
 #[tokio::test]
-async fn a_handshake_does_not_overtake_it() {
+async fn a_handshake_can_not_overtake_a_disconnection() {
     let (chat, _folder) = chat().await;
     let overtaken = chat.clone();
     let service = ChatService::builder(chat, move |_: &Parts| {

@@ -36,13 +36,13 @@ async fn raw(addr: SocketAddr) -> TcpStream {
 }
 
 #[test]
-fn the_defaults_are_those_of_the_protocol() {
+fn the_default_time_outs_match_the_protocol() {
     let config = Config::default();
     assert_eq!((config.ping_interval.as_secs(), config.silence.as_secs()), (25, 60));
 }
 
 #[tokio::test]
-async fn the_server_pings_and_one_who_answers_stays() {
+async fn a_client_that_answers_pings_stays_connected() {
     let (_chat, addr, _folder) = start(|config| {
         config.ping_interval = Duration::from_millis(50);
         config.silence = Duration::from_secs(1);
@@ -57,7 +57,7 @@ async fn the_server_pings_and_one_who_answers_stays() {
 }
 
 #[tokio::test]
-async fn one_who_is_silent_is_dropped() {
+async fn a_silent_client_is_dropped() {
     let (chat, addr, _folder) = start(|config| {
         config.ping_interval = Duration::from_millis(20);
         config.silence = Duration::from_millis(100);
@@ -76,7 +76,7 @@ async fn one_who_is_silent_is_dropped() {
 }
 
 #[tokio::test]
-async fn a_peer_that_does_not_close_its_side_is_waited_for_a_bounded_time() {
+async fn a_peer_that_does_not_close_is_waited_for_briefly() {
     let (chat, addr, _folder) = start(|config| config.close_timeout = Duration::from_millis(100)).await;
     let mut tcp = raw(addr).await;
     chat.drain();
@@ -88,7 +88,7 @@ async fn a_peer_that_does_not_close_its_side_is_waited_for_a_bounded_time() {
 }
 
 #[tokio::test]
-async fn bytes_that_come_along_with_the_handshake_are_not_lost() {
+async fn bytes_sent_with_the_handshake_are_not_lost() {
     let (_chat, addr, _folder) = start(|_| ()).await;
     let mut tcp = TcpStream::connect(addr).await.unwrap();
     let mut bytes =
