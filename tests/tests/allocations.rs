@@ -195,7 +195,7 @@ fn delivering_a_burst_allocates_nothing() {
 }
 
 #[test]
-fn a_publish_allocates_within_its_budget() {
+fn a_publish_stays_within_its_allocation_budget() {
     let counted = published(2, 1);
     let (count, bytes) = (counted.count_total / COUNTED as u64, counted.bytes_total / COUNTED as u64);
     println!("{count} allocations, {bytes} bytes a publish");
@@ -229,18 +229,18 @@ fn a_connection_holds_its_budget(messages: usize) {
 }
 
 #[test]
-fn a_connection_that_has_joined_holds_its_budget() {
+fn a_subscribed_connection_stays_within_its_memory_budget() {
     a_connection_holds_its_budget(0);
 }
 
 #[test]
-fn a_connection_that_was_used_and_is_idle_holds_its_budget() {
+fn an_idle_used_connection_stays_within_its_memory_budget() {
     // Each of the many publishes one, and gets all.
     a_connection_holds_its_budget(240);
 }
 
 #[test]
-fn a_channel_that_everybody_has_left_holds_its_budget() {
+fn an_empty_channel_stays_within_its_memory_budget() {
     const CHANNELS: usize = 1_000;
     let mut counted = Counted::start(|setup| setup.limits.presence_grace = Duration::ZERO);
     counted.create("general");
@@ -269,7 +269,7 @@ fn a_channel_that_everybody_has_left_holds_its_budget() {
 }
 
 #[test]
-fn a_further_subscription_of_a_connection_holds_its_budget() {
+fn a_subscription_stays_within_its_memory_budget() {
     const CHANNELS: usize = 500;
     let mut counted = Counted::start(|_| ());
     counted.create("general");

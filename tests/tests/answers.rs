@@ -83,7 +83,7 @@ async fn messages_of_control_characters_fill_no_answer_on_postgres() {
 }
 
 #[tokio::test]
-async fn a_thousand_channels_come_in_bounded_pages() {
+async fn a_thousand_channels_are_listed_in_bounded_pages() {
     let server = Server::with(small).await;
     let eve = chatcore::User::new("u_eve", "eve").expect("a user");
     for n in 0..1_200 {

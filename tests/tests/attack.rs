@@ -6,7 +6,7 @@ use std::time::Duration;
 use chatcore_tests::attack::{ATTACKS, MEMORY, Outcome, attack};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn attacks_neither_end_the_process_nor_fill_the_memory() {
+async fn attacks_neither_crash_the_service_nor_fill_its_memory() {
     println!("{}", Outcome::HEAD);
     for name in ["answers", "anonymous", "half-closed", "messages"] {
         let one = ATTACKS.iter().find(|attack| attack.name == name).expect("an attack");

@@ -90,7 +90,7 @@ async fn open(client: &mut Client) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_under_load_gives_back_all_that_was_acknowledged() {
+async fn a_backup_under_load_restores_all_acknowledged_messages() {
     let place = Place::new();
     let service = Service::start(&place.path("data"), None).await;
     let cookie = service.sign_in("writer").await;
@@ -178,7 +178,7 @@ async fn a_stopped_service_is_backed_up_and_restored() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_overwrites_nothing_and_a_restore_neither() {
+async fn backups_and_restores_overwrite_nothing() {
     let place = Place::new();
     place.refused("backup", "one.tar", "data", "to back up: set --data to the service's folder").await;
     fs::create_dir(place.path("data")).unwrap();
@@ -194,7 +194,7 @@ async fn a_backup_overwrites_nothing_and_a_restore_neither() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_damaged_backup_is_refused_and_leaves_nothing() {
+async fn a_damaged_backup_restores_nothing() {
     let place = Place::new();
     let service = Service::start(&place.path("data"), None).await;
     let cookie = service.sign_in("ann").await;
@@ -247,7 +247,7 @@ async fn backup_on_a_full_disk(place: &Place, kib: u32) -> Output {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_leaves_nothing_of_a_backup() {
+async fn a_full_disk_leaves_no_part_of_a_backup() {
     let place = Place::new();
     let service = Service::start(&place.path("data"), None).await;
     for is_running in [true, false] {
@@ -290,7 +290,7 @@ async fn begin(place: &Place) -> tokio::process::Child {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_signal_leaves_nothing_of_a_backup() {
+async fn a_signal_leaves_no_part_of_a_backup() {
     let place = Place::new();
     let service = Service::start(&place.path("data"), None).await;
     service.signal("STOP");
@@ -306,7 +306,7 @@ async fn a_signal_leaves_nothing_of_a_backup() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_service_that_ends_leaves_nothing_of_a_backup() {
+async fn a_service_that_stops_leaves_no_part_of_a_backup() {
     let place = Place::new();
     fs::create_dir(place.path("data")).unwrap();
     let service = UnixListener::bind(place.path("data/backup.sock")).unwrap();
@@ -334,7 +334,7 @@ async fn a_service_that_ends_leaves_nothing_of_a_backup() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_service_makes_one_backup_at_once_for_its_owner() {
+async fn a_service_makes_one_backup_at_a_time_for_its_owner() {
     let place = Place::new();
     let service = Service::start(&place.path("data"), None).await;
     let path = place.path("data/backup.sock");
@@ -365,7 +365,7 @@ async fn a_service_makes_one_backup_at_once_for_its_owner() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_is_deleted_in_mid_backup_is_in_it() {
+async fn a_file_deleted_during_a_backup_is_in_it() {
     let place = Place::new();
     let service = Service::start(&place.path("data"), None).await;
     let cookie = service.sign_in("ann").await;
@@ -396,7 +396,7 @@ async fn a_file_that_is_deleted_in_mid_backup_is_in_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_killed_backup_or_restore_left_is_noticed() {
+async fn the_rest_of_a_killed_backup_or_restore_is_noticed() {
     let place = Place::new();
     fs::create_dir_all(place.path("data/backup")).unwrap();
     fs::write(place.path("data/backup/chat.redb"), "half a copy").unwrap();
@@ -412,7 +412,7 @@ async fn what_a_killed_backup_or_restore_left_is_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_postgresql_a_backup_has_the_files() {
+async fn a_backup_with_postgresql_has_only_the_files() {
     let place = Place::new();
     let database = Postgres::shared().await.database().await;
     let url = database.url();
@@ -443,7 +443,7 @@ async fn with_postgresql_a_backup_has_the_files() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_signal_leaves_nothing_of_a_restore() {
+async fn a_signal_leaves_no_part_of_a_restore() {
     let place = Place::new();
     let service = Service::start(&place.path("data"), None).await;
     place.done("backup", "one.tar", "data", &[]).await;
@@ -474,7 +474,7 @@ async fn a_signal_leaves_nothing_of_a_restore() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_path_too_long_for_a_socket_is_backed_up_while_stopped() {
+async fn a_data_folder_with_a_long_path_is_backed_up_while_stopped() {
     let place = Place::new();
     let long = "data-".repeat(24);
     let mut service = Service::start(&place.path(&long), None).await;

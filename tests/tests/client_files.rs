@@ -49,7 +49,7 @@ fn resolve(base: &str, name: &str) -> String {
 
 /// All that the page, its modules and its styles name is followed, so that nothing is fetched and not counted.
 #[tokio::test]
-async fn the_whole_client_is_small_on_the_wire_and_in_few_files() {
+async fn the_client_is_small_and_in_few_files() {
     let addr = start().await;
     let mut sizes = BTreeMap::new();
     let mut paths = vec!["/".to_owned()];
@@ -81,7 +81,7 @@ async fn the_whole_client_is_small_on_the_wire_and_in_few_files() {
 }
 
 #[tokio::test]
-async fn the_page_names_what_its_script_imports_so_that_all_is_fetched_at_once() {
+async fn the_page_preloads_every_module_of_its_script() {
     let addr = start().await;
     let text = async |path: &str| String::from_utf8(get(addr, path, &[]).await.body).unwrap();
     let (page, script) = (text("/").await, text("/app.js").await);
@@ -96,7 +96,7 @@ async fn the_page_names_what_its_script_imports_so_that_all_is_fetched_at_once()
 }
 
 #[tokio::test]
-async fn comments_stay_in_the_repository() {
+async fn served_files_have_no_comments() {
     let addr = start().await;
     let source = include_str!("../../chatcore-hyper/ui/core/chat-core.js");
     let served = String::from_utf8(get(addr, "/chat/ui/core/chat-core.js", &[]).await.body).unwrap();

@@ -127,7 +127,7 @@ async fn close_4000_for_too_many_connections() {
 }
 
 #[tokio::test]
-async fn close_4002_when_the_server_takes_no_more() {
+async fn close_4002_when_the_server_drains() {
     let server = Server::start().await;
     server.chat.drain();
     let mut late = Client::connect_raw(server.addr, "ann").await;
@@ -136,7 +136,7 @@ async fn close_4002_when_the_server_takes_no_more() {
 }
 
 #[tokio::test]
-async fn close_4100_and_4101_end_all_of_a_users_connections_and_nobody_elses() {
+async fn close_4100_and_4101_end_one_users_connections() {
     let server = Server::start().await;
     for (reason, code) in [(CloseReason::SignedOut, 4100), (CloseReason::Banned, 4101)] {
         let mut ann = [server.client("ann").await, server.client("ann").await];
@@ -150,7 +150,7 @@ async fn close_4100_and_4101_end_all_of_a_users_connections_and_nobody_elses() {
 }
 
 #[tokio::test]
-async fn what_was_accepted_before_a_close_is_kept() {
+async fn commands_accepted_before_a_close_are_stored() {
     let server = Server::start().await;
     let mut bob = server.member("bob", "general").await;
     let mut ann = server.client("ann").await;

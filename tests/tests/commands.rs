@@ -9,7 +9,7 @@ fn is_time(value: &Value) -> bool {
 }
 
 #[tokio::test]
-async fn welcome_comes_first_with_who_and_what() {
+async fn welcome_comes_first_with_user_and_limits() {
     let server = Server::with(|setup| setup.limits.attachment_bytes = 1_000).await;
     let ann = server.client("ann").await;
     let limits =
@@ -19,7 +19,7 @@ async fn welcome_comes_first_with_who_and_what() {
 }
 
 #[tokio::test]
-async fn create_channel_answers_with_the_channel() {
+async fn create_channel_returns_the_channel() {
     let server = Server::start().await;
     let mut ann = server.client("ann").await;
     let answer =
@@ -36,7 +36,7 @@ async fn create_channel_answers_with_the_channel() {
 }
 
 #[tokio::test]
-async fn channels_come_by_name_with_what_is_unread() {
+async fn channels_are_sorted_by_name_with_unread_counts() {
     let server = Server::start().await;
     let mut ann = server.client("ann").await;
     for name in ["zebra", "apple"] {
@@ -61,7 +61,7 @@ async fn channels_come_by_name_with_what_is_unread() {
 }
 
 #[tokio::test]
-async fn unread_is_what_a_person_has_to_read() {
+async fn unread_counts_other_peoples_messages() {
     let server = Server::start().await;
     let mut ann = server.member("ann", "general").await;
     let mut bob = server.client("bob").await;
@@ -87,7 +87,7 @@ async fn unread_is_what_a_person_has_to_read() {
 }
 
 #[tokio::test]
-async fn subscribe_without_a_position_gives_the_newest_messages_as_they_stand() {
+async fn subscribe_without_a_position_returns_the_newest_messages() {
     let server = Server::start().await;
     let mut ann = server.member("ann", "general").await;
     for text in ["one", "two", "three"] {
@@ -125,7 +125,7 @@ async fn subscribe_without_a_position_gives_the_newest_messages_as_they_stand() 
 }
 
 #[tokio::test]
-async fn subscribe_with_a_position_gives_the_events_after_it() {
+async fn subscribe_with_a_position_returns_later_events() {
     let server = Server::start().await;
     let mut ann = server.member("ann", "general").await;
     for text in ["one", "two", "three"] {
@@ -142,7 +142,7 @@ async fn subscribe_with_a_position_gives_the_events_after_it() {
 }
 
 #[tokio::test]
-async fn limit_zero_follows_without_messages() {
+async fn limit_zero_subscribes_without_messages() {
     let server = Server::start().await;
     let mut ann = server.member("ann", "general").await;
     ann.publish("general", "one").await;
@@ -186,7 +186,7 @@ async fn publish_is_idempotent_by_nonce_and_author() {
 }
 
 #[tokio::test]
-async fn publish_answers_another_message() {
+async fn publish_replies_to_another_message() {
     let server = Server::start().await;
     let mut ann = server.member("ann", "general").await;
     ann.publish("general", "question").await;
@@ -198,7 +198,7 @@ async fn publish_answers_another_message() {
 }
 
 #[tokio::test]
-async fn publish_carries_an_attachment_without_text() {
+async fn publish_accepts_an_attachment_without_text() {
     let server = Server::start().await;
     let mut ann = server.member("ann", "general").await;
     let path = "/chat/channels/general/attachments?name=notes.txt";
@@ -209,7 +209,7 @@ async fn publish_carries_an_attachment_without_text() {
 }
 
 #[tokio::test]
-async fn edit_delete_and_react_answer_with_the_seq_of_their_event() {
+async fn edit_delete_and_react_return_their_seq() {
     let server = Server::start().await;
     let mut ann = server.member("ann", "general").await;
     ann.publish("general", "one").await;
@@ -223,7 +223,7 @@ async fn edit_delete_and_react_answer_with_the_seq_of_their_event() {
 }
 
 #[tokio::test]
-async fn history_pages_backwards_and_says_whether_there_is_more() {
+async fn history_returns_pages_backwards_and_says_if_there_are_more() {
     let server = Server::start().await;
     let mut ann = server.member("ann", "general").await;
     for n in 1..=5 {
@@ -281,22 +281,22 @@ async fn search_finds_texts_as_they_stand(backend: Backend) {
 }
 
 #[tokio::test]
-async fn search_finds_texts_as_they_stand_in_memory() {
+async fn search_finds_current_texts_in_memory() {
     search_finds_texts_as_they_stand(Backend::Memory).await;
 }
 
 #[tokio::test]
-async fn search_finds_texts_as_they_stand_in_redb() {
+async fn search_finds_current_texts_in_redb() {
     search_finds_texts_as_they_stand(Backend::Redb).await;
 }
 
 #[tokio::test]
-async fn search_finds_texts_as_they_stand_in_postgres() {
+async fn search_finds_current_texts_in_postgres() {
     search_finds_texts_as_they_stand(Backend::Postgres).await;
 }
 
 #[tokio::test]
-async fn search_looks_through_so_much_and_says_where_to_go_on() {
+async fn a_search_reads_a_bounded_part_and_says_where_to_go_on() {
     let server = Server::start().await;
     let mut ann = server.member("ann", "general").await;
     let user = chatcore::User::new("u_bot", "bot").unwrap();
@@ -319,7 +319,7 @@ async fn search_looks_through_so_much_and_says_where_to_go_on() {
 }
 
 #[tokio::test]
-async fn read_moves_the_marker_forward_only() {
+async fn read_moves_the_marker_only_forward() {
     let server = Server::start().await;
     let mut ann = server.member("ann", "general").await;
     for text in ["one", "two", "three"] {
@@ -333,7 +333,7 @@ async fn read_moves_the_marker_forward_only() {
 }
 
 #[tokio::test]
-async fn unread_moves_the_marker_back_only() {
+async fn unread_moves_the_marker_only_back() {
     let server = Server::start().await;
     let mut ann = server.member("ann", "general").await;
     let mut bob = server.member("bob", "general").await;

@@ -26,7 +26,7 @@ async fn start(url: &str, data: &TempDir) -> SocketAddr {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_with_an_authority_of_its_own_is_used_over_tls() {
+async fn a_database_with_its_own_authority_is_used_over_tls() {
     let (postgres, certificate) = Postgres::start_with_tls("localhost").await;
     let (database, data) = (postgres.database().await, tempfile::tempdir().unwrap());
     let url = format!(
@@ -67,7 +67,7 @@ fn cookie(answer: &Answer) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_it_is_away_reads_go_on_writes_are_refused_and_nothing_needs_a_restart_after_it() {
+async fn without_its_database_web_chat_serves_reads() {
     let postgres = Postgres::start().await;
     let (database, data) = (postgres.database().await, tempfile::tempdir().unwrap());
     let addr = start(&database.url(), &data).await;
@@ -103,7 +103,7 @@ async fn while_it_is_away_reads_go_on_writes_are_refused_and_nothing_needs_a_res
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_start_without_it_says_so_at_once() {
+async fn a_start_without_the_database_fails_at_once() {
     let (database, data) = (Postgres::shared().await.database().await, tempfile::tempdir().unwrap());
     let proxy = Proxy::start(database.server().addr()).await.unwrap();
     for traffic in [Traffic::Cut, Traffic::BlackHole] {
@@ -114,7 +114,7 @@ async fn a_start_without_it_says_so_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sign_in_whose_connection_is_lost_at_commit_is_one_all_the_same() {
+async fn a_sign_in_survives_a_connection_lost_at_commit() {
     let (database, data) = (Postgres::shared().await.database().await, tempfile::tempdir().unwrap());
     let proxy = Proxy::start(database.server().addr()).await.unwrap();
     let addr = start(&database.url_at(proxy.addr()), &data).await;
@@ -126,7 +126,7 @@ async fn a_sign_in_whose_connection_is_lost_at_commit_is_one_all_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_role_that_only_owns_its_schemas_serves() {
+async fn a_role_that_owns_only_its_schemas_serves() {
     let (database, data) = (Postgres::shared().await.database().await, tempfile::tempdir().unwrap());
     let admin = admin(&database).await;
     let role = "CREATE ROLE tenant LOGIN; CREATE SCHEMA chatcore AUTHORIZATION tenant; \
@@ -138,7 +138,7 @@ async fn a_role_that_only_owns_its_schemas_serves() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_read_only_spell_people_sign_in_and_out() {
+async fn sign_ins_recover_after_a_read_only_database() {
     let (database, data) = (Postgres::shared().await.database().await, tempfile::tempdir().unwrap());
     let admin = admin(&database).await;
     let addr = start(&database.url(), &data).await;
@@ -161,7 +161,7 @@ async fn after_a_read_only_spell_people_sign_in_and_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_role_that_creates_nothing_serves_from_the_printed_schema() {
+async fn a_restricted_role_serves_from_the_printed_schema() {
     let (database, data) = (Postgres::shared().await.database().await, tempfile::tempdir().unwrap());
     let admin = admin(&database).await;
     let print = ["web_chat", "--print-schema", "--search-index"];
@@ -190,7 +190,7 @@ async fn a_role_that_creates_nothing_serves_from_the_printed_schema() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn services_on_one_database_know_the_same_names_and_messages() {
+async fn services_on_one_database_share_names_and_messages() {
     let database = Postgres::shared().await.database().await;
     let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     // At once, as nodes of one deployment start.

@@ -52,7 +52,7 @@ async fn bad_frame() {
 }
 
 #[tokio::test]
-async fn an_ignored_field_can_not_break_a_frame() {
+async fn an_unknown_field_of_any_value_is_ignored() {
     let server = Server::start().await;
     let mut ann = server.client("ann").await;
     for odd in [r#""\ud83d""#, "1e999", r#"{"a":1,"a":2}"#, &"[".repeat(10_000)] {
@@ -206,7 +206,7 @@ async fn no_such_attachment() {
 }
 
 #[tokio::test]
-async fn not_allowed_covers_what_one_may_not_know_to_exist() {
+async fn not_allowed_hides_whether_a_channel_exists() {
     let server = Server::start().await;
     let mut root = server.member("root", "secret").await;
     root.publish("secret", "one").await;
@@ -241,7 +241,7 @@ async fn not_allowed_covers_what_one_may_not_know_to_exist() {
 }
 
 #[tokio::test]
-async fn rate_limited_says_when_to_come_back() {
+async fn rate_limited_says_when_to_retry() {
     let server = Server::with(|setup| {
         setup.limits.commands_per_second = 1;
         setup.limits.command_burst = 3;
@@ -262,7 +262,7 @@ async fn settle(server: &Server) {
 }
 
 #[tokio::test]
-async fn draining_answers_what_was_accepted_and_refuses_what_comes_later() {
+async fn draining_answers_accepted_commands_and_refuses_new_ones() {
     let store = FaultyStore::new(MemoryStore::new(), Faults::default(), 1);
     let server = Server::over(store.clone(), tempfile::tempdir().unwrap(), |_| ()).await;
     let mut ann = server.member("ann", "general").await;
@@ -284,7 +284,7 @@ async fn draining_answers_what_was_accepted_and_refuses_what_comes_later() {
 }
 
 #[tokio::test]
-async fn unavailable_while_the_store_fails() {
+async fn a_failing_store_gives_unavailable() {
     let faults = Faults { before_write: 1.0, ..Faults::default() };
     let store = MemoryStore::new();
     let (name, ann) = (ChannelName::new("general").unwrap(), User::new("u_ann", "ann").unwrap());
@@ -302,7 +302,7 @@ async fn unavailable_while_the_store_fails() {
 }
 
 #[tokio::test]
-async fn a_rate_limit_passes() {
+async fn a_rate_limit_ends_after_its_time() {
     // A rate limit is for the burst, not for the rest of the connection.
     let server = Server::with(|setup| {
         setup.limits.commands_per_second = 1_000;

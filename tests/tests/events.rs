@@ -17,7 +17,7 @@ fn check(event: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn message_goes_to_everybody_and_to_the_author() {
+async fn message_goes_to_all_subscribers_and_the_author() {
     let server = Server::start().await;
     let mut ann = server.member("ann", "general").await;
     let mut bob = server.member("bob", "general").await;
@@ -60,7 +60,7 @@ async fn edited_deleted_and_reaction_say_who_and_when() {
 }
 
 #[tokio::test]
-async fn channel_created_goes_to_all_who_may_see_it() {
+async fn channel_created_goes_to_everyone_who_may_see_it() {
     let server = Server::start().await;
     let mut ann = server.client("ann").await;
     let mut root = server.client("root").await;
@@ -75,7 +75,7 @@ async fn channel_created_goes_to_all_who_may_see_it() {
 }
 
 #[tokio::test]
-async fn presence_tells_of_coming_and_going() {
+async fn presence_says_who_comes_and_goes() {
     let server = Server::with(|setup| setup.limits.presence_grace = Duration::ZERO).await;
     let mut ann = server.member("ann", "general").await;
     ann.take_waiting();
@@ -90,7 +90,7 @@ async fn presence_tells_of_coming_and_going() {
 }
 
 #[tokio::test]
-async fn typing_goes_to_the_others() {
+async fn typing_goes_to_other_subscribers() {
     let server = Server::with(|setup| setup.limits.typing_interval = Duration::from_secs(3_600)).await;
     let mut ann = server.member("ann", "general").await;
     let mut bob = server.member("bob", "general").await;
@@ -108,7 +108,7 @@ async fn typing_goes_to_the_others() {
 }
 
 #[tokio::test]
-async fn unread_goes_to_the_same_users_other_connections() {
+async fn unread_reaches_the_users_other_connections() {
     let server = Server::start().await;
     let mut phone = server.member("ann", "general").await;
     let mut laptop = server.member("ann", "general").await;
@@ -129,7 +129,7 @@ async fn unread_goes_to_the_same_users_other_connections() {
 }
 
 #[tokio::test]
-async fn read_goes_to_the_same_users_other_connections() {
+async fn read_reaches_the_users_other_connections() {
     let server = Server::start().await;
     let mut phone = server.member("ann", "general").await;
     let mut laptop = server.member("ann", "general").await;
@@ -144,7 +144,7 @@ async fn read_goes_to_the_same_users_other_connections() {
 }
 
 #[tokio::test]
-async fn draining_comes_before_the_close() {
+async fn a_client_gets_draining_before_its_close() {
     let mut server = Server::start().await;
     let mut ann = server.member("ann", "general").await;
     server.begin_stop();
@@ -155,7 +155,7 @@ async fn draining_comes_before_the_close() {
 }
 
 #[tokio::test]
-async fn a_reader_who_falls_behind_the_ring_is_told_lagged_and_catches_up() {
+async fn a_reader_behind_the_ring_is_told_lagged_and_catches_up() {
     // What one look hands out exceeds the ring, so that a crowd of appends in between passes the cursor by.
     let server = Server::with(|setup| {
         setup.limits.ring_events = 4;

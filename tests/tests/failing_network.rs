@@ -40,7 +40,7 @@ async fn is_closed(client: &mut TcpStream) -> bool {
 }
 
 #[tokio::test]
-async fn what_passes_comes_back_and_a_delay_holds_it_up() {
+async fn a_delay_holds_up_what_passes() {
     let (server, _told) = echo().await;
     let proxy = Proxy::start(server).await.unwrap();
     let mut client = TcpStream::connect(proxy.addr()).await.unwrap();
@@ -55,7 +55,7 @@ async fn what_passes_comes_back_and_a_delay_holds_it_up() {
 }
 
 #[tokio::test]
-async fn a_cut_closes_all_connections_and_new_ones_until_it_is_over() {
+async fn a_cut_closes_old_and_new_connections() {
     let (server, _told) = echo().await;
     let proxy = Proxy::start(server).await.unwrap();
     let mut client = TcpStream::connect(proxy.addr()).await.unwrap();
@@ -68,7 +68,7 @@ async fn a_cut_closes_all_connections_and_new_ones_until_it_is_over() {
 }
 
 #[tokio::test]
-async fn a_black_hole_swallows_in_silence_and_who_lost_nothing_goes_on() {
+async fn a_black_hole_swallows_bytes_in_silence() {
     let (server, mut told) = echo().await;
     let proxy = Proxy::start(server).await.unwrap();
     let mut hurt = TcpStream::connect(proxy.addr()).await.unwrap();
@@ -91,7 +91,7 @@ async fn a_black_hole_swallows_in_silence_and_who_lost_nothing_goes_on() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_closes_its_connection_after_the_server_got_the_request() {
+async fn a_lost_answer_is_lost_after_the_request_arrived() {
     let (server, mut told) = echo().await;
     let proxy = Proxy::start(server).await.unwrap();
     let mut client = TcpStream::connect(proxy.addr()).await.unwrap();
@@ -110,7 +110,7 @@ async fn a_lost_answer_closes_its_connection_after_the_server_got_the_request() 
 }
 
 #[tokio::test]
-async fn without_its_proxy_a_connection_ends() {
+async fn a_connection_ends_with_its_proxy() {
     let (server, _told) = echo().await;
     let proxy = Proxy::start(server).await.unwrap();
     let mut client = TcpStream::connect(proxy.addr()).await.unwrap();

@@ -44,7 +44,7 @@ fn empty_files(folder: &Path) {
 }
 
 #[tokio::test]
-async fn each_client_that_breaks_the_rules_is_a_line_of_its_kind() {
+async fn each_kind_of_misbehaving_client_is_logged() {
     let log = CapturedLog::begin();
     let server = Server::start().await;
     for (bytes, code, begins) in [
@@ -74,7 +74,7 @@ async fn each_client_that_breaks_the_rules_is_a_line_of_its_kind() {
 }
 
 #[tokio::test]
-async fn a_client_that_only_leaves_is_no_line() {
+async fn a_client_that_leaves_is_not_logged() {
     let log = CapturedLog::begin();
     let server = Server::start().await;
     let mut ann = server.member("ann", "general").await;
@@ -89,7 +89,7 @@ async fn a_client_that_only_leaves_is_no_line() {
 }
 
 #[tokio::test]
-async fn a_store_that_fails_a_request_is_a_line_with_its_cause() {
+async fn a_failed_request_is_logged_with_its_cause() {
     let log = CapturedLog::begin();
     let (server, store) = faulty().await;
     server.member("ann", "general").await;
@@ -103,7 +103,7 @@ async fn a_store_that_fails_a_request_is_a_line_with_its_cause() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_short_or_gone_is_a_line() {
+async fn a_short_or_missing_file_is_logged() {
     let log = CapturedLog::begin();
     let (server, _) = faulty().await;
     server.member("ann", "general").await;
@@ -126,7 +126,7 @@ async fn a_file_that_is_short_or_gone_is_a_line() {
 }
 
 #[tokio::test]
-async fn no_secret_is_in_the_log_whatever_fails() {
+async fn the_log_has_no_secrets() {
     let log = CapturedLog::at(tracing::Level::TRACE);
     let (server, store) = faulty().await;
     let mut ann = server.member("ann", "general").await;

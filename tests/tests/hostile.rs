@@ -15,7 +15,7 @@ async fn assert_unharmed(server: &Server, ann: &mut Client, text: &str) {
 }
 
 #[tokio::test]
-async fn malformed_frames_are_answered_and_harm_nobody() {
+async fn malformed_frames_are_answered_and_harm_no_one() {
     let server = Server::with(|setup| setup.limits.bad_frames_per_minute = 1_000).await;
     let mut ann = server.member("ann", "general").await;
     let mut eve = server.client("eve").await;
@@ -55,7 +55,7 @@ async fn malformed_frames_are_answered_and_harm_nobody() {
 }
 
 #[tokio::test]
-async fn texts_that_look_like_something_else_come_back_as_they_are() {
+async fn texts_that_look_like_code_come_back_unchanged() {
     let server = Server::start().await;
     let mut ann = server.member("ann", "general").await;
     let texts = [
@@ -124,7 +124,7 @@ async fn slow_requests_are_cut_off() {
 }
 
 #[tokio::test]
-async fn an_upload_that_breaks_off_leaves_nothing() {
+async fn an_interrupted_upload_leaves_nothing() {
     let server = Server::start().await;
     let mut ann = server.member("ann", "general").await;
     let mut raw = Raw::connect(server.addr).await;
@@ -140,7 +140,7 @@ async fn an_upload_that_breaks_off_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn names_of_uploads_do_not_break_out_of_a_header() {
+async fn names_of_uploads_can_not_inject_headers() {
     let server = Server::start().await;
     let mut ann = server.member("ann", "general").await;
     let name = "a%22%3B%20x%3D%22%E2%80%AEgpj.exe";
@@ -157,7 +157,7 @@ async fn names_of_uploads_do_not_break_out_of_a_header() {
 }
 
 #[tokio::test]
-async fn a_ping_flood_by_one_who_does_not_read_is_not_listened_to() {
+async fn a_ping_flood_from_a_client_that_never_reads_is_not_read() {
     let server = Server::with(|setup| {
         setup.config.write_timeout = Duration::from_millis(500);
         setup.config.close_timeout = Duration::from_millis(100);
@@ -207,7 +207,7 @@ async fn pings_are_answered_in_order_between_commands() {
 }
 
 #[tokio::test]
-async fn a_command_in_single_bytes_and_single_byte_fragments_is_one_command() {
+async fn a_command_may_arrive_in_single_byte_fragments() {
     let server = Server::start().await;
     let mut raw = Raw::websocket(server.addr, "ann").await;
     let command = br#"{"type":"ping","id":7,"x":"\u00e9"}"#;
@@ -235,7 +235,7 @@ async fn a_command_in_single_bytes_and_single_byte_fragments_is_one_command() {
 }
 
 #[tokio::test]
-async fn fragments_without_end_are_limited_by_their_sum() {
+async fn endless_fragments_are_bounded_by_their_sum() {
     let server = Server::with(|setup| setup.limits.frame_bytes = 10_000).await;
     let mut ann = server.member("ann", "general").await;
     let mut eve = Raw::websocket(server.addr, "eve").await;
@@ -249,7 +249,7 @@ async fn fragments_without_end_are_limited_by_their_sum() {
 }
 
 #[tokio::test]
-async fn one_who_is_cut_off_does_not_disturb_the_rest() {
+async fn a_client_that_loses_its_connection_does_not_disturb_others() {
     let server = Server::start().await;
     let mut ann = server.member("ann", "general").await;
     for n in 0..50_u32 {
@@ -272,7 +272,7 @@ async fn one_who_is_cut_off_does_not_disturb_the_rest() {
 }
 
 #[tokio::test]
-async fn pipelined_commands_beyond_the_limit_wait_for_their_turn() {
+async fn pipelined_commands_over_the_limit_wait() {
     let server = Server::with(|setup| {
         setup.limits.commands_in_flight = 2;
         setup.limits.commands_per_second = 1_000_000;

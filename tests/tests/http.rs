@@ -63,7 +63,7 @@ async fn a_chunked_upload_needs_no_length() {
 }
 
 #[tokio::test]
-async fn an_upload_is_refused_with_its_reason() {
+async fn a_refused_upload_says_why() {
     let server = Server::with(|setup| setup.limits.attachment_bytes = 10).await;
     server.member("ann", "general").await;
     server.member("root", "secret").await;
@@ -87,7 +87,7 @@ async fn an_upload_is_refused_with_its_reason() {
 }
 
 #[tokio::test]
-async fn too_much_is_refused_before_it_is_read() {
+async fn a_too_large_upload_is_refused_before_it_is_read() {
     let server = Server::with(|setup| setup.limits.attachment_bytes = 100_000).await;
     server.member("ann", "general").await;
     let head = "POST /chat/channels/general/attachments?name=a HTTP/1.1\r\nHost: x\r\nx-user: ann\r\n";
@@ -108,7 +108,7 @@ async fn too_much_is_refused_before_it_is_read() {
 }
 
 #[tokio::test]
-async fn too_many_uploads_at_once_are_unavailable() {
+async fn too_many_uploads_at_once_get_unavailable() {
     let server = Server::with(|setup| setup.limits.uploads = 0).await;
     server.member("ann", "general").await;
     let answer = http(server.addr, "POST", "/chat/channels/general/attachments?name=a", &[ANN], b"x").await;
@@ -117,7 +117,7 @@ async fn too_many_uploads_at_once_are_unavailable() {
 }
 
 #[tokio::test]
-async fn a_file_is_served_so_that_no_browser_runs_it() {
+async fn a_browser_does_not_run_a_served_file() {
     let (server, url) = served("x.html", b"<!doctype html><script>alert(1)</script>").await;
     let answer = get(&server, &url, &[]).await;
     assert_eq!(answer.status, 200);
@@ -139,7 +139,7 @@ async fn a_file_is_served_so_that_no_browser_runs_it() {
 }
 
 #[tokio::test]
-async fn a_picture_is_shown_where_it_stands() {
+async fn a_picture_is_served_inline() {
     let (server, url) = served("a%22b.gif", b"GIF89a\x01\0\x01\0\0\0\0;").await;
     let answer = get(&server, &url, &[]).await;
     assert_eq!(answer.header("content-type"), Some("image/gif"));
@@ -188,7 +188,7 @@ async fn ranges_are_honoured() {
 }
 
 #[tokio::test]
-async fn what_a_client_has_is_not_sent_again() {
+async fn a_matching_etag_answers_304() {
     let (server, url) = served("a", b"0123456789").await;
     let etag = get(&server, &url, &[]).await.header("etag").unwrap().to_owned();
     for known in [etag.clone(), format!("\"x\", W/{etag}"), "*".to_owned()] {
@@ -200,14 +200,14 @@ async fn what_a_client_has_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn head_answers_without_the_bytes() {
+async fn head_of_a_file_has_no_body() {
     let (server, url) = served("a", b"0123456789").await;
     let answer = http(server.addr, "HEAD", &url, &[ANN], b"").await;
     assert_eq!((answer.status, answer.body.len(), answer.header("content-length")), (200, 0, Some("10")));
 }
 
 #[tokio::test]
-async fn a_range_is_of_get_alone() {
+async fn only_get_honours_a_range() {
     let (server, url) = served("a", b"0123456789").await;
     for range in ["Range: bytes=1-2", "Range: bytes=10-"] {
         let answer = http(server.addr, "HEAD", &url, &[ANN, range], b"").await;
@@ -217,7 +217,7 @@ async fn a_range_is_of_get_alone() {
 }
 
 #[tokio::test]
-async fn another_version_than_asked_for_is_412() {
+async fn another_version_than_in_if_match_is_412() {
     let (server, file) = served("a", b"0123456789").await;
     for url in [&*file, "/chat/ui/chat.js"] {
         let etag = get(&server, url, &[]).await.header("etag").unwrap().to_owned();
@@ -238,7 +238,7 @@ async fn another_version_than_asked_for_is_412() {
 }
 
 #[tokio::test]
-async fn an_empty_file_is_a_file() {
+async fn an_empty_file_can_be_uploaded() {
     let (server, url) = served("a", b"").await;
     let answer = get(&server, &url, &[]).await;
     assert_eq!((answer.status, answer.body.len(), answer.header("content-length")), (200, 0, Some("0")));
@@ -246,7 +246,7 @@ async fn an_empty_file_is_a_file() {
 }
 
 #[tokio::test]
-async fn a_download_is_refused_with_its_reason() {
+async fn a_refused_download_says_why() {
     let (server, url) = served("a", b"x").await;
     http(server.addr, "GET", &url, &[], b"").await.assert_error(401, "unauthorized");
     get(&server, "/chat/attachments/a_unknown/x", &[]).await.assert_error(404, "no_such_attachment");
@@ -277,7 +277,7 @@ async fn a_download_is_refused_with_its_reason() {
 }
 
 #[tokio::test]
-async fn foreign_pages_are_refused() {
+async fn pages_of_other_origins_are_refused() {
     let server = Server::start().await;
     server.member("ann", "general").await;
     let path = "/chat/channels/general/attachments?name=a";
@@ -317,7 +317,7 @@ async fn handshake(server: &Server, headers: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn a_handshake_switches_and_echoes_the_subprotocol() {
+async fn a_handshake_switches_protocols_and_echoes_the_subprotocol() {
     let server = Server::start().await;
     let headers: Vec<&str> = HANDSHAKE.into_iter().chain([ANN]).collect();
     let head = handshake(&server, &headers).await;
@@ -330,7 +330,7 @@ async fn a_handshake_switches_and_echoes_the_subprotocol() {
 }
 
 #[tokio::test]
-async fn a_handshake_over_http_1_0_is_the_clients_fault() {
+async fn a_handshake_over_http_1_0_is_refused() {
     let server = Server::start().await;
     let headers: String = HANDSHAKE.into_iter().chain([ANN]).map(|header| format!("{header}\r\n")).collect();
     let mut raw = Raw::connect(server.addr).await;
@@ -431,7 +431,7 @@ async fn the_clients_files_are_compressed_and_revalidated() {
 }
 
 #[tokio::test]
-async fn other_paths_are_not_found() {
+async fn unknown_paths_are_not_found() {
     let server = Server::start().await;
     for path in
         ["/", "/chat", "/chat/", "/chat/wsx", "/chatter/ws", "/chat/attachments/a_1", "/chat/channels/a"]
@@ -443,7 +443,7 @@ async fn other_paths_are_not_found() {
 }
 
 #[tokio::test]
-async fn an_upload_over_the_users_share_or_to_a_draining_server_is_told_when_to_come_back() {
+async fn a_refused_upload_says_when_to_retry() {
     let server = Server::with(|setup| setup.limits.uploads_per_user = 0).await;
     server.member("ann", "a").await;
     let path = "/chat/channels/a/attachments?name=a.txt";

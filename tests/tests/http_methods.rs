@@ -48,7 +48,7 @@ fn routes(file: &str) -> [(&str, &'static str); 10] {
 }
 
 #[tokio::test]
-async fn every_path_tells_its_methods() {
+async fn every_path_lists_its_methods() {
     let (addr, cookie, file) = start().await;
     for (path, allow) in routes(&file) {
         let answer = http(addr, "OPTIONS", path, &[&cookie], b"").await;
@@ -63,7 +63,7 @@ async fn every_path_tells_its_methods() {
 }
 
 #[tokio::test]
-async fn head_answers_as_get_on_every_path() {
+async fn head_matches_get_on_every_path() {
     let (addr, cookie, file) = start().await;
     for (path, allow) in routes(&file).into_iter().chain([("/nothing", READ), ("/chat/nothing", READ)]) {
         let with: [&[&str]; 3] = [
@@ -87,7 +87,7 @@ async fn head_answers_as_get_on_every_path() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_404_to_any_method() {
+async fn a_missing_path_is_404_for_any_method() {
     let (addr, cookie, file) = start().await;
     let slash = |path: &str| format!("{path}/");
     for path in [
@@ -123,7 +123,7 @@ async fn what_is_not_there_is_404_to_any_method() {
 }
 
 #[tokio::test]
-async fn a_path_is_decoded_once() {
+async fn a_path_is_percent_decoded_once() {
     let (addr, cookie, file) = start().await;
     let encoded = file.replace("/attachments/", "/%61ttachments/");
     let status = async |path: &str| http(addr, "GET", path, &[&cookie], b"").await.status;
@@ -156,7 +156,7 @@ async fn a_path_is_decoded_once() {
 }
 
 #[tokio::test]
-async fn a_refused_body_is_not_asked_for() {
+async fn a_refused_upload_gets_no_100_continue() {
     let server = Server::with(|setup| {
         setup.limits.attachment_bytes = 10;
         setup.limits.uploads_per_user = 1;
@@ -204,7 +204,7 @@ async fn a_refused_body_is_not_asked_for() {
 }
 
 #[tokio::test]
-async fn a_sign_in_that_is_too_long_is_not_asked_for() {
+async fn a_too_long_sign_in_gets_no_100_continue() {
     let (addr, ..) = start().await;
     let mut raw = Raw::connect(addr).await;
     let head =
@@ -215,7 +215,7 @@ async fn a_sign_in_that_is_too_long_is_not_asked_for() {
 }
 
 #[tokio::test]
-async fn a_body_with_two_lengths_ends_its_connection() {
+async fn a_body_with_two_lengths_closes_its_connection() {
     let server = Server::start().await;
     server.member("ann", "general").await;
     let (length, chunked) = ("Content-Length: 3", "Transfer-Encoding: chunked");
@@ -258,7 +258,7 @@ async fn a_body_with_two_lengths_ends_its_connection() {
 }
 
 #[tokio::test]
-async fn an_upload_in_a_coding_is_refused() {
+async fn an_encoded_upload_is_refused() {
     let (addr, cookie, _) = start().await;
     for (coding, status) in
         [("identity", 201), ("Identity", 201), ("gzip", 415), ("identity, br", 415), ("", 415)]
@@ -274,7 +274,7 @@ async fn an_upload_in_a_coding_is_refused() {
 }
 
 #[tokio::test]
-async fn what_a_client_accepts_is_never_refused() {
+async fn no_accept_header_is_refused() {
     let (addr, cookie, file) = start().await;
     for path in ["/", "/app.js", "/session", "/healthz", "/chat/ui/chat.js", &file] {
         for (accept, encoding) in [

@@ -67,7 +67,7 @@ async fn connections_that_read_nothing(half_closed: bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_read_nothing_hold_little_and_not_for_long() {
+async fn connections_that_never_read_hold_little_memory() {
     connections_that_read_nothing(false).await;
     connections_that_read_nothing(true).await;
 }

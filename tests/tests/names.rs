@@ -8,7 +8,7 @@ use serde_json::json;
 const STORES: [Backend; 3] = [Backend::Memory, Backend::Redb, Backend::Postgres];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_channel_is_one_however_its_name_is_typed() {
+async fn a_channel_is_found_by_any_typing_of_its_name() {
     for store in STORES {
         let server = Server::on(store, |_| ()).await;
         let mut ann = server.client("ann").await;
@@ -82,7 +82,7 @@ async fn a_channel_with_an_invisible_name_can_still_be_used() {
 
 /// The rules are about the channel, so another spelling of its name leads past none of them.
 #[tokio::test]
-async fn another_spelling_gives_no_other_right() {
+async fn another_spelling_of_a_name_gives_no_other_right() {
     let server = Server::start().await;
     let mut ann = server.member("ann", "straße").await;
     ann.publish("STRASSE", "secret").await;
@@ -110,7 +110,7 @@ fn percent(text: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_subscription_is_one_however_the_name_is_typed() {
+async fn a_subscription_is_the_same_by_any_typing_of_the_name() {
     let server = Server::start().await;
     let mut ann = server.member("ann", "straße").await;
     ann.ok(json!({"type": "subscribe", "channel": "STRASSE"})).await;
@@ -127,7 +127,7 @@ async fn a_subscription_is_one_however_the_name_is_typed() {
 }
 
 #[tokio::test]
-async fn a_message_of_invisible_characters_alone_is_empty() {
+async fn a_message_of_only_invisible_characters_is_empty() {
     let server = Server::start().await;
     let mut ann = server.member("ann", "general").await;
     ann.publish("general", "hi").await;
@@ -153,7 +153,7 @@ async fn a_message_of_invisible_characters_alone_is_empty() {
 }
 
 #[tokio::test]
-async fn welcome_says_how_many_bytes_a_text_may_take() {
+async fn welcome_says_the_most_bytes_of_a_text() {
     let server = Server::start().await;
     let mut ann = server.member("ann", "general").await;
     let limits = ann.welcome["limits"].clone();
@@ -176,7 +176,7 @@ async fn welcome_says_how_many_bytes_a_text_may_take() {
 }
 
 #[tokio::test]
-async fn topics_and_file_names_turn_no_text_around() {
+async fn topics_and_file_names_can_not_reverse_text() {
     let server = Server::start().await;
     let mut ann = server.client("ann").await;
     for (topic, shown) in

@@ -96,7 +96,7 @@ impl Metrics {
 }
 
 #[tokio::test]
-async fn the_metrics_move_with_what_happens() {
+async fn the_metrics_count_what_happens() {
     let service = start().await;
     let before = service.metrics().await;
     assert_eq!(before.get("chatcore_connections"), 0.0);
@@ -134,7 +134,7 @@ async fn the_metrics_move_with_what_happens() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn the_process_tells_its_own_figures() {
+async fn the_metrics_have_the_processs_own_figures() {
     let metrics = start().await.metrics().await;
     for name in [
         "process_resident_memory_bytes",
@@ -150,7 +150,7 @@ async fn the_process_tells_its_own_figures() {
 }
 
 #[tokio::test]
-async fn health_is_told_on_both_listeners_and_metrics_on_one() {
+async fn health_is_on_both_listeners_and_metrics_on_one() {
     let service = start().await;
     for addr in [service.chat, service.operations] {
         for (path, text) in [("/healthz", "ok\n"), ("/readyz", "ready\n")] {
@@ -168,7 +168,7 @@ async fn health_is_told_on_both_listeners_and_metrics_on_one() {
 }
 
 #[tokio::test]
-async fn while_it_drains_it_lives_and_is_not_ready() {
+async fn a_draining_service_is_alive_but_not_ready() {
     let service = start().await;
     let cookie = service.sign_in("ann").await;
     let ann = Client::connect_with_cookie(service.chat, &cookie).await;
@@ -215,7 +215,7 @@ fn exported(metrics: &Metrics) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn the_page_and_the_metrics_name_each_other() {
+async fn the_operations_page_lists_every_metric() {
     let exported = exported(&start().await.metrics().await);
     let page = docs("operations.md");
     let documented: BTreeSet<String> =
@@ -227,7 +227,7 @@ async fn the_page_and_the_metrics_name_each_other() {
 }
 
 #[tokio::test]
-async fn the_dashboard_names_metrics_that_there_are() {
+async fn the_dashboard_names_only_existing_metrics() {
     let exported = exported(&start().await.metrics().await);
     let dashboard: serde_json::Value = serde_json::from_str(&docs("grafana.json")).unwrap();
     let panels = dashboard["panels"].as_array().unwrap();
@@ -263,7 +263,7 @@ async fn every_error_code_of_the_protocol_is_counted() {
 }
 
 #[tokio::test]
-async fn the_log_is_json_if_it_is_asked_for() {
+async fn the_log_can_be_json() {
     let folder = tempfile::tempdir().unwrap();
     let options = ["--log-format", "json", "--log", "warn,web_chat=info", "--metrics-listen", "127.0.0.1:0"];
     let mut service = Process::with(folder.path(), &options).await;

@@ -74,7 +74,7 @@ const PATHS: [(&str, &[u8]); 10] = [
 ];
 
 #[tokio::test]
-async fn a_rebound_name_reaches_nothing_of_web_chat() {
+async fn a_rebound_host_name_reaches_nothing() {
     let addr = web_chat(&[]).await;
     let ann = session(&sign_in(addr, "ann", &["Host: 127.0.0.1"]).await);
     let host = format!("evil.example:{}", addr.port());
@@ -98,7 +98,7 @@ async fn a_rebound_name_reaches_nothing_of_web_chat() {
 }
 
 #[tokio::test]
-async fn a_host_is_one_and_valid_on_every_path() {
+async fn every_path_requires_one_valid_host() {
     let addr = web_chat(&[]).await;
     for (line, body) in PATHS {
         for headers in [
@@ -131,7 +131,7 @@ async fn a_host_is_one_and_valid_on_every_path() {
 }
 
 #[tokio::test]
-async fn the_library_refuses_a_missing_or_double_host_too() {
+async fn the_library_refuses_a_missing_or_repeated_host() {
     let server = Server::start().await;
     for headers in [&["x-user: ann"][..], &["x-user: ann", "Host: a", "Host: a"], &["Host: a,b"]] {
         for line in ["GET /chat/ws HTTP/1.1", "GET /chat/ui/chat.js HTTP/1.1", "GET /nothing HTTP/1.1"] {
@@ -142,7 +142,7 @@ async fn the_library_refuses_a_missing_or_double_host_too() {
 }
 
 #[tokio::test]
-async fn a_told_origin_signs_in_whatever_host_a_proxy_sends() {
+async fn a_configured_origin_signs_in_behind_any_proxy_host() {
     let addr = web_chat(&["--origin", "https://chat.example"]).await;
     for host in ["chat.example", "127.0.0.1:3000", "chat.example:8443", "localhost", "[::1]"] {
         let host = format!("Host: {host}");
@@ -195,7 +195,7 @@ async fn a_foreign_page_changes_nothing_by_any_method() {
 }
 
 #[tokio::test]
-async fn over_https_the_cookie_is_of_this_host_only() {
+async fn the_cookie_over_https_has_the_host_prefix() {
     let addr = web_chat(&["--origin", "https://chat.example"]).await;
     let https = ["Host: 127.0.0.1:3000", "Origin: https://chat.example"];
     let answer = sign_in(addr, "ann", &https).await;
@@ -219,7 +219,7 @@ async fn over_https_the_cookie_is_of_this_host_only() {
 }
 
 #[tokio::test]
-async fn an_older_cookie_keeps_its_sign_in_and_is_replaced() {
+async fn an_older_cookie_stays_signed_in_and_is_replaced() {
     let addr = web_chat(&["--origin", "https://chat.example"]).await;
     let answer = sign_in(addr, "ann", &["Host: 127.0.0.1"]).await;
     let older = session(&answer);
@@ -240,7 +240,7 @@ async fn an_older_cookie_keeps_its_sign_in_and_is_replaced() {
 }
 
 #[tokio::test]
-async fn two_session_cookies_that_differ_are_none() {
+async fn two_different_session_cookies_are_ignored() {
     let addr = web_chat(&[]).await;
     let ann = session(&sign_in(addr, "ann", &["Host: 127.0.0.1"]).await);
     let bob = session(&sign_in(addr, "bob", &["Host: 127.0.0.1"]).await);
@@ -327,7 +327,7 @@ async fn pages_of_an_allowed_origin_read_every_answer() {
 }
 
 #[tokio::test]
-async fn a_preflight_is_answered_to_allowed_origins_only() {
+async fn only_allowed_origins_get_a_preflight_answer() {
     let server = Server::start().await;
     for (path, methods) in [
         (UPLOAD, "POST"),
@@ -358,7 +358,7 @@ async fn a_preflight_is_answered_to_allowed_origins_only() {
 }
 
 #[tokio::test]
-async fn told_origins_use_each_other_in_web_chat() {
+async fn configured_origins_can_use_each_other_in_web_chat() {
     let addr = web_chat(&["--origin", "https://chat.example", "--origin", "https://app.example"]).await;
     let app = ["Host: chat.example", "Origin: https://app.example"];
     let asked = [&app[..], &["Access-Control-Request-Method: POST"]].concat();

@@ -136,7 +136,7 @@ fn query(database: &Database, sql: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_killed_server_comes_back_where_it_was_with_what_it_had() {
+async fn a_killed_postgres_restarts_with_its_data() {
     let postgres = Postgres::start().await;
     let (one, other) = (postgres.database().await, postgres.database().await);
     assert_ne!(one.url(), other.url());
@@ -149,14 +149,14 @@ async fn a_killed_server_comes_back_where_it_was_with_what_it_had() {
 }
 
 #[tokio::test]
-async fn a_server_ends_with_the_process_that_started_it_also_when_that_is_killed() {
+async fn a_test_postgres_ends_with_its_killed_test() {
     const STARTS_ONE: &str = "CHATCORE_TEST_STARTS_ONE";
     if std::env::var_os(STARTS_ONE).is_some() {
         let postgres = Postgres::start().await;
         println!("\n{}", postgres.addr());
         return std::future::pending().await;
     }
-    let name = "a_server_ends_with_the_process_that_started_it_also_when_that_is_killed";
+    let name = "a_test_postgres_ends_with_its_killed_test";
     let mut starter = tokio::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", name, "--nocapture"])
         .env(STARTS_ONE, "1")
@@ -183,7 +183,7 @@ async fn a_server_ends_with_the_process_that_started_it_also_when_that_is_killed
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn crashed_five_times_in_mid_load_it_keeps_every_acknowledged_message_once_in_its_seq() {
+async fn a_database_crashed_five_times_loses_no_message() {
     let postgres = Postgres::start().await;
     let mut loaded = Loaded::start(&postgres.database().await, DEFAULT).await;
     for round in 0..CRASHES {
@@ -197,7 +197,7 @@ async fn crashed_five_times_in_mid_load_it_keeps_every_acknowledged_message_once
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn cut_off_from_the_database_it_refuses_in_time_serves_what_it_has_and_goes_on() {
+async fn a_service_cut_off_from_its_database_serves_reads() {
     let database = Postgres::shared().await.database().await;
     let mut loaded = Loaded::start(&database, SHORT).await;
     let mut reader = loaded.server.client("reader").await;
@@ -214,7 +214,7 @@ async fn cut_off_from_the_database_it_refuses_in_time_serves_what_it_has_and_goe
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_that_come_two_seconds_late_are_waited_for() {
+async fn answers_two_seconds_late_are_waited_for() {
     let database = Postgres::shared().await.database().await;
     let mut loaded = Loaded::start(&database, DEFAULT).await;
     loaded.proxy.set(Traffic::Delay(Duration::from_secs(2)));
@@ -224,7 +224,7 @@ async fn answers_that_come_two_seconds_late_are_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn in_a_black_hole_every_publish_is_answered_in_time_and_all_goes_on_after_it() {
+async fn a_silent_database_delays_answers_up_to_the_bound() {
     let database = Postgres::shared().await.database().await;
     let mut loaded = Loaded::start(&database, SHORT).await;
     loaded.proxy.set(Traffic::BlackHole);
@@ -241,7 +241,7 @@ async fn in_a_black_hole_every_publish_is_answered_in_time_and_all_goes_on_after
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_lost_at_commit_loses_and_doubles_nothing() {
+async fn a_connection_lost_at_commit_loses_and_repeats_nothing() {
     let database = Postgres::shared().await.database().await;
     let mut loaded = Loaded::start(&database, DEFAULT).await;
     for round in 0..10 {

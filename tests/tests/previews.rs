@@ -69,7 +69,7 @@ async fn start() -> Server {
 }
 
 #[tokio::test]
-async fn a_picture_is_served_in_two_smaller_sizes() {
+async fn a_picture_has_previews_in_two_sizes() {
     let server = start().await;
     let photo = encoded(&halves(1_600, 1_200), ImageFormat::Jpeg);
     let file = upload(&server, "photo.jpg", &photo).await;
@@ -103,7 +103,7 @@ async fn a_picture_is_served_in_two_smaller_sizes() {
 }
 
 #[tokio::test]
-async fn a_preview_honours_what_a_browser_has_and_asks_for() {
+async fn a_preview_supports_etags_and_ranges() {
     let server = start().await;
     let file = upload(&server, "a.png", &encoded(&halves(800, 800), ImageFormat::Png)).await;
     let path = preview_of(&file, 360);
@@ -123,7 +123,7 @@ async fn a_preview_honours_what_a_browser_has_and_asks_for() {
 }
 
 #[tokio::test]
-async fn a_preview_is_upright_and_tells_nothing_of_its_author() {
+async fn a_preview_is_upright_and_has_no_metadata() {
     let server = start().await;
     let jpeg = encoded(&halves(800, 400), ImageFormat::Jpeg);
     // Turned by a quarter to the right: what was left is above.
@@ -148,7 +148,7 @@ async fn a_preview_is_upright_and_tells_nothing_of_its_author() {
 }
 
 #[tokio::test]
-async fn a_preview_keeps_what_is_transparent_and_what_is_sharp() {
+async fn a_preview_keeps_transparency_and_sharp_edges() {
     let server = start().await;
     let sign =
         RgbaImage::from_fn(
@@ -172,7 +172,7 @@ async fn a_preview_keeps_what_is_transparent_and_what_is_sharp() {
 }
 
 #[tokio::test]
-async fn a_moving_picture_has_a_still_preview() {
+async fn an_animated_picture_has_a_still_preview() {
     let server = start().await;
     let mut bytes = Vec::new();
     let mut encoder = image::codecs::gif::GifEncoder::new(&mut bytes);
@@ -188,7 +188,7 @@ async fn a_moving_picture_has_a_still_preview() {
 }
 
 #[tokio::test]
-async fn a_picture_that_is_very_long_has_a_short_preview() {
+async fn a_very_long_picture_has_a_preview() {
     let server = start().await;
     let file =
         upload(&server, "long.png", &encoded(&RgbImage::new(1, 16_000).into(), ImageFormat::Png)).await;
@@ -200,7 +200,7 @@ async fn a_picture_that_is_very_long_has_a_short_preview() {
 }
 
 #[tokio::test]
-async fn a_picture_beyond_the_bounds_is_a_file_with_its_size() {
+async fn a_picture_over_the_bounds_has_no_preview() {
     let server = start().await;
     let head = |width: u32, height: u32| {
         let mut png = encoded(&RgbImage::new(1, 1).into(), ImageFormat::Png);
@@ -231,7 +231,7 @@ async fn a_picture_that_needs_too_much_memory_has_no_preview() {
 }
 
 #[tokio::test]
-async fn a_broken_picture_is_uploaded_and_has_no_preview() {
+async fn a_broken_picture_has_no_preview() {
     let server = start().await;
     for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Gif, ImageFormat::WebP] {
         let whole = encoded(&halves(640, 480), format);
@@ -265,7 +265,7 @@ async fn only_pictures_have_previews_and_only_of_two_sizes() {
 }
 
 #[tokio::test]
-async fn a_preview_is_for_those_who_may_read_the_channel() {
+async fn a_preview_needs_the_right_to_read_the_channel() {
     let server = start().await;
     let file = upload(&server, "a.png", &encoded(&halves(8, 8), ImageFormat::Png)).await;
     let path = preview_of(&file, 360);
@@ -291,7 +291,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn previews_outlive_a_restart_and_go_with_their_picture() {
+async fn previews_survive_a_restart_and_end_with_their_picture() {
     let folder = tempfile::tempdir().unwrap();
     let kept = || files(&folder.path().join("files"));
     let service = Service::start(folder.path(), None).await;

@@ -14,12 +14,12 @@ const WRITERS: usize = 4;
 const BOUND: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_redb_killed_ten_times_in_mid_load_it_keeps_every_acknowledged_message_once_in_its_seq() {
+async fn a_service_on_redb_killed_ten_times_loses_no_message() {
     keeps_all(None).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_postgres_killed_ten_times_in_mid_load_it_keeps_every_acknowledged_message_once_in_its_seq() {
+async fn a_service_on_postgres_killed_ten_times_loses_no_message() {
     let database = Postgres::shared().await.database().await;
     keeps_all(Some(&database.url())).await;
 }

@@ -61,7 +61,7 @@ async fn resumes(server: &Server, at_five: Value, at_ten: Value) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_redb_a_reader_past_a_restored_copy_is_reset() {
+async fn on_redb_a_reader_ahead_of_a_restored_copy_is_reset() {
     let data = tempfile::tempdir().unwrap();
     let (file, copy) = (data.path().join(FILE), data.path().join("copy"));
     // Opening it waits until the server has closed it.
@@ -93,7 +93,7 @@ fn sql(database: &Database, script: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_postgres_a_reader_past_a_restored_copy_is_reset() {
+async fn on_postgres_a_reader_ahead_of_a_restored_copy_is_reset() {
     let database = Postgres::shared().await.database().await;
     let server = on_postgres(&database).await;
     let at_five = fill(&server, 1..=5).await;
@@ -106,7 +106,7 @@ async fn on_postgres_a_reader_past_a_restored_copy_is_reset() {
 
 /// A promoted standby that lacks the last commits, under a server that runs on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_running_server_notices_that_its_log_was_put_back() {
+async fn a_running_server_notices_a_restored_log() {
     let database = Postgres::shared().await.database().await;
     let server = on_postgres(&database).await;
     fill(&server, 1..=5).await;
@@ -154,7 +154,7 @@ async fn on_postgres_a_new_epoch_resets_an_old_client() {
 }
 
 #[tokio::test]
-async fn events_and_the_answer_to_subscribe_carry_their_check() {
+async fn events_and_subscribe_answers_have_a_check() {
     let server = Server::start().await;
     let mut ann = server.member("ann", "general").await;
     let opened = ann.ok(json!({"type": "subscribe", "channel": "general"})).await;

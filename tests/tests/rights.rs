@@ -27,7 +27,7 @@ async fn assert_removed(client: &mut Client) {
 }
 
 #[tokio::test]
-async fn no_path_leads_to_a_channel_whose_right_has_ended() {
+async fn no_path_reaches_a_channel_after_its_right_ended() {
     let server = Server::start().await;
     let mut ann = server.member("ann", "general").await;
     let path = "/chat/channels/general/attachments?name=x";
@@ -75,7 +75,7 @@ async fn no_path_leads_to_a_channel_whose_right_has_ended() {
 }
 
 #[tokio::test]
-async fn what_waits_and_what_is_under_way_ends_on_all_sockets() {
+async fn a_revocation_ends_answers_and_subscriptions_on_all_sockets() {
     let store = FaultyStore::new(MemoryStore::new(), Faults::default(), 1);
     let folder = tempfile::tempdir().unwrap();
     let server = Server::over(store.clone(), folder, |_| ()).await;
@@ -104,7 +104,7 @@ const PUBLISHERS: usize = 4;
 const MESSAGES: usize = 150;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn under_load_nothing_comes_after_the_point() {
+async fn under_load_no_frame_follows_channel_removed() {
     let random = Random::from_env();
     let server = Server::with(|setup| {
         (setup.limits.commands_per_second, setup.limits.command_burst) = (1_000_000, 1_000_000);

@@ -32,7 +32,7 @@ async fn assert_unharmed(server: &Server) {
 }
 
 #[tokio::test]
-async fn a_flood_of_pings_is_read_at_its_pace() {
+async fn a_flood_of_pings_is_slowed_down() {
     let server = Server::with(slow).await;
     let mut eve = Raw::websocket(server.addr, "eve").await;
     let began = Instant::now();
@@ -43,7 +43,7 @@ async fn a_flood_of_pings_is_read_at_its_pace() {
 }
 
 #[tokio::test]
-async fn pongs_that_nobody_asked_for_are_read_at_their_pace() {
+async fn a_flood_of_pongs_is_slowed_down() {
     let server = Server::with(slow).await;
     let mut eve = Raw::websocket(server.addr, "eve").await;
     let began = Instant::now();
@@ -54,7 +54,7 @@ async fn pongs_that_nobody_asked_for_are_read_at_their_pace() {
 }
 
 #[tokio::test]
-async fn empty_fragments_are_read_at_their_pace() {
+async fn a_flood_of_empty_fragments_is_slowed_down() {
     let server = Server::with(slow).await;
     let mut eve = Raw::websocket(server.addr, "eve").await;
     let began = Instant::now();
@@ -74,7 +74,7 @@ async fn empty_fragments_are_read_at_their_pace() {
 }
 
 #[tokio::test]
-async fn refused_commands_are_answered_and_then_read_at_their_pace() {
+async fn a_flood_of_refused_commands_is_answered_and_slowed_down() {
     let server = Server::with(slow).await;
     let mut eve = server.client("eve").await;
     let began = Instant::now();
@@ -96,7 +96,7 @@ async fn refused_commands_are_answered_and_then_read_at_their_pace() {
 }
 
 #[tokio::test]
-async fn the_sixty_first_channel_of_a_user_waits_a_minute() {
+async fn a_users_sixty_first_channel_waits_a_minute() {
     let server = Server::start().await;
     let mut eve = server.client("eve").await;
     for n in 0..60 {
@@ -131,7 +131,7 @@ fn assert_limited(answer: &Answer, seconds: u64) {
 }
 
 #[tokio::test]
-async fn an_address_signs_in_a_hundred_times_and_then_waits() {
+async fn sign_ins_per_address_are_bounded() {
     // A minute for the next one, so that none comes back while the test runs.
     let addr = start(&["--sign-in-interval", "60000"]).await;
     for n in 0..100 {
@@ -156,7 +156,7 @@ async fn behind_a_trusted_proxy_each_address_has_its_own_sign_ins() {
 }
 
 #[tokio::test]
-async fn an_address_asks_for_so_many_sockets_at_once() {
+async fn handshakes_per_address_are_bounded() {
     let server = Server::with(|setup| {
         setup.config.handshakes = Allowance::new(2, Duration::from_secs(60));
     })
@@ -167,7 +167,7 @@ async fn an_address_asks_for_so_many_sockets_at_once() {
 }
 
 #[tokio::test]
-async fn an_address_holds_so_many_connections() {
+async fn connections_per_address_are_bounded() {
     let server = Server::with(|setup| setup.http.connections_per_address = 2).await;
     let held = (server.client("ann").await, server.client("bob").await);
     let mut third = Raw::connect(server.addr).await;
@@ -193,7 +193,7 @@ async fn upload(addr: SocketAddr, user: &str, bytes: &[u8]) -> Answer {
 }
 
 #[tokio::test]
-async fn an_address_uploads_so_many_files_and_bytes_whoever_it_is() {
+async fn uploads_per_address_are_bounded_in_number_and_bytes() {
     let server = Server::with(|setup| {
         setup.config.uploads = Allowance::new(4, Duration::from_secs(60));
         setup.config.upload_bytes_per_day = 3 << 10;
@@ -208,7 +208,7 @@ async fn an_address_uploads_so_many_files_and_bytes_whoever_it_is() {
 }
 
 #[tokio::test]
-async fn many_users_of_one_address_do_not_take_all_uploads() {
+async fn many_users_of_one_address_leave_uploads_for_others() {
     let server = Server::with(|setup| setup.config.uploads_per_address = 2).await;
     let _ann: Client = server.member("ann", "general").await;
     let mut held = Vec::new();
@@ -243,7 +243,7 @@ async fn socket_from(server: &Server, name: &str, address: &str) -> (Raw, String
 }
 
 #[tokio::test]
-async fn behind_a_proxy_each_address_holds_so_many_sockets() {
+async fn behind_a_proxy_sockets_per_address_are_bounded() {
     let server = Server::with(|setup| {
         setup.http.trust_forwarded = 1;
         setup.config.sockets_per_address = 2;
@@ -262,7 +262,7 @@ async fn behind_a_proxy_each_address_holds_so_many_sockets() {
 }
 
 #[tokio::test]
-async fn an_address_sends_so_many_requests_of_any_kind() {
+async fn requests_per_address_are_bounded() {
     let server =
         Server::with(|setup| setup.config.requests = Allowance::new(3, Duration::from_secs(60))).await;
     for path in ["/chat/ui/chat.js", "/chat/attachments/a_1/x", "/chat/nothing"] {
@@ -286,7 +286,7 @@ async fn an_address_sends_so_many_requests_of_any_kind() {
 }
 
 #[tokio::test]
-async fn files_take_as_many_bytes_as_they_may_also_after_a_restart() {
+async fn a_restart_keeps_the_count_of_file_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let start = async || {

@@ -69,7 +69,7 @@ async fn a_second_signal_ends_at_once() {
 }
 
 #[tokio::test]
-async fn ctrl_c_tells_everybody_and_waits_for_no_one_for_long() {
+async fn ctrl_c_drains_for_one_second() {
     let (mut service, cookie, _hanging, _folder) = with_a_client_that_hangs("3600").await;
     let mut client = Client::connect_with_cookie(service.addr, &cookie).await;
     service.signal("INT");
@@ -81,7 +81,7 @@ async fn ctrl_c_tells_everybody_and_waits_for_no_one_for_long() {
 }
 
 #[tokio::test]
-async fn a_client_that_hangs_keeps_the_service_no_longer_than_the_grace() {
+async fn a_client_that_hangs_delays_exit_only_by_the_grace() {
     let (mut service, _cookie, _hanging, _folder) = with_a_client_that_hangs("1").await;
     service.signal("TERM");
     service.logged("connections were still open at the end of the grace period").await;
@@ -89,7 +89,7 @@ async fn a_client_that_hangs_keeps_the_service_no_longer_than_the_grace() {
 }
 
 #[tokio::test]
-async fn sighup_is_no_kill() {
+async fn sighup_does_not_end_the_service() {
     let folder = tempfile::tempdir().unwrap();
     let mut service = Service::with(folder.path(), &[]).await;
     let cookie = service.sign_in("ann").await;
@@ -102,7 +102,7 @@ async fn sighup_is_no_kill() {
 }
 
 #[tokio::test]
-async fn an_upload_under_way_is_told_that_the_service_drains() {
+async fn an_upload_in_progress_is_told_that_the_service_drains() {
     let folder = tempfile::tempdir().unwrap();
     let service = Service::with(folder.path(), &["--grace", "2"]).await;
     let cookie = service.sign_in("ann").await;
@@ -122,7 +122,7 @@ async fn an_upload_under_way_is_told_that_the_service_drains() {
 }
 
 #[tokio::test]
-async fn clients_are_told_to_come_back_one_after_the_other() {
+async fn clients_are_told_different_times_to_come_back() {
     let server = Server::start().await;
     let mut clients = Vec::new();
     for n in 0..50 {

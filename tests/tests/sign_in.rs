@@ -28,7 +28,7 @@ fn cookie(answer: &Answer) -> String {
 }
 
 #[tokio::test]
-async fn a_name_is_remembered_by_its_cookie_and_refused_to_others() {
+async fn a_name_belongs_to_the_browser_with_its_cookie() {
     let addr = start(&[]).await;
     http(addr, "GET", "/session", &[], b"").await.assert_error(401, "unauthorized");
     let answer = sign_in(addr, "  Ann  Lee ", &[]).await;
@@ -54,7 +54,7 @@ async fn a_name_is_remembered_by_its_cookie_and_refused_to_others() {
 }
 
 #[tokio::test]
-async fn what_is_no_name_is_refused() {
+async fn invalid_names_can_not_sign_in() {
     let addr = start(&[]).await;
     for name in ["", "   ", "a\u{202e}b", "a\nb", &"x".repeat(33)] {
         sign_in(addr, name, &[]).await.assert_error(422, "bad_name");
@@ -69,7 +69,7 @@ async fn what_is_no_name_is_refused() {
 }
 
 #[tokio::test]
-async fn head_of_a_session_answers_as_get_without_the_body() {
+async fn head_of_a_session_matches_get_without_the_body() {
     let addr = start(&[]).await;
     let answer = sign_in(addr, "ann", &[]).await;
     let cookie = format!("Cookie: {}", answer.header("set-cookie").unwrap().split(';').next().unwrap());
@@ -104,7 +104,7 @@ async fn signing_out_ends_the_sockets_and_frees_the_name() {
 }
 
 #[tokio::test]
-async fn a_name_whose_cookie_was_refused_is_given_back() {
+async fn a_receipt_frees_a_name_whose_cookie_was_refused() {
     let addr = start(&[]).await;
     let answer = sign_in(addr, "ann", &[]).await;
     let receipt = answer.json()["receipt"].as_str().unwrap().to_owned();
@@ -124,13 +124,13 @@ async fn a_name_whose_cookie_was_refused_is_given_back() {
 }
 
 #[tokio::test]
-async fn an_answer_says_if_its_cookie_is_for_https_alone() {
+async fn an_answer_says_whether_its_cookie_is_https_only() {
     let addr = start(&["--secure-cookie"]).await;
     assert_eq!(sign_in(addr, "ann", &[]).await.json()["secure"], json!(true));
 }
 
 #[tokio::test]
-async fn a_page_learns_why_its_socket_is_refused() {
+async fn a_page_is_told_why_its_handshake_is_refused() {
     let addr = start(&[]).await;
     let cookie = format!("Cookie: {}", cookie(&sign_in(addr, "ann", &[]).await));
     let ask = async |headers: &[&str]| http(addr, "POST", "/chat/identity", headers, b"").await;
@@ -156,7 +156,7 @@ async fn a_foreign_page_changes_nothing_on_any_path() {
 }
 
 #[tokio::test]
-async fn every_page_comes_with_the_strict_policy() {
+async fn every_page_has_the_strict_content_policy() {
     let addr = start(&[]).await;
     for path in
         ["/", "/app.js", "/app.css", "/icon.svg", "/chat/ui/core/chat-core.js", "/session", "/nothing"]
@@ -172,7 +172,7 @@ async fn every_page_comes_with_the_strict_policy() {
 }
 
 #[tokio::test]
-async fn the_first_channel_is_there_and_the_options_hold() {
+async fn the_first_channel_exists_and_options_take_effect() {
     let addr = start(&["--history", "2", "--text-chars", "5", "--names", "1"]).await;
     let cookie = cookie(&sign_in(addr, "ann", &[]).await);
     sign_in(addr, "bob", &[]).await.assert_error(503, "unavailable");

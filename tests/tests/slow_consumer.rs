@@ -30,7 +30,7 @@ async fn subscribe(raw: &mut Raw, after: Value) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_socket_that_never_reads_does_not_delay_the_others() {
+async fn a_socket_that_never_reads_does_not_delay_others() {
     let server = Server::with(small_ring).await;
     let mut ann = server.member("ann", "general").await;
     let mut bob = server.member("bob", "general").await;
@@ -77,7 +77,7 @@ async fn a_socket_that_never_reads_does_not_delay_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_socket_that_takes_nothing_for_too_long_is_closed_and_resumes_by_its_position() {
+async fn a_stuck_socket_is_closed_and_resumes_by_position() {
     let server = Server::with(|setup| {
         small_ring(setup);
         setup.config.write_timeout = Duration::from_millis(200);
@@ -124,7 +124,7 @@ async fn a_socket_that_takes_nothing_for_too_long_is_closed_and_resumes_by_its_p
 }
 
 #[tokio::test]
-async fn a_mailbox_that_is_full_closes_as_too_slow() {
+async fn a_full_mailbox_closes_its_connection_as_too_slow() {
     let server = Server::with(|setup| {
         small_ring(setup);
         setup.limits.mailbox = 16;

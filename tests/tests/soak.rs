@@ -7,7 +7,7 @@ use chatcore::testkit::Random;
 use chatcore_tests::soak::{Plan, soak};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sockets_that_come_and_go_over_a_kill_lose_and_double_nothing() {
+async fn clients_that_reconnect_over_a_kill_lose_and_repeat_nothing() {
     let plan = Plan {
         users: 4,
         sockets: 60,

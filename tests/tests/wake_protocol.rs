@@ -33,7 +33,7 @@ fn model(test: impl Fn() + Sync + Send + 'static) {
 }
 
 #[test]
-fn many_marks_queue_once_until_cleared() {
+fn many_marks_queue_a_subscription_once() {
     model(|| {
         let list = Arc::new(ReadyList::default());
         let subscription = Subscription::new(7, Arc::clone(&list));
@@ -56,7 +56,7 @@ fn many_marks_queue_once_until_cleared() {
 /// Two publishers push and mark; the reader sleeps when it has caught up. If a wake could be lost, the reader
 /// would sleep for ever, and loom reports the deadlock.
 #[test]
-fn no_push_is_slept_through() {
+fn every_push_wakes_its_reader() {
     model(|| {
         const EVENTS: u64 = 2;
         let head = Arc::new(AtomicU64::new(0));
@@ -91,7 +91,7 @@ fn no_push_is_slept_through() {
 /// Two publishers push and ask; whoever is told to queue the work does it, as a task of the fan-out would. No
 /// two do it at once, and nothing that was pushed is left behind.
 #[test]
-fn what_is_asked_for_is_done_by_one_at_a_time() {
+fn one_task_at_a_time_serves_a_shard() {
     model(|| {
         const EVENTS: u64 = 2;
         let head = Arc::new(AtomicU64::new(0));

@@ -58,7 +58,7 @@ async fn messages_of_every_size_come_back_in_one_frame() {
 }
 
 #[tokio::test]
-async fn a_message_one_byte_too_long_is_closed_with_1009() {
+async fn a_message_one_byte_too_long_closes_with_1009() {
     let addr = echo().await;
     let whole = frame(FIN | BINARY, &vec![0; MESSAGE_BYTES + 1]);
     assert_eq!(closed(addr, &whole[..100]).await, Some(1009), "by its length, before its bytes come");
@@ -67,7 +67,7 @@ async fn a_message_one_byte_too_long_is_closed_with_1009() {
 }
 
 #[tokio::test]
-async fn a_message_in_fragments_comes_back_whole() {
+async fn a_fragmented_message_comes_back_whole() {
     let addr = echo().await;
     for size in [1, 3, 64, 4_096] {
         let payload: Vec<u8> = (0..20_000_u32).map(|n| b'a' + (n % 26) as u8).collect();
@@ -83,7 +83,7 @@ async fn a_message_in_fragments_comes_back_whole() {
 }
 
 #[tokio::test]
-async fn bytes_one_by_one_are_the_same_message() {
+async fn a_message_may_arrive_byte_by_byte() {
     let addr = echo().await;
     let mut raw = Raw::upgraded(addr, "anybody").await;
     for byte in frame(FIN | TEXT, "κόσμε".as_bytes()) {
@@ -93,7 +93,7 @@ async fn bytes_one_by_one_are_the_same_message() {
 }
 
 #[tokio::test]
-async fn a_ping_is_answered_with_its_payload_also_amid_fragments() {
+async fn a_ping_between_fragments_is_answered_with_its_payload() {
     let addr = echo().await;
     for payload in [&b""[..], b"hello", &[0xff; 125]] {
         let pong = Frame { opcode: PONG, payload: payload.to_vec() };
@@ -107,14 +107,14 @@ async fn a_ping_is_answered_with_its_payload_also_amid_fragments() {
 }
 
 #[tokio::test]
-async fn a_pong_that_nobody_asked_for_is_ignored() {
+async fn an_unsolicited_pong_is_ignored() {
     let addr = echo().await;
     let bytes = [frame(FIN | PONG, b"x"), frame(FIN | TEXT, b"y")].concat();
     assert_eq!(answer(addr, &bytes).await, Some(Frame { opcode: TEXT, payload: b"y".to_vec() }));
 }
 
 #[tokio::test]
-async fn what_breaks_the_framing_is_closed_with_1002() {
+async fn invalid_framing_closes_with_1002() {
     let addr = echo().await;
     let mut cases: Vec<(String, Vec<u8>)> = vec![
         ("a ping of 126 bytes".into(), frame(FIN | PING, &[0; 126])),
@@ -141,7 +141,7 @@ async fn what_breaks_the_framing_is_closed_with_1002() {
 }
 
 #[tokio::test]
-async fn a_close_is_answered_with_its_code_if_that_is_one() {
+async fn a_close_is_answered_with_its_valid_code() {
     let addr = echo().await;
     for code in [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 3999, 4000, 4999] {
         assert_eq!(closed(addr, &close_frame(code, b"why")).await, Some(code));
@@ -154,7 +154,7 @@ async fn a_close_is_answered_with_its_code_if_that_is_one() {
 }
 
 #[tokio::test]
-async fn nothing_is_answered_after_a_close() {
+async fn a_frame_after_a_close_is_not_answered() {
     let addr = echo().await;
     let mut raw = Raw::upgraded(addr, "anybody").await;
     let late = [close_frame(1000, b""), frame(FIN | TEXT, b"late"), frame(FIN | PING, b"late")].concat();
@@ -169,7 +169,7 @@ async fn nothing_is_answered_after_a_close() {
 }
 
 #[tokio::test]
-async fn text_that_is_not_utf_8_is_closed_with_1007() {
+async fn text_that_is_not_utf_8_closes_with_1007() {
     let addr = echo().await;
     let surrogate = b"\xed\xa0\x80";
     let overlong = b"\xc0\xaf";
@@ -187,7 +187,7 @@ async fn text_that_is_not_utf_8_is_closed_with_1007() {
 }
 
 #[tokio::test]
-async fn a_letter_may_be_split_between_fragments() {
+async fn a_character_may_be_split_between_fragments() {
     let addr = echo().await;
     let text = "𝄞 κόσμε \u{10ffff}\u{fffe}".as_bytes();
     for at in 0..=text.len() {
@@ -197,7 +197,7 @@ async fn a_letter_may_be_split_between_fragments() {
 }
 
 #[tokio::test]
-async fn a_thousand_messages_at_once_come_back_in_order() {
+async fn a_thousand_pipelined_messages_come_back_in_order() {
     let addr = echo().await;
     let mut raw = Raw::upgraded(addr, "anybody").await;
     let messages: Vec<Vec<u8>> = (0..1_000_usize).map(|n| vec![b'a' + (n % 26) as u8; n]).collect();

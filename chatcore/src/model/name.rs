@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_is_refused() {
+    fn invalid_names_can_not_sign_in() {
         for text in
             ["a/b", "#general", "a\u{0}b", "<b>", "a\u{202e}b", "🦀", "\u{200b}x", "\u{3164}", "a\u{34f}"]
         {

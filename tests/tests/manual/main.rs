@@ -92,7 +92,7 @@ impl Story {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_command_of_the_operators_page_does_what_it_says() {
+async fn every_command_of_the_operations_page_works() {
     let database: Database = Postgres::shared().await.database().await;
     let machine = Machine::new(web_chat().as_std().get_program(), &database);
     let mut shell = Shell::start(&machine);
@@ -121,7 +121,7 @@ async fn every_command_of_the_operators_page_does_what_it_says() {
 
 #[tokio::test]
 #[should_panic(expected = "a command failed")]
-async fn a_command_of_the_page_that_fails_fails_the_test() {
+async fn a_failing_command_of_the_page_fails_the_test() {
     let database = Postgres::shared().await.database().await;
     let machine = Machine::new(web_chat().as_std().get_program(), &database);
     Shell::start(&machine).run("true\nls \"$DESTDIR/nothing\" | cat\ntrue").await;
@@ -133,7 +133,7 @@ fn analyze(machine: &Machine, arguments: &[&str]) -> Output {
 }
 
 #[tokio::test]
-async fn the_unit_is_valid_and_lets_the_service_do_little() {
+async fn the_systemd_unit_is_valid_and_restricted() {
     let database = Postgres::shared().await.database().await;
     let machine = Machine::new(web_chat().as_std().get_program(), &database);
     machine.install_unit();
@@ -175,7 +175,7 @@ fn default_of(option: &str) -> String {
 }
 
 #[test]
-fn the_page_lists_every_option_with_its_default() {
+fn the_operations_page_lists_every_option_with_its_default() {
     let options = options();
     assert!(options.len() > 25 && options.contains_key("--listen"), "{options:?}");
     let page = page("operations.md");
