@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_names_can_not_sign_in() {
+    fn an_invalid_name_is_refused() {
         for text in
             ["a/b", "#general", "a\u{0}b", "<b>", "a\u{202e}b", "🦀", "\u{200b}x", "\u{3164}", "a\u{34f}"]
         {
