@@ -1,4 +1,4 @@
-//! What can be set when the service is started.
+//! The options of the service.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,12 +10,12 @@ use crate::backup::Command;
 use crate::log::{LogFilter, LogFormat};
 use crate::open_files;
 
-/// What `--help` ends with.
-const BACKUP: &str = "Backup: web_chat backup FILE --data FOLDER, also while the service runs. With a database, run pg_dump on \
-it first. Restore: web_chat restore FILE --data FOLDER, with a database after that is restored, while the service is \
-stopped. docs/operations.md has both step by step.";
+/// The end of `--help`.
+const BACKUP: &str = "Backup: web_chat backup FILE --data FOLDER, even while the service runs. With a database, run pg_dump \
+first. Restore: stop the service and run web_chat restore FILE --data FOLDER. With a database, restore it first. \
+docs/operations.md has both step by step.";
 
-/// A chat for a team, in one program: open its page, choose a name, write.
+/// A chat for a team, in one program. Open its page, choose a name and write.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "web_chat", version, after_help = BACKUP, disable_help_subcommand = true)]
 #[command(group = ArgGroup::new("postgres").args(["database_url", "print_schema"]).multiple(true))]
@@ -24,26 +24,26 @@ pub struct Options {
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// Where to listen; port 0 takes any that is free.
+    /// The address to listen on. Port 0 means any free port.
     #[arg(long, env = "WEB_CHAT_LISTEN", default_value = "127.0.0.1:3000", value_name = "ADDRESS")]
     pub listen: String,
 
-    /// Where to serve /metrics for Prometheus, /healthz and /readyz, beside the chat: an address that only your
-    /// own tools reach. Off by default; /healthz and /readyz are at the chat's address too.
+    /// The address to serve /metrics (for Prometheus), /healthz and /readyz on. Choose one that only your own tools can
+    /// reach. Off by default. /healthz and /readyz are also at the chat's address.
     #[arg(long, env = "WEB_CHAT_METRICS_LISTEN", value_name = "ADDRESS")]
     pub metrics_listen: Option<String>,
 
-    /// What to log, to the standard error stream: a level (off, error, warn, info, debug, trace), or levels per
-    /// part, such as info,chatcore=debug, which has a span per connection and per publish.
+    /// What to log, to standard error: a level (off, error, warn, info, debug, trace), or levels per part, such as
+    /// info,chatcore=debug, which adds a span per connection and per publish.
     #[arg(long, env = "WEB_CHAT_LOG", default_value = "info", value_name = "FILTER")]
     pub log: LogFilter,
 
-    /// How a line of the log is written: text for people, json for programs.
+    /// The format of the log: text for people, json for programs.
     #[arg(long, env = "WEB_CHAT_LOG_FORMAT", default_value = "text", value_name = "FORMAT", value_enum)]
     pub log_format: LogFormat,
 
-    /// The folder that holds everything: messages, files and names. With a database, only the files. Give it one of
-    /// its own: it is made its owner's alone.
+    /// The folder for all data: messages, files and names. With a database, only files. Use a folder of its own: other
+    /// users lose access to it.
     #[arg(
         long,
         env = "WEB_CHAT_DATA",
@@ -53,28 +53,28 @@ pub struct Options {
     )]
     pub data: PathBuf,
 
-    /// Keep everything in memory, and forget it at the end.
+    /// Keep everything in memory, and lose it at the end.
     #[arg(long, env = "WEB_CHAT_MEMORY", conflicts_with = "database_url")]
     pub memory: bool,
 
-    /// Keep messages and names in this PostgreSQL database; several services may share it.
+    /// Keep messages and names in this PostgreSQL database. Several services may share it.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL", global = true)]
     pub database_url: Option<String>,
 
-    /// Search by an index, which the database keeps; the first start with it makes it.
+    /// Search with an index in the database. The first start with this option creates the index.
     #[arg(long, env = "WEB_CHAT_SEARCH_INDEX", requires = "postgres")]
     pub search_index: bool,
 
-    /// Print the SQL that makes the tables in an empty database, with --search-index the index too, and end. For an
-    /// administrator to run, if the service's role may not create schemas.
+    /// Print the SQL that creates the tables in an empty database (with --search-index also the index), and exit. An
+    /// administrator runs it if the service's role may not create schemas.
     #[arg(long)]
     pub print_schema: bool,
 
-    /// The certificates, in PEM, by one of which the database's must be signed, in place of the system's.
+    /// A PEM file with root certificates for verifying the database, instead of the system's.
     #[arg(long, env = "WEB_CHAT_DATABASE_CA", value_name = "FILE", requires = "database_url", global = true)]
     pub database_ca: Option<PathBuf>,
 
-    /// Messages shown when a channel is opened, and the most in one page of older ones.
+    /// The number of messages shown when a channel is opened, and the most per page of older messages.
     #[arg(long, env = "WEB_CHAT_HISTORY", default_value_t = 100, value_name = "MESSAGES",
           value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub history: u32,
@@ -88,128 +88,126 @@ pub struct Options {
     #[arg(long, env = "WEB_CHAT_ATTACHMENT_BYTES", default_value_t = 25 << 20, value_name = "BYTES")]
     pub attachment_bytes: u64,
 
-    /// Connections at once.
+    /// The most connections at the same time.
     #[arg(long, env = "WEB_CHAT_CONNECTIONS", default_value_t = 20_000, value_name = "NUMBER",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub connections: u32,
 
-    /// Connections of one address at once. An office or a household may have one address together. Behind a proxy
-    /// (--trust-forwarded) it bounds the WebSockets of each address that the proxy names.
+    /// The most connections per address at the same time. An office or a household may share one address. Behind a proxy
+    /// (--trust-forwarded), the most WebSockets per address that the proxy names.
     #[arg(long, env = "WEB_CHAT_ADDRESS_CONNECTIONS", default_value_t = 12_500, value_name = "NUMBER",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub address_connections: u32,
 
-    /// Open files that are kept for all but connections, if the system's limit of open files is low: those of the
-    /// store, of uploads and of downloads.
+    /// The number of open files to reserve for everything but connections (store, uploads, downloads), if the system's
+    /// limit of open files is low.
     #[arg(long, env = "WEB_CHAT_RESERVED_FILES", default_value_t = 256, value_name = "NUMBER")]
     pub reserved_files: u32,
 
-    /// How many proxies in front say in X-Forwarded-For or Forwarded where a request comes from. All requests must
-    /// pass through as many: what is bounded per address goes by the entry that the first of them adds.
+    /// The number of proxies in front that add a client's address to X-Forwarded-For or Forwarded. Every request must
+    /// pass through all of them: bounds per address use the entry that the first one adds.
     #[arg(long, env = "WEB_CHAT_TRUST_FORWARDED", default_value_t = 0, value_name = "PROXIES",
           value_parser = clap::value_parser!(u8).range(0..=16))]
     pub trust_forwarded: u8,
 
-    /// Requests from one address at once, of any kind but health checks; after that one in each --request-interval.
+    /// The most requests from one address at once, of any kind but health checks. After that, one per --request-interval.
     #[arg(long, env = "WEB_CHAT_REQUESTS", default_value_t = 10_000, value_name = "NUMBER",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub requests: u32,
 
-    /// The time after which an address may send one more request, in milliseconds.
+    /// The time until an address may send one more request, in milliseconds.
     #[arg(long, env = "WEB_CHAT_REQUEST_INTERVAL", default_value_t = 2, value_name = "MILLISECONDS",
           value_parser = clap::value_parser!(u64).range(1..))]
     pub request_interval: u64,
 
-    /// Sign-ins from one address at once; after that one in each --sign-in-interval.
+    /// The most sign-ins from one address at once. After that, one per --sign-in-interval.
     #[arg(long, env = "WEB_CHAT_SIGN_INS", default_value_t = 100, value_name = "NUMBER",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub sign_ins: u32,
 
-    /// The time after which an address may sign in once more, in milliseconds.
+    /// The time until an address may sign in once more, in milliseconds.
     #[arg(long, env = "WEB_CHAT_SIGN_IN_INTERVAL", default_value_t = 1_000, value_name = "MILLISECONDS",
           value_parser = clap::value_parser!(u64).range(1..))]
     pub sign_in_interval: u64,
 
-    /// How long a sign-in may take to bring its name, in seconds.
+    /// The longest time to receive the body of a sign-in, in seconds.
     #[arg(long, env = "WEB_CHAT_SIGN_IN_TIMEOUT", default_value_t = 10, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(1..))]
     pub sign_in_timeout: u64,
 
-    /// Channels that one person creates at once; after that one in each --new-channel-interval.
+    /// The most channels that one person can create at once. After that, one per --new-channel-interval.
     #[arg(long, env = "WEB_CHAT_NEW_CHANNELS", default_value_t = 60, value_name = "NUMBER",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub new_channels: u32,
 
-    /// The time after which a person may create one more channel, in seconds.
+    /// The time until a person can create one more channel, in seconds.
     #[arg(long, env = "WEB_CHAT_NEW_CHANNEL_INTERVAL", default_value_t = 60, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(1..))]
     pub new_channel_interval: u64,
 
-    /// Bytes of messages that one person writes in a day.
+    /// The most bytes of messages that one person can write per day.
     #[arg(long, env = "WEB_CHAT_MESSAGE_BYTES_PER_DAY", default_value_t = 1 << 30, value_name = "BYTES",
           value_parser = clap::value_parser!(u64).range(1..))]
     pub message_bytes_per_day: u64,
 
-    /// Bytes of files that one person uploads in a day.
+    /// The most bytes of files that one person can upload per day.
     #[arg(long, env = "WEB_CHAT_UPLOAD_BYTES_PER_DAY", default_value_t = 2 << 30, value_name = "BYTES",
           value_parser = clap::value_parser!(u64).range(1..))]
     pub upload_bytes_per_day: u64,
 
-    /// Bytes of messages that all people together write in a day; without the option there is no bound.
+    /// The most bytes of messages that all people together can write per day. No bound by default.
     #[arg(long, env = "WEB_CHAT_TOTAL_MESSAGE_BYTES_PER_DAY", value_name = "BYTES",
           value_parser = clap::value_parser!(u64).range(1..))]
     pub total_message_bytes_per_day: Option<u64>,
 
-    /// Bytes of files that all people together upload in a day; without the option there is no bound.
+    /// The most bytes of files that all people together can upload per day. No bound by default.
     #[arg(long, env = "WEB_CHAT_TOTAL_UPLOAD_BYTES_PER_DAY", value_name = "BYTES",
           value_parser = clap::value_parser!(u64).range(1..))]
     pub total_upload_bytes_per_day: Option<u64>,
 
-    /// Bytes of files that are uploaded from one address in a day.
+    /// The most bytes of files that can be uploaded from one address per day.
     #[arg(long, env = "WEB_CHAT_ADDRESS_UPLOAD_BYTES_PER_DAY", default_value_t = 20 << 30, value_name = "BYTES",
           value_parser = clap::value_parser!(u64).range(1..))]
     pub address_upload_bytes_per_day: u64,
 
-    /// Bytes of the files of one person that are stored, with a unit if you like: 10GiB, 500MiB. A file counts until
-    /// its message is deleted; a restart changes nothing.
+    /// The most bytes of stored files per person, optionally with a unit: 10GiB, 500MiB. A file counts until its message
+    /// is deleted. A restart does not reset the count.
     #[arg(long, env = "WEB_CHAT_FILES_PER_USER", default_value = "10GiB", value_name = "BYTES", value_parser = bytes)]
     pub files_per_user: u64,
 
-    /// Bytes of the files of all people that are stored. Files that are being uploaded may take up to 64 times
-    /// --attachment-bytes more, until they are refused.
+    /// The most bytes of stored files of all people. Uploads in progress may take up to 64 times --attachment-bytes more,
+    /// until they are refused.
     #[arg(long, env = "WEB_CHAT_FILES_TOTAL", default_value = "100GiB", value_name = "BYTES", value_parser = bytes)]
     pub files_total: u64,
 
-    /// Channels that can exist.
+    /// The most channels that can exist.
     #[arg(long, env = "WEB_CHAT_CHANNELS", default_value_t = 10_000, value_name = "NUMBER",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub channels: u32,
 
-    /// Names that can be taken at once.
+    /// The most names that can be taken at the same time.
     #[arg(long, env = "WEB_CHAT_NAMES", default_value_t = 100_000, value_name = "NUMBER")]
     pub names: u64,
 
-    /// Where browsers see the service, such as `https://chat.example`; repeat it, or separate by commas. Pages of
-    /// these origins may sign in, connect and upload, and over HTTPS the sign-in cookie is sent over HTTPS only.
-    /// Any other host name than theirs is refused (421), and without the option any but localhost: reach the
-    /// service by it or by an IP address. A proxy in front keeps the Host header (nginx: proxy_set_header Host
-    /// $host).
+    /// The URL under which browsers see the service, such as `https://chat.example`. Repeat the option, or separate URLs
+    /// by commas. Pages of these origins may sign in, connect and upload. With an https URL, the sign-in cookie is sent
+    /// over HTTPS only. Other host names are refused (421). Without the option, every host name but localhost is refused:
+    /// use localhost or an IP address. A proxy in front must keep the Host header (nginx: proxy_set_header Host $host).
     #[arg(long, env = "WEB_CHAT_ORIGIN", value_name = "URL", value_delimiter = ',')]
     pub origin: Vec<Origin>,
 
-    /// How long a drain may take, in seconds. SIGTERM drains: the service takes nothing new, tells every client when
-    /// to come back, answers what it has accepted, and exits with 0. Ctrl-C drains for a second at most. A second
-    /// SIGTERM or Ctrl-C ends at once. SIGHUP does nothing.
+    /// The longest time of a drain, in seconds. SIGTERM drains: the service accepts nothing new, tells every client when
+    /// to come back, answers accepted commands, and exits with 0. Ctrl-C drains for at most a second. A second SIGTERM or
+    /// Ctrl-C exits at once. SIGHUP does nothing.
     #[arg(long, env = "WEB_CHAT_GRACE", default_value_t = 10, value_name = "SECONDS",
           value_parser = clap::value_parser!(u32).range(1..=3_600))]
     pub grace: u32,
 
-    /// Send the sign-in cookie over HTTPS only, whatever origin a request comes by; an --origin with https does it
-    /// by itself.
+    /// Send the sign-in cookie over HTTPS only, for requests of every origin. An --origin with https does this by itself.
     #[arg(long, env = "WEB_CHAT_SECURE_COOKIE")]
     pub secure_cookie: bool,
 
-    /// How many files may be open, once that is known.
+    /// The limit of open files, once it is known.
     #[arg(skip)]
     pub(crate) open_files: Option<u64>,
 }
@@ -281,8 +279,8 @@ impl Options {
         open_files::connections(connections, self.open_files, self.reserved_files)
     }
 
-    /// Raises the limit of open files as far as it goes, and says so if it is still too low for the connections
-    /// that are asked for. Call it once, at the start.
+    /// Raises the limit of open files as far as possible, and logs a warning if it is still too low for
+    /// `--connections`. Call it once, at the start.
     pub fn raise_open_files(&mut self) {
         self.open_files = open_files::raise();
         let allowed = self.within_open_files(self.connections);

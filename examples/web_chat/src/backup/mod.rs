@@ -25,20 +25,20 @@ use crate::options::Options;
 /// What to do instead of serving.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Write a backup of the data folder to a new file, also while the service runs.
+    /// Write a backup of the data folder to a new file, even while the service runs.
     ///
-    /// It holds messages, names and files as they are at one moment. The service writes a copy of its database into
-    /// the data folder meanwhile, which needs as much room again. With --database-url the backup has the files only;
-    /// back up the database with pg_dump before it.
+    /// It has the messages, names and files as they are at one moment. Meanwhile the service writes a copy of its
+    /// database into the data folder, which needs the same space again. With --database-url the backup has only the
+    /// files: back up the database with pg_dump first.
     Backup {
         /// The backup, a tar archive of mode 0600. It must not exist.
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
-    /// Put a backup into a new or empty data folder.
+    /// Restore a backup into a new or empty data folder.
     ///
-    /// A backup that is not whole, or was altered, is refused, and nothing is left of it. With --database-url restore
-    /// the database first. People whose page is open get what is there then.
+    /// An incomplete or damaged backup is refused, and nothing is left of it. With --database-url, restore the database
+    /// first. Pages that are open load the restored messages.
     Restore {
         /// The backup.
         #[arg(value_name = "FILE")]
@@ -46,11 +46,11 @@ pub enum Command {
     },
 }
 
-/// Makes a backup in the new file `file`, by the service that runs on the data folder, or of the folder itself. Returns
-/// what to tell the operator.
+/// Writes a backup to the new file `file`. If a service runs on the data folder, it makes the backup. Returns the text to
+/// print.
 ///
 /// # Errors
-/// Why there is none. Nothing is left of it.
+/// If no backup could be made. Then nothing is left of it.
 ///
 /// # Cancel safety
 /// If the future is dropped, nothing is left but copies of the databases in the data folder, which the next start
@@ -71,10 +71,10 @@ pub async fn backup(options: &Options, file: &Path) -> Result<String, Box<dyn Er
     Ok(told)
 }
 
-/// Restores the backup in `file` to the data folder, and returns what to tell the operator.
+/// Restores the backup in `file` to the data folder. Returns the text to print.
 ///
 /// # Errors
-/// Why it was not restored. The folder is as it was then.
+/// If it could not be restored. Then the folder is unchanged.
 ///
 /// # Cancel safety
 /// Not cancel safe: set `stopped` instead, and wait for it.
