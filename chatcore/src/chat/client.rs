@@ -1,4 +1,4 @@
-//! A participant in this process: the session that sockets have, as typed calls and a stream of events.
+//! A participant in this process: typed calls and a stream of events over the same session as a socket's.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -18,8 +18,8 @@ use crate::protocol::{
 
 /// A participant in this process.
 ///
-/// Calls are answered in turn; events wait in the channels' rings meanwhile, and come from
-/// [`next_event`](Self::next_event) or from the client as a [`Stream`], which ends when the session does.
+/// Calls are answered in order. Meanwhile events wait in the channels' rings. Read them with
+/// [`next_event`](Self::next_event), or use the client as a [`Stream`], which ends with the session.
 #[derive(Debug)]
 pub struct Client {
     connection: Connection,
@@ -45,11 +45,11 @@ impl Client {
         Self { connection, last_id: 0, events: std::collections::VecDeque::new(), closed: None }
     }
 
-    /// Lists all channels, by name, page by page. Where there may be very many, [`call`](Self::call) with
-    /// [`Command::Channels`] gives one page.
+    /// Lists all channels by name. It reads page by page; for one page, use [`call`](Self::call) with
+    /// [`Command::Channels`].
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`ClientError`] if the command is refused or the session has ended.
     pub async fn channels(&mut self) -> Result<Vec<ChannelObject>, ClientError> {
         let (mut channels, mut after) = (Vec::new(), None);
         loop {
@@ -65,7 +65,7 @@ impl Client {
     /// Creates a channel.
     ///
     /// # Errors
-    /// [`ClientError`]; `name_taken` names the channel that has the name.
+    /// [`ClientError`] if the command is refused or the session has ended. `name_taken` names the channel that has the name.
     pub async fn create_channel(&mut self, name: &str, topic: &str) -> Result<ChannelObject, ClientError> {
         #[derive(Deserialize)]
         struct Created {
@@ -75,18 +75,18 @@ impl Client {
         Ok(self.call::<Created>(command).await?.channel)
     }
 
-    /// Follows a channel from its newest messages on.
+    /// Subscribes to a channel, beginning with its newest messages.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`ClientError`] if the command is refused or the session has ended.
     pub async fn subscribe(&mut self, channel: &str) -> Result<Subscribed, ClientError> {
         self.call(Command::Subscribe { channel: channel.to_owned(), after: None, limit: None }).await
     }
 
-    /// Follows a channel from where the participant was: every event after it, or else `reset`.
+    /// Subscribes to a channel, beginning after the position `after`: with every event since, or with a reset.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`ClientError`] if the command is refused or the session has ended.
     pub async fn resume(&mut self, channel: &str, after: Position) -> Result<Subscribed, ClientError> {
         self.call(Command::Subscribe { channel: channel.to_owned(), after: Some(after), limit: None }).await
     }
@@ -94,16 +94,16 @@ impl Client {
     /// Ends a subscription.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`ClientError`] if the command is refused or the session has ended.
     pub async fn unsubscribe(&mut self, channel: &str) -> Result<(), ClientError> {
         self.done(Command::Unsubscribe { channel: channel.to_owned() }).await
     }
 
-    /// Publishes a text under a nonce of its own. To repeat a publish whose outcome is unknown, use
-    /// [`call`](Self::call) with the same nonce.
+    /// Publishes a text with a new nonce. To repeat a publish with an unknown outcome, use [`call`](Self::call)
+    /// with the same nonce.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`ClientError`] if the command is refused or the session has ended.
     pub async fn publish(&mut self, channel: &str, text: &str) -> Result<Published, ClientError> {
         self.call(Command::Publish {
             channel: channel.to_owned(),
@@ -118,7 +118,7 @@ impl Client {
     /// Replaces a message's text.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`ClientError`] if the command is refused or the session has ended.
     pub async fn edit(&mut self, channel: &str, seq: Seq, text: &str) -> Result<Logged, ClientError> {
         self.call(Command::Edit { channel: channel.to_owned(), seq, text: text.to_owned() }).await
     }
@@ -126,15 +126,15 @@ impl Client {
     /// Deletes a message.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`ClientError`] if the command is refused or the session has ended.
     pub async fn delete(&mut self, channel: &str, seq: Seq) -> Result<Logged, ClientError> {
         self.call(Command::Delete { channel: channel.to_owned(), seq }).await
     }
 
-    /// Puts an emoji on a message, or takes it off.
+    /// Adds an emoji to a message, or removes it.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`ClientError`] if the command is refused or the session has ended.
     pub async fn react(
         &mut self,
         channel: &str,
@@ -145,10 +145,10 @@ impl Client {
         self.call(Command::React { channel: channel.to_owned(), seq, emoji: emoji.to_owned(), on }).await
     }
 
-    /// Reads the newest `limit` messages below `before`.
+    /// Returns the newest `limit` messages before `before`.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`ClientError`] if the command is refused or the session has ended.
     pub async fn history(
         &mut self,
         channel: &str,
@@ -158,11 +158,11 @@ impl Client {
         self.call(Command::History { channel: channel.to_owned(), before, limit: Some(limit) }).await
     }
 
-    /// Searches a channel for the newest messages with `seq` below `before`, or of all, in which every word of
-    /// `query` occurs. Where the answer has more, it says below which `seq` to go on.
+    /// Returns the newest messages of a channel that contain every word of `query`, of all messages or of those
+    /// before `before`. If there is more to search, the answer says before which `seq` to go on.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`ClientError`] if the command is refused or the session has ended.
     pub async fn search(
         &mut self,
         channel: &str,
@@ -173,26 +173,26 @@ impl Client {
         self.call(Command::Search { channel, query, before, limit: None }).await
     }
 
-    /// Moves the read marker.
+    /// Moves the read marker forward.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`ClientError`] if the command is refused or the session has ended.
     pub async fn read(&mut self, channel: &str, seq: Seq) -> Result<(), ClientError> {
         self.done(Command::Read { channel: channel.to_owned(), seq }).await
     }
 
-    /// Moves the read marker back, so that what begins at `seq` is unread again.
+    /// Moves the read marker back, so that messages from `seq` on are unread again.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`ClientError`] if the command is refused or the session has ended.
     pub async fn unread(&mut self, channel: &str, seq: Seq) -> Result<(), ClientError> {
         self.done(Command::Unread { channel: channel.to_owned(), seq }).await
     }
 
-    /// Tells the others that the participant is typing.
+    /// Tells other subscribers that the participant is typing.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`ClientError`] if the command is refused or the session has ended.
     pub async fn typing(&mut self, channel: &str) -> Result<(), ClientError> {
         self.done(Command::Typing { channel: channel.to_owned() }).await
     }
@@ -201,35 +201,35 @@ impl Client {
         self.call::<serde::de::IgnoredAny>(command).await.map(|_| ())
     }
 
-    /// Gives a command and returns what its `ok` carries.
+    /// Sends a command and returns the contents of its `ok`.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`ClientError`] if the command is refused or the session has ended.
     ///
     /// # Cancel safety
-    /// A dropped call may still be carried out; its answer is dropped with it.
+    /// If the future is dropped, the command may still be carried out. Its answer is dropped.
     pub async fn call<T: DeserializeOwned>(&mut self, command: Command) -> Result<T, ClientError> {
         self.last_id += 1;
         let id = self.last_id;
         self.connection.submit(id, command);
         loop {
             let answer = poll_fn(|cx| self.poll_answer(cx)).await?;
-            // Another id is the answer of a call that was dropped.
+            // An answer with another id belongs to a call that was dropped.
             if answer_id(&answer) == Some(id) {
                 return read_answer(&answer);
             }
         }
     }
 
-    /// Waits for the next event; `None` once the session has ended.
+    /// Waits for the next event. Returns `None` once the session has ended.
     ///
     /// # Cancel safety
-    /// A dropped future has taken no event.
+    /// If the future is dropped, no event is lost.
     pub async fn next_event(&mut self) -> Option<ChatEvent> {
         poll_fn(|cx| self.poll_event(cx)).await
     }
 
-    /// Returns why the session has ended.
+    /// Returns why the session has ended, or `None` if it has not.
     #[must_use]
     pub fn closed(&self) -> Option<CloseReason> {
         self.closed

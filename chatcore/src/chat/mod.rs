@@ -30,7 +30,7 @@ use crate::runtime::stats::Stats;
 use crate::store::blob::{BlobStore, ByteStream};
 use crate::store::{ChannelInfo, Created, Durability, Store, Unread};
 
-/// A running chat: what transports, bots and the app's own code share. Cloning it is cheap.
+/// A running chat, shared by transports, bots and the app's own code. Cloning it is cheap.
 ///
 /// Its background tasks end with the last clone and the last connection.
 #[derive(Clone)]
@@ -49,7 +49,7 @@ impl Drop for Inner {
     }
 }
 
-/// Sets up a [`Chat`].
+/// Builds a [`Chat`].
 pub struct ChatBuilder {
     store: Arc<dyn Store>,
     blobs: Option<Arc<dyn BlobStore>>,
@@ -60,37 +60,37 @@ pub struct ChatBuilder {
 }
 
 impl ChatBuilder {
-    /// Sets where attachments' bytes are kept. Without it there are no attachments.
+    /// Sets the store for attachments' bytes. Without it there are no attachments.
     #[must_use]
     pub fn blobs(mut self, blobs: impl BlobStore) -> Self {
         self.blobs = Some(Arc::new(blobs));
         self
     }
 
-    /// Sets who may do what. The default is [`OpenPolicy`].
+    /// Sets the policy, which decides who may do what. The default is [`OpenPolicy`].
     #[must_use]
     pub fn policy(mut self, policy: impl Policy) -> Self {
         self.policy = Arc::new(policy);
         self
     }
 
-    /// Sets the bounds.
+    /// Sets the limits.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// Sets the clock by which uploads get old, in place of the system's: for tests and simulations. Jumps of it are
-    /// passed over as [`Clock::steady`] says, with [`Limits::upload_ttl`] as its patience.
+    /// Sets the clock that measures the age of uploads, instead of the system's: for tests and simulations. It
+    /// ignores jumps of the clock as [`Clock::steady`] does, with [`Limits::upload_ttl`] as the patience.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Sets the path under which a transport serves the chat, such as `/chat`; attachments' URLs begin with
-    /// it. The default is the root.
+    /// Sets the path under which a transport serves the chat, such as `/chat`. Attachments' URLs begin with it.
+    /// The default is the root.
     #[must_use]
     pub fn base(mut self, path: &str) -> Self {
         let path = path.trim_matches('/');
@@ -98,10 +98,10 @@ impl ChatBuilder {
         self
     }
 
-    /// Starts the chat's tasks on the tokio runtime of the caller.
+    /// Starts the chat's tasks on the current tokio runtime.
     ///
     /// # Panics
-    /// Panics outside a tokio runtime.
+    /// Panics outside of a tokio runtime.
     #[must_use]
     pub fn build(self) -> Chat {
         let encoder = Encoder::new(&self.base);
@@ -114,10 +114,10 @@ impl ChatBuilder {
             tokio::spawn(async move { departures.run().await }),
             tokio::spawn(async move {
                 loop {
-                    // A sweep before its time follows a delete; either way it is the same sweep.
+                    // A delete starts a sweep early. It is the same sweep.
                     let _ =
                         tokio::time::timeout(sweeper.sweep_interval(), sweeper.discarded.notified()).await;
-                    // What a sweep did not come to is there for the next.
+                    // The next sweep does what this one did not reach.
                     if let Err(panicked) = contain_async(sweeper.sweep()).await {
                         sweeper.monitor.failures.failed("the sweep failed", "", &panicked);
                     }
@@ -129,7 +129,7 @@ impl ChatBuilder {
 }
 
 impl Chat {
-    /// Begins to set up a chat on `store`, which is both its log and its directory.
+    /// Returns a builder of a chat on `store`, which has its logs, its directory and its index of attachments.
     pub fn builder(store: impl Store) -> ChatBuilder {
         ChatBuilder {
             store: Arc::new(store),
@@ -148,8 +148,7 @@ impl Chat {
     /// Connects a participant in this process: a bot, a test, the app's own code.
     ///
     /// # Errors
-    /// [`CloseReason::Overloaded`] where there are too many connections, [`CloseReason::Draining`] where the
-    /// chat takes no new ones.
+    /// [`CloseReason::Overloaded`] if there are too many connections. [`CloseReason::Draining`] if the chat is draining.
     pub fn connect(&self, identity: Identity) -> Result<Client, CloseReason> {
         Ok(Client::new(self.open(identity)?))
     }
@@ -157,16 +156,16 @@ impl Chat {
     /// Opens a session for a transport to drive.
     ///
     /// # Errors
-    /// [`CloseReason::Overloaded`] where there are too many connections, [`CloseReason::Draining`] where the
-    /// chat takes no new ones.
+    /// [`CloseReason::Overloaded`] if there are too many connections. [`CloseReason::Draining`] if the chat is draining.
     pub fn open(&self, identity: Identity) -> Result<Connection, CloseReason> {
         Connection::open(Arc::clone(self.core()), identity)
     }
 
-    /// Creates a channel if there is none of that name, and returns the one there is. The policy is not asked.
+    /// Returns the channel with this name, and creates it if it does not exist. The policy is not asked.
     ///
     /// # Errors
-    /// `not_allowed` if there are [`Limits::channels`] of other names, `unavailable` where the store can't be written.
+    /// `not_allowed` if there are already [`Limits::channels`] channels. `unavailable` if the store can't be
+    /// written.
     pub async fn ensure_channel(
         &self,
         name: &ChannelName,
@@ -183,26 +182,31 @@ impl Chat {
         Ok(created.into_channel())
     }
 
-    /// Remembers a user under the display name they have now.
+    /// Stores a user's current display name.
     ///
     /// # Errors
-    /// `unavailable` where the store can't be written.
+    /// `unavailable` if the store can't be written.
     pub async fn remember_user(&self, user: &User) -> Result<(), Error> {
         Ok(self.core().store.put_user(user).await?)
     }
 
-    /// Stores a file that a participant uploads to a channel, to be named in a later publish.
+    /// Stores a file that a participant uploads to a channel. A later publish can name it.
     ///
-    /// `inspect` gets the file's first 256 KiB, or all of a shorter one, and says what it is.
+    /// `inspect` gets the file's first 256 KiB, or the whole file if it is shorter, and returns its type.
     ///
     /// # Errors
-    /// `no_such_channel`, `not_allowed`, `bad_name` for the file's name, `too_large`, `bad_frame` where the
-    /// stream failed, `rate_limited` for too many at once or too much in a day, `storage_full` if the files take as much
-    /// as they may, `unavailable`. Nothing is left of a refused upload.
+    /// If an upload is refused, nothing is left of it.
+    ///
+    /// - `no_such_channel`, `not_allowed`
+    /// - `bad_name` if the file's name is invalid
+    /// - `too_large`
+    /// - `bad_frame` if the stream failed
+    /// - `rate_limited` for too many uploads at once or too many bytes per day
+    /// - `storage_full` if the stored files have reached their limit
+    /// - `unavailable`
     ///
     /// # Cancel safety
-    /// What a dropped future leaves behind can't be attached or read, and is removed within
-    /// [`Limits::upload_ttl`].
+    /// If the future is dropped, the rest can't be attached or read, and is removed within [`Limits::upload_ttl`].
     pub async fn upload(
         &self,
         identity: &Identity,
@@ -217,23 +221,23 @@ impl Chat {
     /// Returns an attachment that the participant may read.
     ///
     /// # Errors
-    /// `no_such_attachment` also for one of a deleted message or of somebody else's unsent one;
+    /// `no_such_attachment`, also if its message was deleted, or if it is another user's and was not sent yet.
     /// `not_allowed`, `unavailable`.
     pub async fn attachment(&self, identity: &Identity, id: &str) -> Result<Attachment, Error> {
         self.core().attachment(identity, id).await
     }
 
-    /// Writes an attachment as the protocol spells it, in JSON; its own `Serialize` is the store's, which keeps
-    /// no `url`.
+    /// Returns an attachment as JSON in the form of the protocol. Its own `Serialize` is for stores, which keep no
+    /// `url`.
     #[must_use]
     pub fn attachment_json(&self, attachment: &Attachment) -> Bytes {
         self.core().encoder.attachment(attachment)
     }
 
-    /// Returns the bytes of an attachment, cut to its size; all of them with `0..u64::MAX`.
+    /// Returns the bytes of an attachment in `range`, which is cut to its size: `0..u64::MAX` is the whole.
     ///
     /// # Errors
-    /// As [`attachment`](Self::attachment).
+    /// As for [`attachment`](Self::attachment).
     pub async fn attachment_bytes(
         &self,
         identity: &Identity,
@@ -243,18 +247,19 @@ impl Chat {
         self.core().attachment_bytes(identity, id, range).await
     }
 
-    /// Returns a picture's preview with a longest side of `side` pixels, one of the
-    /// [`PREVIEW_SIDES`](crate::PREVIEW_SIDES); `None` if there is none: of another file, of a broken picture, or of
-    /// one that needs more than [`Limits::preview_memory`].
+    /// Returns a preview of a picture with a longest side of `side` pixels, one of
+    /// [`PREVIEW_SIDES`](crate::PREVIEW_SIDES). Returns `None` if the file is not a picture, is broken, or needs
+    /// more than [`Limits::preview_memory`].
     ///
-    /// Both are made by `maker` when one is first asked for, and kept until the file is removed.
+    /// `maker` makes both sizes when one is first requested. They are kept until the file is removed.
     ///
     /// # Errors
-    /// As [`attachment`](Self::attachment); `unavailable` also after [`Limits::preview_wait`], `draining` if it would
-    /// have to be made.
+    /// As for [`attachment`](Self::attachment). Also `unavailable` after [`Limits::preview_wait`], and `draining`
+    /// if the preview would have to be made.
     ///
     /// # Cancel safety
-    /// A dropped future gives up its place in the queue. Once its turn has come, the previews are made and kept.
+    /// If the future is dropped while it waits, it leaves the queue. If its turn has come, the previews are made
+    /// and kept.
     pub async fn preview(
         &self,
         identity: &Identity,
@@ -265,10 +270,10 @@ impl Chat {
         self.core().preview(identity, id, side, maker).await
     }
 
-    /// Returns the bytes of a preview, cut to its size; all of them with `0..u64::MAX`.
+    /// Returns the bytes of a preview in `range`, which is cut to its size: `0..u64::MAX` is the whole.
     ///
     /// # Errors
-    /// As [`attachment`](Self::attachment).
+    /// As for [`attachment`](Self::attachment).
     pub async fn preview_bytes(
         &self,
         identity: &Identity,
@@ -278,52 +283,53 @@ impl Chat {
         self.core().preview_bytes(identity, preview, range).await
     }
 
-    /// Closes all of a user's connections: with [`CloseReason::SignedOut`] or [`CloseReason::Banned`] their clients
-    /// stay away, with [`CloseReason::Reconnect`] they come back and are authenticated anew. One that is being
-    /// opened, with an [`Identity`] from before, is refused with the same reason.
+    /// Closes all connections of a user. After [`CloseReason::SignedOut`] or [`CloseReason::Banned`] their clients
+    /// stay away. After [`CloseReason::Reconnect`] they come back and are authenticated again. A connection that
+    /// is being opened with an [`Identity`] from before this call is refused with the same reason.
     pub fn disconnect(&self, user: &UserId, reason: CloseReason) {
         self.core().links.close(user, None, reason);
     }
 
-    /// Closes the connections of one of a user's sign-ins, as [`disconnect`](Self::disconnect) closes those of all:
-    /// those whose [`Identity`] has this [`session`](Identity::session).
+    /// Closes the connections of one sign-in of a user: those whose [`Identity`] has this
+    /// [`session`](Identity::session). Otherwise it is like [`disconnect`](Self::disconnect).
     pub fn disconnect_session(&self, user: &UserId, session: &SessionId, reason: CloseReason) {
         self.core().links.close(user, Some(session), reason);
     }
 
-    /// Ends what a user's connections have of a channel, whatever the policy says: subscriptions, frames that wait,
-    /// answers under way, the place in the list of who is online. Each connection of the user is told
-    /// `channel_removed`, and no event, typing, presence, read marker, or answer of the channel comes after that.
+    /// Ends everything that a user's connections have of a channel, without asking the policy: subscriptions,
+    /// waiting frames, answers in progress, the entry in the list of who is online. Each connection of the user
+    /// gets `channel_removed`, and after that no event, typing, presence, read marker or answer of the channel.
     ///
-    /// When the call returns, no connection takes anything of the channel any more. What its transport was given
-    /// before may still be on its way to a slow client, ahead of `channel_removed`. A publish that was accepted is
-    /// still answered. A subscription that is asked for later is the policy's to decide.
+    /// When the call returns, no connection accepts anything more of the channel. Frames that its transport
+    /// already has may still reach a slow client, before `channel_removed`. An accepted publish is still answered.
+    /// The policy decides about later subscriptions.
     ///
-    /// The call waits for a write to a socket at most, and for no task; the policy is not asked.
+    /// The call waits at most for one write to a socket, and for no task.
     pub fn revoke(&self, user: &UserId, channel: &ChannelName) {
         self.core().revoke(user, channel);
     }
 
-    /// Asks the policy again whether a user may read the channels that their connections follow, each as its own
-    /// [`Identity`], and ends what is no longer allowed, as [`revoke`](Self::revoke) does. Call it when rights have
-    /// changed, after the policy knows it.
+    /// Asks the policy again whether a user may read the channels that their connections are subscribed to, for
+    /// each with its own [`Identity`], and ends what is no longer allowed, as [`revoke`](Self::revoke) does. Call
+    /// it after rights have changed and the policy knows it.
     pub fn recheck(&self, user: &UserId) {
         self.core().recheck(user);
     }
 
-    /// Holds the files: while the answer lives no file is removed from the blob store, whatever is deleted. Waits for
-    /// a removal under way, which takes [`Limits::store_timeout`] at most. A backup holds them, so that those which its
-    /// copy of the store names are there to be copied; the sweep catches up afterwards. Several may hold them at once.
+    /// Keeps all files: until the result is dropped, no file is removed from the blob store, even if its message
+    /// is deleted. Waits for a removal in progress, at most [`Limits::store_timeout`]. A backup calls this so that
+    /// the files that its copy of the store names can still be copied. The sweep catches up later. Several holds
+    /// may exist at once.
     pub async fn hold_files(&self) -> HeldFiles {
         self.core().uploads.hold().await
     }
 
-    /// Begins to go away: takes no new connections, commands and uploads, ends the uploads under way with
-    /// `draining`, tells every client when to come back, and closes each connection once what it has accepted is
+    /// Shuts down gracefully. It refuses new connections, commands and uploads, ends uploads in progress with
+    /// `draining`, tells every client when to come back, and closes each connection once its accepted commands are
     /// answered.
     ///
-    /// The clients come back one after the other: from a second on, each 10 ms after the one before, or closer if
-    /// [`Limits::drain_spread`] would be too short for that.
+    /// The clients come back one after the other: the first after a second, each 10 ms after the one before, or
+    /// closer if [`Limits::drain_spread`] is too short for that.
     pub fn drain(&self) {
         let core = self.core();
         core.start_draining();
@@ -337,34 +343,34 @@ impl Chat {
         }
     }
 
-    /// Says whether [`drain`](Self::drain) was called.
+    /// Returns whether [`drain`](Self::drain) was called.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.core().is_draining()
     }
 
-    /// Returns how many connections are open.
+    /// Returns the number of open connections.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.core().links.len()
     }
 
-    /// Returns what the chat holds now and what it has counted since it was built.
+    /// Returns what the chat has now, and what it has counted since it was built.
     ///
-    /// It costs a look at every channel in memory: ask for it every few seconds, not for each request. The crate
-    /// has no exporter of its own. `web_chat` shows how one is made of it for Prometheus.
+    /// This looks at every channel in memory, so call it every few seconds and not for each request. The crate has
+    /// no exporter of its own. `web_chat` shows one for Prometheus.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.core().stats()
     }
 
-    /// Returns the log of failures, for a transport and for the app's own code to report theirs.
+    /// Returns the log of failures, where a transport and the app's own code can report theirs.
     #[must_use]
     pub fn failures(&self) -> &FailureLog {
         &self.core().monitor.failures
     }
 
-    /// Asks the store for something small, to see whether it answers: for a readiness check.
+    /// Makes a small request to the store, to see whether it answers: for a readiness check.
     ///
     /// # Errors
     /// `unavailable` if the store fails or does not answer within `bound`.
@@ -372,19 +378,19 @@ impl Chat {
         self.core().check_store(bound).await
     }
 
-    /// Returns the bounds.
+    /// Returns the limits.
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.core().limits
     }
 
-    /// Returns the path under which the chat is served: empty for the root, else `/…`.
+    /// Returns the path under which the chat is served: empty for the root, otherwise `/…`.
     #[must_use]
     pub fn base(&self) -> &str {
         self.core().encoder.base()
     }
 
-    /// Says what an acknowledged publish stands for.
+    /// Returns what an acknowledged publish means.
     #[must_use]
     pub fn durability(&self) -> Durability {
         self.core().store.durability()

@@ -1,4 +1,4 @@
-//! Why a command was refused, in the words of the wire.
+//! Why a command was refused, as the protocol says it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,35 +16,35 @@ use crate::store::{AppendError, StoreError};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ErrorCode {
-    /// The frame is not a JSON object, has no `type` or a field of a wrong type.
+    /// The frame is not a JSON object, has no `type`, or has a field of a wrong type.
     BadFrame,
-    /// There is no such command.
+    /// The command is unknown.
     UnknownCommand,
-    /// Longer than the limit.
+    /// Something is longer than its limit.
     TooLarge,
-    /// Neither text nor attachments.
+    /// There is neither text nor an attachment.
     Empty,
-    /// There is no such channel.
+    /// The channel does not exist.
     NoSuchChannel,
     /// The name is taken.
     NameTaken,
-    /// The text is no name.
+    /// The name is invalid.
     BadName,
     /// The command needs a subscription to the channel.
     NotSubscribed,
-    /// There is no such message.
+    /// The message does not exist.
     NoSuchMessage,
-    /// There is no such attachment.
+    /// The attachment does not exist.
     NoSuchAttachment,
-    /// The policy says no.
+    /// The policy refuses it.
     NotAllowed,
     /// Too many commands in too short a time.
     RateLimited,
-    /// The store can't be reached or its queue is full.
+    /// The store is unavailable or its queue is full.
     Unavailable,
-    /// The server is going away.
+    /// The server is shutting down.
     Draining,
-    /// The files take as many bytes as they may, the user's or all.
+    /// The stored files have reached their limit, the user's or the total.
     StorageFull,
 }
 
@@ -90,7 +90,7 @@ impl ErrorCode {
         }
     }
 
-    /// Says whether the same command may succeed later, unchanged.
+    /// Returns whether the same command may succeed later, unchanged.
     #[must_use]
     pub fn is_retryable(self) -> bool {
         matches!(self, Self::RateLimited | Self::Unavailable | Self::Draining)
@@ -116,12 +116,12 @@ pub struct Error {
 }
 
 impl Error {
-    /// Makes an error with a message for people: one clause, exact, without the code's name.
+    /// Returns an error with a message for people: one exact clause, without the code's name.
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self { code, message: message.into(), retry: None, channel: None, source: None }
     }
 
-    /// Says when to try again.
+    /// Sets when to try again.
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry = Some(wait);
@@ -132,7 +132,7 @@ impl Error {
         Self::new(ErrorCode::NotAllowed, format!("this server can have at most {most} channels"))
     }
 
-    /// Names the channel that is in the way.
+    /// Names the channel that has the name.
     #[must_use]
     pub(crate) fn about(mut self, channel: ChannelName) -> Self {
         self.channel = Some(channel);
@@ -144,7 +144,7 @@ impl Error {
         self
     }
 
-    /// Returns why a store, or a store of files, did not do what the command needs.
+    /// Returns the failure of a store that caused this error, if there is one.
     pub(crate) fn failure(&self) -> Option<&(dyn std::error::Error + 'static)> {
         let unavailable = self.code == ErrorCode::Unavailable;
         self.source
@@ -153,7 +153,7 @@ impl Error {
             .map(|source| source as &(dyn std::error::Error + 'static))
     }
 
-    /// Lets go of the cause, which is in the log already.
+    /// Drops the cause, which was already logged.
     #[must_use]
     pub(crate) fn reported(mut self) -> Self {
         self.source = None;
@@ -186,19 +186,19 @@ impl Error {
             .retry_after(Duration::from_secs(1))
     }
 
-    /// Returns the wire's code.
+    /// Returns the code.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         self.code
     }
 
-    /// Returns when to try again, where that is known.
+    /// Returns when to try again, if that is known.
     #[must_use]
     pub fn retry(&self) -> Option<Duration> {
         self.retry
     }
 
-    /// Returns the channel in the way: of `name_taken`, the one that has the name.
+    /// Returns the channel that has the name, for `name_taken`.
     #[must_use]
     pub fn channel(&self) -> Option<&ChannelName> {
         self.channel.as_ref()

@@ -1,4 +1,4 @@
-//! What a channel's log is made of, and what is handed to a store to append.
+//! The entries of a channel's log, and what a store appends to it.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,9 +9,9 @@ use crate::model::time::Timestamp;
 /// One entry of a channel's log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// Its place in the log.
+    /// Its position in the log.
     pub seq: Seq,
-    /// When the store took it.
+    /// When the store accepted it.
     pub at: Timestamp,
     /// What happened.
     pub kind: EventKind,
@@ -20,7 +20,7 @@ pub struct Event {
 /// What happened in a channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EventKind {
-    /// Somebody wrote. Once deleted, the log holds it redacted.
+    /// A message was published. Once deleted, the log has it redacted.
     Message(Content),
     /// A message's text was replaced. Once the message is deleted, `text` is empty here too.
     Edited {
@@ -28,35 +28,35 @@ pub enum EventKind {
         target: Seq,
         /// Its new text.
         text: String,
-        /// Who edited.
+        /// The editor.
         by: User,
     },
     /// A message was deleted.
     Deleted {
         /// The message.
         target: Seq,
-        /// Who deleted.
+        /// The user who deleted it.
         by: User,
     },
-    /// An emoji was put on a message or taken off it.
+    /// An emoji was added to a message or removed from it.
     Reaction {
         /// The message.
         target: Seq,
-        /// Which emoji.
+        /// The emoji.
         emoji: String,
-        /// Put on, or taken off.
+        /// Whether it was added.
         on: bool,
-        /// Whose reaction.
+        /// The user.
         by: User,
     },
 }
 
-/// What a message holds at the moment of its publish.
+/// The contents of a message at its publish.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {
-    /// Who wrote it.
+    /// The author.
     pub author: User,
-    /// What it says.
+    /// The text.
     pub text: String,
     /// The author's key of the publish.
     pub nonce: Nonce,
@@ -72,7 +72,7 @@ pub struct Content {
 }
 
 impl EventKind {
-    /// Returns the message that an edit, a delete or a reaction is about.
+    /// Returns the message that an edit, a delete or a reaction refers to.
     #[must_use]
     pub fn target(&self) -> Option<Seq> {
         match self {
@@ -83,7 +83,7 @@ impl EventKind {
         }
     }
 
-    /// Takes out what a delete must take out of the log: a message's text and files, an edit's text.
+    /// Removes what a delete must remove from the log: a message's text and files, or an edit's text.
     pub fn redact(&mut self) {
         match self {
             Self::Message(content) => {
@@ -98,8 +98,8 @@ impl EventKind {
 }
 
 impl Event {
-    /// Returns about how many bytes it takes: 256, the UTF-8 bytes of who did it (id and name), of its nonce and of
-    /// its text or emoji, and what its attachments weigh.
+    /// Returns the weight of the event, about its bytes in memory: 256, the UTF-8 bytes of its author (id and
+    /// name), of its nonce and of its text or emoji, and the weight of its attachments.
     #[must_use]
     pub fn weight(&self) -> usize {
         let (by, texts) = match &self.kind {
@@ -114,7 +114,7 @@ impl Event {
         FIXED_WEIGHT + by.id.as_str().len() + by.name.len() + texts
     }
 
-    /// Returns the message that this event begins, as it stands with no later event folded in.
+    /// Returns the message that this event creates, without any later event.
     #[must_use]
     pub fn to_message(&self) -> Option<Message> {
         let EventKind::Message(content) = &self.kind else { return None };
@@ -133,14 +133,14 @@ impl Event {
     }
 }
 
-/// One event on its way to a store, which gives it its `seq`.
+/// An item for a store to append. The store assigns its `seq`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Append {
-    /// Whose log.
+    /// The channel.
     pub channel: ChannelId,
-    /// Whose doing.
+    /// The author.
     pub author: User,
-    /// What.
+    /// What to append.
     pub body: AppendBody,
 }
 
@@ -153,7 +153,7 @@ pub enum AppendBody {
         nonce: Nonce,
         /// What it says.
         text: String,
-        /// The message that it answers; the store checks that it is one.
+        /// The message that it replies to. The store checks that it exists.
         reply_to: Option<Seq>,
         /// Its files, as uploaded by this author to this channel.
         attachments: Vec<Attachment>,
@@ -165,26 +165,26 @@ pub enum AppendBody {
         /// Its new text.
         text: String,
     },
-    /// The end of a message: the store redacts its row, its edits' rows and the folded message.
+    /// The deletion of a message: the store redacts the rows of the message and of its edits.
     Delete {
         /// The message.
         target: Seq,
     },
-    /// An emoji on or off a message that is not deleted.
+    /// An emoji added to or removed from a message that is not deleted.
     React {
         /// The message.
         target: Seq,
-        /// Which emoji.
+        /// The emoji.
         emoji: String,
-        /// On or off.
+        /// Whether it is added.
         on: bool,
-        /// How many reactions the message may have. The store refuses one beyond it.
+        /// The limits for the message. The store refuses a reaction over them.
         limits: ReactionLimits,
     },
 }
 
 impl Append {
-    /// Makes the log's entry of this append at the place and time that the store gave it.
+    /// Returns the log's entry for this item, at the `seq` and time that the store assigned.
     #[must_use]
     pub fn into_event(self, seq: Seq, at: Timestamp) -> Event {
         let by = self.author;
@@ -199,7 +199,7 @@ impl Append {
         Event { seq, at, kind }
     }
 
-    /// Returns the key that makes a publish idempotent; edits, deletes and reactions have none.
+    /// Returns the key that makes a publish idempotent. Edits, deletes and reactions have none.
     #[must_use]
     pub fn dedupe_key(&self) -> Option<(ChannelId, &UserId, &Nonce)> {
         match &self.body {

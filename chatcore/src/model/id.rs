@@ -1,4 +1,4 @@
-//! Identifiers: of users, channels, attachments, and of places in a channel's log.
+//! Identifiers of users, channels and attachments, and positions in a channel's log.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::check::Check;
 
-/// A place in a channel's log. The first event of a channel has `seq` 1, and there are no gaps.
+/// A position in a channel's log. The first event of a channel has `seq` 1, and there are no gaps.
 pub type Seq = u64;
 
-/// The store's own key of a channel. It never leaves the server: on the wire a channel is its name.
+/// A store's own key for a channel. It stays on the server; on the wire a channel is its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ChannelId(pub u64);
@@ -21,7 +21,7 @@ impl fmt::Display for ChannelId {
     }
 }
 
-/// An identifier that is not one: empty, too long, or with a character that is not allowed.
+/// An invalid identifier: it is empty, too long, or has a character that is not allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid {what}: it must have 1 to {max} {allowed}")]
 pub struct InvalidId {
@@ -38,10 +38,10 @@ macro_rules! text_id {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Checks `text` and takes it as it stands.
+            /// Checks `text` and returns it as an identifier, unchanged.
             ///
             /// # Errors
-            /// [`InvalidId`] names the length and the characters that are allowed.
+            /// [`InvalidId`] if it is empty, too long, or has a character that is not allowed.
             pub fn new(text: impl Into<Arc<str>>) -> Result<Self, InvalidId> {
                 let text = text.into();
                 let (count, accept): (fn(&str) -> usize, fn(char) -> bool) = ($count, $accept);
@@ -86,32 +86,32 @@ macro_rules! text_id {
 }
 
 text_id!(
-    /// Who somebody is, for as long as the service lives: what the `Authenticator` of the embedding app
-    /// says. 1 to 64 visible ASCII characters, `u_…` by custom.
+    /// The lasting identity of a user, as the app's `Authenticator` returns it. 1 to 64 visible ASCII characters,
+    /// `u_…` by convention.
     UserId, "user id", 64, "visible ASCII characters", str::len, |c| c.is_ascii_graphic()
 );
 text_id!(
-    /// One of a user's sign-ins, as the embedding app tells them apart: to end one and leave the others. It stays in
-    /// the server. 1 to 64 visible ASCII characters; use a hash of a secret rather than the secret.
+    /// One of a user's sign-ins, as the app tells them apart, so that one can be ended alone. It stays on the
+    /// server. 1 to 64 visible ASCII characters. Use a hash of a secret, not the secret itself.
     SessionId, "session id", 64, "visible ASCII characters", str::len, |c| c.is_ascii_graphic()
 );
 text_id!(
-    /// One uploaded file. 1 to 64 of ASCII letters, digits, `_` and `-`, so that it is safe in a path.
+    /// An uploaded file. 1 to 64 ASCII letters, digits, `_` and `-`, so that it is safe in a path.
     AttachmentId, "attachment id", 64, "ASCII letters, digits, _ and -", str::len,
     |c| c.is_ascii_alphanumeric() || c == '_' || c == '-'
 );
 text_id!(
-    /// The author's own key of a publish, which makes it idempotent. 1 to 64 characters, none a control.
+    /// The author's own key for a publish, which makes it idempotent. 1 to 64 characters, no control characters.
     Nonce, "nonce", 64, "characters, none of them a control character", |s| s.chars().count(),
     |c| !c.is_control()
 );
 text_id!(
-    /// The life of a channel's log: a new one is made whenever the log was lost or rebuilt. Opaque.
+    /// The generation of a channel's log. It changes when the log was lost or rebuilt. Opaque.
     Epoch, "epoch", 64, "visible ASCII characters", str::len, |c| c.is_ascii_graphic()
 );
 
 impl AttachmentId {
-    /// Makes a new identifier from 128 random bits.
+    /// Returns a new identifier from 128 random bits.
     #[must_use]
     pub fn random() -> Self {
         Self(format!("a_{}", random_hex()).into())
@@ -119,7 +119,7 @@ impl AttachmentId {
 }
 
 impl Epoch {
-    /// Makes a new epoch from 128 random bits.
+    /// Returns a new epoch from 128 random bits.
     #[must_use]
     pub fn random() -> Self {
         Self(random_hex().into())
@@ -127,7 +127,7 @@ impl Epoch {
 }
 
 impl Nonce {
-    /// Makes a new nonce from 128 random bits.
+    /// Returns a new nonce from 128 random bits.
     #[must_use]
     pub fn random() -> Self {
         Self(random_hex().into())
@@ -140,20 +140,20 @@ fn random_hex() -> String {
     format!("{:032x}", u128::from_le_bytes(bytes))
 }
 
-/// How far a reader is in a channel's log: it has every event up to and with `seq`.
+/// How far a reader has read a channel's log: it has every event up to and including `seq`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
-    /// The log's life. A position of another epoch says nothing about this log.
+    /// The epoch of the log. A position of another epoch is not valid in this log.
     pub epoch: Epoch,
-    /// The last event that was seen; 0 for none.
+    /// The last event that was seen, or 0 for none.
     pub seq: Seq,
-    /// The check of that event. Without it a log that was restored from a backup is not told from what it was before.
+    /// The check of that event. Without it, a log restored from a backup can't be told from the log before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<Check>,
 }
 
 impl Position {
-    /// Makes a position that has no check.
+    /// Returns a position without a check.
     #[must_use]
     pub fn new(epoch: Epoch, seq: Seq) -> Self {
         Self { epoch, seq, check: None }
@@ -165,8 +165,8 @@ impl Position {
         Self { check, ..self }
     }
 
-    /// Returns whether the check, if there is one, is that of the event at `seq`: `found` is the event's check, `None`
-    /// if the log does not hold it any more.
+    /// Returns whether the position's check, if it has one, is `found`: the check of the event at `seq`, or `None`
+    /// if the log no longer has the event.
     #[must_use]
     pub fn fits(&self, found: Option<Check>) -> bool {
         self.check.is_none_or(|check| found == Some(check))

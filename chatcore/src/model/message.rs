@@ -1,4 +1,4 @@
-//! A message as it stands now: every edit, delete and reaction folded in.
+//! A message in its current state, with every edit, delete and reaction applied.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,20 +6,20 @@ use crate::model::event::{Event, EventKind};
 use crate::model::id::{AttachmentId, InvalidId, Nonce, Seq, UserId};
 use crate::model::time::Timestamp;
 
-/// Somebody who takes part: a lasting identity and the name to show.
+/// A participant: a lasting identity and a display name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct User {
-    /// Who it is.
+    /// The identity.
     pub id: UserId,
     /// The display name.
     pub name: std::sync::Arc<str>,
 }
 
 impl User {
-    /// Makes a user. The name is what people see; its rules are the app's.
+    /// Returns a user. The name is what people see. The app decides which names are valid.
     ///
     /// # Errors
-    /// [`InvalidId`] where `id` is not a [`UserId`].
+    /// [`InvalidId`] if `id` is not a valid [`UserId`].
     pub fn new(id: &str, name: &str) -> Result<Self, InvalidId> {
         Ok(Self { id: UserId::new(id)?, name: name.into() })
     }
@@ -34,32 +34,32 @@ pub struct Attachment {
     pub name: String,
     /// Its size in bytes.
     pub size: u64,
-    /// What its first bytes say it is; `application/octet-stream` where they say nothing.
+    /// The type found in its first bytes, or `application/octet-stream` if none was found.
     pub content_type: String,
     /// An image's width in pixels.
     pub width: Option<u32>,
     /// An image's height in pixels.
     pub height: Option<u32>,
-    /// Where it is served. The protocol's encoder writes it; a store does not keep it.
+    /// The URL where it is served. The protocol's encoder sets it; a store does not keep it.
     #[serde(default, skip_serializing)]
     pub url: String,
 }
 
-/// One emoji on a message and who put it there, in the order in which they did.
+/// An emoji on a message, and the users who added it, in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reaction {
-    /// The emoji. What an earlier version stored may be another short text.
+    /// The emoji. An earlier version may have stored another short text.
     pub emoji: String,
     /// Who reacted.
     pub users: Vec<UserId>,
 }
 
-/// How many reactions a message may have. The default bounds nothing.
+/// The most reactions on a message. The default has no bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReactionLimits {
-    /// On one message, over all emoji and people.
+    /// On one message, of all emoji and people.
     pub on_message: usize,
-    /// Kinds of one user on one message.
+    /// Different emoji of one user on one message.
     pub of_user: usize,
 }
 
@@ -69,58 +69,59 @@ impl Default for ReactionLimits {
     }
 }
 
-/// Why a message takes no further reaction.
+/// Why a message accepts no further reaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TooManyReactions {
-    /// It has as many as a message may have.
+    /// The message has as many reactions as it can have.
     #[error("a message can have at most {most} reactions: remove one first")]
     OnMessage {
-        /// How many that is.
+        /// The limit.
         most: usize,
     },
-    /// It has as many kinds of this user as it may have.
+    /// The user has as many different reactions on the message as one can have.
     #[error("one person can give a message at most {most} different reactions: remove one first")]
     OfUser {
-        /// How many that is.
+        /// The limit.
         most: usize,
     },
 }
 
-/// A message as it stands now. Its JSON leaves out what is none; what a client gets is the protocol's.
+/// A message in its current state. Its JSON omits empty fields. The protocol's encoder writes the JSON for
+/// clients.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// Its place in the channel's log.
+    /// Its position in the channel's log.
     pub seq: Seq,
-    /// Who wrote it.
+    /// The author.
     pub author: User,
-    /// When the store took it.
+    /// When the store accepted it.
     pub at: Timestamp,
-    /// What it says now; empty once deleted.
+    /// The current text. Empty if the message was deleted.
     pub text: String,
     /// The author's key of the publish.
     pub nonce: Nonce,
-    /// The message that it answers.
+    /// The message that it replies to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<Seq>,
-    /// Its files; none once deleted.
+    /// Its files. Empty if the message was deleted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<Attachment>,
-    /// When it was last edited.
+    /// The time of the last edit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edited_at: Option<Timestamp>,
-    /// Whether only its tombstone is left.
+    /// Whether the message was deleted, so that only a tombstone is left.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
-    /// Its reactions, in the order of the first of each.
+    /// Its reactions, in the order in which each emoji was first added.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reactions: Vec<Reaction>,
 }
 
-/// What a message, an event or an attachment weighs beside its texts.
+/// The weight of a message, an event or an attachment without its texts.
 pub(crate) const FIXED_WEIGHT: usize = 256;
 
 impl Attachment {
-    /// Returns about how many bytes it takes: 256, and the UTF-8 bytes of its name and its type.
+    /// Returns the weight, about its bytes in memory: 256, and the UTF-8 bytes of its name and type.
     #[must_use]
     pub fn weight(&self) -> usize {
         FIXED_WEIGHT + self.name.len() + self.content_type.len()
@@ -128,7 +129,8 @@ impl Attachment {
 }
 
 impl Reaction {
-    /// Returns about how many bytes it takes: 64 and the emoji's, and for each user 32 and the id's.
+    /// Returns the weight, about its bytes in memory: 64 and the emoji's bytes, and for each user 32 and the id's
+    /// bytes.
     #[must_use]
     pub fn weight(&self) -> usize {
         64 + self.emoji.len() + self.users.iter().map(|user| 32 + user.as_str().len()).sum::<usize>()
@@ -136,8 +138,8 @@ impl Reaction {
 }
 
 impl Message {
-    /// Returns about how many bytes it takes: 256, the UTF-8 bytes of its author's id and name, of its nonce and
-    /// its text, and what its attachments and reactions weigh.
+    /// Returns the weight, about its bytes in memory: 256, the UTF-8 bytes of its author's id and name, of its
+    /// nonce and of its text, and the weights of its attachments and reactions.
     #[must_use]
     pub fn weight(&self) -> usize {
         FIXED_WEIGHT
@@ -149,9 +151,9 @@ impl Message {
             + self.reactions.iter().map(Reaction::weight).sum::<usize>()
     }
 
-    /// Folds a later event of the same channel into the message; one of another target changes nothing.
+    /// Applies a later event of the same channel. An event about another message changes nothing.
     ///
-    /// Folding is idempotent: the same events in the same order, replayed from any point, give the same end.
+    /// This is idempotent: the same events in the same order, replayed from any point, lead to the same message.
     pub fn apply(&mut self, event: &Event) {
         if event.kind.target() != Some(self.seq) || self.deleted {
             return;
@@ -167,7 +169,7 @@ impl Message {
         }
     }
 
-    /// Leaves the tombstone: `seq`, author, time and nonce stay, all else goes.
+    /// Leaves a tombstone: `seq`, author, time and nonce. Everything else is removed.
     pub fn redact(&mut self) {
         self.deleted = true;
         self.text = String::new();
@@ -176,7 +178,7 @@ impl Message {
         self.edited_at = None;
     }
 
-    /// Checks whether the message takes a reaction. One that is there already is taken again.
+    /// Checks whether the message accepts a reaction. A reaction that it already has is accepted again.
     ///
     /// # Errors
     /// [`TooManyReactions`] if a limit is reached.

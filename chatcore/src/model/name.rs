@@ -1,4 +1,4 @@
-//! The name of a channel, which is its key everywhere.
+//! The name of a channel, which is its key.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use unicode_normalization::char::is_combining_mark;
 
 use crate::model::visible;
 
-/// A channel's name as it is spelt on the wire: NFC, lower case, spaces folded to `-`. It never changes.
+/// A channel's name as it is spelt on the wire: NFC, lower case, spaces replaced by `-`. It never changes.
 ///
-/// Two names may be spelt differently and still be the same for people, such as `straße` and `strasse`
-/// ([`is_same_as`](Self::is_same_as)), or look the same ([`look`](Self::look)). A store holds one channel for each look.
+/// Two names with different spellings can be the same for people, such as `straße` and `strasse`
+/// ([`is_same_as`](Self::is_same_as)), or look the same ([`look`](Self::look)). A store has one channel per look.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "Arc<str>")]
 pub struct ChannelName(Arc<str>);
@@ -21,11 +21,10 @@ impl ChannelName {
     /// The longest name, in characters.
     pub const MAX_CHARS: usize = 64;
 
-    /// Folds `text` into the name of a channel that may be created.
+    /// Folds `text` into a name for a new channel.
     ///
     /// # Errors
-    /// [`BadName`] where it is empty, longer than [`MAX_CHARS`](Self::MAX_CHARS), made of dots alone, or has
-    /// a character that is invisible, or no letter, digit, `-`, `_` or `.`.
+    /// [`BadName`] if the name is empty, longer than [`MAX_CHARS`](Self::MAX_CHARS) or made of dots only, or if it has a character that is invisible or not a letter, digit, `-`, `_` or `.`.
     pub fn new(text: &str) -> Result<Self, BadName> {
         let name = Self::existing(text)?;
         match name.0.chars().find(|&c| !c.is_ascii() && visible::is_ignorable(c)) {
@@ -34,17 +33,17 @@ impl ChannelName {
         }
     }
 
-    /// Folds `text` into the name of a channel that may exist: earlier versions took names with invisible letters too.
-    /// A name as it is stored or on the wire stays as it is; deserialising a name does the same.
+    /// Folds `text` into the name of an existing channel. Earlier versions also accepted names with invisible
+    /// letters. A name as it is stored or on the wire stays unchanged. Deserialising a name does the same.
     ///
     /// # Errors
-    /// As [`new`](Self::new), but for invisible characters.
+    /// As for [`new`](Self::new), but invisible characters are allowed.
     pub fn existing(text: &str) -> Result<Self, BadName> {
-        // Folding can only shorten a text by so much: this bounds the work on a hostile one.
+        // Folding can shorten a text only so much. This bounds the work on a hostile text.
         if text.len() > 64 * Self::MAX_CHARS {
             return Err(BadName::Length);
         }
-        // Most names come as the server spells them.
+        // Most names are already spelt as the server spells them.
         if is_folded_ascii(text) {
             return Ok(Self(text.into()));
         }
@@ -63,22 +62,22 @@ impl ChannelName {
         if let Some(bad) = name.chars().find(|&c| !is_allowed(c)) {
             return Err(BadName::Character(bad));
         }
-        // A mark at the start would join whatever stands before the name; `.` and `..` are folders in a URL.
+        // A mark at the start would combine with the text before the name. `.` and `..` are folders in a URL.
         if name.starts_with(is_combining_mark) || name.chars().all(|c| c == '.') {
             return Err(BadName::Form);
         }
         Ok(Self(name.into()))
     }
 
-    /// Returns whether people type the other name for this one: they differ in case, composition, width or invisible
-    /// characters only.
+    /// Returns whether the names are the same when typed: they differ only in case, composition, width or
+    /// invisible characters.
     #[must_use]
     pub fn is_same_as(&self, other: &Self) -> bool {
         self == other || visible::fold(&self.0) == visible::fold(&other.0)
     }
 
-    /// Returns what the name looks like ([`visible::look`]). Names that are the same look the same; so do some others, of
-    /// which one imitates the other.
+    /// Returns what the name looks like ([`visible::look`]). Equal names look the same. So do different names that
+    /// imitate each other.
     #[must_use]
     pub fn look(&self) -> String {
         visible::look(&self.0)
@@ -91,7 +90,7 @@ impl ChannelName {
     }
 }
 
-/// Returns whether `text` is a name of ASCII characters that folding leaves as it is.
+/// Returns whether `text` is a name in ASCII that folding does not change.
 fn is_folded_ascii(text: &str) -> bool {
     let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');
     text.len() <= ChannelName::MAX_CHARS && text.bytes().all(plain) && text.bytes().any(|byte| byte != b'.')
@@ -101,17 +100,17 @@ fn is_allowed(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '-' | '_' | '.') || is_combining_mark(c)
 }
 
-/// Why a text is no channel name.
+/// Why a channel name is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadName {
-    /// Empty, or longer than 64 characters.
+    /// It is empty or longer than 64 characters.
     #[error("a channel name must have 1 to 64 characters")]
     Length,
-    /// A character that is invisible, or neither a letter nor a digit nor one of `-`, `_`, `.`.
+    /// It has a character that is invisible or not a letter, a digit, `-`, `_` or `.`.
     #[error("a channel name can't contain {0:?}: use letters, digits, '-', '_' and '.'")]
     Character(char),
-    /// Dots alone, or a combining mark at the start.
+    /// It is made of dots only, or starts with a combining mark.
     #[error("a channel name can't be dots only or start with a combining mark")]
     Form,
 }
