@@ -1,4 +1,4 @@
-import { h } from '../dom/dom.js';
+import { around, h } from '../dom/dom.js';
 import { findEmoji, loadEmoji } from '../text/emoji.js';
 import { writeInto } from '../dom/field.js';
 import { endsInFence } from '../text/markdown.js';
@@ -38,8 +38,8 @@ export class Completion {
     field.setAttribute('aria-controls', this.element.id);
     // The focus stays in the field.
     this.element.addEventListener('mousedown', (event) => event.preventDefault());
-    this.element.addEventListener('click', ({ target }) => {
-      const at = [...this.element.children].indexOf(target.closest('li'));
+    this.element.addEventListener('click', (event) => {
+      const at = [...this.element.children].indexOf(around(event, 'li'));
       if (at >= 0) this.#take(at);
     });
     field.addEventListener('blur', () => this.close());
@@ -66,7 +66,7 @@ export class Completion {
     if (name) return this.#offer(from, this.#people(name[1]));
     try {
       const names = await loadEmoji();
-      if (this.#asked === asked) this.#offer(from, emojiOffers(names, code[1]));
+      if (this.#asked === asked) this.#offer(from, emojiOffers(names, code?.[1] ?? ''));
     } catch {
       this.close();
     }

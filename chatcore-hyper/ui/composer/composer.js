@@ -20,9 +20,12 @@ const HUGE = 4;
  * Fires `sent` with the outbox's entry when a message is on its way, and `remove` with the seq of one that is to be deleted.
  */
 export class Composer extends HTMLElement {
-  #core = null;
-  #drafts = null;
+  /** @type {import('../core/chat-core.js').ChatCore} */
+  #core;
+  /** @type {import('../core/drafts.js').Drafts} */
+  #drafts;
   #base = '';
+  /** The name of a channel, or null. @type {any} */
   #channel = null;
   /** By channel, because an upload belongs to the one it was made for. @type {Map<string, UploadTray>} */
   #trays = new Map();
@@ -87,7 +90,7 @@ export class Composer extends HTMLElement {
     core.outbox.uploadsOf = ({ channel, attachments, files }) => {
       const tray = new UploadTray({ base, channel, limit: () => Infinity, onChange: () => {} });
       tray.restore({ files: attachments, lost: [] });
-      tray.add(files);
+      tray.add(files ?? []);
       return tray;
     };
   }
@@ -156,7 +159,7 @@ export class Composer extends HTMLElement {
   }
 
   #remove() {
-    const { seq } = this.#writing.message;
+    const seq = this.#writing.message?.seq;
     this.#cancel();
     this.dispatchEvent(new CustomEvent('remove', { detail: seq }));
   }
@@ -328,6 +331,7 @@ export class Composer extends HTMLElement {
     const text = this.#text;
     const { message } = this.#writing;
     const channel = this.#channel;
+    if (!message) return;
     if (text === '' && message.attachments.length === 0) return this.#line.askRemove();
     this.#cancel();
     const taken = await this.#core.changes.edit(channel, message.seq, text);

@@ -7,8 +7,8 @@ export function bringsFiles(event) {
 
 /** The folders of a drop, which look like files that can't be read. @param {DataTransfer} data @returns {Set<string>} their names */
 export function foldersOf(data) {
-  const entries = [...data.items].map((item) => item.kind === 'file' && item.webkitGetAsEntry?.());
-  return new Set(entries.filter((entry) => entry?.isDirectory).map(({ name }) => name));
+  const entries = [...data.items].map((item) => (item.kind === 'file' ? item.webkitGetAsEntry?.() : null));
+  return new Set(entries.flatMap((entry) => (entry?.isDirectory ? entry.name : [])));
 }
 
 /**
@@ -20,11 +20,11 @@ export function acceptDrops(pane, composer) {
   const overlay = h('div', { class: 'drop', hidden: true }, h('p', {}, 'Drop files to attach them'));
   pane.append(overlay);
   pane.addEventListener('dragenter', (event) => (overlay.hidden = !bringsFiles(event) || !composer.takesFiles));
-  pane.addEventListener('dragleave', ({ relatedTarget }) => !pane.contains(relatedTarget) && (overlay.hidden = true));
+  pane.addEventListener('dragleave', ({ relatedTarget }) => !pane.contains(/** @type {?Node} */ (relatedTarget)) && (overlay.hidden = true));
   pane.addEventListener('dragover', (event) => bringsFiles(event) && event.preventDefault());
   pane.addEventListener('drop', (event) => {
     overlay.hidden = true;
-    if (!bringsFiles(event)) return;
+    if (!event.dataTransfer || !bringsFiles(event)) return;
     event.preventDefault();
     composer.drop(event.dataTransfer);
   });

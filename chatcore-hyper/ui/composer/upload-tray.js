@@ -24,7 +24,10 @@ export class UploadTray {
 
   /** @param {{base: string, channel: string, limit: () => number, onChange: () => void}} options */
   constructor({ base, channel, limit, onChange }) {
-    Object.assign(this, { base, channel, limit, onChange });
+    this.base = base;
+    this.channel = channel;
+    this.limit = limit;
+    this.onChange = onChange;
     this.#list = new KeyedList(this.element, {
       key: (item) => item.key,
       same: () => false,
@@ -67,7 +70,7 @@ export class UploadTray {
   }
 
   get #uploads() {
-    return this.#items.filter((item) => item.upload).map((item) => item.upload);
+    return this.#items.flatMap(({ upload }) => upload ?? []);
   }
 
   /** @param {Iterable<File>} files @param {Set<string>} [folders] the names of those that are none */

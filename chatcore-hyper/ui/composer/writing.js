@@ -3,7 +3,7 @@ import { firstLine } from '../text/markdown.js';
 
 /**
  * What the composer writes now: a new message, a reply to one, or one's own anew. Its element says which, and leads back.
- * @typedef {{kind: 'new'} | {kind: 'reply' | 'edit', message: import('../core/protocol.js').Message}} Writing
+ * @typedef {{kind: 'new', message?: undefined} | {kind: 'reply' | 'edit', message: import('../core/protocol.js').Message}} Writing
  */
 export class WritingLine {
   element = h('div', { class: 'writing', hidden: true });

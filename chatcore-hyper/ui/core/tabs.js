@@ -22,7 +22,9 @@ export class Tabs {
    *   BroadcastChannel?: any}} parts `acts`: whether this tab can act for all; `looks`: whether somebody looks at it
    */
   constructor({ userId, acts, looks = isLookedAt, clock = systemClock, BroadcastChannel = globalThis.BroadcastChannel }) {
-    Object.assign(this, { acts, looks, clock });
+    this.acts = acts;
+    this.looks = looks;
+    this.clock = clock;
     this.#channel = BroadcastChannel ? new BroadcastChannel(`chatcore.tabs.${userId}`) : null;
     if (this.#channel) this.#channel.onmessage = ({ data }) => this.#heard(data);
     this.say('ask');

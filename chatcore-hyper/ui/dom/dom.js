@@ -2,9 +2,11 @@ const SVG = 'http://www.w3.org/2000/svg';
 
 /**
  * Makes an element. Text goes in as text nodes only, so nothing that a person wrote is ever parsed as markup.
- * @param {string} tag
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
  * @param {Record<string, any>} [props] `class`, `on` ({event: listener}) and attributes; `true` sets an empty one, `false` and null none
  * @param {...(Node | string | null)} children
+ * @returns {HTMLElementTagNameMap[Tag]}
  */
 export function h(tag, props = {}, ...children) {
   const element = document.createElement(tag);
@@ -14,6 +16,11 @@ export function h(tag, props = {}, ...children) {
   }
   element.append(...children.filter((child) => child !== null));
   return element;
+}
+
+/** The element of a selector that an event is on or in. @param {Event} event @param {string} selector @returns {any} */
+export function around({ target }, selector) {
+  return target instanceof Element ? target.closest(selector) : null;
 }
 
 /** @param {Element} element @param {string} name @param {any} value */

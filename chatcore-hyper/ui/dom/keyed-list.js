@@ -16,7 +16,10 @@ export class KeyedList {
    *   draw: (item: Item, element: ?Element) => Element}} options `draw` makes the element or brings the given one up to date
    */
   constructor(parent, { key, same, draw }) {
-    Object.assign(this, { parent, key, same, draw });
+    this.parent = parent;
+    this.key = key;
+    this.same = same;
+    this.draw = draw;
   }
 
   /** @param {Item[]} items */

@@ -26,13 +26,14 @@ const WORD_MS = 6000;
 export class ChatRoom extends HTMLElement {
   static observedAttributes = ['channel', 'server'];
 
-  /** The client that this room shares with others of the page; null while it is in no document. @type {?import('../core/chat-core.js').ChatCore} */
+  /** The client (`ChatCore`) that this room shares with others of the page; null while it is in no document. @type {any} */
   core = null;
   /** @type {RoomStatus} */
   status = 'connecting';
   unread = 0;
   mentions = 0;
   #parts;
+  /** @type {?Drafts} */
   #drafts = null;
   /** The channel that the parts show. @type {?string} */
   #shown = null;
@@ -133,6 +134,7 @@ export class ChatRoom extends HTMLElement {
   }
 
   #build() {
+    /** @returns {any} */
     const part = (name) => Object.assign(document.createElement(`chat-${name}`), { part: name });
     const root = this.shadowRoot ?? this.#root();
     const title = h('bdi');
@@ -178,7 +180,7 @@ export class ChatRoom extends HTMLElement {
     timeline.addEventListener('notice', ({ detail }) => this.#say(detail));
     timeline.addEventListener('reply', ({ detail }) => composer.reply(detail));
     timeline.addEventListener('edit', ({ detail }) => composer.edit(detail));
-    composer.addEventListener('remove', ({ detail }) => timeline.remove(detail));
+    composer.addEventListener('remove', ({ detail }) => timeline.removeMessage(detail));
     composer.addEventListener('sent', ({ detail: { channel, text, nonce } }) => {
       timeline.toEnd();
       this.#tell('send', { channel, text, nonce });
@@ -209,7 +211,7 @@ export class ChatRoom extends HTMLElement {
     announcer.core = core;
     composer.wire({ core, drafts: this.#drafts, base: this.server });
     const own = (act) => ({ name }) => name === this.#shown && act();
-    core.on('kept', ({ name }) => this.#drafts.kept(name));
+    core.on('kept', ({ name }) => this.#drafts?.kept(name));
     addEventListener('storage', (event) => this.#drafts?.heard(event), { signal: this.#gone.signal });
     core.on('renamed', own(() => this.#show()));
     core.on('log', own(() => this.#showHead()));

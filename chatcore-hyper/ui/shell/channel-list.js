@@ -5,7 +5,9 @@ import { channelHash } from '../dom/route.js';
 
 /** `<chat-channels>`: all channels by name, what is unread in them, and the current one. Fires `create`. */
 export class ChannelList extends HTMLElement {
-  #core = null;
+  /** @type {import('../core/chat-core.js').ChatCore} */
+  #core;
+  /** @type {?string} */
   #current = null;
   #list;
   #rows;
@@ -30,7 +32,9 @@ export class ChannelList extends HTMLElement {
   }
 
   focus() {
-    (this.querySelector('[aria-current]') ?? this.querySelector('a, button'))?.focus();
+    /** @type {?HTMLElement} */
+    const wanted = this.querySelector('[aria-current]') ?? this.querySelector('a, button');
+    wanted?.focus();
   }
 
   /** @param {?string} name */
@@ -48,7 +52,7 @@ export class ChannelList extends HTMLElement {
    */
   neighbour(step, unread) {
     const names = this.#listed.filter((channel) => !unread || channel.unread > 0 || channel.name === this.#current).map(({ name }) => name);
-    const at = names.indexOf(this.#current);
+    const at = names.indexOf(this.#current ?? '');
     const next = at < 0 ? (step > 0 ? 0 : names.length - 1) : (at + step + names.length) % names.length;
     return names[next] ?? null;
   }
@@ -64,7 +68,7 @@ export class ChannelList extends HTMLElement {
   }
 }
 
-/** @param {{name: string, unread: number, mentions: number, current: boolean}} item @param {?Element} element */
+/** @param {{name: string, unread: number, mentions: number, current: boolean}} item @param {any} element @returns {Element} */
 function draw(item, element) {
   const view = element ?? create(item.name);
   const link = view.firstElementChild;

@@ -41,17 +41,25 @@ const isNarrow = () => matchMedia(NARROW).matches;
  * Fires `sign-out` when the user wants to leave.
  */
 export class ChatShell extends HTMLElement {
-  #core = null;
-  #drafts = null;
-  #recent = null;
+  /** @type {import('../core/chat-core.js').ChatCore} */
+  #core;
+  /** @type {import('../core/drafts.js').Drafts} */
+  #drafts;
+  /** @type {import('../core/recent.js').Recent} */
+  #recent;
+  /** @type {?Notifications} */
   #notifications = null;
+  /** @type {any} */
   #tabs = null;
-  /** Brings title and icon up to date a little later. */
+  /** Brings title and icon up to date a little later. @type {any} */
   #marking = null;
-  /** The channel that the title names. */
+  /** The channel that the title names. @type {?string} */
   #marked = null;
+  /** The name of a channel, or null. @type {any} */
   #current = null;
   #parts;
+  #pane;
+  #empty;
   #title;
   #topic;
   #peopleButton;
@@ -59,8 +67,8 @@ export class ChatShell extends HTMLElement {
   #typingLine;
   /** The ways on from a channel that does not exist: create it, or go to another. */
   #ways;
-  /** What search has taken the place of. @type {?{focus: ?Element, members: boolean}} */
-  #beforeSearch = null;
+  /** What search has taken the place of. @type {{focus: any, members: boolean}} */
+  #beforeSearch = { focus: null, members: false };
   #stop = new AbortController();
 
   /**
@@ -130,29 +138,31 @@ export class ChatShell extends HTMLElement {
     this.#peopleButton = h('button', people, icon('people'), this.#peopleCount);
     const find = { type: 'button', class: 'plain', 'aria-label': 'Search', title: 'Search', on: { click: () => this.#search() } };
     members.id = 'chat-members';
+    this.#empty = this.#buildEmpty();
+    this.#pane = h(
+      'main',
+      { class: 'pane' },
+      banner,
+      h(
+        'header',
+        { class: 'pane-head' },
+        h('a', back, icon('back')),
+        h('div', { class: 'pane-title' }, h('h1', {}, h('span', { class: 'sign', 'aria-hidden': 'true' }, '#'), this.#title), this.#topic),
+        h('button', find, icon('search')),
+        this.#peopleButton,
+      ),
+      h(
+        'div',
+        { class: 'pane-body' },
+        h('div', { class: 'pane-main' }, timeline, h('div', { class: 'pane-foot' }, composer, this.#typingLine)),
+        h('aside', { class: 'members', 'aria-label': 'Members' }, members),
+        h('aside', { class: 'search', 'aria-label': 'Search', hidden: true }, search),
+      ),
+      this.#empty,
+    );
     this.append(
       h('nav', { class: 'sidebar', 'aria-label': 'Channels' }, channels, user),
-      h(
-        'main',
-        { class: 'pane' },
-        banner,
-        h(
-          'header',
-          { class: 'pane-head' },
-          h('a', back, icon('back')),
-          h('div', { class: 'pane-title' }, h('h1', {}, h('span', { class: 'sign', 'aria-hidden': 'true' }, '#'), this.#title), this.#topic),
-          h('button', find, icon('search')),
-          this.#peopleButton,
-        ),
-        h(
-          'div',
-          { class: 'pane-body' },
-          h('div', { class: 'pane-main' }, timeline, h('div', { class: 'pane-foot' }, composer, this.#typingLine)),
-          h('aside', { class: 'members', 'aria-label': 'Members' }, members),
-          h('aside', { class: 'search', 'aria-label': 'Search', hidden: true }, search),
-        ),
-        this.#buildEmpty(),
-      ),
+      this.#pane,
       announcer,
       create,
       switcher,
@@ -195,7 +205,7 @@ export class ChatShell extends HTMLElement {
     timeline.addEventListener('reply', ({ detail }) => composer.reply(detail));
     timeline.addEventListener('edit', ({ detail }) => composer.edit(detail));
     composer.addEventListener('sent', () => timeline.toEnd());
-    composer.addEventListener('remove', ({ detail }) => timeline.remove(detail));
+    composer.addEventListener('remove', ({ detail }) => timeline.removeMessage(detail));
     user.addEventListener('sign-out', () => this.dispatchEvent(new Event('sign-out')));
     core.on('kept', ({ name }) => this.#drafts.kept(name));
     addEventListener('storage', (event) => this.#drafts.heard(event), { signal });
@@ -220,9 +230,9 @@ export class ChatShell extends HTMLElement {
     addEventListener('pagehide', () => this.#tabs.say('gone'), { signal });
     document.addEventListener('visibilitychange', () => this.#tabs.say(), { signal });
     document.addEventListener('keydown', (event) => this.#pressed(event), { signal });
-    acceptDrops(this.querySelector('.pane'), composer);
+    acceptDrops(this.#pane, composer);
     // A file that misses the pane would otherwise replace the page.
-    for (const name of ['dragover', 'drop']) addEventListener(name, (event) => bringsFiles(event) && event.preventDefault(), { signal });
+    for (const name of /** @type {const} */ (['dragover', 'drop'])) addEventListener(name, (event) => bringsFiles(event) && event.preventDefault(), { signal });
     this.#followKeyboard(signal);
   }
 
@@ -322,6 +332,7 @@ export class ChatShell extends HTMLElement {
     else if (seq) this.#parts.timeline.showMessage(seq);
   }
 
+  /** @param {?string} name @param {?number} [seq] */
   #show(name, seq = null) {
     if (this.#current !== null) this.#core.leave(this.#current);
     this.#current = name;
@@ -355,7 +366,7 @@ export class ChatShell extends HTMLElement {
 
   #showWays() {
     const [create, onward] = this.#ways;
-    const { code } = this.#core.whyMissing(this.#current);
+    const code = this.#core.whyMissing(this.#current)?.code ?? '';
     create.hidden = this.#core.isTaken(this.#current) || !['no_such_channel', 'not_allowed'].includes(code);
     setText(create, `Create #${this.#current}`);
     const name = this.#recent.names.find((one) => this.#core.channel(one)) ?? this.#first;
@@ -372,7 +383,7 @@ export class ChatShell extends HTMLElement {
   #listed() {
     const { listed, channels } = this.#core;
     const empty = listed && channels.length === 0 && this.#current === null;
-    this.querySelector('.empty').hidden = !empty;
+    this.#empty.hidden = !empty;
     this.classList.toggle('no-channels', empty);
     if (!listed || this.#current !== null || channels.length === 0 || isNarrow()) return;
     replaceWith(this.#first);
@@ -452,8 +463,9 @@ export class ChatShell extends HTMLElement {
 
   /** Browsers that lay the keyboard over the page tell so only here. */
   #followKeyboard(signal) {
-    const fit = () => this.style.setProperty('--height', `${visualViewport.height}px`);
-    globalThis.visualViewport?.addEventListener('resize', () => visualViewport.scale === 1 && fit(), { signal });
+    const { visualViewport: shown } = globalThis;
+    const fit = () => shown?.scale === 1 && this.style.setProperty('--height', `${shown.height}px`);
+    shown?.addEventListener('resize', fit, { signal });
   }
 }
 

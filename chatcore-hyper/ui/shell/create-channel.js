@@ -15,7 +15,8 @@ export function reasonOf(error) {
 
 /** `<chat-create-channel>`: the dialog for a new channel. Fires `chosen` with the name of the one to open. */
 export class CreateChannel extends HTMLElement {
-  #core = null;
+  /** @type {import('../core/chat-core.js').ChatCore} */
+  #core;
   #dialog;
   #form;
   #error;

@@ -6,7 +6,9 @@ import { KeyedList } from '../dom/keyed-list.js';
 
 /** `<chat-members>`: who is online in the channel. */
 export class Members extends HTMLElement {
-  #core = null;
+  /** @type {import('../core/chat-core.js').ChatCore} */
+  #core;
+  /** @type {?string} */
   #channel = null;
   #rows;
   #count;
@@ -36,7 +38,7 @@ export class Members extends HTMLElement {
   }
 
   render() {
-    const online = [...(this.#core.channel(this.#channel)?.members.values() ?? [])];
+    const online = [...(this.#core.channel(this.#channel ?? '')?.members.values() ?? [])];
     setText(this.#count, online.length > 0 ? bounded(online.length, MAX_LISTED - 1) : '');
     this.#rows.show(online.sort((one, other) => one.name.localeCompare(other.name)));
   }

@@ -12,7 +12,9 @@ const ENOUGH = 20;
 
 /** `<chat-search>`: finds messages of the open channel. Fires `opened` when a result is followed, and `closed`. */
 export class SearchPanel extends HTMLElement {
-  #core = null;
+  /** @type {import('../core/chat-core.js').ChatCore} */
+  #core;
+  /** The name of a channel, or null. @type {any} */
   #channel = null;
   #query = '';
   /** From where older ones are looked for. @type {?number} */

@@ -6,8 +6,11 @@ import { asName, OFFERED, rank } from '../text/ranking.js';
 
 /** `<chat-switcher>`: goes to a channel by a few letters of its name, or creates it. Fires `chosen` with the name. */
 export class Switcher extends HTMLElement {
-  #core = null;
-  #recent = null;
+  /** @type {import('../core/chat-core.js').ChatCore} */
+  #core;
+  /** @type {import('../core/recent.js').Recent} */
+  #recent;
+  /** @type {?string} */
   #current = null;
   #dialog;
   #field;

@@ -4,7 +4,8 @@ import { counted } from '../text/format.js';
 
 /** `<chat-user-menu>`: who one is, what one is told, and the way out. Fires `help` and `sign-out`. */
 export class UserMenu extends HTMLElement {
-  #core = null;
+  /** @type {import('../core/chat-core.js').ChatCore} */
+  #core;
   #button;
   #panel;
   #warning;
@@ -47,11 +48,11 @@ export class UserMenu extends HTMLElement {
       this.#toggle(false);
       this.#button.focus();
     });
-    this.addEventListener('focusout', (event) => {
-      if (event.relatedTarget && !this.contains(event.relatedTarget)) this.#toggle(false);
+    this.addEventListener('focusout', ({ relatedTarget }) => {
+      if (relatedTarget instanceof Node && !this.contains(relatedTarget)) this.#toggle(false);
     });
     const { signal } = this.#gone;
-    document.addEventListener('pointerdown', (event) => !this.contains(event.target) && this.#toggle(false), { signal });
+    document.addEventListener('pointerdown', ({ target }) => !this.contains(/** @type {Node} */ (target)) && this.#toggle(false), { signal });
   }
 
   disconnectedCallback() {

@@ -20,7 +20,8 @@ export class Anchor {
 
   /** Takes the first message in sight. */
   note() {
-    const { children } = this.content;
+    /** @type {ArrayLike<any>} */
+    const children = this.content.children;
     const edge = topOf(this.scroller);
     let low = 0;
     let high = children.length;

@@ -1,5 +1,5 @@
 import { copyText } from '../dom/clipboard.js';
-import { focused, h, icon } from '../dom/dom.js';
+import { around, focused, h, icon } from '../dom/dom.js';
 import { hasSingleKeys } from '../dom/shortcuts.js';
 
 /** The reactions that are one press away. */
@@ -75,7 +75,7 @@ export class MessageActions {
 
   get #message() {
     const seq = Number(this.#article?.dataset.seq);
-    const message = seq && !this.#article.classList.contains('leaving') ? this.context.message(seq) : undefined;
+    const message = seq && !this.#article?.classList.contains('leaving') ? this.context.message(seq) : undefined;
     return message?.deleted ? undefined : message;
   }
 
@@ -102,7 +102,7 @@ export class MessageActions {
     else if (action === 'unread') context.onUnread(message.seq);
     else if (action === 'text') this.#copy('text', message.text);
     else if (action === 'copy') this.#copy('link', context.link(message.seq));
-    else if (action === 'pick') context.onPick(message.seq, this.#article);
+    else if (action === 'pick') context.onPick(message.seq, /** @type {HTMLElement} */ (this.#article));
     else if (!context.isOwn(message)) return;
     else if (action === 'edit') context.onEdit(message);
     else context.onRemove(message.seq);
@@ -122,9 +122,9 @@ export class MessageActions {
   /** A tap on a message, where there is no pointer to hover with. */
   #clicked(event) {
     const article = articleOf(event);
-    const add = event.target.closest('.reaction.add');
-    if (add) this.context.onPick(Number(article.dataset.seq), add);
-    if (event.pointerType !== 'touch' || event.target.closest('a, button, audio, video') || !getSelection().isCollapsed) return;
+    const add = around(event, '.reaction.add');
+    if (add) this.context.onPick(Number(article?.dataset.seq), add);
+    if (event.pointerType !== 'touch' || around(event, 'a, button, audio, video') || !getSelection()?.isCollapsed) return;
     this.#show(article === this.#before ? null : article);
   }
 
@@ -159,5 +159,5 @@ export class MessageActions {
 
 /** @param {Event} event @returns {?HTMLElement} */
 function articleOf(event) {
-  return event.target.closest('article');
+  return around(event, 'article');
 }

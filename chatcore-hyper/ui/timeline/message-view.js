@@ -28,7 +28,7 @@ const shownParts = new WeakMap();
  * One message as it stands in the timeline. An article that is there keeps its place and its focus.
  * @param {Extract<import('./rows.js').Row, {kind: 'message'}>} row
  * @param {MessageContext} context
- * @param {?Element} [element] the article that shows the message so far
+ * @param {?HTMLElement} [element] the article that shows the message so far
  */
 export function messageView(row, context, element = null) {
   const { message, first, state } = row;
@@ -54,8 +54,9 @@ export function messageView(row, context, element = null) {
 /** The part of this name as it stands, as long as it is made of the same. */
 function kept(article, name, of, make) {
   const parts = shownParts.get(article) ?? {};
-  if (parts[name]?.of !== of) shownParts.set(article, { ...parts, [name]: { of, element: make() } });
-  return shownParts.get(article)[name].element;
+  const part = parts[name]?.of === of ? parts[name] : { of, element: make() };
+  shownParts.set(article, { ...parts, [name]: part });
+  return part.element;
 }
 
 function timeView(at, iso) {

@@ -26,11 +26,12 @@ export function buildRows({ messages, pending, user, dividerSeq, heads, start, n
   /** @type {Row[]} */
   const rows = start ? [{ kind: 'start', key: 'start', channel: start }] : [];
   let day = '';
+  /** @type {any} */
   let above = null;
   let divided = false;
   const add = (message, state, error) => {
     const at = new Date(message.at);
-    if (!isNaN(at) && dayKey(at) !== day) {
+    if (!isNaN(at.getTime()) && dayKey(at) !== day) {
       day = dayKey(at);
       rows.push({ kind: 'day', key: `day ${day}`, label: dayName(at, now) });
       above = null;
@@ -40,7 +41,7 @@ export function buildRows({ messages, pending, user, dividerSeq, heads, start, n
       rows.push({ kind: 'new', key: 'new' });
       above = null;
     }
-    const first = !above || heads.has(message.seq) || above.author.id !== message.author.id || at - new Date(above.at) > GROUP_MS;
+    const first = !above || heads.has(message.seq) || above.author.id !== message.author.id || at.getTime() - Date.parse(above.at) > GROUP_MS;
     rows.push({ kind: 'message', key: messageKey(message), message, first, state, error, quote: message.reply_to ? quoteOf(message.reply_to) : null });
     above = message;
   };
@@ -54,7 +55,7 @@ export function messageKey(message) {
   return message.nonce ? `${message.author.id} ${message.nonce}` : `seq ${message.seq}`;
 }
 
-/** @param {Row} one @param {Row} other */
+/** @param {any} one @param {any} other two of {@link Row} */
 export function sameRow(one, other) {
   if (one.kind !== other.kind) return false;
   if (one.kind === 'message') {

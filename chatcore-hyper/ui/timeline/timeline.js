@@ -43,8 +43,9 @@ export class Timeline extends HTMLElement {
   #noticeText;
   /** Says why there is nothing beyond the edge. */
   #edge;
-  #core = null;
-  /** The name of the one shown. @type {?string} */
+  /** @type {import('../core/chat-core.js').ChatCore} */
+  #core;
+  /** The name of the one shown, or null. @type {any} */
   #channel = null;
   #pinned = true;
   #lastTop = 0;
@@ -252,7 +253,7 @@ export class Timeline extends HTMLElement {
 
   /** Brings the New line near to the top, unless it is in sight from the end. @param {number} after */
   #markNew(after) {
-    const { shown } = this.#core.channel(this.#channel);
+    const { shown } = this.#shownChannel;
     this.#pinned = false;
     if (shown.messages.length > WINDOW) this.#excerpt.center(shown, after + 1);
     this.render();
@@ -271,7 +272,7 @@ export class Timeline extends HTMLElement {
 
   /** Brings a message that is loaded to the middle, and the focus to it. */
   #mark(seq) {
-    const { shown } = this.#core.channel(this.#channel);
+    const { shown } = this.#shownChannel;
     this.#pinned = false;
     this.#excerpt.center(shown, seq);
     this.render();
@@ -388,7 +389,7 @@ export class Timeline extends HTMLElement {
       onUnread: (seq) => this.#markUnread(seq),
       onReply: (message) => say('reply', message),
       onEdit: (message) => say('edit', message),
-      onRemove: (seq) => this.remove(seq),
+      onRemove: (seq) => this.removeMessage(seq),
       onReact: (seq, emoji) => this.#toggle(seq, emoji),
       onPick: (seq, from) => this.#picker.open(from, (emoji) => this.#toggle(seq, emoji)),
       onNotice: (text) => say('notice', text),
@@ -397,7 +398,7 @@ export class Timeline extends HTMLElement {
   }
 
   /** Deletes one's own message, which can be undone for a while; the focus is on the way back. @param {number} seq */
-  remove(seq) {
+  removeMessage(seq) {
     this.#core.changes.remove(this.#channel, seq);
     this.render();
     this.#content.querySelector(`[data-seq="${seq}"] [data-key="undo"]`)?.focus();
@@ -437,6 +438,7 @@ export class Timeline extends HTMLElement {
 
   /** Draws what changed; a control with the focus that was drawn again has it still, or its message has. */
   #showRows(rows) {
+    /** @type {any} */
     const before = focused();
     const article = this.contains(before) ? before.closest('article') : null;
     const key = before?.dataset?.key;
@@ -463,6 +465,11 @@ export class Timeline extends HTMLElement {
       setText(this.#noticeText, `You can no longer read #${this.#channel}.`);
     } else if (missing) setText(this.#noticeText, whyNot(this.#channel, this.#core.whyMissing(this.#channel)));
     else if (loading) setText(this.#noticeText, this.#core.connection.phase === 'waiting' ? 'Loading messages needs the connection.' : 'Loading messages…');
+  }
+
+  /** The channel, once it is known. @returns {import('../core/channel.js').Channel} */
+  get #shownChannel() {
+    return /** @type {import('../core/channel.js').Channel} */ (this.#core.channel(this.#channel));
   }
 
   get #distance() {
@@ -573,7 +580,7 @@ export class Timeline extends HTMLElement {
 
   /** Shows newer messages that gave way to older ones. */
   #newer() {
-    this.#excerpt.newer(this.#core.channel(this.#channel).shown);
+    this.#excerpt.newer(this.#shownChannel.shown);
     this.render();
   }
 
@@ -599,7 +606,7 @@ export class Timeline extends HTMLElement {
     if (after === null || after === this.#metNew) return this.#hide(this.#up, true);
     const { top, bottom } = this.#scroller.getBoundingClientRect();
     const line = this.#content.querySelector('.new');
-    const [first] = this.#excerpt.of(this.#core.channel(this.#channel).shown, this.#pinned);
+    const [first] = this.#excerpt.of(this.#shownChannel.shown, this.#pinned);
     const at = line ? line.getBoundingClientRect().top : first?.seq > after ? -Infinity : Infinity;
     if (at >= top && at < bottom && this.#attentive) this.#metNew = after;
     return this.#hide(this.#up, at >= top);
@@ -612,10 +619,10 @@ export class Timeline extends HTMLElement {
   }
 }
 
-/** Why a channel can't be shown. @param {string} name @param {import('../core/protocol.js').ChatError} error */
-function whyNot(name, { code, message }) {
-  const hidden = code === 'no_such_channel' || code === 'not_allowed';
-  return hidden ? `There is no channel called “${name}”.` : `#${name} could not be opened: ${message}`;
+/** Why a channel can't be shown. @param {string} name @param {import('../core/protocol.js').ChatError} [error] */
+function whyNot(name, error) {
+  const hidden = error?.code === 'no_such_channel' || error?.code === 'not_allowed';
+  return hidden ? `There is no channel called “${name}”.` : `#${name} could not be opened: ${error?.message}`;
 }
 
 customElements.define('chat-timeline', Timeline);

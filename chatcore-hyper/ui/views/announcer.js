@@ -22,7 +22,7 @@ export class Announcer extends HTMLElement {
   #speak({ author, text, attachments }) {
     const files = attachments.map(({ name }) => name).join(', ');
     this.append(h('p', {}, `${author.name}: ${[plainText(text), files].filter(Boolean).join(' ')}`));
-    while (this.childElementCount > KEPT_LINES) this.firstElementChild.remove();
+    while (this.childElementCount > KEPT_LINES) this.firstElementChild?.remove();
   }
 }
 

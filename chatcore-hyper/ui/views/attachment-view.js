@@ -28,7 +28,7 @@ export function attachmentView(attachment) {
 /** Whether it is shown as a picture. @param {import('../core/protocol.js').Attachment} attachment */
 export function isImage({ content_type, width, height }) {
   const most = PREVIEWED.test(content_type) ? PIXELS : content_type === 'image/avif' ? PIXELS_AS_IT_IS : 0;
-  return width > 0 && height > 0 && width * height <= most;
+  return width !== null && height !== null && width > 0 && height > 0 && width * height <= most;
 }
 
 /** Whether this browser says that it may play it. */

@@ -12,7 +12,7 @@ export function initials(name) {
 /** A colour that stays with a person. @param {string} id */
 export function hue(id) {
   let hash = 0;
-  for (const sign of id) hash = (hash * 31 + sign.codePointAt(0)) >>> 0;
+  for (const sign of id) hash = (hash * 31 + /** @type {number} */ (sign.codePointAt(0))) >>> 0;
   return ((hash ^ (hash >>> 15)) >>> 0) % HUES;
 }
 

@@ -5,10 +5,13 @@ const AFTER_MS = 5000;
 
 /** `<chat-banner>`: says that there is no connection, when the next attempt is, and offers to try now. */
 export class Banner extends HTMLElement {
-  #connection = null;
-  #clock = null;
+  /** @type {import('../core/connection.js').Connection} */
+  #connection;
+  /** @type {import('../core/connection.js').Clock} */
+  #clock;
   #text;
   #count;
+  /** @type {any} */
   #timer = null;
 
   connectedCallback() {

@@ -1,4 +1,4 @@
-import { focused, h, layerOf } from '../dom/dom.js';
+import { around, focused, h, layerOf } from '../dom/dom.js';
 import { findEmoji, loadEmoji } from '../text/emoji.js';
 import { isComposed } from '../dom/field.js';
 import { RecentEmoji } from '../core/recent-emoji.js';
@@ -14,13 +14,17 @@ const MARGIN = 8;
  * back to where it was.
  */
 export class EmojiPicker {
+  /** @type {any} */
   #panel = null;
   #search;
   #results;
   #all;
+  /** @type {?import('../text/emoji.js').EmojiNames} */
   #names = null;
   #recent = new RecentEmoji();
+  /** @type {(emoji: string) => void} */
   #onPick = () => {};
+  /** @type {any} */
   #from = null;
 
   /** @param {HTMLElement} from what it opens beside, and where the focus returns to @param {(emoji: string) => void} onPick */
@@ -45,8 +49,8 @@ export class EmojiPicker {
     this.#search = h('input', { type: 'search', 'aria-label': 'Search emoji', placeholder: 'Search emoji', autocomplete: 'off', on: { input: () => this.#show() } });
     this.#results = h('div', { class: 'emoji-groups' });
     const panel = h('div', { class: 'emoji-picker', popover: 'auto', role: 'dialog', 'aria-label': 'Emoji' }, this.#search, this.#results);
-    panel.addEventListener('click', ({ target }) => {
-      const emoji = target.closest('.emoji')?.textContent;
+    panel.addEventListener('click', (event) => {
+      const emoji = around(event, '.emoji')?.textContent;
       if (emoji) this.#pick(emoji);
     });
     panel.addEventListener('keydown', (event) => this.#pressed(event));

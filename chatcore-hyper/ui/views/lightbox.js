@@ -4,6 +4,7 @@ import { fileSize } from '../text/format.js';
 
 /** One image at a time as large as the window allows, and the way to the others of its channel. */
 export class Lightbox {
+  /** @type {?HTMLDialogElement} */
   #dialog = null;
   #image;
   #name;
