@@ -83,8 +83,8 @@ journey('who asked for it is notified of a mention while they look elsewhere, an
       static permission = 'default';
       static asked = 0;
       static async requestPermission() {
-        this.asked += 1;
-        return (this.permission = 'granted');
+        Notification.asked += 1;
+        return (Notification.permission = 'granted');
       }
       constructor(title, { body }) {
         globalThis.told.push(Object.assign(this, { title, body, open: true }));

@@ -5,7 +5,7 @@ import { picture } from './picture.js';
 import { roomOf } from './room.js';
 
 /** A picture that is drawn, and not only in its place. */
-const isDrawn = (image) => image.evaluate(async (element) => (await element.decode(), element.naturalWidth > 0));
+const isDrawn = (image) => image.evaluate((element) => element.decode().then(() => element.naturalWidth > 0));
 
 journey('a page of a told origin has a room, with pictures and uploads; one of another origin has none', async ({ server, browser }) => {
   const told = await Elsewhere.open(server);

@@ -34,6 +34,7 @@ export const BODIES = [
   '%3Cscript%3E',
   '\\u003cscript\\u003e',
   '{{constructor.constructor("document.title=1")()}}',
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: it is text that looks like a template
   '${document.title=1} #{1+1} <%= 1 %>',
   '__proto__', 'constructor', 'null', 'undefined', 'NaN', 'true', '0', '[object Object]',
   'safe\u202Egnp.exe\u202C end',
@@ -57,4 +58,4 @@ export const REFUSED_NAMES = ['\u202Eevil', 'An\u200Bn', '\u2066Ann', '\u3164', 
 export const REFUSED_CHANNELS = ['.', '..', '<script>', 'a/b', 'a?b', 'a#b', 'a%2fb', '\u0301a', 'a\u202Eb', 'a\u200Bb', '"a"', '{{a}}', '@a'];
 
 /** Names of files. */
-export const FILES = ['<img src=x onerror=document.title=1>.txt', '"quoted".txt', 'javascript:alert(1).txt', '&amp;.txt', '..%2f..%2fpasswd.txt', 'W'.repeat(120) + '.txt'];
+export const FILES = ['<img src=x onerror=document.title=1>.txt', '"quoted".txt', 'javascript:alert(1).txt', '&amp;.txt', '..%2f..%2fpasswd.txt', `${'W'.repeat(120)}.txt`];

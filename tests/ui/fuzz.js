@@ -34,7 +34,7 @@ export function check(text) {
   const count = { steps: 0 };
   const blocks = parseMarkdown(text, count);
   assert.ok(count.steps <= STEPS_PER_CHAR * text.length + 100, `${count.steps} steps for ${text.length} characters`);
-  blocks.forEach((block) => checkNode(block, 0));
+  for (const block of blocks) checkNode(block, 0);
   assert.equal(typeof plainText(text), 'string');
   assert.ok(!firstLine({ text, attachments: [] }).includes('\n'));
 }

@@ -25,7 +25,9 @@ function inlines(nodes) {
     .join('');
 }
 
-const same = (cases) => cases.forEach(([text, expected]) => assert.equal(shown(text), expected, text));
+const same = (cases) => {
+  for (const [text, expected] of cases) assert.equal(shown(text), expected, text);
+};
 const literal = (texts) => same(texts.map((text) => [text, text]));
 
 function links(text) {
@@ -269,7 +271,7 @@ for (const [name, make] of Object.entries(HOSTILE)) {
 test('no character is lost but signs', () => {
   const seed = 7;
   let state = seed;
-  const random = (bound) => ((state = (state * 48271) % 2147483647), state % bound);
+  const random = (bound) => (state = (state * 48271) % 2147483647) % bound;
   const pieces = ['*', '**', '_', '~~', '`', '``', '[', '](', ')', 'https://a.test', 'a', 'b', ' ', '\n', '> ', '- ', '1. ', '```', 'ü', '😀'];
   for (let round = 0; round < 2000; round += 1) {
     const text = Array.from({ length: random(30) }, () => pieces[random(pieces.length)]).join('');

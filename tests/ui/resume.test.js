@@ -349,7 +349,7 @@ async function survives(seed) {
     const dice = random();
     log.push(event(log.length + 1));
     if (dice < 0.6) here.net.last.say(log.at(-1));
-    else if (dice < 0.7) [log.at(-1), log.at(-1)].forEach((frame) => here.net.last.say(frame));
+    else if (dice < 0.7) for (const frame of [log.at(-1), log.at(-1)]) here.net.last.say(frame);
     else if (dice < 0.8) here.net.last.say({ type: 'lagged', channel: 'general', from: 1, to: log.length });
     else if (dice < 0.9) {
       here.net.last.end();

@@ -123,7 +123,7 @@ export class Completion {
 
   #choose(at) {
     this.#chosen = at;
-    [...this.element.children].forEach((option, place) => option.setAttribute('aria-selected', String(place === at)));
+    for (const [place, option] of [...this.element.children].entries()) option.setAttribute('aria-selected', String(place === at));
     this.field.setAttribute('aria-activedescendant', `chat-offer-${at}`);
     this.element.children[at].scrollIntoView({ block: 'nearest' });
   }

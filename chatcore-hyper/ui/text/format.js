@@ -9,12 +9,12 @@ const NUMBER = new Intl.NumberFormat();
 
 /** @param {Date} date */
 export function clockTime(date) {
-  return isNaN(date.getTime()) ? '' : CLOCK.format(date);
+  return Number.isNaN(date.getTime()) ? '' : CLOCK.format(date);
 }
 
 /** @param {Date} date */
 export function fullTime(date) {
-  return isNaN(date.getTime()) ? '' : FULL.format(date);
+  return Number.isNaN(date.getTime()) ? '' : FULL.format(date);
 }
 
 /** One string for each calendar day of the viewer. @param {Date} date */

@@ -12,8 +12,8 @@ const AROUND = 'header, .quote, .reactions, .edited, .failure, .file-about, .vis
 export function copiedMessages(scroller, messageOf) {
   const root = /** @type {any} */ (scroller.getRootNode());
   const selection = root.getSelection ? root.getSelection() : getSelection();
-  const range = selection.rangeCount > 0 && selection.getRangeAt(0);
-  const articles = [...scroller.querySelectorAll('article')].filter((article) => range && range.intersectsNode(article.children[1]));
+  const range = selection.rangeCount > 0 ? selection.getRangeAt(0) : null;
+  const articles = [...scroller.querySelectorAll('article')].filter((article) => range?.intersectsNode(article.children[1]));
   if (articles.length < 2) return null;
   return articles.map((article) => `${article.getAttribute('aria-label')}\n${selectedOf(article, range, messageOf)}`).join('\n\n');
 }
@@ -31,6 +31,7 @@ function selectedOf(article, range, messageOf) {
   for (const image of box.querySelectorAll('img')) image.replaceWith(image.alt);
   // Only what is drawn has lines.
   article.append(box);
+  // biome-ignore lint/performance/useDomNodeTextContent: `textContent` has no lines
   const text = box.innerText;
   box.remove();
   return text.trim();

@@ -31,7 +31,7 @@ export function buildRows({ messages, pending, user, dividerSeq, heads, start, n
   let divided = false;
   const add = (message, state, error) => {
     const at = new Date(message.at);
-    if (!isNaN(at.getTime()) && dayKey(at) !== day) {
+    if (!Number.isNaN(at.getTime()) && dayKey(at) !== day) {
       day = dayKey(at);
       rows.push({ kind: 'day', key: `day ${day}`, label: dayName(at, now) });
       above = null;
