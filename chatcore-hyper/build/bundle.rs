@@ -386,7 +386,7 @@ mod tests {
                 "class B {\n  #other() {\n    return `#other ${this.#core.#other}` + /#core/u;\n  }\n}\n",
             ),
         ]);
-        let bundle = "class b{#a(){return `#other ${this.#b.#a}` + /#core/u;}\n}\nclass c{#a='#core';has=(a)=>#a in a;}\nexport{};";
+        let bundle = "class b{#a(){return `#other ${this.#b.#a}` + /#core/u;}}\nclass c{#a='#core';has=(a)=>#a in a;}\nexport{};";
         assert_eq!(modules(&files, "a.js").as_deref(), Ok(bundle));
     }
 
@@ -399,7 +399,7 @@ mod tests {
             ),
             ("f(\nimport.meta.url,'}',{export:1,import:2});", "f(import.meta.url,'}',{export:1,import:2});"),
             ("const a=b=>{const c=1,d=2;return c;};", "const e=b=>{const c=1,d=2;return c;};"),
-            ("const a=\nb?c:d;", "const e=\nb?c:d;"),
+            ("const a=\nb?c:d;", "const e=b?c:d;"),
             ("let a;", "let b;"),
             ("class A extends B{static b=1;}", "class a extends B{static b=1;}\n"),
         ] {

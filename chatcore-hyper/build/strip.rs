@@ -38,12 +38,15 @@ pub(crate) struct Code {
     pub(crate) tokens: Vec<usize>,
 }
 
-/// Joins lines; an end of a line that says nothing goes.
+/// Joins lines without the ends of lines and the commas that say nothing.
 pub(crate) fn join<'a>(lines: impl IntoIterator<Item = &'a Code>, syntax: Syntax) -> String {
     let mut joined = String::new();
-    for line in lines {
-        joined.push_str(&line.text);
-        if !line.text.ends_with(syntax.line_ends()) {
+    let mut lines = lines.into_iter().peekable();
+    while let Some(line) = lines.next() {
+        let next = lines.peek().map_or("", |next| &*next.text);
+        let text = syntax.without_comma(&line.text, next);
+        joined.push_str(text);
+        if !text.ends_with(syntax.line_ends()) && !syntax.goes_on(text, next) {
             joined.push('\n');
         }
     }
@@ -82,12 +85,28 @@ pub(crate) fn lines(source: &str, syntax: Syntax) -> Result<Vec<Code>, Refusal> 
 }
 
 impl Syntax {
-    /// After these the end of a line says nothing.
+    /// After these the end of a line says nothing. After `+` and `-`, it parts two signs.
     fn line_ends(self) -> &'static [char] {
         match self {
-            Self::JavaScript => &['{', '[', '(', ',', ';'],
+            Self::JavaScript => &['{', '[', '(', ',', ';', '=', '?', ':', '&', '|', '>'],
             Self::Css => &['{', '}', ',', ';'],
         }
+    }
+
+    /// Returns whether the next line goes on what this one says: no statement begins as it does.
+    fn goes_on(self, line: &str, next: &str) -> bool {
+        const SIGNS: [&str; 9] = ["}", ")", "]", "?", ":", "&&", "||", "=", ","];
+        // After a number, a dot would be its point.
+        let is_member = || next.starts_with('.') && !line.ends_with(|c: char| c.is_ascii_digit());
+        self == Self::JavaScript && (SIGNS.iter().any(|sign| next.starts_with(sign)) || is_member())
+    }
+
+    /// Returns a line without a last comma that says nothing before the next one. In an array it may stand for a hole.
+    fn without_comma<'a>(self, line: &'a str, next: &str) -> &'a str {
+        let closes = self == Self::JavaScript && next.starts_with([')', '}', ']']);
+        let without =
+            line.strip_suffix(',').filter(|rest| closes && !rest.is_empty() && !rest.ends_with([',', '[']));
+        without.unwrap_or(line)
     }
 
     /// Says whether a space between these two says nothing. No two operators become one by it: of those that
@@ -316,6 +335,23 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_goes_on_is_joined() {
+        for (code, joined) in [
+            ("a =\n  b\n    ? c\n    : d;", "a=b?c:d;"),
+            ("a\n  .b()\n  ?.c()\n  && d\n  ||\n  e\nf", "a.b()?.c()&&d||e\nf\n"),
+            ("a = {\n  b,\n  c,\n};", "a={b,c};"),
+            ("a(\n  b,\n);", "a(b);"),
+            ("a = [\n  b, ,\n];\nc = [\n  ,\n];", "a=[b,,];c=[,];"),
+            ("a = 1\n.b", "a=1\n.b\n"),
+            ("a = b +\n  +c", "a=b +\n+c\n"),
+            ("a()\n(b)\n[c]", "a()\n(b)\n[c]\n"),
+        ] {
+            assert_strips(JavaScript, code, joined);
+        }
+        assert_strips(Css, ".a {\n  b: c;\n}", ".a{b:c;}");
+    }
+
+    #[test]
     fn what_only_looks_like_a_comment_stays() {
         for (code, stripped) in [
             ("a = 'http://b.example/*c*/'; // d", "a='http://b.example/*c*/';"),
@@ -333,7 +369,7 @@ mod tests {
             ("a = ' \\' , //' + '\\\\'", "a=' \\' , //' + '\\\\'\n"),
             ("a - -b + +c - --d . e", "a - -b + +c - --d . e\n"),
             ("a ? .5 : b ?? c?.[d] in e", "a?.5:b??c?.[d]in e\n"),
-            ("if (a) {\n  b();\n} else {\n  c()\n}\nd", "if(a){b();}else{c()\n}\nd\n"),
+            ("if (a) {\n  b();\n} else {\n  c()\n}\nd", "if(a){b();}else{c()}\nd\n"),
         ] {
             assert_strips(JavaScript, code, stripped);
         }
