@@ -7,15 +7,24 @@ journey('older messages come by scrolling up, and the line being read stays wher
   await ann.fill('general', 250);
   await ann.page.reload();
   await ann.counts(100);
-  assert.deepEqual((await ann.transcript()).map(({ seq }) => seq), Array.from({ length: 100 }, (_, at) => at + 151));
+  assert.deepEqual(
+    (await ann.transcript()).map(({ seq }) => seq),
+    Array.from({ length: 100 }, (_, at) => at + 151),
+  );
 
-  for (const [top, count] of [[0, 200], [250, 250]]) {
+  for (const [top, count] of [
+    [0, 200],
+    [250, 250],
+  ]) {
     const line = await scrollTo(ann, top);
     await ann.counts(count);
     const moved = Math.abs((await placeOf(ann, line.seq)) - line.top);
     assert.ok(moved <= 1, `the line moved ${moved} px`);
   }
-  assert.deepEqual((await ann.transcript()).map(({ seq }) => seq), Array.from({ length: 250 }, (_, at) => at + 1));
+  assert.deepEqual(
+    (await ann.transcript()).map(({ seq }) => seq),
+    Array.from({ length: 250 }, (_, at) => at + 1),
+  );
   await ann.log.getByRole('heading', { name: 'general' }).waitFor({ state: 'attached' });
 });
 
@@ -37,5 +46,8 @@ journey('at most 500 messages are on the page, and the way back down is whole', 
   });
   const seqs = (await ann.transcript()).map(({ seq }) => seq);
   assert.ok(seqs.length <= 500);
-  assert.deepEqual(seqs, Array.from({ length: seqs.length }, (_, at) => 720 - seqs.length + 1 + at));
+  assert.deepEqual(
+    seqs,
+    Array.from({ length: seqs.length }, (_, at) => 720 - seqs.length + 1 + at),
+  );
 });

@@ -2,46 +2,52 @@ import assert from 'node:assert/strict';
 import { journey } from './journey.js';
 import { Way } from './way.js';
 
-journey('what is written offline outlives a reload and arrives once and in order, though an ack is lost', async ({ browser }) => {
-  const ann = await browser.person();
-  const bob = await browser.person();
-  const way = await Way.of(ann);
-  await ann.join('Ann');
-  await ann.isIn('general');
-  await bob.join('Bob');
-  await bob.isIn('general');
-  await ann.say('before');
-  await ann.isSent();
+journey(
+  'what is written offline outlives a reload and arrives once and in order, though an ack is lost',
+  async ({ browser }) => {
+    const ann = await browser.person();
+    const bob = await browser.person();
+    const way = await Way.of(ann);
+    await ann.join('Ann');
+    await ann.isIn('general');
+    await bob.join('Bob');
+    await bob.isIn('general');
+    await ann.say('before');
+    await ann.isSent();
 
-  way.cut();
-  for (const text of ['one', 'two', 'three']) {
-    await ann.say(text);
-    await ann.page.locator('article.pending').filter({ hasText: text }).waitFor();
-  }
-  await ann.page.getByText('You are offline.').waitFor();
-  await ann.page.reload();
-  await ann.page.getByText('You are offline.').waitFor();
-  for (const text of ['one', 'two', 'three']) await ann.page.locator('article').filter({ hasText: text }).waitFor();
-  way.loses = 1;
-  way.mend();
-  await ann.page.getByRole('button', { name: 'Try now' }).click();
-  // After so many failures the next pause may be long; the system's word that the network is back ends it.
-  await ann.page.waitForFunction(
-    () => {
-      dispatchEvent(new Event('online'));
-      return !document.querySelector('article.pending, article.failed');
-    },
-    undefined,
-    { polling: 500, timeout: 30_000 },
-  );
+    way.cut();
+    for (const text of ['one', 'two', 'three']) {
+      await ann.say(text);
+      await ann.page.locator('article.pending').filter({ hasText: text }).waitFor();
+    }
+    await ann.page.getByText('You are offline.').waitFor();
+    await ann.page.reload();
+    await ann.page.getByText('You are offline.').waitFor();
+    for (const text of ['one', 'two', 'three']) await ann.page.locator('article').filter({ hasText: text }).waitFor();
+    way.loses = 1;
+    way.mend();
+    await ann.page.getByRole('button', { name: 'Try now' }).click();
+    // After so many failures the next pause may be long; the system's word that the network is back ends it.
+    await ann.page.waitForFunction(
+      () => {
+        dispatchEvent(new Event('online'));
+        return !document.querySelector('article.pending, article.failed');
+      },
+      undefined,
+      { polling: 500, timeout: 30_000 },
+    );
 
-  for (const person of [ann, bob]) {
-    await person.sees('three');
-    await person.isSent();
-    assert.deepEqual((await person.transcript()).map(({ text }) => text), ['before', 'one', 'two', 'three']);
-  }
-  assert.equal(way.loses, 0);
-});
+    for (const person of [ann, bob]) {
+      await person.sees('three');
+      await person.isSent();
+      assert.deepEqual(
+        (await person.transcript()).map(({ text }) => text),
+        ['before', 'one', 'two', 'three'],
+      );
+    }
+    assert.equal(way.loses, 0);
+  },
+);
 
 journey('a message without an answer can be tried again or deleted', async ({ browser }) => {
   const ann = await browser.person();
@@ -60,7 +66,10 @@ journey('a message without an answer can be tried again or deleted', async ({ br
   await ann.page.locator('article.pending').filter({ hasText: 'keep' }).waitFor();
   way.mend();
   await ann.isSent();
-  assert.deepEqual((await ann.transcript()).map(({ text }) => text), ['keep']);
+  assert.deepEqual(
+    (await ann.transcript()).map(({ text }) => text),
+    ['keep'],
+  );
 });
 
 journey('offline, what is loaded can be read, and what is not says what it needs', async ({ browser }) => {
@@ -100,7 +109,10 @@ journey('a browser that keeps nothing says so once, and sends all the same', asy
   await ann.say('two');
   await ann.isSent();
   assert.equal(await said.count(), 1);
-  assert.deepEqual((await ann.transcript()).map(({ text }) => text), ['one', 'two']);
+  assert.deepEqual(
+    (await ann.transcript()).map(({ text }) => text),
+    ['one', 'two'],
+  );
   await ann.page.reload();
   await ann.sees('two');
   assert.equal(await ann.field.inputValue(), '');

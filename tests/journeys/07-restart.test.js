@@ -46,7 +46,10 @@ journey('a server that is killed and started again loses and doubles nothing', a
   const seen = await ann.transcript();
   assert.deepEqual(seen.slice(0, 10), acknowledged);
   const after = ['Ann meanwhile 1', 'Ann meanwhile 2', 'Ann meanwhile 3', 'half a thought'];
-  assert.deepEqual(seen.slice(10).map(({ text }) => text), after);
+  assert.deepEqual(
+    seen.slice(10).map(({ text }) => text),
+    after,
+  );
   assert.deepEqual(await bob.transcript(), seen);
   await bob.page.reload();
   await bob.counts(14);

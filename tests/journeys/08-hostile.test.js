@@ -38,7 +38,10 @@ journey('hostile text and names are literal, and a long one does not hold up the
     await mallory.say(text);
     await ann.sees(text);
   }
-  assert.deepEqual((await ann.transcript()).map(({ text }) => text), TEXTS);
+  assert.deepEqual(
+    (await ann.transcript()).map(({ text }) => text),
+    TEXTS,
+  );
   assert.equal(await ann.log.locator('img, script, b, i').count(), 0);
   assert.equal(await ann.log.locator('a').count(), 0);
   assert.equal(await ann.log.locator('.author').first().textContent(), '<b>Mallory</b> "&amp;');
@@ -87,16 +90,25 @@ journey('nothing that a person can write is more than text', async ({ browser })
   }
   await ann.counts(BODIES.length);
   const shown = await ann.messages.locator('.text').evaluateAll((all) => all.map((one) => one.textContent));
-  assert.deepEqual(shown, BODIES.map((text) => text.trim()));
-  const strange = 'script, style, link, meta, base, form, iframe, svg:not(.icon), math, template, input, details, [onload], [onerror], [onclick], [style]';
+  assert.deepEqual(
+    shown,
+    BODIES.map((text) => text.trim()),
+  );
+  const strange =
+    'script, style, link, meta, base, form, iframe, svg:not(.icon), math, template, input, details, [onload], [onerror], [onclick], [style]';
   assert.equal(await ann.log.locator(strange).count(), 0);
   // An address is an address wherever it stands, and what it says is where it leads.
-  const links = await ann.log.locator('a').evaluateAll((all) => all.map((link) => [link.protocol, link.rel, link.textContent.startsWith(link.origin)]));
+  const links = await ann.log
+    .locator('a')
+    .evaluateAll((all) => all.map((link) => [link.protocol, link.rel, link.textContent.startsWith(link.origin)]));
   assert.ok(links.length > 0);
   for (const link of links) assert.deepEqual(link, ['https:', 'noopener noreferrer nofollow', true]);
   assert.equal(await ann.log.locator('img').count(), 0);
   // Names of emoji, and the tab's icon.
-  assert.deepEqual(asked.filter((path) => !/\/(emoji\.json|icon(-mentions)?\.svg)$/u.test(path)), []);
+  assert.deepEqual(
+    asked.filter((path) => !/\/(emoji\.json|icon(-mentions)?\.svg)$/u.test(path)),
+    [],
+  );
   // No text makes the page wider than its window, and none covers the messages around it.
   assert.equal(await ann.log.evaluate((log) => log.scrollWidth <= log.clientWidth), true);
   assert.match(await ann.page.title(), /#general/u);
@@ -106,9 +118,15 @@ journey('nothing that a person can write is more than text', async ({ browser })
     mallory.page.getByRole('button', { name: 'Attach files' }).click(),
   ]);
   await chooser.setFiles(FILES.map((name) => ({ name, mimeType: 'text/plain', buffer: Buffer.from('x') })));
-  await mallory.page.waitForFunction((wanted) => document.querySelectorAll('.upload.done').length === wanted, FILES.length);
+  await mallory.page.waitForFunction(
+    (wanted) => document.querySelectorAll('.upload.done').length === wanted,
+    FILES.length,
+  );
   await mallory.say('files');
-  await ann.page.waitForFunction((wanted) => document.querySelectorAll('[role=log] .file').length === wanted, FILES.length);
+  await ann.page.waitForFunction(
+    (wanted) => document.querySelectorAll('[role=log] .file').length === wanted,
+    FILES.length,
+  );
   assert.equal(await ann.log.locator('img').count(), 0);
   const [download] = await Promise.all([ann.page.waitForEvent('download'), ann.log.locator('.file').first().click()]);
   assert.ok(new URL(download.url()).host === ann.server.host);

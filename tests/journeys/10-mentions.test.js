@@ -14,33 +14,36 @@ async function apart(browser) {
   return { ann, bob };
 }
 
-journey('a mention is a badge and a number in the title of every tab, and reading it in one clears all', async ({ browser }) => {
-  const { ann, bob } = await apart(browser);
-  const second = await bob.context.newPage();
-  await second.goto(`${bob.server.url}/#/c/b`);
-  const tabs = [bob.page, second];
-  const badge = (page) => page.getByRole('link', { name: 'general 2 unread, 1 mention', exact: true });
+journey(
+  'a mention is a badge and a number in the title of every tab, and reading it in one clears all',
+  async ({ browser }) => {
+    const { ann, bob } = await apart(browser);
+    const second = await bob.context.newPage();
+    await second.goto(`${bob.server.url}/#/c/b`);
+    const tabs = [bob.page, second];
+    const badge = (page) => page.getByRole('link', { name: 'general 2 unread, 1 mention', exact: true });
 
-  await ann.say('good morning');
-  await ann.say('have a look, @bob');
-  for (const page of tabs) {
-    await badge(page).waitFor();
-    await titled(page, '(1) #b · Chat');
-    assert.equal(await icon(page), '/icon-mentions.svg');
-  }
-  // It is known also to a tab that was not there when it came.
-  await second.reload();
-  await badge(second).waitFor();
-  await titled(second, '(1) #b · Chat');
+    await ann.say('good morning');
+    await ann.say('have a look, @bob');
+    for (const page of tabs) {
+      await badge(page).waitFor();
+      await titled(page, '(1) #b · Chat');
+      assert.equal(await icon(page), '/icon-mentions.svg');
+    }
+    // It is known also to a tab that was not there when it came.
+    await second.reload();
+    await badge(second).waitFor();
+    await titled(second, '(1) #b · Chat');
 
-  await bob.page.bringToFront();
-  await bob.listed('general').click();
-  await bob.sees('have a look, @bob');
-  await titled(bob.page, '#general · Chat');
-  await titled(second, '#b · Chat');
-  await badge(second).waitFor({ state: 'detached' });
-  for (const page of tabs) assert.equal(await icon(page), '/icon.svg');
-});
+    await bob.page.bringToFront();
+    await bob.listed('general').click();
+    await bob.sees('have a look, @bob');
+    await titled(bob.page, '#general · Chat');
+    await titled(second, '#b · Chat');
+    await badge(second).waitFor({ state: 'detached' });
+    for (const page of tabs) assert.equal(await icon(page), '/icon.svg');
+  },
+);
 
 journey('a mention that comes while a tab is still opening is a badge there too', async ({ browser }) => {
   const { ann, bob } = await apart(browser);
@@ -74,52 +77,55 @@ async function holdSubscription(tab, channel) {
   return { asked, release: () => gate.emit('released') };
 }
 
-journey('who asked for it is notified of a mention while they look elsewhere, and the click opens the message', async ({ browser }) => {
-  const ann = await browser.joined('Ann');
-  const bob = await browser.person();
-  await bob.context.addInitScript(() => {
-    globalThis.told = [];
-    globalThis.Notification = class {
-      static permission = 'default';
-      static asked = 0;
-      static async requestPermission() {
-        Notification.asked += 1;
-        return (Notification.permission = 'granted');
-      }
-      constructor(title, { body }) {
-        globalThis.told.push(Object.assign(this, { title, body, open: true }));
-      }
-      close() {
-        this.open = false;
-      }
-    };
-    document.hasFocus = () => globalThis.looks !== false;
-  });
-  await bob.join('Bob');
-  await bob.createChannel('b');
-  const told = () => bob.page.evaluate(() => globalThis.told.map(({ title, body, open }) => ({ title, body, open })));
-  assert.equal(await bob.page.evaluate(() => Notification.asked), 0);
-  await bob.page.getByRole('button', { name: 'Bob', exact: true }).click();
-  await bob.page.getByRole('button', { name: 'Notify me of mentions', pressed: false }).click();
-  await bob.page.getByRole('button', { name: 'Notify me of mentions', pressed: true }).waitFor();
-  await bob.page.keyboard.press('Escape');
+journey(
+  'who asked for it is notified of a mention while they look elsewhere, and the click opens the message',
+  async ({ browser }) => {
+    const ann = await browser.joined('Ann');
+    const bob = await browser.person();
+    await bob.context.addInitScript(() => {
+      globalThis.told = [];
+      globalThis.Notification = class {
+        static permission = 'default';
+        static asked = 0;
+        static async requestPermission() {
+          Notification.asked += 1;
+          return (Notification.permission = 'granted');
+        }
+        constructor(title, { body }) {
+          globalThis.told.push(Object.assign(this, { title, body, open: true }));
+        }
+        close() {
+          this.open = false;
+        }
+      };
+      document.hasFocus = () => globalThis.looks !== false;
+    });
+    await bob.join('Bob');
+    await bob.createChannel('b');
+    const told = () => bob.page.evaluate(() => globalThis.told.map(({ title, body, open }) => ({ title, body, open })));
+    assert.equal(await bob.page.evaluate(() => Notification.asked), 0);
+    await bob.page.getByRole('button', { name: 'Bob', exact: true }).click();
+    await bob.page.getByRole('button', { name: 'Notify me of mentions', pressed: false }).click();
+    await bob.page.getByRole('button', { name: 'Notify me of mentions', pressed: true }).waitFor();
+    await bob.page.keyboard.press('Escape');
 
-  await ann.say('@Bob while you look');
-  await titled(bob.page, '(1) #b · Chat');
-  assert.deepEqual(await told(), []);
-  await bob.page.evaluate(() => (globalThis.looks = false));
-  await ann.say('nobody in particular');
-  await ann.say('@Bob while you do not');
-  await titled(bob.page, '(2) #b · Chat');
-  assert.deepEqual(await told(), [{ title: 'Ann in #general', body: '@Bob while you do not', open: true }]);
-  await bob.page.evaluate(() => {
-    globalThis.looks = true;
-    globalThis.told[0].onclick();
-  });
-  await bob.isIn('general');
-  await bob.page.locator('article.target').filter({ hasText: '@Bob while you do not' }).waitFor();
-  assert.equal((await told())[0].open, false);
-});
+    await ann.say('@Bob while you look');
+    await titled(bob.page, '(1) #b · Chat');
+    assert.deepEqual(await told(), []);
+    await bob.page.evaluate(() => (globalThis.looks = false));
+    await ann.say('nobody in particular');
+    await ann.say('@Bob while you do not');
+    await titled(bob.page, '(2) #b · Chat');
+    assert.deepEqual(await told(), [{ title: 'Ann in #general', body: '@Bob while you do not', open: true }]);
+    await bob.page.evaluate(() => {
+      globalThis.looks = true;
+      globalThis.told[0].onclick();
+    });
+    await bob.isIn('general');
+    await bob.page.locator('article.target').filter({ hasText: '@Bob while you do not' }).waitFor();
+    assert.equal((await told())[0].open, false);
+  },
+);
 
 /** Lets a page look as if nobody looked at it, and keep what it notifies of. */
 const watched = () => {
@@ -169,7 +175,8 @@ journey('a person is notified once, and not at all while they look at another ta
   const second = await bob.context.newPage();
   await second.goto(`${bob.server.url}/#/c/general`);
   await second.getByRole('log', { name: 'Messages in general' }).waitFor();
-  const told = async () => (await Promise.all([bob.page, second].map((page) => page.evaluate(() => globalThis.told)))).flat();
+  const told = async () =>
+    (await Promise.all([bob.page, second].map((page) => page.evaluate(() => globalThis.told)))).flat();
 
   // The first tab is hidden; the second one has the channel before somebody's eyes.
   await look(bob.page, false);

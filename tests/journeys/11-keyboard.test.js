@@ -3,7 +3,11 @@ import { serveEmoji } from './emoji.js';
 import { journey } from './journey.js';
 
 /** Waits until the focus is where one writes in this channel. */
-const isWritingIn = (person, name) => person.page.waitForFunction((wanted) => document.activeElement.getAttribute('aria-label') === `Message #${wanted}`, name);
+const isWritingIn = (person, name) =>
+  person.page.waitForFunction(
+    (wanted) => document.activeElement.getAttribute('aria-label') === `Message #${wanted}`,
+    name,
+  );
 
 journey('by keys alone one gets around, and the focus is never lost', async ({ browser }) => {
   const ann = await browser.joined('Ann');

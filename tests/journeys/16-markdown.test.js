@@ -6,7 +6,13 @@ journey('what is written with signs is shown as meant, and code can be copied', 
   await ann.say('**bold** *slanted* ~~gone~~ `code` snake_case @Ann');
   const first = ann.messages.nth(0).locator('.text');
   await first.locator('strong').waitFor();
-  assert.deepEqual(await first.locator('strong, em, del, code, .mention').allTextContents(), ['bold', 'slanted', 'gone', 'code', '@Ann']);
+  assert.deepEqual(await first.locator('strong, em, del, code, .mention').allTextContents(), [
+    'bold',
+    'slanted',
+    'gone',
+    'code',
+    '@Ann',
+  ]);
   assert.equal(await first.textContent(), 'bold slanted gone code snake_case @Ann');
   assert.equal(await first.locator('.mention.own').count(), 1);
 

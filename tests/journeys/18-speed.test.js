@@ -70,6 +70,10 @@ journey('a message comes to a page of 500; how long that takes is printed', asyn
   const took = drawn.toSorted((one, other) => one - other);
   assert.ok(took.length > 0);
   const round = (ms) => `${Math.round(ms * 10) / 10} ms`;
-  console.log(`# from the click to the painted 100 messages of a channel not seen since the page came: ${round(painted)}`);
-  console.log(`# 100 messages: ${round(first)}; one more of 500: the first ${round(drawn[0])}, median ${round(took[took.length >> 1])}, longest ${round(took.at(-1))}`);
+  console.log(
+    `# from the click to the painted 100 messages of a channel not seen since the page came: ${round(painted)}`,
+  );
+  console.log(
+    `# 100 messages: ${round(first)}; one more of 500: the first ${round(drawn[0])}, median ${round(took[took.length >> 1])}, longest ${round(took.at(-1))}`,
+  );
 });

@@ -17,97 +17,106 @@ async function listen(person) {
   await person.page.evaluate(() => {
     globalThis.heard = [];
     for (const type of ['chat-send', 'chat-unread', 'chat-status']) {
-      document.addEventListener(type, ({ target, detail }) => globalThis.heard.push({ type, room: target.channel, ...detail }));
+      document.addEventListener(type, ({ target, detail }) =>
+        globalThis.heard.push({ type, room: target.channel, ...detail }),
+      );
     }
   });
 }
 
-const heard = (person, type) => person.page.evaluate((wanted) => globalThis.heard.filter((event) => event.type === wanted), type);
+const heard = (person, type) =>
+  person.page.evaluate((wanted) => globalThis.heard.filter((event) => event.type === wanted), type);
 
-journey('two rooms of a foreign page: what is said in one is in that one, and at the other person’s', async ({ browser }) => {
-  const ann = await browser.person();
-  const bob = await browser.person();
-  const sockets = [];
-  ann.page.on('websocket', (socket) => sockets.push(socket));
-  await ann.join('Ann');
-  await ann.isIn('general');
-  await bob.join('Bob');
-  sockets.length = 0;
-  await visitShop(ann);
-  await visitShop(bob);
-  assert.equal(sockets.length, 1, 'the rooms of a page share a connection');
-  await listen(ann);
+journey(
+  'two rooms of a foreign page: what is said in one is in that one, and at the other person’s',
+  async ({ browser }) => {
+    const ann = await browser.person();
+    const bob = await browser.person();
+    const sockets = [];
+    ann.page.on('websocket', (socket) => sockets.push(socket));
+    await ann.join('Ann');
+    await ann.isIn('general');
+    await bob.join('Bob');
+    sockets.length = 0;
+    await visitShop(ann);
+    await visitShop(bob);
+    assert.equal(sockets.length, 1, 'the rooms of a page share a connection');
+    await listen(ann);
 
-  const [general, greenhouse] = ['general', 'greenhouse'].map((channel) => roomOf(ann, channel));
-  await general.say('hello from the shop');
-  await roomOf(bob, 'general').message('hello from the shop').waitFor();
-  await roomOf(bob, 'greenhouse').say('tomatoes');
-  await greenhouse.message('tomatoes').waitFor();
-  assert.deepEqual(await general.texts(), ['hello from the shop']);
-  assert.deepEqual(await greenhouse.texts(), ['tomatoes']);
-  const [sent, ...others] = await heard(ann, 'chat-send');
-  assert.deepEqual(others, []);
-  assert.match(sent.nonce, /^.{1,64}$/u);
-  assert.deepEqual([sent.room, sent.channel, sent.text], ['general', 'general', 'hello from the shop']);
+    const [general, greenhouse] = ['general', 'greenhouse'].map((channel) => roomOf(ann, channel));
+    await general.say('hello from the shop');
+    await roomOf(bob, 'general').message('hello from the shop').waitFor();
+    await roomOf(bob, 'greenhouse').say('tomatoes');
+    await greenhouse.message('tomatoes').waitFor();
+    assert.deepEqual(await general.texts(), ['hello from the shop']);
+    assert.deepEqual(await greenhouse.texts(), ['tomatoes']);
+    const [sent, ...others] = await heard(ann, 'chat-send');
+    assert.deepEqual(others, []);
+    assert.match(sent.nonce, /^.{1,64}$/u);
+    assert.deepEqual([sent.room, sent.channel, sent.text], ['general', 'general', 'hello from the shop']);
 
-  // The focus stays in a control of the room that is drawn again.
-  await greenhouse.field.focus();
-  await greenhouse.field.press('Shift+Tab');
-  await greenhouse.message('tomatoes').hover();
-  await greenhouse.room.getByRole('button', { name: 'React with 👍' }).click();
-  const reaction = greenhouse.room.getByRole('button', { name: /^👍 1/u });
-  await reaction.focus();
-  await roomOf(bob, 'greenhouse').room.getByRole('button', { name: /^👍 1/u }).click();
-  const both = greenhouse.room.getByRole('button', { name: /^👍 2/u });
-  await both.waitFor();
-  await ann.isOn(both);
+    // The focus stays in a control of the room that is drawn again.
+    await greenhouse.field.focus();
+    await greenhouse.field.press('Shift+Tab');
+    await greenhouse.message('tomatoes').hover();
+    await greenhouse.room.getByRole('button', { name: 'React with 👍' }).click();
+    const reaction = greenhouse.room.getByRole('button', { name: /^👍 1/u });
+    await reaction.focus();
+    await roomOf(bob, 'greenhouse').room.getByRole('button', { name: /^👍 1/u }).click();
+    const both = greenhouse.room.getByRole('button', { name: /^👍 2/u });
+    await both.waitFor();
+    await ann.isOn(both);
 
-  // A reply leads to its message inside of the room; the page's address is the page's.
-  await greenhouse.message('tomatoes').hover();
-  assert.equal(await greenhouse.room.getByRole('button', { name: 'Copy the link' }).count(), 0);
-  await greenhouse.room.getByRole('button', { name: 'Reply' }).click();
-  await greenhouse.say('mine too');
-  await greenhouse.room.locator('.quote').click();
-  await greenhouse.room.locator('article.target', { hasText: 'tomatoes' }).waitFor();
-  assert.equal(new URL(ann.page.url()).hash, '');
+    // A reply leads to its message inside of the room; the page's address is the page's.
+    await greenhouse.message('tomatoes').hover();
+    assert.equal(await greenhouse.room.getByRole('button', { name: 'Copy the link' }).count(), 0);
+    await greenhouse.room.getByRole('button', { name: 'Reply' }).click();
+    await greenhouse.say('mine too');
+    await greenhouse.room.locator('.quote').click();
+    await greenhouse.room.locator('article.target', { hasText: 'tomatoes' }).waitFor();
+    assert.equal(new URL(ann.page.url()).hash, '');
 
-  // Emoji and suggestions.
-  await greenhouse.room.getByRole('button', { name: 'Insert an emoji' }).click();
-  await greenhouse.room.getByRole('searchbox', { name: 'Search emoji' }).fill('tomato');
-  await greenhouse.room.getByRole('button', { name: 'tomato' }).click();
-  assert.equal(await greenhouse.field.inputValue(), '🍅');
-  await greenhouse.field.fill('');
-  await greenhouse.field.pressSequentially('@b');
-  await greenhouse.room.getByRole('option', { name: 'Bob' }).click();
-  assert.equal(await greenhouse.field.inputValue(), '@Bob ');
+    // Emoji and suggestions.
+    await greenhouse.room.getByRole('button', { name: 'Insert an emoji' }).click();
+    await greenhouse.room.getByRole('searchbox', { name: 'Search emoji' }).fill('tomato');
+    await greenhouse.room.getByRole('button', { name: 'tomato' }).click();
+    assert.equal(await greenhouse.field.inputValue(), '🍅');
+    await greenhouse.field.fill('');
+    await greenhouse.field.pressSequentially('@b');
+    await greenhouse.room.getByRole('option', { name: 'Bob' }).click();
+    assert.equal(await greenhouse.field.inputValue(), '@Bob ');
 
-  // What is typed is no shortcut of the page's.
-  await ann.page.evaluate(() => {
-    globalThis.pressed = '';
-    document.addEventListener('keydown', ({ key }) => (globalThis.pressed += `${key} `));
-  });
-  await greenhouse.field.press('/');
-  await greenhouse.field.press('Escape');
-  // One key leads from the field to the messages and back.
-  await greenhouse.field.press('F6');
-  await ann.isOn(greenhouse.room.getByRole('log'));
-  await ann.page.keyboard.press('F6');
-  await ann.isOn(greenhouse.field);
-  assert.equal(await ann.page.evaluate(() => globalThis.pressed), 'Escape F6 F6 ');
+    // What is typed is no shortcut of the page's.
+    await ann.page.evaluate(() => {
+      globalThis.pressed = '';
+      document.addEventListener('keydown', ({ key }) => (globalThis.pressed += `${key} `));
+    });
+    await greenhouse.field.press('/');
+    await greenhouse.field.press('Escape');
+    // One key leads from the field to the messages and back.
+    await greenhouse.field.press('F6');
+    await ann.isOn(greenhouse.room.getByRole('log'));
+    await ann.page.keyboard.press('F6');
+    await ann.isOn(greenhouse.field);
+    assert.equal(await ann.page.evaluate(() => globalThis.pressed), 'Escape F6 F6 ');
 
-  // A picture opens over the page, in the room's own style.
-  await greenhouse.field.fill('');
-  const [chooser] = await Promise.all([ann.page.waitForEvent('filechooser'), greenhouse.room.getByRole('button', { name: 'Attach files' }).click()]);
-  await chooser.setFiles({ name: 'bed.png', mimeType: 'image/png', buffer: await picture(ann) });
-  await greenhouse.room.getByRole('button', { name: 'Send' }).click();
-  await greenhouse.room.getByRole('log').getByRole('link', { name: 'bed.png' }).click();
-  const lightbox = greenhouse.room.getByRole('dialog', { name: 'Image' });
-  await lightbox.getByRole('img', { name: 'bed.png' }).waitFor();
-  assert.equal(await lightbox.evaluate((dialog) => getComputedStyle(dialog).backgroundColor), 'rgba(0, 0, 0, 0.85)');
-  assert.deepEqual(await lightbox.evaluate((dialog) => [dialog.offsetWidth, dialog.offsetHeight]), [1280, 800]);
-  await ann.page.keyboard.press('Escape');
-  await lightbox.waitFor({ state: 'detached' });
-});
+    // A picture opens over the page, in the room's own style.
+    await greenhouse.field.fill('');
+    const [chooser] = await Promise.all([
+      ann.page.waitForEvent('filechooser'),
+      greenhouse.room.getByRole('button', { name: 'Attach files' }).click(),
+    ]);
+    await chooser.setFiles({ name: 'bed.png', mimeType: 'image/png', buffer: await picture(ann) });
+    await greenhouse.room.getByRole('button', { name: 'Send' }).click();
+    await greenhouse.room.getByRole('log').getByRole('link', { name: 'bed.png' }).click();
+    const lightbox = greenhouse.room.getByRole('dialog', { name: 'Image' });
+    await lightbox.getByRole('img', { name: 'bed.png' }).waitFor();
+    assert.equal(await lightbox.evaluate((dialog) => getComputedStyle(dialog).backgroundColor), 'rgba(0, 0, 0, 0.85)');
+    assert.deepEqual(await lightbox.evaluate((dialog) => [dialog.offsetWidth, dialog.offsetHeight]), [1280, 800]);
+    await ann.page.keyboard.press('Escape');
+    await lightbox.waitFor({ state: 'detached' });
+  },
+);
 
 journey('a room’s events, its attributes and its end', async ({ server, browser }) => {
   const gone = { allow: [/ERR_CONNECTION_REFUSED/u] };
@@ -124,7 +133,9 @@ journey('a room’s events, its attributes and its end', async ({ server, browse
   await ann.page.evaluate(() => scrollTo(0, 0));
   await ann.resize(1280, 300);
   await roomOf(bob, 'general').say('@Ann are you there?');
-  const unread = await ann.page.waitForFunction(() => globalThis.heard.find(({ type }) => type === 'chat-unread')).then((found) => found.jsonValue());
+  const unread = await ann.page
+    .waitForFunction(() => globalThis.heard.find(({ type }) => type === 'chat-unread'))
+    .then((found) => found.jsonValue());
   assert.deepEqual(unread, { type: 'chat-unread', room: 'general', channel: 'general', unread: 1, mentions: 1 });
   await ann.page.locator('#unread', { hasText: '1 new' }).waitFor();
   await ann.resize(1280, 800);
@@ -149,14 +160,24 @@ journey('a room’s events, its attributes and its end', async ({ server, browse
 
   // The server goes and comes back.
   await server.kill();
-  await ann.page.waitForFunction(() => globalThis.heard.some(({ status, room }) => status === 'offline' && room === 'general'));
+  await ann.page.waitForFunction(() =>
+    globalThis.heard.some(({ status, room }) => status === 'offline' && room === 'general'),
+  );
   await server.restart();
-  await ann.page.waitForFunction(() => globalThis.heard.findLast(({ type, room }) => type === 'chat-status' && room === 'general').status === 'online');
+  await ann.page.waitForFunction(
+    () =>
+      globalThis.heard.findLast(({ type, room }) => type === 'chat-status' && room === 'general').status === 'online',
+  );
 
   // The last room takes the connection with it.
   const closed = ann.page.evaluate(() => {
     const { connection } = document.querySelector('chat-room').core;
-    return new Promise((resolve) => connection.on('state', () => connection.phase === 'idle' && resolve(document.querySelectorAll('chat-room').length)));
+    return new Promise((resolve) =>
+      connection.on(
+        'state',
+        () => connection.phase === 'idle' && resolve(document.querySelectorAll('chat-room').length),
+      ),
+    );
   });
   await ann.page.evaluate(() => {
     const room = document.querySelector('chat-room');
@@ -188,41 +209,55 @@ journey('a file that is dropped on a room is attached there', async ({ browser }
   await visitShop(ann);
   const general = roomOf(ann, 'general');
   assert.deepEqual(await drop(general, ['leaf.txt']), [false, true, true]);
-  await general.room.getByRole('listitem').filter({ hasText: 'leaf.txt' }).getByRole('button', { name: 'Remove leaf.txt' }).waitFor();
+  await general.room
+    .getByRole('listitem')
+    .filter({ hasText: 'leaf.txt' })
+    .getByRole('button', { name: 'Remove leaf.txt' })
+    .waitFor();
   assert.equal(await roomOf(ann, 'greenhouse').room.getByText('leaf.txt').count(), 0);
   await general.room.evaluate((room) => (room.channel = 'nowhere'));
   const [first] = await ann.page.locator('chat-room').all();
   await first.getByText('There is no channel called “nowhere”.').waitFor();
-  assert.deepEqual(await drop({ room: first }, ['stem.txt']), [false, true, true], 'the page stays, also where nothing can be attached');
+  assert.deepEqual(
+    await drop({ room: first }, ['stem.txt']),
+    [false, true, true],
+    'the page stays, also where nothing can be attached',
+  );
 });
 
-journey('a page has room for a room, and sets it up, before its script and its style are there', async ({ browser }) => {
-  const ann = await browser.person();
-  await ann.join('Ann');
-  const release = {};
-  for (const name of ['chat.js', 'chat.css']) {
-    const released = new Promise((resolve) => (release[name] = resolve));
-    await ann.page.route(`**/chat/ui/${name}`, async (route) => {
-      await released;
-      await route.continue();
-    });
-  }
-  await ann.page.goto(`${ann.server.url}/embed.html`, { waitUntil: 'commit' });
-  const room = ann.page.locator('chat-room').first();
-  const height = () => room.evaluate((host) => host.offsetHeight);
-  await room.waitFor({ state: 'attached' });
-  await ann.page.waitForFunction(() => document.styleSheets.length > 0);
-  assert.equal(await height(), 560);
-  await room.evaluate((host) => (host.channel = 'Greenhouse'));
-  release['chat.js']();
-  await ann.page.waitForFunction(() => document.querySelector('chat-room').shadowRoot);
-  assert.equal(await height(), 560);
-  assert.equal(await room.locator('.room').isVisible(), false, 'nothing is shown without its style');
-  release['chat.css']();
-  await room.getByRole('textbox', { name: 'Message #greenhouse' }).waitFor();
-  assert.deepEqual(await room.evaluate((host) => [host.getAttribute('channel'), host.channel, Object.hasOwn(host, 'channel')]), ['Greenhouse', 'greenhouse', false]);
-  assert.equal(await height(), 560);
-});
+journey(
+  'a page has room for a room, and sets it up, before its script and its style are there',
+  async ({ browser }) => {
+    const ann = await browser.person();
+    await ann.join('Ann');
+    const release = {};
+    for (const name of ['chat.js', 'chat.css']) {
+      const released = new Promise((resolve) => (release[name] = resolve));
+      await ann.page.route(`**/chat/ui/${name}`, async (route) => {
+        await released;
+        await route.continue();
+      });
+    }
+    await ann.page.goto(`${ann.server.url}/embed.html`, { waitUntil: 'commit' });
+    const room = ann.page.locator('chat-room').first();
+    const height = () => room.evaluate((host) => host.offsetHeight);
+    await room.waitFor({ state: 'attached' });
+    await ann.page.waitForFunction(() => document.styleSheets.length > 0);
+    assert.equal(await height(), 560);
+    await room.evaluate((host) => (host.channel = 'Greenhouse'));
+    release['chat.js']();
+    await ann.page.waitForFunction(() => document.querySelector('chat-room').shadowRoot);
+    assert.equal(await height(), 560);
+    assert.equal(await room.locator('.room').isVisible(), false, 'nothing is shown without its style');
+    release['chat.css']();
+    await room.getByRole('textbox', { name: 'Message #greenhouse' }).waitFor();
+    assert.deepEqual(
+      await room.evaluate((host) => [host.getAttribute('channel'), host.channel, Object.hasOwn(host, 'channel')]),
+      ['Greenhouse', 'greenhouse', false],
+    );
+    assert.equal(await height(), 560);
+  },
+);
 
 journey('a room that the page moves keeps its place, its file and what is written', async ({ browser }) => {
   const ann = await browser.joined('Ann');
@@ -238,7 +273,9 @@ journey('a room that the page moves keeps its place, its file and what is writte
     general.room.evaluate((host) => {
       const scroller = host.shadowRoot.querySelector('.scroller');
       const { top } = scroller.getBoundingClientRect();
-      const first = [...scroller.querySelectorAll('article')].find((article) => article.getBoundingClientRect().bottom > top + 1);
+      const first = [...scroller.querySelectorAll('article')].find(
+        (article) => article.getBoundingClientRect().bottom > top + 1,
+      );
       return { seq: first?.dataset.seq, top: first && Math.round(first.getBoundingClientRect().top - top) };
     });
   await general.room.getByRole('log').hover();
@@ -257,7 +294,10 @@ journey('a room that the page moves keeps its place, its file and what is writte
     await general.field.waitFor();
     await ann.isDrawn();
     assert.deepEqual(await place(), before, how);
-    assert.equal(await general.room.evaluate((host, one) => host.core.user === one.user && host.status === 'online', core), true);
+    assert.equal(
+      await general.room.evaluate((host, one) => host.core.user === one.user && host.status === 'online', core),
+      true,
+    );
     assert.equal(await general.field.inputValue(), 'half a thought');
     await general.room.getByRole('button', { name: 'Remove leaf.txt' }).waitFor();
   }
@@ -301,48 +341,53 @@ journey('who is not signed in is told so, and is let in as soon as they are', as
   await room.getByText('You are not signed in.').waitFor();
   await ann.page.getByRole('link', { name: 'Choose a name' }).waitFor();
   assert.equal(await room.evaluate(({ status }) => status), 'signed-out');
-  await ann.page.evaluate(() => fetch('/session', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '{"name":"Ann"}' }));
+  await ann.page.evaluate(() =>
+    fetch('/session', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '{"name":"Ann"}' }),
+  );
   // The page has signed in by itself: nobody has to press anything.
   for (const channel of ['general', 'greenhouse']) await roomOf(ann, channel).field.waitFor();
 });
 
-journey('the page’s style ends at a room, a room’s at the page; a room is themed by properties and parts', async ({ browser }) => {
-  const ann = await browser.person();
-  await ann.join('Ann');
-  await visitShop(ann);
-  const [general, greenhouse] = ['general', 'greenhouse'].map((channel) => roomOf(ann, channel));
-  await general.say('in style');
-  await greenhouse.say('in style');
+journey(
+  'the page’s style ends at a room, a room’s at the page; a room is themed by properties and parts',
+  async ({ browser }) => {
+    const ann = await browser.person();
+    await ann.join('Ann');
+    await visitShop(ann);
+    const [general, greenhouse] = ['general', 'greenhouse'].map((channel) => roomOf(ann, channel));
+    await general.say('in style');
+    await greenhouse.say('in style');
 
-  // What the page says of every element, article and field.
-  const plain = { 'letter-spacing': 'normal', 'text-transform': 'none' };
-  assert.deepEqual(await greenhouse.style('article .text', Object.keys(plain)), plain);
-  assert.deepEqual(await greenhouse.style('article', ['outline-style']), { 'outline-style': 'none' });
-  assert.deepEqual(await greenhouse.style('textarea', ['border-top-width', 'background-color']), {
-    'border-top-width': '0px',
-    'background-color': 'rgba(0, 0, 0, 0)',
-  });
-  const { 'font-family': font } = await greenhouse.style('article .text', ['font-family']);
-  assert.match(font, /^system-ui/u);
+    // What the page says of every element, article and field.
+    const plain = { 'letter-spacing': 'normal', 'text-transform': 'none' };
+    assert.deepEqual(await greenhouse.style('article .text', Object.keys(plain)), plain);
+    assert.deepEqual(await greenhouse.style('article', ['outline-style']), { 'outline-style': 'none' });
+    assert.deepEqual(await greenhouse.style('textarea', ['border-top-width', 'background-color']), {
+      'border-top-width': '0px',
+      'background-color': 'rgba(0, 0, 0, 0)',
+    });
+    const { 'font-family': font } = await greenhouse.style('article .text', ['font-family']);
+    assert.match(font, /^system-ui/u);
 
-  // Each room has its own theme, and neither has the colours that the page gives the same names.
-  const colours = async (room, selector) => Object.values(await room.style(selector, ['background-color']))[0];
-  assert.equal(await colours(general, '.room'), 'rgb(255, 253, 247)');
-  assert.equal(await colours(greenhouse, '.room'), 'rgb(16, 34, 29)');
-  assert.equal(await colours(greenhouse, 'header'), 'rgb(11, 25, 21)');
-  assert.deepEqual(await greenhouse.style('article .text', ['color']), { color: 'rgb(236, 234, 230)' });
-  assert.match((await general.style('article .text', ['font-family']))['font-family'], /^Georgia/u);
+    // Each room has its own theme, and neither has the colours that the page gives the same names.
+    const colours = async (room, selector) => Object.values(await room.style(selector, ['background-color']))[0];
+    assert.equal(await colours(general, '.room'), 'rgb(255, 253, 247)');
+    assert.equal(await colours(greenhouse, '.room'), 'rgb(16, 34, 29)');
+    assert.equal(await colours(greenhouse, 'header'), 'rgb(11, 25, 21)');
+    assert.deepEqual(await greenhouse.style('article .text', ['color']), { color: 'rgb(236, 234, 230)' });
+    assert.match((await general.style('article .text', ['font-family']))['font-family'], /^Georgia/u);
 
-  // Nothing of a room's style is in the page.
-  const outside = await ann.page.evaluate(() => ({
-    links: [...document.styleSheets].map(({ href }) => new URL(href).pathname),
-    body: getComputedStyle(document.body).fontSize,
-  }));
-  assert.deepEqual(outside, { links: ['/embed.css'], body: '18px' });
+    // Nothing of a room's style is in the page.
+    const outside = await ann.page.evaluate(() => ({
+      links: [...document.styleSheets].map(({ href }) => new URL(href).pathname),
+      body: getComputedStyle(document.body).fontSize,
+    }));
+    assert.deepEqual(outside, { links: ['/embed.css'], body: '18px' });
 
-  await ann.resize(390, 844);
-  const width = await ann.page.evaluate(() => document.documentElement.scrollWidth);
-  assert.equal(width, 390);
-  const [one, other] = await Promise.all([general, greenhouse].map(({ room }) => room.boundingBox()));
-  assert.ok(other.y >= one.y + one.height);
-});
+    await ann.resize(390, 844);
+    const width = await ann.page.evaluate(() => document.documentElement.scrollWidth);
+    assert.equal(width, 390);
+    const [one, other] = await Promise.all([general, greenhouse].map(({ room }) => room.boundingBox()));
+    assert.ok(other.y >= one.y + one.height);
+  },
+);

@@ -12,7 +12,11 @@ journey('two people use everything that the first chat could do', async ({ brows
   await bob.listed('music').waitFor();
   await bob.createChannel('art');
   await ann.listed('art').waitFor();
-  const names = await ann.page.getByRole('navigation', { name: 'Channels' }).getByRole('link').locator('.name').allTextContents();
+  const names = await ann.page
+    .getByRole('navigation', { name: 'Channels' })
+    .getByRole('link')
+    .locator('.name')
+    .allTextContents();
   assert.deepEqual(names, ['art', 'general', 'music']);
 
   // Live messages with name and time, without a reload; who is there, and who is typing.
@@ -82,7 +86,10 @@ journey('on a phone the list and the channel take turns, and an Enter is a new l
   await ann.page.getByRole('button', { name: 'Send' }).tap();
   await ann.counts(1);
   await ann.isSent();
-  assert.deepEqual((await ann.transcript()).map(({ text }) => text), ['one\ntwo']);
+  assert.deepEqual(
+    (await ann.transcript()).map(({ text }) => text),
+    ['one\ntwo'],
+  );
   await ann.page.getByRole('link', { name: 'All channels' }).tap();
   await ann.listed('general').waitFor();
   assert.equal(await ann.field.isVisible(), false);

@@ -7,10 +7,14 @@ const FILES = ['/', '/app.css', '/app.js', '/chat/ui/chat.css', '/chat/ui/chat.j
 journey('a page fetches the files that are counted, and no other', async ({ browser }) => {
   const ann = await browser.person();
   const fetched = new Set();
-  const isFile = (request) => ['document', 'script', 'stylesheet', 'image', 'font', 'manifest'].includes(request.resourceType());
+  const isFile = (request) =>
+    ['document', 'script', 'stylesheet', 'image', 'font', 'manifest'].includes(request.resourceType());
   ann.page.on('request', (request) => isFile(request) && fetched.add(new URL(request.url()).pathname));
   await ann.join('Ann');
   await ann.isIn('general');
   for (const path of FILES.slice(0, 5)) assert.ok(fetched.has(path), path);
-  assert.deepEqual([...fetched].filter((path) => !FILES.includes(path)), []);
+  assert.deepEqual(
+    [...fetched].filter((path) => !FILES.includes(path)),
+    [],
+  );
 });

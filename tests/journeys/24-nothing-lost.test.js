@@ -82,7 +82,10 @@ journey('a message sent during an upload goes with its file, in order', async ({
   await uploads.letGo();
   await bob.sees('What do you think?');
   await ann.isSent();
-  assert.deepEqual((await bob.transcript()).map(({ text }) => text), ['The plan', 'What do you think?']);
+  assert.deepEqual(
+    (await bob.transcript()).map(({ text }) => text),
+    ['The plan', 'What do you think?'],
+  );
   await bob.message('The plan').getByRole('link', { name: 'Download plan.txt' }).waitFor();
   assert.equal(await ann.page.locator('article .upload').count(), 0);
 });
@@ -101,7 +104,10 @@ journey('a message that waits for its file outlives a reload', async ({ browser 
   await ann.page.reload();
   await ann.isIn('general');
   await bob.sees('What do you think?');
-  assert.deepEqual((await bob.transcript()).map(({ text }) => text), ['The plan', 'What do you think?']);
+  assert.deepEqual(
+    (await bob.transcript()).map(({ text }) => text),
+    ['The plan', 'What do you think?'],
+  );
   await bob.message('The plan').getByRole('link', { name: 'Download plan.txt' }).waitFor();
   await ann.isSent();
   assert.equal(await ann.field.inputValue(), '');
@@ -196,7 +202,10 @@ journey('Enter sends what only looks like an emoji or a name', async ({ browser 
     assert.equal(await ann.field.inputValue(), '', text);
   }
   await ann.isSent();
-  assert.deepEqual((await ann.transcript()).map(({ text }) => text), texts);
+  assert.deepEqual(
+    (await ann.transcript()).map(({ text }) => text),
+    texts,
+  );
 });
 
 journey('Enter makes a new line in open code, and sends closed code', async ({ browser }) => {

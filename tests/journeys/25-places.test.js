@@ -47,8 +47,14 @@ journey('a link to this chat leads there without a second chat', async ({ browse
   // With a key held it opens where the browser opens it, and so does a link to anywhere else.
   await ann.open('general');
   await ann.say(`see ${server.url}/embed.html`);
-  for (const [name, modifiers] of [[/Rust\/1/u, ['Control']], [/embed/u, []]]) {
-    const [other] = await Promise.all([ann.context.waitForEvent('page'), ann.log.getByRole('link', { name }).click({ modifiers })]);
+  for (const [name, modifiers] of [
+    [/Rust\/1/u, ['Control']],
+    [/embed/u, []],
+  ]) {
+    const [other] = await Promise.all([
+      ann.context.waitForEvent('page'),
+      ann.log.getByRole('link', { name }).click({ modifiers }),
+    ]);
     await other.close();
   }
   assert.match(ann.page.url(), /#\/c\/general$/u);

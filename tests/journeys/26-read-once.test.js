@@ -8,7 +8,14 @@ journey('what is shown as a mention is counted, and nothing else', async ({ brow
   await serveEmoji(bob);
   await bob.join('Bob');
   await bob.createChannel('b');
-  const plain = ['medium.com/@Bob', 'in code: `@Bob`', '```\n@Bob\n```', 'https://a.test/@Bob', 'bob@Bob', 'crate::cat::Key'];
+  const plain = [
+    'medium.com/@Bob',
+    'in code: `@Bob`',
+    '```\n@Bob\n```',
+    'https://a.test/@Bob',
+    'bob@Bob',
+    'crate::cat::Key',
+  ];
   for (const text of plain) await ann.say(text);
   await ann.isSent();
   await bob.page.getByRole('link', { name: `general ${plain.length} unread`, exact: true }).waitFor();
@@ -45,7 +52,10 @@ journey('a list looks as it was written', async ({ browser }) => {
   await ann.field.fill('3. three\n    - nested\n        - deeper\n7. seven\n\n```rust\nlet a = 1;\n```');
   await ann.field.press('Enter');
   await ann.isDrawn();
-  assert.deepEqual(await ann.page.locator('article ol > li').evaluateAll((items) => items.map(({ value }) => value)), [3, 7]);
+  assert.deepEqual(
+    await ann.page.locator('article ol > li').evaluateAll((items) => items.map(({ value }) => value)),
+    [3, 7],
+  );
   assert.equal(await ann.page.locator('article ol ul ul li').textContent(), 'deeper');
   assert.equal(await ann.page.locator('article .language').textContent(), 'rust');
 });

@@ -11,7 +11,10 @@ async function both(browser) {
 
 /** Waits until the page has heard of a message, drawn or not. */
 function hears(person, text) {
-  return person.page.waitForFunction((wanted) => document.querySelector('chat-announcer').textContent.includes(wanted), text);
+  return person.page.waitForFunction(
+    (wanted) => document.querySelector('chat-announcer').textContent.includes(wanted),
+    text,
+  );
 }
 
 journey('what came to a tab in the background stands beneath the New line', async ({ browser }) => {
@@ -57,7 +60,16 @@ async function longMessages(person, count) {
     (total) =>
       new Promise((resolve, reject) => {
         const socket = new WebSocket(`ws://${location.host}/chat/ws`, ['chatcore.v1']);
-        const publish = (id) => socket.send(JSON.stringify({ type: 'publish', id, channel: 'general', nonce: `long-${id}`, text: `${id}: ${'a sentence that is wrapped. '.repeat((id % 12) + 6)}` }));
+        const publish = (id) =>
+          socket.send(
+            JSON.stringify({
+              type: 'publish',
+              id,
+              channel: 'general',
+              nonce: `long-${id}`,
+              text: `${id}: ${'a sentence that is wrapped. '.repeat((id % 12) + 6)}`,
+            }),
+          );
         socket.onmessage = ({ data }) => {
           const frame = JSON.parse(data);
           if (frame.type === 'error') reject(new Error(data));
@@ -90,7 +102,11 @@ journey('the line being read stays where it is, whatever changes the layout', as
   await stays('closing the search');
   await ann.page.getByRole('button', { name: /online$/u }).click();
   await stays('the members');
-  for (const [width, height] of [[800, 800], [640, 500], [1280, 800]]) {
+  for (const [width, height] of [
+    [800, 800],
+    [640, 500],
+    [1280, 800],
+  ]) {
     await ann.resize(width, height);
     await stays(`a window of ${width} × ${height}`);
   }

@@ -9,7 +9,10 @@ import { journey } from './journey.js';
 async function withoutCookies() {
   const folder = await mkdtemp(join(tmpdir(), 'chatcore-profile-'));
   await mkdir(join(folder, 'Default'));
-  await writeFile(join(folder, 'Default', 'Preferences'), JSON.stringify({ profile: { default_content_setting_values: { cookies: 2 } } }));
+  await writeFile(
+    join(folder, 'Default', 'Preferences'),
+    JSON.stringify({ profile: { default_content_setting_values: { cookies: 2 } } }),
+  );
   return folder;
 }
 
@@ -57,24 +60,27 @@ journey('a browser that refuses cookies is told so, and its name stays free', as
   await rm(profile, { recursive: true, force: true, maxRetries: 5 });
 });
 
-journey('a proxy that rewrites the host is named as the reason, in the chat and in a room', async ({ server, browser }) => {
-  const proxy = await proxyOf(server);
-  const host = `127.0.0.1:${proxy.address().port}`;
-  try {
-    const refused = { hosts: [host], allow: [/status of 403/u, /Unexpected response code: 403/u] };
-    const ann = await browser.person(refused);
-    await ann.page.goto(`http://${host}/embed.html`);
-    const [room] = await ann.page.locator('chat-room').all();
-    await room.getByText(`The chat’s server refuses this page: pages of http://${host} may not`).waitFor();
-    assert.equal(await room.evaluate(({ status }) => status), 'refused');
+journey(
+  'a proxy that rewrites the host is named as the reason, in the chat and in a room',
+  async ({ server, browser }) => {
+    const proxy = await proxyOf(server);
+    const host = `127.0.0.1:${proxy.address().port}`;
+    try {
+      const refused = { hosts: [host], allow: [/status of 403/u, /Unexpected response code: 403/u] };
+      const ann = await browser.person(refused);
+      await ann.page.goto(`http://${host}/embed.html`);
+      const [room] = await ann.page.locator('chat-room').all();
+      await room.getByText(`The chat’s server refuses this page: pages of http://${host} may not`).waitFor();
+      assert.equal(await room.evaluate(({ status }) => status), 'refused');
 
-    // Somebody who has signed in at the chat's own address has its cookie here too.
-    await ann.join('Ann');
-    await ann.isIn('general');
-    await ann.page.goto(`http://${host}/`);
-    await ann.page.getByText(`The server refuses this page: pages of http://${host} may not`).waitFor();
-  } finally {
-    proxy.close();
-    proxy.closeAllConnections();
-  }
-});
+      // Somebody who has signed in at the chat's own address has its cookie here too.
+      await ann.join('Ann');
+      await ann.isIn('general');
+      await ann.page.goto(`http://${host}/`);
+      await ann.page.getByText(`The server refuses this page: pages of http://${host} may not`).waitFor();
+    } finally {
+      proxy.close();
+      proxy.closeAllConnections();
+    }
+  },
+);

@@ -39,8 +39,13 @@ journey('a dropped folder is named as one, and the file beside it is attached', 
     await writeFile(join(folder, 'leaf.txt'), 'leaf');
     const devtools = await ann.context.newCDPSession(ann.page);
     const data = { items: [], files: [join(folder, 'plants'), join(folder, 'leaf.txt')], dragOperationsMask: 1 };
-    for (const type of ['dragEnter', 'dragOver', 'drop']) await devtools.send('Input.dispatchDragEvent', { type, x: 700, y: 400, data });
-    await ann.page.getByRole('listitem').filter({ hasText: 'plants' }).getByText('This is a folder. Attach the files that are in it.').waitFor();
+    for (const type of ['dragEnter', 'dragOver', 'drop'])
+      await devtools.send('Input.dispatchDragEvent', { type, x: 700, y: 400, data });
+    await ann.page
+      .getByRole('listitem')
+      .filter({ hasText: 'plants' })
+      .getByText('This is a folder. Attach the files that are in it.')
+      .waitFor();
     await ann.page.getByRole('button', { name: 'Remove leaf.txt' }).waitFor();
     await ann.page.getByRole('button', { name: 'Dismiss plants' }).click();
     await ann.page.getByRole('button', { name: 'Send' }).click();
@@ -52,8 +57,15 @@ journey('a dropped folder is named as one, and the file beside it is attached', 
 
 journey('a file’s name is read as it is spelt', async ({ browser }) => {
   const ann = await browser.joined('Ann');
-  const [chooser] = await Promise.all([ann.page.waitForEvent('filechooser'), ann.page.getByRole('button', { name: 'Attach files' }).click()]);
-  await chooser.setFiles({ name: 'photo\u202egpj.exe', mimeType: 'application/octet-stream', buffer: Buffer.from('MZ') });
+  const [chooser] = await Promise.all([
+    ann.page.waitForEvent('filechooser'),
+    ann.page.getByRole('button', { name: 'Attach files' }).click(),
+  ]);
+  await chooser.setFiles({
+    name: 'photo\u202egpj.exe',
+    mimeType: 'application/octet-stream',
+    buffer: Buffer.from('MZ'),
+  });
   await ann.page.getByRole('button', { name: 'Remove photo_gpj.exe' }).waitFor();
   await ann.page.getByRole('button', { name: 'Send' }).click();
   const link = ann.log.getByRole('link', { name: 'photo_gpj.exe' });
@@ -64,7 +76,10 @@ journey('a file’s name is read as it is spelt', async ({ browser }) => {
 journey('text is as large as the browser is set to show it', async ({ browser }) => {
   const profile = await mkdtemp(join(tmpdir(), 'chatcore-profile-'));
   await mkdir(join(profile, 'Default'));
-  await writeFile(join(profile, 'Default', 'Preferences'), JSON.stringify({ webkit: { webprefs: { default_font_size: 32 } } }));
+  await writeFile(
+    join(profile, 'Default', 'Preferences'),
+    JSON.stringify({ webkit: { webprefs: { default_font_size: 32 } } }),
+  );
   const sizes = async (options) => {
     const ann = await browser.person(options);
     await ann.join(options.profile ? 'Large' : 'Usual');
@@ -80,7 +95,10 @@ journey('text is as large as the browser is set to show it', async ({ browser })
         const name = `${element.localName}.${element.className.replace(/ hue-\d+/u, '')}`;
         found[name] = parseFloat(getComputedStyle(element).fontSize);
       }
-      return { ...found, field: parseFloat(getComputedStyle(document.querySelector('chat-composer textarea')).fontSize) };
+      return {
+        ...found,
+        field: parseFloat(getComputedStyle(document.querySelector('chat-composer textarea')).fontSize),
+      };
     });
   };
   const usual = await sizes({});
@@ -88,7 +106,8 @@ journey('text is as large as the browser is set to show it', async ({ browser })
   assert.equal(usual['div.text'], 15);
   // A toolbar is there only beneath the pointer.
   const both = Object.keys(usual).filter((name) => name in large);
-  for (const name of ['div.text', 'bdi.author', 'bdi.name', 'h2.', 'time.', 'field']) assert.ok(both.includes(name), name);
+  for (const name of ['div.text', 'bdi.author', 'bdi.name', 'h2.', 'time.', 'field'])
+    assert.ok(both.includes(name), name);
   for (const name of both) assert.equal(large[name], 2 * usual[name], name);
   await browser.people.at(-1).context.close();
   browser.people.pop().wasFine();
@@ -114,7 +133,10 @@ journey('shortcuts of a single sign are turned off for good', async ({ browser }
     await page.keyboard.press('ArrowUp');
     await page.keyboard.press('r');
     await ann.isDrawn();
-    assert.deepEqual([await search.isVisible(), await help.isVisible(), await page.getByText('Reply to').isVisible()], [false, false, false]);
+    assert.deepEqual(
+      [await search.isVisible(), await help.isVisible(), await page.getByText('Reply to').isVisible()],
+      [false, false, false],
+    );
     await page.reload();
     await ann.sees('mine');
   }
@@ -130,7 +152,10 @@ journey('one key leads past sixty messages with links to where one writes', asyn
   const ann = await browser.joined('Ann');
   const { page } = ann;
   await ann.fill('general', 60, 'https://example.org/');
-  const where = () => page.evaluate(() => document.activeElement.closest('chat-channels, chat-timeline, chat-composer, chat-search')?.localName);
+  const where = () =>
+    page.evaluate(
+      () => document.activeElement.closest('chat-channels, chat-timeline, chat-composer, chat-search')?.localName,
+    );
   await ann.listed('general').focus();
   const way = [];
   for (let at = 0; at < 3; at += 1) {
@@ -153,7 +178,10 @@ journey('a text far too long for a message is attached as a file', async ({ brow
   await ann.context.grantPermissions(['clipboard-read', 'clipboard-write']);
   const { text_chars: most } = ann.limits;
   const paste = async (length) => {
-    await ann.page.evaluate((text) => navigator.clipboard.writeText(text), 'lorem ipsum '.repeat(length / 12 + 1).slice(0, length));
+    await ann.page.evaluate(
+      (text) => navigator.clipboard.writeText(text),
+      'lorem ipsum '.repeat(length / 12 + 1).slice(0, length),
+    );
     await ann.field.focus();
     await ann.page.keyboard.press('Control+v');
   };

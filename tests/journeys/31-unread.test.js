@@ -146,7 +146,8 @@ journey('with 220 channels the last one of the list gets its count and its menti
   // A person creates sixty channels at once.
   const makers = ['Cid', 'Dan', 'Eve'];
   await createMany(ann, crowd.slice(0, 55));
-  for (const [at, name] of makers.entries()) await createMany(await browser.joined(name), crowd.slice(55 * (at + 1), 55 * (at + 2)));
+  for (const [at, name] of makers.entries())
+    await createMany(await browser.joined(name), crowd.slice(55 * (at + 1), 55 * (at + 2)));
   const bob = await browser.joined('Bob');
   await bob.listed('z219').waitFor();
   await ann.open('z219');

@@ -10,7 +10,8 @@ async function copyFrom(person, from, to, root = () => document) {
       const inside = new Function(`return (${find})()`)();
       const wordsOf = (text) => {
         const walker = document.createTreeWalker(inside.querySelector('[role=log]'), NodeFilter.SHOW_TEXT);
-        for (let node = walker.nextNode(); node; node = walker.nextNode()) if (node.data.includes(text)) return { node, at: node.data.indexOf(text) };
+        for (let node = walker.nextNode(); node; node = walker.nextNode())
+          if (node.data.includes(text)) return { node, at: node.data.indexOf(text) };
         throw new Error(`no ${text}`);
       };
       const [start, end] = [wordsOf(first), wordsOf(last)];
@@ -25,32 +26,40 @@ async function copyFrom(person, from, to, root = () => document) {
 /** A line for a message's author and time: its name, and the date with hour and minute. */
 const by = (name) => new RegExp(`^${name}, .*\\d{4} at \\d{1,2}:\\d{2}`, 'u');
 
-journey('a range of messages is copied with names, times and texts, in order, and nothing else', async ({ browser }) => {
-  const ann = await browser.joined('Ann');
-  const bob = await browser.joined('Bob');
-  await ann.context.grantPermissions(['clipboard-read', 'clipboard-write']);
-  await ann.send('the beginning of it');
-  await ann.send('- a list\n- with **weight**\n```\nlet code = 1;\n```');
-  await bob.sees('the beginning of it');
-  await bob.message('the beginning of it').hover();
-  await bob.page.getByRole('button', { name: 'Reply' }).click();
-  await bob.send('a reply to that');
-  await bob.send('its last words');
-  await ann.sees('its last words');
-  const reply = ann.message('a reply to that').first();
-  await reply.hover();
-  await ann.page.getByRole('button', { name: 'React with 👍' }).click();
-  await reply.getByRole('button', { name: /^👍 1/u }).waitFor();
+journey(
+  'a range of messages is copied with names, times and texts, in order, and nothing else',
+  async ({ browser }) => {
+    const ann = await browser.joined('Ann');
+    const bob = await browser.joined('Bob');
+    await ann.context.grantPermissions(['clipboard-read', 'clipboard-write']);
+    await ann.send('the beginning of it');
+    await ann.send('- a list\n- with **weight**\n```\nlet code = 1;\n```');
+    await bob.sees('the beginning of it');
+    await bob.message('the beginning of it').hover();
+    await bob.page.getByRole('button', { name: 'Reply' }).click();
+    await bob.send('a reply to that');
+    await bob.send('its last words');
+    await ann.sees('its last words');
+    const reply = ann.message('a reply to that').first();
+    await reply.hover();
+    await ann.page.getByRole('button', { name: 'React with 👍' }).click();
+    await reply.getByRole('button', { name: /^👍 1/u }).waitFor();
 
-  const copied = (await copyFrom(ann, 'beginning', 'last')).split('\n\n').map((part) => part.split('\n'));
-  assert.equal(copied.length, 4);
-  for (const [at, name] of ['Ann', 'Ann', 'Bob', 'Bob'].entries()) assert.match(copied[at][0], by(name));
-  const texts = copied.map(([, ...lines]) => lines.join('\n'));
-  assert.deepEqual(texts, ['beginning of it', '- a list\n- with **weight**\n```\nlet code = 1;\n```', 'a reply to that', 'its last']);
+    const copied = (await copyFrom(ann, 'beginning', 'last')).split('\n\n').map((part) => part.split('\n'));
+    assert.equal(copied.length, 4);
+    for (const [at, name] of ['Ann', 'Ann', 'Bob', 'Bob'].entries()) assert.match(copied[at][0], by(name));
+    const texts = copied.map(([, ...lines]) => lines.join('\n'));
+    assert.deepEqual(texts, [
+      'beginning of it',
+      '- a list\n- with **weight**\n```\nlet code = 1;\n```',
+      'a reply to that',
+      'its last',
+    ]);
 
-  // Within one message the browser copies what is selected.
-  assert.equal(await copyFrom(ann, 'beginning', 'of it'), 'beginning of it');
-});
+    // Within one message the browser copies what is selected.
+    assert.equal(await copyFrom(ann, 'beginning', 'of it'), 'beginning of it');
+  },
+);
 
 journey('in a room of a foreign page a range is copied as well', async ({ browser }) => {
   const ann = await browser.person();
@@ -61,7 +70,10 @@ journey('in a room of a foreign page a range is copied as well', async ({ browse
   for (const text of ['first words', 'second words', 'third words']) await say(text);
   const copied = await copyFrom(ann, 'words', 'third', () => document.querySelector('chat-room').shadowRoot);
   const parts = copied.split('\n\n').map((part) => part.split('\n'));
-  assert.deepEqual(parts.map(([, text]) => text), ['words', 'second words', 'third']);
+  assert.deepEqual(
+    parts.map(([, text]) => text),
+    ['words', 'second words', 'third'],
+  );
   for (const [line] of parts) assert.match(line, by('Ann'));
 });
 
@@ -86,37 +98,43 @@ journey('a text is copied by an action, at a desk and by touch', async ({ browse
   }
 });
 
-journey('on paper stands the whole channel as it is loaded, and then the reader goes on where they were', async ({ browser }) => {
-  const ann = await browser.joined('Ann');
-  await ann.fill('general', 700);
-  // More than the document holds are loaded by a reader who goes up.
-  await ann.page.reload();
-  await ann.isIn('general');
-  const scroller = ann.page.locator('.scroller');
-  await ann.sees('line 700');
-  while (!(await ann.page.getByText('line 1', { exact: true }).count())) {
-    await scroller.evaluate((one) => (one.scrollTop = 0));
-    await ann.isDrawn();
-  }
-  await ann.page.evaluate(() => {
-    globalThis.printed = [];
-    addEventListener('beforeprint', () => queueMicrotask(() => printed.push(document.querySelectorAll('article').length)));
-  });
-  const place = () => ann.message('line 120').evaluate((one) => one.getBoundingClientRect().top);
-  await ann.message('line 120').scrollIntoViewIfNeeded();
-  const before = await place();
-  const pages = (pdf) => pdf.toString('latin1').match(/\/Type\s*\/Page\b/gu).length;
-  const count = pages(await ann.page.pdf({ format: 'A4' }));
-  assert.deepEqual(await ann.page.evaluate(() => globalThis.printed), [700]);
-  // A line is some 26 px high, and a page some 1,000.
-  assert.ok(count >= 12, `${count} pages`);
-  assert.ok(Math.abs((await place()) - before) <= 1);
-  assert.ok((await ann.messages.count()) <= 500);
+journey(
+  'on paper stands the whole channel as it is loaded, and then the reader goes on where they were',
+  async ({ browser }) => {
+    const ann = await browser.joined('Ann');
+    await ann.fill('general', 700);
+    // More than the document holds are loaded by a reader who goes up.
+    await ann.page.reload();
+    await ann.isIn('general');
+    const scroller = ann.page.locator('.scroller');
+    await ann.sees('line 700');
+    while (!(await ann.page.getByText('line 1', { exact: true }).count())) {
+      await scroller.evaluate((one) => (one.scrollTop = 0));
+      await ann.isDrawn();
+    }
+    await ann.page.evaluate(() => {
+      globalThis.printed = [];
+      addEventListener('beforeprint', () =>
+        queueMicrotask(() => printed.push(document.querySelectorAll('article').length)),
+      );
+    });
+    const place = () => ann.message('line 120').evaluate((one) => one.getBoundingClientRect().top);
+    await ann.message('line 120').scrollIntoViewIfNeeded();
+    const before = await place();
+    const pages = (pdf) => pdf.toString('latin1').match(/\/Type\s*\/Page\b/gu).length;
+    const count = pages(await ann.page.pdf({ format: 'A4' }));
+    assert.deepEqual(await ann.page.evaluate(() => globalThis.printed), [700]);
+    // A line is some 26 px high, and a page some 1,000.
+    assert.ok(count >= 12, `${count} pages`);
+    assert.ok(Math.abs((await place()) - before) <= 1);
+    assert.ok((await ann.messages.count()) <= 500);
 
-  // Nothing but the channel is there.
-  await ann.page.emulateMedia({ media: 'print', colorScheme: 'dark' });
-  for (const part of ['.sidebar', 'chat-composer', '.pane-head button']) assert.ok(!(await ann.page.locator(part).first().isVisible()), part);
-  assert.ok(await ann.page.getByRole('heading', { name: 'general', level: 1 }).isVisible());
-  const ink = await ann.messages.first().evaluate((one) => getComputedStyle(one).color);
-  assert.equal(ink, 'rgb(29, 28, 26)', 'dark on white');
-});
+    // Nothing but the channel is there.
+    await ann.page.emulateMedia({ media: 'print', colorScheme: 'dark' });
+    for (const part of ['.sidebar', 'chat-composer', '.pane-head button'])
+      assert.ok(!(await ann.page.locator(part).first().isVisible()), part);
+    assert.ok(await ann.page.getByRole('heading', { name: 'general', level: 1 }).isVisible());
+    const ink = await ann.messages.first().evaluate((one) => getComputedStyle(one).color);
+    assert.equal(ink, 'rgb(29, 28, 26)', 'dark on white');
+  },
+);

@@ -12,7 +12,9 @@ const GRAVE = ['serious', 'critical'];
  */
 export async function barriers({ context, page }, { forced = false } = {}) {
   const debug = await context.newCDPSession(page);
-  await debug.send('Runtime.evaluate', { expression: `globalThis.axe ??= (() => { ${axe.source}; return axe; })(); undefined` });
+  await debug.send('Runtime.evaluate', {
+    expression: `globalThis.axe ??= (() => { ${axe.source}; return axe; })(); undefined`,
+  });
   await debug.detach();
   // To read the style sheets of a shadow tree it would write an inline style, which the page's policy refuses.
   const { violations, passes } = await page.evaluate(
@@ -21,5 +23,7 @@ export async function barriers({ context, page }, { forced = false } = {}) {
   );
   if (passes.length === 0) throw new Error('axe has looked at nothing');
   const grave = violations.filter(({ impact }) => GRAVE.includes(impact));
-  return grave.flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => `${id}: ${target.join(' ')}: ${failureSummary}`));
+  return grave.flatMap(({ id, nodes }) =>
+    nodes.map(({ target, failureSummary }) => `${id}: ${target.join(' ')}: ${failureSummary}`),
+  );
 }

@@ -15,7 +15,12 @@ const ARGS = [
 ];
 
 /** What a page looks like where a journey does not say otherwise. */
-const DESK = { viewport: { width: 1280, height: 800 }, locale: 'en-GB', timezoneId: 'Europe/Paris', colorScheme: 'light' };
+const DESK = {
+  viewport: { width: 1280, height: 800 },
+  locale: 'en-GB',
+  timezoneId: 'Europe/Paris',
+  colorScheme: 'light',
+};
 
 /** The people of one journey: each with a profile of their own, all watched. */
 export class Browser {

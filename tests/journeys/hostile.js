@@ -36,26 +36,62 @@ export const BODIES = [
   '{{constructor.constructor("document.title=1")()}}',
   // biome-ignore lint/suspicious/noTemplateCurlyInString: it is text that looks like a template
   '${document.title=1} #{1+1} <%= 1 %>',
-  '__proto__', 'constructor', 'null', 'undefined', 'NaN', 'true', '0', '[object Object]',
+  '__proto__',
+  'constructor',
+  'null',
+  'undefined',
+  'NaN',
+  'true',
+  '0',
+  '[object Object]',
   'safe\u202Egnp.exe\u202C end',
   '\u2066isolated\u2069 \u200Fright',
   'zero\u200Bwidth\u200Dand\uFEFFmore',
   `z${'\u0310\u0334\u0355'.repeat(80)}`,
   'ﷺ'.repeat(50),
   'W'.repeat(2000),
-  '**open', '~~open', '`open', '[open](', '```js', '*_~~**', '[[[[(((((',
-  '-- \'; DROP TABLE messages; --',
-  '../../etc/passwd', 'C:\\con\\nul', 'two\u2028line\u2029separators',
+  '**open',
+  '~~open',
+  '`open',
+  '[open](',
+  '```js',
+  '*_~~**',
+  '[[[[(((((',
+  "-- '; DROP TABLE messages; --",
+  '../../etc/passwd',
+  'C:\\con\\nul',
+  'two\u2028line\u2029separators',
 ];
 
 /** Names of people: the server takes them, or says why not. */
-export const NAMES = ['<b>Mallory</b>', '"><img src=x>', '{{name}}', 'null', '\'; --', '&lt;i&gt;'];
+export const NAMES = ['<b>Mallory</b>', '"><img src=x>', '{{name}}', 'null', "'; --", '&lt;i&gt;'];
 
 /** Names of people that nobody may have: they show nothing, or turn the text around them. */
 export const REFUSED_NAMES = ['\u202Eevil', 'An\u200Bn', '\u2066Ann', '\u3164', 'An\uFEFFn', '\u0301', 'A\tnn'];
 
 /** Names that no channel may have: they could not stand in an address or in a text. */
-export const REFUSED_CHANNELS = ['.', '..', '<script>', 'a/b', 'a?b', 'a#b', 'a%2fb', '\u0301a', 'a\u202Eb', 'a\u200Bb', '"a"', '{{a}}', '@a'];
+export const REFUSED_CHANNELS = [
+  '.',
+  '..',
+  '<script>',
+  'a/b',
+  'a?b',
+  'a#b',
+  'a%2fb',
+  '\u0301a',
+  'a\u202Eb',
+  'a\u200Bb',
+  '"a"',
+  '{{a}}',
+  '@a',
+];
 
 /** Names of files. */
-export const FILES = ['<img src=x onerror=document.title=1>.txt', '"quoted".txt', 'javascript:alert(1).txt', '&amp;.txt', '..%2f..%2fpasswd.txt', `${'W'.repeat(120)}.txt`];
+export const FILES = [
+  '<img src=x onerror=document.title=1>.txt',
+  '"quoted".txt',
+  'javascript:alert(1).txt',
+  '&amp;.txt',
+  '..%2f..%2fpasswd.txt',
+  `${'W'.repeat(120)}.txt`,
+];

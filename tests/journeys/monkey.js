@@ -99,12 +99,25 @@ const ACTS = {
     await page.keyboard.press(one(['Enter', 'Escape']));
   },
   async keys({ person: { page } }) {
-    const keys = ['ArrowUp', 'ArrowDown', 'Tab', 'Shift+Tab', 'Escape', 'Home', 'End', 'Alt+ArrowUp', 'Alt+ArrowDown', 'Alt+Shift+ArrowDown'];
+    const keys = [
+      'ArrowUp',
+      'ArrowDown',
+      'Tab',
+      'Shift+Tab',
+      'Escape',
+      'Home',
+      'End',
+      'Alt+ArrowUp',
+      'Alt+ArrowDown',
+      'Alt+Shift+ArrowDown',
+    ];
     for (let count = below(6); count >= 0; count -= 1) await page.keyboard.press(one(keys));
   },
-  scroll: ({ person }) => person.log.evaluate((log, share) => (log.scrollTop = log.scrollHeight * share), one([0, 0.3, 0.6, 1])),
+  scroll: ({ person }) =>
+    person.log.evaluate((log, share) => (log.scrollTop = log.scrollHeight * share), one([0, 0.3, 0.6, 1])),
   pill: ({ person }) => person.page.locator('.pill').click(),
-  message: ({ person }) => person.page.evaluate((hash) => (location.hash = hash), `#/c/${one(CHANNELS)}/${1 + below(60)}`),
+  message: ({ person }) =>
+    person.page.evaluate((hash) => (location.hash = hash), `#/c/${one(CHANNELS)}/${1 + below(60)}`),
   async back({ person }) {
     await person.page.evaluate((steps) => history.go(steps), one([-1, 1]));
     // Before the first page there is none of ours.
@@ -120,11 +133,14 @@ const ACTS = {
   },
   size: ({ person }) => person.resize(one([390, 800, 1280]), one([400, 800])),
   paste: ({ person }) =>
-    person.field.evaluate((field, name) => {
-      const data = new DataTransfer();
-      data.items.add(new File(['text'], name, { type: 'text/plain' }));
-      field.dispatchEvent(new ClipboardEvent('paste', { bubbles: true, cancelable: true, clipboardData: data }));
-    }, `${below(1000)}.txt`),
+    person.field.evaluate(
+      (field, name) => {
+        const data = new DataTransfer();
+        data.items.add(new File(['text'], name, { type: 'text/plain' }));
+        field.dispatchEvent(new ClipboardEvent('paste', { bubbles: true, cancelable: true, clipboardData: data }));
+      },
+      `${below(1000)}.txt`,
+    ),
   retry: async ({ person }) => (await oneOf(person.page.getByRole('button', { name: /^(?:Retry|Try now)$/u }))).click(),
   cut: ({ way }) => way.cut(),
   async mend({ person, way }) {
@@ -154,7 +170,8 @@ async function rest({ person, way }, channel) {
   await person.page.waitForFunction(
     () => {
       dispatchEvent(new Event('online'));
-      for (const button of document.querySelectorAll('article.failed .link')) if (button.textContent === 'Retry') button.click();
+      for (const button of document.querySelectorAll('article.failed .link'))
+        if (button.textContent === 'Retry') button.click();
       return !document.querySelector('article:not([data-seq]), article.leaving');
     },
     undefined,

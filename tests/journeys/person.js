@@ -35,7 +35,8 @@ export class Person {
 
   #requested(url) {
     if (/^(?:blob|data|about):/u.test(url)) return;
-    if (![this.server.host, ...this.hosts].includes(new URL(url).host)) this.troubles.push(`request to another host: ${url}`);
+    if (![this.server.host, ...this.hosts].includes(new URL(url).host))
+      this.troubles.push(`request to another host: ${url}`);
   }
 
   #logged(line) {
@@ -86,7 +87,9 @@ export class Person {
 
   /** The link of a channel in the list, whatever is unread there. */
   listed(name) {
-    return this.page.getByRole('navigation', { name: 'Channels' }).getByRole('link', { name: new RegExp(`^(?:# ?)?${name}(?: |$)`, 'u') });
+    return this.page
+      .getByRole('navigation', { name: 'Channels' })
+      .getByRole('link', { name: new RegExp(`^(?:# ?)?${name}(?: |$)`, 'u') });
   }
 
   async open(name) {
@@ -138,7 +141,7 @@ export class Person {
 
   /** Clicks, or taps where there is no pointer: a finger leaves none behind. */
   async press(locator) {
-    await (await this.isTouching() ? locator.tap() : locator.click());
+    await ((await this.isTouching()) ? locator.tap() : locator.click());
   }
 
   isTouching() {
@@ -147,7 +150,9 @@ export class Person {
 
   /** Waits until the page shows what it knows. */
   async isDrawn() {
-    await this.page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+    await this.page.evaluate(
+      () => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))),
+    );
   }
 
   /** Gives the page another size, and waits until it has it. */
@@ -185,7 +190,10 @@ export class Person {
 
   /** Waits until the page shows so many messages. */
   async counts(count) {
-    await this.page.waitForFunction((wanted) => document.querySelectorAll('[role=log] article').length === wanted, count);
+    await this.page.waitForFunction(
+      (wanted) => document.querySelectorAll('[role=log] article').length === wanted,
+      count,
+    );
   }
 
   /** Writes many messages at once over a socket of the page's own, with this person's cookie. */
@@ -197,7 +205,15 @@ export class Person {
           let sent = 0;
           const next = () => {
             sent += 1;
-            socket.send(JSON.stringify({ type: 'publish', id: sent, channel: name, nonce: `fill-${sent}`, text: `${before}${sent}` }));
+            socket.send(
+              JSON.stringify({
+                type: 'publish',
+                id: sent,
+                channel: name,
+                nonce: `fill-${sent}`,
+                text: `${before}${sent}`,
+              }),
+            );
           };
           socket.onclose = reject;
           socket.onmessage = ({ data }) => {

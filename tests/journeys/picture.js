@@ -14,12 +14,17 @@ export async function picture(person) {
     paint.beginPath();
     paint.arc(590, 286, 54, 0, 7);
     paint.fill();
-    const hills = [['#8a6a72', 300, 34, 150], ['#5b5468', 350, 44, 210], ['#33405a', 405, 30, 120]];
+    const hills = [
+      ['#8a6a72', 300, 34, 150],
+      ['#5b5468', 350, 44, 210],
+      ['#33405a', 405, 30, 120],
+    ];
     for (const [colour, level, rise, length] of hills) {
       paint.fillStyle = colour;
       paint.beginPath();
       paint.moveTo(0, height);
-      for (let x = 0; x <= width; x += 4) paint.lineTo(x, level + rise * Math.sin(x / length + level) + (rise / 3) * Math.sin(x / 47 + level));
+      for (let x = 0; x <= width; x += 4)
+        paint.lineTo(x, level + rise * Math.sin(x / length + level) + (rise / 3) * Math.sin(x / 47 + level));
       paint.lineTo(width, height);
       paint.fill();
     }

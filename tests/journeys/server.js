@@ -52,7 +52,9 @@ export class Server {
   async #run(listen) {
     const bin = process.env.WEB_CHAT_BIN;
     if (!bin) throw new Error('WEB_CHAT_BIN names the server binary; it is not set');
-    const child = spawn(bin, ['--listen', listen, '--data', this.folder, ...this.options], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(bin, ['--listen', listen, '--data', this.folder, ...this.options], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     this.#child = child;
     this.url = await new Promise((resolve, reject) => {
       let said = '';

@@ -3,7 +3,8 @@ import { picture } from './picture.js';
 /** What a phone is to a browser. */
 export const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
 
-const CODE = "A retry is safe, since the **nonce** stays the same:\n```rust\nlet sent = client.publish(\"general\", Draft::text(\"Hello\").nonce(nonce)).await?;\nprintln!(\"{} is on the disk\", sent.seq);\n```";
+const CODE =
+  'A retry is safe, since the **nonce** stays the same:\n```rust\nlet sent = client.publish("general", Draft::text("Hello").nonce(nonce)).await?;\nprintln!("{} is on the disk", sent.seq);\n```';
 
 /**
  * A small team at work, at a desk and on a phone: brings both pages into each main state, one after the other.
@@ -41,7 +42,13 @@ async function arrive({ ann, bob, mira, look }) {
   await look(mira, 'sign-in');
   await mira.tryToJoin('Mira Sato');
   await mira.isIn('general');
-  for (const [name, topic] of [['design', 'Sketches, screens, words'], ['releases', 'What goes out, and when'], ['rust', ''], ['garden', 'Tomatoes and other long-running processes']]) await mira.createChannel(name, topic);
+  for (const [name, topic] of [
+    ['design', 'Sketches, screens, words'],
+    ['releases', 'What goes out, and when'],
+    ['rust', ''],
+    ['garden', 'Tomatoes and other long-running processes'],
+  ])
+    await mira.createChannel(name, topic);
   for (const person of [ann, mira]) await person.open('releases');
   await bob.page.getByRole('link', { name: 'All channels' }).tap();
   await bob.listed('releases').tap();
@@ -51,20 +58,31 @@ async function arrive({ ann, bob, mira, look }) {
 /** A channel with all that a message can be. */
 async function talk({ ann, bob, mira, look }) {
   await mira.send('Morning! The notes for 2.4 are ready to read: https://example.org/notes/2.4');
-  await ann.send('Lovely, thank you. Two things are left before we can tag it:\n- the upgrade guide\n- a word about `retry_ms` for people who write their own client');
+  await ann.send(
+    'Lovely, thank you. Two things are left before we can tag it:\n- the upgrade guide\n- a word about `retry_ms` for people who write their own client',
+  );
   await bob.send('I took the second one. Does this say enough?');
   await bob.send(CODE);
-  await reply(mira, 'I took the second one. Does this say enough?', 'It does. I would only say **why** the nonce matters.');
+  await reply(
+    mira,
+    'I took the second one. Does this say enough?',
+    'It does. I would only say **why** the nonce matters.',
+  );
   await react(ann, 'It does. I would only say why the nonce matters.', '👍');
   await react(bob, 'It does. I would only say why the nonce matters.', '👍');
   await mira.send('Wrong channel, sorry.');
   await (await actionsOf(mira, 'Wrong channel')).getByRole('button', { name: 'Delete' }).click();
   await ann.page.getByText('This message was deleted.').waitFor();
-  const guide = { name: 'Upgrade guide, second draft.pdf', mimeType: 'application/pdf', buffer: Buffer.from('%PDF-1.4\n'.padEnd(131_072, ' ')) };
+  const guide = {
+    name: 'Upgrade guide, second draft.pdf',
+    mimeType: 'application/pdf',
+    buffer: Buffer.from('%PDF-1.4\n'.padEnd(131_072, ' ')),
+  };
   await attach(bob, [await picture(bob), guide], 2);
   await look(bob, 'attachments-ready');
   await bob.send('The guide, and the view from the train 🌄');
-  for (const person of [ann, bob]) await person.page.waitForFunction(() => document.querySelector('[role=log] img')?.complete);
+  for (const person of [ann, bob])
+    await person.page.waitForFunction(() => document.querySelector('[role=log] img')?.complete);
   await react(mira, 'The guide, and the view from the train 🌄', '❤️');
   await react(ann, 'The guide, and the view from the train 🌄', '❤️');
   await ann.page.mouse.move(10, 400);
@@ -174,7 +192,11 @@ async function reply(person, to, text) {
 async function react(person, to, emoji) {
   const bar = await actionsOf(person, to);
   await person.press(bar.getByRole('button', { name: `React with ${emoji}` }));
-  await person.messages.filter({ hasText: to }).last().getByRole('button', { name: new RegExp(`^${emoji} .*you`, 'u') }).waitFor();
+  await person.messages
+    .filter({ hasText: to })
+    .last()
+    .getByRole('button', { name: new RegExp(`^${emoji} .*you`, 'u') })
+    .waitFor();
 }
 
 async function attach(person, files, count) {

@@ -36,7 +36,10 @@ test('an old message is shown with those around it, apart from the newest', asyn
   const [first, last] = [seqs(channel.shown)[0], seqs(channel.shown).at(-1)];
   assert.ok(first < 400 && last > 400);
   assert.equal(channel.shown, channel.past);
-  assert.deepEqual(seqs(channel.live), run(901, 1000).map(({ seq }) => seq));
+  assert.deepEqual(
+    seqs(channel.live),
+    run(901, 1000).map(({ seq }) => seq),
+  );
   assert.equal(channel.message(400).text, 'm400');
   core.showLive('general');
   assert.equal(channel.shown, channel.live);
@@ -73,7 +76,10 @@ test('the past goes on in both directions, and joins the newest without a gap', 
     await page(socket);
   }
   const all = seqs(channel.live);
-  assert.deepEqual(all, run(all[0], 1000).map(({ seq }) => seq));
+  assert.deepEqual(
+    all,
+    run(all[0], 1000).map(({ seq }) => seq),
+  );
   assert.equal(channel.live.more, true);
   assert.equal(all[0], around[0] - 100);
 });
@@ -109,7 +115,10 @@ test('a page that comes after the reader has gone to the newest changes nothing'
   core.loadOlder('general');
   core.showLive('general');
   await page(socket);
-  assert.deepEqual(seqs(channel.live), run(901, 1000).map(({ seq }) => seq));
+  assert.deepEqual(
+    seqs(channel.live),
+    run(901, 1000).map(({ seq }) => seq),
+  );
 });
 
 test('what is shown is bounded, and the newest stay apart when the reader has gone so far up', async () => {
@@ -127,14 +136,20 @@ test('what is shown is bounded, and the newest stay apart when the reader has go
     assert.ok(channel.shown.messages.length <= 5000);
   }
   assert.equal(seqs(channel.shown)[0], 1);
-  assert.deepEqual(seqs(channel.live), run(7901, 8000).map(({ seq }) => seq));
+  assert.deepEqual(
+    seqs(channel.live),
+    run(7901, 8000).map(({ seq }) => seq),
+  );
   while (channel.past) {
     here.core.loadNewer('general');
     await page(socket, 8000);
     assert.ok(channel.shown.messages.length <= 5000);
   }
   const all = seqs(channel.live);
-  assert.deepEqual(all, run(all[0], 8000).map(({ seq }) => seq));
+  assert.deepEqual(
+    all,
+    run(all[0], 8000).map(({ seq }) => seq),
+  );
 });
 
 /** Answers like a server that has room for `most` messages in an answer, until the client asks no more. */
@@ -165,5 +180,8 @@ test('answers that the server ends early leave no gap in the past', async () => 
     await answerInParts(socket, 30);
   }
   const all = seqs(channel.live);
-  assert.deepEqual(all, run(all[0], 1000).map(({ seq }) => seq));
+  assert.deepEqual(
+    all,
+    run(all[0], 1000).map(({ seq }) => seq),
+  );
 });

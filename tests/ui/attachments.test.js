@@ -17,8 +17,16 @@ test('a picture of which the server makes no preview is shown while it is small'
 });
 
 test('what no browser draws safely, or says no size, is a card', () => {
-  for (const type of ['image/svg+xml', 'image/tiff', 'application/octet-stream', 'text/html', '', 'image/pngx']) assert.ok(!isImage(file(type, 10, 10)), type);
-  for (const [width, height] of [[null, null], [10, null], [null, 10], [0, 10], [-10, -10]]) assert.ok(!isImage(file('image/png', width, height)));
+  for (const type of ['image/svg+xml', 'image/tiff', 'application/octet-stream', 'text/html', '', 'image/pngx'])
+    assert.ok(!isImage(file(type, 10, 10)), type);
+  for (const [width, height] of [
+    [null, null],
+    [10, null],
+    [null, 10],
+    [0, 10],
+    [-10, -10],
+  ])
+    assert.ok(!isImage(file('image/png', width, height)));
 });
 
 test('a card names the kind of file by its ending, or by its type', () => {

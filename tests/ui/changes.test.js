@@ -20,7 +20,15 @@ test('an edit is shown at once, and stays when it is taken', async () => {
   assert.equal(first(core).text, 'better');
   socket.ok(socket.take('edit'), { seq: 2 });
   assert.equal(await done, true);
-  socket.say({ type: 'edited', channel: 'general', seq: 2, target: 1, text: 'better', by: 'u_bob', at: '2026-01-01T00:00:09.000Z' });
+  socket.say({
+    type: 'edited',
+    channel: 'general',
+    seq: 2,
+    target: 1,
+    text: 'better',
+    by: 'u_bob',
+    at: '2026-01-01T00:00:09.000Z',
+  });
   assert.equal(first(core).edited_at, '2026-01-01T00:00:09.000Z');
 });
 
@@ -43,7 +51,15 @@ test('an edit that says nothing new is not sent', async () => {
 test('taking an edit back leaves what came meanwhile', async () => {
   const { core, socket } = await opened(1);
   const done = core.changes.edit('general', 1, 'better');
-  socket.say({ type: 'edited', channel: 'general', seq: 2, target: 1, text: 'best', by: 'u_bob', at: '2026-01-01T00:00:09.000Z' });
+  socket.say({
+    type: 'edited',
+    channel: 'general',
+    seq: 2,
+    target: 1,
+    text: 'best',
+    by: 'u_bob',
+    at: '2026-01-01T00:00:09.000Z',
+  });
   socket.error(socket.take('edit'), refusal);
   await done;
   assert.equal(first(core).text, 'best');
@@ -107,7 +123,9 @@ test('a deletion without a connection is sent with the next', async () => {
   assert.equal(core.changes.isLeaving('general', 1), true);
   const socket = net.last;
   socket.say({ type: 'welcome', version: 1, user: core.user, limits: {} });
-  await answer(socket, { answers: { general: { channel: 'general', epoch: 'e1', head: 1, reset: false, events: [], members: [] } } });
+  await answer(socket, {
+    answers: { general: { channel: 'general', epoch: 'e1', head: 1, reset: false, events: [], members: [] } },
+  });
   assert.equal(socket.take('delete').seq, 1);
 });
 

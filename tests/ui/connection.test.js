@@ -7,7 +7,10 @@ import { opened, welcome, world } from './world.js';
 test('the back-off is anywhere between nothing and a bound that doubles up to 10 seconds', () => {
   const highest = Array.from({ length: 9 }, (_, attempt) => backoff(attempt, () => 1));
   assert.deepEqual(highest, [500, 1000, 2000, 4000, 8000, 10_000, 10_000, 10_000, 10_000]);
-  assert.equal(backoff(5, () => 0), 0);
+  assert.equal(
+    backoff(5, () => 0),
+    0,
+  );
   const seed = Number(process.env.CHATCORE_SEED ?? Math.floor(Math.random() * 2 ** 32));
   const random = seeded(seed);
   for (let attempt = 0; attempt < 2000; attempt++) {

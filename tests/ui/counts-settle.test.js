@@ -74,7 +74,8 @@ class Server {
     const command = this.socket.take();
     if (!command) return;
     const { type, id, channel: name } = command;
-    if (refuses && type !== 'read') this.held = { type: 'error', id, code: 'unavailable', message: '', retryable: true, retry_ms: 300 };
+    if (refuses && type !== 'read')
+      this.held = { type: 'error', id, code: 'unavailable', message: '', retryable: true, retry_ms: 300 };
     else if (type === 'subscribe') this.frames.push({ type: 'ok', id, ...this.subscribe(command) });
     else this.held = { type: 'ok', id, ...this.answer(type, name, command) };
   }
@@ -83,7 +84,8 @@ class Server {
     const log = this.logs.get(name);
     this.followed.add(name);
     const missed = after ? log.slice(after.seq) : null;
-    if (missed?.length < 5) return { channel: name, epoch: 'e1', head: log.length, reset: false, events: missed, members: [] };
+    if (missed?.length < 5)
+      return { channel: name, epoch: 'e1', head: log.length, reset: false, events: missed, members: [] };
     return snapshot(name, limit > 0 ? this.messages(name).slice(-limit) : [], { head: log.length });
   }
 
@@ -123,15 +125,30 @@ async function settles(seed) {
     publish: () => server.append(pick(CHANNELS), event(0, { text: random() < 0.3 ? '@ann' : 'hi' })),
     own: () => server.append(pick(CHANNELS), event(0, { author: ANN, text: 'mine' })),
     remove: () => server.remove(pick(CHANNELS), random() < 0.7 ? 1 - random() * 0.1 : random(), BOB),
-    react: () => server.append(pick(CHANNELS), { type: 'reaction', target: 1, emoji: '👍', on: true, by: BOB, at: 'T' }),
+    react: () =>
+      server.append(pick(CHANNELS), { type: 'reaction', target: 1, emoji: '👍', on: true, by: BOB, at: 'T' }),
     lag: () => server.lag(pick(CHANNELS)),
-    elsewhere: (name = pick(CHANNELS)) => server.mark(name, Math.floor(random() * (server.logs.get(name).length + 1)), true),
+    elsewhere: (name = pick(CHANNELS)) =>
+      server.mark(name, Math.floor(random() * (server.logs.get(name).length + 1)), true),
     here: () => core.markRead('general'),
     wait: () => clock.advance(random() * 700),
     open: () => core.open(pick(CHANNELS)),
     cut: () => server.socket.end(),
   };
-  const often = ['publish', 'publish', 'publish', 'publish', 'publish', 'own', 'remove', 'react', 'lag', 'elsewhere', 'here', 'wait'];
+  const often = [
+    'publish',
+    'publish',
+    'publish',
+    'publish',
+    'publish',
+    'own',
+    'remove',
+    'react',
+    'lag',
+    'elsewhere',
+    'here',
+    'wait',
+  ];
   for (let step = 0; step < 90; step++) {
     await acts[random() < 0.02 ? pick(['open', 'cut']) : pick(often)]();
     for (let turn = random() * 4; turn > 0; turn--) {
@@ -154,7 +171,10 @@ async function settles(seed) {
     const { read, unread, mentions } = core.channel(name);
     const expected = server.unread(name);
     const named = expected.filter(({ text }) => text === '@ann').map(({ seq }) => seq);
-    assert.deepEqual({ name, read, unread, mentions }, { name, read: server.read.get(name), unread: expected.length, mentions: named });
+    assert.deepEqual(
+      { name, read, unread, mentions },
+      { name, read: server.read.get(name), unread: expected.length, mentions: named },
+    );
   }
 }
 

@@ -51,7 +51,14 @@ test('an answer that knows nothing of what was read since counts nothing', async
   here.socket.end();
   await here.clock.advance(500);
   const socket = await greet(here);
-  socket.ok(socket.take('subscribe'), { channel: 'general', epoch: 'e1', head: 11, reset: false, events: [event(11)], members: [] });
+  socket.ok(socket.take('subscribe'), {
+    channel: 'general',
+    epoch: 'e1',
+    head: 11,
+    reset: false,
+    events: [event(11)],
+    members: [],
+  });
   await settle();
   here.core.markRead('general');
   await counts(socket, info('general', 12, 10));
@@ -79,7 +86,11 @@ test('a channel that is read elsewhere while the list is on its way is counted f
   socket.ok(socket.take('subscribe'), snapshot('general', []));
   socket.say(readInRust(6));
   await counts(socket, info('general'), info('rust', 8, 0));
-  await answer(socket, { channels: [info('general'), info('rust', 8, 6)], answers: { rust: snapshot('rust', [], { head: 8 }) }, history: { rust: run(1, 8) } });
+  await answer(socket, {
+    channels: [info('general'), info('rust', 8, 6)],
+    answers: { rust: snapshot('rust', [], { head: 8 }) },
+    history: { rust: run(1, 8) },
+  });
   const rust = here.core.channel('rust');
   assert.deepEqual([rust.read, rust.unread], [6, 2]);
 });
@@ -109,7 +120,10 @@ test('what was counted here of a log that then begins anew is counted by the ser
   await counts(socket, info('general', 700, 10));
   socket.say({ ...readInRust(690), channel: 'general' });
   await here.clock.advance(300);
-  await answer(socket, { channels: [info('general', 700, 690)], answers: { general: snapshot('general', run(601, 700)) } });
+  await answer(socket, {
+    channels: [info('general', 700, 690)],
+    answers: { general: snapshot('general', run(601, 700)) },
+  });
   assert.equal(here.core.channel('general').unread, 10);
 });
 
@@ -121,14 +135,18 @@ test('counts that are refused for the moment are asked for again', async () => {
   await settle();
   socket.say(inRust(21));
   await clock.advance(700);
-  await answer(socket, { channels: [info('general'), info('rust', 21, 10)], history: { rust: [...run(1, 20), message(21, { text: '@ann' })] } });
+  await answer(socket, {
+    channels: [info('general'), info('rust', 21, 10)],
+    history: { rust: [...run(1, 20), message(21, { text: '@ann' })] },
+  });
   assert.deepEqual([rust.unread, rust.mentions], [11, [21]]);
 });
 
 test('a look that is refused is tried again once, however often it was asked for', async () => {
   const { clock, socket, rust } = await following({ head: 10 });
   const refuse = async () => {
-    for (let command = socket.take('history'); command; command = socket.take('history')) socket.error(command, { code: 'unavailable', retryable: true });
+    for (let command = socket.take('history'); command; command = socket.take('history'))
+      socket.error(command, { code: 'unavailable', retryable: true });
     await settle();
   };
   for (let head = 11; head <= 14; head++) {
@@ -172,7 +190,10 @@ test('what is tried again is forgotten with the connection', async () => {
   await settle();
   here.socket.end();
   await here.clock.advance(500);
-  const socket = await welcome(here, { channels: [info('general'), info('rust', 20)], answers: { rust: snapshot('rust', [], { head: 20 }) } });
+  const socket = await welcome(here, {
+    channels: [info('general'), info('rust', 20)],
+    answers: { rust: snapshot('rust', [], { head: 20 }) },
+  });
   await here.clock.advance(3000);
   assert.equal(count(socket, 'channels'), 1);
 });
@@ -217,7 +238,10 @@ test('a server whose list is behind its channels is asked once for each subscrip
   for (let lag = 1; lag <= 3; lag++) {
     const before = count(socket, 'channels');
     socket.say(lagged);
-    await answer(socket, { channels: [info('general'), info('rust', 10)], answers: { rust: snapshot('rust', [], { head: 20 + lag }) } });
+    await answer(socket, {
+      channels: [info('general'), info('rust', 10)],
+      answers: { rust: snapshot('rust', [], { head: 20 + lag }) },
+    });
     assert.equal(count(socket, 'channels'), before + 1);
   }
 });
@@ -264,7 +288,10 @@ test('what is no longer kept is no mention', async () => {
   assert.deepEqual(here.rust.mentions, [2]);
   here.socket.end();
   await here.clock.advance(500);
-  await welcome(here, { channels: [info('general'), info('rust', 3, 0, 0)], answers: { rust: snapshot('rust', [], { head: 3 }) } });
+  await welcome(here, {
+    channels: [info('general'), info('rust', 3, 0, 0)],
+    answers: { rust: snapshot('rust', [], { head: 3 }) },
+  });
   assert.deepEqual([here.rust.unread, here.rust.mentions], [0, []]);
 });
 
@@ -275,7 +302,10 @@ test('it is told when a channel in the background begins anew with nothing in it
   await here.clock.advance(500);
   let told = null;
   core.on('channels', () => (told = rust.unread));
-  await welcome(here, { channels: [info('general'), info('rust')], answers: { rust: snapshot('rust', [], { epoch: 'e2', head: 0 }) } });
+  await welcome(here, {
+    channels: [info('general'), info('rust')],
+    answers: { rust: snapshot('rust', [], { epoch: 'e2', head: 0 }) },
+  });
   assert.equal(told, 0);
 });
 
@@ -284,7 +314,14 @@ test('it is told when a channel that is kept catches up', async () => {
   let told = null;
   core.on('channels', () => (told = core.channel('general').unread));
   socket.say({ ...lagged, channel: 'general' });
-  socket.ok(socket.take('subscribe'), { channel: 'general', epoch: 'e1', head: 3, reset: false, events: [event(3, { author: BOB })], members: [] });
+  socket.ok(socket.take('subscribe'), {
+    channel: 'general',
+    epoch: 'e1',
+    head: 3,
+    reset: false,
+    events: [event(3, { author: BOB })],
+    members: [],
+  });
   await settle();
   assert.equal(told, 1);
 });
@@ -327,6 +364,13 @@ test('the list of channels is read to its end, and asked on as the server says',
   assert.equal(here.core.listed, false);
   await page({ channels: [], more: true, after: '~7' }, 'b');
   await page({ channels: [info('z', 3, 1)], more: false }, '~7');
-  assert.deepEqual(here.core.channels.map(({ name, unread }) => [name, unread]), [['a', 0], ['b', 0], ['z', 2]]);
+  assert.deepEqual(
+    here.core.channels.map(({ name, unread }) => [name, unread]),
+    [
+      ['a', 0],
+      ['b', 0],
+      ['z', 2],
+    ],
+  );
   assert.equal(socket.take('channels'), null);
 });

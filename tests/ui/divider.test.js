@@ -44,7 +44,12 @@ test('it stays while more comes, and moves once all was read', async () => {
 });
 
 test('in a channel that is drawn for the first time it stands above what is unread, where that is known', async () => {
-  for (const [read, oldest, expected] of [[2, 1, 3], [3, 4, 4], [2, 4, null], [6, 1, null]]) {
+  for (const [read, oldest, expected] of [
+    [2, 1, 3],
+    [3, 4, 4],
+    [2, 4, null],
+    [6, 1, null],
+  ]) {
     const here = world();
     here.core.start();
     here.core.open('general');

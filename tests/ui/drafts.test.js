@@ -63,7 +63,10 @@ test('a reply, an edit and files outlive a reload', () => {
   drafts.set('general', { edit: { message: message(3), text: 'better' }, files: [FILE], lost: ['film.mp4'] });
   for (const later of [new Drafts(all, 'u', tab), new Drafts(all, 'u', new FakeStorage())]) {
     const { text: words, reply, edit, files, lost } = later.get('general');
-    assert.deepEqual([words, reply.seq, reply.text, edit.message.seq, edit.text], ['yes', 7, 'Which one?', 3, 'better']);
+    assert.deepEqual(
+      [words, reply.seq, reply.text, edit.message.seq, edit.text],
+      ['yes', 7, 'Which one?', 3, 'better'],
+    );
     assert.deepEqual([files, lost], [[FILE], ['film.mp4']]);
     assert.equal(text(later), 'yes');
   }

@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { findEmoji, isOnlyEmoji, loadEmoji, readNames, wantsEmoji, withEmoji } from '../../chatcore-hyper/ui/text/emoji.js';
+import {
+  findEmoji,
+  isOnlyEmoji,
+  loadEmoji,
+  readNames,
+  wantsEmoji,
+  withEmoji,
+} from '../../chatcore-hyper/ui/text/emoji.js';
 
 const FILE = {
   groups: [
@@ -23,7 +30,21 @@ test('codes become emoji once the names are there, and only those that are known
 
 test('a code within a word, a path or a time is left alone', async () => {
   await loadEmoji(() => Promise.resolve(FILE));
-  for (const text of ['crate::cat::Key', 'std::cat:', '::100::', 'a:cat:b', 'cat:cat:cat', ':cat:x', 'é:cat:', ':cat:é', 'fe80:100:1', '/api/:cat:/x', 'http://h:100:', '_:cat:', 'C:cat:']) {
+  for (const text of [
+    'crate::cat::Key',
+    'std::cat:',
+    '::100::',
+    'a:cat:b',
+    'cat:cat:cat',
+    ':cat:x',
+    'é:cat:',
+    ':cat:é',
+    'fe80:100:1',
+    '/api/:cat:/x',
+    'http://h:100:',
+    '_:cat:',
+    'C:cat:',
+  ]) {
     assert.equal(withEmoji(text), text, text);
   }
 });
@@ -35,17 +56,29 @@ test('a code stands without spaces in writing that has none', async () => {
 
 test('a search finds the code itself first, then those that begin so, then those that hold it', () => {
   const names = readNames(FILE);
-  assert.deepEqual(findEmoji(names, 'cat', 9).map(({ sign }) => sign), ['🐱', '😸']);
-  assert.deepEqual(findEmoji(names, 'Thumbs', 9).map(({ code }) => code), ['thumbsup', 'thumbs_down']);
-  assert.deepEqual(findEmoji(names, 'thumbs down', 9).map(({ sign }) => sign), ['👎']);
+  assert.deepEqual(
+    findEmoji(names, 'cat', 9).map(({ sign }) => sign),
+    ['🐱', '😸'],
+  );
+  assert.deepEqual(
+    findEmoji(names, 'Thumbs', 9).map(({ code }) => code),
+    ['thumbsup', 'thumbs_down'],
+  );
+  assert.deepEqual(
+    findEmoji(names, 'thumbs down', 9).map(({ sign }) => sign),
+    ['👎'],
+  );
   assert.equal(findEmoji(names, '', 3).length, 3);
 });
 
 test('only a few emoji alone are large', () => {
   for (const text of ['😀', '👨‍👩‍👧‍👦 🇫🇷\n❤️', '😀'.repeat(10), '❤']) assert.equal(isOnlyEmoji(text), true, text);
-  for (const text of ['🏳️‍🌈', '🏴󠁧󠁢󠁷󠁬󠁳󠁿', '👍🏽', '1️⃣ *️⃣', '👩🏽‍❤️‍💋‍👨🏿', '🏽', '👨‍👩‍👧‍👦'.repeat(10)]) assert.equal(isOnlyEmoji(text), true, text);
-  for (const text of ['🇫', '😀\u{200D}', '\u{200D}😀', '1\uFE0F', '😀\u{E0067}', '\uFE0F']) assert.equal(isOnlyEmoji(text), false, text);
-  for (const text of ['', 'a', '😀 a', '1', '#', '😀'.repeat(11), ' '.repeat(9), '😀'.repeat(4000)]) assert.equal(isOnlyEmoji(text), false, text);
+  for (const text of ['🏳️‍🌈', '🏴󠁧󠁢󠁷󠁬󠁳󠁿', '👍🏽', '1️⃣ *️⃣', '👩🏽‍❤️‍💋‍👨🏿', '🏽', '👨‍👩‍👧‍👦'.repeat(10)])
+    assert.equal(isOnlyEmoji(text), true, text);
+  for (const text of ['🇫', '😀\u{200D}', '\u{200D}😀', '1\uFE0F', '😀\u{E0067}', '\uFE0F'])
+    assert.equal(isOnlyEmoji(text), false, text);
+  for (const text of ['', 'a', '😀 a', '1', '#', '😀'.repeat(11), ' '.repeat(9), '😀'.repeat(4000)])
+    assert.equal(isOnlyEmoji(text), false, text);
 });
 
 test('of single characters those are emoji that Unicode calls so', () => {

@@ -10,7 +10,10 @@ const stretch = (from, to) => new Stretch(Array.from({ length: to - from + 1 }, 
 /** Which messages are in the window: the first, the last, and how many. */
 function shown(excerpt, messages, pinned = false) {
   const inside = excerpt.of(messages, pinned).map(({ seq }) => seq / 2);
-  assert.deepEqual(inside, Array.from(inside, (_, at) => inside[0] + at));
+  assert.deepEqual(
+    inside,
+    Array.from(inside, (_, at) => inside[0] + at),
+  );
   return [inside[0], inside.at(-1), inside.length];
 }
 
@@ -24,7 +27,8 @@ test('all is in the window up to its bound, and as many where there are more', (
 
 test('pinned to the end it stays there, and the oldest give way', () => {
   const excerpt = new Excerpt();
-  for (const newest of [WINDOW, WINDOW + 1, WINDOW + 7]) assert.deepEqual(shown(excerpt, stretch(1, newest), true), [newest - WINDOW + 1, newest, WINDOW]);
+  for (const newest of [WINDOW, WINDOW + 1, WINDOW + 7])
+    assert.deepEqual(shown(excerpt, stretch(1, newest), true), [newest - WINDOW + 1, newest, WINDOW]);
   assert.ok(excerpt.endless);
 });
 

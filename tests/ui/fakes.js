@@ -23,7 +23,9 @@ export class FakeClock {
     await settle();
     const end = this.#now + ms;
     for (;;) {
-      const due = [...this.#timers].filter(([, { at }]) => at <= end).sort(([, one], [, other]) => one.at - other.at)[0];
+      const due = [...this.#timers]
+        .filter(([, { at }]) => at <= end)
+        .sort(([, one], [, other]) => one.at - other.at)[0];
       if (!due) break;
       const [timer, { run, at }] = due;
       this.#timers.delete(timer);

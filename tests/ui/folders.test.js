@@ -23,7 +23,9 @@ const layerOf = (folder) => LAYERS.findIndex((layer) => layer.includes(folder));
 
 function mayImport(from, to) {
   const [folder, other] = [folderOf(from), folderOf(to)];
-  return folder === other || to === 'base.js' || from === 'chat.js' || (other !== '' && layerOf(other) < layerOf(folder));
+  return (
+    folder === other || to === 'base.js' || from === 'chat.js' || (other !== '' && layerOf(other) < layerOf(folder))
+  );
 }
 
 test('every folder of modules has its layer', () => {
@@ -34,14 +36,20 @@ test('every folder of modules has its layer', () => {
 test('no import runs up', () => {
   const all = [...imports()].flatMap(([from, targets]) => targets.map((to) => ({ from, to })));
   assert.ok(all.length > 150);
-  assert.deepEqual(all.filter(({ from, to }) => !mayImport(from, to)), []);
+  assert.deepEqual(
+    all.filter(({ from, to }) => !mayImport(from, to)),
+    [],
+  );
 });
 
 test('an upward import and one from beside are told', () => {
   const source = "import './b.js';\nimport {\n  a,\n} from '../core/a.js';\n/** @type {import('../shell/c.js').C} */";
   const targets = importsOf('timeline/a.js', source);
   assert.deepEqual(targets, ['timeline/b.js', 'core/a.js', 'shell/c.js']);
-  assert.deepEqual(targets.map((to) => mayImport('timeline/a.js', to)), [true, true, false]);
+  assert.deepEqual(
+    targets.map((to) => mayImport('timeline/a.js', to)),
+    [true, true, false],
+  );
   assert.equal(mayImport('timeline/a.js', 'composer/a.js'), false);
   assert.equal(mayImport('text/a.js', 'chat.js'), false);
 });

@@ -13,9 +13,45 @@ const MAX_CHARS = 1000;
 const STEPS_PER_CHAR = 8;
 const MAX_DEPTH = 40;
 const WORDS = [
-  '*', '**', '_', '__', '~~', '`', '``', '```', '```\n', '[', '](', ')', '](https://a.test)', 'https://a.test/(b)', 'mailto:a@b.test',
-  'javascript:alert(1)', 'data:text/html,x', '\n', '\n\n', ' ', '\t', '  ', '> ', '- ', '* ', '1. ', '999) ', 'a', 'ü', '😀', '\u{202e}',
-  '\0', '\ud800', '\u{200d}', '<b>', '&lt;', '\\', '"', "'",
+  '*',
+  '**',
+  '_',
+  '__',
+  '~~',
+  '`',
+  '``',
+  '```',
+  '```\n',
+  '[',
+  '](',
+  ')',
+  '](https://a.test)',
+  'https://a.test/(b)',
+  'mailto:a@b.test',
+  'javascript:alert(1)',
+  'data:text/html,x',
+  '\n',
+  '\n\n',
+  ' ',
+  '\t',
+  '  ',
+  '> ',
+  '- ',
+  '* ',
+  '1. ',
+  '999) ',
+  'a',
+  'ü',
+  '😀',
+  '\u{202e}',
+  '\0',
+  '\ud800',
+  '\u{200d}',
+  '<b>',
+  '&lt;',
+  '\\',
+  '"',
+  "'",
 ];
 
 /** Chance that can be repeated. @param {number} seed */
@@ -42,7 +78,10 @@ export function check(text) {
 function checkNode(node, depth) {
   assert.ok(depth <= MAX_DEPTH, `nested ${depth} deep`);
   if (typeof node === 'string') return;
-  assert.ok(['paragraph', 'fence', 'quote', 'list', 'strong', 'em', 'del', 'code', 'link'].includes(node.type), node.type);
+  assert.ok(
+    ['paragraph', 'fence', 'quote', 'list', 'strong', 'em', 'del', 'code', 'link'].includes(node.type),
+    node.type,
+  );
   if (node.type === 'link') assert.equal(safeAddress(node.href), node.href, `the address ${node.href} is not safe`);
   for (const child of node.children ?? node.items?.flat() ?? []) checkNode(child, depth + 1);
 }
@@ -76,7 +115,9 @@ function mutated(random, pool) {
  */
 export function fuzz(seed, more) {
   const random = chance(seed);
-  const pool = readdirSync(CORPUS).sort().map((name) => readFileSync(new URL(name, CORPUS), 'utf8'));
+  const pool = readdirSync(CORPUS)
+    .sort()
+    .map((name) => readFileSync(new URL(name, CORPUS), 'utf8'));
   pool.forEach(check);
   let executions = 0;
   for (; more(executions); executions += 1) {
@@ -95,5 +136,7 @@ if (process.argv[1] === new URL(import.meta.url).pathname) {
   const seed = Number(values.seed ?? Date.now() % 2 ** 32);
   const end = Date.now() + Number(values.minutes) * 60_000;
   console.log(`markdown: seed ${seed}`);
-  console.log(`markdown: ${fuzz(seed, (executions) => executions % 256 !== 0 || Date.now() < end)} executions, 0 failures`);
+  console.log(
+    `markdown: ${fuzz(seed, (executions) => executions % 256 !== 0 || Date.now() < end)} executions, 0 failures`,
+  );
 }

@@ -75,8 +75,14 @@ test('a client follows no more channels than it is told to', async () => {
   const core = new ChatCore({ url: 'ws://chat.test/chat/ws', WebSocket: net.WebSocket, clock, maxFollowed: 0 });
   core.open('general');
   core.start();
-  const socket = await welcome({ net }, { channels: ['art', 'general'].map((name) => info(name)), answers: { general: snapshot('general', []) } });
-  assert.deepEqual(socket.sent.filter(({ type }) => type === 'subscribe').map(({ channel }) => channel), ['general']);
+  const socket = await welcome(
+    { net },
+    { channels: ['art', 'general'].map((name) => info(name)), answers: { general: snapshot('general', []) } },
+  );
+  assert.deepEqual(
+    socket.sent.filter(({ type }) => type === 'subscribe').map(({ channel }) => channel),
+    ['general'],
+  );
 });
 
 test('a path of the server has its address, whatever the page’s is', () => {

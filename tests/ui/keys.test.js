@@ -7,7 +7,15 @@ import { actOf, turnSingleKeys } from '../../chatcore-hyper/ui/dom/shortcuts.js'
 import { settle } from './fakes.js';
 import { opened } from './world.js';
 
-const press = (key, fields = {}) => ({ key, ctrlKey: false, metaKey: false, altKey: false, shiftKey: false, target: { tagName: 'BODY' }, ...fields });
+const press = (key, fields = {}) => ({
+  key,
+  ctrlKey: false,
+  metaKey: false,
+  altKey: false,
+  shiftKey: false,
+  target: { tagName: 'BODY' },
+  ...fields,
+});
 
 test('the Enter that ends a composition is the input method’s, in each browser’s order', () => {
   // Chromium and Firefox: the key comes first, then the end of the composition. Safari: the end, then the key.
@@ -23,7 +31,10 @@ test('shortcuts of a single sign can be turned off, all others stay', () => {
     assert.deepEqual([actOf(press('/')), actOf(press('?', { shiftKey: true }))], ['search', 'help']);
     turnSingleKeys(false);
     assert.deepEqual([actOf(press('/')), actOf(press('?', { shiftKey: true }))], [undefined, undefined]);
-    assert.deepEqual([actOf(press('k', { ctrlKey: true })), actOf(press('F6')), actOf(press('Escape'))], ['switch', 'paneAfter', 'read']);
+    assert.deepEqual(
+      [actOf(press('k', { ctrlKey: true })), actOf(press('F6')), actOf(press('Escape'))],
+      ['switch', 'paneAfter', 'read'],
+    );
   } finally {
     turnSingleKeys(true);
   }
@@ -45,7 +56,12 @@ test('a file’s name reads as what it is, whatever turns its letters', () => {
 
 test('a folder among dropped files is known as one', () => {
   const item = (name, isDirectory) => ({ kind: 'file', webkitGetAsEntry: () => ({ name, isDirectory }) });
-  const items = [item('plants', true), item('leaf.png', false), { kind: 'string' }, { kind: 'file', webkitGetAsEntry: () => null }];
+  const items = [
+    item('plants', true),
+    item('leaf.png', false),
+    { kind: 'string' },
+    { kind: 'file', webkitGetAsEntry: () => null },
+  ];
   assert.deepEqual(foldersOf({ items }), new Set(['plants']));
 });
 
@@ -53,7 +69,10 @@ test('a dead connection is looked at as soon as an answer is missing', async () 
   const { core, clock, socket, net } = await opened(0);
   core.send('general', { text: 'anybody?' });
   await clock.advance(4999);
-  assert.equal(socket.sent.some(({ type }) => type === 'ping'), false);
+  assert.equal(
+    socket.sent.some(({ type }) => type === 'ping'),
+    false,
+  );
   await clock.advance(1);
   assert.equal(socket.sent.at(-1).type, 'ping');
   await clock.advance(10_000);
@@ -69,5 +88,8 @@ test('an answer in time asks for no sign of life', async () => {
   socket.ok(socket.take('publish'), { channel: 'general', seq: 1 });
   await settle();
   await clock.advance(5000);
-  assert.equal(socket.sent.some(({ type }) => type === 'ping'), false);
+  assert.equal(
+    socket.sent.some(({ type }) => type === 'ping'),
+    false,
+  );
 });

@@ -11,8 +11,13 @@ test('what is marked as unread counts from there, with its mentions, and stays s
   core.markRead('general');
   const done = core.markUnread('general', 4);
   // What was read before is told before.
-  const order = socket.sent.filter(({ type }) => type === 'read' || type === 'unread').map(({ type, seq }) => [type, seq]);
-  assert.deepEqual(order, [['read', 6], ['unread', 4]]);
+  const order = socket.sent
+    .filter(({ type }) => type === 'read' || type === 'unread')
+    .map(({ type, seq }) => [type, seq]);
+  assert.deepEqual(order, [
+    ['read', 6],
+    ['unread', 4],
+  ]);
   socket.ok(socket.take('unread'));
   await done;
   assert.deepEqual([general.read, general.unread, general.mentions, general.held], [3, 3, [6], true]);
@@ -25,7 +30,11 @@ test('what is marked as unread counts from there, with its mentions, and stays s
 test('what another tab marks as unread is unread here', async () => {
   const here = world();
   here.core.start();
-  const rustAt = (read) => ({ channels: [info('rust', 9, read)], answers: { rust: snapshot('rust', [], { head: 9 }) }, history: { rust: [8, 9].map((seq) => message(seq)) } });
+  const rustAt = (read) => ({
+    channels: [info('rust', 9, read)],
+    answers: { rust: snapshot('rust', [], { head: 9 }) },
+    history: { rust: [8, 9].map((seq) => message(seq)) },
+  });
   const socket = await welcome(here, rustAt(9));
   const rust = here.core.channel('rust');
   const told = [];

@@ -62,11 +62,29 @@ test('what only looks like a sign is left alone', () => {
     '2*3*4, 2 * 3 * 4, 2**3 and 4**5',
     '¯\\_(ツ)_/¯',
     '** not strong **',
-    '**open', '*open', '~~open', '`open', '[open](', '~one~',
+    '**open',
+    '*open',
+    '~~open',
+    '`open',
+    '[open](',
+    '~one~',
     '*a\n\nb*',
-    '\\*not strong*', '# no heading', '---', '|a|b|', '-no list', '>no quote', '1986. was', '->', '-', '*',
+    '\\*not strong*',
+    '# no heading',
+    '---',
+    '|a|b|',
+    '-no list',
+    '>no quote',
+    '1986. was',
+    '->',
+    '-',
+    '*',
     '<b>x</b> &amp; <!-- -->',
-    '[x](javascript:alert(1))', '[x](data:text/html,x)', '[x](//e.test)', '[x](/x)', '![x](x)',
+    '[x](javascript:alert(1))',
+    '[x](data:text/html,x)',
+    '[x](//e.test)',
+    '[x](/x)',
+    '![x](x)',
   ]);
 });
 
@@ -105,7 +123,10 @@ test('lists nest by two, three and four spaces and by tabs', () => {
   for (const indent of ['  ', '   ', '    ', '\t']) {
     const lines = (...list) => list.map(([depth, text]) => indent.repeat(depth) + text).join('\n');
     same([
-      [lines([0, '- a'], [1, '- b'], [2, '- c'], [3, '- d'], [2, '- e'], [0, '- f']), 'ul(a | ul(b | ul(c | ul(d); e)); f)'],
+      [
+        lines([0, '- a'], [1, '- b'], [2, '- c'], [3, '- d'], [2, '- e'], [0, '- f']),
+        'ul(a | ul(b | ul(c | ul(d); e)); f)',
+      ],
       [lines([0, '1. a'], [1, '- b'], [2, '1. c'], [1, '- d'], [0, '2. e']), 'ol1(a | ul(b | ol1(c); d); e)'],
     ]);
   }
@@ -140,12 +161,25 @@ test('a mark may end within a word', () => {
     ['un**believ**able ~~a~~b', 'unstrong(believ)able del(a)b'],
     ['**1**st', 'strong(1)st'],
   ]);
-  literal(['*p = a*b', 'a*b*c', 'x**2 + y**2', 'f(**kwargs, x**2)', 'a**b or c**d', '_a_b', '2**n', '- - -', '* * *', '***']);
+  literal([
+    '*p = a*b',
+    'a*b*c',
+    'x**2 + y**2',
+    'f(**kwargs, x**2)',
+    'a**b or c**d',
+    '_a_b',
+    '2**n',
+    '- - -',
+    '* * *',
+    '***',
+  ]);
 });
 
 test('a text ends in code as long as its fence is open', () => {
-  for (const text of ['```', '```js\nx', 'a\n```\n', '```\na\n```\n```', '```let a;\n']) assert.equal(endsInFence(text), true, text);
-  for (const text of ['', '```a```', '```\na\n```', '```\na\n```\nb', '`a', ' ```']) assert.equal(endsInFence(text), false, text);
+  for (const text of ['```', '```js\nx', 'a\n```\n', '```\na\n```\n```', '```let a;\n'])
+    assert.equal(endsInFence(text), true, text);
+  for (const text of ['', '```a```', '```\na\n```', '```\na\n```\nb', '`a', ' ```'])
+    assert.equal(endsInFence(text), false, text);
 });
 
 test('an address ends where a reader sees its end', () => {
@@ -179,23 +213,57 @@ test('an address ends where a reader sees its end', () => {
 
 test('an address in any script is one', () => {
   const ends = (text) => links(text).map((href) => decodeURI(href));
-  for (const path of ['wiki/维基百科', 'wiki/Москва_(город)', 'wiki/Schrödinger’s_cat', 'wiki/Michelson–Morley', 'wiki/ジョン・レノン', 'نص/صفحة', 'a?q=日本語&b=1#c', '😀']) {
+  for (const path of [
+    'wiki/维基百科',
+    'wiki/Москва_(город)',
+    'wiki/Schrödinger’s_cat',
+    'wiki/Michelson–Morley',
+    'wiki/ジョン・レノン',
+    'نص/صفحة',
+    'a?q=日本語&b=1#c',
+    '😀',
+  ]) {
     assert.deepEqual(ends(`x https://example.org/${path} y`), [`https://example.org/${path}`]);
   }
   const hosts = ['https://пример.рф/', 'https://例え.jp/', 'https://abc中文.com/'];
-  assert.deepEqual(links(hosts.join(' ')), hosts.map((address) => new URL(address).href));
+  assert.deepEqual(
+    links(hosts.join(' ')),
+    hosts.map((address) => new URL(address).href),
+  );
 });
 
 test('only http, https and mailto become links', () => {
-  assert.deepEqual(links('http://a.test https://b.test/x?y=1#z mailto:ann@c.test'), ['http://a.test/', 'https://b.test/x?y=1#z', 'mailto:ann@c.test']);
-  assert.deepEqual(links('javascript:alert(1) data:text/html,x ftp://d.test //e.test vbscript:x http:// https:///'), []);
-  for (const target of ['javascript:alert(1)', 'JaVaScRiPt:alert(1)', '\u0001javascript:x', 'data:text/html,x', 'vbscript:x', 'file:///x', '//a.test', 'a.test', '#x', '?x', 'ftp://a.test']) {
+  assert.deepEqual(links('http://a.test https://b.test/x?y=1#z mailto:ann@c.test'), [
+    'http://a.test/',
+    'https://b.test/x?y=1#z',
+    'mailto:ann@c.test',
+  ]);
+  assert.deepEqual(
+    links('javascript:alert(1) data:text/html,x ftp://d.test //e.test vbscript:x http:// https:///'),
+    [],
+  );
+  for (const target of [
+    'javascript:alert(1)',
+    'JaVaScRiPt:alert(1)',
+    '\u0001javascript:x',
+    'data:text/html,x',
+    'vbscript:x',
+    'file:///x',
+    '//a.test',
+    'a.test',
+    '#x',
+    '?x',
+    'ftp://a.test',
+  ]) {
     assert.deepEqual(links(`[x](${target})`), [], target);
   }
 });
 
 test('a link leaves the sentence around it alone', () => {
-  assert.deepEqual(links('(see https://a.test/b_(c)), or <https://d.test>.'), ['https://a.test/b_(c)', 'https://d.test/']);
+  assert.deepEqual(links('(see https://a.test/b_(c)), or <https://d.test>.'), [
+    'https://a.test/b_(c)',
+    'https://d.test/',
+  ]);
   same([
     ['**https://a.test/a_b_c**', 'strong(link(https://a.test/a_b_c → https://a.test/a_b_c))'],
     ['https://a.test/*x*', 'link(https://a.test/*x → https://a.test/*x)*'],
@@ -206,7 +274,10 @@ test('a link leaves the sentence around it alone', () => {
 
 test('a link does not pretend to lead elsewhere', () => {
   same([
-    ['[https://bank.test](https://evil.test)', '[link(https://bank.test → https://bank.test/)](link(https://evil.test → https://evil.test/))'],
+    [
+      '[https://bank.test](https://evil.test)',
+      '[link(https://bank.test → https://bank.test/)](link(https://evil.test → https://evil.test/))',
+    ],
     ['[](https://evil.test)', '[](link(https://evil.test → https://evil.test/))'],
   ]);
 });
@@ -272,7 +343,28 @@ test('no character is lost but signs', () => {
   const seed = 7;
   let state = seed;
   const random = (bound) => (state = (state * 48271) % 2147483647) % bound;
-  const pieces = ['*', '**', '_', '~~', '`', '``', '[', '](', ')', 'https://a.test', 'a', 'b', ' ', '\n', '> ', '- ', '1. ', '```', 'ü', '😀'];
+  const pieces = [
+    '*',
+    '**',
+    '_',
+    '~~',
+    '`',
+    '``',
+    '[',
+    '](',
+    ')',
+    'https://a.test',
+    'a',
+    'b',
+    ' ',
+    '\n',
+    '> ',
+    '- ',
+    '1. ',
+    '```',
+    'ü',
+    '😀',
+  ];
   for (let round = 0; round < 2000; round += 1) {
     const text = Array.from({ length: random(30) }, () => pieces[random(pieces.length)]).join('');
     const letters = (value) => value.replace(/https:\/\/a\.test|[^abü😀]/gu, '');

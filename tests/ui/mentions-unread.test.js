@@ -19,7 +19,7 @@ async function beside(unread) {
 
 const inRust = (seq, fields) => ({ ...event(seq, fields), channel: 'rust' });
 
-test('mentions are counted in what is unread and in what comes, not in one\'s own messages', async () => {
+test("mentions are counted in what is unread and in what comes, not in one's own messages", async () => {
   const { core, socket, rust } = await beside([message(1, { text: 'hi @ann' }), message(2, { text: 'hi @anna' })]);
   assert.deepEqual(rust.mentions, [1]);
   assert.deepEqual(rust.messages, []);
@@ -30,7 +30,10 @@ test('mentions are counted in what is unread and in what comes, not in one\'s ow
   socket.say(inRust(5, { text: 'nobody' }));
   assert.deepEqual(rust.mentions, [1, 3]);
   assert.equal(core.mentions, 2);
-  assert.deepEqual(told, [['rust', true], ['rust', false]]);
+  assert.deepEqual(told, [
+    ['rust', true],
+    ['rust', false],
+  ]);
 });
 
 test('what comes between the list of channels and the subscription is counted and looked at for mentions', async () => {
@@ -89,7 +92,7 @@ test('reading in another tab takes the mentions away, up to what was read', asyn
   assert.equal(core.mentions, 0);
 });
 
-test('a longer name known from another channel is not taken for one\'s own', async () => {
+test("a longer name known from another channel is not taken for one's own", async () => {
   const { core, socket, rust } = await beside([]);
   socket.say({ type: 'presence', channel: 'general', user: { id: 'u_al', name: 'Ann Lindqvist' }, online: true });
   socket.say(inRust(1, { text: 'ask @Ann Lindqvist' }));
@@ -99,7 +102,10 @@ test('a longer name known from another channel is not taken for one\'s own', asy
 });
 
 test('code and addresses are counted as no mention', async () => {
-  const { core, socket, rust } = await beside([message(1, { text: 'see medium.com/@Ann' }), message(2, { text: '`@Ann`' })]);
+  const { core, socket, rust } = await beside([
+    message(1, { text: 'see medium.com/@Ann' }),
+    message(2, { text: '`@Ann`' }),
+  ]);
   const told = [];
   core.on('message', ({ mention }) => told.push(mention));
   socket.say(inRust(3, { text: '```\n@Ann\n```' }));

@@ -25,7 +25,10 @@ test('a channel that is not followed gets its count, its mentions and its news',
   const log = [...run(1, 3), message(4), message(5, { text: 'hi @ann' })];
   await answer(socket, { channels: [...others, info('zoo', 5, 3)], history: { zoo: log } });
   assert.deepEqual([shown, zoo.mentions, core.mentions], [2, [5], 1]);
-  assert.deepEqual(told, [['zoo', 4, false], ['zoo', 5, true]]);
+  assert.deepEqual(told, [
+    ['zoo', 4, false],
+    ['zoo', 5, true],
+  ]);
   // What is told once is not told again.
   await clock.advance(15_000);
   await answer(socket, { channels: [...others, info('zoo', 5, 3)], history: { zoo: log } });
@@ -66,7 +69,11 @@ test('a mention is found however far back in the unread it is', async () => {
   const here = world();
   here.core.start();
   const log = run(1, 400).map((one) => (one.seq === 5 ? { ...one, text: '@ann' } : one));
-  const socket = await welcome(here, { channels: [info('rust', 400, 2)], answers: { rust: snapshot('rust', [], { head: 400 }) }, history: { rust: log } });
+  const socket = await welcome(here, {
+    channels: [info('rust', 400, 2)],
+    answers: { rust: snapshot('rust', [], { head: 400 }) },
+    history: { rust: log },
+  });
   const rust = here.core.channel('rust');
   assert.deepEqual(rust.mentions, []);
   for (let step = 0; step < 4; step += 1) {
@@ -75,7 +82,12 @@ test('a mention is found however far back in the unread it is', async () => {
   }
   assert.deepEqual(rust.mentions, [5]);
   const asked = socket.sent.filter(({ type }) => type === 'history').map(({ before, limit }) => [before, limit]);
-  assert.deepEqual(asked, [[401, 100], [301, 100], [201, 100], [101, 98]]);
+  assert.deepEqual(asked, [
+    [401, 100],
+    [301, 100],
+    [201, 100],
+    [101, 98],
+  ]);
 });
 
 test('a mention that came to a channel in the background while offline is told', async () => {
@@ -83,11 +95,21 @@ test('a mention that came to a channel in the background while offline is told',
   const told = [];
   here.core.on('message', ({ name, message: { seq }, mention }) => told.push([name, seq, mention]));
   here.core.start();
-  const first = await welcome(here, { channels: [info('rust', 2)], answers: { rust: snapshot('rust', [], { head: 2 }) } });
+  const first = await welcome(here, {
+    channels: [info('rust', 2)],
+    answers: { rust: snapshot('rust', [], { head: 2 }) },
+  });
   first.say({ ...event(3), channel: 'rust' });
   first.end();
   await here.clock.advance(500);
   const log = [...run(1, 3), message(4, { text: '@ann' })];
-  await welcome(here, { channels: [info('rust', 4, 2)], answers: { rust: snapshot('rust', [], { head: 4 }) }, history: { rust: log } });
-  assert.deepEqual(told, [['rust', 3, false], ['rust', 4, true]]);
+  await welcome(here, {
+    channels: [info('rust', 4, 2)],
+    answers: { rust: snapshot('rust', [], { head: 4 }) },
+    history: { rust: log },
+  });
+  assert.deepEqual(told, [
+    ['rust', 3, false],
+    ['rust', 4, true],
+  ]);
 });

@@ -31,7 +31,8 @@ class FakeUploads {
   }
 }
 
-const states = (core) => core.outbox.of('general').map(({ text, state, error }) => [text, state, error?.message].filter(Boolean).join(' '));
+const states = (core) =>
+  core.outbox.of('general').map(({ text, state, error }) => [text, state, error?.message].filter(Boolean).join(' '));
 
 test('a message waits for its files and goes with them', async () => {
   const { core, socket } = await opened();
@@ -112,7 +113,10 @@ test('a message that waits for files is uploaded again after a reload', async ()
     },
   });
   assert.deepEqual(states(core), ['look uploading', 'after pending']);
-  assert.deepEqual(asked.map(({ nonce, files }) => [nonce, files]), [['n1', ['plan.png']]]);
+  assert.deepEqual(
+    asked.map(({ nonce, files }) => [nonce, files]),
+    [['n1', ['plan.png']]],
+  );
   uploads.become({ attachments: [FILE], files: [] });
   await settle();
   assert.deepEqual(socket.take('publish').attachments, ['f1']);

@@ -82,7 +82,14 @@ test('a lost ack is mended by the resume, with one copy', async () => {
   here.socket.take('publish');
   here.socket.end();
   await here.clock.advance(500);
-  const resumed = { channel: 'general', epoch: 'e1', head: 1, reset: false, events: [own(1, 'n1', 'hello')], members: [] };
+  const resumed = {
+    channel: 'general',
+    epoch: 'e1',
+    head: 1,
+    reset: false,
+    events: [own(1, 'n1', 'hello')],
+    members: [],
+  };
   const socket = await welcome(here, { channels: [info('general', 1, 1)], answers: { general: resumed } });
   const again = socket.take('publish');
   assert.equal(again.nonce, 'n1');
@@ -166,7 +173,7 @@ test('what had no answer holds up nobody after a reconnect', async () => {
   assert.equal((await accept(socket, 2)).text, 'mute');
 });
 
-test('what has no answer three times is its author\'s to send again', async () => {
+test("what has no answer three times is its author's to send again", async () => {
   const here = await opened(0);
   here.core.send('general', { text: 'mute' });
   let { socket } = here;
@@ -307,7 +314,10 @@ test('one whose ack was lost before a reload is not shown twice, and leaves the 
   const after = world({ shelf: before.shelf, clock: before.clock });
   after.core.start();
   after.core.open('general');
-  const socket = await welcome(after, { channels: [info('general', 1, 1)], answers: { general: snapshot('general', [own(1, 'n1', 'hello')]) } });
+  const socket = await welcome(after, {
+    channels: [info('general', 1, 1)],
+    answers: { general: snapshot('general', [own(1, 'n1', 'hello')]) },
+  });
   await settle();
   assert.deepEqual(states(after.core), []);
   assert.deepEqual(texts(after.core), ['hello']);
@@ -318,7 +328,17 @@ test('one whose ack was lost before a reload is not shown twice, and leaves the 
 
 test('one that comes back from the shelf after the log has it is not sent', async () => {
   const shelf = new FakeShelf();
-  const entry = { nonce: 'n1', channel: 'general', text: 'hello', attachments: [], reply_to: null, at: 1, state: 'pending', seq: null, error: null };
+  const entry = {
+    nonce: 'n1',
+    channel: 'general',
+    text: 'hello',
+    attachments: [],
+    reply_to: null,
+    at: 1,
+    state: 'pending',
+    seq: null,
+    error: null,
+  };
   let release;
   const store = { ...shelf.open(), load: () => new Promise((resolve) => (release = () => resolve([entry]))) };
   shelf.open = () => store;

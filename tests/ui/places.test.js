@@ -25,7 +25,10 @@ test('a channel opened as Rust is rust: what is said there is shown', async () =
   await settle();
   assert.deepEqual(texts(core, 'Rust'), ['m1', 'mine']);
   assert.deepEqual(core.outbox.of('rust'), []);
-  assert.deepEqual(core.channels.map(({ name }) => name), ['general', 'rust']);
+  assert.deepEqual(
+    core.channels.map(({ name }) => name),
+    ['general', 'rust'],
+  );
 });
 
 test('where the server folds a name further, its spelling counts', async () => {
@@ -39,8 +42,14 @@ test('where the server folds a name further, its spelling counts', async () => {
   await answer(socket, { answers: { strasse: snapshot('strasse', [message(1)]) } });
   assert.deepEqual(told, [{ name: 'straße', key: 'strasse' }]);
   assert.deepEqual(texts(core, 'Straße'), ['m1']);
-  assert.deepEqual(core.outbox.of('strasse').map(({ text }) => text), ['early']);
-  assert.deepEqual(core.channels.map(({ name }) => name), ['general', 'strasse']);
+  assert.deepEqual(
+    core.outbox.of('strasse').map(({ text }) => text),
+    ['early'],
+  );
+  assert.deepEqual(
+    core.channels.map(({ name }) => name),
+    ['general', 'strasse'],
+  );
 });
 
 test('the names that the server spells otherwise are bounded', async () => {
@@ -52,7 +61,10 @@ test('the names that the server spells otherwise are bounded', async () => {
     await answer(socket, { answers: { [`ss${at}`]: snapshot(`ss${at}`, []) } });
     core.leave(`ß${at}`);
   }
-  assert.deepEqual(['ß0', 'ß1', 'ß100'].map((name) => core.key(name)), ['ß0', 'ss1', 'ss100']);
+  assert.deepEqual(
+    ['ß0', 'ß1', 'ß100'].map((name) => core.key(name)),
+    ['ß0', 'ss1', 'ss100'],
+  );
 });
 
 test('a channel that was missing is shown once somebody creates it', async () => {
@@ -74,7 +86,10 @@ test('of nine channels that are open at once, each keeps its messages', async ()
   const answers = Object.fromEntries(names.map((name) => [name, snapshot(name, [message(1)])]));
   for (const name of names) core.open(name);
   await answer(socket, { answers });
-  assert.deepEqual(names.filter((name) => !core.channel(name).loaded), []);
+  assert.deepEqual(
+    names.filter((name) => !core.channel(name).loaded),
+    [],
+  );
   assert.equal(core.channel('general').loaded, true);
   for (const name of [...names, 'general']) core.leave(name);
   const loaded = core.channels.filter((channel) => channel.loaded);

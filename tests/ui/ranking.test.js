@@ -3,16 +3,33 @@ import { test } from 'node:test';
 import { asName, fit, rank } from '../../chatcore-hyper/ui/text/ranking.js';
 import { actOf } from '../../chatcore-hyper/ui/dom/shortcuts.js';
 
-const channel = (name, unread = 0, mentions = 0) => ({ name, unread, mentions: Array.from({ length: mentions }, (_, at) => at + 1) });
-const names = (channels, query, { recent = [], current = null } = {}) => rank(channels, query, { recent, current }).map(({ name }) => name);
+const channel = (name, unread = 0, mentions = 0) => ({
+  name,
+  unread,
+  mentions: Array.from({ length: mentions }, (_, at) => at + 1),
+});
+const names = (channels, query, { recent = [], current = null } = {}) =>
+  rank(channels, query, { recent, current }).map(({ name }) => name);
 
 test('mentions come first, then unread ones, then the recent ones; the current one last', () => {
   const channels = [channel('art'), channel('bugs'), channel('design', 9), channel('ops', 2, 1), channel('rust')];
-  assert.deepEqual(names(channels, '', { recent: ['art', 'rust', 'bugs'], current: 'art' }), ['ops', 'design', 'rust', 'bugs', 'art']);
+  assert.deepEqual(names(channels, '', { recent: ['art', 'rust', 'bugs'], current: 'art' }), [
+    'ops',
+    'design',
+    'rust',
+    'bugs',
+    'art',
+  ]);
 });
 
 test('what fits better comes first, whatever is unread', () => {
-  const channels = [channel('air-design', 5), channel('design'), channel('design-team'), channel('redesign', 1), channel('d-e-s-i-g-n')];
+  const channels = [
+    channel('air-design', 5),
+    channel('design'),
+    channel('design-team'),
+    channel('redesign', 1),
+    channel('d-e-s-i-g-n'),
+  ];
   assert.deepEqual(names(channels, 'design'), ['design', 'design-team', 'air-design', 'redesign', 'd-e-s-i-g-n']);
   assert.deepEqual(names(channels, 'dt'), ['design-team']);
   assert.deepEqual(names(channels, 'xyz'), []);
@@ -25,7 +42,13 @@ test('letters count in their order only', () => {
 });
 
 test('at most fifty are offered', () => {
-  assert.equal(names(Array.from({ length: 80 }, (_, at) => channel(`c${at}`)), 'c').length, 50);
+  assert.equal(
+    names(
+      Array.from({ length: 80 }, (_, at) => channel(`c${at}`)),
+      'c',
+    ).length,
+    50,
+  );
 });
 
 test('what is typed becomes the name that the channel would have', () => {
@@ -34,7 +57,8 @@ test('what is typed becomes the name that the channel would have', () => {
 });
 
 test('keys are taken with exactly what is held, and signs only where nobody writes', () => {
-  const press = (key, held = {}, target = { tagName: 'BODY' }) => actOf({ key, target, ctrlKey: false, metaKey: false, altKey: false, shiftKey: false, ...held });
+  const press = (key, held = {}, target = { tagName: 'BODY' }) =>
+    actOf({ key, target, ctrlKey: false, metaKey: false, altKey: false, shiftKey: false, ...held });
   const field = { tagName: 'TEXTAREA' };
   assert.equal(press('k', { ctrlKey: true }, field), 'switch');
   assert.equal(press('K', { ctrlKey: true, shiftKey: true }), undefined);

@@ -19,7 +19,10 @@ test('a read position that is refused for the moment is told again', async () =>
   await clock.advance(500);
   assert.equal(told.length, 1);
   await clock.advance(800);
-  assert.deepEqual(told, [['general', 5], ['general', 5]]);
+  assert.deepEqual(told, [
+    ['general', 5],
+    ['general', 5],
+  ]);
   await clock.advance(10_000);
   assert.equal(told.length, 2);
 });
@@ -41,12 +44,25 @@ test('all channels are read at once, those that are not followed too', async () 
   here.core.maxFollowed = 1;
   here.core.start();
   const channels = [info('a', 4, 1), info('b'), info('c', 7, 5)];
-  const socket = await welcome(here, { channels, answers: { a: snapshot('a', [], { head: 4 }) }, history: { a: [], c: [] } });
-  assert.deepEqual(here.core.channels.map(({ unread }) => unread), [3, 0, 2]);
+  const socket = await welcome(here, {
+    channels,
+    answers: { a: snapshot('a', [], { head: 4 }) },
+    history: { a: [], c: [] },
+  });
+  assert.deepEqual(
+    here.core.channels.map(({ unread }) => unread),
+    [3, 0, 2],
+  );
   here.core.markAllRead();
-  assert.deepEqual(here.core.channels.map(({ unread }) => unread), [0, 0, 0]);
+  assert.deepEqual(
+    here.core.channels.map(({ unread }) => unread),
+    [0, 0, 0],
+  );
   await here.clock.advance(500);
   const told = socket.sent.filter(({ type }) => type === 'read').map(({ channel, seq }) => [channel, seq]);
-  assert.deepEqual(told, [['a', 4], ['c', 7]]);
+  assert.deepEqual(told, [
+    ['a', 4],
+    ['c', 7],
+  ]);
   await answer(socket, { channels });
 });

@@ -15,7 +15,10 @@ async function told(answer) {
   };
   try {
     const found = await askIdentity('https://chat.test/chat');
-    assert.deepEqual([asked[0][0], asked[0][1].method, asked[0][1].credentials], ['https://chat.test/chat/identity', 'POST', 'include']);
+    assert.deepEqual(
+      [asked[0][0], asked[0][1].method, asked[0][1].credentials],
+      ['https://chat.test/chat/identity', 'POST', 'include'],
+    );
     return found;
   } finally {
     globalThis.fetch = real;

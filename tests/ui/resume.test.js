@@ -47,7 +47,15 @@ test('a resume sends the check of the last event that was seen', async () => {
   here.socket.end();
   await here.clock.advance(500);
   const events = [{ ...event(4), check: 'check-of-4' }];
-  const replay = { channel: 'general', epoch: 'e1', head: 4, check: 'check-of-4', reset: false, events, members: [ANN] };
+  const replay = {
+    channel: 'general',
+    epoch: 'e1',
+    head: 4,
+    check: 'check-of-4',
+    reset: false,
+    events,
+    members: [ANN],
+  };
   const socket = await welcome(here, { channels: [info('general', 4, 4)], answers: { general: replay } });
   const { after } = socket.sent.find((frame) => frame.type === 'subscribe');
   assert.deepEqual(after, { epoch: 'e1', seq: 3, check: 'check-of-3' });
@@ -100,7 +108,14 @@ test('lagged subscribes again with the last position', async () => {
   socket.say({ type: 'lagged', channel: 'general', from: 3, to: 4 });
   const command = socket.take('subscribe');
   assert.deepEqual(command.after, { epoch: 'e1', seq: 2 });
-  socket.ok(command, { channel: 'general', epoch: 'e1', head: 4, reset: false, events: [event(3), event(4)], members: [] });
+  socket.ok(command, {
+    channel: 'general',
+    epoch: 'e1',
+    head: 4,
+    reset: false,
+    events: [event(3), event(4)],
+    members: [],
+  });
   await settle();
   assert.deepEqual(texts(core), ['m1', 'm2', 'm3', 'm4']);
 });
@@ -124,7 +139,10 @@ test('older pages go before the oldest message, once however often they are aske
   here.core.start();
   here.core.open('general');
   const newest = Array.from({ length: 100 }, (_, at) => message(at + 151));
-  const socket = await welcome(here, { channels: [info('general', 250)], answers: { general: snapshot('general', newest) } });
+  const socket = await welcome(here, {
+    channels: [info('general', 250)],
+    answers: { general: snapshot('general', newest) },
+  });
   here.core.loadOlder('general');
   const page = here.core.loadOlder('general');
   assert.equal(socket.inbox.filter((frame) => frame.type === 'history').length, 1);
@@ -193,9 +211,16 @@ test('other channels are followed at the cost of what is unread, and one is read
     history: { art: [], rust: [message(4), message(5)] },
   });
   const rust = here.core.channel('rust');
-  const limits = socket.sent.filter((frame) => frame.type === 'subscribe').map(({ channel, limit }) => [channel, limit]);
-  assert.deepEqual(limits, [['art', 0], ['rust', 0]]);
-  const looks = socket.sent.filter((frame) => frame.type === 'history').map(({ channel, before, limit }) => [channel, before, limit]);
+  const limits = socket.sent
+    .filter((frame) => frame.type === 'subscribe')
+    .map(({ channel, limit }) => [channel, limit]);
+  assert.deepEqual(limits, [
+    ['art', 0],
+    ['rust', 0],
+  ]);
+  const looks = socket.sent
+    .filter((frame) => frame.type === 'history')
+    .map(({ channel, before, limit }) => [channel, before, limit]);
   assert.deepEqual(looks, [['rust', 6, 2]]);
   socket.say({ ...event(6), channel: 'rust' });
   socket.say({ ...event(7, { author: ANN }), channel: 'rust' });
@@ -223,7 +248,10 @@ test('what came between the list and the subscription is counted', async () => {
 test('a created channel joins the list and is followed', async () => {
   const { socket, core } = await opened(0);
   socket.say({ type: 'channel_created', channel: info('art') });
-  assert.deepEqual(core.channels.map(({ name }) => name), ['art', 'general']);
+  assert.deepEqual(
+    core.channels.map(({ name }) => name),
+    ['art', 'general'],
+  );
   assert.equal(socket.take('subscribe').channel, 'art');
 });
 
@@ -244,12 +272,21 @@ test('reading is told twice a second at most, and again after a lost connection'
   assert.equal(core.channel('general').unread, 0);
   await clock.advance(500);
   const told = socket.sent.filter((frame) => frame.type === 'read');
-  assert.deepEqual(told.map(({ seq }) => seq), [5]);
+  assert.deepEqual(
+    told.map(({ seq }) => seq),
+    [5],
+  );
   socket.end();
   await settle();
   await clock.advance(500);
-  await welcome({ net }, { channels: [info('general', 5, 3, 2)], answers: { general: snapshot('general', [message(5)], { head: 5 }) } });
-  assert.deepEqual(net.last.sent.filter((frame) => frame.type === 'read').map(({ seq }) => seq), [5]);
+  await welcome(
+    { net },
+    { channels: [info('general', 5, 3, 2)], answers: { general: snapshot('general', [message(5)], { head: 5 }) } },
+  );
+  assert.deepEqual(
+    net.last.sent.filter((frame) => frame.type === 'read').map(({ seq }) => seq),
+    [5],
+  );
   assert.equal(core.channel('general').unread, 0);
 });
 
@@ -262,8 +299,14 @@ test('of what was read and is lost with the connection the newest is told again'
   }
   here.socket.end();
   await here.clock.advance(500);
-  const socket = await welcome(here, { channels: [info('general', 5, 3)], answers: { general: snapshot('general', [], { head: 5 }) } });
-  assert.deepEqual(socket.sent.filter(({ type }) => type === 'read').map(({ seq }) => seq), [5]);
+  const socket = await welcome(here, {
+    channels: [info('general', 5, 3)],
+    answers: { general: snapshot('general', [], { head: 5 }) },
+  });
+  assert.deepEqual(
+    socket.sent.filter(({ type }) => type === 'read').map(({ seq }) => seq),
+    [5],
+  );
 });
 
 test('who was typing is not typing any more once the connection is gone, and that is told', async () => {
@@ -334,7 +377,8 @@ async function survives(seed) {
   const log = [];
   const answers = (command) => {
     const after = command.after?.epoch === 'e1' ? command.after.seq : null;
-    if (after === null) return snapshot('general', log.filter(({ type }) => type === 'message').slice(-100), { head: log.length });
+    if (after === null)
+      return snapshot('general', log.filter(({ type }) => type === 'message').slice(-100), { head: log.length });
     return { channel: 'general', epoch: 'e1', head: log.length, reset: false, events: log.slice(after), members: [] };
   };
   const serve = async () => {
@@ -361,7 +405,10 @@ async function survives(seed) {
   log.push(event(log.length + 1));
   here.net.last.say(log.at(-1));
   await serve();
-  assert.deepEqual(texts(here.core), log.map(({ text }) => text));
+  assert.deepEqual(
+    texts(here.core),
+    log.map(({ text }) => text),
+  );
 }
 
 test('whatever is cut, repeated or left out, the log is whole', async () => {

@@ -32,14 +32,23 @@ test('a long text is cut around the first hit, and pairs of surrogates stay whol
   const text = parts.map((part) => part.text).join('');
   assert.ok(text.startsWith('…😀') && text.endsWith('x…'));
   assert.ok([...text].length <= 302);
-  assert.deepEqual(parts.filter(({ hit }) => hit).map((part) => part.text), ['needle']);
+  assert.deepEqual(
+    parts.filter(({ hit }) => hit).map((part) => part.text),
+    ['needle'],
+  );
 });
 
 test('a result is one line without signs, unless the word is only in what such a line leaves out', () => {
-  assert.equal(foundMarked('Two **things**:\n- the `guide`\n> a ~~word~~\n```\nlet it = 1;\n```', 'guide it'), 'Two things: • the [guide] a word let [it] = 1;');
+  assert.equal(
+    foundMarked('Two **things**:\n- the `guide`\n> a ~~word~~\n```\nlet it = 1;\n```', 'guide it'),
+    'Two things: • the [guide] a word let [it] = 1;',
+  );
   assert.equal(foundMarked('<b>2 * 3</b> snake_case', '3'), '<b>2 * [3]</b> snake_case');
   assert.equal(foundMarked('see [the notes](https://example.org/needle)', 'notes'), 'see the [notes]');
-  assert.equal(foundMarked('see [the notes](https://example.org/needle)', 'needle'), 'see [the notes](https://example.org/[needle])');
+  assert.equal(
+    foundMarked('see [the notes](https://example.org/needle)', 'needle'),
+    'see [the notes](https://example.org/[needle])',
+  );
 });
 
 test('a search asks for the channel, and goes on where the answer says', async () => {

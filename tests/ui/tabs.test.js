@@ -17,7 +17,8 @@ function browser() {
     }
 
     postMessage(data) {
-      for (const end of ends) if (end !== this && !end.asleep) queueMicrotask(() => end.onmessage?.({ data: structuredClone(data) }));
+      for (const end of ends)
+        if (end !== this && !end.asleep) queueMicrotask(() => end.onmessage?.({ data: structuredClone(data) }));
     }
 
     close() {

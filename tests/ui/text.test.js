@@ -15,17 +15,49 @@ test('messages of one author within five minutes share a header', () => {
     { ...message(3, { author: ANN }), at: at(5) },
     { ...message(4, { author: ANN }), at: at(11) },
   ];
-  const rows = buildRows({ messages, pending: [], user: ANN, dividerSeq: null, heads: new Set(), start: null, now: new Date(at(20)) });
-  assert.deepEqual(rows.filter(({ kind }) => kind === 'message').map(({ first }) => first), [true, false, true, true]);
+  const rows = buildRows({
+    messages,
+    pending: [],
+    user: ANN,
+    dividerSeq: null,
+    heads: new Set(),
+    start: null,
+    now: new Date(at(20)),
+  });
+  assert.deepEqual(
+    rows.filter(({ kind }) => kind === 'message').map(({ first }) => first),
+    [true, false, true, true],
+  );
 });
 
 test('the divider stands above the first new message and begins a group', () => {
-  const rows = buildRows({ messages: [message(1), message(2), message(3)], pending: [], user: ANN, dividerSeq: 2, heads: new Set(), start: null, now: new Date() });
-  assert.deepEqual(rows.map(({ kind, first }) => (kind === 'message' ? `${kind} ${first}` : kind)), ['day', 'message true', 'new', 'message true', 'message false']);
+  const rows = buildRows({
+    messages: [message(1), message(2), message(3)],
+    pending: [],
+    user: ANN,
+    dividerSeq: 2,
+    heads: new Set(),
+    start: null,
+    now: new Date(),
+  });
+  assert.deepEqual(
+    rows.map(({ kind, first }) => (kind === 'message' ? `${kind} ${first}` : kind)),
+    ['day', 'message true', 'new', 'message true', 'message false'],
+  );
 });
 
 test('a pending message has the key that its event will have', () => {
-  const entry = { nonce: 'n1', channel: 'general', text: 'hi', attachments: [], reply_to: null, at: Date.now(), state: 'pending', seq: null, error: null };
+  const entry = {
+    nonce: 'n1',
+    channel: 'general',
+    text: 'hi',
+    attachments: [],
+    reply_to: null,
+    at: Date.now(),
+    state: 'pending',
+    seq: null,
+    error: null,
+  };
   const options = { user: ANN, dividerSeq: null, heads: new Set(), start: null, now: new Date() };
   const pending = buildRows({ ...options, messages: [], pending: [entry] }).at(-1);
   const sent = buildRows({ ...options, messages: [message(1, { author: ANN, nonce: 'n1' })], pending: [] }).at(-1);
@@ -35,14 +67,16 @@ test('a pending message has the key that its event will have', () => {
 test('names, sizes and typing are written as people do', () => {
   assert.deepEqual(['Ann', 'ann van der Berg', '李雷', '🙂', ''].map(initials), ['A', 'AB', '李', '?', '?']);
   assert.deepEqual([0, 1023, 1024, 1536, 10_485_760].map(fileSize), ['0 B', '1023 B', '1 KB', '1.5 KB', '10 MB']);
-  assert.deepEqual(
-    [[], ['Ann'], ['Ann', 'Bob'], ['Ann', 'Bob', 'Cleo']].map(typingText),
-    ['', 'Ann is typing…', 'Ann and Bob are typing…', 'Ann and 2 others are typing…'],
-  );
+  assert.deepEqual([[], ['Ann'], ['Ann', 'Bob'], ['Ann', 'Bob', 'Cleo']].map(typingText), [
+    '',
+    'Ann is typing…',
+    'Ann and Bob are typing…',
+    'Ann and 2 others are typing…',
+  ]);
   assert.equal(BOB.name, 'Bob');
 });
 
-test('names are bounded, and the oldest give way but one\'s own', () => {
+test("names are bounded, and the oldest give way but one's own", () => {
   const names = new Names();
   names.add(ANN);
   for (let at = 1; at < MAX_NAMES; at += 1) names.add({ id: `u${at}`, name: `n${at}` });
@@ -54,10 +88,26 @@ test('names are bounded, and the oldest give way but one\'s own', () => {
 
 test('a wait is in words, rounded up', () => {
   const words = [0, 1, 1001, 119_000, 120_000, 121_000, 7_199_000, 7_200_001, NaN, undefined].map(waitInWords);
-  assert.deepEqual(words, ['1 second', '1 second', '2 seconds', '119 seconds', '2 minutes', '3 minutes', '120 minutes', '3 hours', '1 second', '1 second']);
+  assert.deepEqual(words, [
+    '1 second',
+    '1 second',
+    '2 seconds',
+    '119 seconds',
+    '2 minutes',
+    '3 minutes',
+    '120 minutes',
+    '3 hours',
+    '1 second',
+    '1 second',
+  ]);
 });
 
 test('a limit says in words when to come back', () => {
-  const limited = new ChatError({ code: 'rate_limited', message: 'too many commands', retryable: true, retry_ms: 1500 });
+  const limited = new ChatError({
+    code: 'rate_limited',
+    message: 'too many commands',
+    retryable: true,
+    retry_ms: 1500,
+  });
   assert.equal(limited.message, 'That was a lot in a short time. Try again in 2 seconds.');
 });

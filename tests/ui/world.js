@@ -5,7 +5,15 @@ export const ANN = { id: 'u_ann', name: 'Ann' };
 export const BOB = { id: 'u_bob', name: 'Bob' };
 
 /** A client with a server played by the test. */
-export function world({ random = () => 0.5, shelf = new FakeShelf(), checkIdentity, clock = new FakeClock(), tab = '', storage = null, ready = () => {} } = {}) {
+export function world({
+  random = () => 0.5,
+  shelf = new FakeShelf(),
+  checkIdentity,
+  clock = new FakeClock(),
+  tab = '',
+  storage = null,
+  ready = () => {},
+} = {}) {
   const net = new FakeNet();
   let nonce = 0;
   const core = new ChatCore({
@@ -26,7 +34,12 @@ export function world({ random = () => 0.5, shelf = new FakeShelf(), checkIdenti
 /** Greets the client on its newest socket. */
 export async function greet({ net }) {
   const socket = net.last;
-  socket.say({ type: 'welcome', version: 1, user: ANN, limits: { frame_bytes: 65536, text_chars: 8000, attachment_bytes: 1000 } });
+  socket.say({
+    type: 'welcome',
+    version: 1,
+    user: ANN,
+    limits: { frame_bytes: 65536, text_chars: 8000, attachment_bytes: 1000 },
+  });
   await settle();
   return socket;
 }
@@ -43,7 +56,8 @@ export async function answer(socket, { channels = [info('general')], answers = {
   for (let asked = true; asked; await settle()) {
     asked = false;
     for (const command of [...socket.inbox]) {
-      const known = ['channels', 'subscribe'].includes(command.type) || (command.type === 'history' && history[command.channel]);
+      const known =
+        ['channels', 'subscribe'].includes(command.type) || (command.type === 'history' && history[command.channel]);
       if (!known) continue;
       socket.take(command.type);
       asked = true;
@@ -65,7 +79,10 @@ export async function opened(count = 0, options = {}) {
   here.core.start();
   here.core.open('general');
   const messages = Array.from({ length: count }, (_, at) => message(at + 1));
-  const socket = await welcome(here, { channels: [info('general', count, count)], answers: { general: snapshot('general', messages) } });
+  const socket = await welcome(here, {
+    channels: [info('general', count, count)],
+    answers: { general: snapshot('general', messages) },
+  });
   return { ...here, socket };
 }
 
@@ -79,7 +96,18 @@ export function snapshot(channel, messages, { epoch = 'e1', head = messages.at(-
 
 export function message(seq, { author = BOB, text = `m${seq}`, nonce = `x${seq}` } = {}) {
   const at = new Date(Date.UTC(2026, 0, 1) + seq * 1000).toISOString();
-  return { seq, author, at, text, nonce, reply_to: null, attachments: [], edited_at: null, deleted: false, reactions: [] };
+  return {
+    seq,
+    author,
+    at,
+    text,
+    nonce,
+    reply_to: null,
+    attachments: [],
+    edited_at: null,
+    deleted: false,
+    reactions: [],
+  };
 }
 
 export function event(seq, fields = {}) {

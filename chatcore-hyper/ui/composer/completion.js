@@ -19,7 +19,13 @@ const ASKED = /^(?:@.|:[a-z]{2}|:[+-]1$)/u;
 
 /** What may be meant by the word before the caret: a person after `@`, an emoji after `:`; chosen with arrows and Enter. */
 export class Completion {
-  element = h('ul', { class: 'completion', id: 'chat-completion', role: 'listbox', 'aria-label': 'Suggestions', hidden: true });
+  element = h('ul', {
+    class: 'completion',
+    id: 'chat-completion',
+    role: 'listbox',
+    'aria-label': 'Suggestions',
+    hidden: true,
+  });
   /** @type {Offer[]} */
   #offers = [];
   #chosen = 0;
@@ -98,7 +104,8 @@ export class Completion {
 
   #people(wanted) {
     const text = wanted.toLowerCase();
-    const fits = (name) => name.startsWith(text) || (text !== '' && name.split(/\s+/u).some((word) => word.startsWith(text)));
+    const fits = (name) =>
+      name.startsWith(text) || (text !== '' && name.split(/\s+/u).some((word) => word.startsWith(text)));
     const names = this.names();
     // A name that is written out needs no help, and the next Enter is to send.
     if (names.some((name) => name.toLowerCase() === text)) return [];
@@ -115,7 +122,14 @@ export class Completion {
     this.#offers = offers;
     this.element.hidden = offers.length === 0;
     this.element.replaceChildren(
-      ...offers.map(({ sign, label }, at) => h('li', { role: 'option', id: `chat-offer-${at}` }, h('span', { class: 'offer-sign' }, sign), h('bdi', {}, label))),
+      ...offers.map(({ sign, label }, at) =>
+        h(
+          'li',
+          { role: 'option', id: `chat-offer-${at}` },
+          h('span', { class: 'offer-sign' }, sign),
+          h('bdi', {}, label),
+        ),
+      ),
     );
     if (offers.length > 0) this.#choose(0);
     else this.field.removeAttribute('aria-activedescendant');
@@ -123,7 +137,8 @@ export class Completion {
 
   #choose(at) {
     this.#chosen = at;
-    for (const [place, option] of [...this.element.children].entries()) option.setAttribute('aria-selected', String(place === at));
+    for (const [place, option] of [...this.element.children].entries())
+      option.setAttribute('aria-selected', String(place === at));
     this.field.setAttribute('aria-activedescendant', `chat-offer-${at}`);
     this.element.children[at].scrollIntoView({ block: 'nearest' });
   }
@@ -138,5 +153,9 @@ export class Completion {
 }
 
 function emojiOffers(names, wanted) {
-  return findEmoji(names, wanted, MAX_OFFERED).map(({ sign, code }) => ({ insert: `${sign} `, sign, label: `:${code}:` }));
+  return findEmoji(names, wanted, MAX_OFFERED).map(({ sign, code }) => ({
+    insert: `${sign} `,
+    sign,
+    label: `:${code}:`,
+  }));
 }

@@ -48,7 +48,12 @@ export class Composer extends HTMLElement {
       dir: 'auto',
       enterkeyhint: 'enter',
       autocomplete: 'off',
-      on: { input: () => this.#typed(), keydown: (event) => this.#pressed(event), beforeinput: (event) => this.#inserting(event), paste: (event) => this.#pasted(event) },
+      on: {
+        input: () => this.#typed(),
+        keydown: (event) => this.#pressed(event),
+        beforeinput: (event) => this.#inserting(event),
+        paste: (event) => this.#pasted(event),
+      },
     });
     this.#files = h('input', { type: 'file', multiple: true, hidden: true, on: { change: () => this.#picked() } });
     this.#send = h('button', { type: 'submit', class: 'send', 'aria-label': 'Send', title: 'Send' }, icon('send'));
@@ -56,12 +61,32 @@ export class Composer extends HTMLElement {
     this.#tray = h('div', { class: 'tray-place' });
     this.#attach = h(
       'button',
-      { type: 'button', class: 'plain', 'aria-label': 'Attach files', title: 'Attach files', on: { click: () => this.#files.click() } },
+      {
+        type: 'button',
+        class: 'plain',
+        'aria-label': 'Attach files',
+        title: 'Attach files',
+        on: { click: () => this.#files.click() },
+      },
       icon('attach'),
     );
     this.#completion = new Completion(this.#field, () => this.#names);
-    const emoji = { type: 'button', class: 'plain', 'aria-label': 'Insert an emoji', title: 'Emoji', on: { click: ({ currentTarget }) => this.#pickEmoji(currentTarget) } };
-    const line = h('div', { class: 'composer-line' }, this.#attach, this.#field, this.#counter, h('button', emoji, icon('smile')), this.#send);
+    const emoji = {
+      type: 'button',
+      class: 'plain',
+      'aria-label': 'Insert an emoji',
+      title: 'Emoji',
+      on: { click: ({ currentTarget }) => this.#pickEmoji(currentTarget) },
+    };
+    const line = h(
+      'div',
+      { class: 'composer-line' },
+      this.#attach,
+      this.#field,
+      this.#counter,
+      h('button', emoji, icon('smile')),
+      this.#send,
+    );
     const form = h(
       'form',
       { on: { submit: (event) => this.#submitted(event) } },
@@ -308,7 +333,12 @@ export class Composer extends HTMLElement {
     const { attachments, busy } = tray;
     let entry;
     try {
-      entry = this.#core.send(this.#channel, { text: this.#text, attachments, reply_to: this.#writing.message?.seq ?? null, uploads: busy ? tray : null });
+      entry = this.#core.send(this.#channel, {
+        text: this.#text,
+        attachments,
+        reply_to: this.#writing.message?.seq ?? null,
+        uploads: busy ? tray : null,
+      });
     } catch (error) {
       return this.#object(error.message);
     }

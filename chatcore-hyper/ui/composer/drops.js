@@ -20,7 +20,10 @@ export function acceptDrops(pane, composer) {
   const overlay = h('div', { class: 'drop', hidden: true }, h('p', {}, 'Drop files to attach them'));
   pane.append(overlay);
   pane.addEventListener('dragenter', (event) => (overlay.hidden = !bringsFiles(event) || !composer.takesFiles));
-  pane.addEventListener('dragleave', ({ relatedTarget }) => !pane.contains(/** @type {?Node} */ (relatedTarget)) && (overlay.hidden = true));
+  pane.addEventListener(
+    'dragleave',
+    ({ relatedTarget }) => !pane.contains(/** @type {?Node} */ (relatedTarget)) && (overlay.hidden = true),
+  );
   pane.addEventListener('dragover', (event) => bringsFiles(event) && event.preventDefault());
   pane.addEventListener('drop', (event) => {
     overlay.hidden = true;

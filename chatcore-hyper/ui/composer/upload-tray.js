@@ -77,7 +77,8 @@ export class UploadTray {
   add(files, folders) {
     for (const file of files) {
       if (folders?.has(file.name)) this.#refuse(file, 'This is a folder. Attach the files that are in it.');
-      else if (this.#items.filter((item) => item.upload || item.file).length >= MAX_FILES) this.#refuse(file, `A message takes ${MAX_FILES} files.`);
+      else if (this.#items.filter((item) => item.upload || item.file).length >= MAX_FILES)
+        this.#refuse(file, `A message takes ${MAX_FILES} files.`);
       else if (file.size > this.limit()) {
         this.#refuse(file, `${fileSize(file.size)} is too large. The limit is ${fileSize(this.limit())}.`);
       } else this.#start(file);
@@ -88,7 +89,8 @@ export class UploadTray {
   /** Takes up the files of a draft. @param {Pick<import('../core/drafts.js').Draft, 'files' | 'lost'>} draft */
   restore({ files, lost }) {
     for (const file of files) this.#put({ file, name: plainName(file.name) });
-    for (const name of lost) this.#put({ name, reason: 'The page was closed before it was uploaded. Pick it again.', lost: true });
+    for (const name of lost)
+      this.#put({ name, reason: 'The page was closed before it was uploaded. Pick it again.', lost: true });
     if (!this.empty) this.#changed();
   }
 
@@ -109,7 +111,15 @@ export class UploadTray {
   }
 
   #put(item) {
-    this.#items.push({ key: String(this.#nextKey++), upload: null, file: null, reason: '', preview: null, lost: false, ...item });
+    this.#items.push({
+      key: String(this.#nextKey++),
+      upload: null,
+      file: null,
+      reason: '',
+      preview: null,
+      lost: false,
+      ...item,
+    });
   }
 
   #remove(item) {

@@ -53,8 +53,12 @@ export class Upload {
   #answered() {
     const body = parse(this.#request.responseText);
     this.attachment = this.#request.status === 201 ? readAttachment(body) : null;
-    if (this.#request.status === 429) return this.#fail(`You have uploaded a lot. Try again in ${waitInWords(1000 * Number(this.#request.getResponseHeader('Retry-After')))}.`);
-    if (!this.attachment) return this.#fail(REFUSALS[this.#request.status] ?? body?.message ?? 'The server refused the file.');
+    if (this.#request.status === 429)
+      return this.#fail(
+        `You have uploaded a lot. Try again in ${waitInWords(1000 * Number(this.#request.getResponseHeader('Retry-After')))}.`,
+      );
+    if (!this.attachment)
+      return this.#fail(REFUSALS[this.#request.status] ?? body?.message ?? 'The server refused the file.');
     this.state = 'done';
     this.progress = 1;
     this.onChange();

@@ -23,7 +23,14 @@ export class WritingLine {
       icon(writing.kind),
       writing.kind === 'edit'
         ? h('span', {}, 'Editing your message')
-        : h('span', { class: 'writing-about' }, 'Replying to ', h('bdi', { class: 'author' }, message.author.name), ' ', h('bdi', { class: 'quoted' }, firstLine(message))),
+        : h(
+            'span',
+            { class: 'writing-about' },
+            'Replying to ',
+            h('bdi', { class: 'author' }, message.author.name),
+            ' ',
+            h('bdi', { class: 'quoted' }, firstLine(message)),
+          ),
     );
   }
 
@@ -38,7 +45,11 @@ export class WritingLine {
     const label = 'Cancel';
     this.element.replaceChildren(
       ...parts,
-      h('button', { type: 'button', class: 'plain', 'aria-label': label, title: `${label} (Esc)`, on: { click: this.onCancel } }, icon('close')),
+      h(
+        'button',
+        { type: 'button', class: 'plain', 'aria-label': label, title: `${label} (Esc)`, on: { click: this.onCancel } },
+        icon('close'),
+      ),
     );
   }
 }

@@ -42,7 +42,10 @@ export class Changes {
       return true;
     } catch (error) {
       // One that is not here was not changed here.
-      if (before) this.#show(name, seq, (message) => (message.text === text ? { ...message, text: before.text, edited_at: before.edited_at } : message));
+      if (before)
+        this.#show(name, seq, (message) =>
+          message.text === text ? { ...message, text: before.text, edited_at: before.edited_at } : message,
+        );
       this.onTrouble(`Not edited: ${reason(error)}`);
       return false;
     }
@@ -51,7 +54,10 @@ export class Changes {
   /** Puts an emoji on a message or takes it off. @param {string} name @param {number} seq @param {string} emoji @param {boolean} on */
   async react(name, seq, emoji, on) {
     const show = (given) =>
-      this.#show(name, seq, (message) => ({ ...message, reactions: react(message.reactions, { emoji, on: given, by: this.userId() }) }));
+      this.#show(name, seq, (message) => ({
+        ...message,
+        reactions: react(message.reactions, { emoji, on: given, by: this.userId() }),
+      }));
     show(on);
     try {
       await this.request('react', { channel: name, seq, emoji, on });
@@ -78,7 +84,10 @@ export class Changes {
     for (const { name, seq, due } of deletions.all()) {
       const key = `${name} ${seq}`;
       const entry = { name, seq, timer: null, sent: false, kept: true, shared: true };
-      entry.timer = this.clock.setTimeout(() => this.#send(key, entry), Math.min(UNDO_MS, Math.max(0, due - this.clock.now())));
+      entry.timer = this.clock.setTimeout(
+        () => this.#send(key, entry),
+        Math.min(UNDO_MS, Math.max(0, due - this.clock.now())),
+      );
       this.#leaving.set(key, entry);
     }
   }

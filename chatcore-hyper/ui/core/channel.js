@@ -116,7 +116,9 @@ export class Channel {
     this.#countedTo = Math.max(this.#countedTo, info.head);
     // A message may overtake the answer that does not count it yet.
     const overtaken = this.#counted.filter((seq) => seq > info.head).length;
-    const struck = this.#struck.filter(({ seq, target }) => seq > info.head && target <= info.head && target > info.read).length;
+    const struck = this.#struck.filter(
+      ({ seq, target }) => seq > info.head && target <= info.head && target > info.read,
+    ).length;
     this.unread = Math.max(0, info.unread + overtaken - struck);
     this.uncounted = info.head < Math.max(this.#seenFrom, this.#unclearTo);
     this.#forgetMentions();
@@ -381,7 +383,9 @@ export class Channel {
   #count() {
     if (!this.loaded || !(this.messages[0]?.seq <= this.read + 1)) return false;
     this.uncounted = false;
-    this.unread = this.messages.slice(this.live.indexOf(this.read + 1)).filter(({ author, deleted }) => author.id !== this.user().id && !deleted).length;
+    this.unread = this.messages
+      .slice(this.live.indexOf(this.read + 1))
+      .filter(({ author, deleted }) => author.id !== this.user().id && !deleted).length;
     // The list may have counted what the log has yet to bring.
     this.#countedTo = /** @type {import('./protocol.js').Position} */ (this.position).seq;
     return true;

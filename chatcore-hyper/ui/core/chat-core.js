@@ -8,7 +8,16 @@ import { Emitter } from './emitter.js';
 import { MAX_WAITING, Outbox } from './outbox.js';
 import { Pages } from './pages.js';
 import { Names } from './people.js';
-import { afterClose, ChatError, DEFAULT_LIMITS, isSeq, list, readChannelInfo, readMessage, readUser } from './protocol.js';
+import {
+  afterClose,
+  ChatError,
+  DEFAULT_LIMITS,
+  isSeq,
+  list,
+  readChannelInfo,
+  readMessage,
+  readUser,
+} from './protocol.js';
 import { ReadMarker } from './read-marker.js';
 import { Retries } from './retries.js';
 
@@ -116,7 +125,9 @@ export class ChatCore extends Emitter {
       onVolatile: () => this.emit('volatile'),
       isKnown: (name, seq) => seq !== null && (this.#channels.get(name)?.position?.seq ?? -1) >= seq,
       isLogged: (name, nonce) =>
-        this.#channels.get(name)?.messages.some((message) => message.nonce === nonce && message.author.id === this.user.id) ?? false,
+        this.#channels
+          .get(name)
+          ?.messages.some((message) => message.nonce === nonce && message.author.id === this.user.id) ?? false,
     });
     this.changes = new Changes({
       clock,
@@ -606,7 +617,12 @@ export class ChatCore extends Emitter {
 
   #announce(channel, messages) {
     for (const message of messages) {
-      if (message.author.id !== this.user.id) this.emit('message', { name: channel.name, message, mention: channel.isMention(message.author.id, message.text) });
+      if (message.author.id !== this.user.id)
+        this.emit('message', {
+          name: channel.name,
+          message,
+          mention: channel.isMention(message.author.id, message.text),
+        });
     }
   }
 

@@ -116,7 +116,9 @@ export class Connection extends Emitter {
   request(type, fields = {}) {
     if (this.phase !== 'open') return Promise.reject(new ChatError({ code: 'disconnected', retryable: true }));
     const id = this.#nextId++;
-    const frame = JSON.stringify({ type, id, ...fields }, (_, value) => (typeof value === 'string' ? wellFormed(value) : value));
+    const frame = JSON.stringify({ type, id, ...fields }, (_, value) =>
+      typeof value === 'string' ? wellFormed(value) : value,
+    );
     if (frame.length * 3 > this.frameBytes && new TextEncoder().encode(frame).length > this.frameBytes) {
       return Promise.reject(new ChatError({ code: 'too_large', message: 'The message is too large.' }));
     }
@@ -180,10 +182,13 @@ export class Connection extends Emitter {
 
   #watch() {
     const due = this.#heardAt + TIMES.quiet - this.clock.now();
-    this.#timer = this.clock.setTimeout(() => {
-      if (this.clock.now() - this.#heardAt < TIMES.quiet) this.#watch();
-      else this.#askIfAlive();
-    }, Math.max(due, 0));
+    this.#timer = this.clock.setTimeout(
+      () => {
+        if (this.clock.now() - this.#heardAt < TIMES.quiet) this.#watch();
+        else this.#askIfAlive();
+      },
+      Math.max(due, 0),
+    );
   }
 
   #askIfAlive() {

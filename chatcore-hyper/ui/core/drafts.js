@@ -117,7 +117,15 @@ function read(kept) {
 /** @param {Draft} draft @returns {string} as it is kept; empty for an empty one */
 function written({ text, reply, edit, files, lost }) {
   if (!reply && !edit && files.length === 0 && lost.length === 0) return text;
-  return JSON.stringify({ draft: { text, reply: reply && shortened(reply), edit: edit && { ...edit, message: shortened(edit.message) }, files, lost } });
+  return JSON.stringify({
+    draft: {
+      text,
+      reply: reply && shortened(reply),
+      edit: edit && { ...edit, message: shortened(edit.message) },
+      files,
+      lost,
+    },
+  });
 }
 
 /** As much of a message as the composer shows of it. @param {Message} message @returns {Message} */

@@ -52,7 +52,10 @@ export class OutboxDb {
 
   close() {
     this.#tabs?.close();
-    this.#db.then((db) => db.close(), () => {});
+    this.#db.then(
+      (db) => db.close(),
+      () => {},
+    );
   }
 
   /** One transaction; they take effect in the order in which they are asked for. */

@@ -114,7 +114,13 @@ export class Outbox {
    */
   add(message) {
     /** @type {Entry} */
-    const entry = { ...message, at: Math.max(this.clock.now(), this.#lastAt + 1), state: 'pending', seq: null, error: null };
+    const entry = {
+      ...message,
+      at: Math.max(this.clock.now(), this.#lastAt + 1),
+      state: 'pending',
+      seq: null,
+      error: null,
+    };
     this.#lastAt = entry.at;
     this.#entries.set(entry.nonce, entry);
     if (entry.uploads) this.#await(entry, entry.uploads);
@@ -222,7 +228,8 @@ export class Outbox {
   connected() {
     this.#online = true;
     for (const entry of this.#entries.values()) {
-      if (entry.state === 'failed' && entry.error?.code === 'timeout') this.#update(entry, { state: 'pending', error: null });
+      if (entry.state === 'failed' && entry.error?.code === 'timeout')
+        this.#update(entry, { state: 'pending', error: null });
       if (entry.state === 'pending') this.#expect(entry, ACK_MS);
     }
     this.#pumpAll();

@@ -64,7 +64,8 @@ export class Pages {
 
   #page(channel, before, place) {
     const key = `${channel.name} ${place} ${before}`;
-    const running = this.#running.get(key) ?? this.#fetch(channel, before, place).finally(() => this.#running.delete(key));
+    const running =
+      this.#running.get(key) ?? this.#fetch(channel, before, place).finally(() => this.#running.delete(key));
     this.#running.set(key, running);
     return running;
   }

@@ -34,7 +34,8 @@ export class Names {
  */
 export function peopleOf(channel, user) {
   const people = new Map([[user.id, user]]);
-  for (const { author } of channel ? [...(channel.past?.messages ?? []), ...channel.messages] : []) people.set(author.id, author);
+  for (const { author } of channel ? [...(channel.past?.messages ?? []), ...channel.messages] : [])
+    people.set(author.id, author);
   for (const member of channel?.members.values() ?? []) people.set(member.id, member);
   return people;
 }

@@ -25,7 +25,11 @@ export const RETRY_MS = 1000;
 export class ChatError extends Error {
   /** @param {{code: string, message?: string, retryable?: boolean, retry_ms?: number, channel?: any}} fields */
   constructor({ code, message, retryable = false, retry_ms, channel }) {
-    super(code === 'rate_limited' ? `That was a lot in a short time. Try again in ${waitInWords(retry_ms ?? 0)}.` : message || code);
+    super(
+      code === 'rate_limited'
+        ? `That was a lot in a short time. Try again in ${waitInWords(retry_ms ?? 0)}.`
+        : message || code,
+    );
     this.name = 'ChatError';
     this.code = code;
     this.retryable = retryable === true;
@@ -145,7 +149,9 @@ export function isSeq(value) {
 
 /** @param {any} value @returns {?Reaction} */
 function readReaction(value) {
-  return isObject(value) && typeof value.emoji === 'string' ? { emoji: value.emoji, users: list(value.users, text) } : null;
+  return isObject(value) && typeof value.emoji === 'string'
+    ? { emoji: value.emoji, users: list(value.users, text) }
+    : null;
 }
 
 /** @param {any} value @returns {?string} */

@@ -30,13 +30,23 @@ const ASK_MS = { first: 2_000, last: 30_000 };
 /** @param {string} base @returns {Shared} */
 function begin(base) {
   const url = `${base.replace(/^http/u, 'ws')}/ws`;
-  const core = new ChatCore({ url, openOutbox: (id) => new OutboxDb(id), storage: pageStorage(), maxFollowed: 0, checkIdentity: () => askIdentity(base) });
+  const core = new ChatCore({
+    url,
+    openOutbox: (id) => new OutboxDb(id),
+    storage: pageStorage(),
+    maxFollowed: 0,
+    checkIdentity: () => askIdentity(base),
+  });
   const shared = { core, users: 0, gone: new AbortController() };
   const { signal } = shared.gone;
   clients.set(base, shared);
   core.on('replaced', () => end(base, shared));
   for (const name of ['online', 'offline']) addEventListener(name, () => core.connection.check(), { signal });
-  document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && core.connection.check(), { signal });
+  document.addEventListener(
+    'visibilitychange',
+    () => document.visibilityState === 'visible' && core.connection.check(),
+    { signal },
+  );
   noticeSignIn(base, core, signal);
   core.start();
   return shared;
@@ -48,7 +58,8 @@ function noticeSignIn(base, core, signal) {
   let wait = ASK_MS.first;
   /** @type {any} */
   let timer = null;
-  const isOut = () => connection.closeCode === 4100 && connection.phase === 'closed' && document.visibilityState === 'visible';
+  const isOut = () =>
+    connection.closeCode === 4100 && connection.phase === 'closed' && document.visibilityState === 'visible';
   const look = async () => {
     timer = null;
     if (isOut() && (await askIdentity(base)) === true) connection.retryNow();
@@ -62,7 +73,8 @@ function noticeSignIn(base, core, signal) {
   const soon = () => (timer === null || wait > ASK_MS.first) && plan(ASK_MS.first);
   const requests = new PerformanceObserver((list) => {
     /** @param {any} entry */
-    const isOther = ({ initiatorType, name }) => /^(?:fetch|xmlhttprequest)$/u.test(initiatorType) && !name.startsWith(`${base}/`);
+    const isOther = ({ initiatorType, name }) =>
+      /^(?:fetch|xmlhttprequest)$/u.test(initiatorType) && !name.startsWith(`${base}/`);
     if (list.getEntries().some(isOther)) soon();
   });
   requests.observe({ type: 'resource' });

@@ -21,7 +21,13 @@ export class Tabs {
    * @param {{userId: string, acts: () => boolean, looks?: () => boolean, clock?: import('./connection.js').Clock,
    *   BroadcastChannel?: any}} parts `acts`: whether this tab can act for all; `looks`: whether somebody looks at it
    */
-  constructor({ userId, acts, looks = isLookedAt, clock = systemClock, BroadcastChannel = globalThis.BroadcastChannel }) {
+  constructor({
+    userId,
+    acts,
+    looks = isLookedAt,
+    clock = systemClock,
+    BroadcastChannel = globalThis.BroadcastChannel,
+  }) {
     this.acts = acts;
     this.looks = looks;
     this.clock = clock;

@@ -28,10 +28,14 @@ export class KeyedList {
     for (const item of items) {
       const key = this.key(item);
       const before = this.#shown.get(key);
-      const element = before && this.same(before.item, item) ? before.element : this.draw(item, before?.element ?? null);
+      const element =
+        before && this.same(before.item, item) ? before.element : this.draw(item, before?.element ?? null);
       shown.set(key, { element, item });
     }
     this.#shown = shown;
-    setChildren(this.parent, [...shown.values()].map(({ element }) => element));
+    setChildren(
+      this.parent,
+      [...shown.values()].map(({ element }) => element),
+    );
   }
 }

@@ -15,7 +15,10 @@ export class Notifications {
     this.core = core;
     this.storage = storage;
     this.key = `chatcore.notify.${core.user.id}`;
-    core.on('message', ({ name, message, mention }) => mention && this.state === 'on' && tabs.once(() => this.#tell(name, message)));
+    core.on(
+      'message',
+      ({ name, message, mention }) => mention && this.state === 'on' && tabs.once(() => this.#tell(name, message)),
+    );
     core.on('channels', () => this.#withdraw((name) => core.channel(name)?.mentions.length === 0));
   }
 

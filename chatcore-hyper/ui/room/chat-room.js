@@ -142,13 +142,27 @@ export class ChatRoom extends HTMLElement {
     const people = h('p', { class: 'room-people' });
     const typing = h('p', { class: 'typing', part: 'typing' });
     const words = h('p');
-    const again = h('button', { type: 'button', class: 'primary', on: { click: () => this.core?.connection.retryNow() } }, 'Try again');
+    const again = h(
+      'button',
+      { type: 'button', class: 'primary', on: { click: () => this.core?.connection.retryNow() } },
+      'Try again',
+    );
     const notice = h('div', { class: 'room-notice', role: 'status' }, words, again);
     const [banner, timeline, composer, announcer] = ['banner', 'timeline', 'composer', 'announcer'].map(part);
     const frame = h(
       'section',
       { class: 'room', part: 'room' },
-      h('header', { class: 'pane-head', part: 'header' }, h('div', { class: 'pane-title' }, h('h2', {}, h('span', { class: 'sign', 'aria-hidden': 'true' }, '#'), title), topic), people),
+      h(
+        'header',
+        { class: 'pane-head', part: 'header' },
+        h(
+          'div',
+          { class: 'pane-title' },
+          h('h2', {}, h('span', { class: 'sign', 'aria-hidden': 'true' }, '#'), title),
+          topic,
+        ),
+        people,
+      ),
       banner,
       h('div', { class: 'pane-main' }, timeline, h('div', { class: 'pane-foot' }, composer, typing), notice),
       announcer,
@@ -167,7 +181,9 @@ export class ChatRoom extends HTMLElement {
     box.replaceSync(':host { display: block; height: 480px } :host([hidden]) { display: none }');
     root.adoptedStyleSheets = [box];
     const shown = () => this.#style(true);
-    root.append(h('link', { rel: 'stylesheet', href: new URL('chat.css', BASE).href, on: { load: shown, error: shown } }));
+    root.append(
+      h('link', { rel: 'stylesheet', href: new URL('chat.css', BASE).href, on: { load: shown, error: shown } }),
+    );
     return root;
   }
 
@@ -198,7 +214,10 @@ export class ChatRoom extends HTMLElement {
       (timeline.contains(event.target) ? composer : timeline).focus();
     });
     // The page sees the room as what has the focus, not a field, and would take what is typed for its shortcuts.
-    frame.addEventListener('keydown', (event) => event.key.length === 1 && !event.ctrlKey && !event.metaKey && event.stopPropagation());
+    frame.addEventListener(
+      'keydown',
+      (event) => event.key.length === 1 && !event.ctrlKey && !event.metaKey && event.stopPropagation(),
+    );
   }
 
   /** The server has said who this is: now everything can be shown. */
@@ -210,12 +229,24 @@ export class ChatRoom extends HTMLElement {
     timeline.core = core;
     announcer.core = core;
     composer.wire({ core, drafts: this.#drafts, base: this.server });
-    const own = (act) => ({ name }) => name === this.#shown && act();
+    const own =
+      (act) =>
+      ({ name }) =>
+        name === this.#shown && act();
     core.on('kept', ({ name }) => this.#drafts?.kept(name));
     addEventListener('storage', (event) => this.#drafts?.heard(event), { signal: this.#gone.signal });
-    core.on('renamed', own(() => this.#show()));
-    core.on('log', own(() => this.#showHead()));
-    core.on('people', own(() => this.#showHead()));
+    core.on(
+      'renamed',
+      own(() => this.#show()),
+    );
+    core.on(
+      'log',
+      own(() => this.#showHead()),
+    );
+    core.on(
+      'people',
+      own(() => this.#showHead()),
+    );
     core.on('channels', () => this.#showHead());
     this.#show();
   }

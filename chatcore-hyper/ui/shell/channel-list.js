@@ -15,12 +15,22 @@ export class ChannelList extends HTMLElement {
   connectedCallback() {
     if (this.#rows) return;
     const create = () => this.dispatchEvent(new Event('create'));
-    const button = { type: 'button', class: 'plain', 'aria-label': 'Create a channel', title: 'Create a channel', on: { click: create } };
+    const button = {
+      type: 'button',
+      class: 'plain',
+      'aria-label': 'Create a channel',
+      title: 'Create a channel',
+      on: { click: create },
+    };
     this.#list = h('ul');
-    this.append(h('div', { class: 'section-head' }, h('h2', {}, 'Channels'), h('button', button, icon('plus'))), this.#list);
+    this.append(
+      h('div', { class: 'section-head' }, h('h2', {}, 'Channels'), h('button', button, icon('plus'))),
+      this.#list,
+    );
     this.#rows = new KeyedList(this.#list, {
       key: (item) => item.name,
-      same: (one, other) => one.unread === other.unread && one.mentions === other.mentions && one.current === other.current,
+      same: (one, other) =>
+        one.unread === other.unread && one.mentions === other.mentions && one.current === other.current,
       draw: (item, element) => draw(item, element),
     });
   }
@@ -51,7 +61,9 @@ export class ChannelList extends HTMLElement {
    * @returns {?string}
    */
   neighbour(step, unread) {
-    const names = this.#listed.filter((channel) => !unread || channel.unread > 0 || channel.name === this.#current).map(({ name }) => name);
+    const names = this.#listed
+      .filter((channel) => !unread || channel.unread > 0 || channel.name === this.#current)
+      .map(({ name }) => name);
     const at = names.indexOf(this.#current ?? '');
     const next = at < 0 ? (step > 0 ? 0 : names.length - 1) : (at + step + names.length) % names.length;
     return names[next] ?? null;
@@ -63,7 +75,12 @@ export class ChannelList extends HTMLElement {
 
   render() {
     this.#rows.show(
-      this.#listed.map(({ name, unread, mentions }) => ({ name, unread, mentions: mentions.length, current: name === this.#current })),
+      this.#listed.map(({ name, unread, mentions }) => ({
+        name,
+        unread,
+        mentions: mentions.length,
+        current: name === this.#current,
+      })),
     );
   }
 }
@@ -80,14 +97,27 @@ function draw(item, element) {
   setText(unread, count);
   badge.hidden = item.mentions === 0;
   setText(badge, `@${bounded(item.mentions, 99)}`);
-  const mentioned = item.mentions > 0 ? `, ${bounded(item.mentions, 99)} ${item.mentions === 1 ? 'mention' : 'mentions'}` : '';
+  const mentioned =
+    item.mentions > 0 ? `, ${bounded(item.mentions, 99)} ${item.mentions === 1 ? 'mention' : 'mentions'}` : '';
   setText(said, item.unread > 0 ? ` ${count} unread${mentioned}` : '');
   return view;
 }
 
 function create(name) {
   const sign = h('span', { class: 'sign', 'aria-hidden': 'true' }, '#');
-  return h('li', {}, h('a', { href: channelHash(name) }, sign, h('bdi', { class: 'name' }, name), h('span', { class: 'visually-hidden' }), h('span', { class: 'count', 'aria-hidden': 'true' }), h('span', { class: 'badge', 'aria-hidden': 'true' })));
+  return h(
+    'li',
+    {},
+    h(
+      'a',
+      { href: channelHash(name) },
+      sign,
+      h('bdi', { class: 'name' }, name),
+      h('span', { class: 'visually-hidden' }),
+      h('span', { class: 'count', 'aria-hidden': 'true' }),
+      h('span', { class: 'badge', 'aria-hidden': 'true' }),
+    ),
+  );
 }
 
 customElements.define('chat-channels', ChannelList);

@@ -79,10 +79,14 @@ export class ChatShell extends HTMLElement {
     this.#core = core;
     this.#drafts = new Drafts(storage, core.user.id);
     this.#recent = new Recent(storage, core.user.id);
-    this.#tabs = new Tabs({ userId: core.user.id, acts: () => this.#notifications?.state === 'on' && core.connection.phase === 'open' });
+    this.#tabs = new Tabs({
+      userId: core.user.id,
+      acts: () => this.#notifications?.state === 'on' && core.connection.phase === 'open',
+    });
     this.#notifications = new Notifications({ core, storage, tabs: this.#tabs });
     this.#build();
-    for (const part of ['channels', 'timeline', 'members', 'banner', 'announcer', 'create', 'search']) this.#parts[part].core = core;
+    for (const part of ['channels', 'timeline', 'members', 'banner', 'announcer', 'create', 'search'])
+      this.#parts[part].core = core;
     this.#parts.switcher.wire({ core, recent: this.#recent });
     this.#parts.user.wire({ core, notifications: this.#notifications });
     this.#parts.composer.wire({ core, drafts: this.#drafts, base });
@@ -128,15 +132,28 @@ export class ChatShell extends HTMLElement {
       help: part('help'),
       search: part('search'),
     };
-    const { channels, user, banner, timeline, composer, members, announcer, create, switcher, help, search } = this.#parts;
+    const { channels, user, banner, timeline, composer, members, announcer, create, switcher, help, search } =
+      this.#parts;
     this.#title = h('bdi');
     this.#topic = h('p', { class: 'topic', dir: 'auto' });
     this.#typingLine = h('p', { class: 'typing' });
     this.#peopleCount = h('span', { 'aria-hidden': 'true' });
     const back = { class: 'back plain', href: channelHash(null), 'aria-label': 'All channels' };
-    const people = { type: 'button', class: 'people quiet', 'aria-expanded': 'false', 'aria-controls': 'chat-members', on: { click: () => this.#toggleMembers(members.hidden) } };
+    const people = {
+      type: 'button',
+      class: 'people quiet',
+      'aria-expanded': 'false',
+      'aria-controls': 'chat-members',
+      on: { click: () => this.#toggleMembers(members.hidden) },
+    };
     this.#peopleButton = h('button', people, icon('people'), this.#peopleCount);
-    const find = { type: 'button', class: 'plain', 'aria-label': 'Search', title: 'Search', on: { click: () => this.#search() } };
+    const find = {
+      type: 'button',
+      class: 'plain',
+      'aria-label': 'Search',
+      title: 'Search',
+      on: { click: () => this.#search() },
+    };
     members.id = 'chat-members';
     this.#empty = this.#buildEmpty();
     this.#pane = h(
@@ -147,7 +164,12 @@ export class ChatShell extends HTMLElement {
         'header',
         { class: 'pane-head' },
         h('a', back, icon('back')),
-        h('div', { class: 'pane-title' }, h('h1', {}, h('span', { class: 'sign', 'aria-hidden': 'true' }, '#'), this.#title), this.#topic),
+        h(
+          'div',
+          { class: 'pane-title' },
+          h('h1', {}, h('span', { class: 'sign', 'aria-hidden': 'true' }, '#'), this.#title),
+          this.#topic,
+        ),
         h('button', find, icon('search')),
         this.#peopleButton,
       ),
@@ -169,7 +191,10 @@ export class ChatShell extends HTMLElement {
       help,
     );
     this.#showMembers(matchMedia(WIDE).matches);
-    this.#ways = [h('button', { type: 'button', class: 'primary', on: { click: () => this.#createMissing() } }), h('a')];
+    this.#ways = [
+      h('button', { type: 'button', class: 'primary', on: { click: () => this.#createMissing() } }),
+      h('a'),
+    ];
     timeline.ways = h('div', { class: 'ways dialog-actions' }, ...this.#ways);
   }
 
@@ -209,7 +234,9 @@ export class ChatShell extends HTMLElement {
     user.addEventListener('sign-out', () => this.dispatchEvent(new Event('sign-out')));
     core.on('kept', ({ name }) => this.#drafts.kept(name));
     addEventListener('storage', (event) => this.#drafts.heard(event), { signal });
-    core.on('volatile', () => this.say('This browser keeps nothing: what is not sent yet is lost when the page is closed.'));
+    core.on('volatile', () =>
+      this.say('This browser keeps nothing: what is not sent yet is lost when the page is closed.'),
+    );
     core.on('renamed', ({ name }) => name === this.#current && this.#follow());
     core.on('removed', ({ name }) => name !== this.#current && this.say(`You can no longer read #${name}.`));
     core.on('people', ({ name }) => name === this.#current && this.#showPeople());
@@ -225,19 +252,31 @@ export class ChatShell extends HTMLElement {
     this.addEventListener('click', (event) => this.#jump(event));
     addEventListener('online', () => core.connection.check(), { signal });
     addEventListener('offline', () => core.connection.check(), { signal });
-    document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && core.connection.check(), { signal });
+    document.addEventListener(
+      'visibilitychange',
+      () => document.visibilityState === 'visible' && core.connection.check(),
+      { signal },
+    );
     for (const event of ['focus', 'blur', 'pageshow']) addEventListener(event, () => this.#tabs.say(), { signal });
     addEventListener('pagehide', () => this.#tabs.say('gone'), { signal });
     document.addEventListener('visibilitychange', () => this.#tabs.say(), { signal });
     document.addEventListener('keydown', (event) => this.#pressed(event), { signal });
     acceptDrops(this.#pane, composer);
     // A file that misses the pane would otherwise replace the page.
-    for (const name of /** @type {const} */ (['dragover', 'drop'])) addEventListener(name, (event) => bringsFiles(event) && event.preventDefault(), { signal });
+    for (const name of /** @type {const} */ (['dragover', 'drop']))
+      addEventListener(name, (event) => bringsFiles(event) && event.preventDefault(), { signal });
     this.#followKeyboard(signal);
   }
 
   #pressed(event) {
-    if (event.key === 'Escape' && !event.defaultPrevented && isNarrow() && !this.#parts.members.hidden && !document.querySelector(':modal')) return this.#toggleMembers(false);
+    if (
+      event.key === 'Escape' &&
+      !event.defaultPrevented &&
+      isNarrow() &&
+      !this.#parts.members.hidden &&
+      !document.querySelector(':modal')
+    )
+      return this.#toggleMembers(false);
     const act = event.defaultPrevented ? undefined : actOf(event);
     if (!act) return;
     const { channels, switcher, help } = this.#parts;
@@ -290,7 +329,15 @@ export class ChatShell extends HTMLElement {
   #jump(event) {
     const { target, ctrlKey, metaKey, shiftKey, altKey } = event;
     const link = target.closest('a[href]');
-    if (!link?.hash.startsWith('#/c/') || ctrlKey || metaKey || shiftKey || altKey || link.href.split('#')[0] !== location.href.split('#')[0]) return;
+    if (
+      !link?.hash.startsWith('#/c/') ||
+      ctrlKey ||
+      metaKey ||
+      shiftKey ||
+      altKey ||
+      link.href.split('#')[0] !== location.href.split('#')[0]
+    )
+      return;
     event.preventDefault();
     if (link.hash === location.hash) this.#follow();
     else location.hash = link.hash;

@@ -32,14 +32,33 @@ export class CreateChannel extends HTMLElement {
     this.#form = h(
       'form',
       { novalidate: true, on: { submit: (event) => this.#submitted(event), input: () => this.#fail('') } },
-      h('div', { class: 'dialog-head' }, h('h2', { id: 'create-channel-title' }, 'Create a channel'), h('button', close, icon('close'))),
+      h(
+        'div',
+        { class: 'dialog-head' },
+        h('h2', { id: 'create-channel-title' }, 'Create a channel'),
+        h('button', close, icon('close')),
+      ),
       h(
         'label',
         {},
         h('span', {}, 'Name'),
-        h('input', { name: 'name', autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false', maxlength: '64', placeholder: 'rust', dir: 'auto', 'aria-describedby': 'create-channel-error' }),
+        h('input', {
+          name: 'name',
+          autocomplete: 'off',
+          autocapitalize: 'none',
+          spellcheck: 'false',
+          maxlength: '64',
+          placeholder: 'rust',
+          dir: 'auto',
+          'aria-describedby': 'create-channel-error',
+        }),
       ),
-      h('label', {}, h('span', {}, 'Topic ', h('small', {}, 'optional')), h('input', { name: 'topic', autocomplete: 'off', dir: 'auto', maxlength: '200' })),
+      h(
+        'label',
+        {},
+        h('span', {}, 'Topic ', h('small', {}, 'optional')),
+        h('input', { name: 'topic', autocomplete: 'off', dir: 'auto', maxlength: '200' }),
+      ),
       this.#error,
       h('div', { class: 'dialog-actions' }, h('button', cancel, 'Cancel'), this.#submit),
     );
@@ -77,7 +96,8 @@ export class CreateChannel extends HTMLElement {
 
   #refused(error, name) {
     if (error.code !== 'name_taken') return this.#fail(reasonOf(error));
-    const taken = readChannelInfo(error.channel)?.name ?? (typeof error.channel === 'string' ? error.channel : channelKey(name));
+    const taken =
+      readChannelInfo(error.channel)?.name ?? (typeof error.channel === 'string' ? error.channel : channelKey(name));
     this.#fail(`#${taken} exists already.`);
     this.#taken = taken;
     setText(this.#submit, `Open #${taken}`);

@@ -32,15 +32,30 @@ export class SearchPanel extends HTMLElement {
   set core(core) {
     this.#core = core;
     this.hidden = true;
-    this.#field = h('input', { type: 'search', 'aria-label': 'Search for', placeholder: 'Search for words', maxlength: '128', enterkeyhint: 'search', autocomplete: 'off', dir: 'auto' });
+    this.#field = h('input', {
+      type: 'search',
+      'aria-label': 'Search for',
+      placeholder: 'Search for words',
+      maxlength: '128',
+      enterkeyhint: 'search',
+      autocomplete: 'off',
+      dir: 'auto',
+    });
     this.#title = h('h2');
     this.#status = h('p', { class: 'hint', role: 'status' });
-    this.#list = h('ul', { on: { click: ({ target }) => target.closest('a') && this.dispatchEvent(new Event('opened')) } });
+    this.#list = h('ul', {
+      on: { click: ({ target }) => target.closest('a') && this.dispatchEvent(new Event('opened')) },
+    });
     this.#older = h('button', { type: 'button', class: 'quiet', hidden: true, on: { click: () => this.#search() } });
     const close = { type: 'button', class: 'plain', 'aria-label': 'Close search', on: { click: () => this.close() } };
     this.append(
       h('div', { class: 'section-head' }, this.#title, h('button', close, icon('close'))),
-      h('form', { role: 'search', on: { submit: (event) => this.#submitted(event) } }, this.#field, h('button', { type: 'submit', class: 'plain', 'aria-label': 'Search' }, icon('search'))),
+      h(
+        'form',
+        { role: 'search', on: { submit: (event) => this.#submitted(event) } },
+        this.#field,
+        h('button', { type: 'submit', class: 'plain', 'aria-label': 'Search' }, icon('search')),
+      ),
       h('div', { class: 'results' }, this.#status, this.#list, this.#older),
     );
     this.addEventListener('keydown', (event) => {
@@ -49,7 +64,10 @@ export class SearchPanel extends HTMLElement {
       this.close();
     });
     core.on('removed', ({ name }) => name === this.#channel && this.#reset(''));
-    core.on('state', () => this.#status.classList.contains('offline') && core.connection.phase === 'open' && this.#search());
+    core.on(
+      'state',
+      () => this.#status.classList.contains('offline') && core.connection.phase === 'open' && this.#search(),
+    );
   }
 
   /** @param {?string} name */
@@ -113,13 +131,17 @@ export class SearchPanel extends HTMLElement {
       return;
     }
     this.#offer(more ? 'Search older messages' : null);
-    if (this.#found > 0) this.#say(more ? `The newest ${counted(this.#found, 'result')}` : counted(this.#found, 'result'));
+    if (this.#found > 0)
+      this.#say(more ? `The newest ${counted(this.#found, 'result')}` : counted(this.#found, 'result'));
     else this.#say(more ? 'Nothing among the newer messages.' : `No message has “${this.#query}”.`);
   }
 
   #failed(error) {
     const offline = error.code === 'disconnected';
-    this.#say(offline ? 'Searching needs the connection. It goes on by itself.' : `The search failed: ${error.message}`, offline);
+    this.#say(
+      offline ? 'Searching needs the connection. It goes on by itself.' : `The search failed: ${error.message}`,
+      offline,
+    );
     this.#offer(offline || !error.retryable ? null : 'Try again');
   }
 
@@ -142,8 +164,22 @@ export class SearchPanel extends HTMLElement {
   #draw(message) {
     const at = new Date(message.at);
     const text = foundLine(message.text, this.#query).map(({ text: part, hit }) => (hit ? h('mark', {}, part) : part));
-    const head = h('span', { class: 'result-head' }, h('bdi', { class: 'author' }, message.author.name), h('time', { datetime: message.at, title: fullTime(at) }, `${dayName(at, new Date())}, ${clockTime(at)}`));
-    return h('li', {}, h('a', { href: channelHash(this.#channel, message.seq) }, avatar(message.author), h('span', { class: 'result-body' }, head, h('span', { class: 'result-text', dir: 'auto' }, ...text))));
+    const head = h(
+      'span',
+      { class: 'result-head' },
+      h('bdi', { class: 'author' }, message.author.name),
+      h('time', { datetime: message.at, title: fullTime(at) }, `${dayName(at, new Date())}, ${clockTime(at)}`),
+    );
+    return h(
+      'li',
+      {},
+      h(
+        'a',
+        { href: channelHash(this.#channel, message.seq) },
+        avatar(message.author),
+        h('span', { class: 'result-body' }, head, h('span', { class: 'result-text', dir: 'auto' }, ...text)),
+      ),
+    );
   }
 }
 

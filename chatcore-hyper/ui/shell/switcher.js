@@ -25,7 +25,12 @@ export class Switcher extends HTMLElement {
   wire({ core, recent }) {
     this.#core = core;
     this.#recent = recent;
-    this.#list = h('ul', { id: 'switcher-list', role: 'listbox', 'aria-label': 'Channels', on: { click: (event) => this.#clicked(event) } });
+    this.#list = h('ul', {
+      id: 'switcher-list',
+      role: 'listbox',
+      'aria-label': 'Channels',
+      on: { click: (event) => this.#clicked(event) },
+    });
     this.#field = h('input', {
       role: 'combobox',
       'aria-expanded': 'true',
@@ -41,10 +46,21 @@ export class Switcher extends HTMLElement {
       on: { input: () => this.#search(), keydown: (event) => this.#pressed(event) },
     });
     this.#error = h('p', { class: 'field-error', role: 'alert' });
-    this.#rest = h('p', { class: 'hint rest', role: 'status' }, `The first ${OFFERED} channels are shown. Type more of the name to find others.`);
+    this.#rest = h(
+      'p',
+      { class: 'hint rest', role: 'status' },
+      `The first ${OFFERED} channels are shown. Type more of the name to find others.`,
+    );
     const close = { type: 'button', class: 'plain', 'aria-label': 'Close', on: { click: () => this.#dialog.close() } };
     const line = h('div', { class: 'finder-line' }, icon('search'), this.#field, h('button', close, icon('close')));
-    this.#dialog = h('dialog', { class: 'finder', 'aria-label': 'Go to a channel' }, line, this.#error, this.#list, this.#rest);
+    this.#dialog = h(
+      'dialog',
+      { class: 'finder', 'aria-label': 'Go to a channel' },
+      line,
+      this.#error,
+      this.#list,
+      this.#rest,
+    );
     this.append(this.#dialog);
     core.on('channels', () => this.#dialog.open && this.#render());
   }
@@ -88,7 +104,8 @@ export class Switcher extends HTMLElement {
 
   #select(at) {
     this.#at = Math.max(0, at);
-    for (const [index, view] of [...this.#list.children].entries()) view.setAttribute('aria-selected', String(index === this.#at));
+    for (const [index, view] of [...this.#list.children].entries())
+      view.setAttribute('aria-selected', String(index === this.#at));
     this.#list.children[this.#at]?.scrollIntoView({ block: 'nearest' });
     setAttribute(this.#field, 'aria-activedescendant', this.#options.length > 0 ? `switcher-${this.#at}` : null);
   }

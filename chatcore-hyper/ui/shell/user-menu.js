@@ -29,14 +29,33 @@ export class UserMenu extends HTMLElement {
         },
       },
     };
-    this.#notify = h('button', { type: 'button', on: { click: () => this.#turnNotifications() } }, h('span', {}, 'Notify me of mentions'), icon('check'));
+    this.#notify = h(
+      'button',
+      { type: 'button', on: { click: () => this.#turnNotifications() } },
+      h('span', {}, 'Notify me of mentions'),
+      icon('check'),
+    );
     this.#blocked = h('p', { class: 'hint', hidden: true }, 'This browser does not let the chat notify you.');
     const signOut = { type: 'button', on: { click: () => this.dispatchEvent(new Event('sign-out')) } };
     this.#warning = h('p', { class: 'hint', hidden: true });
-    this.#panel = h('div', { class: 'menu', id: 'user-menu', hidden: true }, this.#notify, this.#blocked, h('button', help, 'Keyboard shortcuts'), this.#warning, h('button', signOut, 'Sign out'));
+    this.#panel = h(
+      'div',
+      { class: 'menu', id: 'user-menu', hidden: true },
+      this.#notify,
+      this.#blocked,
+      h('button', help, 'Keyboard shortcuts'),
+      this.#warning,
+      h('button', signOut, 'Sign out'),
+    );
     this.#button = h(
       'button',
-      { type: 'button', class: 'user', 'aria-expanded': 'false', 'aria-controls': 'user-menu', on: { click: () => this.#toggle(this.#panel.hidden) } },
+      {
+        type: 'button',
+        class: 'user',
+        'aria-expanded': 'false',
+        'aria-controls': 'user-menu',
+        on: { click: () => this.#toggle(this.#panel.hidden) },
+      },
       avatar(user),
       h('bdi', { class: 'name' }, user.name),
       icon('more'),
@@ -52,7 +71,11 @@ export class UserMenu extends HTMLElement {
       if (relatedTarget instanceof Node && !this.contains(relatedTarget)) this.#toggle(false);
     });
     const { signal } = this.#gone;
-    document.addEventListener('pointerdown', ({ target }) => !this.contains(/** @type {Node} */ (target)) && this.#toggle(false), { signal });
+    document.addEventListener(
+      'pointerdown',
+      ({ target }) => !this.contains(/** @type {Node} */ (target)) && this.#toggle(false),
+      { signal },
+    );
   }
 
   disconnectedCallback() {

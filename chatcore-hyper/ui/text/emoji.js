@@ -19,7 +19,10 @@ const SIGN_OF_EMOJI = String.raw`[\p{ExtPict}\p{EMod}](?:\p{EMod}|\uFE0F|[\u{E00
  * A text that is nothing but a few emoji: flags, keys, and signs joined to one. By how they are made, since a pattern with
  * `\p{RGI_Emoji}` lists thousands, and to compile it takes longer than a frame.
  */
-const ONLY_EMOJI = new RegExp(String.raw`^\s*(?:(?:\p{RI}{2}|[0-9#*]\uFE0F\u20E3|${SIGN_OF_EMOJI}(?:\u200D${SIGN_OF_EMOJI})*)\s*){1,10}$`, 'u');
+const ONLY_EMOJI = new RegExp(
+  String.raw`^\s*(?:(?:\p{RI}{2}|[0-9#*]\uFE0F\u20E3|${SIGN_OF_EMOJI}(?:\u200D${SIGN_OF_EMOJI})*)\s*){1,10}$`,
+  'u',
+);
 
 /** No text of ten emoji is longer, the widest families included. */
 const ONLY_EMOJI_CHARS = 200;
@@ -66,7 +69,9 @@ export function wantsEmoji(text) {
 /** Writes the emoji for the codes that are known. @param {string} text */
 export function withEmoji(text) {
   const { byCode } = loaded ?? {};
-  return byCode ? text.replace(CODES, (codes) => codes.replace(CODE, (whole, code) => byCode.get(code) ?? whole)) : text;
+  return byCode
+    ? text.replace(CODES, (codes) => codes.replace(CODE, (whole, code) => byCode.get(code) ?? whole))
+    : text;
 }
 
 /** @param {string} text */

@@ -5,8 +5,9 @@ const BEFORE = 60;
 const SHOWN = 300;
 
 /** Accents, the points of Hebrew and Arabic, and characters that show nothing: a search passes over them. */
-// biome-ignore lint/suspicious/noMisleadingCharacterClass: each of them is passed over by itself
-const PASSED_OVER = /[\p{DI}\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u05bf-\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670]/gu;
+const PASSED_OVER =
+  // biome-ignore lint/suspicious/noMisleadingCharacterClass: each of them is passed over by itself
+  /[\p{DI}\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u05bf-\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670]/gu;
 
 /** Letters whose strokes are no accents. */
 const STROKES = { ø: 'o', ł: 'l', đ: 'd', ħ: 'h', ŧ: 't', æ: 'ae', œ: 'oe' };

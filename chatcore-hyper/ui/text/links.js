@@ -1,7 +1,7 @@
 import { UNSPACED } from './words.js';
 
 /** Punctuation and arrows end an address, but for those of ASCII and the few that stand within words. */
-const ADDRESS = /(?:(?!\]\(|(?![\0-\x7f·・’–\u200c\u200d])[\p{P}\p{Sm}\p{Cf}])[^\s<>"`\p{Cc}])+/yu;
+const ADDRESS = /(?:(?!\]\(|(?![\0-\x7f·・’–\u200c\u200d])[\p{P}\p{Sm}\p{Cf}])[^\s<>"`\p{Cc}])+/uy;
 
 const HOST = /^https?:\/\/[^/?#]*/iu;
 

@@ -28,7 +28,7 @@ const INDENTED = /^(?: {2}|\t)\s*\S/u;
 const BLANK = /^\s*$/u;
 
 const SIGN = /`+|\*+|_+|~~|\[|\]\(|\n\s*\n|https?:\/\/|mailto:/giu;
-const TARGET = /\]\(([^\s()<>"]*(?:\([^\s()<>"]*\)[^\s()<>"]*)*)\)/yu;
+const TARGET = /\]\(([^\s()<>"]*(?:\([^\s()<>"]*\)[^\s()<>"]*)*)\)/uy;
 
 const TYPES = { '*': 'em', _: 'em', '**': 'strong', '~~': 'del', '[': 'link' };
 
@@ -57,7 +57,10 @@ export function mapWords(nodes, read) {
 
 /** A text without its signs, each block and item beneath the other. @param {string} text */
 export function plainText(text) {
-  return plain(mapWords(parseMarkdown(text), (words) => [withEmoji(words)]), '\n');
+  return plain(
+    mapWords(parseMarkdown(text), (words) => [withEmoji(words)]),
+    '\n',
+  );
 }
 
 /** Whether a text ends within code that has yet to be closed. @param {string} text */
@@ -85,7 +88,10 @@ function parseBlocks(lines, depth, count) {
   let plain = [];
   let fences = depth < MAX_DEPTH;
   const flush = () => {
-    const text = plain.join('\n').replace(/^(?:[^\S\n]*\n)+/u, '').trimEnd();
+    const text = plain
+      .join('\n')
+      .replace(/^(?:[^\S\n]*\n)+/u, '')
+      .trimEnd();
     if (text !== '') blocks.push({ type: 'paragraph', children: parseInline(text, count) });
     plain = [];
   };
@@ -102,7 +108,14 @@ function parseBlocks(lines, depth, count) {
       if (fences) block = fenceOf(lines[at].slice(3).trim(), lines.slice(at + 1, end - 1));
     } else if (depth < MAX_DEPTH && QUOTE.test(line)) {
       while (end < lines.length && (lines[end].startsWith('> ') || lines[end] === '>')) end += 1;
-      block = { type: 'quote', children: parseBlocks(lines.slice(at, end).map((quoted) => quoted.slice(2)), depth + 1, count) };
+      block = {
+        type: 'quote',
+        children: parseBlocks(
+          lines.slice(at, end).map((quoted) => quoted.slice(2)),
+          depth + 1,
+          count,
+        ),
+      };
     } else if (depth < MAX_DEPTH && ITEM.test(line)) {
       [block, end] = parseList(lines, at, depth, count);
     }

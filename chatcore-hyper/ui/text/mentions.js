@@ -19,7 +19,9 @@ const NOT_BEHIND = new RegExp(`^(?:${WORD}|[@-][\\p{L}\\p{N}]|[./][\\p{Ll}\\p{N}
  */
 export function readText(text, names) {
   return mapWords(parseMarkdown(text), (words) =>
-    splitMentions(words, names).map((part) => (part.name ? { type: 'mention', name: part.name, children: [part.text] } : withEmoji(part.text))),
+    splitMentions(words, names).map((part) =>
+      part.name ? { type: 'mention', name: part.name, children: [part.text] } : withEmoji(part.text),
+    ),
   );
 }
 
@@ -30,7 +32,10 @@ export function readText(text, names) {
  * @param {string[]} [others] further names, the longer of which are not taken for `name`
  */
 export function mentionsName(text, name, others = []) {
-  const holds = (nodes) => nodes.some((node) => (node.type === 'mention' ? isName(node.name, name) : holds(node.children ?? node.items?.flat() ?? [])));
+  const holds = (nodes) =>
+    nodes.some((node) =>
+      node.type === 'mention' ? isName(node.name, name) : holds(node.children ?? node.items?.flat() ?? []),
+    );
   return text.includes('@') && holds(readText(text, others.includes(name) ? others : [...others, name]));
 }
 
@@ -74,7 +79,11 @@ let latest = { of: null, known: new Map(), lengths: [] };
 function indexOf(names) {
   if (latest.of !== names) {
     const known = new Map(names.filter(Boolean).map((name) => [folded(name), name]));
-    latest = { of: names, known, lengths: [...new Set([...known.values()].flatMap(lengthsOf))].sort((one, other) => other - one) };
+    latest = {
+      of: names,
+      known,
+      lengths: [...new Set([...known.values()].flatMap(lengthsOf))].sort((one, other) => other - one),
+    };
   }
   return latest;
 }
@@ -83,7 +92,9 @@ function indexOf(names) {
 function endOfName(text, at, known, lengths) {
   const length = lengths.find((one) => {
     const end = at + 1 + one;
-    return end <= text.length && known.has(folded(text.slice(at + 1, end))) && !NOT_BEHIND.test(text.slice(end, end + 3));
+    return (
+      end <= text.length && known.has(folded(text.slice(at + 1, end))) && !NOT_BEHIND.test(text.slice(end, end + 3))
+    );
   });
   return length === undefined ? at : at + 1 + length;
 }

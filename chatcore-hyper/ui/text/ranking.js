@@ -41,7 +41,10 @@ export function rank(channels, query, { recent, current }, most = OFFERED) {
   return channels
     .map((channel) => {
       const { name, mentions, unread } = channel;
-      return { channel, order: [fit(name, query), Number(name !== current), mentions.length, Number(unread > 0), place(name)] };
+      return {
+        channel,
+        order: [fit(name, query), Number(name !== current), mentions.length, Number(unread > 0), place(name)],
+      };
     })
     .filter(({ order }) => order[0] > 0)
     .sort((one, other) => difference(other.order, one.order))

@@ -13,9 +13,13 @@ export function copiedMessages(scroller, messageOf) {
   const root = /** @type {any} */ (scroller.getRootNode());
   const selection = root.getSelection ? root.getSelection() : getSelection();
   const range = selection.rangeCount > 0 ? selection.getRangeAt(0) : null;
-  const articles = [...scroller.querySelectorAll('article')].filter((article) => range?.intersectsNode(article.children[1]));
+  const articles = [...scroller.querySelectorAll('article')].filter((article) =>
+    range?.intersectsNode(article.children[1]),
+  );
   if (articles.length < 2) return null;
-  return articles.map((article) => `${article.getAttribute('aria-label')}\n${selectedOf(article, range, messageOf)}`).join('\n\n');
+  return articles
+    .map((article) => `${article.getAttribute('aria-label')}\n${selectedOf(article, range, messageOf)}`)
+    .join('\n\n');
 }
 
 function selectedOf(article, range, messageOf) {

@@ -45,7 +45,8 @@ export class Divider {
   /** The first message of somebody else after a position. */
   #fresh(stretch, after) {
     const { messages } = stretch;
-    for (let at = stretch.indexOf(after + 1); at < messages.length; at++) if (messages[at].author.id !== this.userId()) return messages[at];
+    for (let at = stretch.indexOf(after + 1); at < messages.length; at++)
+      if (messages[at].author.id !== this.userId()) return messages[at];
     return undefined;
   }
 }

@@ -33,7 +33,11 @@ export class MessageActions {
     this.scroller = scroller;
     this.context = context;
     const button = (sign, label, action) =>
-      h('button', { type: 'button', class: 'plain', 'aria-label': label, title: label, on: { click: () => this.#act(action) } }, icon(sign));
+      h(
+        'button',
+        { type: 'button', class: 'plain', 'aria-label': label, title: label, on: { click: () => this.#act(action) } },
+        icon(sign),
+      );
     this.#text = button('copy', 'Copy text', 'text');
     this.#link = button('link', 'Copy the link', 'copy');
     this.#own = [button('edit', 'Edit', 'edit'), button('remove', 'Delete', 'remove')];
@@ -41,7 +45,17 @@ export class MessageActions {
       'div',
       { class: 'actions', role: 'toolbar', 'aria-label': 'Message actions' },
       ...QUICK.map((emoji) =>
-        h('button', { type: 'button', class: 'plain', 'aria-label': `React with ${emoji}`, title: `React with ${emoji}`, on: { click: () => this.#react(emoji) } }, emoji),
+        h(
+          'button',
+          {
+            type: 'button',
+            class: 'plain',
+            'aria-label': `React with ${emoji}`,
+            title: `React with ${emoji}`,
+            on: { click: () => this.#react(emoji) },
+          },
+          emoji,
+        ),
       ),
       button('smile', 'Add a reaction', 'pick'),
       button('reply', 'Reply', 'reply'),
@@ -55,8 +69,14 @@ export class MessageActions {
     // On touch it lies over other messages, so it goes once it has served.
     this.#bar.addEventListener('click', ({ pointerType }) => pointerType === 'touch' && this.#show(null));
     const on = (name, listen) => scroller.addEventListener(name, listen);
-    on('pointerover', (event) => event.pointerType === 'mouse' && !this.#bar.contains(focused()) && this.#show(articleOf(event)));
-    on('pointerleave', (event) => event.pointerType === 'mouse' && !this.#article?.contains(focused()) && this.#show(null));
+    on(
+      'pointerover',
+      (event) => event.pointerType === 'mouse' && !this.#bar.contains(focused()) && this.#show(articleOf(event)),
+    );
+    on(
+      'pointerleave',
+      (event) => event.pointerType === 'mouse' && !this.#article?.contains(focused()) && this.#show(null),
+    );
     on('focusin', (event) => this.#show(articleOf(event)));
     on('focusout', ({ relatedTarget }) => relatedTarget && !scroller.contains(relatedTarget) && this.#show(null));
     on('pointerdown', () => (this.#before = this.#article));
@@ -124,7 +144,8 @@ export class MessageActions {
     const article = articleOf(event);
     const add = around(event, '.reaction.add');
     if (add) this.context.onPick(Number(article?.dataset.seq), add);
-    if (event.pointerType !== 'touch' || around(event, 'a, button, audio, video') || !getSelection()?.isCollapsed) return;
+    if (event.pointerType !== 'touch' || around(event, 'a, button, audio, video') || !getSelection()?.isCollapsed)
+      return;
     this.#show(article === this.#before ? null : article);
   }
 
@@ -150,7 +171,9 @@ export class MessageActions {
   #step(article, up) {
     const all = [...this.scroller.querySelectorAll('article')];
     const bottom = this.scroller.getBoundingClientRect().bottom;
-    const at = article ? all.indexOf(article) + (up ? -1 : 1) : all.findLastIndex((one) => one.getBoundingClientRect().top < bottom);
+    const at = article
+      ? all.indexOf(article) + (up ? -1 : 1)
+      : all.findLastIndex((one) => one.getBoundingClientRect().top < bottom);
     if (at === all.length) this.context.onLeave();
     all[at]?.focus({ preventScroll: true });
     all[at]?.scrollIntoView({ block: 'nearest' });

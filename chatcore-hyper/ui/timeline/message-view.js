@@ -35,7 +35,9 @@ export function messageView(row, context, element = null) {
   const at = new Date(message.at);
   const article = element ?? h('article', { tabindex: '-1' });
   const target = article.classList.contains('target') && 'target';
-  article.className = ['message', first && 'first', state, message.deleted && 'deleted', target].filter(Boolean).join(' ');
+  article.className = ['message', first && 'first', state, message.deleted && 'deleted', target]
+    .filter(Boolean)
+    .join(' ');
   article.setAttribute('part', message.author.id === context.user.id ? 'message own' : 'message');
   if (message.seq) article.dataset.seq = String(message.seq);
   article.setAttribute('aria-label', `${message.author.name}, ${fullTime(at)}`);
@@ -43,11 +45,16 @@ export function messageView(row, context, element = null) {
   const [gutter, content] = article.children;
   gutter.replaceChildren(first ? avatar(message.author) : timeView(at, message.at));
   const parts = [
-    first ? h('header', {}, h('bdi', { class: 'author', part: 'author' }, message.author.name), timeView(at, message.at)) : null,
+    first
+      ? h('header', {}, h('bdi', { class: 'author', part: 'author' }, message.author.name), timeView(at, message.at))
+      : null,
     ...(state === 'leaving' ? [leavingView(message, context)] : bodyView(row, context, article)),
     state === 'failed' ? failedView(row, context) : null,
   ];
-  setChildren(content, parts.filter((part) => part !== null));
+  setChildren(
+    content,
+    parts.filter((part) => part !== null),
+  );
   return article;
 }
 
@@ -71,7 +78,9 @@ function bodyView({ message, state, quote }, context, article) {
     text === '' ? null : kept(article, 'text', `${edited_at} ${text}`, () => writtenView(message, context)),
     uploads?.element ?? null,
     state === 'uploading' ? h('p', { class: 'waiting' }, 'Goes out once its files are there.') : null,
-    uploads || attachments.length === 0 ? null : kept(article, 'files', attachments.map(({ url }) => url).join(' '), () => filesView(attachments, context)),
+    uploads || attachments.length === 0
+      ? null
+      : kept(article, 'files', attachments.map(({ url }) => url).join(' '), () => filesView(attachments, context)),
     message.reactions.length > 0 ? reactionsView(message, context) : null,
   ];
 }
@@ -87,7 +96,8 @@ function filesView(attachments, { addressed }) {
 
 /** The message that this one replies to: its author and its first line, and the way to it. */
 function quoteView(seq, quote, { channel }) {
-  const said = quote?.deleted || quote === null ? 'This message was deleted.' : quote && firstLine(quote).slice(0, QUOTE_CHARS);
+  const said =
+    quote?.deleted || quote === null ? 'This message was deleted.' : quote && firstLine(quote).slice(0, QUOTE_CHARS);
   return h(
     'a',
     { class: 'quote', href: channelHash(channel, seq), 'data-key': 'quote' },
@@ -119,13 +129,27 @@ function reactionsView({ seq, reactions }, { people, user, onReact }) {
     h(
       'li',
       {},
-      h('button', { type: 'button', class: 'reaction add', 'aria-label': 'Add a reaction', title: 'Add a reaction', 'data-key': 'add' }, icon('smile')),
+      h(
+        'button',
+        {
+          type: 'button',
+          class: 'reaction add',
+          'aria-label': 'Add a reaction',
+          title: 'Add a reaction',
+          'data-key': 'add',
+        },
+        icon('smile'),
+      ),
     ),
   );
 }
 
 function leavingView({ seq }, { onUndo }) {
-  const undo = h('button', { type: 'button', class: 'link', 'data-key': 'undo', on: { click: () => onUndo(seq) } }, 'Undo');
+  const undo = h(
+    'button',
+    { type: 'button', class: 'link', 'data-key': 'undo', on: { click: () => onUndo(seq) } },
+    'Undo',
+  );
   return h('p', { class: 'tombstone' }, 'Deleted. ', undo);
 }
 

@@ -22,7 +22,17 @@ const GROUP_MS = 5 * 60_000;
  *   `start` is the channel when the first message there is belongs to the rows.
  * @returns {Row[]}
  */
-export function buildRows({ messages, pending, user, dividerSeq, heads, start, now, isLeaving = () => false, quoteOf = () => null }) {
+export function buildRows({
+  messages,
+  pending,
+  user,
+  dividerSeq,
+  heads,
+  start,
+  now,
+  isLeaving = () => false,
+  quoteOf = () => null,
+}) {
   /** @type {Row[]} */
   const rows = start ? [{ kind: 'start', key: 'start', channel: start }] : [];
   let day = '';
@@ -41,8 +51,20 @@ export function buildRows({ messages, pending, user, dividerSeq, heads, start, n
       rows.push({ kind: 'new', key: 'new' });
       above = null;
     }
-    const first = !above || heads.has(message.seq) || above.author.id !== message.author.id || at.getTime() - Date.parse(above.at) > GROUP_MS;
-    rows.push({ kind: 'message', key: messageKey(message), message, first, state, error, quote: message.reply_to ? quoteOf(message.reply_to) : null });
+    const first =
+      !above ||
+      heads.has(message.seq) ||
+      above.author.id !== message.author.id ||
+      at.getTime() - Date.parse(above.at) > GROUP_MS;
+    rows.push({
+      kind: 'message',
+      key: messageKey(message),
+      message,
+      first,
+      state,
+      error,
+      quote: message.reply_to ? quoteOf(message.reply_to) : null,
+    });
     above = message;
   };
   for (const message of messages) add(message, isLeaving(message.seq) ? 'leaving' : null, null);
@@ -59,7 +81,13 @@ export function messageKey(message) {
 export function sameRow(one, other) {
   if (one.kind !== other.kind) return false;
   if (one.kind === 'message') {
-    return sameMessage(one, other) && one.first === other.first && one.quote === other.quote && one.state === other.state && one.error === other.error;
+    return (
+      sameMessage(one, other) &&
+      one.first === other.first &&
+      one.quote === other.quote &&
+      one.state === other.state &&
+      one.error === other.error
+    );
   }
   if (one.kind === 'start') return one.channel === other.channel && one.channel.topic === other.channel.topic;
   return one.label === other.label;

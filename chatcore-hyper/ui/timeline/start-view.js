@@ -9,6 +9,8 @@ export function startView({ name, topic, createdBy }) {
     h('span', { class: 'start-sign', 'aria-hidden': 'true' }, '#'),
     h('h2', {}, h('bdi', {}, name)),
     h('p', {}, topic ? h('bdi', {}, topic) : 'This is where the channel begins. Say hello.'),
-    createdBy ? h('p', { class: 'start-by' }, avatar(createdBy), h('span', {}, 'Created by ', h('bdi', {}, createdBy.name))) : null,
+    createdBy
+      ? h('p', { class: 'start-by' }, avatar(createdBy), h('span', {}, 'Created by ', h('bdi', {}, createdBy.name)))
+      : null,
   );
 }

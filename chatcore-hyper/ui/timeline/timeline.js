@@ -86,12 +86,14 @@ export class Timeline extends HTMLElement {
     if (!this.#rows) this.#build();
     this.#gone = new AbortController();
     const { signal } = this.#gone;
-    for (const event of ['beforeprint', 'afterprint']) window.addEventListener(event, () => this.#print(event === 'beforeprint'), { signal });
+    for (const event of ['beforeprint', 'afterprint'])
+      window.addEventListener(event, () => this.#print(event === 'beforeprint'), { signal });
     for (const event of ['focus', 'blur']) window.addEventListener(event, () => this.#turned(), { signal });
     document.addEventListener('visibilitychange', () => this.#turned(), { signal });
     // Who leaves has had the last word: a message that was deleted does not come back, and what was read stays read. What is
     // sent as late as at `pagehide` may go down with the page; some browsers tell of nothing earlier.
-    for (const event of ['beforeunload', 'pagehide']) window.addEventListener(event, () => this.#core?.flush(), { signal });
+    for (const event of ['beforeunload', 'pagehide'])
+      window.addEventListener(event, () => this.#core?.flush(), { signal });
     if (!this.#drawing) return;
     // It was moved between a change and its drawing.
     this.#drawing = 0;
@@ -108,9 +110,18 @@ export class Timeline extends HTMLElement {
     this.#noticeText = h('p');
     this.#notice = h('div', { class: 'timeline-notice', hidden: true }, this.#noticeText);
     this.#edge = h('p', { class: 'edge', role: 'status', hidden: true });
-    this.#up = h('button', { type: 'button', class: 'pill up', hidden: true, on: { click: () => this.#toNew() } }, h('span', {}, 'First new message'), icon('down'));
+    this.#up = h(
+      'button',
+      { type: 'button', class: 'pill up', hidden: true, on: { click: () => this.#toNew() } },
+      h('span', {}, 'First new message'),
+      icon('down'),
+    );
     this.append(this.#scroller, this.#up, this.#edge, this.#notice, this.#pill);
-    this.#rows = new KeyedList(this.#content, { key: (row) => row.key, same: sameRow, draw: (row, element) => this.#draw(row, element) });
+    this.#rows = new KeyedList(this.#content, {
+      key: (row) => row.key,
+      same: sameRow,
+      draw: (row, element) => this.#draw(row, element),
+    });
     this.#actions = this.#buildActions();
     this.#scroller.addEventListener('click', (event) => this.#enlarge(event));
     this.#scroller.addEventListener('copy', (event) => this.#copy(event));
@@ -199,7 +210,11 @@ export class Timeline extends HTMLElement {
     try {
       await this.#core.markUnread(this.#channel, seq);
     } catch (error) {
-      const reason = { disconnected: 'Marking as unread needs the connection.', unknown_command: 'This server cannot mark messages as unread.' }[error.code] ?? error.message;
+      const reason =
+        {
+          disconnected: 'Marking as unread needs the connection.',
+          unknown_command: 'This server cannot mark messages as unread.',
+        }[error.code] ?? error.message;
       this.dispatchEvent(new CustomEvent('notice', { detail: reason }));
     }
   }
@@ -240,7 +255,10 @@ export class Timeline extends HTMLElement {
       if (this.#seeksNew) await this.#core.showAt(name, seq);
       else if (!(await this.#core.showAround(name, seq))) trouble = `There is no message ${seq} in #${name}.`;
     } catch (error) {
-      trouble = error.code === 'disconnected' ? 'Showing that message needs the connection.' : `That message could not be loaded: ${error.message}`;
+      trouble =
+        error.code === 'disconnected'
+          ? 'Showing that message needs the connection.'
+          : `That message could not be loaded: ${error.message}`;
     }
     this.#seeking = false;
     if (this.#channel !== name || this.#target !== seq) return void this.#seek();
@@ -333,7 +351,15 @@ export class Timeline extends HTMLElement {
   /** What is on its way is there also while the rest is not. */
   #buildPending() {
     const pending = this.#channel && this.#target === null ? this.#core.outbox.of(this.#channel) : [];
-    return buildRows({ messages: [], pending, user: this.#core.user, dividerSeq: null, heads: this.#heads, start: null, now: new Date() });
+    return buildRows({
+      messages: [],
+      pending,
+      user: this.#core.user,
+      dividerSeq: null,
+      heads: this.#heads,
+      start: null,
+      now: new Date(),
+    });
   }
 
   #buildRows(channel) {
@@ -432,7 +458,10 @@ export class Timeline extends HTMLElement {
 
   #toggle(seq, emoji) {
     const { changes, user } = this.#core;
-    const given = this.#core.channel(this.#channel)?.message(seq)?.reactions.find((reaction) => reaction.emoji === emoji);
+    const given = this.#core
+      .channel(this.#channel)
+      ?.message(seq)
+      ?.reactions.find((reaction) => reaction.emoji === emoji);
     changes.react(this.#channel, seq, emoji, !given?.users.includes(user.id));
   }
 
@@ -464,7 +493,11 @@ export class Timeline extends HTMLElement {
       this.#lightbox.close();
       setText(this.#noticeText, `You can no longer read #${this.#channel}.`);
     } else if (missing) setText(this.#noticeText, whyNot(this.#channel, this.#core.whyMissing(this.#channel)));
-    else if (loading) setText(this.#noticeText, this.#core.connection.phase === 'waiting' ? 'Loading messages needs the connection.' : 'Loading messages…');
+    else if (loading)
+      setText(
+        this.#noticeText,
+        this.#core.connection.phase === 'waiting' ? 'Loading messages needs the connection.' : 'Loading messages…',
+      );
   }
 
   /** The channel, once it is known. @returns {import('../core/channel.js').Channel} */
@@ -478,7 +511,10 @@ export class Timeline extends HTMLElement {
 
   /** Whether there is something to show; an address that names a message must not show, and so mark as read, the end first. */
   get #ready() {
-    return this.#core.channel(this.#channel)?.loaded && (this.#drawnSeq >= 0 || (this.#target === null && !this.#core.isCounting));
+    return (
+      this.#core.channel(this.#channel)?.loaded &&
+      (this.#drawnSeq >= 0 || (this.#target === null && !this.#core.isCounting))
+    );
   }
 
   /** Whether the newest message is on the page. */
@@ -525,7 +561,8 @@ export class Timeline extends HTMLElement {
   /** Somebody looks, or looks away. What they never saw is new to them. */
   #turned() {
     const channel = this.#core?.channel(this.#channel);
-    if (this.#drawing && !this.#attentive && channel?.loaded && this.#drawnSeq >= 0) this.#divider.set(channel, this.#drawnSeq, false);
+    if (this.#drawing && !this.#attentive && channel?.loaded && this.#drawnSeq >= 0)
+      this.#divider.set(channel, this.#drawnSeq, false);
     this.#look();
   }
 
@@ -551,7 +588,8 @@ export class Timeline extends HTMLElement {
     const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
     const short = clientHeight > 0 && scrollHeight - clientHeight <= PINNED_PX;
     if (short || (scrollTop < AHEAD_PX && !this.#pinned)) this.#more();
-    if (this.#excerpt.endless && !this.#live && this.#distance < AHEAD_PX) this.#load((name) => this.#core.loadNewer(name));
+    if (this.#excerpt.endless && !this.#live && this.#distance < AHEAD_PX)
+      this.#load((name) => this.#core.loadNewer(name));
   }
 
   /** Shows older messages, from memory or from the server. */
@@ -573,7 +611,12 @@ export class Timeline extends HTMLElement {
     } catch (error) {
       if (name !== this.#channel) return;
       this.#failed = true;
-      setText(this.#edge, error.code === 'disconnected' ? 'More messages need the connection.' : `More messages could not be loaded: ${error.message}`);
+      setText(
+        this.#edge,
+        error.code === 'disconnected'
+          ? 'More messages need the connection.'
+          : `More messages could not be loaded: ${error.message}`,
+      );
     }
     this.#edge.hidden = !this.#failed;
   }
@@ -596,8 +639,12 @@ export class Timeline extends HTMLElement {
     this.#hide(this.#pill, this.#atEnd);
     this.#pill.classList.toggle('fresh', unread > 0);
     setText(this.#pillText, unread > 0 ? `${number(unread)} new` : 'Newest');
-    this.#pill.setAttribute('aria-label', unread > 0 ? `${counted(unread, 'new message')}, go to the end` : 'Go to the newest message');
-    if (this.#atEnd && this.#attentive && !channel.held) this.dispatchEvent(new CustomEvent('seen', { detail: this.#drawnSeq }));
+    this.#pill.setAttribute(
+      'aria-label',
+      unread > 0 ? `${counted(unread, 'new message')}, go to the end` : 'Go to the newest message',
+    );
+    if (this.#atEnd && this.#attentive && !channel.held)
+      this.dispatchEvent(new CustomEvent('seen', { detail: this.#drawnSeq }));
   }
 
   /** Offers the way up to the New line until somebody has seen it. */

@@ -43,7 +43,13 @@ function playerView(attachment) {
   return h(
     'div',
     { class: 'player' },
-    h(medium, { crossorigin: WITH_COOKIE, src: attachment.url, controls: true, preload: 'metadata', 'aria-label': attachment.name }),
+    h(medium, {
+      crossorigin: WITH_COOKIE,
+      src: attachment.url,
+      controls: true,
+      preload: 'metadata',
+      'aria-label': attachment.name,
+    }),
     cardView(attachment),
   );
 }
@@ -67,7 +73,11 @@ function imageView(attachment) {
   });
   image.style.aspectRatio = `${wide} / ${high}`;
   const kindOf = content_type === 'image/gif' ? 'image gif' : 'image';
-  const link = h('a', { class: kindOf, href: url, target: '_blank', rel: 'noopener', title: `${name}, ${fileSize(size)}` }, image);
+  const link = h(
+    'a',
+    { class: kindOf, href: url, target: '_blank', rel: 'noopener', title: `${name}, ${fileSize(size)}` },
+    image,
+  );
   return link;
 }
 
@@ -82,7 +92,11 @@ function cardView({ name, size, content_type, url, width, height }) {
       'span',
       { class: 'file-text' },
       h('bdi', { class: 'file-name' }, name),
-      h('span', { class: 'file-about' }, [kind(name, content_type), fileSize(size), pixels].filter(Boolean).join(' · ')),
+      h(
+        'span',
+        { class: 'file-about' },
+        [kind(name, content_type), fileSize(size), pixels].filter(Boolean).join(' · '),
+      ),
     ),
     icon('download'),
   );

@@ -5,7 +5,9 @@ const HUES = 12;
 /** The first letters of the first and the last word. @param {string} name */
 export function initials(name) {
   const words = name.split(/[\s._-]+/u).filter((word) => /[\p{L}\p{N}]/u.test(word));
-  const letters = [words[0], words.length > 1 ? words.at(-1) : undefined].map((word) => word?.match(/[\p{L}\p{N}]/u)?.[0] ?? '');
+  const letters = [words[0], words.length > 1 ? words.at(-1) : undefined].map(
+    (word) => word?.match(/[\p{L}\p{N}]/u)?.[0] ?? '',
+  );
   return letters.join('').toLocaleUpperCase() || '?';
 }
 

@@ -46,9 +46,20 @@ export class EmojiPicker {
   }
 
   #build() {
-    this.#search = h('input', { type: 'search', 'aria-label': 'Search emoji', placeholder: 'Search emoji', autocomplete: 'off', on: { input: () => this.#show() } });
+    this.#search = h('input', {
+      type: 'search',
+      'aria-label': 'Search emoji',
+      placeholder: 'Search emoji',
+      autocomplete: 'off',
+      on: { input: () => this.#show() },
+    });
     this.#results = h('div', { class: 'emoji-groups' });
-    const panel = h('div', { class: 'emoji-picker', popover: 'auto', role: 'dialog', 'aria-label': 'Emoji' }, this.#search, this.#results);
+    const panel = h(
+      'div',
+      { class: 'emoji-picker', popover: 'auto', role: 'dialog', 'aria-label': 'Emoji' },
+      this.#search,
+      this.#results,
+    );
     panel.addEventListener('click', (event) => {
       const emoji = around(event, '.emoji')?.textContent;
       if (emoji) this.#pick(emoji);
@@ -106,8 +117,10 @@ export class EmojiPicker {
     if (key === 'Escape') this.#close();
     else if (key === 'Enter' && at < 0) {
       if (buttons[0]) this.#pick(buttons[0].textContent);
-    } else if (key === 'ArrowDown' || key === 'ArrowUp') (at < 0 ? buttons[0] : this.#inNextLine(buttons, at, key === 'ArrowDown'))?.focus();
-    else if (at >= 0 && (key === 'ArrowRight' || key === 'ArrowLeft')) buttons[at + (key === 'ArrowRight' ? 1 : -1)]?.focus();
+    } else if (key === 'ArrowDown' || key === 'ArrowUp')
+      (at < 0 ? buttons[0] : this.#inNextLine(buttons, at, key === 'ArrowDown'))?.focus();
+    else if (at >= 0 && (key === 'ArrowRight' || key === 'ArrowLeft'))
+      buttons[at + (key === 'ArrowRight' ? 1 : -1)]?.focus();
     else return;
     event.preventDefault();
     event.stopPropagation();
@@ -120,7 +133,9 @@ export class EmojiPicker {
     const line = rest.find((one) => one.offsetTop !== offsetTop)?.offsetTop;
     if (line === undefined) return down ? null : this.#search;
     const inLine = rest.filter((one) => one.offsetTop === line);
-    return inLine.reduce((best, one) => (Math.abs(one.offsetLeft - offsetLeft) < Math.abs(best.offsetLeft - offsetLeft) ? one : best));
+    return inLine.reduce((best, one) =>
+      Math.abs(one.offsetLeft - offsetLeft) < Math.abs(best.offsetLeft - offsetLeft) ? one : best,
+    );
   }
 }
 
@@ -128,8 +143,23 @@ function groupView(name, emoji) {
   const buttons = emoji.map(({ sign, codes }) => {
     // "thumbsup" says more than "+1".
     const label = (codes.find((code) => /^[a-z]/u.test(code)) ?? codes[0]).replaceAll('_', ' ');
-    return h('button', { type: 'button', class: 'emoji', tabindex: '-1', title: label, 'aria-label': codes[0] === 'recent' ? sign : label }, sign);
+    return h(
+      'button',
+      {
+        type: 'button',
+        class: 'emoji',
+        tabindex: '-1',
+        title: label,
+        'aria-label': codes[0] === 'recent' ? sign : label,
+      },
+      sign,
+    );
   });
-  const group = h('div', { class: 'emoji-group', role: 'group', 'aria-label': name }, h('h3', {}, name), h('div', { class: 'emoji-line' }, ...buttons));
+  const group = h(
+    'div',
+    { class: 'emoji-group', role: 'group', 'aria-label': name },
+    h('h3', {}, name),
+    h('div', { class: 'emoji-line' }, ...buttons),
+  );
   return group;
 }

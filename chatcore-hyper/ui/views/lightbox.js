@@ -19,7 +19,12 @@ export class Lightbox {
     this.#dialog ??= this.#build();
     this.#images = images;
     layerOf(opener).append(this.#dialog);
-    this.#show(Math.max(0, images.findIndex((image) => image.url === url)));
+    this.#show(
+      Math.max(
+        0,
+        images.findIndex((image) => image.url === url),
+      ),
+    );
     this.#dialog.showModal();
   }
 
@@ -28,15 +33,34 @@ export class Lightbox {
   }
 
   #build() {
-    const button = (sign, label, press) => h('button', { type: 'button', class: 'plain', 'aria-label': label, title: label, on: { click: press } }, icon(sign));
+    const button = (sign, label, press) =>
+      h(
+        'button',
+        { type: 'button', class: 'plain', 'aria-label': label, title: label, on: { click: press } },
+        icon(sign),
+      );
     this.#image = h('img', { crossorigin: WITH_COOKIE, decoding: 'async' });
     this.#name = h('bdi', { class: 'file-name' });
-    this.#download = h('a', { class: 'plain', target: '_blank', rel: 'noopener', 'aria-label': 'Download', title: 'Download' }, icon('download'));
-    this.#steps = [button('back', 'Previous image', () => this.#step(-1)), button('forward', 'Next image', () => this.#step(1))];
+    this.#download = h(
+      'a',
+      { class: 'plain', target: '_blank', rel: 'noopener', 'aria-label': 'Download', title: 'Download' },
+      icon('download'),
+    );
+    this.#steps = [
+      button('back', 'Previous image', () => this.#step(-1)),
+      button('forward', 'Next image', () => this.#step(1)),
+    ];
     const dialog = h(
       'dialog',
       { class: 'lightbox', 'aria-label': 'Image' },
-      h('div', { class: 'lightbox-head' }, this.#name, ...this.#steps, this.#download, button('close', 'Close', () => dialog.close())),
+      h(
+        'div',
+        { class: 'lightbox-head' },
+        this.#name,
+        ...this.#steps,
+        this.#download,
+        button('close', 'Close', () => dialog.close()),
+      ),
       this.#image,
     );
     dialog.addEventListener('keydown', ({ key }) => {

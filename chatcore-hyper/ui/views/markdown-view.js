@@ -17,7 +17,11 @@ const COPIED_MS = 1500;
 export function textView(text, people, after = null) {
   const view = h('div', { class: 'text', dir: 'auto' });
   fill(view, text, people, after);
-  if (wantsEmoji(text)) loadEmoji().then(() => fill(view, text, people, after), () => {});
+  if (wantsEmoji(text))
+    loadEmoji().then(
+      () => fill(view, text, people, after),
+      () => {},
+    );
   return view;
 }
 
@@ -54,7 +58,11 @@ function itemView([first, ...rest], own) {
 }
 
 function fenceView({ language, text }) {
-  const copy = h('button', { type: 'button', class: 'plain copy', 'aria-label': 'Copy the code', title: 'Copy' }, icon('copy'));
+  const copy = h(
+    'button',
+    { type: 'button', class: 'plain copy', 'aria-label': 'Copy the code', title: 'Copy' },
+    icon('copy'),
+  );
   copy.addEventListener('click', async () => {
     const done = await copyText(text);
     copy.replaceChildren(icon(done ? 'check' : 'warning'));
@@ -65,7 +73,13 @@ function fenceView({ language, text }) {
     }, COPIED_MS);
   });
   const label = language && h('span', { class: 'language', dir: 'ltr' }, language);
-  return h('div', { class: 'fence' }, h('pre', { dir: 'ltr', tabindex: '0' }, h('code', {}, text)), label || null, copy);
+  return h(
+    'div',
+    { class: 'fence' },
+    h('pre', { dir: 'ltr', tabindex: '0' }, h('code', {}, text)),
+    label || null,
+    copy,
+  );
 }
 
 /** What has a direction of its own stands apart, so that the words around it do not turn it. */
@@ -74,11 +88,18 @@ function inlines(nodes, own, linked = false) {
     if (typeof node === 'string') return node;
     if (node.type === 'code') return h('code', { dir: 'ltr' }, node.text);
     const children = inlines(node.children, own, linked || node.type === 'link');
-    if (node.type === 'mention') return h('bdi', { class: isName(node.name, own) ? 'mention own' : 'mention' }, ...children);
+    if (node.type === 'mention')
+      return h('bdi', { class: isName(node.name, own) ? 'mention own' : 'mention' }, ...children);
     if (node.type !== 'link') return h(node.type, {}, ...children);
     // A link within a link is no link.
     if (linked) return children;
-    const props = { href: node.href, dir: node.bare ? 'ltr' : 'auto', title: node.href, target: '_blank', rel: 'noopener noreferrer nofollow' };
+    const props = {
+      href: node.href,
+      dir: node.bare ? 'ltr' : 'auto',
+      title: node.href,
+      target: '_blank',
+      rel: 'noopener noreferrer nofollow',
+    };
     return h('a', props, ...children);
   });
 }

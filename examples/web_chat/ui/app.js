@@ -118,15 +118,26 @@ async function signIn(name) {
     headers: { 'Content-Type': 'application/json' },
     body: JSON.stringify({ name }),
   });
-  if (answer.status === 429) return { refusal: `Many people have joined from your network just now. Try again in ${waitInWords(1000 * Number(answer.headers.get('Retry-After')))}.` };
+  if (answer.status === 429)
+    return {
+      refusal: `Many people have joined from your network just now. Try again in ${waitInWords(1000 * Number(answer.headers.get('Retry-After')))}.`,
+    };
   const body = await answer.json().catch(() => ({}));
-  return answer.ok ? { ...body, user: userOf(body) } : { refusal: REFUSALS[body.code] ?? body.message ?? `The server answered ${answer.status}.` };
+  return answer.ok
+    ? { ...body, user: userOf(body) }
+    : { refusal: REFUSALS[body.code] ?? body.message ?? `The server answered ${answer.status}.` };
 }
 
 function showChat(user) {
   const url = new URL(`${BASE}/ws`, location.href);
   url.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:';
-  const core = new ChatCore({ url: url.href, user, openOutbox: (id) => new OutboxDb(id), storage, checkIdentity: () => askIdentity(BASE) });
+  const core = new ChatCore({
+    url: url.href,
+    user,
+    openOutbox: (id) => new OutboxDb(id),
+    storage,
+    checkIdentity: () => askIdentity(BASE),
+  });
   const shell = document.createElement('chat-shell');
   const leave = (notice) => {
     core.stop();
@@ -158,7 +169,13 @@ function showUnreachable({ message }) {
     h(
       'main',
       { class: 'sign-in' },
-      h('div', { class: 'unreachable' }, h('h1', {}, 'The chat can’t be opened'), h('p', {}, message), h('button', retry, 'Try again')),
+      h(
+        'div',
+        { class: 'unreachable' },
+        h('h1', {}, 'The chat can’t be opened'),
+        h('p', {}, message),
+        h('button', retry, 'Try again'),
+      ),
     ),
   );
 }
