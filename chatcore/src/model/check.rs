@@ -1,4 +1,4 @@
-//! The check value of a position: it tells a log from another that shares its beginning.
+//! The check of a position, which tells a log from another with the same beginning.
 
 use std::fmt;
 
@@ -9,14 +9,14 @@ use crate::model::event::{Event, EventKind};
 
 /// A short text that belongs to one event of one log: eight ASCII letters, digits, `-` and `_`.
 ///
-/// A log that is restored from a backup has the same epoch and counts on from an older `seq`, so that two different
-/// events had the same place. Their checks differ, but for one pair in 2⁴⁸.
+/// A log restored from a backup has the same epoch and goes on from an older `seq`, so two different events have
+/// the same position. Their checks differ, except for one pair in 2⁴⁸.
 ///
-/// It is computed from what never changes in an event, so it stays the same after an edit, a delete and a restart,
-/// in every store and in every version: the 64-bit FNV-1a hash ([the IETF draft]) of the kind (`m`, `e`, `d`, `+`, `-`),
-/// the `seq`, the time in milliseconds and the target (0 for a message), each of eight bytes, little-endian; then the
-/// author's id, a zero byte, and a message's nonce. Its upper half is mixed into the lower, of which 48 bits are
-/// written in base64url, the lowest six first.
+/// A check is computed from what never changes in an event. So it stays the same after an edit, a delete and a
+/// restart, in every store and every version: the 64-bit FNV-1a hash ([the IETF draft]) of the kind (`m`, `e`,
+/// `d`, `+`, `-`), the `seq`, the time in milliseconds and the target (0 for a message), eight bytes each,
+/// little-endian; then the author's id, a zero byte, and a message's nonce. The upper half is mixed into the lower
+/// half. 48 bits of that are written in base64url, the lowest six first.
 ///
 /// [the IETF draft]: https://datatracker.ietf.org/doc/html/draft-eastlake-fnv
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,7 +28,7 @@ impl Check {
     /// The check of position 0, before the first event of any log.
     pub const START: Self = Self(*b"AAAAAAAA");
 
-    /// What a text that is no check reads as. No event has it.
+    /// The check that an invalid text is read as. No event has it.
     const FOREIGN: Self = Self(*b"________");
 
     /// Computes the check of an event.
@@ -82,7 +82,7 @@ impl Fnv {
     fn finish(self) -> Check {
         let mixed = self.0 ^ (self.0 >> 32);
         let check = Check(std::array::from_fn(|at| ALPHABET[(mixed >> (6 * at)) as usize & 63]));
-        // Both are kept for positions that no event has.
+        // Both values are reserved for positions without an event.
         if check == Check::START || check == Check::FOREIGN { Check(*b"BAAAAAAA") } else { check }
     }
 }
@@ -105,7 +105,7 @@ impl Serialize for Check {
     }
 }
 
-/// To a client it is opaque: any text reads as a check, and one that no server gave belongs to no event.
+/// A check is opaque to clients: any text is read as a check. A text that no server wrote belongs to no event.
 impl<'de> Deserialize<'de> for Check {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Text;

@@ -1,12 +1,12 @@
-//! What is one emoji, and how it is spelt.
+//! Recognizes single emoji and their spelling.
 
 include!(concat!(env!("OUT_DIR"), "/emoji.rs"));
 
-/// Asks for a colourful picture. Some keyboards leave it out.
+/// The selector for a colourful picture. Some keyboards omit it.
 const VARIATION: char = '\u{fe0f}';
 
-/// Returns the one spelling of an emoji, with every variation selector that Unicode's list has; `None` for a text
-/// that is not exactly one emoji of that list.
+/// Returns the one spelling of an emoji, with every variation selector of Unicode's list. Returns `None` if the
+/// text is not exactly one emoji of that list.
 pub(crate) fn normal_form(text: &str) -> Option<&'static str> {
     let at = ALL.binary_search_by(|emoji| signs(emoji).cmp(signs(text))).ok()?;
     Some(ALL[at])

@@ -1,4 +1,4 @@
-//! What is searched for, and what it is found in: one law for every store.
+//! A search query and its one law of matching, for every store.
 
 use unicode_normalization::UnicodeNormalization;
 
@@ -11,8 +11,8 @@ const WORDS: usize = 8;
 /// The most characters of a query.
 const CHARS: usize = 128;
 
-/// Words to search for. A text matches where each of them occurs in it somewhere, in any script, whatever the case,
-/// composition, width and accents of both. Characters that show nothing are passed over.
+/// Words to search for. A text matches if it contains each of them somewhere, in any script, ignoring case,
+/// composition, width and accents. Invisible characters are ignored.
 ///
 /// ```
 /// let query = chatcore::SearchQuery::new("  RELEASE cafe ")?;
@@ -26,10 +26,10 @@ pub struct SearchQuery {
 }
 
 impl SearchQuery {
-    /// Takes 1 to 8 words with white space between them, 128 characters in all.
+    /// Returns a query of 1 to 8 words, separated by white space, 128 characters in total.
     ///
     /// # Errors
-    /// `empty` and `too_large`.
+    /// `empty` if there is no word. `too_large` if there are too many words or characters.
     pub fn new(query: &str) -> Result<Self, Error> {
         let query = query.trim();
         if query.chars().count() > CHARS {
@@ -44,24 +44,24 @@ impl SearchQuery {
         }
     }
 
-    /// Says whether every word occurs in a text.
+    /// Returns whether a text contains every word.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
         let text = fold(text);
         self.words.iter().all(|word| text.contains(word))
     }
 
-    /// Returns the words, folded as texts are compared, for a store that has an index of its messages' texts. What the index
-    /// finds is still to be asked [`matches`](Self::matches).
+    /// Returns the folded words, for a store with an index of its messages' texts. Check the index's results with
+    /// [`matches`](Self::matches).
     #[must_use]
     pub fn words(&self) -> &[String] {
         &self.words
     }
 }
 
-/// Brings a text to the form in which words are looked for, letter by letter, so that a part of a text folds to a part of
-/// the folded text: without case, width, accents, and characters that show nothing. Vowel signs and other marks that
-/// make another letter stay.
+/// Folds a text for comparing, letter by letter, so that a part of a text folds to a part of the folded text:
+/// without case, width, accents, and invisible characters. Vowel signs and other marks that make another letter
+/// stay.
 fn fold(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
@@ -76,7 +76,7 @@ fn fold(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
     for c in text.nfkd().filter(|c| is_kept(c)).flat_map(fold_case) {
         match c {
-            // Their strokes are no marks that could be taken off.
+            // Their strokes are not separate marks that could be removed.
             'ø' => folded.push('o'),
             'ł' => folded.push('l'),
             'đ' => folded.push('d'),
@@ -91,8 +91,8 @@ fn fold(text: &str) -> String {
     folded.nfc().collect()
 }
 
-/// Finds the marks that change how a letter sounds and not which it is: the accents of Latin, Greek and Cyrillic letters,
-/// the points of Hebrew and Arabic ones, and the stroke that makes an Arabic word wider.
+/// Returns whether a mark changes only how a letter sounds: the accents of Latin, Greek and Cyrillic letters, the
+/// points of Hebrew and Arabic ones, and the stroke that widens an Arabic word.
 fn is_accent(c: char) -> bool {
     matches!(c,
         '\u{300}'..='\u{36f}' | '\u{483}'..='\u{487}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}'

@@ -12,35 +12,36 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// 9999-12-30T21:59:59.999Z: every moment up to here has a four-digit year in every time zone.
+    /// 9999-12-30T21:59:59.999Z: up to here, every moment has a four-digit year in every time zone.
     const MAX_MILLIS: i64 = 253_402_207_199_999;
 
-    /// How far the last event of a log may be ahead of the clock to hold back the next one's time.
+    /// How far the last event of a log may be ahead of the clock before the next event ignores its time.
     const AHEAD: Duration = Duration::from_secs(60);
 
-    /// Takes milliseconds since 1970-01-01T00:00:00Z, held to the years 1970 to 9999.
+    /// Returns the moment this many milliseconds after 1970-01-01T00:00:00Z, clamped to the years 1970 to 9999.
     #[must_use]
     pub fn from_millis(millis: i64) -> Self {
         Self(millis.clamp(0, Self::MAX_MILLIS))
     }
 
-    /// Returns milliseconds since 1970-01-01T00:00:00Z.
+    /// Returns the milliseconds since 1970-01-01T00:00:00Z.
     #[must_use]
     pub fn as_millis(self) -> i64 {
         self.0
     }
 
-    /// Reads the system's clock.
+    /// Returns the system's time.
     #[must_use]
     pub fn now() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self::from_millis(i64::try_from(since.as_millis()).unwrap_or(Self::MAX_MILLIS))
     }
 
-    /// Returns the time of an event that a store takes at this moment, in a log whose last event has the time `last`.
+    /// Returns the time of an event that a store accepts at this moment, in a log whose last event has the time
+    /// `last`.
     ///
-    /// The time in a log does not go back, so it is the later of the two. But a clock that was wrong once must not
-    /// stop it: if `last` is more than a minute ahead, the event has this moment's time.
+    /// Times in a log do not decrease, so it is the later of the two. But a clock that was once wrong must not
+    /// stop the log: if `last` is more than a minute ahead, the event has this moment's time.
     #[must_use]
     pub fn following(self, last: Self) -> Self {
         if last.minus(Self::AHEAD) > self { self } else { self.max(last) }
@@ -78,17 +79,17 @@ impl FromStr for Timestamp {
     }
 }
 
-/// What a store reads the time from: the system's clock, or one that is given, for tests and simulations.
+/// The clock of a store: the system's, or a given one for tests and simulations.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
 impl Clock {
-    /// Makes a clock of a function.
+    /// Returns a clock that calls `now`.
     pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
 
-    /// Reads the clock.
+    /// Returns the clock's time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         (self.0)()
@@ -96,7 +97,7 @@ impl Clock {
 }
 
 impl Default for Clock {
-    /// The system's clock.
+    /// Returns the system's clock.
     fn default() -> Self {
         Self::new(Timestamp::now)
     }
@@ -108,7 +109,7 @@ impl fmt::Debug for Clock {
     }
 }
 
-/// A text that is not an RFC 3339 moment.
+/// An invalid RFC 3339 time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid time: it must be in the RFC 3339 format")]
 pub struct InvalidTimestamp;

@@ -1,26 +1,27 @@
-//! What people see of a text: whether it shows anything, and which texts people take for the same.
+//! What people see of a text: whether it is visible at all, and which texts look the same.
 //!
-//! The rules are the Unicode Standard's (full case folding, compatibility decomposition, default-ignorable characters),
-//! and the prototypes of UTS 39, *Unicode Security Mechanisms*, section 4. All functions are linear in the text's
-//! length.
+//! The rules are those of the Unicode Standard (full case folding, compatibility decomposition, default-ignorable
+//! characters) and the prototypes of UTS 39, *Unicode Security Mechanisms*, section 4. The time of each function
+//! is linear in the text's length.
 
 use unicode_normalization::UnicodeNormalization;
 
 include!(concat!(env!("OUT_DIR"), "/visible.rs"));
 
-/// Names that would pass for something other than a person or a channel.
+/// Names that could be mistaken for something other than a person or a channel.
 const RESERVED: [&str; 4] = ["everyone", "here", "channel", "system"];
 
-/// Returns whether a character is default-ignorable: it joins, varies or directs others, or fills space, and shows
-/// nothing by itself.
+/// Returns whether a character is default-ignorable: it joins, varies or directs others, or fills space, and is
+/// invisible by itself.
 #[must_use]
 pub fn is_ignorable(c: char) -> bool {
     let after = IGNORABLE.partition_point(|(first, _)| *first <= c);
     after > 0 && IGNORABLE[after - 1].1 >= c
 }
 
-/// Returns whether a text shows anything. White space and default-ignorable characters do not; an emoji with joiners and
-/// variation selectors in it does, and so do control characters, for which browsers have a sign.
+/// Returns whether a text has something visible. White space and default-ignorable characters are invisible. An
+/// emoji with joiners and variation selectors is visible, and so are control characters, which browsers show as a
+/// sign.
 ///
 /// ```
 /// use chatcore::visible::shows_something;
@@ -35,13 +36,13 @@ fn is_blank(c: char) -> bool {
     if c.is_ascii() {
         return c.is_whitespace();
     }
-    // Braille without dots, a note without a head, and annotations are no default-ignorable characters.
+    // Braille without dots, a note without a head, and annotations are not default-ignorable.
     let shows_nothing = matches!(c, '\u{2800}' | '\u{1d159}' | '\u{fff9}'..='\u{fffb}');
     c.is_whitespace() || shows_nothing || is_ignorable(c)
 }
 
-/// Brings a text to the form by which names are compared: without case (full case folding, so that `Straße` is
-/// `strasse`), without the width and font of its letters, and without default-ignorable characters.
+/// Returns the form in which names are compared: without case (full case folding, so `Straße` is `strasse`),
+/// without the width and font of letters, and without default-ignorable characters.
 #[must_use]
 pub fn fold(text: &str) -> String {
     if text.is_ascii() {
@@ -50,8 +51,8 @@ pub fn fold(text: &str) -> String {
     text.nfkd().filter(|c| !is_ignorable(*c)).flat_map(fold_case).nfkd().collect()
 }
 
-/// Returns what a text looks like: its [`fold`], each letter by the one that it is easily taken for. The Latin `pay`
-/// and the Cyrillic `рау` look the same. Letters of ASCII differ from each other.
+/// Returns what a text looks like: its [`fold`], with each letter replaced by the one that it is easily mistaken
+/// for. The Latin `pay` and the Cyrillic `рау` look the same. ASCII letters look different from each other.
 #[must_use]
 pub fn look(text: &str) -> String {
     let folded = fold(text);
@@ -68,9 +69,9 @@ pub fn look(text: &str) -> String {
     look.nfd().collect()
 }
 
-/// Brings a text that is shown in one line to what it shows: white space and control characters become single spaces,
-/// and characters that turn the direction of what stands around them are left out (`gpj.exe` would be shown as
-/// `exe.jpg`). A text that shows nothing becomes empty.
+/// Returns a text for one line as it is shown: white space and control characters become single spaces, and
+/// characters that change the direction of the text around them are removed (`gpj.exe` could be shown as
+/// `exe.jpg`). An invisible text becomes empty.
 #[must_use]
 pub fn one_line(text: &str) -> String {
     if !shows_something(text) {
@@ -85,14 +86,14 @@ fn turns(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Returns whether a name is kept for the service, or looks so: `everyone`, `here`, `channel` and `system`.
+/// Returns whether a name is reserved for the service, or looks so: `everyone`, `here`, `channel` and `system`.
 #[must_use]
 pub fn is_reserved(name: &str) -> bool {
     RESERVED.contains(&look(name.trim()).as_str())
 }
 
-/// Folds the case of a letter. Its upper case says which letters differ in case only (`ς` and `σ`), and may be several
-/// letters; the lower case before it is for letters such as `ẞ`, which has no other upper case.
+/// Folds the case of a letter. The upper case shows which letters differ only in case (`ς` and `σ`), and may be
+/// several letters. The lower case before it is for letters such as `ẞ`, which has no other upper case.
 pub(crate) fn fold_case(c: char) -> impl Iterator<Item = char> {
     c.to_lowercase().flat_map(char::to_uppercase).flat_map(char::to_lowercase)
 }

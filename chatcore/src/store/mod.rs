@@ -1,9 +1,13 @@
-//! What keeps the truth: the traits that a store implements, and [`MemoryStore`].
+//! The storage traits, and [`MemoryStore`].
 //!
-//! A store is three traits over one database: [`EventStore`] the channels' logs, [`Directory`] who and what
-//! exists, [`AttachmentIndex`] what was uploaded. They share transactions (an append takes attachments), so
-//! one type implements all three, and is then a [`Store`]. `testkit::store_conformance!` holds their laws as
-//! tests for any implementation.
+//! A store implements three traits over one database:
+//!
+//! - [`EventStore`]: the channels' logs
+//! - [`Directory`]: channels, users and read markers
+//! - [`AttachmentIndex`]: uploaded files
+//!
+//! They share transactions (an append takes attachments), so one type implements all three, and is then a
+//! [`Store`]. `testkit::store_conformance!` tests their laws for any implementation.
 
 pub mod blob;
 mod error;
@@ -33,37 +37,37 @@ use crate::model::time::Timestamp;
 /// nonce of a message that is kept is always recognized.
 pub const NONCE_LIFE: Duration = Duration::from_secs(24 * 3_600);
 
-/// What an `Ok` of [`EventStore::append`] stands for.
+/// What an `Ok` of [`EventStore::append`] means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Durability {
-    /// Kept until this process ends.
+    /// The event is kept until this process ends.
     Process,
-    /// Synced to the disk before the answer: it outlives the process and the machine's power.
+    /// The event was synced to the disk before the answer, so it survives the process and a loss of power.
     Disk,
 }
 
-/// What the store did with one [`Append`].
+/// The outcome of one [`Append`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appended {
-    /// The event's place in the log; of a duplicate, the first one's.
+    /// The event's position in the log. For a duplicate, the position of the first one.
     pub seq: Seq,
-    /// When the store took it; of a duplicate, the first one's.
+    /// When the store accepted it. For a duplicate, the time of the first one.
     pub at: Timestamp,
-    /// The log's life.
+    /// The log's epoch.
     pub epoch: Epoch,
-    /// Whether this author had already used this nonce in this channel: then nothing was stored.
+    /// Whether this author had already used this nonce in this channel. Then nothing was stored.
     pub duplicate: bool,
 }
 
-/// Where a channel's log ends.
+/// The end of a channel's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// The log's life.
+    /// The log's epoch.
     pub epoch: Epoch,
-    /// The last event's `seq`; 0 for none.
+    /// The last event's `seq`, or 0 for none.
     pub seq: Seq,
-    /// The last event's check; [`Check::START`] for none; `None` if that event was pruned.
+    /// The last event's check, [`Check::START`] for an empty log, or `None` if that event was pruned.
     pub check: Option<Check>,
 }
 
@@ -75,49 +79,50 @@ impl Head {
     }
 }
 
-/// What [`EventStore::after`] has for a position.
+/// The answer of [`EventStore::after`] for a position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Replay {
-    /// What comes right after the position.
+    /// The events right after the position.
     Events {
-        /// The events in order, as many as the page takes; none at the head.
+        /// The events in order, as many as the page takes. Empty at the head.
         events: Vec<Event>,
         /// Whether the log goes on after them.
         more: bool,
     },
-    /// The position says nothing about this log: another epoch, trimmed, beyond the head, or with a check that is not
-    /// that of the event at its `seq`.
+    /// The position is not valid in this log: it has another epoch, is trimmed, is past the head, or has a check
+    /// that is not that of the event at its `seq`.
     Reset(Head),
 }
 
-/// Messages as they stand now, oldest first.
+/// Messages in their current state, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
     /// The messages.
     pub messages: Vec<Message>,
-    /// Whether there are older ones.
+    /// Whether there are older messages.
     pub more: bool,
 }
 
-/// Messages that [`Directory::unread`] looks at in a channel: the newest ones.
+/// The number of newest messages of a channel that [`Directory::unread`] looks at.
 pub const UNREAD_SCAN: u64 = 1_000;
 
-/// Messages that [`Directory::unread`] looks at in a channel that the user has never read: about a page.
+/// The number of newest messages that [`Directory::unread`] looks at in a channel that the user has never read:
+/// about a page.
 pub const UNREAD_SCAN_NEW: u64 = 100;
 
-/// How far somebody has read a channel, at one moment. The default is that of an empty log.
+/// How far a user has read a channel, at one moment. The default is that of an empty log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unread {
-    /// The read marker; 0 for none.
+    /// The read marker, or 0 for none.
     pub read: Seq,
-    /// How many messages come after it, up to and with `head`, that the user has to read.
+    /// The number of unread messages after it, up to and including `head`.
     pub messages: u64,
-    /// The log's head at which they were counted; 0 for an empty log.
+    /// The log's head when they were counted, or 0 for an empty log.
     pub head: Seq,
 }
 
 impl Unread {
-    /// Returns how many of the newest messages are looked at for one who has read up to `read`.
+    /// Returns how many of the newest messages are looked at for a user whose marker is `read`.
     #[must_use]
     pub fn scan(read: Seq) -> u64 {
         if read == 0 { UNREAD_SCAN_NEW } else { UNREAD_SCAN }
@@ -130,28 +135,29 @@ impl Unread {
 /// - `seq` runs 1, 2, 3 … in each channel, with no gap and no reuse within an epoch, whatever fails.
 /// - Once n is visible to any read, all of ≤ n is.
 /// - The time of an event is [`Timestamp::following`] that of the one before it.
-/// - Same (channel, author, nonce): same `seq`, stored once, for as long as the message is kept and for 24
-///   hours at least.
+/// - The same (channel, author, nonce) gets the same `seq` and is stored once, while the message is kept and for
+///   at least [`NONCE_LIFE`].
 /// - After a delete no read returns the message's text, its edits' texts or its attachments.
-/// - The log and the folded messages change in one transaction.
+/// - The log and the current messages change in one transaction.
 #[async_trait]
 pub trait EventStore: Send + Sync + 'static {
-    /// Appends a batch, and answers each item in the batch's order. Items are applied in that order; an
-    /// item that is refused takes no `seq` and does not disturb the others.
+    /// Appends a batch, and returns an answer per item, in the batch's order. Items are applied in that order. An
+    /// item that is refused gets no `seq` and does not disturb the others.
     ///
     /// # Errors
-    /// An item gets an [`AppendError`]. After [`AppendError::Store`] its outcome is unknown: a publish may
-    /// be repeated with its nonce.
+    /// An item gets an [`AppendError`]. After [`AppendError::Store`] its outcome is unknown: a publish may be
+    /// repeated with its nonce.
     ///
     /// # Cancel safety
-    /// A dropped future leaves each item either stored whole or not at all.
+    /// If the future is dropped, each item is either stored whole or not at all.
     async fn append(&self, batch: Vec<Append>) -> Vec<Result<Appended, AppendError>>;
 
-    /// Returns a page of the events after `position`, in order, or says that there is no such position. A position with
-    /// a check is compared with the event at its `seq` ([`Position::fits`]); at `seq` 0 the check is [`Check::START`].
+    /// Returns a page of the events after `position`, in order, or a reset if the position is not valid. A
+    /// position with a check is compared with the event at its `seq` ([`Position::fits`]). At `seq` 0 the check is
+    /// [`Check::START`].
     ///
     /// # Errors
-    /// [`StoreError`] where the store can't be read or has no such channel.
+    /// [`StoreError`] if the store can't be read or has no such channel.
     async fn after(
         &self,
         channel: ChannelId,
@@ -159,11 +165,11 @@ pub trait EventStore: Send + Sync + 'static {
         limit: PageLimit,
     ) -> Result<Replay, StoreError>;
 
-    /// Returns a page of the newest messages with `seq` below `before`, tombstones included. It is filled from the
-    /// newest on, and stands oldest first.
+    /// Returns a page of the newest messages with `seq` less than `before`, including tombstones. The page is
+    /// filled from the newest message, and sorted oldest first.
     ///
     /// # Errors
-    /// [`StoreError`] where the store can't be read. A channel that does not exist has no messages.
+    /// [`StoreError`] if the store can't be read. A channel that does not exist has no messages.
     async fn messages_before(
         &self,
         channel: ChannelId,
@@ -171,16 +177,16 @@ pub trait EventStore: Send + Sync + 'static {
         limit: PageLimit,
     ) -> Result<Page, StoreError>;
 
-    /// Returns a page of the newest messages below `before` that match as they stand now. Deleted ones never match.
-    /// One call may look through a part of the log only; where that or the page ends, the answer says where to go on.
-    /// A page of no items is not asked for.
+    /// Returns a page of the newest messages before `before` that match in their current state. Deleted messages
+    /// never match. A call may search only a part of the log; if that part or the page ends, the answer says where
+    /// to go on. The engine never asks for a page of no items.
     ///
-    /// A store needs no search of its own: this one reads [`SEARCH_SCAN`] messages or [`SEARCH_BYTES`] of texts per
-    /// call, and compares them off the async threads. One that has an index answers the same, from further back; it
-    /// compares off the async threads too.
+    /// A store needs no search of its own: this implementation reads [`SEARCH_SCAN`] messages or [`SEARCH_BYTES`]
+    /// of texts per call, and compares them off the async threads. A store with an index must return the same
+    /// messages, may search further back, and must also compare off the async threads.
     ///
     /// # Errors
-    /// [`StoreError`] where the store can't be read. A channel that does not exist has no messages.
+    /// [`StoreError`] if the store can't be read. A channel that does not exist has no messages.
     async fn search(
         &self,
         channel: ChannelId,
@@ -191,27 +197,29 @@ pub trait EventStore: Send + Sync + 'static {
         search_by_scan(self, channel, query, before, limit).await
     }
 
-    /// Returns one message as it stands now; `None` where `seq` is not a message.
+    /// Returns a message in its current state, or `None` if `seq` is not a message.
     ///
     /// # Errors
-    /// [`StoreError`] where the store can't be read.
+    /// [`StoreError`] if the store can't be read.
     async fn message(&self, channel: ChannelId, seq: Seq) -> Result<Option<Message>, StoreError>;
 
-    /// Returns where each channel's log ends, in the order of `channels`; `None` for one that does not exist.
+    /// Returns the head of each channel's log, in the order of `channels`. `None` for a channel that does not
+    /// exist.
     ///
     /// # Errors
-    /// [`StoreError`] where the store can't be read.
+    /// [`StoreError`] if the store can't be read.
     async fn heads(&self, channels: &[ChannelId]) -> Result<Vec<Option<Head>>, StoreError>;
 
-    /// Trims a log: removes every event and message with `seq` up to and with `through`. The attachments
-    /// of removed messages become [`UploadState::Discarded`]. A nonce outlives its message until it is [`NONCE_LIFE`]
-    /// old at `now`; one of a time after `now` counts as of `now`, since the clock was wrong then.
+    /// Trims a log: removes every event and message with `seq` up to and including `through`. The attachments of
+    /// removed messages become [`UploadState::Discarded`]. A nonce is kept after its message until it is
+    /// [`NONCE_LIFE`] old at `now`. A nonce with a time after `now` counts as dated `now`, since the clock was
+    /// wrong then.
     ///
     /// # Errors
-    /// [`StoreError`] where the store can't be written.
+    /// [`StoreError`] if the store can't be written.
     async fn prune(&self, channel: ChannelId, through: Seq, now: Timestamp) -> Result<(), StoreError>;
 
-    /// Says what an acknowledgement of this store stands for.
+    /// Returns what an acknowledgement of this store means.
     fn durability(&self) -> Durability;
 }
 
@@ -220,9 +228,9 @@ pub trait EventStore: Send + Sync + 'static {
 pub struct ChannelInfo {
     /// The store's key.
     pub id: ChannelId,
-    /// The name, unique in its spelling and, among those of this version, in its look.
+    /// The name. Its spelling is unique, and so is its look among the names of this version.
     pub name: ChannelName,
-    /// What it is about; may be empty.
+    /// The topic. May be empty.
     pub topic: String,
     /// When it was created.
     pub created_at: Timestamp,
@@ -231,8 +239,8 @@ pub struct ChannelInfo {
 }
 
 impl ChannelInfo {
-    /// Returns about how many bytes it takes: 256, and the UTF-8 bytes of its name, its topic, and its creator's id
-    /// and name.
+    /// Returns the weight, about its bytes in memory: 256, and the UTF-8 bytes of its name, its topic, and its
+    /// creator's id and name.
     #[must_use]
     pub fn weight(&self) -> usize {
         let Self { name, topic, created_by, .. } = self;
@@ -241,26 +249,26 @@ impl ChannelInfo {
     }
 }
 
-/// Channels of the directory, by name.
+/// A page of the directory's channels, by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelPage {
     /// The channels.
     pub channels: Vec<ChannelInfo>,
-    /// Whether others come after them.
+    /// Whether there are more channels after them.
     pub more: bool,
 }
 
-/// What [`Directory::create_channel`] found.
+/// The outcome of [`Directory::create_channel`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Created {
     /// The channel is new.
     New(ChannelInfo),
-    /// The name was taken already, by this one, whose name looks the same.
+    /// The name is taken by this channel, or this channel's name looks the same.
     Exists(ChannelInfo),
 }
 
 impl Created {
-    /// Returns the channel that has the name, new or not.
+    /// Returns the channel that has the name, new or existing.
     #[must_use]
     pub fn into_channel(self) -> ChannelInfo {
         match self {
@@ -269,43 +277,45 @@ impl Created {
     }
 }
 
-/// Who and what exists: channels, users, and how far each has read.
+/// The directory: channels, users, and how far each user has read.
 #[async_trait]
 pub trait Directory: Send + Sync + 'static {
-    /// Returns a page of the channels whose names come after `after`, or of all, by name. Names are compared byte by
-    /// byte. `after` needs not be a channel's name.
+    /// Returns a page of the channels whose names come after `after`, or of all channels, sorted by name. Names
+    /// are compared byte by byte. `after` need not be an existing name.
     ///
     /// # Errors
-    /// [`StoreError`] where the store can't be read.
+    /// [`StoreError`] if the store can't be read.
     async fn channels(
         &self,
         after: Option<&ChannelName>,
         limit: PageLimit,
     ) -> Result<ChannelPage, StoreError>;
 
-    /// Returns how many channels there are.
+    /// Returns the number of channels.
     ///
     /// # Errors
-    /// [`StoreError`] where the store can't be read.
+    /// [`StoreError`] if the store can't be read.
     async fn channel_count(&self) -> Result<usize, StoreError>;
 
-    /// Returns the channel of that name: the one that is spelt so, or else the one whose name is the same for people
+    /// Returns the channel with this name: with this spelling, or else the one whose name is the same for people
     /// ([`ChannelName::is_same_as`]).
     ///
     /// # Errors
-    /// [`StoreError`] where the store can't be read.
+    /// [`StoreError`] if the store can't be read.
     async fn channel(&self, name: &ChannelName) -> Result<Option<ChannelInfo>, StoreError>;
 
-    /// Creates a channel with an empty log of a new epoch, if no channel's name looks the same ([`ChannelName::look`]) and
-    /// there are fewer than `most` channels; `None` if none looks the same and there are as many. Of several calls at once
-    /// for names that look the same, exactly one gets [`Created::New`], and however many calls there are at once, on
-    /// whatever handles, there are never more than `most` channels by them.
+    /// Creates a channel with an empty log and a new epoch, if no channel's name looks the same
+    /// ([`ChannelName::look`]) and there are fewer than `most` channels. Returns `None` if there are `most`
+    /// channels and none looks the same.
     ///
-    /// Channels of an earlier version may look the same: each of them is found as it is spelt, and the first of them
-    /// also by names that are the same.
+    /// Of several simultaneous calls for names that look the same, exactly one gets [`Created::New`]. Simultaneous
+    /// calls on any handles never create more than `most` channels together.
+    ///
+    /// Channels of an earlier version may look the same. Each is found by its spelling, and the first of them also
+    /// by other names that are the same.
     ///
     /// # Errors
-    /// [`StoreError`] where the store can't be written.
+    /// [`StoreError`] if the store can't be written.
     async fn create_channel_within(
         &self,
         name: &ChannelName,
@@ -317,7 +327,7 @@ pub trait Directory: Send + Sync + 'static {
     /// Creates a channel as [`create_channel_within`](Self::create_channel_within) does, without a bound.
     ///
     /// # Errors
-    /// [`StoreError`] where the store can't be written.
+    /// [`StoreError`] if the store can't be written.
     async fn create_channel(
         &self,
         name: &ChannelName,
@@ -328,154 +338,154 @@ pub trait Directory: Send + Sync + 'static {
         created.ok_or_else(|| StoreError::new("the store holds as many channels as it can"))
     }
 
-    /// Moves a read marker forward to `seq` (never back, never past the head), and returns where it is now.
-    /// A crash may lose the newest moves.
+    /// Moves a read marker forward to `seq` (never back, never past the head), and returns its new value. A crash
+    /// may lose the newest moves.
     ///
     /// # Errors
-    /// [`StoreError`] where the store can't be written or has no such channel.
+    /// [`StoreError`] if the store can't be written or has no such channel.
     async fn mark_read(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, StoreError>;
 
-    /// Moves a read marker back (never forward), so that what begins at `seq` is unread again, and returns where it is
-    /// now. A crash may lose the newest moves.
+    /// Moves a read marker back (never forward), so that messages from `seq` on are unread again, and returns its
+    /// new value. A crash may lose the newest moves.
     ///
     /// # Errors
     /// [`StoreError`] if the store can't be written or has no such channel.
     async fn mark_unread(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, StoreError>;
 
-    /// Returns, in the order of `channels`, how far the user has read, how many messages after that they have to
-    /// read, and the head up to which they are counted. The three are one view of the channel, whatever is appended
-    /// meanwhile: who counts on from `head` counts no message twice and misses none. Of a channel that does
-    /// not exist all are 0.
+    /// Returns for each of `channels`, in order, the user's read marker, the number of unread messages after it,
+    /// and the head up to which they are counted. The three belong to one moment, whatever is appended meanwhile:
+    /// a client that continues counting from `head` neither skips nor double-counts. All are 0 for a channel that
+    /// does not exist.
     ///
-    /// What a user has to read is the messages after their marker that others wrote and that are not deleted. Only the
-    /// channel's newest messages are looked at, tombstones and the user's own among them: [`UNREAD_SCAN`] of them, and
-    /// [`UNREAD_SCAN_NEW`] if the marker is 0. So the answer costs the same however long the log is.
+    /// Unread are messages after the marker that others wrote and that are not deleted. Only the newest messages
+    /// of the channel are looked at, including tombstones and the user's own: [`UNREAD_SCAN`] of them, or
+    /// [`UNREAD_SCAN_NEW`] if the marker is 0. So the cost does not grow with the log.
     ///
     /// # Errors
-    /// [`StoreError`] where the store can't be read.
+    /// [`StoreError`] if the store can't be read.
     async fn unread(&self, user: &UserId, channels: &[ChannelId]) -> Result<Vec<Unread>, StoreError>;
 
-    /// Remembers a user under the display name they have now.
+    /// Stores a user's current display name.
     ///
     /// # Errors
-    /// [`StoreError`] where the store can't be written.
+    /// [`StoreError`] if the store can't be written.
     async fn put_user(&self, user: &User) -> Result<(), StoreError>;
 
-    /// Returns those of `ids` that were ever remembered.
+    /// Returns the users of `ids` that were ever stored.
     ///
     /// # Errors
-    /// [`StoreError`] where the store can't be read.
+    /// [`StoreError`] if the store can't be read.
     async fn users(&self, ids: &[UserId]) -> Result<HashMap<UserId, User>, StoreError>;
 }
 
-/// Where an upload is in its life.
+/// The state of an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum UploadState {
     /// Bytes may still be arriving. It can't be attached or read.
     Receiving,
-    /// Whole, and not used yet.
+    /// The upload is complete and not used yet.
     Ready,
-    /// Part of the message with this `seq`.
+    /// The file belongs to the message with this `seq`.
     Attached(Seq),
-    /// Its message was deleted or pruned: the bytes wait to be removed.
+    /// The file's message was deleted or pruned. Its bytes can be removed.
     Discarded,
 }
 
 /// An uploaded file, from its first byte to its removal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Upload {
-    /// The file as messages show it. Its id is the blob's key too.
+    /// The file as messages show it. Its id is also the blob's key.
     pub attachment: Attachment,
     /// The channel it was uploaded to.
     pub channel: ChannelId,
-    /// That channel's name, for the policy to be asked by.
+    /// That channel's name, for asking the policy.
     pub channel_name: ChannelName,
-    /// Who uploaded it, the only one who may attach it.
+    /// The user who uploaded it. Only they may attach it.
     pub owner: UserId,
     /// When the upload began.
     pub at: Timestamp,
-    /// Where it is in its life.
+    /// The state.
     pub state: UploadState,
 }
 
-/// Bytes of files: those of one owner, and all.
+/// Bytes of files, of one owner and of all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FileBytes {
-    /// Those of one owner.
+    /// Bytes of one owner.
     pub owner: u64,
-    /// All.
+    /// Bytes of all owners.
     pub all: u64,
 }
 
 impl FileBytes {
-    /// As many as can be counted.
+    /// No bound.
     pub const MAX: Self = Self { owner: u64::MAX, all: u64::MAX };
 }
 
-/// What was uploaded. The bytes themselves are the [`BlobStore`](crate::store::blob::BlobStore)'s.
+/// The index of uploaded files. A [`BlobStore`](crate::store::blob::BlobStore) has their bytes.
 ///
-/// An upload is entered before its first byte is stored and forgotten after its last byte is gone, so that a
-/// crash in between leaves nothing that [`reclaimable`](Self::reclaimable) does not find.
+/// An upload is entered before its first byte is stored, and forgotten after its last byte is gone. So after a
+/// crash, [`reclaimable`](Self::reclaimable) finds everything that is left.
 #[async_trait]
 pub trait AttachmentIndex: Send + Sync + 'static {
-    /// Enters an upload, or replaces what was entered under its id, and returns true. If that takes more bytes than
-    /// before, and more than `most` are taken then, by its owner or in all, it changes nothing and returns false. What a
-    /// file takes is its [`Attachment::size`], in whatever state it is, until it is forgotten. However many calls there
-    /// are at once, on whatever handles, no more are taken.
+    /// Stores an upload, replacing one with the same id, and returns true. If it takes more bytes than before, and
+    /// its owner's or the total would exceed `most`, it changes nothing and returns false. A file counts with its
+    /// [`Attachment::size`], in any state, until it is forgotten. Simultaneous calls on any handles never exceed
+    /// `most`.
     ///
     /// # Errors
-    /// [`StoreError`] where the store can't be written.
+    /// [`StoreError`] if the store can't be written.
     async fn put_upload_within(&self, upload: &Upload, most: FileBytes) -> Result<bool, StoreError>;
 
-    /// Enters an upload as [`put_upload_within`](Self::put_upload_within) does, without a bound.
+    /// Stores an upload as [`put_upload_within`](Self::put_upload_within) does, without a bound.
     ///
     /// # Errors
-    /// [`StoreError`] where the store can't be written.
+    /// [`StoreError`] if the store can't be written.
     async fn put_upload(&self, upload: &Upload) -> Result<(), StoreError> {
         self.put_upload_within(upload, FileBytes::MAX).await.map(drop)
     }
 
-    /// Returns how many bytes the files take that `owner` has uploaded, and those of all.
+    /// Returns the bytes of the files that `owner` has uploaded, and of all files.
     ///
     /// # Errors
-    /// [`StoreError`] where the store can't be read.
+    /// [`StoreError`] if the store can't be read.
     async fn file_bytes(&self, owner: &UserId) -> Result<FileBytes, StoreError>;
 
-    /// Returns an upload in whatever state it is.
+    /// Returns an upload in any state.
     ///
     /// # Errors
-    /// [`StoreError`] where the store can't be read.
+    /// [`StoreError`] if the store can't be read.
     async fn upload(&self, id: &AttachmentId) -> Result<Option<Upload>, StoreError>;
 
-    /// Returns up to `limit` uploads whose bytes nobody needs: [`UploadState::Discarded`] ones, and
-    /// `Receiving` or `Ready` ones that began before `before`.
+    /// Returns up to `limit` uploads that can be removed: [`UploadState::Discarded`] ones, and `Receiving` or
+    /// `Ready` ones that began before `before`.
     ///
     /// # Errors
-    /// [`StoreError`] where the store can't be read.
+    /// [`StoreError`] if the store can't be read.
     async fn reclaimable(&self, before: Timestamp, limit: usize) -> Result<Vec<AttachmentId>, StoreError>;
 
-    /// Gives each `Receiving` or `Ready` upload that began after `now` the time `now`: the clock was wrong when it
-    /// began, and would keep its bytes until that time comes.
+    /// Sets the time of each `Receiving` or `Ready` upload that began after `now` to `now`. The clock was wrong
+    /// when it began, and its bytes would be kept until that time.
     ///
     /// # Errors
-    /// [`StoreError`] where the store can't be written.
+    /// [`StoreError`] if the store can't be written.
     async fn date_back(&self, now: Timestamp) -> Result<(), StoreError>;
 
-    /// Claims an upload for removal: makes it [`UploadState::Discarded`] unless a message holds it. Returns
-    /// whether its bytes may go now. One that does not exist may.
+    /// Claims an upload for removal: sets it to [`UploadState::Discarded`] unless a message has it. Returns
+    /// whether its bytes may be removed now. An upload that does not exist may be.
     ///
     /// # Errors
-    /// [`StoreError`] where the store can't be written.
+    /// [`StoreError`] if the store can't be written.
     async fn discard_upload(&self, id: &AttachmentId) -> Result<bool, StoreError>;
 
-    /// Removes a [`UploadState::Discarded`] upload's entry; any other stays.
+    /// Removes the entry of a [`UploadState::Discarded`] upload. Any other stays.
     ///
     /// # Errors
-    /// [`StoreError`] where the store can't be written.
+    /// [`StoreError`] if the store can't be written.
     async fn forget_upload(&self, id: &AttachmentId) -> Result<(), StoreError>;
 }
 
-/// A whole store: logs, directory and attachment index over one database.
+/// A whole store: logs, directory and attachment index in one database.
 pub trait Store: EventStore + Directory + AttachmentIndex {}
 
 impl<S: EventStore + Directory + AttachmentIndex> Store for S {}

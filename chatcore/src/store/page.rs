@@ -1,39 +1,39 @@
 //! How much a store reads at once: a page, bounded in number and in bytes.
 
-/// The most that one page of a store's answer holds.
+/// The most that one page of a store's answer has.
 ///
-/// A page is filled in its order, and ends before the first item that is one too many or would make all of them
-/// together weigh more than `bytes`. The first item is taken whatever it weighs, so that who asks again gets on;
-/// only a page of no items has none. What an item weighs is said by [`Message::weight`], [`Event::weight`] and
-/// [`ChannelInfo::weight`]: about the memory that it takes.
+/// A page is filled in order. It ends before the first item that is one too many, or that would make all items
+/// together weigh more than `bytes`. The first item is taken whatever it weighs, so that a reader always gets on;
+/// only a page of no items is empty. An item's weight is about its bytes in memory: [`Message::weight`],
+/// [`Event::weight`] and [`ChannelInfo::weight`].
 ///
-/// A store reads little more from its database than the page that it answers with.
+/// A store reads little more from its database than the page that it returns.
 ///
 /// [`Message::weight`]: crate::Message::weight
 /// [`Event::weight`]: crate::Event::weight
 /// [`ChannelInfo::weight`]: super::ChannelInfo::weight
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageLimit {
-    /// Messages, events or channels.
+    /// The most messages, events or channels.
     pub items: usize,
-    /// Bytes of all items together, by their weight.
+    /// The most bytes of all items together, by their weight.
     pub bytes: usize,
 }
 
 impl PageLimit {
-    /// Bounds a page in number and in bytes.
+    /// Returns a limit in number and in bytes.
     #[must_use]
     pub const fn new(items: usize, bytes: usize) -> Self {
         Self { items, bytes }
     }
 
-    /// Bounds a page in number only, for tools and tests that know what is stored.
+    /// Returns a limit in number only, for tools and tests that know what is stored.
     #[must_use]
     pub const fn items(items: usize) -> Self {
         Self { items, bytes: usize::MAX }
     }
 
-    /// Begins to fill a page.
+    /// Starts an empty page.
     #[must_use]
     pub const fn fill(self) -> Filling {
         Filling { left: self, empty: true }
@@ -48,8 +48,8 @@ pub struct Filling {
 }
 
 impl Filling {
-    /// Counts the next item in, and returns whether the page takes it. After an item that it does not take, the
-    /// page takes no other.
+    /// Counts the next item, and returns whether the page takes it. After an item that it does not take, the page
+    /// takes no other.
     pub fn take(&mut self, weight: usize) -> bool {
         let fits = self.left.items > 0 && (self.empty || weight <= self.left.bytes);
         if fits {
@@ -62,7 +62,7 @@ impl Filling {
         fits
     }
 
-    /// Returns what the page can still take. To a page that has an item already, `bytes` holds for the next one too.
+    /// Returns what the page can still take. If the page has an item already, `bytes` also bounds the next one.
     #[must_use]
     pub const fn left(&self) -> PageLimit {
         self.left
@@ -73,7 +73,7 @@ impl Filling {
 mod tests {
     use super::*;
 
-    /// Fills a page with items of these weights, and returns how many it takes.
+    /// Fills a page with items of these weights. Returns how many it takes.
     fn taken(limit: PageLimit, weights: &[usize]) -> usize {
         let mut page = limit.fill();
         weights.iter().take_while(|weight| page.take(**weight)).count()

@@ -1,30 +1,30 @@
-//! Searching a log without an index: from its end, a bounded part at a time.
+//! Searching a log without an index: from its end, a bounded part per call.
 
 use super::{EventStore, Filling, PageLimit, StoreError};
 use crate::model::id::{ChannelId, Seq};
 use crate::model::message::Message;
 use crate::model::query::SearchQuery;
 
-/// The most messages that one call of [`EventStore::search`] looks through without an index.
+/// The most messages that one call of [`EventStore::search`] reads without an index.
 pub const SEARCH_SCAN: usize = 1_000;
 
-/// The most bytes of texts, about, that one call of [`EventStore::search`] looks through without an index.
+/// About the most bytes of texts that one call of [`EventStore::search`] reads without an index.
 pub const SEARCH_BYTES: usize = 4 << 20;
 
-/// What is read, and then compared, in one step.
+/// What is read and then compared in one step.
 const PAGE: PageLimit = PageLimit::new(100, 256 << 10);
 
-/// What a search has found so far.
+/// The results of a search so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// Messages that match, as they stand now, oldest first.
+    /// Matching messages in their current state, oldest first.
     pub messages: Vec<Message>,
-    /// Where to go on: the messages below this `seq` were not looked through. `None` where none are left.
+    /// Where to go on: messages before this `seq` were not searched. `None` if none are left.
     pub before: Option<Seq>,
 }
 
-/// Looks through the newest messages below `before`, page by page, until `limit` is reached, or [`SEARCH_SCAN`]
-/// messages or [`SEARCH_BYTES`] were looked through.
+/// Searches the newest messages before `before`, page by page, until it has `limit` results or has searched
+/// [`SEARCH_SCAN`] messages or [`SEARCH_BYTES`] of texts.
 ///
 /// Texts are compared on tokio's blocking threads, a page at a time, so it needs a tokio runtime.
 ///
@@ -53,18 +53,18 @@ pub async fn search_by_scan<S: EventStore + ?Sized>(
     Ok(Found { messages: look.found, before: more.then_some(look.before) })
 }
 
-/// How far a search has come.
+/// The progress of a search.
 struct Look {
-    /// What matches, newest first.
+    /// Matching messages, newest first.
     found: Vec<Message>,
     filling: Filling,
-    /// The messages below this `seq` were not looked at.
+    /// Messages before this `seq` were not searched.
     before: Seq,
     is_full: bool,
 }
 
 impl Look {
-    /// Looks through a page from its end, where that holds up no other task.
+    /// Searches a page from its end, on a blocking thread.
     async fn through(self, page: Vec<Message>, query: &SearchQuery) -> Result<Self, StoreError> {
         let query = query.clone();
         let look = move || self.look_through(page, &query);

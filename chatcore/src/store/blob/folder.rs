@@ -13,30 +13,29 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use super::{BlobError, BlobStore, ByteStream, private};
 use crate::model::id::AttachmentId;
 
-/// Bytes read from a file at a time.
+/// The bytes read from a file at a time.
 const CHUNK: usize = 16 << 10;
 
-/// The folder of files that are being written.
+/// The folder of unfinished files.
 const INCOMING: &str = "incoming";
 
-/// Blobs as files in a folder, spread over sub-folders by their id.
+/// Blobs as files in a folder, in sub-folders by their ids.
 ///
-/// A blob is written to `incoming/`, synced, and moved to its place in one step; then the folder is synced.
-/// What a crash leaves in `incoming/` is removed when the folder is opened again.
+/// A blob is written to `incoming/`, synced, and moved to its place in one step. Then the folder is synced.
+/// Opening the folder removes what a crash left in `incoming/`.
 ///
-/// On Unix the folder and all in it belong to their owner alone: folders have mode 0700, files 0600. If others may
-/// enter the folder when it is opened, this is taken away from it and from everything in it; what an operator made
-/// stricter stays so.
+/// On Unix only the owner has access: folders have mode 0700, files 0600. If other users can enter the folder when
+/// it is opened, their access to it and to everything in it is removed. Stricter modes set by an operator stay.
 #[derive(Clone, Debug)]
 pub struct FolderBlobs {
     root: PathBuf,
 }
 
 impl FolderBlobs {
-    /// Opens a folder, or makes it and the folders on the way to it. Only one process may have it open.
+    /// Opens a folder, and creates it and missing parents. Only one process may have it open.
     ///
     /// # Errors
-    /// If the folder can't be made, cleaned or made its owner's.
+    /// If the folder can't be created, cleaned or made private.
     pub async fn open(root: impl Into<PathBuf>) -> io::Result<Self> {
         let root = root.into();
         let folder = root.clone();
@@ -55,7 +54,7 @@ impl FolderBlobs {
     /// Returns the path of a blob's file below the folder, for a backup or another tool that copies the files.
     #[must_use]
     pub fn path_of(id: &AttachmentId) -> PathBuf {
-        // Ids end in random digits: their last four spread files evenly over 65,536 folders.
+        // Ids end in random digits. The last four spread files evenly over 65,536 folders.
         let name = id.as_str();
         let spread = name.get(name.len().saturating_sub(4)..).unwrap_or(name);
         let (first, second) = spread.split_at(spread.len() / 2);
@@ -81,7 +80,7 @@ impl BlobStore for FolderBlobs {
         make_folders(folder.to_path_buf()).await?;
         incoming.move_to(&place).await?;
         let mut made = Some(folder);
-        // Each folder on the way may be new, and its name is its parent's to keep.
+        // Each folder on the way may be new, and its parent holds its name.
         while let Some(folder) = made.filter(|folder| folder.starts_with(&self.root)) {
             sync_folder(folder).await?;
             made = folder.parent();
@@ -112,14 +111,14 @@ impl BlobStore for FolderBlobs {
     }
 }
 
-/// A file that is being written, removed when it is dropped before it was moved to its place.
+/// An unfinished file, removed on drop unless it was moved to its place.
 struct Incoming {
     path: PathBuf,
     is_there: bool,
 }
 
 impl Incoming {
-    /// Creates the file and its guard in one step, so that a caller that goes away meanwhile leaves no file.
+    /// Creates the file and its guard in one step, so that a dropped future leaves no file.
     async fn create(path: PathBuf) -> io::Result<(Self, std::fs::File)> {
         blocking(move || {
             let file = private::create_file(&path)?;
@@ -145,7 +144,7 @@ impl Drop for Incoming {
             return;
         }
         let path = std::mem::take(&mut self.path);
-        // What fails here is removed when the folder is opened again.
+        // If this fails, opening the folder again removes the file.
         let remove = move || drop(std::fs::remove_file(path));
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn_blocking(remove)),

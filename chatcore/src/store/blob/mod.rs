@@ -1,4 +1,4 @@
-//! Where the bytes of attachments are kept.
+//! Storage for the bytes of attachments.
 
 mod folder;
 mod private;
@@ -13,40 +13,43 @@ use futures::stream::BoxStream;
 pub use self::folder::FolderBlobs;
 use crate::model::id::AttachmentId;
 
-/// Bytes as they come, or the reason why no more come.
+/// A stream of bytes, which may end with an error.
 pub type ByteStream = BoxStream<'static, io::Result<Bytes>>;
 
-/// A place for files. `testkit::blob_conformance!` holds its laws as tests.
+/// A store for files. `testkit::blob_conformance!` tests its laws.
 ///
-/// Beside each picture's file, under the id `p_` and the picture's, lies a blob with its previews. It is put when one is
-/// first asked for, and removed with the file.
+/// A picture's previews are a blob too, with the id `p_` and the picture's. It is put when a preview is first
+/// requested, and removed with the file.
 ///
 /// # Laws
-/// - A blob is there whole or not at all, also after a crash, a failed stream or a dropped future.
-/// - What was put is what is got, for every range.
+/// - A blob exists whole or not at all, even after a crash, a failed stream or a dropped future.
+/// - A read returns the bytes that were put, for every range.
 #[async_trait]
 pub trait BlobStore: Send + Sync + 'static {
-    /// Stores a stream under `id`, durably, and returns its size. `id` is put once, but the previews'
-    /// may be put again with the same bytes by a second process; an error is as good then.
+    /// Stores a stream under `id`, durably, and returns its size. Each `id` is put once. Only the blob of previews
+    /// may be put again, with the same bytes, by a second process; an error is fine then.
     ///
     /// # Errors
-    /// [`BlobError::TooLarge`] as soon as more than `limit` bytes came, [`BlobError::Stream`] where the
-    /// stream failed, [`BlobError::Io`] where the store did. Nothing stays behind.
+    /// - [`BlobError::TooLarge`] as soon as more than `limit` bytes came
+    /// - [`BlobError::Stream`] if the stream failed
+    /// - [`BlobError::Io`] if the store failed
+    ///
+    /// Nothing is left of a failed blob.
     ///
     /// # Cancel safety
-    /// A dropped future stores nothing that can be got.
+    /// If the future is dropped, no blob can be read.
     async fn put(&self, id: &AttachmentId, bytes: ByteStream, limit: u64) -> Result<u64, BlobError>;
 
-    /// Returns the bytes of `range`, which is cut to the blob's size; the whole blob with `0..u64::MAX`.
+    /// Returns the bytes of `range`, which is cut to the blob's size: `0..u64::MAX` is the whole blob.
     ///
     /// # Errors
-    /// [`BlobError::NotFound`], or [`BlobError::Io`] where the store can't be read.
+    /// [`BlobError::NotFound`], or [`BlobError::Io`] if the store can't be read.
     async fn get(&self, id: &AttachmentId, range: Range<u64>) -> Result<ByteStream, BlobError>;
 
-    /// Removes a blob. One that is not there is removed already.
+    /// Removes a blob. Removing a missing blob succeeds.
     ///
     /// # Errors
-    /// [`BlobError::Io`] where the store can't be written.
+    /// [`BlobError::Io`] if the store can't be written.
     async fn delete(&self, id: &AttachmentId) -> Result<(), BlobError>;
 }
 
@@ -54,13 +57,13 @@ pub trait BlobStore: Send + Sync + 'static {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BlobError {
-    /// There is no such blob.
+    /// The blob does not exist.
     #[error("no such blob")]
     NotFound,
     /// More bytes came than are allowed.
     #[error("more than {limit} bytes")]
     TooLarge {
-        /// How many are allowed.
+        /// The limit.
         limit: u64,
     },
     /// The stream of bytes failed before its end.

@@ -1,10 +1,10 @@
-//! Files and folders that only their owner can use.
+//! Files and folders that only their owner can access.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-/// Makes the folders on the way to `folder` that do not exist, with mode 0700.
+/// Creates `folder` and its missing parents with mode 0700.
 pub(super) fn make_folders(folder: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
@@ -13,7 +13,7 @@ pub(super) fn make_folders(folder: &Path) -> io::Result<()> {
     builder.create(folder)
 }
 
-/// Creates a file that does not exist, with mode 0600.
+/// Creates a new file with mode 0600.
 pub(super) fn create_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -22,9 +22,9 @@ pub(super) fn create_file(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Takes away what a folder, and everything in it, allows to anybody but its owner.
+/// Removes other users' access to a folder and to everything in it.
 ///
-/// A folder that allows nothing is not looked into: nobody else reaches what is in it.
+/// A folder without such access is not entered: other users can't reach its contents.
 #[cfg(unix)]
 pub(super) fn tighten(folder: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
@@ -36,7 +36,7 @@ pub(super) fn tighten(folder: &Path) -> io::Result<()> {
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder)? {
             let entry = entry?;
-            // Of a symbolic link this is the link's own, which has no mode to change.
+            // For a symbolic link this is the link's own metadata, whose mode can't change.
             let metadata = entry.metadata()?;
             if metadata.is_dir() {
                 folders.push(entry.path());
@@ -46,11 +46,11 @@ pub(super) fn tighten(folder: &Path) -> io::Result<()> {
             }
         }
     }
-    // Last, so that a walk that broke off is made again.
+    // Last, so that an interrupted walk is done again.
     tighten_one(folder, std::fs::metadata(folder)?.permissions())
 }
 
-/// Elsewhere the operating system's own rules hold.
+/// On other systems their own rules apply.
 #[cfg(not(unix))]
 pub(super) fn tighten(_: &Path) -> io::Result<()> {
     Ok(())

@@ -1,4 +1,4 @@
-//! One channel's log in memory, with the folded messages beside it.
+//! One channel's log in memory, with its current messages.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -14,13 +14,13 @@ use crate::store::{AppendError, Appended, ChannelInfo, Head, NONCE_LIFE, Page, P
 pub(super) struct Log {
     info: ChannelInfo,
     epoch: Epoch,
-    /// Events without those that were trimmed; they are consecutive, and end at the head.
+    /// The events that were not trimmed. They are consecutive and end at the head.
     events: VecDeque<Event>,
     head: Seq,
     last_at: Timestamp,
-    /// As they stand now.
+    /// The messages in their current state.
     messages: BTreeMap<Seq, Message>,
-    /// Where the edits of a message are in the log.
+    /// The `seq`s of each message's edits.
     edits: HashMap<Seq, Vec<Seq>>,
     nonces: HashMap<(UserId, Nonce), (Seq, Timestamp)>,
 }
@@ -51,14 +51,14 @@ impl Log {
         self.messages.get(&seq)
     }
 
-    /// Returns what the first publish with this nonce was given.
+    /// Returns the answer to the first publish with this nonce.
     pub(super) fn first_of(&self, append: &Append) -> Option<Appended> {
         let (_, author, nonce) = append.dedupe_key()?;
         let (seq, at) = *self.nonces.get(&(author.clone(), nonce.clone()))?;
         Some(Appended { seq, at, epoch: self.epoch.clone(), duplicate: true })
     }
 
-    /// Says whether what an append is about is there.
+    /// Checks that the target of an append exists.
     pub(super) fn check(&self, append: &Append) -> Result<(), AppendError> {
         let found = match &append.body {
             AppendBody::Message { reply_to, .. } => {
@@ -79,7 +79,7 @@ impl Log {
         Ok(())
     }
 
-    /// Appends what was checked; returns the attachments that no message holds any more.
+    /// Appends a checked item. Returns the attachments that no message has any more.
     pub(super) fn append(&mut self, append: Append, now: Timestamp) -> (Appended, Vec<Attachment>) {
         self.head += 1;
         self.last_at = now.following(self.last_at);
@@ -116,7 +116,7 @@ impl Log {
         self.message(target).map(|message| message.attachments.clone()).unwrap_or_default()
     }
 
-    /// Returns the check of a position, if the log still holds its event.
+    /// Returns the check of the event at `seq`, if the log still has it.
     fn check_at(&self, seq: Seq) -> Option<Check> {
         if seq == 0 {
             return Some(Check::START);
@@ -124,7 +124,7 @@ impl Log {
         self.place(seq).map(|at| Check::of(&self.events[at]))
     }
 
-    /// Where an event stands in `events`.
+    /// Returns the index of an event in `events`.
     fn place(&self, seq: Seq) -> Option<usize> {
         let first = self.events.front()?.seq;
         usize::try_from(seq.checked_sub(first)?).ok().filter(|at| *at < self.events.len())
@@ -160,14 +160,14 @@ impl Log {
         Page { messages, more: older.peek().is_some() }
     }
 
-    /// Counts what `user`, who has read up to `read`, has to read.
+    /// Counts the unread messages of `user`, whose marker is `read`.
     pub(super) fn unread(&self, user: &UserId, read: Seq) -> u64 {
         let newest = self.messages.range(read.saturating_add(1)..).rev().map(|(_, message)| message);
         let scanned = newest.zip(0..Unread::scan(read));
         scanned.filter(|(message, _)| !message.deleted && message.author.id != *user).count() as u64
     }
 
-    /// Trims the log so that the newest `messages` are kept, once it has a tenth more than that.
+    /// Trims the log to the newest `messages`, once it has a tenth more.
     pub(super) fn trim_to(&mut self, messages: usize, now: Timestamp) -> Vec<Attachment> {
         let excess = self.messages.len().saturating_sub(messages);
         if excess <= messages / 10 {
@@ -177,7 +177,7 @@ impl Log {
         last.map(|seq| self.trim(seq, now)).unwrap_or_default()
     }
 
-    /// Removes everything up to and with `through`; returns the attachments of the removed messages.
+    /// Removes everything up to and including `through`. Returns the attachments of the removed messages.
     pub(super) fn trim(&mut self, through: Seq, now: Timestamp) -> Vec<Attachment> {
         while self.events.front().is_some_and(|event| event.seq <= through) {
             self.events.pop_front();

@@ -1,4 +1,4 @@
-//! A store in memory, for tests, for demonstrations, and for chats that may forget.
+//! A store in memory, for tests, for demonstrations, and for chats that need no history.
 
 mod log;
 
@@ -20,14 +20,14 @@ use crate::model::message::{Attachment, Message, User};
 use crate::model::name::ChannelName;
 use crate::model::time::{Clock, Timestamp};
 
-/// A store in memory. Clones are handles on the same one.
+/// A store in memory. Clones are handles to the same store.
 ///
-/// It keeps the newest messages of each channel, 10,000 unless told otherwise, and trims the rest.
+/// It keeps the newest messages of each channel, 10,000 by default, and trims the rest.
 #[derive(Clone, Debug)]
 pub struct MemoryStore {
     state: Arc<Mutex<State>>,
     clock: Clock,
-    /// By which nonces get old.
+    /// The clock for the age of nonces.
     ages: Clock,
 }
 
@@ -36,7 +36,7 @@ struct State {
     retention: usize,
     logs: Vec<Log>,
     names: BTreeMap<ChannelName, ChannelId>,
-    /// By what the names look like.
+    /// The channels by the looks of their names.
     looks: HashMap<String, ChannelId>,
     read: HashMap<(UserId, ChannelId), Seq>,
     users: HashMap<UserId, User>,
@@ -50,13 +50,13 @@ impl Default for MemoryStore {
 }
 
 impl MemoryStore {
-    /// Makes an empty store that keeps the newest 10,000 messages of each channel.
+    /// Returns an empty store that keeps the newest 10,000 messages of each channel.
     #[must_use]
     pub fn new() -> Self {
         Self::with_retention(10_000)
     }
 
-    /// Makes an empty store that keeps the newest `messages` of each channel.
+    /// Returns an empty store that keeps the newest `messages` of each channel.
     #[must_use]
     pub fn with_retention(messages: usize) -> Self {
         let state = State {
@@ -72,20 +72,20 @@ impl MemoryStore {
         Self { state: Arc::new(Mutex::new(state)), ages: clock.clone().steady(NONCE_LIFE), clock }
     }
 
-    /// Takes the time of events and channels from `clock`.
+    /// Uses `clock` for the times of events and channels.
     #[must_use]
     pub fn with_clock(self, clock: Clock) -> Self {
         Self { ages: clock.clone().steady(NONCE_LIFE), clock, ..self }
     }
 
-    // Held for one call's work in memory, never across an await.
+    // Held for the work of one call, never across an await.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("invariant: nothing panics under this lock")
     }
 }
 
 impl State {
-    /// Channels are numbered from 1 in the order of their creation.
+    /// Channels are numbered from 1, in the order of their creation.
     fn log(&self, channel: ChannelId) -> Option<&Log> {
         self.logs.get(index(channel)?)
     }
@@ -94,7 +94,7 @@ impl State {
         self.logs.get_mut(index(channel)?)
     }
 
-    /// `age` is the time by which nonces get old.
+    /// `age` is the time that decides the age of nonces.
     fn append(&mut self, append: Append, now: Timestamp, age: Timestamp) -> Result<Appended, AppendError> {
         let channel = append.channel;
         let log = self.log(channel).ok_or(AppendError::NoSuchChannel)?;
@@ -117,7 +117,7 @@ impl State {
         Ok(appended)
     }
 
-    /// Returns the ids of a publish's attachments if all of them are there for it to take.
+    /// Returns the ids of a publish's attachments, if the author can attach all of them.
     fn free(&self, attachments: &[Attachment], append: &Append) -> Result<Vec<AttachmentId>, AppendError> {
         let mut free: Vec<AttachmentId> = Vec::with_capacity(attachments.len());
         for Attachment { id, .. } in attachments {
