@@ -1,4 +1,4 @@
-//! What one user may take, over all connections: so much at once, and a pace after that.
+//! The share of one user, over all connections: an amount at once, and a pace after that.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,16 +14,16 @@ use crate::model::error::{Error, ErrorCode};
 use crate::model::id::UserId;
 use crate::model::name::ChannelName;
 
-/// Frames and refused commands that a pace has for each command.
+/// Frames and refused commands per command of a pace.
 const FRAMES_PER_COMMAND: u32 = 2;
 
-/// How far the bytes may be behind before reading stops. Until then commands are refused, with a word.
+/// How far the bytes may be behind the pace before reading stops. Until then commands are refused, with an error.
 const BYTES_BEHIND: Duration = Duration::from_secs(1);
 
-/// How long to wait before the next try for a user whose appends wait for the store.
+/// The time until the next try, for a user with too many waiting appends.
 const APPENDS_WAIT: Duration = Duration::from_millis(500);
 
-/// The paces of a connection and of a user, worked out once from the [`Limits`].
+/// The paces of a connection and of a user, computed once from the [`Limits`].
 #[derive(Debug)]
 pub(crate) struct Rates {
     limits: Arc<Limits>,
@@ -39,7 +39,7 @@ pub(crate) struct Rates {
     uploads_of_all: Option<Total>,
 }
 
-/// What all users together have taken of a day's bytes.
+/// The bytes per day of all users together.
 #[derive(Debug)]
 struct Total {
     rate: Rate,
@@ -47,12 +47,12 @@ struct Total {
 }
 
 impl Total {
-    /// Bounds the bytes of a day, if there is a bound.
+    /// Bounds the bytes per day, unless the bound is `u64::MAX`.
     fn new(bytes: u64) -> Option<Self> {
         (bytes < u64::MAX).then(|| Self { rate: Rate::new(bytes, bytes, DAY), pace: Mutex::default() })
     }
 
-    /// Takes bytes, or says when they are there.
+    /// Takes bytes, or returns the time until they are available.
     fn take(&self, now: Moment, bytes: u64) -> Result<(), Duration> {
         let mut pace = self.pace.lock().expect("invariant: nothing panics under this lock");
         pace.get_or_insert_with(|| Pace::new(now)).take(self.rate, now, bytes)
@@ -85,7 +85,7 @@ impl Rates {
     }
 }
 
-/// The shares of the users who are connected, and of those who have left with a pace that is not full again.
+/// The shares of connected users, and of users who have left but whose paces are not full yet.
 #[derive(Debug)]
 pub(crate) struct Shares {
     by_user: DashMap<UserId, Arc<Share>>,
@@ -114,18 +114,19 @@ impl Shares {
         Arc::clone(&entry.or_insert_with(|| Arc::new(Share::new(&self.rates, now))))
     }
 
-    /// Forgets the users who are not there and whose paces are full again.
+    /// Forgets users who have left and whose paces are full.
     pub(crate) fn forget_rested(&self, now: Moment) {
         self.by_user.retain(|_, share| is_held(share) || !share.paces().is_rested(now));
     }
 }
 
-/// A share is only ever cloned out of the map under its shard's lock, which `retain` holds.
+/// Returns whether a share is in use. It is only cloned out of the map under its shard's lock, which `retain`
+/// holds.
 fn is_held(share: &Arc<Share>) -> bool {
     Arc::strong_count(share) > 1
 }
 
-/// What one user has taken, over all connections.
+/// The share of one user, over all connections.
 #[derive(Debug)]
 pub(crate) struct Share {
     rates: Arc<Rates>,
@@ -148,7 +149,7 @@ struct Paces {
 struct Rare {
     creations: Pace,
     uploads: Pace,
-    /// When the others were last told that the user is typing.
+    /// When others were last told that the user is typing.
     typing: HashMap<ChannelName, Moment>,
 }
 
@@ -191,10 +192,10 @@ impl Share {
         self.paces.lock().expect("invariant: nothing panics under this lock")
     }
 
-    /// Counts frames that came, and their bytes, whatever becomes of them.
+    /// Counts received frames and their bytes, whether or not they are refused.
     ///
     /// # Errors
-    /// How long to read nothing.
+    /// Returns how long nothing must be read.
     pub(crate) fn spend_frames(&self, now: Moment, frames: u64, bytes: u64) -> Result<(), Duration> {
         let mut paces = self.paces();
         paces.frames.spend(self.rates.user_frames, now, frames);
@@ -204,10 +205,10 @@ impl Share {
         if wait.is_zero() { Ok(()) } else { Err(wait) }
     }
 
-    /// Takes what a command costs, whose bytes are counted already.
+    /// Pays the price of a command, whose bytes are already counted.
     ///
     /// # Errors
-    /// `rate_limited`; nothing is taken then.
+    /// `rate_limited`. Then nothing is taken.
     pub(crate) fn take(&self, now: Moment, weight: u64, logged: u64) -> Result<(), Error> {
         let rates = &*self.rates;
         let mut paces = self.paces();
@@ -239,10 +240,10 @@ impl Share {
         Err(refused)
     }
 
-    /// Takes a place among the channels that the user creates.
+    /// Takes one of the channels that the user can create.
     ///
     /// # Errors
-    /// `rate_limited`.
+    /// `rate_limited` if there is none.
     pub(crate) fn take_creation(&self, now: Moment) -> Result<(), Error> {
         let taken = self.paces().rare(now).creations.take(self.rates.creations, now, 1);
         taken.map_err(|wait| {
@@ -252,7 +253,7 @@ impl Share {
         })
     }
 
-    /// Gives back the place of a channel that was not created.
+    /// Gives back a channel that was not created.
     pub(crate) fn give_creation_back(&self, now: Moment) {
         self.paces().rare(now).creations.give_back(self.rates.creations, 1);
     }
@@ -260,7 +261,7 @@ impl Share {
     /// Takes uploaded bytes.
     ///
     /// # Errors
-    /// `rate_limited`.
+    /// `rate_limited` if the bytes per day are used up.
     pub(crate) fn take_uploaded(&self, now: Moment, bytes: u64) -> Result<(), Error> {
         let rates = &*self.rates;
         let mut paces = self.paces();
@@ -274,7 +275,7 @@ impl Share {
         })
     }
 
-    /// Returns whether the others are to be told that the user is typing in the channel.
+    /// Returns whether to tell others that the user is typing in the channel.
     pub(crate) fn may_tell_typing(&self, now: Moment, channel: &ChannelName) -> bool {
         let interval = self.rates.limits.typing_interval;
         let mut paces = self.paces();
@@ -292,10 +293,10 @@ impl Share {
         true
     }
 
-    /// Takes a place among the user's appends that wait for the store.
+    /// Takes one of the appends of the user that may wait for the store.
     ///
     /// # Errors
-    /// `rate_limited`.
+    /// `rate_limited` if too many wait.
     pub(crate) fn enqueue(self: &Arc<Self>) -> Result<Waits, Error> {
         let most = self.rates.limits.appends_per_user;
         if !count_up(&self.appends, most) {
@@ -305,10 +306,10 @@ impl Share {
         Ok(Waits(Arc::clone(self)))
     }
 
-    /// Takes a place among the channels that the user follows.
+    /// Takes one of the user's subscriptions.
     ///
     /// # Errors
-    /// `too_large`.
+    /// `too_large` if there are too many.
     pub(crate) fn subscribe(self: &Arc<Self>) -> Result<Follows, Error> {
         let most = self.rates.limits.subscriptions_per_user;
         if !count_up(&self.subscriptions, most) {
@@ -319,7 +320,7 @@ impl Share {
     }
 }
 
-/// The place of an append that waits; dropping it gives it back.
+/// A waiting append. Dropping it gives its place back.
 #[derive(Debug)]
 pub(crate) struct Waits(Arc<Share>);
 
@@ -329,7 +330,7 @@ impl Drop for Waits {
     }
 }
 
-/// The place of a subscription; dropping it gives it back.
+/// A subscription. Dropping it gives its place back.
 #[derive(Debug)]
 pub(crate) struct Follows(Arc<Share>);
 
@@ -339,7 +340,7 @@ impl Drop for Follows {
     }
 }
 
-/// Counts one more, unless there are `most`.
+/// Adds one to the count, unless it is `most`, and returns whether it did.
 fn count_up(count: &AtomicU32, most: usize) -> bool {
     let most = u32::try_from(most).unwrap_or(u32::MAX);
     if count.fetch_add(1, Ordering::Relaxed) < most {

@@ -1,4 +1,4 @@
-//! Turns to search or to make previews: so many at once in all, so many of each user, and the others in order.
+//! Turns for searches or previews: a number at once in total and per user, the others in order.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -7,25 +7,25 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::model::id::UserId;
 
-/// Work of one kind that runs, and the calls that wait for their turn.
+/// The turns for one kind of work, and the calls that wait.
 #[derive(Debug)]
 pub(crate) struct Turns {
     all: Arc<Semaphore>,
     per_user: usize,
-    /// Of the users who have a turn or wait.
+    /// The users who have a turn or wait for one.
     by_user: Mutex<HashMap<UserId, Arc<Semaphore>>>,
 }
 
-/// A turn; dropping it gives it to the next.
+/// A turn. Dropping it gives it to the next call.
 #[derive(Debug)]
 pub(crate) struct Turn {
-    // In the order in which they are dropped.
+    // Fields are dropped in this order.
     _all: OwnedSemaphorePermit,
     _own: OwnedSemaphorePermit,
     _user: Waiter,
 }
 
-/// A user who has a turn or waits; dropping the last one forgets the user.
+/// A user who has a turn or waits. Dropping the last one forgets the user.
 #[derive(Debug)]
 struct Waiter {
     turns: Arc<Turns>,
@@ -34,16 +34,16 @@ struct Waiter {
 }
 
 impl Turns {
-    /// Gives `all` turns at once, `per_user` of them to one user.
+    /// Allows `all` turns at once, and `per_user` for one user.
     pub(crate) fn new(all: usize, per_user: usize) -> Arc<Self> {
         Arc::new(Self { all: Arc::new(Semaphore::new(all)), per_user, by_user: Mutex::default() })
     }
 
-    /// Waits for a turn, first behind the user's own, then behind everybody's, each in order. So a user who asks on
-    /// many connections takes no more places in front of others than of one's share.
+    /// Waits for a turn: first behind the user's own calls, then behind everyone's, each in order. So many
+    /// connections give a user no more turns than their share.
     ///
     /// # Cancel safety
-    /// A dropped future has left its place.
+    /// If the future is dropped, it leaves the queue.
     pub(crate) async fn turn(self: &Arc<Self>, user: &UserId) -> Turn {
         let waiter = self.enter(user);
         let never_closed = "invariant: nobody closes it";
@@ -67,7 +67,7 @@ impl Turns {
 impl Drop for Waiter {
     fn drop(&mut self) {
         let mut by_user = self.turns.by_user();
-        // The map's and this one: they are cloned under the lock only.
+        // The map's and this one. They are cloned only under the lock.
         if Arc::strong_count(&self.own) == 2 {
             by_user.remove(&self.user);
         }

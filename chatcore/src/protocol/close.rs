@@ -1,4 +1,4 @@
-//! Why a connection is closed. The code says what a client does next.
+//! Why a connection is closed. The code tells a client what to do next.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use std::fmt;
 pub enum CloseReason {
     /// 1000: the client left.
     Left,
-    /// 1001: the server is going away. Reconnect with jitter.
+    /// 1001: the server is shutting down. Reconnect with jitter.
     GoingAway,
     /// 1002: the frame breaks the WebSocket protocol.
     ProtocolError,
@@ -20,11 +20,12 @@ pub enum CloseReason {
     FrameTooLarge,
     /// 4000: too many connections, or too many malformed frames. Reconnect with back-off.
     Overloaded,
-    /// 4001: the client did not take what was sent. Reconnect with back-off.
+    /// 4001: the client was too slow to read. Reconnect with back-off.
     TooSlow,
-    /// 4002: the server takes no new connections. Reconnect with back-off.
+    /// 4002: the server accepts no new connections. Reconnect with back-off.
     Draining,
-    /// 4003: asked to connect again, as after a change of what the app knows of the user. Reconnect with back-off.
+    /// 4003: the client must connect again, such as after a change of the user in the app. Reconnect with
+    /// back-off.
     Reconnect,
     /// 4100: signed out. Do not reconnect.
     SignedOut,

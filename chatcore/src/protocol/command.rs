@@ -1,4 +1,4 @@
-//! What a client says: one JSON object a frame, with a `type` and an `id`.
+//! What a client sends: one JSON object per frame, with a `type` and an `id`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,10 +14,10 @@ use super::sketch::Sketch;
 use crate::model::error::ErrorCode;
 use crate::model::id::{Position, Seq};
 
-/// Defines [`Command`], and beside it how its fields are read once its name is known.
+/// Defines [`Command`], and how its fields are read once its name is known.
 ///
-/// With the name known, a field that the command does not have is passed over unread. A `tag` would read every field
-/// first, and fail at what nobody asks for.
+/// With the name known, an unknown field is skipped without being parsed. A serde `tag` would parse every field
+/// first, and fail on fields that nobody asked for.
 macro_rules! commands {
     ($(#[$about:meta])* pub enum Command { $($variants:tt)* }) => {
         $(#[$about])*
@@ -33,11 +33,11 @@ macro_rules! commands {
 }
 
 commands! {
-    /// A command as it came, its texts not yet checked.
+    /// A command as it was received. Its texts are not checked yet.
     pub enum Command {
         /// Lists the channels.
         Channels {
-            /// Those after this name, or after what the last answer said in `after`; all where it is missing.
+            /// Lists channels after this name, or after the `after` of the last answer. Lists all if missing.
             #[serde(default)]
             after: Option<String>,
             /// How many, 1 to 1,000.
@@ -48,15 +48,15 @@ commands! {
         CreateChannel {
             /// Its name.
             name: String,
-            /// What it is about.
+            /// Its topic.
             #[serde(default)]
             topic: Option<String>,
         },
-        /// Follows a channel, from a position or from its newest messages.
+        /// Subscribes to a channel, from a position or from its newest messages.
         Subscribe {
             /// The channel.
             channel: String,
-            /// Where the client is.
+            /// The client's position.
             #[serde(default)]
             after: Option<Position>,
             /// How many messages to get, 0 to 100.
@@ -74,12 +74,12 @@ commands! {
             channel: String,
             /// The author's key of this publish, 1 to 64 characters.
             nonce: String,
-            /// What it says.
+            /// The text.
             text: String,
             /// Uploaded files, by id.
             #[serde(default)]
             attachments: Vec<String>,
-            /// The message that it answers.
+            /// The message that it replies to.
             #[serde(default)]
             reply_to: Option<Seq>,
         },
@@ -99,22 +99,22 @@ commands! {
             /// The message.
             seq: Seq,
         },
-        /// Puts an emoji on a message or takes it off.
+        /// Adds an emoji to a message, or removes it.
         React {
             /// The channel.
             channel: String,
             /// The message.
             seq: Seq,
-            /// Which emoji.
+            /// The emoji.
             emoji: String,
-            /// On or off.
+            /// Whether it is added.
             on: bool,
         },
-        /// Reads older messages.
+        /// Returns older messages.
         History {
             /// The channel.
             channel: String,
-            /// Messages below this `seq`.
+            /// Returns messages before this `seq`.
             before: Seq,
             /// How many, 1 to 100.
             #[serde(default)]
@@ -124,9 +124,9 @@ commands! {
         Search {
             /// The channel.
             channel: String,
-            /// Words that occur in the text, each of them.
+            /// Words. A message must contain each of them.
             query: String,
-            /// Messages below this `seq`; all of them where it is missing.
+            /// Returns messages before this `seq`, or of all if missing.
             #[serde(default)]
             before: Option<Seq>,
             /// How many, 1 to 50.
@@ -147,21 +147,21 @@ commands! {
             /// The first message that is unread again.
             seq: Seq,
         },
-        /// Tells the others that its user is typing.
+        /// Tells other subscribers that the user is typing.
         Typing {
             /// The channel.
             channel: String,
         },
-        /// Asks for a sign of life.
+        /// Does nothing but get an answer.
         Ping,
     }
 }
 
-/// A frame that is no command, and its `id` where it has one.
+/// A malformed frame, with its `id` if it has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Malformed {
-    /// The frame's `id`, where that much could be read.
+    /// The frame's `id`, if it could be read.
     pub id: Option<i64>,
     /// `bad_frame` or `unknown_command`.
     pub code: ErrorCode,
@@ -170,7 +170,7 @@ pub struct Malformed {
 }
 
 impl Command {
-    /// The commands' names, as `type` spells them.
+    /// The names of the commands, as `type` has them.
     const NAMES: [&'static str; 14] = [
         "channels",
         "create_channel",
@@ -188,14 +188,13 @@ impl Command {
         "ping",
     ];
 
-    /// Reads a frame: the command and its `id`.
+    /// Decodes a frame into its `id` and command.
     ///
     /// # Errors
-    /// [`Malformed`] says what is wrong, in words for the programmer of the client. It has the `id` wherever the
-    /// frame shows one, whatever else is wrong with the frame.
+    /// [`Malformed`] with a message for the programmer of the client. It has the frame's `id` if there is one, whatever else is wrong.
     pub fn decode(frame: &str) -> Result<(i64, Self), Malformed> {
         let read = || {
-            // A list would do for a struct too.
+            // serde would accept a list for a struct too.
             if !is_object(frame) {
                 return Err(serde_json::Error::custom("a frame must be one JSON object"));
             }
@@ -213,21 +212,21 @@ impl Command {
     }
 }
 
-/// Returns the frame's `type` if the frame begins with it, as those of most clients do: a walk over the frame less.
+/// Returns the frame's `type` if the frame begins with it, as most do. This saves a pass over the frame.
 fn leading_name(frame: &str) -> Option<&str> {
     let rest = frame.strip_prefix(r#"{"type":""#)?;
     let end = rest.bytes().position(|byte| matches!(byte, b'"' | b'\\'))?;
     rest[end..].starts_with('"').then_some(&rest[..end])
 }
 
-/// What says which command a frame is.
+/// The fields that identify a command.
 #[derive(Deserialize)]
 struct Head<'a> {
     #[serde(rename = "type", borrow)]
     name: Cow<'a, str>,
 }
 
-/// The frame of the command of that name, whose `id` is put aside.
+/// The frame of the command with that name. Its `id` is put aside.
 struct Fields<'a, D> {
     name: &'a str,
     id: &'a mut Option<i64>,
@@ -281,7 +280,7 @@ impl<'de, D: Deserializer<'de>> VariantAccess<'de> for Fields<'_, D> {
     }
 }
 
-/// Takes what all commands have out of a frame, and leaves the rest to the visitor of the command.
+/// Reads the fields that all commands have, and leaves the rest to the command's visitor.
 struct Common<'a, V> {
     id: &'a mut Option<i64>,
     visitor: V,
@@ -299,7 +298,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Common<'_, V> {
     }
 }
 
-/// The fields that are a command's own.
+/// The command's own fields.
 struct Own<'a, M> {
     map: M,
     id: &'a mut Option<i64>,
@@ -335,7 +334,7 @@ impl<'de, M: MapAccess<'de>> MapAccess<'de> for Own<'_, M> {
     }
 }
 
-/// A key of a frame; with one that all commands have, the seed comes back unused.
+/// A key of a frame. For a key that all commands have, the seed comes back unused.
 enum Key<S, T> {
     Type(S),
     Id(S),
@@ -375,7 +374,7 @@ fn is_object(frame: &str) -> bool {
     frame.trim_start().starts_with('{')
 }
 
-/// Reads a refused frame a second time, now for whose answer the refusal is, and what is wrong.
+/// Reads a refused frame again, to find its `id` and what is wrong.
 fn explain(frame: &str, error: &serde_json::Error) -> Malformed {
     let sketch = Sketch::of(frame);
     let id = sketch.id();

@@ -1,4 +1,4 @@
-//! Writes frames: each event once, for all who get it.
+//! Encodes frames: each event once, for all recipients.
 
 use std::io;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::model::name::ChannelName;
 use crate::model::time::Timestamp;
 use crate::store::PageLimit;
 
-/// Writes frames for a service that is mounted at a base path.
+/// Encodes frames for a service mounted at a base path.
 #[derive(Clone, Debug)]
 pub(crate) struct Encoder {
     base: Arc<str>,
@@ -31,7 +31,7 @@ pub(crate) struct Encoder {
 pub(crate) struct Fragment(Bytes);
 
 impl Fragment {
-    /// Returns its bytes in a list: with its opening brace, and a comma.
+    /// Returns the number of its bytes in a list: with the opening brace and a comma.
     pub(crate) fn len(&self) -> usize {
         self.0.len() + 2
     }
@@ -75,7 +75,7 @@ impl UserList {
     }
 }
 
-/// Counts bytes that are written to it.
+/// Counts the bytes that are written to it.
 #[derive(Default)]
 struct Counter(usize);
 
@@ -90,7 +90,7 @@ impl io::Write for Counter {
     }
 }
 
-/// A frame of a `message` event, and the part of it that is the message.
+/// The frame of a `message` event, and the message within it.
 pub(crate) struct Joined {
     pub(crate) frame: Bytes,
     pub(crate) message: Option<Fragment>,
@@ -104,7 +104,7 @@ pub(crate) struct Answer {
     pub(crate) result: Result<Reply, Error>,
 }
 
-/// What `ok` carries.
+/// The contents of an `ok`.
 #[derive(Debug)]
 pub(crate) enum Reply {
     Done,
@@ -151,7 +151,7 @@ impl Encoder {
         &self.base
     }
 
-    /// Fills in where an attachment is served.
+    /// Sets the URL where an attachment is served.
     pub(crate) fn locate(&self, attachment: &mut Attachment) {
         attachment.url = self.url(attachment);
     }
@@ -172,13 +172,13 @@ impl Encoder {
         Located { attachment, url: self.url(attachment) }
     }
 
-    /// Writes the newest of `messages`, which stand oldest first, that are `bytes` together, at least one if there is
-    /// one. Returns also the oldest that is written, if there are others before it.
+    /// Encodes the newest of `messages`, which are sorted oldest first, that take `bytes` together, but at least
+    /// one. Also returns the oldest encoded message, if there are others before it.
     pub(crate) fn newest(&self, messages: Vec<Message>, bytes: usize) -> (MessageList, Option<Seq>) {
         let mut page = PageLimit { items: usize::MAX, bytes }.fill();
         let mut fragments = Vec::with_capacity(messages.len());
         let (mut oldest, mut cut) = (None, None);
-        // Each is dropped once it is written: the list is in memory twice, not thrice.
+        // Each is dropped once it is encoded, so the list is in memory twice, not three times.
         for message in messages.into_iter().rev() {
             let fragment = self.message(&message);
             if !page.take(fragment.len()) {
@@ -191,12 +191,12 @@ impl Encoder {
         (MessageList::new(fragments.iter().rev()), cut)
     }
 
-    /// Writes an attachment.
+    /// Encodes an attachment.
     pub(crate) fn attachment(&self, attachment: &Attachment) -> Bytes {
         to_bytes(&self.located(attachment))
     }
 
-    /// Writes the frame of an event in a channel's log.
+    /// Encodes the frame of an event of a channel's log.
     pub(crate) fn event(&self, channel: &ChannelName, event: &Event) -> Joined {
         let check = Check::of(event);
         let EventKind::Message(content) = &event.kind else {
@@ -209,7 +209,7 @@ impl Encoder {
         let mut out = Vec::with_capacity(320 + message.text.len());
         out.extend_from_slice(br#"{"type":"message","channel":"#);
         write_json(&mut out, channel);
-        // It needs no escaping.
+        // The check needs no escaping.
         for part in [r#","check":""#, check.as_str(), "\""] {
             out.extend_from_slice(part.as_bytes());
         }
@@ -220,14 +220,14 @@ impl Encoder {
         Joined { message: Some(Fragment(frame.slice(start + 1..))), frame, check }
     }
 
-    /// Writes a message as it stands now.
+    /// Encodes a message in its current state.
     pub(crate) fn message(&self, message: &Message) -> Fragment {
         let mut out = Vec::with_capacity(288 + message.text.len());
         write_json(&mut out, &MessageObject::new(self, message));
         Fragment(Bytes::from(out).slice(1..))
     }
 
-    /// Folds an event into a message that is already written.
+    /// Applies an event to an encoded message.
     pub(crate) fn apply(&self, fragment: &Fragment, event: &Event) -> Fragment {
         let mut json = Vec::with_capacity(fragment.len());
         fragment.write(&mut json);
@@ -237,7 +237,7 @@ impl Encoder {
         self.message(&message)
     }
 
-    /// Rewrites the frame of a message or an edit so that it holds no text of what was deleted.
+    /// Rewrites the frame of a message or an edit without the deleted text.
     pub(crate) fn redact(&self, frame: &[u8], check: Check) -> Bytes {
         let event =
             serde_json::from_slice(frame).expect("invariant: the ring holds frames that this encoder wrote");
@@ -253,22 +253,22 @@ impl Encoder {
         }
     }
 
-    /// Returns the bytes of a channel in a list, with a comma.
+    /// Returns the number of bytes of a channel in a list, with a comma.
     pub(crate) fn channel_len(channel: &ChannelObject) -> usize {
         listed_len(channel)
     }
 
-    /// Returns the bytes of a user in a list, with a comma.
+    /// Returns the number of bytes of a user in a list, with a comma.
     pub(crate) fn user_len(user: &User) -> usize {
         listed_len(user)
     }
 
-    /// Writes the frame of an event outside any log.
+    /// Encodes the frame of an event outside of any log.
     pub(crate) fn notice(event: &ChatEvent) -> Bytes {
         to_bytes(event)
     }
 
-    /// Writes the frame of an answer.
+    /// Encodes the frame of an answer.
     pub(crate) fn answer(answer: &Answer) -> Bytes {
         match &answer.result {
             Ok(reply) => write_ok(answer.id.unwrap_or_default(), reply),
@@ -288,7 +288,7 @@ impl Encoder {
 }
 
 fn write_ok(id: i64, reply: &Reply) -> Bytes {
-    // A list is copied once: the rest of its answer is short.
+    // A list is copied once. The rest of its answer is short.
     let lists = match reply {
         Reply::Snapshot { messages, members, .. } => messages.0.len() + members.0.len(),
         Reply::Replay { events, members, .. } => {
@@ -367,7 +367,7 @@ fn write_list(out: &mut Vec<u8>, name: &str, list: &[u8]) {
     out.extend_from_slice(list);
 }
 
-/// Appends the fields of an object to the one that is being written.
+/// Appends an object's fields to the object that is being written.
 fn write_fields(out: &mut Vec<u8>, object: &impl Serialize) {
     let start = out.len();
     write_json(out, object);
@@ -386,7 +386,7 @@ fn write_array<T>(out: &mut Vec<u8>, items: impl Iterator<Item = T>, write: impl
     out.push(b']');
 }
 
-/// Returns the bytes of an item in a list, with a comma.
+/// Returns the number of bytes of an item in a list, with a comma.
 fn listed_len(item: &impl Serialize) -> usize {
     let mut counter = Counter::default();
     serde_json::to_writer(&mut counter, item)
@@ -453,7 +453,7 @@ impl Serialize for LogEvent<'_> {
     }
 }
 
-/// A message on the wire: as it is kept, with its attachments' URLs.
+/// A message on the wire: the stored message with its attachments' URLs.
 #[derive(Serialize)]
 struct MessageObject<'a> {
     seq: Seq,
@@ -484,7 +484,7 @@ impl<'a> MessageObject<'a> {
         }
     }
 
-    /// As [`Event::to_message`] has it.
+    /// Equal to [`Event::to_message`].
     fn begun(encoder: &'a Encoder, event: &Event, content: &'a Content) -> Self {
         Self {
             seq: event.seq,
@@ -501,7 +501,7 @@ impl<'a> MessageObject<'a> {
     }
 }
 
-/// An attachment on the wire: as it is kept, with its URL.
+/// An attachment on the wire: the stored attachment with its URL.
 #[derive(Serialize)]
 struct Located<'a> {
     #[serde(flatten)]

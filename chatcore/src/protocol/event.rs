@@ -1,4 +1,4 @@
-//! What the server says unasked, as typed values for a client in Rust.
+//! The events that a server sends, as typed values for a client in Rust.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,16 +18,16 @@ pub enum ChatEvent {
     Welcome {
         /// The protocol's version.
         version: u32,
-        /// Who the client is.
+        /// The client's user.
         user: User,
-        /// What the server takes.
+        /// The server's limits.
         limits: ClientLimits,
     },
     /// A new message in a channel's log.
     Message {
         /// The channel.
         channel: ChannelName,
-        /// What to send beside its `seq` to go on from here.
+        /// The check for the position after this message.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         check: Option<Check>,
         /// The message.
@@ -38,54 +38,54 @@ pub enum ChatEvent {
     Edited {
         /// The channel.
         channel: ChannelName,
-        /// The event's place in the log.
+        /// The event's position in the log.
         seq: Seq,
-        /// What to send beside `seq` to go on from here.
+        /// The check for the position after this event.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         check: Option<Check>,
         /// The message.
         target: Seq,
         /// Its new text.
         text: String,
-        /// Who edited.
+        /// The editor.
         by: User,
-        /// When.
+        /// The time.
         at: Timestamp,
     },
     /// A message was deleted.
     Deleted {
         /// The channel.
         channel: ChannelName,
-        /// The event's place in the log.
+        /// The event's position in the log.
         seq: Seq,
-        /// What to send beside `seq` to go on from here.
+        /// The check for the position after this event.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         check: Option<Check>,
         /// The message.
         target: Seq,
-        /// Who deleted.
+        /// The user who deleted it.
         by: User,
-        /// When.
+        /// The time.
         at: Timestamp,
     },
-    /// An emoji was put on a message or taken off.
+    /// An emoji was added to a message or removed from it.
     Reaction {
         /// The channel.
         channel: ChannelName,
-        /// The event's place in the log.
+        /// The event's position in the log.
         seq: Seq,
-        /// What to send beside `seq` to go on from here.
+        /// The check for the position after this event.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         check: Option<Check>,
         /// The message.
         target: Seq,
-        /// Which emoji.
+        /// The emoji.
         emoji: String,
-        /// On or off.
+        /// Whether it was added.
         on: bool,
-        /// Whose.
+        /// The user.
         by: User,
-        /// When.
+        /// The time.
         at: Timestamp,
     },
     /// A channel was created.
@@ -93,41 +93,41 @@ pub enum ChatEvent {
         /// The channel.
         channel: ChannelObject,
     },
-    /// The right to read a channel has ended, and with it the subscription: nothing of the channel follows.
+    /// The right to read a channel has ended, and so has the subscription. No frame of the channel follows.
     ChannelRemoved {
         /// The channel.
         channel: ChannelName,
         /// Why.
         reason: RemovalReason,
     },
-    /// Somebody came online in a channel, or left.
+    /// A person came online in a channel, or left.
     Presence {
         /// The channel.
         channel: ChannelName,
-        /// Who.
+        /// The person.
         user: User,
-        /// Came, or left.
+        /// Whether the person is online now.
         online: bool,
     },
-    /// Somebody is typing.
+    /// A person is typing.
     Typing {
         /// The channel.
         channel: ChannelName,
-        /// Who.
+        /// The person.
         user: User,
     },
     /// Another connection of the same user moved the read marker.
     Read {
         /// The channel.
         channel: ChannelName,
-        /// Where it is now.
+        /// The new read marker.
         seq: Seq,
     },
     /// Another connection of the same user moved the read marker back.
     Unread {
         /// The channel.
         channel: ChannelName,
-        /// Where what is unread begins now.
+        /// The first unread message.
         seq: Seq,
     },
     /// The client was too slow: the subscription has ended. Subscribe again with the last position.
@@ -139,43 +139,43 @@ pub enum ChatEvent {
         /// The last event that was not sent.
         to: Seq,
     },
-    /// The server is going away.
+    /// The server is shutting down.
     Draining {
-        /// When to connect again: each connection has a time of its own.
+        /// When to connect again. Each connection has its own time.
         retry_ms: u64,
     },
-    /// An event of a later server.
+    /// An event of a newer server.
     #[serde(other)]
     Unknown,
 }
 
-/// Why a channel is taken from somebody.
+/// Why a user lost a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RemovalReason {
-    /// The right to read it was taken away.
+    /// The right to read it has ended.
     Removed,
-    /// They left it.
+    /// The user left it.
     Left,
 }
 
-/// The bounds that a client should know before it sends.
+/// The server's limits that a client should know before it sends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientLimits {
-    /// Bytes of one command, as it is sent.
+    /// The most bytes of one command, as it is sent.
     pub frame_bytes: usize,
-    /// Characters (Unicode code points) of one message.
+    /// The most characters (Unicode code points) of one message.
     pub text_chars: usize,
-    /// Bytes that a message's text may take as JSON, escapes included, so that its command fits in a frame whatever
-    /// its other fields are. `text_chars` characters of any kind fit as UTF-8; written as `\ud83d\ude00`, they may not.
+    /// The most bytes of a message's text as JSON, including escapes, so that its command fits into a frame with
+    /// any other fields. `text_chars` characters of any kind fit as UTF-8, but may not fit as `\ud83d\ude00`.
     pub text_bytes: usize,
-    /// Bytes of one attachment; 0 where there are none.
+    /// The most bytes of one attachment, or 0 if there are no attachments.
     pub attachment_bytes: u64,
 }
 
 impl ChatEvent {
-    /// Returns the check of an event in a channel's log, for the position of who has seen it.
+    /// Returns the check of a log event, for the position after it.
     #[must_use]
     pub fn check(&self) -> Option<Check> {
         match self {
@@ -187,7 +187,7 @@ impl ChatEvent {
         }
     }
 
-    /// Returns the channel and `seq` of an event in a channel's log.
+    /// Returns the channel and `seq` of a log event.
     #[must_use]
     pub fn place(&self) -> Option<(&ChannelName, Seq)> {
         match self {

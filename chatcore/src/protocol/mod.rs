@@ -1,6 +1,6 @@
-//! The wire protocol, version 1: what is said, and how it is spelt in JSON.
+//! The wire protocol, version 1, and its JSON.
 //!
-//! The page that other programs are written against is `docs/protocol.md`.
+//! Other programs are written against `docs/protocol.md`.
 
 mod close;
 mod command;

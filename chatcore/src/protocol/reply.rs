@@ -1,4 +1,4 @@
-//! What `ok` and `error` carry, as typed values for a client in Rust.
+//! The contents of `ok` and `error`, as typed values for a client in Rust.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,19 +14,19 @@ use crate::store::{ChannelInfo, Unread};
 /// A channel as one user sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChannelObject {
-    /// Its name, which is its key.
+    /// The name, which is its key.
     pub name: ChannelName,
-    /// What it is about.
+    /// The topic.
     pub topic: String,
     /// When it was created.
     pub created_at: Timestamp,
     /// Who created it.
     pub created_by: User,
-    /// The last event's `seq`; 0 for none.
+    /// The last event's `seq`, or 0 for none.
     pub head: Seq,
     /// The user's read marker.
     pub read: Seq,
-    /// How many messages come after it, up to and with `head`.
+    /// The number of unread messages after it, up to and including `head`.
     pub unread: u64,
 }
 
@@ -49,10 +49,10 @@ impl ChannelObject {
 pub struct ChannelList {
     /// Channels by name.
     pub channels: Vec<ChannelObject>,
-    /// Whether there are others.
+    /// Whether there are more channels.
     #[serde(default)]
     pub more: bool,
-    /// Where `more`: what to ask for them with, on the same connection.
+    /// If `more` is true: the `after` for the next page, on the same connection.
     #[serde(default)]
     pub after: Option<String>,
 }
@@ -62,30 +62,30 @@ pub struct ChannelList {
 pub struct Subscribed {
     /// The channel.
     pub channel: ChannelName,
-    /// The log's life.
+    /// The log's epoch.
     pub epoch: Epoch,
-    /// The last event that the answer accounts for: live ones follow from the next.
+    /// The last event that the answer includes. Live events follow from the next one.
     pub head: Seq,
     /// The check of that event, for the position to resume from.
     #[serde(default)]
     pub check: Option<Check>,
-    /// Whether `messages` replace what the client had.
+    /// Whether `messages` replace the messages that the client had.
     pub reset: bool,
-    /// After a reset: the newest messages as they stand now, oldest first.
+    /// After a reset: the newest messages in their current state, oldest first.
     #[serde(default)]
     pub messages: Vec<Message>,
     /// After a reset: whether there are older messages.
     #[serde(default)]
     pub more: bool,
-    /// Without a reset: the events after the client's position up to and with `head`, in order.
+    /// Without a reset: the events after the client's position, up to and including `head`, in order.
     #[serde(default)]
     pub events: Vec<ChatEvent>,
-    /// Who is online in the channel.
+    /// The people online in the channel.
     pub members: Vec<User>,
 }
 
 impl Subscribed {
-    /// Returns where to resume from.
+    /// Returns the position to resume from.
     #[must_use]
     pub fn position(&self) -> Position {
         Position::new(self.epoch.clone(), self.head).with_check(self.check)
@@ -97,11 +97,11 @@ impl Subscribed {
 pub struct Published {
     /// The channel.
     pub channel: ChannelName,
-    /// The message's place in the log.
+    /// The message's position in the log.
     pub seq: Seq,
-    /// When the store took it.
+    /// When the store accepted it.
     pub at: Timestamp,
-    /// Whether this nonce was used before: then nothing was stored.
+    /// Whether this nonce was used before. Then nothing was stored.
     pub duplicate: bool,
 }
 
@@ -110,7 +110,7 @@ pub struct Published {
 pub struct Logged {
     /// The channel.
     pub channel: ChannelName,
-    /// The place in the log of the edit, delete or reaction itself.
+    /// The position in the log of the edit, delete or reaction itself.
     pub seq: Seq,
 }
 
@@ -119,18 +119,18 @@ pub struct Logged {
 pub struct HistoryPage {
     /// Messages, oldest first.
     pub messages: Vec<Message>,
-    /// Whether there are older ones.
+    /// Whether there are older messages.
     pub more: bool,
 }
 
 /// The answer to `search`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct SearchPage {
-    /// Messages that match, oldest first; fewer than asked for, even none, also where there is more.
+    /// Matching messages, oldest first. May be fewer than requested, or none, even if there is more to search.
     pub messages: Vec<Message>,
-    /// Whether messages are left that were not looked through.
+    /// Whether some messages were not searched.
     pub more: bool,
-    /// Where `more`: the `seq` below which they are.
+    /// If `more` is true: search before this `seq` next.
     #[serde(default)]
     pub before: Option<Seq>,
 }
@@ -138,16 +138,16 @@ pub struct SearchPage {
 /// An `error` answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorReply {
-    /// What went wrong.
+    /// The error code.
     pub code: ErrorCode,
-    /// The same in words.
+    /// The error in words.
     pub message: String,
     /// Whether the same command may succeed later.
     pub retryable: bool,
     /// When to try again, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_ms: Option<u64>,
-    /// The channel in the way, of `name_taken`.
+    /// For `name_taken`, the channel that has the name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<ChannelName>,
 }

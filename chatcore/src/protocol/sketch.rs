@@ -1,11 +1,11 @@
-//! What can be said of a frame that is malformed.
+//! Finds what can be read of a malformed frame.
 
 use std::borrow::Cow;
 
-/// The `type` and the `id` of a frame, as they stand in it, found without understanding anything else.
+/// The `type` and the `id` of a frame, found without parsing anything else.
 ///
-/// Strings and brackets are passed over by their ends alone, so a text with a bad escape, a number out of range or a
-/// list nested too deep hides nothing that comes after it. One walk over the frame's bytes, which keeps nothing.
+/// Strings and brackets are skipped by their ends alone, so a bad escape, a number out of range or a list nested
+/// too deep hides nothing after it. It is one pass over the frame's bytes that keeps nothing.
 #[derive(Debug, Default)]
 pub(super) struct Sketch<'a> {
     name: Option<&'a str>,
@@ -13,8 +13,8 @@ pub(super) struct Sketch<'a> {
 }
 
 impl<'a> Sketch<'a> {
-    /// Looks at a frame up to where it no longer looks like an object. Of a key that comes twice the last one counts,
-    /// as it does to most readers of JSON.
+    /// Scans a frame until it no longer looks like an object. Of a repeated key the last one counts, as for most
+    /// JSON parsers.
     pub(super) fn of(frame: &'a str) -> Self {
         let mut sketch = Self::default();
         let mut rest = Rest(frame);
@@ -53,7 +53,7 @@ impl<'a> Sketch<'a> {
     }
 }
 
-/// Returns what a string in JSON says.
+/// Returns the contents of a JSON string.
 fn unquoted(string: &str) -> Option<Cow<'_, str>> {
     let inside = string.strip_prefix('"')?.strip_suffix('"')?;
     match inside.contains('\\') {
@@ -62,7 +62,7 @@ fn unquoted(string: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// What of a frame has not been looked at.
+/// The part of a frame that was not scanned yet.
 struct Rest<'a>(&'a str);
 
 impl<'a> Rest<'a> {
@@ -70,7 +70,7 @@ impl<'a> Rest<'a> {
         self.0 = self.0.trim_start_matches([' ', '\t', '\n', '\r']);
     }
 
-    /// Takes one character, with the space before it, if it is next.
+    /// Skips one character, with the white space before it, if it is next.
     fn take(&mut self, expected: char) -> bool {
         self.skip_space();
         let rest = self.0.strip_prefix(expected);
@@ -78,14 +78,14 @@ impl<'a> Rest<'a> {
         rest.is_some()
     }
 
-    /// Takes a string with its quotes if one is next, and whole.
+    /// Returns the string, with its quotes, that is next and complete.
     fn string(&mut self) -> Option<&'a str> {
         self.skip_space();
         let end = string_end(self.0.as_bytes())?;
         Some(self.split(end))
     }
 
-    /// Takes what is next up to the comma or bracket that ends it.
+    /// Returns the value up to the comma or bracket that ends it.
     fn value(&mut self) -> &'a str {
         self.skip_space();
         let bytes = self.0.as_bytes();
@@ -106,7 +106,7 @@ impl<'a> Rest<'a> {
         self.split(at).trim_end()
     }
 
-    /// Takes as many bytes, which end with a character.
+    /// Splits off this many bytes, which end with a character.
     fn split(&mut self, len: usize) -> &'a str {
         let (taken, rest) = self.0.split_at(len);
         self.0 = rest;
@@ -114,7 +114,7 @@ impl<'a> Rest<'a> {
     }
 }
 
-/// Returns how long the string is that `bytes` begin with.
+/// Returns the length of the string that `bytes` begin with.
 fn string_end(bytes: &[u8]) -> Option<usize> {
     if bytes.first() != Some(&b'"') {
         return None;
