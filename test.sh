@@ -20,12 +20,12 @@ usage() {
 
 tools         what the other steps need is there, or is installed
 format        cargo fmt
-dependencies  of the crates: which and how many, their licences and sources (cargo deny)
 lints         cargo clippy on everything
 packages      the published crates as they are packaged: their files, and each compiled alone with no feature,
               with each, and with all
 docs          the documentation, each published crate's as docs.rs builds it
 api           the crates whose types the published crates show, against the list in each Cargo.toml
+dependencies  of the crates: which and how many, their licences and sources (cargo deny)
 tests         cargo test
 instructions  of the hot path, counted by callgrind against their budgets
 ui            the browser client without a browser
@@ -220,30 +220,56 @@ check_api() {
     done
 }
 
-# The runner is of the library's own version.
-count_instructions() {
+need_runner() { # of the library's own version
     local version
     version=$(cargo tree --locked -p gungraun --prefix none --depth 0 | sed 's/.* v//')
     need_program gungraun-runner "$version"
+}
+
+count_instructions() { # arguments of cargo bench…
     # A container may refuse to switch the randomisation of addresses off, and the counts hardly depend on it.
     PATH="$tools/bin:$PATH" GUNGRAUN_ALLOW_ASLR=yes \
-        cargo bench --locked --profile instructions -p chatcore-instructions
+        cargo bench --locked --profile instructions -p chatcore-instructions "$@"
+}
+
+# A run of everything builds what later steps need beside the first ones, which leave a core idle now and then. It is
+# there before a test runs, so that it disturbs none.
+beside=
+build_beside() {
+    mkdir -p "$target"
+    set -m # a process group of its own, which a failure elsewhere ends
+    (
+        renice -n 19 "$BASHPID" >/dev/null
+        need_program cargo-deny "$cargo_deny"
+        need_runner
+        count_instructions --no-run
+    ) >"$target/beside.log" 2>&1 &
+    beside=$!
+    set +m
+    trap 'kill -- "-$beside" 2>/dev/null || true' EXIT
+}
+
+end_beside() {
+    [ -n "$beside" ] || return 0
+    wait "$beside" || { cat "$target/beside.log" >&2; fail "what was built beside the first steps failed"; }
+    beside=
+    trap - EXIT
 }
 
 run_step() {
     case $1 in
         tools) need_rust; need_node; need_servers; need_valgrind; need_chromium ;;
         format) need_rust; cargo fmt --all --check ;;
-        dependencies)
-            need_rust; need_program cargo-deny "$cargo_deny"
-            check_dependencies
-            "$tools/bin/cargo-deny" --locked check bans licenses sources ;;
         lints) need_rust; cargo clippy --locked --workspace --all-targets --all-features -- -D warnings ;;
         packages) need_rust; check_packages ;;
         docs) need_rust; document ;;
         api) need_rust; need_node; check_api ;;
-        tests) need_rust; need_servers; cargo test --locked --workspace ;;
-        instructions) need_rust; need_valgrind; count_instructions ;;
+        dependencies)
+            need_rust; end_beside; need_program cargo-deny "$cargo_deny"
+            check_dependencies
+            "$tools/bin/cargo-deny" --locked check bans licenses sources ;;
+        tests) need_rust; need_servers; end_beside; cargo test --locked --workspace ;;
+        instructions) need_rust; need_valgrind; need_runner; count_instructions ;;
         ui) need_node; (cd tests/ui && npm ci --silent && npm test) ;;
         journeys)
             need_rust; need_node; need_chromium
@@ -265,6 +291,7 @@ for name in "${chosen[@]}"; do
     began=$SECONDS
     say "$name"
     run_step "$name"
+    [ $# -gt 0 ] || [ "$name" != tools ] || build_beside
     echo "$name: passed in $((SECONDS - began)) s"
 done
 [ $# -gt 0 ] || say "everything passed"
