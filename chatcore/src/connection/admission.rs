@@ -417,6 +417,27 @@ impl Window {
     }
 }
 
+impl Limits {
+    /// Returns how much a command takes of the paces.
+    #[must_use]
+    pub fn weight(command: &Command) -> u32 {
+        match command {
+            Command::Channels { .. } | Command::CreateChannel { .. } | Command::Search { .. } => Self::HEAVY,
+            Command::History { .. } => Self::HISTORY,
+            Command::Subscribe { .. } => Self::SUBSCRIBE,
+            Command::Publish { .. }
+            | Command::Edit { .. }
+            | Command::Delete { .. }
+            | Command::React { .. }
+            | Command::Read { .. }
+            | Command::Unread { .. }
+            | Command::Typing { .. }
+            | Command::Unsubscribe { .. }
+            | Command::Ping => Self::LIGHT,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

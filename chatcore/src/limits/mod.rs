@@ -7,8 +7,6 @@ pub(crate) mod turns;
 
 use std::time::Duration;
 
-use crate::protocol::Command;
-
 /// The bounds that keep memory, time and the log's growth finite, whatever clients do.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -223,25 +221,6 @@ impl Limits {
     #[must_use]
     pub fn command_memory(&self) -> usize {
         2 * (self.answer_bytes + self.message_bytes()) + self.presence_bytes
-    }
-
-    /// Returns how much a command takes of the paces.
-    #[must_use]
-    pub fn weight(command: &Command) -> u32 {
-        match command {
-            Command::Channels { .. } | Command::CreateChannel { .. } | Command::Search { .. } => Self::HEAVY,
-            Command::History { .. } => Self::HISTORY,
-            Command::Subscribe { .. } => Self::SUBSCRIBE,
-            Command::Publish { .. }
-            | Command::Edit { .. }
-            | Command::Delete { .. }
-            | Command::React { .. }
-            | Command::Read { .. }
-            | Command::Unread { .. }
-            | Command::Typing { .. }
-            | Command::Unsubscribe { .. }
-            | Command::Ping => Self::LIGHT,
-        }
     }
 }
 

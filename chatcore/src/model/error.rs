@@ -8,8 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::name::{BadName, ChannelName};
 use crate::model::policy::Denied;
-use crate::store::blob::BlobError;
-use crate::store::{AppendError, StoreError};
 
 /// The protocol's error codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -139,7 +137,7 @@ impl Error {
         self
     }
 
-    fn caused_by(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+    pub(crate) fn caused_by(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         self.source = Some(Box::new(source));
         self
     }
@@ -177,10 +175,6 @@ impl Error {
             .retry_after(Duration::from_millis(500))
     }
 
-    pub(crate) fn timed_out() -> Self {
-        Self::from(StoreError::new("the store did not answer in time"))
-    }
-
     pub(crate) fn draining() -> Self {
         Self::new(ErrorCode::Draining, "the server is shutting down; connect again")
             .retry_after(Duration::from_secs(1))
@@ -202,44 +196,6 @@ impl Error {
     #[must_use]
     pub fn channel(&self) -> Option<&ChannelName> {
         self.channel.as_ref()
-    }
-}
-
-impl From<StoreError> for Error {
-    fn from(error: StoreError) -> Self {
-        Self::new(ErrorCode::Unavailable, "the store is unavailable; try again")
-            .retry_after(Duration::from_secs(1))
-            .caused_by(error)
-    }
-}
-
-impl From<AppendError> for Error {
-    fn from(error: AppendError) -> Self {
-        match error {
-            AppendError::NoSuchChannel => Self::no_such_channel(),
-            AppendError::NoSuchMessage => Self::no_such_message(),
-            AppendError::NoSuchAttachment => Self::no_such_attachment(),
-            AppendError::TooManyReactions(error) => Self::new(ErrorCode::TooLarge, error.to_string()),
-            AppendError::Rejected(why) => Self::new(ErrorCode::BadFrame, why),
-            AppendError::Store(error) => error.into(),
-        }
-    }
-}
-
-impl From<BlobError> for Error {
-    fn from(error: BlobError) -> Self {
-        match error {
-            BlobError::NotFound => Self::no_such_attachment(),
-            BlobError::TooLarge { limit } => {
-                Self::new(ErrorCode::TooLarge, format!("a file can have at most {limit} bytes"))
-            }
-            BlobError::Stream(_) => {
-                Self::new(ErrorCode::BadFrame, "the upload was interrupted").caused_by(error)
-            }
-            BlobError::Io(_) => Self::new(ErrorCode::Unavailable, "the file store is unavailable; try again")
-                .retry_after(Duration::from_secs(1))
-                .caused_by(error),
-        }
     }
 }
 

@@ -1,16 +1,18 @@
 //! Why a store did not do what it was asked.
 
-use std::error::Error;
+use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::model::error::{Error, ErrorCode};
 use crate::model::message::TooManyReactions;
 
 /// A store that can't be read or written right now. It clones, since one failure answers a whole batch.
 #[derive(Clone)]
 pub struct StoreError {
     what: &'static str,
-    source: Option<Arc<dyn Error + Send + Sync>>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 impl StoreError {
@@ -22,7 +24,7 @@ impl StoreError {
 
     /// Makes an error that says `what` could not be done, and why.
     #[must_use]
-    pub fn because(what: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    pub fn because(what: &'static str, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self { what, source: Some(Arc::from(source.into())) }
     }
 }
@@ -39,9 +41,9 @@ impl fmt::Debug for StoreError {
     }
 }
 
-impl Error for StoreError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_deref().map(|e| e as &(dyn Error + 'static))
+impl StdError for StoreError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|e| e as &(dyn StdError + 'static))
     }
 }
 
@@ -68,4 +70,31 @@ pub enum AppendError {
     /// The store failed; whether the item was stored is unknown.
     #[error("the store failed")]
     Store(#[from] StoreError),
+}
+
+impl Error {
+    pub(crate) fn timed_out() -> Self {
+        Self::from(StoreError::new("the store did not answer in time"))
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        Self::new(ErrorCode::Unavailable, "the store is unavailable; try again")
+            .retry_after(Duration::from_secs(1))
+            .caused_by(error)
+    }
+}
+
+impl From<AppendError> for Error {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::NoSuchChannel => Self::no_such_channel(),
+            AppendError::NoSuchMessage => Self::no_such_message(),
+            AppendError::NoSuchAttachment => Self::no_such_attachment(),
+            AppendError::TooManyReactions(error) => Self::new(ErrorCode::TooLarge, error.to_string()),
+            AppendError::Rejected(why) => Self::new(ErrorCode::BadFrame, why),
+            AppendError::Store(error) => error.into(),
+        }
+    }
 }

@@ -5,12 +5,14 @@ mod private;
 
 use std::io;
 use std::ops::Range;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 
 pub use self::folder::FolderBlobs;
+use crate::model::error::{Error, ErrorCode};
 use crate::model::id::AttachmentId;
 
 /// A stream of bytes, which may end with an error.
@@ -72,4 +74,21 @@ pub enum BlobError {
     /// The store failed.
     #[error("the blob store failed")]
     Io(#[from] io::Error),
+}
+
+impl From<BlobError> for Error {
+    fn from(error: BlobError) -> Self {
+        match error {
+            BlobError::NotFound => Self::no_such_attachment(),
+            BlobError::TooLarge { limit } => {
+                Self::new(ErrorCode::TooLarge, format!("a file can have at most {limit} bytes"))
+            }
+            BlobError::Stream(_) => {
+                Self::new(ErrorCode::BadFrame, "the upload was interrupted").caused_by(error)
+            }
+            BlobError::Io(_) => Self::new(ErrorCode::Unavailable, "the file store is unavailable; try again")
+                .retry_after(Duration::from_secs(1))
+                .caused_by(error),
+        }
+    }
 }
