@@ -54,7 +54,7 @@ impl Outlet for Line {
             1 => {
                 wire.out.push(first.clone());
                 wire.kept.extend_from_slice(rest);
-                Sent::Begun
+                Sent::Partial
             }
             _ => {
                 wire.direct += 1;

@@ -22,7 +22,7 @@ use loom::sync::atomic::{AtomicU64, Ordering};
 use loom::thread;
 
 use turn::Turn;
-use wake::{ReadyList, Subscription};
+use wake::{ReadyList, WakeMark};
 
 /// Walks through every interleaving with at most three preemptions. Almost every lost wake needs one or two,
 /// and without a bound the walk takes hours.
@@ -36,7 +36,7 @@ fn model(test: impl Fn() + Sync + Send + 'static) {
 fn many_marks_queue_a_subscription_once() {
     model(|| {
         let list = Arc::new(ReadyList::default());
-        let subscription = Subscription::new(7, Arc::clone(&list));
+        let subscription = WakeMark::new(7, Arc::clone(&list));
         let mut ready = Vec::new();
         for _ in 0..100 {
             subscription.mark();
@@ -61,7 +61,7 @@ fn every_push_wakes_its_reader() {
         const EVENTS: u64 = 2;
         let head = Arc::new(AtomicU64::new(0));
         let list = Arc::new(ReadyList::default());
-        let subscription = Arc::new(Subscription::new((), Arc::clone(&list)));
+        let subscription = Arc::new(WakeMark::new((), Arc::clone(&list)));
         let publishers: Vec<_> = (0..EVENTS)
             .map(|_| {
                 let (head, subscription) = (Arc::clone(&head), Arc::clone(&subscription));

@@ -65,7 +65,7 @@ impl<I: TryWrite + Send + 'static> Outlet for SharedSocket<I> {
             return Sent::All;
         }
         parts.writer.push_begun(burst.frames(), taken);
-        Sent::Begun
+        Sent::Partial
     }
 }
 
@@ -113,7 +113,7 @@ mod tests {
         let (mut burst, wire) = burst();
         for room in [1, 2, 4, 5, 6, 8, 9, 207, 208, 209, 70_217] {
             let socket = SharedSocket::new(Narrow { room, taken: Mutex::default() });
-            assert_eq!(socket.try_send(&mut burst), Sent::Begun, "{room}");
+            assert_eq!(socket.try_send(&mut burst), Sent::Partial, "{room}");
             assert_eq!(socket.try_send(&mut burst), Sent::Nothing, "the rest of the first is before it");
             let mut rest = Vec::new();
             let (mut near, mut far) = tokio::io::duplex(1 << 20);

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::channel::{Channel, Manner};
-use crate::delivery::handle::Link;
+use crate::delivery::handle::ConnectionHandle;
 use crate::limits::Limits;
 use crate::model::id::UserId;
 use crate::model::message::User;
@@ -220,8 +220,13 @@ impl Members {
     }
 }
 
-/// Tells a channel's followers whose connection is meant that somebody came or left.
-pub(crate) fn announce(channel: &Channel, user: User, online: bool, is_meant: impl Fn(&Arc<Link>) -> bool) {
+/// Tells a channel's subscribers whose connection is meant that somebody came or left.
+pub(crate) fn announce(
+    channel: &Channel,
+    user: User,
+    online: bool,
+    is_meant: impl Fn(&Arc<ConnectionHandle>) -> bool,
+) {
     let event = ChatEvent::Presence { channel: channel.info.name.clone(), user, online };
     channel.broadcast(&Encoder::notice(&event), is_meant, Manner::Send);
 }

@@ -1,4 +1,4 @@
-//! A channel that is in use: its ring, who follows it, who is online in it.
+//! A channel that is in use: its ring, who is subscribed to it, who is online in it.
 
 pub(crate) mod append;
 pub(crate) mod members;
@@ -11,11 +11,11 @@ use bytes::Bytes;
 use tokio::sync::OnceCell;
 
 use crate::channel::members::Members;
-use crate::delivery::handle::Link;
+use crate::delivery::handle::ConnectionHandle;
 use crate::delivery::ring::{HistoryRing, Push};
 use crate::delivery::ring_budget::Rings;
-use crate::delivery::shard::{Followers, Slice};
-use crate::delivery::subscriber::Follower;
+use crate::delivery::shard::{Shard, Subscribers};
+use crate::delivery::subscriber::Subscriber;
 use crate::limits::Limits;
 use crate::model::event::Event;
 use crate::protocol::Encoder;
@@ -29,7 +29,7 @@ const REPAIR_PAGE: usize = 256;
 pub(crate) struct Channel {
     pub(crate) info: ChannelInfo,
     ring: OnceCell<RwLock<HistoryRing>>,
-    followers: Followers,
+    subscribers: Subscribers,
     members: Mutex<Members>,
     used: Mutex<Instant>,
 }
@@ -48,7 +48,7 @@ impl Channel {
         Self {
             info,
             ring: OnceCell::new(),
-            followers: Followers::default(),
+            subscribers: Subscribers::default(),
             members: Mutex::default(),
             used: Mutex::new(Instant::now()),
         }
@@ -92,9 +92,9 @@ impl Channel {
 
     /// Adds an event that the store holds. The write lock keeps readers away for one push.
     pub(crate) fn push(&self, encoder: &Encoder, event: &Event) -> Push {
-        let joined = encoder.event(&self.info.name, event);
+        let encoded = encoder.event(&self.info.name, event);
         let mut ring = self.loaded().write().expect("invariant: nothing panics under this lock");
-        ring.push(encoder, event, joined)
+        ring.push(encoder, event, encoded)
     }
 
     /// Keeps the newest of the ring, up to `floor` bytes of frames and of messages.
@@ -128,32 +128,37 @@ impl Channel {
         Ok(())
     }
 
-    /// Leaves a frame with every follower whose connection is meant; `offer` it where nobody would miss it.
-    pub(crate) fn broadcast(&self, frame: &Bytes, is_meant: impl Fn(&Arc<Link>) -> bool, manner: Manner) {
-        self.followers.for_each(|follower| {
-            if !is_meant(follower.link()) {
+    /// Leaves a frame with every subscriber whose connection is meant; `offer` it where nobody would miss it.
+    pub(crate) fn broadcast(
+        &self,
+        frame: &Bytes,
+        is_meant: impl Fn(&Arc<ConnectionHandle>) -> bool,
+        manner: Manner,
+    ) {
+        self.subscribers.for_each(|subscriber| {
+            if !is_meant(subscriber.handle()) {
                 return;
             }
             match manner {
-                Manner::Send => follower.send(frame),
-                Manner::Offer => follower.offer(frame),
+                Manner::Send => subscriber.send(frame),
+                Manner::Offer => subscriber.offer(frame),
             }
         });
     }
 
-    /// Adds a follower. Returns the slice to [`unfollow`](Self::unfollow) it from.
-    pub(crate) fn follow(&self, follower: Arc<Follower>) -> Arc<Slice> {
-        self.followers.add(follower, || self.ring().cursor())
+    /// Adds a subscriber. Returns the shard to [`unsubscribe`](Self::unsubscribe) it from.
+    pub(crate) fn subscribe(&self, subscriber: Arc<Subscriber>) -> Arc<Shard> {
+        self.subscribers.add(subscriber, || self.ring().cursor())
     }
 
-    pub(crate) fn unfollow(&self, slice: &Arc<Slice>, follower: &Arc<Follower>) {
-        self.followers.remove(slice, follower);
+    pub(crate) fn unsubscribe(&self, shard: &Arc<Shard>, subscriber: &Arc<Subscriber>) {
+        self.subscribers.remove(shard, subscriber);
         *self.used() = Instant::now();
     }
 
     /// Returns whom to tell what is new in the ring.
-    pub(crate) fn followers(&self) -> &Followers {
-        &self.followers
+    pub(crate) fn subscribers(&self) -> &Subscribers {
+        &self.subscribers
     }
 
     /// Looks at who is online.

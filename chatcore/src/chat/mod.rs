@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::chat::client::Client;
 use crate::connection::Connection;
-use crate::engine::Core;
+use crate::engine::Engine;
 use crate::engine::attachments::{FileKind, HeldFiles};
 use crate::engine::drain::returns;
 use crate::engine::previews::{PreviewFile, PreviewMaker};
@@ -39,7 +39,7 @@ pub struct Chat {
 }
 
 struct Inner {
-    core: Arc<Core>,
+    engine: Arc<Engine>,
     background: Vec<JoinHandle<()>>,
 }
 
@@ -106,10 +106,10 @@ impl ChatBuilder {
     pub fn build(self) -> Chat {
         let encoder = Encoder::new(&self.base);
         let limits = Arc::new(self.limits);
-        let core = Core::new(self.store, self.blobs, self.policy, limits, self.clock, encoder);
-        let core = Arc::new(core);
-        let departures = Arc::clone(&core.departures);
-        let sweeper = Arc::clone(&core);
+        let engine = Engine::new(self.store, self.blobs, self.policy, limits, self.clock, encoder);
+        let engine = Arc::new(engine);
+        let departures = Arc::clone(&engine.departures);
+        let sweeper = Arc::clone(&engine);
         let background = vec![
             tokio::spawn(async move { departures.run().await }),
             tokio::spawn(async move {
@@ -124,7 +124,7 @@ impl ChatBuilder {
                 }
             }),
         ];
-        Chat { inner: Arc::new(Inner { core, background }) }
+        Chat { inner: Arc::new(Inner { engine, background }) }
     }
 }
 
@@ -141,8 +141,8 @@ impl Chat {
         }
     }
 
-    fn core(&self) -> &Arc<Core> {
-        &self.inner.core
+    fn engine(&self) -> &Arc<Engine> {
+        &self.inner.engine
     }
 
     /// Connects a participant in this process: a bot, a test, the app's own code.
@@ -158,7 +158,7 @@ impl Chat {
     /// # Errors
     /// [`CloseReason::Overloaded`] if there are too many connections. [`CloseReason::Draining`] if the chat is draining.
     pub fn open(&self, identity: Identity) -> Result<Connection, CloseReason> {
-        Connection::open(Arc::clone(self.core()), identity)
+        Connection::open(Arc::clone(self.engine()), identity)
     }
 
     /// Returns the channel with this name, and creates it if it does not exist. The policy is not asked.
@@ -172,12 +172,12 @@ impl Chat {
         topic: &str,
         by: &User,
     ) -> Result<ChannelInfo, Error> {
-        let most = self.core().limits.channels;
-        let created = self.core().store.create_channel_within(name, topic, by, most).await?;
+        let most = self.engine().limits.channels;
+        let created = self.engine().store.create_channel_within(name, topic, by, most).await?;
         let created = created.ok_or_else(|| Error::too_many_channels(most))?;
         if let Created::New(info) = &created {
             let object = ChannelObject::new(info.clone(), Unread::default());
-            self.core().announce_channel(name, &object);
+            self.engine().announce_channel(name, &object);
         }
         Ok(created.into_channel())
     }
@@ -187,7 +187,7 @@ impl Chat {
     /// # Errors
     /// `unavailable` if the store can't be written.
     pub async fn remember_user(&self, user: &User) -> Result<(), Error> {
-        Ok(self.core().store.put_user(user).await?)
+        Ok(self.engine().store.put_user(user).await?)
     }
 
     /// Stores a file that a participant uploads to a channel. A later publish can name it.
@@ -215,7 +215,7 @@ impl Chat {
         bytes: ByteStream,
         inspect: impl FnOnce(&[u8]) -> FileKind + Send,
     ) -> Result<Attachment, Error> {
-        self.core().upload(identity, channel, file_name, bytes, inspect).await
+        self.engine().upload(identity, channel, file_name, bytes, inspect).await
     }
 
     /// Returns an attachment that the participant may read.
@@ -224,14 +224,14 @@ impl Chat {
     /// `no_such_attachment`, also if its message was deleted, or if it is another user's and was not sent yet.
     /// `not_allowed`, `unavailable`.
     pub async fn attachment(&self, identity: &Identity, id: &str) -> Result<Attachment, Error> {
-        self.core().attachment(identity, id).await
+        self.engine().attachment(identity, id).await
     }
 
     /// Returns an attachment as JSON in the form of the protocol. Its own `Serialize` is for stores, which keep no
     /// `url`.
     #[must_use]
     pub fn attachment_json(&self, attachment: &Attachment) -> Bytes {
-        self.core().encoder.attachment(attachment)
+        self.engine().encoder.attachment(attachment)
     }
 
     /// Returns the bytes of an attachment in `range`, which is cut to its size: `0..u64::MAX` is the whole.
@@ -244,7 +244,7 @@ impl Chat {
         id: &AttachmentId,
         range: Range<u64>,
     ) -> Result<ByteStream, Error> {
-        self.core().attachment_bytes(identity, id, range).await
+        self.engine().attachment_bytes(identity, id, range).await
     }
 
     /// Returns a preview of a picture with a longest side of `side` pixels, one of
@@ -267,7 +267,7 @@ impl Chat {
         side: u32,
         maker: Arc<dyn PreviewMaker>,
     ) -> Result<Option<PreviewFile>, Error> {
-        self.core().preview(identity, id, side, maker).await
+        self.engine().preview(identity, id, side, maker).await
     }
 
     /// Returns the bytes of a preview in `range`, which is cut to its size: `0..u64::MAX` is the whole.
@@ -280,20 +280,20 @@ impl Chat {
         preview: &PreviewFile,
         range: Range<u64>,
     ) -> Result<ByteStream, Error> {
-        self.core().preview_bytes(identity, preview, range).await
+        self.engine().preview_bytes(identity, preview, range).await
     }
 
     /// Closes all connections of a user. After [`CloseReason::SignedOut`] or [`CloseReason::Banned`] their clients
     /// stay away. After [`CloseReason::Reconnect`] they come back and are authenticated again. A connection that
     /// is being opened with an [`Identity`] from before this call is refused with the same reason.
     pub fn disconnect(&self, user: &UserId, reason: CloseReason) {
-        self.core().links.close(user, None, reason);
+        self.engine().connections.close(user, None, reason);
     }
 
     /// Closes the connections of one sign-in of a user: those whose [`Identity`] has this
     /// [`session`](Identity::session). Otherwise it is like [`disconnect`](Self::disconnect).
     pub fn disconnect_session(&self, user: &UserId, session: &SessionId, reason: CloseReason) {
-        self.core().links.close(user, Some(session), reason);
+        self.engine().connections.close(user, Some(session), reason);
     }
 
     /// Ends everything that a user's connections have of a channel, without asking the policy: subscriptions,
@@ -306,14 +306,14 @@ impl Chat {
     ///
     /// The call waits at most for one write to a socket, and for no task.
     pub fn revoke(&self, user: &UserId, channel: &ChannelName) {
-        self.core().revoke(user, channel);
+        self.engine().revoke(user, channel);
     }
 
     /// Asks the policy again whether a user may read the channels that their connections are subscribed to, for
     /// each with its own [`Identity`], and ends what is no longer allowed, as [`revoke`](Self::revoke) does. Call
     /// it after rights have changed and the policy knows it.
     pub fn recheck(&self, user: &UserId) {
-        self.core().recheck(user);
+        self.engine().recheck(user);
     }
 
     /// Keeps all files: until the result is dropped, no file is removed from the blob store, even if its message
@@ -321,7 +321,7 @@ impl Chat {
     /// the files that its copy of the store names can still be copied. The sweep catches up later. Several holds
     /// may exist at once.
     pub async fn hold_files(&self) -> HeldFiles {
-        self.core().uploads.hold().await
+        self.engine().uploads.hold().await
     }
 
     /// Shuts down gracefully. It refuses new connections, commands and uploads, ends uploads in progress with
@@ -331,28 +331,28 @@ impl Chat {
     /// The clients come back one after the other: the first after a second, each 10 ms after the one before, or
     /// closer if [`Limits::drain_spread`] is too short for that.
     pub fn drain(&self) {
-        let core = self.core();
-        core.start_draining();
-        let mut links = Vec::new();
-        core.links.for_each(|link| links.push(Arc::clone(link)));
+        let engine = self.engine();
+        engine.start_draining();
+        let mut connections = Vec::new();
+        engine.connections.for_each(|handle| connections.push(Arc::clone(handle)));
         let first = Error::draining().retry().unwrap_or_default();
-        let returns = returns(links.len(), first, core.limits.drain_spread);
-        for (link, retry_ms) in links.iter().zip(returns) {
-            link.send(Encoder::notice(&ChatEvent::Draining { retry_ms }));
-            link.close(CloseReason::GoingAway);
+        let returns = returns(connections.len(), first, engine.limits.drain_spread);
+        for (handle, retry_ms) in connections.iter().zip(returns) {
+            handle.send(Encoder::notice(&ChatEvent::Draining { retry_ms }));
+            handle.close(CloseReason::GoingAway);
         }
     }
 
     /// Returns whether [`drain`](Self::drain) was called.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        self.core().is_draining()
+        self.engine().is_draining()
     }
 
     /// Returns the number of open connections.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.core().links.len()
+        self.engine().connections.len()
     }
 
     /// Returns what the chat has now, and what it has counted since it was built.
@@ -361,13 +361,13 @@ impl Chat {
     /// no exporter of its own. `web_chat` shows one for Prometheus.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.core().stats()
+        self.engine().stats()
     }
 
     /// Returns the log of failures, where a transport and the app's own code can report theirs.
     #[must_use]
     pub fn failures(&self) -> &FailureLog {
-        &self.core().monitor.failures
+        &self.engine().monitor.failures
     }
 
     /// Makes a small request to the store, to see whether it answers: for a readiness check.
@@ -375,25 +375,25 @@ impl Chat {
     /// # Errors
     /// `unavailable` if the store fails or does not answer within `bound`.
     pub async fn check_store(&self, bound: Duration) -> Result<(), Error> {
-        self.core().check_store(bound).await
+        self.engine().check_store(bound).await
     }
 
     /// Returns the limits.
     #[must_use]
     pub fn limits(&self) -> &Limits {
-        &self.core().limits
+        &self.engine().limits
     }
 
     /// Returns the path under which the chat is served: empty for the root, otherwise `/…`.
     #[must_use]
     pub fn base(&self) -> &str {
-        self.core().encoder.base()
+        self.engine().encoder.base()
     }
 
     /// Returns what an acknowledged publish means.
     #[must_use]
     pub fn durability(&self) -> Durability {
-        self.core().store.durability()
+        self.engine().store.durability()
     }
 }
 

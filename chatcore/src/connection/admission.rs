@@ -105,7 +105,7 @@ pub(crate) struct Publish {
 
 /// What becomes of a frame.
 #[derive(Debug)]
-pub(crate) enum Admitted {
+pub(crate) enum Verdict {
     /// Carry it out.
     Run { id: i64, request: Request },
     /// Answer with an error.
@@ -116,7 +116,7 @@ pub(crate) enum Admitted {
 
 /// The rules of one connection's speech.
 #[derive(Debug)]
-pub(crate) struct Session {
+pub(crate) struct Admission {
     commands: Pace,
     frames: Pace,
     /// Until when nothing is to be read; in the past if there is no such time.
@@ -143,7 +143,7 @@ impl Listing {
     }
 }
 
-impl Session {
+impl Admission {
     pub(crate) fn new(now: Moment) -> Self {
         let full = Pace::new(now);
         Self {
@@ -156,7 +156,7 @@ impl Session {
     }
 
     /// Takes a text frame of the user whose share it is.
-    pub(crate) fn frame(&mut self, now: Moment, share: &Share, frame: &str) -> Admitted {
+    pub(crate) fn frame(&mut self, now: Moment, share: &Share, frame: &str) -> Verdict {
         self.heard(now, share, 1, frame.len());
         match Command::decode(frame) {
             Ok((id, command)) => self.admit(now, share, id, command, frame.len()),
@@ -169,7 +169,7 @@ impl Session {
     }
 
     /// Takes a command that came without a frame.
-    pub(crate) fn command(&mut self, now: Moment, share: &Share, id: i64, command: Command) -> Admitted {
+    pub(crate) fn command(&mut self, now: Moment, share: &Share, id: i64, command: Command) -> Verdict {
         let bytes = match &command {
             Command::Publish { text, .. } | Command::Edit { text, .. } => text.len(),
             _ => 0,
@@ -192,12 +192,12 @@ impl Session {
         (self.silent_until > now).then_some(self.silent_until)
     }
 
-    fn admit(&mut self, now: Moment, share: &Share, id: i64, command: Command, bytes: usize) -> Admitted {
+    fn admit(&mut self, now: Moment, share: &Share, id: i64, command: Command, bytes: usize) -> Verdict {
         if let Err(error) = self.pay(now, share, &command, bytes) {
             return self.refuse(now, share.limits(), Some(id), error);
         }
         match self.check(share.limits(), command) {
-            Ok(request) => Admitted::Run { id, request },
+            Ok(request) => Verdict::Run { id, request },
             Err(error) => self.refuse(now, share.limits(), Some(id), error),
         }
     }
@@ -237,12 +237,12 @@ impl Session {
         })
     }
 
-    fn refuse(&mut self, now: Moment, limits: &Limits, id: Option<i64>, error: Error) -> Admitted {
+    fn refuse(&mut self, now: Moment, limits: &Limits, id: Option<i64>, error: Error) -> Verdict {
         let malformed = matches!(error.code(), ErrorCode::BadFrame | ErrorCode::UnknownCommand);
         if malformed && self.bad_frames.count(now) > limits.bad_frames_per_minute {
-            return Admitted::Close(CloseReason::Overloaded);
+            return Verdict::Close(CloseReason::Overloaded);
         }
-        Admitted::Refuse { id, error }
+        Verdict::Refuse { id, error }
     }
 
     fn check(&self, limits: &Limits, command: Command) -> Result<Request, Error> {
@@ -445,43 +445,43 @@ mod tests {
     use crate::model::id::UserId;
     use std::sync::Arc;
 
-    /// A session, with the share of its user.
+    /// An admission, with the share of its user.
     struct Alone {
-        session: Session,
+        admission: Admission,
         share: Arc<Share>,
     }
 
     impl Alone {
-        fn command(&mut self, now: Moment, id: i64, command: Command) -> Admitted {
-            self.session.command(now, &self.share, id, command)
+        fn command(&mut self, now: Moment, id: i64, command: Command) -> Verdict {
+            self.admission.command(now, &self.share, id, command)
         }
 
-        fn frame(&mut self, now: Moment, frame: &str) -> Admitted {
-            self.session.frame(now, &self.share, frame)
+        fn frame(&mut self, now: Moment, frame: &str) -> Verdict {
+            self.admission.frame(now, &self.share, frame)
         }
 
         fn wait(&mut self, now: Moment, command: Command) -> Option<Duration> {
             match self.command(now, 1, command) {
-                Admitted::Refuse { error, .. } if error.code() == ErrorCode::RateLimited => error.retry(),
+                Verdict::Refuse { error, .. } if error.code() == ErrorCode::RateLimited => error.retry(),
                 _ => None,
             }
         }
     }
 
-    fn session(edit: impl FnOnce(&mut Limits)) -> (Alone, Moment) {
+    fn admission(edit: impl FnOnce(&mut Limits)) -> (Alone, Moment) {
         let mut limits = Limits::default();
         edit(&mut limits);
         let (limits, now) = (Arc::new(limits), Moment::now());
         let shares = Shares::new(Arc::clone(&limits));
         let share = shares.of(&UserId::new("u_ann").unwrap(), now);
-        (Alone { session: Session::new(now), share }, now)
+        (Alone { admission: Admission::new(now), share }, now)
     }
 
-    fn code(admitted: Admitted) -> Option<ErrorCode> {
+    fn code(admitted: Verdict) -> Option<ErrorCode> {
         match admitted {
-            Admitted::Refuse { error, .. } => Some(error.code()),
-            Admitted::Run { .. } => None,
-            Admitted::Close(reason) => panic!("closed: {reason}"),
+            Verdict::Refuse { error, .. } => Some(error.code()),
+            Verdict::Run { .. } => None,
+            Verdict::Close(reason) => panic!("closed: {reason}"),
         }
     }
 
@@ -497,14 +497,14 @@ mod tests {
 
     #[test]
     fn each_field_is_checked_at_its_limit_and_one_past_it() {
-        let (mut session, now) = session(|l| {
+        let (mut admission, now) = admission(|l| {
             l.text_chars = 5;
             l.attachments = 2;
             l.history = 10;
             l.topic_chars = 3;
             l.emoji_bytes = 4;
         });
-        let mut run = |command| code(session.command(now, 1, command));
+        let mut run = |command| code(admission.command(now, 1, command));
         assert_eq!(run(publish("ééééé", "n", 0)), None);
         assert_eq!(run(publish("éééééé", "n", 0)), Some(ErrorCode::TooLarge));
         assert_eq!(run(publish("  \n", "n", 0)), Some(ErrorCode::Empty));
@@ -539,75 +539,79 @@ mod tests {
 
     #[test]
     fn the_burst_passes_then_the_rate_holds() {
-        let (mut session, now) = session(|l| {
+        let (mut admission, now) = admission(|l| {
             l.command_burst = 3;
             l.commands_per_second = 10;
         });
         for _ in 0..3 {
-            assert_eq!(code(session.command(now, 1, Command::Ping)), None);
+            assert_eq!(code(admission.command(now, 1, Command::Ping)), None);
         }
-        let Admitted::Refuse { error, .. } = session.command(now, 1, Command::Ping) else {
+        let Verdict::Refuse { error, .. } = admission.command(now, 1, Command::Ping) else {
             panic!("not refused")
         };
         assert_eq!(error.code(), ErrorCode::RateLimited);
         let wait = error.retry().unwrap();
         assert_eq!(wait, Duration::from_millis(100));
-        assert_eq!(code(session.command(now + wait, 1, Command::Ping)), None);
-        assert_eq!(code(session.command(now + wait, 1, Command::Ping)), Some(ErrorCode::RateLimited));
+        assert_eq!(code(admission.command(now + wait, 1, Command::Ping)), None);
+        assert_eq!(code(admission.command(now + wait, 1, Command::Ping)), Some(ErrorCode::RateLimited));
     }
 
     #[test]
     fn twenty_malformed_frames_a_minute_are_answered_and_one_more_closes() {
-        let (mut session, now) = session(|_| {});
+        let (mut admission, now) = admission(|_| {});
         for _ in 0..20 {
-            assert_eq!(code(session.frame(now, "{")), Some(ErrorCode::BadFrame));
+            assert_eq!(code(admission.frame(now, "{")), Some(ErrorCode::BadFrame));
         }
-        assert!(matches!(session.frame(now, "{"), Admitted::Close(CloseReason::Overloaded)));
-        assert_eq!(code(session.frame(now + Window::LENGTH, "{")), Some(ErrorCode::BadFrame));
+        assert!(matches!(admission.frame(now, "{"), Verdict::Close(CloseReason::Overloaded)));
+        assert_eq!(code(admission.frame(now + Window::LENGTH, "{")), Some(ErrorCode::BadFrame));
     }
 
     #[test]
     fn a_command_takes_its_weight() {
-        let (mut session, now) = session(|_| {});
+        let (mut admission, now) = admission(|_| {});
         let history = || Command::History { channel: "a".into(), before: 9, limit: None };
-        (0..166).for_each(|_| assert_eq!(session.wait(now, history()), None));
-        assert_eq!(session.wait(now, history()), Some(Duration::from_millis(20)), "2 of 3 are there");
-        (0..2).for_each(|_| assert_eq!(session.wait(now, Command::Ping), None));
+        (0..166).for_each(|_| assert_eq!(admission.wait(now, history()), None));
+        assert_eq!(admission.wait(now, history()), Some(Duration::from_millis(20)), "2 of 3 are there");
+        (0..2).for_each(|_| assert_eq!(admission.wait(now, Command::Ping), None));
         assert_eq!(
-            session.wait(now, Command::Channels { after: None, limit: None }),
+            admission.wait(now, Command::Channels { after: None, limit: None }),
             Some(Duration::from_millis(100))
         );
     }
 
     #[test]
     fn a_malformed_frame_weighs_on_the_commands_that_follow() {
-        let (mut session, now) = session(|l| (l.command_burst, l.commands_per_second) = (2, 1));
-        assert_eq!(code(session.frame(now, "{")), Some(ErrorCode::BadFrame));
-        assert_eq!(session.wait(now, Command::Ping), None);
-        assert_eq!(session.wait(now, Command::Ping), Some(Duration::from_secs(1)));
+        let (mut admission, now) = admission(|l| (l.command_burst, l.commands_per_second) = (2, 1));
+        assert_eq!(code(admission.frame(now, "{")), Some(ErrorCode::BadFrame));
+        assert_eq!(admission.wait(now, Command::Ping), None);
+        assert_eq!(admission.wait(now, Command::Ping), Some(Duration::from_secs(1)));
     }
 
     #[test]
     fn frames_are_read_up_to_twice_the_commands_and_then_at_their_pace() {
-        let (mut session, now) = session(|l| (l.command_burst, l.commands_per_second) = (10, 5));
+        let (mut admission, now) = admission(|l| (l.command_burst, l.commands_per_second) = (10, 5));
         let frame = r#"{"type":"ping","id":1}"#;
-        let run = (0..20).filter(|_| code(session.frame(now, frame)).is_none()).count();
-        assert_eq!((run, session.session.silent_until(now)), (10, None), "refused commands are frames too");
-        let Alone { session, share } = &mut session;
-        session.heard(now, share, 1, 0);
-        let until = session.silent_until(now).unwrap();
+        let run = (0..20).filter(|_| code(admission.frame(now, frame)).is_none()).count();
+        assert_eq!(
+            (run, admission.admission.silent_until(now)),
+            (10, None),
+            "refused commands are frames too"
+        );
+        let Alone { admission, share } = &mut admission;
+        admission.heard(now, share, 1, 0);
+        let until = admission.silent_until(now).unwrap();
         assert_eq!(until - now, Duration::from_millis(100));
-        assert_eq!(session.silent_until(until), None);
+        assert_eq!(admission.silent_until(until), None);
     }
 
     #[test]
     fn frames_of_one_connection_silence_the_others_of_its_user() {
         let (mut first, now) =
-            session(|l| (l.command_burst, l.commands_per_second, l.pace_per_user) = (10, 5, 1));
-        let Alone { session, share } = &mut first;
-        session.heard(now, share, 20, 0);
-        assert_eq!(session.silent_until(now), None);
-        let mut second = Session::new(now);
+            admission(|l| (l.command_burst, l.commands_per_second, l.pace_per_user) = (10, 5, 1));
+        let Alone { admission, share } = &mut first;
+        admission.heard(now, share, 20, 0);
+        assert_eq!(admission.silent_until(now), None);
+        let mut second = Admission::new(now);
         second.heard(now, share, 1, 0);
         assert_eq!(second.silent_until(now), Some(now + Duration::from_millis(100)));
     }

@@ -8,9 +8,9 @@ use tokio::time::timeout;
 use crate::channel::Channel;
 use crate::channel::append::Pending;
 use crate::connection::admission::{Listing, Publish, Request, empty};
-use crate::connection::subscription::{Begun, Follow};
-use crate::delivery::handle::{Link, SubscriptionKey};
-use crate::engine::Core;
+use crate::connection::subscription::{Begun, Subscription};
+use crate::delivery::handle::{ConnectionHandle, SubscriptionKey};
+use crate::engine::Engine;
 use crate::engine::answers::Places;
 use crate::limits::moment::Moment;
 use crate::model::emoji;
@@ -42,7 +42,7 @@ impl From<Reply> for Outcome {
     }
 }
 
-impl Core {
+impl Engine {
     /// Returns a command with its channel's name as the channel has it, if it was refused since its user spelt the name
     /// otherwise.
     pub(crate) async fn respelt(
@@ -65,55 +65,58 @@ impl Core {
     /// large. `key` is for the subscription it may begin.
     pub(crate) async fn run_in_turn(
         self: Arc<Self>,
-        link: Arc<Link>,
+        handle: Arc<ConnectionHandle>,
         key: SubscriptionKey,
         request: Request,
     ) -> Result<Outcome, Error> {
         let wait = self.limits.store_timeout;
         let places = match request.has_large_answer() {
-            true => Some(self.places(&link).await?),
+            true => Some(self.places(&handle).await?),
             false => None,
         };
-        let outcome = timeout(wait, self.run(link, key, request)).await.map_err(|_| Error::timed_out())??;
+        let outcome =
+            timeout(wait, self.run(handle, key, request)).await.map_err(|_| Error::timed_out())??;
         Ok(Outcome { places, ..outcome })
     }
 
-    async fn places(&self, link: &Arc<Link>) -> Result<Places, Error> {
-        if let Some(places) = self.answers.try_reserve(link) {
+    async fn places(&self, handle: &Arc<ConnectionHandle>) -> Result<Places, Error> {
+        if let Some(places) = self.answers.try_reserve(handle) {
             return Ok(places);
         }
-        let waited = Box::pin(timeout(self.limits.store_timeout, self.answers.reserve(link)));
+        let waited = Box::pin(timeout(self.limits.store_timeout, self.answers.reserve(handle)));
         waited.await.map_err(|_| Error::overloaded())
     }
 
     /// Carries out a command. `key` is for the subscription it may begin.
     async fn run(
         self: Arc<Self>,
-        link: Arc<Link>,
+        handle: Arc<ConnectionHandle>,
         key: SubscriptionKey,
         request: Request,
     ) -> Result<Outcome, Error> {
         let reply = match request {
-            Request::Channels { after, limit } => return self.channels(&link, key, after, limit).await,
-            Request::CreateChannel { name, topic } => self.create_channel(&link, name, &topic).await?,
+            Request::Channels { after, limit } => return self.channels(&handle, key, after, limit).await,
+            Request::CreateChannel { name, topic } => self.create_channel(&handle, name, &topic).await?,
             Request::Subscribe { channel, after, limit } => {
-                let begun = Follow::begin(self, link, key, channel, after, limit);
+                let begun = Subscription::begin(self, handle, key, channel, after, limit);
                 let (begun, reply) = Box::pin(begun).await?;
                 return Ok(Outcome { reply, begun: Some(begun), places: None, listing: None });
             }
-            Request::Publish(publish) => self.publish(&link, publish).await?,
-            Request::Edit { channel, seq, text } => self.edit(&link, &channel, seq, text).await?,
-            Request::Delete { channel, seq } => self.delete(&link, &channel, seq).await?,
-            Request::React { channel, seq, emoji, on } => self.react(&link, &channel, seq, emoji, on).await?,
+            Request::Publish(publish) => self.publish(&handle, publish).await?,
+            Request::Edit { channel, seq, text } => self.edit(&handle, &channel, seq, text).await?,
+            Request::Delete { channel, seq } => self.delete(&handle, &channel, seq).await?,
+            Request::React { channel, seq, emoji, on } => {
+                self.react(&handle, &channel, seq, emoji, on).await?
+            }
             Request::History { channel, before, limit } => {
-                self.history(&link, &channel, before, limit).await?
+                self.history(&handle, &channel, before, limit).await?
             }
             Request::Search { channel, query, before, limit } => {
-                self.search(&link, &channel, &query, before, limit).await?
+                self.search(&handle, &channel, &query, before, limit).await?
             }
-            Request::Read { channel, seq } => self.read(&link, &channel, seq).await?,
-            Request::Unread { channel, seq } => self.unread(&link, &channel, seq).await?,
-            // What is followed is in memory, and needs nothing from here.
+            Request::Read { channel, seq } => self.read(&handle, &channel, seq).await?,
+            Request::Unread { channel, seq } => self.unread(&handle, &channel, seq).await?,
+            // A channel with a subscription is in memory, and needs nothing from here.
             Request::Unsubscribe { .. } | Request::Typing { .. } => return Err(not_subscribed()),
             Request::Ping => Reply::Done,
         };
@@ -121,9 +124,9 @@ impl Core {
     }
 
     /// Tells the log that a command failed by a fault that is not its client's.
-    pub(crate) fn report(&self, kind: &'static str, link: &Link, error: &Error) {
+    pub(crate) fn report(&self, kind: &'static str, handle: &ConnectionHandle, error: &Error) {
         if let Some(cause) = error.failure() {
-            self.monitor.failures.failed(kind, format_args!("user {}", link.identity.user.id), cause);
+            self.monitor.failures.failed(kind, format_args!("user {}", handle.identity.user.id), cause);
         }
     }
 
@@ -135,20 +138,25 @@ impl Core {
         answer.map_err(|_| Error::timed_out())?.map(drop).map_err(Error::from)
     }
 
-    async fn create_channel(&self, link: &Link, name: ChannelName, topic: &str) -> Result<Reply, Error> {
-        self.policy.authorize(&link.identity, Action::CreateChannel(&name))?;
+    async fn create_channel(
+        &self,
+        handle: &ConnectionHandle,
+        name: ChannelName,
+        topic: &str,
+    ) -> Result<Reply, Error> {
+        self.policy.authorize(&handle.identity, Action::CreateChannel(&name))?;
         if let Some(info) = self.store.channel(&name).await? {
-            return Err(self.name_taken(link, info.name));
+            return Err(self.name_taken(handle, info.name));
         }
-        link.share.take_creation(Moment::now())?;
+        handle.share.take_creation(Moment::now())?;
         let created =
-            self.store.create_channel_within(&name, topic, &link.identity.user, self.limits.channels).await;
+            self.store.create_channel_within(&name, topic, &handle.identity.user, self.limits.channels).await;
         if !matches!(created, Ok(Some(Created::New(_)))) {
-            link.share.give_creation_back(Moment::now());
+            handle.share.give_creation_back(Moment::now());
         }
         match created? {
             None => Err(Error::too_many_channels(self.limits.channels)),
-            Some(Created::Exists(info)) => Err(self.name_taken(link, info.name)),
+            Some(Created::Exists(info)) => Err(self.name_taken(handle, info.name)),
             Some(Created::New(info)) => {
                 let channel = ChannelObject::new(info, Unread::default());
                 self.announce_channel(&name, &channel);
@@ -157,8 +165,8 @@ impl Core {
         }
     }
 
-    fn name_taken(&self, link: &Link, name: ChannelName) -> Error {
-        match self.policy.authorize(&link.identity, Action::List(&name)) {
+    fn name_taken(&self, handle: &ConnectionHandle, name: ChannelName) -> Error {
+        match self.policy.authorize(&handle.identity, Action::List(&name)) {
             Ok(()) => {
                 let why = format!("the channel {:?} has that name, or looks the same", name.as_str());
                 Error::new(ErrorCode::NameTaken, why).about(name)
@@ -170,9 +178,9 @@ impl Core {
     /// Tells everybody who may see it that there is a new channel.
     pub(crate) fn announce_channel(&self, name: &ChannelName, channel: &ChannelObject) {
         let frame = Encoder::notice(&ChatEvent::ChannelCreated { channel: channel.clone() });
-        self.links.for_each(|link| {
-            if self.policy.authorize(&link.identity, Action::List(name)).is_ok() {
-                link.send(frame.clone());
+        self.connections.for_each(|handle| {
+            if self.policy.authorize(&handle.identity, Action::List(name)).is_ok() {
+                handle.send(frame.clone());
             }
         });
     }
@@ -180,22 +188,22 @@ impl Core {
     /// Queues a publish that needs nothing from the store first; gives it back where it does.
     pub(crate) fn try_publish(
         &self,
-        link: &Link,
+        handle: &ConnectionHandle,
         publish: Publish,
     ) -> Result<Result<(ChannelName, Pending), Publish>, Error> {
         if !publish.attachments.is_empty() {
             return Ok(Err(publish));
         }
         let Some(channel) = self.registry.loaded(&publish.channel) else { return Ok(Err(publish)) };
-        self.policy.authorize(&link.identity, Action::Write(&publish.channel))?;
+        self.policy.authorize(&handle.identity, Action::Write(&publish.channel))?;
         let Publish { channel: name, nonce, text, reply_to, .. } = publish;
         let body = AppendBody::Message { nonce, text, reply_to, attachments: Vec::new() };
-        Ok(Ok((name, self.enqueue(link, channel, body)?)))
+        Ok(Ok((name, self.enqueue(handle, channel, body)?)))
     }
 
-    async fn publish(&self, link: &Link, publish: Publish) -> Result<Reply, Error> {
+    async fn publish(&self, handle: &ConnectionHandle, publish: Publish) -> Result<Reply, Error> {
         let Publish { channel: name, nonce, text, attachments, reply_to } = publish;
-        self.policy.authorize(&link.identity, Action::Write(&name))?;
+        self.policy.authorize(&handle.identity, Action::Write(&name))?;
         let channel = self.channel(&name).await?;
         let mut files = Vec::with_capacity(attachments.len());
         for id in attachments {
@@ -204,29 +212,35 @@ impl Core {
             files.push(upload.attachment);
         }
         // The store may have taken its time.
-        self.policy.authorize(&link.identity, Action::Write(&name))?;
+        self.policy.authorize(&handle.identity, Action::Write(&name))?;
         let body = AppendBody::Message { nonce, text, reply_to, attachments: files };
-        let appended = self.append(link, channel, body).await?;
+        let appended = self.append(handle, channel, body).await?;
         Ok(published(name, &appended))
     }
 
-    async fn edit(&self, link: &Link, name: &ChannelName, seq: Seq, text: String) -> Result<Reply, Error> {
-        let (channel, message) = self.target(link, name, seq).await?;
+    async fn edit(
+        &self,
+        handle: &ConnectionHandle,
+        name: &ChannelName,
+        seq: Seq,
+        text: String,
+    ) -> Result<Reply, Error> {
+        let (channel, message) = self.target(handle, name, seq).await?;
         let author = &message.author.id;
-        self.policy.authorize(&link.identity, Action::Write(name))?;
-        self.policy.authorize(&link.identity, Action::Edit { channel: name, seq, author })?;
+        self.policy.authorize(&handle.identity, Action::Write(name))?;
+        self.policy.authorize(&handle.identity, Action::Edit { channel: name, seq, author })?;
         if message.attachments.is_empty() && !visible::shows_something(&text) {
             return Err(empty());
         }
-        self.log(link, channel, AppendBody::Edit { target: seq, text }).await
+        self.log(handle, channel, AppendBody::Edit { target: seq, text }).await
     }
 
-    async fn delete(&self, link: &Link, name: &ChannelName, seq: Seq) -> Result<Reply, Error> {
-        let (channel, message) = self.target(link, name, seq).await?;
+    async fn delete(&self, handle: &ConnectionHandle, name: &ChannelName, seq: Seq) -> Result<Reply, Error> {
+        let (channel, message) = self.target(handle, name, seq).await?;
         let author = &message.author.id;
-        self.policy.authorize(&link.identity, Action::Write(name))?;
-        self.policy.authorize(&link.identity, Action::Delete { channel: name, seq, author })?;
-        let reply = self.log(link, channel, AppendBody::Delete { target: seq }).await?;
+        self.policy.authorize(&handle.identity, Action::Write(name))?;
+        self.policy.authorize(&handle.identity, Action::Delete { channel: name, seq, author })?;
+        let reply = self.log(handle, channel, AppendBody::Delete { target: seq }).await?;
         if !message.attachments.is_empty() {
             self.discarded.notify_one();
         }
@@ -235,48 +249,63 @@ impl Core {
 
     async fn react(
         &self,
-        link: &Link,
+        handle: &ConnectionHandle,
         name: &ChannelName,
         seq: Seq,
         emoji: String,
         on: bool,
     ) -> Result<Reply, Error> {
-        let (channel, message) = self.target(link, name, seq).await?;
-        self.policy.authorize(&link.identity, Action::Write(name))?;
+        let (channel, message) = self.target(handle, name, seq).await?;
+        self.policy.authorize(&handle.identity, Action::Write(name))?;
         let emoji = spelling(&message, &emoji, on)?;
         let limits =
             ReactionLimits { on_message: self.limits.reactions, of_user: self.limits.reactions_per_user };
-        self.log(link, channel, AppendBody::React { target: seq, emoji, on, limits }).await
+        self.log(handle, channel, AppendBody::React { target: seq, emoji, on, limits }).await
     }
 
     /// Returns the message that a command is about, if the asker may read it and it is not deleted.
     async fn target(
         &self,
-        link: &Link,
+        handle: &ConnectionHandle,
         name: &ChannelName,
         seq: Seq,
     ) -> Result<(Arc<Channel>, Message), Error> {
-        self.policy.authorize(&link.identity, Action::Read(name))?;
+        self.policy.authorize(&handle.identity, Action::Read(name))?;
         let channel = self.channel(name).await?;
         let message = self.store.message(channel.info.id, seq).await?;
         let message = message.filter(|message| !message.deleted).ok_or_else(Error::no_such_message)?;
         Ok((channel, message))
     }
 
-    async fn log(&self, link: &Link, channel: Arc<Channel>, body: AppendBody) -> Result<Reply, Error> {
+    async fn log(
+        &self,
+        handle: &ConnectionHandle,
+        channel: Arc<Channel>,
+        body: AppendBody,
+    ) -> Result<Reply, Error> {
         let name = channel.info.name.clone();
-        let appended = self.append(link, channel, body).await?;
+        let appended = self.append(handle, channel, body).await?;
         Ok(Reply::Logged(Logged { channel: name, seq: appended.seq }))
     }
 
-    async fn append(&self, link: &Link, channel: Arc<Channel>, body: AppendBody) -> Result<Appended, Error> {
-        self.enqueue(link, channel, body)?.await.unwrap_or_else(|_| Err(Error::overloaded()))
+    async fn append(
+        &self,
+        handle: &ConnectionHandle,
+        channel: Arc<Channel>,
+        body: AppendBody,
+    ) -> Result<Appended, Error> {
+        self.enqueue(handle, channel, body)?.await.unwrap_or_else(|_| Err(Error::overloaded()))
     }
 
-    fn enqueue(&self, link: &Link, channel: Arc<Channel>, body: AppendBody) -> Result<Pending, Error> {
-        let author = link.identity.user.clone();
+    fn enqueue(
+        &self,
+        handle: &ConnectionHandle,
+        channel: Arc<Channel>,
+        body: AppendBody,
+    ) -> Result<Pending, Error> {
+        let author = handle.identity.user.clone();
         let append = Append { channel: channel.info.id, author, body };
-        let place = link.share.enqueue()?;
+        let place = handle.share.enqueue()?;
         self.appends.enqueue(channel, append, place).inspect_err(|_| {
             let about = format_args!("append_queue of {} per group", self.limits.append_queue);
             self.monitor.failures.limited("appends are refused, since too many wait for the store", about);
@@ -285,58 +314,68 @@ impl Core {
 
     async fn history(
         &self,
-        link: &Link,
+        handle: &ConnectionHandle,
         name: &ChannelName,
         before: Seq,
         limit: usize,
     ) -> Result<Reply, Error> {
-        self.policy.authorize(&link.identity, Action::Read(name))?;
+        self.policy.authorize(&handle.identity, Action::Read(name))?;
         let channel = self.channel(name).await?;
         let limit = PageLimit::new(limit, self.limits.answer_bytes);
         let page = self.store.messages_before(channel.info.id, before, limit).await?;
-        self.policy.authorize(&link.identity, Action::Read(name))?;
+        self.policy.authorize(&handle.identity, Action::Read(name))?;
         let (messages, cut) = self.encoder.newest(page.messages, limit.bytes);
         Ok(Reply::History { messages, more: page.more || cut.is_some() })
     }
 
     async fn search(
         &self,
-        link: &Link,
+        handle: &ConnectionHandle,
         name: &ChannelName,
         query: &SearchQuery,
         before: Seq,
         limit: usize,
     ) -> Result<Reply, Error> {
-        self.policy.authorize(&link.identity, Action::Read(name))?;
+        self.policy.authorize(&handle.identity, Action::Read(name))?;
         let channel = self.channel(name).await?;
-        let _turn = self.searches.turn(&link.identity.user.id).await;
+        let _turn = self.searches.turn(&handle.identity.user.id).await;
         let _running = self.monitor.counters.searches_running.count();
         let limit = PageLimit::new(limit, self.limits.answer_bytes);
         let found = self.store.search(channel.info.id, query, before, limit).await?;
-        self.policy.authorize(&link.identity, Action::Read(name))?;
+        self.policy.authorize(&handle.identity, Action::Read(name))?;
         let (messages, cut) = self.encoder.newest(found.messages, limit.bytes);
         Ok(Reply::Found { messages, before: cut.or(found.before) })
     }
 
-    async fn read(&self, link: &Arc<Link>, name: &ChannelName, seq: Seq) -> Result<Reply, Error> {
-        self.policy.authorize(&link.identity, Action::Read(name))?;
+    async fn read(
+        &self,
+        handle: &Arc<ConnectionHandle>,
+        name: &ChannelName,
+        seq: Seq,
+    ) -> Result<Reply, Error> {
+        self.policy.authorize(&handle.identity, Action::Read(name))?;
         let channel = self.channel(name).await?;
-        let user = &link.identity.user.id;
+        let user = &handle.identity.user.id;
         let seq = self.store.mark_read(user, channel.info.id, seq).await?;
-        self.policy.authorize(&link.identity, Action::Read(name))?;
+        self.policy.authorize(&handle.identity, Action::Read(name))?;
         let event = ChatEvent::Read { channel: name.clone(), seq };
-        self.links.send_to_others(link, name, &Encoder::notice(&event));
+        self.connections.send_to_others(handle, name, &Encoder::notice(&event));
         Ok(Reply::Done)
     }
 
-    async fn unread(&self, link: &Arc<Link>, name: &ChannelName, seq: Seq) -> Result<Reply, Error> {
-        self.policy.authorize(&link.identity, Action::Read(name))?;
+    async fn unread(
+        &self,
+        handle: &Arc<ConnectionHandle>,
+        name: &ChannelName,
+        seq: Seq,
+    ) -> Result<Reply, Error> {
+        self.policy.authorize(&handle.identity, Action::Read(name))?;
         let channel = self.channel(name).await?;
-        let user = &link.identity.user.id;
+        let user = &handle.identity.user.id;
         let read = self.store.mark_unread(user, channel.info.id, seq).await?;
-        self.policy.authorize(&link.identity, Action::Read(name))?;
+        self.policy.authorize(&handle.identity, Action::Read(name))?;
         let event = ChatEvent::Unread { channel: name.clone(), seq: read + 1 };
-        self.links.send_to_others(link, name, &Encoder::notice(&event));
+        self.connections.send_to_others(handle, name, &Encoder::notice(&event));
         Ok(Reply::Done)
     }
 }

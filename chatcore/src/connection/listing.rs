@@ -4,8 +4,8 @@ use tokio::task::yield_now;
 
 use crate::connection::admission::Listing;
 use crate::connection::commands::Outcome;
-use crate::delivery::handle::{Link, SubscriptionKey};
-use crate::engine::Core;
+use crate::delivery::handle::{ConnectionHandle, SubscriptionKey};
+use crate::engine::Engine;
 use crate::model::error::Error;
 use crate::model::name::ChannelName;
 use crate::model::policy::Action;
@@ -22,27 +22,27 @@ struct Walk {
     reached: Option<ChannelName>,
 }
 
-impl Core {
+impl Engine {
     /// Lists channels by name: those after `after`, or all, as many as `limit` says and an answer carries.
     ///
     /// Its answer goes on after the last channel in it, by name. After a hidden one it goes on by a mark that only this
     /// session understands, since a name would say that there is such a channel.
     pub(crate) async fn channels(
         &self,
-        link: &Link,
+        handle: &ConnectionHandle,
         key: SubscriptionKey,
         after: Option<ChannelName>,
         limit: usize,
     ) -> Result<Outcome, Error> {
         let limit = PageLimit::new(limit, self.limits.answer_bytes);
-        let Walk { visible, mut reached } = self.walk(link, after, limit).await?;
+        let Walk { visible, mut reached } = self.walk(handle, after, limit).await?;
         let ids: Vec<_> = visible.iter().map(|info| info.id).collect();
-        let unread = self.store.unread(&link.identity.user.id, &ids).await?;
+        let unread = self.store.unread(&handle.identity.user.id, &ids).await?;
         let mut page = limit.fill();
         let mut channels: Vec<ChannelObject> = Vec::with_capacity(visible.len());
         for (info, unread) in visible.into_iter().zip(unread) {
             // The store may have taken its time.
-            if !self.may_list(link, &info.name) {
+            if !self.may_list(handle, &info.name) {
                 continue;
             }
             let channel = ChannelObject::new(info, unread);
@@ -62,7 +62,7 @@ impl Core {
     /// Looks at channels in steps, so that what is in memory is bounded whatever the policy hides.
     async fn walk(
         &self,
-        link: &Link,
+        handle: &ConnectionHandle,
         mut after: Option<ChannelName>,
         limit: PageLimit,
     ) -> Result<Walk, Error> {
@@ -75,7 +75,7 @@ impl Core {
             left = left.saturating_sub(found.channels.len());
             after = found.channels.last().map(|info| info.name.clone());
             for info in found.channels {
-                if !self.may_list(link, &info.name) {
+                if !self.may_list(handle, &info.name) {
                     continue;
                 }
                 if !page.take(info.weight()) {
@@ -91,7 +91,7 @@ impl Core {
         }
     }
 
-    fn may_list(&self, link: &Link, name: &ChannelName) -> bool {
-        self.policy.authorize(&link.identity, Action::List(name)).is_ok()
+    fn may_list(&self, handle: &ConnectionHandle, name: &ChannelName) -> bool {
+        self.policy.authorize(&handle.identity, Action::List(name)).is_ok()
     }
 }

@@ -19,13 +19,13 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::channel::Manner;
 use crate::channel::append::Pending;
-use crate::connection::admission::{Admitted, Request, Session};
+use crate::connection::admission::{Admission, Request, Verdict};
 use crate::connection::commands::{Outcome, not_subscribed, published};
-use crate::connection::subscription::Follow;
-use crate::delivery::handle::{Link, SubscriptionKey};
+use crate::connection::subscription::Subscription;
+use crate::delivery::handle::{ConnectionHandle, SubscriptionKey};
 use crate::delivery::outlet::Outlet;
 use crate::delivery::ring::{Read, Room};
-use crate::engine::Core;
+use crate::engine::Engine;
 use crate::limits::moment::Moment;
 use crate::model::error::{Error, ErrorCode};
 use crate::model::name::ChannelName;
@@ -45,9 +45,9 @@ const SMALL_COMMAND: usize = 4_096;
 /// [`poll_outgoing`](Self::poll_outgoing) hands out. Dropping it leaves: a publish that was accepted goes on
 /// without it.
 pub struct Connection {
-    core: Arc<Core>,
-    link: Arc<Link>,
-    session: Session,
+    engine: Arc<Engine>,
+    handle: Arc<ConnectionHandle>,
+    admission: Admission,
     /// Commands that wait for those before them, in order.
     waiting: VecDeque<Waiting>,
     /// Commands that are under way, or answered behind one that is, in order.
@@ -55,7 +55,7 @@ pub struct Connection {
     /// Bytes of both.
     command_bytes: usize,
     /// In the order of their keys.
-    follows: Vec<Follow>,
+    subscriptions: Vec<Subscription>,
     next_key: SubscriptionKey,
     /// Subscriptions that may have something to read.
     ready: VecDeque<SubscriptionKey>,
@@ -105,10 +105,10 @@ enum Ended {
 }
 
 impl Connection {
-    pub(crate) fn open(core: Arc<Core>, identity: Identity) -> Result<Self, CloseReason> {
-        let monitor = Arc::clone(&core.monitor);
+    pub(crate) fn open(engine: Arc<Engine>, identity: Identity) -> Result<Self, CloseReason> {
+        let monitor = Arc::clone(&engine.monitor);
         let user = identity.user.id.clone();
-        let opened = Self::enter(core, identity);
+        let opened = Self::enter(engine, identity);
         match &opened {
             Ok(_) => monitor.counters.connections_opened.add(1),
             Err(reason) => {
@@ -123,37 +123,37 @@ impl Connection {
         opened
     }
 
-    fn enter(core: Arc<Core>, identity: Identity) -> Result<Self, CloseReason> {
-        if core.is_draining() {
+    fn enter(engine: Arc<Engine>, identity: Identity) -> Result<Self, CloseReason> {
+        if engine.is_draining() {
             return Err(CloseReason::Draining);
         }
         let now = Moment::now();
-        let share = core.shares.of(&identity.user.id, now);
-        let link = Arc::new(Link::new(identity, share, &core.mailboxes));
-        core.links.enter(&link, &core.limits)?;
-        // A drain that began in between has not seen this link.
-        if core.is_draining() {
-            core.links.leave(&link);
+        let share = engine.shares.of(&identity.user.id, now);
+        let handle = Arc::new(ConnectionHandle::new(identity, share, &engine.mailboxes));
+        engine.connections.enter(&handle, &engine.limits)?;
+        // A drain that began in between has not seen this handle.
+        if engine.is_draining() {
+            engine.connections.leave(&handle);
             return Err(CloseReason::Draining);
         }
-        link.send(Encoder::notice(&ChatEvent::Welcome {
+        handle.send(Encoder::notice(&ChatEvent::Welcome {
             version: VERSION,
-            user: link.identity.user.clone(),
+            user: handle.identity.user.clone(),
             limits: ClientLimits {
-                frame_bytes: core.limits.frame_bytes,
-                text_chars: core.limits.text_chars,
-                text_bytes: core.limits.text_bytes(),
-                attachment_bytes: core.blobs.as_ref().map_or(0, |_| core.limits.attachment_bytes),
+                frame_bytes: engine.limits.frame_bytes,
+                text_chars: engine.limits.text_chars,
+                text_bytes: engine.limits.text_bytes(),
+                attachment_bytes: engine.blobs.as_ref().map_or(0, |_| engine.limits.attachment_bytes),
             },
         }));
         Ok(Self {
-            session: Session::new(now),
-            core,
-            link,
+            admission: Admission::new(now),
+            engine,
+            handle,
             waiting: VecDeque::new(),
             started: VecDeque::new(),
             command_bytes: 0,
-            follows: Vec::new(),
+            subscriptions: Vec::new(),
             next_key: 0,
             ready: VecDeque::new(),
             closing: None,
@@ -163,50 +163,50 @@ impl Connection {
     /// Returns who the connection acts as.
     #[must_use]
     pub fn identity(&self) -> &Identity {
-        &self.link.identity
+        &self.handle.identity
     }
 
     /// Returns the connection's number, which tells it apart in the log of its chat.
     #[must_use]
     pub fn number(&self) -> u64 {
-        self.link.number
+        self.handle.number
     }
 
     /// Lets the fan-out write log events to the socket itself; see [`Outlet`] for what a transport owes then.
     /// Call it once, before the connection is polled.
     pub fn set_outlet(&self, outlet: Arc<dyn Outlet>) {
-        self.link.set_outlet(outlet);
+        self.handle.set_outlet(outlet);
     }
 
     /// Takes a text frame. What is wrong with it is answered with an `error`, in its turn.
     pub fn receive(&mut self, frame: &str) {
-        let admitted = self.session.frame(Moment::now(), &self.link.share, frame);
+        let admitted = self.admission.frame(Moment::now(), &self.handle.share, frame);
         self.admit(admitted, frame.len());
     }
 
     /// Takes a command. Its answer carries `id`.
     pub(crate) fn submit(&mut self, id: i64, command: Command) {
-        let admitted = self.session.command(Moment::now(), &self.link.share, id, command);
+        let admitted = self.admission.command(Moment::now(), &self.handle.share, id, command);
         self.admit(admitted, 0);
     }
 
     /// Counts frames that came and are no text frame of their own: pings, pongs, and the fragments of a message
     /// but its last.
     pub fn heard(&mut self, frames: u32) {
-        self.session.heard(Moment::now(), &self.link.share, frames, 0);
+        self.admission.heard(Moment::now(), &self.handle.share, frames, 0);
     }
 
     /// Returns until when a transport reads nothing, since more came than the pace allows; `None` if it may
     /// read. What is answered is written meanwhile.
     pub fn silent_until(&self, now: Instant) -> Option<Instant> {
-        self.session.silent_until(Moment::of(now)).map(Moment::instant)
+        self.admission.silent_until(Moment::of(now)).map(Moment::instant)
     }
 
     /// Says whether as many commands as allowed, or as many bytes of them, wait for their answers. A transport
     /// then stops reading.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        let limits = &self.core.limits;
+        let limits = &self.engine.limits;
         self.waiting.len() + self.started.len() >= limits.commands_in_flight
             || self.command_bytes >= limits.command_bytes
             || (self.command_bytes > 0 && self.commands_are_many())
@@ -214,29 +214,29 @@ impl Connection {
 
     /// Returns whether the commands of all connections have used up their bytes.
     fn commands_are_many(&self) -> bool {
-        self.core.command_bytes.load(Ordering::Relaxed) >= self.core.limits.command_bytes_total
+        self.engine.command_bytes.load(Ordering::Relaxed) >= self.engine.limits.command_bytes_total
     }
 
-    fn admit(&mut self, admitted: Admitted, bytes: usize) {
+    fn admit(&mut self, admitted: Verdict, bytes: usize) {
         if self.due_close().is_some() {
             return;
         }
         let (id, request) = match admitted {
-            Admitted::Close(reason) => {
+            Verdict::Close(reason) => {
                 self.closing.get_or_insert(reason);
                 return;
             }
-            Admitted::Refuse { id, error } => (id, Err(error)),
-            Admitted::Run { id, .. } if self.core.is_draining() => (Some(id), Err(Error::draining())),
-            Admitted::Run { id, .. } if bytes > SMALL_COMMAND && self.commands_are_many() => {
+            Verdict::Refuse { id, error } => (id, Err(error)),
+            Verdict::Run { id, .. } if self.engine.is_draining() => (Some(id), Err(Error::draining())),
+            Verdict::Run { id, .. } if bytes > SMALL_COMMAND && self.commands_are_many() => {
                 (Some(id), Err(Error::overloaded()))
             }
-            Admitted::Run { id, request } => (Some(id), Ok(request)),
+            Verdict::Run { id, request } => (Some(id), Ok(request)),
         };
         // What is refused is not kept.
         let bytes = if request.is_ok() { bytes } else { 0 };
         self.command_bytes += bytes;
-        self.core.command_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.engine.command_bytes.fetch_add(bytes, Ordering::Relaxed);
         let command = Waiting { id, request, bytes };
         let back = if self.waiting.is_empty() { self.try_start(command) } else { Some(command) };
         self.waiting.extend(back);
@@ -286,15 +286,15 @@ impl Connection {
             let (reads, outcome) = self.begin(request)?;
             return Ok(Ok(Started::Running { id, reads, outcome }));
         }
-        let by = Instant::now() + 2 * self.core.limits.store_timeout;
+        let by = Instant::now() + 2 * self.engine.limits.store_timeout;
         let (reads, run) = self.begin(request.clone())?;
-        let core = Arc::clone(&self.core);
+        let engine = Arc::clone(&self.engine);
         let outcome = async move {
             let error = match run.await {
                 Err(error) => error,
                 ended => return ended,
             };
-            let respelt = timeout_at(by, core.respelt(request, &error)).await;
+            let respelt = timeout_at(by, engine.respelt(request, &error)).await;
             let respelt = respelt.map_err(|_| Error::timed_out())??;
             respelt.map(|request| Ended::Respelt { request, by }).ok_or(error)
         };
@@ -314,7 +314,7 @@ impl Connection {
 
     /// Returns whether a channel is in memory under that name, which is its own then.
     fn is_known(&self, channel: &ChannelName) -> bool {
-        self.core.registry.loaded(channel).is_some()
+        self.engine.registry.loaded(channel).is_some()
     }
 
     /// Starts a command that has nothing to wait for, or gives it back.
@@ -324,21 +324,21 @@ impl Connection {
         request: Request,
     ) -> Result<Result<Started, Request>, Error> {
         match request {
-            Request::Publish(publish) => match self.core.try_publish(&self.link, publish)? {
+            Request::Publish(publish) => match self.engine.try_publish(&self.handle, publish)? {
                 Ok((channel, pending)) => {
-                    self.link.set_answering(true);
+                    self.handle.set_answering(true);
                     Ok(Ok(Started::Publishing { id, channel, pending }))
                 }
                 Err(publish) => Ok(Err(Request::Publish(publish))),
             },
             Request::Ping => Ok(Ok(done(id))),
             Request::Unsubscribe { channel } if self.is_known(&channel) => {
-                self.followed(&channel)?;
-                self.unfollow(&channel);
+                self.subscribed(&channel)?;
+                self.unsubscribe(&channel);
                 Ok(Ok(done(id)))
             }
             Request::Typing { channel } if self.is_known(&channel) => {
-                self.followed(&channel)?;
+                self.subscribed(&channel)?;
                 self.tell_typing(&channel)?;
                 Ok(Ok(done(id)))
             }
@@ -350,20 +350,21 @@ impl Connection {
     fn begin(&mut self, request: Request) -> Result<(Option<ChannelName>, Running), Error> {
         if let Request::Subscribe { channel, .. } = &request {
             // A second subscription replaces the first: else its live events would come beside the replay.
-            self.unfollow(channel);
-            let most = self.core.limits.subscriptions;
-            if self.follows.len() >= most {
-                let why = format!("a connection follows at most {most} channels");
+            self.unsubscribe(channel);
+            let most = self.engine.limits.subscriptions;
+            if self.subscriptions.len() >= most {
+                let why = format!("a connection can subscribe to at most {most} channels");
                 return Err(Error::new(ErrorCode::TooLarge, why));
             }
         }
         self.next_key += 1;
         let reads = request.reads().cloned();
         let failed = request.failed();
-        let (core, link) = (Arc::clone(&self.core), Arc::clone(&self.link));
-        let run = Arc::clone(&self.core).run_in_turn(Arc::clone(&self.link), self.next_key, request);
-        let run =
-            async move { run.await.map(Ended::Done).inspect_err(|error| core.report(failed, &link, error)) };
+        let (engine, handle) = (Arc::clone(&self.engine), Arc::clone(&self.handle));
+        let run = Arc::clone(&self.engine).run_in_turn(Arc::clone(&self.handle), self.next_key, request);
+        let run = async move {
+            run.await.map(Ended::Done).inspect_err(|error| engine.report(failed, &handle, error))
+        };
         // Boxed here, since each move of a future is a copy of some hundred bytes.
         Ok((reads, Box::pin(run)))
     }
@@ -373,7 +374,7 @@ impl Connection {
     fn is_end_waiting(&self) -> bool {
         match self.started.front() {
             Some(UnderWay { command: Started::Running { reads: Some(channel), .. }, .. }) => {
-                self.link.is_end_waiting(channel)
+                self.handle.is_end_waiting(channel)
             }
             _ => false,
         }
@@ -381,11 +382,11 @@ impl Connection {
 
     /// Ends what the connection was cut off: its subscription, and the answer that would tell of the channel.
     fn end_cuts(&mut self) {
-        if !self.link.has_cuts() {
+        if !self.handle.has_cuts() {
             return;
         }
-        for channel in self.link.take_cuts() {
-            self.unfollow(&channel);
+        for channel in self.handle.take_cuts() {
+            self.unsubscribe(&channel);
             for UnderWay { command, .. } in &mut self.started {
                 match command {
                     Started::Running { id, reads: Some(read), .. } if *read == channel => {
@@ -397,18 +398,18 @@ impl Connection {
         }
     }
 
-    fn followed(&self, channel: &ChannelName) -> Result<&Follow, Error> {
-        let follow = self.follows.iter().find(|follow| follow.is_of(channel));
-        follow.ok_or_else(not_subscribed)
+    fn subscribed(&self, channel: &ChannelName) -> Result<&Subscription, Error> {
+        let subscription = self.subscriptions.iter().find(|subscription| subscription.is_of(channel));
+        subscription.ok_or_else(not_subscribed)
     }
 
     fn tell_typing(&self, name: &ChannelName) -> Result<(), Error> {
-        self.core.policy.authorize(&self.link.identity, Action::Write(name))?;
-        if self.link.share.may_tell_typing(Moment::now(), name) {
-            let user = &self.link.identity.user;
+        self.engine.policy.authorize(&self.handle.identity, Action::Write(name))?;
+        if self.handle.share.may_tell_typing(Moment::now(), name) {
+            let user = &self.handle.identity.user;
             let typing = ChatEvent::Typing { channel: name.clone(), user: user.clone() };
-            let others = |link: &Arc<Link>| link.identity.user.id != user.id;
-            self.followed(name)?.channel().broadcast(&Encoder::notice(&typing), others, Manner::Offer);
+            let others = |handle: &Arc<ConnectionHandle>| handle.identity.user.id != user.id;
+            self.subscribed(name)?.channel().broadcast(&Encoder::notice(&typing), others, Manner::Offer);
         }
         Ok(())
     }
@@ -420,14 +421,14 @@ impl Connection {
     /// a command that has a large answer is carried out only then. `Ready(Some(reason))`: write
     /// what is in `out`, then close. `Pending`: nothing to write; the task is woken when there is.
     pub fn poll_outgoing(&mut self, cx: &mut Context<'_>, out: &mut Vec<Bytes>) -> Poll<Option<CloseReason>> {
-        self.link.register(cx.waker());
+        self.handle.register(cx.waker());
         if let Some(reason) = self.due_close() {
             return Poll::Ready(Some(reason));
         }
         self.end_cuts();
         let before = out.len();
-        let mut room = Room::new(self.core.limits.outgoing_bytes);
-        self.link.take_frames(FRAMES_PER_POLL, &mut room, out);
+        let mut room = Room::new(self.engine.limits.outgoing_bytes);
+        self.handle.take_frames(FRAMES_PER_POLL, &mut room, out);
         while out.len() - before < 2 * FRAMES_PER_POLL && !room.is_full() && !self.is_end_waiting() {
             let Poll::Ready(answer) = self.poll_answer(cx) else { break };
             room.spend(answer.len());
@@ -449,7 +450,11 @@ impl Connection {
             }
             Started::Publishing { id, channel, pending } => Pin::new(pending).poll(cx).map(|result| {
                 let result = result.unwrap_or_else(|_| Err(Error::overloaded()));
-                let own = self.follows.iter().find(|follow| follow.is_of(channel)).map(|follow| follow.key);
+                let own = self
+                    .subscriptions
+                    .iter()
+                    .find(|subscription| subscription.is_of(channel))
+                    .map(|subscription| subscription.key);
                 // Once: a bot may publish for long before it reads an event.
                 self.ready.extend(own.filter(|key| !self.ready.contains(key)));
                 (*id, result.map(|appended| published(channel.clone(), &appended)), None)
@@ -464,7 +469,9 @@ impl Connection {
                     self.started.push_front(first);
                     return self.poll_answer(cx);
                 }
-                Poll::Ready(Ok(_)) if reads.as_ref().is_some_and(|channel| self.link.is_cut_off(channel)) => {
+                Poll::Ready(Ok(_))
+                    if reads.as_ref().is_some_and(|channel| self.handle.is_cut_off(channel)) =>
+                {
                     Poll::Ready((*id, Err(Denied.into()), None))
                 }
                 Poll::Ready(Ok(Ended::Done(mut outcome))) => {
@@ -492,7 +499,7 @@ impl Connection {
 
     fn release(&mut self, bytes: usize) {
         self.command_bytes -= bytes;
-        self.core.command_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.engine.command_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     fn answered(&mut self, answer: &Answer) -> Bytes {
@@ -500,10 +507,10 @@ impl Connection {
         if self.started.is_empty() {
             // An idle connection keeps no buffer.
             self.started = VecDeque::new();
-            self.link.set_answering(false);
+            self.handle.set_answering(false);
         }
         if let Err(error) = &answer.result {
-            self.core.monitor.counters.refused(error.code());
+            self.engine.monitor.counters.refused(error.code());
         }
         Encoder::answer(answer)
     }
@@ -514,14 +521,14 @@ impl Connection {
         cx: &mut Context<'_>,
         out: &mut Vec<Bytes>,
     ) -> Poll<Option<CloseReason>> {
-        self.link.register(cx.waker());
+        self.handle.register(cx.waker());
         if let Some(reason) = self.due_close() {
             return Poll::Ready(Some(reason));
         }
         self.end_cuts();
         let before = out.len();
-        let mut room = Room::new(self.core.limits.outgoing_bytes);
-        self.link.take_frames(FRAMES_PER_POLL, &mut room, out);
+        let mut room = Room::new(self.engine.limits.outgoing_bytes);
+        self.handle.take_frames(FRAMES_PER_POLL, &mut room, out);
         self.take_events(FRAMES_PER_POLL.saturating_sub(out.len() - before), &mut room, out);
         if out.len() > before { Poll::Ready(None) } else { Poll::Pending }
     }
@@ -529,7 +536,7 @@ impl Connection {
     /// Waits for the connection's end, taking nothing: for a transport that can't write just now. What it has
     /// not written yet is of no more use.
     pub fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
-        self.link.register(cx.waker());
+        self.handle.register(cx.waker());
         self.end_cuts();
         self.due_close().map_or(Poll::Pending, Poll::Ready)
     }
@@ -542,8 +549,8 @@ impl Connection {
     }
 
     fn count_close(&self) {
-        let reason = self.closing.or_else(|| self.link.closing()).unwrap_or(CloseReason::Left);
-        self.core.monitor.counters.closed(reason);
+        let reason = self.closing.or_else(|| self.handle.closing()).unwrap_or(CloseReason::Left);
+        self.engine.monitor.counters.closed(reason);
         let misused = match reason {
             CloseReason::ProtocolError => "a client broke the WebSocket protocol",
             CloseReason::BinaryFrame => "a client sent a binary frame",
@@ -553,12 +560,12 @@ impl Connection {
             CloseReason::TooSlow => "a client was too slow to read",
             _ => return,
         };
-        self.core.monitor.failures.misused(misused, format_args!("user {}", self.link.identity.user.id));
+        self.engine.monitor.failures.misused(misused, format_args!("user {}", self.handle.identity.user.id));
     }
 
     /// Returns why to close now: a server that merely goes away answers first what it has accepted.
     fn due_close(&self) -> Option<CloseReason> {
-        let reason = self.closing.or_else(|| self.link.closing())?;
+        let reason = self.closing.or_else(|| self.handle.closing())?;
         if reason == CloseReason::GoingAway && !self.started.is_empty() {
             return None;
         }
@@ -567,15 +574,18 @@ impl Connection {
 
     /// Takes up to `budget` log events, as long as there is room.
     fn take_events(&mut self, mut budget: usize, room: &mut Room, out: &mut Vec<Bytes>) {
-        self.link.take_ready(&mut self.ready);
+        self.handle.take_ready(&mut self.ready);
         let mut delivered = 0;
         while budget > 0 && !room.is_full() {
             let Some(key) = self.ready.pop_front() else { break };
             // A mark may outlive its subscription.
-            let Ok(at) = self.follows.binary_search_by_key(&key, |follow| follow.key) else { continue };
-            let follow = &mut self.follows[at];
+            let Ok(at) = self.subscriptions.binary_search_by_key(&key, |subscription| subscription.key)
+            else {
+                continue;
+            };
+            let subscription = &mut self.subscriptions[at];
             let before = out.len();
-            let read = follow.read(budget, room, out);
+            let read = subscription.read(budget, room, out);
             delivered += out.len() - before;
             match read {
                 None | Some(Read::Caught(_)) => {}
@@ -587,15 +597,15 @@ impl Connection {
                     }
                 }
                 Some(Read::Lagged { from, to }) => {
-                    let channel = follow.channel().info.name.clone();
-                    self.unfollow(&channel);
-                    self.core.monitor.counters.lagged.add(1);
+                    let channel = subscription.channel().info.name.clone();
+                    self.unsubscribe(&channel);
+                    self.engine.monitor.counters.lagged.add(1);
                     out.push(Encoder::notice(&ChatEvent::Lagged { channel, from, to }));
                 }
             }
             budget = budget.saturating_sub(out.len() - before);
         }
-        self.core.monitor.counters.deliveries.add(delivered as u64);
+        self.engine.monitor.counters.deliveries.add(delivered as u64);
         if self.ready.is_empty() {
             self.ready = VecDeque::new();
         }
@@ -603,23 +613,23 @@ impl Connection {
 
     fn finish(&mut self, outcome: Outcome) -> Reply {
         if let Some(listing) = outcome.listing {
-            self.session.remember(listing);
+            self.admission.remember(listing);
         }
         if let Some(begun) = outcome.begun {
-            let follow = begun.go_live();
+            let subscription = begun.go_live();
             // Marks that came before the insertion found nobody: look once.
-            self.ready.push_back(follow.key);
-            if self.follows.is_empty() {
-                // Most connections follow one channel.
-                self.follows.reserve_exact(1);
+            self.ready.push_back(subscription.key);
+            if self.subscriptions.is_empty() {
+                // Most connections subscribe to one channel.
+                self.subscriptions.reserve_exact(1);
             }
-            self.follows.push(follow);
+            self.subscriptions.push(subscription);
         }
         outcome.reply
     }
 
-    fn unfollow(&mut self, channel: &ChannelName) {
-        self.follows.retain(|follow| !follow.is_of(channel));
+    fn unsubscribe(&mut self, channel: &ChannelName) {
+        self.subscriptions.retain(|subscription| !subscription.is_of(channel));
     }
 }
 
@@ -630,17 +640,17 @@ fn done(id: Option<i64>) -> Started {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.count_close();
-        self.follows.clear();
+        self.subscriptions.clear();
         self.release(self.command_bytes);
-        self.core.links.leave(&self.link);
+        self.engine.connections.leave(&self.handle);
     }
 }
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
-            .field("user", &self.link.identity.user)
-            .field("channels", &self.follows.len())
+            .field("user", &self.handle.identity.user)
+            .field("channels", &self.subscriptions.len())
             .finish_non_exhaustive()
     }
 }

@@ -6,12 +6,12 @@ use bytes::Bytes;
 
 use crate::channel::Channel;
 use crate::channel::members::{Arrival, announce, leave, list_limit};
-use crate::delivery::handle::{Link, SubscriptionKey};
+use crate::delivery::handle::{ConnectionHandle, SubscriptionKey};
 use crate::delivery::ring::{Cursor, HistoryRing, Read, Room};
-use crate::delivery::shard::Slice;
-use crate::delivery::subscriber::Follower;
-use crate::engine::Core;
-use crate::limits::share::Follows;
+use crate::delivery::shard::Shard;
+use crate::delivery::subscriber::Subscriber;
+use crate::engine::Engine;
+use crate::limits::share::SubscriptionPlace;
 use crate::model::check::Check;
 use crate::model::error::Error;
 use crate::model::id::{Position, Seq};
@@ -21,68 +21,70 @@ use crate::protocol::{MessageList, Reply};
 use crate::store::{PageLimit, Replay};
 
 /// A live subscription. Dropping it ends it.
-pub(crate) struct Follow {
-    core: Arc<Core>,
+pub(crate) struct Subscription {
+    engine: Arc<Engine>,
     pub(crate) key: SubscriptionKey,
-    follower: Arc<Follower>,
-    slice: Arc<Slice>,
+    subscriber: Arc<Subscriber>,
+    shard: Arc<Shard>,
     /// Its place in its user's share.
-    _place: Follows,
+    _place: SubscriptionPlace,
 }
 
 /// A subscription whose answer is not handed out yet.
 pub(crate) struct Begun {
-    follow: Follow,
+    subscription: Subscription,
     /// Where the answer ends.
     start: Cursor,
 }
 
 impl Begun {
     /// Lets the subscription run, from where its answer ends.
-    pub(crate) fn go_live(self) -> Follow {
-        self.follow.follower.go_live(self.start);
-        self.follow
+    pub(crate) fn go_live(self) -> Subscription {
+        self.subscription.subscriber.go_live(self.start);
+        self.subscription
     }
 }
 
-impl Follow {
+impl Subscription {
     /// Subscribes, and answers with what the client needs to be level with the log.
     ///
     /// The subscription is entered before the answer is read, and its cursor is where the answer ends: what is
     /// pushed in between is after the cursor, so nothing is missed and nothing comes twice.
     pub(crate) async fn begin(
-        core: Arc<Core>,
-        link: Arc<Link>,
+        engine: Arc<Engine>,
+        handle: Arc<ConnectionHandle>,
         key: SubscriptionKey,
         name: ChannelName,
         after: Option<Position>,
         limit: usize,
     ) -> Result<(Begun, Reply), Error> {
-        core.policy.authorize(&link.identity, Action::Read(&name))?;
-        let place = link.share.subscribe()?;
-        let channel = core.channel(&name).await?;
-        let follow = Self::enter(&core, link, place, channel, key)?;
+        engine.policy.authorize(&handle.identity, Action::Read(&name))?;
+        let place = handle.share.subscribe()?;
+        let channel = engine.channel(&name).await?;
+        let subscription = Self::enter(&engine, handle, place, channel, key)?;
         let mut start = match &after {
-            Some(position) => follow.replay(position).await?,
+            Some(position) => subscription.replay(position).await?,
             None => None,
         };
         if start.is_none() {
             if after.is_some() {
-                follow.core.monitor.counters.resets.add(1);
+                subscription.engine.monitor.counters.resets.add(1);
             }
-            start = Some(follow.snapshot(limit).await?);
+            start = Some(subscription.snapshot(limit).await?);
         }
         // The store may have taken its time.
-        let link = Arc::clone(follow.follower.link());
-        core.policy.authorize(&link.identity, Action::Read(&name))?;
-        if link.is_cut_off(&name) {
+        let handle = Arc::clone(subscription.subscriber.handle());
+        engine.policy.authorize(&handle.identity, Action::Read(&name))?;
+        if handle.is_cut_off(&name) {
             return Err(Denied.into());
         }
-        let arrival = follow.arrive();
+        let arrival = subscription.arrive();
         let start = start.expect("invariant: a replay or else a snapshot");
-        let members = follow.channel().members().list();
+        let members = subscription.channel().members().list();
         if arrival == Arrival::New {
-            announce(follow.channel(), link.identity.user.clone(), true, |other| !Arc::ptr_eq(other, &link));
+            announce(subscription.channel(), handle.identity.user.clone(), true, |other| {
+                !Arc::ptr_eq(other, &handle)
+            });
         }
         let (epoch, check) = (start.epoch, start.check);
         let head = start.cursor.seq;
@@ -92,37 +94,37 @@ impl Follow {
             }
             Content::Events(events) => Reply::Replay { channel: name, epoch, head, check, events, members },
         };
-        Ok((Begun { follow, start: start.cursor }, reply))
+        Ok((Begun { subscription, start: start.cursor }, reply))
     }
 
     /// Enters the subscription with its connection, then with the channel. A right that ends before the first step is
     /// asked for after it; one that ends later finds the subscription.
     fn enter(
-        core: &Arc<Core>,
-        link: Arc<Link>,
-        place: Follows,
+        engine: &Arc<Engine>,
+        handle: Arc<ConnectionHandle>,
+        place: SubscriptionPlace,
         channel: Arc<Channel>,
         key: SubscriptionKey,
     ) -> Result<Self, Error> {
-        let follower = Arc::new(Follower::new(link, channel, key));
-        let (link, channel) = (follower.link(), follower.channel());
-        link.enter(Arc::clone(&follower));
-        if let Err(denied) = core.policy.authorize(&link.identity, Action::Read(&channel.info.name)) {
-            link.leave(&follower);
+        let subscriber = Arc::new(Subscriber::new(handle, channel, key));
+        let (handle, channel) = (subscriber.handle(), subscriber.channel());
+        handle.enter(Arc::clone(&subscriber));
+        if let Err(denied) = engine.policy.authorize(&handle.identity, Action::Read(&channel.info.name)) {
+            handle.leave(&subscriber);
             return Err(denied.into());
         }
-        let slice = channel.follow(Arc::clone(&follower));
-        let others = core.monitor.counters.subscriptions.enter();
+        let shard = channel.subscribe(Arc::clone(&subscriber));
+        let others = engine.monitor.counters.subscriptions.enter();
         // From here on dropping it ends it.
-        let follow = Self { core: Arc::clone(core), key, follower, slice, _place: place };
-        if others >= core.limits.subscriptions_total { Err(Error::overloaded()) } else { Ok(follow) }
+        let subscription = Self { engine: Arc::clone(engine), key, subscriber, shard, _place: place };
+        if others >= engine.limits.subscriptions_total { Err(Error::overloaded()) } else { Ok(subscription) }
     }
 
     /// Returns the events after the position: all, or as many as an answer carries, where the ring holds what comes
     /// after them. `None` where there is no such position any more, or it is too far back.
     async fn replay(&self, position: &Position) -> Result<Option<Start>, Error> {
-        let most = self.core.limits.resume_events;
-        let bytes = self.core.limits.answer_bytes;
+        let most = self.engine.limits.resume_events;
+        let bytes = self.engine.limits.answer_bytes;
         {
             let ring = self.channel().ring();
             let head = ring.head();
@@ -138,7 +140,7 @@ impl Follow {
         }
         let limit = PageLimit::new(most, bytes);
         let Replay::Events { events, .. } =
-            self.core.store.after(self.channel().info.id, position, limit).await?
+            self.engine.store.after(self.channel().info.id, position, limit).await?
         else {
             return Ok(None);
         };
@@ -146,7 +148,7 @@ impl Follow {
         let mut page = limit.fill();
         let mut frames = Vec::with_capacity(events.len());
         for event in events {
-            let frame = self.core.encoder.event(name, &event).frame;
+            let frame = self.engine.encoder.event(name, &event).frame;
             if !page.take(frame.len() + 1) {
                 break;
             }
@@ -172,36 +174,36 @@ impl Follow {
             }
         };
         // Edits that the store has folded in already come again as events: folding them twice changes nothing.
-        let bytes = self.core.limits.answer_bytes;
+        let bytes = self.engine.limits.answer_bytes;
         let limit = PageLimit::new(limit, bytes);
-        let page = self.core.store.messages_before(self.channel().info.id, before, limit).await?;
-        let (messages, cut) = self.core.encoder.newest(page.messages, bytes);
+        let page = self.engine.store.messages_before(self.channel().info.id, before, limit).await?;
+        let (messages, cut) = self.engine.encoder.newest(page.messages, bytes);
         Ok(Start { content: Content::Messages(messages, page.more || cut.is_some()), ..start })
     }
 
     fn arrive(&self) -> Arrival {
-        let limit = list_limit(&self.core.limits);
-        let arrival = self.channel().members().arrive(&self.follower.link().identity.user, limit);
+        let limit = list_limit(&self.engine.limits);
+        let arrival = self.channel().members().arrive(&self.subscriber.handle().identity.user, limit);
         if arrival != Arrival::Uncounted {
-            self.follower.set_counted();
+            self.subscriber.set_counted();
         }
         arrival
     }
 
     /// Returns the channel.
     pub(crate) fn channel(&self) -> &Arc<Channel> {
-        self.follower.channel()
+        self.subscriber.channel()
     }
 
     /// Says whether it is a subscription to the channel of that name.
     pub(crate) fn is_of(&self, channel: &ChannelName) -> bool {
-        self.follower.is_of(channel)
+        self.subscriber.is_of(channel)
     }
 
     /// Copies up to `limit` frames that the client has not had, as long as there is room. Whoever marked the
     /// subscription before is answered by this. `None` if the subscription was cut off.
     pub(crate) fn read(&mut self, limit: usize, room: &mut Room, out: &mut Vec<Bytes>) -> Option<Read> {
-        let mut cursor = self.follower.look();
+        let mut cursor = self.subscriber.look();
         let read = self.channel().ring().read((*cursor)?, limit, room, out);
         if let Read::Caught(to) | Read::More(to) = read {
             *cursor = Some(to);
@@ -210,23 +212,23 @@ impl Follow {
     }
 }
 
-impl Drop for Follow {
+impl Drop for Subscription {
     fn drop(&mut self) {
-        self.core.monitor.counters.subscriptions.leave();
-        let cut_off = self.follower.end();
-        let (link, channel) = (self.follower.link(), self.follower.channel());
-        link.leave(&self.follower);
-        channel.unfollow(&self.slice, &self.follower);
-        let user = &link.identity.user.id;
-        if !self.follower.take_counted() {
+        self.engine.monitor.counters.subscriptions.leave();
+        let cut_off = self.subscriber.end();
+        let (handle, channel) = (self.subscriber.handle(), self.subscriber.channel());
+        handle.leave(&self.subscriber);
+        channel.unsubscribe(&self.shard, &self.subscriber);
+        let user = &handle.identity.user.id;
+        if !self.subscriber.take_counted() {
             return;
         }
         if cut_off {
             // It arrived while it was cut off.
             channel.members().remove(user);
-            leave(channel, user, &self.core.limits);
+            leave(channel, user, &self.engine.limits);
         } else {
-            self.core.departures.depart(channel, user);
+            self.engine.departures.depart(channel, user);
         }
     }
 }

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use crate::delivery::mailbox::{Mailboxes, Notice, Notices};
 use crate::delivery::outlet::Outlet;
 use crate::delivery::ring::Room;
-use crate::delivery::subscriber::Follower;
-use crate::delivery::wake::{ReadyList, Subscription};
+use crate::delivery::subscriber::Subscriber;
+use crate::delivery::wake::{ReadyList, WakeMark};
 use crate::limits::share::Share;
 use crate::model::name::ChannelName;
 use crate::model::policy::Identity;
@@ -23,7 +23,7 @@ pub(crate) type SubscriptionKey = u64;
 
 /// What the engine knows of one connection: who it is, what waits for it, whether it is to close.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct ConnectionHandle {
     pub(crate) identity: Identity,
     pub(crate) share: Arc<Share>,
     /// Tells the connections apart in the log.
@@ -54,17 +54,17 @@ struct Mailbox {
     frames: Notices,
     closing: Option<CloseReason>,
     /// The connection's subscriptions, those under way too.
-    followers: Vec<Arc<Follower>>,
+    subscribers: Vec<Arc<Subscriber>>,
     /// Channels that the connection was cut off since its task last looked, each once.
     cuts: Box<[ChannelName]>,
 }
 
-impl Link {
+impl ConnectionHandle {
     pub(crate) fn new(identity: Identity, share: Arc<Share>, mailboxes: &Arc<Mailboxes>) -> Self {
         let mailbox = Mailbox {
             frames: Notices::new(mailboxes),
             closing: None,
-            followers: Vec::new(),
+            subscribers: Vec::new(),
             cuts: Box::default(),
         };
         Self {
@@ -82,8 +82,8 @@ impl Link {
     }
 
     /// Makes a subscription whose marks wake this connection.
-    pub(crate) fn subscription(&self, key: SubscriptionKey) -> Subscription<SubscriptionKey> {
-        Subscription::new(key, Arc::clone(&self.ready))
+    pub(crate) fn wake_mark(&self, key: SubscriptionKey) -> WakeMark<SubscriptionKey> {
+        WakeMark::new(key, Arc::clone(&self.ready))
     }
 
     /// Lets the fan-out write to the connection's socket. The first outlet stays.
@@ -167,25 +167,25 @@ impl Link {
     }
 
     /// Enters a subscription, so that it can be cut off.
-    pub(crate) fn enter(&self, follower: Arc<Follower>) {
+    pub(crate) fn enter(&self, subscriber: Arc<Subscriber>) {
         let mut mailbox = self.mailbox();
-        if mailbox.followers.is_empty() {
-            // Most connections follow one channel.
-            mailbox.followers.reserve_exact(1);
+        if mailbox.subscribers.is_empty() {
+            // Most connections subscribe to one channel.
+            mailbox.subscribers.reserve_exact(1);
         }
-        mailbox.followers.push(follower);
+        mailbox.subscribers.push(subscriber);
     }
 
     /// Removes a subscription that is over.
-    pub(crate) fn leave(&self, follower: &Arc<Follower>) {
-        self.mailbox().followers.retain(|other| !Arc::ptr_eq(other, follower));
+    pub(crate) fn leave(&self, subscriber: &Arc<Subscriber>) {
+        self.mailbox().subscribers.retain(|other| !Arc::ptr_eq(other, subscriber));
     }
 
-    /// Returns the channels that the connection follows or has something of waiting for it.
+    /// Returns the channels that the connection is subscribed to or has something of waiting for it.
     pub(crate) fn channels(&self) -> BTreeSet<ChannelName> {
         let mailbox = self.mailbox();
-        let followed = mailbox.followers.iter().map(|follower| follower.channel().info.name.clone());
-        followed.chain(mailbox.frames.iter().filter_map(|notice| notice.of.clone())).collect()
+        let subscribed = mailbox.subscribers.iter().map(|subscriber| subscriber.channel().info.name.clone());
+        subscribed.chain(mailbox.frames.iter().filter_map(|notice| notice.of.clone())).collect()
     }
 
     /// Ends what the connection has of a channel, and leaves `told` with it as the last that it hears of it. Returns
@@ -193,15 +193,15 @@ impl Link {
     ///
     /// All of it is one step for whoever takes or leaves frames, since it holds the mailbox. The fan-out is waited
     /// for, if it is writing to the socket just now. The task ends the answer under way when it finds the cut.
-    pub(crate) fn cut_off(&self, channel: &ChannelName, told: Bytes) -> Vec<Arc<Follower>> {
+    pub(crate) fn cut_off(&self, channel: &ChannelName, told: Bytes) -> Vec<Arc<Subscriber>> {
         let mut mailbox = self.mailbox();
         if !mailbox.cuts.contains(channel) {
             let before = take(&mut mailbox.cuts).into_iter();
             mailbox.cuts = before.chain([channel.clone()]).collect();
         }
         self.cut.store(true, Ordering::Release);
-        let followers = mailbox.followers.iter().filter(|follower| follower.is_of(channel));
-        let ended: Vec<_> = followers.filter(|follower| !follower.end()).map(Arc::clone).collect();
+        let subscribers = mailbox.subscribers.iter().filter(|subscriber| subscriber.is_of(channel));
+        let ended: Vec<_> = subscribers.filter(|subscriber| !subscriber.end()).map(Arc::clone).collect();
         mailbox.frames.forget(channel);
         self.push(&mut mailbox, Notice { frame: told, of: Some(channel.clone()), last: true });
         ended
@@ -283,22 +283,22 @@ mod tests {
     use crate::limits::share::Shares;
     use crate::model::message::User;
 
-    fn link(limit: usize) -> Link {
+    fn handle(limit: usize) -> ConnectionHandle {
         let identity = Identity::new(User::new("u_1", "Ann").unwrap());
         let share = Shares::new(Arc::default()).of(&identity.user.id, Moment::now());
         let limits = Arc::new(Limits { mailbox: limit, ..Limits::default() });
-        Link::new(identity, share, &Arc::new(Mailboxes::new(&limits, &Arc::default())))
+        ConnectionHandle::new(identity, share, &Arc::new(Mailboxes::new(&limits, &Arc::default())))
     }
 
     #[test]
     fn a_mailbox_takes_its_limit_and_one_more_closes_as_too_slow() {
-        let link = link(3);
+        let handle = handle(3);
         for _ in 0..3 {
-            link.send(Bytes::from_static(b"x"));
+            handle.send(Bytes::from_static(b"x"));
         }
-        assert_eq!(link.closing(), None);
-        link.send(Bytes::from_static(b"x"));
-        assert_eq!(link.closing(), Some(CloseReason::TooSlow));
+        assert_eq!(handle.closing(), None);
+        handle.send(Bytes::from_static(b"x"));
+        assert_eq!(handle.closing(), Some(CloseReason::TooSlow));
     }
 
     #[derive(Debug)]
@@ -312,62 +312,65 @@ mod tests {
 
     #[test]
     fn the_task_writes_where_there_is_more_to_say_than_one_channels_events() {
-        let link = link(3);
-        assert!(link.outlet(1, 1).is_none(), "there is none");
-        link.set_outlet(Arc::new(Anything));
-        let written = |key, round| link.outlet(key, round).is_some();
+        let handle = handle(3);
+        assert!(handle.outlet(1, 1).is_none(), "there is none");
+        handle.set_outlet(Arc::new(Anything));
+        let written = |key, round| handle.outlet(key, round).is_some();
         assert!(written(1, 1) && written(1, 1), "one channel, as often as it likes");
         assert!(!written(2, 1), "a second one in the same round");
         assert!(written(2, 2), "in a round of its own");
-        link.set_answering(true);
+        handle.set_answering(true);
         assert!(!written(2, 3));
-        link.set_answering(false);
+        handle.set_answering(false);
         assert!(written(2, 4));
-        link.close(CloseReason::GoingAway);
+        handle.close(CloseReason::GoingAway);
         assert!(!written(2, 5));
     }
 
     #[test]
     fn what_nobody_misses_leaves_room_for_the_rest() {
-        let link = link(8);
+        let handle = handle(8);
         let (channel, typing) = (ChannelName::new("a").unwrap(), Bytes::from_static(b"typing"));
         for _ in 0..100 {
-            link.offer_of(&channel, &typing, || true);
+            handle.offer_of(&channel, &typing, || true);
         }
         let mut out = Vec::new();
-        link.take_frames(100, &mut Room::new(usize::MAX), &mut out);
+        handle.take_frames(100, &mut Room::new(usize::MAX), &mut out);
         assert_eq!(out.len(), 2);
     }
 
     #[test]
     fn what_waits_of_a_channel_goes_with_its_right() {
-        let link = link(8);
+        let handle = handle(8);
         let [one, other] = ["one", "other"].map(|name| ChannelName::new(name).unwrap());
         let of = |name: &ChannelName| Bytes::copy_from_slice(name.as_str().as_bytes());
         for channel in [&one, &other, &one] {
-            link.send_of(channel, &of(channel), || true);
+            handle.send_of(channel, &of(channel), || true);
         }
-        assert!(link.cut_off(&one, Bytes::from_static(b"removed")).is_empty(), "it follows nothing");
-        assert!(link.is_cut_off(&one) && !link.is_cut_off(&other));
-        link.send_of(&one, &of(&one), || true);
-        link.offer_of(&one, &of(&one), || true);
+        assert!(
+            handle.cut_off(&one, Bytes::from_static(b"removed")).is_empty(),
+            "it is subscribed to nothing"
+        );
+        assert!(handle.is_cut_off(&one) && !handle.is_cut_off(&other));
+        handle.send_of(&one, &of(&one), || true);
+        handle.offer_of(&one, &of(&one), || true);
         let mut out = Vec::new();
-        link.take_frames(9, &mut Room::new(usize::MAX), &mut out);
+        handle.take_frames(9, &mut Room::new(usize::MAX), &mut out);
         assert_eq!(out, ["other", "removed"]);
-        assert_eq!(*link.take_cuts(), *std::slice::from_ref(&one));
-        link.send_of(&one, &of(&one), || true);
-        link.take_frames(9, &mut Room::new(usize::MAX), &mut out);
+        assert_eq!(*handle.take_cuts(), *std::slice::from_ref(&one));
+        handle.send_of(&one, &of(&one), || true);
+        handle.take_frames(9, &mut Room::new(usize::MAX), &mut out);
         assert_eq!(out.len(), 3, "what begins later is another subscription's");
     }
 
     #[test]
     fn a_close_waits_for_the_frames_before_it_and_its_first_reason_counts() {
-        let link = link(8);
-        link.send(Bytes::from_static(b"draining"));
-        link.close(CloseReason::GoingAway);
-        link.close(CloseReason::Banned);
-        assert_eq!(link.closing(), None);
-        link.take_frames(9, &mut Room::new(usize::MAX), &mut Vec::new());
-        assert_eq!(link.closing(), Some(CloseReason::GoingAway));
+        let handle = handle(8);
+        handle.send(Bytes::from_static(b"draining"));
+        handle.close(CloseReason::GoingAway);
+        handle.close(CloseReason::Banned);
+        assert_eq!(handle.closing(), None);
+        handle.take_frames(9, &mut Room::new(usize::MAX), &mut Vec::new());
+        assert_eq!(handle.closing(), Some(CloseReason::GoingAway));
     }
 }

@@ -1,4 +1,4 @@
-//! Takes what is new in the rings to the sockets: a task a core, each serving one slice of followers at a time.
+//! Takes what is new in the rings to the sockets: one task per core, each serving one shard of subscribers at a time.
 
 pub(crate) mod handle;
 pub(crate) mod mailbox;
@@ -20,7 +20,7 @@ use tokio::task::yield_now;
 
 use crate::channel::Channel;
 use crate::delivery::outlet::Burst;
-use crate::delivery::shard::{SLICE, Slice};
+use crate::delivery::shard::{SHARD, Shard};
 use crate::runtime::stats::Monitor;
 
 /// The fan-out's tasks. Dropping it ends them.
@@ -29,8 +29,8 @@ pub(crate) struct FanOut {
     queue: Arc<FanOutQueue>,
 }
 
-/// The slices that have something to be told. Each is in it once at the most, so it is bounded by the
-/// followers.
+/// The shards that have something to be told. Each is in it once at the most, so it is bounded by the
+/// subscribers.
 #[derive(Debug, Default)]
 pub(crate) struct FanOutQueue {
     state: Mutex<State>,
@@ -40,7 +40,7 @@ pub(crate) struct FanOutQueue {
 #[derive(Debug, Default)]
 struct State {
     jobs: VecDeque<Job>,
-    /// Counts the times that the queue began anew, from 1 on: who follows several of a round's channels gets
+    /// Counts the times that the queue began anew, from 1 on: a connection that is subscribed to several of a round's channels gets
     /// them together.
     round: u64,
     /// How many jobs of the round were taken.
@@ -51,7 +51,7 @@ struct State {
 #[derive(Debug)]
 struct Job {
     channel: Arc<Channel>,
-    slice: Arc<Slice>,
+    shard: Arc<Shard>,
 }
 
 impl State {
@@ -92,13 +92,13 @@ impl Drop for FanOut {
 }
 
 impl FanOutQueue {
-    /// Has every follower of these channels told what is new in the rings, in one round. Call it after the
+    /// Has every subscriber of these channels told what is new in the rings, in one round. Call it after the
     /// pushes.
     pub(crate) fn announce(&self, channels: &[Arc<Channel>]) {
         let mut state = self.state();
         for channel in channels {
-            for slice in channel.followers().slices().iter().filter(|slice| slice.ask()) {
-                state.push(Job { channel: Arc::clone(channel), slice: Arc::clone(slice) });
+            for shard in channel.subscribers().shards().iter().filter(|shard| shard.ask()) {
+                state.push(Job { channel: Arc::clone(channel), shard: Arc::clone(shard) });
             }
         }
         drop(state);
@@ -141,20 +141,20 @@ impl FanOutQueue {
 async fn run(queue: Arc<FanOutQueue>, monitor: Arc<Monitor>) {
     let mut burst = Burst::default();
     let mut served = 0;
-    while let Some((Job { channel, slice }, round)) = queue.next().await {
-        let turn = slice.serve(&channel, round, &mut burst);
+    while let Some((Job { channel, shard }, round)) = queue.next().await {
+        let turn = shard.serve(&channel, round, &mut burst);
         monitor.counters.deliveries.add(turn.deliveries);
         for panicked in turn.panics {
             let about = format_args!("channel {}", channel.info.name);
             monitor.failures.failed("an outlet failed", about, &panicked);
         }
         if turn.again {
-            queue.push(Job { channel, slice });
+            queue.push(Job { channel, shard });
         }
         // The commands that came meanwhile, the appends and the connections with a backlog have their turn; but
-        // not after each small channel: who follows many would be woken for one at a time.
-        served += 1 + turn.followers;
-        if served >= SLICE {
+        // not after each small channel: a connection with many subscriptions would be woken for one at a time.
+        served += 1 + turn.subscribers;
+        if served >= SHARD {
             served = 0;
             yield_now().await;
         }

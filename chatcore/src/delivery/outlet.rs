@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use bytes::Bytes;
 
-/// Frames of one burst: what one write carries to each follower.
+/// Frames of one burst: what one write carries to each subscriber.
 pub(crate) const BURST_FRAMES: usize = 64;
 
 /// Bytes after which a burst takes no further frame.
@@ -18,7 +18,7 @@ const BURST_BYTES: usize = 48 * 1024;
 /// has one lock around its socket and what waits to be written to it. Its task holds that lock from before it
 /// calls [`poll_outgoing`](crate::Connection::poll_outgoing) until what came out is written or queued; an
 /// outlet only tries the lock. So nothing overtakes an answer, and no fan-out waits for a connection. An outlet
-/// does not wait: a slice of the channel's followers is served by the same call. One that panics loses its
+/// does not wait: a shard of the channel's subscribers is served by the same call. One that panics loses its
 /// connection.
 pub trait Outlet: Debug + Send + Sync + 'static {
     /// Tries to write the burst, without waiting.
@@ -31,7 +31,7 @@ pub enum Sent {
     /// All of it.
     All,
     /// Its beginning. The transport keeps the rest, and its task is woken to write it.
-    Begun,
+    Partial,
     /// Nothing: the socket takes nothing now, something else waits to be written, or the lock is taken. The
     /// task is woken, and finds the frames in [`poll_outgoing`](crate::Connection::poll_outgoing).
     Nothing,
@@ -47,7 +47,7 @@ pub trait Framing: 'static {
 #[derive(Debug, Default)]
 pub struct Burst {
     frames: Vec<Bytes>,
-    /// A transport or two: those of one channel's followers.
+    /// A transport or two: those of one channel's subscribers.
     wires: Vec<Wire>,
 }
 

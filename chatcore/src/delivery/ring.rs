@@ -11,7 +11,7 @@ use crate::limits::Limits;
 use crate::model::check::Check;
 use crate::model::event::{Event, EventKind};
 use crate::model::id::{Position, Seq};
-use crate::protocol::{Encoder, Fragment, Joined, MessageList};
+use crate::protocol::{EncodedEvent, Encoder, Fragment, MessageList};
 use crate::store::{Head, Page, PageLimit};
 
 /// The tail of a channel's log in memory, bounded in number and in bytes.
@@ -32,8 +32,8 @@ pub(crate) struct HistoryRing {
     older: Option<usize>,
     /// All of `messages` as an answer has them, for those who come before the next change.
     snapshot: OnceLock<Snapshot>,
-    /// Counts the times that the ring was filled anew: a cursor of another life reads nothing.
-    life: u64,
+    /// Counts the times that the ring was filled anew: a cursor of another generation reads nothing.
+    generation: u64,
     /// What it holds beside the snapshot.
     charge: Charge,
     /// The number of its last use: it was pushed to or listed.
@@ -72,10 +72,10 @@ struct Kept {
     fragment: Fragment,
 }
 
-/// A reader's place in a ring: it has every event up to and with `seq` of the ring's life `life`.
+/// A reader's place in a ring: it has every event up to and with `seq` of the ring's generation `generation`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cursor {
-    pub(crate) life: u64,
+    pub(crate) generation: u64,
     pub(crate) seq: Seq,
 }
 
@@ -158,7 +158,7 @@ impl HistoryRing {
             message_bytes: 0,
             older: newest.more.then_some(0),
             snapshot: OnceLock::new(),
-            life: 0,
+            generation: 0,
             charge: Charge::new(rings, 0),
             used: AtomicU64::new(rings.next_use()),
         };
@@ -176,10 +176,10 @@ impl HistoryRing {
 
     /// Replaces the ring by that of a log that was lost, rebuilt or trimmed: all cursors lag.
     pub(crate) fn restart(&mut self, limits: &Limits, encoder: &Encoder, head: Head, newest: &Page) {
-        let life = self.life + 1;
+        let generation = self.generation + 1;
         let rings = Arc::clone(self.charge.rings());
         *self = Self::new(limits, encoder, &rings, head, newest);
-        self.life = life;
+        self.generation = generation;
     }
 
     /// Returns where the ring's log ends.
@@ -192,14 +192,14 @@ impl HistoryRing {
         self.cursor_at(self.head.seq)
     }
 
-    /// Returns a cursor of this life at `seq`.
+    /// Returns a cursor of this generation at `seq`.
     pub(crate) fn cursor_at(&self, seq: Seq) -> Cursor {
-        Cursor { life: self.life, seq }
+        Cursor { generation: self.generation, seq }
     }
 
     /// Adds the next event of the log.
-    pub(crate) fn push(&mut self, encoder: &Encoder, event: &Event, joined: Joined) -> Push {
-        let check = joined.check;
+    pub(crate) fn push(&mut self, encoder: &Encoder, event: &Event, encoded: EncodedEvent) -> Push {
+        let check = encoded.check;
         if event.seq <= self.head.seq {
             // Another event at this place: the log in the store was put back and written on.
             let differs = self.check_at(event.seq).is_some_and(|known| known != check);
@@ -212,7 +212,7 @@ impl HistoryRing {
         self.snapshot = OnceLock::new();
         match &event.kind {
             EventKind::Message(_) => {
-                if let Some(fragment) = joined.message {
+                if let Some(fragment) = encoded.message {
                     self.keep(event.seq, fragment);
                 }
             }
@@ -229,8 +229,8 @@ impl HistoryRing {
             EventKind::Edited { target, .. } => Some(*target),
             EventKind::Deleted { .. } | EventKind::Reaction { .. } => None,
         };
-        self.frame_bytes += joined.frame.len();
-        self.frames.push_back(Frame { subject, bytes: joined.frame, check });
+        self.frame_bytes += encoded.frame.len();
+        self.frames.push_back(Frame { subject, bytes: encoded.frame, check });
         while self.frames.len() > self.bounds.frames
             || (self.frame_bytes > self.bounds.frame_bytes && self.frames.len() > 1)
         {
@@ -243,8 +243,8 @@ impl HistoryRing {
 
     /// Copies up to `limit` frames after the cursor, as long as there is room.
     pub(crate) fn read(&self, cursor: Cursor, limit: usize, room: &mut Room, out: &mut Vec<Bytes>) -> Read {
-        if cursor.life != self.life || cursor.seq < self.floor() {
-            let from = if cursor.life == self.life { cursor.seq + 1 } else { 1 };
+        if cursor.generation != self.generation || cursor.seq < self.floor() {
+            let from = if cursor.generation == self.generation { cursor.seq + 1 } else { 1 };
             return Read::Lagged { from, to: self.head.seq };
         }
         // A cursor set from the store may be ahead of the ring for a moment.
@@ -255,7 +255,7 @@ impl HistoryRing {
         let frames = self.frames.range(start..start + behind.min(limit)).map(|frame| &frame.bytes);
         out.extend(frames.take_while(|frame| room.take(frame.len())).cloned());
         let count = out.len() - before;
-        let next = Cursor { life: self.life, seq: cursor.seq + count as Seq };
+        let next = Cursor { generation: self.generation, seq: cursor.seq + count as Seq };
         if count < behind { Read::More(next) } else { Read::Caught(next) }
     }
 
@@ -417,8 +417,8 @@ mod tests {
             let author = User::new("u_1", "Ann").unwrap();
             let event =
                 Append { channel: ChannelId(1), author, body }.into_event(seq, Timestamp::from_millis(0));
-            let joined = self.encoder.event(&self.name, &event);
-            self.ring.push(&self.encoder, &event, joined)
+            let encoded = self.encoder.event(&self.name, &event);
+            self.ring.push(&self.encoder, &event, encoded)
         }
 
         fn say(&mut self, text: &str) -> Push {

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use crate::channel::Channel;
-use crate::delivery::handle::{Link, SubscriptionKey};
+use crate::delivery::handle::{ConnectionHandle, SubscriptionKey};
 use crate::delivery::outlet::{Burst, Sent};
 use crate::delivery::ring::Cursor;
-use crate::delivery::wake::Subscription;
+use crate::delivery::wake::WakeMark;
 use crate::model::name::ChannelName;
 use crate::protocol::CloseReason;
 use crate::runtime::panics::{Panicked, contain};
@@ -21,11 +21,11 @@ use crate::runtime::panics::{Panicked, contain};
 /// the cursor's lock until the frames are on their way, and the fan-out only tries it: where it finds the
 /// lock taken, or the connection behind, it marks the subscription, and the task sees to it.
 #[derive(Debug)]
-pub(crate) struct Follower {
-    link: Arc<Link>,
+pub(crate) struct Subscriber {
+    handle: Arc<ConnectionHandle>,
     channel: Arc<Channel>,
     key: SubscriptionKey,
-    subscription: Subscription<SubscriptionKey>,
+    wake_mark: WakeMark<SubscriptionKey>,
     /// `None` until the subscription is answered, and after it has ended.
     cursor: Mutex<Option<Cursor>>,
     /// Whether the subscription is over. Set under the cursor's lock.
@@ -34,7 +34,7 @@ pub(crate) struct Follower {
     counted: AtomicBool,
 }
 
-/// One burst on its way to a channel's followers.
+/// One burst on its way to a channel's subscribers.
 pub(crate) struct Delivery<'a> {
     /// Who is here gets it.
     pub(crate) from: Cursor,
@@ -47,22 +47,22 @@ pub(crate) struct Delivery<'a> {
     pub(crate) written: u64,
 }
 
-impl Follower {
-    pub(crate) fn new(link: Arc<Link>, channel: Arc<Channel>, key: SubscriptionKey) -> Self {
-        let subscription = link.subscription(key);
+impl Subscriber {
+    pub(crate) fn new(handle: Arc<ConnectionHandle>, channel: Arc<Channel>, key: SubscriptionKey) -> Self {
+        let wake_mark = handle.wake_mark(key);
         Self {
-            link,
+            handle,
             channel,
             key,
-            subscription,
+            wake_mark,
             cursor: Mutex::new(None),
             ended: AtomicBool::new(false),
             counted: AtomicBool::new(false),
         }
     }
 
-    pub(crate) fn link(&self) -> &Arc<Link> {
-        &self.link
+    pub(crate) fn handle(&self) -> &Arc<ConnectionHandle> {
+        &self.handle
     }
 
     pub(crate) fn channel(&self) -> &Arc<Channel> {
@@ -76,39 +76,39 @@ impl Follower {
 
     /// Leaves a frame about the channel that the client has to see.
     pub(crate) fn send(&self, frame: &Bytes) {
-        self.link.send_of(&self.channel.info.name, frame, || !self.is_ended());
+        self.handle.send_of(&self.channel.info.name, frame, || !self.is_ended());
     }
 
     /// Leaves a frame about the channel that nobody misses.
     pub(crate) fn offer(&self, frame: &Bytes) {
-        self.link.offer_of(&self.channel.info.name, frame, || !self.is_ended());
+        self.handle.offer_of(&self.channel.info.name, frame, || !self.is_ended());
     }
 
     /// Says that the channel has something new: the connection's task will read it.
     pub(crate) fn mark(&self) {
-        self.subscription.mark();
+        self.wake_mark.mark();
     }
 
     /// Writes the burst to all of them. One whose outlet panics is closed, since nobody knows how much of the burst
     /// is out, and the others get their bytes made anew.
     pub(crate) fn deliver_all(
-        followers: &[Arc<Self>],
+        subscribers: &[Arc<Self>],
         delivery: &mut Delivery<'_>,
         panics: &mut Vec<Panicked>,
     ) {
         let mut next = 0;
-        while next < followers.len() {
+        while next < subscribers.len() {
             // Around all and not around each, which would be a fifth of a delivery's instructions.
             let served = contain(|| {
-                for follower in &followers[next..] {
+                for subscriber in &subscribers[next..] {
                     next += 1;
-                    follower.deliver(delivery);
+                    subscriber.deliver(delivery);
                 }
             });
             if let Err(panicked) = served {
                 panics.push(panicked);
                 delivery.burst.clear_wires();
-                followers[next - 1].link.close(CloseReason::TooSlow);
+                subscribers[next - 1].handle.close(CloseReason::TooSlow);
             }
         }
     }
@@ -125,12 +125,12 @@ impl Follower {
         let Ok(mut cursor) = self.cursor.try_lock() else { return false };
         let Some(at) = *cursor else { return false };
         if at != delivery.from {
-            return at.life == delivery.to.life && at.seq >= delivery.to.seq;
+            return at.generation == delivery.to.generation && at.seq >= delivery.to.seq;
         }
-        let Some(outlet) = self.link.outlet(self.key, delivery.round) else { return false };
+        let Some(outlet) = self.handle.outlet(self.key, delivery.round) else { return false };
         match outlet.try_send(delivery.burst) {
             Sent::All => {}
-            Sent::Begun => self.link.wake(),
+            Sent::Partial => self.handle.wake(),
             Sent::Nothing => return false,
         }
         *cursor = Some(delivery.to);
@@ -147,7 +147,7 @@ impl Follower {
     }
 
     /// Ends the subscription: nothing of the channel is written after this, also by a fan-out that still has the
-    /// follower in hand. Returns whether it was over already.
+    /// subscriber in hand. Returns whether it was over already.
     pub(crate) fn end(&self) -> bool {
         let mut cursor = self.cursor();
         *cursor = None;
@@ -170,7 +170,7 @@ impl Follower {
 
     /// Takes the mark off and the cursor in hand, to read the ring from it.
     pub(crate) fn look(&self) -> MutexGuard<'_, Option<Cursor>> {
-        self.subscription.clear();
+        self.wake_mark.clear();
         self.cursor()
     }
 

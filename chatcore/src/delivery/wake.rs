@@ -48,13 +48,13 @@ impl<K> ReadyList<K> {
 
 /// One connection's interest in one channel, as the channel's fan-out sees it.
 #[derive(Debug)]
-pub(crate) struct Subscription<K> {
+pub(crate) struct WakeMark<K> {
     key: K,
     queued: AtomicBool,
     list: Arc<ReadyList<K>>,
 }
 
-impl<K: Clone> Subscription<K> {
+impl<K: Clone> WakeMark<K> {
     /// Makes the subscription that the connection with `list` knows as `key`.
     pub(crate) fn new(key: K, list: Arc<ReadyList<K>>) -> Self {
         Self { key, queued: AtomicBool::new(false), list }

@@ -11,7 +11,7 @@ use dashmap::DashMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
-use crate::delivery::handle::Link;
+use crate::delivery::handle::ConnectionHandle;
 use crate::limits::Limits;
 use crate::model::id::UserId;
 use crate::protocol::CloseReason;
@@ -42,7 +42,7 @@ pub(crate) struct Answers {
 #[derive(Debug)]
 struct Holder {
     /// Not a hold on it, since what waits in its socket's queue holds the places.
-    link: Weak<Link>,
+    handle: Weak<ConnectionHandle>,
     /// When it is closed if others wait.
     due: Instant,
 }
@@ -90,25 +90,25 @@ impl Answers {
     }
 
     /// Takes the places of one large answer if nothing has to be waited for.
-    pub(crate) fn try_reserve(self: &Arc<Self>, link: &Arc<Link>) -> Option<Places> {
+    pub(crate) fn try_reserve(self: &Arc<Self>, handle: &Arc<ConnectionHandle>) -> Option<Places> {
         let wanted = self.places();
-        let share = self.share_of(&link.identity.user.id);
+        let share = self.share_of(&handle.identity.user.id);
         // A semaphore that others wait for has nothing to be taken.
         let own = Arc::clone(&share.semaphore).try_acquire_many_owned(wanted).ok()?;
         let total = Arc::clone(&self.total).try_acquire_many_owned(wanted).ok()?;
-        let turn = self.queue(link, self.time_to_answer());
+        let turn = self.queue(handle, self.time_to_answer());
         Some(Places { total, own, turn, _share: share })
     }
 
     /// Waits for the places of one large answer. While it waits for longer than
     /// [`Limits::answer_patience`], connections that take longer than that to read theirs are closed.
-    pub(crate) async fn reserve(self: &Arc<Self>, link: &Arc<Link>) -> Places {
+    pub(crate) async fn reserve(self: &Arc<Self>, handle: &Arc<ConnectionHandle>) -> Places {
         let patience = self.limits.answer_patience;
         let wanted = self.places();
-        let share = self.share_of(&link.identity.user.id);
+        let share = self.share_of(&handle.identity.user.id);
         let own = Arc::clone(&share.semaphore).acquire_many_owned(wanted);
         let own = own.await.expect("invariant: the semaphore is never closed");
-        let turn = self.queue(link, Duration::ZERO);
+        let turn = self.queue(handle, Duration::ZERO);
         let mut total = pin!(Arc::clone(&self.total).acquire_many_owned(wanted));
         let total = loop {
             // A connection that writes something else does not come here again, and may hold what it got.
@@ -134,9 +134,9 @@ impl Answers {
         u32::try_from(units(answer_bytes.saturating_mul(COPIES)).min(most)).unwrap_or(u32::MAX)
     }
 
-    fn queue(self: &Arc<Self>, link: &Arc<Link>, wait: Duration) -> Turn {
+    fn queue(self: &Arc<Self>, handle: &Arc<ConnectionHandle>, wait: Duration) -> Turn {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        self.holders().insert(id, Holder { link: Arc::downgrade(link), due: Instant::now() + wait });
+        self.holders().insert(id, Holder { handle: Arc::downgrade(handle), due: Instant::now() + wait });
         Turn { answers: Arc::clone(self), id }
     }
 
@@ -152,8 +152,8 @@ impl Answers {
         let now = Instant::now();
         let slow = |holder: &&Holder| holder.due <= now;
         let slow: Vec<_> =
-            self.holders().values().filter(slow).filter_map(|holder| holder.link.upgrade()).collect();
-        slow.iter().for_each(|link| link.close(CloseReason::TooSlow));
+            self.holders().values().filter(slow).filter_map(|holder| holder.handle.upgrade()).collect();
+        slow.iter().for_each(|handle| handle.close(CloseReason::TooSlow));
     }
 
     // Held for one insertion, removal or walk over the answers at hand, never across an await.

@@ -11,7 +11,7 @@ use futures::stream::{self, StreamExt};
 use tokio::sync::{OwnedRwLockReadGuard, RwLock, RwLockWriteGuard};
 use tokio::time::timeout;
 
-use crate::engine::Core;
+use crate::engine::Engine;
 use crate::limits::Limits;
 use crate::limits::moment::Moment;
 use crate::limits::share::Share;
@@ -144,7 +144,7 @@ impl Drop for Place<'_> {
     }
 }
 
-impl Core {
+impl Engine {
     pub(crate) async fn upload(
         &self,
         identity: &Identity,

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use dashmap::DashMap;
 
-use crate::delivery::handle::Link;
-use crate::delivery::subscriber::Follower;
+use crate::delivery::handle::ConnectionHandle;
+use crate::delivery::subscriber::Subscriber;
 use crate::limits::Limits;
 use crate::model::id::{SessionId, UserId};
 use crate::model::name::ChannelName;
@@ -24,8 +24,8 @@ const DISCONNECTED: usize = 10_000;
 
 /// The open connections.
 #[derive(Debug, Default)]
-pub(crate) struct Links {
-    by_user: DashMap<UserId, Vec<Arc<Link>>>,
+pub(crate) struct Connections {
+    by_user: DashMap<UserId, Vec<Arc<ConnectionHandle>>>,
     count: AtomicUsize,
     /// Who was disconnected lately, the oldest first.
     disconnected: Mutex<VecDeque<Disconnected>>,
@@ -40,27 +40,27 @@ struct Disconnected {
     at: Instant,
 }
 
-impl Links {
+impl Connections {
     /// Enters a connection, unless there are too many, in all or of this user, or the user was disconnected
     /// since the connection's identity was found.
-    pub(crate) fn enter(&self, link: &Arc<Link>, limits: &Limits) -> Result<(), CloseReason> {
+    pub(crate) fn enter(&self, handle: &Arc<ConnectionHandle>, limits: &Limits) -> Result<(), CloseReason> {
         if self.count.fetch_add(1, Ordering::Relaxed) >= limits.connections {
             self.count.fetch_sub(1, Ordering::Relaxed);
             return Err(CloseReason::Overloaded);
         }
         {
-            let mut links = self.by_user.entry(link.identity.user.id.clone()).or_default();
-            if links.len() >= limits.connections_per_user {
+            let mut connections = self.by_user.entry(handle.identity.user.id.clone()).or_default();
+            if connections.len() >= limits.connections_per_user {
                 self.count.fetch_sub(1, Ordering::Relaxed);
                 return Err(CloseReason::Overloaded);
             }
-            links.push(Arc::clone(link));
+            connections.push(Arc::clone(handle));
         }
-        // After the entry: a disconnection either finds the link, or is found here.
-        match self.disconnected_since(&link.identity) {
+        // After the entry: a disconnection either finds the handle, or is found here.
+        match self.disconnected_since(&handle.identity) {
             None => Ok(()),
             Some(reason) => {
-                self.leave(link);
+                self.leave(handle);
                 Err(reason)
             }
         }
@@ -76,12 +76,12 @@ impl Links {
     }
 
     /// Removes a connection.
-    pub(crate) fn leave(&self, link: &Arc<Link>) {
-        let user = &link.identity.user.id;
-        if let Some(mut links) = self.by_user.get_mut(user) {
-            links.retain(|other| !Arc::ptr_eq(other, link));
+    pub(crate) fn leave(&self, handle: &Arc<ConnectionHandle>) {
+        let user = &handle.identity.user.id;
+        if let Some(mut connections) = self.by_user.get_mut(user) {
+            connections.retain(|other| !Arc::ptr_eq(other, handle));
         }
-        self.by_user.remove_if(user, |_, links| links.is_empty());
+        self.by_user.remove_if(user, |_, connections| connections.is_empty());
         self.count.fetch_sub(1, Ordering::Relaxed);
     }
 
@@ -95,27 +95,27 @@ impl Links {
     }
 
     /// Calls `visit` for each connection.
-    pub(crate) fn for_each(&self, mut visit: impl FnMut(&Arc<Link>)) {
-        for links in &self.by_user {
-            links.iter().for_each(&mut visit);
+    pub(crate) fn for_each(&self, mut visit: impl FnMut(&Arc<ConnectionHandle>)) {
+        for connections in &self.by_user {
+            connections.iter().for_each(&mut visit);
         }
     }
 
     /// Returns a user's connections.
-    pub(crate) fn of(&self, user: &UserId) -> Vec<Arc<Link>> {
-        self.by_user.get(user).map(|links| links.clone()).unwrap_or_default()
+    pub(crate) fn of(&self, user: &UserId) -> Vec<Arc<ConnectionHandle>> {
+        self.by_user.get(user).map(|connections| connections.clone()).unwrap_or_default()
     }
 
     /// Leaves a frame about a channel with the other connections of the user of `own`, unless that one was cut off
     /// the channel meanwhile.
-    pub(crate) fn send_to_others(&self, own: &Arc<Link>, channel: &ChannelName, frame: &Bytes) {
+    pub(crate) fn send_to_others(&self, own: &Arc<ConnectionHandle>, channel: &ChannelName, frame: &Bytes) {
         // The entry's lock keeps a cut of them all away from in between.
-        let Some(links) = self.by_user.get(&own.identity.user.id) else { return };
+        let Some(connections) = self.by_user.get(&own.identity.user.id) else { return };
         if own.is_cut_off(channel) {
             return;
         }
-        for link in links.iter().filter(|link| !Arc::ptr_eq(link, own)) {
-            link.send_of(channel, frame, || true);
+        for handle in connections.iter().filter(|handle| !Arc::ptr_eq(handle, own)) {
+            handle.send_of(channel, frame, || true);
         }
     }
 
@@ -124,22 +124,22 @@ impl Links {
         &self,
         user: &UserId,
         channel: &ChannelName,
-        is_meant: impl Fn(&Arc<Link>) -> bool,
-    ) -> Vec<Arc<Follower>> {
+        is_meant: impl Fn(&Arc<ConnectionHandle>) -> bool,
+    ) -> Vec<Arc<Subscriber>> {
         let removed = ChatEvent::ChannelRemoved { channel: channel.clone(), reason: RemovalReason::Removed };
         let told = Encoder::notice(&removed);
         // Exclusive, for `send_to_others`.
-        let Some(links) = self.by_user.get_mut(user) else { return Vec::new() };
-        let meant = links.iter().filter(|link| is_meant(link));
-        meant.flat_map(|link| link.cut_off(channel, told.clone())).collect()
+        let Some(connections) = self.by_user.get_mut(user) else { return Vec::new() };
+        let meant = connections.iter().filter(|handle| is_meant(handle));
+        meant.flat_map(|handle| handle.cut_off(channel, told.clone())).collect()
     }
 
     /// Closes a user's connections, or those of one session of theirs, and those that are being opened.
     pub(crate) fn close(&self, user: &UserId, session: Option<&SessionId>, reason: CloseReason) {
         self.remember(user, session, reason);
-        if let Some(links) = self.by_user.get(user) {
-            let meant = |link: &&Arc<Link>| is_meant(session, &link.identity);
-            links.iter().filter(meant).for_each(|link| link.close(reason));
+        if let Some(connections) = self.by_user.get(user) {
+            let meant = |handle: &&Arc<ConnectionHandle>| is_meant(session, &handle.identity);
+            connections.iter().filter(meant).for_each(|handle| handle.close(reason));
         }
     }
 

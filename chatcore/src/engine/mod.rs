@@ -20,7 +20,7 @@ use crate::delivery::FanOut;
 use crate::delivery::mailbox::Mailboxes;
 use crate::engine::answers::Answers;
 use crate::engine::attachments::Uploads;
-use crate::engine::connections::Links;
+use crate::engine::connections::Connections;
 use crate::engine::previews::Previews;
 use crate::limits::Limits;
 use crate::limits::share::Shares;
@@ -35,7 +35,7 @@ use crate::store::Store;
 use crate::store::blob::BlobStore;
 
 /// The parts of a running chat.
-pub(crate) struct Core {
+pub(crate) struct Engine {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) blobs: Option<Arc<dyn BlobStore>>,
     pub(crate) policy: Arc<dyn Policy>,
@@ -48,7 +48,7 @@ pub(crate) struct Core {
     /// Runs as long as there is something to append to.
     _fanout: FanOut,
     pub(crate) departures: Arc<Departures>,
-    pub(crate) links: Links,
+    pub(crate) connections: Connections,
     pub(crate) answers: Arc<Answers>,
     pub(crate) mailboxes: Arc<Mailboxes>,
     /// Bytes of the commands that wait or are carried out.
@@ -65,7 +65,7 @@ pub(crate) struct Core {
     drain: Notify,
 }
 
-impl Core {
+impl Engine {
     pub(crate) fn new(
         store: Arc<dyn Store>,
         blobs: Option<Arc<dyn BlobStore>>,
@@ -95,7 +95,7 @@ impl Core {
             limits,
             encoder,
             registry,
-            links: Links::default(),
+            connections: Connections::default(),
             answers,
             mailboxes,
             command_bytes: AtomicUsize::new(0),
@@ -121,8 +121,8 @@ impl Core {
 
     pub(crate) fn stats(&self) -> Stats {
         self.monitor.counters.snapshot(&Held {
-            connections: self.links.len(),
-            users: self.links.users(),
+            connections: self.connections.len(),
+            users: self.connections.users(),
             loaded_channels: self.registry.len(),
             ring_bytes: self.registry.rings().used(),
             answer_bytes: self.answers.held(),

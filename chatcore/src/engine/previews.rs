@@ -10,7 +10,7 @@ use futures::stream::{self, StreamExt};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 
-use crate::engine::Core;
+use crate::engine::Engine;
 use crate::engine::attachments::HEAD_BYTES;
 use crate::limits::Limits;
 use crate::limits::turns::Turns;
@@ -135,7 +135,7 @@ impl Drop for Claim {
     }
 }
 
-impl Core {
+impl Engine {
     pub(crate) async fn preview(
         self: &Arc<Self>,
         identity: &Identity,
@@ -217,9 +217,9 @@ impl Core {
         let Some(needed) = needed.filter(|&needed| needed <= most) else { return Ok(Made::default()) };
         let memory = Arc::clone(&self.previews.memory).acquire_many_owned(needed).await;
         let memory = memory.expect("invariant: nobody closes it");
-        let core = Arc::clone(self);
+        let engine = Arc::clone(self);
         let task = tokio::spawn(async move {
-            let made = core.make_now(&picture, &blob, maker).await;
+            let made = engine.make_now(&picture, &blob, maker).await;
             drop((memory, claim, turn));
             made
         });

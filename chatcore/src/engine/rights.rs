@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use crate::channel::members::leave;
-use crate::delivery::handle::Link;
-use crate::engine::Core;
+use crate::delivery::handle::ConnectionHandle;
+use crate::engine::Engine;
 use crate::model::id::UserId;
 use crate::model::name::ChannelName;
 use crate::model::policy::Action;
 
-impl Core {
+impl Engine {
     /// Ends what a user's connections have of a channel.
     pub(crate) fn revoke(&self, user: &UserId, channel: &ChannelName) {
         self.cut_off(user, channel, |_| true);
@@ -21,22 +21,27 @@ impl Core {
 
     /// Ends what a user's connections have of channels that the policy does not let them read.
     pub(crate) fn recheck(&self, user: &UserId) {
-        for link in self.links.of(user) {
-            for channel in link.channels() {
-                if self.policy.authorize(&link.identity, Action::Read(&channel)).is_err() {
-                    self.cut_off(user, &channel, |other| Arc::ptr_eq(other, &link));
+        for handle in self.connections.of(user) {
+            for channel in handle.channels() {
+                if self.policy.authorize(&handle.identity, Action::Read(&channel)).is_err() {
+                    self.cut_off(user, &channel, |other| Arc::ptr_eq(other, &handle));
                 }
             }
         }
     }
 
-    fn cut_off(&self, user: &UserId, channel: &ChannelName, is_meant: impl Fn(&Arc<Link>) -> bool) {
-        let ended = self.links.cut_off(user, channel, is_meant);
-        for follower in ended.iter().filter(|follower| follower.take_counted()) {
-            follower.channel().members().remove(user);
+    fn cut_off(
+        &self,
+        user: &UserId,
+        channel: &ChannelName,
+        is_meant: impl Fn(&Arc<ConnectionHandle>) -> bool,
+    ) {
+        let ended = self.connections.cut_off(user, channel, is_meant);
+        for subscriber in ended.iter().filter(|subscriber| subscriber.take_counted()) {
+            subscriber.channel().members().remove(user);
         }
-        if let Some(follower) = ended.first() {
-            leave(follower.channel(), user, &self.limits);
+        if let Some(subscriber) = ended.first() {
+            leave(subscriber.channel(), user, &self.limits);
         }
     }
 }

@@ -310,13 +310,13 @@ impl Share {
     ///
     /// # Errors
     /// `too_large` if there are too many.
-    pub(crate) fn subscribe(self: &Arc<Self>) -> Result<Follows, Error> {
+    pub(crate) fn subscribe(self: &Arc<Self>) -> Result<SubscriptionPlace, Error> {
         let most = self.rates.limits.subscriptions_per_user;
         if !count_up(&self.subscriptions, most) {
             let why = format!("a user can subscribe to at most {most} channels over all connections");
             return Err(Error::new(ErrorCode::TooLarge, why));
         }
-        Ok(Follows(Arc::clone(self)))
+        Ok(SubscriptionPlace(Arc::clone(self)))
     }
 }
 
@@ -332,9 +332,9 @@ impl Drop for Waits {
 
 /// A subscription. Dropping it gives its place back.
 #[derive(Debug)]
-pub(crate) struct Follows(Arc<Share>);
+pub(crate) struct SubscriptionPlace(Arc<Share>);
 
-impl Drop for Follows {
+impl Drop for SubscriptionPlace {
     fn drop(&mut self) {
         self.0.subscriptions.fetch_sub(1, Ordering::Relaxed);
     }

@@ -91,7 +91,7 @@ impl io::Write for Counter {
 }
 
 /// The frame of a `message` event, and the message within it.
-pub(crate) struct Joined {
+pub(crate) struct EncodedEvent {
     pub(crate) frame: Bytes,
     pub(crate) message: Option<Fragment>,
     pub(crate) check: Check,
@@ -197,15 +197,24 @@ impl Encoder {
     }
 
     /// Encodes the frame of an event of a channel's log.
-    pub(crate) fn event(&self, channel: &ChannelName, event: &Event) -> Joined {
+    pub(crate) fn event(&self, channel: &ChannelName, event: &Event) -> EncodedEvent {
         let check = Check::of(event);
         let EventKind::Message(content) = &event.kind else {
-            return Joined { frame: to_bytes(&LogEvent { channel, event, check }), message: None, check };
+            return EncodedEvent {
+                frame: to_bytes(&LogEvent { channel, event, check }),
+                message: None,
+                check,
+            };
         };
         self.message_event(channel, check, &MessageObject::begun(self, event, content))
     }
 
-    fn message_event(&self, channel: &ChannelName, check: Check, message: &MessageObject<'_>) -> Joined {
+    fn message_event(
+        &self,
+        channel: &ChannelName,
+        check: Check,
+        message: &MessageObject<'_>,
+    ) -> EncodedEvent {
         let mut out = Vec::with_capacity(320 + message.text.len());
         out.extend_from_slice(br#"{"type":"message","channel":"#);
         write_json(&mut out, channel);
@@ -217,7 +226,7 @@ impl Encoder {
         write_json(&mut out, message);
         out[start] = b',';
         let frame = Bytes::from(out);
-        Joined { message: Some(Fragment(frame.slice(start + 1..))), frame, check }
+        EncodedEvent { message: Some(Fragment(frame.slice(start + 1..))), frame, check }
     }
 
     /// Encodes a message in its current state.

@@ -16,7 +16,7 @@ pub use self::reply::{
     ChannelList, ChannelObject, ErrorReply, HistoryPage, Logged, Published, SearchPage, Subscribed,
 };
 
-pub(crate) use self::encode::{Answer, Encoder, Fragment, Joined, MessageList, Reply, UserList};
+pub(crate) use self::encode::{Answer, EncodedEvent, Encoder, Fragment, MessageList, Reply, UserList};
 
 /// The protocol's version, in `welcome` and in the subprotocol's name.
 pub const VERSION: u32 = 1;
