@@ -21,7 +21,6 @@ use crate::limits::Limits;
 use crate::limits::share::Waits;
 use crate::model::error::Error;
 use crate::model::event::{Append, AppendBody};
-use crate::protocol::Encoder;
 use crate::runtime::panics::{Panicked, contain_async};
 use crate::runtime::stats::{Appends, Monitor};
 use crate::store::{AppendError, Appended, Store, StoreError};
@@ -63,7 +62,6 @@ impl AppendQueue {
     /// Starts the groups' tasks.
     pub(crate) fn start(
         store: &Arc<dyn Store>,
-        encoder: &Encoder,
         limits: &Arc<Limits>,
         registry: &Arc<ChannelRegistry>,
         fanout: &Arc<FanOutQueue>,
@@ -75,7 +73,6 @@ impl AppendQueue {
                 let bytes = Arc::new(AtomicUsize::new(0));
                 let group = Group {
                     store: Arc::clone(store),
-                    encoder: encoder.clone(),
                     limits: Arc::clone(limits),
                     registry: Arc::clone(registry),
                     fanout: Arc::clone(fanout),
@@ -130,7 +127,6 @@ impl AppendQueue {
 
 struct Group {
     store: Arc<dyn Store>,
-    encoder: Encoder,
     limits: Arc<Limits>,
     registry: Arc<ChannelRegistry>,
     fanout: Arc<FanOutQueue>,
@@ -221,7 +217,7 @@ impl Group {
             }
             answers.push((job.reply, result));
         }
-        self.fanout.announce(&touched);
+        self.fanout.announce(touched.iter().map(|channel| channel.delivery()));
         self.registry.trim();
         self.monitor.counters.add_batch(&counts);
         if let Some((channel, error)) = failed {
@@ -238,7 +234,7 @@ impl Group {
 
     /// Hands a stored event to the ring; says whether the ring is whole.
     fn push(&self, channel: &Channel, append: Append, appended: &Appended) -> bool {
-        let head = channel.ring().head().clone();
+        let head = channel.ring().read().head().clone();
         if head.epoch != appended.epoch {
             return false;
         }
@@ -246,7 +242,7 @@ impl Group {
             return appended.seq <= head.seq;
         }
         let event = append.into_event(appended.seq, appended.at);
-        channel.push(&self.encoder, &event) != Push::Gap
+        channel.ring().push(&event) != Push::Gap
     }
 
     fn mark_stale(&mut self, channel: &Arc<Channel>) {
@@ -257,8 +253,7 @@ impl Group {
     /// batch or the next interval.
     async fn repair_stale(&mut self) {
         while let Some(channel) = self.stale.last().cloned() {
-            let rings = self.registry.rings();
-            let source = Source { store: &*self.store, encoder: &self.encoder, limits: &self.limits, rings };
+            let source = Source { store: &*self.store, limits: &self.limits };
             let repair = contain_async(channel.repair(source));
             let repaired = timeout(self.limits.store_timeout, repair).await;
             let failed: Option<Box<dyn std::error::Error>> = match repaired {
@@ -273,7 +268,7 @@ impl Group {
                 return;
             }
             self.monitor.counters.repairs.add(1);
-            self.fanout.announce(&[channel]);
+            self.fanout.announce([channel.delivery()].into_iter());
             self.stale.pop();
         }
     }

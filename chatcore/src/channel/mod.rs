@@ -4,22 +4,21 @@ pub(crate) mod append;
 pub(crate) mod members;
 pub(crate) mod registry;
 
-use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use bytes::Bytes;
-use tokio::sync::OnceCell;
 
 use crate::channel::members::Members;
 use crate::delivery::handle::ConnectionHandle;
-use crate::delivery::ring::{HistoryRing, Push};
+use crate::delivery::ring::HistoryRing;
 use crate::delivery::ring_budget::Rings;
+use crate::delivery::ring_cell::RingCell;
 use crate::delivery::shard::{Shard, Subscribers};
 use crate::delivery::subscriber::Subscriber;
 use crate::limits::Limits;
-use crate::model::event::Event;
 use crate::protocol::Encoder;
-use crate::store::{ChannelInfo, PageLimit, Replay, Store, StoreError};
+use crate::store::{ChannelInfo, Head, Page, PageLimit, Replay, Store, StoreError};
 
 /// Events that one repair step reads from the store.
 const REPAIR_PAGE: usize = 256;
@@ -28,7 +27,7 @@ const REPAIR_PAGE: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Channel {
     pub(crate) info: ChannelInfo,
-    ring: OnceCell<RwLock<HistoryRing>>,
+    ring: Arc<RingCell>,
     subscribers: Subscribers,
     members: Mutex<Members>,
     used: Mutex<Instant>,
@@ -38,16 +37,14 @@ pub(crate) struct Channel {
 #[derive(Clone, Copy)]
 pub(crate) struct Source<'a> {
     pub(crate) store: &'a dyn Store,
-    pub(crate) encoder: &'a Encoder,
     pub(crate) limits: &'a Limits,
-    pub(crate) rings: &'a Arc<Rings>,
 }
 
 impl Channel {
-    pub(crate) fn new(info: ChannelInfo) -> Self {
+    pub(crate) fn new(info: ChannelInfo, encoder: Encoder, rings: Arc<Rings>) -> Self {
         Self {
+            ring: Arc::new(RingCell::new(info.name.clone(), encoder, rings)),
             info,
-            ring: OnceCell::new(),
             subscribers: Subscribers::default(),
             members: Mutex::default(),
             used: Mutex::new(Instant::now()),
@@ -56,23 +53,10 @@ impl Channel {
 
     /// Fills the ring on the first use of the channel.
     pub(crate) async fn load(&self, source: Source<'_>) -> Result<(), StoreError> {
-        self.ring
-            .get_or_try_init(|| async {
-                let (head, newest) = self.read_tail(source).await?;
-                Ok(RwLock::new(HistoryRing::new(source.limits, source.encoder, source.rings, head, &newest)))
-            })
-            .await?;
-        Ok(())
+        self.ring.fill(source.limits, || self.read_tail(source)).await
     }
 
-    pub(crate) fn is_loaded(&self) -> bool {
-        self.ring.initialized()
-    }
-
-    async fn read_tail(
-        &self,
-        source: Source<'_>,
-    ) -> Result<(crate::store::Head, crate::store::Page), StoreError> {
+    async fn read_tail(&self, source: Source<'_>) -> Result<(Head, Page), StoreError> {
         let id = self.info.id;
         let head = source.store.heads(&[id]).await?.into_iter().next().flatten();
         let head = head.ok_or_else(|| StoreError::new("the channel's log is gone"))?;
@@ -81,25 +65,9 @@ impl Channel {
         Ok((head, newest))
     }
 
-    /// Looks at the ring. Call [`load`](Self::load) first.
-    pub(crate) fn ring(&self) -> RwLockReadGuard<'_, HistoryRing> {
-        self.loaded().read().expect("invariant: nothing panics under this lock")
-    }
-
-    fn loaded(&self) -> &RwLock<HistoryRing> {
-        self.ring.get().expect("invariant: a channel is loaded before it is read or appended to")
-    }
-
-    /// Adds an event that the store holds. The write lock keeps readers away for one push.
-    pub(crate) fn push(&self, encoder: &Encoder, event: &Event) -> Push {
-        let encoded = encoder.event(&self.info.name, event);
-        let mut ring = self.loaded().write().expect("invariant: nothing panics under this lock");
-        ring.push(encoder, event, encoded)
-    }
-
-    /// Keeps the newest of the ring, up to `floor` bytes of frames and of messages.
-    pub(crate) fn shrink(&self, floor: usize) {
-        self.loaded().write().expect("invariant: nothing panics under this lock").shrink(floor);
+    /// Returns the channel's ring. [Load](Self::load) the channel before the ring is read.
+    pub(crate) fn ring(&self) -> &Arc<RingCell> {
+        &self.ring
     }
 
     /// Reads from the store whatever the ring has not seen. Only the channel's own append group calls this, so
@@ -107,11 +75,11 @@ impl Channel {
     pub(crate) async fn repair(&self, source: Source<'_>) -> Result<(), StoreError> {
         let limit = PageLimit::new(REPAIR_PAGE, source.limits.answer_bytes);
         loop {
-            let position = self.ring().head().position();
+            let position = self.ring.read().head().position();
             match source.store.after(self.info.id, &position, limit).await? {
                 Replay::Events { events, more } => {
                     for event in &events {
-                        self.push(source.encoder, event);
+                        self.ring.push(event);
                     }
                     if !more {
                         break;
@@ -119,8 +87,7 @@ impl Channel {
                 }
                 Replay::Reset(_) => {
                     let (head, newest) = self.read_tail(source).await?;
-                    let mut ring = self.loaded().write().expect("invariant: nothing panics under this lock");
-                    ring.restart(source.limits, source.encoder, head, &newest);
+                    self.ring.restart(source.limits, head, &newest);
                     break;
                 }
             }
@@ -148,7 +115,7 @@ impl Channel {
 
     /// Adds a subscriber. Returns the shard to [`unsubscribe`](Self::unsubscribe) it from.
     pub(crate) fn subscribe(&self, subscriber: Arc<Subscriber>) -> Arc<Shard> {
-        self.subscribers.add(subscriber, || self.ring().cursor())
+        self.subscribers.add(subscriber, || self.ring.read().cursor())
     }
 
     pub(crate) fn unsubscribe(&self, shard: &Arc<Shard>, subscriber: &Arc<Subscriber>) {
@@ -156,9 +123,9 @@ impl Channel {
         *self.used() = Instant::now();
     }
 
-    /// Returns whom to tell what is new in the ring.
-    pub(crate) fn subscribers(&self) -> &Subscribers {
-        &self.subscribers
+    /// Returns what the fan-out delivers, and to whom.
+    pub(crate) fn delivery(&self) -> (&Arc<RingCell>, &Subscribers) {
+        (&self.ring, &self.subscribers)
     }
 
     /// Looks at who is online.

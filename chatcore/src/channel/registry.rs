@@ -1,28 +1,36 @@
 //! The channels in memory: loaded on first use, dropped when nobody uses them.
 
-use dashmap::DashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
+
+use dashmap::DashMap;
 
 use crate::channel::{Channel, Source};
 use crate::delivery::ring_budget::Rings;
 use crate::limits::Limits;
 use crate::model::error::Error;
 use crate::model::name::ChannelName;
+use crate::protocol::Encoder;
 use crate::store::ChannelInfo;
 
 /// The channels in memory, by name. Nothing here grows with the channels that merely exist.
 #[derive(Debug)]
 pub(crate) struct ChannelRegistry {
     loaded: DashMap<ChannelName, Arc<Channel>>,
+    encoder: Encoder,
     rings: Arc<Rings>,
     /// Held by who trims.
     trimming: Mutex<()>,
 }
 
 impl ChannelRegistry {
-    pub(crate) fn new(limits: &Limits) -> Self {
-        Self { loaded: DashMap::new(), rings: Arc::new(Rings::new(limits)), trimming: Mutex::default() }
+    pub(crate) fn new(limits: &Limits, encoder: Encoder) -> Self {
+        Self {
+            loaded: DashMap::new(),
+            encoder,
+            rings: Arc::new(Rings::new(limits)),
+            trimming: Mutex::default(),
+        }
     }
 
     /// Returns what all rings hold.
@@ -33,7 +41,7 @@ impl ChannelRegistry {
     /// Returns the channel if it is in memory and its ring is filled.
     pub(crate) fn loaded(&self, name: &ChannelName) -> Option<Arc<Channel>> {
         // Cloned under the shard's lock: `evict` counts on that.
-        self.loaded.get(name).map(|entry| Arc::clone(&entry)).filter(|channel| channel.is_loaded())
+        self.loaded.get(name).map(|entry| Arc::clone(&entry)).filter(|channel| channel.ring().is_filled())
     }
 
     /// Returns the channel that is spelt so, from the store if it is not in memory.
@@ -60,7 +68,11 @@ impl ChannelRegistry {
             }
         }
         let entry = self.loaded.entry(info.name.clone());
-        Ok(Arc::clone(&entry.or_insert_with(|| Arc::new(Channel::new(info)))))
+        Ok(Arc::clone(
+            &entry.or_insert_with(|| {
+                Arc::new(Channel::new(info, self.encoder.clone(), Arc::clone(&self.rings)))
+            }),
+        ))
     }
 
     /// Returns how many channels are in memory.
@@ -75,14 +87,14 @@ impl ChannelRegistry {
         }
         // Another does it already.
         let Ok(_trimming) = self.trimming.try_lock() else { return };
-        let loaded = self.loaded.iter().filter(|channel| channel.is_loaded());
+        let loaded = self.loaded.iter().filter(|channel| channel.ring().is_filled());
         let mut channels: Vec<_> = loaded.map(|channel| Arc::clone(&channel)).collect();
-        channels.sort_by_cached_key(|channel| channel.ring().used());
+        channels.sort_by_cached_key(|channel| channel.ring().read().used());
         for channel in channels {
             if self.rings.has_room() {
                 return;
             }
-            channel.shrink(self.rings.floor());
+            channel.ring().shrink(self.rings.floor());
         }
     }
 

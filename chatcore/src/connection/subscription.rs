@@ -24,6 +24,7 @@ use crate::store::{PageLimit, Replay};
 pub(crate) struct Subscription {
     engine: Arc<Engine>,
     pub(crate) key: SubscriptionKey,
+    channel: Arc<Channel>,
     subscriber: Arc<Subscriber>,
     shard: Arc<Shard>,
     /// Its place in its user's share.
@@ -106,8 +107,8 @@ impl Subscription {
         channel: Arc<Channel>,
         key: SubscriptionKey,
     ) -> Result<Self, Error> {
-        let subscriber = Arc::new(Subscriber::new(handle, channel, key));
-        let (handle, channel) = (subscriber.handle(), subscriber.channel());
+        let subscriber = Arc::new(Subscriber::new(handle, Arc::clone(channel.ring()), key));
+        let handle = subscriber.handle();
         handle.enter(Arc::clone(&subscriber));
         if let Err(denied) = engine.policy.authorize(&handle.identity, Action::Read(&channel.info.name)) {
             handle.leave(&subscriber);
@@ -116,7 +117,8 @@ impl Subscription {
         let shard = channel.subscribe(Arc::clone(&subscriber));
         let others = engine.monitor.counters.subscriptions.enter();
         // From here on dropping it ends it.
-        let subscription = Self { engine: Arc::clone(engine), key, subscriber, shard, _place: place };
+        let subscription =
+            Self { engine: Arc::clone(engine), key, channel, subscriber, shard, _place: place };
         if others >= engine.limits.subscriptions_total { Err(Error::overloaded()) } else { Ok(subscription) }
     }
 
@@ -126,7 +128,7 @@ impl Subscription {
         let most = self.engine.limits.resume_events;
         let bytes = self.engine.limits.answer_bytes;
         {
-            let ring = self.channel().ring();
+            let ring = self.channel.ring().read();
             let head = ring.head();
             if head.epoch != position.epoch
                 || position.seq > head.seq
@@ -140,11 +142,11 @@ impl Subscription {
         }
         let limit = PageLimit::new(most, bytes);
         let Replay::Events { events, .. } =
-            self.engine.store.after(self.channel().info.id, position, limit).await?
+            self.engine.store.after(self.channel.info.id, position, limit).await?
         else {
             return Ok(None);
         };
-        let name = &self.channel().info.name;
+        let name = &self.channel.info.name;
         let mut page = limit.fill();
         let mut frames = Vec::with_capacity(events.len());
         for event in events {
@@ -155,7 +157,7 @@ impl Subscription {
             frames.push(frame);
         }
         let reached = position.seq + frames.len() as Seq;
-        let ring = self.channel().ring();
+        let ring = self.channel.ring().read();
         if ring.head().epoch != position.epoch || !ring.holds_after(reached) {
             return Ok(None);
         }
@@ -165,7 +167,7 @@ impl Subscription {
     /// Returns the newest messages as they stand now.
     async fn snapshot(&self, limit: usize) -> Result<Start, Error> {
         let (before, start) = {
-            let ring = self.channel().ring();
+            let ring = self.channel.ring().read();
             let start = |messages, more| Start::new(&ring, ring.cursor(), Content::Messages(messages, more));
             match ring.newest(limit) {
                 Some((messages, more)) => return Ok(start(messages, more)),
@@ -176,14 +178,14 @@ impl Subscription {
         // Edits that the store has folded in already come again as events: folding them twice changes nothing.
         let bytes = self.engine.limits.answer_bytes;
         let limit = PageLimit::new(limit, bytes);
-        let page = self.engine.store.messages_before(self.channel().info.id, before, limit).await?;
+        let page = self.engine.store.messages_before(self.channel.info.id, before, limit).await?;
         let (messages, cut) = self.engine.encoder.newest(page.messages, bytes);
         Ok(Start { content: Content::Messages(messages, page.more || cut.is_some()), ..start })
     }
 
     fn arrive(&self) -> Arrival {
         let limit = list_limit(&self.engine.limits);
-        let arrival = self.channel().members().arrive(&self.subscriber.handle().identity.user, limit);
+        let arrival = self.channel.members().arrive(&self.subscriber.handle().identity.user, limit);
         if arrival != Arrival::Uncounted {
             self.subscriber.set_counted();
         }
@@ -192,7 +194,7 @@ impl Subscription {
 
     /// Returns the channel.
     pub(crate) fn channel(&self) -> &Arc<Channel> {
-        self.subscriber.channel()
+        &self.channel
     }
 
     /// Says whether it is a subscription to the channel of that name.
@@ -204,7 +206,7 @@ impl Subscription {
     /// subscription before is answered by this. `None` if the subscription was cut off.
     pub(crate) fn read(&mut self, limit: usize, room: &mut Room, out: &mut Vec<Bytes>) -> Option<Read> {
         let mut cursor = self.subscriber.look();
-        let read = self.channel().ring().read((*cursor)?, limit, room, out);
+        let read = self.channel.ring().read().read((*cursor)?, limit, room, out);
         if let Read::Caught(to) | Read::More(to) = read {
             *cursor = Some(to);
         }
@@ -216,7 +218,7 @@ impl Drop for Subscription {
     fn drop(&mut self) {
         self.engine.monitor.counters.subscriptions.leave();
         let cut_off = self.subscriber.end();
-        let (handle, channel) = (self.subscriber.handle(), self.subscriber.channel());
+        let (handle, channel) = (self.subscriber.handle(), &self.channel);
         handle.leave(&self.subscriber);
         channel.unsubscribe(&self.shard, &self.subscriber);
         let user = &handle.identity.user.id;

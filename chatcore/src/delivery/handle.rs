@@ -184,7 +184,7 @@ impl ConnectionHandle {
     /// Returns the channels that the connection is subscribed to or has something of waiting for it.
     pub(crate) fn channels(&self) -> BTreeSet<ChannelName> {
         let mailbox = self.mailbox();
-        let subscribed = mailbox.subscribers.iter().map(|subscriber| subscriber.channel().info.name.clone());
+        let subscribed = mailbox.subscribers.iter().map(|subscriber| subscriber.ring().channel().clone());
         subscribed.chain(mailbox.frames.iter().filter_map(|notice| notice.of.clone())).collect()
     }
 

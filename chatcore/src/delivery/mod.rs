@@ -5,6 +5,7 @@ pub(crate) mod mailbox;
 pub(crate) mod outlet;
 pub(crate) mod ring;
 pub(crate) mod ring_budget;
+pub(crate) mod ring_cell;
 pub(crate) mod shard;
 pub(crate) mod subscriber;
 mod sync;
@@ -18,9 +19,9 @@ use std::thread::available_parallelism;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 
-use crate::channel::Channel;
 use crate::delivery::outlet::Burst;
-use crate::delivery::shard::{SHARD, Shard};
+use crate::delivery::ring_cell::RingCell;
+use crate::delivery::shard::{SHARD, Shard, Subscribers};
 use crate::runtime::stats::Monitor;
 
 /// The fan-out's tasks. Dropping it ends them.
@@ -50,7 +51,7 @@ struct State {
 
 #[derive(Debug)]
 struct Job {
-    channel: Arc<Channel>,
+    ring: Arc<RingCell>,
     shard: Arc<Shard>,
 }
 
@@ -94,11 +95,11 @@ impl Drop for FanOut {
 impl FanOutQueue {
     /// Has every subscriber of these channels told what is new in the rings, in one round. Call it after the
     /// pushes.
-    pub(crate) fn announce(&self, channels: &[Arc<Channel>]) {
+    pub(crate) fn announce<'a>(&self, channels: impl Iterator<Item = (&'a Arc<RingCell>, &'a Subscribers)>) {
         let mut state = self.state();
-        for channel in channels {
-            for shard in channel.subscribers().shards().iter().filter(|shard| shard.ask()) {
-                state.push(Job { channel: Arc::clone(channel), shard: Arc::clone(shard) });
+        for (ring, subscribers) in channels {
+            for shard in subscribers.shards().iter().filter(|shard| shard.ask()) {
+                state.push(Job { ring: Arc::clone(ring), shard: Arc::clone(shard) });
             }
         }
         drop(state);
@@ -141,15 +142,15 @@ impl FanOutQueue {
 async fn run(queue: Arc<FanOutQueue>, monitor: Arc<Monitor>) {
     let mut burst = Burst::default();
     let mut served = 0;
-    while let Some((Job { channel, shard }, round)) = queue.next().await {
-        let turn = shard.serve(&channel, round, &mut burst);
+    while let Some((Job { ring, shard }, round)) = queue.next().await {
+        let turn = shard.serve(&ring, round, &mut burst);
         monitor.counters.deliveries.add(turn.deliveries);
         for panicked in turn.panics {
-            let about = format_args!("channel {}", channel.info.name);
+            let about = format_args!("channel {}", ring.channel());
             monitor.failures.failed("an outlet failed", about, &panicked);
         }
         if turn.again {
-            queue.push(Job { channel, shard });
+            queue.push(Job { ring, shard });
         }
         // The commands that came meanwhile, the appends and the connections with a backlog have their turn; but
         // not after each small channel: a connection with many subscriptions would be woken for one at a time.

@@ -19,6 +19,7 @@ use crate::store::{Head, Page, PageLimit};
 /// Frames serve cursors and resume; messages serve a client that opens the channel. Both are encoded once.
 #[derive(Debug)]
 pub(crate) struct HistoryRing {
+    encoder: Encoder,
     bounds: Bounds,
     head: Head,
     frames: VecDeque<Frame>,
@@ -137,7 +138,7 @@ impl HistoryRing {
     /// Makes the ring of a log that ends at `head`, with the newest messages of it.
     pub(crate) fn new(
         limits: &Limits,
-        encoder: &Encoder,
+        encoder: Encoder,
         rings: &Arc<Rings>,
         head: Head,
         newest: &Page,
@@ -149,6 +150,7 @@ impl HistoryRing {
             answer_bytes: limits.answer_bytes,
         };
         let mut ring = Self {
+            encoder,
             bounds,
             floor_check: head.check,
             head,
@@ -163,7 +165,8 @@ impl HistoryRing {
             used: AtomicU64::new(rings.next_use()),
         };
         for message in &newest.messages {
-            ring.keep(message.seq, encoder.message(message));
+            let fragment = ring.encoder.message(message);
+            ring.keep(message.seq, fragment);
         }
         ring.recharge();
         ring
@@ -175,10 +178,10 @@ impl HistoryRing {
     }
 
     /// Replaces the ring by that of a log that was lost, rebuilt or trimmed: all cursors lag.
-    pub(crate) fn restart(&mut self, limits: &Limits, encoder: &Encoder, head: Head, newest: &Page) {
+    pub(crate) fn restart(&mut self, limits: &Limits, head: Head, newest: &Page) {
         let generation = self.generation + 1;
         let rings = Arc::clone(self.charge.rings());
-        *self = Self::new(limits, encoder, &rings, head, newest);
+        *self = Self::new(limits, self.encoder.clone(), &rings, head, newest);
         self.generation = generation;
     }
 
@@ -198,7 +201,7 @@ impl HistoryRing {
     }
 
     /// Adds the next event of the log.
-    pub(crate) fn push(&mut self, encoder: &Encoder, event: &Event, encoded: EncodedEvent) -> Push {
+    pub(crate) fn push(&mut self, event: &Event, encoded: EncodedEvent) -> Push {
         let check = encoded.check;
         if event.seq <= self.head.seq {
             // Another event at this place: the log in the store was put back and written on.
@@ -217,11 +220,11 @@ impl HistoryRing {
                 }
             }
             EventKind::Deleted { target, .. } => {
-                self.fold(encoder, event, *target);
-                self.redact(encoder, *target);
+                self.fold(event, *target);
+                self.redact(*target);
             }
             EventKind::Edited { target, .. } | EventKind::Reaction { target, .. } => {
-                self.fold(encoder, event, *target);
+                self.fold(event, *target);
             }
         }
         let subject = match &event.kind {
@@ -365,20 +368,20 @@ impl HistoryRing {
         }
     }
 
-    fn fold(&mut self, encoder: &Encoder, event: &Event, target: Seq) {
+    fn fold(&mut self, event: &Event, target: Seq) {
         let Ok(at) = self.messages.binary_search_by_key(&target, |kept| kept.seq) else { return };
         let kept = &mut self.messages[at];
         self.message_bytes -= kept.fragment.len();
-        kept.fragment = encoder.apply(&kept.fragment, event);
+        kept.fragment = self.encoder.apply(&kept.fragment, event);
         self.message_bytes += kept.fragment.len();
         self.trim_messages();
     }
 
     /// Takes the text of a deleted message out of every frame that holds it.
-    fn redact(&mut self, encoder: &Encoder, target: Seq) {
+    fn redact(&mut self, target: Seq) {
         for frame in self.frames.iter_mut().filter(|frame| frame.subject == Some(target)) {
             self.frame_bytes -= frame.bytes.len();
-            frame.bytes = encoder.redact(&frame.bytes, frame.check);
+            frame.bytes = self.encoder.redact(&frame.bytes, frame.check);
             self.frame_bytes += frame.bytes.len();
         }
     }
@@ -405,7 +408,7 @@ mod tests {
             let head = Head { epoch: Epoch::random(), seq: 0, check: Some(Check::START) };
             let rings = Arc::new(Rings::new(limits));
             let page = Page { messages: Vec::new(), more: false };
-            let ring = HistoryRing::new(limits, &encoder, &rings, head, &page);
+            let ring = HistoryRing::new(limits, encoder.clone(), &rings, head, &page);
             Self { ring, encoder, name: ChannelName::new("a").unwrap() }
         }
 
@@ -418,7 +421,7 @@ mod tests {
             let event =
                 Append { channel: ChannelId(1), author, body }.into_event(seq, Timestamp::from_millis(0));
             let encoded = self.encoder.event(&self.name, &event);
-            self.ring.push(&self.encoder, &event, encoded)
+            self.ring.push(&event, encoded)
         }
 
         fn say(&mut self, text: &str) -> Push {
@@ -548,7 +551,7 @@ mod tests {
         log.say("a");
         let cursor = log.ring.cursor();
         let head = Head { epoch: Epoch::random(), seq: 7, check: None };
-        log.ring.restart(&Limits::default(), &log.encoder, head, &Page { messages: Vec::new(), more: false });
+        log.ring.restart(&Limits::default(), head, &Page { messages: Vec::new(), more: false });
         assert_eq!(log.read(cursor, 9).0, Read::Lagged { from: 1, to: 7 });
     }
 

@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
-use crate::channel::Channel;
 use crate::delivery::outlet::{BURST_FRAMES, Burst};
 use crate::delivery::ring::{Cursor, Read, Room};
+use crate::delivery::ring_cell::RingCell;
 use crate::delivery::subscriber::{Delivery, Subscriber};
 use crate::delivery::turn::Turn;
 use crate::runtime::panics::Panicked;
@@ -108,14 +108,14 @@ impl Shard {
     }
 
     /// Takes a turn: hands what is new in the ring to the subscribers.
-    pub(crate) fn serve(&self, channel: &Channel, round: u64, burst: &mut Burst) -> Served {
+    pub(crate) fn serve(&self, ring: &RingCell, round: u64, burst: &mut Burst) -> Served {
         self.turn.take();
         let subscribers = Arc::clone(&self.subscribers());
         let mut delivered_to = self.delivered_to.lock().expect("invariant: nothing panics under this lock");
         let (mut deliveries, mut panics) = (0, Vec::new());
         let mut more = true;
         for _ in 0..BURSTS {
-            let (next, left) = next_burst(channel, *delivered_to, burst);
+            let (next, left) = next_burst(ring, *delivered_to, burst);
             match next {
                 // Somebody asked twice for the same.
                 Some(to) if to == *delivered_to => {}
@@ -127,7 +127,7 @@ impl Shard {
                 }
                 // The ring has moved past this shard: each subscriber's task finds out where it stands.
                 None => {
-                    *delivered_to = channel.ring().cursor();
+                    *delivered_to = ring.read().cursor();
                     subscribers.iter().for_each(|subscriber| subscriber.mark());
                 }
             }
@@ -150,10 +150,10 @@ impl Shard {
 
 /// Reads the frames after `from`; returns the cursor behind them, `None` where the ring has moved past, and
 /// whether there is more.
-fn next_burst(channel: &Channel, from: Cursor, burst: &mut Burst) -> (Option<Cursor>, bool) {
+fn next_burst(ring: &RingCell, from: Cursor, burst: &mut Burst) -> (Option<Cursor>, bool) {
     // The burst bounds itself.
     let room = &mut Room::new(usize::MAX);
-    let (read, count) = burst.refill(|frames| channel.ring().read(from, BURST_FRAMES, room, frames));
+    let (read, count) = burst.refill(|frames| ring.read().read(from, BURST_FRAMES, room, frames));
     match read {
         Read::Caught(end) | Read::More(end) => {
             let to = Cursor { generation: end.generation, seq: from.seq + count as u64 };

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use crate::channel::Channel;
 use crate::delivery::handle::{ConnectionHandle, SubscriptionKey};
 use crate::delivery::outlet::{Burst, Sent};
 use crate::delivery::ring::Cursor;
+use crate::delivery::ring_cell::RingCell;
 use crate::delivery::wake::WakeMark;
 use crate::model::name::ChannelName;
 use crate::protocol::CloseReason;
@@ -23,7 +23,7 @@ use crate::runtime::panics::{Panicked, contain};
 #[derive(Debug)]
 pub(crate) struct Subscriber {
     handle: Arc<ConnectionHandle>,
-    channel: Arc<Channel>,
+    ring: Arc<RingCell>,
     key: SubscriptionKey,
     wake_mark: WakeMark<SubscriptionKey>,
     /// `None` until the subscription is answered, and after it has ended.
@@ -48,11 +48,11 @@ pub(crate) struct Delivery<'a> {
 }
 
 impl Subscriber {
-    pub(crate) fn new(handle: Arc<ConnectionHandle>, channel: Arc<Channel>, key: SubscriptionKey) -> Self {
+    pub(crate) fn new(handle: Arc<ConnectionHandle>, ring: Arc<RingCell>, key: SubscriptionKey) -> Self {
         let wake_mark = handle.wake_mark(key);
         Self {
             handle,
-            channel,
+            ring,
             key,
             wake_mark,
             cursor: Mutex::new(None),
@@ -65,23 +65,23 @@ impl Subscriber {
         &self.handle
     }
 
-    pub(crate) fn channel(&self) -> &Arc<Channel> {
-        &self.channel
+    pub(crate) fn ring(&self) -> &Arc<RingCell> {
+        &self.ring
     }
 
     /// Returns whether it is a subscription to the channel of that name.
     pub(crate) fn is_of(&self, channel: &ChannelName) -> bool {
-        self.channel.info.name == *channel
+        self.ring.channel() == channel
     }
 
     /// Leaves a frame about the channel that the client has to see.
     pub(crate) fn send(&self, frame: &Bytes) {
-        self.handle.send_of(&self.channel.info.name, frame, || !self.is_ended());
+        self.handle.send_of(self.ring.channel(), frame, || !self.is_ended());
     }
 
     /// Leaves a frame about the channel that nobody misses.
     pub(crate) fn offer(&self, frame: &Bytes) {
-        self.handle.offer_of(&self.channel.info.name, frame, || !self.is_ended());
+        self.handle.offer_of(self.ring.channel(), frame, || !self.is_ended());
     }
 
     /// Says that the channel has something new: the connection's task will read it.

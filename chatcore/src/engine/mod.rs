@@ -76,11 +76,11 @@ impl Engine {
     ) -> Self {
         let monitor = Arc::new(Monitor::default());
         let fanout = FanOut::start(&monitor);
-        let registry = Arc::new(ChannelRegistry::new(&limits));
+        let registry = Arc::new(ChannelRegistry::new(&limits, encoder.clone()));
         let mailboxes = Arc::new(Mailboxes::new(&limits, &monitor));
         let answers = Arc::new(Answers::new(&limits));
         Self {
-            appends: AppendQueue::start(&store, &encoder, &limits, &registry, &fanout.queue(), &monitor),
+            appends: AppendQueue::start(&store, &limits, &registry, &fanout.queue(), &monitor),
             _fanout: fanout,
             departures: Arc::new(Departures::new(&limits)),
             uploads: Uploads::default(),
@@ -106,12 +106,7 @@ impl Engine {
     }
 
     pub(crate) fn source(&self) -> Source<'_> {
-        Source {
-            store: &*self.store,
-            encoder: &self.encoder,
-            limits: &self.limits,
-            rings: self.registry.rings(),
-        }
+        Source { store: &*self.store, limits: &self.limits }
     }
 
     /// Returns a channel, loaded.

@@ -37,11 +37,11 @@ impl Engine {
         is_meant: impl Fn(&Arc<ConnectionHandle>) -> bool,
     ) {
         let ended = self.connections.cut_off(user, channel, is_meant);
-        for subscriber in ended.iter().filter(|subscriber| subscriber.take_counted()) {
-            subscriber.channel().members().remove(user);
+        // A channel that is not in memory has nobody online.
+        let Some(channel) = self.registry.loaded(channel).filter(|_| !ended.is_empty()) else { return };
+        for _ in ended.iter().filter(|subscriber| subscriber.take_counted()) {
+            channel.members().remove(user);
         }
-        if let Some(subscriber) = ended.first() {
-            leave(subscriber.channel(), user, &self.limits);
-        }
+        leave(&channel, user, &self.limits);
     }
 }

@@ -1,0 +1,80 @@
+//! A channel's ring as all who read and append share it: it is filled on the channel's first use.
+
+use std::future::Future;
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use tokio::sync::OnceCell;
+
+use crate::delivery::ring::{HistoryRing, Push};
+use crate::delivery::ring_budget::Rings;
+use crate::limits::Limits;
+use crate::model::event::Event;
+use crate::model::name::ChannelName;
+use crate::protocol::Encoder;
+use crate::store::{Head, Page};
+
+/// The ring of the channel with this name.
+#[derive(Debug)]
+pub(crate) struct RingCell {
+    channel: ChannelName,
+    encoder: Encoder,
+    rings: Arc<Rings>,
+    ring: OnceCell<RwLock<HistoryRing>>,
+}
+
+impl RingCell {
+    /// Makes a cell without a ring.
+    pub(crate) fn new(channel: ChannelName, encoder: Encoder, rings: Arc<Rings>) -> Self {
+        Self { channel, encoder, rings, ring: OnceCell::new() }
+    }
+
+    /// Returns the channel's name.
+    pub(crate) fn channel(&self) -> &ChannelName {
+        &self.channel
+    }
+
+    /// Fills the ring with the end of the log that `tail` reads, unless it is filled already.
+    pub(crate) async fn fill<F, E>(&self, limits: &Limits, tail: impl FnOnce() -> F) -> Result<(), E>
+    where
+        F: Future<Output = Result<(Head, Page), E>>,
+    {
+        let fill = || async {
+            let (head, newest) = tail().await?;
+            Ok(RwLock::new(HistoryRing::new(limits, self.encoder.clone(), &self.rings, head, &newest)))
+        };
+        self.ring.get_or_try_init(fill).await.map(drop)
+    }
+
+    pub(crate) fn is_filled(&self) -> bool {
+        self.ring.initialized()
+    }
+
+    /// Reads the ring. [Fill](Self::fill) it first.
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, HistoryRing> {
+        self.filled().read().expect("invariant: nothing panics under this lock")
+    }
+
+    /// Adds an event that the store holds. The write lock keeps readers away for one push.
+    pub(crate) fn push(&self, event: &Event) -> Push {
+        let encoded = self.encoder.event(&self.channel, event);
+        self.write().push(event, encoded)
+    }
+
+    /// Keeps the newest of the ring, up to `floor` bytes of frames and of messages.
+    pub(crate) fn shrink(&self, floor: usize) {
+        self.write().shrink(floor);
+    }
+
+    /// Replaces the ring by that of a log that was lost, rebuilt or trimmed: all cursors lag.
+    pub(crate) fn restart(&self, limits: &Limits, head: Head, newest: &Page) {
+        self.write().restart(limits, head, newest);
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, HistoryRing> {
+        self.filled().write().expect("invariant: nothing panics under this lock")
+    }
+
+    fn filled(&self) -> &RwLock<HistoryRing> {
+        self.ring.get().expect("invariant: a channel is loaded before it is read or appended to")
+    }
+}
