@@ -1,4 +1,4 @@
-//! The bytes of all large answers that are being made or not yet written, shared by every connection.
+//! The bytes of all large answers that are being made or not yet written, over all connections.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -16,45 +16,45 @@ use crate::limits::Limits;
 use crate::model::id::UserId;
 use crate::protocol::CloseReason;
 
-/// Bytes that one permit stands for: a semaphore counts at most 2³² of them at once.
+/// The bytes per permit. A semaphore counts at most 2³² of them at once.
 const UNIT: usize = 1_024;
 
-/// How many times an answer's bytes are in memory while it is made: as the store's page, as the list that is
-/// written from it, and as the answer.
+/// How often an answer's bytes are in memory while it is made: in the store's page, in the encoded list, and in
+/// the answer.
 const COPIES: usize = 3;
 
-/// Who may make large answers, by turns.
+/// The bytes for large answers, given out in turn.
 ///
-/// A command takes its places before it reads anything: first of its user's share, then of the total, each in
-/// the order in which they were asked for. The answer itself carries them, so they are free again when its
-/// bytes are, whatever became of its connection.
+/// Before it reads anything, a command takes its bytes: first from its user's share, then from the total, each in
+/// the order of the requests. The answer carries them, so they are free when its bytes are, whatever happens to
+/// its connection.
 #[derive(Debug)]
 pub(crate) struct Answers {
     limits: Arc<Limits>,
     total: Arc<Semaphore>,
-    /// The shares of the users that hold or wait for something.
+    /// The shares of the users that hold bytes or wait for some.
     shares: DashMap<UserId, Arc<Semaphore>>,
-    /// The connections that hold or wait for places.
+    /// The connections that hold bytes or wait for some.
     holders: Mutex<BTreeMap<u64, Holder>>,
     next: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Holder {
-    /// Not a hold on it, since what waits in its socket's queue holds the places.
+    /// Weak, since the bytes that wait in its socket's queue belong to this entry.
     handle: Weak<ConnectionHandle>,
-    /// When it is closed if others wait.
+    /// When the connection is closed if others wait.
     due: Instant,
 }
 
-/// An answer's entry among the holders.
+/// The entry of an answer among the holders.
 #[derive(Debug)]
 struct Turn {
     answers: Arc<Answers>,
     id: u64,
 }
 
-/// A share of a user, which is forgotten with its last place.
+/// The share of a user. It is removed with its last holder.
 #[derive(Debug)]
 struct Share {
     answers: Arc<Answers>,
@@ -62,13 +62,13 @@ struct Share {
     semaphore: Arc<Semaphore>,
 }
 
-/// The places of one answer. Dropping them gives them back.
+/// The bytes of one answer. Dropping them gives them back.
 #[derive(Debug)]
 pub(crate) struct Places {
     total: OwnedSemaphorePermit,
     own: OwnedSemaphorePermit,
     turn: Turn,
-    /// Dropped after its permit.
+    /// Dropped after the permit.
     _share: Share,
 }
 
@@ -83,25 +83,25 @@ impl Answers {
         }
     }
 
-    /// Returns how many bytes are taken of the total.
+    /// Returns how many bytes of the total are taken.
     pub(crate) fn held(&self) -> usize {
         let all = units(self.limits.outgoing_bytes_total);
         all.saturating_sub(self.total.available_permits()) * UNIT
     }
 
-    /// Takes the places of one large answer if nothing has to be waited for.
+    /// Takes the bytes of one large answer, if it need not wait for them.
     pub(crate) fn try_reserve(self: &Arc<Self>, handle: &Arc<ConnectionHandle>) -> Option<Places> {
         let wanted = self.places();
         let share = self.share_of(&handle.identity.user.id);
-        // A semaphore that others wait for has nothing to be taken.
+        // If others wait for a semaphore, nothing can be taken from it.
         let own = Arc::clone(&share.semaphore).try_acquire_many_owned(wanted).ok()?;
         let total = Arc::clone(&self.total).try_acquire_many_owned(wanted).ok()?;
         let turn = self.queue(handle, self.time_to_answer());
         Some(Places { total, own, turn, _share: share })
     }
 
-    /// Waits for the places of one large answer. While it waits for longer than
-    /// [`Limits::answer_patience`], connections that take longer than that to read theirs are closed.
+    /// Waits for the bytes of one large answer. After [`Limits::answer_patience`] it closes connections that take
+    /// longer than that to read their answers.
     pub(crate) async fn reserve(self: &Arc<Self>, handle: &Arc<ConnectionHandle>) -> Places {
         let patience = self.limits.answer_patience;
         let wanted = self.places();
@@ -111,7 +111,7 @@ impl Answers {
         let turn = self.queue(handle, Duration::ZERO);
         let mut total = pin!(Arc::clone(&self.total).acquire_many_owned(wanted));
         let total = loop {
-            // A connection that writes something else does not come here again, and may hold what it got.
+            // A connection that is writing something else does not poll this, and may hold what it got.
             turn.is_due_in(2 * patience);
             match timeout(patience, &mut total).await {
                 Ok(total) => break total.expect("invariant: the semaphore is never closed"),
@@ -122,12 +122,12 @@ impl Answers {
         Places { total, own, turn, _share: share }
     }
 
-    /// Returns how long an answer may be made and read before its connection is in others' way.
+    /// Returns how long an answer may take to be made and read before its connection blocks others.
     fn time_to_answer(&self) -> Duration {
         self.limits.store_timeout + self.limits.answer_patience
     }
 
-    /// Returns the places of an answer that is being made.
+    /// Returns the permits of an answer that is being made.
     fn places(&self) -> u32 {
         let Limits { outgoing_bytes_total, outgoing_bytes_per_user, answer_bytes, .. } = *self.limits;
         let most = units(outgoing_bytes_total.min(outgoing_bytes_per_user));
@@ -147,7 +147,7 @@ impl Answers {
         Share { answers: Arc::clone(self), user: user.clone(), semaphore }
     }
 
-    /// Closes the connections whose answers have waited for too long while others wait for their places.
+    /// Closes the connections whose answers took too long while others wait.
     fn close_slow(&self) {
         let now = Instant::now();
         let slow = |holder: &&Holder| holder.due <= now;
@@ -156,13 +156,13 @@ impl Answers {
         slow.iter().for_each(|handle| handle.close(CloseReason::TooSlow));
     }
 
-    // Held for one insertion, removal or walk over the answers at hand, never across an await.
+    // Held for one insertion, removal or walk over the current answers, never across an await.
     fn holders(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Holder>> {
         self.holders.lock().expect("invariant: nothing panics under this lock")
     }
 }
 
-/// Returns how many permits stand for so many bytes; at least one.
+/// Returns the number of permits for so many bytes, at least one.
 fn units(bytes: usize) -> usize {
     bytes.div_ceil(UNIT).clamp(1, Semaphore::MAX_PERMITS)
 }
@@ -196,12 +196,12 @@ impl Drop for Turn {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        // Besides the map there are this one and those of other answers.
+        // Besides the map's, this one and those of other answers exist.
         self.answers.shares.remove_if(&self.user, |_, share| Arc::strong_count(share) <= 2);
     }
 }
 
-/// An answer and the places that it takes.
+/// An answer and the bytes that it holds.
 struct Held {
     answer: Bytes,
     _places: Places,

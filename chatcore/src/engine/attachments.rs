@@ -1,4 +1,4 @@
-//! Attachments: from an upload's first byte to the removal of its last.
+//! Attachments: from the first byte of an upload to the removal of its last.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -26,22 +26,22 @@ use crate::runtime::panics::contain_async;
 use crate::store::blob::{BlobError, BlobStore, ByteStream};
 use crate::store::{FileBytes, StoreError, Upload, UploadState};
 
-/// How much of a file's beginning is kept for finding out what it is.
+/// The most bytes of a file's beginning that are kept for finding its type.
 pub(crate) const HEAD_BYTES: usize = 256 << 10;
 
-/// Uploads that one look into the index finds.
+/// The most uploads per query of the index.
 const SWEEP: usize = 256;
 
-/// Files that can't be removed, after which a sweep ends. Their ids are held in memory.
+/// The most files that can't be removed before a sweep ends. Their ids are in memory.
 const STUCK: usize = 8_192;
 
-/// Failures of the store in one sweep, after which it is taken to be away.
+/// The most failures of the store before a sweep ends.
 const STORE_FAILURES: usize = 3;
 
-/// What a file's first bytes say it is.
+/// The type of a file, found in its first bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileKind {
-    /// Its media type.
+    /// The media type.
     pub content_type: String,
     /// An image's width in pixels.
     pub width: Option<u32>,
@@ -49,24 +49,24 @@ pub struct FileKind {
     pub height: Option<u32>,
 }
 
-/// The uploads that are running, by user.
+/// The running uploads, by user.
 #[derive(Debug, Default)]
 pub(crate) struct Uploads {
     running: Mutex<HashMap<UserId, usize>>,
-    /// What the last sweep could not remove.
+    /// The files that the last sweep could not remove.
     stuck: Mutex<HashSet<AttachmentId>>,
-    /// Read by everyone who holds the files, written while one of them is removed.
+    /// Locked for reading by every holder of the files, and for writing while a file is removed.
     removing: Arc<RwLock<()>>,
 }
 
-/// Holds the files of a chat; see [`Chat::hold_files`](crate::Chat::hold_files).
+/// A hold on the files of a chat. See [`Chat::hold_files`](crate::Chat::hold_files).
 #[must_use = "the files are held until this is dropped"]
 #[derive(Debug)]
 pub struct HeldFiles {
     _held: OwnedRwLockReadGuard<()>,
 }
 
-/// Why an upload is still there.
+/// Why an upload was not removed.
 #[derive(Debug, thiserror::Error)]
 enum Unremoved {
     #[error("the store failed")]
@@ -75,14 +75,14 @@ enum Unremoved {
     Blobs(#[from] BlobError),
 }
 
-/// The place of a running upload; dropping it gives it back.
+/// A running upload. Dropping it gives its place back.
 struct Place<'a> {
     uploads: &'a Uploads,
     user: &'a UserId,
 }
 
 impl Uploads {
-    /// Takes a place, if there is one, in all and for this user.
+    /// Takes a place for an upload, if there is one in total and for this user.
     fn begin<'a>(&'a self, user: &'a UserId, limits: &Limits) -> Result<Place<'a>, Error> {
         let mut running = self.running();
         if running.values().sum::<usize>() >= limits.uploads {
@@ -97,22 +97,22 @@ impl Uploads {
         Ok(Place { uploads: self, user })
     }
 
-    /// Waits for a removal under way, and lets no other begin while the answer lives.
+    /// Waits for a removal in progress. No other begins until the result is dropped.
     pub(crate) async fn hold(&self) -> HeldFiles {
         HeldFiles { _held: Arc::clone(&self.removing).read_owned().await }
     }
 
-    /// Begins a removal; `None` while somebody holds the files.
+    /// Begins a removal. Returns `None` while the files are held.
     fn removing(&self) -> Option<RwLockWriteGuard<'_, ()>> {
         self.removing.try_write().ok()
     }
 
-    /// Returns how many are running.
+    /// Returns how many uploads are running.
     pub(crate) fn len(&self) -> usize {
         self.running().values().sum()
     }
 
-    /// Returns whether the last sweep could not remove this one either.
+    /// Returns whether the last sweep failed to remove this file too.
     fn was_stuck(&self, id: &AttachmentId) -> bool {
         self.stuck().contains(id)
     }
@@ -191,12 +191,12 @@ impl Engine {
             received = self.receive(identity, &**blobs, &mut upload, bytes, room, inspect) => received,
             () = self.uploads_end() => Err(Error::draining()),
         };
-        // The sweeper comes by what is left while somebody holds the files.
+        // While the files are held, the sweeper removes it later.
         if received.is_err()
             && let Some(_removing) = self.uploads.removing()
             && let Err(error) = self.remove(&**blobs, &upload.attachment.id).await
         {
-            // The sweeper comes by it later.
+            // The sweeper removes it later.
             self.monitor.failures.failed("the rest of a refused upload could not be removed", "", &error);
         }
         if let Err(error) = received {
@@ -209,7 +209,7 @@ impl Engine {
         Ok(attachment)
     }
 
-    /// Waits until uploads under way have had their time after the beginning of a drain.
+    /// Waits until a drain ends uploads in progress.
     async fn uploads_end(&self) {
         self.drain_begins().await;
         tokio::time::sleep(self.limits.drain_uploads).await;
@@ -234,7 +234,7 @@ impl Engine {
             }
             stored => stored?,
         };
-        // The client may have taken its time.
+        // The client may have taken a long time.
         self.policy.authorize(identity, Action::Write(&upload.channel_name))?;
         let kind = inspect(&head.lock().expect("invariant: nothing panics under this lock"));
         upload.attachment.content_type = kind.content_type;
@@ -251,17 +251,17 @@ impl Engine {
         FileBytes { owner: self.limits.file_bytes_per_user, all: self.limits.file_bytes_total }
     }
 
-    /// Returns how many bytes of files there is room for.
+    /// Returns how many more bytes of files can be stored.
     ///
     /// # Errors
-    /// `storage_full` if there is none.
+    /// `storage_full` if there are none.
     async fn room(&self, owner: &UserId) -> Result<u64, Error> {
         let (taken, most) = (self.store.file_bytes(owner).await?, self.most_file_bytes());
         let room = most.owner.saturating_sub(taken.owner).min(most.all.saturating_sub(taken.all));
         if room == 0 { Err(self.storage_full(owner).await) } else { Ok(room) }
     }
 
-    /// Says which bound is in the way.
+    /// Returns an error that names the reached limit.
     async fn storage_full(&self, owner: &UserId) -> Error {
         let most = self.most_file_bytes();
         let taken = self.store.file_bytes(owner).await.unwrap_or_default();
@@ -280,14 +280,14 @@ impl Engine {
     fn file_name(&self, name: &str) -> Result<String, Error> {
         let (name, most) = (name.trim(), self.limits.file_name_chars);
         let bad = |why: String| Err(Error::new(ErrorCode::BadName, why));
-        // Folding can only shorten a text by so much: this bounds the work on a hostile one.
+        // Folding can shorten a text only so much. This bounds the work on a hostile text.
         if name.len() > 64 * most {
             return bad(format!("a file name must have 1 to {most} characters"));
         }
         if name.chars().any(|c| c.is_control() || matches!(c, '/' | '\\')) {
             return bad("a file name can't contain '/', '\\' or control characters".to_owned());
         }
-        // Shown, so that nobody takes the name for what it would have been turned to.
+        // Shown as `_`, so that nobody mistakes the name for what it would look like.
         let turns = |c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         let name = visible::one_line(&name.replace(turns, "_"));
         if name.is_empty() || name.chars().count() > most {
@@ -337,7 +337,7 @@ impl Engine {
         self.blob_bytes(identity, upload.channel_name, id, range).await
     }
 
-    /// Returns bytes that are all there, as long as `identity` may read the channel.
+    /// Returns a stream of bytes that ends if `identity` loses the right to read the channel.
     pub(crate) async fn blob_bytes(
         &self,
         identity: &Identity,
@@ -365,8 +365,7 @@ impl Engine {
         }
     }
 
-    /// Removes what nobody needs any more: channels out of memory, files of deleted messages and of uploads
-    /// that were never used.
+    /// Removes unused channels from memory, and the files of deleted messages and of unused uploads.
     pub(crate) async fn sweep(&self) {
         self.shares.forget_rested(Moment::now());
         let now = std::time::Instant::now();
@@ -378,7 +377,7 @@ impl Engine {
         }
     }
 
-    /// Removes the uploads that nobody needs. One that can't be removed keeps no other from it, and is tried again
+    /// Removes the uploads that can be removed. A file that can't be removed blocks no other, and is tried again
     /// in the next sweep.
     async fn sweep_uploads(&self, blobs: &dyn BlobStore) -> Result<(), Error> {
         let now = self.clock.now();
@@ -387,7 +386,7 @@ impl Engine {
         let mut stuck = HashSet::new();
         let mut store_failures = 0;
         loop {
-            // The index gives what is stuck again, so others are asked for beyond it.
+            // The index returns stuck files again, so ask for more than those.
             let most = stuck.len() + SWEEP;
             let ids = self.store.reclaimable(before, most).await?;
             let is_last = ids.len() < most;
@@ -396,7 +395,7 @@ impl Engine {
                     continue;
                 }
                 let Some(_removing) = self.uploads.removing() else { return Ok(()) };
-                // Its previews are being made just now, and would be kept after it.
+                // Its previews are being made, and would outlive it.
                 let Some(_claim) = self.previews.try_claim(&id) else {
                     stuck.insert(id);
                     continue;
@@ -438,21 +437,22 @@ impl Engine {
         Ok(())
     }
 
-    /// Returns how long to wait between two sweeps.
+    /// Returns the time between two sweeps.
     pub(crate) fn sweep_interval(&self) -> Duration {
         let shortest = self.limits.channel_idle.min(self.limits.upload_ttl);
         (shortest / 2).clamp(Duration::from_secs(1), Duration::from_secs(60))
     }
 }
 
-/// Writes a number of bytes in the largest unit that it is a multiple of.
+/// Formats a number of bytes in the largest unit that divides it.
 fn in_units(bytes: u64) -> String {
     let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
     let unit = units.into_iter().find(|(bits, _)| bytes > 0 && bytes.is_multiple_of(1 << bits));
     unit.map_or_else(|| format!("{bytes} bytes"), |(bits, unit)| format!("{} {unit}", bytes >> bits))
 }
 
-/// Counts a stream's bytes as its user's, and ends it if that is more than a day's. Why, is left in `refused`.
+/// Counts a stream's bytes against its user's share, and ends the stream if the share is used up. The reason is
+/// left in `refused`.
 fn counted(bytes: ByteStream, share: Arc<Share>, refused: Arc<OnceLock<Error>>) -> ByteStream {
     let count = move |chunk: io::Result<Bytes>| {
         let chunk = chunk?;
@@ -467,7 +467,7 @@ fn counted(bytes: ByteStream, share: Arc<Share>, refused: Arc<OnceLock<Error>>) 
     bytes.map(count).boxed()
 }
 
-/// Ends a stream with an error when `identity` may no longer read the channel: it is asked for each piece.
+/// Ends a stream with an error when `identity` loses the right to read the channel. It is checked for each piece.
 fn while_readable(
     bytes: ByteStream,
     policy: Arc<dyn Policy>,
@@ -483,7 +483,7 @@ fn while_readable(
     bytes.map(check).boxed()
 }
 
-/// Reports a file that can't be read, or that ends before `left` bytes: who takes the stream can only break off.
+/// Reports a file that can't be read or that ends before `left` bytes. The receiver of the stream can only stop.
 fn watched(bytes: ByteStream, left: u64, failures: FailureLog) -> ByteStream {
     let next = move |state: Option<(ByteStream, u64)>| {
         let failures = failures.clone();
@@ -505,7 +505,7 @@ fn watched(bytes: ByteStream, left: u64, failures: FailureLog) -> ByteStream {
     stream::unfold(Some((bytes, left)), next).boxed()
 }
 
-/// Copies the beginning of a stream aside as it passes.
+/// Keeps a copy of a stream's beginning.
 fn keep_head(bytes: ByteStream, head: Arc<Mutex<BytesMut>>) -> ByteStream {
     let keep = move |chunk: io::Result<Bytes>| {
         if let Ok(chunk) = &chunk {

@@ -1,4 +1,4 @@
-//! Every connection there is, by user.
+//! All connections, by user.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +19,7 @@ use crate::protocol::{ChatEvent, CloseReason, Encoder, RemovalReason};
 /// How long a user's disconnection is remembered, for handshakes that began before it.
 const DISCONNECTED_FOR: Duration = Duration::from_secs(60);
 
-/// The most disconnections remembered; the oldest makes room.
+/// The most remembered disconnections. A new one replaces the oldest.
 const DISCONNECTED: usize = 10_000;
 
 /// The open connections.
@@ -27,22 +27,22 @@ const DISCONNECTED: usize = 10_000;
 pub(crate) struct Connections {
     by_user: DashMap<UserId, Vec<Arc<ConnectionHandle>>>,
     count: AtomicUsize,
-    /// Who was disconnected lately, the oldest first.
+    /// The recent disconnections, the oldest first.
     disconnected: Mutex<VecDeque<Disconnected>>,
 }
 
 #[derive(Debug)]
 struct Disconnected {
     user: UserId,
-    /// Of one session alone.
+    /// `Some` if only one session was disconnected.
     session: Option<SessionId>,
     reason: CloseReason,
     at: Instant,
 }
 
 impl Connections {
-    /// Enters a connection, unless there are too many, in all or of this user, or the user was disconnected
-    /// since the connection's identity was found.
+    /// Adds a connection, unless there are too many in total or of this user, or the user was disconnected after
+    /// the connection's identity was found.
     pub(crate) fn enter(&self, handle: &Arc<ConnectionHandle>, limits: &Limits) -> Result<(), CloseReason> {
         if self.count.fetch_add(1, Ordering::Relaxed) >= limits.connections {
             self.count.fetch_sub(1, Ordering::Relaxed);
@@ -56,7 +56,7 @@ impl Connections {
             }
             connections.push(Arc::clone(handle));
         }
-        // After the entry: a disconnection either finds the handle, or is found here.
+        // After adding it: a disconnection either finds the connection, or is found here.
         match self.disconnected_since(&handle.identity) {
             None => Ok(()),
             Some(reason) => {
@@ -106,10 +106,10 @@ impl Connections {
         self.by_user.get(user).map(|connections| connections.clone()).unwrap_or_default()
     }
 
-    /// Leaves a frame about a channel with the other connections of the user of `own`, unless that one was cut off
-    /// the channel meanwhile.
+    /// Sends a frame about a channel to the other connections of the user of `own`, unless `own` was meanwhile cut
+    /// off from the channel.
     pub(crate) fn send_to_others(&self, own: &Arc<ConnectionHandle>, channel: &ChannelName, frame: &Bytes) {
-        // The entry's lock keeps a cut of them all away from in between.
+        // The entry's lock excludes a simultaneous cut of all of them.
         let Some(connections) = self.by_user.get(&own.identity.user.id) else { return };
         if own.is_cut_off(channel) {
             return;
@@ -119,7 +119,7 @@ impl Connections {
         }
     }
 
-    /// Cuts those of a user's connections off a channel that are meant. Returns the subscriptions that have ended.
+    /// Cuts the user's connections off from a channel if `is_meant`. Returns the ended subscriptions.
     pub(crate) fn cut_off(
         &self,
         user: &UserId,
@@ -128,13 +128,13 @@ impl Connections {
     ) -> Vec<Arc<Subscriber>> {
         let removed = ChatEvent::ChannelRemoved { channel: channel.clone(), reason: RemovalReason::Removed };
         let told = Encoder::notice(&removed);
-        // Exclusive, for `send_to_others`.
+        // An exclusive lock, for `send_to_others`.
         let Some(connections) = self.by_user.get_mut(user) else { return Vec::new() };
         let meant = connections.iter().filter(|handle| is_meant(handle));
         meant.flat_map(|handle| handle.cut_off(channel, told.clone())).collect()
     }
 
-    /// Closes a user's connections, or those of one session of theirs, and those that are being opened.
+    /// Closes a user's connections, or those of one session, including those that are being opened.
     pub(crate) fn close(&self, user: &UserId, session: Option<&SessionId>, reason: CloseReason) {
         self.remember(user, session, reason);
         if let Some(connections) = self.by_user.get(user) {
@@ -155,7 +155,7 @@ impl Connections {
     }
 }
 
-/// Returns whether a disconnection of `session`, or of all where there is none, means a connection of `identity`.
+/// Returns whether a disconnection of `session`, or of all if it is `None`, applies to a connection of `identity`.
 fn is_meant(session: Option<&SessionId>, identity: &Identity) -> bool {
     session.is_none_or(|session| identity.session.as_ref() == Some(session))
 }

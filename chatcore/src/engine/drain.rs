@@ -1,12 +1,12 @@
-//! When clients come back to a server that goes away: one after the other.
+//! The times when clients come back to a server that shuts down: one after the other.
 
 use std::time::Duration;
 
-/// The time between two clients that come back, as long as there are few.
+/// The time between two clients that come back, if they are few.
 const APART: Duration = Duration::from_millis(10);
 
-/// Returns after how many milliseconds each of `count` clients is to connect again, counted from `first`: each at a
-/// random moment of a part of its own of the window, which is `longest` at most.
+/// Returns for each of `count` clients after how many milliseconds it connects again, beginning at `first`: each
+/// at a random moment in its own part of the window, which is at most `longest`.
 pub(crate) fn returns(count: usize, first: Duration, longest: Duration) -> Vec<u64> {
     let window = longest.min(APART.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX)));
     let part = window.as_secs_f64() * 1_000.0 / count.max(1) as f64;
@@ -32,7 +32,7 @@ mod tests {
             let returns = returns(count, FIRST, Duration::from_secs(10));
             assert_eq!(returns.len(), count);
             assert!(returns.is_sorted() && returns[0] >= 1_000 && returns[count - 1] < 1_000 + window);
-            // No tenth of the window has more than its share, but for the rounding at its ends.
+            // No tenth of the window has more than its share, except for rounding at its ends.
             let tenth = |at: &u64| (at - 1_000) * 10 / window;
             let most = (0..10).map(|part| returns.iter().filter(|at| tenth(at) == part).count()).max();
             assert!(most <= Some(count.div_ceil(10) + 2), "{count}: {most:?}");

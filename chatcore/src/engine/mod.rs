@@ -1,4 +1,4 @@
-//! What a [`Chat`](crate::Chat) handle points to, and what every command is carried out with.
+//! The parts of a running chat, which carry out every command.
 
 pub(crate) mod answers;
 pub(crate) mod attachments;
@@ -40,12 +40,12 @@ pub(crate) struct Engine {
     pub(crate) blobs: Option<Arc<dyn BlobStore>>,
     pub(crate) policy: Arc<dyn Policy>,
     pub(crate) limits: Arc<Limits>,
-    /// By which uploads get old.
+    /// The clock for the age of uploads.
     pub(crate) clock: Clock,
     pub(crate) encoder: Encoder,
     pub(crate) registry: Arc<ChannelRegistry>,
     pub(crate) appends: AppendQueue,
-    /// Runs as long as there is something to append to.
+    /// Runs while there is something to append to.
     _fanout: FanOut,
     pub(crate) departures: Arc<Departures>,
     pub(crate) connections: Connections,
@@ -58,10 +58,10 @@ pub(crate) struct Engine {
     pub(crate) previews: Arc<Previews>,
     pub(crate) searches: Arc<Turns>,
     pub(crate) monitor: Arc<Monitor>,
-    /// Wakes the sweeper before its time: there are bytes of a deleted message to remove.
+    /// Wakes the sweeper early, to remove the bytes of a deleted message.
     pub(crate) discarded: Notify,
     draining: AtomicBool,
-    /// Tells those who wait that the drain has begun.
+    /// Notifies waiting uploads that a drain has begun.
     drain: Notify,
 }
 
@@ -109,7 +109,7 @@ impl Engine {
         Source { store: &*self.store, limits: &self.limits }
     }
 
-    /// Returns a channel, loaded.
+    /// Returns a channel, loaded into memory.
     pub(crate) async fn channel(&self, name: &ChannelName) -> Result<Arc<Channel>, Error> {
         self.registry.get(name, self.source()).await
     }
@@ -138,7 +138,7 @@ impl Engine {
 
     /// Waits for the drain to begin.
     pub(crate) async fn drain_begins(&self) {
-        // Made before the look: it hears of a drain that begins in between.
+        // Created before the check, so that it notices a drain that begins in between.
         let begins = self.drain.notified();
         if !self.is_draining() {
             begins.await;

@@ -1,4 +1,4 @@
-//! Previews of pictures: made when one is first asked for, kept as a blob beside the file, removed with it.
+//! Previews of pictures: made on the first request, kept as a blob beside the file, and removed with it.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -21,19 +21,19 @@ use crate::model::policy::Identity;
 use crate::store::UploadState;
 use crate::store::blob::{BlobError, BlobStore, ByteStream};
 
-/// The lengths of a preview's longest side that there are, in pixels.
+/// The possible lengths of a preview's longest side, in pixels.
 pub const PREVIEW_SIDES: [u32; 2] = [360, 720];
 
-/// What the blob of a picture's previews begins with.
+/// The first bytes of a blob of previews.
 const MAGIC: &[u8; 4] = b"CPV1";
 
-/// Bytes before the first preview in that blob: the magic, and for each preview its type, its start and its length.
+/// The bytes before the first preview in the blob: the magic, and for each preview its type, start and length.
 const HEADER: usize = 4 + PREVIEW_SIDES.len() * 12;
 
-/// Bytes of the previews of one picture. Two of 720 and 360 pixels take less, whatever is in them.
+/// The most bytes of the previews of one picture. Two previews of 720 and 360 pixels always take less.
 const MOST: u64 = 4 << 20;
 
-/// What a preview is encoded as.
+/// The encoding of a preview.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PreviewType {
@@ -43,22 +43,22 @@ pub enum PreviewType {
     Png,
 }
 
-/// One preview of a picture, as it was made.
+/// A preview of a picture, as it was made.
 #[derive(Clone, Debug)]
 pub struct Preview {
-    /// What it is encoded as.
+    /// The encoding.
     pub encoding: PreviewType,
     /// Its bytes.
     pub bytes: Bytes,
 }
 
-/// Makes previews of pictures, for the engine knows no picture by itself.
+/// Makes previews of pictures. The engine itself decodes no picture.
 pub trait PreviewMaker: Send + Sync + 'static {
-    /// Returns how many bytes of memory [`make`](Self::make) takes at the most, the file's own included; `None` if no
-    /// preview is made of it. `head` is the file's first 256 KiB, or all of a shorter one.
+    /// Returns the most bytes of memory that [`make`](Self::make) takes, including the file's own, or `None` if it
+    /// makes no preview. `head` is the file's first 256 KiB, or the whole file if it is shorter.
     fn memory(&self, picture: &Attachment, head: &[u8]) -> Option<u64>;
 
-    /// Makes the previews of a picture whose longest sides are the [`PREVIEW_SIDES`], in that order; smaller ones of
+    /// Makes the previews of a picture with the longest sides [`PREVIEW_SIDES`], in that order, or smaller ones of
     /// a smaller picture. Returns `None` if the file is broken. It is called on a thread for blocking work.
     fn make(&self, picture: &Attachment, file: Vec<u8>) -> Option<[Preview; PREVIEW_SIDES.len()]>;
 }
@@ -69,26 +69,26 @@ pub trait PreviewMaker: Send + Sync + 'static {
 pub struct PreviewFile {
     /// The picture.
     pub picture: AttachmentId,
-    /// What it is encoded as.
+    /// The encoding.
     pub encoding: PreviewType,
     /// Its size in bytes.
     pub size: u64,
-    /// Where it begins in the blob of the picture's previews.
+    /// The offset in the blob of the picture's previews.
     pub(crate) start: u64,
 }
 
-/// The previews that are being made.
+/// The previews in progress.
 #[derive(Debug)]
 pub(crate) struct Previews {
     turns: Arc<Turns>,
     /// KiB of memory.
     memory: Arc<Semaphore>,
-    /// The pictures whose previews are made or removed just now.
+    /// The pictures whose previews are being made or removed.
     claimed: Mutex<HashSet<AttachmentId>>,
     released: Notify,
 }
 
-/// The right to write or remove the previews of one picture; dropping it gives it to the next.
+/// The right to write or remove the previews of one picture. Dropping it gives it to the next holder.
 #[derive(Debug)]
 pub(crate) struct Claim {
     previews: Arc<Previews>,
@@ -105,7 +105,7 @@ impl Previews {
         })
     }
 
-    /// Claims a picture's previews, unless they are claimed.
+    /// Claims a picture's previews, unless they are already claimed.
     pub(crate) fn try_claim(self: &Arc<Self>, picture: &AttachmentId) -> Option<Claim> {
         let is_free = self.claimed().insert(picture.clone());
         is_free.then(|| Claim { previews: Arc::clone(self), picture: picture.clone() })
@@ -113,7 +113,7 @@ impl Previews {
 
     async fn claim(self: &Arc<Self>, picture: &AttachmentId) -> Claim {
         loop {
-            // Made before the look: it hears of a claim that ends in between.
+            // Created before the check, so that it notices a claim that ends in between.
             let released = self.released.notified();
             if let Some(claim) = self.try_claim(picture) {
                 return claim;
@@ -185,7 +185,7 @@ impl Engine {
         }
     }
 
-    /// Returns the previews that were made, if any were.
+    /// Returns the stored previews, if there are any.
     async fn stored(&self, picture: &AttachmentId, blob: &AttachmentId) -> Result<Option<Made>, Error> {
         match self.blobs()?.get(blob, 0..HEADER as u64).await {
             Ok(bytes) => Ok(read_header(picture, &collect(bytes, HEADER).await?)),
@@ -194,7 +194,8 @@ impl Engine {
         }
     }
 
-    /// Waits for a turn and makes the previews, once. What was begun is ended and kept, also if the caller goes away.
+    /// Waits for a turn and makes the previews once. Work that has begun is finished and kept, even if the future
+    /// is dropped.
     async fn make(
         self: &Arc<Self>,
         identity: &Identity,
@@ -235,7 +236,7 @@ impl Engine {
         blob: &AttachmentId,
         maker: Arc<dyn PreviewMaker>,
     ) -> Result<Made, Error> {
-        // The file may have been removed while this waited.
+        // The file may have been removed during the wait.
         self.still_there(&picture.id).await?;
         let file = self.file(picture, usize::MAX).await?;
         let about = picture.clone();
@@ -249,7 +250,7 @@ impl Engine {
         let parts = [header.clone()].into_iter().chain(bodies).map(Ok);
         let blobs = self.blobs()?;
         if let Err(error) = blobs.put(blob, stream::iter(parts.collect::<Vec<_>>()).boxed(), MOST).await {
-            // Another process may have been first.
+            // Another process may have been faster.
             return self.stored(&picture.id, blob).await?.ok_or_else(|| error.into());
         }
         // Another process may have removed the file meanwhile.
@@ -267,7 +268,7 @@ impl Engine {
         }
     }
 
-    /// Reads a file, up to `most` bytes of it.
+    /// Reads a file, up to `most` bytes.
     async fn file(&self, picture: &Attachment, most: usize) -> Result<Vec<u8>, Error> {
         let size = usize::try_from(picture.size).unwrap_or(usize::MAX).min(most);
         let bytes = self.blobs()?.get(&picture.id, 0..size as u64).await?;
@@ -275,10 +276,10 @@ impl Engine {
     }
 }
 
-/// A picture's previews, those of the smallest side first; none of a picture that is broken or too large.
+/// A picture's previews, the smallest first. `None` if the picture is broken or too large.
 type Made = [Option<PreviewFile>; PREVIEW_SIDES.len()];
 
-/// Returns the key of the blob that has a picture's previews. It is no upload's, so that nobody can ask for it.
+/// Returns the key of the blob of a picture's previews. It is not an upload's key, so no client can request it.
 fn blob_of(picture: &AttachmentId) -> Option<AttachmentId> {
     AttachmentId::new(format!("p_{picture}")).ok()
 }
@@ -296,14 +297,14 @@ async fn collect(mut bytes: ByteStream, size: usize) -> Result<Vec<u8>, Error> {
     Ok(all)
 }
 
-/// Returns the header of the blob and the previews that come after it.
+/// Returns the blob's header, and the previews after it.
 fn write_header(made: Option<[Preview; PREVIEW_SIDES.len()]>) -> (Bytes, Vec<Bytes>) {
     let mut header = BytesMut::with_capacity(HEADER);
     header.put_slice(MAGIC);
     let mut start = HEADER as u32;
     let mut bodies: Vec<Bytes> = Vec::new();
     for preview in made.into_iter().flatten() {
-        // A small picture has one preview for both.
+        // A small picture has one preview for both sizes.
         if bodies.last() == Some(&preview.bytes) {
             start -= preview.bytes.len() as u32;
             bodies.pop();
@@ -317,7 +318,7 @@ fn write_header(made: Option<[Preview; PREVIEW_SIDES.len()]>) -> (Bytes, Vec<Byt
         start += preview.bytes.len() as u32;
         bodies.push(preview.bytes);
     }
-    // That none can be made is kept too.
+    // That no preview can be made is stored too.
     header.put_bytes(0, HEADER - header.len());
     (header.freeze(), bodies)
 }

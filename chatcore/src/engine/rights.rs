@@ -1,4 +1,4 @@
-//! Rights that end: what a user's connections have of a channel ends with them.
+//! Rights that end: everything that a user's connections have of a channel ends with them.
 
 use std::sync::Arc;
 
@@ -10,16 +10,16 @@ use crate::model::name::ChannelName;
 use crate::model::policy::Action;
 
 impl Engine {
-    /// Ends what a user's connections have of a channel.
+    /// Ends everything that a user's connections have of a channel.
     pub(crate) fn revoke(&self, user: &UserId, channel: &ChannelName) {
         self.cut_off(user, channel, |_| true);
-        // Somebody who has gone may still be in their grace.
+        // A user who has left may still be in their grace period.
         if let Some(channel) = self.registry.loaded(channel) {
             leave(&channel, user, &self.limits);
         }
     }
 
-    /// Ends what a user's connections have of channels that the policy does not let them read.
+    /// Ends everything that a user's connections have of channels that the policy no longer lets them read.
     pub(crate) fn recheck(&self, user: &UserId) {
         for handle in self.connections.of(user) {
             for channel in handle.channels() {

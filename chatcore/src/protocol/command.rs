@@ -40,7 +40,7 @@ commands! {
             /// Lists channels after this name, or after the `after` of the last answer. Lists all if missing.
             #[serde(default)]
             after: Option<String>,
-            /// How many, 1 to 1,000.
+            /// How many channels: 1 to [`Limits::channels_page`](crate::Limits::channels_page).
             #[serde(default)]
             limit: Option<u32>,
         },
@@ -59,7 +59,7 @@ commands! {
             /// The client's position.
             #[serde(default)]
             after: Option<Position>,
-            /// How many messages to get, 0 to 100.
+            /// How many messages: 0 to [`Limits::history`](crate::Limits::history).
             #[serde(default)]
             limit: Option<u32>,
         },
@@ -116,7 +116,7 @@ commands! {
             channel: String,
             /// Returns messages before this `seq`.
             before: Seq,
-            /// How many, 1 to 100.
+            /// How many messages: 1 to [`Limits::history`](crate::Limits::history).
             #[serde(default)]
             limit: Option<u32>,
         },
@@ -129,7 +129,7 @@ commands! {
             /// Returns messages before this `seq`, or of all if missing.
             #[serde(default)]
             before: Option<Seq>,
-            /// How many, 1 to 50.
+            /// How many messages: 1 to [`Limits::search_results`](crate::Limits::search_results).
             #[serde(default)]
             limit: Option<u32>,
         },

@@ -1,4 +1,4 @@
-//! Failures in the log: a line at once for each kind, then a count.
+//! The log of failures: one line at once for each kind, then a count.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -12,50 +12,50 @@ use tokio::time::{Instant, sleep_until};
 /// The shortest time between two lines of one kind.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// The most bytes of an error's text, or of what a failure is about, in one line.
+/// The most bytes per line of an error's text, and of `about`.
 const TEXT_BYTES: usize = 1_024;
 
 /// Writes failures to the log, limited by kind.
 ///
-/// The first failure of a kind is a line at once, with every source of its error. Those that follow within ten
-/// seconds are counted, and the count is a line of its own at the end of the ten seconds, with the last of them:
-/// `append failed: … and 1,234 more`. So a flood of one kind costs six lines a minute, and hides no other kind.
+/// The first failure of a kind is a line at once, with every source of its error. Failures that follow within ten
+/// seconds are counted. At the end of the ten seconds their count is a line, with the last of them: `append
+/// failed: … and 1,234 more`. So a flood of one kind costs six lines per minute, and hides no other kind.
 ///
 /// The lines are [`tracing`] events with the target `chatcore::failures` and the fields `about` and `error`.
-/// Control characters in them are escaped and each is cut at 1,024 bytes, since parts of them come from outside.
-/// A caller puts no message's text, token or file content into a line.
+/// Control characters in the fields are escaped, and each field is cut at 1,024 bytes, since parts of them come
+/// from outside. A caller must not put a message's text, a token or a file's content into a line.
 ///
-/// A [`Chat`](crate::Chat) has [one](crate::Chat::failures), which transports and the app's own code share.
-/// Clones are handles on the same one. Outside a tokio runtime a count waits for the next failure of its kind,
-/// or for the last handle to be dropped.
+/// A [`Chat`](crate::Chat) has [one](crate::Chat::failures), which transports and the app's own code share. Clones
+/// are handles to the same log. Outside of a tokio runtime, a count waits for the next failure of its kind, or for
+/// the last handle to be dropped.
 #[derive(Clone, Debug, Default)]
 pub struct FailureLog {
     kinds: Arc<Kinds>,
 }
 
-/// How much it matters, which is the level of its lines.
+/// The severity, which decides the level of its lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Severity {
-    /// ERROR: an operator has something to mend.
+    /// ERROR: an operator has something to fix.
     Failure,
     /// WARN: a limit was reached.
     Limit,
-    /// INFO: a client did what the server did not go along with.
+    /// INFO: a client misbehaved.
     Client,
 }
 
 #[derive(Debug, Default)]
 struct Kinds(Mutex<BTreeMap<&'static str, Kind>>);
 
-/// A kind of which there was a line within the interval.
+/// A kind with a line within the interval.
 #[derive(Debug)]
 struct Kind {
     severity: Severity,
     /// When the next line may be written.
     due: Instant,
-    /// How many were not written since the last line.
+    /// The number of failures since the last line.
     more: u64,
-    /// The last of them.
+    /// The last failure.
     last: Texts,
     /// Whether a task waits for `due`.
     timed: bool,
@@ -68,14 +68,14 @@ struct Texts {
 }
 
 impl FailureLog {
-    /// Makes a log of its own, for a part of a program that has no [`Chat`](crate::Chat).
+    /// Returns a log for a part of a program without a [`Chat`](crate::Chat).
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Reports a failure that an operator may have to mend, of a store, a disk or a task, at level ERROR. `kind`
-    /// says what failed; `about` says for what, such as `channel general`, and may be empty.
+    /// Reports a failure that an operator may have to fix, of a store, a disk or a task, at level ERROR. `kind`
+    /// says what failed. `about` says for what, such as `channel general`, and may be empty.
     pub fn failed(&self, kind: &'static str, about: impl Display, error: &(dyn Error + 'static)) {
         self.report(Severity::Failure, kind, Texts { about: text(about), error: text(Chain(error)) });
     }
@@ -85,7 +85,7 @@ impl FailureLog {
         self.report(Severity::Limit, kind, Texts { about: text(about), error: String::new() });
     }
 
-    /// Reports that a client did what no proper one does, such as breaking the protocol, at level INFO.
+    /// Reports a misbehaving client, such as one that breaks the protocol, at level INFO.
     pub fn misused(&self, kind: &'static str, about: impl Display) {
         self.report(Severity::Client, kind, Texts { about: text(about), error: String::new() });
     }
@@ -113,7 +113,7 @@ impl FailureLog {
         write(severity, kind, (more > 0).then_some(more + 1), &texts);
     }
 
-    /// Returns whether there is a runtime to wait in.
+    /// Starts a task that writes the count at `due`. Returns whether there is a runtime for it.
     fn start_timer(&self, kind: &'static str, due: Instant) -> bool {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return false };
         runtime.spawn(count_when_due(Arc::downgrade(&self.kinds), kind, due));
@@ -133,13 +133,13 @@ async fn count_when_due(kinds: Weak<Kinds>, kind: &'static str, mut due: Instant
 }
 
 impl Kinds {
-    // Held for a look into a map of as many entries as there are kinds in the program.
+    // Held for a look into a map with as many entries as there are kinds in the program.
     fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Kind>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes the count of a kind whose interval is over, and returns when the next one is; forgets a kind of
-    /// which there was no more.
+    /// Writes the count of a kind whose interval is over, and returns when the next one ends. Removes a kind
+    /// without further failures.
     fn count(&self, kind: &'static str) -> Option<Instant> {
         let mut kinds = self.lock();
         let known = kinds.get_mut(kind)?;
@@ -218,10 +218,10 @@ impl Display for Chain<'_> {
     }
 }
 
-/// Writes what is shown without control characters, and cut at [`TEXT_BYTES`].
+/// Formats a value without control characters, cut at [`TEXT_BYTES`].
 fn text(shown: impl Display) -> String {
     let mut safe = Safe(String::new());
-    // The only error is that of a text that was cut.
+    // The only possible error is that the text was cut.
     if write!(safe, "{shown}").is_err() {
         safe.0.push('…');
     }
@@ -237,7 +237,7 @@ impl Write for Safe {
                 return Err(fmt::Error);
             }
             match c {
-                // They end a line or turn its direction around.
+                // They end a line, or reverse its direction.
                 '\u{2028}'
                 | '\u{2029}'
                 | '\u{200e}'

@@ -1,4 +1,4 @@
-//! What runs beside every layer: counts, the log of failures, panics of the app's code, a steady clock.
+//! Used by every layer: counters, the log of failures, panics of the app's code, a steady clock.
 
 pub(crate) mod failures;
 pub(crate) mod panics;

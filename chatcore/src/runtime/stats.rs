@@ -1,4 +1,4 @@
-//! What a running chat has done and holds, counted.
+//! Counters of a running chat.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -10,8 +10,7 @@ use crate::protocol::CloseReason;
 use crate::runtime::failures::FailureLog;
 use crate::store::Appended;
 
-/// The bounds of a [`Histogram`]'s buckets. They are the same for every chat, so that the histograms of several
-/// can be added.
+/// The bounds of a [`Histogram`]'s buckets. They are the same for every chat, so that histograms can be added.
 const BOUNDS: [Duration; 15] = [
     Duration::from_micros(100),
     Duration::from_micros(250),
@@ -30,73 +29,74 @@ const BOUNDS: [Duration; 15] = [
     Duration::from_secs(15),
 ];
 
-/// What a chat holds now and what it has counted since it was built: [`Chat::stats`](crate::Chat::stats).
+/// What a chat has now, and what it has counted since it was built: [`Chat::stats`](crate::Chat::stats).
 ///
-/// A field is read after another while the chat runs, so two that belong together may differ by what has just
-/// happened. Counters begin at 0 with the chat and never fall.
+/// Fields are read one after the other while the chat runs, so two related ones may differ by what has just
+/// happened. Counters begin at 0 with the chat and never decrease.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Connections that are open now.
+    /// The open connections now.
     pub connections: usize,
-    /// Users with an open connection now.
+    /// The users with an open connection now.
     pub users: usize,
-    /// Subscriptions of all connections now.
+    /// The subscriptions of all connections now.
     pub subscriptions: usize,
-    /// Channels that are in memory now.
+    /// The channels in memory now.
     pub loaded_channels: usize,
-    /// Bytes of messages and events that the channels in memory hold now.
+    /// The bytes of messages and events that channels in memory hold now.
     pub ring_bytes: usize,
-    /// Bytes reserved for large answers that are being made or not yet written; see
+    /// The bytes reserved for large answers that are being made or not yet written. See
     /// [`Limits::outgoing_bytes_total`](crate::Limits::outgoing_bytes_total).
     pub answer_bytes: usize,
-    /// Bytes of the commands that wait for their answers.
+    /// The bytes of commands that wait for their answers.
     pub command_bytes: usize,
-    /// Appends that wait for the store now.
+    /// The appends that wait for the store now.
     pub append_queue: usize,
-    /// Searches that are running now.
+    /// The searches that are running now.
     pub searches_running: usize,
-    /// Uploads that are running now.
+    /// The uploads that are running now.
     pub uploads_running: usize,
 
-    /// Connections that were opened.
+    /// The opened connections.
     pub connections_opened: u64,
-    /// Connections that have ended or were refused, by reason. A client that went away without a word has
-    /// [`CloseReason::Left`].
+    /// The connections that have ended or were refused, by reason. A client that disconnects without a close frame
+    /// has [`CloseReason::Left`].
     pub closes: Vec<(CloseReason, u64)>,
-    /// Messages that were published and stored, without repetitions.
+    /// The published and stored messages, without repetitions.
     pub publishes: u64,
-    /// Publishes that repeated a nonce, and stored nothing.
+    /// The publishes that repeated a nonce and stored nothing.
     pub duplicates: u64,
-    /// Batches that were given to the store.
+    /// The batches given to the store.
     pub append_batches: u64,
-    /// Events that were stored: messages, edits, deletes, reactions.
+    /// The stored events: messages, edits, deletes, reactions.
     pub append_events: u64,
-    /// Events that the store failed to append, or whose outcome is unknown.
+    /// The events that the store failed to append, or whose outcome is unknown.
     pub append_failures: u64,
-    /// How long the store took for a batch.
+    /// The time that the store took per batch.
     pub append_time: Histogram,
-    /// How long an event took from its command to the rings, the wait for its turn included.
+    /// The time from an event's command to the rings, including the wait.
     pub publish_time: Histogram,
-    /// Frames of log events that were handed to connections.
+    /// The frames of log events handed to connections.
     pub deliveries: u64,
-    /// Subscriptions that were told `lagged`: the client did not keep up with the channel.
+    /// The subscriptions that were told `lagged`: the client was slower than the channel.
     pub lagged: u64,
-    /// Frames outside the log, such as `typing`, that were dropped, since too much waited for their connection.
+    /// The frames outside of the log, such as `typing`, that were dropped because too much waited for their
+    /// connection.
     pub dropped_frames: u64,
-    /// Channels that were read again from the store after a failed append.
+    /// The channels that were read again from the store after a failed append.
     pub repairs: u64,
-    /// Subscriptions from a position that was too far back or of another log, and began anew.
+    /// The subscriptions from a position that was too far back or of another log, which started over.
     pub resets: u64,
-    /// Commands and malformed frames that were refused, by code.
+    /// The refused commands and malformed frames, by code.
     pub refusals: Vec<(ErrorCode, u64)>,
-    /// Files that were uploaded.
+    /// The uploaded files.
     pub uploads: u64,
-    /// Bytes of the files that were uploaded.
+    /// The bytes of the uploaded files.
     pub upload_bytes: u64,
 }
 
-/// How long something took, as counts of buckets with fixed bounds.
+/// Durations, counted in buckets with fixed bounds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Histogram {
     counts: [u64; BOUNDS.len() + 1],
@@ -104,19 +104,19 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// Returns the buckets in the order of their bounds: how many took at most the bound, and longer than the
-    /// bound before it. The last has no bound.
+    /// Returns the buckets in the order of their bounds: the number of durations up to the bound, and above the
+    /// one before. The last bucket has no bound.
     pub fn buckets(&self) -> impl Iterator<Item = (Option<Duration>, u64)> + '_ {
         BOUNDS.iter().copied().map(Some).chain([None]).zip(self.counts.iter().copied())
     }
 
-    /// Returns how many were counted.
+    /// Returns the number of durations.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// Returns how long all of them took together.
+    /// Returns the sum of all durations.
     #[must_use]
     pub fn sum(&self) -> Duration {
         self.sum
@@ -133,7 +133,7 @@ impl Histogram {
     }
 }
 
-/// What the parts of a chat tell of themselves.
+/// Counters that the parts of a chat update themselves.
 #[derive(Debug, Default)]
 pub(crate) struct Monitor {
     pub(crate) counters: Counters,
@@ -142,15 +142,15 @@ pub(crate) struct Monitor {
 }
 
 impl Monitor {
-    /// Returns the number of the next connection, from 1 on.
+    /// Returns the number of the next connection, from 1.
     pub(crate) fn number(&self) -> u64 {
         self.connections.fetch_add(1, Ordering::Relaxed) + 1
     }
 }
 
-/// The counters behind [`Stats`], which says what each of them counts.
+/// The counters behind [`Stats`], which documents each.
 ///
-/// They are added to once per command, batch or burst, never per recipient.
+/// They are updated once per command, batch or burst, never per recipient.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) subscriptions: Gauge,
@@ -168,7 +168,7 @@ pub(crate) struct Counters {
     pub(crate) upload_bytes: Counter,
 }
 
-/// What is counted of one batch of appends, and of all of them.
+/// The counters of one batch of appends, or of all.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Appends {
     pub(crate) publishes: u64,
@@ -181,7 +181,7 @@ pub(crate) struct Appends {
 }
 
 impl Appends {
-    /// Counts an event that the store holds, `took` after its command.
+    /// Counts a stored event, `took` after its command.
     pub(crate) fn stored(&mut self, append: &Append, appended: &Appended, took: Duration) {
         self.publish_time.observe(took);
         if appended.duplicate {
@@ -264,7 +264,7 @@ fn counted<T: Copy>(all: &[T], counters: &[Counter]) -> Vec<(T, u64)> {
     all.iter().copied().zip(counters.iter().map(Counter::get)).collect()
 }
 
-/// What a snapshot asks the parts of the chat for, since they know it without counting.
+/// The figures of a snapshot that the parts of a chat know without counting.
 pub(crate) struct Held {
     pub(crate) connections: usize,
     pub(crate) users: usize,
@@ -276,7 +276,7 @@ pub(crate) struct Held {
     pub(crate) uploads_running: usize,
 }
 
-/// A number that only grows.
+/// A number that only increases.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 
@@ -292,22 +292,22 @@ impl Counter {
     }
 }
 
-/// How many of something there are now.
+/// A current number of something.
 #[derive(Debug, Default)]
 pub(crate) struct Gauge(AtomicUsize);
 
-/// One of those that a [`Gauge`] counts, until it is dropped.
+/// One thing that a [`Gauge`] counts until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Counted<'a>(&'a Gauge);
 
 impl Gauge {
-    /// Counts one in until the answer is dropped.
+    /// Adds one until the result is dropped.
     pub(crate) fn count(&self) -> Counted<'_> {
         self.enter();
         Counted(self)
     }
 
-    /// Counts one in; returns how many there were before.
+    /// Adds one. Returns the number before.
     pub(crate) fn enter(&self) -> usize {
         self.0.fetch_add(1, Ordering::Relaxed)
     }

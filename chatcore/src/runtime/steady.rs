@@ -1,4 +1,4 @@
-//! A clock that passes over jumps: for what must not end or last for ever because the system's clock was wrong once.
+//! A clock that ignores jumps, for ages: a wrong system clock must not make things expire early or stay for ever.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -7,17 +7,17 @@ use tokio::time::Instant;
 
 use crate::model::time::{Clock, Timestamp};
 
-/// How far a clock may be from where it is expected and still be right: clocks are adjusted.
+/// How far a correct clock may be from the expected time, since clocks are adjusted.
 const SLACK: Duration = Duration::from_secs(60);
 
-/// Where the clock is believed to be.
+/// The state of a steady clock.
 #[derive(Debug)]
 struct Steady {
-    /// When it was last right, and what it said.
+    /// When the clock was last right, and the time it showed.
     right: (Instant, Timestamp),
-    /// Since when it runs without a jump that was followed.
+    /// Since when no jump was followed.
     settled: Instant,
-    /// When the jump was seen that is not followed yet.
+    /// When the jump was noticed that is not followed yet.
     jumped: Option<Instant>,
 }
 
@@ -44,12 +44,12 @@ impl Steady {
 }
 
 impl Clock {
-    /// Returns a clock that goes on at its pace when this one jumps by more than a minute, forward or back, and
-    /// follows the jump if it has lasted for `patience`. Time is measured by the process's own clock, which nobody
-    /// sets. In the first `patience` after the start, or after a jump that it has followed, it follows at once: a
-    /// machine may start with a wrong clock, and set it right soon.
+    /// Returns a clock that goes on at its pace if this one jumps by more than a minute, forward or back. It
+    /// follows the jump after `patience`. Time is measured by the process's own monotonic clock. In the first
+    /// `patience` after the start, or after a jump that it has followed, it follows at once: a machine may start
+    /// with a wrong clock and correct it soon.
     ///
-    /// It is for what ends by its age. A machine that sleeps is a jump, too.
+    /// Use it for things that expire by age. A machine that sleeps is a jump, too.
     #[must_use]
     pub fn steady(self, patience: Duration) -> Self {
         let steady = Mutex::new(Steady::new(Instant::now(), self.now()));
@@ -69,7 +69,8 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3_600);
     const MINUTE: Duration = Duration::from_secs(60);
 
-    /// Reads a clock that is steady for an hour at each moment, in seconds after the start, at which it says so much.
+    /// Reads a clock that is steady for an hour. `clock` has moments in seconds after the start, each with the
+    /// clock's time.
     fn read(clock: &[(u64, i64)]) -> Vec<i64> {
         const START: i64 = 1_700_000_000;
         let begin = Instant::now();
@@ -104,7 +105,7 @@ mod tests {
     #[test]
     fn soon_after_the_start_a_jump_is_followed_at_once() {
         assert_eq!(read(&[(10, 10), (20, 90_000), (4_000, 93_980)]), [10, 90_000, 93_980]);
-        // And soon after one that was followed.
+        // And soon after a jump that was followed.
         let followed = [(4_000, 4_000), (4_010, 90_000), (7_610, 93_600), (7_700, 7_700)];
         assert_eq!(read(&followed), [4_000, 4_010, 93_600, 7_700]);
     }
