@@ -1,8 +1,8 @@
-//! The way into the log: gathers what is queued into one batch, stores it, and hands it to the rings.
+//! Appending: gathers queued items into a batch, stores it, and pushes it to the rings.
 //!
-//! Each channel belongs to one append group, and a group has one batch in flight. So while the store syncs
-//! one batch the next one gathers, with no timer: a lone publish goes at once, and a crowd shares a sync.
-//! The group's task owns the append from the queue to the ring: a caller that goes away changes nothing.
+//! Each channel belongs to one append group, and a group has one batch in flight. While the store syncs one batch,
+//! the next one gathers, without a timer: a single publish is stored at once, and many share a sync. The group's
+//! task owns an append from the queue to the ring, so a caller that goes away changes nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,10 +25,10 @@ use crate::runtime::panics::{Panicked, contain_async};
 use crate::runtime::stats::{Appends, Monitor};
 use crate::store::{AppendError, Appended, Store, StoreError};
 
-/// How long after a failure a group looks again for what the store may have taken.
+/// The time between two repairs after a failure, which read what the store may have stored.
 const REPAIR_INTERVAL: Duration = Duration::from_millis(500);
 
-/// The groups' queues. Dropping it ends their tasks, once they have done what is queued.
+/// The groups' queues. When it is dropped, the tasks finish what is queued and end.
 #[derive(Debug)]
 pub(crate) struct AppendQueue {
     groups: Vec<Queue>,
@@ -39,7 +39,7 @@ pub(crate) struct AppendQueue {
 #[derive(Debug)]
 struct Queue {
     jobs: mpsc::Sender<Job>,
-    /// Bytes of what waits in it.
+    /// Bytes of the waiting items.
     bytes: Arc<AtomicUsize>,
 }
 
@@ -51,11 +51,11 @@ struct Job {
     /// Its place in its author's share, until it is answered.
     _place: Waits,
     reply: oneshot::Sender<Result<Appended, Error>>,
-    /// Its span, if anybody looks at spans.
+    /// Its span, if spans are enabled.
     span: Option<Box<Span>>,
 }
 
-/// The answer to come of an append.
+/// The receiver of an append's answer.
 pub(crate) type Pending = oneshot::Receiver<Result<Appended, Error>>;
 
 impl AppendQueue {
@@ -87,16 +87,16 @@ impl AppendQueue {
         Self { groups, most_bytes: limits.append_queue_bytes }
     }
 
-    /// Returns how many appends wait.
+    /// Returns how many appends are waiting.
     pub(crate) fn len(&self) -> usize {
         self.groups.iter().map(|group| group.jobs.max_capacity() - group.jobs.capacity()).sum()
     }
 
-    /// Queues an append to a channel that is loaded. It is answered within two [`Limits::store_timeout`]s:
-    /// one that has waited longer than one for its turn is refused, and is not stored.
+    /// Queues an append to a loaded channel. It is answered within two [`Limits::store_timeout`]s. If it waits
+    /// longer than one for its turn, it is refused and not stored.
     ///
     /// # Errors
-    /// `unavailable` where as much as the bound is waiting for the store already.
+    /// `unavailable` if the queue is full.
     pub(crate) fn enqueue(
         &self,
         channel: Arc<Channel>,
@@ -111,7 +111,7 @@ impl AppendQueue {
             return Err(Error::overloaded());
         }
         let weight = append.weight();
-        // Before it can be taken out.
+        // Before the job can be taken out of the queue.
         bytes.fetch_add(weight, Ordering::Relaxed);
         let span = span(&channel, &append);
         let job = Job { channel, append, queued: Instant::now(), _place: place, reply, span };
@@ -132,7 +132,7 @@ struct Group {
     fanout: Arc<FanOutQueue>,
     monitor: Arc<Monitor>,
     queued_bytes: Arc<AtomicUsize>,
-    /// Channels whose log may hold events that their ring has not seen, since an append's outcome is unknown.
+    /// Channels whose log may have events that their ring lacks, after an append with an unknown outcome.
     stale: Vec<Arc<Channel>>,
 }
 
@@ -154,13 +154,14 @@ impl Group {
             let batch = self.gather(first, &mut jobs);
             if !batch.is_empty() {
                 self.store_batch(batch).await;
-                // Those just answered may have more to say, and share the next sync.
+                // Callers that were just answered may append again, and share the next sync.
                 yield_now().await;
             }
         }
     }
 
-    /// Takes what is queued behind `first`, up to the batch's bounds, and refuses what has waited too long.
+    /// Takes further queued items after `first`, up to the batch's bounds, and refuses those that have waited too
+    /// long.
     fn gather(&self, first: Job, jobs: &mut mpsc::Receiver<Job>) -> Vec<Job> {
         let mut bytes = 0;
         let mut batch = Vec::new();
@@ -226,13 +227,13 @@ impl Group {
             self.monitor.failures.failed("append failed", about, &error);
         }
         for (reply, result) in answers {
-            // A caller that went away needs no answer; its event is in the log and in the ring all the same.
+            // The receiver is gone if the caller went away. The event is in the log and in the ring anyway.
             let _ = reply.send(result.map_err(|error| Error::from(error).reported()));
         }
         self.repair_stale().await;
     }
 
-    /// Hands a stored event to the ring; says whether the ring is whole.
+    /// Pushes a stored event to the ring. Returns whether the ring is complete.
     fn push(&self, channel: &Channel, append: Append, appended: &Appended) -> bool {
         let head = channel.ring().read().head().clone();
         if head.epoch != appended.epoch {
@@ -249,8 +250,8 @@ impl Group {
         remember(&mut self.stale, channel);
     }
 
-    /// Repairs until one channel can't be: then the store is away, and the rest waits with it for the next
-    /// batch or the next interval.
+    /// Repairs channels until one fails. Then the store is unavailable, and the others wait for the next batch or
+    /// interval.
     async fn repair_stale(&mut self) {
         while let Some(channel) = self.stale.last().cloned() {
             let source = Source { store: &*self.store, limits: &self.limits };
@@ -274,7 +275,7 @@ impl Group {
     }
 }
 
-/// Makes the span of an event on its way into the log, below that of its connection.
+/// Returns the span of an event on its way into the log, a child of its connection's.
 fn span(channel: &Channel, append: &Append) -> Option<Box<Span>> {
     let span = tracing::debug_span!(
         "publish",

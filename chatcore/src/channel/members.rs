@@ -1,4 +1,4 @@
-//! Who is online in a channel: people, not connections, with a grace for those who come right back.
+//! Who is online in a channel: people, not connections, with a grace period for people who come right back.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
@@ -15,15 +15,15 @@ use crate::model::message::User;
 use crate::protocol::{ChatEvent, Encoder, UserList};
 use crate::store::PageLimit;
 
-/// The people online in one channel. As many are listed as there is room for; the others wait until somebody leaves.
+/// The people online in one channel. The list has as many as it has room for. Others wait until somebody leaves.
 #[derive(Debug, Default)]
 pub(crate) struct Members {
     online: HashMap<UserId, Member>,
-    /// Who is not listed, in the order in which they came. There are as many at most as subscriptions.
+    /// The people who are not listed, in the order of their arrival: at most as many as there are subscriptions.
     waiting: BTreeMap<u64, UserId>,
-    /// What the list takes in an answer.
+    /// The bytes of the list in an answer.
     bytes: usize,
-    /// The list as an answer has it, until somebody comes, leaves or is called otherwise.
+    /// The encoded list, until somebody comes, leaves or changes their name.
     listed: Option<UserList>,
 }
 
@@ -37,40 +37,40 @@ struct Member {
 #[derive(Debug)]
 enum Standing {
     Listed {
-        /// When the grace of the present absence ends, or ended if there is none.
+        /// When the grace period of the current absence ends, or ended if there is none.
         due: Option<Instant>,
         /// Whether a departure of this member is in the queue.
         queued: bool,
     },
-    /// The place among those who wait.
+    /// The person's place in the order of those who wait.
     Waiting(u64),
 }
 
-/// What an arrival changed.
+/// The effect of an arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
     /// The person is listed now and was not online before.
     New,
     /// The person was online already.
     Known,
-    /// The list is full: the person waits for room in it.
+    /// The list is full, and the person waits for room.
     Waits,
-    /// There is no list: this connection is not counted, and does not depart.
+    /// The list is off: this connection is not counted, and does not depart.
     Uncounted,
 }
 
-/// What became of a grace.
+/// The outcome of a grace period.
 #[derive(Debug, PartialEq, Eq)]
 enum Grace {
-    /// The person came back, or is gone already.
+    /// The person came back, or has already left.
     Over,
-    /// The person came back and went again: that absence has until then.
+    /// The person came back and left again. That absence has its own grace period.
     Renewed(Instant),
     /// The person has left for good.
     Left(Vec<Change>),
 }
 
-/// A person whom the list gained or lost.
+/// A person who was added to or removed from the list.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Change {
     user: User,
@@ -78,7 +78,7 @@ pub(crate) struct Change {
 }
 
 impl Members {
-    /// Counts a connection of `user` in.
+    /// Counts a connection of `user`.
     pub(crate) fn arrive(&mut self, user: &User, limit: PageLimit) -> Arrival {
         if limit.items == 0 {
             return Arrival::Uncounted;
@@ -94,7 +94,7 @@ impl Members {
                 }
                 Standing::Waiting(_) => self.bytes,
             };
-            // A name that there is no room for is told once there is.
+            // A name without room is announced when there is room.
             if renamed <= limit.bytes {
                 member.user = user.clone();
                 self.bytes = renamed;
@@ -124,8 +124,8 @@ impl Members {
         Standing::Waiting(place)
     }
 
-    /// Counts a connection of `user` out; says whether a departure is to be scheduled. If it was the last one, the grace
-    /// of this absence ends at `due`.
+    /// Removes a connection of `user` from the count. Returns whether to schedule a departure. If it was the last
+    /// connection, the grace period ends at `due`.
     fn depart(&mut self, user: &UserId, due: Instant) -> bool {
         let Some(member) = self.online.get_mut(user) else { return false };
         member.connections = member.connections.saturating_sub(1);
@@ -145,14 +145,14 @@ impl Members {
         }
     }
 
-    /// Counts a connection of `user` out that does not come back: no grace begins.
+    /// Removes a connection of `user` from the count without a grace period.
     pub(crate) fn remove(&mut self, user: &UserId) {
         if let Some(member) = self.online.get_mut(user) {
             member.connections = member.connections.saturating_sub(1);
         }
     }
 
-    /// Ends the graces of `user` that are over by `now`.
+    /// Ends the grace periods of `user` that are over at `now`.
     fn end_grace(&mut self, user: &UserId, now: Instant, limit: PageLimit) -> Grace {
         let Some(member) = self.online.get_mut(user) else { return Grace::Over };
         let Standing::Listed { due, queued } = &mut member.standing else { return Grace::Over };
@@ -165,8 +165,8 @@ impl Members {
         Grace::Left(self.leave(user, limit))
     }
 
-    /// Takes `user` off the list, unless a connection of theirs is counted, and lists those who waited for the room.
-    /// Returns what there is to tell.
+    /// Removes `user` from the list, unless a connection of theirs is counted, and adds people who waited for
+    /// room. Returns the changes to announce.
     pub(crate) fn leave(&mut self, user: &UserId, limit: PageLimit) -> Vec<Change> {
         let Some(member) = self.online.get(user).filter(|member| member.connections == 0) else {
             return Vec::new();
@@ -201,13 +201,13 @@ impl Members {
     fn forget(&mut self, user: &UserId) -> Option<Member> {
         let member = self.online.remove(user);
         if self.online.is_empty() {
-            // A channel that everybody has left keeps no table.
+            // An empty channel keeps no table.
             self.online = HashMap::new();
         }
         member
     }
 
-    /// Returns who is listed, by name.
+    /// Returns the listed people, by name.
     pub(crate) fn list(&mut self) -> UserList {
         let online = &self.online;
         let list = || {
@@ -220,7 +220,7 @@ impl Members {
     }
 }
 
-/// Tells a channel's subscribers whose connection is meant that somebody came or left.
+/// Tells a channel's subscribers, if their connection `is_meant`, that a person came or left.
 pub(crate) fn announce(
     channel: &Channel,
     user: User,
@@ -231,7 +231,7 @@ pub(crate) fn announce(
     channel.broadcast(&Encoder::notice(&event), is_meant, Manner::Send);
 }
 
-/// Takes `user` off the channel's list of who is online, unless a connection of theirs is counted, and says so.
+/// Removes `user` from the channel's list, unless a connection of theirs is counted, and announces it.
 pub(crate) fn leave(channel: &Channel, user: &UserId, limits: &Limits) {
     let changes = channel.members().leave(user, list_limit(limits));
     tell(channel, changes);
@@ -243,14 +243,14 @@ fn tell(channel: &Channel, changes: Vec<Change>) {
     }
 }
 
-/// Returns how much a channel's list of who is online holds.
+/// Returns how much a channel's list of people can hold.
 pub(crate) fn list_limit(limits: &Limits) -> PageLimit {
     PageLimit::new(limits.presence_members, limits.presence_bytes)
 }
 
-/// People whose last connection to a channel has gone, by when their graces end.
+/// People whose last connection to a channel has gone, by the ends of their grace periods.
 ///
-/// Each is here once at most for each channel, so their number is bounded by who is online.
+/// Each is here at most once per channel, so their number is bounded by the people online.
 #[derive(Debug)]
 pub(crate) struct Departures {
     limits: Arc<Limits>,
@@ -265,7 +265,7 @@ struct Departure {
     user: UserId,
 }
 
-/// The one that is due first is the greatest.
+/// The first that is due is the greatest.
 impl Ord for Departure {
     fn cmp(&self, other: &Self) -> Ordering {
         other.due.cmp(&self.due)
@@ -291,7 +291,7 @@ impl Departures {
         Self { limits: Arc::clone(limits), queue: Mutex::default(), changed: Notify::new() }
     }
 
-    /// Counts a connection of `user` out of `channel`, and begins a grace if it was the last one.
+    /// Removes a connection of `user` from the count of `channel`, and begins a grace period if it was the last.
     pub(crate) fn depart(&self, channel: &Arc<Channel>, user: &UserId) {
         let due = Instant::now() + self.limits.presence_grace;
         if channel.members().depart(user, due) {
@@ -301,13 +301,13 @@ impl Departures {
         }
     }
 
-    /// Ends graces as they fall due, for ever.
+    /// Ends grace periods when they are due, for ever.
     pub(crate) async fn run(&self) {
         loop {
             let next = self.queue().peek().map(|departure| departure.due);
             match next {
                 None => self.changed.notified().await,
-                // No later departure falls due before it.
+                // No later departure is due before it.
                 Some(due) => {
                     tokio::time::sleep_until(due).await;
                     self.end_due();
@@ -355,7 +355,7 @@ mod tests {
 
     const GRACE: Duration = Duration::from_secs(5);
 
-    /// Sees `user` off for good.
+    /// Removes `user` for good.
     fn see_off(members: &mut Members, user: &User, limit: PageLimit) -> Vec<(String, bool)> {
         let now = Instant::now();
         members.depart(&user.id, now);

@@ -1,4 +1,4 @@
-//! A channel that is in use: its ring, who is subscribed to it, who is online in it.
+//! A channel in memory: its ring, its subscribers, and who is online.
 
 pub(crate) mod append;
 pub(crate) mod members;
@@ -20,10 +20,10 @@ use crate::limits::Limits;
 use crate::protocol::Encoder;
 use crate::store::{ChannelInfo, Head, Page, PageLimit, Replay, Store, StoreError};
 
-/// Events that one repair step reads from the store.
+/// The most events that one repair step reads from the store.
 const REPAIR_PAGE: usize = 256;
 
-/// A channel in memory. Everything in it can be had again from the store.
+/// A channel in memory. Everything in it can be read from the store again.
 #[derive(Debug)]
 pub(crate) struct Channel {
     pub(crate) info: ChannelInfo,
@@ -33,7 +33,7 @@ pub(crate) struct Channel {
     used: Mutex<Instant>,
 }
 
-/// What a channel's log is read with.
+/// What reading a channel's log needs.
 #[derive(Clone, Copy)]
 pub(crate) struct Source<'a> {
     pub(crate) store: &'a dyn Store,
@@ -65,13 +65,13 @@ impl Channel {
         Ok((head, newest))
     }
 
-    /// Returns the channel's ring. [Load](Self::load) the channel before the ring is read.
+    /// Returns the channel's ring. [Load](Self::load) the channel before reading it.
     pub(crate) fn ring(&self) -> &Arc<RingCell> {
         &self.ring
     }
 
-    /// Reads from the store whatever the ring has not seen. Only the channel's own append group calls this, so
-    /// two repairs of one channel never run at once.
+    /// Reads events that the ring lacks from the store. Only the channel's own append group calls this, so two
+    /// repairs of one channel never run at once.
     pub(crate) async fn repair(&self, source: Source<'_>) -> Result<(), StoreError> {
         let limit = PageLimit::new(REPAIR_PAGE, source.limits.answer_bytes);
         loop {
@@ -95,7 +95,7 @@ impl Channel {
         Ok(())
     }
 
-    /// Leaves a frame with every subscriber whose connection is meant; `offer` it where nobody would miss it.
+    /// Leaves a frame with every subscriber whose connection `is_meant`.
     pub(crate) fn broadcast(
         &self,
         frame: &Bytes,
@@ -123,12 +123,12 @@ impl Channel {
         *self.used() = Instant::now();
     }
 
-    /// Returns what the fan-out delivers, and to whom.
+    /// Returns the ring and the subscribers, for the fan-out.
     pub(crate) fn delivery(&self) -> (&Arc<RingCell>, &Subscribers) {
         (&self.ring, &self.subscribers)
     }
 
-    /// Looks at who is online.
+    /// Returns who is online.
     pub(crate) fn members(&self) -> MutexGuard<'_, Members> {
         self.members.lock().expect("invariant: nothing panics under this lock")
     }
@@ -139,10 +139,10 @@ impl Channel {
     }
 }
 
-/// How a frame outside the log is left with a connection.
+/// How a frame outside of the log is left with a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Manner {
-    /// It has to be seen.
+    /// The client must get it.
     Send,
     /// It may be dropped.
     Offer,

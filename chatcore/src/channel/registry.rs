@@ -13,13 +13,13 @@ use crate::model::name::ChannelName;
 use crate::protocol::Encoder;
 use crate::store::ChannelInfo;
 
-/// The channels in memory, by name. Nothing here grows with the channels that merely exist.
+/// The channels in memory, by name. Nothing here grows with the channels that only exist in the store.
 #[derive(Debug)]
 pub(crate) struct ChannelRegistry {
     loaded: DashMap<ChannelName, Arc<Channel>>,
     encoder: Encoder,
     rings: Arc<Rings>,
-    /// Held by who trims.
+    /// Held while rings are trimmed.
     trimming: Mutex<()>,
 }
 
@@ -33,21 +33,21 @@ impl ChannelRegistry {
         }
     }
 
-    /// Returns what all rings hold.
+    /// Returns the budget of all rings.
     pub(crate) fn rings(&self) -> &Arc<Rings> {
         &self.rings
     }
 
     /// Returns the channel if it is in memory and its ring is filled.
     pub(crate) fn loaded(&self, name: &ChannelName) -> Option<Arc<Channel>> {
-        // Cloned under the shard's lock: `evict` counts on that.
+        // Cloned under the shard's lock. `evict` relies on that.
         self.loaded.get(name).map(|entry| Arc::clone(&entry)).filter(|channel| channel.ring().is_filled())
     }
 
-    /// Returns the channel that is spelt so, from the store if it is not in memory.
+    /// Returns the channel with this exact name, loading it if it is not in memory.
     ///
     /// # Errors
-    /// `no_such_channel`, or `unavailable` where the store can't be read or too many channels are in use.
+    /// `no_such_channel`. `unavailable` if the store can't be read or too many channels are in use.
     pub(crate) async fn get(&self, name: &ChannelName, source: Source<'_>) -> Result<Arc<Channel>, Error> {
         if let Some(channel) = self.loaded(name) {
             return Ok(channel);
@@ -80,12 +80,12 @@ impl ChannelRegistry {
         self.loaded.len()
     }
 
-    /// Shrinks the rings that were used least lately, if all of them hold too much.
+    /// Shrinks the least recently used rings, if all rings hold too much.
     pub(crate) fn trim(&self) {
         if !self.rings.is_over() {
             return;
         }
-        // Another does it already.
+        // Another task is trimming already.
         let Ok(_trimming) = self.trimming.try_lock() else { return };
         let loaded = self.loaded.iter().filter(|channel| channel.ring().is_filled());
         let mut channels: Vec<_> = loaded.map(|channel| Arc::clone(&channel)).collect();
@@ -98,10 +98,10 @@ impl ChannelRegistry {
         }
     }
 
-    /// Drops the channels that nobody holds and nobody has used since `before`.
+    /// Drops the channels that nothing refers to and that were not used since `before`.
     pub(crate) fn evict(&self, before: Instant) {
-        // A channel is only ever cloned out of the map under the shard's lock, which `retain` holds: a count
-        // of one is the map's own, and can't change until the entry is gone.
+        // A channel is only cloned out of the map under the shard's lock, which `retain` holds. So a count of one
+        // is the map's own, and can't change until the entry is gone.
         self.loaded.retain(|_, channel| Arc::strong_count(channel) > 1 || *channel.used() >= before);
     }
 }
