@@ -1,4 +1,4 @@
-//! A connection as the rest of the engine sees it: where to leave frames, and how to close it.
+//! A connection as the rest of the engine sees it: it receives frames, and can be closed.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::mem::take;
@@ -18,31 +18,31 @@ use crate::model::name::ChannelName;
 use crate::model::policy::Identity;
 use crate::protocol::CloseReason;
 
-/// How a connection numbers its subscriptions.
+/// The number of a subscription within its connection.
 pub(crate) type SubscriptionKey = u64;
 
-/// What the engine knows of one connection: who it is, what waits for it, whether it is to close.
+/// What the engine knows of a connection: its identity, its waiting frames, whether it is closing.
 #[derive(Debug)]
 pub(crate) struct ConnectionHandle {
     pub(crate) identity: Identity,
     pub(crate) share: Arc<Share>,
-    /// Tells the connections apart in the log.
+    /// The connection's number in the log.
     pub(crate) number: u64,
     ready: Arc<ReadyList<SubscriptionKey>>,
     mailbox: Mutex<Mailbox>,
     outlet: OnceLock<Arc<dyn Outlet>>,
     /// Whether the mailbox has a reason to close.
     closing: AtomicBool,
-    /// Whether the mailbox names channels that the connection was cut off.
+    /// Whether the mailbox has channels that the connection was cut off from.
     cut: AtomicBool,
-    /// Whether a publish's answer is to come.
+    /// Whether the answer to a publish is still to come.
     answering: AtomicBool,
     /// The fan-out's last write to the socket.
     written: Written,
 }
 
-/// When the fan-out last wrote to a socket, and for which of the connection's channels. A hint: two writes at
-/// once may leave either.
+/// When the fan-out last wrote to the socket, and for which subscription. It is a hint: two simultaneous writes
+/// may leave either.
 #[derive(Debug, Default)]
 struct Written {
     round: AtomicU64,
@@ -53,9 +53,9 @@ struct Written {
 struct Mailbox {
     frames: Notices,
     closing: Option<CloseReason>,
-    /// The connection's subscriptions, those under way too.
+    /// The connection's subscriptions, including those in progress.
     subscribers: Vec<Arc<Subscriber>>,
-    /// Channels that the connection was cut off since its task last looked, each once.
+    /// The channels that the connection was cut off from since its task last looked, each once.
     cuts: Box<[ChannelName]>,
 }
 
@@ -81,7 +81,7 @@ impl ConnectionHandle {
         }
     }
 
-    /// Makes a subscription whose marks wake this connection.
+    /// Returns a subscription whose marks wake this connection.
     pub(crate) fn wake_mark(&self, key: SubscriptionKey) -> WakeMark<SubscriptionKey> {
         WakeMark::new(key, Arc::clone(&self.ready))
     }
@@ -91,10 +91,13 @@ impl ConnectionHandle {
         let _ = self.outlet.set(outlet);
     }
 
-    /// Returns the socket for the fan-out to write log events of the subscription `key` to. `None` where there
-    /// is none or the connection is to close; and where its task has more to say or will soon, so that all of
-    /// it goes out in one write: an answer to a publish, or, for the second channel of one `round` of the
-    /// fan-out, whatever the others bring.
+    /// Returns the outlet, for the fan-out to write log events of the subscription `key`. Returns `None` if:
+    ///
+    /// - there is no outlet
+    /// - the connection is closing
+    /// - the answer to a publish is still to come, so that both go out in one write
+    /// - this is the second channel of the same `round` of the fan-out, so that events of all channels go out in
+    ///   one write
     pub(crate) fn outlet(&self, key: SubscriptionKey, round: u64) -> Option<&dyn Outlet> {
         let outlet = self.outlet.get()?;
         let Written { round: last_round, key: last_key } = &self.written;
@@ -107,7 +110,7 @@ impl ConnectionHandle {
         Some(&**outlet)
     }
 
-    /// Says whether a publish's answer is to come.
+    /// Sets whether the answer to a publish is still to come.
     pub(crate) fn set_answering(&self, answering: bool) {
         self.answering.store(answering, Ordering::Relaxed);
     }
@@ -125,14 +128,14 @@ impl ConnectionHandle {
         self.ready.take(into);
     }
 
-    /// Leaves a frame that the client has to see. One that has let its mailbox fill is closed as too slow:
-    /// it connects again and asks for what is now.
+    /// Leaves a frame that the client must get. A connection with a full mailbox is closed as too slow. Its client
+    /// reconnects and asks for the current state.
     pub(crate) fn send(&self, frame: Bytes) {
         self.push(&mut self.mailbox(), Notice { frame, of: None, last: false });
     }
 
-    /// Leaves a frame about a channel as [`send`](Self::send) does, if `wanted` by the connection still; one that was
-    /// cut off the channel gets none.
+    /// Leaves a frame about a channel, as [`send`](Self::send) does, unless the connection was cut off from the
+    /// channel.
     pub(crate) fn send_of(&self, channel: &ChannelName, frame: &Bytes, wanted: impl FnOnce() -> bool) {
         let mut mailbox = self.mailbox();
         if !mailbox.cuts.contains(channel) && wanted() {
@@ -140,7 +143,7 @@ impl ConnectionHandle {
         }
     }
 
-    /// Leaves a frame about a channel that nobody misses: it is dropped where much else waits already.
+    /// Leaves a frame about a channel that may be dropped. It is dropped if much else waits already.
     pub(crate) fn offer_of(&self, channel: &ChannelName, frame: &Bytes, wanted: impl FnOnce() -> bool) {
         let mut mailbox = self.mailbox();
         if mailbox.closing.is_some() || mailbox.cuts.contains(channel) || !wanted() {
@@ -166,7 +169,7 @@ impl ConnectionHandle {
         self.ready.wake();
     }
 
-    /// Enters a subscription, so that it can be cut off.
+    /// Adds a subscription, so that it can be cut off.
     pub(crate) fn enter(&self, subscriber: Arc<Subscriber>) {
         let mut mailbox = self.mailbox();
         if mailbox.subscribers.is_empty() {
@@ -176,23 +179,24 @@ impl ConnectionHandle {
         mailbox.subscribers.push(subscriber);
     }
 
-    /// Removes a subscription that is over.
+    /// Removes an ended subscription.
     pub(crate) fn leave(&self, subscriber: &Arc<Subscriber>) {
         self.mailbox().subscribers.retain(|other| !Arc::ptr_eq(other, subscriber));
     }
 
-    /// Returns the channels that the connection is subscribed to or has something of waiting for it.
+    /// Returns the channels that the connection is subscribed to, or has waiting frames of.
     pub(crate) fn channels(&self) -> BTreeSet<ChannelName> {
         let mailbox = self.mailbox();
         let subscribed = mailbox.subscribers.iter().map(|subscriber| subscriber.ring().channel().clone());
         subscribed.chain(mailbox.frames.iter().filter_map(|notice| notice.of.clone())).collect()
     }
 
-    /// Ends what the connection has of a channel, and leaves `told` with it as the last that it hears of it. Returns
-    /// the subscriptions that this has ended.
+    /// Ends everything that the connection has of a channel, and leaves `told` as its last frame of the channel.
+    /// Returns the ended subscriptions.
     ///
-    /// All of it is one step for whoever takes or leaves frames, since it holds the mailbox. The fan-out is waited
-    /// for, if it is writing to the socket just now. The task ends the answer under way when it finds the cut.
+    /// It holds the mailbox's lock, so it is one step for everyone who takes or leaves frames. It waits for a
+    /// fan-out that is writing to the socket. The connection's task drops an answer in progress when it finds the
+    /// cut.
     pub(crate) fn cut_off(&self, channel: &ChannelName, told: Bytes) -> Vec<Arc<Subscriber>> {
         let mut mailbox = self.mailbox();
         if !mailbox.cuts.contains(channel) {
@@ -207,30 +211,30 @@ impl ConnectionHandle {
         ended
     }
 
-    /// Returns whether the connection was cut off the channel since its task last looked.
+    /// Returns whether the connection was cut off from the channel since its task last looked.
     pub(crate) fn is_cut_off(&self, channel: &ChannelName) -> bool {
         self.has_cuts() && self.mailbox().cuts.contains(channel)
     }
 
-    /// Returns whether the end of the channel is still to be told: an answer to a later command waits for it.
+    /// Returns whether the last frame of the channel still waits. An answer to a later command comes after it.
     pub(crate) fn is_end_waiting(&self, channel: &ChannelName) -> bool {
         let ends = |notice: &Notice| notice.last && notice.of.as_ref() == Some(channel);
         self.mailbox().frames.iter().any(ends)
     }
 
-    /// Returns whether there are channels to [take](Self::take_cuts).
+    /// Returns whether there are cuts to [take](Self::take_cuts).
     pub(crate) fn has_cuts(&self) -> bool {
         self.cut.load(Ordering::Acquire)
     }
 
-    /// Takes the channels that the connection was cut off, for its task to end what it has of them.
+    /// Takes the channels that the connection was cut off from, for its task to end everything it has of them.
     pub(crate) fn take_cuts(&self) -> Box<[ChannelName]> {
         let mut mailbox = self.mailbox();
         self.cut.store(false, Ordering::Release);
         take(&mut mailbox.cuts)
     }
 
-    /// Closes the connection, after what waits for it where the server merely goes away; the first reason
+    /// Closes the connection. If the server is shutting down, waiting frames go out first. The first reason
     /// counts.
     pub(crate) fn close(&self, reason: CloseReason) {
         let mut mailbox = self.mailbox();
@@ -250,7 +254,7 @@ impl ConnectionHandle {
         self.closing.store(true, Ordering::Release);
     }
 
-    /// Takes up to `limit` frames, as long as there is room.
+    /// Takes up to `limit` frames while there is room.
     pub(crate) fn take_frames(&self, limit: usize, room: &mut Room, out: &mut Vec<Bytes>) {
         let mut mailbox = self.mailbox();
         if mailbox.frames.is_empty() {
@@ -261,14 +265,14 @@ impl ConnectionHandle {
         out.extend((0..count).map_while(|_| mailbox.frames.pop()));
     }
 
-    /// Returns why the connection is to close, once no frame is left before that.
+    /// Returns the reason to close, once no frame is left to send before.
     pub(crate) fn closing(&self) -> Option<CloseReason> {
         let mailbox = self.mailbox();
         mailbox.closing.filter(|_| mailbox.frames.is_empty())
     }
 
-    // Held for a push, a drain, or the end of subscriptions, never across an await. Their cursors' locks are taken
-    // under it and never around it.
+    // Held for a push, a drain, or the end of subscriptions, never across an await. Cursors' locks are taken under
+    // it, and never the other way round.
     fn mailbox(&self) -> std::sync::MutexGuard<'_, Mailbox> {
         self.mailbox.lock().expect("invariant: nothing panics under this lock")
     }

@@ -1,4 +1,4 @@
-//! The frames outside any log that wait for a connection, and their bytes over all connections.
+//! The frames outside of any log that wait for a connection, and their bytes over all connections.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use crate::limits::Limits;
 use crate::model::name::ChannelName;
 use crate::runtime::stats::Monitor;
 
-/// Bytes that a frame takes beside its own.
+/// The bytes that a frame takes besides its own.
 const OVERHEAD: usize = 64;
 
-/// Bytes that a connection may always have waiting, however much waits for the others.
+/// The bytes that may always wait for a connection, whatever waits for others.
 const FLOOR: usize = 8 << 10;
 
-/// The bounds of what waits, and what waits for all connections.
+/// The bounds of waiting frames, and the bytes that wait for all connections.
 #[derive(Debug)]
 pub(crate) struct Mailboxes {
     limits: Arc<Limits>,
@@ -34,13 +34,13 @@ impl Mailboxes {
     }
 }
 
-/// A frame outside any log.
+/// A frame outside of any log.
 #[derive(Debug)]
 pub(crate) struct Notice {
     pub(crate) frame: Bytes,
-    /// The channel that it tells of.
+    /// The channel that it is about.
     pub(crate) of: Option<ChannelName>,
-    /// Whether it is the last that is told of the channel.
+    /// Whether it is the last frame about the channel.
     pub(crate) last: bool,
 }
 
@@ -50,10 +50,10 @@ impl Notice {
     }
 }
 
-/// What waits for one connection.
+/// The waiting frames of one connection.
 #[derive(Debug)]
 pub(crate) struct Notices {
-    /// `None` if nothing does: most connections are idle most of the time.
+    /// `None` if there are none: most connections are idle most of the time.
     waiting: Option<Box<Waiting>>,
     all: Arc<Mailboxes>,
 }
@@ -69,7 +69,7 @@ impl Notices {
         Self { waiting: None, all: Arc::clone(all) }
     }
 
-    /// Adds a frame, if there is room for it.
+    /// Adds a frame if there is room. Returns whether there was.
     pub(crate) fn push(&mut self, notice: Notice) -> bool {
         let Limits { mailbox, mailbox_bytes, mailbox_bytes_total, .. } = *self.all.limits;
         let bytes = self.bytes() + notice.bytes();
@@ -84,13 +84,13 @@ impl Notices {
         true
     }
 
-    /// Returns whether so much waits that what nobody would miss is not to be added.
+    /// Returns whether so much waits that frames which may be dropped are dropped.
     pub(crate) fn are_many(&self) -> bool {
         let Limits { mailbox, mailbox_bytes, .. } = *self.all.limits;
         self.len() >= mailbox / 4 || self.bytes() >= mailbox_bytes / 4
     }
 
-    /// Counts frames that the connection does not get.
+    /// Counts dropped frames.
     pub(crate) fn count_dropped(&self, frames: u64) {
         self.all.monitor.counters.dropped_frames.add(frames);
     }
@@ -117,7 +117,7 @@ impl Notices {
         Some(notice.frame)
     }
 
-    /// Drops what tells of a channel.
+    /// Drops the frames about a channel.
     pub(crate) fn forget(&mut self, channel: &ChannelName) {
         let Some(waiting) = &mut self.waiting else { return };
         waiting.frames.retain(|notice| notice.of.as_ref() != Some(channel));

@@ -1,4 +1,5 @@
-//! Takes what is new in the rings to the sockets: one task per core, each serving one shard of subscribers at a time.
+//! Delivers new events from the rings to the sockets: one task per core, each serving one shard of subscribers at
+//! a time.
 
 pub(crate) mod handle;
 pub(crate) mod mailbox;
@@ -30,8 +31,7 @@ pub(crate) struct FanOut {
     queue: Arc<FanOutQueue>,
 }
 
-/// The shards that have something to be told. Each is in it once at the most, so it is bounded by the
-/// subscribers.
+/// The shards with undelivered events. Each is queued at most once, so the queue is bounded by the subscribers.
 #[derive(Debug, Default)]
 pub(crate) struct FanOutQueue {
     state: Mutex<State>,
@@ -41,10 +41,10 @@ pub(crate) struct FanOutQueue {
 #[derive(Debug, Default)]
 struct State {
     jobs: VecDeque<Job>,
-    /// Counts the times that the queue began anew, from 1 on: a connection that is subscribed to several of a round's channels gets
-    /// them together.
+    /// The current round, counted from 1. A round starts when the queue was empty. A connection subscribed to
+    /// several of its channels gets one write.
     round: u64,
-    /// How many jobs of the round were taken.
+    /// The number of jobs taken in this round.
     taken: usize,
     closed: bool,
 }
@@ -65,7 +65,7 @@ impl State {
     }
 }
 
-/// Jobs of one round, where the queue never empties.
+/// The most jobs per round, if the queue never empties.
 const ROUND: usize = 1_024;
 
 impl FanOut {
@@ -93,7 +93,7 @@ impl Drop for FanOut {
 }
 
 impl FanOutQueue {
-    /// Has every subscriber of these channels told what is new in the rings, in one round. Call it after the
+    /// Delivers the new events of these channels' rings to all subscribers, in one round. Call it after the
     /// pushes.
     pub(crate) fn announce<'a>(&self, channels: impl Iterator<Item = (&'a Arc<RingCell>, &'a Subscribers)>) {
         let mut state = self.state();
@@ -111,13 +111,13 @@ impl FanOutQueue {
         self.changed.notify_one();
     }
 
-    /// Takes the next job, and which round it is of; `None` once the fan-out has ended.
+    /// Takes the next job and its round. Returns `None` once the fan-out has ended.
     async fn next(&self) -> Option<(Job, u64)> {
         loop {
             {
                 let mut state = self.state();
                 if state.closed {
-                    // The one permit goes round.
+                    // Pass the permit on, so that the next task ends too.
                     self.changed.notify_one();
                     return None;
                 }
@@ -152,8 +152,8 @@ async fn run(queue: Arc<FanOutQueue>, monitor: Arc<Monitor>) {
         if turn.again {
             queue.push(Job { ring, shard });
         }
-        // The commands that came meanwhile, the appends and the connections with a backlog have their turn; but
-        // not after each small channel: a connection with many subscriptions would be woken for one at a time.
+        // Yield to new commands, appends and connections with a backlog. Not after each small channel, or a
+        // connection in many of them would wake once for each.
         served += 1 + turn.subscribers;
         if served >= SHARD {
             served = 0;

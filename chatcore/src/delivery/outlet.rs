@@ -1,53 +1,57 @@
-//! The short way out: a transport lets the fan-out write to its socket, with no task in between.
+//! The short way to a socket: the fan-out writes to it, without waking the connection's task.
 
 use std::any::TypeId;
 use std::fmt::Debug;
 
 use bytes::Bytes;
 
-/// Frames of one burst: what one write carries to each subscriber.
+/// The most frames of a burst, which is one write to each subscriber.
 pub(crate) const BURST_FRAMES: usize = 64;
 
-/// Bytes after which a burst takes no further frame.
+/// The number of bytes after which a burst takes no further frame.
 const BURST_BYTES: usize = 48 * 1024;
 
-/// A transport's socket, as the fan-out writes to it.
+/// A transport's socket, for the fan-out to write to.
 ///
-/// A connection that has an outlet ([`Connection::set_outlet`](crate::Connection::set_outlet)) is written to
-/// from the fan-out as long as its socket takes everything; its own task runs only for the rest. A transport
-/// has one lock around its socket and what waits to be written to it. Its task holds that lock from before it
-/// calls [`poll_outgoing`](crate::Connection::poll_outgoing) until what came out is written or queued; an
-/// outlet only tries the lock. So nothing overtakes an answer, and no fan-out waits for a connection. An outlet
-/// does not wait: a shard of the channel's subscribers is served by the same call. One that panics loses its
-/// connection.
+/// If a connection has an outlet ([`Connection::set_outlet`](crate::Connection::set_outlet)), the fan-out writes
+/// to it while its socket accepts everything. The connection's own task runs only for the rest. A transport must
+/// do this:
+///
+/// - It has one lock around its socket and the bytes that wait to be written.
+/// - Its task holds the lock from before it calls [`poll_outgoing`](crate::Connection::poll_outgoing) until the
+///   result is written or queued.
+/// - An outlet only tries the lock. So nothing overtakes an answer, and the fan-out never waits for a connection.
+/// - An outlet does not wait otherwise: the same call serves a whole shard of subscribers.
+///
+/// An outlet that panics loses its connection.
 pub trait Outlet: Debug + Send + Sync + 'static {
     /// Tries to write the burst, without waiting.
     fn try_send(&self, burst: &mut Burst) -> Sent;
 }
 
-/// How much of a burst went out.
+/// How much of a burst was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
     /// All of it.
     All,
-    /// Its beginning. The transport keeps the rest, and its task is woken to write it.
+    /// A part. The transport keeps the rest, and its task is woken to write it.
     Partial,
-    /// Nothing: the socket takes nothing now, something else waits to be written, or the lock is taken. The
-    /// task is woken, and finds the frames in [`poll_outgoing`](crate::Connection::poll_outgoing).
+    /// Nothing: the socket accepts nothing, something else waits to be written, or the lock is taken. The task is
+    /// woken, and finds the frames in [`poll_outgoing`](crate::Connection::poll_outgoing).
     Nothing,
 }
 
 /// How a transport writes a frame.
 pub trait Framing: 'static {
-    /// Appends the frame as it goes over the wire.
+    /// Appends the frame's bytes on the wire.
     fn write(frame: &Bytes, wire: &mut Vec<u8>);
 }
 
-/// Frames that many connections get alike, at least one, and their bytes on the wire, made once for all of them.
+/// One or more frames for many connections, and their bytes on the wire, encoded once for all.
 #[derive(Debug, Default)]
 pub struct Burst {
     frames: Vec<Bytes>,
-    /// A transport or two: those of one channel's subscribers.
+    /// One or two transports: those of a channel's subscribers.
     wires: Vec<Wire>,
 }
 
@@ -58,19 +62,19 @@ struct Wire {
 }
 
 impl Burst {
-    /// Makes a burst of frames.
+    /// Returns a burst of frames.
     #[must_use]
     pub fn new(frames: Vec<Bytes>) -> Self {
         Self { frames, wires: Vec::new() }
     }
 
-    /// Returns the frames, for a transport to keep those that it could not write.
+    /// Returns the frames, so that a transport can keep those that it could not write.
     #[must_use]
     pub fn frames(&self) -> &[Bytes] {
         &self.frames
     }
 
-    /// Returns the frames as `F` writes them, one behind the other.
+    /// Returns the frames as `F` writes them, one after the other.
     pub fn wire<F: Framing>(&mut self) -> &[u8] {
         let framing = TypeId::of::<F>();
         let at = self.wires.iter().position(|wire| wire.framing == framing).unwrap_or_else(|| {
@@ -84,8 +88,8 @@ impl Burst {
         bytes
     }
 
-    /// Empties the burst for the frames that `fill` adds; returns how many of them it takes, which is at
-    /// least one where there are any.
+    /// Empties the burst and adds the frames of `fill`. Returns how many of them it takes, at least one if there
+    /// is one.
     pub(crate) fn refill<R>(&mut self, fill: impl FnOnce(&mut Vec<Bytes>) -> R) -> (R, usize) {
         self.clear();
         let filled = fill(&mut self.frames);
@@ -100,13 +104,13 @@ impl Burst {
         (filled, count)
     }
 
-    /// Lets the frames go. The buffers stay, for the next ones.
+    /// Drops the frames. The buffers stay for the next ones.
     pub(crate) fn clear(&mut self) {
         self.frames.clear();
         self.clear_wires();
     }
 
-    /// Has the bytes made anew.
+    /// Drops the encoded bytes.
     pub(crate) fn clear_wires(&mut self) {
         self.wires.iter_mut().for_each(|wire| wire.bytes.clear());
     }

@@ -1,4 +1,4 @@
-//! The cached tail of one channel's log: its newest messages as they stand now, and its newest frames.
+//! The cached end of one channel's log: its newest messages in their current state, and its newest frames.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,9 +14,9 @@ use crate::model::id::{Position, Seq};
 use crate::protocol::{EncodedEvent, Encoder, Fragment, MessageList};
 use crate::store::{Head, Page, PageLimit};
 
-/// The tail of a channel's log in memory, bounded in number and in bytes.
+/// The end of a channel's log in memory, bounded in number and in bytes.
 ///
-/// Frames serve cursors and resume; messages serve a client that opens the channel. Both are encoded once.
+/// Frames serve cursors and resume. Messages serve a client that opens the channel. Both are encoded once.
 #[derive(Debug)]
 pub(crate) struct HistoryRing {
     encoder: Encoder,
@@ -24,31 +24,31 @@ pub(crate) struct HistoryRing {
     head: Head,
     frames: VecDeque<Frame>,
     frame_bytes: usize,
-    /// The check of the event that the oldest frame follows on, if it is known.
+    /// The check of the event before the oldest frame, if it is known.
     floor_check: Option<Check>,
     messages: VecDeque<Kept>,
     message_bytes: usize,
-    /// If the log holds messages older than the first of `messages`: the bytes that the next of them had when it was
+    /// If the log has messages older than the first of `messages`: the bytes of the next older one when it was
     /// here, or 0.
     older: Option<usize>,
-    /// All of `messages` as an answer has them, for those who come before the next change.
+    /// The list of all `messages` for answers, until the next change.
     snapshot: OnceLock<Snapshot>,
-    /// Counts the times that the ring was filled anew: a cursor of another generation reads nothing.
+    /// Incremented when the ring is rebuilt. Cursors of an earlier generation are stale.
     generation: u64,
-    /// What it holds beside the snapshot.
+    /// The bytes that it holds besides the snapshot.
     charge: Charge,
-    /// The number of its last use: it was pushed to or listed.
+    /// The number of its last use, which is a push or a list.
     used: AtomicU64,
 }
 
-/// A list and what it holds.
+/// An encoded list, and the bytes that it holds.
 #[derive(Debug)]
 struct Snapshot {
     list: MessageList,
     _charge: Charge,
 }
 
-/// Bytes that a frame or a message takes beside its own.
+/// The bytes that a frame or a message takes besides its own.
 const OVERHEAD: usize = 64;
 
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +61,7 @@ struct Bounds {
 
 #[derive(Debug)]
 struct Frame {
-    /// What a delete of this message must redact: the message itself, or the target of an edit.
+    /// The message that a delete must redact with this frame: the message itself, or the target of an edit.
     subject: Option<Seq>,
     bytes: Bytes,
     check: Check,
@@ -73,14 +73,15 @@ struct Kept {
     fragment: Fragment,
 }
 
-/// A reader's place in a ring: it has every event up to and with `seq` of the ring's generation `generation`.
+/// A reader's position in a ring: it has every event up to and including `seq`, in the ring's generation
+/// `generation`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cursor {
     pub(crate) generation: u64,
     pub(crate) seq: Seq,
 }
 
-/// How many bytes a reader takes. The first frame fits, whatever its size.
+/// The bytes that a reader can take. The first frame always fits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Room {
     bytes: usize,
@@ -92,7 +93,7 @@ impl Room {
         Self { bytes, first: true }
     }
 
-    /// Takes a frame's bytes, if they fit.
+    /// Takes a frame's bytes if they fit. Returns whether they do.
     pub(crate) fn take(&mut self, bytes: usize) -> bool {
         if bytes > self.bytes && !self.first {
             return false;
@@ -101,7 +102,7 @@ impl Room {
         true
     }
 
-    /// Takes the bytes of a frame that is there already.
+    /// Takes the bytes of a frame that is already there.
     pub(crate) fn spend(&mut self, bytes: usize) {
         self.bytes = self.bytes.saturating_sub(bytes);
         self.first = false;
@@ -112,30 +113,30 @@ impl Room {
     }
 }
 
-/// What a cursor found.
+/// The result of reading from a cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Read {
-    /// Everything there is was read.
+    /// Everything was read.
     Caught(Cursor),
-    /// The budget ran out first.
+    /// The budget ran out.
     More(Cursor),
-    /// The ring has moved past the cursor: events `from` to `to` are the store's to give.
+    /// The ring has moved past the cursor. The store has the events `from` to `to`.
     Lagged { from: Seq, to: Seq },
 }
 
-/// What a push found.
+/// The result of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Push {
     /// The event is the new head.
     Done,
-    /// The ring had it already.
+    /// The ring already had the event.
     Known,
-    /// Events are missing before it, or those that the ring has are not the log's: read them from the store.
+    /// Events before it are missing, or the ring's events are not the log's. Read the log from the store.
     Gap,
 }
 
 impl HistoryRing {
-    /// Makes the ring of a log that ends at `head`, with the newest messages of it.
+    /// Returns the ring of a log that ends at `head`, with its newest messages.
     pub(crate) fn new(
         limits: &Limits,
         encoder: Encoder,
@@ -172,12 +173,12 @@ impl HistoryRing {
         ring
     }
 
-    /// Returns how many messages a ring holds, of which one answer carries all.
+    /// Returns how many messages a ring holds. One answer can have all of them.
     pub(crate) fn messages_limit(limits: &Limits) -> PageLimit {
         PageLimit::new(limits.history, limits.ring_bytes.min(limits.answer_bytes))
     }
 
-    /// Replaces the ring by that of a log that was lost, rebuilt or trimmed: all cursors lag.
+    /// Replaces the ring after the log was lost, rebuilt or trimmed. All cursors lag.
     pub(crate) fn restart(&mut self, limits: &Limits, head: Head, newest: &Page) {
         let generation = self.generation + 1;
         let rings = Arc::clone(self.charge.rings());
@@ -185,12 +186,12 @@ impl HistoryRing {
         self.generation = generation;
     }
 
-    /// Returns where the ring's log ends.
+    /// Returns the end of the ring's log.
     pub(crate) fn head(&self) -> &Head {
         &self.head
     }
 
-    /// Returns the head as a cursor: what follows is live.
+    /// Returns the head as a cursor. Later events are live.
     pub(crate) fn cursor(&self) -> Cursor {
         self.cursor_at(self.head.seq)
     }
@@ -204,7 +205,7 @@ impl HistoryRing {
     pub(crate) fn push(&mut self, event: &Event, encoded: EncodedEvent) -> Push {
         let check = encoded.check;
         if event.seq <= self.head.seq {
-            // Another event at this place: the log in the store was put back and written on.
+            // Another event at this position: the log in the store was restored and continued.
             let differs = self.check_at(event.seq).is_some_and(|known| known != check);
             return if differs { Push::Gap } else { Push::Known };
         }
@@ -244,7 +245,7 @@ impl HistoryRing {
         Push::Done
     }
 
-    /// Copies up to `limit` frames after the cursor, as long as there is room.
+    /// Copies up to `limit` frames after the cursor while there is room.
     pub(crate) fn read(&self, cursor: Cursor, limit: usize, room: &mut Room, out: &mut Vec<Bytes>) -> Read {
         if cursor.generation != self.generation || cursor.seq < self.floor() {
             let from = if cursor.generation == self.generation { cursor.seq + 1 } else { 1 };
@@ -262,8 +263,8 @@ impl HistoryRing {
         if count < behind { Read::More(next) } else { Read::Caught(next) }
     }
 
-    /// Returns the frames after `position` that are `bytes` together, at least one if there is one, and the cursor
-    /// behind them; `None` where the ring can't say.
+    /// Returns the frames after `position` that take `bytes` together, but at least one, and the cursor after
+    /// them. Returns `None` if the ring does not have them.
     pub(crate) fn frames_after(&self, position: &Position, bytes: usize) -> Option<(Vec<Bytes>, Cursor)> {
         if position.epoch != self.head.epoch
             || !self.holds_after(position.seq)
@@ -295,8 +296,8 @@ impl HistoryRing {
         }
     }
 
-    /// Returns the newest messages that an answer carries, at most `limit`, oldest first, and whether the log has
-    /// older ones; `None` where the log may have more for the answer than the ring does.
+    /// Returns the newest messages for an answer, at most `limit`, oldest first, and whether the log has older
+    /// ones. Returns `None` if the log may have more for the answer than the ring does.
     pub(crate) fn newest(&self, limit: usize) -> Option<(MessageList, bool)> {
         let room = |next: usize| self.message_bytes + next <= self.bounds.answer_bytes;
         let is_missing = |next| room(next) || self.messages.is_empty();
@@ -314,7 +315,7 @@ impl HistoryRing {
         Some((list, start > 0 || self.older.is_some()))
     }
 
-    /// Returns the number of the ring's last use, which is higher the later it was.
+    /// Returns the number of the ring's last use. A later use has a higher number.
     pub(crate) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
@@ -350,7 +351,7 @@ impl HistoryRing {
         self.older = Some(oldest.fragment.len());
     }
 
-    /// The `seq` that the oldest frame follows on.
+    /// Returns the `seq` before the oldest frame.
     fn floor(&self) -> Seq {
         self.head.seq - self.frames.len() as Seq
     }
@@ -377,7 +378,7 @@ impl HistoryRing {
         self.trim_messages();
     }
 
-    /// Takes the text of a deleted message out of every frame that holds it.
+    /// Removes the text of a deleted message from every frame that has it.
     fn redact(&mut self, target: Seq) {
         for frame in self.frames.iter_mut().filter(|frame| frame.subject == Some(target)) {
             self.frame_bytes -= frame.bytes.len();

@@ -1,15 +1,15 @@
-//! The bytes of all rings, and of the lists that are written from them.
+//! The bytes of all rings, and of the lists encoded from them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::limits::Limits;
 
-/// What all rings hold, and may hold.
+/// The bytes that all rings hold, and their bound.
 #[derive(Debug)]
 pub(crate) struct Rings {
     used: AtomicUsize,
-    /// Counts the uses of all rings, by which they are told which was used least lately. A clock may be set back.
+    /// Counts the uses of all rings, to find the least recently used. A clock could be set back.
     uses: AtomicU64,
     total: usize,
     floor: usize,
@@ -18,7 +18,7 @@ pub(crate) struct Rings {
 impl Rings {
     pub(crate) fn new(limits: &Limits) -> Self {
         let total = limits.rings_bytes_total;
-        // Of frames and of messages: so half of the total is enough for all channels at their floor.
+        // Of frames and of messages, so half of the total is enough for all channels at their floor.
         Self {
             used: AtomicUsize::new(0),
             uses: AtomicU64::new(0),
@@ -40,18 +40,18 @@ impl Rings {
         self.used() > self.total
     }
 
-    /// Returns whether enough is free again: an eighth, so that not each event frees a little.
+    /// Returns whether enough is free again: an eighth, so that not every event frees a little.
     pub(crate) fn has_room(&self) -> bool {
         self.used() <= self.total - self.total / 8
     }
 
-    /// Returns how many bytes of frames, and of messages, a ring that is shrunk keeps.
+    /// Returns how many bytes of frames, and of messages, a shrunk ring keeps.
     pub(crate) fn floor(&self) -> usize {
         self.floor
     }
 }
 
-/// A part of what is used. Dropping it gives it back.
+/// A part of the used bytes. Dropping it gives it back.
 #[derive(Debug)]
 pub(crate) struct Charge {
     rings: Arc<Rings>,
@@ -69,7 +69,7 @@ impl Charge {
     }
 
     pub(crate) fn set(&mut self, bytes: usize) {
-        // Adding the difference, also a negative one, is one operation.
+        // Adding the difference, which may be negative, is one operation.
         self.rings.used.fetch_add(bytes.wrapping_sub(self.bytes), Ordering::Relaxed);
         self.bytes = bytes;
     }

@@ -1,4 +1,4 @@
-//! A channel's ring as all who read and append share it: it is filled on the channel's first use.
+//! A channel's ring, shared by readers and the append group. It is filled when the channel is first used.
 
 use std::future::Future;
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -23,7 +23,7 @@ pub(crate) struct RingCell {
 }
 
 impl RingCell {
-    /// Makes a cell without a ring.
+    /// Returns a cell without a ring.
     pub(crate) fn new(channel: ChannelName, encoder: Encoder, rings: Arc<Rings>) -> Self {
         Self { channel, encoder, rings, ring: OnceCell::new() }
     }
@@ -33,7 +33,7 @@ impl RingCell {
         &self.channel
     }
 
-    /// Fills the ring with the end of the log that `tail` reads, unless it is filled already.
+    /// Fills the ring with the end of the log, which `tail` reads, unless it is filled already.
     pub(crate) async fn fill<F, E>(&self, limits: &Limits, tail: impl FnOnce() -> F) -> Result<(), E>
     where
         F: Future<Output = Result<(Head, Page), E>>,
@@ -49,12 +49,12 @@ impl RingCell {
         self.ring.initialized()
     }
 
-    /// Reads the ring. [Fill](Self::fill) it first.
+    /// Returns the ring for reading. [Fill](Self::fill) it first.
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, HistoryRing> {
         self.filled().read().expect("invariant: nothing panics under this lock")
     }
 
-    /// Adds an event that the store holds. The write lock keeps readers away for one push.
+    /// Adds an event that is stored. The write lock keeps readers away for one push.
     pub(crate) fn push(&self, event: &Event) -> Push {
         let encoded = self.encoder.event(&self.channel, event);
         self.write().push(event, encoded)
@@ -65,7 +65,7 @@ impl RingCell {
         self.write().shrink(floor);
     }
 
-    /// Replaces the ring by that of a log that was lost, rebuilt or trimmed: all cursors lag.
+    /// Replaces the ring after the log was lost, rebuilt or trimmed. All cursors lag.
     pub(crate) fn restart(&self, limits: &Limits, head: Head, newest: &Page) {
         self.write().restart(limits, head, newest);
     }

@@ -9,10 +9,10 @@ use crate::delivery::subscriber::{Delivery, Subscriber};
 use crate::delivery::turn::Turn;
 use crate::runtime::panics::Panicked;
 
-/// Subscribers of one shard: so many are written to before others have their turn.
+/// The most subscribers per shard. After them, other shards have their turn.
 pub(crate) const SHARD: usize = 128;
 
-/// Bursts of one turn, for a ring that runs ahead.
+/// The most bursts per turn, if the ring runs ahead.
 const BURSTS: usize = 4;
 
 /// A channel's subscribers.
@@ -21,38 +21,39 @@ pub(crate) struct Subscribers {
     shards: RwLock<Vec<Arc<Shard>>>,
 }
 
-/// Some of a channel's subscribers. One at a time writes to them.
+/// Some of a channel's subscribers. One task at a time writes to them.
 #[derive(Debug)]
 pub(crate) struct Shard {
-    /// Copied on a change while a turn goes on, so that joining waits for no socket.
+    /// Copied on a change during a turn, so that subscribing waits for no socket.
     subscribers: Mutex<Arc<Vec<Arc<Subscriber>>>>,
-    /// Up to where this shard's subscribers have been given the log.
+    /// The position up to which this shard's subscribers have the log.
     delivered_to: Mutex<Cursor>,
     turn: Turn,
 }
 
-/// What came of a turn.
+/// The result of a turn.
 #[must_use]
 pub(crate) struct Served {
     /// Whether the shard is to be queued again.
     pub(crate) again: bool,
     pub(crate) subscribers: usize,
-    /// Frames that were written, each for each subscriber.
+    /// Frames written, counted per subscriber.
     pub(crate) deliveries: u64,
     /// Outlets that panicked.
     pub(crate) panics: Vec<Panicked>,
 }
 
 impl Subscribers {
-    /// Adds a subscriber; `delivered_to` is where the channel's ring ends. Returns the shard to [`remove`](Self::remove)
-    /// it from.
+    /// Adds a subscriber. `delivered_to` is the end of the channel's ring. Returns the shard to
+    /// [`remove`](Self::remove) the subscriber from.
     pub(crate) fn add(
         &self,
         subscriber: Arc<Subscriber>,
         delivered_to: impl FnOnce() -> Cursor,
     ) -> Arc<Shard> {
         let mut shards = self.shards.write().expect("invariant: nothing panics under this lock");
-        // Under the list's lock, or an emptied shard could be dropped from the list with the newcomer in it.
+        // Under the list's lock. Otherwise an emptied shard could be dropped from the list with the new subscriber
+        // in it.
         for shard in shards.iter().rev() {
             let mut subscribers = shard.subscribers();
             if subscribers.len() < SHARD {
@@ -101,13 +102,13 @@ impl Subscribers {
 }
 
 impl Shard {
-    /// Asks for a turn; says whether the caller is to queue it.
+    /// Asks for a turn. Returns whether the caller must queue it.
     #[must_use]
     pub(crate) fn ask(&self) -> bool {
         self.turn.ask()
     }
 
-    /// Takes a turn: hands what is new in the ring to the subscribers.
+    /// Takes a turn: delivers the ring's new events to the subscribers.
     pub(crate) fn serve(&self, ring: &RingCell, round: u64, burst: &mut Burst) -> Served {
         self.turn.take();
         let subscribers = Arc::clone(&self.subscribers());
@@ -117,7 +118,7 @@ impl Shard {
         for _ in 0..BURSTS {
             let (next, left) = next_burst(ring, *delivered_to, burst);
             match next {
-                // Somebody asked twice for the same.
+                // A second request for the same events.
                 Some(to) if to == *delivered_to => {}
                 Some(to) => {
                     let mut delivery = Delivery { from: *delivered_to, to, round, burst, written: 0 };
@@ -125,7 +126,7 @@ impl Shard {
                     deliveries += delivery.written * (to.seq - delivered_to.seq);
                     *delivered_to = to;
                 }
-                // The ring has moved past this shard: each subscriber's task finds out where it stands.
+                // The ring has moved past this shard. Each subscriber's task finds out its own position.
                 None => {
                     *delivered_to = ring.read().cursor();
                     subscribers.iter().for_each(|subscriber| subscriber.mark());
@@ -148,10 +149,10 @@ impl Shard {
     }
 }
 
-/// Reads the frames after `from`; returns the cursor behind them, `None` where the ring has moved past, and
-/// whether there is more.
+/// Reads the frames after `from`. Returns the cursor after them, or `None` if the ring has moved past, and whether
+/// there is more.
 fn next_burst(ring: &RingCell, from: Cursor, burst: &mut Burst) -> (Option<Cursor>, bool) {
-    // The burst bounds itself.
+    // The burst has its own bound.
     let room = &mut Room::new(usize::MAX);
     let (read, count) = burst.refill(|frames| ring.read().read(from, BURST_FRAMES, room, frames));
     match read {

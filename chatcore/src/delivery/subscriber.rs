@@ -1,4 +1,4 @@
-//! One connection's place in one channel, as its task and the fan-out share it.
+//! A connection's subscription to a channel, shared by its task and the fan-out.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,10 +16,12 @@ use crate::runtime::panics::{Panicked, contain};
 
 /// A connection's cursor in a channel's ring.
 ///
-/// Two move it: the connection's task, which reads the ring from it, and the fan-out, which writes the newest
-/// frames to the socket itself where the connection is level and its socket takes them. Whoever moves it holds
-/// the cursor's lock until the frames are on their way, and the fan-out only tries it: where it finds the
-/// lock taken, or the connection behind, it marks the subscription, and the task sees to it.
+/// Two tasks move it: the connection's task, which reads the ring from it, and the fan-out. The fan-out writes the
+/// newest frames to the socket itself, if the connection has everything before them and its socket accepts them.
+///
+/// The task that moves the cursor holds its lock until the frames are on their way. The fan-out only tries the
+/// lock. If the lock is taken or the connection is behind, the fan-out marks the subscription, and the
+/// connection's task reads the ring.
 #[derive(Debug)]
 pub(crate) struct Subscriber {
     handle: Arc<ConnectionHandle>,
@@ -28,22 +30,22 @@ pub(crate) struct Subscriber {
     wake_mark: WakeMark<SubscriptionKey>,
     /// `None` until the subscription is answered, and after it has ended.
     cursor: Mutex<Option<Cursor>>,
-    /// Whether the subscription is over. Set under the cursor's lock.
+    /// Whether the subscription has ended. Set under the cursor's lock.
     ended: AtomicBool,
     /// Whether the channel's members count this connection.
     counted: AtomicBool,
 }
 
-/// One burst on its way to a channel's subscribers.
+/// A burst for a channel's subscribers.
 pub(crate) struct Delivery<'a> {
-    /// Who is here gets it.
+    /// Subscribers at this cursor receive the burst.
     pub(crate) from: Cursor,
-    /// Who has it is here.
+    /// Their cursor afterwards.
     pub(crate) to: Cursor,
-    /// Which round of the fan-out it is.
+    /// The round of the fan-out.
     pub(crate) round: u64,
     pub(crate) burst: &'a mut Burst,
-    /// How many it was written to.
+    /// The number of subscribers that it was written to.
     pub(crate) written: u64,
 }
 
@@ -69,28 +71,28 @@ impl Subscriber {
         &self.ring
     }
 
-    /// Returns whether it is a subscription to the channel of that name.
+    /// Returns whether it is a subscription to the channel with that name.
     pub(crate) fn is_of(&self, channel: &ChannelName) -> bool {
         self.ring.channel() == channel
     }
 
-    /// Leaves a frame about the channel that the client has to see.
+    /// Leaves a frame about the channel that the client must get.
     pub(crate) fn send(&self, frame: &Bytes) {
         self.handle.send_of(self.ring.channel(), frame, || !self.is_ended());
     }
 
-    /// Leaves a frame about the channel that nobody misses.
+    /// Leaves a frame about the channel that may be dropped.
     pub(crate) fn offer(&self, frame: &Bytes) {
         self.handle.offer_of(self.ring.channel(), frame, || !self.is_ended());
     }
 
-    /// Says that the channel has something new: the connection's task will read it.
+    /// Marks the channel as having new events, which the connection's task will read.
     pub(crate) fn mark(&self) {
         self.wake_mark.mark();
     }
 
-    /// Writes the burst to all of them. One whose outlet panics is closed, since nobody knows how much of the burst
-    /// is out, and the others get their bytes made anew.
+    /// Writes the burst to all of them. If an outlet panics, its connection is closed, since nobody knows how much
+    /// was written, and the bytes are encoded again for the others.
     pub(crate) fn deliver_all(
         subscribers: &[Arc<Self>],
         delivery: &mut Delivery<'_>,
@@ -98,7 +100,7 @@ impl Subscriber {
     ) {
         let mut next = 0;
         while next < subscribers.len() {
-            // Around all and not around each, which would be a fifth of a delivery's instructions.
+            // One `catch_unwind` for all: one per subscriber would cost a fifth of a delivery's instructions.
             let served = contain(|| {
                 for subscriber in &subscribers[next..] {
                     next += 1;
@@ -113,14 +115,14 @@ impl Subscriber {
         }
     }
 
-    /// Writes the burst to the connection if that is all that it lacks; else leaves it to its task.
+    /// Writes the burst to the connection if it needs only that. Otherwise marks it for its task.
     fn deliver(&self, delivery: &mut Delivery<'_>) {
         if !self.try_deliver(delivery) {
             self.mark();
         }
     }
 
-    /// Returns whether the connection has the burst now.
+    /// Writes the burst if possible. Returns whether it did.
     fn try_deliver(&self, delivery: &mut Delivery<'_>) -> bool {
         let Ok(mut cursor) = self.cursor.try_lock() else { return false };
         let Some(at) = *cursor else { return false };
@@ -138,7 +140,7 @@ impl Subscriber {
         true
     }
 
-    /// Begins the fan-out to this connection, unless the subscription is over already.
+    /// Starts the fan-out to this connection, unless the subscription has ended.
     pub(crate) fn go_live(&self, from: Cursor) {
         let mut cursor = self.cursor();
         if !self.is_ended() {
@@ -146,8 +148,8 @@ impl Subscriber {
         }
     }
 
-    /// Ends the subscription: nothing of the channel is written after this, also by a fan-out that still has the
-    /// subscriber in hand. Returns whether it was over already.
+    /// Ends the subscription. Nothing of the channel is written after this, even by a fan-out that still has the
+    /// subscriber in hand. Returns whether it had already ended.
     pub(crate) fn end(&self) -> bool {
         let mut cursor = self.cursor();
         *cursor = None;
@@ -163,19 +165,19 @@ impl Subscriber {
         self.counted.store(true, Ordering::Release);
     }
 
-    /// Returns whether the caller is to count the connection out: the first one to ask is.
+    /// Returns whether the caller must remove this connection from the count. Only the first call returns true.
     pub(crate) fn take_counted(&self) -> bool {
         self.counted.swap(false, Ordering::AcqRel)
     }
 
-    /// Takes the mark off and the cursor in hand, to read the ring from it.
+    /// Clears the mark and returns the cursor, to read the ring from it.
     pub(crate) fn look(&self) -> MutexGuard<'_, Option<Cursor>> {
         self.wake_mark.clear();
         self.cursor()
     }
 
     fn cursor(&self) -> MutexGuard<'_, Option<Cursor>> {
-        // An outlet may panic under this lock; what is behind it is whole all the same.
+        // An outlet may panic under this lock. The cursor is valid anyway.
         self.cursor.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

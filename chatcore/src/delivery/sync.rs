@@ -1,4 +1,4 @@
-//! The primitives of the wake protocol. Its model test compiles `wake.rs` and `turn.rs` with loom's
+//! The primitives of the wake protocol. Its model test compiles `wake.rs` and `turn.rs` with loom's primitives
 //! instead.
 
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};

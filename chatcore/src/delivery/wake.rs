@@ -1,20 +1,19 @@
-//! How a connection learns which of its channels have something for it: the wake protocol.
+//! How a connection learns which of its channels have new events: the wake protocol.
 //!
 //! A publish marks each subscription of the channel. The first mark since the connection last looked puts the
-//! subscription on the connection's ready list and wakes its task; later ones find `queued` set and cost one
-//! atomic swap. The connection clears `queued` **before** it reads the ring: an event pushed after the clear
-//! marks anew, one pushed before it is in the ring that is about to be read. So none is missed, and the list
-//! holds each subscription once at the most: it is bounded by the connection's subscriptions.
+//! subscription on the connection's ready list and wakes its task. Later marks find `queued` set and cost one
+//! atomic swap. The connection clears `queued` **before** it reads the ring: an event pushed after the clear marks
+//! again, and an event pushed before it is in the ring that is about to be read. So no event is missed. The list
+//! has each subscription at most once, so it is bounded by the connection's subscriptions.
 //!
-//! `tests/tests/wake_protocol.rs` compiles this file against loom's primitives and walks through the
-//! interleavings.
+//! `tests/tests/wake_protocol.rs` compiles this file with loom's primitives and explores the interleavings.
 
 use std::mem::take;
 use std::task::Waker;
 
 use super::sync::{Arc, AtomicBool, AtomicWaker, Mutex, Ordering};
 
-/// The subscriptions of one connection that may have something to read, and the task to wake for them.
+/// The subscriptions of a connection that may have new events, and the task to wake for them.
 #[derive(Debug)]
 pub(crate) struct ReadyList<K> {
     ready: Mutex<Vec<K>>,
@@ -28,7 +27,7 @@ impl<K> Default for ReadyList<K> {
 }
 
 impl<K> ReadyList<K> {
-    /// Sets whom to wake. Call it before looking at the list: what is marked later wakes.
+    /// Sets the task to wake. Call it before looking at the list, so that later marks wake it.
     pub(crate) fn register(&self, waker: &Waker) {
         self.waker.register_by_ref(waker);
     }
@@ -38,15 +37,15 @@ impl<K> ReadyList<K> {
         self.waker.wake();
     }
 
-    /// Moves what is ready behind `into`.
+    /// Moves the ready subscriptions to the end of `into`.
     pub(crate) fn take(&self, into: &mut impl Extend<K>) {
-        // Held for a move of a few words; the fan-out takes it once a wake, not once an event.
+        // Held to move a few words. The fan-out takes it once per wake, not per event.
         let ready = take(&mut *self.ready.lock().expect("invariant: nothing panics under this lock"));
         into.extend(ready);
     }
 }
 
-/// One connection's interest in one channel, as the channel's fan-out sees it.
+/// A connection's subscription to a channel, as the fan-out sees it.
 #[derive(Debug)]
 pub(crate) struct WakeMark<K> {
     key: K,
@@ -55,12 +54,12 @@ pub(crate) struct WakeMark<K> {
 }
 
 impl<K: Clone> WakeMark<K> {
-    /// Makes the subscription that the connection with `list` knows as `key`.
+    /// Returns the subscription that the connection with `list` knows as `key`.
     pub(crate) fn new(key: K, list: Arc<ReadyList<K>>) -> Self {
         Self { key, queued: AtomicBool::new(false), list }
     }
 
-    /// Says that the channel has something new. Call it after the push to the ring.
+    /// Marks the channel as having new events. Call it after the push to the ring.
     pub(crate) fn mark(&self) {
         if !self.queued.swap(true, Ordering::AcqRel) {
             self.list.ready.lock().expect("invariant: nothing panics under this lock").push(self.key.clone());
@@ -68,7 +67,7 @@ impl<K: Clone> WakeMark<K> {
         }
     }
 
-    /// Takes the mark off. Call it before reading the ring.
+    /// Clears the mark. Call it before reading the ring.
     pub(crate) fn clear(&self) {
         self.queued.swap(false, Ordering::AcqRel);
     }
