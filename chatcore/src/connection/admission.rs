@@ -1,4 +1,4 @@
-//! What one participant may say, and how often: commands come in checked or refused. No clock.
+//! Admission: checks commands and their rate before they are carried out. It has no clock.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ pub(crate) enum Request {
 }
 
 impl Request {
-    /// Says in the log that the command could not be carried out.
+    /// Returns the log's text for a failure of the command.
     pub(crate) fn failed(&self) -> &'static str {
         match self {
             Self::Channels { .. } => "channels failed",
@@ -54,7 +54,7 @@ impl Request {
         }
     }
 
-    /// Returns whether the answer is a list, whose bytes the stored texts decide.
+    /// Returns whether the answer is a list, with as many bytes as the stored texts take.
     pub(crate) fn has_large_answer(&self) -> bool {
         matches!(
             self,
@@ -80,7 +80,7 @@ impl Request {
         }
     }
 
-    /// Returns the channel that the answer tells of.
+    /// Returns the channel that the answer is about.
     pub(crate) fn reads(&self) -> Option<&ChannelName> {
         match self {
             Self::Subscribe { channel, .. }
@@ -103,7 +103,7 @@ pub(crate) struct Publish {
     pub(crate) reply_to: Option<Seq>,
 }
 
-/// What becomes of a frame.
+/// What to do with a frame.
 #[derive(Debug)]
 pub(crate) enum Verdict {
     /// Carry it out.
@@ -114,19 +114,19 @@ pub(crate) enum Verdict {
     Close(CloseReason),
 }
 
-/// The rules of one connection's speech.
+/// The checks and paces of one connection.
 #[derive(Debug)]
 pub(crate) struct Admission {
     commands: Pace,
     frames: Pace,
-    /// Until when nothing is to be read; in the past if there is no such time.
+    /// Nothing is read until this moment. It is in the past if reading is allowed.
     silent_until: Moment,
     bad_frames: Window,
-    /// Where the last list of channels goes on, if that is after a channel that is not listed.
+    /// Where the next list of channels begins, if that is after a hidden channel.
     listing: Option<Box<Listing>>,
 }
 
-/// A place in the list of channels, and the mark that stands for it. No channel's name is such a mark.
+/// A position in the list of channels, and the mark that stands for it. No channel has a mark as its name.
 #[derive(Debug)]
 pub(crate) struct Listing {
     mark: String,
@@ -155,20 +155,20 @@ impl Admission {
         }
     }
 
-    /// Takes a text frame of the user whose share it is.
+    /// Admits a text frame of the share's user.
     pub(crate) fn frame(&mut self, now: Moment, share: &Share, frame: &str) -> Verdict {
         self.heard(now, share, 1, frame.len());
         match Command::decode(frame) {
             Ok((id, command)) => self.admit(now, share, id, command, frame.len()),
             Err(Malformed { id, code, message }) => {
-                // It is answered all the same, and weighs on the commands that follow.
+                // It is answered all the same, and counts against later commands.
                 self.commands.spend(share.rates().commands, now, Limits::LIGHT.into());
                 self.refuse(now, share.limits(), id, Error::new(code, message))
             }
         }
     }
 
-    /// Takes a command that came without a frame.
+    /// Admits a command that came without a frame.
     pub(crate) fn command(&mut self, now: Moment, share: &Share, id: i64, command: Command) -> Verdict {
         let bytes = match &command {
             Command::Publish { text, .. } | Command::Edit { text, .. } => text.len(),
@@ -177,7 +177,7 @@ impl Admission {
         self.admit(now, share, id, command, bytes)
     }
 
-    /// Counts frames that came, and says when to read on if they were too many.
+    /// Counts received frames, and returns when to read on if they were too many.
     pub(crate) fn heard(&mut self, now: Moment, share: &Share, frames: u32, bytes: usize) {
         self.frames.spend(share.rates().frames, now, frames.into());
         let own = self.frames.debt(share.rates().frames, now);
@@ -187,7 +187,7 @@ impl Admission {
         }
     }
 
-    /// Returns until when nothing is to be read, if so.
+    /// Returns until when nothing must be read, or `None` if reading is allowed.
     pub(crate) fn silent_until(&self, now: Moment) -> Option<Moment> {
         (self.silent_until > now).then_some(self.silent_until)
     }
@@ -202,7 +202,7 @@ impl Admission {
         }
     }
 
-    /// Takes what a command costs, whether or not it is refused for something else then.
+    /// Pays the price of a command, even if it is refused for another reason later.
     fn pay(&mut self, now: Moment, share: &Share, command: &Command, bytes: usize) -> Result<(), Error> {
         let weight = Limits::weight(command).into();
         let logged = match command {
@@ -220,12 +220,12 @@ impl Admission {
             .inspect_err(|_| self.commands.give_back(share.rates().commands, weight))
     }
 
-    /// Remembers where the list of channels goes on.
+    /// Stores where the next list of channels begins.
     pub(crate) fn remember(&mut self, listing: Listing) {
         self.listing = Some(Box::new(listing));
     }
 
-    /// Returns the channel's name that `after` is, or stands for.
+    /// Returns the channel's name that `after` is, or that its mark stands for.
     fn listed_up_to(&self, after: &str) -> Result<ChannelName, Error> {
         if !after.starts_with('~') {
             return Ok(ChannelName::existing(after)?);
@@ -326,7 +326,7 @@ fn checked_text(limits: &Limits, text: String) -> Result<String, Error> {
 
 fn checked_topic(limits: &Limits, topic: &str) -> Result<String, Error> {
     let most = limits.topic_chars;
-    // Folding can only shorten a text by so much: this bounds the work on a hostile one.
+    // Folding can shorten a text only so much. This bounds the work on a hostile text.
     let topic = if topic.len() > 64 * most { topic.to_owned() } else { visible::one_line(topic) };
     if topic.chars().count() > most {
         return Err(Error::new(ErrorCode::TooLarge, format!("a topic can have at most {most} characters")));
@@ -341,7 +341,7 @@ fn checked_emoji(limits: &Limits, emoji: String, on: bool) -> Result<String, Err
     if emoji.len() > limits.emoji_bytes {
         return Err(Error::new(ErrorCode::TooLarge, "that is too long for an emoji"));
     }
-    // What an earlier version stored, and is no emoji, can be taken off.
+    // A stored reaction of an earlier version that is not an emoji can be removed.
     if on && emoji::normal_form(&emoji).is_none() {
         return Err(Error::new(ErrorCode::BadFrame, "a reaction must be exactly one emoji"));
     }
@@ -352,7 +352,7 @@ fn page(limits: &Limits, limit: Option<u32>, least: usize) -> Result<usize, Erro
     up_to(limits.history, limit, least)
 }
 
-/// Takes a `limit`; without one it is the most there is.
+/// Checks a `limit`. Without one, the result is `most`.
 fn up_to(most: usize, limit: Option<u32>, least: usize) -> Result<usize, Error> {
     let Some(limit) = limit else { return Ok(most) };
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -363,10 +363,10 @@ fn up_to(most: usize, limit: Option<u32>, least: usize) -> Result<usize, Error> 
     }
 }
 
-/// What begins a name that the service generates.
+/// The beginnings of names that the service generates.
 const GENERATED: [&str; 2] = ["pr.", "dm."];
 
-/// Takes the name of a channel that a user creates.
+/// Checks the name of a channel that a user wants to create.
 fn creatable(name: &str) -> Result<ChannelName, Error> {
     let name = ChannelName::new(name)?;
     let look = name.look();
@@ -377,7 +377,7 @@ fn creatable(name: &str) -> Result<ChannelName, Error> {
     Ok(name)
 }
 
-/// Takes a channel's name where it has to exist: what is no name names no channel.
+/// Checks the name of an existing channel. An invalid name means that there is no such channel.
 fn existing(name: &str) -> Result<ChannelName, Error> {
     ChannelName::existing(name).map_err(|_| Error::no_such_channel())
 }
@@ -386,7 +386,7 @@ pub(crate) fn empty() -> Error {
     Error::new(ErrorCode::Empty, "a message must have visible text or an attachment")
 }
 
-/// Refuses U+0000, which not every store can hold.
+/// Refuses U+0000, which some stores can't store.
 fn without_nul(text: String) -> Result<String, Error> {
     if text.contains('\0') {
         return Err(Error::new(ErrorCode::BadFrame, "text can't contain U+0000"));
@@ -394,7 +394,7 @@ fn without_nul(text: String) -> Result<String, Error> {
     Ok(text)
 }
 
-/// Counts within the current minute.
+/// A counter for the current minute.
 #[derive(Debug)]
 struct Window {
     began: Moment,
@@ -418,7 +418,7 @@ impl Window {
 }
 
 impl Limits {
-    /// Returns how much a command takes of the paces.
+    /// Returns the price of a command.
     #[must_use]
     pub fn weight(command: &Command) -> u32 {
         match command {

@@ -1,4 +1,4 @@
-//! What each command does, once it has been checked.
+//! What each checked command does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,14 +25,14 @@ use crate::model::visible;
 use crate::protocol::{ChannelObject, ChatEvent, Encoder, Logged, Published, Reply};
 use crate::store::{Appended, Created, PageLimit, Unread};
 
-/// What a command came to.
+/// The outcome of a command.
 pub(crate) struct Outcome {
     pub(crate) reply: Reply,
-    /// The subscription that has begun.
+    /// The subscription that it began.
     pub(crate) begun: Option<Begun>,
-    /// The places of a large answer.
+    /// The bytes that its large answer holds.
     pub(crate) places: Option<Places>,
-    /// Where the listing of channels goes on, for the session to remember.
+    /// Where the next list of channels begins.
     pub(crate) listing: Option<Listing>,
 }
 
@@ -43,8 +43,8 @@ impl From<Reply> for Outcome {
 }
 
 impl Engine {
-    /// Returns a command with its channel's name as the channel has it, if it was refused since its user spelt the name
-    /// otherwise.
+    /// Returns the command with its channel's own name, if it was refused because its user spelt the name
+    /// differently.
     pub(crate) async fn respelt(
         &self,
         mut request: Request,
@@ -61,8 +61,8 @@ impl Engine {
         Ok(Some(request))
     }
 
-    /// Carries out a command that has to wait for the store, and before it for its turn if its answer may be
-    /// large. `key` is for the subscription it may begin.
+    /// Carries out a command that needs the store. If its answer may be large, waits for its turn first. `key` is
+    /// for a subscription that it may begin.
     pub(crate) async fn run_in_turn(
         self: Arc<Self>,
         handle: Arc<ConnectionHandle>,
@@ -87,7 +87,7 @@ impl Engine {
         waited.await.map_err(|_| Error::overloaded())
     }
 
-    /// Carries out a command. `key` is for the subscription it may begin.
+    /// Carries out a command. `key` is for a subscription that it may begin.
     async fn run(
         self: Arc<Self>,
         handle: Arc<ConnectionHandle>,
@@ -116,21 +116,21 @@ impl Engine {
             }
             Request::Read { channel, seq } => self.read(&handle, &channel, seq).await?,
             Request::Unread { channel, seq } => self.unread(&handle, &channel, seq).await?,
-            // A channel with a subscription is in memory, and needs nothing from here.
+            // A channel with a subscription is in memory, so nothing is needed from here.
             Request::Unsubscribe { .. } | Request::Typing { .. } => return Err(not_subscribed()),
             Request::Ping => Reply::Done,
         };
         Ok(reply.into())
     }
 
-    /// Tells the log that a command failed by a fault that is not its client's.
+    /// Logs a failure of a command that is not the client's fault.
     pub(crate) fn report(&self, kind: &'static str, handle: &ConnectionHandle, error: &Error) {
         if let Some(cause) = error.failure() {
             self.monitor.failures.failed(kind, format_args!("user {}", handle.identity.user.id), cause);
         }
     }
 
-    /// Asks the store for something small, within `bound`.
+    /// Makes a small request to the store, within `bound`.
     pub(crate) async fn check_store(&self, bound: Duration) -> Result<(), Error> {
         // That there is no such channel is an answer too.
         let name = ChannelName::new("general").expect("invariant: a valid name");
@@ -175,7 +175,7 @@ impl Engine {
         }
     }
 
-    /// Tells everybody who may see it that there is a new channel.
+    /// Announces a new channel to everyone who may see it.
     pub(crate) fn announce_channel(&self, name: &ChannelName, channel: &ChannelObject) {
         let frame = Encoder::notice(&ChatEvent::ChannelCreated { channel: channel.clone() });
         self.connections.for_each(|handle| {
@@ -185,7 +185,7 @@ impl Engine {
         });
     }
 
-    /// Queues a publish that needs nothing from the store first; gives it back where it does.
+    /// Queues a publish that needs nothing from the store first. Otherwise returns it.
     pub(crate) fn try_publish(
         &self,
         handle: &ConnectionHandle,
@@ -207,11 +207,11 @@ impl Engine {
         let channel = self.channel(&name).await?;
         let mut files = Vec::with_capacity(attachments.len());
         for id in attachments {
-            // Whose it is and whether it is free is the store's to say, in the append's own transaction.
+            // Whose it is and whether it is unused is checked by the store, in the append's own transaction.
             let upload = self.store.upload(&id).await?.ok_or_else(Error::no_such_attachment)?;
             files.push(upload.attachment);
         }
-        // The store may have taken its time.
+        // The store may have taken a long time.
         self.policy.authorize(&handle.identity, Action::Write(&name))?;
         let body = AppendBody::Message { nonce, text, reply_to, attachments: files };
         let appended = self.append(handle, channel, body).await?;
@@ -263,7 +263,7 @@ impl Engine {
         self.log(handle, channel, AppendBody::React { target: seq, emoji, on, limits }).await
     }
 
-    /// Returns the message that a command is about, if the asker may read it and it is not deleted.
+    /// Returns the target of a command, if the user may read it and it is not deleted.
     async fn target(
         &self,
         handle: &ConnectionHandle,
@@ -380,8 +380,8 @@ impl Engine {
     }
 }
 
-/// Returns how a reaction is spelt: as the message has it already, or else as its emoji's normal form. What an earlier
-/// version stored and is no emoji can still be taken off.
+/// Returns the spelling of a reaction: the message's own if it has the reaction, otherwise the emoji's normal
+/// form. A stored reaction of an earlier version that is not an emoji can still be removed.
 fn spelling(message: &Message, text: &str, on: bool) -> Result<String, Error> {
     let normal = emoji::normal_form(text);
     let mut there = message.reactions.iter().map(|reaction| &reaction.emoji);
@@ -400,7 +400,7 @@ pub(crate) fn not_subscribed() -> Error {
     Error::new(ErrorCode::NotSubscribed, "subscribe to the channel first")
 }
 
-/// Makes the answer to a publish.
+/// Returns the answer to a publish.
 pub(crate) fn published(channel: ChannelName, appended: &Appended) -> Reply {
     let Appended { seq, at, duplicate, .. } = *appended;
     Reply::Published(Published { channel, seq, at, duplicate })

@@ -1,4 +1,4 @@
-//! The list of channels, a page at a time: of those that its user may see.
+//! The list of the channels that a user may see, one page at a time.
 
 use tokio::task::yield_now;
 
@@ -12,21 +12,21 @@ use crate::model::policy::Action;
 use crate::protocol::{ChannelObject, Encoder, Reply};
 use crate::store::{ChannelInfo, PageLimit};
 
-/// Channels that are read and looked at in one step.
+/// Channels read and checked per step.
 const STEP: usize = 256;
 
-/// What a walk through the directory has come to.
+/// The result of a walk through the directory.
 struct Walk {
     visible: Vec<ChannelInfo>,
-    /// If there may be others: up to which name it need not look again.
+    /// If there may be more channels: the last name that was checked.
     reached: Option<ChannelName>,
 }
 
 impl Engine {
-    /// Lists channels by name: those after `after`, or all, as many as `limit` says and an answer carries.
+    /// Lists channels by name, after `after` or from the start, up to `limit` and the bytes of an answer.
     ///
-    /// Its answer goes on after the last channel in it, by name. After a hidden one it goes on by a mark that only this
-    /// session understands, since a name would say that there is such a channel.
+    /// The next page begins after the last listed channel. If hidden channels follow that, it begins at a mark
+    /// that only this session understands, since a name would reveal a channel.
     pub(crate) async fn channels(
         &self,
         handle: &ConnectionHandle,
@@ -41,7 +41,7 @@ impl Engine {
         let mut page = limit.fill();
         let mut channels: Vec<ChannelObject> = Vec::with_capacity(visible.len());
         for (info, unread) in visible.into_iter().zip(unread) {
-            // The store may have taken its time.
+            // The store may have taken a long time.
             if !self.may_list(handle, &info.name) {
                 continue;
             }
@@ -59,7 +59,7 @@ impl Engine {
         Ok(Outcome { listing, ..Reply::Channels { channels, after }.into() })
     }
 
-    /// Looks at channels in steps, so that what is in memory is bounded whatever the policy hides.
+    /// Checks channels in steps, so that memory is bounded whatever the policy hides.
     async fn walk(
         &self,
         handle: &ConnectionHandle,

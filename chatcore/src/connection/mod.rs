@@ -1,4 +1,4 @@
-//! One participant's running session: frames and commands in; answers, notices and log events out.
+//! A participant's running session: frames and commands come in; answers, notices and log events go out.
 
 mod admission;
 mod commands;
@@ -32,57 +32,60 @@ use crate::model::name::ChannelName;
 use crate::model::policy::{Action, Denied, Identity};
 use crate::protocol::{Answer, ChatEvent, ClientLimits, CloseReason, Command, Encoder, Reply, VERSION};
 
-/// The most frames that one look hands to the transport: it writes them, and looks again.
+/// The most frames that one poll gives to the transport.
 const FRAMES_PER_POLL: usize = 64;
 
-/// Bytes of a command that is taken even when all connections' commands have used up their bytes.
+/// The largest command, in bytes, that is accepted when all connections' commands have used up their bytes.
 const SMALL_COMMAND: usize = 4_096;
 
-/// One participant's running session, for a transport to drive from one task.
+/// A participant's running session, for a transport to drive from one task.
 ///
-/// A transport gives it what the client says ([`receive`](Self::receive), [`heard`](Self::heard)), stops reading
-/// while it [`is_full`](Self::is_full) or [`is silent`](Self::silent_until), and writes what
-/// [`poll_outgoing`](Self::poll_outgoing) hands out. Dropping it leaves: a publish that was accepted goes on
-/// without it.
+/// A transport does three things:
+///
+/// - It passes on what the client sends: [`receive`](Self::receive), [`heard`](Self::heard).
+/// - It stops reading while the connection [`is_full`](Self::is_full) or [is silent](Self::silent_until).
+/// - It writes what [`poll_outgoing`](Self::poll_outgoing) returns.
+///
+/// Dropping it leaves the chat. An accepted publish goes on without it.
 pub struct Connection {
     engine: Arc<Engine>,
     handle: Arc<ConnectionHandle>,
     admission: Admission,
-    /// Commands that wait for those before them, in order.
+    /// Commands that wait for earlier ones, in order.
     waiting: VecDeque<Waiting>,
-    /// Commands that are under way, or answered behind one that is, in order.
+    /// Commands that are running, or are answered after one that is, in order.
     started: VecDeque<UnderWay>,
     /// Bytes of both.
     command_bytes: usize,
     /// In the order of their keys.
     subscriptions: Vec<Subscription>,
     next_key: SubscriptionKey,
-    /// Subscriptions that may have something to read.
+    /// Subscriptions that may have new events.
     ready: VecDeque<SubscriptionKey>,
     closing: Option<CloseReason>,
 }
 
-/// A command whose turn has not come, or what is to be answered in its turn.
+/// A command, or a finished answer, that waits for its turn.
 struct Waiting {
     id: Option<i64>,
     request: Result<Request, Error>,
     bytes: usize,
 }
 
-/// A command between its start and its answer, and the bytes that it came in.
+/// A running command, and its bytes.
 struct UnderWay {
     command: Started,
     bytes: usize,
 }
 
-/// What a command that has started waits for.
+/// What a running command waits for.
 enum Started {
     Publishing {
         id: Option<i64>,
         channel: ChannelName,
         pending: Pending,
     },
-    /// `reads` is the channel that the answer tells of.
+    /// `reads` is the channel that the answer is about.
     Running {
         id: Option<i64>,
         reads: Option<ChannelName>,
@@ -94,10 +97,10 @@ enum Started {
 /// A command that waits for the store.
 type Running = BoxFuture<'static, Result<Ended, Error>>;
 
-/// What became of a command that waited for the store.
+/// The outcome of a command that waited for the store.
 enum Ended {
     Done(Outcome),
-    /// Its channel is spelt otherwise: it is to be started again, as that stands now, and answered until `by`.
+    /// Its channel has another spelling: start it again under the current rules, and answer it until `by`.
     Respelt {
         request: Request,
         by: Instant,
@@ -131,7 +134,7 @@ impl Connection {
         let share = engine.shares.of(&identity.user.id, now);
         let handle = Arc::new(ConnectionHandle::new(identity, share, &engine.mailboxes));
         engine.connections.enter(&handle, &engine.limits)?;
-        // A drain that began in between has not seen this handle.
+        // A drain that began in between has not seen this connection.
         if engine.is_draining() {
             engine.connections.leave(&handle);
             return Err(CloseReason::Draining);
@@ -160,50 +163,49 @@ impl Connection {
         })
     }
 
-    /// Returns who the connection acts as.
+    /// Returns the identity that the connection acts as.
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.handle.identity
     }
 
-    /// Returns the connection's number, which tells it apart in the log of its chat.
+    /// Returns the connection's number in the log of its chat.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.handle.number
     }
 
-    /// Lets the fan-out write log events to the socket itself; see [`Outlet`] for what a transport owes then.
+    /// Lets the fan-out write log events to the socket itself. [`Outlet`] says what the transport must do then.
     /// Call it once, before the connection is polled.
     pub fn set_outlet(&self, outlet: Arc<dyn Outlet>) {
         self.handle.set_outlet(outlet);
     }
 
-    /// Takes a text frame. What is wrong with it is answered with an `error`, in its turn.
+    /// Handles a text frame. A malformed frame is answered with an `error`, in its turn.
     pub fn receive(&mut self, frame: &str) {
         let admitted = self.admission.frame(Moment::now(), &self.handle.share, frame);
         self.admit(admitted, frame.len());
     }
 
-    /// Takes a command. Its answer carries `id`.
+    /// Handles a command. Its answer has `id`.
     pub(crate) fn submit(&mut self, id: i64, command: Command) {
         let admitted = self.admission.command(Moment::now(), &self.handle.share, id, command);
         self.admit(admitted, 0);
     }
 
-    /// Counts frames that came and are no text frame of their own: pings, pongs, and the fragments of a message
-    /// but its last.
+    /// Counts received frames other than text frames: pings, pongs, and all fragments of a message but the last.
     pub fn heard(&mut self, frames: u32) {
         self.admission.heard(Moment::now(), &self.handle.share, frames, 0);
     }
 
-    /// Returns until when a transport reads nothing, since more came than the pace allows; `None` if it may
-    /// read. What is answered is written meanwhile.
+    /// Returns until when a transport must not read, because the client exceeded its pace, or `None` if it may
+    /// read. It keeps writing meanwhile.
     pub fn silent_until(&self, now: Instant) -> Option<Instant> {
         self.admission.silent_until(Moment::of(now)).map(Moment::instant)
     }
 
-    /// Says whether as many commands as allowed, or as many bytes of them, wait for their answers. A transport
-    /// then stops reading.
+    /// Returns whether the number or the bytes of unanswered commands have reached their limit. Then the transport
+    /// must stop reading.
     #[must_use]
     pub fn is_full(&self) -> bool {
         let limits = &self.engine.limits;
@@ -212,7 +214,7 @@ impl Connection {
             || (self.command_bytes > 0 && self.commands_are_many())
     }
 
-    /// Returns whether the commands of all connections have used up their bytes.
+    /// Returns whether all connections' commands have used up their bytes.
     fn commands_are_many(&self) -> bool {
         self.engine.command_bytes.load(Ordering::Relaxed) >= self.engine.limits.command_bytes_total
     }
@@ -233,7 +235,7 @@ impl Connection {
             }
             Verdict::Run { id, request } => (Some(id), Ok(request)),
         };
-        // What is refused is not kept.
+        // A refused command is not kept.
         let bytes = if request.is_ok() { bytes } else { 0 };
         self.command_bytes += bytes;
         self.engine.command_bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -242,7 +244,7 @@ impl Connection {
         self.waiting.extend(back);
     }
 
-    /// Starts the commands that wait, in order.
+    /// Starts waiting commands, in order.
     fn start_commands(&mut self) {
         while let Some(command) = self.waiting.pop_front() {
             if let Some(back) = self.try_start(command) {
@@ -253,9 +255,8 @@ impl Connection {
         self.waiting = VecDeque::new();
     }
 
-    /// Starts a command, or gives it back where it has to wait for those under way. Publishes start behind
-    /// each other, since one queue keeps their order; whatever else waits for the store starts alone, and all
-    /// behind it waits.
+    /// Starts a command, or returns it if it must wait for running ones. Publishes start one after the other,
+    /// since one queue keeps their order. Any other command that needs the store runs alone, and later ones wait.
     fn try_start(&mut self, Waiting { id, request, bytes }: Waiting) -> Option<Waiting> {
         // A cut ends what began before it, not what begins now.
         self.end_cuts();
@@ -271,7 +272,7 @@ impl Connection {
         None
     }
 
-    /// Starts a command, or gives it back where it has to wait for those under way.
+    /// Starts a command, or returns it if it must wait for running ones.
     fn start(&mut self, id: Option<i64>, request: Request) -> Result<Result<Started, Request>, Error> {
         let mut request = match self.start_at_once(id, request)? {
             Ok(started) => return Ok(Ok(started)),
@@ -280,7 +281,7 @@ impl Connection {
         if !self.started.is_empty() {
             return Ok(Err(request));
         }
-        // A channel that is not in memory may have another name, spelt otherwise: then it is tried again with that.
+        // A channel that is not in memory may have another spelling. Then the command is tried again with that.
         let is_unknown = request.existing().is_some_and(|channel| !self.is_known(channel));
         if !is_unknown {
             let (reads, outcome) = self.begin(request)?;
@@ -312,12 +313,12 @@ impl Connection {
         Ok(Started::Running { id, reads, outcome: Box::pin(outcome) })
     }
 
-    /// Returns whether a channel is in memory under that name, which is its own then.
+    /// Returns whether a channel with exactly this name is in memory.
     fn is_known(&self, channel: &ChannelName) -> bool {
         self.engine.registry.loaded(channel).is_some()
     }
 
-    /// Starts a command that has nothing to wait for, or gives it back.
+    /// Starts a command that need not wait, or returns it.
     fn start_at_once(
         &mut self,
         id: Option<i64>,
@@ -346,10 +347,10 @@ impl Connection {
         }
     }
 
-    /// Begins a command that waits for the store, and returns the channel that its answer tells of.
+    /// Begins a command that waits for the store. Also returns the channel that its answer is about.
     fn begin(&mut self, request: Request) -> Result<(Option<ChannelName>, Running), Error> {
         if let Request::Subscribe { channel, .. } = &request {
-            // A second subscription replaces the first: else its live events would come beside the replay.
+            // A second subscription replaces the first. Otherwise its live events would mix with the replay.
             self.unsubscribe(channel);
             let most = self.engine.limits.subscriptions;
             if self.subscriptions.len() >= most {
@@ -365,12 +366,12 @@ impl Connection {
         let run = async move {
             run.await.map(Ended::Done).inspect_err(|error| engine.report(failed, &handle, error))
         };
-        // Boxed here, since each move of a future is a copy of some hundred bytes.
+        // Boxed here, since each move of a future copies some hundred bytes.
         Ok((reads, Box::pin(run)))
     }
 
-    /// Returns whether the next answer is of a channel whose end is still to be told: of a subscription that was
-    /// asked for since.
+    /// Returns whether the next answer is about a channel whose last frame still waits: the answer to a newer
+    /// subscription.
     fn is_end_waiting(&self) -> bool {
         match self.started.front() {
             Some(UnderWay { command: Started::Running { reads: Some(channel), .. }, .. }) => {
@@ -380,7 +381,7 @@ impl Connection {
         }
     }
 
-    /// Ends what the connection was cut off: its subscription, and the answer that would tell of the channel.
+    /// Ends everything that the connection was cut off from: subscriptions, and answers about the channels.
     fn end_cuts(&mut self) {
         if !self.handle.has_cuts() {
             return;
@@ -414,12 +415,13 @@ impl Connection {
         Ok(())
     }
 
-    /// Hands out what is to be written: answers in the order of their commands, notices, log events; up to
+    /// Returns frames to write: answers in the order of their commands, notices, and log events, up to
     /// [`Limits::outgoing_bytes`](crate::Limits::outgoing_bytes) and one frame.
     ///
-    /// `Ready(None)`: `out` has gained at least one frame; write it, and call again when all of it is written:
-    /// a command that has a large answer is carried out only then. `Ready(Some(reason))`: write
-    /// what is in `out`, then close. `Pending`: nothing to write; the task is woken when there is.
+    /// - `Ready(None)`: `out` has at least one more frame. Write it, and call again when everything is written: a
+    ///   command with a large answer is carried out only then.
+    /// - `Ready(Some(reason))`: write what is in `out`, then close.
+    /// - `Pending`: nothing to write. The task is woken when there is.
     pub fn poll_outgoing(&mut self, cx: &mut Context<'_>, out: &mut Vec<Bytes>) -> Poll<Option<CloseReason>> {
         self.handle.register(cx.waker());
         if let Some(reason) = self.due_close() {
@@ -434,12 +436,12 @@ impl Connection {
             room.spend(answer.len());
             out.push(answer);
         }
-        // Behind the answers, so that a publisher's own message goes out with its answer.
+        // After the answers, so that a publisher's own message goes out with its answer.
         self.take_events(FRAMES_PER_POLL, &mut room, out);
         if out.len() > before { Poll::Ready(None) } else { Poll::Pending }
     }
 
-    /// Hands out the next answer.
+    /// Returns the next answer.
     pub(crate) fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
         self.end_cuts();
         let Some(mut first) = self.started.pop_front() else { return Poll::Pending };
@@ -455,7 +457,7 @@ impl Connection {
                     .iter()
                     .find(|subscription| subscription.is_of(channel))
                     .map(|subscription| subscription.key);
-                // Once: a bot may publish for long before it reads an event.
+                // Only once: a bot may publish for a long time before it reads an event.
                 self.ready.extend(own.filter(|key| !self.ready.contains(key)));
                 (*id, result.map(|appended| published(channel.clone(), &appended)), None)
             }),
@@ -515,7 +517,7 @@ impl Connection {
         Encoder::answer(answer)
     }
 
-    /// Hands out notices and log events, or says that the connection is to close.
+    /// Returns notices and log events, or the reason to close.
     pub(crate) fn poll_events(
         &mut self,
         cx: &mut Context<'_>,
@@ -533,17 +535,16 @@ impl Connection {
         if out.len() > before { Poll::Ready(None) } else { Poll::Pending }
     }
 
-    /// Waits for the connection's end, taking nothing: for a transport that can't write just now. What it has
-    /// not written yet is of no more use.
+    /// Waits for the connection's end without taking frames: for a transport that can't write now. Drop what it
+    /// has not written yet.
     pub fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         self.handle.register(cx.waker());
         self.end_cuts();
         self.due_close().map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Tells the engine why the transport ends the session, if the engine has not said so itself: a client that
-    /// breaks the WebSocket's rules or takes nothing. It is for the statistics and the log; drop the connection
-    /// then.
+    /// Tells the engine why the transport ends the session, if the engine has not closed it: the client broke the
+    /// WebSocket protocol or does not read. This is for statistics and the log. Drop the connection afterwards.
     pub fn end(&mut self, reason: CloseReason) {
         self.closing.get_or_insert(reason);
     }
@@ -563,7 +564,7 @@ impl Connection {
         self.engine.monitor.failures.misused(misused, format_args!("user {}", self.handle.identity.user.id));
     }
 
-    /// Returns why to close now: a server that merely goes away answers first what it has accepted.
+    /// Returns the reason to close now. A server that shuts down first answers what it has accepted.
     fn due_close(&self) -> Option<CloseReason> {
         let reason = self.closing.or_else(|| self.handle.closing())?;
         if reason == CloseReason::GoingAway && !self.started.is_empty() {
@@ -572,7 +573,7 @@ impl Connection {
         Some(reason)
     }
 
-    /// Takes up to `budget` log events, as long as there is room.
+    /// Takes up to `budget` log events while there is room.
     fn take_events(&mut self, mut budget: usize, room: &mut Room, out: &mut Vec<Bytes>) {
         self.handle.take_ready(&mut self.ready);
         let mut delivered = 0;
@@ -591,7 +592,7 @@ impl Connection {
                 None | Some(Read::Caught(_)) => {}
                 Some(Read::More(_)) => {
                     self.ready.push_back(key);
-                    // The next frame does not fit: those of the other channels wait with it.
+                    // The next frame does not fit, so those of other channels wait too.
                     if out.len() - before < budget {
                         break;
                     }
@@ -617,7 +618,7 @@ impl Connection {
         }
         if let Some(begun) = outcome.begun {
             let subscription = begun.go_live();
-            // Marks that came before the insertion found nobody: look once.
+            // Marks before the insertion found no subscription, so look once.
             self.ready.push_back(subscription.key);
             if self.subscriptions.is_empty() {
                 // Most connections subscribe to one channel.

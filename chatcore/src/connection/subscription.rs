@@ -1,4 +1,4 @@
-//! A connection's place in one channel: it begins with a snapshot or a replay, and reads on from there.
+//! A subscription: it begins with a snapshot or a replay, and then reads live events.
 
 use std::sync::Arc;
 
@@ -31,15 +31,15 @@ pub(crate) struct Subscription {
     _place: SubscriptionPlace,
 }
 
-/// A subscription whose answer is not handed out yet.
+/// A subscription whose answer was not sent yet.
 pub(crate) struct Begun {
     subscription: Subscription,
-    /// Where the answer ends.
+    /// The cursor where the answer ends.
     start: Cursor,
 }
 
 impl Begun {
-    /// Lets the subscription run, from where its answer ends.
+    /// Starts the subscription where its answer ends.
     pub(crate) fn go_live(self) -> Subscription {
         self.subscription.subscriber.go_live(self.start);
         self.subscription
@@ -47,10 +47,10 @@ impl Begun {
 }
 
 impl Subscription {
-    /// Subscribes, and answers with what the client needs to be level with the log.
+    /// Subscribes, and returns what the client needs to be up to date.
     ///
-    /// The subscription is entered before the answer is read, and its cursor is where the answer ends: what is
-    /// pushed in between is after the cursor, so nothing is missed and nothing comes twice.
+    /// The subscription is entered before the answer is read, and its cursor is where the answer ends. Events that
+    /// are pushed in between are after the cursor, so none is missed and none comes twice.
     pub(crate) async fn begin(
         engine: Arc<Engine>,
         handle: Arc<ConnectionHandle>,
@@ -73,7 +73,7 @@ impl Subscription {
             }
             start = Some(subscription.snapshot(limit).await?);
         }
-        // The store may have taken its time.
+        // The store may have taken a long time.
         let handle = Arc::clone(subscription.subscriber.handle());
         engine.policy.authorize(&handle.identity, Action::Read(&name))?;
         if handle.is_cut_off(&name) {
@@ -98,8 +98,8 @@ impl Subscription {
         Ok((Begun { subscription, start: start.cursor }, reply))
     }
 
-    /// Enters the subscription with its connection, then with the channel. A right that ends before the first step is
-    /// asked for after it; one that ends later finds the subscription.
+    /// Enters the subscription with its connection, then with the channel. A right that ends before the first step
+    /// is checked after it; one that ends later finds the subscription.
     fn enter(
         engine: &Arc<Engine>,
         handle: Arc<ConnectionHandle>,
@@ -116,14 +116,14 @@ impl Subscription {
         }
         let shard = channel.subscribe(Arc::clone(&subscriber));
         let others = engine.monitor.counters.subscriptions.enter();
-        // From here on dropping it ends it.
+        // From here on, dropping it ends it.
         let subscription =
             Self { engine: Arc::clone(engine), key, channel, subscriber, shard, _place: place };
         if others >= engine.limits.subscriptions_total { Err(Error::overloaded()) } else { Ok(subscription) }
     }
 
-    /// Returns the events after the position: all, or as many as an answer carries, where the ring holds what comes
-    /// after them. `None` where there is no such position any more, or it is too far back.
+    /// Returns the events after the position: all of them, or as many as an answer can have if the ring has the
+    /// rest. Returns `None` if the position is not valid or too far back.
     async fn replay(&self, position: &Position) -> Result<Option<Start>, Error> {
         let most = self.engine.limits.resume_events;
         let bytes = self.engine.limits.answer_bytes;
@@ -164,18 +164,18 @@ impl Subscription {
         Ok(Some(Start::new(&ring, ring.cursor_at(reached), Content::Events(frames))))
     }
 
-    /// Returns the newest messages as they stand now.
+    /// Returns the newest messages in their current state.
     async fn snapshot(&self, limit: usize) -> Result<Start, Error> {
         let (before, start) = {
             let ring = self.channel.ring().read();
             let start = |messages, more| Start::new(&ring, ring.cursor(), Content::Messages(messages, more));
             match ring.newest(limit) {
                 Some((messages, more)) => return Ok(start(messages, more)),
-                // The ring holds fewer than asked, being bounded in bytes.
+                // The ring has fewer than requested, since it is bounded in bytes.
                 None => (ring.head().seq + 1, start(MessageList::new([].iter()), true)),
             }
         };
-        // Edits that the store has folded in already come again as events: folding them twice changes nothing.
+        // Edits that the store has already applied come again as events. Applying them twice changes nothing.
         let bytes = self.engine.limits.answer_bytes;
         let limit = PageLimit::new(limit, bytes);
         let page = self.engine.store.messages_before(self.channel.info.id, before, limit).await?;
@@ -197,13 +197,13 @@ impl Subscription {
         &self.channel
     }
 
-    /// Says whether it is a subscription to the channel of that name.
+    /// Returns whether it is a subscription to the channel with that name.
     pub(crate) fn is_of(&self, channel: &ChannelName) -> bool {
         self.subscriber.is_of(channel)
     }
 
-    /// Copies up to `limit` frames that the client has not had, as long as there is room. Whoever marked the
-    /// subscription before is answered by this. `None` if the subscription was cut off.
+    /// Copies up to `limit` new frames while there is room. This handles all earlier marks of the subscription.
+    /// Returns `None` if the subscription was cut off.
     pub(crate) fn read(&mut self, limit: usize, room: &mut Room, out: &mut Vec<Bytes>) -> Option<Read> {
         let mut cursor = self.subscriber.look();
         let read = self.channel.ring().read().read((*cursor)?, limit, room, out);
@@ -226,7 +226,7 @@ impl Drop for Subscription {
             return;
         }
         if cut_off {
-            // It arrived while it was cut off.
+            // The user arrived while being cut off.
             channel.members().remove(user);
             leave(channel, user, &self.engine.limits);
         } else {
@@ -235,7 +235,7 @@ impl Drop for Subscription {
     }
 }
 
-/// What a subscription begins with.
+/// The start of a subscription.
 struct Start {
     epoch: crate::model::id::Epoch,
     check: Option<Check>,
