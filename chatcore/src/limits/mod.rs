@@ -1,4 +1,4 @@
-//! Every bound of the engine, by name, with its default.
+//! The limits of the engine, each with its default.
 
 pub(crate) mod moment;
 pub(crate) mod pace;
@@ -7,30 +7,30 @@ pub(crate) mod turns;
 
 use std::time::Duration;
 
-/// The bounds that keep memory, time and the log's growth finite, whatever clients do.
+/// Limits that bound memory, time and the growth of the log, whatever clients do.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Newest messages of a channel kept in memory, and the most that one answer carries. Default 100.
+    /// Newest messages of a channel in memory, and the most in one answer. Default 100.
     pub history: usize,
     /// Messages in one answer to a search. Default 50.
     pub search_results: usize,
     /// Channels in one answer to `channels`. Default 1,000.
     pub channels_page: usize,
-    /// Channels that one `channels` looks at for those that its user may see. Default 10,000.
+    /// Channels that one `channels` command checks to find visible ones. Default 10,000.
     pub channels_scan: usize,
-    /// Searches that run at once, over all users; others wait in order, up to `store_timeout`. Default 2.
+    /// Searches at once, over all users. Others wait in order, up to `store_timeout`. Default 2.
     pub searches: usize,
-    /// Searches of one user that run at once. Default 1.
+    /// Searches of one user at once. Default 1.
     pub searches_per_user: usize,
-    /// Encoded events of a channel kept in memory for cursors and resume. Default 1,024.
+    /// Encoded events of a channel in memory, for cursors and resume. Default 1,024.
     pub ring_events: usize,
-    /// Bytes of a channel's messages, and of its events, kept in memory. Default 1 MiB each.
+    /// Bytes of a channel's messages in memory, and bytes of its events. Default 1 MiB each.
     pub ring_bytes: usize,
-    /// Bytes of all channels' messages, events and lists in memory. Beyond it the channels used least lately keep
-    /// a few; who was behind in them reads from the store. Default 256 MiB.
+    /// Bytes of all channels' messages, events and lists in memory. Beyond it, the least recently used channels
+    /// keep only a few, and slow readers of them read from the store. Default 256 MiB.
     pub rings_bytes_total: usize,
-    /// Events that a resume replays; a position further back is reset. Default 500.
+    /// Events that a resume replays. A position further back gets a reset. Default 500.
     pub resume_events: usize,
     /// Bytes of one command. Default 65,536.
     pub frame_bytes: usize,
@@ -50,139 +50,139 @@ pub struct Limits {
     pub attachment_bytes: u64,
     /// Characters of an attachment's file name. Default 255.
     pub file_name_chars: usize,
-    /// Uploads running at once, over all users. Default 64.
+    /// Uploads at once, over all users. Default 64.
     pub uploads: usize,
-    /// Uploads of one user running at once. Default 8.
+    /// Uploads of one user at once. Default 8.
     pub uploads_per_user: usize,
-    /// Bytes that one user uploads in a day. Default 2 GiB; they come back over 24 hours.
+    /// Bytes that one user can upload per day. They become available again over 24 hours. Default 2 GiB.
     pub upload_bytes_per_day: u64,
-    /// Bytes that all users together upload in a day; they come back over 24 hours. Default no bound, which is
-    /// `u64::MAX`.
+    /// Bytes that all users together can upload per day. They become available again over 24 hours. Default
+    /// `u64::MAX`, which is no bound.
     pub upload_bytes_per_day_total: u64,
     /// How long an upload may stay unused before it is removed. Default 1 hour.
     pub upload_ttl: Duration,
-    /// Bytes of the files that one user has uploaded and that are still stored; one more is refused with
-    /// `storage_full`. The store counts them, so a restart changes nothing. A file counts until its bytes are gone, soon
-    /// after its message was deleted. While [`uploads`](Self::uploads) run they may take their bytes beyond it; each is
-    /// refused at its end then. Default 10 GiB.
+    /// Bytes of one user's stored files. A further file is refused with `storage_full`. The store counts them, so
+    /// a restart does not reset the count. A file counts until its bytes are removed, soon after its message was
+    /// deleted. Uploads in progress ([`uploads`](Self::uploads)) may exceed the limit until they end, and are then
+    /// refused. Default 10 GiB.
     pub file_bytes_per_user: u64,
-    /// The same, of all users. Default 100 GiB.
+    /// Bytes of all users' stored files. Default 100 GiB.
     pub file_bytes_total: u64,
-    /// Pictures whose previews are made at once; others wait in order, up to `preview_wait`. At 0 there are no
-    /// previews. Default 2.
+    /// Pictures whose previews are made at once. Others wait in order, up to `preview_wait`. 0 turns previews off.
+    /// Default 2.
     pub previews: usize,
-    /// Pictures whose previews are made at once for one user. Default 1.
+    /// Pictures of one user's requests whose previews are made at once. Default 1.
     pub previews_per_user: usize,
-    /// Bytes of memory that making previews takes, over all pictures. One that needs more by itself has no preview.
+    /// Bytes of memory for making previews, over all pictures. A picture that alone needs more has no preview.
     /// Default 152 MiB, enough for a JPEG of 48 megapixels.
     pub preview_memory: u64,
-    /// How long a request waits for a preview to be made; then it is refused with `unavailable`. What was begun is
-    /// ended and kept. Default 20 s.
+    /// How long a request waits for a preview before it is refused with `unavailable`. Work that has begun is
+    /// finished and kept. Default 20 s.
     pub preview_wait: Duration,
-    /// Channels that can exist. The store counts them, those of [`Chat::ensure_channel`](crate::Chat::ensure_channel)
-    /// too. Default 10,000.
+    /// Channels that can exist. The store counts them, including those of
+    /// [`Chat::ensure_channel`](crate::Chat::ensure_channel). Default 10,000.
     pub channels: usize,
-    /// Channels that one user creates at once. Default 60.
+    /// Channels that one user can create at once. Default 60.
     pub channels_at_once: u32,
-    /// The time in which a user may create one more channel, after those at once. Default 1 minute.
+    /// After that, the time until a user can create one more channel. Default 1 minute.
     pub channel_interval: Duration,
-    /// Channels held in memory at once. Default 10,000.
+    /// Channels in memory. Default 10,000.
     pub loaded_channels: usize,
-    /// How long a channel that nobody uses stays in memory. Default 60 s.
+    /// How long an unused channel stays in memory. Default 60 s.
     pub channel_idle: Duration,
     /// Connections at once. Default 20,000.
     pub connections: usize,
-    /// Connections of one user at once. Default 64.
+    /// Connections of one user. Default 64.
     pub connections_per_user: usize,
-    /// Channels that one connection follows. Default 1,000.
+    /// Subscriptions of one connection. Default 1,000.
     pub subscriptions: usize,
-    /// Subscriptions of one user over all connections. Default 16,000.
+    /// Subscriptions of one user, over all connections. Default 16,000.
     pub subscriptions_per_user: usize,
-    /// Subscriptions of all connections; one more is refused with `unavailable`. Default 400,000.
+    /// Subscriptions of all connections. A further one is refused with `unavailable`. Default 400,000.
     pub subscriptions_total: usize,
-    /// Commands of one connection that wait for their answer; the transport stops reading at this many.
-    /// Default 64.
+    /// Unanswered commands of one connection. At this number the transport stops reading. Default 64.
     pub commands_in_flight: usize,
-    /// Bytes of one connection's commands that wait for their answers; the transport stops reading at this
-    /// many. Default 256 KiB.
+    /// Bytes of one connection's unanswered commands. At this number the transport stops reading. Default 256 KiB.
     pub command_bytes: usize,
-    /// Bytes of all connections' commands that wait for their answers. Beyond it a connection has one command
-    /// at a time, and a command of more than 4 KiB is refused with `unavailable`. Default 128 MiB.
+    /// Bytes of all connections' unanswered commands. Beyond it, a connection has one command at a time, and a
+    /// command of more than 4 KiB is refused with `unavailable`. Default 128 MiB.
     pub command_bytes_total: usize,
-    /// Bytes of one answer's list of messages, events or channels, as they are sent: it ends before, and the answer says
-    /// where to go on. One message, event or channel is sent whatever its size. Default 512 KiB.
+    /// Bytes of the list of messages, events or channels in one answer, as they are sent. The list ends before it
+    /// is exceeded, and the answer says where to go on. One message, event or channel is sent whatever its size.
+    /// Default 512 KiB.
     pub answer_bytes: usize,
-    /// Bytes that one connection is given to write at once, but one frame of any size; its next command and the
-    /// log's next events wait until they are written. Default 48 KiB.
+    /// Bytes that a connection is given to write at once, or one frame of any size. Its next command and further
+    /// log events wait until they are written. Default 48 KiB.
     pub outgoing_bytes: usize,
-    /// Bytes of all large answers (to `channels`, `subscribe`, `history` and `search`) that are being made or
-    /// not yet written. Such a command waits for its turn; one being made counts three times
+    /// Bytes of all large answers (to `channels`, `subscribe`, `history` and `search`) that are being made or not
+    /// yet written. Such a command waits for its turn. An answer being made counts as three times
     /// [`answer_bytes`](Self::answer_bytes). Default 256 MiB.
     pub outgoing_bytes_total: usize,
-    /// The same, over all connections of one user. Default 32 MiB.
+    /// Bytes of one user's large answers, over all connections. Default 32 MiB.
     pub outgoing_bytes_per_user: usize,
-    /// How long a client may take to read a large answer while others wait for its place in
-    /// [`outgoing_bytes_total`](Self::outgoing_bytes_total); then it is closed as too slow. Default 5 s.
+    /// How long a client may take to read a large answer while others wait for
+    /// [`outgoing_bytes_total`](Self::outgoing_bytes_total). Then it is closed as too slow. Default 5 s.
     pub answer_patience: Duration,
-    /// Frames outside any log (presence, typing …) that wait for one connection. Default 1,024.
+    /// Frames outside of any log (presence, typing …) that wait for one connection. Default 1,024.
     pub mailbox: usize,
-    /// Bytes of them. Default 256 KiB.
+    /// Bytes of these frames for one connection. Default 256 KiB.
     pub mailbox_bytes: usize,
-    /// Bytes of them, over all connections. Beyond it a connection for which more than 8 KiB wait is closed as
-    /// too slow. Default 128 MiB.
+    /// Bytes of these frames for all connections. Beyond it, a connection for which more than 8 KiB wait is closed
+    /// as too slow. Default 128 MiB.
     pub mailbox_bytes_total: usize,
-    /// Commands of one connection a second, sustained, as [`weight`](Self::weight) counts them. Default 50.
+    /// Commands of one connection per second, sustained, each counted with its weight. Default 50.
     ///
-    /// Twice as many frames are read in all, whatever becomes of them: refused commands, pings, pongs, and the
-    /// fragments of a message. Beyond that the transport reads no further until the pace allows it.
+    /// Twice as many frames are read in total, including refused commands, pings, pongs, and the fragments of a
+    /// message. Beyond that the transport stops reading until the pace allows it.
     pub commands_per_second: u32,
-    /// Commands of one connection at once, before the sustained rate holds. Default 500.
+    /// Commands of one connection at once, before the sustained rate applies. Default 500.
     pub command_burst: u32,
-    /// How many times a connection's pace a user has, over all connections. Default 4.
+    /// The pace of a user over all connections, as a multiple of a connection's. Default 4.
     pub pace_per_user: u32,
-    /// Bytes of one user's frames a second, sustained, over all connections. Default 1 MiB.
+    /// Bytes of one user's frames per second, sustained, over all connections. Default 1 MiB.
     pub bytes_per_second: u64,
-    /// Bytes of one user's frames at once, before the sustained rate holds. Default 32 MiB.
+    /// Bytes of one user's frames at once, before the sustained rate applies. Default 32 MiB.
     pub byte_burst: u64,
-    /// Bytes of the frames by which one user adds to the log in a day. Default 1 GiB. A day's bytes are there
-    /// at once and come back over 24 hours. A restart forgets what was taken, here and in `upload_bytes_per_day`.
+    /// Bytes of one user's frames that add to the log, per day. They are available at once, and again over 24
+    /// hours. A restart resets the count, as for `upload_bytes_per_day`. Default 1 GiB.
     pub message_bytes_per_day: u64,
-    /// Bytes of the frames by which all users together add to the log in a day; they come back over 24 hours. It
-    /// bounds how fast a disk fills. Default no bound, which is `u64::MAX`.
+    /// Bytes of all users' frames that add to the log, per day. They become available again over 24 hours. This
+    /// bounds how fast a disk fills. Default `u64::MAX`, which is no bound.
     pub message_bytes_per_day_total: u64,
-    /// Users without a connection whose paces are remembered until they are full again. Default 20,000; of
-    /// more, all are forgotten.
+    /// Users without a connection whose paces are remembered until they are full. If there are more, all are
+    /// forgotten. Default 20,000.
     pub paces_remembered: usize,
-    /// Malformed frames in a minute after which the connection is closed. Default 20.
+    /// Malformed frames per minute. Beyond it the connection is closed. Default 20.
     pub bad_frames_per_minute: u32,
-    /// Appends that wait for the store, in each append group; more are refused. Default 4,096.
+    /// Waiting appends per append group. Further ones are refused. Default 4,096.
     pub append_queue: usize,
-    /// Appends of one user that wait for the store, over all connections and groups. Default 1,024.
+    /// Waiting appends of one user, over all connections and groups. Default 1,024.
     pub appends_per_user: usize,
-    /// Bytes of the appends that wait for the store, in each append group; more are refused. Default 16 MiB.
+    /// Bytes of waiting appends per append group. Further ones are refused. Default 16 MiB.
     pub append_queue_bytes: usize,
     /// Appends in one batch. Default 512.
     pub append_batch: usize,
-    /// Bytes of one batch, about. Default 4 MiB.
+    /// Approximate bytes of one batch. Default 4 MiB.
     pub append_batch_bytes: usize,
-    /// Batches in flight at once; each channel belongs to one group. Default 4.
+    /// Append groups: the number of batches in flight at once. Each channel belongs to one group. Default 4.
     pub append_groups: usize,
-    /// How long a store's answer is waited for, and how long an append waits for its turn. Default 15 s.
+    /// How long to wait for a store's answer, and for an append's turn. Default 15 s.
     pub store_timeout: Duration,
     /// The time over which clients come back after a drain. Default 10 s.
     pub drain_spread: Duration,
-    /// How long an upload under way has to end after a drain began; then it is refused with `draining`. Default 5 s.
+    /// How long an upload may continue after a drain began. Then it is refused with `draining`. Default 5 s.
     pub drain_uploads: Duration,
-    /// How long somebody without a connection still counts as online, at each absence anew. Default 5 s.
+    /// How long a person without a connection still counts as online, for each absence. Default 5 s.
     pub presence_grace: Duration,
-    /// People listed as online in one channel, whose coming and going is announced. With 0, nobody is. Default 1,000.
+    /// People listed as online in one channel, whose coming and going is announced. 0 turns the list off. Default
+    /// 1,000.
     pub presence_members: usize,
-    /// Bytes of that list, as it is sent. People who come when it is full are listed and announced as others leave it,
-    /// in the order in which they came. Default 128 KiB.
+    /// Bytes of that list, as it is sent. People who come when it is full are added and announced as others leave,
+    /// in the order of their arrival. Default 128 KiB.
     pub presence_bytes: usize,
-    /// The shortest time between two `typing` of one user in one channel that others are told of. Default 2 s.
+    /// The shortest time between two `typing` of one user in one channel that others are told. Default 2 s.
     pub typing_interval: Duration,
-    /// Channels in which others are told that one user is typing, within that time. Default 100.
+    /// Channels in which others are told that one user is typing, within `typing_interval`. Default 100.
     pub typing_channels: usize,
 }
 
@@ -197,27 +197,27 @@ impl Limits {
     /// The weight of `search`, `channels` and `create_channel`, which look at much or at everything.
     pub const HEAVY: u32 = 5;
 
-    /// Returns how many bytes the largest message takes as it is sent, if the app's names of users have at most 64
-    /// characters: each character of its text escaped, all its attachments, all its reactions.
+    /// Returns the most bytes of a message as it is sent, if the app's user names have at most 64 characters: with
+    /// each character of its text escaped, all attachments and all reactions.
     #[must_use]
     pub fn message_bytes(&self) -> usize {
         const FIXED: usize = 1_024;
-        // A character is 4 bytes in a name and 12 in its URL; a user's id is 64.
+        // A character is 4 bytes in a name and 12 in its URL. A user id is 64 bytes.
         let attachments = self.attachments.saturating_mul(self.file_name_chars.saturating_mul(16) + 512);
         let reactions = self.reactions.saturating_mul(self.emoji_bytes + 128);
         self.text_chars.saturating_mul(6).saturating_add(attachments).saturating_add(reactions) + FIXED
     }
 
-    /// Returns how many bytes a message's text may take as JSON, escapes included, so that its command fits in
-    /// [`frame_bytes`](Self::frame_bytes) whatever its other fields are: 4,096 less.
+    /// Returns the most bytes of a message's text as JSON, including escapes, so that its command fits into
+    /// [`frame_bytes`](Self::frame_bytes) with any other fields: 4,096 less.
     #[must_use]
     pub fn text_bytes(&self) -> usize {
         self.frame_bytes.saturating_sub(4_096)
     }
 
-    /// Returns how many bytes one running command takes for its answer at the most, about, whatever is stored: a
-    /// store's page and the list that is written from it, or that list and the answer, each of
-    /// [`answer_bytes`](Self::answer_bytes) and one item more, and the list of who is online.
+    /// Returns about the most bytes that one running command takes for its answer, whatever is stored: a store's
+    /// page and the list encoded from it, or that list and the answer, each of
+    /// [`answer_bytes`](Self::answer_bytes) and one more item, and the list of who is online.
     #[must_use]
     pub fn command_memory(&self) -> usize {
         2 * (self.answer_bytes + self.message_bytes()) + self.presence_bytes

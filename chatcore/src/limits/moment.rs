@@ -1,4 +1,4 @@
-//! A moment of this process's life in eight bytes: half of an `Instant`, for what each connection keeps several of.
+//! A moment of this process in eight bytes: half of an `Instant`, since each connection stores several.
 
 use std::ops::{Add, Sub};
 use std::sync::OnceLock;
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long before the first moment the count begins, so that earlier ones can be told apart too.
+/// How long before the first moment the count begins, so that earlier moments differ too.
 const BEFORE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Nanoseconds since a day before the first moment that was asked for.
+/// Nanoseconds since a day before the first moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(u64);
 
@@ -22,7 +22,7 @@ impl Moment {
         Self(nanos(instant.saturating_duration_since(begin(instant))))
     }
 
-    /// Returns the same moment as the clock names it.
+    /// Returns the same moment as an `Instant`.
     pub(crate) fn instant(self) -> Instant {
         let now = Instant::now();
         begin(now).checked_add(Duration::from_nanos(self.0)).unwrap_or(now)
@@ -36,7 +36,7 @@ impl Moment {
         Self(self.0.saturating_sub(nanos))
     }
 
-    /// Returns how many nanoseconds it is after `earlier`; 0 if it is not.
+    /// Returns the nanoseconds after `earlier`, or 0 if it is not earlier.
     pub(crate) const fn nanos_since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
@@ -50,7 +50,7 @@ impl Add<Duration> for Moment {
     }
 }
 
-/// How long it is after another; zero if it is not.
+/// The time after another moment, or zero if it is not later.
 impl Sub for Moment {
     type Output = Duration;
 

@@ -1,26 +1,27 @@
-//! Steady rates with a burst, as one moment in time: the generic cell rate algorithm (ITU-T I.371). No clock.
+//! Steady rates with a burst, stored as one moment: the generic cell rate algorithm (ITU-T I.371). It has no
+//! clock.
 
 use std::time::Duration;
 
 use crate::limits::moment::Moment;
 
-/// The length of a day, for what is bounded per day.
+/// The length of a day, for bounds per day.
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Nanoseconds that a pace falls behind at the most. More would punish the innocent long after a flood has ended.
+/// The most nanoseconds that a pace falls behind. More would still punish a user long after a flood has ended.
 const MOST_DEBT: u64 = 5_000_000_000;
 
-/// How much at once, and how fast after that.
+/// A burst, and a rate after that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rate {
-    /// Nanoseconds in which one unit is there again.
+    /// Nanoseconds until one unit is available again.
     unit: u64,
-    /// Nanoseconds in which the whole burst is there again.
+    /// Nanoseconds until the whole burst is available again.
     burst: u64,
 }
 
 impl Rate {
-    /// Allows `burst` units at once, and `count` units per `period` after that; each at least one.
+    /// Returns a rate of `burst` units at once, and `count` units per `period` after that. Each is at least one.
     pub(crate) fn new(burst: u64, count: u64, period: Duration) -> Self {
         let period = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
         let unit = (period / count.max(1)).max(1);
@@ -32,18 +33,19 @@ impl Rate {
         Self { unit: (self.unit / u64::from(count.max(1))).max(1), ..self }
     }
 
-    /// Returns how many nanoseconds so many units take.
+    /// Returns the nanoseconds of so many units.
     fn time(self, units: u64) -> u64 {
         self.unit.saturating_mul(units)
     }
 
-    /// Returns how many nanoseconds so many units take, or else the whole burst: more than that would never pass.
+    /// Returns the nanoseconds of so many units, or of the whole burst if that is less: more would never be
+    /// available.
     fn price(self, units: u64) -> u64 {
         self.time(units).min(self.burst)
     }
 }
 
-/// What was taken at a [`Rate`], as the moment at which all of it is there again.
+/// What was taken at a [`Rate`], as the moment at which all of it is available again.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
     full_at: Moment,
@@ -54,10 +56,10 @@ impl Pace {
         Self { full_at: now }
     }
 
-    /// Takes `units` if they are there.
+    /// Takes `units` if they are available.
     ///
     /// # Errors
-    /// How long until they are.
+    /// Returns the time until they are.
     pub(crate) fn take(&mut self, rate: Rate, now: Moment, units: u64) -> Result<(), Duration> {
         let next = self.full_at.max(now).plus_nanos(rate.price(units));
         let ahead = next.nanos_since(now);
@@ -68,18 +70,18 @@ impl Pace {
         Ok(())
     }
 
-    /// Takes `units`, there or not; what is missing is a debt of [`MOST_DEBT`] at the most.
+    /// Takes `units`, whether or not they are available. What is missing is a debt of at most [`MOST_DEBT`].
     pub(crate) fn spend(&mut self, rate: Rate, now: Moment, units: u64) {
         let most = rate.burst.saturating_add(MOST_DEBT);
         self.full_at = self.full_at.max(now).plus_nanos(rate.time(units).min(most)).min(now.plus_nanos(most));
     }
 
-    /// Gives back `units` that were taken for nothing.
+    /// Gives back `units` that were not used.
     pub(crate) fn give_back(&mut self, rate: Rate, units: u64) {
         self.full_at = self.full_at.minus_nanos(rate.price(units));
     }
 
-    /// Returns how long until a debt is paid; zero if there is none.
+    /// Returns the time until a debt is paid, or zero if there is none.
     pub(crate) fn debt(&self, rate: Rate, now: Moment) -> Duration {
         match self.full_at.nanos_since(now).saturating_sub(rate.burst) {
             0 => Duration::ZERO,
@@ -87,7 +89,7 @@ impl Pace {
         }
     }
 
-    /// Returns whether the whole burst is there.
+    /// Returns whether the whole burst is available.
     pub(crate) fn is_rested(&self, now: Moment) -> bool {
         self.full_at <= now
     }
