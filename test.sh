@@ -8,6 +8,7 @@ target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 tools=$target/tools
 packages=$target/packages
 published=(chatcore chatcore-redb chatcore-postgres chatcore-hyper) # in the order in which they are published
+version=$(sed -n '/^\[workspace.package\]$/,/^$/s/^version = "\(.*\)"$/\1/p' Cargo.toml)
 node_major=22 # where the system has none, or one older than 20
 cargo_deny=0.20.2
 export RUST_BACKTRACE=${RUST_BACKTRACE:-1}
@@ -117,7 +118,8 @@ check_dependencies() {
 }
 
 # Makes the packages, once a run, and unpacks them into a workspace of their own, where they depend on each other as
-# published.
+# published. Cargo tells crates apart by their folder within a workspace, and these share a target folder with those of
+# the repository: so their folders must have other names.
 unpacked=
 unpack_packages() {
     local crate members
@@ -131,12 +133,11 @@ unpack_packages() {
     mkdir -p "$packages"
     cargo package --quiet --locked --allow-dirty --no-verify "${published[@]/#/--package=}"
     for crate in "${published[@]}"; do
-        mkdir "$packages/$crate"
-        tar -xzf "$target/package/$crate"-[0-9]*.crate -C "$packages/$crate" --strip-components 1
+        tar -xzf "$target/package/$crate-$version.crate" -C "$packages"
     done
     {
         printf '[workspace]\nresolver = "3"\nmembers = ["chatcore*"]\n\n[patch.crates-io]\n'
-        for crate in "${published[@]}"; do echo "$crate.path = \"$crate\""; done
+        for crate in "${published[@]}"; do echo "$crate.path = \"$crate-$version\""; done
         printf '\n[profile.dev]\ndebug = "line-tables-only"\n'
     } >"$packages/Cargo.toml"
     cp Cargo.lock "$packages"
@@ -145,20 +146,20 @@ unpack_packages() {
 
 # What is in a package, and nothing else: sources, what they include, the page of the crate, and the licences.
 check_files() { # crate
-    local surprising licence
-    surprising=$(cd "$packages/$1" && find . -type f | sed 's|^\./||' | grep -vxE \
+    local folder=$packages/$1-$version surprising licence
+    surprising=$(cd "$folder" && find . -type f | sed 's|^\./||' | grep -vxE \
         -e 'Cargo\.(toml|toml\.orig|lock)|\.cargo_vcs_info\.json|README\.md|LICENSE-(MIT|APACHE)' \
         -e '(src|build)/[a-z0-9_/]+\.rs|build\.rs' \
         -e 'migrations/[a-z0-9_]+\.sql|ui/[a-z0-9/-]+\.(js|css)' || true)
     [ -z "$surprising" ] || fail "the package of $1 has files that no rule allows: $surprising"
     for licence in LICENSE-MIT LICENSE-APACHE; do
-        cmp "$licence" "$packages/$1/$licence" || fail "the package of $1 has no $licence"
+        cmp "$licence" "$folder/$licence" || fail "the package of $1 has no $licence"
     done
-    echo "$1: $(find "$packages/$1" -type f | wc -l) files, $(du -k "$target/package/$1"-[0-9]*.crate | cut -f1) KiB"
+    echo "$1: $(find "$folder" -type f | wc -l) files, $(du -k "$target/package/$1-$version.crate" | cut -f1) KiB"
 }
 
 features() { # crate
-    sed -n '/^\[features\]$/,/^\[[^f]/s/^\([a-z0-9_-]*\) = .*/\1/p' "$packages/$1/Cargo.toml" | grep -vx default || true
+    sed -n '/^\[features\]$/,/^\[[^f]/s/^\([a-z0-9_-]*\) = .*/\1/p' "$packages/$1-$version/Cargo.toml" | grep -vx default || true
 }
 
 # Compiles and lints a package alone: features of other crates in the workspace can't hide that one is missing.
