@@ -11,23 +11,23 @@ use super::Random;
 use crate::model::id::AttachmentId;
 use crate::store::blob::{BlobError, BlobStore, ByteStream};
 
-/// One place for blobs for one law, empty at first. Dropping the fixture removes it.
+/// A place for the blobs of one law, empty at first. Dropping the fixture removes it.
 #[async_trait]
 pub trait BlobFixture: Send + Sync + 'static {
     /// The blob store under test.
     type Blobs: BlobStore;
 
-    /// Opens the place as a process does at its start: at first, and again after it was dropped; then what
-    /// was put must be there, unless [`keeps`](Self::keeps) says no.
+    /// Opens the place as a process does when it starts: the first time, and again after the store was dropped.
+    /// Then earlier blobs must still exist, unless [`keeps`](Self::keeps) returns false.
     async fn open(&self) -> Self::Blobs;
 
-    /// Says whether blobs outlive the store that put them. A store in memory says no.
+    /// Returns whether blobs outlive the store that put them. For a store in memory they don't.
     fn keeps(&self) -> bool {
         true
     }
 
-    /// Returns how many files, or whatever the place holds, lie in it, finished or not; `None`, the default,
-    /// where that can't be told. It lets the laws see what a failed put leaves behind.
+    /// Returns the number of files (or other parts) in the place, finished or not. The default, `None`, means that
+    /// it can't be told. With this the laws see what a failed put leaves behind.
     async fn pieces(&self) -> Option<usize> {
         None
     }
@@ -56,14 +56,14 @@ macro_rules! blob_conformance {
     };
 }
 
-/// The laws, each a function that panics where the store breaks it.
+/// The laws, each a function that panics if the store breaks it.
 pub mod laws {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
 
-    /// What was put is what is got, and `put` returns its size; two blobs are two.
+    /// A read returns the bytes that were put, and `put` returns their number. Two blobs stay separate.
     pub async fn blobs_do_not_mix<F: BlobFixture>(fixture: F) {
         let blobs = fixture.open().await;
         let (a, b) = (id("a_1"), id("a_2"));
@@ -73,7 +73,7 @@ pub mod laws {
         assert_eq!(get(&blobs, &b, WHOLE).await, b"three");
     }
 
-    /// A blob of no bytes is one, and its every range is empty.
+    /// A blob of no bytes exists, and each of its ranges is empty.
     pub async fn an_empty_blob_is_a_blob<F: BlobFixture>(fixture: F) {
         let blobs = fixture.open().await;
         for (name, parts) in [("a_none", &[][..]), ("a_empty", &[b"".as_slice(), b""][..])] {
@@ -84,7 +84,7 @@ pub mod laws {
         }
     }
 
-    /// A range is cut to what there is; one that is empty or beyond the end has no bytes.
+    /// A range is cut to the blob. A range that is empty or past the end has no bytes.
     pub async fn a_range_is_cut_to_the_blob<F: BlobFixture>(fixture: F) {
         let blobs = fixture.open().await;
         let id = id("a_1");
@@ -108,7 +108,7 @@ pub mod laws {
         assert_eq!(get(&blobs, &id, backwards).await, b"");
     }
 
-    /// A few MiB in chunks of odd sizes come back as they were, whole and in part.
+    /// A few MiB in chunks of odd sizes are read back unchanged, whole and in part.
     pub async fn a_large_blob_is_the_same_bytes<F: BlobFixture>(fixture: F) {
         let blobs = fixture.open().await;
         let random = Random::from_env();
@@ -135,7 +135,7 @@ pub mod laws {
         }
     }
 
-    /// Exactly as many bytes as the limit are stored; one more is [`BlobError::TooLarge`] and leaves nothing.
+    /// Exactly as many bytes as the limit are stored. One more is [`BlobError::TooLarge`] and leaves nothing.
     pub async fn one_byte_over_the_limit_is_too_large<F: BlobFixture>(fixture: F) {
         let blobs = fixture.open().await;
         assert_eq!(blobs.put(&id("a_at"), chunks(&[b"12345", b"678"]), 8).await.expect("a blob is put"), 8);
@@ -151,7 +151,7 @@ pub mod laws {
         assert_eq!(fixture.pieces().await, before, "what was too large left something behind");
     }
 
-    /// The limit holds against an endless stream: soon after it, no more is read.
+    /// The limit holds for an endless stream: soon after it, no more is read.
     pub async fn the_limit_counts_bytes_seen_and_stops_reading<F: BlobFixture>(fixture: F) {
         let blobs = fixture.open().await;
         let read = Arc::new(AtomicUsize::new(0));
@@ -204,7 +204,7 @@ pub mod laws {
         assert_absent(&fixture.open().await, &id("a_5")).await;
     }
 
-    /// While its bytes are still coming a blob is not there, not even in part.
+    /// A blob can't be read, not even in part, while its bytes are still coming.
     pub async fn a_blob_can_not_be_got_before_its_end_has_come<F: BlobFixture>(fixture: F) {
         let blobs = Arc::new(fixture.open().await);
         let reached = Arc::new(tokio::sync::Notify::new());
@@ -220,7 +220,7 @@ pub mod laws {
         assert_absent(&*blobs, &id("a_1")).await;
     }
 
-    /// A removed blob is gone; removing it again, or one that never was, is no error.
+    /// A removed blob is gone. Removing it again, or one that never existed, is not an error.
     pub async fn a_blob_is_removed_once_and_again<F: BlobFixture>(fixture: F) {
         let blobs = fixture.open().await;
         let before = fixture.pieces().await;
@@ -251,7 +251,7 @@ pub mod laws {
         );
     }
 
-    /// Opened again, the store has what was put and not what was removed.
+    /// Opened again, the store has the blobs that were put and not removed.
     pub async fn blobs_outlive_the_store<F: BlobFixture>(fixture: F) {
         if !fixture.keeps() {
             return;
@@ -267,7 +267,7 @@ pub mod laws {
         assert_absent(&blobs, &id("a_gone")).await;
     }
 
-    /// A stream of `good` chunks that then says that it got there, and waits for ever.
+    /// A stream of `good` chunks that then reports its position and waits for ever.
     fn stalled(good: usize, reached: &Arc<tokio::sync::Notify>) -> ByteStream {
         let reached = Arc::clone(reached);
         let stall = stream::once(async move {

@@ -20,38 +20,37 @@ use crate::store::{
     EventStore, FileBytes, Found, Head, Page, PageLimit, Replay, StoreError, Unread, Upload,
 };
 
-/// How often a [`FaultyStore`] does what. The default is never.
+/// The probabilities of faults of a [`FaultyStore`]. The default is none.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Faults {
-    /// How likely a write fails and has changed nothing, 0 to 1.
+    /// The probability that a write fails and changes nothing, 0 to 1.
     pub before_write: f64,
-    /// How likely a write fails although it was done, as when the answer is lost, 0 to 1.
+    /// The probability that a write fails although it was done, as if the answer was lost, 0 to 1.
     pub after_write: f64,
-    /// How likely an append panics, having changed nothing, 0 to 1.
+    /// The probability that an append panics and changes nothing, 0 to 1.
     pub append_panics: f64,
-    /// How likely a read fails, 0 to 1.
+    /// The probability that a read fails, 0 to 1.
     pub read: f64,
-    /// How likely any call is delayed, before and again after it is done, 0 to 1.
+    /// The probability that a call is delayed, before and again after it is done, 0 to 1.
     pub delay: f64,
-    /// The longest delay, on tokio's clock; with none, a delayed call only lets other tasks go first.
+    /// The longest delay, on tokio's clock. If it is zero, a delayed call only lets other tasks run first.
     pub longest_delay: Duration,
 }
 
 impl Faults {
-    /// Fails reads, and writes before and after they are done, each with this probability.
+    /// Makes reads fail, and writes before and after they are done, each with this probability.
     #[must_use]
     pub fn everywhere(probability: f64) -> Self {
         Self { before_write: probability, after_write: probability, read: probability, ..Self::default() }
     }
 }
 
-/// A store that does what another does, and by a seed delays and fails; or lets writes or the answers of reads
-/// wait, until a test has seen enough ([`hold`](Self::hold), [`hold_answers`](Self::hold_answers)).
+/// A store that wraps another, and delays and fails calls at random by a seed. It can also hold writes or the
+/// answers of reads until a test has seen enough ([`hold`](Self::hold), [`hold_answers`](Self::hold_answers)).
 ///
-/// A failure of an append is a [`StoreError`] for the whole batch. The seed is printed when the store is
-/// dropped by a panic.
+/// A failure of an append is a [`StoreError`] for the whole batch. If a panic drops the store, it prints the seed.
 ///
-/// Clones are handles on the same one: a test keeps one to let the faults begin and end.
+/// Clones are handles to the same store: a test keeps one to start and stop the faults.
 #[derive(Debug)]
 pub struct FaultyStore<S> {
     inner: Arc<S>,
@@ -63,7 +62,7 @@ pub struct FaultyStore<S> {
     largest_batch: Arc<AtomicUsize>,
 }
 
-/// While it lives, no write begins, or no read is answered.
+/// While this lives, no write begins, or no read is answered.
 #[derive(Debug)]
 #[must_use = "the calls go on when it is dropped"]
 pub struct Held(watch::Sender<bool>);
@@ -89,7 +88,7 @@ impl<S> Clone for FaultyStore<S> {
 }
 
 impl<S> FaultyStore<S> {
-    /// Wraps a store. The same `seed` gives the same faults to the same calls in the same order.
+    /// Wraps a store. The same `seed` gives the same faults for the same calls in the same order.
     pub fn new(inner: S, faults: Faults, seed: u64) -> Self {
         Self {
             inner: Arc::new(inner),
@@ -102,26 +101,27 @@ impl<S> FaultyStore<S> {
         }
     }
 
-    /// Sets what fails from now on.
+    /// Sets the faults from now on.
     pub fn set_faults(&self, faults: Faults) {
         *self.lock() = faults;
     }
 
-    /// Lets all writes that have not begun wait until the answer is dropped.
+    /// Holds all writes that have not begun until the result is dropped.
     pub fn hold(&self) -> Held {
         self.held.send_replace(true);
         Held(self.held.clone())
     }
 
-    /// Lets the answers of all reads wait until what this returns is dropped. Each is what was so when it was read.
+    /// Holds the answers of all reads until the result is dropped. Each answer has the state at the time of its
+    /// read.
     pub fn hold_answers(&self) -> Held {
         self.answers_held.send_replace(true);
         Held(self.answers_held.clone())
     }
 
-    /// Waits until as many reads as `count` wait with their answers.
+    /// Waits until `count` reads wait with their answers.
     pub async fn answers_held(&self, count: usize) {
-        // The store itself keeps the sender, so the wait ends by a read alone.
+        // The store itself keeps the sender, so only a read ends the wait.
         let _ = self.held_answers.subscribe().wait_for(|held| *held >= count).await;
     }
 
@@ -139,7 +139,7 @@ impl<S> FaultyStore<S> {
         self.largest_batch.load(Ordering::Relaxed)
     }
 
-    /// Returns the store behind the faults.
+    /// Returns the wrapped store.
     pub fn inner(&self) -> &S {
         &self.inner
     }
@@ -160,7 +160,7 @@ impl<S> FaultyStore<S> {
 
     async fn write<T>(&self, call: impl Future<Output = T>) -> Result<T, StoreError> {
         self.delay().await;
-        // The store itself keeps the sender, so the wait ends by a release alone.
+        // The store itself keeps the sender, so only a release ends the wait.
         let _ = self.held.subscribe().wait_for(|held| !held).await;
         if self.random.chance(self.faults().before_write) {
             return Err(StoreError::new("a write that fails on purpose before it is done"));
@@ -184,7 +184,7 @@ impl<S> FaultyStore<S> {
     }
 }
 
-/// One of those counted; dropping it counts it out.
+/// A counted read. Dropping it removes it from the count.
 struct Counted<'a>(&'a watch::Sender<usize>);
 
 impl<'a> Counted<'a> {

@@ -1,4 +1,4 @@
-//! The log of one thread, caught for a test to look at.
+//! The log of one thread, captured for a test.
 
 use std::fmt::{self, Write};
 use std::mem;
@@ -11,8 +11,8 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// Catches what the calling thread logs by `tracing`, until it is dropped. A test whose runtime runs on its own
-/// thread, as `#[tokio::test]` does, catches what its tasks log.
+/// Captures what the calling thread logs with `tracing`, until it is dropped. If a test's runtime runs on the
+/// test's thread, as for `#[tokio::test]`, this includes its tasks.
 ///
 /// An event is `LEVEL message field=value …`, a new span `span name field=value …`.
 #[derive(Debug)]
@@ -22,13 +22,13 @@ pub struct CapturedLog {
 }
 
 impl CapturedLog {
-    /// Begins to catch what the calling thread logs at the level INFO and above.
+    /// Starts to capture what the calling thread logs at INFO and above.
     #[must_use]
     pub fn begin() -> Self {
         Self::at(Level::INFO)
     }
 
-    /// Begins to catch what the calling thread logs at `level` and above.
+    /// Starts to capture what the calling thread logs at `level` and above.
     #[must_use]
     pub fn at(level: Level) -> Self {
         let lines = Arc::default();
@@ -36,7 +36,7 @@ impl CapturedLog {
         Self { lines, _guard: tracing::subscriber::set_default(subscriber) }
     }
 
-    /// Takes the lines that were caught since the last call.
+    /// Returns the lines that were captured since the last call.
     #[must_use]
     pub fn take(&self) -> Vec<String> {
         mem::take(&mut *lock(&self.lines))

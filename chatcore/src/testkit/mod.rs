@@ -1,19 +1,18 @@
-//! The laws of the traits in this crate as tests for any implementation, and tools to test with.
+//! The laws of this crate's traits as tests for any implementation, and tools for tests.
 //!
-//! Feature `testkit`. A store's or a blob store's own test file says, in one line, what it promises:
+//! This is the feature `testkit`. The tests of a store or a blob store need one line each:
 //!
 //! ```ignore
 //! chatcore::store_conformance!(MyFixture::new());
 //! chatcore::blob_conformance!(MyBlobFixture::new());
 //! ```
 //!
-//! Each expands to one named `#[tokio::test]` per law. The argument is an expression that makes a fixture
-//! ([`StoreFixture`], [`BlobFixture`]) on a database of its own; it is evaluated anew inside each test's
-//! async body, so it may `.await`. The calling crate needs `tokio` with the features `macros` and
-//! `rt-multi-thread` among its dev-dependencies. Both macros may stand side by side; twice the same one needs
-//! two modules.
+//! Each expands to one named `#[tokio::test]` per law. The argument is an expression that returns a fixture
+//! ([`StoreFixture`], [`BlobFixture`]) with its own database. It is evaluated in each test's async body, so it may
+//! `.await`. The calling crate needs `tokio` with the features `macros` and `rt-multi-thread` as a dev-dependency.
+//! Both macros may be in one module. To use the same one twice, use two modules.
 //!
-//! A law that uses chance prints its seed when it fails; the environment variable `CHATCORE_SEED` sets it.
+//! A law that uses chance prints its seed when it fails. The environment variable `CHATCORE_SEED` sets the seed.
 
 pub mod blob;
 mod faults;

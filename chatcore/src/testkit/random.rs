@@ -1,12 +1,12 @@
-//! Chance that can be repeated: a small generator that tells its seed when a test fails.
+//! Repeatable randomness: a small generator that prints its seed when a test fails.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A deterministic source of chance for tests, which many tasks can share.
+/// A deterministic source of randomness for tests. Many tasks can share it.
 ///
-/// It is splitmix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014). Dropped
-/// while its thread panics, it prints its seed, so that the failure can be repeated.
+/// It is splitmix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014). If it is
+/// dropped while its thread panics, it prints its seed, so that the failure can be repeated.
 #[derive(Debug)]
 pub struct Random {
     seed: u64,
@@ -20,10 +20,10 @@ impl Random {
         Self { seed, state: AtomicU64::new(seed) }
     }
 
-    /// Starts from the environment variable `CHATCORE_SEED`, a decimal number, or from the clock without it.
+    /// Starts from the environment variable `CHATCORE_SEED`, a decimal number, or from the clock if it is not set.
     ///
     /// # Panics
-    /// Where the variable is set and is no number.
+    /// Panics if the variable is not a number.
     #[must_use]
     pub fn from_env() -> Self {
         let seed = match std::env::var("CHATCORE_SEED") {
@@ -36,7 +36,7 @@ impl Random {
         Self::new(seed)
     }
 
-    /// Returns what it started from.
+    /// Returns the seed.
     #[must_use]
     pub fn seed(&self) -> u64 {
         self.seed
@@ -51,15 +51,15 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// Returns a number below `end`; 0 where `end` is 0.
+    /// Returns a number less than `end`, or 0 if `end` is 0.
     pub fn below(&self, end: u64) -> u64 {
         // The bias of the remainder is below 2⁻⁴⁰ for every `end` that a test uses.
         self.bits().checked_rem(end).unwrap_or(0)
     }
 
-    /// Says yes with this probability, between 0 and 1.
+    /// Returns true with this probability, between 0 and 1.
     pub fn chance(&self, probability: f64) -> bool {
-        // 53 bits are what a float holds exactly.
+        // A float holds exactly 53 bits.
         #[allow(clippy::cast_precision_loss)]
         let unit = (self.bits() >> 11) as f64 / (1_u64 << 53) as f64;
         unit < probability

@@ -41,7 +41,7 @@ pub async fn seq_starts_at_one_and_has_no_gap<F: StoreFixture>(fixture: F) {
     assert_eq!(log(&store, channel).await.len() as u64, next - 1);
 }
 
-/// Channels that share a batch each run 1, 2, 3 … of their own.
+/// Each of several channels in a batch runs 1, 2, 3 … on its own.
 pub async fn interleaved_channels_count_for_themselves<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let (a, b) = (channel(&store, "a").await, channel(&store, "b").await);
@@ -61,7 +61,7 @@ pub async fn an_empty_batch_has_an_empty_answer<F: StoreFixture>(fixture: F) {
     assert_eq!(head(&store, channel).await.seq, 0);
 }
 
-/// Items that are refused take no number, and those around them are stored as if they were not there.
+/// Refused items get no `seq`, and the items around them are stored as if they were not there.
 pub async fn refused_items_take_no_seq_and_disturb_no_neighbour<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let channel = channel(&store, "general").await;
@@ -121,7 +121,8 @@ pub async fn time_never_goes_back_in_a_channel<F: StoreFixture>(fixture: F) {
     assert_eq!(folded, told);
 }
 
-/// `heads` answers in the order asked, `None` for a channel that does not exist, and repeats what is repeated.
+/// `heads` answers in the order of the request, `None` for a channel that does not exist, and twice for a repeated
+/// channel.
 pub async fn heads_come_in_the_order_asked<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let (a, b) = (channel(&store, "a").await, channel(&store, "b").await);
@@ -133,8 +134,8 @@ pub async fn heads_come_in_the_order_asked<F: StoreFixture>(fixture: F) {
     assert!(store.heads(&[]).await.expect("no heads can be read").is_empty());
 }
 
-/// Two handles with many writers each: every channel's log has each message once, at the place its writer was
-/// told, with no gap.
+/// Two handles with many writers each: every channel's log has each message once, at the `seq` that its writer
+/// got, with no gap.
 pub async fn many_writers_on_two_handles_leave_no_gap<F: StoreFixture>(fixture: F) {
     const WRITERS: u64 = 8;
     const BATCHES: u64 = 10;
@@ -176,7 +177,7 @@ pub async fn many_writers_on_two_handles_leave_no_gap<F: StoreFixture>(fixture: 
     }
 }
 
-/// Batches that name the same channels in opposite orders, at once on two handles, all end.
+/// Batches that name the same channels in opposite orders, at once on two handles, all finish.
 pub async fn opposite_channel_orders_do_not_deadlock<F: StoreFixture>(fixture: F) {
     let first = Arc::new(fixture.open().await);
     let second = Arc::new(fixture.another(&first).await);
@@ -204,8 +205,8 @@ pub async fn opposite_channel_orders_do_not_deadlock<F: StoreFixture>(fixture: F
     }
 }
 
-/// While others write, no read shows an event without all those before it, and a head that was seen is in
-/// every later read, of the log and of the messages.
+/// While others write, no read shows an event without all events before it, and every later read of the log and of
+/// the messages has at least the head that was seen.
 pub async fn what_a_reader_sees_has_no_gap<F: StoreFixture>(fixture: F) {
     const WRITERS: u64 = 4;
     const EACH: u64 = 30;
@@ -241,7 +242,7 @@ pub async fn what_a_reader_sees_has_no_gap<F: StoreFixture>(fixture: F) {
     }
 }
 
-/// Any text comes back as it was written: every script, line ends, quotes, control characters, and long ones.
+/// Any text is read back as it was written: every script, line ends, quotes, control characters, and long texts.
 pub async fn any_text_reads_back_as_written<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let channel = channel(&store, "general").await;
@@ -265,8 +266,8 @@ pub async fn any_text_reads_back_as_written<F: StoreFixture>(fixture: F) {
     assert_eq!(super::message(&store, channel, taken.seq).await.nonce, odd);
 }
 
-/// A text with U+0000, which not every database holds, is kept whole or refused with
-/// [`AppendError::Rejected`]; its neighbours are stored either way.
+/// A text with U+0000, which some databases can't store, is stored whole or refused with
+/// [`AppendError::Rejected`]. Its neighbours are stored either way.
 pub async fn zero_bytes_are_kept_or_rejected_alone<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let channel = channel(&store, "general").await;
@@ -287,8 +288,8 @@ pub async fn zero_bytes_are_kept_or_rejected_alone<F: StoreFixture>(fixture: F) 
     log(&store, channel).await;
 }
 
-/// An append whose future is dropped, unpolled or after any number of polls, has stored each item whole or
-/// not at all; a retry with the same nonces then has each once, with no gap.
+/// If the future of an append is dropped, unpolled or after any number of polls, each item is stored whole or not
+/// at all. After a retry with the same nonces each is stored once, with no gap.
 pub async fn an_append_dropped_at_any_point_is_whole_or_absent<F: StoreFixture>(fixture: F) {
     const ITEMS: u64 = 3;
     const ROUNDS: u64 = 24;
@@ -297,7 +298,7 @@ pub async fn an_append_dropped_at_any_point_is_whole_or_absent<F: StoreFixture>(
     for polls in 0..ROUNDS {
         let batch: Vec<_> = (0..ITEMS).map(|i| say(channel, &ann(), &format!("{polls} {i}"))).collect();
         poll_and_drop(store.append(batch.clone()), polls).await;
-        // The dropped batch may be taken at any moment from here on, also between the two below.
+        // The dropped batch may be stored at any moment from here on, even between the next two.
         put(&store, say(channel, &ann(), &format!("{polls} after"))).await;
         for taken in store.append(batch).await {
             taken.expect("a retry is taken");
@@ -311,7 +312,7 @@ pub async fn an_append_dropped_at_any_point_is_whole_or_absent<F: StoreFixture>(
     assert_eq!(head(&store, channel).await.seq, ROUNDS * (ITEMS + 1));
 }
 
-/// Polls a future at most so many times, with others' turns in between, and drops it.
+/// Polls a future at most this many times, letting other tasks run in between, and drops it.
 async fn poll_and_drop<T>(future: impl Future<Output = T>, polls: u64) {
     let mut future = pin!(future);
     for _ in 0..polls {

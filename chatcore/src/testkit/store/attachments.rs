@@ -1,4 +1,4 @@
-//! Laws of [`AttachmentIndex`]: a file is taken once, by its owner, and never lost from sight.
+//! Laws of [`AttachmentIndex`]: a file is attached once, by its owner, and is never lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::model::message::{Attachment, User};
 use crate::model::time::Timestamp;
 use crate::store::{AttachmentIndex, EventStore, FileBytes, Store, Upload, UploadState};
 
-/// An upload reads back as entered; entering its id again replaces it.
+/// An upload is read back as it was stored. Storing its id again replaces it.
 pub async fn uploads_read_back_and_are_replaced<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let other = fixture.another(&store).await;
@@ -35,7 +35,8 @@ pub async fn uploads_read_back_and_are_replaced<F: StoreFixture>(fixture: F) {
     assert_eq!(store.upload(&unknown).await.expect("an upload can be read"), None);
 }
 
-/// A message with files has them in the log and folded, in order, and the uploads know their message.
+/// A message with files has them in the log and in its current state, in order, and the uploads know their
+/// message.
 pub async fn a_message_takes_its_attachments<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let channel = channel(&store, "general").await;
@@ -54,7 +55,7 @@ pub async fn a_message_takes_its_attachments<F: StoreFixture>(fixture: F) {
     }
 }
 
-/// A file is taken once: not by a later message, not by two of one batch, not twice by one.
+/// A file is attached once: not by a later message, not by two of one batch, not twice by one.
 pub async fn an_attachment_is_taken_once<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let channel = channel(&store, "general").await;
@@ -72,7 +73,7 @@ pub async fn an_attachment_is_taken_once<F: StoreFixture>(fixture: F) {
     assert_eq!(head(&store, channel).await.seq, 1);
 }
 
-/// Of many messages that take one file at once, over two handles, one gets it.
+/// If many messages attach one file at once, over two handles, one succeeds.
 pub async fn one_of_many_concurrent_takers_gets_it<F: StoreFixture>(fixture: F) {
     let first = Arc::new(fixture.open().await);
     let second = Arc::new(fixture.another(&first).await);
@@ -99,7 +100,7 @@ pub async fn one_of_many_concurrent_takers_gets_it<F: StoreFixture>(fixture: F) 
     assert_eq!(log(&*first, channel).await.len(), 4);
 }
 
-/// A file is for its owner, in the channel it was uploaded to, and must exist.
+/// Only its owner can attach a file, only in its channel, and only if it exists.
 pub async fn an_attachment_is_for_its_owner_and_channel_only<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let (here, there) = (channel(&store, "here").await, channel(&store, "there").await);
@@ -113,7 +114,7 @@ pub async fn an_attachment_is_for_its_owner_and_channel_only<F: StoreFixture>(fi
     assert_eq!(put(&store, attach(here, &ann(), "ann's", &[&file])).await.seq, 1);
 }
 
-/// Only a file that is whole, not used and not discarded can be taken.
+/// Only a file that is complete, not used and not discarded can be attached.
 pub async fn an_attachment_that_is_not_ready_is_refused<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let channel = channel(&store, "general").await;
@@ -126,7 +127,7 @@ pub async fn an_attachment_that_is_not_ready_is_refused<F: StoreFixture>(fixture
     assert_eq!(head(&store, channel).await.seq, 0);
 }
 
-/// A file of so many bytes.
+/// Stores a file of this size.
 async fn sized<S: Store>(store: &S, channel: ChannelId, owner: &User, id: &str, size: u64) -> Upload {
     let file = upload(store, channel, owner, id, UploadState::Receiving).await;
     let attachment = Attachment { size: 0, ..file.attachment.clone() };
@@ -134,7 +135,8 @@ async fn sized<S: Store>(store: &S, channel: ChannelId, owner: &User, id: &str, 
     Upload { attachment: Attachment { size, ..file.attachment.clone() }, state: UploadState::Ready, ..file }
 }
 
-/// The bytes of files are counted by owner and in all, until a file is forgotten. One that would be too many is refused.
+/// The bytes of files are counted per owner and in total, until a file is forgotten. A file over the limit is
+/// refused.
 pub async fn files_take_no_more_bytes_than_they_may<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let other = fixture.another(&store).await;
@@ -159,7 +161,7 @@ pub async fn files_take_no_more_bytes_than_they_may<F: StoreFixture>(fixture: F)
     assert!(!enters(&late).await, "one past that of all");
     assert_eq!((bytes(ann()).await, bytes(bob()).await), ((10, 14), (4, 14)));
     assert!(enters(&six).await, "what takes no more than before is no more");
-    // A message, its deletion and a claim change nothing; only a file that is forgotten takes none.
+    // A message, its deletion and a claim change nothing. Only forgetting a file frees its bytes.
     put(&store, attach(channel, &ann(), "files", &[&six])).await;
     put(&store, delete(channel, &ann(), 1)).await;
     assert!(store.discard_upload(&four.attachment.id).await.expect("an upload can be discarded"));
@@ -171,7 +173,7 @@ pub async fn files_take_no_more_bytes_than_they_may<F: StoreFixture>(fixture: F)
     assert!(enters(&late).await);
 }
 
-/// Of many files that become whole at once, over two handles, as many are taken as there is room for.
+/// If many files become complete at once, over two handles, as many are accepted as fit.
 pub async fn files_uploaded_at_once_take_no_more_bytes_than_they_may<F: StoreFixture>(fixture: F) {
     let first = Arc::new(fixture.open().await);
     let second = Arc::new(fixture.another(&first).await);
@@ -202,7 +204,7 @@ pub async fn files_uploaded_at_once_take_no_more_bytes_than_they_may<F: StoreFix
     assert!(anns.owner <= 6 && bobs.owner <= 6 && anns.owner + bobs.owner == 8, "{anns:?} {bobs:?}");
 }
 
-/// An upload that nobody uses yet and that began after now is of now; what a message holds stays as it is.
+/// An unused upload that began after now gets the time now. Files of messages stay as they are.
 pub async fn an_upload_from_a_wrong_clock_is_dated_back<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let channel = channel(&store, "general").await;
@@ -265,8 +267,8 @@ pub async fn a_delete_discards_what_the_message_held<F: StoreFixture>(fixture: F
     assert_no_attachment(&add(&store, attach(channel, &ann(), "again", &[&files[0]])).await);
 }
 
-/// Reclaimable are discarded uploads of any age, and unused ones that began before the bound; never one that
-/// a message holds.
+/// Reclaimable are discarded uploads of any age, and unused ones that began before the bound, but never the file
+/// of a message.
 pub async fn reclaimable_finds_what_nobody_needs<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let channel = channel(&store, "general").await;
@@ -295,7 +297,7 @@ pub async fn reclaimable_finds_what_nobody_needs<F: StoreFixture>(fixture: F) {
     assert_eq!(found(at, 10).await, ["a_discarded", "a_held"]);
 }
 
-/// An upload is claimed for removal unless a message holds it; claimed, it can't be taken any more.
+/// An upload is claimed for removal unless a message has it. A claimed upload can't be attached.
 pub async fn discard_never_takes_what_a_message_holds<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let channel = channel(&store, "general").await;
@@ -319,7 +321,7 @@ pub async fn discard_never_takes_what_a_message_holds<F: StoreFixture>(fixture: 
     assert_eq!(store.upload(&unknown).await.expect("an upload can be read"), None);
 }
 
-/// Only a discarded entry is forgotten; then it is nowhere.
+/// Only a discarded entry is forgotten, and then it is gone.
 pub async fn forget_removes_discarded_entries_only<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let channel = channel(&store, "general").await;

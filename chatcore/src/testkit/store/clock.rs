@@ -1,4 +1,4 @@
-//! Laws of a store whose clock is given, which [`store_conformance!`](crate::store_conformance) can't make tests of.
+//! Laws of a store with a given clock. [`store_conformance!`](crate::store_conformance) can't make tests of them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -7,7 +7,7 @@ use super::{ann, channel, edit, log, message, put, react, say};
 use crate::model::time::{Clock, Timestamp};
 use crate::store::Store;
 
-/// A clock that is set by hand, in milliseconds since 1970.
+/// A clock that a test sets, in milliseconds since 1970.
 #[derive(Clone, Debug, Default)]
 pub struct HandSet(Arc<AtomicI64>);
 
@@ -17,7 +17,7 @@ impl HandSet {
         self.0.store(now.as_millis(), Ordering::SeqCst);
     }
 
-    /// Returns it as a store reads it.
+    /// Returns the clock for a store.
     #[must_use]
     pub fn clock(&self) -> Clock {
         let millis = Arc::clone(&self.0);
@@ -25,8 +25,8 @@ impl HandSet {
     }
 }
 
-/// A clock that is set back by up to a minute does not take the log's time back; one that was further ahead, once,
-/// does not stop it. `set` sets the store's clock.
+/// A clock that is set back by up to a minute does not set the log's time back. A clock that was once further
+/// ahead does not stop the log. `set` sets the store's clock.
 pub async fn a_clock_that_was_wrong_once_stops_no_channel<S: Store>(store: S, set: impl AsyncFn(Timestamp)) {
     let at = |seconds: i64| Timestamp::from_millis(1_700_000_000_000 + seconds * 1_000);
     set(at(0)).await;
@@ -42,7 +42,7 @@ pub async fn a_clock_that_was_wrong_once_stops_no_channel<S: Store>(store: S, se
     set(at(1)).await;
     assert_eq!(said("right again").await, at(1), "the time goes on from the clock");
     set(at(2)).await;
-    // A store may take a plain message and any other event in different ways.
+    // A store may append a plain message and any other event in different ways.
     put(&store, react(channel, &ann(), 1, "👍", true)).await;
     set(at(90_000)).await;
     assert_eq!(put(&store, edit(channel, &ann(), 1, "a day ahead")).await.at, at(90_000));
@@ -53,8 +53,8 @@ pub async fn a_clock_that_was_wrong_once_stops_no_channel<S: Store>(store: S, se
     assert_eq!(times, [at(0), at(60), at(60), at(3_600), at(1), at(2), at(90_000), at(3)]);
 }
 
-/// The nonce of a message that a wrong clock gave a time to come is free a day after the clock is right again, and
-/// so are those of the messages after it.
+/// The nonce of a message that a wrong clock dated in the future is free a day after the clock is right again. So
+/// are the nonces of later messages.
 pub async fn a_nonce_from_a_wrong_clock_lasts_a_day<S: Store>(store: S, set: impl AsyncFn(Timestamp)) {
     let at = |seconds: i64| Timestamp::from_millis(1_700_000_000_000 + seconds * 1_000);
     let (day, decade) = (86_400, 315_360_000);

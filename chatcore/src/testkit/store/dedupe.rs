@@ -1,4 +1,4 @@
-//! Laws of the nonce: what was published is stored once.
+//! Laws of nonces: a repeated publish is stored once.
 
 use std::sync::Arc;
 
@@ -8,7 +8,8 @@ use super::{
 };
 use crate::store::{EventStore, UploadState};
 
-/// A repeated publish gets the first one's `seq` and time, says so, and stores nothing, whatever its text.
+/// A repeated publish gets the `seq` and time of the first one, is marked as a duplicate, and stores nothing,
+/// whatever its text.
 pub async fn a_duplicate_answers_the_first_seq_and_time<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let other = fixture.another(&store).await;
@@ -25,7 +26,7 @@ pub async fn a_duplicate_answers_the_first_seq_and_time<F: StoreFixture>(fixture
     assert_eq!(message(&store, channel, first.seq).await.text, "first");
 }
 
-/// Two items of one batch with one nonce are stored once, and those after take the next numbers.
+/// Two items of one batch with the same nonce are stored once, and later items take the next numbers.
 pub async fn a_nonce_repeated_in_a_batch_is_stored_once<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let (here, there) = (channel(&store, "here").await, channel(&store, "there").await);
@@ -46,7 +47,7 @@ pub async fn a_nonce_repeated_in_a_batch_is_stored_once<F: StoreFixture>(fixture
     assert_eq!(texts, ["first", "next"]);
 }
 
-/// Of one publish sent many times at once over two handles, one is stored, and all get the same answer.
+/// If one publish is sent many times at once over two handles, one is stored, and all get the same answer.
 pub async fn one_of_many_concurrent_duplicates_is_stored<F: StoreFixture>(fixture: F) {
     const SENDERS: usize = 8;
     const NONCES: usize = 12;
@@ -128,7 +129,8 @@ pub async fn a_refused_publish_leaves_its_nonce_free<F: StoreFixture>(fixture: F
     assert_eq!((taken.seq, taken.duplicate), (1, false));
 }
 
-/// A retry is a duplicate also when its attachments are taken, by itself, and what it answers is gone.
+/// A retry is a duplicate even if the publish itself has taken its attachments, and the message that it replies to
+/// is gone.
 pub async fn a_retry_answers_before_its_attachments_and_answer_are_checked<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let channel = channel(&store, "general").await;

@@ -12,12 +12,12 @@ use crate::model::time::Timestamp;
 use crate::store::{Created, Directory, EventStore, UNREAD_SCAN, UNREAD_SCAN_NEW, Unread};
 use crate::testkit::Random;
 
-/// Somebody who writes nothing.
+/// A user who writes nothing.
 fn cid() -> User {
     User::new("u_cid", "Cid").expect("a user")
 }
 
-/// A channel is found by its name, in any spelling, with all that it was created with.
+/// A channel is found by its name, in any spelling, with everything that it was created with.
 pub async fn a_channel_reads_back_as_created<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let other = fixture.another(&store).await;
@@ -37,7 +37,7 @@ pub async fn a_channel_reads_back_as_created<F: StoreFixture>(fixture: F) {
     }
 }
 
-/// A new channel has an epoch and no events, no messages, nothing unread.
+/// A new channel has an epoch, no events, no messages and nothing unread.
 pub async fn a_new_channel_has_an_empty_log<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let id = channel(&store, "general").await;
@@ -47,7 +47,7 @@ pub async fn a_new_channel_has_an_empty_log<F: StoreFixture>(fixture: F) {
     assert_eq!(unread, [Unread { read: 0, messages: 0, head: 0 }]);
 }
 
-/// A second creation of a name changes nothing and gives the channel that has it.
+/// Creating a name again changes nothing, and returns the channel that has it.
 pub async fn a_taken_name_gives_the_channel_that_has_it<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let other = fixture.another(&store).await;
@@ -63,8 +63,8 @@ pub async fn a_taken_name_gives_the_channel_that_has_it<F: StoreFixture>(fixture
     assert_ne!(channel(&store, "general2").await, info.id);
 }
 
-/// Names that differ in case, composition or width only are one: the second creation gives the first one's channel, which
-/// is found by each of them.
+/// Names that differ only in case, composition or width are the same: the second creation returns the first one's
+/// channel, and each name finds it.
 pub async fn names_that_people_take_for_one_are_one<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let other = fixture.another(&store).await;
@@ -85,7 +85,7 @@ pub async fn names_that_people_take_for_one_are_one<F: StoreFixture>(fixture: F)
     assert_eq!(channels(&store).await.len(), 4);
 }
 
-/// A name that looks like another's is taken, but is not that channel's name.
+/// A name that looks like another's is taken, but does not find that channel.
 pub async fn a_name_that_imitates_another_is_taken<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let id = channel(&store, "paypal").await;
@@ -97,7 +97,8 @@ pub async fn a_name_that_imitates_another_is_taken<F: StoreFixture>(fixture: F) 
     assert_ne!(channel(&store, "modern").await, channel(&store, "modem").await);
 }
 
-/// Of many creations of one name at once, over two handles, one is new, and all give the same channel.
+/// If one name is created many times at once, over two handles, one creation is new, and all return the same
+/// channel.
 pub async fn one_of_many_concurrent_creations_is_new<F: StoreFixture>(fixture: F) {
     const CALLERS: usize = 8;
     let first = Arc::new(fixture.open().await);
@@ -128,7 +129,7 @@ pub async fn one_of_many_concurrent_creations_is_new<F: StoreFixture>(fixture: F
     assert_eq!(channels(&*first).await.len(), 4);
 }
 
-/// Of many creations at once, over two handles, as many succeed as there is room for; a name that is taken needs none.
+/// If many channels are created at once, over two handles, as many succeed as fit. A taken name needs no room.
 pub async fn many_at_once_create_no_more_channels_than_there_may_be<F: StoreFixture>(fixture: F) {
     let first = Arc::new(fixture.open().await);
     let second = Arc::new(fixture.another(&first).await);
@@ -155,7 +156,7 @@ pub async fn many_at_once_create_no_more_channels_than_there_may_be<F: StoreFixt
     assert!(matches!(first.create_channel(&name("six"), "", &ann()).await, Ok(Created::New(_))));
 }
 
-/// Channels are listed by name, compared byte by byte, whenever they were created.
+/// Channels are listed by name, compared byte by byte, in any order of creation.
 pub async fn channels_come_by_name<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     assert!(channels(&store).await.is_empty());
@@ -167,7 +168,7 @@ pub async fn channels_come_by_name<F: StoreFixture>(fixture: F) {
     assert!(listed.is_sorted(), "{listed:?}");
 }
 
-/// A user is remembered under the last name; those never remembered are not in the answer.
+/// A user has the last stored name. Users that were never stored are not in the answer.
 pub async fn users_keep_their_last_name<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let other = fixture.another(&store).await;
@@ -185,7 +186,7 @@ pub async fn users_keep_their_last_name<F: StoreFixture>(fixture: F) {
     assert!(store.users(&[]).await.expect("users can be read").is_empty());
 }
 
-/// A read marker moves forward only, and stops at the head.
+/// A read marker moves only forward, and stops at the head.
 pub async fn a_marker_never_goes_back_nor_past_the_head<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let id = channel(&store, "general").await;
@@ -203,7 +204,7 @@ pub async fn a_marker_never_goes_back_nor_past_the_head<F: StoreFixture>(fixture
     assert!(store.mark_read(&user, NOWHERE, 1).await.is_err(), "a channel that does not exist has no marker");
 }
 
-/// Marking as unread moves a marker back only, for that user in that channel, and reading moves it forward again.
+/// Marking as unread moves a marker only back, for that user in that channel, and reading moves it forward again.
 pub async fn a_marker_that_is_set_back_makes_messages_unread<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let other = fixture.another(&store).await;
@@ -228,7 +229,7 @@ pub async fn a_marker_that_is_set_back_makes_messages_unread<F: StoreFixture>(fi
     );
 }
 
-/// Markers of one user set at once, over two handles, end at the furthest.
+/// If a user's marker is set many times at once, over two handles, it ends at the furthest.
 pub async fn concurrent_markers_end_at_the_furthest<F: StoreFixture>(fixture: F) {
     let first = Arc::new(fixture.open().await);
     let second = Arc::new(fixture.another(&first).await);
@@ -237,7 +238,7 @@ pub async fn concurrent_markers_end_at_the_furthest<F: StoreFixture>(fixture: F)
     let tasks: Vec<_> = (1..=19_u64)
         .map(|i| {
             let store = Arc::clone(if i % 2 == 0 { &first } else { &second });
-            // 7 is prime to 19, so this visits each place once, out of order.
+            // 7 is prime to 19, so this visits each position once, out of order.
             let seq = i * 7 % 19 + 1;
             tokio::spawn(async move {
                 let now = store.mark_read(&bob().id, id, seq).await.expect("a marker moves");
@@ -252,7 +253,7 @@ pub async fn concurrent_markers_end_at_the_furthest<F: StoreFixture>(fixture: F)
     assert_eq!(unread, [Unread { read: 19, messages: 1, head: 20 }]);
 }
 
-/// A marker is one user's in one channel.
+/// A marker belongs to one user in one channel.
 pub async fn markers_belong_to_one_user_in_one_channel<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let (a, b) = (channel(&store, "a").await, channel(&store, "b").await);
@@ -288,8 +289,8 @@ pub async fn unread_counts_messages_not_events<F: StoreFixture>(fixture: F) {
     }
 }
 
-/// After random messages, edits, deletes, reactions, markers and prunes, unread is what the messages themselves say: those
-/// after the marker, of others, not deleted.
+/// After random messages, edits, deletes, reactions, markers and prunes, the unread count is what the messages
+/// say: those after the marker, by others, not deleted.
 pub async fn unread_equals_brute_force<F: StoreFixture>(fixture: F) {
     const STEPS: usize = 300;
     let store = fixture.open().await;
@@ -315,7 +316,7 @@ pub async fn unread_equals_brute_force<F: StoreFixture>(fixture: F) {
                 continue;
             }
         };
-        // What it is about may not be there.
+        // Its target may not exist.
         let _ = add(&store, item).await;
         for (user, handle) in users.iter().zip([&store, &other, &store]) {
             let unread = handle.unread(&user.id, &channels).await.expect("markers can be read");
@@ -329,7 +330,8 @@ pub async fn unread_equals_brute_force<F: StoreFixture>(fixture: F) {
     }
 }
 
-/// Unread looks at the channel's newest messages only: fewer of them for one who has read nothing there.
+/// The unread count looks only at the channel's newest messages, and at fewer for a user who has read nothing
+/// there.
 pub async fn unread_looks_at_the_newest_messages<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let id = channel(&store, "general").await;
@@ -350,8 +352,8 @@ pub async fn unread_looks_at_the_newest_messages<F: StoreFixture>(fixture: F) {
     assert_eq!(unread().await, UNREAD_SCAN - 2, "the third and the fourth are too far back");
 }
 
-/// What is unread comes with the log's head: of an empty log 0, moved by every kind of event, and left where it
-/// is by a prune.
+/// The unread count comes with the log's head: 0 for an empty log, moved by every kind of event, and unchanged by
+/// a prune.
 pub async fn unread_is_counted_at_the_head_beside_it<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let other = fixture.another(&store).await;
@@ -381,8 +383,8 @@ pub async fn unread_is_counted_at_the_head_beside_it<F: StoreFixture>(fixture: F
     }
 }
 
-/// While others write and read, every answer is of one moment: in a log of messages only, as many are unread as
-/// there are between the marker and the head.
+/// While others write and read, every answer belongs to one moment: in a log of messages only, the unread count is
+/// the distance from the marker to the head.
 pub async fn unread_is_one_view_while_others_write<F: StoreFixture>(fixture: F) {
     const WRITERS: u64 = 4;
     const EACH: u64 = 25;
@@ -401,7 +403,7 @@ pub async fn unread_is_one_view_while_others_write<F: StoreFixture>(fixture: F) 
         })
         .collect();
     loop {
-        // Asked first, so that the last answer is of the whole log.
+        // Checked first, so that the last answer has the whole log.
         let ended = tasks.iter().all(tokio::task::JoinHandle::is_finished);
         for user in [bob(), cid()] {
             let unread = reader.unread(&user.id, &[id]).await.expect("markers can be read").remove(0);

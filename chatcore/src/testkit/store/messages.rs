@@ -1,4 +1,4 @@
-//! Laws of the folded messages: what a channel shows is its log, folded.
+//! Laws of current messages: a channel shows its log with all events applied.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use crate::model::message::{ReactionLimits, TooManyReactions, User};
 use crate::store::{AppendError, Appended, EventStore, PageLimit};
 use crate::testkit::Random;
 
-/// After any run of publishes, edits, deletes and reactions, right ones and wrong ones: the log is what was
-/// acknowledged, redacted where deleted, and the messages are its fold.
+/// After any run of valid and invalid publishes, edits, deletes and reactions, the log has what was acknowledged,
+/// redacted if deleted, and the messages are the log with all events applied.
 pub async fn folded_messages_equal_the_fold_of_the_log<F: StoreFixture>(fixture: F) {
     let random = Random::from_env();
     let store = fixture.open().await;
@@ -50,7 +50,7 @@ pub async fn folded_messages_equal_the_fold_of_the_log<F: StoreFixture>(fixture:
     }
 }
 
-/// An edited message shows its last text and when it was edited; the log keeps both texts.
+/// An edited message has its last text and the time of the edit. The log keeps both texts.
 pub async fn an_edit_shows_its_text_and_time<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let channel = channel(&store, "general").await;
@@ -73,8 +73,8 @@ pub async fn an_edit_shows_its_text_and_time<F: StoreFixture>(fixture: F) {
     assert_eq!(texts, ["one", "two", "three"]);
 }
 
-/// Reactions stand in the order of the first of each emoji, users in the order in which they reacted, each
-/// once; the last one taken off takes the emoji off.
+/// Reactions are in the order of the first of each emoji, and users in the order in which they reacted, each once.
+/// Removing the last user removes the emoji.
 pub async fn reactions_keep_their_order_and_count_each_user_once<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let channel = channel(&store, "general").await;
@@ -99,7 +99,7 @@ pub async fn reactions_keep_their_order_and_count_each_user_once<F: StoreFixture
     );
 }
 
-/// After a delete no read has the message's text or its edits' texts: not the log, not the messages.
+/// After a delete no read has the message's text or its edits' texts, neither the log nor the messages.
 pub async fn a_delete_takes_the_text_out_of_everything<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let other = fixture.another(&store).await;
@@ -140,7 +140,7 @@ pub async fn a_deleted_message_refuses_changes<F: StoreFixture>(fixture: F) {
     assert_eq!(head(&store, channel).await.seq, 2);
 }
 
-/// What an edit, a delete or a reaction is about must be a message of the same channel.
+/// The target of an edit, a delete or a reaction must be a message of the same channel.
 pub async fn only_a_message_can_be_changed<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let (here, there) = (channel(&store, "here").await, channel(&store, "there").await);
@@ -148,7 +148,7 @@ pub async fn only_a_message_can_be_changed<F: StoreFixture>(fixture: F) {
     put(&store, say(here, &ann(), "one")).await;
     put(&store, edit(here, &ann(), 1, "two")).await;
     put(&store, react(here, &ann(), 1, "👍", true)).await;
-    // 4 would be the item's own place.
+    // 4 would be the item's own `seq`.
     for target in [0, 2, 3, 4, 5, 9, i64::MAX as u64, i64::MAX as u64 + 1, Seq::MAX] {
         assert_no_message(&add(&store, edit(here, &ann(), target, "x")).await);
         assert_no_message(&add(&store, delete(here, &ann(), target)).await);
@@ -160,7 +160,7 @@ pub async fn only_a_message_can_be_changed<F: StoreFixture>(fixture: F) {
     assert_eq!(store.message(here, Seq::MAX).await.expect("can be read"), None);
 }
 
-/// What a message answers must be a message of the same channel; a deleted one will do.
+/// A message can reply only to a message of the same channel, which may be deleted.
 pub async fn only_a_message_can_be_answered<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let (here, there) = (channel(&store, "here").await, channel(&store, "there").await);
@@ -178,7 +178,7 @@ pub async fn only_a_message_can_be_answered<F: StoreFixture>(fixture: F) {
     assert_eq!(message(&store, here, 2).await.reply_to, None);
 }
 
-/// The items of a batch are applied in order: each sees what those before it did.
+/// The items of a batch are applied in order: each sees the effects of earlier ones.
 pub async fn an_item_sees_those_before_it_in_the_batch<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let channel = channel(&store, "general").await;
@@ -201,7 +201,7 @@ pub async fn an_item_sees_those_before_it_in_the_batch<F: StoreFixture>(fixture:
     assert!(message(&store, channel, 1).await.deleted);
 }
 
-/// However edits and a delete race on two handles, nothing of the text is left once the delete is taken.
+/// However edits and a delete race on two handles, nothing of the text is left after the delete.
 pub async fn an_edit_racing_a_delete_leaves_no_text<F: StoreFixture>(fixture: F) {
     let first = Arc::new(fixture.open().await);
     let second = Arc::new(fixture.another(&first).await);
@@ -226,7 +226,7 @@ pub async fn an_edit_racing_a_delete_leaves_no_text<F: StoreFixture>(fixture: F)
     assert!(!all.contains("secret"), "{all}");
 }
 
-/// A page holds the newest messages below its bound, oldest first, tombstones included.
+/// A page has the newest messages before its bound, oldest first, including tombstones.
 pub async fn a_page_ends_below_its_bound<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let channel = channel(&store, "general").await;
@@ -260,7 +260,7 @@ pub async fn a_page_ends_below_its_bound<F: StoreFixture>(fixture: F) {
     assert!(message(&store, channel, 2).await.deleted);
 }
 
-/// `more` is true where, and only where, there are messages older than the page's.
+/// `more` is true if and only if there are messages older than the page's.
 pub async fn a_page_says_exactly_whether_there_is_more<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let channel = channel(&store, "general").await;
@@ -302,8 +302,8 @@ pub async fn an_unknown_channel_has_no_messages<F: StoreFixture>(fixture: F) {
     assert_eq!(store.message(NOWHERE, 1).await.expect("a message can be read"), None);
 }
 
-/// However many reactions come at once, a message takes no more than the limits say; one that is there is taken again,
-/// and one that goes makes room.
+/// However many reactions come at once, a message accepts no more than the limits allow. An existing reaction is
+/// accepted again, and a removed one makes room.
 pub async fn reactions_are_bounded_whoever_comes_first<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let channel = channel(&store, "general").await;
@@ -315,7 +315,7 @@ pub async fn reactions_are_bounded_whoever_comes_first<F: StoreFixture>(fixture:
     };
     let taken = |outcomes: &[Result<Appended, AppendError>]| outcomes.iter().filter(|o| o.is_ok()).count();
     let emoji: Vec<String> = (0..10).map(|i| format!("e{i}")).collect();
-    // In batches of their own, and in one.
+    // In separate batches, and in one.
     let anns = emoji.iter().map(|emoji| store.append(vec![limited(&ann(), emoji, true)]));
     let anns = futures::future::join_all(anns).await.concat();
     assert_eq!(taken(&anns), 3);

@@ -1,7 +1,6 @@
 //! The laws of [`EventStore`], [`Directory`] and [`AttachmentIndex`], by subject.
 //!
-//! [`store_conformance!`](crate::store_conformance) makes a test of each. Every law takes a fixture with an
-//! empty database and panics where the store breaks it.
+//! [`store_conformance!`](crate::store_conformance) makes a test of each. Every law takes a fixture with an empty database, and panics if the store breaks it.
 
 pub mod append;
 pub mod attachments;
@@ -43,13 +42,13 @@ pub trait StoreFixture: Send + Sync + 'static {
     /// The store under test.
     type Store: Store;
 
-    /// Opens the database as a process does at its start. It is called once at first, and again only after
-    /// every handle was dropped; then, of a store with [`Durability::Disk`](crate::store::Durability::Disk),
-    /// it must find all that was there.
+    /// Opens the database as a process does when it starts. It is called once at first, and again only after every
+    /// handle was dropped. A store with [`Durability::Disk`](crate::store::Durability::Disk) must then find all
+    /// its data.
     async fn open(&self) -> Self::Store;
 
-    /// Makes another handle on the database that `open` has open already, as independent of it as the store
-    /// allows: as another node, another process or another task would hold it.
+    /// Returns another handle to the database that `open` has open, as independent of it as the store allows: like
+    /// that of another node, process or task.
     async fn another(&self, open: &Self::Store) -> Self::Store;
 }
 
@@ -210,7 +209,7 @@ fn nonce(text: &str) -> Nonce {
     Nonce::new(text).expect("a valid nonce")
 }
 
-/// An id that no channel of the test has.
+/// An id that no channel of a test has.
 const NOWHERE: ChannelId = ChannelId(0x7fff_ffff_ffff_fff0);
 
 async fn channel<S: Store>(store: &S, text: &str) -> ChannelId {
@@ -271,13 +270,13 @@ async fn add<S: EventStore>(store: &S, item: Append) -> Result<Appended, AppendE
     answers.remove(0)
 }
 
-/// Appends one item that must be taken.
+/// Appends one item that must be accepted.
 async fn put<S: EventStore>(store: &S, item: Append) -> Appended {
     let what = format!("{item:?}");
     add(store, item).await.unwrap_or_else(|e| panic!("{what} was refused: {e:?}"))
 }
 
-/// Appends messages with these texts, which are their nonces too.
+/// Appends messages with these texts, which are also their nonces.
 async fn put_texts<S: EventStore>(store: &S, channel: ChannelId, texts: std::ops::RangeInclusive<u64>) {
     let batch = texts.map(|i| say(channel, &ann(), &i.to_string())).collect();
     for taken in store.append(batch).await {
@@ -296,7 +295,7 @@ async fn head<S: EventStore>(store: &S, channel: ChannelId) -> crate::store::Hea
     heads.remove(0).expect("the channel exists")
 }
 
-/// Reads events after a position that the log holds.
+/// Reads events after a valid position.
 async fn events<S: EventStore>(
     store: &S,
     channel: ChannelId,
@@ -335,12 +334,12 @@ async fn channels<S: Directory>(store: &S) -> Vec<ChannelInfo> {
     page.channels
 }
 
-/// Reads one message that is there.
+/// Reads one message that exists.
 async fn message<S: EventStore>(store: &S, channel: ChannelId, seq: Seq) -> Message {
     store.message(channel, seq).await.expect("the message can be read").expect("the message is there")
 }
 
-/// Enters an upload in this state.
+/// Stores an upload in this state.
 async fn upload<S: Store>(
     store: &S,
     channel: ChannelId,

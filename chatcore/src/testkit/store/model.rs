@@ -1,4 +1,4 @@
-//! What a log and its messages must be, computed from what the store acknowledged.
+//! A model of a log and its messages, computed from what the store acknowledged.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::model::message::{Message, User};
 use crate::store::Appended;
 use crate::testkit::Random;
 
-/// One channel as its acknowledged appends left it.
+/// One channel after its acknowledged appends.
 #[derive(Default)]
 pub(super) struct Model {
     pub(super) log: Vec<Event>,
@@ -17,7 +17,7 @@ pub(super) struct Model {
 }
 
 impl Model {
-    /// Says whether the store must take this as its next item.
+    /// Returns whether the store must accept this as its next item.
     pub(super) fn accepts(&self, item: &Append) -> bool {
         match &item.body {
             AppendBody::Message { reply_to, .. } => {
@@ -29,7 +29,7 @@ impl Model {
         }
     }
 
-    /// Enters what the store took.
+    /// Adds an accepted item.
     pub(super) fn take(&mut self, item: Append, taken: &Appended) {
         let event = item.into_event(taken.seq, taken.at);
         if let EventKind::Deleted { target, .. } = event.kind {
@@ -47,7 +47,7 @@ impl Model {
         self.messages.values().cloned().collect()
     }
 
-    /// Draws an item that is right or wrong: targets reach from 0 to a little beyond the head.
+    /// Returns a random item, valid or invalid: targets reach from 0 to a little past the head.
     pub(super) fn draw(&self, random: &Random, channel: ChannelId, users: &[User]) -> Append {
         let user = &users[random.below(users.len() as u64) as usize];
         let target = random.below(self.log.len() as u64 + 3);
@@ -64,7 +64,7 @@ impl Model {
     }
 }
 
-/// Folds a log from its start.
+/// Applies all events of a log from its start.
 pub(super) fn fold(log: &[Event]) -> Vec<Message> {
     let mut messages: Vec<Message> = Vec::new();
     for event in log {

@@ -1,4 +1,4 @@
-//! Laws of [`PageLimit`]: a page ends before its bounds in number and in bytes, and the next one goes on.
+//! Laws of [`PageLimit`]: a page ends before its bounds in number and in bytes, and the next page goes on.
 
 use super::{
     StoreFixture, ann, attach, bob, channel, channels, delete, edit, events, log, messages, name, publish,
@@ -8,10 +8,10 @@ use crate::model::id::{ChannelId, Position, Seq};
 use crate::model::query::SearchQuery;
 use crate::store::{ChannelInfo, Directory, EventStore, PageLimit, Replay, Store, UploadState};
 
-/// The largest text of [`varied`], as wide as UTF-8 gets.
+/// The bytes of the largest text of [`varied`], with the widest characters of UTF-8.
 const LARGE: usize = 9_000;
 
-/// A channel with messages of all kinds: short, long, edited, deleted, with files and with reactions.
+/// A channel with all kinds of messages: short, long, edited, deleted, with files and with reactions.
 async fn varied<S: Store>(store: &S) -> ChannelId {
     let channel = channel(store, "general").await;
     for (n, text) in ["needle", "", "\u{1}\u{2} needle \"\\", "needle é 会議 👍🏽"].into_iter().enumerate()
@@ -41,7 +41,8 @@ async fn varied<S: Store>(store: &S) -> ChannelId {
     channel
 }
 
-/// For items of these weights, returns bounds in bytes at each item's end and one less, and how many each takes.
+/// For items of these weights, returns bounds in bytes at each item's end and one less, and the number of items
+/// that fit.
 fn bounds(weights: &[usize]) -> Vec<(usize, usize)> {
     let mut bounds = vec![(0, weights.len().min(1)), (usize::MAX, weights.len())];
     let mut sum = 0;
@@ -53,7 +54,7 @@ fn bounds(weights: &[usize]) -> Vec<(usize, usize)> {
     bounds
 }
 
-/// A page of messages is the newest that are no more than its bytes, and says whether there are older ones.
+/// A page of messages has the newest ones that fit into its bytes, and says whether there are older ones.
 pub async fn a_page_of_messages_ends_at_its_bytes<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let channel = varied(&store).await;
@@ -71,7 +72,7 @@ pub async fn a_page_of_messages_ends_at_its_bytes<F: StoreFixture>(fixture: F) {
     }
 }
 
-/// A page of events is the first ones that are no more than its bytes, and says whether the log goes on.
+/// A page of events has the first ones that fit into its bytes, and says whether the log goes on.
 pub async fn a_page_of_events_ends_at_its_bytes<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let channel = varied(&store).await;
@@ -94,7 +95,7 @@ pub async fn a_page_of_events_ends_at_its_bytes<F: StoreFixture>(fixture: F) {
     }
 }
 
-/// A page of channels is the first ones that are no more than its bytes, and says whether others come after.
+/// A page of channels has the first ones that fit into its bytes, and says whether others follow.
 pub async fn a_page_of_channels_ends_at_its_bytes<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     for (text, topic) in
@@ -124,7 +125,7 @@ pub async fn a_page_of_channels_ends_at_its_bytes<F: StoreFixture>(fixture: F) {
     }
 }
 
-/// What a search finds is no more than its bytes, and the rest is found from where it says.
+/// The results of a search fit into its bytes, and the rest is found from where it ends.
 pub async fn a_search_ends_at_its_bytes<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let channel = varied(&store).await;
@@ -149,7 +150,7 @@ pub async fn a_search_ends_at_its_bytes<F: StoreFixture>(fixture: F) {
     }
 }
 
-/// Pages of any bytes, each from the last one's end, give everything once and in order.
+/// Pages of any bytes, each from the end of the last one, return everything once and in order.
 pub async fn pages_of_any_bytes_join_to_the_whole<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let general = varied(&store).await;

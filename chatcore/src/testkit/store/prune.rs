@@ -1,4 +1,4 @@
-//! Laws of [`EventStore::prune`]: what is gone is gone, and says so.
+//! Laws of [`EventStore::prune`]: pruned events are gone, and a read says so.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn a_day_after(moment: Timestamp, millis: i64) -> Timestamp {
     Timestamp::from_millis(moment.as_millis() + DAY.as_millis() as i64 + millis)
 }
 
-/// A position before the trimmed end is reset; from there on the log reads as before.
+/// A position before the trimmed end is reset. From there on the log reads as before.
 pub async fn a_trimmed_position_resets<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let other = fixture.another(&store).await;
@@ -47,7 +47,7 @@ pub async fn a_trimmed_position_resets<F: StoreFixture>(fixture: F) {
     }
 }
 
-/// After a prune, pages and unread counts have what is kept, and no more.
+/// After a prune, pages and unread counts have exactly what is kept.
 pub async fn messages_and_unread_count_what_is_kept<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let channel = channel(&store, "general").await;
@@ -83,7 +83,7 @@ pub async fn messages_and_unread_count_what_is_kept<F: StoreFixture>(fixture: F)
     assert_eq!(unread(bob()).await, Unread { read: 5, messages: 1, head: 11 });
 }
 
-/// A pruned message can't be edited, deleted, reacted to or answered.
+/// A pruned message can't be edited, deleted, reacted to or replied to.
 pub async fn a_pruned_message_can_not_be_changed_or_answered<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let channel = channel(&store, "general").await;
@@ -99,7 +99,7 @@ pub async fn a_pruned_message_can_not_be_changed_or_answered<F: StoreFixture>(fi
     assert!(message(&store, channel, 3).await.deleted);
 }
 
-/// A log that was pruned whole counts on from where it was.
+/// A completely pruned log continues its count.
 pub async fn pruning_everything_keeps_the_count<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let channel = channel(&store, "general").await;
@@ -110,7 +110,7 @@ pub async fn pruning_everything_keeps_the_count<F: StoreFixture>(fixture: F) {
     assert_eq!(head(&store, channel).await, pruned);
     assert!(messages(&store, channel).await.is_empty());
     assert_reset(&store, channel, &Position { seq: 2, ..start(&store, channel).await }, &pruned).await;
-    // Whether it is the event that was seen can't be told any more.
+    // Whether it is the event that was seen can no longer be told.
     assert_reset(&store, channel, &before.position(), &pruned).await;
     let end = Position::new(before.epoch, 3);
     assert!(events(&store, channel, &end, 10).await.is_empty());
@@ -119,7 +119,7 @@ pub async fn pruning_everything_keeps_the_count<F: StoreFixture>(fixture: F) {
     assert_eq!(events(&store, channel, &end, 10).await.len(), 1);
 }
 
-/// Pruning past the head removes what there is, and nothing that comes later.
+/// Pruning past the head removes everything, but no later event.
 pub async fn pruning_past_the_head_stops_at_the_head<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let channel = channel(&store, "general").await;
@@ -135,7 +135,7 @@ pub async fn pruning_past_the_head_stops_at_the_head<F: StoreFixture>(fixture: F
     assert_eq!(messages(&store, channel).await.len(), 2);
 }
 
-/// Pruning up to where a log was pruned already, or less far, changes nothing.
+/// Pruning no further than the last prune changes nothing.
 pub async fn pruning_less_than_before_changes_nothing<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let channel = channel(&store, "general").await;
@@ -202,19 +202,19 @@ pub async fn pruned_nonces_last_a_day<F: StoreFixture>(fixture: F) {
     let same = |a: &Appended, b: &Appended| (a.seq, a.at, a.duplicate) == (b.seq, b.at, true);
     let again = repeat("n").await;
     assert!(same(&again, &first), "{again:?} is not a duplicate of {first:?}");
-    // The same prune a day later has no events to remove, and drops the nonces.
+    // The same prune a day later has no events to remove, and removes the nonces.
     store.prune(channel, 2, a_day_after(last.at, 1)).await.expect("the log is pruned");
     let fresh = repeat("n").await;
     assert_eq!((fresh.seq, fresh.duplicate), (3, false));
     let fresh = repeat("m").await;
     assert_eq!((fresh.seq, fresh.duplicate), (4, false));
-    // A prune that comes when they are old already drops them at once.
+    // A prune after they have expired removes them at once.
     store.prune(channel, 4, a_day_after(fresh.at, 1)).await.expect("the log is pruned");
     assert_eq!(repeat("m").await.seq, 5);
     assert!(repeat("m").await.duplicate);
 }
 
-/// A log of thousands is pruned whole, nonces and all, in whatever steps the store takes.
+/// A log of thousands of events is pruned completely, including nonces, in any steps.
 pub async fn a_long_log_is_pruned_whole<F: StoreFixture>(fixture: F) {
     const LAST: u64 = 2_300;
     const THROUGH: u64 = 2_200;

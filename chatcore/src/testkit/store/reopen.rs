@@ -1,5 +1,5 @@
-//! Laws of stores with [`Durability::Disk`]: what was acknowledged outlives the process. Those that keep
-//! nothing pass, as they promise nothing.
+//! Laws of stores with [`Durability::Disk`]: acknowledged data survives the process. Stores without it pass, since
+//! they promise nothing.
 
 use super::{
     StoreFixture, ann, attach, bob, channel, channels, delete, edit, head, log, messages, name, publish, put,
@@ -8,8 +8,8 @@ use super::{
 use crate::model::time::Timestamp;
 use crate::store::{AttachmentIndex, Directory, Durability, EventStore, Unread, UploadState};
 
-/// Closed and opened again, the store has its logs, messages, channels, users, markers and uploads, and
-/// counts on.
+/// Closed and opened again, the store has its logs, messages, channels, users, markers and uploads, and continues
+/// its counts.
 pub async fn everything_outlives_the_process<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     if store.durability() != Durability::Disk {
@@ -57,7 +57,7 @@ pub async fn everything_outlives_the_process<F: StoreFixture>(fixture: F) {
     assert!(store.channel(&name("c")).await.expect("the directory can be read").is_some());
 }
 
-/// Closed and opened again, the store knows how many bytes its files take.
+/// Closed and opened again, the store knows the bytes of its files.
 pub async fn the_bytes_of_files_outlive_the_process<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     if store.durability() != Durability::Disk {
@@ -74,7 +74,7 @@ pub async fn the_bytes_of_files_outlive_the_process<F: StoreFixture>(fixture: F)
     assert_eq!(bytes(&fixture.open().await).await, before);
 }
 
-/// A publish that is repeated after a restart is a duplicate, also of a message that was pruned today.
+/// A publish that is repeated after a restart is a duplicate, even if its message was pruned today.
 pub async fn a_nonce_outlives_the_process<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     if store.durability() != Durability::Disk {

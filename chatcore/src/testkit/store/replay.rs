@@ -8,7 +8,7 @@ use crate::model::check::Check;
 use crate::model::id::{Epoch, Position, Seq};
 use crate::store::{EventStore, Head, PageLimit, Replay};
 
-/// Pages of any size, each from the last one's end, give every event once and in order.
+/// Pages of any size, each from the end of the last one, return every event once and in order.
 pub async fn after_pages_through_the_log_in_order<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let (here, there) = (channel(&store, "here").await, channel(&store, "there").await);
@@ -35,7 +35,7 @@ pub async fn after_pages_through_the_log_in_order<F: StoreFixture>(fixture: F) {
     assert!(events(&store, here, &start(&store, here).await, 0).await.is_empty());
 }
 
-/// At the head there are no events, and that is no reset.
+/// At the head there are no events, and no reset.
 pub async fn at_the_head_there_is_nothing_more<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let channel = channel(&store, "general").await;
@@ -47,14 +47,14 @@ pub async fn at_the_head_there_is_nothing_more<F: StoreFixture>(fixture: F) {
     assert_eq!(events(&store, channel, &Position::new(epoch, 3), 10).await[0].seq, 4);
 }
 
-/// A new channel's log has a start, with nothing after it.
+/// A new channel's log has a start, and nothing after it.
 pub async fn an_empty_log_has_nothing_after_its_start<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let channel = channel(&store, "general").await;
     assert!(events(&store, channel, &start(&store, channel).await, 10).await.is_empty());
 }
 
-/// A position beyond the head is none of this log: reset, with the head as it is.
+/// A position past the head is not valid: it is reset, with the current head.
 pub async fn a_position_beyond_the_head_resets<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let channel = channel(&store, "general").await;
@@ -71,7 +71,7 @@ pub async fn a_position_beyond_the_head_resets<F: StoreFixture>(fixture: F) {
     }
 }
 
-/// A position of another epoch is reset, wherever it is.
+/// A position of another epoch is reset, whatever its `seq`.
 pub async fn a_foreign_epoch_resets<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let channel = channel(&store, "general").await;
@@ -83,8 +83,8 @@ pub async fn a_foreign_epoch_resets<F: StoreFixture>(fixture: F) {
     }
 }
 
-/// A position is that of the event it has the check of: an event of another log at its place resets, and so does a
-/// check of no event. Edits and deletes change no check.
+/// A position is only valid with the check of its event. The check of an event of another log at the same `seq`,
+/// or of no event, is reset. Edits and deletes change no check.
 pub async fn a_position_with_another_check_resets<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let (here, there) = (channel(&store, "here").await, channel(&store, "there").await);

@@ -1,4 +1,4 @@
-//! Laws of searching: what matches is [`SearchQuery`]'s to say, whatever the store does to find it.
+//! Laws of searching: [`SearchQuery`] decides what matches, however the store finds it.
 
 use super::{
     NOWHERE, StoreFixture, ann, attach, bob, channel, delete, edit, messages, publish, put, react, say,
@@ -8,7 +8,7 @@ use crate::model::id::{ChannelId, Seq};
 use crate::model::query::SearchQuery;
 use crate::store::{EventStore, Found, PageLimit, SEARCH_SCAN, UploadState};
 
-/// More than any call of a law needs that searches a channel to its end.
+/// More calls than any law needs to search a channel to its end.
 const CALLS: usize = 100;
 
 async fn find<S: EventStore>(store: &S, channel: ChannelId, query: &str, before: Seq, limit: usize) -> Found {
@@ -19,7 +19,7 @@ async fn find<S: EventStore>(store: &S, channel: ChannelId, query: &str, before:
         .expect("the messages can be searched")
 }
 
-/// Searches a channel to its end, in steps, and returns what was found, oldest first.
+/// Searches a channel to its end, in steps, and returns the results, oldest first.
 async fn all<S: EventStore>(store: &S, channel: ChannelId, query: &str, limit: usize) -> Vec<Seq> {
     let (mut found, mut before) = (Vec::new(), Seq::MAX);
     for _ in 0..CALLS {
@@ -47,7 +47,7 @@ async fn put_all<S: EventStore>(store: &S, channel: ChannelId, texts: &[&str]) {
     }
 }
 
-/// Every word occurs somewhere in the text, in any case and any script, and nothing in it is a pattern.
+/// Results contain every word somewhere in the text, in any case and any script, and no word is a pattern.
 pub async fn every_word_occurs_in_what_is_found<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let channel = channel(&store, "general").await;
@@ -115,7 +115,7 @@ pub async fn every_word_occurs_in_what_is_found<F: StoreFixture>(fixture: F) {
     }
 }
 
-/// A text is found however it is composed, with and without its accents, in any width.
+/// A text is found in any composition, with and without its accents, in any width.
 pub async fn what_people_see_the_same_is_found<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let channel = channel(&store, "general").await;
@@ -129,7 +129,7 @@ pub async fn what_people_see_the_same_is_found<F: StoreFixture>(fixture: F) {
     assert_eq!(all(&store, channel, "мои", 50).await, [0; 0], "й is a letter");
 }
 
-/// A message is searched as it stands: by its last text, and not at all once it is deleted.
+/// A message is searched in its current state: by its last text, and not at all once it is deleted.
 pub async fn edits_count_and_deleted_messages_do_not<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let channel = channel(&store, "general").await;
@@ -166,7 +166,7 @@ pub async fn steps_find_each_message_once<F: StoreFixture>(fixture: F) {
     assert_eq!(find(&store, channel, "say 1", 2, 1).await.before, None, "nothing is left below the first");
 }
 
-/// One call looks through so much and no more, and the next goes on from there.
+/// One call searches a bounded part, and the next one goes on from there.
 pub async fn a_long_log_is_searched_to_its_end<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let channel = channel(&store, "general").await;
@@ -179,8 +179,8 @@ pub async fn a_long_log_is_searched_to_its_end<F: StoreFixture>(fixture: F) {
     assert!(all(&store, channel, "nothing", 50).await.is_empty());
 }
 
-/// Other channels' messages are not found; nor is there anything in a channel that does not exist, or in files'
-/// names.
+/// Messages of other channels are not found. Nothing is found in a channel that does not exist, or in names of
+/// files.
 pub async fn only_texts_of_the_channel_are_found<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let (one, two) = (channel(&store, "one").await, channel(&store, "two").await);
