@@ -58,8 +58,9 @@ impl Builder {
         self
     }
 
-    /// Sets whether to bring the schema up to date. Default true. With `false` the schema must already be up to date, by
-    /// [`PostgresStore::migrations_sql`](crate::PostgresStore::migrations_sql), and the role needs no right to create.
+    /// Sets whether to bring the schema up to date. Default true. With `false` the schema must already be up to
+    /// date, by [`PostgresStore::migrations_sql`](crate::PostgresStore::migrations_sql), and the role needs no
+    /// right to create.
     pub fn migrate(mut self, migrate: bool) -> Self {
         self.migrate = migrate;
         self
@@ -79,8 +80,8 @@ impl Builder {
         self
     }
 
-    /// Sets whether connections go through a pgbouncer in transaction mode. Default false. With `true`, no statement is
-    /// prepared by name and no option is set on the connection, so the role must have the timeouts.
+    /// Sets whether connections go through a pgbouncer in transaction mode. Default false. With `true`, no
+    /// statement is prepared by name and no option is set on the connection, so the role must have the timeouts.
     pub fn pgbouncer(mut self, between: bool) -> Self {
         self.pgbouncer = between;
         self
@@ -104,8 +105,8 @@ impl Builder {
         self
     }
 
-    /// Sets how many calls of `append` fit into the queue for the writers. Default 1,024, at least 1. Further calls wait
-    /// for room.
+    /// Sets how many calls of `append` fit into the queue for the writers. Default 1,024, at least 1. Further
+    /// calls wait for room.
     pub fn queue(mut self, calls: usize) -> Self {
         self.queue = calls.max(1);
         self
@@ -145,8 +146,8 @@ impl Builder {
         self
     }
 
-    /// Sets the root certificates, in PEM, for verifying the server. The default is the system's. Most hosted databases
-    /// have their own certificate authority.
+    /// Sets the root certificates, in PEM, for verifying the server. The default is the system's. Most hosted
+    /// databases have their own certificate authority.
     #[cfg(feature = "tls")]
     pub fn root_certificates(mut self, pem: &[u8]) -> Self {
         self.roots = Some(pem.to_vec());

@@ -96,8 +96,8 @@ impl From<tokio_postgres::Error> for Failure {
     }
 }
 
-/// An error of the database that does not quote data. The server's details, such as `Failing row contains (…)`, and its
-/// messages about data would put people's texts into the log.
+/// An error of the database that does not quote data. The server's details, such as `Failing row contains (…)`,
+/// and its messages about data would put people's texts into the log.
 #[derive(Debug)]
 pub(crate) struct Answered(tokio_postgres::Error);
 
@@ -187,7 +187,8 @@ impl Failure {
     }
 }
 
-/// Returns the remedy for a code, by its class: see "PostgreSQL Error Codes", appendix A of PostgreSQL's documentation.
+/// Returns the remedy for a code, by its class: see "PostgreSQL Error Codes", appendix A of PostgreSQL's
+/// documentation.
 fn remedy_of(state: &SqlState) -> Remedy {
     const LOCK_NOT_AVAILABLE: &str = "55P03";
     const QUERY_CANCELED: &str = "57014";

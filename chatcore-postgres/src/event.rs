@@ -51,8 +51,8 @@ const FOLDED_WEIGHT: &str = "(coalesce(octet_length(edited_text) - octet_length(
             + 28 * jsonb_array_length(emoji -> 'users')) \
         FROM jsonb_array_elements(reactions) AS emoji), 0) END)::int";
 
-/// The rows of a page of the log. The page takes rows while it has room, so it reads at most one row too many. Weighing
-/// reads no text that is stored outside of the table.
+/// The rows of a page of the log. The page takes rows while it has room, so it reads at most one row too many.
+/// Weighing reads no text that is stored outside of the table.
 #[derive(Clone, Copy)]
 pub(crate) struct Rows<'a> {
     /// The schema of the table.

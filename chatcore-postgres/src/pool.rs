@@ -11,8 +11,8 @@ const LOOK: Duration = Duration::from_millis(5);
 /// The time between two attempts to open another connection.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
-/// Takes a connection from `pool`. While the server has no room for another one (`53300`), waits for room or for one of
-/// the pool's connections to come back, up to the pool's own timeout.
+/// Takes a connection from `pool`. While the server has no room for another one (`53300`), waits for room or for
+/// one of the pool's connections to come back, up to the pool's own timeout.
 ///
 /// # Errors
 /// [`PoolError`], as from [`Pool::get`].

@@ -52,8 +52,8 @@ fn known() -> i32 {
     numbered().map(|(version, _)| version).last().unwrap_or_default()
 }
 
-/// Returns the statements before all migrations. `CREATE SCHEMA IF NOT EXISTS` is not used: it needs the right to create
-/// a schema even if the schema exists.
+/// Returns the statements before all migrations. `CREATE SCHEMA IF NOT EXISTS` is not used: it needs the right to
+/// create a schema even if the schema exists.
 fn prelude(schema: &str) -> String {
     format!(
         "DO $$ BEGIN IF to_regnamespace('{schema}') IS NULL THEN CREATE SCHEMA {schema}; END IF; END $$;\n\

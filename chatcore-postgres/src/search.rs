@@ -1,7 +1,7 @@
 //! The search index of messages' texts.
 //!
-//! It has trigrams, since a search must find any part of any word. A `tsvector` finds only whole words, as a dictionary
-//! splits them, and no words in scripts without spaces.
+//! It has trigrams, since a search must find any part of any word. A `tsvector` finds only whole words, as a
+//! dictionary splits them, and no words in scripts without spaces.
 
 use chatcore::store::{Filling, Found, Page, PageLimit, StoreError, search_by_scan};
 use chatcore::{ChannelId, SearchQuery, Seq};
@@ -85,8 +85,8 @@ pub(crate) fn script(schema: &str) -> String {
     SCRIPT.replace("@schema@", schema)
 }
 
-/// Returns the query for the newest messages before a `seq` that have each word. Its parameters: channel, `seq`, items,
-/// bytes, and a pattern per word.
+/// Returns the query for the newest messages before a `seq` that have each word. Its parameters: channel, `seq`,
+/// items, bytes, and a pattern per word.
 pub(crate) fn search_sql(schema: &str, words: usize) -> String {
     let folded = format!("{schema}.chat_fold(coalesce(edited_text, text))");
     let like = |i| format!(" AND {folded} LIKE {schema}.chat_fold(${i})");
@@ -110,8 +110,8 @@ fn pattern(word: &str) -> String {
 }
 
 impl PostgresStore {
-    /// Searches. It first reads the newest part of the log, where a common word is found at once, and then uses the index
-    /// for the rest.
+    /// Searches. It first reads the newest part of the log, where a common word is found at once, and then uses
+    /// the index for the rest.
     pub(crate) async fn find_messages(
         &self,
         channel: ChannelId,

@@ -32,11 +32,11 @@ const PRUNE_STEP: i64 = 1_000;
 /// A durable [`Store`](chatcore::store::Store) in a PostgreSQL database. Clones are handles to the same connections.
 /// Several processes may have a store on the same schema.
 ///
-/// - Writer tasks put all waiting appends into one transaction, which the server syncs to its disk once, and then answer
-///   them.
+/// - Writer tasks put all waiting appends into one transaction, which the server syncs to its disk once, and then
+///   answer them.
 /// - If the future of an append is dropped, the append happens as a whole or not at all.
-/// - While the database is away, an append is tried again for [`Builder::retry_for`]. After a [`StoreError`] its outcome
-///   is unknown.
+/// - While the database is away, an append is tried again for [`Builder::retry_for`]. After a [`StoreError`] its
+///   outcome is unknown.
 ///
 /// Connect and use the store inside a tokio runtime.
 #[derive(Clone)]
@@ -148,10 +148,10 @@ impl PostgresStore {
         answers.remove(0)
     }
 
-    /// Gives every channel a new epoch, so that every client that resumes gets a reset. Call it before a chat serves the
-    /// database, once after you restored it from a backup or promoted a standby without the last commits. A client that
-    /// sends the check of its last event gets a reset anyway if it has seen lost events; a client of an earlier version
-    /// needs the new epoch.
+    /// Gives every channel a new epoch, so that every client that resumes gets a reset. Call it before a chat
+    /// serves the database, once after you restored it from a backup or promoted a standby without the last
+    /// commits. A client that sends the check of its last event gets a reset anyway if it has seen lost events; a
+    /// client of an earlier version needs the new epoch.
     ///
     /// # Errors
     /// [`StoreError`] if the database can't be written.
@@ -162,8 +162,8 @@ impl PostgresStore {
         renewed.map(drop).map_err(|failure| failure.during("the epochs can't be renewed"))
     }
 
-    /// Returns how many connections the pool for reads has, and how many reads wait for one. The writers have their own
-    /// connections.
+    /// Returns how many connections the pool for reads has, and how many reads wait for one. The writers have
+    /// their own connections.
     #[must_use]
     pub fn pool_status(&self) -> deadpool_postgres::Status {
         self.database.pool_status()

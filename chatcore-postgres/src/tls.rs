@@ -9,8 +9,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::ConnectError;
 
-/// Returns a connector that verifies the server's name and its certificate chain, with the root certificates in `pem` or
-/// else the system's. If the system has none, every server is refused.
+/// Returns a connector that verifies the server's name and its certificate chain, with the root certificates in
+/// `pem` or else the system's. If the system has none, every server is refused.
 pub(crate) fn connector(pem: Option<&[u8]>) -> Result<MakeRustlsConnect, ConnectError> {
     let failed = |error: rustls::Error| ConnectError::Tls(Box::new(error));
     let roots = match pem {

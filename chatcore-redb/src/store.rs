@@ -107,9 +107,9 @@ impl RedbStore {
         Self { clock, ..self }
     }
 
-    /// Gives every channel a new epoch, so that every client that resumes gets a reset. Call it once after you restored
-    /// the file from a backup, before a chat serves it. A client that sends the check of its last event gets a reset
-    /// anyway if it has seen lost events; a client of an earlier version needs the new epoch.
+    /// Gives every channel a new epoch, so that every client that resumes gets a reset. Call it once after you
+    /// restored the file from a backup, before a chat serves it. A client that sends the check of its last event
+    /// gets a reset anyway if it has seen lost events; a client of an earlier version needs the new epoch.
     ///
     /// # Errors
     /// [`StoreError`] if the store can't be written.

@@ -65,7 +65,8 @@ impl Client {
     /// Creates a channel.
     ///
     /// # Errors
-    /// [`ClientError`] if the command is refused or the session has ended. `name_taken` names the channel that has the name.
+    /// [`ClientError`] if the command is refused or the session has ended. `name_taken` names the channel that has
+    /// the name.
     pub async fn create_channel(&mut self, name: &str, topic: &str) -> Result<ChannelObject, ClientError> {
         #[derive(Deserialize)]
         struct Created {

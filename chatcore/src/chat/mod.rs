@@ -148,7 +148,8 @@ impl Chat {
     /// Connects a participant in this process: a bot, a test, the app's own code.
     ///
     /// # Errors
-    /// [`CloseReason::Overloaded`] if there are too many connections. [`CloseReason::Draining`] if the chat is draining.
+    /// [`CloseReason::Overloaded`] if there are too many connections. [`CloseReason::Draining`] if the chat is
+    /// draining.
     pub fn connect(&self, identity: Identity) -> Result<Client, CloseReason> {
         Ok(Client::new(self.open(identity)?))
     }
@@ -156,7 +157,8 @@ impl Chat {
     /// Opens a session for a transport to drive.
     ///
     /// # Errors
-    /// [`CloseReason::Overloaded`] if there are too many connections. [`CloseReason::Draining`] if the chat is draining.
+    /// [`CloseReason::Overloaded`] if there are too many connections. [`CloseReason::Draining`] if the chat is
+    /// draining.
     pub fn open(&self, identity: Identity) -> Result<Connection, CloseReason> {
         Connection::open(Arc::clone(self.engine()), identity)
     }

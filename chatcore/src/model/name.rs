@@ -24,7 +24,8 @@ impl ChannelName {
     /// Folds `text` into a name for a new channel.
     ///
     /// # Errors
-    /// [`BadName`] if the name is empty, longer than [`MAX_CHARS`](Self::MAX_CHARS) or made of dots only, or if it has a character that is invisible or not a letter, digit, `-`, `_` or `.`.
+    /// [`BadName`] if the name is empty, longer than [`MAX_CHARS`](Self::MAX_CHARS) or made of dots only, or if it
+    /// has a character that is invisible or not a letter, digit, `-`, `_` or `.`.
     pub fn new(text: &str) -> Result<Self, BadName> {
         let name = Self::existing(text)?;
         match name.0.chars().find(|&c| !c.is_ascii() && visible::is_ignorable(c)) {

@@ -191,7 +191,8 @@ impl Command {
     /// Decodes a frame into its `id` and command.
     ///
     /// # Errors
-    /// [`Malformed`] with a message for the programmer of the client. It has the frame's `id` if there is one, whatever else is wrong.
+    /// [`Malformed`] with a message for the programmer of the client. It has the frame's `id` if there is one,
+    /// whatever else is wrong.
     pub fn decode(frame: &str) -> Result<(i64, Self), Malformed> {
         let read = || {
             // serde would accept a list for a struct too.

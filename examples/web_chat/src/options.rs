@@ -28,8 +28,8 @@ pub struct Options {
     #[arg(long, env = "WEB_CHAT_LISTEN", default_value = "127.0.0.1:3000", value_name = "ADDRESS")]
     pub listen: String,
 
-    /// The address to serve /metrics (for Prometheus), /healthz and /readyz on. Choose one that only your own tools can
-    /// reach. Off by default. /healthz and /readyz are also at the chat's address.
+    /// The address to serve /metrics (for Prometheus), /healthz and /readyz on. Choose one that only your own
+    /// tools can reach. Off by default. /healthz and /readyz are also at the chat's address.
     #[arg(long, env = "WEB_CHAT_METRICS_LISTEN", value_name = "ADDRESS")]
     pub metrics_listen: Option<String>,
 
@@ -93,8 +93,8 @@ pub struct Options {
           value_parser = clap::value_parser!(u32).range(1..))]
     pub connections: u32,
 
-    /// The most connections per address at the same time. An office or a household may share one address. Behind a proxy
-    /// (--trust-forwarded), the most WebSockets per address that the proxy names.
+    /// The most connections per address at the same time. An office or a household may share one address. Behind a
+    /// proxy (--trust-forwarded), the most WebSockets per address that the proxy names.
     #[arg(long, env = "WEB_CHAT_ADDRESS_CONNECTIONS", default_value_t = 12_500, value_name = "NUMBER",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub address_connections: u32,
@@ -110,7 +110,8 @@ pub struct Options {
           value_parser = clap::value_parser!(u8).range(0..=16))]
     pub trust_forwarded: u8,
 
-    /// The most requests from one address at once, of any kind but health checks. After that, one per --request-interval.
+    /// The most requests from one address at once, of any kind but health checks. After that, one per
+    /// --request-interval.
     #[arg(long, env = "WEB_CHAT_REQUESTS", default_value_t = 10_000, value_name = "NUMBER",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub requests: u32,
@@ -170,13 +171,13 @@ pub struct Options {
           value_parser = clap::value_parser!(u64).range(1..))]
     pub address_upload_bytes_per_day: u64,
 
-    /// The most bytes of stored files per person, optionally with a unit: 10GiB, 500MiB. A file counts until its message
-    /// is deleted. A restart does not reset the count.
+    /// The most bytes of stored files per person, optionally with a unit: 10GiB, 500MiB. A file counts until its
+    /// message is deleted. A restart does not reset the count.
     #[arg(long, env = "WEB_CHAT_FILES_PER_USER", default_value = "10GiB", value_name = "BYTES", value_parser = bytes)]
     pub files_per_user: u64,
 
-    /// The most bytes of stored files of all people. Uploads in progress may take up to 64 times --attachment-bytes more,
-    /// until they are refused.
+    /// The most bytes of stored files of all people. Uploads in progress may take up to 64 times
+    /// --attachment-bytes more, until they are refused.
     #[arg(long, env = "WEB_CHAT_FILES_TOTAL", default_value = "100GiB", value_name = "BYTES", value_parser = bytes)]
     pub files_total: u64,
 
@@ -189,21 +190,23 @@ pub struct Options {
     #[arg(long, env = "WEB_CHAT_NAMES", default_value_t = 100_000, value_name = "NUMBER")]
     pub names: u64,
 
-    /// The URL under which browsers see the service, such as `https://chat.example`. Repeat the option, or separate URLs
-    /// by commas. Pages of these origins may sign in, connect and upload. With an https URL, the sign-in cookie is sent
-    /// over HTTPS only. Other host names are refused (421). Without the option, every host name but localhost is refused:
-    /// use localhost or an IP address. A proxy in front must keep the Host header (nginx: proxy_set_header Host $host).
+    /// The URL under which browsers see the service, such as `https://chat.example`. Repeat the option, or
+    /// separate URLs by commas. Pages of these origins may sign in, connect and upload. With an https URL, the
+    /// sign-in cookie is sent over HTTPS only. Other host names are refused (421). Without the option, every host
+    /// name but localhost is refused: use localhost or an IP address. A proxy in front must keep the Host header
+    /// (nginx: proxy_set_header Host $host).
     #[arg(long, env = "WEB_CHAT_ORIGIN", value_name = "URL", value_delimiter = ',')]
     pub origin: Vec<Origin>,
 
-    /// The longest time of a drain, in seconds. SIGTERM drains: the service accepts nothing new, tells every client when
-    /// to come back, answers accepted commands, and exits with 0. Ctrl-C drains for at most a second. A second SIGTERM or
-    /// Ctrl-C exits at once. SIGHUP does nothing.
+    /// The longest time of a drain, in seconds. SIGTERM drains: the service accepts nothing new, tells every
+    /// client when to come back, answers accepted commands, and exits with 0. Ctrl-C drains for at most a second.
+    /// A second SIGTERM or Ctrl-C exits at once. SIGHUP does nothing.
     #[arg(long, env = "WEB_CHAT_GRACE", default_value_t = 10, value_name = "SECONDS",
           value_parser = clap::value_parser!(u32).range(1..=3_600))]
     pub grace: u32,
 
-    /// Send the sign-in cookie over HTTPS only, for requests of every origin. An --origin with https does this by itself.
+    /// Send the sign-in cookie over HTTPS only, for requests of every origin. An --origin with https does this by
+    /// itself.
     #[arg(long, env = "WEB_CHAT_SECURE_COOKIE")]
     pub secure_cookie: bool,
 

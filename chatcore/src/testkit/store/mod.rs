@@ -1,6 +1,7 @@
 //! The laws of [`EventStore`], [`Directory`] and [`AttachmentIndex`], by subject.
 //!
-//! [`store_conformance!`](crate::store_conformance) makes a test of each. Every law takes a fixture with an empty database, and panics if the store breaks it.
+//! [`store_conformance!`](crate::store_conformance) makes a test of each. Every law takes a fixture with an empty
+//! database, and panics if the store breaks it.
 
 pub mod append;
 pub mod attachments;

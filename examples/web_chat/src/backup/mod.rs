@@ -37,8 +37,8 @@ pub enum Command {
     },
     /// Restore a backup into a new or empty data folder.
     ///
-    /// An incomplete or damaged backup is refused, and nothing is left of it. With --database-url, restore the database
-    /// first. Pages that are open load the restored messages.
+    /// An incomplete or damaged backup is refused, and nothing is left of it. With --database-url, restore the
+    /// database first. Pages that are open load the restored messages.
     Restore {
         /// The backup.
         #[arg(value_name = "FILE")]
@@ -46,8 +46,8 @@ pub enum Command {
     },
 }
 
-/// Writes a backup to the new file `file`. If a service runs on the data folder, it makes the backup. Returns the text to
-/// print.
+/// Writes a backup to the new file `file`. If a service runs on the data folder, it makes the backup. Returns the
+/// text to print.
 ///
 /// # Errors
 /// If no backup could be made. Then nothing is left of it.
