@@ -1,29 +1,29 @@
-//! Where a client's frames begin and end in the bytes that come.
+//! Finds where a client's frames begin and end in a stream of bytes.
 
-/// Follows the frames of a stream of bytes, only as far as to know when none is begun.
+/// Follows the frames of a stream of bytes, only to know when no frame is unfinished.
 #[derive(Debug, Default)]
 pub(crate) struct Boundary {
     header: [u8; 14],
     have: u8,
-    /// Bytes of the payload still to come.
+    /// Bytes of the payload that are still to come.
     left: u64,
-    /// Bytes since a message began, about.
+    /// Approximate bytes since a message began.
     begun: u32,
-    /// Whether the last data frame was not the last one of its message.
+    /// Whether the last data frame was not the last of its message.
     fragmented: bool,
     /// Frames that end no message: control frames and fragments.
     others: u32,
 }
 
 impl Boundary {
-    /// Takes the next bytes.
+    /// Follows the next bytes.
     pub(crate) fn take(&mut self, bytes: &[u8]) {
         self.follow(bytes);
         let taken = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         self.begun = if self.is_between_messages() { 0 } else { self.begun.saturating_add(taken) };
     }
 
-    /// Returns the bytes of the message that has begun: those that came and those that its frame announces.
+    /// Returns the bytes of the unfinished message: those received, and those that its frame announces.
     pub(crate) fn begun(&self) -> u64 {
         self.left.saturating_add(self.begun.into())
     }
@@ -43,17 +43,17 @@ impl Boundary {
         }
     }
 
-    /// Returns how many frames that end no message have begun: control frames, and fragments but the last.
+    /// Returns how many frames have begun that end no message: control frames, and all fragments but the last.
     pub(crate) fn others(&self) -> u32 {
         self.others
     }
 
-    /// Takes that number, which begins anew.
+    /// Returns that number and resets it.
     pub(crate) fn take_others(&mut self) -> u32 {
         std::mem::take(&mut self.others)
     }
 
-    /// Says whether everything so far is whole messages.
+    /// Returns whether all bytes so far are whole messages.
     pub(crate) fn is_between_messages(&self) -> bool {
         self.have == 0 && self.left == 0 && !self.fragmented
     }
@@ -77,7 +77,7 @@ impl Boundary {
         };
         let (is_control, is_last) = (header[0] & 0x08 != 0, header[0] & 0x80 != 0);
         self.others = self.others.saturating_add(u32::from(is_control || !is_last));
-        // Control frames may stand between the fragments of a message.
+        // Control frames may come between the fragments of a message.
         if !is_control {
             self.fragmented = !is_last;
         }
@@ -89,7 +89,7 @@ impl Boundary {
 mod tests {
     use super::*;
 
-    /// Says after which of the bytes, fed one by one, all is whole messages.
+    /// Feeds the bytes one by one. Returns after which of them all are whole messages.
     fn ends(bytes: &[u8]) -> Vec<usize> {
         let mut boundary = Boundary::default();
         let mut ends = Vec::new();

@@ -1,4 +1,4 @@
-//! One WebSocket: a session of the engine, a reader, a writer, and the times that bound them.
+//! Drives a WebSocket: a session of the engine, a reader, a writer, and their time-outs.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,16 +17,16 @@ use crate::socket::shared::{SharedSocket, SocketParts, TryWrite};
 use crate::socket::writer::Writer;
 use crate::socket::{End, Socket};
 
-/// Messages read before what they caused is written.
+/// The most messages to read before writing the results.
 const READ_BATCH: usize = 32;
 
-/// Steps in one poll; then the other tasks have their turn, however busy this socket is.
+/// The most steps per poll. After them other tasks run, however busy this socket is.
 const STEPS: usize = 32;
 
-/// Drives one WebSocket until it is over.
+/// Drives a WebSocket until it ends.
 ///
-/// Each step first writes whatever waits, and reads only when nothing does: a peer that does not take its
-/// answers, pongs included, is not listened to. So the memory of a connection stays bounded.
+/// Each step first writes everything that waits, and reads only if nothing does. So a peer that does not read its
+/// answers, including pongs, is not read either, and the memory of a connection is bounded.
 pub(crate) struct Driver<I, E> {
     socket: Arc<SharedSocket<I>>,
     state: DriverState<E>,
@@ -38,33 +38,33 @@ struct DriverState<E> {
     phase: Phase<E>,
     config: Arc<Config>,
     heard: Instant,
-    /// Whether the last look read nothing, since more came than the pace allows.
+    /// Whether the last step read nothing because the client exceeded its pace.
     silent: bool,
     pinged: Instant,
     timer: Pin<Box<Sleep>>,
 }
 
 enum Phase<E> {
-    /// Frames go both ways.
+    /// Frames go in both directions.
     Open(Box<E>),
-    /// The last frames, a close frame among them, are being written.
+    /// The last frames, including a close frame, are being written.
     Closing { until: Instant },
-    /// Everything is written. What still comes is read and dropped: closing a socket with unread bytes would
-    /// reset it, and the peer might lose the close frame.
+    /// Everything is written. Further bytes are read and dropped: closing a socket with unread bytes would reset
+    /// it, and the peer could lose the close frame.
     Lingering { until: Instant },
 }
 
-/// What a step came to; pending means that there is nothing to do now.
+/// The result of a step. `Pending` means that there is nothing to do now.
 enum Step {
     Again,
     Over,
-    /// A time is up: nothing more is owed to the peer.
+    /// A time-out: the peer gets nothing more.
     CutOff,
 }
 
 impl<I, E: Endpoint> Driver<I, E> {
-    /// Takes over an upgraded connection, with the bytes that were read along with the handshake. A session
-    /// that was refused is closed with the reason.
+    /// Takes over an upgraded connection, with the bytes that were read with the handshake. A refused session is
+    /// closed with its reason.
     pub(crate) fn new(
         io: I,
         leftover: &[u8],
@@ -127,7 +127,7 @@ impl<E: Endpoint> DriverState<E> {
         if read.is_ready() || sent.is_ready() { Poll::Ready(Step::Again) } else { Poll::Pending }
     }
 
-    /// Ends the session of a peer that takes nothing as soon as there is a reason, such as a ban.
+    /// Ends the session of a peer that does not read as soon as there is a reason, such as a ban.
     fn poll_blocked(&mut self, writer: &mut Writer, cx: &mut Context<'_>) -> Poll<Step> {
         let Phase::Open(connection) = &mut self.phase else { return Poll::Pending };
         let reason = ready!(connection.poll_close(cx));
@@ -135,27 +135,28 @@ impl<E: Endpoint> DriverState<E> {
         Poll::Ready(Step::Again)
     }
 
-    /// Closes without what the peer has not taken: it resumes from its position.
+    /// Closes without the frames that the peer has not read. It resumes from its position.
     fn cut_short(&mut self, writer: &mut Writer, reason: CloseReason) {
         writer.drop_unsent();
         writer.push_close(reason);
         self.begin_close(Some(reason));
     }
 
-    /// Hands over what the client sent, until a reply has to be written or the session takes no more.
+    /// Passes on what the client sent, until a reply must be written or the session is full.
     fn poll_read<I: Socket>(&mut self, parts: &mut SocketParts<I>, cx: &mut Context<'_>) -> Poll<Step> {
         let mut read = Poll::Pending;
         for _ in 0..READ_BATCH {
             let Phase::Open(connection) = &mut self.phase else { break };
             if connection.is_full() {
-                // The session wakes this task when it has answered; until then silence is not the client's.
+                // The session wakes this task when it has answered. Until then the silence is not the client's.
                 self.heard = Instant::now();
                 break;
             }
             let now = Instant::now();
             self.silent = connection.silent_until(now).is_some();
             if self.silent {
-                // `poll_times` wakes this task when the pace allows it; until then silence is not the client's.
+                // `poll_times` wakes this task when the pace allows it. Until then the silence is not the
+                // client's.
                 self.heard = now;
                 break;
             }
@@ -195,8 +196,8 @@ impl<E: Endpoint> DriverState<E> {
         read
     }
 
-    /// Ends the session for what the client did: with `reason`, or with the reply to its close. What is
-    /// answered by now goes out before.
+    /// Ends the session because of the client: with `reason`, or with the reply to its close. Existing answers are
+    /// written first.
     fn end(&mut self, writer: &mut Writer, cx: &mut Context<'_>, reason: Option<CloseReason>) -> Poll<Step> {
         let _ = self.poll_outgoing(writer, cx);
         let reply = self.reader.take_replies();
@@ -210,7 +211,7 @@ impl<E: Endpoint> DriverState<E> {
         Poll::Ready(Step::Again)
     }
 
-    /// Takes what the session has to say.
+    /// Takes the session's frames.
     fn poll_outgoing(&mut self, writer: &mut Writer, cx: &mut Context<'_>) -> Poll<Step> {
         let Phase::Open(connection) = &mut self.phase else { return Poll::Pending };
         if let Some(reason) = ready!(connection.poll_outgoing(writer, cx)) {
@@ -220,7 +221,7 @@ impl<E: Endpoint> DriverState<E> {
         Poll::Ready(Step::Again)
     }
 
-    /// Ends the session, with `None` if the client left; what is in the writer still goes out.
+    /// Ends the session, with `None` if the client left. The writer's frames are still written.
     fn begin_close(&mut self, reason: Option<CloseReason>) {
         if let (Phase::Open(endpoint), Some(reason)) = (&mut self.phase, reason) {
             endpoint.end(reason);
@@ -252,7 +253,7 @@ impl<E: Endpoint> DriverState<E> {
                 let Some(until) = connection.silent_until(now) else { return Poll::Ready(Step::Again) };
                 next = next.min(until);
             }
-            // A timer that fires too early costs one poll, and moving it at each byte would cost more.
+            // A timer that fires too early costs one poll. Moving it for each byte would cost more.
             if next < self.timer.deadline() || self.timer.is_elapsed() {
                 self.timer.as_mut().reset(next);
             }
@@ -278,7 +279,8 @@ impl<E: Endpoint> DriverState<E> {
                         self.cut_short(writer, CloseReason::TooSlow);
                         Some(Step::Again)
                     }
-                    // While it does not take all, its pongs are not read: silence is judged when it reads again.
+                    // While the peer does not read everything, its pongs are not read. Its silence counts once it
+                    // is read again.
                     Some(false) => {
                         self.heard = now;
                         None
@@ -299,7 +301,7 @@ impl<E: Endpoint> DriverState<E> {
         }
     }
 
-    /// Returns until when the message that has begun must have ended. While nothing is read, that is not the client's.
+    /// Returns until when the unfinished message must end, or `None` while nothing is read.
     fn message_due(&self) -> Option<Instant> {
         let Phase::Open(connection) = &self.phase else { return None };
         let since = self.reader.waits_since().filter(|_| !self.silent && !connection.is_full())?;
@@ -322,7 +324,7 @@ impl<E: Endpoint> DriverState<E> {
     }
 }
 
-/// Reads what still comes, and drops it.
+/// Reads further bytes and drops them.
 fn poll_lingering<I: Socket>(parts: &mut SocketParts<I>, cx: &mut Context<'_>) -> Poll<Step> {
     let mut bytes = [0; 512];
     let mut buffer = ReadBuf::new(&mut bytes);
@@ -336,7 +338,7 @@ impl<I: Socket, E: Endpoint> Future for Driver<I, E> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Self { socket, state } = self.get_mut();
-        // Held to the end: no event overtakes an answer that is on its way to the writer.
+        // Held to the end, so that no event overtakes an answer on its way to the writer.
         let mut parts = socket.lock();
         for _ in 0..STEPS {
             let step = match state.poll_step(&mut parts, cx) {
@@ -348,7 +350,7 @@ impl<I: Socket, E: Endpoint> Future for Driver<I, E> {
                 return Poll::Ready(());
             }
         }
-        // A socket that is always busy still has its times kept.
+        // A socket that is always busy has time-outs too.
         let due = state.do_due(&mut parts.writer, Instant::now());
         if let Some(end) = due.and_then(|step| state.end_of(&step)) {
             parts.io.end_by(end);
@@ -369,8 +371,8 @@ mod tests {
     use super::*;
     use crate::server::tcp::TcpConnection;
 
-    /// The parts of each connection that are allocated by themselves, and the bytes they may have.
-    /// `CONTRIBUTING.md` says when a budget may change.
+    /// The parts of a connection that are allocated separately, and their budgets in bytes. `CONTRIBUTING.md` says
+    /// when a budget may change.
     #[test]
     fn a_connection_is_small() {
         for (what, size, budget) in [
@@ -383,7 +385,7 @@ mod tests {
         }
     }
 
-    /// Has one long message to send, and then nothing more.
+    /// Sends one long message, and then nothing more.
     struct Long(Option<Bytes>);
 
     impl Endpoint for Long {
@@ -410,8 +412,8 @@ mod tests {
         }
     }
 
-    /// Runs a connection that has 100,000 bytes to send, of which the peer takes `bytes` every ten seconds;
-    /// returns how long it lived.
+    /// Runs a connection that has 100,000 bytes to send, of which the peer reads `bytes` every ten seconds.
+    /// Returns how long it lived.
     async fn lifetime(bytes: usize) -> Duration {
         let (near, mut far): (DuplexStream, DuplexStream) = tokio::io::duplex(64);
         let begun = Instant::now();
@@ -442,8 +444,8 @@ mod tests {
         assert!(lived > Duration::from_secs(80), "{lived:?}");
     }
 
-    /// Runs a connection to which the peer sends a ping, or a fragment, every ten seconds, `pieces` times, after it has
-    /// begun a message; then the message ends. Returns how long it lived, at the most 200 s after that.
+    /// Runs a connection whose peer begins a message, sends a ping or a fragment every ten seconds, `pieces`
+    /// times, and then ends the message. Returns how long it lived, at most 200 s after that.
     async fn begun(pieces: u32, piece: &[u8]) -> Duration {
         let (near, mut far): (DuplexStream, DuplexStream) = tokio::io::duplex(1 << 16);
         let begun = Instant::now();

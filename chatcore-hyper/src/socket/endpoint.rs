@@ -1,4 +1,4 @@
-//! What a WebSocket is connected to: the engine's session, or whatever else takes messages and gives some.
+//! What a WebSocket is connected to: the engine's session, or anything else that receives and sends messages.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -18,36 +18,36 @@ pub(crate) trait Endpoint: Unpin {
         Span::none()
     }
 
-    /// Lets others write to the socket between two polls; see [`Outlet`].
+    /// Lets others write to the socket between two polls. See [`Outlet`].
     fn set_outlet(&self, outlet: Arc<dyn Outlet>);
 
-    /// Returns whether it takes no more for now. The driver stops reading then.
+    /// Returns whether it accepts nothing more for now. Then the driver stops reading.
     fn is_full(&self) -> bool;
 
-    /// Counts frames that came without a message: pings, pongs, fragments.
+    /// Counts frames that end no message: pings, pongs, fragments.
     fn heard(&mut self, _frames: u32) {}
 
-    /// Returns until when the driver reads nothing, if more came than the pace allows.
+    /// Returns until when the driver must not read, if the client exceeded its pace.
     fn silent_until(&self, _now: Instant) -> Option<Instant> {
         None
     }
 
-    /// Takes a text message.
+    /// Handles a text message.
     fn receive_text(&mut self, text: &str);
 
-    /// Takes a binary message.
+    /// Handles a binary message.
     ///
     /// # Errors
-    /// The reason with which the connection is closed for it.
+    /// Returns the reason to close the connection.
     fn receive_binary(&mut self, bytes: Bytes) -> Result<(), CloseReason>;
 
-    /// Puts what is to be sent into the writer; see [`Connection::poll_outgoing`].
+    /// Puts the frames to send into the writer. See [`Connection::poll_outgoing`].
     fn poll_outgoing(&mut self, writer: &mut Writer, cx: &mut Context<'_>) -> Poll<Option<CloseReason>>;
 
-    /// Hears why the session ends, right before it is dropped. A client that merely leaves has no reason.
+    /// Learns why the session ends, right before it is dropped. It is not called if the client merely leaves.
     fn end(&mut self, _: CloseReason) {}
 
-    /// Waits for a reason to close; see [`Connection::poll_close`].
+    /// Waits for a reason to close. See [`Connection::poll_close`].
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason>;
 }
 

@@ -1,4 +1,4 @@
-//! A socket as its task uses it, and what the system may hold for it.
+//! A connection's socket, and the buffers of the system for it.
 
 pub(crate) mod boundary;
 pub(crate) mod driver;
@@ -16,21 +16,21 @@ use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-/// The least that is set for one direction: less than this, and no packet of a usual size fits.
+/// The least bytes for one direction. With less, no packet of a usual size fits.
 const LEAST: usize = 4_096;
 
-/// A socket as its task uses it.
+/// A socket, as its connection's task uses it.
 pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin {
-    /// Says how the system ends the connection once it is dropped.
+    /// Sets how the system ends the connection once the socket is dropped.
     fn end_by(&self, end: End);
 }
 
 /// How a connection ends whose socket is dropped.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum End {
-    /// By a reset: what the peer has not taken is freed at once.
+    /// With a reset: bytes that the peer has not read are freed at once.
     Reset,
-    /// As TCP does, but what the peer has not taken after so long is given up.
+    /// As usual for TCP, but the system gives up after this time if the peer does not read.
     Within(Duration),
 }
 
@@ -52,7 +52,7 @@ fn give_up_after(tcp: &TcpStream, time: Duration) -> io::Result<()> {
     Ok(sockopt::set_tcp_user_timeout(tcp, millis)?)
 }
 
-/// Other systems give up by a time of their own.
+/// Other systems have their own time-out.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn give_up_after(_: &TcpStream, _: Duration) -> io::Result<()> {
     Ok(())
@@ -64,7 +64,7 @@ impl Socket for TcpStream {
     }
 }
 
-/// The app's own kind of connection, such as one with TLS: how it ends is the app's to say.
+/// The app's own kind of connection, such as one with TLS. The app decides how it ends.
 impl Socket for TokioIo<Upgraded> {
     fn end_by(&self, _: End) {}
 }
@@ -79,20 +79,21 @@ impl Socket for tokio::io::DuplexStream {
 pub(crate) struct Buffers {
     /// The most connections.
     pub(crate) connections: usize,
-    /// For all of them.
+    /// The bytes for all connections.
     pub(crate) total: usize,
-    /// The most for what is sent on one.
+    /// The most bytes to send on one connection.
     pub(crate) send: usize,
-    /// The most for what is received on one.
+    /// The most received bytes on one connection.
     pub(crate) receive: usize,
 }
 
 impl Buffers {
-    /// Returns the share of the connection with which `open` are open.
+    /// Returns the share of a connection, if `open` are open.
     ///
-    /// Half of the total is divided evenly. The other half goes by turns, the n-th connection getting what is in
-    /// proportion to 1/n: so few connections have much each, and the sum is never more than the total, since
-    /// 1/1 + 1/2 + … + 1/n ≤ 1 + ln n, and the n-th oldest of those that are open found n or more.
+    /// Half of the total is divided evenly. The other half is divided by the order of the connections: the n-th
+    /// gets a part in proportion to 1/n. So with few connections each has much. The sum never exceeds the total,
+    /// since 1/1 + 1/2 + … + 1/n ≤ 1 + ln n, and the n-th oldest open connection found at least n when it was
+    /// opened.
     fn share(self, open: usize) -> usize {
         let connections = self.connections.max(1) as f64;
         let half = self.total as f64 / 2.0;
@@ -100,16 +101,16 @@ impl Buffers {
         (half / connections + half / turns) as usize
     }
 
-    /// Returns the bytes for what is sent and for what is received.
+    /// Returns the bytes for sending and for receiving.
     pub(crate) fn of(self, open: usize) -> (usize, usize) {
         let each = self.share(open) / 2;
         (each.min(self.send).max(LEAST), each.min(self.receive).max(LEAST))
     }
 
-    /// Sets them on the connection with which `open` are open.
+    /// Sets the bytes of a connection, if `open` are open.
     pub(crate) fn set(self, tcp: &TcpStream, open: usize) -> io::Result<()> {
         let (send, receive) = self.of(open);
-        // Linux doubles what it is given, to have room for its own part of each packet.
+        // Linux doubles the value, for its own part of each packet.
         sockopt::set_socket_send_buffer_size(tcp, send / 2)?;
         sockopt::set_socket_recv_buffer_size(tcp, receive / 2)?;
         Ok(())

@@ -15,13 +15,13 @@ use tungstenite::{Error, Message, Utf8Bytes};
 use crate::limits::incoming::{Begun, Incoming};
 use crate::socket::boundary::Boundary;
 
-/// Bytes asked of the socket at once: a burst of short commands.
+/// The bytes to read at once: a burst of short commands.
 const READ_BYTES: usize = 4_096;
 
-/// Bytes asked of the socket next, where those before were whole messages.
+/// The bytes to read next, if those before were whole messages.
 const REST_BYTES: usize = 256;
 
-/// Frames without a message that are read in one go; then who reads counts them, and may read no further.
+/// The most frames without a message to read at once. Then the caller counts them, and may stop reading.
 const OTHERS_AT_ONCE: u32 = 64;
 
 /// What the client sent.
@@ -31,28 +31,28 @@ pub(crate) enum Received {
     Text(Utf8Bytes),
     /// A whole binary message.
     Binary(Bytes),
-    /// No message: a ping, a pong, fragments.
+    /// A frame without a message: a ping, a pong, a fragment.
     Control,
-    /// A close frame; the answer to it is among the replies.
+    /// A close frame. Its answer is among the replies.
     Close,
-    /// Something for which the connection must be closed.
+    /// A reason to close the connection.
     Refused(CloseReason),
-    /// The connection is over, without a close frame.
+    /// The connection has ended without a close frame.
     Gone,
 }
 
-/// What is being read.
+/// The state of reading.
 #[derive(Debug)]
 struct Reading {
     context: WebSocketContext,
-    /// Since when the rest of a message, or of another frame, is waited for.
+    /// Since when the rest of a message or of another frame is missing.
     since: Option<Instant>,
 }
 
-/// The reading half of a WebSocket. It never writes: what the protocol answers by itself (pongs, the reply to
-/// a close) is captured for the writer, see [`take_replies`](Self::take_replies).
+/// The reading half of a WebSocket. It never writes: [`take_replies`](Self::take_replies) returns what the
+/// protocol answers by itself (pongs, the reply to a close).
 ///
-/// Between two messages it holds no buffer: most connections are idle most of the time.
+/// Between two messages it has no buffer, since most connections are idle most of the time.
 #[derive(Debug)]
 pub(crate) struct Reader {
     /// The state machine with its buffer, from a message's first byte until everything read is handed out.
@@ -61,12 +61,12 @@ pub(crate) struct Reader {
     boundary: Boundary,
     replies: Vec<u8>,
     heard: bool,
-    /// The share of a large message that has begun.
+    /// The share of a large unfinished message.
     begun: Option<Box<Begun>>,
 }
 
 impl Reader {
-    /// Begins after the handshake, with the bytes that were read along with it.
+    /// Starts after the handshake, with the bytes that were read with it.
     pub(crate) fn new(leftover: &[u8], frame_bytes: usize) -> Self {
         let boundary = Boundary::default();
         let mut reader =
@@ -77,10 +77,10 @@ impl Reader {
         reader
     }
 
-    /// Makes the state machine for bytes that begin with a frame.
+    /// Creates the state machine for bytes that begin with a frame.
     fn begin(&mut self, bytes: &[u8]) {
         self.boundary.take(bytes);
-        // Most often all of it has come, and the buffer goes before it is read into again.
+        // Usually everything has arrived, and the buffer is freed before the next read.
         let whole = self.boundary.is_between_messages() && bytes.len() < READ_BYTES;
         let config = WebSocketConfig::default()
             .read_buffer_size(if whole { REST_BYTES } else { READ_BYTES })
@@ -91,8 +91,8 @@ impl Reader {
         self.reading = Some(Box::new(Reading { context, since: None }));
     }
 
-    /// Returns the next message. Take the replies, and write them, and take the number of other frames, before
-    /// the next call.
+    /// Returns the next message. Before the next call, take the replies and write them, and take the number of
+    /// other frames.
     pub(crate) fn poll_next<I: AsyncRead + Unpin>(
         &mut self,
         io: &mut I,
@@ -121,8 +121,8 @@ impl Reader {
             }
             Err(error) => return Poll::Ready(refusal(&error)),
         };
-        // Brings out the pong or the reply to a close that this message asks for. It can only fail with
-        // `ConnectionClosed`, after that reply.
+        // Gets the pong or the reply to a close for this message. It can only fail with `ConnectionClosed`, after
+        // that reply.
         let _ = reading.context.flush(&mut sync_io);
         if message.is_text() || message.is_binary() {
             reading.since = None;
@@ -135,7 +135,7 @@ impl Reader {
         })
     }
 
-    /// Waits for the first bytes of a message, with no buffer but the stack's.
+    /// Waits for the first bytes of a message, with only a buffer on the stack.
     fn poll_begin<I: AsyncRead + Unpin>(&mut self, io: &mut I, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut bytes = [const { MaybeUninit::uninit() }; READ_BYTES];
         let mut buffer = ReadBuf::uninit(&mut bytes);
@@ -148,8 +148,8 @@ impl Reader {
         Poll::Ready(Ok(()))
     }
 
-    /// Lets the state machine go where nothing is in it: between two messages, with every reply taken out, a
-    /// new one is as good.
+    /// Drops the state machine if it is empty: between two messages, with every reply taken out, a new one is
+    /// equivalent.
     fn end(&mut self) {
         let done = self.reading.as_ref().is_some_and(|reading| reading.context.can_write());
         if done && self.boundary.is_between_messages() {
@@ -157,8 +157,8 @@ impl Reader {
         }
     }
 
-    /// Counts a large message that has begun among those of all connections; returns whether there is room for
-    /// it. Call it when no more bytes are there.
+    /// Counts a large unfinished message among those of all connections. Returns whether there is room for it.
+    /// Call it when no more bytes are available.
     pub(crate) fn count_begun(&mut self, all: &Incoming, total: usize) -> bool {
         if self.boundary.begun() <= READ_BYTES as u64 {
             self.begun = None;
@@ -169,22 +169,22 @@ impl Reader {
         true
     }
 
-    /// Returns since when the rest of a message, or of another frame, is waited for.
+    /// Returns since when the rest of a message or of another frame is missing.
     pub(crate) fn waits_since(&self) -> Option<Instant> {
         self.reading.as_ref()?.since
     }
 
-    /// Takes the encoded frames that answer what was read.
+    /// Returns the encoded frames that answer what was read.
     pub(crate) fn take_replies(&mut self) -> Bytes {
         std::mem::take(&mut self.replies).into()
     }
 
-    /// Takes the number of frames that ended no message: control frames and fragments.
+    /// Returns the number of frames that ended no message: control frames and fragments.
     pub(crate) fn take_others(&mut self) -> u32 {
         self.boundary.take_others()
     }
 
-    /// Says whether any byte came since the last call.
+    /// Returns whether any byte was received since the last call.
     pub(crate) fn take_heard(&mut self) -> bool {
         std::mem::take(&mut self.heard)
     }
@@ -204,7 +204,7 @@ fn refusal(error: &Error) -> Received {
     }
 }
 
-/// The socket as the state machine sees it, for the length of one call.
+/// The socket for the state machine, during one call.
 struct SyncIo<'a, 'b, I> {
     io: &'a mut I,
     cx: &'a mut Context<'b>,
@@ -249,7 +249,7 @@ mod tests {
 
     use super::*;
 
-    /// A client's frame with an all-zero mask, which leaves the payload as it is.
+    /// Returns a client's frame with an all-zero mask, which leaves the payload unchanged.
     fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
         assert!(payload.len() < 126);
         let mut bytes = vec![first, 0x80 | payload.len() as u8, 0, 0, 0, 0];
@@ -300,7 +300,7 @@ mod tests {
         assert!(matches!(only(&bytes).await, Received::Refused(CloseReason::FrameTooLarge)));
     }
 
-    /// The buffer is let go between messages, and nothing that has begun goes with it.
+    /// The buffer is dropped between messages, and no unfinished message is lost with it.
     #[tokio::test]
     async fn the_buffer_is_let_go_without_losing_a_byte() {
         let large = "x".repeat(2 * READ_BYTES);

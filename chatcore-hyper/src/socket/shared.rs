@@ -1,4 +1,4 @@
-//! A socket and what waits to be written to it, as its task and the fan-out share them.
+//! A socket and its waiting frames, shared by its task and the fan-out.
 
 use std::fmt;
 use std::io;
@@ -10,10 +10,10 @@ use tokio::net::TcpStream;
 
 use crate::socket::writer::{Writer, write_text};
 
-/// The lock around a socket: its task has it while it runs, the fan-out only tries it.
+/// The lock around a socket. The socket's task holds it while it runs; the fan-out only tries it.
 pub(crate) struct SharedSocket<I>(Mutex<SocketParts<I>>);
 
-/// What the lock is around.
+/// The contents of the lock.
 pub(crate) struct SocketParts<I> {
     pub(crate) io: I,
     pub(crate) writer: Writer,
@@ -24,15 +24,15 @@ impl<I> SharedSocket<I> {
         Self(Mutex::new(SocketParts { io, writer: Writer::default() }))
     }
 
-    /// Waits for a fan-out that is writing just now, for the length of one call of the system.
+    /// Waits for a fan-out that is writing, for the length of one system call.
     pub(crate) fn lock(&self) -> MutexGuard<'_, SocketParts<I>> {
         self.0.lock().expect("invariant: nothing panics under this lock")
     }
 }
 
-/// A socket that takes bytes at once or not at all.
+/// A socket that accepts bytes at once or not at all.
 pub(crate) trait TryWrite {
-    /// Writes what the socket takes now; `WouldBlock` where that is nothing.
+    /// Writes what the socket accepts now. Fails with `WouldBlock` if that is nothing.
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
 }
 
@@ -59,7 +59,7 @@ impl<I: TryWrite + Send + 'static> Outlet for SharedSocket<I> {
         }
         let wire = burst.wire::<TextFrames>();
         let all = wire.len();
-        // An error is the task's to see, at its next write.
+        // The task gets the error at its next write.
         let Ok(taken) = parts.io.try_write(wire) else { return Sent::Nothing };
         if taken == all {
             return Sent::All;
@@ -84,7 +84,7 @@ mod tests {
 
     use super::*;
 
-    /// A socket that takes `room` bytes, and the bytes.
+    /// A socket with room for `room` bytes, and the written bytes.
     struct Narrow {
         room: usize,
         taken: Mutex<Vec<u8>>,
@@ -107,7 +107,7 @@ mod tests {
         (burst, wire)
     }
 
-    /// Wherever the socket stops, the rest follows from the writer, and nothing else gets between.
+    /// Wherever the socket stops, the rest follows from the writer, and nothing else comes in between.
     #[tokio::test]
     async fn a_begun_burst_is_finished_by_the_writer() {
         let (mut burst, wire) = burst();

@@ -1,4 +1,4 @@
-//! What waits to be written to one socket: server frames over shared bytes.
+//! The frames that wait to be written to one socket: server frames over shared bytes.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -12,26 +12,26 @@ use tokio::time::Instant;
 
 use crate::limits::pace::Stall;
 
-/// Frames gathered into one write.
+/// The most frames per write.
 const GATHER: usize = 64;
 
-/// Bytes that are copied into one piece: for so few, that is cheaper than to name each part to the system.
+/// Up to this many bytes are copied into one piece, which is cheaper than passing each part to the system.
 const COPIED: usize = 4_096;
 
-/// A queue no larger than this is kept for the next frames; an idle connection holds nothing bigger.
+/// A queue up to this size is kept for the next frames. An idle connection holds nothing larger.
 const KEPT_CAPACITY: usize = 8;
 
-/// The frames of one socket that are not yet written.
+/// The unwritten frames of one socket.
 ///
-/// A server's frames are not masked, so that a payload is shared by everyone who gets it; only the header of
-/// at most ten bytes is the frame's own.
+/// A server's frames have no mask, so all recipients share the payload. Only the header of at most ten bytes
+/// belongs to one frame.
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
     frames: VecDeque<Frame>,
-    /// How much of the first frame is on the wire.
+    /// How many bytes of the first frame are written.
     written: usize,
     unflushed: bool,
-    /// While the peer does not take all of it.
+    /// `Some` while the peer does not read everything.
     stall: Option<Stall>,
 }
 
@@ -58,7 +58,7 @@ impl Frame {
         Self { header, header_len, payload }
     }
 
-    /// Takes bytes that are frames already.
+    /// Returns a frame of bytes that are already encoded.
     fn raw(payload: Bytes) -> Self {
         Self { header: [0; 10], header_len: 0, payload }
     }
@@ -72,14 +72,14 @@ impl Frame {
     }
 }
 
-/// Appends a text frame as it goes over the wire.
+/// Appends the bytes of a text frame on the wire.
 pub(crate) fn write_text(payload: &[u8], wire: &mut Vec<u8>) {
     let (header, len) = header(Opcode::Text, payload.len());
     wire.extend_from_slice(&header[..usize::from(len)]);
     wire.extend_from_slice(payload);
 }
 
-/// Returns a frame's header, and how many bytes of it there are.
+/// Returns a frame's header and its length.
 fn header(opcode: Opcode, payload_len: usize) -> ([u8; 10], u8) {
     let mut header = [0; 10];
     header[0] = 0x80 | opcode as u8;
@@ -114,12 +114,12 @@ impl Writer {
         self.frames.push_back(Frame::new(Opcode::Binary, payload));
     }
 
-    /// Says whether nothing waits.
+    /// Returns whether nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }
 
-    /// Adds text frames of which the first `written` bytes are on the wire. Nothing may wait before them.
+    /// Adds text frames whose first `written` bytes are already written. Nothing may wait before them.
     pub(crate) fn push_begun(&mut self, payloads: &[Bytes], written: usize) {
         payloads.iter().for_each(|payload| self.push_text(payload.clone()));
         self.advance(written);
@@ -134,29 +134,29 @@ impl Writer {
     pub(crate) fn push_close(&mut self, reason: CloseReason) {
         let mut payload = reason.code().to_be_bytes().to_vec();
         payload.extend_from_slice(reason.text().as_bytes());
-        // A control frame holds at most 125 bytes.
+        // A control frame has at most 125 bytes.
         payload.truncate(125);
         self.frames.push_back(Frame::new(Opcode::Close, payload.into()));
     }
 
-    /// Adds bytes that are frames already.
+    /// Adds bytes that are already encoded.
     pub(crate) fn push_raw(&mut self, bytes: Bytes) {
         if !bytes.is_empty() {
             self.frames.push_back(Frame::raw(bytes));
         }
     }
 
-    /// Drops every frame of which no byte is written yet.
+    /// Drops every frame of which no byte is written.
     pub(crate) fn drop_unsent(&mut self) {
         self.frames.truncate(usize::from(self.written > 0));
     }
 
-    /// Returns what the peer has taken since something waits for it; `None` while nothing does.
+    /// Returns what the peer has read since something waits for it, or `None` if nothing waits.
     pub(crate) fn stall(&mut self) -> Option<&mut Stall> {
         self.stall.as_mut()
     }
 
-    /// Writes until nothing is left, up to [`GATHER`] frames a call of the system.
+    /// Writes until nothing is left, with up to [`GATHER`] frames per system call.
     pub(crate) fn poll_write<I: AsyncWrite + Unpin>(
         &mut self,
         io: &mut I,
@@ -263,7 +263,7 @@ mod tests {
         }
     }
 
-    /// A pipe of a few bytes forces a partial write at every place, headers included.
+    /// A pipe of a few bytes forces a partial write at every position, including headers.
     #[tokio::test]
     async fn partial_writes_resume_where_they_stopped() {
         for pipe in [1, 2, 3, 5, 7, 64, 100_000] {
