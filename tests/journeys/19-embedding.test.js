@@ -391,3 +391,40 @@ journey(
     assert.ok(other.y >= one.y + one.height);
   },
 );
+
+journey('a whole chat that the page moves, or takes out for a while, goes on', async ({ browser }) => {
+  const ann = await browser.joined('Ann');
+  const bob = await browser.joined('Bob');
+  await bob.say('before');
+  await ann.sees('before');
+  await ann.field.fill('half a thought');
+  const moves = [
+    () => document.body.prepend(document.querySelector('chat-shell')),
+    () => {
+      globalThis.away = document.querySelector('chat-shell');
+      globalThis.away.remove();
+    },
+    () => document.body.append(globalThis.away),
+  ];
+  await ann.page.evaluate(moves[0]);
+  await bob.say('after the move');
+  await ann.sees('after the move');
+  await ann.page.evaluate(moves[1]);
+  await bob.say('while it was away');
+  await bob.isSent();
+  await ann.page.evaluate(moves[2]);
+  await ann.sees('while it was away');
+  assert.equal(await ann.field.inputValue(), 'half a thought');
+
+  // What listens to the page listens again.
+  const menu = ann.page.getByRole('button', { name: 'Sign out' });
+  await ann.page.getByRole('button', { name: 'Ann', exact: true }).click();
+  await menu.waitFor();
+  await ann.field.click();
+  await menu.waitFor({ state: 'hidden' });
+  await ann.createChannel('orchard');
+  await ann.page.goBack();
+  await ann.isIn('general');
+  await bob.say('and on');
+  await ann.sees('and on');
+});

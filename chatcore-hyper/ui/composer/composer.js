@@ -1,5 +1,6 @@
 import { Completion } from './completion.js';
 import { h, icon, setText } from '../dom/dom.js';
+import { LiveElement } from '../dom/live-element.js';
 import { foldersOf } from './drops.js';
 import { EmojiPicker } from '../views/emoji-picker.js';
 import { isComposed, toggleSign, writeInto } from '../dom/field.js';
@@ -19,12 +20,11 @@ const HUGE = 4;
  * `<chat-composer>`: writes the next message of a channel, with its files, or an own one anew.
  * Fires `sent` with the outbox's entry when a message is on its way, and `remove` with the seq of one that is to be deleted.
  */
-export class Composer extends HTMLElement {
-  /** @type {import('../core/chat-core.js').ChatCore} */
-  #core;
+export class Composer extends LiveElement {
   /** @type {import('../core/drafts.js').Drafts} */
-  #drafts;
-  #base = '';
+  drafts;
+  /** Where the chat service is mounted. */
+  base = '';
   /** The name of a channel, or null. @type {any} */
   #channel = null;
   /** By channel, because an upload belongs to the one it was made for. @type {Map<string, UploadTray>} */
@@ -41,8 +41,8 @@ export class Composer extends HTMLElement {
   #writing = { kind: 'new' };
   #line = new WritingLine({ onCancel: () => this.#cancel(), onRemove: () => this.#remove() });
 
-  connectedCallback() {
-    if (this.#field) return;
+  /** @override */
+  build() {
     this.#field = h('textarea', {
       rows: '1',
       dir: 'auto',
@@ -105,13 +105,11 @@ export class Composer extends HTMLElement {
     }).observe(this.#field);
   }
 
-  /** @param {{core: import('../core/chat-core.js').ChatCore, drafts: import('../core/drafts.js').Drafts, base: string}} parts */
-  wire({ core, drafts, base }) {
-    this.#core = core;
-    this.#drafts = drafts;
-    this.#base = base;
-    core.on('ready', () => this.#update());
-    drafts.onGone = (name) => this.#gone(name);
+  /** @override */
+  listen(core, signal) {
+    const { base } = this;
+    core.on('ready', () => this.#update(), { signal });
+    this.drafts.onGone = (name) => this.#gone(name);
     core.outbox.uploadsOf = ({ channel, attachments, files }) => {
       const tray = new UploadTray({ base, channel, limit: () => Infinity, onChange: () => {} });
       tray.restore({ files: attachments, lost: [] });
@@ -121,7 +119,7 @@ export class Composer extends HTMLElement {
   }
 
   /** @param {?string} name */
-  show(name) {
+  set channel(name) {
     this.#channel = name;
     this.hidden = name === null;
     if (name === null) return;
@@ -132,7 +130,7 @@ export class Composer extends HTMLElement {
   }
 
   get #draft() {
-    return this.#drafts.get(this.#channel);
+    return this.drafts.get(this.#channel);
   }
 
   /** Shows the channel's draft. */
@@ -148,7 +146,7 @@ export class Composer extends HTMLElement {
 
   /** @param {Partial<import('../core/drafts.js').Draft>} change */
   #change(change) {
-    this.#drafts.set(this.#channel, change);
+    this.drafts.set(this.#channel, change);
     this.#load();
   }
 
@@ -190,14 +188,14 @@ export class Composer extends HTMLElement {
   }
 
   #editLast() {
-    const { messages } = this.#core.channel(this.#channel) ?? { messages: [] };
-    const last = messages.findLast(({ author, deleted }) => author.id === this.#core.user.id && !deleted);
-    if (last && !this.#core.changes.isLeaving(this.#channel, last.seq)) this.edit(last);
+    const { messages } = this.core.channel(this.#channel) ?? { messages: [] };
+    const last = messages.findLast(({ author, deleted }) => author.id === this.core.user.id && !deleted);
+    if (last && !this.core.changes.isLeaving(this.#channel, last.seq)) this.edit(last);
     return Boolean(last);
   }
 
   get #names() {
-    return [...peopleOf(this.#core.channel(this.#channel), this.#core.user).values()].map(({ name }) => name);
+    return [...peopleOf(this.core.channel(this.#channel), this.core.user).values()].map(({ name }) => name);
   }
 
   #pickEmoji(button) {
@@ -233,18 +231,18 @@ export class Composer extends HTMLElement {
     const known = this.#trays.get(name);
     if (known) return known;
     const tray = new UploadTray({
-      base: this.#base,
+      base: this.base,
       channel: name,
-      limit: () => this.#core.limits.attachment_bytes,
+      limit: () => this.core.limits.attachment_bytes,
       onChange: () => this.#filesChanged(name, tray),
     });
     this.#trays.set(name, tray);
-    tray.restore(this.#drafts.get(name));
+    tray.restore(this.drafts.get(name));
     return tray;
   }
 
   #filesChanged(name, { attachments, lost }) {
-    this.#drafts.set(name, { files: attachments, lost });
+    this.drafts.set(name, { files: attachments, lost });
     if (name === this.#channel) this.#update();
   }
 
@@ -262,7 +260,7 @@ export class Composer extends HTMLElement {
   /** A text that no message takes becomes a file: in the field it would hold up the page for seconds. */
   #inserting(event) {
     const text = event.data ?? '';
-    const { text_chars } = this.#core.limits;
+    const { text_chars } = this.core.limits;
     if (text.length <= HUGE * text_chars) return;
     event.preventDefault();
     if (this.takesFiles) this.attach([new File([text], 'text.txt', { type: 'text/plain' })]);
@@ -272,10 +270,10 @@ export class Composer extends HTMLElement {
   #typed() {
     const { value: text } = this.#field;
     const { kind, message } = this.#writing;
-    this.#drafts.set(this.#channel, kind === 'edit' ? { edit: { message, text } } : { text });
+    this.drafts.set(this.#channel, kind === 'edit' ? { edit: { message, text } } : { text });
     this.#line.show(this.#writing);
     this.#completion.update();
-    if (this.#field.value !== '') this.#core.typing(this.#channel);
+    if (this.#field.value !== '') this.core.typing(this.#channel);
     this.#update();
   }
 
@@ -313,11 +311,11 @@ export class Composer extends HTMLElement {
   }
 
   get #hasAttachments() {
-    return this.#core?.limits.attachment_bytes > 0;
+    return this.core?.limits.attachment_bytes > 0;
   }
 
   get #left() {
-    return this.#core.limits.text_chars - [...this.#text].length;
+    return this.core.limits.text_chars - [...this.#text].length;
   }
 
   get #ready() {
@@ -333,7 +331,7 @@ export class Composer extends HTMLElement {
     const { attachments, busy } = tray;
     let entry;
     try {
-      entry = this.#core.send(this.#channel, {
+      entry = this.core.send(this.#channel, {
         text: this.#text,
         attachments,
         reply_to: this.#writing.message?.seq ?? null,
@@ -342,7 +340,7 @@ export class Composer extends HTMLElement {
     } catch (error) {
       return this.#object(error.message);
     }
-    this.#drafts.sent(this.#channel);
+    this.drafts.sent(this.#channel);
     this.#completion.close();
     // What is still uploaded goes with its message.
     if (busy) this.#trays.delete(this.#channel);
@@ -364,12 +362,12 @@ export class Composer extends HTMLElement {
     if (!message) return;
     if (text === '' && message.attachments.length === 0) return this.#line.askRemove();
     this.#cancel();
-    const taken = await this.#core.changes.edit(channel, message.seq, text);
+    const taken = await this.core.changes.edit(channel, message.seq, text);
     const isHere = channel === this.#channel;
     // What was refused is not lost, unless something else is being written.
-    if (taken || this.#drafts.get(channel).edit || (isHere && this.#field.value !== '')) return;
+    if (taken || this.drafts.get(channel).edit || (isHere && this.#field.value !== '')) return;
     if (isHere) this.edit(message, text);
-    else this.#drafts.set(channel, { edit: { message, text } });
+    else this.drafts.set(channel, { edit: { message, text } });
   }
 
   #update() {

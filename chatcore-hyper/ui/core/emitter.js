@@ -1,4 +1,4 @@
-/** A list of listeners by event name; `on` returns the function that takes the listener off again. */
+/** A list of listeners by event name. */
 export class Emitter {
   /** @type {Map<string, Set<(detail: any) => void>>} */
   #listeners = new Map();
@@ -6,12 +6,13 @@ export class Emitter {
   /**
    * @param {string} name
    * @param {(detail: any) => void} listener
-   * @returns {() => void}
+   * @param {{signal?: AbortSignal}} [options] `signal` takes the listener off again
    */
-  on(name, listener) {
+  on(name, listener, { signal } = {}) {
+    if (signal?.aborted) return;
     const listeners = this.#listeners.get(name) ?? new Set();
     this.#listeners.set(name, listeners.add(listener));
-    return () => listeners.delete(listener);
+    signal?.addEventListener('abort', () => listeners.delete(listener));
   }
 
   /**
@@ -19,6 +20,7 @@ export class Emitter {
    * @param {any} [detail]
    */
   emit(name, detail) {
-    for (const listener of [...(this.#listeners.get(name) ?? [])]) listener(detail);
+    const listeners = this.#listeners.get(name) ?? new Set();
+    for (const listener of [...listeners]) if (listeners.has(listener)) listener(detail);
   }
 }

@@ -11,7 +11,7 @@ const clients = new Map();
 /**
  * The page's one client of a server, for as long as somebody on the page uses it.
  * @param {string} base where the chat service is mounted
- * @param {AbortSignal} signal ends the use, and the listeners that were set by what is returned
+ * @param {AbortSignal} signal ends the use
  * @returns {ChatCore}
  */
 export function shareCore(base, signal) {
@@ -21,7 +21,7 @@ export function shareCore(base, signal) {
     shared.users -= 1;
     if (shared.users === 0) end(base, shared);
   });
-  return heardUntil(shared.core, signal);
+  return shared.core;
 }
 
 /** How long until the server is asked again whether it knows the visitor: soon after a sign of a sign-in, then ever later. */
@@ -89,20 +89,4 @@ function end(base, shared) {
   if (clients.get(base) === shared) clients.delete(base);
   shared.gone.abort();
   shared.core.stop();
-}
-
-/** A client whose listeners last no longer than who set them. @param {ChatCore} core @param {AbortSignal} signal @returns {ChatCore} */
-function heardUntil(core, signal) {
-  const on = (name, listener) => {
-    const off = core.on(name, listener);
-    signal.addEventListener('abort', off);
-    return off;
-  };
-  return new Proxy(core, {
-    get(target, key) {
-      if (key === 'on') return on;
-      const value = Reflect.get(target, key);
-      return typeof value === 'function' ? value.bind(target) : value;
-    },
-  });
 }

@@ -10,16 +10,21 @@ export class Notifications {
   /** Those that stand, by channel. @type {Map<string, Notification[]>} */
   #shown = new Map();
 
-  /** @param {{core: import('../core/chat-core.js').ChatCore, storage: ?Storage, tabs: import('../core/tabs.js').Tabs}} parts */
-  constructor({ core, storage, tabs }) {
+  /**
+   * @param {{core: import('../core/chat-core.js').ChatCore, storage: ?Storage, tabs: import('../core/tabs.js').Tabs,
+   *   signal: AbortSignal}} parts `signal` ends it
+   */
+  constructor({ core, storage, tabs, signal }) {
     this.core = core;
     this.storage = storage;
     this.key = `chatcore.notify.${core.user.id}`;
     core.on(
       'message',
       ({ name, message, mention }) => mention && this.state === 'on' && tabs.once(() => this.#tell(name, message)),
+      { signal },
     );
-    core.on('channels', () => this.#withdraw((name) => core.channel(name)?.mentions.length === 0));
+    core.on('channels', () => this.#withdraw((name) => core.channel(name)?.mentions.length === 0), { signal });
+    signal.addEventListener('abort', () => this.#withdraw(() => true));
   }
 
   /** @returns {'on' | 'off' | 'blocked'} */
@@ -32,10 +37,6 @@ export class Notifications {
   async turn(on) {
     if (on && (await Notification.requestPermission()) !== 'granted') return;
     this.storage?.setItem(this.key, on ? 'on' : 'off');
-  }
-
-  close() {
-    this.#withdraw(() => true);
   }
 
   #tell(name, message) {

@@ -93,9 +93,9 @@ export class ChatRoom extends HTMLElement {
     this.#drafts = null;
     this.#shown = null;
     this.#build();
-    this.core.on('state', () => this.#stateChanged());
-    this.core.on('ready', () => this.#enter());
-    this.core.on('replaced', () => this.#restart());
+    this.core.on('state', () => this.#stateChanged(), { signal });
+    this.core.on('ready', () => this.#enter(), { signal });
+    this.core.on('replaced', () => this.#restart(), { signal });
     const sight = new IntersectionObserver(([{ isIntersecting }]) => (this.#parts.timeline.inSight = isIntersecting));
     sight.observe(this);
     signal.addEventListener('abort', () => sight.disconnect());
@@ -228,26 +228,25 @@ export class ChatRoom extends HTMLElement {
     this.#drafts = new Drafts(pageStorage(), core.user.id);
     timeline.core = core;
     announcer.core = core;
-    composer.wire({ core, drafts: this.#drafts, base: this.server });
+    Object.assign(composer, { drafts: this.#drafts, base: this.server, core });
     const own =
       (act) =>
       ({ name }) =>
         name === this.#shown && act();
-    core.on('kept', ({ name }) => this.#drafts?.kept(name));
-    addEventListener('storage', (event) => this.#drafts?.heard(event), { signal: this.#gone.signal });
-    core.on(
+    const { signal } = this.#gone;
+    const on = (event, listener) => core.on(event, listener, { signal });
+    on('kept', ({ name }) => this.#drafts?.kept(name));
+    addEventListener('storage', (event) => this.#drafts?.heard(event), { signal });
+    on(
       'renamed',
       own(() => this.#show()),
     );
-    core.on(
-      'log',
-      own(() => this.#showHead()),
-    );
-    core.on(
-      'people',
-      own(() => this.#showHead()),
-    );
-    core.on('channels', () => this.#showHead());
+    for (const event of ['log', 'people'])
+      on(
+        event,
+        own(() => this.#showHead()),
+      );
+    on('channels', () => this.#showHead());
     this.#show();
   }
 
@@ -260,7 +259,7 @@ export class ChatRoom extends HTMLElement {
     if (channel !== null) core.open(channel);
     announcer.channel = channel;
     timeline.show(channel);
-    composer.show(channel);
+    composer.channel = channel;
     this.#showHead();
     this.#showNotice();
   }

@@ -1,19 +1,18 @@
 import { h, icon, setAttribute, setText } from '../dom/dom.js';
+import { LiveElement } from '../dom/live-element.js';
 import { bounded } from '../text/format.js';
 import { KeyedList } from '../dom/keyed-list.js';
 import { channelHash } from '../dom/route.js';
 
 /** `<chat-channels>`: all channels by name, what is unread in them, and the current one. Fires `create`. */
-export class ChannelList extends HTMLElement {
-  /** @type {import('../core/chat-core.js').ChatCore} */
-  #core;
+export class ChannelList extends LiveElement {
   /** @type {?string} */
   #current = null;
   #list;
   #rows;
 
-  connectedCallback() {
-    if (this.#rows) return;
+  /** @override */
+  build() {
     const create = () => this.dispatchEvent(new Event('create'));
     const button = {
       type: 'button',
@@ -35,10 +34,10 @@ export class ChannelList extends HTMLElement {
     });
   }
 
-  /** @param {import('../core/chat-core.js').ChatCore} core */
-  set core(core) {
-    this.#core = core;
-    core.on('channels', () => this.render());
+  /** @override */
+  listen(core, signal) {
+    core.on('channels', () => this.render(), { signal });
+    this.render();
   }
 
   focus() {
@@ -70,7 +69,7 @@ export class ChannelList extends HTMLElement {
   }
 
   get #listed() {
-    return this.#core.channels.filter((channel) => channel.createdAt);
+    return this.core.channels.filter((channel) => channel.createdAt);
   }
 
   render() {

@@ -15,6 +15,7 @@ import { h, icon, setText } from '../dom/dom.js';
 import { Drafts } from '../core/drafts.js';
 import { acceptDrops, bringsFiles } from '../composer/drops.js';
 import { bounded, typingText } from '../text/format.js';
+import { LiveElement } from '../dom/live-element.js';
 import { Notifications } from '../dom/notifications.js';
 import { Recent } from '../core/recent.js';
 import { actOf } from '../dom/shortcuts.js';
@@ -40,9 +41,7 @@ const isNarrow = () => matchMedia(NARROW).matches;
  * `<chat-shell>`: the whole chat of one signed-in user. Set its `wire` once it is in the document.
  * Fires `sign-out` when the user wants to leave.
  */
-export class ChatShell extends HTMLElement {
-  /** @type {import('../core/chat-core.js').ChatCore} */
-  #core;
+export class ChatShell extends LiveElement {
   /** @type {import('../core/drafts.js').Drafts} */
   #drafts;
   /** @type {import('../core/recent.js').Recent} */
@@ -69,29 +68,21 @@ export class ChatShell extends HTMLElement {
   #ways;
   /** What search has taken the place of. @type {{focus: any, members: boolean}} */
   #beforeSearch = { focus: null, members: false };
-  #stop = new AbortController();
+  #base = '';
+  /** @type {?Storage} */
+  #storage = null;
+  #hasArrived = false;
 
   /**
    * @param {{core: import('../core/chat-core.js').ChatCore, base: string, storage: ?Storage}} parts
    *   `base` is where the chat service is mounted
    */
   wire({ core, base, storage }) {
-    this.#core = core;
     this.#drafts = new Drafts(storage, core.user.id);
     this.#recent = new Recent(storage, core.user.id);
-    this.#tabs = new Tabs({
-      userId: core.user.id,
-      acts: () => this.#notifications?.state === 'on' && core.connection.phase === 'open',
-    });
-    this.#notifications = new Notifications({ core, storage, tabs: this.#tabs });
-    this.#build();
-    for (const part of ['channels', 'timeline', 'members', 'banner', 'announcer', 'create', 'search'])
-      this.#parts[part].core = core;
-    this.#parts.switcher.wire({ core, recent: this.#recent });
-    this.#parts.user.wire({ core, notifications: this.#notifications });
-    this.#parts.composer.wire({ core, drafts: this.#drafts, base });
-    this.#listen();
-    this.#arrive();
+    this.#base = base;
+    this.#storage = storage;
+    this.core = core;
   }
 
   /** Shows a short word that goes by itself. @param {string} text */
@@ -101,23 +92,16 @@ export class ChatShell extends HTMLElement {
     setTimeout(() => toast.remove(), TOAST_MS);
   }
 
-  disconnectedCallback() {
-    this.#stop.abort();
-    this.#notifications?.close();
-    this.#tabs?.close();
-    clearTimeout(this.#marking);
-    showIcon(false);
-  }
-
   /** Forgets what the storage keeps of this user. */
   forget() {
-    this.#core.outbox.clear();
-    this.#core.changes.forget();
+    this.core.outbox.clear();
+    this.core.changes.forget();
     this.#drafts.clear();
     this.#recent.clear();
   }
 
-  #build() {
+  /** @override */
+  build() {
     const part = (name) => document.createElement(`chat-${name}`);
     this.#parts = {
       channels: part('channels'),
@@ -191,6 +175,7 @@ export class ChatShell extends HTMLElement {
       help,
     );
     this.#showMembers(matchMedia(WIDE).matches);
+    this.#listenToParts();
     this.#ways = [
       h('button', { type: 'button', class: 'primary', on: { click: () => this.#createMissing() } }),
       h('a'),
@@ -210,10 +195,36 @@ export class ChatShell extends HTMLElement {
     );
   }
 
-  #listen() {
+  /** @override */
+  listen(core, signal) {
+    this.#tabs = new Tabs({
+      userId: core.user.id,
+      acts: () => this.#notifications?.state === 'on' && core.connection.phase === 'open',
+    });
+    this.#notifications = new Notifications({ core, storage: this.#storage, tabs: this.#tabs, signal });
+    signal.addEventListener('abort', () => {
+      this.#tabs.close();
+      clearTimeout(this.#marking);
+      this.#marking = null;
+      showIcon(false);
+    });
+    this.#listenToCore(core, signal);
+    this.#listenToPage(core, signal);
+    const { composer, switcher, user } = this.#parts;
+    composer.drafts = this.#drafts;
+    composer.base = this.#base;
+    switcher.recent = this.#recent;
+    user.notifications = this.#notifications;
+    const { channels, timeline, members, banner, announcer, create, search } = this.#parts;
+    for (const part of [channels, timeline, members, banner, announcer, create, search, switcher, user, composer])
+      part.core = core;
+    if (this.#hasArrived) return this.#follow();
+    this.#hasArrived = true;
+    return this.#arrive();
+  }
+
+  #listenToParts() {
     const { channels, timeline, composer, create, switcher, help, search, user } = this.#parts;
-    const core = this.#core;
-    const { signal } = this.#stop;
     channels.addEventListener('create', () => create.open());
     for (const chooser of [create, switcher]) chooser.addEventListener('chosen', (event) => goTo(event.detail));
     search.addEventListener('closed', () => {
@@ -223,7 +234,7 @@ export class ChatShell extends HTMLElement {
     // On a phone the result lies beneath, and the way back leads to the search.
     search.addEventListener('opened', () => isNarrow() && this.#hideSearch());
     user.addEventListener('help', () => help.open());
-    timeline.addEventListener('seen', ({ detail }) => core.markRead(this.#current, detail));
+    timeline.addEventListener('seen', ({ detail }) => this.core.markRead(this.#current, detail));
     timeline.addEventListener('composer', () => composer.focus());
     timeline.addEventListener('left', () => currentPlace().seq && replaceWith(this.#current));
     timeline.addEventListener('notice', ({ detail }) => this.say(detail));
@@ -232,24 +243,30 @@ export class ChatShell extends HTMLElement {
     composer.addEventListener('sent', () => timeline.toEnd());
     composer.addEventListener('remove', ({ detail }) => timeline.removeMessage(detail));
     user.addEventListener('sign-out', () => this.dispatchEvent(new Event('sign-out')));
-    core.on('kept', ({ name }) => this.#drafts.kept(name));
-    addEventListener('storage', (event) => this.#drafts.heard(event), { signal });
-    core.on('volatile', () =>
-      this.say('This browser keeps nothing: what is not sent yet is lost when the page is closed.'),
-    );
-    core.on('renamed', ({ name }) => name === this.#current && this.#follow());
-    core.on('removed', ({ name }) => name !== this.#current && this.say(`You can no longer read #${name}.`));
-    core.on('people', ({ name }) => name === this.#current && this.#showPeople());
-    core.on('channels', () => {
+    this.addEventListener('click', (event) => this.#jump(event));
+    acceptDrops(this.#pane, composer);
+  }
+
+  #listenToCore(core, signal) {
+    const on = (event, listener) => core.on(event, listener, { signal });
+    on('kept', ({ name }) => this.#drafts.kept(name));
+    on('volatile', () => this.say('This browser keeps nothing: what is not sent yet is lost when the page is closed.'));
+    on('renamed', ({ name }) => name === this.#current && this.#follow());
+    on('removed', ({ name }) => name !== this.#current && this.say(`You can no longer read #${name}.`));
+    on('people', ({ name }) => name === this.#current && this.#showPeople());
+    on('channels', () => {
       this.#listed();
-      if (this.#core.isMissing(this.#current ?? '')) this.#showWays();
+      if (this.core.isMissing(this.#current ?? '')) this.#showWays();
       this.#markSoon();
     });
-    core.on('log', ({ name }) => name === this.#current && this.#showHead());
+    on('log', ({ name }) => name === this.#current && this.#showHead());
+  }
+
+  #listenToPage(core, signal) {
+    addEventListener('storage', (event) => this.#drafts.heard(event), { signal });
     addEventListener('hashchange', () => this.#follow(), { signal });
     addEventListener('resize', () => this.#uncover(), { signal });
     addEventListener('popstate', () => isNarrow() && this.#showCover(history.state?.cover), { signal });
-    this.addEventListener('click', (event) => this.#jump(event));
     addEventListener('online', () => core.connection.check(), { signal });
     addEventListener('offline', () => core.connection.check(), { signal });
     document.addEventListener(
@@ -261,7 +278,6 @@ export class ChatShell extends HTMLElement {
     addEventListener('pagehide', () => this.#tabs.say('gone'), { signal });
     document.addEventListener('visibilitychange', () => this.#tabs.say(), { signal });
     document.addEventListener('keydown', (event) => this.#pressed(event), { signal });
-    acceptDrops(this.#pane, composer);
     // A file that misses the pane would otherwise replace the page.
     for (const name of /** @type {const} */ (['dragover', 'drop']))
       addEventListener(name, (event) => bringsFiles(event) && event.preventDefault(), { signal });
@@ -296,7 +312,7 @@ export class ChatShell extends HTMLElement {
   /** What is read just now, in this tab or another, is not worth a mark. */
   #markSoon() {
     const isLookedAt = this.#tabs.isElsewhere || this.#tabs.looks();
-    if (!isLookedAt || !this.#core.isUnread || this.#marked !== this.#current) this.#mark();
+    if (!isLookedAt || !this.core.isUnread || this.#marked !== this.#current) this.#mark();
     else this.#marking ??= setTimeout(() => this.#mark(), MARKS_MS);
   }
 
@@ -305,8 +321,8 @@ export class ChatShell extends HTMLElement {
     clearTimeout(this.#marking);
     this.#marking = null;
     this.#marked = this.#current;
-    showTitle(this.#current, this.#core);
-    showIcon(this.#core.isUnread);
+    showTitle(this.#current, this.core);
+    showIcon(this.core.isUnread);
   }
 
   /** From the channels to the messages, the field and the search, and round. @param {1 | -1} step */
@@ -319,9 +335,9 @@ export class ChatShell extends HTMLElement {
 
   #markRead(all) {
     this.#parts.timeline.meetNew();
-    if (all) this.#core.markAllRead();
-    else this.#core.markRead(this.#current);
-    this.#core.reads.flush();
+    if (all) this.core.markAllRead();
+    else this.core.markRead(this.#current);
+    this.core.reads.flush();
     if (all) this.say('All channels are marked as read.');
   }
 
@@ -346,14 +362,14 @@ export class ChatShell extends HTMLElement {
   /** The place that the address names, whose channel it then spells by its key. */
   #addressed() {
     const { name, seq } = currentPlace();
-    const key = name === null ? null : this.#core.key(name);
+    const key = name === null ? null : this.core.key(name);
     if (key !== null && location.hash !== channelHash(key, seq)) replaceWith(key, seq);
     return { name: key, seq };
   }
 
   async #createMissing() {
     try {
-      goTo((await this.#core.createChannel({ name: this.#current })).name);
+      goTo((await this.core.createChannel({ name: this.#current })).name);
     } catch (error) {
       this.say(reasonOf(error));
     }
@@ -381,17 +397,17 @@ export class ChatShell extends HTMLElement {
 
   /** @param {?string} name @param {?number} [seq] */
   #show(name, seq = null) {
-    if (this.#current !== null) this.#core.leave(this.#current);
+    if (this.#current !== null) this.core.leave(this.#current);
     this.#current = name;
     this.classList.toggle('in-channel', name !== null);
-    if (name !== null) this.#core.open(name);
+    if (name !== null) this.core.open(name);
     const { channels, timeline, composer, members, announcer, search } = this.#parts;
     channels.current = name;
     announcer.channel = name;
     timeline.show(name, seq);
-    composer.show(name);
-    members.show(name);
-    search.show(name);
+    composer.channel = name;
+    members.channel = name;
+    search.channel = name;
     this.#showHead();
     this.#showPeople();
     if (name !== null && seq === null && matchMedia('(pointer: fine)').matches) composer.focus();
@@ -400,8 +416,8 @@ export class ChatShell extends HTMLElement {
 
   #showHead() {
     const name = this.#current;
-    const missing = name !== null && this.#core.isMissing(name);
-    const channel = name === null ? undefined : this.#core.channel(name);
+    const missing = name !== null && this.core.isMissing(name);
+    const channel = name === null ? undefined : this.core.channel(name);
     setText(this.#title, name ?? '');
     setText(this.#topic, channel?.topic ?? '');
     this.#topic.title = channel?.topic ?? '';
@@ -413,22 +429,22 @@ export class ChatShell extends HTMLElement {
 
   #showWays() {
     const [create, onward] = this.#ways;
-    const code = this.#core.whyMissing(this.#current)?.code ?? '';
-    create.hidden = this.#core.isTaken(this.#current) || !['no_such_channel', 'not_allowed'].includes(code);
+    const code = this.core.whyMissing(this.#current)?.code ?? '';
+    create.hidden = this.core.isTaken(this.#current) || !['no_such_channel', 'not_allowed'].includes(code);
     setText(create, `Create #${this.#current}`);
-    const name = this.#recent.names.find((one) => this.#core.channel(one)) ?? this.#first;
+    const name = this.#recent.names.find((one) => this.core.channel(one)) ?? this.#first;
     onward.href = channelHash(name);
     setText(onward, name === null ? 'All channels' : `Go to #${name}`);
   }
 
   /** Where somebody begins who was nowhere yet. @returns {?string} */
   get #first() {
-    return (this.#core.channel('general') ?? this.#core.channels[0])?.name ?? null;
+    return (this.core.channel('general') ?? this.core.channels[0])?.name ?? null;
   }
 
   /** Once the list is known: somebody who is nowhere is led somewhere. */
   #listed() {
-    const { listed, channels } = this.#core;
+    const { listed, channels } = this.core;
     const empty = listed && channels.length === 0 && this.#current === null;
     this.#empty.hidden = !empty;
     this.classList.toggle('no-channels', empty);
@@ -438,7 +454,7 @@ export class ChatShell extends HTMLElement {
   }
 
   #showPeople() {
-    const channel = this.#core.channel(this.#current);
+    const channel = this.core.channel(this.#current);
     const online = channel?.members.size ?? 0;
     this.#peopleButton.hidden = online === 0;
     const count = bounded(online, MAX_LISTED - 1);

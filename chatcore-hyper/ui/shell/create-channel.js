@@ -1,5 +1,6 @@
 import { channelKey } from '../text/channel-key.js';
 import { h, icon, setText } from '../dom/dom.js';
+import { LiveElement } from '../dom/live-element.js';
 import { readChannelInfo } from '../core/protocol.js';
 
 const REASONS = {
@@ -14,17 +15,15 @@ export function reasonOf(error) {
 }
 
 /** `<chat-create-channel>`: the dialog for a new channel. Fires `chosen` with the name of the one to open. */
-export class CreateChannel extends HTMLElement {
-  /** @type {import('../core/chat-core.js').ChatCore} */
-  #core;
+export class CreateChannel extends LiveElement {
   #dialog;
   #form;
   #error;
   #taken;
   #submit;
 
-  connectedCallback() {
-    if (this.#dialog) return;
+  /** @override */
+  build() {
     const close = { type: 'button', class: 'plain', 'aria-label': 'Close', on: { click: () => this.#dialog.close() } };
     const cancel = { type: 'button', class: 'quiet', on: { click: () => this.#dialog.close() } };
     this.#error = h('p', { class: 'field-error', id: 'create-channel-error', role: 'alert' });
@@ -66,11 +65,6 @@ export class CreateChannel extends HTMLElement {
     this.append(this.#dialog);
   }
 
-  /** @param {import('../core/chat-core.js').ChatCore} core */
-  set core(core) {
-    this.#core = core;
-  }
-
   open() {
     this.#form.reset();
     this.#fail('');
@@ -86,7 +80,7 @@ export class CreateChannel extends HTMLElement {
     if (fields.name === '') return this.#fail('A channel needs a name.');
     this.#submit.disabled = true;
     try {
-      this.#choose((await this.#core.createChannel(fields)).name);
+      this.#choose((await this.core.createChannel(fields)).name);
     } catch (error) {
       this.#refused(error, fields.name);
     } finally {

@@ -1,5 +1,6 @@
 import { avatar } from '../views/avatar.js';
-import { h, icon, setText } from '../dom/dom.js';
+import { around, h, icon, setText } from '../dom/dom.js';
+import { LiveElement } from '../dom/live-element.js';
 import { counted, dayName, clockTime, fullTime } from '../text/format.js';
 import { channelHash } from '../dom/route.js';
 import { foundLine } from '../text/search-result.js';
@@ -11,9 +12,7 @@ const CALLS = 8;
 const ENOUGH = 20;
 
 /** `<chat-search>`: finds messages of the open channel. Fires `opened` when a result is followed, and `closed`. */
-export class SearchPanel extends HTMLElement {
-  /** @type {import('../core/chat-core.js').ChatCore} */
-  #core;
+export class SearchPanel extends LiveElement {
   /** The name of a channel, or null. @type {any} */
   #channel = null;
   #query = '';
@@ -28,9 +27,8 @@ export class SearchPanel extends HTMLElement {
   #list;
   #older;
 
-  /** @param {import('../core/chat-core.js').ChatCore} core */
-  set core(core) {
-    this.#core = core;
+  /** @override */
+  build() {
     this.hidden = true;
     this.#field = h('input', {
       type: 'search',
@@ -44,7 +42,7 @@ export class SearchPanel extends HTMLElement {
     this.#title = h('h2');
     this.#status = h('p', { class: 'hint', role: 'status' });
     this.#list = h('ul', {
-      on: { click: ({ target }) => target.closest('a') && this.dispatchEvent(new Event('opened')) },
+      on: { click: (event) => around(event, 'a') && this.dispatchEvent(new Event('opened')) },
     });
     this.#older = h('button', { type: 'button', class: 'quiet', hidden: true, on: { click: () => this.#search() } });
     const close = { type: 'button', class: 'plain', 'aria-label': 'Close search', on: { click: () => this.close() } };
@@ -63,15 +61,17 @@ export class SearchPanel extends HTMLElement {
       event.preventDefault();
       this.close();
     });
-    core.on('removed', ({ name }) => name === this.#channel && this.#reset(''));
-    core.on(
-      'state',
-      () => this.#status.classList.contains('offline') && core.connection.phase === 'open' && this.#search(),
-    );
+  }
+
+  /** @override */
+  listen(core, signal) {
+    core.on('removed', ({ name }) => name === this.#channel && this.#reset(''), { signal });
+    const isBack = () => this.#status.classList.contains('offline') && core.connection.phase === 'open';
+    core.on('state', () => isBack() && this.#search(), { signal });
   }
 
   /** @param {?string} name */
-  show(name) {
+  set channel(name) {
     if (name === this.#channel) return;
     this.#channel = name;
     setText(this.#title, `Search #${name}`);
@@ -120,7 +120,7 @@ export class SearchPanel extends HTMLElement {
     let more = true;
     try {
       for (let calls = 0; more && calls < CALLS && this.#found < goal; calls++) {
-        const answer = await this.#core.search(this.#channel, this.#query, this.#before);
+        const answer = await this.core.search(this.#channel, this.#query, this.#before);
         if (run !== this.#run) return;
         more = answer.more;
         this.#before = answer.before;

@@ -1,15 +1,14 @@
 import { reasonOf } from './create-channel.js';
 import { h, icon, setAttribute, setText } from '../dom/dom.js';
+import { LiveElement } from '../dom/live-element.js';
 import { isComposed } from '../dom/field.js';
 import { bounded } from '../text/format.js';
 import { asName, OFFERED, rank } from '../text/ranking.js';
 
 /** `<chat-switcher>`: goes to a channel by a few letters of its name, or creates it. Fires `chosen` with the name. */
-export class Switcher extends HTMLElement {
-  /** @type {import('../core/chat-core.js').ChatCore} */
-  #core;
-  /** @type {import('../core/recent.js').Recent} */
-  #recent;
+export class Switcher extends LiveElement {
+  /** The channels that the user was in. @type {import('../core/recent.js').Recent} */
+  recent;
   /** @type {?string} */
   #current = null;
   #dialog;
@@ -21,10 +20,8 @@ export class Switcher extends HTMLElement {
   #options = [];
   #at = 0;
 
-  /** @param {{core: import('../core/chat-core.js').ChatCore, recent: import('../core/recent.js').Recent}} parts */
-  wire({ core, recent }) {
-    this.#core = core;
-    this.#recent = recent;
+  /** @override */
+  build() {
     this.#list = h('ul', {
       id: 'switcher-list',
       role: 'listbox',
@@ -62,7 +59,11 @@ export class Switcher extends HTMLElement {
       this.#rest,
     );
     this.append(this.#dialog);
-    core.on('channels', () => this.#dialog.open && this.#render());
+  }
+
+  /** @override */
+  listen(core, signal) {
+    core.on('channels', () => this.#dialog.open && this.#render(), { signal });
   }
 
   /** @param {?string} current the channel that is open */
@@ -85,12 +86,12 @@ export class Switcher extends HTMLElement {
 
   #render() {
     const query = asName(this.#field.value);
-    const channels = this.#core.channels.filter((channel) => channel.createdAt);
-    const found = rank(channels, query, { recent: this.#recent.names, current: this.#current }, OFFERED + 1);
+    const channels = this.core.channels.filter((channel) => channel.createdAt);
+    const found = rank(channels, query, { recent: this.recent.names, current: this.#current }, OFFERED + 1);
     this.#rest.hidden = found.splice(OFFERED).length === 0;
     this.#options = found.map(({ name }) => ({ name, create: false }));
     const views = found.map(channelView);
-    if (query !== '' && !this.#core.channel(query)?.createdAt) {
+    if (query !== '' && !this.core.channel(query)?.createdAt) {
       this.#options.push({ name: query, create: true });
       views.push(h('li', {}, icon('plus'), h('span', { class: 'name' }, 'Create ', h('bdi', {}, `#${query}`))));
     }
@@ -129,7 +130,7 @@ export class Switcher extends HTMLElement {
     const option = this.#options[at];
     if (!option) return;
     try {
-      const name = option.create ? (await this.#core.createChannel({ name: option.name })).name : option.name;
+      const name = option.create ? (await this.core.createChannel({ name: option.name })).name : option.name;
       this.#dialog.close();
       this.dispatchEvent(new CustomEvent('chosen', { detail: name }));
     } catch (error) {

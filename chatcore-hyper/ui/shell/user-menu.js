@@ -1,24 +1,20 @@
 import { avatar } from '../views/avatar.js';
 import { h, icon, setText } from '../dom/dom.js';
+import { LiveElement } from '../dom/live-element.js';
 import { counted } from '../text/format.js';
 
 /** `<chat-user-menu>`: who one is, what one is told, and the way out. Fires `help` and `sign-out`. */
-export class UserMenu extends HTMLElement {
-  /** @type {import('../core/chat-core.js').ChatCore} */
-  #core;
+export class UserMenu extends LiveElement {
   #button;
   #panel;
   #warning;
-  #notifications;
+  /** @type {import('../dom/notifications.js').Notifications} */
+  notifications;
   #notify;
   #blocked;
-  #gone = new AbortController();
 
-  /** @param {{core: import('../core/chat-core.js').ChatCore, notifications: import('../dom/notifications.js').Notifications}} parts */
-  wire({ core, notifications }) {
-    this.#core = core;
-    this.#notifications = notifications;
-    const { user } = core;
+  /** @override */
+  build() {
     const help = {
       type: 'button',
       on: {
@@ -47,19 +43,13 @@ export class UserMenu extends HTMLElement {
       this.#warning,
       h('button', signOut, 'Sign out'),
     );
-    this.#button = h(
-      'button',
-      {
-        type: 'button',
-        class: 'user',
-        'aria-expanded': 'false',
-        'aria-controls': 'user-menu',
-        on: { click: () => this.#toggle(this.#panel.hidden) },
-      },
-      avatar(user),
-      h('bdi', { class: 'name' }, user.name),
-      icon('more'),
-    );
+    this.#button = h('button', {
+      type: 'button',
+      class: 'user',
+      'aria-expanded': 'false',
+      'aria-controls': 'user-menu',
+      on: { click: () => this.#toggle(this.#panel.hidden) },
+    });
     this.append(this.#panel, this.#button);
     this.addEventListener('keydown', (event) => {
       if (event.key !== 'Escape' || this.#panel.hidden) return;
@@ -70,7 +60,11 @@ export class UserMenu extends HTMLElement {
     this.addEventListener('focusout', ({ relatedTarget }) => {
       if (relatedTarget instanceof Node && !this.contains(relatedTarget)) this.#toggle(false);
     });
-    const { signal } = this.#gone;
+  }
+
+  /** @override */
+  listen({ user }, signal) {
+    this.#button.replaceChildren(avatar(user), h('bdi', { class: 'name' }, user.name), icon('more'));
     document.addEventListener(
       'pointerdown',
       ({ target }) => !this.contains(/** @type {Node} */ (target)) && this.#toggle(false),
@@ -78,17 +72,13 @@ export class UserMenu extends HTMLElement {
     );
   }
 
-  disconnectedCallback() {
-    this.#gone.abort();
-  }
-
   async #turnNotifications() {
-    await this.#notifications.turn(this.#notifications.state !== 'on');
+    await this.notifications.turn(this.notifications.state !== 'on');
     this.#showNotifications();
   }
 
   #showNotifications() {
-    const { state } = this.#notifications;
+    const { state } = this.notifications;
     this.#notify.hidden = state === 'blocked';
     this.#blocked.hidden = state !== 'blocked';
     this.#notify.setAttribute('aria-pressed', String(state === 'on'));
@@ -96,7 +86,7 @@ export class UserMenu extends HTMLElement {
 
   #toggle(open) {
     this.#showNotifications();
-    const { waiting } = this.#core.outbox;
+    const { waiting } = this.core.outbox;
     this.#warning.hidden = waiting === 0;
     setText(this.#warning, `${counted(waiting, 'unsent message')} will be lost.`);
     this.#panel.hidden = !open;

@@ -1,5 +1,6 @@
 import { Anchor } from './anchor.js';
 import { focused, h, icon, setText } from '../dom/dom.js';
+import { LiveElement } from '../dom/live-element.js';
 import { isImage } from '../views/attachment-view.js';
 import { copiedMessages } from './copying.js';
 import { Divider } from './divider.js';
@@ -31,7 +32,7 @@ const AHEAD_PX = 800;
  * a message that the address names to the end, `notice` with a word about what could not be done, and `reply` and `edit`
  * with a message.
  */
-export class Timeline extends HTMLElement {
+export class Timeline extends LiveElement {
   #scroller;
   #content;
   #rows;
@@ -43,8 +44,6 @@ export class Timeline extends HTMLElement {
   #noticeText;
   /** Says why there is nothing beyond the edge. */
   #edge;
-  /** @type {import('../core/chat-core.js').ChatCore} */
-  #core;
   /** The name of the one shown, or null. @type {any} */
   #channel = null;
   #pinned = true;
@@ -53,7 +52,7 @@ export class Timeline extends HTMLElement {
   #drawing = 0;
   /** The messages in the document. */
   #excerpt = new Excerpt();
-  #divider = new Divider(() => this.#core.user.id);
+  #divider = new Divider(() => this.core.user.id);
   /** The message that is looked for. @type {?number} */
   #target = null;
   /** Whether what is looked for is where the new begins. */
@@ -80,27 +79,9 @@ export class Timeline extends HTMLElement {
   #inSight = true;
   /** Whether the last page could not be fetched. */
   #failed = false;
-  #gone = new AbortController();
 
-  connectedCallback() {
-    if (!this.#rows) this.#build();
-    this.#gone = new AbortController();
-    const { signal } = this.#gone;
-    for (const event of ['beforeprint', 'afterprint'])
-      window.addEventListener(event, () => this.#print(event === 'beforeprint'), { signal });
-    for (const event of ['focus', 'blur']) window.addEventListener(event, () => this.#turned(), { signal });
-    document.addEventListener('visibilitychange', () => this.#turned(), { signal });
-    // Who leaves has had the last word: a message that was deleted does not come back, and what was read stays read. What is
-    // sent as late as at `pagehide` may go down with the page; some browsers tell of nothing earlier.
-    for (const event of ['beforeunload', 'pagehide'])
-      window.addEventListener(event, () => this.#core?.flush(), { signal });
-    if (!this.#drawing) return;
-    // It was moved between a change and its drawing.
-    this.#drawing = 0;
-    this.#changed();
-  }
-
-  #build() {
+  /** @override */
+  build() {
     this.#scroller = h('div', { class: 'scroller', role: 'log', tabindex: '0', 'aria-live': 'off' });
     this.#content = h('div', { class: 'rows' });
     this.#scroller.append(this.#content);
@@ -132,24 +113,32 @@ export class Timeline extends HTMLElement {
     sizes.observe(this.#content);
   }
 
-  disconnectedCallback() {
-    this.#gone.abort();
-    cancelAnimationFrame(this.#drawing);
-  }
-
-  /** @param {import('../core/chat-core.js').ChatCore} core */
-  set core(core) {
-    this.#core = core;
-    this.#quotes = new Quotes(core, (name) => name === this.#channel && this.#changed());
-    core.on('log', ({ name }) => name === this.#channel && this.#came());
+  /** @override */
+  listen(core, signal) {
+    this.#quotes ??= new Quotes(core, (name) => name === this.#channel && this.#changed());
+    const on = (event, listener) => core.on(event, listener, { signal });
+    on('log', ({ name }) => name === this.#channel && this.#came());
     // What is unread decides where one begins to read.
-    core.on('channels', () => this.#channel && this.#drawnSeq < 0 && this.#changed());
-    core.on('unread', ({ name, seq }) => name === this.#channel && this.#keepUnread(seq));
-    core.on('trouble', ({ text }) => this.dispatchEvent(new CustomEvent('notice', { detail: text })));
-    core.on('state', () => {
+    on('channels', () => this.#channel && this.#drawnSeq < 0 && this.#changed());
+    on('unread', ({ name, seq }) => name === this.#channel && this.#keepUnread(seq));
+    on('trouble', ({ text }) => this.dispatchEvent(new CustomEvent('notice', { detail: text })));
+    on('state', () => {
       this.#showNotice();
       if (this.#failed && core.connection.phase === 'open') this.#fill();
     });
+    const onWindow = (events, listener) => {
+      for (const event of events) window.addEventListener(event, listener, { signal });
+    };
+    onWindow(['beforeprint', 'afterprint'], ({ type }) => this.#print(type === 'beforeprint'));
+    onWindow(['focus', 'blur'], () => this.#turned());
+    document.addEventListener('visibilitychange', () => this.#turned(), { signal });
+    // Who leaves has had the last word: a message that was deleted does not come back, and what was read stays read. What is
+    // sent as late as at `pagehide` may go down with the page; some browsers tell of nothing earlier.
+    onWindow(['beforeunload', 'pagehide'], () => core.flush());
+    signal.addEventListener('abort', () => cancelAnimationFrame(this.#drawing));
+    // What changed while it was not in the document, or was yet to be drawn, is drawn now.
+    this.#drawing = 0;
+    if (this.#channel) this.#changed();
   }
 
   focus() {
@@ -187,7 +176,7 @@ export class Timeline extends HTMLElement {
     this.#entering = false;
     this.#excerpt.reset();
     this.#pinned = true;
-    if (this.#channel) this.#core.showLive(this.#channel);
+    if (this.#channel) this.core.showLive(this.#channel);
     this.render();
     this.dispatchEvent(new Event('left'));
   }
@@ -208,7 +197,7 @@ export class Timeline extends HTMLElement {
 
   async #markUnread(seq) {
     try {
-      await this.#core.markUnread(this.#channel, seq);
+      await this.core.markUnread(this.#channel, seq);
     } catch (error) {
       const reason =
         {
@@ -248,12 +237,12 @@ export class Timeline extends HTMLElement {
   async #seek() {
     const name = this.#channel;
     const seq = this.#target;
-    if (this.#seeking || seq === null || !this.#core.channel(name)?.loaded || this.#core.isCounting) return;
+    if (this.#seeking || seq === null || !this.core.channel(name)?.loaded || this.core.isCounting) return;
     this.#seeking = true;
     let trouble = '';
     try {
-      if (this.#seeksNew) await this.#core.showAt(name, seq);
-      else if (!(await this.#core.showAround(name, seq))) trouble = `There is no message ${seq} in #${name}.`;
+      if (this.#seeksNew) await this.core.showAt(name, seq);
+      else if (!(await this.core.showAround(name, seq))) trouble = `There is no message ${seq} in #${name}.`;
     } catch (error) {
       trouble =
         error.code === 'disconnected'
@@ -313,7 +302,7 @@ export class Timeline extends HTMLElement {
 
   /** Notes at once what is new, since a hidden page is drawn only when somebody is back. */
   #came() {
-    const channel = this.#core.channel(this.#channel);
+    const channel = this.core.channel(this.#channel);
     if (this.#ready && this.#notedSeq >= 0) this.#note(channel);
     this.#changed();
   }
@@ -332,9 +321,9 @@ export class Timeline extends HTMLElement {
   render() {
     cancelAnimationFrame(this.#drawing);
     this.#drawing = 0;
-    const channel = this.#channel ? this.#core.channel(this.#channel) : undefined;
+    const channel = this.#channel ? this.core.channel(this.#channel) : undefined;
     if (!this.#pinned && this.#anchor.isLeft) this.#anchor.note();
-    this.#people = peopleOf(channel, this.#core.user);
+    this.#people = peopleOf(channel, this.core.user);
     if (this.#entering && this.#ready && this.#enter(channel)) return;
     const ready = this.#ready;
     this.#showRows(ready ? this.#buildRows(channel) : this.#buildPending());
@@ -350,11 +339,11 @@ export class Timeline extends HTMLElement {
 
   /** What is on its way is there also while the rest is not. */
   #buildPending() {
-    const pending = this.#channel && this.#target === null ? this.#core.outbox.of(this.#channel) : [];
+    const pending = this.#channel && this.#target === null ? this.core.outbox.of(this.#channel) : [];
     return buildRows({
       messages: [],
       pending,
-      user: this.#core.user,
+      user: this.core.user,
       dividerSeq: null,
       heads: this.#heads,
       start: null,
@@ -369,13 +358,13 @@ export class Timeline extends HTMLElement {
     const messages = this.#excerpt.of(shown, this.#pinned);
     return buildRows({
       messages,
-      pending: this.#live ? this.#core.outbox.of(channel.name) : [],
-      user: this.#core.user,
+      pending: this.#live ? this.core.outbox.of(channel.name) : [],
+      user: this.core.user,
       dividerSeq: this.#divider.seq(shown),
       heads: this.#heads,
       start: messages[0] === shown.messages[0] && !shown.more ? channel : null,
       now: new Date(),
-      isLeaving: (seq) => this.#core.changes.isLeaving(channel.name, seq),
+      isLeaving: (seq) => this.core.changes.isLeaving(channel.name, seq),
       quoteOf: (seq) => this.#quotes.of(channel, seq),
     });
   }
@@ -388,17 +377,17 @@ export class Timeline extends HTMLElement {
   }
 
   /** A file under its whole address: a page of another origin has other paths. @param {import('../core/protocol.js').Attachment} file */
-  #addressed = (file) => ({ ...file, url: this.#core.addressOf(file.url) });
+  #addressed = (file) => ({ ...file, url: this.core.addressOf(file.url) });
 
   get #context() {
-    const { changes, outbox, user } = this.#core;
+    const { changes, outbox, user } = this.core;
     const channel = this.#channel;
     return {
       addressed: this.#addressed,
       channel,
       user,
       people: this.#people,
-      names: this.#core.names.all,
+      names: this.core.names.all,
       onRetry: (nonce) => this.#afterFailure(() => outbox.retry(nonce)),
       onDiscard: (nonce) => this.#afterFailure(() => outbox.remove(nonce)),
       onUndo: (seq) => changes.undo(channel, seq),
@@ -409,8 +398,8 @@ export class Timeline extends HTMLElement {
   #buildActions() {
     const say = (name, detail) => this.dispatchEvent(new CustomEvent(name, { detail }));
     return new MessageActions(this.#scroller, {
-      message: (seq) => this.#core.channel(this.#channel)?.message(seq),
-      isOwn: (message) => message.author.id === this.#core.user.id,
+      message: (seq) => this.core.channel(this.#channel)?.message(seq),
+      isOwn: (message) => message.author.id === this.core.user.id,
       link: (seq) => (this.linked ? location.href.split('#')[0] + channelHash(this.#channel, seq) : null),
       onUnread: (seq) => this.#markUnread(seq),
       onReply: (message) => say('reply', message),
@@ -425,7 +414,7 @@ export class Timeline extends HTMLElement {
 
   /** Deletes one's own message, which can be undone for a while; the focus is on the way back. @param {number} seq */
   removeMessage(seq) {
-    this.#core.changes.remove(this.#channel, seq);
+    this.core.changes.remove(this.#channel, seq);
     this.render();
     this.#content.querySelector(`[data-seq="${seq}"] [data-key="undo"]`)?.focus();
   }
@@ -434,7 +423,7 @@ export class Timeline extends HTMLElement {
   #enlarge(event) {
     const link = event.target.closest('a.image');
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
-    const { messages } = this.#core.channel(this.#channel)?.shown ?? { messages: [] };
+    const { messages } = this.core.channel(this.#channel)?.shown ?? { messages: [] };
     const images = messages.flatMap(({ attachments }) => attachments.filter(isImage)).map(this.#addressed);
     const url = link.getAttribute('href');
     if (!images.some((image) => image.url === url)) return;
@@ -444,7 +433,7 @@ export class Timeline extends HTMLElement {
 
   /** Copies a range of messages with who wrote them and when. */
   #copy(event) {
-    const text = copiedMessages(this.#scroller, (seq) => this.#core.channel(this.#channel)?.message(seq));
+    const text = copiedMessages(this.#scroller, (seq) => this.core.channel(this.#channel)?.message(seq));
     if (text === null) return;
     event.preventDefault();
     event.clipboardData.setData('text/plain', text);
@@ -457,8 +446,8 @@ export class Timeline extends HTMLElement {
   }
 
   #toggle(seq, emoji) {
-    const { changes, user } = this.#core;
-    const given = this.#core
+    const { changes, user } = this.core;
+    const given = this.core
       .channel(this.#channel)
       ?.message(seq)
       ?.reactions.find((reaction) => reaction.emoji === emoji);
@@ -485,24 +474,24 @@ export class Timeline extends HTMLElement {
   }
 
   #showNotice() {
-    const missing = this.#channel !== null && this.#core.isMissing(this.#channel);
+    const missing = this.#channel !== null && this.core.isMissing(this.#channel);
     const loading = this.#channel !== null && !missing && !this.#ready;
     this.#notice.hidden = !missing && !loading;
     this.classList.toggle('missing', missing);
-    if (missing && this.#core.isTaken(this.#channel)) {
+    if (missing && this.core.isTaken(this.#channel)) {
       this.#lightbox.close();
       setText(this.#noticeText, `You can no longer read #${this.#channel}.`);
-    } else if (missing) setText(this.#noticeText, whyNot(this.#channel, this.#core.whyMissing(this.#channel)));
+    } else if (missing) setText(this.#noticeText, whyNot(this.#channel, this.core.whyMissing(this.#channel)));
     else if (loading)
       setText(
         this.#noticeText,
-        this.#core.connection.phase === 'waiting' ? 'Loading messages needs the connection.' : 'Loading messages…',
+        this.core.connection.phase === 'waiting' ? 'Loading messages needs the connection.' : 'Loading messages…',
       );
   }
 
   /** The channel, once it is known. @returns {import('../core/channel.js').Channel} */
   get #shownChannel() {
-    return /** @type {import('../core/channel.js').Channel} */ (this.#core.channel(this.#channel));
+    return /** @type {import('../core/channel.js').Channel} */ (this.core.channel(this.#channel));
   }
 
   get #distance() {
@@ -512,14 +501,14 @@ export class Timeline extends HTMLElement {
   /** Whether there is something to show; an address that names a message must not show, and so mark as read, the end first. */
   get #ready() {
     return (
-      this.#core.channel(this.#channel)?.loaded &&
-      (this.#drawnSeq >= 0 || (this.#target === null && !this.#core.isCounting))
+      this.core.channel(this.#channel)?.loaded &&
+      (this.#drawnSeq >= 0 || (this.#target === null && !this.core.isCounting))
     );
   }
 
   /** Whether the newest message is on the page. */
   get #live() {
-    return this.#excerpt.endless && !this.#core?.channel(this.#channel)?.past;
+    return this.#excerpt.endless && !this.core?.channel(this.#channel)?.past;
   }
 
   get #atEnd() {
@@ -553,14 +542,14 @@ export class Timeline extends HTMLElement {
     // A timeline that is not shown has no layout.
     if (this.#scroller.clientHeight === 0) return;
     this.#settle();
-    if (!this.#core || this.#drawnSeq < 0) return;
+    if (!this.core || this.#drawnSeq < 0) return;
     this.#look();
     requestAnimationFrame(() => !this.#failed && this.#fill());
   }
 
   /** Somebody looks, or looks away. What they never saw is new to them. */
   #turned() {
-    const channel = this.#core?.channel(this.#channel);
+    const channel = this.core?.channel(this.#channel);
     if (this.#drawing && !this.#attentive && channel?.loaded && this.#drawnSeq >= 0)
       this.#divider.set(channel, this.#drawnSeq, false);
     this.#look();
@@ -589,17 +578,17 @@ export class Timeline extends HTMLElement {
     const short = clientHeight > 0 && scrollHeight - clientHeight <= PINNED_PX;
     if (short || (scrollTop < AHEAD_PX && !this.#pinned)) this.#more();
     if (this.#excerpt.endless && !this.#live && this.#distance < AHEAD_PX)
-      this.#load((name) => this.#core.loadNewer(name));
+      this.#load((name) => this.core.loadNewer(name));
   }
 
   /** Shows older messages, from memory or from the server. */
   #more() {
-    const channel = this.#channel ? this.#core.channel(this.#channel) : undefined;
+    const channel = this.#channel ? this.core.channel(this.#channel) : undefined;
     if (!channel?.loaded) return;
     const [first] = this.#excerpt.of(channel.shown, this.#pinned);
     if (first) this.#heads.add(first.seq);
     if (this.#excerpt.older(channel.shown)) return this.render();
-    this.#load((name) => this.#core.loadOlder(name));
+    this.#load((name) => this.core.loadOlder(name));
   }
 
   /** @param {(name: string) => Promise<void>} page */
@@ -629,7 +618,7 @@ export class Timeline extends HTMLElement {
 
   /** Brings the pill up to date, and says so when all is in sight of somebody. */
   #look() {
-    const channel = this.#channel ? this.#core?.channel(this.#channel) : undefined;
+    const channel = this.#channel ? this.core?.channel(this.#channel) : undefined;
     if (!channel?.loaded || this.#drawnSeq < 0) {
       this.#pill.hidden = this.#up.hidden = true;
       return;

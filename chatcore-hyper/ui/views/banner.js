@@ -1,42 +1,38 @@
 import { h, icon, setText } from '../dom/dom.js';
+import { LiveElement } from '../dom/live-element.js';
 
 /** Short losses of the connection mend themselves; only a longer one is worth a word. */
 const AFTER_MS = 5000;
 
 /** `<chat-banner>`: says that there is no connection, when the next attempt is, and offers to try now. */
-export class Banner extends HTMLElement {
-  /** @type {import('../core/connection.js').Connection} */
-  #connection;
-  /** @type {import('../core/connection.js').Clock} */
-  #clock;
+export class Banner extends LiveElement {
   #text;
   #count;
   /** @type {any} */
   #timer = null;
 
-  connectedCallback() {
-    if (this.#text) return;
+  /** @override */
+  build() {
     this.hidden = true;
     this.setAttribute('role', 'status');
     this.#text = h('span');
     // The seconds are for the eye: spoken, they would interrupt all else.
     this.#count = h('span', { 'aria-hidden': 'true' });
-    const retry = { type: 'button', class: 'link', on: { click: () => this.#connection.retryNow() } };
+    const retry = { type: 'button', class: 'link', on: { click: () => this.core.connection.retryNow() } };
     this.append(icon('warning'), this.#text, this.#count, h('button', retry, 'Try now'));
   }
 
-  /** @param {import('../core/chat-core.js').ChatCore} core */
-  set core(core) {
-    this.#connection = core.connection;
-    this.#clock = core.clock;
-    core.on('state', () => this.#update());
+  /** @override */
+  listen(core, signal) {
+    core.on('state', () => this.#update(), { signal });
+    signal.addEventListener('abort', () => clearTimeout(this.#timer));
     this.#update();
   }
 
   #update() {
     clearTimeout(this.#timer);
-    const { phase, downSince, retryAt, refusal } = this.#connection;
-    const now = this.#clock.now();
+    const { phase, downSince, retryAt, refusal } = this.core.connection;
+    const now = this.core.clock.now();
     const down = (phase === 'waiting' || phase === 'connecting') && downSince !== null;
     if (!down) {
       this.hidden = true;
