@@ -1,18 +1,12 @@
 //! Who is online in a channel: people, not connections, with a grace period for people who come right back.
 
-use std::cmp::Ordering;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::collections::{BTreeMap, HashMap};
 
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::channel::{Channel, Manner};
-use crate::delivery::handle::ConnectionHandle;
-use crate::limits::Limits;
 use crate::model::id::UserId;
 use crate::model::message::User;
-use crate::protocol::{ChatEvent, Encoder, UserList};
+use crate::protocol::{Encoder, UserList};
 use crate::store::PageLimit;
 
 /// The people online in one channel. The list has as many as it has room for. Others wait until somebody leaves.
@@ -61,8 +55,8 @@ pub(crate) enum Arrival {
 
 /// The outcome of a grace period.
 #[derive(Debug, PartialEq, Eq)]
-enum Grace {
-    /// The person came back, or has already left.
+pub(crate) enum Grace {
+    /// The person came back, or is gone already.
     Over,
     /// The person came back and left again. That absence has its own grace period.
     Renewed(Instant),
@@ -73,8 +67,8 @@ enum Grace {
 /// A person who was added to or removed from the list.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Change {
-    user: User,
-    online: bool,
+    pub(crate) user: User,
+    pub(crate) online: bool,
 }
 
 impl Members {
@@ -124,9 +118,9 @@ impl Members {
         Standing::Waiting(place)
     }
 
-    /// Removes a connection of `user` from the count. Returns whether to schedule a departure. If it was the last
-    /// connection, the grace period ends at `due`.
-    fn depart(&mut self, user: &UserId, due: Instant) -> bool {
+    /// Counts a connection of `user` out; says whether a departure is to be scheduled. If it was the last one, the grace
+    /// of this absence ends at `due`.
+    pub(crate) fn depart(&mut self, user: &UserId, due: Instant) -> bool {
         let Some(member) = self.online.get_mut(user) else { return false };
         member.connections = member.connections.saturating_sub(1);
         if member.connections > 0 {
@@ -152,8 +146,8 @@ impl Members {
         }
     }
 
-    /// Ends the grace periods of `user` that are over at `now`.
-    fn end_grace(&mut self, user: &UserId, now: Instant, limit: PageLimit) -> Grace {
+    /// Ends the graces of `user` that are over by `now`.
+    pub(crate) fn end_grace(&mut self, user: &UserId, now: Instant, limit: PageLimit) -> Grace {
         let Some(member) = self.online.get_mut(user) else { return Grace::Over };
         let Standing::Listed { due, queued } = &mut member.standing else { return Grace::Over };
         if member.connections == 0
@@ -217,129 +211,6 @@ impl Members {
             UserList::new(users.into_iter())
         };
         self.listed.get_or_insert_with(list).clone()
-    }
-}
-
-/// Tells a channel's subscribers, if their connection `is_meant`, that a person came or left.
-pub(crate) fn announce(
-    channel: &Channel,
-    user: User,
-    online: bool,
-    is_meant: impl Fn(&Arc<ConnectionHandle>) -> bool,
-) {
-    let event = ChatEvent::Presence { channel: channel.info.name.clone(), user, online };
-    channel.broadcast(&Encoder::notice(&event), is_meant, Manner::Send);
-}
-
-/// Removes `user` from the channel's list, unless a connection of theirs is counted, and announces it.
-pub(crate) fn leave(channel: &Channel, user: &UserId, limits: &Limits) {
-    let changes = channel.members().leave(user, list_limit(limits));
-    tell(channel, changes);
-}
-
-fn tell(channel: &Channel, changes: Vec<Change>) {
-    for Change { user, online } in changes {
-        announce(channel, user, online, |_| true);
-    }
-}
-
-/// Returns how much a channel's list of people can hold.
-pub(crate) fn list_limit(limits: &Limits) -> PageLimit {
-    PageLimit::new(limits.presence_members, limits.presence_bytes)
-}
-
-/// People whose last connection to a channel has gone, by the ends of their grace periods.
-///
-/// Each is here at most once per channel, so their number is bounded by the people online.
-#[derive(Debug)]
-pub(crate) struct Departures {
-    limits: Arc<Limits>,
-    queue: Mutex<BinaryHeap<Departure>>,
-    changed: Notify,
-}
-
-#[derive(Debug)]
-struct Departure {
-    due: Instant,
-    channel: Weak<Channel>,
-    user: UserId,
-}
-
-/// The first that is due is the greatest.
-impl Ord for Departure {
-    fn cmp(&self, other: &Self) -> Ordering {
-        other.due.cmp(&self.due)
-    }
-}
-
-impl PartialOrd for Departure {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Departure {
-    fn eq(&self, other: &Self) -> bool {
-        self.due == other.due
-    }
-}
-
-impl Eq for Departure {}
-
-impl Departures {
-    pub(crate) fn new(limits: &Arc<Limits>) -> Self {
-        Self { limits: Arc::clone(limits), queue: Mutex::default(), changed: Notify::new() }
-    }
-
-    /// Removes a connection of `user` from the count of `channel`, and begins a grace period if it was the last.
-    pub(crate) fn depart(&self, channel: &Arc<Channel>, user: &UserId) {
-        let due = Instant::now() + self.limits.presence_grace;
-        if channel.members().depart(user, due) {
-            let channel = Arc::downgrade(channel);
-            self.queue().push(Departure { due, channel, user: user.clone() });
-            self.changed.notify_one();
-        }
-    }
-
-    /// Ends grace periods when they are due, for ever.
-    pub(crate) async fn run(&self) {
-        loop {
-            let next = self.queue().peek().map(|departure| departure.due);
-            match next {
-                None => self.changed.notified().await,
-                // No later departure is due before it.
-                Some(due) => {
-                    tokio::time::sleep_until(due).await;
-                    self.end_due();
-                }
-            }
-        }
-    }
-
-    fn end_due(&self) {
-        let now = Instant::now();
-        while let Some(mut departure) = self.take_due(now) {
-            let Some(channel) = departure.channel.upgrade() else { continue };
-            let grace = channel.members().end_grace(&departure.user, now, list_limit(&self.limits));
-            match grace {
-                Grace::Over => {}
-                Grace::Renewed(due) => {
-                    departure.due = due;
-                    self.queue().push(departure);
-                }
-                Grace::Left(changes) => tell(&channel, changes),
-            }
-        }
-    }
-
-    fn take_due(&self, now: Instant) -> Option<Departure> {
-        let mut queue = self.queue();
-        queue.peek().is_some_and(|departure| departure.due <= now).then(|| queue.pop()).flatten()
-    }
-
-    // Held for one look, push or removal, never across an await.
-    fn queue(&self) -> MutexGuard<'_, BinaryHeap<Departure>> {
-        self.queue.lock().expect("invariant: nothing panics under this lock")
     }
 }
 

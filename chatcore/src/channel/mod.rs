@@ -1,6 +1,7 @@
 //! A channel in memory: its ring, its subscribers, and who is online.
 
 pub(crate) mod append;
+pub(crate) mod departures;
 pub(crate) mod members;
 pub(crate) mod registry;
 

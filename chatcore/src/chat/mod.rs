@@ -13,9 +13,10 @@ use tokio::task::JoinHandle;
 use crate::chat::client::Client;
 use crate::connection::Connection;
 use crate::engine::Engine;
-use crate::engine::attachments::{FileKind, HeldFiles};
+use crate::engine::attachments::FileKind;
 use crate::engine::drain::returns;
 use crate::engine::previews::{PreviewFile, PreviewMaker};
+use crate::engine::upload_slots::HeldFiles;
 use crate::limits::Limits;
 use crate::model::error::Error;
 use crate::model::id::{AttachmentId, SessionId, UserId};
@@ -25,7 +26,6 @@ use crate::model::policy::{Identity, OpenPolicy, Policy};
 use crate::model::time::Clock;
 use crate::protocol::{ChannelObject, ChatEvent, CloseReason, Encoder};
 use crate::runtime::failures::FailureLog;
-use crate::runtime::panics::contain_async;
 use crate::runtime::stats::Stats;
 use crate::store::blob::{BlobStore, ByteStream};
 use crate::store::{ChannelInfo, Created, Durability, Store, Unread};
@@ -110,20 +110,8 @@ impl ChatBuilder {
         let engine = Arc::new(engine);
         let departures = Arc::clone(&engine.departures);
         let sweeper = Arc::clone(&engine);
-        let background = vec![
-            tokio::spawn(async move { departures.run().await }),
-            tokio::spawn(async move {
-                loop {
-                    // A delete starts a sweep early. It is the same sweep.
-                    let _ =
-                        tokio::time::timeout(sweeper.sweep_interval(), sweeper.discarded.notified()).await;
-                    // The next sweep does what this one did not reach.
-                    if let Err(panicked) = contain_async(sweeper.sweep()).await {
-                        sweeper.monitor.failures.failed("the sweep failed", "", &panicked);
-                    }
-                }
-            }),
-        ];
+        let background =
+            vec![tokio::spawn(async move { departures.run().await }), tokio::spawn(sweeper.keep_swept())];
         Chat { inner: Arc::new(Inner { engine, background }) }
     }
 }

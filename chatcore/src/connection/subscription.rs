@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::channel::Channel;
-use crate::channel::members::{Arrival, announce, leave, list_limit};
+use crate::channel::departures::{announce, leave, list_limit};
+use crate::channel::members::Arrival;
 use crate::delivery::handle::{ConnectionHandle, SubscriptionKey};
 use crate::delivery::ring::{Cursor, HistoryRing, Read, Room};
 use crate::delivery::shard::Shard;

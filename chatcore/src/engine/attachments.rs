@@ -1,18 +1,13 @@
 //! Attachments: from the first byte of an upload to the removal of its last.
 
-use std::collections::{HashMap, HashSet};
 use std::io;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::{Bytes, BytesMut};
 use futures::stream::{self, StreamExt};
-use tokio::sync::{OwnedRwLockReadGuard, RwLock, RwLockWriteGuard};
-use tokio::time::timeout;
 
 use crate::engine::Engine;
-use crate::limits::Limits;
 use crate::limits::moment::Moment;
 use crate::limits::share::Share;
 use crate::model::error::{Error, ErrorCode};
@@ -22,23 +17,13 @@ use crate::model::name::ChannelName;
 use crate::model::policy::{Action, Identity, Policy};
 use crate::model::visible;
 use crate::runtime::failures::FailureLog;
-use crate::runtime::panics::contain_async;
 use crate::store::blob::{BlobError, BlobStore, ByteStream};
-use crate::store::{FileBytes, StoreError, Upload, UploadState};
+use crate::store::{FileBytes, Upload, UploadState};
 
 /// The most bytes of a file's beginning that are kept for finding its type.
 pub(crate) const HEAD_BYTES: usize = 256 << 10;
 
-/// The most uploads per query of the index.
-const SWEEP: usize = 256;
-
-/// The most files that can't be removed before a sweep ends. Their ids are in memory.
-const STUCK: usize = 8_192;
-
-/// The most failures of the store before a sweep ends.
-const STORE_FAILURES: usize = 3;
-
-/// The type of a file, found in its first bytes.
+/// What a file's first bytes say it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileKind {
     /// The media type.
@@ -47,101 +32,6 @@ pub struct FileKind {
     pub width: Option<u32>,
     /// An image's height in pixels.
     pub height: Option<u32>,
-}
-
-/// The running uploads, by user.
-#[derive(Debug, Default)]
-pub(crate) struct Uploads {
-    running: Mutex<HashMap<UserId, usize>>,
-    /// The files that the last sweep could not remove.
-    stuck: Mutex<HashSet<AttachmentId>>,
-    /// Locked for reading by every holder of the files, and for writing while a file is removed.
-    removing: Arc<RwLock<()>>,
-}
-
-/// A hold on the files of a chat. See [`Chat::hold_files`](crate::Chat::hold_files).
-#[must_use = "the files are held until this is dropped"]
-#[derive(Debug)]
-pub struct HeldFiles {
-    _held: OwnedRwLockReadGuard<()>,
-}
-
-/// Why an upload was not removed.
-#[derive(Debug, thiserror::Error)]
-enum Unremoved {
-    #[error("the store failed")]
-    Store(#[from] StoreError),
-    #[error("the file could not be removed")]
-    Blobs(#[from] BlobError),
-}
-
-/// A running upload. Dropping it gives its place back.
-struct Place<'a> {
-    uploads: &'a Uploads,
-    user: &'a UserId,
-}
-
-impl Uploads {
-    /// Takes a place for an upload, if there is one in total and for this user.
-    fn begin<'a>(&'a self, user: &'a UserId, limits: &Limits) -> Result<Place<'a>, Error> {
-        let mut running = self.running();
-        if running.values().sum::<usize>() >= limits.uploads {
-            return Err(Error::overloaded());
-        }
-        let own = running.entry(user.clone()).or_default();
-        if *own >= limits.uploads_per_user {
-            let why = format!("at most {} uploads at once", limits.uploads_per_user);
-            return Err(Error::new(ErrorCode::RateLimited, why).retry_after(Duration::from_secs(1)));
-        }
-        *own += 1;
-        Ok(Place { uploads: self, user })
-    }
-
-    /// Waits for a removal in progress. No other begins until the result is dropped.
-    pub(crate) async fn hold(&self) -> HeldFiles {
-        HeldFiles { _held: Arc::clone(&self.removing).read_owned().await }
-    }
-
-    /// Begins a removal. Returns `None` while the files are held.
-    fn removing(&self) -> Option<RwLockWriteGuard<'_, ()>> {
-        self.removing.try_write().ok()
-    }
-
-    /// Returns how many uploads are running.
-    pub(crate) fn len(&self) -> usize {
-        self.running().values().sum()
-    }
-
-    /// Returns whether the last sweep failed to remove this file too.
-    fn was_stuck(&self, id: &AttachmentId) -> bool {
-        self.stuck().contains(id)
-    }
-
-    fn set_stuck(&self, stuck: HashSet<AttachmentId>) {
-        *self.stuck() = stuck;
-    }
-
-    // Held for a look into a set of at most `STUCK` entries.
-    fn stuck(&self) -> MutexGuard<'_, HashSet<AttachmentId>> {
-        self.stuck.lock().expect("invariant: nothing panics under this lock")
-    }
-
-    // Held for a look into a map of at most `Limits::uploads` entries.
-    fn running(&self) -> MutexGuard<'_, HashMap<UserId, usize>> {
-        self.running.lock().expect("invariant: nothing panics under this lock")
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        let mut running = self.uploads.running();
-        if let Some(own) = running.get_mut(self.user) {
-            *own -= 1;
-            if *own == 0 {
-                running.remove(self.user);
-            }
-        }
-    }
 }
 
 impl Engine {
@@ -364,84 +254,6 @@ impl Engine {
             }
         }
     }
-
-    /// Removes unused channels from memory, and the files of deleted messages and of unused uploads.
-    pub(crate) async fn sweep(&self) {
-        self.shares.forget_rested(Moment::now());
-        let now = std::time::Instant::now();
-        self.registry.evict(now.checked_sub(self.limits.channel_idle).unwrap_or(now));
-        if let Some(blobs) = &self.blobs
-            && let Err(error) = self.sweep_uploads(&**blobs).await
-        {
-            self.monitor.failures.failed("unused files could not be removed", "", &error);
-        }
-    }
-
-    /// Removes the uploads that can be removed. A file that can't be removed blocks no other, and is tried again
-    /// in the next sweep.
-    async fn sweep_uploads(&self, blobs: &dyn BlobStore) -> Result<(), Error> {
-        let now = self.clock.now();
-        self.store.date_back(now).await?;
-        let before = now.minus(self.limits.upload_ttl);
-        let mut stuck = HashSet::new();
-        let mut store_failures = 0;
-        loop {
-            // The index returns stuck files again, so ask for more than those.
-            let most = stuck.len() + SWEEP;
-            let ids = self.store.reclaimable(before, most).await?;
-            let is_last = ids.len() < most;
-            for id in ids {
-                if stuck.contains(&id) {
-                    continue;
-                }
-                let Some(_removing) = self.uploads.removing() else { return Ok(()) };
-                // Its previews are being made, and would outlive it.
-                let Some(_claim) = self.previews.try_claim(&id) else {
-                    stuck.insert(id);
-                    continue;
-                };
-                let removal =
-                    timeout(self.limits.store_timeout, contain_async(self.remove(blobs, &id))).await;
-                let error: Box<dyn std::error::Error> = match removal {
-                    Ok(Ok(Ok(()))) => continue,
-                    Ok(Ok(Err(Unremoved::Store(error)))) => {
-                        store_failures += 1;
-                        if store_failures >= STORE_FAILURES {
-                            return Err(error.into());
-                        }
-                        error.into()
-                    }
-                    Ok(Ok(Err(Unremoved::Blobs(error)))) => error.into(),
-                    Ok(Err(panicked)) => panicked.into(),
-                    Err(late) => late.into(),
-                };
-                if !self.uploads.was_stuck(&id) {
-                    let about = format_args!("attachment {id}");
-                    self.monitor.failures.failed("an unused file could not be removed", about, &*error);
-                }
-                stuck.insert(id);
-            }
-            if is_last || stuck.len() >= STUCK {
-                self.uploads.set_stuck(stuck);
-                return Ok(());
-            }
-        }
-    }
-
-    async fn remove(&self, blobs: &dyn BlobStore, id: &AttachmentId) -> Result<(), Unremoved> {
-        if self.store.discard_upload(id).await? {
-            blobs.delete(id).await?;
-            self.remove_previews(blobs, id).await?;
-            self.store.forget_upload(id).await?;
-        }
-        Ok(())
-    }
-
-    /// Returns the time between two sweeps.
-    pub(crate) fn sweep_interval(&self) -> Duration {
-        let shortest = self.limits.channel_idle.min(self.limits.upload_ttl);
-        (shortest / 2).clamp(Duration::from_secs(1), Duration::from_secs(60))
-    }
 }
 
 /// Formats a number of bytes in the largest unit that divides it.
@@ -521,22 +333,6 @@ fn keep_head(bytes: ByteStream, head: Arc<Mutex<BytesMut>>) -> ByteStream {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn uploads_are_bounded_in_all_and_per_user() {
-        let limits = Limits { uploads: 3, uploads_per_user: 2, ..Limits::default() };
-        let uploads = Uploads::default();
-        let (ann, bob) = (UserId::new("u_ann").unwrap(), UserId::new("u_bob").unwrap());
-        let begin = |user| uploads.begin(user, &limits).map_err(|error| error.code());
-        let anns = [begin(&ann).ok(), begin(&ann).ok()];
-        assert!(anns.iter().all(Option::is_some));
-        assert_eq!(begin(&ann).err(), Some(ErrorCode::RateLimited));
-        let bobs = begin(&bob).ok();
-        assert_eq!(begin(&bob).err(), Some(ErrorCode::Unavailable));
-        drop((anns, bobs));
-        assert!(begin(&ann).is_ok());
-        assert!(uploads.running().is_empty(), "nobody is remembered who uploads nothing");
-    }
 
     #[test]
     fn bytes_are_told_in_the_largest_whole_unit() {

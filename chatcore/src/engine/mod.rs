@@ -6,6 +6,8 @@ pub(crate) mod connections;
 pub(crate) mod drain;
 pub(crate) mod previews;
 mod rights;
+mod sweeper;
+pub(crate) mod upload_slots;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,15 +15,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 use crate::channel::append::AppendQueue;
-use crate::channel::members::Departures;
+use crate::channel::departures::Departures;
 use crate::channel::registry::ChannelRegistry;
 use crate::channel::{Channel, Source};
 use crate::delivery::FanOut;
 use crate::delivery::mailbox::Mailboxes;
 use crate::engine::answers::Answers;
-use crate::engine::attachments::Uploads;
 use crate::engine::connections::Connections;
 use crate::engine::previews::Previews;
+use crate::engine::upload_slots::Uploads;
 use crate::limits::Limits;
 use crate::limits::share::Shares;
 use crate::limits::turns::Turns;

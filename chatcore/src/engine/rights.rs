@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::channel::members::leave;
+use crate::channel::departures::leave;
 use crate::delivery::handle::ConnectionHandle;
 use crate::engine::Engine;
 use crate::model::id::UserId;

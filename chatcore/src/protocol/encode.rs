@@ -4,18 +4,18 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::ser::{SerializeMap, SerializeSeq};
-use serde::{Serialize, Serializer};
+
+use serde::Serialize;
 
 use super::event::ChatEvent;
+use super::objects::{Located, LogEvent, MessageObject};
 use super::reply::{ChannelObject, ErrorReply, Logged, Published};
 use crate::model::check::Check;
 use crate::model::error::Error;
-use crate::model::event::{Content, Event, EventKind};
-use crate::model::id::{Epoch, Nonce, Seq};
-use crate::model::message::{Attachment, Message, Reaction, User};
+use crate::model::event::{Event, EventKind};
+use crate::model::id::{Epoch, Seq};
+use crate::model::message::{Attachment, Message, User};
 use crate::model::name::ChannelName;
-use crate::model::time::Timestamp;
 use crate::store::PageLimit;
 
 /// Encodes frames for a service mounted at a base path.
@@ -36,7 +36,7 @@ impl Fragment {
         self.0.len() + 2
     }
 
-    fn write(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
         out.push(b'{');
         out.extend_from_slice(&self.0);
     }
@@ -168,7 +168,7 @@ impl Encoder {
         url
     }
 
-    fn located<'a>(&self, attachment: &'a Attachment) -> Located<'a> {
+    pub(crate) fn located<'a>(&self, attachment: &'a Attachment) -> Located<'a> {
         Located { attachment, url: self.url(attachment) }
     }
 
@@ -209,7 +209,7 @@ impl Encoder {
         self.message_event(channel, check, &MessageObject::begun(self, event, content))
     }
 
-    fn message_event(
+    pub(crate) fn message_event(
         &self,
         channel: &ChannelName,
         check: Check,
@@ -234,32 +234,6 @@ impl Encoder {
         let mut out = Vec::with_capacity(288 + message.text.len());
         write_json(&mut out, &MessageObject::new(self, message));
         Fragment(Bytes::from(out).slice(1..))
-    }
-
-    /// Applies an event to an encoded message.
-    pub(crate) fn apply(&self, fragment: &Fragment, event: &Event) -> Fragment {
-        let mut json = Vec::with_capacity(fragment.len());
-        fragment.write(&mut json);
-        let mut message: Message = serde_json::from_slice(&json)
-            .expect("invariant: a fragment is a message that this encoder wrote");
-        message.apply(event);
-        self.message(&message)
-    }
-
-    /// Rewrites the frame of a message or an edit without the deleted text.
-    pub(crate) fn redact(&self, frame: &[u8], check: Check) -> Bytes {
-        let event =
-            serde_json::from_slice(frame).expect("invariant: the ring holds frames that this encoder wrote");
-        match event {
-            ChatEvent::Message { channel, mut message, .. } => {
-                message.redact();
-                self.message_event(&channel, check, &MessageObject::new(self, &message)).frame
-            }
-            ChatEvent::Edited { channel, seq, check, target, by, at, .. } => {
-                to_bytes(&ChatEvent::Edited { channel, seq, check, target, text: String::new(), by, at })
-            }
-            other => to_bytes(&other),
-        }
     }
 
     /// Returns the number of bytes of a channel in a list, with a comma.
@@ -407,7 +381,7 @@ fn write_json(out: &mut Vec<u8>, value: &impl Serialize) {
     serde_json::to_writer(out, value).expect("invariant: the protocol's types are JSON, and memory takes it");
 }
 
-fn to_bytes(value: &impl Serialize) -> Bytes {
+pub(crate) fn to_bytes(value: &impl Serialize) -> Bytes {
     let mut out = Vec::with_capacity(192);
     write_json(&mut out, value);
     out.into()
@@ -422,122 +396,14 @@ struct ErrorFrame {
     error: ErrorReply,
 }
 
-/// An edit, a delete or a reaction on the wire.
-struct LogEvent<'a> {
-    channel: &'a ChannelName,
-    event: &'a Event,
-    check: Check,
-}
-
-impl Serialize for LogEvent<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Event { seq, at, kind } = self.event;
-        let name = match kind {
-            EventKind::Message(_) => "message",
-            EventKind::Edited { .. } => "edited",
-            EventKind::Deleted { .. } => "deleted",
-            EventKind::Reaction { .. } => "reaction",
-        };
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("type", name)?;
-        map.serialize_entry("channel", self.channel)?;
-        map.serialize_entry("seq", seq)?;
-        map.serialize_entry("check", &self.check)?;
-        map.serialize_entry("target", &kind.target())?;
-        match kind {
-            EventKind::Message(_) => {}
-            EventKind::Edited { text, by, .. } => {
-                map.serialize_entry("text", text)?;
-                map.serialize_entry("by", by)?;
-            }
-            EventKind::Deleted { by, .. } => map.serialize_entry("by", by)?,
-            EventKind::Reaction { emoji, on, by, .. } => {
-                map.serialize_entry("emoji", emoji)?;
-                map.serialize_entry("on", on)?;
-                map.serialize_entry("by", by)?;
-            }
-        }
-        map.serialize_entry("at", at)?;
-        map.end()
-    }
-}
-
-/// A message on the wire: the stored message with its attachments' URLs.
-#[derive(Serialize)]
-struct MessageObject<'a> {
-    seq: Seq,
-    author: &'a User,
-    at: Timestamp,
-    text: &'a str,
-    nonce: &'a Nonce,
-    reply_to: Option<Seq>,
-    attachments: Attachments<'a>,
-    edited_at: Option<Timestamp>,
-    deleted: bool,
-    reactions: &'a [Reaction],
-}
-
-impl<'a> MessageObject<'a> {
-    fn new(encoder: &'a Encoder, message: &'a Message) -> Self {
-        Self {
-            seq: message.seq,
-            author: &message.author,
-            at: message.at,
-            text: &message.text,
-            nonce: &message.nonce,
-            reply_to: message.reply_to,
-            attachments: Attachments { list: &message.attachments, encoder },
-            edited_at: message.edited_at,
-            deleted: message.deleted,
-            reactions: &message.reactions,
-        }
-    }
-
-    /// Equal to [`Event::to_message`].
-    fn begun(encoder: &'a Encoder, event: &Event, content: &'a Content) -> Self {
-        Self {
-            seq: event.seq,
-            author: &content.author,
-            at: event.at,
-            text: &content.text,
-            nonce: &content.nonce,
-            reply_to: content.reply_to,
-            attachments: Attachments { list: &content.attachments, encoder },
-            edited_at: None,
-            deleted: content.deleted,
-            reactions: &[],
-        }
-    }
-}
-
-/// An attachment on the wire: the stored attachment with its URL.
-#[derive(Serialize)]
-struct Located<'a> {
-    #[serde(flatten)]
-    attachment: &'a Attachment,
-    url: String,
-}
-
-struct Attachments<'a> {
-    list: &'a [Attachment],
-    encoder: &'a Encoder,
-}
-
-impl Serialize for Attachments<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut list = serializer.serialize_seq(Some(self.list.len()))?;
-        for attachment in self.list {
-            list.serialize_element(&self.encoder.located(attachment))?;
-        }
-        list.end()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::limits::Limits;
-    use crate::model::id::AttachmentId;
+    use crate::model::event::Content;
+    use crate::model::id::{AttachmentId, Nonce};
+    use crate::model::message::Reaction;
+    use crate::model::time::Timestamp;
 
     fn event() -> Event {
         let attachment = Attachment {

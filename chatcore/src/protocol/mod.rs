@@ -6,6 +6,8 @@ mod close;
 mod command;
 mod encode;
 mod event;
+mod fold;
+mod objects;
 mod reply;
 mod sketch;
 
