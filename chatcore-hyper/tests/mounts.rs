@@ -60,7 +60,7 @@ async fn assert_everything_works(addr: SocketAddr) {
 async fn a_hyper_app_serves_chat_with_serve() {
     let (chat, _folder) = chat().await;
     let (listener, addr) = bind().await;
-    tokio::spawn(serve(listener, service(&chat, |_| ()), std::future::pending()));
+    tokio::spawn(serve(listener, service(&chat, |_| ())).into_future());
     assert_everything_works(addr).await;
 }
 

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chatcore_hyper::Server;
+use chatcore_hyper::{ServerConfig, serve};
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -23,7 +23,7 @@ use self::common::{chat, closed, connect, exchange, must, read_all, receive, sen
 type Running = JoinHandle<std::io::Result<()>>;
 
 async fn start<S, B>(
-    server: Server,
+    config: ServerConfig,
     service: S,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> (SocketAddr, Running)
@@ -37,13 +37,8 @@ where
 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
-    (addr, tokio::spawn(server.serve(listener, service, shutdown)))
-}
-
-fn server(edit: impl FnOnce(&mut Server)) -> Server {
-    let mut server = Server::default();
-    edit(&mut server);
-    server
+    let server = serve(listener, service).with_config(config).with_graceful_shutdown(shutdown);
+    (addr, tokio::spawn(server.into_future()))
 }
 
 const REQUEST: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -79,7 +74,7 @@ async fn shutdown_drains_websockets_and_finishes_requests() {
     let (chat, _folder) = chat().await;
     let (stop, stopped) = oneshot::channel::<()>();
     let draining = chat.clone();
-    let (addr, running) = start(Server::default(), service(&chat, |_| ()), async move {
+    let (addr, running) = start(ServerConfig::default(), service(&chat, |_| ()), async move {
         stopped.await.unwrap();
         draining.drain();
     })
@@ -114,8 +109,8 @@ async fn shutdown_drains_websockets_and_finishes_requests() {
 async fn connections_open_after_the_grace_period_are_cut_off() {
     let (started, mut requests) = mpsc::channel(1);
     let (stop, stopped) = oneshot::channel::<()>();
-    let server = server(|server| server.grace = Duration::from_millis(50));
-    let (addr, running) = start(server, Patient { started }, async move { stopped.await.unwrap() }).await;
+    let config = ServerConfig::default().with_grace(Duration::from_millis(50));
+    let (addr, running) = start(config, Patient { started }, async move { stopped.await.unwrap() }).await;
     let mut tcp = TcpStream::connect(addr).await.unwrap();
     tcp.write_all(REQUEST.as_bytes()).await.unwrap();
     let _never = must("a request", requests.recv()).await.unwrap();
@@ -127,8 +122,8 @@ async fn connections_open_after_the_grace_period_are_cut_off() {
 #[tokio::test]
 async fn connections_over_the_limit_wait() {
     let (started, mut requests) = mpsc::channel(8);
-    let server = server(|server| server.connections = 1);
-    let (addr, _running) = start(server, Patient { started }, std::future::pending()).await;
+    let config = ServerConfig::default().with_connections(1);
+    let (addr, _running) = start(config, Patient { started }, std::future::pending()).await;
     let request = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     let first = tokio::spawn(exchange(addr, request));
     let go = must("the first request", requests.recv()).await.unwrap();
@@ -147,8 +142,8 @@ async fn connections_over_the_limit_wait() {
 #[tokio::test]
 async fn a_websocket_counts_as_a_connection() {
     let (chat, _folder) = chat().await;
-    let server = server(|server| server.connections = 1);
-    let (addr, _running) = start(server, service(&chat, |_| ()), std::future::pending()).await;
+    let config = ServerConfig::default().with_connections(1);
+    let (addr, _running) = start(config, service(&chat, |_| ()), std::future::pending()).await;
     let mut ann = connect(addr).await;
     let waiting =
         tokio::spawn(exchange(addr, "GET /chat/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
@@ -162,11 +157,9 @@ async fn a_websocket_counts_as_a_connection() {
 #[tokio::test]
 async fn request_headers_are_bounded_in_time_and_size() {
     let (chat, _folder) = chat().await;
-    let server = server(|server| {
-        server.header_timeout = Duration::from_millis(100);
-        server.header_bytes = 8_192;
-    });
-    let (addr, _running) = start(server, service(&chat, |_| ()), std::future::pending()).await;
+    let config =
+        ServerConfig::default().with_header_timeout(Duration::from_millis(100)).with_header_bytes(8_192);
+    let (addr, _running) = start(config, service(&chat, |_| ()), std::future::pending()).await;
     for begun in ["", "GET / HT", "GET / HTTP/1.1\r\nHost: x\r\n"] {
         let answer = exchange(addr, begun).await;
         assert!(!answer.contains("404"), "{answer}");
@@ -182,11 +175,8 @@ async fn an_unread_response_is_given_up() {
     let general = chatcore::ChannelName::new("general").unwrap();
     let ann = chatcore::User::new("ann", "ann").unwrap();
     chat.ensure_channel(&general, "", &ann).await.unwrap();
-    let server = server(|server| {
-        server.write_timeout = Duration::from_millis(100);
-        server.connections = 1;
-    });
-    let (addr, _running) = start(server, service(&chat, |_| ()), std::future::pending()).await;
+    let config = ServerConfig::default().with_write_timeout(Duration::from_millis(100)).with_connections(1);
+    let (addr, _running) = start(config, service(&chat, |_| ()), std::future::pending()).await;
     let size = 20 << 20;
     let head = format!(
         "POST /chat/channels/general/attachments?name=a HTTP/1.1\r\nHost: x\r\nx-user: ann\r\nConnection: close\r\n\

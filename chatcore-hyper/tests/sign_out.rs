@@ -24,7 +24,7 @@ async fn a_handshake_can_not_overtake_a_disconnection() {
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
-    tokio::spawn(serve(listener, service.build(), std::future::pending()));
+    tokio::spawn(serve(listener, service.build()).into_future());
     let client = ClientBuilder::new().uri(&format!("ws://{addr}/chat/ws")).unwrap();
     let (mut socket, _) = must("a handshake", client.connect()).await.unwrap();
     assert_eq!(must("a close", closed(&mut socket)).await, Some(4100));

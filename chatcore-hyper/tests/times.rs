@@ -18,7 +18,7 @@ async fn start(edit: impl FnOnce(&mut Config)) -> (chatcore::Chat, SocketAddr, T
     let (chat, folder) = chat().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
-    tokio::spawn(serve(listener, service(&chat, edit), std::future::pending()));
+    tokio::spawn(serve(listener, service(&chat, edit)).into_future());
     (chat, addr, folder)
 }
 

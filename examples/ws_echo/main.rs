@@ -20,6 +20,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let interrupted = async {
         let _ = tokio::signal::ctrl_c().await;
     };
-    serve(listener, Echo::new(MESSAGE_BYTES, Config::default()), interrupted).await?;
+    let echo = Echo::new(MESSAGE_BYTES, Config::default());
+    serve(listener, echo).with_graceful_shutdown(interrupted).await?;
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use chatcore::blob::FolderBlobs;
 use chatcore::store::Store;
 use chatcore::{Action, ChannelName, Chat, Denied, Identity, Limits, MemoryStore, OpenPolicy, Policy, User};
-use chatcore_hyper::{ChatService, Config, Server as HyperServer, Unauthorized};
+use chatcore_hyper::{ChatService, Config, ServerConfig, Unauthorized, serve};
 use chatcore_postgres::PostgresStore;
 use chatcore_redb::RedbStore;
 use http::request::Parts;
@@ -40,7 +40,7 @@ pub struct Setup {
     /// The connections' times.
     pub config: Config,
     /// The HTTP server's bounds.
-    pub http: HyperServer,
+    pub http: ServerConfig,
 }
 
 /// A running server, at `/chat`. Who a request is from stands in its header `x-user`.
@@ -103,12 +103,13 @@ impl Server {
         let addr = listener.local_addr().expect("a bound listener");
         let (shutdown, stopped) = oneshot::channel::<()>();
         let draining = chat.clone();
-        let running = tokio::spawn(http.serve(listener, service, async move {
+        let server = serve(listener, service).with_config(http).with_graceful_shutdown(async move {
             // A server that is merely dropped stops without draining.
             if stopped.await.is_ok() {
                 draining.drain();
             }
-        }));
+        });
+        let running = tokio::spawn(server.into_future());
         Self { addr, chat, rules, shutdown: Some(shutdown), running, folder }
     }
 

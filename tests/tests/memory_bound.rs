@@ -1,7 +1,7 @@
 //! The bound of a server's memory, worked out from its limits as `docs/design.md` does.
 
 use chatcore::Limits;
-use chatcore_hyper::{Config, Server};
+use chatcore_hyper::{Config, ServerConfig};
 
 const DESIGN: &str = include_str!("../../docs/design.md");
 
@@ -55,7 +55,7 @@ fn frame(limits: &Limits) -> usize {
     6 * limits.text_chars + 4 * KIB
 }
 
-fn parts(limits: &Limits, config: &Config, server: &Server) -> Vec<(&'static str, usize)> {
+fn parts(limits: &Limits, config: &Config, server: &ServerConfig) -> Vec<(&'static str, usize)> {
     let sockets = limits.connections.min(server.connections);
     let http = IDLE + HTTP + server.header_bytes;
     let socket = IDLE + READ + MAILBOX + COMMAND + limits.outgoing_bytes.max(frame(limits));
@@ -85,7 +85,7 @@ fn parts(limits: &Limits, config: &Config, server: &Server) -> Vec<(&'static str
 
 #[test]
 fn the_memory_of_a_server_is_bounded_as_documented() {
-    let parts = parts(&Limits::default(), &Config::default(), &Server::default());
+    let parts = parts(&Limits::default(), &Config::default(), &ServerConfig::default());
     let mut sum = 0;
     for (part, bytes) in &parts {
         let mib = bytes.div_ceil(MIB);

@@ -22,7 +22,7 @@ const FIN: u8 = 0x80;
 async fn echo() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
-    tokio::spawn(serve(listener, Echo::new(MESSAGE_BYTES, Config::default()), std::future::pending()));
+    tokio::spawn(serve(listener, Echo::new(MESSAGE_BYTES, Config::default())).into_future());
     addr
 }
 

@@ -1,6 +1,5 @@
 //! The servers that are compared, and how a process becomes one.
 
-use std::future::pending;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
@@ -8,7 +7,7 @@ use std::time::Duration;
 
 use chatcore::store::Store;
 use chatcore::{ChannelName, Chat, Identity, Limits, MemoryStore, User};
-use chatcore_hyper::{Allowance, ChatService, Config, Server as HyperServer, Unauthorized};
+use chatcore_hyper::{Allowance, ChatService, Config, ServerConfig, Unauthorized, serve};
 use chatcore_redb::RedbStore;
 use futures::StreamExt;
 use http::request::Parts;
@@ -126,21 +125,20 @@ async fn run_chatcore(store: impl Store, listener: TcpListener, channels: usize)
         .buffer_unordered(CREATED_AT_ONCE)
         .collect::<()>()
         .await;
-    let mut config = Config::default();
-    // The client answers no pings.
-    config.silence = Duration::from_secs(3_600);
-    config.ping_interval = Duration::from_secs(3_600);
-    // All members come from one address.
-    config.handshakes = Allowance::new(1_000_000, Duration::from_nanos(1));
-    let mut server = HyperServer::default();
-    server.connections_per_address = usize::MAX;
+    let config = Config::default()
+        // The client answers no pings.
+        .with_silence(Duration::from_secs(3_600))
+        .with_ping_interval(Duration::from_secs(3_600))
+        // All members come from one address.
+        .with_handshakes(Allowance::new(1_000_000, Duration::from_nanos(1)));
+    let server = ServerConfig::default().with_connections_per_address(usize::MAX);
     let service = ChatService::builder(chat, |request: &Parts| {
         let user = wire::user_of(request.uri.query().unwrap_or_default()).ok_or(Unauthorized)?;
         Ok(Identity::new(User::new(user, user).map_err(|_| Unauthorized)?))
     });
     print_port(&listener);
     let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-    server.serve(listener, service.config(config).build(), pending()).await.unwrap();
+    serve(listener, service.config(config).build()).with_config(server).await.unwrap();
 }
 
 fn print_port(listener: &TcpListener) {

@@ -13,12 +13,12 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::limits::addresses::Uploading;
 use crate::limits::allowance::TooMany;
-use crate::limits::config::Config;
+use crate::limits::config::{Bounds, Config};
 
 /// A body that fails when it is too slow, or too much.
 pub(crate) struct UploadBody<B> {
     body: Pin<Box<B>>,
-    config: Arc<Config>,
+    bounds: Arc<Bounds>,
     uploading: Uploading,
     /// When it has to be there.
     until: Instant,
@@ -35,10 +35,10 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    pub(crate) fn new(body: B, config: Arc<Config>, uploading: Uploading) -> Self {
-        let until = Instant::now() + config.upload_timeout;
+    pub(crate) fn new(body: B, bounds: Arc<Bounds>, uploading: Uploading) -> Self {
+        let until = Instant::now() + bounds.config.upload_timeout;
         let body = Box::pin(body);
-        Self { body, config, uploading, until, waited: Duration::ZERO, bytes: 0, refused: Arc::default() }
+        Self { body, bounds, uploading, until, waited: Duration::ZERO, bytes: 0, refused: Arc::default() }
     }
 
     /// Returns how many bytes will come at the least.
@@ -91,7 +91,7 @@ where
 
     /// Returns until when more has to come.
     fn due(&self, now: Instant) -> Instant {
-        let Config { upload_idle: idle, upload_rate: rate, .. } = *self.config;
+        let Config { upload_idle: idle, upload_rate: rate, .. } = self.bounds.config;
         let owed = Duration::from_secs_f64(self.bytes as f64 / f64::from(rate.max(1)));
         let patience = (idle + owed).saturating_sub(self.waited).min(idle);
         (now + patience).min(self.until)
@@ -115,7 +115,8 @@ mod tests {
             Ok::<_, io::Error>(http_body::Frame::data(Bytes::from(vec![0; bytes])))
         });
         let began = Instant::now();
-        let mut stream = UploadBody::new(StreamBody::new(frames), Arc::new(config), uploading).into_stream();
+        let mut stream =
+            UploadBody::new(StreamBody::new(frames), Arc::new(Bounds::new(config)), uploading).into_stream();
         let (mut bytes, mut failed) = (0, None);
         while let Some(piece) = stream.next().await {
             match piece {

@@ -8,7 +8,7 @@ use http::header::{FORWARDED, HeaderName};
 
 /// The address of the client that sent a request, in the request's extensions.
 ///
-/// [`Server`](crate::Server) puts it there. An app that accepts connections itself inserts it, or nothing is bounded
+/// [`serve`](crate::serve) puts it there. An app that accepts connections itself inserts it, or nothing is bounded
 /// per address. Two addresses that one client has anyway are one: IPv4 in IPv6 is IPv4, and of IPv6 the first 64
 /// bits count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -7,3 +7,4 @@ pub(crate) mod config;
 pub(crate) mod incoming;
 pub(crate) mod pace;
 pub(crate) mod places;
+pub(crate) mod settings;

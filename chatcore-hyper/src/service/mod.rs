@@ -27,7 +27,7 @@ use crate::body::{Body, no_content};
 use crate::error::HttpError;
 use crate::files;
 use crate::limits::addresses::Addresses;
-use crate::limits::config::Config;
+use crate::limits::config::{Bounds, Config};
 use crate::origins::Origins;
 use crate::origins::origin::{InvalidOrigin, Origin};
 use crate::service::auth::{AuthError, Authenticator};
@@ -49,7 +49,7 @@ struct Shared {
     authenticator: Box<dyn Authenticator>,
     origins: Origins,
     ui: Ui,
-    config: Arc<Config>,
+    bounds: Arc<Bounds>,
     addresses: Arc<Addresses>,
 }
 
@@ -73,7 +73,7 @@ impl ChatService {
             authenticator: Box::new(authenticator),
             origins: Origins::new(),
             ui: Ui::default(),
-            config: Arc::default(),
+            bounds: Arc::default(),
             addresses: Addresses::new(&Config::default()),
         };
         ChatServiceBuilder { shared }
@@ -121,7 +121,7 @@ impl ChatServiceBuilder {
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.shared.addresses = Addresses::new(&config);
-        self.shared.config = Arc::new(config);
+        self.shared.bounds = Arc::new(Bounds::new(config));
         self
     }
 
@@ -294,9 +294,9 @@ impl Shared {
                 let arrived = Instant::now();
                 let identity = self.authenticator.authenticate(parts).await?.as_of(arrived);
                 let (chat, frame_bytes) = (self.chat.clone(), self.chat.limits().frame_bytes);
-                let (config, failures) = (Arc::clone(&self.config), chat.failures().clone());
+                let (bounds, failures) = (Arc::clone(&self.bounds), chat.failures().clone());
                 let place = self.addresses.socket(parts)?;
-                upgrade(parts, frame_bytes, config, failures, place, move || chat.open(identity))
+                upgrade(parts, frame_bytes, bounds, failures, place, move || chat.open(identity))
             }
             Route::Identity => {
                 self.addresses.handshake(parts)?;
@@ -317,7 +317,7 @@ impl Shared {
                     .decode_utf8()
                     .map_err(|_| HttpError::bad_name("the channel's name must be UTF-8").closing())?;
                 let uploading = self.addresses.upload(parts).map_err(HttpError::closing)?;
-                let body = UploadBody::new(body, Arc::clone(&self.config), uploading);
+                let body = UploadBody::new(body, Arc::clone(&self.bounds), uploading);
                 upload(&self.chat, &identity, &channel, parts, body).await
             }
             Route::Attachment { id } => {

@@ -15,7 +15,7 @@ use tracing::{Instrument, Span};
 
 use crate::body::Body;
 use crate::error::HttpError;
-use crate::limits::config::Config;
+use crate::limits::config::Bounds;
 use crate::limits::places::Place;
 use crate::server::tcp::TcpConnection;
 use crate::service::handshake;
@@ -26,7 +26,7 @@ use crate::socket::endpoint::Endpoint;
 pub(crate) fn upgrade<E: Endpoint + Send + 'static>(
     parts: &mut Parts,
     frame_bytes: usize,
-    config: Arc<Config>,
+    bounds: Arc<Bounds>,
     failures: FailureLog,
     place: Option<Place>,
     open: impl FnOnce() -> Result<E, CloseReason> + Send + 'static,
@@ -38,7 +38,7 @@ pub(crate) fn upgrade<E: Endpoint + Send + 'static>(
     };
     tokio::spawn(async move {
         match upgrade.await {
-            Ok(upgraded) => run(upgraded, open(), frame_bytes, config, place),
+            Ok(upgraded) => run(upgraded, open(), frame_bytes, bounds, place),
             // The peer may be gone before it has its answer; a server without upgrades ends here too.
             Err(error) => failures.misused(
                 "a handshake did not become a WebSocket; are upgrades enabled where the service is served?",
@@ -54,7 +54,7 @@ fn run<E: Endpoint + Send + 'static>(
     upgraded: Upgraded,
     session: Result<E, CloseReason>,
     frame_bytes: usize,
-    config: Arc<Config>,
+    bounds: Arc<Bounds>,
     place: Option<Place>,
 ) {
     let span = session.as_ref().map_or_else(|_| Span::none(), Endpoint::span);
@@ -62,7 +62,7 @@ fn run<E: Endpoint + Send + 'static>(
     let upgraded = match upgraded.downcast::<TokioIo<TcpConnection>>() {
         Ok(socket) => {
             let io = socket.io.into_inner().into_upgraded();
-            let driver = Driver::new(io, &socket.read_buf, session, frame_bytes, config);
+            let driver = Driver::new(io, &socket.read_buf, session, frame_bytes, bounds);
             spawn(driver.with_outlet(), place, span);
             return;
         }
@@ -71,10 +71,10 @@ fn run<E: Endpoint + Send + 'static>(
     match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(socket) => {
             let io = socket.io.into_inner();
-            spawn(Driver::new(io, &socket.read_buf, session, frame_bytes, config).with_outlet(), place, span);
+            spawn(Driver::new(io, &socket.read_buf, session, frame_bytes, bounds).with_outlet(), place, span);
         }
         Err(upgraded) => {
-            spawn(Driver::new(TokioIo::new(upgraded), &[], session, frame_bytes, config), place, span);
+            spawn(Driver::new(TokioIo::new(upgraded), &[], session, frame_bytes, bounds), place, span);
         }
     }
 }

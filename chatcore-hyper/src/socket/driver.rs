@@ -10,7 +10,7 @@ use chatcore::protocol::CloseReason;
 use tokio::io::ReadBuf;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::limits::config::Config;
+use crate::limits::config::Bounds;
 use crate::socket::endpoint::Endpoint;
 use crate::socket::reader::{Reader, Received};
 use crate::socket::shared::{SharedSocket, SocketParts, TryWrite};
@@ -36,7 +36,7 @@ pub(crate) struct Driver<I, E> {
 struct DriverState<E> {
     reader: Reader,
     phase: Phase<E>,
-    config: Arc<Config>,
+    bounds: Arc<Bounds>,
     heard: Instant,
     /// Whether the last step read nothing because the client exceeded its pace.
     silent: bool,
@@ -70,7 +70,7 @@ impl<I, E: Endpoint> Driver<I, E> {
         leftover: &[u8],
         session: Result<E, CloseReason>,
         frame_bytes: usize,
-        config: Arc<Config>,
+        bounds: Arc<Bounds>,
     ) -> Self {
         let now = Instant::now();
         let socket = SharedSocket::new(io);
@@ -78,7 +78,7 @@ impl<I, E: Endpoint> Driver<I, E> {
             Ok(connection) => Phase::Open(Box::new(connection)),
             Err(reason) => {
                 socket.lock().writer.push_close(reason);
-                Phase::Closing { until: now + config.close_timeout }
+                Phase::Closing { until: now + bounds.config.close_timeout }
             }
         };
         let state = DriverState {
@@ -87,8 +87,8 @@ impl<I, E: Endpoint> Driver<I, E> {
             heard: now,
             silent: false,
             pinged: now,
-            timer: Box::pin(sleep_until(now + config.ping_interval)),
-            config,
+            timer: Box::pin(sleep_until(now + bounds.config.ping_interval)),
+            bounds,
         };
         Self { socket: Arc::new(socket), state }
     }
@@ -161,8 +161,8 @@ impl<E: Endpoint> DriverState<E> {
                 break;
             }
             let Poll::Ready(received) = self.reader.poll_next(&mut parts.io, cx) else {
-                let Config { incoming, incoming_bytes_total, .. } = &*self.config;
-                if self.reader.count_begun(incoming, *incoming_bytes_total) {
+                let Bounds { config, incoming } = &*self.bounds;
+                if self.reader.count_begun(incoming, config.incoming_bytes_total) {
                     break;
                 }
                 return self.end(&mut parts.writer, cx, Some(CloseReason::Overloaded));
@@ -226,7 +226,7 @@ impl<E: Endpoint> DriverState<E> {
         if let (Phase::Open(endpoint), Some(reason)) = (&mut self.phase, reason) {
             endpoint.end(reason);
         }
-        self.phase = Phase::Closing { until: Instant::now() + self.config.close_timeout };
+        self.phase = Phase::Closing { until: Instant::now() + self.bounds.config.close_timeout };
     }
 
     fn poll_closing<I: Socket>(&mut self, parts: &mut SocketParts<I>, cx: &mut Context<'_>) -> Poll<Step> {
@@ -235,7 +235,7 @@ impl<E: Endpoint> DriverState<E> {
         {
             return Poll::Ready(Step::Over);
         }
-        self.phase = Phase::Lingering { until: Instant::now() + self.config.close_timeout };
+        self.phase = Phase::Lingering { until: Instant::now() + self.bounds.config.close_timeout };
         Poll::Ready(Step::Again)
     }
 
@@ -265,7 +265,7 @@ impl<E: Endpoint> DriverState<E> {
     fn end_of(&self, step: &Step) -> Option<End> {
         match step {
             Step::Again => None,
-            Step::Over => Some(End::Within(self.config.close_timeout)),
+            Step::Over => Some(End::Within(self.bounds.config.close_timeout)),
             Step::CutOff => Some(End::Reset),
         }
     }
@@ -274,7 +274,7 @@ impl<E: Endpoint> DriverState<E> {
         match self.phase {
             Phase::Closing { until } | Phase::Lingering { until } => (now >= until).then_some(Step::CutOff),
             Phase::Open(_) => {
-                match writer.stall().map(|stall| stall.is_too_slow(self.config.least_rate(), now)) {
+                match writer.stall().map(|stall| stall.is_too_slow(self.bounds.config.least_rate(), now)) {
                     Some(true) => {
                         self.cut_short(writer, CloseReason::TooSlow);
                         Some(Step::Again)
@@ -285,12 +285,12 @@ impl<E: Endpoint> DriverState<E> {
                         self.heard = now;
                         None
                     }
-                    None if now >= self.heard + self.config.silence => Some(Step::Over),
+                    None if now >= self.heard + self.bounds.config.silence => Some(Step::Over),
                     None if self.message_due().is_some_and(|due| now >= due) => {
                         self.cut_short(writer, CloseReason::TooSlow);
                         Some(Step::Again)
                     }
-                    None if now >= self.pinged + self.config.ping_interval => {
+                    None if now >= self.pinged + self.bounds.config.ping_interval => {
                         self.pinged = now;
                         writer.push_ping();
                         Some(Step::Again)
@@ -305,17 +305,17 @@ impl<E: Endpoint> DriverState<E> {
     fn message_due(&self) -> Option<Instant> {
         let Phase::Open(connection) = &self.phase else { return None };
         let since = self.reader.waits_since().filter(|_| !self.silent && !connection.is_full())?;
-        Some(since + self.config.message_timeout)
+        Some(since + self.bounds.config.message_timeout)
     }
 
     fn next_due(&self, writer: &mut Writer, now: Instant) -> Instant {
         let next = match self.phase {
             Phase::Closing { until } | Phase::Lingering { until } => until,
             Phase::Open(_) => match writer.stall() {
-                Some(stall) => stall.due(self.config.least_rate()),
+                Some(stall) => stall.due(self.bounds.config.least_rate()),
                 None => {
-                    let next =
-                        (self.heard + self.config.silence).min(self.pinged + self.config.ping_interval);
+                    let next = (self.heard + self.bounds.config.silence)
+                        .min(self.pinged + self.bounds.config.ping_interval);
                     self.message_due().map_or(next, |due| due.min(next))
                 }
             },

@@ -13,7 +13,7 @@ use http::{Request, Response};
 
 use crate::body::Body;
 use crate::error::HttpError;
-use crate::limits::config::Config;
+use crate::limits::config::{Bounds, Config};
 use crate::service::upgrade::upgrade;
 use crate::socket::endpoint::Endpoint;
 use crate::socket::writer::Writer;
@@ -25,14 +25,14 @@ use crate::socket::writer::Writer;
 #[derive(Clone, Debug)]
 pub struct Echo {
     message_bytes: usize,
-    config: Arc<Config>,
+    bounds: Arc<Bounds>,
 }
 
 impl Echo {
     /// Echoes messages of at most `message_bytes`. A longer one is answered with the close code 1009.
     #[must_use]
     pub fn new(message_bytes: usize, config: Config) -> Self {
-        Self { message_bytes, config: Arc::new(config) }
+        Self { message_bytes, bounds: Arc::new(Bounds::new(config)) }
     }
 }
 
@@ -49,7 +49,7 @@ impl<B> tower_service::Service<Request<B>> for Echo {
         let (mut parts, _) = request.into_parts();
         let open = || Ok(Session::default());
         let answer =
-            upgrade(&mut parts, self.message_bytes, Arc::clone(&self.config), FailureLog::new(), None, open);
+            upgrade(&mut parts, self.message_bytes, Arc::clone(&self.bounds), FailureLog::new(), None, open);
         ready(Ok(answer.unwrap_or_else(HttpError::into_response)))
     }
 }

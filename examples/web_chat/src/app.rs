@@ -12,7 +12,7 @@ use std::time::Duration;
 use chatcore::blob::FolderBlobs;
 use chatcore::{ChannelName, Chat, ChatBuilder, Clock, MemoryStore, User};
 use chatcore_hyper::{
-    Body, ChatService, ClientAddress, OriginError, Origins, PerAddress, Server, StaticFiles,
+    Body, ChatService, ClientAddress, OriginError, Origins, PerAddress, ServerConfig, StaticFiles, serve,
 };
 use chatcore_postgres::PostgresStore;
 use chatcore_redb::RedbStore;
@@ -49,7 +49,7 @@ pub struct App {
     chat: Chat,
     service: WebChat,
     operations: Operations,
-    server: Server,
+    server: ServerConfig,
     /// What a backup holds, unless everything is in memory.
     contents: Option<Contents>,
     /// What runs beside the service, until it is dropped.
@@ -240,7 +240,11 @@ impl App {
     ///
     /// # Errors
     /// Where the listener is no listener.
-    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<()> {
         #[cfg(unix)]
         let _backups = self.contents.clone().and_then(|contents| {
             let data = contents.data.display().to_string();
@@ -253,7 +257,8 @@ impl App {
             shutdown.await;
             chat.drain();
         };
-        self.server.clone().serve(listener, self.service.clone(), drain).await
+        let server = serve(listener, self.service.clone()).with_config(self.server.clone());
+        server.with_graceful_shutdown(drain).await
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chatcore_hyper::{Allowance, Origin, Origins};
+use chatcore_hyper::{Allowance, Config, Origin, Origins, ServerConfig};
 use clap::{ArgGroup, Parser};
 
 use crate::backup::Command;
@@ -244,28 +244,27 @@ impl Options {
     }
 
     /// Returns the HTTP server's bounds.
-    pub(crate) fn server(&self) -> chatcore_hyper::Server {
+    pub(crate) fn server(&self) -> ServerConfig {
         let size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
-        let mut server = chatcore_hyper::Server::default();
         // Pages, uploads and health checks need places too, if there are so many.
-        server.connections =
-            size(self.within_open_files(self.connections.saturating_add(self.connections / 4)));
-        server.trust_forwarded = self.trust_forwarded.into();
-        server.connections_per_address = match self.trust_forwarded {
+        let connections = self.within_open_files(self.connections.saturating_add(self.connections / 4));
+        let per_address = match self.trust_forwarded {
             0 => size(self.address_connections),
             _ => usize::MAX,
         };
-        server.grace = self.grace();
-        server
+        ServerConfig::default()
+            .with_connections(size(connections))
+            .with_connections_per_address(per_address)
+            .with_trust_forwarded(self.trust_forwarded.into())
+            .with_grace(self.grace())
     }
 
     /// Returns what one address may ask of the chat.
-    pub(crate) fn config(&self) -> chatcore_hyper::Config {
-        let mut config = chatcore_hyper::Config::default();
-        config.upload_bytes_per_day = self.address_upload_bytes_per_day;
-        config.sockets_per_address = usize::try_from(self.address_connections).unwrap_or(usize::MAX);
-        config.requests = self.requests();
-        config
+    pub(crate) fn config(&self) -> Config {
+        Config::default()
+            .with_upload_bytes_per_day(self.address_upload_bytes_per_day)
+            .with_sockets_per_address(usize::try_from(self.address_connections).unwrap_or(usize::MAX))
+            .with_requests(self.requests())
     }
 
     /// Returns how often one address may send a request.

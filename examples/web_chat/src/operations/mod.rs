@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use chatcore_hyper::{Body, Server};
+use chatcore_hyper::{Body, ServerConfig, serve};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use tokio::net::TcpListener;
@@ -50,10 +50,10 @@ impl Operations {
     /// # Cancel safety
     /// Dropping the future closes every connection.
     pub async fn serve(self, listener: TcpListener) -> io::Result<()> {
-        let mut server = Server::default();
-        server.connections = CONNECTIONS;
-        server.header_timeout = Duration::from_secs(10);
-        server.serve(listener, self, std::future::pending()).await
+        let config = ServerConfig::default()
+            .with_connections(CONNECTIONS)
+            .with_header_timeout(Duration::from_secs(10));
+        serve(listener, self).with_config(config).await
     }
 
     async fn answer(&self, method: &Method, path: &str) -> Response<Body> {
