@@ -3,10 +3,12 @@
 use std::fmt;
 use std::io;
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use chatcore::blob::ByteStream;
+use futures::Stream;
 use http::{Response, StatusCode};
 use http_body::{Frame, SizeHint};
 
@@ -21,7 +23,8 @@ enum Kind {
     Empty,
     Whole(Bytes),
     Stream {
-        bytes: ByteStream,
+        /// Only ever reached through `&mut`: the lock makes the body `Sync`, which some frameworks ask for.
+        bytes: Mutex<ByteStream>,
         left: u64,
     },
 }
@@ -35,7 +38,7 @@ impl Body {
 
     /// Streams exactly `length` bytes: fewer are an error, which breaks the connection rather than lie.
     pub(crate) fn stream(bytes: ByteStream, length: u64) -> Self {
-        Self(Kind::Stream { bytes, left: length })
+        Self(Kind::Stream { bytes: Mutex::new(bytes), left: length })
     }
 }
 
@@ -44,6 +47,10 @@ pub(crate) fn no_content() -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     response
+}
+
+fn stream(bytes: &mut Mutex<ByteStream>) -> Pin<&mut (dyn Stream<Item = io::Result<Bytes>> + Send)> {
+    bytes.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut()
 }
 
 impl From<Bytes> for Body {
@@ -61,7 +68,7 @@ impl http_body::Body for Body {
             Kind::Empty => (Kind::Empty, Poll::Ready(None)),
             Kind::Whole(bytes) => (Kind::Empty, Poll::Ready(Some(Ok(Frame::data(bytes))))),
             Kind::Stream { left: 0, .. } => (Kind::Empty, Poll::Ready(None)),
-            Kind::Stream { mut bytes, left } => match bytes.as_mut().poll_next(cx) {
+            Kind::Stream { mut bytes, left } => match stream(&mut bytes).poll_next(cx) {
                 Poll::Pending => (Kind::Stream { bytes, left }, Poll::Pending),
                 Poll::Ready(Some(Ok(chunk))) => match left.checked_sub(chunk.len() as u64) {
                     Some(left) => (Kind::Stream { bytes, left }, Poll::Ready(Some(Ok(Frame::data(chunk))))),
@@ -95,3 +102,10 @@ impl fmt::Debug for Body {
         write!(f, "Body({} bytes)", http_body::Body::size_hint(self).lower())
     }
 }
+
+/// Fails to compile if a body can't be shared between threads.
+#[cfg(test)]
+const _: fn() = || {
+    fn is_shared<T: Send + Sync>() {}
+    is_shared::<Body>();
+};

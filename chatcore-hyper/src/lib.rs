@@ -26,6 +26,9 @@ mod names;
 #[path = "../build/strip.rs"]
 mod strip;
 
+pub use async_trait::async_trait;
+pub use http;
+
 pub use self::body::Body;
 pub use self::files::StaticFiles;
 pub use self::headers::cookie::cookie;

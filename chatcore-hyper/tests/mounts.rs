@@ -138,7 +138,7 @@ async fn an_app_can_replace_or_omit_the_clients_files() {
     let (chat, folder) = chat().await;
     std::fs::create_dir(folder.path().join("core")).unwrap();
     std::fs::write(folder.path().join("core/chat-core.js"), "mine").unwrap();
-    let who = |_: &http::request::Parts| Err(chatcore_hyper::Unauthorized);
+    let who = async |_: &http::request::Parts| Err(chatcore_hyper::Unauthorized);
     let get = async |ui: Ui, name: &str| {
         let mut service = ChatService::builder(chat.clone(), who).ui(ui).build();
         let request = http::Request::get(format!("/ui/{name}"))

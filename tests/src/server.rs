@@ -149,7 +149,7 @@ impl Server {
     }
 }
 
-fn who(parts: &Parts) -> Result<Identity, Unauthorized> {
+async fn who(parts: &Parts) -> Result<Identity, Unauthorized> {
     let name = parts.headers.get("x-user").and_then(|name| name.to_str().ok()).ok_or(Unauthorized)?;
     let user = User::new(&format!("u_{name}"), name).map_err(|_| Unauthorized)?;
     Ok(Identity::new(user))

@@ -132,9 +132,9 @@ async fn run_chatcore(store: impl Store, listener: TcpListener, channels: usize)
         // All members come from one address.
         .with_handshakes(Allowance::new(1_000_000, Duration::from_nanos(1)));
     let server = ServerConfig::default().with_connections_per_address(usize::MAX);
-    let service = ChatService::builder(chat, |request: &Parts| {
+    let service = ChatService::builder(chat, async |request: &Parts| {
         let user = wire::user_of(request.uri.query().unwrap_or_default()).ok_or(Unauthorized)?;
-        Ok(Identity::new(User::new(user, user).map_err(|_| Unauthorized)?))
+        Ok::<_, Unauthorized>(Identity::new(User::new(user, user).map_err(|_| Unauthorized)?))
     });
     print_port(&listener);
     let listener = tokio::net::TcpListener::from_std(listener).unwrap();

@@ -44,7 +44,7 @@ const READ_AHEAD: usize = 16 * 1024;
 /// use chatcore_hyper::{ChatService, Unauthorized, serve};
 /// # async fn example() -> std::io::Result<()> {
 /// let chat = Chat::builder(MemoryStore::new()).build();
-/// let service = ChatService::new(chat.clone(), |_: &http::request::Parts| Err(Unauthorized));
+/// let service = ChatService::new(chat.clone(), async |_: &http::request::Parts| Err(Unauthorized));
 /// let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
 /// serve(listener, service)
 ///     .with_graceful_shutdown(async move {

@@ -40,7 +40,7 @@ pub fn service(chat: &Chat, edit: impl FnOnce(&mut Config)) -> ChatService {
     ChatService::builder(chat.clone(), who).config(config).build()
 }
 
-fn who(parts: &Parts) -> Result<Identity, Unauthorized> {
+async fn who(parts: &Parts) -> Result<Identity, Unauthorized> {
     let name = parts.headers.get("x-user").and_then(|name| name.to_str().ok()).ok_or(Unauthorized)?;
     Ok(Identity::new(User::new(name, name).map_err(|_| Unauthorized)?))
 }
