@@ -30,15 +30,20 @@ pub use async_trait::async_trait;
 pub use http;
 
 pub use self::body::Body;
-pub use self::files::StaticFiles;
-pub use self::headers::cookie::cookie;
 pub use self::limits::address::ClientAddress;
-pub use self::limits::allowance::{Allowance, PerAddress, TooMany};
 pub use self::limits::config::Config;
-pub use self::origins::origin::{InvalidOrigin, Origin};
-pub use self::origins::{OriginError, Origins};
 pub use self::server::config::ServerConfig;
 pub use self::server::{Serve, serve};
 pub use self::service::auth::{AuthError, Authenticator, Unauthorized};
 pub use self::service::ui::Ui;
 pub use self::service::{ChatService, ChatServiceBuilder, ResponseFuture};
+
+/// What an app's own routes beside the chat need too: its files, its cookie, the check of hosts and origins, and
+/// allowances for each address.
+pub mod web {
+    pub use crate::files::StaticFiles;
+    pub use crate::headers::cookie::cookie;
+    pub use crate::limits::allowance::{Allowance, PerAddress, TooManyRequests};
+    pub use crate::origins::origin::{InvalidOrigin, Origin};
+    pub use crate::origins::{OriginError, Origins};
+}

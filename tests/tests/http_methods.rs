@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use chatcore_hyper::Allowance;
+use chatcore_hyper::web::Allowance;
 use chatcore_tests::{Answer, Client, Raw, Server, http};
 use clap::Parser;
 use serde_json::json;

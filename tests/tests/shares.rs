@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use chatcore_hyper::Allowance;
+use chatcore_hyper::web::Allowance;
 use chatcore_tests::{Answer, Client, Frame, Raw, Server, Setup, frame, http};
 use clap::Parser;
 use serde_json::{Value, json};

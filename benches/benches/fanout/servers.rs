@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use chatcore::store::Store;
 use chatcore::{ChannelName, Chat, Identity, Limits, MemoryStore, User};
-use chatcore_hyper::{Allowance, ChatService, Config, ServerConfig, Unauthorized, serve};
+use chatcore_hyper::web::Allowance;
+use chatcore_hyper::{ChatService, Config, ServerConfig, Unauthorized, serve};
 use chatcore_redb::RedbStore;
 use futures::StreamExt;
 use http::request::Parts;

@@ -12,7 +12,7 @@ use futures::stream::{self, StreamExt};
 use tokio::time::{Instant, timeout_at};
 
 use crate::limits::addresses::Uploading;
-use crate::limits::allowance::TooMany;
+use crate::limits::allowance::TooManyRequests;
 use crate::limits::config::{Bounds, Config};
 
 /// A body that fails when it is too slow, or too much.
@@ -26,7 +26,7 @@ pub(crate) struct UploadBody<B> {
     waited: Duration,
     bytes: u64,
     /// Why it ended, if that is its address's.
-    refused: Arc<OnceLock<TooMany>>,
+    refused: Arc<OnceLock<TooManyRequests>>,
 }
 
 impl<B> UploadBody<B>
@@ -47,7 +47,7 @@ where
     }
 
     /// Returns where it will stand why the stream has ended, if the address has used up its bytes.
-    pub(crate) fn refused(&self) -> Arc<OnceLock<TooMany>> {
+    pub(crate) fn refused(&self) -> Arc<OnceLock<TooManyRequests>> {
         Arc::clone(&self.refused)
     }
 

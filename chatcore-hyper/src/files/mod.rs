@@ -29,7 +29,7 @@ pub(crate) const METHODS: &str = "GET, HEAD";
 /// compressed once, when it is first asked for.
 ///
 /// ```
-/// let page = chatcore_hyper::StaticFiles::embedded(&[("index.html", b"<!doctype html>")]);
+/// let page = chatcore_hyper::web::StaticFiles::embedded(&[("index.html", b"<!doctype html>")]);
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 /// let answer = page.answer(&http::Method::GET, &http::HeaderMap::new(), "index.html").await;
 /// assert_eq!(answer.headers()["content-type"], "text/html; charset=utf-8");

@@ -11,9 +11,9 @@ use http::header::{COOKIE, HeaderMap};
 /// ```
 /// let mut headers = http::HeaderMap::new();
 /// headers.insert("cookie", "theme=dark; session=5f0e".parse().unwrap());
-/// assert_eq!(chatcore_hyper::cookie(&headers, &["session"]), Some("5f0e"));
+/// assert_eq!(chatcore_hyper::web::cookie(&headers, &["session"]), Some("5f0e"));
 /// headers.append("cookie", "session=0000".parse().unwrap());
-/// assert_eq!(chatcore_hyper::cookie(&headers, &["session"]), None);
+/// assert_eq!(chatcore_hyper::web::cookie(&headers, &["session"]), None);
 /// ```
 #[must_use]
 pub fn cookie<'a>(headers: &'a HeaderMap, names: &[&str]) -> Option<&'a str> {

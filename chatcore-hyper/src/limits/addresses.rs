@@ -8,7 +8,7 @@ use http::request::Parts;
 
 use crate::error::HttpError;
 use crate::limits::address::ClientAddress;
-use crate::limits::allowance::{Allowance, PerAddress, TooMany};
+use crate::limits::allowance::{Allowance, PerAddress, TooManyRequests};
 use crate::limits::config::Config;
 use crate::limits::places::{Place, Places};
 
@@ -50,7 +50,7 @@ impl Addresses {
     }
 
     /// Takes a request of its address.
-    pub(crate) fn request(&self, parts: &Parts) -> Result<(), TooMany> {
+    pub(crate) fn request(&self, parts: &Parts) -> Result<(), TooManyRequests> {
         address(parts).map_or(Ok(()), |address| self.requests.take(address))
     }
 
@@ -65,7 +65,7 @@ impl Addresses {
     }
 
     /// Takes a handshake of the request's address.
-    pub(crate) fn handshake(&self, parts: &Parts) -> Result<(), TooMany> {
+    pub(crate) fn handshake(&self, parts: &Parts) -> Result<(), TooManyRequests> {
         address(parts).map_or(Ok(()), |address| self.handshakes.take(address))
     }
 
@@ -90,7 +90,7 @@ impl Addresses {
 
 impl Uploading {
     /// Takes bytes that came.
-    pub(crate) fn take(&mut self, bytes: usize) -> Result<(), TooMany> {
+    pub(crate) fn take(&mut self, bytes: usize) -> Result<(), TooManyRequests> {
         let Some(address) = self.address else { return Ok(()) };
         self.rest = self.rest.saturating_add(bytes);
         let whole = u32::try_from(self.rest >> 10).unwrap_or(u32::MAX);

@@ -58,17 +58,17 @@ impl PerAddress {
     /// Takes one of the address's allowance.
     ///
     /// # Errors
-    /// [`TooMany`] if none is left; nothing is taken then.
-    pub fn take(&self, address: ClientAddress) -> Result<(), TooMany> {
+    /// [`TooManyRequests`] if none is left; nothing is taken then.
+    pub fn take(&self, address: ClientAddress) -> Result<(), TooManyRequests> {
         self.take_many(address, NonZeroU32::MIN)
     }
 
-    pub(crate) fn take_many(&self, address: ClientAddress, count: NonZeroU32) -> Result<(), TooMany> {
+    pub(crate) fn take_many(&self, address: ClientAddress, count: NonZeroU32) -> Result<(), TooManyRequests> {
         match self.limiter.check_key_n(&self.slots.of(address), count) {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(later)) => Err(TooMany { retry: later.wait_time_from(MonotonicClock.now()) }),
+            Ok(Err(later)) => Err(TooManyRequests { retry: later.wait_time_from(MonotonicClock.now()) }),
             // More than there is at any time.
-            Err(_) => Err(TooMany { retry: self.allowance.interval.saturating_mul(count.get()) }),
+            Err(_) => Err(TooManyRequests { retry: self.allowance.interval.saturating_mul(count.get()) }),
         }
     }
 }
@@ -82,11 +82,11 @@ impl fmt::Debug for PerAddress {
 /// An address has used up its allowance: HTTP 429.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too many requests from this address; try again in {} s", self.retry_after())]
-pub struct TooMany {
+pub struct TooManyRequests {
     retry: Duration,
 }
 
-impl TooMany {
+impl TooManyRequests {
     /// Returns after how many seconds to try again, at least one: the value of `Retry-After`.
     #[must_use]
     pub fn retry_after(&self) -> u64 {
@@ -94,8 +94,8 @@ impl TooMany {
     }
 }
 
-impl From<TooMany> for HttpError {
-    fn from(error: TooMany) -> Self {
+impl From<TooManyRequests> for HttpError {
+    fn from(error: TooManyRequests) -> Self {
         let answer = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", error.to_string());
         answer.with_header(RETRY_AFTER, HeaderValue::from(error.retry_after()))
     }

@@ -35,8 +35,8 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// rule of [`new`](Self::new) is enough.
 ///
 /// ```
-/// # use chatcore_hyper::Origins;
-/// # fn main() -> Result<(), chatcore_hyper::InvalidOrigin> {
+/// # use chatcore_hyper::web::Origins;
+/// # fn main() -> Result<(), chatcore_hyper::web::InvalidOrigin> {
 /// let origins = Origins::new().own("https://chat.example".parse()?);
 /// let (request, ()) = http::Request::post("/session")
 ///     .header("host", "chat.example")

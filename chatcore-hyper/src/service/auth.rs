@@ -19,7 +19,8 @@ use crate::error::HttpError;
 /// use std::sync::Arc;
 ///
 /// use chatcore::{Chat, Identity, MemoryStore, User};
-/// use chatcore_hyper::{AuthError, ChatService, Unauthorized, cookie};
+/// use chatcore_hyper::web::cookie;
+/// use chatcore_hyper::{AuthError, ChatService, Unauthorized};
 /// use http::request::Parts;
 /// # struct Sessions;
 /// # impl Sessions {

@@ -11,9 +11,8 @@ use std::time::Duration;
 
 use chatcore::blob::FolderBlobs;
 use chatcore::{ChannelName, Chat, ChatBuilder, Clock, MemoryStore, User};
-use chatcore_hyper::{
-    Body, ChatService, ClientAddress, OriginError, Origins, PerAddress, ServerConfig, StaticFiles, serve,
-};
+use chatcore_hyper::web::{OriginError, Origins, PerAddress, StaticFiles};
+use chatcore_hyper::{Body, ChatService, ClientAddress, ServerConfig, serve};
 use chatcore_postgres::PostgresStore;
 use chatcore_redb::RedbStore;
 use http::header::{CONNECTION, HeaderValue};

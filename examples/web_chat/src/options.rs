@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chatcore_hyper::{Allowance, Config, Origin, Origins, ServerConfig};
+use chatcore_hyper::web::{Allowance, Origin, Origins};
+use chatcore_hyper::{Config, ServerConfig};
 use clap::{ArgGroup, Parser};
 
 use crate::backup::Command;

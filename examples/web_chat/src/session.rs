@@ -8,9 +8,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chatcore::protocol::CloseReason;
 use chatcore::{Chat, Clock, FailureLog, Identity, SessionId, User};
-use chatcore_hyper::{
-    AuthError, Authenticator, Body, ClientAddress, Origins, PerAddress, TooMany, Unauthorized, cookie,
-};
+use chatcore_hyper::web::{Origins, PerAddress, TooManyRequests, cookie};
+use chatcore_hyper::{AuthError, Authenticator, Body, ClientAddress, Unauthorized};
 use http::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, SET_COOKIE,
 };
@@ -321,7 +320,7 @@ pub(crate) fn refusal(status: StatusCode, code: &str, why: impl Display) -> Resp
 }
 
 /// Answers an address that has asked too often.
-pub(crate) fn too_many(error: TooMany) -> Response<Body> {
+pub(crate) fn too_many(error: TooManyRequests) -> Response<Body> {
     let mut response = closing(refusal(StatusCode::TOO_MANY_REQUESTS, "rate_limited", error));
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(error.retry_after()));
     response

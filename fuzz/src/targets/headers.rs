@@ -3,7 +3,7 @@
 use chatcore_hyper::testkit::{
     accepts_socket, content_disposition, file_name, is_current, prefers_brotli, range,
 };
-use chatcore_hyper::{Origin, Origins, cookie};
+use chatcore_hyper::web::{Origin, Origins, cookie};
 use http::header::{CONTENT_DISPOSITION, HeaderMap, HeaderName, HeaderValue, RANGE};
 use http::request::Parts;
 use http::{Method, Request, Uri};

@@ -11,7 +11,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use chatcore::{Chat, Identity, MemoryStore};
-use chatcore_hyper::{Allowance, Origins, PerAddress};
+use chatcore_hyper::web::{Allowance, Origins, PerAddress};
 use http::{Method, Request, StatusCode};
 use http_body_util::Empty;
 use redb::StorageBackend;
