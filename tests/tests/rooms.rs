@@ -1,6 +1,8 @@
 //! The rooms of a crate are the folders and files right below its `src`. Each imports from rooms below it only, so no
 //! two import from each other.
 
+#![allow(clippy::unwrap_used)] // The helpers are tests too.
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
