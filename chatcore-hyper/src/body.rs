@@ -1,4 +1,4 @@
-//! The body of every answer.
+//! The body of an answer.
 
 use std::fmt;
 use std::io;
@@ -12,8 +12,8 @@ use futures::Stream;
 use http::{Response, StatusCode};
 use http_body::{Frame, SizeHint};
 
-/// The body of an answer of [`ChatService`](crate::ChatService): nothing, bytes at hand, or a file's bytes as
-/// they are read.
+/// The body of an answer of [`ChatService`](crate::ChatService): empty, bytes in memory, or a file's bytes as they
+/// are read.
 #[derive(Default)]
 pub struct Body(Kind);
 
@@ -30,19 +30,19 @@ enum Kind {
 }
 
 impl Body {
-    /// Makes a body of nothing.
+    /// Returns an empty body.
     #[must_use]
     pub fn empty() -> Self {
         Self::default()
     }
 
-    /// Streams exactly `length` bytes: fewer are an error, which breaks the connection rather than lie.
+    /// Streams exactly `length` bytes. Fewer are an error, which breaks the connection.
     pub(crate) fn stream(bytes: ByteStream, length: u64) -> Self {
         Self(Kind::Stream { bytes: Mutex::new(bytes), left: length })
     }
 }
 
-/// Returns an answer of 204, without a body.
+/// Returns a 204 answer without a body.
 pub(crate) fn no_content() -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;

@@ -1,4 +1,4 @@
-//! What is wrong with a request, as an HTTP answer `{"code","message"}`.
+//! A refused request as an HTTP answer `{"code","message"}`.
 
 use std::borrow::Cow;
 use std::error::Error as _;
@@ -11,7 +11,7 @@ use http::{Response, StatusCode};
 
 use crate::body::Body;
 
-/// Returns the value of `Allow` for a path that takes these methods: each path takes `OPTIONS` too.
+/// Returns the value of `Allow` for a path that supports these methods and `OPTIONS`.
 pub(crate) fn allowed(methods: &str) -> HeaderValue {
     HeaderValue::try_from(format!("{methods}, OPTIONS")).expect("invariant: methods are tokens")
 }
@@ -25,7 +25,7 @@ pub(crate) struct HttpError {
     message: Cow<'static, str>,
     headers: Vec<(HeaderName, HeaderValue)>,
     close: bool,
-    /// What failed in the server, for the log; the client is not told.
+    /// The failure in the server, for the log. The client is not told.
     #[source]
     cause: Option<Box<chatcore::Error>>,
 }
@@ -40,13 +40,13 @@ impl HttpError {
         self
     }
 
-    /// Ends the connection with the answer: the rest of the request's body is not wanted.
+    /// Closes the connection after the answer, since the rest of the request's body is not read.
     pub(crate) fn closing(mut self) -> Self {
         self.close = true;
         self
     }
 
-    /// Returns why the server could not do what it should.
+    /// Returns the failure in the server that caused this error.
     pub(crate) fn cause(&self) -> Option<&chatcore::Error> {
         self.cause.as_deref()
     }
@@ -87,7 +87,7 @@ impl HttpError {
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        // Without it a cache may keep a 404 or a 405.
+        // Otherwise a cache might keep a 404 or a 405.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.extend(self.headers);
         if self.close {

@@ -1,4 +1,4 @@
-//! A file that goes out: whole, in part, or as a preview, served so that no browser runs it.
+//! A download: a file, a part of it or a preview, served so that no browser runs it.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -48,7 +48,7 @@ impl Served {
     }
 }
 
-/// Reads `preview` out of the query: the longest side of the preview that is asked for in place of the file.
+/// Returns `preview` of the query: the longest side of the requested preview.
 fn preview_side(query: &str) -> Option<u32> {
     let side = query.split('&').find_map(|pair| pair.strip_prefix("preview="))?;
     Some(side.parse().unwrap_or(0))
@@ -88,7 +88,7 @@ pub(crate) async fn download(
     }
     if etag::is_current(&parts.headers, &response.headers()[ETAG]) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
-        // A 304 has the headers of the 200 less those that describe a body.
+        // A 304 has the headers of the 200, except those that describe a body.
         response.headers_mut().remove(CONTENT_TYPE);
         return Ok(response);
     }
@@ -104,7 +104,7 @@ pub(crate) async fn download(
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(encoding));
     }
     let size = served.size();
-    // A range is of GET alone: RFC 9110, section 14.2.
+    // Only GET has ranges: RFC 9110, section 14.2.
     let wanted = match parts.method {
         Method::GET => range_of(&parts.headers, &response.headers()[ETAG], size),
         _ => Wanted::Whole,
@@ -136,10 +136,10 @@ pub(crate) async fn download(
 }
 
 fn range_of(headers: &HeaderMap, etag: &HeaderValue, size: u64) -> Wanted {
-    // Neither header is a list that may be over several lines: with more than one it is malformed.
+    // Neither header is a list that may have several lines. More than one is malformed.
     let mut ranges = headers.get_all(RANGE).iter();
     let (Some(range), None) = (ranges.next(), ranges.next()) else { return Wanted::Whole };
-    // An `If-Range` with a date never matches: a file's time is not served. Nor does a weak tag.
+    // An `If-Range` with a date never matches, since a file's time is not served. Nor does a weak tag.
     let mut conditions = headers.get_all(IF_RANGE).iter();
     match (conditions.next(), conditions.next()) {
         (None, _) => {}
@@ -149,19 +149,19 @@ fn range_of(headers: &HeaderMap, etag: &HeaderValue, size: u64) -> Wanted {
     range.to_str().map_or(Wanted::Whole, |range| wanted(range, size))
 }
 
-/// Writes the headers that every answer about a file has.
+/// Writes the headers of every answer about a file.
 fn describe(attachment: &Attachment, preview: Option<u32>, headers: &mut HeaderMap) {
     let shown = SHOWN.iter().find(|&&kind| kind == attachment.content_type);
     let disposition = if shown.is_some() { Disposition::Inline } else { Disposition::Attachment };
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(shown.copied().unwrap_or(OCTET_STREAM)));
     headers.insert(CONTENT_DISPOSITION, content_disposition(disposition, &attachment.name));
-    // The bytes under an id never change.
+    // The bytes of an id never change.
     let etag = match preview {
         Some(side) => format!("\"{}-{side}\"", attachment.id),
         None => format!("\"{}\"", attachment.id),
     };
     headers.insert(ETAG, ascii(etag));
-    // A browser may keep them, but asks before each use whether it still may: rights end.
+    // A browser may keep the file, but asks before each use whether it still may: rights end.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -1,4 +1,4 @@
-//! What a file is, by its first bytes alone, and whether a browser may show it.
+//! The type of a file, found in its first bytes, and whether a browser may show it.
 
 use std::io::Cursor;
 
@@ -9,8 +9,8 @@ use image::metadata::Orientation;
 
 pub(crate) const OCTET_STREAM: &str = "application/octet-stream";
 
-/// The types that a browser may show where they stand: pictures of pixels, sound and moving pictures. SVG,
-/// HTML and PDF can hold programs, and are not among them.
+/// The types that a browser may show inline: raster pictures, sound and video. SVG, HTML and PDF can contain
+/// programs, and are not among them.
 pub(crate) const SHOWN: [&str; 26] = [
     "audio/aac",
     "audio/amr",
@@ -40,17 +40,17 @@ pub(crate) const SHOWN: [&str; 26] = [
     "video/x-msvideo",
 ];
 
-/// The most pixels of a picture. A browser holds four bytes for each, so this is 200 MB of every viewer's memory.
+/// The most pixels of a picture. A browser needs four bytes per pixel, so this is 200 MB of every viewer's memory.
 pub(crate) const PIXELS: u64 = 50_000_000;
 
-/// The longest side of a picture. Browsers paint none that is longer, and one of 1 by 60,000 would be a page of
+/// The longest side of a picture. Browsers paint no longer one, and a picture of 1 by 60,000 would be a page of
 /// nothing in a list of messages.
 pub(crate) const SIDE: u64 = 16_384;
 
-/// Says what a file is, by its first bytes alone: neither its name nor the uploader's word counts.
+/// Returns the type of a file, found in its first bytes alone. Its name and the uploader's claim do not count.
 ///
-/// A picture that says no size, or one beyond [`PIXELS`] or [`SIDE`], is a plain file, which nobody's browser decodes.
-/// Width and height are as it is shown: those of a photograph on its side are exchanged.
+/// A picture without a size, or with one beyond [`PIXELS`] or [`SIDE`], is a plain file, which no browser decodes.
+/// Width and height are those of the picture as it is shown: a photograph on its side has them exchanged.
 pub(crate) fn inspect(head: &[u8]) -> FileKind {
     let plain = FileKind { content_type: OCTET_STREAM.to_owned(), width: None, height: None };
     let found = infer::get(head).map(|kind| kind.mime_type()).filter(|kind| SHOWN.contains(kind));
@@ -68,9 +68,9 @@ pub(crate) fn inspect(head: &[u8]) -> FileKind {
     FileKind { content_type: content_type.to_owned(), width: Some(width), height: Some(height) }
 }
 
-/// Returns whether a picture is shown on its side, by the file's first bytes: its width is its height then.
+/// Returns whether a picture is shown on its side, so that its width is its height.
 fn is_turned(head: &[u8]) -> bool {
-    // The others say it behind their pixels, or never.
+    // The other formats say it after their pixels, or never.
     let decoder = head.starts_with(b"\xff\xd8").then(|| JpegDecoder::new(Cursor::new(head)).ok()).flatten();
     let orientation = decoder.and_then(|mut decoder| decoder.orientation().ok());
     use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};

@@ -1,5 +1,5 @@
-//! Previews of pictures: decoded within bounds, turned as their camera says, made smaller, written without what else
-//! the file says about its author.
+//! Previews of pictures: decoded within bounds, rotated as their camera says, scaled down, and written without
+//! other data about their author.
 
 use std::io::Cursor;
 
@@ -15,13 +15,15 @@ use crate::attachments::kind::{PIXELS, SIDE};
 /// The quality of a JPEG, of 100.
 const QUALITY: u8 = 82;
 
-/// A picture is averaged down to this many times a preview's side first, and then resampled.
+/// A picture is first averaged down to this multiple of a preview's side, and then resampled.
 const COARSE: u32 = 2;
 
-/// Bytes for resampling, when the picture itself is gone: three pictures of [`COARSE`] times the largest side.
+/// The bytes for resampling, after the picture itself is dropped: three pictures of [`COARSE`] times the largest
+/// side.
 const RESAMPLING: u64 = 32 << 20;
 
-/// The most bytes of a colour profile that a preview keeps. Without it the colours of most phones' pictures are pale.
+/// The most bytes of a colour profile that a preview keeps. Without it, the colours of most phones' pictures are
+/// pale.
 const PROFILE: usize = 4 << 10;
 
 /// Makes previews of PNG, JPEG, GIF and WebP.
@@ -31,19 +33,19 @@ pub(crate) struct Pictures;
 impl PreviewMaker for Pictures {
     fn memory(&self, picture: &Attachment, head: &[u8]) -> Option<u64> {
         let (width, height) = (picture.width?, picture.height?);
-        // A decoder of JPEG works on blocks of up to 32 pixels.
+        // A JPEG decoder works on blocks of up to 32 pixels.
         let pixels = u64::from(width.next_multiple_of(32)) * u64::from(height.next_multiple_of(32));
         let per_pixel = match format_of(picture)? {
             ImageFormat::Jpeg => jpeg_bytes(head),
             ImageFormat::Png => png_bytes(head),
-            // A frame may be decoded apart from the canvas.
+            // A frame may be decoded separately from the canvas.
             ImageFormat::Gif => 8,
             _ => 12,
         };
-        // All but a PNG of 16 bits have been decoded to four bytes or less.
+        // Everything but a PNG of 16 bits has been decoded to four bytes or less.
         let depth = if per_pixel == 8 { 8 } else { per_pixel.min(4) };
         let coarse = PREVIEW_SIDES.iter().max().map_or(0, |&side| u64::from(COARSE * side).pow(2) * depth);
-        // A decoder of JPEG copies the file before it decodes; the file is gone before the picture is averaged.
+        // A JPEG decoder copies the file before it decodes. The file is dropped before the picture is averaged.
         Some((pixels * per_pixel + coarse.max(picture.size)).max(2 * picture.size).max(RESAMPLING))
     }
 
@@ -61,7 +63,7 @@ impl PreviewMaker for Pictures {
     }
 }
 
-/// Returns how a file is decoded, if previews are made of its type and it is no larger than what is shown.
+/// Returns the format of a file, if previews are made of its type and it is not too large to be shown.
 pub(crate) fn format_of(file: &Attachment) -> Option<ImageFormat> {
     let (width, height) = (file.width?, file.height?);
     let is_small = pixels_of((width, height)) <= PIXELS && u64::from(width.max(height)) <= SIDE;
@@ -79,7 +81,7 @@ fn pixels_of((width, height): (u32, u32)) -> u64 {
     u64::from(width) * u64::from(height)
 }
 
-/// Decodes a picture, makes it smaller and turns it, and returns its colour profile.
+/// Decodes a picture, scales it down and rotates it. Also returns its colour profile.
 fn decode(
     file: Vec<u8>,
     format: ImageFormat,
@@ -93,13 +95,13 @@ fn decode(
     limits.max_alloc = Some(memory);
     reader.limits(limits);
     let mut decoder = reader.into_decoder().ok()?;
-    // A file that names two sizes has no preview.
+    // A file with two different sizes has no preview.
     if pixels_of(decoder.dimensions()) != pixels {
         return None;
     }
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let profile = decoder.icc_profile().ok().flatten();
-    // A picture in ink or in grey is decoded to other colours than its profile's.
+    // A picture in CMYK or in grey is decoded to other colours than its profile's.
     let profile = profile.filter(|profile| profile.len() <= PROFILE && profile.get(16..20) == Some(b"RGB "));
     let picture = DynamicImage::from_decoder(decoder).ok()?;
     let coarse = COARSE * PREVIEW_SIDES.into_iter().max()?;
@@ -122,7 +124,7 @@ fn fit(picture: &DynamicImage, side: u32) -> DynamicImage {
     picture.resize(side, side, CatmullRom)
 }
 
-/// Writes a picture as JPEG; as PNG if it is transparent, or drawn rather than photographed.
+/// Encodes a picture as JPEG, or as PNG if it is transparent, or drawn rather than photographed.
 fn encode(picture: &DynamicImage, may_be_drawn: bool, profile: Option<&[u8]>) -> Option<Preview> {
     let color = picture.color();
     let (width, height) = (picture.width(), picture.height());
@@ -147,20 +149,20 @@ fn encode(picture: &DynamicImage, may_be_drawn: bool, profile: Option<&[u8]>) ->
     }
     encoder.write_image(picture.as_bytes(), width, height, color.into()).ok()?;
     match jpeg {
-        // What is drawn has few colours, and its lines stay sharp.
+        // A drawing has few colours, and PNG keeps its lines sharp.
         Some(jpeg) if bytes.len() > 2 * jpeg.bytes.len() => Some(jpeg),
         _ => Some(Preview { encoding: PreviewType::Png, bytes: bytes.into() }),
     }
 }
 
-/// Returns how many bytes a decoder of PNG takes for a pixel.
+/// Returns how many bytes per pixel a PNG decoder takes.
 fn png_bytes(head: &[u8]) -> u64 {
     let channels = if head.get(25) == Some(&0) { 2 } else { 4 };
     if head.get(24) == Some(&16) { 2 * channels } else { channels }
 }
 
-/// Returns how many bytes a decoder of JPEG takes for a pixel: three to show it, and if it does not come line by line
-/// also two for each component, until all have come.
+/// Returns how many bytes per pixel a JPEG decoder takes: three for the picture, and two per component if the file
+/// is not decoded line by line.
 fn jpeg_bytes(head: &[u8]) -> u64 {
     const WORST: u64 = 3 + 2 * 4;
     let mut rest = head.get(2..).unwrap_or_default();
@@ -172,7 +174,7 @@ fn jpeg_bytes(head: &[u8]) -> u64 {
                 rest = &rest[1..];
                 continue;
             }
-            // A frame that is decoded line by line, if all its components come in one scan.
+            // A frame that is decoded line by line, if all its components are in one scan.
             0xc0 | 0xc1 if components.is_none() => components = rest.get(9).copied(),
             0xc4 | 0xc8 | 0xcc => {}
             0xc0..=0xcf => return WORST,

@@ -1,4 +1,4 @@
-//! A file that comes in: its name, its bytes, and the answer that names it.
+//! An upload: its name, its bytes, and the answer.
 
 use chatcore::{Chat, Identity};
 use http::header::{
@@ -13,7 +13,7 @@ use crate::attachments::upload_body::UploadBody;
 use crate::body::Body;
 use crate::error::HttpError;
 
-/// Stores the body as a file that the caller may attach to a message.
+/// Stores the body as a file that the user can attach to a message.
 pub(crate) async fn upload<B>(
     chat: &Chat,
     identity: &Identity,
@@ -29,7 +29,7 @@ where
     let limit = chat.limits().attachment_bytes;
     refuse_codings(&parts.headers)?;
     let name = file_name(parts.uri.query().unwrap_or_default()).map_err(HttpError::closing)?;
-    // What the client announces is believed only where that spares reading it; what comes is counted.
+    // The announced size is only used to refuse early. The received bytes are counted.
     if body.announced() > limit || announced(&parts.headers).is_some_and(|length| length > limit) {
         return Err(HttpError::too_large(limit).closing());
     }
@@ -49,7 +49,7 @@ where
     Ok(response)
 }
 
-/// Refuses a body that would have to be decoded first: its bytes are not the file's.
+/// Refuses an encoded body: its bytes are not the file's.
 fn refuse_codings(headers: &HeaderMap) -> Result<(), HttpError> {
     let has_other_than = |name: HeaderName, plain: &str| {
         let values = headers.get_all(name).iter();
@@ -71,13 +71,13 @@ fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Reads `name` out of the query: the file's name, in any script.
+/// Returns the file's name from the query, in any script.
 pub(crate) fn file_name(query: &str) -> Result<String, HttpError> {
     let value = query
         .split('&')
         .find_map(|pair| pair.strip_prefix("name="))
         .ok_or_else(|| HttpError::bad_name("the query must have the file's 'name', as in ?name=photo.jpg"))?;
-    // In a query, unlike in a path, a plus is a space; one that is meant comes as %2B.
+    // In a query, unlike in a path, a plus is a space. A real plus comes as %2B.
     let value = value.replace('+', " ");
     let name = percent_encoding::percent_decode_str(&value)
         .decode_utf8()

@@ -1,4 +1,4 @@
-//! The body of an upload as it comes: neither too slow nor too much for its address.
+//! The body of an upload, bounded in its rate and in its address's bytes.
 
 use std::future::poll_fn;
 use std::io;
@@ -15,17 +15,17 @@ use crate::limits::addresses::Uploading;
 use crate::limits::allowance::TooManyRequests;
 use crate::limits::config::{Bounds, Config};
 
-/// A body that fails when it is too slow, or too much.
+/// A body that fails if it is too slow or too large.
 pub(crate) struct UploadBody<B> {
     body: Pin<Box<B>>,
     bounds: Arc<Bounds>,
     uploading: Uploading,
-    /// When it has to be there.
+    /// When the body must be complete.
     until: Instant,
-    /// How long it was waited for, and how much came meanwhile.
+    /// How long the server has waited for it, and the bytes received meanwhile.
     waited: Duration,
     bytes: u64,
-    /// Why it ended, if that is its address's.
+    /// Why it ended, if its address has used up its bytes.
     refused: Arc<OnceLock<TooManyRequests>>,
 }
 
@@ -41,17 +41,17 @@ where
         Self { body, bounds, uploading, until, waited: Duration::ZERO, bytes: 0, refused: Arc::default() }
     }
 
-    /// Returns how many bytes will come at the least.
+    /// Returns the least number of bytes that will come.
     pub(crate) fn announced(&self) -> u64 {
         self.body.size_hint().lower()
     }
 
-    /// Returns where it will stand why the stream has ended, if the address has used up its bytes.
+    /// Returns where the reason is stored if the stream ends because its address has used up its bytes.
     pub(crate) fn refused(&self) -> Arc<OnceLock<TooManyRequests>> {
         Arc::clone(&self.refused)
     }
 
-    /// Turns it into a stream of its bytes.
+    /// Returns a stream of the body's bytes.
     pub(crate) fn into_stream(self) -> ByteStream {
         stream::unfold(Some(self), |body| async {
             let mut body = body?;
@@ -74,7 +74,7 @@ where
                 Ok(None) => return Ok(None),
                 Ok(Some(frame)) => frame.map_err(io::Error::other)?,
             };
-            // Trailers carry nothing for us.
+            // Trailers are ignored.
             let Ok(mut data) = frame.into_data() else { continue };
             if !data.has_remaining() {
                 continue;
@@ -89,7 +89,7 @@ where
         }
     }
 
-    /// Returns until when more has to come.
+    /// Returns until when more bytes must come.
     fn due(&self, now: Instant) -> Instant {
         let Config { upload_idle: idle, upload_rate: rate, .. } = self.bounds.config;
         let owed = Duration::from_secs_f64(self.bytes as f64 / f64::from(rate.max(1)));
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
     use crate::limits::addresses::Addresses;
 
-    /// Receives a body whose pieces come after so many seconds each; returns how many bytes came, and when and
+    /// Receives a body whose pieces come after this many seconds each. Returns the number of bytes, and when and
     /// why it ended.
     async fn receive(config: Config, pieces: Vec<(u64, usize)>) -> (usize, u64, Option<io::ErrorKind>) {
         let (parts, ()) = http::Request::new(()).into_parts();

@@ -1,4 +1,4 @@
-//! One file of a page: its bytes, plain and compressed, and the answers about it.
+//! One file of a page: its bytes, plain and compressed, and answers to requests for it.
 
 use bytes::Bytes;
 use http::header::{
@@ -14,18 +14,18 @@ use crate::error::HttpError;
 use crate::headers::accept_encoding;
 use crate::headers::etag;
 
-/// The largest file that is compressed and kept so; a page's texts are far smaller.
+/// The largest file that is compressed and kept. A page's texts are much smaller.
 const COMPRESSIBLE_BYTES: usize = 1 << 20;
 
 /// A file's content and type.
 pub(crate) struct File {
     content_type: &'static str,
     plain: Representation,
-    /// Made when it is first asked for; nothing where compression does not make the file smaller.
+    /// Compressed on the first request. `None` if compression does not make the file smaller.
     brotli: OnceCell<Option<Representation>>,
 }
 
-/// The bytes of an answer and the tag that names them.
+/// The bytes of an answer and their tag.
 #[derive(Clone)]
 struct Representation {
     bytes: Bytes,
@@ -35,7 +35,7 @@ struct Representation {
 impl Representation {
     fn new(bytes: Bytes) -> Self {
         let hash = Sha256::digest(&bytes);
-        // 128 bits tell any two versions apart, and a version from its compressed bytes.
+        // 128 bits differ for any two versions, and for a version and its compressed bytes.
         let hex: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         let etag = HeaderValue::try_from(format!("\"{hex}\"")).expect("invariant: hex is a header value");
         Self { bytes, etag }
@@ -47,7 +47,7 @@ impl File {
         Self { content_type: content_type(name), plain: Representation::new(bytes), brotli: OnceCell::new() }
     }
 
-    /// Says whether this is the file's content.
+    /// Returns whether this is the file's content.
     pub(crate) fn has(&self, bytes: &Bytes) -> bool {
         self.plain.bytes == bytes
     }
@@ -61,7 +61,7 @@ impl File {
         kind.starts_with("text/") || kind.ends_with("json") || kind.ends_with("xml")
     }
 
-    /// Answers `GET` or `HEAD`: 200, or 304 where the client has it.
+    /// Answers `GET` or `HEAD`: 200, or 304 if the client has the file.
     pub(crate) async fn answer(&self, method: &Method, headers: &HeaderMap) -> Response<Body> {
         let mut response = Response::new(Body::empty());
         let answer = response.headers_mut();
@@ -82,7 +82,7 @@ impl File {
         }
         answer.insert(ETAG, chosen.etag.clone());
         if etag::is_current(headers, &chosen.etag) {
-            // A 304 has the headers of the 200 less those that describe a body.
+            // A 304 has the headers of the 200, except those that describe a body.
             answer.remove(CONTENT_ENCODING);
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             return response;
@@ -95,7 +95,7 @@ impl File {
         response
     }
 
-    /// Compresses the file, once, where it keeps nobody waiting.
+    /// Compresses the file once, off the async threads.
     async fn brotli(&self) -> Option<&Representation> {
         let compress = async {
             let bytes = self.plain.bytes.clone();

@@ -1,4 +1,4 @@
-//! Files that belong to a page: embedded in the program, or in a folder while one works on them.
+//! Files of a page: embedded in the program, or in a folder during development.
 
 pub(crate) mod file;
 
@@ -19,7 +19,7 @@ use crate::body::{Body, no_content};
 use crate::error::{HttpError, allowed};
 use crate::files::file::File;
 
-/// What a file's path takes, beside `OPTIONS`.
+/// The methods of a file's path, besides `OPTIONS`.
 pub(crate) const METHODS: &str = "GET, HEAD";
 
 /// A set of small files that a page is made of, served by name.
@@ -42,7 +42,7 @@ pub struct StaticFiles {
 }
 
 impl StaticFiles {
-    /// Takes files by name, for example a table of `include_bytes!`.
+    /// Returns a set of named files, such as a table of `include_bytes!`.
     #[must_use]
     pub fn embedded(files: &[(&'static str, &'static [u8])]) -> Self {
         let files =
@@ -50,7 +50,7 @@ impl StaticFiles {
         Self { embedded: Arc::new(files.collect()), folder: None }
     }
 
-    /// Takes one more file, which the program made; one of the same name is replaced.
+    /// Adds a file. It replaces one with the same name.
     #[must_use]
     pub fn with(mut self, name: &'static str, bytes: impl Into<Bytes>) -> Self {
         let file = Arc::new(File::new(name, bytes.into()));
@@ -58,7 +58,7 @@ impl StaticFiles {
         self
     }
 
-    /// Reads files from `folder` at each request; those that are not there stay the embedded ones.
+    /// Reads files from `folder` at each request. If a file is not there, the embedded one is used.
     #[must_use]
     pub fn overlay(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = Some(Arc::new(Folder {
@@ -74,14 +74,14 @@ impl StaticFiles {
         self.embedded.keys().copied()
     }
 
-    /// Answers a request for the file `name`: 404 if there is none; else 200 or 304 to `GET` and `HEAD`, 412 if
-    /// `If-Match` names other versions only, 204 to `OPTIONS`, and 405 to any other method.
+    /// Answers a request for the file `name`: 404 if there is none; otherwise 200 or 304 to `GET` and `HEAD`, 412
+    /// if `If-Match` names only other versions, 204 to `OPTIONS`, and 405 to any other method.
     ///
-    /// `name` is what comes after the mount's slash, percent-encoded as it is in the path. It never leads out of the
-    /// folder: it is parts of letters, digits, `-`, `_` and `.`, none of which begins with a dot.
+    /// `name` is the path after the mount's slash, percent-encoded. It never leads out of the folder: its parts
+    /// have only letters, digits, `-`, `_` and `.`, and none begins with a dot.
     ///
     /// # Cancel safety
-    /// It only reads.
+    /// It only reads, so the future may be dropped.
     pub async fn answer(&self, method: &Method, headers: &HeaderMap, name: &str) -> Response<Body> {
         match self.file(name).await {
             Ok(Some(file)) => match *method {
@@ -118,10 +118,10 @@ impl StaticFiles {
     }
 }
 
-/// A folder of files that may change at any time.
+/// A folder with files that may change at any time.
 struct Folder {
     path: PathBuf,
-    /// Each text as it was last read, so that one that has not changed is not compressed again.
+    /// Each text as it was last read, so that an unchanged text is not compressed again.
     last: Mutex<HashMap<String, Arc<File>>>,
     failures: FailureLog,
 }
@@ -129,7 +129,7 @@ struct Folder {
 impl Folder {
     async fn read(&self, name: &str) -> io::Result<Arc<File>> {
         let bytes = Bytes::from(tokio::fs::read(self.path.join(name)).await?);
-        // It is held for a comparison of bytes that are at hand.
+        // Held for a comparison of bytes in memory.
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(file) = last.get(name).filter(|file| file.has(&bytes)) {
             return Ok(Arc::clone(file));
@@ -153,7 +153,7 @@ impl fmt::Debug for StaticFiles {
     }
 }
 
-/// Decodes a name, once, if it is made of plain parts only, so that it stays in its folder on every system.
+/// Decodes a name once. Returns it only if it has plain parts, so that it stays in its folder on every system.
 fn plain(name: &str) -> Option<Cow<'_, str>> {
     let is_plain = |part: &str| {
         !part.is_empty()
@@ -161,7 +161,7 @@ fn plain(name: &str) -> Option<Cow<'_, str>> {
             && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
     };
     let decoded = percent_decode_str(name).decode_utf8().ok()?;
-    // An encoded slash is a part of a name, not the end of one.
+    // An encoded slash belongs to a part, and does not end it.
     let parts = decoded.split('/').count() == name.split('/').count();
     (parts && decoded.split('/').all(is_plain)).then_some(decoded)
 }

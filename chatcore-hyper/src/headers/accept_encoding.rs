@@ -1,19 +1,19 @@
-//! Content codings: which one a client takes, and a file's bytes in it. RFC 9110, section 12.5.3.
+//! Content codings: which one a client prefers, and a file's bytes in it. RFC 9110, section 12.5.3.
 
 use std::io::Write;
 
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, HeaderMap};
 
-/// The window of brotli, by its exponent: as large as a page's files are.
+/// The exponent of brotli's window: enough for a page's files.
 const WINDOW: u32 = 20;
 
-/// The best that brotli has; the result is kept, so the time is spent once.
+/// The best quality of brotli. The result is kept, so the time is spent once.
 const QUALITY: u32 = 11;
 
 const BUFFER_BYTES: usize = 4 << 10;
 
-/// Says whether the client would rather have brotli than the bytes as they are.
+/// Returns whether the client prefers brotli to plain bytes.
 pub(crate) fn prefers_brotli(headers: &HeaderMap) -> bool {
     let (mut brotli, mut identity, mut any) = (None, None, None);
     let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
@@ -26,13 +26,13 @@ pub(crate) fn prefers_brotli(headers: &HeaderMap) -> bool {
         };
         *slot = Some(weight);
     }
-    // A coding that is not named has the star's weight. Without one, `br` is not taken, and `identity` is
-    // taken after all that is named.
+    // A coding that is not named has the weight of `*`. Without a `*`, `br` is not accepted, and `identity` comes
+    // after all named codings.
     let brotli = brotli.or(any).unwrap_or(0);
     brotli > 0 && brotli >= identity.unwrap_or(0)
 }
 
-/// Reads `br;q=0.5`: the coding and its weight in thousandths.
+/// Parses `br;q=0.5` into the coding and its weight in thousandths.
 fn weighted(element: &str) -> Option<(&str, u16)> {
     let mut parts = element.split(';').map(str::trim);
     let coding = parts.next().filter(|coding| !coding.is_empty())?;
@@ -46,7 +46,7 @@ fn weighted(element: &str) -> Option<(&str, u16)> {
     Some((coding, weight))
 }
 
-/// Reads a weight: `0` to `1`, with at most three digits after the point.
+/// Parses a weight: `0` to `1`, with at most three digits after the point.
 fn thousandths(weight: &str) -> Option<u16> {
     let (whole, digits) = weight.split_once('.').unwrap_or((weight, ""));
     if digits.len() > 3 || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
@@ -60,7 +60,7 @@ fn thousandths(weight: &str) -> Option<u16> {
     }
 }
 
-/// Compresses bytes; nothing where that makes them no smaller.
+/// Compresses bytes. Returns `None` if that does not make them smaller.
 pub(crate) fn brotli(bytes: &[u8]) -> Option<Bytes> {
     let mut writer = brotli::CompressorWriter::new(Vec::new(), BUFFER_BYTES, QUALITY, WINDOW);
     writer.write_all(bytes).ok()?;

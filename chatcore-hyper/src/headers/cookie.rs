@@ -1,4 +1,4 @@
-//! Reading a session's cookie.
+//! Reads a session's cookie.
 
 use http::header::{COOKIE, HeaderMap};
 
@@ -17,7 +17,7 @@ use http::header::{COOKIE, HeaderMap};
 /// ```
 #[must_use]
 pub fn cookie<'a>(headers: &'a HeaderMap, names: &[&str]) -> Option<&'a str> {
-    // Bytes, since another app's cookie on this host may hold what is not ASCII.
+    // Bytes, since another app's cookie on this host may have non-ASCII characters.
     let pairs = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|&byte| byte == b';'));
     let mut values = pairs.filter_map(|pair| {
         let pair = pair.trim_ascii();

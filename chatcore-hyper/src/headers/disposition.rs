@@ -1,9 +1,9 @@
-//! `Content-Disposition`, RFC 6266: what a browser does with a file, and how it names it.
+//! `Content-Disposition`, RFC 6266: what a browser does with a file, and the file's name.
 
 use http::HeaderValue;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// What RFC 5987 lets stand in an extended value: `attr-char`.
+/// The characters that RFC 5987 allows in an extended value: `attr-char`.
 const EXTENDED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'!')
     .remove(b'#')
@@ -21,20 +21,20 @@ const EXTENDED: &AsciiSet = &NON_ALPHANUMERIC
 /// What a browser does with a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Disposition {
-    /// Shows it.
+    /// It shows the file.
     Inline,
-    /// Saves it.
+    /// It saves the file.
     Attachment,
 }
 
-/// Spells the header: the name in any script, and in ASCII for who can't read that.
+/// Returns the header: with the name in any script, and in ASCII for clients that can't read that.
 pub(crate) fn content_disposition(disposition: Disposition, name: &str) -> HeaderValue {
     let kind = match disposition {
         Disposition::Inline => "inline",
         Disposition::Attachment => "attachment",
     };
     let name: String = name.chars().map(|c| if is_deceptive(c) { '_' } else { c }).collect();
-    // A `%` in the plain form is decoded by some browsers and kept by others.
+    // Some browsers decode a `%` in the plain form, and others keep it.
     let ascii: String = name
         .chars()
         .map(|c| if matches!(c, ' '..='~') && !matches!(c, '"' | '%') { c } else { '_' })
@@ -44,8 +44,8 @@ pub(crate) fn content_disposition(disposition: Disposition, name: &str) -> Heade
         .expect("invariant: both forms are printable ASCII")
 }
 
-/// Finds what would make a name read as another: path separators, controls, and the marks that turn the
-/// direction of text (`gpj.exe` shown as `exe.jpg`).
+/// Returns whether a character could make a name look like another: path separators, controls, and marks that
+/// change the direction of text (`gpj.exe` shown as `exe.jpg`).
 fn is_deceptive(c: char) -> bool {
     c.is_control()
         || matches!(c, '/' | '\\' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

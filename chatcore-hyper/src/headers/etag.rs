@@ -2,23 +2,22 @@
 
 use http::header::{HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 
-/// Says whether the client has what `etag` names already: the answer is 304.
+/// Returns whether the client already has the version `etag`: the answer is 304.
 pub(crate) fn is_current(headers: &HeaderMap, etag: &HeaderValue) -> bool {
     let known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    // Our tags have no comma in them, so that splitting at each is exact for those that can match.
+    // Our tags have no comma, so splitting at commas is exact for all that can match.
     known
         .flat_map(|value| value.split(','))
         .map(str::trim)
         .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known).as_bytes() == etag.as_bytes())
 }
 
-/// Returns whether the client asks for versions that `etag` is not among: the answer is 412.
+/// Returns whether the client asks only for versions other than `etag`: the answer is 412.
 ///
-/// `If-Unmodified-Since` is not read: no answer says when a file was modified, and without that the standard has
-/// a server ignore it.
+/// `If-Unmodified-Since` is ignored, as the standard requires: no answer says when a file was modified.
 pub(crate) fn is_another(headers: &HeaderMap, etag: &HeaderValue) -> bool {
     let mut asked = headers.get_all(IF_MATCH).iter().filter_map(|value| value.to_str().ok());
-    // A weak tag never matches here: section 13.1.1 compares strongly.
+    // A weak tag never matches here: section 13.1.1 requires a strong comparison.
     let matches = |known: &str| known == "*" || known.as_bytes() == etag.as_bytes();
     headers.contains_key(IF_MATCH) && !asked.any(|value| value.split(',').map(str::trim).any(matches))
 }

@@ -1,4 +1,4 @@
-//! Headers of HTTP: what a client asks for by them, and how an answer spells them.
+//! Parsers and writers of HTTP headers.
 
 pub(crate) mod accept_encoding;
 pub(crate) mod cookie;

@@ -1,4 +1,4 @@
-//! `Range`, RFC 9110, section 14: which bytes of a file are wanted.
+//! `Range`, RFC 9110, section 14: the requested bytes of a file.
 
 use std::ops::Range;
 
@@ -7,23 +7,23 @@ use std::ops::Range;
 pub(crate) enum Wanted {
     /// The whole file.
     Whole,
-    /// These bytes of it, at least one.
+    /// These bytes of the file, at least one.
     Part(Range<u64>),
     /// The file has no such bytes.
     Unsatisfiable,
 }
 
-/// Reads a `Range` header for a file of `size` bytes.
+/// Parses a `Range` header for a file of `size` bytes.
 ///
-/// A header that is malformed or in another unit is ignored. Of several ranges the file may have none, or one, which
-/// is sent; if it has more of them, the answer is the whole file, as the standard lets a server do.
+/// A header that is malformed or in another unit is ignored. If it has several ranges and the file has one of
+/// them, that is sent. If the file has more of them, the answer is the whole file, as the standard allows.
 pub(crate) fn wanted(header: &str, size: u64) -> Wanted {
     let Some((unit, ranges)) = header.split_once('=') else { return Wanted::Whole };
     if !unit.eq_ignore_ascii_case("bytes") {
         return Wanted::Whole;
     }
     let mut found = None;
-    // Empty elements of a list are skipped: RFC 9110, section 5.6.1.
+    // Empty list elements are skipped: RFC 9110, section 5.6.1.
     for range in ranges.split(',').map(str::trim).filter(|range| !range.is_empty()) {
         found = Some(match (one(range, size), found) {
             (Wanted::Whole, _) | (Wanted::Part(_), Some(Wanted::Part(_))) => return Wanted::Whole,
@@ -34,7 +34,7 @@ pub(crate) fn wanted(header: &str, size: u64) -> Wanted {
     found.unwrap_or(Wanted::Whole)
 }
 
-/// Reads one range; a malformed one is the whole file.
+/// Parses one range. A malformed range means the whole file.
 fn one(range: &str, size: u64) -> Wanted {
     let Some((first, last)) = range.split_once('-') else { return Wanted::Whole };
     match (number(first), number(last)) {
@@ -55,7 +55,7 @@ fn one(range: &str, size: u64) -> Wanted {
     }
 }
 
-/// Reads digits; more of them than a `u64` holds are as good as its largest value.
+/// Parses digits. A number that is too large for `u64` becomes its largest value.
 fn number(text: &str) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().unwrap_or(u64::MAX))

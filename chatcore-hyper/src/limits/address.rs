@@ -1,4 +1,4 @@
-//! Where a request comes from, as far as that bounds what it may ask for.
+//! The address of a client, for limits per address.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -15,7 +15,7 @@ use http::header::{FORWARDED, HeaderName};
 pub struct ClientAddress(IpAddr);
 
 impl ClientAddress {
-    /// Takes an address as the connection has it.
+    /// Returns the address of a connection.
     #[must_use]
     pub fn new(address: IpAddr) -> Self {
         match address.to_canonical() {
@@ -52,25 +52,24 @@ impl ClientAddress {
     }
 }
 
-/// Reads the `for` of one element of `Forwarded` (RFC 7239).
+/// Parses the `for` of one element of `Forwarded` (RFC 7239).
 fn forwarded_for(element: &str) -> Option<IpAddr> {
     let pairs = element.split(';').filter_map(|pair| pair.trim().split_once('='));
     let (_, value) = pairs.into_iter().find(|(name, _)| name.eq_ignore_ascii_case("for"))?;
     host(value.trim_matches('"'))
 }
 
-/// Reads an address with or without a port, IPv6 with or without brackets.
+/// Parses an address with or without a port, IPv6 with or without brackets.
 fn host(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     bare.parse().ok().or_else(|| text.parse().ok().map(|address: SocketAddr| address.ip()))
 }
 
-/// How many addresses are told apart. More share a place with another one, so that no number of addresses
-/// costs memory.
+/// The number of places for addresses. Further addresses share a place, so that many addresses cost no memory.
 pub(crate) const SLOTS: usize = 1 << 16;
 
-/// Gives each address one of [`SLOTS`] places, which nobody outside of the process can foresee.
+/// Gives each address one of [`SLOTS`] places, at random, so that no client can predict it.
 #[derive(Debug, Default)]
 pub(crate) struct Slots(RandomState);
 

@@ -1,4 +1,4 @@
-//! What one address may ask of a service.
+//! What one address may request from a service.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::limits::allowance::{Allowance, PerAddress, TooManyRequests};
 use crate::limits::config::Config;
 use crate::limits::places::{Place, Places};
 
-/// The bounds of each address. A request without a [`ClientAddress`] has none.
+/// The limits per address. A request without a [`ClientAddress`] has none.
 #[derive(Debug)]
 pub(crate) struct Addresses {
     requests: PerAddress,
@@ -25,12 +25,12 @@ pub(crate) struct Addresses {
     uploads_per_address: usize,
 }
 
-/// The upload of one address: its place, and the bytes that count as its own.
+/// An upload of an address: its place, and its bytes.
 #[derive(Debug)]
 pub(crate) struct Uploading {
     address: Option<ClientAddress>,
     addresses: Arc<Addresses>,
-    /// Bytes that do not fill a kibibyte yet.
+    /// Bytes of an unfinished kibibyte.
     rest: usize,
     _place: Option<Place>,
 }
@@ -49,12 +49,12 @@ impl Addresses {
         })
     }
 
-    /// Takes a request of its address.
+    /// Counts a request of its address.
     pub(crate) fn request(&self, parts: &Parts) -> Result<(), TooManyRequests> {
         address(parts).map_or(Ok(()), |address| self.requests.take(address))
     }
 
-    /// Takes the place of a WebSocket of the request's address.
+    /// Takes a place for a WebSocket of the request's address.
     pub(crate) fn socket(&self, parts: &Parts) -> Result<Option<Place>, HttpError> {
         let Some(address) = address(parts) else { return Ok(None) };
         let place = self.sockets.take(address).ok_or_else(|| {
@@ -64,7 +64,7 @@ impl Addresses {
         place.map(Some)
     }
 
-    /// Takes a handshake of the request's address.
+    /// Counts a handshake of the request's address.
     pub(crate) fn handshake(&self, parts: &Parts) -> Result<(), TooManyRequests> {
         address(parts).map_or(Ok(()), |address| self.handshakes.take(address))
     }
@@ -89,7 +89,7 @@ impl Addresses {
 }
 
 impl Uploading {
-    /// Takes bytes that came.
+    /// Counts received bytes.
     pub(crate) fn take(&mut self, bytes: usize) -> Result<(), TooManyRequests> {
         let Some(address) = self.address else { return Ok(()) };
         self.rest = self.rest.saturating_add(bytes);

@@ -1,9 +1,9 @@
-//! The bytes of messages that have begun and not ended, over all connections.
+//! The bytes of unfinished messages, over all connections.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What all connections hold of large messages that have begun.
+/// The bytes of all connections' large unfinished messages.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Incoming(Arc<AtomicUsize>);
 
@@ -15,7 +15,7 @@ pub(crate) struct Begun {
 }
 
 impl Incoming {
-    /// Takes the bytes of a message, if `total` leaves room for them.
+    /// Takes the bytes of a message, if they fit into `total`.
     pub(crate) fn begin(&self, bytes: usize, total: usize) -> Option<Begun> {
         let begun = Begun { all: self.clone(), bytes };
         let before = self.0.fetch_add(bytes, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! What bounds clients: times, sizes, and what one address may ask for.
+//! Limits for clients: times, sizes, and what one address may request.
 
 pub(crate) mod address;
 pub(crate) mod addresses;

@@ -1,10 +1,10 @@
-//! The least rate at which a peer takes what waits for it.
+//! The least rate at which a peer must read.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How much a peer has to take.
+/// The least rate.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LeastRate {
     pub(crate) period: Duration,
@@ -12,14 +12,14 @@ pub(crate) struct LeastRate {
 }
 
 impl LeastRate {
-    /// Returns the bytes of one period: at least one.
+    /// Returns the bytes per period, at least one.
     fn bytes(self) -> u64 {
         let bytes = u128::from(self.bytes_per_second) * self.period.as_millis() / 1_000;
         u64::try_from(bytes).unwrap_or(u64::MAX).max(1)
     }
 }
 
-/// What a peer has taken since something began to wait for it.
+/// What a peer has read since something began to wait for it.
 #[derive(Debug)]
 pub(crate) struct Stall {
     since: Instant,
@@ -35,12 +35,13 @@ impl Stall {
         self.taken += bytes as u64;
     }
 
-    /// Returns when the period is over.
+    /// Returns the end of the period.
     pub(crate) fn due(&self, rate: LeastRate) -> Instant {
         self.since + rate.period
     }
 
-    /// Returns whether a period is over in which the peer took too little. After a good one the next begins.
+    /// Returns whether a period is over in which the peer read too little. After a good period the next one
+    /// begins.
     pub(crate) fn is_too_slow(&mut self, rate: LeastRate, now: Instant) -> bool {
         if now < self.due(rate) {
             return false;

@@ -1,4 +1,4 @@
-//! The places that addresses hold: so many at once.
+//! Places for simultaneous use, in total and per address.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 
 use crate::limits::address::{ClientAddress, SLOTS, Slots};
 
-/// Places, in all and for each address.
+/// The places, in total and per address.
 #[derive(Debug)]
 pub(crate) struct Places {
     all: Semaphore,
@@ -17,7 +17,7 @@ pub(crate) struct Places {
     per_address: u32,
 }
 
-/// A place of an address; dropping it gives it back.
+/// A place of an address. Dropping it gives it back.
 #[derive(Debug)]
 pub(crate) struct Place {
     places: Arc<Places>,
@@ -36,24 +36,24 @@ impl Places {
         })
     }
 
-    /// Waits for a place, for whoever comes next.
+    /// Waits for a place that is not yet an address's.
     pub(crate) async fn any(self: &Arc<Self>) -> Place {
         self.all.acquire().await.expect("invariant: the semaphore is never closed").forget();
         Place { places: Arc::clone(self), slot: None }
     }
 
-    /// Takes a place for an address; `None` if it holds as many as it may, or if there is none.
+    /// Takes a place for an address. Returns `None` if the address has as many as it may, or if there is none.
     pub(crate) fn take(self: &Arc<Self>, address: ClientAddress) -> Option<Place> {
         self.all.try_acquire().ok()?.forget();
         Place { places: Arc::clone(self), slot: None }.of(address)
     }
 
-    /// Returns how many places are held.
+    /// Returns the number of places in use.
     pub(crate) fn held(&self) -> usize {
         self.total - self.all.available_permits()
     }
 
-    /// Waits until no place is held.
+    /// Waits until no place is in use.
     pub(crate) async fn empty(&self) {
         let all = u32::try_from(self.total).expect("invariant: clamped when it was made");
         drop(self.all.acquire_many(all).await);
@@ -61,7 +61,7 @@ impl Places {
 }
 
 impl Place {
-    /// Makes it the address's; `None` if that holds as many as it may.
+    /// Gives the place to an address. Returns `None` if the address has as many as it may.
     pub(crate) fn of(mut self, address: ClientAddress) -> Option<Self> {
         let slot = self.places.slots.of(address);
         let held = &self.places.held[usize::from(slot)];

@@ -1,4 +1,4 @@
-//! What lets a page of another origin read the answers, as the Fetch standard says.
+//! CORS: lets pages of allowed origins read the answers, by the Fetch standard.
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
@@ -14,24 +14,24 @@ use crate::origins::Origins;
 
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
-/// What a page may send beyond what any form can.
+/// The request headers that a page may send, beyond those of any form.
 const REQUEST_HEADERS: HeaderValue =
     HeaderValue::from_static("authorization, content-type, if-match, if-none-match, if-range, range");
 
-/// What a page may read beyond what the standard always shows.
+/// The response headers that a page may read, beyond those that the standard always allows.
 const ANSWER_HEADERS: HeaderValue = HeaderValue::from_static(
     "accept-ranges, content-disposition, content-range, etag, location, retry-after",
 );
 
-/// For how many seconds a browser need not ask again.
+/// The seconds for which a browser may reuse a preflight answer.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 
 impl Origins {
-    /// Answers `OPTIONS` for a path that takes `methods`, such as `"GET, POST"`: 204 with them in `Allow`; `None` for
-    /// any other method.
+    /// Answers `OPTIONS` for a path that supports `methods`, such as `"GET, POST"`: 204 with them in `Allow`.
+    /// Returns `None` for any other method.
     ///
-    /// A browser asks by it whether a page may send a request (a *preflight*): pages of allowed origins and of the
-    /// service's own may, others are refused with 403.
+    /// A browser sends `OPTIONS` to ask whether a page may send a request (a *preflight*). Pages of allowed
+    /// origins and of the service's own may. Others are refused with 403.
     #[must_use]
     pub fn preflight(&self, parts: &Parts, methods: &'static str) -> Option<Response<Body>> {
         if parts.method != Method::OPTIONS {
@@ -58,8 +58,8 @@ impl Origins {
         Some(response)
     }
 
-    /// Adds to an answer what lets the page read it that sent a request with these headers, if its origin is allowed
-    /// or the service's own. An answer that has it already stays as it is.
+    /// Adds headers to an answer that let the page read it, if the origin of the request with these headers is
+    /// allowed or the service's own. An answer that has them already stays as it is.
     pub fn share<B>(&self, request: &HeaderMap, response: &mut Response<B>) {
         if !self.are_any() || response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return;

@@ -1,4 +1,4 @@
-//! The host that a request names, in the one spelling in which hosts are compared.
+//! The host of a request, in the one spelling in which hosts are compared.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -7,7 +7,7 @@ use http::Version;
 use http::header::HOST;
 use http::request::Parts;
 
-/// Characters of a host's name, as the DNS allows at most, and its last dot.
+/// The most characters of a host's name: as in the DNS, and a final dot.
 const NAME_CHARS: usize = 254;
 
 /// A host without its port: an address, or a name in lower case.
@@ -18,7 +18,7 @@ pub(crate) enum Host {
 }
 
 impl Host {
-    /// Splits `host` or `host:port`. Anything else that a URL's authority may hold, such as a user, is refused.
+    /// Splits `host` or `host:port`. Anything else in a URL's authority, such as a user, is refused.
     pub(crate) fn parse(authority: &str) -> Option<(Self, Option<u16>)> {
         let end = match authority.strip_prefix('[') {
             Some(rest) => rest.find(']')? + 2,
@@ -32,7 +32,7 @@ impl Host {
         match rest.strip_prefix(':') {
             None if rest.is_empty() => Some((host, None)),
             None => None,
-            // RFC 3986, section 3.2.3: an empty port is the scheme's own.
+            // RFC 3986, section 3.2.3: an empty port is the scheme's default.
             Some("") => Some((host, None)),
             Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
                 Some((host, Some(port.parse().ok()?)))
@@ -70,20 +70,20 @@ impl fmt::Display for Host {
     }
 }
 
-/// Why a request names no host.
+/// Why a request has no valid host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoHost {
-    /// It has none, which only HTTP/1.0 allows.
+    /// There is none, which only HTTP/1.0 allows.
     Missing,
-    /// It has several `Host` headers.
+    /// There are several `Host` headers.
     Several,
-    /// It has one that is not a host.
+    /// The `Host` header is invalid.
     Invalid,
 }
 
-/// Returns the host and the port that a request is sent to; `None` for a request of HTTP/1.0 without any.
+/// Returns the host and the port of a request, or `None` for an HTTP/1.0 request without a host.
 ///
-/// A host in the request's target wins over the header, as RFC 9112, section 3.2.2, and HTTP/2 say.
+/// A host in the request's target wins over the header, by RFC 9112, section 3.2.2, and HTTP/2.
 pub(crate) fn of_request(parts: &Parts) -> Result<Option<(Host, Option<u16>)>, NoHost> {
     let mut headers = parts.headers.get_all(HOST).iter();
     let header = match (headers.next(), headers.next()) {
