@@ -22,11 +22,10 @@ use crate::files::file::File;
 /// The methods of a file's path, besides `OPTIONS`.
 pub(crate) const METHODS: &str = "GET, HEAD";
 
-/// A set of small files that a page is made of, served by name.
+/// The small files of a page, served by name.
 ///
-/// Each has its content type by its ending, `nosniff`, and an `ETag` by its content, with which a browser asks
-/// again each time (`no-cache`) and mostly gets 304. Text goes out in brotli where the client takes that; it is
-/// compressed once, when it is first asked for.
+/// Each has a content type by its extension, `nosniff`, and an `ETag` by its content. A browser asks again each time
+/// (`no-cache`), and mostly gets 304. If the client accepts brotli, text is compressed, once, on the first request.
 ///
 /// ```
 /// let page = chatcore_hyper::web::StaticFiles::embedded(&[("index.html", b"<!doctype html>")]);

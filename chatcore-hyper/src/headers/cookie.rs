@@ -2,11 +2,12 @@
 
 use http::header::{COOKIE, HeaderMap};
 
-/// Returns the value of the cookie that has one of `names`, if all that the request has of them agree.
+/// Returns the value of the cookie with one of `names`. If the request has several and their values differ, returns
+/// `None`.
 ///
-/// Two of different values are none: one of them was set by somebody else, such as a page on a sibling domain, and
-/// nothing says which. Give a session's cookie a name that begins with `__Host-` over HTTPS, which only this very
-/// host can set; several names are for reading an older one as well.
+/// In that case someone else has set one of them, such as a page on a sibling domain, and nothing says which. Over
+/// HTTPS, give a session's cookie a name that begins with `__Host-`, which only this host can set. Pass several names
+/// to read an older cookie too.
 ///
 /// ```
 /// let mut headers = http::HeaderMap::new();

@@ -8,9 +8,9 @@ use http::header::{FORWARDED, HeaderName};
 
 /// The address of the client that sent a request, in the request's extensions.
 ///
-/// [`serve`](crate::serve) puts it there. An app that accepts connections itself inserts it, or nothing is bounded
-/// per address. Two addresses that one client has anyway are one: IPv4 in IPv6 is IPv4, and of IPv6 the first 64
-/// bits count.
+/// [`Server`](crate::Server) inserts it. An app that accepts connections itself must insert it, or nothing is
+/// limited per address. Addresses that one client has anyway count as one: IPv4 in IPv6 is IPv4, and an IPv6
+/// address counts by its first 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClientAddress(IpAddr);
 
@@ -30,8 +30,8 @@ impl ClientAddress {
     /// Returns the address of the client behind `proxies` trusted proxies, the last of which has this address.
     ///
     /// It is the entry that the first of them has added to `X-Forwarded-For` or `Forwarded`: the `proxies`-th from
-    /// the right. What stands left of it anybody may have sent. Without such an entry it is the proxy's own
-    /// address, and so it is if both headers are there and differ, since one of them is then the client's own.
+    /// the right. A client could have sent anything to the left of it. Without such an entry it is the proxy's own
+    /// address. So it is if both headers are there and differ, since the client may have sent one of them.
     #[must_use]
     pub fn behind(self, headers: &HeaderMap, proxies: usize) -> Self {
         let Some(at) = proxies.checked_sub(1) else { return self };

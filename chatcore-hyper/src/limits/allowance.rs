@@ -1,4 +1,4 @@
-//! How often one address may do a thing.
+//! How often one address may do something.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -13,12 +13,12 @@ use http::header::{HeaderValue, RETRY_AFTER};
 use crate::error::HttpError;
 use crate::limits::address::{ClientAddress, Slots};
 
-/// So many at once, and one more after each interval.
+/// A number at once, and one more after each interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {
-    /// How many at once; at least one.
+    /// The number at once, at least one.
     pub at_once: u32,
-    /// The time after which there is one more.
+    /// The time until one more is allowed.
     pub interval: Duration,
 }
 
@@ -29,14 +29,14 @@ impl Allowance {
         Self { at_once, interval }
     }
 
-    /// Allows so many kibibytes at once, which come back over a day.
+    /// Allows this many kibibytes at once, which become available again over a day.
     pub(crate) fn kibibytes_per_day(bytes: u64) -> Self {
         let count = u32::try_from(bytes >> 10).unwrap_or(u32::MAX).max(1);
         Self::new(count, Duration::from_secs(86_400) / count)
     }
 }
 
-/// Holds each address to an [`Allowance`]. What it remembers is bounded, whatever the number of addresses.
+/// Limits each address to an [`Allowance`]. Its memory is bounded for any number of addresses.
 pub struct PerAddress {
     allowance: Allowance,
     slots: Slots,
@@ -44,7 +44,7 @@ pub struct PerAddress {
 }
 
 impl PerAddress {
-    /// Begins with all of the allowance there for everybody.
+    /// Starts with a full allowance for every address.
     #[must_use]
     pub fn new(allowance: Allowance) -> Self {
         let at_once = NonZeroU32::new(allowance.at_once).unwrap_or(NonZeroU32::MIN);
@@ -58,7 +58,7 @@ impl PerAddress {
     /// Takes one of the address's allowance.
     ///
     /// # Errors
-    /// [`TooManyRequests`] if none is left; nothing is taken then.
+    /// [`TooMany`] if none is left. Then nothing is taken.
     pub fn take(&self, address: ClientAddress) -> Result<(), TooManyRequests> {
         self.take_many(address, NonZeroU32::MIN)
     }
@@ -67,7 +67,7 @@ impl PerAddress {
         match self.limiter.check_key_n(&self.slots.of(address), count) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(later)) => Err(TooManyRequests { retry: later.wait_time_from(MonotonicClock.now()) }),
-            // More than there is at any time.
+            // More than the allowance ever has.
             Err(_) => Err(TooManyRequests { retry: self.allowance.interval.saturating_mul(count.get()) }),
         }
     }
@@ -87,7 +87,7 @@ pub struct TooManyRequests {
 }
 
 impl TooManyRequests {
-    /// Returns after how many seconds to try again, at least one: the value of `Retry-After`.
+    /// Returns the seconds until the next try, at least one: the value of `Retry-After`.
     #[must_use]
     pub fn retry_after(&self) -> u64 {
         (self.retry.as_secs() + u64::from(self.retry.subsec_nanos() > 0)).max(1)

@@ -1,4 +1,4 @@
-//! Which hosts a service answers at, and which web pages may use it with their visitors' cookies.
+//! The hosts that a service answers at, and the web pages that may use it with their visitors' cookies.
 
 pub(crate) mod cors;
 pub(crate) mod host;
@@ -17,22 +17,24 @@ use crate::origins::origin::Origin;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// The one place that decides about a request's `Host` and `Origin`, for a
-/// [`ChatService`](crate::ChatService) and for an app's own routes beside it.
+/// Checks a request's `Host` and `Origin`, for a [`ChatService`](crate::ChatService) and for an app's own routes.
 ///
-/// | made by | answers at | pages of its own |
+/// | created by | answers at | its own pages |
 /// |---|---|---|
 /// | [`new`](Self::new) | any host | those of the host that the request names |
 /// | [`local`](Self::local) | addresses, `localhost` and `*.localhost` | those of the host that the request names |
 /// | either, with [`own`](Self::own) | hosts of these origins (with any port), addresses, `localhost` | those of these origins; on an address or `localhost`, those of the host too |
 ///
-/// **When it matters that a service is told its origins.** The owner of a domain decides to which address its name
-/// leads, and can change that after a page was loaded (DNS rebinding). If any host will do, a page of theirs can
-/// lead its own name to `127.0.0.1` or to an address of an intranet, and is then a page of the same host as the
-/// service there. So tell their origins to an app that listens on a local machine or an intranet, to one that
-/// knows people by more than a cookie (their address, a client certificate, Kerberos), and to one behind a proxy,
-/// which may send another `Host` than the browser did. On the public internet and with a cookie of its own the
-/// rule of [`new`](Self::new) is enough.
+/// **When to set origins.** The owner of a domain decides to which address its name leads, and can change that
+/// after a page was loaded (DNS rebinding). If a service answers at any host, their page can point its own name at
+/// `127.0.0.1` or an intranet address, and then has the same host as the service there. So set the origins of an
+/// app if
+///
+/// - it listens on a local machine or an intranet
+/// - it recognizes people by more than a cookie (their address, a client certificate, Kerberos)
+/// - it is behind a proxy, which may send another `Host` than the browser
+///
+/// On the public internet and with the app's own cookie, the rule of [`new`](Self::new) is enough.
 ///
 /// ```
 /// # use chatcore_hyper::web::Origins;
@@ -57,44 +59,45 @@ pub struct Origins {
 }
 
 impl Origins {
-    /// Answers at any host, and takes pages of the host that a request names for its own.
+    /// Answers at any host, and accepts pages of the host that a request names.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Answers only at what no DNS answer can rebind, until it is told its origins: addresses, `localhost` and
+    /// Answers only at hosts that no DNS answer can rebind, until it has origins: IP addresses, `localhost` and
     /// `*.localhost`.
     #[must_use]
     pub fn local() -> Self {
         Self { local_only: true, ..Self::default() }
     }
 
-    /// Adds an origin at which browsers see the service: behind a proxy that ends TLS, the one with `https`.
+    /// Adds an origin at which browsers see the service. Behind a proxy that ends TLS, it is the one with `https`.
     #[must_use]
     pub fn own(mut self, origin: Origin) -> Self {
         self.own.push(origin);
         self
     }
 
-    /// Lets pages of another origin in, cookies and all.
+    /// Allows pages of another origin, with cookies.
     #[must_use]
     pub fn allow(mut self, origin: Origin) -> Self {
         self.allowed.push(origin);
         self
     }
 
-    /// Returns the origins that were told by [`own`](Self::own).
+    /// Returns the origins added by [`own`](Self::own).
     #[must_use]
     pub fn told(&self) -> &[Origin] {
         &self.own
     }
 
     /// Checks the host of a request and, if its method may change something, the page that it comes from. A
-    /// request that names no page comes from no browser and passes, unless `Sec-Fetch-Site` is `cross-site`.
+    /// request that names no page does not come from a browser and passes, unless `Sec-Fetch-Site` is
+    /// `cross-site`.
     ///
     /// # Errors
-    /// [`OriginError`] says what to answer.
+    /// [`OriginError`], which says what to answer.
     pub fn check(&self, parts: &Parts) -> Result<(), OriginError> {
         let host = self.check_host(parts)?;
         if matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS) {
@@ -108,15 +111,15 @@ impl Origins {
         }
     }
 
-    /// Checks the handshake of a WebSocket, which is a `GET` that any page may send. A browser sends no
-    /// `Sec-Fetch-Site` with it that says more than its `Origin`.
+    /// Checks the handshake of a WebSocket, a `GET` that any page can send. With it, a browser's `Sec-Fetch-Site`
+    /// says no more than its `Origin`.
     pub(crate) fn check_socket(&self, parts: &Parts) -> Result<(), OriginError> {
         let host = self.check_host(parts)?;
         self.page(&parts.headers, host.as_ref()).map(drop)
     }
 
-    /// Returns whether the browser sees the service over TLS here: the request comes by an origin that was told and
-    /// begins with `https`. Without any it is not known, and `false`.
+    /// Returns whether the browser uses TLS: the request comes by an own origin that begins with `https`. Returns
+    /// `false` if there are no own origins, since then it is not known.
     #[must_use]
     pub fn is_https(&self, parts: &Parts) -> bool {
         let host = host::of_request(parts).ok().flatten();
@@ -124,13 +127,13 @@ impl Origins {
         let is_here = |origin: &&Origin| host.as_ref().is_some_and(|(host, _)| origin.host() == host);
         let here: Vec<&Origin> = self.own.iter().filter(is_here).collect();
         match page {
-            // A proxy has put another host in its place, or one host has both schemes: the page tells.
+            // A proxy has replaced the host, or a host has both schemes: the page decides.
             Some(page) if here.is_empty() || here.contains(&&page) => page.is_https(),
             _ => !here.is_empty() && here.into_iter().all(Origin::is_https),
         }
     }
 
-    /// Checks that the page's origin is one that was told or allowed, so that it may read the answer.
+    /// Checks that the page's origin is an own or allowed one, so that it may read the answer.
     pub(crate) fn shares_with(&self, headers: &HeaderMap) -> Result<(), OriginError> {
         let page = only_origin(headers)?;
         let known = page.as_ref().is_some_and(|page| self.own.contains(page) || self.allowed.contains(page));
@@ -162,7 +165,7 @@ impl Origins {
         if self.allowed.contains(&origin) {
             return Ok(Page::Allowed);
         }
-        // With origins told, a page of the same name but of another scheme or port is a foreign one.
+        // If there are own origins, a page of the same name with another scheme or port is foreign.
         let by_host = |host: &Host| self.own.is_empty() || host.is_local();
         let same_host = host.is_some_and(|(host, port)| by_host(host) && origin.is_at(host, *port));
         if same_host || self.own.contains(&origin) {
@@ -179,7 +182,7 @@ enum Page {
     Allowed,
 }
 
-/// Returns the page's origin. `null`, a sandboxed page's, is a foreign one, and so are several.
+/// Returns the page's origin. `null`, which a sandboxed page sends, is foreign, and so are several.
 fn only_origin(headers: &HeaderMap) -> Result<Option<Origin>, OriginError> {
     let mut origins = headers.get_all(ORIGIN).iter();
     match (origins.next(), origins.next()) {
@@ -196,7 +199,7 @@ fn is_cross_site(headers: &HeaderMap) -> bool {
     headers.get_all(SEC_FETCH_SITE).iter().any(|site| site == "cross-site")
 }
 
-/// Why a request is refused for its `Host` or its `Origin`.
+/// Why a request's `Host` or `Origin` is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginError(Kind);
 
@@ -212,8 +215,8 @@ impl OriginError {
         Self(Kind::Foreign(origin))
     }
 
-    /// Returns the HTTP status to answer: 400 for a `Host` that is missing, double or invalid, 421 for one that is
-    /// not served, 403 for a foreign page.
+    /// Returns the HTTP status to answer: 400 for a missing, repeated or invalid `Host`, 421 for one that is not
+    /// served, 403 for a foreign page.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self.0 {
@@ -233,7 +236,7 @@ impl OriginError {
         }
     }
 
-    /// Returns the host that is not served, with the port that the request names.
+    /// Returns the host that is not served, with the port of the request.
     #[must_use]
     pub fn misdirected_host(&self) -> Option<&str> {
         match &self.0 {
@@ -242,7 +245,7 @@ impl OriginError {
         }
     }
 
-    /// Returns the foreign page's origin, if the request names a valid one.
+    /// Returns the foreign page's origin, if the request has a valid one.
     #[must_use]
     pub fn foreign_origin(&self) -> Option<&Origin> {
         match &self.0 {
@@ -304,7 +307,7 @@ mod tests {
         result.map_or_else(|error| error.status().as_u16(), |()| 200)
     }
 
-    /// A page's request to change something; the handshake of a socket is answered alike.
+    /// Returns the answer to a page's request to change something, which must equal the answer to a handshake.
     fn asked(origins: &Origins, origin: &str, host: &str) -> u16 {
         let headers = [("origin", origin), ("host", host)];
         let change = status(origins.check(&request("POST", &headers)));

@@ -1,4 +1,4 @@
-//! An origin of web pages: what a browser compares.
+//! The origin of a web page.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,8 +7,8 @@ use crate::origins::host::Host;
 
 /// The origin of a web page, such as `https://chat.example` or `http://localhost:3000`.
 ///
-/// Two are equal if their scheme, host and port are: a missing port is the scheme's own, and letters of either
-/// case are the same.
+/// Two origins are equal if their scheme, host and port are. A missing port is the scheme's default, and case is
+/// ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     scheme: Scheme,
@@ -39,10 +39,10 @@ impl Scheme {
 }
 
 impl Origin {
-    /// Reads an origin as a browser sends it: `http` or `https`, a host in ASCII, and perhaps a port.
+    /// Parses an origin as a browser sends it: `http` or `https`, a host in ASCII, and optionally a port.
     ///
     /// # Errors
-    /// [`InvalidOrigin`] if it is anything else or more, such as a path or a slash at its end.
+    /// [`InvalidOrigin`] if there is anything else, such as a path or a final slash.
     pub fn new(text: &str) -> Result<Self, InvalidOrigin> {
         let invalid = || InvalidOrigin(text.to_owned());
         let (scheme, authority) = text.split_once("://").ok_or_else(invalid)?;
@@ -67,8 +67,8 @@ impl Origin {
         &self.host
     }
 
-    /// Returns whether a request to `host` stays on this origin. The request's own scheme is not known behind a
-    /// proxy that ends TLS, so a missing port stands for the default one of the origin's scheme.
+    /// Returns whether a request to `host` is at this origin. Behind a proxy that ends TLS the request's own
+    /// scheme is not known, so a missing port means the default of the origin's scheme.
     pub(crate) fn is_at(&self, host: &Host, port: Option<u16>) -> bool {
         *host == self.host && port.unwrap_or(self.scheme.port()) == self.port
     }
@@ -92,7 +92,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A text that is not an origin such as `https://app.example` or `http://localhost:3000`.
+/// An invalid origin. Valid ones are `https://app.example` and `http://localhost:3000`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "invalid origin {0:?}: write http:// or https://, a host in ASCII and optionally a port, \

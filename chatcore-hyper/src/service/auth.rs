@@ -71,8 +71,8 @@ pub trait Authenticator: Send + Sync + 'static {
     /// Returns the identity that the request acts as.
     ///
     /// # Errors
-    /// [`AuthError::Unauthorized`], HTTP 401, if the request is nobody's; [`AuthError::Unavailable`], HTTP 503, if that
-    /// can't be found out.
+    /// [`AuthError::Unauthorized`], HTTP 401, if the request is nobody's; [`AuthError::Unavailable`], HTTP 503, if
+    /// that can't be found out.
     async fn authenticate(&self, parts: &Parts) -> Result<Identity, AuthError>;
 }
 
