@@ -27,10 +27,10 @@ use crate::limits::places::{Place, Places};
 use crate::server::config::ServerConfig;
 use crate::server::tcp::TcpConnection;
 
-/// Bytes of a connection that are read ahead; hyper's own default is 400 KiB.
+/// Bytes of a connection that are read ahead. hyper's default is 400 KiB.
 const READ_AHEAD: usize = 16 * 1024;
 
-/// Serves `service` on `listener`, once the result is awaited: HTTP/1.1 with upgrades, within the bounds of a
+/// Serves `service` on `listener` when the result is awaited: HTTP/1.1 with upgrades, within the limits of a
 /// [`ServerConfig`].
 ///
 /// # Errors
@@ -58,7 +58,7 @@ pub fn serve<S>(listener: TcpListener, service: S) -> Serve<S> {
     Serve { listener, service, config: ServerConfig::default(), shutdown: pending() }
 }
 
-/// A server before it runs; await it, or spawn its [`into_future`](IntoFuture::into_future). Made by [`serve`].
+/// A server that [`serve`] returns. To run it, await it, or spawn its [`into_future`](IntoFuture::into_future).
 #[must_use = "a server does nothing unless it is awaited"]
 pub struct Serve<S, F = Pending<()>> {
     listener: TcpListener,
@@ -68,16 +68,16 @@ pub struct Serve<S, F = Pending<()>> {
 }
 
 impl<S, F> Serve<S, F> {
-    /// Sets the server's bounds.
+    /// Sets the server's limits.
     pub fn with_config(mut self, config: ServerConfig) -> Self {
         self.config = config;
         self
     }
 
-    /// Stops the server when `shutdown` is done; without this it never stops.
+    /// Stops the server when `shutdown` is done. Without this it never stops.
     ///
-    /// `shutdown` is the place to drain the chat, which closes its WebSockets with 1001:
-    /// `async move { signal.await; chat.drain() }`. Then nothing new is accepted, and what is going on has
+    /// Drain the chat in `shutdown`, which closes its WebSockets with 1001: `async move { signal.await;
+    /// chat.drain() }`. Then nothing new is accepted, and requests in progress have
     /// [`grace`](ServerConfig#structfield.grace) to end.
     pub fn with_graceful_shutdown<G>(self, shutdown: G) -> Serve<S, G>
     where
@@ -153,7 +153,7 @@ where
     }
 }
 
-/// Serves one connection in a task of its own.
+/// Serves one connection in its own task.
 fn spawn<S, B>(
     config: &ServerConfig,
     io: TcpConnection,
@@ -199,7 +199,7 @@ fn spawn<S, B>(
     });
 }
 
-/// A service whose requests carry the address that they come from.
+/// A service that adds the client's address to each request.
 #[derive(Clone)]
 struct Addressed<S> {
     service: S,
@@ -243,7 +243,7 @@ async fn accept(
                     place = places.any().await;
                     continue;
                 };
-                // Frames are small and already gathered: waiting for more only delays them.
+                // Frames are small and already gathered, so waiting for more only delays them.
                 if let Err(error) = tcp.set_nodelay(true) {
                     tracing::debug!(%error, "TCP_NODELAY can't be set");
                 }
@@ -252,7 +252,7 @@ async fn accept(
             // The client was gone before it was accepted.
             Err(error) if is_clients(&error) => {}
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(error),
-            // Too many open files, or no memory: connections that close will mend it.
+            // Too many open files, or no memory. It ends when connections close.
             Err(error) => {
                 failures.failed("a connection could not be accepted", "trying again", &error);
                 tokio::time::sleep(wait).await;

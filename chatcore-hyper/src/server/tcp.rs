@@ -1,5 +1,5 @@
-//! An accepted TCP connection, with what a server owes it: a bound on their number, on stalls, and a close
-//! that does not lose the last answer.
+//! An accepted TCP connection with the limits of its server: on the number of connections, on slow clients, and a
+//! close that does not lose the last answer.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -15,33 +15,33 @@ use crate::limits::places::Place;
 use crate::socket::shared::TryWrite;
 use crate::socket::{End, Socket};
 
-/// How long a connection that is done waits for its client to close too.
+/// How long a finished connection waits for its client to close too.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// A TCP connection. It holds its place among the server's connections until it is closed, also when it has
+/// A TCP connection. It holds its place among the server's connections until it is closed, also after it has
 /// become a WebSocket.
 #[derive(Debug)]
 pub(crate) struct TcpConnection {
     tcp: TcpStream,
     /// `None` once it is a WebSocket, which has its own rules.
     http: Option<Box<Http>>,
-    /// Whether a time that is up resets the connection.
+    /// Whether a time-out resets the connection.
     resets: bool,
     _place: Place,
 }
 
-/// How long the client may make an answer or its end wait.
+/// How slow the client may be to read an answer, and to close.
 #[derive(Debug)]
 struct Http {
     least: LeastRate,
-    /// While the client does not take all of an answer.
+    /// `Some` while the client does not read all of an answer.
     stall: Option<Stall>,
     timer: Option<Pin<Box<Sleep>>>,
     closing: bool,
 }
 
 impl Http {
-    /// Counts what the client takes, and fails a write to one that takes too little.
+    /// Counts what the client reads, and fails a write if it reads too slowly.
     fn bounded(&mut self, cx: &mut Context<'_>, write: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(written) = &write {
             if let (Ok(taken), Some(stall)) = (written, &mut self.stall) {
@@ -71,13 +71,13 @@ impl TcpConnection {
         Self { tcp, http: Some(Box::new(http)), resets, _place: place }
     }
 
-    /// Leaves stalls and the close to the WebSocket.
+    /// Leaves slow reading and the close to the WebSocket.
     pub(crate) fn into_upgraded(mut self) -> Self {
         self.http = None;
         self
     }
 
-    /// Fails a write to a client that takes too little, and with it the connection.
+    /// Fails a write, and with it the connection, if the client reads too slowly.
     fn bounded(&mut self, cx: &mut Context<'_>, write: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         let Some(http) = &mut self.http else { return write };
         let bounded = http.bounded(cx, write);
@@ -87,8 +87,8 @@ impl TcpConnection {
         bounded
     }
 
-    /// Reads what still comes and drops it: closing a socket with unread bytes resets it, and the client
-    /// might lose an answer such as 413.
+    /// Reads further bytes and drops them: closing a socket with unread bytes resets it, and the client could lose
+    /// an answer such as 413.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(http) = &mut self.http else { return Poll::Ready(()) };
         let timer = http.timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + LINGER)));
@@ -144,7 +144,7 @@ impl AsyncWrite for TcpConnection {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if let Some(http) = self.http.as_mut().filter(|http| !http.closing) {
-            // All of it is written.
+            // Everything is written.
             http.stall = None;
             http.timer = None;
         }
@@ -189,8 +189,8 @@ mod tests {
 
     use super::*;
 
-    /// Lets a client take `bytes` of an answer every ten seconds; returns how long it was waited for, and for
-    /// five minutes at the most.
+    /// Lets a client read `bytes` of an answer every ten seconds. Returns how long the server waited for it, at
+    /// most five minutes.
     async fn lifetime(bytes: usize) -> Duration {
         let begun = Instant::now();
         let least = LeastRate { period: Duration::from_secs(30), bytes_per_second: 1_024 };

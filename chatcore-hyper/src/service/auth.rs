@@ -1,4 +1,4 @@
-//! Who a request is from.
+//! Authentication: which user a request is from.
 
 use async_trait::async_trait;
 use chatcore::{ErrorCode, Identity};
@@ -7,13 +7,13 @@ use http::request::Parts;
 
 use crate::error::HttpError;
 
-/// Finds out who a request is from: by a cookie, a token, or what a middleware put into its extensions.
+/// Finds out which user a request is from: by a cookie, a token, or an extension that a middleware has inserted.
 ///
 /// It is asked once for each request and each WebSocket, before anything else is done for it. Headers other than the
-/// app's own cookie prove nothing: the `fetch` of any page can send them.
+/// app's own cookie prove nothing, since the `fetch` of any page can send them.
 ///
-/// An `async fn(&Parts)` is one, and so is a closure that returns a future. The future's error is [`Unauthorized`] or
-/// [`AuthError`]:
+/// An `async fn(&Parts)` is an authenticator, and so is a closure that returns a future. The future's error is
+/// [`Unauthorized`] or [`AuthError`]:
 ///
 /// ```no_run
 /// use std::sync::Arc;
@@ -30,12 +30,12 @@ use crate::error::HttpError;
 /// # }
 /// let sessions = Arc::new(Sessions);
 /// let authenticator = move |request: &Parts| {
-///     // The future keeps nothing of the closure's or of the request's.
+///     // The future borrows nothing from the closure or the request.
 ///     let sessions = Arc::clone(&sessions);
 ///     let token = cookie(&request.headers, &["session"]).map(str::to_owned);
 ///     async move {
 ///         let token = token.ok_or(Unauthorized)?;
-///         // While the table of sessions is away, clients are told to try again.
+///         // While the table of sessions is unavailable, clients are told to try again.
 ///         let user = sessions.find(&token).await.map_err(|_| AuthError::Unavailable)?;
 ///         Ok::<_, AuthError>(Identity::new(user.ok_or(Unauthorized)?))
 ///     }
@@ -43,15 +43,15 @@ use crate::error::HttpError;
 /// let service = ChatService::new(Chat::builder(MemoryStore::new()).build(), authenticator);
 /// ```
 ///
-/// A lookup that does not wait is wrapped in [`std::future::ready`]: `|request: &Parts| ready(find(request))`. An app
-/// with more to keep implements the trait for a type of its own, with [`async_trait`](crate::async_trait):
+/// Wrap a lookup that does not wait in [`std::future::ready`]: `|request: &Parts| ready(find(request))`. An app with
+/// more state implements the trait for its own type, with [`async_trait`](crate::async_trait):
 ///
 /// ```
 /// use chatcore::{Identity, User};
 /// use chatcore_hyper::{AuthError, Authenticator, Unauthorized, async_trait};
 /// use http::request::Parts;
 ///
-/// /// Everybody is Ann until she leaves.
+/// /// Every request is Ann's until she leaves.
 /// struct OnlyAnn {
 ///     has_left: bool,
 /// }
@@ -65,14 +65,14 @@ use crate::error::HttpError;
 /// }
 /// ```
 ///
-/// A server that signs people out ends their connections with [`Chat::disconnect`](chatcore::Chat::disconnect).
+/// When a user signs out, end their connections with [`Chat::disconnect`](chatcore::Chat::disconnect).
 #[async_trait]
 pub trait Authenticator: Send + Sync + 'static {
     /// Returns the identity that the request acts as.
     ///
     /// # Errors
-    /// [`AuthError::Unauthorized`], HTTP 401, if the request is nobody's; [`AuthError::Unavailable`], HTTP 503, if
-    /// that can't be found out.
+    /// [`AuthError::Unauthorized`], HTTP 401, if the request has no known user. [`AuthError::Unavailable`], HTTP
+    /// 503, if that can't be found out.
     async fn authenticate(&self, parts: &Parts) -> Result<Identity, AuthError>;
 }
 
@@ -86,8 +86,8 @@ where
     }
 }
 
-/// A function that is an [`Authenticator`], called with one request. It names the future's type, so that the future
-/// can be required to be `Send`.
+/// A function that is an [`Authenticator`], called with one request. It names the future's type, so that the
+/// future can be required to be `Send`.
 pub(crate) trait AuthenticateFn<'a>: Send + Sync + 'static {
     type Error: Into<AuthError>;
     type Future: Future<Output = Result<Identity, Self::Error>> + Send + 'a;
@@ -109,19 +109,19 @@ where
     }
 }
 
-/// The answer of an [`Authenticator`](crate::Authenticator) to a request of nobody it knows: HTTP 401.
+/// The answer of an [`Authenticator`](crate::Authenticator) to a request without a known user: HTTP 401.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, thiserror::Error)]
 #[error("sign in first")]
 pub struct Unauthorized;
 
-/// Why an [`Authenticator`](crate::Authenticator) names nobody.
+/// Why an [`Authenticator`](crate::Authenticator) returned no identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthError {
-    /// The request is nobody's.
+    /// The request has no known user.
     #[error(transparent)]
     Unauthorized(#[from] Unauthorized),
-    /// It can't be found out just now, as while a database is away: HTTP 503, and the client tries again.
+    /// It can't be found out now, such as while a database is unavailable: HTTP 503, and the client tries again.
     #[error("your sign-in can't be checked right now; try again")]
     Unavailable,
 }

@@ -13,16 +13,16 @@ use crate::error::HttpError;
 
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 
-/// The value of `Connection` beside an `Upgrade`, which RFC 9110, section 7.8, demands.
+/// The value of `Connection` that RFC 9110, section 7.8, requires beside an `Upgrade`.
 const UPGRADES: HeaderValue = HeaderValue::from_static("upgrade");
 
-/// Checks a request for a WebSocket and returns the answer that switches to it.
+/// Checks a request for a WebSocket, and returns the answer that switches to it.
 pub(crate) fn accept(
     method: &Method,
     version: Version,
     headers: &HeaderMap,
 ) -> Result<Response<Body>, HttpError> {
-    // HTTP/1.0 has no upgrades: RFC 9110, section 7.8, has a server ignore the header there.
+    // HTTP/1.0 has no upgrades. By RFC 9110, section 7.8, a server ignores the header there.
     let upgrades = method == Method::GET && version >= Version::HTTP_11;
     if !upgrades || !has_token(headers, &UPGRADE, "websocket") || !has_token(headers, &CONNECTION, "upgrade")
     {
@@ -68,7 +68,7 @@ fn subprotocol(headers: &HeaderMap) -> Result<Option<HeaderValue>, HttpError> {
     if !headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
         return Ok(None);
     }
-    // Unlike the other tokens of a handshake, these are compared with case.
+    // Unlike other tokens of a handshake, subprotocols are case-sensitive.
     if tokens(headers, &SEC_WEBSOCKET_PROTOCOL).any(|offer| offer == SUBPROTOCOL) {
         return Ok(Some(HeaderValue::from_static(SUBPROTOCOL)));
     }
@@ -84,13 +84,13 @@ fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item =
     values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim)
 }
 
-/// Returns a header that may be there once only.
+/// Returns a header's value if the header occurs exactly once.
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
     let mut values = headers.get_all(name).iter();
     values.next().filter(|_| values.next().is_none())
 }
 
-/// Says whether `key` is 16 bytes in base64, by its form alone.
+/// Returns whether `key` has the form of 16 bytes in base64.
 fn is_key(key: &[u8]) -> bool {
     key.len() == 24
         && key.ends_with(b"==")

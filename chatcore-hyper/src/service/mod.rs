@@ -1,4 +1,4 @@
-//! The service: finds what a request is for, and who it is from.
+//! The service: finds what a request is for, and which user it is from.
 
 pub(crate) mod auth;
 pub(crate) mod handshake;
@@ -36,9 +36,9 @@ use crate::service::upgrade::upgrade;
 
 /// A chat over HTTP, as one [`tower_service::Service`]: the WebSocket, the attachments and the browser client.
 ///
-/// It clones cheaply and serves any body type, so that it mounts under hyper, axum's `nest_service` and tower
-/// layers alike, with or without its [base](chatcore::Chat::base) still before the path. It must run in a
-/// tokio runtime, on HTTP/1.1 connections that are served with upgrades.
+/// It clones cheaply and serves any body type. So it can be mounted with hyper, axum's `nest_service` and tower
+/// layers, with or without its [base](chatcore::Chat::base) before the path. It must run in a tokio runtime, on
+/// HTTP/1.1 connections that are served with upgrades.
 #[derive(Clone)]
 pub struct ChatService {
     shared: Arc<Shared>,
@@ -53,19 +53,19 @@ struct Shared {
     addresses: Arc<Addresses>,
 }
 
-/// Sets up a [`ChatService`].
+/// Builds a [`ChatService`].
 pub struct ChatServiceBuilder {
     shared: Shared,
 }
 
 impl ChatService {
-    /// Serves `chat` to whom `authenticator` knows, with everything else at its default.
+    /// Serves `chat` to the users that `authenticator` accepts, with default settings.
     #[must_use]
     pub fn new(chat: Chat, authenticator: impl Authenticator) -> Self {
         Self::builder(chat, authenticator).build()
     }
 
-    /// Begins to set up a service.
+    /// Returns a builder of a service.
     #[must_use]
     pub fn builder(chat: Chat, authenticator: impl Authenticator) -> ChatServiceBuilder {
         let shared = Shared {
@@ -81,43 +81,43 @@ impl ChatService {
 }
 
 impl ChatServiceBuilder {
-    /// Tells the service an origin at which browsers see it, such as `https://chat.example`: pages of it are its
-    /// own, and `Host` must be one that it was told, an address or `localhost`. Without any, pages of the host that
-    /// a request names are its own. [`Origins`] says when that is not enough.
+    /// Adds an origin at which browsers see the service, such as `https://chat.example`. Pages of it are the
+    /// service's own, and `Host` must be one of these origins', an IP address or `localhost`. Without any, pages
+    /// of the host that a request names are the service's own. [`Origins`] says when that is not enough.
     ///
     /// # Errors
-    /// [`InvalidOrigin`] if `origin` is not `http` or `https`, a host and perhaps a port, and no more.
+    /// [`InvalidOrigin`] if `origin` is not exactly `http` or `https`, a host and optionally a port.
     pub fn origin(mut self, origin: &str) -> Result<Self, InvalidOrigin> {
         self.shared.origins = self.shared.origins.own(Origin::new(origin)?);
         Ok(self)
     }
 
-    /// Lets pages of another origin in, such as `https://app.example`: they may open the WebSocket, upload, and read
-    /// every answer. A browser sends them a cookie of this host if the two are of one site (`chat.app.example`
-    /// and `app.example`, or two ports of `localhost`) or the cookie is `SameSite=None`.
+    /// Allows pages of another origin, such as `https://app.example`: they may open the WebSocket, upload, and
+    /// read every answer. A browser sends them a cookie of this host if the two are of one site
+    /// (`chat.app.example` and `app.example`, or two ports of `localhost`) or if the cookie is `SameSite=None`.
     ///
     /// # Errors
-    /// [`InvalidOrigin`] if `origin` is not `http` or `https`, a host and perhaps a port, and no more.
+    /// [`InvalidOrigin`] if `origin` is not exactly `http` or `https`, a host and optionally a port.
     pub fn allow_origin(mut self, origin: &str) -> Result<Self, InvalidOrigin> {
         self.shared.origins = self.shared.origins.allow(Origin::new(origin)?);
         Ok(self)
     }
 
-    /// Sets all origins at once, as an app does that asks the same [`Origins`] for its own routes.
+    /// Sets all origins at once, for an app that checks its own routes with the same [`Origins`].
     #[must_use]
     pub fn origins(mut self, origins: Origins) -> Self {
         self.shared.origins = origins;
         self
     }
 
-    /// Chooses the browser client's files; [`Ui::embedded`] where this is not called.
+    /// Sets the browser client's files. The default is [`Ui::embedded`].
     #[must_use]
     pub fn ui(mut self, ui: Ui) -> Self {
         self.shared.ui = ui;
         self
     }
 
-    /// Sets the times that bound connections and uploads, and what one address may ask for.
+    /// Sets the time-outs of connections and uploads, and the limits per address.
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.shared.addresses = Addresses::new(&config);
@@ -170,7 +170,7 @@ where
     }
 }
 
-/// The answer of a [`ChatService`] while it is being made.
+/// The future of a [`ChatService`]'s answer.
 pub struct ResponseFuture(Pin<Box<dyn Future<Output = Response<Body>> + Send>>);
 
 impl Future for ResponseFuture {
@@ -187,7 +187,7 @@ impl fmt::Debug for ResponseFuture {
     }
 }
 
-/// What a path below the base names, still percent-encoded.
+/// The meaning of a path below the base, still percent-encoded.
 #[derive(Debug, PartialEq, Eq)]
 enum Route<'a> {
     Socket,
@@ -214,7 +214,7 @@ impl<'a> Route<'a> {
             {
                 Some(Self::Uploads { channel })
             }
-            // The name is for people and for saving the file; the id alone says which one it is.
+            // The name is for people and for saving the file. Only the id identifies it.
             [Some(attachments), Some(id), Some(name), None]
                 if is(attachments, "attachments") && !name.is_empty() =>
             {
@@ -239,7 +239,7 @@ fn is(part: &str, word: &str) -> bool {
     percent_decode_str(part).eq(percent_decode_str(word))
 }
 
-/// Takes the base off a path; one that has lost it to the router already stays as it is.
+/// Removes the base from a path. A path whose base the router has already removed stays as it is.
 fn below<'a>(path: &'a str, base: &str) -> &'a str {
     let mut rest = path;
     for word in base.split('/').skip(1) {
@@ -254,7 +254,7 @@ fn below<'a>(path: &'a str, base: &str) -> &'a str {
 }
 
 impl Shared {
-    /// Tells the client what is wrong, and the log why, if that is the server's fault.
+    /// Tells the client what is wrong, and logs the cause if it is the server's.
     fn refuse(&self, method: &Method, error: HttpError) -> Response<Body> {
         if let Some(cause) = error.cause() {
             let kind = if *method == Method::POST { "an upload failed" } else { "a request failed" };
@@ -273,7 +273,7 @@ impl Shared {
         self.origins.check(parts).map_err(|error| HttpError::from(error).closing())?;
         self.addresses.request(parts).map_err(|error| HttpError::from(error).closing())?;
         let path = parts.uri.path().to_owned();
-        // The server as a whole is asked, and has nothing to say: RFC 9110, section 9.3.7.
+        // A question about the server as a whole, which has no answer: RFC 9110, section 9.3.7.
         if path == "*" && parts.method == Method::OPTIONS {
             return Ok(no_content());
         }
@@ -282,7 +282,7 @@ impl Shared {
         if let Some(response) = self.origins.preflight(parts, allow) {
             return Ok(response);
         }
-        // The files know which of them exist: a path without one is 404 to any method.
+        // Only the files know which of them exist: a path without one is 404 for any method.
         if !methods.contains(&parts.method) && !matches!(route, Route::Ui { .. }) {
             return Err(HttpError::method_not_allowed(allow));
         }
@@ -329,7 +329,7 @@ impl Shared {
     }
 }
 
-/// Says who a request is from, which is nobody for a browser that the app does not know.
+/// Returns which user a request is from, or `null` for a browser that the app does not know.
 fn identity_answer(user: Option<&User>) -> Response<Body> {
     let body = serde_json::json!({ "user": user }).to_string();
     let mut response = Response::new(Body::from(Bytes::from(body)));

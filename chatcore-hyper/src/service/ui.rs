@@ -7,10 +7,11 @@ use http::{HeaderMap, Method, Response};
 use crate::body::Body;
 use crate::files::StaticFiles;
 
-/// Made by `build/main.rs` from the folder `ui`, with `emoji.json`.
+/// The files of the folder `ui`, and `emoji.json`, prepared by `build/main.rs`.
 const EMBEDDED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/ui_files.rs"));
 
-/// `chat.js` and `chat.css` as they are in the folder: each imports the others, where those above hold them.
+/// `chat.js` and `chat.css` as they are in the folder: they import the other files, while the ones above contain
+/// them.
 const ENTRIES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/ui_entries.rs"));
 
 /// The browser client that a [`ChatService`](crate::ChatService) serves: modules, elements and their style.
@@ -18,27 +19,29 @@ const ENTRIES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/ui_entries
 pub struct Ui(StaticFiles);
 
 impl Ui {
-    /// Serves the files that are part of this crate: those of its folder `ui`, without comments and white space, and
-    /// `emoji.json`, the names of emoji: `{"groups":[{"name":"…","emoji":[["😀","grinning"],…]},…]}`, where the
-    /// second of each pair is its short codes, separated by spaces, the preferred one first.
+    /// Serves the files of this crate: those of its folder `ui`, without comments and white space, and
+    /// `emoji.json`, the names of emoji: `{"groups":[{"name":"…","signs":"😀 😄","codes":"grinning,smile happy"},…]}`.
+    /// `codes` has the short codes of each of the `signs`, in the same order, separated by commas, the preferred one
+    /// first.
     ///
-    /// `chat.js` and `chat.css` are the whole client in two files. The modules are served under their own paths
-    /// too, for a page that imports some of them; a page that imports `chat.js` takes all from it, since a module
-    /// of its own would be a second one.
+    /// `chat.js` and `chat.css` are the whole client in two files. The modules are also served under their own paths,
+    /// for a page that imports some of them. A page that imports `chat.js` should import everything from it, since a
+    /// module with its own path would be a second copy.
     #[must_use]
     pub fn embedded() -> Self {
         Self(StaticFiles::embedded(EMBEDDED))
     }
 
-    /// Serves the files of `folder`, and this crate's own where the folder has none of that name: an app may
-    /// replace a single one. So `chat.js` and `chat.css` import the others here, rather than hold them.
+    /// Serves the files of `folder`, and this crate's own if the folder has none of that name, so an app can
+    /// replace single files. Therefore `chat.js` and `chat.css` import the other files here instead of containing
+    /// them.
     #[must_use]
     pub fn dir(folder: impl Into<PathBuf>) -> Self {
         let files = ENTRIES.iter().fold(Self::embedded().0, |files, &(name, bytes)| files.with(name, bytes));
         Self(files.overlay(folder))
     }
 
-    /// Serves no files, for an app that brings its own client.
+    /// Serves no files, for an app with its own client.
     #[must_use]
     pub fn none() -> Self {
         Self(StaticFiles::default())

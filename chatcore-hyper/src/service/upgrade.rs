@@ -1,4 +1,4 @@
-//! From a request for a WebSocket to its running connection.
+//! The upgrade of a request to a running WebSocket connection.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::service::handshake;
 use crate::socket::driver::Driver;
 use crate::socket::endpoint::Endpoint;
 
-/// Answers the handshake, and runs what `open` returns as soon as the answer is out.
+/// Answers the handshake, and runs what `open` returns as soon as the answer is written.
 pub(crate) fn upgrade<E: Endpoint + Send + 'static>(
     parts: &mut Parts,
     frame_bytes: usize,
@@ -39,7 +39,7 @@ pub(crate) fn upgrade<E: Endpoint + Send + 'static>(
     tokio::spawn(async move {
         match upgrade.await {
             Ok(upgraded) => run(upgraded, open(), frame_bytes, bounds, place),
-            // The peer may be gone before it has its answer; a server without upgrades ends here too.
+            // The peer may leave before it has its answer. A server without upgrades fails here too.
             Err(error) => failures.misused(
                 "a handshake did not become a WebSocket; are upgrades enabled where the service is served?",
                 error,
@@ -49,7 +49,7 @@ pub(crate) fn upgrade<E: Endpoint + Send + 'static>(
     Ok(response)
 }
 
-/// Spawns the connection's own task, which is as small as its kind of socket allows.
+/// Spawns the connection's own task, as small as its kind of socket allows.
 fn run<E: Endpoint + Send + 'static>(
     upgraded: Upgraded,
     session: Result<E, CloseReason>,
@@ -58,7 +58,7 @@ fn run<E: Endpoint + Send + 'static>(
     place: Option<Place>,
 ) {
     let span = session.as_ref().map_or_else(|_| Span::none(), Endpoint::span);
-    // What hyper has read ahead is in a buffer of its own that is let go here, once its bytes are copied.
+    // hyper's read-ahead is in a separate buffer, which is dropped here once its bytes are copied.
     let upgraded = match upgraded.downcast::<TokioIo<TcpConnection>>() {
         Ok(socket) => {
             let io = socket.io.into_inner().into_upgraded();
@@ -93,7 +93,7 @@ impl<F: Future + Unpin> Future for Placed<F> {
     }
 }
 
-/// Spawns a connection's task in its span; one that is off takes no room.
+/// Spawns a connection's task in its span. A disabled span takes no room.
 fn spawn(task: impl Future<Output = ()> + Unpin + Send + 'static, place: Option<Place>, span: Span) {
     let task = Placed { task, _place: place };
     if span.is_disabled() {

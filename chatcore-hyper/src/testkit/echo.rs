@@ -1,4 +1,4 @@
-//! A WebSocket that sends back what it receives, for suites such as Autobahn's.
+//! An echo server over WebSocket, for suites such as Autobahn's.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
