@@ -8,18 +8,36 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms of each crate, the lowest layer first. Rooms of one layer do not import from each other.
-const CRATES: &[(&str, &[&[&str]])] = &[(
-    "chatcore-hyper",
-    &[
-        &["body", "headers"],
-        &["error"],
-        &["limits", "origins", "files"],
-        &["attachments", "socket"],
-        &["server"],
-        &["service"],
-        &["testkit"],
-    ],
-)];
+const CRATES: &[(&str, &[&[&str]])] = &[
+    (
+        "chatcore",
+        &[
+            &["model"],
+            &["limits"],
+            &["store"],
+            &["protocol"],
+            &["runtime"],
+            &["delivery"],
+            &["channel"],
+            &["engine"],
+            &["connection"],
+            &["chat"],
+            &["testkit"],
+        ],
+    ),
+    (
+        "chatcore-hyper",
+        &[
+            &["body", "headers"],
+            &["error"],
+            &["limits", "origins", "files"],
+            &["attachments", "socket"],
+            &["server"],
+            &["service"],
+            &["testkit"],
+        ],
+    ),
+];
 
 #[test]
 fn each_room_imports_only_from_rooms_below_it() {

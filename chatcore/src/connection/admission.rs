@@ -2,106 +2,18 @@
 
 use std::time::Duration;
 
+use crate::connection::request::{
+    Request, checked_emoji, checked_publish, checked_text, checked_topic, creatable, existing, page, up_to,
+};
 use crate::limits::Limits;
 use crate::limits::moment::Moment;
 use crate::limits::pace::Pace;
 use crate::limits::share::Share;
-use crate::model::emoji;
 use crate::model::error::{Error, ErrorCode};
-use crate::model::id::{AttachmentId, Nonce, Position, Seq};
+use crate::model::id::Seq;
 use crate::model::name::ChannelName;
 use crate::model::query::SearchQuery;
-use crate::model::visible;
 use crate::protocol::{CloseReason, Command, Malformed};
-
-/// A command whose every field has been checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Request {
-    Channels { after: Option<ChannelName>, limit: usize },
-    CreateChannel { name: ChannelName, topic: String },
-    Subscribe { channel: ChannelName, after: Option<Position>, limit: usize },
-    Unsubscribe { channel: ChannelName },
-    Publish(Publish),
-    Edit { channel: ChannelName, seq: Seq, text: String },
-    Delete { channel: ChannelName, seq: Seq },
-    React { channel: ChannelName, seq: Seq, emoji: String, on: bool },
-    History { channel: ChannelName, before: Seq, limit: usize },
-    Search { channel: ChannelName, query: SearchQuery, before: Seq, limit: usize },
-    Read { channel: ChannelName, seq: Seq },
-    Unread { channel: ChannelName, seq: Seq },
-    Typing { channel: ChannelName },
-    Ping,
-}
-
-impl Request {
-    /// Returns the log's text for a failure of the command.
-    pub(crate) fn failed(&self) -> &'static str {
-        match self {
-            Self::Channels { .. } => "channels failed",
-            Self::CreateChannel { .. } => "create_channel failed",
-            Self::Subscribe { .. } => "subscribe failed",
-            Self::Unsubscribe { .. } => "unsubscribe failed",
-            Self::Publish(_) => "publish failed",
-            Self::Edit { .. } => "edit failed",
-            Self::Delete { .. } => "delete failed",
-            Self::React { .. } => "react failed",
-            Self::History { .. } => "history failed",
-            Self::Search { .. } => "search failed",
-            Self::Read { .. } => "read failed",
-            Self::Unread { .. } => "unread failed",
-            Self::Typing { .. } => "typing failed",
-            Self::Ping => "ping failed",
-        }
-    }
-
-    /// Returns whether the answer is a list, with as many bytes as the stored texts take.
-    pub(crate) fn has_large_answer(&self) -> bool {
-        matches!(
-            self,
-            Self::Channels { .. } | Self::Subscribe { .. } | Self::History { .. } | Self::Search { .. }
-        )
-    }
-
-    /// Returns the existing channel that the command names.
-    pub(crate) fn existing(&mut self) -> Option<&mut ChannelName> {
-        match self {
-            Self::Subscribe { channel, .. }
-            | Self::Unsubscribe { channel }
-            | Self::Publish(Publish { channel, .. })
-            | Self::Edit { channel, .. }
-            | Self::Delete { channel, .. }
-            | Self::React { channel, .. }
-            | Self::History { channel, .. }
-            | Self::Search { channel, .. }
-            | Self::Read { channel, .. }
-            | Self::Unread { channel, .. }
-            | Self::Typing { channel } => Some(channel),
-            Self::Channels { .. } | Self::CreateChannel { .. } | Self::Ping => None,
-        }
-    }
-
-    /// Returns the channel that the answer is about.
-    pub(crate) fn reads(&self) -> Option<&ChannelName> {
-        match self {
-            Self::Subscribe { channel, .. }
-            | Self::History { channel, .. }
-            | Self::Search { channel, .. }
-            | Self::Read { channel, .. }
-            | Self::Unread { channel, .. } => Some(channel),
-            _ => None,
-        }
-    }
-}
-
-/// A checked `publish`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Publish {
-    pub(crate) channel: ChannelName,
-    pub(crate) nonce: Nonce,
-    pub(crate) text: String,
-    pub(crate) attachments: Vec<AttachmentId>,
-    pub(crate) reply_to: Option<Seq>,
-}
 
 /// What to do with a frame.
 #[derive(Debug)]
@@ -287,111 +199,6 @@ impl Admission {
             Command::Ping => Request::Ping,
         })
     }
-}
-
-fn checked_publish(
-    limits: &Limits,
-    channel: &str,
-    nonce: String,
-    text: String,
-    attachments: Vec<String>,
-    reply_to: Option<Seq>,
-) -> Result<Publish, Error> {
-    let channel = existing(channel)?;
-    let nonce = Nonce::new(nonce).map_err(|e| Error::new(ErrorCode::BadFrame, e.to_string()))?;
-    if attachments.len() > limits.attachments {
-        let most = limits.attachments;
-        return Err(Error::new(
-            ErrorCode::TooLarge,
-            format!("a message can have at most {most} attachments"),
-        ));
-    }
-    if attachments.is_empty() && !visible::shows_something(&text) {
-        return Err(empty());
-    }
-    let attachments = attachments
-        .into_iter()
-        .map(|id| AttachmentId::new(id).map_err(|_| Error::no_such_attachment()))
-        .collect::<Result<_, _>>()?;
-    Ok(Publish { channel, nonce, text: checked_text(limits, text)?, attachments, reply_to })
-}
-
-fn checked_text(limits: &Limits, text: String) -> Result<String, Error> {
-    let most = limits.text_chars;
-    if text.len() > most && text.chars().count() > most {
-        return Err(Error::new(ErrorCode::TooLarge, format!("a message can have at most {most} characters")));
-    }
-    without_nul(text)
-}
-
-fn checked_topic(limits: &Limits, topic: &str) -> Result<String, Error> {
-    let most = limits.topic_chars;
-    // Folding can shorten a text only so much. This bounds the work on a hostile text.
-    let topic = if topic.len() > 64 * most { topic.to_owned() } else { visible::one_line(topic) };
-    if topic.chars().count() > most {
-        return Err(Error::new(ErrorCode::TooLarge, format!("a topic can have at most {most} characters")));
-    }
-    Ok(topic)
-}
-
-fn checked_emoji(limits: &Limits, emoji: String, on: bool) -> Result<String, Error> {
-    if emoji.trim().is_empty() {
-        return Err(Error::new(ErrorCode::Empty, "a reaction must have an emoji"));
-    }
-    if emoji.len() > limits.emoji_bytes {
-        return Err(Error::new(ErrorCode::TooLarge, "that is too long for an emoji"));
-    }
-    // A stored reaction of an earlier version that is not an emoji can be removed.
-    if on && emoji::normal_form(&emoji).is_none() {
-        return Err(Error::new(ErrorCode::BadFrame, "a reaction must be exactly one emoji"));
-    }
-    Ok(emoji)
-}
-
-fn page(limits: &Limits, limit: Option<u32>, least: usize) -> Result<usize, Error> {
-    up_to(limits.history, limit, least)
-}
-
-/// Checks a `limit`. Without one, the result is `most`.
-fn up_to(most: usize, limit: Option<u32>, least: usize) -> Result<usize, Error> {
-    let Some(limit) = limit else { return Ok(most) };
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    if (least..=most).contains(&limit) {
-        Ok(limit)
-    } else {
-        Err(Error::new(ErrorCode::BadFrame, format!("'limit' must be {least} to {most}")))
-    }
-}
-
-/// The beginnings of names that the service generates.
-const GENERATED: [&str; 2] = ["pr.", "dm."];
-
-/// Checks the name of a channel that a user wants to create.
-fn creatable(name: &str) -> Result<ChannelName, Error> {
-    let name = ChannelName::new(name)?;
-    let look = name.look();
-    if GENERATED.iter().any(|start| look.starts_with(start)) || visible::is_reserved(&look) {
-        let why = format!("the channel name {:?} is reserved: choose another", name.as_str());
-        return Err(Error::new(ErrorCode::BadName, why));
-    }
-    Ok(name)
-}
-
-/// Checks the name of an existing channel. An invalid name means that there is no such channel.
-fn existing(name: &str) -> Result<ChannelName, Error> {
-    ChannelName::existing(name).map_err(|_| Error::no_such_channel())
-}
-
-pub(crate) fn empty() -> Error {
-    Error::new(ErrorCode::Empty, "a message must have visible text or an attachment")
-}
-
-/// Refuses U+0000, which some stores can't store.
-fn without_nul(text: String) -> Result<String, Error> {
-    if text.contains('\0') {
-        return Err(Error::new(ErrorCode::BadFrame, "text can't contain U+0000"));
-    }
-    Ok(text)
 }
 
 /// A counter for the current minute.

@@ -7,7 +7,8 @@ use tokio::time::timeout;
 
 use crate::channel::Channel;
 use crate::channel::append::Pending;
-use crate::connection::admission::{Listing, Publish, Request, empty};
+use crate::connection::admission::Listing;
+use crate::connection::request::{Publish, Request, empty};
 use crate::connection::subscription::{Begun, Subscription};
 use crate::delivery::handle::{ConnectionHandle, SubscriptionKey};
 use crate::engine::Engine;
@@ -40,6 +41,14 @@ impl From<Reply> for Outcome {
     fn from(reply: Reply) -> Self {
         Self { reply, begun: None, places: None, listing: None }
     }
+}
+
+/// What became of a publish that was tried without the store.
+pub(crate) enum TryPublish {
+    /// It is in the queue of its channel's appends.
+    Queued(ChannelName, Pending),
+    /// It names files, or its channel is not in memory.
+    NeedsStore(Publish),
 }
 
 impl Engine {
@@ -190,15 +199,17 @@ impl Engine {
         &self,
         handle: &ConnectionHandle,
         publish: Publish,
-    ) -> Result<Result<(ChannelName, Pending), Publish>, Error> {
+    ) -> Result<TryPublish, Error> {
         if !publish.attachments.is_empty() {
-            return Ok(Err(publish));
+            return Ok(TryPublish::NeedsStore(publish));
         }
-        let Some(channel) = self.registry.loaded(&publish.channel) else { return Ok(Err(publish)) };
+        let Some(channel) = self.registry.loaded(&publish.channel) else {
+            return Ok(TryPublish::NeedsStore(publish));
+        };
         self.policy.authorize(&handle.identity, Action::Write(&publish.channel))?;
         let Publish { channel: name, nonce, text, reply_to, .. } = publish;
         let body = AppendBody::Message { nonce, text, reply_to, attachments: Vec::new() };
-        Ok(Ok((name, self.enqueue(handle, channel, body)?)))
+        Ok(TryPublish::Queued(name, self.enqueue(handle, channel, body)?))
     }
 
     async fn publish(&self, handle: &ConnectionHandle, publish: Publish) -> Result<Reply, Error> {

@@ -3,40 +3,35 @@
 mod admission;
 mod commands;
 mod listing;
+mod queue;
+mod request;
 mod subscription;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::channel::Manner;
-use crate::channel::append::Pending;
-use crate::connection::admission::{Admission, Request, Verdict};
-use crate::connection::commands::{Outcome, not_subscribed, published};
+use crate::connection::admission::Admission;
+use crate::connection::commands::not_subscribed;
+use crate::connection::queue::{Started, UnderWay, Waiting};
 use crate::connection::subscription::Subscription;
 use crate::delivery::handle::{ConnectionHandle, SubscriptionKey};
 use crate::delivery::outlet::Outlet;
 use crate::delivery::ring::{Read, Room};
 use crate::engine::Engine;
 use crate::limits::moment::Moment;
-use crate::model::error::{Error, ErrorCode};
+use crate::model::error::Error;
 use crate::model::name::ChannelName;
 use crate::model::policy::{Action, Denied, Identity};
-use crate::protocol::{Answer, ChatEvent, ClientLimits, CloseReason, Command, Encoder, Reply, VERSION};
+use crate::protocol::{Answer, ChatEvent, ClientLimits, CloseReason, Command, Encoder, VERSION};
 
 /// The most frames that one poll gives to the transport.
 const FRAMES_PER_POLL: usize = 64;
-
-/// The largest command, in bytes, that is accepted when all connections' commands have used up their bytes.
-const SMALL_COMMAND: usize = 4_096;
 
 /// A participant's running session, for a transport to drive from one task.
 ///
@@ -63,48 +58,6 @@ pub struct Connection {
     /// Subscriptions that may have new events.
     ready: VecDeque<SubscriptionKey>,
     closing: Option<CloseReason>,
-}
-
-/// A command, or a finished answer, that waits for its turn.
-struct Waiting {
-    id: Option<i64>,
-    request: Result<Request, Error>,
-    bytes: usize,
-}
-
-/// A running command, and its bytes.
-struct UnderWay {
-    command: Started,
-    bytes: usize,
-}
-
-/// What a running command waits for.
-enum Started {
-    Publishing {
-        id: Option<i64>,
-        channel: ChannelName,
-        pending: Pending,
-    },
-    /// `reads` is the channel that the answer is about.
-    Running {
-        id: Option<i64>,
-        reads: Option<ChannelName>,
-        outcome: Running,
-    },
-    Answered(Answer),
-}
-
-/// A command that waits for the store.
-type Running = BoxFuture<'static, Result<Ended, Error>>;
-
-/// The outcome of a command that waited for the store.
-enum Ended {
-    Done(Outcome),
-    /// Its channel has another spelling: start it again under the current rules, and answer it until `by`.
-    Respelt {
-        request: Request,
-        by: Instant,
-    },
 }
 
 impl Connection {
@@ -214,173 +167,6 @@ impl Connection {
             || (self.command_bytes > 0 && self.commands_are_many())
     }
 
-    /// Returns whether all connections' commands have used up their bytes.
-    fn commands_are_many(&self) -> bool {
-        self.engine.command_bytes.load(Ordering::Relaxed) >= self.engine.limits.command_bytes_total
-    }
-
-    fn admit(&mut self, admitted: Verdict, bytes: usize) {
-        if self.due_close().is_some() {
-            return;
-        }
-        let (id, request) = match admitted {
-            Verdict::Close(reason) => {
-                self.closing.get_or_insert(reason);
-                return;
-            }
-            Verdict::Refuse { id, error } => (id, Err(error)),
-            Verdict::Run { id, .. } if self.engine.is_draining() => (Some(id), Err(Error::draining())),
-            Verdict::Run { id, .. } if bytes > SMALL_COMMAND && self.commands_are_many() => {
-                (Some(id), Err(Error::overloaded()))
-            }
-            Verdict::Run { id, request } => (Some(id), Ok(request)),
-        };
-        // A refused command is not kept.
-        let bytes = if request.is_ok() { bytes } else { 0 };
-        self.command_bytes += bytes;
-        self.engine.command_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let command = Waiting { id, request, bytes };
-        let back = if self.waiting.is_empty() { self.try_start(command) } else { Some(command) };
-        self.waiting.extend(back);
-    }
-
-    /// Starts waiting commands, in order.
-    fn start_commands(&mut self) {
-        while let Some(command) = self.waiting.pop_front() {
-            if let Some(back) = self.try_start(command) {
-                self.waiting.push_front(back);
-                return;
-            }
-        }
-        self.waiting = VecDeque::new();
-    }
-
-    /// Starts a command, or returns it if it must wait for running ones. Publishes start one after the other,
-    /// since one queue keeps their order. Any other command that needs the store runs alone, and later ones wait.
-    fn try_start(&mut self, Waiting { id, request, bytes }: Waiting) -> Option<Waiting> {
-        // A cut ends what began before it, not what begins now.
-        self.end_cuts();
-        if matches!(self.started.back(), Some(UnderWay { command: Started::Running { .. }, .. })) {
-            return Some(Waiting { id, request, bytes });
-        }
-        let command = match request.and_then(|request| self.start(id, request)) {
-            Ok(Ok(started)) => started,
-            Ok(Err(request)) => return Some(Waiting { id, request: Ok(request), bytes }),
-            Err(error) => Started::Answered(Answer { id, result: Err(error) }),
-        };
-        self.started.push_back(UnderWay { command, bytes });
-        None
-    }
-
-    /// Starts a command, or returns it if it must wait for running ones.
-    fn start(&mut self, id: Option<i64>, request: Request) -> Result<Result<Started, Request>, Error> {
-        let mut request = match self.start_at_once(id, request)? {
-            Ok(started) => return Ok(Ok(started)),
-            Err(request) => request,
-        };
-        if !self.started.is_empty() {
-            return Ok(Err(request));
-        }
-        // A channel that is not in memory may have another spelling. Then the command is tried again with that.
-        let is_unknown = request.existing().is_some_and(|channel| !self.is_known(channel));
-        if !is_unknown {
-            let (reads, outcome) = self.begin(request)?;
-            return Ok(Ok(Started::Running { id, reads, outcome }));
-        }
-        let by = Instant::now() + 2 * self.engine.limits.store_timeout;
-        let (reads, run) = self.begin(request.clone())?;
-        let engine = Arc::clone(&self.engine);
-        let outcome = async move {
-            let error = match run.await {
-                Err(error) => error,
-                ended => return ended,
-            };
-            let respelt = timeout_at(by, engine.respelt(request, &error)).await;
-            let respelt = respelt.map_err(|_| Error::timed_out())??;
-            respelt.map(|request| Ended::Respelt { request, by }).ok_or(error)
-        };
-        Ok(Ok(Started::Running { id, reads, outcome: Box::pin(outcome) }))
-    }
-
-    /// Starts a command again, with its channel's own name, to be answered until `by`.
-    fn start_again(&mut self, id: Option<i64>, request: Request, by: Instant) -> Result<Started, Error> {
-        let request = match self.start_at_once(id, request)? {
-            Ok(started) => return Ok(started),
-            Err(request) => request,
-        };
-        let (reads, run) = self.begin(request)?;
-        let outcome = async move { timeout_at(by, run).await.map_err(|_| Error::timed_out())? };
-        Ok(Started::Running { id, reads, outcome: Box::pin(outcome) })
-    }
-
-    /// Returns whether a channel with exactly this name is in memory.
-    fn is_known(&self, channel: &ChannelName) -> bool {
-        self.engine.registry.loaded(channel).is_some()
-    }
-
-    /// Starts a command that need not wait, or returns it.
-    fn start_at_once(
-        &mut self,
-        id: Option<i64>,
-        request: Request,
-    ) -> Result<Result<Started, Request>, Error> {
-        match request {
-            Request::Publish(publish) => match self.engine.try_publish(&self.handle, publish)? {
-                Ok((channel, pending)) => {
-                    self.handle.set_answering(true);
-                    Ok(Ok(Started::Publishing { id, channel, pending }))
-                }
-                Err(publish) => Ok(Err(Request::Publish(publish))),
-            },
-            Request::Ping => Ok(Ok(done(id))),
-            Request::Unsubscribe { channel } if self.is_known(&channel) => {
-                self.subscribed(&channel)?;
-                self.unsubscribe(&channel);
-                Ok(Ok(done(id)))
-            }
-            Request::Typing { channel } if self.is_known(&channel) => {
-                self.subscribed(&channel)?;
-                self.tell_typing(&channel)?;
-                Ok(Ok(done(id)))
-            }
-            request => Ok(Err(request)),
-        }
-    }
-
-    /// Begins a command that waits for the store. Also returns the channel that its answer is about.
-    fn begin(&mut self, request: Request) -> Result<(Option<ChannelName>, Running), Error> {
-        if let Request::Subscribe { channel, .. } = &request {
-            // A second subscription replaces the first. Otherwise its live events would mix with the replay.
-            self.unsubscribe(channel);
-            let most = self.engine.limits.subscriptions;
-            if self.subscriptions.len() >= most {
-                let why = format!("a connection can subscribe to at most {most} channels");
-                return Err(Error::new(ErrorCode::TooLarge, why));
-            }
-        }
-        self.next_key += 1;
-        let reads = request.reads().cloned();
-        let failed = request.failed();
-        let (engine, handle) = (Arc::clone(&self.engine), Arc::clone(&self.handle));
-        let run = Arc::clone(&self.engine).run_in_turn(Arc::clone(&self.handle), self.next_key, request);
-        let run = async move {
-            run.await.map(Ended::Done).inspect_err(|error| engine.report(failed, &handle, error))
-        };
-        // Boxed here, since each move of a future copies some hundred bytes.
-        Ok((reads, Box::pin(run)))
-    }
-
-    /// Returns whether the next answer is about a channel whose last frame still waits: the answer to a newer
-    /// subscription.
-    fn is_end_waiting(&self) -> bool {
-        match self.started.front() {
-            Some(UnderWay { command: Started::Running { reads: Some(channel), .. }, .. }) => {
-                self.handle.is_end_waiting(channel)
-            }
-            _ => false,
-        }
-    }
-
     /// Ends everything that the connection was cut off from: subscriptions, and answers about the channels.
     fn end_cuts(&mut self) {
         if !self.handle.has_cuts() {
@@ -439,82 +225,6 @@ impl Connection {
         // After the answers, so that a publisher's own message goes out with its answer.
         self.take_events(FRAMES_PER_POLL, &mut room, out);
         if out.len() > before { Poll::Ready(None) } else { Poll::Pending }
-    }
-
-    /// Returns the next answer.
-    pub(crate) fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
-        self.end_cuts();
-        let Some(mut first) = self.started.pop_front() else { return Poll::Pending };
-        let polled = match &mut first.command {
-            Started::Answered(answer) => {
-                self.release(first.bytes);
-                return Poll::Ready(self.answered(answer));
-            }
-            Started::Publishing { id, channel, pending } => Pin::new(pending).poll(cx).map(|result| {
-                let result = result.unwrap_or_else(|_| Err(Error::overloaded()));
-                let own = self
-                    .subscriptions
-                    .iter()
-                    .find(|subscription| subscription.is_of(channel))
-                    .map(|subscription| subscription.key);
-                // Only once: a bot may publish for a long time before it reads an event.
-                self.ready.extend(own.filter(|key| !self.ready.contains(key)));
-                (*id, result.map(|appended| published(channel.clone(), &appended)), None)
-            }),
-            Started::Running { id, reads, outcome } => match outcome.as_mut().poll(cx) {
-                Poll::Pending => Poll::Pending,
-                Poll::Ready(Ok(Ended::Respelt { request, by })) => {
-                    let id = *id;
-                    let again = self.start_again(id, request, by);
-                    first.command =
-                        again.unwrap_or_else(|error| Started::Answered(Answer { id, result: Err(error) }));
-                    self.started.push_front(first);
-                    return self.poll_answer(cx);
-                }
-                Poll::Ready(Ok(_))
-                    if reads.as_ref().is_some_and(|channel| self.handle.is_cut_off(channel)) =>
-                {
-                    Poll::Ready((*id, Err(Denied.into()), None))
-                }
-                Poll::Ready(Ok(Ended::Done(mut outcome))) => {
-                    let places = outcome.places.take();
-                    Poll::Ready((*id, Ok(self.finish(outcome)), places))
-                }
-                Poll::Ready(Err(error)) => Poll::Ready((*id, Err(error), None)),
-            },
-        };
-        match polled {
-            Poll::Ready((id, result, places)) => {
-                self.release(first.bytes);
-                let answer = self.answered(&Answer { id, result });
-                Poll::Ready(match places {
-                    Some(places) => places.hold(answer),
-                    None => answer,
-                })
-            }
-            Poll::Pending => {
-                self.started.push_front(first);
-                Poll::Pending
-            }
-        }
-    }
-
-    fn release(&mut self, bytes: usize) {
-        self.command_bytes -= bytes;
-        self.engine.command_bytes.fetch_sub(bytes, Ordering::Relaxed);
-    }
-
-    fn answered(&mut self, answer: &Answer) -> Bytes {
-        self.start_commands();
-        if self.started.is_empty() {
-            // An idle connection keeps no buffer.
-            self.started = VecDeque::new();
-            self.handle.set_answering(false);
-        }
-        if let Err(error) = &answer.result {
-            self.engine.monitor.counters.refused(error.code());
-        }
-        Encoder::answer(answer)
     }
 
     /// Returns notices and log events, or the reason to close.
@@ -612,30 +322,9 @@ impl Connection {
         }
     }
 
-    fn finish(&mut self, outcome: Outcome) -> Reply {
-        if let Some(listing) = outcome.listing {
-            self.admission.remember(listing);
-        }
-        if let Some(begun) = outcome.begun {
-            let subscription = begun.go_live();
-            // Marks before the insertion found no subscription, so look once.
-            self.ready.push_back(subscription.key);
-            if self.subscriptions.is_empty() {
-                // Most connections subscribe to one channel.
-                self.subscriptions.reserve_exact(1);
-            }
-            self.subscriptions.push(subscription);
-        }
-        outcome.reply
-    }
-
     fn unsubscribe(&mut self, channel: &ChannelName) {
         self.subscriptions.retain(|subscription| !subscription.is_of(channel));
     }
-}
-
-fn done(id: Option<i64>) -> Started {
-    Started::Answered(Answer { id, result: Ok(Reply::Done) })
 }
 
 impl Drop for Connection {
