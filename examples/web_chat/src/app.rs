@@ -1,4 +1,4 @@
-//! The service in one piece: the page, `/session`, and the chat below `/chat`.
+//! The whole service: the page, `/session`, and the chat under `/chat`.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -33,27 +33,27 @@ use crate::options::Options;
 use crate::page;
 use crate::session::{Sessions, refusal, too_many};
 
-/// Where the chat is mounted.
+/// The path of the chat.
 const BASE: &str = "/chat";
 
-/// How long a jump of the clock must last before tokens get old by it, or are given by it.
+/// How long a jump of the clock must last before it affects the age and the issue time of tokens.
 const PATIENCE: Duration = Duration::from_secs(60 * 60);
 
-/// The channel that is there from the first start on.
+/// The channel that the first start creates.
 const FIRST_CHANNEL: &str = "general";
 
-/// The whole service, ready to be served.
+/// The whole service, ready to be started.
 #[derive(Debug)]
 pub struct App {
     chat: Chat,
     service: WebChat,
     operations: Operations,
     server: ServerConfig,
-    /// What a backup holds, unless everything is in memory.
+    /// What a backup contains, unless everything is in memory.
     contents: Option<Contents>,
-    /// What runs beside the service, until it is dropped.
+    /// The task that settles tokens. It is aborted on drop.
     settling: AbortHandle,
-    /// Holds the files of a chat in memory.
+    /// The temporary folder for the files of a chat in memory.
     _files: Option<TempDir>,
 }
 
@@ -61,45 +61,45 @@ pub struct App {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The data folder can't be made or read.
+    /// The data folder can't be created or read.
     #[error("can't use the folder {}", .path.display())]
     Folder {
         /// The folder.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The messages can't be opened.
+    /// The message store can't be opened.
     #[error("can't open the messages")]
     Store(#[from] chatcore_redb::OpenError),
-    /// The certificates of the database's authority can't be read.
+    /// The root certificates for the database can't be read.
     #[error("can't read {}", .path.display())]
     Certificates {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// The database can't be used.
     #[error("can't open the messages")]
     Database(#[from] chatcore_postgres::ConnectError),
-    /// The names can't be opened.
+    /// The accounts can't be opened.
     #[error(transparent)]
     Accounts(#[from] AccountsError),
-    /// The first channel can't be made.
+    /// The first channel can't be created.
     #[error("can't create the first channel")]
     Channel(#[from] chatcore::Error),
 }
 
-/// Where everything is kept.
+/// The opened stores.
 struct Stored {
     builder: ChatBuilder,
     accounts: Arc<dyn Accounts>,
     database: Option<PostgresStore>,
-    /// Messages and names in files.
+    /// The messages and accounts, if they are in files.
     embedded: Option<(RedbStore, Arc<RedbAccounts>)>,
     files: PathBuf,
-    /// The folder of files that are forgotten at the end.
+    /// The temporary folder for files, if the chat is in memory.
     folder: Option<TempDir>,
 }
 
@@ -135,11 +135,11 @@ impl Stored {
             });
         }
         let (data, names) = (options.data.clone(), options.names);
-        // Opening waits for a predecessor to let go of the files.
+        // Opening waits until a previous process releases the files.
         let opened = off_the_workers(move || {
             let store = RedbStore::open(data.join("chat.redb"))?;
             let accounts = RedbAccounts::open(&data.join("accounts.redb"), names, wait)?;
-            // The files are this process's now, so no other one makes a backup of them.
+            // This process has the files now, so no other process is making a backup of them.
             remove_copies(&data).map_err(|source| OpenError::Folder { path: data, source })?;
             Ok::<_, OpenError>((store, accounts))
         });
@@ -151,7 +151,7 @@ impl Stored {
 }
 
 impl Options {
-    /// Returns how to reach the database at `url`.
+    /// Returns the store's builder for the database at `url`.
     pub(crate) async fn database(&self, url: &str) -> Result<chatcore_postgres::Builder, OpenError> {
         let store = PostgresStore::builder(url).search_index(self.search_index);
         let Some(path) = &self.database_ca else { return Ok(store) };
@@ -162,7 +162,7 @@ impl Options {
     }
 }
 
-/// Runs what waits for a disk where it holds up nobody else.
+/// Runs blocking work on a thread for blocking work.
 pub(crate) async fn off_the_workers<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
@@ -171,7 +171,7 @@ pub(crate) async fn off_the_workers<T: Send + 'static>(work: impl FnOnce() -> T 
 }
 
 impl App {
-    /// Opens what is stored, or makes it.
+    /// Opens the data, or creates it.
     ///
     /// # Errors
     /// [`OpenError`] says what can't be opened.
@@ -228,17 +228,17 @@ impl App {
         &self.chat
     }
 
-    /// Returns the service for an operator's tools, to be served on a listener of its own.
+    /// Returns the service for an operator's tools, for a separate listener.
     #[must_use]
     pub fn operations(&self) -> Operations {
         self.operations.clone()
     }
 
-    /// Serves on `listener` until `shutdown` is done, and then until everyone has been told. Meanwhile a socket in the
-    /// data folder takes the command for a backup.
+    /// Serves on `listener` until `shutdown` completes, and then until the chat has drained. Meanwhile, a socket
+    /// in the data folder accepts backup commands.
     ///
     /// # Errors
-    /// Where the listener is no listener.
+    /// If the listener is invalid.
     pub async fn serve(
         self,
         listener: TcpListener,
@@ -267,7 +267,7 @@ impl Drop for App {
     }
 }
 
-/// The service over HTTP: the page, `/session`, and the chat below `/chat`.
+/// The service over HTTP: the page, `/session`, and the chat under `/chat`.
 #[derive(Clone)]
 pub struct WebChat {
     chat: Chat,
@@ -275,7 +275,7 @@ pub struct WebChat {
     responses: Responses,
     chat_service: ChatService,
     sessions: Sessions,
-    /// How often an address may ask for anything but the chat, which counts by itself.
+    /// The allowance of requests per address, for everything but the chat, which has its own.
     requests: Arc<PerAddress>,
     origins: Origins,
     page: StaticFiles,
@@ -294,7 +294,7 @@ impl WebChat {
             self.origins.share(&parts.headers, &mut response);
             return response;
         }
-        // Each path is decoded once, here only to be compared.
+        // Each path is decoded once, only for comparisons here.
         let raw = parts.uri.path();
         let path = &*percent_decode_str(raw).decode_utf8_lossy();
         let first = raw.strip_prefix('/').and_then(|rest| rest.split_once('/')).map(|(first, _)| first);
@@ -310,7 +310,7 @@ impl WebChat {
             return too_many(error);
         }
         let mut response = if path == "*" && parts.method == Method::OPTIONS {
-            // The server as a whole is asked, and has nothing to say.
+            // `OPTIONS *` is about the server as a whole, which has nothing to say.
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::NO_CONTENT;
             response
@@ -324,7 +324,7 @@ impl WebChat {
     }
 }
 
-/// Refuses a request for its host or its page, and says which option would let it in.
+/// Refuses a request because of its host or its origin, and names the option that would allow it.
 fn refused(error: &OriginError) -> Response<Body> {
     let why = match (error.misdirected_host(), error.foreign_origin()) {
         (Some(host), _) => format!(

@@ -1,15 +1,15 @@
-//! The data folder: nobody but its owner has any business in it.
+//! The data folder, to which only its owner has access.
 
 use std::io;
 use std::path::Path;
 
-/// The folder in the data folder in which a restore puts everything together.
+/// The folder for the files of an unfinished restore, in the data folder.
 pub(crate) const RESTORING: &str = "restoring";
 
-/// Refuses a folder into which a restore has not ended.
+/// Refuses a folder with an unfinished restore.
 ///
 /// # Errors
-/// If there is a restore in it.
+/// If the folder has an unfinished restore.
 pub(crate) fn check(folder: &Path) -> io::Result<()> {
     if !folder.join(RESTORING).try_exists()? {
         return Ok(());
@@ -18,7 +18,7 @@ pub(crate) fn check(folder: &Path) -> io::Result<()> {
     Err(io::Error::other(why))
 }
 
-/// Makes a folder and those on the way to it, with mode 0700. One that exists stays as it is.
+/// Creates a folder and its missing parents, with mode 0700. An existing folder is left unchanged.
 pub(crate) fn make(folder: &Path) -> io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
@@ -27,26 +27,26 @@ pub(crate) fn make(folder: &Path) -> io::Result<()> {
     builder.create(folder)
 }
 
-/// Makes the names in a folder outlive a loss of power.
+/// Syncs a folder, so that the names in it survive a power loss.
 #[cfg(unix)]
 pub(crate) fn sync(folder: &Path) -> io::Result<()> {
     std::fs::File::open(folder)?.sync_all()
 }
 
-/// Elsewhere a folder can't be synced.
+/// Does nothing: other systems can't sync a folder.
 #[cfg(not(unix))]
 pub(crate) fn sync(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes the folder and those on the way to it, with mode 0700, or takes away what an existing one allows to
-/// others. It blocks.
+/// Creates the folder and its missing parents with mode 0700, or removes the access of others to an existing
+/// folder. Blocks.
 ///
-/// A folder that belongs to another user, and one that users share as `/tmp` is shared, stay as they are: what is
-/// in it is private by itself.
+/// A folder of another user and a shared folder such as `/tmp` are left unchanged: the files in it are private on
+/// their own.
 ///
 /// # Errors
-/// If the folder can't be made or read.
+/// If the folder can't be created or read.
 #[cfg(unix)]
 pub(crate) fn open(folder: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
@@ -76,7 +76,7 @@ pub(crate) fn open(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes the folder and those on the way to it. Elsewhere the operating system's own rules hold.
+/// Creates the folder and its missing parents. Access is up to the operating system.
 #[cfg(not(unix))]
 pub(crate) fn open(folder: &Path) -> io::Result<()> {
     make(folder)
@@ -102,7 +102,7 @@ mod tests {
         set_permissions(path, Permissions::from_mode(mode)).unwrap();
     }
 
-    /// Returns every path below a folder, and the folder.
+    /// Returns the folder and every path below it.
     fn all(folder: &Path) -> Vec<PathBuf> {
         let mut all = vec![folder.to_path_buf()];
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -124,14 +124,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_that_is_kept_belongs_to_its_owner_alone() {
+    async fn only_the_owner_can_read_stored_data() {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         let options = Options::parse_from(["web_chat", "--data", data.to_str().unwrap()]);
         drop(App::open(&options).await.unwrap());
         assert_private(&data);
 
-        // As a version before this one left it.
+        // Files as an earlier version left them.
         let (old, file) = (data.join("files/xab/xcd"), data.join("files/xab/xcd/a_abcd"));
         std::fs::create_dir_all(&old).unwrap();
         std::fs::write(&file, "a file").unwrap();
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_operator_made_stricter_stays_so() {
+    fn stricter_modes_of_an_operator_are_kept() {
         let folder = tempfile::tempdir().unwrap();
         for (before, after) in [(0o500, 0o500), (0o750, 0o700), (0o1777, 0o1777)] {
             set_mode(folder.path(), before);

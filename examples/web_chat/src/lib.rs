@@ -1,5 +1,5 @@
-//! A Slack-like chat service made of chatcore: the page, people's names, and one tower service over both and
-//! the chat. [`run`] is the program; tests start the service in their own process.
+//! A Slack-like chat service built with chatcore: the page, accounts, and one tower service for both and the chat.
+//! [`run`] is the program; tests start the service in their own process.
 
 mod accounts;
 mod app;

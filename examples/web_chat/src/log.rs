@@ -1,4 +1,4 @@
-//! What is logged, and how a line is written.
+//! The filter and the format of the log.
 
 use std::error::Error;
 use std::io::{IsTerminal, stderr};
@@ -9,21 +9,21 @@ use tracing_subscriber::prelude::*;
 
 use crate::options::Options;
 
-/// Which lines are logged: a level, or levels per part of the program, separated by commas.
+/// A filter of log lines: a level, or levels per part of the program, separated by commas.
 #[derive(Clone, Debug)]
 pub struct LogFilter(Targets);
 
-/// How a line of the log is written.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 #[non_exhaustive]
 pub enum LogFormat {
-    /// For people, in colour where one looks at it.
+    /// For people, with colours in a terminal.
     Text,
     /// A JSON object per line, with its spans.
     Json,
 }
 
-/// A text that is no filter of log lines.
+/// The text is not a valid filter of log lines.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "invalid log filter {0:?}: write a level (off, error, warn, info, debug, trace), or part=level, as in info,chatcore=debug"
@@ -36,12 +36,12 @@ impl FromStr for LogFilter {
     fn from_str(text: &str) -> Result<Self, InvalidFilter> {
         let invalid = || InvalidFilter(text.to_owned());
         for directive in text.split(',') {
-            // A word alone that is no level would turn on all of a part that does not exist.
+            // A single word that is not a level would enable a part that does not exist.
             let (part, level) = directive.rsplit_once('=').unwrap_or(("", directive));
             if !part.trim().chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | ':')) {
                 return Err(invalid());
             }
-            // The parser takes no text at all for `error`.
+            // The parser reads an empty level as `error`.
             if level.trim().is_empty() || level.trim().parse::<LevelFilter>().is_err() {
                 return Err(invalid());
             }
@@ -51,10 +51,10 @@ impl FromStr for LogFilter {
 }
 
 impl Options {
-    /// Starts to log to the standard error stream as the options say.
+    /// Starts logging to standard error, as the options say.
     ///
     /// # Panics
-    /// Panics if something else logs for the process already.
+    /// If the process has another logger already.
     pub fn start_log(&self) {
         let format = tracing_subscriber::fmt::layer().with_writer(stderr);
         let registry = tracing_subscriber::registry();
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_filter_is_levels_and_nothing_else() {
+    fn a_filter_consists_of_levels_only() {
         for good in ["info", "off", "WARN", "info,chatcore=debug", "chatcore::failures=off,error"] {
             good.parse::<LogFilter>().unwrap();
         }

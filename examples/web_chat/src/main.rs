@@ -1,4 +1,4 @@
-//! The chat service as an installed program: `cargo install --path examples/web_chat`.
+//! The chat service as a program: `cargo install --path examples/web_chat`.
 
 use std::process::ExitCode;
 

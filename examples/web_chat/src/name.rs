@@ -1,4 +1,4 @@
-//! Display names: what is one, and which two would be taken for each other.
+//! Display names: which texts are valid, and which names look alike.
 
 use std::sync::Arc;
 
@@ -7,11 +7,11 @@ use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 use unicode_security::confusable_detection::skeleton;
 
-/// A display name as people see it: NFC, single spaces, nothing invisible.
+/// A display name: in NFC, with single spaces, without invisible characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DisplayName(Arc<str>);
 
-/// Why a text is no display name.
+/// Why a text is not a valid display name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadName {
     #[error("a name must have 1 to {} characters", DisplayName::MAX_CHARS)]
@@ -22,18 +22,18 @@ pub(crate) enum BadName {
     Reserved,
 }
 
-/// The service's own names.
+/// The names of the service itself.
 const OWN: [&str; 2] = ["chatcore", "web_chat"];
 
 impl DisplayName {
     const MAX_CHARS: usize = 32;
 
     pub(crate) fn new(text: &str) -> Result<Self, BadName> {
-        // Composition shortens a text by so much at the most: this bounds the work on a hostile one.
+        // Composition shortens a text at most by this factor. The check bounds the work for a hostile text.
         if text.len() > 64 * Self::MAX_CHARS {
             return Err(BadName::Length);
         }
-        // Looked for before the folding, which takes a control character such as a tab for a space.
+        // Before the folding, which turns a control character such as a tab into a space.
         if text.trim().chars().any(is_forbidden) {
             return Err(BadName::Invisible);
         }
@@ -54,7 +54,7 @@ impl DisplayName {
         &self.0
     }
 
-    /// Returns the keys under which the name is taken. Two names are too alike when they share one.
+    /// Returns the keys of the name. Two names with a common key look alike.
     pub(crate) fn keys(&self) -> Vec<String> {
         keys(&self.0)
     }
@@ -62,16 +62,16 @@ impl DisplayName {
 
 /// Returns the keys of a name.
 ///
-/// The skeleton (UTS 39, section 4) is taken with the case as written, where `I` looks like `l`, and folded, where it is
-/// an `i`.
+/// The skeleton (UTS 39, section 4) is computed twice: with the original case, where `I` looks like `l`, and with
+/// the case folded, where `I` is an `i`.
 fn keys(name: &str) -> Vec<String> {
     let mut keys = vec![look(name), look(&visible::fold(name))];
     keys.dedup();
     keys
 }
 
-/// Returns the keys that a name of an earlier version lacks: that one folded names by their lower case. Those of ASCII
-/// lack none.
+/// Returns the keys that a name of an earlier version lacks: that version converted names to lower case. An ASCII
+/// name lacks none.
 pub(crate) fn lacking_keys(name: &str, known: &[String]) -> Vec<String> {
     if name.is_ascii() {
         return Vec::new();
@@ -82,17 +82,18 @@ pub(crate) fn lacking_keys(name: &str, known: &[String]) -> Vec<String> {
 }
 
 fn look(text: &str) -> String {
-    // Twice, since what a skeleton stands for may itself be an upper-case letter: `0` is like `O`.
+    // Folded twice, since a skeleton may contain an upper-case letter: `0` looks like `O`.
     let folded = visible::fold(&skeleton(text).collect::<String>());
     visible::fold(&skeleton(&folded).collect::<String>())
 }
 
-/// Characters that join or vary others. Names in Persian and emoji need them, but they make no difference.
+/// Returns whether a character only joins or varies others. Names in Persian and emoji need such characters, but
+/// names that differ only in them look alike.
 fn joins(c: char) -> bool {
     matches!(c, '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}')
 }
 
-/// Characters that show nothing, or turn the direction of what stands around the name.
+/// Returns whether a character is invisible, or changes the direction of the text around the name.
 fn is_forbidden(c: char) -> bool {
     let is_private =
         matches!(c, '\u{fff0}'..='\u{ffff}' | '\u{e000}'..='\u{f8ff}' | '\u{e0000}'..='\u{10ffff}');
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn case_composition_spaces_and_look_alikes_make_no_other_name() {
+    fn look_alike_names_count_as_the_same() {
         for (a, b) in [
             ("ann", "Ann"),
             ("José", "Jose\u{301}"),
@@ -134,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_everybody_and_of_the_service_are_reserved() {
+    fn names_for_all_and_of_the_service_are_reserved() {
         for text in ["everyone", "HERE", "channel", "System", "ѕystem", "chatcore", "Web_Chat"] {
             assert_eq!(DisplayName::new(text), Err(BadName::Reserved), "{text}");
         }
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn thirty_two_characters_pass_and_one_more_does_not() {
+    fn a_name_has_at_most_thirty_two_characters() {
         assert!(DisplayName::new(&"é".repeat(32)).is_ok());
         assert_eq!(DisplayName::new(&"é".repeat(33)), Err(BadName::Length));
         assert_eq!(DisplayName::new("  "), Err(BadName::Length));
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_shows_nothing_or_turns_the_text_is_refused() {
+    fn invisible_and_direction_characters_are_refused() {
         for text in ["a\u{202e}b", "\u{3164}", "\u{200d}", "a\nb", "\u{feff}x", "\u{301}", "a\u{0}"] {
             assert_eq!(DisplayName::new(text), Err(BadName::Invisible), "{text:?}");
         }

@@ -1,6 +1,6 @@
-//! How many files the process may have open: raised as far as it goes, and kept in reserve for the store.
+//! The limit of open files: raised as far as possible, with a reserve for the store.
 
-/// Raises the limit of open files to what the system allows, and returns it; `None` if there is none.
+/// Raises the limit of open files to the maximum, and returns it; `None` if there is no limit.
 #[cfg(unix)]
 pub(crate) fn raise() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -22,7 +22,7 @@ pub(crate) fn raise() -> Option<u64> {
     None
 }
 
-/// Returns how many of the connections that are asked for can be open at once, with `reserved` files for all else.
+/// Returns how many of the requested connections can be open at once, with `reserved` files for everything else.
 pub(crate) fn connections(asked: u32, open_files: Option<u64>, reserved: u32) -> u32 {
     let Some(open_files) = open_files else { return asked };
     let most = open_files.saturating_sub(reserved.into()).max(1);
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_leave_the_reserve() {
+    fn connections_leave_the_reserved_files_free() {
         assert_eq!(connections(20_000, Some(20_256), 256), 20_000);
         assert_eq!(connections(20_000, Some(20_255), 256), 19_999);
         assert_eq!(connections(20_000, Some(10), 256), 1);
@@ -43,7 +43,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn the_limit_is_raised_to_what_the_system_allows() {
+    fn the_limit_is_raised_to_the_maximum() {
         use rustix::process::{Resource, getrlimit};
 
         raise();

@@ -11,7 +11,7 @@ use crate::backup::Command;
 use crate::log::{LogFilter, LogFormat};
 use crate::open_files;
 
-/// The end of `--help`.
+/// The last lines of `--help`.
 const BACKUP: &str = "Backup: web_chat backup FILE --data FOLDER, even while the service runs. With a database, run pg_dump \
 first. Restore: stop the service and run web_chat restore FILE --data FOLDER. With a database, restore it first. \
 docs/operations.md has both step by step.";
@@ -217,7 +217,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Returns the chat's bounds.
+    /// Returns the limits of the chat.
     pub(crate) fn limits(&self) -> chatcore::Limits {
         let size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
         let mut limits = chatcore::Limits::default();
@@ -238,16 +238,16 @@ impl Options {
         limits
     }
 
-    /// Returns how long a drain may take.
+    /// Returns the longest time of a drain.
     #[must_use]
     pub fn grace(&self) -> Duration {
         Duration::from_secs(self.grace.into())
     }
 
-    /// Returns the HTTP server's bounds.
+    /// Returns the limits of the HTTP server.
     pub(crate) fn server(&self) -> ServerConfig {
         let size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
-        // Pages, uploads and health checks need places too, if there are so many.
+        // Pages, uploads and health checks need connections too.
         let connections = self.within_open_files(self.connections.saturating_add(self.connections / 4));
         let per_address = match self.trust_forwarded {
             0 => size(self.address_connections),
@@ -260,7 +260,7 @@ impl Options {
             .with_grace(self.grace())
     }
 
-    /// Returns what one address may ask of the chat.
+    /// Returns the limits per address for the chat.
     pub(crate) fn config(&self) -> Config {
         Config::default()
             .with_upload_bytes_per_day(self.address_upload_bytes_per_day)
@@ -268,12 +268,12 @@ impl Options {
             .with_requests(self.requests())
     }
 
-    /// Returns how often one address may send a request.
+    /// Returns the allowance of requests per address.
     pub(crate) fn requests(&self) -> Allowance {
         Allowance::new(self.requests, Duration::from_millis(self.request_interval))
     }
 
-    /// Returns how often one address may sign in.
+    /// Returns the allowance of sign-ins per address.
     pub(crate) fn sign_ins(&self) -> Allowance {
         Allowance::new(self.sign_ins, Duration::from_millis(self.sign_in_interval))
     }
@@ -298,13 +298,13 @@ impl Options {
         }
     }
 
-    /// Returns the origins that the service answers at.
+    /// Returns the origins of the service.
     pub(crate) fn origins(&self) -> Origins {
         self.origin.iter().cloned().fold(Origins::local(), Origins::own)
     }
 }
 
-/// Reads a number of bytes, with or without a unit, whose prefixes are powers of 1,024.
+/// Parses a number of bytes, optionally with a unit of a power of 1,024.
 fn bytes(text: &str) -> Result<u64, String> {
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
     let bits = match unit.trim().to_ascii_lowercase().as_str() {
@@ -324,14 +324,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_defaults_parse_and_a_history_of_nothing_does_not() {
+    fn the_defaults_parse_and_an_empty_history_does_not() {
         let options = Options::parse_from(["web_chat"]);
         assert_eq!((options.listen.as_str(), options.history), ("127.0.0.1:3000", 100));
         assert!(Options::try_parse_from(["web_chat", "--history", "0"]).is_err());
     }
 
     #[test]
-    fn a_proxy_in_front_has_all_connections() {
+    fn a_proxy_may_use_all_connections() {
         let direct = Options::parse_from(["web_chat", "--address-connections", "9"]).server();
         assert_eq!((direct.connections_per_address, direct.trust_forwarded), (9, 0));
         let behind = Options::parse_from(["web_chat", "--trust-forwarded", "1"]).server();
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_have_units() {
+    fn byte_sizes_may_have_units() {
         for (text, expected) in [
             ("0", 0),
             ("1000", 1_000),
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_stop_before_files_run_out() {
+    fn connections_are_capped_before_files_run_out() {
         let mut options = Options::parse_from(["web_chat"]);
         assert_eq!((options.limits().connections, options.server().connections), (20_000, 25_000));
         options.open_files = Some(1_024);
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn origins_are_repeated_or_separated_by_commas() {
+    fn origins_may_repeat_or_be_separated_by_commas() {
         let listed = ["web_chat", "--origin", "https://a.example,http://b:3000", "--origin", "http://c"];
         let origins = Options::parse_from(listed).origin;
         let origins: Vec<String> = origins.iter().map(ToString::to_string).collect();
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_takes_the_folder_before_or_behind_it() {
+    fn the_folder_option_works_before_and_after_a_command() {
         for arguments in [
             ["web_chat", "--data", "there", "backup", "one.tar"],
             ["web_chat", "backup", "--data", "there", "one.tar"],
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn a_database_and_memory_are_one_too_many() {
+    fn a_database_and_memory_exclude_each_other() {
         let url = ["web_chat", "--database-url", "postgresql://localhost/chat"];
         assert_eq!(Options::parse_from(url).database_url.as_deref(), Some(url[2]));
         assert!(Options::try_parse_from(url.iter().chain(&["--memory"])).is_err());

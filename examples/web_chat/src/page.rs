@@ -1,4 +1,4 @@
-//! The page's own files, and the headers that every answer carries.
+//! The files of the page, and the headers of every response.
 
 use chatcore_hyper::Body;
 use http::Response;
@@ -7,7 +7,7 @@ use http::header::{
     X_FRAME_OPTIONS,
 };
 
-/// The files of `ui/`.
+/// The files in `ui/`.
 pub(crate) const FILES: &[(&str, &[u8])] = &[
     ("index.html", include_bytes!("../ui/index.html")),
     ("app.js", include_bytes!("../ui/app.js")),
@@ -19,12 +19,12 @@ pub(crate) const FILES: &[(&str, &[u8])] = &[
     ("icon-mentions.svg", include_bytes!("../ui/icon-mentions.svg")),
 ];
 
-/// Everything from this host, nothing inline, nothing from anywhere else.
+/// Everything from this host, nothing inline, nothing from other hosts.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; \
      media-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; \
      require-trusted-types-for 'script'; trusted-types 'none'";
 
-/// Returns the file that a path names.
+/// Returns the file for a path.
 pub(crate) fn file_of(path: &str) -> &str {
     match path.strip_prefix('/').unwrap_or(path) {
         "" => "index.html",
@@ -32,7 +32,7 @@ pub(crate) fn file_of(path: &str) -> &str {
     }
 }
 
-/// Adds what protects the page; an answer that brings a policy of its own, as attachments do, keeps it.
+/// Adds the headers that protect the page. A response with its own policy, as for attachments, keeps that policy.
 pub(crate) fn protect(response: &mut Response<Body>) {
     let headers = response.headers_mut();
     headers.entry(CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(POLICY));

@@ -1,4 +1,4 @@
-//! The program: its options, its signals, and how it ends.
+//! The program: its options, its signals and its exit.
 
 use std::error::Error;
 use std::fmt::Arguments;
@@ -20,17 +20,17 @@ use crate::log::in_one_line;
 use crate::options::Options;
 use crate::signals::{Signals, Stop};
 
-/// The longest drain after Ctrl-C: somebody waits at the terminal.
+/// The longest drain after Ctrl-C: a person waits at the terminal.
 const INTERRUPTED: Duration = Duration::from_secs(1);
 
-/// How much longer than its grace the server may take, because of a disk that hangs.
+/// How much longer than the grace time the server may take if a disk hangs.
 const OVERTIME: Duration = Duration::from_secs(1);
 
-/// Threads for files and searches. The allocator reserves 64 MiB of address space for each, of which most is never
-/// used; where that space is capped, many threads would end the process.
+/// The number of threads for blocking work. The allocator reserves 64 MiB of address space per thread, most of
+/// which is never used. Where address space is limited, many threads would end the process.
 const BLOCKING_THREADS: usize = 8;
 
-/// Runs the service, or the command that the arguments of the process name, and returns how it ended.
+/// Runs the service, or the command in the arguments of the process. Returns the exit code.
 #[must_use]
 pub fn run() -> ExitCode {
     let mut options = Options::parse();
@@ -47,7 +47,7 @@ pub fn run() -> ExitCode {
             }
             Some(command) => runtime.block_on(carry_out(command, &options)),
         };
-        // What hangs by now, as in a call of the disk, does not keep the process.
+        // Work that still hangs, such as a call to the disk, does not keep the process alive.
         runtime.shutdown_background();
         ended
     });
@@ -60,12 +60,12 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Makes the runtime: a worker per core, and [`BLOCKING_THREADS`].
+/// Creates the runtime, with a worker per core and [`BLOCKING_THREADS`].
 fn runtime() -> io::Result<Runtime> {
     Builder::new_multi_thread().enable_all().max_blocking_threads(BLOCKING_THREADS).build()
 }
 
-/// Carries out a command instead of serving, until a signal ends it.
+/// Runs a command instead of the service, until a signal ends it.
 async fn carry_out(command: Command, options: &Options) -> Result<(), Box<dyn Error>> {
     let mut signals = Signals::listen()?;
     let told = match command {
@@ -93,7 +93,7 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
     let mut signals = Signals::listen()?;
     let app = tokio::select! {
         app = App::open(&options) => app?,
-        // Nobody has been served yet.
+        // Nobody has connected yet.
         _ = signals.stop() => return Ok(()),
     };
     let listener = bind(&options.listen).await?;
@@ -101,7 +101,7 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
     if let Some(address) = &options.metrics_listen {
         let listener = bind(address).await?;
         say(format_args!("The metrics are at http://{}/metrics", listener.local_addr()?));
-        // It answers also while the chat drains, and ends with the process.
+        // It also answers while the chat drains, and ends with the process.
         tokio::spawn(app.operations().serve(listener));
     }
     let chat = app.chat().clone();
@@ -137,7 +137,7 @@ async fn bind(address: &str) -> Result<TcpListener, String> {
     TcpListener::bind(address).await.map_err(|error| format!("can't listen on {address}: {error}"))
 }
 
-/// Writes a line to the standard output, if somebody still reads it.
+/// Prints a line to standard output, and ignores that nobody reads it.
 fn say(line: Arguments<'_>) {
     let _ = writeln!(stdout(), "{line}");
 }

@@ -1,16 +1,16 @@
-//! What is in the database, as a script for an administrator.
+//! The schema of the database, as SQL for an administrator.
 
 use chatcore_postgres::PostgresStore;
 
 use crate::accounts::postgres_schema;
 use crate::options::Options;
 
-/// The schema of the messages: the store's own default.
+/// The schema of the messages: the store's default.
 const MESSAGES: &str = "chatcore";
 
 impl Options {
-    /// Returns the script that makes the tables of the messages and of the names, and with `search_index` the index
-    /// too, in a database that has none of them. A role that may not create them can be served from afterwards.
+    /// Returns the SQL that creates the tables of messages and accounts in an empty database, and the index with
+    /// `search_index`. Then a role that may not create tables can run the service.
     #[must_use]
     pub fn schema(&self) -> String {
         const NAME: &str = "invariant: the schema's name needs no quotes";

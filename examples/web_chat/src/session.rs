@@ -1,4 +1,4 @@
-//! `/session`: signing in by a name, and out again.
+//! `/session`: sign-in with a name, and sign-out.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -23,38 +23,38 @@ use tokio::time::timeout;
 use crate::accounts::{Accounts, AccountsError, SignedIn, TOKEN_LIFE, Taken, Token};
 use crate::name::DisplayName;
 
-/// The sign-in's cookie over HTTPS, which no other host can set.
+/// The name of the sign-in cookie over HTTPS. No other host can set it.
 const SECURE_COOKIE_NAME: &str = "__Host-chat_session";
 
-/// The sign-in's cookie without TLS.
+/// The name of the sign-in cookie without TLS.
 const COOKIE_NAME: &str = "chat_session";
 
 const METHODS: &str = "GET, HEAD, POST, DELETE";
 
-/// The value of `Allow`.
+/// The value of the header `Allow`.
 const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, DELETE, OPTIONS");
 
-/// Tells the page, which can't read the other, whether it is worth asking who is signed in.
+/// Tells the page, which can't read the sign-in cookie, whether to request the current user.
 const MARKER_COOKIE_NAME: &str = "chat_signed_in";
 
 /// How long a name can be given back without its cookie.
 const RECEIPT_LIFE: Duration = Duration::from_secs(60);
 
-/// Bytes of a sign-in's body.
+/// The largest body of a sign-in, in bytes.
 const BODY_BYTES: usize = 4 << 10;
 
-/// Signs people in and out.
+/// Handles sign-ins and sign-outs.
 #[derive(Clone)]
 pub(crate) struct Sessions {
     pub(crate) accounts: Arc<dyn Accounts>,
-    /// Sends the cookie over HTTPS only, by whatever origin a request comes.
+    /// Whether to send the cookie over HTTPS only, for requests of every origin.
     pub(crate) secure_cookie: bool,
     pub(crate) origins: Origins,
-    /// By which tokens get old.
+    /// The clock for the age of tokens.
     pub(crate) clock: Clock,
-    /// How long a sign-in's body may take.
+    /// The longest time to receive the body of a sign-in.
     pub(crate) body_time: Duration,
-    /// How often an address may sign in.
+    /// The allowance of sign-ins per address.
     pub(crate) sign_ins: Arc<PerAddress>,
     pub(crate) failures: FailureLog,
 }
@@ -86,7 +86,7 @@ impl Authenticator for Sessions {
 }
 
 impl Sessions {
-    /// Answers a request to `/session`, whose host and page are checked.
+    /// Answers a request to `/session`. Its host and origin have been checked.
     pub(crate) async fn answer<B>(&self, chat: &Chat, parts: &Parts, body: B) -> Response<Body>
     where
         B: http_body::Body,
@@ -117,11 +117,11 @@ impl Sessions {
                     let why = "the body must be JSON, {\"name\": \"…\"}, of at most 4 KiB";
                     refusal(StatusCode::UNPROCESSABLE_ENTITY, "bad_frame", why)
                 };
-                // Refused by its announced length, a body is not even asked for.
+                // If the announced length is too large, the body is not requested.
                 if body.size_hint().lower() > BODY_BYTES as u64 {
                     return closing(bad());
                 }
-                // The future of a body is as large as the body's type: keep it off the caller's stack.
+                // Boxed to save stack space: the future is as large as the type of the body.
                 let body = Box::pin(timeout(self.body_time, Limited::new(body, BODY_BYTES).collect()));
                 let Ok(body) = body.await else {
                     let why = format!("the body did not arrive within {} s", self.body_time.as_secs());
@@ -158,7 +158,7 @@ impl Sessions {
             Ok(name) => name,
             Err(error) => return refusal(StatusCode::UNPROCESSABLE_ENTITY, "bad_name", error),
         };
-        // Who is signed in under this very name already stays who they are.
+        // A browser that already has this very name keeps its user.
         match self.user(old).await {
             Ok(Some(user)) if *user.name == *name.as_str() => {
                 return answer(StatusCode::OK, &json!({ "user": user }));
@@ -229,7 +229,7 @@ impl Sessions {
         response
     }
 
-    /// Frees a name whose browser did not keep the cookie, by the receipt that it got instead.
+    /// Frees a name whose browser rejected the cookie, by the receipt of the sign-in.
     async fn give_back(&self, chat: &Chat, receipt: &str) -> Response<Body> {
         let Some(hash) = hash_of(receipt) else {
             let why = "invalid receipt: send the 64 hex digits from the answer to POST /session";
@@ -252,7 +252,8 @@ impl Sessions {
         }
     }
 
-    /// Sets the cookies of a request's scheme, and removes the other scheme's, since two that differ are none.
+    /// Sets the cookies for the scheme of the request and removes those of the other scheme, since two different
+    /// cookies count as none.
     fn set_cookies(&self, parts: &Parts, response: &mut Response<Body>, value: &str, seconds: u64) {
         let secure = self.is_secure(parts);
         let (name, other) =
@@ -266,7 +267,7 @@ impl Sessions {
         };
         set(name, value, seconds, "; HttpOnly");
         set(MARKER_COOKIE_NAME, "1", seconds, "");
-        // Over HTTP, a browser takes the removal of the secure one from its own machine only.
+        // Over HTTP, a browser accepts the removal of the secure cookie from localhost only.
         if secure || cookie(&parts.headers, &[SECURE_COOKIE_NAME]).is_some() {
             set(other, "", 0, "; HttpOnly");
         }
@@ -276,20 +277,20 @@ impl Sessions {
         self.secure_cookie || self.origins.is_https(parts)
     }
 
-    /// Returns whether the browser signed in before the service was told that it is served over HTTPS.
+    /// Returns whether the browser signed in before the service was configured for HTTPS.
     fn has_older_cookie(&self, parts: &Parts) -> bool {
         self.is_secure(parts) && cookie(&parts.headers, &[COOKIE_NAME]).is_some()
     }
 }
 
-/// Has the browser forget the files that it keeps, so that the next person there finds none. Browsers listen to it
-/// over HTTPS and on localhost. The page removes what it stored itself, which may include what is not sent yet.
+/// Makes the browser clear its cache, so that the next user of the browser finds no files. Browsers do this over
+/// HTTPS and on localhost. The page removes its own storage, which may include unsent messages.
 fn clear_cache(response: &mut Response<Body>) {
     let header = HeaderName::from_static("clear-site-data");
     response.headers_mut().insert(header, HeaderValue::from_static("\"cache\""));
 }
 
-/// Returns the hash that a receipt spells, in lower case as it was given.
+/// Returns the hash in a receipt, which must be in lower case.
 fn hash_of(receipt: &str) -> Option<[u8; 32]> {
     let is_hex = |b: u8| b.is_ascii_digit() || matches!(b, b'a'..=b'f');
     if receipt.len() != 64 || !receipt.bytes().all(is_hex) {
@@ -302,7 +303,7 @@ fn hash_of(receipt: &str) -> Option<[u8; 32]> {
     Some(hash)
 }
 
-/// Returns the token in a request's cookies.
+/// Returns the token in the cookies of a request.
 fn token(headers: &HeaderMap) -> Option<Token> {
     cookie(headers, &[SECURE_COOKIE_NAME, COOKIE_NAME]).and_then(Token::new)
 }
@@ -319,14 +320,14 @@ pub(crate) fn refusal(status: StatusCode, code: &str, why: impl Display) -> Resp
     answer(status, &json!({ "code": code, "message": why.to_string() }))
 }
 
-/// Answers an address that has asked too often.
+/// Answers an address that has used up its allowance.
 pub(crate) fn too_many(error: TooManyRequests) -> Response<Body> {
     let mut response = closing(refusal(StatusCode::TOO_MANY_REQUESTS, "rate_limited", error));
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(error.retry_after()));
     response
 }
 
-/// Ends the connection with the answer: the rest of the request's body is not wanted.
+/// Closes the connection after the response: the rest of the request's body is not read.
 fn closing(mut response: Response<Body>) -> Response<Body> {
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response

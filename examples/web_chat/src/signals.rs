@@ -1,12 +1,12 @@
-//! What the system tells the process to do.
+//! The signals that stop the service.
 
 use std::fmt;
 use std::io;
 
-/// A wish that the service ends.
+/// A signal to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// SIGTERM, as a service manager sends it.
+    /// SIGTERM, from a service manager.
     Terminate,
     /// Ctrl-C, from a person at the terminal.
     Interrupt,
@@ -21,7 +21,7 @@ impl fmt::Display for Stop {
     }
 }
 
-/// The signals of the process. As long as it lives, none of them ends the process by itself.
+/// The signals of the process. While this value exists, none of them ends the process on its own.
 #[derive(Debug)]
 pub(crate) struct Signals {
     #[cfg(unix)]
@@ -33,7 +33,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Begins to listen.
+    /// Registers the signals.
     #[cfg(unix)]
     pub(crate) fn listen() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
@@ -44,20 +44,20 @@ impl Signals {
         })
     }
 
-    /// Begins to listen.
+    /// Registers the signals.
     #[cfg(not(unix))]
     pub(crate) fn listen() -> io::Result<Self> {
         Ok(Self {})
     }
 
-    /// Waits for the next wish that the service ends.
+    /// Waits for the next signal to stop.
     #[cfg(unix)]
     pub(crate) async fn stop(&mut self) -> Stop {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return Stop::Terminate,
                 _ = self.interrupt.recv() => return Stop::Interrupt,
-                // A terminal that closes sends it too, and the service outlives its terminal.
+                // A terminal that closes also sends this signal, and the service outlives its terminal.
                 _ = self.hangup.recv() => {
                     tracing::info!("SIGHUP does nothing: restart the service to change its options");
                 }
@@ -65,7 +65,7 @@ impl Signals {
         }
     }
 
-    /// Waits for the next wish that the service ends.
+    /// Waits for the next signal to stop.
     #[cfg(not(unix))]
     pub(crate) async fn stop(&mut self) -> Stop {
         match tokio::signal::ctrl_c().await {

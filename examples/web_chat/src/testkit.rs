@@ -1,16 +1,16 @@
-//! What fuzzers drive.
+//! Functions for the fuzzers.
 
 use crate::backup::testkit as backup;
 use crate::name::DisplayName;
 
-/// Returns the display name that a text gives, and the keys under which it is taken.
+/// Returns the display name for a text, and its keys.
 #[must_use]
 pub fn display_name(text: &str) -> Option<(String, Vec<String>)> {
     let name = DisplayName::new(text).ok()?;
     Some((name.as_str().to_owned(), name.keys()))
 }
 
-/// Reads an archive as a restore does, and returns the paths that it would write, and how it ends.
+/// Reads an archive as a restore does. Returns the paths that it would write, and the result.
 #[must_use]
 pub fn read_backup(bytes: &[u8]) -> (Vec<String>, &'static str) {
     let mut paths = Vec::new();
@@ -18,11 +18,11 @@ pub fn read_backup(bytes: &[u8]) -> (Vec<String>, &'static str) {
     (paths, end)
 }
 
-/// Takes what a service sends as `web_chat backup` does, in pieces of at most `piece` bytes; returns what it would
-/// write and how it ends.
+/// Receives what a service sends as `web_chat backup` does, in pieces of at most `piece` bytes. Returns what it
+/// would write, and the result.
 ///
 /// # Errors
-/// If it speaks another protocol.
+/// If the protocol is not that of a backup.
 pub fn receive_backup(bytes: &[u8], piece: usize) -> Result<String, String> {
     backup::receive(bytes, piece)
 }

@@ -1,7 +1,7 @@
-//! Who is who: names that are taken, and the tokens of those who took them.
+//! Accounts: the names in use, and the tokens of their owners.
 //!
-//! There are no passwords. A name belongs to the browser that holds its token, for a year, or until it signs
-//! out; then the name is free, and whoever takes it is somebody else.
+//! There are no passwords. A name belongs to the browser that holds its token, for a year or until it signs out.
+//! Then the name is free, and whoever takes it next is a different user.
 
 mod postgres;
 mod redb;
@@ -19,17 +19,17 @@ pub(crate) use self::postgres::{PostgresAccounts, schema as postgres_schema};
 pub(crate) use self::redb::RedbAccounts;
 use crate::name::DisplayName;
 
-/// How long a token is good for.
+/// How long a token is valid.
 pub(crate) const TOKEN_LIFE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// The names that are taken.
+/// The names in use.
 #[async_trait]
 pub(crate) trait Accounts: Send + Sync {
-    /// Returns whom a token belongs to.
+    /// Returns the owner of a token.
     async fn user(&self, token: &Token, now: Timestamp) -> Result<Option<User>, AccountsError>;
 
-    /// Takes a name for a new user, if nobody else has one that could be taken for it. The token `old` and its
-    /// name are given up for it, in the same transaction.
+    /// Takes a name for a new user, unless another user has a name that looks like it. The token `old` and its
+    /// name are given up in the same transaction.
     async fn take(
         &self,
         name: &DisplayName,
@@ -37,27 +37,27 @@ pub(crate) trait Accounts: Send + Sync {
         now: Timestamp,
     ) -> Result<Taken, AccountsError>;
 
-    /// Makes a token worthless and its name free; returns whose it was.
+    /// Revokes the token and frees its name. Returns its owner.
     async fn revoke(&self, token: &Token) -> Result<Option<User>, AccountsError> {
         self.give_back(&token.hash(), Timestamp::from_millis(i64::MIN)).await
     }
 
-    /// Makes the token with this hash worthless and its name free, if it was given at `after` or later; returns
-    /// whose it was.
+    /// Revokes the token with this hash and frees its name, if it was issued at `after` or later. Returns its
+    /// owner.
     async fn give_back(&self, hash: &[u8; 32], after: Timestamp) -> Result<Option<User>, AccountsError>;
 
-    /// Lets each token that was given more than a day after `now` be of `now`: the clock was wrong then, and the
-    /// token would be good, and its name taken, until a year after that time.
+    /// Sets the issue time of each token that was issued more than a day after `now` to `now`. The clock was wrong
+    /// when such a token was issued, and it would stay valid, and its name in use, for a year after that time.
     async fn settle(&self, now: Timestamp) -> Result<(), AccountsError>;
 }
 
-/// How far after now a token may have been given: the clocks of several machines differ.
+/// How far in the future the issue time of a token may be: the clocks of several machines differ.
 const AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// For how long the clock has to be right before tokens are settled by it: a machine may start with a wrong one.
+/// How long the clock must have been steady before tokens are settled: a machine may start with a wrong clock.
 const SETTLED: Duration = Duration::from_secs(60 * 60);
 
-/// Settles the tokens every hour in which the clock was not set, for as long as it is polled.
+/// Settles the tokens every hour in which the clock did not jump. Runs until it is dropped.
 pub(crate) async fn keep_settled(accounts: Arc<dyn Accounts>, clock: Clock, failures: FailureLog) {
     loop {
         let (before, begin) = (clock.now(), Instant::now());
@@ -70,27 +70,27 @@ pub(crate) async fn keep_settled(accounts: Arc<dyn Accounts>, clock: Clock, fail
     }
 }
 
-/// What a browser shows to be who it is. Only its hash is stored.
+/// The secret with which a browser signs in. Only its hash is stored.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Token(String);
 
-/// Somebody new.
+/// A user who has just signed in.
 pub(crate) struct SignedIn {
     pub(crate) user: User,
     pub(crate) token: Token,
-    /// Who the same browser was before.
+    /// The previous user of the same browser.
     pub(crate) replaced: Option<User>,
 }
 
-/// What taking a name came to.
+/// The result of taking a name.
 pub(crate) enum Taken {
     Yes(SignedIn),
     No,
-    /// There is no room for more names.
+    /// The maximum number of names is in use.
     Full,
 }
 
-/// Why the names can't be read or written.
+/// Why reading or writing the names failed.
 #[derive(Debug, thiserror::Error)]
 #[error("the users' names can't be read or written; try again")]
 pub struct AccountsError(#[source] Box<dyn Error + Send + Sync>);
@@ -114,7 +114,7 @@ impl Token {
         &self.0
     }
 
-    /// Returns how the chat knows the sign-in. It does not give the token away.
+    /// Returns the session id that the chat gets for this token. It does not reveal the token.
     pub(crate) fn session(&self) -> SessionId {
         let hex: String = self.hash().iter().map(|byte| format!("{byte:02x}")).collect();
         SessionId::new(hex).expect("invariant: 64 hex digits make an id")
@@ -135,7 +135,7 @@ fn random_hex() -> String {
     format!("{:032x}", u128::from_le_bytes(bytes))
 }
 
-/// Returns the time before which tokens that were given are worthless by `now`.
+/// Returns the issue time before which tokens have expired at `now`.
 fn oldest(now: Timestamp) -> Timestamp {
     now.minus(TOKEN_LIFE)
 }
@@ -144,7 +144,7 @@ fn oldest(now: Timestamp) -> Timestamp {
 mod tests {
     use super::*;
 
-    /// Makes each law a test of each implementation.
+    /// Runs each law as a test of each implementation.
     macro_rules! on_every_kind {
         ($($law:ident($names:literal)),* $(,)?) => {
             mod redb {
@@ -167,13 +167,13 @@ mod tests {
 
     on_every_kind!(
         a_name_belongs_to_its_token_until_it_signs_out(9),
-        a_name_is_given_back_by_its_hash_for_a_time(9),
-        a_browser_that_takes_another_name_gives_up_its_own(9),
-        a_year_later_the_token_is_worthless_and_the_name_free(9),
+        a_name_can_be_given_back_by_its_hash_for_a_while(9),
+        a_browser_gives_up_its_name_for_another(9),
+        a_token_expires_after_a_year_and_frees_its_name(9),
         names_are_bounded(2),
-        of_many_who_want_a_name_at_once_one_gets_it(9),
-        many_at_once_take_no_more_names_than_there_are(3),
-        a_token_from_a_wrong_clock_is_good_for_a_year_from_then(9),
+        one_of_many_concurrent_callers_gets_a_name(9),
+        the_limit_of_names_holds_for_concurrent_callers(3),
+        a_token_from_a_wrong_clock_is_valid_for_a_year(9),
         a_name_is_taken_in_every_spelling(9),
     );
 
@@ -194,9 +194,9 @@ mod tests {
         }
     }
 
-    /// An earlier version folded names by their lower case.
+    /// An earlier version converted names to lower case instead of folding them.
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_name_that_was_taken_before_is_taken_in_every_spelling() {
+    async fn a_name_of_an_earlier_version_is_taken_in_every_spelling() {
         let database = chatcore_tests::Postgres::shared().await.database().await;
         let store = chatcore_postgres::PostgresStore::builder(&database.url());
         let open = async || PostgresAccounts::open(&store, 9).await.unwrap();
@@ -236,7 +236,7 @@ mod tests {
         assert_ne!(other.id, ann.id, "whoever takes the name next is somebody else");
     }
 
-    async fn a_name_is_given_back_by_its_hash_for_a_time(accounts: impl Accounts) {
+    async fn a_name_can_be_given_back_by_its_hash_for_a_while(accounts: impl Accounts) {
         let now = Timestamp::now();
         let (ann, token) = take(&accounts, "ann", now).await.unwrap();
         let later = Timestamp::from_millis(now.as_millis() + 1);
@@ -247,7 +247,7 @@ mod tests {
         assert!(take(&accounts, "ann", now).await.is_some());
     }
 
-    async fn a_browser_that_takes_another_name_gives_up_its_own(accounts: impl Accounts) {
+    async fn a_browser_gives_up_its_name_for_another(accounts: impl Accounts) {
         let now = Timestamp::now();
         let (ann, old) = take(&accounts, "ann", now).await.unwrap();
         take(&accounts, "bob", now).await.unwrap();
@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(accounts.user(&old, now).await.unwrap(), None);
     }
 
-    async fn a_year_later_the_token_is_worthless_and_the_name_free(accounts: impl Accounts) {
+    async fn a_token_expires_after_a_year_and_frees_its_name(accounts: impl Accounts) {
         let now = Timestamp::now();
         let (_, token) = take(&accounts, "ann", oldest(now)).await.unwrap();
         assert!(accounts.user(&token, now).await.unwrap().is_some(), "to the day");
@@ -275,14 +275,14 @@ mod tests {
         assert!(take(&accounts, "c", now).await.is_none());
     }
 
-    async fn many_at_once_take_no_more_names_than_there_are(accounts: impl Accounts) {
+    async fn the_limit_of_names_holds_for_concurrent_callers(accounts: impl Accounts) {
         let now = Timestamp::now();
         let names: Vec<String> = (0..12).map(|n| format!("name {n}")).collect();
         let taken = futures::future::join_all(names.iter().map(|name| take(&accounts, name, now))).await;
         assert_eq!(taken.iter().flatten().count(), 3);
     }
 
-    async fn a_token_from_a_wrong_clock_is_good_for_a_year_from_then(accounts: impl Accounts) {
+    async fn a_token_from_a_wrong_clock_is_valid_for_a_year(accounts: impl Accounts) {
         let (now, day) = (Timestamp::now(), Duration::from_secs(86_400));
         let (_, right) = take(&accounts, "right", now).await.unwrap();
         let (_, near) = take(&accounts, "near", now.plus(day)).await.unwrap();
@@ -299,7 +299,7 @@ mod tests {
         assert!(take(&accounts, "Ann", over).await.is_some());
     }
 
-    /// Names that nobody has, which remember by what time they were settled.
+    /// Accounts without names that record the times at which they were settled.
     #[derive(Default)]
     struct Settled(std::sync::Mutex<Vec<Timestamp>>);
 
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn tokens_are_settled_after_an_hour_of_a_right_clock() {
+    async fn tokens_are_settled_after_an_hour_with_a_steady_clock() {
         use std::sync::atomic::{AtomicI64, Ordering};
 
         let (hour, begin) = (Duration::from_secs(3_600), Instant::now());
@@ -351,7 +351,7 @@ mod tests {
         settling.abort();
     }
 
-    async fn of_many_who_want_a_name_at_once_one_gets_it(accounts: impl Accounts) {
+    async fn one_of_many_concurrent_callers_gets_a_name(accounts: impl Accounts) {
         let now = Timestamp::now();
         let (one, two, three) = tokio::join!(
             take(&accounts, "ann", now),

@@ -1,4 +1,4 @@
-//! The names in a PostgreSQL database, beside the messages, for all who serve from it.
+//! Accounts in a PostgreSQL database, next to the messages, shared by all nodes.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
@@ -16,16 +16,17 @@ use tokio::time::timeout;
 use super::{AHEAD, Accounts, AccountsError, SignedIn, Taken, Token, new_user, oldest};
 use crate::name::{DisplayName, lacking_keys};
 
-/// Connections for names alone.
+/// The number of connections for accounts.
 const CONNECTIONS: usize = 4;
-/// How long to wait for what is done on it.
+/// The longest time to wait for a query.
 const ANSWER: Duration = Duration::from_secs(5);
-/// The users remembered for when the database is away, in each of two generations.
+/// The most users remembered for an outage of the database, in each of two generations.
 const REMEMBERED: usize = 10_000;
 
-/// The lock under which names change: one at a time, on all nodes.
+/// Takes the lock for changes of names: one at a time on all nodes.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('web_chat', 0))";
-/// Makes the tables if there are none. What exists needs no right to create it: `CREATE SCHEMA IF NOT EXISTS` would.
+/// Creates the missing tables. Checks first: `CREATE SCHEMA IF NOT EXISTS` needs the right to create a schema even
+/// if it exists.
 const SCHEMA: &str = "DO $$ BEGIN
     IF to_regclass('web_chat.name') IS NULL THEN
         IF to_regnamespace('web_chat') IS NULL THEN
@@ -45,22 +46,22 @@ const SCHEMA: &str = "DO $$ BEGIN
     END IF;
 END $$";
 
-/// Returns the script that makes the tables, for an administrator too.
+/// Returns the SQL that creates the tables, also for an administrator.
 pub(crate) fn schema() -> String {
     format!("BEGIN;\n{LOCK};\n{SCHEMA};\nCOMMIT;\n")
 }
 
-/// The names that are taken, in the tables of the schema `web_chat`.
+/// Accounts in the tables of the schema `web_chat`.
 ///
-/// While the database is away, whose token was seen before stays who they are; a sign-out on another node is
-/// known again when it is back.
+/// During an outage of the database, users whose tokens were seen before stay signed in. A sign-out on another
+/// node takes effect here when the database is back.
 pub(crate) struct PostgresAccounts {
     pool: Pool,
     limit: i64,
     remembered: Mutex<Remembered>,
 }
 
-/// Who was seen last, by the hashes of their tokens, and since when they have them.
+/// The users seen last, by the hashes of their tokens, with the issue times of the tokens.
 #[derive(Default)]
 struct Remembered {
     young: HashMap<[u8; 32], (User, Timestamp)>,
@@ -82,7 +83,7 @@ enum Failure {
 }
 
 impl PostgresAccounts {
-    /// Opens them in the store's database, over connections of their own.
+    /// Opens the accounts in the store's database, over separate connections.
     pub(crate) async fn open(store: &Builder, limit: u64) -> Result<Self, AccountsError> {
         let pool = store.pool(CONNECTIONS).map_err(|error| AccountsError::because(Failure::from(error)))?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -183,8 +184,8 @@ impl Accounts for PostgresAccounts {
         let (user, token) = (new_user(name), Token::random());
         let (hash, old) = (token.hash(), old.map(Token::hash));
         let new = New { user: &user, keys: name.keys(), hash: &hash, old: old.as_ref(), now };
-        // A connection that is lost at commit leaves open whether the name is taken. The second time finds the
-        // same account, if so.
+        // If the connection breaks during a commit, it is unknown whether the name was taken. In that case, the
+        // second attempt finds the account.
         let entered = match self.enter(&new).await {
             Err(Failure::Database(_) | Failure::Timeout) => self.enter(&new).await,
             entered => entered,
@@ -233,7 +234,7 @@ impl Remembered {
     }
 }
 
-/// An account to be entered.
+/// An account to insert.
 struct New<'a> {
     user: &'a User,
     keys: Vec<String>,
@@ -243,20 +244,21 @@ struct New<'a> {
 }
 
 enum Entered {
-    /// And who had the old token.
+    /// Inserted, with the previous owner of the old token.
     Yes(Option<User>),
     No,
     Full,
 }
 
 impl Failure {
-    /// Returns whether nothing was done, since the connection's server was read-only when it was made, or is.
+    /// Returns whether the query did nothing because the server is read-only, or was so when the connection was
+    /// made.
     fn is_read_only(&self) -> bool {
         matches!(self, Self::Database(error) if error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION))
     }
 }
 
-/// Closes the connection if what was asked on it is still unanswered, or if it only reads.
+/// Closes the connection if a query on it has not been answered, or if the server is read-only.
 fn given_up<T>(client: Object, done: Result<Result<T, Failure>, Elapsed>) -> Result<T, Failure> {
     let done = done.unwrap_or(Err(Failure::Timeout));
     if done.as_ref().is_err_and(|failure| matches!(failure, Failure::Timeout) || failure.is_read_only()) {
@@ -272,7 +274,7 @@ async fn read(client: &Client, hash: &[u8], oldest: Timestamp) -> Result<Option<
 }
 
 async fn remove(client: &mut Client, hash: &[u8], after: Timestamp) -> Result<Option<User>, Failure> {
-    // Asked first: whoever has no account does not hold up those who wait for the lock.
+    // Check first, so that a user without an account does not take the lock.
     let account = "SELECT 1 FROM web_chat.account WHERE token = $1 AND since >= $2";
     if client.query_opt(account, &[&hash, &after.as_millis()]).await?.is_none() {
         return Ok(None);
@@ -287,7 +289,7 @@ async fn enter(client: &mut Client, new: &New<'_>, limit: i64) -> Result<Entered
     let others = "SELECT 1 FROM web_chat.name AS n JOIN web_chat.account AS a USING (token)
         WHERE n.key = ANY ($1) AND a.since >= $2 AND a.token <> ALL ($3) LIMIT 1";
     let own: Vec<&[u8]> = new.old.into_iter().chain([new.hash]).map(|hash| &hash[..]).collect();
-    // Asked first, so that a name that is taken is refused without the lock.
+    // Check first, so that a name in use is refused without the lock.
     let taken = client.query_opt(others, &[&new.keys, &oldest(new.now).as_millis(), &own]).await?;
     if taken.is_some() {
         return Ok(Entered::No);
@@ -295,7 +297,7 @@ async fn enter(client: &mut Client, new: &New<'_>, limit: i64) -> Result<Entered
     let transaction = locked(client).await?;
     let entered = "SELECT 1 FROM web_chat.account WHERE token = $1";
     if transaction.query_opt(entered, &[&&new.hash[..]]).await?.is_some() {
-        // Committed by a first try, the answer to which was lost.
+        // Committed by a first attempt whose answer was lost.
         return Ok(Entered::Yes(None));
     }
     let replaced = match new.old {
@@ -322,7 +324,8 @@ async fn enter(client: &mut Client, new: &New<'_>, limit: i64) -> Result<Entered
     Ok(Entered::Yes(replaced))
 }
 
-/// Enters the keys that names of an earlier version lack. A key that another name has by now stays with it.
+/// Adds the keys that names of an earlier version lack. A key that another name has in the meantime stays with
+/// that name.
 async fn add_keys(client: &mut Client) -> Result<(), Failure> {
     let transaction = locked(client).await?;
     let names = "SELECT a.token, a.name, array_agg(n.key) FROM web_chat.account AS a JOIN web_chat.name AS n USING (token)

@@ -1,4 +1,4 @@
-//! The names in a redb file, or in memory.
+//! Accounts in a redb file, or in memory.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -19,16 +19,15 @@ use tokio::time::timeout;
 use super::{AHEAD, Accounts, AccountsError, SignedIn, Taken, Token, new_user, oldest};
 use crate::name::{DisplayName, lacking_keys};
 
-/// Pages of the file in memory. It is as large as 100,000 names.
+/// The size of the page cache. The file has this size with 100,000 names.
 const CACHE_BYTES: usize = 16 << 20;
 
-/// Accounts by the hash of their token.
+/// Accounts by the hashes of their tokens.
 const ACCOUNTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("accounts");
-/// Hashes of tokens by the keys of their names.
+/// The hashes of tokens by the keys of the names.
 const NAMES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("names");
 
-/// The names that are taken, in a file or in memory. One thread writes them, and no call waits longer than
-/// `wait`.
+/// Accounts in a file or in memory. One thread writes them, and no call waits longer than `wait`.
 #[derive(Debug)]
 pub(crate) struct RedbAccounts {
     file: RedbFile<Names>,
@@ -95,7 +94,8 @@ impl Layout for Names {
     }
 }
 
-/// Enters the keys that names of an earlier version lack. A key that another name has by now stays with it.
+/// Adds the keys that names of an earlier version lack. A key that another name has in the meantime stays with
+/// that name.
 fn add_keys(
     database: &Database,
     accounts: &impl ReadableTable<&'static [u8], &'static [u8]>,
@@ -150,7 +150,7 @@ impl Changes<'_> {
     }
 }
 
-/// A name that is wanted.
+/// A name that a user wants to take.
 #[derive(Clone)]
 struct Wanted {
     keys: Vec<String>,
@@ -160,7 +160,7 @@ struct Wanted {
 }
 
 enum Verdict {
-    /// Free, once the accounts with these hashes are gone.
+    /// Free, once the accounts with these hashes are removed.
     Free(HashSet<Vec<u8>>),
     Refused(Taken),
 }
@@ -193,7 +193,7 @@ impl Wanted {
 }
 
 impl RedbAccounts {
-    /// Opens the file, or makes it. It blocks.
+    /// Opens the file, or creates it. Blocks.
     pub(crate) fn open(file: &Path, limit: u64, wait: Duration) -> Result<Self, AccountsError> {
         let builder = chatcore_redb::Builder::default().cache_bytes(CACHE_BYTES);
         let file = builder.open_file(file).map_err(AccountsError::because)?;
@@ -204,7 +204,7 @@ impl RedbAccounts {
         Ok(Self { file: RedbFile::in_memory().map_err(AccountsError::because)?, limit, wait })
     }
 
-    /// Copies the names to a new file, as [`RedbFile::backup`] does.
+    /// Copies the accounts to a new file; see [`RedbFile::backup`].
     pub(crate) async fn backup(&self, file: &Path) -> Result<(), BackupError> {
         self.file.backup(file).await
     }
@@ -240,7 +240,7 @@ impl Accounts for RedbAccounts {
         now: Timestamp,
     ) -> Result<Taken, AccountsError> {
         let wanted = Wanted { keys: name.keys(), old: old.map(Token::hash), now, limit: self.limit };
-        // Asked first, so that a name that is taken is refused without a write.
+        // Check first, so that a name in use is refused without a write.
         let asked = wanted.clone();
         let verdict =
             self.read(move |txn| asked.verdict(&txn.open_table(ACCOUNTS)?, &txn.open_table(NAMES)?));
@@ -258,7 +258,7 @@ impl Accounts for RedbAccounts {
 
     async fn give_back(&self, hash: &[u8; 32], after: Timestamp) -> Result<Option<User>, AccountsError> {
         let hash = *hash;
-        // Asked first: whoever has no account is not worth a write.
+        // Check first, so that a token without an account causes no write.
         let account = self.read(move |txn| account(txn, &hash)).await?;
         if account.is_none_or(|account| account.since < after) {
             return Ok(None);
@@ -268,7 +268,7 @@ impl Accounts for RedbAccounts {
     }
 
     async fn settle(&self, now: Timestamp) -> Result<(), AccountsError> {
-        // Asked first, since there hardly ever is one.
+        // Check first, since there are hardly ever any.
         if self.read(move |txn| Ok(ahead(&txn.open_table(ACCOUNTS)?, now)?.is_empty())).await? {
             return Ok(());
         }
@@ -282,7 +282,7 @@ impl Accounts for RedbAccounts {
     }
 }
 
-/// Returns the accounts whose tokens were given more than a day after `now`, dated back.
+/// Returns the accounts whose tokens were issued more than a day after `now`, with the issue time set to `now`.
 fn ahead<A>(accounts: &A, now: Timestamp) -> Result<Vec<(Vec<u8>, Account)>, TransactionError>
 where
     A: ReadableTable<&'static [u8], &'static [u8]>,
@@ -297,8 +297,8 @@ where
     Ok(found)
 }
 
-/// Enters an account, and returns whom it replaces. If nobody waits for the answer any more, nobody will ever
-/// have the token: then the account is taken back, so that its name is free.
+/// Inserts an account, and returns the user that it replaces. If the caller no longer waits, nobody will ever have
+/// the token: the account is then removed, so that its name is free.
 async fn enter(
     file: RedbFile<Names>,
     wanted: Wanted,
@@ -323,7 +323,7 @@ async fn enter(
             Ok(Ok(replaced))
         });
         if let Err(Ok(Ok(_))) = answer.send(entered.await) {
-            // The writer logs a failure.
+            // The writer logs the error.
             let _ = file.write(move |changes| changes.remove(&hash)).await;
         }
     });

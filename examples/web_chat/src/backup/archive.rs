@@ -1,7 +1,8 @@
-//! A backup's file: a tar archive of what the data folder holds.
+//! The file of a backup: a tar archive with the contents of the data folder.
 //!
-//! Its first entry says what it is, its last has the SHA-256 of every byte before it. Whatever differs in a byte from
-//! what [`Writer`] writes is refused by [`Reader`], so an archive has no links, no other paths and no doubtful sizes.
+//! Its first entry is a manifest, its last entry has the SHA-256 of all bytes before it. [`Reader`] refuses
+//! everything that differs in a byte from what [`Writer`] writes. So an archive has no links, no other paths and
+//! no ambiguous sizes.
 
 use std::io::{self, Read, Write};
 
@@ -11,50 +12,50 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tar::Header;
 
-/// The format that this version writes, and the newest that it reads.
+/// The format that this version writes, and the newest that it can read.
 const FORMAT: u32 = 1;
 
 const MANIFEST: &str = "web_chat-backup.json";
 const CHECKSUM: &str = "web_chat-backup.sha256";
-/// The messages' file, in the archive and in the data folder.
+/// The path of the messages' file, in the archive and in the data folder.
 pub(crate) const MESSAGES: &str = "chat.redb";
-/// The names' file, in the archive and in the data folder.
+/// The path of the accounts' file, in the archive and in the data folder.
 pub(crate) const NAMES: &str = "accounts.redb";
-/// The folder of attachments, in the archive and in the data folder.
+/// The path of the attachments, in the archive and in the data folder.
 pub(crate) const FILES: &str = "files";
 
 const BLOCK: usize = 512;
-/// Blocks of zeros after the last entry.
+/// The size of the zeros after the last entry.
 const END: usize = 2 * BLOCK;
-/// The longest first entry.
+/// The largest first entry, in bytes.
 const MANIFEST_BYTES: u64 = 4_096;
-/// Hexadecimal digits of the checksum, and the end of the line.
+/// The size of the last entry: the hexadecimal checksum and a newline.
 const CHECKSUM_BYTES: u64 = 65;
 
-/// What an archive says of itself.
+/// The manifest of an archive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Manifest {
     format: u32,
     version: String,
-    /// When it was begun.
+    /// When the backup began.
     pub(crate) made_at: Timestamp,
-    /// Whether it holds messages and names. Without them it is of a service with a database.
+    /// Whether the archive has messages and accounts. It has none if the service uses a database.
     pub(crate) database: bool,
 }
 
-/// What an entry holds.
+/// The content of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Name {
-    /// The messages' database.
+    /// The file with the messages.
     Messages,
-    /// The names' database.
+    /// The file with the accounts.
     Names,
     /// An attachment.
     File(AttachmentId),
 }
 
 impl Name {
-    /// Returns the path in the archive, and below the data folder.
+    /// Returns the path in the archive, which is also the path in the data folder.
     pub(crate) fn path(&self) -> String {
         match self {
             Self::Messages => MESSAGES.to_owned(),
@@ -77,7 +78,7 @@ impl Name {
     }
 }
 
-/// Why a file can't be restored from.
+/// Why a file can't be restored.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ArchiveError {
     #[error("it is not a backup of web_chat")]
@@ -96,7 +97,7 @@ pub(crate) enum ArchiveError {
     Stopped,
 }
 
-/// Counts bytes into a hash as they pass.
+/// Hashes and counts the bytes that pass through.
 struct Hashing<T> {
     inner: T,
     hash: Sha256,
@@ -107,7 +108,7 @@ impl<T> Hashing<T> {
         Self { inner, hash: Sha256::new() }
     }
 
-    /// Returns the checksum of what has passed, as the last entry has it.
+    /// Returns the checksum of the bytes so far, as the last entry has it.
     fn line(&self) -> String {
         let hash = self.hash.clone().finalize();
         let mut line: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -146,7 +147,7 @@ fn header(path: &str, size: u64, mtime: u64) -> io::Result<Header> {
     Ok(header)
 }
 
-/// Returns how many zeros fill the last block of `size` bytes.
+/// Returns the number of zeros after `size` bytes to the end of the block.
 fn padding(size: u64) -> usize {
     let used = usize::try_from(size % BLOCK as u64).unwrap_or(0);
     (BLOCK - used) % BLOCK
@@ -162,7 +163,7 @@ impl<W: Write> Writer<W> {
     /// Begins an archive.
     ///
     /// # Errors
-    /// If `out` can't be written.
+    /// If writing to `out` fails.
     pub(crate) fn begin(out: W, database: bool, now: Timestamp) -> io::Result<Self> {
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let manifest = Manifest { format: FORMAT, version, made_at: now, database };
@@ -176,7 +177,7 @@ impl<W: Write> Writer<W> {
     /// Adds `size` bytes.
     ///
     /// # Errors
-    /// If `from` has fewer, or one of both fails.
+    /// If `from` has fewer bytes, or if reading or writing fails.
     pub(crate) fn add(&mut self, name: &Name, size: u64, from: &mut impl Read) -> io::Result<()> {
         self.put(&name.path(), size, from)
     }
@@ -195,7 +196,7 @@ impl<W: Write> Writer<W> {
     /// Ends the archive.
     ///
     /// # Errors
-    /// If it can't be written.
+    /// If writing fails.
     pub(crate) fn finish(mut self) -> io::Result<()> {
         let line = self.out.line();
         self.put(CHECKSUM, line.len() as u64, &mut line.as_bytes())?;
@@ -204,13 +205,13 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// Reads an archive, entry by entry. Nothing that it gave counts before it gave the end, which has proved it.
+/// Reads an archive, entry by entry. Only the end proves the entries: do not use them before it.
 pub(crate) struct Reader<R: Read> {
     entries: Entries<R>,
     manifest: Manifest,
 }
 
-/// What each format says of itself.
+/// The part of the manifest that all formats share.
 #[derive(Deserialize)]
 struct AnyManifest {
     format: u32,
@@ -220,7 +221,7 @@ impl<R: Read> Reader<R> {
     /// Reads the first entry.
     ///
     /// # Errors
-    /// [`ArchiveError`] if it is no backup, or one of a newer version.
+    /// [`ArchiveError`] if it is not a backup, or a backup of a newer version.
     pub(crate) fn begin(input: R) -> Result<Self, ArchiveError> {
         let mut entries = Entries { input: Hashing::new(input), left: 0, padding: 0 };
         match entries.next() {
@@ -237,12 +238,13 @@ impl<R: Read> Reader<R> {
         Ok(Self { entries, manifest })
     }
 
-    /// Returns what the archive says of itself.
+    /// Returns the manifest.
     pub(crate) fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// Goes on to the next entry, and returns its name and size; `None` at the end of a whole, unaltered archive.
+    /// Reads the next header, and returns the entry's name and size; `None` at the end of a complete, unchanged
+    /// archive.
     ///
     /// # Errors
     /// [`ArchiveError`].
@@ -260,7 +262,7 @@ impl<R: Read> Reader<R> {
         self.entries.end().map(|()| None)
     }
 
-    /// Writes what is left of the entry to `out`.
+    /// Writes the rest of the entry to `out`.
     ///
     /// # Errors
     /// [`ArchiveError`].
@@ -269,16 +271,16 @@ impl<R: Read> Reader<R> {
     }
 }
 
-/// The entries of a tar archive, whatever they are.
+/// The entries of a tar archive, without their meaning.
 struct Entries<R: Read> {
     input: Hashing<R>,
-    /// Bytes of the entry at hand that were not read yet.
+    /// The unread bytes of the current entry.
     left: u64,
     padding: usize,
 }
 
 impl<R: Read> Entries<R> {
-    /// Reads a header, which must be to the byte as [`Writer`] writes it, and returns the path and the size.
+    /// Reads a header, which must be exactly as [`Writer`] writes it. Returns the path and the size.
     fn next(&mut self) -> Result<(String, u64), ArchiveError> {
         let mut block = [0; BLOCK];
         self.fill(&mut block)?;
@@ -313,7 +315,7 @@ impl<R: Read> Entries<R> {
         Ok(bytes)
     }
 
-    /// Reads what follows the last entry: zeros, and nothing else.
+    /// Reads the end of the archive, which must be zeros only.
     fn end(&mut self) -> Result<(), ArchiveError> {
         let mut end = Vec::new();
         let most = END as u64 + 1;
@@ -345,7 +347,7 @@ mod tests {
         AttachmentId::new(text).unwrap()
     }
 
-    /// An archive of every kind of entry, at the sizes around a block's.
+    /// An archive with every kind of entry, with sizes around the size of a block.
     fn archive() -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut writer = Writer::begin(&mut bytes, true, Timestamp::from_millis(1_700_000_000_123)).unwrap();
@@ -371,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_gives_back_what_was_put_in() {
+    fn an_archive_returns_what_was_added() {
         let bytes = archive();
         let mut reader = Reader::begin(&bytes[..]).unwrap();
         assert_eq!(reader.manifest().made_at.as_millis(), 1_700_000_000_123);
@@ -387,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn each_altered_byte_of_an_archive_is_noticed() {
+    fn a_change_of_any_byte_of_an_archive_is_detected() {
         let bytes = archive();
         for at in 0..bytes.len() {
             let mut altered = bytes.clone();
@@ -397,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_cut_off_anywhere_is_refused() {
+    fn a_truncated_archive_is_refused() {
         let bytes = archive();
         for length in 0..bytes.len() {
             let error = read(&bytes[..length]).unwrap_err();
@@ -407,7 +409,7 @@ mod tests {
         assert!(error.to_string().contains("something follows its end"), "{error}");
     }
 
-    /// Puts an entry of another program's making behind the first one of ours.
+    /// Inserts an entry written by another program after the manifest.
     fn with_entry(make: impl FnOnce(&mut Header)) -> ArchiveError {
         let mut bytes = archive();
         bytes.truncate(2 * BLOCK);
@@ -420,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_outside_of_a_backup_are_refused() {
+    fn unexpected_entries_are_refused() {
         let named = |name: &'static [u8]| {
             with_entry(|header| {
                 let field = &mut header.as_mut_bytes()[..100];
@@ -461,7 +463,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backup_of_a_newer_version_says_so() {
+    fn a_backup_of_a_newer_version_is_recognized() {
         let mut bytes = Vec::new();
         let text = br#"{"format":2,"layers":[]}"#;
         bytes.extend_from_slice(header(MANIFEST, text.len() as u64, 0).unwrap().as_bytes());

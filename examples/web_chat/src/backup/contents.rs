@@ -1,4 +1,4 @@
-//! What a backup holds: a copy of the databases, and the files that belong to it.
+//! The contents of a backup: a copy of the databases, and the files that belong to it.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -15,29 +15,29 @@ use super::archive::{FILES, MESSAGES, NAMES, Name, Writer};
 use crate::accounts::RedbAccounts;
 use crate::folder;
 
-/// The folder of the copies, below the data folder, while a backup is made.
+/// The folder for the copies during a backup, in the data folder.
 const COPIES: &str = "backup";
 
-/// Uploads that one look into the copy finds.
+/// The number of uploads per read of the copy.
 const PAGE: usize = 256;
 
-/// Ids of files that are missing, of which a backup tells.
+/// The most ids of missing files that the note lists.
 const TOLD: usize = 10;
 
-/// Bytes of the copy that are kept in memory while its uploads are listed.
+/// The cache of the copy while its uploads are listed, in bytes.
 const CACHE: usize = 4 << 20;
 
-/// A data folder, ready to be backed up.
+/// A data folder to back up.
 #[derive(Clone, Debug)]
 pub(crate) struct Contents {
     pub(crate) data: PathBuf,
-    /// Messages and names, unless they are in a database.
+    /// The messages and accounts, unless they are in a database.
     pub(crate) databases: Option<(RedbStore, Arc<RedbAccounts>)>,
-    /// The chat that serves the folder, if one does: it holds the files meanwhile.
+    /// The chat that uses the folder, if one does. It keeps the files during the backup.
     pub(crate) chat: Option<Chat>,
 }
 
-/// Why a backup could not be made.
+/// Why a backup failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ContentsError {
     #[error("the folder {} can't be used", .path.display())]
@@ -54,7 +54,7 @@ pub(crate) enum ContentsError {
     Write(#[from] io::Error),
 }
 
-/// The folder of the copies; it goes with this.
+/// The folder for the copies, which is removed on drop.
 struct Copies(PathBuf);
 
 impl Copies {
@@ -75,7 +75,7 @@ impl Drop for Copies {
     }
 }
 
-/// Removes what a backup that was killed has left.
+/// Removes what a killed backup has left.
 pub(crate) fn remove_copies(data: &Path) -> io::Result<()> {
     match fs::remove_dir_all(data.join(COPIES)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -84,10 +84,10 @@ pub(crate) fn remove_copies(data: &Path) -> io::Result<()> {
 }
 
 impl Contents {
-    /// Writes the archive, and returns what it lacks, in a sentence. It blocks, on a thread that may wait for the
-    /// runtime.
+    /// Writes the archive, and returns a note about missing files. Blocks, so call it on a thread that may wait
+    /// for the runtime.
     ///
-    /// Files are held first, then the databases are copied: so each file that the copy names is there.
+    /// Files are held before the databases are copied, so each file that the copy refers to exists.
     ///
     /// # Errors
     /// [`ContentsError`].
@@ -104,7 +104,7 @@ impl Contents {
                 runtime.block_on(store.backup(&messages))?;
                 add_database(&mut archive, &Name::Names, &names)?;
                 add_database(&mut archive, &Name::Messages, &messages)?;
-                // Opening it changes its bytes, so this comes after they were read.
+                // Opening the copy changes its bytes, so it is added to the archive first.
                 let copy = RedbStore::builder().cache_bytes(CACHE).open(&messages)?;
                 self.add_files(&mut archive, &copy, runtime, &mut missing)?;
             }
@@ -113,7 +113,7 @@ impl Contents {
         Ok(missing.told())
     }
 
-    /// Adds the files that a copy of the messages names.
+    /// Adds the files that a copy of the messages refers to.
     fn add_files(
         &self,
         archive: &mut Writer<impl Write>,
@@ -138,7 +138,7 @@ impl Contents {
         }
     }
 
-    /// Adds every file that is in the folder.
+    /// Adds every file in the folder.
     fn add_all_files(&self, archive: &mut Writer<impl Write>) -> Result<(), ContentsError> {
         let root = self.data.join(FILES);
         for folder in folders(&root)? {
@@ -146,7 +146,7 @@ impl Contents {
                 for path in entries(&folder)? {
                     let name = path.file_name().and_then(|name| name.to_str());
                     let id = name.and_then(|name| AttachmentId::new(name).ok());
-                    // Others are not the service's.
+                    // Other files are not the service's.
                     if let Some(id) = id.filter(|id| root.join(FolderBlobs::path_of(id)) == path) {
                         self.add_file(archive, &id, None)?;
                     }
@@ -156,7 +156,7 @@ impl Contents {
         Ok(())
     }
 
-    /// Adds a file, and returns whether it is there, with this size.
+    /// Adds a file, and returns whether it exists with this size.
     fn add_file(
         &self,
         archive: &mut Writer<impl Write>,
@@ -191,7 +191,7 @@ fn folders(folder: &Path) -> Result<Vec<PathBuf>, ContentsError> {
     Ok(folders)
 }
 
-/// Returns the paths in a folder, which may have been removed meanwhile.
+/// Returns the paths in a folder, which may have been removed in the meantime.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, ContentsError> {
     let read = |source| ContentsError::Read { path: folder.to_path_buf(), source };
     match fs::read_dir(folder) {
@@ -203,7 +203,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, ContentsError> {
     }
 }
 
-/// Files that the messages name and that are not in the folder.
+/// Files that messages refer to, but that are not in the folder.
 #[derive(Default)]
 struct Missing {
     number: u64,

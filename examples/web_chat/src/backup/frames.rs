@@ -1,23 +1,23 @@
-//! What a service sends to the command that asks for a backup: the archive in pieces, and how it went.
+//! The protocol between the service and the backup command: the archive in pieces, then the result.
 
 use std::io::{self, Read, Write};
 
-/// What the command sends first.
+/// The request of the command.
 pub(crate) const REQUEST: &[u8] = b"backup 1\n";
 
-/// Bytes of one piece.
+/// The size of a piece in bytes.
 const PIECE: usize = 64 << 10;
 
-/// A piece of the archive.
+/// The kind of a frame with a piece of the archive.
 const DATA: u8 = b'd';
-/// What the archive lacks, in a sentence.
+/// The kind of a frame with a note about missing files.
 const NOTE: u8 = b'n';
-/// Why there is no backup. It is the last frame.
+/// The kind of a frame with an error. It is the last frame.
 const ERROR: u8 = b'e';
-/// The archive is whole. It is the last frame.
+/// The kind of the frame after a complete archive. It is the last frame.
 const END: u8 = b'z';
 
-/// Returns a frame: its kind, its length, what it holds.
+/// Returns a frame: its kind, its length and its payload.
 fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
     let payload = &payload[..payload.len().min(PIECE)];
     let length = u32::try_from(payload.len()).unwrap_or(0).to_be_bytes();
@@ -29,7 +29,7 @@ pub(crate) fn refusal(why: &str) -> Vec<u8> {
     frame(ERROR, why.as_bytes())
 }
 
-/// Writes an archive in pieces.
+/// Sends an archive in pieces.
 pub(crate) struct Sender<W: Write> {
     out: W,
     piece: Vec<u8>,
@@ -40,10 +40,10 @@ impl<W: Write> Sender<W> {
         Self { out, piece: Vec::with_capacity(PIECE) }
     }
 
-    /// Tells how it went.
+    /// Sends the result.
     ///
     /// # Errors
-    /// If nobody takes it.
+    /// If writing fails.
     pub(crate) fn finish(mut self, outcome: Result<Option<String>, String>) -> io::Result<()> {
         match outcome {
             Ok(note) => {
@@ -82,21 +82,21 @@ impl<W: Write> Write for Sender<W> {
     }
 }
 
-/// How an archive came.
+/// The result of receiving an archive.
 #[derive(Debug)]
 pub(crate) enum Received {
-    /// It is whole; with what it lacks.
+    /// It is complete, with an optional note about missing files.
     Whole(Option<String>),
-    /// The service made none, and says why.
+    /// The service refused, with the reason.
     Refused(String),
-    /// The service ended before it was whole.
+    /// The connection ended before the archive was complete.
     CutOff,
 }
 
-/// Writes what comes to `out`.
+/// Writes the archive to `out`.
 ///
 /// # Errors
-/// If `input` can't be read (the outer error), or `out` not be written (the inner one).
+/// If reading `input` fails (the outer error), or if writing to `out` fails (the inner one).
 pub(crate) fn receive(mut input: impl Read, out: &mut impl Write) -> io::Result<io::Result<Received>> {
     let mut note = None;
     let mut piece = Vec::new();
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sent_in_pieces_comes_whole() {
+    fn an_archive_sent_in_pieces_arrives_complete() {
         for length in [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE] {
             let bytes: Vec<u8> = (0..length).map(|n| u8::try_from(n % 251).unwrap()).collect();
             let wire = sent(&bytes, Ok(Some("one is missing".to_owned())));
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_in_the_middle_says_why() {
+    fn an_error_in_the_middle_carries_its_reason() {
         let wire = sent(&[1; 2 * PIECE], Err("the disk is full".to_owned()));
         assert!(matches!(received(&wire).0, Received::Refused(why) if why == "the disk is full"));
     }

@@ -1,4 +1,4 @@
-//! `web_chat backup`.
+//! The command `web_chat backup`.
 
 use std::fs::File;
 use std::io::{self, BufReader};
@@ -19,12 +19,12 @@ use crate::app::off_the_workers;
 use crate::folder;
 use crate::options::Options;
 
-/// How long a service that starts or ends may have the files locked and yet not answer.
+/// How long a service that starts or stops may lock the files without answering.
 const WAIT: Duration = Duration::from_secs(5);
-/// How often it is tried meanwhile.
+/// The interval between attempts during that time.
 const RETRY: Duration = Duration::from_millis(50);
 
-/// Why there is no backup.
+/// Why a backup failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BackupError {
     #[error("{} exists, and a backup never overwrites a file: choose another name, or remove it", .0.display())]
@@ -60,7 +60,7 @@ pub(crate) enum BackupError {
     Unreadable { path: PathBuf, source: ArchiveError },
 }
 
-/// What a backup holds.
+/// The content of a backup.
 #[derive(Debug, Default)]
 pub(crate) struct Sums {
     pub(crate) database: bool,
@@ -68,22 +68,22 @@ pub(crate) struct Sums {
     pub(crate) bytes: u64,
 }
 
-/// A backup that was made.
+/// A complete backup.
 #[derive(Debug)]
 pub(crate) struct Made {
     pub(crate) sums: Sums,
-    /// What it lacks.
+    /// A note about missing files.
     pub(crate) note: Option<String>,
 }
 
-/// Makes a backup in a new file. If the future is dropped, nothing is left of it.
+/// Makes a backup in a new file. If the future is dropped, nothing of the file is left.
 pub(crate) async fn backup(options: &Options, file: &Path) -> Result<Made, BackupError> {
     let write = |source| BackupError::Write { path: file.to_path_buf(), source };
     if file.try_exists().map_err(write)? {
         return Err(BackupError::Exists(file.to_path_buf()));
     }
     let directory = file.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Of mode 0600; removed with its path.
+    // A file of mode 0600 that is removed on drop.
     let begun = tempfile::Builder::new().prefix(".web_chat-backup-").tempfile_in(directory).map_err(write)?;
     let (mut out, path) = begun.into_parts();
     let (source, target, runtime) = (Source::of(options), file.to_path_buf(), Handle::current());
@@ -99,7 +99,7 @@ pub(crate) async fn backup(options: &Options, file: &Path) -> Result<Made, Backu
     Ok(Made { sums, note })
 }
 
-/// Gives the file its name, if that is still free.
+/// Gives the file its name, unless that name is taken by now.
 async fn name(path: TempPath, file: &Path, directory: &Path) -> Result<(), BackupError> {
     let (file, directory) = (file.to_path_buf(), directory.to_path_buf());
     off_the_workers(move || {
@@ -112,7 +112,7 @@ async fn name(path: TempPath, file: &Path, directory: &Path) -> Result<(), Backu
     .await
 }
 
-/// Reads the whole archive, as it is on the disk.
+/// Reads the whole archive back from the disk.
 async fn read_back(out: File, path: &Path, file: &Path) -> Result<Sums, BackupError> {
     drop(out);
     let (path, file) = (path.to_path_buf(), file.to_path_buf());
@@ -134,7 +134,7 @@ fn sums(input: File) -> Result<Sums, ArchiveError> {
     Ok(sums)
 }
 
-/// Where a backup comes from.
+/// The source of a backup.
 struct Source {
     data: PathBuf,
     has_database: bool,
@@ -152,7 +152,7 @@ impl Source {
         }
     }
 
-    /// Writes the archive: by the service that runs on the folder, or from the files themselves. It blocks.
+    /// Writes the archive through the service that runs on the folder, or from the files. Blocks.
     fn write(&self, out: &mut File, target: &Path, runtime: &Handle) -> Result<Option<String>, BackupError> {
         if !self.data.is_dir() {
             return Err(BackupError::NoData(self.data.clone()));
@@ -178,7 +178,7 @@ impl Source {
         }
     }
 
-    /// Has the service that runs on the folder write the archive; `None` if none runs.
+    /// Requests the archive from the service that runs on the folder; `None` if there is no service.
     #[cfg(unix)]
     fn receive(&self, out: &mut File, target: &Path) -> Result<Option<Option<String>>, BackupError> {
         let path = socket::path(&self.data);
@@ -192,7 +192,7 @@ impl Source {
         }
     }
 
-    /// Opens the files of a service that does not run.
+    /// Opens the files directly, if there is no service.
     fn open(&self) -> Result<Contents, BackupError> {
         let data = self.data.clone();
         if self.has_database {

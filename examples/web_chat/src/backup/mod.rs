@@ -1,4 +1,4 @@
-//! Backups: one file with all that the service keeps, and the way back.
+//! Backups: one file with all data of the service, and how to restore it.
 
 mod archive;
 mod contents;
@@ -22,7 +22,7 @@ pub(crate) use self::contents::{Contents, remove_copies};
 pub(crate) use self::socket::listen;
 use crate::options::Options;
 
-/// What to do instead of serving.
+/// A command to run instead of the service.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Write a backup of the data folder to a new file, even while the service runs.

@@ -1,4 +1,4 @@
-//! `web_chat restore`.
+//! The command `web_chat restore`.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Write};
@@ -18,7 +18,7 @@ use crate::app::{OpenError, off_the_workers};
 use crate::folder;
 use crate::options::Options;
 
-/// Why nothing was restored.
+/// Why a restore failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RestoreError {
     #[error("{} can't be restored: {source}", .path.display())]
@@ -46,14 +46,14 @@ pub(crate) enum RestoreError {
     Epochs(#[from] StoreError),
 }
 
-/// What was restored.
+/// The result of a restore.
 #[derive(Debug)]
 pub(crate) struct Restored {
     pub(crate) sums: Sums,
     pub(crate) made_at: Timestamp,
 }
 
-/// Puts a backup into a new or empty folder. `stopped` ends it early, and nothing is left then.
+/// Restores a backup into a new or empty folder. If `stopped` is set, it ends early and leaves nothing.
 pub(crate) async fn restore(
     options: &Options,
     file: &Path,
@@ -79,7 +79,7 @@ pub(crate) async fn restore(
         let messages = staging.path.join(MESSAGES);
         let store = off_the_workers(move || RedbStore::open(messages)).await?;
         store.renew_epochs().await?;
-        // Closing it waits for the disk.
+        // Closing the store waits for the disk.
         off_the_workers(move || drop(store)).await;
     }
     off_the_workers(move || staging.finish()).await?;
@@ -109,7 +109,7 @@ async fn open(file: PathBuf, has_database: bool) -> Result<Archive, RestoreError
     .await
 }
 
-/// Writes everything that an archive holds into a folder, and proves it.
+/// Extracts all entries of an archive into a folder, and verifies the archive.
 fn extract(
     mut archive: Archive,
     folder: &Path,
@@ -131,7 +131,7 @@ fn extract(
         let write = |source| RestoreError::Folder { path: path.clone(), source };
         let parent = path.parent().unwrap_or(folder);
         folder::make(parent).map_err(write)?;
-        // An entry that comes twice is refused.
+        // Refuses an entry that occurs twice.
         let mut out = new_file(&path).map_err(write)?;
         archive.copy(&mut Stoppable { out: &mut out, stopped }).map_err(|error| match error {
             ArchiveError::Write(_) if stopped.load(Ordering::Relaxed) => failed(ArchiveError::Stopped),
@@ -152,7 +152,7 @@ fn extract(
     }
 }
 
-/// A file that takes nothing more after a signal.
+/// A file that accepts no more writes after a signal.
 struct Stoppable<'a> {
     out: &'a mut File,
     stopped: &'a AtomicBool,
@@ -161,7 +161,7 @@ struct Stoppable<'a> {
 impl Write for Stoppable<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.stopped.load(Ordering::Relaxed) {
-            // Not `Interrupted`, after which it would be tried again.
+            // Not `Interrupted`, which callers retry.
             return Err(io::ErrorKind::Other.into());
         }
         self.out.write(bytes)
@@ -180,11 +180,11 @@ fn new_file(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// The folder in the data folder in which everything is put together; what is in it goes with this.
+/// The folder in the data folder for the files of an unfinished restore. It is removed on drop.
 struct Staging {
     data: PathBuf,
     path: PathBuf,
-    /// The data folder did not exist before.
+    /// Whether the restore created the data folder.
     is_new: bool,
     is_done: bool,
 }
@@ -203,7 +203,7 @@ impl Staging {
         Ok(staging)
     }
 
-    /// Moves everything to its place, and makes that durable.
+    /// Moves the files to their final place, and syncs the folders.
     fn finish(mut self) -> Result<(), RestoreError> {
         let data = self.data.clone();
         let failed = |source| RestoreError::Folder { path: data.clone(), source };
@@ -226,7 +226,7 @@ impl Drop for Staging {
         if self.is_done {
             return;
         }
-        // What was moved already; the folder was empty.
+        // Files that were moved already: the folder was empty before.
         let _ = fs::remove_dir_all(self.data.join(FILES));
         for name in [NAMES, MESSAGES] {
             let _ = fs::remove_file(self.data.join(name));
@@ -240,7 +240,7 @@ impl Drop for Staging {
     }
 }
 
-/// Makes the names in a folder, and in those below it, outlive a loss of power.
+/// Syncs a folder and all folders below it, so that the names in them survive a power loss.
 fn sync_folders(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;

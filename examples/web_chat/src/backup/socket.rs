@@ -1,5 +1,5 @@
-//! Backups of a running service: the command asks for one at a socket in the data folder, since the database files
-//! are locked while they are served.
+//! Backups of a running service. The database files are locked while it runs, so the command requests the backup
+//! at a socket in the data folder.
 
 use std::fs::{self, Permissions};
 use std::io::{self, Write};
@@ -18,19 +18,20 @@ use super::contents::Contents;
 use super::frames::{REQUEST, Sender, refusal};
 use crate::in_one_line;
 
-/// The socket, below the data folder.
+/// The name of the socket, in the data folder.
 const SOCKET: &str = "backup.sock";
 
-/// Its name until nobody else may use it. It is no longer than the other, since a socket's path is bounded.
+/// The name of the socket until its permissions are set. It is not longer than the other name, since the length of
+/// a socket's path is limited.
 const UNFINISHED: &str = "backup.new";
 
-/// How long a command may take to ask.
+/// The longest time for a command to send its request.
 const ASKING: Duration = Duration::from_secs(5);
 
-/// How long a command may take nothing of what is sent.
+/// The longest time for which a command may read nothing.
 const STALLED: Duration = Duration::from_secs(60);
 
-/// A service that makes backups; it stops when this is dropped.
+/// A service that makes backups. It stops on drop.
 #[derive(Debug)]
 pub(crate) struct Listening {
     path: PathBuf,
@@ -45,35 +46,35 @@ impl Drop for Listening {
     }
 }
 
-/// Returns where a service that runs on the folder listens.
+/// Returns the path of the socket of a service that runs on the folder.
 pub(crate) fn path(data: &Path) -> PathBuf {
     data.join(SOCKET)
 }
 
-/// Asks the service that runs on the folder for a backup; `None` if none does.
+/// Connects to the service that runs on the folder to request a backup; `None` if there is no service.
 ///
 /// # Errors
-/// If it can't be asked.
+/// If connecting or writing fails.
 pub(crate) fn ask(data: &Path) -> io::Result<Option<Connection>> {
     match Connection::connect(path(data)) {
         Ok(mut connection) => connection.write_all(REQUEST).map(|()| Some(connection)),
         Err(error) => match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Ok(None),
-            // A path that is too long for a socket: no service listens there either.
+            // The path is too long for a socket, so no service listens there either.
             io::ErrorKind::InvalidInput => Ok(None),
             _ => Err(error),
         },
     }
 }
 
-/// Begins to listen for commands, of the service's own user and of root.
+/// Listens for commands of the service's own user and of root.
 ///
 /// # Errors
-/// If the socket can't be made.
+/// If the socket can't be created.
 pub(crate) fn listen(contents: Contents) -> io::Result<Listening> {
     let path = path(&contents.data);
     let unfinished = contents.data.join(UNFINISHED);
-    // A service that was killed leaves its own behind.
+    // A service that was killed leaves its sockets behind.
     for left in [&path, &unfinished] {
         if fs::symlink_metadata(left).is_ok_and(|found| found.file_type().is_socket()) {
             fs::remove_file(left)?;
@@ -86,7 +87,7 @@ pub(crate) fn listen(contents: Contents) -> io::Result<Listening> {
         loop {
             match listener.accept().await {
                 Ok((command, _)) => answer(command, &contents, &listener).await,
-                // Without open files there is none for this one either.
+                // Out of open files: try again later.
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             }
         }
@@ -94,7 +95,7 @@ pub(crate) fn listen(contents: Contents) -> io::Result<Listening> {
     Ok(Listening { path, task })
 }
 
-/// Makes one backup, and refuses others meanwhile.
+/// Makes one backup, and refuses other commands in the meantime.
 async fn answer(mut command: UnixStream, contents: &Contents, listener: &UnixListener) {
     if let Err(why) = admit(&mut command).await {
         return refuse(command, &why).await;

@@ -1,11 +1,11 @@
-//! What fuzzers drive.
+//! Functions for the fuzzers.
 
 use std::io::Read;
 
 use super::archive::{ArchiveError, Reader};
 use super::frames;
 
-/// Reads an archive to its end, and returns how that was.
+/// Reads an archive to its end, and returns the result.
 pub(crate) fn read(bytes: &[u8], mut entry: impl FnMut(String)) -> &'static str {
     let mut read = || {
         let mut archive = Reader::begin(bytes)?;
@@ -24,7 +24,7 @@ pub(crate) fn read(bytes: &[u8], mut entry: impl FnMut(String)) -> &'static str 
     }
 }
 
-/// Bytes that come in pieces.
+/// A reader that returns bytes in pieces.
 struct Pieces<'a>(&'a [u8], usize);
 
 impl Read for Pieces<'_> {
@@ -34,7 +34,7 @@ impl Read for Pieces<'_> {
     }
 }
 
-/// Takes what a service sends.
+/// Receives what a service sends.
 pub(crate) fn receive(bytes: &[u8], piece: usize) -> Result<String, String> {
     let mut out = Vec::new();
     match frames::receive(Pieces(bytes, piece), &mut out) {

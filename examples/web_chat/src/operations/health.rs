@@ -1,4 +1,4 @@
-//! Whether the process lives, and whether it can serve.
+//! Health checks: whether the process runs, and whether it can serve.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,17 +11,17 @@ use tokio::time::Instant;
 
 use super::{only_reads, plain};
 
-/// How long the store may take to answer.
+/// The longest time to wait for the store.
 const BOUND: Duration = Duration::from_secs(2);
 
-/// How long an answer of the store counts, so that many checks are one look at the store.
+/// How long a result of the store is reused, so that many checks cause one query.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// Answers `/healthz` and `/readyz`.
 #[derive(Clone, Debug)]
 pub(crate) struct Health {
     chat: Chat,
-    /// The last look at the store. It is held while one looks, and the others wait for what that finds.
+    /// The last check of the store. It is locked during a check, and other requests wait for its result.
     last: Arc<Mutex<Option<Looked>>>,
 }
 
@@ -36,7 +36,7 @@ impl Health {
         Self { chat, last: Arc::default() }
     }
 
-    /// Answers a request for a health check; `None` if the path is another.
+    /// Answers a health check; `None` for other paths.
     pub(crate) async fn answer(&self, method: &Method, path: &str) -> Option<Response<Body>> {
         let ready = match path {
             "/healthz" => false,
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_store_that_is_away_is_not_ready_until_it_is_back() {
+    async fn a_service_is_not_ready_while_its_store_is_away() {
         let store = FaultyStore::new(MemoryStore::new(), Faults::default(), 1);
         let chat = Chat::builder(store.clone()).build();
         let health = Health::new(chat.clone());
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_store_that_hangs_is_not_ready_after_the_bound() {
+    async fn a_service_is_not_ready_if_its_store_hangs() {
         let faults = Faults { delay: 1.0, longest_delay: Duration::from_secs(86_400), ..Faults::default() };
         let health = Health::new(Chat::builder(FaultyStore::new(MemoryStore::new(), faults, 1)).build());
         let began = Instant::now();

@@ -1,4 +1,4 @@
-//! The figures of the service as Prometheus reads them. `docs/operations.md` says what each is for.
+//! The metrics of the service for Prometheus. `docs/operations.md` describes each.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use prometheus_client::registry::Registry;
 use super::process::Process;
 use super::responses::Responses;
 
-/// The media type of what [`encode`] writes.
+/// The media type of the output of [`encode`].
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Where the figures come from.
+/// The sources of the metrics.
 #[derive(Debug)]
 pub(crate) struct Sources {
     pub(crate) chat: Chat,
@@ -29,7 +29,7 @@ pub(crate) struct Sources {
     pub(crate) database: Option<PostgresStore>,
 }
 
-/// Writes all figures as they are now.
+/// Writes the current values of all metrics.
 pub(super) fn encode(sources: &Arc<Sources>) -> String {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Figures(Arc::clone(sources))));
@@ -71,7 +71,7 @@ impl Collector for Figures {
     }
 }
 
-/// Writes what there is now, and the limits beside it.
+/// Writes the gauges and their limits.
 fn held(page: &mut Page<'_>, chat: &Chat, stats: &Stats) -> fmt::Result {
     page.gauge("chatcore_connections", "Connections open now", stats.connections)?;
     page.gauge("chatcore_users", "Users with an open connection now", stats.users)?;
@@ -106,7 +106,7 @@ fn held(page: &mut Page<'_>, chat: &Chat, stats: &Stats) -> fmt::Result {
     page.gauges("chatcore_limit", help, "limit", limits)
 }
 
-/// Writes what was counted since the start.
+/// Writes the counters since the start.
 fn counted(page: &mut Page<'_>, stats: &Stats) -> fmt::Result {
     page.counter("chatcore_connections_opened", "Connections that were opened", stats.connections_opened)?;
     page.counters(
@@ -140,7 +140,7 @@ fn counted(page: &mut Page<'_>, stats: &Stats) -> fmt::Result {
     page.counter("chatcore_upload_bytes", "Bytes of the files that were uploaded", stats.upload_bytes)
 }
 
-/// Writes the figures by which Prometheus knows every process.
+/// Writes the standard metrics of a process.
 fn process(page: &mut Page<'_>, process: &Process) -> fmt::Result {
     let gauges = [
         ("process_resident_memory_bytes", "Memory in use", process.resident_bytes),
@@ -163,7 +163,7 @@ fn process(page: &mut Page<'_>, process: &Process) -> fmt::Result {
     Ok(())
 }
 
-/// The page of figures while it is written.
+/// The page of metrics while it is written.
 struct Page<'a>(DescriptorEncoder<'a>);
 
 impl Page<'_> {

@@ -1,4 +1,4 @@
-//! What an operator's tools ask for: `/metrics`, `/healthz` and `/readyz`.
+//! The endpoints for an operator's tools: `/metrics`, `/healthz` and `/readyz`.
 
 mod health;
 mod metrics;
@@ -24,13 +24,13 @@ pub(crate) use self::health::Health;
 pub(crate) use self::metrics::Sources;
 pub(crate) use self::responses::Responses;
 
-/// Connections to the listener for metrics at once.
+/// The most connections to the metrics listener at once.
 const CONNECTIONS: usize = 64;
 
-/// The endpoints for an operator's tools, as one service: `/metrics` for Prometheus, `/healthz`, `/readyz`.
+/// The endpoints for an operator's tools, as one service: `/metrics` for Prometheus, `/healthz` and `/readyz`.
 ///
-/// They tell nobody's name and no text, but how much the service is used: serve them where only the operator's
-/// tools come by.
+/// They reveal no names and no texts, but how much the service is used: serve them where only the operator's tools
+/// can reach them.
 #[derive(Clone, Debug)]
 pub struct Operations {
     health: Health,
@@ -45,7 +45,7 @@ impl Operations {
     /// Serves on `listener` until the future is dropped, also while the chat drains.
     ///
     /// # Errors
-    /// If the listener is no listener.
+    /// If the listener is invalid.
     ///
     /// # Cancel safety
     /// Dropping the future closes every connection.
@@ -67,7 +67,7 @@ impl Operations {
             return refused;
         }
         let sources = Arc::clone(&self.sources);
-        // The process's own figures are files to read.
+        // The metrics of the process are read from files.
         match tokio::task::spawn_blocking(move || metrics::encode(&sources)).await {
             Ok(text) => {
                 let mut response = plain(StatusCode::OK, text);
@@ -80,7 +80,7 @@ impl Operations {
     }
 }
 
-/// Answers `OPTIONS`, and refuses what does not read.
+/// Answers `OPTIONS`, and refuses methods other than `GET` and `HEAD`.
 fn only_reads(method: &Method) -> Option<Response<Body>> {
     let mut answer = match *method {
         Method::GET | Method::HEAD => return None,

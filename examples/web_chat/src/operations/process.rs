@@ -1,11 +1,11 @@
-//! The figures of the process, which Linux tells in `/proc`.
+//! The metrics of the process, from `/proc` on Linux.
 
 use std::fs;
 
-/// What `/proc` counts the processor's time in; Linux shows every program 100 a second.
+/// The unit of processor time in `/proc`: Linux shows every program 100 ticks per second.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// The process's figures; `None` for what the system does not tell.
+/// The metrics of the process; `None` for those that the system does not provide.
 #[derive(Debug, Default)]
 pub(super) struct Process {
     pub(super) resident_bytes: Option<u64>,
@@ -27,7 +27,7 @@ impl Process {
             resident_bytes: kib("VmRSS:"),
             virtual_bytes: kib("VmSize:"),
             threads: field(&status, "Threads:").and_then(|count| count.parse().ok()),
-            // The look itself has one open.
+            // Reading the folder opens one more file.
             open_files: fs::read_dir("/proc/self/fd").ok().map(|files| files.count() as u64 - 1),
             most_files: field(&read("/proc/self/limits"), "Max open files")
                 .and_then(|most| most.parse().ok()),
@@ -37,14 +37,14 @@ impl Process {
     }
 }
 
-/// Returns the first word behind `name` in its line.
+/// Returns the first word after `name` in its line.
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()
 }
 
-/// Returns how long the process has computed, and when it started, in seconds since 1970; see proc(5).
+/// Returns the processor time of the process, and its start time in seconds since 1970; see proc(5).
 fn times(own: &str, system: &str) -> (Option<f64>, Option<f64>) {
-    // The program's name, in brackets, may hold anything; behind it the third field begins.
+    // The program's name, in parentheses, may contain anything. The third field begins after it.
     let fields: Vec<&str> = own.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
     let ticks = |number: usize| Some(fields.get(number - 3)?.parse::<f64>().ok()? / TICKS_PER_SECOND);
     let computed = || Some(ticks(14)? + ticks(15)?);
@@ -58,7 +58,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_running_process_has_every_figure() {
+    fn every_metric_of_a_running_process_is_read() {
         let process = Process::read();
         assert!(process.resident_bytes.unwrap() > 1 << 20);
         assert!(process.virtual_bytes >= process.resident_bytes);
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_may_be_called_anything() {
+    fn a_program_name_may_contain_anything() {
         let own = "7 (a) b) R 1 1 1 0 -1 0 0 0 0 0 150 50 0 0 20 0 1 0 1000 0 0";
         assert_eq!(times(own, "cpu 1\nbtime 1000000\n"), (Some(2.0), Some(1_000_010.0)));
         assert_eq!(times("", ""), (None, None));

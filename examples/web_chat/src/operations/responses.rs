@@ -1,15 +1,15 @@
-//! How many requests were answered, by status.
+//! The number of responses by status.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::StatusCode;
 
-/// The lowest status there is.
+/// The lowest status.
 const FIRST: u16 = 100;
 const STATUSES: usize = 500;
 
-/// Counts answers by their status. Clones count together.
+/// Counts responses by status. Clones share the counts.
 #[derive(Clone, Debug)]
 pub(crate) struct Responses(Arc<[AtomicU64]>);
 
@@ -26,7 +26,7 @@ impl Responses {
         }
     }
 
-    /// Returns the statuses that were answered, and how often.
+    /// Returns the statuses that occurred, and how often.
     pub(crate) fn counts(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
         let counts = self.0.iter().map(|count| count.load(Ordering::Relaxed));
         (FIRST..).zip(counts).filter(|(_, count)| *count > 0)

@@ -1,4 +1,4 @@
-//! Names on a disk that is slow, full, or gone, and on files that hold none.
+//! Accounts on a disk that is slow, full or missing, and in files without accounts.
 
 use std::fs::OpenOptions;
 use std::future::poll_fn;
@@ -27,7 +27,7 @@ const WAIT: Duration = Duration::from_secs(60);
 struct Faults {
     held: Mutex<bool>,
     released: Condvar,
-    /// Syncs that were held up.
+    /// The number of syncs that were held up.
     hung: AtomicUsize,
     full: AtomicBool,
     panics: AtomicBool,
@@ -114,7 +114,7 @@ async fn sign_in(accounts: &RedbAccounts, name: &str) -> SignedIn {
 }
 
 #[tokio::test]
-async fn names_outlive_the_process() {
+async fn names_survive_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("accounts.redb");
     let accounts = RedbAccounts::open(&file, 9, WAIT).unwrap();
@@ -127,9 +127,9 @@ async fn names_outlive_the_process() {
     assert!(!stored.windows(text.len()).any(|window| window == text), "only the token's hash is stored");
 }
 
-/// On one thread, as a disk that is waited for there would hold up everything.
+/// On one thread, so that blocking on the disk would stop everything.
 #[tokio::test]
-async fn signing_out_on_a_disk_that_hangs_holds_up_no_message() {
+async fn signing_out_on_a_hanging_disk_delays_no_message() {
     let folder = tempfile::tempdir().unwrap();
     let faults = Arc::new(Faults::default());
     let accounts = on_disk(folder.path(), &faults);
@@ -173,7 +173,7 @@ async fn signing_out_on_a_disk_that_hangs_holds_up_no_message() {
 }
 
 #[tokio::test]
-async fn a_token_of_nobody_and_a_name_that_is_taken_write_nothing() {
+async fn an_unknown_token_and_a_taken_name_write_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let faults = Arc::new(Faults::default());
     let accounts = on_disk(folder.path(), &faults);
@@ -189,7 +189,7 @@ async fn a_token_of_nobody_and_a_name_that_is_taken_write_nothing() {
 }
 
 #[tokio::test]
-async fn names_are_taken_again_after_the_disk_was_full() {
+async fn names_can_be_taken_after_the_disk_was_full() {
     let folder = tempfile::tempdir().unwrap();
     let faults = Arc::new(Faults::default());
     let accounts = on_disk(folder.path(), &faults);
@@ -201,7 +201,7 @@ async fn names_are_taken_again_after_the_disk_was_full() {
         assert!(accounts.take(&bob, None, now).await.is_err());
         fault.store(false, Ordering::SeqCst);
         let opened = async {
-            // The first read finds the file closed, and has it opened.
+            // The first read finds the file closed, and opens it again.
             while accounts.user(&ann.token, now).await.is_err() {
                 tokio::task::yield_now().await;
             }
@@ -214,7 +214,7 @@ async fn names_are_taken_again_after_the_disk_was_full() {
 }
 
 #[tokio::test]
-async fn a_name_that_nobody_waits_for_any_more_is_free_again() {
+async fn a_name_is_free_again_if_its_caller_is_gone() {
     let folder = tempfile::tempdir().unwrap();
     let faults = Arc::new(Faults::default());
     let accounts = on_disk(folder.path(), &faults);
@@ -226,7 +226,7 @@ async fn a_name_that_nobody_waits_for_any_more_is_free_again() {
     }
     faults.hold(false);
     let taking = async {
-        // What was given up is stored first, and then taken back.
+        // The account is stored first, and then removed.
         while !matches!(accounts.take(&name, None, Timestamp::now()).await.unwrap(), Taken::Yes(_)) {
             tokio::task::yield_now().await;
         }
@@ -235,7 +235,7 @@ async fn a_name_that_nobody_waits_for_any_more_is_free_again() {
 }
 
 #[test]
-fn files_that_hold_no_names_are_refused_and_left_alone() {
+fn files_without_accounts_are_refused_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("accounts.redb");
     for (bytes, why) in [(&b""[..], "is empty"), (b"a letter to a friend", "is not a chat store")] {
@@ -250,9 +250,9 @@ fn files_that_hold_no_names_are_refused_and_left_alone() {
     assert!(RedbAccounts::open(&file, 9, WAIT).is_err(), "it holds messages");
 }
 
-/// An earlier version folded names by their lower case.
+/// An earlier version converted names to lower case instead of folding them.
 #[tokio::test]
-async fn a_name_that_was_taken_before_is_taken_in_every_spelling() {
+async fn a_name_of_an_earlier_version_is_taken_in_every_spelling() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("accounts.redb");
     let open = || RedbAccounts::open(&file, 9, WAIT).unwrap();
