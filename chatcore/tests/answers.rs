@@ -140,7 +140,7 @@ async fn a_large_resume_ends_early_and_goes_on_live() {
     let mut bob = chat.connect(identity("bob")).unwrap();
     let resumed = bob.resume("a", Position::new(start.epoch, start.head)).await.unwrap();
     assert!(!resumed.reset && len(&resumed.events) <= ANSWER, "{} bytes", len(&resumed.events));
-    let place = |event: &ChatEvent| event.place().map(|(_, seq)| seq);
+    let place = |event: &ChatEvent| event.log_position().map(|(_, seq)| seq);
     let mut seen: Vec<Seq> = resumed.events.iter().filter_map(place).collect();
     assert_eq!(seen.last(), Some(&resumed.head));
     assert!(seen.len() > 3 && seen.len() < 100, "{seen:?}");

@@ -47,7 +47,7 @@ async fn follow(mut client: Client, count: u64) -> Vec<u64> {
                 let after = Some(Position::new(epoch.clone(), seq));
                 let resumed: chatcore::protocol::Subscribed = insist(&mut client, &subscribe(after)).await;
                 assert!(!resumed.reset);
-                seqs.extend(resumed.events.iter().map(|event| event.place().unwrap().1));
+                seqs.extend(resumed.events.iter().map(|event| event.log_position().unwrap().1));
             }
             _ => {}
         }

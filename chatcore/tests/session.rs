@@ -38,7 +38,7 @@ async fn join(chat: &Chat, name: &str) -> Client {
 async fn next_logged(client: &mut Client) -> (u64, ChatEvent) {
     loop {
         let event = client.next_event().await.expect("the session goes on");
-        if let Some((_, seq)) = event.place() {
+        if let Some((_, seq)) = event.log_position() {
             return (seq, event);
         }
     }
@@ -145,7 +145,7 @@ async fn resumed_events_lead_to_the_same_messages_as_a_snapshot() {
     let after = Position::new(start.epoch.clone(), start.head);
     let resumed = bob.resume("a", after).await.unwrap();
     assert!(!resumed.reset && resumed.messages.is_empty());
-    let seqs: Vec<_> = resumed.events.iter().map(|e| e.place().unwrap().1).collect();
+    let seqs: Vec<_> = resumed.events.iter().map(|e| e.log_position().unwrap().1).collect();
     assert_eq!((seqs, resumed.head), (vec![2, 3, 4, 5], 5));
     let text = serde_json::to_string(&resumed.events).unwrap();
     assert!(!text.contains("uno"), "the edit of a deleted message has no text: {text}");

@@ -247,7 +247,7 @@ impl Client {
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<ChatEvent>> {
         loop {
             if let Some(frame) = self.events.pop_front() {
-                let event = serde_json::from_slice(&frame).unwrap_or(ChatEvent::Unknown);
+                let event = serde_json::from_slice(&frame).unwrap_or(ChatEvent::UNREADABLE);
                 return Poll::Ready(Some(event));
             }
             if self.closed.is_some() {

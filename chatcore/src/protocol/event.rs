@@ -1,6 +1,6 @@
 //! The events that a server sends, as typed values for a client in Rust.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::reply::ChannelObject;
 use crate::model::check::Check;
@@ -144,9 +144,19 @@ pub enum ChatEvent {
         /// When to connect again. Each connection has its own time.
         retry_ms: u64,
     },
-    /// An event of a newer server.
-    #[serde(other)]
-    Unknown,
+    /// An event that this version can't read, such as one of a newer server.
+    #[serde(untagged)]
+    Unknown {
+        /// The channel, if the event names one.
+        #[serde(default, deserialize_with = "if_readable")]
+        channel: Option<ChannelName>,
+        /// The event's place in the log, if it has one.
+        #[serde(default, deserialize_with = "if_readable")]
+        seq: Option<Seq>,
+        /// What to send beside `seq` to go on from here. A log event has it.
+        #[serde(default, deserialize_with = "if_readable")]
+        check: Option<Check>,
+    },
 }
 
 /// Why a user lost a channel.
@@ -174,7 +184,15 @@ pub struct ClientLimits {
     pub attachment_bytes: u64,
 }
 
+/// Reads a field of an unknown event. What is no `T` is another field of the same name.
+fn if_readable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(field: D) -> Result<Option<T>, D::Error> {
+    Ok(T::deserialize(field).ok())
+}
+
 impl ChatEvent {
+    /// An event of which nothing could be read.
+    pub(crate) const UNREADABLE: Self = Self::Unknown { channel: None, seq: None, check: None };
+
     /// Returns the check of a log event, for the position after it.
     #[must_use]
     pub fn check(&self) -> Option<Check> {
@@ -182,20 +200,55 @@ impl ChatEvent {
             Self::Message { check, .. }
             | Self::Edited { check, .. }
             | Self::Deleted { check, .. }
-            | Self::Reaction { check, .. } => *check,
+            | Self::Reaction { check, .. }
+            | Self::Unknown { check, .. } => *check,
             _ => None,
         }
     }
 
-    /// Returns the channel and `seq` of a log event.
+    /// Returns the channel and `seq` of a log event, also of one that this version can't read: the position after it
+    /// is the one to resume from.
     #[must_use]
-    pub fn place(&self) -> Option<(&ChannelName, Seq)> {
+    pub fn log_position(&self) -> Option<(&ChannelName, Seq)> {
         match self {
             Self::Message { channel, message, .. } => Some((channel, message.seq)),
+            // Without a check it is outside of the log, as the event `read` is.
+            Self::Unknown { channel, seq, check: Some(_) } => channel.as_ref().zip(*seq),
             Self::Edited { channel, seq, .. }
             | Self::Deleted { channel, seq, .. }
             | Self::Reaction { channel, seq, .. } => Some((channel, *seq)),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(json: &str) -> ChatEvent {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn an_unknown_logged_event_keeps_its_place_in_the_log() {
+        let pinned = event(r#"{"type":"pinned","channel":"a","seq":7,"check":"D85_3Uz2","target":3}"#);
+        assert!(matches!(pinned, ChatEvent::Unknown { .. }));
+        assert_eq!(pinned.log_position().map(|(channel, seq)| (channel.as_str(), seq)), Some(("a", 7)));
+        assert_eq!(pinned.check().map(|check| check.to_string()).as_deref(), Some("D85_3Uz2"));
+    }
+
+    #[test]
+    fn an_unknown_event_outside_the_log_has_no_place() {
+        let unlogged = event(r#"{"type":"muted","channel":"a","seq":7}"#);
+        assert!(matches!(&unlogged, ChatEvent::Unknown { channel: Some(_), seq: Some(7), check: None }));
+        assert_eq!(unlogged.log_position(), None);
+        for json in [
+            r#"{"type":"archived","channel":{"name":"a"},"seq":-1,"check":5}"#,
+            r#"{"type":"message","channel":"a/b"}"#,
+            "{}",
+        ] {
+            assert_eq!(event(json), ChatEvent::UNREADABLE, "{json}");
         }
     }
 }
