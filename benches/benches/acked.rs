@@ -79,7 +79,7 @@ async fn measure(
     }
     let publishing = (0..publishers).map(|n| {
         let user = User::new(&format!("u_{n}"), "publisher").unwrap();
-        let mut client: Client = chat.connect(Identity::new(user)).unwrap();
+        let client: Client = chat.connect(Identity::new(user)).unwrap();
         let channel = format!("c{}", n % channels);
         tokio::spawn(async move {
             let mut waits = Waits::new(long);

@@ -136,7 +136,7 @@ fn acknowledge(c: &mut Criterion) {
         ("redb", chat(RedbStore::open(folder.path().join("chat.redb")).unwrap())),
     ];
     for (name, chat) in chats {
-        let mut writers = runtime.block_on(async {
+        let writers = runtime.block_on(async {
             let mut writers = Vec::new();
             for n in 0..64 {
                 let identity = Identity::new(User::new(&format!("u_{n}"), "writer").unwrap());
@@ -147,7 +147,7 @@ fn acknowledge(c: &mut Criterion) {
         });
         group.bench_function(name, |b| {
             b.iter(|| {
-                runtime.block_on(futures::future::join_all(writers.iter_mut().map(|writer| async {
+                runtime.block_on(futures::future::join_all(writers.iter().map(|writer| async {
                     let publish = Command::Publish {
                         channel: "a".into(),
                         nonce: Nonce::random().to_string(),

@@ -14,7 +14,8 @@ pub mod store;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 
-pub use self::chat::client::{Client, ClientError};
+pub use self::chat::client::Client;
+pub use self::chat::sender::{ClientError, ClientSender};
 pub use self::chat::{Chat, ChatBuilder};
 pub use self::connection::Connection;
 pub use self::delivery::outlet::{Burst, Framing, Outlet, Sent};
@@ -30,6 +31,7 @@ pub use self::model::id::{
 };
 pub use self::model::message::{Attachment, Message, Reaction, ReactionLimits, TooManyReactions, User};
 pub use self::model::name::{BadName, ChannelName};
+pub use self::model::new_message::NewMessage;
 pub use self::model::policy::{Action, Denied, Identity, OpenPolicy, Policy};
 pub use self::model::query::SearchQuery;
 pub use self::model::time::{Clock, InvalidTimestamp, Timestamp};

@@ -70,7 +70,7 @@ async fn publish(client: &mut Client, count: usize) {
 #[tokio::test]
 async fn a_page_of_history_is_bounded_in_bytes() {
     let chat = chat(&stored(100).await, limits());
-    let mut ann = chat.connect(identity("ann")).unwrap();
+    let ann = chat.connect(identity("ann")).unwrap();
     let (mut before, mut seen) = (Seq::MAX, Vec::new());
     loop {
         let HistoryPage { messages, more } = ann.history("a", before, 100).await.unwrap();
@@ -90,7 +90,7 @@ async fn a_message_larger_than_an_answer_comes_alone() {
     let mut limits = limits();
     limits.answer_bytes = 100;
     let chat = chat(&stored(5).await, limits);
-    let mut ann = chat.connect(identity("ann")).unwrap();
+    let ann = chat.connect(identity("ann")).unwrap();
     let page = ann.history("a", 4, 100).await.unwrap();
     assert_eq!((seqs(&page.messages), page.more), (vec![3], true));
     let page = ann.history("a", 2, 100).await.unwrap();
@@ -155,7 +155,7 @@ async fn a_large_resume_ends_early_and_goes_on_live() {
 async fn a_resume_that_can_not_go_on_is_reset() {
     let store = stored(100).await;
     let chat = chat(&store, limits());
-    let mut ann = chat.connect(identity("ann")).unwrap();
+    let ann = chat.connect(identity("ann")).unwrap();
     let epoch = ann.subscribe("a").await.unwrap().epoch;
     let far = ann.resume("a", Position::new(epoch.clone(), 1)).await.unwrap();
     assert!(far.reset && far.events.is_empty() && far.more, "{far:?}");
@@ -167,7 +167,7 @@ async fn a_resume_that_can_not_go_on_is_reset() {
 #[tokio::test]
 async fn pages_of_a_search_find_each_message_once() {
     let chat = chat(&stored(60).await, limits());
-    let mut ann = chat.connect(identity("ann")).unwrap();
+    let ann = chat.connect(identity("ann")).unwrap();
     let (mut before, mut seen) = (None, Vec::new());
     loop {
         let SearchPage { messages, more, before: next } = ann.search("a", "needle", before).await.unwrap();
@@ -246,7 +246,7 @@ async fn pages_of_channels_are_bounded_in_number_and_bytes() {
     assert_eq!(pages(&mut ann, None).await, [15, 6]);
     assert_eq!(pages(&mut ann, Some(10)).await, [10, 10, 1]);
     let refused = list(&mut ann, None, Some(16)).await.unwrap_err();
-    assert!(matches!(refused, ClientError::Refused(reply) if reply.code == ErrorCode::BadFrame));
+    assert!(matches!(refused, ClientError::Refused(error) if error.code() == ErrorCode::BadFrame));
     assert_eq!(ann.channels().await.unwrap().len(), 21, "a call reads all pages");
     let rest = list(&mut ann, Some("a17x"), None).await.unwrap();
     let names: Vec<_> = rest.channels.iter().map(|channel| channel.name.as_str()).collect();
@@ -273,7 +273,7 @@ async fn a_list_skips_hidden_channels_in_bounded_steps() {
     assert_ne!(first, second);
     let refused = |result: Result<ChannelList, ClientError>| {
         assert!(
-            matches!(result.unwrap_err(), ClientError::Refused(reply) if reply.code == ErrorCode::BadFrame)
+            matches!(result.unwrap_err(), ClientError::Refused(error) if error.code() == ErrorCode::BadFrame)
         );
     };
     refused(list(&mut ann, Some(&first), None).await);
@@ -293,7 +293,7 @@ async fn a_list_of_members_is_bounded_in_bytes() {
     for n in 0..20 {
         let name = format!("{n} {}", CONTROL.repeat(2));
         let identity = Identity::new(User::new(&format!("u_{n}"), &name).unwrap());
-        let mut client = chat.connect(identity).unwrap();
+        let client = chat.connect(identity).unwrap();
         let opened = client.subscribe("a").await.unwrap();
         assert!(len(&opened.members) <= 600 + 1, "{} bytes", len(&opened.members));
         listed.push(opened.members.len());

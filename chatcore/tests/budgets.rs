@@ -18,7 +18,7 @@ async fn chat(edit: impl FnOnce(&mut Limits)) -> Chat {
     let mut limits = Limits::default();
     edit(&mut limits);
     let chat = Chat::builder(MemoryStore::new()).limits(limits).build();
-    let mut author = chat.connect(identity("author")).unwrap();
+    let author = chat.connect(identity("author")).unwrap();
     author.create_channel("a", "").await.unwrap();
     for _ in 0..20 {
         author.publish("a", &"x".repeat(5_000)).await.unwrap();
@@ -72,7 +72,7 @@ async fn one_poll_returns_events_up_to_the_outgoing_bytes() {
     let mut eve = open(&chat, "eve").await;
     eve.receive(r#"{"type":"subscribe","id":1,"channel":"a","limit":0}"#);
     look(&mut eve).await;
-    let mut ann = chat.connect(identity("ann")).unwrap();
+    let ann = chat.connect(identity("ann")).unwrap();
     for n in 1..=10 {
         ann.publish("a", &"x".repeat(500 * n)).await.unwrap();
     }
@@ -90,7 +90,7 @@ async fn an_event_larger_than_the_outgoing_bytes_comes_alone() {
     let mut eve = open(&chat, "eve").await;
     eve.receive(r#"{"type":"subscribe","id":1,"channel":"a","limit":0}"#);
     look(&mut eve).await;
-    let mut ann = chat.connect(identity("ann")).unwrap();
+    let ann = chat.connect(identity("ann")).unwrap();
     for _ in 0..3 {
         ann.publish("a", "larger than a byte").await.unwrap();
     }
@@ -231,7 +231,7 @@ async fn hanging(edit: impl FnOnce(&mut Limits)) -> (Chat, Held) {
     edit(&mut limits);
     let store = FaultyStore::new(MemoryStore::new(), Faults::default(), 1);
     let chat = Chat::builder(store.clone()).limits(limits).build();
-    let mut author = chat.connect(identity("author")).unwrap();
+    let author = chat.connect(identity("author")).unwrap();
     author.create_channel("a", "").await.unwrap();
     author.subscribe("a").await.unwrap();
     (chat, store.hold())

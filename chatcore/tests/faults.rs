@@ -22,7 +22,7 @@ async fn insist<T: serde::de::DeserializeOwned>(client: &mut Client, command: &C
     loop {
         match client.call(command.clone()).await {
             Ok(reply) => return reply,
-            Err(ClientError::Refused(reply)) if reply.retryable => tokio::task::yield_now().await,
+            Err(ClientError::Refused(error)) if error.code().is_retryable() => tokio::task::yield_now().await,
             Err(error) => panic!("{error}"),
         }
     }
@@ -106,7 +106,7 @@ async fn whatever_fails_a_publish_is_stored_and_seen_once() {
         assert_eq!(reader.await.unwrap(), in_order);
     }
     let calm = Chat::builder(memory).build();
-    let mut reader = calm.connect(identity("reader")).unwrap();
+    let reader = calm.connect(identity("reader")).unwrap();
     let mut stored: Vec<Message> = Vec::new();
     let mut before = u64::MAX;
     loop {
@@ -133,10 +133,10 @@ async fn a_publish_with_an_unknown_outcome_reaches_subscribers() {
     let chat = Chat::builder(FaultyStore::new(memory, faults, 1)).build();
     let mut reader = chat.connect(identity("reader")).unwrap();
     reader.subscribe("a").await.unwrap();
-    let mut writer = chat.connect(identity("writer")).unwrap();
+    let writer = chat.connect(identity("writer")).unwrap();
     let error = writer.call::<Published>(publish("n".into())).await.unwrap_err();
-    let ClientError::Refused(reply) = error else { panic!("{error}") };
-    assert_eq!((reply.code, reply.retryable), (ErrorCode::Unavailable, true));
+    let ClientError::Refused(error) = error else { panic!("{error}") };
+    assert_eq!(error.code(), ErrorCode::Unavailable);
     loop {
         if let Some(ChatEvent::Message { message, .. }) = reader.next_event().await {
             assert_eq!(message.text, "n");
@@ -151,7 +151,7 @@ async fn calm_chat(store_timeout: Duration) -> (Chat, FaultyStore<MemoryStore>, 
     let mut limits = Limits::default();
     limits.store_timeout = store_timeout;
     let chat = Chat::builder(store.clone()).limits(limits).build();
-    let mut reader = chat.connect(identity("reader")).unwrap();
+    let reader = chat.connect(identity("reader")).unwrap();
     reader.create_channel("a", "").await.unwrap();
     reader.subscribe("a").await.unwrap();
     (chat, store, reader)
@@ -170,11 +170,11 @@ const HANGING: Faults = Faults {
 async fn a_store_that_panics_fails_only_the_current_appends() {
     let (chat, store, mut reader) = calm_chat(Duration::from_secs(2)).await;
     store.set_faults(Faults { append_panics: 1.0, ..Faults::default() });
-    let mut writer = chat.connect(identity("writer")).unwrap();
+    let writer = chat.connect(identity("writer")).unwrap();
     for n in 0..3 {
         let error = writer.call::<Published>(publish(n.to_string())).await.unwrap_err();
-        let ClientError::Refused(reply) = error else { panic!("{error}") };
-        assert_eq!((reply.code, reply.retryable), (ErrorCode::Unavailable, true));
+        let ClientError::Refused(error) = error else { panic!("{error}") };
+        assert_eq!(error.code(), ErrorCode::Unavailable);
     }
     store.set_faults(Faults::default());
     for n in 0..3 {
@@ -191,22 +191,22 @@ async fn a_store_that_panics_fails_only_the_current_appends() {
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_hangs_delays_answers_up_to_the_bound() {
-    let (chat, store, mut reader) = calm_chat(Duration::from_secs(2)).await;
+    let (chat, store, reader) = calm_chat(Duration::from_secs(2)).await;
     store.set_faults(HANGING);
     let began = tokio::time::Instant::now();
     let mut waiting = Vec::new();
     for n in 0..20 {
-        let mut writer = chat.connect(identity(&format!("w{n}"))).unwrap();
+        let writer = chat.connect(identity(&format!("w{n}"))).unwrap();
         waiting.push(tokio::spawn(async move { writer.call::<Published>(publish(n.to_string())).await }));
     }
     for answer in waiting {
         let error = answer.await.unwrap().unwrap_err();
-        assert!(matches!(error, ClientError::Refused(reply) if reply.code == ErrorCode::Unavailable));
+        assert!(matches!(error, ClientError::Refused(error) if error.code() == ErrorCode::Unavailable));
     }
     assert!(began.elapsed() <= Duration::from_secs(4), "{:?}", began.elapsed());
     let began = tokio::time::Instant::now();
     let error = reader.history("a", 9, 9).await.unwrap_err();
-    assert!(matches!(error, ClientError::Refused(reply) if reply.code == ErrorCode::Unavailable));
+    assert!(matches!(error, ClientError::Refused(error) if error.code() == ErrorCode::Unavailable));
     assert_eq!(began.elapsed(), Duration::from_secs(2));
 }
 
@@ -215,7 +215,7 @@ async fn the_ring_serves_while_the_store_is_unavailable() {
     let (chat, store, mut reader) = calm_chat(Duration::from_secs(2)).await;
     reader.publish("a", "before").await.unwrap();
     store.set_faults(Faults { before_write: 1.0, read: 1.0, ..Faults::default() });
-    let mut late = chat.connect(identity("late")).unwrap();
+    let late = chat.connect(identity("late")).unwrap();
     assert_eq!(late.subscribe("a").await.unwrap().messages[0].text, "before");
     assert!(late.publish("a", "lost").await.is_err());
     store.set_faults(Faults::default());

@@ -29,7 +29,7 @@ fn chat(edit: impl FnOnce(&mut Limits)) -> Chat {
 fn code<T>(result: Result<T, ClientError>) -> Option<ErrorCode> {
     match result {
         Ok(_) => None,
-        Err(ClientError::Refused(reply)) => Some(reply.code),
+        Err(ClientError::Refused(error)) => Some(error.code()),
         Err(error) => panic!("{error}"),
     }
 }
@@ -47,7 +47,7 @@ fn publish(channel: &str, nonce: &str, attachments: Vec<String>) -> Command {
 #[tokio::test]
 async fn the_number_of_channels_is_bounded() {
     let chat = chat(|l| l.channels = 2);
-    let mut ann = chat.connect(identity("ann")).unwrap();
+    let ann = chat.connect(identity("ann")).unwrap();
     assert_eq!(code(ann.create_channel("a", "").await), None);
     assert_eq!(code(ann.create_channel("b", "").await), None);
     assert_eq!(code(ann.create_channel("c", "").await), Some(ErrorCode::NotAllowed));
@@ -57,7 +57,7 @@ async fn the_number_of_channels_is_bounded() {
 #[tokio::test]
 async fn subscriptions_of_a_connection_are_bounded() {
     let chat = chat(|l| l.subscriptions = 2);
-    let mut ann = chat.connect(identity("ann")).unwrap();
+    let ann = chat.connect(identity("ann")).unwrap();
     for name in ["a", "b", "c"] {
         ann.create_channel(name, "").await.unwrap();
     }
@@ -72,8 +72,8 @@ async fn subscriptions_of_a_connection_are_bounded() {
 #[tokio::test]
 async fn subscriptions_of_all_connections_are_bounded() {
     let chat = chat(|l| l.subscriptions_total = 2);
-    let mut ann = chat.connect(identity("ann")).unwrap();
-    let mut bob = chat.connect(identity("bob")).unwrap();
+    let ann = chat.connect(identity("ann")).unwrap();
+    let bob = chat.connect(identity("bob")).unwrap();
     ann.create_channel("a", "").await.unwrap();
     ann.create_channel("b", "").await.unwrap();
     assert_eq!(code(ann.subscribe("a").await), None);
@@ -86,7 +86,7 @@ async fn subscriptions_of_all_connections_are_bounded() {
 #[tokio::test]
 async fn unused_channels_leave_memory_for_others() {
     let chat = chat(|l| l.loaded_channels = 2);
-    let mut ann = chat.connect(identity("ann")).unwrap();
+    let ann = chat.connect(identity("ann")).unwrap();
     for name in ["a", "b", "c"] {
         ann.create_channel(name, "").await.unwrap();
     }
@@ -100,7 +100,7 @@ async fn unused_channels_leave_memory_for_others() {
 #[tokio::test]
 async fn reactions_on_a_message_are_bounded() {
     let chat = chat(|l| l.reactions = 2);
-    let mut ann = chat.connect(identity("ann")).unwrap();
+    let ann = chat.connect(identity("ann")).unwrap();
     ann.create_channel("a", "").await.unwrap();
     ann.publish("a", "hi").await.unwrap();
     assert_eq!(code(ann.react("a", 1, "👍", true).await), None);
@@ -113,7 +113,7 @@ async fn reactions_on_a_message_are_bounded() {
 #[tokio::test]
 async fn reactions_of_one_person_on_a_message_are_bounded() {
     let chat = chat(|l| l.reactions_per_user = 2);
-    let [mut ann, mut bob] = ["ann", "bob"].map(|name| chat.connect(identity(name)).unwrap());
+    let [ann, bob] = ["ann", "bob"].map(|name| chat.connect(identity(name)).unwrap());
     ann.create_channel("a", "").await.unwrap();
     ann.publish("a", "hello").await.unwrap();
     for (emoji, expected) in [("👍", None), ("🎉", None), ("😀", Some(ErrorCode::TooLarge)), ("🎉", None)]
@@ -126,7 +126,7 @@ async fn reactions_of_one_person_on_a_message_are_bounded() {
 #[tokio::test]
 async fn a_reaction_is_one_emoji_in_any_spelling() {
     let chat = chat(|_| {});
-    let [mut ann, mut bob] = ["ann", "bob"].map(|name| chat.connect(identity(name)).unwrap());
+    let [ann, bob] = ["ann", "bob"].map(|name| chat.connect(identity(name)).unwrap());
     ann.create_channel("a", "").await.unwrap();
     ann.publish("a", "hello").await.unwrap();
     for text in ["lol", "1", "👍👍", "👍 ", "<b>"] {
@@ -145,7 +145,7 @@ async fn a_reaction_is_one_emoji_in_any_spelling() {
 async fn a_stored_reaction_without_an_emoji_can_be_removed() {
     let store = MemoryStore::new();
     let chat = Chat::builder(store.clone()).build();
-    let mut ann = chat.connect(identity("ann")).unwrap();
+    let ann = chat.connect(identity("ann")).unwrap();
     ann.create_channel("a", "").await.unwrap();
     ann.publish("a", "hello").await.unwrap();
     for (emoji, spelt) in [("lol", "lol"), ("❤", "❤\u{fe0f}")] {
@@ -167,7 +167,7 @@ async fn a_full_append_queue_refuses_at_once() {
     limits.append_queue = 4;
     limits.append_batch = 1;
     let chat = Chat::builder(store.clone()).limits(limits).build();
-    let mut ann = chat.connect(identity("ann")).unwrap();
+    let ann = chat.connect(identity("ann")).unwrap();
     ann.create_channel("a", "").await.unwrap();
     ann.subscribe("a").await.unwrap();
     let slow = Faults { delay: 1.0, longest_delay: Duration::from_secs(1), ..Faults::default() };
@@ -201,7 +201,7 @@ async fn largest_batch(edit: impl FnOnce(&mut Limits)) -> usize {
     let mut limits = Limits::default();
     edit(&mut limits);
     let chat = Chat::builder(store.clone()).limits(limits).build();
-    let mut ann = chat.connect(identity("ann")).unwrap();
+    let ann = chat.connect(identity("ann")).unwrap();
     ann.create_channel("a", "").await.unwrap();
     ann.publish("a", "the channel is loaded").await.unwrap();
     let mut connection = chat.open(identity("bob")).unwrap();
@@ -248,7 +248,7 @@ async fn unanswered_commands_are_bounded_in_number() {
 #[tokio::test]
 async fn one_poll_returns_a_bounded_number_of_frames() {
     let chat = chat(|_| {});
-    let mut ann = chat.connect(identity("ann")).unwrap();
+    let ann = chat.connect(identity("ann")).unwrap();
     ann.create_channel("a", "").await.unwrap();
     let mut slow = chat.open(identity("slow")).unwrap();
     slow.receive(r#"{"type":"subscribe","id":1,"channel":"a"}"#);
@@ -279,7 +279,7 @@ async fn with_files(edit: impl FnOnce(&mut Limits)) -> (Chat, tempfile::TempDir,
     edit(&mut limits);
     let blobs = FolderBlobs::open(folder.path()).await.unwrap();
     let chat = Chat::builder(MemoryStore::new()).blobs(blobs).limits(limits).build();
-    let mut ann = chat.connect(identity("ann")).unwrap();
+    let ann = chat.connect(identity("ann")).unwrap();
     ann.create_channel("a", "").await.unwrap();
     (chat, folder, ann)
 }
@@ -313,7 +313,7 @@ async fn a_file_has_bounded_bytes_and_a_bounded_name() {
 
 #[tokio::test(start_paused = true)]
 async fn stored_files_count_until_they_are_removed() {
-    let (chat, folder, mut ann) = with_files(|l| {
+    let (chat, folder, ann) = with_files(|l| {
         (l.file_bytes_per_user, l.file_bytes_total) = (10, 14);
     })
     .await;
@@ -344,7 +344,7 @@ async fn channels_created_by_the_app_count() {
     let chat = chat(|l| l.channels = 2);
     let by = User::new("u_host", "host").unwrap();
     let ensure = async |name| chat.ensure_channel(&ChannelName::new(name).unwrap(), "", &by).await;
-    let mut ann = chat.connect(identity("ann")).unwrap();
+    let ann = chat.connect(identity("ann")).unwrap();
     ann.create_channel("a", "").await.unwrap();
     ensure("b").await.unwrap();
     assert!(ann.create_channel("c", "").await.is_err());
@@ -354,7 +354,7 @@ async fn channels_created_by_the_app_count() {
 
 #[tokio::test(start_paused = true)]
 async fn only_unused_and_deleted_files_are_removed() {
-    let (chat, folder, mut ann) = with_files(|l| l.upload_ttl = Duration::ZERO).await;
+    let (chat, folder, ann) = with_files(|l| l.upload_ttl = Duration::ZERO).await;
     let mut ids = HashMap::new();
     for name in ["used.png", "deleted.png", "unused.png"] {
         let id = upload(&chat, name, b"x").await.unwrap().id.to_string();

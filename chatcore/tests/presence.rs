@@ -40,7 +40,7 @@ async fn each_absence_has_its_own_grace_period() {
     ann.create_channel("a", "").await.unwrap();
     ann.subscribe("a").await.unwrap();
     for _ in 0..3 {
-        let mut bob = join(&chat, "bob").await;
+        let bob = join(&chat, "bob").await;
         bob.subscribe("a").await.unwrap();
         drop(bob);
         tokio::time::sleep(Duration::from_secs(4)).await;
@@ -61,7 +61,7 @@ async fn a_full_list_of_members_adds_people_as_others_leave() {
     ann.subscribe("a").await.unwrap();
     let mut others = Vec::new();
     for name in ["bob", "cid", "dan", "eve"] {
-        let mut other = join(&chat, name).await;
+        let other = join(&chat, name).await;
         other.subscribe("a").await.unwrap();
         others.push(other);
     }

@@ -142,7 +142,7 @@ impl World {
         edit(&mut limits);
         let (blobs, store) = (Blobs::default(), MemoryStore::new());
         let chat = Chat::builder(store).blobs(blobs.clone()).limits(limits).build();
-        let mut ann = chat.connect(identity("ann")).unwrap();
+        let ann = chat.connect(identity("ann")).unwrap();
         ann.create_channel("a", "").await.unwrap();
         Self { chat, blobs, maker: Arc::default(), ann }
     }
@@ -366,7 +366,7 @@ async fn a_picture_removed_during_its_preview_leaves_nothing() {
     let mut world = World::new(|_| ()).await;
     let id = world.picture("x", 1).await;
     world.maker.hold(true);
-    let World { chat, blobs, maker, mut ann } = world;
+    let World { chat, blobs, maker, ann } = world;
     let asked = tokio::spawn({
         let (chat, id, maker) = (chat.clone(), id.clone(), Arc::clone(&maker));
         async move { chat.preview(&identity("bob"), id.as_str(), 720, maker).await }

@@ -71,7 +71,7 @@ async fn join(chat: &Chat, name: &str) -> Client {
 
 fn code(error: ClientError) -> ErrorCode {
     match error {
-        ClientError::Refused(reply) => reply.code,
+        ClientError::Refused(error) => error.code(),
         other => panic!("{other}"),
     }
 }
@@ -101,7 +101,7 @@ fn gone(user: &str, channel: &str) -> ChatEvent {
 async fn a_muted_user_can_not_change_their_messages() {
     let rights = Rights::default();
     let chat = Chat::builder(MemoryStore::new()).policy(rights.clone()).build();
-    let mut ann = join(&chat, "ann").await;
+    let ann = join(&chat, "ann").await;
     ann.create_channel("a", "").await.unwrap();
     let seq = ann.publish("a", "hi").await.unwrap().seq;
     rights.take("ann", Right::Write, "a");
@@ -133,7 +133,7 @@ async fn no_frame_of_a_channel_follows_its_revocation() {
     // All of it waits for her: events, somebody's typing, somebody's coming.
     bob.publish("a", "before").await.unwrap();
     bob.typing("a").await.unwrap();
-    let mut cid = join(&chat, "cid").await;
+    let cid = join(&chat, "cid").await;
     cid.subscribe("a").await.unwrap();
     chat.revoke(&id("ann"), &name("a"));
     bob.publish("a", "after").await.unwrap();
@@ -158,7 +158,7 @@ async fn no_frame_of_a_channel_follows_its_revocation() {
 #[tokio::test(start_paused = true)]
 async fn a_revoked_user_is_no_longer_listed_as_a_member() {
     let chat = Chat::builder(MemoryStore::new()).build();
-    let (mut ann, mut bob) = (join(&chat, "ann").await, join(&chat, "bob").await);
+    let (ann, mut bob) = (join(&chat, "ann").await, join(&chat, "bob").await);
     ann.create_channel("a", "").await.unwrap();
     bob.subscribe("a").await.unwrap();
     let members = async |client: &mut Client| {
@@ -166,7 +166,7 @@ async fn a_revoked_user_is_no_longer_listed_as_a_member() {
         members.iter().map(|member| member.name.to_string()).collect::<Vec<_>>()
     };
     ann.subscribe("a").await.unwrap();
-    let mut second = join(&chat, "ann").await;
+    let second = join(&chat, "ann").await;
     second.subscribe("a").await.unwrap();
     waiting(&mut bob).await;
     let before = tokio::time::Instant::now();
@@ -192,7 +192,7 @@ async fn read_from_the_store() -> (Chat, Rights, FaultyStore<MemoryStore>, Clien
     (limits.ring_bytes, limits.ring_events) = (1, 1);
     let (rights, store) = (Rights::default(), FaultyStore::new(MemoryStore::new(), Faults::default(), 1));
     let chat = Chat::builder(store.clone()).policy(rights.clone()).limits(limits).build();
-    let mut ann = join(&chat, "ann").await;
+    let ann = join(&chat, "ann").await;
     ann.create_channel("a", "").await.unwrap();
     for n in 0..10 {
         ann.publish("a", &format!("word {n}")).await.unwrap();
@@ -263,7 +263,7 @@ async fn a_right_that_ends_while_a_channel_loads_is_noticed() {
     join(&first, "ann").await.create_channel("a", "").await.unwrap();
     // A chat that has not loaded the channel yet.
     let chat = Chat::builder(store.clone()).build();
-    let (mut bob, mut cid) = (join(&chat, "bob").await, join(&chat, "cid").await);
+    let (bob, cid) = (join(&chat, "bob").await, join(&chat, "cid").await);
     let held = store.hold_answers();
     let mut call = pin!(bob.subscribe("a"));
     assert!(call.as_mut().now_or_never().is_none());
@@ -277,7 +277,7 @@ async fn a_right_that_ends_while_a_channel_loads_is_noticed() {
 
 #[tokio::test]
 async fn a_channel_list_leaves_out_channels_revoked_meanwhile() {
-    let (_chat, rights, store, mut ann, mut bob) = read_from_the_store().await;
+    let (_chat, rights, store, ann, bob) = read_from_the_store().await;
     ann.create_channel("b", "").await.unwrap();
     let held = store.hold_answers();
     let mut call = pin!(bob.channels());
@@ -320,7 +320,7 @@ async fn a_recheck_ends_only_denied_subscriptions() {
 #[tokio::test]
 async fn a_read_marker_is_not_sent_to_revoked_connections() {
     let chat = Chat::builder(MemoryStore::new()).build();
-    let (mut ann, mut second) = (join(&chat, "ann").await, join(&chat, "ann").await);
+    let (ann, mut second) = (join(&chat, "ann").await, join(&chat, "ann").await);
     ann.create_channel("a", "").await.unwrap();
     ann.publish("a", "hi").await.unwrap();
     ann.read("a", 1).await.unwrap();
@@ -357,7 +357,7 @@ async fn with_file(rights: &Rights, bytes: usize) -> (Chat, Client, chatcore::At
     let mut limits = Limits::default();
     limits.drain_uploads = Duration::ZERO;
     let chat = Chat::builder(MemoryStore::new()).blobs(blobs).policy(rights.clone()).limits(limits).build();
-    let mut ann = join(&chat, "ann").await;
+    let ann = join(&chat, "ann").await;
     ann.create_channel("a", "").await.unwrap();
     let file = futures::stream::iter([Ok(Bytes::from(vec![7; bytes]))]).boxed();
     let attachment = chat.upload(&identity("ann"), "a", "x", file, kind).await.unwrap();
@@ -448,7 +448,7 @@ async fn a_temporary_disconnection_asks_to_reconnect() {
 /// Waits for the end of a client's session.
 async fn code_of(client: &mut Client) -> CloseReason {
     while client.next_event().await.is_some() {}
-    client.closed().unwrap()
+    client.close_reason().unwrap()
 }
 
 #[test]

@@ -48,8 +48,8 @@ async fn is_pending<F: Future>(future: &mut Pin<&mut F>) -> bool {
 async fn messages_are_published_while_a_search_computes() {
     let (store, _) = filled(600, 3_000).await;
     let chat = Chat::builder(store).build();
-    let mut ann = chat.connect(Identity::new(user("ann"))).unwrap();
-    let mut bob = chat.connect(Identity::new(user("bob"))).unwrap();
+    let ann = chat.connect(Identity::new(user("ann"))).unwrap();
+    let bob = chat.connect(Identity::new(user("bob"))).unwrap();
     // Loaded, so that nothing else is waited for.
     bob.publish("a", "first").await.unwrap();
     let mut search = pin!(ann.search("a", "needle", None));
@@ -114,7 +114,7 @@ async fn searches_wait_in_order_up_to_the_bound() {
     let began = tokio::time::Instant::now();
     let search = Command::Search { channel: "a".into(), query: "needle".into(), before: None, limit: None };
     let searches = ["ann", "bob", "cat"].map(|name| {
-        let mut client = chat.connect(Identity::new(user(name))).unwrap();
+        let client = chat.connect(Identity::new(user(name))).unwrap();
         let search = search.clone();
         async move { client.call::<serde_json::Value>(search).await.is_err() }
     });

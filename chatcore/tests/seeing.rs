@@ -21,10 +21,10 @@ fn chat(edit: impl FnOnce(&mut Limits)) -> (Chat, FaultyStore<MemoryStore>) {
 }
 
 async fn member(chat: &Chat, name: &str) -> Client {
-    let mut client = chat.connect(identity(name)).unwrap();
+    let client = chat.connect(identity(name)).unwrap();
     match client.create_channel("a", "").await {
         Ok(_) => {}
-        Err(ClientError::Refused(error)) => assert_eq!(error.code, ErrorCode::NameTaken),
+        Err(ClientError::Refused(error)) => assert_eq!(error.code(), ErrorCode::NameTaken),
         Err(error) => panic!("{error}"),
     }
     client.subscribe("a").await.unwrap();
@@ -48,7 +48,7 @@ async fn calm(store: &FaultyStore<MemoryStore>) {
 #[tokio::test(start_paused = true)]
 async fn failed_appends_are_logged_as_a_line_and_a_count() {
     let (chat, store) = chat(|_| ());
-    let mut ann = member(&chat, "ann").await;
+    let ann = member(&chat, "ann").await;
     let log = CapturedLog::begin();
     store.set_faults(Faults { before_write: 1.0, ..Faults::default() });
     for _ in 0..20 {
@@ -71,7 +71,7 @@ async fn failed_appends_are_logged_as_a_line_and_a_count() {
 #[tokio::test(start_paused = true)]
 async fn failed_reads_are_logged_once_per_kind_of_command() {
     let (chat, store) = chat(|_| ());
-    let mut ann = member(&chat, "ann").await;
+    let ann = member(&chat, "ann").await;
     let log = CapturedLog::begin();
     store.set_faults(Faults { read: 1.0, ..Faults::default() });
     for _ in 0..3 {
@@ -95,7 +95,7 @@ async fn failed_reads_are_logged_once_per_kind_of_command() {
 #[tokio::test(start_paused = true)]
 async fn a_store_that_hangs_or_panics_is_logged() {
     let (chat, store) = chat(|_| ());
-    let mut ann = member(&chat, "ann").await;
+    let ann = member(&chat, "ann").await;
     let log = CapturedLog::begin();
     let held = store.hold();
     ann.publish("a", "hush").await.unwrap_err();
@@ -119,7 +119,7 @@ async fn the_log_has_no_message_text() {
     const SECRET: &str = "5ecret";
     let log = CapturedLog::at(tracing::Level::TRACE);
     let (chat, store) = chat(|l| l.append_queue = 1);
-    let mut ann = member(&chat, "ann").await;
+    let ann = member(&chat, "ann").await;
     ann.publish("a", SECRET).await.unwrap();
     for faults in [
         Faults::everywhere(1.0),
@@ -142,7 +142,7 @@ async fn the_log_has_no_message_text() {
 #[tokio::test(start_paused = true)]
 async fn the_statistics_count_connections_and_messages() {
     let (chat, _) = chat(|_| ());
-    let mut ann = member(&chat, "ann").await;
+    let ann = member(&chat, "ann").await;
     let mut bob = member(&chat, "bob").await;
     let bob_again = chat.connect(identity("bob")).unwrap();
     ann.publish("a", "one").await.unwrap();
@@ -180,7 +180,7 @@ async fn the_statistics_count_what_goes_wrong() {
         l.connections = 2;
         (l.command_burst, l.commands_per_second) = (12, 1);
     });
-    let mut ann = member(&chat, "ann").await;
+    let ann = member(&chat, "ann").await;
     let mut bob = member(&chat, "bob").await;
     for n in 0..4 {
         ann.publish("a", &n.to_string()).await.unwrap();
@@ -220,7 +220,7 @@ async fn a_store_is_ready_if_it_answers_in_time() {
 #[tokio::test(start_paused = true)]
 async fn a_publish_has_a_span_without_its_text() {
     let (chat, _) = chat(|_| ());
-    let mut ann = member(&chat, "ann").await;
+    let ann = member(&chat, "ann").await;
     ann.publish("a", "hush").await.unwrap();
     let log = CapturedLog::at(tracing::Level::DEBUG);
     ann.publish("a", "hush").await.unwrap();

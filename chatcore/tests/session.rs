@@ -46,7 +46,7 @@ async fn next_logged(client: &mut Client) -> (u64, ChatEvent) {
 
 fn code(error: ClientError) -> ErrorCode {
     match error {
-        ClientError::Refused(reply) => reply.code,
+        ClientError::Refused(error) => error.code(),
         other => panic!("{other}"),
     }
 }
@@ -91,7 +91,7 @@ async fn a_message_reaches_all_subscribers_and_its_author() {
 #[tokio::test]
 async fn a_repeated_nonce_gets_the_first_answer() {
     let chat = chat();
-    let mut ann = join(&chat, "ann").await;
+    let ann = join(&chat, "ann").await;
     ann.create_channel("a", "").await.unwrap();
     let first: Published = ann.call(publish("a", "n", "once")).await.unwrap();
     let second: Published = ann.call(publish("a", "n", "twice")).await.unwrap();
@@ -103,7 +103,7 @@ async fn a_repeated_nonce_gets_the_first_answer() {
 #[tokio::test]
 async fn a_subscription_has_no_gap_or_overlap() {
     let chat = chat();
-    let mut writer = join(&chat, "writer").await;
+    let writer = join(&chat, "writer").await;
     writer.create_channel("a", "").await.unwrap();
     let writing = tokio::spawn(async move {
         for n in 0..200 {
@@ -133,7 +133,7 @@ async fn a_subscription_has_no_gap_or_overlap() {
 #[tokio::test]
 async fn resumed_events_lead_to_the_same_messages_as_a_snapshot() {
     let chat = chat();
-    let (mut ann, mut bob) = (join(&chat, "ann").await, join(&chat, "bob").await);
+    let (ann, bob) = (join(&chat, "ann").await, join(&chat, "bob").await);
     ann.create_channel("a", "").await.unwrap();
     ann.publish("a", "one").await.unwrap();
     let start = bob.subscribe("a").await.unwrap();
@@ -157,7 +157,7 @@ async fn resumed_events_lead_to_the_same_messages_as_a_snapshot() {
 #[tokio::test]
 async fn a_resume_from_an_unknown_position_is_reset() {
     let chat = chat_with(|l| l.resume_events = 5);
-    let mut ann = join(&chat, "ann").await;
+    let ann = join(&chat, "ann").await;
     ann.create_channel("a", "").await.unwrap();
     for n in 0..6 {
         ann.publish("a", &n.to_string()).await.unwrap();
@@ -177,7 +177,7 @@ async fn a_resume_from_an_unknown_position_is_reset() {
 #[tokio::test]
 async fn a_slow_reader_is_told_lagged_and_resumes() {
     let chat = chat_with(|l| l.ring_events = 10);
-    let (mut ann, mut slow) = (join(&chat, "ann").await, join(&chat, "slow").await);
+    let (ann, mut slow) = (join(&chat, "ann").await, join(&chat, "slow").await);
     ann.create_channel("a", "").await.unwrap();
     let start = slow.subscribe("a").await.unwrap();
     for n in 0..30 {
@@ -198,16 +198,16 @@ async fn a_slow_reader_is_told_lagged_and_resumes() {
 #[tokio::test(start_paused = true)]
 async fn presence_is_per_person_and_ignores_a_short_absence() {
     let chat = chat();
-    let (mut ann, mut bob) = (join(&chat, "ann").await, join(&chat, "bob").await);
+    let (mut ann, bob) = (join(&chat, "ann").await, join(&chat, "bob").await);
     ann.create_channel("a", "").await.unwrap();
     ann.subscribe("a").await.unwrap();
     let members = bob.subscribe("a").await.unwrap().members;
     assert_eq!(members.iter().map(|u| &*u.name).collect::<Vec<_>>(), ["ann", "bob"]);
-    let mut second = join(&chat, "bob").await;
+    let second = join(&chat, "bob").await;
     second.subscribe("a").await.unwrap();
     drop((bob, second));
     tokio::time::advance(Duration::from_secs(4)).await;
-    let mut back = join(&chat, "bob").await;
+    let back = join(&chat, "bob").await;
     back.subscribe("a").await.unwrap();
     tokio::time::advance(Duration::from_secs(10)).await;
     drop(back);
@@ -223,8 +223,8 @@ async fn presence_is_per_person_and_ignores_a_short_absence() {
 #[tokio::test]
 async fn a_users_connections_share_the_read_marker() {
     let chat = chat();
-    let (mut desk, mut phone) = (join(&chat, "ann").await, join(&chat, "ann").await);
-    let mut bob = join(&chat, "bob").await;
+    let (desk, mut phone) = (join(&chat, "ann").await, join(&chat, "ann").await);
+    let bob = join(&chat, "bob").await;
     desk.create_channel("a", "").await.unwrap();
     for n in 0..3 {
         bob.publish("a", &n.to_string()).await.unwrap();
@@ -248,7 +248,7 @@ async fn a_listed_channels_unread_count_matches_its_head() {
     let memory = MemoryStore::new();
     let faults = Faults { delay: 1.0, ..Faults::default() };
     let chat = Chat::builder(FaultyStore::new(memory.clone(), faults, 1)).build();
-    let mut ann = join(&chat, "ann").await;
+    let ann = join(&chat, "ann").await;
     ann.create_channel("a", "").await.unwrap();
     let channel = memory.channel(&ChannelName::new("a").unwrap()).await.unwrap().unwrap().id;
     let mut written = 0;
@@ -271,7 +271,7 @@ async fn a_listed_channels_unread_count_matches_its_head() {
 #[tokio::test]
 async fn only_the_author_can_edit_and_delete() {
     let chat = chat();
-    let (mut ann, mut bob) = (join(&chat, "ann").await, join(&chat, "bob").await);
+    let (ann, bob) = (join(&chat, "ann").await, join(&chat, "bob").await);
     ann.create_channel("a", "").await.unwrap();
     ann.publish("a", "mine").await.unwrap();
     assert_eq!(code(bob.edit("a", 1, "his").await.unwrap_err()), ErrorCode::NotAllowed);
@@ -294,7 +294,7 @@ async fn a_hidden_channel_does_not_exist_for_the_user() {
         }
     }
     let chat = Chat::builder(MemoryStore::new()).policy(Secret).build();
-    let (mut ann, mut bob) = (join(&chat, "ann").await, join(&chat, "bob").await);
+    let (ann, mut bob) = (join(&chat, "ann").await, join(&chat, "bob").await);
     ann.create_channel("secret", "").await.unwrap();
     ann.create_channel("open", "").await.unwrap();
     let Some(ChatEvent::ChannelCreated { channel }) = bob.next_event().await else { panic!("not told") };
@@ -318,7 +318,7 @@ async fn a_publish_of_a_lost_client_is_stored_and_seen_or_neither() {
     watcher.create_channel("a", "").await.unwrap();
     watcher.subscribe("a").await.unwrap();
     for n in 0..50 {
-        let mut client = chat.connect(identity("gone")).unwrap();
+        let client = chat.connect(identity("gone")).unwrap();
         let call = client.call::<Published>(publish("a", &n.to_string(), "x"));
         tokio::select! {
             biased;
@@ -346,7 +346,7 @@ async fn a_drain_answers_accepted_commands_and_then_closes() {
         told |= matches!(event, ChatEvent::Draining { .. });
     }
     assert!(told);
-    assert_eq!(ann.closed(), Some(CloseReason::GoingAway));
+    assert_eq!(ann.close_reason(), Some(CloseReason::GoingAway));
     assert!(matches!(chat.connect(identity("bob")), Err(CloseReason::Draining)));
 }
 
@@ -381,6 +381,6 @@ async fn a_banned_user_is_closed_at_once() {
     let mut ann = join(&chat, "ann").await;
     chat.disconnect(&identity("ann").user.id, CloseReason::Banned);
     assert_eq!(ann.next_event().await, None);
-    assert_eq!(ann.closed(), Some(CloseReason::Banned));
+    assert_eq!(ann.close_reason(), Some(CloseReason::Banned));
     assert!(matches!(ann.channels().await, Err(ClientError::Closed(CloseReason::Banned))));
 }

@@ -37,7 +37,10 @@ fn open(chat: &Chat, name: &str) -> Connection {
 fn refusal<T>(result: Result<T, ClientError>) -> Option<(ErrorCode, Option<u64>)> {
     match result {
         Ok(_) => None,
-        Err(ClientError::Refused(reply)) => Some((reply.code, reply.retry_ms)),
+        Err(ClientError::Refused(error)) => {
+            let retry_ms = error.retry().map(|wait| u64::try_from(wait.as_millis()).unwrap());
+            Some((error.code(), retry_ms))
+        }
         Err(error) => panic!("{error}"),
     }
 }
@@ -112,7 +115,7 @@ async fn a_flood_of_refused_commands_is_slowed_down() {
 #[tokio::test(start_paused = true)]
 async fn a_user_over_the_byte_pace_is_told_when_to_retry() {
     let chat = chat(|l| (l.bytes_per_second, l.byte_burst) = (1_000, 4_000));
-    let mut ann = connect(&chat, "ann");
+    let ann = connect(&chat, "ann");
     ann.create_channel("a", "").await.unwrap();
     let frame = |id: u32, text: &str| {
         format!(r#"{{"type":"publish","id":{id},"channel":"a","nonce":"{id}","text":"{text}"}}"#)
@@ -130,14 +133,14 @@ async fn a_user_over_the_byte_pace_is_told_when_to_retry() {
 #[tokio::test(start_paused = true)]
 async fn a_user_publishes_a_bounded_number_of_bytes_per_day() {
     let chat = chat(|l| l.message_bytes_per_day = 86_400);
-    let mut ann = connect(&chat, "ann");
+    let ann = connect(&chat, "ann");
     ann.create_channel("a", "").await.unwrap();
     for _ in 0..12 {
         assert_eq!(refusal(ann.publish("a", &"x".repeat(7_200)).await), None);
     }
     assert_eq!(refusal(ann.publish("a", "xx").await), limited(2_000));
     assert_eq!(refusal(ann.channels().await), None, "only what adds to the log");
-    let mut bob = connect(&chat, "bob");
+    let bob = connect(&chat, "bob");
     assert_eq!(refusal(bob.publish("a", "xx").await), None);
     tokio::time::advance(Duration::from_secs(2)).await;
     assert_eq!(refusal(ann.publish("a", "xx").await), None);
@@ -146,14 +149,14 @@ async fn a_user_publishes_a_bounded_number_of_bytes_per_day() {
 #[tokio::test(start_paused = true)]
 async fn a_user_creates_60_channels_then_one_per_minute() {
     let chat = chat(|_| {});
-    let mut ann = connect(&chat, "ann");
+    let ann = connect(&chat, "ann");
     for n in 0..60 {
         assert_eq!(refusal(ann.create_channel(&format!("c{n}"), "").await), None);
     }
     assert_eq!(refusal(ann.create_channel("more", "").await), limited(60_000));
     assert_eq!(refusal(ann.create_channel("c0", "").await), Some((ErrorCode::NameTaken, None)));
     drop(ann);
-    let mut ann = connect(&chat, "ann");
+    let ann = connect(&chat, "ann");
     assert_eq!(refusal(ann.create_channel("more", "").await), limited(60_000), "another connection");
     let name = ChannelName::new("of-the-app").unwrap();
     assert!(chat.ensure_channel(&name, "", &user("ann")).await.is_ok(), "the app itself is not limited");
@@ -167,7 +170,7 @@ async fn a_failed_create_channel_does_not_count() {
     let mut limits = Limits::default();
     limits.channels_at_once = 1;
     let chat = Chat::builder(store.clone()).limits(limits).build();
-    let mut ann = connect(&chat, "ann");
+    let ann = connect(&chat, "ann");
     store.set_faults(Faults { before_write: 1.0, ..Faults::default() });
     let failed = refusal(ann.create_channel("a", "").await).map(|(code, _)| code);
     assert_eq!(failed, Some(ErrorCode::Unavailable));
@@ -183,7 +186,7 @@ async fn typing_is_sent_once_despite_repeated_subscribes() {
     ann.subscribe("a").await.unwrap();
     let typing = || Command::Typing { channel: "a".into() };
     for _ in 0..3 {
-        let mut eve = connect(&chat, "eve");
+        let eve = connect(&chat, "eve");
         for _ in 0..3 {
             eve.subscribe("a").await.unwrap();
             eve.call::<Value>(typing()).await.unwrap();
@@ -205,12 +208,12 @@ async fn typing_is_sent_once_despite_repeated_subscribes() {
 #[tokio::test]
 async fn subscriptions_of_a_user_are_bounded_over_all_connections() {
     let chat = chat(|l| l.subscriptions_per_user = 2);
-    let mut ann = connect(&chat, "ann");
+    let ann = connect(&chat, "ann");
     for name in ["a", "b", "c"] {
         ann.create_channel(name, "").await.unwrap();
     }
     ann.subscribe("a").await.unwrap();
-    let mut second = connect(&chat, "ann");
+    let second = connect(&chat, "ann");
     second.subscribe("a").await.unwrap();
     assert_eq!(refusal(second.subscribe("b").await), Some((ErrorCode::TooLarge, None)));
     assert_eq!(refusal(second.subscribe("a").await), None, "a second subscription replaces the first");

@@ -1,6 +1,8 @@
 //! The handle that an app holds, and its builder.
 
 pub(crate) mod client;
+pub(crate) mod sender;
+mod session;
 
 use std::fmt;
 use std::ops::Range;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::channel::Manner;
@@ -138,6 +139,11 @@ impl Connection {
     pub fn receive(&mut self, frame: &str) {
         let admitted = self.admission.frame(Moment::now(), &self.handle.share, frame);
         self.admit(admitted, frame.len());
+    }
+
+    /// Returns how many commands may be in flight, at least one.
+    pub(crate) fn commands_in_flight(&self) -> usize {
+        self.engine.limits.commands_in_flight.clamp(1, Semaphore::MAX_PERMITS)
     }
 
     /// Handles a command. Its answer has `id`.

@@ -7,6 +7,7 @@ pub(crate) mod event;
 pub(crate) mod id;
 pub(crate) mod message;
 pub(crate) mod name;
+pub(crate) mod new_message;
 pub(crate) mod policy;
 pub(crate) mod query;
 pub(crate) mod time;

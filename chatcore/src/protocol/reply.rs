@@ -1,10 +1,12 @@
 //! The contents of `ok` and `error`, as typed values for a client in Rust.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::event::ChatEvent;
 use crate::model::check::Check;
-use crate::model::error::ErrorCode;
+use crate::model::error::{Error, ErrorCode};
 use crate::model::id::{Epoch, Position, Seq};
 use crate::model::message::{Message, User};
 use crate::model::name::ChannelName;
@@ -150,4 +152,17 @@ pub struct ErrorReply {
     /// For `name_taken`, the channel that has the name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<ChannelName>,
+}
+
+impl From<ErrorReply> for Error {
+    fn from(reply: ErrorReply) -> Self {
+        let mut error = Self::new(reply.code, reply.message);
+        if let Some(wait) = reply.retry_ms {
+            error = error.retry_after(Duration::from_millis(wait));
+        }
+        match reply.channel {
+            Some(channel) => error.about(channel),
+            None => error,
+        }
+    }
 }

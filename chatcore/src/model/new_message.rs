@@ -1,0 +1,57 @@
+//! A message before it is published.
+
+use crate::model::id::{AttachmentId, Nonce, Seq};
+
+/// A message to publish.
+///
+/// It has a nonce from the start, so it can be sent again if it is not known whether it was stored: of the same
+/// message, or a clone, only one is stored.
+///
+/// ```
+/// # async fn example(client: &chatcore::Client) -> Result<(), chatcore::ClientError> {
+/// use chatcore::NewMessage;
+///
+/// let answer = NewMessage::text("It is fixed.").reply_to(41);
+/// let first = client.send("support", answer.clone()).await?;
+/// let again = client.send("support", answer).await?;
+/// assert_eq!(again.seq, first.seq);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewMessage {
+    pub(crate) nonce: Nonce,
+    pub(crate) text: String,
+    pub(crate) attachments: Vec<AttachmentId>,
+    pub(crate) reply_to: Option<Seq>,
+}
+
+impl NewMessage {
+    /// Returns a message with this text and a random nonce. The text may be empty if there are attachments.
+    #[must_use]
+    pub fn text(text: impl Into<String>) -> Self {
+        Self { nonce: Nonce::random(), text: text.into(), attachments: Vec::new(), reply_to: None }
+    }
+
+    /// Replaces the nonce, for a key of the app's own such as the number of an order. A nonce that the author has
+    /// already used in the channel stores nothing.
+    #[must_use]
+    pub fn nonce(mut self, nonce: Nonce) -> Self {
+        self.nonce = nonce;
+        self
+    }
+
+    /// Makes it a reply to the message with this `seq`.
+    #[must_use]
+    pub fn reply_to(mut self, seq: Seq) -> Self {
+        self.reply_to = Some(seq);
+        self
+    }
+
+    /// Adds a file that the author has uploaded to the channel ([`Chat::upload`](crate::Chat::upload)).
+    #[must_use]
+    pub fn attachment(mut self, id: AttachmentId) -> Self {
+        self.attachments.push(id);
+        self
+    }
+}
