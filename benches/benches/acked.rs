@@ -1,10 +1,9 @@
-//! How many messages a second are acknowledged as durable, and how long does each wait: on PostgreSQL and on
-//! redb, beside a single-row insert of the same row by `pgbench` and beside one transaction a message, on the
-//! same server in the same run?
+//! How many messages per second are acknowledged as durable, and how long does each wait? On PostgreSQL and on
+//! redb, next to an insert of the same row by `pgbench`, and next to one transaction per message, on the same
+//! server in the same run.
 //!
-//! Prints a table. `SECONDS_EACH` sets how long each row is measured (3), and `ROWS` which rows: those whose
-//! `what | publishers | channels` contains it. It does not show a network, nor a database server on a machine of
-//! its own.
+//! Prints a table. `SECONDS_EACH` sets how long each row is measured (3), and `ROWS` which rows: those whose `what
+//! | publishers | channels` contains it. It does not show a network, nor a database server on a separate machine.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::fmt;
@@ -25,13 +24,13 @@ const ON_REDB: &str = "chatcore on redb";
 const PGBENCH_LOAD: (usize, usize) = (64, 64);
 const TEXT: &str = "a message of about eighty bytes, as people write them all day long in a chat: ok?";
 
-/// What one row of the table measured.
+/// The results of one row of the table.
 struct Row {
     what: &'static str,
     publishers: usize,
     channels: usize,
     per_second: f64,
-    /// Waiting times in order; none where another program measured.
+    /// The sorted waiting times; empty if another program measured.
     waits: Vec<Duration>,
 }
 
@@ -56,7 +55,7 @@ impl fmt::Display for Row {
     }
 }
 
-/// Lets publishers publish one message after the other, each as soon as the last is acknowledged.
+/// Runs publishers that publish the next message as soon as the last one is acknowledged.
 async fn measure(
     what: &'static str,
     store: impl Store,
@@ -97,7 +96,7 @@ async fn measure(
     Row::new(what, (publishers, channels), waits, long)
 }
 
-/// The same with a transaction for each message, on as many connections as the store has writers.
+/// The same with a transaction per message, on as many connections as the store has writers.
 async fn measure_singly(store: PostgresStore, (publishers, channels): (usize, usize), long: Duration) -> Row {
     let host = User::new("u_host", "host").unwrap();
     let mut ids = Vec::new();
@@ -124,7 +123,7 @@ async fn measure_singly(store: PostgresStore, (publishers, channels): (usize, us
     Row::new(SINGLY, (publishers, channels), waits, long)
 }
 
-/// Returns how long each message of all publishers waited, in order.
+/// Returns the waiting times of all messages of all publishers, sorted.
 async fn join(publishers: Vec<JoinHandle<Vec<Duration>>>) -> Vec<Duration> {
     let mut all = Vec::new();
     for publisher in publishers {
@@ -134,7 +133,7 @@ async fn join(publishers: Vec<JoinHandle<Vec<Duration>>>) -> Vec<Duration> {
     all
 }
 
-/// One publisher's clock.
+/// The waiting times of one publisher.
 struct Waits {
     warm_at: Instant,
     end_at: Instant,
@@ -171,10 +170,10 @@ fn publish(channel: &str, nonce: String) -> protocol::Command {
     }
 }
 
-/// How `pgbench` talks to the server.
+/// The protocol between `pgbench` and the server.
 #[derive(Clone, Copy)]
 enum Protocol {
-    /// Its default.
+    /// The default.
     Simple,
     Prepared,
 }
@@ -195,13 +194,13 @@ impl Protocol {
     }
 }
 
-/// Inserts the row that a publish writes, one a transaction, from 64 clients of `pgbench`.
+/// Inserts the row that a publish writes, one per transaction, from 64 clients of `pgbench`.
 ///
-/// With prepared statements it spares the server the parsing and planning that a program's default, the simple
-/// protocol, asks for with each row.
+/// Prepared statements save the server the parsing and planning of each row that the simple protocol, the default
+/// of `pgbench`, requires.
 async fn pgbench(server: &Postgres, protocol: Protocol, long: Duration) -> Row {
     let database = server.database().await;
-    // The store makes its tables: the row goes into one of the same columns and indexes.
+    // The store creates its tables: the row goes into a table with the same columns and indexes.
     drop(PostgresStore::connect(&database.url()).await.unwrap());
     let table = "CREATE TABLE single (LIKE chatcore.event INCLUDING ALL)";
     let psql = Command::new(server.program("psql")).args(["-qc", table, &database.url()]).status().unwrap();
@@ -225,7 +224,7 @@ async fn pgbench(server: &Postgres, protocol: Protocol, long: Duration) -> Row {
     Row { what: protocol.name(), publishers, channels, per_second, waits: Vec::new() }
 }
 
-/// Says whether a row is asked for.
+/// Returns whether a row is selected.
 fn wanted(what: &str, (publishers, channels): (usize, usize)) -> bool {
     let asked = std::env::var("ROWS").unwrap_or_default();
     format!("{what} | {publishers} | {channels}").contains(&asked)

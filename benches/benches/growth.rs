@@ -1,9 +1,9 @@
-//! How does a commit's cost grow with the file of `chatcore-redb`: the bytes written, the CPU and the time, for one
-//! message and for 64 that were gathered?
+//! How does the cost of a commit grow with the file of `chatcore-redb`: the bytes written, the CPU and the time,
+//! for one message and for a batch of 64?
 //!
-//! Prints a table, by the number of messages in the file when a row begins: 80 bytes each, of 2,000 authors in 200 channels, none
-//! of which comes next to the last. `MESSAGES` sets how many at most (1,000,000), `SECONDS_EACH` how long each row is
-//! measured (2). It does not show a file that is larger than the machine's memory.
+//! Prints a table, by the number of messages in the file when a row begins: 80 bytes each, of 2,000 authors in 200
+//! channels, no two neighbours in the same channel. `MESSAGES` sets the most messages (1,000,000), `SECONDS_EACH`
+//! how long each row is measured (2). It does not show a file that is larger than the machine's memory.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::fs;
@@ -17,10 +17,10 @@ use chatcore_redb::RedbStore;
 const CHANNELS: u64 = 200;
 const AUTHORS: u64 = 2_000;
 const TEXT: &str = "a message of about eighty bytes, as people write them all day long in a chat: ok?";
-/// So many at once, to grow.
+/// The size of a batch while the file grows.
 const GROW: usize = 512;
 
-/// Makes messages, each anywhere.
+/// A source of messages in random channels.
 struct Source {
     random: Random,
     channels: Vec<ChannelId>,
@@ -62,7 +62,7 @@ async fn append(store: &RedbStore, batch: Vec<Append>) {
     }
 }
 
-/// What this process has used: CPU of all its threads, and bytes that it had written to the disk.
+/// What this process has used: CPU of all its threads, and bytes written to the disk.
 struct Used {
     cpu: Duration,
     written: u64,
@@ -72,7 +72,7 @@ impl Used {
     fn now() -> Self {
         let mut nanos = 0;
         for task in fs::read_dir("/proc/self/task").unwrap() {
-            // A thread that has just ended has used what it used; the writer's thread stays.
+            // The times of threads that have just ended are missing, but the writer's thread stays.
             let line = fs::read_to_string(task.unwrap().path().join("schedstat")).unwrap_or_default();
             nanos += line.split(' ').next().and_then(|run| run.parse::<u64>().ok()).unwrap_or(0);
         }

@@ -1,4 +1,4 @@
-//! What the parts of the hot path cost, without a network. Each group answers the question above it.
+//! The costs of the parts of the hot path, without a network. Each group answers the question above it.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::hint::black_box;
@@ -13,20 +13,20 @@ use tokio::runtime::Runtime;
 
 const TEXT: &str = "a message of about eighty bytes, as people write them";
 
-/// A writer, and readers who follow its channel, all with nothing left to take.
+/// A writer, and readers who follow its channel, without pending frames.
 async fn audience(subscribers: usize) -> (Driven, Vec<Driven>) {
     let chat = chat(MemoryStore::new());
     let writer = Driven::open(&chat, "writer", &[CREATE]).await;
     let mut readers = Vec::new();
     for n in 0..subscribers {
-        // A few people with many connections: hardly anybody's coming is told of.
+        // Few people with many connections, so that there are few presence events.
         readers.push(Driven::open(&chat, &format!("r{}", n % 16), &[FOLLOW]).await);
     }
     readers.iter_mut().for_each(Driven::drain);
     (writer, readers)
 }
 
-/// What does it cost to read a publish from its frame? It does not show what is checked after that.
+/// What does it cost to decode a publish from its frame? It does not show the checks after that.
 fn decode(c: &mut Criterion) {
     let mut group = c.benchmark_group("decode");
     for bytes in [80, 8_000] {
@@ -39,9 +39,9 @@ fn decode(c: &mut Criterion) {
     group.finish();
 }
 
-/// What does one published message cost, from its frame to the shared frame in the hands of each of N
-/// connections' transports? With nobody there it is what a message costs once: decoding, the store's append, encoding
-/// and the push into the ring. It does not show sockets, which cost far more.
+/// What does one published message cost, from its frame to the shared frame in the transport of each of N
+/// connections? Without subscribers, it is the fixed cost of a message: decoding, the store's append, encoding and
+/// the push into the ring. It does not show sockets, which cost far more.
 fn fan_out(c: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
     let mut group = c.benchmark_group("fan_out");
@@ -62,11 +62,11 @@ fn fan_out(c: &mut Criterion) {
     group.finish();
 }
 
-/// What does a frame cost where 32 of them wait in the ring, for each of N connections that take them together? Beside
-/// `fan_out` it shows how much a drain costs once, and how much for each frame.
+/// What does a frame cost if 32 of them wait in the ring, for each of N connections that take them together?
+/// Compared with `fan_out`, it shows the cost per drain and per frame.
 fn drain(c: &mut Criterion) {
     const WAITING: usize = 32;
-    // The last one is found by its length: looking at its text would cost as much as what is measured.
+    // The last frame is recognized by its length: reading its text would cost as much as what is measured.
     const LONG: usize = 1_000;
     let runtime = Runtime::new().unwrap();
     let last = "x".repeat(LONG);
@@ -97,7 +97,7 @@ fn drain(c: &mut Criterion) {
     group.finish();
 }
 
-/// What does it cost to open a channel whose ring holds 100 messages, from command to answer?
+/// What does it cost to open a channel whose ring holds 100 messages, from command to response?
 fn open_channel(c: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
     let chat = runtime.block_on(async {
@@ -123,8 +123,8 @@ fn open_channel(c: &mut Criterion) {
     });
 }
 
-/// How long does it take until 64 publishes, given at once by 64 people on one channel, are acknowledged:
-/// in memory, and on the disk?
+/// How long does it take until 64 concurrent publishes by 64 people in one channel are acknowledged, in memory and
+/// on the disk?
 fn acknowledge(c: &mut Criterion) {
     let mut group = c.benchmark_group("acknowledge_64");
     group.throughput(Throughput::Elements(64)).sample_size(20);

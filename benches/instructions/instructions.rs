@@ -1,5 +1,5 @@
-//! Instructions of the hot path, counted by callgrind and held to budgets. `CONTRIBUTING.md` says how to read a
-//! failure, and when a budget may change.
+//! The instructions of the hot path, counted by callgrind and compared with budgets. `CONTRIBUTING.md` says how to
+//! read a failure, and when a budget may change.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::hint::black_box;
@@ -23,15 +23,15 @@ const DECODE: u64 = 3_900;
 const PUBLISH_TO_1: u64 = 35_730;
 const PUBLISH_TO_100: u64 = 53_190;
 
-/// The same where no recipient has an outlet: each is woken, and reads from its cursor.
+/// The same if no recipient has an outlet: each is woken, and reads from its cursor.
 const PUBLISH_TO_100_TASKS: u64 = 221_080;
 
-/// Opens a channel whose ring holds 100 messages, from command to answer. Two thirds are the copy of the messages,
-/// written once for all who ask: callgrind counts a byte of it as an instruction.
+/// Opens a channel whose ring holds 100 messages, from command to response. Two thirds are the copy of the
+/// messages, which are encoded once for all: callgrind counts each copied byte as an instruction.
 const OPEN_CHANNEL: u64 = 48_430;
 
-/// Calls that are counted together. What malloc does depends on the state of its heap, by some per cent of one
-/// call; over this many it evens out.
+/// The number of calls that are counted together. The cost of malloc depends on the state of its heap, by a few
+/// per cent of a call; over this many calls it evens out.
 const CALLS: usize = 20;
 
 fn within(budget: u64) -> LibraryBenchmarkConfig {
@@ -62,7 +62,7 @@ fn decode(frames: Vec<String>) -> Vec<String> {
     frames
 }
 
-/// A socket that takes everything.
+/// A socket that accepts everything.
 #[derive(Debug, Default)]
 struct Sink {
     frames: AtomicUsize,
@@ -89,7 +89,7 @@ struct Crowd {
     runtime: Runtime,
     writer: Driven,
     readers: Vec<Driven>,
-    /// Where all readers' frames go, if they have an outlet.
+    /// The sink for the frames of all readers, if they have an outlet.
     sink: Option<Arc<Sink>>,
     next: Vec<String>,
 }
@@ -103,8 +103,8 @@ impl Crowd {
         Self::of(readers, None)
     }
 
-    /// Says enough before that the ring is full and every buffer has its size, and ends between where the store's
-    /// tables double, after 128 and after 224.
+    /// Publishes enough messages that the ring is full and every buffer has its size, and stops between the points
+    /// where the store's tables double, after 128 and after 224.
     fn of(readers: usize, sink: Option<Arc<Sink>>) -> Self {
         let runtime = runtime();
         let (writer, readers) = runtime.block_on(async {
@@ -161,7 +161,7 @@ fn publish_message(mut crowd: Crowd) -> Crowd {
     crowd
 }
 
-/// Connections that follow nothing yet, of one person: so nobody is told that they have come.
+/// Connections of one user without subscriptions, so that no presence event is sent.
 struct Newcomers {
     runtime: Runtime,
     _chat: Chat,
@@ -177,7 +177,7 @@ impl Newcomers {
             for _ in 0..messages {
                 writer.ask(&publish(TEXT)).await;
             }
-            // The first to come pays for what the others share.
+            // The first connection pays for what the others share.
             Driven::open(&chat, "first", &[OPEN]).await;
             let mut readers = Vec::new();
             for _ in 0..CALLS {

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use chatcore::{Chat, Connection, Identity, Outlet, User};
 
-/// A connection as a transport drives it.
+/// A connection that is driven as a transport does.
 #[derive(Debug)]
 pub struct Driven {
     connection: Connection,
@@ -15,10 +15,10 @@ pub struct Driven {
 }
 
 impl Driven {
-    /// Connects somebody, and gives these commands.
+    /// Connects a user, and sends these commands.
     ///
     /// # Panics
-    /// Panics where the chat takes no connection.
+    /// If the chat accepts no connection.
     pub async fn open(chat: &Chat, name: &str, first: &[&str]) -> Self {
         let user = User::new(&format!("u_{name}"), name).expect("a user");
         let connection = chat.open(Identity::new(user)).expect("room for a connection");
@@ -29,18 +29,18 @@ impl Driven {
         driven
     }
 
-    /// Lets the fan-out write to `outlet` what it can.
+    /// Lets the fan-out write directly to `outlet`.
     pub fn set_outlet(&self, outlet: Arc<dyn Outlet>) {
         self.connection.set_outlet(outlet);
     }
 
-    /// Gives a command, and takes frames until its `ok`.
+    /// Sends a command, and takes frames until its `ok`.
     pub async fn ask(&mut self, frame: &str) {
         self.connection.receive(frame);
         self.until(|frame| frame.starts_with(br#"{"type":"ok""#)).await;
     }
 
-    /// Takes frames until one fits.
+    /// Takes frames until one matches.
     pub async fn until(&mut self, fits: impl Fn(&[u8]) -> bool) {
         loop {
             self.out.clear();
@@ -51,10 +51,10 @@ impl Driven {
         }
     }
 
-    /// Takes all there is.
+    /// Takes all available frames.
     ///
     /// # Panics
-    /// Panics where the connection is closed.
+    /// If the connection is closed.
     pub fn drain(&mut self) {
         let mut cx = Context::from_waker(Waker::noop());
         self.out.clear();

@@ -1,4 +1,4 @@
-//! What chatcore costs, in answers to written questions: see `README.md`. Here is what the benches share.
+//! What chatcore costs, as answers to written questions: see `README.md`. This crate has what the benches share.
 
 mod driven;
 
@@ -10,10 +10,10 @@ pub use self::driven::Driven;
 /// Creates the channel `a`.
 pub const CREATE: &str = r#"{"type":"create_channel","id":1,"name":"a"}"#;
 
-/// Subscribes to it, with nothing of what was said before.
+/// Subscribes to it, without previous messages.
 pub const FOLLOW: &str = r#"{"type":"subscribe","id":2,"channel":"a","limit":0}"#;
 
-/// Subscribes to it, with as many messages as there are.
+/// Subscribes to it, with all previous messages.
 pub const OPEN: &str = r#"{"type":"subscribe","id":3,"channel":"a"}"#;
 
 /// Publishes in it.
@@ -23,14 +23,14 @@ pub fn publish(text: &str) -> String {
     format!(r#"{{"type":"publish","id":4,"channel":"a","nonce":"{nonce}","text":"{text}"}}"#)
 }
 
-/// Returns the value in the middle, of an even number the upper one; none of none.
+/// Returns the median, the upper one of an even number of values; `None` without values.
 #[must_use]
 pub fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied()
 }
 
-/// Makes a chat that no bench finds too quick for it.
+/// Creates a chat without rate limits that a bench could reach.
 pub fn chat(store: impl Store) -> Chat {
     let mut limits = Limits::default();
     limits.command_burst = u32::MAX;

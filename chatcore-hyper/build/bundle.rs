@@ -1,19 +1,19 @@
-//! Makes one file of modules, and one of styles that import each other.
+//! Bundles modules into one file, and styles that import each other into another.
 //!
-//! Modules keep to a small part of the language, by which one scope can hold them all: a line imports or exports,
-//! or begins one declaration. They come in the order in which a browser would run them. What a module declares at its
-//! top level gets a short name of its own, and so does what is private to a class. What is outside of that part is
-//! refused, with its file and line.
+//! The modules use a small subset of the language, so that one scope can hold them all: a line imports or exports,
+//! or begins one declaration. They are joined in the order in which a browser would run them. Each top-level name
+//! and each private class member gets a unique short name. Everything outside of the subset is refused, with the
+//! file and the line.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::names::{rename, short_name, token};
 use crate::strip::{self, Code, Syntax, is_word};
 
-/// The files by their path.
+/// The files by their paths.
 pub(crate) type Sources = BTreeMap<String, String>;
 
-/// Makes one module of `entry` and all that it imports, which exports what `entry` does.
+/// Bundles `entry` and all modules that it imports into one module with the exports of `entry`.
 ///
 /// # Errors
 /// The file and the line that are refused, and why.
@@ -23,7 +23,7 @@ pub(crate) fn modules(sources: &Sources, entry: &str) -> Result<String, String> 
     bundle.joined(entry)
 }
 
-/// Makes one style of `entry` and all that it imports.
+/// Bundles `entry` and all styles that it imports into one style.
 ///
 /// # Errors
 /// The file and the line that are refused, and why.
@@ -77,7 +77,7 @@ fn add_style(
     Ok(())
 }
 
-/// Returns a file's lines of code, whose brackets are closed at its end.
+/// Returns the lines of code of a file, all of whose brackets must be closed at the end.
 fn read(sources: &Sources, name: &str, syntax: Syntax) -> Result<Vec<Code>, String> {
     let source = sources.get(name).ok_or_else(|| format!("{name}: there is no such file"))?;
     let lines = strip::lines(source, syntax).map_err(|(line, why)| format!("{name}:{line}: {why}"))?;
@@ -94,7 +94,7 @@ fn refusal(name: &str, line: &Code, why: &str) -> String {
     format!("{name}:{}: {why}: {}", line.number, line.text)
 }
 
-/// Returns the path of the file that another one imports, or `None` if that is outside of the folder.
+/// Returns the path of an imported file, or `None` if it is outside of the folder.
 fn resolve(importer: &str, address: &str) -> Option<String> {
     let folder = importer.rsplit_once('/').map_or("", |(folder, _)| folder);
     let mut path: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
@@ -108,18 +108,18 @@ fn resolve(importer: &str, address: &str) -> Option<String> {
     Some(path.join("/"))
 }
 
-/// Modules while they are joined.
+/// A bundle in progress.
 struct Bundle<'a> {
     sources: &'a Sources,
-    /// In the order in which they run.
+    /// The modules in the order in which they run.
     modules: Vec<Module>,
-    /// What each module that is in exports, each by its place among all that is declared.
+    /// The exports of each bundled module, as indexes into all declared names.
     exports: HashMap<String, Scope>,
-    /// How many names the top levels declare.
+    /// The number of names declared at the top level of all modules.
     declared: usize,
 }
 
-/// The names that a module can say, each by its place among all that is declared.
+/// The names that a module can use, as indexes into all declared names.
 type Scope = HashMap<String, usize>;
 
 /// A module without its imports and exports.
@@ -130,7 +130,7 @@ struct Module {
 }
 
 impl Bundle<'_> {
-    /// Adds a module after those that it imports. `importers` are those that wait for it.
+    /// Adds a module after its imports. `importers` are the modules that are being added.
     fn add(&mut self, name: &str, importers: &mut Vec<String>) -> Result<(), String> {
         importers.push(name.to_owned());
         let (mut body, mut scope, mut exports) = (Vec::new(), Scope::new(), Scope::new());
@@ -199,7 +199,7 @@ impl Bundle<'_> {
         Ok(format!("{code}export{{{}}};", exported.join(",")))
     }
 
-    /// Returns a name for each that is declared, which is no word of any module.
+    /// Returns a name for each declaration that occurs in no module.
     fn short_names(&self) -> Vec<String> {
         const RESERVED: [&str; 8] = ["do", "for", "if", "in", "let", "new", "try", "var"];
         let lines = self.modules.iter().flat_map(|module| &module.body);
@@ -209,7 +209,7 @@ impl Bundle<'_> {
     }
 }
 
-/// Returns the lines, with each import and export of several lines as one.
+/// Returns the lines, with each import or export over several lines joined into one.
 fn with_whole_imports(lines: Vec<Code>) -> Vec<Code> {
     let mut whole: Vec<Code> = Vec::with_capacity(lines.len());
     for line in lines {
@@ -228,14 +228,14 @@ fn with_whole_imports(lines: Vec<Code>) -> Vec<Code> {
     whole
 }
 
-/// Takes the word `export` off a declaration.
+/// Removes the word `export` from a declaration.
 fn without_export(line: Code) -> Code {
     const WORD: usize = "export ".len();
     let tokens = line.tokens[1..].iter().map(|at| at - WORD).collect();
     Code { text: line.text[WORD..].to_owned(), tokens, ..line }
 }
 
-/// What a line means to other modules.
+/// The meaning of a line for other modules.
 #[derive(Debug, PartialEq, Eq)]
 enum Statement<'a> {
     Import { names: Vec<&'a str>, module: &'a str, exported: bool },
@@ -273,7 +273,7 @@ impl<'a> Statement<'a> {
         }
     }
 
-    /// Reads what follows the keyword.
+    /// Parses the text after the keyword.
     fn import(text: &'a str, exported: bool) -> Result<Self, &'static str> {
         const FORM: &str = "an import is `import { a, b } from './c.js';` or `import '../c.js';`, \
              and an export of another module's `export { a } from './c.js';`";
@@ -303,7 +303,7 @@ fn declared(text: &str) -> Result<Option<&str>, &'static str> {
     if name.is_empty() { Err("a declaration has one plain name") } else { Ok(Some(name)) }
 }
 
-/// Checks that the part of a line that is in no bracket is of one statement and declares one name at most.
+/// Checks that the part of a line outside of brackets is a single statement that declares at most one name.
 fn is_single(outer: &str) -> Result<(), &'static str> {
     let more = outer.trim_end_matches(';');
     if more.contains(';') || more.split('}').skip(1).any(|rest| rest.trim_start().starts_with(is_word)) {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use emojis::Group;
 
-/// In the order of a picker.
+/// The groups in the order of the picker.
 const GROUPS: [(Group, &str); 9] = [
     (Group::SmileysAndEmotion, "Smileys & Emotion"),
     (Group::PeopleAndBody, "People & Body"),
@@ -17,11 +17,12 @@ const GROUPS: [(Group, &str); 9] = [
     (Group::Flags, "Flags"),
 ];
 
-/// Returns `{"groups":[{"name":…,"signs":"😀 😄","codes":"grinning,smile happy"},…]}`: the emoji of a group, and in the
-/// same order the short codes of each, the first one preferred. Apart they are compressed better than in pairs. Left out are skin tones, emoji that have no short code yet, and families and other people
-/// in many variants, which are joined of several: they would be a tenth of all bytes.
+/// Returns `{"groups":[{"name":…,"signs":"😀 😄","codes":"grinning,smile happy"},…]}`: the emoji of each group and,
+/// in the same order, the short codes of each emoji, the preferred one first. Separate lists compress better than
+/// pairs. Skin tones, emoji without a short code, and variants of families and other people made of several emoji
+/// are left out: the latter would be a tenth of all bytes.
 ///
-/// Characters and codes need no escapes in JSON: the codes are ASCII letters, digits, `_`, `-`, `+`.
+/// The emoji and codes need no escapes in JSON: the codes consist of ASCII letters, digits, `_`, `-` and `+`.
 pub(crate) fn names() -> String {
     let mut json = String::from("{\"groups\":[");
     for (index, (group, name)) in GROUPS.into_iter().enumerate() {

@@ -1,6 +1,6 @@
-//! Lists the files of `ui/` into a table that the crate embeds, so that a new file can't be forgotten. Modules
-//! and styles go in without comments and white space, and all of them once more as one file each; the names of
-//! emoji are made here.
+//! Generates a table of the files in `ui/` that the crate embeds, so that no new file is forgotten. Modules and
+//! styles are embedded without comments and white space, and once more as a single file each. The names of emoji
+//! are generated here.
 
 mod bundle;
 mod emoji;
@@ -46,7 +46,7 @@ fn main() -> io::Result<()> {
     fs::write(out.join("ui_entries.rs"), table(&emptied(out.join("ui_entries"))?, entries)?)
 }
 
-/// Reads a folder's files, and those of the folders in it, each by its path after `prefix`.
+/// Reads the files of a folder and of all folders in it, by their paths after `prefix`.
 fn read_folder(folder: &Path, prefix: &str, files: &mut BTreeMap<String, Vec<u8>>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -61,7 +61,7 @@ fn read_folder(folder: &Path, prefix: &str, files: &mut BTreeMap<String, Vec<u8>
     Ok(())
 }
 
-/// Returns a folder that is there and empty.
+/// Creates the folder, or empties an existing one.
 fn emptied(folder: PathBuf) -> io::Result<PathBuf> {
     if folder.exists() {
         fs::remove_dir_all(&folder)?;

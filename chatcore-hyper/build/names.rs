@@ -1,12 +1,12 @@
-//! Tells the names of a module's scopes from those of properties, so that a name can be another in all of its module.
+//! Tells names in a module's scopes from names of properties, so that a name can be replaced in the whole module.
 //!
-//! It goes by the brackets: what stands before a brace says whether it opens a block, an object or a class.
+//! It follows the brackets: the token before a brace says whether it opens a block, an object or a class.
 
 use std::collections::HashMap;
 
 use crate::strip::{Code, is_word};
 
-/// Gives a module's names those that `short` has for them, and short names to what is private to a class.
+/// Replaces the names of a module by those in `short`, and shortens the names of private class members.
 ///
 /// # Errors
 /// The index of the line that is refused, and why.
@@ -49,7 +49,7 @@ pub(crate) fn rename<'a>(
     Ok(())
 }
 
-/// Returns the name of this index among all that are made of letters, the shortest first.
+/// Returns the name with this index in the list of all names made of letters, the shortest first.
 pub(crate) fn short_name(index: usize) -> String {
     const LETTERS: &[u8; 52] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
     let last = char::from(LETTERS[index % LETTERS.len()]);
@@ -57,13 +57,13 @@ pub(crate) fn short_name(index: usize) -> String {
     if before == 0 { String::from(last) } else { format!("{}{last}", short_name(before - 1)) }
 }
 
-/// A word that is a name of a scope.
+/// A word that is a name in a scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Name {
-    /// Where in its line's text it begins and ends.
+    /// The byte offsets of its start and end in the line.
     begin: usize,
     end: usize,
-    /// Whether it is a property's name as well: `a` in `{ a, b: c }`.
+    /// Whether it is also the name of a property: `a` in `{ a, b: c }`.
     is_shorthand: bool,
 }
 
@@ -81,7 +81,7 @@ fn names(lines: &[Code]) -> Result<Vec<Vec<Name>>, (usize, &'static str)> {
     Ok(all)
 }
 
-/// Returns the word that begins at `at`, or the one sign.
+/// Returns the word or the single sign that begins at `at`.
 pub(crate) fn token(text: &str, at: usize) -> &str {
     let rest = &text[at..];
     if rest.starts_with("${") {
@@ -96,14 +96,14 @@ enum Bracket {
     Block,
     Class,
     Object,
-    /// Round, square, or of a template's substitution.
+    /// A round or square bracket, or a brace of a template's substitution.
     Expression,
 }
 
-/// A bracket that is open.
+/// An open bracket.
 struct Open {
     bracket: Bracket,
-    /// Whether the name of a property or a method is due.
+    /// Whether the name of a property or a method comes next.
     at_key: bool,
     /// Whether the next brace opens a class.
     in_class_head: bool,
@@ -119,9 +119,9 @@ impl Open {
 }
 
 struct Reader<'a> {
-    /// The innermost last; the first is the module's.
+    /// The open brackets, the innermost last. The first stands for the module.
     open: Vec<Open>,
-    /// The token before, `=>` and the colon of a `case` as one.
+    /// The previous token. `=>` and the colon of a `case` are one token each.
     before: &'a str,
 }
 
@@ -163,7 +163,7 @@ impl<'a> Reader<'a> {
         self.before.starts_with(is_word) || matches!(self.before, ")" | "]" | "\"" | "'" | "`")
     }
 
-    /// Returns whether a word that is no property's after a dot is a name, and if so, whether it is a shorthand.
+    /// Returns whether a word that does not follow a dot is a name, and whether it is a shorthand.
     fn word(&mut self, word: &str, next: Option<char>) -> Option<bool> {
         const MODIFIERS: [&str; 4] = ["async", "get", "set", "static"];
         let top = self.top();
@@ -232,7 +232,7 @@ mod tests {
     use super::*;
     use crate::strip::{self, Syntax};
 
-    /// Returns the module with each name in angle brackets, a shorthand with an equals sign.
+    /// Returns the module with each name in angle brackets, and an equals sign for a shorthand.
     fn marked(source: &str) -> String {
         let lines = strip::lines(source, Syntax::JavaScript).expect("it is code");
         let mut all = String::new();

@@ -1,10 +1,10 @@
-//! Takes comments and white space off a file that is embedded, and nothing else.
+//! Strips comments and white space from a file, and nothing else.
 //!
-//! Comments go that begin a line, and in a module all others. White space goes where a bracket or an operator beside it parts
-//! the code as well. Each line is read to know what is code; one that does not end outside of any string,
-//! template and comment is refused, since what follows it could not be judged.
+//! It removes comments at the beginning of a line, and in modules all comments, and white space that is not needed
+//! to separate tokens. It parses each line to find the code. A line that ends within a string, a template or a
+//! comment is refused, since the text after it can't be judged.
 
-/// How comments and strings look.
+/// The syntax of comments and strings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Syntax {
     JavaScript,
@@ -22,23 +22,24 @@ pub(crate) fn strip(source: &str, syntax: Syntax) -> Result<String, Refusal> {
 /// The number of a line, from 1, and why it is refused.
 pub(crate) type Refusal = (usize, String);
 
-/// What of a line is code.
+/// The code of a line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Code {
-    /// The line, from 1.
+    /// The number of the line, from 1.
     pub(crate) number: usize,
     pub(crate) text: String,
-    /// The part of the text that is in no bracket; of a string, a template and a regular expression, what opens it.
+    /// The text outside of brackets. Of a string, a template and a regular expression, it has only the opening
+    /// sign.
     pub(crate) outer: String,
-    /// The brackets that are open before it.
+    /// The number of open brackets before the line.
     pub(crate) begins_in: isize,
-    /// The brackets that are open after it, less those that were closed and never opened.
+    /// The number of open brackets after the line, minus those closed but never opened.
     pub(crate) ends_in: isize,
-    /// Where in the text each word, sign and literal begins; in a template only what its substitutions hold does.
+    /// The offset of each word, sign and literal. In a template, only the tokens of its substitutions.
     pub(crate) tokens: Vec<usize>,
 }
 
-/// Joins lines without the ends of lines and the commas that say nothing.
+/// Joins lines without redundant line ends and commas.
 pub(crate) fn join<'a>(lines: impl IntoIterator<Item = &'a Code>, syntax: Syntax) -> String {
     let mut joined = String::new();
     let mut lines = lines.into_iter().peekable();
@@ -53,7 +54,7 @@ pub(crate) fn join<'a>(lines: impl IntoIterator<Item = &'a Code>, syntax: Syntax
     joined
 }
 
-/// Returns the lines that have code, stripped.
+/// Returns the stripped lines that contain code.
 ///
 /// # Errors
 /// As [`strip`].
@@ -85,7 +86,7 @@ pub(crate) fn lines(source: &str, syntax: Syntax) -> Result<Vec<Code>, Refusal> 
 }
 
 impl Syntax {
-    /// After these the end of a line says nothing. After `+` and `-`, it parts two signs.
+    /// The characters after which a line end is redundant. After `+` and `-`, it separates two signs.
     fn line_ends(self) -> &'static [char] {
         match self {
             Self::JavaScript => &['{', '[', '(', ',', ';', '=', '?', ':', '&', '|', '>'],
@@ -93,15 +94,16 @@ impl Syntax {
         }
     }
 
-    /// Returns whether the next line goes on what this one says: no statement begins as it does.
+    /// Returns whether the next line continues this one: no statement begins like it.
     fn goes_on(self, line: &str, next: &str) -> bool {
         const SIGNS: [&str; 9] = ["}", ")", "]", "?", ":", "&&", "||", "=", ","];
-        // After a number, a dot would be its point.
+        // After a number, a dot would be its decimal point.
         let is_member = || next.starts_with('.') && !line.ends_with(|c: char| c.is_ascii_digit());
         self == Self::JavaScript && (SIGNS.iter().any(|sign| next.starts_with(sign)) || is_member())
     }
 
-    /// Returns a line without a last comma that says nothing before the next one. In an array it may stand for a hole.
+    /// Returns a line without a last comma that is redundant before the next line. In an array, a comma may stand
+    /// for a hole.
     fn without_comma<'a>(self, line: &'a str, next: &str) -> &'a str {
         let closes = self == Self::JavaScript && next.starts_with([')', '}', ']']);
         let without =
@@ -109,8 +111,8 @@ impl Syntax {
         without.unwrap_or(line)
     }
 
-    /// Says whether a space between these two says nothing. No two operators become one by it: of those that
-    /// could, `+`, `-`, `.` and `/`, none is here.
+    /// Returns whether a space between these characters is redundant. Removing it never joins two operators: of
+    /// those that could be joined, `+`, `-`, `.` and `/`, none is here.
     fn parts(self, before: char, after: char) -> bool {
         const PUNCTUATION: &str = "(){}[];,:?=<>&|!*%^~";
         match self {
@@ -120,15 +122,15 @@ impl Syntax {
     }
 }
 
-/// A line of code while it is read.
+/// A line of code that is being parsed.
 struct Line<'a> {
     rest: std::str::Chars<'a>,
     syntax: Syntax,
-    /// What was read, without what says nothing.
+    /// The code so far, without redundant characters.
     code: String,
     outer: String,
     depth: isize,
-    /// The braces open in the substitutions of templates, innermost last.
+    /// The open braces in the substitutions of templates, the innermost last.
     substitutions: Vec<usize>,
     tokens: Vec<usize>,
 }
@@ -140,7 +142,7 @@ impl<'a> Line<'a> {
         Self { rest: line.chars(), syntax, code, outer, depth, substitutions, tokens }
     }
 
-    /// Returns the line's code, or says why it does not end as code.
+    /// Returns the line's code, or why it does not end as code.
     fn read(mut self) -> Result<Code, &'static str> {
         let is_script = self.syntax == Syntax::JavaScript;
         while let Some(next) = self.rest.next() {
@@ -184,7 +186,7 @@ impl<'a> Line<'a> {
         Ok(Code { text, outer, ends_in: self.depth, tokens, ..Code::default() })
     }
 
-    /// Follows the brackets, but for those in the substitutions of templates.
+    /// Counts brackets, except those in the substitutions of templates.
     fn nest(&mut self, next: char) {
         if !self.substitutions.is_empty() {
             return;
@@ -196,13 +198,13 @@ impl<'a> Line<'a> {
         self.depth += isize::from(matches!(next, '(' | '[' | '{'));
     }
 
-    /// Says whether the space just read can go.
+    /// Returns whether the last space is redundant.
     fn says_nothing(&self) -> bool {
         let (before, after) = (self.code.chars().next_back(), self.rest.as_str().chars().next());
         before.zip(after).is_none_or(|(before, after)| self.syntax.parts(before, after))
     }
 
-    /// Takes over the next character as it is.
+    /// Copies the next character unchanged.
     fn take(&mut self) -> Option<char> {
         let next = self.rest.next();
         self.code.extend(next);
@@ -220,7 +222,7 @@ impl<'a> Line<'a> {
         Err("a string spans lines")
     }
 
-    /// Reads a template up to its end or its next substitution.
+    /// Copies a template up to its end or its next substitution.
     fn template(&mut self) -> Result<(), &'static str> {
         while let Some(next) = self.take() {
             match next {
@@ -238,7 +240,7 @@ impl<'a> Line<'a> {
         Err("a template literal spans lines")
     }
 
-    /// Takes over a comment, whose first character was read.
+    /// Copies a comment, whose first character has been read.
     fn comment(&mut self) -> Result<(), &'static str> {
         let (comment, after) = self.end_of_comment()?;
         self.code.push_str(comment);
@@ -246,7 +248,7 @@ impl<'a> Line<'a> {
         Ok(())
     }
 
-    /// Passes a comment, whose first character was read; it parts code as a space does.
+    /// Skips a comment, whose first character has been read. It separates tokens as a space does.
     fn skip_comment(&mut self) -> Result<(), &'static str> {
         let (_, after) = self.end_of_comment()?;
         self.rest = after.trim_start().chars();
@@ -282,7 +284,7 @@ impl<'a> Line<'a> {
         Err("a regular expression does not end; put a division's operands on its line")
     }
 
-    /// An address without quotes may have what looks like a comment.
+    /// Copies an address without quotes, which may contain what looks like a comment.
     fn url(&mut self) -> Result<(), &'static str> {
         let rest = self.rest.as_str();
         if rest.trim_start().starts_with(['"', '\'']) {
@@ -295,7 +297,8 @@ impl<'a> Line<'a> {
         Ok(())
     }
 
-    /// Says whether a slash after the code so far begins a regular expression: it stands where an operand is due.
+    /// Returns whether a slash after the code so far begins a regular expression, which stands where an operand is
+    /// expected.
     fn begins_expression(&self) -> bool {
         const WORDS: [&str; 9] = ["return", "typeof", "case", "in", "of", "void", "delete", "yield", "await"];
         let before = self.code.trim_end();
@@ -305,7 +308,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Returns whether a name may have this character.
+/// Returns whether a name may contain this character.
 pub(crate) fn is_word(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '_' | '$')
 }

@@ -1,4 +1,4 @@
-//! Thousands of clients in one thread: frames are counted and their order is checked, without an allocation a frame.
+//! Thousands of clients in one thread, which counts frames and checks their order without an allocation per frame.
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::{Duration, Instant};
@@ -12,28 +12,28 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use crate::histogram::Histogram;
 use crate::wire;
 
-/// Bytes of one read.
+/// The size of a read in bytes.
 const READ: usize = 256 * 1024;
 
-/// Bytes of a frame that are looked at: its header, and all of a message up to its `seq`.
+/// The bytes of a frame that are examined: its header, and a message up to its `seq`.
 const FRONT: usize = 80;
 
-/// Addresses that connections come from, so that their ports don't run short.
+/// The number of source addresses of connections, so that ports do not run out.
 const SOURCES: u8 = 32;
 
-/// Messages of a channel whose time of sending is remembered.
+/// The number of messages per channel whose sending time is kept.
 const SENT: usize = 256;
 
-/// Connections that are being opened at once.
+/// The number of connections that are opened concurrently.
 pub(crate) const AT_ONCE: usize = 64;
 
-/// Errors that are remembered.
+/// The most errors that are kept.
 const COMPLAINTS: usize = 10;
 
-/// How long the server may say nothing while it owes something.
+/// How long the server may be silent while data is expected.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Every connection of one measurement.
+/// All connections of one measurement.
 pub(crate) struct Client {
     server: SocketAddr,
     epoll: OwnedFd,
@@ -45,18 +45,18 @@ pub(crate) struct Client {
     tally: Tally,
 }
 
-/// What has come.
+/// What has been received.
 #[derive(Default)]
 pub(crate) struct Tally {
     pub(crate) messages: u64,
     pub(crate) answers: u64,
-    /// Messages that did not follow the one before: after a gap, or again.
+    /// Messages that did not follow the previous one: after a gap, or repeated.
     pub(crate) out_of_order: u64,
-    /// Bytes of the messages' frames.
+    /// The total size of the messages' frames.
     pub(crate) message_bytes: u64,
-    /// The first of the errors that the server told of.
+    /// The first errors that the server reported.
     pub(crate) complaints: Vec<String>,
-    /// The connections that became WebSockets, and those that had an answer, since they were last looked at.
+    /// The connections that became WebSockets, and those that got an answer, since the last check.
     upgraded: Vec<usize>,
     pub(crate) answered: Vec<usize>,
     /// The last `seq` of each subscription.
@@ -64,14 +64,14 @@ pub(crate) struct Tally {
     clock: Option<Clock>,
 }
 
-/// When messages were sent, and how long each delivery took.
+/// The sending times of messages, and the latency of each delivery.
 struct Clock {
     sent: Vec<Instant>,
     now: Instant,
     histogram: Histogram,
 }
 
-/// Who a connection is and what it follows.
+/// The user and the channels of a connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Join {
     pub(crate) user: String,
@@ -80,15 +80,15 @@ pub(crate) struct Join {
 
 struct Connection {
     socket: OwnedFd,
-    /// How much of the blank line that ends the handshake has come; none once it is over.
+    /// How much of the blank line that ends the handshake has been read; `None` after the handshake.
     handshake: Option<u8>,
-    /// The begin of a frame whose rest has not come yet.
+    /// The first bytes of an incomplete frame.
     front: [u8; FRONT],
     front_len: usize,
-    /// What the frame is that is being read, and how much of it is to come.
+    /// The kind of the current frame, and its remaining bytes.
     frame: Frame,
     rest: u64,
-    /// Where the positions of its channels begin, and the first of these.
+    /// The index of the first position of its channels, and the first channel.
     positions: usize,
     first_channel: usize,
     join: Option<Join>,
@@ -120,7 +120,7 @@ impl Client {
         &mut self.tally
     }
 
-    /// Opens a connection for each of `joins`, some at a time, and returns them once all have joined.
+    /// Opens a connection for each of `joins`, several concurrently, and returns them once all have joined.
     pub(crate) fn join(&mut self, joins: impl IntoIterator<Item = Join>) -> Vec<usize> {
         let mut joined = Vec::new();
         self.join_each(joins, |_, number| joined.push(number));
@@ -180,7 +180,7 @@ impl Client {
         let flags = SocketFlags::CLOEXEC;
         let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).unwrap();
         rustix::net::bind(&socket, &SocketAddrV4::new(source, 0)).unwrap();
-        // On this machine's own network a connect does not wait for the server.
+        // On the loopback network, connecting does not wait for the server.
         rustix::net::connect(&socket, &self.server).unwrap();
         rustix::io::ioctl_fionbio(&socket, true).unwrap();
         rustix::net::sockopt::set_tcp_nodelay(&socket, true).unwrap();
@@ -207,12 +207,12 @@ impl Client {
         self.write(number, request.as_bytes());
     }
 
-    /// Makes a connection one that never reads.
+    /// Makes a connection stop reading.
     pub(crate) fn stall(&mut self, number: usize) {
         epoll::delete(&self.epoll, &self.connections[number].as_ref().unwrap().socket).unwrap();
     }
 
-    /// Writes bytes to a connection, and reads what comes meanwhile.
+    /// Writes bytes to a connection, and reads incoming data in the meantime.
     pub(crate) fn write(&mut self, number: usize, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let connection = self.connections[number].as_ref().unwrap();
@@ -224,7 +224,7 @@ impl Client {
         }
     }
 
-    /// Reads until `done`; says whether that came to be.
+    /// Reads until `done`; returns false on a timeout.
     pub(crate) fn pump_until(&mut self, done: impl Fn(&Tally) -> bool) -> bool {
         while !done(&self.tally) {
             if !self.pump(PATIENCE) {
@@ -238,8 +238,7 @@ impl Client {
         assert!(self.pump(PATIENCE), "the server was silent for {PATIENCE:?} while it owed {what}");
     }
 
-    /// Reads what there is, once from each socket, and waits for it where there is nothing; says whether something
-    /// came in time.
+    /// Reads available data once from each socket, or waits for data. Returns false on a timeout.
     pub(crate) fn pump(&mut self, timeout: Duration) -> bool {
         self.events.clear();
         let timeout = timeout.try_into().expect("a time-out of seconds");
@@ -314,7 +313,7 @@ impl Connection {
         &[]
     }
 
-    /// Adds to the front of a frame that came in parts, and begins the frame once its front is whole.
+    /// Adds to the front of a frame that arrived in parts, and begins the frame once its front is complete.
     fn gather<'a>(&mut self, bytes: &'a [u8], tally: &mut Tally) -> &'a [u8] {
         for (at, &byte) in bytes.iter().enumerate() {
             self.front[self.front_len] = byte;
@@ -366,7 +365,7 @@ impl Connection {
     }
 }
 
-/// The part of a frame that is looked at.
+/// The part of a frame that is examined.
 #[derive(Clone, Copy, Debug)]
 struct Front {
     header: usize,
@@ -374,7 +373,7 @@ struct Front {
     size: u64,
 }
 
-/// Measures the frame that `bytes` begin with, once its front is whole.
+/// Parses the front of the frame at the start of `bytes`, once it is complete.
 fn front(bytes: &[u8]) -> Option<Front> {
     let (header, payload) = wire::frame_size(bytes)?;
     let size = header as u64 + payload;
@@ -405,13 +404,13 @@ impl Tally {
         }
     }
 
-    /// Begins to measure how long deliveries take.
+    /// Begins to measure the latency of deliveries.
     pub(crate) fn start_clock(&mut self, channels: usize) {
         let now = Instant::now();
         self.clock = Some(Clock { sent: vec![now; channels * SENT], now, histogram: Histogram::new() });
     }
 
-    /// Notes that the message that will be `seq` of a channel is being sent.
+    /// Records that the message with this `seq` of a channel is being sent.
     pub(crate) fn sending(&mut self, channel: usize, seq: u64) {
         if let Some(clock) = &mut self.clock {
             clock.sent[channel * SENT + seq as usize % SENT] = Instant::now();

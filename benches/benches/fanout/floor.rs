@@ -1,40 +1,40 @@
-//! What both floors are: the least that a chat can be. They differ in what tells them that a socket is ready.
+//! The common part of both floors: the minimum of a chat. They differ in how they learn that a socket is ready.
 
 use std::io::{self, ErrorKind};
 
 use crate::wire::{self, Command, Message};
 
-/// Bytes that may wait for one socket; one with more is closed.
+/// The most bytes queued for one socket. A socket with more is closed.
 const BACKLOG: usize = 4 << 20;
 
-/// The messages of a snapshot.
+/// The number of messages in a snapshot.
 const HISTORY: u64 = 100;
 
-/// How many frames a socket gets in one send.
+/// How many frames a socket gets per send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sends {
-    /// All that came since the last one.
+    /// All frames since the last send.
     Pending,
     One,
 }
 
-/// A socket that never waits.
+/// A non-blocking socket.
 pub(crate) trait Socket {
-    /// Sends what it takes now.
+    /// Sends as much as the socket accepts now.
     fn send(&self, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Asks to be told, or not to be told any more, when connection `number` takes more.
+    /// Starts or stops watching for connection `number` to become writable.
     fn watch(&self, number: usize, blocked: bool);
 
-    /// Ends the connection, which its reader then finds closed.
+    /// Ends the connection. Its reader then finds it closed.
     fn shut_down(&self);
 }
 
-/// Every connection and every channel.
+/// All connections and channels.
 pub(crate) struct Floor<S> {
     sends: Sends,
     connections: Vec<Option<Connection<S>>>,
-    /// The numbers of connections that are closed.
+    /// The numbers of closed connections.
     free: Vec<usize>,
     channels: Vec<Channel>,
     /// The channels whose batch is not empty.
@@ -46,27 +46,27 @@ pub(crate) struct Floor<S> {
 struct Connection<S> {
     socket: S,
     user: Option<String>,
-    /// The begin of a command that is not whole yet.
+    /// The beginning of an incomplete command.
     inbox: Vec<u8>,
     outbox: Vec<u8>,
-    /// The one channel whose batch is to be sent as it is, where the outbox is empty.
+    /// The only channel whose batch is to be sent, if the outbox is empty.
     shared: Option<usize>,
     touched: bool,
-    /// Whether the socket took less than it was given.
+    /// Whether the socket accepted less than it was given.
     blocked: bool,
-    /// Whether the socket is asked to tell when it takes more.
+    /// Whether the socket is watched for becoming writable.
     watched: bool,
     channels: Vec<usize>,
 }
 
-/// A channel with its members, and the frames that are on their way to them.
+/// A channel with its members and pending frames.
 struct Channel {
     number: usize,
     members: Vec<usize>,
     head: u64,
     last_text: Vec<u8>,
     snapshot: Option<Vec<u8>>,
-    /// The frames of the messages that came together: one buffer, the same for every member.
+    /// The frames of the messages that arrived together: one buffer for all members.
     batch: Vec<u8>,
 }
 
@@ -82,7 +82,7 @@ impl<S: Socket> Floor<S> {
         }
     }
 
-    /// Takes in a connection whose socket is made for its number.
+    /// Adds a connection, and creates the socket for its number.
     pub(crate) fn open(&mut self, socket: impl FnOnce(usize) -> S) -> usize {
         let number = self.free.pop().unwrap_or_else(|| {
             self.connections.push(None);
@@ -96,7 +96,7 @@ impl<S: Socket> Floor<S> {
         Some(&self.connections[number].as_ref()?.socket)
     }
 
-    /// Carries out the commands that have come.
+    /// Executes the commands that have arrived.
     pub(crate) fn receive(&mut self, number: usize, bytes: &mut [u8]) {
         let Some(connection) = &mut self.connections[number] else { return };
         if connection.inbox.is_empty() {
@@ -130,7 +130,7 @@ impl<S: Socket> Floor<S> {
 
     fn carry_out(&mut self, number: usize, command: &Command<'_>) {
         if let Command::Subscribe { .. } = command {
-            // Before it is a member: what is on its way to the others is in the snapshot already.
+            // Before it becomes a member: the snapshot already contains the pending frames of the others.
             self.flush();
         }
         let Some(connection) = &mut self.connections[number] else { return };
@@ -155,7 +155,7 @@ impl<S: Socket> Floor<S> {
         }
     }
 
-    /// Notes that a socket takes more.
+    /// Marks a socket as writable.
     pub(crate) fn unblock(&mut self, number: usize) {
         if let Some(connection) = &mut self.connections[number] {
             connection.blocked = false;
@@ -163,7 +163,7 @@ impl<S: Socket> Floor<S> {
         }
     }
 
-    /// Sends each socket what is pending for it, in one call.
+    /// Sends each socket its pending frames, in one call.
     pub(crate) fn flush(&mut self) {
         for &channel in &self.dirty {
             for &member in &self.channels[channel].members {
@@ -197,7 +197,7 @@ impl<S: Socket> Floor<S> {
         failed.into_iter().for_each(|number| self.expel(number));
     }
 
-    /// Ends a connection that takes too little.
+    /// Ends a connection that reads too slowly.
     fn expel(&mut self, number: usize) {
         self.leave(number);
         if let Some(connection) = &mut self.connections[number] {
@@ -206,7 +206,7 @@ impl<S: Socket> Floor<S> {
         }
     }
 
-    /// Forgets a connection that its reader has found closed.
+    /// Removes a connection that its reader has found closed.
     pub(crate) fn close(&mut self, number: usize) {
         self.leave(number);
         self.connections[number] = None;
@@ -243,7 +243,8 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// Sends the shared bytes or the outbox; what is not taken is in the outbox then. None where it is to be closed.
+    /// Sends the shared bytes or the outbox, and keeps the rest in the outbox. Returns `None` if the connection
+    /// must be closed.
     fn send(&mut self, shared: Option<&[u8]>) -> Option<()> {
         let bytes = shared.unwrap_or(&self.outbox);
         if bytes.is_empty() {
@@ -260,7 +261,7 @@ impl<S: Socket> Connection<S> {
         };
         self.blocked = sent < bytes.len();
         if !self.blocked {
-            // An idle connection holds no buffer.
+            // An idle connection has no buffer.
             self.outbox = Vec::new();
         } else if let Some(shared) = shared {
             self.outbox = shared[sent..].to_vec();
@@ -283,7 +284,7 @@ impl Channel {
         }
     }
 
-    /// Adds a message's frame to the batch, and its answer to `answers`.
+    /// Adds a message's frame to the batch, and the response to `answers`.
     fn publish(&mut self, user: &str, nonce: &[u8], text: &[u8], answers: &mut Vec<u8>) {
         self.head += 1;
         let message = Message { channel: self.number, seq: self.head, user, nonce, text };
@@ -294,7 +295,8 @@ impl Channel {
         self.snapshot = None;
     }
 
-    /// Returns the answer to a subscribe: as many messages, of the size of the last one, as chatcore would send.
+    /// Returns the response to a subscribe: as many messages as chatcore would send, each of the size of the last
+    /// one.
     fn snapshot(&mut self) -> &[u8] {
         let (channel, seq, text) = (self.number, self.head, &self.last_text);
         self.snapshot.get_or_insert_with(|| {

@@ -1,4 +1,4 @@
-//! The floor: one thread, one epoll, and nothing between a message and the send call.
+//! The epoll floor: one thread, one epoll, and nothing between a message and the send call.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -10,7 +10,7 @@ use rustix::fd::OwnedFd;
 
 use crate::floor::{Floor, Sends, Socket};
 
-/// The event of the listener; connections have the numbers below.
+/// The event of the listener. Connections have lower numbers.
 const LISTENER: u64 = u64::MAX;
 
 struct EpollSocket {
@@ -38,7 +38,7 @@ fn data(number: usize) -> EventData {
     EventData::new_u64(number as u64)
 }
 
-/// Serves for ever.
+/// Serves forever.
 pub(crate) fn run(listener: &TcpListener, channels: usize, sends: Sends) {
     let epoll = Rc::new(epoll::create(CreateFlags::CLOEXEC).unwrap());
     listener.set_nonblocking(true).unwrap();

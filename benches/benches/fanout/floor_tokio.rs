@@ -1,6 +1,6 @@
-//! The floor on tokio: a task reads each connection, and one task sends to all.
+//! The tokio floor: one task per connection reads, and one task sends to all.
 //!
-//! No member's task is woken for a message; it takes part in sending only while its socket has a backlog.
+//! A message wakes no member's task. Such a task sends only while its socket has a backlog.
 
 use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,12 +13,12 @@ use tokio::sync::Notify;
 
 use crate::floor::{Floor, Sends, Socket};
 
-/// Bytes of one read.
+/// The size of a read in bytes.
 const READ: usize = 16 * 1024;
 
 struct Shared {
     floor: Mutex<Floor<Arc<Peer>>>,
-    /// Told where something may be pending.
+    /// Notified when something may be pending.
     pending: Notify,
 }
 
@@ -44,7 +44,7 @@ impl Socket for Arc<Peer> {
     }
 }
 
-/// Serves for ever.
+/// Serves forever.
 pub(crate) async fn run(listener: TcpListener, channels: usize) {
     let floor = Mutex::new(Floor::new(channels, Sends::Pending));
     let shared = Arc::new(Shared { floor, pending: Notify::new() });
@@ -61,7 +61,7 @@ pub(crate) async fn run(listener: TcpListener, channels: usize) {
 async fn send(shared: Arc<Shared>) {
     loop {
         shared.pending.notified().await;
-        // Whoever has read something too has its turn first: what comes together goes out together.
+        // Other tasks that have read something run first: what arrives together is sent together.
         tokio::task::yield_now().await;
         shared.floor.lock().unwrap().flush();
     }
@@ -87,7 +87,7 @@ async fn read(shared: Arc<Shared>, peer: Arc<Peer>, number: usize) {
     shared.floor.lock().unwrap().close(number);
 }
 
-/// Reads what there is, and carries it out; none where the connection ends.
+/// Reads and executes the available data; `None` at the end of the connection.
 fn read_some(shared: &Shared, peer: &Peer, number: usize) -> Option<()> {
     let mut buffer = [0; READ];
     match peer.socket.try_read(&mut buffer) {

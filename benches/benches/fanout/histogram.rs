@@ -1,8 +1,8 @@
-//! Latencies, counted without an allocation.
+//! Latencies, counted without allocations.
 
 use std::time::Duration;
 
-/// Buckets of each power of two: a value is known to 1.6 %.
+/// Buckets per power of two: a value is exact to 1.6 %.
 const STEPS: u32 = 64;
 
 /// A histogram of times up to hours.
@@ -26,12 +26,12 @@ impl Histogram {
     }
 
     fn bucket(nanos: u64) -> usize {
-        // Below STEPS a bucket is a nanosecond; above, the highest bits name the bucket.
+        // Below STEPS, each nanosecond has a bucket. Above, the highest bits select the bucket.
         let shift = (u64::BITS - nanos.leading_zeros()).saturating_sub(STEPS.ilog2() + 1);
         (shift * STEPS) as usize + (nanos >> shift) as usize
     }
 
-    /// Returns the time that `share` of all are not above.
+    /// Returns the time that a share of `share` of all values does not exceed.
     pub(crate) fn quantile(&self, share: f64) -> Duration {
         let rank = (self.count as f64 * share).ceil() as u64;
         let mut seen = 0;

@@ -1,13 +1,13 @@
-//! What does it cost to bring one message to many screens, and how near is that to what the kernel alone costs?
+//! What does it cost to deliver one message to many clients, and how close is that to the cost of the kernel
+//! alone?
 //!
-//! Each server is a process of its own on a core of its own; one light client on another core drives all of them over
-//! real sockets with the same bytes: chatcore on its memory store and on redb, and two floors, which know no more
-//! than a member list for each channel. Prints tables of the medians; a ratio is the median of those of
-//! each run.
+//! Each server is a separate process on its own core. One light client on another core drives all of them over
+//! real sockets with the same bytes: chatcore on its memory store and on redb, and two floors that know only a
+//! member list per channel. Prints tables of medians; a ratio is the median of the ratios of each run.
 //!
-//! `RUNS` is how often each row is measured (5), `SECONDS_EACH` for how long (2), `ROWS` and `SERVERS` choose those whose
-//! names contain the text, and `OUT` names a file for every single value, separated by tabs. It ends with a failure
-//! where a message was lost or came out of order.
+//! `RUNS` is how often each row is measured (5), `SECONDS_EACH` for how long (2). `ROWS` and `SERVERS` select
+//! those whose names contain the text, and `OUT` names a file for every single value, separated by tabs. It fails
+//! if a message was lost or arrived out of order.
 //!
 //! It does not show a network between machines, TLS, or more than one core for the server.
 #![allow(missing_docs, clippy::unwrap_used)]
@@ -54,12 +54,13 @@ fn main() -> ExitCode {
     let mut report = Report::new(option("OUT"));
     let scenarios: Vec<&Scenario> =
         SCENARIOS.iter().filter(|scenario| scenario.name.contains(&rows)).collect();
-    // All rows once, then all again: a machine that gets slower meanwhile makes no row look dearer than another.
+    // All rows once, then all again, so that a machine that becomes slower makes no row look more expensive than
+    // another.
     for run in 0..runs {
         for &scenario in &scenarios {
             let servers = scenario.servers.iter().copied();
             let mut servers: Vec<Kind> = servers.filter(|kind| kind.name().contains(&asked)).collect();
-            // Each server is first once in a while.
+            // Each server gets its turn to be first.
             let first = run % servers.len().max(1);
             servers.rotate_left(first);
             for kind in servers {

@@ -1,4 +1,4 @@
-//! Processes of this machine: their cores, their limits, and what they have used.
+//! Processes on this machine: their cores, their limits, and their resource use.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -13,10 +13,10 @@ use tempfile::TempDir;
 
 use crate::servers::Kind;
 
-/// The first argument of a process that is a server.
+/// The first argument of a server process.
 pub(crate) const SERVE: &str = "serve";
 
-/// The cores that the server and the client have to themselves; none where there is only one.
+/// The separate cores of the server and the client; `None` on a machine with one core.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cores {
     pub(crate) server: usize,
@@ -24,7 +24,7 @@ pub(crate) struct Cores {
 }
 
 impl Cores {
-    /// Chooses the first two cores that this process may use.
+    /// Selects the first two cores that this process may use.
     pub(crate) fn find() -> Option<Self> {
         let allowed = sched_getaffinity(None).unwrap();
         let mut cores = (0..CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core));
@@ -32,21 +32,21 @@ impl Cores {
     }
 }
 
-/// Keeps the calling thread, and those that it starts, on one core.
+/// Pins the calling thread, and the threads that it starts, to one core.
 pub(crate) fn pin(core: usize) {
     let mut only = CpuSet::new();
     only.set(core);
     sched_setaffinity(None, &only).unwrap();
 }
 
-/// Raises the number of open files to what is allowed, and returns it.
+/// Raises the limit of open files to the maximum, and returns it.
 pub(crate) fn raise_open_files() -> u64 {
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
     maximum.unwrap_or(u64::MAX)
 }
 
-/// A server in a process of its own. It ends with this value, or with this process.
+/// A server in a separate process, which ends on drop or with this process.
 pub(crate) struct ServerProcess {
     child: Child,
     pub(crate) addr: SocketAddr,
@@ -54,7 +54,7 @@ pub(crate) struct ServerProcess {
 }
 
 impl ServerProcess {
-    /// Starts this program again as a server of `channels` channels.
+    /// Starts this program as a server with `channels` channels.
     pub(crate) fn start(kind: Kind, channels: usize, cores: Option<Cores>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let core = cores.map(|cores| cores.server.to_string()).unwrap_or_default();
@@ -71,9 +71,9 @@ impl ServerProcess {
         Self { child, addr: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), _folder: folder }
     }
 
-    /// Returns the time that all of its threads have run.
+    /// Returns the CPU time of all threads.
     ///
-    /// The scheduler's own count is exact to the nanosecond; `stat` counts in ticks of 10 ms.
+    /// The scheduler's counter is exact to the nanosecond; `stat` counts in ticks of 10 ms.
     pub(crate) fn cpu(&self) -> Duration {
         let threads = fs::read_dir(self.file("task")).unwrap();
         let run = threads.map(|thread| {
@@ -88,13 +88,13 @@ impl ServerProcess {
 
     fn cpu_in_ticks(&self) -> Duration {
         let stat = fs::read_to_string(self.file("stat")).unwrap();
-        // The name, in brackets, may hold spaces; utime and stime are the 12th and 13th field after it.
+        // The name, in parentheses, may contain spaces; utime and stime are the 12th and 13th field after it.
         let (_, fields) = stat.rsplit_once(')').unwrap();
         let ticks: u64 = fields.split(' ').skip(12).take(2).map(|field| field.parse::<u64>().unwrap()).sum();
         Duration::from_millis(10 * ticks)
     }
 
-    /// Returns the KiB that it holds in memory.
+    /// Returns the resident memory in KiB.
     pub(crate) fn rss_kib(&self) -> u64 {
         let rollup = fs::read_to_string(self.file("smaps_rollup")).unwrap();
         let rss = rollup.lines().find_map(|line| line.strip_prefix("Rss:")).unwrap();

@@ -1,4 +1,4 @@
-//! The tables, and the file of every value.
+//! The tables, and the file with all values.
 
 use std::fs::File;
 use std::io::Write;
@@ -110,12 +110,12 @@ impl Table {
     }
 }
 
-/// What a figure is compared with, in the same run.
+/// The base of a ratio, in the same run.
 #[derive(Clone, Copy, Debug)]
 enum Base {
-    /// What this server gave in the same row.
+    /// The value of this server in the same row.
     Server { kind: Kind, title: &'static str },
-    /// What the same server gave in this row.
+    /// The value of the same server in this row.
     Row(&'static str),
 }
 
@@ -128,7 +128,7 @@ impl Base {
     }
 }
 
-/// What one measurement gave.
+/// The results of one measurement.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sample {
     pub(crate) values: Vec<(Metric, f64)>,
@@ -137,7 +137,7 @@ pub(crate) struct Sample {
     pub(crate) complaints: Vec<String>,
 }
 
-/// Everything that was measured.
+/// All results.
 pub(crate) struct Report {
     out: Option<File>,
     samples: Vec<(&'static str, Kind, Sample)>,
@@ -154,7 +154,7 @@ impl Report {
         Self { out, samples: Vec::new(), table: None, faults: Vec::new() }
     }
 
-    /// Adds a sample, and remembers what was wrong with it.
+    /// Adds a sample, and records its faults.
     pub(crate) fn add(&mut self, scenario: &Scenario, kind: Kind, run: usize, sample: Sample) {
         let (what, server) = (scenario.name, kind.name());
         if let Some(out) = &mut self.out {
@@ -171,7 +171,7 @@ impl Report {
         self.samples.push((what, kind, sample));
     }
 
-    /// Prints a scenario's rows, below the head of their table where that begins.
+    /// Prints a scenario's rows, and the header of the table before its first row.
     pub(crate) fn print(&mut self, scenario: &Scenario) {
         if self.table != Some(scenario.table) {
             self.table = Some(scenario.table);
@@ -206,7 +206,7 @@ impl Report {
         Some(cells)
     }
 
-    /// Returns the deliveries of all runs that did not come, and those that did not come in order.
+    /// Returns the number of lost deliveries and of those out of order, over all runs.
     fn faults_of(&self, scenario: &Scenario, kind: Kind) -> (u64, u64) {
         let samples = self.of(scenario.name, kind);
         samples.fold((0, 0), |(lost, disorder), sample| (lost + sample.lost, disorder + sample.out_of_order))
@@ -217,13 +217,13 @@ impl Report {
         samples.map(|(_, _, sample)| sample)
     }
 
-    /// A value for each run, in their order.
+    /// The values of all runs, in order.
     fn values(&self, name: &'static str, kind: Kind, metric: Metric) -> Vec<f64> {
         let values = self.of(name, kind).flat_map(|sample| &sample.values);
         values.filter(|(of, _)| *of == metric).map(|&(_, value)| value).collect()
     }
 
-    /// Says whether all that was sent has come, in order.
+    /// Succeeds if everything that was sent arrived in order.
     pub(crate) fn end(self) -> ExitCode {
         if self.faults.is_empty() {
             println!("\nNothing was lost, and nothing came out of order.");

@@ -1,4 +1,4 @@
-//! How a load is driven against one server, and what is read off it.
+//! Drives a load against one server, and measures it.
 
 use std::iter;
 use std::time::{Duration, Instant};
@@ -9,42 +9,42 @@ use crate::report::{Metric, Sample};
 use crate::servers::Kind;
 use crate::wire::{self, STANDARD, Window};
 
-/// Users that share the connections where presence is not measured. Each stays online through a connection that is
-/// not measured, so that no arrival or departure is told of.
+/// The users who share the connections where presence is not measured. Each stays online through a connection that
+/// is not measured, so that no presence event is sent.
 const USERS: usize = 16;
 
-/// What is not measured at the begin of each load.
+/// The time at the start of each load that is not measured.
 const WARM_UP: Duration = Duration::from_millis(500);
 
-/// How long nothing may come until all is taken for done.
+/// After this time without data, everything counts as done.
 const QUIET: Duration = Duration::from_millis(300);
 
-/// Messages of a full ring's snapshot.
+/// The number of messages in the snapshot of a full ring.
 const HISTORY: usize = 100;
 
-/// Channels that are published to while others only exist.
+/// The number of channels that are published to while others only exist.
 const IN_USE: usize = 10;
 
-/// What all measurements share.
+/// The common settings of all measurements.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setup {
     pub(crate) cores: Option<Cores>,
     pub(crate) long: Duration,
 }
 
-/// One measurement under way.
+/// A measurement in progress.
 pub(crate) struct Run {
     server: ServerProcess,
     client: Client,
     long: Duration,
     nonce: u64,
-    /// Deliveries and answers that are owed by now.
+    /// The deliveries and responses expected so far.
     expected: u64,
     answers: u64,
     sample: Sample,
 }
 
-/// Where a measured stretch began.
+/// The beginning of a measured period.
 struct Begin {
     at: Instant,
     cpu: Duration,
@@ -58,7 +58,7 @@ fn shared_user(n: usize) -> String {
 }
 
 impl Run {
-    /// Starts a server with so many channels.
+    /// Starts a server with this number of channels.
     pub(crate) fn start(kind: Kind, channels: usize, setup: &Setup) -> Self {
         let server = ServerProcess::start(kind, channels, setup.cores);
         let client = Client::new(server.addr);
@@ -66,7 +66,7 @@ impl Run {
         Self { server, client, long: setup.long, nonce: 0, expected: 0, answers: 0, sample }
     }
 
-    /// Opens a connection that follows nothing.
+    /// Opens a connection without subscriptions.
     fn publisher(&mut self) -> usize {
         self.member("u_publisher".to_owned(), 0..0)
     }
@@ -88,7 +88,7 @@ impl Run {
         self.sample.values.push((metric, value));
     }
 
-    /// Publishes a window, of which each message has `members` deliveries.
+    /// Publishes a window of messages with `members` deliveries each.
     fn publish(&mut self, publisher: usize, window: &mut Window, members: usize) {
         self.expected += (window.len() * members) as u64;
         self.answers += window.len() as u64;
@@ -96,20 +96,20 @@ impl Run {
         self.client.write(publisher, window.renew(&mut self.nonce));
     }
 
-    /// Reads until all that is owed has come; says whether it has.
+    /// Reads until everything expected has arrived; returns false on a timeout.
     fn settle(&mut self) -> bool {
         let (expected, answers) = (self.expected, self.answers);
         self.client.pump_until(|tally| tally.messages >= expected && tally.answers >= answers)
     }
 
-    /// Reads until nothing comes any more.
+    /// Reads until no more data arrives.
     fn quiet(&mut self) {
         while self.client.pump(QUIET) {}
         self.client.tally().answered.clear();
         self.answers = self.client.tally().answers;
     }
 
-    /// Publishes the windows in turn for a while, each when the last has arrived everywhere.
+    /// Publishes the windows in turn for a while, each after the last has arrived everywhere.
     fn in_turn(&mut self, publisher: usize, windows: &mut [Window], members: usize, long: Duration) {
         let begin = Instant::now();
         for n in (0..windows.len()).cycle() {
@@ -158,7 +158,7 @@ impl Run {
         self.measure_in_turn(publisher, &mut windows, 1);
     }
 
-    /// Joins the members of each channel, a user each, and makes the window of each: one message.
+    /// Joins the members of each channel, each as a separate user, and makes a window of one message for each.
     fn join_groups(&mut self, channels: usize, members: usize) -> Vec<(usize, Window)> {
         let joins = (0..channels * members).map(|n| {
             let channel = n % channels;
@@ -166,7 +166,7 @@ impl Run {
         });
         let numbers = self.client.join(joins);
         self.quiet();
-        // A connection's number tells its place among the joins, since none has left.
+        // A connection's number is its index in the joins, since none has left.
         let mut numbers = numbers;
         numbers.sort_unstable();
         numbers
@@ -187,7 +187,7 @@ impl Run {
         self.settle();
     }
 
-    /// Lets everybody publish again as soon as the last message is answered.
+    /// Lets every member publish again as soon as the last message is acknowledged.
     fn saturate(&mut self, publishers: &mut [(usize, Window)], members: usize, long: Duration) {
         let begin = Instant::now();
         let mut answered = Vec::new();
@@ -215,7 +215,8 @@ impl Run {
         self.paced(&mut publishers, channels, members, per_second);
     }
 
-    /// Lets each publisher publish in turn, at a steady rate in all. The `n`th of them is in channel `n % channels`.
+    /// Lets the publishers publish in turn, at a steady total rate. The `n`th of them is in channel `n %
+    /// channels`.
     fn paced(
         &mut self,
         publishers: &mut [(usize, Window)],
@@ -261,7 +262,7 @@ impl Run {
     }
 
     pub(crate) fn idle(&mut self, channels: usize, members: usize) {
-        // What the first connection costs once is there before the others come.
+        // The one-time costs of the first connection are paid before the others connect.
         let sink = channels;
         let resident = self.member("u_resident".to_owned(), sink..sink + 1);
         self.quiet();

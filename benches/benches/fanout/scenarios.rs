@@ -1,17 +1,17 @@
-//! What is measured: the rows, each a load and the servers that bear it.
+//! The rows: each is a load and the servers that it is for.
 
 use crate::report::{Sample, Table};
 use crate::run::{Run, Setup};
 use crate::servers::Kind;
 use crate::wire::STANDARD;
 
-/// The row that publishes among more channels are compared with.
+/// The row to which publishes with more channels are compared.
 pub(crate) const FEW_CHANNELS: &str = "10 channels exist";
 
-/// Texts from a short word to the longest that a message may have.
+/// Texts from a short word to the longest text of a message.
 const MIXED: &[usize] = &[80, 300, 1_000, 3_000, 8_000];
 
-/// One row for each server.
+/// One row per server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
@@ -23,30 +23,30 @@ pub(crate) struct Scenario {
 
 #[derive(Clone, Copy, Debug)]
 enum Load {
-    /// One channel; a window of messages is written once all members have the window before.
+    /// One channel; a window of messages is written once all members have the previous window.
     Windows { members: usize, window: usize, sizes: &'static [usize], stalled: usize },
     /// One channel, and messages at a steady rate.
     Paced { members: usize, per_second: usize },
-    /// Channels in which every member publishes its next message when the last is answered.
+    /// Channels in which every member publishes its next message when the last is acknowledged.
     Groups { channels: usize, members: usize },
     /// The same channels with messages at a steady rate, from each member in turn.
     PacedGroups { channels: usize, members: usize, per_second: usize },
     /// One connection that follows many channels.
     Follower { channels: usize, window: usize },
-    /// Connections that do nothing.
+    /// Idle connections.
     Idle { channels: usize, members: usize },
     /// Connections that open, join a channel with a full ring, and leave.
     Storm,
-    /// Publishes to some of many channels, with nobody there.
+    /// Publishes to some of many channels, without subscribers.
     Publishes { channels: usize },
     /// Channels that are loaded and empty.
     Loaded { channels: usize },
 }
 
-/// Those that show how cost grows.
+/// The servers that show how cost grows.
 const COMPARED: &[Kind] = &[Kind::Epoll, Kind::Tokio, Kind::ChatcoreMemory];
 
-/// Those that keep what they are told.
+/// The servers that store messages.
 const CHATCORE: &[Kind] = &[Kind::ChatcoreMemory, Kind::ChatcoreRedb];
 
 const fn scenario(name: &'static str, table: Table, load: Load) -> Scenario {
@@ -138,7 +138,7 @@ impl Scenario {
     pub(crate) fn measure(&self, kind: Kind, setup: &Setup) -> Sample {
         let channels = match self.load {
             Load::Windows { .. } | Load::Paced { .. } | Load::Storm => 1,
-            // One more for those that publish without members.
+            // One more for publishers without members.
             Load::Idle { channels, .. } | Load::Loaded { channels } => channels + 1,
             Load::Groups { channels, .. }
             | Load::PacedGroups { channels, .. }

@@ -17,7 +17,7 @@ use crate::floor::Sends;
 use crate::process::{pin, raise_open_files};
 use crate::{floor_epoll, floor_tokio, wire};
 
-/// Channels that are created at once, so that a durable store gathers them.
+/// The number of channels created concurrently, so that a durable store batches them.
 const CREATED_AT_ONCE: usize = 512;
 
 /// A server.
@@ -34,7 +34,7 @@ impl Kind {
     pub(crate) const ALL: [Self; 5] =
         [Self::EpollEach, Self::Epoll, Self::Tokio, Self::ChatcoreMemory, Self::ChatcoreRedb];
 
-    /// Its name on the command line.
+    /// The name on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::EpollEach => "epoll-each",
@@ -45,7 +45,7 @@ impl Kind {
         }
     }
 
-    /// What it is, in a table.
+    /// The title in a table.
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::EpollEach => "bare epoll, one frame a send",
@@ -57,7 +57,8 @@ impl Kind {
     }
 }
 
-/// Serves until the parent is gone. `arguments` are the name, the channels, the core if any, and a folder.
+/// Serves until the parent process ends. `arguments` are the name, the number of channels, an optional core, and a
+/// folder.
 pub(crate) fn run(arguments: &[String]) {
     let [name, channels, core, folder] = arguments else { panic!("serve <name> <channels> <core> <folder>") };
     let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name).expect("a server of that name");
@@ -83,7 +84,7 @@ pub(crate) fn run(arguments: &[String]) {
     }
 }
 
-/// The runtime is tokio's default, which has a worker for each core that the process may use.
+/// The default runtime of tokio, with a worker for each core that the process may use.
 #[tokio::main]
 async fn run_tokio(kind: Kind, listener: TcpListener, channels: usize, folder: &Path) {
     listener.set_nonblocking(true).unwrap();
@@ -99,7 +100,7 @@ async fn run_tokio(kind: Kind, listener: TcpListener, channels: usize, folder: &
     }
 }
 
-/// Serves the real service. Its limits are raised where the load would meet them; all else is as it is by default.
+/// Serves the real service. Limits that the load would reach are raised; everything else has its default.
 async fn run_chatcore(store: impl Store, listener: TcpListener, channels: usize) {
     let mut limits = Limits::default();
     limits.commands_per_second = 1_000_000;
@@ -130,7 +131,7 @@ async fn run_chatcore(store: impl Store, listener: TcpListener, channels: usize)
         // The client answers no pings.
         .with_silence(Duration::from_secs(3_600))
         .with_ping_interval(Duration::from_secs(3_600))
-        // All members come from one address.
+        // All members connect from one address.
         .with_handshakes(Allowance::new(1_000_000, Duration::from_nanos(1)));
     let server = ServerConfig::default().with_connections_per_address(usize::MAX);
     let service = ChatService::builder(chat, async |request: &Parts| {

@@ -1,7 +1,7 @@
 //! The bytes that the client and the servers exchange.
 //!
-//! The client writes its commands in one form only, so that the floors find their parts at once. What the floors
-//! send has the form, and so the size, of what chatcore sends.
+//! The client writes its commands in one form only, so that the floors find their parts easily. The frames of the
+//! floors have the same form and size as those of chatcore.
 
 use std::io::Write;
 use std::ops::Range;
@@ -9,10 +9,10 @@ use std::ops::Range;
 /// The text of the standard message.
 pub(crate) const TEXT: &str = "hello, world";
 
-/// The sizes of a load that has only this text.
+/// The sizes of a load with only this text.
 pub(crate) const STANDARD: &[usize] = &[TEXT.len()];
 
-/// How a `message` event begins, up to the number of its channel.
+/// The start of a `message` event, up to the number of its channel.
 pub(crate) const MESSAGE: &[u8] = br#"{"type":"message","channel":"c"#;
 pub(crate) const OK: &[u8] = br#"{"type":"ok","#;
 
@@ -22,10 +22,10 @@ const NONCE: &[u8] = br#"","nonce":""#;
 const NONCE_DIGITS: usize = 12;
 const TEXT_FIELD: &[u8] = br#"","text":""#;
 
-/// A time in the form that chatcore writes one: the floors ask no clock.
+/// A time in chatcore's format: the floors read no clock.
 const AT: &str = "2026-01-01T00:00:00.000Z";
 
-/// Writes the request for a WebSocket of `user`.
+/// Returns the WebSocket request of `user`.
 pub(crate) fn upgrade_request(user: &str) -> String {
     format!(
         "GET /ws?user={user} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -33,12 +33,12 @@ pub(crate) fn upgrade_request(user: &str) -> String {
     )
 }
 
-/// Finds the user in the query of a request.
+/// Returns the user in the query of a request.
 pub(crate) fn user_of(query: &str) -> Option<&str> {
     query.split('&').find_map(|pair| pair.strip_prefix("user="))
 }
 
-/// Adds a client's text frame. Its mask is zero, so that the payload stands as it is.
+/// Adds a client's text frame. Its mask is zero, so the payload is unchanged.
 fn push_masked(out: &mut Vec<u8>, payload: &[u8]) {
     push_header(out, payload.len(), 0x80);
     out.extend_from_slice(&[0; 4]);
@@ -60,7 +60,7 @@ fn push_header(out: &mut Vec<u8>, len: usize, mask_bit: u8) {
     }
 }
 
-/// Returns the bytes of a header and of the payload after it, once enough of the header is there.
+/// Returns the sizes of a header and its payload, once enough of the header has arrived.
 pub(crate) fn frame_size(bytes: &[u8]) -> Option<(usize, u64)> {
     let &[_, second, ..] = bytes else { return None };
     let mask = if second & 0x80 == 0 { 0 } else { 4 };
@@ -71,7 +71,7 @@ pub(crate) fn frame_size(bytes: &[u8]) -> Option<(usize, u64)> {
     }
 }
 
-/// Reads the decimal number that `bytes` begin with, and returns what follows it.
+/// Parses the decimal number at the start of `bytes`, and returns the rest too.
 pub(crate) fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (number, rest) = bytes.split_at(digits);
@@ -79,21 +79,21 @@ pub(crate) fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     (digits > 0).then_some((number, rest))
 }
 
-/// Writes the frame that subscribes to a channel.
+/// Returns the frame that subscribes to a channel.
 pub(crate) fn subscribe(channel: usize) -> Vec<u8> {
     let mut out = Vec::new();
     push_masked(&mut out, &[SUBSCRIBE, format!(r#"{channel}","limit":100}}"#).as_bytes()].concat());
     out
 }
 
-/// Writes the frame that ends a subscription.
+/// Returns the frame that ends a subscription.
 pub(crate) fn unsubscribe(channel: usize) -> Vec<u8> {
     let mut out = Vec::new();
     push_masked(&mut out, format!(r#"{{"type":"unsubscribe","id":1,"channel":"c{channel}"}}"#).as_bytes());
     out
 }
 
-/// Writes a command that changes nothing, of `bytes` bytes and some.
+/// Returns a command without effect, of at least `bytes` bytes.
 pub(crate) fn ping(bytes: usize) -> Vec<u8> {
     let mut out = Vec::new();
     push_masked(
@@ -103,14 +103,14 @@ pub(crate) fn ping(bytes: usize) -> Vec<u8> {
     out
 }
 
-/// Publishes that are written at once, made before the clock runs; only their nonces change.
+/// Publishes that are written at once, prepared before the measurement; only their nonces change.
 pub(crate) struct Window {
     bytes: Vec<u8>,
     nonces: Vec<usize>,
 }
 
 impl Window {
-    /// Makes a window of one message to each of `channels`, with the texts of `sizes` bytes in turn.
+    /// Makes a window with one message to each of `channels`, with texts of `sizes` bytes in turn.
     pub(crate) fn new(channels: impl Iterator<Item = usize>, sizes: &[usize]) -> Self {
         let mut window = Self { bytes: Vec::new(), nonces: Vec::new() };
         for (channel, &size) in channels.zip(sizes.iter().cycle()) {
@@ -127,7 +127,7 @@ impl Window {
         self.nonces.len()
     }
 
-    /// Gives each message a nonce that was not there before, and returns the frames.
+    /// Gives each message a new nonce, and returns the frames.
     pub(crate) fn renew(&mut self, last: &mut u64) -> &[u8] {
         for &at in &self.nonces {
             *last += 1;
@@ -168,7 +168,7 @@ impl<'a> Command<'a> {
     }
 }
 
-/// Unmasks the client's frame that `bytes` begin with, if all of it is there, and returns where its payload is.
+/// Unmasks the client's frame at the start of `bytes`, if it is complete, and returns the range of its payload.
 pub(crate) fn unmask_frame(bytes: &mut [u8]) -> Option<Range<usize>> {
     let (header, len) = frame_size(bytes)?;
     let end = header + usize::try_from(len).ok()?;
@@ -193,7 +193,7 @@ impl Message<'_> {
     /// Adds the frame of its event.
     pub(crate) fn push_event(&self, out: &mut Vec<u8>) {
         let start = out.len();
-        // The header of a frame of 126 to 65,535 bytes, as all of these are, is 4 bytes.
+        // The header of a frame of 126 to 65,535 bytes, as all of these are, has 4 bytes.
         out.extend_from_slice(&[0x81, 126, 0, 0]);
         out.extend_from_slice(MESSAGE);
         write!(out, "{}", self.channel).unwrap();
@@ -215,7 +215,7 @@ impl Message<'_> {
         );
     }
 
-    /// Adds the frame of the answer to its publish.
+    /// Adds the frame of the response to its publish.
     pub(crate) fn push_ok(&self, out: &mut Vec<u8>) {
         let Self { channel, seq, .. } = self;
         let ok = format!(
@@ -225,7 +225,7 @@ impl Message<'_> {
         out.extend_from_slice(ok.as_bytes());
     }
 
-    /// Returns the frame of the answer to a subscribe that finds `count` messages like this one.
+    /// Returns the frame of the response to a subscribe that finds `count` messages like this one.
     pub(crate) fn snapshot(&self, count: u64) -> Vec<u8> {
         let mut payload = Vec::new();
         let Self { channel, seq, .. } = self;
@@ -243,14 +243,14 @@ impl Message<'_> {
     }
 }
 
-/// Adds the frame of an answer that carries nothing.
+/// Adds the frame of an empty response.
 pub(crate) fn push_done(out: &mut Vec<u8>) {
     let ok = br#"{"type":"ok","id":1}"#;
     push_header(out, ok.len(), 0);
     out.extend_from_slice(ok);
 }
 
-/// Returns the answer to a request for a WebSocket, and who asks, once the whole request is there.
+/// Returns the response to a WebSocket request, and its user, once the request is complete.
 pub(crate) fn accept(request: &[u8]) -> Option<(String, String)> {
     let text = std::str::from_utf8(request).ok()?.strip_suffix("\r\n\r\n")?;
     let (_, query) = text.lines().next()?.split(' ').nth(1)?.split_once('?')?;

@@ -5,19 +5,19 @@ use crate::scale::{Linear, Point};
 use crate::svg::{Anchor, Svg};
 use crate::values::Values;
 
-/// A panel's question: metrics of one row, a bar for each and for each server.
+/// A panel with metrics of one row, with a bar for each metric and server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bars {
     pub(crate) title: &'static str,
-    /// Places in the list of servers.
+    /// Indexes into the list of servers.
     pub(crate) servers: &'static [usize],
     pub(crate) row: &'static str,
-    /// The metrics, and what stands behind the value of each.
+    /// The metrics, and the text after the value of each.
     pub(crate) metrics: &'static [(&'static str, &'static str)],
     pub(crate) digits: usize,
 }
 
-/// Room beside the bars for the servers' names, and for the values.
+/// Space next to the bars for the servers' names, and for the values.
 const NAMES: f64 = 134.0;
 const VALUES: f64 = 90.0;
 
@@ -36,7 +36,7 @@ impl Bars {
         metrics.filter_map(move |&(metric, label)| Some((values.median(self.row, server, metric)?, label)))
     }
 
-    /// Draws it from a corner on.
+    /// Draws the panel at a corner.
     pub(crate) fn draw(&self, svg: &mut Svg, values: &Values, corner: Point, width: f64, height: f64) {
         let shown = self.shown(values);
         let all = shown.iter().flat_map(|&n| self.bars(values, SERVERS[n].0));

@@ -1,4 +1,4 @@
-//! Which plots there are, and how each is laid out.
+//! The plots and their layouts.
 
 use crate::bars::Bars;
 use crate::lines::Lines;
@@ -6,7 +6,7 @@ use crate::scale::Point;
 use crate::svg::{Anchor, Svg};
 use crate::values::Values;
 
-/// The servers that are shown, by their names in the values and in the legend. Ratios are of the first to the second.
+/// The servers by their names in the values and in the legend. Ratios are of the first to the second.
 pub(crate) const SERVERS: &[(&str, &str)] = &[
     ("chatcore-memory", "chatcore (memory)"),
     ("epoll", "the epoll floor"),
@@ -14,17 +14,17 @@ pub(crate) const SERVERS: &[(&str, &str)] = &[
     ("chatcore-redb", "chatcore (redb)"),
 ];
 
-/// Places in the list above: those that are compared, and chatcore on each of its stores.
+/// Indexes into the list above: the servers that are compared, and chatcore on each of its stores.
 const COMPARED: &[usize] = &[0, 1, 2];
 const STORES: &[usize] = &[0, 3];
 
 const WIDTH: f64 = 880.0;
 const MARGIN: f64 = 20.0;
 const BETWEEN: f64 = 28.0;
-/// Where the panels begin, below the title and the legend.
+/// The position of the panels, below the title and the legend.
 const HEAD: f64 = 84.0;
 
-/// A file to be.
+/// A file to write.
 pub(crate) struct Figure {
     pub(crate) name: &'static str,
     pub(crate) svg: String,
@@ -220,7 +220,7 @@ impl Panel {
         }
     }
 
-    /// Draws it, or nothing where nothing was measured.
+    /// Draws the plot, or nothing if there are no values.
     fn draw(&self, svg: &mut Svg, values: &Values, corner: Point, width: f64, height: f64) {
         match self {
             _ if self.shown(values).is_empty() => {}

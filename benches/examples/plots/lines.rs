@@ -1,22 +1,22 @@
-//! A panel with a line for each server over what grows.
+//! A panel with a line per server.
 
 use crate::figures::SERVERS;
 use crate::scale::{Linear, Logarithmic, Point, count};
 use crate::svg::{Anchor, Svg};
 use crate::values::Values;
 
-/// A panel's question: a metric, over rows of which each has its place on the axis below.
+/// A panel with one metric, over rows at positions on the horizontal axis.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lines {
     pub(crate) title: &'static str,
     pub(crate) metric: &'static str,
-    /// Places in the list of servers.
+    /// Indexes into the list of servers.
     pub(crate) servers: &'static [usize],
     pub(crate) below: &'static str,
     pub(crate) rows: &'static [(f64, &'static str)],
 }
 
-/// Room beside and below the field for its axes.
+/// Space next to and below the field for its axes.
 const LEFT: f64 = 46.0;
 const BELOW: f64 = 62.0;
 
@@ -36,7 +36,7 @@ impl Lines {
         self.series(values).into_iter().map(|(n, _)| n).collect()
     }
 
-    /// Draws it from a corner on.
+    /// Draws the panel at a corner.
     pub(crate) fn draw(&self, svg: &mut Svg, values: &Values, corner: Point, width: f64, height: f64) {
         let series = self.series(values);
         let max = series.iter().flat_map(|(_, points)| points).map(|&(_, value)| value).fold(0.0, f64::max);
@@ -45,7 +45,7 @@ impl Lines {
         let along = Logarithmic::new(first, last);
         let (left, right) = (corner.x + LEFT, corner.x + width);
         let (top, bottom) = (corner.y + 30.0, corner.y + height - BELOW);
-        // The outermost points stand off the edges, so that their marks and labels have room.
+        // The outermost points keep a distance from the edges, so that their marks and labels have space.
         let inset = 26.0;
         let x = |at| left + inset + along.part(at) * (right - left - 2.0 * inset);
         let y = |value| bottom - upward.part(value) * (bottom - top);
@@ -67,7 +67,7 @@ impl Lines {
         }
         let middle = Point { x: (left + right) / 2.0, y: corner.y + height - 6.0 };
         svg.text("small", middle, Anchor::Middle, self.below);
-        // chatcore, the first, is drawn last and so on top.
+        // chatcore, the first, is drawn last, on top of the others.
         for (n, points) in series.iter().rev() {
             let points: Vec<Point> =
                 points.iter().map(|&(at, value)| Point { x: x(at), y: y(value) }).collect();

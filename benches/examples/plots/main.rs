@@ -1,7 +1,7 @@
-//! Draws how cost grows, from the values that the fan-out's bench has written: one SVG a question.
+//! Draws how cost grows, from the values of the fan-out bench: one SVG per question.
 //!
-//! `cargo run -p chatcore-benches --example plots -- values.tsv docs/performance`, where `OUT=values.tsv` was set for
-//! the bench. Each point is the median of its runs. A point that was not measured is left out, and so is a plot
+//! `cargo run -p chatcore-benches --example plots -- values.tsv docs/performance`, where the bench ran with
+//! `OUT=values.tsv`. Each point is the median of its runs. A point without a value is left out, and so is a plot
 //! without points.
 #![allow(missing_docs, clippy::unwrap_used)]
 

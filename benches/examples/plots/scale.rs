@@ -1,6 +1,6 @@
-//! From values to places in the picture.
+//! Converts values to positions in the picture.
 
-/// A place in a picture, from its upper left corner.
+/// A position in a picture, from its upper left corner.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Point {
     pub(crate) x: f64,
@@ -24,7 +24,7 @@ impl Linear {
         Self { step, steps: (max / step).ceil() as usize }
     }
 
-    /// Returns the part of the axis that lies below a value.
+    /// Returns the fraction of the axis below a value.
     pub(crate) fn part(self, value: f64) -> f64 {
         value / (self.step * self.steps as f64)
     }
@@ -37,7 +37,7 @@ impl Linear {
     }
 }
 
-/// An axis on which a factor is a distance.
+/// A logarithmic axis.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Logarithmic {
     first: f64,
@@ -49,13 +49,13 @@ impl Logarithmic {
         Self { first: first.ln(), last: last.ln() }
     }
 
-    /// Returns the part of the axis that lies before a value.
+    /// Returns the fraction of the axis before a value.
     pub(crate) fn part(self, value: f64) -> f64 {
         (value.ln() - self.first) / (self.last - self.first)
     }
 }
 
-/// Writes a number of things, thousands apart.
+/// Formats a count with separators of thousands.
 pub(crate) fn count(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut out = String::new();

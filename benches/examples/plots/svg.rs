@@ -1,11 +1,11 @@
-//! A picture in SVG, on a background of its own: light, or dark where the reader's system is.
+//! A picture in SVG with its own background: light, or dark if the reader's system is.
 
 use std::fmt::Write;
 
 use crate::scale::Point;
 
-/// The colours, by day and by night: what is drawn names a class, and a series its number. Plain properties, since
-/// not every viewer of SVG knows variables.
+/// The colours for light and dark mode: each element has a class, and each series its number. Plain properties,
+/// since not every SVG viewer supports variables.
 const STYLE: &str = "
 text{font:13px system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif;fill:#424a53}
 .small{font-size:12px}
@@ -31,7 +31,7 @@ text{fill:#b7bdc8}
 }
 ";
 
-/// Where a text stands beside its point.
+/// The position of a text relative to its point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Anchor {
     Start,
@@ -39,13 +39,13 @@ pub(crate) enum Anchor {
     End,
 }
 
-/// A drawing under way.
+/// A drawing in progress.
 pub(crate) struct Svg {
     out: String,
 }
 
 impl Svg {
-    /// Begins a picture; `title` stands in it, and is read out.
+    /// Begins a picture; `title` is visible in it, and is read aloud.
     pub(crate) fn new(width: f64, height: f64, title: &str) -> Self {
         let title = escape(title);
         let out = format!(
@@ -89,7 +89,7 @@ impl Svg {
         ));
     }
 
-    /// Draws the mark of a series: a form of its own beside its colour.
+    /// Draws the mark of a series, which has its own shape in addition to its colour.
     pub(crate) fn mark(&mut self, series: usize, Point { x, y }: Point) {
         self.element(&match series {
             0 => format!("<circle class=\"mark s0\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5\"/>"),

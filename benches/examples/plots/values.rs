@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use chatcore_benches::median;
 
-/// What was measured: by the row, the server and the metric, the value of each run.
+/// The values of all runs, by the row, the server and the metric.
 pub(crate) struct Values {
     values: HashMap<(String, String, String), BTreeMap<usize, f64>>,
 }
 
 impl Values {
-    /// Reads lines of the row, the server, the run, the metric and the value, below a head.
+    /// Parses lines with the row, the server, the run, the metric and the value, below a header.
     pub(crate) fn read(text: &str) -> Result<Self, String> {
         let mut values: HashMap<_, BTreeMap<_, _>> = HashMap::new();
         for (number, line) in text.lines().enumerate().skip(1) {
@@ -41,7 +41,7 @@ impl Values {
         median(self.runs(row, server, metric)?.values().copied().collect())
     }
 
-    /// Returns the median, over the runs, of what a server needs of what another one does in the same run.
+    /// Returns the median over the runs of the ratio between two servers in the same run.
     pub(crate) fn ratio(&self, row: &str, server: &str, base: &str, metric: &str) -> Option<f64> {
         let base = self.runs(row, base, metric)?;
         let own = self.runs(row, server, metric)?.iter();
