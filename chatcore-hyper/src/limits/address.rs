@@ -8,7 +8,7 @@ use http::header::{FORWARDED, HeaderName};
 
 /// The address of the client that sent a request, in the request's extensions.
 ///
-/// [`Server`](crate::Server) inserts it. An app that accepts connections itself must insert it, or nothing is
+/// [`Serve`](crate::Serve) inserts it. An app that accepts connections itself must insert it, or nothing is
 /// limited per address. Addresses that one client has anyway count as one: IPv4 in IPv6 is IPv4, and an IPv6
 /// address counts by its first 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -58,7 +58,7 @@ impl PerAddress {
     /// Takes one of the address's allowance.
     ///
     /// # Errors
-    /// [`TooMany`] if none is left. Then nothing is taken.
+    /// [`TooManyRequests`] if none is left. Then nothing is taken.
     pub fn take(&self, address: ClientAddress) -> Result<(), TooManyRequests> {
         self.take_many(address, NonZeroU32::MIN)
     }
