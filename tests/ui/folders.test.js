@@ -5,7 +5,7 @@ import { test } from 'node:test';
 const UI = new URL('../../chatcore-hyper/ui/', import.meta.url);
 
 /** From the lowest up. A module imports of its own folder and of those below; two in one line know nothing of each other. */
-const LAYERS = [['text'], ['core'], ['dom'], ['views'], ['timeline', 'composer'], ['shell', 'room']];
+const LAYERS = [['text'], ['core'], ['dom'], ['views'], ['timeline', 'composer'], ['conversation'], ['shell', 'room']];
 
 /** What each module imports, for its code or for a type, as paths from the root. */
 function imports() {

@@ -1,19 +1,12 @@
-import '../views/announcer.js';
-import '../views/banner.js';
-import '../composer/composer.js';
-import '../timeline/timeline.js';
 import { BASE } from '../base.js';
 import { MAX_LISTED } from '../core/channel.js';
+import { Conversation } from '../conversation/conversation.js';
 import { channelKey } from '../text/channel-key.js';
-import { h, setText } from '../dom/dom.js';
+import { around, h, setText } from '../dom/dom.js';
 import { Drafts } from '../core/drafts.js';
-import { acceptDrops } from '../composer/drops.js';
-import { bounded, typingText } from '../text/format.js';
+import { bounded } from '../text/format.js';
 import { shareCore } from '../core/shared-core.js';
 import { pageStorage } from '../core/storage.js';
-
-/** How long a short word stays. */
-const WORD_MS = 6000;
 
 /** @typedef {'connecting' | 'online' | 'offline' | 'signed-out' | 'refused'} RoomStatus */
 
@@ -35,8 +28,8 @@ export class ChatRoom extends HTMLElement {
   #parts;
   /** @type {?Drafts} */
   #drafts = null;
-  /** The channel that the parts show. @type {?string} */
-  #shown = null;
+  /** Made anew with each client. @type {Conversation} */
+  #conversation;
   #gone = new AbortController();
   /** The server of `core`. */
   #at = '';
@@ -91,12 +84,13 @@ export class ChatRoom extends HTMLElement {
     this.core = shareCore(this.#at, signal);
     this.status = 'connecting';
     this.#drafts = null;
-    this.#shown = null;
     this.#build();
     this.core.on('state', () => this.#stateChanged(), { signal });
     this.core.on('ready', () => this.#enter(), { signal });
     this.core.on('replaced', () => this.#restart(), { signal });
-    const sight = new IntersectionObserver(([{ isIntersecting }]) => (this.#parts.timeline.inSight = isIntersecting));
+    const sight = new IntersectionObserver(
+      ([{ isIntersecting }]) => (this.#conversation.timeline.inSight = isIntersecting),
+    );
     sight.observe(this);
     signal.addEventListener('abort', () => sight.disconnect());
     if (this.core.connection.phase === 'open') this.#enter();
@@ -105,7 +99,7 @@ export class ChatRoom extends HTMLElement {
 
   #end() {
     if (!this.core) return;
-    if (this.#shown !== null) this.core.leave(this.#shown);
+    this.#conversation.leave();
     this.#gone.abort();
     this.#parts.frame.remove();
     this.core = null;
@@ -119,7 +113,7 @@ export class ChatRoom extends HTMLElement {
   }
 
   focus() {
-    this.#parts?.composer.focus();
+    this.#conversation?.composer.focus();
   }
 
   #restart() {
@@ -134,13 +128,9 @@ export class ChatRoom extends HTMLElement {
   }
 
   #build() {
-    /** @returns {any} */
-    const part = (name) => Object.assign(document.createElement(`chat-${name}`), { part: name });
     const root = this.shadowRoot ?? this.#root();
-    const title = h('bdi');
-    const topic = h('p', { class: 'topic', dir: 'auto' });
+    const conversation = new Conversation();
     const people = h('p', { class: 'room-people' });
-    const typing = h('p', { class: 'typing', part: 'typing' });
     const words = h('p');
     const again = h(
       'button',
@@ -148,30 +138,20 @@ export class ChatRoom extends HTMLElement {
       'Try again',
     );
     const notice = h('div', { class: 'room-notice', role: 'status' }, words, again);
-    const [banner, timeline, composer, announcer] = ['banner', 'timeline', 'composer', 'announcer'].map(part);
     const frame = h(
       'section',
       { class: 'room', part: 'room' },
-      h(
-        'header',
-        { class: 'pane-head', part: 'header' },
-        h(
-          'div',
-          { class: 'pane-title' },
-          h('h2', {}, h('span', { class: 'sign', 'aria-hidden': 'true' }, '#'), title),
-          topic,
-        ),
-        people,
-      ),
-      banner,
-      h('div', { class: 'pane-main' }, timeline, h('div', { class: 'pane-foot' }, composer, typing), notice),
-      announcer,
+      h('header', { class: 'pane-head', part: 'header' }, conversation.heading('h2'), people),
+      conversation.banner,
+      conversation.body(notice),
+      conversation.announcer,
     );
-    this.#parts = { frame, title, topic, people, typing, words, again, notice, banner, timeline, composer, announcer };
+    this.#conversation = conversation;
+    this.#parts = { frame, people, words, again, notice };
     root.append(frame);
     frame.hidden = !this.#styled;
-    acceptDrops(frame, composer);
-    banner.core = this.core;
+    conversation.join(frame);
+    conversation.banner.core = this.core;
     this.#listen();
   }
 
@@ -188,22 +168,16 @@ export class ChatRoom extends HTMLElement {
   }
 
   #listen() {
-    const { frame, timeline, composer } = this.#parts;
+    const { frame } = this.#parts;
+    const { timeline, composer } = this.#conversation;
     timeline.linked = false;
     timeline.inSight = false;
-    timeline.addEventListener('seen', ({ detail }) => this.core.markRead(this.#shown, detail));
-    timeline.addEventListener('composer', () => composer.focus());
-    timeline.addEventListener('notice', ({ detail }) => this.#say(detail));
-    timeline.addEventListener('reply', ({ detail }) => composer.reply(detail));
-    timeline.addEventListener('edit', ({ detail }) => composer.edit(detail));
-    composer.addEventListener('remove', ({ detail }) => timeline.removeMessage(detail));
-    composer.addEventListener('sent', ({ detail: { channel, text, nonce } }) => {
-      timeline.toEnd();
-      this.#tell('send', { channel, text, nonce });
-    });
+    composer.addEventListener('sent', ({ detail: { channel, text, nonce } }) =>
+      this.#tell('send', { channel, text, nonce }),
+    );
     // The page's address is not the room's: a quote leads to its message here.
     frame.addEventListener('click', (event) => {
-      const quote = event.target.closest('.quote');
+      const quote = around(event, '.quote');
       if (!quote) return;
       event.preventDefault();
       timeline.showMessage(Number(quote.hash.split('/').at(-1)));
@@ -224,58 +198,30 @@ export class ChatRoom extends HTMLElement {
   #enter() {
     if (this.#drafts) return;
     const { core } = this;
-    const { timeline, composer, announcer } = this.#parts;
-    this.#drafts = new Drafts(pageStorage(), core.user.id);
-    timeline.core = core;
-    announcer.core = core;
-    Object.assign(composer, { drafts: this.#drafts, base: this.server, core });
-    const own =
-      (act) =>
-      ({ name }) =>
-        name === this.#shown && act();
     const { signal } = this.#gone;
-    const on = (event, listener) => core.on(event, listener, { signal });
-    on('kept', ({ name }) => this.#drafts?.kept(name));
-    addEventListener('storage', (event) => this.#drafts?.heard(event), { signal });
-    on(
-      'renamed',
-      own(() => this.#show()),
-    );
-    for (const event of ['log', 'people'])
-      on(
-        event,
-        own(() => this.#showHead()),
-      );
-    on('channels', () => this.#showHead());
+    this.#drafts = new Drafts(pageStorage(), core.user.id);
+    this.#conversation.begin(core, { drafts: this.#drafts, base: this.server, signal });
+    const isHere = ({ name }) => name === this.#conversation.channel;
+    core.on('renamed', (event) => isHere(event) && this.#show(), { signal });
+    for (const name of ['log', 'people']) core.on(name, (event) => isHere(event) && this.#showHead(), { signal });
+    core.on('channels', () => this.#showHead(), { signal });
     this.#show();
   }
 
   #show() {
-    const { core, channel } = this;
-    const { timeline, composer, announcer } = this.#parts;
-    if (this.#shown !== null) core.leave(this.#shown);
-    this.#shown = channel;
     this.unread = this.mentions = 0;
-    if (channel !== null) core.open(channel);
-    announcer.channel = channel;
-    timeline.show(channel);
-    composer.channel = channel;
+    this.#conversation.show(this.channel);
     this.#showHead();
     this.#showNotice();
   }
 
   #showHead() {
-    const { frame, topic, people, typing, composer } = this.#parts;
-    const { core } = this;
-    const name = this.#shown;
-    const channel = name === null ? undefined : core.channel(name);
-    const missing = name !== null && core.isMissing(name);
+    const { frame, people } = this.#parts;
+    const name = this.#conversation.channel;
+    const { channel } = this.#conversation.update();
     const count = channel?.members.size ?? 0;
     frame.setAttribute('aria-label', name === null ? 'Chat' : `Chat in ${name}`);
-    setText(topic, channel?.topic ?? '');
     setText(people, count > 0 ? `${bounded(count, MAX_LISTED - 1)} online` : '');
-    setText(typing, typingText([...(channel?.typing.values() ?? [])].map(({ user }) => user.name)));
-    composer.hidden = name === null || missing;
     this.#count(channel);
   }
 
@@ -285,7 +231,7 @@ export class ChatRoom extends HTMLElement {
     if (unread === this.unread && mentions === this.mentions) return;
     this.unread = unread;
     this.mentions = mentions;
-    this.#tell('unread', { channel: this.#shown, unread, mentions });
+    this.#tell('unread', { channel: this.#conversation.channel, unread, mentions });
   }
 
   #stateChanged() {
@@ -297,8 +243,8 @@ export class ChatRoom extends HTMLElement {
 
   /** Says why there is nothing to read and write. */
   #showNotice() {
-    const { notice, words, again, frame, title } = this.#parts;
-    setText(title, this.channel ?? '');
+    const { notice, words, again, frame } = this.#parts;
+    setText(this.#conversation.title, this.channel ?? '');
     const shut = this.status === 'signed-out' || this.status === 'refused';
     const { refusal } = this.core.connection;
     const said = refusal ? `The chat’s server refuses this page: ${refusal}.` : NOTICES[this.status];
@@ -307,12 +253,6 @@ export class ChatRoom extends HTMLElement {
     frame.classList.toggle('shut', text !== '');
     again.hidden = !shut;
     setText(words, text);
-  }
-
-  #say(text) {
-    const toast = h('p', { class: 'toast', role: 'alert' }, text);
-    this.#parts.frame.append(toast);
-    setTimeout(() => toast.remove(), WORD_MS);
   }
 
   #tell(name, detail) {

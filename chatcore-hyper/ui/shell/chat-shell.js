@@ -1,20 +1,17 @@
-import '../views/announcer.js';
-import '../views/banner.js';
 import './channel-list.js';
-import '../composer/composer.js';
 import './create-channel.js';
 import './help.js';
 import './members.js';
 import './search-panel.js';
 import './switcher.js';
-import '../timeline/timeline.js';
 import './user-menu.js';
 import { MAX_LISTED } from '../core/channel.js';
 import { reasonOf } from './create-channel.js';
 import { h, icon, setText } from '../dom/dom.js';
 import { Drafts } from '../core/drafts.js';
-import { acceptDrops, bringsFiles } from '../composer/drops.js';
-import { bounded, typingText } from '../text/format.js';
+import { bringsFiles } from '../composer/drops.js';
+import { Conversation } from '../conversation/conversation.js';
+import { bounded } from '../text/format.js';
 import { LiveElement } from '../dom/live-element.js';
 import { Notifications } from '../dom/notifications.js';
 import { Recent } from '../core/recent.js';
@@ -22,15 +19,13 @@ import { actOf } from '../dom/shortcuts.js';
 import { channelHash, currentPlace, goTo, replaceWith } from '../dom/route.js';
 import { Tabs } from '../core/tabs.js';
 import { showIcon, showTitle } from '../dom/title.js';
+import { showToast } from '../views/toast.js';
 
 /** Below this width one pane is shown at a time; `phone.css` says the same. */
 const NARROW = '(max-width: 719px)';
 
 /** From this width on there is room for the members beside the messages. */
 const WIDE = '(min-width: 1100px)';
-
-/** How long a short word stays. */
-const TOAST_MS = 6000;
 
 /** How long the marks of a tab wait for what is read in another one. */
 const MARKS_MS = 1000;
@@ -54,16 +49,11 @@ export class ChatShell extends LiveElement {
   #marking = null;
   /** The channel that the title names. @type {?string} */
   #marked = null;
-  /** The name of a channel, or null. @type {any} */
-  #current = null;
+  #conversation = new Conversation();
   #parts;
-  #pane;
   #empty;
-  #title;
-  #topic;
   #peopleButton;
   #peopleCount;
-  #typingLine;
   /** The ways on from a channel that does not exist: create it, or go to another. */
   #ways;
   /** What search has taken the place of. @type {{focus: any, members: boolean}} */
@@ -85,11 +75,9 @@ export class ChatShell extends LiveElement {
     this.core = core;
   }
 
-  /** Shows a short word that goes by itself. @param {string} text */
+  /** Shows a short text that goes by itself. @param {string} text */
   say(text) {
-    const toast = h('p', { class: 'toast', role: 'alert' }, text);
-    this.append(toast);
-    setTimeout(() => toast.remove(), TOAST_MS);
+    showToast(this, text);
   }
 
   /** Forgets what the storage keeps of this user. */
@@ -103,24 +91,22 @@ export class ChatShell extends LiveElement {
   /** @override */
   build() {
     const part = (name) => document.createElement(`chat-${name}`);
+    const conversation = this.#conversation;
+    const { banner, timeline, composer, announcer } = conversation;
     this.#parts = {
+      banner,
+      timeline,
+      composer,
+      announcer,
       channels: part('channels'),
       user: part('user-menu'),
-      banner: part('banner'),
-      timeline: part('timeline'),
-      composer: part('composer'),
       members: part('members'),
-      announcer: part('announcer'),
       create: part('create-channel'),
       switcher: part('switcher'),
       help: part('help'),
       search: part('search'),
     };
-    const { channels, user, banner, timeline, composer, members, announcer, create, switcher, help, search } =
-      this.#parts;
-    this.#title = h('bdi');
-    this.#topic = h('p', { class: 'topic', dir: 'auto' });
-    this.#typingLine = h('p', { class: 'typing' });
+    const { channels, user, members, create, switcher, help, search } = this.#parts;
     this.#peopleCount = h('span', { 'aria-hidden': 'true' });
     const back = { class: 'back plain', href: channelHash(null), 'aria-label': 'All channels' };
     const people = {
@@ -140,7 +126,7 @@ export class ChatShell extends LiveElement {
     };
     members.id = 'chat-members';
     this.#empty = this.#buildEmpty();
-    this.#pane = h(
+    const pane = h(
       'main',
       { class: 'pane' },
       banner,
@@ -148,19 +134,14 @@ export class ChatShell extends LiveElement {
         'header',
         { class: 'pane-head' },
         h('a', back, icon('back')),
-        h(
-          'div',
-          { class: 'pane-title' },
-          h('h1', {}, h('span', { class: 'sign', 'aria-hidden': 'true' }, '#'), this.#title),
-          this.#topic,
-        ),
+        conversation.heading('h1'),
         h('button', find, icon('search')),
         this.#peopleButton,
       ),
       h(
         'div',
         { class: 'pane-body' },
-        h('div', { class: 'pane-main' }, timeline, h('div', { class: 'pane-foot' }, composer, this.#typingLine)),
+        conversation.body(),
         h('aside', { class: 'members', 'aria-label': 'Members' }, members),
         h('aside', { class: 'search', 'aria-label': 'Search', hidden: true }, search),
       ),
@@ -168,13 +149,14 @@ export class ChatShell extends LiveElement {
     );
     this.append(
       h('nav', { class: 'sidebar', 'aria-label': 'Channels' }, channels, user),
-      this.#pane,
+      pane,
       announcer,
       create,
       switcher,
       help,
     );
     this.#showMembers(matchMedia(WIDE).matches);
+    conversation.join(pane, this);
     this.#listenToParts();
     this.#ways = [
       h('button', { type: 'button', class: 'primary', on: { click: () => this.#createMissing() } }),
@@ -208,23 +190,22 @@ export class ChatShell extends LiveElement {
       this.#marking = null;
       showIcon(false);
     });
-    this.#listenToCore(core, signal);
-    this.#listenToPage(core, signal);
-    const { composer, switcher, user } = this.#parts;
-    composer.drafts = this.#drafts;
-    composer.base = this.#base;
+    const { channels, members, banner, create, search, switcher, user } = this.#parts;
     switcher.recent = this.#recent;
     user.notifications = this.#notifications;
-    const { channels, timeline, members, banner, announcer, create, search } = this.#parts;
-    for (const part of [channels, timeline, members, banner, announcer, create, search, switcher, user, composer])
-      part.core = core;
-    if (this.#hasArrived) return this.#follow();
-    this.#hasArrived = true;
-    return this.#arrive();
+    for (const part of [channels, members, banner, create, search, switcher, user]) part.core = core;
+    this.#conversation.begin(core, { drafts: this.#drafts, base: this.#base, signal });
+    this.#listenToCore(core, signal);
+    this.#listenToPage(core, signal);
+    if (!this.#hasArrived) return this.#arrive();
+    this.#follow();
+    this.#showHead();
+    this.#showPeople();
+    return this.#listed();
   }
 
   #listenToParts() {
-    const { channels, timeline, composer, create, switcher, help, search, user } = this.#parts;
+    const { channels, timeline, create, switcher, help, search, user } = this.#parts;
     channels.addEventListener('create', () => create.open());
     for (const chooser of [create, switcher]) chooser.addEventListener('chosen', (event) => goTo(event.detail));
     search.addEventListener('closed', () => {
@@ -234,22 +215,13 @@ export class ChatShell extends LiveElement {
     // On a phone the result lies beneath, and the way back leads to the search.
     search.addEventListener('opened', () => isNarrow() && this.#hideSearch());
     user.addEventListener('help', () => help.open());
-    timeline.addEventListener('seen', ({ detail }) => this.core.markRead(this.#current, detail));
-    timeline.addEventListener('composer', () => composer.focus());
     timeline.addEventListener('left', () => currentPlace().seq && replaceWith(this.#current));
-    timeline.addEventListener('notice', ({ detail }) => this.say(detail));
-    timeline.addEventListener('reply', ({ detail }) => composer.reply(detail));
-    timeline.addEventListener('edit', ({ detail }) => composer.edit(detail));
-    composer.addEventListener('sent', () => timeline.toEnd());
-    composer.addEventListener('remove', ({ detail }) => timeline.removeMessage(detail));
     user.addEventListener('sign-out', () => this.dispatchEvent(new Event('sign-out')));
     this.addEventListener('click', (event) => this.#jump(event));
-    acceptDrops(this.#pane, composer);
   }
 
   #listenToCore(core, signal) {
     const on = (event, listener) => core.on(event, listener, { signal });
-    on('kept', ({ name }) => this.#drafts.kept(name));
     on('volatile', () => this.say('This browser keeps nothing: what is not sent yet is lost when the page is closed.'));
     on('renamed', ({ name }) => name === this.#current && this.#follow());
     on('removed', ({ name }) => name !== this.#current && this.say(`You can no longer read #${name}.`));
@@ -263,7 +235,6 @@ export class ChatShell extends LiveElement {
   }
 
   #listenToPage(core, signal) {
-    addEventListener('storage', (event) => this.#drafts.heard(event), { signal });
     addEventListener('hashchange', () => this.#follow(), { signal });
     addEventListener('resize', () => this.#uncover(), { signal });
     addEventListener('popstate', () => isNarrow() && this.#showCover(history.state?.cover), { signal });
@@ -307,6 +278,11 @@ export class ChatShell extends LiveElement {
     if (act === 'read' || act === 'readAll') return this.#markRead(act === 'readAll');
     const next = channels.neighbour(act.startsWith('next') ? 1 : -1, act.endsWith('Unread'));
     if (next !== null && next !== this.#current) goTo(next);
+  }
+
+  /** The name of the channel that is shown, or null. */
+  get #current() {
+    return this.#conversation.channel;
   }
 
   /** What is read just now, in this tab or another, is not worth a mark. */
@@ -377,6 +353,7 @@ export class ChatShell extends LiveElement {
 
   /** Starts where the address says, or where this user was last. */
   #arrive() {
+    this.#hasArrived = true;
     const last = this.#recent.names[0] ?? null;
     const { name, seq } = this.#addressed();
     const wanted = name ?? last;
@@ -397,15 +374,10 @@ export class ChatShell extends LiveElement {
 
   /** @param {?string} name @param {?number} [seq] */
   #show(name, seq = null) {
-    if (this.#current !== null) this.core.leave(this.#current);
-    this.#current = name;
     this.classList.toggle('in-channel', name !== null);
-    if (name !== null) this.core.open(name);
-    const { channels, timeline, composer, members, announcer, search } = this.#parts;
+    this.#conversation.show(name, seq);
+    const { channels, composer, members, search } = this.#parts;
     channels.current = name;
-    announcer.channel = name;
-    timeline.show(name, seq);
-    composer.channel = name;
     members.channel = name;
     search.channel = name;
     this.#showHead();
@@ -416,15 +388,11 @@ export class ChatShell extends LiveElement {
 
   #showHead() {
     const name = this.#current;
-    const missing = name !== null && this.core.isMissing(name);
-    const channel = name === null ? undefined : this.core.channel(name);
-    setText(this.#title, name ?? '');
-    setText(this.#topic, channel?.topic ?? '');
-    this.#topic.title = channel?.topic ?? '';
-    this.#parts.composer.hidden = name === null || missing;
-    if (missing) this.#showWays();
+    const { channel, isMissing } = this.#conversation.update();
+    setText(this.#conversation.title, name ?? '');
+    if (isMissing) this.#showWays();
     this.#markSoon();
-    if (name !== null && channel && !missing) this.#recent.visit(name);
+    if (name !== null && channel && !isMissing) this.#recent.visit(name);
   }
 
   #showWays() {
@@ -454,7 +422,7 @@ export class ChatShell extends LiveElement {
   }
 
   #showPeople() {
-    const channel = this.core.channel(this.#current);
+    const { channel } = this.#conversation.update();
     const online = channel?.members.size ?? 0;
     this.#peopleButton.hidden = online === 0;
     const count = bounded(online, MAX_LISTED - 1);
@@ -462,7 +430,6 @@ export class ChatShell extends LiveElement {
     setText(this.#peopleCount, count);
     this.#peopleButton.setAttribute('aria-label', said);
     this.#peopleButton.title = said;
-    setText(this.#typingLine, typingText([...(channel?.typing.values() ?? [])].map(({ user }) => user.name)));
   }
 
   #search() {

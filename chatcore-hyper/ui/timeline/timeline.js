@@ -28,7 +28,7 @@ const AHEAD_PX = 800;
  * `<chat-timeline>`: the messages of one channel. The reader's line never moves by itself: either the end is pinned, or
  * the first message in sight stays where it is whatever is added above or below.
  *
- * Fires `seen` with the position up to which everything is read, `composer` when the focus should go on writing, `left` when the reader goes from
+ * Fires `seen` with the position up to which everything is read, `write` when the focus should go where one writes, `left` when the reader goes from
  * a message that the address names to the end, `notice` with a word about what could not be done, and `reply` and `edit`
  * with a message.
  */
@@ -408,7 +408,7 @@ export class Timeline extends LiveElement {
       onReact: (seq, emoji) => this.#toggle(seq, emoji),
       onPick: (seq, from) => this.#picker.open(from, (emoji) => this.#toggle(seq, emoji)),
       onNotice: (text) => say('notice', text),
-      onLeave: () => say('composer'),
+      onLeave: () => say('write'),
     });
   }
 
@@ -470,7 +470,7 @@ export class Timeline extends LiveElement {
   /** The button that was pressed goes away, so the focus goes where writing goes on. */
   #afterFailure(act) {
     act();
-    this.dispatchEvent(new Event('composer'));
+    this.dispatchEvent(new Event('write'));
   }
 
   #showNotice() {
