@@ -1,6 +1,5 @@
-//! Sends back every WebSocket message, by the code that a chat's connections run:
-//! `cargo run --release --example ws_echo -- 127.0.0.1:9001`. `docs/reliability.md` says how Autobahn's suite is
-//! run against it.
+//! Sends back every WebSocket message, with the code of a chat's connections: `cargo run --release --example
+//! ws_echo -- 127.0.0.1:9001`. `docs/reliability.md` says how to run Autobahn's test suite against it.
 
 use std::error::Error;
 
@@ -8,7 +7,7 @@ use chatcore_hyper::testkit::Echo;
 use chatcore_hyper::{Config, serve};
 use tokio::net::TcpListener;
 
-/// Autobahn's largest messages have 16 MiB.
+/// The largest messages of Autobahn's suite have 16 MiB.
 const MESSAGE_BYTES: usize = 16 << 20;
 
 #[tokio::main]

@@ -1,4 +1,4 @@
-//! An input that fails, kept for its repetition.
+//! An input that fails, which can be saved and repeated.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,15 +13,15 @@ pub struct Failure {
     pub target: &'static str,
     /// The input.
     pub input: Vec<u8>,
-    /// What the panic said.
+    /// The message of the panic.
     pub message: String,
 }
 
 impl Failure {
-    /// Writes the input to the system's folder for temporary files, and returns where it is.
+    /// Writes the input to the folder for temporary files, and returns its path.
     ///
     /// # Errors
-    /// What the file system says.
+    /// If writing fails.
     pub fn save(&self) -> std::io::Result<PathBuf> {
         let hash = self.input.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
@@ -41,7 +41,7 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Runs a target on one input, and returns what it says of it.
+/// Runs a target on one input, and returns its outcome.
 pub(crate) fn execute(target: &Target, input: &[u8]) -> Result<u64, Failure> {
     catch_unwind(AssertUnwindSafe(|| (target.run)(input))).map_err(|panic| {
         let text = panic.downcast_ref::<String>().cloned();

@@ -1,4 +1,4 @@
-//! Fuzzes for a while: `cargo run --release -p chatcore-fuzz -- --minutes 10 frames`.
+//! Runs the fuzzers for a while: `cargo run --release -p chatcore-fuzz -- --minutes 10 frames`.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -7,14 +7,14 @@ use chatcore::testkit::Random;
 use chatcore_fuzz::{TARGETS, run};
 use clap::Parser;
 
-/// Runs the fuzzers one after the other, each for the same time. `CHATCORE_SEED` repeats a run.
+/// Runs the fuzzers one after another, each for the same time. `CHATCORE_SEED` repeats a run.
 #[derive(Debug, Parser)]
 struct Options {
-    /// How long each target runs.
+    /// The time for each target.
     #[arg(long, default_value_t = 1.0)]
     minutes: f64,
 
-    /// The targets; all of them if none is named.
+    /// The targets; by default all.
     targets: Vec<String>,
 }
 

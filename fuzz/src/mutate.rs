@@ -1,11 +1,11 @@
-//! Inputs made of others: small damage, pieces of a second input, words of the target's language.
+//! Makes inputs from others: small damage, pieces of a second input, words of the target's language.
 
 use chatcore::testkit::Random;
 
-/// The longest input that is made.
+/// The longest generated input, in bytes.
 const MAX_BYTES: usize = 16 * 1024;
 
-/// Numbers at which counters, lengths and signs change.
+/// Numbers at the limits of counters, lengths and signs.
 const NUMBERS: [&str; 10] = [
     "0",
     "-1",
@@ -19,7 +19,7 @@ const NUMBERS: [&str; 10] = [
     "18446744073709551616",
 ];
 
-/// Pieces that no language expects.
+/// Pieces that no parser expects.
 const ODD: [&[u8]; 12] = [
     b"\0",
     b"\n",
@@ -88,7 +88,7 @@ fn picked<'a>(random: &Random, pool: &'a [Vec<u8>]) -> &'a [u8] {
     pool.get(random.below(pool.len() as u64) as usize).map_or(&[], Vec::as_slice)
 }
 
-/// Returns a range within `len`, more often short than long.
+/// Returns a range within `len`, which is more often short than long.
 fn range(random: &Random, len: usize) -> (usize, usize) {
     let from = random.below(len as u64 + 1) as usize;
     let most = if random.chance(0.8) { 8 } else { len as u64 };

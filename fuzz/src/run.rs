@@ -13,39 +13,39 @@ use crate::failure::{Failure, execute};
 use crate::mutate::mutated;
 use crate::targets::Target;
 
-/// Inputs that are kept because the target said something new of them.
+/// The most inputs that are kept because they had a new outcome.
 const KEPT: usize = 4_096;
 
-/// An input that takes this long has hung.
+/// After this time, an input has hung.
 const HUNG: Duration = Duration::from_secs(20);
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Report {
-    /// Inputs that were run.
+    /// The number of inputs.
     pub executions: u64,
-    /// Different things that the target said of its inputs, as long as there was room to keep them.
+    /// The number of different outcomes, as far as there was room to keep them.
     pub outcomes: usize,
 }
 
-/// Runs each file of the target's corpus, then `mutations` inputs made of them.
+/// Runs all files of the target's corpus, then `mutations` inputs made from them.
 ///
 /// # Errors
 /// The first [`Failure`].
 ///
 /// # Panics
-/// Panics if the corpus can't be read.
+/// If the corpus can't be read.
 pub fn replay(target: &'static Target, random: &Random, mutations: u64) -> Result<Report, Failure> {
     go(target, random, |executions, _| executions < mutations)
 }
 
-/// Runs the target's corpus, then inputs made of them, for as long as `time`.
+/// Runs the target's corpus, then inputs made from it, for `time`.
 ///
 /// # Errors
 /// The first [`Failure`].
 ///
 /// # Panics
-/// Panics if the corpus can't be read.
+/// If the corpus can't be read.
 pub fn run(target: &'static Target, random: &Random, time: Duration) -> Result<Report, Failure> {
     go(target, random, |_, began| began.elapsed() < time)
 }
@@ -66,7 +66,7 @@ fn go(
         let input = mutated(random, &pool, target.words);
         executions += 1;
         watch.count.store(executions, Ordering::Relaxed);
-        // An input of which the target says something new leads further than one like the others.
+        // An input with a new outcome is a better base than one like the others.
         let outcome = execute(target, &input)?;
         if pool.len() < KEPT && outcomes.insert(outcome) {
             pool.push(input);
@@ -75,7 +75,7 @@ fn go(
     Ok(Report { executions: executions + pool.len() as u64, outcomes: outcomes.len() })
 }
 
-/// Returns the inputs of the target's folder, in the order of their names.
+/// Returns the inputs in the target's folder, sorted by name.
 fn corpus(target: &Target) -> io::Result<Vec<Vec<u8>>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target.name);
     let mut paths = Vec::new();
@@ -86,7 +86,7 @@ fn corpus(target: &Target) -> io::Result<Vec<Vec<u8>>> {
     paths.into_iter().map(fs::read).collect()
 }
 
-/// Ends the process if one input takes too long: a hang can't be caught.
+/// Ends the process if one input takes too long, since a hang can't be caught.
 struct Watch {
     count: Arc<AtomicU64>,
 }

@@ -59,7 +59,7 @@ fn every_target_has_a_test_here() {
     assert_eq!(names, ["commands", "session", "frames", "names", "headers", "pictures", "rows", "backups"]);
 }
 
-/// A corpus of rows that nothing understands any more would fuzz nothing but JSON.
+/// If no row of the corpus could be decoded, it would only fuzz JSON.
 #[test]
 fn every_row_of_the_corpus_is_understood() {
     use chatcore_redb::testkit::{Row, read_row};

@@ -1,4 +1,4 @@
-//! Plain HTTP: one request a connection, so that nothing is hidden.
+//! Plain HTTP with one request per connection, so that nothing is hidden.
 
 use std::net::SocketAddr;
 
@@ -6,12 +6,12 @@ use serde_json::Value;
 
 use crate::raw::Raw;
 
-/// An answer.
+/// A response.
 #[derive(Debug)]
 pub struct Answer {
     /// The status.
     pub status: u16,
-    /// The headers, names in lower case.
+    /// The headers, with names in lower case.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
@@ -27,17 +27,17 @@ impl Answer {
     /// Returns the body as JSON.
     ///
     /// # Panics
-    /// Panics where it is none.
+    /// If it is not JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         assert_eq!(self.header("content-type"), Some("application/json"), "{self:?}");
         serde_json::from_slice(&self.body).expect("JSON")
     }
 
-    /// Checks that this is an error of that status and code, in the form in which errors are answered.
+    /// Checks that this is an error with this status and code, in the common form of errors.
     ///
     /// # Panics
-    /// Panics where it is not.
+    /// If it is not.
     #[track_caller]
     pub fn assert_error(&self, status: u16, code: &str) {
         let json = self.json();
@@ -46,10 +46,10 @@ impl Answer {
     }
 }
 
-/// Sends a request and returns the answer. `headers` are whole lines.
+/// Sends a request and returns the response. `headers` are complete lines.
 ///
 /// # Panics
-/// Panics where the answer is no HTTP.
+/// If the response is not HTTP.
 pub async fn http(addr: SocketAddr, method: &str, path: &str, headers: &[&str], body: &[u8]) -> Answer {
     let mut raw = Raw::connect(addr).await;
     let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n");
@@ -67,7 +67,7 @@ pub async fn http(addr: SocketAddr, method: &str, path: &str, headers: &[&str], 
     read_answer(&mut raw).await
 }
 
-/// Reads an answer up to the end of the connection.
+/// Reads a response up to the end of the connection.
 pub(crate) async fn read_answer(raw: &mut Raw) -> Answer {
     let head = raw.head().await;
     let mut lines = head.lines();
@@ -80,7 +80,7 @@ pub(crate) async fn read_answer(raw: &mut Raw) -> Answer {
 }
 
 impl Raw {
-    /// Reads an HTTP answer up to the end of the connection.
+    /// Reads an HTTP response up to the end of the connection.
     pub async fn answer(&mut self) -> Answer {
         read_answer(self).await
     }

@@ -1,5 +1,5 @@
-//! What the tests share: a server on a real socket, a client that speaks the protocol, one that misbehaves,
-//! one for plain HTTP, a load, a PostgreSQL, and a network that fails.
+//! What the tests share: a server on a real socket, clients for the protocol, for plain HTTP and for misbehaviour,
+//! a load, a PostgreSQL server, and a network that fails.
 
 pub mod attack;
 mod client;
@@ -29,28 +29,28 @@ pub use self::raw::{Frame, Raw, frame};
 pub use self::server::{Backend, Rules, Server, Setup};
 pub use self::service::{Service, web_chat};
 
-/// What never takes this long has hung: the test fails and says so.
+/// After this time, a test has hung and fails.
 const HUNG: Duration = Duration::from_secs(30);
 
-/// Awaits what must happen.
+/// Awaits something that must happen.
 ///
 /// # Panics
-/// Panics where it does not happen.
+/// If it does not happen.
 pub async fn must<T>(what: &str, future: impl Future<Output = T>) -> T {
     let Ok(done) = tokio::time::timeout(HUNG, future).await else { panic!("hung: {what}") };
     done
 }
 
-/// Returns a port of this machine that is free, for a server that is started later or more than once.
+/// Returns a free local port, for a server that is started later or more than once.
 ///
 /// # Panics
-/// Never: there is always a further one to try.
+/// Never: there is always another port to try.
 #[must_use]
 pub fn free_port() -> u16 {
-    /// Counts the calls, so that no two choose in the same order.
+    /// Counts the calls, so that no two try the ports in the same order.
     static CALLS: AtomicU64 = AtomicU64::new(0);
     let random = Random::new(u64::from(std::process::id()) << 32 | CALLS.fetch_add(1, Ordering::Relaxed));
-    // Below the ports that systems give to clients, so that nobody takes it while the server is down.
+    // Below the ports that systems give to clients, so that no client takes it while the server is down.
     let mut ports = std::iter::repeat_with(|| 10_240 + u16::try_from(random.below(20_000)).unwrap_or(0));
     let free = ports.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
     free.expect("invariant: the iterator has no end")

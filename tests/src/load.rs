@@ -1,4 +1,4 @@
-//! A load of publishes whose every acknowledgement is held against the log in the end.
+//! A load of publishes whose acknowledgements are compared with the log at the end.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -8,18 +8,17 @@ use tokio::sync::watch;
 
 use crate::client::Client;
 
-/// Publishes that one writer has under way at once.
+/// The number of concurrent publishes per writer.
 const IN_FLIGHT: usize = 8;
 
 /// Acknowledged messages: their nonces and `seq`s.
 pub type Acked = Vec<(String, u64)>;
 
-/// Publishes to `general` as fast as it is acknowledged, until told to stop or until the connection breaks.
-/// What is refused as retryable is published again with its nonce. Returns what was acknowledged; after a stop
-/// that is everything.
+/// Publishes to `general` as fast as possible, until told to stop or until the connection breaks. Repeats
+/// retryable errors with the same nonce. Returns what was acknowledged; after a stop, that is everything.
 ///
 /// # Panics
-/// Panics where a publish is refused for good, or is not answered within `bound`.
+/// If a publish fails for good, or is not answered within `bound`.
 pub async fn write(
     mut client: Client,
     prefix: String,
@@ -57,18 +56,18 @@ pub async fn write(
     }
 }
 
-/// Checks that the log of `general` has no gap, nothing twice, and everything acknowledged in its `seq`.
+/// Checks that the log of `general` has no gap and no duplicate, and has everything acknowledged at its `seq`.
 ///
 /// # Panics
-/// Panics where it has not.
+/// If it does not.
 pub async fn assert_kept(reader: &mut Client, acked: impl IntoIterator<Item = (String, u64)>) {
     assert_kept_in(reader, "general", acked).await;
 }
 
-/// Checks the log of any channel, as [`assert_kept`] does that of `general`.
+/// Checks the log of a channel, as [`assert_kept`] does for `general`.
 ///
 /// # Panics
-/// Panics if it has a gap or a double, or lacks what was acknowledged.
+/// If it has a gap or a duplicate, or lacks something acknowledged.
 pub async fn assert_kept_in(
     reader: &mut Client,
     channel: &str,
@@ -85,7 +84,7 @@ pub async fn assert_kept_in(
     }
 }
 
-/// Reads the whole log backwards, and returns it forwards.
+/// Reads the whole log backwards, and returns it in order.
 async fn read_all(client: &mut Client, channel: &str) -> Vec<Value> {
     let mut pages: Vec<Vec<Value>> = Vec::new();
     let mut before = u64::from(u32::MAX);

@@ -9,8 +9,8 @@ use tokio::sync::OnceCell;
 
 use crate::postgres::{Postgres, give_to_postgres};
 
-/// A pgbouncer in transaction mode before the shared [`Postgres`], for as long as the process that started it
-/// lasts. Clones share it.
+/// A pgbouncer in transaction mode in front of the shared [`Postgres`], which lives as long as the process that
+/// started it. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Pgbouncer(Arc<Running>);
 
@@ -21,16 +21,16 @@ struct Running {
 }
 
 impl Pgbouncer {
-    /// Returns the one that all tests of this process share; the first call starts it.
+    /// Returns the pgbouncer that all tests of this process share. The first call starts it.
     ///
     /// # Panics
-    /// Panics where there is no pgbouncer.
+    /// If pgbouncer is not installed.
     pub async fn shared() -> &'static Self {
         static SHARED: OnceCell<Pgbouncer> = OnceCell::const_new();
         SHARED.get_or_init(Self::start).await
     }
 
-    /// Returns where it listens.
+    /// Returns its address.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.0.addr
@@ -39,7 +39,7 @@ impl Pgbouncer {
     async fn start() -> Self {
         let postgres = Postgres::shared().await.addr();
         let folder = tempfile::Builder::new().prefix("chatcore-pgbouncer-").tempdir().expect("a new folder");
-        // The port is free again at once; who takes it in between makes the test say that nobody listens.
+        // The port is free again at once. If another process takes it in between, the test fails to connect.
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let addr = free.local_addr().expect("it is bound");
         drop(free);
@@ -62,7 +62,7 @@ impl Pgbouncer {
         }
         command.env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()));
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a shell runs");
-        // From here on the shell removes it.
+        // From here on, the shell removes it.
         let _ = folder.keep();
         let running = Running { child, addr };
         crate::must("pgbouncer listens (Debian: apt-get install pgbouncer)", async {

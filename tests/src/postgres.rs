@@ -1,4 +1,4 @@
-//! A real PostgreSQL of the tests' own, which ends with them.
+//! A real PostgreSQL server for the tests, which ends with them.
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Write};
@@ -15,23 +15,24 @@ use tokio::task::spawn_blocking;
 
 use crate::free_port;
 
-/// Starts, kills and in the end removes one server, by orders on its standard input. The input ends when the
-/// test's process does, by whatever cause, and then everything goes.
+/// A script that starts, kills and removes one server, by commands on its standard input. The input ends with the
+/// test's process, for whatever reason, and then everything is removed.
 const KEEPER: &str = include_str!("postgres.sh");
 
-/// Says what to do where there is no PostgreSQL.
+/// What to do if PostgreSQL is not installed.
 const MISSING: &str = "these tests need PostgreSQL's server (Debian: apt-get install postgresql); \
      CHATCORE_PG_BIN names the folder of its programs if it is not found";
 
-/// A PostgreSQL server on loopback, with `fsync` on, that lasts no longer than the process that started it.
+/// A PostgreSQL server on the loopback network, with `fsync` on, which lives at most as long as the process that
+/// started it.
 ///
-/// Clones share it; it is stopped and its folder removed when the last is dropped.
+/// Clones share it. When the last is dropped, the server is stopped and its folder removed.
 #[derive(Clone, Debug)]
 pub struct Postgres {
     keeper: Arc<Keeper>,
 }
 
-/// A fresh, empty database on a [`Postgres`].
+/// A new, empty database on a [`Postgres`].
 #[derive(Clone, Debug)]
 pub struct Database {
     server: Postgres,
@@ -50,16 +51,16 @@ struct Keeper {
 #[derive(Debug)]
 struct Process {
     child: Child,
-    /// None once the end has begun.
+    /// `None` once the shutdown has begun.
     orders: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
 }
 
 impl Postgres {
-    /// Returns the server that all tests of this process share; the first call starts it.
+    /// Returns the server that all tests of this process share. The first call starts it.
     ///
     /// # Panics
-    /// Panics where there is no PostgreSQL, and says what to install.
+    /// If PostgreSQL is not installed. The message says what to install.
     pub async fn shared() -> &'static Self {
         static SHARED: OnceCell<Postgres> = OnceCell::const_new();
         SHARED.get_or_init(Self::start).await
@@ -68,15 +69,15 @@ impl Postgres {
     /// Starts a server for one test, which may kill it.
     ///
     /// # Panics
-    /// Panics where there is no PostgreSQL, and says what to install.
+    /// If PostgreSQL is not installed. The message says what to install.
     pub async fn start() -> Self {
         blocking(|| Self { keeper: Arc::new(Keeper::start(None)) }).await
     }
 
-    /// Starts a server that speaks TLS, with a certificate for `name` signed by itself, and returns that, in PEM.
+    /// Starts a server with TLS and a self-signed certificate for `name`, and returns the certificate in PEM.
     ///
     /// # Panics
-    /// Panics where there is no PostgreSQL, and says what to install.
+    /// If PostgreSQL is not installed. The message says what to install.
     pub async fn start_with_tls(name: &str) -> (Self, String) {
         let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
         let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
@@ -84,7 +85,7 @@ impl Postgres {
         (blocking(move || Self { keeper: Arc::new(Keeper::start(Some(tls))) }).await, certificate)
     }
 
-    /// Returns where it listens.
+    /// Returns its address.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.keeper.port).into()
@@ -96,10 +97,10 @@ impl Postgres {
         self.keeper.programs.join(name)
     }
 
-    /// Makes a fresh database.
+    /// Creates a new database.
     ///
     /// # Panics
-    /// Panics where that fails, as while the server is killed.
+    /// If that fails, for example because the server is killed.
     pub async fn database(&self) -> Database {
         let server = self.clone();
         blocking(move || {
@@ -115,19 +116,19 @@ impl Postgres {
         .await
     }
 
-    /// Kills the server and every process of it with SIGKILL, as a crash would, and returns when none is left.
+    /// Kills the server and all its processes with SIGKILL, as a crash would, and returns when none is left.
     ///
     /// # Panics
-    /// Panics where it is killed already.
+    /// If it is killed already.
     pub async fn kill(&self) {
         let keeper = Arc::clone(&self.keeper);
         blocking(move || keeper.order("kill", "killed").unwrap_or_else(|answer| panic!("{answer}"))).await;
     }
 
-    /// Starts a killed server again, on the same data and port, and returns when it answers.
+    /// Starts a killed server again, with the same data and port, and returns when it answers.
     ///
     /// # Panics
-    /// Panics where it is running, or does not start.
+    /// If it is running, or does not start.
     pub async fn restart(&self) {
         let keeper = Arc::clone(&self.keeper);
         blocking(move || {
@@ -145,7 +146,7 @@ impl Database {
         self.url_at(self.server.addr())
     }
 
-    /// Returns the URL by way of a proxy at `addr`.
+    /// Returns the URL for connecting through a proxy at `addr`.
     #[must_use]
     pub fn url_at(&self, addr: SocketAddr) -> String {
         format!("postgresql://postgres@{addr}/{}", self.name)
@@ -182,7 +183,7 @@ impl Keeper {
             databases: AtomicU64::new(0),
         };
         while keeper.order(&format!("start {}", keeper.port), "ready").is_err() {
-            // Another process may have been quicker to take the port.
+            // Another process may have taken the port in the meantime.
             let messages = keeper.messages();
             assert!(messages.contains("Address already in use"), "{messages}");
             keeper.port = free_port();
@@ -190,7 +191,7 @@ impl Keeper {
         keeper
     }
 
-    /// Gives an order and returns when it is carried out, or what came of it instead.
+    /// Runs a command of the keeper and returns when it is done, or the keeper's message if it fails.
     fn order(&self, order: &str, done: &str) -> Result<(), String> {
         let mut process = self.process.lock().expect("invariant: nothing panics under this lock");
         let sent = process.orders.as_mut().map(|orders| writeln!(orders, "{order}"));
@@ -216,12 +217,12 @@ impl Process {
             keeper.uid(uid).gid(gid);
         }
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("a folder of one's own");
-        // In a group of its own a Ctrl-C does not reach it: it ends by the end of its input.
+        // In a separate process group, Ctrl-C does not reach it: it ends when its input ends.
         keeper.current_dir(folder.path()).process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = keeper.spawn().expect("a shell runs");
         let orders = child.stdin.take();
         let answers = BufReader::new(child.stdout.take().expect("invariant: it is piped"));
-        // From here on the keeper removes it.
+        // From here on, the keeper removes it.
         (folder.keep(), Self { child, orders, answers })
     }
 }
@@ -249,8 +250,8 @@ fn programs() -> PathBuf {
     debian.map(|(_, folder)| folder).or_else(|| std::env::split_paths(&path).find(complete)).expect(MISSING)
 }
 
-/// Makes a path of root's the user's that the servers run as, since they refuse to run as root; returns the
-/// user's ids.
+/// Gives a path of root to the user that runs the servers, since they refuse to run as root. Returns the user's
+/// ids.
 pub(crate) fn give_to_postgres(path: &Path) -> Option<(u32, u32)> {
     if fs::metadata(path).expect("a new path").uid() != 0 {
         return None;
@@ -260,7 +261,7 @@ pub(crate) fn give_to_postgres(path: &Path) -> Option<(u32, u32)> {
     Some((uid, gid))
 }
 
-/// Returns the ids of the user that Debian's package makes.
+/// Returns the ids of the user that Debian's package creates.
 fn postgres_user() -> (u32, u32) {
     let users = fs::read_to_string("/etc/passwd").expect("the list of users");
     let user = users.lines().find_map(|line| line.strip_prefix("postgres:"));

@@ -14,27 +14,27 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 
-/// Bytes that one read takes.
+/// The size of a read in bytes.
 const CHUNK_BYTES: usize = 16 << 10;
 
-/// How a [`Proxy`] treats what passes it.
+/// What a [`Proxy`] does with the traffic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Traffic {
     /// Everything passes.
     #[default]
     Pass,
-    /// Each answer comes this much later, by tokio's clock.
+    /// Each response is delayed by this time, on tokio's clock.
     Delay(Duration),
-    /// Nothing passes, and nobody is told: connections are accepted, what is sent is swallowed, no answer
-    /// comes. A connection that has lost bytes so stays silent for ever; others go on afterwards.
+    /// Nothing passes, without any error: connections are accepted, requests are discarded, and there are no
+    /// responses. A connection that has lost bytes stays silent forever; others continue afterwards.
     BlackHole,
-    /// Every connection is closed, and new ones as soon as they are made.
+    /// Every connection is closed, new ones at once.
     Cut,
 }
 
-/// A TCP proxy before one server, for tests of what a client does when the network fails.
+/// A TCP proxy in front of one server, for tests of how a client handles a failing network.
 ///
-/// A connection that one side closes is closed to the other. Dropping the proxy closes all.
+/// If one side closes a connection, the proxy closes the other side. Dropping the proxy closes all connections.
 #[derive(Debug)]
 pub struct Proxy {
     addr: SocketAddr,
@@ -49,27 +49,27 @@ struct Switches {
     wanted: Mutex<Option<Wanted>>,
 }
 
-/// A request whose answer is to be lost, and who is told of it.
+/// A request whose response is to be lost, and the channel that reports it.
 #[derive(Debug)]
 struct Wanted {
     request: Vec<u8>,
     lost: oneshot::Sender<()>,
 }
 
-/// What both directions of a connection know.
+/// The shared state of both directions of a connection.
 #[derive(Debug, Default)]
 struct Passage {
-    /// It has lost bytes, so no later ones may pass.
+    /// It has lost bytes, so no later bytes may pass.
     broken: AtomicBool,
-    /// The next answer is lost, and this one is told.
+    /// Set if the next response is to be lost: the channel that reports it.
     losing: Mutex<Option<oneshot::Sender<()>>>,
 }
 
 impl Proxy {
-    /// Starts a proxy on a free port of the loopback, before `target`.
+    /// Starts a proxy on a free loopback port, in front of `target`.
     ///
     /// # Errors
-    /// Where no port is to be had.
+    /// If no port is available.
     pub async fn start(target: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let addr = listener.local_addr()?;
@@ -79,22 +79,22 @@ impl Proxy {
         Ok(Self { addr, switches, accepting })
     }
 
-    /// Returns where clients connect.
+    /// Returns the address for clients.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Sets how everything is treated from now on.
+    /// Sets what happens to all traffic from now on.
     pub fn set(&self, traffic: Traffic) {
         self.switches.traffic.send_replace(traffic);
     }
 
-    /// Loses the answer to the next request that holds these bytes: the request reaches the server, and when
-    /// the server answers on that connection, the connection is closed instead. So a client loses its
-    /// connection at commit.
+    /// Loses the response to the next request that contains these bytes: the request reaches the server, and when
+    /// the server responds on that connection, the connection is closed instead. So a client loses its connection
+    /// during a commit.
     ///
-    /// The returned channel tells when that has happened. A second call replaces the first.
+    /// The returned channel reports when that has happened. A second call replaces the first.
     pub fn lose_answer_to(&self, request: impl Into<Vec<u8>>) -> oneshot::Receiver<()> {
         let (lost, happened) = oneshot::channel();
         *lock(&self.switches.wanted) = Some(Wanted { request: request.into(), lost });
@@ -109,20 +109,20 @@ impl Drop for Proxy {
 }
 
 impl Switches {
-    /// Forgets the wanted request and returns who is told, if these bytes hold it.
+    /// Takes the wanted request if these bytes contain it, and returns the channel that reports it.
     fn found_in(&self, bytes: &[u8]) -> Option<oneshot::Sender<()>> {
         let mut wanted = lock(&self.wanted);
         let found = wanted.as_ref().is_some_and(|wanted| holds(bytes, &wanted.request));
         wanted.take_if(|_| found).map(|wanted| wanted.lost)
     }
 
-    /// Returns how many bytes of a request may belong to a wanted one that goes on in the next chunk.
+    /// Returns how many last bytes may be the start of a wanted request that continues in the next chunk.
     fn overlap(&self) -> usize {
         lock(&self.wanted).as_ref().map_or(0, |wanted| wanted.request.len().saturating_sub(1))
     }
 }
 
-/// Passes connections on until the task is aborted, and with it all of them.
+/// Forwards connections until the task is aborted, which closes all of them.
 async fn accept(listener: TcpListener, switches: Arc<Switches>) {
     let mut connections = JoinSet::new();
     loop {
@@ -141,7 +141,7 @@ async fn serve(client: TcpStream, switches: Arc<Switches>) {
     }
 }
 
-/// Passes both directions until one ends.
+/// Forwards both directions until one ends.
 async fn pass(client: TcpStream, switches: &Switches) {
     let passage = Passage::default();
     let (from_client, to_client) = client.into_split();
@@ -157,7 +157,7 @@ async fn pass(client: TcpStream, switches: &Switches) {
     }
 }
 
-/// Passes what the client sends; without a server it is swallowed.
+/// Forwards the requests; without a server they are discarded.
 async fn requests(
     mut from: OwnedReadHalf,
     to: Option<OwnedWriteHalf>,
@@ -183,7 +183,7 @@ async fn requests(
     }
 }
 
-/// Passes what the server sends.
+/// Forwards the responses.
 async fn answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, switches: &Switches, passage: &Passage) {
     let mut chunk = vec![0; CHUNK_BYTES];
     while let Ok(length @ 1..) = from.read(&mut chunk).await {
@@ -203,13 +203,13 @@ async fn answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, switches: &Swi
         }
     }
     if passage.broken.load(Ordering::Relaxed) {
-        // The server's end is lost like all else.
+        // The end of the server's data is lost too.
         pending::<()>().await;
     }
 }
 
 impl Passage {
-    /// Returns whether bytes are swallowed, and remembers it.
+    /// Returns whether bytes are discarded, and remembers it.
     fn swallows(&self, traffic: Traffic) -> bool {
         if traffic == Traffic::BlackHole {
             self.broken.store(true, Ordering::Relaxed);

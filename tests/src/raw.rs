@@ -12,7 +12,7 @@ use crate::must;
 pub struct Frame {
     /// Its opcode: 1 text, 8 close, 9 ping, 10 pong.
     pub opcode: u8,
-    /// What it holds.
+    /// Its payload.
     pub payload: Vec<u8>,
 }
 
@@ -47,15 +47,15 @@ impl Raw {
     /// Connects.
     ///
     /// # Panics
-    /// Panics where nobody listens.
+    /// If nobody listens.
     pub async fn connect(addr: SocketAddr) -> Self {
         Self { tcp: must("a connection", TcpStream::connect(addr)).await.expect("a listener") }
     }
 
-    /// Connects as `name`, up to and with the `welcome`.
+    /// Connects as `name` and receives the `welcome`.
     ///
     /// # Panics
-    /// Panics where the handshake fails.
+    /// If the handshake fails.
     pub async fn websocket(addr: SocketAddr, name: &str) -> Self {
         let mut raw = Self::upgraded(addr, name).await;
         let welcome = raw.frame().await.expect("a welcome");
@@ -66,7 +66,7 @@ impl Raw {
     /// Connects as `name`, up to the end of the handshake.
     ///
     /// # Panics
-    /// Panics if the handshake fails.
+    /// If the handshake fails.
     pub async fn upgraded(addr: SocketAddr, name: &str) -> Self {
         let mut raw = Self::connect(addr).await;
         let request = format!(
@@ -79,19 +79,18 @@ impl Raw {
         raw
     }
 
-    /// Writes bytes, all of them.
+    /// Writes all bytes.
     ///
     /// # Panics
-    /// Panics where the connection is gone.
+    /// If the connection is gone.
     pub async fn write(&mut self, bytes: &[u8]) {
         must("a write", self.tcp.write_all(bytes)).await.expect("an open connection");
     }
 
-    /// Writes what the socket takes without waiting, and returns how much that was: 0 where the buffers on the
-    /// way are full.
+    /// Writes what the socket accepts without waiting, and returns the number of bytes: 0 if the buffers are full.
     ///
     /// # Errors
-    /// Where the server has cut the connection.
+    /// If the server has closed the connection.
     pub fn try_write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         match self.tcp.try_write(bytes) {
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(0),
@@ -99,18 +98,18 @@ impl Raw {
         }
     }
 
-    /// Waits until the socket takes something.
+    /// Waits until the socket accepts data.
     ///
     /// # Errors
-    /// Where the server has cut the connection.
+    /// If the server has closed the connection.
     pub async fn writable(&mut self) -> std::io::Result<()> {
         self.tcp.writable().await
     }
 
-    /// Reads the head of an HTTP answer.
+    /// Reads the head of an HTTP response.
     ///
     /// # Panics
-    /// Panics where the connection ends before.
+    /// If the connection ends before that.
     pub async fn head(&mut self) -> String {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -130,7 +129,7 @@ impl Raw {
     /// Reads a frame of the server; `None` at the end of the connection.
     ///
     /// # Panics
-    /// Panics where the server masks or fragments, which it never does.
+    /// If the server masks or fragments a frame, which it never does.
     pub async fn frame(&mut self) -> Option<Frame> {
         must("a frame", async {
             let first = self.tcp.read_u8().await.ok()?;
@@ -148,7 +147,7 @@ impl Raw {
         .await
     }
 
-    /// Reads up to the server's close, and returns its code; `None` where the connection ends without.
+    /// Reads up to the server's close frame, and returns its code; `None` if the connection ends without one.
     pub async fn closed(&mut self) -> Option<u16> {
         loop {
             let frame = self.frame().await?;

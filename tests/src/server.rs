@@ -1,4 +1,4 @@
-//! A server as an app would start it: a store, a chat, the service, a real socket.
+//! A server as an app would start it: a store, a chat, the service and a real socket.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -21,36 +21,36 @@ use crate::client::Client;
 use crate::must;
 use crate::postgres::Postgres;
 
-/// The store under a server.
+/// The store of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
     /// [`MemoryStore`].
     Memory,
-    /// [`RedbStore`], in a folder of its own.
+    /// [`RedbStore`], in its own folder.
     Redb,
-    /// [`PostgresStore`], in a database of its own.
+    /// [`PostgresStore`], in its own database.
     Postgres,
 }
 
-/// What a server is started with.
+/// The settings of a server.
 #[derive(Debug, Default)]
 pub struct Setup {
-    /// The engine's bounds.
+    /// The limits of the chat.
     pub limits: Limits,
-    /// The connections' times.
+    /// The limits of connections.
     pub config: Config,
-    /// The HTTP server's bounds.
+    /// The limits of the HTTP server.
     pub http: ServerConfig,
 }
 
-/// A running server, at `/chat`. Who a request is from stands in its header `x-user`.
+/// A running server at `/chat`. The header `x-user` names the user of a request.
 #[derive(Debug)]
 pub struct Server {
-    /// Where it listens.
+    /// Its address.
     pub addr: SocketAddr,
     /// Its chat.
     pub chat: Chat,
-    /// Who may do what in it.
+    /// Its policy.
     pub rules: Rules,
     shutdown: Option<oneshot::Sender<()>>,
     running: JoinHandle<std::io::Result<()>>,
@@ -58,7 +58,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server with everything at its default, on a store in memory.
+    /// Starts a server with default settings, on a store in memory.
     pub async fn start() -> Self {
         Self::with(|_| ()).await
     }
@@ -85,7 +85,7 @@ impl Server {
         }
     }
 
-    /// Starts a server on a store of one's own.
+    /// Starts a server on a given store.
     pub async fn over(store: impl Store, folder: TempDir, edit: impl FnOnce(&mut Setup)) -> Self {
         let mut setup = Setup::default();
         edit(&mut setup);
@@ -104,7 +104,7 @@ impl Server {
         let (shutdown, stopped) = oneshot::channel::<()>();
         let draining = chat.clone();
         let server = serve(listener, service).with_config(http).with_graceful_shutdown(async move {
-            // A server that is merely dropped stops without draining.
+            // If the server is dropped, it stops without draining.
             if stopped.await.is_ok() {
                 draining.drain();
             }
@@ -113,18 +113,18 @@ impl Server {
         Self { addr, chat, rules, shutdown: Some(shutdown), running, folder }
     }
 
-    /// Returns the folder of what it stores: its attachments are in `blobs`.
+    /// Returns the folder for its data. Its attachments are in `blobs`.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Connects somebody.
+    /// Connects a user.
     pub async fn client(&self, name: &str) -> Client {
         Client::connect(self.addr, name).await
     }
 
-    /// Connects somebody and subscribes them to a channel, which is created where there is none.
+    /// Connects a user and subscribes to a channel, which is created if it does not exist.
     pub async fn member(&self, name: &str, channel: &str) -> Client {
         let mut client = self.client(name).await;
         client.ask(serde_json::json!({"type": "create_channel", "name": channel})).await;
@@ -135,7 +135,7 @@ impl Server {
     /// Drains and stops.
     ///
     /// # Panics
-    /// Panics where the server fails or does not stop.
+    /// If the server fails or does not stop.
     pub async fn stop(mut self) {
         self.begin_stop();
         must("the server stops", &mut self.running).await.expect("no panic").expect("no failure");
@@ -155,18 +155,17 @@ async fn who(parts: &Parts) -> Result<Identity, Unauthorized> {
     Ok(Identity::new(user))
 }
 
-/// Everything is open, but `guest` only reads, and `secret` does not exist for anybody but `root`; and what a test
-/// forbids.
+/// Allows everything, except that `guest` only reads, that only `root` sees `secret`, and what a test forbids.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     forbidden: Arc<Mutex<HashSet<(String, String)>>>,
 }
 
 impl Rules {
-    /// Forbids somebody to list, read and write a channel. Nobody is told.
+    /// Forbids a user to list, read and write a channel. Nobody is notified.
     ///
     /// # Panics
-    /// Panics if another thread has panicked here.
+    /// If another thread has panicked here.
     pub fn forbid(&self, name: &str, channel: &str) {
         let mut forbidden = self.forbidden.lock().expect("no panic under this lock");
         forbidden.insert((format!("u_{name}"), channel.to_owned()));

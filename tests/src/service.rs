@@ -1,4 +1,4 @@
-//! The real service, `web_chat`, in a process of its own.
+//! The real service, `web_chat`, in a separate process.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,17 +15,17 @@ use crate::must;
 #[derive(Debug)]
 pub struct Service {
     child: Child,
-    /// Where it listens.
+    /// Its address.
     pub addr: SocketAddr,
-    /// The lines of its log that nobody has asked for yet.
+    /// The unread lines of its log.
     log: mpsc::UnboundedReceiver<String>,
 }
 
 impl Service {
-    /// Starts it on a folder, or on a database too.
+    /// Starts it on a folder, optionally with a database.
     ///
     /// # Panics
-    /// Panics if it does not start, or is not built.
+    /// If it does not start or is not built.
     pub async fn start(data: &Path, database: Option<&str>) -> Self {
         let options: Vec<_> = database.into_iter().flat_map(|url| ["--database-url", url]).collect();
         Self::with(data, &options).await
@@ -34,7 +34,7 @@ impl Service {
     /// Starts it on a folder, with options.
     ///
     /// # Panics
-    /// Panics if it does not start, or is not built.
+    /// If it does not start or is not built.
     pub async fn with(data: &Path, options: &[&str]) -> Self {
         let mut child = web_chat()
             .args(["--listen", "127.0.0.1:0", "--sign-ins", "1000000", "--data"])
@@ -54,7 +54,7 @@ impl Service {
             }
         });
         let addr = line.await.parse().expect("an address");
-        // The service may have more to say, and would fail on a closed pipe.
+        // The service may write more, and would fail if the pipe were closed.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let mut errors = BufReader::new(child.stderr.take().expect("a piped output")).lines();
         let (lines, log) = mpsc::unbounded_channel();
@@ -67,10 +67,10 @@ impl Service {
         Self { child, addr, log }
     }
 
-    /// Waits for a line of its log with these words, and returns it. What comes before is forgotten.
+    /// Waits for a line of its log with these words, and returns it. Lines before it are discarded.
     ///
     /// # Panics
-    /// Panics if the service ends without.
+    /// If the service ends without such a line.
     pub async fn logged(&mut self, words: &str) -> String {
         let line = async {
             loop {
@@ -86,17 +86,17 @@ impl Service {
     /// Sends it a signal, such as `TERM`.
     ///
     /// # Panics
-    /// Panics if the process is gone.
+    /// If the process is gone.
     pub fn signal(&self, signal: &str) {
         let id = self.child.id().expect("a running process").to_string();
         let sent = std::process::Command::new("kill").args(["-s", signal, &id]).status();
         assert!(sent.expect("the program kill").success(), "SIG{signal}");
     }
 
-    /// Returns its process's id.
+    /// Returns the id of its process.
     ///
     /// # Panics
-    /// Panics if its end was waited for.
+    /// If its end has been awaited.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id().expect("a process that was not waited for")
@@ -105,7 +105,7 @@ impl Service {
     /// Returns whether the process runs.
     ///
     /// # Panics
-    /// Panics if the system does not say.
+    /// If the system does not tell.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("a process of ours").is_none()
     }
@@ -113,7 +113,7 @@ impl Service {
     /// Waits for its end.
     ///
     /// # Panics
-    /// Panics if it does not end.
+    /// If it does not end.
     pub async fn ended(mut self) -> ExitStatus {
         must("the end of the service", self.child.wait()).await.expect("a process of ours")
     }
@@ -121,15 +121,15 @@ impl Service {
     /// Ends it with SIGKILL.
     ///
     /// # Panics
-    /// Panics if the process can't be killed.
+    /// If the process can't be killed.
     pub async fn kill(mut self) {
         must("the end of a killed process", self.child.kill()).await.expect("a process of ours");
     }
 
-    /// Returns the memory that it holds, in bytes, as the system counts it.
+    /// Returns its resident memory in bytes.
     ///
     /// # Panics
-    /// Panics if the process is gone.
+    /// If the process is gone.
     #[must_use]
     pub fn resident_bytes(&self) -> u64 {
         let id = self.child.id().expect("a running process");
@@ -138,18 +138,18 @@ impl Service {
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of KiB") * 1024
     }
 
-    /// Signs somebody in and returns their cookie.
+    /// Signs a user in and returns the cookie.
     ///
     /// # Panics
-    /// Panics if that is refused.
+    /// If that is refused.
     pub async fn sign_in(&self, name: &str) -> String {
         self.try_sign_in(name).await.expect("few have signed in just now")
     }
 
-    /// Signs somebody in and returns their cookie; `None` if too many have signed in just now.
+    /// Signs a user in and returns the cookie; `None` if the allowance of sign-ins is used up.
     ///
     /// # Panics
-    /// Panics if the name is refused.
+    /// If the name is refused.
     pub async fn try_sign_in(&self, name: &str) -> Option<String> {
         let body = format!("{{\"name\":\"{name}\"}}");
         let answer = http(self.addr, "POST", "/session", &[], body.as_bytes()).await;
@@ -162,10 +162,10 @@ impl Service {
     }
 }
 
-/// Returns the program, to be run with other arguments than a service's.
+/// Returns the program, to run it with other arguments.
 ///
 /// # Panics
-/// Panics if it is not built.
+/// If it is not built.
 #[must_use]
 pub fn web_chat() -> Command {
     let mut command = Command::new(binary());

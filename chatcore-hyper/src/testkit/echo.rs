@@ -18,10 +18,10 @@ use crate::service::upgrade::upgrade;
 use crate::socket::endpoint::Endpoint;
 use crate::socket::writer::Writer;
 
-/// A service whose every path is a WebSocket that sends back each message, text and binary.
+/// A service whose paths are all WebSockets that send back each text and binary message.
 ///
-/// It runs the code of a chat's connection: the handshake, the reader, the writer, the driver and its times. Only
-/// the engine behind them is replaced.
+/// It runs the code of a chat's connection: the handshake, the reader, the writer, the driver and its timeouts.
+/// Only the engine behind them is replaced.
 #[derive(Clone, Debug)]
 pub struct Echo {
     message_bytes: usize,
@@ -54,7 +54,7 @@ impl<B> tower_service::Service<Request<B>> for Echo {
     }
 }
 
-/// Messages on their way back. It takes the next one when these are in the writer.
+/// Messages to send back. It accepts the next message once the writer has taken these.
 #[derive(Debug, Default)]
 struct Session {
     waiting: VecDeque<Received>,

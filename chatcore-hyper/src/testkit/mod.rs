@@ -1,6 +1,7 @@
-//! What conformance suites and fuzzers drive: this crate's own connection and parsers, without a chat.
+//! Access to this crate's connection and parsers without a chat, for conformance suites and fuzzers.
 //!
-//! It is here with the feature `testkit` only, and is no part of the API: it changes with what it tests.
+//! It exists with the feature `testkit` only, and is not part of the stable API: it changes with the code that it
+//! tests.
 
 mod echo;
 mod parsers;

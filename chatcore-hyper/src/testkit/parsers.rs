@@ -1,4 +1,4 @@
-//! The parsers of what a client sends, for fuzzers.
+//! The parsers of client input, for fuzzers.
 
 use std::ops::Range;
 use std::task::{Context, Poll, Waker};
@@ -23,22 +23,22 @@ pub enum ReadFrame {
     Text(String),
     /// A binary message.
     Binary(Vec<u8>),
-    /// A frame that asks for an answer, such as a ping. Those that ask for none are left out.
+    /// A frame that requires a response, such as a ping. Others are left out.
     Control {
-        /// The answer's bytes on the wire.
+        /// The bytes of the response.
         replies: Vec<u8>,
     },
-    /// The end of what is read: a close, a refusal or the end of the bytes.
+    /// The end of the input: a close frame, a refusal or the end of the bytes.
     End {
-        /// The code with which the server closes by itself.
+        /// The close code, if the server closes on its own.
         code: Option<u16>,
-        /// The answer to a close, as bytes on the wire.
+        /// The bytes of the response to a close frame.
         replies: Vec<u8>,
     },
 }
 
 impl ReadFrame {
-    /// Returns a number for what it is: below 4 for the kinds that go on, and the code at the end.
+    /// Returns a number for the outcome: below 4 for frames, and the code at the end.
     #[must_use]
     pub fn kind(&self) -> u16 {
         match self {
@@ -50,8 +50,8 @@ impl ReadFrame {
     }
 }
 
-/// Reads a client's bytes that come in pieces of `piece_bytes`, with messages of at most `frame_bytes`. The last of
-/// what is returned is [`ReadFrame::End`].
+/// Reads a client's bytes in pieces of `piece_bytes`, with messages of at most `frame_bytes`. The last returned
+/// item is [`ReadFrame::End`].
 #[must_use]
 pub fn read_frames(bytes: &[u8], piece_bytes: usize, frame_bytes: usize) -> Vec<ReadFrame> {
     let mut io = Pieces { bytes, piece_bytes: piece_bytes.max(1) };
@@ -63,7 +63,7 @@ pub fn read_frames(bytes: &[u8], piece_bytes: usize, frame_bytes: usize) -> Vec<
             unreachable!("invariant: pieces are always ready")
         };
         let replies = reader.take_replies().to_vec();
-        // As a connection does: after so many frames without a message the reader waits for it.
+        // As a connection does: after this many frames without a message, the reader waits for it.
         reader.take_others();
         if matches!(received, Received::Control) && replies.is_empty() {
             continue;
@@ -81,7 +81,7 @@ pub fn read_frames(bytes: &[u8], piece_bytes: usize, frame_bytes: usize) -> Vec<
     }
 }
 
-/// Bytes that come a piece at a time.
+/// A reader that returns bytes in pieces.
 struct Pieces<'a> {
     bytes: &'a [u8],
     piece_bytes: usize,
@@ -101,7 +101,8 @@ impl AsyncRead for Pieces<'_> {
     }
 }
 
-/// Returns the bytes that a `Range` header asks for: `None` for the whole file, an empty range for none of it.
+/// Returns the bytes that a `Range` header requests: `None` for the whole file, an empty range if it can't be
+/// satisfied.
 #[must_use]
 pub fn range(header: &str, size: u64) -> Option<Range<u64>> {
     match wanted(header, size) {
@@ -114,7 +115,7 @@ pub fn range(header: &str, size: u64) -> Option<Range<u64>> {
     }
 }
 
-/// Returns whether `If-None-Match` names `etag`.
+/// Returns whether `If-None-Match` matches `etag`.
 #[must_use]
 pub fn is_current(headers: &HeaderMap, etag: &HeaderValue) -> bool {
     etag::is_current(headers, etag)
@@ -126,25 +127,25 @@ pub fn prefers_brotli(headers: &HeaderMap) -> bool {
     accept_encoding::prefers_brotli(headers)
 }
 
-/// Returns the `Content-Disposition` of a file with this name.
+/// Returns the `Content-Disposition` for a file with this name.
 #[must_use]
 pub fn content_disposition(name: &str) -> HeaderValue {
     disposition::content_disposition(Disposition::Attachment, name)
 }
 
-/// Returns the name that the query of an upload gives the file.
+/// Returns the file name in the query of an upload.
 #[must_use]
 pub fn file_name(query: &str) -> Option<String> {
     upload::file_name(query).ok()
 }
 
-/// Returns what a file is, by its first bytes.
+/// Returns the type of a file, by its first bytes.
 #[must_use]
 pub fn inspect(head: &[u8]) -> FileKind {
     kind::inspect(head)
 }
 
-/// Returns the status with which a request for a WebSocket is answered.
+/// Returns the status of the response to a WebSocket request.
 #[must_use]
 pub fn accepts_socket(headers: &HeaderMap) -> u16 {
     handshake::accept(&http::Method::GET, http::Version::HTTP_11, headers)

@@ -1,4 +1,4 @@
-//! Backups: the archive, and how a service sends it.
+//! Backups: the archive, and the protocol for sending it.
 
 use web_chat::testkit::{read_backup, receive_backup};
 
@@ -21,8 +21,8 @@ pub(super) const WORDS: &[&str] = &[
     "z\0\0\0\0",
 ];
 
-/// Nothing that an archive names is outside of a data folder, and what a service sent is taken the same however it is
-/// cut. The first byte of the input says how it is cut.
+/// No path in an archive is outside of the data folder, and the result of receiving does not depend on how the
+/// bytes are split. The first byte of the input says how.
 pub(super) fn run(input: &[u8]) -> u64 {
     let Some((cut, bytes)) = input.split_first() else { return 0 };
     let (paths, end) = read_backup(bytes);

@@ -33,7 +33,7 @@ pub(super) const WORDS: &[&str] = &[
     "\\ud800",
 ];
 
-/// A command that is understood means the same when it is written again. A refusal is short, and repeats no more of
+/// A command that was decoded means the same after encoding it again. An error is short, and repeats no more of
 /// the frame than the name of a command.
 pub(super) fn run(input: &[u8]) -> u64 {
     let Ok(frame) = std::str::from_utf8(input) else { return 0 };

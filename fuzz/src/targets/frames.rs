@@ -4,11 +4,11 @@ use chatcore_hyper::testkit::{ReadFrame, read_frames};
 
 use super::outcome;
 
-/// The longest message that the reader takes.
+/// The longest message that the reader accepts.
 const FRAME_BYTES: usize = 1_024;
 
-/// What is read does not depend on how the bytes are cut; no message is over the limit, and nothing follows the end.
-/// The first byte of the input says how it is cut.
+/// The result does not depend on how the bytes are split, no message exceeds the limit, and nothing follows the
+/// end. The first byte of the input says how the bytes are split.
 pub(super) fn run(input: &[u8]) -> u64 {
     let Some((cut, bytes)) = input.split_first() else { return 0 };
     let whole = read_frames(bytes, usize::MAX, FRAME_BYTES);

@@ -1,4 +1,4 @@
-//! Headers of a request: a header per line of the input, as `name: value`.
+//! Headers of a request: each line of the input is a header, as `name: value`.
 
 use chatcore_hyper::testkit::{
     accepts_socket, content_disposition, file_name, is_current, prefers_brotli, range,
@@ -56,7 +56,7 @@ pub(super) const WORDS: &[&str] = &[
     "=",
 ];
 
-/// A part of a file is within it, a name can't leave its header, and two headers in place of one let nothing in.
+/// A range is within the file, a name can't break out of its header, and a duplicate header gives no access.
 pub(super) fn run(input: &[u8]) -> u64 {
     let mut headers = HeaderMap::new();
     for line in input.split(|byte| *byte == b'\n').take(32) {
@@ -89,7 +89,7 @@ pub(super) fn run(input: &[u8]) -> u64 {
     outcome((part, file.is_some(), current, brotli, status, same, session))
 }
 
-/// What a service of localhost lets in, one at any host does too.
+/// A request that a service for localhost allows is also allowed by a service for any host.
 fn origins(parts: &Parts) -> bool {
     let (local, any) = (Origins::local(), Origins::new());
     let told = Origins::local().own(Origin::new("https://localhost").expect("an origin"));

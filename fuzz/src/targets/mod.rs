@@ -1,4 +1,4 @@
-//! What is fuzzed, one file each.
+//! The fuzz targets, one file each.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -11,18 +11,18 @@ mod pictures;
 mod rows;
 mod session;
 
-/// Something that reads bytes from outside.
+/// A parser of bytes from outside.
 #[derive(Debug)]
 pub struct Target {
-    /// Its name, and that of its folder in the corpus.
+    /// The name of the target, and of its folder in the corpus.
     pub name: &'static str,
     /// Words of its language, for mutations.
     pub(crate) words: &'static [&'static str],
-    /// Reads an input, and returns a number for the kind of what it found. It panics if a property is broken.
+    /// Parses an input, and returns a number for the kind of outcome. Panics if a property is violated.
     pub(crate) run: fn(&[u8]) -> u64,
 }
 
-/// Every target. The browser client's Markdown has its own, in `tests/ui`.
+/// All targets. The browser client's Markdown has its own fuzzer, in `tests/ui`.
 pub static TARGETS: [Target; 8] = [
     Target { name: "commands", words: commands::WORDS, run: commands::run },
     Target { name: "session", words: session::WORDS, run: session::run },
@@ -34,7 +34,7 @@ pub static TARGETS: [Target; 8] = [
     Target { name: "backups", words: backups::WORDS, run: backups::run },
 ];
 
-/// Returns a number that stands for a kind of outcome.
+/// Returns a number for a kind of outcome.
 fn outcome(of: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     of.hash(&mut hasher);

@@ -33,8 +33,7 @@ pub(super) const WORDS: &[&str] = &[
     "\u{fe0f}",
 ];
 
-/// A name that is accepted is accepted again as it stands and stays the same, is within its bound, and shows
-/// something.
+/// An accepted name is accepted again unchanged, is within its length limit, and is visible.
 pub(super) fn run(input: &[u8]) -> u64 {
     let text = String::from_utf8_lossy(input);
     let channel = ChannelName::new(&text);

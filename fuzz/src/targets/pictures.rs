@@ -9,7 +9,8 @@ pub(super) const WORDS: &[&str] = &[
     "iprp", "ispe", "II*\0", "MM\0*", "BM", "JXL ", "ID3", "OggS", "<svg", "<html", "%PDF-",
 ];
 
-/// What has a size has both sides of it, and is a picture, or too large to be shown as one. The type is one that can't run in a browser.
+/// A file with a size has both sides, and is a picture or too large to be shown as one. Its type can't run in a
+/// browser.
 pub(super) fn run(input: &[u8]) -> u64 {
     let kind = inspect(input);
     assert_eq!(kind.width.is_some(), kind.height.is_some());

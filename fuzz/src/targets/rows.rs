@@ -1,4 +1,4 @@
-//! The rows of a redb file: what a damaged disk or another version may have left.
+//! The rows of a redb file, as a damaged disk or another version may have left them.
 
 use chatcore_redb::testkit::{Row, read_row};
 
@@ -30,7 +30,7 @@ pub(super) const WORDS: &[&str] = &[
     "\\ud800",
 ];
 
-/// A row that is understood as a kind is the same row when it is written and read again.
+/// A row that was decoded is the same after encoding and decoding it again.
 pub(super) fn run(input: &[u8]) -> u64 {
     let mut understood = Vec::new();
     for kind in Row::KINDS {

@@ -1,4 +1,4 @@
-//! A whole session on a store in memory: a frame per line of the input.
+//! A whole session on a store in memory: each line of the input is a frame.
 
 use std::future::poll_fn;
 use std::sync::LazyLock;
@@ -12,16 +12,16 @@ use super::outcome;
 
 pub(super) use super::commands::WORDS;
 
-/// Frames of one input that are given to the session.
+/// The most frames of one input.
 const FRAMES: usize = 64;
 
-/// Its clock stands still while there is work, and jumps to the next timer when there is none.
+/// A runtime whose clock stands still while there is work, and jumps to the next timer when there is none.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime")
 });
 
-/// Each frame is answered once, in order and with its own `id` if it is JSON, or the session is closed. All that comes out is JSON
-/// with a `type`.
+/// Each frame is answered once, in order and with its own `id` if it is JSON, or the session is closed. All output
+/// is JSON with a `type`.
 pub(super) fn run(input: &[u8]) -> u64 {
     let frames: Vec<_> =
         input.split(|byte| *byte == b'\n').take(FRAMES).map(String::from_utf8_lossy).collect();
@@ -30,7 +30,7 @@ pub(super) fn run(input: &[u8]) -> u64 {
         let id = answer["id"].as_i64();
         match serde_json::from_str::<Value>(frame) {
             Ok(frame) => assert_eq!(id, frame["id"].as_i64(), "{frame} is answered with {answer}"),
-            // An id that is found in what is not JSON stands there all the same.
+            // An id is found even in a frame that is not JSON.
             Err(_) => {
                 let stands = id.is_none_or(|id| frame.contains(&id.to_string()));
                 assert!(stands, "{frame} is answered with {answer}");
@@ -43,7 +43,7 @@ pub(super) fn run(input: &[u8]) -> u64 {
     outcome(kinds)
 }
 
-/// Returns the answers to the frames, fewer of them if the session is closed.
+/// Returns the responses to the frames; fewer if the session is closed.
 async fn answers(frames: &[std::borrow::Cow<'_, str>]) -> Vec<Value> {
     let mut limits = Limits::default();
     limits.bad_frames_per_minute = 16;

@@ -15,7 +15,7 @@ use super::socket::{connect, drain, hold, tell, websocket};
 use super::{Attack, FILLED, Target};
 use crate::raw::frame;
 
-/// Every attack.
+/// All attacks.
 pub const ATTACKS: &[Attack] = &[
     Attack {
         name: "answers",
@@ -79,7 +79,7 @@ pub const ATTACKS: &[Attack] = &[
     },
 ];
 
-/// Runs as many attackers; each begins again when its connection ends.
+/// Runs `count` attackers concurrently. Each starts again when its connection ends.
 async fn crowd<F>(count: usize, target: Arc<Target>, attacker: fn(Arc<Target>) -> F)
 where
     F: Future<Output = io::Result<()>>,
@@ -126,7 +126,7 @@ async fn files(target: Arc<Target>, half_closed: bool) -> io::Result<()> {
     }
 }
 
-/// Writes the same bytes as fast as they are taken, and drops what comes.
+/// Writes the same bytes as fast as the server accepts them, and discards the responses.
 async fn reading_flood(tcp: TcpStream, bytes: Vec<u8>) -> io::Result<()> {
     let (mut read, mut write) = tcp.into_split();
     let writing = async {

@@ -1,4 +1,4 @@
-//! What the second client notices: the time from its publish to its own event.
+//! Measures what a second client notices: the time from its publish to its own event.
 
 use std::time::Duration;
 
@@ -7,22 +7,22 @@ use tokio::time::{Instant, sleep};
 
 use crate::client::Client;
 
-/// The time between two publishes: less often than a name may publish.
+/// The time between two publishes, which stays below the user's rate.
 const PAUSE: Duration = Duration::from_millis(40);
 
-/// What an event that does not come counts for.
+/// The time that a lost event counts as.
 const LOST: Duration = Duration::from_secs(10);
 
-/// Times from a publish to its own event.
+/// The times from a publish to its own event.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Latency {
     pub(super) p50: Duration,
     pub(super) p99: Duration,
-    /// Publishes that were refused or not delivered in time.
+    /// The number of publishes that were refused or not delivered in time.
     pub(super) refused: usize,
 }
 
-/// Publishes one message after the other for `time`.
+/// Publishes one message after another for `time`.
 pub(super) async fn measure(client: &mut Client, time: Duration) -> Latency {
     let begun = Instant::now();
     let mut times = Vec::new();
@@ -40,7 +40,7 @@ pub(super) async fn measure(client: &mut Client, time: Duration) -> Latency {
     Latency { p50: at(50), p99: at(99), refused }
 }
 
-/// Publishes, and waits for the event; returns whether it came.
+/// Publishes, and waits for the event. Returns whether it arrived.
 async fn publish(client: &mut Client) -> bool {
     let text = format!("{:?}", Instant::now());
     let publish = json!({"type": "publish", "channel": "calm", "nonce": text, "text": text});

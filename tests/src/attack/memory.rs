@@ -1,4 +1,4 @@
-//! The memory of the service, and of the system for the sockets.
+//! The memory of the service, and of the system for sockets.
 
 use std::fs::read_to_string;
 
@@ -6,13 +6,13 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 const GIB: u64 = 1 << 30;
 
-/// What an idle service may take on top of its own, where that is more than 1 GiB.
+/// How much an idle service may grow, if that makes more than 1 GiB.
 const ROOM: u64 = 300 << 20;
 
-/// Caps the address space of a process.
+/// Limits the address space of a process.
 ///
 /// # Panics
-/// Panics if the process is gone.
+/// If the process is gone.
 pub(super) fn cap(id: u32) {
     let idle = field(id, "VmSize:").expect("a running process");
     let most = Some(GIB.max(idle + ROOM));
@@ -20,7 +20,8 @@ pub(super) fn cap(id: u32) {
     prlimit(id, Resource::As, Rlimit { current: most, maximum: most }).expect("a limit of a process of ours");
 }
 
-/// Returns the bytes that a process has resident and that the system's TCP sockets hold; `None` once it is gone.
+/// Returns the resident memory of a process plus the memory of the system's TCP sockets; `None` if the process is
+/// gone.
 pub(super) fn of(id: u32) -> Option<u64> {
     Some(field(id, "VmRSS:")? + sockets())
 }

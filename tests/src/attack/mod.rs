@@ -1,4 +1,4 @@
-//! Attacks on the real service, while a second client measures what it notices of them.
+//! Attacks on the real service, while a second client measures their effect.
 
 mod attacks;
 mod measure;
@@ -21,21 +21,21 @@ use self::measure::{Latency, measure};
 use crate::client::Client;
 use crate::service::Service;
 
-/// What the attackers' connections come from: another address than the second client's.
+/// The source address of the attackers, which differs from the second client's.
 const FROM: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 66);
 
 /// The channel that the attackers fill.
 const FILLED: &str = "filled";
 
-/// Bytes by which an attack may make the service's memory and the system's for its sockets grow.
+/// The most bytes by which an attack may increase the memory of the service and of the system's sockets.
 pub const MEMORY: u64 = 200 << 20;
 
-/// An attack, which goes on until it is dropped.
+/// An attack, which runs until it is dropped.
 #[derive(Clone, Copy)]
 pub struct Attack {
-    /// Its name on the command line.
+    /// The name on the command line.
     pub name: &'static str,
-    /// What the attackers do.
+    /// A description of the attack.
     pub what: &'static str,
     run: fn(Arc<Target>) -> BoxFuture<'static, ()>,
 }
@@ -46,38 +46,38 @@ impl fmt::Debug for Attack {
     }
 }
 
-/// What is attacked, and as whom.
+/// The target, and the attackers' session.
 #[derive(Debug)]
 struct Target {
     addr: SocketAddr,
-    /// The session of the one name that all attackers have.
+    /// The session of the single user that all attackers share.
     cookie: String,
 }
 
-/// What came of an attack.
+/// The result of an attack.
 #[derive(Debug)]
 pub struct Outcome {
     name: &'static str,
-    /// Whether the process lives.
+    /// Whether the process is still alive.
     pub lives: bool,
-    /// Bytes by which its memory, and the system's for the sockets, grew at the most.
+    /// The most bytes by which the memory of the service and of the system's sockets grew.
     pub grown: u64,
     quiet: Latency,
     attacked: Latency,
 }
 
 impl Outcome {
-    /// The table's head.
+    /// The header of the table.
     pub const HEAD: &str =
         "attack        lives  memory   quiet p50     p99   attacked p50     p99   refused  verdict";
 
-    /// Returns whether the second client noticed no more than it may.
+    /// Returns whether the second client was slowed down no more than allowed.
     #[must_use]
     pub fn is_served(&self) -> bool {
         self.attacked.refused == 0 && self.attacked.p99 <= (5 * self.quiet.p99).max(Duration::from_millis(50))
     }
 
-    /// Returns whether all is as it has to be.
+    /// Returns whether the result is acceptable.
     #[must_use]
     pub fn is_good(&self) -> bool {
         self.lives && self.grown <= MEMORY && self.is_served()
@@ -103,19 +103,19 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// Starts a service under a cap of its address space, attacks it for `time`, and returns what came of it.
+/// Starts a service with a limited address space, attacks it for `time`, and returns the result.
 ///
-/// The cap is 1 GiB, or what the idle service has and 300 MiB, whichever is more.
+/// The limit is 1 GiB, or what the idle service uses plus 300 MiB, whichever is more.
 ///
 /// # Panics
-/// Panics if the service does not start or is not built.
+/// If the service does not start or is not built.
 pub async fn attack(attack: Attack, time: Duration) -> Outcome {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut service = Service::with(folder.path(), &[]).await;
     let victim = service.sign_in("second").await;
     let cookie = service.sign_in("attacker").await;
     let target = Arc::new(Target { addr: service.addr, cookie });
-    // What the name's share does not allow in this time is not there to be asked for.
+    // The user's limits may stop the filling before the time is up.
     let _ = timeout(time, fill(&target)).await;
     let mut client = Client::connect_with_cookie(service.addr, &victim).await;
     client.patient(json!({"type": "create_channel", "name": "calm"})).await;
@@ -140,7 +140,7 @@ pub async fn attack(attack: Attack, time: Duration) -> Outcome {
     }
 }
 
-/// Notes the most that the process and the system's sockets hold.
+/// Records the peak memory of the process and of the system's sockets.
 async fn watch(id: u32, most: Arc<AtomicU64>) {
     let mut ticks = interval(Duration::from_millis(50));
     while let Some(now) = memory::of(id) {
@@ -149,7 +149,7 @@ async fn watch(id: u32, most: Arc<AtomicU64>) {
     }
 }
 
-/// Fills a channel with long messages that are longer still as JSON, as far as one name may.
+/// Fills a channel with long messages that are even longer as JSON, up to the user's limits.
 async fn fill(target: &Target) {
     let mut client = Client::connect_with_cookie(target.addr, &target.cookie).await;
     client.patient(json!({"type": "create_channel", "name": FILLED})).await;

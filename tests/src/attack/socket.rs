@@ -1,4 +1,4 @@
-//! A connection of an attacker: bytes out, and as few in as it likes.
+//! A connection of an attacker, which may write anything and read little.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -11,11 +11,11 @@ use tokio::time::timeout;
 use super::{FROM, Target};
 use crate::raw::frame;
 
-/// How long an attacker waits for its own handshake.
+/// The longest time to wait for the handshake.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Connects with a receive buffer that takes little, so that what is unread stays with the service, and with a
-/// small send buffer: the system's memory for sockets is measured, and is to be the service's.
+/// Connects with a small receive buffer, so that unread data stays with the service, and a small send buffer, so
+/// that the measured socket memory is the service's.
 pub(super) async fn connect(target: &Target) -> io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.set_recv_buffer_size(4_096)?;
@@ -24,7 +24,7 @@ pub(super) async fn connect(target: &Target) -> io::Result<TcpStream> {
     timeout(PATIENCE, socket.connect(target.addr)).await.map_err(|_| ErrorKind::TimedOut)?
 }
 
-/// Connects a WebSocket, up to the head of the answer.
+/// Connects a WebSocket, and reads the head of the response.
 pub(super) async fn websocket(target: &Target) -> io::Result<TcpStream> {
     let mut tcp = connect(target).await?;
     let Target { addr, cookie } = target;
@@ -50,7 +50,7 @@ pub(super) async fn tell(tcp: &mut TcpStream, commands: &[String]) -> io::Result
     tcp.write_all(&bytes).await
 }
 
-/// Reads and drops whatever comes, until the end.
+/// Reads and discards everything until the end.
 pub(super) async fn drain(tcp: &mut TcpStream) -> io::Result<()> {
     let mut bytes = vec![0; 64 << 10];
     while tcp.read(&mut bytes).await? > 0 {}
@@ -61,7 +61,7 @@ pub(super) async fn drain(tcp: &mut TcpStream) -> io::Result<()> {
 pub(super) async fn hold(tcp: &mut TcpStream) -> io::Result<()> {
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        // One more byte of nothing finds out whether the connection is still there.
+        // Sends an empty pong to check whether the connection still exists.
         tcp.write_all(&frame(0x8a, b"")).await?;
     }
 }

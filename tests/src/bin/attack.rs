@@ -7,16 +7,17 @@ use std::time::Duration;
 use chatcore_tests::attack::{ATTACKS, Outcome, attack};
 use clap::Parser;
 
-/// Attacks the real service, one attack after the other, while a second client publishes and measures the time to its
-/// own event. It exits with 1 if the process ends, if its memory and the system's for its sockets grow by more than
-/// 200 MiB, or if the second client's p99 is more than five times its quiet one and more than 50 ms.
+/// Attacks the real service with one attack after another, while a second client publishes and measures the time
+/// to its own event. Exits with 1 if the process dies, if its memory and that of the system's sockets grow by more
+/// than 200 MiB, or if the second client's p99 is more than five times its p99 before the attack and more than 50
+/// ms.
 #[derive(Debug, Parser)]
 #[command(name = "attack")]
 struct Options {
     /// Runs these attacks only.
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     only: Vec<String>,
-    /// Seconds of each attack, and of the quiet before it.
+    /// The seconds of each attack, and of the measurement before it.
     #[arg(long, default_value_t = 15.0)]
     seconds: f64,
     /// Lists the attacks.

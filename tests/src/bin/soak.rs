@@ -9,9 +9,9 @@ use chatcore::testkit::Random;
 use chatcore_tests::soak::{Plan, Row, soak};
 use clap::Parser;
 
-/// Many sockets that come and go on the real service, which is killed at intervals; nothing may be lost or doubled, and
-/// its memory must stay flat. The limit of open files must be above the number of sockets, for the soak and for the
-/// service each. CHATCORE_SEED repeats who does what.
+/// Connects many sockets to the real service, which is killed at intervals. No message may be lost or duplicated,
+/// and the memory must stay flat. The limit of open files must be above the number of sockets, for both the soak
+/// and the service. CHATCORE_SEED repeats the random choices.
 #[derive(Debug, Parser)]
 #[command(name = "soak")]
 struct Options {
@@ -30,10 +30,11 @@ struct Options {
     /// Channels; each socket follows three.
     #[arg(long, default_value_t = 100)]
     channels: usize,
-    /// Messages that each channel begins with; by default as many as the service keeps in memory of a channel.
+    /// The number of messages that each channel starts with; by default, as many as the service keeps in memory
+    /// per channel.
     #[arg(long, default_value_t = Limits::default().ring_events)]
     history: usize,
-    /// Publishes per second of all sockets.
+    /// The publishes per second of all sockets.
     #[arg(long, default_value_t = 100.0)]
     publishes: f64,
 }

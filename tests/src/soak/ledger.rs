@@ -1,4 +1,4 @@
-//! What a soak has seen so far, over all participants.
+//! The counts of a soak so far, over all participants.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::report::Row;
 use crate::load::Acked;
 
-/// Counts and acknowledgements.
+/// The counts and the acknowledgements.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     acked: Mutex<HashMap<String, Acked>>,
@@ -26,7 +26,7 @@ impl Ledger {
         self.under_way.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Notes that a publish was acknowledged.
+    /// Records that a publish was acknowledged.
     pub(super) fn acked(&self, channel: &str, nonce: String, seq: u64) {
         let mut acked = self.acked.lock().expect("invariant: nothing panics under this lock");
         acked.entry(channel.to_owned()).or_default().push((nonce, seq));
@@ -44,7 +44,7 @@ impl Ledger {
         acked.remove(channel).unwrap_or_default()
     }
 
-    /// Notes an event that came to a socket whose last one was `last`.
+    /// Records an event at a socket whose last event was `last`.
     pub(super) fn delivered(&self, last: u64, seq: u64) {
         self.deliveries.fetch_add(1, Ordering::Relaxed);
         if seq <= last {
@@ -66,7 +66,7 @@ impl Ledger {
         self.resets.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Returns the counts up to now.
+    /// Returns the counts so far.
     pub(super) fn row(&self, life: usize, resident_bytes: u64) -> Row {
         let now = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Row {

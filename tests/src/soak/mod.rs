@@ -1,5 +1,6 @@
-//! A soak of the real service: many sockets that come and go, and a SIGKILL at intervals. In the end every message
-//! that was acknowledged must be in the log once, and every socket must have got every message once, in order.
+//! A soak of the real service, with many sockets that connect and disconnect, and a SIGKILL at intervals. At the
+//! end, every acknowledged message must be in the log once, and every socket must have received every message
+//! once, in order.
 
 mod ledger;
 mod participant;
@@ -25,36 +26,37 @@ use crate::client::Client;
 use crate::load::assert_kept_in;
 use crate::service::Service;
 
-/// What a soak consists of. Everything that it starts ends within its time and [`Plan::settle`].
+/// The plan of a soak. Everything that it starts ends within its time plus [`Plan::settle`].
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// People, each signed in once.
+    /// The number of users, each signed in once.
     pub users: usize,
-    /// Sockets of all of them.
+    /// The number of sockets of all users.
     pub sockets: usize,
-    /// Channels.
+    /// The number of channels.
     pub channels: usize,
-    /// Messages that each channel begins with. With fewer than a ring holds, the rings fill up during the soak.
+    /// The number of messages that each channel starts with. If it is below the size of a ring, the rings fill up
+    /// during the soak.
     pub history: usize,
-    /// Channels that one socket follows.
+    /// The number of channels that a socket follows.
     pub followed: usize,
-    /// Publishes per second, of all sockets.
+    /// The publishes per second of all sockets.
     pub publishes: f64,
-    /// How long a socket stays connected, at the most.
+    /// The longest time that a socket stays connected.
     pub stay: Duration,
-    /// How long the load lasts.
+    /// The time of the load.
     pub time: Duration,
-    /// How long the service lives between two kills.
+    /// The time between two kills of the service.
     pub life: Duration,
-    /// How long the sockets have in the end to get what they have not got yet.
+    /// The time at the end for the sockets to receive what they lack.
     pub settle: Duration,
 }
 
-/// Carries a plan out. Each life of the service is a row of the report, handed to `tell` as it ends.
+/// Runs a plan. Each life of the service is a row of the report, passed to `tell` at its end.
 ///
 /// # Panics
-/// Panics if the service does not start, if it refuses what it must not, or if the sockets do not get everything
-/// within [`Plan::settle`].
+/// If the service does not start, if it refuses what it must not refuse, or if the sockets do not receive
+/// everything within [`Plan::settle`].
 pub async fn soak(plan: &Plan, random: &Random, mut tell: impl FnMut(&Row)) -> Report {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut service = Service::start(folder.path(), None).await;
@@ -104,11 +106,11 @@ pub async fn soak(plan: &Plan, random: &Random, mut tell: impl FnMut(&Row)) -> R
     })
     .await;
     assert!(heads.is_ok(), "hung: after {:?} {} publishes are not answered", plan.settle, ledger.under_way());
-    // Once more from the disk alone.
+    // Once more from the disk only.
     service.kill().await;
     service = Service::start(folder.path(), None).await;
     for name in &names {
-        // A reader for each channel, so that reading it all is within the limits of one connection.
+        // One reader per channel, so that reading everything is within the limits of a connection.
         let mut reader =
             Client::connect_with_cookie(service.addr, &cookies[report.checked % cookies.len()]).await;
         assert_kept_in(&mut reader, name, ledger.take_acked(name)).await;
@@ -117,7 +119,7 @@ pub async fn soak(plan: &Plan, random: &Random, mut tell: impl FnMut(&Row)) -> R
     report
 }
 
-/// Signs the people in, as fast as the service lets them.
+/// Signs the users in, as fast as the service allows.
 async fn sign_in(service: &Service, users: usize) -> Vec<String> {
     let mut cookies = Vec::new();
     while cookies.len() < users {
@@ -129,7 +131,7 @@ async fn sign_in(service: &Service, users: usize) -> Vec<String> {
     cookies
 }
 
-/// Creates the channels, each by another person, since there is a limit for one.
+/// Creates the channels by different users, since each user has a limit.
 async fn create(service: &Service, cookies: &[String], names: &[String]) {
     for (cookie, of_one) in cookies.iter().zip(names.chunks(names.len().div_ceil(cookies.len()))) {
         let mut client = Client::connect_with_cookie(service.addr, cookie).await;
@@ -139,7 +141,7 @@ async fn create(service: &Service, cookies: &[String], names: &[String]) {
     }
 }
 
-/// Writes messages to every channel, past the service.
+/// Writes messages to every channel, bypassing the service.
 async fn fill(folder: &Path, names: &[String], messages: usize) {
     let store = RedbStore::open(folder.join("chat.redb")).expect("the service's file");
     let author = User::new("filler", "filler").expect("a valid user");

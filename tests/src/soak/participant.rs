@@ -1,4 +1,4 @@
-//! One socket of a soak: it comes, resumes, publishes, and goes.
+//! One socket of a soak, which connects, resumes, publishes and disconnects.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -14,10 +14,10 @@ use super::Plan;
 use super::ledger::Ledger;
 use crate::client::Client;
 
-/// What the participants are to do.
+/// The task of the participants.
 #[derive(Clone, Debug)]
 pub(super) enum Stage {
-    /// Publish, come and go.
+    /// Publish, connect and disconnect.
     Publishing,
     /// Publish nothing new.
     Finishing,
@@ -25,7 +25,7 @@ pub(super) enum Stage {
     Settling(Arc<HashMap<String, u64>>),
 }
 
-/// A socket's owner, who remembers positions and an unanswered publish from one connection to the next.
+/// The owner of a socket, who keeps positions and an unacknowledged publish between connections.
 pub(super) struct Participant {
     name: String,
     cookie: String,
@@ -45,15 +45,15 @@ struct Position {
     seq: u64,
 }
 
-/// A publish without its acknowledgement. It is repeated with its nonce.
+/// A publish without an acknowledgement. It is repeated with its nonce.
 struct Publish {
     channel: String,
     nonce: String,
-    /// The command under which it is sent on this connection.
+    /// The id of its command on the current connection.
     id: Option<i64>,
 }
 
-/// Why a connection ends.
+/// Why a connection ended.
 enum Ended {
     Gone,
     Left,
@@ -88,10 +88,10 @@ impl Participant {
         }
     }
 
-    /// Comes and goes until everything is settled.
+    /// Connects and disconnects until everything is settled.
     pub(super) async fn run(mut self, place: watch::Receiver<SocketAddr>, mut stage: watch::Receiver<Stage>) {
         loop {
-            // Spread, so that a restart is not met by everybody in the same moment.
+            // Spread, so that not all connect at the same moment after a restart.
             sleep(part(&self.random, Duration::from_secs(2))).await;
             let addr = *place.borrow();
             let Some(client) = Client::try_connect_with_cookie(addr, &self.cookie).await else { continue };
@@ -132,7 +132,7 @@ impl Participant {
                     }
                 }
                 () = sleep_until(leaves), if matches!(now, Stage::Publishing) => {
-                    // Some say goodbye, others are just gone.
+                    // Some close properly, others just disconnect.
                     if self.random.chance(0.5) {
                         client.try_close().await;
                     }
@@ -164,7 +164,7 @@ impl Participant {
         true
     }
 
-    /// Sends the publish that is not acknowledged yet, or else a new one.
+    /// Sends the unacknowledged publish, or else a new one.
     async fn publish(&mut self, client: &mut Client, stage: &Stage) -> bool {
         self.due = Instant::now() + self.pause;
         if self.publish.is_none() {
@@ -181,7 +181,7 @@ impl Participant {
         id.is_some()
     }
 
-    /// Takes a frame of the server. Returns whether the connection goes on.
+    /// Handles a frame of the server. Returns whether the connection continues.
     async fn take(
         &mut self,
         client: &mut Client,
@@ -208,7 +208,7 @@ impl Participant {
         true
     }
 
-    /// Takes what a subscription begins with. Returns whether there is more of it to ask for.
+    /// Handles the response to a subscribe. Returns whether there is more to request.
     fn subscribed(&mut self, channel: &str, answer: &Value) -> bool {
         let head = answer["head"].as_u64().expect("a head");
         match self.positions.get(channel) {
@@ -246,7 +246,7 @@ impl Participant {
         }
     }
 
-    /// Waits as long as a refusal says. Returns true: what was refused is to be asked again.
+    /// Waits as long as an error says. Returns true, since the command is to be repeated.
     async fn wait(&self, refusal: &Value) -> bool {
         assert_eq!(refusal["retryable"], true, "{refusal}");
         let wait = Duration::from_millis(refusal["retry_ms"].as_u64().unwrap_or(500));

@@ -2,31 +2,31 @@
 
 use std::fmt;
 
-/// The counts at the end of one life of the service, since the soak began.
+/// The counts since the beginning of the soak, at the end of one life of the service.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
-    /// Which life, from 1.
+    /// The number of the life, from 1.
     pub life: usize,
-    /// The memory that the service held at its end.
+    /// The resident memory of the service at its end.
     pub resident_bytes: u64,
-    /// Publishes that were acknowledged.
+    /// The number of acknowledged publishes.
     pub publishes: u64,
-    /// Events that came to sockets.
+    /// The number of events received by sockets.
     pub deliveries: u64,
-    /// Connections that were made.
+    /// The number of connections.
     pub connects: u64,
-    /// Subscriptions that went on from a position.
+    /// The number of subscriptions resumed from a position.
     pub resumes: u64,
-    /// Subscriptions that were told to start over.
+    /// The number of subscriptions that were reset.
     pub resets: u64,
-    /// Events that a socket was not given.
+    /// The number of events that a socket missed.
     pub lost: u64,
-    /// Events that a socket was given twice.
+    /// The number of events that a socket received twice.
     pub doubled: u64,
 }
 
 impl Row {
-    /// The heads of the columns.
+    /// The header of the table.
     pub const HEAD: &str =
         " life  MiB held  publishes  deliveries  connects   resumes  resets  lost  doubled";
 }
@@ -49,24 +49,24 @@ impl fmt::Display for Row {
     }
 }
 
-/// What a soak came to.
+/// The result of a soak.
 #[derive(Debug, Default)]
 pub struct Report {
     /// A row per life of the service.
     pub rows: Vec<Row>,
-    /// Channels whose whole log was held against the acknowledgements.
+    /// The number of channels whose whole log was compared with the acknowledgements.
     pub checked: usize,
 }
 
 impl Report {
-    /// How much more the service may hold at the end of a later life than at the end of the second, if that is more
-    /// than a quarter: lives of 2,000 sockets differ by some megabytes.
+    /// How much memory the service may use at the end of a later life beyond that of the second, if that is more
+    /// than a quarter: lives with 2,000 sockets differ by some megabytes.
     const NOISE_BYTES: u64 = 16 << 20;
 
-    /// Checks that nothing was lost or doubled, and that no socket had to start over.
+    /// Checks that nothing was lost or duplicated, and that no socket was reset.
     ///
     /// # Errors
-    /// What is wrong, in words.
+    /// A description of the fault.
     pub fn check(&self) -> Result<(), String> {
         let last = self.rows.last().ok_or("no life of the service was long enough for a row")?;
         if last.publishes == 0 || last.deliveries == 0 || last.resumes == 0 {
@@ -78,11 +78,11 @@ impl Report {
         Ok(())
     }
 
-    /// Checks that the service held no more memory at the end of each life than at the end of the second, and a
-    /// quarter or 16 MiB.
+    /// Checks that the memory at the end of each life is at most that of the second life plus a quarter or 16 MiB,
+    /// whichever is more.
     ///
     /// # Errors
-    /// What is wrong, in words.
+    /// A description of the fault.
     pub fn check_memory(&self) -> Result<(), String> {
         let Some((second, later)) = self.rows.get(1..).and_then(<[Row]>::split_first) else { return Ok(()) };
         let most = second.resident_bytes + Self::NOISE_BYTES.max(second.resident_bytes / 4);
