@@ -1,10 +1,10 @@
-//! What the server allocates, counted: for each delivery, each publish, each idle connection and each channel.
+//! Counts the server's allocations: for each delivery, publish, idle connection and channel.
 //!
-//! The server runs on the test's own thread, and that thread's allocations alone are counted. Its clients are
-//! real sockets on a thread of their own. Nothing here is measured in time, so a busy machine changes nothing.
+//! The server runs on the test's own thread, and only that thread's allocations are counted. Its clients are real
+//! sockets on another thread. Nothing is measured in time, so a busy machine changes nothing.
 //!
-//! Where a budget is exceeded, find what allocates and mend it: `CONTRIBUTING.md` says how, and when a budget
-//! may change.
+//! If a budget is exceeded, find what allocates and fix it: `CONTRIBUTING.md` says how, and when a budget may
+//! change.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -18,27 +18,27 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::yield_now;
 
-/// Allocations for one more recipient of a message: none. One for each burst of 32 that a connection gets would
-/// be 0.03; the room is for the fan-out's tasks, one a core, whose buffers grow in their first turn.
+/// Allocations for one more recipient of a message: none. One per burst of 32 messages to a connection would be
+/// 0.03. The margin is for the fan-out's tasks, one per core, whose buffers grow in their first turn.
 const PER_DELIVERY: f64 = 0.01;
 
-/// Allocations for one published message of 80 bytes, without its recipients, and their bytes.
+/// Allocations for a published message of 80 bytes without recipients, and their bytes.
 const PER_PUBLISH: u64 = 29;
 const BYTES_PER_PUBLISH: u64 = 4_360;
 
-/// Bytes held by one more idle connection that has joined a channel, used before or not.
+/// The bytes of one more idle connection that has joined a channel, used before or not.
 const PER_CONNECTION: i64 = 2_300;
 
-/// Bytes that a further subscription of a connection holds, its user's place among those online included.
+/// The bytes of one more subscription of a connection, including its user's entry in the list of online users.
 const PER_SUBSCRIPTION: i64 = 205;
 
-/// Bytes held by a channel in memory in which nothing was said and which everybody has left.
+/// The bytes of an empty channel in memory that has no subscribers any more.
 const PER_CHANNEL: i64 = 1_024;
 
-/// What every failure says beside its figures.
+/// The hint in the message of every failure.
 const HELP: &str = "see the head of tests/tests/allocations.rs";
 
-/// A server on the thread that starts it, and its clients on another.
+/// A server on the thread that starts it, and its clients on another thread.
 struct Counted {
     serving: Runtime,
     server: Server,
@@ -60,12 +60,12 @@ impl Counted {
     fn start(edit: impl FnOnce(&mut Setup)) -> Self {
         let serving = runtime();
         let server = serving.block_on(Server::with(|setup| {
-            // Nothing happens because time has passed.
+            // No timer fires during the test.
             let never = Duration::from_secs(86_400);
             (setup.config.ping_interval, setup.config.silence) = (never, never);
             setup.limits.channel_idle = never;
             (setup.limits.commands_per_second, setup.limits.command_burst) = (1_000_000, 1_000_000);
-            // The ring of a channel in use is full; this one soon is.
+            // The ring of a channel in use is full. This one fills up soon.
             setup.limits.ring_events = 64;
             edit(setup);
         }));
@@ -73,13 +73,13 @@ impl Counted {
         Self { serving, server, chatting: runtime(), clients }
     }
 
-    /// Counts what serving the clients' `work` allocates.
+    /// Counts the allocations for serving the clients' `work`.
     fn count(&mut self, work: impl AsyncFnOnce(&mut Clients) + Send) -> AllocationInfo {
         let Self { serving, chatting, clients, .. } = self;
         let (done, working) = oneshot::channel::<()>();
         thread::scope(|threads| {
             threads.spawn(move || {
-                // Dropped at the end, or by a panic, which the scope passes on.
+                // Dropped at the end, or by a panic, which the scope propagates.
                 let _done = done;
                 chatting.block_on(work(clients));
             });
@@ -102,7 +102,7 @@ impl Counted {
     }
 }
 
-/// Runs every task until it has nothing to do. Each turn looks at the sockets and polls up to 61 tasks.
+/// Runs every task until it is idle. Each turn checks the sockets and polls up to 61 tasks.
 async fn settle() {
     for _ in 0..1_000 {
         yield_now().await;
@@ -110,7 +110,7 @@ async fn settle() {
 }
 
 impl Clients {
-    /// Connects until `count` are members of `general`.
+    /// Connects until `general` has `count` members.
     async fn join(&mut self, count: usize) {
         for n in self.members.len()..count {
             let mut member = Raw::websocket(self.addr, &format!("{n:04}")).await;
@@ -119,8 +119,8 @@ impl Clients {
         }
     }
 
-    /// Publishes `count` messages, each `burst` of them in one write of the next member, when everybody has
-    /// those before.
+    /// Publishes `count` messages. Each member in turn writes `burst` of them at once, when everybody has received
+    /// the previous ones.
     async fn publish(&mut self, count: usize, burst: usize, text: &str) {
         for round in 0..count / burst {
             let author = round % self.members.len();
@@ -146,7 +146,7 @@ async fn ask(client: &mut Raw, command: &Value) {
     hear(client, vec!["ok"]).await;
 }
 
-/// Reads until a frame of each of these types has come, in whatever order.
+/// Reads until a frame of each of these types has arrived, in any order.
 async fn hear(client: &mut Raw, mut missing: Vec<&str>) {
     while !missing.is_empty() {
         let frame = client.frame().await.expect("an open connection");
@@ -160,12 +160,12 @@ async fn hear(client: &mut Raw, mut missing: Vec<&str>) {
 /// A message of 80 bytes.
 const TEXT: &str = "a message of about eighty bytes, as people write them, which is long enough here";
 
-/// Messages that fill the ring and bring every buffer to its size, and then those that are counted: between
-/// where the store's own tables double, after 128 and after 224.
+/// The messages that fill the ring and bring every buffer to its size, and the messages that are counted. They lie
+/// between the points where the store's tables double, after 128 and after 224.
 const WARM_UP: usize = 160;
 const COUNTED: usize = 64;
 
-/// Counts the publishing of [`COUNTED`] messages to `members`, `burst` at once.
+/// Counts the allocations for publishing [`COUNTED`] messages to `members`, `burst` at once.
 fn published(members: usize, burst: usize) -> AllocationInfo {
     let mut counted = Counted::start(|setup| setup.limits.presence_members = 0);
     counted.create("general");
@@ -206,8 +206,8 @@ fn a_publish_stays_within_its_allocation_budget() {
     );
 }
 
-/// Holds what one more of 240 connections holds to the budget. `messages` of 4 KiB are published in all, however
-/// many are connected, so that what the store and the ring hold of them does not count.
+/// Checks the bytes of one more of 240 connections. `messages` of 4 KiB are published in total, for any number of
+/// connections, so that their memory in the store and the ring does not count.
 fn a_connection_holds_its_budget(messages: usize) {
     let (few, many) = (40, 240);
     let text = "x".repeat(4_096);
@@ -235,7 +235,7 @@ fn a_subscribed_connection_stays_within_its_memory_budget() {
 
 #[test]
 fn an_idle_used_connection_stays_within_its_memory_budget() {
-    // Each of the many publishes one, and gets all.
+    // Each of the 240 publishes one message, and receives all.
     a_connection_holds_its_budget(240);
 }
 
@@ -252,7 +252,7 @@ fn an_empty_channel_stays_within_its_memory_budget() {
             ask(visitor, &json!({"type": "subscribe", "id": 1, "channel": name})).await;
             ask(visitor, &json!({"type": "unsubscribe", "id": 1, "channel": name})).await;
         }
-        // Departures end in their order: once the observer is told of this one, the others have ended.
+        // Departures are reported in order: after this one, all others have ended.
         ask(visitor, &json!({"type": "unsubscribe", "id": 1, "channel": "general"})).await;
         hear(observer, vec!["presence"]).await;
         ask(visitor, &json!({"type": "subscribe", "id": 1, "channel": "general"})).await;

@@ -1,11 +1,11 @@
-//! The attacks of large answers: short commands that would be answered with megabytes.
+//! Attacks with large responses: short commands whose unbounded responses would be megabytes.
 
 use chatcore_tests::{Backend, Client, Server, Setup};
 use serde_json::{Value, json};
 
-/// The most that an answer's list takes in these tests.
+/// The largest list of a response in these tests.
 const LIST: usize = 64 << 10;
-/// The most that the rest of an answer takes: its fields, and who is online.
+/// The size of the rest of a response: its fields, and the online users.
 const REST: usize = 2 << 10;
 
 /// A text at the limit that is six times as large in JSON.
@@ -17,7 +17,7 @@ fn small(setup: &mut Setup) {
     setup.limits.answer_bytes = LIST;
 }
 
-/// Asks, and checks that the answer is as large as it may be at the most.
+/// Sends a command, and checks that the response is within its limit.
 async fn bounded(client: &mut Client, command: Value) -> Value {
     let answer = client.ok(command.clone()).await;
     let bytes = answer.to_string().len();
@@ -40,7 +40,7 @@ async fn attack(backend: Backend) {
         (&json!(true), &json!(true), &json!(40))
     );
     assert_eq!(opened["messages"][0]["seq"], 40, "the newest, alone");
-    // Far back, where the ring does not hold what would follow the answer; and where it does.
+    // Once far back, where the ring does not have the events after the response, and once where it has them.
     for (seq, reset) in [(0, true), (38, false)] {
         let after = json!({"epoch": opened["epoch"], "seq": seq});
         let resume = json!({"type": "subscribe", "channel": "general", "after": after, "limit": 100});

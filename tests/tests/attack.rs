@@ -1,4 +1,4 @@
-//! The attacks in short. How long the second client waits is for the release build to say: `--bin attack`.
+//! Short runs of the attacks. Only the release build measures how long the second client waits: `--bin attack`.
 #![cfg(target_os = "linux")]
 
 use std::time::Duration;

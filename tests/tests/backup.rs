@@ -1,4 +1,4 @@
-//! `web_chat backup` and `restore`, as an operator runs them beside a real service.
+//! `web_chat backup` and `restore`, as an operator runs them next to a real service.
 #![cfg(unix)]
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-/// Where a service keeps its data, and where backups go.
+/// The folder with a service's data and its backups.
 struct Place(TempDir);
 
 impl Place {
@@ -30,7 +30,7 @@ impl Place {
         self.0.path().join(name)
     }
 
-    /// Runs a command on `data`, in the folder of the backups.
+    /// Runs a command on `data`, in the folder with the backups.
     async fn run(&self, command: &str, file: &str, data: &str, more: &[&str]) -> Output {
         let mut run = web_chat();
         run.args([command, file, "--data"]).arg(self.path(data)).args(more);
@@ -53,7 +53,7 @@ impl Place {
     }
 }
 
-/// Asks again and again.
+/// Polls until a condition holds.
 async fn until(is_so: impl Fn() -> bool) {
     while !is_so() {
         tokio::task::yield_now().await;
@@ -95,7 +95,7 @@ async fn a_backup_under_load_restores_all_acknowledged_messages() {
     let service = Service::start(&place.path("data"), None).await;
     let cookie = service.sign_in("writer").await;
     let mut ann = Client::connect_with_cookie(service.addr, &cookie).await;
-    // Longer than one piece of a socket.
+    // Longer than one piece of the archive on the socket.
     let plan: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
     let url = attach(&service, &mut ann, &cookie, &plan).await;
     let mut acked = Vec::new();
@@ -140,7 +140,7 @@ async fn a_backup_under_load_restores_all_acknowledged_messages() {
         let resume = json!({"type": "subscribe", "channel": "general", "after": seen});
         let answer = reader.ok(resume).await;
         assert_eq!((&answer["reset"], &answer["head"]), (&json!(true), &json!(head)), "{answer}");
-        // What an earlier version sends.
+        // The position that an earlier version sends.
         let unchecked = json!({"epoch": seen["epoch"], "seq": seen["seq"]});
         let resume = json!({"type": "subscribe", "channel": "general", "after": unchecked});
         assert_eq!(reader.ok(resume).await["reset"], true, "all epochs are new");
@@ -155,7 +155,7 @@ async fn a_stopped_service_is_backed_up_and_restored() {
     let mut ann = Client::connect_with_cookie(service.addr, &cookie).await;
     let lost = attach(&service, &mut ann, &cookie, b"a file that goes away").await;
     ann.publish("general", "kept").await;
-    // Its socket stays behind.
+    // Its socket is left behind.
     service.kill().await;
     let id = lost.split('/').nth(3).unwrap();
     let file = place
@@ -208,7 +208,7 @@ async fn a_damaged_backup_restores_nothing() {
         altered[middle] ^= 1;
         altered
     };
-    // A link in place of a file, as `tar` would follow it.
+    // A link instead of a file, which `tar` would follow.
     let linked = {
         let mut linked = whole.clone();
         let at = linked.windows(6).position(|bytes| bytes == b"files/").unwrap();
@@ -235,11 +235,11 @@ async fn a_damaged_backup_restores_nothing() {
     place.refused("restore", "nowhere", "new", "nowhere can't be restored: it can't be read").await;
 }
 
-/// Runs a backup whose file may have this many KiB, as on a disk that is full then.
+/// Runs a backup whose file is limited to this many KiB, as on a full disk.
 async fn backup_on_a_full_disk(place: &Place, kib: u32) -> Output {
     let program = web_chat();
     let mut run = tokio::process::Command::new("sh");
-    // Without the trap the system would end the process at the limit.
+    // Without the trap, the system would kill the process at the limit.
     run.args(["-c", "trap '' XFSZ; ulimit -f \"$1\"; shift; exec \"$@\"", "sh", &(kib * 2).to_string()]);
     run.arg(program.as_std().get_program()).args(["backup", "one.tar", "--data"]).arg(place.path("data"));
     run.env_remove("DATABASE_URL").current_dir(place.path("backups"));
@@ -259,13 +259,13 @@ async fn a_full_disk_leaves_no_part_of_a_backup() {
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success(), "{told}");
         assert!(names(&place.path("backups")).is_empty(), "{told}");
-        // The service notices it when it writes on.
+        // The service notices it at its next write.
         must("the copies are gone", until(|| !place.path("data/backup").exists())).await;
     }
     place.done("backup", "one.tar", "data", &[]).await;
 }
 
-/// Takes a piece of the archive that a service sends; `None` at its end.
+/// Reads a piece of the archive from a service; `None` at its end.
 fn piece(socket: &mut UnixStream) -> Option<Vec<u8>> {
     let mut head = [0; 5];
     socket.read_exact(&mut head).unwrap();
@@ -280,7 +280,7 @@ fn rest(mut socket: UnixStream) -> Vec<u8> {
     std::iter::from_fn(|| piece(&mut socket)).flatten().collect()
 }
 
-/// Starts a backup of a service that does not answer, and waits until it has begun its file.
+/// Starts a backup of a service that does not answer, and waits until its file exists.
 async fn begin(place: &Place) -> tokio::process::Child {
     let mut run = web_chat();
     run.args(["backup", "one.tar", "--data"]).arg(place.path("data")).current_dir(place.path("backups"));
@@ -318,7 +318,7 @@ async fn a_service_that_stops_leaves_no_part_of_a_backup() {
         (b"d\0\0\0\x01xz\0\0\0\0", "can't be read back: it is not a backup of web_chat"),
     ] {
         let refused = place.refused("backup", "one.tar", "data", why);
-        // A thread of its own: a blocking task that nobody connects to would keep a failed test from its end.
+        // A separate thread: a blocking task that waits for a connection would keep a failed test from ending.
         let serve = std::thread::spawn({
             let service = service.try_clone().unwrap();
             move || {
@@ -346,7 +346,7 @@ async fn a_service_makes_one_backup_at_a_time_for_its_owner() {
     socket.read_to_end(&mut answer).unwrap();
     assert!(String::from_utf8_lossy(&answer).contains("versions that do not understand each other"));
 
-    // A command that takes only the beginning: the rest is more than the system's buffers hold.
+    // A command that reads only the beginning: the rest does not fit into the system's buffers.
     let cookie = service.sign_in("ann").await;
     let mut ann = Client::connect_with_cookie(service.addr, &cookie).await;
     let url = attach(&service, &mut ann, &cookie, &vec![7; 4 << 20]).await;
@@ -374,14 +374,14 @@ async fn a_file_deleted_during_a_backup_is_in_it() {
     for byte in 0..4_u8 {
         urls.push(attach(&service, &mut ann, &cookie, &vec![byte; 4 << 20]).await);
     }
-    // The service waits in the first of the files, as it is more than the system's buffers hold.
+    // The service blocks in the first file, which does not fit into the system's buffers.
     let mut socket = UnixStream::connect(place.path("data/backup.sock")).unwrap();
     socket.write_all(b"backup 1\n").unwrap();
     let first = piece(&mut socket).unwrap();
     for seq in 1..=4 {
         ann.ok(json!({"type": "delete", "channel": "general", "seq": seq})).await;
     }
-    // Time for the sweep, which a delete wakes.
+    // Time for the sweep, which a delete triggers.
     for n in 0..50 {
         ann.publish("general", &format!("after {n}")).await;
     }
@@ -454,7 +454,7 @@ async fn a_signal_leaves_no_part_of_a_restore() {
     let mut run = web_chat();
     run.args(["restore", "pipe", "--data"]).arg(place.path("new")).current_dir(place.path("backups"));
     let child = run.stderr(Stdio::piped()).spawn().unwrap();
-    // Opening it waits for the reader.
+    // Opening the file waits for the reader.
     let half = tokio::task::spawn_blocking(move || {
         let mut pipe = fs::OpenOptions::new().write(true).open(pipe).unwrap();
         pipe.write_all(&whole[..whole.len() / 2]).unwrap();

@@ -1,4 +1,4 @@
-//! What a browser fetches of `web_chat` before the first word: how much, and in how many steps.
+//! What a browser downloads from `web_chat` before a person can write: how much, and in how many steps.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use clap::Parser;
 use tokio::net::TcpListener;
 use web_chat::{App, Options};
 
-/// The most that the whole client may be on the wire.
+/// The largest total size of the client on the wire.
 const CLIENT_BYTES: usize = 66 << 10;
 
 async fn start() -> SocketAddr {
@@ -26,7 +26,7 @@ async fn get(addr: SocketAddr, path: &str, headers: &[&str]) -> Answer {
     answer
 }
 
-/// Returns the addresses of files that a text names: in a string, or in a style's `url()`.
+/// Returns the addresses of files in a text: in strings, or in `url()` of a style.
 fn named(text: &str) -> impl Iterator<Item = &str> {
     let is_file = |name: &&str| {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-' | '_');
@@ -37,7 +37,7 @@ fn named(text: &str) -> impl Iterator<Item = &str> {
     text.split(['"', '\'', '`', '(', ')']).filter(is_file)
 }
 
-/// Returns the path of a file that the one at `base` names.
+/// Resolves an address in the file at `base` to a path.
 fn resolve(base: &str, name: &str) -> String {
     let folder = base.rsplit_once('/').unwrap().0;
     if name.starts_with('/') {
@@ -47,7 +47,7 @@ fn resolve(base: &str, name: &str) -> String {
     }
 }
 
-/// All that the page, its modules and its styles name is followed, so that nothing is fetched and not counted.
+/// Follows every address in the page, its modules and its styles, so that no download is missed.
 #[tokio::test]
 async fn the_client_is_small_and_in_few_files() {
     let addr = start().await;

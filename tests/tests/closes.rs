@@ -1,4 +1,4 @@
-//! Every close code of the protocol, and what a connection's end leaves behind.
+//! Every close code of the protocol, and what a connection leaves behind.
 
 use chatcore::UserId;
 use chatcore::protocol::CloseReason;
@@ -81,7 +81,7 @@ async fn close_1009_for_a_frame_over_the_limit() {
     ann.send(padded(1_001)).await;
     assert_eq!(ann.closed().await, 1009, "one byte past it");
 
-    // The length alone is enough: nothing is waited for, and nothing is reserved.
+    // The length alone is enough: the server waits for nothing and reserves nothing.
     let mut raw = Raw::websocket(server.addr, "ann").await;
     raw.write(b"\x81\xff\x7f\xff\xff\xff\xff\xff\xff\xff\0\0\0\0").await;
     assert_eq!(raw.closed().await, Some(1009));
@@ -116,7 +116,7 @@ async fn close_4000_for_too_many_connections() {
     assert_eq!(Client::connect_raw(server.addr, "cid").await.closed().await, 4000, "of all");
     assert_eq!(bob.close().await, 1000);
     bob = loop {
-        // The place is free as soon as the server is done with the close.
+        // The slot is free as soon as the server has finished closing.
         let mut next = Client::connect_raw(server.addr, "bob").await;
         match next.next().await {
             Ok(_) => break next,

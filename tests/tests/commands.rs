@@ -1,4 +1,4 @@
-//! Every command of the protocol: what it takes, and what its `ok` carries.
+//! Every command of the protocol: its input, and the content of its `ok`.
 
 use chatcore::Identity;
 use chatcore_tests::{Backend, Client, Server, http};

@@ -1,4 +1,4 @@
-//! `web_chat` while its database is away: it stays up, says so, and goes on when it is back.
+//! `web_chat` during an outage of its database: it keeps running, reports the outage, and recovers.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::net::SocketAddr;
@@ -148,7 +148,7 @@ async fn sign_ins_recover_after_a_read_only_database() {
         WHERE datname = current_database() AND pid <> pg_backend_pid()";
     admin.batch_execute(&format!("{set} = on")).await.unwrap();
     admin.batch_execute(end).await.unwrap();
-    // The connections of the spell, which stay read-only after it.
+    // The connections made while the database is read-only stay read-only after that.
     let me = async || http(addr, "GET", "/session", &[&header], b"").await.status;
     assert_eq!(tokio::join!(me(), me(), me(), me()), (200, 200, 200, 200));
     admin.batch_execute(&format!("{set} = off")).await.unwrap();
@@ -193,7 +193,7 @@ async fn a_restricted_role_serves_from_the_printed_schema() {
 async fn services_on_one_database_share_names_and_messages() {
     let database = Postgres::shared().await.database().await;
     let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    // At once, as nodes of one deployment start.
+    // Concurrently, as the nodes of a deployment start.
     let url = database.url();
     let (one, two) = tokio::join!(start(&url, &here), start(&url, &there));
     let ann = cookie(&sign_in(one, "ann").await);

@@ -1,10 +1,10 @@
-//! The project's pages: their links lead somewhere, also from the page of a published crate.
+//! The links in the project's documents work, also in the README of a published crate.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Folders of others' files, and of what a build makes.
+/// Folders with files of others or of the build.
 const NOT_OURS: [&str; 3] = [".git", "node_modules", "target"];
 
 fn root() -> PathBuf {
@@ -25,7 +25,7 @@ fn pages(folder: &Path) -> Vec<PathBuf> {
     pages
 }
 
-/// Returns a page without its code, in blocks or within a line.
+/// Returns a page without code blocks and inline code.
 fn prose(page: &str) -> String {
     let mut code = false;
     let mut prose = String::new();
@@ -40,7 +40,7 @@ fn prose(page: &str) -> String {
     prose
 }
 
-/// Returns where the links and pictures of a page lead, in Markdown and in HTML.
+/// Returns the targets of a page's links and images, in Markdown and in HTML.
 fn links(page: &str) -> Vec<String> {
     let prose = prose(page);
     let mut links = Vec::new();
@@ -54,7 +54,7 @@ fn links(page: &str) -> Vec<String> {
     links
 }
 
-/// Returns the names that forges give to a page's headings.
+/// Returns the anchors that forges create for a page's headings.
 fn anchors(page: &str) -> Vec<String> {
     let headings = page.lines().filter_map(|line| line.trim_start_matches('#').strip_prefix(' '));
     let anchor = |heading: &str| -> String {
@@ -67,7 +67,7 @@ fn anchors(page: &str) -> Vec<String> {
     headings.map(anchor).collect()
 }
 
-/// Says what is wrong with a link of a page.
+/// Returns what is wrong with a link of a page.
 fn fault(page: &Path, link: &str) -> Option<String> {
     if link.starts_with("https://") || link.starts_with("http://") || link.starts_with("mailto:") {
         return None;
@@ -82,7 +82,7 @@ fn fault(page: &Path, link: &str) -> Option<String> {
     (!known).then(|| format!("{}: {link} names no heading", page.display()))
 }
 
-/// Returns the page of each published crate.
+/// Returns the README of each published crate.
 fn published() -> Vec<PathBuf> {
     let crates = fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().path());
     let published = crates.filter(|folder| {
@@ -120,7 +120,7 @@ fn a_published_page_links_to_no_file_of_the_repository() {
 }
 
 /// Forges and registries show Markdown without rustdoc: a name in brackets needs a definition, and a line of an
-/// example that rustdoc hides is seen.
+/// example that rustdoc hides is visible.
 #[test]
 fn a_published_page_reads_the_same_without_rustdoc() {
     for page in published() {

@@ -168,7 +168,7 @@ async fn no_such_message() {
     ann.ok(json!({"type": "react", "channel": "general", "seq": 1, "emoji": "👍", "on": true})).await;
     ann.publish("general", "two").await;
     ann.ok(json!({"type": "delete", "channel": "general", "seq": 3})).await;
-    // Beyond the head, an event that is no message, a message that is deleted.
+    // After the head, an event that is not a message, and a deleted message.
     for seq in [0, 2, 3, 99] {
         ann.refused(
             json!({"type": "edit", "channel": "general", "seq": seq, "text": "x"}),
@@ -256,7 +256,7 @@ async fn rate_limited_says_when_to_retry() {
     assert!((1..=1_000).contains(&wait), "{answer}");
 }
 
-/// Lets the server take what is on its way to it: this goes there and back behind it, on one thread.
+/// Lets the server read what was sent to it: this request comes after it, on the same thread.
 async fn settle(server: &Server) {
     assert_eq!(http(server.addr, "GET", "/", &[], b"").await.status, 404);
 }
@@ -266,7 +266,7 @@ async fn draining_answers_accepted_commands_and_refuses_new_ones() {
     let store = FaultyStore::new(MemoryStore::new(), Faults::default(), 1);
     let server = Server::over(store.clone(), tempfile::tempdir().unwrap(), |_| ()).await;
     let mut ann = server.member("ann", "general").await;
-    // The store holds this one up, and with it the connection's end.
+    // The store holds this command up, and so the end of the connection.
     let held = store.hold();
     let accepted =
         ann.tell(json!({"type": "publish", "channel": "general", "nonce": "n", "text": "x"})).await;
@@ -303,7 +303,7 @@ async fn a_failing_store_gives_unavailable() {
 
 #[tokio::test]
 async fn a_rate_limit_ends_after_its_time() {
-    // A rate limit is for the burst, not for the rest of the connection.
+    // A rate limit slows down the burst, not the rest of the connection.
     let server = Server::with(|setup| {
         setup.limits.commands_per_second = 1_000;
         setup.limits.command_burst = 1;

@@ -1,4 +1,4 @@
-//! Every event of the protocol: when it comes, to whom, and what it carries.
+//! Every event of the protocol: when it is sent, to whom, and its content.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ fn user(name: &str) -> Value {
     json!({"id": format!("u_{name}"), "name": name})
 }
 
-/// Returns an event's check, which is eight letters, digits or signs.
+/// Returns an event's check, which has eight letters, digits or signs.
 fn check(event: &Value) -> &str {
     let check = event["check"].as_str().expect("a check");
     assert_eq!(check.len(), 8, "{check}");
@@ -119,7 +119,7 @@ async fn unread_reaches_the_users_other_connections() {
     phone.ok(json!({"type": "read", "channel": "general", "seq": 2})).await;
     phone.ok(json!({"type": "unread", "channel": "general", "seq": 2})).await;
     assert_eq!(laptop.event("unread").await, json!({"type": "unread", "channel": "general", "seq": 2}));
-    // It never moves the marker forward, and says where that stands.
+    // It never moves the marker forward, and returns its position.
     phone.ok(json!({"type": "unread", "channel": "general", "seq": 9})).await;
     assert_eq!(laptop.event("unread").await, json!({"type": "unread", "channel": "general", "seq": 2}));
     for client in [&mut phone, &mut bob] {
@@ -156,7 +156,7 @@ async fn a_client_gets_draining_before_its_close() {
 
 #[tokio::test]
 async fn a_reader_behind_the_ring_is_told_lagged_and_catches_up() {
-    // What one look hands out exceeds the ring, so that a crowd of appends in between passes the cursor by.
+    // One read returns more than the ring holds, so many concurrent appends overtake the cursor.
     let server = Server::with(|setup| {
         setup.limits.ring_events = 4;
         setup.limits.commands_per_second = 1_000_000;

@@ -1,4 +1,4 @@
-//! The proxy that stands between an app and its database when the network fails.
+//! The proxy between an app and its database for tests of a failing network.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use chatcore_tests::{Proxy, Traffic};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// A server that sends back what it gets, and tells of each chunk.
+/// A server that echoes its input, and reports each chunk.
 async fn echo() -> (SocketAddr, tokio::sync::mpsc::UnboundedReceiver<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
@@ -97,7 +97,7 @@ async fn a_lost_answer_is_lost_after_the_request_arrived() {
     let mut client = TcpStream::connect(proxy.addr()).await.unwrap();
     let lost = proxy.lose_answer_to("commit");
     ask(&mut client, b"begin").await;
-    // The request comes in two pieces, the first of which is answered.
+    // The request arrives in two pieces. The first one is answered.
     ask(&mut client, b"com").await;
     client.write_all(b"mit").await.unwrap();
     assert!(is_closed(&mut client).await);

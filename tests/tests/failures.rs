@@ -1,4 +1,4 @@
-//! What goes wrong leaves a line in the server's log, over real sockets, and no secret is in any.
+//! Each failure is logged, over real sockets, and no line contains a secret.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::path::Path;
@@ -11,7 +11,7 @@ use serde_json::json;
 
 const SECRET: &str = "5ecret";
 
-/// Takes lines until there is one that begins so.
+/// Takes lines until one has this prefix.
 async fn line(log: &CapturedLog, begins: &str) -> String {
     let found = async {
         loop {

@@ -1,11 +1,11 @@
-//! Clients that misbehave: they are refused or cut off, and nobody else notices.
+//! Clients that misbehave are refused or disconnected, and nobody else notices.
 
 use std::time::Duration;
 
 use chatcore_tests::{Client, Frame, Raw, Server, Setup, frame, http, must};
 use serde_json::{Value, json};
 
-/// Checks that somebody else's chat goes on as if nothing were.
+/// Checks that the chat of another user continues undisturbed.
 async fn assert_unharmed(server: &Server, ann: &mut Client, text: &str) {
     let mut bob = server.client("bob").await;
     bob.ok(json!({"type": "subscribe", "channel": "general", "limit": 0})).await;
@@ -161,15 +161,15 @@ async fn a_ping_flood_from_a_client_that_never_reads_is_not_read() {
     let server = Server::with(|setup| {
         setup.config.write_timeout = Duration::from_millis(500);
         setup.config.close_timeout = Duration::from_millis(100);
-        // As if their number were nobody's concern.
+        // Unlimited rates.
         (setup.limits.commands_per_second, setup.limits.command_burst) = (u32::MAX, u32::MAX);
     })
     .await;
     let mut ann = server.member("ann", "general").await;
     let mut eve = Raw::websocket(server.addr, "eve").await;
     let pings = frame(0x89, &[b'x'; 125]).repeat(500);
-    // The pongs fill the socket towards her, then hers towards the server: there it ends, since the server
-    // reads no further. What it holds for her is one pong.
+    // The pongs fill her socket, then her pings fill the server's: there it ends, since the server reads no
+    // further. It holds one pong for her.
     let mut sent = 0;
     let flood = async {
         while eve.writable().await.is_ok() {
@@ -256,7 +256,7 @@ async fn a_client_that_loses_its_connection_does_not_disturb_others() {
         let mut eve = Raw::websocket(server.addr, "eve").await;
         let subscribe = json!({"type": "subscribe", "id": 1, "channel": "general"}).to_string();
         eve.write(&frame(0x81, subscribe.as_bytes())).await;
-        // Some go before the answer, some in the middle of a frame, some by breaking the protocol.
+        // Some disconnect before the response, some within a frame, some with a protocol error.
         match n % 3 {
             0 => {}
             1 => eve.write(b"\x81\xfe\xff").await,

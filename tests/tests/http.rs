@@ -1,4 +1,4 @@
-//! HTTP beside the socket: every answer of uploads, downloads, the handshake and the client's files.
+//! HTTP apart from the WebSocket: every response of uploads, downloads, the handshake and the client's files.
 
 use chatcore_tests::{Answer, Raw, Server, http};
 use serde_json::json;
@@ -12,7 +12,7 @@ async fn upload(server: &Server, name: &str, bytes: &[u8]) -> serde_json::Value 
     answer.json()
 }
 
-/// A server with a file that is part of a message, and the file's path.
+/// A server with a file that belongs to a message, and the file's path.
 async fn served(name: &str, bytes: &[u8]) -> (Server, String) {
     let server = Server::start().await;
     let mut ann = server.member("ann", "general").await;
@@ -91,18 +91,18 @@ async fn a_too_large_upload_is_refused_before_it_is_read() {
     let server = Server::with(|setup| setup.limits.attachment_bytes = 100_000).await;
     server.member("ann", "general").await;
     let head = "POST /chat/channels/general/attachments?name=a HTTP/1.1\r\nHost: x\r\nx-user: ann\r\n";
-    // By its length, with not one byte sent.
+    // By its length, before any byte is sent.
     let mut raw = Raw::connect(server.addr).await;
     raw.write(format!("{head}Content-Length: 100001\r\n\r\n").as_bytes()).await;
     let answer = raw.answer().await;
     answer.assert_error(413, "too_large");
     assert_eq!(answer.header("connection"), Some("close"));
-    // By what came, with no length said and no end in sight.
+    // By its data, without a length and without an end.
     let mut raw = Raw::connect(server.addr).await;
     raw.write(format!("{head}Transfer-Encoding: chunked\r\n\r\n186a1\r\n").as_bytes()).await;
     raw.write(&[b'x'; 100_001]).await;
     raw.answer().await.assert_error(413, "too_large");
-    // The answer is not lost on a client that sends it all before it looks.
+    // A client that sends everything before it reads still gets the response.
     let path = "/chat/channels/general/attachments?name=a";
     http(server.addr, "POST", path, &[ANN], &vec![b'x'; 4 << 20]).await.assert_error(413, "too_large");
 }
@@ -149,7 +149,7 @@ async fn a_picture_is_served_inline() {
     );
 }
 
-/// A request's headers, and the answer's status, body and `Content-Range`.
+/// A request's headers, and the response's status, body and `Content-Range`.
 type Case<'a> = (&'a [&'a str], u16, &'a [u8], Option<&'a str>);
 
 #[tokio::test]
@@ -231,7 +231,7 @@ async fn another_version_than_in_if_match_is_412() {
         ] {
             assert_eq!(get(&server, url, &[&condition]).await.status, status, "{url} {condition}");
         }
-        // If-Match is asked first, and no range is sent of another version.
+        // If-Match is checked first, and no range of another version is sent.
         let both = [&*format!("If-None-Match: {etag}"), "If-Match: \"x\"", "Range: bytes=0-1"];
         get(&server, url, &both).await.assert_error(412, "precondition_failed");
     }
@@ -255,7 +255,7 @@ async fn a_refused_download_says_why() {
         .assert_error(404, "no_such_attachment");
     http(server.addr, "DELETE", &url, &[ANN], b"").await.assert_error(405, "method_not_allowed");
 
-    // Somebody else's file that is not in a message yet does not exist; nor does one of a deleted message.
+    // A file of another user that is not in a message yet does not exist, nor does one of a deleted message.
     let unsent = upload(&server, "b", b"y").await;
     let unsent = unsent["url"].as_str().unwrap();
     assert_eq!(get(&server, unsent, &[]).await.status, 200);
@@ -265,7 +265,7 @@ async fn a_refused_download_says_why() {
     ann.ok(json!({"type": "delete", "channel": "general", "seq": 1})).await;
     get(&server, &url, &[]).await.assert_error(404, "no_such_attachment");
 
-    // A file is as secret as its channel.
+    // A file is as private as its channel.
     let mut root = server.member("root", "secret").await;
     let answer =
         http(server.addr, "POST", "/chat/channels/secret/attachments?name=s", &["x-user: root"], b"s").await;
@@ -308,7 +308,7 @@ const HANDSHAKE: [&str; 4] = [
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
 ];
 
-/// Sends a handshake and returns the head of the answer.
+/// Sends a handshake and returns the head of the response.
 async fn handshake(server: &Server, headers: &[&str]) -> String {
     let mut raw = Raw::connect(server.addr).await;
     let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();

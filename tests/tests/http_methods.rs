@@ -1,4 +1,4 @@
-//! HTTP by the letter on every path of `web_chat` and of the library: methods, paths, lengths and codings.
+//! Strict HTTP on every path of `web_chat` and of the library: methods, paths, lengths and encodings.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use web_chat::{App, Options};
 
-/// A `web_chat` with somebody who is signed in and has sent a file: its address, their cookie, the file's path.
+/// A `web_chat` with a signed-in user who has sent a file: its address, the user's cookie, and the file's path.
 async fn start() -> (SocketAddr, String, String) {
     let app = App::open(&Options::parse_from(["web_chat", "--memory"])).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -31,7 +31,7 @@ const UPLOADS: &str = "/chat/channels/general/attachments?name=a";
 
 const READ: &str = "GET, HEAD, OPTIONS";
 
-/// Every path, with what it takes.
+/// Every path with its methods.
 fn routes(file: &str) -> [(&str, &'static str); 10] {
     [
         ("/", READ),
@@ -113,7 +113,7 @@ async fn a_missing_path_is_404_for_any_method() {
         "/chat/..%2fapp.js".into(),
     ] {
         let methods = ["GET", "HEAD", "POST", "DELETE", "OPTIONS"];
-        // A browser may ask about any path of the client's files before it asks for one.
+        // A browser may send a preflight for any path of the client's files.
         for method in methods.into_iter().filter(|method| *method != "OPTIONS" || !path.contains("/ui/")) {
             let answer = http(addr, method, &path, &[&cookie], b"").await;
             assert_eq!(answer.status, 404, "{method} {path}");
@@ -226,7 +226,7 @@ async fn a_body_with_two_lengths_closes_its_connection() {
         ("Transfer-Encoding: gzip, chunked".to_owned(), 501),
     ] {
         let mut raw = Raw::connect(server.addr).await;
-        // What follows the body would be a second request, had the other length counted.
+        // What follows the body would be a second request if the other length counted.
         raw.write(
             format!(
                 "POST {UPLOADS} HTTP/1.1\r\nHost: x\r\nx-user: ann\r\n{headers}\r\n\r\n5\r\nabcde\r\n0\r\n\r\n\
@@ -237,7 +237,7 @@ async fn a_body_with_two_lengths_closes_its_connection() {
         .await;
         let answer = raw.answer().await;
         assert_eq!((answer.status, answer.header("connection")), (status, Some("close")), "{headers}");
-        // One answer, and the end.
+        // One response, then the end.
         assert!(status != 201 || answer.json()["size"] == 5, "{headers}: {answer:?}");
     }
     for headers in [

@@ -1,4 +1,4 @@
-//! What the system holds for connections whose clients take nothing, which no process's memory shows.
+//! The kernel's memory for connections whose clients read nothing, which no process's memory shows.
 #![cfg(target_os = "linux")]
 
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 const CLIENTS: usize = 300;
 
-/// Bytes in the buffers of every TCP socket of the machine.
+/// The bytes in the buffers of all TCP sockets of the machine.
 fn tcp_memory() -> usize {
     let stat = std::fs::read_to_string("/proc/net/sockstat").expect("Linux has it");
     let tcp = stat.lines().find(|line| line.starts_with("TCP:")).expect("a line for TCP");
@@ -19,10 +19,10 @@ fn tcp_memory() -> usize {
     pages.parse::<usize>().expect("a number") * 4_096
 }
 
-/// A client that asks for the browser client's files again and again, and reads nothing.
+/// A client that requests the browser client's files repeatedly, and reads nothing.
 async fn greedy(addr: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().expect("a socket");
-    // What counts here is what the server's side holds.
+    // Only the buffers of the server's side matter here.
     socket.set_recv_buffer_size(4_096).expect("a small buffer");
     let mut tcp = must("a connection", socket.connect(addr)).await.expect("a listener");
     let requests = "GET /chat/ui/chat.js HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100);
@@ -32,7 +32,7 @@ async fn greedy(addr: SocketAddr) -> TcpStream {
 
 /// Waits until the machine's sockets hold less than `bytes`.
 async fn less_than(bytes: usize) {
-    // Other tests have sockets too, and nothing tells when the system has freed something.
+    // Other tests have sockets too, and the system does not report when it has freed memory.
     must("the system frees it", async {
         while tcp_memory() >= bytes {
             sleep(Duration::from_millis(50)).await;
@@ -61,7 +61,7 @@ async fn connections_that_read_nothing(half_closed: bool) {
     let grown = most.saturating_sub(before);
     println!("{} MiB for {CLIENTS} connections", grown >> 20);
     assert!(grown < 150 << 20, "the system holds {} MiB for {CLIENTS} connections", grown >> 20);
-    // The clients are still there, and still read nothing.
+    // The clients are still connected, and still read nothing.
     less_than(before + (24 << 20)).await;
     drop(clients);
 }

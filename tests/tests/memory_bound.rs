@@ -1,4 +1,4 @@
-//! The bound of a server's memory, worked out from its limits as `docs/design.md` does.
+//! The bound of a server's memory, computed from its limits as in `docs/design.md`.
 
 use chatcore::Limits;
 use chatcore_hyper::{Config, ServerConfig};
@@ -8,49 +8,49 @@ const DESIGN: &str = include_str!("../../docs/design.md");
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
-/// Bytes of a connection that waits for nothing: its tasks, its place among the links, its session and its pace.
-/// `tests/allocations.rs` holds it below that.
+/// The bytes of an idle connection: its tasks, its entry in the list of connections, its session and its rate
+/// limiters. `tests/allocations.rs` checks this bound.
 const IDLE: usize = 4 * KIB;
 
-/// Bytes of a connection of HTTP beside its headers: hyper's own state, a piece of a file and what hyper gathers.
+/// The bytes of an HTTP connection without its headers: hyper's own state, a piece of a file and hyper's buffer.
 const HTTP: usize = (8 + 16 + 16) * KIB;
 
-/// Bytes that a connection may have in a total's place, however full the total is.
+/// The bytes that a connection may use even if the total budget is used up.
 const READ: usize = 4 * KIB;
 const MAILBOX: usize = 8 * KIB;
 const COMMAND: usize = 4 * KIB;
 
-/// Bytes of a subscription: its cursor, its place among the followers, its user among those online.
-/// `tests/allocations.rs` holds it below that.
+/// The bytes of a subscription: its cursor, its entry among the followers, and its user's entry among the online
+/// users. `tests/allocations.rs` checks this bound.
 const SUBSCRIPTION: usize = KIB / 2;
 
-/// Bytes of a loaded channel beside its ring.
+/// The bytes of a loaded channel without its ring.
 const CHANNEL: usize = KIB;
 
-/// How many times a batch is in memory while it is stored: queued, as the store's own and as its transaction.
+/// How many copies of a batch exist while it is stored: in the queue, in the store and in its transaction.
 const BATCH_COPIES: usize = 3;
 
-/// The first bytes of an upload, which are kept for finding out what it is, and two of its pieces.
+/// The first bytes of an upload, which are kept to detect its type, and two of its pieces.
 const UPLOAD: usize = (256 + 2 * 64) * KIB;
 
-/// The first bytes of a picture, from which it is worked out what its previews take.
+/// The first bytes of a picture, from which the memory for its previews is computed.
 const HEAD: usize = 256 * KIB;
 
 /// The cache of a store on redb.
 const CACHE: usize = 64 * MIB;
 
-/// The cache of the names of `web_chat`.
+/// The cache of the accounts of `web_chat`.
 const NAMES: usize = 16 * MIB;
 
-/// The cache of the copy that a backup makes, and the pieces in which it is sent.
+/// The cache of a backup's copy, and the pieces in which it is sent.
 const BACKUP: usize = 16 * MIB + 2 * 64 * KIB;
 
-/// Text of the newest messages that one search reads in a step, and its answer.
+/// The text of the newest messages that a search reads in one step, and its response.
 fn search(limits: &Limits) -> usize {
     3 * limits.answer_bytes
 }
 
-/// A frame of the largest event: each character of its text may be six bytes of JSON.
+/// A frame of the largest event: each character of its text may take six bytes of JSON.
 fn frame(limits: &Limits) -> usize {
     6 * limits.text_chars + 4 * KIB
 }

@@ -1,4 +1,4 @@
-//! Names and texts are what people see: on sockets, over every store.
+//! Names and texts follow what people see: on sockets, over every store.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use chatcore::ChannelName;
@@ -65,7 +65,7 @@ async fn invisible_and_reserved_names_are_refused() {
     }
 }
 
-/// Earlier versions took such names.
+/// Earlier versions accepted such names.
 #[tokio::test]
 async fn a_channel_with_an_invisible_name_can_still_be_used() {
     let server = Server::start().await;
@@ -80,7 +80,7 @@ async fn a_channel_with_an_invisible_name_can_still_be_used() {
     }
 }
 
-/// The rules are about the channel, so another spelling of its name leads past none of them.
+/// Rights belong to the channel, so another spelling of its name does not bypass them.
 #[tokio::test]
 async fn another_spelling_of_a_name_gives_no_other_right() {
     let server = Server::start().await;
@@ -159,7 +159,7 @@ async fn welcome_says_the_most_bytes_of_a_text() {
     let limits = ann.welcome["limits"].clone();
     let (frame, bytes) = (limits["frame_bytes"].as_u64().unwrap(), limits["text_bytes"].as_u64().unwrap());
     assert_eq!((frame, bytes), (65_536, 61_440));
-    // 8,000 characters of four bytes are 32,000 bytes as UTF-8, and 96,000 with each half of a pair escaped.
+    // 8,000 characters of four bytes are 32,000 bytes in UTF-8, and 96,000 with both halves of each pair escaped.
     let most = "😀".repeat(8_000);
     ann.ok(json!({"type": "publish", "channel": "general", "nonce": "n", "text": most})).await;
     let escaped = r"\ud83d\ude00".repeat(usize::try_from(bytes).unwrap() / 12);

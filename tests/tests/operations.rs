@@ -1,4 +1,4 @@
-//! What an operator's tools see of `web_chat`: metrics, health checks, and the page that explains them.
+//! What an operator's tools see of `web_chat`: metrics, health checks, and the page that describes them.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,7 +53,7 @@ impl Service {
     }
 }
 
-/// The figures of a page in the OpenMetrics format, by their whole names with labels.
+/// The metrics of a page in the OpenMetrics format, by their full names with labels.
 struct Metrics {
     values: BTreeMap<String, f64>,
     families: BTreeMap<String, String>,
@@ -197,20 +197,20 @@ fn docs(file: &str) -> String {
     std::fs::read_to_string(format!("{}/../docs/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
-/// Returns every word of a text that is a metric's name.
+/// Returns all words of a text that are names of metrics.
 fn named(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
     let ours = |word: &&str| ["chatcore_", "web_chat_", "process_"].iter().any(|head| word.starts_with(head));
     words.filter(ours).filter(|word| !word.ends_with('_')).map(str::to_owned).collect()
 }
 
-/// The metrics as queries call them: a counter with `_total`, a histogram also by its parts.
+/// The metrics as queries name them: a counter with `_total`, a histogram also by its parts.
 fn exported(metrics: &Metrics) -> BTreeSet<String> {
     let names = metrics.families.iter().map(|(name, kind)| match kind.as_str() {
         "counter" => format!("{name}_total"),
         _ => name.clone(),
     });
-    // Only with a database.
+    // These exist only with a database.
     names.chain(["chatcore_database_connections", "chatcore_database_waiting"].map(String::from)).collect()
 }
 

@@ -1,4 +1,4 @@
-//! The promises of the log, on every store: one order for all, no gap and no double, resume, resets, and
+//! The guarantees of the log, on every store: one order for all, no gaps and no duplicates, resume, resets, and
 //! deleted texts that are gone.
 #![allow(clippy::unwrap_used)] // The laws are tests, called by the functions that the macro makes.
 
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use chatcore_tests::{Backend, Client, Server};
 use serde_json::{Value, json};
 
-/// Makes each law a test on each store.
+/// Runs each law as a test on each store.
 macro_rules! on_every_store {
     ($($law:ident),* $(,)?) => {
         mod memory {
@@ -50,7 +50,7 @@ fn seq(value: &Value) -> u64 {
     value["seq"].as_u64().expect("a seq")
 }
 
-/// Folds a log as a client would: what stands under each message's `seq`.
+/// Applies a log as a client would: the content of the message at each `seq`.
 #[derive(Debug, Default, PartialEq)]
 struct Folded {
     messages: BTreeMap<u64, Shown>,
@@ -146,7 +146,7 @@ async fn eight_writers_get_gapless_acks_and_all_see_one_order(backend: Backend) 
     }
 }
 
-/// Does one of everything, many times; returns how many events that makes.
+/// Runs every kind of command many times, and returns the number of events.
 async fn churn(client: &mut Client, rounds: u64) -> u64 {
     for n in 0..rounds {
         let text = format!("text {n}");
@@ -164,7 +164,7 @@ async fn churn(client: &mut Client, rounds: u64) -> u64 {
 async fn resume_has_no_gap_and_no_double_across_every_kind_of_event(backend: Backend) {
     let server = Server::on(backend, |setup| {
         unlimited(setup);
-        // Some resumes come from the ring and some from the store.
+        // Some resumes are served from the ring and some from the store.
         setup.limits.ring_events = 20;
     })
     .await;
@@ -276,7 +276,7 @@ async fn a_subscription_amid_publishes_joins_snapshot_and_live_events(backend: B
         let head = answer["head"].as_u64().unwrap();
         let messages = answer["messages"].as_array().unwrap();
         assert_eq!(messages.last().map_or(0, seq), head, "the snapshot ends at the head");
-        // What follows the answer begins right behind it; what came before belongs to the subscription before.
+        // Events after the response follow it without a gap; events before it belong to the previous subscription.
         let mut next = head;
         let until = (head + 20).min(EVENTS);
         while next < until {

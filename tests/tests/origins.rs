@@ -1,4 +1,4 @@
-//! Hosts and origins: rebound names, told origins behind proxies, and pages of other origins.
+//! Hosts and origins: rebound names, configured origins behind proxies, and pages of other origins.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::net::SocketAddr;
@@ -27,7 +27,7 @@ async fn web_chat(arguments: &[&str]) -> SocketAddr {
     addr
 }
 
-/// Sends a request line with these headers, `Host` among them or not, and a body.
+/// Sends a request line with these headers, with or without `Host`, and a body.
 async fn send(addr: SocketAddr, line: &str, headers: &[&str], body: &[u8]) -> Answer {
     let mut raw = Raw::connect(addr).await;
     let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
@@ -36,7 +36,7 @@ async fn send(addr: SocketAddr, line: &str, headers: &[&str], body: &[u8]) -> An
     raw.answer().await
 }
 
-/// Sends a handshake and returns the status of the answer.
+/// Sends a handshake and returns the status of the response.
 async fn handshake(addr: SocketAddr, headers: &[&str]) -> u16 {
     let mut raw = Raw::connect(addr).await;
     let headers: String = HANDSHAKE.iter().chain(headers).map(|header| format!("{header}\r\n")).collect();
@@ -48,18 +48,18 @@ async fn sign_in(addr: SocketAddr, name: &str, headers: &[&str]) -> Answer {
     send(addr, "POST /session HTTP/1.1", headers, json!({ "name": name }).to_string().as_bytes()).await
 }
 
-/// Returns the cookies that an answer sets, whole.
+/// Returns the complete cookies that a response sets.
 fn cookies(answer: &Answer) -> Vec<&str> {
     let set = answer.headers.iter().filter(|(name, _)| name == "set-cookie");
     set.map(|(_, value)| value.as_str()).collect()
 }
 
-/// Returns the sign-in's cookie as a browser sends it back.
+/// Returns the sign-in cookie as a browser sends it back.
 fn session(answer: &Answer) -> String {
     format!("Cookie: {}", cookies(answer)[0].split(';').next().unwrap())
 }
 
-/// One request to each kind of path of `web_chat`.
+/// One request for each kind of path of `web_chat`.
 const PATHS: [(&str, &[u8]); 10] = [
     ("GET / HTTP/1.1", b""),
     ("GET /app.js HTTP/1.1", b""),
@@ -263,7 +263,7 @@ async fn two_different_session_cookies_are_ignored() {
     }
 }
 
-/// What lets a page of another origin read an answer.
+/// Checks the headers that let a page of another origin read a response.
 fn assert_shared(answer: &Answer, origin: Option<&str>) {
     assert_eq!(answer.header("access-control-allow-origin"), origin, "{answer:?}");
     let credentials = origin.map(|_| "true");
@@ -351,7 +351,7 @@ async fn only_allowed_origins_get_a_preflight_answer() {
             assert_shared(&answer, None);
             assert_eq!(answer.header("access-control-allow-methods"), None);
         }
-        // Without an origin it is no browser's question.
+        // Without an origin, it is not a preflight of a browser.
         let answer = ask(&[]).await;
         assert_eq!((answer.status, answer.header("access-control-allow-methods")), (204, None), "{path}");
     }

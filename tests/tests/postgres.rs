@@ -1,5 +1,5 @@
-//! PostgreSQL that crashes, and a network to it that fails, in mid-load: nothing acknowledged is lost, nothing
-//! is doubled, every publish is answered within its bound, and what is in memory is served on.
+//! PostgreSQL crashes, or the network to it fails, under load: nothing acknowledged is lost or duplicated, every
+//! publish is answered within its bound, and the data in memory is still served.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::net::SocketAddr;
@@ -18,12 +18,12 @@ use tokio::time::timeout;
 
 const CRASHES: usize = 5;
 const WRITERS: usize = 4;
-/// How long at least the network swallows everything.
+/// The minimum time during which the network discards everything.
 const BLACK_HOLE: Duration = Duration::from_secs(10);
-/// Messages of others between one disturbance and the next.
+/// The number of other messages between two disturbances.
 const BETWEEN: u64 = 100;
 
-/// The bounds of a store and of the engine over it.
+/// The timeouts of a store and of the engine above it.
 #[derive(Clone, Copy)]
 struct Times {
     connect: Duration,
@@ -32,7 +32,7 @@ struct Times {
     store: Duration,
 }
 
-/// For networks that are dead: the sooner it is noticed, the sooner the test is over.
+/// For tests with a dead network: the sooner it is noticed, the sooner the test is over.
 const SHORT: Times = Times {
     connect: Duration::from_millis(500),
     answer: Duration::from_secs(1),
@@ -40,7 +40,7 @@ const SHORT: Times = Times {
     store: Duration::from_secs(5),
 };
 
-/// For networks that are slow, the defaults.
+/// For tests with a slow network: the defaults.
 const DEFAULT: Times = Times {
     connect: Duration::from_secs(3),
     answer: Duration::from_secs(5),
@@ -49,13 +49,13 @@ const DEFAULT: Times = Times {
 };
 
 impl Times {
-    /// Within this every command is answered: promise 8.
+    /// The time within which every command is answered: promise 8.
     fn bound(self) -> Duration {
         self.store * 2
     }
 }
 
-/// A server over a database behind a proxy, and people who publish to it.
+/// A server over a database behind a proxy, and users who publish to it.
 struct Loaded {
     proxy: Proxy,
     server: Server,
@@ -81,7 +81,7 @@ impl Loaded {
         Self { proxy, server, watcher, times, stop, writers, acked: Acked::new() }
     }
 
-    /// Publishes within the bound, and returns the answer.
+    /// Publishes within the bound, and returns the response.
     async fn publish(&mut self, nonce: &str) -> Value {
         let publish = json!({"type": "publish", "channel": "general", "nonce": nonce, "text": nonce});
         let id = self.watcher.tell(publish).await;
@@ -121,7 +121,7 @@ async fn serve(url: &str, times: Times) -> Server {
     .await
 }
 
-/// Waits until others have published some more.
+/// Waits until others have published more messages.
 async fn grow(watcher: &mut Client) {
     let seq = async |watcher: &mut Client| watcher.log_event().await["seq"].as_u64().unwrap();
     let until = seq(watcher).await + BETWEEN;
@@ -174,7 +174,7 @@ async fn a_test_postgres_ends_with_its_killed_test() {
         }
     });
     let mut connection = TcpStream::connect(addr.await).await.unwrap();
-    // A client that has not yet said who it is would hold up the end: PostgreSQL waits for that word.
+    // A client that has not sent its startup message would delay the shutdown: PostgreSQL waits for it.
     connection.write_all(b"\0\0\0\x17\0\x03\0\0user\0postgres\0\0").await.unwrap();
     must("the server lets in", connection.read_exact(&mut [0; 9])).await.unwrap();
     starter.kill().await.unwrap();
@@ -189,7 +189,7 @@ async fn a_database_crashed_five_times_loses_no_message() {
     for round in 0..CRASHES {
         postgres.kill().await;
         postgres.restart().await;
-        // Published on the connections that the crash has left dead.
+        // Published on the connections that the crash has broken.
         assert_eq!(loaded.publish(&format!("after crash {round}")).await["type"], "ok");
         grow(&mut loaded.watcher).await;
     }

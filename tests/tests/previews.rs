@@ -1,4 +1,4 @@
-//! Previews of pictures, as a browser asks for them.
+//! Previews of pictures, as a browser requests them.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::io::Cursor;
@@ -17,7 +17,7 @@ fn encoded(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
     bytes.into_inner()
 }
 
-/// A picture that is red in its left half and blue in its right one, with a grain that a photograph has.
+/// A picture whose left half is red and whose right half is blue, with the grain of a photograph.
 fn halves(width: u32, height: u32) -> DynamicImage {
     let pixel = |x: u32, y: u32| {
         let grain = (x * 7_919 + y * 104_729 + x * y * 31) % 48;
@@ -27,7 +27,7 @@ fn halves(width: u32, height: u32) -> DynamicImage {
     RgbImage::from_fn(width, height, pixel).into()
 }
 
-/// Puts into a JPEG what a camera writes: how it was held, where, and whose it is.
+/// Adds to a JPEG what a camera writes: its orientation, its location and its owner.
 fn as_by_a_camera(jpeg: &[u8], orientation: u8) -> Vec<u8> {
     let name = b"Ann was at 48.2082N 16.3738E\0";
     let mut exif = b"Exif\0\0II*\0\x08\0\0\0\x02\0".to_vec();
@@ -55,7 +55,7 @@ fn preview_of(file: &Value, side: u32) -> String {
     format!("{}?preview={side}", file["url"].as_str().unwrap())
 }
 
-/// Asks for a preview and decodes it.
+/// Requests a preview and decodes it.
 async fn preview(server: &Server, file: &Value, side: u32) -> DynamicImage {
     let answer = get(server, &preview_of(file, side), &[]).await;
     assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
@@ -126,7 +126,7 @@ async fn a_preview_supports_etags_and_ranges() {
 async fn a_preview_is_upright_and_has_no_metadata() {
     let server = start().await;
     let jpeg = encoded(&halves(800, 400), ImageFormat::Jpeg);
-    // Turned by a quarter to the right: what was left is above.
+    // Rotated clockwise by 90 degrees: the left half is now at the top.
     let file = upload(&server, "a.jpg", &as_by_a_camera(&jpeg, 6)).await;
     assert_eq!((&file["width"], &file["height"]), (&json!(400), &json!(800)));
     for side in [360, 720] {
@@ -140,7 +140,7 @@ async fn a_preview_is_upright_and_has_no_metadata() {
         assert!(above[0] > 150 && above[2] < 100, "{above:?}");
         assert!(below[2] > 150 && below[0] < 100, "{below:?}");
     }
-    // Upside down it keeps its sides.
+    // Upside down, it keeps its width and height.
     let file = upload(&server, "b.jpg", &as_by_a_camera(&jpeg, 3)).await;
     assert_eq!((&file["width"], &file["height"]), (&json!(800), &json!(400)));
     let shown = preview(&server, &file, 360).await.to_rgb8();
@@ -163,7 +163,7 @@ async fn a_preview_keeps_transparency_and_sharp_edges() {
         let shown = shown.to_rgba8();
         assert_eq!((shown.get_pixel(10, 10)[3], shown.get_pixel(700, 10)[3]), (0, 255), "{format:?}");
     }
-    // Few colours: a PNG, in which no line is blurred. It is not made larger than it was.
+    // Few colours: a PNG, in which no line is blurred. It is not enlarged.
     let drawn = RgbImage::from_fn(300, 200, |x, _| if x % 20 == 0 { Rgb([0; 3]) } else { Rgb([255; 3]) });
     let file = upload(&server, "drawn.png", &encoded(&drawn.clone().into(), ImageFormat::Png)).await;
     for side in [360, 720] {
@@ -220,7 +220,7 @@ async fn a_picture_over_the_bounds_has_no_preview() {
 #[tokio::test]
 async fn a_picture_that_needs_too_much_memory_has_no_preview() {
     let jpeg = encoded(&RgbImage::new(4_000, 3_000).into(), ImageFormat::Jpeg);
-    // Its pixels, in whole blocks, and those of one of twice the larger preview's side.
+    // Its pixels, in whole blocks, and those of a picture with twice the larger preview's side.
     let enough = (4_000 * 3_008 + 1_440 * 1_440) * 3;
     for (memory, status) in [(enough, 200), (enough - 1_024, 404)] {
         let server = Server::with(|setup| setup.limits.preview_memory = memory).await;
@@ -236,13 +236,13 @@ async fn a_broken_picture_has_no_preview() {
     for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Gif, ImageFormat::WebP] {
         let whole = encoded(&halves(640, 480), format);
         let mut broken = whole[..whole.len() / 8].to_vec();
-        // All that comes after the head is noise.
+        // Everything after the head is noise.
         for (i, byte) in broken.iter_mut().enumerate().skip(700) {
             *byte = (i * i % 251) as u8;
         }
         let file = upload(&server, "broken", &broken).await;
         let answer = get(&server, &preview_of(&file, 720), &[]).await;
-        // What there is of a JPEG is shown, as browsers do.
+        // The readable part of a JPEG is shown, as browsers do.
         assert!(matches!(answer.status, 200 | 404), "{format:?} {answer:?}");
         if format == ImageFormat::Png {
             answer.assert_error(404, "no_such_attachment");

@@ -1,4 +1,4 @@
-//! The real service behind the real proxies, with the configurations that the operator's page gives.
+//! The real service behind real proxies, with the configurations in `docs/service`.
 #![cfg(target_os = "linux")]
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -25,13 +25,13 @@ use tokio_websockets::{ClientBuilder, Message};
 
 const NAME: &str = "chat.example";
 const PAGE: &str = "https://chat.example";
-/// Below `client_max_body_size`, and far over what nginx takes without it.
+/// Below `client_max_body_size`, and far above nginx's default limit.
 const FILE: usize = 20 << 20;
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// A proxy in front of a service. Both end with it.
+/// A proxy in front of a service. Both end on drop.
 struct Proxy {
     _process: Child,
     folder: TempDir,
@@ -40,7 +40,7 @@ struct Proxy {
     tls: Option<TlsConnector>,
 }
 
-/// An answer's head, with names in lower case, and its body.
+/// A response's head, with names in lower case, and its body.
 struct Answer {
     head: String,
     body: Vec<u8>,
@@ -79,7 +79,7 @@ impl Proxy {
         stream.write_all(request.as_bytes()).await.unwrap();
         stream.write_all(body).await.unwrap();
         let mut answer = Vec::new();
-        // A proxy may end TLS without saying goodbye.
+        // A proxy may end TLS without a close message.
         let _ = must("an answer", stream.read_to_end(&mut answer)).await;
         let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("a head");
         let head = String::from_utf8(answer[..end].to_vec()).unwrap();
@@ -140,7 +140,7 @@ fn configuration(file: &str) -> String {
     fs::read_to_string(format!("{}/../docs/service/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
-/// Puts `new` in each place of `old`, which is there.
+/// Replaces each `old`, which must occur, by `new`.
 #[track_caller]
 fn put(text: &mut String, old: &str, new: &str) {
     assert!(text.contains(old), "no {old:?} in {text}");
@@ -158,7 +158,7 @@ fn program(name: &str) -> PathBuf {
     found.unwrap_or_else(|| panic!("these tests need {name} (Debian: apt-get install {name})"))
 }
 
-/// Starts a proxy, and waits until it takes connections.
+/// Starts a proxy, and waits until it accepts connections.
 async fn start(mut command: Command, addr: SocketAddr) -> Child {
     let mut process = command.stdin(Stdio::null()).kill_on_drop(true).spawn().unwrap();
     let listens = async {
@@ -171,7 +171,7 @@ async fn start(mut command: Command, addr: SocketAddr) -> Child {
     process
 }
 
-/// Returns nginx with the file of the page, and where it listens without TLS.
+/// Starts nginx with the file in `docs/service`, and returns its address without TLS too.
 async fn nginx() -> (Proxy, SocketAddr) {
     let folder = tempfile::tempdir().unwrap();
     let service = service(folder.path()).await;
@@ -237,7 +237,7 @@ async fn a_person_chats_through_caddy() {
     fs::write(&file, &site).unwrap();
     let valid = must("caddy checks the file", caddy(&["validate"]).output()).await.unwrap();
     assert!(valid.status.success(), "{}", String::from_utf8_lossy(&valid.stderr));
-    // Its certificate would come from an authority on the internet.
+    // A public authority would issue its certificate.
     put(&mut site, "chat.example {", &format!("http://chat.example:{} {{\n    bind 127.0.0.1", addr.port()));
     put(&mut site, "127.0.0.1:3000", &service.addr.to_string());
     fs::write(&file, format!("{{\n    admin off\n    auto_https off\n}}\n{site}")).unwrap();

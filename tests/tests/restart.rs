@@ -1,4 +1,4 @@
-//! The real service killed in the middle of its work: nothing acknowledged is lost, nothing is doubled.
+//! The real service is killed under load: nothing acknowledged is lost, nothing is duplicated.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::time::Duration;
@@ -28,7 +28,7 @@ async fn keeps_all(database: Option<&str>) {
     let folder = tempfile::tempdir().unwrap();
     let mut acked = Acked::new();
     let mut signed_in = None;
-    // Nothing tells the writers to stop: the kill does.
+    // Nothing tells the writers to stop: the kill ends them.
     let (_stop, stopped) = watch::channel(false);
     for round in 0..KILLS {
         let service = Service::start(folder.path(), database).await;
@@ -41,7 +41,7 @@ async fn keeps_all(database: Option<&str>) {
             let client = Client::connect_with_cookie(service.addr, cookie).await;
             writers.push(tokio::spawn(write(client, format!("r{round}w{n}"), BOUND, stopped.clone())));
         }
-        // Killed once the work is well under way: the log has grown by some hundred messages.
+        // Killed well under way: the log has grown by some hundred messages.
         let mut watcher = Client::connect_with_cookie(service.addr, cookie).await;
         let head = watcher.ok(json!({"type": "subscribe", "channel": "general", "limit": 0})).await["head"]
             .as_u64()

@@ -1,4 +1,5 @@
-//! A log that is put back to what it was: a client that has seen the lost part is told, and gets what is there now.
+//! A log is restored to an earlier state: a client that has seen the lost part is reset, and gets the current
+//! messages.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::path::Path;
@@ -38,14 +39,14 @@ fn texts(list: &Value) -> Vec<&str> {
     list.as_array().unwrap().iter().map(|message| message["text"].as_str().unwrap()).collect()
 }
 
-/// Writes messages of the log that will be lost, and returns the position after them.
+/// Writes the messages that will be lost, and returns the position after them.
 async fn fill(server: &Server, texts: std::ops::RangeInclusive<u64>) -> Value {
     let mut ann = server.member("ann", "general").await;
     say(&mut ann, texts, "first").await;
     position(&ann.ok(json!({"type": "subscribe", "channel": "general", "limit": 0})).await)
 }
 
-/// Resumes at each place after the log was put back to five messages and seven others were written.
+/// Resumes at each position after the log was restored to five messages and seven others were written.
 async fn resumes(server: &Server, at_five: Value, at_ten: Value) {
     let mut bob = server.member("bob", "general").await;
     say(&mut bob, 6..=12, "second").await;
@@ -64,7 +65,7 @@ async fn resumes(server: &Server, at_five: Value, at_ten: Value) {
 async fn on_redb_a_reader_ahead_of_a_restored_copy_is_reset() {
     let data = tempfile::tempdir().unwrap();
     let (file, copy) = (data.path().join(FILE), data.path().join("copy"));
-    // Opening it waits until the server has closed it.
+    // Opening the file waits until the server has closed it.
     let closed = || drop(RedbStore::open(&file).unwrap());
     let server = on_redb(data.path()).await;
     let at_five = fill(&server, 1..=5).await;
@@ -104,7 +105,7 @@ async fn on_postgres_a_reader_ahead_of_a_restored_copy_is_reset() {
     resumes(&on_postgres(&database).await, at_five, at_ten).await;
 }
 
-/// A promoted standby that lacks the last commits, under a server that runs on.
+/// A promoted standby that lacks the last commits, under a server that keeps running.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_running_server_notices_a_restored_log() {
     let database = Postgres::shared().await.database().await;

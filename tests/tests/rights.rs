@@ -1,4 +1,4 @@
-//! Rights end what they began: on sockets, with every path that leads to a channel.
+//! When a right ends, so does what depends on it: on sockets, for every path to a channel.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use chatcore::testkit::{Faults, FaultyStore, Random};
@@ -15,11 +15,11 @@ fn general() -> ChannelName {
     ChannelName::new("general").unwrap()
 }
 
-/// Checks that the client is told that it was removed, and hears of the channel no more.
+/// Checks that the client is told of its removal, and then receives nothing of the channel.
 async fn assert_removed(client: &mut Client) {
     let removed = client.event("channel_removed").await;
     assert_eq!(removed, json!({"type": "channel_removed", "channel": "general", "reason": "removed"}));
-    // What was on its way comes before the answer.
+    // Frames that were on their way arrive before the response.
     client.take_waiting();
     client.ok(json!({"type": "ping"})).await;
     let later = client.take_waiting();
@@ -132,7 +132,7 @@ async fn under_load_no_frame_follows_channel_removed() {
             yield_now().await;
         }
         server.chat.revoke(&id(&format!("r{n}")), &general());
-        // Whatever has a higher `seq` than this was published after the call.
+        // Everything with a higher `seq` was published after the call.
         heads.push(probe.publish("general", &format!("after {n}")).await);
     }
     for publisher in publishers {
@@ -148,7 +148,7 @@ async fn under_load_no_frame_follows_channel_removed() {
     }
 }
 
-/// Reads up to `channel_removed`; returns the newest `seq` that came.
+/// Reads up to `channel_removed`, and returns the newest `seq` before it.
 async fn read_until_removed(mut client: Client) -> (Client, u64) {
     let mut seen = 0;
     loop {

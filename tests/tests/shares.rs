@@ -1,6 +1,6 @@
-//! Clients that ask for more than their share, over real sockets: they are slowed down or refused with a time.
+//! Clients that request more than their share, over real sockets, are slowed down or refused with a retry time.
 //!
-//! That something takes a while is only ever asserted from below, so a busy machine changes nothing.
+//! Durations are only checked for a minimum, so a busy machine changes nothing.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use web_chat::{App, Options};
 
-/// Ten commands at once, then one a second; so twenty frames at once, then two a second.
+/// A burst of ten commands, then one per second; so a burst of twenty frames, then two per second.
 fn slow(setup: &mut Setup) {
     (setup.limits.command_burst, setup.limits.commands_per_second) = (10, 1);
 }
@@ -59,7 +59,7 @@ async fn a_flood_of_empty_fragments_is_slowed_down() {
     let mut eve = Raw::websocket(server.addr, "eve").await;
     let began = Instant::now();
     eve.write(&frame(0x01, br#"{"type":"ping","#)).await;
-    // In writes of their own, so that the first ones do not come along with the rest.
+    // In separate writes, so that the first ones do not arrive together with the rest.
     for _ in 0..3 {
         eve.write(&frame(0x00, b"").repeat(7)).await;
         tokio::task::yield_now().await;
@@ -122,7 +122,7 @@ async fn sign_in(addr: SocketAddr, name: &str, headers: &[&str]) -> Answer {
     http(addr, "POST", "/session", headers, json!({ "name": name }).to_string().as_bytes()).await
 }
 
-/// Checks that an answer is a 429 that says when to come back, within so many seconds.
+/// Checks that a response is a 429 with a `Retry-After` of at most this many seconds.
 #[track_caller]
 fn assert_limited(answer: &Answer, seconds: u64) {
     answer.assert_error(429, "rate_limited");
@@ -132,13 +132,13 @@ fn assert_limited(answer: &Answer, seconds: u64) {
 
 #[tokio::test]
 async fn sign_ins_per_address_are_bounded() {
-    // A minute for the next one, so that none comes back while the test runs.
+    // One per minute, so that none is added during the test.
     let addr = start(&["--sign-in-interval", "60000"]).await;
     for n in 0..100 {
         assert_eq!(sign_in(addr, &format!("name {n}"), &[]).await.status, 200, "{n}");
     }
     assert_limited(&sign_in(addr, "one more", &[]).await, 60);
-    // A header that nobody was told to trust makes no other address.
+    // A forwarding header that is not trusted does not change the address.
     assert_limited(&sign_in(addr, "one more", &["X-Forwarded-For: 192.0.2.1"]).await, 60);
     http(addr, "GET", "/session", &[], b"").await.assert_error(401, "unauthorized");
 }
@@ -219,7 +219,7 @@ async fn many_users_of_one_address_leave_uploads_for_others() {
              Content-Length: 9\r\nExpect: 100-continue\r\n\r\n"
         );
         raw.write(head.as_bytes()).await;
-        // It has its place when its body is asked for.
+        // It has its slot when its body is requested.
         assert!(raw.head().await.starts_with("HTTP/1.1 100"));
         held.push(raw);
     }
@@ -229,7 +229,8 @@ async fn many_users_of_one_address_leave_uploads_for_others() {
     assert_eq!(upload(server.addr, "dora", b"x").await.status, 201);
 }
 
-/// Asks for a WebSocket of `name` from an address behind the proxy; returns the connection and the answer's status.
+/// Requests a WebSocket of `name` from an address behind the proxy. Returns the connection and the response's
+/// status.
 async fn socket_from(server: &Server, name: &str, address: &str) -> (Raw, String) {
     let mut raw = Raw::connect(server.addr).await;
     let head = format!(

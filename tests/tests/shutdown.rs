@@ -1,4 +1,4 @@
-//! The real service told to go away, by the signals that a service manager and a person send.
+//! The real service stops, by the signals that a service manager and a person send.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::collections::HashSet;
@@ -9,11 +9,10 @@ use chatcore_tests::{Client, Raw, Server, Service, http, must};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-/// Bytes of a file that no socket's buffers hold.
+/// The size of a file that does not fit into the buffers of sockets.
 const LARGE: usize = 8 << 20;
 
-/// A service whose grace nobody would wait for, somebody signed in to it, and a download of theirs that they do not
-/// read.
+/// A service with a long grace time, a signed-in user, and a download of that user that is not read.
 async fn with_a_client_that_hangs(grace: &str) -> (Service, String, Raw, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let service = Service::with(folder.path(), &["--grace", grace]).await;
@@ -36,7 +35,7 @@ async fn sigterm_drains_and_exits_with_0() {
     let cookie = service.sign_in("ann").await;
     let mut reader = Client::connect_with_cookie(service.addr, &cookie).await;
     reader.ok(json!({"type": "subscribe", "channel": "general"})).await;
-    // Nothing tells the writer to stop: the drain does.
+    // Nothing tells the writer to stop: the drain ends it.
     let (_stop, stopped) = watch::channel(false);
     let writer = Client::connect_with_cookie(service.addr, &cookie).await;
     let writing = tokio::spawn(write(writer, "w".into(), Duration::from_secs(30), stopped));
@@ -113,7 +112,7 @@ async fn an_upload_in_progress_is_told_that_the_service_drains() {
         service.addr
     );
     upload.write(head.as_bytes()).await;
-    // The server asks for the body once it reads it.
+    // The server requests the body once it reads it.
     assert!(upload.head().await.starts_with("HTTP/1.1 100"));
     upload.write(b"begun").await;
     service.signal("TERM");

@@ -1,4 +1,4 @@
-//! Signing in to `web_chat` and out of it, over HTTP and with sockets.
+//! Signing in to `web_chat` and out again, over HTTP and with sockets.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ async fn sign_in(addr: SocketAddr, name: &str, headers: &[&str]) -> Answer {
     http(addr, "POST", "/session", headers, json!({ "name": name }).to_string().as_bytes()).await
 }
 
-/// Returns the cookie of an answer as a browser would send it back.
+/// Returns the cookie of a response as a browser would send it back.
 fn cookie(answer: &Answer) -> String {
     answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned()
 }

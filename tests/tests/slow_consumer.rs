@@ -1,16 +1,16 @@
-//! A socket that never reads costs the others nothing, and learns what it missed when it comes back.
+//! A socket that never reads costs the others nothing, and receives what it missed when it comes back.
 
 use std::time::Duration;
 
 use chatcore_tests::{Raw, Server, Setup, frame};
 use serde_json::{Value, json};
 
-/// More than the buffers of a socket and a ring hold together.
+/// More events than the buffers of a socket and a ring hold together.
 const EVENTS: u64 = 1_500;
 
 fn small_ring(setup: &mut Setup) {
     setup.limits.ring_events = 16;
-    // A resume of 300 long events is one answer.
+    // The response to a resume over 300 long events fits.
     setup.limits.answer_bytes = 4 << 20;
     setup.limits.commands_per_second = 1_000_000;
     setup.limits.command_burst = 1_000_000;
@@ -45,11 +45,11 @@ async fn a_socket_that_never_reads_does_not_delay_others() {
         let publish = json!({"type": "publish", "channel": "general", "nonce": n.to_string(), "text": text});
         assert_eq!(ann.ok(publish).await["seq"], n);
         ann.take_waiting();
-        // Bob has each event before the next one is published.
+        // Bob has each event before the next is published.
         assert_eq!(bob.event("message").await["seq"], n);
     }
 
-    // When it reads again it gets a gapless beginning, then `lagged`, and with its position the rest.
+    // When it reads again, it gets a gapless beginning, then `lagged`, and from its position the rest.
     let raw = &mut stuck[0];
     let mut last = 0;
     let lagged = loop {
@@ -81,7 +81,7 @@ async fn a_stuck_socket_is_closed_and_resumes_by_position() {
     let server = Server::with(|setup| {
         small_ring(setup);
         setup.config.write_timeout = Duration::from_millis(200);
-        // Nobody reads until all is published, however long that takes.
+        // Nobody reads until everything is published, however long that takes.
         setup.config.close_timeout = Duration::from_secs(3_600);
         setup.limits.presence_grace = Duration::ZERO;
     })
@@ -102,7 +102,7 @@ async fn a_stuck_socket_is_closed_and_resumes_by_position() {
         }
     }
 
-    // It takes what was on its way, gapless, and then learns why there is no more.
+    // It reads what was on its way, without a gap, and then the reason why there is no more.
     let mut last = 0_u64;
     let code = loop {
         let frame = raw.frame().await.expect("a close before the end");
@@ -135,7 +135,7 @@ async fn a_full_mailbox_closes_its_connection_as_too_slow() {
     let mut eve = Raw::websocket(server.addr, "eve").await;
     let mut ann = server.client("ann").await;
     let topic = "x".repeat(60_000);
-    // She reads nothing: what is outside any log fills her socket, then her mailbox. Others go on.
+    // She reads nothing: events outside of logs fill her socket, then her mailbox. Others continue.
     let mut created = 0;
     while server.chat.connections() == 2 {
         created += 1;

@@ -1,4 +1,4 @@
-//! The soak of `src/bin/soak.rs` in short.
+//! A short run of the soak in `src/bin/soak.rs`.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Walks through the interleavings of the wake protocol: `wake.rs` and `turn.rs` of `chatcore/src/delivery` on loom's
+//! Explores the interleavings of the wake protocol: `wake.rs` and `turn.rs` of `chatcore/src/delivery` with loom's
 //! primitives.
 #![allow(missing_docs, unreachable_pub)]
 
@@ -24,8 +24,8 @@ use loom::thread;
 use turn::Turn;
 use wake::{ReadyList, WakeMark};
 
-/// Walks through every interleaving with at most three preemptions. Almost every lost wake needs one or two,
-/// and without a bound the walk takes hours.
+/// Explores every interleaving with at most three preemptions. Almost every lost wake needs one or two, and
+/// without this bound, the exploration takes hours.
 fn model(test: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(3);
@@ -53,8 +53,8 @@ fn many_marks_queue_a_subscription_once() {
     });
 }
 
-/// Two publishers push and mark; the reader sleeps when it has caught up. If a wake could be lost, the reader
-/// would sleep for ever, and loom reports the deadlock.
+/// Two publishers push and mark, and the reader sleeps when it has caught up. If a wake could be lost, the reader
+/// would sleep forever, and loom would report the deadlock.
 #[test]
 fn every_push_wakes_its_reader() {
     model(|| {
@@ -88,8 +88,8 @@ fn every_push_wakes_its_reader() {
     });
 }
 
-/// Two publishers push and ask; whoever is told to queue the work does it, as a task of the fan-out would. No
-/// two do it at once, and nothing that was pushed is left behind.
+/// Two publishers push and ask. Whoever is told to queue the work does it, as a task of the fan-out would. No two
+/// do it at once, and nothing that was pushed is left behind.
 #[test]
 fn one_task_at_a_time_serves_a_shard() {
     model(|| {

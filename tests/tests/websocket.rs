@@ -1,7 +1,7 @@
-//! The WebSocket protocol by the letter of RFC 6455, against the connection's own code as an echo server.
+//! The WebSocket protocol of RFC 6455, against the connection's own code as an echo server.
 //!
-//! The kinds of cases are those of Autobahn's suite, sections 1 to 7, 9 and 10, which `docs/reliability.md` says
-//! how to run whole.
+//! The kinds of cases are those of Autobahn's test suite, sections 1 to 7, 9 and 10. `docs/reliability.md` says
+//! how to run the whole suite.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::net::SocketAddr;
@@ -26,14 +26,14 @@ async fn echo() -> SocketAddr {
     addr
 }
 
-/// Sends bytes and returns the first frame of the answer; `None` if the connection ends without one.
+/// Sends bytes and returns the first frame of the response; `None` if the connection ends without one.
 async fn answer(addr: SocketAddr, bytes: &[u8]) -> Option<Frame> {
     let mut raw = Raw::upgraded(addr, "anybody").await;
     raw.write(bytes).await;
     raw.frame().await
 }
 
-/// Sends bytes and returns the code with which the server closes.
+/// Sends bytes and returns the close code of the server.
 async fn closed(addr: SocketAddr, bytes: &[u8]) -> Option<u16> {
     let mut raw = Raw::upgraded(addr, "anybody").await;
     raw.write(bytes).await;
@@ -161,7 +161,7 @@ async fn a_frame_after_a_close_is_not_answered() {
     raw.write(&late).await;
     assert_eq!(raw.frame().await.unwrap().opcode, CLOSE);
     assert_eq!(raw.frame().await, None);
-    // What came before is answered first.
+    // Earlier frames are answered first.
     let mut raw = Raw::upgraded(addr, "anybody").await;
     raw.write(&[frame(FIN | TEXT, b"early"), close_frame(1000, b"")].concat()).await;
     assert_eq!(raw.frame().await.unwrap().payload, b"early");
@@ -180,7 +180,7 @@ async fn text_that_is_not_utf_8_closes_with_1007() {
         let split = [frame(TEXT, b"good "), frame(FIN, bad)].concat();
         assert_eq!(closed(addr, &split).await, Some(1007), "{bad:x?} in a fragment");
     }
-    // A fragment that can't become UTF-8 ends it, before the message is whole.
+    // A fragment that can't become valid UTF-8 ends the connection before the message is complete.
     assert_eq!(closed(addr, &frame(TEXT, overlong)).await, Some(1007));
     let reason = close_frame(1000, b"\xff");
     assert!(matches!(closed(addr, &reason).await, Some(1002 | 1007)));

@@ -1,5 +1,4 @@
-//! `docs/operations.md`, done as it says: every command of the page runs, in its order, with the real programs, on
-//! folders below `DESTDIR`.
+//! Runs every command of `docs/operations.md` in order, with the real programs, on folders below `DESTDIR`.
 #![cfg(target_os = "linux")]
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -23,7 +22,7 @@ async fn client(addr: SocketAddr, cookie: &str) -> Client {
 
 async fn sign_in(addr: SocketAddr, name: &str) -> String {
     let answer = http(addr, "POST", "/session", &[], json!({ "name": name }).to_string().as_bytes()).await;
-    // The plain name of the cookie: the request came without TLS.
+    // The cookie without the prefix, since the request came without TLS.
     let cookie = answer.header("set-cookie").unwrap_or_else(|| panic!("{answer:?}"));
     cookie.split(';').next().unwrap().to_owned()
 }
@@ -38,7 +37,7 @@ async fn say(addr: SocketAddr, cookie: &str, text: &str) {
     client(addr, cookie).await.publish("general", text).await;
 }
 
-/// What is so before and after a block of the page, by the block's heading.
+/// The checks before and after a block of the page, by the block's heading.
 struct Story {
     addr: SocketAddr,
     metrics: SocketAddr,
@@ -139,7 +138,7 @@ async fn the_systemd_unit_is_valid_and_restricted() {
     machine.install_unit();
     let verified = analyze(&machine, &["verify"]);
     assert!(verified.status.success() && verified.stderr.is_empty(), "{verified:?}");
-    // A service without any of it has 9.6; below 2 it is called OK.
+    // A service without any hardening has 9.6; below 2 is called OK.
     let security = analyze(&machine, &["security", "--offline=true", "--threshold=20", "--no-pager"]);
     assert!(security.status.success(), "{}", String::from_utf8_lossy(&security.stdout));
     let unit = page("service/web_chat.service");
@@ -153,7 +152,7 @@ async fn the_systemd_unit_is_valid_and_restricted() {
     assert!(value("LimitNOFILE=") >= connections + connections / 4 + 256, "as many as it asks for");
 }
 
-/// Returns the options of `--help`, each with its default.
+/// Returns the options in `--help` with their defaults.
 fn options() -> BTreeMap<String, Option<String>> {
     let help = Command::new(web_chat().as_std().get_program()).arg("--help").output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();

@@ -1,6 +1,6 @@
-//! What stands in a page of `docs`.
+//! The text of a page in `docs`.
 
-/// Commands of a page, and the heading that they stand under.
+/// A block of commands, with its heading.
 pub(crate) struct Block {
     pub(crate) heading: String,
     pub(crate) commands: String,
@@ -11,7 +11,7 @@ pub(crate) fn page(file: &str) -> String {
     std::fs::read_to_string(format!("{}/../docs/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
-/// Returns every block of commands, in the order of the page.
+/// Returns all blocks of commands, in the order of the page.
 pub(crate) fn blocks(page: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut heading = String::new();
@@ -24,7 +24,7 @@ pub(crate) fn blocks(page: &str) -> Vec<Block> {
             let body: Vec<&str> = lines.by_ref().take_while(|line| line.trim_start() != "```").collect();
             match language {
                 "sh" => blocks.push(Block { heading: heading.clone(), commands: body.join("\n") }),
-                // What Prometheus reads has the address that the commands set.
+                // The configuration for Prometheus has the address that the commands set.
                 "yaml" => assert!(body.iter().any(|line| line.contains("\"127.0.0.1:9100\"")), "{body:?}"),
                 other => panic!("a block of {other:?} under {heading:?} is checked by nothing"),
             }

@@ -1,4 +1,4 @@
-//! A machine made of folders, and a shell on it.
+//! A simulated machine made of folders, with a shell.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -14,7 +14,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 const SYSTEMCTL: &str = include_str!("systemctl.sh");
 
-/// Folders as on a machine, with the standard units of systemd. What was started on it ends with it.
+/// The folders of a machine, with the standard units of systemd. Programs started on it end with it.
 pub(crate) struct Machine {
     root: TempDir,
     program: PathBuf,
@@ -24,7 +24,7 @@ pub(crate) struct Machine {
     pub(crate) metrics: SocketAddr,
 }
 
-/// Returns the top folder of the source.
+/// Returns the root folder of the source.
 fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
@@ -66,7 +66,7 @@ impl Machine {
         self.root.path().join(path)
     }
 
-    /// Puts the unit and the program where the page does.
+    /// Installs the unit and the program where the page does.
     pub(crate) fn install_unit(&self) {
         fs::create_dir_all(self.path("etc/systemd/system")).unwrap();
         let unit = source().join("docs/service/web_chat.service");
@@ -83,7 +83,7 @@ impl Drop for Machine {
     }
 }
 
-/// A shell that ends at the first command that fails.
+/// A shell that exits at the first command that fails.
 pub(crate) struct Shell {
     child: Child,
     commands: ChildStdin,
@@ -115,7 +115,7 @@ impl Shell {
         Self { child, commands, output, log: machine.path("run/web_chat.log") }
     }
 
-    /// Runs commands, and returns when all of them have succeeded.
+    /// Runs commands, and returns when all have succeeded.
     pub(crate) async fn run(&mut self, commands: &str) {
         let script = format!("{commands}\necho '{DONE}'\n");
         self.commands.write_all(script.as_bytes()).await.unwrap();
