@@ -1,4 +1,4 @@
-//! The same service under hyper, under axum and on another kind of socket: each does everything.
+//! The same service works completely under hyper, under axum and on another kind of socket.
 #![allow(clippy::unwrap_used)] // The helpers are tests too.
 
 mod common;
@@ -21,7 +21,7 @@ async fn bind() -> (TcpListener, SocketAddr) {
     (listener, addr)
 }
 
-/// Talks, uploads, downloads and gets the client's files, at `/chat`.
+/// Chats, uploads, downloads and gets the client's files, at `/chat`.
 async fn assert_everything_works(addr: SocketAddr) {
     let mut ann = connect(addr).await;
     send(&mut ann, json!({"type": "create_channel", "id": 1, "name": "general"})).await;
@@ -91,7 +91,7 @@ async fn an_axum_app_serves_chat_beside_its_pages() {
     assert!(page.ends_with("hello"), "{page}");
 }
 
-/// A socket that is no `TcpStream`, as TLS is none.
+/// A socket that is not a `TcpStream`, as under TLS.
 #[tokio::test]
 async fn a_socket_other_than_tcp_is_served() {
     let (chat, _folder) = chat().await;
@@ -113,7 +113,7 @@ async fn a_socket_other_than_tcp_is_served() {
     assert_eq!(closed(&mut ann).await, Some(1001));
 }
 
-/// A request that nobody can upgrade, as one over HTTP/2 or one that a test makes.
+/// A request without a possible upgrade, such as one over HTTP/2 or one that a test creates.
 #[tokio::test]
 async fn a_request_that_cannot_be_upgraded_says_so() {
     let (chat, _folder) = chat().await;

@@ -1,4 +1,4 @@
-//! The small server: its bounds, and how it stops.
+//! The small server: its limits, and its shutdown.
 #![allow(clippy::unwrap_used)] // The helpers are tests too.
 
 mod common;
@@ -43,7 +43,7 @@ where
 
 const REQUEST: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
-/// Answers when it is told to.
+/// Responds when it is told to.
 #[derive(Clone)]
 struct Patient {
     started: mpsc::Sender<oneshot::Sender<()>>,
@@ -80,7 +80,7 @@ async fn shutdown_drains_websockets_and_finishes_requests() {
     })
     .await;
     let mut ann = connect(addr).await;
-    // An upload that is under way, and a connection that only idles between two requests.
+    // An upload in progress, and an idle connection between two requests.
     send(&mut ann, serde_json::json!({"type": "create_channel", "id": 1, "name": "general"})).await;
     while receive(&mut ann).await["id"] != 1 {}
     let mut idle = TcpStream::connect(addr).await.unwrap();
@@ -128,7 +128,7 @@ async fn connections_over_the_limit_wait() {
     let first = tokio::spawn(exchange(addr, request));
     let go = must("the first request", requests.recv()).await.unwrap();
     let second = tokio::spawn(exchange(addr, request));
-    // The second one is connected by the system, and not accepted: it does not get as far as the service.
+    // The second one is connected by the system but not accepted, so it does not reach the service.
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
@@ -194,10 +194,10 @@ async fn an_unread_response_is_given_up() {
         .write_all(format!("GET {url} HTTP/1.1\r\nHost: x\r\nx-user: ann\r\n\r\n").as_bytes())
         .await
         .unwrap();
-    // It has the only place until it is given up.
+    // It has the only slot until it is closed.
     let next = exchange(addr, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
     assert!(next.starts_with("HTTP/1.1 404 "), "{next}");
-    // A reset, by which the system frees at once what it held for it, and no end of the answer.
+    // It is reset, so that the system frees its buffers at once, and the response is cut off.
     let ended = must("the end", stuck.read_to_end(&mut Vec::new())).await;
     assert!(ended.is_err(), "{ended:?}");
 }

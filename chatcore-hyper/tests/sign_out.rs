@@ -1,4 +1,4 @@
-//! A sign-out that comes while a handshake is under way.
+//! A sign-out during a handshake.
 #![allow(clippy::unwrap_used)] // The helpers are tests too.
 
 mod common;
@@ -20,7 +20,7 @@ async fn a_handshake_can_not_overtake_a_disconnection() {
     let overtaken = chat.clone();
     let service = ChatService::builder(chat, move |_: &Parts| {
         let ann = User::new("u_ann", "ann").unwrap();
-        // The session was still there when it was looked up, and is gone before the socket is open.
+        // The session existed when it was looked up, and is gone before the socket is open.
         overtaken.disconnect(&ann.id, CloseReason::SignedOut);
         ready(Ok::<_, Unauthorized>(Identity::new(ann)))
     });

@@ -1,4 +1,4 @@
-//! The times that bound a connection: pings, silence, and the peer's side of a close.
+//! The timeouts of a connection: pings, silence, and the peer's side of a close.
 #![allow(clippy::unwrap_used)] // The helpers are tests too.
 
 mod common;
@@ -22,7 +22,7 @@ async fn start(edit: impl FnOnce(&mut Config)) -> (chatcore::Chat, SocketAddr, T
     (chat, addr, folder)
 }
 
-/// Connects without a client that answers pings by itself.
+/// Connects without a client that answers pings automatically.
 async fn raw(addr: SocketAddr) -> TcpStream {
     let mut tcp = TcpStream::connect(addr).await.unwrap();
     let request = "GET /chat/ws HTTP/1.1\r\nHost: x\r\nx-user: ann\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -49,7 +49,7 @@ async fn a_client_that_answers_pings_stays_connected() {
     })
     .await;
     let mut ann = connect(addr).await;
-    // They take longer than the silence that ends a connection.
+    // They take longer than the silence timeout.
     for _ in 0..30 {
         let ping = must("a ping", ann.next()).await.unwrap().unwrap();
         assert!(ping.is_ping(), "{ping:?}");
@@ -80,10 +80,10 @@ async fn a_peer_that_does_not_close_is_waited_for_briefly() {
     let (chat, addr, _folder) = start(|config| config.close_timeout = Duration::from_millis(100)).await;
     let mut tcp = raw(addr).await;
     chat.drain();
-    // The answer ends with the close and the end of the server's side, although ours stays open.
+    // The output ends with the close frame and the end of the server's side, although ours stays open.
     let answer = read_all(&mut tcp).await;
     assert!(answer.contains("the server is going away"), "{answer:?}");
-    // Then the server is done with it, and what we write is refused sooner or later.
+    // Then the server has closed it, and our writes fail sooner or later.
     must("the connection ends", async { while tcp.write_all(&[0; 1_024]).await.is_ok() {} }).await;
 }
 
@@ -100,7 +100,7 @@ async fn bytes_sent_with_the_handshake_are_not_lost() {
         bytes.extend([0x81, 0x80 | command.len() as u8, 0, 0, 0, 0]);
         bytes.extend(command.as_bytes());
     }
-    // A close after them, so that the answers end.
+    // Followed by a close frame, so that the responses end.
     bytes.extend([0x88, 0x80, 0, 0, 0, 0]);
     tcp.write_all(&bytes).await.unwrap();
     let answer = read_all(&mut tcp).await;

@@ -1,4 +1,4 @@
-//! Answers and the pages of a store behind them are bounded in bytes: what does not fit comes with the next.
+//! Responses and the store's pages behind them are bounded in bytes: what does not fit comes with the next one.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use chatcore::protocol::{ChannelList, ChatEvent, Command, HistoryPage, SearchPage, Subscribed};
@@ -8,7 +8,7 @@ use chatcore::{
     MemoryStore, Nonce, Policy, Position, Seq, User,
 };
 
-/// Bytes of an answer's list in these tests.
+/// The largest list of a response in these tests.
 const ANSWER: usize = 8_000;
 
 /// A text that is six times as large in JSON.
@@ -52,7 +52,7 @@ async fn stored(messages: u64) -> MemoryStore {
     store
 }
 
-/// Returns the bytes of messages in an answer: their JSON is what was sent.
+/// Returns the size of messages in a response: the JSON as it was sent.
 fn len<T: serde::Serialize>(items: &[T]) -> usize {
     serde_json::to_vec(items).unwrap().len()
 }
@@ -106,7 +106,8 @@ async fn a_snapshot_is_bounded_in_bytes() {
     let store = stored(60).await;
     let chat = chat(&store, limits());
     let mut ann = chat.connect(identity("ann")).unwrap();
-    // The first fills the ring; the second reads the ring alone; the third comes after messages that it has seen.
+    // The first run fills the ring, the second reads only the ring, and the third resumes after messages that it
+    // has seen.
     for new in [0, 0, 30] {
         publish(&mut ann, new).await;
         let Subscribed { messages, more, head, .. } = ann.subscribe("a").await.unwrap();
@@ -128,7 +129,7 @@ fn subscribe(after: Option<Position>, limit: u32) -> Command {
     Command::Subscribe { channel: "a".into(), after, limit: Some(limit) }
 }
 
-/// A resume that is larger than an answer goes on live, where nothing is missed and nothing comes twice.
+/// A resume that does not fit into one response continues live, without gaps and duplicates.
 #[tokio::test]
 async fn a_large_resume_ends_early_and_goes_on_live() {
     let store = stored(1).await;
@@ -150,7 +151,8 @@ async fn a_large_resume_ends_early_and_goes_on_live() {
     assert!(seen.into_iter().eq(2..=101));
 }
 
-/// Where the ring does not hold what would follow, a resume that is larger than an answer is a reset.
+/// A resume that does not fit into one response is a reset if the ring does not have the events after the
+/// response.
 #[tokio::test]
 async fn a_resume_that_can_not_go_on_is_reset() {
     let store = stored(100).await;
@@ -260,7 +262,8 @@ async fn pages_of_channels_are_bounded_in_number_and_bytes() {
     assert!(counts.len() > 4 && counts.iter().all(|count| *count > 0), "{counts:?}");
 }
 
-/// Where very many are hidden, a listing says so by a mark: no name of theirs, and of use to this connection only.
+/// If very many channels are hidden, the response has a mark to continue from. It reveals no hidden name, and is
+/// valid for this connection only.
 #[tokio::test]
 async fn a_list_skips_hidden_channels_in_bounded_steps() {
     let mut limits = limits();

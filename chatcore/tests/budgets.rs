@@ -1,4 +1,4 @@
-//! The budgets of bytes: what one connection may have waiting, and what all may.
+//! The budgets of bytes: what may wait for one connection, and for all.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::future::poll_fn;
@@ -13,7 +13,7 @@ fn identity(name: &str) -> Identity {
     Identity::new(User::new(&format!("u_{name}"), name).unwrap())
 }
 
-/// A chat with a channel `a` that holds 20 messages of 5,000 bytes.
+/// Creates a chat with a channel `a` that has 20 messages of 5,000 bytes.
 async fn chat(edit: impl FnOnce(&mut Limits)) -> Chat {
     let mut limits = Limits::default();
     edit(&mut limits);
@@ -38,7 +38,7 @@ async fn look(connection: &mut Connection) -> Vec<Bytes> {
     out
 }
 
-/// Looks once, without waiting.
+/// Polls once, without waiting.
 fn glance(connection: &mut Connection) -> Poll<Vec<Bytes>> {
     let mut out = Vec::new();
     connection.poll_outgoing(&mut Context::from_waker(Waker::noop()), &mut out).map(|_| out)
@@ -60,7 +60,7 @@ async fn one_poll_returns_answers_up_to_the_outgoing_bytes() {
     let mut answers = 0;
     while answers < 20 {
         let out = look(&mut eve).await;
-        // Each has 25,000 bytes and a little: the third is past the bound, and nothing comes after it.
+        // Each has a little more than 25,000 bytes: the third exceeds the limit, and nothing follows it.
         assert!(out.len() <= 3 && sum(&out) < 90_000, "{} frames, {} bytes", out.len(), sum(&out));
         answers += out.len();
     }
@@ -99,7 +99,7 @@ async fn an_event_larger_than_the_outgoing_bytes_comes_alone() {
     }
 }
 
-/// Room for two answers that are being made.
+/// Space for two responses that are being made.
 fn two_at_once(limits: &mut Limits) {
     limits.answer_bytes = 30 << 10;
     limits.outgoing_bytes_total = 2 * 3 * (30 << 10);
@@ -110,7 +110,7 @@ fn two_at_once(limits: &mut Limits) {
 async fn a_large_answer_waits_for_free_bytes() {
     let chat = chat(two_at_once).await;
     let mut held = Vec::new();
-    // Four answers of 25 KiB stay in memory.
+    // Four responses of 25 KiB stay in memory.
     for n in 0..4 {
         let mut slow = open(&chat, &format!("slow{n}")).await;
         slow.receive(HISTORY);
@@ -182,7 +182,7 @@ async fn a_connection_that_ignores_its_turn_is_closed_as_too_slow() {
     let mut stuck = open(&chat, "stuck").await;
     stuck.receive(HISTORY);
     assert!(glance(&mut stuck).is_pending());
-    // Its turn has come, and its transport does not ask for the answer: it writes something else.
+    // It is its turn, but its transport does not ask for the response: it writes something else.
     held.truncate(2);
     let mut others: Vec<_> = Vec::new();
     for n in 0..2 {
@@ -225,7 +225,7 @@ fn publish(channel: &str, bytes: usize) -> String {
     format!(r#"{{"type":"publish","id":1,"channel":"{channel}","nonce":"n","text":"{text}"}}"#)
 }
 
-/// A chat whose store does not answer from now on, and a connection that has joined its channel `a`.
+/// Creates a chat whose store stops responding, and a connection that has joined its channel `a`.
 async fn hanging(edit: impl FnOnce(&mut Limits)) -> (Chat, Held) {
     let mut limits = Limits::default();
     edit(&mut limits);
@@ -286,7 +286,7 @@ async fn all_rings_together_are_bounded_in_bytes() {
         let channel = n.to_string();
         author.create_channel(&channel, "").await.unwrap();
         author.subscribe(&channel).await.unwrap();
-        // A batch and a list may come on top before it is looked at.
+        // A batch and a list may be added before the limit is checked.
         fill(&mut author, &channel, 40).await;
         author.subscribe(&channel).await.unwrap();
         let held = chat.stats().ring_bytes;
@@ -330,7 +330,7 @@ async fn waiting_appends_are_bounded_in_bytes() {
     .await;
     let mut eve = open(&chat, "eve").await;
     eve.receive(&publish("a", 5_000));
-    // The first is with the store, and waits there.
+    // The first is in the store, and waits there.
     tokio::task::yield_now().await;
     for _ in 0..4 {
         eve.receive(&publish("a", 5_000));

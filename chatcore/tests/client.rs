@@ -1,4 +1,4 @@
-//! The in-process client: typed messages, several tasks in one session, and errors that can be acted on.
+//! The in-process client: typed messages, several tasks in one session, and errors for which there is a remedy.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::future::poll_fn;
@@ -15,7 +15,7 @@ fn identity(name: &str) -> Identity {
     Identity::new(User::new(&format!("u_{name}"), name).unwrap())
 }
 
-/// A chat with a channel `a`, and a client that is subscribed to it.
+/// Creates a chat with a channel `a`, and a client that is subscribed to it.
 async fn subscribed(limits: Limits, store: FaultyStore<MemoryStore>) -> (Chat, Client) {
     let chat = Chat::builder(store).limits(limits).build();
     let client = chat.connect(identity("ann")).unwrap();
@@ -114,7 +114,7 @@ async fn as_many_commands_are_in_flight_as_the_limit_says() {
     tokio::task::yield_now().await;
     assert!(chat.stats().append_queue <= 1, "two in flight, of which one is with the store");
     drop(held);
-    // The last two have not had their turn yet.
+    // The last two have not been executed yet.
     sent.truncate(3);
     for call in sent {
         call.await.unwrap();

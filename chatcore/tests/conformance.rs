@@ -1,4 +1,4 @@
-//! The laws of the traits, on the implementations that come with the crate.
+//! The laws of the traits, for the implementations in this crate.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -56,7 +56,7 @@ mod memory {
         tokio::time::advance(25 * hour).await;
         hand.set(at(25));
         let first = publish(1).await;
-        // Two days ahead, and back: the first message is trimmed meanwhile.
+        // Two days ahead, and back: the first message is trimmed in the meantime.
         hand.set(at(73));
         publish(2).await;
         publish(3).await;
@@ -66,7 +66,7 @@ mod memory {
     }
 }
 
-/// A faulty store with no faults, but delays, is the store that it wraps.
+/// A faulty store with delays but without faults behaves like the store inside.
 mod delayed {
     use super::*;
 

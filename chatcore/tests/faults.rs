@@ -1,4 +1,4 @@
-//! The promises on a store that fails: nothing acknowledged is lost, nothing is doubled, nobody sees a gap.
+//! The guarantees on a store that fails: nothing acknowledged is lost, nothing is duplicated, nobody sees a gap.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ fn identity(name: &str) -> Identity {
     Identity::new(User::new(&format!("u_{name}"), name).unwrap())
 }
 
-/// Calls until the store lets it: after a failure the outcome is unknown, so the same command is given again.
+/// Repeats a command until the store executes it: after a failure the outcome is unknown.
 async fn insist<T: serde::de::DeserializeOwned>(client: &mut Client, command: &Command) -> T {
     loop {
         match client.call(command.clone()).await {
@@ -33,11 +33,11 @@ fn publish(nonce: String) -> Command {
     Command::Publish { channel: "a".into(), nonce, text, attachments: Vec::new(), reply_to: None }
 }
 
-/// Reads `count` events of the log, resuming from its position whenever it is told that it lagged.
+/// Reads `count` events of the log, and resumes from its position whenever it has lagged.
 async fn follow(mut client: Client, count: u64) -> Vec<u64> {
     let subscribe = |after| Command::Subscribe { channel: "a".into(), after, limit: Some(0) };
     let start: chatcore::protocol::Subscribed = insist(&mut client, &subscribe(None)).await;
-    // What was there before is in the snapshot, or would be with a larger limit.
+    // Earlier events are in the snapshot, or would be with a larger limit.
     let (epoch, mut seqs): (_, Vec<u64>) = (start.epoch, (1..=start.head).collect());
     while (seqs.len() as u64) < count {
         match client.next_event().await.expect("the session goes on") {
@@ -66,7 +66,7 @@ async fn whatever_fails_a_publish_is_stored_and_seen_once() {
         read: 0.1,
     };
     let memory = MemoryStore::new();
-    // The channel is made before the faults begin.
+    // The channel is created before the faults begin.
     let calm = Chat::builder(memory.clone()).build();
     calm.connect(identity("maker")).unwrap().create_channel("a", "").await.unwrap();
     drop(calm);
@@ -145,7 +145,7 @@ async fn a_publish_with_an_unknown_outcome_reaches_subscribers() {
     }
 }
 
-/// A chat on a store that goes on strike when it is told to, with the channel `a` loaded and followed.
+/// Creates a chat on a store that fails on demand, with the channel `a` loaded and followed.
 async fn calm_chat(store_timeout: Duration) -> (Chat, FaultyStore<MemoryStore>, Client) {
     let store = FaultyStore::new(MemoryStore::new(), Faults::default(), 7);
     let mut limits = Limits::default();

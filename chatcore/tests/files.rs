@@ -1,4 +1,4 @@
-//! Files that are kept: who may read them, and how those that nobody needs are removed.
+//! Stored files: who may read them, and how unused ones are removed.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::collections::HashSet;
@@ -20,7 +20,7 @@ fn identity(name: &str) -> Identity {
     Identity::new(User::new(&format!("u_{name}"), name).unwrap())
 }
 
-/// A place for files, which can't be removed at first.
+/// A blob store whose files can't be removed at first.
 #[derive(Default)]
 struct Place {
     files: Mutex<HashSet<AttachmentId>>,
@@ -48,7 +48,7 @@ impl BlobStore for Blobs {
 
     async fn delete(&self, id: &AttachmentId) -> Result<(), BlobError> {
         if self.0.panicking.lock().unwrap().contains(id) {
-            // Without the hook, which would write of every one.
+            // Without the panic hook, which would print each panic.
             std::panic::resume_unwind(Box::new("a place panics on purpose"));
         }
         if self.0.stuck.lock().unwrap().contains(id) {
@@ -73,7 +73,7 @@ async fn a_file_that_can_not_be_removed_blocks_no_other() {
     let blobs = Blobs::default();
     let chat = Chat::builder(MemoryStore::new()).blobs(blobs.clone()).limits(limits).build();
     chat.connect(identity("ann")).unwrap().create_channel("a", "").await.unwrap();
-    // More than one look into the index gives, before and behind those that can be removed.
+    // More files than one read of the index returns, before and after those that can be removed.
     let mut ids = Vec::new();
     for i in 0..700 {
         ids.push(upload(&chat, &format!("{i}.png")).await);
@@ -84,7 +84,7 @@ async fn a_file_that_can_not_be_removed_blocks_no_other() {
     *blobs.0.stuck.lock().unwrap() = stuck.clone();
     *blobs.0.panicking.lock().unwrap() = panicking;
     let left = || blobs.0.files.lock().unwrap().clone();
-    // The sweeper runs by itself.
+    // The sweeper runs on its own.
     while left() != stuck {
         assert!(left().is_superset(&stuck));
         tokio::time::advance(Duration::from_secs(1)).await;
@@ -96,7 +96,7 @@ async fn a_file_that_can_not_be_removed_blocks_no_other() {
     tokio::time::sleep(Duration::from_secs(600)).await;
     assert!(log.take().is_empty(), "nothing new is told of the same files");
 
-    // What is in the way goes away, and a later sweep removes the rest.
+    // The obstacle disappears, and a later sweep removes the rest.
     blobs.0.stuck.lock().unwrap().clear();
     blobs.0.panicking.lock().unwrap().clear();
     while !left().is_empty() {
@@ -126,7 +126,7 @@ async fn held_files_are_removed_after_the_last_hold() {
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// A clock that can be wrong: it follows the process's own, and so many milliseconds are added.
+/// A clock that may be wrong: the process's own clock plus this many milliseconds.
 fn wrong_by(millis: &Arc<AtomicI64>) -> Clock {
     let (begin, millis) = (tokio::time::Instant::now(), Arc::clone(millis));
     Clock::new(move || {
@@ -135,7 +135,7 @@ fn wrong_by(millis: &Arc<AtomicI64>) -> Clock {
     })
 }
 
-/// A chat with a channel whose clock is wrong by so much, and its files, which can be removed.
+/// Creates a chat with a channel whose clock is wrong by this much, and its files, which can be removed.
 async fn by_clock(wrong: &Arc<AtomicI64>) -> (Chat, Blobs) {
     let blobs = Blobs::default();
     let chat = Chat::builder(MemoryStore::new()).blobs(blobs.clone()).clock(wrong_by(wrong)).build();

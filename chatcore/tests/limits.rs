@@ -1,4 +1,4 @@
-//! The bounds, each at its limit and one past it. Those of one command's fields are tested in `session.rs`.
+//! Each limit is tested at its value and one past it. The limits of command fields are tested in `session.rs`.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::collections::HashMap;
@@ -140,7 +140,7 @@ async fn a_reaction_is_one_emoji_in_any_spelling() {
     assert_eq!((reaction.emoji.as_str(), reaction.users.len()), ("❤\u{fe0f}", 2));
 }
 
-/// An earlier version took any text.
+/// An earlier version accepted any text.
 #[tokio::test]
 async fn a_stored_reaction_without_an_emoji_can_be_removed() {
     let store = MemoryStore::new();
@@ -172,7 +172,7 @@ async fn a_full_append_queue_refuses_at_once() {
     ann.subscribe("a").await.unwrap();
     let slow = Faults { delay: 1.0, longest_delay: Duration::from_secs(1), ..Faults::default() };
     store.set_faults(slow);
-    // One is with the store, four wait, and there is no room for the sixth.
+    // One is in the store, four wait, and there is no room for the sixth.
     let mut connection = chat.open(identity("bob")).unwrap();
     let send = |connection: &mut chatcore::Connection, id: usize| {
         connection
@@ -195,7 +195,7 @@ async fn a_full_append_queue_refuses_at_once() {
     assert_eq!((&answers[5]["code"], &answers[5]["retryable"]), (&"unavailable".into(), &true.into()));
 }
 
-/// Publishes 40 messages of 100 bytes in one go; returns how many the largest append had.
+/// Publishes 40 messages of 100 bytes at once, and returns the size of the largest batch.
 async fn largest_batch(edit: impl FnOnce(&mut Limits)) -> usize {
     let store = FaultyStore::new(MemoryStore::new(), Faults::default(), 1);
     let mut limits = Limits::default();
@@ -224,7 +224,7 @@ async fn largest_batch(edit: impl FnOnce(&mut Limits)) -> usize {
 async fn a_batch_is_bounded_in_number_and_in_bytes() {
     assert_eq!(largest_batch(|_| {}).await, 40);
     assert_eq!(largest_batch(|l| l.append_batch = 7).await, 7);
-    // A message of 100 bytes weighs some 160 more: the fourth one fills a kilobyte.
+    // A message of 100 bytes counts some 160 bytes more: the fourth one fills a kilobyte.
     assert_eq!(largest_batch(|l| l.append_batch_bytes = 1_000).await, 4);
 }
 
@@ -272,7 +272,7 @@ async fn one_poll_returns_a_bounded_number_of_frames() {
     assert!(looks >= 5, "{looks}");
 }
 
-/// A chat with files, in a folder that a test can look into.
+/// Creates a chat with files in a folder that a test can inspect.
 async fn with_files(edit: impl FnOnce(&mut Limits)) -> (Chat, tempfile::TempDir, Client) {
     let folder = tempfile::tempdir().unwrap();
     let mut limits = Limits::default();
@@ -365,7 +365,7 @@ async fn only_unused_and_deleted_files_are_removed() {
         ids.insert(name, id);
     }
     ann.delete("a", 2).await.unwrap();
-    // The sweeper runs by itself: it is woken by the delete, and at its interval.
+    // The sweeper runs on its own: it is triggered by the delete, and at its interval.
     while files(folder.path()) > 1 {
         tokio::time::advance(Duration::from_secs(1)).await;
     }

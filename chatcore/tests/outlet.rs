@@ -1,5 +1,5 @@
-//! The fan-out writes to a transport whenever it can, and the connection's task writes the rest: whoever does it,
-//! each subscriber gets every event once, in order, and nothing outside its subscription.
+//! The fan-out writes to a transport whenever it can, and the connection's task writes the rest. In either case,
+//! each subscriber gets every event once, in order, and nothing outside of its subscription.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::collections::HashMap;
@@ -20,7 +20,7 @@ use serde_json::Value;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
-/// A transport's lock and what is behind it: what went out, and what it kept of a burst.
+/// A transport's lock and its data: what was sent, and what it kept of a burst.
 #[derive(Debug)]
 struct Line(Mutex<Wire>);
 
@@ -65,7 +65,7 @@ impl Outlet for Line {
     }
 }
 
-/// A transport that takes everything its connection hands out.
+/// A transport that accepts everything its connection hands out.
 struct Driven {
     connection: Connection,
     line: Arc<Line>,
@@ -98,7 +98,7 @@ impl Driven {
         }
     }
 
-    /// Runs until as many answers have come.
+    /// Runs until this many responses have arrived.
     async fn answers(&mut self, count: usize) {
         poll_fn(|cx| {
             if let Poll::Ready(reason) = self.poll(cx) {
@@ -130,7 +130,7 @@ fn publish(channel: &str, nonce: &str) -> String {
     format!(r#"{{"type":"publish","id":1,"channel":"{channel}","nonce":"{nonce}","text":"x"}}"#)
 }
 
-/// Who has made the channel `a`.
+/// The user who has created the channel `a`.
 async fn owner(chat: &Chat) -> Driven {
     let mut owner = Driven::open(chat, "owner", Random::new(1));
     owner.receive(r#"{"type":"create_channel","id":1,"name":"a"}"#);
@@ -142,7 +142,7 @@ const CHANNELS: [&str; 3] = ["a", "b", "c"];
 const AUTHORS: usize = 4;
 const MESSAGES: usize = 240;
 
-/// Follows what a reader got: per channel the next `seq`, or none while it does not follow.
+/// Tracks what a reader got: the next `seq` per channel, or `None` while it does not follow the channel.
 #[derive(Default)]
 struct Followed {
     next: HashMap<String, u64>,
@@ -166,7 +166,7 @@ impl Followed {
             ("channel_removed", Some(channel)) => {
                 self.next.remove(channel);
             }
-            // Of the commands here, only `unsubscribe` is answered with nothing.
+            // Of the commands here, only `unsubscribe` has an empty response.
             ("ok", None) => self.next.clear(),
             _ => {}
         }
@@ -197,7 +197,7 @@ async fn every_event_arrives_once_and_in_order() {
         .into_iter()
         .map(|mut reader| tokio::spawn(async move { poll_fn(|cx| reader.poll(cx)).await }))
         .collect();
-    // One comes and goes meanwhile.
+    // One of them connects and disconnects in the meantime.
     let mut fickle = Driven::open(&chat, "fickle", Random::new(random.bits()));
     let visits = tokio::spawn(async move {
         for n in 0..60 {
@@ -214,7 +214,7 @@ async fn every_event_arrives_once_and_in_order() {
             tokio::spawn(async move {
                 for m in 0..MESSAGES {
                     author.receive(&publish(CHANNELS[m % CHANNELS.len()], &m.to_string()));
-                    // Up to eight are on their way at once.
+                    // Up to eight are on their way concurrently.
                     author.answers((m + 1).saturating_sub(m % 8)).await;
                 }
                 author.answers(MESSAGES).await;
@@ -249,8 +249,8 @@ async fn every_event_arrives_once_and_in_order() {
     drivers.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
-/// Somebody subscribes again and again, and is as often revoked by another thread: whatever comes between the answer
-/// and `channel_removed` is in order, and nothing comes outside of it.
+/// A user subscribes repeatedly, and another thread revokes the right each time: everything between the response
+/// and `channel_removed` is in order, and nothing arrives outside of that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_event_follows_a_revocation() {
     const ROUNDS: usize = 100;
@@ -316,7 +316,7 @@ async fn no_event_follows_a_revocation() {
     assert!(followed.messages > 0, "the first came; seed {seed}");
 }
 
-/// The fan-out does not write to a connection whose end is decided, though its task has not run since.
+/// The fan-out does not write to a connection that is closing, even if its task has not run since.
 #[tokio::test]
 async fn no_frame_follows_a_ban() {
     let chat = chat();
@@ -335,8 +335,8 @@ async fn no_frame_follows_a_ban() {
     assert_eq!(messages, 0);
 }
 
-/// While a message goes out to a large channel, others are served: here on one thread, so that the order is the
-/// scheduler's alone.
+/// While a message is sent to a large channel, others are served: here on one thread, so that the order depends on
+/// the scheduler only.
 #[tokio::test]
 async fn a_large_channel_does_not_starve_others() {
     const MEMBERS: usize = 1_000;
@@ -354,13 +354,13 @@ async fn a_large_channel_does_not_starve_others() {
         turns.push(counter.bursts());
     }
     turns.dedup();
-    // A slice of followers for each of the fan-out's tasks, of which there is one a core.
+    // A slice of followers for each of the fan-out's tasks, one per core.
     let most = 128 * available_parallelism().map_or(1, usize::from);
     let longest = turns.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
     assert!(longest <= most, "{turns:?}");
 }
 
-/// A socket that takes everything, and counts the bursts.
+/// A socket that accepts everything, and counts the bursts.
 #[derive(Debug, Default)]
 struct Counter(AtomicUsize);
 
@@ -378,7 +378,7 @@ impl Outlet for Counter {
     }
 }
 
-/// Somebody who follows the channel `a` by this outlet.
+/// A user who follows the channel `a` through this outlet.
 async fn member<O: Outlet>(chat: &Chat, id: &str, outlet: &Arc<O>) -> Connection {
     let mut connection = chat.open(Identity::new(User::new(id, "member").unwrap())).unwrap();
     connection.set_outlet(Arc::clone(outlet) as Arc<dyn Outlet>);
@@ -390,7 +390,7 @@ async fn member<O: Outlet>(chat: &Chat, id: &str, outlet: &Arc<O>) -> Connection
     connection
 }
 
-/// A publish that is repeated brings nothing new, so nobody is written to.
+/// A repeated publish causes no new event, so nothing is written.
 #[tokio::test]
 async fn no_burst_is_empty() {
     let chat = chat();
@@ -410,7 +410,7 @@ async fn no_burst_is_empty() {
     assert_eq!(counter.bursts(), 2);
 }
 
-/// A transport with a mistake in it.
+/// A transport with a bug.
 #[derive(Debug)]
 struct Broken;
 
@@ -428,7 +428,7 @@ impl Outlet for Broken {
     }
 }
 
-/// A transport that fails has its own connection closed; all others are served, with bytes that are whole.
+/// If a transport fails, its own connection is closed. All others are served with complete data.
 #[tokio::test]
 async fn an_outlet_that_panics_closes_only_its_connection() {
     let chat = chat();

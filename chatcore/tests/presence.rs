@@ -1,4 +1,4 @@
-//! Who is online, and who types: people, however many connections they have.
+//! Who is online, and who is typing: people, with any number of connections.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::time::Duration;
@@ -18,13 +18,13 @@ async fn join(chat: &Chat, name: &str) -> Client {
     client
 }
 
-/// Returns those who are listed, as somebody who subscribes sees it.
+/// Returns the online users, as a subscriber sees them.
 async fn listed(client: &mut Client) -> Vec<String> {
     let members = client.subscribe("a").await.unwrap().members;
     members.iter().map(|user| user.name.to_string()).collect()
 }
 
-/// Waits for the next that is told of who is online.
+/// Waits for the next presence event.
 async fn presence(client: &mut Client) -> (String, bool) {
     loop {
         if let ChatEvent::Presence { user, online, .. } = client.next_event().await.unwrap() {
@@ -66,7 +66,7 @@ async fn a_full_list_of_members_adds_people_as_others_leave() {
         others.push(other);
     }
     assert_eq!(listed(&mut ann).await, ["ann", "bob"]);
-    // Dan, who waits, goes before Bob.
+    // Dan, who waits, comes before Bob.
     drop(others.remove(2));
     drop(others.remove(0));
     for expected in [("bob", true), ("bob", false), ("cid", true)] {

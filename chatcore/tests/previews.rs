@@ -1,4 +1,4 @@
-//! Previews of pictures, by a maker that counts: made once, few at once, within memory, kept, removed with the file.
+//! Previews with a counting maker: made once, few concurrently, within memory, stored, and removed with the file.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::collections::HashMap;
@@ -20,7 +20,7 @@ fn identity(name: &str) -> Identity {
     Identity::new(User::new(&format!("u_{name}"), name).unwrap())
 }
 
-/// A place for files in memory, which knows how often it was written to.
+/// A blob store in memory that counts its writes.
 #[derive(Clone, Default)]
 struct Blobs(Arc<Mutex<(HashMap<AttachmentId, Bytes>, usize)>>);
 
@@ -70,7 +70,7 @@ struct Work {
     made: usize,
 }
 
-/// Makes previews that say what they are of; it can be held, and counts.
+/// Makes previews that name their original. It can be held, and counts.
 #[derive(Debug, Default)]
 struct Maker {
     work: Mutex<Work>,
@@ -87,7 +87,7 @@ impl Maker {
         self.work.lock().unwrap().made
     }
 
-    /// Waits until so many are being made.
+    /// Waits until this many previews are being made.
     async fn running(&self, count: usize) {
         while self.work.lock().unwrap().running != count {
             tokio::task::yield_now().await;
@@ -114,7 +114,7 @@ impl PreviewMaker for Maker {
         assert_eq!(file.len() as u64, picture.size);
         match &*picture.name {
             "broken" => None,
-            // Without the hook, which would write of it.
+            // Without the panic hook, which would print the panic.
             "panics" => std::panic::resume_unwind(Box::new("a decoder panics on purpose")),
             "tiny" => Some([(); 2].map(|()| preview(PreviewType::Png, "tiny"))),
             name => Some([
@@ -147,7 +147,7 @@ impl World {
         Self { chat, blobs, maker: Arc::default(), ann }
     }
 
-    /// Uploads a picture that takes `memory` bytes to make smaller, and sends it.
+    /// Uploads a picture that needs `memory` bytes for its preview, and sends it.
     async fn picture(&mut self, name: &str, memory: u32) -> AttachmentId {
         let id = self.unsent(name, memory).await;
         let draft = Command::Publish {
@@ -231,7 +231,7 @@ async fn previews_in_progress_are_bounded_in_memory() {
     assert!(world.ask("ann", &at, 360).await.unwrap().is_some());
     assert_eq!(world.ask("ann", &past, 360).await, Ok(None));
     assert_eq!(world.maker.made(), 1);
-    // Two that fit one by one are not made at once.
+    // Two previews that fit one by one are not made concurrently.
     let [one, two] = [world.picture("one", 5 << 10).await, world.picture("two", 5 << 10).await];
     world.maker.hold(true);
     let mut both =
@@ -263,7 +263,7 @@ async fn previews_in_progress_are_bounded_per_user() {
     assert!(all.await.into_iter().all(|made| made.unwrap().is_some()));
     assert_eq!(world.maker.work.lock().unwrap().most, 2);
 
-    // One user alone has one turn.
+    // A single user has one slot.
     let mut world = World::new(|_| ()).await;
     let ids = [world.picture("a", 1).await, world.picture("b", 1).await];
     world.maker.hold(true);
@@ -331,7 +331,7 @@ async fn a_preview_needs_the_right_to_its_picture() {
     let unsent = world.unsent("x", 1).await;
     assert!(world.ask("ann", &unsent, 720).await.unwrap().is_some());
     assert_eq!(world.ask("bob", &unsent, 720).await, Err(ErrorCode::NoSuchAttachment));
-    // Its blob's key is no attachment's.
+    // The key of its blob is not an attachment's.
     let key = format!("p_{unsent}");
     let refused = world.chat.attachment(&identity("ann"), &key).await.unwrap_err();
     assert_eq!(refused.code(), ErrorCode::NoSuchAttachment);

@@ -1,4 +1,4 @@
-//! Rights are asked when they are used, and end what they began.
+//! Rights are checked at each use, and what depends on them ends with them.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::collections::HashSet;
@@ -18,7 +18,7 @@ use futures::{FutureExt, StreamExt};
 use serde::de::IgnoredAny;
 use tokio::sync::mpsc;
 
-/// What somebody may no longer do in a channel.
+/// What a user may no longer do in a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Right {
     Read,
@@ -79,7 +79,7 @@ fn code(error: ClientError) -> ErrorCode {
 /// Returns what waits for a client, in order.
 async fn waiting(client: &mut Client) -> Vec<ChatEvent> {
     let mut events = Vec::new();
-    // The fan-out and the appends run until nothing is left to do.
+    // The fan-out and the appends run until they are idle.
     for _ in 0..100 {
         tokio::task::yield_now().await;
         while let Some(event) = client.next_event().now_or_never() {
@@ -130,7 +130,7 @@ async fn no_frame_of_a_channel_follows_its_revocation() {
     }
     waiting(&mut ann).await;
     waiting(&mut bob).await;
-    // All of it waits for her: events, somebody's typing, somebody's coming.
+    // All of this waits for her: messages, typing and presence.
     bob.publish("a", "before").await.unwrap();
     bob.typing("a").await.unwrap();
     let cid = join(&chat, "cid").await;
@@ -174,7 +174,7 @@ async fn a_revoked_user_is_no_longer_listed_as_a_member() {
     assert_eq!(bob.next_event().await, Some(gone("ann", "a")));
     assert_eq!(members(&mut bob).await, ["bob"]);
 
-    // Her last connection has gone, and its grace runs.
+    // Her last connection is gone, and its grace time runs.
     ann.subscribe("a").await.unwrap();
     waiting(&mut bob).await;
     drop((ann, second));
@@ -185,7 +185,7 @@ async fn a_revoked_user_is_no_longer_listed_as_a_member() {
     assert_eq!(before.elapsed(), Duration::ZERO);
 }
 
-/// A chat whose rings hold nothing, so that every answer needs the store; ann and bob are in `a`, with ten
+/// Creates a chat with empty rings, so that every response needs the store. Ann and Bob are in `a`, with ten
 /// messages.
 async fn read_from_the_store() -> (Chat, Rights, FaultyStore<MemoryStore>, Client, Client) {
     let mut limits = Limits::default();
@@ -201,7 +201,7 @@ async fn read_from_the_store() -> (Chat, Rights, FaultyStore<MemoryStore>, Clien
     (chat, rights, store, ann, bob)
 }
 
-/// The commands whose answers tell of the channel `a`.
+/// The commands whose responses are about the channel `a`.
 async fn readers(ann: &mut Client) -> Vec<Command> {
     let Subscribed { epoch, .. } = ann.subscribe("a").await.unwrap();
     let channel = "a".to_owned();
@@ -214,12 +214,12 @@ async fn readers(ann: &mut Client) -> Vec<Command> {
     ]
 }
 
-/// What ends a right while an answer is under way.
+/// What ends a right while a response is being made.
 #[derive(Clone, Copy, Debug)]
 enum End {
     Revoked,
     Rechecked,
-    /// The policy changes its mind, and nobody says so.
+    /// The policy changes without a notification.
     Untold,
 }
 
@@ -350,7 +350,7 @@ async fn an_accepted_publish_is_answered_after_a_revocation() {
     assert_eq!(waiting(&mut ann).await, [removed("a")], "and its event is not hers to see");
 }
 
-/// A chat with files, and ann in the channel `a` with one of `bytes`.
+/// Creates a chat with files. Ann is in the channel `a` with a file of `bytes`.
 async fn with_file(rights: &Rights, bytes: usize) -> (Chat, Client, chatcore::Attachment, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let blobs = FolderBlobs::open(folder.path().join("blobs")).await.unwrap();
@@ -382,7 +382,7 @@ async fn a_download_ends_with_the_users_right() {
     assert_eq!(refused.code(), ErrorCode::NotAllowed);
 }
 
-/// Begins an upload whose first piece has come; returns where its next ones go in, and what it comes to.
+/// Begins an upload whose first piece has arrived. Returns the sender of its next pieces, and its result.
 async fn begun_upload(
     chat: &Chat,
 ) -> (mpsc::Sender<Bytes>, tokio::task::JoinHandle<Result<chatcore::Attachment, chatcore::Error>>) {
@@ -390,7 +390,7 @@ async fn begun_upload(
     let stream = futures::stream::poll_fn(move |cx| receive.poll_recv(cx).map(|piece| piece.map(Ok))).boxed();
     let chat = chat.clone();
     let upload = tokio::spawn(async move { chat.upload(&identity("ann"), "a", "x", stream, kind).await });
-    // The second goes in once the first is taken.
+    // The second piece is accepted once the first has been taken.
     for _ in 0..2 {
         send.send(Bytes::from_static(b"x")).await.unwrap();
     }

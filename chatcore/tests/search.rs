@@ -1,4 +1,4 @@
-//! Searching holds up nobody who does not search.
+//! A search delays nobody else.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::future::poll_fn;
@@ -20,7 +20,7 @@ fn user(name: &str) -> User {
     User::new(&format!("u_{name}"), name).unwrap()
 }
 
-/// A store with a channel of `messages`, each of `chars` characters that take long to compare.
+/// Creates a store with a channel of `messages`, each of `chars` characters that take long to compare.
 async fn filled(messages: usize, chars: usize) -> (MemoryStore, ChannelId) {
     let store = MemoryStore::new();
     let name = ChannelName::new("a").unwrap();
@@ -43,14 +43,14 @@ async fn is_pending<F: Future>(future: &mut Pin<&mut F>) -> bool {
     poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await
 }
 
-/// On one thread: what computes there holds up everything.
+/// On one thread, so that computing blocks everything.
 #[tokio::test]
 async fn messages_are_published_while_a_search_computes() {
     let (store, _) = filled(600, 3_000).await;
     let chat = Chat::builder(store).build();
     let ann = chat.connect(Identity::new(user("ann"))).unwrap();
     let bob = chat.connect(Identity::new(user("bob"))).unwrap();
-    // Loaded, so that nothing else is waited for.
+    // Loaded, so that nothing else has to be awaited.
     bob.publish("a", "first").await.unwrap();
     let mut search = pin!(ann.search("a", "needle", None));
     let mut published = 0;
@@ -61,7 +61,7 @@ async fn messages_are_published_while_a_search_computes() {
     assert!(published > 5, "{published} messages were published before the search ended");
 }
 
-/// Runs two tasks on one thread and counts how often the other one has its turn while one searches.
+/// Runs two tasks on one thread and counts how often the other one runs during a search.
 #[tokio::test]
 async fn a_search_lets_other_tasks_run() {
     let (store, channel) = filled(400, 1_000).await;
@@ -94,7 +94,7 @@ async fn one_search_call_reads_a_bounded_number_of_bytes() {
     assert!((SEARCH_BYTES..2 * SEARCH_BYTES).contains(&bytes), "{bytes} bytes");
 }
 
-/// Time that a store takes is not computing: here every search waits in the store until the test is done.
+/// Waiting for the store is not computing: here every search waits in the store until the test is done.
 #[tokio::test(start_paused = true)]
 async fn searches_wait_in_order_up_to_the_bound() {
     let (store, _) = filled(10, 10).await;

@@ -39,7 +39,7 @@ fn closes(stats: &Stats, reason: CloseReason) -> u64 {
     stats.closes.iter().find(|(one, _)| *one == reason).unwrap().1
 }
 
-/// Ends the faults, and waits for the counts that are due.
+/// Ends the faults, and waits for the outstanding counts.
 async fn calm(store: &FaultyStore<MemoryStore>) {
     store.set_faults(Faults::default());
     tokio::time::sleep(Duration::from_secs(21)).await;

@@ -1,4 +1,4 @@
-//! What a participant sees, through the in-process client, which is the session that sockets have.
+//! What a participant sees, through the in-process client, which has the same session as a socket.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::future::poll_fn;
@@ -34,7 +34,7 @@ async fn join(chat: &Chat, name: &str) -> Client {
     client
 }
 
-/// Skips what is not in a log, and returns the place and the event of the next one that is.
+/// Skips events outside of logs, and returns the position and the event of the next logged one.
 async fn next_logged(client: &mut Client) -> (u64, ChatEvent) {
     loop {
         let event = client.next_event().await.expect("the session goes on");
@@ -61,7 +61,7 @@ fn publish(channel: &str, nonce: &str, text: &str) -> Command {
     }
 }
 
-/// A message that is put into the store behind the chat's back.
+/// A message that is stored behind the chat's back.
 fn message(channel: ChannelId, text: &str) -> Append {
     let body = AppendBody::Message {
         nonce: Nonce::new(text).unwrap(),
@@ -253,7 +253,7 @@ async fn a_listed_channels_unread_count_matches_its_head() {
     let channel = memory.channel(&ChannelName::new("a").unwrap()).await.unwrap().unwrap().id;
     let mut written = 0;
     let mut listing = pin!(ann.channels());
-    // A message comes whenever the command waits for the store, and it waits before and after each call.
+    // A message arrives whenever the command waits for the store, which it does before and after each call.
     let listed = loop {
         match poll_fn(|cx| Poll::Ready(listing.as_mut().poll(cx))).await {
             Poll::Ready(listed) => break listed.unwrap().remove(0),

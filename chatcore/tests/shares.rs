@@ -1,4 +1,4 @@
-//! What one user may take over all connections, each share at its limit and one past it.
+//! What one user may use over all connections: each share at its limit and one past it.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::future::poll_fn;
@@ -33,7 +33,7 @@ fn open(chat: &Chat, name: &str) -> Connection {
     chat.open(Identity::new(user(name))).unwrap()
 }
 
-/// Returns the code of a refusal, and when to come back.
+/// Returns the code of an error, and its retry time.
 fn refusal<T>(result: Result<T, ClientError>) -> Option<(ErrorCode, Option<u64>)> {
     match result {
         Ok(_) => None,
@@ -49,7 +49,7 @@ fn limited(retry_ms: u64) -> Option<(ErrorCode, Option<u64>)> {
     Some((ErrorCode::RateLimited, Some(retry_ms)))
 }
 
-/// Gives a connection a frame, and returns its answer.
+/// Sends a frame to a connection, and returns its response.
 async fn ask(connection: &mut Connection, frame: &str) -> Value {
     connection.receive(frame);
     loop {

@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_websockets::{ClientBuilder, MaybeTlsStream, Message, WebSocketStream};
 
-/// Awaits what must happen.
+/// Awaits something that must happen.
 pub async fn must<T>(what: &str, future: impl Future<Output = T>) -> T {
     let Ok(done) = tokio::time::timeout(Duration::from_secs(30), future).await else {
         panic!("hung: {what}")
@@ -26,14 +26,14 @@ pub async fn must<T>(what: &str, future: impl Future<Output = T>) -> T {
     done
 }
 
-/// A chat at `/chat` with a folder for its files.
+/// Creates a chat at `/chat` with a folder for its files.
 pub async fn chat() -> (Chat, TempDir) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let blobs = FolderBlobs::open(folder.path()).await.expect("a new folder opens");
     (Chat::builder(MemoryStore::new()).blobs(blobs).base("/chat").build(), folder)
 }
 
-/// A service that believes the header `x-user`.
+/// Creates a service that trusts the header `x-user`.
 pub fn service(chat: &Chat, edit: impl FnOnce(&mut Config)) -> ChatService {
     let mut config = Config::default();
     edit(&mut config);
@@ -47,7 +47,7 @@ async fn who(parts: &Parts) -> Result<Identity, Unauthorized> {
 
 pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// Connects and takes the `welcome`.
+/// Connects and receives the `welcome`.
 pub async fn connect(addr: SocketAddr) -> Socket {
     let client = ClientBuilder::new()
         .uri(&format!("ws://{addr}/chat/ws"))
@@ -73,7 +73,7 @@ pub async fn receive(socket: &mut Socket) -> Value {
     }
 }
 
-/// Returns the code with which the server closes; none where the connection merely ends.
+/// Returns the close code of the server; `None` if the connection ends without one.
 pub async fn closed(socket: &mut Socket) -> Option<u16> {
     while let Some(Ok(message)) = must("a close", socket.next()).await {
         if let Some((code, _)) = message.as_close() {
@@ -83,14 +83,14 @@ pub async fn closed(socket: &mut Socket) -> Option<u16> {
     None
 }
 
-/// Writes a request and returns everything that comes back.
+/// Writes a request and returns everything that is received.
 pub async fn exchange(addr: SocketAddr, request: &str) -> String {
     let mut tcp = TcpStream::connect(addr).await.expect("a listener");
     tcp.write_all(request.as_bytes()).await.expect("an open connection");
     read_all(&mut tcp).await
 }
 
-/// Returns everything that comes until the connection ends.
+/// Reads everything until the connection ends.
 pub async fn read_all(tcp: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     must("the end of the connection", tcp.read_to_end(&mut answer)).await.expect("no reset");
