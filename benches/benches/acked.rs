@@ -18,7 +18,7 @@ use chatcore_redb::RedbStore;
 use chatcore_tests::Postgres;
 use tokio::task::JoinHandle;
 
-const SINGLY: &str = "a transaction a message, 16 connections";
+const SINGLY: &str = "a transaction per message, 16 connections";
 const ON_POSTGRES: &str = "chatcore on PostgreSQL";
 const ON_REDB: &str = "chatcore on redb";
 const PGBENCH_LOAD: (usize, usize) = (64, 64);
@@ -181,7 +181,7 @@ enum Protocol {
 impl Protocol {
     fn name(self) -> &'static str {
         match self {
-            Self::Simple => "pgbench, a row a transaction",
+            Self::Simple => "pgbench, a row per transaction",
             Self::Prepared => "pgbench, the same, prepared",
         }
     }
@@ -236,7 +236,7 @@ async fn main() {
     let long = Duration::from_secs(seconds);
     let server = Postgres::start().await;
     let folder = tempfile::tempdir().unwrap();
-    println!("| what | publishers | channels | acked a second | p50 ms | p99 ms |");
+    println!("| what | publishers | channels | acked per second | p50 ms | p99 ms |");
     println!("|---|---|---|---|---|---|");
     for protocol in [Protocol::Simple, Protocol::Prepared] {
         if wanted(protocol.name(), PGBENCH_LOAD) {

@@ -94,7 +94,9 @@ async fn main() {
     let path = folder.path().join("growth.redb");
     let store = RedbStore::open(&path).unwrap();
     let mut source = Source::new(&store).await;
-    println!("| messages | file MiB | gathered | ms a commit | CPU µs a commit | KiB written a commit |");
+    println!(
+        "| messages | file MiB | gathered | ms per commit | CPU µs per commit | KiB written per commit |"
+    );
     println!("|---|---|---|---|---|---|");
     for count in [1_000, 10_000, 100_000, 1_000_000, 10_000_000].into_iter().filter(|count| *count <= most) {
         while source.made < count {

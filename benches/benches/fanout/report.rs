@@ -29,18 +29,18 @@ pub(crate) enum Metric {
 impl Metric {
     fn title(self) -> &'static str {
         match self {
-            Self::FrameBytes => "bytes a frame",
-            Self::Deliveries => "deliveries a second",
-            Self::Cpu => "server CPU µs a delivery",
+            Self::FrameBytes => "bytes per frame",
+            Self::Deliveries => "deliveries per second",
+            Self::Cpu => "server CPU µs per delivery",
             Self::P50 => "p50 ms",
             Self::P99 => "p99 ms",
             Self::Max => "max ms",
-            Self::JoinedKib => "KiB a connection, just joined",
-            Self::UsedKib => "KiB a connection, used",
-            Self::Joins => "connects with join a second",
-            Self::JoinCpu => "server CPU µs a join",
-            Self::PublishCpu => "server CPU µs a publish",
-            Self::ChannelKib => "KiB a channel",
+            Self::JoinedKib => "KiB per connection, just joined",
+            Self::UsedKib => "KiB per connection, used",
+            Self::Joins => "connects with join per second",
+            Self::JoinCpu => "server CPU µs per join",
+            Self::PublishCpu => "server CPU µs per publish",
+            Self::ChannelKib => "KiB per channel",
         }
     }
 

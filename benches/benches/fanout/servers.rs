@@ -48,7 +48,7 @@ impl Kind {
     /// The title in a table.
     pub(crate) fn title(self) -> &'static str {
         match self {
-            Self::EpollEach => "bare epoll, one frame a send",
+            Self::EpollEach => "bare epoll, one frame per send",
             Self::Epoll => "bare epoll, pending frames in one send (the floor)",
             Self::Tokio => "the floor on tokio",
             Self::ChatcoreMemory => "chatcore, memory",

@@ -44,12 +44,12 @@ enum Panel {
 
 const RATIO: &str = "subscribers; below them, chatcore to the epoll floor";
 const SIZE: &str = "bytes of text; below them, chatcore to the epoll floor";
-const RATE: &str = "messages a second; below them, chatcore to the epoll floor";
+const RATE: &str = "messages per second; below them, chatcore to the epoll floor";
 
 const PLOTS: &[Plot] = &[
     Plot {
         name: "subscribers",
-        title: "One channel grows: server CPU a delivery",
+        title: "One channel grows: server CPU per delivery",
         height: 400.0,
         panels: [
             Panel::Lines(Lines {
@@ -84,7 +84,7 @@ const PLOTS: &[Plot] = &[
         height: 400.0,
         panels: [
             Panel::Lines(Lines {
-                title: "Server CPU a delivery: µs",
+                title: "Server CPU per delivery: µs",
                 metric: "Cpu",
                 servers: COMPARED,
                 below: RATE,
@@ -101,7 +101,7 @@ const PLOTS: &[Plot] = &[
     },
     Plot {
         name: "size",
-        title: "Messages grow: server CPU a delivery to 500 subscribers",
+        title: "Messages grow: server CPU per delivery to 500 subscribers",
         height: 400.0,
         panels: [
             Panel::Lines(Lines {
@@ -134,7 +134,7 @@ const PLOTS: &[Plot] = &[
         height: 400.0,
         panels: [
             Panel::Lines(Lines {
-                title: "Server CPU a delivery, all of 10 members publish: µs",
+                title: "Server CPU per delivery, all of 10 members publish: µs",
                 metric: "Cpu",
                 servers: COMPARED,
                 below: "channels; below them, chatcore to the epoll floor",
@@ -144,7 +144,7 @@ const PLOTS: &[Plot] = &[
                 ],
             }),
             Panel::Lines(Lines {
-                title: "Server CPU a publish, 10 of the channels in use: µs",
+                title: "Server CPU per publish, 10 of the channels in use: µs",
                 metric: "PublishCpu",
                 servers: STORES,
                 below: "channels that exist",
@@ -164,7 +164,7 @@ const PLOTS: &[Plot] = &[
             Panel::Bars(Bars {
                 title: "Memory of an idle one: KiB, just joined and after use",
                 servers: COMPARED,
-                row: "5,000 idle, 100 a channel",
+                row: "5,000 idle, 100 per channel",
                 metrics: &[("JoinedKib", "joined"), ("UsedKib", "used")],
                 digits: 1,
             }),
@@ -180,9 +180,9 @@ const PLOTS: &[Plot] = &[
 ];
 
 const RATES: &[(f64, &str)] = &[
-    (5.0, "1,000 members, 5 messages a second"),
-    (20.0, "1,000 members, 20 messages a second"),
-    (80.0, "1,000 members, 80 messages a second"),
+    (5.0, "1,000 members, 5 messages per second"),
+    (20.0, "1,000 members, 20 messages per second"),
+    (80.0, "1,000 members, 80 messages per second"),
 ];
 
 /// Draws each plot that has values.
