@@ -8,14 +8,14 @@ use http::HeaderValue;
 use http::header::{COOKIE, HeaderName, SEC_WEBSOCKET_PROTOCOL};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio_websockets::{ClientBuilder, MaybeTlsStream, Message, WebSocketStream};
+use tokio_websockets::{ClientBuilder, Message, WebSocketStream};
 
 use crate::must;
 
-/// A client on a WebSocket. Frames that are not asked for yet wait in order.
+/// A client on a WebSocket. Frames that nobody has asked for wait in order.
 #[derive(Debug)]
 pub struct Client {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    socket: WebSocketStream<TcpStream>,
     waiting: VecDeque<Value>,
     last_id: i64,
     /// The first frame.
@@ -23,31 +23,31 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects as `name` and takes the `welcome`.
+    /// Connects as `name` and receives the `welcome`.
     ///
     /// # Panics
-    /// Panics where that fails.
+    /// If that fails.
     pub async fn connect(addr: SocketAddr, name: &str) -> Self {
         Self::connect_raw(addr, name).await.welcomed().await
     }
 
-    /// Connects with a cookie and takes the `welcome`.
+    /// Connects with a cookie and receives the `welcome`.
     ///
     /// # Panics
-    /// Panics where that fails.
+    /// If that fails.
     pub async fn connect_with_cookie(addr: SocketAddr, cookie: &str) -> Self {
         Self::handshake(addr, COOKIE, cookie).await.welcomed().await
     }
 
-    /// Connects as `name` and takes nothing yet.
+    /// Connects as `name` and receives nothing yet.
     ///
     /// # Panics
-    /// Panics where the handshake fails.
+    /// If the handshake fails.
     pub async fn connect_raw(addr: SocketAddr, name: &str) -> Self {
         Self::handshake(addr, HeaderName::from_static("x-user"), name).await
     }
 
-    /// Connects with a cookie and takes the `welcome`; `None` if the server is not there, or ends the connection.
+    /// Connects with a cookie and receives the `welcome`; `None` if the server is down or ends the connection.
     pub async fn try_connect_with_cookie(addr: SocketAddr, cookie: &str) -> Option<Self> {
         let mut client = Self::try_handshake(addr, COOKIE, cookie).await.ok()?;
         client.welcome = client.next().await.ok()?;
@@ -70,12 +70,14 @@ impl Client {
             .expect("no reserved header")
             .add_header(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("chatcore.v1"))
             .expect("no reserved header");
-        let (socket, response) = must("a handshake", connecting.connect()).await?;
+        let connected = async {
+            let tcp = TcpStream::connect(addr).await?;
+            // As browsers do: a command of several packets does not wait until the first is acknowledged.
+            tcp.set_nodelay(true)?;
+            connecting.connect_on(tcp).await
+        };
+        let (socket, response) = must("a handshake", connected).await?;
         assert_eq!(response.headers()[SEC_WEBSOCKET_PROTOCOL], "chatcore.v1");
-        // As browsers do: a command of more than one packet does not wait until the first of them is acknowledged.
-        if let MaybeTlsStream::Plain(tcp) = socket.get_ref() {
-            tcp.set_nodelay(true).expect("an open socket");
-        }
         Ok(Self { socket, waiting: VecDeque::new(), last_id: 0, welcome: Value::Null })
     }
 
@@ -85,10 +87,10 @@ impl Client {
         self
     }
 
-    /// Sends a frame as it stands.
+    /// Sends a frame unchanged.
     ///
     /// # Panics
-    /// Panics where the connection is gone.
+    /// If the connection is gone.
     pub async fn send(&mut self, frame: impl Into<String>) {
         must("a send", self.socket.send(Message::text(frame.into()))).await.expect("an open socket");
     }
@@ -96,12 +98,12 @@ impl Client {
     /// Sends a binary frame.
     ///
     /// # Panics
-    /// Panics where the connection is gone.
+    /// If the connection is gone.
     pub async fn send_binary(&mut self, bytes: &'static [u8]) {
         must("a send", self.socket.send(Message::binary(bytes))).await.expect("an open socket");
     }
 
-    /// Sends a command and returns its `id` without waiting for the answer.
+    /// Sends a command and returns its `id` without waiting for the response.
     pub async fn tell(&mut self, mut command: Value) -> i64 {
         self.last_id += 1;
         command["id"] = self.last_id.into();
@@ -109,7 +111,7 @@ impl Client {
         self.last_id
     }
 
-    /// Sends a command and returns its `id`, or none where the connection is gone.
+    /// Sends a command and returns its `id`; `None` if the connection is gone.
     pub async fn try_tell(&mut self, mut command: Value) -> Option<i64> {
         self.last_id += 1;
         command["id"] = self.last_id.into();
@@ -117,13 +119,13 @@ impl Client {
         sent.is_ok().then_some(self.last_id)
     }
 
-    /// Sends a command and returns its answer. What else comes waits.
+    /// Sends a command and returns its response. Other frames wait.
     pub async fn ask(&mut self, command: Value) -> Value {
         let id = self.tell(command).await;
         self.answer(id).await
     }
 
-    /// Returns the answer to the command `id`. What else comes waits.
+    /// Returns the response to the command `id`. Other frames wait.
     pub async fn answer(&mut self, id: i64) -> Value {
         let is_answer = |frame: &Value| {
             matches!(frame["type"].as_str(), Some("ok" | "error")) && frame["id"].as_i64() == Some(id)
@@ -134,17 +136,17 @@ impl Client {
     /// Sends a command that succeeds, and returns its `ok`.
     ///
     /// # Panics
-    /// Panics where it is refused.
+    /// If it is refused.
     pub async fn ok(&mut self, command: Value) -> Value {
         let answer = self.ask(command.clone()).await;
         assert_eq!(answer["type"], "ok", "{command} gave {answer}");
         answer
     }
 
-    /// Sends a command as often as it is refused for now, and returns its `ok`.
+    /// Repeats a command while its error is retryable, and returns its `ok`.
     ///
     /// # Panics
-    /// Panics if it is refused for good.
+    /// If its error is not retryable.
     pub async fn patient(&mut self, command: Value) -> Value {
         loop {
             let answer = self.ask(command.clone()).await;
@@ -160,7 +162,7 @@ impl Client {
     /// Sends a command that is refused with `code`, and returns its `error`.
     ///
     /// # Panics
-    /// Panics where it is not.
+    /// If it is not.
     pub async fn refused(&mut self, command: Value, code: &str) -> Value {
         let answer = self.ask(command.clone()).await;
         assert_eq!(
@@ -174,21 +176,21 @@ impl Client {
         answer
     }
 
-    /// Publishes a text with itself as the nonce, and returns its `seq`.
+    /// Publishes a text, with the text as the nonce, and returns its `seq`.
     ///
     /// # Panics
-    /// Panics where it is refused.
+    /// If it is refused.
     pub async fn publish(&mut self, channel: &str, text: &str) -> u64 {
         let command = json!({"type": "publish", "channel": channel, "nonce": text, "text": text});
         self.ok(command).await["seq"].as_u64().expect("a seq")
     }
 
-    /// Returns the next event of a type. What comes before it stays.
+    /// Returns the next event of a type. Frames before it wait.
     pub async fn event(&mut self, kind: &str) -> Value {
         self.find(kind, |frame| frame["type"] == kind).await
     }
 
-    /// Returns the next event in a channel's log. Anything else that comes before it stays.
+    /// Returns the next event of a channel's log. Frames before it wait.
     pub async fn log_event(&mut self) -> Value {
         let is_logged = |frame: &Value| {
             matches!(frame["type"].as_str(), Some("message" | "edited" | "deleted" | "reaction"))
@@ -196,7 +198,7 @@ impl Client {
         self.find("an event of the log", is_logged).await
     }
 
-    /// Returns what waits already, and forgets it.
+    /// Takes the waiting frames.
     pub fn take_waiting(&mut self) -> Vec<Value> {
         std::mem::take(&mut self.waiting).into()
     }
@@ -220,7 +222,7 @@ impl Client {
     /// Returns the next frame from the socket.
     ///
     /// # Panics
-    /// Panics where the connection closes instead.
+    /// If the connection closes instead.
     pub async fn frame(&mut self) -> Value {
         match self.next().await {
             Ok(frame) => frame,
@@ -228,13 +230,13 @@ impl Client {
         }
     }
 
-    /// Returns the next frame from the socket, or the code with which it is closed.
+    /// Returns the next frame from the socket, or the close code.
     ///
     /// # Errors
-    /// The close code; none where the connection ended without a close.
+    /// The close code; `None` if the connection ended without a close frame.
     ///
     /// # Panics
-    /// Panics where a frame is not JSON text.
+    /// If a frame is not JSON text.
     pub async fn next(&mut self) -> Result<Value, Option<u16>> {
         loop {
             let message = must("a frame", self.socket.next()).await;
@@ -243,17 +245,17 @@ impl Client {
                 return Ok(serde_json::from_str(text).expect("JSON"));
             }
             if let Some((code, _)) = message.as_close() {
-                // Brings out our side of the close.
+                // Sends our own close frame.
                 let _ = self.socket.next().await;
                 return Err(Some(code.into()));
             }
         }
     }
 
-    /// Returns the code with which the server closes; frames before it wait.
+    /// Returns the close code of the server. Frames before it wait.
     ///
     /// # Panics
-    /// Panics where the connection ends without a close.
+    /// If the connection ends without a close frame.
     pub async fn closed(&mut self) -> u16 {
         loop {
             match self.next().await {
@@ -263,16 +265,16 @@ impl Client {
         }
     }
 
-    /// Says goodbye, and waits for nothing.
+    /// Sends a close frame without waiting for the response.
     pub async fn try_close(&mut self) {
         let close = Message::close(Some(tokio_websockets::CloseCode::NORMAL_CLOSURE), "");
         let _ = must("a close", self.socket.send(close)).await;
     }
 
-    /// Closes with 1000 and returns the code of the answer.
+    /// Closes with 1000 and returns the code of the server's close frame.
     ///
     /// # Panics
-    /// Panics where there is no answer.
+    /// If there is none.
     pub async fn close(&mut self) -> u16 {
         let close = Message::close(Some(tokio_websockets::CloseCode::NORMAL_CLOSURE), "");
         must("a close", self.socket.send(close)).await.expect("an open socket");

@@ -274,7 +274,7 @@ async fn search_finds_texts_as_they_stand(backend: Backend) {
     assert_eq!((&answer["messages"], &answer["more"]), (&json!([expected[0]]), &json!(false)));
 
     let user = chatcore::User::new("u_bot", "bot").expect("a user");
-    let mut bot = server.chat.connect(Identity::new(user)).expect("room for a bot");
+    let bot = server.chat.connect(Identity::new(user)).expect("room for a bot");
     let page = bot.search("general", "friday", None).await.expect("an answer");
     assert_eq!(page.messages.iter().map(|message| message.seq).collect::<Vec<_>>(), [1, 3, 5]);
     assert_eq!((page.more, page.before), (false, None));
@@ -303,7 +303,7 @@ async fn a_search_reads_a_bounded_part_and_says_where_to_go_on() {
     // In steps below the burst of one connection.
     let scan = chatcore::store::SEARCH_SCAN;
     for step in 0..3 {
-        let mut bot = server.chat.connect(Identity::new(user.clone())).unwrap();
+        let bot = server.chat.connect(Identity::new(user.clone())).unwrap();
         for n in 0..scan / 3 + 2 {
             let text = if step == 0 && n == 0 { "needle" } else { "hay" };
             bot.publish("general", text).await.unwrap();
