@@ -1,0 +1,54 @@
+//! A store of one's own for the bytes of files, proven by the testkit: `cargo run --example store`, and
+//! `cargo test -p chatcore-examples --test store` for its laws.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use chatcore::AttachmentId;
+use chatcore::blob::{BlobError, BlobStore, ByteStream};
+use chatcore_hyper::async_trait;
+use futures::{StreamExt, stream};
+
+/// Keeps files in memory. Clones are handles on the same files.
+#[derive(Clone, Default)]
+pub(crate) struct MemoryBlobs(Arc<Mutex<HashMap<AttachmentId, Bytes>>>);
+
+#[async_trait]
+impl BlobStore for MemoryBlobs {
+    async fn put(&self, id: &AttachmentId, mut bytes: ByteStream, limit: u64) -> Result<u64, BlobError> {
+        let mut blob = Vec::new();
+        while let Some(piece) = bytes.next().await {
+            blob.extend_from_slice(&piece.map_err(BlobError::Stream)?);
+            if blob.len() as u64 > limit {
+                return Err(BlobError::TooLarge { limit });
+            }
+        }
+        let size = blob.len() as u64;
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), blob.into());
+        Ok(size)
+    }
+
+    async fn get(&self, id: &AttachmentId, range: Range<u64>) -> Result<ByteStream, BlobError> {
+        let blobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let blob = blobs.get(id).ok_or(BlobError::NotFound)?;
+        let [start, end] = [range.start, range.end].map(|at| at.min(blob.len() as u64) as usize);
+        let part = blob.slice(start.min(end)..end);
+        Ok(stream::iter([Ok(part)]).boxed())
+    }
+
+    async fn delete(&self, id: &AttachmentId) -> Result<(), BlobError> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        Ok(())
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let (blobs, id) = (MemoryBlobs::default(), AttachmentId::random());
+    // An app sets them by `Chat::builder(store).blobs(blobs)`.
+    let size = blobs.put(&id, stream::iter([Ok("hello".into())]).boxed(), 100).await?;
+    println!("{id} has {size} bytes");
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! Each example runs as a process of its own and answers.
+#![allow(clippy::unwrap_used)] // The helpers are tests too.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+
+use chatcore_tests::{Answer, Client, http, must};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::TcpStream;
+use tokio::process::{Child, ChildStdout, Command};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+/// A running example, in a folder of its own. Dropping it kills it.
+struct Example {
+    _child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    folder: TempDir,
+}
+
+impl Example {
+    fn start(name: &str, arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // This program is in `deps`, beside the folder `examples`.
+        let mut program: PathBuf = std::env::current_exe().unwrap();
+        program.pop();
+        program.pop();
+        program.extend(["examples", &format!("{name}{}", std::env::consts::EXE_SUFFIX)]);
+        let mut child = Command::new(&program)
+            .args(arguments)
+            .current_dir(folder.path())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { _child: child, lines, folder: folder }
+    }
+
+    async fn line(&mut self) -> String {
+        must("a line of the example", self.lines.next_line()).await.unwrap().expect("it says more")
+    }
+
+    /// Returns where it says that it listens.
+    async fn addr(&mut self) -> SocketAddr {
+        let line = self.line().await;
+        let (_, addr) = line.split_once("://").unwrap_or_else(|| panic!("no URL: {line}"));
+        addr.parse().unwrap()
+    }
+}
+
+/// Opens the page and returns the cookie that it sets.
+fn session(page: &Answer) -> String {
+    let set = page.header("set-cookie").expect("a cookie");
+    assert!(set.contains("HttpOnly") && set.contains("SameSite=Lax"), "{set}");
+    set.split(';').next().unwrap().to_owned()
+}
+
+/// Opens the page, follows what it loads, and talks in its room.
+async fn assert_a_room_opens(addr: SocketAddr) -> String {
+    let page = must("a page", http(addr, "GET", "/", &[], b"")).await;
+    let text = String::from_utf8(page.body.clone()).unwrap();
+    assert!(text.contains(r#"<chat-room server="/chat" channel="general">"#), "{text}");
+    let script = must("a script", http(addr, "GET", "/chat/ui/chat.js", &[], b"")).await;
+    assert_eq!(script.status, 200);
+    let cookie = session(&page);
+    let mut ann = Client::connect_with_cookie(addr, &cookie).await;
+    ann.ok(json!({"type": "subscribe", "channel": "general"})).await;
+    ann.publish("general", "hello").await;
+    let forged = ["Cookie: session=0000", "X-User: u_ann"];
+    let nobody = must("an answer", http(addr, "POST", "/chat/identity", &forged, b"")).await;
+    assert_eq!(nobody.json()["user"], json!(null), "a header says nothing");
+    cookie
+}
+
+#[tokio::test]
+async fn hello_opens_a_room() {
+    let mut hello = Example::start("hello", &["127.0.0.1:0"]);
+    assert_a_room_opens(hello.addr().await).await;
+}
+
+#[tokio::test]
+async fn axum_opens_a_room_for_each_visitor() {
+    let mut axum = Example::start("axum", &["127.0.0.1:0"]);
+    let addr = axum.addr().await;
+    let cookie = assert_a_room_opens(addr).await;
+    let identity = async |cookie: &str| {
+        let header = format!("Cookie: {cookie}");
+        http(addr, "POST", "/chat/identity", &[&header], b"").await.json()["user"]["id"].clone()
+    };
+    let another = session(&http(addr, "GET", "/", &[], b"").await);
+    assert_ne!(identity(&cookie).await, identity(&another).await);
+    let again = http(addr, "GET", "/", &[&format!("Cookie: {cookie}")], b"").await;
+    assert_eq!(again.header("set-cookie"), None, "a visitor who comes back stays who they are");
+}
+
+#[tokio::test]
+async fn policy_refuses_who_is_not_staff() {
+    let mut policy = Example::start("policy", &[]);
+    assert_eq!(policy.line().await, "Ann published message 1");
+    assert!(policy.line().await.starts_with("Bob was refused: "));
+}
+
+#[tokio::test]
+async fn store_keeps_a_file() {
+    assert!(Example::start("store", &[]).line().await.ends_with(" has 5 bytes"));
+}
+
+#[tokio::test]
+async fn tls_answers_over_https() {
+    let mut tls = Example::start("tls", &["127.0.0.1:0"]);
+    let addr = tls.addr().await;
+    let own = CertificateDer::from_pem_file(tls.folder.path().join("certificate.pem")).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(own).unwrap();
+    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let tcp = TcpStream::connect(addr).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut stream =
+        must("a handshake", TlsConnector::from(Arc::new(config)).connect(name, tcp)).await.unwrap();
+    let request =
+        b"POST /chat/identity HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = Vec::new();
+    let _ = must("an answer", stream.read_to_end(&mut answer)).await;
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with(r#"{"user":null}"#), "{answer}");
+}
