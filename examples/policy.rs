@@ -28,8 +28,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let channel = ChannelName::new("announcements")?;
     chat.ensure_channel(&channel, "News from the staff", &ann).await?;
 
-    let mut staff = chat.connect(Identity::new(ann))?;
-    let mut reader = chat.connect(Identity::new(bob))?;
+    let staff = chat.connect(Identity::new(ann))?;
+    let reader = chat.connect(Identity::new(bob))?;
     let published = staff.publish(channel.as_str(), "We are live").await?;
     println!("Ann published message {}", published.seq);
     if let Err(refused) = reader.publish(channel.as_str(), "Me too").await {
