@@ -257,6 +257,7 @@ end_beside() {
     trap - EXIT
 }
 
+built= # whether web_chat is, by this run's tests
 run_step() {
     case $1 in
         tools) need_rust; need_node; need_servers; need_valgrind; need_chromium ;;
@@ -269,12 +270,15 @@ run_step() {
             need_rust; end_beside; need_program cargo-deny "$cargo_deny"
             check_dependencies
             "$tools/bin/cargo-deny" --locked check bans licenses sources ;;
-        tests) need_rust; need_servers; end_beside; cargo test --locked --workspace ;;
+        tests)
+            need_rust; need_servers; end_beside
+            cargo test --locked --workspace
+            built=yes ;;
         instructions) need_rust; need_valgrind; need_runner; count_instructions ;;
         ui) need_node; (cd tests/ui && npm ci --silent && npm test) ;;
         journeys)
             need_rust; need_node; need_chromium
-            cargo build --locked --workspace --example web_chat
+            [ -n "$built" ] || cargo build --locked --workspace --example web_chat
             (cd tests/journeys && npm ci --silent && WEB_CHAT_BIN="$target/debug/examples/web_chat" npm test) ;;
     esac
 }
