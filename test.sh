@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks and tests everything, or the steps that are named. Installs what a step needs from Debian's packages, as
-# root or by sudo; where it can't, it says what to install and fails. It skips nothing.
+# Checks and tests everything, or only the given steps. Installs the Debian packages that a step needs, as root or with
+# sudo. If it can't, it says what to install and fails. It skips nothing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -91,7 +91,7 @@ need_chromium() {
     has chromium || [ -n "${CHROMIUM:-}" ] || install "the journeys in a browser" chromium fonts-noto-color-emoji
 }
 
-# Installs a program from crates.io, built without optimisation in half the time.
+# Installs a program from crates.io, built without optimisation, which takes half the time.
 need_program() { # name, version
     [ "$("$tools/bin/$1" --version 2>/dev/null)" != "$1 $2" ] || return 0
     CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --debug --locked --version "$2" \
@@ -117,9 +117,9 @@ check_dependencies() {
     echo "chatcore has $direct direct dependencies, and none that knows a network or a database"
 }
 
-# Makes the packages, once a run, and unpacks them into a workspace of their own, where they depend on each other as
-# published. Cargo tells crates apart by their folder within a workspace, and these share a target folder with those of
-# the repository: so their folders must have other names.
+# Builds the packages, once per run, and unpacks them into a separate workspace, where they depend on each other as
+# published. Cargo distinguishes crates by their folder within a workspace, and these share a target folder with those
+# of the repository, so their folders must have different names.
 unpacked=
 unpack_packages() {
     local crate members
@@ -144,7 +144,7 @@ unpack_packages() {
     unpacked=yes
 }
 
-# What is in a package, and nothing else: sources, what they include, the page of the crate, and the licences.
+# The only contents of a package: sources, the files that they include, the README of the crate, and the licences.
 check_files() { # crate
     local folder=$packages/$1-$version surprising licence
     surprising=$(cd "$folder" && find . -type f | sed 's|^\./||' | grep -vxE \
@@ -162,7 +162,7 @@ features() { # crate
     sed -n '/^\[features\]$/,/^\[[^f]/s/^\([a-z0-9_-]*\) = .*/\1/p' "$packages/$1-$version/Cargo.toml" | grep -vx default || true
 }
 
-# Compiles and lints a package alone: features of other crates in the workspace can't hide that one is missing.
+# Compiles and lints a package alone, so that features of other crates in the workspace can't hide a missing one.
 check_alone() { # crate, the choice of features…
     echo "$*"
     (cd "$packages" && cargo clippy --quiet --offline --target-dir "$target" -p "$@" -- -D warnings)
@@ -184,8 +184,8 @@ check_packages() {
     done
 }
 
-# docs.rs builds with a nightly rustdoc. The stable one can do the same where this variable allows it, which must not
-# reach the build scripts of dependencies: they would all be built anew.
+# docs.rs builds with a nightly rustdoc. This variable lets the stable one do the same. It must not reach the build
+# scripts of dependencies: they would all be rebuilt.
 write_rustdoc() {
     mkdir -p "$tools/bin"
     printf '#!/bin/sh\nRUSTC_BOOTSTRAP=1 exec rustdoc "$@"\n' >"$tools/bin/rustdoc-unstable"
@@ -228,13 +228,13 @@ need_runner() { # of the library's own version
 }
 
 count_instructions() { # arguments of cargo bench…
-    # A container may refuse to switch the randomisation of addresses off, and the counts hardly depend on it.
+    # A container may not allow disabling address randomisation, and the counts hardly depend on it.
     PATH="$tools/bin:$PATH" GUNGRAUN_ALLOW_ASLR=yes \
         cargo bench --locked --profile instructions -p chatcore-instructions "$@"
 }
 
-# A run of everything builds what later steps need beside the first ones, which leave a core idle now and then. It is
-# there before a test runs, so that it disturbs none.
+# A full run builds what later steps need next to the first steps, which leave a core idle now and then. It is finished
+# before the tests run, so that it disturbs none.
 beside=
 build_beside() {
     mkdir -p "$target"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Where a server's time goes, in rows of what it does: runs one row of the fan-out's bench with one server, samples that
-# server by perf while the load runs, and prints the share of each. Usage:
+# Shows where a server's time goes: runs one row of the fan-out bench with one server, samples that server with perf
+# during the load, and prints the share of each activity. Usage:
 #   benches/profile.sh '500 members, W1' [chatcore-memory]
-# SECONDS_EACH is for how long (8). A sample in the kernel counts for the call that led there, one outside of it for
-# the function that it is in, and so for the one that the compiler put that function into.
+# SECONDS_EACH is the time of the load (8). A sample in the kernel counts for its system call, a sample outside of the
+# kernel for its function, and an inlined function for the function that it is inlined into.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 row=${1:?"usage: benches/profile.sh '500 members, W1' [server]"}
@@ -53,7 +53,7 @@ perf script --input "$folder/samples" --fields ip,sym,dso 2>/dev/null | awk -v l
             if (symbol ~ /mem(cpy|move|cmp|set|chr)/) return "copying and comparing bytes"
             return "other"
         }
-        # A method of a trait stands in brackets, its own type first.
+        # A trait method is in angle brackets, with its own type first.
         sub(/^[<&(]*(dyn |mut |const )*/, "", symbol)
         if (symbol ~ /serde|^itoa|^ryu|^zmij|^jiff|^chatcore::protocol|^chatcore::time/) return "JSON"
         if (symbol ~ /^(chatcore_hyper|tungstenite|hyper|hyper_util|http|httparse|sha1|base64|data_encoding|utf8?)::/)

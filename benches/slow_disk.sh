@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs a bench as on a disk whose sync takes 2 ms: every fsync and fdatasync
-# of the bench, and of the PostgreSQL that it starts, lasts that long. Usage: benches/slow_disk.sh [bench]
+# Simulates a disk whose sync takes 2 ms: runs a bench whose fsync and fdatasync
+# calls, and those of its PostgreSQL, take that long. Usage: benches/slow_disk.sh [bench]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 bench=${1:-acked}

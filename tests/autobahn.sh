@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs Autobahn's suite (sections 1 to 7, 9 and 10) against the example ws_echo, and fails if a case fails. The suite is
-# written for Python 2.7: `pip install autobahntestsuite` there, and name its program in WSTEST if it isn't on the path.
+# Runs Autobahn's test suite (sections 1 to 7, 9 and 10) against the example ws_echo, and fails if a case fails. The
+# suite needs Python 2.7: install it with `pip install autobahntestsuite`, and set WSTEST to its program if that is not
+# on the path.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

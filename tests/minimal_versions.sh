@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Compiles the published crates with the oldest version of each dependency that their Cargo.toml admits. It is not a
-# part of test.sh: it builds all dependencies once more. What fails to compile names the dependency whose bound is too
-# low; the lines that follow `Locking` say which versions were chosen.
+# Compiles the published crates with the oldest version of each dependency that their Cargo.toml allows. It is not part
+# of test.sh, since it builds all dependencies once more. A compile error shows the dependency whose bound is too low.
+# The lines after `Locking` list the selected versions.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -17,7 +17,7 @@ sed -i "s/^members = .*/members = [${members%, }]/" Cargo.toml
 # Tests may need newer versions, as long as only they do.
 sed -i '/^\[dev-dependencies\]$/,/^\[lints\]$/{/^\[lints\]$/!d}' ./*/Cargo.toml
 
-# The flag is unstable, and the variable has a stable cargo take it; nothing that is compiled sees it.
+# The flag is unstable, and the variable makes a stable cargo accept it. It does not affect compilation.
 RUSTC_BOOTSTRAP=1 cargo update -Z direct-minimal-versions
 for crate in "${published[@]}"; do
     cargo check --locked --target-dir "$target" -p "$crate" --no-default-features

@@ -1,12 +1,12 @@
-# Keeps one PostgreSQL: takes `start PORT` and `kill`, and when there are no more orders, stops and removes it.
-# Where its folder holds server.crt and server.key, it speaks TLS.
+# Manages one PostgreSQL server: reads the commands `start PORT` and `kill`, and at the end of its input stops and
+# removes the server. If its folder has server.crt and server.key, it uses TLS.
 bin=$1
 folder=$2
 caches=$3
 postmaster=
 
-# A new cluster costs a second, the copy of one almost nothing. The one to copy is made once for each version
-# and user, and moved into its place whole; one that somebody else put there is not used.
+# A new cluster takes a second, a copy almost no time. The template is created once for each version and user, and
+# moved to its place when it is complete. A template of another user is not used.
 make_data() {
     # shellcheck disable=SC2046
     set -- $("$bin/postgres" --version)
@@ -19,7 +19,7 @@ make_data() {
     [ -O "$template" ] && cp -R "$template" data
 }
 
-# The log is read through a pipe: it says when the server is ready, and ends when its last process has.
+# The log is read through a pipe: it shows when the server is ready, and ends with the server's last process.
 start() {
     [ -z "$postmaster" ] || return 1
     rm -f log && mkfifo log

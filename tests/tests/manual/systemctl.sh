@@ -1,6 +1,6 @@
 #!/bin/bash
-# systemctl for a machine without a running systemd. What works on the files below a folder is done by the real one; to
-# start a unit is to run what the installed unit says, on the folders below DESTDIR.
+# systemctl for a machine without a running systemd. Commands that only work on files are passed to the real systemctl.
+# Starting a unit runs the command of the installed unit, on the folders below DESTDIR.
 set -euo pipefail
 
 units=$DESTDIR/etc/systemd/system
@@ -23,7 +23,7 @@ enabled() { # the real one has linked the unit, to be started with its target
 
 value() { sed -n "s/^$1=//p" "$units/$unit"; }
 
-# Folders of the unit are below DESTDIR here.
+# The unit's folders are below DESTDIR here.
 command_of() { value "$1" | sed -e "s#/\(usr/local\|var\)/#$DESTDIR/\1/#g" -e 's/%%/%/g'; }
 
 start_service() {
