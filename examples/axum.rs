@@ -1,4 +1,4 @@
-//! A page with a chat room in it, under axum: `cargo run --example axum`, then open <http://127.0.0.1:3000>.
+//! A page with a chat room under axum: `cargo run --example axum`, then open <http://127.0.0.1:3000>.
 
 use std::collections::HashMap;
 use std::future::ready;
@@ -13,7 +13,7 @@ use chatcore_redb::RedbStore;
 const PAGE: &str = r#"<!doctype html><script type="module" src="/chat/ui/chat.js"></script>
 <chat-room server="/chat" channel="general"></chat-room>"#;
 
-/// Who is signed in, by the secret value of their cookie.
+/// The signed-in users, by the secret value of their cookie.
 type Sessions = Arc<Mutex<HashMap<String, User>>>;
 
 fn find(sessions: &Sessions, headers: &HeaderMap) -> Result<Identity, Unauthorized> {
@@ -21,7 +21,7 @@ fn find(sessions: &Sessions, headers: &HeaderMap) -> Result<Identity, Unauthoriz
     sessions.lock().map_err(|_| Unauthorized)?.get(token).cloned().map(Identity::new).ok_or(Unauthorized)
 }
 
-/// Signs a new visitor in as a guest, where your app would ask for a password, and shows the room.
+/// Signs a new visitor in as a guest and shows the room. A real app would ask for a password here.
 async fn page(State(sessions): State<Sessions>, headers: HeaderMap) -> (HeaderMap, Html<&'static str>) {
     let mut answer = HeaderMap::new();
     if find(&sessions, &headers).is_err() {

@@ -1,5 +1,5 @@
-//! A page with a chat room in it, under hyper alone: `cargo run --example hello`, then open <http://127.0.0.1:3000>.
-//! Everybody who opens the page is the same guest; the example `axum` tells visitors apart.
+//! A page with a chat room under hyper alone: `cargo run --example hello`, then open <http://127.0.0.1:3000>. All
+//! visitors are the same guest; the example `axum` distinguishes them.
 
 use std::future::ready;
 

@@ -1,4 +1,4 @@
-//! A policy: everybody reads `announcements`, and only staff write there. `cargo run --example policy`
+//! A policy under which everybody reads `announcements`, and only staff write there: `cargo run --example policy`.
 
 use std::collections::HashSet;
 

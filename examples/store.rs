@@ -1,5 +1,5 @@
-//! A store of one's own for the bytes of files, proven by the testkit: `cargo run --example store`, and
-//! `cargo test -p chatcore-examples --test store` for its laws.
+//! Your own store for the bytes of files, tested with the testkit: `cargo run --example store`, and `cargo test -p
+//! chatcore-examples --test store` for its laws.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -11,7 +11,7 @@ use chatcore::blob::{BlobError, BlobStore, ByteStream};
 use chatcore_hyper::async_trait;
 use futures::{StreamExt, stream};
 
-/// Keeps files in memory. Clones are handles on the same files.
+/// Stores files in memory. Clones share the files.
 #[derive(Clone, Default)]
 pub(crate) struct MemoryBlobs(Arc<Mutex<HashMap<AttachmentId, Bytes>>>);
 
@@ -47,7 +47,7 @@ impl BlobStore for MemoryBlobs {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (blobs, id) = (MemoryBlobs::default(), AttachmentId::random());
-    // An app sets them by `Chat::builder(store).blobs(blobs)`.
+    // An app sets the store with `Chat::builder(store).blobs(blobs)`.
     let size = blobs.put(&id, stream::iter([Ok("hello".into())]).boxed(), 100).await?;
     println!("{id} has {size} bytes");
     Ok(())

@@ -1,6 +1,6 @@
-//! A chat over HTTPS with a certificate of its own: `cargo run --example tls`, then
-//! `curl --cacert certificate.pem -X POST https://localhost:3443/chat/identity`. A real service reads its certificate
-//! and its key from files.
+//! A chat over HTTPS with a self-signed certificate: `cargo run --example tls`, then `curl --cacert
+//! certificate.pem -X POST https://localhost:3443/chat/identity`. A real service reads its certificate and its key
+//! from files.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (tls, service) = (tls.clone(), service.clone());
         tokio::spawn(async move {
             let Ok(stream) = tls.accept(tcp).await else { return };
-            // Bounds per address need to know it.
+            // The limits per address need the address.
             let service = service.map_request(move |mut request: Request<Incoming>| {
                 request.extensions_mut().insert(ClientAddress::new(peer.ip()));
                 request

@@ -38,7 +38,7 @@ pub use self::service::auth::{AuthError, Authenticator, Unauthorized};
 pub use self::service::ui::Ui;
 pub use self::service::{ChatService, ChatServiceBuilder, ResponseFuture};
 
-/// What an app's own routes beside the chat need too: its files, its cookie, the check of hosts and origins, and
+/// What an app's own routes next to the chat also need: its files, its cookie, the check of hosts and origins, and
 /// allowances for each address.
 pub mod web {
     pub use crate::files::StaticFiles;

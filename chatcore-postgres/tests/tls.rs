@@ -51,7 +51,7 @@ async fn a_server_without_a_valid_certificate_is_refused() {
     let other = PostgresStore::builder(&required(&database, "127.0.0.1"));
     let other = refused(other.root_certificates(certificate.as_bytes())).await;
     assert!(other.contains("invalid peer certificate"), "{other}");
-    // It is not to be had at all.
+    // The server has no TLS.
     let plain = Postgres::shared().await.database().await;
     let none = PostgresStore::builder(&required(&plain, "localhost"));
     let none = refused(none.root_certificates(certificate.as_bytes())).await;

@@ -1,4 +1,4 @@
-//! Each example runs as a process of its own and answers.
+//! Runs each example as a separate process, and checks that it responds.
 #![allow(clippy::unwrap_used)] // The helpers are tests too.
 
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-/// A running example, in a folder of its own. Dropping it kills it.
+/// A running example in its own folder. It is killed on drop.
 struct Example {
     _child: Child,
     lines: Lines<BufReader<ChildStdout>>,
@@ -27,7 +27,7 @@ struct Example {
 impl Example {
     fn start(name: &str, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // This program is in `deps`, beside the folder `examples`.
+        // This program is in `deps`, next to the folder `examples`.
         let mut program: PathBuf = std::env::current_exe().unwrap();
         program.pop();
         program.pop();
@@ -47,7 +47,7 @@ impl Example {
         must("a line of the example", self.lines.next_line()).await.unwrap().expect("it says more")
     }
 
-    /// Returns where it says that it listens.
+    /// Returns the address that it prints.
     async fn addr(&mut self) -> SocketAddr {
         let line = self.line().await;
         let (_, addr) = line.split_once("://").unwrap_or_else(|| panic!("no URL: {line}"));
@@ -62,7 +62,7 @@ fn session(page: &Answer) -> String {
     set.split(';').next().unwrap().to_owned()
 }
 
-/// Opens the page, follows what it loads, and talks in its room.
+/// Opens the page, loads its files, and chats in its room.
 async fn assert_a_room_opens(addr: SocketAddr) -> String {
     let page = must("a page", http(addr, "GET", "/", &[], b"")).await;
     let text = String::from_utf8(page.body.clone()).unwrap();

@@ -1,4 +1,4 @@
-//! The example's store keeps the laws of [`BlobStore`](chatcore::blob::BlobStore).
+//! The example's store follows the laws of [`BlobStore`](chatcore::blob::BlobStore).
 
 #[expect(dead_code, reason = "its `main` is run as a program by the tests beside this one")]
 #[path = "../store.rs"]

@@ -13,7 +13,7 @@ use crate::error::HttpError;
 
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 
-/// The value of `Connection` that RFC 9110, section 7.8, requires beside an `Upgrade`.
+/// The value of `Connection` that RFC 9110, section 7.8, requires in addition to `Upgrade`.
 const UPGRADES: HeaderValue = HeaderValue::from_static("upgrade");
 
 /// Checks a request for a WebSocket, and returns the answer that switches to it.

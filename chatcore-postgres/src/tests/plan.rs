@@ -72,7 +72,8 @@ async fn a_page_costs_one_index_scan_anywhere_in_a_channel() {
     }
 }
 
-/// The texts lie beside the table: weighing them reads none, and those that the page does not hold are not sent.
+/// The texts are stored outside of the table: computing their weight reads none, and texts beyond the page are not
+/// sent.
 #[tokio::test]
 async fn a_page_of_long_texts_is_weighed_without_reading_them() {
     let database = Postgres::shared().await.database().await;

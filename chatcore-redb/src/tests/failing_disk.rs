@@ -284,7 +284,7 @@ async fn a_backup_of_a_failing_disk_can_be_made_later() {
 
 async fn until_read(store: &RedbStore) {
     let reading = async {
-        // The writer looks after the file meanwhile.
+        // The writer checks the file in the meantime.
         while store.channel_count().await.is_err() {
             tokio::task::yield_now().await;
         }

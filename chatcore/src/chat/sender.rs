@@ -32,7 +32,7 @@ pub enum ClientError {
     /// The session has ended.
     #[error("the session has ended: {0}")]
     Closed(CloseReason),
-    /// The answer is not of the type that [`ClientSender::call`] was asked for. The command was carried out.
+    /// The answer is not of the type that the caller of [`ClientSender::call`] requested. The command was carried out.
     #[error("the answer is not of the type that was asked for")]
     Decode(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

@@ -1,4 +1,4 @@
-//! Previews of pictures: made on the first request, kept as a blob beside the file, and removed with it.
+//! Previews of pictures: made on the first request, stored as a blob next to the file's, and removed with the file.
 
 use std::collections::HashSet;
 use std::ops::Range;

@@ -153,7 +153,7 @@ pub enum ChatEvent {
         /// The event's place in the log, if it has one.
         #[serde(default, deserialize_with = "if_readable")]
         seq: Option<Seq>,
-        /// What to send beside `seq` to go on from here. A log event has it.
+        /// What to send with `seq` to resume from here. A log event has it.
         #[serde(default, deserialize_with = "if_readable")]
         check: Option<Check>,
     },
