@@ -27,6 +27,31 @@ test('a reconnect resumes after the last position and adds only what is new', as
   assert.deepEqual(here.core.channel('general').position, { epoch: 'e1', seq: 5 });
 });
 
+test('an event of the log that is not known moves the position on', async () => {
+  const here = await opened(2);
+  here.socket.say({ type: 'pinned', channel: 'general', seq: 3, check: 'check-of-3', target: 1 });
+  here.socket.say(event(4));
+  await settle();
+  assert.deepEqual(texts(here.core), ['m1', 'm2', 'm4']);
+  assert.deepEqual(here.core.channel('general').position, { epoch: 'e1', seq: 4 });
+  assert.equal(here.core.channel('general').unread, 1, 'it is no message');
+  assert.equal(here.socket.sent.filter(({ type }) => type === 'subscribe').length, 1, 'nothing was missing');
+  here.socket.say({ type: 'pinned', channel: 'general', target: 1 });
+  await settle();
+  assert.equal(here.core.channel('general').position.seq, 4, 'without a seq it is of no log');
+});
+
+test('an unknown event in a replay is one that was seen', async () => {
+  const here = await opened(2);
+  here.socket.end();
+  await here.clock.advance(500);
+  const events = [{ type: 'pinned', channel: 'general', seq: 3, target: 1 }, event(4)];
+  const replay = { channel: 'general', epoch: 'e1', head: 4, reset: false, events, members: [ANN] };
+  await welcome(here, { channels: [info('general', 4, 4)], answers: { general: replay } });
+  assert.deepEqual(texts(here.core), ['m1', 'm2', 'm4']);
+  assert.deepEqual(here.core.channel('general').position, { epoch: 'e1', seq: 4 });
+});
+
 test('a reset on a foreign epoch drops what was known of the channel', async () => {
   const here = await opened(9);
   here.socket.end();
@@ -189,17 +214,6 @@ test('malformed frames, unknown fields and unknown event types are ignored', asy
   for (const frame of nonsense) socket.say(frame);
   socket.say({ ...event(2), colour: 'green' });
   assert.deepEqual(texts(core), ['m1', 'm2']);
-});
-
-test('an unknown kind of event in the log is passed over by a resume', async () => {
-  const { socket, core } = await opened(1);
-  socket.say({ type: 'pinned', channel: 'general', seq: 2, target: 1 });
-  socket.say(event(3));
-  const events = [{ type: 'pinned', channel: 'general', seq: 2, target: 1 }, event(3)];
-  socket.ok(socket.take('subscribe'), { channel: 'general', epoch: 'e1', head: 3, reset: false, events, members: [] });
-  await settle();
-  assert.deepEqual(texts(core), ['m1', 'm3']);
-  assert.equal(core.channel('general').position.seq, 3);
 });
 
 test('other channels are followed at the cost of what is unread, and one is read elsewhere', async () => {

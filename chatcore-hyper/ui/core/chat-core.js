@@ -570,11 +570,6 @@ export class ChatCore extends Emitter {
     if (!channel) return undefined;
     if (frame.type === 'unread') return isSeq(frame.seq) && this.#unreadFrom(channel, frame.seq);
     switch (frame.type) {
-      case 'message':
-      case 'edited':
-      case 'deleted':
-      case 'reaction':
-        return isSeq(frame.seq) && this.#logged(channel, frame);
       case 'presence':
         if (channel.loaded) channel.setPresence(frame);
         return this.emit('people', { name: channel.name });
@@ -583,7 +578,8 @@ export class ChatCore extends Emitter {
       case 'lagged':
         return this.#join(channel.name);
       default:
-        return undefined;
+        // An event of the log has its place there, also one that a later server has added.
+        return isSeq(frame.seq) && this.#logged(channel, frame);
     }
   }
 
