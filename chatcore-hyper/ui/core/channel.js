@@ -9,8 +9,8 @@ export const MAX_MESSAGES = 5000;
 /** A page of messages, which is also what stays of a channel when it is left. */
 export const PAGE = 100;
 
-/** How far back in the log it is looked for mentions; the server counts what is unread no further. */
-const MAX_LOOK = 1000;
+/** How far back in the log mentions are searched for; the server counts what is unread no further. */
+const MAX_SEARCHED = 1000;
 
 /** The most people of a channel that the server lists as online; more may be there. */
 export const MAX_LISTED = 1000;
@@ -69,8 +69,8 @@ export class Channel {
   #struck = [];
   /** Up to where a deletion may have been of something unread. */
   #unclearTo = 0;
-  /** From where on all that is unread was looked at for mentions. */
-  #lookedFrom = Infinity;
+  /** From where on all that is unread was searched for mentions. */
+  #searchedFrom = Infinity;
   /** Up to where messages were told of as new. @type {?number} */
   #heardTo = null;
 
@@ -101,13 +101,13 @@ export class Channel {
   }
 
   /** Takes over what the directory says. @param {import('./protocol.js').ChannelInfo} info */
-  describe(info) {
+  applyInfo(info) {
     this.topic = info.topic;
     this.createdAt = info.created_at;
     this.createdBy = info.created_by;
     this.#heardTo ??= info.head;
-    // What is not followed goes on where nobody looked.
-    if (!this.position && info.head > this.head) this.#lookedFrom = Infinity;
+    // What is not followed goes on where nothing was searched.
+    if (!this.position && info.head > this.head) this.#searchedFrom = Infinity;
     this.head = Math.max(this.head, info.head);
     // What was read here just now may not have reached the server when it answered; an older answer than the last has less.
     if (info.read < this.read || info.head < this.#toldTo) return;
@@ -126,29 +126,29 @@ export class Channel {
     if (this.unread === 0) this.mentions = [];
   }
 
-  /** The newest messages that are unread and were not looked at for mentions, as `history` is asked for them. */
+  /** The newest messages that are unread and were not searched for mentions, as `history` is asked for them. */
   get unseen() {
     const { head, read } = this;
     if (this.unread === 0 || head <= read) return null;
-    const before = Math.min(this.#lookedFrom, head + 1);
+    const before = Math.min(this.#searchedFrom, head + 1);
     // Of somebody new the newest page is counted.
-    const isDone = before <= head && (read === 0 || before <= read + 1 || before <= head - MAX_LOOK);
+    const isDone = before <= head && (read === 0 || before <= read + 1 || before <= head - MAX_SEARCHED);
     return isDone ? null : { before, limit: Math.min(PAGE, before - 1 - read) };
   }
 
   /**
-   * Looks at messages for mentions; what came after them has been looked at as it came.
+   * Notes which of the messages are mentions; what came after them was noted as it came.
    * @param {Message[]} messages
    * @param {number} before what was asked for
    */
-  look(messages, before) {
+  noteMentions(messages, before) {
     const later = this.mentions.filter((seq) => seq >= before);
     this.mentions = [];
     this.#meet(messages);
     for (const message of messages) this.#noteMention(message.seq, message.author.id, message.text);
     this.mentions = [...this.mentions, ...later].slice(-MAX_MENTIONS);
-    const isWhole = before > this.#seenFrom || before === this.#lookedFrom;
-    this.#lookedFrom = isWhole ? (messages[0]?.seq ?? 0) : Infinity;
+    const isWhole = before > this.#seenFrom || before === this.#searchedFrom;
+    this.#searchedFrom = isWhole ? (messages[0]?.seq ?? 0) : Infinity;
   }
 
   /** Those of the messages that are unread and were not told of. @param {Message[]} messages @returns {Message[]} */
@@ -165,7 +165,7 @@ export class Channel {
    * @param {boolean} load whether messages were asked for
    * @returns {Message[]} those that were not known before
    */
-  join(answer, load) {
+  subscribed(answer, load) {
     if (typeof answer.epoch !== 'string' || !Number.isSafeInteger(answer.head)) return [];
     this.members = new Map(list(answer.members, readUser).map((user) => [user.id, user]));
     for (const user of this.members.values()) this.names.add(user);
@@ -207,7 +207,7 @@ export class Channel {
     }
     // Nothing has happened since where the log is as long as it was.
     if (this.position?.epoch !== answer.epoch || this.position?.seq !== answer.head) {
-      this.#lookedFrom = Infinity;
+      this.#searchedFrom = Infinity;
       this.#seenFrom = answer.head;
       if (answer.head > Math.max(this.#countedTo, this.read)) this.uncounted = true;
     }
@@ -217,7 +217,7 @@ export class Channel {
     this.live = load ? new Stretch(messages, messages.length > 0 && messages[0].seq > 1) : new Stretch();
     // What became of older ones meanwhile is not known.
     this.past = null;
-    if (load) this.look(messages, answer.head + 1);
+    if (load) this.noteMentions(messages, answer.head + 1);
     return messages;
   }
 
@@ -330,12 +330,12 @@ export class Channel {
     if (place === 'older') shown.prepend(page);
     else if (place === 'newer') shown.append(page);
     else this.past = page;
-    this.#join();
+    this.#mergePast();
     this.#trim(place);
   }
 
   /** A stretch of the past that has come to the live one is a part of it. */
-  #join() {
+  #mergePast() {
     if (!this.past?.reaches(this.live)) return;
     this.live.prepend(this.past);
     this.past = null;
@@ -374,9 +374,9 @@ export class Channel {
     this.held = true;
     if (seq > this.read) return;
     this.read = seq - 1;
-    this.#lookedFrom = Infinity;
+    this.#searchedFrom = Infinity;
     this.uncounted = !this.#count();
-    if (this.loaded) this.look(this.messages, this.head + 1);
+    if (this.loaded) this.noteMentions(this.messages, this.head + 1);
   }
 
   /** Counts what is unread, if the messages are here. @returns {boolean} whether they are */

@@ -146,7 +146,7 @@ export class ChatCore extends Emitter {
       retries: this.retries,
       onCounts: (infos) => this.#counted(infos),
       onChange: () => this.emit('channels'),
-      onLooked: (channel, messages) => this.#announce(channel, channel.hear(messages)),
+      onSearched: (channel, messages) => this.#announce(channel, channel.hear(messages)),
     });
     if (user !== NOBODY) this.#identified();
   }
@@ -325,7 +325,7 @@ export class ChatCore extends Emitter {
    */
   async createChannel(fields) {
     const answer = await this.connection.request('create_channel', fields);
-    return /** @type {Channel} */ (this.#describe(readChannelInfo(answer.channel)));
+    return /** @type {Channel} */ (this.#applyInfo(readChannelInfo(answer.channel)));
   }
 
   /**
@@ -436,11 +436,11 @@ export class ChatCore extends Emitter {
 
   /** Takes over the list of channels with its counts. @returns {boolean} whether something is uncounted even so */
   #counted(infos) {
-    for (const info of infos) this.#describe(info);
+    for (const info of infos) this.#applyInfo(info);
     this.listed = true;
     this.emit('channels');
     for (const { name } of this.channels) this.#follow(name);
-    for (const name of this.#followed) this.#look(name);
+    for (const name of this.#followed) this.#findMentions(name);
     this.#countOthers();
     return this.channels.some((channel) => channel.uncounted);
   }
@@ -450,21 +450,21 @@ export class ChatCore extends Emitter {
     const { channels } = this;
     const others = channels.filter(({ name }) => !this.#followed.has(name));
     if (others.length === 0 || this.maxFollowed === 0) return;
-    this.counts.lookSlowly(others);
+    this.counts.findMentionsSlowly(others);
     this.retries.after('count', COUNT_EVERY_MS + COUNT_MORE_MS * channels.length, () => this.counts.refresh());
   }
 
-  #look(name) {
+  #findMentions(name) {
     const channel = this.#channels.get(name);
     // The answer to a subscription comes first.
-    if (channel && !this.#joining.has(name)) this.counts.look(channel);
+    if (channel && !this.#joining.has(name)) this.counts.findMentions(channel);
   }
 
-  #describe(info) {
+  #applyInfo(info) {
     if (!info) return undefined;
     const channel = this.#ensure(info.name);
     this.#found(info.name);
-    channel.describe(info);
+    channel.applyInfo(info);
     return channel;
   }
 
@@ -510,7 +510,7 @@ export class ChatCore extends Emitter {
     const channel = this.#ensure(name);
     this.#found(name);
     const { loaded, unread, mentions } = channel;
-    const fresh = channel.join(answer, load);
+    const fresh = channel.subscribed(answer, load);
     this.#settle(channel, fresh);
     // On a resume the new ones were sent while this client was away; they are news all the same.
     if (loaded && answer.reset === false) this.#announce(channel, fresh);
@@ -520,7 +520,7 @@ export class ChatCore extends Emitter {
     if (!this.#loaded.has(name)) channel.unload();
     else if (!load) this.#join(name);
     if (channel.uncounted) this.counts.refresh();
-    else this.#look(name);
+    else this.#findMentions(name);
   }
 
   /** The server spells the name otherwise: what was opened under it is that channel. */
@@ -584,7 +584,7 @@ export class ChatCore extends Emitter {
   }
 
   #created(frame) {
-    const channel = this.#describe(readChannelInfo(frame.channel));
+    const channel = this.#applyInfo(readChannelInfo(frame.channel));
     if (!channel) return;
     this.emit('channels');
     this.#follow(channel.name);

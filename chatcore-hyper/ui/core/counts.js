@@ -1,12 +1,12 @@
 import { readHistory } from './history.js';
 import { list, readChannelInfo } from './protocol.js';
 
-/** The pause between looks at one page after the other, which leave the connection's pace to other commands. */
-const LOOK_EVERY_MS = 250;
+/** The pause between one page and the next, which leaves the connection's pace to other commands. */
+const SEARCH_EVERY_MS = 250;
 
 /**
  * What is unread: asks the server for the counts where they can't be told here, and for the unread messages of a channel in
- * the background, to look for mentions.
+ * the background, to find mentions.
  */
 export class Counts {
   #asking = false;
@@ -15,19 +15,19 @@ export class Counts {
   /** Whether more went by uncounted while the counts were on their way. */
   #again = false;
   /** Channels whose unread messages are on their way. @type {Set<string>} */
-  #looking = new Set();
-  /** Channels that are looked at one after the other. @type {Set<import('./channel.js').Channel>} */
+  #searching = new Set();
+  /** Channels that are searched one after the other. @type {Set<import('./channel.js').Channel>} */
   #queue = new Set();
 
   /**
    * @param {{request: (type: string, fields?: object) => Promise<any>, reads: import('./read-marker.js').ReadMarker,
    *   retries: import('./retries.js').Retries, onCounts: (channels: import('./protocol.js').ChannelInfo[]) => boolean, onChange: () => void,
-   *   onLooked: (channel: import('./channel.js').Channel, messages: import('./protocol.js').Message[]) => void}} options
-   *   `onCounts` takes the list of channels and returns whether something is uncounted even so; `onLooked` takes messages that
-   *   were looked at for mentions, and `onChange` is told then
+   *   onSearched: (channel: import('./channel.js').Channel, messages: import('./protocol.js').Message[]) => void}} options
+   *   `onCounts` takes the list of channels and returns whether something is uncounted even so; `onSearched` takes messages that
+   *   were searched for mentions, and `onChange` is told then
    */
-  constructor({ request, reads, retries, onCounts, onChange, onLooked }) {
-    this.onLooked = onLooked;
+  constructor({ request, reads, retries, onCounts, onChange, onSearched }) {
+    this.onSearched = onSearched;
     this.request = request;
     this.reads = reads;
     this.retries = retries;
@@ -75,39 +75,39 @@ export class Counts {
     }
   }
 
-  /** Looks at what is unread for mentions; a channel with nothing new costs nothing. @param {import('./channel.js').Channel} channel */
-  async look(channel) {
+  /** Finds the mentions in what is unread; a channel with nothing new costs nothing. @param {import('./channel.js').Channel} channel */
+  async findMentions(channel) {
     const { name } = channel;
-    if (this.#looking.has(name)) return;
-    this.#looking.add(name);
+    if (this.#searching.has(name)) return;
+    this.#searching.add(name);
     try {
       for (let page = channel.unseen; page; page = channel.unseen) {
         const { messages } = await readHistory(this.request, name, { ...page, from: channel.read + 1 });
-        channel.look(messages, page.before);
-        this.onLooked(channel, messages);
+        channel.noteMentions(messages, page.before);
+        this.onSearched(channel, messages);
         this.onChange();
         if ((channel.unseen?.before ?? Infinity) <= channel.head) await this.#pause();
       }
     } catch (error) {
-      this.retries.later(`history ${name}`, error, () => this.look(channel));
+      this.retries.later(`history ${name}`, error, () => this.findMentions(channel));
     } finally {
-      this.#looking.delete(name);
+      this.#searching.delete(name);
     }
   }
 
-  /** Looks at channels that nobody follows, one after the other. @param {import('./channel.js').Channel[]} channels */
-  async lookSlowly(channels) {
+  /** Finds the mentions in channels that nobody follows, one after the other. @param {import('./channel.js').Channel[]} channels */
+  async findMentionsSlowly(channels) {
     const isRunning = this.#queue.size > 0;
     for (const channel of channels) if (channel.unseen) this.#queue.add(channel);
     if (isRunning) return;
     for (const channel of this.#queue) {
-      await this.look(channel);
+      await this.findMentions(channel);
       await this.#pause();
       this.#queue.delete(channel);
     }
   }
 
   #pause() {
-    return new Promise((resolve) => this.retries.clock.setTimeout(() => resolve(undefined), LOOK_EVERY_MS));
+    return new Promise((resolve) => this.retries.clock.setTimeout(() => resolve(undefined), SEARCH_EVERY_MS));
   }
 }

@@ -211,7 +211,7 @@ export class Timeline extends LiveElement {
   /** Offers the way to the New line no longer. */
   meetNew() {
     this.#metNew = this.#divider.after;
-    this.#look();
+    this.#showUnread();
   }
 
   #toNew() {
@@ -273,7 +273,7 @@ export class Timeline extends LiveElement {
     if (!this.#pinned) this.#scroller.scrollTop -= above + height / 5;
     this.#anchor.hold(line.nextElementSibling);
     this.#lastTop = this.#scroller.scrollTop;
-    this.#look();
+    this.#showUnread();
     this.#fill();
   }
 
@@ -292,7 +292,7 @@ export class Timeline extends LiveElement {
     // Where all fits, nothing scrolls, and the end is in sight.
     this.#lastTop = this.#scroller.scrollTop;
     if (this.#live && this.#distance <= PINNED_PX) this.#pinned = true;
-    this.#look();
+    this.#showUnread();
     this.#fill();
     if (!element.hasAttribute('tabindex')) element.tabIndex = -1;
     element.focus({ preventScroll: true });
@@ -333,7 +333,7 @@ export class Timeline extends LiveElement {
       this.#pill.hidden = this.#up.hidden = true;
       return void this.#seek();
     }
-    this.#look();
+    this.#showUnread();
     if (!this.#failed) this.#fill();
   }
 
@@ -543,7 +543,7 @@ export class Timeline extends LiveElement {
     if (this.#scroller.clientHeight === 0) return;
     this.#settle();
     if (!this.core || this.#drawnSeq < 0) return;
-    this.#look();
+    this.#showUnread();
     requestAnimationFrame(() => !this.#failed && this.#fill());
   }
 
@@ -552,7 +552,7 @@ export class Timeline extends LiveElement {
     const channel = this.core?.channel(this.#channel);
     if (this.#drawing && !this.#attentive && channel?.loaded && this.#drawnSeq >= 0)
       this.#divider.set(channel, this.#drawnSeq, false);
-    this.#look();
+    this.#showUnread();
   }
 
   #scrolled() {
@@ -566,7 +566,7 @@ export class Timeline extends LiveElement {
     else if (top < this.#lastTop) this.#pinned = false;
     this.#lastTop = top;
     if (!this.#pinned) this.#anchor.note();
-    this.#look();
+    this.#showUnread();
     this.#fill();
     if (!this.#excerpt.endless && this.#distance < AHEAD_PX) this.#newer();
   }
@@ -616,8 +616,8 @@ export class Timeline extends LiveElement {
     this.render();
   }
 
-  /** Brings the pill up to date, and says so when all is in sight of somebody. */
-  #look() {
+  /** Shows in the pill what is unread, and says so when all is in sight of somebody. */
+  #showUnread() {
     const channel = this.#channel ? this.core?.channel(this.#channel) : undefined;
     if (!channel?.loaded || this.#drawnSeq < 0) {
       this.#pill.hidden = this.#up.hidden = true;
