@@ -40,8 +40,7 @@ test('many channels are told a hundred at a time', async () => {
 });
 
 test('all channels are read at once, those that are not followed too', async () => {
-  const here = world();
-  here.core.maxFollowed = 1;
+  const here = world({ maxFollowed: 1 });
   here.core.start();
   const channels = [info('a', 4, 1), info('b'), info('c', 7, 5)];
   const socket = await welcome(here, {

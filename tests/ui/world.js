@@ -12,6 +12,7 @@ export function world({
   clock = new FakeClock(),
   tab = '',
   storage = null,
+  maxFollowed,
   ready = () => {},
 } = {}) {
   const net = new FakeNet();
@@ -26,6 +27,7 @@ export function world({
     newNonce: () => `${tab}n${++nonce}`,
     storage,
     checkIdentity,
+    maxFollowed,
   });
   ready(core);
   return { core, clock, net, shelf };

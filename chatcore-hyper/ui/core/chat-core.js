@@ -1,6 +1,6 @@
 import { Changes } from './changes.js';
-import { Channel, PAGE, TYPING_MS } from './channel.js';
-import { channelKey } from '../text/channel-key.js';
+import { Channel, TYPING_MS } from './channel.js';
+import { Channels } from './channels.js';
 import { Connection, systemClock } from './connection.js';
 import { Counts } from './counts.js';
 import { Deletions } from './deletions.js';
@@ -26,15 +26,9 @@ export { ChatError } from './protocol.js';
 /** The most channels followed in the background, for their unread counts. */
 export const MAX_FOLLOWED = 200;
 
-/** The most channels whose messages are kept at once, besides those that somebody has open. */
-export const MAX_LOADED = 8;
-
 /** How often the server is asked for the counts of channels that are not followed, and how much more rarely for each channel in the list. */
 const COUNT_EVERY_MS = 10_000;
 const COUNT_MORE_MS = 20;
-
-/** The most names that the server spells otherwise than this client. */
-const MAX_ALIASES = 100;
 
 /** Who the user is as long as the server has not said it. @type {import('./protocol.js').User} */
 const NOBODY = { id: '', name: '' };
@@ -55,22 +49,8 @@ const TYPING_EVERY_MS = 3000;
  * `replaced` (the server takes this client for somebody else now: it has stopped, and sent nothing in their name).
  */
 export class ChatCore extends Emitter {
-  /** @type {Map<string, Channel>} */
-  #channels = new Map();
-  /** Channels with messages, least recently opened first. @type {Set<string>} */
-  #loaded = new Set();
-  /** Channels this connection subscribed to. @type {Set<string>} */
-  #followed = new Set();
-  /** Channels whose subscription is under way. @type {Set<string>} */
-  #joining = new Set();
-  /** How many have a channel open. @type {Map<string, number>} */
-  #held = new Map();
-  /** The keys of channels, by names that the server spells otherwise. @type {Map<string, string>} */
-  #aliases = new Map();
-  /** Channels that can't be opened, and why. @type {Map<string, ChatError>} */
-  #missing = new Map();
-  /** Those of them that were there before the right to read them ended. @type {Set<string>} */
-  #taken = new Set();
+  /** @type {Channels} */
+  #channels;
   #typedAt = -Infinity;
   names = new Names();
   /** Whether the list of channels is known. */
@@ -102,7 +82,6 @@ export class ChatCore extends Emitter {
     this.newNonce = newNonce;
     this.openOutbox = openOutbox;
     this.storage = storage;
-    this.maxFollowed = maxFollowed;
     this.connection = new Connection({ url, WebSocket, clock, random, checkIdentity });
     this.connection.on('state', () => this.#stateChanged());
     this.connection.on('welcome', (frame) => this.#welcomed(frame));
@@ -140,6 +119,19 @@ export class ChatCore extends Emitter {
     this.reads = new ReadMarker({ clock, tell: (channel, seq) => request('read', { channel, seq }) });
     this.pages = new Pages({ request, onChange });
     this.retries = new Retries(clock);
+    this.#channels = new Channels({
+      connection: this.connection,
+      retries: this.retries,
+      maxFollowed,
+      create: (name) => new Channel(name, () => this.user, this.names),
+      emit: (event, detail) => this.emit(event, detail),
+      onSubscribed: (channel, fresh, isNews) => {
+        this.#settle(channel, fresh);
+        if (isNews) this.#announce(channel, fresh);
+      },
+      onCounted: (channel) => (channel.uncounted ? this.counts.refresh() : this.#findMentions(channel)),
+      onRenamed: (name, key) => this.outbox.rename(name, key),
+    });
     this.counts = new Counts({
       request,
       reads: this.reads,
@@ -174,12 +166,12 @@ export class ChatCore extends Emitter {
 
   /** All channels, by name. */
   get channels() {
-    return [...this.#channels.values()].sort((one, other) => (one.name < other.name ? -1 : 1));
+    return this.#channels.all;
   }
 
   /** Whether a channel has something unread. */
   get isUnread() {
-    return this.listed && [...this.#channels.values()].some(({ unread }) => unread > 0);
+    return this.listed && this.channels.some(({ unread }) => unread > 0);
   }
 
   /** How many unread messages name the signed-in user. */
@@ -189,9 +181,7 @@ export class ChatCore extends Emitter {
 
   /** The key of a channel that somebody names, in whatever case and composition. @param {string} name */
   key(name) {
-    if (!name || this.#channels.has(name)) return name;
-    const key = channelKey(name);
-    return this.#aliases.get(key) ?? key;
+    return this.#channels.key(name);
   }
 
   /** @param {string} name */
@@ -206,17 +196,17 @@ export class ChatCore extends Emitter {
 
   /** Whether the server said that the channel can't be opened. @param {string} name */
   isMissing(name) {
-    return this.#missing.has(this.key(name));
+    return this.#channels.isMissing(this.key(name));
   }
 
   /** Why it can't be opened. @param {string} name @returns {ChatError | undefined} */
   whyMissing(name) {
-    return this.#missing.get(this.key(name));
+    return this.#channels.whyMissing(this.key(name));
   }
 
   /** Whether the right to read the channel has ended. @param {string} name */
   isTaken(name) {
-    return this.#taken.has(this.key(name));
+    return this.#channels.isTaken(this.key(name));
   }
 
   /**
@@ -225,46 +215,12 @@ export class ChatCore extends Emitter {
    * @param {string} name
    */
   open(name) {
-    const key = this.key(name);
-    this.#held.set(key, (this.#held.get(key) ?? 0) + 1);
-    this.#load(key);
-  }
-
-  #load(name) {
-    const known = this.#channels.get(name)?.loaded;
-    this.#loaded.delete(name);
-    this.#loaded.add(name);
-    this.#makeRoom();
-    if (!known) this.#join(name);
-  }
-
-  /** Lets go of the messages of channels that nobody has open. */
-  #makeRoom() {
-    for (const oldest of this.#loaded) {
-      if (this.#loaded.size <= MAX_LOADED) break;
-      if (this.#held.has(oldest)) continue;
-      this.#loaded.delete(oldest);
-      this.#unload(oldest);
-    }
-  }
-
-  #unload(name) {
-    this.#channels.get(name)?.unload();
-    if (this.#followed.size <= this.maxFollowed || !this.#followed.delete(name)) return;
-    this.#channels.get(name)?.unfollow();
-    this.connection.request('unsubscribe', { channel: name }).catch(() => {});
+    this.#channels.open(this.key(name));
   }
 
   /** Lets go of what only a reader needs, unless somebody else has it open. @param {string} name */
   leave(name) {
-    const key = this.key(name);
-    const others = (this.#held.get(key) ?? 0) - 1;
-    if (others > 0) return void this.#held.set(key, others);
-    this.#held.delete(key);
-    const channel = this.#channels.get(key);
-    if (channel) channel.held = false;
-    channel?.shrink();
-    this.#makeRoom();
+    this.#channels.leave(this.key(name));
   }
 
   /** Fetches the page before the oldest message shown. @param {string} name @returns {Promise<void>} */
@@ -325,7 +281,7 @@ export class ChatCore extends Emitter {
    */
   async createChannel(fields) {
     const answer = await this.connection.request('create_channel', fields);
-    return /** @type {Channel} */ (this.#applyInfo(readChannelInfo(answer.channel)));
+    return /** @type {Channel} */ (this.#channels.applyInfo(readChannelInfo(answer.channel)));
   }
 
   /**
@@ -410,8 +366,7 @@ export class ChatCore extends Emitter {
       if (frame.limits?.[limit] >= 0) this.limits = { ...this.limits, [limit]: frame.limits[limit] };
     }
     this.connection.frameBytes = this.limits.frame_bytes;
-    // The channel on the screen first, then the others that are kept.
-    for (const name of [...this.#loaded].reverse()) this.#join(name);
+    this.#channels.connected();
     this.counts.refresh();
     this.outbox.connected();
     this.changes.connected();
@@ -424,148 +379,41 @@ export class ChatCore extends Emitter {
   }
 
   #disconnected(code) {
-    this.#followed.clear();
-    this.#joining.clear();
     this.retries.clear();
-    for (const { name, typing } of this.#channels.values()) {
-      typing.clear();
-      this.emit('people', { name });
-    }
+    this.#channels.disconnected();
     this.outbox.disconnected(afterClose(code) === 'drop-frame');
   }
 
   /** Takes over the list of channels with its counts. @returns {boolean} whether something is uncounted even so */
   #counted(infos) {
-    for (const info of infos) this.#applyInfo(info);
+    for (const info of infos) this.#channels.applyInfo(info);
     this.listed = true;
     this.emit('channels');
-    for (const { name } of this.channels) this.#follow(name);
-    for (const name of this.#followed) this.#findMentions(name);
+    for (const { name } of this.channels) this.#channels.follow(name);
+    for (const channel of this.#channels.followed) this.#findMentions(channel);
     this.#countOthers();
     return this.channels.some((channel) => channel.uncounted);
   }
 
   /** What is not followed is counted by the server, now and then; the rooms of a page need no others. */
   #countOthers() {
-    const { channels } = this;
-    const others = channels.filter(({ name }) => !this.#followed.has(name));
-    if (others.length === 0 || this.maxFollowed === 0) return;
+    const { others, maxFollowed } = this.#channels;
+    if (others.length === 0 || maxFollowed === 0) return;
     this.counts.findMentionsSlowly(others);
-    this.retries.after('count', COUNT_EVERY_MS + COUNT_MORE_MS * channels.length, () => this.counts.refresh());
+    this.retries.after('count', COUNT_EVERY_MS + COUNT_MORE_MS * this.channels.length, () => this.counts.refresh());
   }
 
-  #findMentions(name) {
-    const channel = this.#channels.get(name);
+  #findMentions(channel) {
     // The answer to a subscription comes first.
-    if (channel && !this.#joining.has(name)) this.counts.findMentions(channel);
-  }
-
-  #applyInfo(info) {
-    if (!info) return undefined;
-    const channel = this.#ensure(info.name);
-    this.#found(info.name);
-    channel.applyInfo(info);
-    return channel;
-  }
-
-  #ensure(name) {
-    const channel = this.#channels.get(name) ?? new Channel(name, () => this.user, this.names);
-    this.#channels.set(name, channel);
-    return channel;
-  }
-
-  /** Follows a channel in the background, as far as there is room. */
-  #follow(name) {
-    if (!this.#followed.has(name) && this.#followed.size < this.maxFollowed) this.#join(name);
-  }
-
-  /** Subscribes, from the last position where messages are kept. */
-  async #join(name) {
-    if (this.connection.phase !== 'open' || this.#joining.has(name)) return;
-    this.#joining.add(name);
-    this.#followed.add(name);
-    const load = this.#loaded.has(name);
-    const channel = this.#channels.get(name);
-    const after = load && channel?.loaded ? channel.position : null;
-    try {
-      const answer = await this.connection.request('subscribe', {
-        channel: name,
-        ...(after && { after }),
-        limit: load ? PAGE : 0,
-      });
-      this.#joining.delete(name);
-      this.#joined(name, answer, load);
-    } catch (error) {
-      if (error.code === 'disconnected') return;
-      this.#joining.delete(name);
-      this.#followed.delete(name);
-      if (error.retryable) this.retries.later(`subscribe ${name}`, error, () => this.#join(name));
-      else if (error.code === 'not_allowed' && this.#channels.has(name)) this.#removed(name, error);
-      else if (load) this.#lost(name, error);
-    }
-  }
-
-  #joined(name, answer, load) {
-    if (typeof answer.channel === 'string' && answer.channel !== name) return this.#renamed(name, answer.channel);
-    const channel = this.#ensure(name);
-    this.#found(name);
-    const { loaded, unread, mentions } = channel;
-    const fresh = channel.subscribed(answer, load);
-    this.#settle(channel, fresh);
-    // On a resume the new ones were sent while this client was away; they are news all the same.
-    if (loaded && answer.reset === false) this.#announce(channel, fresh);
-    this.emit('log', { name });
-    this.emit('people', { name });
-    if (channel.unread !== unread || channel.mentions !== mentions) this.emit('channels');
-    if (!this.#loaded.has(name)) channel.unload();
-    else if (!load) this.#join(name);
-    if (channel.uncounted) this.counts.refresh();
-    else this.#findMentions(name);
-  }
-
-  /** The server spells the name otherwise: what was opened under it is that channel. */
-  #renamed(name, key) {
-    const [oldest] = this.#aliases.keys();
-    if (this.#aliases.size >= MAX_ALIASES) this.#aliases.delete(oldest);
-    this.#aliases.set(name, key);
-    this.#followed.delete(name);
-    this.outbox.rename(name, key);
-    const held = this.#held.get(name) ?? 0;
-    this.#held.delete(name);
-    if (held > 0) this.#held.set(key, (this.#held.get(key) ?? 0) + held);
-    if (this.#loaded.delete(name)) this.#load(key);
-    this.emit('renamed', { name, key });
-  }
-
-  #lost(name, error) {
-    this.#loaded.delete(name);
-    this.#missing.set(name, error);
-    if (!this.#channels.get(name)?.createdAt) this.#channels.delete(name);
-    this.emit('log', { name });
-  }
-
-  #found(name) {
-    this.#missing.delete(name);
-    this.#taken.delete(name);
-    if (this.#held.has(name) && !this.#loaded.has(name)) this.#load(name);
-  }
-
-  /** The right to read a channel has ended: nothing of it stays here. */
-  #removed(name, error = new ChatError({ code: 'not_allowed' })) {
-    const known = this.#channels.delete(name);
-    for (const names of [this.#loaded, this.#followed, this.#joining]) names.delete(name);
-    this.#missing.set(name, error);
-    this.#taken.add(name);
-    for (const event of ['log', 'people', 'channels']) this.emit(event, { name });
-    if (known) this.emit('removed', { name });
+    if (!this.#channels.isJoining(channel.name)) this.counts.findMentions(channel);
   }
 
   #take(frame) {
     if (frame.type === 'channel_created') return this.#created(frame);
     if (typeof frame.channel !== 'string') return undefined;
-    if (frame.type === 'channel_removed') return this.#removed(frame.channel);
+    if (frame.type === 'channel_removed') return this.#channels.remove(frame.channel);
     // It may be said of a channel whose list is on its way.
-    if (frame.type === 'read') return isSeq(frame.seq) && this.#readTo(this.#ensure(frame.channel), frame.seq);
+    if (frame.type === 'read') return isSeq(frame.seq) && this.#readTo(this.#channels.ensure(frame.channel), frame.seq);
     const channel = this.#channels.get(frame.channel);
     if (!channel) return undefined;
     if (frame.type === 'unread') return isSeq(frame.seq) && this.#unreadFrom(channel, frame.seq);
@@ -576,7 +424,7 @@ export class ChatCore extends Emitter {
       case 'typing':
         return this.#typed(channel, readUser(frame.user));
       case 'lagged':
-        return this.#join(channel.name);
+        return this.#channels.join(channel.name);
       default:
         // An event of the log has its place there, also one that a later server has added.
         return isSeq(frame.seq) && this.#logged(channel, frame);
@@ -584,16 +432,16 @@ export class ChatCore extends Emitter {
   }
 
   #created(frame) {
-    const channel = this.#applyInfo(readChannelInfo(frame.channel));
+    const channel = this.#channels.applyInfo(readChannelInfo(frame.channel));
     if (!channel) return;
     this.emit('channels');
-    this.#follow(channel.name);
+    this.#channels.follow(channel.name);
   }
 
   #logged(channel, event) {
     const { result, fresh } = channel.apply(event);
     // While a subscription is under way, its answer or what follows it carries the missing ones.
-    if (result === 'gap') this.#join(channel.name);
+    if (result === 'gap') this.#channels.join(channel.name);
     if (result !== 'applied') return;
     this.#settle(channel, fresh);
     this.#announce(channel, fresh);
