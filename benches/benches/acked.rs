@@ -11,8 +11,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use chatcore::protocol::Published;
-use chatcore::store::{Directory, EventStore, Store};
-use chatcore::{Append, AppendBody, Chat, Client, Identity, Limits, Nonce, User, protocol};
+use chatcore::store::{Append, AppendBody, Directory, EventStore, Store};
+use chatcore::{Chat, Client, Identity, Limits, Nonce, User, protocol};
 use chatcore_postgres::PostgresStore;
 use chatcore_redb::RedbStore;
 use chatcore_tests::Postgres;

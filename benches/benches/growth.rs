@@ -9,9 +9,9 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use chatcore::store::{Directory, EventStore};
+use chatcore::store::{Append, AppendBody, Directory, EventStore};
 use chatcore::testkit::Random;
-use chatcore::{Append, AppendBody, ChannelId, ChannelName, Nonce, User};
+use chatcore::{ChannelId, ChannelName, Nonce, User};
 use chatcore_redb::RedbStore;
 
 const CHANNELS: u64 = 200;

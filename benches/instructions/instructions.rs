@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use chatcore::protocol::Command;
-use chatcore::{Burst, Chat, Framing, MemoryStore, Outlet, Sent};
+use chatcore::transport::{Burst, Framing, Outlet, Sent};
+use chatcore::{Chat, MemoryStore};
 use chatcore_benches::{CREATE, Driven, FOLLOW, OPEN, chat, publish};
 use gungraun::{
     Callgrind, EventKind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,

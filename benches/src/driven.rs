@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use chatcore::{Chat, Connection, Identity, Outlet, User};
+use chatcore::transport::{Connection, Outlet};
+use chatcore::{Chat, Identity, User};
 
 /// A connection that is driven as a transport does.
 #[derive(Debug)]

@@ -115,7 +115,7 @@ impl From<chatcore::Error> for HttpError {
         if !matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             return answer;
         }
-        let wait = error.retry().unwrap_or(Duration::from_secs(1));
+        let wait = error.retry_after().unwrap_or(Duration::from_secs(1));
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         let cause = error.source().is_some().then(|| Box::new(error));
         Self { cause, ..answer }.with_header(RETRY_AFTER, HeaderValue::from(seconds.max(1)))
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     fn answer(code: ErrorCode) -> Response<Body> {
-        let error = chatcore::Error::new(code, "no").retry_after(Duration::from_millis(1_200));
+        let error = chatcore::Error::new(code, "no").with_retry_after(Duration::from_millis(1_200));
         HttpError::from(error).into_response()
     }
 

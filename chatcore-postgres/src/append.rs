@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
-use chatcore::store::{AppendError, Appended};
-use chatcore::{Append, AppendBody, ChannelId, Epoch, ReactionLimits, TooManyReactions};
+use chatcore::store::{Append, AppendBody, AppendError, Appended, ReactionLimits, TooManyReactions};
+use chatcore::{ChannelId, Epoch};
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 

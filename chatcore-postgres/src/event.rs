@@ -1,10 +1,7 @@
 //! The log's rows: how an event is stored, and how a row is read as an event or as a message.
 
-use chatcore::store::{Filling, Page, UploadState};
-use chatcore::{
-    AppendBody, Attachment, ChannelId, Check, Content, Event, EventKind, Message, Nonce, Reaction, Seq,
-    Timestamp, User, UserId,
-};
+use chatcore::store::{AppendBody, Check, Content, Event, EventKind, Filling, Page, UploadState};
+use chatcore::{Attachment, ChannelId, Message, Nonce, Reaction, Seq, Timestamp, User, UserId};
 use serde_json::from_str;
 use tokio_postgres::Row;
 

@@ -5,11 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use chatcore::store::Append;
 use chatcore::store::{
     AppendError, Appended, Durability, EventStore, Found, Head, NONCE_LIFE, Page, PageLimit, Replay,
     StoreError,
 };
-use chatcore::{Append, ChannelId, Epoch, Message, Position, SearchQuery, Seq, Timestamp};
+use chatcore::{ChannelId, Epoch, Message, Position, SearchQuery, Seq, Timestamp};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Row, Transaction};
 

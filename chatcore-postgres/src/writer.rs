@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chatcore::store::{AppendError, StoreError};
-use chatcore::{Append, FailureLog};
+use chatcore::FailureLog;
+use chatcore::store::{Append, AppendError, StoreError};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout_at};

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use chatcore::store::{AppendError, Appended, Directory, EventStore, PageLimit};
+use chatcore::store::{Append, AppendBody, AppendError, Appended, Directory, EventStore, PageLimit};
 use chatcore::testkit::CapturedLog;
-use chatcore::{Append, AppendBody, ChannelId, ChannelName, Nonce, Reaction, Timestamp, User};
+use chatcore::{ChannelId, ChannelName, Nonce, Reaction, Timestamp, User};
 use chatcore_postgres::tokio_postgres::{Client, NoTls};
 use chatcore_postgres::{PostgresStore, tokio_postgres};
 use chatcore_tests::{Database, Postgres, Proxy, Traffic};

@@ -1,7 +1,7 @@
 //! The pool, on a server that turned read-only for a while, ended connections, or has no place for more.
 
-use chatcore::store::{Directory, EventStore, StoreError};
-use chatcore::{Append, AppendBody, ChannelName, Nonce, User};
+use chatcore::store::{Append, AppendBody, Directory, EventStore, StoreError};
+use chatcore::{ChannelName, Nonce, User};
 use chatcore_postgres::tokio_postgres::{Client, NoTls};
 use chatcore_postgres::{Builder, PostgresStore, tokio_postgres};
 use chatcore_tests::{Database, Postgres};

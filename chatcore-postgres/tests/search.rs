@@ -1,11 +1,11 @@
 //! Searching by the index: the same laws, from further back, and what it needs.
 
 use async_trait::async_trait;
-use chatcore::store::{Directory, EventStore, PageLimit, SEARCH_SCAN};
+use chatcore::store::{Append, AppendBody, Directory, EventStore, PageLimit, SEARCH_SCAN};
 use chatcore::testkit::StoreFixture;
 use chatcore::testkit::store::search;
 use chatcore::visible::is_ignorable;
-use chatcore::{Append, AppendBody, ChannelName, Nonce, SearchQuery, Seq, User};
+use chatcore::{ChannelName, Nonce, SearchQuery, Seq, User};
 use chatcore_postgres::tokio_postgres::NoTls;
 use chatcore_postgres::{ConnectError, PostgresStore, tokio_postgres};
 use chatcore_tests::{Database, Postgres};

@@ -2,10 +2,8 @@
 
 use std::collections::HashMap;
 
-use chatcore::store::{AppendError, Appended, NONCE_LIFE, UploadState};
-use chatcore::{
-    Append, AppendBody, Attachment, AttachmentId, ChannelId, Epoch, Event, EventKind, Message, Seq, Timestamp,
-};
+use chatcore::store::{Append, AppendBody, AppendError, Appended, Event, EventKind, NONCE_LIFE, UploadState};
+use chatcore::{Attachment, AttachmentId, ChannelId, Epoch, Message, Seq, Timestamp};
 use redb::{ReadableTable, WriteTransaction};
 
 use crate::error::TransactionError;

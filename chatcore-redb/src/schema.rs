@@ -6,8 +6,8 @@
 
 use std::collections::HashMap;
 
-use chatcore::store::{ChannelInfo, Upload};
-use chatcore::{Content, Epoch, Event, EventKind, Message, Seq, Timestamp};
+use chatcore::store::{ChannelInfo, Content, Event, EventKind, Upload};
+use chatcore::{Epoch, Message, Seq, Timestamp};
 use redb::{
     Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableHandle,
     WriteTransaction,

@@ -4,10 +4,11 @@ use std::fmt;
 use std::path::Path;
 
 use async_trait::async_trait;
+use chatcore::store::{Append, Check, Event};
 use chatcore::store::{
     AppendError, Appended, Durability, EventStore, Head, Page, PageLimit, Replay, StoreError, Upload,
 };
-use chatcore::{Append, AttachmentId, ChannelId, Check, Clock, Event, Message, Position, Seq, Timestamp};
+use chatcore::{AttachmentId, ChannelId, Clock, Message, Position, Seq, Timestamp};
 use redb::{Database, ReadOnlyTable, ReadTransaction, WriteTransaction};
 
 use crate::attachments;

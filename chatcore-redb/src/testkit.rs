@@ -2,8 +2,8 @@
 //!
 //! Only with the feature `testkit`. It is not part of the API: it changes with the layout.
 
-use chatcore::store::{ChannelInfo, Upload};
-use chatcore::{Event, Message};
+use chatcore::Message;
+use chatcore::store::{ChannelInfo, Event, Upload};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 

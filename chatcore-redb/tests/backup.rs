@@ -5,10 +5,10 @@
 use std::fs;
 use std::path::Path;
 
-use chatcore::store::{AttachmentIndex, Directory, EventStore, PageLimit, Upload, UploadState};
-use chatcore::{
-    Append, AppendBody, Attachment, AttachmentId, ChannelId, ChannelName, Nonce, Timestamp, User,
+use chatcore::store::{
+    Append, AppendBody, AttachmentIndex, Directory, EventStore, PageLimit, Upload, UploadState,
 };
+use chatcore::{Attachment, AttachmentId, ChannelId, ChannelName, Nonce, Timestamp, User};
 use chatcore_redb::{BackupError, RedbStore};
 
 fn ann() -> User {

@@ -8,13 +8,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use chatcore::store::{Append, AppendBody, EventKind};
 use chatcore::store::{
     AttachmentIndex, Created, Directory, EventStore, PageLimit, Replay, Upload, UploadState,
 };
-use chatcore::{
-    Append, AppendBody, Attachment, AttachmentId, ChannelName, EventKind, Nonce, Position, Timestamp, User,
-    UserId,
-};
+use chatcore::{Attachment, AttachmentId, ChannelName, Nonce, Position, Timestamp, User, UserId};
 use chatcore_redb::{OpenError, RedbStore};
 use redb::{Database, ReadableDatabase, TableDefinition};
 

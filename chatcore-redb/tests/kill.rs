@@ -8,8 +8,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use chatcore::store::{Directory, EventStore, PageLimit, Replay, Unread};
-use chatcore::{Append, AppendBody, ChannelId, ChannelName, EventKind, Nonce, Position, Seq, User};
+use chatcore::store::{Append, AppendBody, Directory, EventKind, EventStore, PageLimit, Replay, Unread};
+use chatcore::{ChannelId, ChannelName, Nonce, Position, Seq, User};
 use chatcore_redb::RedbStore;
 
 const CHILD: &str = "CHATCORE_REDB_TEST_KILL";

@@ -2,10 +2,10 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use chatcore::protocol::{ChannelList, ChatEvent, Command, HistoryPage, SearchPage, Subscribed};
-use chatcore::store::{Directory, EventStore};
+use chatcore::store::{Append, AppendBody, Directory, EventStore};
 use chatcore::{
-    Action, Append, AppendBody, ChannelName, Chat, Client, ClientError, Denied, ErrorCode, Identity, Limits,
-    MemoryStore, Nonce, Policy, Position, Seq, User,
+    Action, ChannelName, Chat, Client, ClientError, Denied, ErrorCode, Identity, Limits, MemoryStore, Nonce,
+    Policy, Position, Seq, User,
 };
 
 /// The largest list of a response in these tests.

@@ -7,7 +7,8 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use chatcore::protocol::{ChatEvent, CloseReason};
 use chatcore::testkit::{Faults, FaultyStore, Held};
-use chatcore::{Chat, Client, Connection, Identity, Limits, MemoryStore, Position, User};
+use chatcore::transport::Connection;
+use chatcore::{Chat, Client, Identity, Limits, MemoryStore, Position, User};
 
 fn identity(name: &str) -> Identity {
     Identity::new(User::new(&format!("u_{name}"), name).unwrap())

@@ -5,10 +5,10 @@
 use async_trait::async_trait;
 use chatcore::MemoryStore;
 use chatcore::blob::FolderBlobs;
-use chatcore::store::{Directory, EventStore, PageLimit};
+use chatcore::store::{Append, AppendBody, Directory, EventStore, PageLimit};
 use chatcore::testkit::store::clock::{self, HandSet};
 use chatcore::testkit::{BlobFixture, Faults, FaultyStore, Random, StoreFixture};
-use chatcore::{Append, AppendBody, ChannelId, ChannelName, Nonce, User};
+use chatcore::{ChannelId, ChannelName, Nonce, User};
 use tempfile::TempDir;
 
 mod memory {

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chatcore::attachments::FileKind;
 use chatcore::blob::{BlobError, BlobStore, ByteStream, FolderBlobs};
 use chatcore::testkit::{CapturedLog, Random};
-use chatcore::{AttachmentId, Chat, Clock, FileKind, Identity, Limits, MemoryStore, Timestamp, User};
+use chatcore::{AttachmentId, Chat, Clock, Identity, Limits, MemoryStore, Timestamp, User};
 use futures::StreamExt;
 use tempfile::TempDir;
 

@@ -6,13 +6,14 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use chatcore::attachments::FileKind;
 use chatcore::blob::FolderBlobs;
 use chatcore::protocol::{Command, Published};
-use chatcore::store::EventStore;
+use chatcore::store::{Append, AppendBody, EventStore, ReactionLimits};
 use chatcore::testkit::{Faults, FaultyStore};
 use chatcore::{
-    Append, AppendBody, Attachment, ChannelId, ChannelName, Chat, Client, ClientError, ErrorCode, FileKind,
-    Identity, Limits, MemoryStore, ReactionLimits, User,
+    Attachment, ChannelId, ChannelName, Chat, Client, ClientError, ErrorCode, Identity, Limits, MemoryStore,
+    User,
 };
 use futures::StreamExt;
 
@@ -174,7 +175,7 @@ async fn a_full_append_queue_refuses_at_once() {
     store.set_faults(slow);
     // One is in the store, four wait, and there is no room for the sixth.
     let mut connection = chat.open(identity("bob")).unwrap();
-    let send = |connection: &mut chatcore::Connection, id: usize| {
+    let send = |connection: &mut chatcore::transport::Connection, id: usize| {
         connection
             .receive(&format!(r#"{{"type":"publish","id":{id},"channel":"a","nonce":"{id}","text":"x"}}"#));
     };

@@ -13,9 +13,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use chatcore::protocol::CloseReason;
 use chatcore::testkit::Random;
-use chatcore::{
-    Burst, ChannelName, Chat, Connection, Framing, Identity, Limits, MemoryStore, Outlet, Sent, User, UserId,
-};
+use chatcore::transport::{Burst, Connection, Framing, Outlet, Sent};
+use chatcore::{ChannelName, Chat, Identity, Limits, MemoryStore, User, UserId};
 use serde_json::Value;
 use tokio::task::yield_now;
 use tokio::time::timeout;

@@ -8,12 +8,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chatcore::attachments::{FileKind, Preview, PreviewFile, PreviewMaker, PreviewType};
 use chatcore::blob::{BlobError, BlobStore, ByteStream};
 use chatcore::protocol::{Command, Published};
-use chatcore::{
-    Attachment, AttachmentId, Chat, Client, ErrorCode, FileKind, Identity, Limits, MemoryStore, Preview,
-    PreviewFile, PreviewMaker, PreviewType, User,
-};
+use chatcore::{Attachment, AttachmentId, Chat, Client, ErrorCode, Identity, Limits, MemoryStore, User};
 use futures::{FutureExt, StreamExt, TryStreamExt};
 
 fn identity(name: &str) -> Identity {

@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use chatcore::attachments::FileKind;
 use chatcore::blob::FolderBlobs;
 use chatcore::protocol::{ChatEvent, CloseReason, Command, Logged, RemovalReason, Subscribed};
 use chatcore::testkit::{Faults, FaultyStore};
 use chatcore::{
-    Action, ChannelName, Chat, Client, ClientError, Denied, ErrorCode, FileKind, Identity, Limits,
-    MemoryStore, OpenPolicy, Policy, Position, SessionId, User, UserId,
+    Action, ChannelName, Chat, Client, ClientError, Denied, ErrorCode, Identity, Limits, MemoryStore,
+    OpenPolicy, Policy, Position, SessionId, User, UserId,
 };
 use futures::{FutureExt, StreamExt};
 use serde::de::IgnoredAny;

@@ -9,12 +9,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use chatcore::protocol::Command;
-use chatcore::store::{Directory, EventStore};
-use chatcore::store::{PageLimit, SEARCH_BYTES, SEARCH_SCAN, search_by_scan};
-use chatcore::{
-    Append, AppendBody, ChannelId, ChannelName, Chat, Identity, Limits, MemoryStore, Nonce, SearchQuery, Seq,
-    User,
+use chatcore::store::{
+    Append, AppendBody, Directory, EventStore, PageLimit, SEARCH_BYTES, SEARCH_SCAN, search_by_scan,
 };
+use chatcore::{ChannelId, ChannelName, Chat, Identity, Limits, MemoryStore, Nonce, SearchQuery, Seq, User};
 
 fn user(name: &str) -> User {
     User::new(&format!("u_{name}"), name).unwrap()

@@ -7,11 +7,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use chatcore::protocol::{ChatEvent, CloseReason, Command, Published, Subscribed};
-use chatcore::store::{Directory, EventStore};
+use chatcore::store::{Append, AppendBody, Directory, EventStore};
 use chatcore::testkit::{Faults, FaultyStore};
 use chatcore::{
-    Action, Append, AppendBody, ChannelId, ChannelName, Chat, Client, ClientError, Denied, ErrorCode,
-    Identity, Limits, MemoryStore, Nonce, Policy, Position, User,
+    Action, ChannelId, ChannelName, Chat, Client, ClientError, Denied, ErrorCode, Identity, Limits,
+    MemoryStore, Nonce, Policy, Position, User,
 };
 
 fn chat() -> Chat {

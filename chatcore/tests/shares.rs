@@ -4,13 +4,12 @@
 use std::future::poll_fn;
 use std::time::Duration;
 
+use chatcore::attachments::FileKind;
 use chatcore::blob::FolderBlobs;
 use chatcore::protocol::Command;
 use chatcore::testkit::{Faults, FaultyStore};
-use chatcore::{
-    ChannelName, Chat, Client, ClientError, Connection, ErrorCode, FileKind, Identity, Limits, MemoryStore,
-    User,
-};
+use chatcore::transport::Connection;
+use chatcore::{ChannelName, Chat, Client, ClientError, ErrorCode, Identity, Limits, MemoryStore, User};
 use futures::StreamExt;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -272,7 +271,7 @@ async fn a_user_uploads_a_bounded_number_of_bytes_per_day() {
             let stream = futures::stream::iter([Ok(bytes::Bytes::from(bytes))]).boxed();
             let kind = |_: &[u8]| FileKind { content_type: "x".into(), width: None, height: None };
             let uploaded = chat.upload(&Identity::new(user(name)), "a", "x", stream, kind).await;
-            uploaded.err().map(|error| (error.code(), error.retry().map(|wait| wait.as_secs())))
+            uploaded.err().map(|error| (error.code(), error.retry_after().map(|wait| wait.as_secs())))
         }
     };
     assert_eq!(upload("ann", vec![0; 8_000]).await, None);

@@ -3,8 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use chatcore::attachments::{PreviewFile, PreviewType};
 use chatcore::blob::ByteStream;
-use chatcore::{Attachment, Chat, Identity, PreviewFile, PreviewType};
+use chatcore::{Attachment, Chat, Identity};
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE,
     CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_RANGE, RANGE,

@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use chatcore::FileKind;
+use chatcore::attachments::FileKind;
 use image::ImageDecoder;
 use image::codecs::jpeg::JpegDecoder;
 use image::metadata::Orientation;

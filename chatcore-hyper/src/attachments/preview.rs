@@ -3,7 +3,8 @@
 
 use std::io::Cursor;
 
-use chatcore::{Attachment, PREVIEW_SIDES, Preview, PreviewMaker, PreviewType};
+use chatcore::Attachment;
+use chatcore::attachments::{PREVIEW_SIDES, Preview, PreviewMaker, PreviewType};
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::imageops::FilterType::CatmullRom;

@@ -364,7 +364,7 @@ impl<I: Socket, E: Endpoint> Future for Driver<I, E> {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use chatcore::{Connection, Outlet};
+    use chatcore::transport::{Connection, Outlet};
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
     use tokio::time::sleep;
 

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use chatcore::protocol::CloseReason;
-use chatcore::{Connection, Outlet};
+use chatcore::transport::{Connection, Outlet};
 use tokio::time::Instant;
 use tracing::Span;
 

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Mutex, MutexGuard};
 
 use bytes::Bytes;
-use chatcore::{Burst, Framing, Outlet, Sent};
+use chatcore::transport::{Burst, Framing, Outlet, Sent};
 use tokio::net::TcpStream;
 
 use crate::socket::writer::{Writer, write_text};

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use chatcore::FailureLog;
 use chatcore::protocol::CloseReason;
-use chatcore::{FailureLog, Outlet};
+use chatcore::transport::Outlet;
 use http::{Request, Response};
 
 use crate::body::Body;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::task::{Context, Poll, Waker};
 
-use chatcore::FileKind;
+use chatcore::attachments::FileKind;
 use chatcore::protocol::CloseReason;
 use http::header::{HeaderMap, HeaderValue};
 use tokio::io::{AsyncRead, ReadBuf};

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
-use chatcore::store::{AppendError, AttachmentIndex, Directory, EventStore, PageLimit, Replay};
-use chatcore::testkit::Random;
-use chatcore::{
-    Append, AppendBody, AttachmentId, ChannelId, ChannelName, EventKind, Nonce, Position, User, UserId,
+use chatcore::store::{
+    Append, AppendBody, AppendError, AttachmentIndex, Directory, EventKind, EventStore, PageLimit, Replay,
 };
+use chatcore::testkit::Random;
+use chatcore::{AttachmentId, ChannelId, ChannelName, Nonce, Position, User, UserId};
 use redb::backends::FileBackend;
 use redb::{Database, StorageBackend};
 

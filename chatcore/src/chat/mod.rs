@@ -240,7 +240,7 @@ impl Chat {
     }
 
     /// Returns a preview of a picture with a longest side of `side` pixels, one of
-    /// [`PREVIEW_SIDES`](crate::PREVIEW_SIDES). Returns `None` if the file is not a picture, is broken, or needs
+    /// [`PREVIEW_SIDES`](crate::attachments::PREVIEW_SIDES). Returns `None` if the file is not a picture, is broken, or needs
     /// more than [`Limits::preview_memory`].
     ///
     /// `maker` makes both sizes when one is first requested. They are kept until the file is removed.
@@ -327,7 +327,7 @@ impl Chat {
         engine.start_draining();
         let mut connections = Vec::new();
         engine.connections.for_each(|handle| connections.push(Arc::clone(handle)));
-        let first = Error::draining().retry().unwrap_or_default();
+        let first = Error::draining().retry_after().unwrap_or_default();
         let returns = returns(connections.len(), first, engine.limits.drain_spread);
         for (handle, retry_ms) in connections.iter().zip(returns) {
             handle.send(Encoder::notice(&ChatEvent::Draining { retry_ms }));

@@ -125,7 +125,7 @@ impl Admission {
             _ => 0,
         };
         self.commands.take(share.rates().commands, now, weight).map_err(|wait| {
-            Error::new(ErrorCode::RateLimited, "too many commands; try again later").retry_after(wait)
+            Error::new(ErrorCode::RateLimited, "too many commands; try again later").with_retry_after(wait)
         })?;
         share
             .take(now, weight, logged)
@@ -269,7 +269,9 @@ mod tests {
 
         fn wait(&mut self, now: Moment, command: Command) -> Option<Duration> {
             match self.command(now, 1, command) {
-                Verdict::Refuse { error, .. } if error.code() == ErrorCode::RateLimited => error.retry(),
+                Verdict::Refuse { error, .. } if error.code() == ErrorCode::RateLimited => {
+                    error.retry_after()
+                }
                 _ => None,
             }
         }
@@ -357,7 +359,7 @@ mod tests {
             panic!("not refused")
         };
         assert_eq!(error.code(), ErrorCode::RateLimited);
-        let wait = error.retry().unwrap();
+        let wait = error.retry_after().unwrap();
         assert_eq!(wait, Duration::from_millis(100));
         assert_eq!(code(admission.command(now + wait, 1, Command::Ping)), None);
         assert_eq!(code(admission.command(now + wait, 1, Command::Ping)), Some(ErrorCode::RateLimited));

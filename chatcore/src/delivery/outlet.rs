@@ -13,12 +13,12 @@ const BURST_BYTES: usize = 48 * 1024;
 
 /// A transport's socket, for the fan-out to write to.
 ///
-/// If a connection has an outlet ([`Connection::set_outlet`](crate::Connection::set_outlet)), the fan-out writes
+/// If a connection has an outlet ([`Connection::set_outlet`](crate::transport::Connection::set_outlet)), the fan-out writes
 /// to it while its socket accepts everything. The connection's own task runs only for the rest. A transport must
 /// do this:
 ///
 /// - It has one lock around its socket and the bytes that wait to be written.
-/// - Its task holds the lock from before it calls [`poll_outgoing`](crate::Connection::poll_outgoing) until the
+/// - Its task holds the lock from before it calls [`poll_outgoing`](crate::transport::Connection::poll_outgoing) until the
 ///   result is written or queued.
 /// - An outlet only tries the lock. So nothing overtakes an answer, and the fan-out never waits for a connection.
 /// - An outlet does not wait otherwise: the same call serves a whole shard of subscribers.
@@ -37,7 +37,7 @@ pub enum Sent {
     /// A part. The transport keeps the rest, and its task is woken to write it.
     Partial,
     /// Nothing: the socket accepts nothing, something else waits to be written, or the lock is taken. The task is
-    /// woken, and finds the frames in [`poll_outgoing`](crate::Connection::poll_outgoing).
+    /// woken, and finds the frames in [`poll_outgoing`](crate::transport::Connection::poll_outgoing).
     Nothing,
 }
 

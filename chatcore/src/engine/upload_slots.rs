@@ -43,7 +43,7 @@ impl Uploads {
         let own = running.entry(user.clone()).or_default();
         if *own >= limits.uploads_per_user {
             let why = format!("at most {} uploads at once", limits.uploads_per_user);
-            return Err(Error::new(ErrorCode::RateLimited, why).retry_after(Duration::from_secs(1)));
+            return Err(Error::new(ErrorCode::RateLimited, why).with_retry_after(Duration::from_secs(1)));
         }
         *own += 1;
         Ok(Place { uploads: self, user })

@@ -355,7 +355,7 @@ fn per_day(who: &str, most: u64) -> String {
 }
 
 fn limited(why: String, wait: Duration) -> Error {
-    Error::new(ErrorCode::RateLimited, why).retry_after(wait)
+    Error::new(ErrorCode::RateLimited, why).with_retry_after(wait)
 }
 
 #[cfg(test)]
@@ -379,7 +379,7 @@ mod tests {
     fn wait(result: Result<(), Error>) -> Option<Duration> {
         result.err().map(|error| {
             assert_eq!(error.code(), ErrorCode::RateLimited);
-            error.retry().unwrap()
+            error.retry_after().unwrap()
         })
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::name::{BadName, ChannelName};
+use crate::model::name::{ChannelName, InvalidChannelName};
 use crate::model::policy::Denied;
 
 /// The protocol's error codes.
@@ -121,7 +121,7 @@ impl Error {
 
     /// Sets when to try again.
     #[must_use]
-    pub fn retry_after(mut self, wait: Duration) -> Self {
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
         self.retry = Some(wait);
         self
     }
@@ -172,12 +172,12 @@ impl Error {
 
     pub(crate) fn overloaded() -> Self {
         Self::new(ErrorCode::Unavailable, "the server is busy; try again")
-            .retry_after(Duration::from_millis(500))
+            .with_retry_after(Duration::from_millis(500))
     }
 
     pub(crate) fn draining() -> Self {
         Self::new(ErrorCode::Draining, "the server is shutting down; connect again")
-            .retry_after(Duration::from_secs(1))
+            .with_retry_after(Duration::from_secs(1))
     }
 
     /// Returns the code.
@@ -188,7 +188,7 @@ impl Error {
 
     /// Returns when to try again, if that is known.
     #[must_use]
-    pub fn retry(&self) -> Option<Duration> {
+    pub fn retry_after(&self) -> Option<Duration> {
         self.retry
     }
 
@@ -199,8 +199,8 @@ impl Error {
     }
 }
 
-impl From<BadName> for Error {
-    fn from(error: BadName) -> Self {
+impl From<InvalidChannelName> for Error {
+    fn from(error: InvalidChannelName) -> Self {
         Self::new(ErrorCode::BadName, error.to_string())
     }
 }

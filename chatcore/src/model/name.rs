@@ -24,12 +24,12 @@ impl ChannelName {
     /// Folds `text` into a name for a new channel.
     ///
     /// # Errors
-    /// [`BadName`] if the name is empty, longer than [`MAX_CHARS`](Self::MAX_CHARS) or made of dots only, or if it
+    /// [`InvalidChannelName`] if the name is empty, longer than [`MAX_CHARS`](Self::MAX_CHARS) or made of dots only, or if it
     /// has a character that is invisible or not a letter, digit, `-`, `_` or `.`.
-    pub fn new(text: &str) -> Result<Self, BadName> {
+    pub fn new(text: &str) -> Result<Self, InvalidChannelName> {
         let name = Self::existing(text)?;
         match name.0.chars().find(|&c| !c.is_ascii() && visible::is_ignorable(c)) {
-            Some(invisible) => Err(BadName::Character(invisible)),
+            Some(invisible) => Err(InvalidChannelName::Character(invisible)),
             None => Ok(name),
         }
     }
@@ -39,10 +39,10 @@ impl ChannelName {
     ///
     /// # Errors
     /// As for [`new`](Self::new), but invisible characters are allowed.
-    pub fn existing(text: &str) -> Result<Self, BadName> {
+    pub fn existing(text: &str) -> Result<Self, InvalidChannelName> {
         // Folding can shorten a text only so much. This bounds the work on a hostile text.
         if text.len() > 64 * Self::MAX_CHARS {
-            return Err(BadName::Length);
+            return Err(InvalidChannelName::Length);
         }
         // Most names are already spelt as the server spells them.
         if is_folded_ascii(text) {
@@ -58,14 +58,14 @@ impl ChannelName {
             .nfc()
             .collect();
         if name.is_empty() || name.chars().count() > Self::MAX_CHARS {
-            return Err(BadName::Length);
+            return Err(InvalidChannelName::Length);
         }
         if let Some(bad) = name.chars().find(|&c| !is_allowed(c)) {
-            return Err(BadName::Character(bad));
+            return Err(InvalidChannelName::Character(bad));
         }
         // A mark at the start would combine with the text before the name. `.` and `..` are folders in a URL.
         if name.starts_with(is_combining_mark) || name.chars().all(|c| c == '.') {
-            return Err(BadName::Form);
+            return Err(InvalidChannelName::Form);
         }
         Ok(Self(name.into()))
     }
@@ -104,7 +104,7 @@ fn is_allowed(c: char) -> bool {
 /// Why a channel name is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum BadName {
+pub enum InvalidChannelName {
     /// It is empty or longer than 64 characters.
     #[error("a channel name must have 1 to 64 characters")]
     Length,
@@ -117,8 +117,8 @@ pub enum BadName {
 }
 
 impl TryFrom<String> for ChannelName {
-    type Error = BadName;
-    fn try_from(text: String) -> Result<Self, BadName> {
+    type Error = InvalidChannelName;
+    fn try_from(text: String) -> Result<Self, InvalidChannelName> {
         Self::existing(&text)
     }
 }
@@ -160,9 +160,9 @@ mod tests {
     #[test]
     fn sixty_four_characters_pass_and_one_more_does_not() {
         assert_eq!(name(&"é".repeat(64)).chars().count(), 64);
-        assert_eq!(ChannelName::new(&"é".repeat(65)), Err(BadName::Length));
-        assert_eq!(ChannelName::new(&"x".repeat(1 << 20)), Err(BadName::Length));
-        assert_eq!(ChannelName::new("   "), Err(BadName::Length));
+        assert_eq!(ChannelName::new(&"é".repeat(65)), Err(InvalidChannelName::Length));
+        assert_eq!(ChannelName::new(&"x".repeat(1 << 20)), Err(InvalidChannelName::Length));
+        assert_eq!(ChannelName::new("   "), Err(InvalidChannelName::Length));
     }
 
     #[test]
@@ -170,10 +170,10 @@ mod tests {
         for text in
             ["a/b", "#general", "a\u{0}b", "<b>", "a\u{202e}b", "🦀", "\u{200b}x", "\u{3164}", "a\u{34f}"]
         {
-            assert!(matches!(ChannelName::new(text), Err(BadName::Character(_))), "{text:?}");
+            assert!(matches!(ChannelName::new(text), Err(InvalidChannelName::Character(_))), "{text:?}");
         }
         for text in [".", "..", "\u{301}a"] {
-            assert_eq!(ChannelName::new(text), Err(BadName::Form), "{text:?}");
+            assert_eq!(ChannelName::new(text), Err(InvalidChannelName::Form), "{text:?}");
         }
     }
 

@@ -18,7 +18,7 @@ const CHARS: usize = 128;
 /// let query = chatcore::SearchQuery::new("  RELEASE cafe ")?;
 /// assert!(query.matches("Pre-releases come on Fridays, in the Café"));
 /// assert!(!query.matches("Fridays"));
-/// # Ok::<(), chatcore::Error>(())
+/// # Ok::<(), chatcore::InvalidQuery>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SearchQuery {
@@ -29,18 +29,17 @@ impl SearchQuery {
     /// Returns a query of 1 to 8 words, separated by white space, 128 characters in total.
     ///
     /// # Errors
-    /// `empty` if there is no word. `too_large` if there are too many words or characters.
-    pub fn new(query: &str) -> Result<Self, Error> {
+    /// [`InvalidQuery`] if there is no word, or there are too many words or characters.
+    pub fn new(query: &str) -> Result<Self, InvalidQuery> {
         let query = query.trim();
         if query.chars().count() > CHARS {
-            let why = format!("a query can have at most {CHARS} characters");
-            return Err(Error::new(ErrorCode::TooLarge, why));
+            return Err(InvalidQuery::Characters);
         }
         let words: Vec<String> = fold(query).split_whitespace().map(str::to_owned).collect();
         match words.len() {
-            0 => Err(Error::new(ErrorCode::Empty, "the query has no words: enter at least one")),
+            0 => Err(InvalidQuery::Empty),
             1..=WORDS => Ok(Self { words }),
-            _ => Err(Error::new(ErrorCode::TooLarge, format!("a query can have at most {WORDS} words"))),
+            _ => Err(InvalidQuery::Words),
         }
     }
 
@@ -56,6 +55,31 @@ impl SearchQuery {
     #[must_use]
     pub fn words(&self) -> &[String] {
         &self.words
+    }
+}
+
+/// Why a text is no search query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidQuery {
+    /// It has no word.
+    #[error("the query has no words: enter at least one")]
+    Empty,
+    /// It has more than 128 characters.
+    #[error("a query can have at most {CHARS} characters")]
+    Characters,
+    /// It has more than 8 words.
+    #[error("a query can have at most {WORDS} words")]
+    Words,
+}
+
+impl From<InvalidQuery> for Error {
+    fn from(error: InvalidQuery) -> Self {
+        let code = match error {
+            InvalidQuery::Empty => ErrorCode::Empty,
+            InvalidQuery::Characters | InvalidQuery::Words => ErrorCode::TooLarge,
+        };
+        Self::new(code, error.to_string())
     }
 }
 
@@ -159,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_query_has_one_to_eight_words_and_128_characters() {
-        let code = |query: &str| SearchQuery::new(query).map_err(|error| error.code());
+        let code = |query: &str| SearchQuery::new(query).map_err(|error| Error::from(error).code());
         assert_eq!(code(""), Err(ErrorCode::Empty));
         assert_eq!(code(" \t\u{3000}"), Err(ErrorCode::Empty));
         assert_eq!(code("\u{200b} \u{301}"), Err(ErrorCode::Empty), "nothing is left of it");

@@ -262,7 +262,9 @@ impl Encoder {
                     code: error.code(),
                     message: error.to_string(),
                     retryable: error.code().is_retryable(),
-                    retry_ms: error.retry().map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+                    retry_ms: error
+                        .retry_after()
+                        .map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
                     channel: error.channel().cloned(),
                 },
             }),

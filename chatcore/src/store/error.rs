@@ -81,7 +81,7 @@ impl Error {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         Self::new(ErrorCode::Unavailable, "the store is unavailable; try again")
-            .retry_after(Duration::from_secs(1))
+            .with_retry_after(Duration::from_secs(1))
             .caused_by(error)
     }
 }

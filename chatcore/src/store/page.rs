@@ -10,7 +10,7 @@
 /// A store reads little more from its database than the page that it returns.
 ///
 /// [`Message::weight`]: crate::Message::weight
-/// [`Event::weight`]: crate::Event::weight
+/// [`Event::weight`]: crate::store::Event::weight
 /// [`ChannelInfo::weight`]: super::ChannelInfo::weight
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageLimit {

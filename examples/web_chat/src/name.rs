@@ -13,7 +13,7 @@ pub(crate) struct DisplayName(Arc<str>);
 
 /// Why a text is not a valid display name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum BadName {
+pub(crate) enum InvalidDisplayName {
     #[error("a name must have 1 to {} characters", DisplayName::MAX_CHARS)]
     Length,
     #[error("a name can't contain control characters or invisible characters")]
@@ -28,24 +28,24 @@ const OWN: [&str; 2] = ["chatcore", "web_chat"];
 impl DisplayName {
     const MAX_CHARS: usize = 32;
 
-    pub(crate) fn new(text: &str) -> Result<Self, BadName> {
+    pub(crate) fn new(text: &str) -> Result<Self, InvalidDisplayName> {
         // Composition shortens a text at most by this factor. The check bounds the work for a hostile text.
         if text.len() > 64 * Self::MAX_CHARS {
-            return Err(BadName::Length);
+            return Err(InvalidDisplayName::Length);
         }
         // Before the folding, which turns a control character such as a tab into a space.
         if text.trim().chars().any(is_forbidden) {
-            return Err(BadName::Invisible);
+            return Err(InvalidDisplayName::Invisible);
         }
         let name = text.nfc().collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ");
         if name.is_empty() || name.chars().count() > Self::MAX_CHARS {
-            return Err(BadName::Length);
+            return Err(InvalidDisplayName::Length);
         }
         if !name.chars().any(|c| !joins(c) && !is_combining_mark(c) && c != ' ') {
-            return Err(BadName::Invisible);
+            return Err(InvalidDisplayName::Invisible);
         }
         if visible::is_reserved(&name) || OWN.contains(&visible::look(&name).as_str()) {
-            return Err(BadName::Reserved);
+            return Err(InvalidDisplayName::Reserved);
         }
         Ok(Self(name.into()))
     }
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn names_for_all_and_of_the_service_are_reserved() {
         for text in ["everyone", "HERE", "channel", "System", "ѕystem", "chatcore", "Web_Chat"] {
-            assert_eq!(DisplayName::new(text), Err(BadName::Reserved), "{text}");
+            assert_eq!(DisplayName::new(text), Err(InvalidDisplayName::Reserved), "{text}");
         }
         assert!(DisplayName::new("Everyone Else").is_ok());
     }
@@ -145,15 +145,15 @@ mod tests {
     #[test]
     fn a_name_has_at_most_thirty_two_characters() {
         assert!(DisplayName::new(&"é".repeat(32)).is_ok());
-        assert_eq!(DisplayName::new(&"é".repeat(33)), Err(BadName::Length));
-        assert_eq!(DisplayName::new("  "), Err(BadName::Length));
-        assert_eq!(DisplayName::new(&"a".repeat(1 << 20)), Err(BadName::Length));
+        assert_eq!(DisplayName::new(&"é".repeat(33)), Err(InvalidDisplayName::Length));
+        assert_eq!(DisplayName::new("  "), Err(InvalidDisplayName::Length));
+        assert_eq!(DisplayName::new(&"a".repeat(1 << 20)), Err(InvalidDisplayName::Length));
     }
 
     #[test]
     fn invisible_and_direction_characters_are_refused() {
         for text in ["a\u{202e}b", "\u{3164}", "\u{200d}", "a\nb", "\u{feff}x", "\u{301}", "a\u{0}"] {
-            assert_eq!(DisplayName::new(text), Err(BadName::Invisible), "{text:?}");
+            assert_eq!(DisplayName::new(text), Err(InvalidDisplayName::Invisible), "{text:?}");
         }
         for text in ["علی‌رضا", "👩‍🚀", "<b>Bob</b>", "O'Brien", "李小龙"] {
             assert!(DisplayName::new(text).is_ok(), "{text:?}");

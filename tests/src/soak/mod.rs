@@ -11,9 +11,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chatcore::store::{Directory, EventStore};
+use chatcore::store::{Append, AppendBody, Directory, EventStore};
 use chatcore::testkit::Random;
-use chatcore::{Append, AppendBody, ChannelName, Nonce, User};
+use chatcore::{ChannelName, Nonce, User};
 use chatcore_redb::RedbStore;
 use serde_json::json;
 use tokio::sync::watch;

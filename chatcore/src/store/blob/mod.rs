@@ -87,7 +87,7 @@ impl From<BlobError> for Error {
                 Self::new(ErrorCode::BadFrame, "the upload was interrupted").caused_by(error)
             }
             BlobError::Io(_) => Self::new(ErrorCode::Unavailable, "the file store is unavailable; try again")
-                .retry_after(Duration::from_secs(1))
+                .with_retry_after(Duration::from_secs(1))
                 .caused_by(error),
         }
     }
