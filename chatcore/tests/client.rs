@@ -174,5 +174,5 @@ async fn a_refusal_has_its_code_its_wait_and_its_channel() {
         }
     };
     assert_eq!(limited.code(), ErrorCode::RateLimited);
-    assert!(limited.retry().is_some_and(|wait| !wait.is_zero()));
+    assert!(limited.retry_after().is_some_and(|wait| !wait.is_zero()));
 }

@@ -158,7 +158,7 @@ impl From<ErrorReply> for Error {
     fn from(reply: ErrorReply) -> Self {
         let mut error = Self::new(reply.code, reply.message);
         if let Some(wait) = reply.retry_ms {
-            error = error.retry_after(Duration::from_millis(wait));
+            error = error.with_retry_after(Duration::from_millis(wait));
         }
         match reply.channel {
             Some(channel) => error.about(channel),

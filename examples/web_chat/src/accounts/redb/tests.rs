@@ -135,7 +135,7 @@ async fn signing_out_on_a_hanging_disk_delays_no_message() {
     let accounts = on_disk(folder.path(), &faults);
     let (ann, bob) = (sign_in(&accounts, "ann").await, sign_in(&accounts, "bob").await);
     let chat = Chat::builder(MemoryStore::new()).build();
-    let mut client = chat.connect(Identity::new(bob.user.clone())).unwrap();
+    let client = chat.connect(Identity::new(bob.user.clone())).unwrap();
     client.create_channel("general", "").await.unwrap();
     let sessions = Sessions {
         clock: chatcore::Clock::default(),
