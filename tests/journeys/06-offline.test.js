@@ -84,14 +84,14 @@ journey('offline, what is loaded can be read, and what is not says what it needs
   way.cut();
   await ann.page.getByText('You are offline.').waitFor();
   await ann.log.evaluate((log) => (log.scrollTop = 0));
-  await ann.page.getByRole('status').filter({ hasText: 'More messages need the connection.' }).waitFor();
+  await ann.page.getByRole('status').filter({ hasText: 'Loading more messages needs a connection.' }).waitFor();
   await ann.page.evaluate(() => (location.hash = '#/c/general/7'));
-  await ann.page.getByRole('alert').filter({ hasText: 'Showing that message needs the connection.' }).waitFor();
+  await ann.page.getByRole('alert').filter({ hasText: 'Showing that message needs a connection.' }).waitFor();
   assert.equal((await ann.transcript()).at(0).text, 'line 51');
   way.mend();
   await ann.page.evaluate(() => dispatchEvent(new Event('online')));
   await ann.page.locator('article[data-seq="1"]').waitFor({ state: 'attached' });
-  await ann.page.getByText('More messages need the connection.').waitFor({ state: 'hidden' });
+  await ann.page.getByText('Loading more messages needs a connection.').waitFor({ state: 'hidden' });
 });
 
 journey('a browser that keeps nothing says so once, and sends all the same', async ({ browser }) => {
@@ -104,7 +104,7 @@ journey('a browser that keeps nothing says so once, and sends all the same', asy
   await ann.join('Ann');
   await ann.isIn('general');
   await ann.say('one');
-  const said = ann.page.getByRole('alert').filter({ hasText: 'This browser keeps nothing' });
+  const said = ann.page.getByRole('alert').filter({ hasText: 'This browser stores nothing' });
   await said.waitFor();
   await ann.say('two');
   await ann.isSent();

@@ -33,7 +33,7 @@ journey('a word is found however old its message is, and the result leads to it'
 
   await panel.getByRole('searchbox').fill('zebra');
   await page.keyboard.press('Enter');
-  await panel.getByText('No message has “zebra”.').waitFor();
+  await panel.getByText('No message contains “zebra”.').waitFor();
   await page.keyboard.press('Escape');
   await panel.waitFor({ state: 'hidden' });
   await ann.isOn(ann.field);
@@ -56,7 +56,7 @@ journey('on a phone the search is a pane of its own, and offline it says what it
   const panel = page.getByRole('complementary', { name: 'Search' });
   await panel.getByRole('searchbox').fill('needle');
   await page.keyboard.press('Enter');
-  await panel.getByText('Searching needs the connection. It goes on by itself.').waitFor();
+  await panel.getByText('Searching needs a connection. It continues by itself.').waitFor();
   way.mend();
   await page.evaluate(() => dispatchEvent(new Event('online')));
   await panel.getByRole('link').tap();

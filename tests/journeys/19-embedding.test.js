@@ -153,7 +153,7 @@ journey('a room’s events, its attributes and its end', async ({ server, browse
   await first.evaluate((room) => room.core.createChannel({ name: 'nowhere' }));
   await first.getByRole('textbox', { name: 'Message #nowhere' }).waitFor();
   await first.evaluate((room) => room.removeAttribute('channel'));
-  await first.getByText('This room names no channel.').waitFor();
+  await first.getByText('This room has no channel.').waitFor();
   await first.evaluate((room) => room.setAttribute('channel', 'general'));
   await general.message('are you there?').waitFor();
   assert.equal(await general.field.inputValue(), 'half a thought');

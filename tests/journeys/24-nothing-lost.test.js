@@ -40,7 +40,7 @@ journey('a message whose file was not uploaded stays in the field', async ({ bro
   assert.equal(await ann.field.inputValue(), 'The plan');
   assert.equal(await ann.messages.count(), 0);
   assert.match(await ann.field.evaluate((field) => field.validationMessage), /“plan\.txt” was not uploaded/u);
-  await tray(ann).getByText('The upload broke off.').waitFor();
+  await tray(ann).getByText('The upload was interrupted.').waitFor();
 
   await tray(ann).getByRole('button', { name: 'Retry' }).click();
   await ann.page.locator('.upload.done').waitFor();
@@ -75,7 +75,7 @@ journey('a message sent during an upload goes with its file, in order', async ({
   // The field is free for the next message, which keeps its place.
   assert.equal(await ann.field.inputValue(), '');
   await ann.say('What do you think?');
-  await ann.message('The plan').getByText('Goes out once its files are there.').waitFor();
+  await ann.message('The plan').getByText('Will be sent once its files are uploaded.').waitFor();
   await ann.message('The plan').getByRole('progressbar', { name: 'Upload of plan.txt' }).waitFor();
   await ann.isDrawn();
   assert.equal(await bob.messages.count(), 0);
@@ -277,7 +277,7 @@ journey('a file that was not yet uploaded is missed after a reload', async ({ br
   await ann.page.reload();
   await ann.isIn('general');
   assert.equal(await ann.field.inputValue(), 'The plan');
-  await tray(ann).getByText('The page was closed before it was uploaded. Pick it again.').waitFor();
+  await tray(ann).getByText('The page was closed before it was uploaded. Choose it again.').waitFor();
   await ann.field.press('Enter');
   await ann.isDrawn();
   assert.equal(await ann.messages.count(), 0);

@@ -188,7 +188,7 @@ test("what has no answer three times is its author's to send again", async () =>
   assert.equal(socket.take('publish').nonce, 'n1');
   await here.clock.advance(10_000);
   const [{ error }] = here.core.outbox.of('general');
-  assert.deepEqual(error, { code: 'unanswered', message: 'The server gave no answer, 3 times.' });
+  assert.deepEqual(error, { code: 'unanswered', message: 'The server did not answer 3 times.' });
   socket.end();
   await here.clock.advance(500);
   socket = await welcome(here);

@@ -78,7 +78,7 @@ export class UploadTray {
     for (const file of files) {
       if (folders?.has(file.name)) this.#refuse(file, 'This is a folder. Attach the files that are in it.');
       else if (this.#items.filter((item) => item.upload || item.file).length >= MAX_FILES)
-        this.#refuse(file, `A message takes ${MAX_FILES} files.`);
+        this.#refuse(file, `A message can have at most ${MAX_FILES} files.`);
       else if (file.size > this.limit()) {
         this.#refuse(file, `${fileSize(file.size)} is too large. The limit is ${fileSize(this.limit())}.`);
       } else this.#start(file);
@@ -90,7 +90,7 @@ export class UploadTray {
   restore({ files, lost }) {
     for (const file of files) this.#put({ file, name: plainName(file.name) });
     for (const name of lost)
-      this.#put({ name, reason: 'The page was closed before it was uploaded. Pick it again.', lost: true });
+      this.#put({ name, reason: 'The page was closed before it was uploaded. Choose it again.', lost: true });
     if (!this.empty) this.#changed();
   }
 

@@ -30,7 +30,7 @@ export class Upload {
       this.onChange();
     };
     request.onload = () => this.#answered();
-    request.onerror = () => this.#fail('The upload broke off.');
+    request.onerror = () => this.#fail('The upload was interrupted.');
     request.open('POST', this.url);
     request.withCredentials = true;
     request.setRequestHeader('Content-Type', 'application/octet-stream');

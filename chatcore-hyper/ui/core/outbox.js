@@ -314,7 +314,7 @@ export class Outbox {
     this.#inFlight.delete(entry.channel);
     const unanswered = (entry.unanswered ?? 0) + 1;
     if (unanswered < MAX_UNANSWERED) this.#fail({ ...entry, unanswered }, 'timeout', 'No answer from the server.');
-    else this.#fail({ ...entry, unanswered }, 'unanswered', `The server gave no answer, ${unanswered} times.`);
+    else this.#fail({ ...entry, unanswered }, 'unanswered', `The server did not answer ${unanswered} times.`);
     this.#pump(entry.channel);
   }
 

@@ -248,7 +248,7 @@ export class ChatRoom extends HTMLElement {
     const shut = this.status === 'signed-out' || this.status === 'refused';
     const { refusal } = this.core.connection;
     const said = refusal ? `The chat’s server refuses this page: ${refusal}.` : NOTICES[this.status];
-    const text = !shut && this.channel === null ? 'This room names no channel.' : shut || !this.#drafts ? said : '';
+    const text = !shut && this.channel === null ? 'This room has no channel.' : shut || !this.#drafts ? said : '';
     notice.hidden = text === '';
     frame.classList.toggle('shut', text !== '');
     again.hidden = !shut;

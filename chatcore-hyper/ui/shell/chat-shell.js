@@ -222,7 +222,7 @@ export class ChatShell extends LiveElement {
 
   #listenToCore(core, signal) {
     const on = (event, listener) => core.on(event, listener, { signal });
-    on('volatile', () => this.say('This browser keeps nothing: what is not sent yet is lost when the page is closed.'));
+    on('volatile', () => this.say('This browser stores nothing: unsent messages are lost when the page is closed.'));
     on('renamed', ({ name }) => name === this.#current && this.#follow());
     on('removed', ({ name }) => name !== this.#current && this.say(`You can no longer read #${name}.`));
     on('people', ({ name }) => name === this.#current && this.#showPeople());

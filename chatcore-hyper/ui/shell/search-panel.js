@@ -133,13 +133,13 @@ export class SearchPanel extends LiveElement {
     this.#offer(more ? 'Search older messages' : null);
     if (this.#found > 0)
       this.#say(more ? `The newest ${counted(this.#found, 'result')}` : counted(this.#found, 'result'));
-    else this.#say(more ? 'Nothing among the newer messages.' : `No message has “${this.#query}”.`);
+    else this.#say(more ? 'Nothing among the newer messages.' : `No message contains “${this.#query}”.`);
   }
 
   #failed(error) {
     const offline = error.code === 'disconnected';
     this.#say(
-      offline ? 'Searching needs the connection. It goes on by itself.' : `The search failed: ${error.message}`,
+      offline ? 'Searching needs a connection. It continues by itself.' : `The search failed: ${error.message}`,
       offline,
     );
     this.#offer(offline || !error.retryable ? null : 'Try again');

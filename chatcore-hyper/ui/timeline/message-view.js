@@ -77,7 +77,7 @@ function bodyView({ message, state, quote }, context, article) {
     message.reply_to ? quoteView(message.reply_to, quote, context) : null,
     text === '' ? null : kept(article, 'text', `${edited_at} ${text}`, () => writtenView(message, context)),
     uploads?.element ?? null,
-    state === 'uploading' ? h('p', { class: 'waiting' }, 'Goes out once its files are there.') : null,
+    state === 'uploading' ? h('p', { class: 'waiting' }, 'Will be sent once its files are uploaded.') : null,
     uploads || attachments.length === 0
       ? null
       : kept(article, 'files', attachments.map(({ url }) => url).join(' '), () => filesView(attachments, context)),

@@ -201,7 +201,7 @@ export class Timeline extends LiveElement {
     } catch (error) {
       const reason =
         {
-          disconnected: 'Marking as unread needs the connection.',
+          disconnected: 'Marking as unread needs a connection.',
           unknown_command: 'This server cannot mark messages as unread.',
         }[error.code] ?? error.message;
       this.dispatchEvent(new CustomEvent('notice', { detail: reason }));
@@ -246,7 +246,7 @@ export class Timeline extends LiveElement {
     } catch (error) {
       trouble =
         error.code === 'disconnected'
-          ? 'Showing that message needs the connection.'
+          ? 'Showing that message needs a connection.'
           : `That message could not be loaded: ${error.message}`;
     }
     this.#seeking = false;
@@ -485,7 +485,7 @@ export class Timeline extends LiveElement {
     else if (loading)
       setText(
         this.#noticeText,
-        this.core.connection.phase === 'waiting' ? 'Loading messages needs the connection.' : 'Loading messages…',
+        this.core.connection.phase === 'waiting' ? 'Loading messages needs a connection.' : 'Loading messages…',
       );
   }
 
@@ -603,7 +603,7 @@ export class Timeline extends LiveElement {
       setText(
         this.#edge,
         error.code === 'disconnected'
-          ? 'More messages need the connection.'
+          ? 'Loading more messages needs a connection.'
           : `More messages could not be loaded: ${error.message}`,
       );
     }

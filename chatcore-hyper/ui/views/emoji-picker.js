@@ -88,7 +88,7 @@ export class EmojiPicker {
     const wanted = this.#search.value.trim();
     if (wanted !== '') {
       const found = findEmoji(this.#names, wanted, MAX_FOUND);
-      if (found.length === 0) return this.#say('No emoji of that name.');
+      if (found.length === 0) return this.#say('No emoji with this name.');
       this.#results.replaceChildren(groupView('Found', found));
     } else {
       this.#all ??= this.#names.groups.map(({ name, emoji }) => groupView(name, emoji));

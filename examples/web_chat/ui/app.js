@@ -89,7 +89,7 @@ function showSignIn(notice) {
     h('label', {}, h('span', {}, 'Your name'), field),
     error,
     button,
-    h('p', { class: 'hint' }, 'Others see this name beside what you write.'),
+    h('p', { class: 'hint' }, 'Others see this name next to your messages.'),
   );
   document.body.replaceChildren(h('main', { class: 'sign-in' }, form));
   document.title = 'Join · Chat';
@@ -106,8 +106,8 @@ async function giveBack({ user, receipt, secure }) {
   const freed = (await fetch(`/session?receipt=${receipt}`, { method: 'DELETE' })).ok;
   const why =
     secure && location.protocol === 'http:'
-      ? 'The server gives its cookie to HTTPS pages only. Open this page by https:// and join there.'
-      : 'Your browser does not keep this site’s cookie, so the server can’t know you. Allow cookies for this site, then join again.';
+      ? 'The server sends its cookie over HTTPS only. Open this page with https:// and join there.'
+      : 'Your browser does not store this site’s cookie, so you can’t stay signed in. Allow cookies for this site, then join again.';
   return freed ? why : `${why} The name ${user.name} stays taken.`;
 }
 
