@@ -41,7 +41,7 @@ journey('a browser that refuses cookies is told so, and its name stays free', as
   await ann.visit();
   for (let tries = 0; tries < 2; tries += 1) {
     await ann.tryToJoin('Ann');
-    await ann.page.getByRole('alert').filter({ hasText: 'Your browser does not keep this site’s cookie' }).waitFor();
+    await ann.page.getByRole('alert').filter({ hasText: 'Your browser does not store this site’s cookie' }).waitFor();
     await ann.page.getByLabel('Your name').fill('');
     await ann.page.getByRole('alert').filter({ hasText: 'cookie' }).waitFor({ state: 'detached' });
   }
@@ -53,7 +53,7 @@ journey('a browser that refuses cookies is told so, and its name stays free', as
   server.options = ['--secure-cookie'];
   await server.restart();
   await ann.tryToJoin('Bob');
-  await ann.page.getByRole('alert').filter({ hasText: 'The server gives its cookie to HTTPS pages only.' }).waitFor();
+  await ann.page.getByRole('alert').filter({ hasText: 'The server sends its cookie over HTTPS only.' }).waitFor();
   await ann.context.close();
   browser.people = browser.people.filter((person) => person !== ann);
   ann.wasFine();
