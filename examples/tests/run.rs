@@ -101,6 +101,11 @@ async fn axum_opens_a_room_for_each_visitor() {
 }
 
 #[tokio::test]
+async fn bot_answers_a_question() {
+    assert_eq!(Example::start("bot", &[]).line().await, "Bot: IS ANYBODY THERE?");
+}
+
+#[tokio::test]
 async fn policy_refuses_who_is_not_staff() {
     let mut policy = Example::start("policy", &[]);
     assert_eq!(policy.line().await, "Ann published message 1");
