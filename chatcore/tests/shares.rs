@@ -37,7 +37,7 @@ fn refusal<T>(result: Result<T, ClientError>) -> Option<(ErrorCode, Option<u64>)
     match result {
         Ok(_) => None,
         Err(ClientError::Refused(error)) => {
-            let retry_ms = error.retry().map(|wait| u64::try_from(wait.as_millis()).unwrap());
+            let retry_ms = error.retry_after().map(|wait| u64::try_from(wait.as_millis()).unwrap());
             Some((error.code(), retry_ms))
         }
         Err(error) => panic!("{error}"),

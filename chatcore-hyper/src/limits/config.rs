@@ -5,12 +5,11 @@ use std::time::Duration;
 use crate::limits::allowance::Allowance;
 use crate::limits::incoming::Incoming;
 use crate::limits::pace::LeastRate;
-use crate::limits::settings::settings;
 
 const MIB: usize = 1 << 20;
 const GIB: u64 = 1 << 30;
 
-settings! {
+chatcore::__settings! {
     /// The time-outs of connections and uploads, and the limits per [address](crate::ClientAddress).
     ///
     /// [`chatcore::Limits`] has the limits of sizes and numbers.

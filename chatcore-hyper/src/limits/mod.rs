@@ -7,4 +7,3 @@ pub(crate) mod config;
 pub(crate) mod incoming;
 pub(crate) mod pace;
 pub(crate) mod places;
-pub(crate) mod settings;

@@ -5,13 +5,12 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 
 use crate::limits::pace::LeastRate;
-use crate::limits::settings::settings;
 use crate::socket::Buffers;
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
-settings! {
+chatcore::__settings! {
     /// The bounds of a server: how many connections it holds, for how long, and how much memory they take.
     ///
     /// ```

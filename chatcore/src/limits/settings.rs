@@ -4,7 +4,9 @@
 ///
 /// Each field is written as `name, with_name: Type = default;` below its documentation, to which the default is
 /// added.
-macro_rules! settings {
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __settings {
     (
         $(#[$about:meta])*
         pub struct $Settings:ident {
@@ -43,5 +45,3 @@ macro_rules! settings {
         }
     };
 }
-
-pub(crate) use settings;
