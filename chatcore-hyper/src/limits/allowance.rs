@@ -15,6 +15,7 @@ use crate::limits::address::{ClientAddress, Slots};
 
 /// A number at once, and one more after each interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Allowance {
     /// The number at once, at least one.
     pub at_once: u32,
@@ -37,6 +38,23 @@ impl Allowance {
 }
 
 /// Limits each address to an [`Allowance`]. Its memory is bounded for any number of addresses.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use chatcore_hyper::ClientAddress;
+/// use chatcore_hyper::web::{Allowance, PerAddress};
+///
+/// # fn main() -> Result<(), std::net::AddrParseError> {
+/// // Two at once, and one more each minute.
+/// let sign_ins = PerAddress::new(Allowance::new(2, Duration::from_secs(60)));
+/// let address = ClientAddress::new("192.0.2.1".parse()?);
+/// assert!(sign_ins.take(address).is_ok() && sign_ins.take(address).is_ok());
+/// let refused = sign_ins.take(address).unwrap_err();
+/// assert!(refused.retry_after() <= 60);
+/// # Ok(())
+/// # }
+/// ```
 pub struct PerAddress {
     allowance: Allowance,
     slots: Slots,

@@ -54,6 +54,25 @@ struct Shared {
 }
 
 /// Builds a [`ChatService`].
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use chatcore::{Chat, MemoryStore};
+/// use chatcore_hyper::http::request::Parts;
+/// use chatcore_hyper::{ChatService, Config, Ui, Unauthorized};
+///
+/// # fn main() -> Result<(), chatcore_hyper::web::InvalidOrigin> {
+/// let chat = Chat::builder(MemoryStore::new()).base("/chat").build();
+/// let service = ChatService::builder(chat, async |_: &Parts| Err(Unauthorized))
+///     .origin("https://chat.example")?
+///     .allow_origin("https://app.example")?
+///     .ui(Ui::dir("my-client"))
+///     .config(Config::default().with_ping_interval(Duration::from_secs(10)))
+///     .build();
+/// # Ok(())
+/// # }
+/// ```
 pub struct ChatServiceBuilder {
     shared: Shared,
 }
