@@ -48,8 +48,8 @@ struct Job {
     channel: Arc<Channel>,
     append: Append,
     queued: Instant,
-    /// Its place in its author's share, until it is answered.
-    _place: Waits,
+    /// Its place in its author's share, until it is answered. What the app itself publishes has none.
+    _place: Option<Waits>,
     reply: oneshot::Sender<Result<Appended, Error>>,
     /// Its span, if spans are enabled.
     span: Option<Box<Span>>,
@@ -101,7 +101,7 @@ impl AppendQueue {
         &self,
         channel: Arc<Channel>,
         append: Append,
-        place: Waits,
+        place: Option<Waits>,
     ) -> Result<Pending, Error> {
         let (reply, pending) = oneshot::channel();
         let group = usize::try_from(channel.info.id.0 % self.groups.len() as u64)

@@ -201,17 +201,28 @@ impl Members {
         member
     }
 
+    /// Returns everybody who is online, also those for whom the list has no room, by name.
+    pub(crate) fn everybody(&self) -> Vec<User> {
+        let mut users: Vec<_> = self.online.values().map(|member| member.user.clone()).collect();
+        users.sort_unstable_by(by_name);
+        users
+    }
+
     /// Returns the listed people, by name.
     pub(crate) fn list(&mut self) -> UserList {
         let online = &self.online;
         let list = || {
             let is_listed = |member: &&Member| matches!(member.standing, Standing::Listed { .. });
             let mut users: Vec<_> = online.values().filter(is_listed).map(|member| &member.user).collect();
-            users.sort_unstable_by(|a, b| a.name.cmp(&b.name).then_with(|| a.id.cmp(&b.id)));
+            users.sort_unstable_by(|a, b| by_name(a, b));
             UserList::new(users.into_iter())
         };
         self.listed.get_or_insert_with(list).clone()
     }
+}
+
+fn by_name(a: &User, b: &User) -> std::cmp::Ordering {
+    a.name.cmp(&b.name).then_with(|| a.id.cmp(&b.id))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The handle that an app holds, and its builder.
 
+mod app;
 pub(crate) mod client;
 pub(crate) mod sender;
 mod session;

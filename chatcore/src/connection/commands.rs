@@ -14,11 +14,12 @@ use crate::delivery::handle::{ConnectionHandle, SubscriptionKey};
 use crate::engine::Engine;
 use crate::engine::answers::Places;
 use crate::limits::moment::Moment;
+use crate::limits::share::Waits;
 use crate::model::emoji;
 use crate::model::error::{Error, ErrorCode};
 use crate::model::event::{Append, AppendBody};
-use crate::model::id::Seq;
-use crate::model::message::{Message, ReactionLimits};
+use crate::model::id::{AttachmentId, Seq};
+use crate::model::message::{Attachment, Message, ReactionLimits, User};
 use crate::model::name::ChannelName;
 use crate::model::policy::Action;
 use crate::model::query::SearchQuery;
@@ -216,17 +217,23 @@ impl Engine {
         let Publish { channel: name, nonce, text, attachments, reply_to } = publish;
         self.policy.authorize(&handle.identity, Action::Write(&name))?;
         let channel = self.channel(&name).await?;
-        let mut files = Vec::with_capacity(attachments.len());
-        for id in attachments {
-            // Whose it is and whether it is unused is checked by the store, in the append's own transaction.
-            let upload = self.store.upload(&id).await?.ok_or_else(Error::no_such_attachment)?;
-            files.push(upload.attachment);
-        }
+        let files = self.files(&attachments).await?;
         // The store may have taken a long time.
         self.policy.authorize(&handle.identity, Action::Write(&name))?;
         let body = AppendBody::Message { nonce, text, reply_to, attachments: files };
         let appended = self.append(handle, channel, body).await?;
         Ok(published(name, &appended))
+    }
+
+    /// Returns the uploaded files that a message is to have.
+    pub(crate) async fn files(&self, ids: &[AttachmentId]) -> Result<Vec<Attachment>, Error> {
+        let mut files = Vec::with_capacity(ids.len());
+        for id in ids {
+            // Whose it is and whether it is unused is checked by the store, in the append's own transaction.
+            let upload = self.store.upload(id).await?.ok_or_else(Error::no_such_attachment)?;
+            files.push(upload.attachment);
+        }
+        Ok(files)
     }
 
     async fn edit(
@@ -315,8 +322,19 @@ impl Engine {
         body: AppendBody,
     ) -> Result<Pending, Error> {
         let author = handle.identity.user.clone();
-        let append = Append { channel: channel.info.id, author, body };
         let place = handle.share.enqueue()?;
+        self.queue(author, channel, body, Some(place))
+    }
+
+    /// Queues an event of a user for the store. `place` is its place in the user's share, if it counts there.
+    pub(crate) fn queue(
+        &self,
+        author: User,
+        channel: Arc<Channel>,
+        body: AppendBody,
+        place: Option<Waits>,
+    ) -> Result<Pending, Error> {
+        let append = Append { channel: channel.info.id, author, body };
         self.appends.enqueue(channel, append, place).inspect_err(|_| {
             let about = format_args!("append_queue of {} per group", self.limits.append_queue);
             self.monitor.failures.limited("appends are refused, since too many wait for the store", about);

@@ -4,7 +4,7 @@ mod admission;
 mod commands;
 mod listing;
 mod queue;
-mod request;
+pub(crate) mod request;
 mod subscription;
 
 use std::collections::VecDeque;

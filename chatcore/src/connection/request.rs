@@ -107,16 +107,7 @@ pub(super) fn checked_publish(
 ) -> Result<Publish, Error> {
     let channel = existing(channel)?;
     let nonce = Nonce::new(nonce).map_err(|e| Error::new(ErrorCode::BadFrame, e.to_string()))?;
-    if attachments.len() > limits.attachments {
-        let most = limits.attachments;
-        return Err(Error::new(
-            ErrorCode::TooLarge,
-            format!("a message can have at most {most} attachments"),
-        ));
-    }
-    if attachments.is_empty() && !visible::shows_something(&text) {
-        return Err(empty());
-    }
+    check_content(limits, &text, attachments.len())?;
     let attachments = attachments
         .into_iter()
         .map(|id| AttachmentId::new(id).map_err(|_| Error::no_such_attachment()))
@@ -124,7 +115,20 @@ pub(super) fn checked_publish(
     Ok(Publish { channel, nonce, text: checked_text(limits, text)?, attachments, reply_to })
 }
 
-pub(super) fn checked_text(limits: &Limits, text: String) -> Result<String, Error> {
+/// Checks that a message has something to show, and not too many attachments.
+pub(crate) fn check_content(limits: &Limits, text: &str, attachments: usize) -> Result<(), Error> {
+    let most = limits.attachments;
+    if attachments > most {
+        let why = format!("a message can have at most {most} attachments");
+        return Err(Error::new(ErrorCode::TooLarge, why));
+    }
+    if attachments == 0 && !visible::shows_something(text) {
+        return Err(empty());
+    }
+    Ok(())
+}
+
+pub(crate) fn checked_text(limits: &Limits, text: String) -> Result<String, Error> {
     let most = limits.text_chars;
     if text.len() > most && text.chars().count() > most {
         return Err(Error::new(ErrorCode::TooLarge, format!("a message can have at most {most} characters")));

@@ -1,0 +1,173 @@
+//! What the app's own code does without a session.
+
+use std::sync::Arc;
+
+use tokio::time::timeout;
+
+use crate::channel::Channel;
+use crate::chat::Chat;
+use crate::connection::request::{check_content, checked_text};
+use crate::engine::Engine;
+use crate::model::error::{Error, ErrorCode};
+use crate::model::event::AppendBody;
+use crate::model::id::{ChannelId, Seq, UserId};
+use crate::model::message::User;
+use crate::model::name::ChannelName;
+use crate::model::new_message::NewMessage;
+use crate::protocol::{ChannelList, ChannelObject, HistoryPage, Published};
+use crate::store::{PageLimit, Unread};
+
+/// For the app's own code, which is trusted: these calls need no session, don't ask the [`Policy`](crate::Policy),
+/// and count towards no user's rate limits.
+impl Chat {
+    /// Publishes a message of `author`, who needs no connection. The answer comes once the store has the message.
+    ///
+    /// As for a client, a nonce that the author has already used in the channel stores nothing, attachments are
+    /// files that the author has uploaded to it, and the limits of sizes hold. A chat that is
+    /// [draining](Self::drain) still publishes.
+    ///
+    /// ```
+    /// use chatcore::{ChannelName, Chat, MemoryStore, NewMessage, Nonce, User};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let chat = Chat::builder(MemoryStore::new()).build();
+    /// let (helpdesk, support) = (User::new("u_helpdesk", "Helpdesk")?, ChannelName::new("support")?);
+    /// chat.ensure_channel(&support, "Questions and answers", &helpdesk).await?;
+    /// let closed = NewMessage::text("Ticket 4711 is closed.").nonce(Nonce::new("closed-4711")?);
+    /// chat.publish(&helpdesk, &support, closed).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// - `no_such_channel`, `no_such_attachment`
+    /// - `empty`, `too_large`, or `bad_frame` for a text with U+0000
+    /// - `unavailable` if the store fails, does not answer within two [`Limits::store_timeout`], or if too many
+    ///   messages already wait for it. After a failure of the store the message may have been stored: publish a
+    ///   clone of it again.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the message may still be published.
+    ///
+    /// [`Limits::store_timeout`]: crate::Limits::store_timeout
+    pub async fn publish(
+        &self,
+        author: &User,
+        channel: &ChannelName,
+        message: NewMessage,
+    ) -> Result<Published, Error> {
+        let engine = self.engine();
+        let NewMessage { nonce, text, attachments, reply_to } = message;
+        check_content(&engine.limits, &text, attachments.len())?;
+        let text = checked_text(&engine.limits, text)?;
+        let channel = in_time(engine, loaded(engine, channel)).await?;
+        let attachments = in_time(engine, engine.files(&attachments)).await?;
+        let name = channel.info.name.clone();
+        let body = AppendBody::Message { nonce, text, reply_to, attachments };
+        let stored = engine.queue(author.clone(), channel, body, None)?.await;
+        let stored = stored.unwrap_or_else(|_| Err(Error::overloaded()))?;
+        Ok(Published { channel: name, seq: stored.seq, at: stored.at, duplicate: stored.duplicate })
+    }
+
+    /// Returns the newest `limit` messages with a `seq` below `before`, oldest first: from the end of the log with
+    /// [`Seq::MAX`], and from there on with the `seq` of the oldest message of the page before.
+    ///
+    /// A page has at most [`Limits::history`](crate::Limits::history) messages, and about
+    /// [`Limits::answer_bytes`](crate::Limits::answer_bytes) bytes. It has at least one, if there is one.
+    ///
+    /// # Errors
+    /// `no_such_channel`. `unavailable` if the store fails.
+    pub async fn history(
+        &self,
+        channel: &ChannelName,
+        before: Seq,
+        limit: usize,
+    ) -> Result<HistoryPage, Error> {
+        let engine = self.engine();
+        let limit = PageLimit::new(limit.min(engine.limits.history).max(1), engine.limits.answer_bytes);
+        let page = in_time(engine, async {
+            let id = id_of(engine, channel).await?;
+            Ok(engine.store.messages_before(id, before, limit).await?)
+        });
+        let mut page = page.await?;
+        page.messages
+            .iter_mut()
+            .flat_map(|message| &mut message.attachments)
+            .for_each(|file| engine.encoder.locate(file));
+        Ok(HistoryPage { messages: page.messages, more: page.more })
+    }
+
+    /// Returns a page of all channels by name, each with what `user` has to read: those after the name `after`, or
+    /// from the first. If there are `more`, the next page is after the last channel of this one.
+    ///
+    /// A page has at most [`Limits::channels_page`](crate::Limits::channels_page) channels, and about
+    /// [`Limits::answer_bytes`](crate::Limits::answer_bytes) bytes.
+    ///
+    /// # Errors
+    /// `unavailable` if the store fails.
+    pub async fn counts(&self, user: &UserId, after: Option<&ChannelName>) -> Result<ChannelList, Error> {
+        let engine = self.engine();
+        let limit = PageLimit::new(engine.limits.channels_page.max(1), engine.limits.answer_bytes);
+        let page = in_time(engine, async {
+            let page = engine.store.channels(after, limit).await?;
+            let ids: Vec<_> = page.channels.iter().map(|info| info.id).collect();
+            let counts = engine.store.unread(user, &ids).await?;
+            Ok((page, counts))
+        });
+        let (page, counts) = page.await?;
+        let after = page.channels.last().filter(|_| page.more).map(|last| last.name.to_string());
+        let channels = page.channels.into_iter().zip(counts);
+        let channels = channels.map(|(info, unread)| ChannelObject::new(info, unread)).collect();
+        Ok(ChannelList { channels, more: page.more, after })
+    }
+
+    /// Returns what `user` has to read in a channel. Their own messages and deleted ones don't count.
+    ///
+    /// # Errors
+    /// `no_such_channel`. `unavailable` if the store fails.
+    pub async fn unread(&self, user: &UserId, channel: &ChannelName) -> Result<Unread, Error> {
+        let engine = self.engine();
+        let counts = in_time(engine, async {
+            let id = id_of(engine, channel).await?;
+            Ok(engine.store.unread(user, &[id]).await?)
+        });
+        Ok(counts.await?.into_iter().next().unwrap_or_default())
+    }
+
+    /// Returns everybody who is online in a channel, by name: who has a connection that is subscribed to it, or had
+    /// one within [`Limits::presence_grace`](crate::Limits::presence_grace). Nobody is online in a channel that
+    /// does not exist, or if [`Limits::presence_members`](crate::Limits::presence_members) is 0.
+    ///
+    /// The channel is one with exactly this name. A participant of this process counts once it subscribes.
+    #[must_use]
+    pub fn members(&self, channel: &ChannelName) -> Vec<User> {
+        let channel = self.engine().registry.loaded(channel);
+        channel.map(|channel| channel.members().everybody()).unwrap_or_default()
+    }
+}
+
+/// Waits for the store, but not for ever.
+async fn in_time<T>(engine: &Engine, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    timeout(engine.limits.store_timeout, answer).await.map_err(|_| Error::timed_out())?
+}
+
+/// Returns the channel with this name in any spelling, loaded.
+async fn loaded(engine: &Engine, name: &ChannelName) -> Result<Arc<Channel>, Error> {
+    match engine.channel(name).await {
+        Err(error) if error.code() == ErrorCode::NoSuchChannel => {
+            let info = engine.store.channel(name).await?.ok_or(error)?;
+            engine.channel(&info.name).await
+        }
+        found => found,
+    }
+}
+
+/// Returns the id of the channel with this name in any spelling.
+async fn id_of(engine: &Engine, name: &ChannelName) -> Result<ChannelId, Error> {
+    if let Some(channel) = engine.registry.loaded(name) {
+        return Ok(channel.info.id);
+    }
+    let info = engine.store.channel(name).await?;
+    info.map(|info| info.id).ok_or_else(Error::no_such_channel)
+}
