@@ -458,3 +458,32 @@ fn a_session_id_has_1_to_64_bytes() {
         assert_eq!(SessionId::new(text).is_ok(), valid, "{} bytes", text.len());
     }
 }
+
+/// What the app knows of a user.
+struct Role(&'static str);
+
+/// Admins may do everything, and others may read.
+struct ByRole;
+
+impl Policy for ByRole {
+    fn authorize(&self, identity: &Identity, action: Action<'_>) -> Result<(), Denied> {
+        let is_admin = identity.get::<Role>().is_some_and(|role| role.0 == "admin");
+        match action {
+            Action::Read(_) | Action::List(_) => Ok(()),
+            _ if is_admin => Ok(()),
+            _ => Err(Denied),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_policy_decides_by_the_apps_own_data() {
+    let chat = Chat::builder(MemoryStore::new()).policy(ByRole).build();
+    let user = |name| User::new(&format!("u_{name}"), name).unwrap();
+    let ann = chat.connect(Identity::new(user("ann")).with(Role("admin"))).unwrap();
+    let bob = chat.connect(Identity::new(user("bob")).with(Role("guest"))).unwrap();
+    ann.create_channel("a", "").await.unwrap();
+    ann.publish("a", "hi").await.unwrap();
+    assert_eq!(bob.history("a", 9, 9).await.unwrap().messages.len(), 1);
+    assert_eq!(code(bob.publish("a", "no").await.unwrap_err()), ErrorCode::NotAllowed);
+}

@@ -1,5 +1,7 @@
 //! Who may do what.
 
+use std::any::Any;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::model::id::{Seq, SessionId, UserId};
@@ -11,6 +13,9 @@ use crate::model::name::ChannelName;
 /// Create a new one for each request. An identity that is older than a
 /// [`Chat::disconnect`](crate::Chat::disconnect) of its user, such as one of a handshake in progress, can't
 /// connect after it.
+///
+/// Two identities are equal if they are of the same user and the same sign-in, whatever data they carry and
+/// whenever authentication started.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Identity {
@@ -20,13 +25,17 @@ pub struct Identity {
     pub session: Option<SessionId>,
     /// When authentication started.
     pub(crate) since: Instant,
+    /// The app's own data, one value of each type.
+    data: Option<Arc<Vec<Value>>>,
 }
+
+type Value = Arc<dyn Any + Send + Sync>;
 
 impl Identity {
     /// Returns the identity of `user`, as of now.
     #[must_use]
     pub fn new(user: User) -> Self {
-        Self { user, session: None, since: Instant::now() }
+        Self { user, session: None, since: Instant::now(), data: None }
     }
 
     /// Sets the user's sign-in, so that [`Chat::disconnect_session`](crate::Chat::disconnect_session) can end it
@@ -35,6 +44,39 @@ impl Identity {
     pub fn session(mut self, session: SessionId) -> Self {
         self.session = Some(session);
         self
+    }
+
+    /// Adds data of the app's own, such as roles, for [`Policy::authorize`] to [`get`](Self::get). It replaces
+    /// data of the same type.
+    ///
+    /// A connection keeps the data that its identity had when it was opened. For what changes meanwhile, add an
+    /// `Arc` of something with a lock, or [disconnect](crate::Chat::disconnect) the user with
+    /// [`CloseReason::Reconnect`](crate::protocol::CloseReason::Reconnect).
+    ///
+    /// ```
+    /// use chatcore::{Identity, User};
+    ///
+    /// struct Tenant(u64);
+    ///
+    /// # fn main() -> Result<(), chatcore::InvalidId> {
+    /// let identity = Identity::new(User::new("u_ann", "Ann")?).with(Tenant(7));
+    /// assert_eq!(identity.get::<Tenant>().map(|tenant| tenant.0), Some(7));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+        let mut data = self.data.take().map(Arc::unwrap_or_clone).unwrap_or_default();
+        data.retain(|known| !known.is::<T>());
+        data.push(Arc::new(value));
+        self.data = Some(Arc::new(data));
+        self
+    }
+
+    /// Returns the app's data of this type, if the identity [has it](Self::with).
+    #[must_use]
+    pub fn get<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.data.iter().flat_map(|data| data.iter()).find_map(|value| value.downcast_ref())
     }
 
     /// Sets when authentication started. A `disconnect` after that moment refuses this identity.
@@ -116,5 +158,21 @@ impl Policy for OpenPolicy {
             }
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_has_one_value_of_each_type() {
+        let ann = Identity::new(User::new("u_ann", "Ann").unwrap());
+        assert_eq!(ann.get::<u8>(), None);
+        let first = ann.clone().with(1_u8).with("admin");
+        let second = first.clone().with(2_u8);
+        assert_eq!((first.get::<u8>(), second.get::<u8>()), (Some(&1), Some(&2)));
+        assert_eq!(second.get::<&str>(), Some(&"admin"));
+        assert_eq!(ann, second, "the data does not tell identities apart");
     }
 }
