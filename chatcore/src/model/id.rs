@@ -1,6 +1,7 @@
 //! Identifiers of users, channels and attachments, and positions in a channel's log.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -55,6 +56,13 @@ macro_rules! text_id {
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                Self::new(text)
             }
         }
 
@@ -188,6 +196,14 @@ mod tests {
         assert!(Nonce::new("é".repeat(64)).is_ok());
         assert!(Nonce::new("é".repeat(65)).is_err());
         assert!(Nonce::new("a\u{0}").is_err());
+    }
+
+    #[test]
+    fn ids_are_parsed_as_they_are_shown() {
+        let nonce = Nonce::random();
+        assert_eq!(nonce.to_string().parse(), Ok(nonce));
+        assert_eq!("u_1".parse(), UserId::new("u_1"));
+        assert!("../etc".parse::<AttachmentId>().is_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The name of a channel, which is its key.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -116,6 +117,14 @@ pub enum InvalidChannelName {
     Form,
 }
 
+/// Reads the name of a new channel, as [`ChannelName::new`] does.
+impl FromStr for ChannelName {
+    type Err = InvalidChannelName;
+    fn from_str(text: &str) -> Result<Self, InvalidChannelName> {
+        Self::new(text)
+    }
+}
+
 impl TryFrom<String> for ChannelName {
     type Error = InvalidChannelName;
     fn try_from(text: String) -> Result<Self, InvalidChannelName> {
@@ -175,6 +184,12 @@ mod tests {
         for text in [".", "..", "\u{301}a"] {
             assert_eq!(ChannelName::new(text), Err(InvalidChannelName::Form), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_parsed_name_is_that_of_a_new_channel() {
+        assert_eq!("Rust Beginners".parse(), ChannelName::new("rust-beginners"));
+        assert!("a\u{34f}".parse::<ChannelName>().is_err());
     }
 
     #[test]
