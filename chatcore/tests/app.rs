@@ -1,6 +1,8 @@
 //! What the app's own code does without a session: publish, read, count, and see who is online.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+use std::sync::Arc;
+
 use chatcore::attachments::FileKind;
 use chatcore::blob::FolderBlobs;
 use chatcore::protocol::ChatEvent;
@@ -137,7 +139,7 @@ async fn a_full_queue_is_an_error_of_the_publish() {
 async fn the_app_publishes_a_file_of_the_author() {
     let folder = tempfile::tempdir().unwrap();
     let blobs = FolderBlobs::open(folder.path()).await.unwrap();
-    let chat = Chat::builder(MemoryStore::new()).blobs(blobs).base("/chat").build();
+    let chat = Chat::builder(MemoryStore::new()).blobs(Arc::new(blobs)).base("/chat").build();
     let (host, a) = (user("host"), channel("a"));
     chat.ensure_channel(&a, "", &host).await.unwrap();
     let bytes = stream::iter([Ok(bytes::Bytes::from_static(b"plan"))]).boxed();

@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use chatcore::MemoryStore;
 use chatcore::blob::FolderBlobs;
-use chatcore::store::{Append, AppendBody, Directory, EventStore, PageLimit};
+use chatcore::store::{Append, AppendBody, Directory, EventStore, PageLimit, Store};
 use chatcore::testkit::store::clock::{self, HandSet};
 use chatcore::testkit::{BlobFixture, Faults, FaultyStore, Random, StoreFixture};
 use chatcore::{ChannelId, ChannelName, Nonce, User};
@@ -91,6 +93,28 @@ mod delayed {
     }
 
     chatcore::store_conformance!(Delayed);
+}
+
+/// A store behind pointers is the store that they point to.
+mod pointer {
+    use super::*;
+
+    struct Pointer;
+
+    #[async_trait]
+    impl StoreFixture for Pointer {
+        type Store = Arc<Box<dyn Store>>;
+
+        async fn open(&self) -> Self::Store {
+            Arc::new(Box::new(MemoryStore::new()))
+        }
+
+        async fn another(&self, open: &Self::Store) -> Self::Store {
+            Arc::clone(open)
+        }
+    }
+
+    chatcore::store_conformance!(Pointer);
 }
 
 mod folder {

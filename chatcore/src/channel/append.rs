@@ -23,6 +23,7 @@ use crate::model::error::Error;
 use crate::model::event::{Append, AppendBody};
 use crate::runtime::panics::{Panicked, contain_async};
 use crate::runtime::stats::{Appends, Monitor};
+use crate::store::pointer::Shared;
 use crate::store::{AppendError, Appended, Store, StoreError};
 
 /// The time between two repairs after a failure, which read what the store may have stored.
@@ -61,7 +62,7 @@ pub(crate) type Pending = oneshot::Receiver<Result<Appended, Error>>;
 impl AppendQueue {
     /// Starts the groups' tasks.
     pub(crate) fn start(
-        store: &Arc<dyn Store>,
+        store: &Shared<dyn Store>,
         limits: &Arc<Limits>,
         registry: &Arc<ChannelRegistry>,
         fanout: &Arc<FanOutQueue>,
@@ -72,7 +73,7 @@ impl AppendQueue {
                 let (sender, jobs) = mpsc::channel(limits.append_queue.max(1));
                 let bytes = Arc::new(AtomicUsize::new(0));
                 let group = Group {
-                    store: Arc::clone(store),
+                    store: store.clone(),
                     limits: Arc::clone(limits),
                     registry: Arc::clone(registry),
                     fanout: Arc::clone(fanout),
@@ -126,7 +127,7 @@ impl AppendQueue {
 }
 
 struct Group {
-    store: Arc<dyn Store>,
+    store: Shared<dyn Store>,
     limits: Arc<Limits>,
     registry: Arc<ChannelRegistry>,
     fanout: Arc<FanOutQueue>,

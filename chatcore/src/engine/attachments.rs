@@ -18,6 +18,7 @@ use crate::model::policy::{Action, Identity, Policy};
 use crate::model::visible;
 use crate::runtime::failures::FailureLog;
 use crate::store::blob::{BlobError, BlobStore, ByteStream};
+use crate::store::pointer::Shared;
 use crate::store::{FileBytes, Upload, UploadState};
 
 /// The most bytes of a file's beginning that are kept for finding its type.
@@ -189,7 +190,7 @@ impl Engine {
         Ok(name)
     }
 
-    pub(crate) fn blobs(&self) -> Result<&Arc<dyn BlobStore>, Error> {
+    pub(crate) fn blobs(&self) -> Result<&Shared<dyn BlobStore>, Error> {
         self.blobs
             .as_ref()
             .ok_or_else(|| Error::new(ErrorCode::NotAllowed, "this server does not accept attachments"))

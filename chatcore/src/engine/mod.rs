@@ -35,11 +35,12 @@ use crate::protocol::Encoder;
 use crate::runtime::stats::{Held, Monitor, Stats};
 use crate::store::Store;
 use crate::store::blob::BlobStore;
+use crate::store::pointer::Shared;
 
 /// The parts of a running chat.
 pub(crate) struct Engine {
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) blobs: Option<Arc<dyn BlobStore>>,
+    pub(crate) store: Shared<dyn Store>,
+    pub(crate) blobs: Option<Shared<dyn BlobStore>>,
     pub(crate) policy: Arc<dyn Policy>,
     pub(crate) limits: Arc<Limits>,
     /// The clock for the age of uploads.
@@ -76,6 +77,7 @@ impl Engine {
         clock: Clock,
         encoder: Encoder,
     ) -> Self {
+        let store = Shared::new(store);
         let monitor = Arc::new(Monitor::default());
         let fanout = FanOut::start(&monitor);
         let registry = Arc::new(ChannelRegistry::new(&limits, encoder.clone()));
@@ -91,7 +93,7 @@ impl Engine {
             monitor,
             shares: Shares::new(Arc::clone(&limits)),
             store,
-            blobs,
+            blobs: blobs.map(Shared::new),
             policy,
             clock: clock.steady(limits.upload_ttl),
             limits,

@@ -13,6 +13,7 @@ pub mod blob;
 mod error;
 mod memory;
 mod page;
+pub(crate) mod pointer;
 mod scan;
 
 use std::collections::HashMap;

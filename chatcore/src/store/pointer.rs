@@ -1,0 +1,228 @@
+//! Stores behind a pointer are stores too.
+
+use std::collections::HashMap;
+use std::ops::{Deref, Range};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::model::event::Append;
+use crate::model::id::{AttachmentId, ChannelId, Position, Seq, UserId};
+use crate::model::message::{Message, User};
+use crate::model::name::ChannelName;
+use crate::model::query::SearchQuery;
+use crate::model::time::Timestamp;
+use crate::store::blob::{BlobError, BlobStore, ByteStream};
+use crate::store::{
+    AppendError, Appended, AttachmentIndex, ChannelInfo, ChannelPage, Created, Directory, Durability,
+    EventStore, FileBytes, Found, Head, Page, PageLimit, Replay, StoreError, Unread, Upload,
+};
+
+/// What a running chat keeps things in. It forwards nothing itself: each call goes straight to what it holds,
+/// without the second future that a call through an `Arc` makes.
+#[derive(Debug)]
+pub(crate) struct Shared<T: ?Sized>(Arc<T>);
+
+impl<T: ?Sized> Shared<T> {
+    pub(crate) fn new(shared: Arc<T>) -> Self {
+        Self(shared)
+    }
+}
+
+impl<T: ?Sized> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T: ?Sized> Deref for Shared<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+macro_rules! forward {
+    ($($pointer:ident),*) => {$(
+        #[async_trait]
+        impl<S: EventStore + ?Sized> EventStore for $pointer<S> {
+            async fn append(&self, batch: Vec<Append>) -> Vec<Result<Appended, AppendError>> {
+                (**self).append(batch).await
+            }
+
+            async fn after(
+                &self,
+                channel: ChannelId,
+                position: &Position,
+                limit: PageLimit,
+            ) -> Result<Replay, StoreError> {
+                (**self).after(channel, position, limit).await
+            }
+
+            async fn messages_before(
+                &self,
+                channel: ChannelId,
+                before: Seq,
+                limit: PageLimit,
+            ) -> Result<Page, StoreError> {
+                (**self).messages_before(channel, before, limit).await
+            }
+
+            async fn search(
+                &self,
+                channel: ChannelId,
+                query: &SearchQuery,
+                before: Seq,
+                limit: PageLimit,
+            ) -> Result<Found, StoreError> {
+                (**self).search(channel, query, before, limit).await
+            }
+
+            async fn message(&self, channel: ChannelId, seq: Seq) -> Result<Option<Message>, StoreError> {
+                (**self).message(channel, seq).await
+            }
+
+            async fn heads(&self, channels: &[ChannelId]) -> Result<Vec<Option<Head>>, StoreError> {
+                (**self).heads(channels).await
+            }
+
+            async fn prune(
+                &self,
+                channel: ChannelId,
+                through: Seq,
+                now: Timestamp,
+            ) -> Result<(), StoreError> {
+                (**self).prune(channel, through, now).await
+            }
+
+            fn durability(&self) -> Durability {
+                (**self).durability()
+            }
+        }
+
+        #[async_trait]
+        impl<S: Directory + ?Sized> Directory for $pointer<S> {
+            async fn channels(
+                &self,
+                after: Option<&ChannelName>,
+                limit: PageLimit,
+            ) -> Result<ChannelPage, StoreError> {
+                (**self).channels(after, limit).await
+            }
+
+            async fn channel_count(&self) -> Result<usize, StoreError> {
+                (**self).channel_count().await
+            }
+
+            async fn channel(&self, name: &ChannelName) -> Result<Option<ChannelInfo>, StoreError> {
+                (**self).channel(name).await
+            }
+
+            async fn create_channel_within(
+                &self,
+                name: &ChannelName,
+                topic: &str,
+                by: &User,
+                most: usize,
+            ) -> Result<Option<Created>, StoreError> {
+                (**self).create_channel_within(name, topic, by, most).await
+            }
+
+            async fn create_channel(
+                &self,
+                name: &ChannelName,
+                topic: &str,
+                by: &User,
+            ) -> Result<Created, StoreError> {
+                (**self).create_channel(name, topic, by).await
+            }
+
+            async fn mark_read(
+                &self,
+                user: &UserId,
+                channel: ChannelId,
+                seq: Seq,
+            ) -> Result<Seq, StoreError> {
+                (**self).mark_read(user, channel, seq).await
+            }
+
+            async fn mark_unread(
+                &self,
+                user: &UserId,
+                channel: ChannelId,
+                seq: Seq,
+            ) -> Result<Seq, StoreError> {
+                (**self).mark_unread(user, channel, seq).await
+            }
+
+            async fn unread(&self, user: &UserId, channels: &[ChannelId]) -> Result<Vec<Unread>, StoreError> {
+                (**self).unread(user, channels).await
+            }
+
+            async fn put_user(&self, user: &User) -> Result<(), StoreError> {
+                (**self).put_user(user).await
+            }
+
+            async fn users(&self, ids: &[UserId]) -> Result<HashMap<UserId, User>, StoreError> {
+                (**self).users(ids).await
+            }
+        }
+
+        #[async_trait]
+        impl<S: AttachmentIndex + ?Sized> AttachmentIndex for $pointer<S> {
+            async fn put_upload_within(&self, upload: &Upload, most: FileBytes) -> Result<bool, StoreError> {
+                (**self).put_upload_within(upload, most).await
+            }
+
+            async fn put_upload(&self, upload: &Upload) -> Result<(), StoreError> {
+                (**self).put_upload(upload).await
+            }
+
+            async fn file_bytes(&self, owner: &UserId) -> Result<FileBytes, StoreError> {
+                (**self).file_bytes(owner).await
+            }
+
+            async fn upload(&self, id: &AttachmentId) -> Result<Option<Upload>, StoreError> {
+                (**self).upload(id).await
+            }
+
+            async fn reclaimable(
+                &self,
+                before: Timestamp,
+                limit: usize,
+            ) -> Result<Vec<AttachmentId>, StoreError> {
+                (**self).reclaimable(before, limit).await
+            }
+
+            async fn date_back(&self, now: Timestamp) -> Result<(), StoreError> {
+                (**self).date_back(now).await
+            }
+
+            async fn discard_upload(&self, id: &AttachmentId) -> Result<bool, StoreError> {
+                (**self).discard_upload(id).await
+            }
+
+            async fn forget_upload(&self, id: &AttachmentId) -> Result<(), StoreError> {
+                (**self).forget_upload(id).await
+            }
+        }
+
+        #[async_trait]
+        impl<S: BlobStore + ?Sized> BlobStore for $pointer<S> {
+            async fn put(&self, id: &AttachmentId, bytes: ByteStream, limit: u64) -> Result<u64, BlobError> {
+                (**self).put(id, bytes, limit).await
+            }
+
+            async fn get(&self, id: &AttachmentId, range: Range<u64>) -> Result<ByteStream, BlobError> {
+                (**self).get(id, range).await
+            }
+
+            async fn delete(&self, id: &AttachmentId) -> Result<(), BlobError> {
+                (**self).delete(id).await
+            }
+        }
+    )*};
+}
+
+forward!(Arc, Box);
