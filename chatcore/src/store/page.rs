@@ -7,7 +7,8 @@
 /// only a page of no items is empty. An item's weight is about its bytes in memory: [`Message::weight`],
 /// [`Event::weight`] and [`ChannelInfo::weight`].
 ///
-/// A store reads little more from its database than the page that it returns.
+/// A store reads little more from its database than the page that it returns. It is never called with a bound above
+/// [`MAX`](Self::MAX), so it may add to a bound, and hand it to a database as an `i64`.
 ///
 /// [`Message::weight`]: crate::Message::weight
 /// [`Event::weight`]: crate::store::Event::weight
@@ -21,16 +22,19 @@ pub struct PageLimit {
 }
 
 impl PageLimit {
-    /// Returns a limit in number and in bytes.
+    /// The largest bound, of items and of bytes.
+    pub const MAX: usize = i32::MAX as usize;
+
+    /// Returns a limit in number and in bytes, each at most [`MAX`](Self::MAX).
     #[must_use]
     pub const fn new(items: usize, bytes: usize) -> Self {
-        Self { items, bytes }
+        Self { items: bounded(items), bytes: bounded(bytes) }
     }
 
     /// Returns a limit in number only, for tools and tests that know what is stored.
     #[must_use]
     pub const fn items(items: usize) -> Self {
-        Self { items, bytes: usize::MAX }
+        Self::new(items, Self::MAX)
     }
 
     /// Starts an empty page.
@@ -38,6 +42,10 @@ impl PageLimit {
     pub const fn fill(self) -> Filling {
         Filling { left: self, empty: true }
     }
+}
+
+const fn bounded(bound: usize) -> usize {
+    if bound < PageLimit::MAX { bound } else { PageLimit::MAX }
 }
 
 /// A page that is being filled.
@@ -90,6 +98,15 @@ mod tests {
                 "{items} of {bytes} bytes"
             );
         }
+    }
+
+    #[test]
+    fn a_bound_has_room_above_it() {
+        let most = PageLimit::new(usize::MAX, usize::MAX);
+        assert_eq!((most.items, most.bytes), (PageLimit::MAX, PageLimit::MAX));
+        let one_less = PageLimit::MAX - 1;
+        assert_eq!(PageLimit::new(one_less, one_less), PageLimit { items: one_less, bytes: one_less });
+        assert_eq!(PageLimit::items(3), PageLimit { items: 3, bytes: PageLimit::MAX });
     }
 
     #[test]

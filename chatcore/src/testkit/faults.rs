@@ -184,6 +184,17 @@ impl<S> FaultyStore<S> {
     }
 }
 
+/// Checks that a store may add to the bounds of a page.
+fn bounded(limit: PageLimit) -> PageLimit {
+    assert!(limit.bytes <= PageLimit::MAX, "a page of {} bytes", limit.bytes);
+    PageLimit { items: bounded_items(limit.items), ..limit }
+}
+
+fn bounded_items(items: usize) -> usize {
+    assert!(items <= PageLimit::MAX, "a page of {items} items");
+    items
+}
+
 /// A counted read. Dropping it removes it from the count.
 struct Counted<'a>(&'a watch::Sender<usize>);
 
@@ -218,7 +229,7 @@ impl<S: EventStore> EventStore for FaultyStore<S> {
         position: &Position,
         limit: PageLimit,
     ) -> Result<Replay, StoreError> {
-        self.read(self.inner.after(channel, position, limit)).await
+        self.read(self.inner.after(channel, position, bounded(limit))).await
     }
 
     async fn messages_before(
@@ -227,7 +238,7 @@ impl<S: EventStore> EventStore for FaultyStore<S> {
         before: Seq,
         limit: PageLimit,
     ) -> Result<Page, StoreError> {
-        self.read(self.inner.messages_before(channel, before, limit)).await
+        self.read(self.inner.messages_before(channel, before, bounded(limit))).await
     }
 
     async fn search(
@@ -237,7 +248,7 @@ impl<S: EventStore> EventStore for FaultyStore<S> {
         before: Seq,
         limit: PageLimit,
     ) -> Result<Found, StoreError> {
-        self.read(self.inner.search(channel, query, before, limit)).await
+        self.read(self.inner.search(channel, query, before, bounded(limit))).await
     }
 
     async fn message(&self, channel: ChannelId, seq: Seq) -> Result<Option<Message>, StoreError> {
@@ -264,7 +275,7 @@ impl<S: Directory> Directory for FaultyStore<S> {
         after: Option<&ChannelName>,
         limit: PageLimit,
     ) -> Result<ChannelPage, StoreError> {
-        self.read(self.inner.channels(after, limit)).await
+        self.read(self.inner.channels(after, bounded(limit))).await
     }
 
     async fn channel_count(&self) -> Result<usize, StoreError> {
@@ -321,7 +332,7 @@ impl<S: AttachmentIndex> AttachmentIndex for FaultyStore<S> {
     }
 
     async fn reclaimable(&self, before: Timestamp, limit: usize) -> Result<Vec<AttachmentId>, StoreError> {
-        self.read(self.inner.reclaimable(before, limit)).await
+        self.read(self.inner.reclaimable(before, bounded_items(limit))).await
     }
 
     async fn date_back(&self, now: Timestamp) -> Result<(), StoreError> {

@@ -61,11 +61,11 @@ pub async fn a_page_of_messages_ends_at_its_bytes<F: StoreFixture>(fixture: F) {
     let all = messages(&store, channel).await;
     let weights: Vec<usize> = all.iter().rev().map(|message| message.weight()).collect();
     for (bytes, count) in bounds(&weights) {
-        let limit = PageLimit { items: 99, bytes };
+        let limit = PageLimit::new(99, bytes);
         let page = store.messages_before(channel, Seq::MAX, limit).await.expect("messages can be read");
         assert_eq!(page.messages, all[all.len() - count..], "the newest in {bytes} bytes");
         assert_eq!(page.more, count < all.len(), "more than {count}");
-        let fewer = PageLimit { items: 3, bytes };
+        let fewer = PageLimit::new(3, bytes);
         let page = store.messages_before(channel, Seq::MAX, fewer).await.expect("messages can be read");
         assert_eq!(page.messages.len(), count.min(3), "3 in {bytes} bytes");
         assert!(page.more, "more than 3");
@@ -81,7 +81,7 @@ pub async fn a_page_of_events_ends_at_its_bytes<F: StoreFixture>(fixture: F) {
     let from = start(&store, channel).await;
     for (bytes, count) in bounds(&weights) {
         for items in [99, 3] {
-            let limit = PageLimit { items, bytes };
+            let limit = PageLimit::new(items, bytes);
             let count = count.min(items);
             let expected = Replay::Events { events: all[..count].to_vec(), more: count < all.len() };
             let page = store.after(channel, &from, limit).await.expect("the log can be read");
@@ -108,7 +108,7 @@ pub async fn a_page_of_channels_ends_at_its_bytes<F: StoreFixture>(fixture: F) {
     let weights: Vec<usize> = all.iter().map(ChannelInfo::weight).collect();
     for (bytes, count) in bounds(&weights) {
         for items in [99, 2, 0] {
-            let limit = PageLimit { items, bytes };
+            let limit = PageLimit::new(items, bytes);
             let count = count.min(items);
             let page = store.channels(None, limit).await.expect("the directory can be read");
             assert_eq!(page.channels, all[..count], "{items} in {bytes} bytes");
@@ -135,7 +135,7 @@ pub async fn a_search_ends_at_its_bytes<F: StoreFixture>(fixture: F) {
     assert!(all.len() > 6, "{all:?}");
     let weights: Vec<usize> = all.iter().rev().map(|message| message.weight()).collect();
     for (bytes, count) in bounds(&weights) {
-        let limit = PageLimit { items: 99, bytes };
+        let limit = PageLimit::new(99, bytes);
         let found = store.search(channel, &query, Seq::MAX, limit).await.expect("messages can be searched");
         assert_eq!(found.messages, all[all.len() - count..], "the newest in {bytes} bytes");
         assert!(found.before.is_some() || count == all.len(), "a search of {bytes} bytes goes on");
@@ -161,7 +161,7 @@ pub async fn pages_of_any_bytes_join_to_the_whole<F: StoreFixture>(fixture: F) {
         (messages(&store, general).await, log(&store, general).await, channels(&store).await);
     let from = start(&store, general).await;
     for bytes in [0, 1, 299, 300, 1_000, 5_000, 40_000, usize::MAX] {
-        let limit = PageLimit { items: 4, bytes };
+        let limit = PageLimit::new(4, bytes);
         let (mut joined, mut before, mut more) = (Vec::new(), Seq::MAX, true);
         while more {
             let page = store.messages_before(general, before, limit).await.expect("messages can be read");
