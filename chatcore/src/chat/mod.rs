@@ -121,6 +121,25 @@ impl ChatBuilder {
 
 impl Chat {
     /// Returns a builder of a chat on `store`, which has its logs, its directory and its index of attachments.
+    ///
+    /// ```
+    /// use chatcore::blob::FolderBlobs;
+    /// use chatcore::{ChannelName, Chat, Limits, MemoryStore, User};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let folder = folder.path();
+    /// let chat = Chat::builder(MemoryStore::new())
+    ///     .blobs(FolderBlobs::open(folder.join("files")).await?)
+    ///     .limits(Limits::default().with_text_chars(2_000))
+    ///     .base("/chat")
+    ///     .build();
+    /// let host = User::new("u_host", "Host")?;
+    /// chat.ensure_channel(&ChannelName::new("general")?, "What everyone should know", &host).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn builder(store: impl Store) -> ChatBuilder {
         ChatBuilder {
             store: Arc::new(store),

@@ -24,6 +24,49 @@ const BURST_BYTES: usize = 48 * 1024;
 /// - An outlet does not wait otherwise: the same call serves a whole shard of subscribers.
 ///
 /// An outlet that panics loses its connection.
+///
+/// ```
+/// use std::collections::VecDeque;
+/// use std::io::Write;
+/// use std::net::TcpStream;
+/// use std::sync::Mutex;
+///
+/// use bytes::Bytes;
+/// use chatcore::transport::{Burst, Framing, Outlet, Sent};
+///
+/// /// A frame is a line.
+/// struct Lines;
+///
+/// impl Framing for Lines {
+///     fn write(frame: &Bytes, wire: &mut Vec<u8>) {
+///         wire.extend_from_slice(frame);
+///         wire.push(b'\n');
+///     }
+/// }
+///
+/// /// A socket that does not block, and the bytes that it has not taken yet.
+/// #[derive(Debug)]
+/// struct Socket(Mutex<(TcpStream, VecDeque<u8>)>);
+///
+/// impl Outlet for Socket {
+///     fn try_send(&self, burst: &mut Burst) -> Sent {
+///         let Ok(mut socket) = self.0.try_lock() else { return Sent::Nothing };
+///         let (stream, rest) = &mut *socket;
+///         if !rest.is_empty() {
+///             return Sent::Nothing;
+///         }
+///         let wire = burst.wire::<Lines>();
+///         match stream.write(wire) {
+///             Ok(0) | Err(_) => Sent::Nothing,
+///             Ok(written) if written == wire.len() => Sent::All,
+///             Ok(written) => {
+///                 rest.extend(&wire[written..]);
+///                 Sent::Partial
+///             }
+///         }
+///     }
+/// }
+/// ```
 pub trait Outlet: Debug + Send + Sync + 'static {
     /// Tries to write the burst, without waiting.
     fn try_send(&self, burst: &mut Burst) -> Sent;

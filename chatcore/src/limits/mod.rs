@@ -11,6 +11,17 @@ use std::time::Duration;
 
 __settings! {
     /// Limits that bound memory, time and the growth of the log, whatever clients do.
+    ///
+    /// ```
+    /// use chatcore::{Chat, Limits, MemoryStore};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let limits = Limits::default().with_text_chars(2_000).with_attachment_bytes(5 << 20);
+    /// let chat = Chat::builder(MemoryStore::new()).limits(limits).build();
+    /// assert_eq!(chat.limits().text_chars, 2_000);
+    /// # }
+    /// ```
     pub struct Limits {
         /// Newest messages of a channel in memory, and the most in one answer.
         history, with_history: usize = 100;

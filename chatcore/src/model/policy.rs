@@ -138,6 +138,27 @@ pub struct Denied;
 /// Rights are checked when they are used: at each command, again when the store has answered, at each request for
 /// a file and at each piece of it. A subscription is checked only once, since its events are the hot path. When a
 /// right to read ends, call [`Chat::recheck`](crate::Chat::recheck) or [`Chat::revoke`](crate::Chat::revoke).
+///
+/// ```
+/// use chatcore::{Action, Denied, Identity, OpenPolicy, Policy};
+///
+/// /// What the app's authentication adds to an identity, with [`Identity::with`].
+/// struct Staff;
+///
+/// /// Only staff write to `news`. Staff may delete any message.
+/// struct Newsroom;
+///
+/// impl Policy for Newsroom {
+///     fn authorize(&self, identity: &Identity, action: Action<'_>) -> Result<(), Denied> {
+///         let is_staff = identity.get::<Staff>().is_some();
+///         match action {
+///             Action::Write(channel) if channel.as_str() == "news" && !is_staff => Err(Denied),
+///             Action::Delete { .. } if is_staff => Ok(()),
+///             other => OpenPolicy.authorize(identity, other),
+///         }
+///     }
+/// }
+/// ```
 pub trait Policy: Send + Sync + 'static {
     /// Decides whether `identity` may do `action`.
     ///

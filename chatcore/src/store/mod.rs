@@ -141,6 +141,31 @@ impl Unread {
 ///   at least [`NONCE_LIFE`].
 /// - After a delete no read returns the message's text, its edits' texts or its attachments.
 /// - The log and the current messages change in one transaction.
+///
+/// The repository's `examples` have a store of an app's own, with the laws as its tests. The engine calls one so:
+///
+/// ```
+/// use chatcore::store::{Append, AppendBody, Directory, EventStore, PageLimit};
+/// use chatcore::{ChannelName, MemoryStore, Nonce, Seq, User};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = MemoryStore::new();
+/// let ann = User::new("u_ann", "Ann")?;
+/// let general = store.create_channel(&ChannelName::new("general")?, "", &ann).await?.into_channel();
+/// let body = AppendBody::Message {
+///     nonce: Nonce::random(),
+///     text: "Hello!".to_owned(),
+///     reply_to: None,
+///     attachments: Vec::new(),
+/// };
+/// let appended = store.append(vec![Append { channel: general.id, author: ann, body }]).await;
+/// assert_eq!(appended.len(), 1, "an answer for each item");
+/// let newest = store.messages_before(general.id, Seq::MAX, PageLimit::new(100, 512 << 10)).await?;
+/// assert_eq!(newest.messages[0].text, "Hello!");
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait EventStore: Send + Sync + 'static {
     /// Appends a batch, and returns an answer per item, in the batch's order. Items are applied in that order. An

@@ -26,6 +26,50 @@ pub type ByteStream = BoxStream<'static, io::Result<Bytes>>;
 /// # Laws
 /// - A blob exists whole or not at all, even after a crash, a failed stream or a dropped future.
 /// - A read returns the bytes that were put, for every range.
+///
+/// ```
+/// use std::collections::HashMap;
+/// use std::ops::Range;
+/// use std::sync::Mutex;
+///
+/// use async_trait::async_trait;
+/// use bytes::{Bytes, BytesMut};
+/// use chatcore::AttachmentId;
+/// use chatcore::blob::{BlobError, BlobStore, ByteStream};
+/// use futures::{StreamExt, TryStreamExt, stream};
+///
+/// /// Files in memory, for a test.
+/// #[derive(Default)]
+/// struct MemoryBlobs(Mutex<HashMap<AttachmentId, Bytes>>);
+///
+/// #[async_trait]
+/// impl BlobStore for MemoryBlobs {
+///     async fn put(&self, id: &AttachmentId, mut bytes: ByteStream, limit: u64) -> Result<u64, BlobError> {
+///         let mut whole = BytesMut::new();
+///         while let Some(part) = bytes.try_next().await.map_err(BlobError::Stream)? {
+///             whole.extend_from_slice(&part);
+///             if whole.len() as u64 > limit {
+///                 return Err(BlobError::TooLarge { limit });
+///             }
+///         }
+///         let size = whole.len() as u64;
+///         self.0.lock().unwrap().insert(id.clone(), whole.freeze());
+///         Ok(size)
+///     }
+///
+///     async fn get(&self, id: &AttachmentId, range: Range<u64>) -> Result<ByteStream, BlobError> {
+///         let whole = self.0.lock().unwrap().get(id).cloned().ok_or(BlobError::NotFound)?;
+///         let within = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(whole.len());
+///         let part = whole.slice(within(range.start)..within(range.end.max(range.start)));
+///         Ok(stream::iter([Ok(part)]).boxed())
+///     }
+///
+///     async fn delete(&self, id: &AttachmentId) -> Result<(), BlobError> {
+///         self.0.lock().unwrap().remove(id);
+///         Ok(())
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait BlobStore: Send + Sync + 'static {
     /// Stores a stream under `id`, durably, and returns its size. Each `id` is put once. Only the blob of previews
