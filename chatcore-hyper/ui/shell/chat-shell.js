@@ -238,16 +238,14 @@ export class ChatShell extends LiveElement {
     addEventListener('hashchange', () => this.#follow(), { signal });
     addEventListener('resize', () => this.#uncover(), { signal });
     addEventListener('popstate', () => isNarrow() && this.#showCover(history.state?.cover), { signal });
-    addEventListener('online', () => core.connection.check(), { signal });
-    addEventListener('offline', () => core.connection.check(), { signal });
-    document.addEventListener(
-      'visibilitychange',
-      () => document.visibilityState === 'visible' && core.connection.check(),
-      { signal },
-    );
+    for (const event of ['online', 'offline']) addEventListener(event, () => core.connection.check(), { signal });
     for (const event of ['focus', 'blur', 'pageshow']) addEventListener(event, () => this.#tabs.say(), { signal });
     addEventListener('pagehide', () => this.#tabs.say('gone'), { signal });
-    document.addEventListener('visibilitychange', () => this.#tabs.say(), { signal });
+    const turned = () => {
+      if (document.visibilityState === 'visible') core.connection.check();
+      this.#tabs.say();
+    };
+    document.addEventListener('visibilitychange', turned, { signal });
     document.addEventListener('keydown', (event) => this.#pressed(event), { signal });
     // A file that misses the pane would otherwise replace the page.
     for (const name of /** @type {const} */ (['dragover', 'drop']))
