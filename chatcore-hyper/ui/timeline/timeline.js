@@ -1,32 +1,20 @@
-import { Anchor } from './anchor.js';
-import { focused, h, icon, setText } from '../dom/dom.js';
+import { focused, h, setText } from '../dom/dom.js';
 import { LiveElement } from '../dom/live-element.js';
-import { isImage } from '../views/attachment-view.js';
-import { copiedMessages } from './copying.js';
 import { Divider } from './divider.js';
 import { Excerpt, WINDOW } from './excerpt.js';
-import { counted, number } from '../text/format.js';
 import { KeyedList } from '../dom/keyed-list.js';
-import { EmojiPicker } from '../views/emoji-picker.js';
-import { Lightbox } from '../views/lightbox.js';
-import { MessageActions } from './message-actions.js';
+import { MessageCommands } from './message-commands.js';
 import { messageView } from './message-view.js';
+import { Pills } from './pills.js';
 import { peopleOf } from '../core/people.js';
 import { Quotes } from '../core/quotes.js';
-import { channelHash } from '../dom/route.js';
 import { buildRows, sameRow } from './rows.js';
+import { Scroll } from './scroll.js';
 import { startView } from './start-view.js';
 import { isLookedAt } from '../core/tabs.js';
 
-/** A reader within this distance of the end stays at the end. */
-const PINNED_PX = 100;
-
-/** The page before is fetched when so much is left to scroll. */
-const AHEAD_PX = 800;
-
 /**
- * `<chat-timeline>`: the messages of one channel. The reader's line never moves by itself: either the end is pinned, or
- * the first message in sight stays where it is whatever is added above or below.
+ * `<chat-timeline>`: the messages of one channel.
  *
  * Fires `seen` with the position up to which everything is read, `write` when the focus should go where one writes, `left` when the reader goes from
  * a message that the address names to the end, `notice` with a word about what could not be done, and `reply` and `edit`
@@ -36,19 +24,14 @@ export class Timeline extends LiveElement {
   #scroller;
   #content;
   #rows;
-  #pill;
-  #pillText;
-  /** Leads to the New line. */
-  #up;
+  #pills;
   #notice;
   #noticeText;
   /** Says why there is nothing beyond the edge. */
   #edge;
   /** The name of the one shown, or null. @type {any} */
-  #channel = null;
-  #pinned = true;
-  #lastTop = 0;
-  #anchor;
+  channel = null;
+  #scroll;
   #drawing = 0;
   /** The messages in the document. */
   #excerpt = new Excerpt();
@@ -64,10 +47,8 @@ export class Timeline extends LiveElement {
   #metNew = null;
   /** Whether a message has an address of its own. */
   linked = true;
-  #actions;
+  #commands;
   #quotes;
-  #picker = new EmojiPicker();
-  #lightbox = new Lightbox();
   /** Whom the channel knows of. */
   #people = new Map();
   /** Messages that once stood at the top: a header that went when older ones come would move the line being read. */
@@ -85,29 +66,19 @@ export class Timeline extends LiveElement {
     this.#scroller = h('div', { class: 'scroller', role: 'log', tabindex: '0', 'aria-live': 'off' });
     this.#content = h('div', { class: 'rows' });
     this.#scroller.append(this.#content);
-    this.#pill = h('button', { type: 'button', class: 'pill', hidden: true, on: { click: () => this.toEnd() } });
-    this.#pillText = h('span');
-    this.#pill.append(this.#pillText, icon('down'));
+    this.#pills = new Pills(this.#scroller, { onUp: () => this.#toNew(), onDown: () => this.toEnd() });
     this.#noticeText = h('p');
     this.#notice = h('div', { class: 'timeline-notice', hidden: true }, this.#noticeText);
     this.#edge = h('p', { class: 'edge', role: 'status', hidden: true });
-    this.#up = h(
-      'button',
-      { type: 'button', class: 'pill up', hidden: true, on: { click: () => this.#toNew() } },
-      h('span', {}, 'First new message'),
-      icon('down'),
-    );
-    this.append(this.#scroller, this.#up, this.#edge, this.#notice, this.#pill);
+    this.append(this.#scroller, this.#pills.up, this.#edge, this.#notice, this.#pills.down);
     this.#rows = new KeyedList(this.#content, {
       key: (row) => row.key,
       same: sameRow,
       draw: (row, element) => this.#draw(row, element),
     });
-    this.#actions = this.#buildActions();
-    this.#scroller.addEventListener('click', (event) => this.#enlarge(event));
-    this.#scroller.addEventListener('copy', (event) => this.#copy(event));
+    this.#commands = new MessageCommands(this, this.#scroller);
     this.#scroller.addEventListener('scroll', () => this.#scrolled(), { passive: true });
-    this.#anchor = new Anchor(this.#scroller, this.#content);
+    this.#scroll = new Scroll(this.#scroller, this.#content);
     const sizes = new ResizeObserver(() => this.#laidOut());
     sizes.observe(this.#scroller);
     sizes.observe(this.#content);
@@ -115,13 +86,13 @@ export class Timeline extends LiveElement {
 
   /** @override */
   listen(core, signal) {
-    this.#quotes ??= new Quotes(core, (name) => name === this.#channel && this.#changed());
+    this.#quotes ??= new Quotes(core, (name) => name === this.channel && this.#changed());
     const on = (event, listener) => core.on(event, listener, { signal });
-    on('log', ({ name }) => name === this.#channel && this.#came());
+    on('log', ({ name }) => name === this.channel && this.#came());
     // What is unread decides where one begins to read.
-    on('channels', () => this.#channel && this.#drawnSeq < 0 && this.#changed());
-    on('unread', ({ name, seq }) => name === this.#channel && this.#keepUnread(seq));
-    on('trouble', ({ text }) => this.dispatchEvent(new CustomEvent('notice', { detail: text })));
+    on('channels', () => this.channel && this.#drawnSeq < 0 && this.#changed());
+    on('unread', ({ name, seq }) => name === this.channel && this.#keepUnread(seq));
+    on('trouble', ({ text }) => this.fire('notice', text));
     on('state', () => {
       this.#showNotice();
       if (this.#failed && core.connection.phase === 'open') this.#fill();
@@ -138,11 +109,16 @@ export class Timeline extends LiveElement {
     signal.addEventListener('abort', () => cancelAnimationFrame(this.#drawing));
     // What changed while it was not in the document, or was yet to be drawn, is drawn now.
     this.#drawing = 0;
-    if (this.#channel) this.#changed();
+    if (this.channel) this.#changed();
   }
 
   focus() {
     this.#scroller.focus();
+  }
+
+  /** @param {'left' | 'notice' | 'seen' | 'write' | 'reply' | 'edit'} name @param {any} [detail] */
+  fire(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 
   /** What can be done about a channel that is missing. @param {Element} element */
@@ -152,9 +128,9 @@ export class Timeline extends LiveElement {
 
   /** Shows a channel from where the unread begins or from its end, or around a message of it. @param {?string} name @param {?number} [seq] */
   show(name, seq = null) {
-    this.#channel = name;
+    this.channel = name;
     this.#excerpt.reset();
-    this.#pinned = seq === null;
+    this.#scroll.reset(seq === null);
     this.#target = seq;
     this.#seeksNew = false;
     this.#entering = seq === null;
@@ -163,7 +139,6 @@ export class Timeline extends LiveElement {
     this.#heads.clear();
     this.#drawnSeq = -1;
     this.#notedSeq = -1;
-    this.#anchor.hold(null);
     this.#failed = false;
     this.#edge.hidden = true;
     this.#scroller.setAttribute('aria-label', name ? `Messages in ${name}` : 'Messages');
@@ -175,10 +150,10 @@ export class Timeline extends LiveElement {
     this.#target = null;
     this.#entering = false;
     this.#excerpt.reset();
-    this.#pinned = true;
-    if (this.#channel) this.core.showLive(this.#channel);
+    this.#scroll.pinned = true;
+    if (this.channel) this.core.showLive(this.channel);
     this.render();
-    this.dispatchEvent(new Event('left'));
+    this.fire('left');
   }
 
   /** Goes to a message of this channel, wherever in the log it stands, and marks it. @param {number} seq */
@@ -193,19 +168,6 @@ export class Timeline extends LiveElement {
     this.#divider.put(seq);
     this.#metNew = null;
     this.#changed();
-  }
-
-  async #markUnread(seq) {
-    try {
-      await this.core.markUnread(this.#channel, seq);
-    } catch (error) {
-      const reason =
-        {
-          disconnected: 'Marking as unread needs a connection.',
-          unknown_command: 'This server cannot mark messages as unread.',
-        }[error.code] ?? error.message;
-      this.dispatchEvent(new CustomEvent('notice', { detail: reason }));
-    }
   }
 
   /** Offers the way to the New line no longer. */
@@ -235,7 +197,7 @@ export class Timeline extends LiveElement {
   }
 
   async #seek() {
-    const name = this.#channel;
+    const name = this.channel;
     const seq = this.#target;
     if (this.#seeking || seq === null || !this.core.channel(name)?.loaded || this.core.isCounting) return;
     this.#seeking = true;
@@ -250,10 +212,10 @@ export class Timeline extends LiveElement {
           : `That message could not be loaded: ${error.message}`;
     }
     this.#seeking = false;
-    if (this.#channel !== name || this.#target !== seq) return void this.#seek();
+    if (this.channel !== name || this.#target !== seq) return void this.#seek();
     this.#target = null;
     if (trouble === '') return this.#seeksNew ? this.#markNew(seq - 1) : this.#mark(seq);
-    this.dispatchEvent(new CustomEvent('notice', { detail: trouble }));
+    this.fire('notice', trouble);
     // Who was reading goes on reading there.
     if (this.#drawnSeq < 0) this.toEnd();
   }
@@ -261,18 +223,12 @@ export class Timeline extends LiveElement {
   /** Brings the New line near to the top, unless it is in sight from the end. @param {number} after */
   #markNew(after) {
     const { shown } = this.#shownChannel;
-    this.#pinned = false;
+    this.#scroll.pinned = false;
     if (shown.messages.length > WINDOW) this.#excerpt.center(shown, after + 1);
     this.render();
     const line = this.#content.querySelector('.new');
     if (!line) return;
-    this.#scrollToEnd();
-    const { top, height } = this.#scroller.getBoundingClientRect();
-    const above = top - line.getBoundingClientRect().top;
-    this.#pinned = above <= 0 && this.#live;
-    if (!this.#pinned) this.#scroller.scrollTop -= above + height / 5;
-    this.#anchor.hold(line.nextElementSibling);
-    this.#lastTop = this.#scroller.scrollTop;
+    this.#scroll.toLine(line, this.#live);
     this.#showUnread();
     this.#fill();
   }
@@ -280,29 +236,25 @@ export class Timeline extends LiveElement {
   /** Brings a message that is loaded to the middle, and the focus to it. */
   #mark(seq) {
     const { shown } = this.#shownChannel;
-    this.#pinned = false;
+    this.#scroll.pinned = false;
     this.#excerpt.center(shown, seq);
     this.render();
     const element = this.#content.querySelector(`[data-seq="${seq}"]`);
     if (!element) return;
     this.#content.querySelector('.target')?.classList.remove('target');
     element.classList.add('target');
-    element.scrollIntoView({ block: 'center' });
-    this.#anchor.hold(element);
-    // Where all fits, nothing scrolls, and the end is in sight.
-    this.#lastTop = this.#scroller.scrollTop;
-    if (this.#live && this.#distance <= PINNED_PX) this.#pinned = true;
+    this.#scroll.toMessage(element, this.#live);
     this.#showUnread();
     this.#fill();
     if (!element.hasAttribute('tabindex')) element.tabIndex = -1;
     element.focus({ preventScroll: true });
     // Under a finger the toolbar would lie over the message before; a tap brings it.
-    if (matchMedia('(hover: none)').matches) this.#actions.hide();
+    if (matchMedia('(hover: none)').matches) this.#commands.actions.hide();
   }
 
   /** Notes at once what is new, since a hidden page is drawn only when somebody is back. */
   #came() {
-    const channel = this.core.channel(this.#channel);
+    const channel = this.core.channel(this.channel);
     if (this.#ready && this.#notedSeq >= 0) this.#note(channel);
     this.#changed();
   }
@@ -321,16 +273,16 @@ export class Timeline extends LiveElement {
   render() {
     cancelAnimationFrame(this.#drawing);
     this.#drawing = 0;
-    const channel = this.#channel ? this.core.channel(this.#channel) : undefined;
-    if (!this.#pinned && this.#anchor.isLeft) this.#anchor.note();
+    const channel = this.channel ? this.core.channel(this.channel) : undefined;
+    this.#scroll.note();
     this.#people = peopleOf(channel, this.core.user);
     if (this.#entering && this.#ready && this.#enter(channel)) return;
     const ready = this.#ready;
     this.#showRows(ready ? this.#buildRows(channel) : this.#buildPending());
-    this.#settle();
+    this.#scroll.settle();
     this.#showNotice();
     if (!ready) {
-      this.#pill.hidden = this.#up.hidden = true;
+      this.#pills.hide();
       return void this.#seek();
     }
     this.#showUnread();
@@ -339,7 +291,7 @@ export class Timeline extends LiveElement {
 
   /** What is on its way is there also while the rest is not. */
   #buildPending() {
-    const pending = this.#channel && this.#target === null ? this.core.outbox.of(this.#channel) : [];
+    const pending = this.channel && this.#target === null ? this.core.outbox.of(this.channel) : [];
     return buildRows({
       messages: [],
       pending,
@@ -355,7 +307,7 @@ export class Timeline extends LiveElement {
     const { shown } = channel;
     this.#note(channel);
     this.#drawnSeq = channel.position.seq;
-    const messages = this.#excerpt.of(shown, this.#pinned);
+    const messages = this.#excerpt.of(shown, this.#scroll.pinned);
     return buildRows({
       messages,
       pending: this.#live ? this.core.outbox.of(channel.name) : [],
@@ -373,85 +325,20 @@ export class Timeline extends LiveElement {
     if (row.kind === 'day') return h('div', { class: 'day', role: 'separator' }, h('span', {}, row.label));
     if (row.kind === 'new') return h('div', { class: 'new', role: 'separator' }, h('span', {}, 'New'));
     if (row.kind === 'start') return startView(row.channel);
-    return messageView(row, this.#context, element);
-  }
-
-  /** A file under its whole address: a page of another origin has other paths. @param {import('../core/protocol.js').Attachment} file */
-  #addressed = (file) => ({ ...file, url: this.core.addressOf(file.url) });
-
-  get #context() {
-    const { changes, outbox, user } = this.core;
-    const channel = this.#channel;
-    return {
-      addressed: this.#addressed,
-      channel,
-      user,
-      people: this.#people,
-      names: this.core.names.all,
-      onRetry: (nonce) => this.#afterFailure(() => outbox.retry(nonce)),
-      onDiscard: (nonce) => this.#afterFailure(() => outbox.remove(nonce)),
-      onUndo: (seq) => changes.undo(channel, seq),
-      onReact: (seq, emoji, on) => changes.react(channel, seq, emoji, on),
-    };
-  }
-
-  #buildActions() {
-    const say = (name, detail) => this.dispatchEvent(new CustomEvent(name, { detail }));
-    return new MessageActions(this.#scroller, {
-      message: (seq) => this.core.channel(this.#channel)?.message(seq),
-      isOwn: (message) => message.author.id === this.core.user.id,
-      link: (seq) => (this.linked ? location.href.split('#')[0] + channelHash(this.#channel, seq) : null),
-      onUnread: (seq) => this.#markUnread(seq),
-      onReply: (message) => say('reply', message),
-      onEdit: (message) => say('edit', message),
-      onRemove: (seq) => this.removeMessage(seq),
-      onReact: (seq, emoji) => this.#toggle(seq, emoji),
-      onPick: (seq, from) => this.#picker.open(from, (emoji) => this.#toggle(seq, emoji)),
-      onNotice: (text) => say('notice', text),
-      onLeave: () => say('write'),
-    });
+    return messageView(row, this.#commands.context(this.#people), element);
   }
 
   /** Deletes one's own message, which can be undone for a while; the focus is on the way back. @param {number} seq */
   removeMessage(seq) {
-    this.core.changes.remove(this.#channel, seq);
+    this.core.changes.remove(this.channel, seq);
     this.render();
     this.#content.querySelector(`[data-seq="${seq}"] [data-key="undo"]`)?.focus();
-  }
-
-  /** Opens a picture over the page, unless it is asked for in a tab of its own. */
-  #enlarge(event) {
-    const link = event.target.closest('a.image');
-    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
-    const { messages } = this.core.channel(this.#channel)?.shown ?? { messages: [] };
-    const images = messages.flatMap(({ attachments }) => attachments.filter(isImage)).map(this.#addressed);
-    const url = link.getAttribute('href');
-    if (!images.some((image) => image.url === url)) return;
-    event.preventDefault();
-    this.#lightbox.open(images, url, this);
-  }
-
-  /** Copies a range of messages with who wrote them and when. */
-  #copy(event) {
-    const text = copiedMessages(this.#scroller, (seq) => this.core.channel(this.#channel)?.message(seq));
-    if (text === null) return;
-    event.preventDefault();
-    event.clipboardData.setData('text/plain', text);
   }
 
   /** Has all that is loaded in the document while it is printed. */
   #print(begins) {
     this.#excerpt.whole = begins;
-    if (this.#channel) this.render();
-  }
-
-  #toggle(seq, emoji) {
-    const { changes, user } = this.core;
-    const given = this.core
-      .channel(this.#channel)
-      ?.message(seq)
-      ?.reactions.find((reaction) => reaction.emoji === emoji);
-    changes.react(this.#channel, seq, emoji, !given?.users.includes(user.id));
+    if (this.channel) this.render();
   }
 
   /** Draws what changed; a control with the focus that was drawn again has it still, or its message has. */
@@ -461,58 +348,47 @@ export class Timeline extends LiveElement {
     const article = this.contains(before) ? before.closest('article') : null;
     const key = before?.dataset?.key;
     this.#rows.show(rows);
-    this.#actions.refresh();
+    this.#commands.actions.refresh();
     if (!article || before.isConnected) return;
     const again = [...article.querySelectorAll('[data-key]')].find((one) => one.dataset.key === key);
     (again ?? article).focus({ preventScroll: true });
   }
 
-  /** The button that was pressed goes away, so the focus goes where writing goes on. */
-  #afterFailure(act) {
-    act();
-    this.dispatchEvent(new Event('write'));
-  }
-
   #showNotice() {
-    const missing = this.#channel !== null && this.core.isMissing(this.#channel);
-    const loading = this.#channel !== null && !missing && !this.#ready;
+    const missing = this.channel !== null && this.core.isMissing(this.channel);
+    const loading = this.channel !== null && !missing && !this.#ready;
     this.#notice.hidden = !missing && !loading;
     this.classList.toggle('missing', missing);
-    if (missing && this.core.isTaken(this.#channel)) {
-      this.#lightbox.close();
-      setText(this.#noticeText, `You can no longer read #${this.#channel}.`);
-    } else if (missing) setText(this.#noticeText, whyNot(this.#channel, this.core.whyMissing(this.#channel)));
-    else if (loading)
-      setText(
-        this.#noticeText,
-        this.core.connection.phase === 'waiting' ? 'Loading messages needs a connection.' : 'Loading messages…',
-      );
+    if (missing && this.core.isTaken(this.channel)) {
+      this.#commands.closePicture();
+      setText(this.#noticeText, `You can no longer read #${this.channel}.`);
+    } else if (missing) setText(this.#noticeText, whyNot(this.channel, this.core.whyMissing(this.channel)));
+    else if (loading) {
+      const isWaiting = this.core.connection.phase === 'waiting';
+      setText(this.#noticeText, isWaiting ? 'Loading messages needs a connection.' : 'Loading messages…');
+    }
   }
 
   /** The channel, once it is known. @returns {import('../core/channel.js').Channel} */
   get #shownChannel() {
-    return /** @type {import('../core/channel.js').Channel} */ (this.core.channel(this.#channel));
-  }
-
-  get #distance() {
-    return this.#scroller.scrollHeight - this.#scroller.scrollTop - this.#scroller.clientHeight;
+    return /** @type {import('../core/channel.js').Channel} */ (this.core.channel(this.channel));
   }
 
   /** Whether there is something to show; an address that names a message must not show, and so mark as read, the end first. */
   get #ready() {
     return (
-      this.core.channel(this.#channel)?.loaded &&
+      this.core.channel(this.channel)?.loaded &&
       (this.#drawnSeq >= 0 || (this.#target === null && !this.core.isCounting))
     );
   }
 
   /** Whether the newest message is on the page. */
   get #live() {
-    return this.#excerpt.endless && !this.core?.channel(this.#channel)?.past;
+    return this.#excerpt.endless && !this.core?.channel(this.channel)?.past;
   }
 
   get #atEnd() {
-    return this.#live && this.#pinned;
+    return this.#live && this.#scroll.pinned;
   }
 
   /** Whether it is where it can be seen, as far as the page knows. @param {boolean} inSight */
@@ -525,23 +401,11 @@ export class Timeline extends LiveElement {
     return this.#inSight && isLookedAt();
   }
 
-  #scrollToEnd() {
-    this.#scroller.scrollTop = this.#scroller.scrollHeight;
-    this.#lastTop = this.#scroller.scrollTop;
-  }
-
-  /** After something was drawn or got another size: the end stays in sight, or the message that is read where it is. */
-  #settle() {
-    if (this.#pinned) return this.#scrollToEnd();
-    this.#anchor.restore();
-    this.#lastTop = this.#scroller.scrollTop;
-  }
-
   /** The layout changed, be it by the window, by a pane beside, or by what is drawn late. */
   #laidOut() {
     // A timeline that is not shown has no layout.
     if (this.#scroller.clientHeight === 0) return;
-    this.#settle();
+    this.#scroll.settle();
     if (!this.core || this.#drawnSeq < 0) return;
     this.#showUnread();
     requestAnimationFrame(() => !this.#failed && this.#fill());
@@ -549,7 +413,7 @@ export class Timeline extends LiveElement {
 
   /** Somebody looks, or looks away. What they never saw is new to them. */
   #turned() {
-    const channel = this.core?.channel(this.#channel);
+    const channel = this.core?.channel(this.channel);
     if (this.#drawing && !this.#attentive && channel?.loaded && this.#drawnSeq >= 0)
       this.#divider.set(channel, this.#drawnSeq, false);
     this.#showUnread();
@@ -557,35 +421,28 @@ export class Timeline extends LiveElement {
 
   #scrolled() {
     if (this.#excerpt.whole) return;
-    const top = this.#scroller.scrollTop;
-    if (top === this.#lastTop) return;
-    if (!this.#pinned && !this.#anchor.isLeft) return this.#settle();
-    const near = this.#distance <= PINNED_PX;
-    // Only a reader who goes up lets go of the end; content that grows below does not.
-    if (near && this.#live) this.#pinned = true;
-    else if (top < this.#lastTop) this.#pinned = false;
-    this.#lastTop = top;
-    if (!this.#pinned) this.#anchor.note();
+    if (!this.#scroll.moved(this.#live)) return;
     this.#showUnread();
     this.#fill();
-    if (!this.#excerpt.endless && this.#distance < AHEAD_PX) this.#newer();
+    if (this.#excerpt.endless || !this.#scroll.wantsNewer) return;
+    // Newer messages had given way to older ones.
+    this.#excerpt.newer(this.#shownChannel.shown);
+    this.render();
   }
 
   /** Gets messages before the reader comes to an edge, or when there are too few to scroll. */
   #fill() {
     if (this.#excerpt.whole) return;
-    const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
-    const short = clientHeight > 0 && scrollHeight - clientHeight <= PINNED_PX;
-    if (short || (scrollTop < AHEAD_PX && !this.#pinned)) this.#more();
-    if (this.#excerpt.endless && !this.#live && this.#distance < AHEAD_PX)
+    if (this.#scroll.wantsOlder) this.#more();
+    if (this.#excerpt.endless && !this.#live && this.#scroll.wantsNewer)
       this.#load((name) => this.core.loadNewer(name));
   }
 
   /** Shows older messages, from memory or from the server. */
   #more() {
-    const channel = this.#channel ? this.core.channel(this.#channel) : undefined;
+    const channel = this.channel ? this.core.channel(this.channel) : undefined;
     if (!channel?.loaded) return;
-    const [first] = this.#excerpt.of(channel.shown, this.#pinned);
+    const [first] = this.#excerpt.of(channel.shown, this.#scroll.pinned);
     if (first) this.#heads.add(first.seq);
     if (this.#excerpt.older(channel.shown)) return this.render();
     this.#load((name) => this.core.loadOlder(name));
@@ -593,65 +450,42 @@ export class Timeline extends LiveElement {
 
   /** @param {(name: string) => Promise<void>} page */
   async #load(page) {
-    const name = this.#channel;
+    const name = this.channel;
     try {
       this.#failed = false;
       await page(name);
     } catch (error) {
-      if (name !== this.#channel) return;
+      if (name !== this.channel) return;
       this.#failed = true;
-      setText(
-        this.#edge,
-        error.code === 'disconnected'
-          ? 'Loading more messages needs a connection.'
-          : `More messages could not be loaded: ${error.message}`,
-      );
+      const isOffline = error.code === 'disconnected';
+      const failure = `More messages could not be loaded: ${error.message}`;
+      setText(this.#edge, isOffline ? 'Loading more messages needs a connection.' : failure);
     }
     this.#edge.hidden = !this.#failed;
   }
 
-  /** Shows newer messages that gave way to older ones. */
-  #newer() {
-    this.#excerpt.newer(this.#shownChannel.shown);
-    this.render();
-  }
-
   /** Shows in the pill what is unread, and says so when all is in sight of somebody. */
   #showUnread() {
-    const channel = this.#channel ? this.core?.channel(this.#channel) : undefined;
+    const channel = this.channel ? this.core?.channel(this.channel) : undefined;
     if (!channel?.loaded || this.#drawnSeq < 0) {
-      this.#pill.hidden = this.#up.hidden = true;
+      this.#pills.hide();
       return;
     }
     this.#offerNew();
-    const unread = channel.unread;
-    this.#hide(this.#pill, this.#atEnd);
-    this.#pill.classList.toggle('fresh', unread > 0);
-    setText(this.#pillText, unread > 0 ? `${number(unread)} new` : 'Newest');
-    this.#pill.setAttribute(
-      'aria-label',
-      unread > 0 ? `${counted(unread, 'new message')}, go to the end` : 'Go to the newest message',
-    );
-    if (this.#atEnd && this.#attentive && !channel.held)
-      this.dispatchEvent(new CustomEvent('seen', { detail: this.#drawnSeq }));
+    this.#pills.offerDown(!this.#atEnd, channel.unread);
+    if (this.#atEnd && this.#attentive && !channel.held) this.fire('seen', this.#drawnSeq);
   }
 
   /** Offers the way up to the New line until somebody has seen it. */
   #offerNew() {
     const { after } = this.#divider;
-    if (after === null || after === this.#metNew) return this.#hide(this.#up, true);
+    if (after === null || after === this.#metNew) return this.#pills.offerUp(false);
     const { top, bottom } = this.#scroller.getBoundingClientRect();
     const line = this.#content.querySelector('.new');
-    const [first] = this.#excerpt.of(this.#shownChannel.shown, this.#pinned);
+    const [first] = this.#excerpt.of(this.#shownChannel.shown, this.#scroll.pinned);
     const at = line ? line.getBoundingClientRect().top : first?.seq > after ? -Infinity : Infinity;
     if (at >= top && at < bottom && this.#attentive) this.#metNew = after;
-    return this.#hide(this.#up, at >= top);
-  }
-
-  /** Shows or hides a button; the focus of one that goes stays among the messages. */
-  #hide(button, hidden) {
-    if (hidden && button === focused()) this.#scroller.focus({ preventScroll: true });
-    button.hidden = hidden;
+    return this.#pills.offerUp(at < top);
   }
 }
 
