@@ -40,7 +40,7 @@ impl Example {
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { _child: child, lines, folder: folder }
+        Self { _child: child, lines, folder }
     }
 
     async fn line(&mut self) -> String {
