@@ -182,7 +182,7 @@ async fn every_event_arrives_once_and_in_order() {
         owner.answers(n + 1).await;
     }
     let mut readers = Vec::new();
-    // More than one slice of followers.
+    // More than one shard of subscribers.
     for n in 0..150 {
         let mut reader = Driven::open(&chat, &format!("r{n}"), Random::new(random.bits()));
         for (at, channel) in CHANNELS.iter().enumerate() {
@@ -353,7 +353,7 @@ async fn a_large_channel_does_not_starve_others() {
         turns.push(counter.bursts());
     }
     turns.dedup();
-    // A slice of followers for each of the fan-out's tasks, one per core.
+    // A shard of subscribers for each of the fan-out's tasks, one per core.
     let most = 128 * available_parallelism().map_or(1, usize::from);
     let longest = turns.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
     assert!(longest <= most, "{turns:?}");

@@ -20,7 +20,7 @@ const READ: usize = 4 * KIB;
 const MAILBOX: usize = 8 * KIB;
 const COMMAND: usize = 4 * KIB;
 
-/// The bytes of a subscription: its cursor, its entry among the followers, and its user's entry among the online
+/// The bytes of a subscription: its cursor, its entry among the subscribers, and its user's entry among the online
 /// users. `tests/allocations.rs` checks this bound.
 const SUBSCRIPTION: usize = KIB / 2;
 
