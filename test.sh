@@ -133,7 +133,8 @@ unpack_packages() {
     mkdir -p "$packages"
     cargo package --quiet --locked --allow-dirty --no-verify "${published[@]/#/--package=}"
     for crate in "${published[@]}"; do
-        tar -xzf "$target/package/$crate-$version.crate" -C "$packages"
+        # Their times are all the same: without new ones cargo would take changed files for built.
+        tar -xzmf "$target/package/$crate-$version.crate" -C "$packages"
     done
     {
         printf '[workspace]\nresolver = "3"\nmembers = ["chatcore*"]\n\n[patch.crates-io]\n'
