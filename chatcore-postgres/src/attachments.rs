@@ -16,7 +16,7 @@ fn read(row: &Row) -> Result<Upload, Failure> {
         attachment: serde_json::from_str(attachment)
             .map_err(|_| Failure::Broken("invalid upload in the database"))?,
         channel: channel_id(row.try_get(1)?),
-        channel_name: ChannelName::new(name)
+        channel_name: ChannelName::existing(name)
             .map_err(|_| Failure::Broken("invalid channel name in the database"))?,
         owner: user_id(row.try_get(3)?)?,
         at: at(row, 4)?,

@@ -110,8 +110,13 @@ async fn answer(mut command: UnixStream, contents: &Contents, listener: &UnixLis
     loop {
         tokio::select! {
             _ = &mut making => return,
-            other = listener.accept() => if let Ok((other, _)) = other {
-                refuse(other, "another backup is being made: try again when it is done").await;
+            other = listener.accept() => if let Ok((mut other, _)) = other {
+                // Its request is read first: a socket that is closed with unread bytes is reset, and the reason with it.
+                let why = match admit(&mut other).await {
+                    Ok(()) => "another backup is being made: try again when it is done".to_owned(),
+                    Err(why) => why,
+                };
+                refuse(other, &why).await;
             },
         }
     }
