@@ -113,6 +113,13 @@ async fn policy_refuses_who_is_not_staff() {
 }
 
 #[tokio::test]
+async fn post_publishes_once_without_a_session() {
+    let mut post = Example::start("post", &[]);
+    assert_eq!(post.line().await, "Published as message 1, and again as message 1");
+    assert_eq!(post.line().await, "Helpdesk: Ticket 4711 is closed.");
+}
+
+#[tokio::test]
 async fn store_keeps_a_file() {
     assert!(Example::start("store", &[]).line().await.ends_with(" has 5 bytes"));
 }
