@@ -6,11 +6,11 @@ use crate::connection::request::{
     Request, checked_emoji, checked_publish, checked_text, checked_topic, creatable, existing, page, up_to,
 };
 use crate::limits::Limits;
-use crate::limits::moment::Moment;
 use crate::limits::pace::Pace;
 use crate::limits::share::Share;
 use crate::model::error::{Error, ErrorCode};
 use crate::model::id::Seq;
+use crate::model::moment::Moment;
 use crate::model::name::ChannelName;
 use crate::model::query::SearchQuery;
 use crate::protocol::{CloseReason, Command, Malformed};

@@ -280,7 +280,7 @@ impl ConnectionHandle {
 
 #[cfg(test)]
 mod tests {
-    use crate::limits::moment::Moment;
+    use crate::model::moment::Moment;
 
     use super::*;
     use crate::limits::Limits;

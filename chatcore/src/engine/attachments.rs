@@ -8,11 +8,11 @@ use bytes::{Bytes, BytesMut};
 use futures::stream::{self, StreamExt};
 
 use crate::engine::Engine;
-use crate::limits::moment::Moment;
 use crate::limits::share::Share;
 use crate::model::error::{Error, ErrorCode};
 use crate::model::id::{AttachmentId, UserId};
 use crate::model::message::Attachment;
+use crate::model::moment::Moment;
 use crate::model::name::ChannelName;
 use crate::model::policy::{Action, Identity, Policy};
 use crate::model::visible;

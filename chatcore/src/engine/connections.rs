@@ -12,6 +12,7 @@ use crate::delivery::handle::ConnectionHandle;
 use crate::delivery::subscriber::Subscriber;
 use crate::limits::Limits;
 use crate::model::id::{SessionId, UserId};
+use crate::model::moment::Moment;
 use crate::model::name::ChannelName;
 use crate::model::policy::Identity;
 use crate::protocol::{ChatEvent, CloseReason, Encoder, RemovalReason};
@@ -37,7 +38,7 @@ struct Disconnected {
     /// `Some` if only one session was disconnected.
     session: Option<SessionId>,
     reason: CloseReason,
-    at: Instant,
+    at: Moment,
 }
 
 impl Connections {
@@ -145,7 +146,7 @@ impl Connections {
 
     fn remember(&self, user: &UserId, session: Option<&SessionId>, reason: CloseReason) {
         let mut disconnected = self.disconnected.lock().expect("invariant: nothing panics under this lock");
-        let at = Instant::now();
+        let at = Moment::of(Instant::now().into());
         while disconnected.front().is_some_and(|one| at - one.at > DISCONNECTED_FOR)
             || disconnected.len() >= DISCONNECTED
         {

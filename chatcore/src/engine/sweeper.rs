@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::engine::Engine;
-use crate::limits::moment::Moment;
 use crate::model::error::Error;
 use crate::model::id::AttachmentId;
+use crate::model::moment::Moment;
 use crate::runtime::panics::contain_async;
 use crate::store::StoreError;
 use crate::store::blob::{BlobError, BlobStore};

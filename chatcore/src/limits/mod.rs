@@ -1,6 +1,5 @@
 //! The limits of the engine, each with its default.
 
-pub(crate) mod moment;
 pub(crate) mod pace;
 #[macro_use]
 mod settings;

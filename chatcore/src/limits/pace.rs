@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::limits::moment::Moment;
+use crate::model::moment::Moment;
 
 /// The length of a day, for bounds per day.
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);

@@ -8,10 +8,10 @@ use std::time::Duration;
 use dashmap::DashMap;
 
 use crate::limits::Limits;
-use crate::limits::moment::Moment;
 use crate::limits::pace::{DAY, Pace, Rate};
 use crate::model::error::{Error, ErrorCode};
 use crate::model::id::UserId;
+use crate::model::moment::Moment;
 use crate::model::name::ChannelName;
 
 /// Frames and refused commands per command of a pace.

@@ -6,6 +6,7 @@ pub(crate) mod error;
 pub(crate) mod event;
 pub(crate) mod id;
 pub(crate) mod message;
+pub(crate) mod moment;
 pub(crate) mod name;
 pub(crate) mod new_message;
 pub(crate) mod policy;

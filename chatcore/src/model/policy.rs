@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use crate::model::id::{Seq, SessionId, UserId};
 use crate::model::message::User;
+use crate::model::moment::Moment;
 use crate::model::name::ChannelName;
 
 /// The user that a connection or an HTTP request acts as, found by the app's authentication.
@@ -24,7 +25,7 @@ pub struct Identity {
     /// The user's sign-in, if the app tells sign-ins apart.
     pub session: Option<SessionId>,
     /// When authentication started.
-    pub(crate) since: Instant,
+    pub(crate) since: Moment,
     /// The app's own data, one value of each type.
     data: Option<Arc<Vec<Value>>>,
 }
@@ -35,7 +36,7 @@ impl Identity {
     /// Returns the identity of `user`, as of now.
     #[must_use]
     pub fn new(user: User) -> Self {
-        Self { user, session: None, since: Instant::now(), data: None }
+        Self { user, session: None, since: Moment::of(Instant::now().into()), data: None }
     }
 
     /// Sets the user's sign-in, so that [`Chat::disconnect_session`](crate::Chat::disconnect_session) can end it
@@ -82,7 +83,7 @@ impl Identity {
     /// Sets when authentication started. A `disconnect` after that moment refuses this identity.
     #[must_use]
     pub fn as_of(mut self, since: Instant) -> Self {
-        self.since = since;
+        self.since = Moment::of(since.into());
         self
     }
 }
