@@ -1,4 +1,4 @@
-//! What things are: ids, names, messages, events, rights, errors. No clock, no lock, no I/O.
+//! What things are: ids, names, messages, events, rights, errors, and moments. No lock, no I/O.
 
 pub(crate) mod check;
 pub(crate) mod emoji;
