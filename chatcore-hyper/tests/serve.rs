@@ -43,7 +43,7 @@ where
 
 const REQUEST: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
-/// Responds when it is told to.
+/// A service that responds once the test lets it.
 #[derive(Clone)]
 struct Patient {
     started: mpsc::Sender<oneshot::Sender<()>>,

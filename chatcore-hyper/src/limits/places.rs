@@ -42,7 +42,8 @@ impl Places {
         Place { places: Arc::clone(self), slot: None }
     }
 
-    /// Takes a place for an address. Returns `None` if the address has as many as it may, or if there is none.
+    /// Takes a place for an address. Returns `None` if the address already has as many as it may, or if no place is
+    /// left.
     pub(crate) fn take(self: &Arc<Self>, address: ClientAddress) -> Option<Place> {
         self.all.try_acquire().ok()?.forget();
         Place { places: Arc::clone(self), slot: None }.of(address)

@@ -73,7 +73,7 @@ impl fmt::Display for Host {
 /// Why a request has no valid host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoHost {
-    /// There is none, which only HTTP/1.0 allows.
+    /// The request has no `Host`, which only HTTP/1.0 allows.
     Missing,
     /// There are several `Host` headers.
     Several,

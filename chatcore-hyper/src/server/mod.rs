@@ -111,45 +111,33 @@ where
     type IntoFuture = BoxFuture<'static, io::Result<()>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
-    }
-}
-
-impl<S, B, F> Serve<S, F>
-where
-    S: tower_service::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<Box<dyn Error + Send + Sync>>,
-    B: http_body::Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-    F: Future<Output = ()> + Send + 'static,
-{
-    async fn run(self) -> io::Result<()> {
-        let Self { listener, service, config, shutdown } = self;
-        let places = Places::new(config.connections, config.connections_per_address);
-        // True once the shutdown began. Dropping the sender ends every connection at once.
-        let (closing, _) = watch::channel(false);
-        let failures = FailureLog::new();
-        let mut shutdown = pin!(shutdown);
-        loop {
-            let (tcp, address, place) = tokio::select! {
-                () = &mut shutdown => break,
-                accepted = accept(&listener, &places, &failures) => accepted?,
-            };
-            config.bound(&tcp, places.held());
-            let io = TcpConnection::new(tcp, config.least_rate(), config.reset, place);
-            let service = Addressed { service: service.clone(), address, proxies: config.trust_forwarded };
-            spawn(&config, io, service, closing.subscribe(), failures.clone());
-        }
-        drop(listener);
-        closing.send_replace(true);
-        // A connection gives its place back when it is closed, as HTTP or as a WebSocket.
-        if tokio::time::timeout(config.grace, places.empty()).await.is_err() {
-            let open = places.held();
-            tracing::warn!(open, "connections were still open at the end of the grace period");
-        }
-        Ok(())
+        Box::pin(async move {
+            let Self { listener, service, config, shutdown } = self;
+            let places = Places::new(config.connections, config.connections_per_address);
+            // True once the shutdown began. Dropping the sender ends every connection at once.
+            let (closing, _) = watch::channel(false);
+            let failures = FailureLog::new();
+            let mut shutdown = pin!(shutdown);
+            loop {
+                let (tcp, address, place) = tokio::select! {
+                    () = &mut shutdown => break,
+                    accepted = accept(&listener, &places, &failures) => accepted?,
+                };
+                config.bound(&tcp, places.held());
+                let io = TcpConnection::new(tcp, config.least_rate(), config.reset, place);
+                let service =
+                    Addressed { service: service.clone(), address, proxies: config.trust_forwarded };
+                spawn(&config, io, service, closing.subscribe(), failures.clone());
+            }
+            drop(listener);
+            closing.send_replace(true);
+            // A connection gives its place back when it is closed, as HTTP or as a WebSocket.
+            if tokio::time::timeout(config.grace, places.empty()).await.is_err() {
+                let open = places.held();
+                tracing::warn!(open, "connections were still open at the end of the grace period");
+            }
+            Ok(())
+        })
     }
 }
 

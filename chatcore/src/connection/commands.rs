@@ -124,8 +124,8 @@ impl Engine {
             Request::Search { channel, query, before, limit } => {
                 self.search(&handle, &channel, &query, before, limit).await?
             }
-            Request::Read { channel, seq } => self.read(&handle, &channel, seq).await?,
-            Request::Unread { channel, seq } => self.unread(&handle, &channel, seq).await?,
+            Request::Read { channel, seq } => self.mark(&handle, &channel, seq, true).await?,
+            Request::Unread { channel, seq } => self.mark(&handle, &channel, seq, false).await?,
             // A channel with a subscription is in memory, so nothing is needed from here.
             Request::Unsubscribe { .. } | Request::Typing { .. } => return Err(not_subscribed()),
             Request::Ping => Reply::Done,
@@ -376,34 +376,27 @@ impl Engine {
         Ok(Reply::Found { messages, before: cut.or(found.before) })
     }
 
-    async fn read(
+    /// Moves the user's read marker, forward to `seq` or back to before it, and tells their other connections.
+    async fn mark(
         &self,
         handle: &Arc<ConnectionHandle>,
         name: &ChannelName,
         seq: Seq,
+        is_read: bool,
     ) -> Result<Reply, Error> {
         self.policy.authorize(&handle.identity, Action::Read(name))?;
         let channel = self.channel(name).await?;
-        let user = &handle.identity.user.id;
-        let seq = self.store.mark_read(user, channel.info.id, seq).await?;
+        let (user, id) = (&handle.identity.user.id, channel.info.id);
+        let read = match is_read {
+            true => self.store.mark_read(user, id, seq).await?,
+            false => self.store.mark_unread(user, id, seq).await?,
+        };
         self.policy.authorize(&handle.identity, Action::Read(name))?;
-        let event = ChatEvent::Read { channel: name.clone(), seq };
-        self.connections.send_to_others(handle, name, &Encoder::notice(&event));
-        Ok(Reply::Done)
-    }
-
-    async fn unread(
-        &self,
-        handle: &Arc<ConnectionHandle>,
-        name: &ChannelName,
-        seq: Seq,
-    ) -> Result<Reply, Error> {
-        self.policy.authorize(&handle.identity, Action::Read(name))?;
-        let channel = self.channel(name).await?;
-        let user = &handle.identity.user.id;
-        let read = self.store.mark_unread(user, channel.info.id, seq).await?;
-        self.policy.authorize(&handle.identity, Action::Read(name))?;
-        let event = ChatEvent::Unread { channel: name.clone(), seq: read + 1 };
+        let channel = name.clone();
+        let event = match is_read {
+            true => ChatEvent::Read { channel, seq: read },
+            false => ChatEvent::Unread { channel, seq: read + 1 },
+        };
         self.connections.send_to_others(handle, name, &Encoder::notice(&event));
         Ok(Reply::Done)
     }
