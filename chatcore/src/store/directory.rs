@@ -1,0 +1,193 @@
+//! The directory: channels, users, and how far each user has read.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::{PageLimit, StoreError};
+use crate::model::id::{ChannelId, Seq, UserId};
+use crate::model::message::{FIXED_WEIGHT, User};
+use crate::model::name::ChannelName;
+use crate::model::time::Timestamp;
+
+/// The number of newest messages of a channel that [`Directory::unread`] looks at.
+pub const UNREAD_SCAN: u64 = 1_000;
+
+/// The number of newest messages that [`Directory::unread`] looks at in a channel that the user has never read:
+/// about a page.
+pub const UNREAD_SCAN_NEW: u64 = 100;
+
+/// How far a user has read a channel, at one moment. The default is that of an empty log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unread {
+    /// The read marker, or 0 for none.
+    pub read: Seq,
+    /// The number of unread messages after it, up to and including `head`.
+    pub messages: u64,
+    /// The log's head when they were counted, or 0 for an empty log.
+    pub head: Seq,
+}
+
+impl Unread {
+    /// Returns how many of the newest messages are looked at for a user whose marker is `read`.
+    #[must_use]
+    pub fn scan(read: Seq) -> u64 {
+        if read == 0 { UNREAD_SCAN_NEW } else { UNREAD_SCAN }
+    }
+}
+
+/// A channel's entry in the directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelInfo {
+    /// The store's key.
+    pub id: ChannelId,
+    /// The name. Its spelling is unique, and so is its look among the names of this version.
+    pub name: ChannelName,
+    /// The topic. May be empty.
+    pub topic: String,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// Who created it.
+    pub created_by: User,
+}
+
+impl ChannelInfo {
+    /// Returns the weight, about its bytes in memory: 256, and the UTF-8 bytes of its name, its topic, and its
+    /// creator's id and name.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let Self { name, topic, created_by, .. } = self;
+        let by = created_by.id.as_str().len() + created_by.name.len();
+        FIXED_WEIGHT + name.as_str().len() + topic.len() + by
+    }
+}
+
+/// A page of the directory's channels, by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelPage {
+    /// The channels.
+    pub channels: Vec<ChannelInfo>,
+    /// Whether there are more channels after them.
+    pub more: bool,
+}
+
+/// The outcome of [`Directory::create_channel`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// The channel is new.
+    New(ChannelInfo),
+    /// The name is taken by this channel, or this channel's name looks the same.
+    Exists(ChannelInfo),
+}
+
+impl Created {
+    /// Returns the channel that has the name, new or existing.
+    #[must_use]
+    pub fn into_channel(self) -> ChannelInfo {
+        match self {
+            Self::New(info) | Self::Exists(info) => info,
+        }
+    }
+}
+
+/// The directory: channels, users, and how far each user has read.
+#[async_trait]
+pub trait Directory: Send + Sync + 'static {
+    /// Returns a page of the channels whose names come after `after`, or of all channels, sorted by name. Names
+    /// are compared byte by byte. `after` need not be an existing name.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store can't be read.
+    async fn channels(
+        &self,
+        after: Option<&ChannelName>,
+        limit: PageLimit,
+    ) -> Result<ChannelPage, StoreError>;
+
+    /// Returns the number of channels.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store can't be read.
+    async fn channel_count(&self) -> Result<usize, StoreError>;
+
+    /// Returns the channel with this name: with this spelling, or else the one whose name is the same for people
+    /// ([`ChannelName::is_same_as`]).
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store can't be read.
+    async fn channel(&self, name: &ChannelName) -> Result<Option<ChannelInfo>, StoreError>;
+
+    /// Creates a channel with an empty log and a new epoch, if no channel's name looks the same
+    /// ([`ChannelName::look`]) and there are fewer than `most` channels. Returns `None` if there are `most`
+    /// channels and none looks the same.
+    ///
+    /// Of several simultaneous calls for names that look the same, exactly one gets [`Created::New`]. Simultaneous
+    /// calls on any handles never create more than `most` channels together.
+    ///
+    /// Channels of an earlier version may look the same. Each is found by its spelling, and the first of them also
+    /// by other names that are the same.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store can't be written.
+    async fn create_channel_within(
+        &self,
+        name: &ChannelName,
+        topic: &str,
+        by: &User,
+        most: usize,
+    ) -> Result<Option<Created>, StoreError>;
+
+    /// Creates a channel as [`create_channel_within`](Self::create_channel_within) does, without a bound.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store can't be written.
+    async fn create_channel(
+        &self,
+        name: &ChannelName,
+        topic: &str,
+        by: &User,
+    ) -> Result<Created, StoreError> {
+        let created = self.create_channel_within(name, topic, by, usize::MAX).await?;
+        created.ok_or_else(|| StoreError::new("the store holds as many channels as it can"))
+    }
+
+    /// Moves a read marker forward to `seq` (never back, never past the head), and returns its new value. A crash
+    /// may lose the newest moves.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store can't be written or has no such channel.
+    async fn mark_read(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, StoreError>;
+
+    /// Moves a read marker back (never forward), so that messages from `seq` on are unread again, and returns its
+    /// new value. A crash may lose the newest moves.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store can't be written or has no such channel.
+    async fn mark_unread(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, StoreError>;
+
+    /// Returns for each of `channels`, in order, the user's read marker, the number of unread messages after it,
+    /// and the head up to which they are counted. The three belong to one moment, whatever is appended meanwhile:
+    /// a client that continues counting from `head` neither skips nor double-counts. All are 0 for a channel that
+    /// does not exist.
+    ///
+    /// Unread are messages after the marker that others wrote and that are not deleted. Only the newest messages
+    /// of the channel are looked at, including tombstones and the user's own: [`UNREAD_SCAN`] of them, or
+    /// [`UNREAD_SCAN_NEW`] if the marker is 0. So the cost does not grow with the log.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store can't be read.
+    async fn unread(&self, user: &UserId, channels: &[ChannelId]) -> Result<Vec<Unread>, StoreError>;
+
+    /// Stores a user's current display name.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store can't be written.
+    async fn put_user(&self, user: &User) -> Result<(), StoreError>;
+
+    /// Returns the users of `ids` that were ever stored.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store can't be read.
+    async fn users(&self, ids: &[UserId]) -> Result<HashMap<UserId, User>, StoreError>;
+}
