@@ -8,9 +8,9 @@ use std::task::Waker;
 
 use bytes::Bytes;
 
+use crate::delivery::cursor::Room;
 use crate::delivery::mailbox::{Mailboxes, Notice, Notices};
 use crate::delivery::outlet::Outlet;
-use crate::delivery::ring::Room;
 use crate::delivery::subscriber::Subscriber;
 use crate::delivery::wake::{ReadyList, WakeMark};
 use crate::limits::share::Share;

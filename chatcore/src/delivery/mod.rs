@@ -1,12 +1,15 @@
 //! Delivers new events from the rings to the sockets: one task per core, each serving one shard of subscribers at
 //! a time.
 
+pub(crate) mod cursor;
 pub(crate) mod handle;
 pub(crate) mod mailbox;
 pub(crate) mod outlet;
 pub(crate) mod ring;
 pub(crate) mod ring_budget;
 pub(crate) mod ring_cell;
+mod ring_frames;
+mod ring_messages;
 pub(crate) mod shard;
 pub(crate) mod subscriber;
 mod sync;

@@ -1,17 +1,19 @@
 //! The cached end of one channel's log: its newest messages in their current state, and its newest frames.
 
-use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+use crate::delivery::cursor::{Cursor, Read, Room};
 use crate::delivery::ring_budget::{Charge, Rings};
+use crate::delivery::ring_frames::RingFrames;
+use crate::delivery::ring_messages::RingMessages;
 use crate::limits::Limits;
 use crate::model::check::Check;
 use crate::model::event::{Event, EventKind};
 use crate::model::id::{Position, Seq};
-use crate::protocol::{EncodedEvent, Encoder, Fragment, MessageList};
+use crate::protocol::{EncodedEvent, Encoder, MessageList};
 use crate::store::{Head, Page, PageLimit};
 
 /// The end of a channel's log in memory, bounded in number and in bytes.
@@ -20,19 +22,9 @@ use crate::store::{Head, Page, PageLimit};
 #[derive(Debug)]
 pub(crate) struct HistoryRing {
     encoder: Encoder,
-    bounds: Bounds,
     head: Head,
-    frames: VecDeque<Frame>,
-    frame_bytes: usize,
-    /// The check of the event before the oldest frame, if it is known.
-    floor_check: Option<Check>,
-    messages: VecDeque<Kept>,
-    message_bytes: usize,
-    /// If the log has messages older than the first of `messages`: the bytes of the next older one when it was
-    /// here, or 0.
-    older: Option<usize>,
-    /// The list of all `messages` for answers, until the next change.
-    snapshot: OnceLock<Snapshot>,
+    frames: RingFrames,
+    messages: RingMessages,
     /// Incremented when the ring is rebuilt. Cursors of an earlier generation are stale.
     generation: u64,
     /// The bytes that it holds besides the snapshot.
@@ -41,88 +33,8 @@ pub(crate) struct HistoryRing {
     used: AtomicU64,
 }
 
-/// An encoded list, and the bytes that it holds.
-#[derive(Debug)]
-struct Snapshot {
-    list: MessageList,
-    _charge: Charge,
-}
-
 /// The bytes that a frame or a message takes besides its own.
 const OVERHEAD: usize = 64;
-
-#[derive(Clone, Copy, Debug)]
-struct Bounds {
-    frames: usize,
-    frame_bytes: usize,
-    messages: PageLimit,
-    answer_bytes: usize,
-}
-
-#[derive(Debug)]
-struct Frame {
-    /// The message that a delete must redact with this frame: the message itself, or the target of an edit.
-    subject: Option<Seq>,
-    bytes: Bytes,
-    check: Check,
-}
-
-#[derive(Debug)]
-struct Kept {
-    seq: Seq,
-    fragment: Fragment,
-}
-
-/// A reader's position in a ring: it has every event up to and including `seq`, in the ring's generation
-/// `generation`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Cursor {
-    pub(crate) generation: u64,
-    pub(crate) seq: Seq,
-}
-
-/// The bytes that a reader can take. The first frame always fits.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Room {
-    bytes: usize,
-    first: bool,
-}
-
-impl Room {
-    pub(crate) fn new(bytes: usize) -> Self {
-        Self { bytes, first: true }
-    }
-
-    /// Takes a frame's bytes if they fit. Returns whether they do.
-    pub(crate) fn take(&mut self, bytes: usize) -> bool {
-        if bytes > self.bytes && !self.first {
-            return false;
-        }
-        self.spend(bytes);
-        true
-    }
-
-    /// Takes the bytes of a frame that is already there.
-    pub(crate) fn spend(&mut self, bytes: usize) {
-        self.bytes = self.bytes.saturating_sub(bytes);
-        self.first = false;
-    }
-
-    pub(crate) fn is_full(&self) -> bool {
-        self.bytes == 0 && !self.first
-    }
-}
-
-/// The result of reading from a cursor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Read {
-    /// Everything was read.
-    Caught(Cursor),
-    /// The budget ran out.
-    More(Cursor),
-    /// The ring has moved past the cursor. The store has the events `from` to `to`.
-    Lagged { from: Seq, to: Seq },
-}
 
 /// The result of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,38 +56,26 @@ impl HistoryRing {
         head: Head,
         newest: &Page,
     ) -> Self {
-        let bounds = Bounds {
-            frames: limits.ring_events,
-            frame_bytes: limits.ring_bytes,
-            messages: Self::messages_limit(limits),
-            answer_bytes: limits.answer_bytes,
-        };
+        let mut messages = RingMessages::new(limits, newest.more);
+        for message in &newest.messages {
+            messages.push(message.seq, encoder.message(message));
+        }
         let mut ring = Self {
             encoder,
-            bounds,
-            floor_check: head.check,
+            frames: RingFrames::new(limits, head.check),
             head,
-            frames: VecDeque::new(),
-            frame_bytes: 0,
-            messages: VecDeque::new(),
-            message_bytes: 0,
-            older: newest.more.then_some(0),
-            snapshot: OnceLock::new(),
+            messages,
             generation: 0,
             charge: Charge::new(rings, 0),
             used: AtomicU64::new(rings.next_use()),
         };
-        for message in &newest.messages {
-            let fragment = ring.encoder.message(message);
-            ring.keep(message.seq, fragment);
-        }
         ring.recharge();
         ring
     }
 
     /// Returns how many messages a ring holds. One answer can have all of them.
     pub(crate) fn messages_limit(limits: &Limits) -> PageLimit {
-        PageLimit::new(limits.history, limits.ring_bytes.min(limits.answer_bytes))
+        RingMessages::bounds(limits)
     }
 
     /// Replaces the ring after the log was lost, rebuilt or trimmed. All cursors lag.
@@ -213,19 +113,19 @@ impl HistoryRing {
             return Push::Gap;
         }
         (self.head.seq, self.head.check) = (event.seq, Some(check));
-        self.snapshot = OnceLock::new();
+        self.messages.drop_snapshot();
         match &event.kind {
             EventKind::Message(_) => {
                 if let Some(fragment) = encoded.message {
-                    self.keep(event.seq, fragment);
+                    self.messages.push(event.seq, fragment);
                 }
             }
             EventKind::Deleted { target, .. } => {
-                self.fold(event, *target);
-                self.redact(*target);
+                self.messages.apply(event, *target, &self.encoder);
+                self.frames.redact(*target, &self.encoder);
             }
             EventKind::Edited { target, .. } | EventKind::Reaction { target, .. } => {
-                self.fold(event, *target);
+                self.messages.apply(event, *target, &self.encoder);
             }
         }
         let subject = match &event.kind {
@@ -233,13 +133,7 @@ impl HistoryRing {
             EventKind::Edited { target, .. } => Some(*target),
             EventKind::Deleted { .. } | EventKind::Reaction { .. } => None,
         };
-        self.frame_bytes += encoded.frame.len();
-        self.frames.push_back(Frame { subject, bytes: encoded.frame, check });
-        while self.frames.len() > self.bounds.frames
-            || (self.frame_bytes > self.bounds.frame_bytes && self.frames.len() > 1)
-        {
-            self.drop_oldest_frame();
-        }
+        self.frames.push(subject, encoded.frame, check);
         self.used.store(self.charge.rings().next_use(), Ordering::Relaxed);
         self.recharge();
         Push::Done
@@ -247,17 +141,16 @@ impl HistoryRing {
 
     /// Copies up to `limit` frames after the cursor while there is room.
     pub(crate) fn read(&self, cursor: Cursor, limit: usize, room: &mut Room, out: &mut Vec<Bytes>) -> Read {
-        if cursor.generation != self.generation || cursor.seq < self.floor() {
+        if cursor.generation != self.generation || !self.holds_after(cursor.seq) {
             let from = if cursor.generation == self.generation { cursor.seq + 1 } else { 1 };
             return Read::Lagged { from, to: self.head.seq };
         }
         // A cursor set from the store may be ahead of the ring for a moment.
-        let behind = usize::try_from(self.head.seq.saturating_sub(cursor.seq))
-            .expect("invariant: at most as many as there are frames");
-        let start = self.frames.len() - behind;
+        let behind = self.behind(cursor.seq).unwrap_or_default();
         let before = out.len();
-        let frames = self.frames.range(start..start + behind.min(limit)).map(|frame| &frame.bytes);
-        out.extend(frames.take_while(|frame| room.take(frame.len())).cloned());
+        out.extend(
+            self.frames.newest(behind).take(limit).take_while(|frame| room.take(frame.len())).cloned(),
+        );
         let count = out.len() - before;
         let next = Cursor { generation: self.generation, seq: cursor.seq + count as Seq };
         if count < behind { Read::More(next) } else { Read::Caught(next) }
@@ -268,15 +161,13 @@ impl HistoryRing {
     pub(crate) fn frames_after(&self, position: &Position, bytes: usize) -> Option<(Vec<Bytes>, Cursor)> {
         if position.epoch != self.head.epoch
             || !self.holds_after(position.seq)
-            || position.seq > self.head.seq
             || !position.fits(self.check_at(position.seq))
         {
             return None;
         }
-        let start = usize::try_from(position.seq - self.floor())
-            .expect("invariant: at most as many as there are frames");
+        let behind = self.behind(position.seq)?;
         let mut page = PageLimit { items: usize::MAX, bytes }.fill();
-        let later = self.frames.range(start..).map(|frame| &frame.bytes);
+        let later = self.frames.newest(behind);
         let frames: Vec<Bytes> = later.take_while(|frame| page.take(frame.len() + 1)).cloned().collect();
         let cursor = self.cursor_at(position.seq + frames.len() as Seq);
         Some((frames, cursor))
@@ -284,35 +175,26 @@ impl HistoryRing {
 
     /// Returns whether the ring holds every event after `seq`.
     pub(crate) fn holds_after(&self, seq: Seq) -> bool {
-        seq >= self.floor()
+        seq >= self.head.seq - self.frames.len() as Seq
     }
 
     /// Returns the check of the event at `seq`, if the ring knows it.
     pub(crate) fn check_at(&self, seq: Seq) -> Option<Check> {
-        let above = usize::try_from(seq.checked_sub(self.floor())?).ok()?;
-        match above.checked_sub(1) {
-            None => self.floor_check,
-            Some(at) => self.frames.get(at).map(|frame| frame.check),
-        }
+        self.frames.check_before(self.behind(seq)?)
+    }
+
+    /// Returns how many events of the log are after `seq`, or `None` if the log ends before it.
+    fn behind(&self, seq: Seq) -> Option<usize> {
+        usize::try_from(self.head.seq.checked_sub(seq)?).ok()
     }
 
     /// Returns the newest messages for an answer, at most `limit`, oldest first, and whether the log has older
     /// ones. Returns `None` if the log may have more for the answer than the ring does.
     pub(crate) fn newest(&self, limit: usize) -> Option<(MessageList, bool)> {
-        let room = |next: usize| self.message_bytes + next <= self.bounds.answer_bytes;
-        let is_missing = |next| room(next) || self.messages.is_empty();
-        if self.messages.len() < limit && self.older.is_some_and(is_missing) {
-            return None;
-        }
-        let start = self.messages.len().saturating_sub(limit);
-        let list = || MessageList::new(self.messages.range(start..).map(|kept| &kept.fragment));
-        self.used.store(self.charge.rings().next_use(), Ordering::Relaxed);
-        let snapshot = || {
-            let list = list();
-            Snapshot { _charge: Charge::new(self.charge.rings(), list.len()), list }
-        };
-        let list = if start == 0 { self.snapshot.get_or_init(snapshot).list.clone() } else { list() };
-        Some((list, start > 0 || self.older.is_some()))
+        let rings = self.charge.rings();
+        let newest = self.messages.newest(limit, rings)?;
+        self.used.store(rings.next_use(), Ordering::Relaxed);
+        Some(newest)
     }
 
     /// Returns the number of the ring's last use. A later use has a higher number.
@@ -322,69 +204,14 @@ impl HistoryRing {
 
     /// Keeps the newest frames and messages, up to `floor` bytes of each.
     pub(crate) fn shrink(&mut self, floor: usize) {
-        self.snapshot = OnceLock::new();
-        while self.frame_bytes > floor {
-            self.drop_oldest_frame();
-        }
-        while self.message_bytes > floor {
-            self.drop_oldest_message();
-        }
-        self.frames.shrink_to_fit();
-        self.messages.shrink_to_fit();
+        self.frames.shrink(floor);
+        self.messages.shrink(floor);
         self.recharge();
     }
 
     fn recharge(&mut self) {
         let count = self.frames.len() + self.messages.len();
-        self.charge.set(self.frame_bytes + self.message_bytes + count * OVERHEAD);
-    }
-
-    fn drop_oldest_frame(&mut self) {
-        let oldest = self.frames.pop_front().expect("invariant: a ring with bytes has frames");
-        self.frame_bytes -= oldest.bytes.len();
-        self.floor_check = Some(oldest.check);
-    }
-
-    fn drop_oldest_message(&mut self) {
-        let oldest = self.messages.pop_front().expect("invariant: a ring with bytes has messages");
-        self.message_bytes -= oldest.fragment.len();
-        self.older = Some(oldest.fragment.len());
-    }
-
-    /// Returns the `seq` before the oldest frame.
-    fn floor(&self) -> Seq {
-        self.head.seq - self.frames.len() as Seq
-    }
-
-    fn keep(&mut self, seq: Seq, fragment: Fragment) {
-        self.message_bytes += fragment.len();
-        self.messages.push_back(Kept { seq, fragment });
-        self.trim_messages();
-    }
-
-    fn trim_messages(&mut self) {
-        let PageLimit { items, bytes } = self.bounds.messages;
-        while self.messages.len() > items || self.message_bytes > bytes {
-            self.drop_oldest_message();
-        }
-    }
-
-    fn fold(&mut self, event: &Event, target: Seq) {
-        let Ok(at) = self.messages.binary_search_by_key(&target, |kept| kept.seq) else { return };
-        let kept = &mut self.messages[at];
-        self.message_bytes -= kept.fragment.len();
-        kept.fragment = self.encoder.apply(&kept.fragment, event);
-        self.message_bytes += kept.fragment.len();
-        self.trim_messages();
-    }
-
-    /// Removes the text of a deleted message from every frame that has it.
-    fn redact(&mut self, target: Seq) {
-        for frame in self.frames.iter_mut().filter(|frame| frame.subject == Some(target)) {
-            self.frame_bytes -= frame.bytes.len();
-            frame.bytes = self.encoder.redact(&frame.bytes, frame.check);
-            self.frame_bytes += frame.bytes.len();
-        }
+        self.charge.set(self.frames.bytes() + self.messages.bytes() + count * OVERHEAD);
     }
 }
 
@@ -489,7 +316,7 @@ mod tests {
         for n in 0..20 {
             log.say(&format!("{n}{}", "x".repeat(50)));
         }
-        assert!(log.ring.frame_bytes <= 4_000 && log.ring.message_bytes <= 4_000);
+        assert!(log.ring.frames.bytes() <= 4_000 && log.ring.messages.bytes() <= 4_000);
         assert!(matches!(log.read(start, 9).0, Read::Lagged { .. }));
         assert_eq!(log.newest(20), None, "older ones are the store's to give");
         assert!(log.newest(5).is_some());

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
+use crate::delivery::cursor::{Cursor, Read, Room};
 use crate::delivery::outlet::{BURST_FRAMES, Burst};
-use crate::delivery::ring::{Cursor, Read, Room};
 use crate::delivery::ring_cell::RingCell;
 use crate::delivery::subscriber::{Delivery, Subscriber};
 use crate::delivery::turn::Turn;

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
+use crate::delivery::cursor::Cursor;
 use crate::delivery::handle::{ConnectionHandle, SubscriptionKey};
 use crate::delivery::outlet::{Burst, Sent};
-use crate::delivery::ring::Cursor;
 use crate::delivery::ring_cell::RingCell;
 use crate::delivery::wake::WakeMark;
 use crate::model::name::ChannelName;

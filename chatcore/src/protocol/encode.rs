@@ -1,19 +1,17 @@
 //! Encodes frames: each event once, for all recipients.
 
-use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use serde::Serialize;
-
 use super::event::ChatEvent;
+use super::json::{listed_len, to_bytes, write_json};
+use super::lists::{Fragment, MessageList};
 use super::objects::{Located, LogEvent, MessageObject};
-use super::reply::{ChannelObject, ErrorReply, Logged, Published};
+use super::reply::ChannelObject;
 use crate::model::check::Check;
-use crate::model::error::Error;
 use crate::model::event::{Event, EventKind};
-use crate::model::id::{Epoch, Seq};
+use crate::model::id::Seq;
 use crate::model::message::{Attachment, Message, User};
 use crate::model::name::ChannelName;
 use crate::store::PageLimit;
@@ -24,122 +22,11 @@ pub(crate) struct Encoder {
     base: Arc<str>,
 }
 
-/// A message's JSON object without its opening brace.
-///
-/// The frame of a `message` event ends in exactly these bytes, so a snapshot shares them with the frame.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Fragment(Bytes);
-
-impl Fragment {
-    /// Returns the number of its bytes in a list: with the opening brace and a comma.
-    pub(crate) fn len(&self) -> usize {
-        self.0.len() + 2
-    }
-
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        out.push(b'{');
-        out.extend_from_slice(&self.0);
-    }
-}
-
-/// A JSON array of messages.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct MessageList(Bytes);
-
-impl MessageList {
-    pub(crate) fn new<'a>(messages: impl Iterator<Item = &'a Fragment> + Clone) -> Self {
-        let len = messages.clone().map(Fragment::len).sum::<usize>();
-        if len == 0 {
-            return Self(Bytes::from_static(b"[]"));
-        }
-        let mut out = Vec::with_capacity(len + 2);
-        write_array(&mut out, messages, |out, message| message.write(out));
-        Self(out.into())
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-}
-
-/// A JSON array of users.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct UserList(Bytes);
-
-impl UserList {
-    pub(crate) fn new<'a>(users: impl Iterator<Item = &'a User> + Clone) -> Self {
-        let len = users.clone().map(|user| user.id.as_str().len() + user.name.len() + 24).sum();
-        let mut out = Vec::with_capacity(len);
-        write_array(&mut out, users, write_json);
-        Self(out.into())
-    }
-}
-
-/// Counts the bytes that are written to it.
-#[derive(Default)]
-struct Counter(usize);
-
-impl io::Write for Counter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// The frame of a `message` event, and the message within it.
 pub(crate) struct EncodedEvent {
     pub(crate) frame: Bytes,
     pub(crate) message: Option<Fragment>,
     pub(crate) check: Check,
-}
-
-/// The answer to one command.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) id: Option<i64>,
-    pub(crate) result: Result<Reply, Error>,
-}
-
-/// The contents of an `ok`.
-#[derive(Debug)]
-pub(crate) enum Reply {
-    Done,
-    Channels {
-        channels: Vec<ChannelObject>,
-        after: Option<String>,
-    },
-    Channel(Box<ChannelObject>),
-    Snapshot {
-        channel: ChannelName,
-        epoch: Epoch,
-        head: Seq,
-        check: Option<Check>,
-        messages: MessageList,
-        more: bool,
-        members: UserList,
-    },
-    Replay {
-        channel: ChannelName,
-        epoch: Epoch,
-        head: Seq,
-        check: Option<Check>,
-        events: Vec<Bytes>,
-        members: UserList,
-    },
-    Published(Published),
-    Logged(Logged),
-    History {
-        messages: MessageList,
-        more: bool,
-    },
-    Found {
-        messages: MessageList,
-        before: Option<Seq>,
-    },
 }
 
 impl Encoder {
@@ -226,14 +113,14 @@ impl Encoder {
         write_json(&mut out, message);
         out[start] = b',';
         let frame = Bytes::from(out);
-        EncodedEvent { message: Some(Fragment(frame.slice(start + 1..))), frame, check }
+        EncodedEvent { message: Some(Fragment::of(frame.slice(start + 1..))), frame, check }
     }
 
     /// Encodes a message in its current state.
     pub(crate) fn message(&self, message: &Message) -> Fragment {
         let mut out = Vec::with_capacity(288 + message.text.len());
         write_json(&mut out, &MessageObject::new(self, message));
-        Fragment(Bytes::from(out).slice(1..))
+        Fragment::of(Bytes::from(out).slice(1..))
     }
 
     /// Returns the number of bytes of a channel in a list, with a comma.
@@ -250,152 +137,6 @@ impl Encoder {
     pub(crate) fn notice(event: &ChatEvent) -> Bytes {
         to_bytes(event)
     }
-
-    /// Encodes the frame of an answer.
-    pub(crate) fn answer(answer: &Answer) -> Bytes {
-        match &answer.result {
-            Ok(reply) => write_ok(answer.id.unwrap_or_default(), reply),
-            Err(error) => to_bytes(&ErrorFrame {
-                kind: "error",
-                id: answer.id,
-                error: ErrorReply {
-                    code: error.code(),
-                    message: error.to_string(),
-                    retryable: error.code().is_retryable(),
-                    retry_ms: error
-                        .retry_after()
-                        .map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
-                    channel: error.channel().cloned(),
-                },
-            }),
-        }
-    }
-}
-
-fn write_ok(id: i64, reply: &Reply) -> Bytes {
-    // A list is copied once. The rest of its answer is short.
-    let lists = match reply {
-        Reply::Snapshot { messages, members, .. } => messages.0.len() + members.0.len(),
-        Reply::Replay { events, members, .. } => {
-            events.iter().map(|event| event.len() + 1).sum::<usize>() + members.0.len()
-        }
-        Reply::History { messages, .. } | Reply::Found { messages, .. } => messages.0.len(),
-        _ => 0,
-    };
-    let mut out = Vec::with_capacity(192 + lists);
-    out.extend_from_slice(br#"{"type":"ok","id":"#);
-    write_json(&mut out, &id);
-    match reply {
-        Reply::Done => {}
-        Reply::Channels { channels, after } => {
-            write_field(&mut out, "channels", channels);
-            write_field(&mut out, "more", &after.is_some());
-            if let Some(after) = after {
-                write_field(&mut out, "after", after);
-            }
-        }
-        Reply::Channel(channel) => write_field(&mut out, "channel", channel),
-        Reply::Snapshot { channel, epoch, head, check, messages, more, members } => {
-            write_place(&mut out, channel, epoch, *head, *check);
-            write_field(&mut out, "reset", &true);
-            write_list(&mut out, "messages", &messages.0);
-            write_field(&mut out, "more", more);
-            write_list(&mut out, "members", &members.0);
-        }
-        Reply::Replay { channel, epoch, head, check, events, members } => {
-            write_place(&mut out, channel, epoch, *head, *check);
-            write_field(&mut out, "reset", &false);
-            write_name(&mut out, "events");
-            write_array(&mut out, events.iter(), |out, frame| out.extend_from_slice(frame));
-            write_list(&mut out, "members", &members.0);
-        }
-        Reply::Published(published) => write_fields(&mut out, published),
-        Reply::Logged(logged) => write_fields(&mut out, logged),
-        Reply::History { messages, more } => {
-            write_list(&mut out, "messages", &messages.0);
-            write_field(&mut out, "more", more);
-        }
-        Reply::Found { messages, before } => {
-            write_list(&mut out, "messages", &messages.0);
-            write_field(&mut out, "more", &before.is_some());
-            if let Some(before) = before {
-                write_field(&mut out, "before", before);
-            }
-        }
-    }
-    out.push(b'}');
-    out.into()
-}
-
-fn write_place(out: &mut Vec<u8>, channel: &ChannelName, epoch: &Epoch, head: Seq, check: Option<Check>) {
-    write_field(out, "channel", channel);
-    write_field(out, "epoch", epoch);
-    write_field(out, "head", &head);
-    if let Some(check) = check {
-        write_field(out, "check", &check);
-    }
-}
-
-fn write_name(out: &mut Vec<u8>, name: &str) {
-    for part in [r#",""#, name, r#"":"#] {
-        out.extend_from_slice(part.as_bytes());
-    }
-}
-
-fn write_field(out: &mut Vec<u8>, name: &str, value: &impl Serialize) {
-    write_name(out, name);
-    write_json(out, value);
-}
-
-fn write_list(out: &mut Vec<u8>, name: &str, list: &[u8]) {
-    write_name(out, name);
-    out.extend_from_slice(list);
-}
-
-/// Appends an object's fields to the object that is being written.
-fn write_fields(out: &mut Vec<u8>, object: &impl Serialize) {
-    let start = out.len();
-    write_json(out, object);
-    out[start] = b',';
-    out.pop();
-}
-
-fn write_array<T>(out: &mut Vec<u8>, items: impl Iterator<Item = T>, write: impl Fn(&mut Vec<u8>, T)) {
-    out.push(b'[');
-    for (at, item) in items.enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
-        write(out, item);
-    }
-    out.push(b']');
-}
-
-/// Returns the number of bytes of an item in a list, with a comma.
-fn listed_len(item: &impl Serialize) -> usize {
-    let mut counter = Counter::default();
-    serde_json::to_writer(&mut counter, item)
-        .expect("invariant: the protocol's types are JSON, and nothing is kept");
-    counter.0 + 1
-}
-
-fn write_json(out: &mut Vec<u8>, value: &impl Serialize) {
-    serde_json::to_writer(out, value).expect("invariant: the protocol's types are JSON, and memory takes it");
-}
-
-pub(crate) fn to_bytes(value: &impl Serialize) -> Bytes {
-    let mut out = Vec::with_capacity(192);
-    write_json(&mut out, value);
-    out.into()
-}
-
-#[derive(Serialize)]
-struct ErrorFrame {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    id: Option<i64>,
-    #[serde(flatten)]
-    error: ErrorReply,
 }
 
 #[cfg(test)]
@@ -479,26 +220,6 @@ mod tests {
         assert!(
             !text.contains("you") && !text.contains("plan") && text.contains(r#""deleted":true"#),
             "{text}"
-        );
-    }
-
-    #[test]
-    fn answers_carry_their_fields_beside_type_and_id() {
-        let channel = ChannelName::new("a").unwrap();
-        let reply = |reply| Encoder::answer(&Answer { id: Some(7), result: Ok(reply) });
-        assert_eq!(reply(Reply::Done), r#"{"type":"ok","id":7}"#);
-        assert_eq!(
-            reply(Reply::Logged(Logged { channel, seq: 3 })),
-            r#"{"type":"ok","id":7,"channel":"a","seq":3}"#
-        );
-        assert_eq!(
-            reply(Reply::History { messages: MessageList::new([].iter()), more: false }),
-            r#"{"type":"ok","id":7,"messages":[],"more":false}"#
-        );
-        let error = Encoder::answer(&Answer { id: None, result: Err(Error::draining()) });
-        assert_eq!(
-            error,
-            r#"{"type":"error","id":null,"code":"draining","message":"the server is shutting down; connect again","retryable":true,"retry_ms":1000}"#
         );
     }
 }

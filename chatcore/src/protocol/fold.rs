@@ -2,8 +2,10 @@
 
 use bytes::Bytes;
 
-use super::encode::{Encoder, Fragment, to_bytes};
+use super::encode::Encoder;
 use super::event::ChatEvent;
+use super::json::to_bytes;
+use super::lists::Fragment;
 use super::objects::MessageObject;
 use crate::model::check::Check;
 use crate::model::event::Event;

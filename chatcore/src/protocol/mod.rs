@@ -2,23 +2,30 @@
 //!
 //! Other programs are written against `docs/protocol.md`.
 
+mod answer;
 mod close;
 mod command;
+mod decode;
 mod encode;
 mod event;
 mod fold;
+mod json;
+mod lists;
 mod objects;
 mod reply;
 mod sketch;
 
 pub use self::close::CloseReason;
-pub use self::command::{Command, Malformed};
+pub use self::command::Command;
+pub use self::decode::Malformed;
 pub use self::event::{ChatEvent, ClientLimits, RemovalReason};
 pub use self::reply::{
     ChannelList, ChannelObject, ErrorReply, HistoryPage, Logged, Published, SearchPage, Subscribed,
 };
 
-pub(crate) use self::encode::{Answer, EncodedEvent, Encoder, Fragment, MessageList, Reply, UserList};
+pub(crate) use self::answer::{Answer, Reply};
+pub(crate) use self::encode::{EncodedEvent, Encoder};
+pub(crate) use self::lists::{Fragment, MessageList, UserList};
 
 /// The protocol's version, in `welcome` and in the subprotocol's name.
 pub const VERSION: u32 = 1;

@@ -1,0 +1,96 @@
+//! A ring's newest frames, for cursors and resume.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::limits::Limits;
+use crate::model::check::Check;
+use crate::model::id::Seq;
+use crate::protocol::Encoder;
+
+/// The frames of a log's newest events without a gap, bounded in number and in bytes. A place among them is said by
+/// the number of frames after it.
+#[derive(Debug)]
+pub(super) struct RingFrames {
+    most: usize,
+    most_bytes: usize,
+    frames: VecDeque<Frame>,
+    bytes: usize,
+    /// The check of the event before the oldest frame, if it is known.
+    floor_check: Option<Check>,
+}
+
+#[derive(Debug)]
+struct Frame {
+    /// The message that a delete must redact with this frame: the message itself, or the target of an edit.
+    subject: Option<Seq>,
+    bytes: Bytes,
+    check: Check,
+}
+
+impl RingFrames {
+    /// Returns no frames. The next one follows an event with this check.
+    pub(super) fn new(limits: &Limits, floor_check: Option<Check>) -> Self {
+        Self {
+            most: limits.ring_events,
+            most_bytes: limits.ring_bytes,
+            frames: VecDeque::new(),
+            bytes: 0,
+            floor_check,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Adds a frame, and drops the oldest ones over the bounds.
+    pub(super) fn push(&mut self, subject: Option<Seq>, bytes: Bytes, check: Check) {
+        self.bytes += bytes.len();
+        self.frames.push_back(Frame { subject, bytes, check });
+        while self.frames.len() > self.most || (self.bytes > self.most_bytes && self.frames.len() > 1) {
+            self.drop_oldest();
+        }
+    }
+
+    /// Returns the newest `count` frames, oldest first. There must be as many.
+    pub(super) fn newest(&self, count: usize) -> impl Iterator<Item = &Bytes> {
+        self.frames.range(self.frames.len() - count..).map(|frame| &frame.bytes)
+    }
+
+    /// Returns the check of the event before the newest `count`, if it is known.
+    pub(super) fn check_before(&self, count: usize) -> Option<Check> {
+        match self.frames.len().checked_sub(count)? {
+            0 => self.floor_check,
+            above => self.frames.get(above - 1).map(|frame| frame.check),
+        }
+    }
+
+    /// Removes the text of a deleted message from every frame that has it.
+    pub(super) fn redact(&mut self, target: Seq, encoder: &Encoder) {
+        for frame in self.frames.iter_mut().filter(|frame| frame.subject == Some(target)) {
+            self.bytes -= frame.bytes.len();
+            frame.bytes = encoder.redact(&frame.bytes, frame.check);
+            self.bytes += frame.bytes.len();
+        }
+    }
+
+    /// Keeps the newest frames, up to `floor` bytes.
+    pub(super) fn shrink(&mut self, floor: usize) {
+        while self.bytes > floor {
+            self.drop_oldest();
+        }
+        self.frames.shrink_to_fit();
+    }
+
+    fn drop_oldest(&mut self) {
+        let oldest = self.frames.pop_front().expect("invariant: a ring with bytes has frames");
+        self.bytes -= oldest.bytes.len();
+        self.floor_check = Some(oldest.check);
+    }
+}

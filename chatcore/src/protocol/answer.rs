@@ -1,0 +1,178 @@
+//! Encodes answers to commands.
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::encode::Encoder;
+use super::json::{to_bytes, write_array, write_field, write_fields, write_json, write_list, write_name};
+use super::lists::{MessageList, UserList};
+use super::reply::{ChannelObject, ErrorReply, Logged, Published};
+use crate::model::check::Check;
+use crate::model::error::Error;
+use crate::model::id::{Epoch, Seq};
+use crate::model::name::ChannelName;
+
+/// The answer to one command.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) id: Option<i64>,
+    pub(crate) result: Result<Reply, Error>,
+}
+
+/// The contents of an `ok`.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    Done,
+    Channels {
+        channels: Vec<ChannelObject>,
+        after: Option<String>,
+    },
+    Channel(Box<ChannelObject>),
+    Snapshot {
+        channel: ChannelName,
+        epoch: Epoch,
+        head: Seq,
+        check: Option<Check>,
+        messages: MessageList,
+        more: bool,
+        members: UserList,
+    },
+    Replay {
+        channel: ChannelName,
+        epoch: Epoch,
+        head: Seq,
+        check: Option<Check>,
+        events: Vec<Bytes>,
+        members: UserList,
+    },
+    Published(Published),
+    Logged(Logged),
+    History {
+        messages: MessageList,
+        more: bool,
+    },
+    Found {
+        messages: MessageList,
+        before: Option<Seq>,
+    },
+}
+
+impl Encoder {
+    /// Encodes the frame of an answer.
+    pub(crate) fn answer(answer: &Answer) -> Bytes {
+        match &answer.result {
+            Ok(reply) => write_ok(answer.id.unwrap_or_default(), reply),
+            Err(error) => to_bytes(&ErrorFrame {
+                kind: "error",
+                id: answer.id,
+                error: ErrorReply {
+                    code: error.code(),
+                    message: error.to_string(),
+                    retryable: error.code().is_retryable(),
+                    retry_ms: error
+                        .retry_after()
+                        .map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+                    channel: error.channel().cloned(),
+                },
+            }),
+        }
+    }
+}
+
+fn write_ok(id: i64, reply: &Reply) -> Bytes {
+    // A list is copied once. The rest of its answer is short.
+    let lists = match reply {
+        Reply::Snapshot { messages, members, .. } => messages.json().len() + members.json().len(),
+        Reply::Replay { events, members, .. } => {
+            events.iter().map(|event| event.len() + 1).sum::<usize>() + members.json().len()
+        }
+        Reply::History { messages, .. } | Reply::Found { messages, .. } => messages.json().len(),
+        _ => 0,
+    };
+    let mut out = Vec::with_capacity(192 + lists);
+    out.extend_from_slice(br#"{"type":"ok","id":"#);
+    write_json(&mut out, &id);
+    match reply {
+        Reply::Done => {}
+        Reply::Channels { channels, after } => {
+            write_field(&mut out, "channels", channels);
+            write_field(&mut out, "more", &after.is_some());
+            if let Some(after) = after {
+                write_field(&mut out, "after", after);
+            }
+        }
+        Reply::Channel(channel) => write_field(&mut out, "channel", channel),
+        Reply::Snapshot { channel, epoch, head, check, messages, more, members } => {
+            write_place(&mut out, channel, epoch, *head, *check);
+            write_field(&mut out, "reset", &true);
+            write_list(&mut out, "messages", messages.json());
+            write_field(&mut out, "more", more);
+            write_list(&mut out, "members", members.json());
+        }
+        Reply::Replay { channel, epoch, head, check, events, members } => {
+            write_place(&mut out, channel, epoch, *head, *check);
+            write_field(&mut out, "reset", &false);
+            write_name(&mut out, "events");
+            write_array(&mut out, events.iter(), |out, frame| out.extend_from_slice(frame));
+            write_list(&mut out, "members", members.json());
+        }
+        Reply::Published(published) => write_fields(&mut out, published),
+        Reply::Logged(logged) => write_fields(&mut out, logged),
+        Reply::History { messages, more } => {
+            write_list(&mut out, "messages", messages.json());
+            write_field(&mut out, "more", more);
+        }
+        Reply::Found { messages, before } => {
+            write_list(&mut out, "messages", messages.json());
+            write_field(&mut out, "more", &before.is_some());
+            if let Some(before) = before {
+                write_field(&mut out, "before", before);
+            }
+        }
+    }
+    out.push(b'}');
+    out.into()
+}
+
+fn write_place(out: &mut Vec<u8>, channel: &ChannelName, epoch: &Epoch, head: Seq, check: Option<Check>) {
+    write_field(out, "channel", channel);
+    write_field(out, "epoch", epoch);
+    write_field(out, "head", &head);
+    if let Some(check) = check {
+        write_field(out, "check", &check);
+    }
+}
+
+#[derive(Serialize)]
+struct ErrorFrame {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    id: Option<i64>,
+    #[serde(flatten)]
+    error: ErrorReply,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_carry_their_fields_beside_type_and_id() {
+        let channel = ChannelName::new("a").unwrap();
+        let reply = |reply| Encoder::answer(&Answer { id: Some(7), result: Ok(reply) });
+        assert_eq!(reply(Reply::Done), r#"{"type":"ok","id":7}"#);
+        assert_eq!(
+            reply(Reply::Logged(Logged { channel, seq: 3 })),
+            r#"{"type":"ok","id":7,"channel":"a","seq":3}"#
+        );
+        assert_eq!(
+            reply(Reply::History { messages: MessageList::new([].iter()), more: false }),
+            r#"{"type":"ok","id":7,"messages":[],"more":false}"#
+        );
+        let error = Encoder::answer(&Answer { id: None, result: Err(Error::draining()) });
+        assert_eq!(
+            error,
+            r#"{"type":"error","id":null,"code":"draining","message":"the server is shutting down; connect again","retryable":true,"retry_ms":1000}"#
+        );
+    }
+}
