@@ -16,9 +16,9 @@ pub mod testkit;
 
 /// The files that messages carry: what they are, and previews of pictures.
 pub mod attachments {
-    pub use crate::engine::attachments::FileKind;
     pub use crate::engine::previews::{PREVIEW_SIDES, Preview, PreviewFile, PreviewMaker, PreviewType};
     pub use crate::engine::upload_slots::HeldFiles;
+    pub use crate::model::attachment::FileKind;
 }
 
 /// For transports: a participant's session without a socket, and the fan-out's direct way to one.
@@ -34,11 +34,12 @@ pub use self::chat::client::Client;
 pub use self::chat::sender::{ClientError, ClientSender};
 pub use self::chat::{Chat, ChatBuilder};
 pub use self::limits::Limits;
+pub use self::model::attachment::Attachment;
 pub use self::model::error::{Error, ErrorCode};
 pub use self::model::id::{
     AttachmentId, ChannelId, Epoch, InvalidId, Nonce, Position, Seq, SessionId, UserId,
 };
-pub use self::model::message::{Attachment, Message, Reaction, User};
+pub use self::model::message::{Message, Reaction, User};
 pub use self::model::name::{ChannelName, InvalidChannelName};
 pub use self::model::new_message::NewMessage;
 pub use self::model::policy::{Action, Denied, Identity, OpenPolicy, Policy};

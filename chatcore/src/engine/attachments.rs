@@ -9,9 +9,9 @@ use futures::stream::{self, StreamExt};
 
 use crate::engine::Engine;
 use crate::limits::share::Share;
+use crate::model::attachment::{Attachment, FileKind};
 use crate::model::error::{Error, ErrorCode};
 use crate::model::id::{AttachmentId, UserId};
-use crate::model::message::Attachment;
 use crate::model::moment::Moment;
 use crate::model::name::ChannelName;
 use crate::model::policy::{Action, Identity, Policy};
@@ -23,17 +23,6 @@ use crate::store::{FileBytes, Upload, UploadState};
 
 /// The most bytes of a file's beginning that are kept for finding its type.
 pub(crate) const HEAD_BYTES: usize = 256 << 10;
-
-/// What a file's first bytes say it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileKind {
-    /// The media type.
-    pub content_type: String,
-    /// An image's width in pixels.
-    pub width: Option<u32>,
-    /// An image's height in pixels.
-    pub height: Option<u32>,
-}
 
 impl Engine {
     pub(crate) async fn upload(
@@ -56,23 +45,10 @@ impl Engine {
         let channel = found.ok_or_else(Error::no_such_channel)?;
         let _place = self.uploads.begin(&identity.user.id, &self.limits)?;
         let room = self.room(&identity.user.id).await?;
-        let attachment = Attachment {
-            id: AttachmentId::random(),
-            name: file_name,
-            size: 0,
-            content_type: "application/octet-stream".to_owned(),
-            width: None,
-            height: None,
-            url: String::new(),
-        };
-        let mut upload = Upload {
-            attachment,
-            channel: channel.id,
-            channel_name: name,
-            owner: identity.user.id.clone(),
-            at: self.clock.now(),
-            state: UploadState::Receiving,
-        };
+        let kind = FileKind::new("application/octet-stream");
+        let attachment = Attachment::new(AttachmentId::random(), file_name, 0, kind);
+        let owner = identity.user.id.clone();
+        let mut upload = Upload::new(attachment, channel.id, name, owner, self.clock.now());
         let refused = Arc::new(OnceLock::new());
         let share = self.shares.of(&identity.user.id, Moment::now());
         let bytes = counted(bytes, share, Arc::clone(&refused));

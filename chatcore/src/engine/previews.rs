@@ -14,9 +14,9 @@ use crate::engine::Engine;
 use crate::engine::attachments::HEAD_BYTES;
 use crate::limits::Limits;
 use crate::limits::turns::Turns;
+use crate::model::attachment::Attachment;
 use crate::model::error::Error;
 use crate::model::id::AttachmentId;
-use crate::model::message::Attachment;
 use crate::model::policy::Identity;
 use crate::store::UploadState;
 use crate::store::blob::{BlobError, BlobStore, ByteStream};
@@ -50,6 +50,14 @@ pub struct Preview {
     pub encoding: PreviewType,
     /// Its bytes.
     pub bytes: Bytes,
+}
+
+impl Preview {
+    /// Returns a preview with these bytes.
+    #[must_use]
+    pub fn new(encoding: PreviewType, bytes: impl Into<Bytes>) -> Self {
+        Self { encoding, bytes: bytes.into() }
+    }
 }
 
 /// Makes previews of pictures. The engine itself decodes no picture.

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::attachment::{Attachment, FIXED_WEIGHT};
 use crate::model::id::{ChannelId, Nonce, Seq, UserId};
-use crate::model::message::{Attachment, FIXED_WEIGHT, Message, ReactionLimits, User};
+use crate::model::message::{Message, ReactionLimits, User};
 use crate::model::time::Timestamp;
 
 /// One entry of a channel's log.
@@ -17,7 +18,7 @@ pub struct Event {
     pub kind: EventKind,
 }
 
-/// What happened in a channel.
+/// What happened in a channel. Exhaustive on purpose: a store must keep every kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EventKind {
     /// A message was published. Once deleted, the log has it redacted.
@@ -52,6 +53,10 @@ pub enum EventKind {
 }
 
 /// The contents of a message at its publish.
+///
+/// A [`Message`] has the same fields, and what later events made of it. They are two types, since a log must never
+/// answer with the edits and reactions that came after an entry, and an app reads `message.text` without asking
+/// which of the two it has. [`Message::new`] makes one of the other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {
     /// The author.
@@ -69,6 +74,14 @@ pub struct Content {
     /// Whether it was deleted since.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
+}
+
+impl Content {
+    /// Returns the contents of a message with this text alone.
+    #[must_use]
+    pub fn new(author: User, nonce: Nonce, text: impl Into<String>) -> Self {
+        Self { author, text: text.into(), nonce, reply_to: None, attachments: Vec::new(), deleted: false }
+    }
 }
 
 impl EventKind {
@@ -98,6 +111,12 @@ impl EventKind {
 }
 
 impl Event {
+    /// Returns an entry of a log.
+    #[must_use]
+    pub fn new(seq: Seq, at: Timestamp, kind: EventKind) -> Self {
+        Self { seq, at, kind }
+    }
+
     /// Returns the weight of the event, about its bytes in memory: 256, the UTF-8 bytes of its author (id and
     /// name), of its nonce and of its text or emoji, and the weight of its attachments.
     #[must_use]
@@ -118,18 +137,7 @@ impl Event {
     #[must_use]
     pub fn to_message(&self) -> Option<Message> {
         let EventKind::Message(content) = &self.kind else { return None };
-        Some(Message {
-            seq: self.seq,
-            author: content.author.clone(),
-            at: self.at,
-            text: content.text.clone(),
-            nonce: content.nonce.clone(),
-            reply_to: content.reply_to,
-            attachments: content.attachments.clone(),
-            edited_at: None,
-            deleted: content.deleted,
-            reactions: Vec::new(),
-        })
+        Some(Message::new(self.seq, self.at, content.clone()))
     }
 }
 
@@ -144,7 +152,7 @@ pub struct Append {
     pub body: AppendBody,
 }
 
-/// What an [`Append`] adds to the log.
+/// What an [`Append`] adds to the log. Exhaustive on purpose: a store must handle every kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AppendBody {
     /// A message. The store keeps (channel, author, nonce) unique and takes each attachment once.
@@ -184,6 +192,12 @@ pub enum AppendBody {
 }
 
 impl Append {
+    /// Returns an item of `author` for the log of `channel`.
+    #[must_use]
+    pub fn new(channel: ChannelId, author: User, body: AppendBody) -> Self {
+        Self { channel, author, body }
+    }
+
     /// Returns the log's entry for this item, at the `seq` and time that the store assigned.
     #[must_use]
     pub fn into_event(self, seq: Seq, at: Timestamp) -> Event {
@@ -196,7 +210,7 @@ impl Append {
             AppendBody::Delete { target } => EventKind::Deleted { target, by },
             AppendBody::React { target, emoji, on, .. } => EventKind::Reaction { target, emoji, on, by },
         };
-        Event { seq, at, kind }
+        Event::new(seq, at, kind)
     }
 
     /// Returns the key that makes a publish idempotent. Edits, deletes and reactions have none.

@@ -1,9 +1,12 @@
 //! A message in its current state, with every edit, delete and reaction applied.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
-use crate::model::event::{Event, EventKind};
-use crate::model::id::{AttachmentId, InvalidId, Nonce, Seq, UserId};
+use crate::model::attachment::{Attachment, FIXED_WEIGHT};
+use crate::model::event::{Content, Event, EventKind};
+use crate::model::id::{InvalidId, Nonce, Seq, UserId};
 use crate::model::time::Timestamp;
 
 /// A participant: a lasting identity and a display name.
@@ -12,7 +15,7 @@ pub struct User {
     /// The identity.
     pub id: UserId,
     /// The display name.
-    pub name: std::sync::Arc<str>,
+    pub name: Arc<str>,
 }
 
 impl User {
@@ -21,28 +24,14 @@ impl User {
     /// # Errors
     /// [`InvalidId`] if `id` is not a valid [`UserId`].
     pub fn new(id: &str, name: &str) -> Result<Self, InvalidId> {
-        Ok(Self { id: UserId::new(id)?, name: name.into() })
+        Ok(Self::from_id(UserId::new(id)?, name))
     }
-}
 
-/// A file that belongs to a message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attachment {
-    /// Its key.
-    pub id: AttachmentId,
-    /// The file's name, in any script, as its author gave it.
-    pub name: String,
-    /// Its size in bytes.
-    pub size: u64,
-    /// The type found in its first bytes, or `application/octet-stream` if none was found.
-    pub content_type: String,
-    /// An image's width in pixels.
-    pub width: Option<u32>,
-    /// An image's height in pixels.
-    pub height: Option<u32>,
-    /// The URL where it is served. The protocol's encoder sets it; a store does not keep it.
-    #[serde(default, skip_serializing)]
-    pub url: String,
+    /// Returns the user with this id.
+    #[must_use]
+    pub fn from_id(id: UserId, name: impl Into<Arc<str>>) -> Self {
+        Self { id, name: name.into() }
+    }
 }
 
 /// An emoji on a message, and the users who added it, in order.
@@ -61,6 +50,14 @@ pub struct ReactionLimits {
     pub on_message: usize,
     /// Different emoji of one user on one message.
     pub of_user: usize,
+}
+
+impl ReactionLimits {
+    /// Returns these limits.
+    #[must_use]
+    pub const fn new(on_message: usize, of_user: usize) -> Self {
+        Self { on_message, of_user }
+    }
 }
 
 impl Default for ReactionLimits {
@@ -117,18 +114,13 @@ pub struct Message {
     pub reactions: Vec<Reaction>,
 }
 
-/// The weight of a message, an event or an attachment without its texts.
-pub(crate) const FIXED_WEIGHT: usize = 256;
-
-impl Attachment {
-    /// Returns the weight, about its bytes in memory: 256, and the UTF-8 bytes of its name and type.
-    #[must_use]
-    pub fn weight(&self) -> usize {
-        FIXED_WEIGHT + self.name.len() + self.content_type.len()
-    }
-}
-
 impl Reaction {
+    /// Returns the reaction of these users.
+    #[must_use]
+    pub fn new(emoji: impl Into<String>, users: Vec<UserId>) -> Self {
+        Self { emoji: emoji.into(), users }
+    }
+
     /// Returns the weight, about its bytes in memory: 64 and the emoji's bytes, and for each user 32 and the id's
     /// bytes.
     #[must_use]
@@ -138,6 +130,14 @@ impl Reaction {
 }
 
 impl Message {
+    /// Returns a message as it was published, without any later event. A store sets what has changed since.
+    #[must_use]
+    pub fn new(seq: Seq, at: Timestamp, content: Content) -> Self {
+        let Content { author, text, nonce, reply_to, attachments, deleted } = content;
+        let (edited_at, reactions) = (None, Vec::new());
+        Self { seq, author, at, text, nonce, reply_to, attachments, edited_at, deleted, reactions }
+    }
+
     /// Returns the weight, about its bytes in memory: 256, the UTF-8 bytes of its author's id and name, of its
     /// nonce and of its text, and the weights of its attachments and reactions.
     #[must_use]
@@ -217,7 +217,7 @@ impl Message {
                 }
             }
             (None, true) => {
-                self.reactions.push(Reaction { emoji: emoji.to_owned(), users: vec![user.clone()] });
+                self.reactions.push(Reaction::new(emoji, vec![user.clone()]));
             }
             (None, false) => {}
         }

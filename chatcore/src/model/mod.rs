@@ -1,5 +1,6 @@
 //! What things are: ids, names, messages, events, rights, errors, and moments. No lock, no I/O.
 
+pub(crate) mod attachment;
 pub(crate) mod check;
 pub(crate) mod emoji;
 pub(crate) mod error;

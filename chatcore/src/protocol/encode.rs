@@ -9,10 +9,11 @@ use super::json::{listed_len, to_bytes, write_json};
 use super::lists::{Fragment, MessageList};
 use super::objects::{Located, LogEvent, MessageObject};
 use super::reply::ChannelObject;
+use crate::model::attachment::Attachment;
 use crate::model::check::Check;
 use crate::model::event::{Event, EventKind};
 use crate::model::id::Seq;
-use crate::model::message::{Attachment, Message, User};
+use crate::model::message::{Message, User};
 use crate::model::name::ChannelName;
 use crate::store::PageLimit;
 

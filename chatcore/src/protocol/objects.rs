@@ -4,10 +4,11 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
 use super::encode::Encoder;
+use crate::model::attachment::Attachment;
 use crate::model::check::Check;
 use crate::model::event::{Content, Event, EventKind};
 use crate::model::id::{Nonce, Seq};
-use crate::model::message::{Attachment, Message, Reaction, User};
+use crate::model::message::{Message, Reaction, User};
 use crate::model::name::ChannelName;
 use crate::model::time::Timestamp;
 

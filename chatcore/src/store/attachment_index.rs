@@ -4,12 +4,12 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
+use crate::model::attachment::Attachment;
 use crate::model::id::{AttachmentId, ChannelId, Seq, UserId};
-use crate::model::message::Attachment;
 use crate::model::name::ChannelName;
 use crate::model::time::Timestamp;
 
-/// The state of an upload.
+/// The state of an upload. Exhaustive on purpose: a store must keep every state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum UploadState {
     /// Bytes may still be arriving. It can't be attached or read.
@@ -39,6 +39,26 @@ pub struct Upload {
     pub state: UploadState,
 }
 
+impl Upload {
+    /// Returns an upload of `owner` to a channel that begins at `at`: [`UploadState::Receiving`].
+    #[must_use]
+    pub fn new(
+        attachment: Attachment,
+        channel: ChannelId,
+        channel_name: ChannelName,
+        owner: UserId,
+        at: Timestamp,
+    ) -> Self {
+        Self { attachment, channel, channel_name, owner, at, state: UploadState::Receiving }
+    }
+
+    /// Sets the state.
+    #[must_use]
+    pub fn with_state(self, state: UploadState) -> Self {
+        Self { state, ..self }
+    }
+}
+
 /// Bytes of files, of one owner and of all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FileBytes {
@@ -50,7 +70,13 @@ pub struct FileBytes {
 
 impl FileBytes {
     /// No bound.
-    pub const MAX: Self = Self { owner: u64::MAX, all: u64::MAX };
+    pub const MAX: Self = Self::new(u64::MAX, u64::MAX);
+
+    /// Returns these bytes.
+    #[must_use]
+    pub const fn new(owner: u64, all: u64) -> Self {
+        Self { owner, all }
+    }
 }
 
 /// The index of uploaded files. A [`BlobStore`](crate::store::blob::BlobStore) has their bytes.

@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::{PageLimit, StoreError};
+use crate::model::attachment::FIXED_WEIGHT;
 use crate::model::id::{ChannelId, Seq, UserId};
-use crate::model::message::{FIXED_WEIGHT, User};
+use crate::model::message::User;
 use crate::model::name::ChannelName;
 use crate::model::time::Timestamp;
 
@@ -30,6 +31,12 @@ pub struct Unread {
 }
 
 impl Unread {
+    /// Returns the counts of a user whose marker is `read`, with `messages` unread ones after it, up to `head`.
+    #[must_use]
+    pub fn new(read: Seq, messages: u64, head: Seq) -> Self {
+        Self { read, messages, head }
+    }
+
     /// Returns how many of the newest messages are looked at for a user whose marker is `read`.
     #[must_use]
     pub fn scan(read: Seq) -> u64 {
@@ -53,6 +60,18 @@ pub struct ChannelInfo {
 }
 
 impl ChannelInfo {
+    /// Returns the entry of a channel without a topic.
+    #[must_use]
+    pub fn new(id: ChannelId, name: ChannelName, created_at: Timestamp, created_by: User) -> Self {
+        Self { id, name, topic: String::new(), created_at, created_by }
+    }
+
+    /// Sets the topic.
+    #[must_use]
+    pub fn with_topic(self, topic: impl Into<String>) -> Self {
+        Self { topic: topic.into(), ..self }
+    }
+
     /// Returns the weight, about its bytes in memory: 256, and the UTF-8 bytes of its name, its topic, and its
     /// creator's id and name.
     #[must_use]
@@ -70,6 +89,14 @@ pub struct ChannelPage {
     pub channels: Vec<ChannelInfo>,
     /// Whether there are more channels after them.
     pub more: bool,
+}
+
+impl ChannelPage {
+    /// Returns a page of these channels. `more` says whether there are others after them.
+    #[must_use]
+    pub fn new(channels: Vec<ChannelInfo>, more: bool) -> Self {
+        Self { channels, more }
+    }
 }
 
 /// The outcome of [`Directory::create_channel`].

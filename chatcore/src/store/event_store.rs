@@ -39,6 +39,20 @@ pub struct Appended {
     pub duplicate: bool,
 }
 
+impl Appended {
+    /// Returns the outcome of an item that was stored.
+    #[must_use]
+    pub fn new(seq: Seq, at: Timestamp, epoch: Epoch) -> Self {
+        Self { seq, at, epoch, duplicate: false }
+    }
+
+    /// Returns the outcome of an item whose nonce the author had already used: `seq` and `at` are those of the first.
+    #[must_use]
+    pub fn duplicate(seq: Seq, at: Timestamp, epoch: Epoch) -> Self {
+        Self { seq, at, epoch, duplicate: true }
+    }
+}
+
 /// The end of a channel's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
@@ -51,6 +65,12 @@ pub struct Head {
 }
 
 impl Head {
+    /// Returns the head of a log whose last event has this `seq` and check.
+    #[must_use]
+    pub fn new(epoch: Epoch, seq: Seq, check: Option<Check>) -> Self {
+        Self { epoch, seq, check }
+    }
+
     /// Returns the head as a position.
     #[must_use]
     pub fn position(&self) -> Position {
@@ -82,6 +102,14 @@ pub struct Page {
     pub more: bool,
 }
 
+impl Page {
+    /// Returns a page of these messages. `more` says whether there are older ones.
+    #[must_use]
+    pub fn new(messages: Vec<Message>, more: bool) -> Self {
+        Self { messages, more }
+    }
+}
+
 /// The channels' logs.
 ///
 /// # Laws
@@ -110,7 +138,7 @@ pub struct Page {
 ///     reply_to: None,
 ///     attachments: Vec::new(),
 /// };
-/// let appended = store.append(vec![Append { channel: general.id, author: ann, body }]).await;
+/// let appended = store.append(vec![Append::new(general.id, ann, body)]).await;
 /// assert_eq!(appended.len(), 1, "an answer for each item");
 /// let newest = store.messages_before(general.id, Seq::MAX, PageLimit::new(100, 512 << 10)).await?;
 /// assert_eq!(newest.messages[0].text, "Hello!");

@@ -23,6 +23,14 @@ pub struct Found {
     pub before: Option<Seq>,
 }
 
+impl Found {
+    /// Returns these results. `before` says where to go on, if some messages were not searched.
+    #[must_use]
+    pub fn new(messages: Vec<Message>, before: Option<Seq>) -> Self {
+        Self { messages, before }
+    }
+}
+
 /// Searches the newest messages before `before`, page by page, until it has `limit` results or has searched
 /// [`SEARCH_SCAN`] messages or [`SEARCH_BYTES`] of texts.
 ///

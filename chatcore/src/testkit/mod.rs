@@ -1,6 +1,7 @@
 //! The laws of this crate's traits as tests for any implementation, and tools for tests.
 //!
-//! This is the feature `testkit`. The tests of a store or a blob store need one line each:
+//! This is the feature `testkit`. It is outside of semantic versioning: any version may add a law, and change these
+//! tools. The tests of a store or a blob store need one line each:
 //!
 //! ```ignore
 //! chatcore::store_conformance!(MyFixture::new());

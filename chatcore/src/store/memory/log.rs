@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
+use crate::model::attachment::Attachment;
 use crate::model::check::Check;
 use crate::model::event::{Append, AppendBody, Event, EventKind};
 use crate::model::id::{Epoch, Nonce, Position, Seq, UserId};
-use crate::model::message::{Attachment, Message};
+use crate::model::message::Message;
 use crate::model::time::Timestamp;
 use crate::store::{AppendError, Appended, ChannelInfo, Head, NONCE_LIFE, Page, PageLimit, Replay, Unread};
 

@@ -14,9 +14,10 @@ use super::{
     EventStore, FileBytes, Head, NONCE_LIFE, Page, PageLimit, Replay, StoreError, Unread, Upload,
     UploadState,
 };
+use crate::model::attachment::Attachment;
 use crate::model::event::{Append, AppendBody};
 use crate::model::id::{AttachmentId, ChannelId, Position, Seq, UserId};
-use crate::model::message::{Attachment, Message, User};
+use crate::model::message::{Message, User};
 use crate::model::name::ChannelName;
 use crate::model::time::{Clock, Timestamp};
 

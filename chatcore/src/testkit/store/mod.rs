@@ -18,9 +18,10 @@ pub mod search;
 
 use async_trait::async_trait;
 
+use crate::model::attachment::Attachment;
 use crate::model::event::{Append, AppendBody, Event};
 use crate::model::id::{AttachmentId, ChannelId, Nonce, Position, Seq};
-use crate::model::message::{Attachment, Message, User};
+use crate::model::message::{Message, User};
 use crate::model::name::ChannelName;
 use crate::model::time::Timestamp;
 #[cfg(doc)]
