@@ -1,12 +1,15 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[macro_use]
+mod limits;
+
+pub mod bus;
 mod channel;
 mod chat;
 mod connection;
 mod delivery;
 mod engine;
-mod limits;
 mod model;
 pub mod protocol;
 mod runtime;

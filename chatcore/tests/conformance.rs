@@ -7,9 +7,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chatcore::MemoryStore;
 use chatcore::blob::FolderBlobs;
+use chatcore::bus::LocalBus;
 use chatcore::store::{Append, AppendBody, Directory, EventStore, PageLimit, Store};
 use chatcore::testkit::store::clock::{self, HandSet};
-use chatcore::testkit::{BlobFixture, Faults, FaultyStore, Random, StoreFixture};
+use chatcore::testkit::{BlobFixture, BusFixture, Faults, FaultyStore, Random, StoreFixture};
 use chatcore::{ChannelId, ChannelName, Nonce, User};
 use tempfile::TempDir;
 
@@ -155,6 +156,23 @@ mod folder {
     chatcore::blob_conformance!(Folder::new());
 }
 
+mod local_bus {
+    use super::*;
+
+    struct Local(Arc<LocalBus>);
+
+    #[async_trait]
+    impl BusFixture for Local {
+        type Bus = Arc<LocalBus>;
+
+        async fn open(&self) -> Arc<LocalBus> {
+            Arc::clone(&self.0)
+        }
+    }
+
+    chatcore::bus_conformance!(Local(Arc::default()));
+}
+
 #[test]
 fn every_law_is_a_test() {
     let stores = include_str!("../src/testkit/store/mod.rs");
@@ -170,6 +188,7 @@ fn every_law_is_a_test() {
         (include_str!("../src/testkit/store/replay.rs"), stores),
         (include_str!("../src/testkit/store/search.rs"), stores),
         (include_str!("../src/testkit/blob.rs"), include_str!("../src/testkit/blob.rs")),
+        (include_str!("../src/testkit/bus.rs"), include_str!("../src/testkit/bus.rs")),
     ];
     for (file, list) in laws {
         for law in file.split("pub async fn ").skip(1).filter_map(|rest| rest.split('<').next()) {

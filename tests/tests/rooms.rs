@@ -14,6 +14,7 @@ const CRATES: &[(&str, &[&[&str]])] = &[
         &[
             &["model"],
             &["limits"],
+            &["bus"],
             &["store"],
             &["protocol"],
             &["runtime"],
