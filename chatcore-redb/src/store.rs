@@ -197,6 +197,15 @@ impl EventStore for RedbStore {
         self.read("the log can't be read", move |txn| after(txn, channel, &position, limit)).await
     }
 
+    async fn after_many(
+        &self,
+        positions: &[(ChannelId, Position)],
+        limit: PageLimit,
+    ) -> Result<Vec<Option<Replay>>, StoreError> {
+        let positions = positions.to_vec();
+        self.read("the logs can't be read", move |txn| after_many(txn, &positions, limit)).await
+    }
+
     async fn messages_before(
         &self,
         channel: ChannelId,
@@ -238,7 +247,30 @@ fn after(
 ) -> Result<Replay, TransactionError> {
     let log = log(&txn.open_table(LOGS)?, channel.0)?
         .ok_or(TransactionError::Broken("there is no such channel"))?;
+    replay(&Rows::open(txn)?, log, channel, position, limit)
+}
+
+fn after_many(
+    txn: &ReadTransaction,
+    positions: &[(ChannelId, Position)],
+    limit: PageLimit,
+) -> Result<Vec<Option<Replay>>, TransactionError> {
+    let logs = txn.open_table(LOGS)?;
     let rows = Rows::open(txn)?;
+    let of = |(channel, position): &(ChannelId, Position)| {
+        log(&logs, channel.0)?.map(|log| replay(&rows, log, *channel, position, limit)).transpose()
+    };
+    positions.iter().map(of).collect()
+}
+
+/// Returns the events of `log` after the position.
+fn replay(
+    rows: &Rows,
+    log: Log,
+    channel: ChannelId,
+    position: &Position,
+    limit: PageLimit,
+) -> Result<Replay, TransactionError> {
     if position.epoch != log.epoch
         || position.seq > log.head
         || position.seq < log.trimmed

@@ -171,6 +171,31 @@ pub trait EventStore: Send + Sync + 'static {
         limit: PageLimit,
     ) -> Result<Replay, StoreError>;
 
+    /// Returns for each of `positions`, in order, what [`after`](Self::after) returns for it, or `None` if the channel
+    /// does not exist. Each has a page of its own, bounded by `limit`. The pages may belong to different moments.
+    ///
+    /// A chat repairs many channels by it. This implementation calls [`heads`](Self::heads) once, and `after` for each
+    /// position. A store for which each call is a round trip should answer all in one.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store can't be read.
+    async fn after_many(
+        &self,
+        positions: &[(ChannelId, Position)],
+        limit: PageLimit,
+    ) -> Result<Vec<Option<Replay>>, StoreError> {
+        let channels: Vec<_> = positions.iter().map(|(channel, _)| *channel).collect();
+        let heads = self.heads(&channels).await?;
+        let mut replays = Vec::with_capacity(positions.len());
+        for ((channel, position), head) in positions.iter().zip(heads) {
+            replays.push(match head {
+                Some(_) => Some(self.after(*channel, position, limit).await?),
+                None => None,
+            });
+        }
+        Ok(replays)
+    }
+
     /// Returns a page of the newest messages with `seq` less than `before`, including tombstones. The page is
     /// filled from the newest message, and sorted oldest first.
     ///

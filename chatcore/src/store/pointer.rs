@@ -60,6 +60,14 @@ macro_rules! forward {
                 (**self).after(channel, position, limit).await
             }
 
+            async fn after_many(
+                &self,
+                positions: &[(ChannelId, Position)],
+                limit: PageLimit,
+            ) -> Result<Vec<Option<Replay>>, StoreError> {
+                (**self).after_many(positions, limit).await
+            }
+
             async fn messages_before(
                 &self,
                 channel: ChannelId,

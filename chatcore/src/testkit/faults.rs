@@ -232,6 +232,14 @@ impl<S: EventStore> EventStore for FaultyStore<S> {
         self.read(self.inner.after(channel, position, bounded(limit))).await
     }
 
+    async fn after_many(
+        &self,
+        positions: &[(ChannelId, Position)],
+        limit: PageLimit,
+    ) -> Result<Vec<Option<Replay>>, StoreError> {
+        self.read(self.inner.after_many(positions, bounded(limit))).await
+    }
+
     async fn messages_before(
         &self,
         channel: ChannelId,

@@ -178,6 +178,18 @@ impl EventStore for MemoryStore {
         Ok(self.state().log(channel).ok_or_else(no_such_channel)?.after(position, limit))
     }
 
+    async fn after_many(
+        &self,
+        positions: &[(ChannelId, Position)],
+        limit: PageLimit,
+    ) -> Result<Vec<Option<Replay>>, StoreError> {
+        let state = self.state();
+        let replay = |(channel, position): &(ChannelId, Position)| {
+            state.log(*channel).map(|log| log.after(position, limit))
+        };
+        Ok(positions.iter().map(replay).collect())
+    }
+
     async fn messages_before(
         &self,
         channel: ChannelId,

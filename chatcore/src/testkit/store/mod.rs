@@ -88,6 +88,7 @@ macro_rules! store_conformance {
                 a_foreign_epoch_resets
                 a_position_beyond_the_head_resets
                 a_position_with_another_check_resets
+                after_many_answers_each_position_in_order
                 after_pages_through_the_log_in_order
                 an_empty_log_has_nothing_after_its_start
                 an_unknown_channel_is_an_error

@@ -35,6 +35,42 @@ pub async fn after_pages_through_the_log_in_order<F: StoreFixture>(fixture: F) {
     assert!(events(&store, here, &start(&store, here).await, 0).await.is_empty());
 }
 
+/// Many positions are answered in their order, each as `after` answers it, also if a channel is asked twice. A channel
+/// that does not exist has no answer.
+pub async fn after_many_answers_each_position_in_order<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let (here, there, empty) =
+        (channel(&store, "here").await, channel(&store, "there").await, channel(&store, "empty").await);
+    put_texts(&store, here, 1..=5).await;
+    put_texts(&store, there, 6..=8).await;
+    put(&store, delete(there, &ann(), 2)).await;
+    let at = async |id, seq| Position { seq, ..start(&store, id).await };
+    let positions = [
+        (there, at(there, 1).await),
+        (NOWHERE, at(here, 0).await),
+        (here, at(here, 0).await),
+        (empty, at(empty, 0).await),
+        (here, at(here, 9).await),
+        (here, at(here, 5).await),
+        (there, at(here, 1).await),
+        (here, at(here, 2).await.with_check(Some(Check::START))),
+        (there, at(there, 1).await),
+    ];
+    for limit in [PageLimit::items(2), PageLimit::items(9), PageLimit::new(9, 1), PageLimit::items(0)] {
+        let replays = store.after_many(&positions, limit).await.expect("the logs can be read");
+        let mut each = Vec::new();
+        for (id, position) in &positions {
+            let exists = *id != NOWHERE;
+            each.push(match exists {
+                true => Some(store.after(*id, position, limit).await.expect("the log can be read")),
+                false => None,
+            });
+        }
+        assert_eq!(replays, each, "{limit:?}");
+    }
+    assert_eq!(store.after_many(&[], PageLimit::items(9)).await.expect("nothing to read"), []);
+}
+
 /// At the head there are no events, and no reset.
 pub async fn at_the_head_there_is_nothing_more<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
