@@ -1,33 +1,28 @@
-//! Appending: gathers queued items into a batch, stores it, and pushes it to the rings.
+//! The way into a channel's log: the queues of the append groups.
 //!
-//! Each channel belongs to one append group, and a group has one batch in flight. While the store syncs one batch,
-//! the next one gathers, without a timer: a single publish is stored at once, and many share a sync. The group's
-//! task owns an append from the queue to the ring, so a caller that goes away changes nothing.
+//! Each channel belongs to one append group, whose task ([`Group`]) stores what is queued and alone changes the ring.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::yield_now;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tracing::{Span, field};
 
+use crate::channel::Channel;
+use crate::channel::group::{Group, News};
 use crate::channel::registry::ChannelRegistry;
-use crate::channel::{Channel, Source};
 use crate::delivery::FanOutQueue;
-use crate::delivery::ring::Push;
 use crate::limits::Limits;
 use crate::limits::share::Waits;
 use crate::model::error::Error;
 use crate::model::event::{Append, AppendBody};
-use crate::runtime::panics::{Panicked, contain_async};
-use crate::runtime::stats::{Appends, Monitor};
+use crate::runtime::stats::Monitor;
 use crate::store::pointer::Shared;
-use crate::store::{AppendError, Appended, Store, StoreError};
+use crate::store::{Appended, Store};
 
-/// The time between two repairs after a failure, which read what the store may have stored.
-const REPAIR_INTERVAL: Duration = Duration::from_millis(500);
+/// The news that may wait for a group.
+const NEWS: usize = 4_096;
 
 /// The groups' queues. When it is dropped, the tasks finish what is queued and end.
 #[derive(Debug)]
@@ -40,20 +35,22 @@ pub(crate) struct AppendQueue {
 #[derive(Debug)]
 struct Queue {
     jobs: mpsc::Sender<Job>,
+    news: mpsc::Sender<News>,
     /// Bytes of the waiting items.
     bytes: Arc<AtomicUsize>,
 }
 
+/// An append that waits for the store.
 #[derive(Debug)]
-struct Job {
-    channel: Arc<Channel>,
-    append: Append,
-    queued: Instant,
+pub(crate) struct Job {
+    pub(crate) channel: Arc<Channel>,
+    pub(crate) append: Append,
+    pub(crate) queued: Instant,
     /// Its place in its author's share, until it is answered. What the app itself publishes has none.
     _place: Option<Waits>,
-    reply: oneshot::Sender<Result<Appended, Error>>,
+    pub(crate) reply: oneshot::Sender<Result<Appended, Error>>,
     /// Its span, if spans are enabled.
-    span: Option<Box<Span>>,
+    pub(crate) span: Option<Box<Span>>,
 }
 
 /// The receiver of an append's answer.
@@ -70,19 +67,12 @@ impl AppendQueue {
     ) -> Self {
         let groups = (0..limits.append_groups.max(1))
             .map(|_| {
-                let (sender, jobs) = mpsc::channel(limits.append_queue.max(1));
+                let (jobs, waiting) = mpsc::channel(limits.append_queue.max(1));
+                let (news, heard) = mpsc::channel(NEWS);
                 let bytes = Arc::new(AtomicUsize::new(0));
-                let group = Group {
-                    store: store.clone(),
-                    limits: Arc::clone(limits),
-                    registry: Arc::clone(registry),
-                    fanout: Arc::clone(fanout),
-                    monitor: Arc::clone(monitor),
-                    stale: Vec::new(),
-                    queued_bytes: Arc::clone(&bytes),
-                };
-                tokio::spawn(group.run(jobs));
-                Queue { jobs: sender, bytes }
+                let group = Group::new(store, limits, registry, fanout, monitor, &bytes);
+                tokio::spawn(group.run(waiting, heard));
+                Queue { jobs, news, bytes }
             })
             .collect();
         Self { groups, most_bytes: limits.append_queue_bytes }
@@ -105,9 +95,7 @@ impl AppendQueue {
         place: Option<Waits>,
     ) -> Result<Pending, Error> {
         let (reply, pending) = oneshot::channel();
-        let group = usize::try_from(channel.info.id.0 % self.groups.len() as u64)
-            .expect("invariant: less than the number of groups");
-        let Queue { jobs, bytes } = &self.groups[group];
+        let Queue { jobs, bytes, .. } = self.group_of(&channel);
         if bytes.load(Ordering::Relaxed) >= self.most_bytes {
             return Err(Error::overloaded());
         }
@@ -124,155 +112,22 @@ impl AppendQueue {
             }
         }
     }
-}
 
-struct Group {
-    store: Shared<dyn Store>,
-    limits: Arc<Limits>,
-    registry: Arc<ChannelRegistry>,
-    fanout: Arc<FanOutQueue>,
-    monitor: Arc<Monitor>,
-    queued_bytes: Arc<AtomicUsize>,
-    /// Channels whose log may have events that their ring lacks, after an append with an unknown outcome.
-    stale: Vec<Arc<Channel>>,
-}
-
-impl Group {
-    async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
-        loop {
-            let first = if self.stale.is_empty() {
-                jobs.recv().await
-            } else {
-                match timeout(REPAIR_INTERVAL, jobs.recv()).await {
-                    Ok(job) => job,
-                    Err(_) => {
-                        self.repair_stale().await;
-                        continue;
-                    }
-                }
-            };
-            let Some(first) = first else { return };
-            let batch = self.gather(first, &mut jobs);
-            if !batch.is_empty() {
-                self.store_batch(batch).await;
-                // Callers that were just answered may append again, and share the next sync.
-                yield_now().await;
-            }
-        }
+    /// Waits until the channel's ring has everything that the store has now.
+    ///
+    /// # Errors
+    /// `unavailable` if the store can't be read, or if too much waits for the group.
+    pub(crate) async fn catch_up(&self, channel: &Arc<Channel>) -> Result<(), Error> {
+        let (done, caught_up) = oneshot::channel();
+        let news = News::CatchUp { channel: Arc::clone(channel), done };
+        self.group_of(channel).news.try_send(news).map_err(|_| Error::overloaded())?;
+        Ok(caught_up.await.map_err(|_| Error::overloaded())??)
     }
 
-    /// Takes further queued items after `first`, up to the batch's bounds, and refuses those that have waited too
-    /// long.
-    fn gather(&self, first: Job, jobs: &mut mpsc::Receiver<Job>) -> Vec<Job> {
-        let mut bytes = 0;
-        let mut batch = Vec::new();
-        let mut next = Some(first);
-        while let Some(job) = next {
-            self.queued_bytes.fetch_sub(job.append.weight(), Ordering::Relaxed);
-            if job.queued.elapsed() > self.limits.store_timeout {
-                let _ = job.reply.send(Err(Error::overloaded()));
-            } else {
-                bytes += job.append.weight();
-                batch.push(job);
-            }
-            let full = batch.len() >= self.limits.append_batch || bytes >= self.limits.append_batch_bytes;
-            next = if full { None } else { jobs.try_recv().ok() };
-        }
-        batch
-    }
-
-    async fn store_batch(&mut self, batch: Vec<Job>) {
-        let appends = batch.iter().map(|job| job.append.clone()).collect();
-        let stored = contain_async(async { self.store.append(appends).await });
-        let began = Instant::now();
-        let results = match timeout(self.limits.store_timeout, stored).await {
-            Ok(Ok(results)) if results.len() == batch.len() => results,
-            Ok(Ok(_)) => all_failed(&batch, "the store answered another batch than it was given"),
-            Ok(Err(Panicked)) => all_failed(&batch, "the store panicked"),
-            Err(_) => all_failed(&batch, "the store did not answer in time"),
-        };
-        let now = Instant::now();
-        let mut counts = Appends { batches: 1, ..Appends::default() };
-        counts.append_time.observe(now - began);
-        let mut failed = None;
-        let mut touched: Vec<Arc<Channel>> = Vec::new();
-        let mut answers = Vec::with_capacity(batch.len());
-        for (job, result) in batch.into_iter().zip(results) {
-            match &result {
-                Ok(appended) => {
-                    counts.stored(&job.append, appended, now - job.queued);
-                    if let Some(span) = &job.span {
-                        span.record("seq", appended.seq).record("duplicate", appended.duplicate);
-                        tracing::debug!(parent: &**span, took = ?(now - job.queued), "stored");
-                    }
-                    if !self.push(&job.channel, job.append, appended) {
-                        self.mark_stale(&job.channel);
-                    }
-                    remember(&mut touched, &job.channel);
-                }
-                Err(AppendError::Store(error)) => {
-                    counts.failures += 1;
-                    failed.get_or_insert_with(|| (Arc::clone(&job.channel), error.clone()));
-                    self.mark_stale(&job.channel);
-                }
-                Err(_) => {}
-            }
-            answers.push((job.reply, result));
-        }
-        self.fanout.announce(touched.iter().map(|channel| channel.delivery()));
-        self.registry.trim();
-        self.monitor.counters.add_batch(&counts);
-        if let Some((channel, error)) = failed {
-            let about =
-                format_args!("{} events, the first in channel {}", counts.failures, channel.info.name);
-            self.monitor.failures.failed("append failed", about, &error);
-        }
-        for (reply, result) in answers {
-            // The receiver is gone if the caller went away. The event is in the log and in the ring anyway.
-            let _ = reply.send(result.map_err(|error| Error::from(error).reported()));
-        }
-        self.repair_stale().await;
-    }
-
-    /// Pushes a stored event to the ring. Returns whether the ring is complete.
-    fn push(&self, channel: &Channel, append: Append, appended: &Appended) -> bool {
-        let head = channel.ring().read().head().clone();
-        if head.epoch != appended.epoch {
-            return false;
-        }
-        if appended.duplicate {
-            return appended.seq <= head.seq;
-        }
-        let event = append.into_event(appended.seq, appended.at);
-        channel.ring().push(&event) != Push::Gap
-    }
-
-    fn mark_stale(&mut self, channel: &Arc<Channel>) {
-        remember(&mut self.stale, channel);
-    }
-
-    /// Repairs channels until one fails. Then the store is unavailable, and the others wait for the next batch or
-    /// interval.
-    async fn repair_stale(&mut self) {
-        while let Some(channel) = self.stale.last().cloned() {
-            let source = Source { store: &*self.store, limits: &self.limits };
-            let repair = contain_async(channel.repair(source));
-            let repaired = timeout(self.limits.store_timeout, repair).await;
-            let failed: Option<Box<dyn std::error::Error>> = match repaired {
-                Ok(Ok(Ok(()))) => None,
-                Ok(Ok(Err(error))) => Some(error.into()),
-                Ok(Err(panicked)) => Some(panicked.into()),
-                Err(elapsed) => Some(elapsed.into()),
-            };
-            if let Some(error) = failed {
-                let about = format_args!("channel {}", channel.info.name);
-                self.monitor.failures.failed("a channel could not be read again", about, &*error);
-                return;
-            }
-            self.monitor.counters.repairs.add(1);
-            self.fanout.announce([channel.delivery()].into_iter());
-            self.stale.pop();
-        }
+    fn group_of(&self, channel: &Channel) -> &Queue {
+        let group = usize::try_from(channel.info.id.0 % self.groups.len() as u64)
+            .expect("invariant: less than the number of groups");
+        &self.groups[group]
     }
 }
 
@@ -296,14 +151,4 @@ fn kind(body: &AppendBody) -> &'static str {
         AppendBody::Delete { .. } => "delete",
         AppendBody::React { .. } => "react",
     }
-}
-
-fn remember(channels: &mut Vec<Arc<Channel>>, channel: &Arc<Channel>) {
-    if !channels.iter().any(|known| Arc::ptr_eq(known, channel)) {
-        channels.push(Arc::clone(channel));
-    }
-}
-
-fn all_failed(batch: &[Job], why: &'static str) -> Vec<Result<Appended, AppendError>> {
-    batch.iter().map(|_| Err(StoreError::new(why).into())).collect()
 }

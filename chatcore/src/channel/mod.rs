@@ -2,9 +2,12 @@
 
 pub(crate) mod append;
 pub(crate) mod departures;
+mod group;
 pub(crate) mod members;
 pub(crate) mod registry;
+mod repairs;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
@@ -18,11 +21,9 @@ use crate::delivery::ring_cell::RingCell;
 use crate::delivery::shard::{Shard, Subscribers};
 use crate::delivery::subscriber::Subscriber;
 use crate::limits::Limits;
+use crate::model::id::Position;
 use crate::protocol::Encoder;
-use crate::store::{ChannelInfo, Head, Page, PageLimit, Replay, Store, StoreError};
-
-/// The most events that one repair step reads from the store.
-const REPAIR_PAGE: usize = 256;
+use crate::store::{ChannelInfo, Head, Page, Replay, Store, StoreError};
 
 /// A channel in memory. Everything in it can be read from the store again.
 #[derive(Debug)]
@@ -32,6 +33,18 @@ pub(crate) struct Channel {
     subscribers: Subscribers,
     members: Mutex<Members>,
     used: Mutex<Instant>,
+    /// Whether the ring lacks an event that is known to be stored, such as one that was acknowledged while another
+    /// process has appended before it.
+    behind: AtomicBool,
+}
+
+/// How far a repair has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repaired {
+    /// The ring has everything that the store had.
+    Whole,
+    /// The store has more.
+    Partly,
 }
 
 /// What reading a channel's log needs.
@@ -49,6 +62,7 @@ impl Channel {
             subscribers: Subscribers::default(),
             members: Mutex::default(),
             used: Mutex::new(Instant::now()),
+            behind: AtomicBool::new(false),
         }
     }
 
@@ -71,29 +85,38 @@ impl Channel {
         &self.ring
     }
 
-    /// Reads events that the ring lacks from the store. Only the channel's own append group calls this, so two
-    /// repairs of one channel never run at once.
-    pub(crate) async fn repair(&self, source: Source<'_>) -> Result<(), StoreError> {
-        let limit = PageLimit::new(REPAIR_PAGE, source.limits.answer_bytes);
-        loop {
-            let position = self.ring.read().head().position();
-            match source.store.after(self.info.id, &position, limit).await? {
-                Replay::Events { events, more } => {
-                    for event in &events {
-                        self.ring.push(event);
-                    }
-                    if !more {
-                        break;
-                    }
+    /// Returns where the ring ends.
+    pub(crate) fn position(&self) -> Position {
+        self.ring.read().head().position()
+    }
+
+    /// Pushes what the store has after the ring's [position](Self::position). Only the channel's own append group
+    /// calls this, so two repairs of one channel never run at once.
+    pub(crate) async fn repair(&self, replay: Replay, source: Source<'_>) -> Result<Repaired, StoreError> {
+        match replay {
+            Replay::Events { events, more } => {
+                for event in &events {
+                    self.ring.push(event);
                 }
-                Replay::Reset(_) => {
-                    let (head, newest) = self.read_tail(source).await?;
-                    self.ring.restart(source.limits, head, &newest);
-                    break;
-                }
+                Ok(if more { Repaired::Partly } else { Repaired::Whole })
+            }
+            Replay::Reset(_) => {
+                let (head, newest) = self.read_tail(source).await?;
+                self.ring.restart(source.limits, head, &newest);
+                Ok(Repaired::Whole)
             }
         }
-        Ok(())
+    }
+
+    /// Sets whether the ring lacks an event that is known to be stored.
+    pub(crate) fn set_behind(&self, behind: bool) {
+        self.behind.store(behind, Ordering::Release);
+    }
+
+    /// Returns whether the ring lacks an event that is known to be stored. [Catch up](append::AppendQueue::catch_up)
+    /// before reading it for a new reader.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.behind.load(Ordering::Acquire)
     }
 
     /// Leaves a frame with every subscriber whose connection `is_meant`.

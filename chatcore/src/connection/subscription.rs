@@ -65,6 +65,7 @@ impl Subscription {
         let place = handle.share.subscribe()?;
         let channel = engine.channel(&name).await?;
         let subscription = Self::enter(&engine, handle, place, channel, key)?;
+        subscription.catch_up(after.as_ref()).await?;
         let mut start = match &after {
             Some(position) => subscription.replay(position).await?,
             None => None,
@@ -122,6 +123,19 @@ impl Subscription {
         let subscription =
             Self { engine: Arc::clone(engine), key, channel, subscriber, shard, _place: place };
         if others >= engine.limits.subscriptions_total { Err(Error::overloaded()) } else { Ok(subscription) }
+    }
+
+    /// Has the ring repaired if it lacks something that is known to be stored: what this node has acknowledged, or what
+    /// the client has seen at another node. Whether the client's position is valid is then decided by the store.
+    async fn catch_up(&self, after: Option<&Position>) -> Result<(), Error> {
+        let is_ahead = |position: &Position| {
+            let ring = self.channel.ring().read();
+            position.epoch != ring.head().epoch || position.seq > ring.head().seq
+        };
+        if self.channel.is_behind() || after.is_some_and(is_ahead) {
+            self.engine.appends.catch_up(&self.channel).await?;
+        }
+        Ok(())
     }
 
     /// Returns the events after the position: all of them, or as many as an answer can have if the ring has the
