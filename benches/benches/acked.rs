@@ -112,7 +112,7 @@ async fn measure_singly(store: PostgresStore, (publishers, channels): (usize, us
             while waits.go_on() {
                 let (nonce, text) = (Nonce::random(), TEXT.to_owned());
                 let body = AppendBody::Message { nonce, text, reply_to: None, attachments: Vec::new() };
-                let append = Append { channel, author: author.clone(), body };
+                let append = Append::new(channel, author.clone(), body);
                 store.append(vec![append]).await.remove(0).unwrap();
                 waits.answered();
             }

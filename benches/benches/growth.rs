@@ -48,11 +48,11 @@ impl Source {
         self.made += 1;
         let nonce = Nonce::new(format!("{:016x}-{}", self.random.bits(), self.made)).unwrap();
         let text = TEXT.to_owned();
-        Append {
-            channel: self.channels[self.random.below(CHANNELS) as usize],
-            author: self.authors[self.random.below(AUTHORS) as usize].clone(),
-            body: AppendBody::Message { nonce, text, reply_to: None, attachments: Vec::new() },
-        }
+        Append::new(
+            self.channels[self.random.below(CHANNELS) as usize],
+            self.authors[self.random.below(AUTHORS) as usize].clone(),
+            AppendBody::Message { nonce, text, reply_to: None, attachments: Vec::new() },
+        )
     }
 }
 

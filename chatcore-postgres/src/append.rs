@@ -231,7 +231,7 @@ impl<'a> Call<'a> {
                 Some(last) => {
                     let seq = last.seq.checked_sub(u64::from(left.unsigned_abs()));
                     let seq = seq.ok_or(Failure::Broken("the database returned a seq below the first"))?;
-                    Ok(Appended { seq, ..last.clone() })
+                    Ok(Appended::new(seq, last.at, last.epoch.clone()))
                 }
                 None => Err(AppendError::NoSuchChannel),
             });
@@ -259,7 +259,8 @@ impl<'a> Call<'a> {
         }
         let epoch = Epoch::new(row.try_get::<_, &str>(6)?)
             .map_err(|_| Failure::Broken("invalid epoch in the database"))?;
-        Ok(Ok(Appended { seq: seq(row, 4)?, at: at(row, 5)?, epoch, duplicate: row.try_get(7)? }))
+        let outcome = if row.try_get(7)? { Appended::duplicate } else { Appended::new };
+        Ok(Ok(outcome(seq(row, 4)?, at(row, 5)?, epoch)))
     }
 }
 
@@ -313,7 +314,7 @@ mod tests {
 
     fn item(channel: u64, body: AppendBody) -> Item {
         let author = User::new("u_ann", "Ann").expect("a user");
-        one(Append { channel: ChannelId(channel), author, body }).expect("an item")
+        one(Append::new(ChannelId(channel), author, body)).expect("an item")
     }
 
     fn say(channel: u64, nonce: &str) -> Item {
@@ -355,7 +356,7 @@ mod tests {
     fn a_text_with_a_zero_byte_is_rejected() {
         let author = User::new("u_ann", "Ann").expect("a user");
         let body = AppendBody::Edit { target: 1, text: "a\0b".to_owned() };
-        let outcome = one(Append { channel: ChannelId(1), author, body });
+        let outcome = one(Append::new(ChannelId(1), author, body));
         assert!(matches!(outcome, Err(AppendError::Rejected(_))), "{outcome:?}");
     }
 }

@@ -12,16 +12,13 @@ use crate::store::PostgresStore;
 
 fn read(row: &Row) -> Result<Upload, Failure> {
     let (attachment, name): (&str, &str) = (row.try_get(0)?, row.try_get(2)?);
-    Ok(Upload {
-        attachment: serde_json::from_str(attachment)
-            .map_err(|_| Failure::Broken("invalid upload in the database"))?,
-        channel: channel_id(row.try_get(1)?),
-        channel_name: ChannelName::existing(name)
-            .map_err(|_| Failure::Broken("invalid channel name in the database"))?,
-        owner: user_id(row.try_get(3)?)?,
-        at: at(row, 4)?,
-        state: upload_state(row.try_get(5)?, row.try_get(6)?)?,
-    })
+    let attachment =
+        serde_json::from_str(attachment).map_err(|_| Failure::Broken("invalid upload in the database"))?;
+    let name =
+        ChannelName::existing(name).map_err(|_| Failure::Broken("invalid channel name in the database"))?;
+    let (channel, owner) = (channel_id(row.try_get(1)?), user_id(row.try_get(3)?)?);
+    let state = upload_state(row.try_get(5)?, row.try_get(6)?)?;
+    Ok(Upload::new(attachment, channel, name, owner, at(row, 4)?).with_state(state))
 }
 
 impl PostgresStore {

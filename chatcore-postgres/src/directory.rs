@@ -25,13 +25,9 @@ fn channel_info(row: &Row) -> Result<ChannelInfo, Failure> {
     let name: &str = row.try_get(1)?;
     let name =
         ChannelName::existing(name).map_err(|_| Failure::Broken("invalid channel name in the database"))?;
-    Ok(ChannelInfo {
-        id: channel_id(row.try_get(0)?),
-        name,
-        topic: row.try_get(2)?,
-        created_at: at(row, 3)?,
-        created_by: user(row.try_get(4)?, row.try_get(5)?)?,
-    })
+    let by = user(row.try_get(4)?, row.try_get(5)?)?;
+    let topic: &str = row.try_get(2)?;
+    Ok(ChannelInfo::new(channel_id(row.try_get(0)?), name, at(row, 3)?, by).with_topic(topic))
 }
 
 impl PostgresStore {
@@ -56,12 +52,12 @@ impl PostgresStore {
         for row in &rows {
             let info = channel_info(row)?;
             if !page.take(info.weight()) {
-                return Ok(ChannelPage { channels, more: true });
+                return Ok(ChannelPage::new(channels, true));
             }
             channels.push(info);
         }
         let more = rows.last().map(|row| row.try_get(6)).transpose()?.unwrap_or(false);
-        Ok(ChannelPage { channels, more })
+        Ok(ChannelPage::new(channels, more))
     }
 
     async fn count(&self) -> Result<usize, Failure> {
@@ -162,9 +158,7 @@ impl PostgresStore {
         let ids: Vec<i64> = channels.iter().map(|id| signed(id.0)).collect();
         let rows =
             self.database.query(&sql, &[(&user.as_str(), Type::TEXT), (&ids, Type::INT8_ARRAY)]).await?;
-        let unread = |row: &Row| {
-            Ok(Unread { read: seq(row, 0)?, messages: unsigned(row.try_get(1)?), head: seq(row, 2)? })
-        };
+        let unread = |row: &Row| Ok(Unread::new(seq(row, 0)?, unsigned(row.try_get(1)?), seq(row, 2)?));
         rows.iter().map(unread).collect()
     }
 

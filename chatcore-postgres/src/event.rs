@@ -95,12 +95,12 @@ pub(crate) fn message_page(rows: &[Row], page: &mut Filling) -> Result<Page, Fai
     for row in rows {
         let message = message(row)?;
         if !page.take(message.weight()) {
-            return Ok(Page { messages, more: true });
+            return Ok(Page::new(messages, true));
         }
         messages.push(message);
     }
     let more = rows.last().map(|row| row.try_get(MORE)).transpose()?.unwrap_or(false);
-    Ok(Page { messages, more })
+    Ok(Page::new(messages, more))
 }
 
 /// Converts to PostgreSQL's signed integers. No log is long enough for a `seq` to be clamped.
@@ -138,14 +138,13 @@ pub(crate) fn event(row: &Row, first: usize) -> Result<Event, Failure> {
     let text: String = row.try_get(first + 7)?;
     let about = || target.ok_or(Failure::Broken("an event in the database has no target"));
     let kind = match row.try_get(first + 2)? {
-        kind::MESSAGE => EventKind::Message(Content {
-            author: by,
-            text,
-            nonce: nonce(row.try_get(first + 5)?)?,
-            reply_to: target,
-            attachments: attachments(row.try_get(first + 8)?)?,
-            deleted: row.try_get(first + 9)?,
-        }),
+        kind::MESSAGE => {
+            let mut content = Content::new(by, nonce(row.try_get(first + 5)?)?, text);
+            content.reply_to = target;
+            content.attachments = attachments(row.try_get(first + 8)?)?;
+            content.deleted = row.try_get(first + 9)?;
+            EventKind::Message(content)
+        }
         kind::EDIT => EventKind::Edited { target: about()?, text, by },
         kind::DELETE => EventKind::Deleted { target: about()?, by },
         kind @ (kind::REACT_ON | kind::REACT_OFF) => {
@@ -153,7 +152,7 @@ pub(crate) fn event(row: &Row, first: usize) -> Result<Event, Failure> {
         }
         _ => return Err(Failure::Broken("unknown kind of event in the database")),
     };
-    Ok(Event { seq: seq(row, first)?, at: at(row, first + 1)?, kind })
+    Ok(Event::new(seq(row, first)?, at(row, first + 1)?, kind))
 }
 
 /// Reads the check of a position from [`CHECK_COLUMNS`], beginning at column `first`. They are null if the event was

@@ -150,11 +150,11 @@ impl PostgresStore {
         let query = query.clone();
         // Texts are compared off the async threads.
         let look = move || {
-            let Page { mut messages, more } = message_page(&rows, &mut page)?;
+            let Page { mut messages, more, .. } = message_page(&rows, &mut page)?;
             let reached = messages.last().map_or(before, |oldest| oldest.seq);
             messages.retain(|message| query.matches(&message.text));
             messages.reverse();
-            Ok(Found { messages, before: more.then_some(reached) })
+            Ok(Found::new(messages, more.then_some(reached)))
         };
         let looked = tokio::task::spawn_blocking(look).await;
         looked.map_err(|_| Failure::Broken("the texts can't be compared"))?

@@ -318,7 +318,7 @@ impl PostgresStore {
         let mut heads: HashMap<i64, Head> = HashMap::new();
         for row in &rows {
             let seq = seq(row, 1)?;
-            heads.insert(row.try_get(2)?, Head { epoch: epoch(row, 0)?, seq, check: check(row, 3, seq)? });
+            heads.insert(row.try_get(2)?, Head::new(epoch(row, 0)?, seq, check(row, 3, seq)?));
         }
         Ok(ids.iter().map(|id| heads.get(id).cloned()).collect())
     }

@@ -29,7 +29,7 @@ fn ann() -> User {
 }
 
 fn by_ann(channel: ChannelId, body: AppendBody) -> Append {
-    Append { channel, author: ann(), body }
+    Append::new(channel, ann(), body)
 }
 
 fn say(channel: ChannelId, text: &str) -> Append {
@@ -79,7 +79,7 @@ async fn a_commit_whose_answer_was_lost_is_not_repeated() {
     }
     assert_eq!(texts(&store, channel).await, ["the edit", "the reply"]);
     let message = store.message(channel, 1).await.expect("can be read").expect("is there");
-    let expected = Reaction { emoji: "the emoji".to_owned(), users: vec![ann().id] };
+    let expected = Reaction::new("the emoji", vec![ann().id]);
     assert_eq!(message.reactions, [expected]);
     // A repeat by the caller is a duplicate as ever.
     assert!(add(&store, say(channel, "the message")).await.expect("it is known").duplicate);

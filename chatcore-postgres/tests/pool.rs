@@ -91,16 +91,16 @@ async fn a_pool_that_can_not_grow_uses_what_it_has() {
     assert!(refused.is_empty(), "{} of 50 reads: {refused:?}", refused.len());
     let general = ChannelName::new("general").expect("a name");
     let general = store.create_channel(&general, "", &user("ann")).await.expect("a channel is made");
-    let hello = Append {
-        channel: general.into_channel().id,
-        author: user("ann"),
-        body: AppendBody::Message {
+    let hello = Append::new(
+        general.into_channel().id,
+        user("ann"),
+        AppendBody::Message {
             nonce: Nonce::random(),
             text: "hello".to_owned(),
             reply_to: None,
             attachments: Vec::new(),
         },
-    };
+    );
     store.append(vec![hello]).await.remove(0).expect("reads leave a place for appends");
 }
 

@@ -62,12 +62,12 @@ async fn one_search_finds_an_old_message_by_the_index() {
     let say = |text: &String| {
         let nonce = Nonce::random();
         let body = AppendBody::Message { nonce, text: text.clone(), reply_to: None, attachments: Vec::new() };
-        Append { channel, author: ann.clone(), body }
+        Append::new(channel, ann.clone(), body)
     };
     for taken in store.append(texts.iter().map(say).collect()).await {
         taken.expect("a message is taken");
     }
-    let change = |body| Append { channel, author: ann.clone(), body };
+    let change = |body| Append::new(channel, ann.clone(), body);
     for body in [AppendBody::Edit { target: 4, text: "pins".to_owned() }, AppendBody::Delete { target: 5 }] {
         store.append(vec![change(body)]).await.remove(0).expect("a change is taken");
     }

@@ -35,7 +35,7 @@ impl Changes<'_> {
     fn put_upload_within(&mut self, upload: &Upload, most: FileBytes) -> Result<bool, TransactionError> {
         let before = self.upload(&upload.attachment.id)?.map_or(0, |before| before.attachment.size);
         let more = upload.attachment.size.saturating_sub(before);
-        let FileBytes { owner, all } = file_bytes(&*self.tables.file_bytes, &upload.owner)?;
+        let FileBytes { owner, all, .. } = file_bytes(&*self.tables.file_bytes, &upload.owner)?;
         if more > 0 && (owner.saturating_add(more) > most.owner || all.saturating_add(more) > most.all) {
             return Ok(false);
         }
@@ -78,8 +78,9 @@ impl Changes<'_> {
             ahead.push(attachment_id(row?.0.value().1)?);
         }
         for id in ahead {
-            if let Some(upload) = self.upload(&id)? {
-                self.put_upload(&Upload { at: now, ..upload })?;
+            if let Some(mut upload) = self.upload(&id)? {
+                upload.at = now;
+                self.put_upload(&upload)?;
             }
         }
         Ok(())
@@ -197,7 +198,7 @@ fn file_bytes(
     owner: &UserId,
 ) -> Result<FileBytes, TransactionError> {
     let bytes = |owner: &str| Ok::<_, TransactionError>(table.get(owner)?.map_or(0, |row| row.value()));
-    Ok(FileBytes { owner: bytes(owner.as_str())?, all: bytes(ALL_OWNERS)? })
+    Ok(FileBytes::new(bytes(owner.as_str())?, bytes(ALL_OWNERS)?))
 }
 
 fn attachment_id(id: &str) -> Result<AttachmentId, TransactionError> {

@@ -42,7 +42,7 @@ impl Changes<'_> {
             return Ok(None);
         }
         let id = self.tables.channels.last()?.map_or(1, |(id, _)| id.value() + 1);
-        let info = ChannelInfo { id: ChannelId(id), name, topic, created_at: now, created_by: by };
+        let info = ChannelInfo::new(ChannelId(id), name, now, by).with_topic(topic);
         self.tables.channels.insert(id, encode(&info)?.as_slice())?;
         self.tables.names.insert(info.name.as_str(), id)?;
         self.tables.looks.insert(look.as_str(), id)?;
@@ -186,7 +186,7 @@ fn channels(
         }
         channels.push(info);
     }
-    Ok(ChannelPage { channels, more })
+    Ok(ChannelPage::new(channels, more))
 }
 
 fn users(txn: &ReadTransaction, ids: Vec<UserId>) -> Result<HashMap<UserId, User>, TransactionError> {
@@ -194,8 +194,7 @@ fn users(txn: &ReadTransaction, ids: Vec<UserId>) -> Result<HashMap<UserId, User
     let mut found = HashMap::new();
     for id in ids {
         if let Some(name) = names.get(id.as_str())? {
-            let name = name.value().into();
-            found.insert(id.clone(), User { id, name });
+            found.insert(id.clone(), User::from_id(id, name.value()));
         }
     }
     Ok(found)
@@ -224,7 +223,7 @@ fn unread(
         .map(|channel| {
             let Some(log) = log(&logs, channel.0)? else { return Ok(Unread::default()) };
             let read = markers.get((user.as_str(), channel.0))?.map_or(0, |row| row.value());
-            Ok(Unread { read, messages: count(*channel, read, log.head)?, head: log.head })
+            Ok(Unread::new(read, count(*channel, read, log.head)?, log.head))
         })
         .collect()
 }

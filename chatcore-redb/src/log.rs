@@ -79,7 +79,7 @@ impl<'t> Changes<'t> {
         let Some(log) = self.log(channel)? else { return Ok(Err(AppendError::NoSuchChannel)) };
         let (epoch, seq, at) = (log.epoch.clone(), log.head + 1, now.following(log.at));
         if let Some(first) = self.first_of(&item)? {
-            return Ok(Ok(Appended { seq: first.0, at: first.1, epoch, duplicate: true }));
+            return Ok(Ok(Appended::duplicate(first.0, first.1, epoch)));
         }
         let target = match self.check(&item)? {
             Ok(target) => target,
@@ -106,7 +106,7 @@ impl<'t> Changes<'t> {
         if let Some(log) = self.log(channel)? {
             (log.head, log.at) = (seq, at);
         }
-        Ok(Ok(Appended { seq, at, epoch, duplicate: false }))
+        Ok(Ok(Appended::new(seq, at, epoch)))
     }
 
     /// Finds the first publish with the same author and nonce.
@@ -319,9 +319,7 @@ impl<'t> Changes<'t> {
         state: UploadState,
     ) -> Result<(), TransactionError> {
         match self.upload(id)? {
-            Some(upload) if upload.state != state => {
-                self.put_upload(&chatcore::store::Upload { state, ..upload })
-            }
+            Some(upload) if upload.state != state => self.put_upload(&upload.with_state(state)),
             _ => Ok(()),
         }
     }

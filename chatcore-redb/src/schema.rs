@@ -259,8 +259,9 @@ fn enter_looks(tables: &mut Tables<'_>) -> Result<(), TransactionError> {
 /// Returns the event that created a message that was never edited.
 pub(crate) fn begun(message: Message) -> Event {
     let Message { seq, author, at, text, nonce, reply_to, attachments, deleted, .. } = message;
-    let content = Content { author, text, nonce, reply_to, attachments, deleted };
-    Event { seq, at, kind: EventKind::Message(content) }
+    let mut content = Content::new(author, nonce, text);
+    (content.reply_to, content.attachments, content.deleted) = (reply_to, attachments, deleted);
+    Event::new(seq, at, EventKind::Message(content))
 }
 
 /// Encodes a row.

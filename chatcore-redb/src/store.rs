@@ -328,7 +328,7 @@ fn messages_before(
         messages.push(message);
     }
     messages.reverse();
-    Ok(Page { messages, more })
+    Ok(Page::new(messages, more))
 }
 
 fn heads(txn: &ReadTransaction, channels: &[ChannelId]) -> Result<Vec<Option<Head>>, TransactionError> {
@@ -350,7 +350,7 @@ impl Rows {
     }
 
     fn head(&self, channel: ChannelId, log: Log) -> Result<Head, TransactionError> {
-        Ok(Head { epoch: log.epoch, seq: log.head, check: self.check(channel, log.head)? })
+        Ok(Head::new(log.epoch, log.head, self.check(channel, log.head)?))
     }
 
     /// Returns the check of the event at `seq`, or `None` if the event was pruned.

@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::Path;
 
+use chatcore::attachments::FileKind;
 use chatcore::store::{
     Append, AppendBody, AttachmentIndex, Directory, EventStore, PageLimit, Upload, UploadState,
 };
@@ -22,7 +23,7 @@ async fn with_channel(path: &Path) -> (RedbStore, ChannelId) {
 }
 
 async fn append(store: &RedbStore, channel: ChannelId, body: AppendBody) -> u64 {
-    store.append(vec![Append { channel, author: ann(), body }]).await.remove(0).unwrap().seq
+    store.append(vec![Append::new(channel, ann(), body)]).await.remove(0).unwrap().seq
 }
 
 fn message(text: &str) -> AppendBody {
@@ -31,17 +32,9 @@ fn message(text: &str) -> AppendBody {
 }
 
 fn upload(id: &str, channel: ChannelId, state: UploadState) -> Upload {
-    let attachment = Attachment {
-        id: AttachmentId::new(id).unwrap(),
-        name: "a.txt".to_owned(),
-        size: 1,
-        content_type: "text/plain".to_owned(),
-        width: None,
-        height: None,
-        url: String::new(),
-    };
+    let attachment = Attachment::new(AttachmentId::new(id).unwrap(), "a.txt", 1, FileKind::new("text/plain"));
     let channel_name = ChannelName::new("a").unwrap();
-    Upload { attachment, channel, channel_name, owner: ann().id, at: Timestamp::now(), state }
+    Upload::new(attachment, channel, channel_name, ann().id, Timestamp::now()).with_state(state)
 }
 
 fn names(folder: &Path) -> Vec<String> {

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use chatcore::attachments::FileKind;
 use chatcore::store::{Append, AppendBody, EventKind};
 use chatcore::store::{
     AttachmentIndex, Created, Directory, EventStore, PageLimit, Replay, Upload, UploadState,
@@ -181,7 +182,7 @@ async fn a_file_of_layout_1_is_upgraded() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("chat.redb");
     let ann = User::new("u_ann", "Ann").unwrap();
-    let append = |channel, body| Append { channel, author: ann.clone(), body };
+    let append = |channel, body| Append::new(channel, ann.clone(), body);
     let publish = |nonce: &str| AppendBody::Message {
         nonce: Nonce::new(nonce).unwrap(),
         text: nonce.to_owned(),
@@ -253,24 +254,11 @@ async fn the_files_of_layout_2_are_counted() {
     let name = ChannelName::new("general").unwrap();
     let channel = store.create_channel(&name, "", &ann).await.unwrap().into_channel().id;
     for (id, owner, size) in [("a_1", "u_ann", 5), ("a_2", "u_bob", 7), ("a_3", "u_ann", 11)] {
-        let attachment = Attachment {
-            id: AttachmentId::new(id).unwrap(),
-            name: id.to_owned(),
-            size,
-            content_type: "image/png".to_owned(),
-            width: None,
-            height: None,
-            url: String::new(),
-        };
-        let upload = Upload {
-            attachment,
-            channel,
-            channel_name: name.clone(),
-            owner: UserId::new(owner).unwrap(),
-            at: Timestamp::now(),
-            state: UploadState::Ready,
-        };
-        store.put_upload(&upload).await.unwrap();
+        let attachment =
+            Attachment::new(AttachmentId::new(id).unwrap(), id, size, FileKind::new("image/png"));
+        let owner = UserId::new(owner).unwrap();
+        let upload = Upload::new(attachment, channel, name.clone(), owner, Timestamp::now());
+        store.put_upload(&upload.with_state(UploadState::Ready)).await.unwrap();
     }
     let before = store.file_bytes(&ann.id).await.unwrap();
     assert_eq!((before.owner, before.all), (16, 23));

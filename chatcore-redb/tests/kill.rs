@@ -152,5 +152,5 @@ fn publish(channel: ChannelId, nonce: &str) -> Append {
         reply_to: None,
         attachments: Vec::new(),
     };
-    Append { channel, author: ann(), body }
+    Append::new(channel, ann(), body)
 }

@@ -44,7 +44,7 @@ async fn stored(messages: u64) -> MemoryStore {
             reply_to: None,
             attachments: Vec::new(),
         };
-        Append { channel, author: user("ann"), body }
+        Append::new(channel, user("ann"), body)
     };
     for stored in store.append((1..=messages).map(say).collect()).await {
         stored.unwrap();
@@ -73,7 +73,7 @@ async fn a_page_of_history_is_bounded_in_bytes() {
     let ann = chat.connect(identity("ann")).unwrap();
     let (mut before, mut seen) = (Seq::MAX, Vec::new());
     loop {
-        let HistoryPage { messages, more } = ann.history("a", before, 100).await.unwrap();
+        let HistoryPage { messages, more, .. } = ann.history("a", before, 100).await.unwrap();
         assert!(!messages.is_empty() && len(&messages) <= ANSWER, "{} bytes", len(&messages));
         assert!(len(&messages) > ANSWER / 2 || !more, "a page is as full as it can be");
         before = messages[0].seq;
@@ -172,7 +172,8 @@ async fn pages_of_a_search_find_each_message_once() {
     let ann = chat.connect(identity("ann")).unwrap();
     let (mut before, mut seen) = (None, Vec::new());
     loop {
-        let SearchPage { messages, more, before: next } = ann.search("a", "needle", before).await.unwrap();
+        let SearchPage { messages, more, before: next, .. } =
+            ann.search("a", "needle", before).await.unwrap();
         assert!(len(&messages) <= ANSWER, "{} bytes", len(&messages));
         seen.splice(0..0, seqs(&messages));
         assert_eq!(more, next.is_some());

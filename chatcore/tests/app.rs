@@ -143,7 +143,7 @@ async fn the_app_publishes_a_file_of_the_author() {
     let (host, a) = (user("host"), channel("a"));
     chat.ensure_channel(&a, "", &host).await.unwrap();
     let bytes = stream::iter([Ok(bytes::Bytes::from_static(b"plan"))]).boxed();
-    let plain = |_: &[u8]| FileKind { content_type: "text/plain".into(), width: None, height: None };
+    let plain = |_: &[u8]| FileKind::new("text/plain");
     let file = chat.upload(&Identity::new(host.clone()), "a", "plan.txt", bytes, plain).await.unwrap();
     let message = NewMessage::text("").attachment(file.id.clone());
     chat.publish(&host, &a, message).await.unwrap();

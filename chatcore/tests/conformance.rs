@@ -249,5 +249,5 @@ fn publish(channel: ChannelId, i: u32) -> Append {
         reply_to: None,
         attachments: Vec::new(),
     };
-    Append { channel, author: User::new("u_ann", "Ann").unwrap(), body }
+    Append::new(channel, User::new("u_ann", "Ann").unwrap(), body)
 }

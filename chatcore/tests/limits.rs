@@ -152,7 +152,7 @@ async fn a_stored_reaction_without_an_emoji_can_be_removed() {
     for (emoji, spelt) in [("lol", "lol"), ("❤", "❤\u{fe0f}")] {
         let body =
             AppendBody::React { target: 1, emoji: emoji.into(), on: true, limits: ReactionLimits::default() };
-        let append = Append { channel: ChannelId(1), author: identity("ann").user, body };
+        let append = Append::new(ChannelId(1), identity("ann").user, body);
         store.append(vec![append]).await.remove(0).unwrap();
         assert_eq!(ann.history("a", u64::MAX, 1).await.unwrap().messages[0].reactions.len(), 1);
         ann.react("a", 1, spelt, false).await.unwrap();
@@ -287,7 +287,7 @@ async fn with_files(edit: impl FnOnce(&mut Limits)) -> (Chat, tempfile::TempDir,
 
 async fn upload(chat: &Chat, name: &str, bytes: &'static [u8]) -> Result<Attachment, ErrorCode> {
     let stream = futures::stream::iter([Ok(bytes::Bytes::from_static(bytes))]).boxed();
-    let kind = |_: &[u8]| FileKind { content_type: "image/png".into(), width: None, height: None };
+    let kind = |_: &[u8]| FileKind::new("image/png");
     chat.upload(&identity("ann"), "a", name, stream, kind).await.map_err(|error| error.code())
 }
 
@@ -326,7 +326,7 @@ async fn stored_files_count_until_they_are_removed() {
     assert_eq!(files(folder.path()), 2, "nothing is left of what was refused");
     let bobs = async |bytes: &'static [u8]| {
         let stream = futures::stream::iter([Ok(bytes::Bytes::from_static(bytes))]).boxed();
-        let kind = |_: &[u8]| FileKind { content_type: "image/png".into(), width: None, height: None };
+        let kind = |_: &[u8]| FileKind::new("image/png");
         chat.upload(&identity("bob"), "a", "d.png", stream, kind).await.map_err(|error| error.code())
     };
     assert_eq!(bobs(b"12345").await, Err(ErrorCode::StorageFull), "one past the limit of all");

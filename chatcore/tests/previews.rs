@@ -124,7 +124,7 @@ impl PreviewMaker for Maker {
 }
 
 fn preview(encoding: PreviewType, text: &str) -> Preview {
-    Preview { encoding, bytes: Bytes::copy_from_slice(text.as_bytes()) }
+    Preview::new(encoding, Bytes::copy_from_slice(text.as_bytes()))
 }
 
 struct World {
@@ -161,7 +161,7 @@ impl World {
 
     async fn unsent(&self, name: &str, memory: u32) -> AttachmentId {
         let file = futures::stream::iter([Ok(Bytes::from_static(b"picture"))]).boxed();
-        let kind = FileKind { content_type: "image/png".into(), width: Some(memory), height: Some(1) };
+        let kind = FileKind::new("image/png").with_pixels(memory, 1);
         self.chat.upload(&identity("ann"), "a", name, file, |_: &[u8]| kind).await.unwrap().id
     }
 

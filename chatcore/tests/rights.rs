@@ -366,7 +366,7 @@ async fn with_file(rights: &Rights, bytes: usize) -> (Chat, Client, chatcore::At
 }
 
 fn kind(_: &[u8]) -> FileKind {
-    FileKind { content_type: "application/octet-stream".into(), width: None, height: None }
+    FileKind::new("application/octet-stream")
 }
 
 #[tokio::test]

@@ -23,15 +23,17 @@ async fn filled(messages: usize, chars: usize) -> (MemoryStore, ChannelId) {
     let store = MemoryStore::new();
     let name = ChannelName::new("a").unwrap();
     let channel = store.create_channel(&name, "", &user("ann")).await.unwrap().into_channel().id;
-    let append = |i: usize| Append {
-        channel,
-        author: user("ann"),
-        body: AppendBody::Message {
-            nonce: Nonce::new(i.to_string()).unwrap(),
-            text: "\u{130}".repeat(chars),
-            reply_to: None,
-            attachments: Vec::new(),
-        },
+    let append = |i: usize| {
+        Append::new(
+            channel,
+            user("ann"),
+            AppendBody::Message {
+                nonce: Nonce::new(i.to_string()).unwrap(),
+                text: "\u{130}".repeat(chars),
+                reply_to: None,
+                attachments: Vec::new(),
+            },
+        )
     };
     store.append((0..messages).map(append).collect()).await;
     (store, channel)

@@ -69,7 +69,7 @@ fn message(channel: ChannelId, text: &str) -> Append {
         reply_to: None,
         attachments: Vec::new(),
     };
-    Append { channel, author: identity("bob").user, body }
+    Append::new(channel, identity("bob").user, body)
 }
 
 #[tokio::test]

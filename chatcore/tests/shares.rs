@@ -269,7 +269,7 @@ async fn a_user_uploads_a_bounded_number_of_bytes_per_day() {
         let chat = chat.clone();
         async move {
             let stream = futures::stream::iter([Ok(bytes::Bytes::from(bytes))]).boxed();
-            let kind = |_: &[u8]| FileKind { content_type: "x".into(), width: None, height: None };
+            let kind = |_: &[u8]| FileKind::new("x");
             let uploaded = chat.upload(&Identity::new(user(name)), "a", "x", stream, kind).await;
             uploaded.err().map(|error| (error.code(), error.retry_after().map(|wait| wait.as_secs())))
         }

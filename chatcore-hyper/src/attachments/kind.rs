@@ -52,20 +52,20 @@ pub(crate) const SIDE: u64 = 16_384;
 /// A picture without a size, or with one beyond [`PIXELS`] or [`SIDE`], is a plain file, which no browser decodes.
 /// Width and height are those of the picture as it is shown: a photograph on its side has them exchanged.
 pub(crate) fn inspect(head: &[u8]) -> FileKind {
-    let plain = FileKind { content_type: OCTET_STREAM.to_owned(), width: None, height: None };
+    let plain = || FileKind::new(OCTET_STREAM);
     let found = infer::get(head).map(|kind| kind.mime_type()).filter(|kind| SHOWN.contains(kind));
-    let Some(content_type) = found else { return plain };
+    let Some(content_type) = found else { return plain() };
     if !content_type.starts_with("image/") {
-        return FileKind { content_type: content_type.to_owned(), ..plain };
+        return FileKind::new(content_type);
     }
     let side = |pixels: usize| u32::try_from(pixels).ok().filter(|&side| side > 0);
     let sides =
         imagesize::blob_size(head).ok().and_then(|size| Some((side(size.width)?, side(size.height)?)));
-    let Some((width, height)) = sides else { return plain };
+    let Some((width, height)) = sides else { return plain() };
     let is_shown = u64::from(width) * u64::from(height) <= PIXELS && u64::from(width.max(height)) <= SIDE;
     let content_type = if is_shown { content_type } else { OCTET_STREAM };
     let (width, height) = if is_turned(head) { (height, width) } else { (width, height) };
-    FileKind { content_type: content_type.to_owned(), width: Some(width), height: Some(height) }
+    FileKind::new(content_type).with_pixels(width, height)
 }
 
 /// Returns whether a picture is shown on its side, so that its width is its height.

@@ -136,7 +136,7 @@ fn encode(picture: &DynamicImage, may_be_drawn: bool, profile: Option<&[u8]>) ->
             encoder.set_icc_profile(profile.to_vec()).ok()?;
         }
         encoder.write_image(picture.as_bytes(), width, height, color.into()).ok()?;
-        Some(Preview { encoding: PreviewType::Jpeg, bytes: bytes.into() })
+        Some(Preview::new(PreviewType::Jpeg, bytes))
     });
     let jpeg = jpeg.flatten();
     if jpeg.is_some() && !may_be_drawn {
@@ -152,7 +152,7 @@ fn encode(picture: &DynamicImage, may_be_drawn: bool, profile: Option<&[u8]>) ->
     match jpeg {
         // A drawing has few colours, and PNG keeps its lines sharp.
         Some(jpeg) if bytes.len() > 2 * jpeg.bytes.len() => Some(jpeg),
-        _ => Some(Preview { encoding: PreviewType::Png, bytes: bytes.into() }),
+        _ => Some(Preview::new(PreviewType::Png, bytes)),
     }
 }
 
@@ -193,6 +193,8 @@ mod tests {
     use image::RgbImage;
     use image::codecs::jpeg::JpegDecoder;
 
+    use chatcore::attachments::FileKind;
+
     use super::*;
 
     fn jpeg() -> Vec<u8> {
@@ -203,15 +205,8 @@ mod tests {
     }
 
     fn picture(content_type: &str, width: u32, height: u32, size: u64) -> Attachment {
-        Attachment {
-            id: chatcore::AttachmentId::random(),
-            name: "x".into(),
-            size,
-            content_type: content_type.into(),
-            width: Some(width),
-            height: Some(height),
-            url: String::new(),
-        }
+        let kind = FileKind::new(content_type).with_pixels(width, height);
+        Attachment::new(chatcore::AttachmentId::random(), "x", size, kind)
     }
 
     #[test]

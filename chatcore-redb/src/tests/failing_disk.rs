@@ -129,7 +129,7 @@ fn publish(channel: ChannelId, nonce: u64) -> Append {
         reply_to: None,
         attachments: Vec::new(),
     };
-    Append { channel, author: User::new("u_ann", "Ann").unwrap(), body }
+    Append::new(channel, User::new("u_ann", "Ann").unwrap(), body)
 }
 
 async fn nonces(store: &RedbStore, channel: ChannelId) -> Vec<u64> {

@@ -74,6 +74,7 @@ pub trait Outlet: Debug + Send + Sync + 'static {
 
 /// How much of a burst was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Sent {
     /// All of it.
     All,

@@ -45,6 +45,7 @@ pub enum PreviewType {
 
 /// A preview of a picture, as it was made.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Preview {
     /// The encoding.
     pub encoding: PreviewType,

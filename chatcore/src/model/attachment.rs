@@ -6,6 +6,7 @@ use crate::model::id::AttachmentId;
 
 /// A file that belongs to a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Attachment {
     /// Its key.
     pub id: AttachmentId,
@@ -41,6 +42,7 @@ impl Attachment {
 
 /// What a file's first bytes say it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FileKind {
     /// The media type.
     pub content_type: String,

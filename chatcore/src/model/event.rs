@@ -9,6 +9,7 @@ use crate::model::time::Timestamp;
 
 /// One entry of a channel's log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Event {
     /// Its position in the log.
     pub seq: Seq,
@@ -58,6 +59,7 @@ pub enum EventKind {
 /// answer with the edits and reactions that came after an entry, and an app reads `message.text` without asking
 /// which of the two it has. [`Message::new`] makes one of the other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Content {
     /// The author.
     pub author: User,
@@ -143,6 +145,7 @@ impl Event {
 
 /// An item for a store to append. The store assigns its `seq`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Append {
     /// The channel.
     pub channel: ChannelId,

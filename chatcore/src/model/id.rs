@@ -150,6 +150,7 @@ fn random_hex() -> String {
 
 /// How far a reader has read a channel's log: it has every event up to and including `seq`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Position {
     /// The epoch of the log. A position of another epoch is not valid in this log.
     pub epoch: Epoch,

@@ -11,6 +11,7 @@ use crate::model::time::Timestamp;
 
 /// A participant: a lasting identity and a display name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct User {
     /// The identity.
     pub id: UserId,
@@ -36,6 +37,7 @@ impl User {
 
 /// An emoji on a message, and the users who added it, in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Reaction {
     /// The emoji. An earlier version may have stored another short text.
     pub emoji: String,
@@ -45,6 +47,7 @@ pub struct Reaction {
 
 /// The most reactions on a message. The default has no bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ReactionLimits {
     /// On one message, of all emoji and people.
     pub on_message: usize,
@@ -68,6 +71,7 @@ impl Default for ReactionLimits {
 
 /// Why a message accepts no further reaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TooManyReactions {
     /// The message has as many reactions as it can have.
     #[error("a message can have at most {most} reactions: remove one first")]
@@ -86,6 +90,7 @@ pub enum TooManyReactions {
 /// A message in its current state. Its JSON omits empty fields. The protocol's encoder writes the JSON for
 /// clients.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Message {
     /// Its position in the channel's log.
     pub seq: Seq,

@@ -172,6 +172,7 @@ pub enum RemovalReason {
 
 /// The server's limits that a client should know before it sends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ClientLimits {
     /// The most bytes of one command, as it is sent.
     pub frame_bytes: usize,

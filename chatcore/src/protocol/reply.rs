@@ -15,6 +15,7 @@ use crate::store::{ChannelInfo, Unread};
 
 /// A channel as one user sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ChannelObject {
     /// The name, which is its key.
     pub name: ChannelName,
@@ -48,6 +49,7 @@ impl ChannelObject {
 
 /// The answer to `channels`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
 pub struct ChannelList {
     /// Channels by name.
     pub channels: Vec<ChannelObject>,
@@ -61,6 +63,7 @@ pub struct ChannelList {
 
 /// The answer to `subscribe`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[non_exhaustive]
 pub struct Subscribed {
     /// The channel.
     pub channel: ChannelName,
@@ -96,6 +99,7 @@ impl Subscribed {
 
 /// The answer to `publish`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Published {
     /// The channel.
     pub channel: ChannelName,
@@ -109,6 +113,7 @@ pub struct Published {
 
 /// The answer to `edit`, `delete` and `react`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Logged {
     /// The channel.
     pub channel: ChannelName,
@@ -118,6 +123,7 @@ pub struct Logged {
 
 /// The answer to `history`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
 pub struct HistoryPage {
     /// Messages, oldest first.
     pub messages: Vec<Message>,
@@ -127,6 +133,7 @@ pub struct HistoryPage {
 
 /// The answer to `search`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
 pub struct SearchPage {
     /// Matching messages, oldest first. May be fewer than requested, or none, even if there is more to search.
     pub messages: Vec<Message>,
@@ -139,6 +146,7 @@ pub struct SearchPage {
 
 /// An `error` answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ErrorReply {
     /// The error code.
     pub code: ErrorCode,

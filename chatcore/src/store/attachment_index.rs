@@ -24,6 +24,7 @@ pub enum UploadState {
 
 /// An uploaded file, from its first byte to its removal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Upload {
     /// The file as messages show it. Its id is also the blob's key.
     pub attachment: Attachment,
@@ -61,6 +62,7 @@ impl Upload {
 
 /// Bytes of files, of one owner and of all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FileBytes {
     /// Bytes of one owner.
     pub owner: u64,

@@ -21,6 +21,7 @@ pub const UNREAD_SCAN_NEW: u64 = 100;
 
 /// How far a user has read a channel, at one moment. The default is that of an empty log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Unread {
     /// The read marker, or 0 for none.
     pub read: Seq,
@@ -46,6 +47,7 @@ impl Unread {
 
 /// A channel's entry in the directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ChannelInfo {
     /// The store's key.
     pub id: ChannelId,
@@ -84,6 +86,7 @@ impl ChannelInfo {
 
 /// A page of the directory's channels, by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ChannelPage {
     /// The channels.
     pub channels: Vec<ChannelInfo>,
@@ -101,6 +104,7 @@ impl ChannelPage {
 
 /// The outcome of [`Directory::create_channel`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Created {
     /// The channel is new.
     New(ChannelInfo),

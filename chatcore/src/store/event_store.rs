@@ -28,6 +28,7 @@ pub enum Durability {
 
 /// The outcome of one [`Append`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Appended {
     /// The event's position in the log. For a duplicate, the position of the first one.
     pub seq: Seq,
@@ -55,6 +56,7 @@ impl Appended {
 
 /// The end of a channel's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Head {
     /// The log's epoch.
     pub epoch: Epoch,
@@ -80,6 +82,7 @@ impl Head {
 
 /// The answer of [`EventStore::after`] for a position.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Replay {
     /// The events right after the position.
     Events {
@@ -95,6 +98,7 @@ pub enum Replay {
 
 /// Messages in their current state, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Page {
     /// The messages.
     pub messages: Vec<Message>,

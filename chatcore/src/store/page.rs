@@ -14,6 +14,7 @@
 /// [`Event::weight`]: crate::store::Event::weight
 /// [`ChannelInfo::weight`]: super::ChannelInfo::weight
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PageLimit {
     /// The most messages, events or channels.
     pub items: usize,

@@ -16,6 +16,7 @@ const PAGE: PageLimit = PageLimit::new(100, 256 << 10);
 
 /// The results of a search so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Found {
     /// Matching messages in their current state, oldest first.
     pub messages: Vec<Message>,

@@ -153,7 +153,7 @@ async fn fill(folder: &Path, names: &[String], messages: usize) {
             let text =
                 format!("message {n}, which was here before the soak began, as long as people write them");
             let body = AppendBody::Message { nonce, text, reply_to: None, attachments: Vec::new() };
-            Append { channel, author: author.clone(), body }
+            Append::new(channel, author.clone(), body)
         };
         for appended in store.append((0..messages).map(message).collect()).await {
             appended.expect("room for a message");
