@@ -7,11 +7,12 @@ use async_trait::async_trait;
 use chatcore::store::{ChannelInfo, ChannelPage, Created, Directory, PageLimit, StoreError, Unread};
 use chatcore::{ChannelId, ChannelName, Seq, Timestamp, User, UserId};
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
-use serde::Deserialize;
 
 use crate::error::TransactionError;
 use crate::log::Changes;
-use crate::schema::{CHANNELS, LOGS, LOOKS, Log, MARKERS, MESSAGES, NAMES, USERS, decode, encode, log};
+use crate::schema::{
+    AUTHORS, CHANNELS, DELETED, LOGS, LOOKS, Log, MARKERS, NAMES, USERS, decode, encode, log,
+};
 use crate::store::RedbStore;
 use crate::writer::SyncMode;
 
@@ -206,15 +207,15 @@ fn unread(
     user: &UserId,
     channels: &[ChannelId],
 ) -> Result<Vec<Unread>, TransactionError> {
-    let (logs, markers, rows) = (txn.open_table(LOGS)?, txn.open_table(MARKERS)?, txn.open_table(MESSAGES)?);
+    let (logs, markers, rows) = (txn.open_table(LOGS)?, txn.open_table(MARKERS)?, txn.open_table(AUTHORS)?);
     let count = |channel: ChannelId, read: Seq, head: Seq| {
         let mut messages = 0;
         // A marker is never past the head, so the range is valid.
         let newest = rows.range((channel.0, read)..=(channel.0, head))?.rev();
         for (row, _) in newest.zip(0..Unread::scan(read)) {
-            let (key, row) = row?;
-            let Counted { author, deleted } = decode(row.value().1)?;
-            messages += u64::from(key.value().1 > read && !deleted && author.id != user.as_str());
+            let (key, author) = row?;
+            let author = author.value();
+            messages += u64::from(key.value().1 > read && author != DELETED && author != user.as_str());
         }
         Ok::<_, TransactionError>(messages)
     };
@@ -226,17 +227,4 @@ fn unread(
             Ok(Unread::new(read, count(*channel, read, log.head)?, log.head))
         })
         .collect()
-}
-
-/// The fields of a message's row that decide whether it is unread.
-#[derive(Deserialize)]
-struct Counted {
-    author: Author,
-    #[serde(default)]
-    deleted: bool,
-}
-
-#[derive(Deserialize)]
-struct Author {
-    id: String,
 }

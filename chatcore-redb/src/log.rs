@@ -7,7 +7,7 @@ use chatcore::{Attachment, AttachmentId, ChannelId, Epoch, Message, Seq, Timesta
 use redb::{ReadableTable, WriteTransaction};
 
 use crate::error::TransactionError;
-use crate::schema::{Log, Tables, begun, decode, encode, log};
+use crate::schema::{Log, Tables, author_of, begun, decode, encode, log};
 
 /// The most events, and the most nonces, that one transaction of a prune removes. It bounds how long appends wait.
 const PRUNE_STEP: u64 = 1_000;
@@ -169,8 +169,7 @@ impl<'t> Changes<'t> {
         let log = self.log(channel)?.ok_or_else(broken)?;
         log.messages += 1;
         let ordinal = log.messages;
-        self.tables.messages.insert((channel.0, event.seq), (ordinal, encode(&message)?.as_slice()))?;
-        Ok(())
+        self.put_message(channel, ordinal, &message)
     }
 
     /// Applies an edit, a delete or a reaction to its message.
@@ -192,7 +191,18 @@ impl<'t> Changes<'t> {
             EventKind::Message(_) | EventKind::Reaction { .. } => {}
         }
         message.apply(event);
-        self.tables.messages.insert((channel.0, message.seq), (ordinal, encode(&message)?.as_slice()))?;
+        self.put_message(channel, ordinal, &message)
+    }
+
+    fn put_message(
+        &mut self,
+        channel: ChannelId,
+        ordinal: u64,
+        message: &Message,
+    ) -> Result<(), TransactionError> {
+        let key = (channel.0, message.seq);
+        self.tables.messages.insert(key, (ordinal, encode(message)?.as_slice()))?;
+        self.tables.authors.insert(key, author_of(message))?;
         Ok(())
     }
 
@@ -263,7 +273,8 @@ impl<'t> Changes<'t> {
             (message.text, message.reactions) = (String::new(), Vec::new());
             removed.push((ordinal, message));
         }
-        self.tables.messages.retain_in(range, |_, _| false)?;
+        self.tables.messages.retain_in(range.clone(), |_, _| false)?;
+        self.tables.authors.retain_in(range, |_, _| false)?;
         for (_, message) in &removed {
             let (author, nonce) = (message.author.id.as_str(), message.nonce.as_str());
             if is_expired(message.at, now) {

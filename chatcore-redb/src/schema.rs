@@ -31,7 +31,8 @@ const LAYOUT_KEY: &str = "layout";
 /// - Layout 1 had every message in [`EVENTS`] too. Such a row is still valid and stays.
 /// - Layout 2 had no [`FILE_BYTES`].
 /// - Layout 3 had no [`LOOKS`].
-pub(crate) const LAYOUT: u64 = 4;
+/// - Layout 4 had no [`AUTHORS`].
+pub(crate) const LAYOUT: u64 = 5;
 
 /// channel → `ChannelInfo`.
 pub(crate) const CHANNELS: TableDefinition<u64, Json> = TableDefinition::new("channels");
@@ -46,6 +47,11 @@ pub(crate) const LOGS: TableDefinition<u64, Json> = TableDefinition::new("logs")
 pub(crate) const EVENTS: TableDefinition<(u64, u64), Json> = TableDefinition::new("events");
 /// (channel, seq) → (ordinal, current `Message`). The ordinal counts the channel's messages from 1.
 pub(crate) const MESSAGES: TableDefinition<(u64, u64), (u64, Json)> = TableDefinition::new("messages");
+/// (channel, seq) → the author's user id of every row in [`MESSAGES`], or [`DELETED`]. Counting reads these rows alone, so
+/// its cost doesn't depend on how long the messages are.
+pub(crate) const AUTHORS: TableDefinition<(u64, u64), &str> = TableDefinition::new("authors");
+/// The author of a deleted message. A user id is never empty.
+pub(crate) const DELETED: &str = "";
 /// (channel, target, seq of the edit): the rows that a delete must redact.
 pub(crate) const EDITS: TableDefinition<(u64, u64, u64), ()> = TableDefinition::new("edits");
 /// (channel, author, nonce) → (seq, at).
@@ -106,6 +112,7 @@ pub(crate) struct Tables<'t> {
     pub(crate) logs: Watched<'t, u64, Json>,
     pub(crate) events: Watched<'t, (u64, u64), Json>,
     pub(crate) messages: Watched<'t, (u64, u64), (u64, Json)>,
+    pub(crate) authors: Watched<'t, (u64, u64), &'static str>,
     pub(crate) edits: Watched<'t, (u64, u64, u64), ()>,
     pub(crate) nonces: Watched<'t, (u64, &'static str, &'static str), (u64, i64)>,
     pub(crate) orphans: Watched<'t, (u64, u64), (i64, &'static str, &'static str)>,
@@ -125,6 +132,7 @@ impl<'t> Tables<'t> {
             logs: Watched::open(txn, LOGS)?,
             events: Watched::open(txn, EVENTS)?,
             messages: Watched::open(txn, MESSAGES)?,
+            authors: Watched::open(txn, AUTHORS)?,
             edits: Watched::open(txn, EDITS)?,
             nonces: Watched::open(txn, NONCES)?,
             orphans: Watched::open(txn, ORPHANS)?,
@@ -145,6 +153,7 @@ impl<'t> Tables<'t> {
             logs,
             events,
             messages,
+            authors,
             edits,
             nonces,
             orphans,
@@ -160,6 +169,7 @@ impl<'t> Tables<'t> {
             || logs.changed()
             || events.changed()
             || messages.changed()
+            || authors.changed()
             || edits.changed()
             || nonces.changed()
             || orphans.changed()
@@ -220,6 +230,7 @@ fn create(database: &Database) -> Result<(), TransactionError> {
     let mut tables = Tables::open(&txn)?;
     count_files(&mut tables)?;
     enter_looks(&mut tables)?;
+    enter_authors(&mut tables)?;
     drop(tables);
     txn.open_table(META)?.insert(LAYOUT_KEY, LAYOUT)?;
     Ok(txn.commit()?)
@@ -234,6 +245,7 @@ pub(crate) fn copy(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), 
     copy_table(from, to, LOGS)?;
     copy_table(from, to, EVENTS)?;
     copy_table(from, to, MESSAGES)?;
+    copy_table(from, to, AUTHORS)?;
     copy_table(from, to, EDITS)?;
     copy_table(from, to, NONCES)?;
     copy_table(from, to, ORPHANS)?;
@@ -242,6 +254,21 @@ pub(crate) fn copy(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), 
     copy_table(from, to, UPLOADS)?;
     copy_table(from, to, RECLAIMABLE)?;
     copy_table(from, to, FILE_BYTES)
+}
+
+/// Stores the authors of all messages.
+fn enter_authors(tables: &mut Tables<'_>) -> Result<(), TransactionError> {
+    for row in tables.messages.iter()? {
+        let (key, row) = row?;
+        let message: Message = decode(row.value().1)?;
+        tables.authors.insert(key.value(), author_of(&message))?;
+    }
+    Ok(())
+}
+
+/// Returns a message's row in [`AUTHORS`].
+pub(crate) fn author_of(message: &Message) -> &str {
+    if message.deleted { DELETED } else { message.author.id.as_str() }
 }
 
 /// Stores what the names of all channels look like, in the order of the channels' creation.
