@@ -49,6 +49,7 @@ pub use self::model::policy::{Action, Denied, Identity, OpenPolicy, Policy};
 pub use self::model::query::{InvalidQuery, SearchQuery};
 pub use self::model::time::{Clock, InvalidTimestamp, Timestamp};
 pub use self::model::visible;
+pub use self::protocol::ConnectError;
 pub use self::runtime::failures::FailureLog;
 pub use self::runtime::stats::{Histogram, Stats};
 pub use self::store::{MemoryStore, blob};

@@ -1,7 +1,7 @@
 //! Responses and the store's pages behind them are bounded in bytes: what does not fit comes with the next one.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use chatcore::protocol::{ChannelList, ChatEvent, Command, HistoryPage, SearchPage, Subscribed};
+use chatcore::protocol::{ChannelList, ChatEvent, Command, HistoryPage, SearchPage, Start, Subscribed};
 use chatcore::store::{Append, AppendBody, Directory, EventStore};
 use chatcore::{
     Action, ChannelName, Chat, Client, ClientError, Denied, ErrorCode, Identity, Limits, MemoryStore, Nonce,
@@ -57,6 +57,10 @@ fn len<T: serde::Serialize>(items: &[T]) -> usize {
     serde_json::to_vec(items).unwrap().len()
 }
 
+fn has_more(start: &Start) -> bool {
+    matches!(start, Start::Snapshot { more: true, .. })
+}
+
 fn seqs(messages: &[chatcore::Message]) -> Vec<Seq> {
     messages.iter().map(|message| message.seq).collect()
 }
@@ -96,7 +100,7 @@ async fn a_message_larger_than_an_answer_comes_alone() {
     let page = ann.history("a", 2, 100).await.unwrap();
     assert_eq!((seqs(&page.messages), page.more), (vec![1], false));
     let opened = ann.subscribe("a").await.unwrap();
-    assert_eq!((seqs(&opened.messages), opened.more, opened.head), (vec![5], true, 5));
+    assert_eq!((seqs(&opened.start.messages()), has_more(&opened.start), opened.head), (vec![5], true, 5));
     let found = ann.search("a", "needle", None).await.unwrap();
     assert_eq!((seqs(&found.messages), found.before), (vec![5], Some(5)));
 }
@@ -110,7 +114,8 @@ async fn a_snapshot_is_bounded_in_bytes() {
     // has seen.
     for new in [0, 0, 30] {
         publish(&mut ann, new).await;
-        let Subscribed { messages, more, head, .. } = ann.subscribe("a").await.unwrap();
+        let Subscribed { start, head, .. } = ann.subscribe("a").await.unwrap();
+        let (messages, more) = (start.messages(), has_more(&start));
         assert!(len(&messages) <= ANSWER && len(&messages) > ANSWER / 2, "{} bytes", len(&messages));
         assert!(more, "there are older ones");
         assert_eq!(messages.last().map(|message| message.seq), Some(head));
@@ -120,9 +125,9 @@ async fn a_snapshot_is_bounded_in_bytes() {
         assert_eq!(seqs(&older.messages), [first - 1], "history goes on");
     }
     let few = ann.call::<Subscribed>(subscribe(None, 3)).await.unwrap();
-    assert_eq!((few.messages.len(), few.more), (3, true));
+    assert_eq!((few.start.messages().len(), has_more(&few.start)), (3, true));
     let none = ann.call::<Subscribed>(subscribe(None, 0)).await.unwrap();
-    assert_eq!((none.messages.len(), none.more), (0, true));
+    assert_eq!((none.start.messages().len(), has_more(&none.start)), (0, true));
 }
 
 fn subscribe(after: Option<Position>, limit: u32) -> Command {
@@ -140,9 +145,10 @@ async fn a_large_resume_ends_early_and_goes_on_live() {
     publish(&mut ann, 100).await;
     let mut bob = chat.connect(identity("bob")).unwrap();
     let resumed = bob.resume("a", Position::new(start.epoch, start.head)).await.unwrap();
-    assert!(!resumed.reset && len(&resumed.events) <= ANSWER, "{} bytes", len(&resumed.events));
+    let Start::Replay(events) = &resumed.start else { panic!("{resumed:?}") };
+    assert!(len(events) <= ANSWER, "{} bytes", len(events));
     let place = |event: &ChatEvent| event.log_position().map(|(_, seq)| seq);
-    let mut seen: Vec<Seq> = resumed.events.iter().filter_map(place).collect();
+    let mut seen: Vec<Seq> = events.iter().filter_map(place).collect();
     assert_eq!(seen.last(), Some(&resumed.head));
     assert!(seen.len() > 3 && seen.len() < 100, "{seen:?}");
     while seen.len() < 100 {
@@ -160,10 +166,10 @@ async fn a_resume_that_can_not_go_on_is_reset() {
     let ann = chat.connect(identity("ann")).unwrap();
     let epoch = ann.subscribe("a").await.unwrap().epoch;
     let far = ann.resume("a", Position::new(epoch.clone(), 1)).await.unwrap();
-    assert!(far.reset && far.events.is_empty() && far.more, "{far:?}");
-    assert_eq!((far.head, far.messages.last().unwrap().seq), (100, 100));
+    assert!(has_more(&far.start), "{far:?}");
+    assert_eq!((far.head, far.start.messages().last().unwrap().seq), (100, 100));
     let near = ann.resume("a", Position::new(epoch, 97)).await.unwrap();
-    assert_eq!((near.reset, near.events.len(), near.head), (false, 3, 100));
+    assert_eq!((near.start.events().len(), near.head), (3, 100));
 }
 
 #[tokio::test]

@@ -154,7 +154,7 @@ async fn the_app_publishes_a_file_of_the_author() {
 
 #[tokio::test]
 async fn the_app_reads_a_history_page_by_page() {
-    let chat = chat(|l| l.history = 4).await;
+    let chat = chat(|l| l.page_messages = 4).await;
     let (host, a) = (user("host"), channel("a"));
     for n in 1..=10 {
         chat.publish(&host, &a, NewMessage::text(n.to_string())).await.unwrap();

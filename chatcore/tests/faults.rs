@@ -46,8 +46,8 @@ async fn follow(mut client: Client, count: u64) -> Vec<u64> {
                 let seq = seqs.last().copied().unwrap_or(0);
                 let after = Some(Position::new(epoch.clone(), seq));
                 let resumed: chatcore::protocol::Subscribed = insist(&mut client, &subscribe(after)).await;
-                assert!(!resumed.reset);
-                seqs.extend(resumed.events.iter().map(|event| event.log_position().unwrap().1));
+                assert!(!resumed.start.is_snapshot());
+                seqs.extend(resumed.start.events().iter().map(|event| event.log_position().unwrap().1));
             }
             _ => {}
         }
@@ -216,7 +216,7 @@ async fn the_ring_serves_while_the_store_is_unavailable() {
     reader.publish("a", "before").await.unwrap();
     store.set_faults(Faults { before_write: 1.0, read: 1.0, ..Faults::default() });
     let late = chat.connect(identity("late")).unwrap();
-    assert_eq!(late.subscribe("a").await.unwrap().messages[0].text, "before");
+    assert_eq!(late.subscribe("a").await.unwrap().start.messages()[0].text, "before");
     assert!(late.publish("a", "lost").await.is_err());
     store.set_faults(Faults::default());
     assert_eq!(late.publish("a", "after").await.unwrap().seq, 2);

@@ -45,8 +45,8 @@ async fn a_client_resumes_at_a_node_that_is_behind() {
     let after = Position::new(start.epoch, 2).with_check(check);
     let mut moved = join(&slow, "ann");
     let resumed = moved.resume("a", after).await.unwrap();
-    assert!(!resumed.reset, "the store has the position");
-    assert_eq!((resumed.head, resumed.check, resumed.events.len()), (2, check, 0));
+    assert!(!resumed.start.is_snapshot(), "the store has the position");
+    assert_eq!((resumed.head, resumed.check, resumed.start.events().len()), (2, check, 0));
     moved.publish("a", "three").await.unwrap();
     assert_eq!(next_seq(&mut moved).await, 3);
 }
@@ -60,8 +60,8 @@ async fn a_position_that_no_node_has_gets_a_reset() {
     let moved = join(&slow, "ann");
     for after in [Position::new(epoch, 2), Position::new(Epoch::new("other").unwrap(), 1)] {
         let resumed = moved.resume("a", after).await.unwrap();
-        assert!(resumed.reset);
-        assert_eq!((resumed.head, resumed.messages.len()), (1, 1), "the snapshot is the store's");
+        assert!(resumed.start.is_snapshot());
+        assert_eq!((resumed.head, resumed.start.messages().len()), (1, 1), "the snapshot is the store's");
     }
 }
 
@@ -79,7 +79,7 @@ async fn a_resume_is_no_reset_while_the_store_is_away() {
     let refused = moved.resume("a", Position::new(epoch.clone(), 1)).await.unwrap_err();
     assert!(matches!(&refused, ClientError::Refused(error) if error.code() == ErrorCode::Unavailable));
     store.set_faults(Faults::default());
-    assert!(!moved.resume("a", Position::new(epoch, 1)).await.unwrap().reset);
+    assert!(!moved.resume("a", Position::new(epoch, 1)).await.unwrap().start.is_snapshot());
 }
 
 #[tokio::test]
@@ -91,7 +91,7 @@ async fn an_acknowledged_message_is_in_the_next_snapshot() {
         let (node, author) = if n % 2 == 0 { (&one, &ann) } else { (&other, &bob) };
         assert_eq!(author.publish("a", &n.to_string()).await.unwrap().seq, n);
         let seen = join(node, "reader").subscribe("a").await.unwrap();
-        assert_eq!((seen.head, seen.messages.len() as u64), (n, n));
+        assert_eq!((seen.head, seen.start.messages().len() as u64), (n, n));
     }
 }
 

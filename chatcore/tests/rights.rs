@@ -12,8 +12,8 @@ use chatcore::blob::FolderBlobs;
 use chatcore::protocol::{ChatEvent, CloseReason, Command, Logged, RemovalReason, Subscribed};
 use chatcore::testkit::{Faults, FaultyStore};
 use chatcore::{
-    Action, ChannelName, Chat, Client, ClientError, Denied, ErrorCode, Identity, Limits, MemoryStore,
-    OpenPolicy, Policy, Position, SessionId, User, UserId,
+    Action, ChannelName, Chat, Client, ClientError, ConnectError, Denied, ErrorCode, Identity, Limits,
+    MemoryStore, OpenPolicy, Policy, Position, SessionId, User, UserId,
 };
 use futures::{FutureExt, StreamExt};
 use serde::de::IgnoredAny;
@@ -430,7 +430,7 @@ async fn one_session_is_disconnected_and_the_others_stay() {
         client.channels().await.unwrap();
     }
     let refused = chat.connect(before).map(drop);
-    assert_eq!(refused, Err(CloseReason::SignedOut), "a handshake under way");
+    assert_eq!(refused, Err(ConnectError::Disconnected(CloseReason::SignedOut)), "a handshake under way");
     assert!(chat.connect(before_other).is_ok(), "of another session");
     assert!(chat.connect(of("one")).is_ok(), "found after the call");
 }
@@ -442,7 +442,9 @@ async fn a_temporary_disconnection_asks_to_reconnect() {
     chat.disconnect(&id("ann"), CloseReason::Reconnect);
     assert_eq!(code_of(&mut ann).await, CloseReason::Reconnect);
     assert_eq!(CloseReason::Reconnect.code(), 4003, "of the temporary ones");
-    assert_eq!(chat.connect(before).map(drop), Err(CloseReason::Reconnect), "with what was known before");
+    let refused = chat.connect(before).map(drop);
+    let reason = CloseReason::Reconnect;
+    assert_eq!(refused, Err(ConnectError::Disconnected(reason)), "with what was known before");
     assert!(chat.connect(identity("ann")).is_ok());
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use chatcore::protocol::{CloseReason, Command};
 use chatcore::testkit::{CapturedLog, Faults, FaultyStore};
 use chatcore::{
-    Chat, Client, ClientError, ErrorCode, Identity, Limits, MemoryStore, Nonce, Position, Stats, User,
+    Chat, Client, ClientError, ConnectError, ErrorCode, Identity, Limits, MemoryStore, Nonce, Position,
+    Stats, User,
 };
 
 fn identity(name: &str) -> Identity {
@@ -187,11 +188,11 @@ async fn the_statistics_count_what_goes_wrong() {
     }
     while !matches!(bob.next_event().await.unwrap(), chatcore::protocol::ChatEvent::Lagged { .. }) {}
     let gone = Position::new(chatcore::Epoch::random(), 1);
-    assert!(bob.resume("a", gone).await.unwrap().reset);
+    assert!(bob.resume("a", gone).await.unwrap().start.is_snapshot());
     store.set_faults(Faults { after_write: 1.0, ..Faults::default() });
     ann.publish("a", "x").await.unwrap_err();
     store.set_faults(Faults::default());
-    assert_eq!(chat.connect(identity("eve")).unwrap_err(), CloseReason::Overloaded);
+    assert_eq!(chat.connect(identity("eve")).unwrap_err(), ConnectError::Overloaded);
     for _ in 0..20 {
         let _ = ann.typing("a").await;
     }

@@ -6,12 +6,12 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use chatcore::protocol::{ChatEvent, CloseReason, Command, Published, Subscribed};
+use chatcore::protocol::{ChatEvent, CloseReason, Command, Published, Start, Subscribed};
 use chatcore::store::{Append, AppendBody, Directory, EventStore};
 use chatcore::testkit::{Faults, FaultyStore};
 use chatcore::{
-    Action, ChannelId, ChannelName, Chat, Client, ClientError, Denied, ErrorCode, Identity, Limits,
-    MemoryStore, Nonce, Policy, Position, User,
+    Action, ChannelId, ChannelName, Chat, Client, ClientError, ConnectError, Denied, ErrorCode, Identity,
+    Limits, MemoryStore, Nonce, Policy, Position, User,
 };
 
 fn chat() -> Chat {
@@ -78,7 +78,7 @@ async fn a_message_reaches_all_subscribers_and_its_author() {
     let (mut ann, mut bob) = (join(&chat, "ann").await, join(&chat, "bob").await);
     ann.create_channel("General", "").await.unwrap();
     ann.subscribe("general").await.unwrap();
-    assert!(bob.subscribe("GENERAL").await.unwrap().messages.is_empty());
+    assert!(bob.subscribe("GENERAL").await.unwrap().start.messages().is_empty());
     let published = ann.publish("general", "hi").await.unwrap();
     assert_eq!((published.seq, published.duplicate), (1, false));
     for client in [&mut ann, &mut bob] {
@@ -144,12 +144,13 @@ async fn resumed_events_lead_to_the_same_messages_as_a_snapshot() {
     ann.delete("a", 1).await.unwrap();
     let after = Position::new(start.epoch.clone(), start.head);
     let resumed = bob.resume("a", after).await.unwrap();
-    assert!(!resumed.reset && resumed.messages.is_empty());
-    let seqs: Vec<_> = resumed.events.iter().map(|e| e.log_position().unwrap().1).collect();
+    let Start::Replay(events) = &resumed.start else { panic!("{resumed:?}") };
+    let seqs: Vec<_> = events.iter().map(|e| e.log_position().unwrap().1).collect();
     assert_eq!((seqs, resumed.head), (vec![2, 3, 4, 5], 5));
-    let text = serde_json::to_string(&resumed.events).unwrap();
+    let text = serde_json::to_string(events).unwrap();
     assert!(!text.contains("uno"), "the edit of a deleted message has no text: {text}");
-    let shown = ann.subscribe("a").await.unwrap().messages;
+    let shown = ann.subscribe("a").await.unwrap().start;
+    let shown = shown.messages();
     assert!(shown[0].deleted && shown[0].text.is_empty());
     assert_eq!(shown[1].reactions[0].emoji, "👍");
 }
@@ -168,8 +169,8 @@ async fn a_resume_from_an_unknown_position_is_reset() {
         [(epoch.clone(), 1), (epoch.clone(), 0), (epoch.clone(), 7), (chatcore::Epoch::random(), 6)]
     {
         let answer = ann.resume("a", Position::new(epoch, seq)).await.unwrap();
-        assert_eq!(answer.messages.len(), if answer.reset { 6 } else { 0 });
-        resets.push(answer.reset);
+        assert_eq!(answer.start.messages().len(), if answer.start.is_snapshot() { 6 } else { 0 });
+        resets.push(answer.start.is_snapshot());
     }
     assert_eq!(resets, [false, true, true, true]);
 }
@@ -192,7 +193,7 @@ async fn a_slow_reader_is_told_lagged_and_resumes() {
     };
     assert_eq!(lagged, (1, 30));
     let resumed = slow.resume("a", Position::new(start.epoch, start.head)).await.unwrap();
-    assert_eq!((resumed.reset, resumed.events.len()), (false, 30));
+    assert_eq!(resumed.start.events().len(), 30);
 }
 
 #[tokio::test(start_paused = true)]
@@ -347,7 +348,7 @@ async fn a_drain_answers_accepted_commands_and_then_closes() {
     }
     assert!(told);
     assert_eq!(ann.close_reason(), Some(CloseReason::GoingAway));
-    assert!(matches!(chat.connect(identity("bob")), Err(CloseReason::Draining)));
+    assert!(matches!(chat.connect(identity("bob")), Err(ConnectError::Draining)));
 }
 
 #[tokio::test]
@@ -357,9 +358,9 @@ async fn connections_are_bounded_in_all_and_per_user() {
         l.connections_per_user = 2;
     });
     let ann = [join(&chat, "ann").await, join(&chat, "ann").await];
-    assert!(matches!(chat.connect(identity("ann")), Err(CloseReason::Overloaded)));
+    assert!(matches!(chat.connect(identity("ann")), Err(ConnectError::Overloaded)));
     let _bob = join(&chat, "bob").await;
-    assert!(matches!(chat.connect(identity("eve")), Err(CloseReason::Overloaded)));
+    assert!(matches!(chat.connect(identity("eve")), Err(ConnectError::Overloaded)));
     drop(ann);
     assert_eq!(chat.connections(), 1);
     assert!(chat.connect(identity("eve")).is_ok());
@@ -370,7 +371,9 @@ async fn a_disconnected_identity_can_not_connect() {
     let chat = chat();
     let (before, other) = (identity("ann"), identity("ben"));
     chat.disconnect(&before.user.id, CloseReason::SignedOut);
-    assert_eq!(chat.connect(before).map(drop), Err(CloseReason::SignedOut), "a handshake under way");
+    let refused = chat.connect(before).map(drop);
+    let reason = CloseReason::SignedOut;
+    assert_eq!(refused, Err(ConnectError::Disconnected(reason)), "a handshake under way");
     assert!(chat.connect(other).is_ok(), "somebody else");
     assert!(chat.connect(identity("ann")).is_ok(), "signed in again");
 }

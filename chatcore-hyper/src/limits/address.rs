@@ -66,10 +66,10 @@ fn host(text: &str) -> Option<IpAddr> {
     bare.parse().ok().or_else(|| text.parse().ok().map(|address: SocketAddr| address.ip()))
 }
 
-/// The number of places for addresses. Further addresses share a place, so that many addresses cost no memory.
+/// The number of slots for addresses. Further addresses share a slot, so that many addresses cost no memory.
 pub(crate) const SLOTS: usize = 1 << 16;
 
-/// Gives each address one of [`SLOTS`] places, at random, so that no client can predict it.
+/// Gives each address one of [`SLOTS`] slots, at random, so that no client can predict it.
 #[derive(Debug, Default)]
 pub(crate) struct Slots(RandomState);
 

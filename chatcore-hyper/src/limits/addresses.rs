@@ -10,41 +10,41 @@ use crate::error::HttpError;
 use crate::limits::address::ClientAddress;
 use crate::limits::allowance::{Allowance, PerAddress, TooManyRequests};
 use crate::limits::config::Config;
-use crate::limits::places::{Place, Places};
+use crate::limits::permits::{Permit, Permits};
 
 /// The limits per address. A request without a [`ClientAddress`] has none.
 #[derive(Debug)]
 pub(crate) struct Addresses {
     requests: PerAddress,
-    sockets: Arc<Places>,
+    sockets: Arc<Permits>,
     sockets_per_address: usize,
     handshakes: PerAddress,
     uploads: PerAddress,
     upload_bytes: PerAddress,
-    uploading: Arc<Places>,
+    uploading: Arc<Permits>,
     uploads_per_address: usize,
 }
 
-/// An upload of an address: its place, and its bytes.
+/// An upload of an address: its permit, and its bytes.
 #[derive(Debug)]
 pub(crate) struct Uploading {
     address: Option<ClientAddress>,
     addresses: Arc<Addresses>,
     /// Bytes of an unfinished kibibyte.
     rest: usize,
-    _place: Option<Place>,
+    _permit: Option<Permit>,
 }
 
 impl Addresses {
     pub(crate) fn new(config: &Config) -> Arc<Self> {
         Arc::new(Self {
             requests: PerAddress::new(config.requests),
-            sockets: Places::new(usize::MAX, config.sockets_per_address),
+            sockets: Permits::new(usize::MAX, config.sockets_per_address),
             sockets_per_address: config.sockets_per_address,
             handshakes: PerAddress::new(config.handshakes),
             uploads: PerAddress::new(config.uploads),
             upload_bytes: PerAddress::new(Allowance::kibibytes_per_day(config.upload_bytes_per_day)),
-            uploading: Places::new(usize::MAX, config.uploads_per_address),
+            uploading: Permits::new(usize::MAX, config.uploads_per_address),
             uploads_per_address: config.uploads_per_address,
         })
     }
@@ -54,14 +54,14 @@ impl Addresses {
         address(parts).map_or(Ok(()), |address| self.requests.take(address))
     }
 
-    /// Takes a place for a WebSocket of the request's address.
-    pub(crate) fn socket(&self, parts: &Parts) -> Result<Option<Place>, HttpError> {
+    /// Takes a permit for a WebSocket of the request's address.
+    pub(crate) fn socket(&self, parts: &Parts) -> Result<Option<Permit>, HttpError> {
         let Some(address) = address(parts) else { return Ok(None) };
-        let place = self.sockets.take(address).ok_or_else(|| {
+        let permit = self.sockets.take(address).ok_or_else(|| {
             let why = format!("at most {} WebSockets at once from one address", self.sockets_per_address);
             HttpError::from(chatcore::Error::new(ErrorCode::RateLimited, why))
         });
-        place.map(Some)
+        permit.map(Some)
     }
 
     /// Counts a handshake of the request's address.
@@ -72,19 +72,19 @@ impl Addresses {
     /// Begins an upload of the request's address.
     pub(crate) fn upload(self: &Arc<Self>, parts: &Parts) -> Result<Uploading, HttpError> {
         let address = address(parts);
-        let place = match address {
+        let permit = match address {
             None => None,
             Some(address) => {
                 self.uploads.take(address)?;
-                let place = self.uploading.take(address).ok_or_else(|| {
+                let permit = self.uploading.take(address).ok_or_else(|| {
                     let why =
                         format!("at most {} uploads at once from one address", self.uploads_per_address);
                     HttpError::from(chatcore::Error::new(ErrorCode::RateLimited, why))
                 })?;
-                Some(place)
+                Some(permit)
             }
         };
-        Ok(Uploading { address, addresses: Arc::clone(self), rest: 0, _place: place })
+        Ok(Uploading { address, addresses: Arc::clone(self), rest: 0, _permit: permit })
     }
 }
 

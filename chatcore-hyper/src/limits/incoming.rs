@@ -9,21 +9,21 @@ pub(crate) struct Incoming(Arc<AtomicUsize>);
 
 /// The bytes of one message. Dropping it gives them back.
 #[derive(Debug)]
-pub(crate) struct Begun {
+pub(crate) struct IncompleteMessage {
     all: Incoming,
     bytes: usize,
 }
 
 impl Incoming {
     /// Takes the bytes of a message, if they fit into `total`.
-    pub(crate) fn begin(&self, bytes: usize, total: usize) -> Option<Begun> {
-        let begun = Begun { all: self.clone(), bytes };
+    pub(crate) fn begin(&self, bytes: usize, total: usize) -> Option<IncompleteMessage> {
+        let message = IncompleteMessage { all: self.clone(), bytes };
         let before = self.0.fetch_add(bytes, Ordering::Relaxed);
-        (before + bytes <= total).then_some(begun)
+        (before + bytes <= total).then_some(message)
     }
 }
 
-impl Drop for Begun {
+impl Drop for IncompleteMessage {
     fn drop(&mut self) {
         self.all.0.fetch_sub(self.bytes, Ordering::Relaxed);
     }

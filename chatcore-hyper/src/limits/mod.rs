@@ -6,4 +6,4 @@ pub(crate) mod allowance;
 pub(crate) mod config;
 pub(crate) mod incoming;
 pub(crate) mod pace;
-pub(crate) mod places;
+pub(crate) mod permits;

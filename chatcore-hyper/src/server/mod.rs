@@ -23,7 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use crate::limits::address::ClientAddress;
-use crate::limits::places::{Place, Places};
+use crate::limits::permits::{Permit, Permits};
 use crate::server::config::ServerConfig;
 use crate::server::tcp::TcpConnection;
 
@@ -113,27 +113,27 @@ where
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let Self { listener, service, config, shutdown } = self;
-            let places = Places::new(config.connections, config.connections_per_address);
+            let permits = Permits::new(config.connections, config.connections_per_address);
             // True once the shutdown began. Dropping the sender ends every connection at once.
             let (closing, _) = watch::channel(false);
             let failures = FailureLog::new();
             let mut shutdown = pin!(shutdown);
             loop {
-                let (tcp, address, place) = tokio::select! {
+                let (tcp, address, permit) = tokio::select! {
                     () = &mut shutdown => break,
-                    accepted = accept(&listener, &places, &failures) => accepted?,
+                    accepted = accept(&listener, &permits, &failures) => accepted?,
                 };
-                config.bound(&tcp, places.held());
-                let io = TcpConnection::new(tcp, config.least_rate(), config.reset, place);
+                config.bound(&tcp, permits.held());
+                let io = TcpConnection::new(tcp, config.least_rate(), config.reset, permit);
                 let service =
                     Addressed { service: service.clone(), address, proxies: config.trust_forwarded };
                 spawn(&config, io, service, closing.subscribe(), failures.clone());
             }
             drop(listener);
             closing.send_replace(true);
-            // A connection gives its place back when it is closed, as HTTP or as a WebSocket.
-            if tokio::time::timeout(config.grace, places.empty()).await.is_err() {
-                let open = places.held();
+            // A connection gives its permit back when it is closed, as HTTP or as a WebSocket.
+            if tokio::time::timeout(config.grace, permits.empty()).await.is_err() {
+                let open = permits.held();
                 tracing::warn!(open, "connections were still open at the end of the grace period");
             }
             Ok(())
@@ -214,21 +214,21 @@ where
     }
 }
 
-/// Accepts the next connection, once there is a place for it.
+/// Accepts the next connection, once there is a permit for it.
 async fn accept(
     listener: &TcpListener,
-    places: &Arc<Places>,
+    permits: &Arc<Permits>,
     failures: &FailureLog,
-) -> io::Result<(TcpStream, ClientAddress, Place)> {
-    let mut place = places.any().await;
+) -> io::Result<(TcpStream, ClientAddress, Permit)> {
+    let mut permit = permits.any().await;
     let mut wait = Duration::from_millis(10);
     loop {
         match listener.accept().await {
             Ok((tcp, peer)) => {
                 let address = ClientAddress::new(peer.ip());
-                let Some(own) = place.of(address) else {
+                let Some(own) = permit.of(address) else {
                     failures.misused("an address has reached its limit of connections", peer);
-                    place = places.any().await;
+                    permit = permits.any().await;
                     continue;
                 };
                 // Frames are small and already gathered, so waiting for more only delays them.

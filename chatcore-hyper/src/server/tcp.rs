@@ -11,14 +11,14 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::limits::pace::{LeastRate, Stall};
-use crate::limits::places::Place;
+use crate::limits::permits::Permit;
 use crate::socket::shared::TryWrite;
 use crate::socket::{End, Socket};
 
 /// How long a finished connection waits for its client to close too.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// A TCP connection. It holds its place among the server's connections until it is closed, also after it has
+/// A TCP connection. It holds its permit among the server's connections until it is closed, also after it has
 /// become a WebSocket.
 #[derive(Debug)]
 pub(crate) struct TcpConnection {
@@ -27,7 +27,7 @@ pub(crate) struct TcpConnection {
     http: Option<Box<Http>>,
     /// Whether a time-out resets the connection.
     resets: bool,
-    _place: Place,
+    _permit: Permit,
 }
 
 /// How slow the client may be to read an answer, and to close.
@@ -66,9 +66,9 @@ impl Http {
 }
 
 impl TcpConnection {
-    pub(crate) fn new(tcp: TcpStream, least: LeastRate, resets: bool, place: Place) -> Self {
+    pub(crate) fn new(tcp: TcpStream, least: LeastRate, resets: bool, permit: Permit) -> Self {
         let http = Http { least, stall: None, timer: None, closing: false };
-        Self { tcp, http: Some(Box::new(http)), resets, _place: place }
+        Self { tcp, http: Some(Box::new(http)), resets, _permit: permit }
     }
 
     /// Leaves slow reading and the close to the WebSocket.

@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
-use chatcore::{Chat, User};
+use chatcore::{Chat, ConnectError, User};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response};
@@ -314,8 +314,10 @@ impl Shared {
                 let identity = self.authenticator.authenticate(parts).await?.as_of(arrived);
                 let (chat, frame_bytes) = (self.chat.clone(), self.chat.limits().frame_bytes);
                 let (bounds, failures) = (Arc::clone(&self.bounds), chat.failures().clone());
-                let place = self.addresses.socket(parts)?;
-                upgrade(parts, frame_bytes, bounds, failures, place, move || chat.open(identity))
+                let permit = self.addresses.socket(parts)?;
+                upgrade(parts, frame_bytes, bounds, failures, permit, move || {
+                    chat.open(identity).map_err(ConnectError::close_reason)
+                })
             }
             Route::Identity => {
                 self.addresses.handshake(parts)?;

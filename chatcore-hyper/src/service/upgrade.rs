@@ -16,7 +16,7 @@ use tracing::{Instrument, Span};
 use crate::body::Body;
 use crate::error::HttpError;
 use crate::limits::config::Bounds;
-use crate::limits::places::Place;
+use crate::limits::permits::Permit;
 use crate::server::tcp::TcpConnection;
 use crate::service::handshake;
 use crate::socket::driver::Driver;
@@ -28,7 +28,7 @@ pub(crate) fn upgrade<E: Endpoint + Send + 'static>(
     frame_bytes: usize,
     bounds: Arc<Bounds>,
     failures: FailureLog,
-    place: Option<Place>,
+    permit: Option<Permit>,
     open: impl FnOnce() -> Result<E, CloseReason> + Send + 'static,
 ) -> Result<Response<Body>, HttpError> {
     let response = handshake::accept(&parts.method, parts.version, &parts.headers)?;
@@ -38,7 +38,7 @@ pub(crate) fn upgrade<E: Endpoint + Send + 'static>(
     };
     tokio::spawn(async move {
         match upgrade.await {
-            Ok(upgraded) => run(upgraded, open(), frame_bytes, bounds, place),
+            Ok(upgraded) => run(upgraded, open(), frame_bytes, bounds, permit),
             // The peer may leave before it has its answer. A server without upgrades fails here too.
             Err(error) => failures.misused(
                 "a handshake did not become a WebSocket; are upgrades enabled where the service is served?",
@@ -55,7 +55,7 @@ fn run<E: Endpoint + Send + 'static>(
     session: Result<E, CloseReason>,
     frame_bytes: usize,
     bounds: Arc<Bounds>,
-    place: Option<Place>,
+    permit: Option<Permit>,
 ) {
     let span = session.as_ref().map_or_else(|_| Span::none(), Endpoint::span);
     // hyper's read-ahead is in a separate buffer, which is dropped here once its bytes are copied.
@@ -63,7 +63,7 @@ fn run<E: Endpoint + Send + 'static>(
         Ok(socket) => {
             let io = socket.io.into_inner().into_upgraded();
             let driver = Driver::new(io, &socket.read_buf, session, frame_bytes, bounds);
-            spawn(driver.with_outlet(), place, span);
+            spawn(driver.with_outlet(), permit, span);
             return;
         }
         Err(upgraded) => upgraded,
@@ -71,18 +71,22 @@ fn run<E: Endpoint + Send + 'static>(
     match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(socket) => {
             let io = socket.io.into_inner();
-            spawn(Driver::new(io, &socket.read_buf, session, frame_bytes, bounds).with_outlet(), place, span);
+            spawn(
+                Driver::new(io, &socket.read_buf, session, frame_bytes, bounds).with_outlet(),
+                permit,
+                span,
+            );
         }
         Err(upgraded) => {
-            spawn(Driver::new(TokioIo::new(upgraded), &[], session, frame_bytes, bounds), place, span);
+            spawn(Driver::new(TokioIo::new(upgraded), &[], session, frame_bytes, bounds), permit, span);
         }
     }
 }
 
-/// A connection's task, which holds its address's place until it ends.
+/// A connection's task, which holds its address's permit until it ends.
 struct Placed<F> {
     task: F,
-    _place: Option<Place>,
+    _permit: Option<Permit>,
 }
 
 impl<F: Future + Unpin> Future for Placed<F> {
@@ -94,8 +98,8 @@ impl<F: Future + Unpin> Future for Placed<F> {
 }
 
 /// Spawns a connection's task in its span. A disabled span takes no room.
-fn spawn(task: impl Future<Output = ()> + Unpin + Send + 'static, place: Option<Place>, span: Span) {
-    let task = Placed { task, _place: place };
+fn spawn(task: impl Future<Output = ()> + Unpin + Send + 'static, permit: Option<Permit>, span: Span) {
+    let task = Placed { task, _permit: permit };
     if span.is_disabled() {
         tokio::spawn(task);
     } else {

@@ -162,7 +162,7 @@ impl<E: Endpoint> DriverState<E> {
             }
             let Poll::Ready(received) = self.reader.poll_next(&mut parts.io, cx) else {
                 let Bounds { config, incoming } = &*self.bounds;
-                if self.reader.count_begun(incoming, config.incoming_bytes_total) {
+                if self.reader.count_incomplete(incoming, config.incoming_bytes_total) {
                     break;
                 }
                 return self.end(&mut parts.writer, cx, Some(CloseReason::Overloaded));

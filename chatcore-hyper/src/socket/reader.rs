@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Error, Message, Utf8Bytes};
 
-use crate::limits::incoming::{Begun, Incoming};
+use crate::limits::incoming::{Incoming, IncompleteMessage};
 use crate::socket::boundary::Boundary;
 
 /// The bytes to read at once: a burst of short commands.
@@ -62,15 +62,21 @@ pub(crate) struct Reader {
     replies: Vec<u8>,
     heard: bool,
     /// The share of a large unfinished message.
-    begun: Option<Box<Begun>>,
+    incomplete: Option<Box<IncompleteMessage>>,
 }
 
 impl Reader {
     /// Starts after the handshake, with the bytes that were read with it.
     pub(crate) fn new(leftover: &[u8], frame_bytes: usize) -> Self {
         let boundary = Boundary::default();
-        let mut reader =
-            Self { reading: None, frame_bytes, boundary, replies: Vec::new(), heard: false, begun: None };
+        let mut reader = Self {
+            reading: None,
+            frame_bytes,
+            boundary,
+            replies: Vec::new(),
+            heard: false,
+            incomplete: None,
+        };
         if !leftover.is_empty() {
             reader.begin(leftover);
         }
@@ -159,12 +165,12 @@ impl Reader {
 
     /// Counts a large unfinished message among those of all connections. Returns whether there is room for it.
     /// Call it when no more bytes are available.
-    pub(crate) fn count_begun(&mut self, all: &Incoming, total: usize) -> bool {
+    pub(crate) fn count_incomplete(&mut self, all: &Incoming, total: usize) -> bool {
         if self.boundary.begun() <= READ_BYTES as u64 {
-            self.begun = None;
-        } else if self.begun.is_none() {
-            self.begun = all.begin(self.frame_bytes, total).map(Box::new);
-            return self.begun.is_some();
+            self.incomplete = None;
+        } else if self.incomplete.is_none() {
+            self.incomplete = all.begin(self.frame_bytes, total).map(Box::new);
+            return self.incomplete.is_some();
         }
         true
     }
@@ -387,12 +393,15 @@ mod tests {
         let (mut small, ..) = begin(4_000).await;
         let (mut one, mut near, mut far) = begin(50_000).await;
         let (mut two, ..) = begin(50_000).await;
-        assert!(one.count_begun(&all, 60_000) && one.count_begun(&all, 60_000), "it counts once");
-        assert!(!two.count_begun(&all, 60_000), "one past the total");
-        assert!(small.count_begun(&all, 60_000), "a small one does not count");
+        assert!(one.count_incomplete(&all, 60_000) && one.count_incomplete(&all, 60_000), "it counts once");
+        assert!(!two.count_incomplete(&all, 60_000), "one past the total");
+        assert!(small.count_incomplete(&all, 60_000), "a small one does not count");
         let finish = tokio::io::AsyncWriteExt::write_all(&mut far, &[b'x'; 50_000]);
         let read = poll_fn(|cx| one.poll_next(&mut near, cx));
         assert!(matches!(tokio::join!(finish, read).1, Received::Text(_)));
-        assert!(one.count_begun(&all, 60_000) && two.count_begun(&all, 60_000), "its end makes room");
+        assert!(
+            one.count_incomplete(&all, 60_000) && two.count_incomplete(&all, 60_000),
+            "its end makes room"
+        );
     }
 }

@@ -64,7 +64,7 @@ impl<I: TryWrite + Send + 'static> Outlet for SharedSocket<I> {
         if taken == all {
             return Sent::All;
         }
-        parts.writer.push_begun(burst.frames(), taken);
+        parts.writer.push_partial(burst.frames(), taken);
         Sent::Partial
     }
 }

@@ -120,7 +120,7 @@ impl Writer {
     }
 
     /// Adds text frames whose first `written` bytes are already written. Nothing may wait before them.
-    pub(crate) fn push_begun(&mut self, payloads: &[Bytes], written: usize) {
+    pub(crate) fn push_partial(&mut self, payloads: &[Bytes], written: usize) {
         payloads.iter().for_each(|payload| self.push_text(payload.clone()));
         self.advance(written);
     }

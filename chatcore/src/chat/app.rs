@@ -1,14 +1,11 @@
 //! What the app's own code does without a session.
 
-use std::sync::Arc;
-
 use tokio::time::timeout;
 
-use crate::channel::Channel;
 use crate::chat::Chat;
 use crate::connection::request::{check_content, checked_text};
 use crate::engine::Engine;
-use crate::model::error::{Error, ErrorCode};
+use crate::model::error::Error;
 use crate::model::event::AppendBody;
 use crate::model::id::{ChannelId, Seq, UserId};
 use crate::model::message::User;
@@ -61,7 +58,11 @@ impl Chat {
         let NewMessage { nonce, text, attachments, reply_to } = message;
         check_content(&engine.limits, &text, attachments.len())?;
         let text = checked_text(&engine.limits, text)?;
-        let channel = in_time(engine, loaded(engine, channel)).await?;
+        let channel = in_time(engine, async {
+            let (name, _) = find(engine, channel).await?;
+            engine.channel(&name).await
+        });
+        let channel = channel.await?;
         let attachments = in_time(engine, engine.files(&attachments)).await?;
         let name = channel.info.name.clone();
         let body = AppendBody::Message { nonce, text, reply_to, attachments };
@@ -73,7 +74,7 @@ impl Chat {
     /// Returns the newest `limit` messages with a `seq` below `before`, oldest first: from the end of the log with
     /// [`Seq::MAX`], and from there on with the `seq` of the oldest message of the page before.
     ///
-    /// A page has at most [`Limits::history`](crate::Limits::history) messages, and about
+    /// A page has at most [`Limits::page_messages`](crate::Limits::page_messages) messages, and about
     /// [`Limits::answer_bytes`](crate::Limits::answer_bytes) bytes. It has at least one, if there is one.
     ///
     /// # Errors
@@ -85,9 +86,9 @@ impl Chat {
         limit: usize,
     ) -> Result<HistoryPage, Error> {
         let engine = self.engine();
-        let limit = PageLimit::new(limit.min(engine.limits.history).max(1), engine.limits.answer_bytes);
+        let limit = PageLimit::new(limit.min(engine.limits.page_messages).max(1), engine.limits.answer_bytes);
         let page = in_time(engine, async {
-            let id = id_of(engine, channel).await?;
+            let (_, id) = find(engine, channel).await?;
             Ok(engine.store.messages_before(id, before, limit).await?)
         });
         let mut page = page.await?;
@@ -129,7 +130,7 @@ impl Chat {
     pub async fn unread(&self, user: &UserId, channel: &ChannelName) -> Result<Unread, Error> {
         let engine = self.engine();
         let counts = in_time(engine, async {
-            let id = id_of(engine, channel).await?;
+            let (_, id) = find(engine, channel).await?;
             Ok(engine.store.unread(user, &[id]).await?)
         });
         Ok(counts.await?.into_iter().next().unwrap_or_default())
@@ -152,22 +153,11 @@ async fn in_time<T>(engine: &Engine, answer: impl Future<Output = Result<T, Erro
     timeout(engine.limits.store_timeout, answer).await.map_err(|_| Error::timed_out())?
 }
 
-/// Returns the channel with this name in any spelling, loaded.
-async fn loaded(engine: &Engine, name: &ChannelName) -> Result<Arc<Channel>, Error> {
-    match engine.channel(name).await {
-        Err(error) if error.code() == ErrorCode::NoSuchChannel => {
-            let info = engine.store.channel(name).await?.ok_or(error)?;
-            engine.channel(&info.name).await
-        }
-        found => found,
-    }
-}
-
-/// Returns the id of the channel with this name in any spelling.
-async fn id_of(engine: &Engine, name: &ChannelName) -> Result<ChannelId, Error> {
+/// Returns the own name and the id of the channel with this name in any spelling.
+async fn find(engine: &Engine, name: &ChannelName) -> Result<(ChannelName, ChannelId), Error> {
     if let Some(channel) = engine.registry.loaded(name) {
-        return Ok(channel.info.id);
+        return Ok((channel.info.name.clone(), channel.info.id));
     }
-    let info = engine.store.channel(name).await?;
-    info.map(|info| info.id).ok_or_else(Error::no_such_channel)
+    let info = engine.store.channel(name).await?.ok_or_else(Error::no_such_channel)?;
+    Ok((info.name, info.id))
 }

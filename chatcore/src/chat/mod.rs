@@ -28,7 +28,7 @@ use crate::model::message::User;
 use crate::model::name::ChannelName;
 use crate::model::policy::{Identity, OpenPolicy, Policy};
 use crate::model::time::Clock;
-use crate::protocol::{ChannelObject, ChatEvent, CloseReason, Encoder};
+use crate::protocol::{ChannelObject, ChatEvent, CloseReason, ConnectError, Encoder};
 use crate::runtime::failures::FailureLog;
 use crate::runtime::stats::Stats;
 use crate::store::blob::{BlobStore, ByteStream};
@@ -159,18 +159,18 @@ impl Chat {
     /// Connects a participant in this process: a bot, a test, the app's own code.
     ///
     /// # Errors
-    /// [`CloseReason::Overloaded`] if there are too many connections. [`CloseReason::Draining`] if the chat is
-    /// draining.
-    pub fn connect(&self, identity: Identity) -> Result<Client, CloseReason> {
+    /// [`ConnectError`] if there are too many connections, the chat is draining, or the user was disconnected after
+    /// the authentication.
+    pub fn connect(&self, identity: Identity) -> Result<Client, ConnectError> {
         Ok(Client::new(self.open(identity)?))
     }
 
     /// Opens a session for a transport to drive.
     ///
     /// # Errors
-    /// [`CloseReason::Overloaded`] if there are too many connections. [`CloseReason::Draining`] if the chat is
-    /// draining.
-    pub fn open(&self, identity: Identity) -> Result<Connection, CloseReason> {
+    /// [`ConnectError`] if there are too many connections, the chat is draining, or the user was disconnected after
+    /// the authentication.
+    pub fn open(&self, identity: Identity) -> Result<Connection, ConnectError> {
         Connection::open(Arc::clone(self.engine()), identity)
     }
 

@@ -79,13 +79,13 @@ impl SharedSession {
     /// Waits for `wanted`, and hands out the session's answers meanwhile.
     async fn carry_on_until<F: Future>(&self, wanted: F) -> Result<F::Output, CloseReason> {
         let mut wanted = pin!(wanted);
-        let place = self.waiters.enter();
+        let waiter = self.waiters.enter();
         poll_fn(|cx| {
             if let Poll::Ready(output) = wanted.as_mut().poll(cx) {
                 return Poll::Ready(Ok(output));
             }
             // Before the look: it is woken by what comes after that.
-            place.wait(cx.waker());
+            waiter.wait(cx.waker());
             let mut of_all = Context::from_waker(&self.waker);
             let mut state = self.state();
             let closed = state.poll_close(&mut of_all);
@@ -179,8 +179,8 @@ struct Waiting {
     last_key: u64,
 }
 
-/// The place of a call among those who wait. Dropping it leaves.
-struct Place<'a> {
+/// A call that waits. Dropping it leaves.
+struct Waiter<'a> {
     waiters: &'a Waiters,
     key: u64,
 }
@@ -191,10 +191,10 @@ impl Waiters {
         self.0.lock().expect("invariant: nothing panics under this lock")
     }
 
-    fn enter(&self) -> Place<'_> {
+    fn enter(&self) -> Waiter<'_> {
         let mut waiting = self.waiting();
         waiting.last_key += 1;
-        Place { waiters: self, key: waiting.last_key }
+        Waiter { waiters: self, key: waiting.last_key }
     }
 
     fn read(&self, waker: &Waker) {
@@ -207,13 +207,13 @@ impl Waiters {
     }
 }
 
-impl Place<'_> {
+impl Waiter<'_> {
     fn wait(&self, waker: &Waker) {
         self.waiters.waiting().calls.insert(self.key, waker.clone());
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         self.waiters.waiting().calls.remove(&self.key);
     }

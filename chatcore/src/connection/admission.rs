@@ -309,7 +309,7 @@ mod tests {
         let (mut admission, now) = admission(|l| {
             l.text_chars = 5;
             l.attachments = 2;
-            l.history = 10;
+            l.page_messages = 10;
             l.topic_chars = 3;
             l.emoji_bytes = 4;
         });

@@ -9,10 +9,10 @@ use crate::channel::Channel;
 use crate::channel::append::Pending;
 use crate::connection::admission::Listing;
 use crate::connection::request::{Publish, Request, empty};
-use crate::connection::subscription::{Begun, Subscription};
+use crate::connection::subscription::{PendingSubscription, Subscription};
 use crate::delivery::handle::{ConnectionHandle, SubscriptionKey};
 use crate::engine::Engine;
-use crate::engine::answers::Places;
+use crate::engine::answers::Reservation;
 use crate::limits::share::Waits;
 use crate::model::attachment::Attachment;
 use crate::model::emoji;
@@ -32,16 +32,16 @@ use crate::store::{Appended, Created, PageLimit, Unread};
 pub(crate) struct Outcome {
     pub(crate) reply: Reply,
     /// The subscription that it began.
-    pub(crate) begun: Option<Begun>,
+    pub(crate) pending: Option<PendingSubscription>,
     /// The bytes that its large answer holds.
-    pub(crate) places: Option<Places>,
+    pub(crate) reservation: Option<Reservation>,
     /// Where the next list of channels begins.
     pub(crate) listing: Option<Listing>,
 }
 
 impl From<Reply> for Outcome {
     fn from(reply: Reply) -> Self {
-        Self { reply, begun: None, places: None, listing: None }
+        Self { reply, pending: None, reservation: None, listing: None }
     }
 }
 
@@ -81,18 +81,18 @@ impl Engine {
         request: Request,
     ) -> Result<Outcome, Error> {
         let wait = self.limits.store_timeout;
-        let places = match request.has_large_answer() {
-            true => Some(self.places(&handle).await?),
+        let reservation = match request.has_large_answer() {
+            true => Some(self.reserve(&handle).await?),
             false => None,
         };
         let outcome =
             timeout(wait, self.run(handle, key, request)).await.map_err(|_| Error::timed_out())??;
-        Ok(Outcome { places, ..outcome })
+        Ok(Outcome { reservation, ..outcome })
     }
 
-    async fn places(&self, handle: &Arc<ConnectionHandle>) -> Result<Places, Error> {
-        if let Some(places) = self.answers.try_reserve(handle) {
-            return Ok(places);
+    async fn reserve(&self, handle: &Arc<ConnectionHandle>) -> Result<Reservation, Error> {
+        if let Some(reservation) = self.answers.try_reserve(handle) {
+            return Ok(reservation);
         }
         let waited = Box::pin(timeout(self.limits.store_timeout, self.answers.reserve(handle)));
         waited.await.map_err(|_| Error::overloaded())
@@ -109,9 +109,9 @@ impl Engine {
             Request::Channels { after, limit } => return self.channels(&handle, key, after, limit).await,
             Request::CreateChannel { name, topic } => self.create_channel(&handle, name, &topic).await?,
             Request::Subscribe { channel, after, limit } => {
-                let begun = Subscription::begin(self, handle, key, channel, after, limit);
-                let (begun, reply) = Box::pin(begun).await?;
-                return Ok(Outcome { reply, begun: Some(begun), places: None, listing: None });
+                let beginning = Subscription::begin(self, handle, key, channel, after, limit);
+                let (pending, reply) = Box::pin(beginning).await?;
+                return Ok(Outcome { reply, pending: Some(pending), reservation: None, listing: None });
             }
             Request::Publish(publish) => self.publish(&handle, publish).await?,
             Request::Edit { channel, seq, text } => self.edit(&handle, &channel, seq, text).await?,

@@ -29,7 +29,9 @@ use crate::model::error::Error;
 use crate::model::moment::Moment;
 use crate::model::name::ChannelName;
 use crate::model::policy::{Action, Denied, Identity};
-use crate::protocol::{Answer, ChatEvent, ClientLimits, CloseReason, Command, Encoder, VERSION};
+use crate::protocol::{
+    Answer, ChatEvent, ClientLimits, CloseReason, Command, ConnectError, Encoder, VERSION,
+};
 
 /// The most frames that one poll gives to the transport.
 const FRAMES_PER_POLL: usize = 64;
@@ -62,15 +64,15 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn open(engine: Arc<Engine>, identity: Identity) -> Result<Self, CloseReason> {
+    pub(crate) fn open(engine: Arc<Engine>, identity: Identity) -> Result<Self, ConnectError> {
         let monitor = Arc::clone(&engine.monitor);
         let user = identity.user.id.clone();
         let opened = Self::enter(engine, identity);
         match &opened {
             Ok(_) => monitor.counters.connections_opened.add(1),
-            Err(reason) => {
-                monitor.counters.closed(*reason);
-                if *reason == CloseReason::Overloaded {
+            Err(error) => {
+                monitor.counters.closed(error.close_reason());
+                if *error == ConnectError::Overloaded {
                     monitor
                         .failures
                         .limited("a connection over the limit was refused", format_args!("user {user}"));
@@ -80,9 +82,9 @@ impl Connection {
         opened
     }
 
-    fn enter(engine: Arc<Engine>, identity: Identity) -> Result<Self, CloseReason> {
+    fn enter(engine: Arc<Engine>, identity: Identity) -> Result<Self, ConnectError> {
         if engine.is_draining() {
-            return Err(CloseReason::Draining);
+            return Err(ConnectError::Draining);
         }
         let now = Moment::now();
         let share = engine.shares.of(&identity.user.id, now);
@@ -91,7 +93,7 @@ impl Connection {
         // A drain that began in between has not seen this connection.
         if engine.is_draining() {
             engine.connections.leave(&handle);
-            return Err(CloseReason::Draining);
+            return Err(ConnectError::Draining);
         }
         handle.send(Encoder::notice(&ChatEvent::Welcome {
             version: VERSION,

@@ -273,18 +273,18 @@ impl Connection {
                     Poll::Ready((*id, Err(Denied.into()), None))
                 }
                 Poll::Ready(Ok(Ended::Done(mut outcome))) => {
-                    let places = outcome.places.take();
-                    Poll::Ready((*id, Ok(self.finish(outcome)), places))
+                    let reservation = outcome.reservation.take();
+                    Poll::Ready((*id, Ok(self.finish(outcome)), reservation))
                 }
                 Poll::Ready(Err(error)) => Poll::Ready((*id, Err(error), None)),
             },
         };
         match polled {
-            Poll::Ready((id, result, places)) => {
+            Poll::Ready((id, result, reservation)) => {
                 self.release(first.bytes);
                 let answer = self.answered(&Answer { id, result });
-                Poll::Ready(match places {
-                    Some(places) => places.hold(answer),
+                Poll::Ready(match reservation {
+                    Some(reservation) => reservation.hold(answer),
                     None => answer,
                 })
             }
@@ -317,8 +317,8 @@ impl Connection {
         if let Some(listing) = outcome.listing {
             self.admission.remember(listing);
         }
-        if let Some(begun) = outcome.begun {
-            let subscription = begun.go_live();
+        if let Some(pending) = outcome.pending {
+            let subscription = pending.go_live();
             // Marks before the insertion found no subscription, so look once.
             self.ready.push_back(subscription.key);
             if self.subscriptions.is_empty() {

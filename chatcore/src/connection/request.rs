@@ -161,7 +161,7 @@ pub(super) fn checked_emoji(limits: &Limits, emoji: String, on: bool) -> Result<
 }
 
 pub(super) fn page(limits: &Limits, limit: Option<u32>, least: usize) -> Result<usize, Error> {
-    up_to(limits.history, limit, least)
+    up_to(limits.page_messages, limit, least)
 }
 
 /// Checks a `limit`. Without one, the result is `most`.

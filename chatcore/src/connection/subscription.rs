@@ -34,13 +34,13 @@ pub(crate) struct Subscription {
 }
 
 /// A subscription whose answer was not sent yet.
-pub(crate) struct Begun {
+pub(crate) struct PendingSubscription {
     subscription: Subscription,
     /// The cursor where the answer ends.
     start: Cursor,
 }
 
-impl Begun {
+impl PendingSubscription {
     /// Starts the subscription where its answer ends.
     pub(crate) fn go_live(self) -> Subscription {
         self.subscription.subscriber.go_live(self.start);
@@ -60,7 +60,7 @@ impl Subscription {
         name: ChannelName,
         after: Option<Position>,
         limit: usize,
-    ) -> Result<(Begun, Reply), Error> {
+    ) -> Result<(PendingSubscription, Reply), Error> {
         engine.policy.authorize(&handle.identity, Action::Read(&name))?;
         let place = handle.share.subscribe()?;
         let channel = engine.channel(&name).await?;
@@ -98,7 +98,7 @@ impl Subscription {
             }
             Content::Events(events) => Reply::Replay { channel: name, epoch, head, check, events, members },
         };
-        Ok((Begun { subscription, start: start.cursor }, reply))
+        Ok((PendingSubscription { subscription, start: start.cursor }, reply))
     }
 
     /// Enters the subscription with its connection, then with the channel. A right that ends before the first step

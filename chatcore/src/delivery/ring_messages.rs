@@ -52,7 +52,7 @@ impl RingMessages {
 
     /// Returns how many messages a ring holds. One answer can have all of them.
     pub(super) fn bounds(limits: &Limits) -> PageLimit {
-        PageLimit::new(limits.history, limits.ring_bytes.min(limits.answer_bytes))
+        PageLimit::new(limits.page_messages, limits.ring_bytes.min(limits.answer_bytes))
     }
 
     pub(super) fn len(&self) -> usize {

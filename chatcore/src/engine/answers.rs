@@ -64,7 +64,7 @@ struct Share {
 
 /// The bytes of one answer. Dropping them gives them back.
 #[derive(Debug)]
-pub(crate) struct Places {
+pub(crate) struct Reservation {
     total: OwnedSemaphorePermit,
     own: OwnedSemaphorePermit,
     turn: Turn,
@@ -90,21 +90,21 @@ impl Answers {
     }
 
     /// Takes the bytes of one large answer, if it need not wait for them.
-    pub(crate) fn try_reserve(self: &Arc<Self>, handle: &Arc<ConnectionHandle>) -> Option<Places> {
-        let wanted = self.places();
+    pub(crate) fn try_reserve(self: &Arc<Self>, handle: &Arc<ConnectionHandle>) -> Option<Reservation> {
+        let wanted = self.permits();
         let share = self.share_of(&handle.identity.user.id);
         // If others wait for a semaphore, nothing can be taken from it.
         let own = Arc::clone(&share.semaphore).try_acquire_many_owned(wanted).ok()?;
         let total = Arc::clone(&self.total).try_acquire_many_owned(wanted).ok()?;
         let turn = self.queue(handle, self.time_to_answer());
-        Some(Places { total, own, turn, _share: share })
+        Some(Reservation { total, own, turn, _share: share })
     }
 
     /// Waits for the bytes of one large answer. After [`Limits::answer_patience`] it closes connections that take
     /// longer than that to read their answers.
-    pub(crate) async fn reserve(self: &Arc<Self>, handle: &Arc<ConnectionHandle>) -> Places {
+    pub(crate) async fn reserve(self: &Arc<Self>, handle: &Arc<ConnectionHandle>) -> Reservation {
         let patience = self.limits.answer_patience;
-        let wanted = self.places();
+        let wanted = self.permits();
         let share = self.share_of(&handle.identity.user.id);
         let own = Arc::clone(&share.semaphore).acquire_many_owned(wanted);
         let own = own.await.expect("invariant: the semaphore is never closed");
@@ -119,7 +119,7 @@ impl Answers {
             }
         };
         turn.is_due_in(self.time_to_answer());
-        Places { total, own, turn, _share: share }
+        Reservation { total, own, turn, _share: share }
     }
 
     /// Returns how long an answer may take to be made and read before its connection blocks others.
@@ -128,7 +128,7 @@ impl Answers {
     }
 
     /// Returns the permits of an answer that is being made.
-    fn places(&self) -> u32 {
+    fn permits(&self) -> u32 {
         let Limits { outgoing_bytes_total, outgoing_bytes_per_user, answer_bytes, .. } = *self.limits;
         let most = units(outgoing_bytes_total.min(outgoing_bytes_per_user));
         u32::try_from(units(answer_bytes.saturating_mul(COPIES)).min(most)).unwrap_or(u32::MAX)
@@ -167,7 +167,7 @@ fn units(bytes: usize) -> usize {
     bytes.div_ceil(UNIT).clamp(1, Semaphore::MAX_PERMITS)
 }
 
-impl Places {
+impl Reservation {
     /// Gives back what the finished answer does not need, and ties the rest to its bytes.
     pub(crate) fn hold(mut self, answer: Bytes) -> Bytes {
         let needed = units(answer.len());
@@ -176,7 +176,7 @@ impl Places {
             drop(permit.split(spare));
         }
         self.turn.is_due_in(self.turn.answers.limits.answer_patience);
-        Bytes::from_owner(Held { answer, _places: self })
+        Bytes::from_owner(Held { answer, _reservation: self })
     }
 }
 
@@ -204,7 +204,7 @@ impl Drop for Share {
 /// An answer and the bytes that it holds.
 struct Held {
     answer: Bytes,
-    _places: Places,
+    _reservation: Reservation,
 }
 
 impl AsRef<[u8]> for Held {

@@ -15,7 +15,7 @@ use crate::model::id::{SessionId, UserId};
 use crate::model::moment::Moment;
 use crate::model::name::ChannelName;
 use crate::model::policy::Identity;
-use crate::protocol::{ChatEvent, CloseReason, Encoder, RemovalReason};
+use crate::protocol::{ChatEvent, CloseReason, ConnectError, Encoder, RemovalReason};
 
 /// How long a user's disconnection is remembered, for handshakes that began before it.
 const DISCONNECTED_FOR: Duration = Duration::from_secs(60);
@@ -44,16 +44,16 @@ struct Disconnected {
 impl Connections {
     /// Adds a connection, unless there are too many in total or of this user, or the user was disconnected after
     /// the connection's identity was found.
-    pub(crate) fn enter(&self, handle: &Arc<ConnectionHandle>, limits: &Limits) -> Result<(), CloseReason> {
+    pub(crate) fn enter(&self, handle: &Arc<ConnectionHandle>, limits: &Limits) -> Result<(), ConnectError> {
         if self.count.fetch_add(1, Ordering::Relaxed) >= limits.connections {
             self.count.fetch_sub(1, Ordering::Relaxed);
-            return Err(CloseReason::Overloaded);
+            return Err(ConnectError::Overloaded);
         }
         {
             let mut connections = self.by_user.entry(handle.identity.user.id.clone()).or_default();
             if connections.len() >= limits.connections_per_user {
                 self.count.fetch_sub(1, Ordering::Relaxed);
-                return Err(CloseReason::Overloaded);
+                return Err(ConnectError::Overloaded);
             }
             connections.push(Arc::clone(handle));
         }
@@ -62,7 +62,7 @@ impl Connections {
             None => Ok(()),
             Some(reason) => {
                 self.leave(handle);
-                Err(reason)
+                Err(ConnectError::Disconnected(reason))
             }
         }
     }

@@ -27,15 +27,15 @@ pub struct HeldFiles {
     _held: OwnedRwLockReadGuard<()>,
 }
 
-/// The place of a running upload; dropping it gives it back.
-pub(crate) struct Place<'a> {
+/// A running upload. Dropping it gives its slot back.
+pub(crate) struct UploadSlot<'a> {
     uploads: &'a Uploads,
     user: &'a UserId,
 }
 
 impl Uploads {
-    /// Takes a place, if there is one, in all and for this user.
-    pub(crate) fn begin<'a>(&'a self, user: &'a UserId, limits: &Limits) -> Result<Place<'a>, Error> {
+    /// Takes a slot, if there is one, in all and for this user.
+    pub(crate) fn begin<'a>(&'a self, user: &'a UserId, limits: &Limits) -> Result<UploadSlot<'a>, Error> {
         let mut running = self.running();
         if running.values().sum::<usize>() >= limits.uploads {
             return Err(Error::overloaded());
@@ -46,7 +46,7 @@ impl Uploads {
             return Err(Error::new(ErrorCode::RateLimited, why).with_retry_after(Duration::from_secs(1)));
         }
         *own += 1;
-        Ok(Place { uploads: self, user })
+        Ok(UploadSlot { uploads: self, user })
     }
 
     /// Waits for a removal under way, and lets no other begin while the answer lives.
@@ -84,7 +84,7 @@ impl Uploads {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for UploadSlot<'_> {
     fn drop(&mut self) {
         let mut running = self.uploads.running();
         if let Some(own) = running.get_mut(self.user) {

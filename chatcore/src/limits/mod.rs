@@ -22,8 +22,8 @@ __settings! {
     /// # }
     /// ```
     pub struct Limits {
-        /// Newest messages of a channel in memory, and the most in one answer.
-        history, with_history: usize = 100;
+        /// Messages in one page of a channel's history. Of each channel in use, the newest page is kept in memory.
+        page_messages, with_page_messages: usize = 100;
         /// Messages in one answer to a search.
         search_results, with_search_results: usize = 50;
         /// Channels in one answer to `channels`.

@@ -89,10 +89,35 @@ impl CloseReason {
     }
 }
 
-impl std::error::Error for CloseReason {}
-
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.text(), self.code())
+    }
+}
+
+/// Why a participant can't connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// There are too many connections, in total or of this user.
+    #[error("there are too many connections, in total or of this user")]
+    Overloaded,
+    /// The chat is shutting down.
+    #[error("the chat is shutting down")]
+    Draining,
+    /// The user was disconnected after their authentication started.
+    #[error("the user was disconnected after the authentication started: {0}")]
+    Disconnected(CloseReason),
+}
+
+impl ConnectError {
+    /// Returns how a transport closes the connection.
+    #[must_use]
+    pub fn close_reason(self) -> CloseReason {
+        match self {
+            Self::Overloaded => CloseReason::Overloaded,
+            Self::Draining => CloseReason::Draining,
+            Self::Disconnected(reason) => reason,
+        }
     }
 }

@@ -49,7 +49,7 @@ commands! {
             /// The client's position.
             #[serde(default)]
             after: Option<Position>,
-            /// How many messages: 0 to [`Limits::history`](crate::Limits::history).
+            /// How many messages: 0 to [`Limits::page_messages`](crate::Limits::page_messages).
             #[serde(default)]
             limit: Option<u32>,
         },
@@ -106,7 +106,7 @@ commands! {
             channel: String,
             /// Returns messages before this `seq`.
             before: Seq,
-            /// How many messages: 1 to [`Limits::history`](crate::Limits::history).
+            /// How many messages: 1 to [`Limits::page_messages`](crate::Limits::page_messages).
             #[serde(default)]
             limit: Option<u32>,
         },

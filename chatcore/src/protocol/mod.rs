@@ -15,12 +15,12 @@ mod objects;
 mod reply;
 mod sketch;
 
-pub use self::close::CloseReason;
+pub use self::close::{CloseReason, ConnectError};
 pub use self::command::Command;
 pub use self::decode::Malformed;
 pub use self::event::{ChatEvent, ClientLimits, RemovalReason};
 pub use self::reply::{
-    ChannelList, ChannelObject, ErrorReply, HistoryPage, Logged, Published, SearchPage, Subscribed,
+    ChannelList, ChannelObject, ErrorReply, HistoryPage, Logged, Published, SearchPage, Start, Subscribed,
 };
 
 pub(crate) use self::answer::{Answer, Reply};

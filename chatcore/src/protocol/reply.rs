@@ -63,6 +63,7 @@ pub struct ChannelList {
 
 /// The answer to `subscribe`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(from = "SubscribedObject")]
 #[non_exhaustive]
 pub struct Subscribed {
     /// The channel.
@@ -72,21 +73,25 @@ pub struct Subscribed {
     /// The last event that the answer includes. Live events follow from the next one.
     pub head: Seq,
     /// The check of that event, for the position to resume from.
-    #[serde(default)]
     pub check: Option<Check>,
-    /// Whether `messages` replace the messages that the client had.
-    pub reset: bool,
-    /// After a reset: the newest messages in their current state, oldest first.
-    #[serde(default)]
-    pub messages: Vec<Message>,
-    /// After a reset: whether there are older messages.
-    #[serde(default)]
-    pub more: bool,
-    /// Without a reset: the events after the client's position, up to and including `head`, in order.
-    #[serde(default)]
-    pub events: Vec<ChatEvent>,
+    /// What the client needs to be up to date at `head`.
+    pub start: Start,
     /// The people online in the channel.
     pub members: Vec<User>,
+}
+
+/// How a subscription starts. Exhaustive on purpose: an app must handle both.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Start {
+    /// A reset: these messages replace those that the client had.
+    Snapshot {
+        /// The newest messages in their current state, oldest first.
+        messages: Vec<Message>,
+        /// Whether there are older messages.
+        more: bool,
+    },
+    /// The events after the client's position, up to and including `head`, in order.
+    Replay(Vec<ChatEvent>),
 }
 
 impl Subscribed {
@@ -94,6 +99,58 @@ impl Subscribed {
     #[must_use]
     pub fn position(&self) -> Position {
         Position::new(self.epoch.clone(), self.head).with_check(self.check)
+    }
+}
+
+impl Start {
+    /// Returns whether it is a snapshot.
+    #[must_use]
+    pub fn is_snapshot(&self) -> bool {
+        matches!(self, Self::Snapshot { .. })
+    }
+
+    /// Returns the messages of a snapshot. A replay has none.
+    #[must_use]
+    pub fn messages(&self) -> &[Message] {
+        match self {
+            Self::Snapshot { messages, .. } => messages,
+            Self::Replay(_) => &[],
+        }
+    }
+
+    /// Returns the events of a replay. A snapshot has none.
+    #[must_use]
+    pub fn events(&self) -> &[ChatEvent] {
+        match self {
+            Self::Snapshot { .. } => &[],
+            Self::Replay(events) => events,
+        }
+    }
+}
+
+/// The answer to `subscribe`, as it is written.
+#[derive(Deserialize)]
+struct SubscribedObject {
+    channel: ChannelName,
+    epoch: Epoch,
+    head: Seq,
+    #[serde(default)]
+    check: Option<Check>,
+    reset: bool,
+    #[serde(default)]
+    messages: Vec<Message>,
+    #[serde(default)]
+    more: bool,
+    #[serde(default)]
+    events: Vec<ChatEvent>,
+    members: Vec<User>,
+}
+
+impl From<SubscribedObject> for Subscribed {
+    fn from(object: SubscribedObject) -> Self {
+        let SubscribedObject { channel, epoch, head, check, reset, messages, more, events, members } = object;
+        let start = if reset { Start::Snapshot { messages, more } } else { Start::Replay(events) };
+        Self { channel, epoch, head, check, start, members }
     }
 }
 

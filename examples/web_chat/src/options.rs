@@ -221,7 +221,7 @@ impl Options {
     pub(crate) fn limits(&self) -> chatcore::Limits {
         let size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
         let mut limits = chatcore::Limits::default();
-        limits.history = size(self.history);
+        limits.page_messages = size(self.history);
         limits.text_chars = size(self.text_chars);
         limits.attachment_bytes = self.attachment_bytes;
         limits.connections = size(self.within_open_files(self.connections));
