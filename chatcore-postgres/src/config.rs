@@ -13,6 +13,7 @@ use crate::error::{ConnectError, InvalidSchemaName};
 #[must_use]
 pub struct Builder {
     pub(crate) url: String,
+    pub(crate) listen_url: Option<String>,
     pub(crate) schema: String,
     pub(crate) migrate: bool,
     pub(crate) search_index: bool,
@@ -34,6 +35,7 @@ impl Builder {
     pub(crate) fn new(url: &str) -> Self {
         Self {
             url: url.to_owned(),
+            listen_url: None,
             schema: "chatcore".to_owned(),
             migrate: true,
             search_index: false,
@@ -84,6 +86,13 @@ impl Builder {
     /// statement is prepared by name and no option is set on the connection, so the role must have the timeouts.
     pub fn pgbouncer(mut self, between: bool) -> Self {
         self.pgbouncer = between;
+        self
+    }
+
+    /// Sets where [`bus`](Self::bus) connects. The default is the store's URL. Set it if a pooler in transaction mode is in
+    /// the way: the bus needs connections of its own, directly to the primary.
+    pub fn listen_url(mut self, url: &str) -> Self {
+        self.listen_url = Some(url.to_owned());
         self
     }
 
@@ -175,9 +184,25 @@ impl Builder {
         })
     }
 
+    /// Returns the settings of the bus's connections. They have no option but those of the URL.
+    pub(crate) fn bus_config(&self) -> Result<PoolConfig, ConnectError> {
+        let connection = self.bare_connection(self.listen_url.as_ref().unwrap_or(&self.url))?;
+        Ok(PoolConfig { connection, prepare: false, ..self.pool_config()? })
+    }
+
     fn connection(&self) -> Result<tokio_postgres::Config, ConnectError> {
-        let mut config = tokio_postgres::Config::from_str(&self.url)
-            .map_err(|error| ConnectError::Url(Box::new(error)))?;
+        let mut config = self.bare_connection(&self.url)?;
+        if !self.pgbouncer {
+            // The options of the URL come last, so they win.
+            let options = format!("{} {}", self.session_options(), config.get_options().unwrap_or_default());
+            config.options(options.trim());
+        }
+        Ok(config)
+    }
+
+    fn bare_connection(&self, url: &str) -> Result<tokio_postgres::Config, ConnectError> {
+        let mut config =
+            tokio_postgres::Config::from_str(url).map_err(|error| ConnectError::Url(Box::new(error)))?;
         config
             .connect_timeout(self.connect_timeout)
             .keepalives(true)
@@ -187,11 +212,6 @@ impl Builder {
             .tcp_user_timeout(Duration::from_secs(15));
         if config.get_application_name().is_none() {
             config.application_name("chatcore");
-        }
-        if !self.pgbouncer {
-            // The options of the URL come last, so they win.
-            let options = format!("{} {}", self.session_options(), config.get_options().unwrap_or_default());
-            config.options(options.trim());
         }
         Ok(config)
     }

@@ -3,10 +3,15 @@
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Status};
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{NoTls, Row};
+use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, Row};
+#[cfg(feature = "tls")]
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::{ConnectError, Failure, Remedy};
 use crate::pool::{take_connection, take_new_connection};
@@ -50,17 +55,59 @@ impl PoolConfig {
 
     fn manager(&self, recycling: ManagerConfig) -> Result<Manager, ConnectError> {
         let config = self.connection.clone();
-        if config.get_ssl_mode() == SslMode::Disable {
-            return Ok(Manager::from_config(config, NoTls, recycling));
+        Ok(match self.connector()? {
+            Connector::Plain => Manager::from_config(config, NoTls, recycling),
+            #[cfg(feature = "tls")]
+            Connector::Tls(tls) => Manager::from_config(config, tls, recycling),
+        })
+    }
+
+    /// Returns what connects, with TLS or without.
+    pub(crate) fn connector(&self) -> Result<Connector, ConnectError> {
+        if self.connection.get_ssl_mode() == SslMode::Disable {
+            return Ok(Connector::Plain);
         }
         #[cfg(feature = "tls")]
-        return Ok(Manager::from_config(config, crate::tls::connector(self.roots.as_deref())?, recycling));
+        return Ok(Connector::Tls(crate::tls::connector(self.roots.as_deref())?));
         #[cfg(not(feature = "tls"))]
-        match config.get_ssl_mode() {
-            SslMode::Prefer => Ok(Manager::from_config(config, NoTls, recycling)),
+        match self.connection.get_ssl_mode() {
+            SslMode::Prefer => Ok(Connector::Plain),
             _ => Err(ConnectError::NoTls),
         }
     }
+}
+
+/// What opens connections, with TLS or without.
+pub(crate) enum Connector {
+    Plain,
+    #[cfg(feature = "tls")]
+    Tls(MakeRustlsConnect),
+}
+
+/// What a server sends on a connection without being asked, until the connection ends. Queries on the connection make
+/// progress while this is polled.
+pub(crate) type Messages = BoxStream<'static, Result<AsyncMessage, tokio_postgres::Error>>;
+
+impl Connector {
+    /// Opens a connection outside of any pool.
+    pub(crate) async fn open(
+        &self,
+        config: &tokio_postgres::Config,
+    ) -> Result<(Client, Messages), tokio_postgres::Error> {
+        match self {
+            Self::Plain => config.connect(NoTls).await.map(with_messages),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => config.connect(tls.clone()).await.map(with_messages),
+        }
+    }
+}
+
+fn with_messages<S, T>((client, mut connection): (Client, Connection<S, T>)) -> (Client, Messages)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    (client, stream::poll_fn(move |context| connection.poll_message(context)).boxed())
 }
 
 impl Database {

@@ -3,6 +3,7 @@
 
 mod append;
 mod attachments;
+mod bus;
 mod config;
 mod database;
 mod digest;
@@ -22,6 +23,7 @@ mod writer;
 
 pub use {deadpool_postgres, tokio_postgres};
 
+pub use self::bus::PostgresBus;
 pub use self::config::Builder;
 pub use self::error::{ConnectError, InvalidSchemaName};
 pub use self::pool::{take_connection, take_new_connection};
