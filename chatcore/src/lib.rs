@@ -51,5 +51,5 @@ pub use self::model::time::{Clock, InvalidTimestamp, Timestamp};
 pub use self::model::visible;
 pub use self::protocol::ConnectError;
 pub use self::runtime::failures::FailureLog;
-pub use self::runtime::stats::{Histogram, Stats};
+pub use self::runtime::stats::{BusStats, Histogram, Stats};
 pub use self::store::{MemoryStore, blob};

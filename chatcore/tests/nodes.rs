@@ -1,8 +1,16 @@
 //! Several chats on one store, as several processes have one database.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+use std::sync::Arc;
+
+use chatcore::bus::LocalBus;
+use chatcore::protocol::{ChatEvent, CloseReason};
+use chatcore::store::{Append, AppendBody, EventStore};
 use chatcore::testkit::{Faults, FaultyStore};
-use chatcore::{Chat, Client, ClientError, Epoch, ErrorCode, Identity, MemoryStore, Position, User};
+use chatcore::{
+    ChannelName, Chat, Client, ClientError, Epoch, ErrorCode, Identity, MemoryStore, Nonce, Position, User,
+    UserId,
+};
 
 /// Returns two chats on one store, and a channel `a` that both have in memory.
 async fn two_nodes() -> (Chat, Chat) {
@@ -114,5 +122,107 @@ async fn live_events_of_two_writers_come_once_and_in_order() {
         for expected in 1..=last {
             assert_eq!(next_seq(reader).await, expected);
         }
+    }
+}
+
+/// Returns two chats on one store that hear each other, and a channel `a`.
+async fn two_that_hear() -> (Chat, Chat) {
+    let (store, bus) = (MemoryStore::new(), Arc::new(LocalBus::new()));
+    let nodes =
+        (Chat::builder(store.clone()).bus(bus.clone()).build(), Chat::builder(store).bus(bus).build());
+    join(&nodes.0, "maker").create_channel("a", "").await.unwrap();
+    nodes
+}
+
+/// Reads the next event that `wanted` takes.
+async fn next<T>(client: &mut Client, wanted: impl Fn(ChatEvent) -> Option<T>) -> T {
+    loop {
+        if let Some(found) = wanted(client.next_event().await.expect("the session goes on")) {
+            return found;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_message_reaches_the_subscribers_of_another_node() {
+    let (one, other) = two_that_hear().await;
+    let mut bob = join(&other, "bob");
+    bob.subscribe("a").await.unwrap();
+    let ann = join(&one, "ann");
+    for n in 1..=50 {
+        ann.publish("a", "hi").await.unwrap();
+        assert_eq!(next_seq(&mut bob).await, n);
+    }
+    assert_eq!(other.stats().bus.unwrap().gaps, 0);
+}
+
+#[tokio::test]
+async fn typing_markers_and_new_channels_are_told_to_other_nodes() {
+    let (one, other) = two_that_hear().await;
+    let (desk, mut phone, mut bob) = (join(&one, "ann"), join(&other, "ann"), join(&other, "bob"));
+    for client in [&desk, &phone, &bob] {
+        client.subscribe("a").await.unwrap();
+    }
+    desk.publish("a", "hi").await.unwrap();
+    desk.typing("a").await.unwrap();
+    desk.read("a", 1).await.unwrap();
+    desk.unread("a", 1).await.unwrap();
+    desk.create_channel("b", "news").await.unwrap();
+    let typing = |event| if let ChatEvent::Typing { user, .. } = event { Some(user.name) } else { None };
+    assert_eq!(&*next(&mut bob, typing).await, "ann");
+    let read = |event| if let ChatEvent::Read { seq, .. } = event { Some(seq) } else { None };
+    assert_eq!(next(&mut phone, read).await, 1);
+    let unread = |event| if let ChatEvent::Unread { seq, .. } = event { Some(seq) } else { None };
+    assert_eq!(next(&mut phone, unread).await, 1);
+    for client in [&mut phone, &mut bob] {
+        let created =
+            |event| if let ChatEvent::ChannelCreated { channel } = event { Some(channel) } else { None };
+        let channel = next(client, created).await;
+        assert_eq!((channel.name.as_str(), channel.topic.as_str()), ("b", "news"));
+    }
+}
+
+#[tokio::test]
+async fn a_user_is_disconnected_from_all_nodes() {
+    let (one, other) = two_that_hear().await;
+    let (mut here, mut there) = (join(&one, "ann"), join(&other, "ann"));
+    one.disconnect(&UserId::new("u_ann").unwrap(), CloseReason::Banned);
+    for client in [&mut here, &mut there] {
+        while client.next_event().await.is_some() {}
+        assert_eq!(client.close_reason(), Some(CloseReason::Banned));
+    }
+}
+
+#[tokio::test]
+async fn a_right_ends_at_all_nodes() {
+    let (one, other) = two_that_hear().await;
+    let mut bob = join(&other, "bob");
+    bob.subscribe("a").await.unwrap();
+    one.revoke(&UserId::new("u_bob").unwrap(), &ChannelName::new("a").unwrap());
+    let removed = |event| matches!(event, ChatEvent::ChannelRemoved { .. }).then_some(());
+    next(&mut bob, removed).await;
+}
+
+#[tokio::test]
+async fn what_the_app_has_stored_itself_is_told_by_wake() {
+    let (store, bus) = (MemoryStore::new(), Arc::new(LocalBus::new()));
+    let nodes = [(); 2].map(|()| Chat::builder(store.clone()).bus(bus.clone()).build());
+    let name = ChannelName::new("a").unwrap();
+    let ann = User::new("u_ann", "ann").unwrap();
+    let info = nodes[0].ensure_channel(&name, "", &ann).await.unwrap();
+    let mut readers = nodes.each_ref().map(|node| join(node, "bob"));
+    for reader in &readers {
+        reader.subscribe("a").await.unwrap();
+    }
+    let body = AppendBody::Message {
+        nonce: Nonce::random(),
+        text: "stored without a chat".into(),
+        reply_to: None,
+        attachments: Vec::new(),
+    };
+    store.append(vec![Append::new(info.id, ann, body)]).await.remove(0).unwrap();
+    nodes[0].wake(&name).await.unwrap();
+    for reader in &mut readers {
+        assert_eq!(next_seq(reader).await, 1);
     }
 }

@@ -3,9 +3,12 @@
 //! The store has the truth, and a bus carries hints about it. So a bus may lose what it carries: the receiver finds out
 //! and reads the store. `testkit::bus_conformance!` tests the laws of any implementation.
 
+pub(crate) mod envelope;
 mod error;
 mod feed;
 mod local;
+pub(crate) mod peers;
+pub(crate) mod sender;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -9,9 +9,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tracing::{Span, field};
 
+use crate::bus::sender::Sender;
 use crate::channel::Channel;
 use crate::channel::group::{Group, News};
 use crate::channel::registry::ChannelRegistry;
+use crate::channel::remote::{Remote, Told};
 use crate::delivery::FanOutQueue;
 use crate::limits::Limits;
 use crate::limits::share::Waits;
@@ -21,8 +23,9 @@ use crate::runtime::stats::Monitor;
 use crate::store::pointer::Shared;
 use crate::store::{Appended, Store};
 
-/// The news that may wait for a group.
+/// The news that may wait for a group, and the bytes of the events in it.
 const NEWS: usize = 4_096;
+const NEWS_BYTES: usize = 4 << 20;
 
 /// The groups' queues. When it is dropped, the tasks finish what is queued and end.
 #[derive(Debug)]
@@ -38,6 +41,8 @@ struct Queue {
     news: mpsc::Sender<News>,
     /// Bytes of the waiting items.
     bytes: Arc<AtomicUsize>,
+    /// Bytes of the waiting events of other nodes.
+    news_bytes: Arc<AtomicUsize>,
 }
 
 /// An append that waits for the store.
@@ -64,15 +69,17 @@ impl AppendQueue {
         registry: &Arc<ChannelRegistry>,
         fanout: &Arc<FanOutQueue>,
         monitor: &Arc<Monitor>,
+        sender: Option<&Arc<Sender>>,
     ) -> Self {
         let groups = (0..limits.append_groups.max(1))
             .map(|_| {
                 let (jobs, waiting) = mpsc::channel(limits.append_queue.max(1));
                 let (news, heard) = mpsc::channel(NEWS);
-                let bytes = Arc::new(AtomicUsize::new(0));
-                let group = Group::new(store, limits, registry, fanout, monitor, &bytes);
+                let [bytes, news_bytes] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
+                let remote = sender.map(|sender| Remote::new(sender, &news_bytes));
+                let group = Group::new(store, limits, registry, fanout, monitor, &bytes, remote);
                 tokio::spawn(group.run(waiting, heard));
-                Queue { jobs, news, bytes }
+                Queue { jobs, news, bytes, news_bytes }
             })
             .collect();
         Self { groups, most_bytes: limits.append_queue_bytes }
@@ -122,6 +129,21 @@ impl AppendQueue {
         let news = News::CatchUp { channel: Arc::clone(channel), done };
         self.group_of(channel).news.try_send(news).map_err(|_| Error::overloaded())?;
         Ok(caught_up.await.map_err(|_| Error::overloaded())??)
+    }
+
+    /// Tells the channel's group what another node has told. Returns false if too much waits for the group.
+    pub(crate) fn tell(&self, channel: &Arc<Channel>, told: Told) -> bool {
+        let Queue { news, news_bytes, .. } = self.group_of(channel);
+        let weight = told.weight();
+        if weight > 0 && news_bytes.fetch_add(weight, Ordering::Relaxed) > NEWS_BYTES {
+            news_bytes.fetch_sub(weight, Ordering::Relaxed);
+            return self.tell(channel, Told::Behind);
+        }
+        let sent = news.try_send(News::Told { channel: Arc::clone(channel), told });
+        if sent.is_err() {
+            news_bytes.fetch_sub(weight, Ordering::Relaxed);
+        }
+        sent.is_ok()
     }
 
     fn group_of(&self, channel: &Channel) -> &Queue {

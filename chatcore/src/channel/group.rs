@@ -14,7 +14,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::channel::Channel;
 use crate::channel::append::Job;
 use crate::channel::registry::ChannelRegistry;
-use crate::channel::repairs::{Repairs, remember};
+use crate::channel::remote::{Remote, Told};
+use crate::channel::repairs::{Repairs, Whole, remember};
 use crate::delivery::FanOutQueue;
 use crate::delivery::ring::Push;
 use crate::limits::Limits;
@@ -30,6 +31,8 @@ use crate::store::{AppendError, Appended, Store, StoreError};
 pub(crate) enum News {
     /// A reader waits until the ring has everything that the store has now.
     CatchUp { channel: Arc<Channel>, done: oneshot::Sender<Result<(), StoreError>> },
+    /// Another node has told something of the channel.
+    Told { channel: Arc<Channel>, told: Told },
 }
 
 /// A group's task.
@@ -38,9 +41,11 @@ pub(crate) struct Group {
     limits: Arc<Limits>,
     registry: Arc<ChannelRegistry>,
     fanout: Arc<FanOutQueue>,
-    monitor: Arc<Monitor>,
+    pub(super) monitor: Arc<Monitor>,
     queued_bytes: Arc<AtomicUsize>,
-    repairs: Repairs,
+    pub(super) repairs: Repairs,
+    /// `None` without other nodes.
+    pub(super) remote: Option<Remote>,
 }
 
 impl Group {
@@ -51,6 +56,7 @@ impl Group {
         fanout: &Arc<FanOutQueue>,
         monitor: &Arc<Monitor>,
         queued_bytes: &Arc<AtomicUsize>,
+        remote: Option<Remote>,
     ) -> Self {
         Self {
             store: store.clone(),
@@ -60,6 +66,7 @@ impl Group {
             monitor: Arc::clone(monitor),
             queued_bytes: Arc::clone(queued_bytes),
             repairs: Repairs::new(store, limits, fanout, monitor),
+            remote,
         }
     }
 
@@ -67,22 +74,23 @@ impl Group {
     pub(crate) async fn run(mut self, mut jobs: mpsc::Receiver<Job>, mut news: mpsc::Receiver<News>) {
         loop {
             // Jobs may come without a pause.
-            while let Ok(heard) = news.try_recv() {
-                self.hear(heard);
+            if let Ok(heard) = news.try_recv() {
+                self.hear(heard, &mut news);
             }
             if self.repairs.are_wanted() {
-                self.repairs.run().await;
+                self.repair().await;
             }
-            let due = self.repairs.due();
+            let due = self.due();
             let first = tokio::select! {
                 biased;
                 job = jobs.recv() => job,
                 Some(heard) = news.recv() => {
-                    self.hear(heard);
+                    self.hear(heard, &mut news);
                     continue;
                 }
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                    self.repairs.run().await;
+                    self.give_up_waiting();
+                    self.repair().await;
                     continue;
                 }
             };
@@ -96,9 +104,45 @@ impl Group {
         }
     }
 
-    fn hear(&mut self, news: News) {
-        match news {
-            News::CatchUp { channel, done } => self.repairs.wait(channel, done),
+    /// Returns when something is to be done although nothing comes.
+    fn due(&self) -> Option<Instant> {
+        let early = self.remote.as_ref().and_then(|remote| remote.reorder.due());
+        early.into_iter().chain(self.repairs.due()).min()
+    }
+
+    /// Handles `first` and all further news, and has the fan-out deliver what is new.
+    fn hear(&mut self, first: News, news: &mut mpsc::Receiver<News>) {
+        let mut touched = Vec::new();
+        let mut next = Some(first);
+        while let Some(heard) = next {
+            match heard {
+                News::CatchUp { channel, done } => self.repairs.wait(channel, done),
+                News::Told { channel, told } => {
+                    if self.take(&channel, told) {
+                        remember(&mut touched, &channel);
+                    }
+                }
+            }
+            next = news.try_recv().ok();
+        }
+        if !touched.is_empty() {
+            self.fanout.announce(touched.iter().map(|channel| channel.delivery()));
+            self.registry.trim();
+        }
+    }
+
+    /// Repairs what is stale, and pushes what was early.
+    async fn repair(&mut self) {
+        for Whole { channel, was_unsure } in self.repairs.run().await {
+            let Some(remote) = &self.remote else { continue };
+            if was_unsure {
+                // The others were not told of the event, if it was stored.
+                let head = channel.position();
+                remote.sender.head(channel.info.id, &head.epoch, head.seq);
+            }
+            if self.release(&channel) {
+                self.fanout.announce([channel.delivery()].into_iter());
+            }
         }
     }
 
@@ -146,17 +190,13 @@ impl Group {
                         span.record("seq", appended.seq).record("duplicate", appended.duplicate);
                         tracing::debug!(parent: &**span, took = ?(now - job.queued), "stored");
                     }
-                    if !self.push(&job.channel, job.append, appended) {
-                        // The append is acknowledged, so no reader may miss it from now on.
-                        job.channel.set_behind(true);
-                        self.repairs.mark(&job.channel);
-                    }
+                    self.push(&job.channel, job.append, appended);
                     remember(&mut touched, &job.channel);
                 }
                 Err(AppendError::Store(error)) => {
                     counts.failures += 1;
                     failed.get_or_insert_with(|| (Arc::clone(&job.channel), error.clone()));
-                    self.repairs.mark(&job.channel);
+                    self.repairs.mark_unsure(&job.channel);
                 }
                 Err(_) => {}
             }
@@ -174,20 +214,41 @@ impl Group {
             // The receiver is gone if the caller went away. The event is in the log and in the ring anyway.
             let _ = reply.send(result.map_err(|error| Error::from(error).reported()));
         }
-        self.repairs.run().await;
+        if self.repairs.is_stale() {
+            self.repair().await;
+        }
     }
 
-    /// Pushes a stored event to the ring. Returns whether the ring is complete.
-    fn push(&self, channel: &Channel, append: Append, appended: &Appended) -> bool {
+    /// Pushes an acknowledged event to the ring, and tells the other nodes of it.
+    fn push(&mut self, channel: &Arc<Channel>, append: Append, appended: &Appended) {
         let head = channel.ring().read().head().clone();
-        if head.epoch != appended.epoch {
-            return false;
-        }
         if appended.duplicate {
-            return appended.seq <= head.seq;
+            if head.epoch != appended.epoch || appended.seq > head.seq {
+                // Whoever stored it may have told nobody.
+                if let Some(remote) = &self.remote {
+                    remote.sender.head(channel.info.id, &appended.epoch, appended.seq);
+                }
+                self.lacks(channel);
+            }
+            return;
         }
         let event = append.into_event(appended.seq, appended.at);
-        channel.ring().push(&event) != Push::Gap
+        if let Some(remote) = &self.remote {
+            remote.sender.event(channel.info.id, &appended.epoch, &event);
+        }
+        if head.epoch != appended.epoch {
+            self.lacks(channel);
+        } else if channel.ring().push(&event) == Push::Gap {
+            self.hold(channel, event);
+        } else if self.remote.is_some() {
+            self.release(channel);
+        }
+    }
+
+    /// Has the channel repaired. It lacks an event that is known to be stored, so a new reader waits for the repair.
+    pub(super) fn lacks(&mut self, channel: &Arc<Channel>) {
+        channel.set_behind(true);
+        self.repairs.mark(channel);
     }
 }
 

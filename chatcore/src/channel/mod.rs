@@ -5,6 +5,8 @@ pub(crate) mod departures;
 mod group;
 pub(crate) mod members;
 pub(crate) mod registry;
+pub(crate) mod remote;
+mod reorder;
 mod repairs;
 
 use std::sync::atomic::{AtomicBool, Ordering};

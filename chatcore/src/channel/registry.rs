@@ -9,6 +9,7 @@ use crate::channel::{Channel, Source};
 use crate::delivery::ring_budget::Rings;
 use crate::limits::Limits;
 use crate::model::error::Error;
+use crate::model::id::ChannelId;
 use crate::model::name::ChannelName;
 use crate::protocol::Encoder;
 use crate::store::ChannelInfo;
@@ -17,6 +18,8 @@ use crate::store::ChannelInfo;
 #[derive(Debug)]
 pub(crate) struct ChannelRegistry {
     loaded: DashMap<ChannelName, Arc<Channel>>,
+    /// The names of the channels in memory by their ids, which other nodes send. `None` without other nodes.
+    names: Option<DashMap<ChannelId, ChannelName>>,
     encoder: Encoder,
     rings: Arc<Rings>,
     /// Held while rings are trimmed.
@@ -24,9 +27,10 @@ pub(crate) struct ChannelRegistry {
 }
 
 impl ChannelRegistry {
-    pub(crate) fn new(limits: &Limits, encoder: Encoder) -> Self {
+    pub(crate) fn new(limits: &Limits, encoder: Encoder, has_nodes: bool) -> Self {
         Self {
             loaded: DashMap::new(),
+            names: has_nodes.then(DashMap::new),
             encoder,
             rings: Arc::new(Rings::new(limits)),
             trimming: Mutex::default(),
@@ -68,11 +72,28 @@ impl ChannelRegistry {
             }
         }
         let entry = self.loaded.entry(info.name.clone());
-        Ok(Arc::clone(
-            &entry.or_insert_with(|| {
-                Arc::new(Channel::new(info, self.encoder.clone(), Arc::clone(&self.rings)))
-            }),
-        ))
+        Ok(Arc::clone(&entry.or_insert_with(|| {
+            if let Some(names) = &self.names {
+                names.insert(info.id, info.name.clone());
+            }
+            Arc::new(Channel::new(info, self.encoder.clone(), Arc::clone(&self.rings)))
+        })))
+    }
+
+    /// Returns the channel with this id if it is in memory. Its ring may not be filled yet. Finds nothing without other
+    /// nodes.
+    pub(crate) fn by_id(&self, id: ChannelId) -> Option<Arc<Channel>> {
+        let name = self.names.as_ref()?.get(&id)?.clone();
+        // Cloned under the shard's lock, as in `loaded`.
+        self.loaded.get(&name).map(|entry| Arc::clone(&entry))
+    }
+
+    /// Returns the channels in memory whose rings are filled, in the order of their ids.
+    pub(crate) fn all(&self) -> Vec<Arc<Channel>> {
+        let loaded = self.loaded.iter().filter(|channel| channel.ring().is_filled());
+        let mut channels: Vec<_> = loaded.map(|channel| Arc::clone(&channel)).collect();
+        channels.sort_unstable_by_key(|channel| channel.info.id);
+        channels
     }
 
     /// Returns how many channels are in memory.
@@ -102,6 +123,12 @@ impl ChannelRegistry {
     pub(crate) fn evict(&self, before: Instant) {
         // A channel is only cloned out of the map under the shard's lock, which `retain` holds. So a count of one
         // is the map's own, and can't change until the entry is gone.
-        self.loaded.retain(|_, channel| Arc::strong_count(channel) > 1 || *channel.used() >= before);
+        self.loaded.retain(|_, channel| {
+            let is_used = Arc::strong_count(channel) > 1 || *channel.used() >= before;
+            if let Some(names) = self.names.as_ref().filter(|_| !is_used) {
+                names.remove(&channel.info.id);
+            }
+            is_used
+        });
     }
 }

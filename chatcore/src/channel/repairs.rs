@@ -31,10 +31,19 @@ pub(crate) struct Repairs {
     monitor: Arc<Monitor>,
     /// Channels to read again, the first one first.
     stale: Vec<Arc<Channel>>,
+    /// Those of them with an append whose outcome is unknown.
+    unsure: Vec<Arc<Channel>>,
     /// Readers who wait for a repair: at most one for each connection.
     waiters: Vec<Waiter>,
     /// When a failed repair is tried again.
     due: Option<Instant>,
+}
+
+/// A channel whose ring has what the store had.
+pub(crate) struct Whole {
+    pub(crate) channel: Arc<Channel>,
+    /// Whether the outcome of an append was unknown.
+    pub(crate) was_unsure: bool,
 }
 
 struct Waiter {
@@ -55,6 +64,7 @@ impl Repairs {
             fanout: Arc::clone(fanout),
             monitor: Arc::clone(monitor),
             stale: Vec::new(),
+            unsure: Vec::new(),
             waiters: Vec::new(),
             due: None,
         }
@@ -63,6 +73,17 @@ impl Repairs {
     /// Marks a channel to be read again.
     pub(crate) fn mark(&mut self, channel: &Arc<Channel>) {
         remember(&mut self.stale, channel);
+    }
+
+    /// Marks a channel to be read again after an append with an unknown outcome.
+    pub(crate) fn mark_unsure(&mut self, channel: &Arc<Channel>) {
+        remember(&mut self.unsure, channel);
+        self.mark(channel);
+    }
+
+    /// Returns whether a channel is to be read again.
+    pub(crate) fn has(&self, channel: &Arc<Channel>) -> bool {
+        self.stale.iter().any(|other| Arc::ptr_eq(other, channel))
     }
 
     /// Marks a channel for a reader, who is told when the ring has what the store has now.
@@ -76,14 +97,20 @@ impl Repairs {
         !self.waiters.is_empty() || (self.due.is_none() && !self.stale.is_empty())
     }
 
+    /// Returns whether there is anything to repair.
+    pub(crate) fn is_stale(&self) -> bool {
+        !self.stale.is_empty()
+    }
+
     /// Returns when a failed repair is to be tried again.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.due
     }
 
     /// Repairs the channels until the store fails. Then the store is unavailable, and the rest waits for the next
-    /// batch or interval.
-    pub(crate) async fn run(&mut self) {
+    /// batch or interval. Returns the repaired channels.
+    pub(crate) async fn run(&mut self) -> Vec<Whole> {
+        let mut whole = Vec::new();
         self.due = None;
         while !self.stale.is_empty() {
             let channels: Vec<_> = self.stale.iter().take(CHANNELS).map(Arc::clone).collect();
@@ -91,7 +118,7 @@ impl Repairs {
             let round = contain_async(repair(&channels, source));
             let failure = match timeout(self.limits.store_timeout, round).await {
                 Ok(Ok(Ok(repaired))) => {
-                    self.finish(&channels, repaired);
+                    self.finish(&channels, repaired, &mut whole);
                     continue;
                 }
                 Ok(Ok(Err(error))) => error,
@@ -104,17 +131,27 @@ impl Repairs {
                 let _ = waiter.done.send(Err(failure.clone()));
             }
             self.due = Some(Instant::now() + INTERVAL);
-            return;
+            break;
         }
+        whole
     }
 
-    fn finish(&mut self, channels: &[Arc<Channel>], repaired: Vec<Result<Repaired, StoreError>>) {
+    fn finish(
+        &mut self,
+        channels: &[Arc<Channel>],
+        repaired: Vec<Result<Repaired, StoreError>>,
+        whole: &mut Vec<Whole>,
+    ) {
         for (channel, repaired) in channels.iter().zip(repaired) {
             let outcome = match repaired {
                 Ok(Repaired::Partly) => continue,
                 Ok(Repaired::Whole) => {
                     channel.set_behind(false);
                     self.monitor.counters.repairs.add(1);
+                    let before = self.unsure.len();
+                    self.unsure.retain(|other| !Arc::ptr_eq(other, channel));
+                    let was_unsure = self.unsure.len() < before;
+                    whole.push(Whole { channel: Arc::clone(channel), was_unsure });
                     Ok(())
                 }
                 Err(error) => {

@@ -71,6 +71,32 @@ impl Chat {
         Ok(Published { channel: name, seq: stored.seq, at: stored.at, duplicate: stored.duplicate })
     }
 
+    /// Tells all nodes of events that were stored without this chat: call it after the commit of a transaction of the
+    /// app's own that has published to the channel. Otherwise subscribers learn of them when something else is
+    /// published, or within half a minute.
+    ///
+    /// # Errors
+    /// `no_such_channel`. `unavailable` if the store can't be read.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the call may have had its effect or not.
+    pub async fn wake(&self, channel: &ChannelName) -> Result<(), Error> {
+        let engine = self.engine();
+        let head = in_time(engine, async {
+            let (name, id) = find(engine, channel).await?;
+            let head = engine.store.heads(&[id]).await?.into_iter().next().flatten();
+            Ok((name, id, head.ok_or_else(Error::no_such_channel)?))
+        });
+        let (name, id, head) = head.await?;
+        if let Some(nodes) = &engine.nodes {
+            nodes.sender.head(id, &head.epoch, head.seq);
+        }
+        match engine.registry.loaded(&name) {
+            Some(channel) if channel.position().seq != head.seq => engine.appends.catch_up(&channel).await,
+            _ => Ok(()),
+        }
+    }
+
     /// Returns the newest `limit` messages with a `seq` below `before`, oldest first: from the end of the log with
     /// [`Seq::MAX`], and from there on with the `seq` of the oldest message of the page before.
     ///

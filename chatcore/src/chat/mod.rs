@@ -13,10 +13,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
+use crate::bus::Bus;
+use crate::bus::envelope::NodeId;
 use crate::chat::client::Client;
 use crate::connection::Connection;
 use crate::engine::Engine;
 use crate::engine::drain::returns;
+use crate::engine::nodes::Nodes;
 use crate::engine::previews::{PreviewFile, PreviewMaker};
 use crate::engine::upload_slots::HeldFiles;
 use crate::limits::Limits;
@@ -28,11 +31,11 @@ use crate::model::message::User;
 use crate::model::name::ChannelName;
 use crate::model::policy::{Identity, OpenPolicy, Policy};
 use crate::model::time::Clock;
-use crate::protocol::{ChannelObject, ChatEvent, CloseReason, ConnectError, Encoder};
+use crate::protocol::{ChatEvent, CloseReason, ConnectError, Encoder};
 use crate::runtime::failures::FailureLog;
 use crate::runtime::stats::Stats;
 use crate::store::blob::{BlobStore, ByteStream};
-use crate::store::{ChannelInfo, Created, Durability, Store, Unread};
+use crate::store::{ChannelInfo, Created, Durability, Store};
 
 /// A running chat, shared by transports, bots and the app's own code. Cloning it is cheap.
 ///
@@ -61,6 +64,8 @@ pub struct ChatBuilder {
     limits: Limits,
     clock: Clock,
     base: String,
+    bus: Option<Arc<dyn Bus>>,
+    node: Option<u64>,
 }
 
 impl ChatBuilder {
@@ -93,6 +98,52 @@ impl ChatBuilder {
         self
     }
 
+    /// Connects the chat with the other nodes: the chats of other processes on the same store. They tell each other
+    /// what happens by the bus. Without it, a chat learns of another's messages when it next appends to the channel or
+    /// loads it.
+    ///
+    /// A bus may lose what it carries. Each node notices that within a second or two, and reads the store.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use chatcore::bus::LocalBus;
+    /// use chatcore::{ChannelName, Chat, MemoryStore, NewMessage, User};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (store, bus) = (MemoryStore::new(), Arc::new(LocalBus::new()));
+    /// let one = Chat::builder(store.clone()).bus(bus.clone()).build();
+    /// let other = Chat::builder(store).bus(bus).build();
+    /// let (name, host) = (ChannelName::new("general")?, User::new("u_host", "Host")?);
+    /// one.ensure_channel(&name, "", &host).await?;
+    /// let mut reader = other.connect(chatcore::Identity::new(User::new("u_ann", "Ann")?))?;
+    /// reader.subscribe("general").await?;
+    /// one.publish(&host, &name, NewMessage::text("Hello, other node!")).await?;
+    /// while let Some(event) = reader.next_event().await {
+    ///     if let chatcore::protocol::ChatEvent::Message { message, .. } = event {
+    ///         assert_eq!(message.text, "Hello, other node!");
+    ///         break;
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn bus(mut self, bus: impl Bus) -> Self {
+        self.bus = Some(Arc::new(bus));
+        self
+    }
+
+    /// Sets the number of this node, instead of a random one, so that a simulation has one seed. It must be new at
+    /// each start.
+    #[cfg(feature = "testkit")]
+    #[must_use]
+    pub fn node_number(mut self, node: u64) -> Self {
+        self.node = Some(node);
+        self
+    }
+
     /// Sets the path under which a transport serves the chat, such as `/chat`. Attachments' URLs begin with it.
     /// The default is the root.
     #[must_use]
@@ -110,12 +161,18 @@ impl ChatBuilder {
     pub fn build(self) -> Chat {
         let encoder = Encoder::new(&self.base);
         let limits = Arc::new(self.limits);
-        let engine = Engine::new(self.store, self.blobs, self.policy, limits, self.clock, encoder);
+        let node = self.node.map_or_else(NodeId::random, NodeId);
+        let nodes = self.bus.map(|bus| Arc::new(Nodes::new(node, bus)));
+        let engine =
+            Engine::new(self.store, self.blobs, self.policy, limits, self.clock, encoder, nodes.clone());
         let engine = Arc::new(engine);
         let departures = Arc::clone(&engine.departures);
         let sweeper = Arc::clone(&engine);
-        let background =
+        let mut background =
             vec![tokio::spawn(async move { departures.run().await }), tokio::spawn(sweeper.keep_swept())];
+        if let Some(nodes) = nodes {
+            background.extend(nodes.start(&engine));
+        }
         Chat { inner: Arc::new(Inner { engine, background }) }
     }
 }
@@ -149,6 +206,8 @@ impl Chat {
             limits: Limits::default(),
             clock: Clock::default(),
             base: String::new(),
+            bus: None,
+            node: None,
         }
     }
 
@@ -189,8 +248,7 @@ impl Chat {
         let created = self.engine().store.create_channel_within(name, topic, by, most).await?;
         let created = created.ok_or_else(|| Error::too_many_channels(most))?;
         if let Created::New(info) = &created {
-            let object = ChannelObject::new(info.clone(), Unread::default());
-            self.engine().announce_channel(name, &object);
+            self.engine().announce_channel(info);
         }
         Ok(created.into_channel())
     }
@@ -300,13 +358,13 @@ impl Chat {
     /// stay away. After [`CloseReason::Reconnect`] they come back and are authenticated again. A connection that
     /// is being opened with an [`Identity`] from before this call is refused with the same reason.
     pub fn disconnect(&self, user: &UserId, reason: CloseReason) {
-        self.engine().connections.close(user, None, reason);
+        self.engine().disconnect(user, None, reason);
     }
 
     /// Closes the connections of one sign-in of a user: those whose [`Identity`] has this
     /// [`session`](Identity::session). Otherwise it is like [`disconnect`](Self::disconnect).
     pub fn disconnect_session(&self, user: &UserId, session: &SessionId, reason: CloseReason) {
-        self.engine().connections.close(user, Some(session), reason);
+        self.engine().disconnect(user, Some(session), reason);
     }
 
     /// Ends everything that a user's connections have of a channel, without asking the policy: subscriptions,

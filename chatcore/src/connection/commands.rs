@@ -13,6 +13,7 @@ use crate::connection::subscription::{PendingSubscription, Subscription};
 use crate::delivery::handle::{ConnectionHandle, SubscriptionKey};
 use crate::engine::Engine;
 use crate::engine::answers::Reservation;
+use crate::engine::nodes::notice::{Notice, marker};
 use crate::limits::share::Waits;
 use crate::model::attachment::Attachment;
 use crate::model::emoji;
@@ -25,8 +26,8 @@ use crate::model::name::ChannelName;
 use crate::model::policy::Action;
 use crate::model::query::SearchQuery;
 use crate::model::visible;
-use crate::protocol::{ChannelObject, ChatEvent, Encoder, Logged, Published, Reply};
-use crate::store::{Appended, Created, PageLimit, Unread};
+use crate::protocol::{ChannelObject, Encoder, Logged, Published, Reply};
+use crate::store::{Appended, ChannelInfo, Created, PageLimit, Unread};
 
 /// The outcome of a command.
 pub(crate) struct Outcome {
@@ -169,9 +170,8 @@ impl Engine {
             None => Err(Error::too_many_channels(self.limits.channels)),
             Some(Created::Exists(info)) => Err(self.name_taken(handle, info.name)),
             Some(Created::New(info)) => {
-                let channel = ChannelObject::new(info, Unread::default());
-                self.announce_channel(&name, &channel);
-                Ok(Reply::Channel(Box::new(channel)))
+                self.announce_channel(&info);
+                Ok(Reply::Channel(Box::new(ChannelObject::new(info, Unread::default()))))
             }
         }
     }
@@ -186,14 +186,10 @@ impl Engine {
         }
     }
 
-    /// Announces a new channel to everyone who may see it.
-    pub(crate) fn announce_channel(&self, name: &ChannelName, channel: &ChannelObject) {
-        let frame = Encoder::notice(&ChatEvent::ChannelCreated { channel: channel.clone() });
-        self.connections.for_each(|handle| {
-            if self.policy.authorize(&handle.identity, Action::List(name)).is_ok() {
-                handle.send(frame.clone());
-            }
-        });
+    /// Announces a new channel to everyone who may see it, at all nodes.
+    pub(crate) fn announce_channel(&self, info: &ChannelInfo) {
+        self.show_channel(&info.name, &ChannelObject::new(info.clone(), Unread::default()));
+        self.tell_nodes(|| Notice::Created { info: info.clone() });
     }
 
     /// Queues a publish that needs nothing from the store first. Otherwise returns it.
@@ -393,12 +389,8 @@ impl Engine {
             false => self.store.mark_unread(user, id, seq).await?,
         };
         self.policy.authorize(&handle.identity, Action::Read(name))?;
-        let channel = name.clone();
-        let event = match is_read {
-            true => ChatEvent::Read { channel, seq: read },
-            false => ChatEvent::Unread { channel, seq: read + 1 },
-        };
-        self.connections.send_to_others(handle, name, &Encoder::notice(&event));
+        self.connections.send_to_others(handle, name, &Encoder::notice(&marker(name, read, is_read)));
+        self.tell_nodes(|| Notice::Marker { user: user.clone(), channel: name.clone(), seq: read, is_read });
         Ok(Reply::Done)
     }
 }

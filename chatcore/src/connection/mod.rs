@@ -25,6 +25,7 @@ use crate::delivery::cursor::{Read, Room};
 use crate::delivery::handle::{ConnectionHandle, SubscriptionKey};
 use crate::delivery::outlet::Outlet;
 use crate::engine::Engine;
+use crate::engine::nodes::notice::Notice;
 use crate::model::error::Error;
 use crate::model::moment::Moment;
 use crate::model::name::ChannelName;
@@ -204,7 +205,11 @@ impl Connection {
             let user = &self.handle.identity.user;
             let typing = ChatEvent::Typing { channel: name.clone(), user: user.clone() };
             let others = |handle: &Arc<ConnectionHandle>| handle.identity.user.id != user.id;
-            self.subscribed(name)?.channel().broadcast(&Encoder::notice(&typing), others, Manner::Offer);
+            let channel = self.subscribed(name)?.channel();
+            channel.broadcast(&Encoder::notice(&typing), others, Manner::Offer);
+            if let Some(nodes) = &self.engine.nodes {
+                nodes.sender.hint(&Notice::Typing { channel: channel.info.id, user: user.clone() });
+            }
         }
         Ok(())
     }

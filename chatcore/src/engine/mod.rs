@@ -4,6 +4,7 @@ pub(crate) mod answers;
 pub(crate) mod attachments;
 pub(crate) mod connections;
 pub(crate) mod drain;
+pub(crate) mod nodes;
 pub(crate) mod previews;
 mod rights;
 mod sweeper;
@@ -22,6 +23,7 @@ use crate::delivery::FanOut;
 use crate::delivery::mailbox::Mailboxes;
 use crate::engine::answers::Answers;
 use crate::engine::connections::Connections;
+use crate::engine::nodes::Nodes;
 use crate::engine::previews::Previews;
 use crate::engine::upload_slots::Uploads;
 use crate::limits::Limits;
@@ -29,9 +31,9 @@ use crate::limits::share::Shares;
 use crate::limits::turns::Turns;
 use crate::model::error::Error;
 use crate::model::name::ChannelName;
-use crate::model::policy::Policy;
+use crate::model::policy::{Action, Policy};
 use crate::model::time::Clock;
-use crate::protocol::Encoder;
+use crate::protocol::{ChannelObject, ChatEvent, Encoder};
 use crate::runtime::stats::{Held, Monitor, Stats};
 use crate::store::Store;
 use crate::store::blob::BlobStore;
@@ -63,6 +65,8 @@ pub(crate) struct Engine {
     pub(crate) monitor: Arc<Monitor>,
     /// Wakes the sweeper early, to remove the bytes of a deleted message.
     pub(crate) discarded: Notify,
+    /// `None` without a bus.
+    pub(crate) nodes: Option<Arc<Nodes>>,
     draining: AtomicBool,
     /// Notifies waiting uploads that a drain has begun.
     drain: Notify,
@@ -76,15 +80,17 @@ impl Engine {
         limits: Arc<Limits>,
         clock: Clock,
         encoder: Encoder,
+        nodes: Option<Arc<Nodes>>,
     ) -> Self {
         let store = Shared::new(store);
         let monitor = Arc::new(Monitor::default());
         let fanout = FanOut::start(&monitor);
-        let registry = Arc::new(ChannelRegistry::new(&limits, encoder.clone()));
+        let registry = Arc::new(ChannelRegistry::new(&limits, encoder.clone(), nodes.is_some()));
         let mailboxes = Arc::new(Mailboxes::new(&limits, &monitor));
         let answers = Arc::new(Answers::new(&limits));
+        let sender = nodes.as_ref().map(|nodes| &nodes.sender);
         Self {
-            appends: AppendQueue::start(&store, &limits, &registry, &fanout.queue(), &monitor),
+            appends: AppendQueue::start(&store, &limits, &registry, &fanout.queue(), &monitor, sender),
             _fanout: fanout,
             departures: Arc::new(Departures::new(&limits)),
             uploads: Uploads::default(),
@@ -104,6 +110,7 @@ impl Engine {
             mailboxes,
             command_bytes: AtomicUsize::new(0),
             discarded: Notify::new(),
+            nodes,
             draining: AtomicBool::new(false),
             drain: Notify::new(),
         }
@@ -118,6 +125,16 @@ impl Engine {
         self.registry.get(name, self.source()).await
     }
 
+    /// Shows a new channel to everyone who is connected to this node and may see it.
+    pub(crate) fn show_channel(&self, name: &ChannelName, channel: &ChannelObject) {
+        let frame = Encoder::notice(&ChatEvent::ChannelCreated { channel: channel.clone() });
+        self.connections.for_each(|handle| {
+            if self.policy.authorize(&handle.identity, Action::List(name)).is_ok() {
+                handle.send(frame.clone());
+            }
+        });
+    }
+
     pub(crate) fn stats(&self) -> Stats {
         self.monitor.counters.snapshot(&Held {
             connections: self.connections.len(),
@@ -128,6 +145,7 @@ impl Engine {
             command_bytes: self.command_bytes.load(Ordering::Relaxed),
             append_queue: self.appends.len(),
             uploads_running: self.uploads.len(),
+            bus: self.nodes.as_ref().map(|nodes| nodes.held()),
         })
     }
 

@@ -50,6 +50,11 @@ impl CloseReason {
         Self::Banned,
     ];
 
+    /// Returns the reason with this close code.
+    pub(crate) fn of_code(code: u16) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.code() == code)
+    }
+
     /// Returns the close code.
     #[must_use]
     pub fn code(self) -> u16 {

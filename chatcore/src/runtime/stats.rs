@@ -90,10 +90,39 @@ pub struct Stats {
     pub resets: u64,
     /// The refused commands and malformed frames, by code.
     pub refusals: Vec<(ErrorCode, u64)>,
+    /// What is heard of the other nodes. `None` without a [bus](crate::ChatBuilder::bus).
+    pub bus: Option<BusStats>,
     /// The uploaded files.
     pub uploads: u64,
     /// The bytes of the uploaded files.
     pub upload_bytes: u64,
+}
+
+/// What a chat hears of the other nodes by its bus, as a part of [`Stats`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct BusStats {
+    /// Whether this node hears what it says itself. While it does not, it asks the store for news every second.
+    pub is_heard: bool,
+    /// The other nodes now.
+    pub peers: usize,
+    /// The time from the last probe to its return: what this node tells every second, and hears itself. Zero before the
+    /// first.
+    pub probe: Duration,
+    /// The envelopes of other nodes.
+    pub envelopes: u64,
+    /// The time from an envelope's publish at another node to its arrival, as far as the two clocks agree.
+    pub lag: Histogram,
+    /// The times that envelopes of another node were missing.
+    pub gaps: u64,
+    /// The times that the store was asked for the heads of the channels in memory.
+    pub resyncs: u64,
+    /// The events that came before those that they follow, and waited for them.
+    pub reordered: u64,
+    /// What was not told to other nodes, or only as the head of its channel, because too much waited.
+    pub dropped: u64,
+    /// The envelopes that could not be published.
+    pub unpublished: u64,
 }
 
 /// Durations, counted in buckets with fixed bounds.
@@ -163,6 +192,11 @@ pub(crate) struct Counters {
     pub(crate) dropped_frames: Counter,
     pub(crate) repairs: Counter,
     pub(crate) resets: Counter,
+    pub(crate) reordered: Counter,
+    pub(crate) envelopes: Counter,
+    pub(crate) gaps: Counter,
+    pub(crate) resyncs: Counter,
+    lag: Mutex<Histogram>,
     refusals: [Counter; ErrorCode::ALL.len()],
     pub(crate) uploads: Counter,
     pub(crate) upload_bytes: Counter,
@@ -206,6 +240,28 @@ impl Counters {
         all.failures += batch.failures;
         all.append_time.merge(&batch.append_time);
         all.publish_time.merge(&batch.publish_time);
+    }
+
+    /// Adds the time that an envelope took.
+    pub(crate) fn add_lag(&self, lag: Duration) {
+        self.lag.lock().expect("invariant: nothing panics under this lock").observe(lag);
+    }
+
+    /// Returns what was counted of other nodes.
+    pub(crate) fn bus(&self, held: HeldBus) -> BusStats {
+        let HeldBus { is_heard, peers, probe, dropped, unpublished } = held;
+        BusStats {
+            is_heard,
+            peers,
+            probe,
+            envelopes: self.envelopes.get(),
+            lag: self.lag.lock().expect("invariant: nothing panics under this lock").clone(),
+            gaps: self.gaps.get(),
+            resyncs: self.resyncs.get(),
+            reordered: self.reordered.get(),
+            dropped,
+            unpublished,
+        }
     }
 
     // Held to add one batch, or to copy.
@@ -254,6 +310,7 @@ impl Counters {
             repairs: self.repairs.get(),
             resets: self.resets.get(),
             refusals: counted(&ErrorCode::ALL, &self.refusals),
+            bus: held.bus.map(|held| self.bus(held)),
             uploads: self.uploads.get(),
             upload_bytes: self.upload_bytes.get(),
         }
@@ -274,6 +331,17 @@ pub(crate) struct Held {
     pub(crate) command_bytes: usize,
     pub(crate) append_queue: usize,
     pub(crate) uploads_running: usize,
+    pub(crate) bus: Option<HeldBus>,
+}
+
+/// The figures of a snapshot that the bus's parts know without counting.
+#[derive(Clone, Copy)]
+pub(crate) struct HeldBus {
+    pub(crate) is_heard: bool,
+    pub(crate) peers: usize,
+    pub(crate) probe: Duration,
+    pub(crate) dropped: u64,
+    pub(crate) unpublished: u64,
 }
 
 /// A number that only increases.

@@ -1,0 +1,268 @@
+//! Hearing the other nodes, and oneself.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use serde::{Deserialize, Serialize};
+use tokio::task::yield_now;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use crate::bus::BusEvent;
+use crate::bus::envelope::{Envelope, Item, Json, NodeId};
+use crate::bus::peers::{Order, Peers};
+use crate::channel::Channel;
+use crate::channel::remote::Told;
+use crate::engine::Engine;
+use crate::engine::nodes::Nodes;
+use crate::model::event::Event;
+use crate::model::id::{ChannelId, Seq};
+use crate::model::time::Timestamp;
+
+/// The time between two beats.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// How long a beat may take to come back. Then this node takes the bus to be broken.
+const PROBE: Duration = Duration::from_secs(2);
+
+/// How long envelopes that a beat has told of may take to come.
+const SETTLE: Duration = Duration::from_millis(50);
+
+/// The events after which other tasks have their turn.
+const EVENTS: u32 = 32;
+
+/// What a node tells every second.
+#[derive(Debug, Serialize, Deserialize)]
+struct Beat {
+    number: u64,
+    /// The number of the last envelope in each partition.
+    sent: Vec<u64>,
+}
+
+/// What this node has heard.
+struct Hearing {
+    engine: Arc<Engine>,
+    nodes: Arc<Nodes>,
+    peers: Peers,
+    /// Envelopes that a beat has told of and that have not come, by when they should have.
+    expected: VecDeque<Expected>,
+    /// The last beat's number.
+    beats: u64,
+    /// The beats that have not come back, by their number.
+    probes: VecDeque<(u64, Instant)>,
+    /// When the newest beat that has come back was told.
+    probed: Instant,
+}
+
+struct Expected {
+    due: Instant,
+    node: NodeId,
+    partition: u8,
+    number: u64,
+}
+
+impl Engine {
+    /// Handles what other nodes tell, for ever.
+    pub(super) async fn hear_nodes(
+        self: Arc<Self>,
+        nodes: Arc<Nodes>,
+        mut events: BoxStream<'static, BusEvent>,
+    ) {
+        let mut hearing = Hearing::new(self, nodes);
+        let mut beats = interval(BEAT);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut handled = 0;
+        loop {
+            let due = hearing.expected.front().map(|expected| expected.due);
+            tokio::select! {
+                // Beats come first, however much the others tell.
+                biased;
+                _ = beats.tick() => hearing.beat(),
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => hearing.settle(),
+                event = events.next() => match event {
+                    Some(event) => {
+                        hearing.event(&event);
+                        handled += 1;
+                        if handled % EVENTS == 0 {
+                            yield_now().await;
+                        }
+                    }
+                    // The bus is gone. The store is polled from now on.
+                    None => events = stream::pending().boxed(),
+                },
+            }
+        }
+    }
+}
+
+impl Hearing {
+    fn new(engine: Arc<Engine>, nodes: Arc<Nodes>) -> Self {
+        Self {
+            peers: Peers::new(nodes.bus.limits().partitions),
+            engine,
+            nodes,
+            expected: VecDeque::new(),
+            beats: 0,
+            probes: VecDeque::new(),
+            probed: Instant::now(),
+        }
+    }
+
+    /// Tells that this node is there, and looks whether it hears itself and the others.
+    fn beat(&mut self) {
+        let now = Instant::now();
+        self.beats += 1;
+        let number = self.beats;
+        self.nodes.sender.beat(|sent| Beat { number, sent });
+        self.probes.push_back((number, now));
+        if self.probes.len() > 60 {
+            self.probes.pop_front();
+        }
+        if now - self.probed >= PROBE {
+            self.set_heard(false);
+        }
+        if self.nodes.is_heard() {
+            self.peers.expire(now);
+        } else {
+            self.nodes.resyncs.poll();
+        }
+        self.nodes.peers.store(self.peers.len(), Ordering::Relaxed);
+    }
+
+    fn set_heard(&mut self, heard: bool) {
+        if self.nodes.is_heard.swap(heard, Ordering::Relaxed) == heard {
+            return;
+        }
+        if heard {
+            self.peers.renew(Instant::now());
+            self.nodes.resyncs.want_all();
+        } else {
+            let failures = &self.engine.monitor.failures;
+            failures.limited("the bus carries nothing, so the store is asked for news every second", "");
+        }
+    }
+
+    fn event(&mut self, event: &BusEvent) {
+        match event {
+            BusEvent::Message { partition, bytes } => {
+                if let Some(envelope) = Envelope::read(bytes) {
+                    self.envelope(*partition, envelope);
+                }
+            }
+            BusEvent::Disrupted => {
+                // Until this node hears itself again.
+                self.set_heard(false);
+                self.probes.clear();
+                self.nodes.resyncs.want_all();
+            }
+            BusEvent::Restored => self.nodes.resyncs.want_all(),
+        }
+    }
+
+    fn envelope(&mut self, partition: u8, envelope: Envelope<'_>) {
+        if envelope.node == self.nodes.sender.node() {
+            self.own(envelope);
+            return;
+        }
+        let now = Instant::now();
+        let counters = &self.engine.monitor.counters;
+        counters.envelopes.add(1);
+        let here = u64::try_from(Timestamp::now().as_millis()).unwrap_or_default();
+        counters.add_lag(Duration::from_millis(here.saturating_sub(envelope.sent_ms)));
+        match self.peers.envelope(envelope.node, partition, envelope.number, now) {
+            Order::First => self.nodes.resyncs.want_all(),
+            Order::Gap => {
+                counters.gaps.add(1);
+                self.nodes.resyncs.want(partition);
+            }
+            Order::Next | Order::Late => {}
+        }
+        for item in envelope.items() {
+            self.item(envelope.node, item, now);
+        }
+    }
+
+    /// Notes which of this node's own beats has come back.
+    fn own(&mut self, envelope: Envelope<'_>) {
+        for item in envelope.items() {
+            let Item::Beat(beat) = item else { continue };
+            let Some(beat) = beat.read::<Beat>() else { continue };
+            let back = self.probes.iter().take_while(|(number, _)| *number <= beat.number).count();
+            let Some((_, told)) = self.probes.drain(..back).next_back() else { continue };
+            self.probed = told;
+            let took = Instant::now() - told;
+            if took < PROBE {
+                self.nodes.probe.store(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+                self.set_heard(true);
+            }
+        }
+    }
+
+    fn item(&mut self, node: NodeId, item: Item<'_>, now: Instant) {
+        match item {
+            Item::Head { channel, epoch, seq } => self.tell(channel, |_| Some(Told::Head { epoch, seq })),
+            Item::Event { channel, epoch, seq, event } => self.tell(channel, |channel| {
+                let is_known = channel.ring().is_filled() && channel.position().seq >= seq;
+                // One of another log of the same length is found by the next event or resync.
+                let told = || read(event, seq).map(|event| Told::Event { epoch, event });
+                (!is_known).then(|| told().unwrap_or(Told::Head { epoch, seq }))
+            }),
+            Item::Beat(beat) => {
+                if let Some(beat) = beat.read::<Beat>() {
+                    self.expect(node, &beat, now);
+                }
+            }
+            Item::Notice(notice) => {
+                if let Some(notice) = notice.read() {
+                    self.engine.heed(notice);
+                }
+            }
+        }
+    }
+
+    /// Tells a channel's append group, if the channel is in memory.
+    fn tell(&self, id: ChannelId, told: impl FnOnce(&Channel) -> Option<Told>) {
+        let Some(channel) = self.engine.registry.by_id(id) else { return };
+        let Some(told) = told(&channel) else { return };
+        if !channel.ring().is_filled() {
+            // The log is being read, perhaps as it was before. Who reads it looks at this mark afterwards.
+            channel.set_behind(true);
+            if !channel.ring().is_filled() {
+                return;
+            }
+        }
+        if !self.engine.appends.tell(&channel, told) {
+            self.nodes.resyncs.want(self.nodes.sender.partition_of(id));
+        }
+    }
+
+    /// Waits a moment for the envelopes that a beat tells of.
+    fn expect(&mut self, node: NodeId, beat: &Beat, now: Instant) {
+        for (partition, &number) in (0..=u8::MAX).zip(&beat.sent) {
+            if self.peers.lacks(node, partition, number) {
+                self.expected.push_back(Expected { due: now + SETTLE, node, partition, number });
+            }
+        }
+    }
+
+    /// Asks the store about envelopes that have not come.
+    fn settle(&mut self) {
+        let now = Instant::now();
+        let due = self.expected.iter().take_while(|expected| expected.due <= now).count();
+        for Expected { node, partition, number, .. } in self.expected.drain(..due) {
+            if self.peers.lacks(node, partition, number) {
+                self.peers.skip(node, partition, number);
+                self.engine.monitor.counters.gaps.add(1);
+                self.nodes.resyncs.want(partition);
+            }
+        }
+    }
+}
+
+/// Reads an event, which must be at `seq`.
+fn read(event: Json<'_>, seq: Seq) -> Option<Box<Event>> {
+    event.read::<Event>().filter(|event| event.seq == seq).map(Box::new)
+}

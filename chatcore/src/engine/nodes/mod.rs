@@ -1,0 +1,73 @@
+//! The other nodes: chats of other processes on the same store.
+//!
+//! The store has the truth. What nodes tell each other by the bus are hints, and each node notices when one is lost:
+//! envelopes are numbered, every node tells the number of its last one each second, and hears that itself if the bus
+//! works. Then it asks the store for the heads of its channels, and reads what it lacks.
+
+mod hear;
+pub(crate) mod notice;
+mod resync;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use crate::bus::Bus;
+use crate::bus::envelope::NodeId;
+use crate::bus::sender::Sender;
+use crate::engine::Engine;
+use crate::engine::nodes::resync::Resyncs;
+use crate::runtime::stats::HeldBus;
+
+/// How this node and the others hear of each other.
+pub(crate) struct Nodes {
+    pub(crate) sender: Arc<Sender>,
+    bus: Arc<dyn Bus>,
+    resyncs: Resyncs,
+    is_heard: AtomicBool,
+    peers: AtomicUsize,
+    /// In nanoseconds.
+    probe: AtomicU64,
+}
+
+impl Nodes {
+    pub(crate) fn new(node: NodeId, bus: Arc<dyn Bus>) -> Self {
+        Self {
+            sender: Arc::new(Sender::new(node, bus.limits())),
+            resyncs: Resyncs::new(node),
+            bus,
+            is_heard: AtomicBool::new(false),
+            peers: AtomicUsize::new(0),
+            probe: AtomicU64::new(0),
+        }
+    }
+
+    /// Starts the tasks.
+    pub(crate) fn start(self: Arc<Self>, engine: &Arc<Engine>) -> [JoinHandle<()>; 3] {
+        // Before anything is told, so that this node hears itself.
+        let events = self.bus.subscribe();
+        let sender = Arc::clone(&self.sender);
+        [
+            tokio::spawn(sender.run(Arc::clone(&self.bus))),
+            tokio::spawn(Arc::clone(engine).hear_nodes(Arc::clone(&self), events)),
+            tokio::spawn(Arc::clone(engine).resync(self)),
+        ]
+    }
+
+    /// Returns whether this node hears what it says itself.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.is_heard.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn held(&self) -> HeldBus {
+        HeldBus {
+            is_heard: self.is_heard(),
+            peers: self.peers.load(Ordering::Relaxed),
+            probe: Duration::from_nanos(self.probe.load(Ordering::Relaxed)),
+            dropped: self.sender.dropped(),
+            unpublished: self.sender.failed(),
+        }
+    }
+}

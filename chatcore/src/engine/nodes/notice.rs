@@ -1,0 +1,90 @@
+//! What nodes tell each other besides what is in logs.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::channel::Manner;
+use crate::delivery::handle::ConnectionHandle;
+use crate::engine::Engine;
+use crate::model::id::{ChannelId, Seq, SessionId, UserId};
+use crate::model::message::User;
+use crate::model::name::ChannelName;
+use crate::protocol::{ChannelObject, ChatEvent, CloseReason, Encoder};
+use crate::store::{ChannelInfo, Unread};
+
+/// What nodes tell each other besides what is in logs. A node ignores one that it does not know.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum Notice {
+    /// A user is typing.
+    Typing { channel: ChannelId, user: User },
+    /// A user's read marker was moved, forward or back.
+    Marker { user: UserId, channel: ChannelName, seq: Seq, is_read: bool },
+    /// A channel was created.
+    Created { info: ChannelInfo },
+    /// A user's connections are to be closed, or those of one session.
+    Disconnect { user: UserId, session: Option<SessionId>, code: u16 },
+    /// A user's right to read a channel has ended.
+    Revoke { user: UserId, channel: ChannelName },
+    /// A user's rights have changed.
+    Recheck { user: UserId },
+}
+
+impl Engine {
+    /// Tells the other nodes, if there are any.
+    pub(crate) fn tell_nodes(&self, notice: impl FnOnce() -> Notice) {
+        if let Some(nodes) = &self.nodes {
+            nodes.sender.notice(&notice());
+        }
+    }
+
+    /// Does here what another node has done there.
+    pub(super) fn heed(&self, notice: Notice) {
+        match notice {
+            Notice::Typing { channel, user } => {
+                if let Some(channel) = self.registry.by_id(channel) {
+                    let typing = ChatEvent::Typing { channel: channel.info.name.clone(), user: user.clone() };
+                    let others = |handle: &Arc<ConnectionHandle>| handle.identity.user.id != user.id;
+                    channel.broadcast(&Encoder::notice(&typing), others, Manner::Offer);
+                }
+            }
+            Notice::Marker { user, channel, seq, is_read } => {
+                let frame = Encoder::notice(&marker(&channel, seq, is_read));
+                for handle in self.connections.of(&user) {
+                    handle.send_of(&channel, &frame, || true);
+                }
+            }
+            Notice::Created { info } => {
+                let name = info.name.clone();
+                self.show_channel(&name, &ChannelObject::new(info, Unread::default()));
+            }
+            Notice::Disconnect { user, session, code } => {
+                if let Some(reason) = CloseReason::of_code(code) {
+                    self.connections.close(&user, session.as_ref(), reason);
+                }
+            }
+            Notice::Revoke { user, channel } => self.revoke_here(&user, &channel),
+            Notice::Recheck { user } => self.recheck_here(&user),
+        }
+    }
+
+    /// Closes a user's connections at all nodes, or those of one session.
+    pub(crate) fn disconnect(&self, user: &UserId, session: Option<&SessionId>, reason: CloseReason) {
+        self.connections.close(user, session, reason);
+        self.tell_nodes(|| Notice::Disconnect {
+            user: user.clone(),
+            session: session.cloned(),
+            code: reason.code(),
+        });
+    }
+}
+
+/// Returns the event that tells a user's connections of a moved read marker. `read` is its new value.
+pub(crate) fn marker(channel: &ChannelName, read: Seq, is_read: bool) -> ChatEvent {
+    let channel = channel.clone();
+    match is_read {
+        true => ChatEvent::Read { channel, seq: read },
+        false => ChatEvent::Unread { channel, seq: read + 1 },
+    }
+}

@@ -1,0 +1,286 @@
+//! Runs a script on paused time, beside a plain model: the log in the store.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chatcore::protocol::{ChatEvent, Command, Start, Subscribed};
+use chatcore::store::{Check, Directory, EventStore, PageLimit, Replay};
+use chatcore::testkit::{Faults, FaultyStore, Random};
+use chatcore::{
+    ChannelName, Chat, Client, ClientError, ErrorCode, Identity, Limits, MemoryStore, NewMessage, Nonce,
+    Position, Seq, User,
+};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep};
+
+use crate::bus::Network;
+use crate::script::{CHANNELS, Script, Step};
+
+/// How long after the bus is healed everything has come: a lost hint is noticed by the next beat, and a dead bus by the
+/// first beat that comes back.
+const SETTLED: Duration = Duration::from_secs(4);
+
+type Store = FaultyStore<MemoryStore>;
+
+/// What a reader has of one channel.
+#[derive(Clone, Debug)]
+struct Seen {
+    start: Position,
+    events: Vec<(Seq, Option<Check>)>,
+}
+
+impl Seen {
+    fn position(&self) -> Position {
+        match self.events.last() {
+            Some((seq, check)) => Position::new(self.start.epoch.clone(), *seq).with_check(*check),
+            None => self.start.clone(),
+        }
+    }
+}
+
+/// A person who reads all channels, at one node at a time.
+struct Reader {
+    number: usize,
+    seen: Arc<Mutex<Vec<Option<Seen>>>>,
+    reading: JoinHandle<()>,
+}
+
+struct World {
+    store: Store,
+    network: Arc<Network>,
+    random: Arc<Random>,
+    nodes: Vec<Chat>,
+    starts: u64,
+    readers: Vec<Reader>,
+    writing: JoinSet<()>,
+    written: u64,
+}
+
+pub(crate) fn run(script: &Script) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.expect("a runtime").block_on(async {
+        let mut world = World::new(script).await;
+        for step in &script.steps {
+            world.step(*step).await;
+        }
+        world.settle().await
+    })
+}
+
+fn channel(number: usize) -> ChannelName {
+    ChannelName::new(&format!("c{number}")).unwrap()
+}
+
+fn user(name: &str) -> User {
+    User::new(&format!("u_{name}"), name).unwrap()
+}
+
+impl World {
+    async fn new(script: &Script) -> Self {
+        let memory = MemoryStore::new();
+        for number in 0..CHANNELS {
+            memory.create_channel(&channel(number), "", &user("maker")).await.unwrap();
+        }
+        let random = Arc::new(Random::new(script.seed ^ 0x5eed));
+        let faults = Faults {
+            delay: 0.3,
+            longest_delay: Duration::from_millis(4),
+            after_write: 0.02,
+            before_write: 0.02,
+            ..Faults::default()
+        };
+        let network = Network::new(script.nodes, script.limits.clone(), Arc::clone(&random));
+        let mut world = Self {
+            store: FaultyStore::new(memory, faults, script.seed),
+            network,
+            random,
+            nodes: Vec::new(),
+            starts: 0,
+            readers: Vec::new(),
+            writing: JoinSet::new(),
+            written: 0,
+        };
+        for node in 0..script.nodes {
+            let started = world.start(node);
+            world.nodes.push(started);
+        }
+        for number in 0..script.nodes {
+            let seen = Arc::new(Mutex::new(vec![None; CHANNELS]));
+            let reading = tokio::spawn(read(world.nodes[number].clone(), number, Arc::clone(&seen)));
+            world.readers.push(Reader { number, seen, reading });
+        }
+        world
+    }
+
+    fn start(&mut self, node: usize) -> Chat {
+        self.starts += 1;
+        let limits = Limits::default().with_append_groups(1).with_command_burst(100_000);
+        Chat::builder(self.store.clone())
+            .bus(self.network.bus(node))
+            .node_number(self.starts)
+            .limits(limits)
+            .build()
+    }
+
+    async fn step(&mut self, step: Step) {
+        match step {
+            Step::Publish { node, channel: number, messages } => {
+                for _ in 0..messages {
+                    self.written += 1;
+                    let nodes = [self.nodes[node].clone(), self.nodes[(node + 1) % self.nodes.len()].clone()];
+                    self.writing.spawn(publish(nodes, channel(number), self.written));
+                }
+            }
+            Step::Change { node, channel, kind } => {
+                self.writing.spawn(change(self.nodes[node].clone(), channel, kind));
+            }
+            Step::Move { reader, node } => self.move_to(reader, node),
+            Step::Cut { from, to } => self.network.cut(from, to),
+            Step::CutOff { node, is_told } => {
+                for other in 0..self.nodes.len() {
+                    self.network.cut(node, other);
+                    self.network.cut(other, node);
+                }
+                if is_told {
+                    self.network.tell(node, true);
+                }
+            }
+            Step::Faults(faults) => self.network.set_faults(faults),
+            Step::Heal => self.network.heal(),
+            Step::Restart { node } => {
+                // Its readers come back to the next node.
+                self.nodes[node] = self.start(node);
+                for reader in 0..self.readers.len() {
+                    if self.readers[reader].number % self.nodes.len() == node {
+                        self.move_to(reader, (node + 1) % self.nodes.len());
+                    }
+                }
+            }
+            Step::Wait { ms } => sleep(Duration::from_millis(1 + self.random.below(ms))).await,
+        }
+    }
+
+    fn move_to(&mut self, reader: usize, node: usize) {
+        let Reader { number, seen, reading } = &mut self.readers[reader];
+        reading.abort();
+        *reading = tokio::spawn(read(self.nodes[node].clone(), *number, Arc::clone(seen)));
+    }
+
+    /// Heals everything, and waits until every reader has what the store has.
+    async fn settle(mut self) -> Result<(), String> {
+        self.network.heal();
+        self.store.set_faults(Faults::default());
+        while let Some(written) = self.writing.join_next().await {
+            written.map_err(|error| format!("a writer failed: {error}"))?;
+        }
+        let healed = Instant::now();
+        loop {
+            match self.compare().await {
+                Ok(()) => return Ok(()),
+                Err(why) if healed.elapsed() >= SETTLED => return Err(why),
+                Err(_) => sleep(Duration::from_millis(100)).await,
+            }
+        }
+    }
+
+    /// Compares what every reader has with the store. An event that should not be there is an error at once.
+    async fn compare(&self) -> Result<(), String> {
+        for number in 0..CHANNELS {
+            let log = self.log(number).await;
+            for reader in &self.readers {
+                if reader.reading.is_finished() {
+                    return Err(format!("reader {} has failed", reader.number));
+                }
+                let seen = reader.seen.lock().unwrap()[number].clone();
+                let who = format!("reader {} of channel {number}", reader.number);
+                let seen = seen.ok_or_else(|| format!("{who} has not begun"))?;
+                let expected: Vec<_> = log.iter().filter(|(seq, _)| *seq > seen.start.seq).copied().collect();
+                if seen.events != expected {
+                    let seqs = |events: &[(Seq, _)]| events.iter().map(|(seq, _)| *seq).collect::<Vec<_>>();
+                    return Err(format!("{who} has {:?} of {:?}", seqs(&seen.events), seqs(&expected)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn log(&self, number: usize) -> Vec<(Seq, Option<Check>)> {
+        let store = self.store.inner();
+        let info = store.channel(&channel(number)).await.unwrap().unwrap();
+        let head = store.heads(&[info.id]).await.unwrap().remove(0).unwrap();
+        let start = Position::new(head.epoch, 0);
+        match store.after(info.id, &start, PageLimit::items(10_000)).await.unwrap() {
+            Replay::Events { events, .. } => events.iter().map(|e| (e.seq, Some(Check::of(e)))).collect(),
+            other => panic!("the log was lost: {other:?}"),
+        }
+    }
+}
+
+/// Publishes a message until one of the nodes acknowledges it. After a failure the outcome is unknown, so the nonce stays.
+async fn publish(nodes: [Chat; 2], channel: ChannelName, number: u64) {
+    for node in nodes.iter().cycle() {
+        let message = NewMessage::text("hello").nonce(Nonce::new(number.to_string()).unwrap());
+        if node.publish(&user("writer"), &channel, message).await.is_ok() {
+            return;
+        }
+    }
+}
+
+/// Edits, deletes or reacts to the newest message, if there is one.
+async fn change(node: Chat, number: usize, kind: u64) {
+    let writer = node.connect(Identity::new(user("writer"))).unwrap();
+    let name = channel(number).to_string();
+    let Ok(page) = writer.history(&name, Seq::MAX, 1).await else { return };
+    let Some(message) = page.messages.last() else { return };
+    // Its outcome does not matter: the store has it or not.
+    let _ = match kind {
+        0 => writer.edit(&name, message.seq, "hello again").await,
+        1 => writer.delete(&name, message.seq).await,
+        _ => writer.react(&name, message.seq, "👍", true).await,
+    };
+}
+
+/// Reads all channels at a node, from where the reader is.
+async fn read(node: Chat, number: usize, seen: Arc<Mutex<Vec<Option<Seen>>>>) {
+    let mut client = node.connect(Identity::new(user(&format!("r{number}")))).unwrap();
+    for number in 0..CHANNELS {
+        subscribe(&client, number, &seen).await;
+    }
+    while let Some(event) = client.next_event().await {
+        if let ChatEvent::Lagged { channel: name, .. } = &event {
+            let number = (0..CHANNELS).find(|number| channel(*number) == *name).unwrap();
+            subscribe(&client, number, &seen).await;
+        } else if let Some((name, seq)) = event.log_position() {
+            let number = (0..CHANNELS).find(|number| channel(*number) == *name).unwrap();
+            seen.lock().unwrap()[number].as_mut().unwrap().events.push((seq, event.check()));
+        }
+    }
+    panic!("the session of reader {number} has ended: {:?}", client.close_reason());
+}
+
+async fn subscribe(client: &Client, number: usize, seen: &Mutex<Vec<Option<Seen>>>) {
+    let after = seen.lock().unwrap()[number].as_ref().map(Seen::position);
+    let command =
+        Command::Subscribe { channel: channel(number).to_string(), after: after.clone(), limit: Some(0) };
+    let start: Subscribed = loop {
+        match client.call(command.clone()).await {
+            Ok(start) => break start,
+            Err(ClientError::Refused(error)) if error.code() == ErrorCode::Unavailable => {
+                sleep(Duration::from_millis(100)).await;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let mut seen = seen.lock().unwrap();
+    match (&mut seen[number], after) {
+        (Some(seen), Some(after)) => {
+            let Start::Replay(events) = &start.start else {
+                panic!("channel {number} was reset at {after:?}, its head is {}", start.head)
+            };
+            seen.events.extend(events.iter().map(|e| (e.log_position().unwrap().1, e.check())));
+        }
+        (none, _) => {
+            *none = Some(Seen { start: start.position(), events: Vec::new() });
+        }
+    }
+}
