@@ -25,7 +25,7 @@ lints         cargo clippy on everything
 packages      the published crates as they are packaged: their files, and each compiled alone with no feature,
               with each, and with all
 docs          the documentation, each published crate's as docs.rs builds it
-api           the crates whose types the published crates show, against the list in each Cargo.toml
+api           what the published crates show: whose types, against the list in each Cargo.toml, and how they can grow
 dependencies  of the crates: which and how many, their licences and sources (cargo deny)
 tests         cargo test
 instructions  of the hot path, counted by callgrind against their budgets
@@ -218,7 +218,7 @@ check_api() {
     unpack_packages
     for crate in "${published[@]}"; do
         rustdoc_alone "$crate" -Z unstable-options --output-format json
-        node tests/external_types.mjs "$crate" "$target/doc/${crate//-/_}.json"
+        node tests/public_api.mjs "$crate" "$target/doc/${crate//-/_}.json"
     done
 }
 

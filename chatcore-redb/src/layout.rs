@@ -36,6 +36,7 @@ pub trait Layout: Sized + Send + Sync + 'static {
 
 /// Whether a database has a [`Layout`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LayoutKind {
     /// The database has this layout.
     Ours,

@@ -17,6 +17,7 @@ const LOCK_RETRY: Duration = Duration::from_millis(20);
 
 /// Whether the file is opened for the first time in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Opening {
     /// The first time: a missing file is created.
     First,

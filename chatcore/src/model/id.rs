@@ -11,7 +11,8 @@ use crate::model::check::Check;
 /// A position in a channel's log. The first event of a channel has `seq` 1, and there are no gaps.
 pub type Seq = u64;
 
-/// A store's own key for a channel. It stays on the server; on the wire a channel is its name.
+/// A store's own key for a channel. It stays on the server; on the wire a channel is its name. Exhaustive on purpose:
+/// it is a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ChannelId(pub u64);

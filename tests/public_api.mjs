@@ -1,8 +1,12 @@
-// Compares the crates whose types and traits a crate shows with the list in its Cargo.toml
-// (`[package.metadata.external-types] allowed`), both ways. A new major version of one of these is a new major
-// version of the crate.
+// Checks what a crate shows, by two rules of CONTRIBUTING.md:
 //
-//     node tests/external_types.mjs CRATE RUSTDOC_JSON
+// - The crates of foreign types and traits are those of the list in its Cargo.toml
+//   (`[package.metadata.external-types] allowed`). A new major version of one of these is a new major version of the
+//   crate.
+// - A struct of which all fields are public, and an enum, can grow: it is `#[non_exhaustive]`, or its documentation
+//   says why it is "exhaustive on purpose". The tools of `testkit` are exempt.
+//
+//     node tests/public_api.mjs CRATE RUSTDOC_JSON
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 
@@ -46,6 +50,19 @@ for (const [crate, items] of shown) {
 }
 for (const crate of allowed) {
   if (!shown.has(crate)) faults.push(`shows nothing of ${crate}, which is on its list`);
+}
+/** Whether every field or variant is public, so that an app may name all of them. */
+function isOpen({ struct, enum: variants }) {
+  if (variants) return true;
+  const { plain, tuple } = struct?.kind ?? {};
+  if (plain) return plain.fields.length > 0 && !plain.has_stripped_fields;
+  return (tuple?.length ?? 0) > 0 && tuple.every(field => field !== null);
+}
+
+for (const { id, crate_id, name, inner, attrs, docs: text } of Object.values(docs.index)) {
+  if (crate_id !== 0 || !isOpen(inner) || attrs.includes('non_exhaustive')) continue;
+  if (docs.paths[id].path.includes('testkit') || /exhaustive on purpose/i.test(text ?? '')) continue;
+  faults.push(`shows ${name}, which is neither #[non_exhaustive] nor exhaustive on purpose`);
 }
 for (const fault of faults) console.error(`${name} ${fault}`);
 console.log(`${name}: types of ${[...shown.keys()].sort().join(', ')}`);
