@@ -22,8 +22,8 @@ usage() {
 tools         what the other steps need is there, or is installed
 format        cargo fmt
 lints         cargo clippy on everything
-packages      the published crates as they are packaged: their files, and each compiled alone with no feature,
-              with each, and with all
+packages      the published crates as they are packaged: their files, each compiled alone with no feature, with
+              each, and with all, and the README's first program in a project made by its `cargo add` lines
 docs          the documentation, each published crate's as docs.rs builds it
 api           what the published crates show: whose types, against the list in each Cargo.toml, and how they can grow
 dependencies  of the crates: which and how many, their licences and sources (cargo deny)
@@ -137,11 +137,14 @@ unpack_packages() {
         tar -xzmf "$target/package/$crate-$version.crate" -C "$packages"
     done
     {
-        printf '[workspace]\nresolver = "3"\nmembers = ["chatcore*"]\n\n[patch.crates-io]\n'
+        printf '[workspace]\nresolver = "3"\nmembers = ["app", "chatcore*"]\n\n[patch.crates-io]\n'
         for crate in "${published[@]}"; do echo "$crate.path = \"$crate-$version\""; done
         printf '\n[profile.dev]\ndebug = "line-tables-only"\n'
     } >"$packages/Cargo.toml"
     cp Cargo.lock "$packages"
+    mkdir -p "$packages/app/src"
+    printf '[package]\nname = "app"\nedition = "2024"\n' >"$packages/app/Cargo.toml"
+    sed '1,/^```rust,no_run$/d; /^```$/,$d' README.md >"$packages/app/src/main.rs"
     unpacked=yes
 }
 
@@ -183,6 +186,20 @@ check_packages() {
         check_alone "$crate"
         check_alone "$crate" --all-features
     done
+    check_readme
+}
+
+# Does what the README says: adds the crates to an app, and compiles its first program.
+check_readme() {
+    local lines line
+    mapfile -t lines < <(sed -n 's|--path ../chatcore/\([a-z-]*\)|--path ../\1-'"$version"'|; s/^cargo add //p' README.md)
+    [ "${#lines[@]}" -ge 3 ] || fail "the README has no lines of cargo add"
+    for line in "${lines[@]}"; do
+        # shellcheck disable=SC2086 # a line is several arguments
+        (cd "$packages/app" && cargo add --quiet --offline $line)
+    done
+    echo "the README's first program"
+    (cd "$packages" && cargo check --quiet --offline --target-dir "$target" -p app)
 }
 
 # docs.rs builds with a nightly rustdoc. This variable lets the stable one do the same. It must not reach the build

@@ -34,13 +34,11 @@ impl BlobStore for MemoryBlobs {
         let blobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let blob = blobs.get(id).ok_or(BlobError::NotFound)?;
         let [start, end] = [range.start, range.end].map(|at| at.min(blob.len() as u64) as usize);
-        let part = blob.slice(start.min(end)..end);
-        Ok(stream::iter([Ok(part)]).boxed())
+        Ok(stream::iter([Ok(blob.slice(start.min(end)..end))]).boxed())
     }
 
     async fn delete(&self, id: &AttachmentId) -> Result<(), BlobError> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
-        Ok(())
+        Ok(drop(self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id)))
     }
 }
 
@@ -48,7 +46,6 @@ impl BlobStore for MemoryBlobs {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (blobs, id) = (MemoryBlobs::default(), AttachmentId::random());
     // An app sets the store with `Chat::builder(store).blobs(blobs)`.
-    let size = blobs.put(&id, stream::iter([Ok("hello".into())]).boxed(), 100).await?;
-    println!("{id} has {size} bytes");
+    println!("{id} has {} bytes", blobs.put(&id, stream::iter([Ok("hello".into())]).boxed(), 100).await?);
     Ok(())
 }

@@ -19,9 +19,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let own = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
     std::fs::write("certificate.pem", own.cert.pem())?;
     let key = own.signing_key.serialize_der().try_into()?;
-    let config =
-        ServerConfig::builder().with_no_client_auth().with_single_cert(vec![own.cert.into()], key)?;
-    let tls = TlsAcceptor::from(Arc::new(config));
+    let tls = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![own.cert.into()], key)?;
+    let tls = TlsAcceptor::from(Arc::new(tls));
 
     let chat = Chat::builder(MemoryStore::new()).base("/chat").build();
     let service = ChatService::new(chat, async |_: &Parts| Err(Unauthorized));
