@@ -287,7 +287,10 @@ fn watched(bytes: ByteStream, left: u64, failures: FailureLog) -> ByteStream {
                 None if left > 0 => io::ErrorKind::UnexpectedEof.into(),
                 None => return None,
             };
-            failures.failed("an attachment could not be read to its end", "", &error);
+            // It was removed meanwhile: its message was deleted.
+            if error.kind() != io::ErrorKind::NotFound {
+                failures.failed("an attachment could not be read to its end", "", &error);
+            }
             Some((Err(error), None))
         }
     };

@@ -3,6 +3,7 @@
 use std::io::{self, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::BytesMut;
@@ -10,6 +11,7 @@ use futures::stream::{self, StreamExt};
 use tokio::fs::{self, File};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
+use super::incoming::OwnFolder;
 use super::{BlobError, BlobStore, ByteStream, private};
 use crate::model::id::AttachmentId;
 
@@ -21,34 +23,34 @@ const INCOMING: &str = "incoming";
 
 /// Blobs as files in a folder, in sub-folders by their ids.
 ///
-/// A blob is written to `incoming/`, synced, and moved to its place in one step. Then the folder is synced.
-/// Opening the folder removes what a crash left in `incoming/`.
+/// A blob is written to a folder of the store's own in `incoming/`, synced, and moved to its place in one step. Then the
+/// folder is synced. Opening the folder removes what a crash left in `incoming/`.
+///
+/// Several processes may have one folder open, also from several machines, if its file system passes file locks
+/// between them, as NFS does. No other process of an earlier version may have it open: it would remove running uploads.
 ///
 /// On Unix only the owner has access: folders have mode 0700, files 0600. If other users can enter the folder when
 /// it is opened, their access to it and to everything in it is removed. Stricter modes set by an operator stay.
 #[derive(Clone, Debug)]
 pub struct FolderBlobs {
     root: PathBuf,
+    incoming: Arc<OwnFolder>,
 }
 
 impl FolderBlobs {
-    /// Opens a folder, and creates it and missing parents. Only one process may have it open.
+    /// Opens a folder, and creates it and missing parents.
     ///
     /// # Errors
-    /// If the folder can't be created, cleaned or made private.
+    /// If the folder can't be created, cleaned, locked or made private.
     pub async fn open(root: impl Into<PathBuf>) -> io::Result<Self> {
         let root = root.into();
         let folder = root.clone();
-        blocking(move || {
-            let incoming = folder.join(INCOMING);
-            match std::fs::remove_dir_all(&incoming) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => private::make_folders(&incoming)?,
-            }
-            private::tighten(&folder)
-        })
-        .await?;
-        Ok(Self { root })
+        let incoming = blocking(move || {
+            let incoming = OwnFolder::create(&folder.join(INCOMING))?;
+            private::tighten(&folder)?;
+            Ok(Arc::new(incoming))
+        });
+        Ok(Self { root, incoming: incoming.await? })
     }
 
     /// Returns the path of a blob's file below the folder, for a backup or another tool that copies the files.
@@ -69,7 +71,7 @@ impl FolderBlobs {
 #[async_trait]
 impl BlobStore for FolderBlobs {
     async fn put(&self, id: &AttachmentId, bytes: ByteStream, limit: u64) -> Result<u64, BlobError> {
-        let (mut incoming, file) = Incoming::create(self.root.join(INCOMING).join(id.as_str())).await?;
+        let (mut incoming, file) = Incoming::create(self.incoming.path.join(id.as_str())).await?;
         let written = write(File::from_std(file), bytes, limit).await;
         if written.is_err() {
             incoming.remove().await;

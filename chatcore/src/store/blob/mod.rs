@@ -1,6 +1,7 @@
 //! Storage for the bytes of attachments.
 
 mod folder;
+mod incoming;
 mod private;
 
 use std::io;
@@ -86,7 +87,9 @@ pub trait BlobStore: Send + Sync + 'static {
     /// If the future is dropped, no blob can be read.
     async fn put(&self, id: &AttachmentId, bytes: ByteStream, limit: u64) -> Result<u64, BlobError>;
 
-    /// Returns the bytes of `range`, which is cut to the blob's size: `0..u64::MAX` is the whole blob.
+    /// Returns the bytes of `range`, which is cut to the blob's size: `0..u64::MAX` is the whole blob. If the blob is
+    /// removed meanwhile, the stream ends with its last byte, or with an error of the kind
+    /// [`NotFound`](io::ErrorKind::NotFound).
     ///
     /// # Errors
     /// [`BlobError::NotFound`], or [`BlobError::Io`] if the store can't be read.

@@ -34,15 +34,17 @@ pub(super) fn tighten(folder: &Path) -> io::Result<()> {
     }
     let mut folders = vec![folder.to_path_buf()];
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder)? {
+        // Another process may remove files and folders meanwhile.
+        let Some(entries) = found(std::fs::read_dir(folder))? else { continue };
+        for entry in entries {
             let entry = entry?;
             // For a symbolic link this is the link's own metadata, whose mode can't change.
-            let metadata = entry.metadata()?;
+            let Some(metadata) = found(entry.metadata())? else { continue };
             if metadata.is_dir() {
                 folders.push(entry.path());
             }
             if metadata.is_dir() || metadata.is_file() {
-                tighten_one(&entry.path(), metadata.permissions())?;
+                found(tighten_one(&entry.path(), metadata.permissions()))?;
             }
         }
     }
@@ -54,6 +56,14 @@ pub(super) fn tighten(folder: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 pub(super) fn tighten(_: &Path) -> io::Result<()> {
     Ok(())
+}
+
+/// Returns `None` if something does not exist any more, since another process may remove files of a shared folder.
+pub(super) fn found<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        outcome => outcome.map(Some),
+    }
 }
 
 #[cfg(unix)]

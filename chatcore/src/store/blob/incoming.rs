@@ -1,0 +1,77 @@
+//! Unfinished files, in a folder of each store that is open: several processes may share the place of the files.
+
+use std::fs::{self, DirEntry, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::private::{self, found};
+use crate::model::id::Nonce;
+
+/// The file in a store's folder that the store keeps locked. The system unlocks it when the process ends.
+const LOCK: &str = "lock";
+
+/// How often a store tries to create its folder. Another store that starts may remove a folder before it is locked.
+const ATTEMPTS: usize = 100;
+
+/// A store's own folder for unfinished files. Dropping it removes it.
+#[derive(Debug)]
+pub(super) struct OwnFolder {
+    pub(super) path: PathBuf,
+    _lock: File,
+}
+
+impl OwnFolder {
+    /// Removes what stores have left in `incoming` that are gone, and creates a folder in it. Blocks.
+    pub(super) fn create(incoming: &Path) -> io::Result<Self> {
+        private::make_folders(incoming)?;
+        for entry in fs::read_dir(incoming)? {
+            found(remove_unused(&entry?))?;
+        }
+        for _ in 0..ATTEMPTS {
+            let path = incoming.join(Nonce::random().as_str());
+            if let Some(lock) = found(lock_new(&path))?.flatten() {
+                return Ok(Self { path, _lock: lock });
+            }
+        }
+        Err(io::Error::other(format!("other processes remove the folders in {} at once", incoming.display())))
+    }
+}
+
+impl Drop for OwnFolder {
+    fn drop(&mut self) {
+        // If this fails, the next store that opens removes it.
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// Creates a folder and locks it. Returns `None` if another store took it for an unused one.
+fn lock_new(path: &Path) -> io::Result<Option<File>> {
+    private::make_folders(path)?;
+    let lock = private::create_file(&path.join(LOCK))?;
+    Ok((try_lock(&lock)? && path.join(LOCK).try_exists()?).then_some(lock))
+}
+
+/// Removes a folder that no store has locked, or a file of an earlier version.
+fn remove_unused(entry: &DirEntry) -> io::Result<()> {
+    let path = entry.path();
+    if !entry.file_type()?.is_dir() {
+        return fs::remove_file(path);
+    }
+    // Kept until the folder is gone. NFS locks only a file that is open for writing.
+    let lock = found(File::options().write(true).open(path.join(LOCK)))?;
+    match &lock {
+        Some(lock) if !try_lock(lock)? => Ok(()),
+        _ => fs::remove_dir_all(path),
+    }
+}
+
+/// Locks a file unless it is locked.
+fn try_lock(file: &File) -> io::Result<bool> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => {
+            Err(io::Error::new(error.kind(), format!("the file system can't lock files: {error}")))
+        }
+    }
+}
