@@ -64,6 +64,7 @@ async fn whatever_fails_a_publish_is_stored_and_seen_once() {
         after_write: 0.15,
         append_panics: 0.05,
         read: 0.1,
+        others_sweep: 0.0,
     };
     let memory = MemoryStore::new();
     // The channel is created before the faults begin.
@@ -164,6 +165,7 @@ const HANGING: Faults = Faults {
     after_write: 0.0,
     append_panics: 0.0,
     read: 0.0,
+    others_sweep: 0.0,
 };
 
 #[tokio::test(start_paused = true)]

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chatcore::attachments::FileKind;
 use chatcore::blob::{BlobError, BlobStore, ByteStream, FolderBlobs};
-use chatcore::testkit::{CapturedLog, Random};
+use chatcore::testkit::{CapturedLog, Faults, FaultyStore, Random};
 use chatcore::{AttachmentId, Chat, Clock, Identity, Limits, MemoryStore, Timestamp, User};
 use futures::StreamExt;
 use tempfile::TempDir;
@@ -120,6 +120,25 @@ async fn held_files_are_removed_after_the_last_hold() {
     tokio::time::sleep(Duration::from_secs(600)).await;
     assert_eq!(left(), 1, "many sweeps came by");
     drop(other);
+    while left() > 0 {
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_sweeps_only_in_its_turn() {
+    let mut limits = Limits::default();
+    limits.upload_ttl = Duration::ZERO;
+    let (blobs, others_sweep) = (Blobs::default(), Faults { others_sweep: 1.0, ..Faults::default() });
+    let store = FaultyStore::new(MemoryStore::new(), others_sweep, Random::from_env().seed());
+    let chat = Chat::builder(store.clone()).blobs(blobs.clone()).limits(limits).build();
+    chat.connect(identity("ann")).unwrap().create_channel("a", "").await.unwrap();
+    upload(&chat, "unused.png").await;
+    blobs.0.stuck.lock().unwrap().clear();
+    let left = || blobs.0.files.lock().unwrap().len();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(left(), 1, "another node has the turn");
+    store.set_faults(Faults::default());
     while left() > 0 {
         tokio::time::advance(Duration::from_secs(1)).await;
     }

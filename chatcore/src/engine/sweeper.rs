@@ -61,6 +61,8 @@ impl Engine {
     /// Removes the uploads that nobody needs. One that can't be removed keeps no other from it, and is tried again
     /// in the next sweep.
     async fn sweep_uploads(&self, blobs: &dyn BlobStore) -> Result<(), Error> {
+        // Of several nodes on one store, one sweeps.
+        let Some(_turn) = self.store.sweep_turn().await? else { return Ok(()) };
         let now = self.clock.now();
         self.store.date_back(now).await?;
         let before = now.minus(self.limits.upload_ttl);

@@ -1,5 +1,8 @@
 //! The index of uploaded files.
 
+use std::any::Any;
+use std::fmt;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +84,30 @@ impl FileBytes {
     }
 }
 
+/// The right to sweep unused files. Dropping it gives it to the next process.
+#[must_use = "the turn ends when this is dropped"]
+pub struct SweepTurn {
+    _holder: Option<Box<dyn Any + Send>>,
+}
+
+impl SweepTurn {
+    /// Returns a turn that any number of callers can have at the same time: for a store of one process.
+    pub fn free() -> Self {
+        Self { _holder: None }
+    }
+
+    /// Returns a turn that ends when `holder` is dropped.
+    pub fn held_by(holder: impl Any + Send) -> Self {
+        Self { _holder: Some(Box::new(holder)) }
+    }
+}
+
+impl fmt::Debug for SweepTurn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SweepTurn").finish_non_exhaustive()
+    }
+}
+
 /// The index of uploaded files. A [`BlobStore`](crate::store::blob::BlobStore) has their bytes.
 ///
 /// An upload is entered before its first byte is stored, and forgotten after its last byte is gone. So after a
@@ -142,4 +169,17 @@ pub trait AttachmentIndex: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`] if the store can't be written.
     async fn forget_upload(&self, id: &AttachmentId) -> Result<(), StoreError>;
+
+    /// Takes the turn to sweep: to call [`reclaimable`](Self::reclaimable), and to remove what it returns. Returns
+    /// `None` while another process has the turn. A turn ends when it is dropped, when its process ends, or after
+    /// ten minutes.
+    ///
+    /// A store that is not [`shared`](super::EventStore::shared) needs no turns: this implementation always
+    /// returns one.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store does not answer.
+    async fn sweep_turn(&self) -> Result<Option<SweepTurn>, StoreError> {
+        Ok(Some(SweepTurn::free()))
+    }
 }

@@ -256,4 +256,10 @@ pub trait EventStore: Send + Sync + 'static {
 
     /// Returns what an acknowledgement of this store means.
     fn durability(&self) -> Durability;
+
+    /// Returns whether processes on several machines may have the store at the same time. Default false, as for a
+    /// file that one process locks, or for memory. A chat on many nodes needs a shared store.
+    fn shared(&self) -> bool {
+        false
+    }
 }

@@ -19,7 +19,7 @@ mod page;
 pub(crate) mod pointer;
 mod scan;
 
-pub use self::attachment_index::{AttachmentIndex, FileBytes, Upload, UploadState};
+pub use self::attachment_index::{AttachmentIndex, FileBytes, SweepTurn, Upload, UploadState};
 pub use self::directory::{
     ChannelInfo, ChannelPage, Created, Directory, UNREAD_SCAN, UNREAD_SCAN_NEW, Unread,
 };

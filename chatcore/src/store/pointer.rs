@@ -15,7 +15,7 @@ use crate::model::time::Timestamp;
 use crate::store::blob::{BlobError, BlobStore, ByteStream};
 use crate::store::{
     AppendError, Appended, AttachmentIndex, ChannelInfo, ChannelPage, Created, Directory, Durability,
-    EventStore, FileBytes, Found, Head, Page, PageLimit, Replay, StoreError, Unread, Upload,
+    EventStore, FileBytes, Found, Head, Page, PageLimit, Replay, StoreError, SweepTurn, Unread, Upload,
 };
 
 /// What a running chat keeps things in. It forwards nothing itself: each call goes straight to what it holds,
@@ -106,6 +106,10 @@ macro_rules! forward {
 
             fn durability(&self) -> Durability {
                 (**self).durability()
+            }
+
+            fn shared(&self) -> bool {
+                (**self).shared()
             }
         }
 
@@ -213,6 +217,10 @@ macro_rules! forward {
 
             async fn forget_upload(&self, id: &AttachmentId) -> Result<(), StoreError> {
                 (**self).forget_upload(id).await
+            }
+
+            async fn sweep_turn(&self) -> Result<Option<SweepTurn>, StoreError> {
+                (**self).sweep_turn().await
             }
         }
 

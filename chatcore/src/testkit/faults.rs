@@ -17,7 +17,7 @@ use crate::model::query::SearchQuery;
 use crate::model::time::Timestamp;
 use crate::store::{
     AppendError, Appended, AttachmentIndex, ChannelInfo, ChannelPage, Created, Directory, Durability,
-    EventStore, FileBytes, Found, Head, Page, PageLimit, Replay, StoreError, Unread, Upload,
+    EventStore, FileBytes, Found, Head, Page, PageLimit, Replay, StoreError, SweepTurn, Unread, Upload,
 };
 
 /// The probabilities of faults of a [`FaultyStore`]. The default is none.
@@ -35,6 +35,8 @@ pub struct Faults {
     pub delay: f64,
     /// The longest delay, on tokio's clock. If it is zero, a delayed call only lets other tasks run first.
     pub longest_delay: Duration,
+    /// The probability that another process has the turn to sweep, 0 to 1.
+    pub others_sweep: f64,
 }
 
 impl Faults {
@@ -274,6 +276,10 @@ impl<S: EventStore> EventStore for FaultyStore<S> {
     fn durability(&self) -> Durability {
         self.inner.durability()
     }
+
+    fn shared(&self) -> bool {
+        self.inner.shared()
+    }
 }
 
 #[async_trait]
@@ -353,5 +359,12 @@ impl<S: AttachmentIndex> AttachmentIndex for FaultyStore<S> {
 
     async fn forget_upload(&self, id: &AttachmentId) -> Result<(), StoreError> {
         self.write(self.inner.forget_upload(id)).await?
+    }
+
+    async fn sweep_turn(&self) -> Result<Option<SweepTurn>, StoreError> {
+        if self.random.chance(self.faults().others_sweep) {
+            return Ok(None);
+        }
+        self.write(self.inner.sweep_turn()).await?
     }
 }

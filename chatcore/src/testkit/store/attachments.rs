@@ -343,3 +343,24 @@ pub async fn forget_removes_discarded_entries_only<F: StoreFixture>(fixture: F) 
     assert!(!left.contains(&discarded.attachment.id), "{left:?}");
     assert_eq!(left.len(), 2, "{left:?}");
 }
+
+/// Of two handles to a shared store, one at a time has the turn to sweep. When it is dropped, the other gets it. A
+/// store of one process always has a turn.
+pub async fn one_handle_of_a_shared_store_sweeps_at_a_time<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let other = fixture.another(&store).await;
+    for (first, second) in [(&store, &other), (&other, &store)] {
+        // The turn before ends as soon as the store notices.
+        let turn = loop {
+            match first.sweep_turn().await.expect("the store answers") {
+                Some(turn) => break turn,
+                None => tokio::task::yield_now().await,
+            }
+        };
+        for handle in [second, first] {
+            let another = handle.sweep_turn().await.expect("the store answers");
+            assert_eq!(another.is_none(), store.shared(), "a shared store has one turn");
+        }
+        drop(turn);
+    }
+}

@@ -156,6 +156,7 @@ macro_rules! store_conformance {
                 files_take_no_more_bytes_than_they_may
                 files_uploaded_at_once_take_no_more_bytes_than_they_may
                 forget_removes_discarded_entries_only
+                one_handle_of_a_shared_store_sweeps_at_a_time
                 one_of_many_concurrent_takers_gets_it
                 reclaimable_finds_what_nobody_needs
                 uploads_read_back_and_are_replaced
