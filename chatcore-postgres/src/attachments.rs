@@ -1,7 +1,7 @@
 //! The attachment index: all uploads, and those that can be removed.
 
 use async_trait::async_trait;
-use chatcore::store::{AttachmentIndex, FileBytes, StoreError, Upload};
+use chatcore::store::{AttachmentIndex, FileBytes, StoreError, SweepTurn, Upload};
 use chatcore::{AttachmentId, ChannelName, Timestamp, UserId};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -9,6 +9,7 @@ use tokio_postgres::types::Type;
 use crate::error::Failure;
 use crate::event::{at, channel_id, signed, unsigned, upload_state, upload_state_columns, user_id};
 use crate::store::PostgresStore;
+use crate::turn::Chore;
 
 fn read(row: &Row) -> Result<Upload, Failure> {
     let (attachment, name): (&str, &str) = (row.try_get(0)?, row.try_get(2)?);
@@ -138,5 +139,11 @@ impl AttachmentIndex for PostgresStore {
 
     async fn forget_upload(&self, id: &AttachmentId) -> Result<(), StoreError> {
         self.remove(id).await.map_err(|f| f.during("the upload can't be forgotten"))
+    }
+
+    async fn sweep_turn(&self) -> Result<Option<SweepTurn>, StoreError> {
+        let turn = self.turns.turn(&self.schema, Chore::Sweep).await;
+        let turn = turn.map_err(|f| f.during("the turn to sweep can't be taken"))?;
+        Ok(turn.map(SweepTurn::held_by))
     }
 }

@@ -19,6 +19,7 @@ pub struct Builder {
     pub(crate) search_index: bool,
     pub(crate) pgbouncer: bool,
     pub(crate) connections: usize,
+    pub(crate) blob_connections: usize,
     pub(crate) writers: usize,
     pub(crate) batch: usize,
     pub(crate) queue: usize,
@@ -41,6 +42,7 @@ impl Builder {
             search_index: false,
             pgbouncer: false,
             connections: 8,
+            blob_connections: 4,
             writers: 2,
             batch: 512,
             queue: 1_024,
@@ -96,9 +98,16 @@ impl Builder {
         self
     }
 
-    /// Sets the most connections for everything but appends. Default 8, at least 1.
+    /// Sets the most connections for everything but appends and files. Default 8, at least 1.
     pub fn connections(mut self, connections: usize) -> Self {
         self.connections = connections.max(1);
+        self
+    }
+
+    /// Sets the most connections of [`PostgresBlobs`](crate::PostgresBlobs), for files. Default 4, at least 1. Each is
+    /// opened when it is first needed.
+    pub fn blob_connections(mut self, connections: usize) -> Self {
+        self.blob_connections = connections.max(1);
         self
     }
 

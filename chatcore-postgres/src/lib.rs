@@ -3,6 +3,7 @@
 
 mod append;
 mod attachments;
+mod blobs;
 mod bus;
 mod config;
 mod database;
@@ -10,6 +11,7 @@ mod digest;
 mod directory;
 mod error;
 mod event;
+mod leftovers;
 mod pool;
 mod retention;
 mod schema;
@@ -19,10 +21,12 @@ mod store;
 mod tests;
 #[cfg(feature = "tls")]
 mod tls;
+mod turn;
 mod writer;
 
 pub use {deadpool_postgres, tokio_postgres};
 
+pub use self::blobs::PostgresBlobs;
 pub use self::bus::PostgresBus;
 pub use self::config::Builder;
 pub use self::error::{ConnectError, InvalidSchemaName};

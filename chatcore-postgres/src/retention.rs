@@ -11,6 +11,7 @@ use tokio_postgres::types::Type;
 use crate::error::Failure;
 use crate::event::{channel_id, seq, signed};
 use crate::store::PostgresStore;
+use crate::turn::Chore;
 
 /// The time between two rounds over all channels.
 const REST: Duration = Duration::from_secs(600);
@@ -50,6 +51,7 @@ async fn trim(
     clock: &Clock,
     failures: &FailureLog,
 ) -> Result<(), Failure> {
+    let Some(_turn) = store.turns.turn(&store.schema, Chore::Retention).await? else { return Ok(()) };
     loop {
         let found = excess(store, messages).await?;
         for (channel, through) in &found {

@@ -15,6 +15,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Row, Transaction};
 
 use crate::append::{Call, Item};
+use crate::blobs::{Files, PostgresBlobs};
 use crate::config::{Builder, check_schema};
 use crate::database::Database;
 use crate::error::{ConnectError, Failure, InvalidSchemaName};
@@ -29,6 +30,9 @@ use crate::writer::Writers;
 
 /// The most events, and the most nonces, that one transaction of a prune removes. It bounds how long appends wait.
 const PRUNE_STEP: i64 = 1_000;
+
+/// The most turns that a process has at the same time.
+const TURNS: usize = 3;
 
 /// A durable [`Store`](chatcore::store::Store) in a PostgreSQL database. Clones are handles to the same connections.
 /// Several processes may have a store on the same schema.
@@ -45,6 +49,10 @@ pub struct PostgresStore {
     pub(crate) database: Database,
     pub(crate) schema: Arc<str>,
     pub(crate) search_index: Option<SearchIndex>,
+    /// For files.
+    files: Database,
+    /// For turns, which close their connections.
+    pub(crate) turns: Database,
     writers: Writers,
     _retention: Option<Arc<Retention>>,
 }
@@ -117,7 +125,10 @@ impl PostgresStore {
         drop(appends.connection().await.map_err(Failure::on_connect)?);
         let writers = Writers::start(builder, &appends);
         let schema = builder.schema.as_str().into();
-        let store = Self { database, schema, search_index, writers, _retention: None };
+        // These connect when they are first used.
+        let (files, turns) =
+            (Database::new(&config, builder.blob_connections)?, Database::new(&config, TURNS)?);
+        let store = Self { database, schema, search_index, files, turns, writers, _retention: None };
         // The task's own handle does not keep the task alive, so it ends with the caller's last handle.
         let retention = builder.history.map(|messages| Retention::start(store.clone(), messages));
         Ok(Self { _retention: retention, ..store })
@@ -147,6 +158,28 @@ impl PostgresStore {
             .map_err(|error| Failure::from(error).during(WHAT))?;
         let mut answers = call.answers(&rows).map_err(|failure| failure.during(WHAT))?;
         answers.remove(0)
+    }
+
+    /// Returns a store for the bytes of attachments, in the same schema. Its background task ends with its last clone.
+    ///
+    /// ```no_run
+    /// use chatcore::Chat;
+    /// use chatcore_postgres::PostgresStore;
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = PostgresStore::connect("postgres://chat:secret@localhost/app").await?;
+    /// let chat = Chat::builder(store.clone()).blobs(store.blobs()).build();
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// Panics outside of a tokio runtime.
+    #[must_use]
+    pub fn blobs(&self) -> PostgresBlobs {
+        let files = Files { database: self.files.clone(), schema: Arc::clone(&self.schema) };
+        PostgresBlobs::start(files, self.turns.clone())
     }
 
     /// Gives every channel a new epoch, so that every client that resumes gets a reset. Call it before a chat
@@ -459,5 +492,9 @@ impl EventStore for PostgresStore {
 
     fn durability(&self) -> Durability {
         Durability::Disk
+    }
+
+    fn shared(&self) -> bool {
+        true
     }
 }

@@ -10,6 +10,11 @@ async fn database() -> Database {
     Postgres::shared().await.database().await
 }
 
+/// Takes the schema back to version 7.
+const BACK_TO_7: &str = "DROP TABLE chatcore.blob_part, chatcore.blob;
+    DROP FUNCTION chatcore.chat_put_blob_part, chatcore.chat_end_blob, chatcore.chat_remove_blob;
+    DELETE FROM chatcore.migration WHERE version >= 8";
+
 async fn client(database: &Database) -> Client {
     let (client, connection) = tokio_postgres::connect(&database.url(), NoTls).await.expect("connects");
     tokio::spawn(connection);
@@ -41,7 +46,7 @@ async fn a_newer_schema_is_refused() {
     assert!(matches!(error, ConnectError::Newer { found: 99, .. }), "{error:?}");
     assert_eq!(
         error.to_string(),
-        "schema chatcore has version 99, and this program supports versions up to 7: use a newer program"
+        "schema chatcore has version 99, and this program supports versions up to 8: use a newer program"
     );
 }
 
@@ -179,7 +184,9 @@ async fn the_files_of_an_older_schema_are_counted() {
         INSERT INTO chatcore.upload (id, channel, channel_name, owner, at, state, attachment)
         SELECT 'a_' || n, 1, 'general', CASE n WHEN 2 THEN 'u_bob' ELSE 'u_ann' END, 0, 1, jsonb_build_object('size', n)
         FROM generate_series(1, 3) AS n";
-    client(&database).await.batch_execute(older).await.expect("the schema of before");
+    let admin = client(&database).await;
+    admin.batch_execute(BACK_TO_7).await.expect("the schema of version 7");
+    admin.batch_execute(older).await.expect("the schema of before");
     let store = PostgresStore::connect(&database.url()).await.expect("connects");
     let bytes = store.file_bytes(&UserId::new("u_ann").expect("an id")).await.expect("bytes can be read");
     assert_eq!((bytes.owner, bytes.all), (4, 6));
@@ -195,6 +202,7 @@ async fn channels_of_version_6_keep_their_names_and_are_found() {
     let back = "DROP TABLE chatcore.channel_look; \
         DROP FUNCTION chatcore.chat_create_channel(text, text, text, text, text, bigint, text); \
         DELETE FROM chatcore.migration WHERE version = 7";
+    admin.batch_execute(BACK_TO_7).await.expect("the schema of version 7");
     admin.batch_execute(back).await.expect("the schema of version 6");
     for name in names {
         let insert = format!(
