@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 tools=$target/tools
 packages=$target/packages
-published=(chatcore chatcore-redb chatcore-postgres chatcore-hyper) # in the order in which they are published
+published=(chatcore chatcore-redb chatcore-postgres chatcore-nats chatcore-hyper) # in the order in which they are published
 version=$(sed -n '/^\[workspace.package\]$/,/^$/s/^version = "\(.*\)"$/\1/p' Cargo.toml)
 node_major=22 # where the system has none, or one older than 20
 cargo_deny=0.20.2
@@ -79,6 +79,7 @@ need_node() {
 need_servers() {
     has_postgres || install "the tests on PostgreSQL" postgresql
     has pgbouncer || [ -x /usr/sbin/pgbouncer ] || install "the tests through pgbouncer" pgbouncer
+    has nats-server || [ -x /usr/sbin/nats-server ] || install "the tests on NATS" nats-server
     has systemd-analyze && has systemd-sysusers && has systemctl || install "the operator's page" systemd
     has nginx || [ -x /usr/sbin/nginx ] || install "the tests behind nginx" nginx
     has caddy || install "the tests behind Caddy" caddy
@@ -100,19 +101,18 @@ need_program() { # name, version
 }
 
 check_dependencies() {
-    local tree banned direct
+    local tree banned direct crate other
     tree=$(cargo tree --locked -p chatcore -e normal --prefix none | cut -d' ' -f1 | sort -u)
-    banned=$(grep -xE 'http|http-body|hyper|h2|axum|tower.*|.*tungstenite|.*websocket.*|redb|.*postgres.*|rusqlite|sqlx' \
+    banned=$(grep -xE 'http|http-body|hyper|h2|axum|tower.*|.*tungstenite|.*websocket.*|redb|.*postgres.*|rusqlite|sqlx|.*nats.*' \
         <<<"$tree" || true)
     [ -z "$banned" ] || fail "chatcore must not depend on: $banned"
     direct=$(cargo tree --locked -p chatcore -e normal --depth 1 --prefix none | tail -n +2 | wc -l)
     [ "$direct" -le 12 ] || fail "chatcore has $direct direct dependencies; 12 are allowed"
-    for pair in "chatcore-redb chatcore-hyper" "chatcore-hyper chatcore-redb" \
-        "chatcore-postgres chatcore-hyper" "chatcore-hyper chatcore-postgres" \
-        "chatcore-postgres chatcore-redb" "chatcore-redb chatcore-postgres"; do
-        read -r crate other <<<"$pair"
-        ! cargo tree --locked -p "$crate" -e normal --prefix none | grep -q "^$other " \
-            || fail "$crate must not depend on $other"
+    for crate in "${published[@]:1}"; do
+        tree=$(cargo tree --locked -p "$crate" -e normal --prefix none | cut -d' ' -f1 | sort -u)
+        for other in "${published[@]:1}"; do
+            [ "$crate" = "$other" ] || ! grep -qx "$other" <<<"$tree" || fail "$crate must not depend on $other"
+        done
     done
     echo "chatcore has $direct direct dependencies, and none that knows a network or a database"
 }

@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-published=(chatcore chatcore-redb chatcore-postgres chatcore-hyper)
+published=(chatcore chatcore-redb chatcore-postgres chatcore-nats chatcore-hyper)
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")/minimal_versions
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT

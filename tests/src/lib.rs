@@ -1,10 +1,11 @@
 //! What the tests share: a server on a real socket, clients for the protocol, for plain HTTP and for misbehaviour,
-//! a load, a PostgreSQL server, and a network that fails.
+//! a load, a PostgreSQL server, a NATS server, and a network that fails.
 
 pub mod attack;
 mod client;
 mod http_client;
 pub mod load;
+mod nats;
 mod pgbouncer;
 mod postgres;
 mod proxy;
@@ -22,6 +23,7 @@ use chatcore::testkit::Random;
 
 pub use self::client::Client;
 pub use self::http_client::{Answer, http};
+pub use self::nats::Nats;
 pub use self::pgbouncer::Pgbouncer;
 pub use self::postgres::{Database, Postgres};
 pub use self::proxy::{Proxy, Traffic};

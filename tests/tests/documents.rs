@@ -109,7 +109,7 @@ fn every_link_of_a_page_leads_somewhere() {
 #[test]
 fn a_published_page_links_to_no_file_of_the_repository() {
     let pages = published();
-    assert_eq!(pages.len(), 4);
+    assert_eq!(pages.len(), 5);
     for page in pages {
         let text = fs::read_to_string(&page).unwrap();
         for link in links(&text) {
