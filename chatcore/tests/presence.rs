@@ -1,8 +1,10 @@
 //! Who is online, and who is typing: people, with any number of connections.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use chatcore::bus::LocalBus;
 use chatcore::protocol::ChatEvent;
 use chatcore::{Chat, Client, Identity, Limits, MemoryStore, User};
 
@@ -102,4 +104,91 @@ async fn typing_is_sent_only_to_other_people() {
         }
         assert_eq!(told, expected);
     }
+}
+
+/// Returns two chats on one store that hear each other, and a channel `a`.
+async fn two_nodes() -> [Chat; 2] {
+    let (store, bus) = (MemoryStore::new(), Arc::new(LocalBus::new()));
+    let nodes = [(); 2].map(|()| Chat::builder(store.clone()).bus(bus.clone()).build());
+    join(&nodes[0], "maker").await.create_channel("a", "").await.unwrap();
+    nodes
+}
+
+fn is(name: &str, online: bool) -> (String, bool) {
+    (name.to_owned(), online)
+}
+
+#[tokio::test(start_paused = true)]
+async fn people_of_another_node_come_and_leave() {
+    let [one, other] = two_nodes().await;
+    let mut ann = join(&one, "ann").await;
+    ann.subscribe("a").await.unwrap();
+    let bob = join(&other, "bob").await;
+    bob.subscribe("a").await.unwrap();
+    assert_eq!(presence(&mut ann).await, is("bob", true));
+    let mut cid = join(&other, "cid").await;
+    assert_eq!(listed(&mut cid).await, ["ann", "bob", "cid"]);
+    assert_eq!(presence(&mut ann).await, is("cid", true));
+    drop((bob, cid));
+    let mut left = [presence(&mut ann).await, presence(&mut ann).await];
+    left.sort();
+    assert_eq!(left, [is("bob", false), is("cid", false)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_person_who_moves_to_another_node_does_not_leave() {
+    let [one, other] = two_nodes().await;
+    let mut ann = join(&one, "ann").await;
+    ann.subscribe("a").await.unwrap();
+    let mut bob = join(&other, "bob").await;
+    bob.subscribe("a").await.unwrap();
+    assert_eq!(presence(&mut ann).await, is("bob", true));
+    for node in [&one, &other, &one] {
+        drop(bob);
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        bob = join(node, "bob").await;
+        bob.subscribe("a").await.unwrap();
+        tokio::time::sleep(Duration::from_secs(20)).await;
+    }
+    let eve = join(&other, "eve").await;
+    eve.subscribe("a").await.unwrap();
+    assert_eq!(presence(&mut ann).await, is("eve", true), "nothing else was told of bob");
+}
+
+#[tokio::test(start_paused = true)]
+async fn people_of_a_node_that_dies_leave_after_its_lease() {
+    let [one, other] = two_nodes().await;
+    let mut ann = join(&one, "ann").await;
+    ann.subscribe("a").await.unwrap();
+    let bob = join(&other, "bob").await;
+    bob.subscribe("a").await.unwrap();
+    assert_eq!(presence(&mut ann).await, is("bob", true));
+    let died = tokio::time::Instant::now();
+    // Its tasks end with it, so it tells nothing more, as a process that is killed.
+    drop(other);
+    assert_eq!(presence(&mut ann).await, is("bob", false));
+    let after = died.elapsed();
+    assert!((Duration::from_secs(12)..Duration::from_secs(16)).contains(&after), "{after:?}");
+    drop(bob);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_leaves_while_a_node_shuts_down() {
+    let [one, other] = two_nodes().await;
+    let mut ann = join(&one, "ann").await;
+    ann.subscribe("a").await.unwrap();
+    let mut bob = join(&other, "bob").await;
+    bob.subscribe("a").await.unwrap();
+    assert_eq!(presence(&mut ann).await, is("bob", true));
+    other.drain();
+    while bob.next_event().await.is_some() {}
+    drop(bob);
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    let bob = join(&one, "bob").await;
+    bob.subscribe("a").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    drop(bob);
+    let left = tokio::time::Instant::now();
+    assert_eq!(presence(&mut ann).await, is("bob", false), "once, after he has left");
+    assert_eq!(left.elapsed(), Duration::from_secs(5));
 }

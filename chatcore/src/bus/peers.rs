@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::bus::envelope::NodeId;
 
 /// How long after its last envelope a node counts as gone.
-pub(crate) const LEASE: Duration = Duration::from_secs(10);
+pub(crate) const LEASE: Duration = Duration::from_secs(8);
 
 /// The most nodes. A further one replaces the one that was silent for the longest time.
 const PEERS: usize = 1_024;

@@ -166,10 +166,12 @@ impl Chat {
     /// one within [`Limits::presence_grace`](crate::Limits::presence_grace). Nobody is online in a channel that
     /// does not exist, or if [`Limits::presence_members`](crate::Limits::presence_members) is 0.
     ///
-    /// The channel is one with exactly this name. A participant of this process counts once it subscribes.
+    /// The channel is one with exactly this name. A participant of this process counts once it subscribes, and one of
+    /// another process within a second. A channel that this process does not have in memory has nobody here.
     #[must_use]
     pub fn members(&self, channel: &ChannelName) -> Vec<User> {
         let channel = self.engine().registry.loaded(channel);
+        let channel = channel.inspect(|channel| self.engine().open_presence(channel));
         channel.map(|channel| channel.members().everybody()).unwrap_or_default()
     }
 }

@@ -201,8 +201,12 @@ impl Subscription {
 
     fn arrive(&self) -> Arrival {
         let limit = list_limit(&self.engine.limits);
-        let arrival = self.channel.members().arrive(&self.subscriber.handle().identity.user, limit);
+        let user = &self.subscriber.handle().identity.user;
+        self.engine.open_presence(&self.channel);
+        let arrival = self.channel.members().arrive(user, limit);
         if arrival != Arrival::Uncounted {
+            // Before a cut can count it out.
+            self.engine.count_in(&self.channel, user);
             self.subscriber.set_counted();
         }
         arrival
@@ -241,6 +245,7 @@ impl Drop for Subscription {
         if !self.subscriber.take_counted() {
             return;
         }
+        self.engine.count_out(channel, user);
         if cut_off {
             // The user arrived while being cut off.
             channel.members().remove(user);

@@ -54,6 +54,7 @@ impl Engine {
         // A channel that is not in memory has nobody online.
         let Some(channel) = self.registry.loaded(channel).filter(|_| !ended.is_empty()) else { return };
         for _ in ended.iter().filter(|subscriber| subscriber.take_counted()) {
+            self.count_out(&channel, user);
             channel.members().remove(user);
         }
         leave(&channel, user, &self.limits);

@@ -20,6 +20,9 @@ use crate::script::{CHANNELS, Script, Step};
 /// first beat that comes back.
 const SETTLED: Duration = Duration::from_secs(4);
 
+/// How long after the bus is healed everybody is listed and nobody else: a dead node's lease, and the grace after it.
+const PRESENT: Duration = Duration::from_secs(15);
+
 type Store = FaultyStore<MemoryStore>;
 
 /// What a reader has of one channel.
@@ -41,6 +44,7 @@ impl Seen {
 /// A person who reads all channels, at one node at a time.
 struct Reader {
     number: usize,
+    node: usize,
     seen: Arc<Mutex<Vec<Option<Seen>>>>,
     reading: JoinHandle<()>,
 }
@@ -107,7 +111,7 @@ impl World {
         for number in 0..script.nodes {
             let seen = Arc::new(Mutex::new(vec![None; CHANNELS]));
             let reading = tokio::spawn(read(world.nodes[number].clone(), number, Arc::clone(&seen)));
-            world.readers.push(Reader { number, seen, reading });
+            world.readers.push(Reader { number, node: number, seen, reading });
         }
         world
     }
@@ -151,7 +155,7 @@ impl World {
                 // Its readers come back to the next node.
                 self.nodes[node] = self.start(node);
                 for reader in 0..self.readers.len() {
-                    if self.readers[reader].number % self.nodes.len() == node {
+                    if self.readers[reader].node == node {
                         self.move_to(reader, (node + 1) % self.nodes.len());
                     }
                 }
@@ -161,7 +165,8 @@ impl World {
     }
 
     fn move_to(&mut self, reader: usize, node: usize) {
-        let Reader { number, seen, reading } = &mut self.readers[reader];
+        let Reader { number, node: at, seen, reading } = &mut self.readers[reader];
+        *at = node;
         reading.abort();
         *reading = tokio::spawn(read(self.nodes[node].clone(), *number, Arc::clone(seen)));
     }
@@ -174,13 +179,35 @@ impl World {
             written.map_err(|error| format!("a writer failed: {error}"))?;
         }
         let healed = Instant::now();
-        loop {
-            match self.compare().await {
-                Ok(()) => return Ok(()),
-                Err(why) if healed.elapsed() >= SETTLED => return Err(why),
-                Err(_) => sleep(Duration::from_millis(100)).await,
+        while let Err(why) = self.compare().await {
+            if healed.elapsed() >= SETTLED {
+                return Err(why);
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+        while let Err(why) = self.compare_presence() {
+            if healed.elapsed() >= PRESENT {
+                return Err(why);
+            }
+            sleep(Duration::from_millis(500)).await;
+        }
+        Ok(())
+    }
+
+    /// Compares who is online, as each node with a reader knows it, with the readers.
+    fn compare_presence(&self) -> Result<(), String> {
+        let mut expected: Vec<_> = self.readers.iter().map(|reader| format!("r{}", reader.number)).collect();
+        expected.sort_unstable();
+        for Reader { node, .. } in &self.readers {
+            for number in 0..CHANNELS {
+                let members = self.nodes[*node].members(&channel(number));
+                let names: Vec<_> = members.iter().map(|user| user.name.to_string()).collect();
+                if names != expected {
+                    return Err(format!("node {node} has {names:?} in channel {number}, not {expected:?}"));
+                }
             }
         }
+        Ok(())
     }
 
     /// Compares what every reader has with the store. An event that should not be there is an error at once.

@@ -18,6 +18,7 @@ use crate::channel::Channel;
 use crate::channel::remote::Told;
 use crate::engine::Engine;
 use crate::engine::nodes::Nodes;
+use crate::engine::nodes::notice::Notice;
 use crate::model::event::Event;
 use crate::model::id::{ChannelId, Seq};
 use crate::model::time::Timestamp;
@@ -31,6 +32,12 @@ const PROBE: Duration = Duration::from_secs(2);
 /// How long envelopes that a beat has told of may take to come.
 const SETTLE: Duration = Duration::from_millis(50);
 
+/// How long changes of who is there gather before the others are told.
+const GATHER: Duration = Duration::from_millis(100);
+
+/// How long after the begin of a shutdown people still count as being here. Until then they come back at other nodes.
+const HOLD: Duration = Duration::from_secs(10);
+
 /// The events after which other tasks have their turn.
 const EVENTS: u32 = 32;
 
@@ -40,6 +47,8 @@ struct Beat {
     number: u64,
     /// The number of the last envelope in each partition.
     sent: Vec<u64>,
+    /// The digest of who is in which channel at the node.
+    presence: u64,
 }
 
 /// What this node has heard.
@@ -55,6 +64,10 @@ struct Hearing {
     probes: VecDeque<(u64, Instant)>,
     /// When the newest beat that has come back was told.
     probed: Instant,
+    /// When the others are told who came and left.
+    tell_presence: Option<Instant>,
+    /// When this node began to shut down.
+    drained: Option<Instant>,
 }
 
 struct Expected {
@@ -71,17 +84,22 @@ impl Engine {
         nodes: Arc<Nodes>,
         mut events: BoxStream<'static, BusEvent>,
     ) {
-        let mut hearing = Hearing::new(self, nodes);
+        let mut hearing = Hearing::new(self, Arc::clone(&nodes));
         let mut beats = interval(BEAT);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut handled = 0;
         loop {
             let due = hearing.expected.front().map(|expected| expected.due);
+            let tell = hearing.tell_presence;
             tokio::select! {
                 // Beats come first, however much the others tell.
                 biased;
                 _ = beats.tick() => hearing.beat(),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => hearing.settle(),
+                () = sleep_until(tell.unwrap_or_else(Instant::now)), if tell.is_some() => hearing.tell_presence(),
+                () = nodes.presence.changed.notified(), if tell.is_none() => {
+                    hearing.tell_presence = Some(Instant::now() + GATHER);
+                }
                 event = events.next() => match event {
                     Some(event) => {
                         hearing.event(&event);
@@ -108,6 +126,8 @@ impl Hearing {
             beats: 0,
             probes: VecDeque::new(),
             probed: Instant::now(),
+            tell_presence: None,
+            drained: None,
         }
     }
 
@@ -116,7 +136,15 @@ impl Hearing {
         let now = Instant::now();
         self.beats += 1;
         let number = self.beats;
-        self.nodes.sender.beat(|sent| Beat { number, sent });
+        if self.engine.is_draining() && self.drained.is_none() {
+            self.drained = Some(now);
+        }
+        if self.drained.is_some_and(|drained| now - drained >= HOLD) {
+            self.tell_presence();
+        }
+        self.nodes.presence.forget_closed();
+        let presence = self.nodes.presence.digest();
+        self.nodes.sender.beat(|sent| Beat { number, sent, presence });
         self.probes.push_back((number, now));
         if self.probes.len() > 60 {
             self.probes.pop_front();
@@ -125,11 +153,21 @@ impl Hearing {
             self.set_heard(false);
         }
         if self.nodes.is_heard() {
-            self.peers.expire(now);
+            for node in self.peers.expire(now) {
+                self.engine.forget_node(node);
+            }
         } else {
             self.nodes.resyncs.poll();
         }
         self.nodes.peers.store(self.peers.len(), Ordering::Relaxed);
+    }
+
+    /// Tells the others who came and left.
+    fn tell_presence(&mut self) {
+        self.tell_presence = None;
+        let keeps =
+            self.engine.is_draining() && self.drained.is_none_or(|drained| Instant::now() - drained < HOLD);
+        self.nodes.presence.tell(&self.nodes.sender, keeps);
     }
 
     fn set_heard(&mut self, heard: bool) {
@@ -172,16 +210,21 @@ impl Hearing {
         counters.envelopes.add(1);
         let here = u64::try_from(Timestamp::now().as_millis()).unwrap_or_default();
         counters.add_lag(Duration::from_millis(here.saturating_sub(envelope.sent_ms)));
-        match self.peers.envelope(envelope.node, partition, envelope.number, now) {
+        let order = self.peers.envelope(envelope.node, partition, envelope.number, now);
+        match order {
             Order::First => self.nodes.resyncs.want_all(),
             Order::Gap => {
                 counters.gaps.add(1);
                 self.nodes.resyncs.want(partition);
+                self.nodes.presence.drop_answer(envelope.node);
             }
             Order::Next | Order::Late => {}
         }
         for item in envelope.items() {
-            self.item(envelope.node, item, now);
+            // A log's events have positions. Other news may be old by now.
+            if order != Order::Late || matches!(item, Item::Head { .. } | Item::Event { .. }) {
+                self.item(envelope.node, item, now);
+            }
         }
     }
 
@@ -213,11 +256,14 @@ impl Hearing {
             Item::Beat(beat) => {
                 if let Some(beat) = beat.read::<Beat>() {
                     self.expect(node, &beat, now);
+                    if self.nodes.presence.differs(node, beat.presence) {
+                        self.nodes.sender.hint(&Notice::AskEverybody { of: node });
+                    }
                 }
             }
             Item::Notice(notice) => {
                 if let Some(notice) = notice.read() {
-                    self.engine.heed(notice);
+                    self.engine.heed(node, notice);
                 }
             }
         }

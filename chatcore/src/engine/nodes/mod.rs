@@ -6,6 +6,7 @@
 
 mod hear;
 pub(crate) mod notice;
+mod presence;
 mod resync;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::bus::Bus;
 use crate::bus::envelope::NodeId;
 use crate::bus::sender::Sender;
 use crate::engine::Engine;
+use crate::engine::nodes::presence::Presence;
 use crate::engine::nodes::resync::Resyncs;
 use crate::runtime::stats::HeldBus;
 
@@ -26,6 +28,7 @@ pub(crate) struct Nodes {
     pub(crate) sender: Arc<Sender>,
     bus: Arc<dyn Bus>,
     resyncs: Resyncs,
+    presence: Presence,
     is_heard: AtomicBool,
     peers: AtomicUsize,
     /// In nanoseconds.
@@ -37,6 +40,7 @@ impl Nodes {
         Self {
             sender: Arc::new(Sender::new(node, bus.limits())),
             resyncs: Resyncs::new(node),
+            presence: Presence::default(),
             bus,
             is_heard: AtomicBool::new(false),
             peers: AtomicUsize::new(0),

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bus::envelope::NodeId;
 use crate::channel::Manner;
 use crate::delivery::handle::ConnectionHandle;
 use crate::engine::Engine;
+use crate::engine::nodes::presence::Person;
 use crate::model::id::{ChannelId, Seq, SessionId, UserId};
 use crate::model::message::User;
 use crate::model::name::ChannelName;
@@ -29,6 +31,12 @@ pub(crate) enum Notice {
     Revoke { user: UserId, channel: ChannelName },
     /// A user's rights have changed.
     Recheck { user: UserId },
+    /// People came to channels at the sender's node, or left them there.
+    Presence { people: Vec<Person>, online: bool },
+    /// A part of the people in channels at the sender's node.
+    Everybody { people: Vec<Person>, first: bool, last: bool },
+    /// The sender wants to know everybody at a node.
+    AskEverybody { of: NodeId },
 }
 
 impl Engine {
@@ -40,8 +48,15 @@ impl Engine {
     }
 
     /// Does here what another node has done there.
-    pub(super) fn heed(&self, notice: Notice) {
+    pub(super) fn heed(&self, from: NodeId, notice: Notice) {
         match notice {
+            Notice::Presence { people, online } => self.heed_presence(from, &people, online),
+            Notice::Everybody { people, first, last } => self.heed_everybody(from, people, first, last),
+            Notice::AskEverybody { of } => {
+                if let Some(nodes) = self.nodes.as_ref().filter(|nodes| nodes.sender.node() == of) {
+                    nodes.presence.tell_all(&nodes.sender);
+                }
+            }
             Notice::Typing { channel, user } => {
                 if let Some(channel) = self.registry.by_id(channel) {
                     let typing = ChatEvent::Typing { channel: channel.info.name.clone(), user: user.clone() };

@@ -1,0 +1,376 @@
+//! Who is in which channel, at this node and at the others.
+//!
+//! A node tells the others which users have come to its channels and left them, and with each beat a digest of all that
+//! it has told. A node whose digest of another differs asks that one for everything. In a channel's list, a node that has
+//! a user counts as one more connection of them: when it goes, the user has the usual grace to appear elsewhere.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+use crate::bus::envelope::NodeId;
+use crate::bus::sender::Sender;
+use crate::channel::Channel;
+use crate::channel::departures::{announce, list_limit};
+use crate::channel::members::Arrival;
+use crate::engine::Engine;
+use crate::engine::nodes::notice::Notice;
+use crate::model::id::{ChannelId, UserId};
+use crate::model::message::User;
+
+/// The most users in channels that a node remembers of another.
+const REMEMBERED: usize = 400_000;
+
+/// A user in channels.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Person {
+    user: User,
+    channels: Vec<ChannelId>,
+}
+
+/// Who is in which channel.
+#[derive(Debug, Default)]
+pub(crate) struct Presence {
+    state: Mutex<State>,
+    /// Notifies the task that tells the others.
+    pub(super) changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The users that have subscriptions at this node, and how many in each channel.
+    own: BTreeMap<UserId, (User, BTreeMap<ChannelId, usize>)>,
+    /// What the others were told.
+    told: Roster,
+    /// The users of whom something may have changed since then.
+    changed: BTreeSet<UserId>,
+    /// What the others have told.
+    peers: BTreeMap<NodeId, Peer>,
+    /// The channels in memory whose lists have the users of other nodes.
+    open: HashMap<ChannelId, Weak<Channel>>,
+}
+
+#[derive(Debug, Default)]
+struct Peer {
+    roster: Roster,
+    /// The parts of its answer to a question for everything, until the last one.
+    answer: Option<Vec<Person>>,
+}
+
+/// Who is in which channel at one node.
+#[derive(Debug, Default)]
+struct Roster {
+    channels: HashMap<ChannelId, BTreeMap<UserId, User>>,
+    len: usize,
+    digest: u64,
+}
+
+impl Roster {
+    /// Adds a user to a channel. Returns the user's entry before, if there was one, and whether there is room.
+    fn add(&mut self, channel: ChannelId, user: &User) -> (Option<User>, bool) {
+        let is_full = self.len >= REMEMBERED;
+        let users = self.channels.entry(channel).or_default();
+        if is_full && !users.contains_key(&user.id) {
+            return (None, false);
+        }
+        let before = users.insert(user.id.clone(), user.clone());
+        if before.is_none() {
+            self.len += 1;
+            self.digest ^= digest(channel, &user.id);
+        }
+        (before, true)
+    }
+
+    /// Removes a user from a channel. Returns whether they were in it.
+    fn remove(&mut self, channel: ChannelId, user: &UserId) -> bool {
+        let Some(users) = self.channels.get_mut(&channel) else { return false };
+        let was_in = users.remove(user).is_some();
+        if users.is_empty() {
+            self.channels.remove(&channel);
+        }
+        if was_in {
+            self.len -= 1;
+            self.digest ^= digest(channel, user);
+        }
+        was_in
+    }
+
+    fn entry(&self, channel: ChannelId, user: &UserId) -> Option<&User> {
+        self.channels.get(&channel)?.get(user)
+    }
+
+    fn entries(&self) -> Vec<(ChannelId, User)> {
+        let of = |(channel, users): (&ChannelId, &BTreeMap<UserId, User>)| {
+            users.values().map(|user| (*channel, user.clone())).collect::<Vec<_>>()
+        };
+        self.channels.iter().flat_map(of).collect()
+    }
+}
+
+/// The 64-bit FNV-1a hash of a user in a channel.
+fn digest(ChannelId(channel): ChannelId, user: &UserId) -> u64 {
+    let bytes = channel.to_le_bytes().into_iter().chain(user.as_str().bytes());
+    let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    bytes.fold(0xcbf2_9ce4_8422_2325, hash)
+}
+
+impl Presence {
+    /// Counts a subscription at this node.
+    pub(crate) fn join(&self, channel: ChannelId, user: &User) {
+        let mut state = self.state();
+        let (known, channels) =
+            state.own.entry(user.id.clone()).or_insert_with(|| (user.clone(), BTreeMap::new()));
+        let count = channels.entry(channel).or_default();
+        *count += 1;
+        if *count == 1 || known != user {
+            *known = user.clone();
+            state.changed.insert(user.id.clone());
+            drop(state);
+            self.changed.notify_one();
+        }
+    }
+
+    /// Counts a subscription at this node out.
+    pub(crate) fn leave(&self, channel: ChannelId, user: &UserId) {
+        let mut state = self.state();
+        let Some((_, channels)) = state.own.get_mut(user) else { return };
+        let Some(count) = channels.get_mut(&channel) else { return };
+        *count -= 1;
+        if *count > 0 {
+            return;
+        }
+        channels.remove(&channel);
+        if channels.is_empty() {
+            state.own.remove(user);
+        }
+        state.changed.insert(user.clone());
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Tells the others what has changed. `keeps` says whether those who have left still count, as while this node
+    /// shuts down and they come back at another.
+    pub(super) fn tell(&self, sender: &Sender, keeps: bool) {
+        let mut state = self.state();
+        let state = &mut *state;
+        let (mut came, mut left) = (Vec::new(), Vec::new());
+        for id in std::mem::take(&mut state.changed) {
+            let none = BTreeMap::new();
+            let (user, now) = match state.own.get(&id) {
+                Some((user, channels)) => (Some(user), channels),
+                None => (None, &none),
+            };
+            let is_told = |channel: &ChannelId| state.told.entry(*channel, &id) == user;
+            let new: Vec<_> = now.keys().copied().filter(|channel| !is_told(channel)).collect();
+            let told = state.told.channels.iter().filter(|(_, users)| users.contains_key(&id));
+            let old: Vec<_> = told.map(|(channel, _)| *channel).filter(|c| !now.contains_key(c)).collect();
+            if let Some(user) = user.filter(|_| !new.is_empty()) {
+                for channel in &new {
+                    state.told.add(*channel, user);
+                }
+                came.push(Person { user: user.clone(), channels: new });
+            }
+            if old.is_empty() {
+                continue;
+            }
+            if keeps {
+                state.changed.insert(id);
+                continue;
+            }
+            let gone = old.first().and_then(|channel| state.told.entry(*channel, &id)).cloned();
+            for channel in &old {
+                state.told.remove(*channel, &id);
+            }
+            left.extend(gone.map(|user| Person { user, channels: old }));
+        }
+        for (people, online) in [(came, true), (left, false)] {
+            for people in parts(people, sender) {
+                sender.notice(&Notice::Presence { people, online });
+            }
+        }
+    }
+
+    /// Tells the others everybody who is at this node.
+    pub(super) fn tell_all(&self, sender: &Sender) {
+        let state = self.state();
+        let mut people: BTreeMap<UserId, Person> = BTreeMap::new();
+        for (channel, user) in state.told.entries() {
+            let person = people.entry(user.id.clone()).or_insert(Person { user, channels: Vec::new() });
+            person.channels.push(channel);
+        }
+        // Under the lock, so that later changes come after it.
+        let mut parts = parts(people.into_values().collect(), sender);
+        if parts.is_empty() {
+            parts.push(Vec::new());
+        }
+        let last = parts.len() - 1;
+        for (at, people) in parts.into_iter().enumerate() {
+            sender.notice(&Notice::Everybody { people, first: at == 0, last: at == last });
+        }
+    }
+
+    /// Returns the digest of what the others were told.
+    pub(super) fn digest(&self) -> u64 {
+        self.state().told.digest
+    }
+
+    /// Returns whether something else is known of a node than what it has told.
+    pub(super) fn differs(&self, node: NodeId, digest: u64) -> bool {
+        let state = self.state();
+        let roster = state.peers.get(&node).map(|peer| &peer.roster);
+        // Of a node with more people than are remembered, the rest stays unknown.
+        roster.map_or(digest != 0, |roster| roster.digest != digest && roster.len < REMEMBERED)
+    }
+
+    /// Forgets the part of a node's answer that has come, since another part may be missing.
+    pub(super) fn drop_answer(&self, node: NodeId) {
+        if let Some(peer) = self.state().peers.get_mut(&node) {
+            peer.answer = None;
+        }
+    }
+
+    /// Forgets the channels that are no longer in memory.
+    pub(super) fn forget_closed(&self) {
+        self.state().open.retain(|_, channel| channel.strong_count() > 0);
+    }
+
+    // Held for one change. Members' and mailboxes' locks are taken under it, and never the other way round.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("invariant: nothing panics under this lock")
+    }
+}
+
+/// Splits people into parts that fit into an envelope each.
+fn parts(people: Vec<Person>, sender: &Sender) -> Vec<Vec<Person>> {
+    // Of an item's bytes, some are for the notice around the people. A user's name may be escaped.
+    let most = sender.item_bytes().saturating_sub(128);
+    let (mut parts, mut part, mut bytes) = (Vec::new(), Vec::new(), 0);
+    for Person { user, channels } in people {
+        let fixed = 64 + user.id.as_str().len() * 2 + user.name.len() * 6;
+        // An id has at most 20 digits.
+        let fitting = (most.saturating_sub(fixed) / 21).max(1);
+        for channels in channels.chunks(fitting) {
+            let weight = fixed + channels.len() * 21;
+            if bytes + weight > most && !part.is_empty() {
+                parts.push(std::mem::take(&mut part));
+                bytes = 0;
+            }
+            bytes += weight;
+            part.push(Person { user: user.clone(), channels: channels.to_vec() });
+        }
+    }
+    if !part.is_empty() {
+        parts.push(part);
+    }
+    parts
+}
+
+impl Engine {
+    /// Counts the users of other nodes in a channel that is used here for the first time since it is in memory.
+    pub(crate) fn open_presence(&self, channel: &Arc<Channel>) {
+        let Some(nodes) = &self.nodes else { return };
+        let id = channel.info.id;
+        let mut state = nodes.presence.state();
+        if state.open.get(&id).is_some_and(|open| std::ptr::eq(open.as_ptr(), Arc::as_ptr(channel))) {
+            return;
+        }
+        state.open.insert(id, Arc::downgrade(channel));
+        for users in state.peers.values().filter_map(|peer| peer.roster.channels.get(&id)) {
+            for user in users.values() {
+                channel.members().arrive(user, list_limit(&self.limits));
+            }
+        }
+    }
+
+    /// Takes what a node has told of people who came or left there.
+    pub(super) fn heed_presence(&self, node: NodeId, people: &[Person], online: bool) {
+        let Some(nodes) = &self.nodes else { return };
+        let mut state = nodes.presence.state();
+        for Person { user, channels } in people {
+            for channel in channels {
+                self.note(&mut state, node, *channel, user, online);
+            }
+        }
+    }
+
+    /// Takes a part of a node's answer to a question for everybody.
+    pub(super) fn heed_everybody(&self, node: NodeId, people: Vec<Person>, first: bool, last: bool) {
+        let Some(nodes) = &self.nodes else { return };
+        let mut state = nodes.presence.state();
+        let peer = state.peers.entry(node).or_default();
+        if first {
+            peer.answer = Some(Vec::new());
+        }
+        let Some(answer) = &mut peer.answer else { return };
+        if answer.len() < REMEMBERED {
+            answer.extend(people);
+        }
+        if !last {
+            return;
+        }
+        let all = peer.answer.take().unwrap_or_default();
+        let listed = all.iter().flat_map(|person| person.channels.iter().map(|c| (*c, &person.user.id)));
+        let listed: BTreeSet<_> = listed.collect();
+        for (channel, user) in peer.roster.entries() {
+            if !listed.contains(&(channel, &user.id)) {
+                self.note(&mut state, node, channel, &user, false);
+            }
+        }
+        for Person { user, channels } in &all {
+            for channel in channels {
+                self.note(&mut state, node, *channel, user, true);
+            }
+        }
+    }
+
+    /// Has everybody leave who was at a node that is gone.
+    pub(super) fn forget_node(&self, node: NodeId) {
+        let Some(nodes) = &self.nodes else { return };
+        let mut state = nodes.presence.state();
+        let entries = state.peers.get(&node).map(|peer| peer.roster.entries()).unwrap_or_default();
+        for (channel, user) in entries {
+            self.note(&mut state, node, channel, &user, false);
+        }
+        state.peers.remove(&node);
+    }
+
+    /// Notes that a user came to a channel at another node, or left it there, and tells the subscribers here.
+    fn note(&self, state: &mut State, node: NodeId, id: ChannelId, user: &User, online: bool) {
+        let roster = &mut state.peers.entry(node).or_default().roster;
+        let channel = state.open.get(&id).and_then(Weak::upgrade);
+        if !online {
+            if roster.remove(id, &user.id)
+                && let Some(channel) = channel
+            {
+                self.departures.depart(&channel, &user.id);
+            }
+            return;
+        }
+        let (before, fits) = roster.add(id, user);
+        let Some(channel) = channel.filter(|_| fits && before.as_ref() != Some(user)) else { return };
+        let arrival = channel.members().arrive(user, list_limit(&self.limits));
+        if before.is_some() {
+            // Only the name is new.
+            channel.members().remove(&user.id);
+        }
+        if arrival == Arrival::New {
+            announce(&channel, user.clone(), true, |_| true);
+        }
+    }
+
+    /// Counts a subscription of `user` in at this node, for the others.
+    pub(crate) fn count_in(&self, channel: &Channel, user: &User) {
+        if let Some(nodes) = &self.nodes {
+            nodes.presence.join(channel.info.id, user);
+        }
+    }
+
+    /// Counts a subscription of `user` out at this node, for the others.
+    pub(crate) fn count_out(&self, channel: &Channel, user: &UserId) {
+        if let Some(nodes) = &self.nodes {
+            nodes.presence.leave(channel.info.id, user);
+        }
+    }
+}
