@@ -12,8 +12,8 @@ fn is_time(value: &Value) -> bool {
 async fn welcome_comes_first_with_user_and_limits() {
     let server = Server::with(|setup| setup.limits.attachment_bytes = 1_000).await;
     let ann = server.client("ann").await;
-    let limits =
-        json!({"frame_bytes": 65_536, "text_chars": 8_000, "text_bytes": 61_440, "attachment_bytes": 1_000});
+    let limits = json!({"frame_bytes": 65_536, "text_chars": 8_000, "text_bytes": 61_440, "attachment_bytes": 1_000,
+        "attachments": 10, "topic_chars": 250, "query_chars": 128});
     let user = json!({"id": "u_ann", "name": "ann"});
     assert_eq!(ann.welcome, json!({"type": "welcome", "version": 1, "user": user, "limits": limits}));
 }

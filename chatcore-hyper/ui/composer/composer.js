@@ -10,6 +10,9 @@ import { peopleOf } from '../core/people.js';
 import { UploadTray } from './upload-tray.js';
 import { WritingLine } from './writing.js';
 
+/** For files of a message on its way out: they were within the limits when they were attached. */
+const UNLIMITED = () => ({ attachment_bytes: Infinity, attachments: Infinity });
+
 /** The counter appears when so many characters are left. */
 const COUNT_FROM = 500;
 
@@ -111,7 +114,7 @@ export class Composer extends LiveElement {
     core.on('ready', () => this.#update(), { signal });
     this.drafts.onGone = (name) => this.#gone(name);
     core.outbox.uploadsOf = ({ channel, attachments, files }) => {
-      const tray = new UploadTray({ base, channel, limit: () => Infinity, onChange: () => {} });
+      const tray = new UploadTray({ base, channel, limits: UNLIMITED, onChange: () => {} });
       tray.restore({ files: attachments, lost: [] });
       tray.add(files ?? []);
       return tray;
@@ -233,7 +236,7 @@ export class Composer extends LiveElement {
     const tray = new UploadTray({
       base: this.base,
       channel: name,
-      limit: () => this.core.limits.attachment_bytes,
+      limits: () => this.core.limits,
       onChange: () => this.#filesChanged(name, tray),
     });
     this.#trays.set(name, tray);

@@ -5,9 +5,6 @@ import { KeyedList } from '../dom/keyed-list.js';
 import { plainName } from '../core/protocol.js';
 import { Upload } from './upload.js';
 
-/** The most files with one message. */
-const MAX_FILES = 10;
-
 /**
  * The files picked for the next message of one channel, and those that were refused with the reason.
  * Its element is a list; each file is an item with its progress and a way to take it back.
@@ -22,11 +19,11 @@ export class UploadTray {
    */
   #items = [];
 
-  /** @param {{base: string, channel: string, limit: () => number, onChange: () => void}} options */
-  constructor({ base, channel, limit, onChange }) {
+  /** @param {{base: string, channel: string, limits: () => {attachment_bytes: number, attachments: number}, onChange: () => void}} options */
+  constructor({ base, channel, limits, onChange }) {
     this.base = base;
     this.channel = channel;
-    this.limit = limit;
+    this.limits = limits;
     this.onChange = onChange;
     this.#list = new KeyedList(this.element, {
       key: (item) => item.key,
@@ -75,12 +72,13 @@ export class UploadTray {
 
   /** @param {Iterable<File>} files @param {Set<string>} [folders] the names of those that are none */
   add(files, folders) {
+    const { attachment_bytes: most, attachments } = this.limits();
     for (const file of files) {
       if (folders?.has(file.name)) this.#refuse(file, 'This is a folder. Attach the files that are in it.');
-      else if (this.#items.filter((item) => item.upload || item.file).length >= MAX_FILES)
-        this.#refuse(file, `A message can have at most ${MAX_FILES} files.`);
-      else if (file.size > this.limit()) {
-        this.#refuse(file, `${fileSize(file.size)} is too large. The limit is ${fileSize(this.limit())}.`);
+      else if (this.#items.filter((item) => item.upload || item.file).length >= attachments)
+        this.#refuse(file, `A message can have at most ${attachments} files.`);
+      else if (file.size > most) {
+        this.#refuse(file, `${fileSize(file.size)} is too large. The limit is ${fileSize(most)}.`);
       } else this.#start(file);
     }
     this.#changed();

@@ -16,7 +16,14 @@ import { waitInWords } from '../text/format.js';
 export const SUBPROTOCOL = 'chatcore.v1';
 
 /** What stands for a limit until `welcome` has named it. A server without attachments takes 0 bytes of them. */
-export const DEFAULT_LIMITS = { frame_bytes: 65536, text_chars: 8000, attachment_bytes: 10 * 1024 * 1024 };
+export const DEFAULT_LIMITS = {
+  frame_bytes: 65536,
+  text_chars: 8000,
+  attachment_bytes: 10 * 1024 * 1024,
+  attachments: 10,
+  topic_chars: 250,
+  query_chars: 128,
+};
 
 /** The pause before what was refused for the moment is tried again, where the answer names none. */
 export const RETRY_MS = 1000;

@@ -56,7 +56,7 @@ export class CreateChannel extends LiveElement {
         'label',
         {},
         h('span', {}, 'Topic ', h('small', {}, 'optional')),
-        h('input', { name: 'topic', autocomplete: 'off', dir: 'auto', maxlength: '200' }),
+        h('input', { name: 'topic', autocomplete: 'off', dir: 'auto' }),
       ),
       this.#error,
       h('div', { class: 'dialog-actions' }, h('button', cancel, 'Cancel'), this.#submit),
@@ -68,6 +68,7 @@ export class CreateChannel extends LiveElement {
   open() {
     this.#form.reset();
     this.#fail('');
+    this.#form.elements.topic.maxLength = this.core.limits.topic_chars;
     this.#dialog.showModal();
     this.#form.elements.name.focus();
   }

@@ -34,7 +34,6 @@ export class SearchPanel extends LiveElement {
       type: 'search',
       'aria-label': 'Search for',
       placeholder: 'Search for words',
-      maxlength: '128',
       enterkeyhint: 'search',
       autocomplete: 'off',
       dir: 'auto',
@@ -85,6 +84,7 @@ export class SearchPanel extends LiveElement {
 
   open() {
     this.hidden = false;
+    this.#field.maxLength = this.core.limits.query_chars;
     this.focus();
     this.#field.select();
   }

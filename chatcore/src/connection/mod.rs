@@ -30,6 +30,7 @@ use crate::model::error::Error;
 use crate::model::moment::Moment;
 use crate::model::name::ChannelName;
 use crate::model::policy::{Action, Denied, Identity};
+use crate::model::query::QUERY_CHARS;
 use crate::protocol::{
     Answer, ChatEvent, ClientLimits, CloseReason, Command, ConnectError, Encoder, VERSION,
 };
@@ -104,6 +105,9 @@ impl Connection {
                 text_chars: engine.limits.text_chars,
                 text_bytes: engine.limits.text_bytes(),
                 attachment_bytes: engine.blobs.as_ref().map_or(0, |_| engine.limits.attachment_bytes),
+                attachments: engine.limits.attachments,
+                topic_chars: engine.limits.topic_chars,
+                query_chars: QUERY_CHARS,
             },
         }));
         Ok(Self {

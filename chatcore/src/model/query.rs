@@ -9,7 +9,7 @@ use crate::model::visible::{fold_case, is_ignorable};
 const WORDS: usize = 8;
 
 /// The most characters of a query.
-const CHARS: usize = 128;
+pub(crate) const QUERY_CHARS: usize = 128;
 
 /// Words to search for. A text matches if it contains each of them somewhere, in any script, ignoring case,
 /// composition, width and accents. Invisible characters are ignored.
@@ -32,7 +32,7 @@ impl SearchQuery {
     /// [`InvalidQuery`] if there is no word, or there are too many words or characters.
     pub fn new(query: &str) -> Result<Self, InvalidQuery> {
         let query = query.trim();
-        if query.chars().count() > CHARS {
+        if query.chars().count() > QUERY_CHARS {
             return Err(InvalidQuery::Characters);
         }
         let words: Vec<String> = fold(query).split_whitespace().map(str::to_owned).collect();
@@ -66,7 +66,7 @@ pub enum InvalidQuery {
     #[error("the query has no words: enter at least one")]
     Empty,
     /// It has more than 128 characters.
-    #[error("a query can have at most {CHARS} characters")]
+    #[error("a query can have at most {QUERY_CHARS} characters")]
     Characters,
     /// It has more than 8 words.
     #[error("a query can have at most {WORDS} words")]

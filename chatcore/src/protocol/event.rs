@@ -183,6 +183,15 @@ pub struct ClientLimits {
     pub text_bytes: usize,
     /// The most bytes of one attachment, or 0 if there are no attachments.
     pub attachment_bytes: u64,
+    /// The most attachments of one message. 0 if the server says nothing of it.
+    #[serde(default)]
+    pub attachments: usize,
+    /// The most characters of a channel's topic. 0 if the server says nothing of it.
+    #[serde(default)]
+    pub topic_chars: usize,
+    /// The most characters of a search's query. 0 if the server says nothing of it.
+    #[serde(default)]
+    pub query_chars: usize,
 }
 
 /// Reads a field of an unknown event. What is no `T` is another field of the same name.
