@@ -26,11 +26,11 @@ packages      the published crates as they are packaged: their files, each compi
               each, and with all, and the README's first program in a project made by its `cargo add` lines
 docs          the documentation, each published crate's as docs.rs builds it
 api           what the published crates show: whose types, against the list in each Cargo.toml, and how they can grow
-dependencies  of the crates: which and how many, their licences and sources (cargo deny)
 tests         cargo test
-instructions  of the hot path, counted by callgrind against their budgets
 ui            the browser client without a browser
-journeys      people in a browser
+instructions  of the hot path, counted by callgrind against their budgets
+dependencies  of the crates: which and how many, their licences and sources (cargo deny)
+journeys      people in a browser; a full run has them beside the tests
 END
 }
 
@@ -226,7 +226,9 @@ document() {
     for page in $(grep -oh 'https://docs.rs/chatcore[a-z-]*/latest/[^)# ]*' README.md ./*/README.md | sort -u); do
         [ -f "$target/doc/${page#*/latest/}" ] || fail "a README links to $page, which is not there"
     done
-    RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps "${published[@]/#/--exclude=}"
+    # With the features of the lints, so that what they compiled is used.
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --all-features --no-deps \
+        "${published[@]/#/--exclude=}"
 }
 
 check_api() {
@@ -251,28 +253,38 @@ count_instructions() { # arguments of cargo bench…
         cargo bench --locked --profile instructions -p chatcore-instructions "$@"
 }
 
-# A full run builds what later steps need next to the first steps, which leave a core idle now and then. It is finished
-# before the tests run, so that it disturbs none.
-beside=
-build_beside() {
+# A full run has some things done beside its steps, each in a process group of its own, which a failure elsewhere ends:
+#
+# - Beside the first steps it builds what counts instructions. That is finished before the tests run, so that it
+#   disturbs none.
+# - The journeys run beside the tests, since both wait more than they compute, and beside the steps after them.
+# - Beside the steps after the tests it builds cargo-deny.
+declare -A beside=()
+start_beside() { # name, niceness, function
     mkdir -p "$target"
-    set -m # a process group of its own, which a failure elsewhere ends
+    set -m
     (
-        renice -n 19 "$BASHPID" >/dev/null
-        need_program cargo-deny "$cargo_deny"
-        need_runner
-        count_instructions --no-run
-    ) >"$target/beside.log" 2>&1 &
-    beside=$!
+        renice -n "$2" "$BASHPID" >/dev/null
+        "$3"
+    ) >"$target/$1.log" 2>&1 &
+    beside[$1]=$!
     set +m
-    trap 'kill -- "-$beside" 2>/dev/null || true' EXIT
 }
 
-end_beside() {
-    [ -n "$beside" ] || return 0
-    wait "$beside" || { cat "$target/beside.log" >&2; fail "what was built beside the first steps failed"; }
-    beside=
-    trap - EXIT
+end_beside() { # name
+    local group=${beside[$1]:-}
+    [ -n "$group" ] || return 0
+    unset "beside[$1]"
+    wait "$group" || { cat "$target/$1.log" >&2; fail "$1, beside other steps, failed"; }
+}
+
+trap 'for group in "${beside[@]}"; do kill -- "-$group" 2>/dev/null || true; done' EXIT
+
+build_instructions() { need_runner; count_instructions --no-run; }
+build_cargo_deny() { need_program cargo-deny "$cargo_deny"; }
+
+run_journeys() {
+    (cd tests/journeys && npm ci --silent && WEB_CHAT_BIN="$target/debug/examples/web_chat" npm test)
 }
 
 built= # whether web_chat is, by this run's tests
@@ -285,19 +297,28 @@ run_step() {
         docs) need_rust; document ;;
         api) need_rust; need_node; check_api ;;
         dependencies)
-            need_rust; end_beside; need_program cargo-deny "$cargo_deny"
+            need_rust; end_beside cargo-deny; build_cargo_deny
             check_dependencies
             "$tools/bin/cargo-deny" --locked check bans licenses sources ;;
         tests)
-            need_rust; need_servers; end_beside
+            need_rust; need_servers
+            cargo test --locked --workspace --no-run
+            built=yes
+            end_beside instructions
+            [ -z "$is_full" ] || start_beside journeys 0 run_journeys
             cargo test --locked --workspace
-            built=yes ;;
-        instructions) need_rust; need_valgrind; need_runner; count_instructions ;;
+            [ -z "$is_full" ] || start_beside cargo-deny 19 build_cargo_deny ;;
+        instructions) need_rust; need_valgrind; build_instructions; count_instructions ;;
         ui) need_node; (cd tests/ui && npm ci --silent && npm test) ;;
         journeys)
             need_rust; need_node; need_chromium
-            [ -n "$built" ] || cargo build --locked --workspace --example web_chat
-            (cd tests/journeys && npm ci --silent && WEB_CHAT_BIN="$target/debug/examples/web_chat" npm test) ;;
+            if [ -n "${beside[journeys]:-}" ]; then
+                end_beside journeys
+                tail -n 12 "$target/journeys.log"
+            else
+                [ -n "$built" ] || cargo build --locked --workspace --example web_chat
+                run_journeys
+            fi ;;
     esac
 }
 
@@ -309,12 +330,13 @@ for name in "$@"; do
     esac
 done
 chosen=("$@")
-[ $# -gt 0 ] || mapfile -t chosen <<<"$steps"
+is_full=
+[ $# -gt 0 ] || { is_full=yes; mapfile -t chosen <<<"$steps"; }
 for name in "${chosen[@]}"; do
     began=$SECONDS
     say "$name"
     run_step "$name"
-    [ $# -gt 0 ] || [ "$name" != tools ] || build_beside
+    [ -z "$is_full" ] || [ "$name" != tools ] || start_beside instructions 19 build_instructions
     echo "$name: passed in $((SECONDS - began)) s"
 done
-[ $# -gt 0 ] || say "everything passed"
+[ -z "$is_full" ] || say "everything passed"
