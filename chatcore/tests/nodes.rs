@@ -176,7 +176,7 @@ async fn typing_markers_and_new_channels_are_told_to_other_nodes() {
     assert_eq!(next(&mut phone, unread).await, 1);
     for client in [&mut phone, &mut bob] {
         let created =
-            |event| if let ChatEvent::ChannelCreated { channel } = event { Some(channel) } else { None };
+            |event| if let ChatEvent::ChannelCreated { channel, .. } = event { Some(channel) } else { None };
         let channel = next(client, created).await;
         assert_eq!((channel.name.as_str(), channel.topic.as_str()), ("b", "news"));
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chatcore::attachments::FileKind;
 use chatcore::blob::FolderBlobs;
-use chatcore::protocol::{ChatEvent, CloseReason, Command, Logged, RemovalReason, Subscribed};
+use chatcore::protocol::{ChatEvent, CloseReason, Command, Logged, Subscribed};
 use chatcore::testkit::{Faults, FaultyStore};
 use chatcore::{
     Action, ChannelName, Chat, Client, ClientError, ConnectError, Denied, ErrorCode, Identity, Limits,
@@ -17,6 +17,7 @@ use chatcore::{
 };
 use futures::{FutureExt, StreamExt};
 use serde::de::IgnoredAny;
+use serde_json::json;
 use tokio::sync::mpsc;
 
 /// What a user may no longer do in a channel.
@@ -90,12 +91,18 @@ async fn waiting(client: &mut Client) -> Vec<ChatEvent> {
     events
 }
 
+/// Returns an event as a client reads it.
+fn event(frame: serde_json::Value) -> ChatEvent {
+    serde_json::from_value(frame).unwrap()
+}
+
 fn removed(channel: &str) -> ChatEvent {
-    ChatEvent::ChannelRemoved { channel: name(channel), reason: RemovalReason::Removed }
+    event(json!({"type": "channel_removed", "channel": channel, "reason": "removed"}))
 }
 
 fn gone(user: &str, channel: &str) -> ChatEvent {
-    ChatEvent::Presence { channel: name(channel), user: identity(user).user, online: false }
+    let user = identity(user).user;
+    event(json!({"type": "presence", "channel": channel, "user": user, "online": false}))
 }
 
 #[tokio::test]

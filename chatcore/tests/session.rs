@@ -298,7 +298,7 @@ async fn a_hidden_channel_does_not_exist_for_the_user() {
     let (ann, mut bob) = (join(&chat, "ann").await, join(&chat, "bob").await);
     ann.create_channel("secret", "").await.unwrap();
     ann.create_channel("open", "").await.unwrap();
-    let Some(ChatEvent::ChannelCreated { channel }) = bob.next_event().await else { panic!("not told") };
+    let Some(ChatEvent::ChannelCreated { channel, .. }) = bob.next_event().await else { panic!("not told") };
     assert_eq!(channel.name.as_str(), "open", "bob is not told of the secret one");
     assert_eq!(bob.channels().await.unwrap().len(), 1);
     assert_eq!(ann.channels().await.unwrap().len(), 2);

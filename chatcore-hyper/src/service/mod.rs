@@ -311,7 +311,7 @@ impl Shared {
                 self.origins.check_socket(parts)?;
                 self.addresses.handshake(parts)?;
                 let arrived = Instant::now();
-                let identity = self.authenticator.authenticate(parts).await?.as_of(arrived);
+                let identity = self.authenticator.authenticate(parts).await?.authenticated_at(arrived);
                 let (chat, frame_bytes) = (self.chat.clone(), self.chat.limits().frame_bytes);
                 let (bounds, failures) = (Arc::clone(&self.bounds), chat.failures().clone());
                 let permit = self.addresses.socket(parts)?;

@@ -370,7 +370,7 @@ mod tests {
     use crate::store::MemoryStore;
 
     #[tokio::test]
-    async fn who_publishes_and_reads_no_event_holds_one_mark_a_channel() {
+    async fn a_publisher_that_reads_nothing_holds_one_mark_per_channel() {
         let chat = Chat::builder(MemoryStore::new()).build();
         let identity = Identity::new(User::new("u_bot", "bot").expect("a user"));
         let mut connection = chat.open(identity).expect("an open chat");

@@ -454,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_and_who_follows_is_counted_and_given_back() {
+    fn waits_and_subscriptions_are_counted_and_given_back() {
         let (shares, now) = shares(|l| (l.appends_per_user, l.subscriptions_per_user) = (2, 2));
         let ann = shares.of(&user("ann"), now);
         let held = (ann.enqueue().unwrap(), ann.enqueue().unwrap());

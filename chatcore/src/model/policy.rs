@@ -82,7 +82,7 @@ impl Identity {
 
     /// Sets when authentication started. A `disconnect` after that moment refuses this identity.
     #[must_use]
-    pub fn as_of(mut self, since: Instant) -> Self {
+    pub fn authenticated_at(mut self, since: Instant) -> Self {
         self.since = Moment::of(since.into());
         self
     }

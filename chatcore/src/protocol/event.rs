@@ -9,12 +9,13 @@ use crate::model::message::{Message, User};
 use crate::model::name::ChannelName;
 use crate::model::time::Timestamp;
 
-/// An event as a client reads it.
+/// An event as a client reads it. Any of them may have more fields in a later version.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ChatEvent {
     /// The first frame of a connection.
+    #[non_exhaustive]
     Welcome {
         /// The protocol's version.
         version: u32,
@@ -24,6 +25,7 @@ pub enum ChatEvent {
         limits: ClientLimits,
     },
     /// A new message in a channel's log.
+    #[non_exhaustive]
     Message {
         /// The channel.
         channel: ChannelName,
@@ -35,6 +37,7 @@ pub enum ChatEvent {
         message: Message,
     },
     /// A message's text was replaced.
+    #[non_exhaustive]
     Edited {
         /// The channel.
         channel: ChannelName,
@@ -53,6 +56,7 @@ pub enum ChatEvent {
         at: Timestamp,
     },
     /// A message was deleted.
+    #[non_exhaustive]
     Deleted {
         /// The channel.
         channel: ChannelName,
@@ -69,6 +73,7 @@ pub enum ChatEvent {
         at: Timestamp,
     },
     /// An emoji was added to a message or removed from it.
+    #[non_exhaustive]
     Reaction {
         /// The channel.
         channel: ChannelName,
@@ -89,11 +94,13 @@ pub enum ChatEvent {
         at: Timestamp,
     },
     /// A channel was created.
+    #[non_exhaustive]
     ChannelCreated {
         /// The channel.
         channel: ChannelObject,
     },
     /// The right to read a channel has ended, and so has the subscription. No frame of the channel follows.
+    #[non_exhaustive]
     ChannelRemoved {
         /// The channel.
         channel: ChannelName,
@@ -101,6 +108,7 @@ pub enum ChatEvent {
         reason: RemovalReason,
     },
     /// A person came online in a channel, or left.
+    #[non_exhaustive]
     Presence {
         /// The channel.
         channel: ChannelName,
@@ -110,6 +118,7 @@ pub enum ChatEvent {
         online: bool,
     },
     /// A person is typing.
+    #[non_exhaustive]
     Typing {
         /// The channel.
         channel: ChannelName,
@@ -117,6 +126,7 @@ pub enum ChatEvent {
         user: User,
     },
     /// Another connection of the same user moved the read marker.
+    #[non_exhaustive]
     Read {
         /// The channel.
         channel: ChannelName,
@@ -124,6 +134,7 @@ pub enum ChatEvent {
         seq: Seq,
     },
     /// Another connection of the same user moved the read marker back.
+    #[non_exhaustive]
     Unread {
         /// The channel.
         channel: ChannelName,
@@ -131,6 +142,7 @@ pub enum ChatEvent {
         seq: Seq,
     },
     /// The client was too slow: the subscription has ended. Subscribe again with the last position.
+    #[non_exhaustive]
     Lagged {
         /// The channel.
         channel: ChannelName,
@@ -140,12 +152,14 @@ pub enum ChatEvent {
         to: Seq,
     },
     /// The server is shutting down.
+    #[non_exhaustive]
     Draining {
         /// When to connect again. Each connection has its own time.
         retry_ms: u64,
     },
     /// An event that this version can't read, such as one of a newer server.
     #[serde(untagged)]
+    #[non_exhaustive]
     Unknown {
         /// The channel, if the event names one.
         #[serde(default, deserialize_with = "if_readable")]

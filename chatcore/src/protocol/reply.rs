@@ -84,6 +84,7 @@ pub struct Subscribed {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Start {
     /// A reset: these messages replace those that the client had.
+    #[non_exhaustive]
     Snapshot {
         /// The newest messages in their current state, oldest first.
         messages: Vec<Message>,
