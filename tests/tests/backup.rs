@@ -417,7 +417,8 @@ async fn a_backup_with_postgresql_has_only_the_files() {
     let database = Postgres::shared().await.database().await;
     let url = database.url();
     let with_url = ["--database-url", &*url];
-    let service = Service::start(&place.path("data"), Some(&url)).await;
+    let in_folder = ["--database-url", &*url, "--files", "folder"];
+    let service = Service::with(&place.path("data"), &in_folder).await;
     let cookie = service.sign_in("ann").await;
     let mut ann = Client::connect_with_cookie(service.addr, &cookie).await;
     let file = attach(&service, &mut ann, &cookie, b"a plan").await;
@@ -434,6 +435,28 @@ async fn a_backup_with_postgresql_has_only_the_files() {
         .refused("restore", "stopped.tar", "new", "restore the database first, then set --database-url")
         .await;
     place.done("restore", "stopped.tar", "new", &with_url).await;
+    let service = Service::with(&place.path("new"), &in_folder).await;
+    let answer = http(service.addr, "GET", &file, &[&format!("Cookie: {cookie}")], b"").await;
+    assert_eq!((answer.status, &answer.body[..]), (200, &b"a plan"[..]));
+    let mut ann = Client::connect_with_cookie(service.addr, &cookie).await;
+    let answer = ann.ok(json!({"type": "subscribe", "channel": "general", "after": seen})).await;
+    assert_eq!(answer["reset"], true, "all epochs are new: {answer}");
+}
+
+/// pg_dump has everything then. The archive is empty, and restoring it gives the channels new epochs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_with_files_in_postgresql_is_empty() {
+    let place = Place::new();
+    let url = Postgres::shared().await.database().await.url();
+    let service = Service::start(&place.path("data"), Some(&url)).await;
+    let cookie = service.sign_in("ann").await;
+    let mut ann = Client::connect_with_cookie(service.addr, &cookie).await;
+    let file = attach(&service, &mut ann, &cookie, b"a plan").await;
+    let seen = position(&open(&mut ann).await);
+    let told = place.done("backup", "one.tar", "data", &[]).await;
+    assert!(told.contains("0 files, ") && told.contains("back them up with pg_dump"), "{told}");
+    service.kill().await;
+    place.done("restore", "one.tar", "new", &["--database-url", &url]).await;
     let service = Service::start(&place.path("new"), Some(&url)).await;
     let answer = http(service.addr, "GET", &file, &[&format!("Cookie: {cookie}")], b"").await;
     assert_eq!((answer.status, &answer.body[..]), (200, &b"a plan"[..]));

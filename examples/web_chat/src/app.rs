@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use chatcore::blob::FolderBlobs;
+use chatcore::store::StoreError;
 use chatcore::{ChannelName, Chat, ChatBuilder, Clock, MemoryStore, User};
 use chatcore_hyper::web::{OriginError, Origins, PerAddress, StaticFiles};
 use chatcore_hyper::{Body, ChatService, ClientAddress, ServerConfig, serve};
@@ -27,6 +27,7 @@ use crate::accounts::{Accounts, AccountsError, PostgresAccounts, RedbAccounts, k
 #[cfg(unix)]
 use crate::backup;
 use crate::backup::{Contents, remove_copies};
+use crate::files;
 use crate::folder;
 use crate::operations::{Health, Operations, Responses, Sources};
 use crate::options::Options;
@@ -80,6 +81,16 @@ pub enum OpenError {
         /// The cause.
         source: io::Error,
     },
+    /// Files of messages in the database are in the folder, and not in the database.
+    #[error(
+        "{} has files of messages, and files are kept in the database now: run web_chat move-files with the same --data \
+         and --database-url while no service runs, or leave them there with --files folder",
+        .0.display()
+    )]
+    FilesInFolder(PathBuf),
+    /// The files in the database can't be listed.
+    #[error("can't compare the files in the folder with the database")]
+    Files(#[from] StoreError),
     /// The database can't be used.
     #[error("can't open the messages")]
     Database(#[from] chatcore_postgres::ConnectError),
@@ -98,7 +109,6 @@ struct Stored {
     database: Option<PostgresStore>,
     /// The messages and accounts, if they are in files.
     embedded: Option<(RedbStore, Arc<RedbAccounts>)>,
-    files: PathBuf,
     /// The temporary folder for files, if the chat is in memory.
     folder: Option<TempDir>,
 }
@@ -110,7 +120,6 @@ impl Stored {
             let made = off_the_workers(move || folder::check(&data).and_then(|()| folder::open(&data))).await;
             made.map_err(|source| OpenError::Folder { path: options.data.clone(), source })?;
         }
-        let files = options.data.join("files");
         let wait = options.limits().store_timeout;
         if let Some(url) = &options.database_url {
             let store = options.database(url).await?;
@@ -118,19 +127,17 @@ impl Stored {
             let builder = Chat::builder(database.clone());
             let database = Some(database);
             let accounts = Arc::new(PostgresAccounts::open(&store, options.names).await?);
-            return Ok(Self { builder, accounts, database, embedded: None, files, folder: None });
+            return Ok(Self { builder, accounts, database, embedded: None, folder: None });
         }
         if options.memory {
             let folder = TempDir::with_prefix("web_chat-")
                 .map_err(|source| OpenError::Folder { path: std::env::temp_dir(), source })?;
             let accounts = Arc::new(RedbAccounts::in_memory(options.names, wait)?);
-            let files = folder.path().to_path_buf();
             return Ok(Self {
                 builder: Chat::builder(MemoryStore::new()),
                 accounts,
                 database: None,
                 embedded: None,
-                files,
                 folder: Some(folder),
             });
         }
@@ -146,7 +153,7 @@ impl Stored {
         let (store, accounts) = opened.await?;
         let (builder, accounts) = (Chat::builder(store.clone()), Arc::new(accounts));
         let embedded = Some((store, Arc::clone(&accounts)));
-        Ok(Self { builder, accounts, database: None, embedded, files, folder: None })
+        Ok(Self { builder, accounts, database: None, embedded, folder: None })
     }
 }
 
@@ -176,10 +183,9 @@ impl App {
     /// # Errors
     /// [`OpenError`] says what can't be opened.
     pub async fn open(options: &Options) -> Result<Self, OpenError> {
-        let Stored { builder, accounts, database, embedded, files, folder } = Stored::open(options).await?;
-        let blobs = FolderBlobs::open(&files)
-            .await
-            .map_err(|source| OpenError::Folder { path: files.clone(), source })?;
+        let Stored { builder, accounts, database, embedded, folder } = Stored::open(options).await?;
+        let data = folder.as_ref().map_or(&*options.data, TempDir::path);
+        let blobs = files::open(options.files_in(), data, database.as_ref()).await?;
         let chat = builder.blobs(blobs).limits(options.limits()).base(BASE).build();
         let host = User::new("u_web_chat", "web_chat").expect("invariant: a valid id");
         let first = ChannelName::new(FIRST_CHANNEL).expect("invariant: a valid name");

@@ -4,6 +4,7 @@
 mod accounts;
 mod app;
 mod backup;
+mod files;
 mod folder;
 mod log;
 mod name;
@@ -21,6 +22,7 @@ pub mod testkit;
 pub use self::accounts::AccountsError;
 pub use self::app::{App, OpenError, WebChat};
 pub use self::backup::{Command, backup, restore};
+pub use self::files::{FilesIn, move_files};
 pub use self::log::{InvalidFilter, LogFilter, LogFormat, in_one_line};
 pub use self::operations::Operations;
 pub use self::options::Options;

@@ -8,6 +8,7 @@ use chatcore_hyper::{Config, ServerConfig};
 use clap::{ArgGroup, Parser};
 
 use crate::backup::Command;
+use crate::files::FilesIn;
 use crate::log::{LogFilter, LogFormat};
 use crate::open_files;
 
@@ -43,8 +44,8 @@ pub struct Options {
     #[arg(long, env = "WEB_CHAT_LOG_FORMAT", default_value = "text", value_name = "FORMAT", value_enum)]
     pub log_format: LogFormat,
 
-    /// The folder for all data: messages, files and names. With a database, only files. Use a folder of its own: other
-    /// users lose access to it.
+    /// The folder for all data: messages, files and names. With a database, only files with --files folder. Use a folder
+    /// of its own: other users lose access to it.
     #[arg(
         long,
         env = "WEB_CHAT_DATA",
@@ -58,9 +59,20 @@ pub struct Options {
     #[arg(long, env = "WEB_CHAT_MEMORY", conflicts_with = "database_url")]
     pub memory: bool,
 
-    /// Keep messages and names in this PostgreSQL database. Several services may share it.
+    /// Keep messages, names and files in this PostgreSQL database. Several services may share it.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL", global = true)]
     pub database_url: Option<String>,
+
+    /// Where to keep the files: in the data folder, or in the database. With a database it is the database, otherwise the
+    /// folder. Several services need the database, or one folder on a file system that they share.
+    #[arg(
+        long,
+        env = "WEB_CHAT_FILES",
+        value_name = "PLACE",
+        value_enum,
+        requires_if("database", "database_url")
+    )]
+    pub files: Option<FilesIn>,
 
     /// Search with an index in the database. The first start with this option creates the index.
     #[arg(long, env = "WEB_CHAT_SEARCH_INDEX", requires = "postgres")]
@@ -238,6 +250,13 @@ impl Options {
         limits
     }
 
+    /// Returns where the files are kept.
+    #[must_use]
+    pub fn files_in(&self) -> FilesIn {
+        let usual = if self.database_url.is_some() { FilesIn::Database } else { FilesIn::Folder };
+        self.files.unwrap_or(usual)
+    }
+
     /// Returns the longest time of a drain.
     #[must_use]
     pub fn grace(&self) -> Duration {
@@ -401,6 +420,15 @@ mod tests {
         assert_eq!(defaults.data, PathBuf::from("web_chat-data"));
         assert!(Options::try_parse_from(["web_chat", "backup"]).is_err());
         assert!(Options::try_parse_from(["web_chat", "backup", "one.tar", "--memory"]).is_err());
+    }
+
+    #[test]
+    fn files_are_in_the_database_if_there_is_one() {
+        let url = ["web_chat", "--database-url", "postgresql://localhost/chat"];
+        let with = |more: &[&'static str]| Options::parse_from(url.iter().chain(more)).files_in();
+        assert_eq!(Options::parse_from(["web_chat"]).files_in(), FilesIn::Folder);
+        assert_eq!((with(&[]), with(&["--files", "folder"])), (FilesIn::Database, FilesIn::Folder));
+        assert!(Options::try_parse_from(["web_chat", "--files", "database"]).is_err());
     }
 
     #[test]

@@ -16,6 +16,7 @@ use tokio::time::sleep;
 
 use crate::app::App;
 use crate::backup::{Command, backup, restore};
+use crate::files::move_files;
 use crate::log::in_one_line;
 use crate::options::Options;
 use crate::signals::{Signals, Stop};
@@ -72,6 +73,10 @@ async fn carry_out(command: Command, options: &Options) -> Result<(), Box<dyn Er
         Command::Backup { file } => tokio::select! {
             told = backup(options, &file) => told?,
             stop = signals.stop() => return Err(format!("{stop}: no backup was made").into()),
+        },
+        Command::MoveFiles => tokio::select! {
+            told = move_files(options) => told?,
+            stop = signals.stop() => return Err(format!("{stop}: run it again to move the rest").into()),
         },
         Command::Restore { file } => {
             let stopped = Arc::new(AtomicBool::new(false));

@@ -140,20 +140,7 @@ impl Contents {
 
     /// Adds every file in the folder.
     fn add_all_files(&self, archive: &mut Writer<impl Write>) -> Result<(), ContentsError> {
-        let root = self.data.join(FILES);
-        for folder in folders(&root)? {
-            for folder in folders(&folder)? {
-                for path in entries(&folder)? {
-                    let name = path.file_name().and_then(|name| name.to_str());
-                    let id = name.and_then(|name| AttachmentId::new(name).ok());
-                    // Other files are not the service's.
-                    if let Some(id) = id.filter(|id| root.join(FolderBlobs::path_of(id)) == path) {
-                        self.add_file(archive, &id, None)?;
-                    }
-                }
-            }
-        }
-        Ok(())
+        each_file(&self.data.join(FILES), |id, _| self.add_file(archive, id, None).map(drop))
     }
 
     /// Adds a file, and returns whether it exists with this size.
@@ -183,6 +170,28 @@ fn add_database(archive: &mut Writer<impl Write>, name: &Name, path: &Path) -> R
     let mut file = File::open(path).map_err(read)?;
     let size = file.metadata().map_err(read)?.len();
     Ok(archive.add(name, size, &mut file)?)
+}
+
+/// Calls `visit` for each file of an attachment, with its path. Other files below `root` are not the service's.
+///
+/// # Errors
+/// An error of `visit`, or [`ContentsError`] if a folder can't be read.
+pub(crate) fn each_file<E: From<ContentsError>>(
+    root: &Path,
+    mut visit: impl FnMut(&AttachmentId, &Path) -> Result<(), E>,
+) -> Result<(), E> {
+    for folder in folders(root)? {
+        for folder in folders(&folder)? {
+            for path in entries(&folder)? {
+                let name = path.file_name().and_then(|name| name.to_str());
+                let id = name.and_then(|name| AttachmentId::new(name).ok());
+                if let Some(id) = id.filter(|id| root.join(FolderBlobs::path_of(id)) == path) {
+                    visit(&id, &path)?;
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 fn folders(folder: &Path) -> Result<Vec<PathBuf>, ContentsError> {

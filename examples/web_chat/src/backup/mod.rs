@@ -17,7 +17,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Subcommand;
 
-pub(crate) use self::contents::{Contents, remove_copies};
+pub(crate) use self::contents::{Contents, ContentsError, each_file, remove_copies};
 #[cfg(unix)]
 pub(crate) use self::socket::listen;
 use crate::options::Options;
@@ -44,6 +44,19 @@ pub enum Command {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
+    /// Move the files of an earlier version from the data folder into the database.
+    ///
+    /// Stop the service first, and every other with the same folder. Each file is copied, read back and compared before
+    /// any is removed from the folder. If it is interrupted, run it again.
+    MoveFiles,
+}
+
+/// Returns whether a service runs on the data folder.
+pub(crate) fn is_served(data: &Path) -> bool {
+    #[cfg(unix)]
+    return socket::is_served(data);
+    #[cfg(not(unix))]
+    return false;
 }
 
 /// Writes a backup to the new file `file`. If a service runs on the data folder, it makes the backup. Returns the
@@ -61,7 +74,8 @@ pub async fn backup(options: &Options, file: &Path) -> Result<String, Box<dyn Er
     let _ = write!(told, "{}, {} bytes", held(&made.sums), made.sums.bytes);
     if !made.sums.database {
         told.push_str(
-            "\nMessages and names are in PostgreSQL and not in this backup: back them up with pg_dump",
+            "\nMessages and names (and files, without --files folder) are in PostgreSQL and not in this backup: back \
+             them up with pg_dump",
         );
     }
     if let Some(note) = made.note {

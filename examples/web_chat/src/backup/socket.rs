@@ -51,6 +51,11 @@ pub(crate) fn path(data: &Path) -> PathBuf {
     data.join(SOCKET)
 }
 
+/// Returns whether a service listens for commands in the folder.
+pub(crate) fn is_served(data: &Path) -> bool {
+    Connection::connect(path(data)).is_ok()
+}
+
 /// Connects to the service that runs on the folder to request a backup; `None` if there is no service.
 ///
 /// # Errors
