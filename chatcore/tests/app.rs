@@ -3,8 +3,11 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
+use bytes::Bytes;
 use chatcore::attachments::FileKind;
 use chatcore::blob::FolderBlobs;
+use chatcore::bus::{Bus, BusError, BusEvent, BusLimits, LocalBus};
 use chatcore::protocol::ChatEvent;
 use chatcore::testkit::{Faults, FaultyStore};
 use chatcore::{
@@ -12,6 +15,7 @@ use chatcore::{
     Seq, User,
 };
 use futures::future::join_all;
+use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
 
 /// Nobody may do anything.
@@ -198,4 +202,28 @@ async fn the_app_sees_everybody_who_is_online() {
         clients.push(client);
     }
     assert_eq!(chat.members(&a), [user("ann"), user("bob")], "also those whom the list has no room for");
+}
+
+/// A bus that says that it reaches other processes.
+struct FarBus(LocalBus);
+
+#[async_trait]
+impl Bus for FarBus {
+    async fn publish(&self, partition: u8, bytes: Bytes) -> Result<(), BusError> {
+        self.0.publish(partition, bytes).await
+    }
+
+    fn subscribe(&self) -> BoxStream<'static, BusEvent> {
+        self.0.subscribe()
+    }
+
+    fn limits(&self) -> BusLimits {
+        self.0.limits()
+    }
+}
+
+#[tokio::test]
+#[should_panic(expected = "they can't share this store")]
+async fn a_bus_between_processes_needs_a_store_that_they_share() {
+    let _chat = Chat::builder(MemoryStore::new()).bus(FarBus(LocalBus::new())).build();
 }

@@ -102,7 +102,9 @@ impl ChatBuilder {
     /// what happens by the bus. Without it, a chat learns of another's messages when it next appends to the channel or
     /// loads it.
     ///
-    /// A bus may lose what it carries. Each node notices that within a second or two, and reads the store.
+    /// A bus may lose what it carries. Each node notices that within a second or two, and reads the store. So a bus that
+    /// reaches other processes needs a store that they share ([`EventStore::shared`](crate::store::EventStore::shared)):
+    /// [`build`](Self::build) panics without one.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -156,9 +158,15 @@ impl ChatBuilder {
     /// Starts the chat's tasks on the current tokio runtime.
     ///
     /// # Panics
-    /// Panics outside of a tokio runtime.
+    /// Panics outside of a tokio runtime, and if the bus reaches other processes but the store is not shared with them.
     #[must_use]
     pub fn build(self) -> Chat {
+        let reaches_others = self.bus.as_ref().is_some_and(|bus| bus.crosses_processes());
+        assert!(
+            !reaches_others || self.store.shared(),
+            "the bus reaches other processes, but they can't share this store: use one that is shared, such as \
+             chatcore-postgres, or LocalBus for the chats of one process"
+        );
         let encoder = Encoder::new(&self.base);
         let limits = Arc::new(self.limits);
         let node = self.node.map_or_else(NodeId::random, NodeId);
