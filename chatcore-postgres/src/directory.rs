@@ -1,10 +1,12 @@
 //! The directory: channels, users and read markers.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chatcore::store::{
-    ChannelInfo, ChannelPage, Created, Directory, PageLimit, StoreError, UNREAD_SCAN, UNREAD_SCAN_NEW, Unread,
+    ChannelInfo, ChannelPage, Created, Directory, PageLimit, Revocation, StoreError, UNREAD_SCAN,
+    UNREAD_SCAN_NEW, Unread,
 };
 use chatcore::{ChannelId, ChannelName, Epoch, Seq, User, UserId};
 use tokio_postgres::Row;
@@ -183,6 +185,36 @@ impl PostgresStore {
     }
 }
 
+impl PostgresStore {
+    async fn revoke(&self, key: u64, what: &str) -> Result<(), Failure> {
+        let sql = format!(
+            "WITH old AS (DELETE FROM {0}.revocation WHERE at < clock_timestamp() - interval '1 day') \
+             INSERT INTO {0}.revocation (key, what) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING",
+            self.schema
+        );
+        // The key is 64 bits of any kind.
+        let key = i64::from_ne_bytes(key.to_ne_bytes());
+        self.database.query(&sql, &[(&key, Type::INT8), (&what, Type::TEXT)]).await?;
+        Ok(())
+    }
+
+    async fn revoked(&self, since: Duration) -> Result<Vec<Revocation>, Failure> {
+        let sql = format!(
+            "SELECT key, what, (extract(epoch FROM clock_timestamp() - at) * 1000)::bigint FROM {}.revocation \
+             WHERE at > clock_timestamp() - $1 * interval '1 millisecond' ORDER BY at DESC LIMIT 10000",
+            self.schema
+        );
+        let since = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+        let rows = self.database.query(&sql, &[(&since, Type::INT8)]).await?;
+        let revocation = |row: &Row| {
+            let key = u64::from_ne_bytes(row.try_get::<_, i64>(0)?.to_ne_bytes());
+            let age = Duration::from_millis(unsigned(row.try_get(2)?));
+            Ok(Revocation::new(key, row.try_get(1)?, age))
+        };
+        rows.iter().map(revocation).collect()
+    }
+}
+
 /// Returns the query for a user's unread messages. Its parameters: user, channels.
 ///
 /// It counts each channel's messages from the newest back to the marker. One statement is one snapshot, so the count
@@ -253,5 +285,13 @@ impl Directory for PostgresStore {
 
     async fn users(&self, ids: &[UserId]) -> Result<HashMap<UserId, User>, StoreError> {
         self.remembered(ids).await.map_err(|f| f.during("the users can't be read"))
+    }
+
+    async fn put_revocation(&self, key: u64, what: &str) -> Result<(), StoreError> {
+        self.revoke(key, what).await.map_err(|f| f.during("the revocation can't be stored"))
+    }
+
+    async fn revocations(&self, since: Duration) -> Result<Vec<Revocation>, StoreError> {
+        self.revoked(since).await.map_err(|f| f.during("the revocations can't be read"))
     }
 }

@@ -16,7 +16,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 8] = [
+const MIGRATIONS: [Migration; 9] = [
     Migration { name: "tables", sql: include_str!("../migrations/1_tables.sql") },
     Migration { name: "functions", sql: include_str!("../migrations/2_functions.sql") },
     Migration { name: "reactions", sql: include_str!("../migrations/3_reactions.sql") },
@@ -25,6 +25,7 @@ const MIGRATIONS: [Migration; 8] = [
     Migration { name: "totals", sql: include_str!("../migrations/6_totals.sql") },
     Migration { name: "names", sql: include_str!("../migrations/7_names.sql") },
     Migration { name: "blobs", sql: include_str!("../migrations/8_blobs.sql") },
+    Migration { name: "revocations", sql: include_str!("../migrations/9_revocations.sql") },
 ];
 
 /// The advisory lock of a migration: "chatcore" in ASCII.

@@ -20,6 +20,7 @@ use crate::connection::Connection;
 use crate::engine::Engine;
 use crate::engine::drain::returns;
 use crate::engine::nodes::Nodes;
+use crate::engine::nodes::endings::Ending;
 use crate::engine::previews::{PreviewFile, PreviewMaker};
 use crate::engine::upload_slots::HeldFiles;
 use crate::limits::Limits;
@@ -366,13 +367,15 @@ impl Chat {
     /// stay away. After [`CloseReason::Reconnect`] they come back and are authenticated again. A connection that
     /// is being opened with an [`Identity`] from before this call is refused with the same reason.
     pub fn disconnect(&self, user: &UserId, reason: CloseReason) {
-        self.engine().disconnect(user, None, reason);
+        let (user, session, code) = (user.clone(), None, reason.code());
+        self.engine().end(Ending::Connections { user, session, code });
     }
 
     /// Closes the connections of one sign-in of a user: those whose [`Identity`] has this
     /// [`session`](Identity::session). Otherwise it is like [`disconnect`](Self::disconnect).
     pub fn disconnect_session(&self, user: &UserId, session: &SessionId, reason: CloseReason) {
-        self.engine().disconnect(user, Some(session), reason);
+        let (user, session, code) = (user.clone(), Some(session.clone()), reason.code());
+        self.engine().end(Ending::Connections { user, session, code });
     }
 
     /// Ends everything that a user's connections have of a channel, without asking the policy: subscriptions,
@@ -385,14 +388,14 @@ impl Chat {
     ///
     /// The call waits at most for one write to a socket, and for no task.
     pub fn revoke(&self, user: &UserId, channel: &ChannelName) {
-        self.engine().revoke(user, channel);
+        self.engine().end(Ending::Channel { user: user.clone(), channel: channel.clone() });
     }
 
     /// Asks the policy again whether a user may read the channels that their connections are subscribed to, for
     /// each with its own [`Identity`], and ends what is no longer allowed, as [`revoke`](Self::revoke) does. Call
     /// it after rights have changed and the policy knows it.
     pub fn recheck(&self, user: &UserId) {
-        self.engine().recheck(user);
+        self.engine().end(Ending::Rights { user: user.clone() });
     }
 
     /// Keeps all files: until the result is dropped, no file is removed from the blob store, even if its message

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use dashmap::DashMap;
@@ -135,24 +135,30 @@ impl Connections {
         meant.flat_map(|handle| handle.cut_off(channel, told.clone())).collect()
     }
 
-    /// Closes a user's connections, or those of one session, including those that are being opened.
-    pub(crate) fn close(&self, user: &UserId, session: Option<&SessionId>, reason: CloseReason) {
-        self.remember(user, session, reason);
+    /// Closes a user's connections, or those of one session, including those that are being opened: all whose
+    /// identities were found at or before `at`.
+    pub(crate) fn close(&self, user: &UserId, session: Option<&SessionId>, reason: CloseReason, at: Moment) {
+        self.remember(user, session, reason, at);
         if let Some(connections) = self.by_user.get(user) {
-            let meant = |handle: &&Arc<ConnectionHandle>| is_meant(session, &handle.identity);
+            let meant = |handle: &&Arc<ConnectionHandle>| {
+                handle.identity.since <= at && is_meant(session, &handle.identity)
+            };
             connections.iter().filter(meant).for_each(|handle| handle.close(reason));
         }
     }
 
-    fn remember(&self, user: &UserId, session: Option<&SessionId>, reason: CloseReason) {
+    fn remember(&self, user: &UserId, session: Option<&SessionId>, reason: CloseReason, at: Moment) {
         let mut disconnected = self.disconnected.lock().expect("invariant: nothing panics under this lock");
-        let at = Moment::of(Instant::now().into());
-        while disconnected.front().is_some_and(|one| at - one.at > DISCONNECTED_FOR)
+        let now = Moment::now();
+        while disconnected.front().is_some_and(|one| now - one.at > DISCONNECTED_FOR)
             || disconnected.len() >= DISCONNECTED
         {
             disconnected.pop_front();
         }
-        disconnected.push_back(Disconnected { user: user.clone(), session: session.cloned(), reason, at });
+        // Another node's may be told late.
+        let place = disconnected.partition_point(|one| one.at <= at);
+        let one = Disconnected { user: user.clone(), session: session.cloned(), reason, at };
+        disconnected.insert(place, one);
     }
 }
 

@@ -5,27 +5,13 @@ use std::sync::Arc;
 use crate::channel::departures::leave;
 use crate::delivery::handle::ConnectionHandle;
 use crate::engine::Engine;
-use crate::engine::nodes::notice::Notice;
 use crate::model::id::UserId;
 use crate::model::name::ChannelName;
 use crate::model::policy::Action;
 
 impl Engine {
-    /// Ends everything that a user's connections have of a channel, at all nodes.
-    pub(crate) fn revoke(&self, user: &UserId, channel: &ChannelName) {
-        self.revoke_here(user, channel);
-        self.tell_nodes(|| Notice::Revoke { user: user.clone(), channel: channel.clone() });
-    }
-
-    /// Ends everything that a user's connections have of channels that the policy no longer lets them read, at all
-    /// nodes.
-    pub(crate) fn recheck(&self, user: &UserId) {
-        self.recheck_here(user);
-        self.tell_nodes(|| Notice::Recheck { user: user.clone() });
-    }
-
-    /// Does the part of [`revoke`](Self::revoke) for this node.
-    pub(super) fn revoke_here(&self, user: &UserId, channel: &ChannelName) {
+    /// Ends everything that a user's connections to this node have of a channel.
+    pub(super) fn revoke(&self, user: &UserId, channel: &ChannelName) {
         self.cut_off(user, channel, |_| true);
         // A user who has left may still be in their grace period.
         if let Some(channel) = self.registry.loaded(channel) {
@@ -33,8 +19,9 @@ impl Engine {
         }
     }
 
-    /// Does the part of [`recheck`](Self::recheck) for this node.
-    pub(super) fn recheck_here(&self, user: &UserId) {
+    /// Ends everything that a user's connections to this node have of channels that the policy no longer lets them
+    /// read.
+    pub(super) fn recheck(&self, user: &UserId) {
         for handle in self.connections.of(user) {
             for channel in handle.channels() {
                 if self.policy.authorize(&handle.identity, Action::Read(&channel)).is_err() {

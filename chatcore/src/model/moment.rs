@@ -32,6 +32,10 @@ impl Moment {
         Self(self.0.saturating_add(nanos))
     }
 
+    pub(crate) fn minus(self, time: Duration) -> Self {
+        self.minus_nanos(nanos(time))
+    }
+
     pub(crate) const fn minus_nanos(self, nanos: u64) -> Self {
         Self(self.0.saturating_sub(nanos))
     }

@@ -36,7 +36,7 @@ impl Identity {
     /// Returns the identity of `user`, as of now.
     #[must_use]
     pub fn new(user: User) -> Self {
-        Self { user, session: None, since: Moment::of(Instant::now().into()), data: None }
+        Self { user, session: None, since: Moment::now(), data: None }
     }
 
     /// Sets the user's sign-in, so that [`Chat::disconnect_session`](crate::Chat::disconnect_session) can end it

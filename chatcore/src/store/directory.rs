@@ -1,6 +1,7 @@
 //! The directory: channels, users, and how far each user has read.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -122,6 +123,26 @@ impl Created {
     }
 }
 
+/// What one process has ended for a user, for the others to end too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Revocation {
+    /// The number that tells it from all others.
+    pub key: u64,
+    /// What was ended, in the engine's own words.
+    pub what: String,
+    /// How long ago it was put, by the store's clock.
+    pub age: Duration,
+}
+
+impl Revocation {
+    /// Returns a revocation as a store has it.
+    #[must_use]
+    pub fn new(key: u64, what: String, age: Duration) -> Self {
+        Self { key, what, age }
+    }
+}
+
 /// The directory: channels, users, and how far each user has read.
 #[async_trait]
 pub trait Directory: Send + Sync + 'static {
@@ -221,4 +242,27 @@ pub trait Directory: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`] if the store can't be read.
     async fn users(&self, ids: &[UserId]) -> Result<HashMap<UserId, User>, StoreError>;
+
+    /// Keeps for at least an hour that something was ended for a user, such as a sign-in, so that other processes end it
+    /// too. `what` is a short text of the engine's own. `key` is a random number of this revocation: if the store has
+    /// one with it, nothing changes.
+    ///
+    /// A store that is not [shared](super::EventStore::shared) needs to keep nothing, as this implementation.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store can't be written.
+    async fn put_revocation(&self, key: u64, what: &str) -> Result<(), StoreError> {
+        let _ = (key, what);
+        Ok(())
+    }
+
+    /// Returns the revocations that were put within `since` before now, by the store's own clock. If there are more than
+    /// 10,000, the newest of them.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store can't be read.
+    async fn revocations(&self, since: Duration) -> Result<Vec<Revocation>, StoreError> {
+        let _ = since;
+        Ok(Vec::new())
+    }
 }

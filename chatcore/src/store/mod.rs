@@ -21,7 +21,7 @@ mod scan;
 
 pub use self::attachment_index::{AttachmentIndex, FileBytes, SweepTurn, Upload, UploadState};
 pub use self::directory::{
-    ChannelInfo, ChannelPage, Created, Directory, UNREAD_SCAN, UNREAD_SCAN_NEW, Unread,
+    ChannelInfo, ChannelPage, Created, Directory, Revocation, UNREAD_SCAN, UNREAD_SCAN_NEW, Unread,
 };
 pub use self::error::{AppendError, StoreError};
 pub use self::event_store::{Appended, Durability, EventStore, Head, NONCE_LIFE, Page, Replay};

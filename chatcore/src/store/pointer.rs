@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -15,7 +16,8 @@ use crate::model::time::Timestamp;
 use crate::store::blob::{BlobError, BlobStore, ByteStream};
 use crate::store::{
     AppendError, Appended, AttachmentIndex, ChannelInfo, ChannelPage, Created, Directory, Durability,
-    EventStore, FileBytes, Found, Head, Page, PageLimit, Replay, StoreError, SweepTurn, Unread, Upload,
+    EventStore, FileBytes, Found, Head, Page, PageLimit, Replay, Revocation, StoreError, SweepTurn, Unread,
+    Upload,
 };
 
 /// What a running chat keeps things in. It forwards nothing itself: each call goes straight to what it holds,
@@ -178,6 +180,14 @@ macro_rules! forward {
 
             async fn users(&self, ids: &[UserId]) -> Result<HashMap<UserId, User>, StoreError> {
                 (**self).users(ids).await
+            }
+
+            async fn put_revocation(&self, key: u64, what: &str) -> Result<(), StoreError> {
+                (**self).put_revocation(key, what).await
+            }
+
+            async fn revocations(&self, since: Duration) -> Result<Vec<Revocation>, StoreError> {
+                (**self).revocations(since).await
             }
         }
 

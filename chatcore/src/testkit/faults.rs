@@ -17,7 +17,8 @@ use crate::model::query::SearchQuery;
 use crate::model::time::Timestamp;
 use crate::store::{
     AppendError, Appended, AttachmentIndex, ChannelInfo, ChannelPage, Created, Directory, Durability,
-    EventStore, FileBytes, Found, Head, Page, PageLimit, Replay, StoreError, SweepTurn, Unread, Upload,
+    EventStore, FileBytes, Found, Head, Page, PageLimit, Replay, Revocation, StoreError, SweepTurn, Unread,
+    Upload,
 };
 
 /// The probabilities of faults of a [`FaultyStore`]. The default is none.
@@ -328,6 +329,14 @@ impl<S: Directory> Directory for FaultyStore<S> {
 
     async fn users(&self, ids: &[UserId]) -> Result<HashMap<UserId, User>, StoreError> {
         self.read(self.inner.users(ids)).await
+    }
+
+    async fn put_revocation(&self, key: u64, what: &str) -> Result<(), StoreError> {
+        self.write(self.inner.put_revocation(key, what)).await?
+    }
+
+    async fn revocations(&self, since: Duration) -> Result<Vec<Revocation>, StoreError> {
+        self.read(self.inner.revocations(since)).await
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chatcore::protocol::{ChatEvent, Command, Start, Subscribed};
+use chatcore::protocol::{ChatEvent, CloseReason, Command, Start, Subscribed};
 use chatcore::store::{Check, Directory, EventStore, PageLimit, Replay};
 use chatcore::testkit::{Faults, FaultyStore, Random};
 use chatcore::{
@@ -11,7 +11,7 @@ use chatcore::{
     Position, Seq, User,
 };
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::bus::Network;
 use crate::script::{CHANNELS, Script, Step};
@@ -22,6 +22,9 @@ const SETTLED: Duration = Duration::from_secs(4);
 
 /// How long after the bus is healed everybody is listed and nobody else: a dead node's lease, and the grace after it.
 const PRESENT: Duration = Duration::from_secs(15);
+
+/// How long somebody may stay who has signed out at another node.
+const SIGNED_OUT: Duration = Duration::from_secs(6);
 
 type Store = FaultyStore<MemoryStore>;
 
@@ -49,6 +52,12 @@ struct Reader {
     reading: JoinHandle<()>,
 }
 
+/// Somebody at a node who has signed out at another.
+struct Visitor {
+    nodes: [usize; 2],
+    leaving: JoinHandle<Result<(), String>>,
+}
+
 struct World {
     store: Store,
     network: Arc<Network>,
@@ -56,6 +65,7 @@ struct World {
     nodes: Vec<Chat>,
     starts: u64,
     readers: Vec<Reader>,
+    visitors: Vec<Visitor>,
     writing: JoinSet<()>,
     written: u64,
 }
@@ -101,6 +111,7 @@ impl World {
             nodes: Vec::new(),
             starts: 0,
             readers: Vec::new(),
+            visitors: Vec::new(),
             writing: JoinSet::new(),
             written: 0,
         };
@@ -152,6 +163,8 @@ impl World {
             Step::Faults(faults) => self.network.set_faults(faults),
             Step::Heal => self.network.heal(),
             Step::Restart { node } => {
+                // A visitor of a process that is gone has no connection, and what it was about to store is lost.
+                self.visitors.retain(|visitor| !visitor.nodes.contains(&node));
                 // Its readers come back to the next node.
                 self.nodes[node] = self.start(node);
                 for reader in 0..self.readers.len() {
@@ -159,6 +172,13 @@ impl World {
                         self.move_to(reader, (node + 1) % self.nodes.len());
                     }
                 }
+            }
+            Step::SignOut { visited, node } => {
+                self.written += 1;
+                let name = format!("v{}", self.written);
+                let visitor = self.nodes[visited].connect(Identity::new(user(&name))).unwrap();
+                self.visitors.push(Visitor { nodes: [visited, node], leaving: tokio::spawn(leave(visitor)) });
+                self.nodes[node].disconnect(&user(&name).id, CloseReason::SignedOut);
             }
             Step::Wait { ms } => sleep(Duration::from_millis(1 + self.random.below(ms))).await,
         }
@@ -177,6 +197,9 @@ impl World {
         self.store.set_faults(Faults::default());
         while let Some(written) = self.writing.join_next().await {
             written.map_err(|error| format!("a writer failed: {error}"))?;
+        }
+        for visitor in std::mem::take(&mut self.visitors) {
+            visitor.leaving.await.map_err(|error| format!("a visitor failed: {error}"))??;
         }
         let healed = Instant::now();
         while let Err(why) = self.compare().await {
@@ -241,6 +264,14 @@ impl World {
             other => panic!("the log was lost: {other:?}"),
         }
     }
+}
+
+/// Waits until a visitor who has signed out is gone.
+async fn leave(mut visitor: Client) -> Result<(), String> {
+    let gone = timeout(SIGNED_OUT, async { while visitor.next_event().await.is_some() {} }).await;
+    let name = visitor.close_reason();
+    gone.map_err(|_| "a visitor stayed who had signed out".to_owned())?;
+    if name == Some(CloseReason::SignedOut) { Ok(()) } else { Err(format!("a visitor left: {name:?}")) }
 }
 
 /// Publishes a message until one of the nodes acknowledges it. After a failure the outcome is unknown, so the nonce stays.

@@ -37,6 +37,8 @@ pub(crate) enum Step {
     Heal,
     /// A node dies, and another takes its place.
     Restart { node: usize },
+    /// A visitor of one node signs out at another.
+    SignOut { visited: usize, node: usize },
     /// Time passes.
     Wait { ms: u64 },
 }
@@ -71,6 +73,7 @@ impl Step {
             }),
             15 => Self::Heal,
             16 => Self::Restart { node },
+            17 => Self::SignOut { visited: node, node: pick(random, nodes) },
             _ => Self::Wait { ms: [1, 30, 300, 3_000][pick(random, 4)] },
         }
     }

@@ -221,10 +221,7 @@ impl Hearing {
             Order::Next | Order::Late => {}
         }
         for item in envelope.items() {
-            // A log's events have positions. Other news may be old by now.
-            if order != Order::Late || matches!(item, Item::Head { .. } | Item::Event { .. }) {
-                self.item(envelope.node, item, now);
-            }
+            self.item(envelope.node, order, item, now);
         }
     }
 
@@ -244,7 +241,7 @@ impl Hearing {
         }
     }
 
-    fn item(&mut self, node: NodeId, item: Item<'_>, now: Instant) {
+    fn item(&mut self, node: NodeId, order: Order, item: Item<'_>, now: Instant) {
         match item {
             Item::Head { channel, epoch, seq } => self.tell(channel, |_| Some(Told::Head { epoch, seq })),
             Item::Event { channel, epoch, seq, event } => self.tell(channel, |channel| {
@@ -254,7 +251,7 @@ impl Hearing {
                 (!is_known).then(|| told().unwrap_or(Told::Head { epoch, seq }))
             }),
             Item::Beat(beat) => {
-                if let Some(beat) = beat.read::<Beat>() {
+                if let Some(beat) = beat.read::<Beat>().filter(|_| order != Order::Late) {
                     self.expect(node, &beat, now);
                     if self.nodes.presence.differs(node, beat.presence) {
                         self.nodes.sender.hint(&Notice::AskEverybody { of: node });
@@ -262,7 +259,9 @@ impl Hearing {
                 }
             }
             Item::Notice(notice) => {
-                if let Some(notice) = notice.read() {
+                // A log's events have positions. Other news may be old by now.
+                let counts = |notice: &Notice| order != Order::Late || notice.is_timeless();
+                if let Some(notice) = notice.read().filter(counts) {
                     self.engine.heed(node, notice);
                 }
             }

@@ -4,6 +4,7 @@
 //! envelopes are numbered, every node tells the number of its last one each second, and hears that itself if the bus
 //! works. Then it asks the store for the heads of its channels, and reads what it lacks.
 
+pub(crate) mod endings;
 mod hear;
 pub(crate) mod notice;
 mod presence;
@@ -19,6 +20,7 @@ use crate::bus::Bus;
 use crate::bus::envelope::NodeId;
 use crate::bus::sender::Sender;
 use crate::engine::Engine;
+use crate::engine::nodes::endings::Endings;
 use crate::engine::nodes::presence::Presence;
 use crate::engine::nodes::resync::Resyncs;
 use crate::runtime::stats::HeldBus;
@@ -29,6 +31,7 @@ pub(crate) struct Nodes {
     bus: Arc<dyn Bus>,
     resyncs: Resyncs,
     presence: Presence,
+    endings: Endings,
     is_heard: AtomicBool,
     peers: AtomicUsize,
     /// In nanoseconds.
@@ -41,6 +44,7 @@ impl Nodes {
             sender: Arc::new(Sender::new(node, bus.limits())),
             resyncs: Resyncs::new(node),
             presence: Presence::default(),
+            endings: Endings::new(),
             bus,
             is_heard: AtomicBool::new(false),
             peers: AtomicUsize::new(0),
@@ -49,15 +53,19 @@ impl Nodes {
     }
 
     /// Starts the tasks.
-    pub(crate) fn start(self: Arc<Self>, engine: &Arc<Engine>) -> [JoinHandle<()>; 3] {
+    pub(crate) fn start(self: Arc<Self>, engine: &Arc<Engine>) -> Vec<JoinHandle<()>> {
         // Before anything is told, so that this node hears itself.
         let events = self.bus.subscribe();
         let sender = Arc::clone(&self.sender);
-        [
+        let mut tasks = vec![
             tokio::spawn(sender.run(Arc::clone(&self.bus))),
             tokio::spawn(Arc::clone(engine).hear_nodes(Arc::clone(&self), events)),
-            tokio::spawn(Arc::clone(engine).resync(self)),
-        ]
+        ];
+        if let Some(waiting) = self.endings.take_waiting() {
+            tasks.push(tokio::spawn(Arc::clone(engine).keep_endings(waiting)));
+        }
+        tasks.push(tokio::spawn(Arc::clone(engine).resync(self)));
+        tasks
     }
 
     /// Returns whether this node hears what it says itself.

@@ -8,11 +8,13 @@ use crate::bus::envelope::NodeId;
 use crate::channel::Manner;
 use crate::delivery::handle::ConnectionHandle;
 use crate::engine::Engine;
+use crate::engine::nodes::endings::Ending;
 use crate::engine::nodes::presence::Person;
-use crate::model::id::{ChannelId, Seq, SessionId, UserId};
+use crate::model::id::{ChannelId, Seq, UserId};
 use crate::model::message::User;
+use crate::model::moment::Moment;
 use crate::model::name::ChannelName;
-use crate::protocol::{ChannelObject, ChatEvent, CloseReason, Encoder};
+use crate::protocol::{ChannelObject, ChatEvent, Encoder};
 use crate::store::{ChannelInfo, Unread};
 
 /// What nodes tell each other besides what is in logs. A node ignores one that it does not know.
@@ -25,18 +27,21 @@ pub(crate) enum Notice {
     Marker { user: UserId, channel: ChannelName, seq: Seq, is_read: bool },
     /// A channel was created.
     Created { info: ChannelInfo },
-    /// A user's connections are to be closed, or those of one session.
-    Disconnect { user: UserId, session: Option<SessionId>, code: u16 },
-    /// A user's right to read a channel has ended.
-    Revoke { user: UserId, channel: ChannelName },
-    /// A user's rights have changed.
-    Recheck { user: UserId },
+    /// Something ends for a user. The key tells it from all others.
+    Ending { key: u64, ending: Ending },
     /// People came to channels at the sender's node, or left them there.
     Presence { people: Vec<Person>, online: bool },
     /// A part of the people in channels at the sender's node.
     Everybody { people: Vec<Person>, first: bool, last: bool },
     /// The sender wants to know everybody at a node.
     AskEverybody { of: NodeId },
+}
+
+impl Notice {
+    /// Returns whether it still counts if later news of the same node have come before it.
+    pub(super) fn is_timeless(&self) -> bool {
+        matches!(self, Self::Ending { .. } | Self::Created { .. })
+    }
 }
 
 impl Engine {
@@ -74,24 +79,8 @@ impl Engine {
                 let name = info.name.clone();
                 self.show_channel(&name, &ChannelObject::new(info, Unread::default()));
             }
-            Notice::Disconnect { user, session, code } => {
-                if let Some(reason) = CloseReason::of_code(code) {
-                    self.connections.close(&user, session.as_ref(), reason);
-                }
-            }
-            Notice::Revoke { user, channel } => self.revoke_here(&user, &channel),
-            Notice::Recheck { user } => self.recheck_here(&user),
+            Notice::Ending { key, ending } => self.heed_ending(key, &ending, Moment::now()),
         }
-    }
-
-    /// Closes a user's connections at all nodes, or those of one session.
-    pub(crate) fn disconnect(&self, user: &UserId, session: Option<&SessionId>, reason: CloseReason) {
-        self.connections.close(user, session, reason);
-        self.tell_nodes(|| Notice::Disconnect {
-            user: user.clone(),
-            session: session.cloned(),
-            code: reason.code(),
-        });
     }
 }
 

@@ -2,16 +2,18 @@
 
 mod log;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
 use self::log::Log;
 use super::{
     AppendError, Appended, AttachmentIndex, ChannelInfo, ChannelPage, Created, Directory, Durability,
-    EventStore, FileBytes, Head, NONCE_LIFE, Page, PageLimit, Replay, StoreError, Unread, Upload,
+    EventStore, FileBytes, Head, NONCE_LIFE, Page, PageLimit, Replay, Revocation, StoreError, Unread, Upload,
     UploadState,
 };
 use crate::model::attachment::Attachment;
@@ -42,7 +44,12 @@ struct State {
     read: HashMap<(UserId, ChannelId), Seq>,
     users: HashMap<UserId, User>,
     uploads: HashMap<AttachmentId, Upload>,
+    /// The newest revocations, the oldest first, and when each was put.
+    revocations: VecDeque<(u64, String, Instant)>,
 }
+
+/// The most revocations that are kept.
+const REVOCATIONS: usize = 10_000;
 
 impl Default for MemoryStore {
     fn default() -> Self {
@@ -68,6 +75,7 @@ impl MemoryStore {
             read: HashMap::new(),
             users: HashMap::new(),
             uploads: HashMap::new(),
+            revocations: VecDeque::new(),
         };
         let clock = Clock::default();
         Self { state: Arc::new(Mutex::new(state)), ages: clock.clone().steady(NONCE_LIFE), clock }
@@ -318,6 +326,26 @@ impl Directory for MemoryStore {
             .filter_map(|id| state.users.get(id))
             .map(|user| (user.id.clone(), user.clone()))
             .collect())
+    }
+
+    async fn put_revocation(&self, key: u64, what: &str) -> Result<(), StoreError> {
+        let mut state = self.state();
+        if state.revocations.iter().all(|(known, ..)| *known != key) {
+            state.revocations.push_back((key, what.to_owned(), Instant::now()));
+        }
+        if state.revocations.len() > REVOCATIONS {
+            state.revocations.pop_front();
+        }
+        Ok(())
+    }
+
+    async fn revocations(&self, since: Duration) -> Result<Vec<Revocation>, StoreError> {
+        let now = Instant::now();
+        let state = self.state();
+        let revocation =
+            |(key, what, at): &(u64, String, Instant)| Revocation::new(*key, what.clone(), now - *at);
+        let found = state.revocations.iter().map(revocation);
+        Ok(found.filter(|revocation| revocation.age < since).collect())
     }
 }
 

@@ -14,6 +14,7 @@ pub mod pages;
 pub mod prune;
 pub mod reopen;
 pub mod replay;
+pub mod revocations;
 pub mod search;
 
 use async_trait::async_trait;
@@ -173,6 +174,9 @@ macro_rules! store_conformance {
                 pruning_less_than_before_changes_nothing
                 pruning_past_the_head_stops_at_the_head
                 pruning_one_channel_leaves_others
+            }
+            revocations {
+                what_one_node_revokes_another_reads
             }
             reopen {
                 a_nonce_outlives_the_process
