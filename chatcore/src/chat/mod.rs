@@ -363,7 +363,7 @@ impl Chat {
         self.engine().preview_bytes(identity, preview, range).await
     }
 
-    /// Closes all connections of a user. After [`CloseReason::SignedOut`] or [`CloseReason::Banned`] their clients
+    /// Closes all connections of a user, at all nodes if there is a [bus](ChatBuilder::bus). After [`CloseReason::SignedOut`] or [`CloseReason::Banned`] their clients
     /// stay away. After [`CloseReason::Reconnect`] they come back and are authenticated again. A connection that
     /// is being opened with an [`Identity`] from before this call is refused with the same reason.
     pub fn disconnect(&self, user: &UserId, reason: CloseReason) {
@@ -378,11 +378,11 @@ impl Chat {
         self.engine().end(Ending::Connections { user, session, code });
     }
 
-    /// Ends everything that a user's connections have of a channel, without asking the policy: subscriptions,
+    /// Ends everything that a user's connections have of a channel, at all nodes, without asking the policy: subscriptions,
     /// waiting frames, answers in progress, the entry in the list of who is online. Each connection of the user
     /// gets `channel_removed`, and after that no event, typing, presence, read marker or answer of the channel.
     ///
-    /// When the call returns, no connection accepts anything more of the channel. Frames that its transport
+    /// When the call returns, no connection to this node accepts anything more of the channel. Frames that its transport
     /// already has may still reach a slow client, before `channel_removed`. An accepted publish is still answered.
     /// The policy decides about later subscriptions.
     ///
@@ -393,7 +393,7 @@ impl Chat {
 
     /// Asks the policy again whether a user may read the channels that their connections are subscribed to, for
     /// each with its own [`Identity`], and ends what is no longer allowed, as [`revoke`](Self::revoke) does. Call
-    /// it after rights have changed and the policy knows it.
+    /// it after rights have changed and the policy knows it. Each other node asks its own policy, a moment later.
     pub fn recheck(&self, user: &UserId) {
         self.engine().end(Ending::Rights { user: user.clone() });
     }
