@@ -41,15 +41,18 @@ impl RingFrames {
         }
     }
 
+    #[inline]
     pub(super) fn len(&self) -> usize {
         self.frames.len()
     }
 
+    #[inline]
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Adds a frame, and drops the oldest ones over the bounds.
+    #[inline]
     pub(super) fn push(&mut self, subject: Option<Seq>, bytes: Bytes, check: Check) {
         self.bytes += bytes.len();
         self.frames.push_back(Frame { subject, bytes, check });
@@ -59,11 +62,13 @@ impl RingFrames {
     }
 
     /// Returns the newest `count` frames, oldest first. There must be as many.
+    #[inline]
     pub(super) fn newest(&self, count: usize) -> impl Iterator<Item = &Bytes> {
         self.frames.range(self.frames.len() - count..).map(|frame| &frame.bytes)
     }
 
     /// Returns the check of the event before the newest `count`, if it is known.
+    #[inline]
     pub(super) fn check_before(&self, count: usize) -> Option<Check> {
         match self.frames.len().checked_sub(count)? {
             0 => self.floor_check,

@@ -55,16 +55,19 @@ impl RingMessages {
         PageLimit::new(limits.page_messages, limits.ring_bytes.min(limits.answer_bytes))
     }
 
+    #[inline]
     pub(super) fn len(&self) -> usize {
         self.messages.len()
     }
 
     /// Returns their bytes, without those of the snapshot.
+    #[inline]
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Adds a message, and drops the oldest ones over the bounds.
+    #[inline]
     pub(super) fn push(&mut self, seq: Seq, fragment: Fragment) {
         self.bytes += fragment.len();
         self.messages.push_back(Kept { seq, fragment });
@@ -82,6 +85,7 @@ impl RingMessages {
     }
 
     /// Drops the snapshot: the log has changed.
+    #[inline]
     pub(super) fn drop_snapshot(&mut self) {
         self.snapshot = OnceLock::new();
     }

@@ -5,23 +5,27 @@ use std::io;
 use bytes::Bytes;
 use serde::Serialize;
 
+#[inline]
 pub(super) fn write_name(out: &mut Vec<u8>, name: &str) {
     for part in [r#",""#, name, r#"":"#] {
         out.extend_from_slice(part.as_bytes());
     }
 }
 
+#[inline]
 pub(super) fn write_field(out: &mut Vec<u8>, name: &str, value: &impl Serialize) {
     write_name(out, name);
     write_json(out, value);
 }
 
+#[inline]
 pub(super) fn write_list(out: &mut Vec<u8>, name: &str, list: &[u8]) {
     write_name(out, name);
     out.extend_from_slice(list);
 }
 
 /// Appends an object's fields to the object that is being written.
+#[inline]
 pub(super) fn write_fields(out: &mut Vec<u8>, object: &impl Serialize) {
     let start = out.len();
     write_json(out, object);
@@ -29,6 +33,7 @@ pub(super) fn write_fields(out: &mut Vec<u8>, object: &impl Serialize) {
     out.pop();
 }
 
+#[inline]
 pub(super) fn write_array<T>(
     out: &mut Vec<u8>,
     items: impl Iterator<Item = T>,
@@ -52,10 +57,12 @@ pub(super) fn listed_len(item: &impl Serialize) -> usize {
     counter.0 + 1
 }
 
+#[inline]
 pub(super) fn write_json(out: &mut Vec<u8>, value: &impl Serialize) {
     serde_json::to_writer(out, value).expect("invariant: the protocol's types are JSON, and memory takes it");
 }
 
+#[inline]
 pub(super) fn to_bytes(value: &impl Serialize) -> Bytes {
     let mut out = Vec::with_capacity(192);
     write_json(&mut out, value);

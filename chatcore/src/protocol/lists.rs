@@ -13,15 +13,18 @@ pub(crate) struct Fragment(Bytes);
 
 impl Fragment {
     /// Takes an object's bytes without the opening brace.
+    #[inline]
     pub(super) fn of(object: Bytes) -> Self {
         Self(object)
     }
 
     /// Returns the number of its bytes in a list: with the opening brace and a comma.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.0.len() + 2
     }
 
+    #[inline]
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         out.push(b'{');
         out.extend_from_slice(&self.0);
@@ -47,6 +50,7 @@ impl MessageList {
         self.0.len()
     }
 
+    #[inline]
     pub(super) fn json(&self) -> &[u8] {
         &self.0
     }
