@@ -266,7 +266,7 @@ start_beside() { # name, niceness, function
     (
         renice -n "$2" "$BASHPID" >/dev/null
         "$3"
-    ) >"$target/$1.log" 2>&1 &
+    ) </dev/null >"$target/$1.log" 2>&1 &
     beside[$1]=$!
     set +m
 }
