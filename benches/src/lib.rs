@@ -32,6 +32,12 @@ pub fn median(mut values: Vec<f64>) -> Option<f64> {
 
 /// Creates a chat without rate limits that a bench could reach.
 pub fn chat(store: impl Store) -> Chat {
+    Chat::builder(store).limits(limits()).build()
+}
+
+/// Returns limits without rates that a bench could reach.
+#[must_use]
+pub fn limits() -> Limits {
     let mut limits = Limits::default();
     limits.command_burst = u32::MAX;
     limits.commands_per_second = 1_000_000;
@@ -41,5 +47,5 @@ pub fn chat(store: impl Store) -> Chat {
     limits.appends_per_user = usize::MAX;
     limits.subscriptions_per_user = usize::MAX;
     limits.connections_per_user = usize::MAX;
-    Chat::builder(store).limits(limits).build()
+    limits
 }
