@@ -11,7 +11,7 @@ async fn database() -> Database {
 }
 
 /// Takes the schema back to version 7.
-const BACK_TO_7: &str = "DROP TABLE chatcore.blob_part, chatcore.blob;
+const BACK_TO_7: &str = "DROP TABLE chatcore.revocation, chatcore.blob_part, chatcore.blob;
     DROP FUNCTION chatcore.chat_put_blob_part, chatcore.chat_end_blob, chatcore.chat_remove_blob;
     DELETE FROM chatcore.migration WHERE version >= 8";
 
@@ -46,7 +46,7 @@ async fn a_newer_schema_is_refused() {
     assert!(matches!(error, ConnectError::Newer { found: 99, .. }), "{error:?}");
     assert_eq!(
         error.to_string(),
-        "schema chatcore has version 99, and this program supports versions up to 8: use a newer program"
+        "schema chatcore has version 99, and this program supports versions up to 9: use a newer program"
     );
 }
 
