@@ -135,7 +135,7 @@ impl fmt::Debug for NatsBus {
 }
 
 /// The kind of the line in the log.
-const DISRUPTED: &str = "the NATS bus carries nothing; what other processes publish is found by polling";
+const DISRUPTED: &str = "the NATS bus carries nothing";
 
 /// Takes what the client tells of its connection.
 fn hear(path: &Weak<Path>, failures: &FailureLog, event: &Event) {

@@ -14,6 +14,7 @@ use crate::error::{ConnectError, InvalidSchemaName};
 pub struct Builder {
     pub(crate) url: String,
     pub(crate) listen_url: Option<String>,
+    pub(crate) application_name: String,
     pub(crate) schema: String,
     pub(crate) migrate: bool,
     pub(crate) search_index: bool,
@@ -37,6 +38,7 @@ impl Builder {
         Self {
             url: url.to_owned(),
             listen_url: None,
+            application_name: "chatcore".to_owned(),
             schema: "chatcore".to_owned(),
             migrate: true,
             search_index: false,
@@ -95,6 +97,12 @@ impl Builder {
     /// the way: the bus needs connections of its own, directly to the primary.
     pub fn listen_url(mut self, url: &str) -> Self {
         self.listen_url = Some(url.to_owned());
+        self
+    }
+
+    /// Sets the name of the connections, which `pg_stat_activity` shows. Default `chatcore`. One in the URL wins.
+    pub fn application_name(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.application_name);
         self
     }
 
@@ -220,7 +228,7 @@ impl Builder {
             .keepalives_retries(3)
             .tcp_user_timeout(Duration::from_secs(15));
         if config.get_application_name().is_none() {
-            config.application_name("chatcore");
+            config.application_name(&self.application_name);
         }
         Ok(config)
     }

@@ -137,7 +137,8 @@ impl PostgresStore {
     /// Appends an item in the app's own transaction: the item is in the log if and only if the app's changes commit.
     ///
     /// - The channel's row stays locked until the commit, and other appends to the channel wait. So commit soon.
-    /// - A running chat learns of the item with the channel's next append, or when it reads the log again.
+    /// - A running chat learns of the item with the channel's next append, or when it reads the log again. Call
+    ///   `Chat::wake` after the commit, and it learns of it at once.
     ///
     /// # Errors
     /// - [`AppendError::Store`] if the database failed. PostgreSQL then refuses all further work in the transaction.

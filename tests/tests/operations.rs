@@ -210,8 +210,22 @@ fn exported(metrics: &Metrics) -> BTreeSet<String> {
         "counter" => format!("{name}_total"),
         _ => name.clone(),
     });
-    // These exist only with a database.
-    names.chain(["chatcore_database_connections", "chatcore_database_waiting"].map(String::from)).collect()
+    // These exist only with a database, or with a bus.
+    let others = [
+        "chatcore_database_connections",
+        "chatcore_database_waiting",
+        "chatcore_bus_heard",
+        "chatcore_bus_peers",
+        "chatcore_bus_probe_seconds",
+        "chatcore_bus_envelopes_total",
+        "chatcore_bus_lag_seconds",
+        "chatcore_bus_gaps_total",
+        "chatcore_bus_resyncs_total",
+        "chatcore_bus_reordered_total",
+        "chatcore_bus_dropped_total",
+        "chatcore_bus_unpublished_total",
+    ];
+    names.chain(others.map(String::from)).collect()
 }
 
 #[tokio::test]

@@ -209,11 +209,7 @@ impl Links {
             };
             shared.disrupted();
             if !disrupted {
-                failures.failed(
-                    "the PostgreSQL bus carries nothing; what other processes publish is found by polling",
-                    &self.name,
-                    &failure,
-                );
+                failures.failed("the PostgreSQL bus carries nothing", &self.name, &failure);
             }
             disrupted = true;
             sleep(pause + pause / 4 * getrandom::u32().map_or(0, |chance| chance % 256) / 256).await;

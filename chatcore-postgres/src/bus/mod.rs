@@ -68,7 +68,8 @@ impl Builder {
         check_schema(&self.schema)?;
         let (shared, links) = Links::new(self)?;
         let shared = Arc::new(shared);
-        let first = links.connect(&shared).await;
+        // It is a large future.
+        let first = Box::pin(links.connect(&shared)).await;
         if let Ok(link) = &first {
             shared.restored(link);
         }

@@ -94,6 +94,12 @@ pub enum OpenError {
     /// The database can't be used.
     #[error("can't open the messages")]
     Database(#[from] chatcore_postgres::ConnectError),
+    /// A bus was chosen without a database.
+    #[error("a bus needs a database that the services share: set --database-url, or leave out --bus")]
+    BusNeedsDatabase,
+    /// The bus on NATS can't be set up.
+    #[error("can't use the bus")]
+    Nats(#[from] chatcore_nats::ConnectError),
     /// The accounts can't be opened.
     #[error(transparent)]
     Accounts(#[from] AccountsError),
@@ -124,11 +130,15 @@ impl Stored {
         if let Some(url) = &options.database_url {
             let store = options.database(url).await?;
             let database = store.clone().connect().await?;
-            let builder = Chat::builder(database.clone());
+            let mut builder = Chat::builder(database.clone());
+            if let Some(bus) = Box::pin(options.open_bus(Some(&store))).await? {
+                builder = builder.bus(bus);
+            }
             let database = Some(database);
             let accounts = Arc::new(PostgresAccounts::open(&store, options.names).await?);
             return Ok(Self { builder, accounts, database, embedded: None, folder: None });
         }
+        Box::pin(options.open_bus(None)).await?;
         if options.memory {
             let folder = TempDir::with_prefix("web_chat-")
                 .map_err(|source| OpenError::Folder { path: std::env::temp_dir(), source })?;
@@ -160,7 +170,8 @@ impl Stored {
 impl Options {
     /// Returns the store's builder for the database at `url`.
     pub(crate) async fn database(&self, url: &str) -> Result<chatcore_postgres::Builder, OpenError> {
-        let store = PostgresStore::builder(url).search_index(self.search_index);
+        let store =
+            PostgresStore::builder(url).search_index(self.search_index).application_name(&self.node_name);
         let Some(path) = &self.database_ca else { return Ok(store) };
         let pem = tokio::fs::read(path)
             .await
@@ -203,7 +214,8 @@ impl App {
             failures: chat.failures().clone(),
         };
         let (health, responses) = (Health::new(chat.clone()), Responses::default());
-        let sources = Sources { chat: chat.clone(), responses: responses.clone(), database };
+        let node = options.node_name.clone();
+        let sources = Sources { chat: chat.clone(), responses: responses.clone(), database, node };
         let operations = Operations::new(health.clone(), sources);
         let service = WebChat {
             chat: chat.clone(),

@@ -4,6 +4,7 @@
 mod accounts;
 mod app;
 mod backup;
+mod bus;
 mod files;
 mod folder;
 mod log;
@@ -22,6 +23,7 @@ pub mod testkit;
 pub use self::accounts::AccountsError;
 pub use self::app::{App, OpenError, WebChat};
 pub use self::backup::{Command, backup, restore};
+pub use self::bus::{BusChoice, InvalidBus};
 pub use self::files::{FilesIn, move_files};
 pub use self::log::{InvalidFilter, LogFilter, LogFormat, in_one_line};
 pub use self::operations::Operations;

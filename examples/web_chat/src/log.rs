@@ -46,7 +46,10 @@ impl FromStr for LogFilter {
                 return Err(invalid());
             }
         }
-        text.parse().map(Self).map_err(|_| invalid())
+        let targets: Targets = text.parse().map_err(|_| invalid())?;
+        // It has a line per attempt to connect. The bus has one when something changes.
+        let part = "async_nats";
+        Ok(Self(if text.contains(part) { targets } else { targets.with_target(part, LevelFilter::OFF) }))
     }
 }
 
@@ -82,7 +85,20 @@ pub fn in_one_line(error: &(dyn Error + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tracing::Level;
+
     use super::*;
+
+    #[test]
+    fn the_client_of_nats_is_quiet_unless_named() {
+        let logs = |filter: &str| {
+            let LogFilter(targets) = filter.parse().unwrap();
+            [Level::ERROR, Level::WARN, Level::INFO].map(|level| targets.would_enable("async_nats", &level))
+        };
+        assert_eq!(logs("info"), [false; 3]);
+        assert_eq!(logs("error,chatcore=debug"), [false; 3]);
+        assert_eq!(logs("off,async_nats=info"), [true; 3]);
+    }
 
     #[test]
     fn a_filter_consists_of_levels_only() {

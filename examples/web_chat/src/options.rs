@@ -8,6 +8,7 @@ use chatcore_hyper::{Config, ServerConfig};
 use clap::{ArgGroup, Parser};
 
 use crate::backup::Command;
+use crate::bus::BusChoice;
 use crate::files::FilesIn;
 use crate::log::{LogFilter, LogFormat};
 use crate::open_files;
@@ -86,6 +87,22 @@ pub struct Options {
     /// A PEM file with root certificates for verifying the database, instead of the system's.
     #[arg(long, env = "WEB_CHAT_DATABASE_CA", value_name = "FILE", requires = "database_url", global = true)]
     pub database_ca: Option<PathBuf>,
+
+    /// How services on one database tell each other what happens: postgres (in the database; the default if there is one),
+    /// a URL of the database without the pooler in front of it, the URL of a NATS server such as nats://127.0.0.1:4222
+    /// (several with commas), or local if this service is the only one.
+    #[arg(long, env = "WEB_CHAT_BUS", hide_env_values = true, value_name = "BUS")]
+    pub bus: Option<BusChoice>,
+
+    /// The part of NATS that this chat uses: services on one database have the same one, other chats another. 1 to 64 of
+    /// a-z, 0-9, _ and -.
+    #[arg(long, env = "WEB_CHAT_BUS_NAMESPACE", default_value = "chat", value_name = "NAME")]
+    pub bus_namespace: String,
+
+    /// The name of this service among those on one database, in the metrics and in the lists of connections of the
+    /// database and of NATS.
+    #[arg(long, env = "WEB_CHAT_NODE_NAME", default_value = "web_chat", value_name = "NAME")]
+    pub node_name: String,
 
     /// The number of messages shown when a channel is opened, and the most per page of older messages.
     #[arg(long, env = "WEB_CHAT_HISTORY", default_value_t = 100, value_name = "MESSAGES",

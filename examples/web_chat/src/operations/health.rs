@@ -59,7 +59,13 @@ impl Health {
         if self.chat.is_draining() {
             return Some("not ready: the service is draining\n");
         }
-        (!self.store_answers().await).then_some("not ready: the store does not answer\n")
+        if !self.store_answers().await {
+            return Some("not ready: the store does not answer\n");
+        }
+        let deaf = self.chat.stats().bus.is_some_and(|bus| !bus.is_heard);
+        deaf.then_some(
+            "not ready: this node does not hear itself on the bus; it reads the store every second\n",
+        )
     }
 
     async fn store_answers(&self) -> bool {
@@ -78,9 +84,16 @@ impl Health {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use async_trait::async_trait;
+    use bytes::Bytes;
     use chatcore::MemoryStore;
+    use chatcore::bus::{Bus, BusError, BusEvent, BusLimits, LocalBus};
     use chatcore::testkit::{Faults, FaultyStore};
+    use futures::stream::BoxStream;
+
+    use super::*;
 
     async fn status(health: &Health, path: &str) -> u16 {
         health.answer(&Method::GET, path).await.unwrap().status().as_u16()
@@ -102,6 +115,55 @@ mod tests {
         assert_eq!(status(&health, "/readyz").await, 200);
         chat.drain();
         assert_eq!(status(&health, "/readyz").await, 503);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_is_not_ready_while_it_does_not_hear_itself() {
+        let bus = SwitchedBus::default();
+        let chat = Chat::builder(MemoryStore::new()).bus(bus.clone()).build();
+        let health = Health::new(chat);
+        let becomes = async |expected: u16| {
+            while status(&health, "/readyz").await != expected {
+                tokio::time::advance(Duration::from_millis(100)).await;
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(status(&health, "/healthz").await, 200);
+        };
+        becomes(200).await;
+        bus.silent.store(true, Ordering::Relaxed);
+        becomes(503).await;
+        bus.silent.store(false, Ordering::Relaxed);
+        becomes(200).await;
+    }
+
+    /// A bus that takes messages and can lose them all.
+    #[derive(Clone, Default)]
+    struct SwitchedBus {
+        bus: Arc<LocalBus>,
+        silent: Arc<AtomicBool>,
+    }
+
+    #[async_trait]
+    impl Bus for SwitchedBus {
+        async fn publish(&self, partition: u8, bytes: Bytes) -> Result<(), BusError> {
+            if self.silent.load(Ordering::Relaxed) {
+                Ok(())
+            } else {
+                self.bus.publish(partition, bytes).await
+            }
+        }
+
+        fn subscribe(&self) -> BoxStream<'static, BusEvent> {
+            self.bus.subscribe()
+        }
+
+        fn limits(&self) -> BusLimits {
+            self.bus.limits()
+        }
+
+        fn crosses_processes(&self) -> bool {
+            false
+        }
     }
 
     #[tokio::test(start_paused = true)]

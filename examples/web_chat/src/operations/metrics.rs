@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chatcore::{Chat, Histogram, Stats};
+use chatcore::{BusStats, Chat, Histogram, Stats};
 use chatcore_postgres::PostgresStore;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
@@ -27,6 +27,8 @@ pub(crate) struct Sources {
     pub(crate) chat: Chat,
     pub(crate) responses: Responses,
     pub(crate) database: Option<PostgresStore>,
+    /// The name of this service.
+    pub(crate) node: String,
 }
 
 /// Writes the current values of all metrics.
@@ -43,7 +45,7 @@ struct Figures(Arc<Sources>);
 
 impl Collector for Figures {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Sources { chat, responses, database } = &*self.0;
+        let Sources { chat, responses, database, node } = &*self.0;
         let mut page = Page(encoder);
         page.gauges(
             "chatcore_build_info",
@@ -51,8 +53,14 @@ impl Collector for Figures {
             "version",
             [(env!("CARGO_PKG_VERSION"), 1_u64)],
         )?;
-        held(&mut page, chat, &chat.stats())?;
-        counted(&mut page, &chat.stats())?;
+        let help = "The name of this service among those on one database; the value is 1";
+        page.gauges("web_chat_node_info", help, "node", [(node.as_str(), 1_u64)])?;
+        let stats = chat.stats();
+        held(&mut page, chat, &stats)?;
+        counted(&mut page, &stats)?;
+        if let Some(bus) = &stats.bus {
+            other_nodes(&mut page, bus)?;
+        }
         let statuses: Vec<_> = responses.counts().map(|(status, n)| (status.to_string(), n)).collect();
         page.counters(
             "web_chat_http_responses",
@@ -104,6 +112,25 @@ fn held(page: &mut Page<'_>, chat: &Chat, stats: &Stats) -> fmt::Result {
     ];
     let help = "The most that the gauge of that name can be, by the service's limits";
     page.gauges("chatcore_limit", help, "limit", limits)
+}
+
+/// Writes what is heard of the other services on the database.
+fn other_nodes(page: &mut Page<'_>, bus: &BusStats) -> fmt::Result {
+    let help = "1 while this service hears itself on the bus";
+    page.gauge("chatcore_bus_heard", help, u64::from(bus.is_heard))?;
+    page.gauge("chatcore_bus_peers", "Other services heard on the bus now", bus.peers)?;
+    let help = "How long the last probe took through the bus and back";
+    page.gauge("chatcore_bus_probe_seconds", help, bus.probe.as_secs_f64())?;
+    page.counter("chatcore_bus_envelopes", "Envelopes of other services", bus.envelopes)?;
+    let help = "From an envelope's publish at another service to its arrival, as far as the clocks agree";
+    page.histogram("chatcore_bus_lag_seconds", help, &bus.lag)?;
+    page.counter("chatcore_bus_gaps", "Times that envelopes of another service were missing", bus.gaps)?;
+    let help = "Times that the store was asked for the heads of the channels in memory";
+    page.counter("chatcore_bus_resyncs", help, bus.resyncs)?;
+    page.counter("chatcore_bus_reordered", "Events that had to wait for those before them", bus.reordered)?;
+    let help = "What was not told, or only as the head of its channel, since too much waited";
+    page.counter("chatcore_bus_dropped", help, bus.dropped)?;
+    page.counter("chatcore_bus_unpublished", "Envelopes that the bus did not take", bus.unpublished)
 }
 
 /// Writes the counters since the start.
