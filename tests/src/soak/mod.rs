@@ -3,10 +3,12 @@
 //! once, in order.
 
 mod ledger;
+pub mod nodes;
 mod participant;
 mod report;
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +19,7 @@ use chatcore::{ChannelName, Nonce, User};
 use chatcore_redb::RedbStore;
 use serde_json::json;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use self::ledger::Ledger;
@@ -66,23 +69,13 @@ pub async fn soak(plan: &Plan, random: &Random, mut tell: impl FnMut(&Row)) -> R
     service.kill().await;
     fill(folder.path(), &names, plan.history).await;
     service = Service::start(folder.path(), None).await;
-    let ledger = Arc::new(Ledger::default());
-    let (place, places) = watch::channel(service.addr);
-    let (stage, stages) = watch::channel(Stage::Publishing);
-    let mut running = tokio::task::JoinSet::new();
-    for n in 0..plan.sockets {
-        let followed = (0..plan.followed).map(|at| names[(n + at * 7) % names.len()].clone()).collect();
-        let cookie = cookies[n % cookies.len()].clone();
-        let participant =
-            Participant::new(format!("p{n}"), cookie, followed, plan, random.bits(), Arc::clone(&ledger));
-        running.spawn(participant.run(places.clone(), stages.clone()));
-    }
+    let crowd = Crowd::start(plan, random, &names, &cookies, vec![service.addr]);
     let end = Instant::now() + plan.time;
     let mut report = Report::default();
     loop {
         let life_ends = (Instant::now() + plan.life).min(end);
         sleep_until(life_ends).await;
-        let row = ledger.row(report.rows.len() + 1, service.resident_bytes());
+        let row = crowd.ledger.row(report.rows.len() + 1, service.resident_bytes());
         tell(&row);
         report.rows.push(row);
         if life_ends == end {
@@ -90,33 +83,81 @@ pub async fn soak(plan: &Plan, random: &Random, mut tell: impl FnMut(&Row)) -> R
         }
         service.kill().await;
         service = Service::start(folder.path(), None).await;
-        place.send_replace(service.addr);
+        crowd.places.send_replace(vec![service.addr]);
     }
-    stage.send_replace(Stage::Finishing);
-    let heads = timeout(plan.settle, async {
-        while ledger.under_way() > 0 {
-            sleep(Duration::from_millis(50)).await;
-        }
-        let heads = heads(&service, &cookies[0], &names).await;
-        stage.send_replace(Stage::Settling(Arc::new(heads.clone())));
-        while let Some(ended) = running.join_next().await {
-            ended.expect("a participant ends without a panic");
-        }
-        heads
-    })
-    .await;
-    assert!(heads.is_ok(), "hung: after {:?} {} publishes are not answered", plan.settle, ledger.under_way());
+    let ledger = crowd.settle(plan.settle, service.addr, &cookies[0], &names).await;
     // Once more from the disk only.
     service.kill().await;
     service = Service::start(folder.path(), None).await;
-    for name in &names {
-        // One reader per channel, so that reading everything is within the limits of a connection.
-        let mut reader =
-            Client::connect_with_cookie(service.addr, &cookies[report.checked % cookies.len()]).await;
-        assert_kept_in(&mut reader, name, ledger.take_acked(name)).await;
-        report.checked += 1;
-    }
+    report.checked = check_logs(service.addr, &cookies, &names, &ledger).await;
     report
+}
+
+/// The sockets of a soak, and what controls them.
+struct Crowd {
+    ledger: Arc<Ledger>,
+    /// The addresses to connect to.
+    places: watch::Sender<Vec<SocketAddr>>,
+    stage: watch::Sender<Stage>,
+    running: JoinSet<()>,
+}
+
+impl Crowd {
+    fn start(
+        plan: &Plan,
+        random: &Random,
+        names: &[String],
+        cookies: &[String],
+        places: Vec<SocketAddr>,
+    ) -> Self {
+        let ledger = Arc::new(Ledger::default());
+        let (places, at) = watch::channel(places);
+        let (stage, stages) = watch::channel(Stage::Publishing);
+        let mut running = JoinSet::new();
+        for n in 0..plan.sockets {
+            let followed = (0..plan.followed).map(|at| names[(n + at * 7) % names.len()].clone()).collect();
+            let cookie = cookies[n % cookies.len()].clone();
+            let participant =
+                Participant::new(format!("p{n}"), cookie, followed, plan, random.bits(), Arc::clone(&ledger));
+            running.spawn(participant.run(at.clone(), stages.clone()));
+        }
+        Self { ledger, places, stage, running }
+    }
+
+    /// Ends the load, and returns when every socket has received everything. The heads of the logs are those that the
+    /// service at `addr` knows.
+    async fn settle(
+        mut self,
+        bound: Duration,
+        addr: SocketAddr,
+        cookie: &str,
+        names: &[String],
+    ) -> Arc<Ledger> {
+        self.stage.send_replace(Stage::Finishing);
+        let settled = timeout(bound, async {
+            while self.ledger.under_way() > 0 {
+                sleep(Duration::from_millis(50)).await;
+            }
+            self.stage.send_replace(Stage::Settling(Arc::new(heads(addr, cookie, names).await)));
+            while let Some(ended) = self.running.join_next().await {
+                ended.expect("a participant ends without a panic");
+            }
+        });
+        let settled = settled.await;
+        let (waiting, behind) = (self.ledger.under_way(), self.running.len());
+        assert!(settled.is_ok(), "hung: after {bound:?} {waiting} publishes and {behind} sockets wait");
+        self.ledger
+    }
+}
+
+/// Compares the whole log of each channel with the acknowledgements. Returns how many there are.
+async fn check_logs(addr: SocketAddr, cookies: &[String], names: &[String], ledger: &Ledger) -> usize {
+    for (name, cookie) in names.iter().zip(cookies.iter().cycle()) {
+        // One reader per channel, so that reading everything is within the limits of a connection.
+        let mut reader = Client::connect_with_cookie(addr, cookie).await;
+        assert_kept_in(&mut reader, name, ledger.take_acked(name)).await;
+    }
+    names.len()
 }
 
 /// Signs the users in, as fast as the service allows.
@@ -161,8 +202,8 @@ async fn fill(folder: &Path, names: &[String], messages: usize) {
     }
 }
 
-async fn heads(service: &Service, cookie: &str, names: &[String]) -> HashMap<String, u64> {
-    let mut client = Client::connect_with_cookie(service.addr, cookie).await;
+async fn heads(addr: SocketAddr, cookie: &str, names: &[String]) -> HashMap<String, u64> {
+    let mut client = Client::connect_with_cookie(addr, cookie).await;
     let mut heads = HashMap::new();
     for name in names {
         let subscribed = client.patient(json!({"type": "subscribe", "channel": name, "limit": 0})).await;

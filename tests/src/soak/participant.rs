@@ -89,11 +89,18 @@ impl Participant {
     }
 
     /// Connects and disconnects until everything is settled.
-    pub(super) async fn run(mut self, place: watch::Receiver<SocketAddr>, mut stage: watch::Receiver<Stage>) {
+    pub(super) async fn run(
+        mut self,
+        places: watch::Receiver<Vec<SocketAddr>>,
+        mut stage: watch::Receiver<Stage>,
+    ) {
         loop {
             // Spread, so that not all connect at the same moment after a restart.
             sleep(part(&self.random, Duration::from_secs(2))).await;
-            let addr = *place.borrow();
+            let addr = {
+                let places = places.borrow();
+                places[self.random.below(places.len() as u64) as usize]
+            };
             let Some(client) = Client::try_connect_with_cookie(addr, &self.cookie).await else { continue };
             self.ledger.connected();
             if let Some(publish) = &mut self.publish {
