@@ -35,6 +35,14 @@ pub(crate) enum News {
     Told { channel: Arc<Channel>, told: Told },
 }
 
+/// What a group does next.
+enum Next {
+    /// `None` if the queue is closed and empty.
+    Job(Option<Job>),
+    Told(News),
+    Due,
+}
+
 /// A group's task.
 pub(crate) struct Group {
     store: Shared<dyn Store>,
@@ -80,15 +88,13 @@ impl Group {
             if self.repairs.are_wanted() {
                 self.repair().await;
             }
-            let due = self.due();
-            let first = tokio::select! {
-                biased;
-                job = jobs.recv() => job,
-                Some(heard) = news.recv() => {
+            let first = match self.next(&mut jobs, &mut news).await {
+                Next::Job(first) => first,
+                Next::Told(heard) => {
                     self.hear(heard, &mut news);
                     continue;
                 }
-                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                Next::Due => {
                     self.give_up_waiting();
                     self.repair().await;
                     continue;
@@ -101,6 +107,23 @@ impl Group {
                 // Callers that were just answered may append again, and share the next sync.
                 yield_now().await;
             }
+        }
+    }
+
+    /// Waits for what is next. Without a timer if there is nothing to repair, as most of the time.
+    async fn next(&self, jobs: &mut mpsc::Receiver<Job>, news: &mut mpsc::Receiver<News>) -> Next {
+        match self.due() {
+            None => tokio::select! {
+                biased;
+                job = jobs.recv() => Next::Job(job),
+                Some(heard) = news.recv() => Next::Told(heard),
+            },
+            Some(due) => tokio::select! {
+                biased;
+                job = jobs.recv() => Next::Job(job),
+                Some(heard) = news.recv() => Next::Told(heard),
+                () = sleep_until(due) => Next::Due,
+            },
         }
     }
 
