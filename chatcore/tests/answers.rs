@@ -100,7 +100,7 @@ async fn a_message_larger_than_an_answer_comes_alone() {
     let page = ann.history("a", 2, 100).await.unwrap();
     assert_eq!((seqs(&page.messages), page.more), (vec![1], false));
     let opened = ann.subscribe("a").await.unwrap();
-    assert_eq!((seqs(&opened.start.messages()), has_more(&opened.start), opened.head), (vec![5], true, 5));
+    assert_eq!((seqs(opened.start.messages()), has_more(&opened.start), opened.head), (vec![5], true, 5));
     let found = ann.search("a", "needle", None).await.unwrap();
     assert_eq!((seqs(&found.messages), found.before), (vec![5], Some(5)));
 }
@@ -116,11 +116,11 @@ async fn a_snapshot_is_bounded_in_bytes() {
         publish(&mut ann, new).await;
         let Subscribed { start, head, .. } = ann.subscribe("a").await.unwrap();
         let (messages, more) = (start.messages(), has_more(&start));
-        assert!(len(&messages) <= ANSWER && len(&messages) > ANSWER / 2, "{} bytes", len(&messages));
+        assert!(len(messages) <= ANSWER && len(messages) > ANSWER / 2, "{} bytes", len(messages));
         assert!(more, "there are older ones");
         assert_eq!(messages.last().map(|message| message.seq), Some(head));
         let first = messages[0].seq;
-        assert!(seqs(&messages).into_iter().eq(first..=head), "without a gap");
+        assert!(seqs(messages).into_iter().eq(first..=head), "without a gap");
         let older = ann.history("a", first, 1).await.unwrap();
         assert_eq!(seqs(&older.messages), [first - 1], "history goes on");
     }
