@@ -54,9 +54,17 @@ fn any_bytes_are_a_backup_or_refused() {
 }
 
 #[test]
+fn any_bytes_are_an_envelope_or_ignored() {
+    passes("envelopes", 5_000);
+}
+
+#[test]
 fn every_target_has_a_test_here() {
     let names: Vec<_> = TARGETS.iter().map(|target| target.name).collect();
-    assert_eq!(names, ["commands", "session", "frames", "names", "headers", "pictures", "rows", "backups"]);
+    assert_eq!(
+        names,
+        ["commands", "session", "frames", "names", "headers", "pictures", "rows", "backups", "envelopes"]
+    );
 }
 
 /// If no row of the corpus could be decoded, it would only fuzz JSON.
@@ -69,5 +77,24 @@ fn every_row_of_the_corpus_is_understood() {
         let path = entry.expect("a file").path();
         let row = std::fs::read(&path).expect("a row");
         assert!(Row::KINDS.iter().any(|kind| read_row(*kind, &row).is_ok()), "{}", path.display());
+    }
+}
+
+/// If no item of the corpus were understood, it would only fuzz lengths.
+#[test]
+fn every_envelope_of_the_corpus_is_understood() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/corpus/envelopes");
+    for (name, items) in [
+        ("beat", 1),
+        ("endings", 3),
+        ("events", 4),
+        ("heads", 2),
+        ("later", 1),
+        ("notices", 3),
+        ("presence", 3),
+    ] {
+        let bytes = std::fs::read(format!("{folder}/{name}")).expect("a file of the corpus");
+        let understood = chatcore::testkit::rewrite_envelope(&bytes).map(|(items, _)| items);
+        assert_eq!(understood, Some(items), "{name}");
     }
 }

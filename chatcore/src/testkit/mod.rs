@@ -18,6 +18,7 @@
 
 pub mod blob;
 pub mod bus;
+mod envelope;
 mod faults;
 mod log;
 mod random;
@@ -25,6 +26,7 @@ pub mod store;
 
 pub use self::blob::BlobFixture;
 pub use self::bus::BusFixture;
+pub use self::envelope::rewrite_envelope;
 pub use self::faults::{Faults, FaultyStore, Held};
 pub use self::log::CapturedLog;
 pub use self::random::Random;

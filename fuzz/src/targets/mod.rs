@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 mod backups;
 mod commands;
+mod envelopes;
 mod frames;
 mod headers;
 mod names;
@@ -23,7 +24,7 @@ pub struct Target {
 }
 
 /// All targets. The browser client's Markdown has its own fuzzer, in `tests/ui`.
-pub static TARGETS: [Target; 8] = [
+pub static TARGETS: [Target; 9] = [
     Target { name: "commands", words: commands::WORDS, run: commands::run },
     Target { name: "session", words: session::WORDS, run: session::run },
     Target { name: "frames", words: &[], run: frames::run },
@@ -32,6 +33,7 @@ pub static TARGETS: [Target; 8] = [
     Target { name: "pictures", words: pictures::WORDS, run: pictures::run },
     Target { name: "rows", words: rows::WORDS, run: rows::run },
     Target { name: "backups", words: backups::WORDS, run: backups::run },
+    Target { name: "envelopes", words: envelopes::WORDS, run: envelopes::run },
 ];
 
 /// Returns a number for a kind of outcome.
