@@ -2,7 +2,6 @@
 //! chatcore-examples --test store` for its laws.
 
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -30,7 +29,7 @@ impl BlobStore for MemoryBlobs {
         Ok(size)
     }
 
-    async fn get(&self, id: &AttachmentId, range: Range<u64>) -> Result<ByteStream, BlobError> {
+    async fn get(&self, id: &AttachmentId, range: std::ops::Range<u64>) -> Result<ByteStream, BlobError> {
         let blobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let blob = blobs.get(id).ok_or(BlobError::NotFound)?;
         let [start, end] = [range.start, range.end].map(|at| at.min(blob.len() as u64) as usize);
@@ -38,7 +37,8 @@ impl BlobStore for MemoryBlobs {
     }
 
     async fn delete(&self, id: &AttachmentId) -> Result<(), BlobError> {
-        Ok(drop(self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id)))
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        Ok(())
     }
 }
 
