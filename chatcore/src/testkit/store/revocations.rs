@@ -1,4 +1,4 @@
-//! Laws of [`Directory::revocations`](crate::store::Directory::revocations).
+//! Laws of [`Directory::revocations`].
 
 use std::time::Duration;
 
