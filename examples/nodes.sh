@@ -80,7 +80,6 @@ cat >"$folder/Caddyfile" <<'END'
 {
 	admin off
 	auto_https off
-	persist_config off
 }
 http://127.0.0.1:3000 {
 	reverse_proxy 127.0.0.1:3001 127.0.0.1:3002 127.0.0.1:3003 {
@@ -94,5 +93,6 @@ http://127.0.0.1:3000 {
 }
 END
 echo "Open http://127.0.0.1:3000 in two browsers. Ctrl-C ends everything."
-begin caddy run --adapter caddyfile --config "$folder/Caddyfile"
+begin env XDG_CONFIG_HOME="$folder/caddy" XDG_DATA_HOME="$folder/caddy" caddy run --adapter caddyfile \
+    --config "$folder/Caddyfile"
 wait
