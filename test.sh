@@ -311,7 +311,7 @@ run_step() {
         instructions) need_rust; need_valgrind; build_instructions; count_instructions ;;
         ui) need_node; (cd tests/ui && npm ci --silent && npm test) ;;
         journeys)
-            need_rust; need_node; need_chromium
+            need_rust; need_node; need_servers; need_chromium
             if [ -n "${beside[journeys]:-}" ]; then
                 end_beside journeys
                 tail -n 12 "$target/journeys.log"

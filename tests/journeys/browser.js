@@ -28,17 +28,18 @@ export class Browser {
   /** @type {Person[]} */
   people = [];
 
-  /** @param {import('./server.js').Server} server */
+  /** @param {import('./server.js').Server | import('./balancer.js').Balancer} server */
   constructor(server) {
     this.server = server;
   }
 
   /**
    * Opens the chat in a new profile, or in one that was used before.
-   * @param {{profile?: string, allow?: RegExp[], hosts?: string[]} & Record<string, any>} options `allow`: console errors that the journey
-   *   provokes; `hosts`: other hosts that its pages may use
+   * @param {{profile?: string, allow?: RegExp[], hosts?: string[], server?: Browser['server']} & Record<string, any>} options
+   *   `allow`: console errors that the journey provokes; `hosts`: other hosts that its pages may use; `server`: what leads
+   *   to the chat, if not the journey's own
    */
-  async person({ profile, allow = [], hosts = [], ...look } = {}) {
+  async person({ profile, allow = [], hosts = [], server = this.server, ...look } = {}) {
     const folder = profile ?? (await mkdtemp(join(tmpdir(), 'chatcore-profile-')));
     if (!profile) this.#folders.push(folder);
     const context = await chromium.launchPersistentContext(folder, {
@@ -48,7 +49,7 @@ export class Browser {
       ...DESK,
       ...look,
     });
-    const person = await Person.watch(context, { server: this.server, folder, allow, hosts });
+    const person = await Person.watch(context, { server, folder, allow, hosts });
     this.people.push(person);
     return person;
   }

@@ -13,8 +13,10 @@ export class Server {
   /** More options, for its next start. @type {string[]} */
   options = [];
 
-  static async start() {
+  /** @param {string[]} options more options than where it listens and keeps its data */
+  static async start(options = []) {
     const server = new Server();
+    server.options = options;
     server.folder = await mkdtemp(join(tmpdir(), 'chatcore-journey-'));
     await server.#run('127.0.0.1:0');
     return server;
