@@ -14,7 +14,7 @@ use std::thread;
 
 use script::Script;
 
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 10_000;
 
 #[test]
 fn every_subscriber_has_every_event_once_and_in_order() {
