@@ -111,7 +111,13 @@ async fn measure_singly(store: PostgresStore, (publishers, channels): (usize, us
             let mut waits = Waits::new(long);
             while waits.go_on() {
                 let (nonce, text) = (Nonce::random(), TEXT.to_owned());
-                let body = AppendBody::Message { nonce, text, reply_to: None, attachments: Vec::new() };
+                let body = AppendBody::Message {
+                    nonce,
+                    text,
+                    reply_to: None,
+                    attachments: Vec::new(),
+                    extras: None,
+                };
                 let append = Append::new(channel, author.clone(), body);
                 store.append(vec![append]).await.remove(0).unwrap();
                 waits.answered();

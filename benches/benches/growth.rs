@@ -51,7 +51,7 @@ impl Source {
         Append::new(
             self.channels[self.random.below(CHANNELS) as usize],
             self.authors[self.random.below(AUTHORS) as usize].clone(),
-            AppendBody::Message { nonce, text, reply_to: None, attachments: Vec::new() },
+            AppendBody::Message { nonce, text, reply_to: None, attachments: Vec::new(), extras: None },
         )
     }
 }

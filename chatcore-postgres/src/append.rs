@@ -321,7 +321,13 @@ mod tests {
         let nonce = Nonce::new(nonce).expect("a nonce");
         item(
             channel,
-            AppendBody::Message { nonce, text: String::new(), reply_to: None, attachments: Vec::new() },
+            AppendBody::Message {
+                nonce,
+                text: String::new(),
+                reply_to: None,
+                attachments: Vec::new(),
+                extras: None,
+            },
         )
     }
 
@@ -355,7 +361,7 @@ mod tests {
     #[test]
     fn a_text_with_a_zero_byte_is_rejected() {
         let author = User::new("u_ann", "Ann").expect("a user");
-        let body = AppendBody::Edit { target: 1, text: "a\0b".to_owned() };
+        let body = AppendBody::Edit { target: 1, text: "a\0b".to_owned(), extras: None };
         let outcome = one(Append::new(ChannelId(1), author, body));
         assert!(matches!(outcome, Err(AppendError::Rejected(_))), "{outcome:?}");
     }

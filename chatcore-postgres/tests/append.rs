@@ -36,7 +36,13 @@ fn say(channel: ChannelId, text: &str) -> Append {
     let nonce = Nonce::new(text).expect("a nonce");
     by_ann(
         channel,
-        AppendBody::Message { nonce, text: text.to_owned(), reply_to: None, attachments: Vec::new() },
+        AppendBody::Message {
+            nonce,
+            text: text.to_owned(),
+            reply_to: None,
+            attachments: Vec::new(),
+            extras: None,
+        },
     )
 }
 
@@ -62,13 +68,17 @@ async fn a_commit_whose_answer_was_lost_is_not_repeated() {
         text: "the reply".to_owned(),
         reply_to: Some(1),
         attachments: Vec::new(),
+        extras: None,
     };
     let react =
         AppendBody::React { target: 1, emoji: "the emoji".to_owned(), on: true, limits: Default::default() };
     let items = [
         ("the message", say(channel, "the message")),
         ("the reply", by_ann(channel, reply)),
-        ("the edit", by_ann(channel, AppendBody::Edit { target: 1, text: "the edit".to_owned() })),
+        (
+            "the edit",
+            by_ann(channel, AppendBody::Edit { target: 1, text: "the edit".to_owned(), extras: None }),
+        ),
         ("the emoji", by_ann(channel, react)),
     ];
     for ((mark, item), seq) in items.into_iter().zip(1..) {

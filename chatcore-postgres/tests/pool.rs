@@ -99,6 +99,7 @@ async fn a_pool_that_can_not_grow_uses_what_it_has() {
             text: "hello".to_owned(),
             reply_to: None,
             attachments: Vec::new(),
+            extras: None,
         },
     );
     store.append(vec![hello]).await.remove(0).expect("reads leave a place for appends");

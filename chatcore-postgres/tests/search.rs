@@ -61,14 +61,23 @@ async fn one_search_finds_an_old_message_by_the_index() {
     let texts: Vec<String> = texts.iter().map(ToString::to_string).chain(hay).collect();
     let say = |text: &String| {
         let nonce = Nonce::random();
-        let body = AppendBody::Message { nonce, text: text.clone(), reply_to: None, attachments: Vec::new() };
+        let body = AppendBody::Message {
+            nonce,
+            text: text.clone(),
+            reply_to: None,
+            attachments: Vec::new(),
+            extras: None,
+        };
         Append::new(channel, ann.clone(), body)
     };
     for taken in store.append(texts.iter().map(say).collect()).await {
         taken.expect("a message is taken");
     }
     let change = |body| Append::new(channel, ann.clone(), body);
-    for body in [AppendBody::Edit { target: 4, text: "pins".to_owned() }, AppendBody::Delete { target: 5 }] {
+    for body in [
+        AppendBody::Edit { target: 4, text: "pins".to_owned(), extras: None },
+        AppendBody::Delete { target: 5 },
+    ] {
         store.append(vec![change(body)]).await.remove(0).expect("a change is taken");
     }
     let find = async |query: &str, limit: usize| {

@@ -28,7 +28,13 @@ async fn append(store: &RedbStore, channel: ChannelId, body: AppendBody) -> u64 
 
 fn message(text: &str) -> AppendBody {
     let nonce = Nonce::random();
-    AppendBody::Message { nonce, text: text.to_owned(), reply_to: None, attachments: Vec::new() }
+    AppendBody::Message {
+        nonce,
+        text: text.to_owned(),
+        reply_to: None,
+        attachments: Vec::new(),
+        extras: None,
+    }
 }
 
 fn upload(id: &str, channel: ChannelId, state: UploadState) -> Upload {
@@ -53,7 +59,7 @@ async fn a_backup_holds_every_row_that_was_answered_before_it() {
     for n in 1..=300 {
         append(&store, channel, message(&format!("message {n}"))).await;
     }
-    append(&store, channel, AppendBody::Edit { target: 7, text: "edited".to_owned() }).await;
+    append(&store, channel, AppendBody::Edit { target: 7, text: "edited".to_owned(), extras: None }).await;
     append(&store, channel, AppendBody::Delete { target: 9 }).await;
     store.mark_read(&ann().id, channel, 200).await.unwrap();
     store.put_user(&ann()).await.unwrap();

@@ -188,6 +188,7 @@ async fn a_file_of_layout_1_is_upgraded() {
         text: nonce.to_owned(),
         reply_to: None,
         attachments: Vec::new(),
+        extras: None,
     };
     let store = RedbStore::open(&path).unwrap();
     let name = ChannelName::new("general").unwrap();
@@ -221,7 +222,7 @@ async fn a_file_of_layout_1_is_upgraded() {
     assert_eq!(events, before);
     store.append(vec![append(channel, AppendBody::Delete { target: 1 })]).await.remove(0).unwrap();
     store
-        .append(vec![append(channel, AppendBody::Edit { target: 2, text: "three".into() })])
+        .append(vec![append(channel, AppendBody::Edit { target: 2, text: "three".into(), extras: None })])
         .await
         .remove(0)
         .unwrap();
@@ -339,6 +340,7 @@ async fn counted(path: &Path) -> (ChannelId, [User; 2]) {
             text: nonce.to_owned(),
             reply_to: None,
             attachments: Vec::new(),
+            extras: None,
         };
         store.append(vec![Append::new(channel, author.clone(), body)]).await.remove(0).unwrap();
     }

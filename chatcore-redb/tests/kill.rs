@@ -151,6 +151,7 @@ fn publish(channel: ChannelId, nonce: &str) -> Append {
         text: format!("text of {nonce}"),
         reply_to: None,
         attachments: Vec::new(),
+        extras: None,
     };
     Append::new(channel, ann(), body)
 }

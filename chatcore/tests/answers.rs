@@ -43,6 +43,7 @@ async fn stored(messages: u64) -> MemoryStore {
             text: format!("needle {}", CONTROL.repeat(8)),
             reply_to: None,
             attachments: Vec::new(),
+            extras: None,
         };
         Append::new(channel, user("ann"), body)
     };

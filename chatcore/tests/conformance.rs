@@ -248,6 +248,7 @@ fn publish(channel: ChannelId, i: u32) -> Append {
         text: format!("text {i}"),
         reply_to: None,
         attachments: Vec::new(),
+        extras: None,
     };
     Append::new(channel, User::new("u_ann", "Ann").unwrap(), body)
 }

@@ -219,6 +219,7 @@ async fn what_the_app_has_stored_itself_is_told_by_wake() {
         text: "stored without a chat".into(),
         reply_to: None,
         attachments: Vec::new(),
+        extras: None,
     };
     store.append(vec![Append::new(info.id, ann, body)]).await.remove(0).unwrap();
     nodes[0].wake(&name).await.unwrap();

@@ -32,6 +32,7 @@ async fn filled(messages: usize, chars: usize) -> (MemoryStore, ChannelId) {
                 text: "\u{130}".repeat(chars),
                 reply_to: None,
                 attachments: Vec::new(),
+                extras: None,
             },
         )
     };

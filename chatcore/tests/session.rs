@@ -68,6 +68,7 @@ fn message(channel: ChannelId, text: &str) -> Append {
         text: text.into(),
         reply_to: None,
         attachments: Vec::new(),
+        extras: None,
     };
     Append::new(channel, identity("bob").user, body)
 }

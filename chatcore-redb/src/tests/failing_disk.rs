@@ -128,6 +128,7 @@ fn publish(channel: ChannelId, nonce: u64) -> Append {
         text: "x".repeat(2_000),
         reply_to: None,
         attachments: Vec::new(),
+        extras: None,
     };
     Append::new(channel, User::new("u_ann", "Ann").unwrap(), body)
 }

@@ -172,5 +172,7 @@ fn kind(body: &AppendBody) -> &'static str {
         AppendBody::Edit { .. } => "edit",
         AppendBody::Delete { .. } => "delete",
         AppendBody::React { .. } => "react",
+        AppendBody::Member { .. } => "member",
+        AppendBody::Change { .. } => "change",
     }
 }

@@ -65,7 +65,7 @@ impl Chat {
         let channel = channel.await?;
         let attachments = in_time(engine, engine.files(&attachments)).await?;
         let name = channel.info.name.clone();
-        let body = AppendBody::Message { nonce, text, reply_to, attachments };
+        let body = AppendBody::Message { nonce, text, reply_to, attachments, extras: None };
         let stored = engine.queue(author.clone(), channel, body, None)?.await;
         let stored = stored.unwrap_or_else(|_| Err(Error::overloaded()))?;
         Ok(Published { channel: name, seq: stored.seq, at: stored.at, duplicate: stored.duplicate })
@@ -125,7 +125,7 @@ impl Chat {
         Ok(HistoryPage { messages: page.messages, more: page.more })
     }
 
-    /// Returns a page of all channels by name, each with what `user` has to read: those after the name `after`, or
+    /// Returns a page of the channels that `user` can see by name, archived ones too, each with what they have to read: those after the name `after`, or
     /// from the first. If there are `more`, the next page is after the last channel of this one.
     ///
     /// A page has at most [`Limits::channels_page`](crate::Limits::channels_page) channels, and about
@@ -137,15 +137,15 @@ impl Chat {
         let engine = self.engine();
         let limit = PageLimit::new(engine.limits.channels_page.max(1), engine.limits.answer_bytes);
         let page = in_time(engine, async {
-            let page = engine.store.channels(after, limit).await?;
-            let ids: Vec<_> = page.channels.iter().map(|info| info.id).collect();
+            let page = engine.store.channels_of(user, after, true, limit).await?;
+            let ids: Vec<_> = page.channels.iter().map(|listed| listed.info.id).collect();
             let counts = engine.store.unread(user, &ids).await?;
             Ok((page, counts))
         });
         let (page, counts) = page.await?;
-        let after = page.channels.last().filter(|_| page.more).map(|last| last.name.to_string());
+        let after = page.channels.last().filter(|_| page.more).map(|last| last.info.name.to_string());
         let channels = page.channels.into_iter().zip(counts);
-        let channels = channels.map(|(info, unread)| ChannelObject::new(info, unread)).collect();
+        let channels = channels.map(|(listed, unread)| ChannelObject::new(listed, unread)).collect();
         Ok(ChannelList { channels, more: page.more, after })
     }
 

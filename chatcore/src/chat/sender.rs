@@ -46,7 +46,8 @@ impl ClientSender {
     pub async fn channels(&self) -> Result<Vec<ChannelObject>, ClientError> {
         let (mut channels, mut after) = (Vec::new(), None);
         loop {
-            let page: ChannelList = self.call(Command::Channels { after, limit: None }).await?;
+            let page: ChannelList =
+                self.call(Command::Channels { after, limit: None, archived: true }).await?;
             channels.extend(page.channels);
             after = page.after.filter(|_| page.more);
             if after.is_none() {

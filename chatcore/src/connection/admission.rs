@@ -159,7 +159,8 @@ impl Admission {
 
     fn check(&self, limits: &Limits, command: Command) -> Result<Request, Error> {
         Ok(match command {
-            Command::Channels { after, limit } => Request::Channels {
+            Command::Channels { after, limit, archived } => Request::Channels {
+                archived,
                 after: after.map(|after| self.listed_up_to(&after)).transpose()?,
                 limit: up_to(limits.channels_page, limit, 1)?,
             },

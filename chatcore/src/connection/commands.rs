@@ -19,7 +19,7 @@ use crate::model::attachment::Attachment;
 use crate::model::emoji;
 use crate::model::error::{Error, ErrorCode};
 use crate::model::event::{Append, AppendBody};
-use crate::model::id::{AttachmentId, Seq};
+use crate::model::id::{AttachmentId, Seq, UserId};
 use crate::model::message::{Message, ReactionLimits, User};
 use crate::model::moment::Moment;
 use crate::model::name::ChannelName;
@@ -27,7 +27,7 @@ use crate::model::policy::Action;
 use crate::model::query::SearchQuery;
 use crate::model::visible;
 use crate::protocol::{ChannelObject, Encoder, Logged, Published, Reply};
-use crate::store::{Appended, ChannelInfo, Created, PageLimit, Unread};
+use crate::store::{Appended, ChannelInfo, Created, Listed, PageLimit, Unread};
 
 /// The outcome of a command.
 pub(crate) struct Outcome {
@@ -107,7 +107,9 @@ impl Engine {
         request: Request,
     ) -> Result<Outcome, Error> {
         let reply = match request {
-            Request::Channels { after, limit } => return self.channels(&handle, key, after, limit).await,
+            Request::Channels { after, archived, limit } => {
+                return self.channels(&handle, key, after, archived, limit).await;
+            }
             Request::CreateChannel { name, topic } => self.create_channel(&handle, name, &topic).await?,
             Request::Subscribe { channel, after, limit } => {
                 let beginning = Subscription::begin(self, handle, key, channel, after, limit);
@@ -171,9 +173,16 @@ impl Engine {
             Some(Created::Exists(info)) => Err(self.name_taken(handle, info.name)),
             Some(Created::New(info)) => {
                 self.announce_channel(&info);
-                Ok(Reply::Channel(Box::new(ChannelObject::new(info, Unread::default()))))
+                Ok(Reply::Channel(Box::new(self.seen_by(&handle.identity.user.id, &info).await?)))
             }
         }
+    }
+
+    /// Returns a channel as a user has it in their list.
+    pub(crate) async fn seen_by(&self, user: &UserId, info: &ChannelInfo) -> Result<ChannelObject, Error> {
+        let listed = self.store.listed(user, info.id).await?.ok_or_else(Error::no_such_channel)?;
+        let unread = self.store.unread(user, &[info.id]).await?.into_iter().next().unwrap_or_default();
+        Ok(ChannelObject::new(listed, unread))
     }
 
     fn name_taken(&self, handle: &ConnectionHandle, name: ChannelName) -> Error {
@@ -188,7 +197,8 @@ impl Engine {
 
     /// Announces a new channel to everyone who may see it, at all nodes.
     pub(crate) fn announce_channel(&self, info: &ChannelInfo) {
-        self.show_channel(&info.name, &ChannelObject::new(info.clone(), Unread::default()));
+        let listed = Listed::new(info.clone(), None, 0);
+        self.show_channel(&info.name, &ChannelObject::new(listed, Unread::default()));
         self.tell_nodes(|| Notice::Created { info: info.clone() });
     }
 
@@ -206,7 +216,7 @@ impl Engine {
         };
         self.policy.authorize(&handle.identity, Action::Write(&publish.channel))?;
         let Publish { channel: name, nonce, text, reply_to, .. } = publish;
-        let body = AppendBody::Message { nonce, text, reply_to, attachments: Vec::new() };
+        let body = AppendBody::Message { nonce, text, reply_to, attachments: Vec::new(), extras: None };
         Ok(TryPublish::Queued(name, self.enqueue(handle, channel, body)?))
     }
 
@@ -217,7 +227,7 @@ impl Engine {
         let files = self.files(&attachments).await?;
         // The store may have taken a long time.
         self.policy.authorize(&handle.identity, Action::Write(&name))?;
-        let body = AppendBody::Message { nonce, text, reply_to, attachments: files };
+        let body = AppendBody::Message { nonce, text, reply_to, attachments: files, extras: None };
         let appended = self.append(handle, channel, body).await?;
         Ok(published(name, &appended))
     }
@@ -247,7 +257,7 @@ impl Engine {
         if message.attachments.is_empty() && !visible::shows_something(&text) {
             return Err(empty());
         }
-        self.log(handle, channel, AppendBody::Edit { target: seq, text }).await
+        self.log(handle, channel, AppendBody::Edit { target: seq, text, extras: None }).await
     }
 
     async fn delete(&self, handle: &ConnectionHandle, name: &ChannelName, seq: Seq) -> Result<Reply, Error> {
@@ -331,7 +341,7 @@ impl Engine {
         body: AppendBody,
         place: Option<Waits>,
     ) -> Result<Pending, Error> {
-        let append = Append { channel: channel.info.id, author, body };
+        let append = Append { channel: channel.info.id, author, body, checked: place.is_some() };
         self.appends.enqueue(channel, append, place).inspect_err(|_| {
             let about = format_args!("append_queue of {} per group", self.limits.append_queue);
             self.monitor.failures.limited("appends are refused, since too many wait for the store", about);

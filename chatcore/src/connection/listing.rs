@@ -10,20 +10,21 @@ use crate::model::error::Error;
 use crate::model::name::ChannelName;
 use crate::model::policy::Action;
 use crate::protocol::{ChannelObject, Encoder, Reply};
-use crate::store::{ChannelInfo, PageLimit};
+use crate::store::{Listed, PageLimit};
 
 /// Channels read and checked per step.
 const STEP: usize = 256;
 
 /// The result of a walk through the directory.
 struct Walk {
-    visible: Vec<ChannelInfo>,
+    visible: Vec<Listed>,
     /// If there may be more channels: the last name that was checked.
     reached: Option<ChannelName>,
 }
 
 impl Engine {
-    /// Lists channels by name, after `after` or from the start, up to `limit` and the bytes of an answer.
+    /// Lists the channels that a user can see by name, after `after` or from the start, up to `limit` and the bytes of an
+    /// answer. Archived ones are left out unless `archived`.
     ///
     /// The next page begins after the last listed channel. If hidden channels follow that, it begins at a mark
     /// that only this session understands, since a name would reveal a channel.
@@ -32,20 +33,21 @@ impl Engine {
         handle: &ConnectionHandle,
         key: SubscriptionKey,
         after: Option<ChannelName>,
+        archived: bool,
         limit: usize,
     ) -> Result<Outcome, Error> {
         let limit = PageLimit::new(limit, self.limits.answer_bytes);
-        let Walk { visible, mut reached } = self.walk(handle, after, limit).await?;
-        let ids: Vec<_> = visible.iter().map(|info| info.id).collect();
+        let Walk { visible, mut reached } = self.walk(handle, after, archived, limit).await?;
+        let ids: Vec<_> = visible.iter().map(|listed| listed.info.id).collect();
         let unread = self.store.unread(&handle.identity.user.id, &ids).await?;
         let mut page = limit.fill();
         let mut channels: Vec<ChannelObject> = Vec::with_capacity(visible.len());
-        for (info, unread) in visible.into_iter().zip(unread) {
+        for (listed, unread) in visible.into_iter().zip(unread) {
             // The store may have taken a long time.
-            if !self.may_list(handle, &info.name) {
+            if !self.may_list(handle, &listed.info.name) {
                 continue;
             }
-            let channel = ChannelObject::new(info, unread);
+            let channel = ChannelObject::new(listed, unread);
             if !page.take(Encoder::channel_len(&channel)) {
                 reached = channels.last().map(|last| last.name.clone());
                 break;
@@ -64,25 +66,27 @@ impl Engine {
         &self,
         handle: &ConnectionHandle,
         mut after: Option<ChannelName>,
+        archived: bool,
         limit: PageLimit,
     ) -> Result<Walk, Error> {
         let mut page = limit.fill();
-        let mut visible: Vec<ChannelInfo> = Vec::new();
+        let mut visible: Vec<Listed> = Vec::new();
         let mut left = self.limits.channels_scan.max(1);
         loop {
             let step = PageLimit::new(left.min(STEP), limit.bytes);
-            let found = self.store.channels(after.as_ref(), step).await?;
+            let user = &handle.identity.user.id;
+            let found = self.store.channels_of(user, after.as_ref(), archived, step).await?;
             left = left.saturating_sub(found.channels.len());
-            after = found.channels.last().map(|info| info.name.clone());
-            for info in found.channels {
-                if !self.may_list(handle, &info.name) {
+            after = found.channels.last().map(|listed| listed.info.name.clone());
+            for listed in found.channels {
+                if !self.may_list(handle, &listed.info.name) {
                     continue;
                 }
-                if !page.take(info.weight()) {
-                    let reached = visible.last().map(|last| last.name.clone());
+                if !page.take(listed.weight()) {
+                    let reached = visible.last().map(|last| last.info.name.clone());
                     return Ok(Walk { visible, reached });
                 }
-                visible.push(info);
+                visible.push(listed);
             }
             if !found.more || left == 0 {
                 return Ok(Walk { visible, reached: after.filter(|_| found.more) });

@@ -11,7 +11,7 @@ use crate::model::visible;
 /// A command whose every field has been checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
-    Channels { after: Option<ChannelName>, limit: usize },
+    Channels { after: Option<ChannelName>, archived: bool, limit: usize },
     CreateChannel { name: ChannelName, topic: String },
     Subscribe { channel: ChannelName, after: Option<Position>, limit: usize },
     Unsubscribe { channel: ChannelName },

@@ -127,11 +127,15 @@ impl HistoryRing {
             EventKind::Edited { target, .. } | EventKind::Reaction { target, .. } => {
                 self.messages.apply(event, *target, &self.encoder);
             }
+            EventKind::Member { .. } | EventKind::Changed { .. } => {}
         }
         let subject = match &event.kind {
             EventKind::Message(_) => Some(event.seq),
             EventKind::Edited { target, .. } => Some(*target),
-            EventKind::Deleted { .. } | EventKind::Reaction { .. } => None,
+            EventKind::Deleted { .. }
+            | EventKind::Reaction { .. }
+            | EventKind::Member { .. }
+            | EventKind::Changed { .. } => None,
         };
         self.frames.push(subject, encoded.frame, check);
         self.used.store(self.charge.rings().next_use(), Ordering::Relaxed);
@@ -272,7 +276,13 @@ mod tests {
 
     fn message(text: &str) -> AppendBody {
         let nonce = Nonce::new(text).unwrap();
-        AppendBody::Message { nonce, text: text.to_owned(), reply_to: None, attachments: Vec::new() }
+        AppendBody::Message {
+            nonce,
+            text: text.to_owned(),
+            reply_to: None,
+            attachments: Vec::new(),
+            extras: None,
+        }
     }
 
     fn limits(edit: impl FnOnce(&mut Limits)) -> Limits {
@@ -358,7 +368,7 @@ mod tests {
         let mut log = Log::new(&Limits::default());
         let start = log.ring.cursor();
         log.say("secret");
-        log.push(AppendBody::Edit { target: 1, text: "secret again".into() });
+        log.push(AppendBody::Edit { target: 1, text: "secret again".into(), extras: None });
         log.push(AppendBody::React { target: 1, emoji: "👍".into(), on: true, limits: Default::default() });
         let shown = log.newest(10).unwrap();
         assert!(shown.contains("secret again") && shown.contains("👍"), "{shown}");

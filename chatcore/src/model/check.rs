@@ -14,8 +14,9 @@ use crate::model::event::{Event, EventKind};
 ///
 /// A check is computed from what never changes in an event. So it stays the same after an edit, a delete and a
 /// restart, in every store and every version: the 64-bit FNV-1a hash ([the IETF draft]) of the kind (`m`, `e`,
-/// `d`, `+`, `-`), the `seq`, the time in milliseconds and the target (0 for a message), eight bytes each,
-/// little-endian; then the author's id, a zero byte, and a message's nonce. The upper half is mixed into the lower
+/// `d`, `+`, `-`, `u` for a member, `c` for a change of the channel), the `seq`, the time in milliseconds and the target
+/// (0 if there is none), eight bytes each, little-endian; then the author's id, a zero byte, and a message's nonce or a
+/// member's id. The upper half is mixed into the lower
 /// half. 48 bits of that are written in base64url, the lowest six first.
 ///
 /// [the IETF draft]: https://datatracker.ietf.org/doc/html/draft-eastlake-fnv
@@ -40,6 +41,8 @@ impl Check {
             EventKind::Deleted { by, .. } => (b'd', by, ""),
             EventKind::Reaction { on: true, by, .. } => (b'+', by, ""),
             EventKind::Reaction { on: false, by, .. } => (b'-', by, ""),
+            EventKind::Member { user, by, .. } => (b'u', by, user.id.as_str()),
+            EventKind::Changed { by, .. } => (b'c', by, ""),
         };
         let mut hash = Fnv::new();
         hash.write(&[kind]);
@@ -136,7 +139,13 @@ mod tests {
 
     fn message(nonce: &str) -> AppendBody {
         let nonce = Nonce::new(nonce).unwrap();
-        AppendBody::Message { nonce, text: "hello".into(), reply_to: None, attachments: Vec::new() }
+        AppendBody::Message {
+            nonce,
+            text: "hello".into(),
+            reply_to: None,
+            attachments: Vec::new(),
+            extras: None,
+        }
     }
 
     fn event(seq: u64, at: i64, author: &str, body: AppendBody) -> Event {
@@ -148,7 +157,7 @@ mod tests {
     fn the_check_of_an_event_is_the_same_in_every_version() {
         let said = event(7, 1_700_000_000_007, "u_1", message("n-1"));
         assert_eq!(Check::of(&said).as_str(), "OLKZgX6n");
-        let edited = AppendBody::Edit { target: 7, text: "hello!".into() };
+        let edited = AppendBody::Edit { target: 7, text: "hello!".into(), extras: None };
         assert_eq!(Check::of(&event(8, 1_700_000_000_008, "u_1", edited)).as_str(), "k09HHbtE");
     }
 
@@ -172,7 +181,7 @@ mod tests {
             at_seven(1, "u_1", message("m")),
             at_seven(1, "u_1", AppendBody::Delete { target: 1 }),
             at_seven(1, "u_1", AppendBody::Delete { target: 2 }),
-            at_seven(1, "u_1", AppendBody::Edit { target: 1, text: "t".into() }),
+            at_seven(1, "u_1", AppendBody::Edit { target: 1, text: "t".into(), extras: None }),
             at_seven(1, "u_1", react(true)),
             at_seven(1, "u_1", react(false)),
             Check::of(&event(8, 1, "u_1", message("n"))),

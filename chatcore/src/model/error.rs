@@ -44,11 +44,23 @@ pub enum ErrorCode {
     Draining,
     /// The stored files have reached their limit, the user's or the total.
     StorageFull,
+    /// Nobody has this user id.
+    NoSuchUser,
+    /// The channel would have no owner.
+    LastOwner,
+    /// The channel has as many members as it can have.
+    TooManyMembers,
+    /// The person is no member of the channel.
+    NotAMember,
+    /// The channel is archived.
+    Archived,
+    /// The app's review refuses the message.
+    Refused,
 }
 
 impl ErrorCode {
     /// Every code, in the order of their declaration.
-    pub(crate) const ALL: [Self; Self::StorageFull as usize + 1] = [
+    pub(crate) const ALL: [Self; Self::Refused as usize + 1] = [
         Self::BadFrame,
         Self::UnknownCommand,
         Self::TooLarge,
@@ -64,6 +76,12 @@ impl ErrorCode {
         Self::Unavailable,
         Self::Draining,
         Self::StorageFull,
+        Self::NoSuchUser,
+        Self::LastOwner,
+        Self::TooManyMembers,
+        Self::NotAMember,
+        Self::Archived,
+        Self::Refused,
     ];
 
     /// Returns the code as the wire spells it.
@@ -85,6 +103,12 @@ impl ErrorCode {
             Self::Unavailable => "unavailable",
             Self::Draining => "draining",
             Self::StorageFull => "storage_full",
+            Self::NoSuchUser => "no_such_user",
+            Self::LastOwner => "last_owner",
+            Self::TooManyMembers => "too_many_members",
+            Self::NotAMember => "not_a_member",
+            Self::Archived => "archived",
+            Self::Refused => "refused",
         }
     }
 
@@ -160,6 +184,22 @@ impl Error {
 
     pub(crate) fn no_such_channel() -> Self {
         Self::new(ErrorCode::NoSuchChannel, "there is no such channel")
+    }
+
+    pub(crate) fn no_such_user() -> Self {
+        Self::new(ErrorCode::NoSuchUser, "there is no such person")
+    }
+
+    pub(crate) fn archived() -> Self {
+        Self::new(ErrorCode::Archived, "the channel is archived: it can only be read")
+    }
+
+    pub(crate) fn not_a_member() -> Self {
+        Self::new(ErrorCode::NotAMember, "this person is not a member of the channel")
+    }
+
+    pub(crate) fn too_many_members(most: usize) -> Self {
+        Self::new(ErrorCode::TooManyMembers, format!("a channel can have at most {most} members"))
     }
 
     pub(crate) fn no_such_message() -> Self {

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::model::attachment::{Attachment, FIXED_WEIGHT};
+use crate::model::data::Data;
 use crate::model::event::{Content, Event, EventKind};
 use crate::model::id::{InvalidId, Nonce, Seq, UserId};
+use crate::model::membership::Mentions;
 use crate::model::time::Timestamp;
 
 /// A participant: a lasting identity and a display name.
@@ -87,6 +89,18 @@ pub enum TooManyReactions {
     },
 }
 
+/// What a message is, if it is no ordinary one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum MessageKind {
+    /// The app itself says it.
+    System,
+    /// Something that this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
 /// A message in its current state. Its JSON omits empty fields. The protocol's encoder writes the JSON for
 /// clients.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,6 +131,15 @@ pub struct Message {
     /// Its reactions, in the order in which each emoji was first added.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reactions: Vec<Reaction>,
+    /// Whom it mentions. Nobody if the message was deleted. On the wire it is a plain list.
+    #[serde(default, skip_serializing_if = "Mentions::is_empty", deserialize_with = "Mentions::of_either")]
+    pub mentions: Mentions,
+    /// What it is, if it is no ordinary message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<MessageKind>,
+    /// The app's data. `None` if the message was deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Data>,
 }
 
 impl Reaction {
@@ -138,13 +161,27 @@ impl Message {
     /// Returns a message as it was published, without any later event. A store sets what has changed since.
     #[must_use]
     pub fn new(seq: Seq, at: Timestamp, content: Content) -> Self {
-        let Content { author, text, nonce, reply_to, attachments, deleted } = content;
+        let Content { author, text, nonce, reply_to, attachments, deleted, mentions, kind, data } = content;
         let (edited_at, reactions) = (None, Vec::new());
-        Self { seq, author, at, text, nonce, reply_to, attachments, edited_at, deleted, reactions }
+        Self {
+            seq,
+            author,
+            at,
+            text,
+            nonce,
+            reply_to,
+            attachments,
+            edited_at,
+            deleted,
+            reactions,
+            mentions,
+            kind,
+            data,
+        }
     }
 
     /// Returns the weight, about its bytes in memory: 256, the UTF-8 bytes of its author's id and name, of its
-    /// nonce and of its text, and the weights of its attachments and reactions.
+    /// nonce, of its text and of its data, and the weights of its attachments, reactions and mentions.
     #[must_use]
     pub fn weight(&self) -> usize {
         FIXED_WEIGHT
@@ -154,6 +191,8 @@ impl Message {
             + self.text.len()
             + self.attachments.iter().map(Attachment::weight).sum::<usize>()
             + self.reactions.iter().map(Reaction::weight).sum::<usize>()
+            + self.mentions.weight()
+            + self.data.as_ref().map_or(0, |data| data.as_json().len())
     }
 
     /// Applies a later event of the same channel. An event about another message changes nothing.
@@ -164,22 +203,30 @@ impl Message {
             return;
         }
         match &event.kind {
-            EventKind::Message(_) => {}
-            EventKind::Edited { text, .. } => {
+            EventKind::Message(_) | EventKind::Member { .. } | EventKind::Changed { .. } => {}
+            EventKind::Edited { text, mentions, data, .. } => {
                 self.text.clone_from(text);
                 self.edited_at = Some(event.at);
+                if let Some(mentions) = mentions {
+                    self.mentions.clone_from(mentions);
+                }
+                if let Some(data) = data {
+                    self.data = Some(data.clone());
+                }
             }
             EventKind::Deleted { .. } => self.redact(),
             EventKind::Reaction { emoji, on, by, .. } => self.react(emoji, *on, &by.id),
         }
     }
 
-    /// Leaves a tombstone: `seq`, author, time and nonce. Everything else is removed.
+    /// Leaves a tombstone: `seq`, author, time, nonce and kind. Everything else is removed.
     pub fn redact(&mut self) {
         self.deleted = true;
         self.text = String::new();
         self.attachments = Vec::new();
         self.reactions = Vec::new();
+        self.mentions = Mentions::default();
+        self.data = None;
         self.edited_at = None;
     }
 

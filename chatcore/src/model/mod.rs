@@ -2,10 +2,12 @@
 
 pub(crate) mod attachment;
 pub(crate) mod check;
+pub(crate) mod data;
 pub(crate) mod emoji;
 pub(crate) mod error;
 pub(crate) mod event;
 pub(crate) mod id;
+pub(crate) mod membership;
 pub(crate) mod message;
 pub(crate) mod moment;
 pub(crate) mod name;

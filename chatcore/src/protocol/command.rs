@@ -33,6 +33,9 @@ commands! {
             /// How many channels: 1 to [`Limits::channels_page`](crate::Limits::channels_page).
             #[serde(default)]
             limit: Option<u32>,
+            /// Whether archived ones are listed too.
+            #[serde(default)]
+            archived: bool,
         },
         /// Creates a channel.
         CreateChannel {

@@ -4,7 +4,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::reply::ChannelObject;
 use crate::model::check::Check;
+use crate::model::data::Data;
 use crate::model::id::Seq;
+use crate::model::membership::{MemberOp, Mention, Role};
 use crate::model::message::{Message, User};
 use crate::model::name::ChannelName;
 use crate::model::time::Timestamp;
@@ -52,6 +54,12 @@ pub enum ChatEvent {
         text: String,
         /// The editor.
         by: User,
+        /// Whom it mentions now, or `None` if that has not changed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mentions: Option<Vec<Mention>>,
+        /// The app's data now, or `None` if that has not changed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        data: Option<Data>,
         /// The time.
         at: Timestamp,
     },
@@ -92,6 +100,74 @@ pub enum ChatEvent {
         by: User,
         /// The time.
         at: Timestamp,
+    },
+    /// Somebody was added to the channel, was removed, left, or has another role.
+    #[non_exhaustive]
+    Member {
+        /// The channel.
+        channel: ChannelName,
+        /// The event's position in the log.
+        seq: Seq,
+        /// The check for the position after this event.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        check: Option<Check>,
+        /// What happened.
+        op: MemberOp,
+        /// To whom.
+        user: User,
+        /// Their role, or `None` if they are no longer a member.
+        #[serde(default)]
+        role: Option<Role>,
+        /// Who did it.
+        by: User,
+        /// The time.
+        at: Timestamp,
+    },
+    /// The channel itself was changed. What did not change is `None`.
+    #[non_exhaustive]
+    ChannelChanged {
+        /// The channel.
+        channel: ChannelName,
+        /// The event's position in the log.
+        seq: Seq,
+        /// The check for the position after this event.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        check: Option<Check>,
+        /// Its new title.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        title: Option<String>,
+        /// Its new topic.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        topic: Option<String>,
+        /// Whether it is archived now.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        archived: Option<bool>,
+        /// Who did it.
+        by: User,
+        /// The time.
+        at: Timestamp,
+    },
+    /// The user can read another channel: somebody added them, or opened a direct channel with them.
+    #[non_exhaustive]
+    ChannelAdded {
+        /// The channel.
+        channel: ChannelObject,
+    },
+    /// What the user has not read has changed, other than by a message that this connection was told of.
+    #[non_exhaustive]
+    Counts {
+        /// The channel.
+        channel: ChannelName,
+        /// The number of unread messages.
+        unread: u64,
+        /// The number of those that mention the user.
+        mentions: u64,
+    },
+    /// A person has another name.
+    #[non_exhaustive]
+    UserChanged {
+        /// The person.
+        user: User,
     },
     /// A channel was created.
     #[non_exhaustive]
@@ -225,6 +301,8 @@ impl ChatEvent {
             | Self::Edited { check, .. }
             | Self::Deleted { check, .. }
             | Self::Reaction { check, .. }
+            | Self::Member { check, .. }
+            | Self::ChannelChanged { check, .. }
             | Self::Unknown { check, .. } => *check,
             _ => None,
         }
@@ -240,7 +318,9 @@ impl ChatEvent {
             Self::Unknown { channel, seq, check: Some(_) } => channel.as_ref().zip(*seq),
             Self::Edited { channel, seq, .. }
             | Self::Deleted { channel, seq, .. }
-            | Self::Reaction { channel, seq, .. } => Some((channel, *seq)),
+            | Self::Reaction { channel, seq, .. }
+            | Self::Member { channel, seq, .. }
+            | Self::ChannelChanged { channel, seq, .. } => Some((channel, *seq)),
             _ => None,
         }
     }

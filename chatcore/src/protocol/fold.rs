@@ -32,7 +32,8 @@ impl Encoder {
                 self.message_event(&channel, check, &MessageObject::new(self, &message)).frame
             }
             ChatEvent::Edited { channel, seq, check, target, by, at, .. } => {
-                to_bytes(&ChatEvent::Edited { channel, seq, check, target, text: String::new(), by, at })
+                let (text, mentions, data) = (String::new(), None, None);
+                to_bytes(&ChatEvent::Edited { channel, seq, check, target, text, by, mentions, data, at })
             }
             other => to_bytes(&other),
         }

@@ -6,13 +6,15 @@ use serde::{Serialize, Serializer};
 use super::encode::Encoder;
 use crate::model::attachment::Attachment;
 use crate::model::check::Check;
+use crate::model::data::Data;
 use crate::model::event::{Content, Event, EventKind};
 use crate::model::id::{Nonce, Seq};
-use crate::model::message::{Message, Reaction, User};
+use crate::model::membership::Mention;
+use crate::model::message::{Message, MessageKind, Reaction, User};
 use crate::model::name::ChannelName;
 use crate::model::time::Timestamp;
 
-/// An edit, a delete or a reaction on the wire.
+/// Anything but a message on the wire.
 pub(crate) struct LogEvent<'a> {
     pub(crate) channel: &'a ChannelName,
     pub(crate) event: &'a Event,
@@ -27,23 +29,51 @@ impl Serialize for LogEvent<'_> {
             EventKind::Edited { .. } => "edited",
             EventKind::Deleted { .. } => "deleted",
             EventKind::Reaction { .. } => "reaction",
+            EventKind::Member { .. } => "member",
+            EventKind::Changed { .. } => "channel_changed",
         };
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("type", name)?;
         map.serialize_entry("channel", self.channel)?;
         map.serialize_entry("seq", seq)?;
         map.serialize_entry("check", &self.check)?;
-        map.serialize_entry("target", &kind.target())?;
+        if let Some(target) = kind.target() {
+            map.serialize_entry("target", &target)?;
+        }
         match kind {
             EventKind::Message(_) => {}
-            EventKind::Edited { text, by, .. } => {
+            EventKind::Edited { text, by, mentions, data, .. } => {
                 map.serialize_entry("text", text)?;
                 map.serialize_entry("by", by)?;
+                if let Some(mentions) = mentions {
+                    map.serialize_entry("mentions", &mentions.list)?;
+                }
+                if let Some(data) = data {
+                    map.serialize_entry("data", data)?;
+                }
             }
             EventKind::Deleted { by, .. } => map.serialize_entry("by", by)?,
             EventKind::Reaction { emoji, on, by, .. } => {
                 map.serialize_entry("emoji", emoji)?;
                 map.serialize_entry("on", on)?;
+                map.serialize_entry("by", by)?;
+            }
+            EventKind::Member { op, user, role, by } => {
+                map.serialize_entry("op", op)?;
+                map.serialize_entry("user", user)?;
+                map.serialize_entry("role", role)?;
+                map.serialize_entry("by", by)?;
+            }
+            EventKind::Changed { title, topic, archived, by } => {
+                if let Some(title) = title {
+                    map.serialize_entry("title", title)?;
+                }
+                if let Some(topic) = topic {
+                    map.serialize_entry("topic", topic)?;
+                }
+                if let Some(archived) = archived {
+                    map.serialize_entry("archived", archived)?;
+                }
                 map.serialize_entry("by", by)?;
             }
         }
@@ -65,6 +95,12 @@ pub(crate) struct MessageObject<'a> {
     pub(crate) edited_at: Option<Timestamp>,
     pub(crate) deleted: bool,
     pub(crate) reactions: &'a [Reaction],
+    #[serde(skip_serializing_if = "<[Mention]>::is_empty")]
+    pub(crate) mentions: &'a [Mention],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kind: Option<MessageKind>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) data: Option<&'a Data>,
 }
 
 impl<'a> MessageObject<'a> {
@@ -80,6 +116,9 @@ impl<'a> MessageObject<'a> {
             edited_at: message.edited_at,
             deleted: message.deleted,
             reactions: &message.reactions,
+            mentions: &message.mentions.list,
+            kind: message.kind,
+            data: message.data.as_ref(),
         }
     }
 
@@ -96,6 +135,9 @@ impl<'a> MessageObject<'a> {
             edited_at: None,
             deleted: content.deleted,
             reactions: &[],
+            mentions: &content.mentions.list,
+            kind: content.kind,
+            data: content.data.as_ref(),
         }
     }
 }

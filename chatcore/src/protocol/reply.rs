@@ -8,10 +8,11 @@ use super::event::ChatEvent;
 use crate::model::check::Check;
 use crate::model::error::{Error, ErrorCode};
 use crate::model::id::{Epoch, Position, Seq};
+use crate::model::membership::{ChannelKind, Notify, Role};
 use crate::model::message::{Message, User};
 use crate::model::name::ChannelName;
 use crate::model::time::Timestamp;
-use crate::store::{ChannelInfo, Unread};
+use crate::store::{Listed, Unread};
 
 /// A channel as one user sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,8 +20,29 @@ use crate::store::{ChannelInfo, Unread};
 pub struct ChannelObject {
     /// The name, which is its key.
     pub name: ChannelName,
+    /// What people see. Empty for a direct channel, which is seen by its `users`, and if the server says nothing of it.
+    #[serde(default)]
+    pub title: String,
     /// The topic.
     pub topic: String,
+    /// Who can see it.
+    #[serde(default)]
+    pub kind: ChannelKind,
+    /// The user's role, or `None` for an open channel that they have not joined.
+    #[serde(default)]
+    pub role: Option<Role>,
+    /// How many members it has, or `None` for an open channel.
+    #[serde(default)]
+    pub members: Option<u64>,
+    /// The people of a direct channel, the user included. Empty for any other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<User>,
+    /// Whether it is archived.
+    #[serde(default)]
+    pub archived: bool,
+    /// What the user wants to be told of.
+    #[serde(default)]
+    pub notify: Notify,
     /// When it was created.
     pub created_at: Timestamp,
     /// Who created it.
@@ -31,18 +53,31 @@ pub struct ChannelObject {
     pub read: Seq,
     /// The number of unread messages after it, up to and including `head`.
     pub unread: u64,
+    /// The number of those that mention the user.
+    #[serde(default)]
+    pub mentions: u64,
 }
 
 impl ChannelObject {
-    pub(crate) fn new(info: ChannelInfo, unread: Unread) -> Self {
+    pub(crate) fn new(listed: Listed, unread: Unread) -> Self {
+        let Listed { info, member, members, users } = listed;
+        let (role, notify) = member.map_or((None, Notify::All), |member| (Some(member.role), member.notify));
         Self {
             name: info.name,
+            title: info.title,
             topic: info.topic,
+            kind: info.kind,
+            role,
+            members: (info.kind != ChannelKind::Open).then_some(members),
+            users,
+            archived: info.archived,
+            notify,
             created_at: info.created_at,
             created_by: info.created_by,
             head: unread.head,
             read: unread.read,
             unread: unread.messages,
+            mentions: unread.mentions,
         }
     }
 }
@@ -200,6 +235,44 @@ pub struct SearchPage {
     /// If `more` is true: search before this `seq` next.
     #[serde(default)]
     pub before: Option<Seq>,
+}
+
+/// The answer to `members`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct MemberList {
+    /// Members by user id.
+    pub members: Vec<MemberObject>,
+    /// Whether there are more. The next page is after the last of them.
+    pub more: bool,
+}
+
+/// A member of a channel, as others see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct MemberObject {
+    /// The person.
+    pub user: User,
+    /// What they may do.
+    pub role: Role,
+    /// Whether they are online in the channel.
+    pub online: bool,
+}
+
+impl MemberObject {
+    pub(crate) fn new(user: User, role: Role, online: bool) -> Self {
+        Self { user, role, online }
+    }
+}
+
+/// The answer to `users`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct People {
+    /// Users by id.
+    pub users: Vec<User>,
+    /// Whether there are more. The next page is after the last of them.
+    pub more: bool,
 }
 
 /// An `error` answer.

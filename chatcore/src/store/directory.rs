@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{PageLimit, StoreError};
 use crate::model::attachment::FIXED_WEIGHT;
 use crate::model::id::{ChannelId, Seq, UserId};
+use crate::model::membership::{ChannelKind, HistoryAccess};
 use crate::model::message::User;
 use crate::model::name::ChannelName;
 use crate::model::time::Timestamp;
@@ -28,15 +29,24 @@ pub struct Unread {
     pub read: Seq,
     /// The number of unread messages after it, up to and including `head`.
     pub messages: u64,
+    /// The number of those that mention the user.
+    pub mentions: u64,
     /// The log's head when they were counted, or 0 for an empty log.
     pub head: Seq,
 }
 
 impl Unread {
-    /// Returns the counts of a user whose marker is `read`, with `messages` unread ones after it, up to `head`.
+    /// Returns the counts of a user whose marker is `read`, with `messages` unread ones after it, up to `head`. None
+    /// of them mentions the user.
     #[must_use]
     pub fn new(read: Seq, messages: u64, head: Seq) -> Self {
-        Self { read, messages, head }
+        Self { read, messages, head, mentions: 0 }
+    }
+
+    /// Sets how many of the unread messages mention the user.
+    #[must_use]
+    pub fn with_mentions(self, mentions: u64) -> Self {
+        Self { mentions, ..self }
     }
 
     /// Returns how many of the newest messages are looked at for a user whose marker is `read`.
@@ -48,25 +58,88 @@ impl Unread {
 
 /// A channel's entry in the directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "ChannelInfoRow")]
 #[non_exhaustive]
 pub struct ChannelInfo {
     /// The store's key.
     pub id: ChannelId,
-    /// The name. Its spelling is unique, and so is its look among the names of this version.
+    /// The name, which never changes. Its spelling is unique, and so is its look among the names of this version.
     pub name: ChannelName,
+    /// What people see. That of an open channel is its name at first. That of a direct channel is empty.
+    pub title: String,
     /// The topic. May be empty.
     pub topic: String,
+    /// Who can see it.
+    pub kind: ChannelKind,
+    /// What a new member can read of its past.
+    pub history: HistoryAccess,
+    /// Whether it is archived: it can be read, and not be written to.
+    pub archived: bool,
     /// When it was created.
     pub created_at: Timestamp,
     /// Who created it.
     pub created_by: User,
 }
 
+/// A channel's entry as any version has stored it.
+#[derive(Deserialize)]
+struct ChannelInfoRow {
+    id: ChannelId,
+    name: ChannelName,
+    /// The name, for an entry of a version without titles.
+    title: Option<String>,
+    topic: String,
+    #[serde(default)]
+    kind: ChannelKind,
+    #[serde(default)]
+    history: HistoryAccess,
+    #[serde(default)]
+    archived: bool,
+    created_at: Timestamp,
+    created_by: User,
+}
+
+impl From<ChannelInfoRow> for ChannelInfo {
+    fn from(row: ChannelInfoRow) -> Self {
+        let ChannelInfoRow { id, name, title, topic, kind, history, archived, created_at, created_by } = row;
+        let title = title.unwrap_or_else(|| name.to_string());
+        Self { id, name, title, topic, kind, history, archived, created_at, created_by }
+    }
+}
+
 impl ChannelInfo {
-    /// Returns the entry of a channel without a topic.
+    /// Returns the entry of an open channel without a topic, whose title is its name.
     #[must_use]
     pub fn new(id: ChannelId, name: ChannelName, created_at: Timestamp, created_by: User) -> Self {
-        Self { id, name, topic: String::new(), created_at, created_by }
+        Self {
+            id,
+            title: name.to_string(),
+            name,
+            topic: String::new(),
+            kind: ChannelKind::Open,
+            history: HistoryAccess::All,
+            archived: false,
+            created_at,
+            created_by,
+        }
+    }
+
+    /// Sets the title.
+    #[must_use]
+    pub fn with_title(self, title: impl Into<String>) -> Self {
+        Self { title: title.into(), ..self }
+    }
+
+    /// Sets who can see it, and what a new member can read of its past.
+    #[must_use]
+    pub fn with_kind(self, kind: ChannelKind, history: HistoryAccess) -> Self {
+        Self { kind, history, ..self }
+    }
+
+    /// Sets whether it is archived.
+    #[must_use]
+    pub fn with_archived(self, archived: bool) -> Self {
+        Self { archived, ..self }
     }
 
     /// Sets the topic.
@@ -75,13 +148,13 @@ impl ChannelInfo {
         Self { topic: topic.into(), ..self }
     }
 
-    /// Returns the weight, about its bytes in memory: 256, and the UTF-8 bytes of its name, its topic, and its
-    /// creator's id and name.
+    /// Returns the weight, about its bytes in memory: 256, and the UTF-8 bytes of its name, its title, its topic, and
+    /// its creator's id and name.
     #[must_use]
     pub fn weight(&self) -> usize {
-        let Self { name, topic, created_by, .. } = self;
+        let Self { name, title, topic, created_by, .. } = self;
         let by = created_by.id.as_str().len() + created_by.name.len();
-        FIXED_WEIGHT + name.as_str().len() + topic.len() + by
+        FIXED_WEIGHT + name.as_str().len() + title.len() + topic.len() + by
     }
 }
 
@@ -170,7 +243,7 @@ pub trait Directory: Send + Sync + 'static {
     /// [`StoreError`] if the store can't be read.
     async fn channel(&self, name: &ChannelName) -> Result<Option<ChannelInfo>, StoreError>;
 
-    /// Creates a channel with an empty log and a new epoch, if no channel's name looks the same
+    /// Creates an open channel with an empty log and a new epoch, whose owner is `by`, if no channel's name looks the same
     /// ([`ChannelName::look`]) and there are fewer than `most` channels. Returns `None` if there are `most`
     /// channels and none looks the same.
     ///
@@ -218,12 +291,14 @@ pub trait Directory: Send + Sync + 'static {
     /// [`StoreError`] if the store can't be written or has no such channel.
     async fn mark_unread(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, StoreError>;
 
-    /// Returns for each of `channels`, in order, the user's read marker, the number of unread messages after it,
-    /// and the head up to which they are counted. The three belong to one moment, whatever is appended meanwhile:
-    /// a client that continues counting from `head` neither skips nor double-counts. All are 0 for a channel that
-    /// does not exist.
+    /// Returns for each of `channels`, in order, the user's read marker, the number of unread messages after it and of
+    /// those that mention the user, and the head up to which they are counted. They belong to one moment, whatever is
+    /// appended meanwhile: a client that continues counting from `head` neither skips nor double-counts. All are 0 for a
+    /// channel that does not exist.
     ///
-    /// Unread are messages after the marker that others wrote and that are not deleted. Only the newest messages
+    /// Unread are messages after the marker that others wrote and that are not deleted. Whether the user can read the
+    /// channel is not asked, but a member who can read its past only [since they joined](HistoryAccess::Joined) has
+    /// nothing unread from before. [`Mentions::mean`](crate::store::Mentions::mean) says who is mentioned. Only the newest messages
     /// of the channel are looked at, including tombstones and the user's own: [`UNREAD_SCAN`] of them, or
     /// [`UNREAD_SCAN_NEW`] if the marker is 0. So the cost does not grow with the log.
     ///

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::model::error::{Error, ErrorCode};
 use crate::model::message::TooManyReactions;
+use crate::model::policy::Denied;
 
 /// A store that can't be read or written right now. It clones, since one failure answers a whole batch.
 #[derive(Clone)]
@@ -64,6 +65,27 @@ pub enum AppendError {
     /// The message has as many reactions as the item's limits allow.
     #[error(transparent)]
     TooManyReactions(#[from] TooManyReactions),
+    /// The author's membership does not allow it, or it would change who is in a direct channel.
+    #[error("not allowed")]
+    NotAllowed,
+    /// The channel is archived.
+    #[error("the channel is archived")]
+    Archived,
+    /// The person whom a change of the members is about is no member.
+    #[error("not a member")]
+    NotAMember,
+    /// The person to add is a member already, or nothing would change.
+    #[error("nothing changes")]
+    Unchanged,
+    /// Nobody would be left who owns the channel.
+    #[error("the last owner")]
+    LastOwner,
+    /// The channel has as many members as it can have.
+    #[error("a channel can have at most {most} members")]
+    TooManyMembers {
+        /// The limit.
+        most: usize,
+    },
     /// The item can't be stored as it is.
     #[error("the store can't hold this: {0}")]
     Rejected(&'static str),
@@ -93,6 +115,14 @@ impl From<AppendError> for Error {
             AppendError::NoSuchMessage => Self::no_such_message(),
             AppendError::NoSuchAttachment => Self::no_such_attachment(),
             AppendError::TooManyReactions(error) => Self::new(ErrorCode::TooLarge, error.to_string()),
+            AppendError::NotAllowed => Denied.into(),
+            AppendError::Archived => Self::archived(),
+            AppendError::NotAMember => Self::not_a_member(),
+            AppendError::Unchanged => Self::new(ErrorCode::BadFrame, "that would change nothing"),
+            AppendError::LastOwner => {
+                Self::new(ErrorCode::LastOwner, "a channel needs an owner: make somebody else an owner first")
+            }
+            AppendError::TooManyMembers { most } => Self::too_many_members(most),
             AppendError::Rejected(why) => Self::new(ErrorCode::BadFrame, why),
             AppendError::Store(error) => error.into(),
         }

@@ -141,7 +141,7 @@ impl Page {
 ///     text: "Hello!".to_owned(),
 ///     reply_to: None,
 ///     attachments: Vec::new(),
-/// };
+///, extras: None };
 /// let appended = store.append(vec![Append::new(general.id, ann, body)]).await;
 /// assert_eq!(appended.len(), 1, "an answer for each item");
 /// let newest = store.messages_before(general.id, Seq::MAX, PageLimit::new(100, 512 << 10)).await?;

@@ -1,12 +1,13 @@
 //! The storage traits, and [`MemoryStore`].
 //!
-//! A store implements three traits over one database:
+//! A store implements four traits over one database:
 //!
 //! - [`EventStore`]: the channels' logs
 //! - [`Directory`]: channels, users and read markers
+//! - [`Membership`]: who belongs to which channel
 //! - [`AttachmentIndex`]: uploaded files
 //!
-//! They share transactions (an append takes attachments), so one type implements all three, and is then a
+//! They share transactions (an append takes attachments and changes members), so one type implements all four, and is then a
 //! [`Store`]. `testkit::store_conformance!` tests their laws for any implementation.
 
 mod attachment_index;
@@ -14,6 +15,7 @@ pub mod blob;
 mod directory;
 mod error;
 mod event_store;
+mod membership;
 mod memory;
 mod page;
 pub(crate) mod pointer;
@@ -25,14 +27,21 @@ pub use self::directory::{
 };
 pub use self::error::{AppendError, StoreError};
 pub use self::event_store::{Appended, Durability, EventStore, Head, NONCE_LIFE, Page, Replay};
+pub use self::membership::{
+    Leaving, Listed, ListedPage, MemberPage, Membership, NewPrivate, Standing, UserPage, judge, name_matches,
+    needs_standing,
+};
 pub use self::memory::MemoryStore;
 pub use self::page::{Filling, PageLimit};
 pub use self::scan::{Found, SEARCH_BYTES, SEARCH_SCAN, search_by_scan};
 pub use crate::model::check::Check;
-pub use crate::model::event::{Append, AppendBody, Content, Event, EventKind};
+pub use crate::model::event::{Append, AppendBody, Content, EditExtras, Event, EventKind, Extras};
+pub use crate::model::membership::{
+    ChannelKind, HistoryAccess, Member, MemberOp, Mention, Mentions, Notify, Role,
+};
 pub use crate::model::message::{ReactionLimits, TooManyReactions};
 
 /// A whole store: logs, directory and attachment index in one database.
-pub trait Store: EventStore + Directory + AttachmentIndex {}
+pub trait Store: EventStore + Directory + Membership + AttachmentIndex {}
 
-impl<S: EventStore + Directory + AttachmentIndex> Store for S {}
+impl<S: EventStore + Directory + Membership + AttachmentIndex> Store for S {}

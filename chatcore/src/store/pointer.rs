@@ -9,6 +9,7 @@ use async_trait::async_trait;
 
 use crate::model::event::Append;
 use crate::model::id::{AttachmentId, ChannelId, Position, Seq, UserId};
+use crate::model::membership::{Member, Notify};
 use crate::model::message::{Message, User};
 use crate::model::name::ChannelName;
 use crate::model::query::SearchQuery;
@@ -16,8 +17,8 @@ use crate::model::time::Timestamp;
 use crate::store::blob::{BlobError, BlobStore, ByteStream};
 use crate::store::{
     AppendError, Appended, AttachmentIndex, ChannelInfo, ChannelPage, Created, Directory, Durability,
-    EventStore, FileBytes, Found, Head, Page, PageLimit, Replay, Revocation, StoreError, SweepTurn, Unread,
-    Upload,
+    EventStore, FileBytes, Found, Head, Leaving, Listed, ListedPage, MemberPage, Membership, NewPrivate,
+    Page, PageLimit, Replay, Revocation, StoreError, SweepTurn, Unread, Upload, UserPage,
 };
 
 /// What a running chat keeps things in. It forwards nothing itself: each call goes straight to what it holds,
@@ -188,6 +189,81 @@ macro_rules! forward {
 
             async fn revocations(&self, since: Duration) -> Result<Vec<Revocation>, StoreError> {
                 (**self).revocations(since).await
+            }
+        }
+
+        #[async_trait]
+        impl<S: Membership + ?Sized> Membership for $pointer<S> {
+            async fn create_private_within(
+                &self,
+                new: &NewPrivate,
+                by: &User,
+                most: usize,
+            ) -> Result<Option<ChannelInfo>, StoreError> {
+                (**self).create_private_within(new, by, most).await
+            }
+
+            async fn open_direct_within(
+                &self,
+                name: &ChannelName,
+                people: &[User],
+                by: &User,
+                most: usize,
+            ) -> Result<Option<Created>, StoreError> {
+                (**self).open_direct_within(name, people, by, most).await
+            }
+
+            async fn member(&self, channel: ChannelId, user: &UserId) -> Result<Option<Member>, StoreError> {
+                (**self).member(channel, user).await
+            }
+
+            async fn members(
+                &self,
+                channel: ChannelId,
+                after: Option<&UserId>,
+                limit: PageLimit,
+            ) -> Result<MemberPage, StoreError> {
+                (**self).members(channel, after, limit).await
+            }
+
+            async fn listed(&self, user: &UserId, channel: ChannelId) -> Result<Option<Listed>, StoreError> {
+                (**self).listed(user, channel).await
+            }
+
+            async fn channels_of(
+                &self,
+                user: &UserId,
+                after: Option<&ChannelName>,
+                archived: bool,
+                limit: PageLimit,
+            ) -> Result<ListedPage, StoreError> {
+                (**self).channels_of(user, after, archived, limit).await
+            }
+
+            async fn join_open(&self, channel: ChannelId, user: &User) -> Result<bool, StoreError> {
+                (**self).join_open(channel, user).await
+            }
+
+            async fn leave_open(&self, channel: ChannelId, user: &UserId) -> Result<Leaving, StoreError> {
+                (**self).leave_open(channel, user).await
+            }
+
+            async fn set_notify(
+                &self,
+                channel: ChannelId,
+                user: &UserId,
+                notify: Notify,
+            ) -> Result<bool, StoreError> {
+                (**self).set_notify(channel, user, notify).await
+            }
+
+            async fn find_users(
+                &self,
+                query: &str,
+                after: Option<&UserId>,
+                limit: PageLimit,
+            ) -> Result<UserPage, StoreError> {
+                (**self).find_users(query, after, limit).await
             }
         }
 

@@ -1,5 +1,7 @@
 //! A store that fails on purpose.
 
+mod membership;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};

@@ -15,7 +15,7 @@ use crate::model::message::User;
 use crate::model::moment::Moment;
 use crate::model::name::ChannelName;
 use crate::protocol::{ChannelObject, ChatEvent, Encoder};
-use crate::store::{ChannelInfo, Unread};
+use crate::store::{ChannelInfo, Listed, Unread};
 
 /// What nodes tell each other besides what is in logs. A node ignores one that it does not know.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -77,7 +77,8 @@ impl Engine {
             }
             Notice::Created { info } => {
                 let name = info.name.clone();
-                self.show_channel(&name, &ChannelObject::new(info, Unread::default()));
+                let listed = Listed::new(info, None, 0);
+                self.show_channel(&name, &ChannelObject::new(listed, Unread::default()));
             }
             Notice::Ending { key, ending } => self.heed_ending(key, &ending, Moment::now()),
         }

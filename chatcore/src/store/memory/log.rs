@@ -68,6 +68,7 @@ impl Log {
             AppendBody::Edit { target, .. }
             | AppendBody::Delete { target }
             | AppendBody::React { target, .. } => self.message(*target).is_some_and(|m| !m.deleted),
+            AppendBody::Member { .. } | AppendBody::Change { .. } => true,
         };
         if !found {
             return Err(AppendError::NoSuchMessage);
@@ -97,11 +98,16 @@ impl Log {
             match &event.kind {
                 EventKind::Edited { .. } => self.edits.entry(target).or_default().push(seq),
                 EventKind::Deleted { .. } => dropped = self.redact(target),
-                EventKind::Message(_) | EventKind::Reaction { .. } => {}
+                _ => {}
             }
             if let Some(message) = self.messages.get_mut(&target) {
                 message.apply(&event);
             }
+        }
+        if let EventKind::Changed { title, topic, archived, .. } = &event.kind {
+            self.info.title = title.clone().unwrap_or_else(|| std::mem::take(&mut self.info.title));
+            self.info.topic = topic.clone().unwrap_or_else(|| std::mem::take(&mut self.info.topic));
+            self.info.archived = archived.unwrap_or(self.info.archived);
         }
         self.events.push_back(event);
         (Appended { seq, at, epoch: self.epoch.clone(), duplicate: false }, dropped)
@@ -161,11 +167,16 @@ impl Log {
         Page { messages, more: older.peek().is_some() }
     }
 
-    /// Counts the unread messages of `user`, whose marker is `read`.
-    pub(super) fn unread(&self, user: &UserId, read: Seq) -> u64 {
-        let newest = self.messages.range(read.saturating_add(1)..).rev().map(|(_, message)| message);
-        let scanned = newest.zip(0..Unread::scan(read));
-        scanned.filter(|(message, _)| !message.deleted && message.author.id != *user).count() as u64
+    /// Counts what `user`, whose marker is `read`, has not read. Nothing before `since` counts.
+    pub(super) fn unread(&self, user: &UserId, read: Seq, since: Seq) -> Unread {
+        let first = read.saturating_add(1).max(since);
+        let newest = self.messages.range(first..).rev().map(|(_, message)| message);
+        let scanned = newest.zip(0..Unread::scan(read)).map(|(message, _)| message);
+        let unread = scanned.filter(|message| !message.deleted && message.author.id != *user);
+        let (messages, mentions) = unread.fold((0, 0), |(messages, mentions), message| {
+            (messages + 1, mentions + u64::from(message.mentions.mean(user)))
+        });
+        Unread::new(read, messages, self.head).with_mentions(mentions)
     }
 
     /// Trims the log to the newest `messages`, once it has a tenth more.

@@ -1,6 +1,7 @@
 //! A store in memory, for tests, for demonstrations, and for chats that need no history.
 
 mod log;
+mod members;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
@@ -11,6 +12,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use self::log::Log;
+use self::members::Members;
 use super::{
     AppendError, Appended, AttachmentIndex, ChannelInfo, ChannelPage, Created, Directory, Durability,
     EventStore, FileBytes, Head, NONCE_LIFE, Page, PageLimit, Replay, Revocation, StoreError, Unread, Upload,
@@ -41,8 +43,9 @@ struct State {
     names: BTreeMap<ChannelName, ChannelId>,
     /// The channels by the looks of their names.
     looks: HashMap<String, ChannelId>,
+    members: Members,
     read: HashMap<(UserId, ChannelId), Seq>,
-    users: HashMap<UserId, User>,
+    users: BTreeMap<UserId, User>,
     uploads: HashMap<AttachmentId, Upload>,
     /// The newest revocations, the oldest first, and when each was put.
     revocations: VecDeque<(u64, String, Instant)>,
@@ -72,8 +75,9 @@ impl MemoryStore {
             logs: Vec::new(),
             names: BTreeMap::new(),
             looks: HashMap::new(),
+            members: Members::default(),
             read: HashMap::new(),
-            users: HashMap::new(),
+            users: BTreeMap::new(),
             uploads: HashMap::new(),
             revocations: VecDeque::new(),
         };
@@ -110,12 +114,17 @@ impl State {
         if let Some(first) = log.first_of(&append) {
             return Ok(first);
         }
+        self.members.judge(&append, log.info())?;
         log.check(&append)?;
         let files: Vec<AttachmentId> = match &append.body {
             AppendBody::Message { attachments, .. } => self.free(attachments, &append)?,
             _ => Vec::new(),
         };
         let retention = self.retention;
+        let change = match &append.body {
+            AppendBody::Member { op, user, role, .. } => Some((*op, user.clone(), *role)),
+            _ => None,
+        };
         let log = self.log_mut(channel).ok_or(AppendError::NoSuchChannel)?;
         let (appended, mut dropped) = log.append(append, now);
         dropped.extend(log.trim_to(retention, age));
@@ -123,6 +132,9 @@ impl State {
             self.set_upload_state(&id, UploadState::Attached(appended.seq));
         }
         self.discard(&dropped);
+        if let Some((op, user, role)) = change {
+            self.change_member(channel, op, user, role, appended.seq);
+        }
         Ok(appended)
     }
 
@@ -275,16 +287,9 @@ impl Directory for MemoryStore {
         if state.names.len() >= most {
             return Ok(None);
         }
-        let info = ChannelInfo {
-            id: ChannelId(state.logs.len() as u64 + 1),
-            name: name.clone(),
-            topic: topic.to_owned(),
-            created_at: self.clock.now(),
-            created_by: by.clone(),
-        };
-        state.names.insert(name.clone(), info.id);
-        state.looks.insert(look, info.id);
-        state.logs.push(Log::new(info.clone()));
+        let info = ChannelInfo::new(state.next_channel(), name.clone(), self.clock.now(), by.clone());
+        let info = info.with_topic(topic);
+        state.enter_channel(&info, std::slice::from_ref(by));
         Ok(Some(Created::New(info)))
     }
 
@@ -309,7 +314,8 @@ impl Directory for MemoryStore {
         let unread = |channel: &ChannelId| {
             let Some(log) = state.log(*channel) else { return Unread::default() };
             let read = state.read.get(&(user.clone(), *channel)).copied().unwrap_or_default();
-            Unread { read, messages: log.unread(user, read), head: log.head().seq }
+            let since = state.members.hidden_until(user, log.info());
+            log.unread(user, read, since)
         };
         Ok(channels.iter().map(unread).collect())
     }

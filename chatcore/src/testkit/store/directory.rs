@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use super::{
-    NOWHERE, StoreFixture, add, ann, bob, channel, channels, delete, edit, head, messages, name, put,
+    NOWHERE, StoreFixture, add, ann, bob, channel, channels, delete, edit, head, messages, name, nonce, put,
     put_texts, react, say,
 };
-use crate::model::id::{Seq, UserId};
+use crate::model::event::{Append, AppendBody, EditExtras, Extras};
+use crate::model::id::{ChannelId, Seq, UserId};
+use crate::model::membership::{Mention, Mentions};
 use crate::model::message::{Message, User};
 use crate::model::time::Timestamp;
 use crate::store::{Created, Directory, EventStore, UNREAD_SCAN, UNREAD_SCAN_NEW, Unread};
@@ -44,7 +46,7 @@ pub async fn a_new_channel_has_an_empty_log<F: StoreFixture>(fixture: F) {
     assert_eq!(head(&store, id).await.seq, 0);
     assert!(!head(&store, id).await.epoch.as_str().is_empty());
     let unread = store.unread(&ann().id, &[id]).await.expect("markers can be read");
-    assert_eq!(unread, [Unread { read: 0, messages: 0, head: 0 }]);
+    assert_eq!(unread, [Unread::new(0, 0, 0)]);
 }
 
 /// Creating a name again changes nothing, and returns the channel that has it.
@@ -196,11 +198,11 @@ pub async fn a_marker_never_goes_back_nor_past_the_head<F: StoreFixture>(fixture
     for (to, expected) in [(2, 2), (1, 2), (0, 2), (4, 4), (6, 5), (3, 5), (Seq::MAX, 5)] {
         assert_eq!(store.mark_read(&user, id, to).await.expect("a marker moves"), expected, "marked {to}");
         let unread = store.unread(&user, &[id]).await.expect("markers can be read");
-        assert_eq!(unread, [Unread { read: expected, messages: 5 - expected, head: 5 }]);
+        assert_eq!(unread, [Unread::new(expected, 5 - expected, 5)]);
     }
     put_texts(&store, id, 6..=8).await;
     let unread = store.unread(&user, &[id]).await.expect("markers can be read");
-    assert_eq!(unread, [Unread { read: 5, messages: 3, head: 8 }]);
+    assert_eq!(unread, [Unread::new(5, 3, 8)]);
     assert!(store.mark_read(&user, NOWHERE, 1).await.is_err(), "a channel that does not exist has no marker");
 }
 
@@ -218,11 +220,11 @@ pub async fn a_marker_that_is_set_back_makes_messages_unread<F: StoreFixture>(fi
         let now = store.mark_unread(&user, id, from).await.expect("a marker moves");
         assert_eq!(now, expected, "unread from {from}");
         let unread = other.unread(&user, &[id]).await.expect("markers can be read");
-        assert_eq!(unread, [Unread { read: expected, messages: 6 - expected, head: 6 }]);
+        assert_eq!(unread, [Unread::new(expected, 6 - expected, 6)]);
     }
     assert_eq!(store.mark_read(&user, id, 4).await.expect("a marker moves"), 4);
     let untouched = store.unread(&cid().id, &[id]).await.expect("markers can be read");
-    assert_eq!(untouched, [Unread { read: 5, messages: 1, head: 6 }]);
+    assert_eq!(untouched, [Unread::new(5, 1, 6)]);
     assert!(
         store.mark_unread(&user, NOWHERE, 1).await.is_err(),
         "a channel that does not exist has no marker"
@@ -250,7 +252,7 @@ pub async fn concurrent_markers_end_at_the_furthest<F: StoreFixture>(fixture: F)
         task.await.expect("a marker ends well");
     }
     let unread = second.unread(&bob().id, &[id]).await.expect("markers can be read");
-    assert_eq!(unread, [Unread { read: 19, messages: 1, head: 20 }]);
+    assert_eq!(unread, [Unread::new(19, 1, 20)]);
 }
 
 /// A marker belongs to one user in one channel.
@@ -261,7 +263,7 @@ pub async fn markers_belong_to_one_user_in_one_channel<F: StoreFixture>(fixture:
     put_texts(&store, b, 1..=2).await;
     store.mark_read(&cid().id, a, 2).await.expect("a marker moves");
     store.mark_read(&bob().id, b, 1).await.expect("a marker moves");
-    let at = |read, messages, head| Unread { read, messages, head };
+    let at = |read, messages, head| Unread::new(read, messages, head);
     for (user, channels, expected) in [
         (cid(), [b, a, NOWHERE, b], [at(0, 2, 2), at(2, 1, 3), at(0, 0, 0), at(0, 2, 2)]),
         (bob(), [a, b, a, b], [at(0, 3, 3), at(1, 1, 2), at(0, 3, 3), at(1, 1, 2)]),
@@ -285,7 +287,7 @@ pub async fn unread_counts_messages_not_events<F: StoreFixture>(fixture: F) {
     for (read, messages) in [(0, 3), (1, 2), (2, 1), (3, 1), (4, 1), (5, 1), (6, 1), (7, 0)] {
         store.mark_read(&bob().id, id, read).await.expect("a marker moves");
         let unread = store.unread(&bob().id, &[id]).await.expect("markers can be read");
-        assert_eq!(unread, [Unread { read, messages, head: 7 }]);
+        assert_eq!(unread, [Unread::new(read, messages, 7)]);
     }
 }
 
@@ -303,8 +305,10 @@ pub async fn unread_equals_brute_force<F: StoreFixture>(fixture: F) {
         let (id, user) = (channels[any(channels.len())], &users[any(users.len())]);
         let target = random.below(step as u64 + 1) + 1;
         let item = match random.below(20) {
-            0..8 => say(id, user, &step.to_string()),
-            8..10 => edit(id, user, target, "edited"),
+            0..5 => say(id, user, &step.to_string()),
+            5..8 => mentioning(id, user, &step.to_string(), anybody(&random)),
+            8 => edit(id, user, target, "edited"),
+            9 => mentioning_anew(id, user, target, anybody(&random)),
             10..15 => delete(id, user, target),
             15..17 => react(id, user, target, "👍", true),
             17..19 => {
@@ -325,9 +329,40 @@ pub async fn unread_equals_brute_force<F: StoreFixture>(fixture: F) {
                 let counts = |m: &&Message| m.seq > unread.read && m.author.id != user.id && !m.deleted;
                 let expected = page.iter().filter(counts).count() as u64;
                 assert_eq!(unread.messages, expected, "of {user:?} after {step} steps in {id:?}");
+                let mentions = page.iter().filter(counts).filter(|m| m.mentions.mean(&user.id)).count();
+                assert_eq!(unread.mentions, mentions as u64, "of {user:?} after {step} steps in {id:?}");
             }
         }
     }
+}
+
+/// Mentions of some of the people, or of nobody.
+fn anybody(random: &Random) -> Mentions {
+    let here = if random.chance(0.5) { vec![bob().id] } else { Vec::new() };
+    match random.below(6) {
+        0 => Mentions::default(),
+        1 => Mentions::new(vec![Mention::Channel], Vec::new()),
+        2 => Mentions::new(vec![Mention::Here], here),
+        3 => Mentions::new(vec![Mention::User(ann().id), Mention::User(cid().id)], Vec::new()),
+        4 => Mentions::new(vec![Mention::Unknown("@later version".to_owned())], Vec::new()),
+        _ => Mentions::new(vec![Mention::User(bob().id), Mention::Here], here),
+    }
+}
+
+fn mentioning(channel: ChannelId, author: &User, key: &str, mentions: Mentions) -> Append {
+    let body = AppendBody::Message {
+        nonce: nonce(key),
+        text: key.to_owned(),
+        reply_to: None,
+        attachments: Vec::new(),
+        extras: Extras::default().with_mentions(mentions).boxed(),
+    };
+    Append::new(channel, author.clone(), body)
+}
+
+fn mentioning_anew(channel: ChannelId, author: &User, target: Seq, mentions: Mentions) -> Append {
+    let extras = EditExtras::boxed(Some(mentions), None);
+    Append::new(channel, author.clone(), AppendBody::Edit { target, text: "edited".to_owned(), extras })
 }
 
 /// The unread count looks only at the channel's newest messages, and at fewer for a user who has read nothing
@@ -361,7 +396,7 @@ pub async fn unread_is_counted_at_the_head_beside_it<F: StoreFixture>(fixture: F
     let assert_unread = async |messages, seq| {
         for handle in [&store, &other] {
             let unread = handle.unread(&bob().id, &[id]).await.expect("markers can be read");
-            assert_eq!(unread, [Unread { read: 0, messages, head: seq }]);
+            assert_eq!(unread, [Unread::new(0, messages, seq)]);
             assert_eq!(head(handle, id).await.seq, seq);
         }
     };

@@ -311,7 +311,7 @@ pub async fn reactions_are_bounded_whoever_comes_first<F: StoreFixture>(fixture:
     let limited = |author: &User, emoji: &str, on| {
         let limits = ReactionLimits { on_message: 5, of_user: 3 };
         let body = AppendBody::React { target: 1, emoji: emoji.to_owned(), on, limits };
-        Append { channel, author: author.clone(), body }
+        Append::new(channel, author.clone(), body)
     };
     let taken = |outcomes: &[Result<Appended, AppendError>]| outcomes.iter().filter(|o| o.is_ok()).count();
     let emoji: Vec<String> = (0..10).map(|i| format!("e{i}")).collect();

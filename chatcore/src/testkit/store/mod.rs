@@ -8,6 +8,7 @@ pub mod attachments;
 pub mod clock;
 pub mod dedupe;
 pub mod directory;
+pub mod membership;
 pub mod messages;
 mod model;
 pub mod pages;
@@ -145,6 +146,27 @@ macro_rules! store_conformance {
                 unread_is_one_view_while_others_write
                 users_keep_their_last_name
             }
+            membership {
+                a_channel_is_not_counted_before_its_member_joined
+                a_direct_channel_is_its_people
+                a_message_keeps_its_mentions_kind_and_data
+                a_private_channel_reads_back_as_created
+                a_removed_member_is_gone_and_can_come_back
+                a_user_sees_open_channels_and_their_own
+                an_archived_channel_is_only_read
+                an_owner_alone_changes_the_channel
+                changes_of_a_channel_are_in_its_log
+                everybody_joins_and_leaves_an_open_channel
+                members_come_by_id_and_with_their_last_name
+                no_write_of_a_removed_member_is_after_the_removal
+                one_of_many_concurrent_direct_channels_is_new
+                people_are_found_by_name
+                private_and_direct_channels_count_toward_the_bound
+                strangers_write_to_open_channels_only
+                the_last_owner_stays_while_others_do
+                there_are_no_more_members_than_there_may_be
+                what_a_member_wants_to_be_told_of_is_kept
+            }
             attachments {
                 a_delete_discards_what_the_message_held
                 a_message_takes_its_attachments
@@ -235,8 +257,9 @@ fn publish(channel: ChannelId, author: &User, key: &str, text: &str) -> Append {
         text: text.to_owned(),
         reply_to: None,
         attachments: Vec::new(),
+        extras: None,
     };
-    Append { channel, author: author.clone(), body }
+    Append::new(channel, author.clone(), body)
 }
 
 fn answer(channel: ChannelId, author: &User, key: &str, to: Seq) -> Append {
@@ -245,30 +268,37 @@ fn answer(channel: ChannelId, author: &User, key: &str, to: Seq) -> Append {
         text: key.to_owned(),
         reply_to: Some(to),
         attachments: Vec::new(),
+        extras: None,
     };
-    Append { channel, author: author.clone(), body }
+    Append::new(channel, author.clone(), body)
 }
 
 fn attach(channel: ChannelId, author: &User, key: &str, files: &[&Upload]) -> Append {
     let attachments = files.iter().map(|u| u.attachment.clone()).collect();
-    let body = AppendBody::Message { nonce: nonce(key), text: key.to_owned(), reply_to: None, attachments };
-    Append { channel, author: author.clone(), body }
+    let body = AppendBody::Message {
+        nonce: nonce(key),
+        text: key.to_owned(),
+        reply_to: None,
+        attachments,
+        extras: None,
+    };
+    Append::new(channel, author.clone(), body)
 }
 
 fn edit(channel: ChannelId, author: &User, target: Seq, text: &str) -> Append {
-    Append { channel, author: author.clone(), body: AppendBody::Edit { target, text: text.to_owned() } }
+    Append::new(channel, author.clone(), AppendBody::Edit { target, text: text.to_owned(), extras: None })
 }
 
 fn delete(channel: ChannelId, author: &User, target: Seq) -> Append {
-    Append { channel, author: author.clone(), body: AppendBody::Delete { target } }
+    Append::new(channel, author.clone(), AppendBody::Delete { target })
 }
 
 fn react(channel: ChannelId, author: &User, target: Seq, emoji: &str, on: bool) -> Append {
-    Append {
+    Append::new(
         channel,
-        author: author.clone(),
-        body: AppendBody::React { target, emoji: emoji.to_owned(), on, limits: Default::default() },
-    }
+        author.clone(),
+        AppendBody::React { target, emoji: emoji.to_owned(), on, limits: Default::default() },
+    )
 }
 
 /// Appends one item.

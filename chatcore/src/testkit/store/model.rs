@@ -26,6 +26,7 @@ impl Model {
             AppendBody::Edit { target, .. }
             | AppendBody::Delete { target }
             | AppendBody::React { target, .. } => self.messages.get(target).is_some_and(|m| !m.deleted),
+            AppendBody::Member { .. } | AppendBody::Change { .. } => true,
         }
     }
 

@@ -73,14 +73,14 @@ pub async fn messages_and_unread_count_what_is_kept<F: StoreFixture>(fixture: F)
     let unread = async |user: crate::model::message::User| {
         store.unread(&user.id, &[channel]).await.expect("markers can be read").remove(0)
     };
-    assert_eq!(unread(cid()).await, Unread { read: 2, messages: 4, head: 9 });
-    assert_eq!(unread(bob()).await, Unread { read: 5, messages: 2, head: 9 });
+    assert_eq!(unread(cid()).await, Unread::new(2, 4, 9));
+    assert_eq!(unread(bob()).await, Unread::new(5, 2, 9));
     put(&store, say(channel, &ann(), "ten")).await;
-    assert_eq!(unread(bob()).await, Unread { read: 5, messages: 3, head: 10 });
+    assert_eq!(unread(bob()).await, Unread::new(5, 3, 10));
     prune(&store, channel, 10).await;
-    assert_eq!(unread(cid()).await, Unread { read: 2, messages: 0, head: 10 });
+    assert_eq!(unread(cid()).await, Unread::new(2, 0, 10));
     put(&store, say(channel, &ann(), "eleven")).await;
-    assert_eq!(unread(bob()).await, Unread { read: 5, messages: 1, head: 11 });
+    assert_eq!(unread(bob()).await, Unread::new(5, 1, 11));
 }
 
 /// A pruned message can't be edited, deleted, reacted to or replied to.

@@ -47,7 +47,7 @@ pub async fn everything_outlives_the_process<F: StoreFixture>(fixture: F) {
     assert_eq!(after, before);
     assert_eq!(store.users(&[bob().id]).await.expect("users can be read").get(&bob().id), Some(&bob()));
     let unread = store.unread(&bob().id, &[a]).await.expect("markers can be read");
-    assert_eq!(unread, [Unread { read: 4, messages: 1, head: 8 }], "closing in order keeps the markers");
+    assert_eq!(unread, [Unread::new(4, 1, 8)], "closing in order keeps the markers");
     assert_eq!(state(&store, &file).await, Some(UploadState::Attached(1)));
     let reclaimable = store.reclaimable(file.at, 9).await.expect("uploads can be read");
     assert_eq!(reclaimable, [spare.attachment.id]);

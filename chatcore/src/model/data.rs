@@ -1,0 +1,94 @@
+//! What an app attaches to a message.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_json::{Map, Value};
+
+/// What an app attaches to a message: a JSON object, which the engine keeps and never reads. At most
+/// [`MAX_BYTES`](Self::MAX_BYTES) as compact JSON.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Data(Arc<str>);
+
+/// Why a value is no [`Data`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidData {
+    /// It is no JSON object.
+    #[error("'data' must be a JSON object")]
+    NoObject,
+    /// It is too long.
+    #[error("'data' can have at most 4096 bytes of JSON")]
+    TooLong,
+}
+
+impl Data {
+    /// The most bytes of compact JSON.
+    pub const MAX_BYTES: usize = 4_096;
+
+    /// Returns the object that `value` serializes as.
+    ///
+    /// # Errors
+    /// [`InvalidData`] if it is no JSON object, or too long.
+    pub fn new(value: &impl Serialize) -> Result<Self, InvalidData> {
+        match serde_json::to_value(value) {
+            Ok(Value::Object(object)) => Self::of(&object),
+            _ => Err(InvalidData::NoObject),
+        }
+    }
+
+    fn of(object: &Map<String, Value>) -> Result<Self, InvalidData> {
+        let json = serde_json::to_string(object).map_err(|_| InvalidData::NoObject)?;
+        if json.len() > Self::MAX_BYTES { Err(InvalidData::TooLong) } else { Ok(Self(json.into())) }
+    }
+
+    /// Returns the object as compact JSON.
+    #[must_use]
+    pub fn as_json(&self) -> &str {
+        &self.0
+    }
+
+    /// Reads the object as a value of the app's own, or returns `None` if it is of another form.
+    #[must_use]
+    pub fn get<T: de::DeserializeOwned>(&self) -> Option<T> {
+        serde_json::from_str(&self.0).ok()
+    }
+}
+
+impl fmt::Debug for Data {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for Data {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let object: Map<String, Value> =
+            serde_json::from_str(&self.0).expect("invariant: the constructor made it from an object");
+        object.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Data {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::of(&Map::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_is_a_bounded_object_that_reads_as_it_is_written() {
+        let data = Data::new(&serde_json::json!({"ticket": 7, "tags": ["a"]})).unwrap();
+        let json = serde_json::to_string(&data).unwrap();
+        assert_eq!(serde_json::from_str::<Data>(&json).unwrap(), data);
+        assert_eq!(data.get::<serde_json::Value>().unwrap()["ticket"], 7);
+        assert_eq!(Data::new(&[1]), Err(InvalidData::NoObject));
+        let text = |bytes: usize| Data::new(&serde_json::json!({"x": "a".repeat(bytes)}));
+        assert!(text(Data::MAX_BYTES - r#"{"x":""}"#.len()).is_ok());
+        assert_eq!(text(Data::MAX_BYTES - r#"{"x":""}"#.len() + 1), Err(InvalidData::TooLong));
+    }
+}
