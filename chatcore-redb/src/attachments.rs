@@ -16,7 +16,7 @@ use crate::writer::SyncMode;
 impl Changes<'_> {
     /// Returns an upload as this transaction sees it.
     pub(crate) fn upload(&self, id: &AttachmentId) -> Result<Option<Upload>, TransactionError> {
-        self.tables.uploads.get(id.as_str())?.map(|row| decode(row.value())).transpose()
+        self.tables.uploads.read()?.get(id.as_str())?.map(|row| decode(row.value())).transpose()
     }
 
     /// Stores an upload, and updates the index of removable uploads.
@@ -25,9 +25,9 @@ impl Changes<'_> {
         self.drop_from_index(&upload.attachment.id)?;
         self.count_file(upload)?;
         if let Some(from) = reclaimable_from(upload) {
-            self.tables.reclaimable.insert((from, id), ())?;
+            self.tables.reclaimable.write()?.insert((from, id), ())?;
         }
-        self.tables.uploads.insert(id, encode(upload)?.as_slice())?;
+        self.tables.uploads.write()?.insert(id, encode(upload)?.as_slice())?;
         Ok(())
     }
 
@@ -35,7 +35,7 @@ impl Changes<'_> {
     fn put_upload_within(&mut self, upload: &Upload, most: FileBytes) -> Result<bool, TransactionError> {
         let before = self.upload(&upload.attachment.id)?.map_or(0, |before| before.attachment.size);
         let more = upload.attachment.size.saturating_sub(before);
-        let FileBytes { owner, all, .. } = file_bytes(&*self.tables.file_bytes, &upload.owner)?;
+        let FileBytes { owner, all, .. } = file_bytes(self.tables.file_bytes.read()?, &upload.owner)?;
         if more > 0 && (owner.saturating_add(more) > most.owner || all.saturating_add(more) > most.all) {
             return Ok(false);
         }
@@ -55,10 +55,10 @@ impl Changes<'_> {
 
     fn count(&mut self, owner: &UserId, change: impl Fn(u64) -> u64) -> Result<(), TransactionError> {
         for owner in [owner.as_str(), ALL_OWNERS] {
-            let bytes = change(self.tables.file_bytes.get(owner)?.map_or(0, |row| row.value()));
+            let bytes = change(self.tables.file_bytes.read()?.get(owner)?.map_or(0, |row| row.value()));
             match bytes {
-                0 => drop(self.tables.file_bytes.remove(owner)?),
-                _ => drop(self.tables.file_bytes.insert(owner, bytes)?),
+                0 => drop(self.tables.file_bytes.write()?.remove(owner)?),
+                _ => drop(self.tables.file_bytes.write()?.insert(owner, bytes)?),
             }
         }
         Ok(())
@@ -66,7 +66,7 @@ impl Changes<'_> {
 
     fn drop_from_index(&mut self, id: &AttachmentId) -> Result<(), TransactionError> {
         if let Some(from) = self.upload(id)?.as_ref().and_then(reclaimable_from) {
-            self.tables.reclaimable.remove((from, id.as_str()))?;
+            self.tables.reclaimable.write()?.remove((from, id.as_str()))?;
         }
         Ok(())
     }
@@ -74,7 +74,7 @@ impl Changes<'_> {
     /// Sets the time of removable uploads that are dated after `now` to `now`.
     fn date_back(&mut self, now: Timestamp) -> Result<(), TransactionError> {
         let mut ahead = Vec::new();
-        for row in self.tables.reclaimable.range((now.as_millis() + 1, "")..)? {
+        for row in self.tables.reclaimable.read()?.range((now.as_millis() + 1, "")..)? {
             ahead.push(attachment_id(row?.0.value().1)?);
         }
         for id in ahead {
@@ -98,7 +98,7 @@ impl Changes<'_> {
         if let Some(upload) = self.upload(id)?.filter(|upload| upload.state == UploadState::Discarded) {
             self.drop_from_index(id)?;
             self.count(&upload.owner, |bytes| bytes.saturating_sub(upload.attachment.size))?;
-            self.tables.uploads.remove(id.as_str())?;
+            self.tables.uploads.write()?.remove(id.as_str())?;
         }
         Ok(())
     }

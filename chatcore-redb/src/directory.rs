@@ -5,72 +5,37 @@ use std::ops::Bound;
 
 use async_trait::async_trait;
 use chatcore::store::{ChannelInfo, ChannelPage, Created, Directory, PageLimit, StoreError, Unread};
-use chatcore::{ChannelId, ChannelName, Seq, Timestamp, User, UserId};
+use chatcore::{ChannelId, ChannelName, Seq, User, UserId};
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
 
 use crate::error::TransactionError;
 use crate::log::Changes;
-use crate::schema::{
-    AUTHORS, CHANNELS, DELETED, LOGS, LOOKS, Log, MARKERS, NAMES, USERS, decode, encode, log,
-};
+use crate::schema::{CHANNELS, LOGS, LOOKS, NAMES, USERS, decode, log};
 use crate::store::RedbStore;
+use crate::unread::unread;
 use crate::writer::SyncMode;
 
 impl Changes<'_> {
-    fn create_channel(
-        &mut self,
-        name: ChannelName,
-        topic: String,
-        by: User,
-        now: Timestamp,
-        most: usize,
-    ) -> Result<Option<Created>, TransactionError> {
-        let look = name.look();
-        let spelt = self.tables.names.get(name.as_str())?.map(|row| row.value());
-        let taken = match spelt {
-            Some(id) => Some(id),
-            None => self.tables.looks.get(look.as_str())?.map(|row| row.value()),
-        };
-        if let Some(id) = taken {
-            let row = self
-                .tables
-                .channels
-                .get(id)?
-                .ok_or(TransactionError::Broken("invalid row: a name has no channel"))?;
-            return Ok(Some(Created::Exists(decode(row.value())?)));
-        }
-        if self.tables.names.len()? >= most as u64 {
-            return Ok(None);
-        }
-        let id = self.tables.channels.last()?.map_or(1, |(id, _)| id.value() + 1);
-        let info = ChannelInfo::new(ChannelId(id), name, now, by).with_topic(topic);
-        self.tables.channels.insert(id, encode(&info)?.as_slice())?;
-        self.tables.names.insert(info.name.as_str(), id)?;
-        self.tables.looks.insert(look.as_str(), id)?;
-        self.tables.logs.insert(id, encode(&Log::new())?.as_slice())?;
-        Ok(Some(Created::New(info)))
-    }
-
     fn mark_read(&mut self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, TransactionError> {
         let head = self.log(channel)?.ok_or(TransactionError::Broken("there is no such channel"))?.head;
         let key = (user.as_str(), channel.0);
-        let now = self.tables.markers.get(key)?.map_or(0, |row| row.value());
+        let now = self.tables.markers.read()?.get(key)?.map_or(0, |row| row.value());
         let next = seq.min(head);
         if next <= now {
             return Ok(now);
         }
-        self.tables.markers.insert(key, next)?;
+        self.tables.markers.write()?.insert(key, next)?;
         Ok(next)
     }
 
     fn mark_unread(&mut self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, TransactionError> {
         let key = (user.as_str(), channel.0);
-        let now = self.tables.markers.get(key)?.map_or(0, |row| row.value());
+        let now = self.tables.markers.read()?.get(key)?.map_or(0, |row| row.value());
         let next = seq.saturating_sub(1);
         if next >= now {
             return Ok(now);
         }
-        self.tables.markers.insert(key, next)?;
+        self.tables.markers.write()?.insert(key, next)?;
         Ok(next)
     }
 }
@@ -152,9 +117,9 @@ impl Directory for RedbStore {
         let user = user.clone();
         self.write(SyncMode::Disk, move |changes| {
             let users = &mut changes.tables.users;
-            let known = users.get(user.id.as_str())?.is_some_and(|name| *name.value() == *user.name);
+            let known = users.read()?.get(user.id.as_str())?.is_some_and(|name| *name.value() == *user.name);
             if !known {
-                users.insert(user.id.as_str(), &*user.name)?;
+                users.write()?.insert(user.id.as_str(), &*user.name)?;
             }
             Ok(())
         })
@@ -199,32 +164,4 @@ fn users(txn: &ReadTransaction, ids: Vec<UserId>) -> Result<HashMap<UserId, User
         }
     }
     Ok(found)
-}
-
-/// Counts each channel's unread messages from the newest back to the marker.
-fn unread(
-    txn: &ReadTransaction,
-    user: &UserId,
-    channels: &[ChannelId],
-) -> Result<Vec<Unread>, TransactionError> {
-    let (logs, markers, rows) = (txn.open_table(LOGS)?, txn.open_table(MARKERS)?, txn.open_table(AUTHORS)?);
-    let count = |channel: ChannelId, read: Seq, head: Seq| {
-        let mut messages = 0;
-        // A marker is never past the head, so the range is valid.
-        let newest = rows.range((channel.0, read)..=(channel.0, head))?.rev();
-        for (row, _) in newest.zip(0..Unread::scan(read)) {
-            let (key, author) = row?;
-            let author = author.value();
-            messages += u64::from(key.value().1 > read && author != DELETED && author != user.as_str());
-        }
-        Ok::<_, TransactionError>(messages)
-    };
-    channels
-        .iter()
-        .map(|channel| {
-            let Some(log) = log(&logs, channel.0)? else { return Ok(Unread::default()) };
-            let read = markers.get((user.as_str(), channel.0))?.map_or(0, |row| row.value());
-            Ok(Unread::new(read, count(*channel, read, log.head)?, log.head))
-        })
-        .collect()
 }

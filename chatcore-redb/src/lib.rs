@@ -3,13 +3,17 @@
 
 mod attachments;
 mod backup;
+mod channels;
 mod directory;
 mod error;
 mod file;
 mod layout;
 mod log;
+mod members;
+mod membership;
 mod opening;
 mod private;
+mod prune;
 mod schema;
 mod store;
 #[cfg(feature = "testkit")]
@@ -17,6 +21,8 @@ mod store;
 pub mod testkit;
 #[cfg(test)]
 mod tests;
+mod unread;
+mod upgrade;
 mod watched;
 mod writer;
 

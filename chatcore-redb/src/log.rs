@@ -1,19 +1,17 @@
-//! Changes to the logs inside a write transaction: append, redact, prune.
+//! Changes to the logs inside a write transaction: append and redact.
 
 use std::collections::HashMap;
 
-use chatcore::store::{Append, AppendBody, AppendError, Appended, Event, EventKind, NONCE_LIFE, UploadState};
+use chatcore::store::{Append, AppendBody, AppendError, Appended, Event, EventKind, Mentions, UploadState};
 use chatcore::{Attachment, AttachmentId, ChannelId, Epoch, Message, Seq, Timestamp};
 use redb::{ReadableTable, WriteTransaction};
 
 use crate::error::TransactionError;
 use crate::schema::{Log, Tables, author_of, begun, decode, encode, log};
-
-/// The most events, and the most nonces, that one transaction of a prune removes. It bounds how long appends wait.
-const PRUNE_STEP: u64 = 1_000;
+use crate::unread::replace_mentions;
 
 /// The outcome of an item. The outer error fails the transaction, the inner one refuses the item.
-type Outcome<T> = Result<Result<T, AppendError>, TransactionError>;
+pub(crate) type Outcome<T> = Result<Result<T, AppendError>, TransactionError>;
 
 /// An open write transaction: the tables, and the states of the logs that it has read or changed.
 pub(crate) struct Changes<'t> {
@@ -22,17 +20,17 @@ pub(crate) struct Changes<'t> {
 }
 
 impl<'t> Changes<'t> {
-    pub(crate) fn open(txn: &'t WriteTransaction) -> Result<Self, TransactionError> {
-        Ok(Self { tables: Tables::open(txn)?, logs: HashMap::new() })
+    pub(crate) fn open(txn: &'t WriteTransaction) -> Self {
+        Self { tables: Tables::new(txn), logs: HashMap::new() }
     }
 
     /// Writes the logs' states, once per transaction. Returns whether the transaction changed anything.
     pub(crate) fn finish(mut self) -> Result<bool, TransactionError> {
         for (channel, log) in &self.logs {
             let row = encode(log)?;
-            let stored = self.tables.logs.get(channel)?.is_some_and(|stored| stored.value() == row);
+            let stored = self.tables.logs.read()?.get(channel)?.is_some_and(|stored| stored.value() == row);
             if !stored {
-                self.tables.logs.insert(channel, row.as_slice())?;
+                self.tables.logs.write()?.insert(channel, row.as_slice())?;
             }
         }
         Ok(self.tables.changed())
@@ -42,10 +40,12 @@ impl<'t> Changes<'t> {
     pub(crate) fn log(&mut self, channel: ChannelId) -> Result<Option<&mut Log>, TransactionError> {
         let entry = match self.logs.entry(channel.0) {
             std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::hash_map::Entry::Vacant(entry) => match log(&*self.tables.logs, channel.0)? {
-                Some(log) => entry.insert(log),
-                None => return Ok(None),
-            },
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                match log(self.tables.logs.read()?, channel.0)? {
+                    Some(log) => entry.insert(log),
+                    None => return Ok(None),
+                }
+            }
         };
         Ok(Some(entry))
     }
@@ -53,7 +53,7 @@ impl<'t> Changes<'t> {
     /// Gives every log a new epoch.
     pub(crate) fn renew_epochs(&mut self) -> Result<(), TransactionError> {
         let mut channels = Vec::new();
-        for row in self.tables.logs.iter()? {
+        for row in self.tables.logs.read()?.iter()? {
             channels.push(row?.0.value());
         }
         for channel in channels {
@@ -81,6 +81,9 @@ impl<'t> Changes<'t> {
         if let Some(first) = self.first_of(&item)? {
             return Ok(Ok(Appended::duplicate(first.0, first.1, epoch)));
         }
+        if let Err(refusal) = self.judge(&item)? {
+            return Ok(Err(refusal));
+        }
         let target = match self.check(&item)? {
             Ok(target) => target,
             Err(refusal) => return Ok(Err(refusal)),
@@ -88,7 +91,7 @@ impl<'t> Changes<'t> {
         let event = item.into_event(seq, at);
         match (&event.kind, target) {
             (EventKind::Message(content), _) => {
-                self.tables.nonces.insert(
+                self.tables.nonces.write()?.insert(
                     (channel.0, content.author.id.as_str(), content.nonce.as_str()),
                     (seq, at.as_millis()),
                 )?;
@@ -96,6 +99,14 @@ impl<'t> Changes<'t> {
                     self.set_upload_state(&attachment.id, UploadState::Attached(seq))?;
                 }
                 self.add_message(channel, &event)?;
+            }
+            (EventKind::Member { op, user, role, .. }, _) => {
+                self.change_member(channel, *op, user, *role, seq)?;
+                self.put_event(channel, &event)?;
+            }
+            (EventKind::Changed { title, topic, archived, .. }, _) => {
+                self.change_channel(channel, title.as_deref(), topic.as_deref(), *archived)?;
+                self.put_event(channel, &event)?;
             }
             (_, Some(target)) => {
                 self.fold(channel, target, &event)?;
@@ -112,7 +123,7 @@ impl<'t> Changes<'t> {
     /// Finds the first publish with the same author and nonce.
     fn first_of(&self, item: &Append) -> Result<Option<(Seq, Timestamp)>, TransactionError> {
         let Some((channel, author, nonce)) = item.dedupe_key() else { return Ok(None) };
-        let first = self.tables.nonces.get((channel.0, author.as_str(), nonce.as_str()))?;
+        let first = self.tables.nonces.read()?.get((channel.0, author.as_str(), nonce.as_str()))?;
         Ok(first.map(|row| row.value()).map(|(seq, at)| (seq, Timestamp::from_millis(at))))
     }
 
@@ -121,7 +132,7 @@ impl<'t> Changes<'t> {
         match &item.body {
             AppendBody::Message { reply_to, attachments, .. } => {
                 if let Some(answered) = reply_to
-                    && self.tables.messages.get((item.channel.0, *answered))?.is_none()
+                    && self.tables.messages.read()?.get((item.channel.0, *answered))?.is_none()
                 {
                     return Ok(Err(AppendError::NoSuchMessage));
                 }
@@ -142,6 +153,7 @@ impl<'t> Changes<'t> {
                 }
                 Ok(Ok(Some(row)))
             }
+            AppendBody::Member { .. } | AppendBody::Change { .. } => Ok(Ok(None)),
         }
     }
 
@@ -158,7 +170,7 @@ impl<'t> Changes<'t> {
     }
 
     fn message(&self, channel: ChannelId, seq: Seq) -> Result<Option<(u64, Message)>, TransactionError> {
-        let Some(row) = self.tables.messages.get((channel.0, seq))? else { return Ok(None) };
+        let Some(row) = self.tables.messages.read()?.get((channel.0, seq))? else { return Ok(None) };
         let (ordinal, json) = row.value();
         Ok(Some((ordinal, decode(json)?)))
     }
@@ -169,6 +181,13 @@ impl<'t> Changes<'t> {
         let log = self.log(channel)?.ok_or_else(broken)?;
         log.messages += 1;
         let ordinal = log.messages;
+        replace_mentions(
+            &mut self.tables.mentions,
+            channel,
+            message.seq,
+            &Mentions::default(),
+            &message.mentions,
+        )?;
         self.put_message(channel, ordinal, &message)
     }
 
@@ -185,12 +204,17 @@ impl<'t> Changes<'t> {
                 if self.event(channel, target)?.is_none() {
                     self.put_event(channel, &begun(message.clone()))?;
                 }
-                self.tables.edits.insert((channel.0, target, event.seq), ())?;
+                self.tables.edits.write()?.insert((channel.0, target, event.seq), ())?;
             }
             EventKind::Deleted { .. } => self.redact(channel, &message)?,
-            EventKind::Message(_) | EventKind::Reaction { .. } => {}
+            EventKind::Message(_)
+            | EventKind::Reaction { .. }
+            | EventKind::Member { .. }
+            | EventKind::Changed { .. } => {}
         }
+        let mentions = message.mentions.clone();
         message.apply(event);
+        replace_mentions(&mut self.tables.mentions, channel, message.seq, &mentions, &message.mentions)?;
         self.put_message(channel, ordinal, &message)
     }
 
@@ -201,8 +225,8 @@ impl<'t> Changes<'t> {
         message: &Message,
     ) -> Result<(), TransactionError> {
         let key = (channel.0, message.seq);
-        self.tables.messages.insert(key, (ordinal, encode(message)?.as_slice()))?;
-        self.tables.authors.insert(key, author_of(message))?;
+        self.tables.messages.write()?.insert(key, (ordinal, encode(message)?.as_slice()))?;
+        self.tables.authors.write()?.insert(key, author_of(message))?;
         Ok(())
     }
 
@@ -210,10 +234,10 @@ impl<'t> Changes<'t> {
     fn redact(&mut self, channel: ChannelId, message: &Message) -> Result<(), TransactionError> {
         let edits = (channel.0, message.seq, 0)..=(channel.0, message.seq, Seq::MAX);
         let mut rows = vec![message.seq];
-        for edit in self.tables.edits.range(edits.clone())? {
+        for edit in self.tables.edits.read()?.range(edits.clone())? {
             rows.push(edit?.0.value().2);
         }
-        self.tables.edits.retain_in(edits, |_, ()| false)?;
+        self.tables.edits.write()?.retain_in(edits, |_, ()| false)?;
         for seq in rows {
             let Some(mut event) = self.event(channel, seq)? else { continue };
             event.kind.redact();
@@ -226,101 +250,12 @@ impl<'t> Changes<'t> {
     }
 
     fn put_event(&mut self, channel: ChannelId, event: &Event) -> Result<(), TransactionError> {
-        self.tables.events.insert((channel.0, event.seq), encode(event)?.as_slice())?;
+        self.tables.events.write()?.insert((channel.0, event.seq), encode(event)?.as_slice())?;
         Ok(())
     }
 
     fn event(&self, channel: ChannelId, seq: Seq) -> Result<Option<Event>, TransactionError> {
-        self.tables.events.get((channel.0, seq))?.map(|row| decode(row.value())).transpose()
-    }
-
-    /// Runs one step of a prune. Returns whether there is more to do.
-    pub(crate) fn prune(
-        &mut self,
-        channel: ChannelId,
-        through: Seq,
-        now: Timestamp,
-    ) -> Result<bool, TransactionError> {
-        let Some(log) = self.log(channel)? else { return Ok(false) };
-        let through = through.min(log.head);
-        let from = log.trimmed;
-        let step = through.min(from.saturating_add(PRUNE_STEP));
-        let expired = self.expire_nonces(channel, now)?;
-        if from < step {
-            self.remove_messages(channel, step, now)?;
-            self.tables.events.retain_in((channel.0, 0)..=(channel.0, step), |_, _| false)?;
-            self.tables.edits.retain_in((channel.0, 0, 0)..=(channel.0, step, Seq::MAX), |_, ()| false)?;
-            if let Some(log) = self.log(channel)? {
-                log.trimmed = step;
-            }
-        }
-        Ok(step < through || expired == PRUNE_STEP)
-    }
-
-    fn remove_messages(
-        &mut self,
-        channel: ChannelId,
-        through: Seq,
-        now: Timestamp,
-    ) -> Result<(), TransactionError> {
-        let range = (channel.0, 0)..=(channel.0, through);
-        let mut removed: Vec<(u64, Message)> = Vec::new();
-        for row in self.tables.messages.range(range.clone())? {
-            let (_, row) = row?;
-            let (ordinal, json) = row.value();
-            let mut message: Message = decode(json)?;
-            // Keeping all texts of a step would take tens of megabytes.
-            (message.text, message.reactions) = (String::new(), Vec::new());
-            removed.push((ordinal, message));
-        }
-        self.tables.messages.retain_in(range.clone(), |_, _| false)?;
-        self.tables.authors.retain_in(range, |_, _| false)?;
-        for (_, message) in &removed {
-            let (author, nonce) = (message.author.id.as_str(), message.nonce.as_str());
-            if is_expired(message.at, now) {
-                self.tables.nonces.remove((channel.0, author, nonce))?;
-            } else {
-                self.tables
-                    .orphans
-                    .insert((channel.0, message.seq), (message.at.min(now).as_millis(), author, nonce))?;
-            }
-            for attachment in &message.attachments {
-                self.set_upload_state(&attachment.id, UploadState::Discarded)?;
-            }
-        }
-        if let (Some((ordinal, _)), Some(log)) = (removed.last(), self.log(channel)?) {
-            log.trimmed_messages = *ordinal;
-        }
-        Ok(())
-    }
-
-    /// Removes the expired nonces of pruned messages. Returns how many.
-    fn expire_nonces(&mut self, channel: ChannelId, now: Timestamp) -> Result<u64, TransactionError> {
-        let mut expired = 0;
-        let mut last = None;
-        let mut ahead = Vec::new();
-        for row in self.tables.orphans.range((channel.0, 0)..=(channel.0, Seq::MAX))? {
-            let (key, row) = row?;
-            let (at, author, nonce) = row.value();
-            if at > now.as_millis() && ahead.len() < PRUNE_STEP as usize {
-                // The clock was wrong when this was pruned. Left as it is, it would keep all later nonces.
-                ahead.push((key.value(), author.to_owned(), nonce.to_owned()));
-                continue;
-            }
-            if expired == PRUNE_STEP || !is_expired(Timestamp::from_millis(at), now) {
-                break;
-            }
-            self.tables.nonces.remove((channel.0, author, nonce))?;
-            last = Some(key.value());
-            expired += 1;
-        }
-        if let Some(last) = last {
-            self.tables.orphans.retain_in((channel.0, 0)..=last, |_, (at, _, _)| at > now.as_millis())?;
-        }
-        for (key, author, nonce) in ahead {
-            self.tables.orphans.insert(key, (now.as_millis(), author.as_str(), nonce.as_str()))?;
-        }
-        Ok(expired)
+        self.tables.events.read()?.get((channel.0, seq))?.map(|row| decode(row.value())).transpose()
     }
 
     /// Sets an upload's state, if the upload still exists.
@@ -334,8 +269,4 @@ impl<'t> Changes<'t> {
             _ => Ok(()),
         }
     }
-}
-
-fn is_expired(at: Timestamp, now: Timestamp) -> bool {
-    at <= now.minus(NONCE_LIFE)
 }

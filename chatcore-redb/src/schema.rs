@@ -4,75 +4,134 @@
 //! still read every older row. serde's compact formats can't do that, and can't skip a field such as
 //! `Attachment::url`. Keys are tuples, ordered as they are read.
 
-use std::collections::HashMap;
-
-use chatcore::store::{ChannelInfo, Content, Event, EventKind, Upload};
+use chatcore::store::{Content, Event, EventKind};
 use chatcore::{Epoch, Message, Seq, Timestamp};
-use redb::{
-    Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableHandle,
-    WriteTransaction,
-};
+use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::backup::copy_table;
 use crate::error::TransactionError;
-use crate::layout::LayoutKind;
 use crate::watched::Watched;
 
 /// A JSON row.
-type Json = &'static [u8];
+pub(crate) type Json = &'static [u8];
 
 /// The layout's version, under [`LAYOUT_KEY`]. Files of other programs don't have this table.
-const META: TableDefinition<&str, u64> = TableDefinition::new("chatcore");
-const LAYOUT_KEY: &str = "layout";
+pub(crate) const META: TableDefinition<&str, u64> = TableDefinition::new("chatcore");
+pub(crate) const LAYOUT_KEY: &str = "layout";
 /// The layout that this module describes. Earlier ones:
 ///
 /// - Layout 1 had every message in [`EVENTS`] too. Such a row is still valid and stays.
 /// - Layout 2 had no [`FILE_BYTES`].
 /// - Layout 3 had no [`LOOKS`].
 /// - Layout 4 had no [`AUTHORS`].
-pub(crate) const LAYOUT: u64 = 5;
+/// - Layout 5 had open channels only, without titles or members, and nobody was mentioned: no [`MEMBERS`],
+///   [`MEMBER_COUNTS`], [`LISTS`], [`RESTRICTED`], [`DIRECTS`] and [`MENTIONS`].
+pub(crate) const LAYOUT: u64 = 6;
 
-/// channel → `ChannelInfo`.
-pub(crate) const CHANNELS: TableDefinition<u64, Json> = TableDefinition::new("channels");
-/// name → channel.
-pub(crate) const NAMES: TableDefinition<&str, u64> = TableDefinition::new("names");
-/// what a name looks like → channel. If several names of an earlier layout look the same, the first channel.
-pub(crate) const LOOKS: TableDefinition<&str, u64> = TableDefinition::new("looks");
-/// channel → [`Log`].
-pub(crate) const LOGS: TableDefinition<u64, Json> = TableDefinition::new("logs");
-/// (channel, seq) → `Event`. The event of a message that was never edited is not here: [`begun`] makes it from the row
-/// in [`MESSAGES`].
-pub(crate) const EVENTS: TableDefinition<(u64, u64), Json> = TableDefinition::new("events");
-/// (channel, seq) → (ordinal, current `Message`). The ordinal counts the channel's messages from 1.
-pub(crate) const MESSAGES: TableDefinition<(u64, u64), (u64, Json)> = TableDefinition::new("messages");
-/// (channel, seq) → the author's user id of every row in [`MESSAGES`], or [`DELETED`]. Counting reads these rows alone, so
-/// its cost doesn't depend on how long the messages are.
-pub(crate) const AUTHORS: TableDefinition<(u64, u64), &str> = TableDefinition::new("authors");
-/// The author of a deleted message. A user id is never empty.
+/// The author of a deleted message, in [`AUTHORS`]. A user id is never empty.
 pub(crate) const DELETED: &str = "";
-/// (channel, target, seq of the edit): the rows that a delete must redact.
-pub(crate) const EDITS: TableDefinition<(u64, u64, u64), ()> = TableDefinition::new("edits");
-/// (channel, author, nonce) → (seq, at).
-pub(crate) const NONCES: TableDefinition<(u64, &str, &str), (u64, i64)> = TableDefinition::new("nonces");
-/// (channel, seq) → (at, author, nonce) of pruned messages whose nonce is younger than a day. If the time was ahead of
-/// the clock, `at` is the time of the prune, so rows are ordered by time as well as by `seq`.
-pub(crate) const ORPHANS: TableDefinition<(u64, u64), (i64, &str, &str)> =
-    TableDefinition::new("orphan_nonces");
-/// user → display name.
-pub(crate) const USERS: TableDefinition<&str, &str> = TableDefinition::new("users");
-/// (user, channel) → seq.
-pub(crate) const MARKERS: TableDefinition<(&str, u64), u64> = TableDefinition::new("markers");
-/// attachment → `Upload`.
-pub(crate) const UPLOADS: TableDefinition<&str, Json> = TableDefinition::new("uploads");
-/// (time from which it can be removed, attachment) of every upload that no message has.
-pub(crate) const RECLAIMABLE: TableDefinition<(i64, &str), ()> = TableDefinition::new("reclaimable");
-
-/// owner → bytes of their uploads. [`ALL_OWNERS`] → bytes of all uploads.
-pub(crate) const FILE_BYTES: TableDefinition<&str, u64> = TableDefinition::new("file_bytes");
-/// The key of the total. A user id is never empty.
+/// The key of the total, in [`FILE_BYTES`]. A user id is never empty.
 pub(crate) const ALL_OWNERS: &str = "";
+/// All users, in [`LISTS`] and [`MENTIONS`]. A user id is never empty.
+pub(crate) const EVERYBODY: &str = "";
+
+macro_rules! tables {
+    ($($(#[$doc:meta])* $field:ident: $table:ident($name:literal), $key:ty => $value:ty;)*) => {
+        $(
+            $(#[$doc])*
+            pub(crate) const $table: TableDefinition<$key, $value> = TableDefinition::new($name);
+        )*
+
+        /// Every table in one write transaction. The first use of a table opens it, since opening all of them would
+        /// cost a publish more than its own rows.
+        pub(crate) struct Tables<'t> {
+            $(pub(crate) $field: Watched<'t, $key, $value>,)*
+        }
+
+        impl<'t> Tables<'t> {
+            pub(crate) fn new(txn: &'t WriteTransaction) -> Self {
+                Self { $($field: Watched::new(txn, $table),)* }
+            }
+
+            /// Creates the missing tables.
+            pub(crate) fn create(&self) -> Result<(), TransactionError> {
+                $(self.$field.read()?;)*
+                Ok(())
+            }
+
+            /// Returns the names of the tables that were used.
+            #[cfg(test)]
+            pub(crate) fn opened(&self) -> Vec<&'static str> {
+                let opened = [$(($name, self.$field.is_open()),)*];
+                opened.into_iter().filter(|(_, is_open)| *is_open).map(|(name, _)| name).collect()
+            }
+
+            /// Returns whether anything may have changed.
+            pub(crate) fn changed(&self) -> bool {
+                $(self.$field.changed())||*
+            }
+        }
+
+        /// Copies every row into an empty database.
+        pub(crate) fn copy(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), TransactionError> {
+            copy_table(from, to, META)?;
+            $(copy_table(from, to, $table)?;)*
+            Ok(())
+        }
+    };
+}
+
+tables! {
+    /// channel → `ChannelInfo`.
+    channels: CHANNELS("channels"), u64 => Json;
+    /// name → channel.
+    names: NAMES("names"), &'static str => u64;
+    /// what a name looks like → channel. If several names of an earlier layout look the same, the first channel.
+    looks: LOOKS("looks"), &'static str => u64;
+    /// (user or [`EVERYBODY`], whether it is archived, name) → channel: the open channels, and each user's private and
+    /// direct ones.
+    lists: LISTS("lists"), (&'static str, bool, &'static str) => u64;
+    /// The channels that are private, direct or archived. Whatever is appended to another one needs no more than this
+    /// missing row to be allowed.
+    restricted: RESTRICTED("restricted"), u64 => ();
+    /// The ids of a direct channel's people, sorted, with a space between two → channel. No id has a space.
+    directs: DIRECTS("directs"), &'static str => u64;
+    /// (channel, user) → `Member`, with the name that the user had then.
+    members: MEMBERS("members"), (u64, &'static str) => Json;
+    /// channel → (members, owners among them).
+    member_counts: MEMBER_COUNTS("member_counts"), u64 => (u64, u64);
+    /// channel → [`Log`].
+    logs: LOGS("logs"), u64 => Json;
+    /// (channel, seq) → `Event`. The event of a message that was never edited is not here: [`begun`] makes it from the
+    /// row in [`MESSAGES`].
+    events: EVENTS("events"), (u64, u64) => Json;
+    /// (channel, seq) → (ordinal, current `Message`). The ordinal counts the channel's messages from 1.
+    messages: MESSAGES("messages"), (u64, u64) => (u64, Json);
+    /// (channel, seq) → the author's user id of every row in [`MESSAGES`], or [`DELETED`]. Counting reads these rows and
+    /// those in [`MENTIONS`] alone, so its cost doesn't depend on how long the messages are.
+    authors: AUTHORS("authors"), (u64, u64) => &'static str;
+    /// (channel, user or [`EVERYBODY`], seq): whom the messages mention, as they are now.
+    mentions: MENTIONS("mentions"), (u64, &'static str, u64) => ();
+    /// (channel, target, seq of the edit): the rows that a delete must redact.
+    edits: EDITS("edits"), (u64, u64, u64) => ();
+    /// (channel, author, nonce) → (seq, at).
+    nonces: NONCES("nonces"), (u64, &'static str, &'static str) => (u64, i64);
+    /// (channel, seq) → (at, author, nonce) of pruned messages whose nonce is younger than a day. If the time was ahead of
+    /// the clock, `at` is the time of the prune, so rows are ordered by time as well as by `seq`.
+    orphans: ORPHANS("orphan_nonces"), (u64, u64) => (i64, &'static str, &'static str);
+    /// user → display name.
+    users: USERS("users"), &'static str => &'static str;
+    /// (user, channel) → seq.
+    markers: MARKERS("markers"), (&'static str, u64) => u64;
+    /// attachment → `Upload`.
+    uploads: UPLOADS("uploads"), &'static str => Json;
+    /// (time from which it can be removed, attachment) of every upload that no message has.
+    reclaimable: RECLAIMABLE("reclaimable"), (i64, &'static str) => ();
+    /// owner → bytes of their uploads. [`ALL_OWNERS`] → bytes of all uploads.
+    file_bytes: FILE_BYTES("file_bytes"), &'static str => u64;
+}
 
 /// The state of one channel's log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,183 +163,9 @@ impl Log {
     }
 }
 
-/// Every table, open for writing in one transaction.
-pub(crate) struct Tables<'t> {
-    pub(crate) channels: Watched<'t, u64, Json>,
-    pub(crate) names: Watched<'t, &'static str, u64>,
-    pub(crate) looks: Watched<'t, &'static str, u64>,
-    pub(crate) logs: Watched<'t, u64, Json>,
-    pub(crate) events: Watched<'t, (u64, u64), Json>,
-    pub(crate) messages: Watched<'t, (u64, u64), (u64, Json)>,
-    pub(crate) authors: Watched<'t, (u64, u64), &'static str>,
-    pub(crate) edits: Watched<'t, (u64, u64, u64), ()>,
-    pub(crate) nonces: Watched<'t, (u64, &'static str, &'static str), (u64, i64)>,
-    pub(crate) orphans: Watched<'t, (u64, u64), (i64, &'static str, &'static str)>,
-    pub(crate) users: Watched<'t, &'static str, &'static str>,
-    pub(crate) markers: Watched<'t, (&'static str, u64), u64>,
-    pub(crate) uploads: Watched<'t, &'static str, Json>,
-    pub(crate) reclaimable: Watched<'t, (i64, &'static str), ()>,
-    pub(crate) file_bytes: Watched<'t, &'static str, u64>,
-}
-
-impl<'t> Tables<'t> {
-    pub(crate) fn open(txn: &'t WriteTransaction) -> Result<Self, TransactionError> {
-        Ok(Self {
-            channels: Watched::open(txn, CHANNELS)?,
-            names: Watched::open(txn, NAMES)?,
-            looks: Watched::open(txn, LOOKS)?,
-            logs: Watched::open(txn, LOGS)?,
-            events: Watched::open(txn, EVENTS)?,
-            messages: Watched::open(txn, MESSAGES)?,
-            authors: Watched::open(txn, AUTHORS)?,
-            edits: Watched::open(txn, EDITS)?,
-            nonces: Watched::open(txn, NONCES)?,
-            orphans: Watched::open(txn, ORPHANS)?,
-            users: Watched::open(txn, USERS)?,
-            markers: Watched::open(txn, MARKERS)?,
-            uploads: Watched::open(txn, UPLOADS)?,
-            reclaimable: Watched::open(txn, RECLAIMABLE)?,
-            file_bytes: Watched::open(txn, FILE_BYTES)?,
-        })
-    }
-
-    /// Returns whether anything may have changed.
-    pub(crate) fn changed(&self) -> bool {
-        let Self {
-            channels,
-            names,
-            looks,
-            logs,
-            events,
-            messages,
-            authors,
-            edits,
-            nonces,
-            orphans,
-            users,
-            markers,
-            uploads,
-            reclaimable,
-            file_bytes,
-        } = self;
-        channels.changed()
-            || names.changed()
-            || looks.changed()
-            || logs.changed()
-            || events.changed()
-            || messages.changed()
-            || authors.changed()
-            || edits.changed()
-            || nonces.changed()
-            || orphans.changed()
-            || users.changed()
-            || markers.changed()
-            || uploads.changed()
-            || reclaimable.changed()
-            || file_bytes.changed()
-    }
-}
-
-/// Checks a database's layout, and creates the tables in an empty one.
-pub(crate) fn prepare(database: &Database) -> Result<LayoutKind, TransactionError> {
-    let read = database.begin_read()?;
-    if read.list_tables()?.next().is_none() && read.list_multimap_tables()?.next().is_none() {
-        create(database)?;
-        return Ok(LayoutKind::Ours);
-    }
-    if !read.list_tables()?.any(|table| table.name() == META.name()) {
-        return Ok(LayoutKind::Foreign);
-    }
-    let meta = match read.open_table(META) {
-        Ok(meta) => meta,
-        // A table with our name, but other types of rows.
-        Err(redb::TableError::Storage(error)) => return Err(error.into()),
-        Err(_) => return Ok(LayoutKind::Foreign),
-    };
-    match meta.get(LAYOUT_KEY)?.map(|version| version.value()) {
-        None | Some(0) => Ok(LayoutKind::Foreign),
-        Some(LAYOUT) => Ok(LayoutKind::Ours),
-        Some(older) if older < LAYOUT => {
-            create(database)?;
-            Ok(LayoutKind::Ours)
-        }
-        Some(newer) => Ok(LayoutKind::Newer { found: newer, known: LAYOUT }),
-    }
-}
-
-/// Counts the bytes of the existing uploads.
-fn count_files(tables: &mut Tables<'_>) -> Result<(), TransactionError> {
-    let mut bytes: HashMap<String, u64> = HashMap::new();
-    for row in tables.uploads.iter()? {
-        let upload: Upload = decode(row?.1.value())?;
-        for owner in [upload.owner.as_str(), ALL_OWNERS] {
-            *bytes.entry(owner.to_owned()).or_default() += upload.attachment.size;
-        }
-    }
-    for (owner, bytes) in bytes {
-        tables.file_bytes.insert(owner.as_str(), bytes)?;
-    }
-    Ok(())
-}
-
-/// Creates the missing tables, fills them, and stores the layout's version.
-fn create(database: &Database) -> Result<(), TransactionError> {
-    let mut txn = database.begin_write()?;
-    txn.set_quick_repair(true);
-    let mut tables = Tables::open(&txn)?;
-    count_files(&mut tables)?;
-    enter_looks(&mut tables)?;
-    enter_authors(&mut tables)?;
-    drop(tables);
-    txn.open_table(META)?.insert(LAYOUT_KEY, LAYOUT)?;
-    Ok(txn.commit()?)
-}
-
-/// Copies every row into an empty database.
-pub(crate) fn copy(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), TransactionError> {
-    copy_table(from, to, META)?;
-    copy_table(from, to, CHANNELS)?;
-    copy_table(from, to, NAMES)?;
-    copy_table(from, to, LOOKS)?;
-    copy_table(from, to, LOGS)?;
-    copy_table(from, to, EVENTS)?;
-    copy_table(from, to, MESSAGES)?;
-    copy_table(from, to, AUTHORS)?;
-    copy_table(from, to, EDITS)?;
-    copy_table(from, to, NONCES)?;
-    copy_table(from, to, ORPHANS)?;
-    copy_table(from, to, USERS)?;
-    copy_table(from, to, MARKERS)?;
-    copy_table(from, to, UPLOADS)?;
-    copy_table(from, to, RECLAIMABLE)?;
-    copy_table(from, to, FILE_BYTES)
-}
-
-/// Stores the authors of all messages.
-fn enter_authors(tables: &mut Tables<'_>) -> Result<(), TransactionError> {
-    for row in tables.messages.iter()? {
-        let (key, row) = row?;
-        let message: Message = decode(row.value().1)?;
-        tables.authors.insert(key.value(), author_of(&message))?;
-    }
-    Ok(())
-}
-
 /// Returns a message's row in [`AUTHORS`].
 pub(crate) fn author_of(message: &Message) -> &str {
     if message.deleted { DELETED } else { message.author.id.as_str() }
-}
-
-/// Stores what the names of all channels look like, in the order of the channels' creation.
-fn enter_looks(tables: &mut Tables<'_>) -> Result<(), TransactionError> {
-    for row in tables.channels.iter()? {
-        let (id, info) = row?;
-        let look = decode::<ChannelInfo>(info.value())?.name.look();
-        if tables.looks.get(look.as_str())?.is_none() {
-            tables.looks.insert(look.as_str(), id.value())?;
-        }
-    }
-    Ok(())
 }
 
 /// Returns the event that created a message that was never edited.
@@ -288,6 +173,7 @@ pub(crate) fn begun(message: Message) -> Event {
     let Message { seq, author, at, text, nonce, reply_to, attachments, deleted, .. } = message;
     let mut content = Content::new(author, nonce, text);
     (content.reply_to, content.attachments, content.deleted) = (reply_to, attachments, deleted);
+    (content.mentions, content.kind, content.data) = (message.mentions, message.kind, message.data);
     Event::new(seq, at, EventKind::Message(content))
 }
 

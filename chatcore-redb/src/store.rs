@@ -19,6 +19,7 @@ use crate::layout::{Layout, LayoutKind};
 use crate::log::Changes;
 use crate::opening::{Builder, Opening};
 use crate::schema::{self, EVENTS, LOGS, Log, MESSAGES, begun, decode, log};
+use crate::upgrade;
 use crate::writer::SyncMode;
 
 /// A durable [`Store`](chatcore::store::Store) in one file. Clones are handles to the same open file.
@@ -47,11 +48,11 @@ impl Layout for Chat {
     type Changes<'t> = Changes<'t>;
 
     fn prepare(database: &Database) -> Result<LayoutKind, TransactionError> {
-        schema::prepare(database)
+        upgrade::prepare(database)
     }
 
     fn begin(txn: &WriteTransaction) -> Result<Changes<'_>, TransactionError> {
-        Changes::open(txn)
+        Ok(Changes::open(txn))
     }
 
     fn finish(changes: Changes<'_>) -> Result<bool, TransactionError> {

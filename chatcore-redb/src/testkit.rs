@@ -3,7 +3,7 @@
 //! Only with the feature `testkit`. It is not part of the API: it changes with the layout.
 
 use chatcore::Message;
-use chatcore::store::{ChannelInfo, Event, Upload};
+use chatcore::store::{ChannelInfo, Event, Member, Upload};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -22,11 +22,14 @@ pub enum Row {
     Message,
     /// An uploaded file.
     Upload,
+    /// A member of a channel.
+    Member,
 }
 
 impl Row {
     /// Every kind of row.
-    pub const KINDS: [Self; 5] = [Self::Channel, Self::Log, Self::Event, Self::Message, Self::Upload];
+    pub const KINDS: [Self; 6] =
+        [Self::Channel, Self::Log, Self::Event, Self::Message, Self::Upload, Self::Member];
 }
 
 /// Decodes a row as the store does, and returns it encoded again.
@@ -40,6 +43,7 @@ pub fn read_row(row: Row, bytes: &[u8]) -> Result<Vec<u8>, String> {
         Row::Event => rewritten::<Event>(bytes),
         Row::Message => rewritten::<Message>(bytes),
         Row::Upload => rewritten::<Upload>(bytes),
+        Row::Member => rewritten::<Member>(bytes),
     }
 }
 

@@ -1,41 +1,46 @@
-//! A table that knows whether it was changed.
+//! A table of a write transaction that is opened when it is used, and knows whether it was changed.
 
-use std::ops::{Deref, DerefMut};
+use std::cell::OnceCell;
 
 use redb::{Key, Table, TableDefinition, Value, WriteTransaction};
 
 use crate::error::TransactionError;
 
-/// A table, open for writing. Mutable access marks it as changed, so no write can be missed.
+/// A table of a write transaction. Access for writing marks it as changed, so no write can be missed.
 pub(crate) struct Watched<'t, K: Key + 'static, V: Value + 'static> {
-    table: Table<'t, K, V>,
+    txn: &'t WriteTransaction,
+    definition: TableDefinition<'static, K, V>,
+    table: OnceCell<Table<'t, K, V>>,
     changed: bool,
 }
 
 impl<'t, K: Key + 'static, V: Value + 'static> Watched<'t, K, V> {
-    pub(crate) fn open(
-        txn: &'t WriteTransaction,
-        name: TableDefinition<'_, K, V>,
-    ) -> Result<Self, TransactionError> {
-        Ok(Self { table: txn.open_table(name)?, changed: false })
+    pub(crate) fn new(txn: &'t WriteTransaction, definition: TableDefinition<'static, K, V>) -> Self {
+        Self { txn, definition, table: OnceCell::new(), changed: false }
     }
 
     pub(crate) fn changed(&self) -> bool {
         self.changed
     }
-}
 
-impl<'t, K: Key + 'static, V: Value + 'static> Deref for Watched<'t, K, V> {
-    type Target = Table<'t, K, V>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.table
+    #[cfg(test)]
+    pub(crate) fn is_open(&self) -> bool {
+        self.table.get().is_some()
     }
-}
 
-impl<K: Key + 'static, V: Value + 'static> DerefMut for Watched<'_, K, V> {
-    fn deref_mut(&mut self) -> &mut Self::Target {
+    /// Returns the table for reading.
+    pub(crate) fn read(&self) -> Result<&Table<'t, K, V>, TransactionError> {
+        if let Some(table) = self.table.get() {
+            return Ok(table);
+        }
+        let table = self.txn.open_table(self.definition)?;
+        Ok(self.table.get_or_init(|| table))
+    }
+
+    /// Returns the table for writing.
+    pub(crate) fn write(&mut self) -> Result<&mut Table<'t, K, V>, TransactionError> {
+        self.read()?;
         self.changed = true;
-        &mut self.table
+        self.table.get_mut().ok_or(TransactionError::Broken("a table is not open"))
     }
 }

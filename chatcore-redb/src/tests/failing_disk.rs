@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use chatcore::store::{
-    Append, AppendBody, AppendError, AttachmentIndex, Directory, EventKind, EventStore, PageLimit, Replay,
+    Append, AppendBody, AppendError, AttachmentIndex, Directory, EventKind, EventStore, Leaving, MemberOp,
+    Membership, NewPrivate, Notify, PageLimit, Replay, Role,
 };
 use chatcore::testkit::Random;
 use chatcore::{AttachmentId, ChannelId, ChannelName, Nonce, Position, User, UserId};
@@ -222,7 +223,7 @@ async fn a_panic_in_a_write_rolls_its_batch_back() {
     let store = open(&dir.path().join("chat.redb"), &Arc::default());
     let channel = channel(&store).await;
     let panicked = store.write::<(), _>(SyncMode::Disk, |changes| {
-        changes.tables.users.insert("u_ann", "Ann")?;
+        changes.tables.users.write()?.insert("u_ann", "Ann")?;
         panic!("a write fails on purpose")
     });
     assert!(panicked.await.is_err());
@@ -323,8 +324,21 @@ async fn a_write_that_changes_nothing_does_not_sync() {
     let unknown = AttachmentId::new("a_1").unwrap();
     store.put_user(&ann).await.unwrap();
     store.append(vec![publish(channel, 1)]).await.remove(0).unwrap();
+    let private = ChannelName::new("pr.a").unwrap();
+    let private = NewPrivate::new(private, "Plans");
+    let private = store.create_private_within(&private, &ann, 9).await.unwrap().unwrap().id;
+    let direct = ChannelName::new("dm.a").unwrap();
+    store.open_direct_within(&direct, std::slice::from_ref(&ann), &ann, 9).await.unwrap();
     let before = faults.syncs.load(Ordering::SeqCst);
     store.put_user(&ann).await.unwrap();
+    assert!(!store.join_open(channel, &ann).await.unwrap());
+    assert_eq!(store.leave_open(private, &ann.id).await.unwrap(), Leaving::NotAMember);
+    assert!(store.set_notify(private, &ann.id, Notify::All).await.unwrap());
+    store.open_direct_within(&direct, std::slice::from_ref(&ann), &ann, 9).await.unwrap();
+    let leave = AppendBody::Member { op: MemberOp::Removed, user: ann.clone(), role: Role::Owner, most: 9 };
+    let stranger = User::new("u_bob", "Bob").unwrap();
+    let refused = vec![Append::new(private, stranger, leave).checked()];
+    assert!(store.append(refused).await.remove(0).is_err());
     assert!(store.append(vec![publish(channel, 1)]).await.remove(0).unwrap().duplicate);
     assert!(store.append(vec![publish(ChannelId(9), 1)]).await.remove(0).is_err());
     assert!(store.discard_upload(&unknown).await.unwrap());

@@ -1,3 +1,4 @@
 //! Tests that reach behind the public API.
 
 mod failing_disk;
+mod publish;
