@@ -7,7 +7,8 @@ use std::path::Path;
 
 use chatcore::attachments::FileKind;
 use chatcore::store::{
-    Append, AppendBody, AttachmentIndex, Directory, EventStore, PageLimit, Upload, UploadState,
+    Append, AppendBody, AttachmentIndex, Created, Directory, EventStore, Extras, Membership, Mention,
+    Mentions, NewPrivate, PageLimit, Upload, UploadState,
 };
 use chatcore::{Attachment, AttachmentId, ChannelId, ChannelName, Nonce, Timestamp, User};
 use chatcore_redb::{BackupError, RedbStore};
@@ -27,14 +28,7 @@ async fn append(store: &RedbStore, channel: ChannelId, body: AppendBody) -> u64 
 }
 
 fn message(text: &str) -> AppendBody {
-    let nonce = Nonce::random();
-    AppendBody::Message {
-        nonce,
-        text: text.to_owned(),
-        reply_to: None,
-        attachments: Vec::new(),
-        extras: None,
-    }
+    AppendBody::message(Nonce::random(), text)
 }
 
 fn upload(id: &str, channel: ChannelId, state: UploadState) -> Upload {
@@ -64,6 +58,17 @@ async fn a_backup_holds_every_row_that_was_answered_before_it() {
     store.mark_read(&ann().id, channel, 200).await.unwrap();
     store.put_user(&ann()).await.unwrap();
     store.put_upload(&upload("a_1", channel, UploadState::Ready)).await.unwrap();
+    let bob = User::new("u_bob", "Bob").unwrap();
+    let private = NewPrivate::new(ChannelName::new("pr.a").unwrap(), "Plans");
+    let private = store.create_private_within(&private, &bob, 9).await.unwrap().unwrap().id;
+    let mentions = Mentions::new(vec![Mention::User(bob.id.clone())], Vec::new());
+    let extras = Extras::default().with_mentions(mentions).boxed();
+    let (nonce, text) = (Nonce::random(), "@Bob".to_owned());
+    let body = AppendBody::Message { nonce, text, reply_to: None, attachments: Vec::new(), extras };
+    append(&store, private, body).await;
+    let people = [ann(), bob.clone()];
+    let direct = ChannelName::new("dm.a").unwrap();
+    let direct = store.open_direct_within(&direct, &people, &bob, 9).await.unwrap().unwrap().into_channel();
 
     let backup = folder.path().join("backup.redb");
     store.backup(&backup).await.unwrap();
@@ -81,6 +86,17 @@ async fn a_backup_holds_every_row_that_was_answered_before_it() {
     assert_eq!(copy.unread(&ann().id, &[channel]).await.unwrap()[0].read, 200);
     assert_eq!(copy.users(&[ann().id]).await.unwrap().len(), 1);
     assert_eq!(copy.uploads(None, 10).await.unwrap().len(), 1);
+    let all = PageLimit::items(9);
+    for user in &people {
+        let listed = store.channels_of(&user.id, None, true, all).await.unwrap();
+        assert_eq!(copy.channels_of(&user.id, None, true, all).await.unwrap(), listed);
+    }
+    assert_eq!(copy.unread(&bob.id, &[private]).await.unwrap()[0].mentions, 1);
+    let stranger = Append::new(private, ann(), message("no")).checked();
+    assert!(copy.append(vec![stranger]).await.remove(0).is_err());
+    let again = ChannelName::new("dm.b").unwrap();
+    let again = copy.open_direct_within(&again, &people, &bob, 9).await.unwrap().unwrap();
+    assert_eq!(again, Created::Exists(direct));
     assert_eq!(append(&copy, channel, message("it goes on from there")).await, 303);
 }
 
