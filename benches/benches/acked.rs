@@ -173,6 +173,8 @@ fn publish(channel: &str, nonce: String) -> protocol::Command {
         text: TEXT.to_owned(),
         attachments: Vec::new(),
         reply_to: None,
+        mentions: Vec::new(),
+        data: None,
     }
 }
 

@@ -154,6 +154,8 @@ fn acknowledge(c: &mut Criterion) {
                         text: TEXT.into(),
                         attachments: Vec::new(),
                         reply_to: None,
+                        mentions: Vec::new(),
+                        data: None,
                     };
                     writer.call::<chatcore::protocol::Published>(publish).await.unwrap();
                 })));

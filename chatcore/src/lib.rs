@@ -38,11 +38,15 @@ pub use self::chat::sender::{ClientError, ClientSender};
 pub use self::chat::{Chat, ChatBuilder};
 pub use self::limits::Limits;
 pub use self::model::attachment::Attachment;
+pub use self::model::data::{Data, InvalidData};
 pub use self::model::error::{Error, ErrorCode};
 pub use self::model::id::{
     AttachmentId, ChannelId, Epoch, InvalidId, Nonce, Position, Seq, SessionId, UserId,
 };
-pub use self::model::message::{Message, Reaction, User};
+pub use self::model::membership::{
+    ChannelKind, HistoryAccess, Member, MemberOp, Mention, Mentions, Notify, Role,
+};
+pub use self::model::message::{Message, MessageKind, Reaction, User};
 pub use self::model::name::{ChannelName, InvalidChannelName};
 pub use self::model::new_message::NewMessage;
 pub use self::model::policy::{Action, Denied, Identity, OpenPolicy, Policy};

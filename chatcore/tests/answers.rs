@@ -103,7 +103,7 @@ async fn a_message_larger_than_an_answer_comes_alone() {
     let opened = ann.subscribe("a").await.unwrap();
     assert_eq!((seqs(opened.start.messages()), has_more(&opened.start), opened.head), (vec![5], true, 5));
     let found = ann.search("a", "needle", None).await.unwrap();
-    assert_eq!((seqs(&found.messages), found.before), (vec![5], Some(5)));
+    assert_eq!((seqs(&found.messages), found.before), (vec![5], Some(5.into())));
 }
 
 #[tokio::test]
@@ -218,7 +218,7 @@ async fn list(
     after: Option<&str>,
     limit: Option<u32>,
 ) -> Result<ChannelList, ClientError> {
-    client.call(Command::Channels { after: after.map(str::to_owned), limit }).await
+    client.call(Command::Channels { after: after.map(str::to_owned), limit, archived: false }).await
 }
 
 /// Lists all channels page by page, and returns how many each page had.

@@ -117,7 +117,7 @@ async fn the_app_names_a_channel_in_any_spelling() {
     );
     assert_eq!(code(chat.history(&nowhere, Seq::MAX, 9).await), Some(ErrorCode::NoSuchChannel));
     assert_eq!(code(chat.unread(&host.id, &nowhere).await), Some(ErrorCode::NoSuchChannel));
-    assert!(chat.members(&nowhere).is_empty());
+    assert!(chat.online(&nowhere).is_empty());
 }
 
 #[tokio::test]
@@ -182,9 +182,9 @@ async fn the_app_counts_what_a_user_has_to_read() {
     for author in [&host, &host, &ann] {
         chat.publish(author, &channel("b"), NewMessage::text("x")).await.unwrap();
     }
-    let first = chat.counts(&ann.id, None).await.unwrap();
+    let first = chat.channels_of(&ann.id, None).await.unwrap();
     assert_eq!((first.channels[0].name.as_str(), first.channels[0].unread, first.more), ("a", 0, true));
-    let second = chat.counts(&ann.id, Some(&first.channels[0].name)).await.unwrap();
+    let second = chat.channels_of(&ann.id, Some(&first.channels[0].name)).await.unwrap();
     assert_eq!((second.channels[0].unread, second.channels[0].head, second.more), (2, 3, false));
     assert_eq!(chat.unread(&ann.id, &channel("b")).await.unwrap().messages, 2);
     assert_eq!(chat.unread(&host.id, &channel("b")).await.unwrap().messages, 1);
@@ -194,14 +194,14 @@ async fn the_app_counts_what_a_user_has_to_read() {
 async fn the_app_sees_everybody_who_is_online() {
     let chat = chat(|l| l.presence_members = 1).await;
     let a = channel("a");
-    assert!(chat.members(&a).is_empty());
+    assert!(chat.online(&a).is_empty());
     let mut clients = Vec::new();
     for name in ["bob", "ann"] {
         let client = chat.connect(Identity::new(user(name))).unwrap();
         client.subscribe("a").await.unwrap();
         clients.push(client);
     }
-    assert_eq!(chat.members(&a), [user("ann"), user("bob")], "also those whom the list has no room for");
+    assert_eq!(chat.online(&a), [user("ann"), user("bob")], "also those whom the list has no room for");
 }
 
 /// A bus that says that it reaches other processes.

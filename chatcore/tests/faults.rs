@@ -30,7 +30,15 @@ async fn insist<T: serde::de::DeserializeOwned>(client: &mut Client, command: &C
 
 fn publish(nonce: String) -> Command {
     let text = nonce.clone();
-    Command::Publish { channel: "a".into(), nonce, text, attachments: Vec::new(), reply_to: None }
+    Command::Publish {
+        channel: "a".into(),
+        nonce,
+        text,
+        attachments: Vec::new(),
+        reply_to: None,
+        mentions: Vec::new(),
+        data: None,
+    }
 }
 
 /// Reads `count` events of the log, and resumes from its position whenever it has lagged.

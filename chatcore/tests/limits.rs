@@ -42,6 +42,8 @@ fn publish(channel: &str, nonce: &str, attachments: Vec<String>) -> Command {
         text: nonce.into(),
         attachments,
         reply_to: None,
+        mentions: Vec::new(),
+        data: None,
     }
 }
 

@@ -154,6 +154,8 @@ impl World {
             text: String::new(),
             attachments: vec![id.to_string()],
             reply_to: None,
+            mentions: Vec::new(),
+            data: None,
         };
         self.ann.call::<Published>(draft).await.unwrap();
         id

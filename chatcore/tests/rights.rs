@@ -218,7 +218,7 @@ async fn readers(ann: &mut Client) -> Vec<Command> {
         Command::Subscribe { channel: channel.clone(), after: None, limit: None },
         Command::Subscribe { channel: channel.clone(), after, limit: None },
         Command::History { channel: channel.clone(), before: 9, limit: None },
-        Command::Search { channel, query: "word".into(), before: None, limit: None },
+        Command::Search { channel: Some(channel), query: "word".into(), before: None, limit: None },
     ]
 }
 

@@ -113,7 +113,8 @@ async fn searches_wait_in_order_up_to_the_bound() {
     let wait = limits.store_timeout;
     let chat = Chat::builder(held).limits(limits).build();
     let began = tokio::time::Instant::now();
-    let search = Command::Search { channel: "a".into(), query: "needle".into(), before: None, limit: None };
+    let search =
+        Command::Search { channel: Some("a".into()), query: "needle".into(), before: None, limit: None };
     let searches = ["ann", "bob", "cat"].map(|name| {
         let client = chat.connect(Identity::new(user(name))).unwrap();
         let search = search.clone();

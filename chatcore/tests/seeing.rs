@@ -153,6 +153,8 @@ async fn the_statistics_count_connections_and_messages() {
         text: "two".into(),
         attachments: Vec::new(),
         reply_to: None,
+        mentions: Vec::new(),
+        data: None,
     };
     let nonce = Nonce::random();
     for _ in 0..2 {

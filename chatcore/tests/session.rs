@@ -58,6 +58,8 @@ fn publish(channel: &str, nonce: &str, text: &str) -> Command {
         text: text.into(),
         attachments: Vec::new(),
         reply_to: None,
+        mentions: Vec::new(),
+        data: None,
     }
 }
 

@@ -261,7 +261,7 @@ impl Group {
         }
         if head.epoch != appended.epoch {
             self.lacks(channel);
-        } else if channel.ring().push(&event) == Push::Gap {
+        } else if channel.push(&event) == Push::Gap {
             self.hold(channel, event);
         } else if self.remote.is_some() {
             self.release(channel);

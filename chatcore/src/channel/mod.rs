@@ -17,14 +17,16 @@ use bytes::Bytes;
 
 use crate::channel::members::Members;
 use crate::delivery::handle::ConnectionHandle;
-use crate::delivery::ring::HistoryRing;
+use crate::delivery::ring::{HistoryRing, Push};
 use crate::delivery::ring_budget::Rings;
 use crate::delivery::ring_cell::RingCell;
 use crate::delivery::shard::{Shard, Subscribers};
 use crate::delivery::subscriber::Subscriber;
 use crate::limits::Limits;
+use crate::model::event::{Event, EventKind};
 use crate::model::id::Position;
-use crate::protocol::Encoder;
+use crate::model::membership::{ChannelKind, MemberOp};
+use crate::protocol::{Encoder, RemovalReason};
 use crate::store::{ChannelInfo, Head, Page, Replay, Store, StoreError};
 
 /// A channel in memory. Everything in it can be read from the store again.
@@ -92,13 +94,32 @@ impl Channel {
         self.ring.read().head().position()
     }
 
+    /// Adds the next event of the log to the ring. An event with which somebody's right to read ends, ends their
+    /// subscriptions here, before a later event is in the ring. Only the channel's own append group calls this.
+    pub(crate) fn push(&self, event: &Event) -> Push {
+        let push = self.ring.push(event);
+        if let EventKind::Member { op, user, .. } = &event.kind
+            && push == Push::Done
+            && op.ends_membership()
+            && self.info.kind != ChannelKind::Open
+        {
+            let reason = if *op == MemberOp::Left { RemovalReason::Left } else { RemovalReason::Removed };
+            self.subscribers.for_each(|subscriber| {
+                if subscriber.handle().identity.user.id == user.id {
+                    subscriber.end_with(event.seq, reason);
+                }
+            });
+        }
+        push
+    }
+
     /// Pushes what the store has after the ring's [position](Self::position). Only the channel's own append group
     /// calls this, so two repairs of one channel never run at once.
     pub(crate) async fn repair(&self, replay: Replay, source: Source<'_>) -> Result<Repaired, StoreError> {
         match replay {
             Replay::Events { events, more } => {
                 for event in &events {
-                    self.ring.push(event);
+                    self.push(event);
                 }
                 Ok(if more { Repaired::Partly } else { Repaired::Whole })
             }

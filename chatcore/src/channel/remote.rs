@@ -74,7 +74,7 @@ impl Group {
         }
         match event {
             Some(event) if seq == head.seq + 1 => {
-                if channel.ring().push(&event) == Push::Gap {
+                if channel.push(&event) == Push::Gap {
                     self.lacks(channel);
                 }
                 self.release(channel);
@@ -117,7 +117,7 @@ impl Group {
         }
         let (mut is_new, now) = (false, Instant::now());
         while let Some(event) = remote.reorder.next(channel.info.id, channel.position().seq, now) {
-            is_new |= channel.ring().push(&event) == Push::Done;
+            is_new |= channel.push(&event) == Push::Done;
         }
         if !remote.reorder.holds(channel.info.id) && !self.repairs.has(channel) {
             channel.set_behind(false);

@@ -120,20 +120,24 @@ mod tests {
     use crate::store::ChannelInfo;
 
     fn channel() -> Arc<Channel> {
-        let info = ChannelInfo {
-            id: ChannelId(1),
-            name: ChannelName::new("a").unwrap(),
-            topic: String::new(),
-            created_at: Timestamp::from_millis(0),
-            created_by: User::new("u_ann", "Ann").unwrap(),
-        };
+        let info = ChannelInfo::new(
+            ChannelId(1),
+            ChannelName::new("a").unwrap(),
+            Timestamp::from_millis(0),
+            User::new("u_ann", "Ann").unwrap(),
+        );
         let rings = Arc::new(Rings::new(&Limits::default()));
         Arc::new(Channel::new(info, Encoder::new(""), rings))
     }
 
     fn event(seq: Seq, bytes: usize) -> Event {
-        let kind =
-            EventKind::Edited { target: 1, text: "x".repeat(bytes), by: User::new("u_ann", "Ann").unwrap() };
+        let kind = EventKind::Edited {
+            target: 1,
+            text: "x".repeat(bytes),
+            by: User::new("u_ann", "Ann").unwrap(),
+            mentions: None,
+            data: None,
+        };
         Event { seq, at: Timestamp::from_millis(0), kind }
     }
 

@@ -3,10 +3,11 @@
 use tokio::time::timeout;
 
 use crate::chat::Chat;
-use crate::connection::request::{check_content, checked_text};
+use crate::connection::mentions::mentioned;
+use crate::connection::request::{check_content, checked_mentions, checked_text};
 use crate::engine::Engine;
 use crate::model::error::Error;
-use crate::model::event::AppendBody;
+use crate::model::event::{AppendBody, Extras};
 use crate::model::id::{ChannelId, Seq, UserId};
 use crate::model::message::User;
 use crate::model::name::ChannelName;
@@ -38,7 +39,7 @@ impl Chat {
     /// ```
     ///
     /// # Errors
-    /// - `no_such_channel`, `no_such_attachment`
+    /// - `no_such_channel`, `no_such_attachment`, `archived`
     /// - `empty`, `too_large`, or `bad_frame` for a text with U+0000
     /// - `unavailable` if the store fails, does not answer within two [`Limits::store_timeout`], or if too many
     ///   messages already wait for it. After a failure of the store the message may have been stored: publish a
@@ -55,7 +56,7 @@ impl Chat {
         message: NewMessage,
     ) -> Result<Published, Error> {
         let engine = self.engine();
-        let NewMessage { nonce, text, attachments, reply_to } = message;
+        let NewMessage { nonce, text, attachments, reply_to, mentions, data, kind } = message;
         check_content(&engine.limits, &text, attachments.len())?;
         let text = checked_text(&engine.limits, text)?;
         let channel = in_time(engine, async {
@@ -64,10 +65,19 @@ impl Chat {
         });
         let channel = channel.await?;
         let attachments = in_time(engine, engine.files(&attachments)).await?;
-        let name = channel.info.name.clone();
-        let body = AppendBody::Message { nonce, text, reply_to, attachments, extras: None };
+        let mentions = checked_mentions(&engine.limits, mentions)?;
+        let mentions = in_time(engine, engine.mentions_of(&channel, mentions)).await?;
+        let mentioned = mentioned(&mentions, &author.id);
+        let mut extras = Extras::default().with_mentions(mentions);
+        (extras.data, extras.kind) = (data, kind);
+        let info = channel.info.clone();
+        let name = info.name.clone();
+        let body = AppendBody::Message { nonce, text, reply_to, attachments, extras: extras.boxed() };
         let stored = engine.queue(author.clone(), channel, body, None)?.await;
         let stored = stored.unwrap_or_else(|_| Err(Error::overloaded()))?;
+        if !stored.duplicate {
+            engine.tell_counts(&info, mentioned);
+        }
         Ok(Published { channel: name, seq: stored.seq, at: stored.at, duplicate: stored.duplicate })
     }
 
@@ -133,7 +143,11 @@ impl Chat {
     ///
     /// # Errors
     /// `unavailable` if the store fails.
-    pub async fn counts(&self, user: &UserId, after: Option<&ChannelName>) -> Result<ChannelList, Error> {
+    pub async fn channels_of(
+        &self,
+        user: &UserId,
+        after: Option<&ChannelName>,
+    ) -> Result<ChannelList, Error> {
         let engine = self.engine();
         let limit = PageLimit::new(engine.limits.channels_page.max(1), engine.limits.answer_bytes);
         let page = in_time(engine, async {
@@ -169,7 +183,7 @@ impl Chat {
     /// The channel is one with exactly this name. A participant of this process counts once it subscribes, and one of
     /// another process within a second. A channel that this process does not have in memory has nobody here.
     #[must_use]
-    pub fn members(&self, channel: &ChannelName) -> Vec<User> {
+    pub fn online(&self, channel: &ChannelName) -> Vec<User> {
         let channel = self.engine().registry.loaded(channel);
         let channel = channel.inspect(|channel| self.engine().open_presence(channel));
         channel.map(|channel| channel.members().everybody()).unwrap_or_default()
@@ -177,12 +191,15 @@ impl Chat {
 }
 
 /// Waits for the store, but not for ever.
-async fn in_time<T>(engine: &Engine, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+pub(super) async fn in_time<T>(
+    engine: &Engine,
+    answer: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
     timeout(engine.limits.store_timeout, answer).await.map_err(|_| Error::timed_out())?
 }
 
 /// Returns the own name and the id of the channel with this name in any spelling.
-async fn find(engine: &Engine, name: &ChannelName) -> Result<(ChannelName, ChannelId), Error> {
+pub(super) async fn find(engine: &Engine, name: &ChannelName) -> Result<(ChannelName, ChannelId), Error> {
     if let Some(channel) = engine.registry.loaded(name) {
         return Ok((channel.info.name.clone(), channel.info.id));
     }

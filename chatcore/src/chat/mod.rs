@@ -2,6 +2,7 @@
 
 mod app;
 pub(crate) mod client;
+mod members;
 pub(crate) mod sender;
 mod session;
 
@@ -176,9 +177,12 @@ impl ChatBuilder {
             Engine::new(self.store, self.blobs, self.policy, limits, self.clock, encoder, nodes.clone());
         let engine = Arc::new(engine);
         let departures = Arc::clone(&engine.departures);
-        let sweeper = Arc::clone(&engine);
-        let mut background =
-            vec![tokio::spawn(async move { departures.run().await }), tokio::spawn(sweeper.keep_swept())];
+        let (sweeper, teller) = (Arc::clone(&engine), Arc::clone(&engine));
+        let mut background = vec![
+            tokio::spawn(async move { departures.run().await }),
+            tokio::spawn(sweeper.keep_swept()),
+            tokio::spawn(teller.keep_telling()),
+        ];
         if let Some(nodes) = nodes {
             background.extend(nodes.start(&engine));
         }
@@ -262,12 +266,14 @@ impl Chat {
         Ok(created.into_channel())
     }
 
-    /// Stores a user's current display name.
+    /// Stores a user's current display name, so that others find them by it. Who connects is stored by itself, a moment
+    /// later. If the name is another than before, everybody who may know of the user is told, at all nodes. What they
+    /// wrote keeps the name of its time, for those who are gone.
     ///
     /// # Errors
-    /// `unavailable` if the store can't be written.
+    /// `unavailable` if the store can't be read or written.
     pub async fn remember_user(&self, user: &User) -> Result<(), Error> {
-        Ok(self.engine().store.put_user(user).await?)
+        self.engine().remember(user).await
     }
 
     /// Stores a file that a participant uploads to a channel. A later publish can name it.

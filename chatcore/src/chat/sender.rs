@@ -10,7 +10,8 @@ use crate::model::error::Error;
 use crate::model::id::{Position, Seq};
 use crate::model::new_message::NewMessage;
 use crate::protocol::{
-    ChannelList, ChannelObject, CloseReason, Command, HistoryPage, Logged, Published, SearchPage, Subscribed,
+    ChannelList, ChannelObject, CloseReason, Command, HistoryPage, Logged, Published, SearchFrom, SearchPage,
+    Subscribed,
 };
 
 /// The calls of a [`Client`](crate::Client), for any task that wants to speak in its session. Cloning it is cheap.
@@ -66,7 +67,14 @@ impl ClientSender {
         struct Created {
             channel: ChannelObject,
         }
-        let command = Command::CreateChannel { name: name.to_owned(), topic: Some(topic.to_owned()) };
+        let command = Command::CreateChannel {
+            name: Some(name.to_owned()),
+            topic: Some(topic.to_owned()),
+            kind: None,
+            title: None,
+            members: Vec::new(),
+            history: None,
+        };
         Ok(self.call::<Created>(command).await?.channel)
     }
 
@@ -108,13 +116,15 @@ impl ClientSender {
     /// # Errors
     /// [`ClientError`] if the command is refused or the session has ended.
     pub async fn send(&self, channel: &str, message: NewMessage) -> Result<Published, ClientError> {
-        let NewMessage { nonce, text, attachments, reply_to } = message;
+        let NewMessage { nonce, text, attachments, reply_to, mentions, data, .. } = message;
         self.call(Command::Publish {
             channel: channel.to_owned(),
             nonce: nonce.to_string(),
             text,
             attachments: attachments.iter().map(ToString::to_string).collect(),
             reply_to,
+            mentions,
+            data,
         })
         .await
     }
@@ -124,7 +134,8 @@ impl ClientSender {
     /// # Errors
     /// [`ClientError`] if the command is refused or the session has ended.
     pub async fn edit(&self, channel: &str, seq: Seq, text: &str) -> Result<Logged, ClientError> {
-        self.call(Command::Edit { channel: channel.to_owned(), seq, text: text.to_owned() }).await
+        let (channel, text) = (channel.to_owned(), text.to_owned());
+        self.call(Command::Edit { channel, seq, text, mentions: None, data: None }).await
     }
 
     /// Deletes a message.
@@ -160,10 +171,20 @@ impl ClientSender {
         &self,
         channel: &str,
         query: &str,
-        before: Option<Seq>,
+        before: Option<SearchFrom>,
     ) -> Result<SearchPage, ClientError> {
-        let (channel, query) = (channel.to_owned(), query.to_owned());
+        let (channel, query) = (Some(channel.to_owned()), query.to_owned());
         self.call(Command::Search { channel, query, before, limit: None }).await
+    }
+
+    /// Searches every channel that the participant can read, as [`search`](Self::search) does one. It goes on where the
+    /// answer `from` has ended.
+    ///
+    /// # Errors
+    /// [`ClientError`] if the command is refused or the session has ended.
+    pub async fn search_all(&self, query: &str, from: Option<SearchFrom>) -> Result<SearchPage, ClientError> {
+        let query = query.to_owned();
+        self.call(Command::Search { channel: None, query, before: from, limit: None }).await
     }
 
     /// Moves the read marker forward.

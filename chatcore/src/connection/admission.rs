@@ -3,17 +3,20 @@
 use std::time::Duration;
 
 use crate::connection::request::{
-    Request, checked_emoji, checked_publish, checked_text, checked_topic, creatable, existing, page, up_to,
+    ADDED_AT_ONCE, DIRECT_PEOPLE, Draft, Request, SearchMark, checked_emoji, checked_mentions,
+    checked_publish, checked_query, checked_text, checked_title, checked_topic, checked_user, checked_users,
+    creatable, existing, page, up_to,
 };
 use crate::limits::Limits;
 use crate::limits::pace::Pace;
 use crate::limits::share::Share;
 use crate::model::error::{Error, ErrorCode};
 use crate::model::id::Seq;
+use crate::model::membership::ChannelKind;
 use crate::model::moment::Moment;
 use crate::model::name::ChannelName;
 use crate::model::query::SearchQuery;
-use crate::protocol::{CloseReason, Command, Malformed};
+use crate::protocol::{CloseReason, Command, Malformed, SearchFrom};
 
 /// What to do with a frame.
 #[derive(Debug)]
@@ -121,7 +124,12 @@ impl Admission {
             Command::Publish { .. }
             | Command::Edit { .. }
             | Command::Delete { .. }
-            | Command::React { .. } => bytes.max(1) as u64,
+            | Command::React { .. }
+            | Command::UpdateChannel { .. }
+            | Command::AddMembers { .. }
+            | Command::RemoveMember { .. }
+            | Command::Leave { .. }
+            | Command::SetRole { .. } => bytes.max(1) as u64,
             _ => 0,
         };
         self.commands.take(share.rates().commands, now, weight).map_err(|wait| {
@@ -164,20 +172,75 @@ impl Admission {
                 after: after.map(|after| self.listed_up_to(&after)).transpose()?,
                 limit: up_to(limits.channels_page, limit, 1)?,
             },
-            Command::CreateChannel { name, topic } => Request::CreateChannel {
-                name: creatable(&name)?,
-                topic: checked_topic(limits, topic.as_deref().unwrap_or_default())?,
+            Command::CreateChannel { name, topic, kind, title, members, history } => {
+                let topic = checked_topic(limits, topic.as_deref().unwrap_or_default())?;
+                match (kind.unwrap_or_default(), name, title) {
+                    (ChannelKind::Open, Some(name), None) if members.is_empty() && history.is_none() => {
+                        Request::CreateChannel { name: creatable(&name)?, topic }
+                    }
+                    (ChannelKind::Private, None, Some(title)) => Request::CreatePrivate {
+                        title: checked_title(limits, &title)?,
+                        topic,
+                        history: history.unwrap_or_default(),
+                        members: checked_users(members, 0, ADDED_AT_ONCE)?,
+                    },
+                    _ => {
+                        let why = "an open channel has a 'name', and a private one a 'title', which can have 'members' \
+                                   and 'history'";
+                        return Err(Error::new(ErrorCode::BadFrame, why));
+                    }
+                }
+            }
+            Command::OpenDirect { users } => {
+                Request::OpenDirect { users: checked_users(users, 0, DIRECT_PEOPLE - 1)? }
+            }
+            Command::UpdateChannel { channel, title, topic, archived } => Request::UpdateChannel {
+                channel: existing(&channel)?,
+                title: title.map(|title| checked_title(limits, &title)).transpose()?,
+                topic: topic.map(|topic| checked_topic(limits, &topic)).transpose()?,
+                archived,
+            },
+            Command::Members { channel, after, limit } => Request::Members {
+                channel: existing(&channel)?,
+                after: after.map(|after| checked_user(&after)).transpose()?,
+                limit: up_to(limits.members_page, limit, 1)?,
+            },
+            Command::AddMembers { channel, users } => Request::AddMembers {
+                channel: existing(&channel)?,
+                users: checked_users(users, 1, ADDED_AT_ONCE)?,
+            },
+            Command::RemoveMember { channel, user } => {
+                Request::RemoveMember { channel: existing(&channel)?, user: checked_user(&user)? }
+            }
+            Command::Join { channel } => Request::Join { channel: existing(&channel)? },
+            Command::Leave { channel } => Request::Leave { channel: existing(&channel)? },
+            Command::SetRole { channel, user, role } => {
+                Request::SetRole { channel: existing(&channel)?, user: checked_user(&user)?, role }
+            }
+            Command::SetNotify { channel, notify } => {
+                Request::SetNotify { channel: existing(&channel)?, notify }
+            }
+            Command::Users { query, channel, after, limit } => Request::Users {
+                query: checked_query(query)?,
+                channel: channel.map(|channel| existing(&channel)).transpose()?,
+                after: after.map(|after| checked_user(&after)).transpose()?,
+                limit: up_to(limits.users_page, limit, 1)?,
             },
             Command::Subscribe { channel, after, limit } => {
                 Request::Subscribe { channel: existing(&channel)?, after, limit: page(limits, limit, 0)? }
             }
             Command::Unsubscribe { channel } => Request::Unsubscribe { channel: existing(&channel)? },
-            Command::Publish { channel, nonce, text, attachments, reply_to } => {
-                Request::Publish(checked_publish(limits, &channel, nonce, text, attachments, reply_to)?)
+            Command::Publish { channel, nonce, text, attachments, reply_to, mentions, data } => {
+                let draft = Draft { channel, nonce, text, attachments, reply_to, mentions, data };
+                Request::Publish(checked_publish(limits, draft)?)
             }
-            Command::Edit { channel, seq, text } => {
-                Request::Edit { channel: existing(&channel)?, seq, text: checked_text(limits, text)? }
-            }
+            Command::Edit { channel, seq, text, mentions, data } => Request::Edit {
+                channel: existing(&channel)?,
+                seq,
+                text: checked_text(limits, text)?,
+                mentions: mentions.map(|mentions| checked_mentions(limits, mentions)).transpose()?,
+                data,
+            },
             Command::Delete { channel, seq } => Request::Delete { channel: existing(&channel)?, seq },
             Command::React { channel, seq, emoji, on } => Request::React {
                 channel: existing(&channel)?,
@@ -188,12 +251,25 @@ impl Admission {
             Command::History { channel, before, limit } => {
                 Request::History { channel: existing(&channel)?, before, limit: page(limits, limit, 1)? }
             }
-            Command::Search { channel, query, before, limit } => Request::Search {
-                channel: existing(&channel)?,
-                query: SearchQuery::new(&query)?,
-                before: before.unwrap_or(Seq::MAX),
-                limit: up_to(limits.search_results, limit, 1)?,
-            },
+            Command::Search { channel, query, before, limit } => {
+                let (query, limit) = (SearchQuery::new(&query)?, up_to(limits.search_results, limit, 1)?);
+                match (channel, before) {
+                    (Some(channel), None) => {
+                        Request::Search { channel: existing(&channel)?, query, before: Seq::MAX, limit }
+                    }
+                    (Some(channel), Some(SearchFrom::Seq(before))) => {
+                        Request::Search { channel: existing(&channel)?, query, before, limit }
+                    }
+                    (None, None) => Request::SearchAll { query, from: None, limit },
+                    (None, Some(SearchFrom::Mark(mark))) => {
+                        Request::SearchAll { query, from: Some(SearchMark::of(&mark)?), limit }
+                    }
+                    _ => {
+                        let why = "'before' is a 'seq' with a 'channel', and otherwise where the last search has ended";
+                        return Err(Error::new(ErrorCode::BadFrame, why));
+                    }
+                }
+            }
             Command::Read { channel, seq } => Request::Read { channel: existing(&channel)?, seq },
             Command::Unread { channel, seq } => Request::Unread { channel: existing(&channel)?, seq },
             Command::Typing { channel } => Request::Typing { channel: existing(&channel)? },
@@ -230,7 +306,13 @@ impl Limits {
     #[must_use]
     pub fn weight(command: &Command) -> u32 {
         match command {
-            Command::Channels { .. } | Command::CreateChannel { .. } | Command::Search { .. } => Self::HEAVY,
+            Command::Channels { .. }
+            | Command::CreateChannel { .. }
+            | Command::OpenDirect { .. }
+            | Command::AddMembers { .. }
+            | Command::Members { .. }
+            | Command::Users { .. }
+            | Command::Search { .. } => Self::HEAVY,
             Command::History { .. } => Self::HISTORY,
             Command::Subscribe { .. } => Self::SUBSCRIBE,
             Command::Publish { .. }
@@ -240,6 +322,12 @@ impl Limits {
             | Command::Read { .. }
             | Command::Unread { .. }
             | Command::Typing { .. }
+            | Command::UpdateChannel { .. }
+            | Command::RemoveMember { .. }
+            | Command::Join { .. }
+            | Command::Leave { .. }
+            | Command::SetRole { .. }
+            | Command::SetNotify { .. }
             | Command::Unsubscribe { .. }
             | Command::Ping => Self::LIGHT,
         }
@@ -302,6 +390,8 @@ mod tests {
             text: text.into(),
             attachments: vec!["a_1".into(); attachments],
             reply_to: None,
+            mentions: Vec::new(),
+            data: None,
         }
     }
 
@@ -330,8 +420,14 @@ mod tests {
         let history = |limit| Command::History { channel: "a".into(), before: 1, limit: Some(limit) };
         assert_eq!(run(history(0)), Some(ErrorCode::BadFrame));
         assert_eq!(run(history(1)), None);
-        let create =
-            |name: &str, topic: &str| Command::CreateChannel { name: name.into(), topic: Some(topic.into()) };
+        let create = |name: &str, topic: &str| Command::CreateChannel {
+            name: Some(name.into()),
+            topic: Some(topic.into()),
+            kind: None,
+            title: None,
+            members: Vec::new(),
+            history: None,
+        };
         assert_eq!(run(create("a", "abc")), None);
         assert_eq!(run(create("a", "abcd")), Some(ErrorCode::TooLarge));
         assert_eq!(run(create("a", " abc\u{202e}\n")), None, "what shows nothing does not count");
@@ -384,7 +480,7 @@ mod tests {
         assert_eq!(admission.wait(now, history()), Some(Duration::from_millis(20)), "2 of 3 are there");
         (0..2).for_each(|_| assert_eq!(admission.wait(now, Command::Ping), None));
         assert_eq!(
-            admission.wait(now, Command::Channels { after: None, limit: None }),
+            admission.wait(now, Command::Channels { after: None, limit: None, archived: false }),
             Some(Duration::from_millis(100))
         );
     }

@@ -8,26 +8,31 @@ use tokio::time::timeout;
 use crate::channel::Channel;
 use crate::channel::append::Pending;
 use crate::connection::admission::Listing;
+use crate::connection::mentions::mentioned;
 use crate::connection::request::{Publish, Request, empty};
 use crate::connection::subscription::{PendingSubscription, Subscription};
 use crate::delivery::handle::{ConnectionHandle, SubscriptionKey};
 use crate::engine::Engine;
+use crate::engine::access::Readable;
 use crate::engine::answers::Reservation;
-use crate::engine::nodes::notice::{Notice, marker};
+use crate::engine::members::{Update, private_name};
+use crate::engine::nodes::notice::Notice;
+use crate::engine::tidings::Tiding;
 use crate::limits::share::Waits;
 use crate::model::attachment::Attachment;
+use crate::model::data::Data;
 use crate::model::emoji;
 use crate::model::error::{Error, ErrorCode};
-use crate::model::event::{Append, AppendBody};
-use crate::model::id::{AttachmentId, Seq, UserId};
+use crate::model::event::{Append, AppendBody, EditExtras, Extras};
+use crate::model::id::{AttachmentId, ChannelId, Seq, UserId};
+use crate::model::membership::{ChannelKind, Mention};
 use crate::model::message::{Message, ReactionLimits, User};
 use crate::model::moment::Moment;
 use crate::model::name::ChannelName;
 use crate::model::policy::Action;
-use crate::model::query::SearchQuery;
 use crate::model::visible;
-use crate::protocol::{ChannelObject, Encoder, Logged, Published, Reply};
-use crate::store::{Appended, ChannelInfo, Created, Listed, PageLimit, Unread};
+use crate::protocol::{ChannelObject, Logged, Published, Reply};
+use crate::store::{Appended, ChannelInfo, Created, Listed, NewPrivate, Unread};
 
 /// The outcome of a command.
 pub(crate) struct Outcome {
@@ -48,9 +53,10 @@ impl From<Reply> for Outcome {
 
 /// What became of a publish that was tried without the store.
 pub(crate) enum TryPublish {
-    /// It is in the queue of its channel's appends.
-    Queued(ChannelName, Pending),
-    /// It names files, or its channel is not in memory.
+    /// It is in the queue of its channel's appends. `open` is its channel if that is an open one, which its author joins
+    /// by it.
+    Queued { channel: ChannelName, open: Option<ChannelId>, pending: Pending },
+    /// It names files or people, or its channel is not in memory.
     NeedsStore(Publish),
 }
 
@@ -117,7 +123,31 @@ impl Engine {
                 return Ok(Outcome { reply, pending: Some(pending), reservation: None, listing: None });
             }
             Request::Publish(publish) => self.publish(&handle, publish).await?,
-            Request::Edit { channel, seq, text } => self.edit(&handle, &channel, seq, text).await?,
+            Request::CreatePrivate { title, topic, history, members } => {
+                let new = NewPrivate::new(private_name(), title).with_topic(topic).with_history(history);
+                self.make_private(&handle, &new, &members).await?
+            }
+            Request::OpenDirect { users } => self.write_to(&handle, &users).await?,
+            Request::UpdateChannel { channel, title, topic, archived } => {
+                self.update(&handle, &channel, Update { title, topic, archived }).await?
+            }
+            Request::Members { channel, after, limit } => {
+                self.list_members(&handle, &channel, after.as_ref(), limit).await?
+            }
+            Request::AddMembers { channel, users } => self.invite(&handle, &channel, &users).await?,
+            Request::RemoveMember { channel, user } => self.dismiss(&handle, &channel, &user).await?,
+            Request::Join { channel } => self.join_channel(&handle, &channel).await?,
+            Request::Leave { channel } => self.leave_channel(&handle, &channel).await?,
+            Request::SetRole { channel, user, role } => {
+                self.give_role(&handle, &channel, &user, role).await?
+            }
+            Request::SetNotify { channel, notify } => self.notify(&handle, &channel, notify).await?,
+            Request::Users { query, channel, after, limit } => {
+                self.find_people(&handle, &query, channel.as_ref(), after, limit).await?
+            }
+            Request::Edit { channel, seq, text, mentions, data } => {
+                self.edit(&handle, &channel, seq, text, mentions, data).await?
+            }
             Request::Delete { channel, seq } => self.delete(&handle, &channel, seq).await?,
             Request::React { channel, seq, emoji, on } => {
                 self.react(&handle, &channel, seq, emoji, on).await?
@@ -127,6 +157,9 @@ impl Engine {
             }
             Request::Search { channel, query, before, limit } => {
                 self.search(&handle, &channel, &query, before, limit).await?
+            }
+            Request::SearchAll { query, from, limit } => {
+                self.search_all(&handle, &query, from, limit).await?
             }
             Request::Read { channel, seq } => self.mark(&handle, &channel, seq, true).await?,
             Request::Unread { channel, seq } => self.mark(&handle, &channel, seq, false).await?,
@@ -208,27 +241,45 @@ impl Engine {
         handle: &ConnectionHandle,
         publish: Publish,
     ) -> Result<TryPublish, Error> {
-        if !publish.attachments.is_empty() {
+        if !publish.attachments.is_empty() || !publish.mentions.is_empty() {
             return Ok(TryPublish::NeedsStore(publish));
         }
         let Some(channel) = self.registry.loaded(&publish.channel) else {
             return Ok(TryPublish::NeedsStore(publish));
         };
         self.policy.authorize(&handle.identity, Action::Write(&publish.channel))?;
-        let Publish { channel: name, nonce, text, reply_to, .. } = publish;
-        let body = AppendBody::Message { nonce, text, reply_to, attachments: Vec::new(), extras: None };
-        Ok(TryPublish::Queued(name, self.enqueue(handle, channel, body)?))
+        let Publish { channel: name, nonce, text, reply_to, data, .. } = publish;
+        let extras = data.map(|data| Box::new(Extras::default().with_data(data)));
+        let body = AppendBody::Message { nonce, text, reply_to, attachments: Vec::new(), extras };
+        let open = (channel.info.kind == ChannelKind::Open).then_some(channel.info.id);
+        let pending = self.enqueue(handle, channel, body)?;
+        Ok(TryPublish::Queued { channel: name, open, pending })
     }
 
     async fn publish(&self, handle: &ConnectionHandle, publish: Publish) -> Result<Reply, Error> {
-        let Publish { channel: name, nonce, text, attachments, reply_to } = publish;
+        let Publish { channel: name, nonce, text, attachments, reply_to, mentions, data } = publish;
         self.policy.authorize(&handle.identity, Action::Write(&name))?;
         let channel = self.channel(&name).await?;
+        // Only a member may learn who else can read the channel.
+        if !mentions.is_empty() {
+            self.first_readable(&handle.identity, &channel.info).await?;
+        }
+        let mentions = self.mentions(handle, &channel, mentions).await?;
         let files = self.files(&attachments).await?;
         // The store may have taken a long time.
         self.policy.authorize(&handle.identity, Action::Write(&name))?;
-        let body = AppendBody::Message { nonce, text, reply_to, attachments: files, extras: None };
-        let appended = self.append(handle, channel, body).await?;
+        let mentioned = mentioned(&mentions, &handle.identity.user.id);
+        let mut extras = Extras::default().with_mentions(mentions);
+        extras.data = data;
+        let body = AppendBody::Message { nonce, text, reply_to, attachments: files, extras: extras.boxed() };
+        let appended = self.append(handle, Arc::clone(&channel), body).await?;
+        if !appended.duplicate {
+            self.tell_counts(&channel.info, mentioned);
+        }
+        if channel.info.kind == ChannelKind::Open {
+            let join = Tiding::Join { user: handle.identity.user.clone(), channel: channel.info.id };
+            self.tidings.tell(join, &self.monitor);
+        }
         Ok(published(name, &appended))
     }
 
@@ -249,6 +300,8 @@ impl Engine {
         name: &ChannelName,
         seq: Seq,
         text: String,
+        mentions: Option<Vec<Mention>>,
+        data: Option<Data>,
     ) -> Result<Reply, Error> {
         let (channel, message) = self.target(handle, name, seq).await?;
         let author = &message.author.id;
@@ -257,7 +310,17 @@ impl Engine {
         if message.attachments.is_empty() && !visible::shows_something(&text) {
             return Err(empty());
         }
-        self.log(handle, channel, AppendBody::Edit { target: seq, text, extras: None }).await
+        let mentions = match mentions {
+            Some(mentions) => Some(self.mentions(handle, &channel, mentions).await?),
+            None => None,
+        };
+        let mut newly = mentions.as_ref().map_or_else(Vec::new, |mentions| mentioned(mentions, author));
+        newly.retain(|user| !message.mentions.mean(user));
+        let extras = EditExtras::boxed(mentions, data);
+        let info = channel.info.clone();
+        let reply = self.log(handle, channel, AppendBody::Edit { target: seq, text, extras }).await?;
+        self.tell_counts(&info, newly);
+        Ok(reply)
     }
 
     async fn delete(&self, handle: &ConnectionHandle, name: &ChannelName, seq: Seq) -> Result<Reply, Error> {
@@ -295,11 +358,10 @@ impl Engine {
         name: &ChannelName,
         seq: Seq,
     ) -> Result<(Arc<Channel>, Message), Error> {
-        self.policy.authorize(&handle.identity, Action::Read(name))?;
-        let channel = self.channel(name).await?;
+        let Readable { channel, since } = self.readable(&handle.identity, name).await?;
         let message = self.store.message(channel.info.id, seq).await?;
-        let message = message.filter(|message| !message.deleted).ok_or_else(Error::no_such_message)?;
-        Ok((channel, message))
+        let message = message.filter(|message| !message.deleted && message.seq >= since);
+        Ok((channel, message.ok_or_else(Error::no_such_message)?))
     }
 
     async fn log(
@@ -346,62 +408,6 @@ impl Engine {
             let about = format_args!("append_queue of {} per group", self.limits.append_queue);
             self.monitor.failures.limited("appends are refused, since too many wait for the store", about);
         })
-    }
-
-    async fn history(
-        &self,
-        handle: &ConnectionHandle,
-        name: &ChannelName,
-        before: Seq,
-        limit: usize,
-    ) -> Result<Reply, Error> {
-        self.policy.authorize(&handle.identity, Action::Read(name))?;
-        let channel = self.channel(name).await?;
-        let limit = PageLimit::new(limit, self.limits.answer_bytes);
-        let page = self.store.messages_before(channel.info.id, before, limit).await?;
-        self.policy.authorize(&handle.identity, Action::Read(name))?;
-        let (messages, cut) = self.encoder.newest(page.messages, limit.bytes);
-        Ok(Reply::History { messages, more: page.more || cut.is_some() })
-    }
-
-    async fn search(
-        &self,
-        handle: &ConnectionHandle,
-        name: &ChannelName,
-        query: &SearchQuery,
-        before: Seq,
-        limit: usize,
-    ) -> Result<Reply, Error> {
-        self.policy.authorize(&handle.identity, Action::Read(name))?;
-        let channel = self.channel(name).await?;
-        let _turn = self.searches.turn(&handle.identity.user.id).await;
-        let _running = self.monitor.counters.searches_running.count();
-        let limit = PageLimit::new(limit, self.limits.answer_bytes);
-        let found = self.store.search(channel.info.id, query, before, limit).await?;
-        self.policy.authorize(&handle.identity, Action::Read(name))?;
-        let (messages, cut) = self.encoder.newest(found.messages, limit.bytes);
-        Ok(Reply::Found { messages, before: cut.or(found.before) })
-    }
-
-    /// Moves the user's read marker, forward to `seq` or back to before it, and tells their other connections.
-    async fn mark(
-        &self,
-        handle: &Arc<ConnectionHandle>,
-        name: &ChannelName,
-        seq: Seq,
-        is_read: bool,
-    ) -> Result<Reply, Error> {
-        self.policy.authorize(&handle.identity, Action::Read(name))?;
-        let channel = self.channel(name).await?;
-        let (user, id) = (&handle.identity.user.id, channel.info.id);
-        let read = match is_read {
-            true => self.store.mark_read(user, id, seq).await?,
-            false => self.store.mark_unread(user, id, seq).await?,
-        };
-        self.policy.authorize(&handle.identity, Action::Read(name))?;
-        self.connections.send_to_others(handle, name, &Encoder::notice(&marker(name, read, is_read)));
-        self.tell_nodes(|| Notice::Marker { user: user.clone(), channel: name.clone(), seq: read, is_read });
-        Ok(Reply::Done)
     }
 }
 

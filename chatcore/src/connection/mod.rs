@@ -3,7 +3,10 @@
 mod admission;
 mod commands;
 mod listing;
+mod members;
+pub(crate) mod mentions;
 mod queue;
+mod reading;
 pub(crate) mod request;
 mod subscription;
 
@@ -20,13 +23,15 @@ use crate::channel::Manner;
 use crate::connection::admission::Admission;
 use crate::connection::commands::not_subscribed;
 use crate::connection::queue::{Started, UnderWay, Waiting};
-use crate::connection::subscription::Subscription;
-use crate::delivery::cursor::{Read, Room};
+use crate::connection::subscription::{Progress, Subscription};
+use crate::delivery::cursor::Room;
 use crate::delivery::handle::{ConnectionHandle, SubscriptionKey};
 use crate::delivery::outlet::Outlet;
 use crate::engine::Engine;
 use crate::engine::nodes::notice::Notice;
+use crate::engine::tidings::Tiding;
 use crate::model::error::Error;
+use crate::model::id::ChannelId;
 use crate::model::moment::Moment;
 use crate::model::name::ChannelName;
 use crate::model::policy::{Action, Denied, Identity};
@@ -63,7 +68,12 @@ pub struct Connection {
     /// Subscriptions that may have new events.
     ready: VecDeque<SubscriptionKey>,
     closing: Option<CloseReason>,
+    /// The open channels to which it has published last, which its user has joined.
+    joined: Vec<ChannelId>,
 }
+
+/// The most open channels that a connection remembers as joined.
+const JOINED: usize = 64;
 
 impl Connection {
     pub(crate) fn open(engine: Arc<Engine>, identity: Identity) -> Result<Self, ConnectError> {
@@ -97,6 +107,7 @@ impl Connection {
             engine.connections.leave(&handle);
             return Err(ConnectError::Draining);
         }
+        engine.tidings.tell(Tiding::Seen(handle.identity.user.clone()), &engine.monitor);
         handle.send(Encoder::notice(&ChatEvent::Welcome {
             version: VERSION,
             user: handle.identity.user.clone(),
@@ -121,7 +132,24 @@ impl Connection {
             next_key: 0,
             ready: VecDeque::new(),
             closing: None,
+            joined: Vec::new(),
         })
+    }
+
+    /// Has the user join an open channel to which they publish, unless this connection remembers that they did.
+    fn join_by_publishing(&mut self, channel: ChannelId) {
+        if self.handle.take_left() {
+            self.joined.clear();
+        }
+        if self.joined.contains(&channel) {
+            return;
+        }
+        if self.joined.len() >= JOINED {
+            self.joined.remove(0);
+        }
+        self.joined.push(channel);
+        let join = Tiding::Join { user: self.handle.identity.user.clone(), channel };
+        self.engine.tidings.tell(join, &self.engine.monitor);
     }
 
     /// Returns the identity that the connection acts as.
@@ -316,19 +344,25 @@ impl Connection {
             let read = subscription.read(budget, room, out);
             delivered += out.len() - before;
             match read {
-                None | Some(Read::Caught(_)) => {}
-                Some(Read::More(_)) => {
+                Progress::Nothing | Progress::Caught => {}
+                Progress::More => {
                     self.ready.push_back(key);
                     // The next frame does not fit, so those of other channels wait too.
                     if out.len() - before < budget {
                         break;
                     }
                 }
-                Some(Read::Lagged { from, to }) => {
+                Progress::Lagged { from, to } => {
                     let channel = subscription.channel().info.name.clone();
                     self.unsubscribe(&channel);
                     self.engine.monitor.counters.lagged.add(1);
                     out.push(Encoder::notice(&ChatEvent::Lagged { channel, from, to }));
+                }
+                Progress::Ended(reason) => {
+                    let channel = subscription.channel().info.name.clone();
+                    subscription.cut();
+                    self.unsubscribe(&channel);
+                    out.push(Encoder::notice(&ChatEvent::ChannelRemoved { channel, reason }));
                 }
             }
             budget = budget.saturating_sub(out.len() - before);

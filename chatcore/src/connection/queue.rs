@@ -17,6 +17,7 @@ use crate::connection::admission::Verdict;
 use crate::connection::commands::{Outcome, TryPublish, published};
 use crate::connection::request::Request;
 use crate::model::error::{Error, ErrorCode};
+use crate::model::id::ChannelId;
 use crate::model::name::ChannelName;
 use crate::model::policy::Denied;
 use crate::protocol::{Answer, Encoder, Reply};
@@ -42,6 +43,8 @@ pub(super) enum Started {
     Publishing {
         id: Option<i64>,
         channel: ChannelName,
+        /// The channel, if it is an open one.
+        open: Option<ChannelId>,
         pending: Pending,
     },
     /// `reads` is the channel that the answer is about.
@@ -182,9 +185,9 @@ impl Connection {
     fn start_at_once(&mut self, id: Option<i64>, request: Request) -> Result<Start, Error> {
         match request {
             Request::Publish(publish) => match self.engine.try_publish(&self.handle, publish)? {
-                TryPublish::Queued(channel, pending) => {
+                TryPublish::Queued { channel, open, pending } => {
                     self.handle.set_answering(true);
-                    Ok(Start::Now(Started::Publishing { id, channel, pending }))
+                    Ok(Start::Now(Started::Publishing { id, channel, open, pending }))
                 }
                 TryPublish::NeedsStore(publish) => Ok(Start::Later(Request::Publish(publish))),
             },
@@ -246,8 +249,11 @@ impl Connection {
                 self.release(first.bytes);
                 return Poll::Ready(self.answered(answer));
             }
-            Started::Publishing { id, channel, pending } => Pin::new(pending).poll(cx).map(|result| {
+            Started::Publishing { id, channel, open, pending } => Pin::new(pending).poll(cx).map(|result| {
                 let result = result.unwrap_or_else(|_| Err(Error::overloaded()));
+                if let Some(open) = open.filter(|_| result.is_ok()) {
+                    self.join_by_publishing(open);
+                }
                 let own = self
                     .subscriptions
                     .iter()

@@ -1,29 +1,129 @@
 //! What each command must be before it is carried out. It has no clock.
 
 use crate::limits::Limits;
+use crate::model::data::Data;
 use crate::model::emoji;
 use crate::model::error::{Error, ErrorCode};
-use crate::model::id::{AttachmentId, Nonce, Position, Seq};
+use crate::model::id::{AttachmentId, Nonce, Position, Seq, UserId};
+use crate::model::membership::{HistoryAccess, Mention, Notify, Role};
 use crate::model::name::ChannelName;
-use crate::model::query::SearchQuery;
+use crate::model::query::{QUERY_CHARS, SearchQuery};
 use crate::model::visible;
 
 /// A command whose every field has been checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
-    Channels { after: Option<ChannelName>, archived: bool, limit: usize },
-    CreateChannel { name: ChannelName, topic: String },
-    Subscribe { channel: ChannelName, after: Option<Position>, limit: usize },
-    Unsubscribe { channel: ChannelName },
+    Channels {
+        after: Option<ChannelName>,
+        archived: bool,
+        limit: usize,
+    },
+    CreateChannel {
+        name: ChannelName,
+        topic: String,
+    },
+    CreatePrivate {
+        title: String,
+        topic: String,
+        history: HistoryAccess,
+        members: Vec<UserId>,
+    },
+    OpenDirect {
+        users: Vec<UserId>,
+    },
+    UpdateChannel {
+        channel: ChannelName,
+        title: Option<String>,
+        topic: Option<String>,
+        archived: Option<bool>,
+    },
+    Members {
+        channel: ChannelName,
+        after: Option<UserId>,
+        limit: usize,
+    },
+    AddMembers {
+        channel: ChannelName,
+        users: Vec<UserId>,
+    },
+    RemoveMember {
+        channel: ChannelName,
+        user: UserId,
+    },
+    Join {
+        channel: ChannelName,
+    },
+    Leave {
+        channel: ChannelName,
+    },
+    SetRole {
+        channel: ChannelName,
+        user: UserId,
+        role: Role,
+    },
+    SetNotify {
+        channel: ChannelName,
+        notify: Notify,
+    },
+    Users {
+        query: String,
+        channel: Option<ChannelName>,
+        after: Option<UserId>,
+        limit: usize,
+    },
+    Subscribe {
+        channel: ChannelName,
+        after: Option<Position>,
+        limit: usize,
+    },
+    Unsubscribe {
+        channel: ChannelName,
+    },
     Publish(Publish),
-    Edit { channel: ChannelName, seq: Seq, text: String },
-    Delete { channel: ChannelName, seq: Seq },
-    React { channel: ChannelName, seq: Seq, emoji: String, on: bool },
-    History { channel: ChannelName, before: Seq, limit: usize },
-    Search { channel: ChannelName, query: SearchQuery, before: Seq, limit: usize },
-    Read { channel: ChannelName, seq: Seq },
-    Unread { channel: ChannelName, seq: Seq },
-    Typing { channel: ChannelName },
+    Edit {
+        channel: ChannelName,
+        seq: Seq,
+        text: String,
+        mentions: Option<Vec<Mention>>,
+        data: Option<Data>,
+    },
+    Delete {
+        channel: ChannelName,
+        seq: Seq,
+    },
+    React {
+        channel: ChannelName,
+        seq: Seq,
+        emoji: String,
+        on: bool,
+    },
+    History {
+        channel: ChannelName,
+        before: Seq,
+        limit: usize,
+    },
+    Search {
+        channel: ChannelName,
+        query: SearchQuery,
+        before: Seq,
+        limit: usize,
+    },
+    SearchAll {
+        query: SearchQuery,
+        from: Option<SearchMark>,
+        limit: usize,
+    },
+    Read {
+        channel: ChannelName,
+        seq: Seq,
+    },
+    Unread {
+        channel: ChannelName,
+        seq: Seq,
+    },
+    Typing {
+        channel: ChannelName,
+    },
     Ping,
 }
 
@@ -32,7 +132,17 @@ impl Request {
     pub(crate) fn failed(&self) -> &'static str {
         match self {
             Self::Channels { .. } => "channels failed",
-            Self::CreateChannel { .. } => "create_channel failed",
+            Self::CreateChannel { .. } | Self::CreatePrivate { .. } => "create_channel failed",
+            Self::OpenDirect { .. } => "open_direct failed",
+            Self::UpdateChannel { .. } => "update_channel failed",
+            Self::Members { .. } => "members failed",
+            Self::AddMembers { .. } => "add_members failed",
+            Self::RemoveMember { .. } => "remove_member failed",
+            Self::Join { .. } => "join failed",
+            Self::Leave { .. } => "leave failed",
+            Self::SetRole { .. } => "set_role failed",
+            Self::SetNotify { .. } => "set_notify failed",
+            Self::Users { .. } => "users failed",
             Self::Subscribe { .. } => "subscribe failed",
             Self::Unsubscribe { .. } => "unsubscribe failed",
             Self::Publish(_) => "publish failed",
@@ -40,7 +150,7 @@ impl Request {
             Self::Delete { .. } => "delete failed",
             Self::React { .. } => "react failed",
             Self::History { .. } => "history failed",
-            Self::Search { .. } => "search failed",
+            Self::Search { .. } | Self::SearchAll { .. } => "search failed",
             Self::Read { .. } => "read failed",
             Self::Unread { .. } => "unread failed",
             Self::Typing { .. } => "typing failed",
@@ -52,7 +162,11 @@ impl Request {
     pub(crate) fn has_large_answer(&self) -> bool {
         matches!(
             self,
-            Self::Channels { .. } | Self::Subscribe { .. } | Self::History { .. } | Self::Search { .. }
+            Self::Channels { .. }
+                | Self::Subscribe { .. }
+                | Self::History { .. }
+                | Self::Search { .. }
+                | Self::SearchAll { .. }
         )
     }
 
@@ -69,8 +183,22 @@ impl Request {
             | Self::Search { channel, .. }
             | Self::Read { channel, .. }
             | Self::Unread { channel, .. }
-            | Self::Typing { channel } => Some(channel),
-            Self::Channels { .. } | Self::CreateChannel { .. } | Self::Ping => None,
+            | Self::Typing { channel }
+            | Self::UpdateChannel { channel, .. }
+            | Self::Members { channel, .. }
+            | Self::AddMembers { channel, .. }
+            | Self::RemoveMember { channel, .. }
+            | Self::Join { channel }
+            | Self::Leave { channel }
+            | Self::SetRole { channel, .. }
+            | Self::SetNotify { channel, .. } => Some(channel),
+            Self::Users { channel, .. } => channel.as_mut(),
+            Self::Channels { .. }
+            | Self::CreateChannel { .. }
+            | Self::CreatePrivate { .. }
+            | Self::OpenDirect { .. }
+            | Self::SearchAll { .. }
+            | Self::Ping => None,
         }
     }
 
@@ -81,7 +209,9 @@ impl Request {
             | Self::History { channel, .. }
             | Self::Search { channel, .. }
             | Self::Read { channel, .. }
-            | Self::Unread { channel, .. } => Some(channel),
+            | Self::Unread { channel, .. }
+            | Self::Members { channel, .. } => Some(channel),
+            Self::Users { channel, .. } => channel.as_ref(),
             _ => None,
         }
     }
@@ -95,24 +225,116 @@ pub(crate) struct Publish {
     pub(crate) text: String,
     pub(crate) attachments: Vec<AttachmentId>,
     pub(crate) reply_to: Option<Seq>,
+    pub(crate) mentions: Vec<Mention>,
+    pub(crate) data: Option<Data>,
 }
 
-pub(super) fn checked_publish(
-    limits: &Limits,
-    channel: &str,
-    nonce: String,
-    text: String,
-    attachments: Vec<String>,
-    reply_to: Option<Seq>,
-) -> Result<Publish, Error> {
-    let channel = existing(channel)?;
+/// A `publish` as it was received.
+pub(super) struct Draft {
+    pub(super) channel: String,
+    pub(super) nonce: String,
+    pub(super) text: String,
+    pub(super) attachments: Vec<String>,
+    pub(super) reply_to: Option<Seq>,
+    pub(super) mentions: Vec<Mention>,
+    pub(super) data: Option<Data>,
+}
+
+pub(super) fn checked_publish(limits: &Limits, draft: Draft) -> Result<Publish, Error> {
+    let Draft { channel, nonce, text, attachments, reply_to, mentions, data } = draft;
+    let channel = existing(&channel)?;
     let nonce = Nonce::new(nonce).map_err(|e| Error::new(ErrorCode::BadFrame, e.to_string()))?;
     check_content(limits, &text, attachments.len())?;
     let attachments = attachments
         .into_iter()
         .map(|id| AttachmentId::new(id).map_err(|_| Error::no_such_attachment()))
         .collect::<Result<_, _>>()?;
-    Ok(Publish { channel, nonce, text: checked_text(limits, text)?, attachments, reply_to })
+    let (text, mentions) = (checked_text(limits, text)?, checked_mentions(limits, mentions)?);
+    Ok(Publish { channel, nonce, text, attachments, reply_to, mentions, data })
+}
+
+/// Checks the number of mentions, and drops those that say nothing or the same.
+pub(crate) fn checked_mentions(limits: &Limits, mentions: Vec<Mention>) -> Result<Vec<Mention>, Error> {
+    let most = limits.mentions;
+    if mentions.len() > most {
+        return Err(Error::new(ErrorCode::TooLarge, format!("a message can mention at most {most} people")));
+    }
+    let mut list: Vec<Mention> = Vec::with_capacity(mentions.len());
+    for mention in mentions {
+        if !matches!(mention, Mention::Unknown(_)) && !list.contains(&mention) {
+            list.push(mention);
+        }
+    }
+    Ok(list)
+}
+
+/// The most people who are added at once.
+pub(crate) const ADDED_AT_ONCE: usize = 50;
+
+/// The most people of a direct channel.
+pub(crate) const DIRECT_PEOPLE: usize = 9;
+
+/// Checks ids of users, and drops those that are there twice.
+pub(super) fn checked_users(users: Vec<String>, least: usize, most: usize) -> Result<Vec<UserId>, Error> {
+    if !(least..=most).contains(&users.len()) {
+        return Err(Error::new(ErrorCode::BadFrame, format!("'users' must be {least} to {most}")));
+    }
+    let mut ids: Vec<UserId> = Vec::with_capacity(users.len());
+    for user in users {
+        let id = checked_user(&user)?;
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    Ok(ids)
+}
+
+/// Checks the id of a user. An invalid id means that nobody has it.
+pub(super) fn checked_user(user: &str) -> Result<UserId, Error> {
+    UserId::new(user).map_err(|_| Error::no_such_user())
+}
+
+/// Checks a channel's title.
+pub(crate) fn checked_title(limits: &Limits, title: &str) -> Result<String, Error> {
+    let most = limits.title_chars;
+    // Folding can shorten a text only so much. This bounds the work on a hostile text.
+    let shown = if title.len() > 64 * most { title.to_owned() } else { visible::one_line(title) };
+    if shown.is_empty() || shown.chars().count() > most {
+        let why = format!("a title must have 1 to {most} visible characters");
+        return Err(Error::new(ErrorCode::BadName, why));
+    }
+    Ok(shown)
+}
+
+/// Checks what people are to be found by.
+pub(super) fn checked_query(query: Option<String>) -> Result<String, Error> {
+    let query = query.unwrap_or_default();
+    if query.chars().count() > QUERY_CHARS {
+        let why = format!("a search can have at most {QUERY_CHARS} characters");
+        return Err(Error::new(ErrorCode::TooLarge, why));
+    }
+    without_nul(query)
+}
+
+/// Where a search over all channels goes on: before a message of this channel, and then in the channels after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SearchMark {
+    pub(crate) channel: ChannelName,
+    pub(crate) before: Seq,
+}
+
+impl SearchMark {
+    /// Returns the mark as it is on the wire.
+    pub(crate) fn text(&self) -> String {
+        format!("{}/{}", self.before, self.channel)
+    }
+
+    pub(super) fn of(text: &str) -> Result<Self, Error> {
+        let mark = text.split_once('/').and_then(|(before, channel)| {
+            Some(Self { before: before.parse().ok()?, channel: ChannelName::existing(channel).ok()? })
+        });
+        mark.ok_or_else(|| Error::new(ErrorCode::BadFrame, "'before' is not where a search has ended"))
+    }
 }
 
 /// Checks that a message has something to show, and not too many attachments.
@@ -136,7 +358,7 @@ pub(crate) fn checked_text(limits: &Limits, text: String) -> Result<String, Erro
     without_nul(text)
 }
 
-pub(super) fn checked_topic(limits: &Limits, topic: &str) -> Result<String, Error> {
+pub(crate) fn checked_topic(limits: &Limits, topic: &str) -> Result<String, Error> {
     let most = limits.topic_chars;
     // Folding can shorten a text only so much. This bounds the work on a hostile text.
     let topic = if topic.len() > 64 * most { topic.to_owned() } else { visible::one_line(topic) };

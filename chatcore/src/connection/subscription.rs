@@ -11,15 +11,16 @@ use crate::delivery::cursor::{Cursor, Read, Room};
 use crate::delivery::handle::{ConnectionHandle, SubscriptionKey};
 use crate::delivery::ring::HistoryRing;
 use crate::delivery::shard::Shard;
-use crate::delivery::subscriber::Subscriber;
+use crate::delivery::subscriber::{Reading, Subscriber};
 use crate::engine::Engine;
+use crate::engine::access::readable_part;
 use crate::limits::share::SubscriptionPlace;
 use crate::model::check::Check;
 use crate::model::error::Error;
 use crate::model::id::{Position, Seq};
 use crate::model::name::ChannelName;
 use crate::model::policy::{Action, Denied};
-use crate::protocol::{MessageList, Reply};
+use crate::protocol::{MessageList, RemovalReason, Reply};
 use crate::store::{PageLimit, Replay};
 
 /// A live subscription. Dropping it ends it.
@@ -65,25 +66,30 @@ impl Subscription {
         let place = handle.share.subscribe()?;
         let channel = engine.channel(&name).await?;
         let subscription = Self::enter(&engine, handle, place, channel, key)?;
+        let handle = Arc::clone(subscription.subscriber.handle());
+        // After the subscription was entered: a removal before it is found here, and a later one finds it.
+        let since = engine.first_readable(&handle.identity, &subscription.channel.info).await?;
         subscription.catch_up(after.as_ref()).await?;
         let mut start = match &after {
-            Some(position) => subscription.replay(position).await?,
-            None => None,
+            Some(position) if position.seq + 1 >= since => subscription.replay(position).await?,
+            _ => None,
         };
         if start.is_none() {
             if after.is_some() {
                 subscription.engine.monitor.counters.resets.add(1);
             }
-            start = Some(subscription.snapshot(limit).await?);
+            start = Some(subscription.snapshot(limit, since).await?);
         }
+        let start = start.expect("invariant: a replay or else a snapshot");
         // The store may have taken a long time.
-        let handle = Arc::clone(subscription.subscriber.handle());
         engine.policy.authorize(&handle.identity, Action::Read(&name))?;
         if handle.is_cut_off(&name) {
             return Err(Denied.into());
         }
+        if !subscription.subscriber.may_have(start.cursor.seq) {
+            return Err(Error::no_such_channel());
+        }
         let arrival = subscription.arrive();
-        let start = start.expect("invariant: a replay or else a snapshot");
         let members = subscription.channel().members().list();
         if arrival == Arrival::New {
             announce(subscription.channel(), handle.identity.user.clone(), true, |other| {
@@ -180,14 +186,14 @@ impl Subscription {
         Ok(Some(Start::new(&ring, ring.cursor_at(reached), Content::Events(frames))))
     }
 
-    /// Returns the newest messages in their current state.
-    async fn snapshot(&self, limit: usize) -> Result<Start, Error> {
+    /// Returns the newest messages in their current state, none of them before `since`.
+    async fn snapshot(&self, limit: usize, since: Seq) -> Result<Start, Error> {
         let (before, start) = {
             let ring = self.channel.ring().read();
             let start = |messages, more| Start::new(&ring, ring.cursor(), Content::Messages(messages, more));
-            match ring.newest(limit) {
+            match ring.newest(limit).filter(|_| since == 0) {
                 Some((messages, more)) => return Ok(start(messages, more)),
-                // The ring has fewer than requested, since it is bounded in bytes.
+                // The ring has fewer than requested, since it is bounded in bytes, or may have more than is readable.
                 None => (ring.head().seq + 1, start(MessageList::new([].iter()), true)),
             }
         };
@@ -195,6 +201,7 @@ impl Subscription {
         let bytes = self.engine.limits.answer_bytes;
         let limit = PageLimit::new(limit, bytes);
         let page = self.engine.store.messages_before(self.channel.info.id, before, limit).await?;
+        let page = readable_part(page, since);
         let (messages, cut) = self.engine.encoder.newest(page.messages, bytes);
         Ok(Start { content: Content::Messages(messages, page.more || cut.is_some()), ..start })
     }
@@ -223,15 +230,56 @@ impl Subscription {
     }
 
     /// Copies up to `limit` new frames while there is room. This handles all earlier marks of the subscription.
-    /// Returns `None` if the subscription was cut off.
-    pub(crate) fn read(&mut self, limit: usize, room: &mut Room, out: &mut Vec<Bytes>) -> Option<Read> {
-        let mut cursor = self.subscriber.look();
-        let read = self.channel.ring().read().read((*cursor)?, limit, room, out);
-        if let Read::Caught(to) | Read::More(to) = read {
-            *cursor = Some(to);
+    pub(crate) fn read(&mut self, limit: usize, room: &mut Room, out: &mut Vec<Bytes>) -> Progress {
+        let mut place = self.subscriber.look();
+        let (cursor, last) = match place.reading() {
+            None => return Progress::Nothing,
+            Some(Reading::Live(cursor)) => (cursor, None),
+            Some(Reading::UpTo(cursor, seq, reason)) => (cursor, Some((seq, reason))),
+        };
+        let limit = match last {
+            // Its right to read ended before it was answered, or everything up to there was written.
+            Some((seq, reason)) if cursor.seq >= seq => return Progress::Ended(reason),
+            Some((seq, _)) => limit.min(usize::try_from(seq - cursor.seq).unwrap_or(usize::MAX)),
+            None => limit,
+        };
+        match self.channel.ring().read().read(cursor, limit, room, out) {
+            Read::Lagged { from, to } => Progress::Lagged { from, to: last.map_or(to, |(seq, _)| seq) },
+            Read::Caught(to) | Read::More(to) if last.is_some_and(|(seq, _)| to.seq >= seq) => {
+                place.move_to(to);
+                last.map_or(Progress::Nothing, |(_, reason)| Progress::Ended(reason))
+            }
+            Read::Caught(to) => {
+                place.move_to(to);
+                Progress::Caught
+            }
+            Read::More(to) => {
+                place.move_to(to);
+                Progress::More
+            }
         }
-        Some(read)
     }
+
+    /// Ends the subscription because the right to read has ended: dropping it takes the user off the list of who is
+    /// online at once.
+    pub(crate) fn cut(&self) {
+        self.subscriber.end();
+    }
+}
+
+/// What a read of a subscription came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Nothing can be read: it was cut off.
+    Nothing,
+    /// Everything was read.
+    Caught,
+    /// The budget ran out.
+    More,
+    /// The ring has moved past the client. The store has the events `from` to `to`.
+    Lagged { from: Seq, to: Seq },
+    /// Everything was read that the client may have.
+    Ended(RemovalReason),
 }
 
 impl Drop for Subscription {

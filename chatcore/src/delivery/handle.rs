@@ -37,6 +37,8 @@ pub(crate) struct ConnectionHandle {
     cut: AtomicBool,
     /// Whether the answer to a publish is still to come.
     answering: AtomicBool,
+    /// Whether the user has left an open channel since the connection's task last looked.
+    left: AtomicBool,
     /// The fan-out's last write to the socket.
     written: Written,
 }
@@ -77,6 +79,7 @@ impl ConnectionHandle {
             closing: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             answering: AtomicBool::new(false),
+            left: AtomicBool::new(false),
             written: Written::default(),
         }
     }
@@ -113,6 +116,16 @@ impl ConnectionHandle {
     /// Sets whether the answer to a publish is still to come.
     pub(crate) fn set_answering(&self, answering: bool) {
         self.answering.store(answering, Ordering::Relaxed);
+    }
+
+    /// Notes that the user's memberships have changed.
+    pub(crate) fn set_left(&self) {
+        self.left.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether the user's memberships have changed since the last call.
+    pub(crate) fn take_left(&self) -> bool {
+        self.left.load(Ordering::Relaxed) && self.left.swap(false, Ordering::Relaxed)
     }
 
     /// Wakes the connection's task.
@@ -182,6 +195,11 @@ impl ConnectionHandle {
     /// Removes an ended subscription.
     pub(crate) fn leave(&self, subscriber: &Arc<Subscriber>) {
         self.mailbox().subscribers.retain(|other| !Arc::ptr_eq(other, subscriber));
+    }
+
+    /// Returns whether the connection is subscribed to a channel, or about to be.
+    pub(crate) fn is_subscribed(&self, channel: &ChannelName) -> bool {
+        self.mailbox().subscribers.iter().any(|subscriber| subscriber.is_of(channel))
     }
 
     /// Returns the channels that the connection is subscribed to, or has waiting frames of.

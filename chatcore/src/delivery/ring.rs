@@ -250,8 +250,7 @@ mod tests {
 
         fn push_at(&mut self, seq: Seq, body: AppendBody) -> Push {
             let author = User::new("u_1", "Ann").unwrap();
-            let event =
-                Append { channel: ChannelId(1), author, body }.into_event(seq, Timestamp::from_millis(0));
+            let event = Append::new(ChannelId(1), author, body).into_event(seq, Timestamp::from_millis(0));
             let encoded = self.encoder.event(&self.name, &event);
             self.ring.push(&event, encoded)
         }

@@ -10,8 +10,9 @@ use crate::delivery::handle::{ConnectionHandle, SubscriptionKey};
 use crate::delivery::outlet::{Burst, Sent};
 use crate::delivery::ring_cell::RingCell;
 use crate::delivery::wake::WakeMark;
+use crate::model::id::Seq;
 use crate::model::name::ChannelName;
-use crate::protocol::CloseReason;
+use crate::protocol::{CloseReason, RemovalReason};
 use crate::runtime::panics::{Panicked, contain};
 
 /// A connection's cursor in a channel's ring.
@@ -28,12 +29,57 @@ pub(crate) struct Subscriber {
     ring: Arc<RingCell>,
     key: SubscriptionKey,
     wake_mark: WakeMark<SubscriptionKey>,
-    /// `None` until the subscription is answered, and after it has ended.
-    cursor: Mutex<Option<Cursor>>,
-    /// Whether the subscription has ended. Set under the cursor's lock.
+    place: Mutex<Place>,
+    /// Whether the subscription has ended, or ends with an event. Set under the place's lock.
     ended: AtomicBool,
     /// Whether the channel's members count this connection.
     counted: AtomicBool,
+}
+
+/// How far a subscription has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Place {
+    /// `None` until the subscription is answered, once it ends with an event, and after it has ended.
+    live: Option<Cursor>,
+    /// The last event that the client may have, if its right to read has ended with that.
+    last: Option<Last>,
+    has_ended: bool,
+}
+
+/// The end of a subscription whose right to read has ended: the connection's task, not the fan-out, writes what is left.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    /// `None` until the subscription is answered.
+    cursor: Option<Cursor>,
+    seq: Seq,
+    reason: RemovalReason,
+}
+
+/// What a connection's task can read of its subscription.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Reading {
+    /// Everything after the cursor.
+    Live(Cursor),
+    /// What is after the cursor, up to and including this event.
+    UpTo(Cursor, Seq, RemovalReason),
+}
+
+impl Place {
+    /// Returns what can be read, or `None` if that is nothing.
+    pub(crate) fn reading(&self) -> Option<Reading> {
+        match self.last {
+            None => self.live.map(Reading::Live),
+            Some(Last { cursor, seq, reason }) => cursor.map(|cursor| Reading::UpTo(cursor, seq, reason)),
+        }
+    }
+
+    /// Moves the cursor to where everything before it was read.
+    pub(crate) fn move_to(&mut self, to: Cursor) {
+        match &mut self.last {
+            None => self.live = Some(to),
+            Some(last) => last.cursor = Some(to),
+        }
+    }
 }
 
 /// A burst for a channel's subscribers.
@@ -57,7 +103,7 @@ impl Subscriber {
             ring,
             key,
             wake_mark,
-            cursor: Mutex::new(None),
+            place: Mutex::default(),
             ended: AtomicBool::new(false),
             counted: AtomicBool::new(false),
         }
@@ -124,8 +170,8 @@ impl Subscriber {
 
     /// Writes the burst if possible. Returns whether it did.
     fn try_deliver(&self, delivery: &mut Delivery<'_>) -> bool {
-        let Ok(mut cursor) = self.cursor.try_lock() else { return false };
-        let Some(at) = *cursor else { return false };
+        let Ok(mut place) = self.place.try_lock() else { return false };
+        let Some(at) = place.live else { return false };
         if at != delivery.from {
             return at.generation == delivery.to.generation && at.seq >= delivery.to.seq;
         }
@@ -135,25 +181,45 @@ impl Subscriber {
             Sent::Partial => self.handle.wake(),
             Sent::Nothing => return false,
         }
-        *cursor = Some(delivery.to);
+        place.live = Some(delivery.to);
         delivery.written += 1;
         true
     }
 
-    /// Starts the fan-out to this connection, unless the subscription has ended.
+    /// Starts the subscription where its answer ends, unless it has ended.
     pub(crate) fn go_live(&self, from: Cursor) {
-        let mut cursor = self.cursor();
-        if !self.is_ended() {
-            *cursor = Some(from);
+        let mut place = self.place();
+        if !place.has_ended {
+            place.move_to(from);
         }
     }
 
     /// Ends the subscription. Nothing of the channel is written after this, even by a fan-out that still has the
     /// subscriber in hand. Returns whether it had already ended.
     pub(crate) fn end(&self) -> bool {
-        let mut cursor = self.cursor();
-        *cursor = None;
-        self.ended.swap(true, Ordering::AcqRel)
+        let mut place = self.place();
+        (place.live, place.last) = (None, None);
+        self.ended.store(true, Ordering::Release);
+        std::mem::replace(&mut place.has_ended, true)
+    }
+
+    /// Ends the subscription with the event at `seq`: the client gets it and everything before it, and nothing after. Call
+    /// this before a later event is in the ring.
+    pub(crate) fn end_with(&self, seq: Seq, reason: RemovalReason) {
+        let mut place = self.place();
+        if place.has_ended || place.last.is_some() {
+            return;
+        }
+        place.last = Some(Last { cursor: place.live.take(), seq, reason });
+        self.ended.store(true, Ordering::Release);
+        drop(place);
+        self.mark();
+    }
+
+    /// Returns whether the client may have the event at `seq` and those before it.
+    pub(crate) fn may_have(&self, seq: Seq) -> bool {
+        let place = self.place();
+        !place.has_ended && place.last.is_none_or(|last| seq <= last.seq)
     }
 
     fn is_ended(&self) -> bool {
@@ -170,14 +236,14 @@ impl Subscriber {
         self.counted.swap(false, Ordering::AcqRel)
     }
 
-    /// Clears the mark and returns the cursor, to read the ring from it.
-    pub(crate) fn look(&self) -> MutexGuard<'_, Option<Cursor>> {
+    /// Clears the mark and returns the place, to read the ring from it.
+    pub(crate) fn look(&self) -> MutexGuard<'_, Place> {
         self.wake_mark.clear();
-        self.cursor()
+        self.place()
     }
 
-    fn cursor(&self) -> MutexGuard<'_, Option<Cursor>> {
-        // An outlet may panic under this lock. The cursor is valid anyway.
-        self.cursor.lock().unwrap_or_else(PoisonError::into_inner)
+    fn place(&self) -> MutexGuard<'_, Place> {
+        // An outlet may panic under this lock. The place is valid anyway.
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

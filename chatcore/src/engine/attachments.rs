@@ -3,23 +3,26 @@
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::stream::{self, StreamExt};
+use tokio::time::Instant;
 
 use crate::engine::Engine;
 use crate::limits::share::Share;
 use crate::model::attachment::{Attachment, FileKind};
 use crate::model::error::{Error, ErrorCode};
-use crate::model::id::{AttachmentId, UserId};
+use crate::model::id::{AttachmentId, ChannelId, UserId};
+use crate::model::membership::ChannelKind;
 use crate::model::moment::Moment;
 use crate::model::name::ChannelName;
-use crate::model::policy::{Action, Identity, Policy};
+use crate::model::policy::{Action, Denied, Identity, Policy};
 use crate::model::visible;
 use crate::runtime::failures::FailureLog;
 use crate::store::blob::{BlobError, BlobStore, ByteStream};
 use crate::store::pointer::Shared;
-use crate::store::{FileBytes, Upload, UploadState};
+use crate::store::{ChannelInfo, FileBytes, Store, Upload, UploadState};
 
 /// The most bytes of a file's beginning that are kept for finding its type.
 pub(crate) const HEAD_BYTES: usize = 256 << 10;
@@ -43,6 +46,10 @@ impl Engine {
         let blobs = self.blobs()?;
         let file_name = self.file_name(file_name)?;
         let channel = found.ok_or_else(Error::no_such_channel)?;
+        self.first_readable(identity, &channel).await?;
+        if channel.archived {
+            return Err(Error::archived());
+        }
         let _place = self.uploads.begin(&identity.user.id, &self.limits)?;
         let room = self.room(&identity.user.id).await?;
         let kind = FileKind::new("application/octet-stream");
@@ -55,7 +62,7 @@ impl Engine {
         self.store.put_upload(&upload).await?;
         let received = tokio::select! {
             biased;
-            received = self.receive(identity, &**blobs, &mut upload, bytes, room, inspect) => received,
+            received = self.receive(identity, &channel, &**blobs, &mut upload, bytes, room, inspect) => received,
             () = self.uploads_end() => Err(Error::draining()),
         };
         // While the files are held, the sweeper removes it later.
@@ -82,9 +89,11 @@ impl Engine {
         tokio::time::sleep(self.limits.drain_uploads).await;
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the parts of one upload")]
     async fn receive(
         &self,
         identity: &Identity,
+        channel: &ChannelInfo,
         blobs: &dyn BlobStore,
         upload: &mut Upload,
         bytes: ByteStream,
@@ -103,6 +112,7 @@ impl Engine {
         };
         // The client may have taken a long time.
         self.policy.authorize(identity, Action::Write(&upload.channel_name))?;
+        self.first_readable(identity, channel).await?;
         let kind = inspect(&head.lock().expect("invariant: nothing panics under this lock"));
         upload.attachment.content_type = kind.content_type;
         upload.attachment.width = kind.width;
@@ -173,12 +183,13 @@ impl Engine {
     }
 
     pub(crate) async fn attachment(&self, identity: &Identity, id: &str) -> Result<Attachment, Error> {
-        let mut attachment = self.readable(identity, id).await?.attachment;
+        let mut attachment = self.readable_file(identity, id).await?.upload.attachment;
         self.encoder.locate(&mut attachment);
         Ok(attachment)
     }
 
-    pub(crate) async fn readable(&self, identity: &Identity, id: &str) -> Result<Upload, Error> {
+    /// Returns a file that a user can read: their own until it is sent, and then whoever can read its message.
+    pub(crate) async fn readable_file(&self, identity: &Identity, id: &str) -> Result<ReadableFile, Error> {
         let id = AttachmentId::new(id).map_err(|_| Error::no_such_attachment())?;
         let upload = self.store.upload(&id).await?.ok_or_else(Error::no_such_attachment)?;
         let readable = match upload.state {
@@ -190,7 +201,17 @@ impl Engine {
             return Err(Error::no_such_attachment());
         }
         self.policy.authorize(identity, Action::Read(&upload.channel_name))?;
-        Ok(upload)
+        let listed = self.store.listed(&identity.user.id, upload.channel).await?;
+        let info = listed.ok_or_else(Error::no_such_attachment)?.info;
+        let since = self.first_readable(identity, &info).await;
+        let since = since.map_err(|error| match error.code() {
+            ErrorCode::NoSuchChannel => Error::no_such_attachment(),
+            _ => error,
+        })?;
+        if matches!(upload.state, UploadState::Attached(seq) if seq < since) {
+            return Err(Error::no_such_attachment());
+        }
+        Ok(ReadableFile { upload, is_open: info.kind == ChannelKind::Open })
     }
 
     pub(crate) async fn attachment_bytes(
@@ -199,16 +220,16 @@ impl Engine {
         id: &AttachmentId,
         range: Range<u64>,
     ) -> Result<ByteStream, Error> {
-        let upload = self.readable(identity, id.as_str()).await?;
-        let range = range.start..range.end.min(upload.attachment.size);
-        self.blob_bytes(identity, upload.channel_name, id, range).await
+        let file = self.readable_file(identity, id.as_str()).await?;
+        let range = range.start..range.end.min(file.upload.attachment.size);
+        self.blob_bytes(identity, &file, id, range).await
     }
 
     /// Returns a stream of bytes that ends if `identity` loses the right to read the channel.
     pub(crate) async fn blob_bytes(
         &self,
         identity: &Identity,
-        channel: ChannelName,
+        file: &ReadableFile,
         id: &AttachmentId,
         range: Range<u64>,
     ) -> Result<ByteStream, Error> {
@@ -217,7 +238,7 @@ impl Engine {
         match self.blobs()?.get(id, range).await {
             Ok(bytes) => {
                 let bytes = watched(bytes, length, failures);
-                Ok(while_readable(bytes, Arc::clone(&self.policy), identity.clone(), channel))
+                Ok(while_readable(bytes, self.gate(identity, file)))
             }
             Err(error) => {
                 if let BlobError::NotFound = error {
@@ -256,20 +277,65 @@ fn counted(bytes: ByteStream, share: Arc<Share>, refused: Arc<OnceLock<Error>>) 
     bytes.map(count).boxed()
 }
 
-/// Ends a stream with an error when `identity` loses the right to read the channel. It is checked for each piece.
-fn while_readable(
-    bytes: ByteStream,
+/// A file that a user can read.
+pub(crate) struct ReadableFile {
+    pub(crate) upload: Upload,
+    /// Whether its channel is an open one.
+    is_open: bool,
+}
+
+/// The time between two questions to the store whether the reader of a file is still a member of its channel.
+const MEMBER_CHECK: Duration = Duration::from_secs(1);
+
+/// The right of a user to read a channel, while they receive a file.
+struct Gate {
     policy: Arc<dyn Policy>,
     identity: Identity,
-    channel: ChannelName,
-) -> ByteStream {
-    let check = move |chunk| {
-        policy
-            .authorize(&identity, Action::Read(&channel))
-            .map_err(|denied| io::Error::new(io::ErrorKind::PermissionDenied, denied))?;
-        chunk
+    name: ChannelName,
+    /// The channel and where to ask, if it is not an open one.
+    members: Option<(Shared<dyn Store>, ChannelId)>,
+    asked: Instant,
+}
+
+impl Gate {
+    async fn is_open(&mut self) -> bool {
+        if let Some((store, channel)) = self.members.as_ref().filter(|_| self.asked.elapsed() >= MEMBER_CHECK)
+        {
+            // Without an answer, nobody knows.
+            if !matches!(store.member(*channel, &self.identity.user.id).await, Ok(Some(_))) {
+                return false;
+            }
+            self.asked = Instant::now();
+        }
+        self.policy.authorize(&self.identity, Action::Read(&self.name)).is_ok()
+    }
+}
+
+impl Engine {
+    fn gate(&self, identity: &Identity, file: &ReadableFile) -> Gate {
+        let upload = &file.upload;
+        Gate {
+            policy: Arc::clone(&self.policy),
+            identity: identity.clone(),
+            name: upload.channel_name.clone(),
+            members: (!file.is_open).then(|| (self.store.clone(), upload.channel)),
+            asked: Instant::now(),
+        }
+    }
+}
+
+/// Ends a stream with an error when its reader loses the right to read the channel. The policy is asked for each piece, and
+/// the store each second.
+fn while_readable(bytes: ByteStream, gate: Gate) -> ByteStream {
+    let next = |(mut bytes, mut gate): (ByteStream, Gate)| async move {
+        let piece = bytes.next().await?;
+        let piece = match gate.is_open().await {
+            true => piece,
+            false => Err(io::Error::new(io::ErrorKind::PermissionDenied, Denied)),
+        };
+        Some((piece, (bytes, gate)))
     };
-    bytes.map(check).boxed()
+    stream::unfold((bytes, gate), next).boxed()
 }
 
 /// Reports a file that can't be read or that ends before `left` bytes. The receiver of the stream can only stop.

@@ -1,13 +1,16 @@
 //! The parts of a running chat, which carry out every command.
 
+pub(crate) mod access;
 pub(crate) mod answers;
 pub(crate) mod attachments;
 pub(crate) mod connections;
 pub(crate) mod drain;
+pub(crate) mod members;
 pub(crate) mod nodes;
 pub(crate) mod previews;
 mod rights;
 mod sweeper;
+pub(crate) mod tidings;
 pub(crate) mod upload_slots;
 
 use std::sync::Arc;
@@ -25,11 +28,13 @@ use crate::engine::answers::Answers;
 use crate::engine::connections::Connections;
 use crate::engine::nodes::Nodes;
 use crate::engine::previews::Previews;
+use crate::engine::tidings::Tidings;
 use crate::engine::upload_slots::Uploads;
 use crate::limits::Limits;
 use crate::limits::share::Shares;
 use crate::limits::turns::Turns;
 use crate::model::error::Error;
+use crate::model::message::User;
 use crate::model::name::ChannelName;
 use crate::model::policy::{Action, Policy};
 use crate::model::time::Clock;
@@ -62,6 +67,7 @@ pub(crate) struct Engine {
     pub(crate) uploads: Uploads,
     pub(crate) previews: Arc<Previews>,
     pub(crate) searches: Arc<Turns>,
+    pub(crate) tidings: Tidings,
     pub(crate) monitor: Arc<Monitor>,
     /// Wakes the sweeper early, to remove the bytes of a deleted message.
     pub(crate) discarded: Notify,
@@ -96,6 +102,7 @@ impl Engine {
             uploads: Uploads::default(),
             previews: Previews::new(&limits),
             searches: Turns::new(limits.searches, limits.searches_per_user),
+            tidings: Tidings::new(),
             monitor,
             shares: Shares::new(Arc::clone(&limits)),
             store,
@@ -130,6 +137,16 @@ impl Engine {
         let frame = Encoder::notice(&ChatEvent::ChannelCreated { channel: channel.clone() });
         self.connections.for_each(|handle| {
             if self.policy.authorize(&handle.identity, Action::List(name)).is_ok() {
+                handle.send(frame.clone());
+            }
+        });
+    }
+
+    /// Tells everyone who is connected to this node, and may know of the user, their new name.
+    pub(crate) fn show_renamed(&self, user: &User) {
+        let frame = Encoder::notice(&ChatEvent::UserChanged { user: user.clone() });
+        self.connections.for_each(|handle| {
+            if self.policy.authorize(&handle.identity, Action::Meet(&user.id)).is_ok() {
                 handle.send(frame.clone());
             }
         });

@@ -152,7 +152,7 @@ impl Engine {
         side: u32,
         maker: Arc<dyn PreviewMaker>,
     ) -> Result<Option<PreviewFile>, Error> {
-        let picture = self.readable(identity, id).await?.attachment;
+        let picture = self.readable_file(identity, id).await?.upload.attachment;
         let Some(at) = PREVIEW_SIDES.iter().position(|&known| known == side) else { return Ok(None) };
         let Some(blob) = blob_of(&picture.id) else { return Ok(None) };
         let made = match self.stored(&picture.id, &blob).await? {
@@ -175,11 +175,11 @@ impl Engine {
         preview: &PreviewFile,
         range: Range<u64>,
     ) -> Result<ByteStream, Error> {
-        let upload = self.readable(identity, preview.picture.as_str()).await?;
+        let file = self.readable_file(identity, preview.picture.as_str()).await?;
         let blob = blob_of(&preview.picture).ok_or_else(Error::no_such_attachment)?;
         let (from, to) = (range.start.min(preview.size), range.end.min(preview.size));
         let part = preview.start + from..preview.start + to.max(from);
-        self.blob_bytes(identity, upload.channel_name, &blob, part).await
+        self.blob_bytes(identity, &file, &blob, part).await
     }
 
     /// Removes a picture's previews.

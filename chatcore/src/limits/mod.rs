@@ -8,6 +8,8 @@ pub(crate) mod turns;
 
 use std::time::Duration;
 
+use crate::model::data::Data;
+
 __settings! {
     /// Limits that bound memory, time and the growth of the log, whatever clients do.
     ///
@@ -97,6 +99,16 @@ __settings! {
         channels_at_once, with_channels_at_once: u32 = 60;
         /// After that, the time until a user can create one more channel.
         channel_interval, with_channel_interval: Duration = Duration::from_secs(60);
+        /// Members of one private channel, and people who have one open channel in their lists.
+        members, with_members: usize = 5_000;
+        /// Members in one answer.
+        members_page, with_members_page: usize = 100;
+        /// People in one answer to `users`.
+        users_page, with_users_page: usize = 50;
+        /// Characters of a channel's title.
+        title_chars, with_title_chars: usize = 80;
+        /// People whom one message mentions.
+        mentions, with_mentions: usize = 50;
         /// Channels in memory.
         loaded_channels, with_loaded_channels: usize = 10_000;
         /// How long an unused channel stays in memory.
@@ -210,18 +222,20 @@ impl Limits {
     pub const HEAVY: u32 = 5;
 
     /// Returns the most bytes of a message as it is sent, if the app's user names have at most 64 characters: with
-    /// each character of its text escaped, all attachments and all reactions.
+    /// each character of its text escaped, all attachments, reactions and mentions, and the app's data.
     #[must_use]
     pub fn message_bytes(&self) -> usize {
-        const FIXED: usize = 1_024;
+        const FIXED: usize = 1_024 + Data::MAX_BYTES;
         // A character is 4 bytes in a name and 12 in its URL. A user id is 64 bytes.
         let attachments = self.attachments.saturating_mul(self.file_name_chars.saturating_mul(16) + 512);
         let reactions = self.reactions.saturating_mul(self.emoji_bytes + 128);
-        self.text_chars.saturating_mul(6).saturating_add(attachments).saturating_add(reactions) + FIXED
+        let mentions = self.mentions.saturating_mul(131);
+        let lists = attachments.saturating_add(reactions).saturating_add(mentions);
+        self.text_chars.saturating_mul(6).saturating_add(lists) + FIXED
     }
 
     /// Returns the most bytes of a message's text as JSON, including escapes, so that its command fits into
-    /// [`frame_bytes`](Self::frame_bytes) with any other fields: 4,096 less.
+    /// [`frame_bytes`](Self::frame_bytes) with any other fields but long data of an app and many mentions: 4,096 less.
     #[must_use]
     pub fn text_bytes(&self) -> usize {
         self.frame_bytes.saturating_sub(4_096)

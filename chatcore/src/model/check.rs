@@ -150,7 +150,7 @@ mod tests {
 
     fn event(seq: u64, at: i64, author: &str, body: AppendBody) -> Event {
         let author = User::new(author, "Ann").unwrap();
-        Append { channel: ChannelId(1), author, body }.into_event(seq, Timestamp::from_millis(at))
+        Append::new(ChannelId(1), author, body).into_event(seq, Timestamp::from_millis(at))
     }
 
     #[test]

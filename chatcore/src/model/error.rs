@@ -133,6 +133,7 @@ pub struct Error {
     message: Cow<'static, str>,
     retry: Option<Duration>,
     channel: Option<ChannelName>,
+    changes_nothing: bool,
     #[source]
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -140,7 +141,14 @@ pub struct Error {
 impl Error {
     /// Returns an error with a message for people: one exact clause, without the code's name.
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), retry: None, channel: None, source: None }
+        Self {
+            code,
+            message: message.into(),
+            retry: None,
+            channel: None,
+            changes_nothing: false,
+            source: None,
+        }
     }
 
     /// Sets when to try again.
@@ -192,6 +200,20 @@ impl Error {
 
     pub(crate) fn archived() -> Self {
         Self::new(ErrorCode::Archived, "the channel is archived: it can only be read")
+    }
+
+    pub(crate) fn last_owner() -> Self {
+        Self::new(ErrorCode::LastOwner, "a channel needs an owner: make somebody else an owner first")
+    }
+
+    /// The store has nothing to change: what is asked for is so already.
+    pub(crate) fn unchanged() -> Self {
+        Self { changes_nothing: true, ..Self::new(ErrorCode::BadFrame, "that would change nothing") }
+    }
+
+    /// Returns whether what was asked for is so already.
+    pub(crate) fn changes_nothing(&self) -> bool {
+        self.changes_nothing
     }
 
     pub(crate) fn not_a_member() -> Self {

@@ -1,6 +1,9 @@
 //! A message before it is published.
 
+use crate::model::data::Data;
 use crate::model::id::{AttachmentId, Nonce, Seq};
+use crate::model::membership::Mention;
+use crate::model::message::MessageKind;
 
 /// A message to publish.
 ///
@@ -24,13 +27,46 @@ pub struct NewMessage {
     pub(crate) text: String,
     pub(crate) attachments: Vec<AttachmentId>,
     pub(crate) reply_to: Option<Seq>,
+    pub(crate) mentions: Vec<Mention>,
+    pub(crate) data: Option<Data>,
+    pub(crate) kind: Option<MessageKind>,
 }
 
 impl NewMessage {
     /// Returns a message with this text and a random nonce. The text may be empty if there are attachments.
     #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
-        Self { nonce: Nonce::random(), text: text.into(), attachments: Vec::new(), reply_to: None }
+        Self {
+            nonce: Nonce::random(),
+            text: text.into(),
+            attachments: Vec::new(),
+            reply_to: None,
+            mentions: Vec::new(),
+            data: None,
+            kind: None,
+        }
+    }
+
+    /// Mentions a person, everybody, or everybody who is online. Those who can't read the channel are left out.
+    #[must_use]
+    pub fn mention(mut self, mention: Mention) -> Self {
+        self.mentions.push(mention);
+        self
+    }
+
+    /// Attaches data of the app's own, which the engine keeps and never reads.
+    #[must_use]
+    pub fn data(mut self, data: Data) -> Self {
+        self.data = Some(data);
+        self
+    }
+
+    /// Marks it as a message of the app itself. Only [`Chat::publish`](crate::Chat::publish) can do so: a client's
+    /// message stays an ordinary one.
+    #[must_use]
+    pub fn system(mut self) -> Self {
+        self.kind = Some(MessageKind::System);
+        self
     }
 
     /// Replaces the nonce, for a key of the app's own such as the number of an order. A nonce that the author has

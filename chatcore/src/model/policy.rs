@@ -109,6 +109,18 @@ pub enum Action<'a> {
     /// Write to a channel: publish, edit, delete, react, type, upload. A user who may not write can't edit or
     /// delete earlier messages either.
     Write(&'a ChannelName),
+    /// Change who belongs to a channel, a role, or the channel's title, topic or archive. What members and owners may do
+    /// is decided by their membership; this is a veto.
+    Manage(&'a ChannelName),
+    /// Know of a person: find them, add them to a channel, write to them, hear their new name.
+    Meet(&'a UserId),
+    /// Mention everybody in a channel, or everybody who is online there.
+    MentionAll {
+        /// The channel.
+        channel: &'a ChannelName,
+        /// How many people that are.
+        people: u64,
+    },
     /// Edit a message. [`Write`](Self::Write) is asked too.
     Edit {
         /// The channel.
@@ -168,7 +180,8 @@ pub trait Policy: Send + Sync + 'static {
     fn authorize(&self, identity: &Identity, action: Action<'_>) -> Result<(), Denied>;
 }
 
-/// The default policy: everyone may do everything, and only its author may edit or delete a message.
+/// The default policy: everyone may do everything that their membership allows, only its author may edit or delete a
+/// message, and nobody may mention more than 100 people at once.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OpenPolicy;
 
@@ -178,6 +191,7 @@ impl Policy for OpenPolicy {
             Action::Edit { author, .. } | Action::Delete { author, .. } if *author != identity.user.id => {
                 Err(Denied)
             }
+            Action::MentionAll { people, .. } if people > 100 => Err(Denied),
             _ => Ok(()),
         }
     }

@@ -3,10 +3,11 @@
 use bytes::Bytes;
 use serde::Serialize;
 
+use super::command::SearchFrom;
 use super::encode::Encoder;
 use super::json::{to_bytes, write_array, write_field, write_fields, write_json, write_list, write_name};
 use super::lists::{MessageList, UserList};
-use super::reply::{ChannelObject, ErrorReply, Logged, Published};
+use super::reply::{Added, ChannelObject, DirectOpened, ErrorReply, Logged, MemberList, People, Published};
 use crate::model::check::Check;
 use crate::model::error::Error;
 use crate::model::id::{Epoch, Seq};
@@ -53,8 +54,12 @@ pub(crate) enum Reply {
     },
     Found {
         messages: MessageList,
-        before: Option<Seq>,
+        before: Option<SearchFrom>,
     },
+    Direct(Box<DirectOpened>),
+    Added(Added),
+    Members(MemberList),
+    People(People),
 }
 
 impl Encoder {
@@ -116,6 +121,10 @@ fn write_ok(id: i64, reply: &Reply) -> Bytes {
             write_array(&mut out, events.iter(), |out, frame| out.extend_from_slice(frame));
             write_list(&mut out, "members", members.json());
         }
+        Reply::Direct(opened) => write_fields(&mut out, opened),
+        Reply::Added(added) => write_fields(&mut out, added),
+        Reply::Members(list) => write_fields(&mut out, list),
+        Reply::People(people) => write_fields(&mut out, people),
         Reply::Published(published) => write_fields(&mut out, published),
         Reply::Logged(logged) => write_fields(&mut out, logged),
         Reply::History { messages, more } => {

@@ -2,7 +2,25 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::data::Data;
 use crate::model::id::{Position, Seq};
+use crate::model::membership::{ChannelKind, HistoryAccess, Mention, Notify, Role};
+
+/// Where a search goes on: before a message of the channel, or where the last answer of a search over all channels says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum SearchFrom {
+    /// Before this message.
+    Seq(Seq),
+    /// At this mark.
+    Mark(String),
+}
+
+impl From<Seq> for SearchFrom {
+    fn from(before: Seq) -> Self {
+        Self::Seq(before)
+    }
+}
 
 /// Defines [`Command`], and how its fields are read once its name is known.
 ///
@@ -37,13 +55,112 @@ commands! {
             #[serde(default)]
             archived: bool,
         },
-        /// Creates a channel.
+        /// Creates an open or a private channel.
         CreateChannel {
-            /// Its name.
-            name: String,
+            /// The name of an open channel.
+            #[serde(default)]
+            name: Option<String>,
             /// Its topic.
             #[serde(default)]
             topic: Option<String>,
+            /// Who can see it: everybody if missing.
+            #[serde(default)]
+            kind: Option<ChannelKind>,
+            /// The title of a private channel.
+            #[serde(default)]
+            title: Option<String>,
+            /// The people to add to a private channel, by id.
+            #[serde(default)]
+            members: Vec<String>,
+            /// What a new member of a private channel can read of its past: everything if missing.
+            #[serde(default)]
+            history: Option<HistoryAccess>,
+        },
+        /// Opens the direct channel of the user and others, which is created if there is none.
+        OpenDirect {
+            /// The others, by id: up to 8.
+            #[serde(default)]
+            users: Vec<String>,
+        },
+        /// Changes a channel's title, topic or archive. What is missing stays.
+        UpdateChannel {
+            /// The channel.
+            channel: String,
+            /// The new title.
+            #[serde(default)]
+            title: Option<String>,
+            /// The new topic.
+            #[serde(default)]
+            topic: Option<String>,
+            /// Whether it is archived from now on.
+            #[serde(default)]
+            archived: Option<bool>,
+        },
+        /// Lists a channel's members.
+        Members {
+            /// The channel.
+            channel: String,
+            /// Lists members after this user id.
+            #[serde(default)]
+            after: Option<String>,
+            /// How many members: 1 to [`Limits::members_page`](crate::Limits::members_page).
+            #[serde(default)]
+            limit: Option<u32>,
+        },
+        /// Adds people to a channel.
+        AddMembers {
+            /// The channel.
+            channel: String,
+            /// Who, by id: up to 50.
+            users: Vec<String>,
+        },
+        /// Removes a person from a channel.
+        RemoveMember {
+            /// The channel.
+            channel: String,
+            /// Who, by id.
+            user: String,
+        },
+        /// Puts an open channel into the user's list.
+        Join {
+            /// The channel.
+            channel: String,
+        },
+        /// Leaves a channel.
+        Leave {
+            /// The channel.
+            channel: String,
+        },
+        /// Gives a member another role.
+        SetRole {
+            /// The channel.
+            channel: String,
+            /// Who, by id.
+            user: String,
+            /// The role.
+            role: Role,
+        },
+        /// Sets what the user wants to be told of. It joins an open channel.
+        SetNotify {
+            /// The channel.
+            channel: String,
+            /// What.
+            notify: Notify,
+        },
+        /// Finds people.
+        Users {
+            /// What their names, or words of them, begin with.
+            #[serde(default)]
+            query: Option<String>,
+            /// Finds only those who can read this channel.
+            #[serde(default)]
+            channel: Option<String>,
+            /// Finds people after this user id.
+            #[serde(default)]
+            after: Option<String>,
+            /// How many people: 1 to [`Limits::users_page`](crate::Limits::users_page).
+            #[serde(default)]
+            limit: Option<u32>,
         },
         /// Subscribes to a channel, from a position or from its newest messages.
         Subscribe {
@@ -75,6 +192,12 @@ commands! {
             /// The message that it replies to.
             #[serde(default)]
             reply_to: Option<Seq>,
+            /// Whom it mentions.
+            #[serde(default)]
+            mentions: Vec<Mention>,
+            /// The app's data.
+            #[serde(default)]
+            data: Option<Data>,
         },
         /// Replaces a message's text.
         Edit {
@@ -84,6 +207,12 @@ commands! {
             seq: Seq,
             /// Its new text.
             text: String,
+            /// Whom it mentions from now on, or as before if missing.
+            #[serde(default)]
+            mentions: Option<Vec<Mention>>,
+            /// The app's data from now on, or as before if missing.
+            #[serde(default)]
+            data: Option<Data>,
         },
         /// Deletes a message.
         Delete {
@@ -115,13 +244,14 @@ commands! {
         },
         /// Searches the messages.
         Search {
-            /// The channel.
-            channel: String,
+            /// The channel, or every channel that the user can read if missing.
+            #[serde(default)]
+            channel: Option<String>,
             /// Words. A message must contain each of them.
             query: String,
-            /// Returns messages before this `seq`, or of all if missing.
+            /// Goes on where the last answer ended, or searches all if missing.
             #[serde(default)]
-            before: Option<Seq>,
+            before: Option<SearchFrom>,
             /// How many messages: 1 to [`Limits::search_results`](crate::Limits::search_results).
             #[serde(default)]
             limit: Option<u32>,
@@ -152,9 +282,19 @@ commands! {
 
 impl Command {
     /// The names of the commands, as `type` has them.
-    pub(super) const NAMES: [&'static str; 14] = [
+    pub(super) const NAMES: [&'static str; 24] = [
         "channels",
         "create_channel",
+        "open_direct",
+        "update_channel",
+        "members",
+        "add_members",
+        "remove_member",
+        "join",
+        "leave",
+        "set_role",
+        "set_notify",
+        "users",
         "subscribe",
         "unsubscribe",
         "publish",

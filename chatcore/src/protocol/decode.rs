@@ -340,6 +340,8 @@ mod tests {
             text: "\"\u{1f600}\"".into(),
             attachments: vec!["a_1".into()],
             reply_to: Some(3),
+            mentions: Vec::new(),
+            data: None,
         };
         let mut written = serde_json::to_value(&publish).unwrap();
         written["id"] = 7.into();

@@ -124,6 +124,17 @@ impl Encoder {
         Fragment::of(Bytes::from(out).slice(1..))
     }
 
+    /// Encodes a message in its current state, with its channel.
+    pub(crate) fn message_in(&self, channel: &ChannelName, message: &Message) -> Fragment {
+        let mut out = Vec::with_capacity(320 + message.text.len());
+        out.extend_from_slice(br#""channel":"#);
+        write_json(&mut out, channel);
+        let start = out.len();
+        write_json(&mut out, &MessageObject::new(self, message));
+        out[start] = b',';
+        Fragment::of(Bytes::from(out))
+    }
+
     /// Returns the number of bytes of a channel in a list, with a comma.
     pub(crate) fn channel_len(channel: &ChannelObject) -> usize {
         listed_len(channel)
@@ -159,14 +170,9 @@ mod tests {
             height: Some(2),
             url: String::new(),
         };
-        let content = Content {
-            author: User::new("u_1", "Ann").unwrap(),
-            text: "hi \"you\"".into(),
-            nonce: Nonce::new("n").unwrap(),
-            reply_to: None,
-            attachments: vec![attachment],
-            deleted: false,
-        };
+        let author = User::new("u_1", "Ann").unwrap();
+        let mut content = Content::new(author, Nonce::new("n").unwrap(), "hi \"you\"");
+        content.attachments = vec![attachment];
         Event { seq: 45, at: Timestamp::from_millis(0), kind: EventKind::Message(content) }
     }
 

@@ -16,11 +16,12 @@ mod reply;
 mod sketch;
 
 pub use self::close::{CloseReason, ConnectError};
-pub use self::command::Command;
+pub use self::command::{Command, SearchFrom};
 pub use self::decode::Malformed;
 pub use self::event::{ChatEvent, ClientLimits, RemovalReason};
 pub use self::reply::{
-    ChannelList, ChannelObject, ErrorReply, HistoryPage, Logged, Published, SearchPage, Start, Subscribed,
+    Added, ChannelList, ChannelObject, DirectOpened, ErrorReply, HistoryPage, Logged, MemberList,
+    MemberObject, People, Published, SearchPage, Start, Subscribed,
 };
 
 pub(crate) use self::answer::{Answer, Reply};

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::command::SearchFrom;
 use super::event::ChatEvent;
 use crate::model::check::Check;
 use crate::model::error::{Error, ErrorCode};
@@ -232,9 +233,42 @@ pub struct SearchPage {
     pub messages: Vec<Message>,
     /// Whether some messages were not searched.
     pub more: bool,
-    /// If `more` is true: search before this `seq` next.
+    /// If `more` is true: where to go on.
     #[serde(default)]
-    pub before: Option<Seq>,
+    pub before: Option<SearchFrom>,
+}
+
+/// The answer to `open_direct`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct DirectOpened {
+    /// The channel.
+    pub channel: ChannelObject,
+    /// Whether there was none before.
+    pub created: bool,
+}
+
+impl DirectOpened {
+    pub(crate) fn new(channel: ChannelObject, created: bool) -> Self {
+        Self { channel, created }
+    }
+}
+
+/// The answer to `add_members`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Added {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The position in the log of the last addition, or `None` if all were members already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<Seq>,
+}
+
+impl Added {
+    pub(crate) fn new(channel: ChannelName, seq: Option<Seq>) -> Self {
+        Self { channel, seq }
+    }
 }
 
 /// The answer to `members`.
@@ -257,6 +291,18 @@ pub struct MemberObject {
     pub role: Role,
     /// Whether they are online in the channel.
     pub online: bool,
+}
+
+impl MemberList {
+    pub(crate) fn new(members: Vec<MemberObject>, more: bool) -> Self {
+        Self { members, more }
+    }
+}
+
+impl People {
+    pub(crate) fn new(users: Vec<User>, more: bool) -> Self {
+        Self { users, more }
+    }
 }
 
 impl MemberObject {

@@ -118,10 +118,8 @@ impl From<AppendError> for Error {
             AppendError::NotAllowed => Denied.into(),
             AppendError::Archived => Self::archived(),
             AppendError::NotAMember => Self::not_a_member(),
-            AppendError::Unchanged => Self::new(ErrorCode::BadFrame, "that would change nothing"),
-            AppendError::LastOwner => {
-                Self::new(ErrorCode::LastOwner, "a channel needs an owner: make somebody else an owner first")
-            }
+            AppendError::Unchanged => Self::unchanged(),
+            AppendError::LastOwner => Self::last_owner(),
             AppendError::TooManyMembers { most } => Self::too_many_members(most),
             AppendError::Rejected(why) => Self::new(ErrorCode::BadFrame, why),
             AppendError::Store(error) => error.into(),

@@ -223,7 +223,7 @@ impl World {
         expected.sort_unstable();
         for Reader { node, .. } in &self.readers {
             for number in 0..CHANNELS {
-                let members = self.nodes[*node].members(&channel(number));
+                let members = self.nodes[*node].online(&channel(number));
                 let names: Vec<_> = members.iter().map(|user| user.name.to_string()).collect();
                 if names != expected {
                     return Err(format!("node {node} has {names:?} in channel {number}, not {expected:?}"));

@@ -13,10 +13,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::engine::Engine;
 use crate::engine::nodes::notice::Notice;
-use crate::model::id::{SessionId, UserId};
+use crate::engine::tidings::Tiding;
+use crate::model::id::{ChannelId, SessionId, UserId};
 use crate::model::moment::Moment;
 use crate::model::name::ChannelName;
-use crate::protocol::CloseReason;
+use crate::protocol::{CloseReason, RemovalReason};
 use crate::runtime::panics::contain_async;
 use crate::store::StoreError;
 
@@ -41,6 +42,8 @@ pub(crate) enum Ending {
     Connections { user: UserId, session: Option<SessionId>, code: u16 },
     /// Everything of a channel.
     Channel { user: UserId, channel: ChannelName },
+    /// A member of a private channel. Its log says where.
+    Member { user: UserId, channel: ChannelName, id: ChannelId, reason: RemovalReason },
     /// What the policy no longer allows.
     Rights { user: UserId },
 }
@@ -116,6 +119,11 @@ impl Engine {
                 }
             }
             Ending::Channel { user, channel } => self.revoke(user, channel),
+            Ending::Member { user, channel, id, reason } => {
+                let (user, name) = (user.clone(), channel.clone());
+                let removed = Tiding::Removed { user, channel: *id, name, reason: *reason };
+                self.tidings.tell(removed, &self.monitor);
+            }
             Ending::Rights { user } => self.recheck(user),
         }
     }

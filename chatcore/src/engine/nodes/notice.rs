@@ -10,6 +10,7 @@ use crate::delivery::handle::ConnectionHandle;
 use crate::engine::Engine;
 use crate::engine::nodes::endings::Ending;
 use crate::engine::nodes::presence::Person;
+use crate::engine::tidings::Tiding;
 use crate::model::id::{ChannelId, Seq, UserId};
 use crate::model::message::User;
 use crate::model::moment::Moment;
@@ -27,6 +28,12 @@ pub(crate) enum Notice {
     Marker { user: UserId, channel: ChannelName, seq: Seq, is_read: bool },
     /// A channel was created.
     Created { info: ChannelInfo },
+    /// Users have a channel in their lists otherwise than before.
+    Added { channel: ChannelId, users: Vec<UserId> },
+    /// Users have something else to read in a channel than before.
+    Counts { channel: ChannelId, name: ChannelName, users: Vec<UserId> },
+    /// A user has another name.
+    Renamed { user: User },
     /// Something ends for a user. The key tells it from all others.
     Ending { key: u64, ending: Ending },
     /// People came to channels at the sender's node, or left them there.
@@ -40,7 +47,7 @@ pub(crate) enum Notice {
 impl Notice {
     /// Returns whether it still counts if later news of the same node have come before it.
     pub(super) fn is_timeless(&self) -> bool {
-        matches!(self, Self::Ending { .. } | Self::Created { .. })
+        matches!(self, Self::Ending { .. } | Self::Created { .. } | Self::Added { .. } | Self::Renamed { .. })
     }
 }
 
@@ -80,6 +87,18 @@ impl Engine {
                 let listed = Listed::new(info, None, 0);
                 self.show_channel(&name, &ChannelObject::new(listed, Unread::default()));
             }
+            Notice::Added { channel, users } => {
+                for user in users {
+                    self.tidings.tell(Tiding::Added { user, channel }, &self.monitor);
+                }
+            }
+            Notice::Counts { channel, name, users } => {
+                for user in users {
+                    let tiding = Tiding::Counts { user, channel, name: name.clone() };
+                    self.tidings.tell(tiding, &self.monitor);
+                }
+            }
+            Notice::Renamed { user } => self.show_renamed(&user),
             Notice::Ending { key, ending } => self.heed_ending(key, &ending, Moment::now()),
         }
     }

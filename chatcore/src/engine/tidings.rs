@@ -1,0 +1,170 @@
+//! What users are told about their channels beside the logs: the store is read for them, one after the other.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::engine::Engine;
+use crate::engine::nodes::notice::Notice;
+use crate::model::error::Error;
+use crate::model::id::{ChannelId, UserId};
+use crate::model::message::User;
+use crate::model::name::ChannelName;
+use crate::model::policy::Action;
+use crate::protocol::{ChannelObject, ChatEvent, Encoder, RemovalReason};
+use crate::runtime::panics::contain_async;
+use crate::runtime::stats::Monitor;
+use crate::store::StoreError;
+
+/// The most tidings that wait. Each has about two hundred bytes. Clients lose nothing by one that is dropped but a moment:
+/// their next list of channels has it.
+const WAITING: usize = 10_000;
+
+/// What one user is to be told.
+#[derive(Debug)]
+pub(crate) enum Tiding {
+    /// How they have a channel in their list now.
+    Added { user: UserId, channel: ChannelId },
+    /// That they are no longer a member of a channel.
+    Removed { user: UserId, channel: ChannelId, name: ChannelName, reason: RemovalReason },
+    /// Nothing: they are connected, so that others find them by name.
+    Seen(User),
+    /// Nothing, unless they have not joined this open channel yet, to which they have published.
+    Join { user: User, channel: ChannelId },
+    /// How much they have to read in a channel now.
+    Counts { user: UserId, channel: ChannelId, name: ChannelName },
+}
+
+/// The tidings that wait.
+#[derive(Debug)]
+pub(crate) struct Tidings {
+    queue: mpsc::Sender<Tiding>,
+    waiting: Mutex<Option<mpsc::Receiver<Tiding>>>,
+}
+
+impl Tidings {
+    pub(crate) fn new() -> Self {
+        let (queue, waiting) = mpsc::channel(WAITING);
+        Self { queue, waiting: Mutex::new(Some(waiting)) }
+    }
+
+    /// Queues one.
+    pub(crate) fn tell(&self, tiding: Tiding, monitor: &Monitor) {
+        if self.queue.try_send(tiding).is_err() {
+            monitor
+                .failures
+                .limited("changes of members are not shown, since too many wait for the store", "");
+        }
+    }
+}
+
+impl Engine {
+    /// Tells users what there is to tell, for ever.
+    pub(crate) async fn keep_telling(self: Arc<Self>) {
+        let waiting = self.tidings.waiting.lock().expect("invariant: nothing panics under this lock").take();
+        let Some(mut waiting) = waiting else { return };
+        while let Some(tiding) = waiting.recv().await {
+            let told = timeout(self.limits.store_timeout, contain_async(self.tell(&tiding))).await;
+            let told = match told {
+                Ok(Ok(told)) => told,
+                Ok(Err(panicked)) => Err(StoreError::because("the store panicked", panicked).into()),
+                Err(_) => Err(Error::timed_out()),
+            };
+            if let Err(error) = told
+                && let Some(cause) = error.failure()
+            {
+                self.monitor.failures.failed("a change of members could not be shown", "", cause);
+            }
+        }
+    }
+
+    async fn tell(&self, tiding: &Tiding) -> Result<(), Error> {
+        match tiding {
+            Tiding::Added { user, channel } => self.show_added(user, *channel).await,
+            Tiding::Removed { user, channel, name, reason } => {
+                self.show_removed(user, *channel, name, *reason).await
+            }
+            Tiding::Seen(user) => self.remember(user).await,
+            Tiding::Join { user, channel } => self.join(*channel, user).await,
+            Tiding::Counts { user, channel, name } => self.show_counts(user, *channel, name).await,
+        }
+    }
+
+    /// Stores a user's current name. If it is another than before, everybody who may know of them is told.
+    pub(crate) async fn remember(&self, user: &User) -> Result<(), Error> {
+        let known = self.store.users(std::slice::from_ref(&user.id)).await?.remove(&user.id);
+        if known.as_ref() == Some(user) {
+            return Ok(());
+        }
+        self.store.put_user(user).await?;
+        if known.is_some() {
+            self.show_renamed(user);
+            self.tell_nodes(|| Notice::Renamed { user: user.clone() });
+        }
+        Ok(())
+    }
+
+    async fn show_added(&self, user: &UserId, channel: ChannelId) -> Result<(), Error> {
+        if self.connections.of(user).is_empty() {
+            return Ok(());
+        }
+        let Some(listed) = self.store.listed(user, channel).await? else { return Ok(()) };
+        let unread = self.store.unread(user, &[channel]).await?.into_iter().next().unwrap_or_default();
+        let name = listed.info.name.clone();
+        let frame = Encoder::notice(&ChatEvent::ChannelAdded { channel: ChannelObject::new(listed, unread) });
+        for handle in self.connections.of(user) {
+            handle.set_left();
+            if self.policy.authorize(&handle.identity, Action::List(&name)).is_ok() {
+                handle.send_of(&name, &frame, || true);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends what a removed member has of a channel here. Subscriptions end by the event in the channel's log, exactly
+    /// there: this node may not have heard of it, so it is read from the store.
+    async fn show_removed(
+        &self,
+        user: &UserId,
+        channel: ChannelId,
+        name: &ChannelName,
+        reason: RemovalReason,
+    ) -> Result<(), Error> {
+        if self.connections.of(user).is_empty() {
+            return Ok(());
+        }
+        if let Some(channel) = self.registry.loaded(name) {
+            self.appends.catch_up(&channel).await?;
+        }
+        if self.store.member(channel, user).await?.is_some() {
+            // They came back.
+            return Ok(());
+        }
+        let frame = Encoder::notice(&ChatEvent::ChannelRemoved { channel: name.clone(), reason });
+        for handle in self.connections.of(user) {
+            if !handle.is_subscribed(name) {
+                handle.send(frame.clone());
+            }
+        }
+        Ok(())
+    }
+
+    async fn show_counts(&self, user: &UserId, channel: ChannelId, name: &ChannelName) -> Result<(), Error> {
+        if self.connections.of(user).is_empty() {
+            return Ok(());
+        }
+        if self.store.listed(user, channel).await?.is_none() {
+            return Ok(());
+        }
+        let unread = self.store.unread(user, &[channel]).await?.into_iter().next().unwrap_or_default();
+        let (unread, mentions) = (unread.messages, unread.mentions);
+        let frame = Encoder::notice(&ChatEvent::Counts { channel: name.clone(), unread, mentions });
+        for handle in self.connections.of(user) {
+            if self.policy.authorize(&handle.identity, Action::Read(name)).is_ok() {
+                handle.send_of(name, &frame, || true);
+            }
+        }
+        Ok(())
+    }
+}
