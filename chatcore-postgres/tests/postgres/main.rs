@@ -1,0 +1,12 @@
+//! The store, its files and the bus, on a real PostgreSQL.
+
+mod append;
+mod blobs;
+mod bus;
+mod conformance;
+mod migrations;
+mod pgbouncer;
+mod pool;
+mod search;
+#[cfg(feature = "tls")]
+mod tls;

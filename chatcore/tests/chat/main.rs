@@ -1,0 +1,18 @@
+//! A running chat, through the in-process client and the app's own calls.
+
+mod answers;
+mod app;
+mod budgets;
+mod client;
+mod faults;
+mod files;
+mod limits;
+mod nodes;
+mod outlet;
+mod presence;
+mod previews;
+mod rights;
+mod search;
+mod seeing;
+mod session;
+mod shares;

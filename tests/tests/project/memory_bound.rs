@@ -1,0 +1,102 @@
+//! The bound of a server's memory, computed from its limits as in `docs/design.md`.
+
+use chatcore::Limits;
+use chatcore_hyper::{Config, ServerConfig};
+
+const DESIGN: &str = include_str!("../../../docs/design.md");
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+
+/// The bytes of an idle connection: its tasks, its entry in the list of connections, its session and its rate
+/// limiters. `tests/tests/allocations.rs` checks this bound.
+const IDLE: usize = 4 * KIB;
+
+/// The bytes of an HTTP connection without its headers: hyper's own state, a piece of a file and hyper's buffer.
+const HTTP: usize = (8 + 16 + 16) * KIB;
+
+/// The bytes that a connection may use even if the total budget is used up.
+const READ: usize = 4 * KIB;
+const MAILBOX: usize = 8 * KIB;
+const COMMAND: usize = 4 * KIB;
+
+/// The bytes of a subscription: its cursor, its entry among the subscribers, and its user's entry among the online
+/// users. `tests/tests/allocations.rs` checks this bound.
+const SUBSCRIPTION: usize = KIB / 2;
+
+/// The bytes of a loaded channel without its ring.
+const CHANNEL: usize = KIB;
+
+/// How many copies of a batch exist while it is stored: in the queue, in the store and in its transaction.
+const BATCH_COPIES: usize = 3;
+
+/// The first bytes of an upload, which are kept to detect its type, and two of its pieces.
+const UPLOAD: usize = (256 + 2 * 64) * KIB;
+
+/// The first bytes of a picture, from which the memory for its previews is computed.
+const HEAD: usize = 256 * KIB;
+
+/// The cache of a store on redb.
+const CACHE: usize = 64 * MIB;
+
+/// The cache of the accounts of `web_chat`.
+const NAMES: usize = 16 * MIB;
+
+/// The cache of a backup's copy, and the pieces in which it is sent.
+const BACKUP: usize = 16 * MIB + 2 * 64 * KIB;
+
+/// The text of the newest messages that a search reads in one step, and its response.
+fn search(limits: &Limits) -> usize {
+    3 * limits.answer_bytes
+}
+
+/// A frame of the largest event: each character of its text may take six bytes of JSON.
+fn frame(limits: &Limits) -> usize {
+    6 * limits.text_chars + 4 * KIB
+}
+
+fn parts(limits: &Limits, config: &Config, server: &ServerConfig) -> Vec<(&'static str, usize)> {
+    let sockets = limits.connections.min(server.connections);
+    let http = IDLE + HTTP + server.header_bytes;
+    let socket = IDLE + READ + MAILBOX + COMMAND + limits.outgoing_bytes.max(frame(limits));
+    vec![
+        ("the system's buffers", server.buffers_total),
+        ("WebSockets", sockets * socket.max(http)),
+        ("other connections", (server.connections - sockets) * http),
+        ("large answers", limits.outgoing_bytes_total),
+        ("messages that have begun", config.incoming_bytes_total),
+        ("commands that wait", limits.command_bytes_total),
+        ("mailboxes", limits.mailbox_bytes_total),
+        ("rings", limits.rings_bytes_total + limits.rings_bytes_total / 8),
+        ("subscriptions", limits.subscriptions_total * SUBSCRIPTION),
+        ("channels", limits.loaded_channels * CHANNEL),
+        (
+            "appends",
+            limits.append_groups * (limits.append_queue_bytes + BATCH_COPIES * limits.append_batch_bytes),
+        ),
+        ("searches", limits.searches * search(limits)),
+        ("uploads", limits.uploads * UPLOAD),
+        ("previews", limits.preview_memory as usize + limits.previews * HEAD),
+        ("the store's cache", CACHE),
+        ("the names' cache", NAMES),
+        ("a backup", BACKUP),
+    ]
+}
+
+#[test]
+fn the_memory_of_a_server_is_bounded_as_documented() {
+    let parts = parts(&Limits::default(), &Config::default(), &ServerConfig::default());
+    let mut sum = 0;
+    for (part, bytes) in &parts {
+        let mib = bytes.div_ceil(MIB);
+        println!("| {part} | {mib} MiB |");
+        let row = DESIGN.lines().find(|line| line.starts_with(&format!("| {part} |")));
+        let row = row.unwrap_or_else(|| panic!("docs/design.md has no row for {part}, {mib} MiB"));
+        assert!(row.ends_with(&format!("| {mib} MiB |")), "{part} has {mib} MiB, the page says: {row}");
+        sum += bytes;
+    }
+    let mib = sum.div_ceil(MIB);
+    println!("{mib} MiB in all");
+    assert!(sum < 4 << 30, "{mib} MiB are not below 4 GiB");
+    assert!(DESIGN.contains(&format!("**{mib} MiB**")), "docs/design.md does not say {mib} MiB");
+}
