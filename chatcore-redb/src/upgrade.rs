@@ -15,7 +15,7 @@ use crate::schema::{ALL_OWNERS, LAYOUT, LAYOUT_KEY, META, Tables, author_of, dec
 pub(crate) fn prepare(database: &Database) -> Result<LayoutKind, TransactionError> {
     let read = database.begin_read()?;
     if read.list_tables()?.next().is_none() && read.list_multimap_tables()?.next().is_none() {
-        create(database)?;
+        carry_over(database, 0)?;
         return Ok(LayoutKind::Ours);
     }
     if !read.list_tables()?.any(|table| table.name() == META.name()) {
@@ -31,23 +31,32 @@ pub(crate) fn prepare(database: &Database) -> Result<LayoutKind, TransactionErro
         None | Some(0) => Ok(LayoutKind::Foreign),
         Some(LAYOUT) => Ok(LayoutKind::Ours),
         Some(older) if older < LAYOUT => {
-            create(database)?;
+            carry_over(database, older)?;
             Ok(LayoutKind::Ours)
         }
         Some(newer) => Ok(LayoutKind::Newer { found: newer, known: LAYOUT }),
     }
 }
 
-/// Creates the missing tables, fills them, and stores the layout's version.
-fn create(database: &Database) -> Result<(), TransactionError> {
+/// Creates the missing tables, fills those that the layout `from` had not, and stores the layout's version. A new file
+/// has the layout 0.
+fn carry_over(database: &Database, from: u64) -> Result<(), TransactionError> {
     let mut txn = database.begin_write()?;
     txn.set_quick_repair(true);
     let mut changes = Changes::open(&txn);
     changes.tables.create()?;
-    count_files(&mut changes.tables)?;
-    enter_looks(&mut changes.tables)?;
-    enter_authors(&mut changes.tables)?;
-    enter_owners(&mut changes)?;
+    if from < 3 {
+        count_files(&mut changes.tables)?;
+    }
+    if from < 4 {
+        enter_looks(&mut changes.tables)?;
+    }
+    if from < 5 {
+        enter_authors(&mut changes.tables)?;
+    }
+    if from < 6 {
+        enter_owners(&mut changes)?;
+    }
     changes.finish()?;
     txn.open_table(META)?.insert(LAYOUT_KEY, LAYOUT)?;
     Ok(txn.commit()?)

@@ -127,7 +127,7 @@ async fn a_list_reads_only_the_channels_on_it() {
 }
 
 #[tokio::test]
-async fn a_publish_to_an_open_channel_reads_neither_it_nor_its_members() {
+async fn a_publish_to_an_open_channel_reads_no_row_of_it_or_a_member() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("chat.redb");
     let [ann, bob] = users();
