@@ -203,6 +203,7 @@ macro_rules! store_conformance {
             reopen {
                 a_nonce_outlives_the_process
                 everything_outlives_the_process
+                members_and_mentions_outlive_the_process
                 the_bytes_of_files_outlive_the_process
             }
         }

@@ -2,11 +2,16 @@
 //! they promise nothing.
 
 use super::{
-    StoreFixture, ann, attach, bob, channel, channels, delete, edit, head, log, messages, name, publish, put,
-    put_texts, react, say, state, upload,
+    StoreFixture, ann, attach, bob, channel, channels, delete, edit, head, log, messages, name, nonce,
+    publish, put, put_texts, react, say, state, upload,
 };
+use crate::model::event::{Append, AppendBody, Extras};
+use crate::model::membership::{HistoryAccess, MemberOp, Mention, Mentions, Notify, Role};
 use crate::model::time::Timestamp;
-use crate::store::{AttachmentIndex, Directory, Durability, EventStore, Unread, UploadState};
+use crate::store::{
+    AppendError, AttachmentIndex, Created, Directory, Durability, EventStore, Membership, NewPrivate,
+    PageLimit, Unread, UploadState,
+};
 
 /// Closed and opened again, the store has its logs, messages, channels, users, markers and uploads, and continues
 /// its counts.
@@ -55,6 +60,58 @@ pub async fn everything_outlives_the_process<F: StoreFixture>(fixture: F) {
     assert_eq!(channel(&store, "A").await, a, "the name is taken");
     assert_ne!(channel(&store, "c").await, b, "a new channel is new");
     assert!(store.channel(&name("c")).await.expect("the directory can be read").is_some());
+}
+
+/// Closed and opened again, the store has its members, its private and direct channels, and what mentions whom.
+pub async fn members_and_mentions_outlive_the_process<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    if store.durability() != Durability::Disk {
+        return;
+    }
+    let open = channel(&store, "general").await;
+    store.join_open(open, &bob()).await.expect("bob joins");
+    let new = NewPrivate::new(name("pr.a"), "Plans").with_history(HistoryAccess::Joined);
+    let private =
+        store.create_private_within(&new, &ann(), 9).await.expect("creates a channel").expect("room");
+    put(&store, say(private.id, &ann(), "unseen")).await;
+    let op = MemberOp::Added;
+    let added = AppendBody::Member { op, user: bob(), role: Role::Member, most: 9 };
+    put(&store, Append::new(private.id, ann(), added)).await;
+    let mentions = Mentions::new(vec![Mention::Channel], Vec::new());
+    let mentioning = AppendBody::Message {
+        nonce: nonce("all"),
+        text: "all".to_owned(),
+        reply_to: None,
+        attachments: Vec::new(),
+        extras: Extras::default().with_mentions(mentions).boxed(),
+    };
+    put(&store, Append::new(private.id, ann(), mentioning)).await;
+    store.set_notify(private.id, &bob().id, Notify::Mentions).await.expect("bob is a member");
+    let archive = AppendBody::Change { title: None, topic: None, archived: Some(true) };
+    put(&store, Append::new(private.id, ann(), archive)).await;
+    let people = [ann(), bob()];
+    let direct = store.open_direct_within(&name("dm.a"), &people, &ann(), 9).await;
+    let direct = direct.expect("opens a channel").expect("room").into_channel();
+    let page = PageLimit::items(9);
+    let lists = async |store: &F::Store| {
+        let mut lists = Vec::new();
+        for (user, archived) in [(ann(), true), (bob(), true), (bob(), false)] {
+            let list = store.channels_of(&user.id, None, archived, page).await;
+            lists.push(list.expect("channels can be read"));
+        }
+        (lists, store.members(private.id, None, page).await.expect("members can be read"))
+    };
+    let before = lists(&store).await;
+    drop(store);
+
+    let store = fixture.open().await;
+    assert_eq!(lists(&store).await, before);
+    let unread = store.unread(&bob().id, &[private.id]).await.expect("markers can be read");
+    assert_eq!(unread, [Unread::new(0, 1, 4).with_mentions(1)]);
+    let again = store.open_direct_within(&name("dm.b"), &people, &bob(), 9).await.expect("can be read");
+    assert_eq!(again, Some(Created::Exists(direct)));
+    let late = super::add(&store, say(private.id, &ann(), "late")).await;
+    assert!(matches!(late, Err(AppendError::Archived)), "{late:?}");
 }
 
 /// Closed and opened again, the store knows the bytes of its files.
