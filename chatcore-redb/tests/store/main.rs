@@ -2,5 +2,7 @@
 
 mod backup;
 mod conformance;
+mod costs;
 mod files;
 mod kill;
+mod layouts;

@@ -234,7 +234,7 @@ async fn the_messages_of_layout_4_are_counted() {
 /// edited, one has a reaction and a file, and one was deleted.
 fn of_layout_5(folder: &Path) -> PathBuf {
     let path = folder.join("chat.redb");
-    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/layouts/5.redb"), &path).unwrap();
+    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/store/layouts/5.redb"), &path).unwrap();
     path
 }
 
