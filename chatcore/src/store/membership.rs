@@ -1,6 +1,7 @@
 //! Who belongs to which channel.
 
 use async_trait::async_trait;
+use unicode_normalization::char::is_combining_mark;
 
 use super::{AppendError, ChannelInfo, Created, PageLimit, StoreError};
 use crate::model::event::{Append, AppendBody};
@@ -138,16 +139,23 @@ impl UserPage {
     }
 }
 
-/// Returns whether a person's name matches what somebody types to find them: the name, or one of its words, which begin
-/// with a letter or digit after another sign, begins with it. Both are compared as [folded](visible::fold).
+/// Returns whether a person's name matches what somebody types to find them: the name, or one of its words, begins with
+/// it. Both are compared as [folded](visible::fold).
 #[must_use]
 pub fn name_matches(name: &str, query: &str) -> bool {
     let (name, query) = (visible::fold(name), visible::fold(query.trim()));
-    let is_start = |(at, c): &(usize, char)| {
-        let before = name[..*at].chars().next_back();
-        before.is_none_or(|before| c.is_alphanumeric() && !before.is_alphanumeric())
+    query.is_empty() || name_words(&name).any(|word| word.starts_with(&query))
+}
+
+/// Returns a [folded](visible::fold) name from its beginning on, and from the beginning of each of its words on: a letter
+/// or digit after another sign. A mark belongs to the letter before it. A store that finds people by an index has these in it.
+pub fn name_words(folded: &str) -> impl Iterator<Item = &str> {
+    let is_start = move |(at, c): &(usize, char)| {
+        let before = folded[..*at].chars().next_back();
+        let ends_word = |before: char| !before.is_alphanumeric() && !is_combining_mark(before);
+        before.is_none_or(|before| c.is_alphanumeric() && ends_word(before))
     };
-    query.is_empty() || name.char_indices().filter(is_start).any(|(at, _)| name[at..].starts_with(&query))
+    folded.char_indices().filter(is_start).map(|(at, _)| &folded[at..])
 }
 
 /// The outcome of [`Membership::leave_open`].
@@ -383,6 +391,8 @@ mod tests {
             ("Jean-Luc", "luc", true),
             ("Straße", "strass", true),
             ("安娜", "安", true),
+            ("Jörg Müller", "mül", true),
+            ("Jörg Müller", "ller", false),
         ] {
             assert_eq!(name_matches(name, query), expected, "{query} in {name}");
         }

@@ -29,7 +29,7 @@ pub use self::error::{AppendError, StoreError};
 pub use self::event_store::{Appended, Durability, EventStore, Head, NONCE_LIFE, Page, Replay};
 pub use self::membership::{
     Leaving, Listed, ListedPage, MemberPage, Membership, NewPrivate, Standing, UserPage, judge, name_matches,
-    needs_standing,
+    name_words, needs_standing,
 };
 pub use self::memory::MemoryStore;
 pub use self::page::{Filling, PageLimit};

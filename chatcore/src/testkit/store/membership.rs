@@ -613,8 +613,14 @@ pub async fn a_channel_is_not_counted_before_its_member_joined<F: StoreFixture>(
 pub async fn people_are_found_by_name<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let other = fixture.another(&store).await;
-    let people =
-        [("u_1", "Ann Lee"), ("u_2", "Lee"), ("u_3", "Bob"), ("u_4", "Annika"), ("U_5", "Straße 100%_x")];
+    let people = [
+        ("u_1", "Ann Lee"),
+        ("u_2", "Lee"),
+        ("u_3", "Bob"),
+        ("u_4", "Annika"),
+        ("U_5", "Straße 100%_x"),
+        ("u_6", "Jörg Müller"),
+    ];
     for (id, name) in people {
         store.put_user(&User::new(id, name).expect("a user")).await.expect("a user is stored");
     }
@@ -625,14 +631,15 @@ pub async fn people_are_found_by_name<F: StoreFixture>(fixture: F) {
         let ids: Vec<_> = page.users.iter().map(|user| user.id.as_str().to_owned()).collect();
         (ids.join(" "), page.more)
     };
-    assert_eq!(find("", None, 9).await, ("U_5 u_1 u_2 u_3 u_4".to_owned(), false));
+    assert_eq!(find("", None, 9).await, ("U_5 u_1 u_2 u_3 u_4 u_6".to_owned(), false));
     assert_eq!(find("ANN", None, 9).await, ("u_1 u_4".to_owned(), false));
     assert_eq!(find("ann", None, 1).await, ("u_1".to_owned(), true));
     assert_eq!(find("ann", Some("u_1"), 1).await, ("u_4".to_owned(), false));
     assert_eq!(find("lee", None, 9).await, ("u_1 u_2".to_owned(), false));
     assert_eq!(find("STRASSE", None, 9).await, ("U_5".to_owned(), false));
     assert_eq!(find("100%_", None, 9).await, ("U_5".to_owned(), false), "no sign has a meaning");
-    for nobody in ["%", "_", "zoe", "nn"] {
+    assert_eq!(find("MÜL", None, 9).await, ("u_6".to_owned(), false));
+    for nobody in ["%", "_", "zoe", "nn", "ller"] {
         assert_eq!(find(nobody, None, 9).await, (String::new(), false), "{nobody}");
     }
 }
