@@ -16,6 +16,7 @@ pub mod prune;
 pub mod reopen;
 pub mod replay;
 pub mod revocations;
+pub mod rulings;
 pub mod search;
 
 use async_trait::async_trait;
@@ -166,6 +167,9 @@ macro_rules! store_conformance {
                 the_last_owner_stays_while_others_do
                 there_are_no_more_members_than_there_may_be
                 what_a_member_wants_to_be_told_of_is_kept
+            }
+            rulings {
+                random_appends_end_as_in_the_memory_store
             }
             attachments {
                 a_delete_discards_what_the_message_held
