@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
-use chatcore::store::{Append, AppendBody, AppendError, Appended, ReactionLimits, TooManyReactions};
+use chatcore::store::{AppendError, Appended, TooManyReactions};
 use chatcore::{ChannelId, Epoch};
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
@@ -11,102 +11,10 @@ use tokio_postgres::types::{ToSql, Type};
 use crate::digest::Digest;
 use crate::error::Failure;
 use crate::event::{at, kind_of, seq, signed};
+use crate::item::Item;
 
 /// The answer to one item.
 pub(crate) type Answer = Result<Appended, AppendError>;
-
-/// An append with a key of its own. The log stores the key, so a retry with the same key appends nothing twice, and a
-/// commit whose answer was lost is told from an earlier publish with the same nonce.
-#[derive(Debug)]
-pub(crate) struct Item {
-    append: Append,
-    key: i64,
-    digest: Digest,
-    /// The files as JSON, if there are any.
-    attachments: Option<String>,
-}
-
-impl Item {
-    /// Makes items of a batch. An append that PostgreSQL can't store gives an error.
-    pub(crate) fn all(batch: Vec<Append>) -> Vec<Result<Self, AppendError>> {
-        let mut random = [0; 16];
-        getrandom::fill(&mut random).expect("invariant: the system has a source of randomness");
-        // One system call serves the whole batch.
-        let first = u128::from_le_bytes(random);
-        batch.into_iter().zip(0..).map(|(append, n)| Self::new(append, first.wrapping_add(n))).collect()
-    }
-
-    fn new(append: Append, random: u128) -> Result<Self, AppendError> {
-        if has_zero(&append) {
-            return Err(AppendError::Rejected("PostgreSQL text can't contain U+0000"));
-        }
-        let files = match &append.body {
-            AppendBody::Message { attachments, .. } if !attachments.is_empty() => Some(attachments),
-            _ => None,
-        };
-        let attachments = files.map(serde_json::to_string).transpose();
-        let attachments =
-            attachments.map_err(|_| AppendError::Rejected("the list of files can't be written as JSON"))?;
-        let [.., a, b, c, d, e, f, g, h] = random.to_be_bytes();
-        let key = i64::from_be_bytes([a, b, c, d, e, f, g, h]);
-        let digest = match &append.body {
-            AppendBody::Message { nonce, .. } => {
-                Digest::of_message(append.channel, append.author.id.as_str(), nonce.as_str())
-            }
-            _ => Digest::of_random(random),
-        };
-        Ok(Self { append, key, digest, attachments })
-    }
-
-    fn nonce(&self) -> Option<&str> {
-        match &self.append.body {
-            AppendBody::Message { nonce, .. } => Some(nonce.as_str()),
-            _ => None,
-        }
-    }
-
-    fn target(&self) -> Option<i64> {
-        match &self.append.body {
-            AppendBody::Message { reply_to, .. } => reply_to.map(signed),
-            AppendBody::Edit { target, .. }
-            | AppendBody::Delete { target }
-            | AppendBody::React { target, .. } => Some(signed(*target)),
-        }
-    }
-
-    fn text(&self) -> &str {
-        match &self.append.body {
-            AppendBody::Message { text, .. } | AppendBody::Edit { text, .. } => text,
-            AppendBody::Delete { .. } => "",
-            AppendBody::React { emoji, .. } => emoji,
-        }
-    }
-
-    fn limits(&self) -> Option<ReactionLimits> {
-        match &self.append.body {
-            AppendBody::React { limits, .. } => Some(*limits),
-            _ => None,
-        }
-    }
-
-    /// Returns whether the item depends on nothing in the log but its nonce.
-    fn is_plain(&self) -> bool {
-        matches!(self.append.body, AppendBody::Message { reply_to: None, .. }) && self.attachments.is_none()
-    }
-}
-
-fn has_zero(append: &Append) -> bool {
-    let body = match &append.body {
-        AppendBody::Message { text, attachments, .. } => {
-            text.contains('\0')
-                || attachments.iter().any(|file| file.name.contains('\0') || file.content_type.contains('\0'))
-        }
-        AppendBody::Edit { text, .. } => text.contains('\0'),
-        AppendBody::Delete { .. } => false,
-        AppendBody::React { emoji, .. } => emoji.contains('\0'),
-    };
-    body || append.author.name.contains('\0')
-}
 
 /// A batch as the parameters of `chat_append`.
 ///
@@ -128,10 +36,12 @@ pub(crate) struct Call<'a> {
     target: Vec<Option<i64>>,
     text: Vec<&'a str>,
     attachments: Vec<Option<&'a str>>,
-    /// For a reaction, the most reactions on its message.
-    reactions: Vec<Option<i64>>,
+    /// For a reaction, the most reactions on its message. For a member, the most members.
+    most: Vec<Option<i64>>,
     /// For a reaction, the most kinds that its author can add to the message.
     kinds: Vec<Option<i64>>,
+    checked: Vec<bool>,
+    more: Vec<Option<&'a str>>,
 }
 
 impl<'a> Call<'a> {
@@ -166,15 +76,17 @@ impl<'a> Call<'a> {
             target: sorted.iter().map(|item| item.target()).collect(),
             text: sorted.iter().map(|item| item.text()).collect(),
             attachments: sorted.iter().map(|item| item.attachments.as_deref()).collect(),
-            reactions: sorted.iter().map(|item| Some(signed(item.limits()?.on_message as u64))).collect(),
-            kinds: sorted.iter().map(|item| Some(signed(item.limits()?.of_user as u64))).collect(),
+            most: sorted.iter().map(|item| Some(signed(item.most()? as u64))).collect(),
+            kinds: sorted.iter().map(|item| Some(signed(item.kinds()? as u64))).collect(),
+            checked: sorted.iter().map(|item| item.append.checked).collect(),
+            more: sorted.iter().map(|item| item.more.as_deref()).collect(),
         }
     }
 
     /// Returns the statement for [`params`](Self::params).
     pub(crate) fn sql(schema: &str) -> String {
         let mut holes = String::from("$1");
-        for hole in 2..=15 {
+        for hole in 2..=17 {
             // Writing to a string does not fail.
             let _ = write!(holes, ", ${hole}");
         }
@@ -183,7 +95,7 @@ impl<'a> Call<'a> {
         )
     }
 
-    pub(crate) fn params(&self) -> [(&(dyn ToSql + Sync), Type); 15] {
+    pub(crate) fn params(&self) -> [(&(dyn ToSql + Sync), Type); 17] {
         [
             (&self.ends, Type::INT4_ARRAY),
             (&self.plain, Type::BOOL_ARRAY),
@@ -198,8 +110,10 @@ impl<'a> Call<'a> {
             (&self.target, Type::INT8_ARRAY),
             (&self.text, Type::TEXT_ARRAY),
             (&self.attachments, Type::TEXT_ARRAY),
-            (&self.reactions, Type::INT8_ARRAY),
+            (&self.most, Type::INT8_ARRAY),
             (&self.kinds, Type::INT8_ARRAY),
+            (&self.checked, Type::BOOL_ARRAY),
+            (&self.more, Type::TEXT_ARRAY),
         ]
     }
 
@@ -248,13 +162,19 @@ impl<'a> Call<'a> {
             2 => return Ok(Err(AppendError::NoSuchMessage)),
             3 => return Ok(Err(AppendError::NoSuchAttachment)),
             4 => {
-                let most = limit_of(&self.reactions, row)?;
+                let most = limit_of(&self.most, row)?;
                 return Ok(Err(TooManyReactions::OnMessage { most }.into()));
             }
             5 => {
                 let most = limit_of(&self.kinds, row)?;
                 return Ok(Err(TooManyReactions::OfUser { most }.into()));
             }
+            6 => return Ok(Err(AppendError::NotAllowed)),
+            7 => return Ok(Err(AppendError::Archived)),
+            8 => return Ok(Err(AppendError::TooManyMembers { most: limit_of(&self.most, row)? })),
+            9 => return Ok(Err(AppendError::NotAMember)),
+            10 => return Ok(Err(AppendError::Unchanged)),
+            11 => return Ok(Err(AppendError::LastOwner)),
             _ => return Err(Failure::Broken("the database refused an item for an unknown reason")),
         }
         let epoch = Epoch::new(row.try_get::<_, &str>(6)?)
@@ -266,7 +186,7 @@ impl<'a> Call<'a> {
 
 /// Returns the limit of the item of a row.
 fn limit_of(limits: &[Option<i64>], row: &Row) -> Result<usize, Failure> {
-    const NONE: &str = "the database refused an invalid reaction";
+    const NONE: &str = "the database refused an item for a limit that it does not have";
     let item = row.try_get::<_, Option<i32>>(1)?.ok_or(Failure::Broken(NONE))?;
     let limit = limits.get(index(item)?).copied().flatten().ok_or(Failure::Broken(NONE))?;
     Ok(usize::try_from(limit).unwrap_or(usize::MAX))
@@ -306,6 +226,7 @@ fn is_plain_run(run: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chatcore::store::{Append, AppendBody, Extras, Mention, Mentions};
     use chatcore::{Nonce, User};
 
     fn one(append: Append) -> Result<Item, AppendError> {
@@ -359,10 +280,20 @@ mod tests {
     }
 
     #[test]
-    fn a_text_with_a_zero_byte_is_rejected() {
-        let author = User::new("u_ann", "Ann").expect("a user");
-        let body = AppendBody::Edit { target: 1, text: "a\0b".to_owned(), extras: None };
-        let outcome = one(Append::new(ChannelId(1), author, body));
-        assert!(matches!(outcome, Err(AppendError::Rejected(_))), "{outcome:?}");
+    fn checked_messages_are_plain_and_ones_with_extras_are_not() {
+        let message = |extras: Extras| {
+            let body = AppendBody::Message {
+                nonce: Nonce::new("a").expect("a nonce"),
+                text: String::new(),
+                reply_to: None,
+                attachments: Vec::new(),
+                extras: extras.boxed(),
+            };
+            let author = User::new("u_ann", "Ann").expect("a user");
+            one(Append::new(ChannelId(1), author, body).checked()).expect("an item")
+        };
+        assert_eq!(runs(&[message(Extras::default())]), [0]);
+        let mentions = Mentions::new(vec![Mention::Channel], Vec::new());
+        assert_eq!(runs(&[message(Extras::default().with_mentions(mentions))]), [1]);
     }
 }

@@ -1,64 +1,101 @@
-//! The directory: channels, users and read markers.
+//! The directory: channels, read markers and revocations.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chatcore::store::{
-    ChannelInfo, ChannelPage, Created, Directory, PageLimit, Revocation, StoreError, UNREAD_SCAN,
-    UNREAD_SCAN_NEW, Unread,
+    ChannelInfo, ChannelKind, ChannelPage, Created, Directory, HistoryAccess, PageLimit, Revocation,
+    StoreError, UNREAD_SCAN, UNREAD_SCAN_NEW, Unread,
 };
 use chatcore::{ChannelId, ChannelName, Epoch, Seq, User, UserId};
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
 use crate::error::Failure;
-use crate::event::{at, channel_id, seq, signed, unsigned, user, user_id};
-use crate::store::{PostgresStore, one_more};
+use crate::event::{at, channel_id, seq, signed, unsigned, user};
+use crate::log::one_more;
+use crate::store::PostgresStore;
+use crate::weighed::{Weighed, fill};
 
-const CHANNEL_COLUMNS: &str = "id, name, topic, created_at, created_by, created_by_name";
+/// The columns that [`channel_info`] reads, in order.
+pub(crate) const CHANNEL_COLUMNS: &str =
+    "id, name, topic, created_at, created_by, created_by_name, title, kind, history, archived";
+/// The number of [`CHANNEL_COLUMNS`].
+pub(crate) const CHANNEL_WIDTH: usize = 10;
 
 /// The weight of a channel's row, equal to [`ChannelInfo::weight`].
-const CHANNEL_WEIGHT: &str = "(256 + octet_length(name) + octet_length(topic) + octet_length(created_by) \
-    + octet_length(created_by_name))::int";
+pub(crate) const CHANNEL_WEIGHT: &str = "(256 + octet_length(name) + octet_length(title) + octet_length(topic) \
+    + octet_length(created_by) + octet_length(created_by_name))";
 
 /// Reads [`CHANNEL_COLUMNS`].
-fn channel_info(row: &Row) -> Result<ChannelInfo, Failure> {
+pub(crate) fn channel_info(row: &Row) -> Result<ChannelInfo, Failure> {
     let name: &str = row.try_get(1)?;
     let name =
         ChannelName::existing(name).map_err(|_| Failure::Broken("invalid channel name in the database"))?;
     let by = user(row.try_get(4)?, row.try_get(5)?)?;
-    let topic: &str = row.try_get(2)?;
-    Ok(ChannelInfo::new(channel_id(row.try_get(0)?), name, at(row, 3)?, by).with_topic(topic))
+    let (topic, title): (&str, &str) = (row.try_get(2)?, row.try_get(6)?);
+    let kind = match row.try_get::<_, i16>(7)? {
+        0 => ChannelKind::Open,
+        1 => ChannelKind::Private,
+        2 => ChannelKind::Direct,
+        _ => return Err(Failure::Broken("unknown kind of channel in the database")),
+    };
+    let history = match row.try_get::<_, i16>(8)? {
+        0 => HistoryAccess::All,
+        1 => HistoryAccess::Joined,
+        _ => return Err(Failure::Broken("unknown access to the history of a channel in the database")),
+    };
+    let info = ChannelInfo::new(channel_id(row.try_get(0)?), name, at(row, 3)?, by);
+    Ok(info.with_topic(topic).with_title(title).with_kind(kind, history).with_archived(row.try_get(9)?))
+}
+
+/// A channel to create.
+pub(crate) struct NewChannel<'a> {
+    pub(crate) name: &'a ChannelName,
+    pub(crate) title: &'a str,
+    pub(crate) topic: &'a str,
+    pub(crate) kind: ChannelKind,
+    pub(crate) history: HistoryAccess,
+    pub(crate) by: &'a User,
+    /// Of a direct channel, the hash of its people.
+    pub(crate) people: Option<Vec<u8>>,
+    pub(crate) members: &'a [User],
+}
+
+impl NewChannel<'_> {
+    /// Returns the columns `kind` and `history`.
+    fn columns(&self) -> Result<(i16, i16), Failure> {
+        let kind = match self.kind {
+            ChannelKind::Open => 0,
+            ChannelKind::Private => 1,
+            ChannelKind::Direct => 2,
+            _ => return Err(Failure::Broken("this version of the store does not know that kind of channel")),
+        };
+        let history = match self.history {
+            HistoryAccess::All => 0,
+            HistoryAccess::Joined => 1,
+            _ => {
+                return Err(Failure::Broken(
+                    "this version of the store does not know that access to a history",
+                ));
+            }
+        };
+        Ok((kind, history))
+    }
 }
 
 impl PostgresStore {
     async fn list(&self, after: Option<&ChannelName>, limit: PageLimit) -> Result<ChannelPage, Failure> {
-        // No name is empty, so '' is before all. The query reads at most one row too many.
+        // No name is empty, so '' is before all.
         let after = after.map_or("", ChannelName::as_str);
-        let sql = format!(
-            "SELECT {CHANNEL_COLUMNS}, more FROM ( \
-                 SELECT *, sum({CHANNEL_WEIGHT}) OVER page - {CHANNEL_WEIGHT} AS ahead, \
-                     lead(name) OVER page IS NOT NULL AS more \
-                 FROM (SELECT * FROM {}.channel WHERE name > $1 ORDER BY name LIMIT $2) AS found \
-                 WINDOW page AS (ORDER BY name ROWS UNBOUNDED PRECEDING) \
-             ) AS weighed WHERE ahead <= $3 ORDER BY name",
-            self.schema
-        );
+        let found = format!("SELECT * FROM {}.channel WHERE name > $1 ORDER BY name LIMIT $2", self.schema);
+        let rows = Weighed { found: &found, key: "name", weight: CHANNEL_WEIGHT, bytes: "$3" };
         let (items, bytes) = (one_more(limit), signed(limit.bytes as u64));
         let params: [(&(dyn ToSql + Sync), Type); 3] =
             [(&after, Type::TEXT), (&items, Type::INT8), (&bytes, Type::INT8)];
-        let rows = self.database.query(&sql, &params).await?;
-        let mut page = limit.fill();
-        let mut channels = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let info = channel_info(row)?;
-            if !page.take(info.weight()) {
-                return Ok(ChannelPage::new(channels, true));
-            }
-            channels.push(info);
-        }
-        let more = rows.last().map(|row| row.try_get(6)).transpose()?.unwrap_or(false);
+        let rows = self.database.query(&rows.select(CHANNEL_COLUMNS), &params).await?;
+        let (channels, more) = fill(&rows, limit, CHANNEL_WIDTH, channel_info, ChannelInfo::weight)?;
         Ok(ChannelPage::new(channels, more))
     }
 
@@ -83,7 +120,7 @@ impl PostgresStore {
         rows.first().map(channel_info).transpose()
     }
 
-    async fn create(
+    async fn open(
         &self,
         name: &ChannelName,
         topic: &str,
@@ -94,28 +131,51 @@ impl PostgresStore {
         if let Some(info) = self.find(name).await? {
             return Ok(Some(Created::Exists(info)));
         }
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let new = NewChannel {
+            name,
+            title: name.as_str(),
+            topic,
+            kind: ChannelKind::Open,
+            history: HistoryAccess::All,
+            by,
+            people: None,
+            members: std::slice::from_ref(by),
+        };
+        self.create(&new, most).await
+    }
+
+    /// Creates a channel, unless there are `most`.
+    pub(crate) async fn create(&self, new: &NewChannel<'_>, most: usize) -> Result<Option<Created>, Failure> {
+        let columns = CHANNEL_COLUMNS.split(", ").map(|column| format!("(channel).{column}, "));
         let sql = format!(
-            "SELECT (channel).id, (channel).name, (channel).topic, (channel).created_at, (channel).created_by, \
-                 (channel).created_by_name, is_new \
-             FROM {}.chat_create_channel($1, $2, $3, $4, $5, $6, $7)",
+            "SELECT {}is_new FROM {}.chat_create_channel( \
+                 $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+            columns.collect::<String>(),
             self.schema
         );
-        let epoch = Epoch::random();
-        let params: [(&(dyn ToSql + Sync), Type); 7] = [
-            (&name.as_str(), Type::TEXT),
-            (&topic, Type::TEXT),
-            (&by.id.as_str(), Type::TEXT),
-            (&&*by.name, Type::TEXT),
+        let (epoch, (kind, history)) = (Epoch::random(), new.columns()?);
+        let ids: Vec<&str> = new.members.iter().map(|user| user.id.as_str()).collect();
+        let names: Vec<&str> = new.members.iter().map(|user| &*user.name).collect();
+        let params: [(&(dyn ToSql + Sync), Type); 13] = [
+            (&new.name.as_str(), Type::TEXT),
+            (&new.title, Type::TEXT),
+            (&new.topic, Type::TEXT),
+            (&kind, Type::INT2),
+            (&history, Type::INT2),
+            (&new.by.id.as_str(), Type::TEXT),
+            (&&*new.by.name, Type::TEXT),
             (&epoch.as_str(), Type::TEXT),
-            (&most, Type::INT8),
-            (&name.look(), Type::TEXT),
+            (&i64::try_from(most).unwrap_or(i64::MAX), Type::INT8),
+            (&new.name.look(), Type::TEXT),
+            (&new.people, Type::BYTEA),
+            (&ids, Type::TEXT_ARRAY),
+            (&names, Type::TEXT_ARRAY),
         ];
         // Not repeated: a second try would find the first one's channel and report it as existing.
         let rows = self.database.query_once(&sql, &params).await?;
         let created = rows.first().map(|row| {
-            let kind = if row.try_get(6)? { Created::New } else { Created::Exists };
-            Ok(kind(channel_info(row)?))
+            let outcome = if row.try_get(CHANNEL_WIDTH)? { Created::New } else { Created::Exists };
+            Ok(outcome(channel_info(row)?))
         });
         created.transpose()
     }
@@ -160,28 +220,11 @@ impl PostgresStore {
         let ids: Vec<i64> = channels.iter().map(|id| signed(id.0)).collect();
         let rows =
             self.database.query(&sql, &[(&user.as_str(), Type::TEXT), (&ids, Type::INT8_ARRAY)]).await?;
-        let unread = |row: &Row| Ok(Unread::new(seq(row, 0)?, unsigned(row.try_get(1)?), seq(row, 2)?));
+        let unread = |row: &Row| {
+            let unread = Unread::new(seq(row, 0)?, unsigned(row.try_get(1)?), seq(row, 2)?);
+            Ok(unread.with_mentions(unsigned(row.try_get(3)?)))
+        };
         rows.iter().map(unread).collect()
-    }
-
-    async fn remember(&self, user: &User) -> Result<(), Failure> {
-        let sql = format!(
-            "INSERT INTO {}.chat_user AS u (id, name) VALUES ($1, $2) \
-             ON CONFLICT (id) DO UPDATE SET name = excluded.name WHERE u.name <> excluded.name",
-            self.schema
-        );
-        let params: [&(dyn ToSql + Sync); 2] = [&user.id.as_str(), &&*user.name];
-        self.database.query(&sql, &[(params[0], Type::TEXT), (params[1], Type::TEXT)]).await?;
-        Ok(())
-    }
-
-    async fn remembered(&self, ids: &[UserId]) -> Result<HashMap<UserId, User>, Failure> {
-        let sql = format!("SELECT id, name FROM {}.chat_user WHERE id = ANY ($1)", self.schema);
-        let ids: Vec<&str> = ids.iter().map(UserId::as_str).collect();
-        let rows = self.database.query(&sql, &[(&ids, Type::TEXT_ARRAY)]).await?;
-        rows.iter()
-            .map(|row| Ok((user_id(row.try_get(0)?)?, user(row.try_get(0)?, row.try_get(1)?)?)))
-            .collect()
     }
 }
 
@@ -217,18 +260,25 @@ impl PostgresStore {
 
 /// Returns the query for a user's unread messages. Its parameters: user, channels.
 ///
-/// It counts each channel's messages from the newest back to the marker. One statement is one snapshot, so the count
-/// and the head belong together.
+/// It counts each channel's messages from the newest back to the marker, or to where the user's history begins. One
+/// statement is one snapshot, so the counts and the head belong together.
 pub(crate) fn unread_sql(schema: &str) -> String {
+    // Equal to `Mentions::mean`.
+    let mentioned = "mentions -> 'list' ?| ARRAY[$1, '@channel'] \
+        OR (mentions -> 'list' ? '@here' AND mentions -> 'here' ? $1)";
+    let unread = "author <> $1 AND NOT deleted";
     format!(
-        "SELECT coalesce(m.seq, 0), u.messages, coalesce(c.last_seq, 0) \
+        "SELECT coalesce(m.seq, 0), u.messages, coalesce(c.last_seq, 0), u.mentions \
          FROM unnest($2) WITH ORDINALITY AS asked (id, n) \
          LEFT JOIN {schema}.channel AS c ON c.id = asked.id \
          LEFT JOIN {schema}.marker AS m ON m.chat_user = $1 AND m.channel = asked.id \
+         LEFT JOIN {schema}.member AS j ON c.history = 1 AND j.channel = asked.id AND j.chat_user = $1 \
          CROSS JOIN LATERAL ( \
-             SELECT count(*) FILTER (WHERE author <> $1 AND NOT deleted) AS messages FROM ( \
-                 SELECT author, deleted FROM {schema}.event \
-                 WHERE channel = asked.id AND kind = 0 AND seq > coalesce(m.seq, 0) ORDER BY seq DESC \
+             SELECT count(*) FILTER (WHERE {unread}) AS messages, \
+                 count(*) FILTER (WHERE {unread} AND ({mentioned})) AS mentions FROM ( \
+                 SELECT author, deleted, coalesce(edited_mentions, mentions) AS mentions FROM {schema}.event \
+                 WHERE channel = asked.id AND kind = 0 \
+                     AND seq > greatest(coalesce(m.seq, 0), coalesce(j.since, 0) - 1) ORDER BY seq DESC \
                  LIMIT CASE WHEN m.seq > 0 THEN {UNREAD_SCAN} ELSE {UNREAD_SCAN_NEW} END \
              ) AS newest \
          ) AS u ORDER BY asked.n"
@@ -261,7 +311,7 @@ impl Directory for PostgresStore {
         by: &User,
         most: usize,
     ) -> Result<Option<Created>, StoreError> {
-        self.create(name, topic, by, most).await.map_err(|f| f.during("the channel can't be created"))
+        self.open(name, topic, by, most).await.map_err(|f| f.during("the channel can't be created"))
     }
 
     /// The commit does not wait for the disk.

@@ -1,8 +1,8 @@
 //! The log's rows: how an event is stored, and how a row is read as an event or as a message.
 
-use chatcore::store::{AppendBody, Check, Content, Event, EventKind, Filling, Page, UploadState};
+use chatcore::store::{AppendBody, Check, Content, Event, EventKind, Filling, Mentions, Page, UploadState};
 use chatcore::{Attachment, ChannelId, Message, Nonce, Reaction, Seq, Timestamp, User, UserId};
-use serde_json::from_str;
+use serde_json::{Map, Value, from_str, from_value, json};
 use tokio_postgres::Row;
 
 use crate::error::Failure;
@@ -14,39 +14,77 @@ pub(crate) mod kind {
     pub(crate) const DELETE: i16 = 2;
     pub(crate) const REACT_ON: i16 = 3;
     pub(crate) const REACT_OFF: i16 = 4;
+    pub(crate) const MEMBER: i16 = 5;
+    pub(crate) const CHANGE: i16 = 6;
 }
 
 /// The columns that [`event`] reads, in order.
-const EVENT_COLUMNS: &str =
-    "seq, at, kind, author, author_name, nonce, target, text, attachments::text AS attachments, deleted";
+const EVENT_COLUMNS: &str = "seq, at, kind, author, author_name, nonce, target, text, \
+    attachments::text AS attachments, deleted, mentions::text AS mentions, message_kind, data, \
+    change::text AS change";
 
-/// The columns that [`event`] reads for an event's check: without the text, which may be long.
+/// The columns that [`event`] reads for an event's check: without what may be long.
 pub(crate) const CHECK_COLUMNS: &str = "seq, at, kind, author, author_name, nonce, target, '' AS text, \
-    NULL::text AS attachments, false AS deleted";
+    NULL::text AS attachments, false AS deleted, NULL::text AS mentions, NULL::text AS message_kind, \
+    NULL::text AS data, change::text AS change";
 /// The number of [`CHECK_COLUMNS`].
-pub(crate) const CHECK_WIDTH: usize = 10;
+pub(crate) const CHECK_WIDTH: usize = 14;
 
 /// The columns that [`message`] reads, in order.
 pub(crate) const MESSAGE_COLUMNS: &str = "seq, at, kind, author, author_name, nonce, target, \
-    coalesce(edited_text, text) AS text, attachments::text AS attachments, deleted, edited_at, \
-    reactions::text AS reactions";
+    coalesce(edited_text, text) AS text, attachments::text AS attachments, deleted, \
+    coalesce(edited_mentions, mentions)::text AS mentions, message_kind, coalesce(edited_data, data) AS data, \
+    NULL::text AS change, edited_at, reactions::text AS reactions";
 /// The index of the column `more`, after [`MESSAGE_COLUMNS`].
-const MORE: usize = 12;
+const MORE: usize = 16;
+
+/// Returns the weight of the mentions in a column, equal to that of [`Mentions`].
+macro_rules! mentions_weight {
+    ($column:literal) => {
+        concat!(
+            "CASE WHEN ",
+            $column,
+            " IS NULL THEN 0 ELSE coalesce((SELECT sum(32 + octet_length(id)) FROM ( \
+                SELECT jsonb_array_elements_text(",
+            $column,
+            " -> 'list') AS id \
+                UNION ALL SELECT jsonb_array_elements_text(",
+            $column,
+            " -> 'here') \
+            ) AS ids), 0) END"
+        )
+    };
+}
 
 /// The weight of a row's event, equal to [`Event::weight`].
-const EVENT_WEIGHT: &str = "(256 + octet_length(author) + octet_length(author_name) + octet_length(text) \
-    + coalesce(octet_length(nonce), 0) + CASE WHEN attachments IS NULL THEN 0 ELSE ( \
+const EVENT_WEIGHT: &str = concat!(
+    "(256 + octet_length(author) + octet_length(author_name) + octet_length(text) \
+    + coalesce(octet_length(nonce), 0) + coalesce(octet_length(data), 0) \
+    + CASE WHEN attachments IS NULL THEN 0 ELSE ( \
         SELECT sum(256 + octet_length(file ->> 'name') + octet_length(file ->> 'content_type')) \
-        FROM jsonb_array_elements(attachments) AS file) END)::int";
+        FROM jsonb_array_elements(attachments) AS file) END \
+    + CASE WHEN change IS NULL THEN 0 ELSE octet_length(concat( \
+        change #>> '{user,id}', change #>> '{user,name}', change ->> 'title', change ->> 'topic')) END + ",
+    mentions_weight!("mentions"),
+    ")::int"
+);
 
 /// The weight that a row's message adds to its event's. [`Message::weight`] is the sum.
 ///
 /// A JSON list of ids has four bytes more per id than the ids, and ids contain nothing to escape but `"` and `\`.
-const FOLDED_WEIGHT: &str = "(coalesce(octet_length(edited_text) - octet_length(text), 0) \
+const FOLDED_WEIGHT: &str = concat!(
+    "(coalesce(octet_length(edited_text) - octet_length(text), 0) \
+    + coalesce(octet_length(edited_data) - coalesce(octet_length(data), 0), 0) \
     + CASE WHEN reactions IS NULL THEN 0 ELSE coalesce(( \
         SELECT sum(64 + octet_length(emoji ->> 'emoji') + octet_length(emoji ->> 'users') \
             + 28 * jsonb_array_length(emoji -> 'users')) \
-        FROM jsonb_array_elements(reactions) AS emoji), 0) END)::int";
+        FROM jsonb_array_elements(reactions) AS emoji), 0) END \
+    + CASE WHEN edited_mentions IS NULL THEN 0 ELSE ",
+    mentions_weight!("edited_mentions"),
+    " - ",
+    mentions_weight!("mentions"),
+    " END)::int"
+);
 
 /// The rows of a page of the log. The page takes rows while it has room, so it reads at most one row too many.
 /// Weighing reads no text that is stored outside of the table.
@@ -127,7 +165,29 @@ pub(crate) fn kind_of(body: &AppendBody) -> i16 {
         AppendBody::Delete { .. } => kind::DELETE,
         AppendBody::React { on: true, .. } => kind::REACT_ON,
         AppendBody::React { on: false, .. } => kind::REACT_OFF,
+        AppendBody::Member { .. } => kind::MEMBER,
+        AppendBody::Change { .. } => kind::CHANGE,
     }
+}
+
+/// Returns the column `change` of a change of a member or of the channel: what [`changed`] reads.
+pub(crate) fn change(body: &AppendBody) -> Option<Value> {
+    match body {
+        AppendBody::Member { op, user, .. } if op.ends_membership() => Some(json!({"op": op, "user": user})),
+        AppendBody::Member { op, user, role, .. } => Some(json!({"op": op, "user": user, "role": role})),
+        AppendBody::Change { title, topic, archived } => {
+            Some(json!({"title": title, "topic": topic, "archived": archived}))
+        }
+        _ => None,
+    }
+}
+
+/// Reads the column `change` as a variant of [`EventKind`], whose other fields it has by their names.
+fn changed(variant: &str, by: &User, change: Option<&str>) -> Result<EventKind, Failure> {
+    const INVALID: &str = "invalid change of a channel or its members in the database";
+    let mut fields: Map<String, Value> = valid(from_str(change.unwrap_or_default()), INVALID)?;
+    fields.insert("by".to_owned(), json!(by));
+    valid(from_value(json!({ variant: fields })), INVALID)
 }
 
 /// Reads [`EVENT_COLUMNS`], beginning at column `first`.
@@ -136,6 +196,7 @@ pub(crate) fn event(row: &Row, first: usize) -> Result<Event, Failure> {
     let target: Option<i64> = row.try_get(first + 6)?;
     let target = target.map(unsigned);
     let text: String = row.try_get(first + 7)?;
+    let data = || row.try_get::<_, Option<&str>>(first + 12);
     let about = || target.ok_or(Failure::Broken("an event in the database has no target"));
     let kind = match row.try_get(first + 2)? {
         kind::MESSAGE => {
@@ -143,13 +204,27 @@ pub(crate) fn event(row: &Row, first: usize) -> Result<Event, Failure> {
             content.reply_to = target;
             content.attachments = attachments(row.try_get(first + 8)?)?;
             content.deleted = row.try_get(first + 9)?;
+            content.mentions = mentions(row.try_get(first + 10)?)?.unwrap_or_default();
+            let of_message = row.try_get::<_, Option<&str>>(first + 11)?.map(Value::from);
+            content.kind =
+                valid(of_message.map(from_value).transpose(), "invalid kind of a message in the database")?;
+            content.data =
+                valid(data()?.map(from_str).transpose(), "invalid data of a message in the database")?;
             EventKind::Message(content)
         }
-        kind::EDIT => EventKind::Edited { target: about()?, text, by },
+        kind::EDIT => EventKind::Edited {
+            target: about()?,
+            text,
+            by,
+            mentions: mentions(row.try_get(first + 10)?)?,
+            data: valid(data()?.map(from_str).transpose(), "invalid data of an edit in the database")?,
+        },
         kind::DELETE => EventKind::Deleted { target: about()?, by },
         kind @ (kind::REACT_ON | kind::REACT_OFF) => {
             EventKind::Reaction { target: about()?, emoji: text, on: kind == kind::REACT_ON, by }
         }
+        kind::MEMBER => changed("Member", &by, row.try_get(first + 13)?)?,
+        kind::CHANGE => changed("Changed", &by, row.try_get(first + 13)?)?,
         _ => return Err(Failure::Broken("unknown kind of event in the database")),
     };
     Ok(Event::new(seq(row, first)?, at(row, first + 1)?, kind))
@@ -170,9 +245,9 @@ pub(crate) fn message(row: &Row) -> Result<Message, Failure> {
     let event = event(row, 0)?;
     let mut message =
         event.to_message().ok_or(Failure::Broken("an event in the database is not a message"))?;
-    let edited_at: Option<i64> = row.try_get(10)?;
+    let edited_at: Option<i64> = row.try_get(14)?;
     message.edited_at = edited_at.map(Timestamp::from_millis);
-    message.reactions = reactions(row.try_get(11)?)?;
+    message.reactions = reactions(row.try_get(15)?)?;
     Ok(message)
 }
 
@@ -189,13 +264,22 @@ fn nonce(text: &str) -> Result<Nonce, Failure> {
 }
 
 fn attachments(json: Option<&str>) -> Result<Vec<Attachment>, Failure> {
-    let Some(json) = json else { return Ok(Vec::new()) };
-    from_str(json).map_err(|_| Failure::Broken("invalid list of files in the database"))
+    let files = valid(json.map(from_str).transpose(), "invalid list of files in the database")?;
+    Ok(files.unwrap_or_default())
 }
 
 fn reactions(json: Option<&str>) -> Result<Vec<Reaction>, Failure> {
-    let Some(json) = json else { return Ok(Vec::new()) };
-    from_str(json).map_err(|_| Failure::Broken("invalid reactions in the database"))
+    let reactions = valid(json.map(from_str).transpose(), "invalid reactions in the database")?;
+    Ok(reactions.unwrap_or_default())
+}
+
+fn mentions(json: Option<&str>) -> Result<Option<Mentions>, Failure> {
+    valid(json.map(from_str).transpose(), "invalid mentions in the database")
+}
+
+/// Returns what was read from JSON.
+fn valid<T>(parsed: serde_json::Result<T>, otherwise: &'static str) -> Result<T, Failure> {
+    parsed.map_err(|_| Failure::Broken(otherwise))
 }
 
 pub(crate) fn user_id(id: &str) -> Result<UserId, Failure> {

@@ -11,7 +11,10 @@ mod digest;
 mod directory;
 mod error;
 mod event;
+mod item;
 mod leftovers;
+mod log;
+mod members;
 mod pool;
 mod retention;
 mod schema;
@@ -22,6 +25,8 @@ mod tests;
 #[cfg(feature = "tls")]
 mod tls;
 mod turn;
+mod users;
+mod weighed;
 mod writer;
 
 pub use {deadpool_postgres, tokio_postgres};

@@ -16,7 +16,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 9] = [
+const MIGRATIONS: [Migration; 11] = [
     Migration { name: "tables", sql: include_str!("../migrations/1_tables.sql") },
     Migration { name: "functions", sql: include_str!("../migrations/2_functions.sql") },
     Migration { name: "reactions", sql: include_str!("../migrations/3_reactions.sql") },
@@ -26,6 +26,8 @@ const MIGRATIONS: [Migration; 9] = [
     Migration { name: "names", sql: include_str!("../migrations/7_names.sql") },
     Migration { name: "blobs", sql: include_str!("../migrations/8_blobs.sql") },
     Migration { name: "revocations", sql: include_str!("../migrations/9_revocations.sql") },
+    Migration { name: "members", sql: include_str!("../migrations/10_members.sql") },
+    Migration { name: "appends", sql: include_str!("../migrations/11_appends.sql") },
 ];
 
 /// The advisory lock of a migration: "chatcore" in ASCII.

@@ -10,7 +10,8 @@ use tokio_postgres::types::{ToSql, Type};
 
 use crate::error::{ConnectError, Failure};
 use crate::event::{Rows, message_page, signed};
-use crate::store::{PostgresStore, one_more};
+use crate::log::one_more;
+use crate::store::PostgresStore;
 
 /// The script that creates the index, with `@schema@` for the schema's name. It folds texts as [`SearchQuery`] does.
 const SCRIPT: &str = include_str!("../migrations/search_index.sql");

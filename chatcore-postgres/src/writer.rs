@@ -9,10 +9,11 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::append::{Answer, Call, Item};
+use crate::append::{Answer, Call};
 use crate::config::Builder;
 use crate::database::Database;
 use crate::error::{Failure, Remedy};
+use crate::item::Item;
 
 /// The pause before the first retry of a failed batch. Each further pause is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);

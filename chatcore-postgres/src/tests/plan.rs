@@ -1,4 +1,5 @@
-//! How PostgreSQL reads a page of a large channel, counts what is unread in many, and searches one.
+//! How PostgreSQL reads a page of a large channel, counts what is unread in many, searches one, and lists what a user sees
+//! of many.
 
 use chatcore::ChannelName;
 use chatcore::store::Directory;
@@ -6,8 +7,11 @@ use chatcore_tests::Postgres;
 use tokio_postgres::{Client, NoTls};
 
 use crate::directory::unread_sql;
+use crate::log::page_sql;
+use crate::members::channels_sql;
 use crate::search::search_sql;
-use crate::store::{PostgresStore, page_sql};
+use crate::store::PostgresStore;
+use crate::users::find_sql;
 
 const MESSAGES: i64 = 500_000;
 /// A page, and the one more that tells whether there are older ones.
@@ -190,6 +194,76 @@ async fn a_rare_word_is_found_by_the_index() {
                 assert!(plan.lines().next().is_some_and(|line| line.contains("rows=5 ")), "{plan}");
                 assert!(blocks < 2_000, "{blocks} blocks: {plan}");
             }
+        }
+    }
+}
+
+/// However many others there are: open archived ones, others' private ones, and the user's own archived ones.
+#[tokio::test]
+async fn a_list_costs_what_is_on_it() {
+    const SEEN: u64 = 50;
+    let database = Postgres::shared().await.database().await;
+    PostgresStore::connect(&database.url()).await.expect("connects");
+    let (client, connection) = tokio_postgres::connect(&database.url(), NoTls).await.expect("connects");
+    tokio::spawn(connection);
+    // Of 100 channels a user sees one here: each 200th is open, each 200th is private and theirs.
+    let fill = "INSERT INTO chatcore.channel \
+             (name, title, topic, kind, archived, created_at, created_by, created_by_name, epoch, members, owners) \
+         SELECT 'c' || i, 'c' || i, '', CASE WHEN i % 200 = 0 OR i % 4 = 1 THEN 0 ELSE 1 END, i % 4 = 1, 0, \
+             'u_bob', 'Bob', 'e', 2, 1 FROM generate_series(1, 5000) AS i; \
+         INSERT INTO chatcore.member (channel, chat_user, name, role, closed_name, archived) \
+         SELECT id, 'u_bob', 'Bob', 0, CASE kind WHEN 1 THEN name END, archived FROM chatcore.channel; \
+         INSERT INTO chatcore.member (channel, chat_user, name, role, closed_name, archived) \
+         SELECT id, CASE WHEN id % 200 = 100 THEN 'u_ann' ELSE 'u_' || id END, 'Somebody', 1, \
+             CASE kind WHEN 1 THEN name END, archived FROM chatcore.channel; \
+         INSERT INTO chatcore.member (channel, chat_user, name, role, closed_name, archived) \
+         SELECT 10000 + i, 'u_ann', 'Ann', 1, 'archived ' || i, true FROM generate_series(1, 2000) AS i; \
+         INSERT INTO chatcore.chat_user (id, name) SELECT 'u_' || i, 'Somebody' FROM generate_series(1, 5000) AS i";
+    client.batch_execute(fill).await.expect("fills");
+    let prepare =
+        format!("PREPARE list (text, text, boolean, bigint, bigint) AS {}", channels_sql("chatcore"));
+    client.batch_execute(&prepare).await.expect("prepares");
+    for knowledge in ["SELECT 1", "ANALYZE"] {
+        client.batch_execute(knowledge).await.expect("analyzes");
+        for mode in ["force_generic_plan", "force_custom_plan"] {
+            client.batch_execute(&format!("SET plan_cache_mode = {mode}")).await.expect("sets");
+            let (plan, blocks) = explain(&client, "list ('u_ann', '', false, 101, 524288)").await;
+            let rows = format!("rows={SEEN} ");
+            assert!(plan.lines().next().is_some_and(|line| line.contains(&rows)), "{plan}");
+            for table in ["channel", "member", "chat_user"] {
+                assert!(!plan.contains(&format!("Seq Scan on {table} ")), "{plan}");
+            }
+            assert!(!plan.contains("Rows Removed"), "{plan}");
+            // The channel, its member and their name: each by an index of three levels at the most.
+            assert!(blocks < SEEN * 16, "{blocks} blocks: {plan}");
+        }
+    }
+}
+
+/// A rare name is found by the index.
+#[tokio::test]
+async fn a_person_is_found_by_the_index() {
+    let database = Postgres::shared().await.database().await;
+    PostgresStore::connect(&database.url()).await.expect("connects");
+    let (client, connection) = tokio_postgres::connect(&database.url(), NoTls).await.expect("connects");
+    tokio::spawn(connection);
+    let fill = "INSERT INTO chatcore.chat_user (id, name, folded, folded_of) \
+         SELECT 'u_' || i, 'Ann ' || i, 'ann ' || i, 'Ann ' || i FROM generate_series(1, 20000) AS i; \
+         INSERT INTO chatcore.user_word (chat_user, place, word) \
+         SELECT id, place, substr(folded, place) FROM chatcore.chat_user, unnest(ARRAY[1, 5]) AS place";
+    client.batch_execute(fill).await.expect("fills");
+    let prepare =
+        format!("PREPARE find (text, bigint, bigint, text, text, text) AS {}", find_sql("chatcore"));
+    client.batch_execute(&prepare).await.expect("prepares");
+    for knowledge in ["SELECT 1", "ANALYZE"] {
+        client.batch_execute(knowledge).await.expect("analyzes");
+        for mode in ["force_generic_plan", "force_custom_plan"] {
+            client.batch_execute(&format!("SET plan_cache_mode = {mode}")).await.expect("sets");
+            let find = "find ('', 21, 524288, '1234', '1234' || repeat(chr(1114111), 64), NULL)";
+            let (plan, blocks) = explain(&client, find).await;
+            assert!(plan.lines().next().is_some_and(|line| line.contains("rows=11 ")), "{plan}");
+            assert!(!plan.contains("Seq Scan"), "{plan}");
+            assert!(blocks < 100, "{blocks} blocks: {plan}");
         }
     }
 }

@@ -1,7 +1,6 @@
 //! The schema: who comes first makes it, and what is not known is left alone.
 
-use chatcore::store::{AttachmentIndex, Created, Directory, PageLimit};
-use chatcore::{ChannelName, UserId};
+use chatcore::store::Directory;
 use chatcore_postgres::tokio_postgres::{Client, NoTls};
 use chatcore_postgres::{ConnectError, PostgresStore, tokio_postgres};
 use chatcore_tests::{Database, Postgres};
@@ -9,11 +8,6 @@ use chatcore_tests::{Database, Postgres};
 async fn database() -> Database {
     Postgres::shared().await.database().await
 }
-
-/// Takes the schema back to version 7.
-const BACK_TO_7: &str = "DROP TABLE chatcore.revocation, chatcore.blob_part, chatcore.blob;
-    DROP FUNCTION chatcore.chat_put_blob_part, chatcore.chat_end_blob, chatcore.chat_remove_blob;
-    DELETE FROM chatcore.migration WHERE version >= 8";
 
 async fn client(database: &Database) -> Client {
     let (client, connection) = tokio_postgres::connect(&database.url(), NoTls).await.expect("connects");
@@ -46,7 +40,7 @@ async fn a_newer_schema_is_refused() {
     assert!(matches!(error, ConnectError::Newer { found: 99, .. }), "{error:?}");
     assert_eq!(
         error.to_string(),
-        "schema chatcore has version 99, and this program supports versions up to 9: use a newer program"
+        "schema chatcore has version 99, and this program supports versions up to 11: use a newer program"
     );
 }
 
@@ -166,70 +160,4 @@ async fn connect_says_what_is_invalid() {
     // Port 1 of the loopback has no server.
     let refused = PostgresStore::connect("postgres://127.0.0.1:1/x").await;
     assert!(matches!(refused, Err(ConnectError::Database(_))), "{refused:?}");
-}
-
-#[tokio::test]
-async fn the_files_of_an_older_schema_are_counted() {
-    let database = database().await;
-    PostgresStore::connect(&database.url()).await.expect("connects");
-    let older = "DROP TRIGGER count_files ON chatcore.upload;
-        DROP FUNCTION chatcore.chat_count_files;
-        DROP FUNCTION chatcore.chat_count_file;
-        DROP FUNCTION chatcore.chat_put_upload;
-        DROP FUNCTION chatcore.chat_create_channel(text, text, text, text, text, bigint);
-        DROP FUNCTION chatcore.chat_create_channel(text, text, text, text, text, bigint, text);
-        DROP TABLE chatcore.channel_look;
-        DROP TABLE chatcore.file_bytes;
-        DELETE FROM chatcore.migration WHERE version >= 6;
-        INSERT INTO chatcore.upload (id, channel, channel_name, owner, at, state, attachment)
-        SELECT 'a_' || n, 1, 'general', CASE n WHEN 2 THEN 'u_bob' ELSE 'u_ann' END, 0, 1, jsonb_build_object('size', n)
-        FROM generate_series(1, 3) AS n";
-    let admin = client(&database).await;
-    admin.batch_execute(BACK_TO_7).await.expect("the schema of version 7");
-    admin.batch_execute(older).await.expect("the schema of before");
-    let store = PostgresStore::connect(&database.url()).await.expect("connects");
-    let bytes = store.file_bytes(&UserId::new("u_ann").expect("an id")).await.expect("bytes can be read");
-    assert_eq!((bytes.owner, bytes.all), (4, 6));
-}
-
-/// Version 6 told names apart by their lower case: there are two of one word here, an invisible one, and an imitation.
-#[tokio::test]
-async fn channels_of_version_6_keep_their_names_and_are_found() {
-    let names = ["general", "stra\u{df}e", "strasse", "σας", "\u{3164}", "gеneral"];
-    let database = database().await;
-    PostgresStore::connect(&database.url()).await.expect("connects");
-    let admin = client(&database).await;
-    let back = "DROP TABLE chatcore.channel_look; \
-        DROP FUNCTION chatcore.chat_create_channel(text, text, text, text, text, bigint, text); \
-        DELETE FROM chatcore.migration WHERE version = 7";
-    admin.batch_execute(BACK_TO_7).await.expect("the schema of version 7");
-    admin.batch_execute(back).await.expect("the schema of version 6");
-    for name in names {
-        let insert = format!(
-            "INSERT INTO chatcore.channel (name, topic, created_at, created_by, created_by_name, epoch) \
-             VALUES ('{name}', '', 0, 'u_ann', 'Ann', 'e')"
-        );
-        admin.batch_execute(&insert).await.expect("a channel");
-    }
-    let store = PostgresStore::connect(&database.url()).await.expect("connects");
-    let find = async |name: &str| {
-        let found = store.channel(&ChannelName::existing(name).expect("a name")).await;
-        found.expect("the directory can be read").map(|info| info.name.to_string())
-    };
-    for name in names {
-        assert_eq!(find(name).await.as_deref(), Some(name), "{name:?} is found as it is spelt");
-    }
-    assert_eq!(find("STRASSE").await.as_deref(), Some("strasse"));
-    assert_eq!(find("σασ").await.as_deref(), Some("σας"));
-    let ann = chatcore::User::new("u_ann", "Ann").expect("a user");
-    for (name, taken) in
-        [("strasse", "strasse"), ("ＳＴＲＡＳＳＥ", "stra\u{df}e"), ("ΣAΣ", "σας"), ("GENERAL", "general")]
-    {
-        let name = ChannelName::new(name).expect("a name");
-        let created = store.create_channel(&name, "", &ann).await.expect("finds the channel");
-        assert!(matches!(&created, Created::Exists(info) if info.name.as_str() == taken), "{created:?}");
-    }
-    PostgresStore::connect(&database.url()).await.expect("connects again");
-    let listed = store.channels(None, PageLimit::items(9)).await.expect("the directory can be read");
-    assert_eq!(listed.channels.len(), names.len());
 }
