@@ -5,6 +5,7 @@ mod blobs;
 mod bus;
 mod conformance;
 mod migrations;
+mod older_schemas;
 mod pgbouncer;
 mod pool;
 mod search;

@@ -15,15 +15,15 @@ const ALL: PageLimit = PageLimit::items(usize::MAX);
 
 /// The migrations up to the version before.
 const MIGRATIONS: [&str; 9] = [
-    include_str!("../migrations/1_tables.sql"),
-    include_str!("../migrations/2_functions.sql"),
-    include_str!("../migrations/3_reactions.sql"),
-    include_str!("../migrations/4_clock.sql"),
-    include_str!("../migrations/5_prune.sql"),
-    include_str!("../migrations/6_totals.sql"),
-    include_str!("../migrations/7_names.sql"),
-    include_str!("../migrations/8_blobs.sql"),
-    include_str!("../migrations/9_revocations.sql"),
+    include_str!("../../migrations/1_tables.sql"),
+    include_str!("../../migrations/2_functions.sql"),
+    include_str!("../../migrations/3_reactions.sql"),
+    include_str!("../../migrations/4_clock.sql"),
+    include_str!("../../migrations/5_prune.sql"),
+    include_str!("../../migrations/6_totals.sql"),
+    include_str!("../../migrations/7_names.sql"),
+    include_str!("../../migrations/8_blobs.sql"),
+    include_str!("../../migrations/9_revocations.sql"),
 ];
 
 async fn client(database: &Database) -> Client {
