@@ -7,6 +7,7 @@ mod client;
 mod faults;
 mod files;
 mod limits;
+mod membership;
 mod nodes;
 mod outlet;
 mod presence;

@@ -22,6 +22,8 @@ fn chat(edit: impl FnOnce(&mut Limits)) -> (Chat, FaultyStore<MemoryStore>) {
 }
 
 async fn member(chat: &Chat, name: &str) -> Client {
+    // Known from before, so that nothing is stored for them later.
+    chat.remember_user(&identity(name).user).await.unwrap();
     let client = chat.connect(identity(name)).unwrap();
     match client.create_channel("a", "").await {
         Ok(_) => {}

@@ -1,5 +1,5 @@
 //! Private and direct channels, members and mentions, as participants see them.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
 
