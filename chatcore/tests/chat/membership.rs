@@ -311,7 +311,7 @@ async fn two_who_open_the_same_direct_channel_at_once_get_one() {
 #[tokio::test]
 async fn the_last_owner_must_name_another_before_leaving() {
     let chat = chat();
-    let (ann, mut bob) = (join(&chat, "ann").await, join(&chat, "bob").await);
+    let (ann, bob) = (join(&chat, "ann").await, join(&chat, "bob").await);
     let channel = private(&ann, &["bob"], HistoryAccess::All).await;
     let leave = || Command::Leave { channel: channel.clone() };
     assert_eq!(code(ann.call::<Logged>(leave()).await), ErrorCode::LastOwner);
