@@ -28,7 +28,7 @@ export class UserMenu extends LiveElement {
     this.#notify = h(
       'button',
       { type: 'button', on: { click: () => this.#turnNotifications() } },
-      h('span', {}, 'Notify me of mentions'),
+      h('span', {}, 'Notify me of mentions and direct messages'),
       icon('check'),
     );
     this.#blocked = h('p', { class: 'hint', hidden: true }, 'This browser does not let the chat notify you.');
@@ -63,8 +63,11 @@ export class UserMenu extends LiveElement {
   }
 
   /** @override */
-  listen({ user }, signal) {
-    this.#button.replaceChildren(avatar(user), h('bdi', { class: 'name' }, user.name), icon('more'));
+  listen(core, signal) {
+    const show = () =>
+      this.#button.replaceChildren(avatar(core.user), h('bdi', { class: 'name' }, core.user.name), icon('more'));
+    show();
+    core.on('names', show, { signal });
     document.addEventListener(
       'pointerdown',
       ({ target }) => !this.contains(/** @type {Node} */ (target)) && this.#toggle(false),

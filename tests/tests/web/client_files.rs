@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use web_chat::{App, Options};
 
 /// The largest total size of the client on the wire.
-const CLIENT_BYTES: usize = 66 << 10;
+const CLIENT_BYTES: usize = 75_000;
 
 async fn start() -> SocketAddr {
     let app = App::open(&Options::parse_from(["web_chat", "--memory"])).await.unwrap();
