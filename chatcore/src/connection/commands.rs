@@ -188,7 +188,7 @@ impl Engine {
 
     /// Announces a new channel to everyone who may see it, at all nodes.
     pub(crate) fn announce_channel(&self, info: &ChannelInfo) {
-        self.show_channel(&info.name, &ChannelObject::new(info.clone(), Unread::default()));
+        self.show_once(info);
         self.tell_nodes(|| Notice::Created { info: info.clone() });
     }
 

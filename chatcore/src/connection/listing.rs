@@ -34,6 +34,7 @@ impl Engine {
         after: Option<ChannelName>,
         limit: usize,
     ) -> Result<Outcome, Error> {
+        self.begin_channels().await?;
         let limit = PageLimit::new(limit, self.limits.answer_bytes);
         let Walk { visible, mut reached } = self.walk(handle, after, limit).await?;
         let ids: Vec<_> = visible.iter().map(|info| info.id).collect();

@@ -297,6 +297,14 @@ impl<S: Directory> Directory for FaultyStore<S> {
         self.read(self.inner.channel_count()).await
     }
 
+    async fn newest_channel(&self) -> Result<Option<ChannelId>, StoreError> {
+        self.read(self.inner.newest_channel()).await
+    }
+
+    async fn channels_after(&self, id: ChannelId, limit: PageLimit) -> Result<ChannelPage, StoreError> {
+        self.read(self.inner.channels_after(id, bounded(limit))).await
+    }
+
     async fn channel(&self, name: &ChannelName) -> Result<Option<ChannelInfo>, StoreError> {
         self.read(self.inner.channel(name)).await
     }

@@ -14,8 +14,8 @@ use crate::model::id::{ChannelId, Seq, UserId};
 use crate::model::message::User;
 use crate::model::moment::Moment;
 use crate::model::name::ChannelName;
-use crate::protocol::{ChannelObject, ChatEvent, Encoder};
-use crate::store::{ChannelInfo, Unread};
+use crate::protocol::{ChatEvent, Encoder};
+use crate::store::ChannelInfo;
 
 /// What nodes tell each other besides what is in logs. A node ignores one that it does not know.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -75,10 +75,7 @@ impl Engine {
                     handle.send_of(&channel, &frame, || true);
                 }
             }
-            Notice::Created { info } => {
-                let name = info.name.clone();
-                self.show_channel(&name, &ChannelObject::new(info, Unread::default()));
-            }
+            Notice::Created { info } => self.show_once(&info),
             Notice::Ending { key, ending } => self.heed_ending(key, &ending, Moment::now()),
         }
     }

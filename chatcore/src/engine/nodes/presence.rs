@@ -211,6 +211,13 @@ impl Presence {
         }
     }
 
+    /// Tells new nodes everybody who is at this node, if somebody is.
+    pub(super) fn greet(&self, sender: &Sender) {
+        if self.state().told.len > 0 {
+            self.tell_all(sender);
+        }
+    }
+
     /// Returns the digest of what the others were told.
     pub(super) fn digest(&self) -> u64 {
         self.state().told.digest
