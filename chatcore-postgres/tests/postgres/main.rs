@@ -8,5 +8,6 @@ mod migrations;
 mod pgbouncer;
 mod pool;
 mod search;
+mod sweep;
 #[cfg(feature = "tls")]
 mod tls;
