@@ -18,7 +18,7 @@ use crate::protocol::ChannelObject;
 use crate::store::{ChannelInfo, PageLimit, StoreError, Unread};
 
 /// The most channels that are remembered as shown. One that is not may be shown twice, which changes nothing.
-const REMEMBERED: usize = 1_024;
+pub(crate) const REMEMBERED: usize = 1_024;
 
 /// The channels per query.
 const PAGE: PageLimit = PageLimit::new(256, 256 << 10);

@@ -29,8 +29,8 @@ const OVERLAP: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_millis(250);
 
 /// The most endings that wait for the store, and that are remembered as done.
-const WAITING: usize = 10_000;
-const REMEMBERED: usize = 20_000;
+pub(crate) const WAITING: usize = 10_000;
+pub(crate) const REMEMBERED: usize = 20_000;
 
 /// What ends for a user.
 #[derive(Clone, Debug, Serialize, Deserialize)]

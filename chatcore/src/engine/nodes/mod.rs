@@ -4,13 +4,14 @@
 //! envelopes are numbered, every node tells the number of its last one each second, and hears that itself if the bus
 //! works. Then it asks the store for the heads of its channels, and reads what it lacks.
 
-mod channels;
+pub(crate) mod channels;
 pub(crate) mod endings;
 mod hear;
 pub(crate) mod notice;
 mod presence;
 mod recent;
 mod resync;
+pub(crate) mod roster;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
