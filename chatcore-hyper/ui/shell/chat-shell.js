@@ -71,10 +71,11 @@ export class ChatShell extends LiveElement {
   #isSettled = false;
 
   /**
-   * @param {{core: import('../core/chat-core.js').ChatCore, base: string, storage: ?Storage}} parts
-   *   `base` is where the chat service is mounted
+   * @param {{core: import('../core/chat-core.js').ChatCore, base: string, storage: ?Storage, links?: {text: string, href: string}[]}} parts
+   *   `base` is where the chat service is mounted; `links` are to pages of the app, for the menu at the user's name
    */
-  wire({ core, base, storage }) {
+  wire({ core, base, storage, links = [] }) {
+    this.#parts.user.links = links;
     this.#drafts = new Drafts(storage, core.user.id);
     this.#recent = new Recent(storage, core.user.id);
     this.#base = base;

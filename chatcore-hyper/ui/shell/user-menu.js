@@ -13,6 +13,14 @@ export class UserMenu extends LiveElement {
   #notify;
   #blocked;
 
+  /** Where the app's own pages are linked. */
+  #links = h('div');
+
+  /** The app's own pages. @param {{text: string, href: string}[]} links */
+  set links(links) {
+    this.#links.replaceChildren(...links.map(({ text, href }) => h('a', { href }, text)));
+  }
+
   /** @override */
   build() {
     const help = {
@@ -39,6 +47,7 @@ export class UserMenu extends LiveElement {
       { class: 'menu', id: 'user-menu', hidden: true },
       this.#notify,
       this.#blocked,
+      this.#links,
       h('button', help, 'Keyboard shortcuts'),
       this.#warning,
       h('button', signOut, 'Sign out'),
@@ -67,7 +76,8 @@ export class UserMenu extends LiveElement {
     const show = () =>
       this.#button.replaceChildren(avatar(core.user), h('bdi', { class: 'name' }, core.user.name), icon('more'));
     show();
-    core.on('names', show, { signal });
+    // The welcome may bring another name.
+    for (const event of ['names', 'ready']) core.on(event, show, { signal });
     document.addEventListener(
       'pointerdown',
       ({ target }) => !this.contains(/** @type {Node} */ (target)) && this.#toggle(false),
