@@ -125,6 +125,21 @@ export class Person {
     return this.log.locator('.note').filter({ hasText: text });
   }
 
+  /** Signs out of the only device, which asks first. */
+  async signOut(name) {
+    await this.page.getByRole('button', { name, exact: true }).click();
+    await this.page.locator('chat-user-menu').getByRole('button', { name: 'Sign out' }).click();
+    const question = this.page.getByRole('dialog', { name: 'Sign out of your only device?' });
+    await question.getByRole('button', { name: 'Sign out' }).click();
+  }
+
+  /** Goes to the page of the account and its devices. */
+  async openAccount(name) {
+    await this.press(this.page.getByRole('button', { name, exact: true }));
+    await this.press(this.page.getByRole('link', { name: 'Account and devices' }));
+    await this.page.getByRole('heading', { level: 1, name: 'Account and devices' }).waitFor();
+  }
+
   /** The link of a channel in the list, whatever is unread there. */
   listed(name) {
     return this.page
