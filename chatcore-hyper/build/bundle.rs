@@ -10,6 +10,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use crate::names::{rename, short_name, token};
 use crate::strip::{self, Code, Syntax, is_word};
 
+/// How many short names consist of one letter.
+const SINGLE_LETTERS: usize = 52;
+
 /// The files by their paths.
 pub(crate) type Sources = BTreeMap<String, String>;
 
@@ -187,10 +190,11 @@ impl Bundle<'_> {
     /// Returns the code of all modules, and the exports of `entry`.
     fn joined(mut self, entry: &str) -> Result<String, String> {
         let short = self.short_names();
+        let taken: HashSet<&str> = short.iter().map(String::as_str).collect();
         let mut code = String::new();
         for Module { name, body, scope } in &mut self.modules {
-            rename(body, |name| Some(&*short[*scope.get(name)?]))
-                .map_err(|(index, why)| refusal(name, &body[index], why))?;
+            rename(body, |name| Some(&*short[*scope.get(name)?]), |name| taken.contains(name))
+                .map_err(|(index, why)| refusal(name, &body[index], &why))?;
             code.push_str(&strip::join(&*body, Syntax::JavaScript));
         }
         let mut exported: Vec<String> =
@@ -205,7 +209,12 @@ impl Bundle<'_> {
         let lines = self.modules.iter().flat_map(|module| &module.body);
         let words = lines.flat_map(|line| line.tokens.iter().map(|&at| token(&line.text, at)));
         let taken: HashSet<&str> = words.chain(RESERVED).collect();
-        (0..).map(short_name).filter(|name| !taken.contains(&**name)).take(self.declared).collect()
+        // One letter is for the many names within declarations.
+        (SINGLE_LETTERS..)
+            .map(short_name)
+            .filter(|name| !taken.contains(&**name))
+            .take(self.declared)
+            .collect()
     }
 }
 
@@ -335,8 +344,7 @@ mod tests {
             ("d.js", "export async function* d() {}\nclass E {\n  d = 1;\n}\n"),
             ("unused.js", "export default 1"),
         ]);
-        let bundle =
-            "async function*a(){}\nclass b{d=1;}\nfunction e(){a();}\nconst f=1;e(f)\na();export{e as c};";
+        let bundle = "async function*aa(){}\nclass ab{d=1;}\nfunction ac(){aa();}\nconst ad=1;ac(ad)\naa();export{ac as c};";
         assert_eq!(modules(&files, "a.js").as_deref(), Ok(bundle));
     }
 
@@ -348,7 +356,7 @@ mod tests {
             ("b/c/c.js", "import { d } from '../../d.js';\nexport const c = d;"),
             ("d.js", "export const d = import.meta.url;"),
         ]);
-        let bundle = "const a=import.meta.url;const b=a;b(a);export{};";
+        let bundle = "const aa=import.meta.url;const ab=aa;ab(aa);export{};";
         assert_eq!(modules(&files, "a.js").as_deref(), Ok(bundle));
         let outside = [("a.js", "import './b/b.js';"), ("b/b.js", "import '../../d.js';"), ("d.js", "")];
         assert_refused(&outside, "b/b.js:1: there is no such file");
@@ -362,8 +370,8 @@ mod tests {
             ("a.js", "import { get } from './b.js';\nconst KEY = get();\nexport function a(KEY = 1) {}"),
             ("b.js", "const KEY = 'KEY';\nexport function get() {\n  return `KEY ${KEY} ${{ KEY }.KEY}`;\n}"),
         ]);
-        let bundle = "const b='KEY';function c(){return `KEY ${b} ${{KEY:b}.KEY}`;}\nconst d=c();function e(d=1){}\n\
-             export{e as a};";
+        let bundle = "const aa='KEY';function ab(){return `KEY ${aa} ${{KEY:aa}.KEY}`;}\nconst ac=ab();\
+             function ad(ac=1){}\nexport{ad as a};";
         assert_eq!(modules(&files, "a.js").as_deref(), Ok(bundle));
         assert_refused(&[("a.js", "const B = 1;\nlet B;")], "a.js:2: B is declared twice");
         let imported = [("a.js", "import { B } from './b.js';\nclass B {}"), ("b.js", "export let B;")];
@@ -373,8 +381,8 @@ mod tests {
     #[test]
     fn a_short_name_is_no_word_of_any_module() {
         let files =
-            sources(&[("a.js", "import './b.js';\nconst word = a => a.b + c;"), ("b.js", "let word;")]);
-        assert_eq!(modules(&files, "a.js").as_deref(), Ok("let d;const e=a=>a.b + c;export{};"));
+            sources(&[("a.js", "import './b.js';\nconst word = aa => aa.ab + aa.b;"), ("b.js", "let word;")]);
+        assert_eq!(modules(&files, "a.js").as_deref(), Ok("let ac;const ad=a=>a.ab + a.b;export{};"));
     }
 
     #[test]
@@ -386,7 +394,8 @@ mod tests {
                 "class B {\n  #other() {\n    return `#other ${this.#core.#other}` + /#core/u;\n  }\n}\n",
             ),
         ]);
-        let bundle = "class b{#a(){return `#other ${this.#b.#a}` + /#core/u;}}\nclass c{#a='#core';has=(a)=>#a in a;}\nexport{};";
+        let bundle = "class aa{#a(){return `#other ${this.#b.#a}` + /#core/u;}}\nclass ab{#a='#core';has=(a)=>#a in a;}\n\
+            export{};";
         assert_eq!(modules(&files, "a.js").as_deref(), Ok(bundle));
     }
 
@@ -394,14 +403,14 @@ mod tests {
     fn what_only_looks_like_a_statement_of_the_top_level_stays() {
         for (source, bundle) in [
             (
-                "const a=['import','export const b=1;',`export ${b}`,/import|,;/];",
-                "const c=['import','export const b=1;',`export ${b}`,/import|,;/];",
+                "const a=['import','export const b=1;',`export ${B}`,/import|,;/];",
+                "const aa=['import','export const b=1;',`export ${B}`,/import|,;/];",
             ),
-            ("f(\nimport.meta.url,'}',{export:1,import:2});", "f(import.meta.url,'}',{export:1,import:2});"),
-            ("const a=b=>{const c=1,d=2;return c;};", "const e=b=>{const c=1,d=2;return c;};"),
-            ("const a=\nb?c:d;", "const e=b?c:d;"),
-            ("let a;", "let b;"),
-            ("class A extends B{static b=1;}", "class a extends B{static b=1;}\n"),
+            ("F(\nimport.meta.url,'}',{export:1,import:2});", "F(import.meta.url,'}',{export:1,import:2});"),
+            ("const a=b=>{const c=1,d=2;return c;};", "const aa=a=>{const b=1,c=2;return b;};"),
+            ("const a=\nB?C:D;", "const aa=B?C:D;"),
+            ("let a;", "let aa;"),
+            ("class A extends B{static b=1;}", "class aa extends B{static b=1;}\n"),
         ] {
             assert_eq!(modules(&sources(&[("a.js", source)]), "a.js"), Ok(format!("{bundle}export{{}};")));
         }

@@ -4,6 +4,7 @@
 
 mod bundle;
 mod emoji;
+mod locals;
 mod names;
 mod strip;
 

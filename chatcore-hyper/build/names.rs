@@ -4,29 +4,43 @@
 
 use std::collections::HashMap;
 
+use crate::locals::short_locals;
 use crate::strip::{Code, is_word};
 
-/// Replaces the names of a module by those in `short`, and shortens the names of private class members.
+/// Replaces the names of a module by those in `short`, and shortens the names within each of its declarations and of
+/// private class members. `is_taken` says whether a short name stands for a name of any module.
 ///
 /// # Errors
 /// The index of the line that is refused, and why.
 pub(crate) fn rename<'a>(
     body: &mut [Code],
     short: impl Fn(&str) -> Option<&'a str>,
-) -> Result<(), (usize, &'static str)> {
+    is_taken: impl Fn(&str) -> bool,
+) -> Result<(), (usize, String)> {
     let mut private: HashMap<String, String> = HashMap::new();
-    let names = names(body)?;
-    for (line, names) in body.iter_mut().zip(names) {
+    let mut locals: HashMap<String, String> = HashMap::new();
+    let names = names(body).map_err(|(index, why)| (index, why.to_owned()))?;
+    let begins = declarations(body);
+    for (index, line_names) in names.iter().enumerate() {
+        if begins[index] {
+            let end = (index + 1..body.len()).find(|&end| begins[end]).unwrap_or(body.len());
+            let found =
+                short_locals(&body[index..end], &names[index..end], |name| short(name).is_some(), &is_taken);
+            let found = found.map_err(|name| (index, format!("`{name}` is declared nowhere in it")))?;
+            locals = found.into_iter().map(|(name, short)| (name.to_owned(), short)).collect();
+        }
+        let line = &mut body[index];
         if line.begins_in == 0 && line.text.starts_with("class ") {
             private.clear();
         }
-        let mut names = names.into_iter().peekable();
+        let mut names = line_names.iter().peekable();
         let mut text = String::new();
         let mut from = 0;
         for (at, next) in line.tokens.iter().zip(line.tokens.iter().skip(1).map(Some).chain([None])) {
             let word = token(&line.text, *at);
             if let Some(name) = names.next_if(|name| name.begin == *at) {
-                let Some(renamed) = short(word) else { continue };
+                let local = locals.get(word).map(String::as_str);
+                let Some(renamed) = local.or_else(|| short(word)) else { continue };
                 text.push_str(&line.text[from..name.begin]);
                 if name.is_shorthand {
                     text.push_str(word);
@@ -49,6 +63,18 @@ pub(crate) fn rename<'a>(
     Ok(())
 }
 
+/// Returns for each line whether it begins a declaration or, in a class, a member.
+fn declarations(body: &[Code]) -> Vec<bool> {
+    let mut is_class = false;
+    let begins = body.iter().map(|line| {
+        if line.begins_in == 0 {
+            is_class = line.text.starts_with("class ");
+        }
+        line.begins_in == 0 || (is_class && line.begins_in == 1)
+    });
+    begins.collect()
+}
+
 /// Returns the name with this index in the list of all names made of letters, the shortest first.
 pub(crate) fn short_name(index: usize) -> String {
     const LETTERS: &[u8; 52] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
@@ -59,9 +85,9 @@ pub(crate) fn short_name(index: usize) -> String {
 
 /// A word that is a name in a scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Name {
+pub(crate) struct Name {
     /// The byte offsets of its start and end in the line.
-    begin: usize,
+    pub(crate) begin: usize,
     end: usize,
     /// Whether it is also the name of a property: `a` in `{ a, b: c }`.
     is_shorthand: bool,

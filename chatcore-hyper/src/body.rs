@@ -12,8 +12,8 @@ use futures::Stream;
 use http::{Response, StatusCode};
 use http_body::{Frame, SizeHint};
 
-/// The body of an answer of [`ChatService`](crate::ChatService): empty, bytes in memory, or a file's bytes as they
-/// are read.
+/// The body of an answer of [`ChatService`](crate::ChatService), or of an app's own routes: empty, bytes in memory, or
+/// bytes as they are read.
 #[derive(Default)]
 pub struct Body(Kind);
 
@@ -22,6 +22,8 @@ enum Kind {
     #[default]
     Empty,
     Whole(Bytes),
+    /// Bytes until the stream ends.
+    Chunks(Mutex<ByteStream>),
     Stream {
         /// Only ever reached through `&mut`: the lock makes the body `Sync`, which some frameworks ask for.
         bytes: Mutex<ByteStream>,
@@ -34,6 +36,13 @@ impl Body {
     #[must_use]
     pub fn empty() -> Self {
         Self::default()
+    }
+
+    /// Streams bytes of unknown length, until the stream ends. An error of the stream breaks the connection, so that a
+    /// client does not take a part for the whole.
+    #[must_use]
+    pub fn chunks(bytes: ByteStream) -> Self {
+        Self(Kind::Chunks(Mutex::new(bytes)))
     }
 
     /// Streams exactly `length` bytes. Fewer are an error, which breaks the connection.
@@ -68,6 +77,14 @@ impl http_body::Body for Body {
             Kind::Empty => (Kind::Empty, Poll::Ready(None)),
             Kind::Whole(bytes) => (Kind::Empty, Poll::Ready(Some(Ok(Frame::data(bytes))))),
             Kind::Stream { left: 0, .. } => (Kind::Empty, Poll::Ready(None)),
+            Kind::Chunks(mut bytes) => match stream(&mut bytes).poll_next(cx) {
+                Poll::Pending => (Kind::Chunks(bytes), Poll::Pending),
+                Poll::Ready(Some(Ok(chunk))) => {
+                    (Kind::Chunks(bytes), Poll::Ready(Some(Ok(Frame::data(chunk)))))
+                }
+                Poll::Ready(Some(Err(error))) => (Kind::Empty, Poll::Ready(Some(Err(error)))),
+                Poll::Ready(None) => (Kind::Empty, Poll::Ready(None)),
+            },
             Kind::Stream { mut bytes, left } => match stream(&mut bytes).poll_next(cx) {
                 Poll::Pending => (Kind::Stream { bytes, left }, Poll::Pending),
                 Poll::Ready(Some(Ok(chunk))) => match left.checked_sub(chunk.len() as u64) {
@@ -89,11 +106,12 @@ impl http_body::Body for Body {
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(match &self.0 {
-            Kind::Empty => 0,
-            Kind::Whole(bytes) => bytes.len() as u64,
-            Kind::Stream { left, .. } => *left,
-        })
+        match &self.0 {
+            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Stream { left, .. } => SizeHint::with_exact(*left),
+            Kind::Chunks(_) => SizeHint::default(),
+        }
     }
 }
 

@@ -20,6 +20,9 @@ pub mod testkit;
 #[path = "../build/bundle.rs"]
 mod bundle;
 #[cfg(test)]
+#[path = "../build/locals.rs"]
+mod locals;
+#[cfg(test)]
 #[path = "../build/names.rs"]
 mod names;
 #[cfg(test)]

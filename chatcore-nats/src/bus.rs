@@ -18,14 +18,15 @@ use crate::config::Builder;
 use crate::error::ConnectError;
 use crate::path::Path;
 
-/// The most bytes per message, below the server's default of 1 MiB.
-const MAX_BYTES: usize = 900 << 10;
+/// The most bytes per message: room for the largest event, and far below the server's default of 1 MiB. With
+/// [`SUBSCRIPTION_CAPACITY`] it bounds what the client keeps.
+const MAX_BYTES: usize = 64 << 10;
 
 /// The number of partitions, each a subject.
 const PARTITIONS: u8 = 64;
 
 /// The messages that may wait between the client and the task that takes them, which never waits itself.
-const SUBSCRIPTION_CAPACITY: usize = 65_536;
+const SUBSCRIPTION_CAPACITY: usize = 8_192;
 
 /// The time between two pings. A connection is dead after the second without an answer.
 const PING_INTERVAL: Duration = Duration::from_secs(5);

@@ -79,8 +79,22 @@ impl PostgresBlobs {
         after: Option<&AttachmentId>,
         limit: usize,
     ) -> Result<Vec<Attachment>, StoreError> {
-        let found = self.files.missing(after, limit).await;
+        let found = self.files.indexed("NOT EXISTS", after, limit).await;
         found.map_err(|failure| failure.during("the missing files can't be listed"))
+    }
+
+    /// Returns up to `limit` files that this schema's index of attachments has and that are in the database, in the
+    /// order of their ids, after `after`.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database can't be read.
+    pub async fn held(
+        &self,
+        after: Option<&AttachmentId>,
+        limit: usize,
+    ) -> Result<Vec<Attachment>, StoreError> {
+        let found = self.files.indexed("EXISTS", after, limit).await;
+        found.map_err(|failure| failure.during("the files can't be listed"))
     }
 }
 
@@ -211,9 +225,15 @@ impl Files {
         }
     }
 
-    async fn missing(&self, after: Option<&AttachmentId>, limit: usize) -> Result<Vec<Attachment>, Failure> {
+    /// Returns files of the index, by whether they are in the database: `EXISTS` or `NOT EXISTS`.
+    async fn indexed(
+        &self,
+        exists: &str,
+        after: Option<&AttachmentId>,
+        limit: usize,
+    ) -> Result<Vec<Attachment>, Failure> {
         let sql = format!(
-            "SELECT u.attachment::text FROM {0}.upload AS u WHERE u.id > $1 AND u.state IN (1, 2) AND NOT EXISTS ( \
+            "SELECT u.attachment::text FROM {0}.upload AS u WHERE u.id > $1 AND u.state IN (1, 2) AND {exists} ( \
                  SELECT FROM {0}.blob AS b WHERE b.id = u.id AND b.size IS NOT NULL \
              ) ORDER BY u.id LIMIT $2",
             self.schema

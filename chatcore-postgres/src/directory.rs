@@ -88,15 +88,34 @@ impl NewChannel<'_> {
 impl PostgresStore {
     async fn list(&self, after: Option<&ChannelName>, limit: PageLimit) -> Result<ChannelPage, Failure> {
         // No name is empty, so '' is before all.
-        let after = after.map_or("", ChannelName::as_str);
-        let found = format!("SELECT * FROM {}.channel WHERE name > $1 ORDER BY name LIMIT $2", self.schema);
-        let rows = Weighed { found: &found, key: "name", weight: CHANNEL_WEIGHT, bytes: "$3" };
+        self.page_by("name", (&after.map_or("", ChannelName::as_str), Type::TEXT), limit).await
+    }
+
+    async fn list_after(&self, id: ChannelId, limit: PageLimit) -> Result<ChannelPage, Failure> {
+        self.page_by("id", (&signed(id.0), Type::INT8), limit).await
+    }
+
+    /// Returns a page of the channels whose `key`, a column, comes after a value.
+    async fn page_by(
+        &self,
+        key: &str,
+        after: (&(dyn ToSql + Sync), Type),
+        limit: PageLimit,
+    ) -> Result<ChannelPage, Failure> {
+        let found = format!("SELECT * FROM {}.channel WHERE {key} > $1 ORDER BY {key} LIMIT $2", self.schema);
+        let rows = Weighed { found: &found, key, weight: CHANNEL_WEIGHT, bytes: "$3" };
         let (items, bytes) = (one_more(limit), signed(limit.bytes as u64));
-        let params: [(&(dyn ToSql + Sync), Type); 3] =
-            [(&after, Type::TEXT), (&items, Type::INT8), (&bytes, Type::INT8)];
+        let params: [(&(dyn ToSql + Sync), Type); 3] = [after, (&items, Type::INT8), (&bytes, Type::INT8)];
         let rows = self.database.query(&rows.select(CHANNEL_COLUMNS), &params).await?;
         let (channels, more) = fill(&rows, limit, CHANNEL_WIDTH, channel_info, ChannelInfo::weight)?;
         Ok(ChannelPage::new(channels, more))
+    }
+
+    async fn newest(&self) -> Result<Option<ChannelId>, Failure> {
+        let sql = format!("SELECT max(id) FROM {}.channel", self.schema);
+        let rows = self.database.query(&sql, &[]).await?;
+        let id: Option<i64> = rows.first().map(|row| row.try_get(0)).transpose()?.flatten();
+        Ok(id.map(channel_id))
     }
 
     async fn count(&self) -> Result<usize, Failure> {
@@ -297,6 +316,14 @@ impl Directory for PostgresStore {
 
     async fn channel_count(&self) -> Result<usize, StoreError> {
         self.count().await.map_err(|f| f.during("the channels can't be counted"))
+    }
+
+    async fn newest_channel(&self) -> Result<Option<ChannelId>, StoreError> {
+        self.newest().await.map_err(|f| f.during("the newest channel can't be read"))
+    }
+
+    async fn channels_after(&self, id: ChannelId, limit: PageLimit) -> Result<ChannelPage, StoreError> {
+        self.list_after(id, limit).await.map_err(|f| f.during("the channels can't be read"))
     }
 
     async fn channel(&self, name: &ChannelName) -> Result<Option<ChannelInfo>, StoreError> {

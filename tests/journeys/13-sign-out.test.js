@@ -11,7 +11,13 @@ journey('signing out ends every tab, and says so where it came unasked', async (
 
   await ann.page.bringToFront();
   await ann.page.getByRole('button', { name: 'Ann', exact: true }).click();
-  await ann.page.getByRole('button', { name: 'Sign out' }).click();
+  await ann.page.locator('chat-user-menu').getByRole('button', { name: 'Sign out' }).click();
+  const question = ann.page.getByRole('dialog', { name: 'Sign out of your only device?' });
+  await question.getByText('the service with --owner-link').waitFor();
+  await ann.page.keyboard.press('Escape');
+  await question.waitFor({ state: 'detached' });
+  assert.equal(await ann.field.inputValue(), 'a draft');
+  await ann.signOut('Ann');
   await ann.page.getByRole('heading', { name: 'Join the chat' }).waitFor();
   await second.getByText('You were signed out.').waitFor();
   assert.deepEqual(await ann.page.evaluate(() => Object.keys(localStorage)), []);

@@ -45,8 +45,7 @@ journeyOnNodes('two people at two servers share one chat, and one goes on when a
   await elsewhere.goto(ways[1].url);
   await elsewhere.getByRole('log', { name: 'Messages in general' }).waitFor();
   await cat.page.bringToFront();
-  await cat.page.getByRole('button', { name: 'Cat', exact: true }).click();
-  await cat.page.getByRole('button', { name: 'Sign out' }).click();
+  await cat.signOut('Cat');
   await elsewhere.getByText('You were signed out.').waitFor();
 
   // Bob's server is killed, and he is led to the other one. He loses no line, and none is there twice.

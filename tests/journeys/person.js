@@ -85,6 +85,61 @@ export class Person {
     await dialog.getByRole('button', { name: 'Create', exact: true }).click();
   }
 
+  /** Creates a private channel with these people in it. */
+  async createPrivate(title, people = []) {
+    await this.press(this.page.getByRole('button', { name: 'Create a channel' }).first());
+    const dialog = this.page.getByRole('dialog', { name: 'Create a channel' });
+    await dialog.getByLabel('Private').check();
+    await dialog.getByLabel('Name').fill(title);
+    for (const name of people) await this.choose(dialog, 'Add people', name);
+    await this.press(dialog.getByRole('button', { name: 'Create', exact: true }));
+    await this.isIn(title);
+  }
+
+  /** Chooses somebody by name in a field for people. */
+  async choose(dialog, label, name) {
+    await dialog.getByRole('combobox', { name: label }).fill(name);
+    await this.press(dialog.getByRole('listbox').getByRole('option', { name }));
+    await dialog.getByRole('button', { name: `Take out ${name}` }).waitFor();
+  }
+
+  /** Opens a direct channel with these people. */
+  async writeTo(...people) {
+    await this.press(this.page.getByRole('button', { name: 'New message' }));
+    const dialog = this.page.getByRole('dialog', { name: 'New message' });
+    for (const name of people) await this.choose(dialog, 'To: a name', name);
+    await this.press(dialog.getByRole('button', { name: /^Write /u }));
+    await dialog.waitFor({ state: 'hidden' });
+  }
+
+  /** Opens the details of the channel that is shown. */
+  async details() {
+    await this.press(this.page.getByRole('heading', { level: 1 }).getByRole('button'));
+    const dialog = this.page.locator('chat-details').getByRole('dialog');
+    await dialog.waitFor();
+    return dialog;
+  }
+
+  /** A line about what happened to the channel. */
+  note(text) {
+    return this.log.locator('.note').filter({ hasText: text });
+  }
+
+  /** Signs out of the only device, which asks first. */
+  async signOut(name) {
+    await this.page.getByRole('button', { name, exact: true }).click();
+    await this.page.locator('chat-user-menu').getByRole('button', { name: 'Sign out' }).click();
+    const question = this.page.getByRole('dialog', { name: 'Sign out of your only device?' });
+    await question.getByRole('button', { name: 'Sign out' }).click();
+  }
+
+  /** Goes to the page of the account and its devices. */
+  async openAccount(name) {
+    await this.press(this.page.getByRole('button', { name, exact: true }));
+    await this.press(this.page.getByRole('link', { name: 'Account and devices' }));
+    await this.page.getByRole('heading', { level: 1, name: 'Account and devices' }).waitFor();
+  }
+
   /** The link of a channel in the list, whatever is unread there. */
   listed(name) {
     return this.page
@@ -105,7 +160,7 @@ export class Person {
   }
 
   get field() {
-    return this.page.getByRole('textbox', { name: /^Message #/u });
+    return this.page.getByRole('textbox', { name: /^Message /u });
   }
 
   get log() {

@@ -3,6 +3,7 @@
 
 pub mod attack;
 mod client;
+mod group;
 mod http_client;
 pub mod load;
 mod nats;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use chatcore::testkit::Random;
 
 pub use self::client::Client;
+pub use self::group::{BusKind, Group};
 pub use self::http_client::{Answer, http};
 pub use self::nats::Nats;
 pub use self::pgbouncer::Pgbouncer;

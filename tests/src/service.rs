@@ -72,15 +72,22 @@ impl Service {
     /// # Panics
     /// If the service ends without such a line.
     pub async fn logged(&mut self, words: &str) -> String {
-        let line = async {
-            loop {
-                let line = self.log.recv().await.expect("the log goes on");
-                if line.contains(words) {
-                    return line;
-                }
+        self.logged_until(words).await.pop().expect("invariant: the last line has the words")
+    }
+
+    /// Waits for a line of its log with these words, and returns the unread lines up to it.
+    ///
+    /// # Panics
+    /// If the service ends without such a line.
+    pub async fn logged_until(&mut self, words: &str) -> Vec<String> {
+        let mut lines: Vec<String> = Vec::new();
+        let found = async {
+            while !lines.last().is_some_and(|line| line.contains(words)) {
+                lines.push(self.log.recv().await.expect("the log goes on"));
             }
         };
-        must(words, line).await
+        must(words, found).await;
+        lines
     }
 
     /// Sends it a signal, such as `TERM`.

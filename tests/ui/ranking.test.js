@@ -3,11 +3,7 @@ import { test } from 'node:test';
 import { asName, fit, rank } from '../../chatcore-hyper/ui/text/ranking.js';
 import { actOf } from '../../chatcore-hyper/ui/dom/shortcuts.js';
 
-const channel = (name, unread = 0, mentions = 0) => ({
-  name,
-  unread,
-  mentions: Array.from({ length: mentions }, (_, at) => at + 1),
-});
+const channel = (name, unread = 0, mentionCount = 0, title = name) => ({ name, title, unread, mentionCount });
 const names = (channels, query, { recent = [], current = null } = {}) =>
   rank(channels, query, { recent, current }).map(({ name }) => name);
 
@@ -33,6 +29,13 @@ test('what fits better comes first, whatever is unread', () => {
   assert.deepEqual(names(channels, 'design'), ['design', 'design-team', 'air-design', 'redesign', 'd-e-s-i-g-n']);
   assert.deepEqual(names(channels, 'dt'), ['design-team']);
   assert.deepEqual(names(channels, 'xyz'), []);
+});
+
+test('a channel is found by its title, not by its key', () => {
+  const channels = [channel('pr.abc', 0, 0, 'Plans for Spring'), channel('spring-cleaning')];
+  assert.deepEqual(names(channels, 'plans-for'), ['pr.abc']);
+  assert.deepEqual(names(channels, 'spring'), ['spring-cleaning', 'pr.abc']);
+  assert.deepEqual(names(channels, 'pr.abc'), []);
 });
 
 test('letters count in their order only', () => {

@@ -80,10 +80,49 @@ test("names are bounded, and the oldest give way but one's own", () => {
   const names = new Names();
   names.add(ANN);
   for (let at = 1; at < MAX_NAMES; at += 1) names.add({ id: `u${at}`, name: `n${at}` });
-  assert.deepEqual([names.all.length, names.all.slice(0, 2)], [MAX_NAMES, ['Ann', 'n1']]);
+  const groups = ['channel', 'here'];
+  assert.deepEqual([names.all.length, names.all.slice(0, 4)], [MAX_NAMES + 2, [...groups, 'Ann', 'n1']]);
   assert.equal(names.all, names.all);
   names.add(BOB);
-  assert.deepEqual([names.all.length, names.all.slice(0, 2), names.all.at(-1)], [MAX_NAMES, ['Ann', 'n2'], 'Bob']);
+  assert.deepEqual([names.all.length, names.all.slice(0, 4)], [MAX_NAMES + 2, [...groups, 'Ann', 'n2']]);
+  assert.equal(names.all.at(-1), 'Bob');
+});
+
+test('somebody is known by the newest name, and a few former ones still mean them', () => {
+  const names = new Names();
+  names.meet(BOB);
+  names.add({ ...BOB, name: 'Rob' });
+  names.meet({ ...BOB, name: 'Bobby' });
+  assert.equal(names.of(BOB).name, 'Rob');
+  assert.deepEqual(
+    ['Rob', 'Bob', 'Bobby'].map((name) => names.idOf(name)),
+    [BOB.id, BOB.id, BOB.id],
+  );
+  for (let at = 0; at < 10; at += 1) names.meet({ ...BOB, name: `old${at}` });
+  assert.equal(names.of(BOB).name, 'Rob');
+  assert.ok(names.all.length < 10);
+  assert.equal(names.idOf('nobody'), undefined);
+});
+
+test('a former name that somebody else has taken is theirs', () => {
+  const names = new Names();
+  names.add({ ...BOB, name: 'Rob' });
+  names.meet({ ...BOB, name: 'Max' });
+  names.add({ id: 'u_max', name: 'Max' });
+  assert.equal(names.idOf('Max'), 'u_max');
+});
+
+test('whom a text mentions is told by ids, each once', () => {
+  const names = new Names();
+  names.add(ANN);
+  names.add({ ...BOB, name: 'Rob' });
+  names.meet(BOB);
+  assert.deepEqual(names.mentionedIn('@Rob, @bob: ask @Ann or @here, not `@channel` or @nobody'), [
+    BOB.id,
+    ANN.id,
+    '@here',
+  ]);
+  assert.deepEqual(names.mentionedIn('nobody'), []);
 });
 
 test('a wait is in words, rounded up', () => {

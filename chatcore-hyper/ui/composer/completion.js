@@ -15,7 +15,7 @@ const CODE_BEGUN = /(?<![\p{L}\p{N}_:]):([a-z0-9+][a-z0-9_+-]{1,29}|-1)$/iu;
 /** What asks for a list so plainly that Enter is for it; `:D` and `:-P` do not. */
 const ASKED = /^(?:@.|:[a-z]{2}|:[+-]1$)/u;
 
-/** @typedef {{insert: string, sign: string, label: string}} Offer */
+/** @typedef {{insert: string, sign: string, label: string, hint?: string, person?: import('./mentionable.js').Mentionable}} Offer */
 
 /** What may be meant by the word before the caret: a person after `@`, an emoji after `:`; chosen with arrows and Enter. */
 export class Completion {
@@ -36,10 +36,15 @@ export class Completion {
   #entered = false;
   #writing = false;
 
-  /** @param {HTMLTextAreaElement} field @param {() => string[]} names of those who can be mentioned */
-  constructor(field, names) {
+  /**
+   * @param {HTMLTextAreaElement} field
+   * @param {{known: () => import('./mentionable.js').Mentionable[], ask: (query: string) => Promise<import('./mentionable.js').Mentionable[]>,
+   *   onMentioned: (person: import('./mentionable.js').Mentionable) => void}} people those who can be mentioned: known here,
+   *   and known to the server; `onMentioned` is told who was chosen
+   */
+  constructor(field, people) {
     this.field = field;
-    this.names = names;
+    this.people = people;
     field.setAttribute('aria-autocomplete', 'list');
     field.setAttribute('aria-controls', this.element.id);
     // The focus stays in the field.
@@ -69,7 +74,7 @@ export class Completion {
     this.#asked = asked;
     if (asked === '') return this.close();
     const from = caret - asked.length;
-    if (name) return this.#offer(from, this.#people(name[1]));
+    if (name) return this.#offerPeople(from, name[1], asked);
     try {
       const names = await loadEmoji();
       if (this.#asked === asked) this.#offer(from, emojiOffers(names, code?.[1] ?? ''));
@@ -102,18 +107,21 @@ export class Completion {
     this.#offer(0, []);
   }
 
-  #people(wanted) {
-    const text = wanted.toLowerCase();
-    const fits = (name) =>
-      name.startsWith(text) || (text !== '' && name.split(/\s+/u).some((word) => word.startsWith(text)));
-    const names = this.names();
-    // A name that is written out needs no help, and the next Enter is to send.
-    if (names.some((name) => name.toLowerCase() === text)) return [];
-    return names
-      .filter((name) => fits(name.toLowerCase()))
-      .sort((one, other) => one.localeCompare(other))
-      .slice(0, MAX_OFFERED)
-      .map((name) => ({ insert: `@${name} `, sign: '@', label: name }));
+  /** Offers those who are known here at once, and those whom the server knows when it has answered. */
+  async #offerPeople(from, wanted, asked) {
+    const known = this.people.known();
+    this.#offer(from, peopleOffers(known, wanted));
+    const found = await this.people.ask(wanted).catch(() => []);
+    if (this.#asked !== asked || found.length === 0) return;
+    const ids = new Set(known.map(({ user }) => user?.id));
+    const offers = peopleOffers([...known, ...found.filter(({ user }) => !ids.has(user?.id))], wanted);
+    const label = this.#offers[this.#chosen]?.label;
+    const entered = this.#entered;
+    this.#offer(from, offers);
+    // What was chosen meanwhile is chosen still.
+    const at = offers.findIndex((offer) => offer.label === label);
+    if (entered && at >= 0) this.#choose(at);
+    this.#entered = entered;
   }
 
   #offer(from, offers) {
@@ -122,12 +130,13 @@ export class Completion {
     this.#offers = offers;
     this.element.hidden = offers.length === 0;
     this.element.replaceChildren(
-      ...offers.map(({ sign, label }, at) =>
+      ...offers.map(({ sign, label, hint }, at) =>
         h(
           'li',
           { role: 'option', id: `chat-offer-${at}` },
           h('span', { class: 'offer-sign' }, sign),
           h('bdi', {}, label),
+          hint ? h('span', { class: 'hint' }, hint) : null,
         ),
       ),
     );
@@ -144,12 +153,32 @@ export class Completion {
   }
 
   #take(at) {
-    const { insert } = this.#offers[at];
+    const { insert, person } = this.#offers[at];
     this.#writing = true;
     writeInto(this.field, insert, this.#from, this.field.selectionStart);
     this.#writing = false;
     this.close();
+    if (person) this.people.onMentioned(person);
   }
+}
+
+/** @param {import('./mentionable.js').Mentionable[]} people @param {string} wanted @returns {Offer[]} */
+function peopleOffers(people, wanted) {
+  const text = wanted.toLowerCase();
+  const fits = (name) =>
+    name.startsWith(text) || (text !== '' && name.split(/\s+/u).some((word) => word.startsWith(text)));
+  // A name that is written out needs no help, and the next Enter is to send.
+  if (people.some(({ name }) => name.toLowerCase() === text)) return [];
+  return people
+    .filter(({ name }) => fits(name.toLowerCase()))
+    .sort(
+      (one, other) =>
+        Number(one.isOutside) - Number(other.isOutside) ||
+        Number(!one.user) - Number(!other.user) ||
+        one.name.localeCompare(other.name),
+    )
+    .slice(0, MAX_OFFERED)
+    .map((person) => ({ insert: `@${person.name} `, sign: '@', label: person.name, hint: person.hint, person }));
 }
 
 function emojiOffers(names, wanted) {

@@ -1,4 +1,6 @@
 import { Completion } from './completion.js';
+import { askedOf, knownOf } from './mentionable.js';
+import { OutsiderLine } from './outsider.js';
 import { h, icon, setText } from '../dom/dom.js';
 import { LiveElement } from '../dom/live-element.js';
 import { foldersOf } from './drops.js';
@@ -42,6 +44,7 @@ export class Composer extends LiveElement {
   #picker = new EmojiPicker();
   /** @type {import('./writing.js').Writing} */
   #writing = { kind: 'new' };
+  #outsider = new OutsiderLine();
   #line = new WritingLine({ onCancel: () => this.#cancel(), onRemove: () => this.#remove() });
 
   /** @override */
@@ -73,7 +76,11 @@ export class Composer extends LiveElement {
       },
       icon('attach'),
     );
-    this.#completion = new Completion(this.#field, () => this.#names);
+    this.#completion = new Completion(this.#field, {
+      known: () => knownOf(this.core, peopleOf(this.#info, this.core.user), this.#info),
+      ask: (query) => askedOf(this.core, this.#info, query),
+      onMentioned: ({ user, isOutside }) => isOutside && user && this.#outsider.show(user, this.#channel, this.core),
+    });
     const emoji = {
       type: 'button',
       class: 'plain',
@@ -93,6 +100,7 @@ export class Composer extends LiveElement {
     const form = h(
       'form',
       { on: { submit: (event) => this.#submitted(event) } },
+      this.#outsider.element,
       this.#line.element,
       this.#tray,
       line,
@@ -127,9 +135,20 @@ export class Composer extends LiveElement {
     this.hidden = name === null;
     if (name === null) return;
     this.#completion.close();
-    this.#field.placeholder = `Message #${name}`;
-    this.#field.setAttribute('aria-label', `Message #${name}`);
+    this.#outsider.hide();
+    this.label = this.core.label(name);
     this.#load();
+  }
+
+  /** How the channel is called. @param {string} label */
+  set label(label) {
+    if (this.#field.placeholder === `Message ${label}`) return;
+    this.#field.placeholder = `Message ${label}`;
+    this.#field.setAttribute('aria-label', `Message ${label}`);
+  }
+
+  get #info() {
+    return this.core.channel(this.#channel);
   }
 
   get #draft() {
@@ -195,10 +214,6 @@ export class Composer extends LiveElement {
     const last = messages.findLast(({ author, deleted }) => author.id === this.core.user.id && !deleted);
     if (last && !this.core.changes.isLeaving(this.#channel, last.seq)) this.edit(last);
     return Boolean(last);
-  }
-
-  get #names() {
-    return [...peopleOf(this.core.channel(this.#channel), this.core.user).values()].map(({ name }) => name);
   }
 
   #pickEmoji(button) {
@@ -345,6 +360,7 @@ export class Composer extends LiveElement {
     }
     this.drafts.sent(this.#channel);
     this.#completion.close();
+    this.#outsider.hide();
     // What is still uploaded goes with its message.
     if (busy) this.#trays.delete(this.#channel);
     else tray.clear();

@@ -3,8 +3,10 @@ import '../timeline/timeline.js';
 import '../views/announcer.js';
 import '../views/banner.js';
 import { acceptDrops } from '../composer/drops.js';
-import { h, setText } from '../dom/dom.js';
+import { h, icon, setText } from '../dom/dom.js';
 import { typingText } from '../text/format.js';
+import { channelSign } from '../views/channel-sign.js';
+import { attempt } from '../views/dialog.js';
 import { showToast } from '../views/toast.js';
 
 /** One channel as a person sees it: its messages, and what they write there. The whole chat has one, and so has each room. */
@@ -13,6 +15,11 @@ export class Conversation {
   channel = null;
   title = h('bdi');
   topic = h('p', { class: 'topic', dir: 'auto' });
+  #sign = h('span', { class: 'sign-place' });
+  /** What is drawn before the title. */
+  #drawnSign = '';
+  /** Stands where one would write. */
+  #readOnly = h('div', { class: 'read-only', hidden: true });
   banner = element('banner');
   timeline = element('timeline');
   composer = element('composer');
@@ -38,15 +45,16 @@ export class Conversation {
     acceptDrops(pane, composer);
   }
 
-  /** Its name and its topic, under a heading of this level. @param {'h1' | 'h2'} level */
-  heading(level) {
-    const sign = h('span', { class: 'sign', 'aria-hidden': 'true' }, '#');
-    return h('div', { class: 'pane-title' }, h(level, {}, sign, this.title), this.topic);
+  /** Its name and its topic, under a heading of this level. @param {'h1' | 'h2'} level @param {() => void} [onTitle] what the name leads to */
+  heading(level, onTitle) {
+    const button = { type: 'button', title: 'Channel details', on: { click: onTitle } };
+    const parts = onTitle ? [h('button', button, this.#sign, this.title, icon('more'))] : [this.#sign, this.title];
+    return h('div', { class: 'pane-title' }, h(level, {}, ...parts), this.topic);
   }
 
   /** Its messages, and beneath them what is written. @param {...HTMLElement} more */
   body(...more) {
-    const foot = h('div', { class: 'pane-foot' }, this.composer, this.#typing);
+    const foot = h('div', { class: 'pane-foot' }, this.composer, this.#readOnly, this.#typing);
     return h('div', { class: 'pane-main' }, this.timeline, foot, ...more);
   }
 
@@ -84,11 +92,38 @@ export class Conversation {
     const name = this.channel;
     const channel = name === null ? undefined : this.#core.channel(name);
     const isMissing = name !== null && this.#core.isMissing(name);
+    this.#showSign(channel);
+    setText(this.title, channel?.title ?? name ?? '');
     setText(this.topic, channel?.topic ?? '');
     this.topic.title = channel?.topic ?? '';
     setText(this.#typing, typingText([...(channel?.typing.values() ?? [])].map(({ user }) => user.name)));
-    this.composer.hidden = name === null || isMissing;
+    const archived = channel?.archived === true;
+    if (archived && (this.#readOnly.hidden || this.#readOnly.dataset.name !== name)) this.#fillReadOnly(channel);
+    this.#readOnly.hidden = !archived;
+    this.composer.hidden = name === null || isMissing || archived;
+    if (name !== null) {
+      this.composer.label = this.#core.label(name);
+      this.timeline.label = channel?.title ?? name;
+    }
     return { channel, isMissing };
+  }
+
+  #showSign(channel) {
+    const drawn = channel ? JSON.stringify([channel.kind, channel.others, [...channel.members.keys()]]) : '';
+    if (drawn === this.#drawnSign && this.#sign.hasChildNodes()) return;
+    this.#drawnSign = drawn;
+    this.#sign.replaceChildren(channelSign(channel, this.#core.user));
+  }
+
+  /** Says why nobody writes here, and offers an owner to change that. */
+  #fillReadOnly({ name, isOwner }) {
+    const said = h('span', { role: 'status' }, 'This channel is archived: it can be read, but nobody can write in it.');
+    const restore = h('button', { type: 'button', class: 'link' }, 'Restore it');
+    restore.addEventListener('click', () =>
+      attempt(restore, said, () => this.#core.membership.update(name, { archived: false })),
+    );
+    this.#readOnly.dataset.name = name;
+    this.#readOnly.replaceChildren(said, ...(isOwner ? [restore] : []));
   }
 }
 

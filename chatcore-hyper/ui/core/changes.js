@@ -1,5 +1,5 @@
-import { react } from './channel.js';
 import { RETRY_MS } from './protocol.js';
+import { react } from './reactions.js';
 
 /** How long a deletion can be taken back before it is sent. */
 export const UNDO_MS = 5000;
@@ -19,14 +19,15 @@ export class Changes {
 
   /**
    * @param {{clock: import('./connection.js').Clock, request: (type: string, fields: object) => Promise<any>,
-   *   channel: (name: string) => import('./channel.js').Channel | undefined, userId: () => string,
+   *   channel: (name: string) => import('./channel.js').Channel | undefined, userId: () => string, mentionedIn: (text: string) => string[],
    *   onChange: (name: string) => void, onTrouble: (text: string) => void}} options
    */
-  constructor({ clock, request, channel, userId, onChange, onTrouble }) {
+  constructor({ clock, request, channel, userId, mentionedIn, onChange, onTrouble }) {
     this.clock = clock;
     this.request = request;
     this.channel = channel;
     this.userId = userId;
+    this.mentionedIn = mentionedIn;
     this.onChange = onChange;
     this.onTrouble = onTrouble;
   }
@@ -36,15 +37,18 @@ export class Changes {
     const before = this.channel(name)?.message(seq);
     if (before?.text === text) return true;
     const edited_at = new Date(this.clock.now()).toISOString();
-    this.#show(name, seq, (message) => ({ ...message, text, edited_at }));
+    const mentions = this.mentionedIn(text);
+    this.#show(name, seq, (message) => ({ ...message, text, mentions, edited_at }));
     try {
-      await this.request('edit', { channel: name, seq, text });
+      await this.request('edit', { channel: name, seq, text, ...(this.channel(name)?.isTold && { mentions }) });
       return true;
     } catch (error) {
       // One that is not here was not changed here.
       if (before)
         this.#show(name, seq, (message) =>
-          message.text === text ? { ...message, text: before.text, edited_at: before.edited_at } : message,
+          message.text === text
+            ? { ...message, text: before.text, mentions: before.mentions, edited_at: before.edited_at }
+            : message,
         );
       this.onTrouble(`Not edited: ${reason(error)}`);
       return false;

@@ -1,6 +1,8 @@
 import { mentionsName } from '../text/mentions.js';
-import { Names } from './people.js';
-import { isSeq, list, readMessage, readUser, userId } from './protocol.js';
+import { ChannelProfile } from './channel-profile.js';
+import { GROUPS } from './people.js';
+import { isSeq, list, readMessage, readNote, readUser, userId } from './protocol.js';
+import { react } from './reactions.js';
 import { Stretch } from './stretch.js';
 
 /** The most messages of one channel kept in memory; older ones are fetched again when they are read. */
@@ -32,17 +34,16 @@ function positionAt(epoch, seq, check) {
  * One channel as this client knows it: its log up to a position, folded into messages, and what is unread.
  * Messages are never changed in place, so a view may compare them by identity.
  */
-export class Channel {
-  topic = '';
-  /** @type {?string} */ createdAt = null;
-  /** @type {?import('./protocol.js').User} */ createdBy = null;
+export class Channel extends ChannelProfile {
   head = 0;
   read = 0;
   unread = 0;
   /** Whether it was marked as unread, so that to have it in sight is not to read it. */
   held = false;
-  /** Unread messages that name the signed-in user, as far back as they are known here. @type {number[]} */
+  /** Unread messages that mention the signed-in user, as far back as they are known here and not counted by the server. @type {number[]} */
   mentions = [];
+  /** How many the server has counted; null if it counts none. @type {?number} */
+  #toldMentions = null;
   /** Up to where the log is known. @type {?import('./protocol.js').Position} */
   position = null;
   /** Whether messages are kept, or only the counts of a channel in the background. */
@@ -74,15 +75,14 @@ export class Channel {
   /** Up to where messages were told of as new. @type {?number} */
   #heardTo = null;
 
-  /**
-   * @param {string} name
-   * @param {() => import('./protocol.js').User} user the signed-in one, whose own messages are never unread
-   * @param {Names} names
-   */
-  constructor(name, user, names = new Names()) {
-    this.name = name;
-    this.user = user;
-    this.names = names;
+  /** Whether the server counts mentions, and knows who is a member of what. */
+  get isTold() {
+    return this.#toldMentions !== null;
+  }
+
+  /** How many unread messages mention the signed-in user. */
+  get mentionCount() {
+    return (this.#toldMentions ?? 0) + this.mentions.length;
   }
 
   /** The newest messages, oldest first. */
@@ -102,9 +102,7 @@ export class Channel {
 
   /** Takes over what the directory says. @param {import('./protocol.js').ChannelInfo} info */
   applyInfo(info) {
-    this.topic = info.topic;
-    this.createdAt = info.created_at;
-    this.createdBy = info.created_by;
+    this.describe(info);
     this.#heardTo ??= info.head;
     // What is not followed goes on where nothing was searched.
     if (!this.position && info.head > this.head) this.#searchedFrom = Infinity;
@@ -121,15 +119,32 @@ export class Channel {
     ).length;
     this.unread = Math.max(0, info.unread + overtaken - struck);
     this.uncounted = info.head < Math.max(this.#seenFrom, this.#unclearTo);
+    this.#toldMentions = info.mentions;
     this.#forgetMentions();
     // A mention that is no longer kept is not unread either.
-    if (this.unread === 0) this.mentions = [];
+    if (this.unread === 0) this.#forgetMentions(Infinity);
+  }
+
+  /**
+   * Takes over the counts that the server tells by itself.
+   * @param {{unread: number, mentions: number}} counts
+   * @returns {boolean} false if they are of another state than this client's, so that the list of channels must tell
+   */
+  takeCounts({ unread, mentions }) {
+    // What was read here the server will hear.
+    if (this.position && this.read >= this.head) return true;
+    if (this.position && unread !== this.unread) return false;
+    this.unread = unread;
+    this.#toldTo = this.head;
+    this.#forgetMentions();
+    this.#toldMentions = mentions;
+    return true;
   }
 
   /** The newest messages that are unread and were not searched for mentions, as `history` is asked for them. */
   get unseen() {
     const { head, read } = this;
-    if (this.unread === 0 || head <= read) return null;
+    if (this.unread === 0 || head <= read || (this.isTold && this.position)) return null;
     const before = Math.min(this.#searchedFrom, head + 1);
     // Of somebody new the newest page is counted.
     const isDone = before <= head && (read === 0 || before <= read + 1 || before <= head - MAX_SEARCHED);
@@ -145,7 +160,7 @@ export class Channel {
     const later = this.mentions.filter((seq) => seq >= before);
     this.mentions = [];
     this.#meet(messages);
-    for (const message of messages) this.#noteMention(message.seq, message.author.id, message.text);
+    for (const message of messages) this.#noteMention(message.seq, message.author.id, message);
     this.mentions = [...this.mentions, ...later].slice(-MAX_MENTIONS);
     const isWhole = before > this.#seenFrom || before === this.#searchedFrom;
     this.#searchedFrom = isWhole ? (messages[0]?.seq ?? 0) : Infinity;
@@ -199,6 +214,8 @@ export class Channel {
       this.read = 0;
       this.unread = 0;
       this.mentions = [];
+      this.#toldMentions &&= 0;
+      this.notes = [];
       this.#countedTo = 0;
       this.#toldTo = 0;
       this.#counted = [];
@@ -239,15 +256,22 @@ export class Channel {
   #fold(event) {
     const fresh = event.type === 'message' ? this.#append(event) : [];
     if (event.type === 'edited' && typeof event.text === 'string') {
-      this.#noteMention(event.target, userId(event.by), event.text);
-      this.change(event.target, (message) => ({ ...message, text: event.text, edited_at: String(event.at) }));
+      const before = this.message(event.target);
+      const mentions = Array.isArray(event.mentions) ? event.mentions.map(String) : (before?.mentions ?? []);
+      this.#noteMention(event.target, userId(event.by), { text: event.text, mentions });
+      this.change(event.target, (message) => ({
+        ...message,
+        text: event.text,
+        mentions,
+        edited_at: String(event.at),
+      }));
     } else if (event.type === 'deleted') {
-      this.#noteMention(event.target, null, '');
+      this.#noteMention(event.target, null, { text: '', mentions: [] });
       this.#strike(event.seq, event.target);
       this.change(event.target, (message) => ({ ...message, text: '', attachments: [], reactions: [], deleted: true }));
     } else if (event.type === 'reaction') {
       this.change(event.target, (message) => ({ ...message, reactions: react(message.reactions, event) }));
-    }
+    } else this.addNote(readNote(event));
     this.#countedTo = Math.max(this.#countedTo, event.seq);
     return fresh;
   }
@@ -257,11 +281,13 @@ export class Channel {
     if (!message) return [];
     const own = message.author.id === this.user().id;
     this.#meet([message]);
-    this.#noteMention(message.seq, message.author.id, message.text);
+    this.#noteMention(message.seq, message.author.id, message);
     if (!own && !message.deleted && message.seq > this.#countedTo && message.seq > this.read) {
       this.unread += 1;
       this.#counted = [...this.#counted, message.seq].slice(-PAGE);
     }
+    // Who writes in an open channel has joined it.
+    if (own && !this.isJoined) this.role = 'member';
     this.typing.delete(message.author.id);
     if (this.loaded) {
       this.messages.push(message);
@@ -291,24 +317,39 @@ export class Channel {
     if (counted || message) this.#struck = [...this.#struck, { seq, target }].slice(-PAGE);
   }
 
-  /** Whether a text of somebody names the signed-in user. @param {?string} by @param {string} text */
-  isMention(by, text) {
+  /**
+   * Whether a message of somebody mentions the signed-in user. A server that counts mentions says whom a message mentions.
+   * @param {?string} by
+   * @param {{text: string, mentions: string[]}} message
+   */
+  isMention(by, { text, mentions }) {
     const { id, name } = this.user();
-    return by !== id && mentionsName(text, name, this.names.all);
+    if (by === id) return false;
+    if (this.isTold) return mentions.some((one) => one === id || Object.values(GROUPS).includes(one));
+    return mentionsName(text, name, this.names.all);
   }
 
   #meet(messages) {
-    for (const { author } of messages) this.names.add(author);
+    for (const { author } of messages) this.names.meet(author);
   }
 
-  #noteMention(seq, by, text) {
+  #noteMention(seq, by, message) {
     const others = this.mentions.filter((mention) => mention !== seq);
-    const counts = seq > this.read && this.isMention(by, text);
+    const counts = seq > this.read && this.isMention(by, message);
+    if (this.isTold && seq <= this.#toldTo) {
+      // The server has counted what stood there before.
+      const before = this.message(seq);
+      const counted = before && !before.deleted && seq > this.read && this.isMention(before.author.id, before);
+      if (before) this.#toldMentions = Math.max(0, (this.#toldMentions ?? 0) + Number(counts) - Number(counted));
+      return;
+    }
     this.mentions = counts ? [...others, seq].slice(-MAX_MENTIONS) : others;
   }
 
-  #forgetMentions() {
-    this.mentions = this.mentions.filter((seq) => seq > this.read);
+  /** @param {number} [read] */
+  #forgetMentions(read = this.read) {
+    this.mentions = this.mentions.filter((seq) => seq > Math.max(read, this.isTold ? this.#toldTo : 0));
+    if (this.isTold && read >= this.#toldTo) this.#toldMentions = 0;
   }
 
   /** Shows a message otherwise. @param {number} target @param {(message: Message) => Message} change */
@@ -383,9 +424,15 @@ export class Channel {
   #count() {
     if (!this.loaded || !(this.messages[0]?.seq <= this.read + 1)) return false;
     this.uncounted = false;
-    this.unread = this.messages
+    const unread = this.messages
       .slice(this.live.indexOf(this.read + 1))
-      .filter(({ author, deleted }) => author.id !== this.user().id && !deleted).length;
+      .filter(({ author, deleted }) => author.id !== this.user().id && !deleted);
+    this.unread = unread.length;
+    if (this.isTold) {
+      const mentions = unread.filter((message) => this.isMention(message.author.id, message)).map(({ seq }) => seq);
+      this.mentions = mentions.filter((seq) => seq > this.#toldTo).slice(-MAX_MENTIONS);
+      this.#toldMentions = mentions.length - this.mentions.length;
+    }
     // The list may have counted what the log has yet to bring.
     this.#countedTo = /** @type {import('./protocol.js').Position} */ (this.position).seq;
     return true;
@@ -400,6 +447,7 @@ export class Channel {
   /** The log comes by here no longer: what is new the server tells. */
   unfollow() {
     this.position = null;
+    this.members.clear();
   }
 
   /** Lets go of the messages; only counts are kept. */
@@ -407,7 +455,8 @@ export class Channel {
     this.loaded = false;
     this.live = new Stretch();
     this.past = null;
-    this.members.clear();
+    // Beside somebody's name stands whether they are there.
+    if (this.kind !== 'direct') this.members.clear();
     this.typing.clear();
   }
 
@@ -423,19 +472,4 @@ export class Channel {
       this.typing.delete(user.id);
     }
   }
-}
-
-/** @param {import('./protocol.js').Reaction[]} reactions @param {{emoji: string, on: boolean, by: any}} event */
-export function react(reactions, { emoji, on, by }) {
-  const id = userId(by);
-  if (typeof emoji !== 'string' || id === null) return reactions;
-  const known = reactions.some((reaction) => reaction.emoji === emoji);
-  const all = known ? reactions : [...reactions, { emoji, users: [] }];
-  return all
-    .map((reaction) => {
-      if (reaction.emoji !== emoji) return reaction;
-      const others = reaction.users.filter((user) => user !== id);
-      return { emoji, users: on === true ? [...others, id] : others };
-    })
-    .filter((reaction) => reaction.users.length > 0);
 }

@@ -1,6 +1,6 @@
 import { channelKey } from '../text/channel-key.js';
 import { Channel, PAGE } from './channel.js';
-import { ChatError } from './protocol.js';
+import { ChatError, readChannelInfo } from './protocol.js';
 
 /** The most channels whose messages are kept at once, besides those that somebody has open. */
 export const MAX_LOADED = 8;
@@ -24,8 +24,8 @@ export class Channels {
   #aliases = new Map();
   /** Channels that can't be opened, and why. @type {Map<string, ChatError>} */
   #missing = new Map();
-  /** Those of them that were there before the right to read them ended. @type {Set<string>} */
-  #taken = new Set();
+  /** Those of them that were there before the right to read them ended, and how they were called. @type {Map<string, string>} */
+  #taken = new Map();
 
   /**
    * @param {{connection: import('./connection.js').Connection, retries: import('./retries.js').Retries, maxFollowed: number,
@@ -57,7 +57,12 @@ export class Channels {
   }
 
   get others() {
-    return this.all.filter(({ name }) => !this.#followed.has(name));
+    return this.all.filter(({ name, isJoined }) => isJoined && !this.#followed.has(name));
+  }
+
+  /** Those that somebody has open and that are not in the list, such as archived ones. */
+  get unlisted() {
+    return [...this.#held.keys()].filter((name) => this.#known.get(name)?.loaded && !this.#known.get(name)?.createdAt);
   }
 
   /** The key of a channel that somebody names, in whatever case and composition. @param {string} name */
@@ -94,6 +99,11 @@ export class Channels {
     return this.#taken.has(key);
   }
 
+  /** @param {string} key */
+  labelOfTaken(key) {
+    return this.#taken.get(key);
+  }
+
   /** Whether its subscription is under way. @param {string} key */
   isJoining(key) {
     return this.#joining.has(key);
@@ -120,6 +130,34 @@ export class Channels {
     this.#found(info.name);
     channel.applyInfo(info);
     return channel;
+  }
+
+  /** Takes over a channel that the server tells of by itself or by an answer, and follows it. @param {any} value @returns {Channel | undefined} */
+  found(value) {
+    const channel = this.applyInfo(readChannelInfo(value));
+    if (!channel) return undefined;
+    this.emit('channels');
+    this.follow(channel.name);
+    return channel;
+  }
+
+  /** Somebody has created a channel, or has made the user a member of one. @param {any} frame */
+  created({ type, channel: value }) {
+    const isKnown = this.#known.get(value?.name)?.createdAt;
+    const channel = this.found(value);
+    if (!channel || isKnown) return;
+    channel.isNews = true;
+    this.emit('channels');
+    if (type === 'channel_added' && channel.createdBy?.id !== channel.user().id)
+      this.emit('added', { name: channel.name });
+  }
+
+  /** The user is no longer in a channel. An open one that they left is still there to read. @param {any} frame */
+  removed({ channel: name, reason }) {
+    const channel = this.#known.get(name);
+    if (reason !== 'left' || channel?.kind !== 'open') return this.remove(name, undefined, reason !== 'left');
+    Object.assign(channel, { role: null, isNews: false });
+    return this.emit('channels');
   }
 
   /** Loads a channel's messages and keeps them up to date, until as many have left it as have opened it. @param {string} key */
@@ -166,7 +204,8 @@ export class Channels {
 
   /** Follows a channel in the background, as far as there is room. @param {string} name */
   follow(name) {
-    if (!this.#followed.has(name) && this.#followed.size < this.maxFollowed) this.join(name);
+    const { isJoined, archived } = this.ensure(name);
+    if (isJoined && !archived && !this.#followed.has(name) && this.#followed.size < this.maxFollowed) this.join(name);
   }
 
   /** Subscribes, from the last position where messages are kept. @param {string} name */
@@ -190,22 +229,28 @@ export class Channels {
       this.#joining.delete(name);
       this.#followed.delete(name);
       if (error.retryable) this.retries.later(`subscribe ${name}`, error, () => this.join(name));
-      else if (error.code === 'not_allowed' && this.#known.has(name)) this.remove(name, error);
+      else if (this.#isTaken(name, error)) this.remove(name, error);
       else if (load) this.#lost(name, error);
     }
+  }
+
+  /** A private channel that one may read no longer looks as if there were none. */
+  #isTaken(name, { code }) {
+    const known = this.#known.get(name);
+    return known && (code === 'not_allowed' || (code === 'no_such_channel' && known.kind !== 'open'));
   }
 
   #joined(name, answer, load) {
     if (typeof answer.channel === 'string' && answer.channel !== name) return this.#renamed(name, answer.channel);
     const channel = this.ensure(name);
     this.#found(name);
-    const { loaded, unread, mentions } = channel;
+    const { loaded, unread, mentionCount } = channel;
     const fresh = channel.subscribed(answer, load);
     // On a resume the new ones were sent while this client was away; they are news all the same.
     this.onSubscribed(channel, fresh, loaded && answer.reset === false);
     this.emit('log', { name });
     this.emit('people', { name });
-    if (channel.unread !== unread || channel.mentions !== mentions) this.emit('channels');
+    if (channel.unread !== unread || channel.mentionCount !== mentionCount) this.emit('channels');
     if (!this.#loaded.has(name)) channel.unload();
     else if (!load) this.join(name);
     return this.onCounted(channel);
@@ -238,13 +283,20 @@ export class Channels {
     if (this.#held.has(name) && !this.#loaded.has(name)) this.#load(name);
   }
 
-  /** The right to read a channel has ended: nothing of it stays here. @param {string} name @param {ChatError} [error] */
-  remove(name, error = new ChatError({ code: 'not_allowed' })) {
-    const known = this.#known.delete(name);
+  /**
+   * The right to read a channel has ended: nothing of it stays here.
+   * @param {string} name
+   * @param {ChatError} [error]
+   * @param {boolean} [isSaid] whether the user is told
+   */
+  remove(name, error = new ChatError({ code: 'not_allowed' }), isSaid = true) {
+    const known = this.#known.get(name);
+    this.#known.delete(name);
     for (const names of [this.#loaded, this.#followed, this.#joining]) names.delete(name);
     this.#missing.set(name, error);
-    this.#taken.add(name);
+    this.#taken.set(name, known?.label ?? name);
+    if (this.#taken.size > MAX_ALIASES) this.#taken.delete(this.#taken.keys().next().value ?? '');
     for (const event of ['log', 'people', 'channels']) this.emit(event, { name });
-    if (known) this.emit('removed', { name });
+    if (known) this.emit('removed', { name, label: known.label, isSaid });
   }
 }

@@ -1,3 +1,4 @@
+import { isGenerated } from '../text/channel-key.js';
 import { Changes } from './changes.js';
 import { Channel, TYPING_MS } from './channel.js';
 import { Channels } from './channels.js';
@@ -6,20 +7,13 @@ import { Counts } from './counts.js';
 import { Deletions } from './deletions.js';
 import { Emitter } from './emitter.js';
 import { MAX_WAITING, Outbox } from './outbox.js';
+import { Membership } from './membership.js';
 import { Pages } from './pages.js';
 import { Names } from './people.js';
-import {
-  afterClose,
-  ChatError,
-  DEFAULT_LIMITS,
-  isSeq,
-  list,
-  readChannelInfo,
-  readMessage,
-  readUser,
-} from './protocol.js';
+import { afterClose, ChatError, DEFAULT_LIMITS, isSeq, readUser } from './protocol.js';
 import { ReadMarker } from './read-marker.js';
 import { Retries } from './retries.js';
+import { searchMessages } from './search.js';
 
 export { ChatError } from './protocol.js';
 
@@ -44,7 +38,8 @@ const TYPING_EVERY_MS = 3000;
  * `message` ({name, message, mention}: a new one by somebody else, told once), `kept` ({name}: what was sent there can't be lost),
  * `renamed` ({name, key}: what was opened as `name` is the channel `key`),
  * `unread` ({name, seq}: the message and what comes after it is unread again),
- * `removed` ({name}: the right to read a channel that was in the list has ended),
+ * `removed` ({name, label, isSaid}: the right to read a channel that was in the list has ended; `isSaid`: against the user's will),
+ * `added` ({name}: somebody made this user a member of the channel), `names` (people are called otherwise),
  * `volatile` (what is not sent yet will not outlive the page; told once),
  * `replaced` (the server takes this client for somebody else now: it has stopped, and sent nothing in their name).
  */
@@ -52,6 +47,8 @@ export class ChatCore extends Emitter {
   /** @type {Channels} */
   #channels;
   #typedAt = -Infinity;
+  /** Channels that were looked for among the archived ones. @type {Set<string>} */
+  #lookedFor = new Set();
   names = new Names();
   /** Whether the list of channels is known. */
   listed = false;
@@ -91,13 +88,14 @@ export class ChatCore extends Emitter {
     const onChange = (name) => this.emit('log', { name });
     this.outbox = new Outbox({
       clock,
-      publish: ({ channel, nonce, text, attachments, reply_to }) =>
+      publish: ({ channel, nonce, text, attachments, reply_to, mentions = [] }) =>
         request('publish', {
           channel,
           nonce,
           text,
           ...(attachments.length > 0 && { attachments: attachments.map(({ id }) => id) }),
           ...(reply_to && { reply_to }),
+          ...(mentions.length > 0 && { mentions }),
         }),
       onChange,
       onKept: ({ channel }) => this.emit('kept', { name: channel }),
@@ -113,6 +111,7 @@ export class ChatCore extends Emitter {
       request,
       channel: (name) => this.#channels.get(name),
       userId: () => this.user.id,
+      mentionedIn: (text) => this.#mentionedIn(text),
       onChange,
       onTrouble: (text) => this.emit('trouble', { text }),
     });
@@ -128,9 +127,20 @@ export class ChatCore extends Emitter {
       onSubscribed: (channel, fresh, isNews) => {
         this.#settle(channel, fresh);
         if (isNews) this.#announce(channel, fresh);
+        this.#findUnlisted();
       },
       onCounted: (channel) => (channel.uncounted ? this.counts.refresh() : this.#findMentions(channel)),
       onRenamed: (name, key) => this.outbox.rename(name, key),
+    });
+    this.membership = new Membership({
+      request,
+      names: this.names,
+      applyInfo: (value) => this.#channels.found(value),
+      channel: (name) => this.#channels.get(name),
+      onChange: (name) => {
+        this.#channels.follow(name);
+        this.emit('channels');
+      },
     });
     this.counts = new Counts({
       request,
@@ -171,12 +181,12 @@ export class ChatCore extends Emitter {
 
   /** Whether a channel has something unread. */
   get isUnread() {
-    return this.listed && this.channels.some(({ unread }) => unread > 0);
+    return this.listed && this.channels.some(isNoticed);
   }
 
   /** How many unread messages name the signed-in user. */
   get mentions() {
-    return this.listed ? this.channels.reduce((sum, channel) => sum + channel.mentions.length, 0) : 0;
+    return this.listed ? this.channels.filter(isNoticed).reduce((sum, channel) => sum + channel.mentionCount, 0) : 0;
   }
 
   /** The key of a channel that somebody names, in whatever case and composition. @param {string} name */
@@ -197,6 +207,18 @@ export class ChatCore extends Emitter {
   /** Whether the server said that the channel can't be opened. @param {string} name */
   isMissing(name) {
     return this.#channels.isMissing(this.key(name));
+  }
+
+  /** Whether the server knows who is a member of what. */
+  get hasMembership() {
+    return this.channels.some(({ isTold }) => isTold);
+  }
+
+  /** How a channel is called in a text. @param {string} name */
+  label(name) {
+    const key = this.key(name);
+    const label = this.channel(name)?.label ?? this.#channels.labelOfTaken(key);
+    return label ?? (isGenerated(key) ? 'this conversation' : `#${key}`);
   }
 
   /** Why it can't be opened. @param {string} name @returns {ChatError | undefined} */
@@ -263,25 +285,33 @@ export class ChatCore extends Emitter {
 
   /**
    * Looks for messages with all words of the query. An answer may have few or none while `more` is true: it goes on at `before`.
-   * @param {string} name
+   * @param {?string} name null for all channels that one may read
    * @param {string} query
-   * @param {?number} [before] a seq
-   * @returns {Promise<{messages: import('./protocol.js').Message[], more: boolean, before: ?number}>} oldest first
+   * @param {any} [before] what an answer said
    */
-  async search(name, query, before = null) {
-    const answer = await this.connection.request('search', { channel: name, query, ...(before && { before }) });
-    const on = isSeq(answer.before) ? answer.before : null;
-    return { messages: list(answer.messages, readMessage), more: answer.more === true && on !== null, before: on };
+  search(name, query, before = null) {
+    return searchMessages((type, fields) => this.connection.request(type, fields), name, query, before);
+  }
+
+  /** Takes the archived channels into the list, too. */
+  listArchived() {
+    return this.counts.refresh(true);
   }
 
   /**
-   * @param {{name: string, topic?: string}} fields
+   * @param {{name?: string, title?: string, topic?: string, kind?: 'private', members?: string[], history?: 'all' | 'joined'}} fields
+   *   a private channel has a title, any other a name
    * @returns {Promise<Channel>}
    * @throws {ChatError} `name_taken` carries the `channel` that has the name
    */
   async createChannel(fields) {
     const answer = await this.connection.request('create_channel', fields);
-    return /** @type {Channel} */ (this.#channels.applyInfo(readChannelInfo(answer.channel)));
+    return /** @type {Channel} */ (this.#channels.found(answer.channel));
+  }
+
+  /** Whom a text mentions, for a server that wants to be told. @param {string} text */
+  #mentionedIn(text) {
+    return this.hasMembership ? this.names.mentionedIn(text) : [];
   }
 
   /**
@@ -295,7 +325,16 @@ export class ChatCore extends Emitter {
     if (this.outbox.waiting >= MAX_WAITING) {
       throw new ChatError({ code: 'outbox_full', message: 'Too many messages wait to be sent.' });
     }
-    return this.outbox.add({ nonce: this.newNonce(), channel: this.key(name), text, attachments, reply_to, uploads });
+    const mentions = this.#mentionedIn(text);
+    return this.outbox.add({
+      nonce: this.newNonce(),
+      channel: this.key(name),
+      text,
+      attachments,
+      reply_to,
+      mentions,
+      uploads,
+    });
   }
 
   /** Notes what has been seen in the channel: everything, or what is up to a position. @param {string} name @param {number} [seq] */
@@ -392,7 +431,16 @@ export class ChatCore extends Emitter {
     for (const { name } of this.channels) this.#channels.follow(name);
     for (const channel of this.#channels.followed) this.#findMentions(channel);
     this.#countOthers();
+    this.#findUnlisted();
     return this.channels.some((channel) => channel.uncounted);
+  }
+
+  /** What is open without being in the list may be archived: asks for those too, once. */
+  #findUnlisted() {
+    if (!this.listed || !this.hasMembership) return;
+    const missed = this.#channels.unlisted.filter((name) => !this.#lookedFor.has(name));
+    for (const name of missed) this.#lookedFor.add(name);
+    if (missed.length > 0) this.listArchived();
   }
 
   /** What is not followed is counted by the server, now and then; the rooms of a page need no others. */
@@ -409,17 +457,20 @@ export class ChatCore extends Emitter {
   }
 
   #take(frame) {
-    if (frame.type === 'channel_created') return this.#created(frame);
+    if (frame.type === 'user_changed') return this.#userChanged(readUser(frame.user));
+    if (frame.type === 'channel_created' || frame.type === 'channel_added') return this.#channels.created(frame);
     if (typeof frame.channel !== 'string') return undefined;
-    if (frame.type === 'channel_removed') return this.#channels.remove(frame.channel);
+    if (frame.type === 'channel_removed') return this.#channels.removed(frame);
     // It may be said of a channel whose list is on its way.
     if (frame.type === 'read') return isSeq(frame.seq) && this.#readTo(this.#channels.ensure(frame.channel), frame.seq);
     const channel = this.#channels.get(frame.channel);
     if (!channel) return undefined;
     if (frame.type === 'unread') return isSeq(frame.seq) && this.#unreadFrom(channel, frame.seq);
     switch (frame.type) {
+      case 'counts':
+        return this.#told(channel, frame);
       case 'presence':
-        if (channel.loaded) channel.setPresence(frame);
+        if (channel.loaded || channel.kind === 'direct') channel.setPresence(frame);
         return this.emit('people', { name: channel.name });
       case 'typing':
         return this.#typed(channel, readUser(frame.user));
@@ -431,11 +482,17 @@ export class ChatCore extends Emitter {
     }
   }
 
-  #created(frame) {
-    const channel = this.#channels.applyInfo(readChannelInfo(frame.channel));
-    if (!channel) return;
-    this.emit('channels');
-    this.#channels.follow(channel.name);
+  #told(channel, { unread, mentions }) {
+    if (!Number.isSafeInteger(unread) || !Number.isSafeInteger(mentions)) return;
+    if (channel.takeCounts({ unread, mentions })) this.emit('channels');
+    else this.counts.refresh();
+  }
+
+  #userChanged(user) {
+    if (!user) return;
+    this.names.add(user);
+    if (user.id === this.user.id) this.user = user;
+    this.emit('names');
   }
 
   #logged(channel, event) {
@@ -465,7 +522,7 @@ export class ChatCore extends Emitter {
         this.emit('message', {
           name: channel.name,
           message,
-          mention: channel.isMention(message.author.id, message.text),
+          mention: channel.isMention(message.author.id, message),
         });
     }
   }
@@ -487,6 +544,11 @@ export class ChatCore extends Emitter {
       this.emit('people', { name: channel.name });
     }, TYPING_MS);
   }
+}
+
+/** Whether what is new in a channel is worth a mark. @param {Channel} channel */
+function isNoticed({ unread, isJoined, isMuted }) {
+  return unread > 0 && isJoined && !isMuted;
 }
 
 /** `crypto.randomUUID` is there only for pages served over TLS or from this machine. */

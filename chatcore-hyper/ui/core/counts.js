@@ -14,6 +14,8 @@ export class Counts {
   pending = false;
   /** Whether more went by uncounted while the counts were on their way. */
   #again = false;
+  /** Whether the archived ones are asked for, too. */
+  #archived = false;
   /** Channels whose unread messages are on their way. @type {Set<string>} */
   #searching = new Set();
   /** Channels that are searched one after the other. @type {Set<import('./channel.js').Channel>} */
@@ -35,9 +37,10 @@ export class Counts {
     this.onChange = onChange;
   }
 
-  /** Asks for the counts; where they are on their way and don't suffice, once more after them. */
-  async refresh() {
+  /** Asks for the counts; where they are on their way and don't suffice, once more after them. @param {boolean} [archived] whether once of archived channels, too */
+  async refresh(archived = false) {
     this.#again = true;
+    this.#archived ||= archived;
     if (this.#asking) return;
     this.#asking = true;
     try {
@@ -52,23 +55,29 @@ export class Counts {
     // What was read here is told first, so that it is not counted.
     this.reads.flush();
     let channels;
+    const archived = this.#archived;
+    this.#archived = false;
     this.pending = true;
     try {
-      channels = await this.#list();
+      channels = await this.#list(archived);
     } catch (error) {
       this.pending = false;
+      this.#archived ||= archived;
       this.onChange();
       return this.retries.later('channels', error, () => this.refresh());
     }
     this.pending = false;
-    if (!this.onCounts(channels)) this.#again = false;
+    if (!this.onCounts(channels) && !this.#archived) this.#again = false;
   }
 
-  /** Reads the list of channels, a page at a time. */
-  async #list() {
+  /** Reads the list of channels, a page at a time. @param {boolean} archived */
+  async #list(archived) {
     const channels = [];
     for (let after; ; ) {
-      const answer = await this.request('channels', after && { after });
+      const answer = await this.request(
+        'channels',
+        (after || archived) && { ...(after && { after }), ...(archived && { archived }) },
+      );
       channels.push(...list(answer.channels, readChannelInfo));
       if (answer.more !== true || typeof answer.after !== 'string' || answer.after === after) return channels;
       after = answer.after;

@@ -15,7 +15,7 @@ const PAUSE_MS = 1000;
 
 /**
  * @typedef {{nonce: string, channel: string, text: string, attachments: import('./protocol.js').Attachment[],
- *   reply_to: ?number, at: number, state: 'uploading' | 'pending' | 'failed' | 'sent', seq: ?number,
+ *   reply_to: ?number, mentions?: string[], at: number, state: 'uploading' | 'pending' | 'failed' | 'sent', seq: ?number,
  *   error: ?{code: string, message: string}, unanswered?: number, uploads?: ?Uploads, files?: ?File[]}} Entry
  *   `uploading` waits for its files: here as `uploads`, in the store as those of its `files` that are still to be uploaded; `sent` has its ack and waits for the
  *   log to come to it; `unanswered` counts the times it was on the wire without an answer.
@@ -109,7 +109,7 @@ export class Outbox {
   }
 
   /**
-   * @param {{nonce: string, channel: string, text: string, attachments: any[], reply_to: ?number, uploads?: ?Uploads}} message
+   * @param {{nonce: string, channel: string, text: string, attachments: any[], reply_to: ?number, mentions?: string[], uploads?: ?Uploads}} message
    *   with `uploads` it waits until they are done, and those after it in its channel wait for it
    */
   add(message) {

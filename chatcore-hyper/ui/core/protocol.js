@@ -3,12 +3,20 @@
  * A frame that has not the promised shape is `null`: a client never fails because of what a server sends.
  *
  * @typedef {{epoch: string, seq: number, check?: string}} Position
- * @typedef {{id: string, name: string}} User
+ * @typedef {{id: string, name: string, deleted?: true}} User `deleted`: their account was erased
  * @typedef {{id: string, name: string, size: number, content_type: string, width: ?number, height: ?number, url: string}} Attachment
  * @typedef {{emoji: string, users: string[]}} Reaction
  * @typedef {{seq: number, author: User, at: string, text: string, nonce: ?string, reply_to: ?number,
- *   attachments: Attachment[], edited_at: ?string, deleted: boolean, reactions: Reaction[]}} Message
- * @typedef {{name: string, topic: string, created_at: ?string, created_by: ?User, head: number, read: number, unread: number}} ChannelInfo
+ *   attachments: Attachment[], edited_at: ?string, deleted: boolean, reactions: Reaction[], mentions: string[]}} Message
+ *   `mentions` are ids of users, `@channel` and `@here`
+ * @typedef {'open' | 'private' | 'direct'} Kind
+ * @typedef {'all' | 'mentions' | 'none'} Notify
+ * @typedef {{name: string, title: string, topic: string, kind: Kind, role: ?string, users: User[], members: ?number,
+ *   archived: boolean, notify: Notify, created_at: ?string, created_by: ?User, head: number, read: number, unread: number,
+ *   mentions: ?number}} ChannelInfo
+ *   of a server without membership every channel is open, everybody is a member, and `mentions` is null
+ * @typedef {{seq: number, at: string, op: string, by: ?User, user: ?User, role: ?string, title: ?string, topic: ?string,
+ *   archived: ?boolean}} Note an event of the log about the channel itself
  */
 
 import { waitInWords } from '../text/format.js';
@@ -73,7 +81,7 @@ export function readFrame(data) {
 /** @param {any} value @returns {?User} */
 export function readUser(value) {
   return isObject(value) && typeof value.id === 'string' && typeof value.name === 'string'
-    ? { id: value.id, name: value.name }
+    ? { id: value.id, name: value.name, ...(value.deleted === true && { deleted: true }) }
     : null;
 }
 
@@ -93,6 +101,7 @@ export function readMessage(value) {
     edited_at: text(value.edited_at),
     deleted: value.deleted === true,
     reactions: list(value.reactions, readReaction),
+    mentions: list(value.mentions, text),
   };
 }
 
@@ -115,12 +124,37 @@ export function readChannelInfo(value) {
   if (!isObject(value) || typeof value.name !== 'string' || value.name === '') return null;
   return {
     name: value.name,
+    title: text(value.title) || value.name,
     topic: text(value.topic) ?? '',
+    kind: ['private', 'direct'].includes(value.kind) ? value.kind : 'open',
+    role: value.role === undefined ? 'member' : text(value.role),
+    users: list(value.users, readUser),
+    members: Number.isSafeInteger(value.members) ? value.members : null,
+    archived: value.archived === true,
+    notify: ['mentions', 'none'].includes(value.notify) ? value.notify : 'all',
     created_at: text(value.created_at),
     created_by: readUser(value.created_by),
     head: count(value.head),
     read: count(value.read),
     unread: count(value.unread),
+    mentions: Number.isSafeInteger(value.mentions) ? count(value.mentions) : null,
+  };
+}
+
+/** @param {any} event of the log @returns {?Note} */
+export function readNote(event) {
+  const { type, seq, op } = event;
+  if (type !== 'channel_changed' && (type !== 'member' || typeof op !== 'string')) return null;
+  return {
+    seq,
+    at: text(event.at) ?? '',
+    op: type === 'member' ? op : 'changed',
+    by: readUser(event.by),
+    user: readUser(event.user),
+    role: text(event.role),
+    title: text(event.title),
+    topic: text(event.topic),
+    archived: typeof event.archived === 'boolean' ? event.archived : null,
   };
 }
 

@@ -20,10 +20,11 @@ export class Notifications {
     this.key = `chatcore.notify.${core.user.id}`;
     core.on(
       'message',
-      ({ name, message, mention }) => mention && this.state === 'on' && tabs.once(() => this.#tell(name, message)),
+      ({ name, message, mention }) =>
+        this.state === 'on' && this.#isFor(name, mention) && tabs.once(() => this.#tell(name, message)),
       { signal },
     );
-    core.on('channels', () => this.#withdraw((name) => core.channel(name)?.mentions.length === 0), { signal });
+    core.on('channels', () => this.#withdraw((name) => isRead(core.channel(name))), { signal });
     signal.addEventListener('abort', () => this.#withdraw(() => true));
   }
 
@@ -39,13 +40,22 @@ export class Notifications {
     this.storage?.setItem(this.key, on ? 'on' : 'off');
   }
 
+  /** A mention is, and all that comes in a direct channel. */
+  #isFor(name, mention) {
+    const { kind, isMuted } = this.core.channel(name) ?? {};
+    return !isMuted && (mention || kind === 'direct');
+  }
+
   #tell(name, message) {
     // It may have been read while the tabs agreed on the one that tells.
     if (message.seq <= (this.core.channel(name)?.read ?? 0)) return;
     try {
       // The tag makes one of it, should two tabs tell it.
       const tag = `${name}/${message.seq}`;
-      const told = new Notification(`${message.author.name} in #${name}`, { body: cut(plainText(message.text)), tag });
+      const { kind, label } = this.core.channel(name) ?? {};
+      const author = this.core.names.of(message.author).name;
+      const title = kind === 'direct' ? author : `${author} in ${label}`;
+      const told = new Notification(title, { body: cut(plainText(message.text)), tag });
       told.onclick = () => {
         window.focus();
         goTo(name, message.seq);
@@ -64,6 +74,11 @@ export class Notifications {
       this.#shown.delete(name);
     }
   }
+}
+
+/** @param {import('../core/channel.js').Channel | undefined} channel */
+function isRead(channel) {
+  return channel !== undefined && (channel.kind === 'direct' ? channel.unread : channel.mentionCount) === 0;
 }
 
 /** @param {string} text */

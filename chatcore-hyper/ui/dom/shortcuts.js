@@ -15,7 +15,7 @@ export const SHORTCUTS = [
   {
     title: 'Getting around',
     shortcuts: [
-      { keys: [['Mod', 'K']], label: 'Go to a channel, or create it', act: 'switch' },
+      { keys: [['Mod', 'K']], label: 'Go to a channel or a person', act: 'switch' },
       { keys: [['Alt', '↑']], label: 'Previous channel', act: 'previous' },
       { keys: [['Alt', '↓']], label: 'Next channel', act: 'next' },
       { keys: [['Alt', 'Shift', '↑']], label: 'Previous unread channel', act: 'previousUnread' },
@@ -24,7 +24,7 @@ export const SHORTCUTS = [
       { keys: [['Shift', 'Esc']], label: 'Mark all channels as read', act: 'readAll' },
       { keys: [['F6']], label: 'Next pane: messages, field, search, channels', act: 'paneAfter' },
       { keys: [['Shift', 'F6']], label: 'Previous pane', act: 'paneBefore' },
-      { keys: [['Mod', 'Shift', 'F'], ['/']], label: 'Search the channel', act: 'search' },
+      { keys: [['Mod', 'Shift', 'F'], ['/']], label: 'Search', act: 'search' },
       { keys: [['Mod', '/'], ['?']], label: 'This help', act: 'help' },
       { keys: [['Esc']], label: 'Close what is open' },
     ],

@@ -2,9 +2,9 @@ import { bounded } from '../text/format.js';
 
 /** @typedef {{mentions: number, isUnread: boolean}} News how many mentions wait, and whether any message does */
 
-/** Names the tab: the channel, and before it how many mentions wait, or a dot for other messages. @param {?string} name @param {News} news */
-export function showTitle(name, { mentions, isUnread }) {
-  const place = name === null ? 'Chat' : `#${name} · Chat`;
+/** Names the tab: the channel, and before it how many mentions wait, or a dot for other messages. @param {?string} label @param {News} news */
+export function showTitle(label, { mentions, isUnread }) {
+  const place = label === null ? 'Chat' : `${label} · Chat`;
   const mark = mentions > 0 ? `(${bounded(mentions, 99)}) ` : isUnread ? '• ' : '';
   document.title = mark + place;
 }

@@ -220,14 +220,14 @@ export class ChatRoom extends HTMLElement {
     const name = this.#conversation.channel;
     const { channel } = this.#conversation.update();
     const count = channel?.members.size ?? 0;
-    frame.setAttribute('aria-label', name === null ? 'Chat' : `Chat in ${name}`);
+    frame.setAttribute('aria-label', name === null ? 'Chat' : `Chat in ${channel?.title ?? name}`);
     setText(people, count > 0 ? `${bounded(count, MAX_LISTED - 1)} online` : '');
     this.#count(channel);
   }
 
   #count(channel) {
     const unread = channel?.unread ?? 0;
-    const mentions = channel?.mentions.length ?? 0;
+    const mentions = channel?.mentionCount ?? 0;
     if (unread === this.unread && mentions === this.mentions) return;
     this.unread = unread;
     this.mentions = mentions;

@@ -3,40 +3,46 @@ import { LiveElement } from '../dom/live-element.js';
 import { bounded } from '../text/format.js';
 import { KeyedList } from '../dom/keyed-list.js';
 import { channelHash } from '../dom/route.js';
+import { channelSign, isOnline } from '../views/channel-sign.js';
 
-/** `<chat-channels>`: all channels by name, what is unread in them, and the current one. Fires `create`. */
+/**
+ * `<chat-channels>`: the channels and the direct messages of the user, what is unread in them, and the current one.
+ * Fires `create`, `browse` and `write`.
+ */
 export class ChannelList extends LiveElement {
   /** @type {?string} */
   #current = null;
-  #list;
+  /** The rows of the channels, and those of the direct ones. @type {KeyedList<any>[]} */
   #rows;
+  /** What there is only where the server knows who is a member of what. @type {HTMLElement[]} */
+  #membership;
 
   /** @override */
   build() {
-    const create = () => this.dispatchEvent(new Event('create'));
-    const button = {
-      type: 'button',
-      class: 'plain',
-      'aria-label': 'Create a channel',
-      title: 'Create a channel',
-      on: { click: create },
+    const button = (name, label, sign) => {
+      const fire = () => this.dispatchEvent(new Event(name));
+      const props = { type: 'button', class: 'plain', 'aria-label': label, title: label, on: { click: fire } };
+      return h('button', props, icon(sign));
     };
-    this.#list = h('ul');
-    this.append(
-      h('div', { class: 'section-head' }, h('h2', {}, 'Channels'), h('button', button, icon('plus'))),
-      this.#list,
+    const head = (title, ...buttons) => h('div', { class: 'section-head' }, h('h2', {}, title), ...buttons);
+    const lists = [h('ul'), h('ul')];
+    const browse = button('browse', 'Browse channels', 'list');
+    const direct = head('Direct messages', button('write', 'New message', 'plus'));
+    this.#membership = [browse, direct, lists[1]];
+    this.append(head('Channels', browse, button('create', 'Create a channel', 'plus')), lists[0], direct, lists[1]);
+    this.#rows = lists.map(
+      (list) =>
+        new KeyedList(list, {
+          key: (item) => item.name,
+          same: (one, other) => one.drawn === other.drawn,
+          draw: (item, element) => draw(item, element, this.core.user),
+        }),
     );
-    this.#rows = new KeyedList(this.#list, {
-      key: (item) => item.name,
-      same: (one, other) =>
-        one.unread === other.unread && one.mentions === other.mentions && one.current === other.current,
-      draw: (item, element) => draw(item, element),
-    });
   }
 
   /** @override */
   listen(core, signal) {
-    core.on('channels', () => this.render(), { signal });
+    for (const event of ['channels', 'names', 'people']) core.on(event, () => this.render(), { signal });
     this.render();
   }
 
@@ -61,57 +67,77 @@ export class ChannelList extends LiveElement {
    */
   neighbour(step, unread) {
     const names = this.#listed
-      .filter((channel) => !unread || channel.unread > 0 || channel.name === this.#current)
+      .flat()
+      .filter((channel) => !unread || (channel.unread > 0 && !channel.isMuted) || channel.name === this.#current)
       .map(({ name }) => name);
     const at = names.indexOf(this.#current ?? '');
     const next = at < 0 ? (step > 0 ? 0 : names.length - 1) : (at + step + names.length) % names.length;
     return names[next] ?? null;
   }
 
+  /** Those of the user, and the one that they look into; the others are found by browsing. */
   get #listed() {
-    return this.core.channels.filter((channel) => channel.createdAt);
+    const isListed = ({ isJoined, isNews, archived }) => (isJoined || isNews) && !archived;
+    const all = this.core.channels
+      .filter((channel) => channel.createdAt && (isListed(channel) || channel.name === this.#current))
+      .sort((one, other) => one.title.localeCompare(other.title));
+    return [all.filter(({ kind }) => kind !== 'direct'), all.filter(({ kind }) => kind === 'direct')];
   }
 
   render() {
-    this.#rows.show(
-      this.#listed.map(({ name, unread, mentions }) => ({
-        name,
-        unread,
-        mentions: mentions.length,
-        current: name === this.#current,
-      })),
-    );
+    for (const element of this.#membership) element.hidden = !this.core.hasMembership;
+    for (const [at, channels] of this.#listed.entries())
+      this.#rows[at].show(channels.map((channel) => itemOf(channel, channel.name === this.#current)));
   }
 }
 
-/** @param {{name: string, unread: number, mentions: number, current: boolean}} item @param {any} element @returns {Element} */
-function draw(item, element) {
+/** @param {import('../core/channel.js').Channel} channel @param {boolean} current */
+function itemOf(channel, current) {
+  const { name, title, kind, unread, mentionCount, isMuted, others, archived } = channel;
+  // All that is new in a direct channel is for the user.
+  const mentions = isMuted ? 0 : kind === 'direct' ? unread : mentionCount;
+  const people = others.map((user) => `${user.id} ${user.name}`);
+  const drawn = JSON.stringify([title, kind, unread, mentions, isMuted, archived, people, isOnline(channel), current]);
+  return { channel, name, title, kind, unread, mentions, isMuted, current, drawn };
+}
+
+/** @param {ReturnType<typeof itemOf>} item @param {any} element @param {import('../core/protocol.js').User} user @returns {Element} */
+function draw(item, element, user) {
+  const { channel, kind, mentions, isMuted } = item;
   const view = element ?? create(item.name);
   const link = view.firstElementChild;
-  const [, , said, unread, badge] = link.children;
+  const [sign, name, said, unread, badge] = link.children;
+  sign.replaceWith(channelSign(channel, user));
+  setText(name, item.title);
   setAttribute(link, 'aria-current', item.current ? 'page' : null);
-  link.classList.toggle('unread', item.unread > 0);
+  link.classList.toggle('unread', item.unread > 0 && !isMuted);
+  link.classList.toggle('muted', isMuted || channel.archived);
   const count = bounded(item.unread, 999);
-  unread.hidden = item.unread === 0;
+  unread.hidden = item.unread === 0 || kind === 'direct' || isMuted;
   setText(unread, count);
-  badge.hidden = item.mentions === 0;
-  setText(badge, `@${bounded(item.mentions, 99)}`);
-  const mentioned =
-    item.mentions > 0 ? `, ${bounded(item.mentions, 99)} ${item.mentions === 1 ? 'mention' : 'mentions'}` : '';
-  setText(said, item.unread > 0 ? ` ${count} unread${mentioned}` : '');
+  badge.hidden = mentions === 0;
+  setText(badge, `${kind === 'direct' ? '' : '@'}${bounded(mentions, 99)}`);
+  setText(said, saidOf(item));
   return view;
 }
 
+/** What the signs and the figures beside a title say. */
+function saidOf({ channel, kind, unread, mentions }) {
+  const what = kind === 'private' ? ' (private)' : kind === 'direct' && isOnline(channel) ? ' (online)' : '';
+  if (unread === 0) return what;
+  const mentioned = `, ${bounded(mentions, 99)} ${mentions === 1 ? 'mention' : 'mentions'}`;
+  return `${what} ${bounded(unread, 999)} unread${mentions > 0 && kind !== 'direct' ? mentioned : ''}`;
+}
+
 function create(name) {
-  const sign = h('span', { class: 'sign', 'aria-hidden': 'true' }, '#');
   return h(
     'li',
     {},
     h(
       'a',
       { href: channelHash(name) },
-      sign,
-      h('bdi', { class: 'name' }, name),
+      h('span'),
+      h('bdi', { class: 'name' }),
       h('span', { class: 'visually-hidden' }),
       h('span', { class: 'count', 'aria-hidden': 'true' }),
       h('span', { class: 'badge', 'aria-hidden': 'true' }),

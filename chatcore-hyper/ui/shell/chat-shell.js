@@ -1,7 +1,10 @@
+import './browse.js';
 import './channel-list.js';
 import './create-channel.js';
+import './details.js';
 import './help.js';
 import './members.js';
+import './new-message.js';
 import './search-panel.js';
 import './switcher.js';
 import './user-menu.js';
@@ -19,6 +22,7 @@ import { actOf } from '../dom/shortcuts.js';
 import { channelHash, currentPlace, goTo, replaceWith } from '../dom/route.js';
 import { Tabs } from '../core/tabs.js';
 import { showIcon, showTitle } from '../dom/title.js';
+import { isGenerated } from '../text/channel-key.js';
 import { showToast } from '../views/toast.js';
 
 /** Below this width one pane is shown at a time; `phone.css` says the same. */
@@ -54,6 +58,7 @@ export class ChatShell extends LiveElement {
   #empty;
   #peopleButton;
   #peopleCount;
+  #joinButton;
   /** The ways on from a channel that does not exist: create it, or go to another. */
   #ways;
   /** What search has taken the place of. @type {{focus: any, members: boolean}} */
@@ -62,12 +67,15 @@ export class ChatShell extends LiveElement {
   /** @type {?Storage} */
   #storage = null;
   #hasArrived = false;
+  /** Whether somebody new has been led to a channel. */
+  #isSettled = false;
 
   /**
-   * @param {{core: import('../core/chat-core.js').ChatCore, base: string, storage: ?Storage}} parts
-   *   `base` is where the chat service is mounted
+   * @param {{core: import('../core/chat-core.js').ChatCore, base: string, storage: ?Storage, links?: {text: string, href: string}[]}} parts
+   *   `base` is where the chat service is mounted; `links` are to pages of the app, for the menu at the user's name
    */
-  wire({ core, base, storage }) {
+  wire({ core, base, storage, links = [] }) {
+    this.#parts.user.links = links;
     this.#drafts = new Drafts(storage, core.user.id);
     this.#recent = new Recent(storage, core.user.id);
     this.#base = base;
@@ -102,11 +110,14 @@ export class ChatShell extends LiveElement {
       user: part('user-menu'),
       members: part('members'),
       create: part('create-channel'),
+      browse: part('browse'),
+      write: part('new-message'),
+      details: part('details'),
       switcher: part('switcher'),
       help: part('help'),
       search: part('search'),
     };
-    const { channels, user, members, create, switcher, help, search } = this.#parts;
+    const { channels, user, members, create, browse, write, details, switcher, help, search } = this.#parts;
     this.#peopleCount = h('span', { 'aria-hidden': 'true' });
     const back = { class: 'back plain', href: channelHash(null), 'aria-label': 'All channels' };
     const people = {
@@ -124,6 +135,8 @@ export class ChatShell extends LiveElement {
       title: 'Search',
       on: { click: () => this.#search() },
     };
+    const join = { type: 'button', class: 'primary join', hidden: true, on: { click: () => this.#join() } };
+    this.#joinButton = h('button', join, 'Join');
     members.id = 'chat-members';
     this.#empty = this.#buildEmpty();
     const pane = h(
@@ -134,7 +147,11 @@ export class ChatShell extends LiveElement {
         'header',
         { class: 'pane-head' },
         h('a', back, icon('back')),
-        conversation.heading('h1'),
+        conversation.heading(
+          'h1',
+          () => this.core.channel(this.#current ?? '')?.createdAt && details.open(this.#current),
+        ),
+        this.#joinButton,
         h('button', find, icon('search')),
         this.#peopleButton,
       ),
@@ -152,6 +169,9 @@ export class ChatShell extends LiveElement {
       pane,
       announcer,
       create,
+      browse,
+      write,
+      details,
       switcher,
       help,
     );
@@ -190,10 +210,11 @@ export class ChatShell extends LiveElement {
       this.#marking = null;
       showIcon(false);
     });
-    const { channels, members, banner, create, search, switcher, user } = this.#parts;
+    const { channels, members, banner, create, browse, write, details, search, switcher, user } = this.#parts;
     switcher.recent = this.#recent;
     user.notifications = this.#notifications;
-    for (const part of [channels, members, banner, create, search, switcher, user]) part.core = core;
+    for (const part of [channels, members, banner, create, browse, write, details, search, switcher, user])
+      part.core = core;
     this.#conversation.begin(core, { drafts: this.#drafts, base: this.#base, signal });
     this.#listenToCore(core, signal);
     this.#listenToPage(core, signal);
@@ -205,9 +226,12 @@ export class ChatShell extends LiveElement {
   }
 
   #listenToParts() {
-    const { channels, timeline, create, switcher, help, search, user } = this.#parts;
-    channels.addEventListener('create', () => create.open());
-    for (const chooser of [create, switcher]) chooser.addEventListener('chosen', (event) => goTo(event.detail));
+    const { channels, timeline, create, browse, write, details, switcher, help, search, user } = this.#parts;
+    for (const [event, dialog] of Object.entries({ create, browse, write }))
+      channels.addEventListener(event, () => dialog.open());
+    details.addEventListener('left', ({ detail }) => this.#left(detail));
+    for (const chooser of [create, browse, write, switcher])
+      chooser.addEventListener('chosen', (event) => goTo(event.detail));
     search.addEventListener('closed', () => {
       this.#searchClosed();
       this.#cover('search', false);
@@ -224,12 +248,13 @@ export class ChatShell extends LiveElement {
     const on = (event, listener) => core.on(event, listener, { signal });
     on('volatile', () => this.say('This browser stores nothing: unsent messages are lost when the page is closed.'));
     on('renamed', ({ name }) => name === this.#current && this.#follow());
-    on('removed', ({ name }) => name !== this.#current && this.say(`You can no longer read #${name}.`));
+    on('removed', ({ name, label, isSaid }) => this.#removed(name, label, isSaid));
+    on('added', ({ name }) => this.#added(name));
+    on('names', () => this.#showHead());
     on('people', ({ name }) => name === this.#current && this.#showPeople());
     on('channels', () => {
       this.#listed();
-      if (this.core.isMissing(this.#current ?? '')) this.#showWays();
-      this.#markSoon();
+      this.#showHead();
     });
     on('log', ({ name }) => name === this.#current && this.#showHead());
   }
@@ -295,7 +320,7 @@ export class ChatShell extends LiveElement {
     clearTimeout(this.#marking);
     this.#marking = null;
     this.#marked = this.#current;
-    showTitle(this.#current, this.core);
+    showTitle(this.#current === null ? null : this.core.label(this.#current), this.core);
     showIcon(this.core.isUnread);
   }
 
@@ -387,7 +412,7 @@ export class ChatShell extends LiveElement {
   #showHead() {
     const name = this.#current;
     const { channel, isMissing } = this.#conversation.update();
-    setText(this.#conversation.title, name ?? '');
+    this.#joinButton.hidden = !channel?.createdAt || channel.isJoined || channel.archived || isMissing;
     if (isMissing) this.#showWays();
     this.#markSoon();
     if (name !== null && channel && !isMissing) this.#recent.visit(name);
@@ -396,21 +421,61 @@ export class ChatShell extends LiveElement {
   #showWays() {
     const [create, onward] = this.#ways;
     const code = this.core.whyMissing(this.#current)?.code ?? '';
-    create.hidden = this.core.isTaken(this.#current) || !['no_such_channel', 'not_allowed'].includes(code);
+    const isName = !this.core.isTaken(this.#current) && !isGenerated(this.#current ?? '');
+    create.hidden = !isName || !['no_such_channel', 'not_allowed'].includes(code);
     setText(create, `Create #${this.#current}`);
     const name = this.#recent.names.find((one) => this.core.channel(one)) ?? this.#first;
     onward.href = channelHash(name);
-    setText(onward, name === null ? 'All channels' : `Go to #${name}`);
+    setText(onward, name === null ? 'All channels' : `Go to ${this.core.label(name)}`);
   }
 
   /** Where somebody begins who was nowhere yet. @returns {?string} */
   get #first() {
-    return (this.core.channel('general') ?? this.core.channels[0])?.name ?? null;
+    const joined = this.core.channels.filter(({ isJoined, archived }) => isJoined && !archived);
+    return (this.core.channel('general') ?? joined[0] ?? this.core.channels[0])?.name ?? null;
+  }
+
+  /** Somebody who is in no channel yet joins the first one. */
+  #settleIn() {
+    const { channels, membership } = this.core;
+    const first = this.#first;
+    if (this.#isSettled || first === null || !this.core.hasMembership) return;
+    this.#isSettled = true;
+    const isNew = channels.every(({ isJoined, read }) => !isJoined && read === 0);
+    if (isNew) membership.join(first).catch(() => {});
+  }
+
+  async #join() {
+    const button = this.#joinButton;
+    button.disabled = true;
+    try {
+      await this.core.membership.join(/** @type {string} */ (this.#current));
+    } catch (error) {
+      this.say(reasonOf(error));
+    }
+    button.disabled = false;
+  }
+
+  /** The user left a channel, and goes on in another one. */
+  #left(name) {
+    if (name === this.#current)
+      goTo(this.#recent.names.find((one) => one !== name && this.core.channel(one)) ?? this.#first ?? '');
+  }
+
+  #removed(name, label, isSaid) {
+    if (isSaid) this.say(`You can no longer read ${label}.`);
+    else this.#left(name);
+  }
+
+  #added(name) {
+    const { kind, label } = this.core.channel(name) ?? {};
+    if (kind === 'private') this.say(`You were added to ${label}.`);
   }
 
   /** Once the list is known: somebody who is nowhere is led somewhere. */
   #listed() {
     const { listed, channels } = this.core;
+    if (listed) this.#settleIn();
     const empty = listed && channels.length === 0 && this.#current === null;
     this.#empty.hidden = !empty;
     this.classList.toggle('no-channels', empty);

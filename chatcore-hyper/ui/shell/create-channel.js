@@ -1,7 +1,9 @@
+import '../views/people-field.js';
 import { channelKey } from '../text/channel-key.js';
-import { h, icon, setText } from '../dom/dom.js';
+import { h, setText } from '../dom/dom.js';
 import { LiveElement } from '../dom/live-element.js';
 import { readChannelInfo } from '../core/protocol.js';
+import { dialogView } from '../views/dialog.js';
 
 const REASONS = {
   bad_name: 'Use 1 to 64 letters, digits, “-”, “_” or “.”. Names such as “everyone” are reserved.',
@@ -21,22 +23,43 @@ export class CreateChannel extends LiveElement {
   #error;
   #taken;
   #submit;
+  #kinds;
+  #private;
+  /** @type {any} */
+  #people;
 
   /** @override */
   build() {
-    const close = { type: 'button', class: 'plain', 'aria-label': 'Close', on: { click: () => this.#dialog.close() } };
     const cancel = { type: 'button', class: 'quiet', on: { click: () => this.#dialog.close() } };
     this.#error = h('p', { class: 'field-error', id: 'create-channel-error', role: 'alert' });
     this.#submit = h('button', { type: 'submit', class: 'primary' }, 'Create');
+    this.#people = document.createElement('chat-people-field');
+    const kind = (value, label, said) => {
+      const input = h('input', { type: 'radio', name: 'kind', value, on: { change: () => this.#turned() } });
+      return h('label', { class: 'choice' }, input, h('span', {}, label, h('small', {}, said)));
+    };
+    this.#kinds = h(
+      'fieldset',
+      { class: 'kinds' },
+      h('legend', { class: 'visually-hidden' }, 'Who may read it'),
+      kind('open', 'Open', 'Anyone can find and join it.'),
+      kind('private', 'Private', 'Only people who are added can see it.'),
+    );
+    this.#private = h(
+      'div',
+      { class: 'private' },
+      this.#people,
+      h(
+        'label',
+        { class: 'choice' },
+        h('input', { type: 'checkbox', name: 'history' }),
+        'People added later can read earlier messages',
+      ),
+    );
     this.#form = h(
       'form',
       { novalidate: true, on: { submit: (event) => this.#submitted(event), input: () => this.#fail('') } },
-      h(
-        'div',
-        { class: 'dialog-head' },
-        h('h2', { id: 'create-channel-title' }, 'Create a channel'),
-        h('button', close, icon('close')),
-      ),
+      this.#kinds,
       h(
         'label',
         {},
@@ -44,10 +67,7 @@ export class CreateChannel extends LiveElement {
         h('input', {
           name: 'name',
           autocomplete: 'off',
-          autocapitalize: 'none',
           spellcheck: 'false',
-          maxlength: '64',
-          placeholder: 'rust',
           dir: 'auto',
           'aria-describedby': 'create-channel-error',
         }),
@@ -58,32 +78,68 @@ export class CreateChannel extends LiveElement {
         h('span', {}, 'Topic ', h('small', {}, 'optional')),
         h('input', { name: 'topic', autocomplete: 'off', dir: 'auto' }),
       ),
+      this.#private,
       this.#error,
       h('div', { class: 'dialog-actions' }, h('button', cancel, 'Cancel'), this.#submit),
     );
-    this.#dialog = h('dialog', { 'aria-labelledby': 'create-channel-title' }, this.#form);
+    this.#dialog = dialogView('Create a channel', { id: 'create-channel-title', class: 'with-people' }, this.#form);
     this.append(this.#dialog);
   }
 
   open() {
+    const { core } = this;
     this.#form.reset();
-    this.#fail('');
-    this.#form.elements.topic.maxLength = this.core.limits.topic_chars;
+    this.#form.elements.kind.value = 'open';
+    this.#form.elements.history.checked = true;
+    this.#form.elements.topic.maxLength = core.limits.topic_chars;
+    this.#kinds.hidden = !core.hasMembership;
+    this.#turned();
     this.#dialog.showModal();
     this.#form.elements.name.focus();
+  }
+
+  get #isPrivate() {
+    return this.#form.elements.kind.value === 'private';
+  }
+
+  /** Shows what belongs to an open or to a private channel. */
+  #turned() {
+    const isPrivate = this.#isPrivate;
+    const { name } = this.#form.elements;
+    this.#private.hidden = !isPrivate;
+    name.maxLength = isPrivate ? 80 : 64;
+    name.placeholder = isPrivate ? 'Plans for spring' : 'rust';
+    name.autocapitalize = isPrivate ? 'sentences' : 'none';
+    if (isPrivate && this.#people.core !== this.core) this.#people.core = this.core;
+    if (isPrivate) this.#people.reset({ label: 'Add people', excluded: [this.core.user.id], quiet: true });
+    this.#fail('');
+  }
+
+  /** @returns {Parameters<import('../core/chat-core.js').ChatCore['createChannel']>[0]} */
+  get #fields() {
+    const { name, topic, history } = this.#form.elements;
+    const about = topic.value.trim() && { topic: topic.value.trim() };
+    if (!this.#isPrivate) return { name: name.value.trim(), ...about };
+    return {
+      kind: 'private',
+      title: name.value.trim(),
+      ...about,
+      members: this.#people.chosen.map(({ id }) => id),
+      history: history.checked ? 'all' : 'joined',
+    };
   }
 
   async #submitted(event) {
     event.preventDefault();
     if (this.#taken) return this.#choose(this.#taken);
-    const { name, topic } = this.#form.elements;
-    const fields = { name: name.value.trim(), ...(topic.value.trim() && { topic: topic.value.trim() }) };
-    if (fields.name === '') return this.#fail('A channel needs a name.');
+    const fields = this.#fields;
+    const name = fields.title ?? fields.name ?? '';
+    if (name === '') return this.#fail('A channel needs a name.');
     this.#submit.disabled = true;
     try {
       this.#choose((await this.core.createChannel(fields)).name);
     } catch (error) {
-      this.#refused(error, fields.name);
+      this.#refused(error, name);
     } finally {
       this.#submit.disabled = false;
     }

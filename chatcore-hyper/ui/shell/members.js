@@ -26,6 +26,7 @@ export class Members extends LiveElement {
 
   /** @override */
   listen(core, signal) {
+    core.on('names', () => this.render(), { signal });
     core.on('people', ({ name }) => name === this.#channel && this.render(), { signal });
     this.render();
   }
@@ -37,7 +38,8 @@ export class Members extends LiveElement {
   }
 
   render() {
-    const online = [...(this.core.channel(this.#channel ?? '')?.members.values() ?? [])];
+    const members = this.core.channel(this.#channel ?? '')?.members.values() ?? [];
+    const online = [...members].map((user) => this.core.names.of(user));
     setText(this.#count, online.length > 0 ? bounded(online.length, MAX_LISTED - 1) : '');
     this.#rows.show(online.sort((one, other) => one.name.localeCompare(other.name)));
   }

@@ -4,6 +4,7 @@ import { LiveElement } from '../dom/live-element.js';
 import { counted, dayName, clockTime, fullTime } from '../text/format.js';
 import { channelHash } from '../dom/route.js';
 import { foundLine } from '../text/search-result.js';
+import { channelSign } from '../views/channel-sign.js';
 
 /** An answer may have few messages though there are more: so many calls go by themselves … */
 const CALLS = 8;
@@ -11,18 +12,22 @@ const CALLS = 8;
 /** … or until so many are found. */
 const ENOUGH = 20;
 
-/** `<chat-search>`: finds messages of the open channel. Fires `opened` when a result is followed, and `closed`. */
+/** `<chat-search>`: finds messages of the open channel, or of all that one may read. Fires `opened` when a result is followed, and `closed`. */
 export class SearchPanel extends LiveElement {
   /** The name of a channel, or null. @type {any} */
   #channel = null;
   #query = '';
-  /** From where older ones are looked for. @type {?number} */
+  /** From where older ones are looked for. @type {any} */
   #before = null;
   #found = 0;
   /** Counts the searches, so that a late answer is known as such. */
   #run = 0;
   #field;
   #title;
+  /** Chooses between the open channel and all. */
+  #scope;
+  /** Where the results of each channel are listed. @type {Map<string, HTMLElement>} */
+  #groups = new Map();
   #status;
   #list;
   #older;
@@ -40,6 +45,13 @@ export class SearchPanel extends LiveElement {
     });
     this.#title = h('h2');
     this.#status = h('p', { class: 'hint', role: 'status' });
+    const everywhere = h('option', { value: 'all' }, 'All channels');
+    this.#scope = h(
+      'select',
+      { 'aria-label': 'Where to search', on: { change: () => this.#submitted() } },
+      h('option', { value: 'channel' }),
+      everywhere,
+    );
     this.#list = h('ul', {
       on: { click: (event) => around(event, 'a') && this.dispatchEvent(new Event('opened')) },
     });
@@ -52,6 +64,7 @@ export class SearchPanel extends LiveElement {
         { role: 'search', on: { submit: (event) => this.#submitted(event) } },
         this.#field,
         h('button', { type: 'submit', class: 'plain', 'aria-label': 'Search' }, icon('search')),
+        this.#scope,
       ),
       h('div', { class: 'results' }, this.#status, this.#list, this.#older),
     );
@@ -73,9 +86,22 @@ export class SearchPanel extends LiveElement {
   set channel(name) {
     if (name === this.#channel) return;
     this.#channel = name;
-    setText(this.#title, `Search #${name}`);
-    this.#reset('');
+    // What was found everywhere is still there to be followed.
+    if (!this.#isEverywhere) this.#reset('');
+    this.#showScope();
     if (name === null) this.close();
+  }
+
+  get #isEverywhere() {
+    return this.#scope.value === 'all';
+  }
+
+  #showScope() {
+    const label = this.#channel === null ? '' : this.core.label(this.#channel);
+    this.#scope.hidden = !this.core.hasMembership;
+    if (this.#scope.hidden) this.#scope.value = 'channel';
+    setText(this.#scope.options[0], label);
+    setText(this.#title, this.#isEverywhere ? 'Search all channels' : `Search ${label}`);
   }
 
   focus() {
@@ -84,6 +110,7 @@ export class SearchPanel extends LiveElement {
 
   open() {
     this.hidden = false;
+    this.#showScope();
     this.#field.maxLength = this.core.limits.query_chars;
     this.focus();
     this.#field.select();
@@ -101,12 +128,15 @@ export class SearchPanel extends LiveElement {
     this.#before = null;
     this.#found = 0;
     this.#list.replaceChildren();
+    this.#groups.clear();
     this.#older.hidden = true;
     this.#say('');
   }
 
+  /** @param {Event} [event] */
   #submitted(event) {
-    event.preventDefault();
+    event?.preventDefault();
+    this.#showScope();
     const query = this.#field.value.trim();
     this.#reset(query);
     if (query !== '') this.#search();
@@ -120,7 +150,7 @@ export class SearchPanel extends LiveElement {
     let more = true;
     try {
       for (let calls = 0; more && calls < CALLS && this.#found < goal; calls++) {
-        const answer = await this.core.search(this.#channel, this.#query, this.#before);
+        const answer = await this.core.search(this.#isEverywhere ? null : this.#channel, this.#query, this.#before);
         if (run !== this.#run) return;
         more = answer.more;
         this.#before = answer.before;
@@ -155,19 +185,33 @@ export class SearchPanel extends LiveElement {
     setText(this.#status, text);
   }
 
-  /** @param {import('../core/protocol.js').Message[]} messages oldest first */
+  /** @param {(import('../core/protocol.js').Message & {channel: string})[]} messages oldest first */
   #add(messages) {
     this.#found += messages.length;
-    this.#list.append(...messages.map((message) => this.#draw(message)).reverse());
+    for (const message of messages.toReversed()) this.#groupOf(message.channel).append(this.#draw(message));
+  }
+
+  /** The list of one channel's results, under its name where there are several. @param {string} name */
+  #groupOf(name) {
+    if (!this.#isEverywhere) return this.#list;
+    const known = this.#groups.get(name);
+    if (known) return known;
+    const group = h('ul', { 'aria-label': this.core.label(name) });
+    const sign = channelSign(this.core.channel(name), this.core.user);
+    const title = h('bdi', {}, this.core.channel(name)?.title ?? name);
+    this.#list.append(h('li', {}, h('h3', { class: 'result-channel' }, sign, title), group));
+    this.#groups.set(name, group);
+    return group;
   }
 
   #draw(message) {
     const at = new Date(message.at);
+    const author = this.core.names.of(message.author);
     const text = foundLine(message.text, this.#query).map(({ text: part, hit }) => (hit ? h('mark', {}, part) : part));
     const head = h(
       'span',
       { class: 'result-head' },
-      h('bdi', { class: 'author' }, message.author.name),
+      h('bdi', { class: 'author' }, author.name),
       h('time', { datetime: message.at, title: fullTime(at) }, `${dayName(at, new Date())}, ${clockTime(at)}`),
     );
     return h(
@@ -175,8 +219,8 @@ export class SearchPanel extends LiveElement {
       {},
       h(
         'a',
-        { href: channelHash(this.#channel, message.seq) },
-        avatar(message.author),
+        { href: channelHash(message.channel, message.seq) },
+        avatar(author),
         h('span', { class: 'result-body' }, head, h('span', { class: 'result-text', dir: 'auto' }, ...text)),
       ),
     );

@@ -3,9 +3,15 @@ import { h, icon, setAttribute, setText } from '../dom/dom.js';
 import { LiveElement } from '../dom/live-element.js';
 import { isComposed } from '../dom/field.js';
 import { bounded } from '../text/format.js';
+import { avatar } from '../views/avatar.js';
+import { channelSign } from '../views/channel-sign.js';
 import { asName, OFFERED, rank } from '../text/ranking.js';
 
-/** `<chat-switcher>`: goes to a channel by a few letters of its name, or creates it. Fires `chosen` with the name. */
+/** The most people that are offered, and how long somebody may go on typing before the server is asked for them. */
+const MOST_PEOPLE = 8;
+const PAUSE_MS = 120;
+
+/** `<chat-switcher>`: goes to a channel or a person by a few letters of the name, or creates a channel. Fires `chosen` with its name. */
 export class Switcher extends LiveElement {
   /** The channels that the user was in. @type {import('../core/recent.js').Recent} */
   recent;
@@ -16,8 +22,12 @@ export class Switcher extends LiveElement {
   #list;
   #error;
   #rest;
-  /** What each option does. @type {{name: string, create: boolean}[]} */
+  /** What each option does. @type {(() => Promise<string>)[]} */
   #options = [];
+  /** People with such a name. @type {import('../core/protocol.js').User[]} */
+  #people = [];
+  /** @type {any} */
+  #timer = null;
   #at = 0;
 
   /** @override */
@@ -25,7 +35,7 @@ export class Switcher extends LiveElement {
     this.#list = h('ul', {
       id: 'switcher-list',
       role: 'listbox',
-      'aria-label': 'Channels',
+      'aria-label': 'Channels and people',
       on: { click: (event) => this.#clicked(event) },
     });
     this.#field = h('input', {
@@ -33,8 +43,8 @@ export class Switcher extends LiveElement {
       'aria-expanded': 'true',
       'aria-controls': 'switcher-list',
       'aria-autocomplete': 'list',
-      'aria-label': 'Go to a channel',
-      placeholder: 'Go to a channel',
+      'aria-label': 'Go to a channel or a person',
+      placeholder: 'Go to a channel or a person',
       autocomplete: 'off',
       autocapitalize: 'none',
       spellcheck: 'false',
@@ -52,7 +62,7 @@ export class Switcher extends LiveElement {
     const line = h('div', { class: 'finder-line' }, icon('search'), this.#field, h('button', close, icon('close')));
     this.#dialog = h(
       'dialog',
-      { class: 'finder', 'aria-label': 'Go to a channel' },
+      { class: 'finder', 'aria-label': 'Go to a channel or a person' },
       line,
       this.#error,
       this.#list,
@@ -80,8 +90,26 @@ export class Switcher extends LiveElement {
   #search() {
     this.#at = 0;
     setText(this.#error, '');
+    this.#people = [];
     this.#render();
     this.#list.scrollTop = 0;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#findPeople(this.#field.value.trim()), PAUSE_MS);
+  }
+
+  async #findPeople(query) {
+    if (query === '' || query.startsWith('#') || !this.core.hasMembership) return;
+    const found = await this.core.membership.users({ query, limit: MOST_PEOPLE }).catch(() => ({ users: [] }));
+    if (!this.#dialog.open || query !== this.#field.value.trim()) return;
+    this.#people = found.users.filter(({ id }) => id !== this.core.user.id);
+    this.#render();
+  }
+
+  /** Those with whom there is no direct channel yet. */
+  get #strangers() {
+    const known = this.core.channels.filter(({ kind, others }) => kind === 'direct' && others.length === 1);
+    const ids = new Set(known.map(({ others }) => others[0].id));
+    return this.#people.filter(({ id }) => !ids.has(id));
   }
 
   #render() {
@@ -89,10 +117,18 @@ export class Switcher extends LiveElement {
     const channels = this.core.channels.filter((channel) => channel.createdAt);
     const found = rank(channels, query, { recent: this.recent.names, current: this.#current }, OFFERED + 1);
     this.#rest.hidden = found.splice(OFFERED).length === 0;
-    this.#options = found.map(({ name }) => ({ name, create: false }));
-    const views = found.map(channelView);
+    this.#options = found.map(
+      ({ name }) =>
+        async () =>
+          name,
+    );
+    const views = found.map((channel) => channelView(channel, this.core.user));
+    for (const user of this.#strangers) {
+      this.#options.push(() => this.core.membership.openDirect([user.id]));
+      views.push(h('li', {}, avatar(user), h('bdi', { class: 'name' }, user.name)));
+    }
     if (query !== '' && !this.core.channel(query)?.createdAt) {
-      this.#options.push({ name: query, create: true });
+      this.#options.push(async () => (await this.core.createChannel({ name: query })).name);
       views.push(h('li', {}, icon('plus'), h('span', { class: 'name' }, 'Create ', h('bdi', {}, `#${query}`))));
     }
     for (const [at, view] of views.entries()) {
@@ -127,10 +163,9 @@ export class Switcher extends LiveElement {
   }
 
   async #choose(at) {
-    const option = this.#options[at];
-    if (!option) return;
+    if (!this.#options[at]) return;
     try {
-      const name = option.create ? (await this.core.createChannel({ name: option.name })).name : option.name;
+      const name = await this.#options[at]();
       this.#dialog.close();
       this.dispatchEvent(new CustomEvent('chosen', { detail: name }));
     } catch (error) {
@@ -139,15 +174,17 @@ export class Switcher extends LiveElement {
   }
 }
 
-function channelView({ name, topic, unread, mentions }) {
+function channelView(channel, user) {
+  const { title, topic, kind, unread, mentionCount } = channel;
+  const mentions = kind === 'direct' ? 0 : mentionCount;
   return h(
     'li',
     { class: unread > 0 ? 'unread' : null },
-    h('span', { class: 'sign', 'aria-hidden': 'true' }, '#'),
-    h('bdi', { class: 'name' }, name),
+    channelSign(channel, user),
+    h('bdi', { class: 'name' }, title),
     topic ? h('bdi', { class: 'topic' }, topic) : null,
     unread > 0 ? h('span', { class: 'count' }, `${bounded(unread, 999)} unread`) : null,
-    mentions.length > 0 ? h('span', { class: 'badge' }, `@${bounded(mentions.length, 99)}`) : null,
+    mentions > 0 ? h('span', { class: 'badge' }, `@${bounded(mentions, 99)}`) : null,
   );
 }
 

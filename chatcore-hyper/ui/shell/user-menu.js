@@ -13,6 +13,14 @@ export class UserMenu extends LiveElement {
   #notify;
   #blocked;
 
+  /** Where the app's own pages are linked. */
+  #links = h('div');
+
+  /** The app's own pages. @param {{text: string, href: string}[]} links */
+  set links(links) {
+    this.#links.replaceChildren(...links.map(({ text, href }) => h('a', { href }, text)));
+  }
+
   /** @override */
   build() {
     const help = {
@@ -28,7 +36,7 @@ export class UserMenu extends LiveElement {
     this.#notify = h(
       'button',
       { type: 'button', on: { click: () => this.#turnNotifications() } },
-      h('span', {}, 'Notify me of mentions'),
+      h('span', {}, 'Notify me of mentions and direct messages'),
       icon('check'),
     );
     this.#blocked = h('p', { class: 'hint', hidden: true }, 'This browser does not let the chat notify you.');
@@ -39,6 +47,7 @@ export class UserMenu extends LiveElement {
       { class: 'menu', id: 'user-menu', hidden: true },
       this.#notify,
       this.#blocked,
+      this.#links,
       h('button', help, 'Keyboard shortcuts'),
       this.#warning,
       h('button', signOut, 'Sign out'),
@@ -63,8 +72,12 @@ export class UserMenu extends LiveElement {
   }
 
   /** @override */
-  listen({ user }, signal) {
-    this.#button.replaceChildren(avatar(user), h('bdi', { class: 'name' }, user.name), icon('more'));
+  listen(core, signal) {
+    const show = () =>
+      this.#button.replaceChildren(avatar(core.user), h('bdi', { class: 'name' }, core.user.name), icon('more'));
+    show();
+    // The welcome may bring another name.
+    for (const event of ['names', 'ready']) core.on(event, show, { signal });
     document.addEventListener(
       'pointerdown',
       ({ target }) => !this.contains(/** @type {Node} */ (target)) && this.#toggle(false),

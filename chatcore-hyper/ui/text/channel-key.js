@@ -6,3 +6,8 @@
 export function channelKey(name) {
   return name.normalize('NFC').trim().replace(/\s+/gu, '-').toLowerCase().normalize('NFC');
 }
+
+/** Whether the server has made up the key, so that it is no name for people. @param {string} key */
+export function isGenerated(key) {
+  return /^(?:pr|dm)\./u.test(key);
+}

@@ -32,11 +32,21 @@ export function readText(text, names) {
  * @param {string[]} [others] further names, the longer of which are not taken for `name`
  */
 export function mentionsName(text, name, others = []) {
-  const holds = (nodes) =>
-    nodes.some((node) =>
-      node.type === 'mention' ? isName(node.name, name) : holds(node.children ?? node.items?.flat() ?? []),
-    );
-  return text.includes('@') && holds(readText(text, others.includes(name) ? others : [...others, name]));
+  const mentioned = mentionedNames(text, others.includes(name) ? others : [...others, name]);
+  return [...mentioned].some((one) => isName(one, name));
+}
+
+/** Which of these names a text mentions. @param {string} text @param {string[]} names @returns {Set<string>} */
+export function mentionedNames(text, names) {
+  const found = new Set();
+  const look = (nodes) => {
+    for (const node of nodes) {
+      if (node.type === 'mention') found.add(node.name);
+      else look(node.children ?? node.items?.flat() ?? []);
+    }
+  };
+  if (text.includes('@')) look(readText(text, names));
+  return found;
 }
 
 /** Whether two names are one, whatever their case. @param {string} one @param {string} other */

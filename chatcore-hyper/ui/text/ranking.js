@@ -29,7 +29,7 @@ export function fit(name, query) {
 /**
  * The channels that fit, the best first: mentions, then unread ones, then recent ones, then by name; where something was
  * typed, those that fit it better come first.
- * @template {{name: string, mentions: any[], unread: number}} Channel
+ * @template {{name: string, title: string, mentionCount: number, unread: number}} Channel
  * @param {Channel[]} channels by name
  * @param {string} query a name
  * @param {{recent: string[], current: ?string}} user the channel they are in is where they need not go
@@ -40,10 +40,10 @@ export function rank(channels, query, { recent, current }, most = OFFERED) {
   const place = (name) => (recent.includes(name) ? recent.length - recent.indexOf(name) : 0);
   return channels
     .map((channel) => {
-      const { name, mentions, unread } = channel;
+      const { name, title, mentionCount, unread } = channel;
       return {
         channel,
-        order: [fit(name, query), Number(name !== current), mentions.length, Number(unread > 0), place(name)],
+        order: [fit(asName(title), query), Number(name !== current), mentionCount, Number(unread > 0), place(name)],
       };
     })
     .filter(({ order }) => order[0] > 0)

@@ -38,6 +38,8 @@ export class MessageCommands {
       user,
       people,
       names: names.all,
+      nameOf: (one) => names.of(one).name,
+      idOf: (name) => names.idOf(name),
       onRetry: (nonce) => this.#afterFailure(() => outbox.retry(nonce)),
       onDiscard: (nonce) => this.#afterFailure(() => outbox.remove(nonce)),
       onUndo: (seq) => changes.undo(channel, seq),

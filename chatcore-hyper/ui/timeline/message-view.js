@@ -12,7 +12,7 @@ const QUOTE_CHARS = 140;
 
 /**
  * @typedef {{channel: string, user: import('../core/protocol.js').User, people: Map<string, import('../core/protocol.js').User>,
- *   names: string[],
+ *   names: string[], nameOf: (user: import('../core/protocol.js').User) => string, idOf: (name: string) => string | undefined,
  *   addressed: (file: import('../core/protocol.js').Attachment) => import('../core/protocol.js').Attachment,
  *   onRetry: (nonce: string) => void, onDiscard: (nonce: string) => void, onUndo: (seq: number) => void,
  *   onReact: (seq: number, emoji: string, on: boolean) => void}} MessageContext
@@ -31,7 +31,7 @@ const shownParts = new WeakMap();
  * @param {?HTMLElement} [element] the article that shows the message so far
  */
 export function messageView(row, context, element = null) {
-  const { message, first, state } = row;
+  const { message, first, author, state } = row;
   const at = new Date(message.at);
   const article = element ?? h('article', { tabindex: '-1' });
   const target = article.classList.contains('target') && 'target';
@@ -40,13 +40,13 @@ export function messageView(row, context, element = null) {
     .join(' ');
   article.setAttribute('part', message.author.id === context.user.id ? 'message own' : 'message');
   if (message.seq) article.dataset.seq = String(message.seq);
-  article.setAttribute('aria-label', `${message.author.name}, ${fullTime(at)}`);
+  article.setAttribute('aria-label', `${author.name}, ${fullTime(at)}`);
   if (!element) article.append(h('div', { class: 'gutter' }), h('div', { class: 'content' }));
   const [gutter, content] = article.children;
-  gutter.replaceChildren(first ? avatar(message.author) : timeView(at, message.at));
+  gutter.replaceChildren(first ? avatar(author) : timeView(at, message.at));
   const parts = [
     first
-      ? h('header', {}, h('bdi', { class: 'author', part: 'author' }, message.author.name), timeView(at, message.at))
+      ? h('header', {}, h('bdi', { class: 'author', part: 'author' }, author.name), timeView(at, message.at))
       : null,
     ...(state === 'leaving' ? [leavingView(message, context)] : bodyView(row, context, article)),
     state === 'failed' ? failedView(row, context) : null,
@@ -75,7 +75,9 @@ function bodyView({ message, state, quote }, context, article) {
   if (message.deleted) return [h('p', { class: 'tombstone' }, 'This message was deleted.')];
   return [
     message.reply_to ? quoteView(message.reply_to, quote, context) : null,
-    text === '' ? null : kept(article, 'text', `${edited_at} ${text}`, () => writtenView(message, context)),
+    text === ''
+      ? null
+      : kept(article, 'text', `${edited_at} ${message.mentions} ${text}`, () => writtenView(message, context)),
     uploads?.element ?? null,
     state === 'uploading' ? h('p', { class: 'waiting' }, 'Will be sent once its files are uploaded.') : null,
     uploads || attachments.length === 0
@@ -85,9 +87,9 @@ function bodyView({ message, state, quote }, context, article) {
   ];
 }
 
-function writtenView({ text, edited_at }, { names, user }) {
+function writtenView({ text, edited_at, mentions }, { names, user, idOf }) {
   const edited = edited_at ? h('span', { class: 'edited', title: fullTime(new Date(edited_at)) }, ' (edited)') : null;
-  return textView(text, { names, own: user.name }, edited);
+  return textView(text, { names, own: user.name, isOwn: (name) => idOf(name) === user.id, mentions }, edited);
 }
 
 function filesView(attachments, { addressed }) {
@@ -95,7 +97,7 @@ function filesView(attachments, { addressed }) {
 }
 
 /** The message that this one replies to: its author and its first line, and the way to it. */
-function quoteView(seq, quote, { channel }) {
+function quoteView(seq, quote, { channel, nameOf }) {
   const said =
     quote?.deleted || quote === null ? 'This message was deleted.' : quote && firstLine(quote).slice(0, QUOTE_CHARS);
   return h(
@@ -103,7 +105,7 @@ function quoteView(seq, quote, { channel }) {
     { class: 'quote', href: channelHash(channel, seq), 'data-key': 'quote' },
     icon('reply'),
     h('span', { class: 'visually-hidden' }, 'In reply to'),
-    quote ? h('bdi', { class: 'author' }, quote.author.name) : null,
+    quote ? h('bdi', { class: 'author' }, nameOf(quote.author)) : null,
     h('bdi', { class: quote?.text ? 'quoted' : 'quoted tombstone' }, said || '…'),
   );
 }

@@ -5,10 +5,11 @@ const GROUP_MS = 5 * 60_000;
 
 /**
  * What a timeline shows, one beneath the other.
- * @typedef {{kind: 'start', key: string, channel: import('../core/channel.js').Channel}
+ * @typedef {{kind: 'start', key: string, channel: import('../core/channel.js').Channel, about: string}
  *   | {kind: 'day', key: string, label: string}
  *   | {kind: 'new', key: string}
- *   | {kind: 'message', key: string, message: import('../core/protocol.js').Message, first: boolean,
+ *   | {kind: 'note', key: string, note: import('../core/protocol.js').Note, names: string}
+ *   | {kind: 'message', key: string, message: import('../core/protocol.js').Message, first: boolean, author: import('../core/protocol.js').User,
  *      quote: ?import('../core/protocol.js').Message | undefined,
  *      state: 'uploading' | 'pending' | 'failed' | 'sent' | 'leaving' | null, error: ?{code: string, message: string}}} Row
  */
@@ -16,9 +17,10 @@ const GROUP_MS = 5 * 60_000;
 /**
  * @param {{messages: import('../core/protocol.js').Message[], pending: import('../core/outbox.js').Entry[],
  *   user: import('../core/protocol.js').User, dividerSeq: ?number, heads: Set<number>,
- *   start: ?import('../core/channel.js').Channel, now: Date, isLeaving?: (seq: number) => boolean,
+ *   start: ?import('../core/channel.js').Channel, now: Date, isLeaving?: (seq: number) => boolean, notes?: import('../core/protocol.js').Note[],
+ *   nameOf?: (user: import('../core/protocol.js').User) => import('../core/protocol.js').User,
  *   quoteOf?: (seq: number) => ?import('../core/protocol.js').Message | undefined}} timeline
- *   `heads` are messages that keep their header whatever comes above them;
+ *   `notes` stand between the messages, oldest first; `nameOf` is somebody as they are called now; `heads` are messages that keep their header whatever comes above them;
  *   `start` is the channel when the first message there is belongs to the rows.
  * @returns {Row[]}
  */
@@ -30,22 +32,37 @@ export function buildRows({
   heads,
   start,
   now,
+  notes = [],
+  nameOf = (author) => author,
   isLeaving = () => false,
   quoteOf = () => null,
 }) {
   /** @type {Row[]} */
-  const rows = start ? [{ kind: 'start', key: 'start', channel: start }] : [];
+  const rows = start ? [{ kind: 'start', key: 'start', channel: start, about: `${start.title} ${start.topic}` }] : [];
   let day = '';
   /** @type {any} */
   let above = null;
   let divided = false;
-  const add = (message, state, error) => {
-    const at = new Date(message.at);
-    if (!Number.isNaN(at.getTime()) && dayKey(at) !== day) {
-      day = dayKey(at);
-      rows.push({ kind: 'day', key: `day ${day}`, label: dayName(at, now) });
+  const begin = (at) => {
+    if (Number.isNaN(at.getTime()) || dayKey(at) === day) return;
+    day = dayKey(at);
+    rows.push({ kind: 'day', key: `day ${day}`, label: dayName(at, now) });
+    above = null;
+  };
+  const waiting = [...notes];
+  const noteUpTo = (seq) => {
+    while (waiting.length > 0 && waiting[0].seq < seq) {
+      const note = /** @type {import('../core/protocol.js').Note} */ (waiting.shift());
+      begin(new Date(note.at));
+      const names = [note.by, note.user].map((user) => user && nameOf(user).name).join();
+      rows.push({ kind: 'note', key: `note ${note.seq}`, note, names });
       above = null;
     }
+  };
+  const add = (message, state, error) => {
+    const at = new Date(message.at);
+    noteUpTo(message.seq ?? Infinity);
+    begin(at);
     if (!divided && dividerSeq !== null && message.seq >= dividerSeq) {
       divided = true;
       rows.push({ kind: 'new', key: 'new' });
@@ -61,6 +78,7 @@ export function buildRows({
       key: messageKey(message),
       message,
       first,
+      author: nameOf(message.author),
       state,
       error,
       quote: message.reply_to ? quoteOf(message.reply_to) : null,
@@ -68,6 +86,7 @@ export function buildRows({
     above = message;
   };
   for (const message of messages) add(message, isLeaving(message.seq) ? 'leaving' : null, null);
+  noteUpTo(Infinity);
   for (const entry of pending) add(asMessage(entry, user), entry.state, entry.error);
   return rows;
 }
@@ -84,12 +103,14 @@ export function sameRow(one, other) {
     return (
       sameMessage(one, other) &&
       one.first === other.first &&
+      one.author === other.author &&
       one.quote === other.quote &&
       one.state === other.state &&
       one.error === other.error
     );
   }
-  if (one.kind === 'start') return one.channel === other.channel && one.channel.topic === other.channel.topic;
+  if (one.kind === 'start') return one.channel === other.channel && one.about === other.about;
+  if (one.kind === 'note') return one.note === other.note && one.names === other.names;
   return one.label === other.label;
 }
 
@@ -107,6 +128,7 @@ function asMessage(entry, author) {
     text: entry.text,
     nonce: entry.nonce,
     reply_to: entry.reply_to,
+    mentions: entry.mentions ?? [],
     attachments: entry.attachments,
     uploads: entry.uploads,
     edited_at: null,

@@ -1,10 +1,11 @@
-import { focused, h, setText } from '../dom/dom.js';
+import { focused, h, setAttribute, setText } from '../dom/dom.js';
 import { LiveElement } from '../dom/live-element.js';
 import { Divider } from './divider.js';
 import { Excerpt, WINDOW } from './excerpt.js';
 import { KeyedList } from '../dom/keyed-list.js';
 import { MessageCommands } from './message-commands.js';
 import { messageView } from './message-view.js';
+import { noteView } from './note-view.js';
 import { Pills } from './pills.js';
 import { peopleOf } from '../core/people.js';
 import { Quotes } from '../core/quotes.js';
@@ -12,6 +13,7 @@ import { buildRows, sameRow } from './rows.js';
 import { Scroll } from './scroll.js';
 import { startView } from './start-view.js';
 import { isLookedAt } from '../core/tabs.js';
+import { isGenerated } from '../text/channel-key.js';
 
 /**
  * `<chat-timeline>`: the messages of one channel.
@@ -91,6 +93,7 @@ export class Timeline extends LiveElement {
     on('log', ({ name }) => name === this.channel && this.#came());
     // What is unread decides where one begins to read.
     on('channels', () => this.channel && this.#drawnSeq < 0 && this.#changed());
+    on('names', () => this.channel && this.#changed());
     on('unread', ({ name, seq }) => name === this.channel && this.#keepUnread(seq));
     on('trouble', ({ text }) => this.fire('notice', text));
     on('state', () => {
@@ -121,6 +124,11 @@ export class Timeline extends LiveElement {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 
+  /** How the channel is called. @param {?string} label */
+  set label(label) {
+    setAttribute(this.#scroller, 'aria-label', label ? `Messages in ${label}` : 'Messages');
+  }
+
   /** What can be done about a channel that is missing. @param {Element} element */
   set ways(element) {
     this.#notice.append(element);
@@ -141,7 +149,7 @@ export class Timeline extends LiveElement {
     this.#notedSeq = -1;
     this.#failed = false;
     this.#edge.hidden = true;
-    this.#scroller.setAttribute('aria-label', name ? `Messages in ${name}` : 'Messages');
+    this.label = (name && this.core.channel(name)?.title) ?? name;
     this.render();
   }
 
@@ -204,7 +212,8 @@ export class Timeline extends LiveElement {
     let trouble = '';
     try {
       if (this.#seeksNew) await this.core.showAt(name, seq);
-      else if (!(await this.core.showAround(name, seq))) trouble = `There is no message ${seq} in #${name}.`;
+      else if (!(await this.core.showAround(name, seq)))
+        trouble = `There is no message ${seq} in ${this.core.label(name)}.`;
     } catch (error) {
       trouble =
         error.code === 'disconnected'
@@ -295,6 +304,7 @@ export class Timeline extends LiveElement {
     return buildRows({
       messages: [],
       pending,
+      nameOf: (user) => this.core.names.of(user),
       user: this.core.user,
       dividerSeq: null,
       heads: this.#heads,
@@ -316,16 +326,27 @@ export class Timeline extends LiveElement {
       heads: this.#heads,
       start: messages[0] === shown.messages[0] && !shown.more ? channel : null,
       now: new Date(),
+      notes: this.#notesAmong(channel, messages),
+      nameOf: (user) => this.core.names.of(user),
       isLeaving: (seq) => this.core.changes.isLeaving(channel.name, seq),
       quoteOf: (seq) => this.#quotes.of(channel, seq),
     });
+  }
+
+  /** The notes that stand between these messages, and at the end of the log. */
+  #notesAmong({ notes, shown }, messages) {
+    const isWhole = messages[0] === shown.messages[0] && !shown.more;
+    const from = isWhole ? 0 : (messages[0]?.seq ?? 0);
+    const to = this.#live ? Infinity : (messages.at(-1)?.seq ?? 0);
+    return notes.filter(({ seq }) => seq > from && seq < to);
   }
 
   #draw(row, element) {
     if (row.kind === 'day') return h('div', { class: 'day', role: 'separator' }, h('span', {}, row.label));
     if (row.kind === 'new') return h('div', { class: 'new', role: 'separator' }, h('span', {}, 'New'));
     if (row.kind === 'start') return startView(row.channel);
-    return messageView(row, this.#commands.context(this.#people), element);
+    const context = this.#commands.context(this.#people);
+    return row.kind === 'note' ? noteView(row.note, context) : messageView(row, context, element);
   }
 
   /** Deletes one's own message, which can be undone for a while; the focus is on the way back. @param {number} seq */
@@ -361,8 +382,12 @@ export class Timeline extends LiveElement {
     this.classList.toggle('missing', missing);
     if (missing && this.core.isTaken(this.channel)) {
       this.#commands.closePicture();
-      setText(this.#noticeText, `You can no longer read #${this.channel}.`);
-    } else if (missing) setText(this.#noticeText, whyNot(this.channel, this.core.whyMissing(this.channel)));
+      setText(this.#noticeText, `You can no longer read ${this.core.label(this.channel)}.`);
+    } else if (missing)
+      setText(
+        this.#noticeText,
+        whyNot(this.core.label(this.channel), this.channel, this.core.whyMissing(this.channel)),
+      );
     else if (loading) {
       const isWaiting = this.core.connection.phase === 'waiting';
       setText(this.#noticeText, isWaiting ? 'Loading messages needs a connection.' : 'Loading messages…');
@@ -489,10 +514,11 @@ export class Timeline extends LiveElement {
   }
 }
 
-/** Why a channel can't be shown. @param {string} name @param {import('../core/protocol.js').ChatError} [error] */
-function whyNot(name, error) {
+/** Why a channel can't be shown. @param {string} label @param {string} name @param {import('../core/protocol.js').ChatError} [error] */
+function whyNot(label, name, error) {
   const hidden = error?.code === 'no_such_channel' || error?.code === 'not_allowed';
-  return hidden ? `There is no channel called “${name}”.` : `#${name} could not be opened: ${error?.message}`;
+  if (hidden && isGenerated(name)) return 'This conversation does not exist, or you may not read it.';
+  return hidden ? `There is no channel called “${name}”.` : `${label} could not be opened: ${error?.message}`;
 }
 
 customElements.define('chat-timeline', Timeline);

@@ -9,5 +9,6 @@ mod older_schemas;
 mod pgbouncer;
 mod pool;
 mod search;
+mod sweep;
 #[cfg(feature = "tls")]
 mod tls;

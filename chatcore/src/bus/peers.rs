@@ -49,6 +49,10 @@ impl Peers {
         self.peers.len()
     }
 
+    pub(crate) fn has(&self, node: NodeId) -> bool {
+        self.peers.contains_key(&node)
+    }
+
     /// Notes an envelope.
     pub(crate) fn envelope(&mut self, node: NodeId, partition: u8, number: u64, now: Instant) -> Order {
         let is_new = !self.peers.contains_key(&node);

@@ -17,7 +17,7 @@ use crate::model::id::{ChannelId, Epoch, Seq};
 use crate::model::time::Timestamp;
 
 /// The bytes of all items that may wait. Beyond them, events are told by their channels' heads alone.
-const WAITING: usize = 4 << 20;
+pub(crate) const WAITING: usize = 4 << 20;
 
 /// The full envelopes that may wait in one partition. Beyond them, events are told by their channels' heads alone.
 const WAITING_ENVELOPES: usize = 16;

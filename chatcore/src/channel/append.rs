@@ -24,8 +24,8 @@ use crate::store::pointer::Shared;
 use crate::store::{Appended, Store};
 
 /// The news that may wait for a group, and the bytes of the events in it.
-const NEWS: usize = 4_096;
-const NEWS_BYTES: usize = 4 << 20;
+pub(crate) const NEWS: usize = 4_096;
+pub(crate) const NEWS_BYTES: usize = 4 << 20;
 
 /// The groups' queues. When it is dropped, the tasks finish what is queued and end.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ mod group;
 pub(crate) mod members;
 pub(crate) mod registry;
 pub(crate) mod remote;
-mod reorder;
+pub(crate) mod reorder;
 mod repairs;
 
 use std::sync::atomic::{AtomicBool, Ordering};

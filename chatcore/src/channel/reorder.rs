@@ -21,7 +21,7 @@ const EVENTS: usize = 64;
 const BYTES: usize = 64 << 10;
 
 /// The most bytes of early events of all the group's channels.
-const TOTAL: usize = 4 << 20;
+pub(crate) const TOTAL: usize = 4 << 20;
 
 /// The early events of one append group's channels.
 #[derive(Debug, Default)]

@@ -32,7 +32,7 @@ use crate::model::name::ChannelName;
 use crate::model::policy::Action;
 use crate::model::visible;
 use crate::protocol::{ChannelObject, Logged, Published, Reply};
-use crate::store::{Appended, ChannelInfo, Created, Listed, NewPrivate, Unread};
+use crate::store::{Appended, ChannelInfo, Created, NewPrivate};
 
 /// The outcome of a command.
 pub(crate) struct Outcome {
@@ -230,8 +230,7 @@ impl Engine {
 
     /// Announces a new channel to everyone who may see it, at all nodes.
     pub(crate) fn announce_channel(&self, info: &ChannelInfo) {
-        let listed = Listed::new(info.clone(), None, 0);
-        self.show_channel(&info.name, &ChannelObject::new(listed, Unread::default()));
+        self.show_once(info);
         self.tell_nodes(|| Notice::Created { info: info.clone() });
     }
 

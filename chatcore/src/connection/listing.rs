@@ -36,6 +36,7 @@ impl Engine {
         archived: bool,
         limit: usize,
     ) -> Result<Outcome, Error> {
+        self.begin_channels().await?;
         let limit = PageLimit::new(limit, self.limits.answer_bytes);
         let Walk { visible, mut reached } = self.walk(handle, after, archived, limit).await?;
         let ids: Vec<_> = visible.iter().map(|listed| listed.info.id).collect();

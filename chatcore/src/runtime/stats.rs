@@ -104,6 +104,8 @@ pub struct Stats {
 pub struct BusStats {
     /// Whether this node hears what it says itself. While it does not, it asks the store for news every second.
     pub is_heard: bool,
+    /// Whether this node has learnt, since its start, who is online at the others: usually after a second.
+    pub has_caught_up: bool,
     /// The other nodes now.
     pub peers: usize,
     /// The time from the last probe to its return: what this node tells every second, and hears itself. Zero before the
@@ -249,9 +251,10 @@ impl Counters {
 
     /// Returns what was counted of other nodes.
     pub(crate) fn bus(&self, held: HeldBus) -> BusStats {
-        let HeldBus { is_heard, peers, probe, dropped, unpublished } = held;
+        let HeldBus { is_heard, has_caught_up, peers, probe, dropped, unpublished } = held;
         BusStats {
             is_heard,
+            has_caught_up,
             peers,
             probe,
             envelopes: self.envelopes.get(),
@@ -338,6 +341,7 @@ pub(crate) struct Held {
 #[derive(Clone, Copy)]
 pub(crate) struct HeldBus {
     pub(crate) is_heard: bool,
+    pub(crate) has_caught_up: bool,
     pub(crate) peers: usize,
     pub(crate) probe: Duration,
     pub(crate) dropped: u64,

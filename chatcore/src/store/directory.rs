@@ -236,6 +236,31 @@ pub trait Directory: Send + Sync + 'static {
     /// [`StoreError`] if the store can't be read.
     async fn channel_count(&self) -> Result<usize, StoreError>;
 
+    /// Returns the id of the channel that was created last, or `None` if there is none.
+    ///
+    /// Ids rise in the order in which channels become visible: once a channel is visible, none with a smaller id
+    /// becomes so. So a process that knows the newest one finds all that others create later, by
+    /// [`channels_after`](Self::channels_after).
+    ///
+    /// A store that is not [shared](super::EventStore::shared) need not know, as this implementation.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store can't be read.
+    async fn newest_channel(&self) -> Result<Option<ChannelId>, StoreError> {
+        Ok(None)
+    }
+
+    /// Returns a page of the channels with ids above `id`, sorted by id. `id` need not exist.
+    ///
+    /// A store that does not know its [newest channel](Self::newest_channel) is not asked.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store can't be read.
+    async fn channels_after(&self, id: ChannelId, limit: PageLimit) -> Result<ChannelPage, StoreError> {
+        let _ = (id, limit);
+        Ok(ChannelPage::new(Vec::new(), false))
+    }
+
     /// Returns the channel with this name: with this spelling, or else the one whose name is the same for people
     /// ([`ChannelName::is_same_as`]).
     ///

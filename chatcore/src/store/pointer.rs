@@ -130,6 +130,18 @@ macro_rules! forward {
                 (**self).channel_count().await
             }
 
+            async fn newest_channel(&self) -> Result<Option<ChannelId>, StoreError> {
+                (**self).newest_channel().await
+            }
+
+            async fn channels_after(
+                &self,
+                id: ChannelId,
+                limit: PageLimit,
+            ) -> Result<ChannelPage, StoreError> {
+                (**self).channels_after(id, limit).await
+            }
+
             async fn channel(&self, name: &ChannelName) -> Result<Option<ChannelInfo>, StoreError> {
                 (**self).channel(name).await
             }

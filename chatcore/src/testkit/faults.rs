@@ -64,6 +64,7 @@ pub struct FaultyStore<S> {
     held: watch::Sender<bool>,
     answers_held: watch::Sender<bool>,
     held_answers: watch::Sender<usize>,
+    turns_refused: watch::Sender<usize>,
     largest_batch: Arc<AtomicUsize>,
 }
 
@@ -87,6 +88,7 @@ impl<S> Clone for FaultyStore<S> {
             held: self.held.clone(),
             answers_held: self.answers_held.clone(),
             held_answers: self.held_answers.clone(),
+            turns_refused: self.turns_refused.clone(),
             largest_batch: Arc::clone(&self.largest_batch),
         }
     }
@@ -102,6 +104,7 @@ impl<S> FaultyStore<S> {
             held: watch::Sender::new(false),
             answers_held: watch::Sender::new(false),
             held_answers: watch::Sender::new(0),
+            turns_refused: watch::Sender::new(0),
             largest_batch: Arc::default(),
         }
     }
@@ -128,6 +131,12 @@ impl<S> FaultyStore<S> {
     pub async fn answers_held(&self, count: usize) {
         // The store itself keeps the sender, so only a read ends the wait.
         let _ = self.held_answers.subscribe().wait_for(|held| *held >= count).await;
+    }
+
+    /// Waits until a turn to sweep was refused `count` times, since another process had it.
+    pub async fn turns_refused(&self, count: usize) {
+        // The store itself keeps the sender, so only a refusal ends the wait.
+        let _ = self.turns_refused.subscribe().wait_for(|refused| *refused >= count).await;
     }
 
     fn faults(&self) -> Faults {
@@ -299,6 +308,14 @@ impl<S: Directory> Directory for FaultyStore<S> {
         self.read(self.inner.channel_count()).await
     }
 
+    async fn newest_channel(&self) -> Result<Option<ChannelId>, StoreError> {
+        self.read(self.inner.newest_channel()).await
+    }
+
+    async fn channels_after(&self, id: ChannelId, limit: PageLimit) -> Result<ChannelPage, StoreError> {
+        self.read(self.inner.channels_after(id, bounded(limit))).await
+    }
+
     async fn channel(&self, name: &ChannelName) -> Result<Option<ChannelInfo>, StoreError> {
         self.read(self.inner.channel(name)).await
     }
@@ -373,9 +390,13 @@ impl<S: AttachmentIndex> AttachmentIndex for FaultyStore<S> {
     }
 
     async fn sweep_turn(&self) -> Result<Option<SweepTurn>, StoreError> {
-        if self.random.chance(self.faults().others_sweep) {
-            return Ok(None);
+        let turn = match self.random.chance(self.faults().others_sweep) {
+            true => None,
+            false => self.write(self.inner.sweep_turn()).await??,
+        };
+        if turn.is_none() {
+            self.turns_refused.send_modify(|refused| *refused += 1);
         }
-        self.write(self.inner.sweep_turn()).await?
+        Ok(turn)
     }
 }

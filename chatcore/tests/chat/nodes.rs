@@ -2,15 +2,17 @@
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chatcore::bus::LocalBus;
 use chatcore::protocol::{ChatEvent, CloseReason};
-use chatcore::store::{Append, AppendBody, EventStore};
+use chatcore::store::{Append, AppendBody, Directory, EventStore};
 use chatcore::testkit::{Faults, FaultyStore};
 use chatcore::{
     ChannelName, Chat, Client, ClientError, Epoch, ErrorCode, Identity, MemoryStore, Nonce, Position, User,
     UserId,
 };
+use tokio::time::timeout;
 
 /// Returns two chats on one store, and a channel `a` that both have in memory.
 async fn two_nodes() -> (Chat, Chat) {
@@ -226,4 +228,30 @@ async fn what_the_app_has_stored_itself_is_told_by_wake() {
     for reader in &mut readers {
         assert_eq!(next_seq(reader).await, 1);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_no_node_tells_of_is_shown_once() {
+    let (store, bus) = (MemoryStore::new(), Arc::new(LocalBus::new()));
+    let [one, other] = [(); 2].map(|()| Chat::builder(store.clone()).bus(bus.clone()).build());
+    join(&one, "maker").create_channel("a", "").await.unwrap();
+    let mut bob = join(&other, "bob");
+    assert_eq!(bob.channels().await.unwrap().len(), 1);
+    // As a process does that ends before it tells the others.
+    let ann = User::new("u_ann", "ann").unwrap();
+    for name in ["c", "b"] {
+        store.create_channel(&ChannelName::new(name).unwrap(), "by ann", &ann).await.unwrap();
+    }
+    let created = |event| match event {
+        ChatEvent::ChannelCreated { channel, .. } if channel.name.as_str() != "a" => Some(channel),
+        _ => None,
+    };
+    for name in ["c", "b"] {
+        let channel = timeout(Duration::from_secs(120), next(&mut bob, created)).await.expect("it is found");
+        assert_eq!((channel.name.as_str(), channel.topic.as_str()), (name, "by ann"));
+    }
+    join(&one, "maker").create_channel("d", "").await.unwrap();
+    assert_eq!(next(&mut bob, created).await.name.as_str(), "d");
+    let more = timeout(Duration::from_secs(120), next(&mut bob, created)).await;
+    assert!(more.is_err(), "{more:?} was shown twice");
 }

@@ -1,10 +1,11 @@
 //! Several nodes on one store, with a bus that loses, repeats, reorders and delays, and that is cut: after it heals,
-//! every subscriber of every node has every event once and in order.
+//! every subscriber of every node has every event once and in order, and everyone knows every channel.
 //!
 //! Each simulation has a seed, and runs on paused time. `CHATCORE_SEEDS` sets their number, and `CHATCORE_SEED` the first.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod bus;
+mod reader;
 mod run;
 mod script;
 

@@ -1,54 +1,46 @@
 //! Runs a script on paused time, beside a plain model: the log in the store.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chatcore::protocol::{ChatEvent, CloseReason, Command, Start, Subscribed};
+use chatcore::protocol::CloseReason;
 use chatcore::store::{Check, Directory, EventStore, PageLimit, Replay};
 use chatcore::testkit::{Faults, FaultyStore, Random};
 use chatcore::{
-    ChannelName, Chat, Client, ClientError, ErrorCode, Identity, Limits, MemoryStore, NewMessage, Nonce,
-    Position, Seq, User,
+    ChannelName, Chat, Client, Identity, Limits, MemoryStore, NewMessage, Nonce, Position, Seq, User,
 };
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::bus::Network;
+use crate::reader::{Desk, read};
 use crate::script::{CHANNELS, Script, Step};
 
 /// How long after the bus is healed everything has come: a lost hint is noticed by the next beat, and a dead bus by the
 /// first beat that comes back.
 const SETTLED: Duration = Duration::from_secs(4);
 
+/// The same if a node has died: what it stored and did not tell is found when its lease is over.
+const SETTLED_AFTER_A_DEATH: Duration = Duration::from_secs(12);
+
 /// How long after the bus is healed everybody is listed and nobody else: a dead node's lease, and the grace after it.
 const PRESENT: Duration = Duration::from_secs(15);
+
+/// How long after the bus is healed every channel is known: one whose creator does not know that it is there is found by
+/// the next look at everything.
+const FOUND: Duration = Duration::from_secs(35);
 
 /// How long somebody may stay who has signed out at another node.
 const SIGNED_OUT: Duration = Duration::from_secs(6);
 
 type Store = FaultyStore<MemoryStore>;
 
-/// What a reader has of one channel.
-#[derive(Clone, Debug)]
-struct Seen {
-    start: Position,
-    events: Vec<(Seq, Option<Check>)>,
-}
-
-impl Seen {
-    fn position(&self) -> Position {
-        match self.events.last() {
-            Some((seq, check)) => Position::new(self.start.epoch.clone(), *seq).with_check(*check),
-            None => self.start.clone(),
-        }
-    }
-}
-
 /// A person who reads all channels, at one node at a time.
 struct Reader {
     number: usize,
     node: usize,
-    seen: Arc<Mutex<Vec<Option<Seen>>>>,
+    desk: Arc<Mutex<Desk>>,
     reading: JoinHandle<()>,
 }
 
@@ -68,6 +60,8 @@ struct World {
     visitors: Vec<Visitor>,
     writing: JoinSet<()>,
     written: u64,
+    /// The channels that nodes have acknowledged as created.
+    created: Arc<Mutex<BTreeSet<ChannelName>>>,
 }
 
 pub(crate) fn run(script: &Script) -> Result<(), String> {
@@ -77,15 +71,16 @@ pub(crate) fn run(script: &Script) -> Result<(), String> {
         for step in &script.steps {
             world.step(*step).await;
         }
-        world.settle().await
+        let has_died = script.steps.iter().any(|step| matches!(step, Step::Restart { .. }));
+        world.settle(if has_died { SETTLED_AFTER_A_DEATH } else { SETTLED }).await
     })
 }
 
-fn channel(number: usize) -> ChannelName {
+pub(crate) fn channel(number: usize) -> ChannelName {
     ChannelName::new(&format!("c{number}")).unwrap()
 }
 
-fn user(name: &str) -> User {
+pub(crate) fn user(name: &str) -> User {
     User::new(&format!("u_{name}"), name).unwrap()
 }
 
@@ -114,15 +109,17 @@ impl World {
             visitors: Vec::new(),
             writing: JoinSet::new(),
             written: 0,
+            created: Arc::default(),
         };
         for node in 0..script.nodes {
             let started = world.start(node);
             world.nodes.push(started);
         }
         for number in 0..script.nodes {
-            let seen = Arc::new(Mutex::new(vec![None; CHANNELS]));
-            let reading = tokio::spawn(read(world.nodes[number].clone(), number, Arc::clone(&seen)));
-            world.readers.push(Reader { number, node: number, seen, reading });
+            let desk = Desk { seen: vec![None; CHANNELS], listed: BTreeSet::new() };
+            let desk = Arc::new(Mutex::new(desk));
+            let reading = tokio::spawn(read(world.nodes[number].clone(), number, Arc::clone(&desk)));
+            world.readers.push(Reader { number, node: number, desk, reading });
         }
         world
     }
@@ -148,6 +145,17 @@ impl World {
             }
             Step::Change { node, channel, kind } => {
                 self.writing.spawn(change(self.nodes[node].clone(), channel, kind));
+            }
+            Step::Create { node } => {
+                self.written += 1;
+                let name = ChannelName::new(&format!("new-{}", self.written)).unwrap();
+                let (node, created) = (self.nodes[node].clone(), Arc::clone(&self.created));
+                self.writing.spawn(async move {
+                    // After a failure, the channel is there or not.
+                    if node.ensure_channel(&name, "", &user("maker")).await.is_ok() {
+                        created.lock().unwrap().insert(name);
+                    }
+                });
             }
             Step::Move { reader, node } => self.move_to(reader, node),
             Step::Cut { from, to } => self.network.cut(from, to),
@@ -185,14 +193,14 @@ impl World {
     }
 
     fn move_to(&mut self, reader: usize, node: usize) {
-        let Reader { number, node: at, seen, reading } = &mut self.readers[reader];
+        let Reader { number, node: at, desk, reading } = &mut self.readers[reader];
         *at = node;
         reading.abort();
-        *reading = tokio::spawn(read(self.nodes[node].clone(), *number, Arc::clone(seen)));
+        *reading = tokio::spawn(read(self.nodes[node].clone(), *number, Arc::clone(desk)));
     }
 
     /// Heals everything, and waits until every reader has what the store has.
-    async fn settle(mut self) -> Result<(), String> {
+    async fn settle(mut self, settled: Duration) -> Result<(), String> {
         self.network.heal();
         self.store.set_faults(Faults::default());
         while let Some(written) = self.writing.join_next().await {
@@ -203,16 +211,40 @@ impl World {
         }
         let healed = Instant::now();
         while let Err(why) = self.compare().await {
-            if healed.elapsed() >= SETTLED {
+            if healed.elapsed() >= settled {
                 return Err(why);
             }
             sleep(Duration::from_millis(100)).await;
         }
+        let acknowledged = self.created.lock().unwrap().clone();
+        self.compare_channels(&acknowledged, healed, settled).await?;
         while let Err(why) = self.compare_presence() {
             if healed.elapsed() >= PRESENT {
                 return Err(why);
             }
             sleep(Duration::from_millis(500)).await;
+        }
+        let stored = self.store.inner().channels(None, PageLimit::items(10_000)).await.unwrap();
+        let stored = stored.channels.into_iter().map(|info| info.name).collect();
+        self.compare_channels(&stored, healed, FOUND).await
+    }
+
+    /// Waits until every reader knows these channels.
+    async fn compare_channels(
+        &self,
+        channels: &BTreeSet<ChannelName>,
+        healed: Instant,
+        within: Duration,
+    ) -> Result<(), String> {
+        for Reader { number, desk, .. } in &self.readers {
+            loop {
+                let listed = desk.lock().unwrap().listed.clone();
+                let Some(missing) = channels.iter().find(|name| !listed.contains(*name)) else { break };
+                if healed.elapsed() >= within {
+                    return Err(format!("reader {number} does not know {missing} of {channels:?}"));
+                }
+                sleep(Duration::from_millis(100)).await;
+            }
         }
         Ok(())
     }
@@ -241,7 +273,7 @@ impl World {
                 if reader.reading.is_finished() {
                     return Err(format!("reader {} has failed", reader.number));
                 }
-                let seen = reader.seen.lock().unwrap()[number].clone();
+                let seen = reader.desk.lock().unwrap().seen[number].clone();
                 let who = format!("reader {} of channel {number}", reader.number);
                 let seen = seen.ok_or_else(|| format!("{who} has not begun"))?;
                 let expected: Vec<_> = log.iter().filter(|(seq, _)| *seq > seen.start.seq).copied().collect();
@@ -296,49 +328,4 @@ async fn change(node: Chat, number: usize, kind: u64) {
         1 => writer.delete(&name, message.seq).await,
         _ => writer.react(&name, message.seq, "👍", true).await,
     };
-}
-
-/// Reads all channels at a node, from where the reader is.
-async fn read(node: Chat, number: usize, seen: Arc<Mutex<Vec<Option<Seen>>>>) {
-    let mut client = node.connect(Identity::new(user(&format!("r{number}")))).unwrap();
-    for number in 0..CHANNELS {
-        subscribe(&client, number, &seen).await;
-    }
-    while let Some(event) = client.next_event().await {
-        if let ChatEvent::Lagged { channel: name, .. } = &event {
-            let number = (0..CHANNELS).find(|number| channel(*number) == *name).unwrap();
-            subscribe(&client, number, &seen).await;
-        } else if let Some((name, seq)) = event.log_position() {
-            let number = (0..CHANNELS).find(|number| channel(*number) == *name).unwrap();
-            seen.lock().unwrap()[number].as_mut().unwrap().events.push((seq, event.check()));
-        }
-    }
-    panic!("the session of reader {number} has ended: {:?}", client.close_reason());
-}
-
-async fn subscribe(client: &Client, number: usize, seen: &Mutex<Vec<Option<Seen>>>) {
-    let after = seen.lock().unwrap()[number].as_ref().map(Seen::position);
-    let command =
-        Command::Subscribe { channel: channel(number).to_string(), after: after.clone(), limit: Some(0) };
-    let start: Subscribed = loop {
-        match client.call(command.clone()).await {
-            Ok(start) => break start,
-            Err(ClientError::Refused(error)) if error.code() == ErrorCode::Unavailable => {
-                sleep(Duration::from_millis(100)).await;
-            }
-            Err(error) => panic!("{error}"),
-        }
-    };
-    let mut seen = seen.lock().unwrap();
-    match (&mut seen[number], after) {
-        (Some(seen), Some(after)) => {
-            let Start::Replay(events) = &start.start else {
-                panic!("channel {number} was reset at {after:?}, its head is {}", start.head)
-            };
-            seen.events.extend(events.iter().map(|e| (e.log_position().unwrap().1, e.check())));
-        }
-        (none, _) => {
-            *none = Some(Seen { start: start.position(), events: Vec::new() });
-        }
-    }
 }

@@ -25,6 +25,8 @@ pub(crate) enum Step {
     Publish { node: usize, channel: usize, messages: usize },
     /// Somebody edits, deletes or reacts to the newest message at a node.
     Change { node: usize, channel: usize, kind: u64 },
+    /// Somebody creates a channel at a node.
+    Create { node: usize },
     /// A reader moves to a node.
     Move { reader: usize, node: usize },
     /// Nothing passes from one node to another.
@@ -60,7 +62,7 @@ impl Script {
 impl Step {
     fn new(random: &Random, nodes: usize) -> Self {
         let (node, channel) = (pick(random, nodes), pick(random, CHANNELS));
-        match random.below(20) {
+        match random.below(21) {
             0..=7 => Self::Publish { node, channel, messages: 1 + pick(random, 5) },
             8 => Self::Change { node, channel, kind: random.below(3) },
             9..=11 => Self::Move { reader: pick(random, nodes), node },
@@ -73,6 +75,7 @@ impl Step {
             }),
             15 => Self::Heal,
             16 => Self::Restart { node },
+            18 => Self::Create { node },
             17 => Self::SignOut { visited: node, node: pick(random, nodes) },
             _ => Self::Wait { ms: [1, 30, 300, 3_000][pick(random, 4)] },
         }

@@ -1,4 +1,4 @@
-//! The whole service: the page, `/session`, and the chat under `/chat`.
+//! The whole service: the pages, the app's own requests such as `/session`, and the chat under `/chat`.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -9,21 +9,22 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use chatcore::protocol::CloseReason;
 use chatcore::store::StoreError;
-use chatcore::{ChannelName, Chat, ChatBuilder, Clock, MemoryStore, User};
+use chatcore::{ChannelName, Chat, ChatBuilder, Clock, MemoryStore, User, UserId};
 use chatcore_hyper::web::{OriginError, Origins, PerAddress, StaticFiles};
 use chatcore_hyper::{Body, ChatService, ClientAddress, ServerConfig, serve};
 use chatcore_postgres::PostgresStore;
 use chatcore_redb::RedbStore;
-use http::header::{CONNECTION, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use tower_service::Service;
 
-use crate::accounts::{Accounts, AccountsError, PostgresAccounts, RedbAccounts, keep_settled};
+use crate::accounts::{AccountStore, Accounts, AccountsError, PostgresAccounts, RedbAccounts, keep_settled};
 #[cfg(unix)]
 use crate::backup;
 use crate::backup::{Contents, remove_copies};
@@ -32,7 +33,7 @@ use crate::folder;
 use crate::operations::{Health, Operations, Responses, Sources};
 use crate::options::Options;
 use crate::page;
-use crate::session::{Sessions, refusal, too_many};
+use crate::web::{Cookies, Route, Sessions, closing, refusal, too_many};
 
 /// The path of the chat.
 const BASE: &str = "/chat";
@@ -111,7 +112,7 @@ pub enum OpenError {
 /// The opened stores.
 struct Stored {
     builder: ChatBuilder,
-    accounts: Arc<dyn Accounts>,
+    accounts: Arc<dyn AccountStore>,
     database: Option<PostgresStore>,
     /// The messages and accounts, if they are in files.
     embedded: Option<(RedbStore, Arc<RedbAccounts>)>,
@@ -135,14 +136,14 @@ impl Stored {
                 builder = builder.bus(bus);
             }
             let database = Some(database);
-            let accounts = Arc::new(PostgresAccounts::open(&store, options.names).await?);
+            let accounts = Arc::new(PostgresAccounts::open(&store).await?);
             return Ok(Self { builder, accounts, database, embedded: None, folder: None });
         }
         Box::pin(options.open_bus(None)).await?;
         if options.memory {
             let folder = TempDir::with_prefix("web_chat-")
                 .map_err(|source| OpenError::Folder { path: std::env::temp_dir(), source })?;
-            let accounts = Arc::new(RedbAccounts::in_memory(options.names, wait)?);
+            let accounts = Arc::new(RedbAccounts::in_memory(wait)?);
             return Ok(Self {
                 builder: Chat::builder(MemoryStore::new()),
                 accounts,
@@ -151,11 +152,11 @@ impl Stored {
                 folder: Some(folder),
             });
         }
-        let (data, names) = (options.data.clone(), options.names);
+        let data = options.data.clone();
         // Opening waits until a previous process releases the files.
         let opened = off_the_workers(move || {
             let store = RedbStore::open(data.join("chat.redb"))?;
-            let accounts = RedbAccounts::open(&data.join("accounts.redb"), names, wait)?;
+            let accounts = RedbAccounts::open(&data.join("accounts.redb"), wait)?;
             // This process has the files now, so no other process is making a backup of them.
             remove_copies(&data).map_err(|source| OpenError::Folder { path: data, source })?;
             Ok::<_, OpenError>((store, accounts))
@@ -203,15 +204,20 @@ impl App {
         chat.ensure_channel(&first, "What everyone should know", &host).await?;
         let origins = options.origins();
         let clock = Clock::default();
-        let settling = keep_settled(Arc::clone(&accounts), clock.clone(), chat.failures().clone());
+        let accounts = Accounts::new(accounts, options.rules());
+        accounts.settle_owner().await?;
+        let ending = chat.clone();
+        let gone = move |user: &UserId| ending.disconnect(user, CloseReason::SignedOut);
+        let settling = keep_settled(accounts.clone(), clock.clone(), chat.failures().clone(), gone);
         let sessions = Sessions {
             accounts,
             clock: clock.steady(PATIENCE),
             body_time: Duration::from_secs(options.sign_in_timeout),
-            secure_cookie: options.secure_cookie,
+            cookies: Cookies { secure: options.secure_cookie, origins: origins.clone() },
             origins: origins.clone(),
             sign_ins: Arc::new(PerAddress::new(options.sign_ins())),
             failures: chat.failures().clone(),
+            exports: Arc::new(Semaphore::new(1)),
         };
         let (health, responses) = (Health::new(chat.clone()), Responses::default());
         let node = options.node_name.clone();
@@ -252,6 +258,16 @@ impl App {
         self.operations.clone()
     }
 
+    /// Makes a link that signs the owner of the service in, once and within ten minutes. Returns the code in it, or `None`
+    /// if nobody is the owner and nobody can be: there is no `--owner`, or somebody else has its name.
+    ///
+    /// # Errors
+    /// If the accounts can't be read or written.
+    pub async fn owner_link(&self) -> Result<Option<String>, AccountsError> {
+        let Sessions { accounts, clock, .. } = &self.service.sessions;
+        Ok(accounts.owner_link(clock.now()).await?.map(|(_, code)| code.to_string()))
+    }
+
     /// Serves on `listener` until `shutdown` completes, and then until the chat has drained. Meanwhile, a socket
     /// in the data folder accepts backup commands.
     ///
@@ -285,7 +301,7 @@ impl Drop for App {
     }
 }
 
-/// The service over HTTP: the page, `/session`, and the chat under `/chat`.
+/// The service over HTTP: the pages, the app's own requests such as `/session`, and the chat under `/chat`.
 #[derive(Clone)]
 pub struct WebChat {
     chat: Chat,
@@ -332,8 +348,8 @@ impl WebChat {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::NO_CONTENT;
             response
-        } else if path == "/session" {
-            self.sessions.answer(&self.chat, &parts, body).await
+        } else if let Some(route) = Route::of(path) {
+            self.sessions.answer(&self.chat, &route, &parts, body).await
         } else {
             self.page.answer(&parts.method, &parts.headers, page::file_of(raw)).await
         };
@@ -355,10 +371,7 @@ fn refused(error: &OriginError) -> Response<Body> {
         }
         _ => error.to_string(),
     };
-    let mut response = refusal(error.status(), error.code(), why);
-    // The request's body is not read.
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    response
+    closing(refusal(error.status(), error.code(), why))
 }
 
 impl<B> Service<Request<B>> for WebChat

@@ -50,26 +50,44 @@ pub(crate) async fn open(
     let folder = data.join(FOLDER);
     if let (FilesIn::Database, Some(store)) = (place, database) {
         let blobs = store.blobs();
-        if folder.is_dir() && in_both(&blobs, &folder).await? {
+        // It is in the folder, and in the index of the database.
+        let is_left = |file: &Attachment| size_in(&folder, &file.id).is_some_and(|size| size == file.size);
+        if folder.is_dir() && find(&blobs, false, is_left).await?.is_some() {
             return Err(OpenError::FilesInFolder(folder));
         }
         return Ok(Arc::new(blobs));
+    }
+    if let Some(store) = database {
+        let is_unreachable = |file: &Attachment| size_in(&folder, &file.id) != Some(file.size);
+        if let Some(id) = find(&store.blobs(), true, is_unreachable).await? {
+            tracing::warn!(
+                folder = %folder.display(),
+                file = %id,
+                "the database has files of messages that the folder has not: with --files folder they answer 404. Leave \
+                 out --files folder; if the folder has files of messages too, run web_chat move-files first"
+            );
+        }
     }
     let blobs = FolderBlobs::open(&folder).await;
     Ok(Arc::new(blobs.map_err(|source| OpenError::Folder { path: folder, source })?))
 }
 
-/// Returns whether the folder has a file that the database's index has and the database has not.
-async fn in_both(blobs: &PostgresBlobs, folder: &Path) -> Result<bool, StoreError> {
+/// Returns the first wanted file of the database's index that is in the database, or that is not.
+async fn find(
+    blobs: &PostgresBlobs,
+    is_held: bool,
+    is_wanted: impl Fn(&Attachment) -> bool,
+) -> Result<Option<AttachmentId>, StoreError> {
     let mut last = None;
     loop {
-        let page = blobs.missing(last.as_ref(), PAGE).await?;
-        if page.iter().any(|file| size_in(folder, &file.id).is_some_and(|size| size == file.size)) {
-            return Ok(true);
+        let after = last.as_ref();
+        let page = if is_held { blobs.held(after, PAGE).await? } else { blobs.missing(after, PAGE).await? };
+        if let Some(file) = page.iter().find(|file| is_wanted(file)) {
+            return Ok(Some(file.id.clone()));
         }
         match page.into_iter().last() {
             Some(file) => last = Some(file.id),
-            None => return Ok(false),
+            None => return Ok(None),
         }
     }
 }

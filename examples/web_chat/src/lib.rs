@@ -15,10 +15,10 @@ mod options;
 mod page;
 mod program;
 mod schema;
-mod session;
 mod signals;
 #[doc(hidden)]
 pub mod testkit;
+mod web;
 
 pub use self::accounts::AccountsError;
 pub use self::app::{App, OpenError, WebChat};
@@ -27,5 +27,5 @@ pub use self::bus::{BusChoice, InvalidBus};
 pub use self::files::{FilesIn, move_files};
 pub use self::log::{InvalidFilter, LogFilter, LogFormat, in_one_line};
 pub use self::operations::Operations;
-pub use self::options::Options;
+pub use self::options::{Join, Options};
 pub use self::program::run;

@@ -54,6 +54,16 @@ impl DisplayName {
         &self.0
     }
 
+    /// Returns whether this is the other name, in any case.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.is_name(&other.0)
+    }
+
+    /// Returns whether this is the name `text`, in any case.
+    pub(crate) fn is_name(&self, text: &str) -> bool {
+        visible::fold(&self.0) == visible::fold(text)
+    }
+
     /// Returns the keys of the name. Two names with a common key look alike.
     pub(crate) fn keys(&self) -> Vec<String> {
         keys(&self.0)

@@ -5,18 +5,40 @@ use std::time::Duration;
 
 use chatcore_hyper::web::{Allowance, Origin, Origins};
 use chatcore_hyper::{Config, ServerConfig};
-use clap::{ArgGroup, Parser};
+use clap::{ArgGroup, Parser, ValueEnum};
 
+use crate::accounts::Rules;
 use crate::backup::Command;
 use crate::bus::BusChoice;
 use crate::files::FilesIn;
 use crate::log::{LogFilter, LogFormat};
+use crate::name::{DisplayName, InvalidDisplayName};
 use crate::open_files;
 
 /// The last lines of `--help`.
 const BACKUP: &str = "Backup: web_chat backup FILE --data FOLDER, even while the service runs. With a database, run pg_dump \
 first. Restore: stop the service and run web_chat restore FILE --data FOLDER. With a database, restore it first. \
 docs/operations.md has both step by step.";
+
+/// Who may take a new name: the value of `--join`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[non_exhaustive]
+pub enum Join {
+    /// Everybody who reaches the page.
+    Open,
+    /// Those with an invitation of the owner.
+    Invite,
+}
+
+impl Join {
+    /// Returns the value as it is written.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Invite => "invite",
+        }
+    }
+}
 
 /// A chat for a team, in one program. Open its page, choose a name and write.
 #[derive(Clone, Debug, Parser)]
@@ -220,6 +242,27 @@ pub struct Options {
     #[arg(long, env = "WEB_CHAT_NAMES", default_value_t = 100_000, value_name = "NUMBER")]
     pub names: u64,
 
+    /// How long a name stays its person's, and a device stays signed in, without being used, in days. The owner's
+    /// name stays.
+    #[arg(long, env = "WEB_CHAT_NAME_TTL", default_value_t = 90, value_name = "DAYS",
+          value_parser = clap::value_parser!(u32).range(1..=3_650))]
+    pub name_ttl: u32,
+
+    /// Who may take a new name: everybody who reaches the page (open), or those with an invitation of the owner
+    /// (invite).
+    #[arg(long, env = "WEB_CHAT_JOIN", default_value = "open", value_name = "WHO", value_enum)]
+    pub join: Join,
+
+    /// The name of the owner of the service, whose page lists all people. Whoever has this name is the owner, or takes
+    /// it first. Without the option, the first person ever is the owner.
+    #[arg(long, env = "WEB_CHAT_OWNER", value_name = "NAME", value_parser = display_name)]
+    owner: Option<DisplayName>,
+
+    /// Print a link at the start that signs the owner in, once and within ten minutes: for the first sign-in, so that
+    /// nobody else is faster, and for an owner who is locked out. If there is no owner, --owner says the name.
+    #[arg(long, env = "WEB_CHAT_OWNER_LINK")]
+    pub owner_link: bool,
+
     /// The URL under which browsers see the service, such as `https://chat.example`. Repeat the option, or
     /// separate URLs by commas. Pages of these origins may sign in, connect and upload. With an https URL, the
     /// sign-in cookie is sent over HTTPS only. Other host names are refused (421). Without the option, every host
@@ -265,6 +308,16 @@ impl Options {
         limits.message_bytes_per_day_total = self.total_message_bytes_per_day.unwrap_or(u64::MAX);
         limits.upload_bytes_per_day_total = self.total_upload_bytes_per_day.unwrap_or(u64::MAX);
         limits
+    }
+
+    /// Returns the rules of the accounts.
+    pub(crate) fn rules(&self) -> Rules {
+        Rules {
+            names: self.names,
+            name_ttl: Duration::from_secs(u64::from(self.name_ttl) * 24 * 60 * 60),
+            owner: self.owner.clone(),
+            join: self.join,
+        }
     }
 
     /// Returns where the files are kept.
@@ -338,6 +391,11 @@ impl Options {
     pub(crate) fn origins(&self) -> Origins {
         self.origin.iter().cloned().fold(Origins::local(), Origins::own)
     }
+}
+
+/// Parses the name of a person.
+fn display_name(text: &str) -> Result<DisplayName, InvalidDisplayName> {
+    DisplayName::new(text)
 }
 
 /// Parses a number of bytes, optionally with a unit of a power of 1,024.

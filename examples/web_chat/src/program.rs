@@ -102,7 +102,14 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
         _ = signals.stop() => return Ok(()),
     };
     let listener = bind(&options.listen).await?;
-    say(format_args!("The chat is at http://{}", listener.local_addr()?));
+    let at = format!("http://{}", listener.local_addr()?);
+    say(format_args!("The chat is at {at}"));
+    if options.owner_link {
+        let why = "nobody is the owner yet: --owner-link needs --owner with a name that is free";
+        let code = app.owner_link().await?.ok_or(why)?;
+        let at = options.origin.first().map_or(at, ToString::to_string);
+        say(format_args!("The owner signs in, once and within ten minutes, at {at}/#link={code}"));
+    }
     if let Some(address) = &options.metrics_listen {
         let listener = bind(address).await?;
         say(format_args!("The metrics are at http://{}/metrics", listener.local_addr()?));

@@ -1,5 +1,6 @@
 //! Functions for the fuzzers.
 
+use crate::accounts::{Code, device_name};
 use crate::backup::testkit as backup;
 use crate::name::DisplayName;
 
@@ -8,6 +9,18 @@ use crate::name::DisplayName;
 pub fn display_name(text: &str) -> Option<(String, Vec<String>)> {
     let name = DisplayName::new(text).ok()?;
     Some((name.as_str().to_owned(), name.keys()))
+}
+
+/// Returns the code that somebody typed, as it is shown.
+#[must_use]
+pub fn code(text: &str) -> Option<String> {
+    Code::new(text).map(|code| code.to_string())
+}
+
+/// Returns what to call the device with this user agent.
+#[must_use]
+pub fn device(user_agent: &str) -> String {
+    device_name(user_agent)
 }
 
 /// Reads an archive as a restore does. Returns the paths that it would write, and the result.

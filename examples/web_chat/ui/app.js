@@ -1,12 +1,12 @@
-import { askIdentity, ChatCore, h, OutboxDb, pageStorage, setText, waitInWords } from '/chat/ui/chat.js';
+import { askIdentity, ChatCore, h, OutboxDb, pageStorage } from '/chat/ui/chat.js';
+import { askSession, codeOf, request } from '/requests.js';
+import { showLink, showSignIn } from '/sign-in.js';
 
 /** Where the chat service is mounted. */
 const BASE = '/chat';
 
-const REFUSALS = {
-  name_taken: 'This name is taken. Choose another.',
-  bad_name: 'Use 1 to 32 characters, none of them invisible. Names such as “everyone” are reserved.',
-};
+/** How often a page that stays open tells the server that its device is in use, in milliseconds. */
+const USE_MS = 6 * 3_600_000;
 
 const REASONS = {
   4100: 'You were signed out.',
@@ -16,116 +16,33 @@ const REASONS = {
 const storage = pageStorage();
 
 start();
+addEventListener('hashchange', () => location.hash.startsWith('#link=') && location.reload());
+setInterval(() => askSession().catch(() => {}), USE_MS);
 
 async function start() {
   try {
+    const link = takeLink();
     const user = await whoAmI();
-    if (user) showChat(user);
-    else showSignIn('');
+    if (link) await showLink({ link, user, joined: showChat });
+    else if (user) showChat(user);
+    else showSignIn({ joined: showChat });
   } catch (error) {
     showUnreachable(error);
   }
+}
+
+/** The code of a link in the address, which is removed there at once: it is a secret. @returns {?string} */
+function takeLink() {
+  if (!location.hash.startsWith('#link=')) return null;
+  const link = codeOf(location.hash);
+  history.replaceState(null, '', '/');
+  return link;
 }
 
 /** @returns {Promise<?{id: string, name: string}>} null when nobody is signed in */
 async function whoAmI() {
   // Set and removed along with the cookie that only the server can read.
   return document.cookie.split('; ').includes('chat_signed_in=1') ? askSession() : null;
-}
-
-async function askSession() {
-  const answer = await fetch('/session', { cache: 'no-store' }).catch(() => {
-    throw new Error('The server does not answer. Check your connection and try again.');
-  });
-  if (answer.status === 401) return null;
-  const body = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(body.message ?? `The server answered ${answer.status}.`);
-  return userOf(body);
-}
-
-function userOf(body) {
-  return body.user ?? body;
-}
-
-/** @param {string} notice why the page is shown, where that needs a word */
-function showSignIn(notice) {
-  const error = h('p', { class: 'field-error', id: 'name-error', role: 'alert' });
-  const field = h('input', {
-    name: 'name',
-    maxlength: '32',
-    autocomplete: 'nickname',
-    spellcheck: 'false',
-    dir: 'auto',
-    required: true,
-    'aria-describedby': 'name-error',
-  });
-  const button = h('button', { type: 'submit', class: 'primary' }, 'Join');
-  const fail = (reason) => {
-    setText(error, reason);
-    field.setAttribute('aria-invalid', String(reason !== ''));
-  };
-  const submit = async (event) => {
-    event.preventDefault();
-    if (field.value.trim() === '') return fail('Choose a name.');
-    button.disabled = true;
-    try {
-      const answer = await signIn(field.value.trim());
-      if (answer.user && (await isKept(answer))) return showChat(answer.user);
-      fail(answer.refusal ?? (await giveBack(answer)));
-    } catch {
-      fail('The server does not answer. Try again in a moment.');
-    } finally {
-      button.disabled = false;
-    }
-    field.focus();
-    field.select();
-  };
-  const form = h(
-    'form',
-    { novalidate: true, on: { submit, input: () => fail('') } },
-    h('img', { src: '/icon.svg', alt: '', width: '56', height: '56' }),
-    h('h1', {}, 'Join the chat'),
-    h('p', { class: 'notice', role: 'status', hidden: notice === '' }, notice),
-    h('label', {}, h('span', {}, 'Your name'), field),
-    error,
-    button,
-    h('p', { class: 'hint' }, 'Others see this name next to your messages.'),
-  );
-  document.body.replaceChildren(h('main', { class: 'sign-in' }, form));
-  document.title = 'Join · Chat';
-  field.focus();
-}
-
-/** Whether the browser keeps the cookie, which the server alone can tell. Someone who was signed in before had it already. */
-async function isKept({ user, receipt }) {
-  return !receipt || (await askSession())?.id === user.id;
-}
-
-/** Frees the name that was taken without a way to be known by it. @returns {Promise<string>} what to do about it */
-async function giveBack({ user, receipt, secure }) {
-  const freed = (await fetch(`/session?receipt=${receipt}`, { method: 'DELETE' })).ok;
-  const why =
-    secure && location.protocol === 'http:'
-      ? 'The server sends its cookie over HTTPS only. Open this page with https:// and join there.'
-      : 'Your browser does not store this site’s cookie, so you can’t stay signed in. Allow cookies for this site, then join again.';
-  return freed ? why : `${why} The name ${user.name} stays taken.`;
-}
-
-/** @returns {Promise<{user?: {id: string, name: string}, receipt?: string, secure?: boolean, refusal?: string}>} */
-async function signIn(name) {
-  const answer = await fetch('/session', {
-    method: 'POST',
-    headers: { 'Content-Type': 'application/json' },
-    body: JSON.stringify({ name }),
-  });
-  if (answer.status === 429)
-    return {
-      refusal: `Many people have joined from your network just now. Try again in ${waitInWords(1000 * Number(answer.headers.get('Retry-After')))}.`,
-    };
-  const body = await answer.json().catch(() => ({}));
-  return answer.ok
-    ? { ...body, user: userOf(body) }
-    : { refusal: REFUSALS[body.code] ?? body.message ?? `The server answered ${answer.status}.` };
 }
 
 function showChat(user) {
@@ -142,7 +59,7 @@ function showChat(user) {
   const leave = (notice) => {
     core.stop();
     history.replaceState(null, '', '/');
-    showSignIn(notice);
+    showSignIn({ notice, joined: showChat });
   };
   let leaving = false;
   // Who signs out here knows why the server ends the session.
@@ -151,14 +68,22 @@ function showChat(user) {
   core.on('replaced', () => location.reload());
   shell.addEventListener('sign-out', async () => {
     leaving = true;
-    const done = await fetch('/session', { method: 'DELETE' }).catch(() => null);
-    leaving = false;
-    if (!done?.ok) return shell.say('Signing out failed: the server does not answer.');
-    shell.forget();
-    leave('');
+    try {
+      const { askLeaving } = await import('/leaving.js');
+      const path = await askLeaving();
+      if (!path) return;
+      await request('DELETE', path);
+      shell.forget();
+      leave('');
+    } catch {
+      shell.say('Signing out failed: the server does not answer.');
+    } finally {
+      leaving = false;
+    }
   });
   document.body.replaceChildren(shell);
-  shell.wire({ core, base: BASE, storage });
+  const links = [{ text: 'Account and devices', href: '/account.html' }];
+  shell.wire({ core, base: BASE, storage, links });
   core.start();
 }
 

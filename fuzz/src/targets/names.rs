@@ -1,4 +1,4 @@
-//! Names of channels and of people.
+//! Names of channels and of people, codes of links and user agents.
 
 use chatcore::ChannelName;
 
@@ -31,6 +31,10 @@ pub(super) const WORDS: &[&str] = &[
     "👩‍👩‍👧",
     "\u{e0001}",
     "\u{fe0f}",
+    "0123-4567-89AB-CDEF-GHJK-MNPQ-RSTV",
+    "OIL",
+    "Firefox/",
+    "iPhone",
 ];
 
 /// An accepted name is accepted again unchanged, is within its length limit, and is visible.
@@ -53,10 +57,19 @@ pub(super) fn run(input: &[u8]) -> u64 {
         assert!(!name.trim().is_empty() && !keys.is_empty(), "{text:?}");
         assert!(!name.chars().any(char::is_control), "{name:?}");
     }
+    let code = web_chat::testkit::code(&text);
+    if let Some(code) = &code {
+        assert_eq!(web_chat::testkit::code(code).as_ref(), Some(code), "{text:?}");
+        assert_eq!(code.len(), 34, "{text:?}");
+    }
+    let device = web_chat::testkit::device(&text);
+    assert!((1..=40).contains(&device.len()) && device.is_ascii(), "{text:?}: {device}");
     let length = channel.as_ref().map_or(0, |name| name.as_str().len());
     outcome((
         channel.map(|_| ()).map_err(|error| std::mem::discriminant(&error)),
         length / 8,
         person.is_some(),
+        code.is_some(),
+        device,
     ))
 }

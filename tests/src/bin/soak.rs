@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use chatcore::Limits;
 use chatcore::testkit::Random;
-use chatcore_tests::soak::nodes::{BusKind, soak_nodes};
+use chatcore_tests::BusKind;
+use chatcore_tests::soak::nodes::soak_nodes;
 use chatcore_tests::soak::{Plan, Row, soak};
 use clap::{Parser, ValueEnum};
 

@@ -1,30 +1,14 @@
 //! A soak of three real services on one PostgreSQL, with the faults that such a group must survive. Sockets connect to
 //! any of them, and go on at another when theirs is gone.
 
-use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use chatcore::testkit::Random;
-use tempfile::TempDir;
 use tokio::time::sleep;
 
 use super::{Crowd, Plan, Report, check_logs, create, sign_in};
-use crate::http_client::http;
-use crate::must;
-use crate::nats::Nats;
-use crate::postgres::{Database, Postgres};
+use crate::group::{BusKind, Group};
 use crate::proxy::{Proxy, Traffic};
-use crate::service::Service;
-
-/// What the services tell each other by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BusKind {
-    /// LISTEN and NOTIFY.
-    Postgres,
-    /// A NATS server.
-    Nats,
-}
 
 /// What goes wrong, one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,59 +45,7 @@ impl Fault {
 /// The number of services.
 const NODES: usize = 3;
 
-/// Three services on a database, each reached at its own port, with proxies before the database and the bus.
-struct Group {
-    services: Vec<Option<Service>>,
-    server: Postgres,
-    nats: Option<Nats>,
-    to_database: Proxy,
-    to_bus: Proxy,
-    database: Database,
-    folder: TempDir,
-}
-
 impl Group {
-    async fn start(kind: BusKind) -> Self {
-        let server = Postgres::start().await;
-        let database = server.database().await;
-        let nats = if kind == BusKind::Nats { Some(Nats::start().await) } else { None };
-        let to_database = Proxy::start(server.addr()).await.expect("a proxy");
-        let bus = nats.as_ref().map_or(server.addr(), Nats::addr);
-        let to_bus = Proxy::start(bus).await.expect("a proxy");
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let services = (0..NODES).map(|_| None).collect();
-        let mut group = Self { services, server, nats, to_database, to_bus, database, folder };
-        for node in 0..NODES {
-            group.start_node(node).await;
-        }
-        group
-    }
-
-    async fn start_node(&mut self, node: usize) {
-        let bus = match self.nats {
-            Some(_) => Nats::url_at(self.to_bus.addr()),
-            None => self.database.url_at(self.to_bus.addr()),
-        };
-        let database = self.database.url_at(self.to_database.addr());
-        let name = format!("node-{node}");
-        let data = self.folder.path().join(&name);
-        std::fs::create_dir_all(&data).expect("a folder of one's own");
-        let options = ["--database-url", &database, "--bus", &bus, "--node-name", &name];
-        self.services[node] = Some(Service::with(Path::new(&data), &options).await);
-    }
-
-    fn node(&self, node: usize) -> &Service {
-        self.services[node].as_ref().expect("invariant: it runs between two faults")
-    }
-
-    fn take(&mut self, node: usize) -> Service {
-        self.services[node].take().expect("invariant: it runs between two faults")
-    }
-
-    fn addresses(&self) -> Vec<SocketAddr> {
-        self.services.iter().flatten().map(|service| service.addr).collect()
-    }
-
     /// Does what the fault is, for a time, with one of the services if it is about one. Returns when it is over.
     async fn suffer(&mut self, fault: Fault, node: usize, time: Duration, crowd: &Crowd) {
         match fault {
@@ -143,7 +75,7 @@ impl Group {
                 nats.restart().await;
             }
             Fault::RollingRestart => {
-                for node in 0..NODES {
+                for node in 0..self.len() {
                     let service = self.take(node);
                     crowd.places.send_replace(self.addresses());
                     service.signal("TERM");
@@ -155,7 +87,7 @@ impl Group {
             }
         }
         crowd.places.send_replace(self.addresses());
-        for node in 0..NODES {
+        for node in 0..self.len() {
             self.ready(node).await;
         }
     }
@@ -164,17 +96,6 @@ impl Group {
         through.iter().for_each(|proxy| proxy.set(traffic));
         sleep(time).await;
         through.iter().for_each(|proxy| proxy.set(Traffic::Pass));
-    }
-
-    /// Waits until a service reaches the database, and hears itself on the bus.
-    async fn ready(&self, node: usize) {
-        let addr = self.node(node).addr;
-        let ready = async { while http(addr, "GET", "/readyz", &[], b"").await.status != 200 {} };
-        must(&format!("node {node} is ready"), ready).await;
-    }
-
-    fn resident_bytes(&self) -> u64 {
-        self.services.iter().flatten().map(Service::resident_bytes).sum()
     }
 }
 
@@ -192,13 +113,10 @@ pub async fn soak_nodes(
     random: &Random,
     mut tell: impl FnMut(Fault, &super::Row),
 ) -> Report {
-    let mut group = Group::start(kind).await;
+    let mut group = Group::start(kind, NODES).await;
     let cookies = sign_in(group.node(0), plan.users).await;
     let names: Vec<String> = (0..plan.channels).map(|n| format!("soak-{n}")).collect();
     create(group.node(0), &cookies, &names).await;
-    for node in 0..NODES {
-        group.ready(node).await;
-    }
     let crowd = Crowd::start(plan, random, &names, &cookies, group.addresses());
     let end = tokio::time::Instant::now() + plan.time;
     let mut report = Report::default();

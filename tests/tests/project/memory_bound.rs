@@ -1,6 +1,8 @@
 //! The bound of a server's memory, computed from its limits as in `docs/design.md`.
 
 use chatcore::Limits;
+use chatcore::bus::BusLimits;
+use chatcore::testkit::{bus_memory, peer_memory};
 use chatcore_hyper::{Config, ServerConfig};
 
 const DESIGN: &str = include_str!("../../../docs/design.md");
@@ -83,11 +85,10 @@ fn parts(limits: &Limits, config: &Config, server: &ServerConfig) -> Vec<(&'stat
     ]
 }
 
-#[test]
-fn the_memory_of_a_server_is_bounded_as_documented() {
-    let parts = parts(&Limits::default(), &Config::default(), &ServerConfig::default());
+/// Compares parts with their rows in the page. Returns the sum.
+fn documented(parts: &[(&str, usize)]) -> usize {
     let mut sum = 0;
-    for (part, bytes) in &parts {
+    for (part, bytes) in parts {
         let mib = bytes.div_ceil(MIB);
         println!("| {part} | {mib} MiB |");
         let row = DESIGN.lines().find(|line| line.starts_with(&format!("| {part} |")));
@@ -95,6 +96,22 @@ fn the_memory_of_a_server_is_bounded_as_documented() {
         assert!(row.ends_with(&format!("| {mib} MiB |")), "{part} has {mib} MiB, the page says: {row}");
         sum += bytes;
     }
+    sum
+}
+
+#[test]
+fn the_memory_of_a_bus_is_bounded_as_documented() {
+    let parts = bus_memory(&Limits::default(), &BusLimits::default());
+    let mib = documented(&parts).div_ceil(MIB);
+    println!("{mib} MiB in all");
+    assert!(DESIGN.contains(&format!("**{mib} MiB** more")), "docs/design.md does not say {mib} MiB more");
+    documented(&[("who is online at each other node", peer_memory())]);
+}
+
+#[test]
+fn the_memory_of_a_server_is_bounded_as_documented() {
+    let parts = parts(&Limits::default(), &Config::default(), &ServerConfig::default());
+    let sum = documented(&parts);
     let mib = sum.div_ceil(MIB);
     println!("{mib} MiB in all");
     assert!(sum < 4 << 30, "{mib} MiB are not below 4 GiB");

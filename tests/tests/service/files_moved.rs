@@ -136,6 +136,36 @@ async fn files_of_an_earlier_version_are_moved_into_the_database() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_without_the_files_of_the_database_is_warned_of() {
+    let place = tempfile::tempdir().unwrap();
+    let data = place.path().join("data");
+    let url = Postgres::shared().await.database().await.url();
+    let folder = ["--database-url", &url, "--files", "folder"];
+    let service = Service::with(&data, &folder).await;
+    let cookie = service.sign_in("ann").await;
+    let here = attach(&service, &cookie, b"in the folder").await;
+    service.kill().await;
+    // Nothing of the database is missing yet.
+    let mut service = Service::with(&data, &folder).await;
+    service.signal("HUP");
+    let lines = service.logged_until("SIGHUP").await;
+    assert!(!lines.iter().any(|line| line.contains("404")), "{lines:?}");
+    service.kill().await;
+    fs::rename(data.join("files"), place.path().join("elsewhere")).unwrap();
+    let service = Service::start(&data, Some(&url)).await;
+    let there = attach(&service, &cookie, b"in the database").await;
+    service.kill().await;
+    fs::remove_dir_all(place.path().join("elsewhere")).unwrap();
+
+    let mut service = Service::with(&data, &folder).await;
+    let line = service.logged("with --files folder they answer 404").await;
+    assert!(line.contains("run web_chat move-files first") && line.contains(there.as_str()), "{line}");
+    for id in [&here, &there] {
+        assert_eq!(download(&service, &cookie, id, &[]).await.status, 404);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_move_without_a_folder_or_a_database_says_what_to_set() {
     let place = tempfile::tempdir().unwrap();
     let url = Postgres::shared().await.database().await.url();

@@ -4,6 +4,7 @@ mod client_files;
 mod http;
 mod http_methods;
 mod origins;
+mod people;
 mod previews;
 #[cfg(target_os = "linux")]
 mod proxies;

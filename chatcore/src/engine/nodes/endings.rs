@@ -3,23 +3,22 @@
 //! A node tells the others by the bus, and puts it into the store, which every node asks every five seconds. So nobody
 //! stays for longer than that, even if the bus carries nothing.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use crate::engine::Engine;
 use crate::engine::nodes::notice::Notice;
+use crate::engine::nodes::recent::Recent;
 use crate::engine::tidings::Tiding;
 use crate::model::id::{ChannelId, SessionId, UserId};
 use crate::model::moment::Moment;
 use crate::model::name::ChannelName;
 use crate::protocol::{CloseReason, RemovalReason};
-use crate::runtime::panics::contain_async;
-use crate::store::StoreError;
 
 /// The time between two looks into the store.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -31,8 +30,8 @@ const OVERLAP: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_millis(250);
 
 /// The most endings that wait for the store, and that are remembered as done.
-const WAITING: usize = 10_000;
-const REMEMBERED: usize = 20_000;
+pub(crate) const WAITING: usize = 10_000;
+pub(crate) const REMEMBERED: usize = 20_000;
 
 /// What ends for a user.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -53,20 +52,14 @@ pub(crate) enum Ending {
 pub(super) struct Endings {
     to_store: mpsc::Sender<(u64, String)>,
     waiting: Mutex<Option<mpsc::Receiver<(u64, String)>>>,
-    done: Mutex<Done>,
-}
-
-/// The keys of endings, the oldest first.
-#[derive(Debug, Default)]
-struct Done {
-    keys: HashSet<u64>,
-    order: VecDeque<u64>,
+    /// Their keys.
+    done: Mutex<Recent<u64>>,
 }
 
 impl Endings {
     pub(super) fn new() -> Self {
         let (to_store, waiting) = mpsc::channel(WAITING);
-        Self { to_store, waiting: Mutex::new(Some(waiting)), done: Mutex::default() }
+        Self { to_store, waiting: Mutex::new(Some(waiting)), done: Mutex::new(Recent::new(REMEMBERED)) }
     }
 
     /// Takes the endings for the store, once.
@@ -76,17 +69,7 @@ impl Endings {
 
     /// Notes that an ending is done here. Returns whether it was not before.
     fn note(&self, key: u64) -> bool {
-        let mut done = self.done.lock().expect("invariant: nothing panics under this lock");
-        if !done.keys.insert(key) {
-            return false;
-        }
-        done.order.push_back(key);
-        if done.order.len() > REMEMBERED
-            && let Some(oldest) = done.order.pop_front()
-        {
-            done.keys.remove(&oldest);
-        }
-        true
+        self.done.lock().expect("invariant: nothing panics under this lock").note(key)
     }
 }
 
@@ -167,14 +150,6 @@ impl Engine {
                     }
                 }
             }
-        }
-    }
-
-    async fn in_time<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        match timeout(self.limits.store_timeout, contain_async(call)).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(panicked)) => Err(StoreError::because("the store panicked", panicked)),
-            Err(late) => Err(StoreError::because("the store did not answer in time", late)),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Hearing the other nodes, and oneself.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::bus::BusEvent;
 use crate::bus::envelope::{Envelope, Item, Json, NodeId};
-use crate::bus::peers::{Order, Peers};
+use crate::bus::peers::{LEASE, Order, Peers};
 use crate::channel::Channel;
 use crate::channel::remote::Told;
 use crate::engine::Engine;
@@ -64,6 +64,12 @@ struct Hearing {
     probes: VecDeque<(u64, Instant)>,
     /// When the newest beat that has come back was told.
     probed: Instant,
+    /// When the first beat came back.
+    heard_since: Option<Instant>,
+    /// The digest that each other node has told last.
+    digests: BTreeMap<NodeId, u64>,
+    /// Whether there is a new node, which is told everybody who is here.
+    greets: bool,
     /// When the others are told who came and left.
     tell_presence: Option<Instant>,
     /// When this node began to shut down.
@@ -126,6 +132,9 @@ impl Hearing {
             beats: 0,
             probes: VecDeque::new(),
             probed: Instant::now(),
+            heard_since: None,
+            digests: BTreeMap::new(),
+            greets: false,
             tell_presence: None,
             drained: None,
         }
@@ -155,10 +164,13 @@ impl Hearing {
         if self.nodes.is_heard() {
             for node in self.peers.expire(now) {
                 self.engine.forget_node(node);
+                // It may have died before it told what it stored last.
+                self.nodes.resyncs.want_all();
             }
         } else {
             self.nodes.resyncs.poll();
         }
+        self.digests.retain(|node, _| self.peers.has(*node));
         self.nodes.peers.store(self.peers.len(), Ordering::Relaxed);
     }
 
@@ -168,6 +180,9 @@ impl Hearing {
         let keeps =
             self.engine.is_draining() && self.drained.is_none_or(|drained| Instant::now() - drained < HOLD);
         self.nodes.presence.tell(&self.nodes.sender, keeps);
+        if std::mem::take(&mut self.greets) {
+            self.nodes.presence.greet(&self.nodes.sender);
+        }
     }
 
     fn set_heard(&mut self, heard: bool) {
@@ -212,7 +227,12 @@ impl Hearing {
         counters.add_lag(Duration::from_millis(here.saturating_sub(envelope.sent_ms)));
         let order = self.peers.envelope(envelope.node, partition, envelope.number, now);
         match order {
-            Order::First => self.nodes.resyncs.want_all(),
+            Order::First => {
+                self.nodes.resyncs.want_all();
+                // It may have started just now, and know nobody who is here.
+                self.greets = true;
+                self.tell_presence.get_or_insert(now + GATHER);
+            }
             Order::Gap => {
                 counters.gaps.add(1);
                 self.nodes.resyncs.want(partition);
@@ -237,7 +257,23 @@ impl Hearing {
             if took < PROBE {
                 self.nodes.probe.store(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
                 self.set_heard(true);
+                self.catch_up();
             }
+        }
+    }
+
+    /// Notes whether this node knows who is at the others. They tell it when they hear its first beat, so it does when the
+    /// second one has come back. If one of them never agrees, this node serves without it after a while.
+    fn catch_up(&mut self) {
+        let now = Instant::now();
+        let Some(since) = self.heard_since else {
+            self.heard_since = Some(now);
+            return;
+        };
+        let presence = &self.nodes.presence;
+        if now - since >= LEASE || !self.digests.iter().any(|(node, digest)| presence.differs(*node, *digest))
+        {
+            self.nodes.has_caught_up.store(true, Ordering::Relaxed);
         }
     }
 
@@ -253,6 +289,7 @@ impl Hearing {
             Item::Beat(beat) => {
                 if let Some(beat) = beat.read::<Beat>().filter(|_| order != Order::Late) {
                     self.expect(node, &beat, now);
+                    self.digests.insert(node, beat.presence);
                     if self.nodes.presence.differs(node, beat.presence) {
                         self.nodes.sender.hint(&Notice::AskEverybody { of: node });
                     }

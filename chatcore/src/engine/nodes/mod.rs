@@ -4,26 +4,33 @@
 //! envelopes are numbered, every node tells the number of its last one each second, and hears that itself if the bus
 //! works. Then it asks the store for the heads of its channels, and reads what it lacks.
 
+pub(crate) mod channels;
 pub(crate) mod endings;
 mod hear;
 pub(crate) mod notice;
 mod presence;
+mod recent;
 mod resync;
+pub(crate) mod roster;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::bus::Bus;
 use crate::bus::envelope::NodeId;
 use crate::bus::sender::Sender;
 use crate::engine::Engine;
+use crate::engine::nodes::channels::NewChannels;
 use crate::engine::nodes::endings::Endings;
 use crate::engine::nodes::presence::Presence;
 use crate::engine::nodes::resync::Resyncs;
+use crate::runtime::panics::contain_async;
 use crate::runtime::stats::HeldBus;
+use crate::store::StoreError;
 
 /// How this node and the others hear of each other.
 pub(crate) struct Nodes {
@@ -32,7 +39,9 @@ pub(crate) struct Nodes {
     resyncs: Resyncs,
     presence: Presence,
     endings: Endings,
+    channels: NewChannels,
     is_heard: AtomicBool,
+    has_caught_up: AtomicBool,
     peers: AtomicUsize,
     /// In nanoseconds.
     probe: AtomicU64,
@@ -45,8 +54,10 @@ impl Nodes {
             resyncs: Resyncs::new(node),
             presence: Presence::default(),
             endings: Endings::new(),
+            channels: NewChannels::new(),
             bus,
             is_heard: AtomicBool::new(false),
+            has_caught_up: AtomicBool::new(false),
             peers: AtomicUsize::new(0),
             probe: AtomicU64::new(0),
         }
@@ -76,10 +87,22 @@ impl Nodes {
     pub(crate) fn held(&self) -> HeldBus {
         HeldBus {
             is_heard: self.is_heard(),
+            has_caught_up: self.has_caught_up.load(Ordering::Relaxed),
             peers: self.peers.load(Ordering::Relaxed),
             probe: Duration::from_nanos(self.probe.load(Ordering::Relaxed)),
             dropped: self.sender.dropped(),
             unpublished: self.sender.failed(),
+        }
+    }
+}
+
+impl Engine {
+    /// Waits for the store, for as long as it may take.
+    async fn in_time<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        match timeout(self.limits.store_timeout, contain_async(call)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(panicked)) => Err(StoreError::because("the store panicked", panicked)),
+            Err(late) => Err(StoreError::because("the store did not answer in time", late)),
         }
     }
 }

@@ -15,8 +15,8 @@ use crate::model::id::{ChannelId, Seq, UserId};
 use crate::model::message::User;
 use crate::model::moment::Moment;
 use crate::model::name::ChannelName;
-use crate::protocol::{ChannelObject, ChatEvent, Encoder};
-use crate::store::{ChannelInfo, Listed, Unread};
+use crate::protocol::{ChatEvent, Encoder};
+use crate::store::ChannelInfo;
 
 /// What nodes tell each other besides what is in logs. A node ignores one that it does not know.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -82,11 +82,7 @@ impl Engine {
                     handle.send_of(&channel, &frame, || true);
                 }
             }
-            Notice::Created { info } => {
-                let name = info.name.clone();
-                let listed = Listed::new(info, None, 0);
-                self.show_channel(&name, &ChannelObject::new(listed, Unread::default()));
-            }
+            Notice::Created { info } => self.show_once(&info),
             Notice::Added { channel, users } => {
                 for user in users {
                     self.tidings.tell(Tiding::Added { user, channel }, &self.monitor);

@@ -17,11 +17,9 @@ use crate::channel::departures::{announce, list_limit};
 use crate::channel::members::Arrival;
 use crate::engine::Engine;
 use crate::engine::nodes::notice::Notice;
+use crate::engine::nodes::roster::{self, Roster};
 use crate::model::id::{ChannelId, UserId};
 use crate::model::message::User;
-
-/// The most users in channels that a node remembers of another.
-const REMEMBERED: usize = 400_000;
 
 /// A user in channels.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -55,65 +53,8 @@ struct State {
 #[derive(Debug, Default)]
 struct Peer {
     roster: Roster,
-    /// The parts of its answer to a question for everything, until the last one.
-    answer: Option<Vec<Person>>,
-}
-
-/// Who is in which channel at one node.
-#[derive(Debug, Default)]
-struct Roster {
-    channels: HashMap<ChannelId, BTreeMap<UserId, User>>,
-    len: usize,
-    digest: u64,
-}
-
-impl Roster {
-    /// Adds a user to a channel. Returns the user's entry before, if there was one, and whether there is room.
-    fn add(&mut self, channel: ChannelId, user: &User) -> (Option<User>, bool) {
-        let is_full = self.len >= REMEMBERED;
-        let users = self.channels.entry(channel).or_default();
-        if is_full && !users.contains_key(&user.id) {
-            return (None, false);
-        }
-        let before = users.insert(user.id.clone(), user.clone());
-        if before.is_none() {
-            self.len += 1;
-            self.digest ^= digest(channel, &user.id);
-        }
-        (before, true)
-    }
-
-    /// Removes a user from a channel. Returns whether they were in it.
-    fn remove(&mut self, channel: ChannelId, user: &UserId) -> bool {
-        let Some(users) = self.channels.get_mut(&channel) else { return false };
-        let was_in = users.remove(user).is_some();
-        if users.is_empty() {
-            self.channels.remove(&channel);
-        }
-        if was_in {
-            self.len -= 1;
-            self.digest ^= digest(channel, user);
-        }
-        was_in
-    }
-
-    fn entry(&self, channel: ChannelId, user: &UserId) -> Option<&User> {
-        self.channels.get(&channel)?.get(user)
-    }
-
-    fn entries(&self) -> Vec<(ChannelId, User)> {
-        let of = |(channel, users): (&ChannelId, &BTreeMap<UserId, User>)| {
-            users.values().map(|user| (*channel, user.clone())).collect::<Vec<_>>()
-        };
-        self.channels.iter().flat_map(of).collect()
-    }
-}
-
-/// The 64-bit FNV-1a hash of a user in a channel.
-fn digest(ChannelId(channel): ChannelId, user: &UserId) -> u64 {
-    let bytes = channel.to_le_bytes().into_iter().chain(user.as_str().bytes());
-    let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    bytes.fold(0xcbf2_9ce4_8422_2325, hash)
+    /// The parts of its answer to a question for everything, until the last one, and their bytes.
+    answer: Option<(Vec<Person>, usize)>,
 }
 
 impl Presence {
@@ -164,13 +105,15 @@ impl Presence {
             };
             let is_told = |channel: &ChannelId| state.told.entry(*channel, &id) == user;
             let new: Vec<_> = now.keys().copied().filter(|channel| !is_told(channel)).collect();
-            let told = state.told.channels.iter().filter(|(_, users)| users.contains_key(&id));
-            let old: Vec<_> = told.map(|(channel, _)| *channel).filter(|c| !now.contains_key(c)).collect();
-            if let Some(user) = user.filter(|_| !new.is_empty()) {
-                for channel in &new {
-                    state.told.add(*channel, user);
+            let told = state.told.channels_of(&id);
+            let old: Vec<_> = told.filter(|channel| !now.contains_key(channel)).collect();
+            if let Some(user) = user {
+                // Whoever has no room is not told of, so that the others have the same digest.
+                let channels: Vec<_> =
+                    new.into_iter().filter(|channel| state.told.add(*channel, user).1).collect();
+                if !channels.is_empty() {
+                    came.push(Person { user: user.clone(), channels });
                 }
-                came.push(Person { user: user.clone(), channels: new });
             }
             if old.is_empty() {
                 continue;
@@ -211,9 +154,16 @@ impl Presence {
         }
     }
 
+    /// Tells new nodes everybody who is at this node, if somebody is.
+    pub(super) fn greet(&self, sender: &Sender) {
+        if !self.state().told.is_empty() {
+            self.tell_all(sender);
+        }
+    }
+
     /// Returns the digest of what the others were told.
     pub(super) fn digest(&self) -> u64 {
-        self.state().told.digest
+        self.state().told.digest()
     }
 
     /// Returns whether something else is known of a node than what it has told.
@@ -221,7 +171,7 @@ impl Presence {
         let state = self.state();
         let roster = state.peers.get(&node).map(|peer| &peer.roster);
         // Of a node with more people than are remembered, the rest stays unknown.
-        roster.map_or(digest != 0, |roster| roster.digest != digest && roster.len < REMEMBERED)
+        roster.map_or(digest != 0, |roster| roster.digest() != digest && !roster.has_refused())
     }
 
     /// Forgets the part of a node's answer that has come, since another part may be missing.
@@ -277,7 +227,7 @@ impl Engine {
             return;
         }
         state.open.insert(id, Arc::downgrade(channel));
-        for users in state.peers.values().filter_map(|peer| peer.roster.channels.get(&id)) {
+        for users in state.peers.values().filter_map(|peer| peer.roster.users(id)) {
             for user in users.values() {
                 channel.members().arrive(user, list_limit(&self.limits));
             }
@@ -301,16 +251,19 @@ impl Engine {
         let mut state = nodes.presence.state();
         let peer = state.peers.entry(node).or_default();
         if first {
-            peer.answer = Some(Vec::new());
+            peer.answer = Some((Vec::new(), 0));
         }
-        let Some(answer) = &mut peer.answer else { return };
-        if answer.len() < REMEMBERED {
-            answer.extend(people);
+        let Some((answer, bytes)) = &mut peer.answer else { return };
+        for person in people {
+            *bytes += roster::weight(&person.user) + person.channels.len() * size_of::<ChannelId>();
+            if *bytes <= roster::BYTES {
+                answer.push(person);
+            }
         }
         if !last {
             return;
         }
-        let all = peer.answer.take().unwrap_or_default();
+        let all = peer.answer.take().map(|(all, _)| all).unwrap_or_default();
         let listed = all.iter().flat_map(|person| person.channels.iter().map(|c| (*c, &person.user.id)));
         let listed: BTreeSet<_> = listed.collect();
         for (channel, user) in peer.roster.entries() {

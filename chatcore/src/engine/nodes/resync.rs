@@ -9,11 +9,11 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use crate::bus::envelope::NodeId;
+use crate::bus::sender::NOTICES;
 use crate::channel::Channel;
 use crate::channel::remote::Told;
 use crate::engine::Engine;
 use crate::engine::nodes::Nodes;
-use crate::runtime::panics::contain_async;
 use crate::store::StoreError;
 
 /// The time between two resyncs of all channels if nothing asks for one.
@@ -89,6 +89,11 @@ impl Engine {
     /// Compares the channels in memory with the store whenever something may have been missed, for ever.
     pub(super) async fn resync(self: Arc<Self>, nodes: Arc<Nodes>) {
         let resyncs = &nodes.resyncs;
+        if let Err(error) = self.begin_channels().await {
+            // Every look for channels tries again.
+            self.monitor.failures.failed("the newest channel could not be read", "", &error);
+            resyncs.want(NOTICES);
+        }
         loop {
             if timeout(BACKSTOP, resyncs.changed.notified()).await.is_err() {
                 resyncs.want_all();
@@ -102,6 +107,13 @@ impl Engine {
                 continue;
             }
             self.monitor.counters.resyncs.add(1);
+            let mut is_failed = false;
+            if (wanted.all || wanted.partitions.contains(&NOTICES))
+                && let Err(error) = self.find_channels(&nodes).await
+            {
+                self.monitor.failures.failed("the newest channels could not be read", "", &error);
+                is_failed = true;
+            }
             let is_wanted = |channel: &Arc<Channel>| {
                 wanted.all || wanted.partitions.contains(&nodes.sender.partition_of(channel.info.id))
             };
@@ -109,10 +121,13 @@ impl Engine {
             for channels in channels.chunks(CHANNELS) {
                 if let Err(error) = self.compare(channels).await {
                     self.monitor.failures.failed("the heads of the channels could not be read", "", &error);
-                    resyncs.want_all();
-                    sleep(RETRY).await;
+                    is_failed = true;
                     break;
                 }
+            }
+            if is_failed {
+                resyncs.want_all();
+                sleep(RETRY).await;
             }
         }
     }
@@ -120,12 +135,7 @@ impl Engine {
     /// Has those of the channels repaired whose logs go on in the store.
     async fn compare(&self, channels: &[Arc<Channel>]) -> Result<(), StoreError> {
         let ids: Vec<_> = channels.iter().map(|channel| channel.info.id).collect();
-        let heads = contain_async(async { self.store.heads(&ids).await });
-        let heads = match timeout(self.limits.store_timeout, heads).await {
-            Ok(Ok(heads)) => heads?,
-            Ok(Err(panicked)) => return Err(StoreError::because("the store panicked", panicked)),
-            Err(late) => return Err(StoreError::because("the store did not answer in time", late)),
-        };
+        let heads = self.in_time(self.store.heads(&ids)).await?;
         for (channel, head) in channels.iter().zip(heads) {
             let Some(head) = head else { continue };
             let here = channel.position();

@@ -264,6 +264,20 @@ impl Directory for MemoryStore {
         Ok(self.state().names.len())
     }
 
+    async fn newest_channel(&self) -> Result<Option<ChannelId>, StoreError> {
+        Ok(self.state().logs.last().map(|log| log.info().id))
+    }
+
+    async fn channels_after(&self, id: ChannelId, limit: PageLimit) -> Result<ChannelPage, StoreError> {
+        let state = self.state();
+        let first = usize::try_from(id.0).unwrap_or(usize::MAX).min(state.logs.len());
+        let mut later = state.logs[first..].iter().map(Log::info).peekable();
+        let mut page = limit.fill();
+        let channels = std::iter::from_fn(|| later.next_if(|info| page.take(info.weight())).cloned());
+        let channels = channels.collect();
+        Ok(ChannelPage { channels, more: later.peek().is_some() })
+    }
+
     async fn channel(&self, name: &ChannelName) -> Result<Option<ChannelInfo>, StoreError> {
         let state = self.state();
         let id = state.names.get(name).or_else(|| state.looks.get(&name.look()));

@@ -11,7 +11,9 @@ use crate::model::id::{ChannelId, Seq, UserId};
 use crate::model::membership::{Mention, Mentions};
 use crate::model::message::{Message, User};
 use crate::model::time::Timestamp;
-use crate::store::{Created, Directory, EventStore, UNREAD_SCAN, UNREAD_SCAN_NEW, Unread};
+use crate::store::{
+    ChannelPage, Created, Directory, EventStore, PageLimit, UNREAD_SCAN, UNREAD_SCAN_NEW, Unread,
+};
 use crate::testkit::Random;
 
 /// A user who writes nothing.
@@ -168,6 +170,64 @@ pub async fn channels_come_by_name<F: StoreFixture>(fixture: F) {
     let listed: Vec<_> = channels(&store).await.into_iter().map(|c| c.name).collect();
     assert_eq!(listed.len(), 10);
     assert!(listed.is_sorted(), "{listed:?}");
+}
+
+/// A reader that asks again and again for the channels after the newest that it knows finds every channel that others
+/// create meanwhile, over two handles, in the order of their ids. A store that is not shared may know no newest channel.
+pub async fn every_later_channel_is_found_by_its_id<F: StoreFixture>(fixture: F) {
+    const CALLERS: usize = 6;
+    const EACH: usize = 5;
+    let first = Arc::new(fixture.open().await);
+    let second = Arc::new(fixture.another(&first).await);
+    let newest = async |store: &F::Store| store.newest_channel().await.expect("the directory can be read");
+    assert_eq!(newest(&first).await, None);
+    let known = channel(&*first, "known").await;
+    if !first.shared() && newest(&first).await.is_none() {
+        return;
+    }
+    let tasks: Vec<_> = (0..CALLERS)
+        .map(|caller| {
+            let store = Arc::clone(if caller % 2 == 0 { &first } else { &second });
+            tokio::spawn(async move {
+                let mut ids = Vec::new();
+                for n in 0..EACH {
+                    ids.push(channel(&*store, &format!("c{caller}-{n}")).await);
+                }
+                ids
+            })
+        })
+        .collect();
+    let (mut found, mut last) = (Vec::new(), known);
+    loop {
+        // Checked first, so that the last look is at everything.
+        let ended = tasks.iter().all(tokio::task::JoinHandle::is_finished);
+        let page = second.channels_after(last, PageLimit::items(4)).await.expect("the directory can be read");
+        found.extend(page.channels.iter().map(|info| info.id));
+        last = found.last().copied().unwrap_or(known);
+        assert!(newest(&second).await.is_some_and(|newest| newest >= last), "it was visible before");
+        if ended && !page.more {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    let mut created = Vec::new();
+    for task in tasks {
+        created.extend(task.await.expect("a caller ends well"));
+    }
+    created.sort_unstable();
+    assert_eq!((found.len(), &found), (CALLERS * EACH, &created));
+    for handle in [&first, &second] {
+        assert_eq!(newest(handle).await, Some(last));
+        for beyond in [last, ChannelId(u64::MAX)] {
+            let none = handle.channels_after(beyond, PageLimit::items(9)).await;
+            assert_eq!(none.expect("the directory can be read"), ChannelPage::new(Vec::new(), false));
+        }
+    }
+    let all = first.channels_after(ChannelId(0), PageLimit::items(1_000)).await;
+    let mut all = all.expect("the directory can be read").channels;
+    assert_eq!(all.first().map(|info| info.id), Some(known));
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    assert_eq!(all, channels(&*first).await, "each as it is listed by name");
 }
 
 /// A user has the last stored name. Users that were never stored are not in the answer.

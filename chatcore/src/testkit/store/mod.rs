@@ -136,6 +136,7 @@ macro_rules! store_conformance {
                 a_taken_name_gives_the_channel_that_has_it
                 channels_come_by_name
                 concurrent_markers_end_at_the_furthest
+                every_later_channel_is_found_by_its_id
                 many_at_once_create_no_more_channels_than_there_may_be
                 markers_belong_to_one_user_in_one_channel
                 names_that_people_take_for_one_are_one

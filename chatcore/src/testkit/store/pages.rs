@@ -123,6 +123,22 @@ pub async fn a_page_of_channels_ends_at_its_bytes<F: StoreFixture>(fixture: F) {
         assert_eq!(page.channels, all[from..], "after {after}");
         assert!(!page.more, "after all that come after {after}");
     }
+    if !store.shared() && store.newest_channel().await.expect("the directory can be read").is_none() {
+        // It lists no channels by their ids.
+        return;
+    }
+    let (mut all, zero) = (all, ChannelId(0));
+    all.sort_by_key(|info| info.id);
+    let weights: Vec<usize> = all.iter().map(ChannelInfo::weight).collect();
+    for (bytes, count) in bounds(&weights) {
+        for items in [99, 2, 0] {
+            let limit = PageLimit::new(items, bytes);
+            let count = count.min(items);
+            let page = store.channels_after(zero, limit).await.expect("the directory can be read");
+            assert_eq!(page.channels, all[..count], "{items} by id in {bytes} bytes");
+            assert_eq!(page.more, count < all.len(), "more than {items} by id in {bytes} bytes");
+        }
+    }
 }
 
 /// The results of a search fit into its bytes, and the rest is found from where it ends.

@@ -1,96 +1,119 @@
-//! Accounts: the names in use, and the tokens of their owners.
+//! Accounts: people, their names, and the devices on which they are signed in.
 //!
-//! There are no passwords. A name belongs to the browser that holds its token, for a year or until it signs out.
-//! Then the name is free, and whoever takes it next is a different user.
+//! There are no passwords. A name belongs to its person until no device of theirs was used for the time that
+//! [`Rules`] give, or until they give it up. A device is signed in by taking a new name, or by a link that another
+//! device of the person, or the owner of the service, has made.
+//!
+//! What happens to the records is decided here, by functions without I/O ([`sign_in`] and [`changes`]). The stores
+//! only read records, and write what was decided in the same transaction.
 
+mod changes;
+mod device;
+#[cfg(test)]
+mod laws;
 mod postgres;
+mod record;
 mod redb;
+mod secret;
+mod settling;
+mod sign_in;
 
 use std::error::Error;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chatcore::{Clock, FailureLog, SessionId, Timestamp, User};
-use sha2::{Digest, Sha256};
-use tokio::time::Instant;
+use chatcore::{SessionId, Timestamp, User, UserId};
+use tokio::sync::Semaphore;
 
+pub(crate) use self::changes::{Invited, Kind, Removed, Renamed};
+pub(crate) use self::device::device_name;
 pub(crate) use self::postgres::{PostgresAccounts, schema as postgres_schema};
+use self::record::{Change, Found, Wanted};
+pub(crate) use self::record::{Device, Invitation, LINK_LIFE, Person};
 pub(crate) use self::redb::RedbAccounts;
+pub(crate) use self::secret::{Code, Hash, Token};
+pub(crate) use self::settling::keep_settled;
+pub(crate) use self::sign_in::{Arrival, Entered, SignedIn};
 use crate::name::DisplayName;
+use crate::options::Join;
 
-/// How long a token is valid.
+/// How long a cookie is kept by a browser. Each visit sets it again.
 pub(crate) const TOKEN_LIFE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// The names in use.
+/// How often the last use of a device is stored.
+const TOUCHED_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// The most last uses that are stored at the same time. Those beyond it are stored at the device's next request.
+const TOUCHES: usize = 4;
+
+/// What a service decides about its accounts.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    /// The most names in use.
+    pub(crate) names: u64,
+    /// How long a device stays signed in, and a name stays its person's, without being used.
+    pub(crate) name_ttl: Duration,
+    /// The name of the owner of the service. Without one, the first person is the owner.
+    pub(crate) owner: Option<DisplayName>,
+    pub(crate) join: Join,
+}
+
+impl Rules {
+    /// Returns the time of the last use before which a device and a name are no longer in use at `now`.
+    fn oldest(&self, now: Timestamp) -> Timestamp {
+        now.minus(self.name_ttl)
+    }
+}
+
+/// Where accounts are kept.
 #[async_trait]
-pub(crate) trait Accounts: Send + Sync {
-    /// Returns the owner of a token.
-    async fn user(&self, token: &Token, now: Timestamp) -> Result<Option<User>, AccountsError>;
+pub(crate) trait AccountStore: Send + Sync {
+    /// Returns whose device has this token, unless the device was last used before `oldest`.
+    async fn user(&self, token: &Hash, oldest: Timestamp) -> Result<Option<Known>, AccountsError>;
 
-    /// Takes a name for a new user, unless another user has a name that looks like it. The token `old` and its
-    /// name are given up in the same transaction.
-    async fn take(
-        &self,
-        name: &DisplayName,
-        old: Option<&Token>,
-        now: Timestamp,
-    ) -> Result<Taken, AccountsError>;
+    /// Reads what is wanted, as one moment.
+    async fn read(&self, wanted: Wanted) -> Result<Found, AccountsError>;
 
-    /// Revokes the token and frees its name. Returns its owner.
-    async fn revoke(&self, token: &Token) -> Result<Option<User>, AccountsError> {
-        self.give_back(&token.hash(), Timestamp::from_millis(i64::MIN)).await
-    }
+    /// Reads what is wanted, and makes the changes that `decide` returns for it. No other change comes in between,
+    /// and all changes are made or none. If it is unknown whether the first attempt was stored, there is a second one,
+    /// which finds what the first one has stored.
+    async fn change(&self, wanted: Wanted, decide: Decide) -> Result<(), AccountsError>;
 
-    /// Revokes the token with this hash and frees its name, if it was issued at `after` or later. Returns its
-    /// owner.
-    async fn give_back(&self, hash: &[u8; 32], after: Timestamp) -> Result<Option<User>, AccountsError>;
+    /// Returns at most `limit` people by their [`Person::sort_key`]: those whose key begins with `prefix` and is after
+    /// `after`.
+    async fn people(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<Person>, AccountsError>;
 
-    /// Sets the issue time of each token that was issued more than a day after `now` to `now`. The clock was wrong
-    /// when such a token was issued, and it would stay valid, and its name in use, for a year after that time.
-    async fn settle(&self, now: Timestamp) -> Result<(), AccountsError>;
+    /// Returns at most `limit` people with a time of the last use in this part of time.
+    async fn used(&self, used: Used, limit: usize) -> Result<Vec<UserId>, AccountsError>;
 }
 
-/// How far in the future the issue time of a token may be: the clocks of several machines differ.
-const AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
+/// Decides on changes. It may be called several times.
+pub(crate) type Decide = Arc<dyn Fn(&Found) -> Vec<Change> + Send + Sync>;
 
-/// How long the clock must have been steady before tokens are settled: a machine may start with a wrong clock.
-const SETTLED: Duration = Duration::from_secs(60 * 60);
-
-/// Settles the tokens every hour in which the clock did not jump. Runs until it is dropped.
-pub(crate) async fn keep_settled(accounts: Arc<dyn Accounts>, clock: Clock, failures: FailureLog) {
-    loop {
-        let (before, begin) = (clock.now(), Instant::now());
-        tokio::time::sleep(SETTLED).await;
-        let (now, expected) = (clock.now(), before.plus(begin.elapsed()));
-        let was_set = now.as_millis().abs_diff(expected.as_millis()) > 60_000;
-        if !was_set && let Err(error) = accounts.settle(now).await {
-            failures.failed("tokens dated by a wrong clock could not be corrected", "", &error);
-        }
-    }
+/// A part of time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Used {
+    Before(Timestamp),
+    After(Timestamp),
 }
 
-/// The secret with which a browser signs in. Only its hash is stored.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Token(String);
-
-/// A user who has just signed in.
-pub(crate) struct SignedIn {
+/// The person of a device.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Known {
     pub(crate) user: User,
-    pub(crate) token: Token,
-    /// The previous user of the same browser.
-    pub(crate) replaced: Option<User>,
+    /// The last use of the device, as far as it is stored.
+    pub(crate) used: Timestamp,
 }
 
-/// The result of taking a name.
-pub(crate) enum Taken {
-    Yes(SignedIn),
-    No,
-    /// The maximum number of names is in use.
-    Full,
+/// A sign-in that has ended.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Ended {
+    pub(crate) user: UserId,
+    pub(crate) session: SessionId,
 }
 
-/// Why reading or writing the names failed.
+/// Why reading or writing the accounts failed.
 #[derive(Debug, thiserror::Error)]
 #[error("the users' names can't be read or written; try again")]
 pub struct AccountsError(#[source] Box<dyn Error + Send + Sync>);
@@ -101,263 +124,128 @@ impl AccountsError {
     }
 }
 
-impl Token {
-    pub(crate) fn new(text: &str) -> Option<Self> {
-        (text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit())).then(|| Self(text.to_owned()))
-    }
-
-    fn random() -> Self {
-        Self(random_hex())
-    }
-
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Returns the session id that the chat gets for this token. It does not reveal the token.
-    pub(crate) fn session(&self) -> SessionId {
-        let hex: String = self.hash().iter().map(|byte| format!("{byte:02x}")).collect();
-        SessionId::new(hex).expect("invariant: 64 hex digits make an id")
-    }
-
-    fn hash(&self) -> [u8; 32] {
-        Sha256::digest(self.0.as_bytes()).into()
-    }
+/// The accounts of a service. Clones share the store.
+#[derive(Clone)]
+pub(crate) struct Accounts {
+    store: Arc<dyn AccountStore>,
+    rules: Arc<Rules>,
+    touches: Arc<Semaphore>,
 }
 
-fn new_user(name: &DisplayName) -> User {
-    User::new(&format!("u_{}", random_hex()), name.as_str()).expect("invariant: hex digits make an id")
-}
-
-fn random_hex() -> String {
-    let mut bytes = [0_u8; 16];
-    getrandom::fill(&mut bytes).expect("invariant: the system has a source of randomness");
-    format!("{:032x}", u128::from_le_bytes(bytes))
-}
-
-/// Returns the issue time before which tokens have expired at `now`.
-fn oldest(now: Timestamp) -> Timestamp {
-    now.minus(TOKEN_LIFE)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Runs each law as a test of each implementation.
-    macro_rules! on_every_kind {
-        ($($law:ident($names:literal)),* $(,)?) => {
-            mod redb {
-                $(#[tokio::test]
-                async fn $law() {
-                    super::$law(crate::accounts::RedbAccounts::in_memory($names, std::time::Duration::from_secs(60)).unwrap()).await;
-                })*
-            }
-            mod postgres {
-                $(#[tokio::test(flavor = "multi_thread")]
-                async fn $law() {
-                    let database = chatcore_tests::Postgres::shared().await.database().await;
-                    let url = database.url();
-                    let accounts = crate::accounts::PostgresAccounts::open(&chatcore_postgres::PostgresStore::builder(&url), $names).await.unwrap();
-                    super::$law(accounts).await;
-                })*
-            }
-        };
+impl Accounts {
+    pub(crate) fn new(store: Arc<dyn AccountStore>, rules: Rules) -> Self {
+        Self { store, rules: Arc::new(rules), touches: Arc::new(Semaphore::new(TOUCHES)) }
     }
 
-    on_every_kind!(
-        a_name_belongs_to_its_token_until_it_signs_out(9),
-        a_name_can_be_given_back_by_its_hash_for_a_while(9),
-        a_browser_gives_up_its_name_for_another(9),
-        a_token_expires_after_a_year_and_frees_its_name(9),
-        names_are_bounded(2),
-        one_of_many_concurrent_callers_gets_a_name(9),
-        the_limit_of_names_holds_for_concurrent_callers(3),
-        a_token_from_a_wrong_clock_is_valid_for_a_year(9),
-        a_name_is_taken_in_every_spelling(9),
-    );
-
-    async fn a_name_is_taken_in_every_spelling(accounts: impl Accounts) {
-        let now = Timestamp::now();
-        for (name, others) in [
-            ("Straße", ["STRASSE", "strasse"]),
-            ("ΣΑΣ", ["σασ", "Σας"]),
-            ("José", ["JOSE\u{301}", "ｊｏｓé"]),
-            ("paypal", ["p\u{430}ypal", "PayPaI"]),
-        ] {
-            let (_, token) = take(&accounts, name, now).await.unwrap();
-            for other in others {
-                assert!(take(&accounts, other, now).await.is_none(), "{other} is {name}");
-            }
-            accounts.revoke(&token).await.unwrap();
-            assert!(take(&accounts, others[0], now).await.is_some(), "{name} is free again");
-        }
+    pub(crate) fn rules(&self) -> &Rules {
+        &self.rules
     }
 
-    /// An earlier version converted names to lower case instead of folding them.
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_name_of_an_earlier_version_is_taken_in_every_spelling() {
-        let database = chatcore_tests::Postgres::shared().await.database().await;
-        let store = chatcore_postgres::PostgresStore::builder(&database.url());
-        let open = async || PostgresAccounts::open(&store, 9).await.unwrap();
-        let (now, accounts) = (Timestamp::now(), open().await);
-        take(&accounts, "Straße", now).await.unwrap();
-        let client = store.pool(1).unwrap().get().await.unwrap();
-        let before = "UPDATE web_chat.name SET key = 'straße' WHERE key = 'strasse'";
-        client.batch_execute(before).await.unwrap();
-        assert!(take(&open().await, "STRASSE", now).await.is_none());
+    /// Returns whose device has this token.
+    pub(crate) async fn user(&self, token: &Token, now: Timestamp) -> Result<Option<Known>, AccountsError> {
+        self.store.user(&token.hash(), self.rules.oldest(now)).await
     }
 
-    async fn take(accounts: &impl Accounts, name: &str, now: Timestamp) -> Option<(User, Token)> {
-        take_for(accounts, name, None, now).await.map(|signed_in| (signed_in.user, signed_in.token))
-    }
-
-    async fn take_for(
-        accounts: &impl Accounts,
-        name: &str,
-        old: Option<&Token>,
+    /// Stores that a device was used, if that was not stored in the last hour. Nobody waits for that: it is a task of
+    /// its own, of which a few run at a time.
+    pub(crate) fn touch(
+        &self,
+        token: &Token,
+        known: &Known,
         now: Timestamp,
-    ) -> Option<SignedIn> {
-        match accounts.take(&DisplayName::new(name).unwrap(), old, now).await.unwrap() {
-            Taken::Yes(signed_in) => Some(signed_in),
-            Taken::No | Taken::Full => None,
+        failed: impl FnOnce(&AccountsError) + Send + 'static,
+    ) {
+        if known.used.plus(TOUCHED_EVERY) > now {
+            return;
         }
+        let Ok(permit) = Arc::clone(&self.touches).try_acquire_owned() else { return };
+        let (accounts, hash) = (self.clone(), token.hash());
+        tokio::spawn(async move {
+            if let Err(error) = accounts.store_use(hash, now).await {
+                failed(&error);
+            }
+            drop(permit);
+        });
     }
 
-    async fn a_name_belongs_to_its_token_until_it_signs_out(accounts: impl Accounts) {
-        let now = Timestamp::now();
-        let (ann, token) = take(&accounts, "ann", now).await.unwrap();
-        assert_eq!(accounts.user(&token, now).await.unwrap(), Some(ann.clone()));
-        assert!(take(&accounts, "ANN", now).await.is_none());
-        assert_eq!(accounts.revoke(&token).await.unwrap(), Some(ann.clone()));
-        assert_eq!(accounts.user(&token, now).await.unwrap(), None);
-        assert_eq!(accounts.revoke(&token).await.unwrap(), None);
-        let (other, _) = take(&accounts, "Ann", now).await.unwrap();
-        assert_ne!(other.id, ann.id, "whoever takes the name next is somebody else");
+    /// Returns the valid devices of a person, the last used first.
+    pub(crate) async fn devices(&self, id: &UserId, now: Timestamp) -> Result<Vec<Device>, AccountsError> {
+        let found = self.store.read(Wanted { ids: vec![id.clone()], ..Wanted::default() }).await?;
+        let oldest = self.rules.oldest(now);
+        let devices = found.people.into_iter().flat_map(|person| person.devices);
+        let mut devices: Vec<_> = devices.filter(|device| device.used >= oldest).collect();
+        devices.sort_by_key(|device| std::cmp::Reverse(device.used));
+        Ok(devices)
     }
 
-    async fn a_name_can_be_given_back_by_its_hash_for_a_while(accounts: impl Accounts) {
-        let now = Timestamp::now();
-        let (ann, token) = take(&accounts, "ann", now).await.unwrap();
-        let later = Timestamp::from_millis(now.as_millis() + 1);
-        assert_eq!(accounts.give_back(&token.hash(), later).await.unwrap(), None, "too late");
-        assert_eq!(accounts.user(&token, now).await.unwrap(), Some(ann.clone()));
-        assert_eq!(accounts.give_back(&token.hash(), now).await.unwrap(), Some(ann));
-        assert_eq!(accounts.user(&token, now).await.unwrap(), None);
-        assert!(take(&accounts, "ann", now).await.is_some());
+    /// Returns the owner of the service.
+    pub(crate) async fn owner(&self) -> Result<Option<UserId>, AccountsError> {
+        Ok(self.store.read(Wanted::default()).await?.service.owner)
     }
 
-    async fn a_browser_gives_up_its_name_for_another(accounts: impl Accounts) {
-        let now = Timestamp::now();
-        let (ann, old) = take(&accounts, "ann", now).await.unwrap();
-        take(&accounts, "bob", now).await.unwrap();
-        assert!(take_for(&accounts, "Bob", Some(&old), now).await.is_none());
-        let still = accounts.user(&old, now).await.unwrap();
-        assert_eq!(still, Some(ann.clone()), "a refusal changes nothing");
-        let renamed = take_for(&accounts, "Ann", Some(&old), now).await.unwrap();
-        assert_eq!(renamed.replaced, Some(ann));
-        assert_eq!(accounts.user(&old, now).await.unwrap(), None);
+    /// Returns at most `limit` people whose names begin with `name`, in any spelling, after the one with this
+    /// [`Person::sort_key`].
+    pub(crate) async fn people(
+        &self,
+        name: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<Person>, AccountsError> {
+        self.store.people(&chatcore::visible::fold(name), after, limit).await
     }
 
-    async fn a_token_expires_after_a_year_and_frees_its_name(accounts: impl Accounts) {
-        let now = Timestamp::now();
-        let (_, token) = take(&accounts, "ann", oldest(now)).await.unwrap();
-        assert!(accounts.user(&token, now).await.unwrap().is_some(), "to the day");
-        let later = Timestamp::from_millis(now.as_millis() + 1);
-        assert!(accounts.user(&token, later).await.unwrap().is_none());
-        assert!(take(&accounts, "ann", later).await.is_some());
-    }
-
-    async fn names_are_bounded(accounts: impl Accounts) {
-        let now = Timestamp::now();
-        assert!(take(&accounts, "a", now).await.is_some());
-        assert!(take(&accounts, "b", now).await.is_some());
-        assert!(take(&accounts, "c", now).await.is_none());
-    }
-
-    async fn the_limit_of_names_holds_for_concurrent_callers(accounts: impl Accounts) {
-        let now = Timestamp::now();
-        let names: Vec<String> = (0..12).map(|n| format!("name {n}")).collect();
-        let taken = futures::future::join_all(names.iter().map(|name| take(&accounts, name, now))).await;
-        assert_eq!(taken.iter().flatten().count(), 3);
-    }
-
-    async fn a_token_from_a_wrong_clock_is_valid_for_a_year(accounts: impl Accounts) {
-        let (now, day) = (Timestamp::now(), Duration::from_secs(86_400));
-        let (_, right) = take(&accounts, "right", now).await.unwrap();
-        let (_, near) = take(&accounts, "near", now.plus(day)).await.unwrap();
-        let (ann, far) = take(&accounts, "ann", now.plus(3_650 * day)).await.unwrap();
-        accounts.settle(now).await.unwrap();
-        assert_eq!(accounts.user(&far, now).await.unwrap(), Some(ann), "nobody is signed out by it");
-        assert!(take(&accounts, "Ann", now.plus(TOKEN_LIFE)).await.is_none(), "nor loses the name");
-        let millisecond = Duration::from_millis(1);
-        let over = now.plus(TOKEN_LIFE + millisecond);
-        assert_eq!(accounts.user(&far, over).await.unwrap(), None);
-        assert_eq!(accounts.user(&right, over).await.unwrap(), None);
-        assert!(accounts.user(&near, over).await.unwrap().is_some(), "clocks may differ by a day");
-        assert_eq!(accounts.user(&near, over.plus(day)).await.unwrap(), None);
-        assert!(take(&accounts, "Ann", over).await.is_some());
-    }
-
-    /// Accounts without names that record the times at which they were settled.
-    #[derive(Default)]
-    struct Settled(std::sync::Mutex<Vec<Timestamp>>);
-
-    #[async_trait]
-    impl Accounts for Settled {
-        async fn user(&self, _: &Token, _: Timestamp) -> Result<Option<User>, AccountsError> {
-            Ok(None)
+    /// Makes the changes that `decide` returns. It is first asked without a transaction, so that nothing waits for a
+    /// change that is not made.
+    ///
+    /// `decide` returns the outcome and its changes, or `None` if there is nothing to do: then the outcome is that of an
+    /// earlier attempt, whose answer was lost.
+    async fn change<T: Send + 'static>(
+        &self,
+        wanted: Wanted,
+        decide: impl Fn(&Found) -> Option<(T, Vec<Change>)> + Send + Sync + 'static,
+    ) -> Result<Option<T>, AccountsError> {
+        let found = self.store.read(wanted.clone()).await?;
+        match decide(&found) {
+            None => return Ok(None),
+            Some((outcome, changes)) if changes.is_empty() => return Ok(Some(outcome)),
+            Some(_) => {}
         }
-
-        async fn take(
-            &self,
-            _: &DisplayName,
-            _: Option<&Token>,
-            _: Timestamp,
-        ) -> Result<Taken, AccountsError> {
-            Ok(Taken::Full)
-        }
-
-        async fn give_back(&self, _: &[u8; 32], _: Timestamp) -> Result<Option<User>, AccountsError> {
-            Ok(None)
-        }
-
-        async fn settle(&self, now: Timestamp) -> Result<(), AccountsError> {
-            self.0.lock().unwrap().push(now);
-            Ok(())
-        }
+        let outcome = Arc::new(Mutex::new(None));
+        let slot = Arc::clone(&outcome);
+        let decide = move |found: &Found| {
+            let Some((outcome, changes)) = decide(found) else { return Vec::new() };
+            *slot.lock().expect("invariant: nothing panics under this lock") = Some(outcome);
+            changes
+        };
+        self.store.change(wanted, Arc::new(decide)).await?;
+        Ok(outcome.lock().expect("invariant: nothing panics under this lock").take())
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn tokens_are_settled_after_an_hour_with_a_steady_clock() {
-        use std::sync::atomic::{AtomicI64, Ordering};
-
-        let (hour, begin) = (Duration::from_secs(3_600), Instant::now());
-        let (wrong, accounts) = (Arc::new(AtomicI64::new(-86_400_000)), Arc::new(Settled::default()));
-        let right = move || Timestamp::from_millis(1_700_000_000_000).plus(begin.elapsed());
-        let by = Arc::clone(&wrong);
-        let clock =
-            Clock::new(move || Timestamp::from_millis(right().as_millis() + by.load(Ordering::SeqCst)));
-        let settling = keep_settled(Arc::<Settled>::clone(&accounts), clock, FailureLog::new());
-        let settling = tokio::spawn(settling);
-        tokio::time::sleep(hour / 2).await;
-        wrong.store(0, Ordering::SeqCst);
-        tokio::time::sleep(hour).await;
-        assert!(accounts.0.lock().unwrap().is_empty(), "a clock that was set is not settled by");
-        tokio::time::sleep(hour).await;
-        let settled = accounts.0.lock().unwrap().clone();
-        let ago = |settled: &Timestamp| right().as_millis() - settled.as_millis();
-        assert!(settled.len() == 1 && settled.iter().all(|settled| (0..=1_800_000).contains(&ago(settled))));
-        settling.abort();
+    /// Whether a name is free again at `now`.
+    fn is_over(&self, found: &Found, person: &Person, now: Timestamp) -> bool {
+        is_over(&self.rules, found, person, now)
     }
+}
 
-    async fn one_of_many_concurrent_callers_gets_a_name(accounts: impl Accounts) {
-        let now = Timestamp::now();
-        let (one, two, three) = tokio::join!(
-            take(&accounts, "ann", now),
-            take(&accounts, "Ann", now),
-            take(&accounts, "ANN", now)
-        );
-        assert_eq!([one, two, three].iter().flatten().count(), 1);
-    }
+/// Returns whether the name of a person is free for others: nobody used it for long. The owner's never is.
+fn is_over(rules: &Rules, found: &Found, person: &Person, now: Timestamp) -> bool {
+    person.used < rules.oldest(now) && !found.is_owner(&person.user.id)
+}
+
+/// Returns whether a name is kept for the owner: it is the one of the rules, and somebody else than `id` is the owner.
+fn is_kept(rules: &Rules, found: &Found, name: &DisplayName, id: Option<&UserId>) -> bool {
+    let is_owners = rules.owner.as_ref().is_some_and(|owner| owner.is_same(name));
+    is_owners && found.service.owner.as_ref().is_some_and(|owner| id != Some(owner))
+}
+
+/// Returns the holders of a name's keys, or `None` if one of them still uses it.
+fn freed<'a>(
+    rules: &Rules,
+    found: &'a Found,
+    keys: &'a [String],
+    own: Option<&UserId>,
+    now: Timestamp,
+) -> Option<Vec<&'a Person>> {
+    let others: Vec<_> = found.holders(keys).filter(|person| Some(&person.user.id) != own).collect();
+    others.iter().all(|person| is_over(rules, found, person, now)).then_some(others)
 }

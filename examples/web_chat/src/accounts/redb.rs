@@ -1,207 +1,45 @@
 //! Accounts in a redb file, or in memory.
 
-use std::collections::HashSet;
+mod earlier;
+mod layout;
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chatcore::store::StoreError;
-use chatcore::{Timestamp, User};
-use chatcore_redb::{BackupError, Layout, LayoutKind, RedbFile, TransactionError, copy_table};
-use redb::{
-    Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table,
-    TableDefinition, TableError, TableHandle, WriteTransaction,
-};
-use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
+use chatcore::{Timestamp, UserId};
+use chatcore_redb::{BackupError, RedbFile, TransactionError};
+use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
 use tokio::time::timeout;
 
-use super::{AHEAD, Accounts, AccountsError, SignedIn, Taken, Token, new_user, oldest};
-use crate::name::{DisplayName, lacking_keys};
+use self::layout::{BY_NAME, DEVICES, KEYS, LINKS, PEOPLE, SERVICE, Tables, person, service};
+use super::record::{Change, Found, Person, Wanted};
+use super::secret::Hash;
+use super::{AccountStore, AccountsError, Decide, Known, Used};
 
-/// The size of the page cache. The file has this size with 100,000 names.
+/// The size of the page cache. The file has about this size with 50,000 people.
 const CACHE_BYTES: usize = 16 << 20;
-
-/// Accounts by the hashes of their tokens.
-const ACCOUNTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("accounts");
-/// The hashes of tokens by the keys of the names.
-const NAMES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("names");
 
 /// Accounts in a file or in memory. One thread writes them, and no call waits longer than `wait`.
 #[derive(Debug)]
 pub(crate) struct RedbAccounts {
-    file: RedbFile<Names>,
-    limit: u64,
+    file: RedbFile<Tables>,
     wait: Duration,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Account {
-    user: User,
-    keys: Vec<String>,
-    since: Timestamp,
-}
-
-impl Account {
-    fn is_over(&self, now: Timestamp) -> bool {
-        self.since < oldest(now)
-    }
-}
-
-/// The layout of the file.
-struct Names;
-
-/// The tables in a write transaction.
-struct Changes<'t> {
-    accounts: Table<'t, &'static [u8], &'static [u8]>,
-    names: Table<'t, &'static str, &'static [u8]>,
-    changed: bool,
-}
-
-impl Layout for Names {
-    type Changes<'t> = Changes<'t>;
-
-    fn prepare(database: &Database) -> Result<LayoutKind, TransactionError> {
-        let read = database.begin_read()?;
-        let tables: HashSet<String> = read.list_tables()?.map(|table| table.name().to_owned()).collect();
-        if tables.is_empty() {
-            let write = database.begin_write()?;
-            Self::begin(&write)?;
-            write.commit()?;
-            return Ok(LayoutKind::Ours);
-        }
-        match (read.open_table(ACCOUNTS), read.open_table(NAMES)) {
-            (Ok(accounts), Ok(names)) => {
-                add_keys(database, &accounts, &names)?;
-                Ok(LayoutKind::Ours)
-            }
-            (Err(TableError::Storage(error)), _) | (_, Err(TableError::Storage(error))) => Err(error.into()),
-            _ => Ok(LayoutKind::Foreign),
-        }
-    }
-
-    fn begin(txn: &WriteTransaction) -> Result<Changes<'_>, TransactionError> {
-        Ok(Changes { accounts: txn.open_table(ACCOUNTS)?, names: txn.open_table(NAMES)?, changed: false })
-    }
-
-    fn finish(changes: Changes<'_>) -> Result<bool, TransactionError> {
-        Ok(changes.changed)
-    }
-
-    fn copy(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), TransactionError> {
-        copy_table(from, to, ACCOUNTS)?;
-        copy_table(from, to, NAMES)
-    }
-}
-
-/// Adds the keys that names of an earlier version lack. A key that another name has in the meantime stays with
-/// that name.
-fn add_keys(
-    database: &Database,
-    accounts: &impl ReadableTable<&'static [u8], &'static [u8]>,
-    names: &impl ReadableTable<&'static str, &'static [u8]>,
-) -> Result<(), TransactionError> {
-    let mut entered = HashSet::new();
-    let mut changed = Vec::new();
-    for row in accounts.iter()? {
-        let (hash, account) = row?;
-        let Some(mut account) = decode(account.value()) else { continue };
-        let before = account.keys.len();
-        for key in lacking_keys(&account.user.name, &account.keys) {
-            if names.get(key.as_str())?.is_none() && entered.insert(key.clone()) {
-                account.keys.push(key);
-            }
-        }
-        if account.keys.len() > before {
-            changed.push((hash.value().to_vec(), account));
-        }
-    }
-    if changed.is_empty() {
-        return Ok(());
-    }
-    let write = database.begin_write()?;
-    let mut changes = Names::begin(&write)?;
-    for (hash, account) in changed {
-        changes.enter(&hash, &account)?;
-    }
-    drop(changes);
-    Ok(write.commit()?)
-}
-
-impl Changes<'_> {
-    fn enter(&mut self, hash: &[u8], account: &Account) -> Result<(), TransactionError> {
-        self.changed = true;
-        let value = serde_json::to_vec(account).expect("invariant: an account is JSON");
-        self.accounts.insert(hash, &value[..])?;
-        for key in &account.keys {
-            self.names.insert(key.as_str(), hash)?;
-        }
-        Ok(())
-    }
-
-    fn remove(&mut self, hash: &[u8]) -> Result<Option<Account>, TransactionError> {
-        let Some(account) = self.accounts.get(hash)?.map(|row| decode(row.value())) else { return Ok(None) };
-        self.changed = true;
-        self.accounts.remove(hash)?;
-        for key in account.iter().flat_map(|account| &account.keys) {
-            self.names.remove(key.as_str())?;
-        }
-        Ok(account)
-    }
-}
-
-/// A name that a user wants to take.
-#[derive(Clone)]
-struct Wanted {
-    keys: Vec<String>,
-    old: Option<[u8; 32]>,
-    now: Timestamp,
-    limit: u64,
-}
-
-enum Verdict {
-    /// Free, once the accounts with these hashes are removed.
-    Free(HashSet<Vec<u8>>),
-    Refused(Taken),
-}
-
-impl Wanted {
-    fn verdict<A, N>(&self, accounts: &A, names: &N) -> Result<Verdict, TransactionError>
-    where
-        A: ReadableTable<&'static [u8], &'static [u8]> + ReadableTableMetadata,
-        N: ReadableTable<&'static str, &'static [u8]>,
-    {
-        let mut freed = HashSet::new();
-        let holders = self.keys.iter().map(|key| names.get(key.as_str()));
-        for hash in holders.filter_map(Result::transpose) {
-            let hash = hash?.value().to_vec();
-            let Some(row) = accounts.get(&hash[..])? else { continue };
-            let is_own = self.old.is_some_and(|old| old[..] == hash[..]);
-            if !is_own && decode(row.value()).is_some_and(|account| !account.is_over(self.now)) {
-                return Ok(Verdict::Refused(Taken::No));
-            }
-            freed.insert(hash);
-        }
-        if let Some(old) = self.old
-            && accounts.get(&old[..])?.is_some()
-        {
-            freed.insert(old.to_vec());
-        }
-        let left = accounts.len()?.saturating_sub(freed.len() as u64);
-        Ok(if left >= self.limit { Verdict::Refused(Taken::Full) } else { Verdict::Free(freed) })
-    }
 }
 
 impl RedbAccounts {
     /// Opens the file, or creates it. Blocks.
-    pub(crate) fn open(file: &Path, limit: u64, wait: Duration) -> Result<Self, AccountsError> {
+    pub(crate) fn open(file: &Path, wait: Duration) -> Result<Self, AccountsError> {
         let builder = chatcore_redb::Builder::default().cache_bytes(CACHE_BYTES);
         let file = builder.open_file(file).map_err(AccountsError::because)?;
-        Ok(Self { file, limit, wait })
+        Ok(Self { file, wait })
     }
 
-    pub(crate) fn in_memory(limit: u64, wait: Duration) -> Result<Self, AccountsError> {
-        Ok(Self { file: RedbFile::in_memory().map_err(AccountsError::because)?, limit, wait })
+    pub(crate) fn in_memory(wait: Duration) -> Result<Self, AccountsError> {
+        Ok(Self { file: RedbFile::in_memory().map_err(AccountsError::because)?, wait })
     }
 
     /// Copies the accounts to a new file; see [`RedbFile::backup`].
@@ -217,7 +55,7 @@ impl RedbAccounts {
         timeout(self.wait, work).await.map_err(late).and_then(|done| done).map_err(AccountsError::because)
     }
 
-    async fn read<T: Send + 'static>(
+    async fn look<T: Send + 'static>(
         &self,
         read: impl FnOnce(&ReadTransaction) -> Result<T, TransactionError> + Send + 'static,
     ) -> Result<T, AccountsError> {
@@ -226,117 +64,128 @@ impl RedbAccounts {
 }
 
 #[async_trait]
-impl Accounts for RedbAccounts {
-    async fn user(&self, token: &Token, now: Timestamp) -> Result<Option<User>, AccountsError> {
-        let hash = token.hash();
-        let account = self.read(move |txn| account(txn, &hash)).await?;
-        Ok(account.filter(|account| !account.is_over(now)).map(|account| account.user))
+impl AccountStore for RedbAccounts {
+    async fn user(&self, token: &Hash, oldest: Timestamp) -> Result<Option<Known>, AccountsError> {
+        let hash = *token;
+        self.look(move |txn| {
+            let Some(id) = txn.open_table(DEVICES)?.get(hash.as_bytes())? else { return Ok(None) };
+            let Some(person) = person(&txn.open_table(PEOPLE)?, id.value())? else { return Ok(None) };
+            let used = person.device(&hash).map(|device| device.used).filter(|used| *used >= oldest);
+            Ok(used.map(|used| Known { user: person.user, used }))
+        })
+        .await
     }
 
-    async fn take(
-        &self,
-        name: &DisplayName,
-        old: Option<&Token>,
-        now: Timestamp,
-    ) -> Result<Taken, AccountsError> {
-        let wanted = Wanted { keys: name.keys(), old: old.map(Token::hash), now, limit: self.limit };
-        // Check first, so that a name in use is refused without a write.
-        let asked = wanted.clone();
-        let verdict =
-            self.read(move |txn| asked.verdict(&txn.open_table(ACCOUNTS)?, &txn.open_table(NAMES)?));
-        if let Verdict::Refused(taken) = verdict.await? {
-            return Ok(taken);
-        }
-        let (user, token) = (new_user(name), Token::random());
-        let account = Account { user: user.clone(), keys: name.keys(), since: now };
-        let entered = enter(self.file.clone(), wanted, token.hash(), account);
-        match self.within(entered).await? {
-            Ok(replaced) => Ok(Taken::Yes(SignedIn { user, token, replaced })),
-            Err(refusal) => Ok(refusal),
-        }
+    async fn read(&self, wanted: Wanted) -> Result<Found, AccountsError> {
+        self.look(move |txn| {
+            let tables = Lookup {
+                people: &txn.open_table(PEOPLE)?,
+                keys: &txn.open_table(KEYS)?,
+                devices: &txn.open_table(DEVICES)?,
+                links: &txn.open_table(LINKS)?,
+                service: &txn.open_table(SERVICE)?,
+            };
+            tables.find(&wanted)
+        })
+        .await
     }
 
-    async fn give_back(&self, hash: &[u8; 32], after: Timestamp) -> Result<Option<User>, AccountsError> {
-        let hash = *hash;
-        // Check first, so that a token without an account causes no write.
-        let account = self.read(move |txn| account(txn, &hash)).await?;
-        if account.is_none_or(|account| account.since < after) {
-            return Ok(None);
-        }
-        let removed = self.within(self.file.write(move |changes| changes.remove(&hash))).await?;
-        Ok(removed.map(|account| account.user))
-    }
-
-    async fn settle(&self, now: Timestamp) -> Result<(), AccountsError> {
-        // Check first, since there are hardly ever any.
-        if self.read(move |txn| Ok(ahead(&txn.open_table(ACCOUNTS)?, now)?.is_empty())).await? {
-            return Ok(());
-        }
-        let settled = self.file.write(move |changes| {
-            for (hash, account) in ahead(&changes.accounts, now)? {
-                changes.enter(&hash, &account)?;
+    async fn change(&self, wanted: Wanted, decide: Decide) -> Result<(), AccountsError> {
+        let changed = self.file.write(move |tables| {
+            let found = {
+                let layout::Changes { people, keys, devices, links, service, .. } = &*tables;
+                Lookup { people, keys, devices, links, service }.find(&wanted)?
+            };
+            for change in decide(&found) {
+                match change {
+                    Change::Put(person) => tables.put(&person)?,
+                    Change::Remove(id) => tables.remove(id.as_str())?,
+                    Change::Service(service) => tables.put_service(&service)?,
+                }
             }
             Ok(())
         });
-        self.within(settled).await
+        self.within(changed).await
     }
-}
 
-/// Returns the accounts whose tokens were issued more than a day after `now`, with the issue time set to `now`.
-fn ahead<A>(accounts: &A, now: Timestamp) -> Result<Vec<(Vec<u8>, Account)>, TransactionError>
-where
-    A: ReadableTable<&'static [u8], &'static [u8]>,
-{
-    let mut found = Vec::new();
-    for row in accounts.iter()? {
-        let (hash, row) = row?;
-        if let Some(account) = decode(row.value()).filter(|account| account.since > now.plus(AHEAD)) {
-            found.push((hash.value().to_vec(), Account { since: now, ..account }));
-        }
-    }
-    Ok(found)
-}
-
-/// Inserts an account, and returns the user that it replaces. If the caller no longer waits, nobody will ever have
-/// the token: the account is then removed, so that its name is free.
-async fn enter(
-    file: RedbFile<Names>,
-    wanted: Wanted,
-    hash: [u8; 32],
-    account: Account,
-) -> Result<Result<Option<User>, Taken>, StoreError> {
-    let (answer, answered) = oneshot::channel();
-    tokio::spawn(async move {
-        let entered = file.write(move |changes| {
-            let freed = match wanted.verdict(&changes.accounts, &changes.names)? {
-                Verdict::Free(freed) => freed,
-                Verdict::Refused(taken) => return Ok(Err(taken)),
-            };
-            let mut replaced = None;
-            for gone in freed {
-                let removed = changes.remove(&gone)?.map(|account| account.user);
-                if wanted.old.is_some_and(|old| old[..] == gone[..]) {
-                    replaced = removed;
+    async fn people(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<Person>, AccountsError> {
+        let (prefix, after) = (prefix.to_owned(), after.to_owned());
+        self.look(move |txn| {
+            let (by_name, table) = (txn.open_table(BY_NAME)?, txn.open_table(PEOPLE)?);
+            let mut people = Vec::new();
+            for row in by_name.range(prefix.as_str().max(after.as_str())..)? {
+                let (key, id) = row?;
+                if people.len() == limit || !key.value().starts_with(&prefix) {
+                    break;
+                }
+                if key.value() > after.as_str() {
+                    people.extend(person(&table, id.value())?);
                 }
             }
-            changes.enter(&hash, &account)?;
-            Ok(Ok(replaced))
-        });
-        if let Err(Ok(Ok(_))) = answer.send(entered.await) {
-            // The writer logs the error.
-            let _ = file.write(move |changes| changes.remove(&hash)).await;
+            Ok(people)
+        })
+        .await
+    }
+
+    async fn used(&self, used: Used, limit: usize) -> Result<Vec<UserId>, AccountsError> {
+        self.look(move |txn| {
+            let mut ids = Vec::new();
+            for row in txn.open_table(PEOPLE)?.iter()? {
+                let (_, row) = row?;
+                let Some(person) = layout::decode::<Person>(row.value()) else { continue };
+                let is_in = match used {
+                    Used::Before(time) => person.used < time,
+                    Used::After(time) => person.used > time,
+                };
+                if is_in {
+                    ids.push(person.user.id);
+                }
+                if ids.len() == limit {
+                    break;
+                }
+            }
+            Ok(ids)
+        })
+        .await
+    }
+}
+
+/// The tables for a look-up, in a transaction that reads or writes.
+struct Lookup<'a, P, K, D, S> {
+    people: &'a P,
+    keys: &'a K,
+    devices: &'a D,
+    links: &'a D,
+    service: &'a S,
+}
+
+impl<P, K, D, S> Lookup<'_, P, K, D, S>
+where
+    P: ReadableTable<&'static str, &'static [u8]> + ReadableTableMetadata,
+    K: ReadableTable<&'static str, &'static str>,
+    D: ReadableTable<&'static [u8], &'static str>,
+    S: ReadableTable<&'static str, &'static [u8]>,
+{
+    fn find(&self, wanted: &Wanted) -> Result<Found, TransactionError> {
+        let mut ids: Vec<String> = wanted.ids.iter().map(ToString::to_string).collect();
+        for key in &wanted.keys {
+            ids.extend(self.keys.get(key.as_str())?.map(|id| id.value().to_owned()));
         }
-    });
-    answered.await.unwrap_or_else(|_| Err(StoreError::new("the runtime ends")))
+        for hash in &wanted.tokens {
+            ids.extend(self.devices.get(hash.as_bytes())?.map(|id| id.value().to_owned()));
+        }
+        if let Some(hash) = &wanted.link {
+            ids.extend(self.links.get(hash.as_bytes())?.map(|id| id.value().to_owned()));
+        }
+        let mut found = Found { service: service(self.service)?, ..Found::default() };
+        for id in ids {
+            if let Some(person) = person(self.people, &id)? {
+                found.add(person);
+            }
+        }
+        if wanted.count {
+            found.count = self.people.len()?;
+        }
+        Ok(found)
+    }
 }
-
-fn account(txn: &ReadTransaction, hash: &[u8]) -> Result<Option<Account>, TransactionError> {
-    Ok(txn.open_table(ACCOUNTS)?.get(hash)?.and_then(|account| decode(account.value())))
-}
-
-fn decode(account: &[u8]) -> Option<Account> {
-    serde_json::from_slice(account).ok()
-}
-
-#[cfg(test)]
-mod tests;

@@ -138,7 +138,6 @@ fn sums(input: File) -> Result<Sums, ArchiveError> {
 struct Source {
     data: PathBuf,
     has_database: bool,
-    names: u64,
     wait: Duration,
 }
 
@@ -147,7 +146,6 @@ impl Source {
         Self {
             data: options.data.clone(),
             has_database: options.database_url.is_some(),
-            names: options.names,
             wait: options.limits().store_timeout,
         }
     }
@@ -206,7 +204,7 @@ impl Source {
             Err(chatcore_redb::OpenError::Locked { .. }) => return Err(BackupError::Locked(messages)),
             opened => opened.map_err(BackupError::Messages)?,
         };
-        let accounts = RedbAccounts::open(&data.join(NAMES), self.names, self.wait)?;
+        let accounts = RedbAccounts::open(&data.join(NAMES), self.wait)?;
         Ok(Contents { data, databases: Some((store, Arc::new(accounts))), chat: None })
     }
 }

@@ -64,13 +64,13 @@ pub(crate) async fn restore(
         Some(url) => Some(connect(options, url).await?),
         None => None,
     };
-    let (data, path, names) = (options.data.clone(), file.to_path_buf(), options.names);
+    let (data, path) = (options.data.clone(), file.to_path_buf());
     let wait = options.limits().store_timeout;
     let (restored, staging) = off_the_workers(move || {
         let staging = Staging::make(&data)?;
         let restored = extract(archive, &staging.path, &path, &stopped)?;
         if restored.sums.database {
-            drop(RedbAccounts::open(&staging.path.join(NAMES), names, wait)?);
+            drop(RedbAccounts::open(&staging.path.join(NAMES), wait)?);
         }
         Ok::<_, RestoreError>((restored, staging))
     })

@@ -62,10 +62,15 @@ impl Health {
         if !self.store_answers().await {
             return Some("not ready: the store does not answer\n");
         }
-        let deaf = self.chat.stats().bus.is_some_and(|bus| !bus.is_heard);
-        deaf.then_some(
-            "not ready: this node does not hear itself on the bus; it reads the store every second\n",
-        )
+        match self.chat.stats().bus {
+            Some(bus) if !bus.is_heard => Some(
+                "not ready: this node does not hear itself on the bus; it reads the store every second\n",
+            ),
+            Some(bus) if !bus.has_caught_up => {
+                Some("not ready: this node is learning who is online at the others\n")
+            }
+            _ => None,
+        }
     }
 
     async fn store_answers(&self) -> bool {

@@ -17,8 +17,14 @@ use http_body_util::Empty;
 use redb::StorageBackend;
 use redb::backends::FileBackend;
 
+use chatcore_redb::Layout;
+use redb::{Database, ReadableDatabase, TableDefinition, TableHandle};
+
 use super::*;
-use crate::session::Sessions;
+use crate::accounts::laws::rules;
+use crate::accounts::{Accounts, Arrival, Entered, SignedIn, Token};
+use crate::name::DisplayName;
+use crate::web::{Cookies, Route, Sessions};
 
 const WAIT: Duration = Duration::from_secs(60);
 
@@ -94,7 +100,7 @@ impl StorageBackend for Disk {
     }
 }
 
-fn on_disk(folder: &Path, faults: &Arc<Faults>) -> RedbAccounts {
+fn on_disk(folder: &Path, faults: &Arc<Faults>) -> Accounts {
     let (file, disk) = (folder.join("accounts.redb"), Arc::clone(faults));
     let path = file.clone();
     let opener = move |_| {
@@ -102,29 +108,48 @@ fn on_disk(folder: &Path, faults: &Arc<Faults>) -> RedbAccounts {
         let disk = Disk(FileBackend::new(made.unwrap()).unwrap(), Arc::clone(&disk));
         Ok(Database::builder().create_with_backend(disk).unwrap())
     };
-    RedbAccounts { file: RedbFile::open_with(file, opener).unwrap(), limit: 9, wait: WAIT }
+    accounts(RedbAccounts { file: RedbFile::open_with(file, opener).unwrap(), wait: WAIT })
 }
 
-async fn sign_in(accounts: &RedbAccounts, name: &str) -> SignedIn {
-    let name = DisplayName::new(name).unwrap();
-    match accounts.take(&name, None, Timestamp::now()).await.unwrap() {
-        Taken::Yes(signed_in) => signed_in,
-        Taken::No | Taken::Full => panic!("the name is free"),
+fn accounts(store: RedbAccounts) -> Accounts {
+    Accounts::new(Arc::new(store), rules())
+}
+
+fn open(file: &Path) -> Accounts {
+    accounts(RedbAccounts::open(file, WAIT).unwrap())
+}
+
+async fn take(accounts: &Accounts, name: &str, old: Option<&Token>) -> Result<Entered, AccountsError> {
+    let arrival = Arrival { device: "Firefox on Linux", old, now: Timestamp::now() };
+    accounts.take(&DisplayName::new(name).unwrap(), None, arrival).await
+}
+
+async fn sign_in(accounts: &Accounts, name: &str) -> SignedIn {
+    match take(accounts, name, None).await.unwrap() {
+        Entered::Yes(signed_in) => signed_in,
+        refused => panic!("the name is free: {refused:?}"),
     }
+}
+
+async fn user(accounts: &Accounts, token: &Token) -> Option<chatcore::User> {
+    accounts.user(token, Timestamp::now()).await.unwrap().map(|known| known.user)
 }
 
 #[tokio::test]
 async fn names_survive_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("accounts.redb");
-    let accounts = RedbAccounts::open(&file, 9, WAIT).unwrap();
-    let SignedIn { user, token, .. } = sign_in(&accounts, "ann").await;
+    let accounts = open(&file);
+    let ann = sign_in(&accounts, "ann").await;
+    let (_, code) = accounts.make_link(&ann.user.id, Timestamp::now()).await.unwrap().unwrap();
     drop(accounts);
-    let accounts = RedbAccounts::open(&file, 9, WAIT).unwrap();
-    assert_eq!(accounts.user(&token, Timestamp::now()).await.unwrap(), Some(user));
+    let accounts = open(&file);
+    assert_eq!(user(&accounts, &ann.token).await, Some(ann.user));
     let stored = std::fs::read(&file).unwrap();
-    let text = token.as_str().as_bytes();
-    assert!(!stored.windows(text.len()).any(|window| window == text), "only the token's hash is stored");
+    for secret in [ann.token.as_str().to_owned(), code.to_string(), code.to_string().replace('-', "")] {
+        let secret = secret.as_bytes();
+        assert!(!stored.windows(secret.len()).any(|part| part == secret), "only hashes are stored");
+    }
 }
 
 /// On one thread, so that blocking on the disk would stop everything.
@@ -140,11 +165,12 @@ async fn signing_out_on_a_hanging_disk_delays_no_message() {
     let sessions = Sessions {
         clock: chatcore::Clock::default(),
         body_time: Duration::from_secs(10),
-        accounts: Arc::new(accounts),
-        secure_cookie: false,
+        accounts,
+        cookies: Cookies { secure: false, origins: Origins::local() },
         origins: Origins::local(),
         sign_ins: Arc::new(PerAddress::new(Allowance::new(100, Duration::from_secs(1)))),
         failures: chat.failures().clone(),
+        exports: Arc::new(tokio::sync::Semaphore::new(1)),
     };
 
     faults.hold(true);
@@ -155,7 +181,7 @@ async fn signing_out_on_a_hanging_disk_delays_no_message() {
             None => request,
         };
         let (parts, body) = request.body(Empty::<Bytes>::new()).unwrap().into_parts();
-        sessions.answer(&chat, &parts, body).await.status()
+        sessions.answer(&chat, &Route::Session, &parts, body).await.status()
     };
     let mut signing_out = std::pin::pin!(sign_out(Some(&ann.token)));
     faults.until_hung(signing_out.as_mut()).await;
@@ -164,12 +190,11 @@ async fn signing_out_on_a_hanging_disk_delays_no_message() {
         assert_eq!((nobody, stranger), (StatusCode::NO_CONTENT, StatusCode::NO_CONTENT));
         client.publish("general", "hello").await.unwrap();
     }
-    let now = Timestamp::now();
-    assert_eq!(sessions.accounts.user(&bob.token, now).await.unwrap(), Some(bob.user), "reads go on");
+    assert_eq!(user(&sessions.accounts, &bob.token).await, Some(bob.user), "reads go on");
     assert!(is_pending(&mut signing_out).await, "the disk still hangs");
     faults.hold(false);
     assert_eq!(signing_out.await, StatusCode::NO_CONTENT);
-    assert_eq!(sessions.accounts.user(&ann.token, now).await.unwrap(), None);
+    assert_eq!(user(&sessions.accounts, &ann.token).await, None);
 }
 
 #[tokio::test]
@@ -180,10 +205,9 @@ async fn an_unknown_token_and_a_taken_name_write_nothing() {
     sign_in(&accounts, "ann").await;
     let before = faults.writes.load(Ordering::SeqCst);
     for _ in 0..9 {
-        assert!(accounts.revoke(&Token::random()).await.unwrap().is_none());
-        let name = DisplayName::new("Ann").unwrap();
-        let taken = accounts.take(&name, Some(&Token::random()), Timestamp::now()).await.unwrap();
-        assert!(matches!(taken, Taken::No));
+        assert!(accounts.sign_out(&Token::random().hash()).await.unwrap().is_none());
+        let taken = take(&accounts, "Ann", Some(&Token::random())).await.unwrap();
+        assert!(matches!(taken, Entered::NameTaken));
     }
     assert_eq!(faults.writes.load(Ordering::SeqCst), before);
 }
@@ -197,8 +221,7 @@ async fn names_can_be_taken_after_the_disk_was_full() {
     let now = Timestamp::now();
     for fault in [&faults.full, &faults.panics] {
         fault.store(true, Ordering::SeqCst);
-        let bob = DisplayName::new("bob").unwrap();
-        assert!(accounts.take(&bob, None, now).await.is_err());
+        assert!(take(&accounts, "bob", None).await.is_err());
         fault.store(false, Ordering::SeqCst);
         let opened = async {
             // The first read finds the file closed, and opens it again.
@@ -208,8 +231,8 @@ async fn names_can_be_taken_after_the_disk_was_full() {
         };
         timeout(WAIT, opened).await.expect("the names can't be read again");
         let bob = sign_in(&accounts, "bob").await;
-        assert_eq!(accounts.user(&ann.token, now).await.unwrap(), Some(ann.user.clone()));
-        assert_eq!(accounts.revoke(&bob.token).await.unwrap(), Some(bob.user));
+        assert_eq!(user(&accounts, &ann.token).await, Some(ann.user.clone()));
+        accounts.remove(&bob.user.id).await.unwrap();
     }
 }
 
@@ -218,16 +241,15 @@ async fn a_name_is_free_again_if_its_caller_is_gone() {
     let folder = tempfile::tempdir().unwrap();
     let faults = Arc::new(Faults::default());
     let accounts = on_disk(folder.path(), &faults);
-    let name = DisplayName::new("ann").unwrap();
     faults.hold(true);
     {
-        let taking = std::pin::pin!(accounts.take(&name, None, Timestamp::now()));
+        let taking = std::pin::pin!(take(&accounts, "ann", None));
         faults.until_hung(taking).await;
     }
     faults.hold(false);
     let taking = async {
         // The account is stored first, and then removed.
-        while !matches!(accounts.take(&name, None, Timestamp::now()).await.unwrap(), Taken::Yes(_)) {
+        while !matches!(take(&accounts, "ann", None).await.unwrap(), Entered::Yes(_)) {
             tokio::task::yield_now().await;
         }
     };
@@ -240,42 +262,91 @@ fn files_without_accounts_are_refused_unchanged() {
     let file = folder.path().join("accounts.redb");
     for (bytes, why) in [(&b""[..], "is empty"), (b"a letter to a friend", "is not a chat store")] {
         std::fs::write(&file, bytes).unwrap();
-        let Err(error) = RedbAccounts::open(&file, 9, WAIT) else { panic!("{why}") };
+        let Err(error) = RedbAccounts::open(&file, WAIT) else { panic!("{why}") };
         let source = std::error::Error::source(&error).unwrap().to_string();
         assert!(source.contains("accounts.redb") && source.contains(why), "{source}");
         assert_eq!(std::fs::read(&file).unwrap(), bytes);
     }
     std::fs::remove_file(&file).unwrap();
     drop(chatcore_redb::RedbStore::open(&file).unwrap());
-    assert!(RedbAccounts::open(&file, 9, WAIT).is_err(), "it holds messages");
+    assert!(RedbAccounts::open(&file, WAIT).is_err(), "it holds messages");
 }
 
-/// An earlier version converted names to lower case instead of folding them.
-#[tokio::test]
-async fn a_name_of_an_earlier_version_is_taken_in_every_spelling() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("accounts.redb");
-    let open = || RedbAccounts::open(&file, 9, WAIT).unwrap();
-    let before = sign_in(&open(), "Straße").await;
-    let database = Database::open(&file).unwrap();
+/// Writes a file as version 1 has written it: with these names, their keys and the issue times of their tokens.
+fn write_version_1(file: &Path, names: &[(&str, &[&str], Timestamp)]) -> Vec<Token> {
+    const ACCOUNTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("accounts");
+    const NAMES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("names");
+
+    let database = Database::create(file).unwrap();
     let write = database.begin_write().unwrap();
+    let mut tokens = Vec::new();
     {
-        let (mut accounts, mut names) =
+        let (mut accounts, mut by_key) =
             (write.open_table(ACCOUNTS).unwrap(), write.open_table(NAMES).unwrap());
-        let hash = before.token.hash();
-        let mut account = decode(accounts.get(&hash[..]).unwrap().unwrap().value()).unwrap();
-        for key in std::mem::replace(&mut account.keys, vec!["straße".to_owned()]) {
-            names.remove(key.as_str()).unwrap();
+        for (name, keys, since) in names {
+            let token = Token::random();
+            let user = serde_json::json!({ "id": format!("u_{}", tokens.len()), "name": name });
+            let account = serde_json::json!({ "user": user, "keys": keys, "since": since }).to_string();
+            let hash = token.hash();
+            accounts.insert(hash.as_bytes(), account.as_bytes()).unwrap();
+            for key in *keys {
+                by_key.insert(*key, hash.as_bytes()).unwrap();
+            }
+            tokens.push(token);
         }
-        names.insert("straße", &hash[..]).unwrap();
-        accounts.insert(&hash[..], &serde_json::to_vec(&account).unwrap()[..]).unwrap();
     }
     write.commit().unwrap();
+    tokens
+}
+
+/// The last name is as a version before that wrote it: converted to lower case instead of folded.
+#[tokio::test]
+async fn a_file_of_version_1_is_carried_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("accounts.redb");
+    let (now, year) = (Timestamp::now(), crate::accounts::TOKEN_LIFE);
+    let (half, over) = (now.minus(year / 2), now.minus(year + Duration::from_secs(1)));
+    let names =
+        [("Ann", &["ann"][..], half), ("Old", &["old", "o1d"][..], over), ("Straße", &["straße"][..], now)];
+    let tokens = write_version_1(&file, &names);
+    for _ in 0..2 {
+        let accounts = open(&file);
+        let ann = user(&accounts, &tokens[0])
+            .await
+            .expect("still signed in, although for longer than a name's life");
+        assert_eq!((ann.id.as_str(), &*ann.name), ("u_0", "Ann"));
+        assert_eq!(user(&accounts, &tokens[1]).await, None, "expired");
+        assert_eq!(&*user(&accounts, &tokens[2]).await.unwrap().name, "Straße");
+        assert_eq!(accounts.devices(&ann.id, now).await.unwrap()[0].name, "Unknown device");
+        for taken in ["ANN", "STRASSE", "straße"] {
+            assert!(matches!(take(&accounts, taken, None).await.unwrap(), Entered::NameTaken), "{taken}");
+        }
+        assert_eq!(accounts.owner().await.unwrap(), None);
+    }
+    let accounts = open(&file);
+    sign_in(&accounts, "Old").await;
+    assert_eq!(accounts.owner().await.unwrap(), None, "the next one to come is not the owner");
+    drop(accounts);
+    let database = Database::open(&file).unwrap();
+    let read = database.begin_read().unwrap();
+    let tables: Vec<_> = read.list_tables().unwrap().map(|table| table.name().to_owned()).collect();
+    assert!(
+        !tables.iter().any(|name| name == "accounts" || name == "names"),
+        "an older program refuses it: {tables:?}"
+    );
+}
+
+#[test]
+fn a_file_of_a_newer_version_is_refused_unchanged() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("accounts.redb");
+    drop(RedbAccounts::open(&file, WAIT).unwrap());
+    let database = Database::open(&file).unwrap();
+    let write = database.begin_write().unwrap();
+    layout::Tables::begin(&write).unwrap().service.insert("version", &b"3"[..]).unwrap();
+    write.commit().unwrap();
     drop(database);
-    let accounts = open();
-    let strasse = DisplayName::new("STRASSE").unwrap();
-    let now = Timestamp::now();
-    assert!(matches!(accounts.take(&strasse, None, now).await.unwrap(), Taken::No));
-    assert_eq!(accounts.revoke(&before.token).await.unwrap(), Some(before.user));
-    assert!(matches!(accounts.take(&strasse, None, now).await.unwrap(), Taken::Yes(_)), "all keys are free");
+    let Err(error) = RedbAccounts::open(&file, WAIT) else { panic!("a newer layout is not known") };
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.contains("accounts.redb") && source.contains("newer"), "{source}");
 }

@@ -1,10 +1,10 @@
-//! Three real services on one PostgreSQL, with each kind of bus: a short run of `soak --nodes`.
-#![allow(missing_docs, clippy::unwrap_used)]
+//! Every kind of fault in turn: a short run of `soak --nodes`.
 
 use std::time::Duration;
 
 use chatcore::testkit::Random;
-use chatcore_tests::soak::nodes::{BusKind, Fault, soak_nodes};
+use chatcore_tests::BusKind;
+use chatcore_tests::soak::nodes::{Fault, soak_nodes};
 use chatcore_tests::soak::{Plan, Row};
 
 async fn survive(kind: BusKind) {

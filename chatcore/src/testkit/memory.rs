@@ -1,0 +1,37 @@
+//! The memory that a bus costs a node.
+
+use crate::bus::{BusEvent, BusLimits, Feed, sender};
+use crate::channel::{append, reorder};
+use crate::engine::nodes::{channels, endings, roster};
+use crate::limits::Limits;
+
+/// The bytes of a note in a queue, of a channel's head that waits to be told, of a subscription in the list that is told
+/// to others, and of an ending that waits for the store. The names in them have at most some hundred bytes.
+const NEWS: usize = 64;
+const HEAD: usize = 64;
+const SUBSCRIPTION: usize = 96;
+const ENDING: usize = 512;
+
+/// Returns the most bytes that a node holds because it has a bus, by part, beside what the adapter of the bus holds.
+#[must_use]
+pub fn bus_memory(limits: &Limits, bus: &BusLimits) -> Vec<(&'static str, usize)> {
+    let group = append::NEWS_BYTES + append::NEWS * NEWS + reorder::TOTAL;
+    // Those that wait in the queue, and those that the task has taken from it.
+    let endings = 2 * endings::WAITING * ENDING + endings::REMEMBERED * size_of::<[u64; 4]>();
+    vec![
+        ("events of the other nodes", limits.append_groups * group),
+        ("what waits to be told", sender::WAITING + 2 * bus.max_bytes + limits.loaded_channels * HEAD),
+        ("what the bus has received", Feed::BYTES + Feed::EVENTS * size_of::<BusEvent>()),
+        (
+            "who is online here, as told to the others",
+            roster::BYTES + limits.subscriptions_total * SUBSCRIPTION,
+        ),
+        ("sign-outs and new channels", endings + channels::REMEMBERED * size_of::<[u64; 8]>()),
+    ]
+}
+
+/// Returns the most bytes that a node holds of each other node: who is online there, and an answer that lists them.
+#[must_use]
+pub const fn peer_memory() -> usize {
+    2 * roster::BYTES
+}

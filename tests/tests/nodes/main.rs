@@ -1,0 +1,5 @@
+//! Three real services that are one chat, on one PostgreSQL and each kind of bus.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod faults;
+mod presence;

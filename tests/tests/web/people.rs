@@ -1,0 +1,491 @@
+//! People of `web_chat`: their devices, names and invitations, and what the owner does for them.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::net::SocketAddr;
+
+use chatcore_tests::{Answer, Client, Database, Postgres, http};
+use clap::Parser;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use web_chat::{App, Options};
+
+/// A running `web_chat`, with what must outlive it.
+struct Chat {
+    addr: SocketAddr,
+    _database: Option<Database>,
+    _data: Option<TempDir>,
+}
+
+/// Where a chat keeps its accounts.
+#[derive(Clone, Copy)]
+enum Store {
+    Redb,
+    Postgres,
+}
+
+/// Somebody's browser that is signed in.
+struct Device {
+    addr: SocketAddr,
+    cookie: String,
+    user: Value,
+}
+
+async fn serve(app: App) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(app.serve(listener, std::future::pending()));
+    addr
+}
+
+impl Chat {
+    async fn start(store: Store, arguments: &[&str]) -> Self {
+        let (app, database, data) = Self::open(store, arguments).await;
+        Self { addr: serve(app).await, _database: database, _data: data }
+    }
+
+    async fn open(store: Store, arguments: &[&str]) -> (App, Option<Database>, Option<TempDir>) {
+        let open = async |own: &[&str]| {
+            let options = Options::parse_from([&["web_chat"], own, arguments].concat());
+            App::open(&options).await.unwrap()
+        };
+        match store {
+            Store::Redb => (open(&["--memory"]).await, None, None),
+            Store::Postgres => {
+                let database = Postgres::shared().await.database().await;
+                let data = tempfile::tempdir().unwrap();
+                let (folder, url) = (data.path().to_str().unwrap(), database.url());
+                let app = open(&["--data", folder, "--database-url", &url]).await;
+                (app, Some(database), Some(data))
+            }
+        }
+    }
+
+    /// Signs a new device in.
+    async fn join(&self, body: Value, agent: &str) -> Device {
+        let answer = self.try_join(body, agent).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        Device::of(self.addr, &answer)
+    }
+
+    async fn try_join(&self, body: Value, agent: &str) -> Answer {
+        let agent = format!("User-Agent: {agent}");
+        http(self.addr, "POST", "/session", &[&agent], body.to_string().as_bytes()).await
+    }
+
+    async fn name(&self, name: &str) -> Device {
+        self.join(json!({ "name": name }), LAPTOP).await
+    }
+
+    async fn look_at(&self, link: &str) -> Answer {
+        http(self.addr, "POST", "/link", &[], json!({ "link": link }).to_string().as_bytes()).await
+    }
+}
+
+const LAPTOP: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:127.0) Gecko/20100101 Firefox/127.0";
+const PHONE: &str =
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 Version/17.5 Safari/604.1";
+
+impl Device {
+    fn of(addr: SocketAddr, answer: &Answer) -> Self {
+        let cookie = answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+        Self { addr, cookie, user: answer.json()["user"].clone() }
+    }
+
+    async fn send(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+        let body = body.map(|body| body.to_string()).unwrap_or_default();
+        let cookie = format!("Cookie: {}", self.cookie);
+        http(self.addr, method, path, &[&cookie], body.as_bytes()).await
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        self.send("GET", path, None).await.json()
+    }
+
+    /// Makes a link, and returns its code.
+    async fn link(&self, path: &str) -> String {
+        self.send("POST", path, None).await.json()["link"].as_str().unwrap().to_owned()
+    }
+
+    async fn connect(&self) -> Client {
+        Client::connect_with_cookie(self.addr, &self.cookie).await
+    }
+
+    fn path(&self) -> String {
+        format!("/admin/people/{}", self.user["id"].as_str().unwrap())
+    }
+}
+
+/// Runs each test on both stores of accounts.
+macro_rules! on_both_stores {
+    ($($test:ident),* $(,)?) => {
+        mod redb {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(super::Store::Redb).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test(super::Store::Postgres).await;
+            })*
+        }
+    };
+}
+
+on_both_stores!(
+    a_link_makes_a_phone_the_same_person,
+    a_device_is_signed_out_from_the_list,
+    all_other_devices_are_signed_out,
+    guesses_of_links_are_limited_per_address,
+    a_rename_is_seen_by_all_sessions,
+    a_name_is_given_up_on_purpose,
+    a_new_name_needs_an_invitation_of_the_owner,
+    only_the_owner_reaches_the_owners_requests,
+    the_owner_lists_people_in_pages,
+    the_owner_helps_and_removes_people,
+    the_named_owner_signs_in_by_a_link,
+    the_owner_exports_a_channel_whole_and_in_order,
+);
+
+async fn a_link_makes_a_phone_the_same_person(store: Store) {
+    let chat = Chat::start(store, &[]).await;
+    let laptop = chat.name("Ann").await;
+    let made = laptop.send("POST", "/account/link", None).await.json();
+    let (link, url) = (made["link"].as_str().unwrap(), made["url"].as_str().unwrap());
+    assert_eq!(url, format!("http://{}/#link={link}", chat.addr), "the secret is in the fragment");
+    assert_eq!((link.len(), &made["seconds"]), (34, &json!(600)), "140 bits in seven groups");
+    assert!(
+        made["qr"]["size"].as_u64().unwrap() > 20 && made["qr"]["path"].as_str().unwrap().starts_with('M')
+    );
+    for _ in 0..2 {
+        let found = chat.look_at(link).await.json();
+        assert_eq!(found, json!({ "kind": "sign_in", "user": laptop.user }), "looking does not use it up");
+    }
+    let phone = chat.join(json!({ "link": link.to_lowercase() }), PHONE).await;
+    assert_eq!(phone.user, laptop.user);
+    chat.try_join(json!({ "link": link }), PHONE).await.assert_error(404, "invalid_link");
+    chat.look_at(link).await.assert_error(404, "invalid_link");
+    for wrong in ["", "x", "0000-0000-0000-0000-0000-0000-0000"] {
+        chat.try_join(json!({ "link": wrong }), PHONE).await.assert_error(404, "invalid_link");
+    }
+    let both = json!({ "name": "Bob", "link": link });
+    chat.try_join(both, PHONE).await.assert_error(422, "bad_frame");
+    let (mut one, mut two) = (laptop.connect().await, phone.connect().await);
+    assert_eq!(one.welcome["user"], two.welcome["user"]);
+    one.ok(json!({"type": "subscribe", "channel": "general"})).await;
+    two.ok(json!({"type": "subscribe", "channel": "general"})).await;
+    one.publish("general", "from the laptop").await;
+    assert_eq!(two.log_event().await["text"], "from the laptop");
+    two.ok(json!({"type": "read", "channel": "general", "seq": 1})).await;
+    assert_eq!(one.event("read").await["seq"], 1, "what the phone reads is read on the laptop");
+    let devices = phone.get("/account").await["devices"].clone();
+    let names: Vec<_> =
+        devices.as_array().unwrap().iter().map(|one| (&one["name"], &one["current"])).collect();
+    assert!(names.contains(&(&json!("Safari on iPhone"), &json!(true))), "{devices}");
+    assert!(names.contains(&(&json!("Firefox on Linux"), &json!(false))), "{devices}");
+}
+
+async fn a_device_is_signed_out_from_the_list(store: Store) {
+    let chat = Chat::start(store, &[]).await;
+    let laptop = chat.name("Ann").await;
+    let phone = chat.join(json!({ "link": laptop.link("/account/link").await }), PHONE).await;
+    let bob = chat.name("Bob").await;
+    let (mut one, mut two) = (laptop.connect().await, phone.connect().await);
+    let devices = laptop.get("/account").await["devices"].clone();
+    let other = devices.as_array().unwrap().iter().find(|one| one["current"] == false).unwrap()["id"].clone();
+    let path = format!("/account/devices/{}", other.as_str().unwrap());
+    bob.send("DELETE", &path, None).await.assert_error(404, "not_found");
+    assert_eq!(laptop.send("DELETE", &path, None).await.status, 204);
+    assert_eq!(two.closed().await, 4100);
+    phone.send("GET", "/session", None).await.assert_error(401, "unauthorized");
+    one.ok(json!({"type": "ping"})).await;
+    laptop.send("DELETE", &path, None).await.assert_error(404, "not_found");
+    laptop.send("DELETE", "/account/devices/x", None).await.assert_error(404, "not_found");
+    let own = laptop.get("/account").await["devices"][0]["id"].as_str().unwrap().to_owned();
+    let out = laptop.send("DELETE", &format!("/account/devices/{own}"), None).await;
+    assert!(out.header("set-cookie").unwrap().contains("Max-Age=0"), "one's own device, too");
+    assert_eq!(one.closed().await, 4100);
+}
+
+async fn all_other_devices_are_signed_out(store: Store) {
+    let chat = Chat::start(store, &[]).await;
+    let laptop = chat.name("Ann").await;
+    let phone = chat.join(json!({ "link": laptop.link("/account/link").await }), PHONE).await;
+    let (mut one, mut two) = (laptop.connect().await, phone.connect().await);
+    assert_eq!(phone.send("DELETE", "/account/devices", None).await.status, 204);
+    assert_eq!(one.closed().await, 4100);
+    two.ok(json!({"type": "ping"})).await;
+    assert_eq!(phone.get("/account").await["devices"].as_array().unwrap().len(), 1);
+}
+
+async fn guesses_of_links_are_limited_per_address(store: Store) {
+    let chat = Chat::start(store, &["--sign-ins", "4", "--sign-in-interval", "60000"]).await;
+    let ann = chat.name("Ann").await;
+    chat.look_at("x").await.assert_error(404, "invalid_link");
+    chat.try_join(json!({ "link": "x" }), PHONE).await.assert_error(404, "invalid_link");
+    let link = ann.link("/account/link").await;
+    chat.look_at(&link).await.assert_error(429, "rate_limited");
+    chat.try_join(json!({ "link": link }), PHONE).await.assert_error(429, "rate_limited");
+    ann.send("POST", "/account/link", None).await.assert_error(429, "rate_limited");
+    ann.send("PATCH", "/account", Some(json!({ "name": "Anna" }))).await.assert_error(429, "rate_limited");
+}
+
+async fn a_rename_is_seen_by_all_sessions(store: Store) {
+    let chat = Chat::start(store, &[]).await;
+    let (ann, bob) = (chat.name("Ann").await, chat.name("Bob").await);
+    let phone = chat.join(json!({ "link": ann.link("/account/link").await }), PHONE).await;
+    let mut reader = bob.connect().await;
+    reader.ok(json!({"type": "subscribe", "channel": "general"})).await;
+    ann.connect().await.publish("general", "before").await;
+    let before = reader.log_event().await;
+    let rename = async |name: &str| ann.send("PATCH", "/account", Some(json!({ "name": name }))).await;
+    rename("bob").await.assert_error(409, "name_taken");
+    rename("a\nb").await.assert_error(422, "bad_name");
+    let renamed = rename("Anna").await.json();
+    assert_eq!(renamed["user"], json!({ "id": ann.user["id"], "name": "Anna" }));
+    for device in [&ann, &phone] {
+        assert_eq!(device.get("/session").await["name"], "Anna");
+        assert_eq!(device.connect().await.welcome["user"]["name"], "Anna");
+    }
+    phone.connect().await.publish("general", "after").await;
+    let after = reader.log_event().await;
+    assert_eq!((&after["author"]["name"], &after["author"]["id"]), (&json!("Anna"), &before["author"]["id"]));
+    assert_eq!(rename("Anna").await.status, 200, "to the same name, after a lost answer");
+    assert_eq!(chat.name("Ann").await.user["name"], "Ann", "the old name is free");
+}
+
+async fn a_name_is_given_up_on_purpose(store: Store) {
+    let chat = Chat::start(store, &[]).await;
+    let (owner, ann) = (chat.name("Owner").await, chat.name("Ann").await);
+    owner.send("DELETE", "/account", None).await.assert_error(403, "not_allowed");
+    let link = ann.link("/account/link").await;
+    let mut client = ann.connect().await;
+    let gone = ann.send("DELETE", "/account", None).await;
+    assert_eq!((gone.status, gone.header("clear-site-data")), (204, Some("\"cache\"")));
+    assert!(gone.header("set-cookie").unwrap().contains("Max-Age=0"));
+    assert_eq!(client.closed().await, 4100);
+    ann.send("GET", "/account", None).await.assert_error(401, "unauthorized");
+    chat.try_join(json!({ "link": link }), PHONE).await.assert_error(404, "invalid_link");
+    assert_ne!(chat.name("Ann").await.user["id"], ann.user["id"]);
+}
+
+async fn a_new_name_needs_an_invitation_of_the_owner(store: Store) {
+    let chat = Chat::start(store, &["--join", "invite"]).await;
+    let owner = chat.name("Owner").await;
+    for name in ["Owner", "Ann"] {
+        let refused = chat.try_join(json!({ "name": name }), LAPTOP).await;
+        refused.assert_error(403, "not_invited");
+    }
+    for bad in [
+        json!({ "uses": 0, "days": 1 }),
+        json!({ "uses": 1, "days": 91 }),
+        json!({ "uses": 1_001, "days": 1 }),
+    ] {
+        owner.send("POST", "/admin/invitations", Some(bad)).await.assert_error(422, "bad_frame");
+    }
+    let invite = async || {
+        let invited =
+            owner.send("POST", "/admin/invitations", Some(json!({ "uses": 1, "days": 7 }))).await.json();
+        (
+            invited["link"].as_str().unwrap().to_owned(),
+            invited["invitation"]["id"].as_str().unwrap().to_owned(),
+        )
+    };
+    let (code, _) = invite().await;
+    assert_eq!(chat.look_at(&code).await.json(), json!({ "kind": "invitation" }));
+    let with = |name: &str, code: &str| json!({ "name": name, "invitation": code });
+    chat.try_join(with("owner", &code), LAPTOP).await.assert_error(409, "name_taken");
+    chat.try_join(json!({ "link": code }), LAPTOP).await.assert_error(404, "invalid_link");
+    let ann = chat.join(with("Ann", &code), LAPTOP).await;
+    chat.try_join(with("Bob", &code), LAPTOP).await.assert_error(403, "not_invited");
+    let phone = chat.join(json!({ "link": ann.link("/account/link").await }), PHONE).await;
+    assert_eq!(phone.user, ann.user, "another device needs no invitation");
+    let (code, id) = invite().await;
+    let listed = owner.get("/admin/invitations").await;
+    assert_eq!((&listed["join"], &listed["invitations"][0]["id"]), (&json!("invite"), &json!(id)));
+    assert!(!listed.to_string().contains(&code), "a code is shown once");
+    let path = format!("/admin/invitations/{id}");
+    assert_eq!(owner.send("DELETE", &path, None).await.status, 204);
+    owner.send("DELETE", &path, None).await.assert_error(404, "not_found");
+    chat.try_join(with("Bob", &code), LAPTOP).await.assert_error(403, "not_invited");
+}
+
+async fn only_the_owner_reaches_the_owners_requests(store: Store) {
+    let chat = Chat::start(store, &[]).await;
+    let (owner, ann) = (chat.name("Owner").await, chat.name("Ann").await);
+    let nobody = Device { addr: chat.addr, cookie: "x=y".into(), user: Value::Null };
+    assert_eq!(
+        (&owner.get("/account").await["owner"], &ann.get("/account").await["owner"]),
+        (&json!(true), &json!(false))
+    );
+    let person = owner.path();
+    for (method, path, body) in [
+        ("GET", "/admin/people".to_owned(), None),
+        ("PATCH", person.clone(), Some(json!({ "name": "Eve" }))),
+        ("DELETE", person.clone(), None),
+        ("DELETE", format!("{person}/devices"), None),
+        ("POST", format!("{person}/link"), None),
+        ("GET", "/admin/invitations".to_owned(), None),
+        ("POST", "/admin/invitations".to_owned(), Some(json!({ "uses": 1, "days": 1 }))),
+        ("DELETE", "/admin/invitations/x".to_owned(), None),
+        ("GET", "/admin/channels".to_owned(), None),
+        ("GET", "/admin/channels/general/export".to_owned(), None),
+    ] {
+        ann.send(method, &path, body.clone()).await.assert_error(403, "not_allowed");
+        nobody.send(method, &path, body).await.assert_error(401, "unauthorized");
+    }
+    assert_eq!(owner.get("/session").await, owner.user, "nothing was changed");
+}
+
+async fn the_owner_lists_people_in_pages(store: Store) {
+    let chat = Chat::start(store, &[]).await;
+    let owner = chat.name("Zoe").await;
+    for n in 0..51 {
+        chat.name(&format!("person {n:02}")).await;
+    }
+    let first = owner.get("/admin/people").await;
+    let names = |page: &Value| -> Vec<String> {
+        let people = page["people"].as_array().unwrap().iter();
+        people.map(|person| person["user"]["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let (listed, after) = (names(&first), first["after"].as_str().unwrap());
+    assert_eq!((listed.len(), &*listed[49]), (50, "person 49"));
+    let after = after.replace('\n', "%0A").replace(' ', "%20");
+    let rest = owner.get(&format!("/admin/people?after={after}")).await;
+    assert_eq!(
+        (names(&rest), &rest["after"]),
+        (vec!["person 50".to_owned(), "Zoe".to_owned()], &Value::Null)
+    );
+    assert_eq!((&rest["people"][1]["owner"], &rest["people"][1]["devices"]), (&json!(true), &json!(1)));
+    let found = owner.get("/admin/people?name=PERSON%204").await;
+    assert_eq!((names(&found).len(), &found["after"]), (10, &Value::Null));
+    assert_eq!(names(&owner.get("/admin/people?name=nobody").await), [""; 0]);
+}
+
+async fn the_owner_helps_and_removes_people(store: Store) {
+    let chat = Chat::start(store, &[]).await;
+    let (owner, ann) = (chat.name("Owner").await, chat.name("Ann").await);
+    let mut client = ann.connect().await;
+    assert_eq!(owner.send("DELETE", &format!("{}/devices", ann.path()), None).await.status, 204);
+    assert_eq!(client.closed().await, 4100);
+    ann.send("GET", "/session", None).await.assert_error(401, "unauthorized");
+    chat.try_join(json!({ "name": "Ann" }), LAPTOP).await.assert_error(409, "name_taken");
+    let link = owner.link(&format!("{}/link", ann.path())).await;
+    let back = chat.join(json!({ "link": link }), PHONE).await;
+    assert_eq!(back.user, ann.user, "who was locked out is back");
+    let renamed = owner.send("PATCH", &ann.path(), Some(json!({ "name": "Anna" }))).await.json();
+    assert_eq!(renamed["user"]["name"], "Anna");
+    assert_eq!(back.get("/session").await["name"], "Anna");
+    let mut client = back.connect().await;
+    assert_eq!(owner.send("DELETE", &ann.path(), None).await.status, 204);
+    assert_eq!(client.closed().await, 4100);
+    owner.send("DELETE", &ann.path(), None).await.assert_error(404, "not_found");
+    owner.send("POST", &format!("{}/link", ann.path()), None).await.assert_error(404, "not_found");
+    owner.send("DELETE", &owner.path(), None).await.assert_error(403, "not_allowed");
+    assert_ne!(chat.name("Anna").await.user["id"], ann.user["id"]);
+}
+
+async fn the_named_owner_signs_in_by_a_link(store: Store) {
+    let (app, database, data) = Chat::open(store, &["--owner", "Ann", "--join", "invite"]).await;
+    let link = app.owner_link().await.unwrap().unwrap();
+    let chat = Chat { addr: serve(app).await, _database: database, _data: data };
+    chat.try_join(json!({ "name": "Eve" }), LAPTOP).await.assert_error(403, "not_invited");
+    let ann = chat.join(json!({ "link": link }), LAPTOP).await;
+    assert_eq!((&ann.user["name"], &ann.get("/account").await["owner"]), (&json!("Ann"), &json!(true)));
+}
+
+async fn the_owner_exports_a_channel_whole_and_in_order(store: Store) {
+    let chat = Chat::start(store, &["--history", "3"]).await;
+    let (owner, ann) = (chat.name("O*l*ga").await, chat.name("Ann").await);
+    let mut client = ann.connect().await;
+    for n in 1..=8 {
+        client.publish("general", &format!("line {n}")).await;
+    }
+    client.ok(json!({"type": "edit", "channel": "general", "seq": 2, "text": "line **two**"})).await;
+    client.ok(json!({"type": "delete", "channel": "general", "seq": 3})).await;
+    owner.connect().await.publish("general", "the end").await;
+    client.ok(json!({"type": "create_channel", "name": "empty"})).await;
+    let listed = owner.get("/admin/channels").await["channels"].clone();
+    assert_eq!((&listed[0]["name"], &listed[1]["name"]), (&json!("empty"), &json!("general")));
+
+    let export = async |channel: &str, format: &str| {
+        owner.send("GET", &format!("/admin/channels/{channel}/export{format}"), None).await
+    };
+    let answer = export("general", "").await;
+    assert_eq!(answer.header("content-disposition"), Some("attachment"));
+    let exported: Value = serde_json::from_slice(&dechunked(&answer)).unwrap();
+    let texts: Vec<_> =
+        exported["messages"].as_array().unwrap().iter().map(|one| one["text"].as_str().unwrap()).collect();
+    assert_eq!(
+        texts,
+        ["line 1", "line **two**", "", "line 4", "line 5", "line 6", "line 7", "line 8", "the end"]
+    );
+    assert_eq!(
+        (&exported["messages"][2]["deleted"], exported["messages"][0].get("nonce")),
+        (&json!(true), None)
+    );
+    let answer = export("general", "?format=markdown").await;
+    assert_eq!(answer.header("content-type"), Some("text/markdown; charset=utf-8"));
+    let text = String::from_utf8(dechunked(&answer)).unwrap();
+    assert!(text.starts_with("# general\n\n## 20"), "{text}");
+    for part in [
+        "line 1\n",
+        ", edited\n\nline **two**\n",
+        "*This message was deleted.*\n",
+        "**O\\*l\\*ga**",
+        "the end\n",
+    ] {
+        assert!(text.contains(part), "{part:?}: {text}");
+    }
+    let empty: Value = serde_json::from_slice(&dechunked(&export("empty", "").await)).unwrap();
+    assert_eq!(empty, json!({ "channel": { "name": "empty" }, "messages": [] }));
+    export("nothing", "").await.assert_error(404, "not_found");
+    export("general", "?format=pdf").await.assert_error(422, "bad_frame");
+}
+
+/// Returns the body of a response in chunks.
+fn dechunked(answer: &Answer) -> Vec<u8> {
+    assert_eq!(answer.header("transfer-encoding"), Some("chunked"), "{answer:?}");
+    let (mut rest, mut body) = (&answer.body[..], Vec::new());
+    loop {
+        let end = rest.windows(2).position(|pair| pair == b"\r\n").unwrap();
+        let size = usize::from_str_radix(std::str::from_utf8(&rest[..end]).unwrap(), 16).unwrap();
+        if size == 0 {
+            return body;
+        }
+        body.extend_from_slice(&rest[end + 2..end + 2 + size]);
+        rest = &rest[end + 4 + size..];
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_signed_out_at_one_node_is_cut_at_another() {
+    let database = Postgres::shared().await.database().await;
+    let (here, there, url) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), database.url());
+    let start = async |data: &TempDir| {
+        let arguments = ["web_chat", "--data", data.path().to_str().unwrap(), "--database-url", &url];
+        serve(App::open(&Options::parse_from(arguments)).await.unwrap()).await
+    };
+    let one = Chat { addr: start(&here).await, _database: None, _data: None };
+    let two = Chat { addr: start(&there).await, _database: None, _data: None };
+    let laptop = one.name("Ann").await;
+    let link = laptop.link("/account/link").await;
+    let phone = two.join(json!({ "link": link }), PHONE).await;
+    let mut client = phone.connect().await;
+    assert_eq!(laptop.send("DELETE", "/account/devices", None).await.status, 204);
+    assert_eq!(client.closed().await, 4100);
+    phone.send("GET", "/session", None).await.assert_error(401, "unauthorized");
+}
+
+#[tokio::test]
+async fn a_link_is_kept_in_no_cache_and_sent_to_no_other_site() {
+    let chat = Chat::start(Store::Redb, &[]).await;
+    let made = chat.name("Ann").await.send("POST", "/account/link", None).await;
+    assert_eq!(made.header("cache-control"), Some("no-store"));
+    for path in ["/", "/account.html", "/admin.html"] {
+        let answer = http(chat.addr, "GET", path, &[], b"").await;
+        assert_eq!((answer.status, answer.header("referrer-policy")), (200, Some("same-origin")), "{path}");
+    }
+}
