@@ -1,7 +1,9 @@
 //! Searching by the index: the same laws, from further back, and what it needs.
 
 use async_trait::async_trait;
-use chatcore::store::{Append, AppendBody, Directory, EventStore, PageLimit, SEARCH_SCAN};
+use chatcore::store::{
+    Append, AppendBody, Directory, EventStore, Membership, PageLimit, SEARCH_SCAN, name_matches,
+};
 use chatcore::testkit::StoreFixture;
 use chatcore::testkit::store::search;
 use chatcore::visible::is_ignorable;
@@ -188,4 +190,24 @@ async fn an_error_says_that_a_server_lacks_icu() {
         "the search index needs the collations of ICU, which this PostgreSQL server does not have"
     );
     PostgresStore::connect(&database.url()).await.expect("connects without the index");
+}
+
+/// The index has 64 characters of each word.
+#[tokio::test]
+async fn a_long_name_is_found_by_all_of_it() {
+    let fixture = Indexed::new().await;
+    let store = fixture.open().await;
+    let (first, other) = (format!("Ann {}", "ж".repeat(70)), format!("Bob {}й", "Ж".repeat(64)));
+    for (id, name) in [("u_ann", &first), ("u_bob", &other)] {
+        store.put_user(&User::new(id, name).expect("a user")).await.expect("a user is stored");
+    }
+    for length in [63, 64, 65, 70, 71] {
+        let query = "ж".repeat(length);
+        let page = store.find_users(&query, None, PageLimit::items(9)).await.expect("users can be read");
+        let found: Vec<_> = page.users.iter().map(|user| user.id.as_str()).collect();
+        let matches = [("u_ann", &first), ("u_bob", &other)].into_iter();
+        let expected: Vec<_> =
+            matches.filter(|(_, name)| name_matches(name, &query)).map(|(id, _)| id).collect();
+        assert_eq!(found, expected, "{length} characters");
+    }
 }
