@@ -16,21 +16,21 @@ unset DATABASE_URL # the tests bring databases of their own
 
 usage() {
     cat <<'END'
-./test.sh            runs every step in this order
+./test.sh            runs every step
 ./test.sh STEP...    runs these steps, in the order given
 
 tools         what the other steps need is there, or is installed
 format        cargo fmt
-lints         cargo clippy on everything
+tests         cargo test
+ui            the browser client without a browser
+instructions  of the hot path, counted by callgrind against their budgets
+journeys      people in a browser; a full run has them beside the tests
+lints         cargo clippy on everything; a full run has this and the next three beside the tests
 packages      the published crates as they are packaged: their files, each compiled alone with no feature, with
               each, and with all, and the README's first program in a project made by its `cargo add` lines
 docs          the documentation, each published crate's as docs.rs builds it
 api           what the published crates show: whose types, against the list in each Cargo.toml, and how they can grow
-tests         cargo test
-ui            the browser client without a browser
-instructions  of the hot path, counted by callgrind against their budgets
 dependencies  of the crates: which and how many, their licences and sources (cargo deny)
-journeys      people in a browser; a full run has them beside the tests
 END
 }
 
@@ -139,7 +139,9 @@ unpack_packages() {
     {
         printf '[workspace]\nresolver = "3"\nmembers = ["app", "chatcore*"]\n\n[patch.crates-io]\n'
         for crate in "${published[@]}"; do echo "$crate.path = \"$crate-$version\""; done
-        printf '\n[profile.dev]\ndebug = "line-tables-only"\n'
+        # The same profiles, so that what the lints compiled is used.
+        printf '\n'
+        sed -n '/^\[profile\.dev/,/^$/p' Cargo.toml
     } >"$packages/Cargo.toml"
     cp Cargo.lock "$packages"
     mkdir -p "$packages/app/src"
@@ -169,7 +171,7 @@ features() { # crate
 # Compiles and lints a package alone, so that features of other crates in the workspace can't hide a missing one.
 check_alone() { # crate, the choice of features…
     echo "$*"
-    (cd "$packages" && cargo clippy --quiet --offline --target-dir "$target" -p "$@" -- -D warnings)
+    (cd "$packages" && cargo clippy --quiet --offline --no-deps --target-dir "$target" -p "$@" -- -D warnings)
 }
 
 check_packages() {
@@ -253,12 +255,13 @@ count_instructions() { # arguments of cargo bench…
         cargo bench --locked --profile instructions -p chatcore-instructions "$@"
 }
 
-# A full run has some things done beside its steps, each in a process group of its own, which a failure elsewhere ends:
+# A full run has some things done beside its steps, each in a process group of its own, which a failure elsewhere ends.
+# Tests and journeys wait more than they compute. What compiles beside them has the lowest priority, so it takes only
+# what they leave:
 #
-# - Beside the first steps it builds what counts instructions. That is finished before the tests run, so that it
-#   disturbs none.
-# - The journeys run beside the tests, since both wait more than they compute, and beside the steps after them.
-# - Beside the steps after the tests it builds cargo-deny.
+# - the programs that count instructions and check dependencies
+# - the lints, the packages, the documentation and the API, which share what they compile in a target folder of their
+#   own: in that of the tests they would wait for each other
 declare -A beside=()
 start_beside() { # name, niceness, function
     mkdir -p "$target"
@@ -278,10 +281,27 @@ end_beside() { # name
     wait "$group" || { cat "$target/$1.log" >&2; fail "$1, beside other steps, failed"; }
 }
 
+# A failure beside the steps ends the run before the next step, not at the end.
+check_beside() {
+    local name
+    for name in "${!beside[@]}"; do
+        kill -0 "${beside[$name]}" 2>/dev/null || end_beside "$name"
+    done
+}
+
 trap 'for group in "${beside[@]}"; do kill -- "-$group" 2>/dev/null || true; done' EXIT
 
 build_instructions() { need_runner; count_instructions --no-run; }
 build_cargo_deny() { need_program cargo-deny "$cargo_deny"; }
+build_programs() { build_instructions; build_cargo_deny; }
+
+checks=(lints packages docs api)
+run_checks() {
+    local name
+    target=$target/checks
+    export CARGO_TARGET_DIR=$target
+    for name in "${checks[@]}"; do time_step "$name"; done
+}
 
 run_journeys() {
     (cd tests/journeys && npm ci --silent && WEB_CHAT_BIN="$target/debug/examples/web_chat" npm test)
@@ -297,22 +317,21 @@ run_step() {
         docs) need_rust; document ;;
         api) need_rust; need_node; check_api ;;
         dependencies)
-            need_rust; end_beside cargo-deny; build_cargo_deny
+            need_rust; build_cargo_deny
             check_dependencies
             "$tools/bin/cargo-deny" --locked check bans licenses sources ;;
         tests)
             need_rust; need_servers
             cargo test --locked --workspace --no-run
             built=yes
-            end_beside instructions
+            check_beside
             [ -z "$is_full" ] || start_beside journeys 0 run_journeys
-            cargo test --locked --workspace
-            [ -z "$is_full" ] || start_beside cargo-deny 19 build_cargo_deny ;;
-        instructions) need_rust; need_valgrind; build_instructions; count_instructions ;;
+            cargo test --locked --workspace ;;
+        instructions) need_rust; need_valgrind; end_beside programs; build_instructions; count_instructions ;;
         ui) need_node; (cd tests/ui && npm ci --silent && npm test) ;;
         journeys)
             need_rust; need_node; need_servers; need_chromium
-            if [ -n "${beside[journeys]:-}" ]; then
+            if [ -n "$is_full" ]; then
                 end_beside journeys
                 tail -n 12 "$target/journeys.log"
             else
@@ -322,6 +341,13 @@ run_step() {
     esac
 }
 
+time_step() {
+    local began=$SECONDS
+    say "$1"
+    run_step "$1"
+    echo "$1: passed in $((SECONDS - began)) s"
+}
+
 steps=$(usage | sed -n 's/^\([a-z]\{1,\}\)  .*/\1/p')
 for name in "$@"; do
     case $name in
@@ -329,14 +355,26 @@ for name in "$@"; do
         *) grep -qxF -e "$name" <<<"$steps" || { usage >&2; fail "no such step: $name"; } ;;
     esac
 done
-chosen=("$@")
-is_full=
-[ $# -gt 0 ] || { is_full=yes; mapfile -t chosen <<<"$steps"; }
-for name in "${chosen[@]}"; do
-    began=$SECONDS
-    say "$name"
-    run_step "$name"
-    [ -z "$is_full" ] || [ "$name" != tools ] || start_beside instructions 19 build_instructions
-    echo "$name: passed in $((SECONDS - began)) s"
+if [ $# -gt 0 ]; then
+    is_full=
+    for name in "$@"; do time_step "$name"; done
+    exit
+fi
+
+is_full=yes
+export CARGO_INCREMENTAL=0 # everything is compiled once
+need_rust
+start_beside programs 19 build_programs # which need Rust only, while the tools are installed
+time_step tools
+time_step format
+start_beside checks 19 run_checks
+for name in tests ui instructions; do
+    check_beside
+    time_step "$name"
 done
-[ -z "$is_full" ] || say "everything passed"
+say "what ran beside these steps: ${checks[*]}"
+end_beside checks
+grep -E '^[a-z]+: ' "$target/checks.log"
+time_step dependencies
+time_step journeys
+say "everything passed"

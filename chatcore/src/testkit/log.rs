@@ -3,13 +3,13 @@
 use std::fmt::{self, Write};
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
-use tracing::subscriber::DefaultGuard;
-use tracing::{Event, Level, Metadata, Subscriber};
+use tracing::subscriber::{DefaultGuard, NoSubscriber};
+use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
 
 /// Captures what the calling thread logs with `tracing`, until it is dropped. If a test's runtime runs on the
 /// test's thread, as for `#[tokio::test]`, this includes its tasks.
@@ -31,6 +31,10 @@ impl CapturedLog {
     /// Starts to capture what the calling thread logs at `level` and above.
     #[must_use]
     pub fn at(level: Level) -> Self {
+        // While there is only one subscriber, `tracing` asks that of the thread that first comes to a log statement
+        // whether anybody is interested. If that thread captures nothing, no other thread would see the statement.
+        static SECOND: OnceLock<Dispatch> = OnceLock::new();
+        SECOND.get_or_init(|| Dispatch::new(NoSubscriber::new()));
         let lines = Arc::default();
         let subscriber = Capture { lines: Arc::clone(&lines), level, spans: AtomicU64::new(1) };
         Self { lines, _guard: tracing::subscriber::set_default(subscriber) }
@@ -102,5 +106,22 @@ impl Visit for Fields {
             "message" => write!(self.message, "{value:?}"),
             name => write!(self.rest, " {name}={value:?}"),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn say() {
+        tracing::info!("said");
+    }
+
+    #[test]
+    fn a_statement_reached_elsewhere_first_is_captured() {
+        let log = CapturedLog::begin();
+        std::thread::spawn(say).join().expect("a thread");
+        say();
+        assert_eq!(log.take(), ["INFO said"]);
     }
 }
