@@ -125,6 +125,51 @@ async fn store_keeps_a_file() {
 }
 
 #[tokio::test]
+async fn tenants_see_their_own_tickets() {
+    let mut tenants = Example::start("tenants", &["127.0.0.1:0"]);
+    let addr = tenants.addr().await;
+    let sign_in =
+        async |name: &str| session(&http(addr, "POST", &format!("/sign-in/{name}"), &[], b"").await);
+    let (helen, ann, cid) = (sign_in("helen").await, sign_in("ann").await, sign_in("cid").await);
+    let call = async |cookie: &str, method: &str, path: &str| {
+        http(addr, method, path, &[&format!("Cookie: {cookie}")], b"").await
+    };
+    let opened = call(&ann, "POST", "/tickets?title=Broken%20%3Cprinter%3E").await;
+    let ticket = opened.json()["channel"].as_str().expect("a channel").to_owned();
+    call(&cid, "POST", "/tickets?title=Invoice").await;
+
+    // Each sees their own, with what they have to read. The help desk sees all.
+    let body = async |cookie: &str| String::from_utf8(call(cookie, "GET", "/").await.body).unwrap();
+    let page = body(&ann).await;
+    assert!(page.contains("Broken &lt;printer> (1)") && !page.contains("Invoice"), "{page}");
+    let page = body(&helen).await;
+    assert!(page.contains("Broken") && page.contains("Invoice"), "{page}");
+
+    let mut reader = Client::connect_with_cookie(addr, &ann).await;
+    let seen = reader.ok(json!({"type": "subscribe", "channel": ticket})).await;
+    let welcome = &seen["messages"][0];
+    assert_eq!((&welcome["kind"], &welcome["data"]["state"]), (&json!("system"), &json!("open")));
+    reader.publish(&ticket, "It burns.").await;
+    let mut stranger = Client::connect_with_cookie(addr, &cid).await;
+    stranger.refused(json!({"type": "subscribe", "channel": ticket}), "no_such_channel").await;
+    let people = stranger.ok(json!({"type": "users"})).await;
+    let names: Vec<_> = people["users"].as_array().unwrap().iter().map(|user| &user["name"]).collect();
+    assert_eq!(names, ["cid", "helen"], "nobody of another company");
+    stranger.refused(json!({"type": "open_direct", "users": ["acme/ann"]}), "not_allowed").await;
+
+    // Customers change nothing. The help desk closes tickets and takes people off, at once.
+    assert_eq!(call(&ann, "POST", &format!("/tickets/{ticket}/close")).await.status, 403);
+    assert_eq!(call(&helen, "DELETE", &format!("/tickets/{ticket}/people/ann")).await.status, 200);
+    let gone = reader.event("channel_removed").await;
+    assert_eq!((&gone["channel"], &gone["reason"]), (&json!(ticket), &json!("removed")));
+    let late = json!({"type": "publish", "channel": ticket, "nonce": "late", "text": "?"});
+    reader.refused(late.clone(), "no_such_channel").await;
+    assert_eq!(call(&helen, "POST", &format!("/tickets/{ticket}/close")).await.status, 200);
+    let mut desk = Client::connect_with_cookie(addr, &helen).await;
+    desk.refused(late, "archived").await;
+}
+
+#[tokio::test]
 async fn tls_answers_over_https() {
     let mut tls = Example::start("tls", &["127.0.0.1:0"]);
     let addr = tls.addr().await;
