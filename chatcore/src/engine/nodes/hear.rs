@@ -152,6 +152,10 @@ impl Hearing {
             self.tell_presence();
         }
         self.nodes.presence.forget_closed();
+        if number == LEASE.as_secs() {
+            // A node that ended before this one heard of it may have stored something that it told nobody.
+            self.nodes.resyncs.want_all();
+        }
         let presence = self.nodes.presence.digest();
         self.nodes.sender.beat(|sent| Beat { number, sent, presence });
         self.probes.push_back((number, now));
