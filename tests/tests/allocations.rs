@@ -49,6 +49,8 @@ struct Counted {
 struct Clients {
     addr: SocketAddr,
     members: Vec<Raw>,
+    /// How many of them publish.
+    authors: usize,
     published: usize,
 }
 
@@ -69,7 +71,7 @@ impl Counted {
             setup.limits.ring_events = 64;
             edit(setup);
         }));
-        let clients = Clients { addr: server.addr, members: Vec::new(), published: 0 };
+        let clients = Clients { addr: server.addr, members: Vec::new(), authors: usize::MAX, published: 0 };
         Self { serving, server, chatting: runtime(), clients }
     }
 
@@ -92,6 +94,18 @@ impl Counted {
             assert!(count.count_total > 0, "nothing was counted: is the counting allocator in use?");
             count
         })
+    }
+
+    /// Has the store know the people and that they have joined, so that only their connections are counted.
+    fn know(&self, members: usize) {
+        let (general, owner) = (ChannelName::new("general").expect("a name"), User::new("u_owner", "owner"));
+        let owner = owner.expect("a user");
+        for n in 0..members {
+            let user = User::new(&format!("u_{n:04}"), &format!("{n:04}")).expect("a user");
+            self.serving.block_on(self.server.chat.remember_user(&user)).expect("the store answers");
+            let added = self.server.chat.add_member(&owner, &general, &user);
+            self.serving.block_on(added).expect("the store answers");
+        }
     }
 
     fn create(&self, name: &str) {
@@ -123,7 +137,7 @@ impl Clients {
     /// the previous ones.
     async fn publish(&mut self, count: usize, burst: usize, text: &str) {
         for round in 0..count / burst {
-            let author = round % self.members.len();
+            let author = round % self.members.len().min(self.authors);
             let mut bytes = Vec::new();
             for _ in 0..burst {
                 let nonce = format!("{:08}", self.published);
@@ -169,6 +183,8 @@ const COUNTED: usize = 64;
 fn published(members: usize, burst: usize) -> AllocationInfo {
     let mut counted = Counted::start(|setup| setup.limits.presence_members = 0);
     counted.create("general");
+    // All have published before the messages that are counted: the first one joins the channel.
+    counted.clients.authors = 50;
     counted.count(async |clients| {
         clients.join(members).await;
         clients.publish(WARM_UP, burst, TEXT).await;
@@ -214,6 +230,7 @@ fn a_connection_holds_its_budget(messages: usize) {
     let held = |members| {
         let mut counted = Counted::start(|_| ());
         counted.create("general");
+        counted.know(members);
         let count = counted.count(async |clients| {
             clients.join(members).await;
             clients.publish(messages, 1, &text).await;

@@ -69,11 +69,28 @@ pub struct Connection {
     ready: VecDeque<SubscriptionKey>,
     closing: Option<CloseReason>,
     /// The open channels to which it has published last, which its user has joined.
-    joined: Vec<ChannelId>,
+    joined: Option<Box<Joined>>,
 }
 
-/// The most open channels that a connection remembers as joined.
-const JOINED: usize = 64;
+/// The open channels that a connection remembers as joined, the last one at the end. Most connections have none.
+#[derive(Debug, Default)]
+struct Joined(Vec<ChannelId>);
+
+impl Joined {
+    const MOST: usize = 64;
+
+    /// Notes a channel, and returns whether it was not there.
+    fn note(&mut self, channel: ChannelId) -> bool {
+        let is_new = !self.0.contains(&channel);
+        if is_new && self.0.len() >= Self::MOST {
+            self.0.remove(0);
+        }
+        if is_new {
+            self.0.push(channel);
+        }
+        is_new
+    }
+}
 
 impl Connection {
     pub(crate) fn open(engine: Arc<Engine>, identity: Identity) -> Result<Self, ConnectError> {
@@ -132,22 +149,18 @@ impl Connection {
             next_key: 0,
             ready: VecDeque::new(),
             closing: None,
-            joined: Vec::new(),
+            joined: None,
         })
     }
 
     /// Has the user join an open channel to which they publish, unless this connection remembers that they did.
     fn join_by_publishing(&mut self, channel: ChannelId) {
         if self.handle.take_left() {
-            self.joined.clear();
+            self.joined = None;
         }
-        if self.joined.contains(&channel) {
+        if !self.joined.get_or_insert_default().note(channel) {
             return;
         }
-        if self.joined.len() >= JOINED {
-            self.joined.remove(0);
-        }
-        self.joined.push(channel);
         let join = Tiding::Join { user: self.handle.identity.user.clone(), channel };
         self.engine.tidings.tell(join, &self.engine.monitor);
     }

@@ -18,6 +18,7 @@ use crate::limits::share::SubscriptionPlace;
 use crate::model::check::Check;
 use crate::model::error::Error;
 use crate::model::id::{Position, Seq};
+use crate::model::membership::ChannelKind;
 use crate::model::name::ChannelName;
 use crate::model::policy::{Action, Denied};
 use crate::protocol::{MessageList, RemovalReason, Reply};
@@ -68,7 +69,10 @@ impl Subscription {
         let subscription = Self::enter(&engine, handle, place, channel, key)?;
         let handle = Arc::clone(subscription.subscriber.handle());
         // After the subscription was entered: a removal before it is found here, and a later one finds it.
-        let since = engine.first_readable(&handle.identity, &subscription.channel.info).await?;
+        let since = match subscription.channel.info.kind {
+            ChannelKind::Open => 0,
+            _ => engine.first_readable(&handle.identity, &subscription.channel.info).await?,
+        };
         subscription.catch_up(after.as_ref()).await?;
         let mut start = match &after {
             Some(position) if position.seq + 1 >= since => subscription.replay(position).await?,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::mem::take;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Waker;
 
@@ -39,16 +39,10 @@ pub(crate) struct ConnectionHandle {
     answering: AtomicBool,
     /// Whether the user has left an open channel since the connection's task last looked.
     left: AtomicBool,
-    /// The fan-out's last write to the socket.
-    written: Written,
-}
-
-/// When the fan-out last wrote to the socket, and for which subscription. It is a hint: two simultaneous writes
-/// may leave either.
-#[derive(Debug, Default)]
-struct Written {
-    round: AtomicU64,
-    key: AtomicU64,
+    /// When the fan-out last wrote to the socket, and for which subscription, by the lower half of its key. It is a hint:
+    /// two simultaneous writes may leave either.
+    written_round: AtomicU64,
+    written_key: AtomicU32,
 }
 
 #[derive(Debug)]
@@ -80,7 +74,8 @@ impl ConnectionHandle {
             cut: AtomicBool::new(false),
             answering: AtomicBool::new(false),
             left: AtomicBool::new(false),
-            written: Written::default(),
+            written_round: AtomicU64::default(),
+            written_key: AtomicU32::default(),
         }
     }
 
@@ -103,13 +98,13 @@ impl ConnectionHandle {
     ///   one write
     pub(crate) fn outlet(&self, key: SubscriptionKey, round: u64) -> Option<&dyn Outlet> {
         let outlet = self.outlet.get()?;
-        let Written { round: last_round, key: last_key } = &self.written;
-        let again =
-            last_round.swap(round, Ordering::Relaxed) == round && last_key.load(Ordering::Relaxed) != key;
+        let key = key as u32;
+        let again = self.written_round.swap(round, Ordering::Relaxed) == round
+            && self.written_key.load(Ordering::Relaxed) != key;
         if again || self.answering.load(Ordering::Relaxed) || self.closing.load(Ordering::Acquire) {
             return None;
         }
-        last_key.store(key, Ordering::Relaxed);
+        self.written_key.store(key, Ordering::Relaxed);
         Some(&**outlet)
     }
 

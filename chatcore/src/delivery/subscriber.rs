@@ -37,20 +37,25 @@ pub(crate) struct Subscriber {
 }
 
 /// How far a subscription has come.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Place {
-    /// `None` until the subscription is answered, once it ends with an event, and after it has ended.
-    live: Option<Cursor>,
-    /// The last event that the client may have, if its right to read has ended with that.
-    last: Option<Last>,
-    has_ended: bool,
+#[derive(Debug, Default)]
+pub(crate) enum Place {
+    /// It is not answered yet.
+    #[default]
+    Begun,
+    /// It has everything up to the cursor.
+    Live(Cursor),
+    /// Its right to read has ended with an event: the connection's task, not the fan-out, writes what is left.
+    Ending(Box<Last>),
+    /// Nothing more is written.
+    Ended,
 }
 
-/// The end of a subscription whose right to read has ended: the connection's task, not the fan-out, writes what is left.
-#[derive(Clone, Copy, Debug)]
-struct Last {
+/// The end of a subscription whose right to read has ended.
+#[derive(Debug)]
+pub(crate) struct Last {
     /// `None` until the subscription is answered.
     cursor: Option<Cursor>,
+    /// The last event that the client may have.
     seq: Seq,
     reason: RemovalReason,
 }
@@ -67,17 +72,19 @@ pub(crate) enum Reading {
 impl Place {
     /// Returns what can be read, or `None` if that is nothing.
     pub(crate) fn reading(&self) -> Option<Reading> {
-        match self.last {
-            None => self.live.map(Reading::Live),
-            Some(Last { cursor, seq, reason }) => cursor.map(|cursor| Reading::UpTo(cursor, seq, reason)),
+        match self {
+            Self::Begun | Self::Ended => None,
+            Self::Live(cursor) => Some(Reading::Live(*cursor)),
+            Self::Ending(last) => last.cursor.map(|cursor| Reading::UpTo(cursor, last.seq, last.reason)),
         }
     }
 
     /// Moves the cursor to where everything before it was read.
     pub(crate) fn move_to(&mut self, to: Cursor) {
-        match &mut self.last {
-            None => self.live = Some(to),
-            Some(last) => last.cursor = Some(to),
+        match self {
+            Self::Begun | Self::Live(_) => *self = Self::Live(to),
+            Self::Ending(last) => last.cursor = Some(to),
+            Self::Ended => {}
         }
     }
 }
@@ -171,8 +178,8 @@ impl Subscriber {
     /// Writes the burst if possible. Returns whether it did.
     fn try_deliver(&self, delivery: &mut Delivery<'_>) -> bool {
         let Ok(mut place) = self.place.try_lock() else { return false };
-        let Some(at) = place.live else { return false };
-        if at != delivery.from {
+        let Place::Live(at) = &mut *place else { return false };
+        if *at != delivery.from {
             return at.generation == delivery.to.generation && at.seq >= delivery.to.seq;
         }
         let Some(outlet) = self.handle.outlet(self.key, delivery.round) else { return false };
@@ -181,36 +188,34 @@ impl Subscriber {
             Sent::Partial => self.handle.wake(),
             Sent::Nothing => return false,
         }
-        place.live = Some(delivery.to);
+        *at = delivery.to;
         delivery.written += 1;
         true
     }
 
     /// Starts the subscription where its answer ends, unless it has ended.
     pub(crate) fn go_live(&self, from: Cursor) {
-        let mut place = self.place();
-        if !place.has_ended {
-            place.move_to(from);
-        }
+        self.place().move_to(from);
     }
 
     /// Ends the subscription. Nothing of the channel is written after this, even by a fan-out that still has the
     /// subscriber in hand. Returns whether it had already ended.
     pub(crate) fn end(&self) -> bool {
-        let mut place = self.place();
-        (place.live, place.last) = (None, None);
+        let before = std::mem::replace(&mut *self.place(), Place::Ended);
         self.ended.store(true, Ordering::Release);
-        std::mem::replace(&mut place.has_ended, true)
+        matches!(before, Place::Ended)
     }
 
     /// Ends the subscription with the event at `seq`: the client gets it and everything before it, and nothing after. Call
     /// this before a later event is in the ring.
     pub(crate) fn end_with(&self, seq: Seq, reason: RemovalReason) {
         let mut place = self.place();
-        if place.has_ended || place.last.is_some() {
-            return;
-        }
-        place.last = Some(Last { cursor: place.live.take(), seq, reason });
+        let cursor = match *place {
+            Place::Begun => None,
+            Place::Live(cursor) => Some(cursor),
+            Place::Ending(_) | Place::Ended => return,
+        };
+        *place = Place::Ending(Box::new(Last { cursor, seq, reason }));
         self.ended.store(true, Ordering::Release);
         drop(place);
         self.mark();
@@ -218,8 +223,11 @@ impl Subscriber {
 
     /// Returns whether the client may have the event at `seq` and those before it.
     pub(crate) fn may_have(&self, seq: Seq) -> bool {
-        let place = self.place();
-        !place.has_ended && place.last.is_none_or(|last| seq <= last.seq)
+        match &*self.place() {
+            Place::Begun | Place::Live(_) => true,
+            Place::Ending(last) => seq <= last.seq,
+            Place::Ended => false,
+        }
     }
 
     fn is_ended(&self) -> bool {

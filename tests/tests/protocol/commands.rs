@@ -29,8 +29,9 @@ async fn create_channel_returns_the_channel() {
     assert_eq!(
         *channel,
         json!({
-            "name": "rust-beginners", "topic": "help", "created_at": channel["created_at"],
-            "created_by": {"id": "u_ann", "name": "ann"}, "head": 0, "read": 0, "unread": 0,
+            "name": "rust-beginners", "title": "rust-beginners", "topic": "help", "kind": "open", "role": "owner",
+            "members": null, "archived": false, "notify": "all", "created_at": channel["created_at"],
+            "created_by": {"id": "u_ann", "name": "ann"}, "head": 0, "read": 0, "unread": 0, "mentions": 0,
         })
     );
 }

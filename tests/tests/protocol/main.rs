@@ -5,6 +5,7 @@ mod closes;
 mod commands;
 mod errors;
 mod events;
+mod membership;
 mod names;
 mod order;
 mod websocket;

@@ -14,7 +14,7 @@ use crate::model::message::User;
 use crate::model::name::ChannelName;
 use crate::store::{
     AppendError, ChannelInfo, Created, Leaving, Listed, ListedPage, MemberPage, Membership, NewPrivate,
-    PageLimit, Standing, StoreError, UserPage, judge, name_matches,
+    PageLimit, Standing, StoreError, UserPage, judge, name_matches, needs_standing,
 };
 
 /// The members of all channels.
@@ -45,6 +45,9 @@ impl Members {
 
     /// Decides whether the channel and its members allow an append.
     pub(super) fn judge(&self, append: &Append, info: &ChannelInfo) -> Result<(), AppendError> {
+        if !needs_standing(append, info.kind) {
+            return judge(append, info, Standing::new(None, None, 0, 0));
+        }
         let subject = match &append.body {
             AppendBody::Member { user, .. } => self.get(info.id, &user.id),
             _ => None,
