@@ -2,7 +2,7 @@
 //! subscriber on another, how many deliveries per second do two and three nodes make, and how many messages does
 //! PostgreSQL acknowledge with a bus and without?
 //!
-//! Prints three tables. `SECONDS_EACH` sets how long each row is measured (3). The nodes are chats in one process, each
+//! Prints three tables, and fails if a reader misses a message. `SECONDS_EACH` sets how long each row is measured (3). The nodes are chats in one process, each
 //! with its own pool and its own connection to the bus, next to the database and to NATS on the same cores. So it does
 //! not show sockets, a network, or what more cores add.
 #![allow(missing_docs, clippy::unwrap_used)]
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use chatcore::bus::LocalBus;
 use chatcore::protocol::ChatEvent;
-use chatcore::{ChannelName, Chat, Client, Identity, NewMessage, User};
+use chatcore::{ChannelName, Chat, Client, Identity, NewMessage, Position, User};
 use chatcore_benches::limits;
 use chatcore_nats::NatsBus;
 use chatcore_postgres::PostgresStore;
@@ -31,7 +31,10 @@ const WARM: Duration = Duration::from_millis(500);
 const PROBE: Duration = Duration::from_millis(20);
 /// The messages per second of the load, on all nodes together.
 const LOAD: usize = 1_000;
+/// The readers of the load, as many in each channel.
 const READERS: usize = 192;
+/// The time after which a delivery is lost.
+const HUNG: Duration = Duration::from_secs(120);
 const PUBLISHERS: usize = 256;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -146,43 +149,102 @@ fn millis(sorted: &[Duration], percent: usize) -> f64 {
     sorted[(sorted.len() - 1) * percent / 100].as_secs_f64() * 1e3
 }
 
-/// Counts what publishers on all nodes get acknowledged per second, each with one message in flight, and what readers
-/// on all nodes are delivered. Returns both.
-async fn throughput(nodes: &[Chat], readers: usize, long: Duration) -> (f64, f64) {
-    let (acked, delivered) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-    let counts = Arc::new(AtomicBool::new(false));
-    let mut tasks = JoinSet::new();
-    for n in 0..readers {
-        let mut client = reader(&nodes[n % nodes.len()], &format!("r{n}"), n % CHANNELS).await;
-        let (delivered, counts) = (Arc::clone(&delivered), Arc::clone(&counts));
-        tasks.spawn(async move {
-            while let Some(event) = client.next_event().await {
-                let is_delivery = matches!(event, ChatEvent::Message { .. });
-                delivered
-                    .fetch_add(u64::from(is_delivery && counts.load(Ordering::Relaxed)), Ordering::Relaxed);
+/// What publishers and readers have counted.
+#[derive(Default)]
+struct Counts {
+    /// The acknowledged messages.
+    acked: AtomicU64,
+    /// The messages that readers got as events, live or after they had lagged.
+    delivered: AtomicU64,
+    /// The messages that readers did not get as events, since they were too far behind: they got the newest ones.
+    skipped: AtomicU64,
+    is_over: AtomicBool,
+}
+
+/// What a run of publishers and readers has shown.
+struct Throughput {
+    acked_per_second: f64,
+    delivered_per_second: f64,
+    skipped: u64,
+    /// The time from the last acknowledgement until every reader was level.
+    behind: Duration,
+}
+
+/// Reads a channel for ever from a position, as a client does that comes back after it has lagged.
+async fn read(mut client: Client, n: usize, mut at: Position, counts: Arc<Counts>) {
+    let name = channel(n).to_string();
+    loop {
+        let event = client.next_event().await.expect("the reader stays connected");
+        if matches!(event, ChatEvent::Lagged { .. }) {
+            let start = client.resume(&name, at.clone()).await.unwrap();
+            if start.start.is_snapshot() {
+                counts.skipped.fetch_add(start.head - at.seq, Ordering::Relaxed);
+                at = start.position();
             }
-        });
+            for event in start.start.events() {
+                take(event, &mut at, &counts);
+            }
+        } else {
+            take(&event, &mut at, &counts);
+        }
     }
+}
+
+fn take(event: &ChatEvent, at: &mut Position, counts: &Counts) {
+    if let Some((_, seq)) = event.log_position() {
+        *at = Position::new(at.epoch.clone(), seq).with_check(event.check());
+        counts.delivered.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Counts what publishers on all nodes get acknowledged per second, each with one message in flight, and what readers
+/// on all nodes are delivered. Then waits until every reader has everything.
+async fn throughput(nodes: &[Chat], readers: usize, long: Duration) -> Throughput {
+    let counts = Arc::new(Counts::default());
+    let mut reading = JoinSet::new();
+    for n in 0..readers {
+        let client = nodes[n % nodes.len()].connect(Identity::new(user(&format!("r{n}")))).unwrap();
+        let start = client.subscribe(channel(n % CHANNELS).as_str()).await.unwrap();
+        reading.spawn(read(client, n % CHANNELS, start.position(), Arc::clone(&counts)));
+    }
+    let mut writing = JoinSet::new();
     for n in 0..PUBLISHERS {
         // The channel of a publisher does not depend on its node.
         let (node, channel) = (nodes[n / CHANNELS % nodes.len()].clone(), channel(n % CHANNELS));
-        let (acked, counts) = (Arc::clone(&acked), Arc::clone(&counts));
-        tasks.spawn(async move {
+        let counts = Arc::clone(&counts);
+        writing.spawn(async move {
             let author = user(&format!("p{n}"));
-            loop {
+            while !counts.is_over.load(Ordering::Relaxed) {
                 node.publish(&author, &channel, NewMessage::text(TEXT)).await.unwrap();
-                acked.fetch_add(u64::from(counts.load(Ordering::Relaxed)), Ordering::Relaxed);
+                counts.acked.fetch_add(1, Ordering::Relaxed);
             }
         });
     }
     sleep(WARM).await;
-    counts.store(true, Ordering::Relaxed);
-    let began = Instant::now();
+    let now = || [&counts.acked, &counts.delivered].map(|count| count.load(Ordering::Relaxed));
+    let (began, before) = (Instant::now(), now());
     sleep(long).await;
-    counts.store(false, Ordering::Relaxed);
-    let seconds = began.elapsed().as_secs_f64();
-    let per_second = |count: &AtomicU64| count.load(Ordering::Relaxed) as f64 / seconds;
-    (per_second(&acked), per_second(&delivered))
+    let (seconds, after) = (began.elapsed().as_secs_f64(), now());
+    let [acked, delivered] = [0, 1].map(|n| (after[n] - before[n]) as f64 / seconds);
+    counts.is_over.store(true, Ordering::Relaxed);
+    while let Some(written) = writing.join_next().await {
+        written.unwrap();
+    }
+    let stopped = Instant::now();
+    // Each channel has as many readers.
+    let expected = counts.acked.load(Ordering::Relaxed) * (readers / CHANNELS) as u64;
+    let got = || counts.delivered.load(Ordering::Relaxed) + counts.skipped.load(Ordering::Relaxed);
+    while got() < expected {
+        assert!(stopped.elapsed() < HUNG, "{} of {expected} deliveries never came", expected - got());
+        sleep(Duration::from_millis(1)).await;
+    }
+    let behind = stopped.elapsed();
+    Throughput {
+        acked_per_second: acked,
+        delivered_per_second: delivered,
+        skipped: counts.skipped.load(Ordering::Relaxed),
+        behind,
+    }
 }
 
 #[tokio::main]
@@ -209,8 +271,11 @@ async fn main() {
         }
     }
 
-    println!("\n| nodes | bus | acked per second | deliveries per second to {READERS} readers |");
-    println!("|---|---|---|---|");
+    let each = READERS / CHANNELS;
+    println!(
+        "\n| nodes | bus | acked per second | deliveries per second, {each} for each message | skipped | level after ms |"
+    );
+    println!("|---|---|---|---|---|---|");
     for (carrier, count) in [
         (Carrier::None, 1),
         (Carrier::Postgres, 1),
@@ -219,15 +284,20 @@ async fn main() {
         (Carrier::Nats, 2),
         (Carrier::Nats, 3),
     ] {
-        let (acked, delivered) = throughput(&nodes(&server, carrier, count).await, READERS, long).await;
-        println!("| {count} | {carrier} | {acked:.0} | {delivered:.0} |");
+        let nodes = nodes(&server, carrier, count).await;
+        let Throughput { acked_per_second, delivered_per_second, skipped, behind } =
+            throughput(&nodes, READERS, long).await;
+        let behind = behind.as_secs_f64() * 1e3;
+        println!(
+            "| {count} | {carrier} | {acked_per_second:.0} | {delivered_per_second:.0} | {skipped} | {behind:.0} |"
+        );
     }
 
     println!("\n| nodes, without readers | bus | acked per second | relative to no bus |");
     println!("|---|---|---|---|");
     let mut without = None;
     for carrier in [Carrier::None, Carrier::Postgres, Carrier::Nats] {
-        let (acked, _) = throughput(&nodes(&server, carrier, 2).await, 0, long).await;
+        let acked = throughput(&nodes(&server, carrier, 2).await, 0, long).await.acked_per_second;
         let base = *without.get_or_insert(acked);
         println!("| 2 | {carrier} | {acked:.0} | {:.2} |", acked / base);
     }

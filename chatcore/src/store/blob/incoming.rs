@@ -61,7 +61,11 @@ fn remove_unused(entry: &DirEntry) -> io::Result<()> {
     let lock = found(File::options().write(true).open(path.join(LOCK)))?;
     match &lock {
         Some(lock) if !try_lock(lock)? => Ok(()),
-        _ => fs::remove_dir_all(path),
+        _ => match fs::remove_dir_all(path) {
+            // Another store has just created its lock there.
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+            removed => removed,
+        },
     }
 }
 
