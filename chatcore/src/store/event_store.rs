@@ -136,12 +136,7 @@ impl Page {
 /// let store = MemoryStore::new();
 /// let ann = User::new("u_ann", "Ann")?;
 /// let general = store.create_channel(&ChannelName::new("general")?, "", &ann).await?.into_channel();
-/// let body = AppendBody::Message {
-///     nonce: Nonce::random(),
-///     text: "Hello!".to_owned(),
-///     reply_to: None,
-///     attachments: Vec::new(),
-///, extras: None };
+/// let body = AppendBody::message(Nonce::random(), "Hello!");
 /// let appended = store.append(vec![Append::new(general.id, ann, body)]).await;
 /// assert_eq!(appended.len(), 1, "an answer for each item");
 /// let newest = store.messages_before(general.id, Seq::MAX, PageLimit::new(100, 512 << 10)).await?;
