@@ -14,7 +14,7 @@ async fn people<const N: usize>(server: &Server, names: [&str; N]) -> [Client; N
     let first = &mut clients[0];
     loop {
         let known = first.ok(json!({"type": "users", "limit": 50})).await;
-        if known["users"].as_array().unwrap().len() == N {
+        if known["users"].as_array().expect("a list").len() == N {
             break;
         }
     }
@@ -22,7 +22,8 @@ async fn people<const N: usize>(server: &Server, names: [&str; N]) -> [Client; N
 }
 
 fn names(list: &Value, key: &str) -> Vec<String> {
-    list.as_array().unwrap().iter().map(|one| one[key].as_str().unwrap().to_owned()).collect()
+    let list = list.as_array().expect("a list").iter();
+    list.map(|one| one[key].as_str().expect("a text").to_owned()).collect()
 }
 
 #[tokio::test]
