@@ -7,6 +7,7 @@ use crate::model::id::{Position, Seq};
 use crate::model::membership::{ChannelKind, HistoryAccess, Mention, Notify, Role};
 
 /// Where a search goes on: before a message of the channel, or where the last answer of a search over all channels says.
+/// Exhaustive on purpose: a client reads both.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum SearchFrom {
