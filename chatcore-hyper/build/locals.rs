@@ -3,6 +3,7 @@
 //! A name means one thing in a whole declaration as far as this is concerned, so no scopes are needed. Names of the
 //! browser and of the language keep theirs, and one that is neither known here nor declared is refused.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 use crate::names::{Name, short_name, token};
@@ -119,6 +120,12 @@ pub(crate) fn short_locals<'a>(
             locals.push(*text);
         }
     }
+    // The most frequent ones get the shortest names.
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    for token in tokens.iter().filter(|token| token.is_name) {
+        *counts.entry(token.text).or_default() += 1;
+    }
+    locals.sort_by_key(|name| Reverse(counts.get(name).copied()));
     let free = (0..)
         .map(short_name)
         .filter(|name| !kept.contains(&**name) && !KEYWORDS.contains(&&**name) && !is_taken(name));
@@ -247,7 +254,7 @@ mod tests {
             ("() => {\n  try { outer(); } catch (one) { one(); }\n};", "()=>{try{aa();}catch(a){a();}};"),
             ("() => {\n  function one(two) { two(); }\n  one();\n};", "()=>{function a(b){b();}\na();};"),
             ("(one) => `one ${one} ${`${one}`}`;", "(a)=>`one ${a} ${`${a}`}`;"),
-            ("(one) => document.one + One + one;", "(a)=>document.one + One + a;"),
+            ("(one) => document.one + One + one;", "(a)=>document.one+One+a;"),
         ] {
             assert_eq!(renamed(source).as_deref(), Ok(expected), "{source}");
         }
