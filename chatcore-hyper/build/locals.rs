@@ -3,7 +3,6 @@
 //! A name means one thing in a whole declaration as far as this is concerned, so no scopes are needed. Names of the
 //! browser and of the language keep theirs, and one that is neither known here nor declared is refused.
 
-use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 use crate::names::{Name, short_name, token};
@@ -120,12 +119,6 @@ pub(crate) fn short_locals<'a>(
             locals.push(*text);
         }
     }
-    // The most frequent ones get the shortest names.
-    let mut counts: HashMap<&str, usize> = HashMap::new();
-    for token in tokens.iter().filter(|token| token.is_name) {
-        *counts.entry(token.text).or_default() += 1;
-    }
-    locals.sort_by_key(|name| Reverse(counts.get(name).copied()));
     let free = (0..)
         .map(short_name)
         .filter(|name| !kept.contains(&**name) && !KEYWORDS.contains(&&**name) && !is_taken(name));
