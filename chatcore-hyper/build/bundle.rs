@@ -382,7 +382,7 @@ mod tests {
     fn a_short_name_is_no_word_of_any_module() {
         let files =
             sources(&[("a.js", "import './b.js';\nconst word = aa => aa.ab + aa.b;"), ("b.js", "let word;")]);
-        assert_eq!(modules(&files, "a.js").as_deref(), Ok("let ac;const ad=a=>a.ab + a.b;export{};"));
+        assert_eq!(modules(&files, "a.js").as_deref(), Ok("let ac;const ad=a=>a.ab+a.b;export{};"));
     }
 
     #[test]
@@ -394,7 +394,7 @@ mod tests {
                 "class B {\n  #other() {\n    return `#other ${this.#core.#other}` + /#core/u;\n  }\n}\n",
             ),
         ]);
-        let bundle = "class aa{#a(){return `#other ${this.#b.#a}` + /#core/u;}}\nclass ab{#a='#core';has=(a)=>#a in a;}\n\
+        let bundle = "class aa{#a(){return `#other ${this.#b.#a}`+/#core/u;}}\nclass ab{#a='#core';has=(a)=>#a in a;}\n\
             export{};";
         assert_eq!(modules(&files, "a.js").as_deref(), Ok(bundle));
     }

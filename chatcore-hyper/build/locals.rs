@@ -247,7 +247,7 @@ mod tests {
             ("() => {\n  try { outer(); } catch (one) { one(); }\n};", "()=>{try{aa();}catch(a){a();}};"),
             ("() => {\n  function one(two) { two(); }\n  one();\n};", "()=>{function a(b){b();}\na();};"),
             ("(one) => `one ${one} ${`${one}`}`;", "(a)=>`one ${a} ${`${a}`}`;"),
-            ("(one) => document.one + One + one;", "(a)=>document.one + One + a;"),
+            ("(one) => document.one + One + one;", "(a)=>document.one+One+a;"),
         ] {
             assert_eq!(renamed(source).as_deref(), Ok(expected), "{source}");
         }

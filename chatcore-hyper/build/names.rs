@@ -300,7 +300,7 @@ mod tests {
                 "switch(a){case <x>:{<x>(1);}default:<x>(2);}",
             ),
             ("a = `x ${x} ${{ x: x }.x} ${`${x}`} x`;", "a=`x ${<x>} ${{x:<x>}.x} ${`${<x>}`} x`;"),
-            ("a = 'x' + /x/x + \"x\"; // x", "a='x' + /x/x + \"x\";"),
+            ("a = 'x' + /x/x + \"x\"; // x", "a='x'+/x/x+\"x\";"),
             ("a = 1.5 * x / x;", "a=1.5*<x> / <x>;"),
         ] {
             assert_eq!(marked(source), expected, "{source}");

@@ -111,12 +111,16 @@ impl Syntax {
         without.unwrap_or(line)
     }
 
-    /// Returns whether a space between these characters is redundant. Removing it never joins two operators: of
-    /// those that could be joined, `+`, `-`, `.` and `/`, none is here.
+    /// Returns whether a space between these characters is redundant. Removing it never joins two operators: `.` and
+    /// `/`, which could be joined, keep theirs, and `+` and `-` beside another of them.
     fn parts(self, before: char, after: char) -> bool {
         const PUNCTUATION: &str = "(){}[];,:?=<>&|!*%^~";
         match self {
-            Self::JavaScript => PUNCTUATION.contains(before) || PUNCTUATION.contains(after),
+            Self::JavaScript => {
+                let is_sign = |c| matches!(c, '+' | '-');
+                let signs = is_sign(before) != is_sign(after);
+                signs || PUNCTUATION.contains(before) || PUNCTUATION.contains(after)
+            }
             Self::Css => matches!(before, ':' | ';' | ',' | '{') || after == '{',
         }
     }
@@ -346,7 +350,7 @@ mod tests {
             ("a(\n  b,\n);", "a(b);"),
             ("a = [\n  b, ,\n];\nc = [\n  ,\n];", "a=[b,,];c=[,];"),
             ("a = 1\n.b", "a=1\n.b\n"),
-            ("a = b +\n  +c", "a=b +\n+c\n"),
+            ("a = b +\n  +c", "a=b+\n+c\n"),
             ("a()\n(b)\n[c]", "a()\n(b)\n[c]\n"),
         ] {
             assert_strips(JavaScript, code, joined);
@@ -359,18 +363,18 @@ mod tests {
         for (code, stripped) in [
             ("a = 'http://b.example/*c*/'; // d", "a='http://b.example/*c*/';"),
             ("a = \"it's // no comment\" // `", "a=\"it's // no comment\"\n"),
-            ("a = `//${b} /* ${ `${c}//` + {d : ` } `}.d} `", "a=`//${b} /* ${`${c}//` +{d:` } `}.d} `\n"),
+            ("a = `//${b} /* ${ `${c}//` + {d : ` } `}.d} `", "a=`//${b} /* ${`${c}//`+{d:` } `}.d} `\n"),
             ("a = / \\/\\/ [^/'\"`] , /.test(b)", "a=/ \\/\\/ [^/'\"`] , /.test(b)\n"),
             ("a.split(/[/*]/).map(b => b / 2 / c);", "a.split(/[/*]/).map(b=>b / 2 / c);"),
             (
                 "return /` /.test(a) ? a / b : (a) / b['c'] / 'd'",
                 "return /` /.test(a)?a / b:(a)/ b['c']/ 'd'\n",
             ),
-            ("a = b /* it's */ + c", "a=b + c\n"),
-            ("return/* a */b + /* c */+d", "return b + +d\n"),
-            ("this.#of / 2 + '/'; // `", "this.#of / 2 + '/';"),
-            ("a = ' \\' , //' + '\\\\'", "a=' \\' , //' + '\\\\'\n"),
-            ("a - -b + +c - --d . e", "a - -b + +c - --d . e\n"),
+            ("a = b /* it's */ + c", "a=b +c\n"),
+            ("return/* a */b + /* c */+d", "return b+ +d\n"),
+            ("this.#of / 2 + '/'; // `", "this.#of / 2+'/';"),
+            ("a = ' \\' , //' + '\\\\'", "a=' \\' , //'+'\\\\'\n"),
+            ("a - -b + +c - --d . e", "a- -b+ +c- --d . e\n"),
             ("a ? .5 : b ?? c?.[d] in e", "a?.5:b??c?.[d]in e\n"),
             ("if (a) {\n  b();\n} else {\n  c()\n}\nd", "if(a){b();}else{c()}\nd\n"),
         ] {

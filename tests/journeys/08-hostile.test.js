@@ -27,7 +27,7 @@ journey('hostile text and names are literal, and a long one does not hold up the
   await mallory.createChannel('odd', '<i onclick="document.title=\'pwned\'">topic</i>');
   const ann = await browser.person();
   await ann.join('Ann');
-  await ann.open('odd');
+  await ann.enter('odd');
   let dialogs = 0;
   ann.page.on('dialog', (dialog) => {
     dialogs += 1;

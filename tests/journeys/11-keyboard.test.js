@@ -15,7 +15,7 @@ journey('by keys alone one gets around, and the focus is never lost', async ({ b
   for (const name of ['art', 'road-map', 'rust']) await ann.createChannel(name);
   const bob = await browser.person();
   await bob.join('Bob');
-  await bob.open('road-map');
+  await bob.enter('road-map');
   await bob.say('something new');
   await page.getByRole('link', { name: 'road-map 1 unread' }).waitFor();
   await page.bringToFront();

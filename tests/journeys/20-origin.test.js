@@ -12,6 +12,8 @@ journey('two people use everything that the first chat could do', async ({ brows
   await bob.listed('music').waitFor();
   await bob.createChannel('art');
   await ann.listed('art').waitFor();
+  await ann.enter('art');
+  await ann.open('music');
   const names = await ann.page
     .getByRole('navigation', { name: 'Channels' })
     .getByRole('link')

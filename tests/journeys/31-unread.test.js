@@ -119,24 +119,31 @@ journey('Escape marks the channel as read, Shift and Escape all channels', async
   for (const name of ['general', 'b', 'c']) await other.getByRole('link', { name, exact: true }).waitFor();
 });
 
-/** Creates many channels over a socket of the page's own. */
-function createMany(person, names) {
+/** Creates or joins many channels over a socket of the page's own. */
+function forMany(person, type, names) {
   return person.page.evaluate(
-    (all) =>
+    ([command, all]) =>
       new Promise((resolve, reject) => {
         const socket = new WebSocket(`ws://${location.host}/chat/ws`, ['chatcore.v1']);
         let at = 0;
-        const next = () => socket.send(JSON.stringify({ type: 'create_channel', id: at, name: all[at] }));
+        const next = () => {
+          const key = command === 'join' ? 'channel' : 'name';
+          socket.send(JSON.stringify({ type: command, id: at, [key]: all[at] }));
+        };
         socket.onmessage = ({ data }) => {
           const frame = JSON.parse(data);
-          if (frame.type === 'error') reject(new Error(data));
+          if (frame.type === 'error') {
+            if (!frame.retryable) return reject(new Error(data));
+            return setTimeout(next, frame.retry_ms ?? 100);
+          }
           if (frame.type === 'ok') at += 1;
           if (frame.type !== 'ok' && frame.type !== 'welcome') return;
           if (at < all.length) next();
           else resolve(socket.close());
+          return undefined;
         };
       }),
-    names,
+    [type, names],
   );
 }
 
@@ -145,12 +152,13 @@ journey('with 220 channels the last one of the list gets its count and its menti
   const crowd = Array.from({ length: 220 }, (_, at) => `z${String(at).padStart(3, '0')}`);
   // A person creates sixty channels at once.
   const makers = ['Cid', 'Dan', 'Eve'];
-  await createMany(ann, crowd.slice(0, 55));
+  await forMany(ann, 'create_channel', crowd.slice(0, 55));
   for (const [at, name] of makers.entries())
-    await createMany(await browser.joined(name), crowd.slice(55 * (at + 1), 55 * (at + 2)));
+    await forMany(await browser.joined(name), 'create_channel', crowd.slice(55 * (at + 1), 55 * (at + 2)));
   const bob = await browser.joined('Bob');
+  await forMany(bob, 'join', crowd);
   await bob.listed('z219').waitFor();
-  await ann.open('z219');
+  await ann.enter('z219');
   await ann.say('a word for nobody');
   await ann.say('a word for @Bob');
   await ann.isSent();

@@ -152,6 +152,15 @@ export class Person {
     await this.isIn(name);
   }
 
+  /** Opens a channel that need not be in the list, and joins it. */
+  async enter(name) {
+    await this.page.evaluate((key) => (location.hash = `#/c/${encodeURIComponent(key)}`), name);
+    await this.isIn(name);
+    const join = this.page.getByRole('button', { name: 'Join', exact: true });
+    await this.press(join);
+    await join.waitFor({ state: 'hidden' });
+  }
+
   /** Waits until a channel is open and its messages are there. */
   async isIn(name) {
     await this.page.getByRole('heading', { level: 1, name }).waitFor();

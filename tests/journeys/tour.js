@@ -21,6 +21,7 @@ export async function tour({ browser, server }, look) {
   await talk(team);
   await use(team);
   await find(team);
+  await confide(team);
   await lose(team);
 }
 
@@ -49,6 +50,9 @@ async function arrive({ ann, bob, mira, look }) {
     ['garden', 'Tomatoes and other long-running processes'],
   ])
     await mira.createChannel(name, topic);
+  // What is new to somebody is what they have joined.
+  await ann.enter('design');
+  await bob.enter('design');
   for (const person of [ann, mira]) await person.open('releases');
   await bob.page.getByRole('link', { name: 'All channels' }).tap();
   await bob.listed('releases').tap();
@@ -160,6 +164,85 @@ async function find({ ann, bob, mira, look }) {
     await person.press(found);
     await person.page.locator('article.target').waitFor();
   }
+  await ann.page.getByRole('button', { name: 'Close search' }).click();
+}
+
+/** What only some people read, and who they are. */
+async function confide({ ann, bob, look }) {
+  const create = (person) => person.press(person.page.getByRole('button', { name: 'Create a channel' }).first());
+  await bob.page.getByRole('link', { name: 'All channels' }).tap();
+  for (const person of [ann, bob]) {
+    await create(person);
+    await person.page.getByLabel('Private').check();
+    await look(person, 'create-private');
+    await person.page.keyboard.press('Escape');
+  }
+  await ann.createPrivate('Launch plans', ['Bob Okafor']);
+  await ann.send('The two of us know it first.');
+  await bob.listed('Launch plans').tap();
+  await bob.isIn('Launch plans');
+  await bob.sees('The two of us know it first.');
+  await ann.field.pressSequentially('@mi');
+  await ann.page.getByRole('option').filter({ hasText: 'can’t read this channel' }).waitFor();
+  await look(ann, 'completion-outside');
+  await ann.page.keyboard.press('Enter');
+  await ann.page.getByRole('button', { name: 'Add Mira Sato' }).waitFor();
+  await look(ann, 'mentioned-outside');
+  await ann.page.getByRole('button', { name: 'Add Mira Sato' }).click();
+  await ann.send('welcome aboard');
+  for (const person of [ann, bob]) {
+    await person.note(/added Mira Sato/u).waitFor();
+    await look(person, 'private-channel');
+    const details = await person.details();
+    await details.getByText('3 people').waitFor();
+    await look(person, 'details');
+    await details.getByRole('button', { name: 'Leave', exact: true }).click();
+    await details.getByRole('button', { name: 'Leave it' }).waitFor();
+    await look(person, 'details-question');
+    await person.page.keyboard.press('Escape');
+  }
+  await write({ ann, bob, look });
+  await ann.open('Launch plans');
+  const details = await ann.details();
+  await details.getByRole('button', { name: 'Archive', exact: true }).click();
+  await details.getByRole('button', { name: 'Archive it' }).click();
+  await details.getByRole('button', { name: 'Restore' }).waitFor();
+  await ann.page.keyboard.press('Escape');
+  await bob.listed('Launch plans').waitFor({ state: 'detached' });
+  for (const person of [ann, bob]) {
+    await person.page.evaluate(() => (location.hash = document.querySelector('a[href^="#/c/general"]').hash));
+    await person.isIn('general');
+  }
+}
+
+/** Direct messages, and looking through all that there is. */
+async function write({ ann, bob, look }) {
+  await bob.page.getByRole('link', { name: 'All channels' }).tap();
+  for (const person of [ann, bob]) {
+    await person.press(person.page.getByRole('button', { name: 'New message' }));
+    const dialog = person.page.getByRole('dialog', { name: 'New message' });
+    await person.choose(dialog, 'To: a name', 'Mira Sato');
+    await look(person, 'new-message');
+    await person.press(dialog.getByRole('button', { name: 'Write a message' }));
+    await person.isIn('Mira Sato');
+    await person.send('Do you have a minute?');
+    await look(person, 'direct-channel');
+  }
+  await bob.page.getByRole('link', { name: 'All channels' }).tap();
+  await look(bob, 'direct-channels');
+  for (const person of [ann, bob]) {
+    await person.press(person.page.getByRole('button', { name: 'Browse channels' }));
+    const browse = person.page.getByRole('dialog', { name: 'Browse channels' });
+    await browse.getByRole('button', { name: /^garden/u }).waitFor();
+    await look(person, 'browse');
+    await person.page.keyboard.press('Escape');
+  }
+  await ann.page.getByRole('button', { name: 'Search', exact: true }).click();
+  await ann.page.getByLabel('Where to search').selectOption('All channels');
+  await ann.page.getByRole('searchbox').fill('the');
+  await ann.page.keyboard.press('Enter');
+  await ann.page.locator('chat-search').getByRole('status').filter({ hasText: 'result' }).waitFor();
+  await look(ann, 'search-all');
   await ann.page.getByRole('button', { name: 'Close search' }).click();
 }
 

@@ -138,6 +138,7 @@ export class Composer extends LiveElement {
     this.#outsider.hide();
     this.label = this.core.label(name);
     this.#load();
+    if (this.core.hasMembership) this.core.membership.meet(this.#field.value);
   }
 
   /** How the channel is called. @param {string} label */

@@ -53,9 +53,10 @@ export class ChannelProfile {
     return this.kind === 'open' ? `#${this.title}` : this.title;
   }
 
-  /** The people of a direct channel besides the signed-in one. */
+  /** The people of a direct channel besides the signed-in one, by name. */
   get others() {
-    return this.users.filter(({ id }) => id !== this.user().id).map((user) => this.names.of(user));
+    const others = this.users.filter(({ id }) => id !== this.user().id).map((user) => this.names.of(user));
+    return others.sort((one, other) => one.name.localeCompare(other.name));
   }
 
   /** Whether it is one of the signed-in user's. */

@@ -85,6 +85,17 @@ export class Channel extends ChannelProfile {
     return (this.#toldMentions ?? 0) + this.mentions.length;
   }
 
+  /** Whether it belongs into the user's list: an open one that they have not joined does if it is new, or mentions them. */
+  get isListed() {
+    return !this.archived && (this.isJoined || this.isNews || this.mentionCount > 0);
+  }
+
+  /** Whether what is new is worth a mark. All that is new in a direct channel is for the user. */
+  get isNoticed() {
+    const wants = this.notify === 'all' || this.kind === 'direct' || this.mentionCount > 0;
+    return this.unread > 0 && this.isListed && !this.isMuted && wants;
+  }
+
   /** The newest messages, oldest first. */
   get messages() {
     return this.live.messages;

@@ -57,7 +57,7 @@ export class Channels {
   }
 
   get others() {
-    return this.all.filter(({ name, isJoined }) => isJoined && !this.#followed.has(name));
+    return this.all.filter(({ name, isListed }) => isListed && !this.#followed.has(name));
   }
 
   /** Those that somebody has open and that are not in the list, such as archived ones. */
@@ -141,14 +141,16 @@ export class Channels {
     return channel;
   }
 
-  /** Somebody has created a channel, or has made the user a member of one. @param {any} frame */
+  /** Somebody has created a channel, or a channel is another one to the user now. @param {any} frame */
   created({ type, channel: value }) {
-    const isKnown = this.#known.get(value?.name)?.createdAt;
-    const channel = this.found(value);
-    if (!channel || isKnown) return;
-    channel.isNews = true;
+    const isNews = !this.#known.get(value?.name)?.createdAt;
+    const channel = this.applyInfo(readChannelInfo(value));
+    if (!channel) return;
+    // A channel that they have left themselves is no news.
+    channel.isNews = isNews || (channel.isNews && channel.isJoined);
     this.emit('channels');
-    if (type === 'channel_added' && channel.createdBy?.id !== channel.user().id)
+    this.follow(channel.name);
+    if (isNews && type === 'channel_added' && channel.createdBy?.id !== channel.user().id)
       this.emit('added', { name: channel.name });
   }
 
@@ -204,8 +206,8 @@ export class Channels {
 
   /** Follows a channel in the background, as far as there is room. @param {string} name */
   follow(name) {
-    const { isJoined, archived } = this.ensure(name);
-    if (isJoined && !archived && !this.#followed.has(name) && this.#followed.size < this.maxFollowed) this.join(name);
+    if (this.ensure(name).isListed && !this.#followed.has(name) && this.#followed.size < this.maxFollowed)
+      this.join(name);
   }
 
   /** Subscribes, from the last position where messages are kept. @param {string} name */

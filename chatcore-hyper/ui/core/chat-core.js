@@ -1,6 +1,6 @@
 import { isGenerated } from '../text/channel-key.js';
 import { Changes } from './changes.js';
-import { Channel, TYPING_MS } from './channel.js';
+import { Channel } from './channel.js';
 import { Channels } from './channels.js';
 import { Connection, systemClock } from './connection.js';
 import { Counts } from './counts.js';
@@ -14,6 +14,7 @@ import { afterClose, ChatError, DEFAULT_LIMITS, isSeq, readUser } from './protoc
 import { ReadMarker } from './read-marker.js';
 import { Retries } from './retries.js';
 import { searchMessages } from './search.js';
+import { Typing } from './typing.js';
 
 export { ChatError } from './protocol.js';
 
@@ -26,9 +27,6 @@ const COUNT_MORE_MS = 20;
 
 /** Who the user is as long as the server has not said it. @type {import('./protocol.js').User} */
 const NOBODY = { id: '', name: '' };
-
-/** How often at most one's typing is told. */
-const TYPING_EVERY_MS = 3000;
 
 /**
  * A chat client without a screen: it keeps the connection, the channels and what is on its way out, and says what changed.
@@ -46,7 +44,8 @@ const TYPING_EVERY_MS = 3000;
 export class ChatCore extends Emitter {
   /** @type {Channels} */
   #channels;
-  #typedAt = -Infinity;
+  /** @type {Typing} */
+  #typing;
   /** Channels that were looked for among the archived ones. @type {Set<string>} */
   #lookedFor = new Set();
   names = new Names();
@@ -118,6 +117,11 @@ export class ChatCore extends Emitter {
     this.reads = new ReadMarker({ clock, tell: (channel, seq) => request('read', { channel, seq }) });
     this.pages = new Pages({ request, onChange });
     this.retries = new Retries(clock);
+    this.#typing = new Typing({
+      clock,
+      tell: (channel) => request('typing', { channel }).catch(() => {}),
+      onChange: (name) => this.emit('people', { name }),
+    });
     this.#channels = new Channels({
       connection: this.connection,
       retries: this.retries,
@@ -181,12 +185,14 @@ export class ChatCore extends Emitter {
 
   /** Whether a channel has something unread. */
   get isUnread() {
-    return this.listed && this.channels.some(isNoticed);
+    return this.listed && this.channels.some(({ isNoticed }) => isNoticed);
   }
 
   /** How many unread messages name the signed-in user. */
   get mentions() {
-    return this.listed ? this.channels.filter(isNoticed).reduce((sum, channel) => sum + channel.mentionCount, 0) : 0;
+    return this.listed
+      ? this.channels.filter(({ isNoticed }) => isNoticed).reduce((sum, channel) => sum + channel.mentionCount, 0)
+      : 0;
   }
 
   /** The key of a channel that somebody names, in whatever case and composition. @param {string} name */
@@ -379,10 +385,7 @@ export class ChatCore extends Emitter {
 
   /** Tells the others that one is typing; may be called at every key. @param {string} name */
   typing(name) {
-    const now = this.clock.now();
-    if (now - this.#typedAt < TYPING_EVERY_MS || this.connection.phase !== 'open') return;
-    this.#typedAt = now;
-    this.connection.request('typing', { channel: name }).catch(() => {});
+    if (this.connection.phase === 'open') this.#typing.typed(name);
   }
 
   #stateChanged() {
@@ -473,7 +476,7 @@ export class ChatCore extends Emitter {
         if (channel.loaded || channel.kind === 'direct') channel.setPresence(frame);
         return this.emit('people', { name: channel.name });
       case 'typing':
-        return this.#typed(channel, readUser(frame.user));
+        return this.#heardTyping(channel, readUser(frame.user));
       case 'lagged':
         return this.#channels.join(channel.name);
       default:
@@ -484,8 +487,9 @@ export class ChatCore extends Emitter {
 
   #told(channel, { unread, mentions }) {
     if (!Number.isSafeInteger(unread) || !Number.isSafeInteger(mentions)) return;
-    if (channel.takeCounts({ unread, mentions })) this.emit('channels');
-    else this.counts.refresh();
+    if (!channel.takeCounts({ unread, mentions })) return void this.counts.refresh();
+    this.emit('channels');
+    this.#channels.follow(channel.name);
   }
 
   #userChanged(user) {
@@ -527,28 +531,15 @@ export class ChatCore extends Emitter {
     }
   }
 
+  #heardTyping(channel, user) {
+    if (user && user.id !== this.user.id) this.#typing.heard(channel, user);
+  }
+
   #readTo(channel, seq) {
     channel.markRead(seq);
     if (channel.uncounted) this.counts.refresh();
     this.emit('channels');
   }
-
-  #typed(channel, user) {
-    if (!user || user.id === this.user.id) return;
-    const until = this.clock.now() + TYPING_MS;
-    channel.typing.set(user.id, { user, until });
-    this.emit('people', { name: channel.name });
-    this.clock.setTimeout(() => {
-      if (channel.typing.get(user.id)?.until !== until) return;
-      channel.typing.delete(user.id);
-      this.emit('people', { name: channel.name });
-    }, TYPING_MS);
-  }
-}
-
-/** Whether what is new in a channel is worth a mark. @param {Channel} channel */
-function isNoticed({ unread, isJoined, isMuted }) {
-  return unread > 0 && isJoined && !isMuted;
 }
 
 /** `crypto.randomUUID` is there only for pages served over TLS or from this machine. */

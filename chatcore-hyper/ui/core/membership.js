@@ -3,6 +3,10 @@ import { list, readUser } from './protocol.js';
 /** How many people are asked for at once. */
 const PAGE = 50;
 
+/** The first word of a name that a text mentions, and the most names that are looked for. */
+const MENTIONED = /@([\p{L}\p{N}]+)/gu;
+const MOST_MET = 10;
+
 /** @typedef {import('./protocol.js').User} User */
 /** @typedef {{user: User, role: string, online: boolean}} Member */
 
@@ -90,6 +94,12 @@ export class Membership {
     const users = list(answer.users, readUser);
     for (const user of users) this.names.add(user);
     return { users, more: answer.more === true && users.length > 0 };
+  }
+
+  /** Gets to know those whom a text may mention that was written before this page began. @param {string} text */
+  async meet(text) {
+    const words = new Set([...text.matchAll(MENTIONED)].slice(0, MOST_MET).map(([, word]) => word));
+    for (const query of words) await this.users({ query }).catch(() => {});
   }
 
   #take(name, change) {

@@ -68,18 +68,17 @@ export class ChannelList extends LiveElement {
   neighbour(step, unread) {
     const names = this.#listed
       .flat()
-      .filter((channel) => !unread || (channel.unread > 0 && !channel.isMuted) || channel.name === this.#current)
+      .filter((channel) => !unread || channel.isNoticed || channel.name === this.#current)
       .map(({ name }) => name);
     const at = names.indexOf(this.#current ?? '');
     const next = at < 0 ? (step > 0 ? 0 : names.length - 1) : (at + step + names.length) % names.length;
     return names[next] ?? null;
   }
 
-  /** Those of the user, and the one that they look into; the others are found by browsing. */
+  /** Those of the user, and the one that is open; the others are found by browsing. */
   get #listed() {
-    const isListed = ({ isJoined, isNews, archived }) => (isJoined || isNews) && !archived;
     const all = this.core.channels
-      .filter((channel) => channel.createdAt && (isListed(channel) || channel.name === this.#current))
+      .filter((channel) => channel.createdAt && (channel.isListed || channel.name === this.#current))
       .sort((one, other) => one.title.localeCompare(other.title));
     return [all.filter(({ kind }) => kind !== 'direct'), all.filter(({ kind }) => kind === 'direct')];
   }
@@ -93,27 +92,38 @@ export class ChannelList extends LiveElement {
 
 /** @param {import('../core/channel.js').Channel} channel @param {boolean} current */
 function itemOf(channel, current) {
-  const { name, title, kind, unread, mentionCount, isMuted, others, archived } = channel;
+  const { name, title, kind, unread, mentionCount, isMuted, isNoticed, others, archived } = channel;
   // All that is new in a direct channel is for the user.
   const mentions = isMuted ? 0 : kind === 'direct' ? unread : mentionCount;
   const people = others.map((user) => `${user.id} ${user.name}`);
-  const drawn = JSON.stringify([title, kind, unread, mentions, isMuted, archived, people, isOnline(channel), current]);
-  return { channel, name, title, kind, unread, mentions, isMuted, current, drawn };
+  const drawn = JSON.stringify([
+    title,
+    kind,
+    unread,
+    mentions,
+    isNoticed,
+    isMuted,
+    archived,
+    people,
+    isOnline(channel),
+    current,
+  ]);
+  return { channel, name, title, kind, unread, mentions, isNoticed, isMuted, current, drawn };
 }
 
 /** @param {ReturnType<typeof itemOf>} item @param {any} element @param {import('../core/protocol.js').User} user @returns {Element} */
 function draw(item, element, user) {
-  const { channel, kind, mentions, isMuted } = item;
+  const { channel, kind, mentions, isNoticed, isMuted } = item;
   const view = element ?? create(item.name);
   const link = view.firstElementChild;
   const [sign, name, said, unread, badge] = link.children;
   sign.replaceWith(channelSign(channel, user));
   setText(name, item.title);
   setAttribute(link, 'aria-current', item.current ? 'page' : null);
-  link.classList.toggle('unread', item.unread > 0 && !isMuted);
+  link.classList.toggle('unread', isNoticed);
   link.classList.toggle('muted', isMuted || channel.archived);
   const count = bounded(item.unread, 999);
-  unread.hidden = item.unread === 0 || kind === 'direct' || isMuted;
+  unread.hidden = !isNoticed || kind === 'direct';
   setText(unread, count);
   badge.hidden = mentions === 0;
   setText(badge, `${kind === 'direct' ? '' : '@'}${bounded(mentions, 99)}`);

@@ -3,17 +3,16 @@ import { channelKey } from '../text/channel-key.js';
 import { h, setText } from '../dom/dom.js';
 import { LiveElement } from '../dom/live-element.js';
 import { readChannelInfo } from '../core/protocol.js';
-import { dialogView } from '../views/dialog.js';
+import { dialogView, failure } from '../views/dialog.js';
 
 const REASONS = {
   bad_name: 'Use 1 to 64 letters, digits, “-”, “_” or “.”. Names such as “everyone” are reserved.',
-  disconnected: 'There is no connection to the server. Try again in a moment.',
   not_allowed: 'You may not create channels here.',
 };
 
 /** Why a channel could not be made. @param {import('../core/protocol.js').ChatError} error */
 export function reasonOf(error) {
-  return REASONS[error.code] ?? error.message;
+  return REASONS[error.code] ?? failure(error);
 }
 
 /** `<chat-create-channel>`: the dialog for a new channel. Fires `chosen` with the name of the one to open. */

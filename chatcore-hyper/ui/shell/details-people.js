@@ -16,6 +16,8 @@ export class DetailsPeople extends LiveElement {
   /** @type {import('../core/membership.js').Member[]} */
   #members = [];
   #more = false;
+  /** The last one in the server's order. @type {string | undefined} */
+  #last;
   /** Counts the questions, so that a late answer is known as such. */
   #run = 0;
   #heading;
@@ -41,7 +43,7 @@ export class DetailsPeople extends LiveElement {
       this.#field,
       h('div', { class: 'dialog-actions' }, add),
     );
-    const more = { type: 'button', class: 'quiet', on: { click: () => this.#load(this.#members.at(-1)?.user.id) } };
+    const more = { type: 'button', class: 'quiet', on: { click: () => this.#load(this.#last) } };
     this.#next = h('button', more, 'Show more people');
     const list = h('ul', { class: 'people-list' });
     this.append(this.#heading, this.#adding, this.#error, list, this.#next);
@@ -91,7 +93,12 @@ export class DetailsPeople extends LiveElement {
     try {
       const { members, more } = await this.core.membership.members(name, after);
       if (run !== this.#run || name !== this.#name) return;
+      this.#last = members.at(-1)?.user.id;
       this.#members = after ? [...this.#members, ...members] : members;
+      this.#members.sort(
+        (one, other) =>
+          Number(other.role === 'owner') - Number(one.role === 'owner') || one.user.name.localeCompare(other.user.name),
+      );
       this.#more = more;
       this.render();
     } catch (error) {

@@ -119,9 +119,6 @@ export class Details extends LiveElement {
       kind === 'private' || (kind === 'open' && isJoined)
         ? button('Leave', (from) => this.#leave(from, kind), 'quiet danger')
         : null,
-      kind === 'open' && !isJoined
-        ? button('Join', (from) => this.#do(from, (name) => membership.join(name)), 'primary')
-        : null,
     ];
     this.#actions.replaceChildren(...buttons.filter((one) => one !== null));
   }

@@ -1,5 +1,5 @@
 import { h } from '../dom/dom.js';
-import { clockTime, fullTime } from '../text/format.js';
+import { fullTime } from '../text/format.js';
 
 /**
  * What happened to a channel, as a quiet line.
@@ -7,16 +7,9 @@ import { clockTime, fullTime } from '../text/format.js';
  * @param {{user: import('../core/protocol.js').User, nameOf: (user: import('../core/protocol.js').User) => string}} context
  */
 export function noteView(note, { user, nameOf }) {
-  const at = new Date(note.at);
   const who = (one) => (!one ? 'Somebody' : h('bdi', {}, one.id === user.id ? 'You' : nameOf(one)));
   const whom = (one) => (!one ? 'somebody' : h('bdi', {}, one.id === user.id ? 'you' : nameOf(one)));
-  return h(
-    'p',
-    { class: 'note' },
-    ...saidOf(note, who, whom),
-    ' ',
-    h('time', { datetime: note.at, title: fullTime(at) }, clockTime(at)),
-  );
+  return h('p', { class: 'note', title: fullTime(new Date(note.at)) }, ...saidOf(note, who, whom));
 }
 
 function saidOf(note, who, whom) {
@@ -26,8 +19,11 @@ function saidOf(note, who, whom) {
   if (op === 'removed') return [who(by), ' removed ', whom(user)];
   if (op === 'left') return [who(user), ' left'];
   if (op === 'role') return [who(by), ' made ', whom(user), role === 'owner' ? ' an owner' : ' a member'];
-  if (archived !== null) return [who(by), archived ? ' archived the channel' : ' restored the channel'];
-  if (title !== null) return [who(by), ' named the channel ', h('bdi', {}, title)];
-  if (topic) return [who(by), ' set the topic to ', h('bdi', {}, topic)];
-  return [who(by), topic === '' ? ' removed the topic' : ' changed the channel'];
+  const changes = [
+    archived !== null && [archived ? ' archived the channel' : ' restored the channel'],
+    title !== null && [' named the channel ', h('bdi', {}, title)],
+    topic !== null && (topic === '' ? [' removed the topic'] : [' set the topic to ', h('bdi', {}, topic)]),
+  ].filter((change) => change !== false);
+  if (changes.length === 0) return [who(by), ' changed the channel'];
+  return [who(by), ...changes.flatMap((change, at) => (at === 0 ? change : [' and', ...change]))];
 }

@@ -24,6 +24,8 @@ export class PeopleField extends LiveElement {
   /** @type {import('../core/protocol.js').User[]} */
   #found = [];
   #more = false;
+  /** The last one in the server's order. @type {string | undefined} */
+  #last;
   #at = 0;
   /** Counts the questions, so that a late answer is known as such. */
   #run = 0;
@@ -102,7 +104,11 @@ export class PeopleField extends LiveElement {
     if (this.#isQuiet && query === '') return this.#show([], false);
     try {
       const { users, more } = await this.core.membership.users({ query, after });
-      if (run === this.#run) this.#show(after ? [...this.#found, ...users] : users, more, after !== undefined);
+      if (run !== this.#run) return;
+      this.#last = users.at(-1)?.id;
+      const found = after ? [...this.#found, ...users] : users;
+      found.sort((one, other) => one.name.localeCompare(other.name));
+      this.#show(found, more, after !== undefined);
     } catch (error) {
       if (run !== this.#run) return;
       const reason = error.code === 'disconnected' ? 'Finding people needs a connection.' : error.message;
@@ -114,7 +120,7 @@ export class PeopleField extends LiveElement {
     const { scrollTop, clientHeight, scrollHeight } = this.#list;
     if (!this.#more || scrollHeight - scrollTop - clientHeight > EDGE_PX) return;
     this.#more = false;
-    this.#search(this.#found.at(-1)?.id);
+    this.#search(this.#last);
   }
 
   /** Those that can be chosen now. */
