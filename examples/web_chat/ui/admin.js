@@ -165,7 +165,7 @@ function personRow(person, say, fail) {
   };
   const acts = [act('Rename', 'quiet', rename), act('Sign-in link', 'quiet', link)];
   if (!owner) acts.push(act('Sign out', 'quiet', signOut), act('Remove', 'danger', remove));
-  row.append(h('div', { class: 'acts' }, ...acts));
+  row.append(h('div', { class: 'row-acts' }, ...acts));
   return row;
 }
 
