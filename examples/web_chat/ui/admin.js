@@ -170,11 +170,11 @@ function personRow(person, say, fail) {
 }
 
 function channelsSection(first) {
-  const { line, fail } = status();
+  const { line, say, fail } = status();
   const list = h('ul', { class: 'rows' });
   let after = null;
   const show = (page) => {
-    list.append(...page.channels.map(channelRow));
+    list.append(...page.channels.map((channel) => channelRow(channel, say, fail)));
     after = page.after;
     more.hidden = after === null;
   };
@@ -184,15 +184,38 @@ function channelsSection(first) {
   return section('Channels', list, more, line);
 }
 
-function channelRow({ name, topic }) {
-  const words = h('div', { class: 'words' }, h('b', {}, '# ', h('bdi', {}, name)), h('span', { class: 'hint' }, topic));
-  const path = `/admin/channels/${encodeURIComponent(name)}/export`;
+function channelRow(channel, say, fail) {
+  const { name, title, topic, kind, archived } = channel;
+  const about = [kind === 'private' && 'Private', archived && 'Archived', topic].filter(Boolean).join(' · ');
+  const words = h('div', { class: 'words' }, h('b', {}, h('bdi', {}, title)), h('span', { class: 'hint' }, about));
+  const path = `/admin/channels/${encodeURIComponent(name)}`;
   const save = (text, format, ending) => {
-    const label = `Export ${name} as ${text}`;
-    return h('a', { href: `${path}?format=${format}`, download: `${name}.${ending}`, 'aria-label': label }, text);
+    const href = `${path}/export?format=${format}`;
+    return h('a', { href, download: `${title}.${ending}`, 'aria-label': `Export ${title} as ${text}` }, text);
   };
-  const exports = h('div', { class: 'exports' }, save('JSON', 'json', 'json'), save('Markdown', 'markdown', 'md'));
-  return h('li', {}, words, exports);
+  const text = archived ? 'Restore' : 'Archive';
+  const archive = button(
+    text,
+    'quiet',
+    async () => {
+      await request('PATCH', path, { archived: !archived });
+      const changed = channelRow({ ...channel, archived: !archived }, say, fail);
+      row.replaceWith(changed);
+      changed.querySelector('button')?.focus();
+      say(archived ? `${title} is back.` : `${title} is archived: it can be read, and nobody writes there.`);
+    },
+    fail,
+  );
+  archive.setAttribute('aria-label', `${text}: ${title}`);
+  const acts = h(
+    'div',
+    { class: 'exports' },
+    save('JSON', 'json', 'json'),
+    save('Markdown', 'markdown', 'md'),
+    archive,
+  );
+  const row = h('li', {}, words, acts);
+  return row;
 }
 
 function devicesOf(count) {

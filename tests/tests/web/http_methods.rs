@@ -32,7 +32,7 @@ const UPLOADS: &str = "/chat/channels/general/attachments?name=a";
 const READ: &str = "GET, HEAD, OPTIONS";
 
 /// Every path with its methods.
-fn routes(file: &str) -> [(&str, &'static str); 27] {
+fn routes(file: &str) -> [(&str, &'static str); 28] {
     [
         ("/", READ),
         ("/app.js", READ),
@@ -54,6 +54,7 @@ fn routes(file: &str) -> [(&str, &'static str); 27] {
         ("/admin/%70eople", READ),
         ("/admin/channels", READ),
         ("/admin/channels/general/export", READ),
+        ("/admin/channels/general", "PATCH, OPTIONS"),
         ("/healthz", READ),
         ("/readyz", READ),
         ("/chat/ws", READ),

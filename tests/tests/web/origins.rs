@@ -60,7 +60,7 @@ fn session(answer: &Answer) -> String {
 }
 
 /// One request for each kind of path of `web_chat`.
-const PATHS: [(&str, &[u8]); 25] = [
+const PATHS: [(&str, &[u8]); 26] = [
     ("GET / HTTP/1.1", b""),
     ("GET /app.js HTTP/1.1", b""),
     ("GET /nothing HTTP/1.1", b""),
@@ -81,6 +81,7 @@ const PATHS: [(&str, &[u8]); 25] = [
     ("POST /admin/invitations HTTP/1.1", b"{\"uses\":1,\"days\":1}"),
     ("DELETE /admin/invitations/x HTTP/1.1", b""),
     ("GET /admin/channels HTTP/1.1", b""),
+    ("PATCH /admin/channels/general HTTP/1.1", b"{\"archived\":true}"),
     ("GET /admin/channels/general/export HTTP/1.1", b""),
     ("GET /chat/ui/chat.js HTTP/1.1", b""),
     ("GET /chat/ws HTTP/1.1", b""),

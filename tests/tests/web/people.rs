@@ -147,6 +147,8 @@ on_both_stores!(
     the_owner_helps_and_removes_people,
     the_named_owner_signs_in_by_a_link,
     the_owner_exports_a_channel_whole_and_in_order,
+    the_owner_archives_a_channel_and_brings_it_back,
+    a_private_channel_is_hidden_from_the_owner_of_the_service,
 );
 
 async fn a_link_makes_a_phone_the_same_person(store: Store) {
@@ -332,6 +334,7 @@ async fn only_the_owner_reaches_the_owners_requests(store: Store) {
         ("DELETE", "/admin/invitations/x".to_owned(), None),
         ("GET", "/admin/channels".to_owned(), None),
         ("GET", "/admin/channels/general/export".to_owned(), None),
+        ("PATCH", "/admin/channels/general".to_owned(), Some(json!({ "archived": true }))),
     ] {
         ann.send(method, &path, body.clone()).await.assert_error(403, "not_allowed");
         nobody.send(method, &path, body).await.assert_error(401, "unauthorized");
@@ -429,7 +432,7 @@ async fn the_owner_exports_a_channel_whole_and_in_order(store: Store) {
     let answer = export("general", "?format=markdown").await;
     assert_eq!(answer.header("content-type"), Some("text/markdown; charset=utf-8"));
     let text = String::from_utf8(dechunked(&answer)).unwrap();
-    assert!(text.starts_with("# general\n\n## 20"), "{text}");
+    assert!(text.starts_with("# general\n\nWhat everyone should know\n\n## 20"), "{text}");
     for part in [
         "line 1\n",
         ", edited\n\nline **two**\n",
@@ -440,9 +443,55 @@ async fn the_owner_exports_a_channel_whole_and_in_order(store: Store) {
         assert!(text.contains(part), "{part:?}: {text}");
     }
     let empty: Value = serde_json::from_slice(&dechunked(&export("empty", "").await)).unwrap();
-    assert_eq!(empty, json!({ "channel": { "name": "empty" }, "messages": [] }));
+    assert_eq!((&empty["channel"]["name"], &empty["messages"]), (&json!("empty"), &json!([])));
     export("nothing", "").await.assert_error(404, "not_found");
     export("general", "?format=pdf").await.assert_error(422, "bad_frame");
+}
+
+async fn the_owner_archives_a_channel_and_brings_it_back(store: Store) {
+    let chat = Chat::start(store, &[]).await;
+    let (owner, ann) = (chat.name("Olga").await, chat.name("Ann").await);
+    let mut client = ann.connect().await;
+    client.publish("general", "before").await;
+    let archive = async |archived: bool| {
+        owner.send("PATCH", "/admin/channels/general", Some(json!({ "archived": archived }))).await
+    };
+    assert_eq!(archive(true).await.json()["archived"], true);
+    let refused = json!({"type": "publish", "channel": "general", "nonce": "n", "text": "during"});
+    client.refused(refused, "archived").await;
+    assert_eq!(
+        owner.get("/admin/channels").await["channels"][0]["archived"],
+        true,
+        "it is still in the list"
+    );
+    assert_eq!(archive(false).await.json()["archived"], false);
+    client.publish("general", "after").await;
+    owner
+        .send("PATCH", "/admin/channels/nothing", Some(json!({ "archived": true })))
+        .await
+        .assert_error(404, "not_found");
+    owner.send("PATCH", "/admin/channels/general", Some(json!({}))).await.assert_error(422, "bad_frame");
+}
+
+async fn a_private_channel_is_hidden_from_the_owner_of_the_service(store: Store) {
+    let chat = Chat::start(store, &[]).await;
+    let (owner, ann) = (chat.name("Olga").await, chat.name("Ann").await);
+    let mut client = ann.connect().await;
+    let created = client.ok(json!({"type": "create_channel", "kind": "private", "title": "Plans"})).await;
+    let key = created["channel"]["name"].as_str().unwrap().to_owned();
+    client.publish(&key, "secret").await;
+    let path = format!("/admin/channels/{key}");
+    let there = async || {
+        let listed = owner.get("/admin/channels").await["channels"].clone();
+        listed.as_array().unwrap().iter().any(|channel| channel["name"] == json!(key))
+    };
+    assert!(!there().await);
+    owner.send("GET", &format!("{path}/export"), None).await.assert_error(404, "not_found");
+    owner.send("PATCH", &path, Some(json!({ "archived": true }))).await.assert_error(404, "not_found");
+    client.ok(json!({"type": "add_members", "channel": key, "users": [owner.user["id"]]})).await;
+    assert!(there().await, "as a member the owner sees it");
+    let exported = dechunked(&owner.send("GET", &format!("{path}/export"), None).await);
+    assert!(String::from_utf8(exported).unwrap().contains("secret"));
 }
 
 /// Returns the body of a response in chunks.

@@ -4,6 +4,7 @@ use std::io;
 
 use bytes::Bytes;
 use chatcore::blob::ByteStream;
+use chatcore::store::ChannelInfo;
 use chatcore::{ChannelName, Chat, Message, Seq};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde_json::json;
@@ -26,10 +27,23 @@ impl Format {
         }
     }
 
-    fn begin(self, channel: &ChannelName) -> String {
+    fn begin(self, channel: &ChannelInfo) -> String {
+        let ChannelInfo { name, title, topic, kind, archived, created_at, created_by, .. } = channel;
         match self {
-            Self::Json => format!("{{\"channel\":{},\"messages\":[", json!({ "name": channel })),
-            Self::Markdown => format!("# {}\n", escaped(channel.as_str())),
+            Self::Json => {
+                let channel = json!({
+                    "name": name,
+                    "title": title,
+                    "topic": topic,
+                    "kind": kind,
+                    "archived": archived,
+                    "created_at": created_at,
+                    "created_by": created_by,
+                });
+                format!("{{\"channel\":{channel},\"messages\":[")
+            }
+            Self::Markdown if topic.is_empty() => format!("# {}\n", escaped(title)),
+            Self::Markdown => format!("# {}\n\n{}\n", escaped(title), escaped(topic)),
         }
     }
 
@@ -60,12 +74,13 @@ struct Export {
 /// Returns the messages of a channel up to `last`, oldest first, a page at a time.
 pub(super) fn export(
     chat: Chat,
-    channel: ChannelName,
+    channel: &ChannelInfo,
     last: Seq,
     format: Format,
     permit: OwnedSemaphorePermit,
 ) -> ByteStream {
-    let begin = format.begin(&channel);
+    let begin = format.begin(channel);
+    let channel = channel.name.clone();
     let export =
         Export { chat, channel, format, last, done: 0, day: String::new(), is_first: true, _permit: permit };
     let pages = stream::try_unfold(export, |mut export| async move {

@@ -49,7 +49,8 @@ impl Sessions {
             Route::Invitations => self.invite(parts, body).await,
             Route::Invitation(hash) => self.withdraw(hash.as_ref()).await,
             Route::Channels => self.list_channels(chat, &me.user.id, parts).await,
-            Route::Export(name) => self.export(chat, parts, name.as_ref()).await,
+            Route::Channel(name) => self.archive(chat, &me.user, name.as_ref(), body).await,
+            Route::Export(name) => self.export(chat, &me.user, parts, name.as_ref()).await,
             _ => self.list_people(parts).await,
         }
     }

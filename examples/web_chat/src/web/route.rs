@@ -34,6 +34,8 @@ pub(crate) enum Route {
     Invitation(Option<Hash>),
     /// `/admin/channels`
     Channels,
+    /// `/admin/channels/{name}`
+    Channel(Option<ChannelName>),
     /// `/admin/channels/{name}/export`
     Export(Option<ChannelName>),
 }
@@ -57,6 +59,7 @@ impl Route {
             ["admin", "invitations"] => Self::Invitations,
             ["admin", "invitations", id] if !id.is_empty() => Self::Invitation(Hash::new(id)),
             ["admin", "channels"] => Self::Channels,
+            ["admin", "channels", name] if !name.is_empty() => Self::Channel(ChannelName::new(name).ok()),
             ["admin", "channels", name, "export"] if !name.is_empty() => {
                 Self::Export(ChannelName::new(name).ok())
             }
@@ -73,6 +76,7 @@ impl Route {
             Self::Devices | Self::Device(_) | Self::PersonDevices(_) | Self::Invitation(_) => "DELETE",
             Self::People | Self::Channels | Self::Export(_) => "GET, HEAD",
             Self::Person(_) => "PATCH, DELETE",
+            Self::Channel(_) => "PATCH",
             Self::Invitations => "GET, HEAD, POST",
         }
     }
