@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::channel::members::{Change, Grace};
+use crate::channel::online::{Change, Grace};
 use crate::channel::{Channel, Manner};
 use crate::delivery::handle::ConnectionHandle;
 use crate::limits::Limits;
@@ -29,7 +29,7 @@ pub(crate) fn announce(
 
 /// Takes `user` off the channel's list of who is online, unless a connection of theirs is counted, and says so.
 pub(crate) fn leave(channel: &Channel, user: &UserId, limits: &Limits) {
-    let changes = channel.members().leave(user, list_limit(limits));
+    let changes = channel.online().leave(user, list_limit(limits));
     tell(channel, changes);
 }
 
@@ -90,7 +90,7 @@ impl Departures {
     /// Counts a connection of `user` out of `channel`, and begins a grace if it was the last one.
     pub(crate) fn depart(&self, channel: &Arc<Channel>, user: &UserId) {
         let due = Instant::now() + self.limits.presence_grace;
-        if channel.members().depart(user, due) {
+        if channel.online().depart(user, due) {
             let channel = Arc::downgrade(channel);
             self.queue().push(Departure { due, channel, user: user.clone() });
             self.changed.notify_one();
@@ -116,7 +116,7 @@ impl Departures {
         let now = Instant::now();
         while let Some(mut departure) = self.take_due(now) {
             let Some(channel) = departure.channel.upgrade() else { continue };
-            let grace = channel.members().end_grace(&departure.user, now, list_limit(&self.limits));
+            let grace = channel.online().end_grace(&departure.user, now, list_limit(&self.limits));
             match grace {
                 Grace::Over => {}
                 Grace::Renewed(due) => {

@@ -3,7 +3,7 @@
 pub(crate) mod append;
 pub(crate) mod departures;
 mod group;
-pub(crate) mod members;
+pub(crate) mod online;
 pub(crate) mod registry;
 pub(crate) mod remote;
 pub(crate) mod reorder;
@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::channel::members::Members;
+use crate::channel::online::Online;
 use crate::delivery::handle::ConnectionHandle;
 use crate::delivery::ring::{HistoryRing, Push};
 use crate::delivery::ring_budget::Rings;
@@ -35,7 +35,7 @@ pub(crate) struct Channel {
     pub(crate) info: ChannelInfo,
     ring: Arc<RingCell>,
     subscribers: Subscribers,
-    members: Mutex<Members>,
+    online: Mutex<Online>,
     used: Mutex<Instant>,
     /// Whether the ring lacks an event that is known to be stored, such as one that was acknowledged while another
     /// process has appended before it.
@@ -64,7 +64,7 @@ impl Channel {
             ring: Arc::new(RingCell::new(info.name.clone(), encoder, rings)),
             info,
             subscribers: Subscribers::default(),
-            members: Mutex::default(),
+            online: Mutex::default(),
             used: Mutex::new(Instant::now()),
             behind: AtomicBool::new(false),
         }
@@ -176,8 +176,8 @@ impl Channel {
     }
 
     /// Returns who is online.
-    pub(crate) fn members(&self) -> MutexGuard<'_, Members> {
-        self.members.lock().expect("invariant: nothing panics under this lock")
+    pub(crate) fn online(&self) -> MutexGuard<'_, Online> {
+        self.online.lock().expect("invariant: nothing panics under this lock")
     }
 
     /// Returns when the channel was last in use.

@@ -186,7 +186,7 @@ impl Chat {
     pub fn online(&self, channel: &ChannelName) -> Vec<User> {
         let channel = self.engine().registry.loaded(channel);
         let channel = channel.inspect(|channel| self.engine().open_presence(channel));
-        channel.map(|channel| channel.members().everybody()).unwrap_or_default()
+        channel.map(|channel| channel.online().everybody()).unwrap_or_default()
     }
 }
 

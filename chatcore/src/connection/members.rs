@@ -71,7 +71,7 @@ impl Engine {
         let limit = PageLimit::new(limit, self.limits.answer_bytes);
         let page = self.store.members(channel.info.id, after, limit).await?;
         self.open_presence(&channel);
-        let online: HashSet<_> = channel.members().everybody().into_iter().map(|user| user.id).collect();
+        let online: HashSet<_> = channel.online().everybody().into_iter().map(|user| user.id).collect();
         self.first_readable(&handle.identity, &channel.info).await?;
         let members = page.members.into_iter().map(|member| {
             let is_online = online.contains(&member.user.id);

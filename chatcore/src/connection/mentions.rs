@@ -54,7 +54,7 @@ impl Engine {
         let here = match list.contains(&Mention::Here) {
             true => {
                 self.open_presence(channel);
-                let online = channel.members().everybody();
+                let online = channel.online().everybody();
                 online.into_iter().take(self.limits.presence_members).map(|user| user.id).collect()
             }
             false => Vec::new(),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::channel::Channel;
 use crate::channel::departures::{announce, leave, list_limit};
-use crate::channel::members::Arrival;
+use crate::channel::online::Arrival;
 use crate::delivery::cursor::{Cursor, Read, Room};
 use crate::delivery::handle::{ConnectionHandle, SubscriptionKey};
 use crate::delivery::ring::HistoryRing;
@@ -94,7 +94,7 @@ impl Subscription {
             return Err(Error::no_such_channel());
         }
         let arrival = subscription.arrive();
-        let members = subscription.channel().members().list();
+        let members = subscription.channel().online().list();
         if arrival == Arrival::New {
             announce(subscription.channel(), handle.identity.user.clone(), true, |other| {
                 !Arc::ptr_eq(other, &handle)
@@ -214,7 +214,7 @@ impl Subscription {
         let limit = list_limit(&self.engine.limits);
         let user = &self.subscriber.handle().identity.user;
         self.engine.open_presence(&self.channel);
-        let arrival = self.channel.members().arrive(user, limit);
+        let arrival = self.channel.online().arrive(user, limit);
         if arrival != Arrival::Uncounted {
             // Before a cut can count it out.
             self.engine.count_in(&self.channel, user);
@@ -300,7 +300,7 @@ impl Drop for Subscription {
         self.engine.count_out(channel, user);
         if cut_off {
             // The user arrived while being cut off.
-            channel.members().remove(user);
+            channel.online().remove(user);
             leave(channel, user, &self.engine.limits);
         } else {
             self.engine.departures.depart(channel, user);

@@ -42,7 +42,7 @@ impl Engine {
         let Some(channel) = self.registry.loaded(channel).filter(|_| !ended.is_empty()) else { return };
         for _ in ended.iter().filter(|subscriber| subscriber.take_counted()) {
             self.count_out(&channel, user);
-            channel.members().remove(user);
+            channel.online().remove(user);
         }
         leave(&channel, user, &self.limits);
     }

@@ -14,7 +14,7 @@ use crate::bus::envelope::NodeId;
 use crate::bus::sender::Sender;
 use crate::channel::Channel;
 use crate::channel::departures::{announce, list_limit};
-use crate::channel::members::Arrival;
+use crate::channel::online::Arrival;
 use crate::engine::Engine;
 use crate::engine::nodes::notice::Notice;
 use crate::engine::nodes::roster::{self, Roster};
@@ -229,7 +229,7 @@ impl Engine {
         state.open.insert(id, Arc::downgrade(channel));
         for users in state.peers.values().filter_map(|peer| peer.roster.users(id)) {
             for user in users.values() {
-                channel.members().arrive(user, list_limit(&self.limits));
+                channel.online().arrive(user, list_limit(&self.limits));
             }
         }
     }
@@ -303,10 +303,10 @@ impl Engine {
         }
         let (before, fits) = roster.add(id, user);
         let Some(channel) = channel.filter(|_| fits && before.as_ref() != Some(user)) else { return };
-        let arrival = channel.members().arrive(user, list_limit(&self.limits));
+        let arrival = channel.online().arrive(user, list_limit(&self.limits));
         if before.is_some() {
             // Only the name is new.
-            channel.members().remove(&user.id);
+            channel.online().remove(&user.id);
         }
         if arrival == Arrival::New {
             announce(&channel, user.clone(), true, |_| true);

@@ -11,8 +11,8 @@ use crate::store::PageLimit;
 
 /// The people online in one channel. The list has as many as it has room for. Others wait until somebody leaves.
 #[derive(Debug, Default)]
-pub(crate) struct Members {
-    online: HashMap<UserId, Member>,
+pub(crate) struct Online {
+    online: HashMap<UserId, Person>,
     /// The people who are not listed, in the order of their arrival: at most as many as there are subscriptions.
     waiting: BTreeMap<u64, UserId>,
     /// The bytes of the list in an answer.
@@ -22,7 +22,7 @@ pub(crate) struct Members {
 }
 
 #[derive(Debug)]
-struct Member {
+struct Person {
     user: User,
     connections: usize,
     standing: Standing,
@@ -33,7 +33,7 @@ enum Standing {
     Listed {
         /// When the grace period of the current absence ends, or ended if there is none.
         due: Option<Instant>,
-        /// Whether a departure of this member is in the queue.
+        /// Whether a departure of this person is in the queue.
         queued: bool,
     },
     /// The person's place in the order of those who wait.
@@ -71,26 +71,26 @@ pub(crate) struct Change {
     pub(crate) online: bool,
 }
 
-impl Members {
+impl Online {
     /// Counts a connection of `user`.
     pub(crate) fn arrive(&mut self, user: &User, limit: PageLimit) -> Arrival {
         if limit.items == 0 {
             return Arrival::Uncounted;
         }
-        if let Some(member) = self.online.get_mut(&user.id) {
-            member.connections += 1;
-            if member.user == *user {
+        if let Some(person) = self.online.get_mut(&user.id) {
+            person.connections += 1;
+            if person.user == *user {
                 return Arrival::Known;
             }
-            let renamed = match member.standing {
+            let renamed = match person.standing {
                 Standing::Listed { .. } => {
-                    self.bytes - Encoder::user_len(&member.user) + Encoder::user_len(user)
+                    self.bytes - Encoder::user_len(&person.user) + Encoder::user_len(user)
                 }
                 Standing::Waiting(_) => self.bytes,
             };
             // A name without room is announced when there is room.
             if renamed <= limit.bytes {
-                member.user = user.clone();
+                person.user = user.clone();
                 self.bytes = renamed;
                 self.listed = None;
             }
@@ -98,7 +98,7 @@ impl Members {
         }
         let fits = self.has_room(user, limit);
         let standing = if fits { self.enlist(user) } else { self.queue(user) };
-        self.online.insert(user.id.clone(), Member { user: user.clone(), connections: 1, standing });
+        self.online.insert(user.id.clone(), Person { user: user.clone(), connections: 1, standing });
         if fits { Arrival::New } else { Arrival::Waits }
     }
 
@@ -121,12 +121,12 @@ impl Members {
     /// Counts a connection of `user` out; says whether a departure is to be scheduled. If it was the last one, the grace
     /// of this absence ends at `due`.
     pub(crate) fn depart(&mut self, user: &UserId, due: Instant) -> bool {
-        let Some(member) = self.online.get_mut(user) else { return false };
-        member.connections = member.connections.saturating_sub(1);
-        if member.connections > 0 {
+        let Some(person) = self.online.get_mut(user) else { return false };
+        person.connections = person.connections.saturating_sub(1);
+        if person.connections > 0 {
             return false;
         }
-        match &mut member.standing {
+        match &mut person.standing {
             Standing::Listed { due: end, queued } => {
                 *end = Some(due);
                 !std::mem::replace(queued, true)
@@ -141,16 +141,16 @@ impl Members {
 
     /// Removes a connection of `user` from the count without a grace period.
     pub(crate) fn remove(&mut self, user: &UserId) {
-        if let Some(member) = self.online.get_mut(user) {
-            member.connections = member.connections.saturating_sub(1);
+        if let Some(person) = self.online.get_mut(user) {
+            person.connections = person.connections.saturating_sub(1);
         }
     }
 
     /// Ends the graces of `user` that are over by `now`.
     pub(crate) fn end_grace(&mut self, user: &UserId, now: Instant, limit: PageLimit) -> Grace {
-        let Some(member) = self.online.get_mut(user) else { return Grace::Over };
-        let Standing::Listed { due, queued } = &mut member.standing else { return Grace::Over };
-        if member.connections == 0
+        let Some(person) = self.online.get_mut(user) else { return Grace::Over };
+        let Standing::Listed { due, queued } = &mut person.standing else { return Grace::Over };
+        if person.connections == 0
             && let Some(due) = due.filter(|due| *due > now)
         {
             return Grace::Renewed(due);
@@ -162,16 +162,16 @@ impl Members {
     /// Removes `user` from the list, unless a connection of theirs is counted, and adds people who waited for
     /// room. Returns the changes to announce.
     pub(crate) fn leave(&mut self, user: &UserId, limit: PageLimit) -> Vec<Change> {
-        let Some(member) = self.online.get(user).filter(|member| member.connections == 0) else {
+        let Some(person) = self.online.get(user).filter(|person| person.connections == 0) else {
             return Vec::new();
         };
-        if let Standing::Waiting(place) = member.standing {
+        if let Standing::Waiting(place) = person.standing {
             self.waiting.remove(&place);
             self.forget(user);
             return Vec::new();
         }
         let mut changes = Vec::with_capacity(1);
-        if let Some(Member { user, .. }) = self.forget(user) {
+        if let Some(Person { user, .. }) = self.forget(user) {
             self.bytes -= Encoder::user_len(&user);
             self.listed = None;
             changes.push(Change { user, online: false });
@@ -179,8 +179,8 @@ impl Members {
         while let Some(user) = self.first_waiting().filter(|user| self.has_room(user, limit)).cloned() {
             self.waiting.pop_first();
             let standing = self.enlist(&user);
-            if let Some(member) = self.online.get_mut(&user.id) {
-                member.standing = standing;
+            if let Some(person) = self.online.get_mut(&user.id) {
+                person.standing = standing;
             }
             changes.push(Change { user, online: true });
         }
@@ -189,21 +189,21 @@ impl Members {
 
     fn first_waiting(&self) -> Option<&User> {
         let (_, first) = self.waiting.first_key_value()?;
-        self.online.get(first).map(|member| &member.user)
+        self.online.get(first).map(|person| &person.user)
     }
 
-    fn forget(&mut self, user: &UserId) -> Option<Member> {
-        let member = self.online.remove(user);
+    fn forget(&mut self, user: &UserId) -> Option<Person> {
+        let person = self.online.remove(user);
         if self.online.is_empty() {
             // An empty channel keeps no table.
             self.online = HashMap::new();
         }
-        member
+        person
     }
 
     /// Returns everybody who is online, also those for whom the list has no room, by name.
     pub(crate) fn everybody(&self) -> Vec<User> {
-        let mut users: Vec<_> = self.online.values().map(|member| member.user.clone()).collect();
+        let mut users: Vec<_> = self.online.values().map(|person| person.user.clone()).collect();
         users.sort_unstable_by(by_name);
         users
     }
@@ -212,8 +212,8 @@ impl Members {
     pub(crate) fn list(&mut self) -> UserList {
         let online = &self.online;
         let list = || {
-            let is_listed = |member: &&Member| matches!(member.standing, Standing::Listed { .. });
-            let mut users: Vec<_> = online.values().filter(is_listed).map(|member| &member.user).collect();
+            let is_listed = |person: &&Person| matches!(person.standing, Standing::Listed { .. });
+            let mut users: Vec<_> = online.values().filter(is_listed).map(|person| &person.user).collect();
             users.sort_unstable_by(|a, b| by_name(a, b));
             UserList::new(users.into_iter())
         };
@@ -238,10 +238,10 @@ mod tests {
     const GRACE: Duration = Duration::from_secs(5);
 
     /// Removes `user` for good.
-    fn see_off(members: &mut Members, user: &User, limit: PageLimit) -> Vec<(String, bool)> {
+    fn see_off(online: &mut Online, user: &User, limit: PageLimit) -> Vec<(String, bool)> {
         let now = Instant::now();
-        members.depart(&user.id, now);
-        left(members.end_grace(&user.id, now, limit))
+        online.depart(&user.id, now);
+        left(online.end_grace(&user.id, now, limit))
     }
 
     fn left(grace: Grace) -> Vec<(String, bool)> {
@@ -255,112 +255,108 @@ mod tests {
 
     #[test]
     fn two_connections_are_one_person_and_coming_back_in_time_is_no_leaving() {
-        let (mut members, ann, now) = (Members::default(), user("ann"), Instant::now());
-        assert_eq!(members.arrive(&ann, people(9)), Arrival::New);
-        assert_eq!(members.arrive(&ann, people(9)), Arrival::Known);
-        assert!(!members.depart(&ann.id, now));
-        assert!(members.depart(&ann.id, now + GRACE), "the last one begins a grace");
-        assert_eq!(members.arrive(&ann, people(9)), Arrival::Known);
-        assert_eq!(left(members.end_grace(&ann.id, now + GRACE, people(9))), []);
-        assert_eq!(members.list(), UserList::new([ann].iter()));
+        let (mut online, ann, now) = (Online::default(), user("ann"), Instant::now());
+        assert_eq!(online.arrive(&ann, people(9)), Arrival::New);
+        assert_eq!(online.arrive(&ann, people(9)), Arrival::Known);
+        assert!(!online.depart(&ann.id, now));
+        assert!(online.depart(&ann.id, now + GRACE), "the last one begins a grace");
+        assert_eq!(online.arrive(&ann, people(9)), Arrival::Known);
+        assert_eq!(left(online.end_grace(&ann.id, now + GRACE, people(9))), []);
+        assert_eq!(online.list(), UserList::new([ann].iter()));
     }
 
     #[test]
     fn a_second_absence_has_a_grace_of_its_own() {
-        let (mut members, ann, now) = (Members::default(), user("ann"), Instant::now());
+        let (mut online, ann, now) = (Online::default(), user("ann"), Instant::now());
         let second = Duration::from_secs(4);
-        members.arrive(&ann, people(9));
-        assert!(members.depart(&ann.id, now + GRACE));
-        members.arrive(&ann, people(9));
-        assert!(!members.depart(&ann.id, now + second + GRACE), "the departure is in the queue already");
+        online.arrive(&ann, people(9));
+        assert!(online.depart(&ann.id, now + GRACE));
+        online.arrive(&ann, people(9));
+        assert!(!online.depart(&ann.id, now + second + GRACE), "the departure is in the queue already");
         let renewed = Grace::Renewed(now + second + GRACE);
-        assert_eq!(members.end_grace(&ann.id, now + GRACE, people(9)), renewed);
-        let end = members.end_grace(&ann.id, now + second + GRACE, people(9));
+        assert_eq!(online.end_grace(&ann.id, now + GRACE, people(9)), renewed);
+        let end = online.end_grace(&ann.id, now + second + GRACE, people(9));
         assert_eq!(left(end), [("ann".to_owned(), false)]);
-        assert_eq!(members.list(), UserList::new([].iter()));
+        assert_eq!(online.list(), UserList::new([].iter()));
     }
 
     #[test]
     fn a_person_who_is_removed_leaves_without_a_grace() {
-        let (mut members, ann, now) = (Members::default(), user("ann"), Instant::now());
-        members.arrive(&ann, people(9));
-        members.arrive(&ann, people(9));
-        members.remove(&ann.id);
-        assert_eq!(members.leave(&ann.id, people(9)), [], "a connection is left");
-        assert!(members.depart(&ann.id, now), "a grace begins");
-        assert_eq!(members.leave(&ann.id, people(9)), [Change { user: ann.clone(), online: false }]);
-        assert_eq!(members.end_grace(&ann.id, now, people(9)), Grace::Over, "the grace finds nobody");
+        let (mut online, ann, now) = (Online::default(), user("ann"), Instant::now());
+        online.arrive(&ann, people(9));
+        online.arrive(&ann, people(9));
+        online.remove(&ann.id);
+        assert_eq!(online.leave(&ann.id, people(9)), [], "a connection is left");
+        assert!(online.depart(&ann.id, now), "a grace begins");
+        assert_eq!(online.leave(&ann.id, people(9)), [Change { user: ann.clone(), online: false }]);
+        assert_eq!(online.end_grace(&ann.id, now, people(9)), Grace::Over, "the grace finds nobody");
     }
 
     #[test]
     fn the_list_is_bounded_and_sorted() {
-        let mut members = Members::default();
-        assert_eq!(members.arrive(&user("b"), people(2)), Arrival::New);
-        assert_eq!(members.arrive(&user("a"), people(2)), Arrival::New);
-        assert_eq!(members.arrive(&user("c"), people(2)), Arrival::Waits);
-        assert_eq!(members.list(), UserList::new([user("a"), user("b")].iter()));
-        assert_eq!(Members::default().arrive(&user("a"), people(0)), Arrival::Uncounted);
+        let mut online = Online::default();
+        assert_eq!(online.arrive(&user("b"), people(2)), Arrival::New);
+        assert_eq!(online.arrive(&user("a"), people(2)), Arrival::New);
+        assert_eq!(online.arrive(&user("c"), people(2)), Arrival::Waits);
+        assert_eq!(online.list(), UserList::new([user("a"), user("b")].iter()));
+        assert_eq!(Online::default().arrive(&user("a"), people(0)), Arrival::Uncounted);
     }
 
     #[test]
     fn a_list_that_empties_takes_those_who_wait_in_order() {
-        let (mut members, two) = (Members::default(), people(2));
+        let (mut online, two) = (Online::default(), people(2));
         for name in ["a", "b", "c", "d", "e", "f"] {
-            members.arrive(&user(name), two);
+            online.arrive(&user(name), two);
         }
-        assert_eq!(members.arrive(&user("d"), two), Arrival::Known, "who waits is one person too");
-        members.depart(&user("d").id, Instant::now());
-        assert!(!members.depart(&user("c").id, Instant::now()), "who waits leaves at once");
+        assert_eq!(online.arrive(&user("d"), two), Arrival::Known, "who waits is one person too");
+        online.depart(&user("d").id, Instant::now());
+        assert!(!online.depart(&user("c").id, Instant::now()), "who waits leaves at once");
         let told = |name: &str, online| (name.to_owned(), online);
-        assert_eq!(see_off(&mut members, &user("a"), two), [told("a", false), told("d", true)]);
-        assert_eq!(members.list(), UserList::new([user("b"), user("d")].iter()));
-        members.remove(&user("e").id);
-        assert_eq!(members.leave(&user("e").id, two), [], "nobody was told of them");
-        assert_eq!(see_off(&mut members, &user("d"), two), [told("d", false), told("f", true)]);
-        assert_eq!(see_off(&mut members, &user("b"), two), [told("b", false)]);
-        assert_eq!(see_off(&mut members, &user("f"), two), [told("f", false)]);
-        assert_eq!((members.bytes, members.online.capacity(), members.waiting.len()), (0, 0, 0));
+        assert_eq!(see_off(&mut online, &user("a"), two), [told("a", false), told("d", true)]);
+        assert_eq!(online.list(), UserList::new([user("b"), user("d")].iter()));
+        online.remove(&user("e").id);
+        assert_eq!(online.leave(&user("e").id, two), [], "nobody was told of them");
+        assert_eq!(see_off(&mut online, &user("d"), two), [told("d", false), told("f", true)]);
+        assert_eq!(see_off(&mut online, &user("b"), two), [told("b", false)]);
+        assert_eq!(see_off(&mut online, &user("f"), two), [told("f", false)]);
+        assert_eq!((online.bytes, online.online.capacity(), online.waiting.len()), (0, 0, 0));
     }
 
     #[test]
     fn the_list_is_bounded_in_bytes() {
-        let mut members = Members::default();
+        let mut online = Online::default();
         let ann = User::new("u_a", "Änn \"\u{1}\"").unwrap();
         let two = PageLimit::new(9, Encoder::user_len(&ann) + Encoder::user_len(&user("b")));
-        assert_eq!(members.arrive(&ann, two), Arrival::New);
-        assert_eq!(members.arrive(&user("bb"), two), Arrival::Waits, "a byte of id and of name too many");
-        members.depart(&user("bb").id, Instant::now());
-        assert_eq!(members.arrive(&user("b"), two), Arrival::New);
+        assert_eq!(online.arrive(&ann, two), Arrival::New);
+        assert_eq!(online.arrive(&user("bb"), two), Arrival::Waits, "a byte of id and of name too many");
+        online.depart(&user("bb").id, Instant::now());
+        assert_eq!(online.arrive(&user("b"), two), Arrival::New);
         let longer = User::new("u_b", "bb").unwrap();
-        assert_eq!(members.arrive(&longer, two), Arrival::Known);
-        assert_eq!(
-            members.list(),
-            UserList::new([user("b"), ann.clone()].iter()),
-            "the name that fits stays"
-        );
-        see_off(&mut members, &ann, two);
-        assert_eq!(members.arrive(&longer, two), Arrival::Known);
-        assert_eq!(members.list(), UserList::new([longer].iter()), "there is room for the name again");
-        assert_eq!(members.arrive(&user("c"), two), Arrival::New);
+        assert_eq!(online.arrive(&longer, two), Arrival::Known);
+        assert_eq!(online.list(), UserList::new([user("b"), ann.clone()].iter()), "the name that fits stays");
+        see_off(&mut online, &ann, two);
+        assert_eq!(online.arrive(&longer, two), Arrival::Known);
+        assert_eq!(online.list(), UserList::new([longer].iter()), "there is room for the name again");
+        assert_eq!(online.arrive(&user("c"), two), Arrival::New);
     }
 
     #[test]
     fn the_list_is_that_of_now() {
-        let mut members = Members::default();
-        let listed = |members: &mut Members, expected: &[User]| {
-            assert_eq!(members.list(), UserList::new(expected.iter()));
+        let mut online = Online::default();
+        let listed = |online: &mut Online, expected: &[User]| {
+            assert_eq!(online.list(), UserList::new(expected.iter()));
         };
-        members.arrive(&user("a"), people(9));
-        listed(&mut members, &[user("a")]);
-        members.arrive(&user("b"), people(9));
-        listed(&mut members, &[user("a"), user("b")]);
+        online.arrive(&user("a"), people(9));
+        listed(&mut online, &[user("a")]);
+        online.arrive(&user("b"), people(9));
+        listed(&mut online, &[user("a"), user("b")]);
         let renamed = User::new("u_a", "z").unwrap();
-        members.arrive(&renamed, people(9));
-        listed(&mut members, &[user("b"), renamed.clone()]);
+        online.arrive(&renamed, people(9));
+        listed(&mut online, &[user("b"), renamed.clone()]);
         let now = Instant::now();
-        members.depart(&user("b").id, now);
-        listed(&mut members, &[user("b"), renamed.clone()]);
-        members.end_grace(&user("b").id, now, people(9));
-        listed(&mut members, &[renamed]);
+        online.depart(&user("b").id, now);
+        listed(&mut online, &[user("b"), renamed.clone()]);
+        online.end_grace(&user("b").id, now, people(9));
+        listed(&mut online, &[renamed]);
     }
 }
