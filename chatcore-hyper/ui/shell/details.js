@@ -82,7 +82,7 @@ export class Details extends LiveElement {
     topic.value = channel?.topic ?? '';
     topic.maxLength = this.core.limits.topic_chars;
     setText(this.#error, '');
-    this.#ask.hidden = true;
+    this.#askNothing();
     this.render();
     this.#dialog.showModal();
     this.#people.core = this.core;
@@ -160,10 +160,6 @@ export class Details extends LiveElement {
   /** Asks before something that others notice, or that can't be taken back. @param {{question: string, answer: string, act: (name: string) => Promise<void>}} what */
   #confirm({ question, answer, act }) {
     const before = /** @type {?HTMLElement} */ (document.activeElement);
-    const end = () => {
-      this.#ask.hidden = true;
-      this.#actions.hidden = false;
-    };
     const yes = h(
       'button',
       {
@@ -172,14 +168,14 @@ export class Details extends LiveElement {
         on: {
           click: async () => {
             await this.#do(yes, act);
-            end();
+            this.#askNothing();
           },
         },
       },
       answer,
     );
     const cancel = () => {
-      end();
+      this.#askNothing();
       before?.focus();
     };
     const no = h('button', { type: 'button', class: 'quiet', on: { click: cancel } }, 'Cancel');
@@ -188,6 +184,11 @@ export class Details extends LiveElement {
     this.#actions.hidden = true;
     this.#ask.scrollIntoView({ block: 'nearest' });
     yes.focus();
+  }
+
+  #askNothing() {
+    this.#ask.hidden = true;
+    this.#actions.hidden = false;
   }
 
   #do(button, act) {
