@@ -4,7 +4,7 @@ import { journey } from './journey.js';
 import { PHONE } from './tour.js';
 
 /** What Chromium itself logs when a session has ended or a link is used up. */
-const ENDED = [/^WebSocket connection to 'ws:\S+' failed: /u, /status of 40[134]/u];
+const ENDED = [/^WebSocket connection to 'ws:\S+' failed: /u, /status of 40[1349]/u];
 
 /** What axe finds on a page, by day and by night. */
 async function look(person) {
