@@ -2,7 +2,17 @@ import assert from 'node:assert/strict';
 import { journey } from './journey.js';
 
 /** As in `tests/tests/web/client_files.rs`, which holds the sum of these and the names of emoji to a size. */
-const FILES = ['/', '/app.css', '/app.js', '/chat/ui/chat.css', '/chat/ui/chat.js', '/icon-mentions.svg', '/icon.svg', '/requests.js', '/sign-in.js'];
+const FILES = [
+  '/',
+  '/app.css',
+  '/app.js',
+  '/chat/ui/chat.css',
+  '/chat/ui/chat.js',
+  '/icon-mentions.svg',
+  '/icon.svg',
+  '/requests.js',
+  '/sign-in.js',
+];
 
 journey('a page fetches the files that are counted, and no other', async ({ browser }) => {
   const ann = await browser.person();

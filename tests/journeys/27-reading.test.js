@@ -9,11 +9,12 @@ async function both(browser) {
   return { ann, bob };
 }
 
-/** Waits until the page has heard of a message, drawn or not. */
+/** Waits until the page has heard of a message, drawn or not. A page behind draws no frames to look at. */
 function hears(person, text) {
   return person.page.waitForFunction(
     (wanted) => document.querySelector('chat-announcer').textContent.includes(wanted),
     text,
+    { polling: 50 },
   );
 }
 
