@@ -480,6 +480,8 @@ export class ChatShell extends LiveElement {
     this.#empty.hidden = !empty;
     this.classList.toggle('no-channels', empty);
     if (!listed || this.#current !== null || channels.length === 0 || isNarrow()) return;
+    // They may have just chosen a place themselves.
+    if (currentPlace().name !== null) return;
     replaceWith(this.#first);
     this.#show(this.#first);
   }
