@@ -144,6 +144,8 @@ export class Channels {
   /** Somebody has created a channel, or a channel is another one to the user now. @param {any} frame */
   created({ type, channel: value }) {
     const isNews = !this.#known.get(value?.name)?.createdAt;
+    // It is said to everybody alike, and perhaps after the answer to its creator.
+    if (!isNews && type === 'channel_created') return;
     const channel = this.applyInfo(readChannelInfo(value));
     if (!channel) return;
     // A channel that they have left themselves is no news.
