@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use crate::channel::Channel;
 use crate::delivery::handle::ConnectionHandle;
 use crate::engine::Engine;
 use crate::engine::access::Readable;
@@ -14,7 +15,18 @@ use crate::model::moment::Moment;
 use crate::model::name::ChannelName;
 use crate::model::policy::Action;
 use crate::protocol::{Added, DirectOpened, Logged, MemberList, MemberObject, People, Reply};
-use crate::store::{ChannelInfo, NewPrivate, PageLimit, UserPage};
+use crate::store::{ChannelInfo, NewPrivate, PageLimit, UserPage, name_matches};
+
+/// People read per step.
+const STEP: usize = 256;
+
+/// One step of a look for people.
+struct Found {
+    users: Vec<User>,
+    /// The last one that was looked at.
+    last: Option<UserId>,
+    more: bool,
+}
 
 impl Engine {
     pub(super) async fn make_private(
@@ -173,38 +185,54 @@ impl Engine {
         let mut page = limit.fill();
         let mut users: Vec<User> = Vec::new();
         let mut left = self.limits.channels_scan.max(1);
-        let more = loop {
-            let found = self
-                .store
-                .find_users(query, after.as_ref(), PageLimit::new(256.min(left), limit.bytes))
-                .await?;
-            left = left.saturating_sub(found.users.len());
-            after = found.users.last().map(|user| user.id.clone());
+        let mut more = true;
+        'pages: while more && left > 0 {
+            let step = PageLimit::new(STEP.min(left), limit.bytes);
+            let found = match closed {
+                Some(channel) => self.members_named(channel, query, after.as_ref(), step).await?,
+                None => {
+                    let found = self.store.find_users(query, after.as_ref(), step).await?;
+                    Found {
+                        last: found.users.last().map(|user| user.id.clone()),
+                        users: found.users,
+                        more: found.more,
+                    }
+                }
+            };
+            (left, more) = (left.saturating_sub(STEP), found.more);
+            after = found.last;
             for user in found.users {
                 if self.policy.authorize(&handle.identity, Action::Meet(&user.id)).is_err() {
                     continue;
                 }
-                if let Some(channel) = closed
-                    && self.store.member(channel.info.id, &user.id).await?.is_none()
-                {
-                    continue;
-                }
                 if !page.take(UserPage::weight_of(&user)) {
-                    if let Some(channel) = &readable {
-                        self.first_readable(&handle.identity, &channel.info).await?;
-                    }
-                    return Ok(Reply::People(People::new(users, true)));
+                    more = true;
+                    break 'pages;
                 }
                 users.push(user);
             }
-            if !found.more || left == 0 {
-                break found.more && !users.is_empty();
-            }
-        };
+        }
         if let Some(channel) = &readable {
             self.first_readable(&handle.identity, &channel.info).await?;
         }
+        // Without a user there is none to go on after.
+        let more = more && !users.is_empty();
         Ok(Reply::People(People::new(users, more)))
+    }
+
+    /// Returns a page of the members of a channel whose names match.
+    async fn members_named(
+        &self,
+        channel: &Channel,
+        query: &str,
+        after: Option<&UserId>,
+        limit: PageLimit,
+    ) -> Result<Found, Error> {
+        let page = self.store.members(channel.info.id, after, limit).await?;
+        let last = page.members.last().map(|member| member.user.id.clone());
+        let users = page.members.into_iter().map(|member| member.user);
+        let users = users.filter(|user| name_matches(&user.name, query)).collect();
+        Ok(Found { users, last, more: page.more })
     }
 
     /// Returns a channel that the user can read, if the policy lets them change it. Whether their role does is decided by

@@ -9,7 +9,6 @@ use crate::model::error::Error;
 use crate::model::id::UserId;
 use crate::model::membership::{ChannelKind, Mention, Mentions};
 use crate::model::policy::Action;
-use crate::store::PageLimit;
 
 impl Engine {
     /// Returns the mentions of a user's message.
@@ -24,7 +23,10 @@ impl Engine {
     ) -> Result<Mentions, Error> {
         let mentions = self.mentions_of(channel, list).await?;
         let people = match () {
-            () if mentions.list.contains(&Mention::Channel) => self.people_of(channel).await?,
+            () if mentions.list.contains(&Mention::Channel) => {
+                let listed = self.store.listed(&handle.identity.user.id, channel.info.id).await?;
+                listed.map_or(0, |listed| listed.members)
+            }
             () if mentions.list.contains(&Mention::Here) => mentions.here.len() as u64,
             () => return Ok(mentions),
         };
@@ -42,14 +44,11 @@ impl Engine {
         if list.is_empty() {
             return Ok(Mentions::default());
         }
-        let mut readers = Vec::new();
-        for mention in &list {
-            if let Mention::User(user) = mention
-                && self.can_be_read_by(channel, user).await?
-            {
-                readers.push(user.clone());
-            }
-        }
+        let named = list.iter().filter_map(|mention| match mention {
+            Mention::User(user) => Some(user.clone()),
+            _ => None,
+        });
+        let readers = self.readers_among(channel, named.collect()).await?;
         list.retain(|mention| !matches!(mention, Mention::User(user) if !readers.contains(user)));
         let here = match list.contains(&Mention::Here) {
             true => {
@@ -62,18 +61,20 @@ impl Engine {
         Ok(Mentions::new(list, here))
     }
 
-    async fn can_be_read_by(&self, channel: &Channel, user: &UserId) -> Result<bool, Error> {
-        Ok(match channel.info.kind {
-            ChannelKind::Open => self.store.users(std::slice::from_ref(user)).await?.contains_key(user),
-            _ => self.store.member(channel.info.id, user).await?.is_some(),
-        })
-    }
-
-    /// Returns how many members a channel has, up to one more than nobody may mention by default.
-    async fn people_of(&self, channel: &Channel) -> Result<u64, Error> {
-        let page = PageLimit::new(self.limits.members.saturating_add(1), PageLimit::MAX);
-        let members = self.store.members(channel.info.id, None, page).await?;
-        Ok(members.members.len() as u64)
+    /// Returns those of the users who exist and can read the channel by its members.
+    async fn readers_among(&self, channel: &Channel, mut users: Vec<UserId>) -> Result<Vec<UserId>, Error> {
+        if channel.info.kind == ChannelKind::Open {
+            let known = self.store.users(&users).await?;
+            users.retain(|user| known.contains_key(user));
+            return Ok(users);
+        }
+        let mut readers = Vec::with_capacity(users.len());
+        for user in users {
+            if self.store.member(channel.info.id, &user).await?.is_some() {
+                readers.push(user);
+            }
+        }
+        Ok(readers)
     }
 }
 

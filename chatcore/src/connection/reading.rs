@@ -7,7 +7,7 @@ use crate::delivery::handle::ConnectionHandle;
 use crate::engine::Engine;
 use crate::engine::access::{Readable, readable_part};
 use crate::engine::nodes::notice::{Notice, marker};
-use crate::model::error::Error;
+use crate::model::error::{Error, ErrorCode};
 use crate::model::id::Seq;
 use crate::model::name::ChannelName;
 use crate::model::policy::Action;
@@ -71,13 +71,21 @@ impl Engine {
         let _running = self.monitor.counters.searches_running.count();
         let mut page = limit.fill();
         let mut fragments: Vec<Fragment> = Vec::new();
-        let mut next = channels.more.map(|channel| SearchMark { channel, before: Seq::MAX });
+        // Nothing is before 0: the last channel of this step was searched.
+        let mut next = channels.more.map(|channel| SearchMark { channel, before: 0 });
         for (at, listed) in channels.listed.iter().enumerate() {
             let name = &listed.info.name;
             let before =
                 from.as_ref().filter(|from| from.channel == *name).map_or(Seq::MAX, |from| from.before);
             let found = self.store.search(listed.info.id, query, before, page.left()).await?;
-            let Ok(since) = self.first_readable(&handle.identity, &listed.info).await else { continue };
+            let since = match self.first_readable(&handle.identity, &listed.info).await {
+                Ok(since) => since,
+                // The right to read it has ended meanwhile.
+                Err(error) if matches!(error.code(), ErrorCode::NoSuchChannel | ErrorCode::NotAllowed) => {
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let rest = found.before.filter(|rest| *rest > since);
             let readable = readable_part(Page::new(found.messages, false), since).messages;
             let mut cut = None;
@@ -115,7 +123,7 @@ impl Engine {
     ) -> Result<Searched, Error> {
         let user = &handle.identity.user.id;
         let mut listed = Vec::new();
-        if let Some(from) = from
+        if let Some(from) = from.filter(|from| from.before > 0)
             && let Some(info) = self.store.channel(&from.channel).await?
             && let Some(first) = self.store.listed(user, info.id).await?
         {

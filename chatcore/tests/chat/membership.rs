@@ -512,6 +512,31 @@ async fn people_are_found_by_name() {
     assert_eq!(find("x", None).await, Vec::<String>::new());
 }
 
+/// A search over more channels than one step looks at finds each message once.
+#[tokio::test]
+async fn a_search_over_many_channels_finds_each_message_once() {
+    let chat = chat();
+    let ann = join(&chat, "ann").await;
+    let mut expected = Vec::new();
+    for n in 0..120 {
+        let name = ChannelName::new(&format!("c{n:03}")).unwrap();
+        chat.ensure_channel(&name, "", &user("ann")).await.unwrap();
+        chat.publish(&user("ann"), &name, NewMessage::text(format!("needle {n:03}"))).await.unwrap();
+        expected.push(format!("needle {n:03}"));
+    }
+    let (mut found, mut from) = (Vec::new(), None);
+    loop {
+        let page: SearchPage = ann.search_all("needle", from).await.unwrap();
+        found.extend(page.messages.into_iter().map(|message| message.text));
+        from = page.before;
+        assert_eq!(page.more, from.is_some());
+        if from.is_none() {
+            break;
+        }
+    }
+    assert_eq!(found, expected);
+}
+
 /// Trap 9: a rename changes no link, no mention and no membership, and everybody hears of it.
 #[tokio::test]
 async fn a_renamed_person_is_the_same_person() {
