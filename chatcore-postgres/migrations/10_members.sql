@@ -15,7 +15,7 @@ ALTER TABLE @schema@.channel
     ADD COLUMN owners bigint NOT NULL DEFAULT 0,
     ADD COLUMN people bytea; -- of a direct channel the SHA-256 of its people's ids
 
--- Whoever changes a channel's members holds the channel's row.
+-- A transaction that changes a channel's members locks the channel's row first.
 CREATE TABLE @schema@.member (
     channel bigint NOT NULL,
     chat_user text COLLATE "C" NOT NULL,

@@ -1,4 +1,4 @@
--- Appends of members, and appends that ask who is a member.
+-- Appends that change members, and appends that are allowed only to members.
 
 -- Decides whether a channel and its members allow an append, as the program's judge does: the same refusals in the same
 -- order, numbered as in chat_append. 0: it is allowed. The channel's row is locked, so nobody comes or goes meanwhile.
@@ -105,8 +105,8 @@ $$;
 -- p_most has the most reactions on the message, or the most members.
 -- refusal: also 6 not allowed, 7 archived, 8 too many members, 9 not a member, 10 nothing changes, 11 the last owner.
 --
--- A run is plain in an open channel whoever writes. Only if the locked rows have a channel that is closed or archived,
--- each plain run is looked through for an item that is refused, and goes item by item if it has one.
+-- In an open channel anybody may write, so a run of plain messages needs no check. If one of the locked channels is private,
+-- direct or archived, one statement looks for refused items in each plain run. A run that has one goes item by item.
 CREATE FUNCTION @schema@.chat_append(
     p_ends int[], p_plain boolean[],
     p_channel bigint[], p_left int[], p_kind smallint[], p_author text[], p_author_name text[], p_nonce text[],

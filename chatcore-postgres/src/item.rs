@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use crate::digest::Digest;
 use crate::event::{change, signed};
 
-/// An append with a key of its own. The log stores the key, so a retry with the same key appends nothing twice, and a
-/// commit whose answer was lost is told from an earlier publish with the same nonce.
+/// An append with a random key. The log stores the key, so a retry with the same key appends nothing twice. It also tells a
+/// commit whose answer was lost from an earlier publish with the same nonce.
 #[derive(Debug)]
 pub(crate) struct Item {
     pub(crate) append: Append,

@@ -24,14 +24,14 @@ use crate::model::data::Data;
 use crate::model::emoji;
 use crate::model::error::{Error, ErrorCode};
 use crate::model::event::{Append, AppendBody, EditExtras, Extras};
-use crate::model::id::{AttachmentId, ChannelId, Seq, UserId};
+use crate::model::id::{AttachmentId, ChannelId, Seq};
 use crate::model::membership::{ChannelKind, Mention};
 use crate::model::message::{Message, ReactionLimits, User};
 use crate::model::moment::Moment;
 use crate::model::name::ChannelName;
 use crate::model::policy::Action;
 use crate::model::visible;
-use crate::protocol::{ChannelObject, Logged, Published, Reply};
+use crate::protocol::{Logged, Published, Reply};
 use crate::store::{Appended, ChannelInfo, Created, NewPrivate};
 
 /// The outcome of a command.
@@ -206,16 +206,9 @@ impl Engine {
             Some(Created::Exists(info)) => Err(self.name_taken(handle, info.name)),
             Some(Created::New(info)) => {
                 self.announce_channel(&info);
-                Ok(Reply::Channel(Box::new(self.seen_by(&handle.identity.user.id, &info).await?)))
+                Ok(Reply::Channel(Box::new(self.seen_by(&handle.identity.user.id, info.id).await?)))
             }
         }
-    }
-
-    /// Returns a channel as a user has it in their list.
-    pub(crate) async fn seen_by(&self, user: &UserId, info: &ChannelInfo) -> Result<ChannelObject, Error> {
-        let listed = self.store.listed(user, info.id).await?.ok_or_else(Error::no_such_channel)?;
-        let unread = self.store.unread(user, &[info.id]).await?.into_iter().next().unwrap_or_default();
-        Ok(ChannelObject::new(listed, unread))
     }
 
     fn name_taken(&self, handle: &ConnectionHandle, name: ChannelName) -> Error {

@@ -40,7 +40,7 @@ impl Engine {
         people.retain(|user| user.id != handle.identity.user.id);
         handle.share.take_creation(Moment::now())?;
         let made = self.create_private(actor(handle), new, &people).await?;
-        let channel = self.seen_by(&handle.identity.user.id, &made).await?;
+        let channel = self.seen_by(&handle.identity.user.id, made.id).await?;
         Ok(Reply::Channel(Box::new(channel)))
     }
 
@@ -57,7 +57,7 @@ impl Engine {
             handle.share.give_creation_back(Moment::now());
         }
         let (info, is_new) = opened?;
-        let channel = self.seen_by(&own.id, &info).await?;
+        let channel = self.seen_by(&own.id, info.id).await?;
         Ok(Reply::Direct(Box::new(DirectOpened::new(channel, is_new))))
     }
 

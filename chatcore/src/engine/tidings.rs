@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use crate::engine::Engine;
 use crate::engine::nodes::notice::Notice;
-use crate::model::error::Error;
+use crate::model::error::{Error, ErrorCode};
 use crate::model::id::{ChannelId, UserId};
 use crate::model::message::User;
 use crate::model::name::ChannelName;
@@ -105,14 +105,26 @@ impl Engine {
         Ok(())
     }
 
+    /// Returns a channel as a user has it in their list.
+    ///
+    /// # Errors
+    /// `no_such_channel` if they can't see it by its members.
+    pub(crate) async fn seen_by(&self, user: &UserId, channel: ChannelId) -> Result<ChannelObject, Error> {
+        let listed = self.store.listed(user, channel).await?.ok_or_else(Error::no_such_channel)?;
+        let unread = self.store.unread(user, &[channel]).await?.into_iter().next().unwrap_or_default();
+        Ok(ChannelObject::new(listed, unread))
+    }
+
     async fn show_added(&self, user: &UserId, channel: ChannelId) -> Result<(), Error> {
         if self.connections.of(user).is_empty() {
             return Ok(());
         }
-        let Some(listed) = self.store.listed(user, channel).await? else { return Ok(()) };
-        let unread = self.store.unread(user, &[channel]).await?.into_iter().next().unwrap_or_default();
-        let name = listed.info.name.clone();
-        let frame = Encoder::notice(&ChatEvent::ChannelAdded { channel: ChannelObject::new(listed, unread) });
+        let channel = match self.seen_by(user, channel).await {
+            Err(error) if error.code() == ErrorCode::NoSuchChannel => return Ok(()),
+            seen => seen?,
+        };
+        let name = channel.name.clone();
+        let frame = Encoder::notice(&ChatEvent::ChannelAdded { channel });
         for handle in self.connections.of(user) {
             handle.set_left();
             if self.policy.authorize(&handle.identity, Action::List(&name)).is_ok() {
