@@ -9,3 +9,9 @@ mod membership;
 mod names;
 mod order;
 mod websocket;
+
+/// For a test whose loops may send more commands than a person's pace allows.
+fn unlimited(setup: &mut chatcore_tests::Setup) {
+    setup.limits.commands_per_second = 1_000_000;
+    setup.limits.command_burst = 1_000_000;
+}

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 const BACKENDS: [Backend; 3] = [Backend::Memory, Backend::Redb, Backend::Postgres];
 
-/// Connects people who know of each other.
+/// Connects people who know of each other. They ask until they do, so the server must be `unlimited`.
 async fn people<const N: usize>(server: &Server, names: [&str; N]) -> [Client; N] {
     let mut clients = Vec::with_capacity(N);
     for name in names {
@@ -29,7 +29,7 @@ fn names(list: &Value, key: &str) -> Vec<String> {
 #[tokio::test]
 async fn a_private_channel_from_its_creation_to_a_removal() {
     for backend in BACKENDS {
-        let server = Server::on(backend, |_| ()).await;
+        let server = Server::on(backend, crate::unlimited).await;
         let [mut ann, mut bob, mut cid] = people(&server, ["ann", "bob", "cid"]).await;
         let create = json!({"type": "create_channel", "kind": "private", "title": "Plans", "topic": "2027",
             "members": ["u_bob"], "history": "joined"});
@@ -138,7 +138,7 @@ async fn a_private_channel_from_its_creation_to_a_removal() {
 #[tokio::test]
 async fn a_direct_channel_is_its_people() {
     for backend in BACKENDS {
-        let server = Server::on(backend, |_| ()).await;
+        let server = Server::on(backend, crate::unlimited).await;
         let [mut ann, mut bob, mut cid] = people(&server, ["ann", "bob", "cid"]).await;
         let opened = ann.ok(json!({"type": "open_direct", "users": ["u_bob"]})).await;
         let channel = &opened["channel"];
@@ -169,7 +169,7 @@ async fn a_direct_channel_is_its_people() {
 #[tokio::test]
 async fn people_and_texts_are_found_where_one_may_read() {
     for backend in BACKENDS {
-        let server = Server::on(backend, |_| ()).await;
+        let server = Server::on(backend, crate::unlimited).await;
         let [mut ann, mut bob, mut bea] = people(&server, ["ann", "bob", "bea"]).await;
         let found = ann.ok(json!({"type": "users", "query": "B"})).await;
         assert_eq!(

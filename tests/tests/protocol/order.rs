@@ -41,11 +41,6 @@ on_every_store!(
     the_same_nonce_at_once_is_stored_once,
 );
 
-fn unlimited(setup: &mut chatcore_tests::Setup) {
-    setup.limits.commands_per_second = 1_000_000;
-    setup.limits.command_burst = 1_000_000;
-}
-
 fn seq(value: &Value) -> u64 {
     value["seq"].as_u64().expect("a seq")
 }
@@ -106,7 +101,7 @@ impl Folded {
 async fn eight_writers_get_gapless_acks_and_all_see_one_order(backend: Backend) {
     const WRITERS: usize = 8;
     const EACH: usize = 50;
-    let server = Server::on(backend, unlimited).await;
+    let server = Server::on(backend, crate::unlimited).await;
     let mut clients = Vec::new();
     for n in 0..WRITERS {
         clients.push(server.member(&format!("w{n}"), "general").await);
@@ -163,7 +158,7 @@ async fn churn(client: &mut Client, rounds: u64) -> u64 {
 
 async fn resume_has_no_gap_and_no_double_across_every_kind_of_event(backend: Backend) {
     let server = Server::on(backend, |setup| {
-        unlimited(setup);
+        crate::unlimited(setup);
         // Some resumes are served from the ring and some from the store.
         setup.limits.ring_events = 20;
     })
@@ -194,7 +189,7 @@ async fn resume_has_no_gap_and_no_double_across_every_kind_of_event(backend: Bac
 
 async fn resume_at_the_limit_replays_and_one_past_it_resets(backend: Backend) {
     let server = Server::on(backend, |setup| {
-        unlimited(setup);
+        crate::unlimited(setup);
         setup.limits.resume_events = 10;
         setup.limits.ring_events = 5;
     })
@@ -216,7 +211,7 @@ async fn resume_at_the_limit_replays_and_one_past_it_resets(backend: Backend) {
 }
 
 async fn a_foreign_epoch_or_a_position_ahead_resets(backend: Backend) {
-    let server = Server::on(backend, unlimited).await;
+    let server = Server::on(backend, crate::unlimited).await;
     let mut ann = server.member("ann", "general").await;
     ann.publish("general", "one").await;
     let epoch = ann.ok(json!({"type": "subscribe", "channel": "general"})).await["epoch"].clone();
@@ -233,7 +228,7 @@ async fn a_foreign_epoch_or_a_position_ahead_resets(backend: Backend) {
 async fn a_deleted_text_is_in_no_later_answer(backend: Backend) {
     const SECRET: &str = "hunter2 in the log";
     const EDITED: &str = "swordfish in the log";
-    let server = Server::on(backend, unlimited).await;
+    let server = Server::on(backend, crate::unlimited).await;
     let mut ann = server.member("ann", "general").await;
     ann.publish("general", "before").await;
     let command = json!({"type": "publish", "channel": "general", "nonce": "n", "text": SECRET});
@@ -260,7 +255,7 @@ async fn a_deleted_text_is_in_no_later_answer(backend: Backend) {
 
 async fn a_subscription_amid_publishes_joins_snapshot_and_live_events(backend: Backend) {
     const EVENTS: u64 = 200;
-    let server = Server::on(backend, unlimited).await;
+    let server = Server::on(backend, crate::unlimited).await;
     let mut ann = server.member("ann", "general").await;
     let mut bob = server.client("bob").await;
     let writing = tokio::spawn(async move {
@@ -294,7 +289,7 @@ async fn a_subscription_amid_publishes_joins_snapshot_and_live_events(backend: B
 }
 
 async fn the_same_nonce_at_once_is_stored_once(backend: Backend) {
-    let server = Server::on(backend, unlimited).await;
+    let server = Server::on(backend, crate::unlimited).await;
     let mut clients = Vec::new();
     for _ in 0..8 {
         clients.push(server.member("ann", "general").await);
