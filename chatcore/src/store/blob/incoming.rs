@@ -47,25 +47,41 @@ impl Drop for OwnFolder {
 /// Creates a folder and locks it. Returns `None` if another store took it for an unused one.
 fn lock_new(path: &Path) -> io::Result<Option<File>> {
     private::make_folders(path)?;
-    let lock = private::create_file(&path.join(LOCK))?;
-    Ok((try_lock(&lock)? && path.join(LOCK).try_exists()?).then_some(lock))
+    match private::create_file(&path.join(LOCK)) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+        lock => {
+            let lock = lock?;
+            Ok((try_lock(&lock)? && path.join(LOCK).try_exists()?).then_some(lock))
+        }
+    }
 }
 
 /// Removes a folder that no store has locked, or a file of an earlier version.
+///
+/// The folder is locked and then renamed before it is removed, so a store that has created it and not locked it yet finds
+/// neither a lock to take nor a folder to put one in.
 fn remove_unused(entry: &DirEntry) -> io::Result<()> {
     let path = entry.path();
     if !entry.file_type()?.is_dir() {
         return fs::remove_file(path);
     }
-    // Kept until the folder is gone. NFS locks only a file that is open for writing.
-    let lock = found(File::options().write(true).open(path.join(LOCK)))?;
-    match &lock {
-        Some(lock) if !try_lock(lock)? => Ok(()),
-        _ => match fs::remove_dir_all(path) {
-            // Another store has just created its lock there.
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
-            removed => removed,
-        },
+    // NFS locks only a file that is open for writing.
+    let lock = File::options().write(true).create(true).truncate(false).open(path.join(LOCK))?;
+    if !try_lock(&lock)? {
+        return Ok(());
+    }
+    let unused = path.with_file_name(Nonce::random().as_str());
+    match fs::rename(path, &unused) {
+        // Windows can't rename a folder while a file in it is open.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        renamed => {
+            renamed?;
+            match fs::remove_dir_all(unused) {
+                // Another store that opens found it by its new name, and locks it to remove it too.
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+                removed => removed,
+            }
+        }
     }
 }
 
