@@ -4,7 +4,8 @@ import { journey } from './journey.js';
 journey(
   'somebody who joined is still there after a reload and after closing the browser; the name is theirs',
   async ({ browser }) => {
-    let ann = await browser.person();
+    const profile = await browser.folder();
+    let ann = await browser.person({ profile });
     await ann.join('ann');
     await ann.isIn('general');
     await ann.createChannel('rust');
@@ -13,7 +14,7 @@ journey(
     await ann.page.getByRole('button', { name: 'ann', exact: true }).waitFor();
     await ann.context.close();
 
-    ann = await browser.person({ profile: ann.folder });
+    ann = await browser.person({ profile });
     await ann.visit();
     await ann.isIn('rust');
     await ann.page.getByRole('button', { name: 'ann', exact: true }).waitFor();

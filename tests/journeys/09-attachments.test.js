@@ -106,7 +106,7 @@ journey(
     assert.equal(page.suggestedFilename(), 'pasted.html');
 
     // One byte over the limit is refused before anything is sent.
-    const large = join(ann.folder, 'large.bin');
+    const large = join(await browser.folder(), 'large.bin');
     await writeFile(large, '');
     await truncate(large, ann.limits.attachment_bytes + 1);
     const uploads = [];

@@ -1,19 +1,16 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { createServer, request } from 'node:http';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { journey } from './journey.js';
 
-/** A browser's profile that refuses all cookies. */
-async function withoutCookies() {
-  const folder = await mkdtemp(join(tmpdir(), 'chatcore-profile-'));
+/** Makes the profile in this folder refuse all cookies. */
+async function refuseCookies(folder) {
   await mkdir(join(folder, 'Default'));
   await writeFile(
     join(folder, 'Default', 'Preferences'),
     JSON.stringify({ profile: { default_content_setting_values: { cookies: 2 } } }),
   );
-  return folder;
 }
 
 /** A proxy that names the chat by its own address, as nginx does unless it is told otherwise. */
@@ -36,7 +33,8 @@ async function proxyOf(server) {
 }
 
 journey('a browser that refuses cookies is told so, and its name stays free', async ({ server, browser }) => {
-  const profile = await withoutCookies();
+  const profile = await browser.folder();
+  await refuseCookies(profile);
   const ann = await browser.person({ profile, allow: [/status of 401/u] });
   await ann.visit();
   for (let tries = 0; tries < 2; tries += 1) {
@@ -54,10 +52,6 @@ journey('a browser that refuses cookies is told so, and its name stays free', as
   await server.restart();
   await ann.tryToJoin('Bob');
   await ann.page.getByRole('alert').filter({ hasText: 'The server sends its cookie over HTTPS only.' }).waitFor();
-  await ann.context.close();
-  browser.people = browser.people.filter((person) => person !== ann);
-  ann.wasFine();
-  await rm(profile, { recursive: true, force: true, maxRetries: 5 });
 });
 
 journey(

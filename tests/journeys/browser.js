@@ -6,6 +6,7 @@ import { chromium } from 'playwright-core';
 import { Person } from './person.js';
 
 const ARGS = [
+  ...(process.getuid?.() === 0 ? ['--no-sandbox'] : []),
   '--disable-gpu',
   '--disable-quic',
   '--no-first-run',
@@ -14,6 +15,8 @@ const ARGS = [
   '--disable-sync',
 ];
 
+const LAUNCH = { executablePath: executable(), headless: true, args: ARGS };
+
 /** What a page looks like where a journey does not say otherwise. */
 const DESK = {
   viewport: { width: 1280, height: 800 },
@@ -21,6 +24,9 @@ const DESK = {
   timezoneId: 'Europe/Paris',
   colorScheme: 'light',
 };
+
+/** The browser of everybody without a folder of their own. It starts with the first of them. */
+let shared = null;
 
 /** The people of one journey: each with a profile of their own, all watched. */
 export class Browser {
@@ -36,22 +42,23 @@ export class Browser {
   /**
    * Opens the chat in a new profile, or in one that was used before.
    * @param {{profile?: string, allow?: RegExp[], hosts?: string[], server?: Browser['server']} & Record<string, any>} options
-   *   `allow`: console errors that the journey provokes; `hosts`: other hosts that its pages may use; `server`: what leads
-   *   to the chat, if not the journey's own
+   *   `profile`: a folder, with a browser of its own, which can be closed and opened again; `allow`: console errors that the
+   *   journey provokes; `hosts`: other hosts that its pages may use; `server`: what leads to the chat, if not the journey's own
    */
   async person({ profile, allow = [], hosts = [], server = this.server, ...look } = {}) {
-    const folder = profile ?? (await mkdtemp(join(tmpdir(), 'chatcore-profile-')));
-    if (!profile) this.#folders.push(folder);
-    const context = await chromium.launchPersistentContext(folder, {
-      executablePath: executable(),
-      headless: true,
-      args: process.getuid?.() === 0 ? ['--no-sandbox', ...ARGS] : ARGS,
-      ...DESK,
-      ...look,
-    });
-    const person = await Person.watch(context, { server, folder, allow, hosts });
+    const context = profile
+      ? await chromium.launchPersistentContext(profile, { ...LAUNCH, ...DESK, ...look })
+      : await (await (shared ??= chromium.launch(LAUNCH))).newContext({ ...DESK, ...look });
+    const person = await Person.watch(context, { server, allow, hosts });
     this.people.push(person);
     return person;
+  }
+
+  /** A new folder for somebody or for something of theirs, which is removed at the end of the journey. */
+  async folder() {
+    const folder = await mkdtemp(join(tmpdir(), 'chatcore-profile-'));
+    this.#folders.push(folder);
+    return folder;
   }
 
   /** Somebody new, who has joined as `name` and is in `general`. */
@@ -60,6 +67,12 @@ export class Browser {
     await person.join(name);
     await person.isIn('general');
     return person;
+  }
+
+  /** Ends what is shared by all journeys of this process. */
+  static async quit() {
+    await (await shared)?.close();
+    shared = null;
   }
 
   async close() {

@@ -1,4 +1,4 @@
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { Balancer } from './balancer.js';
 import { Browser } from './browser.js';
 import { Postgres } from './postgres.js';
@@ -6,6 +6,8 @@ import { Server } from './server.js';
 
 /** When a journey is taken for hung, on a machine however busy. */
 const TIMEOUT_MS = 300_000;
+
+after(() => Browser.quit());
 
 /**
  * A journey: a server of its own, people with new profiles, and at the end nothing wrong on any page.

@@ -247,5 +247,6 @@ try {
   process.exitCode = 1;
 } finally {
   await browser.close();
+  await Browser.quit();
   await server.stop();
 }

@@ -7,9 +7,9 @@ export class Person {
   /** What the server said about itself. */
   limits = null;
 
-  static async watch(context, { server, folder, allow, hosts }) {
+  static async watch(context, { server, allow, hosts }) {
     const person = new Person();
-    Object.assign(person, { context, server, folder, allow, hosts });
+    Object.assign(person, { context, server, allow, hosts });
     await context.exposeBinding('reportViolation', (_, what) => person.troubles.push(`CSP: ${what}`));
     await context.addInitScript(() => {
       document.addEventListener('securitypolicyviolation', (event) => {

@@ -21,5 +21,6 @@ try {
   });
 } finally {
   await browser.close();
+  await Browser.quit();
   await server.stop();
 }
