@@ -51,6 +51,7 @@ pub use self::model::name::{ChannelName, InvalidChannelName};
 pub use self::model::new_message::NewMessage;
 pub use self::model::policy::{Action, Denied, Identity, OpenPolicy, Policy};
 pub use self::model::query::{InvalidQuery, SearchQuery};
+pub use self::model::review::Refused;
 pub use self::model::time::{Clock, InvalidTimestamp, Timestamp};
 pub use self::model::visible;
 pub use self::protocol::ConnectError;

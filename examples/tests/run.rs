@@ -106,10 +106,12 @@ async fn bot_answers_a_question() {
 }
 
 #[tokio::test]
-async fn policy_refuses_who_is_not_staff() {
+async fn policy_refuses_who_is_not_staff_and_reviews_messages() {
     let mut policy = Example::start("policy", &[]);
     assert_eq!(policy.line().await, "Ann published message 1");
-    assert!(policy.line().await.starts_with("Bob was refused: "));
+    assert_eq!(policy.line().await, "Bob was refused: not allowed");
+    assert_eq!(policy.line().await, "Bob was refused: Advertisements are not allowed.");
+    assert_eq!(policy.line().await, "Bob: Is [card number] charged twice?");
 }
 
 #[tokio::test]

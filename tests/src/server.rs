@@ -87,13 +87,28 @@ impl Server {
 
     /// Starts a server on a given store.
     pub async fn over(store: impl Store, folder: TempDir, edit: impl FnOnce(&mut Setup)) -> Self {
+        let rules = Rules::default();
+        Self::run(store, folder, rules.clone(), rules, edit).await
+    }
+
+    /// Starts a server on a store in memory with a policy of the test's own. Its [`rules`](Self::rules) rule nothing.
+    pub async fn under(policy: impl Policy) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self::run(MemoryStore::new(), folder, policy, Rules::default(), |_| ()).await
+    }
+
+    async fn run(
+        store: impl Store,
+        folder: TempDir,
+        policy: impl Policy,
+        rules: Rules,
+        edit: impl FnOnce(&mut Setup),
+    ) -> Self {
         let mut setup = Setup::default();
         edit(&mut setup);
         let Setup { limits, config, http } = setup;
-        let rules = Rules::default();
         let blobs = FolderBlobs::open(folder.path().join("blobs")).await.expect("a new folder opens");
-        let chat =
-            Chat::builder(store).blobs(blobs).policy(rules.clone()).limits(limits).base("/chat").build();
+        let chat = Chat::builder(store).blobs(blobs).policy(policy).limits(limits).base("/chat").build();
         let service = ChatService::builder(chat.clone(), who)
             .allow_origin("https://app.example")
             .expect("an origin")

@@ -56,7 +56,7 @@ impl Chat {
         message: NewMessage,
     ) -> Result<Published, Error> {
         let engine = self.engine();
-        let NewMessage { nonce, text, attachments, reply_to, mentions, data, kind } = message;
+        let NewMessage { nonce, text, attachments, reply_to, mentions, data, kind, .. } = message;
         check_content(&engine.limits, &text, attachments.len())?;
         let text = checked_text(&engine.limits, text)?;
         let channel = in_time(engine, async {

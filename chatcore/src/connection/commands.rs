@@ -10,6 +10,7 @@ use crate::channel::append::Pending;
 use crate::connection::admission::Listing;
 use crate::connection::mentions::mentioned;
 use crate::connection::request::{Publish, Request, empty};
+use crate::connection::review::Edit;
 use crate::connection::subscription::{PendingSubscription, Subscription};
 use crate::delivery::handle::{ConnectionHandle, SubscriptionKey};
 use crate::engine::Engine;
@@ -20,15 +21,15 @@ use crate::engine::nodes::notice::Notice;
 use crate::engine::tidings::Tiding;
 use crate::limits::share::Waits;
 use crate::model::attachment::Attachment;
-use crate::model::data::Data;
 use crate::model::emoji;
 use crate::model::error::{Error, ErrorCode};
 use crate::model::event::{Append, AppendBody, EditExtras, Extras};
 use crate::model::id::{AttachmentId, ChannelId, Seq};
-use crate::model::membership::{ChannelKind, Mention};
+use crate::model::membership::ChannelKind;
 use crate::model::message::{Message, ReactionLimits, User};
 use crate::model::moment::Moment;
 use crate::model::name::ChannelName;
+use crate::model::new_message::NewMessage;
 use crate::model::policy::Action;
 use crate::model::visible;
 use crate::protocol::{Logged, Published, Reply};
@@ -56,7 +57,7 @@ pub(crate) enum TryPublish {
     /// It is in the queue of its channel's appends. `open` is its channel if that is an open one, which its author joins
     /// by it.
     Queued { channel: ChannelName, open: Option<ChannelId>, pending: Pending },
-    /// It names files or people, or its channel is not in memory.
+    /// It names files or people, its channel is not in memory, or the app reviews it.
     NeedsStore(Publish),
 }
 
@@ -146,7 +147,7 @@ impl Engine {
                 self.find_people(&handle, &query, channel.as_ref(), after, limit).await?
             }
             Request::Edit { channel, seq, text, mentions, data } => {
-                self.edit(&handle, &channel, seq, text, mentions, data).await?
+                self.edit(&handle, &channel, seq, Edit { text, mentions, data }).await?
             }
             Request::Delete { channel, seq } => self.delete(&handle, &channel, seq).await?,
             Request::React { channel, seq, emoji, on } => {
@@ -231,16 +232,19 @@ impl Engine {
     pub(crate) fn try_publish(
         &self,
         handle: &ConnectionHandle,
-        publish: Publish,
+        mut publish: Publish,
     ) -> Result<TryPublish, Error> {
-        if !publish.attachments.is_empty() || !publish.mentions.is_empty() {
+        if !publish.message.attachments.is_empty() || !publish.message.mentions.is_empty() {
             return Ok(TryPublish::NeedsStore(publish));
         }
         let Some(channel) = self.registry.loaded(&publish.channel) else {
             return Ok(TryPublish::NeedsStore(publish));
         };
         self.policy.authorize(&handle.identity, Action::Write(&publish.channel))?;
-        let Publish { channel: name, nonce, text, reply_to, data, .. } = publish;
+        if self.is_reviewed(&handle.identity, &publish.channel, &mut publish.message) {
+            return Ok(TryPublish::NeedsStore(publish));
+        }
+        let Publish { channel: name, message: NewMessage { nonce, text, reply_to, data, .. } } = publish;
         let extras = data.map(|data| Box::new(Extras::default().with_data(data)));
         let body = AppendBody::Message { nonce, text, reply_to, attachments: Vec::new(), extras };
         let open = (channel.info.kind == ChannelKind::Open).then_some(channel.info.id);
@@ -249,16 +253,21 @@ impl Engine {
     }
 
     async fn publish(&self, handle: &ConnectionHandle, publish: Publish) -> Result<Reply, Error> {
-        let Publish { channel: name, nonce, text, attachments, reply_to, mentions, data } = publish;
+        let Publish { channel: name, mut message } = publish;
         self.policy.authorize(&handle.identity, Action::Write(&name))?;
         let channel = self.channel(&name).await?;
+        if self.is_reviewed(&handle.identity, &name, &mut message) {
+            // Boxed, since most chats have no review and need no room for one.
+            Box::pin(self.review(handle, &channel, &mut message)).await?;
+        }
+        let NewMessage { nonce, text, attachments, reply_to, mentions, data, .. } = message;
         // Only a member may learn who else can read the channel.
         if !mentions.is_empty() {
             self.first_readable(&handle.identity, &channel.info).await?;
         }
         let mentions = self.mentions(handle, &channel, mentions).await?;
         let files = self.files(&attachments).await?;
-        // The store may have taken a long time.
+        // The review and the store may have taken a long time.
         self.policy.authorize(&handle.identity, Action::Write(&name))?;
         let mentioned = mentioned(&mentions, &handle.identity.user.id);
         let mut extras = Extras::default().with_mentions(mentions);
@@ -291,21 +300,26 @@ impl Engine {
         handle: &ConnectionHandle,
         name: &ChannelName,
         seq: Seq,
-        text: String,
-        mentions: Option<Vec<Mention>>,
-        data: Option<Data>,
+        edit: Edit,
     ) -> Result<Reply, Error> {
         let (channel, message) = self.target(handle, name, seq).await?;
         let author = &message.author.id;
-        self.policy.authorize(&handle.identity, Action::Write(name))?;
-        self.policy.authorize(&handle.identity, Action::Edit { channel: name, seq, author })?;
-        if message.attachments.is_empty() && !visible::shows_something(&text) {
+        let allowed = || {
+            self.policy.authorize(&handle.identity, Action::Write(name))?;
+            self.policy.authorize(&handle.identity, Action::Edit { channel: name, seq, author })
+        };
+        allowed()?;
+        if message.attachments.is_empty() && !visible::shows_something(&edit.text) {
             return Err(empty());
         }
+        let reviewed = Box::pin(self.reviewed_edit(handle, &channel, &message, edit));
+        let Edit { text, mentions, data } = reviewed.await?;
         let mentions = match mentions {
             Some(mentions) => Some(self.mentions(handle, &channel, mentions).await?),
             None => None,
         };
+        // The review and the store may have taken a long time.
+        allowed()?;
         let mut newly = mentions.as_ref().map_or_else(Vec::new, |mentions| mentioned(mentions, author));
         newly.retain(|user| !message.mentions.mean(user));
         let extras = EditExtras::boxed(mentions, data);

@@ -8,6 +8,7 @@ pub(crate) mod mentions;
 mod queue;
 mod reading;
 pub(crate) mod request;
+mod review;
 mod subscription;
 
 use std::collections::VecDeque;

@@ -7,6 +7,7 @@ use crate::model::error::{Error, ErrorCode};
 use crate::model::id::{AttachmentId, Nonce, Position, Seq, UserId};
 use crate::model::membership::{HistoryAccess, Mention, Notify, Role};
 use crate::model::name::ChannelName;
+use crate::model::new_message::NewMessage;
 use crate::model::query::{QUERY_CHARS, SearchQuery};
 use crate::model::visible;
 
@@ -221,12 +222,7 @@ impl Request {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Publish {
     pub(crate) channel: ChannelName,
-    pub(crate) nonce: Nonce,
-    pub(crate) text: String,
-    pub(crate) attachments: Vec<AttachmentId>,
-    pub(crate) reply_to: Option<Seq>,
-    pub(crate) mentions: Vec<Mention>,
-    pub(crate) data: Option<Data>,
+    pub(crate) message: NewMessage,
 }
 
 /// A `publish` as it was received.
@@ -250,7 +246,9 @@ pub(super) fn checked_publish(limits: &Limits, draft: Draft) -> Result<Publish, 
         .map(|id| AttachmentId::new(id).map_err(|_| Error::no_such_attachment()))
         .collect::<Result<_, _>>()?;
     let (text, mentions) = (checked_text(limits, text)?, checked_mentions(limits, mentions)?);
-    Ok(Publish { channel, nonce, text, attachments, reply_to, mentions, data })
+    let (kind, edits) = (None, None);
+    let message = NewMessage { nonce, text, attachments, reply_to, mentions, data, kind, edits };
+    Ok(Publish { channel, message })
 }
 
 /// Checks the number of mentions, and drops those that say nothing or the same.

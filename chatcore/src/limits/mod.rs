@@ -192,6 +192,9 @@ __settings! {
         append_groups, with_append_groups: usize = 4;
         /// How long to wait for a store's answer, and for an append's turn.
         store_timeout, with_store_timeout: Duration = Duration::from_secs(15);
+        /// How long the app's [review](crate::Policy::review) of a message may take. Beyond it the message is refused with
+        /// `unavailable`. The whole command has `store_timeout`.
+        review_timeout, with_review_timeout: Duration = Duration::from_secs(5);
         /// The time over which clients come back after a drain.
         drain_spread, with_drain_spread: Duration = Duration::from_secs(10);
         /// How long an upload may continue after a drain began. Then it is refused with `draining`.

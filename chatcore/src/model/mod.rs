@@ -14,5 +14,6 @@ pub(crate) mod name;
 pub(crate) mod new_message;
 pub(crate) mod policy;
 pub(crate) mod query;
+pub(crate) mod review;
 pub(crate) mod time;
 pub mod visible;

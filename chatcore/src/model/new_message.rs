@@ -22,14 +22,24 @@ use crate::model::message::MessageKind;
 /// # }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct NewMessage {
-    pub(crate) nonce: Nonce,
-    pub(crate) text: String,
-    pub(crate) attachments: Vec<AttachmentId>,
-    pub(crate) reply_to: Option<Seq>,
-    pub(crate) mentions: Vec<Mention>,
-    pub(crate) data: Option<Data>,
-    pub(crate) kind: Option<MessageKind>,
+    /// The author's key of the publish.
+    pub nonce: Nonce,
+    /// The text.
+    pub text: String,
+    /// Files that the author has uploaded to the channel.
+    pub attachments: Vec<AttachmentId>,
+    /// The message that it replies to.
+    pub reply_to: Option<Seq>,
+    /// Whom it mentions.
+    pub mentions: Vec<Mention>,
+    /// The app's data.
+    pub data: Option<Data>,
+    /// What it is, if it is no ordinary message.
+    pub kind: Option<MessageKind>,
+    /// In a [review](crate::Policy::review) of an edit: the message that is edited. `None` for a new message.
+    pub edits: Option<Seq>,
 }
 
 impl NewMessage {
@@ -44,6 +54,7 @@ impl NewMessage {
             mentions: Vec::new(),
             data: None,
             kind: None,
+            edits: None,
         }
     }
 

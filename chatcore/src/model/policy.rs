@@ -1,6 +1,7 @@
 //! Who may do what.
 
 use std::any::Any;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,6 +9,8 @@ use crate::model::id::{Seq, SessionId, UserId};
 use crate::model::message::User;
 use crate::model::moment::Moment;
 use crate::model::name::ChannelName;
+use crate::model::new_message::NewMessage;
+use crate::model::review::{NoReview, Refused};
 
 /// The user that a connection or an HTTP request acts as, found by the app's authentication.
 ///
@@ -146,7 +149,9 @@ pub enum Action<'a> {
 #[error("not allowed")]
 pub struct Denied;
 
-/// Decides who may do what. It is asked before every command, on the hot path, so keep what it needs in memory.
+/// Decides who may do what, and can review what is written.
+///
+/// [`authorize`](Self::authorize) is asked before every command, on the hot path, so keep what it needs in memory.
 ///
 /// Rights are checked when they are used: at each command, again when the store has answered, at each request for
 /// a file and at each piece of it. A subscription is checked only once, since its events are the hot path. When a
@@ -178,6 +183,79 @@ pub trait Policy: Send + Sync + 'static {
     /// # Errors
     /// [`Denied`] if it may not.
     fn authorize(&self, identity: &Identity, action: Action<'_>) -> Result<(), Denied>;
+
+    /// Looks at a client's message before it is stored: lets it pass, rewrites it, or refuses it with a reason that
+    /// its author sees. An app writes it as an `async fn`, with the attribute `async_trait`. The default reviews
+    /// nothing, and costs nothing.
+    ///
+    /// It is asked for each `publish` and each `edit`, after [`authorize`](Self::authorize) has allowed it and only for
+    /// people who can see the channel. What the app itself [publishes](crate::Chat::publish) is not reviewed.
+    ///
+    /// - The review may change the message's text, mentions and data. The result is checked as what a client sends:
+    ///   its limits hold, and mentions of people who can't read the channel are left out. A change of any other field
+    ///   has no effect.
+    /// - For an edit, the message is as it would be after it: the new text, the mentions and the data, new or as they
+    ///   were, and the nonce, the files and the `reply_to` of the message. [`edits`](NewMessage::edits) is its `seq`.
+    ///   Data that the review sets to `None` stays as it was.
+    /// - The connection's later commands wait for it, so the order of what one connection publishes is kept. Other
+    ///   connections go on, also those of the same user.
+    /// - It has [`Limits::review_timeout`](crate::Limits::review_timeout). After that, or if it panics, the message is not
+    ///   stored, and its author gets `unavailable`, which can be tried again.
+    /// - The rights are asked again after it.
+    /// - A client that doesn't know whether its message was stored sends it again with the same nonce. The copy is
+    ///   reviewed too, before the store recognizes it. If the answer to one message may change, keep it by the author and
+    ///   the nonce.
+    ///
+    /// ```
+    /// use chatcore::{Action, ChannelName, Denied, Identity, NewMessage, OpenPolicy, Policy, Refused};
+    ///
+    /// /// A policy that blots out card numbers and keeps links out of `help`.
+    /// struct Careful;
+    ///
+    /// #[async_trait::async_trait]
+    /// impl Policy for Careful {
+    ///     fn authorize(&self, identity: &Identity, action: Action<'_>) -> Result<(), Denied> {
+    ///         OpenPolicy.authorize(identity, action)
+    ///     }
+    ///
+    ///     async fn review(
+    ///         &self,
+    ///         _: &Identity,
+    ///         channel: &ChannelName,
+    ///         message: &mut NewMessage,
+    ///     ) -> Result<(), Refused> {
+    ///         if channel.as_str() == "help" && message.text.contains("https://") {
+    ///             return Err(Refused::new("Links can't be posted in help."));
+    ///         }
+    ///         message.text = message.text.replace("4111 1111 1111 1111", "[card number]");
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Refused`] with the reason for the author.
+    ///
+    /// # Cancel safety
+    /// The future is dropped if the connection ends or the time is up. It may be dropped before it was polled: the
+    /// engine calls this function also to learn whether there is a review, so the work belongs into the future.
+    // This is what `async_trait` makes of an `async fn`, except that the default's future is known to do nothing.
+    fn review<'life0, 'life1, 'life2, 'life3, 'async_trait>(
+        &'life0 self,
+        identity: &'life1 Identity,
+        channel: &'life2 ChannelName,
+        message: &'life3 mut NewMessage,
+    ) -> Pin<Box<dyn Future<Output = Result<(), Refused>> + Send + 'async_trait>>
+    where
+        'life0: 'async_trait,
+        'life1: 'async_trait,
+        'life2: 'async_trait,
+        'life3: 'async_trait,
+        Self: 'async_trait,
+    {
+        let _ = (identity, channel, message);
+        Box::pin(NoReview)
+    }
 }
 
 /// The default policy: everyone may do everything that their membership allows, only its author may edit or delete a

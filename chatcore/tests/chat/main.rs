@@ -12,6 +12,7 @@ mod nodes;
 mod outlet;
 mod presence;
 mod previews;
+mod review;
 mod rights;
 mod search;
 mod seeing;

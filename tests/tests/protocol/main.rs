@@ -8,6 +8,7 @@ mod events;
 mod membership;
 mod names;
 mod order;
+mod review;
 mod websocket;
 
 /// For a test whose loops may send more commands than a person's pace allows.
