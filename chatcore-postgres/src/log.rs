@@ -15,23 +15,23 @@ use crate::event::{
 use crate::store::PostgresStore;
 
 impl PostgresStore {
+    /// Returns the page of messages that [`page_sql`] or [`later_page_sql`] reads from `seq` on, in its order.
     pub(crate) async fn page(
         &self,
+        sql: &str,
         channel: ChannelId,
-        before: Seq,
+        seq: Seq,
         limit: PageLimit,
     ) -> Result<Page, Failure> {
         let (items, bytes) = (one_more(limit), signed(limit.bytes as u64));
         let params: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 4] = [
             (&signed(channel.0), Type::INT8),
-            (&signed(before), Type::INT8),
+            (&signed(seq), Type::INT8),
             (&items, Type::INT8),
             (&bytes, Type::INT8),
         ];
-        let rows = self.database.query(&page_sql(&self.schema), &params).await?;
-        let mut page = message_page(&rows, &mut limit.fill())?;
-        page.messages.reverse();
-        Ok(page)
+        let rows = self.database.query(sql, &params).await?;
+        message_page(&rows, &mut limit.fill())
     }
 
     pub(crate) async fn replay(
@@ -178,6 +178,12 @@ impl PostgresStore {
 pub(crate) fn page_sql(schema: &str) -> String {
     let condition = "channel = $1 AND kind = 0 AND seq < $2";
     Rows { schema, condition, order: "seq DESC", items: "$3", bytes: "$4" }.messages()
+}
+
+/// Returns the query for the oldest messages after a `seq`. Its parameters: channel, `seq`, items, bytes.
+pub(crate) fn later_page_sql(schema: &str) -> String {
+    let condition = "channel = $1 AND kind = 0 AND seq > $2";
+    Rows { schema, condition, order: "seq", items: "$3", bytes: "$4" }.messages()
 }
 
 /// Reads the rows of one channel, whose columns begin at `first`: its epoch, head and trimmed `seq`, the check of the

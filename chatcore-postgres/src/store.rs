@@ -19,6 +19,7 @@ use crate::database::Database;
 use crate::error::{ConnectError, Failure, InvalidSchemaName};
 use crate::event::signed;
 use crate::item::Item;
+use crate::log::{later_page_sql, page_sql};
 use crate::retention::Retention;
 use crate::schema;
 use crate::search::{self, SearchIndex};
@@ -257,7 +258,20 @@ impl EventStore for PostgresStore {
         before: Seq,
         limit: PageLimit,
     ) -> Result<Page, StoreError> {
-        self.page(channel, before, limit).await.map_err(|f| f.during("the messages can't be read"))
+        let page = self.page(&page_sql(&self.schema), channel, before, limit).await;
+        let mut page = page.map_err(|f| f.during("the messages can't be read"))?;
+        page.messages.reverse();
+        Ok(page)
+    }
+
+    async fn messages_after(
+        &self,
+        channel: ChannelId,
+        after: Seq,
+        limit: PageLimit,
+    ) -> Result<Page, StoreError> {
+        let page = self.page(&later_page_sql(&self.schema), channel, after, limit).await;
+        page.map_err(|f| f.during("the messages can't be read"))
     }
 
     async fn search(

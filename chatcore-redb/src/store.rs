@@ -1,6 +1,7 @@
 //! The store: a handle to one open file, and the reads of its logs.
 
 use std::fmt;
+use std::ops::Bound;
 use std::path::Path;
 
 use async_trait::async_trait;
@@ -216,6 +217,15 @@ impl EventStore for RedbStore {
         self.read("the messages can't be read", move |txn| messages_before(txn, channel, before, limit)).await
     }
 
+    async fn messages_after(
+        &self,
+        channel: ChannelId,
+        after: Seq,
+        limit: PageLimit,
+    ) -> Result<Page, StoreError> {
+        self.read("the messages can't be read", move |txn| messages_after(txn, channel, after, limit)).await
+    }
+
     async fn message(&self, channel: ChannelId, seq: Seq) -> Result<Option<Message>, StoreError> {
         self.read("the message can't be read", move |txn| {
             txn.open_table(MESSAGES)?.get((channel.0, seq))?.map(|row| decode(row.value().1)).transpose()
@@ -316,21 +326,40 @@ fn messages_before(
     limit: PageLimit,
 ) -> Result<Page, TransactionError> {
     let rows = txn.open_table(MESSAGES)?;
-    let rows = rows.range((channel.0, 0)..(channel.0, before))?.rev();
+    let mut page = filled(rows.range((channel.0, 0)..(channel.0, before))?.rev(), limit)?;
+    page.messages.reverse();
+    Ok(page)
+}
+
+fn messages_after(
+    txn: &ReadTransaction,
+    channel: ChannelId,
+    after: Seq,
+    limit: PageLimit,
+) -> Result<Page, TransactionError> {
+    let rows = txn.open_table(MESSAGES)?;
+    let bounds = (Bound::Excluded((channel.0, after)), Bound::Included((channel.0, Seq::MAX)));
+    filled(rows.range::<(u64, u64)>(bounds)?, limit)
+}
+
+/// Returns a page of these rows of [`MESSAGES`], in their order.
+fn filled<'a>(
+    rows: impl Iterator<Item = Result<MessageRow<'a>, redb::StorageError>>,
+    limit: PageLimit,
+) -> Result<Page, TransactionError> {
     let mut page = limit.fill();
     let mut messages: Vec<Message> = Vec::new();
-    let mut more = false;
     for row in rows {
         let message: Message = decode(row?.1.value().1)?;
-        more = !page.take(message.weight());
-        if more {
-            break;
+        if !page.take(message.weight()) {
+            return Ok(Page::new(messages, true));
         }
         messages.push(message);
     }
-    messages.reverse();
-    Ok(Page::new(messages, more))
+    Ok(Page::new(messages, false))
 }
+
+type MessageRow<'a> = (redb::AccessGuard<'a, (u64, u64)>, redb::AccessGuard<'a, (u64, &'static [u8])>);
 
 fn heads(txn: &ReadTransaction, channels: &[ChannelId]) -> Result<Vec<Option<Head>>, TransactionError> {
     let logs = txn.open_table(LOGS)?;

@@ -54,7 +54,7 @@ pub use self::model::query::{InvalidQuery, SearchQuery};
 pub use self::model::review::Refused;
 pub use self::model::time::{Clock, InvalidTimestamp, Timestamp};
 pub use self::model::visible;
-pub use self::protocol::ConnectError;
+pub use self::protocol::{ConnectError, History};
 pub use self::runtime::failures::FailureLog;
 pub use self::runtime::stats::{BusStats, Histogram, Stats};
 pub use self::store::{MemoryStore, blob};

@@ -7,7 +7,7 @@ use chatcore_tests::Postgres;
 use tokio_postgres::{Client, NoTls};
 
 use crate::directory::unread_sql;
-use crate::log::page_sql;
+use crate::log::{later_page_sql, page_sql};
 use crate::members::channels_sql;
 use crate::search::search_sql;
 use crate::store::PostgresStore;
@@ -56,21 +56,32 @@ async fn a_page_costs_one_index_scan_anywhere_in_a_channel() {
          FROM generate_series(1, {MESSAGES} * 3 / 2) AS i"
     );
     client.batch_execute(&fill).await.expect("fills");
-    let prepare = format!("PREPARE page (bigint, bigint, bigint, bigint) AS {}", page_sql("chatcore"));
-    client.batch_execute(&prepare).await.expect("prepares");
+    for (name, sql) in [("page", page_sql("chatcore")), ("later", later_page_sql("chatcore"))] {
+        let prepare = format!("PREPARE {name} (bigint, bigint, bigint, bigint) AS {sql}");
+        client.batch_execute(&prepare).await.expect("prepares");
+    }
+    let mut pages = Vec::new();
+    for before in [i64::MAX, MESSAGES, MESSAGES / 2, 1_000, 200] {
+        pages.push((
+            format!("page ({channel}, {before}, {ROWS}, {BYTES})"),
+            "Index Scan Backward using event_",
+        ));
+    }
+    for after in [0, 1_000, MESSAGES / 2, MESSAGES, MESSAGES * 3 / 2 - 200] {
+        pages.push((format!("later ({channel}, {after}, {ROWS}, {BYTES})"), "Index Scan using event_"));
+    }
     for knowledge in ["SELECT 1", "ANALYZE chatcore.event"] {
         client.batch_execute(knowledge).await.expect("analyzes");
         for mode in ["force_generic_plan", "force_custom_plan"] {
             client.batch_execute(&format!("SET plan_cache_mode = {mode}")).await.expect("sets");
-            for before in [i64::MAX, MESSAGES, MESSAGES / 2, 1_000, 200] {
-                let (plan, blocks) =
-                    explain(&client, &format!("page ({channel}, {before}, {ROWS}, {BYTES})")).await;
-                assert!(plan.contains("Index Scan Backward using event_"), "{plan}");
-                assert!(plan.contains("rows=101 loops=1"), "{plan}");
+            for (page, scan) in &pages {
+                let (plan, blocks) = explain(&client, page).await;
+                assert!(plan.contains(scan), "{page}: {plan}");
+                assert!(plan.contains("rows=101 loops=1"), "{page}: {plan}");
                 for other in ["Sort", "Bitmap", "Seq Scan", "Rows Removed"] {
-                    assert!(!plan.contains(other), "{plan}");
+                    assert!(!plan.contains(other), "{page}: {plan}");
                 }
-                assert!(blocks < 160, "{blocks} blocks before {before}: {plan}");
+                assert!(blocks < 160, "{blocks} blocks for {page}: {plan}");
             }
         }
     }

@@ -6,13 +6,14 @@ use crate::chat::Chat;
 use crate::connection::mentions::mentioned;
 use crate::connection::request::{check_content, checked_mentions, checked_text};
 use crate::engine::Engine;
+use crate::engine::history::Past;
 use crate::model::error::Error;
 use crate::model::event::{AppendBody, Extras};
-use crate::model::id::{ChannelId, Seq, UserId};
+use crate::model::id::{ChannelId, UserId};
 use crate::model::message::User;
 use crate::model::name::ChannelName;
 use crate::model::new_message::NewMessage;
-use crate::protocol::{ChannelList, ChannelObject, HistoryPage, Published};
+use crate::protocol::{ChannelList, ChannelObject, History, HistoryPage, Published};
 use crate::store::{PageLimit, Unread};
 
 /// For the app's own code, which is trusted: these calls need no session, don't ask the [`Policy`](crate::Policy),
@@ -107,32 +108,55 @@ impl Chat {
         }
     }
 
-    /// Returns the newest `limit` messages with a `seq` below `before`, oldest first: from the end of the log with
-    /// [`Seq::MAX`], and from there on with the `seq` of the oldest message of the page before.
+    /// Returns up to `limit` messages of a channel, oldest first: [before, after or around](History) a message. From a
+    /// page on, older ones are before the `seq` of its first message, and newer ones after that of its last. A `seq` by
+    /// itself means before it, so [`Seq::MAX`](crate::Seq) is the end of the log.
     ///
     /// A page has at most [`Limits::page_messages`](crate::Limits::page_messages) messages, and about
     /// [`Limits::answer_bytes`](crate::Limits::answer_bytes) bytes. It has at least one, if there is one.
+    ///
+    /// ```
+    /// use chatcore::{ChannelName, Chat, History, MemoryStore, NewMessage, Seq, User};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let chat = Chat::builder(MemoryStore::new()).build();
+    /// # let (helpdesk, support) = (User::new("u_helpdesk", "Helpdesk")?, ChannelName::new("support")?);
+    /// # chat.ensure_channel(&support, "", &helpdesk).await?;
+    /// # for n in 1..=9 {
+    /// #     chat.publish(&helpdesk, &support, NewMessage::text(n.to_string())).await?;
+    /// # }
+    /// let newest = chat.history(&support, Seq::MAX, 2).await?;
+    /// assert_eq!(newest.messages[0].text, "8");
+    /// let found = chat.history(&support, History::Around(5), 3).await?;
+    /// let texts: Vec<_> = found.messages.iter().map(|message| message.text.as_str()).collect();
+    /// assert_eq!((texts, found.more, found.more_after), (vec!["4", "5", "6"], true, Some(true)));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// `no_such_channel`. `unavailable` if the store fails.
     pub async fn history(
         &self,
         channel: &ChannelName,
-        before: Seq,
+        history: impl Into<History>,
         limit: usize,
     ) -> Result<HistoryPage, Error> {
-        let engine = self.engine();
+        let (engine, history) = (self.engine(), history.into());
         let limit = PageLimit::new(limit.min(engine.limits.page_messages).max(1), engine.limits.answer_bytes);
-        let page = in_time(engine, async {
+        let past = in_time(engine, async {
             let (_, id) = find(engine, channel).await?;
-            Ok(engine.store.messages_before(id, before, limit).await?)
+            Ok(engine.past(id, history, limit, 0).await?)
         });
-        let mut page = page.await?;
-        page.messages
+        let Past { older, newer, more, more_after } = past.await?;
+        let mut messages = older;
+        messages.extend(newer);
+        messages
             .iter_mut()
             .flat_map(|message| &mut message.attachments)
             .for_each(|file| engine.encoder.locate(file));
-        Ok(HistoryPage { messages: page.messages, more: page.more })
+        Ok(HistoryPage { messages, more, more_after })
     }
 
     /// Returns a page of the channels that `user` can see by name, archived ones too, each with what they have to read: those after the name `after`, or

@@ -10,8 +10,8 @@ use crate::model::error::Error;
 use crate::model::id::{Position, Seq};
 use crate::model::new_message::NewMessage;
 use crate::protocol::{
-    ChannelList, ChannelObject, CloseReason, Command, HistoryPage, Logged, Published, SearchFrom, SearchPage,
-    Subscribed,
+    ChannelList, ChannelObject, CloseReason, Command, History, HistoryPage, Logged, Published, SearchFrom,
+    SearchPage, Subscribed,
 };
 
 /// The calls of a [`Client`](crate::Client), for any task that wants to speak in its session. Cloning it is cheap.
@@ -154,12 +154,18 @@ impl ClientSender {
         self.call(Command::React { channel: channel.to_owned(), seq, emoji: emoji.to_owned(), on }).await
     }
 
-    /// Returns the newest `limit` messages before `before`.
+    /// Returns up to `limit` messages [before, after or around](History) a message, oldest first. A `seq` by itself means
+    /// before it.
     ///
     /// # Errors
     /// [`ClientError`] if the command is refused or the session has ended.
-    pub async fn history(&self, channel: &str, before: Seq, limit: u32) -> Result<HistoryPage, ClientError> {
-        self.call(Command::History { channel: channel.to_owned(), before, limit: Some(limit) }).await
+    pub async fn history(
+        &self,
+        channel: &str,
+        history: impl Into<History>,
+        limit: u32,
+    ) -> Result<HistoryPage, ClientError> {
+        self.call(history.into().command(channel, Some(limit))).await
     }
 
     /// Returns the newest messages of a channel that contain every word of `query`, of all messages or of those

@@ -16,7 +16,7 @@ use crate::model::membership::ChannelKind;
 use crate::model::moment::Moment;
 use crate::model::name::ChannelName;
 use crate::model::query::SearchQuery;
-use crate::protocol::{CloseReason, Command, Malformed, SearchFrom};
+use crate::protocol::{CloseReason, Command, History, Malformed, SearchFrom};
 
 /// What to do with a frame.
 #[derive(Debug)]
@@ -248,8 +248,17 @@ impl Admission {
                 emoji: checked_emoji(limits, emoji, on)?,
                 on,
             },
-            Command::History { channel, before, limit } => {
-                Request::History { channel: existing(&channel)?, before, limit: page(limits, limit, 1)? }
+            Command::History { channel, before, after, around, limit } => {
+                let history = match (before, after, around) {
+                    (Some(before), None, None) => History::Before(before),
+                    (None, Some(after), None) => History::After(after),
+                    (None, None, Some(around)) => History::Around(around),
+                    _ => {
+                        let why = "'history' needs exactly one of 'before', 'after' and 'around'";
+                        return Err(Error::new(ErrorCode::BadFrame, why));
+                    }
+                };
+                Request::History { channel: existing(&channel)?, history, limit: page(limits, limit, 1)? }
             }
             Command::Search { channel, query, before, limit } => {
                 let (query, limit) = (SearchQuery::new(&query)?, up_to(limits.search_results, limit, 1)?);
@@ -417,7 +426,7 @@ mod tests {
         assert_eq!(run(subscribe(0)), None);
         assert_eq!(run(subscribe(10)), None);
         assert_eq!(run(subscribe(11)), Some(ErrorCode::BadFrame));
-        let history = |limit| Command::History { channel: "a".into(), before: 1, limit: Some(limit) };
+        let history = |limit| History::Before(1).command("a", Some(limit));
         assert_eq!(run(history(0)), Some(ErrorCode::BadFrame));
         assert_eq!(run(history(1)), None);
         let create = |name: &str, topic: &str| Command::CreateChannel {
@@ -475,7 +484,7 @@ mod tests {
     #[test]
     fn a_command_takes_its_weight() {
         let (mut admission, now) = admission(|_| {});
-        let history = || Command::History { channel: "a".into(), before: 9, limit: None };
+        let history = || History::Before(9).command("a", None);
         (0..166).for_each(|_| assert_eq!(admission.wait(now, history()), None));
         assert_eq!(admission.wait(now, history()), Some(Duration::from_millis(20)), "2 of 3 are there");
         (0..2).for_each(|_| assert_eq!(admission.wait(now, Command::Ping), None));

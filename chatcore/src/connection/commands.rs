@@ -153,8 +153,8 @@ impl Engine {
             Request::React { channel, seq, emoji, on } => {
                 self.react(&handle, &channel, seq, emoji, on).await?
             }
-            Request::History { channel, before, limit } => {
-                self.history(&handle, &channel, before, limit).await?
+            Request::History { channel, history, limit } => {
+                self.history(&handle, &channel, history, limit).await?
             }
             Request::Search { channel, query, before, limit } => {
                 self.search(&handle, &channel, &query, before, limit).await?

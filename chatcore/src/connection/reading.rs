@@ -12,7 +12,7 @@ use crate::model::id::Seq;
 use crate::model::name::ChannelName;
 use crate::model::policy::Action;
 use crate::model::query::SearchQuery;
-use crate::protocol::{Encoder, Fragment, MessageList, Reply, SearchFrom};
+use crate::protocol::{Encoder, Fragment, History, MessageList, Reply, SearchFrom};
 use crate::store::{Listed, Page, PageLimit};
 
 /// The most channels that one search over all looks at. The answer says where to go on.
@@ -23,17 +23,20 @@ impl Engine {
         &self,
         handle: &ConnectionHandle,
         name: &ChannelName,
-        before: Seq,
+        history: History,
         limit: usize,
     ) -> Result<Reply, Error> {
-        let channel = self.readable(&handle.identity, name).await?.channel;
+        let Readable { channel, since } = self.readable(&handle.identity, name).await?;
         let limit = PageLimit::new(limit, self.limits.answer_bytes);
-        let page = self.store.messages_before(channel.info.id, before, limit).await?;
+        let mut past = self.past(channel.info.id, history, limit, since).await?;
         // The store may have taken a long time, and the right to read may have ended before it read.
-        let since = self.first_readable(&handle.identity, &channel.info).await?;
-        let page = readable_part(page, since);
-        let (messages, cut) = self.encoder.newest(page.messages, limit.bytes);
-        Ok(Reply::History { messages, more: page.more || cut.is_some() })
+        let still = self.first_readable(&handle.identity, &channel.info).await?;
+        if still != since {
+            past.hide_before(still);
+        }
+        let (messages, [cut, cut_after]) = self.encoder.middle(past.older, past.newer, limit.bytes);
+        let more_after = past.more_after.map(|more| more || cut_after);
+        Ok(Reply::History { messages, more: past.more || cut, more_after })
     }
 
     pub(super) async fn search(

@@ -10,6 +10,7 @@ use crate::model::name::ChannelName;
 use crate::model::new_message::NewMessage;
 use crate::model::query::{QUERY_CHARS, SearchQuery};
 use crate::model::visible;
+use crate::protocol::History;
 
 /// A command whose every field has been checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,7 +101,7 @@ pub(crate) enum Request {
     },
     History {
         channel: ChannelName,
-        before: Seq,
+        history: History,
         limit: usize,
     },
     Search {

@@ -267,7 +267,7 @@ mod tests {
 
         fn newest(&self, limit: usize) -> Option<String> {
             let (messages, more) = self.ring.newest(limit)?;
-            let reply = crate::protocol::Reply::History { messages, more };
+            let reply = crate::protocol::Reply::History { messages, more, more_after: None };
             let answer = Encoder::answer(&crate::protocol::Answer { id: Some(1), result: Ok(reply) });
             Some(String::from_utf8(answer.to_vec()).unwrap())
         }

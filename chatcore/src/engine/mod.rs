@@ -5,6 +5,7 @@ pub(crate) mod answers;
 pub(crate) mod attachments;
 pub(crate) mod connections;
 pub(crate) mod drain;
+pub(crate) mod history;
 pub(crate) mod members;
 pub(crate) mod nodes;
 pub(crate) mod previews;

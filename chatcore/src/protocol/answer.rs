@@ -51,6 +51,7 @@ pub(crate) enum Reply {
     History {
         messages: MessageList,
         more: bool,
+        more_after: Option<bool>,
     },
     Found {
         messages: MessageList,
@@ -127,9 +128,12 @@ fn write_ok(id: i64, reply: &Reply) -> Bytes {
         Reply::People(people) => write_fields(&mut out, people),
         Reply::Published(published) => write_fields(&mut out, published),
         Reply::Logged(logged) => write_fields(&mut out, logged),
-        Reply::History { messages, more } => {
+        Reply::History { messages, more, more_after } => {
             write_list(&mut out, "messages", messages.json());
             write_field(&mut out, "more", more);
+            if let Some(more_after) = more_after {
+                write_field(&mut out, "more_after", more_after);
+            }
         }
         Reply::Found { messages, before } => {
             write_list(&mut out, "messages", messages.json());
@@ -174,9 +178,13 @@ mod tests {
             reply(Reply::Logged(Logged { channel, seq: 3 })),
             r#"{"type":"ok","id":7,"channel":"a","seq":3}"#
         );
+        let history = |more_after| {
+            reply(Reply::History { messages: MessageList::new([].iter()), more: false, more_after })
+        };
+        assert_eq!(history(None), r#"{"type":"ok","id":7,"messages":[],"more":false}"#);
         assert_eq!(
-            reply(Reply::History { messages: MessageList::new([].iter()), more: false }),
-            r#"{"type":"ok","id":7,"messages":[],"more":false}"#
+            history(Some(true)),
+            r#"{"type":"ok","id":7,"messages":[],"more":false,"more_after":true}"#
         );
         let error = Encoder::answer(&Answer { id: None, result: Err(Error::draining()) });
         assert_eq!(

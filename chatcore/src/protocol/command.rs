@@ -23,6 +23,38 @@ impl From<Seq> for SearchFrom {
     }
 }
 
+/// Which messages of a channel a page of its past has. A `seq` by itself is [`Before`](Self::Before).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum History {
+    /// The newest ones before this `seq`.
+    Before(Seq),
+    /// The oldest ones after this `seq`.
+    After(Seq),
+    /// The message with this `seq`, as many before it as after it, and for an even number one more after it. If there
+    /// is no message with this `seq`, or it can't be read, the page has those around its place.
+    Around(Seq),
+}
+
+impl From<Seq> for History {
+    fn from(before: Seq) -> Self {
+        Self::Before(before)
+    }
+}
+
+impl History {
+    /// Returns the command that asks for these messages of a channel: at most `limit`, or a full page.
+    #[must_use]
+    pub fn command(self, channel: &str, limit: Option<u32>) -> Command {
+        let (before, after, around) = match self {
+            Self::Before(seq) => (Some(seq), None, None),
+            Self::After(seq) => (None, Some(seq), None),
+            Self::Around(seq) => (None, None, Some(seq)),
+        };
+        Command::History { channel: channel.to_owned(), before, after, around, limit }
+    }
+}
+
 /// Defines [`Command`], and how its fields are read once its name is known.
 ///
 /// With the name known, an unknown field is skipped without being parsed. A serde `tag` would parse every field
@@ -233,12 +265,19 @@ commands! {
             /// Whether it is added.
             on: bool,
         },
-        /// Returns older messages.
+        /// Returns messages of the past. It has exactly one of `before`, `after` and `around`.
         History {
             /// The channel.
             channel: String,
-            /// Returns messages before this `seq`.
-            before: Seq,
+            /// Returns the newest messages before this `seq`.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            before: Option<Seq>,
+            /// Returns the oldest messages after this `seq`.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            after: Option<Seq>,
+            /// Returns the message with this `seq`, and those around it.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            around: Option<Seq>,
             /// How many messages: 1 to [`Limits::page_messages`](crate::Limits::page_messages).
             #[serde(default)]
             limit: Option<u32>,

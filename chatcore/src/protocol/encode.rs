@@ -64,19 +64,46 @@ impl Encoder {
     /// one. Also returns the oldest encoded message, if there are others before it.
     pub(crate) fn newest(&self, messages: Vec<Message>, bytes: usize) -> (MessageList, Option<Seq>) {
         let mut page = PageLimit { items: usize::MAX, bytes }.fill();
+        let (fragments, cut) = self.fitting(messages.into_iter().rev(), |len| page.take(len));
+        (MessageList::new(fragments.iter().rev()), cut)
+    }
+
+    /// Encodes a list of two parts, each sorted oldest first: the newest of `older` and the oldest of `newer`, which take
+    /// `bytes` together, but at least one message. Also returns whether others are cut from each.
+    pub(crate) fn middle(
+        &self,
+        older: Vec<Message>,
+        newer: Vec<Message>,
+        bytes: usize,
+    ) -> (MessageList, [bool; 2]) {
+        let half = if newer.is_empty() { bytes } else { bytes / 2 };
+        let [mut first, mut all] = [half, bytes].map(|bytes| PageLimit { items: usize::MAX, bytes }.fill());
+        let count = [older.len(), newer.len()];
+        let (older, _) = self.fitting(older.into_iter().rev(), |len| first.take(len) && all.take(len));
+        let (newer, _) = self.fitting(newer.into_iter(), |len| all.take(len));
+        let cut = [older.len() < count[0], newer.len() < count[1]];
+        (MessageList::new(older.iter().rev().chain(&newer)), cut)
+    }
+
+    /// Encodes the first of `messages` that a page takes, by their bytes. Also returns the last encoded one, if there are
+    /// others after it.
+    fn fitting(
+        &self,
+        messages: impl ExactSizeIterator<Item = Message>,
+        mut take: impl FnMut(usize) -> bool,
+    ) -> (Vec<Fragment>, Option<Seq>) {
         let mut fragments = Vec::with_capacity(messages.len());
-        let (mut oldest, mut cut) = (None, None);
+        let mut last = None;
         // Each is dropped once it is encoded, so the list is in memory twice, not three times.
-        for message in messages.into_iter().rev() {
+        for message in messages {
             let fragment = self.message(&message);
-            if !page.take(fragment.len()) {
-                cut = oldest;
-                break;
+            if !take(fragment.len()) {
+                return (fragments, last);
             }
-            oldest = Some(message.seq);
+            last = Some(message.seq);
             fragments.push(fragment);
         }
-        (MessageList::new(fragments.iter().rev()), cut)
+        (fragments, None)
     }
 
     /// Encodes an attachment.

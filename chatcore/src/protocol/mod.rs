@@ -16,7 +16,7 @@ mod reply;
 mod sketch;
 
 pub use self::close::{CloseReason, ConnectError};
-pub use self::command::{Command, SearchFrom};
+pub use self::command::{Command, History, SearchFrom};
 pub use self::decode::Malformed;
 pub use self::event::{ChatEvent, ClientLimits, RemovalReason};
 pub use self::reply::{

@@ -221,8 +221,11 @@ pub struct Logged {
 pub struct HistoryPage {
     /// Messages, oldest first.
     pub messages: Vec<Message>,
-    /// Whether there are older messages.
+    /// Whether there are messages before these.
     pub more: bool,
+    /// Whether there are messages after these. `None` if those before a message were asked for.
+    #[serde(default)]
+    pub more_after: Option<bool>,
 }
 
 /// The answer to `search`.

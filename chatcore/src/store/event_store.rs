@@ -102,12 +102,13 @@ pub enum Replay {
 pub struct Page {
     /// The messages.
     pub messages: Vec<Message>,
-    /// Whether there are older messages.
+    /// Whether the page ends before the last message of those that it was asked for: older ones for
+    /// [`messages_before`](EventStore::messages_before), newer ones for [`messages_after`](EventStore::messages_after).
     pub more: bool,
 }
 
 impl Page {
-    /// Returns a page of these messages. `more` says whether there are older ones.
+    /// Returns a page of these messages. `more` says whether there are others beyond it.
     #[must_use]
     pub fn new(messages: Vec<Message>, more: bool) -> Self {
         Self { messages, more }
@@ -204,6 +205,18 @@ pub trait EventStore: Send + Sync + 'static {
         &self,
         channel: ChannelId,
         before: Seq,
+        limit: PageLimit,
+    ) -> Result<Page, StoreError>;
+
+    /// Returns a page of the oldest messages with `seq` greater than `after`, including tombstones. The page is filled
+    /// from the oldest message, and sorted oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store can't be read. A channel that does not exist has no messages.
+    async fn messages_after(
+        &self,
+        channel: ChannelId,
+        after: Seq,
         limit: PageLimit,
     ) -> Result<Page, StoreError>;
 

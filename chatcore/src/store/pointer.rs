@@ -80,6 +80,15 @@ macro_rules! forward {
                 (**self).messages_before(channel, before, limit).await
             }
 
+            async fn messages_after(
+                &self,
+                channel: ChannelId,
+                after: Seq,
+                limit: PageLimit,
+            ) -> Result<Page, StoreError> {
+                (**self).messages_after(channel, after, limit).await
+            }
+
             async fn search(
                 &self,
                 channel: ChannelId,

@@ -263,6 +263,15 @@ impl<S: EventStore> EventStore for FaultyStore<S> {
         self.read(self.inner.messages_before(channel, before, bounded(limit))).await
     }
 
+    async fn messages_after(
+        &self,
+        channel: ChannelId,
+        after: Seq,
+        limit: PageLimit,
+    ) -> Result<Page, StoreError> {
+        self.read(self.inner.messages_after(channel, after, bounded(limit))).await
+    }
+
     async fn search(
         &self,
         channel: ChannelId,

@@ -4,8 +4,8 @@
 use chatcore::protocol::{ChannelList, ChatEvent, Command, HistoryPage, SearchPage, Start, Subscribed};
 use chatcore::store::{Append, AppendBody, Directory, EventStore};
 use chatcore::{
-    Action, ChannelName, Chat, Client, ClientError, Denied, ErrorCode, Identity, Limits, MemoryStore, Nonce,
-    Policy, Position, Seq, User,
+    Action, ChannelName, Chat, Client, ClientError, Denied, ErrorCode, History, Identity, Limits,
+    MemoryStore, Nonce, Policy, Position, Seq, User,
 };
 
 /// The largest list of a response in these tests.
@@ -88,6 +88,25 @@ async fn a_page_of_history_is_bounded_in_bytes() {
         }
     }
     assert!(seen.into_iter().eq(1..=100));
+    let (mut after, mut seen) = (0, Vec::new());
+    loop {
+        let page = ann.history("a", History::After(after), 100).await.unwrap();
+        let (messages, more) = (page.messages, page.more_after.unwrap());
+        assert!(!messages.is_empty() && len(&messages) <= ANSWER, "{} bytes", len(&messages));
+        assert!(len(&messages) > ANSWER / 2 || !more, "a page is as full as it can be");
+        after = messages.last().unwrap().seq;
+        seen.extend(seqs(&messages));
+        if !more {
+            break;
+        }
+    }
+    assert!(seen.into_iter().eq(1..=100));
+    let page = ann.history("a", History::Around(50), 100).await.unwrap();
+    let around = seqs(&page.messages);
+    assert!(len(&page.messages) <= ANSWER && around.contains(&50), "{around:?}");
+    assert!(around.iter().copied().eq(around[0]..=*around.last().unwrap()), "without a gap: {around:?}");
+    assert!(around[0] < 50 && *around.last().unwrap() > 50, "on both sides: {around:?}");
+    assert_eq!((page.more, page.more_after), (true, Some(true)));
 }
 
 #[tokio::test]
@@ -100,6 +119,10 @@ async fn a_message_larger_than_an_answer_comes_alone() {
     assert_eq!((seqs(&page.messages), page.more), (vec![3], true));
     let page = ann.history("a", 2, 100).await.unwrap();
     assert_eq!((seqs(&page.messages), page.more), (vec![1], false));
+    let page = ann.history("a", History::After(2), 100).await.unwrap();
+    assert_eq!((seqs(&page.messages), page.more, page.more_after), (vec![3], true, Some(true)));
+    let page = ann.history("a", History::Around(3), 100).await.unwrap();
+    assert_eq!((seqs(&page.messages), page.more, page.more_after), (vec![3], true, Some(true)));
     let opened = ann.subscribe("a").await.unwrap();
     assert_eq!((seqs(opened.start.messages()), has_more(&opened.start), opened.head), (vec![5], true, 5));
     let found = ann.search("a", "needle", None).await.unwrap();

@@ -11,8 +11,8 @@ use chatcore::bus::{Bus, BusError, BusEvent, BusLimits, LocalBus};
 use chatcore::protocol::ChatEvent;
 use chatcore::testkit::{Faults, FaultyStore};
 use chatcore::{
-    Action, ChannelName, Chat, Denied, ErrorCode, Identity, Limits, MemoryStore, NewMessage, Nonce, Policy,
-    Seq, User,
+    Action, ChannelName, Chat, Denied, ErrorCode, History, Identity, Limits, MemoryStore, NewMessage, Nonce,
+    Policy, Seq, User,
 };
 use futures::future::join_all;
 use futures::stream::BoxStream;
@@ -172,6 +172,47 @@ async fn the_app_reads_a_history_page_by_page() {
     }
     assert_eq!(pages, [vec![7, 8, 9, 10], vec![3, 4, 5, 6], vec![1, 2]]);
     assert_eq!(chat.history(&a, 3, 1).await.unwrap().messages[0].text, "2");
+    let (mut pages, mut after, mut more) = (Vec::new(), 0, true);
+    while more {
+        let page = chat.history(&a, History::After(after), usize::MAX).await.unwrap();
+        after = page.messages.last().unwrap().seq;
+        more = page.more_after.unwrap();
+        pages.push(page.messages.iter().map(|message| message.seq).collect::<Vec<_>>());
+    }
+    assert_eq!(pages, [vec![1, 2, 3, 4], vec![5, 6, 7, 8], vec![9, 10]]);
+}
+
+#[tokio::test]
+async fn a_page_around_a_message_says_what_is_on_both_sides() {
+    let chat = chat(|l| l.page_messages = 4).await;
+    let (host, a) = (user("host"), channel("a"));
+    let around = async |seq, limit| {
+        let page = chat.history(&a, History::Around(seq), limit).await.unwrap();
+        let seqs: Vec<_> = page.messages.iter().map(|message| message.seq).collect();
+        (seqs, page.more, page.more_after)
+    };
+    assert_eq!(around(1, 9).await, (vec![], false, Some(false)));
+    for n in 1..=10 {
+        chat.publish(&host, &a, NewMessage::text(n.to_string())).await.unwrap();
+    }
+    for (seq, limit, expected, more, more_after) in [
+        (5, 1, vec![5], true, true),
+        (5, 2, vec![5, 6], true, true),
+        (5, 3, vec![4, 5, 6], true, true),
+        (5, 99, vec![4, 5, 6, 7], true, true),
+        (1, 3, vec![1, 2], false, true),
+        (0, 3, vec![1], false, true),
+        (2, 4, vec![1, 2, 3, 4], false, true),
+        (9, 3, vec![8, 9, 10], true, false),
+        (9, 2, vec![9, 10], true, false),
+        (9, 1, vec![9], true, true),
+        (10, 1, vec![10], true, false),
+        (Seq::MAX, 4, vec![9, 10], true, false),
+    ] {
+        assert_eq!(around(seq, limit).await, (expected, more, Some(more_after)), "{limit} around {seq}");
+    }
+    let before = chat.history(&a, History::Before(3), 9).await.unwrap();
+    assert_eq!((before.more, before.more_after), (false, None));
 }
 
 #[tokio::test]

@@ -12,9 +12,9 @@ use chatcore::protocol::{
 };
 use chatcore::testkit::{Faults, FaultyStore, Random};
 use chatcore::{
-    Action, ChannelKind, ChannelName, Chat, Client, ClientError, Data, Denied, ErrorCode, HistoryAccess,
-    Identity, MemoryStore, Mention, MessageKind, NewMessage, Nonce, Notify, OpenPolicy, Policy, Role, Seq,
-    User, UserId,
+    Action, ChannelKind, ChannelName, Chat, Client, ClientError, Data, Denied, ErrorCode, History,
+    HistoryAccess, Identity, MemoryStore, Mention, MessageKind, NewMessage, Nonce, Notify, OpenPolicy,
+    Policy, Role, Seq, User, UserId,
 };
 use futures::{FutureExt, StreamExt};
 use serde::Deserialize;
@@ -100,7 +100,9 @@ fn reads(channel: &str) -> Vec<Command> {
     let channel = || channel.to_owned();
     vec![
         Command::Subscribe { channel: channel(), after: None, limit: None },
-        Command::History { channel: channel(), before: Seq::MAX, limit: None },
+        History::Before(Seq::MAX).command(&channel(), None),
+        History::After(0).command(&channel(), None),
+        History::Around(1).command(&channel(), None),
         Command::Search { channel: Some(channel()), query: "secret".to_owned(), before: None, limit: None },
         Command::Read { channel: channel(), seq: 1 },
         Command::Unread { channel: channel(), seq: 1 },
@@ -284,6 +286,15 @@ async fn a_resume_across_removal_and_return_shows_the_gap_only_if_the_history_do
         let seqs: Vec<_> = page.messages.iter().map(|message| message.seq).collect();
         assert!(!page.more);
         assert_eq!(seqs.iter().all(|seq| *seq > back), !expected, "{history:?}: {seqs:?}");
+        let (seen, expected_all) = (seqs, expected);
+        for from in [History::After(0), History::After(back), History::Around(1), History::Around(back + 1)] {
+            let page = bob.history(&channel, from, 100).await.unwrap();
+            let seqs: Vec<_> = page.messages.iter().map(|message| message.seq).collect();
+            let is_late = matches!(from, History::After(after) if after == back);
+            let expected: Vec<_> = seen.iter().copied().filter(|seq| !is_late || *seq > back).collect();
+            assert_eq!((seqs, page.more_after), (expected, Some(false)), "{history:?} {from:?}");
+            assert_eq!(page.more, is_late && expected_all, "{history:?} {from:?}");
+        }
         let found = bob.search(&channel, "secret", None).await.unwrap();
         assert_eq!((found.messages.len() == 1, found.before), (expected, None), "{history:?}");
         let everywhere: SearchPage = bob.search_all("secret", None).await.unwrap();

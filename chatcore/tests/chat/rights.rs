@@ -12,8 +12,8 @@ use chatcore::blob::FolderBlobs;
 use chatcore::protocol::{ChatEvent, CloseReason, Command, Logged, Subscribed};
 use chatcore::testkit::{Faults, FaultyStore};
 use chatcore::{
-    Action, ChannelName, Chat, Client, ClientError, ConnectError, Denied, ErrorCode, Identity, Limits,
-    MemoryStore, OpenPolicy, Policy, Position, SessionId, User, UserId,
+    Action, ChannelName, Chat, Client, ClientError, ConnectError, Denied, ErrorCode, History, Identity,
+    Limits, MemoryStore, OpenPolicy, Policy, Position, SessionId, User, UserId,
 };
 use futures::{FutureExt, StreamExt};
 use serde::de::IgnoredAny;
@@ -217,7 +217,9 @@ async fn readers(ann: &mut Client) -> Vec<Command> {
     vec![
         Command::Subscribe { channel: channel.clone(), after: None, limit: None },
         Command::Subscribe { channel: channel.clone(), after, limit: None },
-        Command::History { channel: channel.clone(), before: 9, limit: None },
+        History::Before(9).command("a", None),
+        History::After(2).command("a", None),
+        History::Around(5).command("a", None),
         Command::Search { channel: Some(channel), query: "word".into(), before: None, limit: None },
     ]
 }

@@ -223,32 +223,6 @@ async fn edit_delete_and_react_return_their_seq() {
     assert_eq!((&delete["channel"], &delete["seq"]), (&json!("general"), &json!(5)));
 }
 
-#[tokio::test]
-async fn history_returns_pages_backwards_and_says_if_there_are_more() {
-    let server = Server::start().await;
-    let mut ann = server.member("ann", "general").await;
-    for n in 1..=5 {
-        ann.publish("general", &format!("text {n}")).await;
-    }
-    let history = |before: u64, limit: u64| json!({"type": "history", "channel": "general", "before": before, "limit": limit});
-    let seqs = |answer: &Value| -> Vec<u64> {
-        answer["messages"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|message| message["seq"].as_u64().unwrap())
-            .collect()
-    };
-    let page = ann.ok(history(6, 2)).await;
-    assert_eq!((seqs(&page), &page["more"]), (vec![4, 5], &json!(true)));
-    let page = ann.ok(history(4, 3)).await;
-    assert_eq!((seqs(&page), &page["more"]), (vec![1, 2, 3], &json!(false)));
-    let page = ann.ok(history(1, 100)).await;
-    assert_eq!((seqs(&page), &page["more"]), (vec![], &json!(false)));
-    let page = ann.ok(json!({"type": "history", "channel": "general", "before": 100})).await;
-    assert_eq!(seqs(&page), [1, 2, 3, 4, 5]);
-}
-
 async fn search_finds_texts_as_they_stand(backend: Backend) {
     let server = Server::on(backend, |_| ()).await;
     let mut ann = server.member("ann", "general").await;

@@ -5,6 +5,7 @@ mod closes;
 mod commands;
 mod errors;
 mod events;
+mod history;
 mod membership;
 mod names;
 mod order;

@@ -1,6 +1,7 @@
 //! One channel's log in memory, with its current messages.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Bound;
 
 use crate::model::attachment::Attachment;
 use crate::model::check::Check;
@@ -165,6 +166,17 @@ impl Log {
         }
         messages.reverse();
         Page { messages, more: older.peek().is_some() }
+    }
+
+    pub(super) fn messages_after(&self, after: Seq, limit: PageLimit) -> Page {
+        let newer = self.messages.range((Bound::Excluded(after), Bound::Unbounded));
+        let mut newer = newer.map(|(_, message)| message).peekable();
+        let mut page = limit.fill();
+        let mut messages = Vec::new();
+        while let Some(message) = newer.next_if(|message| page.take(message.weight())) {
+            messages.push(message.clone());
+        }
+        Page { messages, more: newer.peek().is_some() }
     }
 
     /// Counts what `user`, whose marker is `read`, has not read. Nothing before `since` counts.

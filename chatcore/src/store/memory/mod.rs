@@ -220,6 +220,16 @@ impl EventStore for MemoryStore {
         Ok(self.state().log(channel).map_or(none, |log| log.messages_before(before, limit)))
     }
 
+    async fn messages_after(
+        &self,
+        channel: ChannelId,
+        after: Seq,
+        limit: PageLimit,
+    ) -> Result<Page, StoreError> {
+        let none = Page { messages: Vec::new(), more: false };
+        Ok(self.state().log(channel).map_or(none, |log| log.messages_after(after, limit)))
+    }
+
     async fn message(&self, channel: ChannelId, seq: Seq) -> Result<Option<Message>, StoreError> {
         Ok(self.state().log(channel).and_then(|log| log.message(seq).cloned()))
     }

@@ -260,6 +260,51 @@ pub async fn a_page_ends_below_its_bound<F: StoreFixture>(fixture: F) {
     assert!(message(&store, channel, 2).await.deleted);
 }
 
+/// A page has the oldest messages with `seq` greater than `after`, oldest first, and says exactly whether there are newer
+/// ones.
+pub async fn a_page_begins_above_its_bound<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let channel = channel(&store, "general").await;
+    let page = async |after, limit| {
+        let page = store.messages_after(channel, after, PageLimit::items(limit)).await;
+        let page = page.expect("messages can be read");
+        (page.messages.iter().map(|message| message.seq).collect::<Vec<_>>(), page.more)
+    };
+    for limit in [0, 10] {
+        assert_eq!(page(0, limit).await, (Vec::new(), false), "an empty channel");
+    }
+    put_texts(&store, channel, 1..=3).await;
+    put(&store, edit(channel, &ann(), 1, "edited")).await;
+    put(&store, delete(channel, &ann(), 2)).await;
+    put(&store, say(channel, &ann(), "six")).await;
+    put(&store, react(channel, &ann(), 6, "👍", true)).await;
+    let cases: [(Seq, usize, &[Seq], bool); 15] = [
+        (0, 10, &[1, 2, 3, 6], false),
+        (0, 4, &[1, 2, 3, 6], false),
+        (0, 3, &[1, 2, 3], true),
+        (0, 0, &[], true),
+        (1, 2, &[2, 3], true),
+        (2, 2, &[3, 6], false),
+        (3, 1, &[6], false),
+        (3, 0, &[], true),
+        (4, usize::MAX, &[6], false),
+        (5, 1, &[6], false),
+        (6, 1, &[], false),
+        (6, 0, &[], false),
+        (7, 10, &[], false),
+        (i64::MAX as u64 + 1, 10, &[], false),
+        (Seq::MAX, 10, &[], false),
+    ];
+    for (after, limit, expected, more) in cases {
+        assert_eq!(page(after, limit).await, (expected.to_vec(), more), "the oldest {limit} after {after}");
+    }
+    let all = messages(&store, channel).await;
+    let read = store.messages_after(channel, 0, PageLimit::items(9)).await.expect("messages can be read");
+    assert_eq!(read.messages, all, "in their current state");
+    let unknown = store.messages_after(NOWHERE, 0, PageLimit::items(9)).await.expect("messages can be read");
+    assert!(unknown.messages.is_empty() && !unknown.more, "{unknown:?}");
+}
+
 /// `more` is true if and only if there are messages older than the page's.
 pub async fn a_page_says_exactly_whether_there_is_more<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;

@@ -101,6 +101,7 @@ macro_rules! store_conformance {
                 a_delete_takes_the_text_out_of_everything
                 a_deleted_message_refuses_changes
                 a_page_says_exactly_whether_there_is_more
+                a_page_begins_above_its_bound
                 a_page_ends_below_its_bound
                 an_edit_racing_a_delete_leaves_no_text
                 an_edit_shows_its_text_and_time
@@ -115,6 +116,7 @@ macro_rules! store_conformance {
             pages {
                 a_page_of_channels_ends_at_its_bytes
                 a_page_of_events_ends_at_its_bytes
+                a_page_of_later_messages_ends_at_its_bytes
                 a_page_of_messages_ends_at_its_bytes
                 a_search_ends_at_its_bytes
                 pages_of_any_bytes_join_to_the_whole

@@ -72,6 +72,26 @@ pub async fn a_page_of_messages_ends_at_its_bytes<F: StoreFixture>(fixture: F) {
     }
 }
 
+/// A page of messages after a `seq` has the oldest ones that fit into its bytes, and says whether there are newer ones.
+pub async fn a_page_of_later_messages_ends_at_its_bytes<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let channel = varied(&store).await;
+    let all = messages(&store, channel).await;
+    for skipped in [0, 1, 4, all.len() - 1, all.len()] {
+        let after = skipped.checked_sub(1).map_or(0, |last| all[last].seq);
+        let later = &all[skipped..];
+        let weights: Vec<usize> = later.iter().map(|message| message.weight()).collect();
+        for (bytes, count) in bounds(&weights) {
+            for items in [99, 3] {
+                let (limit, count) = (PageLimit::new(items, bytes), count.min(items));
+                let page = store.messages_after(channel, after, limit).await.expect("messages can be read");
+                assert_eq!(page.messages, later[..count], "{items} after {after} in {bytes} bytes");
+                assert_eq!(page.more, count < later.len(), "more than {count} after {after}");
+            }
+        }
+    }
+}
+
 /// A page of events has the first ones that fit into its bytes, and says whether the log goes on.
 pub async fn a_page_of_events_ends_at_its_bytes<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
@@ -186,6 +206,15 @@ pub async fn pages_of_any_bytes_join_to_the_whole<F: StoreFixture>(fixture: F) {
             more = page.more;
         }
         assert_eq!(joined, shown, "messages in pages of {bytes} bytes");
+
+        let (mut joined, mut after, mut more) = (Vec::new(), 0, true);
+        while more {
+            let page = store.messages_after(general, after, limit).await.expect("messages can be read");
+            after = page.messages.last().expect("a page of at least one").seq;
+            joined.extend(page.messages);
+            more = page.more;
+        }
+        assert_eq!(joined, shown, "messages in pages of {bytes} bytes, from the oldest on");
 
         let (mut joined, mut position) = (Vec::new(), from.clone());
         loop {

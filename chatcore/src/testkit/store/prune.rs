@@ -70,6 +70,13 @@ pub async fn messages_and_unread_count_what_is_kept<F: StoreFixture>(fixture: F)
             .expect("messages can be read");
         assert_eq!((page.messages.len(), page.more), (count, more), "the newest {limit} before {before}");
     }
+    let after = async |after, limit| {
+        let page = store.messages_after(channel, after, PageLimit::items(limit)).await;
+        let page = page.expect("messages can be read");
+        (page.messages.iter().map(|message| message.seq).collect::<Vec<_>>(), page.more)
+    };
+    assert_eq!(after(0, 3).await, (vec![4, 5, 6], true));
+    assert_eq!(after(3, 4).await, (vec![4, 5, 6, 9], false));
     let unread = async |user: crate::model::message::User| {
         store.unread(&user.id, &[channel]).await.expect("markers can be read").remove(0)
     };
