@@ -6,6 +6,7 @@ mod attachments;
 mod blobs;
 mod bus;
 mod config;
+mod consumers;
 mod database;
 mod digest;
 mod directory;

@@ -16,7 +16,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 11] = [
+const MIGRATIONS: [Migration; 12] = [
     Migration { name: "tables", sql: include_str!("../migrations/1_tables.sql") },
     Migration { name: "functions", sql: include_str!("../migrations/2_functions.sql") },
     Migration { name: "reactions", sql: include_str!("../migrations/3_reactions.sql") },
@@ -28,6 +28,7 @@ const MIGRATIONS: [Migration; 11] = [
     Migration { name: "revocations", sql: include_str!("../migrations/9_revocations.sql") },
     Migration { name: "members", sql: include_str!("../migrations/10_members.sql") },
     Migration { name: "appends", sql: include_str!("../migrations/11_appends.sql") },
+    Migration { name: "consumers", sql: include_str!("../migrations/12_consumers.sql") },
 ];
 
 /// The advisory lock of a migration: "chatcore" in ASCII.

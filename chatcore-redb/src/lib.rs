@@ -4,6 +4,7 @@
 mod attachments;
 mod backup;
 mod channels;
+mod consumers;
 mod directory;
 mod error;
 mod file;

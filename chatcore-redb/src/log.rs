@@ -24,14 +24,20 @@ impl<'t> Changes<'t> {
         Self { tables: Tables::new(txn), logs: HashMap::new() }
     }
 
-    /// Writes the logs' states, once per transaction. Returns whether the transaction changed anything.
+    /// Writes the logs' states, once per transaction, and tells the consumers of those that have changed. Returns whether
+    /// the transaction changed anything.
     pub(crate) fn finish(mut self) -> Result<bool, TransactionError> {
+        let mut changed = Vec::new();
         for (channel, log) in &self.logs {
             let row = encode(log)?;
             let stored = self.tables.logs.read()?.get(channel)?.is_some_and(|stored| stored.value() == row);
             if !stored {
                 self.tables.logs.write()?.insert(channel, row.as_slice())?;
+                changed.push(*channel);
             }
+        }
+        if !changed.is_empty() {
+            self.note_news(&changed)?;
         }
         Ok(self.tables.changed())
     }
@@ -169,7 +175,11 @@ impl<'t> Changes<'t> {
         Ok(true)
     }
 
-    fn message(&self, channel: ChannelId, seq: Seq) -> Result<Option<(u64, Message)>, TransactionError> {
+    pub(crate) fn message(
+        &self,
+        channel: ChannelId,
+        seq: Seq,
+    ) -> Result<Option<(u64, Message)>, TransactionError> {
         let Some(row) = self.tables.messages.read()?.get((channel.0, seq))? else { return Ok(None) };
         let (ordinal, json) = row.value();
         Ok(Some((ordinal, decode(json)?)))
@@ -254,7 +264,7 @@ impl<'t> Changes<'t> {
         Ok(())
     }
 
-    fn event(&self, channel: ChannelId, seq: Seq) -> Result<Option<Event>, TransactionError> {
+    pub(crate) fn event(&self, channel: ChannelId, seq: Seq) -> Result<Option<Event>, TransactionError> {
         self.tables.events.read()?.get((channel.0, seq))?.map(|row| decode(row.value())).transpose()
     }
 

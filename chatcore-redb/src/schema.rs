@@ -28,12 +28,15 @@ pub(crate) const LAYOUT_KEY: &str = "layout";
 /// - Layout 4 had no [`AUTHORS`].
 /// - Layout 5 had open channels only, without titles or members, and nobody was mentioned: no [`MEMBERS`],
 ///   [`MEMBER_COUNTS`], [`LISTS`], [`RESTRICTED`], [`DIRECTS`] and [`MENTIONS`].
-pub(crate) const LAYOUT: u64 = 6;
+/// - Layout 6 had no [`CONSUMERS`], [`CONSUMER_POSITIONS`] and [`CONSUMER_NEWS`].
+pub(crate) const LAYOUT: u64 = 7;
 
 /// The author of a deleted message, in [`AUTHORS`]. A user id is never empty.
 pub(crate) const DELETED: &str = "";
 /// The key of the total, in [`FILE_BYTES`]. A user id is never empty.
 pub(crate) const ALL_OWNERS: &str = "";
+/// The number of the last lease of any consumer, in [`CONSUMERS`]. A consumer's name is never empty.
+pub(crate) const LAST_LEASE: &str = "";
 /// All users, in [`LISTS`] and [`MENTIONS`]. A user id is never empty.
 pub(crate) const EVERYBODY: &str = "";
 
@@ -131,6 +134,12 @@ tables! {
     reclaimable: RECLAIMABLE("reclaimable"), (i64, &'static str) => ();
     /// owner → bytes of their uploads. [`ALL_OWNERS`] → bytes of all uploads.
     file_bytes: FILE_BYTES("file_bytes"), &'static str => u64;
+    /// consumer → the number of its last lease. [`LAST_LEASE`] → that of all.
+    consumers: CONSUMERS("consumers"), &'static str => u64;
+    /// (consumer, channel) → `Position`: how far the consumer has read, if it has read anything.
+    consumer_positions: CONSUMER_POSITIONS("consumer_positions"), (&'static str, u64) => Json;
+    /// (consumer, channel): the channels whose logs have something after the position, or another epoch.
+    consumer_news: CONSUMER_NEWS("consumer_news"), (&'static str, u64) => ();
 }
 
 /// The state of one channel's log.

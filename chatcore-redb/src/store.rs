@@ -14,6 +14,7 @@ use redb::{Database, ReadOnlyTable, ReadTransaction, WriteTransaction};
 
 use crate::attachments;
 use crate::backup::BackupError;
+use crate::consumers::Leases;
 use crate::error::{OpenError, TransactionError};
 use crate::file::RedbFile;
 use crate::layout::{Layout, LayoutKind};
@@ -40,6 +41,7 @@ use crate::writer::SyncMode;
 pub struct RedbStore {
     pub(crate) file: RedbFile<Chat>,
     pub(crate) clock: Clock,
+    pub(crate) leases: Leases,
 }
 
 /// The layout of a chat's file.
@@ -71,11 +73,15 @@ impl Builder {
     /// # Errors
     /// [`OpenError`] if the file is empty, another program's, a newer version's, open elsewhere, or unusable.
     pub fn open(self, path: impl AsRef<Path>) -> Result<RedbStore, OpenError> {
-        Ok(RedbStore { file: self.open_file(path)?, clock: Clock::default() })
+        Ok(RedbStore::of(self.open_file(path)?))
     }
 }
 
 impl RedbStore {
+    pub(crate) fn of(file: RedbFile<Chat>) -> Self {
+        Self { file, clock: Clock::default(), leases: Leases::default() }
+    }
+
     /// Returns the settings for opening a store, at their defaults.
     pub fn builder() -> Builder {
         Builder::default()
@@ -101,7 +107,7 @@ impl RedbStore {
         path: impl AsRef<Path>,
         opener: impl Fn(Opening) -> Result<Database, OpenError> + Send + 'static,
     ) -> Result<Self, OpenError> {
-        Ok(Self { file: RedbFile::open_with(path, opener)?, clock: Clock::default() })
+        Ok(Self::of(RedbFile::open_with(path, opener)?))
     }
 
     /// Uses `clock` for the times of events and channels, in this handle and its clones.

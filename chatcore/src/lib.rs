@@ -41,7 +41,7 @@ pub use self::model::attachment::Attachment;
 pub use self::model::data::{Data, InvalidData};
 pub use self::model::error::{Error, ErrorCode};
 pub use self::model::id::{
-    AttachmentId, ChannelId, Epoch, InvalidId, Nonce, Position, Seq, SessionId, UserId,
+    AttachmentId, ChannelId, ConsumerName, Epoch, InvalidId, Nonce, Position, Seq, SessionId, UserId,
 };
 pub use self::model::membership::{
     ChannelKind, HistoryAccess, Member, MemberOp, Mention, Mentions, Notify, Role,

@@ -112,10 +112,7 @@ fn open_synced_within(path: &Path, faults: &Arc<Faults>, within: Duration) -> Re
         // Without a cache, so that every read is one of the disk's.
         Database::builder().set_cache_size(0).create_with_backend(disk).map_err(|e| database(e.into()))
     };
-    RedbStore {
-        file: RedbFile::open_synced_within(path, within, opener).unwrap(),
-        clock: chatcore::Clock::default(),
-    }
+    RedbStore::of(RedbFile::open_synced_within(path, within, opener).unwrap())
 }
 
 async fn channel(store: &RedbStore) -> ChannelId {

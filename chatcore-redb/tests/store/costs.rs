@@ -5,10 +5,10 @@
 use std::path::Path;
 
 use chatcore::store::{
-    Append, AppendBody, Directory, EventStore, Extras, MemberOp, Membership, Mention, Mentions, NewPrivate,
-    PageLimit, Role,
+    Append, AppendBody, Consumers, Directory, EventStore, Extras, MemberOp, Membership, Mention, Mentions,
+    NewPrivate, PageLimit, Role, StartAt,
 };
-use chatcore::{ChannelId, ChannelName, Nonce, Timestamp, User};
+use chatcore::{ChannelId, ChannelName, ConsumerName, Nonce, Timestamp, User};
 use chatcore_redb::RedbStore;
 use redb::{Database, Key, ReadableDatabase, ReadableTable, TableDefinition};
 
@@ -187,4 +187,34 @@ async fn nothing_is_left_of_members_and_mentions_that_are_gone() {
     let restricted: Vec<_> =
         txn.open_table(RESTRICTED).unwrap().iter().unwrap().map(|row| row.unwrap().0.value()).collect();
     assert_eq!(restricted, [channel.0]);
+}
+
+#[tokio::test]
+async fn a_consumer_reads_nothing_of_idle_channels() {
+    const LOGS: TableDefinition<u64, &[u8]> = TableDefinition::new("logs");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("chat.redb");
+    let [ann, _] = users();
+    let store = RedbStore::open(&path).unwrap();
+    let mut idle = Vec::new();
+    for i in 0..3 {
+        let channel = open_channel(&store, &format!("idle-{i}"), &ann).await;
+        append(&store, channel, &ann, message("x", Vec::new())).await;
+        idle.push(channel.0);
+    }
+    let busy = open_channel(&store, "busy", &ann).await;
+    let name = ConsumerName::new("billing").unwrap();
+    store.create_consumer_within(&name, StartAt::End, 1).await.unwrap();
+    drop(store);
+    spoil(&path, CHANNELS, &idle);
+    spoil(&path, LOGS, &idle);
+
+    let store = RedbStore::open(&path).unwrap();
+    let lease = store.take_consumer(&name, 1, std::time::Duration::from_secs(9)).await.unwrap().unwrap();
+    append(&store, busy, &ann, message("x", Vec::new())).await;
+    let page = store.news(&name, ChannelId(0), PageLimit::items(9)).await.unwrap();
+    assert_eq!(page.news.iter().map(|news| news.channel.id).collect::<Vec<_>>(), [busy]);
+    let head = store.heads(&[busy]).await.unwrap().remove(0).unwrap();
+    assert!(store.advance(&lease, &[(busy, head.position())]).await.unwrap());
+    assert!(store.news(&name, ChannelId(0), PageLimit::items(9)).await.unwrap().news.is_empty());
 }

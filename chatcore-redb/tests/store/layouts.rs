@@ -3,14 +3,17 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chatcore::attachments::FileKind;
 use chatcore::store::{
-    Append, AppendBody, AppendError, AttachmentIndex, ChannelInfo, ChannelKind, Created, Directory,
-    EventKind, EventStore, Extras, Listed, Member, Membership, Mention, Mentions, PageLimit, Replay, Role,
-    Upload, UploadState,
+    Append, AppendBody, AppendError, AttachmentIndex, ChannelInfo, ChannelKind, Consumers, Created,
+    Directory, EventKind, EventStore, Extras, Listed, Member, Membership, Mention, Mentions, PageLimit,
+    Replay, Role, StartAt, Upload, UploadState,
 };
-use chatcore::{Attachment, AttachmentId, ChannelId, ChannelName, Nonce, Position, Timestamp, User, UserId};
+use chatcore::{
+    Attachment, AttachmentId, ChannelId, ChannelName, ConsumerName, Nonce, Position, Timestamp, User, UserId,
+};
 use chatcore_redb::{OpenError, RedbStore};
 use redb::{Database, ReadableDatabase, TableDefinition};
 
@@ -34,12 +37,12 @@ fn a_newer_file_is_refused_with_both_versions() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("chat.redb");
     drop(RedbStore::open(&path).unwrap());
-    set_layout(&path, 7);
+    set_layout(&path, 8);
     let error = RedbStore::open(&path).unwrap_err();
-    assert!(matches!(error, OpenError::Newer { found: 7, known: 6, .. }), "{error:?}");
-    assert!(error.to_string().contains("layout 7"), "{error}");
-    assert_eq!(layout(&path), 7);
-    set_layout(&path, 6);
+    assert!(matches!(error, OpenError::Newer { found: 8, known: 7, .. }), "{error:?}");
+    assert!(error.to_string().contains("layout 8"), "{error}");
+    assert_eq!(layout(&path), 8);
+    set_layout(&path, 7);
     RedbStore::open(&path).unwrap();
 }
 
@@ -103,7 +106,7 @@ async fn a_file_of_layout_1_is_upgraded() {
         .collect();
     assert_eq!(texts, ["", "two", "-", "three"]);
     drop(store);
-    assert_eq!(layout(&path), 6);
+    assert_eq!(layout(&path), 7);
 }
 
 /// Layout 2 did not count the bytes of files.
@@ -184,7 +187,7 @@ async fn channels_of_layout_3_keep_their_names_and_are_found() {
     let listed = store.channels(None, PageLimit::items(9)).await.unwrap().channels;
     assert_eq!(listed.len(), names.len());
     drop(store);
-    assert_eq!(layout(&path), 6);
+    assert_eq!(layout(&path), 7);
 }
 
 const AUTHORS: TableDefinition<(u64, u64), &str> = TableDefinition::new("authors");
@@ -227,7 +230,7 @@ async fn the_messages_of_layout_4_are_counted() {
     store.prune(channel, 3, Timestamp::now()).await.unwrap();
     assert_eq!(unread(&store, channel, &users).await, [0, 1]);
     drop(store);
-    assert_eq!(layout(&path), 6);
+    assert_eq!(layout(&path), 7);
 }
 
 /// Returns a copy of a file that the last version with layout 5 has written: two channels, messages of which one was
@@ -249,7 +252,7 @@ async fn channels_of_layout_5_are_open_and_owned_by_their_creators() {
     assert_eq!(layout(&path), 5);
     let [ann, bob] = [("u_ann", "Ann"), ("u_bob", "Bob")].map(|(id, name)| User::new(id, name).unwrap());
     drop(RedbStore::open(&path).unwrap());
-    assert_eq!(layout(&path), 6);
+    assert_eq!(layout(&path), 7);
 
     let store = RedbStore::open(&path).unwrap();
     for (name, topic, owner, other) in [("general", "All of us", &ann, &bob), ("straße", "", &bob, &ann)] {
@@ -317,4 +320,63 @@ async fn messages_of_layout_5_are_read_counted_and_followed_by_others() {
     let two = AppendBody::message(Nonce::new("two").unwrap(), "two @Ann");
     let again = store.append(vec![Append::new(general, bob, two)]).await.remove(0).unwrap();
     assert!(again.duplicate && again.seq == 2, "the nonces are known: {again:?}");
+}
+
+/// Returns a copy of a file that the last version with layout 6 has written: an open channel with an edited and a deleted
+/// message, a reaction, a file and a mention; a private one with a member who was added; a direct one; and an empty one.
+fn of_layout_6(folder: &Path) -> PathBuf {
+    let path = folder.join("chat.redb");
+    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/store/layouts/6.redb"), &path).unwrap();
+    path
+}
+
+/// Layout 6 had no consumers.
+#[tokio::test]
+async fn a_consumer_reads_the_logs_of_layout_6_from_their_beginning() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = of_layout_6(folder.path());
+    assert_eq!(layout(&path), 6);
+    drop(RedbStore::open(&path).unwrap());
+    assert_eq!(layout(&path), 7);
+
+    let store = RedbStore::open(&path).unwrap();
+    assert_eq!(store.consumers().await.unwrap(), []);
+    let name = ConsumerName::new("billing").unwrap();
+    assert!(store.create_consumer_within(&name, StartAt::Beginning, 1).await.unwrap());
+    let lease = store.take_consumer(&name, 1, Duration::from_secs(9)).await.unwrap().unwrap();
+    let page = store.news(&name, ChannelId(0), PageLimit::items(9)).await.unwrap();
+    let names: Vec<_> = page.news.iter().map(|news| news.channel.name.as_str()).collect();
+    assert_eq!(names, ["general", "pr.plans", "dm.annbob"]);
+    for (news, seqs) in page.news.iter().zip([6, 3, 2]) {
+        let replay = store.after(news.channel.id, &news.position, PageLimit::items(9)).await.unwrap();
+        let Replay::Events { events, .. } = replay else { panic!("a reset") };
+        assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), (1..=seqs).collect::<Vec<_>>());
+        let head = store.heads(&[news.channel.id]).await.unwrap().remove(0).unwrap().position();
+        assert!(store.advance(&lease, &[(news.channel.id, head)]).await.unwrap());
+    }
+    let ann = User::new("u_ann", "Ann").unwrap();
+    let said = AppendBody::message(Nonce::new("late").unwrap(), "late");
+    let private = page.news[1].channel.id;
+    store.append(vec![Append::new(private, ann.clone(), said).checked()]).await.remove(0).unwrap();
+    let page = store.news(&name, ChannelId(0), PageLimit::items(9)).await.unwrap();
+    assert_eq!((page.news.len(), page.news[0].channel.id, page.news[0].position.seq), (1, private, 3));
+    let unread = store.unread(&ann.id, &[private]).await.unwrap().remove(0);
+    assert_eq!((unread.read, unread.messages), (1, 1), "what layout 6 counted is counted on");
+}
+
+/// After a restore, every consumer is told that the logs are others.
+#[tokio::test]
+async fn renewed_epochs_are_news_to_every_consumer() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = RedbStore::open(of_layout_6(folder.path())).unwrap();
+    let name = ConsumerName::new("billing").unwrap();
+    assert!(store.create_consumer_within(&name, StartAt::End, 1).await.unwrap());
+    assert!(store.news(&name, ChannelId(0), PageLimit::items(9)).await.unwrap().news.is_empty());
+    store.renew_epochs().await.unwrap();
+    let page = store.news(&name, ChannelId(0), PageLimit::items(9)).await.unwrap();
+    assert_eq!(page.news.len(), 4, "each channel has another log");
+    for news in page.news {
+        let replay = store.after(news.channel.id, &news.position, PageLimit::items(9)).await.unwrap();
+        assert!(matches!(replay, Replay::Reset(_)), "{replay:?}");
+    }
 }

@@ -115,6 +115,11 @@ text_id!(
     |c| !c.is_control()
 );
 text_id!(
+    /// The lasting name of a durable consumer. 1 to 64 ASCII letters, digits, `.`, `_` and `-`.
+    ConsumerName, "name of a consumer", 64, "ASCII letters, digits, ., _ and -", str::len,
+    |c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+);
+text_id!(
     /// The generation of a channel's log. It changes when the log was lost or rebuilt. Opaque.
     Epoch, "epoch", 64, "visible ASCII characters", str::len, |c| c.is_ascii_graphic()
 );

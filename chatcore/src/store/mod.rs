@@ -1,17 +1,19 @@
 //! The storage traits, and [`MemoryStore`].
 //!
-//! A store implements four traits over one database:
+//! A store implements five traits over one database:
 //!
 //! - [`EventStore`]: the channels' logs
 //! - [`Directory`]: channels, users and read markers
 //! - [`Membership`]: who belongs to which channel
 //! - [`AttachmentIndex`]: uploaded files
+//! - [`Consumers`]: how far the app's own programs have read
 //!
-//! They share transactions (an append takes attachments and changes members), so one type implements all four, and is then a
+//! They share transactions (an append takes attachments and changes members), so one type implements all five, and is then a
 //! [`Store`]. `testkit::store_conformance!` tests their laws for any implementation.
 
 mod attachment_index;
 pub mod blob;
+mod consumers;
 mod directory;
 mod error;
 mod event_store;
@@ -22,6 +24,7 @@ pub(crate) mod pointer;
 mod scan;
 
 pub use self::attachment_index::{AttachmentIndex, FileBytes, SweepTurn, Upload, UploadState};
+pub use self::consumers::{Consumers, Lease, News, NewsPage, StartAt};
 pub use self::directory::{
     ChannelInfo, ChannelPage, Created, Directory, Revocation, UNREAD_SCAN, UNREAD_SCAN_NEW, Unread,
 };
@@ -41,7 +44,7 @@ pub use crate::model::membership::{
 };
 pub use crate::model::message::{ReactionLimits, TooManyReactions};
 
-/// A whole store: logs, directory and attachment index in one database.
-pub trait Store: EventStore + Directory + Membership + AttachmentIndex {}
+/// A whole store: logs, directory, members, attachment index and consumers in one database.
+pub trait Store: EventStore + Directory + Membership + AttachmentIndex + Consumers {}
 
-impl<S: EventStore + Directory + Membership + AttachmentIndex> Store for S {}
+impl<S: EventStore + Directory + Membership + AttachmentIndex + Consumers> Store for S {}

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::model::event::Append;
-use crate::model::id::{AttachmentId, ChannelId, Position, Seq, UserId};
+use crate::model::id::{AttachmentId, ChannelId, ConsumerName, Position, Seq, UserId};
 use crate::model::membership::{Member, Notify};
 use crate::model::message::{Message, User};
 use crate::model::name::ChannelName;
@@ -16,9 +16,10 @@ use crate::model::query::SearchQuery;
 use crate::model::time::Timestamp;
 use crate::store::blob::{BlobError, BlobStore, ByteStream};
 use crate::store::{
-    AppendError, Appended, AttachmentIndex, ChannelInfo, ChannelPage, Created, Directory, Durability,
-    EventStore, FileBytes, Found, Head, Leaving, Listed, ListedPage, MemberPage, Membership, NewPrivate,
-    Page, PageLimit, Replay, Revocation, StoreError, SweepTurn, Unread, Upload, UserPage,
+    AppendError, Appended, AttachmentIndex, ChannelInfo, ChannelPage, Consumers, Created, Directory,
+    Durability, EventStore, FileBytes, Found, Head, Lease, Leaving, Listed, ListedPage, MemberPage,
+    Membership, NewPrivate, NewsPage, Page, PageLimit, Replay, Revocation, StartAt, StoreError, SweepTurn,
+    Unread, Upload, UserPage,
 };
 
 /// What a running chat keeps things in. It forwards nothing itself: each call goes straight to what it holds,
@@ -328,6 +329,60 @@ macro_rules! forward {
 
             async fn sweep_turn(&self) -> Result<Option<SweepTurn>, StoreError> {
                 (**self).sweep_turn().await
+            }
+        }
+
+        #[async_trait]
+        impl<S: Consumers + ?Sized> Consumers for $pointer<S> {
+            async fn create_consumer_within(
+                &self,
+                name: &ConsumerName,
+                start: StartAt,
+                most: usize,
+            ) -> Result<bool, StoreError> {
+                (**self).create_consumer_within(name, start, most).await
+            }
+
+            async fn consumers(&self) -> Result<Vec<ConsumerName>, StoreError> {
+                (**self).consumers().await
+            }
+
+            async fn remove_consumer(&self, name: &ConsumerName) -> Result<bool, StoreError> {
+                (**self).remove_consumer(name).await
+            }
+
+            async fn take_consumer(
+                &self,
+                name: &ConsumerName,
+                holder: u64,
+                term: Duration,
+            ) -> Result<Option<Lease>, StoreError> {
+                (**self).take_consumer(name, holder, term).await
+            }
+
+            async fn renew_lease(&self, lease: &Lease, term: Duration) -> Result<bool, StoreError> {
+                (**self).renew_lease(lease, term).await
+            }
+
+            async fn end_lease(&self, lease: &Lease) -> Result<(), StoreError> {
+                (**self).end_lease(lease).await
+            }
+
+            async fn news(
+                &self,
+                name: &ConsumerName,
+                after: ChannelId,
+                limit: PageLimit,
+            ) -> Result<NewsPage, StoreError> {
+                (**self).news(name, after, limit).await
+            }
+
+            async fn advance(
+                &self,
+                lease: &Lease,
+                positions: &[(ChannelId, Position)],
+            ) -> Result<bool, StoreError> {
+                (**self).advance(lease, positions).await
             }
         }
 

@@ -1,5 +1,6 @@
 //! A store that fails on purpose.
 
+mod consumers;
 mod membership;
 
 use std::collections::HashMap;
@@ -66,6 +67,7 @@ pub struct FaultyStore<S> {
     held_answers: watch::Sender<usize>,
     turns_refused: watch::Sender<usize>,
     largest_batch: Arc<AtomicUsize>,
+    calls: Arc<AtomicUsize>,
 }
 
 /// While this lives, no write begins, or no read is answered.
@@ -90,6 +92,7 @@ impl<S> Clone for FaultyStore<S> {
             held_answers: self.held_answers.clone(),
             turns_refused: self.turns_refused.clone(),
             largest_batch: Arc::clone(&self.largest_batch),
+            calls: Arc::clone(&self.calls),
         }
     }
 }
@@ -106,6 +109,7 @@ impl<S> FaultyStore<S> {
             held_answers: watch::Sender::new(0),
             turns_refused: watch::Sender::new(0),
             largest_batch: Arc::default(),
+            calls: Arc::default(),
         }
     }
 
@@ -153,12 +157,19 @@ impl<S> FaultyStore<S> {
         self.largest_batch.load(Ordering::Relaxed)
     }
 
+    /// Returns how many calls have begun, of any handle.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        self.calls.load(Ordering::Relaxed)
+    }
+
     /// Returns the wrapped store.
     pub fn inner(&self) -> &S {
         &self.inner
     }
 
     async fn read<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
         self.delay().await;
         if self.random.chance(self.faults().read) {
             return Err(StoreError::new("a read that fails on purpose"));
@@ -173,6 +184,7 @@ impl<S> FaultyStore<S> {
     }
 
     async fn write<T>(&self, call: impl Future<Output = T>) -> Result<T, StoreError> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
         self.delay().await;
         // The store itself keeps the sender, so only a release ends the wait.
         let _ = self.held.subscribe().wait_for(|held| !held).await;

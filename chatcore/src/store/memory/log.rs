@@ -49,6 +49,11 @@ impl Log {
         Head { epoch: self.epoch.clone(), seq: self.head, check: self.check_at(self.head) }
     }
 
+    /// Returns the position before the first event.
+    pub(super) fn start(&self) -> Position {
+        Position::new(self.epoch.clone(), 0).with_check(Some(Check::START))
+    }
+
     pub(super) fn message(&self, seq: Seq) -> Option<&Message> {
         self.messages.get(&seq)
     }

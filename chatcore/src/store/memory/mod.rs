@@ -1,5 +1,6 @@
 //! A store in memory, for tests, for demonstrations, and for chats that need no history.
 
+mod consumers;
 mod log;
 mod members;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
+use self::consumers::Readers;
 use self::log::Log;
 use self::members::Members;
 use super::{
@@ -44,6 +46,7 @@ struct State {
     /// The channels by the looks of their names.
     looks: HashMap<String, ChannelId>,
     members: Members,
+    readers: Readers,
     read: HashMap<(UserId, ChannelId), Seq>,
     users: BTreeMap<UserId, User>,
     uploads: HashMap<AttachmentId, Upload>,
@@ -76,6 +79,7 @@ impl MemoryStore {
             names: BTreeMap::new(),
             looks: HashMap::new(),
             members: Members::default(),
+            readers: Readers::default(),
             read: HashMap::new(),
             users: BTreeMap::new(),
             uploads: HashMap::new(),
@@ -128,6 +132,7 @@ impl State {
         let log = self.log_mut(channel).ok_or(AppendError::NoSuchChannel)?;
         let (appended, mut dropped) = log.append(append, now);
         dropped.extend(log.trim_to(retention, age));
+        self.readers.note(channel);
         for id in files {
             self.set_upload_state(&id, UploadState::Attached(appended.seq));
         }

@@ -1,4 +1,4 @@
-//! The laws of [`EventStore`], [`Directory`] and [`AttachmentIndex`], by subject.
+//! The laws of the parts of a [`Store`], by subject.
 //!
 //! [`store_conformance!`](crate::store_conformance) makes a test of each. Every law takes a fixture with an empty
 //! database, and panics if the store breaks it.
@@ -6,6 +6,7 @@
 pub mod append;
 pub mod attachments;
 pub mod clock;
+pub mod consumers;
 pub mod dedupe;
 pub mod directory;
 pub mod membership;
@@ -27,8 +28,6 @@ use crate::model::id::{AttachmentId, ChannelId, Nonce, Position, Seq};
 use crate::model::message::{Message, User};
 use crate::model::name::ChannelName;
 use crate::model::time::Timestamp;
-#[cfg(doc)]
-use crate::store::AttachmentIndex;
 use crate::store::{
     AppendError, Appended, ChannelInfo, Directory, EventStore, PageLimit, Replay, Store, Upload, UploadState,
 };
@@ -203,6 +202,18 @@ macro_rules! store_conformance {
                 pruning_less_than_before_changes_nothing
                 pruning_past_the_head_stops_at_the_head
                 pruning_one_channel_leaves_others
+            }
+            consumers {
+                a_consumer_misses_nothing_while_many_append
+                a_consumer_starts_at_the_beginning_or_at_the_end
+                a_lease_keeps_other_holders_out
+                a_log_that_is_trimmed_stays_news
+                a_removed_consumer_is_gone
+                consumers_outlive_the_process
+                every_event_is_news_until_it_is_passed
+                only_the_last_lease_moves_positions
+                pages_of_news_join_to_the_whole
+                there_are_no_more_consumers_than_there_may_be
             }
             revocations {
                 what_one_node_revokes_another_reads
