@@ -24,6 +24,11 @@ pub mod attachments {
     pub use crate::model::attachment::FileKind;
 }
 
+/// Durable consumers: the app's own programs that read all logs. [`Chat::consumer`] opens one.
+pub mod consumer {
+    pub use crate::chat::consumer::{AckError, Batch, Consumer, ConsumerBuilder, Entry};
+}
+
 /// For transports: a participant's session without a socket, and the fan-out's direct way to one.
 ///
 /// `chatcore-hyper` is the transport for WebSockets. [`Chat::open`] gives a [`Connection`](transport::Connection) to any

@@ -4,6 +4,7 @@ mod append;
 mod blobs;
 mod bus;
 mod conformance;
+mod consumers;
 mod migrations;
 mod older_schemas;
 mod pgbouncer;

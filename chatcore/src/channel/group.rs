@@ -228,6 +228,7 @@ impl Group {
         self.fanout.announce(touched.iter().map(|channel| channel.delivery()));
         self.registry.trim();
         self.monitor.counters.add_batch(&counts);
+        self.monitor.appended.ring();
         if let Some((channel, error)) = failed {
             let about =
                 format_args!("{} events, the first in channel {}", counts.failures, channel.info.name);

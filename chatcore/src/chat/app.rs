@@ -99,6 +99,7 @@ impl Chat {
             Ok((name, id, head.ok_or_else(Error::no_such_channel)?))
         });
         let (name, id, head) = head.await?;
+        engine.monitor.appended.ring();
         if let Some(nodes) = &engine.nodes {
             nodes.sender.head(id, &head.epoch, head.seq);
         }

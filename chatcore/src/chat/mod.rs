@@ -2,6 +2,7 @@
 
 mod app;
 pub(crate) mod client;
+pub(crate) mod consumer;
 mod members;
 pub(crate) mod sender;
 mod session;

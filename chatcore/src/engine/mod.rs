@@ -4,6 +4,7 @@ pub(crate) mod access;
 pub(crate) mod answers;
 pub(crate) mod attachments;
 pub(crate) mod connections;
+pub(crate) mod consumers;
 pub(crate) mod drain;
 pub(crate) mod history;
 pub(crate) mod members;

@@ -190,6 +190,18 @@ __settings! {
         append_batch_bytes, with_append_batch_bytes: usize = 4 << 20;
         /// Append groups: the number of batches in flight at once. Each channel belongs to one group.
         append_groups, with_append_groups: usize = 4;
+        /// Durable consumers that can exist ([`Chat::consumer`](crate::Chat::consumer)). Each costs every append a look.
+        consumers, with_consumers: usize = 16;
+        /// Events of one batch of a consumer.
+        consumer_events, with_consumer_events: usize = 256;
+        /// Bytes of one batch of a consumer, by their weight. Each of the up to 32 channels that it is read from may add
+        /// one event.
+        consumer_bytes, with_consumer_bytes: usize = 256 << 10;
+        /// How long a process that has died keeps the others from reading for the same consumer, 1 s to 1 h. A process
+        /// that lives extends this each third of it.
+        consumer_lease, with_consumer_lease: Duration = Duration::from_secs(15);
+        /// How often a consumer asks the store although nothing says that there is something new.
+        consumer_poll, with_consumer_poll: Duration = Duration::from_secs(5);
         /// How long to wait for a store's answer, and for an append's turn.
         store_timeout, with_store_timeout: Duration = Duration::from_secs(15);
         /// How long the app's [review](crate::Policy::review) of a message may take. Beyond it the message is refused with

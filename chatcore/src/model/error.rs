@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::id::InvalidId;
 use crate::model::name::{ChannelName, InvalidChannelName};
 use crate::model::policy::Denied;
 
@@ -160,6 +161,14 @@ impl Error {
 
     pub(crate) fn too_many_channels(most: usize) -> Self {
         Self::new(ErrorCode::NotAllowed, format!("this server can have at most {most} channels"))
+    }
+
+    pub(crate) fn too_many_consumers(most: usize) -> Self {
+        Self::new(ErrorCode::NotAllowed, format!("this server can have at most {most} consumers"))
+    }
+
+    pub(crate) fn bad_consumer_name(error: &InvalidId) -> Self {
+        Self::new(ErrorCode::BadName, error.to_string())
     }
 
     /// Names the channel that has the name.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::model::error::ErrorCode;
 use crate::model::event::{Append, AppendBody};
 use crate::protocol::CloseReason;
+use crate::runtime::bell::Bell;
 use crate::runtime::failures::FailureLog;
 use crate::store::Appended;
 
@@ -169,6 +170,8 @@ impl Histogram {
 pub(crate) struct Monitor {
     pub(crate) counters: Counters,
     pub(crate) failures: FailureLog,
+    /// Rings when a log may have something new, stored here or elsewhere.
+    pub(crate) appended: Bell,
     connections: AtomicU64,
 }
 

@@ -1,7 +1,8 @@
-//! The memory that a bus costs a node.
+//! The memory that a bus and a consumer cost a node.
 
 use crate::bus::{BusEvent, BusLimits, Feed, sender};
 use crate::channel::{append, reorder};
+use crate::engine::consumers::{CHANNELS, PAGE_BYTES};
 use crate::engine::nodes::{channels, endings, roster};
 use crate::limits::Limits;
 
@@ -11,6 +12,15 @@ const NEWS: usize = 64;
 const HEAD: usize = 64;
 const SUBSCRIPTION: usize = 96;
 const ENDING: usize = 512;
+
+/// The largest event: 8,000 characters, ten files with long names, and a thousand people who were here.
+const EVENT: usize = 160 << 10;
+
+/// Returns the most bytes that an open consumer holds: a batch, and the channels that it was read from.
+#[must_use]
+pub fn consumer_memory(limits: &Limits) -> usize {
+    limits.consumer_bytes + CHANNELS * EVENT + PAGE_BYTES
+}
 
 /// Returns the most bytes that a node holds because it has a bus, by part, beside what the adapter of the bus holds.
 #[must_use]

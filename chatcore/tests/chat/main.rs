@@ -4,6 +4,7 @@ mod answers;
 mod app;
 mod budgets;
 mod client;
+mod consumers;
 mod faults;
 mod files;
 mod limits;

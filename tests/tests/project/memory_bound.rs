@@ -2,7 +2,7 @@
 
 use chatcore::Limits;
 use chatcore::bus::BusLimits;
-use chatcore::testkit::{bus_memory, peer_memory};
+use chatcore::testkit::{bus_memory, consumer_memory, peer_memory};
 use chatcore_hyper::{Config, ServerConfig};
 
 const DESIGN: &str = include_str!("../../../docs/design.md");
@@ -106,6 +106,11 @@ fn the_memory_of_a_bus_is_bounded_as_documented() {
     println!("{mib} MiB in all");
     assert!(DESIGN.contains(&format!("**{mib} MiB** more")), "docs/design.md does not say {mib} MiB more");
     documented(&[("who is online at each other node", peer_memory())]);
+}
+
+#[test]
+fn the_memory_of_a_consumer_is_bounded_as_documented() {
+    documented(&[("a consumer's batch", consumer_memory(&Limits::default()))]);
 }
 
 #[test]

@@ -282,6 +282,9 @@ impl Hearing {
     }
 
     fn item(&mut self, node: NodeId, order: Order, item: Item<'_>, now: Instant) {
+        if matches!(item, Item::Head { .. } | Item::Event { .. }) {
+            self.engine.monitor.appended.ring();
+        }
         match item {
             Item::Head { channel, epoch, seq } => self.tell(channel, |_| Some(Told::Head { epoch, seq })),
             Item::Event { channel, epoch, seq, event } => self.tell(channel, |channel| {

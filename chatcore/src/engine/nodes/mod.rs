@@ -98,7 +98,10 @@ impl Nodes {
 
 impl Engine {
     /// Waits for the store, for as long as it may take.
-    async fn in_time<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    pub(crate) async fn in_time<T>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
         match timeout(self.limits.store_timeout, contain_async(call)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(panicked)) => Err(StoreError::because("the store panicked", panicked)),
