@@ -2,7 +2,10 @@
 //! <http://127.0.0.1:3000>.
 //!
 //! Each ticket is a private channel, so a customer sees only their own. People of different companies can't find each other.
-//! The app opens tickets, posts to them, closes them, and takes people off them, without a session of its own.
+//! The app opens tickets, posts to them, closes them, and takes people off them, without a session of its own. With a
+//! second argument, such as `127.0.0.1:4000`, it posts all that happens to that address: `webhook.rs`.
+
+mod webhook;
 
 use std::collections::HashMap;
 use std::future::ready;
@@ -15,7 +18,7 @@ use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use chatcore::{
     Action, ChannelName, Chat, Data, Denied, ErrorCode, HistoryAccess, Identity, NewMessage, OpenPolicy,
-    Policy, User, UserId,
+    Policy, User,
 };
 use chatcore_hyper::{ChatService, Unauthorized, web::cookie};
 use chatcore_redb::RedbStore;
@@ -51,14 +54,10 @@ struct Tenants;
 impl Policy for Tenants {
     fn authorize(&self, identity: &Identity, action: Action<'_>) -> Result<(), Denied> {
         let person = identity.get::<Person>().ok_or(Denied)?;
-        let company = |user: &UserId| user.as_str().split('/').next().map(str::to_owned);
+        let may_meet = |company: &str| person.is_staff || [person.company, "helpdesk"].contains(&company);
         match action {
             Action::CreateChannel(_) | Action::Manage(_) => Err(Denied),
-            Action::Meet(user) if !person.is_staff => {
-                let theirs =
-                    company(user).is_some_and(|company| company == person.company || company == "helpdesk");
-                theirs.then_some(()).ok_or(Denied)
-            }
+            Action::Meet(user) if !user.as_str().split('/').next().is_some_and(may_meet) => Err(Denied),
             other => OpenPolicy.authorize(identity, other),
         }
     }
@@ -112,12 +111,11 @@ async fn page(State(app): State<App>, headers: HeaderMap) -> Result<Html<String>
     let tickets = app.chat.channels_of(&person.user.id, None).await.map_err(refused)?.channels;
     // Titles are people's texts: never put them into a page as they are.
     let escaped = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;");
-    let header = tickets.iter().map(|ticket| format!("<li>{} ({})", escaped(&ticket.title), ticket.unread));
-    let room = tickets.first().map_or_else(String::new, |ticket| {
-        format!(r#"<chat-room server="/chat" channel="{}"></chat-room>"#, ticket.name)
-    });
+    let list = tickets.iter().map(|ticket| format!("<li>{} ({})", escaped(&ticket.title), ticket.unread));
+    let room = |name| format!(r#"<chat-room server="/chat" channel="{name}"></chat-room>"#);
+    let room = tickets.first().map(|ticket| room(&ticket.name)).unwrap_or_default();
     let script = r#"<!doctype html><script type="module" src="/chat/ui/chat.js"></script>"#;
-    Ok(Html(format!("{script}<ul>{}</ul>{room}", header.collect::<String>())))
+    Ok(Html(format!("{script}<ul>{}</ul>{room}", list.collect::<String>())))
 }
 
 /// Opens a ticket: a private channel of the help desk, with the customer in it.
@@ -180,8 +178,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let who = move |request: &Parts| {
         ready(app.person(&request.headers).map(|person| person.identity()).ok_or(Unauthorized))
     };
-    let routes = routes.nest_service("/chat", ChatService::new(chat, who));
-    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".to_owned());
+    let routes = routes.nest_service("/chat", ChatService::new(chat.clone(), who));
+    let mut arguments = std::env::args().skip(1);
+    let address = arguments.next().unwrap_or_else(|| "127.0.0.1:3000".to_owned());
+    if let Some(to) = arguments.next() {
+        tokio::spawn(webhook::deliver(chat, to));
+    }
     let listener = tokio::net::TcpListener::bind(address).await?;
     println!("Open http://{}", listener.local_addr()?);
     Ok(axum::serve(listener, routes).await?)

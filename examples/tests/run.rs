@@ -10,7 +10,7 @@ use chatcore_tests::{Answer, Client, http, must};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -19,14 +19,17 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 /// A running example in its own folder. It is killed on drop.
 struct Example {
-    _child: Child,
+    child: Child,
     lines: Lines<BufReader<ChildStdout>>,
     folder: TempDir,
 }
 
 impl Example {
     fn start(name: &str, arguments: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), name, arguments)
+    }
+
+    fn start_in(folder: TempDir, name: &str, arguments: &[&str]) -> Self {
         // This program is in `deps`, next to the folder `examples`.
         let mut program: PathBuf = std::env::current_exe().unwrap();
         program.pop();
@@ -40,7 +43,13 @@ impl Example {
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { _child: child, lines, folder }
+        Self { child, lines, folder }
+    }
+
+    /// Kills it, and returns its folder.
+    async fn kill(mut self) -> TempDir {
+        self.child.kill().await.unwrap();
+        self.folder
     }
 
     async fn line(&mut self) -> String {
@@ -169,6 +178,51 @@ async fn tenants_see_their_own_tickets() {
     assert_eq!(call(&helen, "POST", &format!("/tickets/{ticket}/close")).await.status, 200);
     let mut desk = Client::connect_with_cookie(addr, &helen).await;
     desk.refused(late, "archived").await;
+}
+
+/// Waits for a request of the webhook, and answers it with this status. Returns the texts of the messages in it.
+async fn webhook(listener: &TcpListener, status: &str) -> Vec<String> {
+    let (stream, _) = must("a request", listener.accept()).await.unwrap();
+    let mut stream = BufReader::new(stream);
+    let (mut head, mut line) = (String::new(), String::new());
+    while stream.read_line(&mut line).await.unwrap() > 2 {
+        head.push_str(&std::mem::take(&mut line));
+    }
+    let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).expect("a length");
+    let mut body = vec![0; length.parse().unwrap()];
+    stream.read_exact(&mut body).await.unwrap();
+    stream.write_all(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").as_bytes()).await.unwrap();
+    let events = body.split(|byte| *byte == b'\n').map(|line| serde_json::from_slice(line).unwrap());
+    let messages = events.filter(|event: &serde_json::Value| event["type"] == "message");
+    messages.map(|message| message["text"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn tenants_posts_each_event_until_it_is_accepted() {
+    let [first, second] =
+        [TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap()];
+    let to = |listener: &TcpListener| listener.local_addr().unwrap().to_string();
+    let mut tenants = Example::start("tenants", &["127.0.0.1:0", &to(&first)]);
+    let addr = tenants.addr().await;
+    let cookie = session(&http(addr, "POST", "/sign-in/ann", &[], b"").await);
+    let open = async |addr, title: &str| {
+        let path = format!("/tickets?title={title}");
+        http(addr, "POST", &path, &[&format!("Cookie: {cookie}")], b"").await.json()["channel"].clone()
+    };
+    let ticket = open(addr, "Printer").await;
+    let welcome = "Welcome! We answer within an hour.";
+    // The first request may come before the message.
+    while !webhook(&first, "200 OK").await.contains(&welcome.to_owned()) {}
+    let mut ann = Client::connect_with_cookie(addr, &cookie).await;
+    ann.ok(json!({"type": "subscribe", "channel": ticket})).await;
+    ann.publish(ticket.as_str().unwrap(), "It burns.").await;
+    for _ in 0..2 {
+        assert_eq!(webhook(&first, "503 Busy").await, ["It burns."], "what was accepted does not come again");
+    }
+    let folder = tenants.kill().await;
+
+    let _tenants = Example::start_in(folder, "tenants", &["127.0.0.1:0", &to(&second)]);
+    assert_eq!(webhook(&second, "200 OK").await, ["It burns."], "what was not accepted comes again");
 }
 
 #[tokio::test]
