@@ -370,9 +370,12 @@ impl Chat {
         self.engine().preview_bytes(identity, preview, range).await
     }
 
-    /// Closes all connections of a user, at all nodes if there is a [bus](ChatBuilder::bus). After [`CloseReason::SignedOut`] or [`CloseReason::Banned`] their clients
-    /// stay away. After [`CloseReason::Reconnect`] they come back and are authenticated again. A connection that
-    /// is being opened with an [`Identity`] from before this call is refused with the same reason.
+    /// Closes all connections of a user, at all nodes if there is a [bus](ChatBuilder::bus). A connection that is being
+    /// opened with an [`Identity`] from before this call is refused with the same reason.
+    ///
+    /// After [`CloseReason::SignedOut`] or [`CloseReason::Banned`] their clients stay away, and uploads and downloads that
+    /// began with such an identity end with `not_allowed`. After [`CloseReason::Reconnect`] clients come back and are
+    /// authenticated again.
     pub fn disconnect(&self, user: &UserId, reason: CloseReason) {
         let (user, session, code) = (user.clone(), None, reason.code());
         self.engine().end(Ending::Connections { user, session, code });

@@ -10,6 +10,7 @@ use futures::stream::{self, StreamExt};
 use tokio::time::Instant;
 
 use crate::engine::Engine;
+use crate::engine::connections::Connections;
 use crate::limits::share::Share;
 use crate::model::attachment::{Attachment, FileKind};
 use crate::model::error::{Error, ErrorCode};
@@ -64,6 +65,7 @@ impl Engine {
             biased;
             received = self.receive(identity, &channel, &**blobs, &mut upload, bytes, room, inspect) => received,
             () = self.uploads_end() => Err(Error::draining()),
+            () = self.connections.signed_out(identity) => Err(Error::signed_out()),
         };
         // While the files are held, the sweeper removes it later.
         if received.is_err()
@@ -290,6 +292,7 @@ const MEMBER_CHECK: Duration = Duration::from_secs(1);
 /// The right of a user to read a channel, while they receive a file.
 struct Gate {
     policy: Arc<dyn Policy>,
+    connections: Arc<Connections>,
     identity: Identity,
     name: ChannelName,
     /// The channel and where to ask, if it is not an open one.
@@ -307,7 +310,8 @@ impl Gate {
             }
             self.asked = Instant::now();
         }
-        self.policy.authorize(&self.identity, Action::Read(&self.name)).is_ok()
+        !self.connections.is_signed_out(&self.identity)
+            && self.policy.authorize(&self.identity, Action::Read(&self.name)).is_ok()
     }
 }
 
@@ -316,6 +320,7 @@ impl Engine {
         let upload = &file.upload;
         Gate {
             policy: Arc::clone(&self.policy),
+            connections: Arc::clone(&self.connections),
             identity: identity.clone(),
             name: upload.channel_name.clone(),
             members: (!file.is_open).then(|| (self.store.clone(), upload.channel)),
@@ -324,8 +329,8 @@ impl Engine {
     }
 }
 
-/// Ends a stream with an error when its reader loses the right to read the channel. The policy is asked for each piece, and
-/// the store each second.
+/// Ends a stream with an error when its reader loses the right to read the channel, or is signed out. The policy is asked
+/// for each piece, and the store each second.
 fn while_readable(bytes: ByteStream, gate: Gate) -> ByteStream {
     let next = |(mut bytes, mut gate): (ByteStream, Gate)| async move {
         let piece = bytes.next().await?;

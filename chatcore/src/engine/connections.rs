@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dashmap::DashMap;
+use tokio::sync::watch;
 
 use crate::delivery::handle::ConnectionHandle;
 use crate::delivery::subscriber::Subscriber;
@@ -30,6 +31,8 @@ pub(crate) struct Connections {
     count: AtomicUsize,
     /// The recent disconnections, the oldest first.
     disconnected: Mutex<VecDeque<Disconnected>>,
+    /// Changes with each disconnection.
+    disconnects: watch::Sender<()>,
 }
 
 #[derive(Debug)]
@@ -74,6 +77,22 @@ impl Connections {
             .filter(|one| one.user == identity.user.id && is_meant(one.session.as_ref(), identity))
             .map(|one| one.reason)
             .next()
+    }
+
+    /// Returns whether a user was signed out or banned after their identity was found. A request without a connection, such
+    /// as a download, ends then. The answer is remembered for a minute.
+    pub(crate) fn is_signed_out(&self, identity: &Identity) -> bool {
+        self.disconnected_since(identity).is_some_and(CloseReason::is_final)
+    }
+
+    /// Waits until a user is signed out or banned. Cancelling it is safe.
+    pub(crate) async fn signed_out(&self, identity: &Identity) {
+        // Before the first look, so that no disconnection falls between two.
+        let mut disconnects = self.disconnects.subscribe();
+        while !self.is_signed_out(identity) {
+            // The sender lives as long as `self`.
+            let _ = disconnects.changed().await;
+        }
     }
 
     /// Removes a connection.
@@ -139,6 +158,7 @@ impl Connections {
     /// identities were found at or before `at`.
     pub(crate) fn close(&self, user: &UserId, session: Option<&SessionId>, reason: CloseReason, at: Moment) {
         self.remember(user, session, reason, at);
+        self.disconnects.send_replace(());
         if let Some(connections) = self.by_user.get(user) {
             let meant = |handle: &&Arc<ConnectionHandle>| {
                 handle.identity.since <= at && is_meant(session, &handle.identity)

@@ -60,7 +60,7 @@ pub(crate) struct Engine {
     /// Runs while there is something to append to.
     _fanout: FanOut,
     pub(crate) departures: Arc<Departures>,
-    pub(crate) connections: Connections,
+    pub(crate) connections: Arc<Connections>,
     pub(crate) answers: Arc<Answers>,
     pub(crate) mailboxes: Arc<Mailboxes>,
     /// Bytes of the commands that wait or are carried out.
@@ -114,7 +114,7 @@ impl Engine {
             limits,
             encoder,
             registry,
-            connections: Connections::default(),
+            connections: Arc::default(),
             answers,
             mailboxes,
             command_bytes: AtomicUsize::new(0),

@@ -207,6 +207,10 @@ impl Error {
         Self::new(ErrorCode::NoSuchUser, "there is no such person")
     }
 
+    pub(crate) fn signed_out() -> Self {
+        Self::new(ErrorCode::NotAllowed, "you were signed out meanwhile: sign in again")
+    }
+
     pub(crate) fn archived() -> Self {
         Self::new(ErrorCode::Archived, "the channel is archived: it can only be read")
     }

@@ -74,6 +74,11 @@ impl CloseReason {
         }
     }
 
+    /// Returns whether the client must not come back by itself.
+    pub(crate) fn is_final(self) -> bool {
+        matches!(self, Self::SignedOut | Self::Banned)
+    }
+
     /// Returns the reason as text for the close frame, under its 123 bytes.
     #[must_use]
     pub fn text(self) -> &'static str {
