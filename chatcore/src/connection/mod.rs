@@ -372,8 +372,11 @@ impl Connection {
                     self.engine.monitor.counters.lagged.add(1);
                     out.push(Encoder::notice(&ChatEvent::Lagged { channel, from, to }));
                 }
-                Progress::Ended(reason) => {
-                    let channel = subscription.channel().info.name.clone();
+                Progress::Ended { seq, reason } => {
+                    let info = &subscription.channel().info;
+                    let channel = info.name.clone();
+                    // While it still counts as subscribed, so that nobody tells it again in between.
+                    self.engine.tidings.note_removal(&self.handle, info.id, seq);
                     subscription.cut();
                     self.unsubscribe(&channel);
                     out.push(Encoder::notice(&ChatEvent::ChannelRemoved { channel, reason }));

@@ -21,7 +21,7 @@ use crate::model::id::{Position, Seq};
 use crate::model::membership::ChannelKind;
 use crate::model::name::ChannelName;
 use crate::model::policy::{Action, Denied};
-use crate::protocol::{MessageList, RemovalReason, Reply};
+use crate::protocol::{ChatEvent, Encoder, MessageList, RemovalReason, Reply};
 use crate::store::{PageLimit, Replay};
 
 /// A live subscription. Dropping it ends it.
@@ -243,7 +243,7 @@ impl Subscription {
         };
         let limit = match last {
             // Its right to read ended before it was answered, or everything up to there was written.
-            Some((seq, reason)) if cursor.seq >= seq => return Progress::Ended(reason),
+            Some((seq, reason)) if cursor.seq >= seq => return Progress::Ended { seq, reason },
             Some((seq, _)) => limit.min(usize::try_from(seq - cursor.seq).unwrap_or(usize::MAX)),
             None => limit,
         };
@@ -251,7 +251,7 @@ impl Subscription {
             Read::Lagged { from, to } => Progress::Lagged { from, to: last.map_or(to, |(seq, _)| seq) },
             Read::Caught(to) | Read::More(to) if last.is_some_and(|(seq, _)| to.seq >= seq) => {
                 place.move_to(to);
-                last.map_or(Progress::Nothing, |(_, reason)| Progress::Ended(reason))
+                last.map_or(Progress::Nothing, |(seq, reason)| Progress::Ended { seq, reason })
             }
             Read::Caught(to) => {
                 place.move_to(to);
@@ -283,14 +283,20 @@ pub(crate) enum Progress {
     /// The ring has moved past the client. The store has the events `from` to `to`.
     Lagged { from: Seq, to: Seq },
     /// Everything was read that the client may have.
-    Ended(RemovalReason),
+    Ended { seq: Seq, reason: RemovalReason },
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.engine.monitor.counters.subscriptions.leave();
-        let cut_off = self.subscriber.end();
         let (handle, channel) = (self.subscriber.handle(), &self.channel);
+        let note = |seq| self.engine.tidings.note_removal(handle, channel.info.id, seq);
+        if let Some(reason) = self.subscriber.take_end(note) {
+            // A removal has ended it, and the client has not read up to there, or was never answered.
+            let name = channel.info.name.clone();
+            handle.send(Encoder::notice(&ChatEvent::ChannelRemoved { channel: name, reason }));
+        }
+        let cut_off = self.subscriber.end();
         handle.leave(&self.subscriber);
         channel.unsubscribe(&self.shard, &self.subscriber);
         let user = &handle.identity.user.id;

@@ -192,9 +192,11 @@ impl ConnectionHandle {
         self.mailbox().subscribers.retain(|other| !Arc::ptr_eq(other, subscriber));
     }
 
-    /// Returns whether the connection is subscribed to a channel, or about to be.
-    pub(crate) fn is_subscribed(&self, channel: &ChannelName) -> bool {
-        self.mailbox().subscribers.iter().any(|subscriber| subscriber.is_of(channel))
+    /// Returns whether a subscription to the channel tells the client of a removal that its ring has.
+    pub(crate) fn tells_removal(&self, channel: &ChannelName) -> bool {
+        let mailbox = self.mailbox();
+        let mut subscribers = mailbox.subscribers.iter().filter(|subscriber| subscriber.is_of(channel));
+        subscribers.any(|subscriber| subscriber.tells_removal())
     }
 
     /// Returns the channels that the connection is subscribed to, or has waiting frames of.

@@ -221,6 +221,23 @@ impl Subscriber {
         self.mark();
     }
 
+    /// Ends the subscription for good if an event has ended it and the client was not told yet. Then it calls `note` with
+    /// the event's `seq` while [`tells_removal`](Self::tells_removal) is still true for others, and returns why.
+    pub(crate) fn take_end(&self, note: impl FnOnce(Seq)) -> Option<RemovalReason> {
+        let mut place = self.place();
+        let Place::Ending(last) = &*place else { return None };
+        let reason = last.reason;
+        note(last.seq);
+        *place = Place::Ended;
+        Some(reason)
+    }
+
+    /// Returns whether the subscription will tell the client of a removal that its ring has: one that has only begun
+    /// since then does not know of it.
+    pub(crate) fn tells_removal(&self) -> bool {
+        matches!(&*self.place(), Place::Live(_) | Place::Ending(_))
+    }
+
     /// Returns whether the client may have the event at `seq` and those before it.
     pub(crate) fn may_have(&self, seq: Seq) -> bool {
         match &*self.place() {

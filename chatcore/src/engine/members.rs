@@ -152,6 +152,7 @@ impl Engine {
             user: user.id.clone(),
             channel: channel.info.name.clone(),
             id: channel.info.id,
+            seq: appended.seq,
             reason,
         });
         Ok(appended.seq)

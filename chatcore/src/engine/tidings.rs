@@ -1,14 +1,16 @@
 //! What users are told about their channels beside the logs: the store is read for them, one after the other.
 
-use std::sync::{Arc, Mutex};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, Weak};
 
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use crate::delivery::handle::ConnectionHandle;
 use crate::engine::Engine;
 use crate::engine::nodes::notice::Notice;
 use crate::model::error::{Error, ErrorCode};
-use crate::model::id::{ChannelId, UserId};
+use crate::model::id::{ChannelId, Seq, UserId};
 use crate::model::message::User;
 use crate::model::name::ChannelName;
 use crate::model::policy::Action;
@@ -21,13 +23,16 @@ use crate::store::StoreError;
 /// their next list of channels has it.
 const WAITING: usize = 10_000;
 
+/// The most removals that are remembered as told. For one that is forgotten too early, a client is told twice.
+const TOLD: usize = 1_000;
+
 /// What one user is to be told.
 #[derive(Debug)]
 pub(crate) enum Tiding {
     /// How they have a channel in their list now.
     Added { user: UserId, channel: ChannelId },
     /// That they are no longer a member of a channel.
-    Removed { user: UserId, channel: ChannelId, name: ChannelName, reason: RemovalReason },
+    Removed { user: UserId, channel: ChannelId, name: ChannelName, seq: Seq, reason: RemovalReason },
     /// Nothing: they are connected, so that others find them by name.
     Seen(User),
     /// Nothing, unless they have not joined this open channel yet, to which they have published.
@@ -41,12 +46,23 @@ pub(crate) enum Tiding {
 pub(crate) struct Tidings {
     queue: mpsc::Sender<Tiding>,
     waiting: Mutex<Option<mpsc::Receiver<Tiding>>>,
+    /// The removals that connections were told of at the end of their subscription, the oldest first.
+    removals: Mutex<VecDeque<Removal>>,
+}
+
+/// A member's removal that a connection was told of.
+#[derive(Debug)]
+struct Removal {
+    handle: Weak<ConnectionHandle>,
+    channel: ChannelId,
+    /// Of the event that removed them.
+    seq: Seq,
 }
 
 impl Tidings {
     pub(crate) fn new() -> Self {
         let (queue, waiting) = mpsc::channel(WAITING);
-        Self { queue, waiting: Mutex::new(Some(waiting)) }
+        Self { queue, waiting: Mutex::new(Some(waiting)), removals: Mutex::default() }
     }
 
     /// Queues one.
@@ -56,6 +72,23 @@ impl Tidings {
                 .failures
                 .limited("changes of members are not shown, since too many wait for the store", "");
         }
+    }
+
+    /// Notes that a connection is told of a removal by the end of its subscription, so that it is not told again.
+    pub(crate) fn note_removal(&self, handle: &Arc<ConnectionHandle>, channel: ChannelId, seq: Seq) {
+        let mut removals = self.removals.lock().expect("invariant: nothing panics under this lock");
+        if removals.len() >= TOLD {
+            removals.pop_front();
+        }
+        removals.push_back(Removal { handle: Arc::downgrade(handle), channel, seq });
+    }
+
+    /// Returns whether a connection was told of a removal by the end of its subscription.
+    fn has_told(&self, handle: &Arc<ConnectionHandle>, channel: ChannelId, seq: Seq) -> bool {
+        let removals = self.removals.lock().expect("invariant: nothing panics under this lock");
+        removals.iter().any(|told| {
+            (told.channel, told.seq) == (channel, seq) && told.handle.as_ptr() == Arc::as_ptr(handle)
+        })
     }
 }
 
@@ -82,8 +115,8 @@ impl Engine {
     async fn tell(&self, tiding: &Tiding) -> Result<(), Error> {
         match tiding {
             Tiding::Added { user, channel } => self.show_added(user, *channel).await,
-            Tiding::Removed { user, channel, name, reason } => {
-                self.show_removed(user, *channel, name, *reason).await
+            Tiding::Removed { user, channel, name, seq, reason } => {
+                self.show_removed(user, *channel, name, *seq, *reason).await
             }
             Tiding::Seen(user) => self.remember(user).await,
             Tiding::Join { user, channel } => self.join(*channel, user).await,
@@ -141,13 +174,14 @@ impl Engine {
         user: &UserId,
         channel: ChannelId,
         name: &ChannelName,
+        seq: Seq,
         reason: RemovalReason,
     ) -> Result<(), Error> {
         if self.connections.of(user).is_empty() {
             return Ok(());
         }
-        if let Some(channel) = self.registry.loaded(name) {
-            self.appends.catch_up(&channel).await?;
+        if let Some(loaded) = self.registry.loaded(name) {
+            self.appends.catch_up(&loaded).await?;
         }
         if self.store.member(channel, user).await?.is_some() {
             // They came back.
@@ -155,7 +189,7 @@ impl Engine {
         }
         let frame = Encoder::notice(&ChatEvent::ChannelRemoved { channel: name.clone(), reason });
         for handle in self.connections.of(user) {
-            if !handle.is_subscribed(name) {
+            if !handle.tells_removal(name) && !self.tidings.has_told(&handle, channel, seq) {
                 handle.send(frame.clone());
             }
         }

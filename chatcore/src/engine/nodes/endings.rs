@@ -15,7 +15,7 @@ use crate::engine::Engine;
 use crate::engine::nodes::notice::Notice;
 use crate::engine::nodes::recent::Recent;
 use crate::engine::tidings::Tiding;
-use crate::model::id::{ChannelId, SessionId, UserId};
+use crate::model::id::{ChannelId, Seq, SessionId, UserId};
 use crate::model::moment::Moment;
 use crate::model::name::ChannelName;
 use crate::protocol::{CloseReason, RemovalReason};
@@ -42,7 +42,15 @@ pub(crate) enum Ending {
     /// Everything of a channel.
     Channel { user: UserId, channel: ChannelName },
     /// A member of a private channel. Its log says where.
-    Member { user: UserId, channel: ChannelName, id: ChannelId, reason: RemovalReason },
+    Member {
+        user: UserId,
+        channel: ChannelName,
+        id: ChannelId,
+        /// Of the event that removed them. An earlier version does not tell it.
+        #[serde(default)]
+        seq: Seq,
+        reason: RemovalReason,
+    },
     /// What the policy no longer allows.
     Rights { user: UserId },
 }
@@ -102,9 +110,9 @@ impl Engine {
                 }
             }
             Ending::Channel { user, channel } => self.revoke(user, channel),
-            Ending::Member { user, channel, id, reason } => {
+            Ending::Member { user, channel, id, seq, reason } => {
                 let (user, name) = (user.clone(), channel.clone());
-                let removed = Tiding::Removed { user, channel: *id, name, reason: *reason };
+                let removed = Tiding::Removed { user, channel: *id, name, seq: *seq, reason: *reason };
                 self.tidings.tell(removed, &self.monitor);
             }
             Ending::Rights { user } => self.recheck(user),
