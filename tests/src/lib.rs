@@ -33,6 +33,31 @@ pub use self::raw::{Frame, Raw, frame};
 pub use self::server::{Backend, Rules, Server, Setup};
 pub use self::service::{Service, web_chat};
 
+/// Runs each of these functions of a [`Backend`] as a test on each store.
+#[macro_export]
+macro_rules! on_every_store {
+    ($($law:ident),* $(,)?) => {
+        mod memory {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $law() {
+                super::$law($crate::Backend::Memory).await;
+            })*
+        }
+        mod redb {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $law() {
+                super::$law($crate::Backend::Redb).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $law() {
+                super::$law($crate::Backend::Postgres).await;
+            })*
+        }
+    };
+}
+
 /// After this time, a test has hung and fails.
 const HUNG: Duration = Duration::from_secs(30);
 

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use chatcore::blob::FolderBlobs;
 use chatcore::store::Store;
-use chatcore::{Action, ChannelName, Chat, Denied, Identity, Limits, MemoryStore, OpenPolicy, Policy, User};
+use chatcore::{
+    Action, ChannelName, Chat, ChatBuilder, Denied, Identity, Limits, MemoryStore, OpenPolicy, Policy, User,
+};
 use chatcore_hyper::{ChatService, Config, ServerConfig, Unauthorized, serve};
 use chatcore_postgres::PostgresStore;
 use chatcore_redb::RedbStore;
@@ -20,6 +22,7 @@ use tokio::task::JoinHandle;
 use crate::client::Client;
 use crate::must;
 use crate::postgres::Postgres;
+use crate::proxy::Proxy;
 
 /// The store of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +33,23 @@ pub enum Backend {
     Redb,
     /// [`PostgresStore`], in its own database.
     Postgres,
+}
+
+impl Backend {
+    /// Opens a new store, with its file in `folder` if it has one.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub async fn open(self, folder: &Path) -> Arc<dyn Store> {
+        match self {
+            Self::Memory => Arc::new(MemoryStore::new()),
+            Self::Redb => Arc::new(RedbStore::open(folder.join("chat.redb")).expect("a new store opens")),
+            Self::Postgres => {
+                let database = Postgres::shared().await.database().await;
+                Arc::new(PostgresStore::connect(&database.url()).await.expect("a new database opens"))
+            }
+        }
+    }
 }
 
 /// The settings of a server.
@@ -71,44 +91,50 @@ impl Server {
     /// Starts a server.
     pub async fn on(backend: Backend, edit: impl FnOnce(&mut Setup)) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        match backend {
-            Backend::Memory => Self::over(MemoryStore::new(), folder, edit).await,
-            Backend::Redb => {
-                let store = RedbStore::open(folder.path().join("chat.redb")).expect("a new store opens");
-                Self::over(store, folder, edit).await
-            }
-            Backend::Postgres => {
-                let database = Postgres::shared().await.database().await;
-                let store = PostgresStore::connect(&database.url()).await.expect("a new database opens");
-                Self::over(store, folder, edit).await
-            }
-        }
+        let store = backend.open(folder.path()).await;
+        Self::over(store, folder, edit).await
     }
 
     /// Starts a server on a given store.
     pub async fn over(store: impl Store, folder: TempDir, edit: impl FnOnce(&mut Setup)) -> Self {
         let rules = Rules::default();
-        Self::run(store, folder, rules.clone(), rules, edit).await
+        Self::run(Chat::builder(store).policy(rules.clone()), folder, rules, edit).await
     }
 
     /// Starts a server on a store in memory with a policy of the test's own. Its [`rules`](Self::rules) rule nothing.
     pub async fn under(policy: impl Policy) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        Self::run(MemoryStore::new(), folder, policy, Rules::default(), |_| ()).await
+        let chat = Chat::builder(MemoryStore::new()).policy(policy);
+        Self::run(chat, folder, Rules::default(), |_| ()).await
     }
 
-    async fn run(
-        store: impl Store,
-        folder: TempDir,
-        policy: impl Policy,
-        rules: Rules,
-        edit: impl FnOnce(&mut Setup),
-    ) -> Self {
+    /// Starts two servers that are one chat: on one PostgreSQL, which is their bus too. Their ways to the bus lead
+    /// through the proxy.
+    ///
+    /// # Panics
+    /// If one of them does not start.
+    pub async fn two(edit: impl Fn(&mut Setup)) -> ([Self; 2], Proxy) {
+        let database = Postgres::shared().await.database().await;
+        let proxy = Proxy::start(database.server().addr()).await.expect("a proxy");
+        let mut servers = Vec::new();
+        for _ in 0..2 {
+            let settings = PostgresStore::builder(&database.url()).listen_url(&database.url_at(proxy.addr()));
+            let bus = settings.bus().await.expect("valid settings");
+            let store = settings.connect().await.expect("a database opens");
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let rules = Rules::default();
+            let chat = Chat::builder(store).bus(bus).policy(rules.clone());
+            servers.push(Self::run(chat, folder, rules, &edit).await);
+        }
+        (servers.try_into().expect("invariant: two were started"), proxy)
+    }
+
+    async fn run(chat: ChatBuilder, folder: TempDir, rules: Rules, edit: impl FnOnce(&mut Setup)) -> Self {
         let mut setup = Setup::default();
         edit(&mut setup);
         let Setup { limits, config, http } = setup;
         let blobs = FolderBlobs::open(folder.path().join("blobs")).await.expect("a new folder opens");
-        let chat = Chat::builder(store).blobs(blobs).policy(policy).limits(limits).base("/chat").build();
+        let chat = chat.blobs(blobs).limits(limits).base("/chat").build();
         let service = ChatService::builder(chat.clone(), who)
             .allow_origin("https://app.example")
             .expect("an origin")

@@ -4,32 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use chatcore_tests::{Backend, Client, Server};
+use chatcore_tests::{Backend, Client, Server, on_every_store};
 use serde_json::{Value, json};
-
-/// Runs each law as a test on each store.
-macro_rules! on_every_store {
-    ($($law:ident),* $(,)?) => {
-        mod memory {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $law() {
-                super::$law(chatcore_tests::Backend::Memory).await;
-            })*
-        }
-        mod redb {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $law() {
-                super::$law(chatcore_tests::Backend::Redb).await;
-            })*
-        }
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $law() {
-                super::$law(chatcore_tests::Backend::Postgres).await;
-            })*
-        }
-    };
-}
 
 on_every_store!(
     eight_writers_get_gapless_acks_and_all_see_one_order,
