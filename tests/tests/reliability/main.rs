@@ -4,6 +4,7 @@ mod database_away;
 mod failing_network;
 mod failures;
 mod hostile;
+mod members;
 mod postgres;
 mod restored;
 mod rights;
