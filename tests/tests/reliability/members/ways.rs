@@ -21,6 +21,8 @@ fn ways_in(channel: &str) -> Vec<Value> {
         json!({"type": "subscribe"}),
         json!({"type": "subscribe", "limit": 0}),
         json!({"type": "history", "before": 1_000}),
+        json!({"type": "history", "after": 0}),
+        json!({"type": "history", "around": 1}),
         json!({"type": "search", "query": "secret"}),
         json!({"type": "members"}),
         json!({"type": "users"}),
