@@ -363,20 +363,3 @@ async fn a_consumer_reads_the_logs_of_layout_6_from_their_beginning() {
     let unread = store.unread(&ann.id, &[private]).await.unwrap().remove(0);
     assert_eq!((unread.read, unread.messages), (1, 1), "what layout 6 counted is counted on");
 }
-
-/// After a restore, every consumer is told that the logs are others.
-#[tokio::test]
-async fn renewed_epochs_are_news_to_every_consumer() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = RedbStore::open(of_layout_6(folder.path())).unwrap();
-    let name = ConsumerName::new("billing").unwrap();
-    assert!(store.create_consumer_within(&name, StartAt::End, 1).await.unwrap());
-    assert!(store.news(&name, ChannelId(0), PageLimit::items(9)).await.unwrap().news.is_empty());
-    store.renew_epochs().await.unwrap();
-    let page = store.news(&name, ChannelId(0), PageLimit::items(9)).await.unwrap();
-    assert_eq!(page.news.len(), 4, "each channel has another log");
-    for news in page.news {
-        let replay = store.after(news.channel.id, &news.position, PageLimit::items(9)).await.unwrap();
-        assert!(matches!(replay, Replay::Reset(_)), "{replay:?}");
-    }
-}

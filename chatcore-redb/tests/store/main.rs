@@ -2,6 +2,7 @@
 
 mod backup;
 mod conformance;
+mod consumers;
 mod costs;
 mod files;
 mod kill;
