@@ -69,7 +69,7 @@ impl<'a> Call<'a> {
             channel: sorted.iter().map(|item| signed(item.append.channel.0)).collect(),
             kind: sorted.iter().map(|item| kind_of(&item.append.body)).collect(),
             author: sorted.iter().map(|item| item.append.author.id.as_str()).collect(),
-            author_name: sorted.iter().map(|item| &*item.append.author.name).collect(),
+            author_name: sorted.iter().map(|item| item.append.author.stored_name()).collect(),
             nonce: sorted.iter().map(|item| item.nonce()).collect(),
             digest: sorted.iter().map(|item| &item.digest).collect(),
             key: sorted.iter().map(|item| item.key).collect(),
@@ -175,6 +175,7 @@ impl<'a> Call<'a> {
             9 => return Ok(Err(AppendError::NotAMember)),
             10 => return Ok(Err(AppendError::Unchanged)),
             11 => return Ok(Err(AppendError::LastOwner)),
+            12 => return Ok(Err(AppendError::Erased)),
             _ => return Err(Failure::Broken("the database refused an item for an unknown reason")),
         }
         let epoch = Epoch::new(row.try_get::<_, &str>(6)?)

@@ -174,7 +174,7 @@ impl PostgresStore {
         );
         let (epoch, (kind, history)) = (Epoch::random(), new.columns()?);
         let ids: Vec<&str> = new.members.iter().map(|user| user.id.as_str()).collect();
-        let names: Vec<&str> = new.members.iter().map(|user| &*user.name).collect();
+        let names: Vec<&str> = new.members.iter().map(User::stored_name).collect();
         let params: [(&(dyn ToSql + Sync), Type); 13] = [
             (&new.name.as_str(), Type::TEXT),
             (&new.title, Type::TEXT),
@@ -182,7 +182,7 @@ impl PostgresStore {
             (&kind, Type::INT2),
             (&history, Type::INT2),
             (&new.by.id.as_str(), Type::TEXT),
-            (&&*new.by.name, Type::TEXT),
+            (&new.by.stored_name(), Type::TEXT),
             (&epoch.as_str(), Type::TEXT),
             (&i64::try_from(most).unwrap_or(i64::MAX), Type::INT8),
             (&new.name.look(), Type::TEXT),
@@ -208,7 +208,8 @@ impl PostgresStore {
         let schema = &self.schema;
         let sql = format!(
             "WITH moved AS (UPDATE {schema}.marker SET seq = $3 \
-                 WHERE chat_user = $1 AND channel = $2 AND seq > $3 RETURNING seq) \
+                 WHERE chat_user = $1 AND channel = $2 AND seq > $3 \
+                     AND NOT EXISTS (SELECT FROM {schema}.erased WHERE chat_user = $1) RETURNING seq) \
              SELECT coalesce((SELECT seq FROM moved), \
                  (SELECT seq FROM {schema}.marker WHERE chat_user = $1 AND channel = $2), 0) \
              FROM {schema}.channel WHERE id = $2"

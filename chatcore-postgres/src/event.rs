@@ -155,7 +155,7 @@ pub(crate) fn channel_id(id: i64) -> ChannelId {
 }
 
 pub(crate) fn user(id: &str, name: &str) -> Result<User, Failure> {
-    User::new(id, name).map_err(|_| Failure::Broken("invalid user id in the database"))
+    Ok(User::from_stored(user_id(id)?, name))
 }
 
 pub(crate) fn kind_of(body: &AppendBody) -> i16 {

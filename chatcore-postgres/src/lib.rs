@@ -10,6 +10,7 @@ mod consumers;
 mod database;
 mod digest;
 mod directory;
+mod erasures;
 mod error;
 mod event;
 mod item;

@@ -237,8 +237,11 @@ impl PostgresStore {
 
     async fn join(&self, channel: ChannelId, user: &User) -> Result<bool, Failure> {
         let sql = format!("SELECT {}.chat_join($1, $2, $3)", self.schema);
-        let params: [(&(dyn ToSql + Sync), Type); 3] =
-            [(&signed(channel.0), Type::INT8), (&user.id.as_str(), Type::TEXT), (&&*user.name, Type::TEXT)];
+        let params: [(&(dyn ToSql + Sync), Type); 3] = [
+            (&signed(channel.0), Type::INT8),
+            (&user.id.as_str(), Type::TEXT),
+            (&user.stored_name(), Type::TEXT),
+        ];
         // Not repeated: a second try would report as a member whom the first one has entered.
         let rows = self.database.query_once(&sql, &params).await?;
         let is_new: Option<bool> = rows.first().map(|row| row.try_get(0)).transpose()?.flatten();

@@ -16,7 +16,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 12] = [
+const MIGRATIONS: [Migration; 13] = [
     Migration { name: "tables", sql: include_str!("../migrations/1_tables.sql") },
     Migration { name: "functions", sql: include_str!("../migrations/2_functions.sql") },
     Migration { name: "reactions", sql: include_str!("../migrations/3_reactions.sql") },
@@ -29,6 +29,7 @@ const MIGRATIONS: [Migration; 12] = [
     Migration { name: "members", sql: include_str!("../migrations/10_members.sql") },
     Migration { name: "appends", sql: include_str!("../migrations/11_appends.sql") },
     Migration { name: "consumers", sql: include_str!("../migrations/12_consumers.sql") },
+    Migration { name: "erasures", sql: include_str!("../migrations/13_erasures.sql") },
 ];
 
 /// The advisory lock of a migration: "chatcore" in ASCII.

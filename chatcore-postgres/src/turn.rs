@@ -21,6 +21,8 @@ const ENDING: Duration = Duration::from_secs(5);
 pub(crate) enum Chore {
     /// Removing files that nobody needs.
     Sweep,
+    /// Erasing people.
+    Erase,
     /// Pruning the logs to the history that is kept.
     Retention,
     /// Removing what uploads have left that were cut off.
@@ -31,6 +33,7 @@ impl Chore {
     fn name(self) -> &'static str {
         match self {
             Self::Sweep => "sweep",
+            Self::Erase => "erase",
             Self::Retention => "retention",
             Self::Leftovers => "leftovers",
         }

@@ -98,7 +98,10 @@ pub(crate) fn find_sql(schema: &str) -> String {
 
 /// Returns the query for a page of all users. Its parameters: the id before the page, items, bytes.
 fn all_sql(schema: &str) -> String {
-    weighed(&format!("SELECT id, name FROM {schema}.chat_user WHERE id > $1 ORDER BY id LIMIT $2"))
+    weighed(&format!(
+        "SELECT id, name FROM {schema}.chat_user WHERE id > $1 AND name <> {schema}.chat_erased_name() \
+         ORDER BY id LIMIT $2"
+    ))
 }
 
 fn weighed(found: &str) -> String {
@@ -111,7 +114,7 @@ impl PostgresStore {
     pub(crate) async fn remember(&self, user: &User) -> Result<(), Failure> {
         let sql = format!("SELECT {}.chat_put_user($1, $2, $3, $4, $5)", self.schema);
         let folded = Folded::new(&user.name);
-        self.database.query(&sql, &put_params(&user.id.as_str(), &&*user.name, &folded)).await?;
+        self.database.query(&sql, &put_params(&user.id.as_str(), &user.stored_name(), &folded)).await?;
         Ok(())
     }
 

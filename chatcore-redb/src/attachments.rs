@@ -33,6 +33,9 @@ impl Changes<'_> {
 
     /// Stores an upload and returns `true`, unless it grows and the total would exceed `most`.
     fn put_upload_within(&mut self, upload: &Upload, most: FileBytes) -> Result<bool, TransactionError> {
+        if self.is_erased(&upload.owner)? {
+            return Ok(false);
+        }
         let before = self.upload(&upload.attachment.id)?.map_or(0, |before| before.attachment.size);
         let more = upload.attachment.size.saturating_sub(before);
         let FileBytes { owner, all, .. } = file_bytes(self.tables.file_bytes.read()?, &upload.owner)?;

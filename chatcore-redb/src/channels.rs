@@ -10,12 +10,21 @@ use crate::error::TransactionError;
 use crate::log::Changes;
 use crate::schema::{EVERYBODY, Log, decode, encode};
 
-/// The name of a new channel is taken.
-pub(crate) struct NameTaken;
+/// Why a channel is not created.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// The name is taken.
+    NameTaken,
+    /// Somebody in it was erased.
+    Erased,
+}
 
-impl From<NameTaken> for StoreError {
-    fn from(_: NameTaken) -> Self {
-        Self::new("a channel has that name already")
+impl From<Refused> for StoreError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::NameTaken => Self::new("a channel has that name already"),
+            Refused::Erased => Self::new("the user was erased"),
+        }
     }
 }
 
@@ -36,19 +45,22 @@ impl Changes<'_> {
         by: User,
         now: Timestamp,
         most: usize,
-    ) -> Result<Option<Created>, TransactionError> {
+    ) -> Result<Result<Option<Created>, Refused>, TransactionError> {
         let spelt = self.tables.names.read()?.get(name.as_str())?.map(|row| row.value());
         let taken = match spelt {
             Some(id) => Some(id),
             None => self.tables.looks.read()?.get(name.look().as_str())?.map(|row| row.value()),
         };
         if let Some(id) = taken {
-            return Ok(Some(Created::Exists(self.indexed(id)?)));
+            return Ok(Ok(Some(Created::Exists(self.indexed(id)?))));
         }
-        let Some(id) = self.next_channel(most)? else { return Ok(None) };
+        if self.is_erased(&by.id)? {
+            return Ok(Err(Refused::Erased));
+        }
+        let Some(id) = self.next_channel(most)? else { return Ok(Ok(None)) };
         let info = ChannelInfo::new(id, name, now, by).with_topic(topic);
         self.enter_channel(&info, std::slice::from_ref(&info.created_by))?;
-        Ok(Some(Created::New(info)))
+        Ok(Ok(Some(Created::New(info))))
     }
 
     /// Creates a private channel, unless there are `most` channels.
@@ -58,9 +70,12 @@ impl Changes<'_> {
         by: User,
         now: Timestamp,
         most: usize,
-    ) -> Result<Result<Option<ChannelInfo>, NameTaken>, TransactionError> {
+    ) -> Result<Result<Option<ChannelInfo>, Refused>, TransactionError> {
+        if self.is_erased(&by.id)? {
+            return Ok(Err(Refused::Erased));
+        }
         if self.is_taken(&new.name)? {
-            return Ok(Err(NameTaken));
+            return Ok(Err(Refused::NameTaken));
         }
         let Some(id) = self.next_channel(most)? else { return Ok(Ok(None)) };
         let info = ChannelInfo::new(id, new.name, now, by).with_title(new.title).with_topic(new.topic);
@@ -77,7 +92,7 @@ impl Changes<'_> {
         by: User,
         now: Timestamp,
         most: usize,
-    ) -> Result<Result<Option<Created>, NameTaken>, TransactionError> {
+    ) -> Result<Result<Option<Created>, Refused>, TransactionError> {
         let mut ids: Vec<_> = people.iter().map(|user| user.id.as_str()).collect();
         ids.sort_unstable();
         let ids = ids.join(" ");
@@ -85,8 +100,13 @@ impl Changes<'_> {
         if let Some(id) = known {
             return Ok(Ok(Some(Created::Exists(self.indexed(id)?))));
         }
+        for user in people {
+            if self.is_erased(&user.id)? {
+                return Ok(Err(Refused::Erased));
+            }
+        }
         if self.is_taken(&name)? {
-            return Ok(Err(NameTaken));
+            return Ok(Err(Refused::NameTaken));
         }
         let Some(id) = self.next_channel(most)? else { return Ok(Ok(None)) };
         let info = ChannelInfo::new(id, name, now, by).with_title("");
@@ -120,6 +140,7 @@ impl Changes<'_> {
         }
         self.tables.logs.write()?.insert(id, encode(&Log::new())?.as_slice())?;
         self.enter_list(info)?;
+        self.note_place(&info.created_by.id, info.id)?;
         let role = if info.kind == ChannelKind::Direct { Role::Member } else { Role::Owner };
         for user in people {
             self.put_member(info, &Member::new(user.clone(), role))?;

@@ -21,7 +21,7 @@ impl Changes<'_> {
         let key = (user.as_str(), channel.0);
         let now = self.tables.markers.read()?.get(key)?.map_or(0, |row| row.value());
         let next = seq.min(head);
-        if next <= now {
+        if next <= now || self.is_erased(user)? {
             return Ok(now);
         }
         self.tables.markers.write()?.insert(key, next)?;
@@ -32,7 +32,7 @@ impl Changes<'_> {
         let key = (user.as_str(), channel.0);
         let now = self.tables.markers.read()?.get(key)?.map_or(0, |row| row.value());
         let next = seq.saturating_sub(1);
-        if next >= now {
+        if next >= now || self.is_erased(user)? {
             return Ok(now);
         }
         self.tables.markers.write()?.insert(key, next)?;
@@ -92,8 +92,9 @@ impl Directory for RedbStore {
         most: usize,
     ) -> Result<Option<Created>, StoreError> {
         let (name, topic, by, clock) = (name.clone(), topic.to_owned(), by.clone(), self.clock.clone());
-        self.write(SyncMode::Disk, move |changes| changes.create_channel(name, topic, by, clock.now(), most))
-            .await
+        let create =
+            move |changes: &mut Changes<'_>| changes.create_channel(name, topic, by, clock.now(), most);
+        Ok(self.write(SyncMode::Disk, create).await??)
     }
 
     async fn mark_read(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, StoreError> {
@@ -116,10 +117,12 @@ impl Directory for RedbStore {
     async fn put_user(&self, user: &User) -> Result<(), StoreError> {
         let user = user.clone();
         self.write(SyncMode::Disk, move |changes| {
+            let is_erased = changes.is_erased(&user.id)?;
             let users = &mut changes.tables.users;
-            let known = users.read()?.get(user.id.as_str())?.is_some_and(|name| *name.value() == *user.name);
-            if !known {
-                users.write()?.insert(user.id.as_str(), &*user.name)?;
+            let stored = users.read()?.get(user.id.as_str())?;
+            let is_known = stored.is_some_and(|name| name.value() == user.stored_name());
+            if !is_known && !is_erased {
+                users.write()?.insert(user.id.as_str(), user.stored_name())?;
             }
             Ok(())
         })
@@ -160,7 +163,7 @@ fn users(txn: &ReadTransaction, ids: Vec<UserId>) -> Result<HashMap<UserId, User
     let mut found = HashMap::new();
     for id in ids {
         if let Some(name) = names.get(id.as_str())? {
-            found.insert(id.clone(), User::from_id(id, name.value()));
+            found.insert(id.clone(), User::from_stored(id, name.value()));
         }
     }
     Ok(found)

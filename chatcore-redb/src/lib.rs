@@ -6,6 +6,7 @@ mod backup;
 mod channels;
 mod consumers;
 mod directory;
+mod erasures;
 mod error;
 mod file;
 mod layout;

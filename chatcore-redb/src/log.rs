@@ -95,6 +95,7 @@ impl<'t> Changes<'t> {
             Err(refusal) => return Ok(Err(refusal)),
         };
         let event = item.into_event(seq, at);
+        self.note_places(channel, &event)?;
         match (&event.kind, target) {
             (EventKind::Message(content), _) => {
                 self.tables.nonces.write()?.insert(
@@ -228,7 +229,7 @@ impl<'t> Changes<'t> {
         self.put_message(channel, ordinal, &message)
     }
 
-    fn put_message(
+    pub(crate) fn put_message(
         &mut self,
         channel: ChannelId,
         ordinal: u64,
@@ -259,7 +260,7 @@ impl<'t> Changes<'t> {
         Ok(())
     }
 
-    fn put_event(&mut self, channel: ChannelId, event: &Event) -> Result<(), TransactionError> {
+    pub(crate) fn put_event(&mut self, channel: ChannelId, event: &Event) -> Result<(), TransactionError> {
         self.tables.events.write()?.insert((channel.0, event.seq), encode(event)?.as_slice())?;
         Ok(())
     }

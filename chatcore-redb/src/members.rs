@@ -13,15 +13,17 @@ use crate::schema::{decode, encode};
 
 impl Changes<'_> {
     /// Decides whether the channel and its members allow an append. For a message, an edit, a delete or a reaction in an
-    /// open channel this reads one row that isn't there.
+    /// open channel this reads two rows that aren't there.
     pub(crate) fn judge(&self, item: &Append) -> Outcome<()> {
+        let (author_erased, subject_erased) = self.erased_of(item)?;
         let is_change = matches!(item.body, AppendBody::Member { .. } | AppendBody::Change { .. });
-        if !is_change && self.tables.restricted.read()?.get(item.channel.0)?.is_none() {
+        if !is_change && !author_erased && self.tables.restricted.read()?.get(item.channel.0)?.is_none() {
             return Ok(Ok(()));
         }
         let Some(info) = self.channel(item.channel)? else { return Ok(Err(AppendError::NoSuchChannel)) };
         if !needs_standing(item, info.kind) {
-            return Ok(judge(item, &info, Standing::new(None, None, 0, 0)));
+            let standing = Standing::new(None, None, 0, 0).with_erased(author_erased, subject_erased);
+            return Ok(judge(item, &info, standing));
         }
         let author = self.member(info.id, &item.author.id)?;
         let (subject, (members, owners)) = match &item.body {
@@ -29,11 +31,16 @@ impl Changes<'_> {
             _ => (None, (0, 0)),
         };
         let [members, owners] = [members, owners].map(|count| usize::try_from(count).unwrap_or(usize::MAX));
-        Ok(judge(item, &info, Standing::new(author.as_ref(), subject.as_ref(), members, owners)))
+        let standing = Standing::new(author.as_ref(), subject.as_ref(), members, owners);
+        Ok(judge(item, &info, standing.with_erased(author_erased, subject_erased)))
     }
 
     /// Returns a membership, with the name that the user had when it was stored.
-    fn member(&self, channel: ChannelId, user: &UserId) -> Result<Option<Member>, TransactionError> {
+    pub(crate) fn member(
+        &self,
+        channel: ChannelId,
+        user: &UserId,
+    ) -> Result<Option<Member>, TransactionError> {
         let row = self.tables.members.read()?.get((channel.0, user.as_str()))?;
         row.map(|row| decode(row.value())).transpose()
     }
@@ -86,6 +93,7 @@ impl Changes<'_> {
         self.recount(info.id, before.map(|member| member.role), Some(member.role))?;
         let row = encode(member)?;
         self.tables.members.write()?.insert((info.id.0, user.as_str()), row.as_slice())?;
+        self.note_place(user, info.id)?;
         if info.kind != ChannelKind::Open {
             let key = (user.as_str(), info.archived, info.name.as_str());
             self.tables.lists.write()?.insert(key, info.id.0)?;
@@ -126,7 +134,9 @@ impl Changes<'_> {
         user: User,
     ) -> Result<Option<bool>, TransactionError> {
         let Some(info) = self.channel(channel)? else { return Ok(None) };
-        let is_new = info.kind == ChannelKind::Open && self.member(channel, &user.id)?.is_none();
+        let is_new = info.kind == ChannelKind::Open
+            && self.member(channel, &user.id)?.is_none()
+            && !self.is_erased(&user.id)?;
         if is_new {
             self.put_member(&info, &Member::new(user, Role::Member))?;
         }

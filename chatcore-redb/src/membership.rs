@@ -134,7 +134,7 @@ impl People {
     fn named(&self, row: &[u8]) -> Result<Member, TransactionError> {
         let mut member: Member = decode(row)?;
         if let Some(name) = self.users.get(member.user.id.as_str())? {
-            member.user.name = name.value().into();
+            member.user = User::from_stored(member.user.id, name.value());
         }
         Ok(member)
     }
@@ -277,12 +277,12 @@ fn find_users(
     let mut users = Vec::new();
     for row in txn.open_table(USERS)?.range::<&str>((start, Bound::Unbounded))? {
         let (id, name) = row?;
-        if !name_matches(name.value(), query) {
-            continue;
-        }
         let id = UserId::new(id.value())
             .map_err(|_| TransactionError::Broken("invalid row: a user's id can't be one"))?;
-        let user = User::from_id(id, name.value());
+        let user = User::from_stored(id, name.value());
+        if user.deleted || !name_matches(&user.name, query) {
+            continue;
+        }
         if !page.take(UserPage::weight_of(&user)) {
             return Ok(UserPage::new(users, true));
         }

@@ -28,7 +28,7 @@ pub(crate) const LAYOUT_KEY: &str = "layout";
 /// - Layout 4 had no [`AUTHORS`].
 /// - Layout 5 had open channels only, without titles or members, and nobody was mentioned: no [`MEMBERS`],
 ///   [`MEMBER_COUNTS`], [`LISTS`], [`RESTRICTED`], [`DIRECTS`] and [`MENTIONS`].
-/// - Layout 6 had no [`CONSUMERS`], [`CONSUMER_POSITIONS`] and [`CONSUMER_NEWS`].
+/// - Layout 6 had no [`CONSUMERS`], [`CONSUMER_POSITIONS`], [`CONSUMER_NEWS`], [`ERASED`] and [`PLACES`].
 pub(crate) const LAYOUT: u64 = 7;
 
 /// The author of a deleted message, in [`AUTHORS`]. A user id is never empty.
@@ -124,7 +124,12 @@ tables! {
     /// (channel, seq) → (at, author, nonce) of pruned messages whose nonce is younger than a day. If the time was ahead of
     /// the clock, `at` is the time of the prune, so rows are ordered by time as well as by `seq`.
     orphans: ORPHANS("orphan_nonces"), (u64, u64) => (i64, &'static str, &'static str);
-    /// user → display name.
+    /// user → how far their erasure is. Each append looks for its author's row, which is nearly always missing.
+    erased: ERASED("erased"), &'static str => Json;
+    /// (user, channel): where a user may have left something besides messages. Where they have written messages, is in
+    /// [`NONCES`].
+    places: PLACES("places"), (&'static str, u64) => ();
+    /// user → their name as it is stored, which also says whether they were erased.
     users: USERS("users"), &'static str => &'static str;
     /// (user, channel) → seq.
     markers: MARKERS("markers"), (&'static str, u64) => u64;

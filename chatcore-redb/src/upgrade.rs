@@ -1,9 +1,9 @@
 //! Checks the layout of a file, and carries the file of an earlier layout over to this one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use chatcore::Message;
-use chatcore::store::{ChannelInfo, Member, Role, Upload};
+use chatcore::store::{ChannelInfo, Event, Member, Role, Upload};
+use chatcore::{ChannelId, Message, UserId};
 use redb::{Database, ReadableDatabase, ReadableTable, TableHandle};
 
 use crate::error::TransactionError;
@@ -57,6 +57,9 @@ fn carry_over(database: &Database, from: u64) -> Result<(), TransactionError> {
     if from < 6 {
         enter_owners(&mut changes)?;
     }
+    if from < 7 {
+        enter_places(&mut changes)?;
+    }
     changes.finish()?;
     txn.open_table(META)?.insert(LAYOUT_KEY, LAYOUT)?;
     Ok(txn.commit()?)
@@ -96,6 +99,28 @@ fn enter_authors(tables: &mut Tables<'_>) -> Result<(), TransactionError> {
         let (key, row) = row?;
         let message: Message = decode(row.value().1)?;
         tables.authors.write()?.insert(key.value(), author_of(&message))?;
+    }
+    Ok(())
+}
+
+/// Stores where everybody may have left something besides messages.
+fn enter_places(changes: &mut Changes<'_>) -> Result<(), TransactionError> {
+    let mut places: HashSet<(UserId, u64)> = HashSet::new();
+    for row in changes.tables.events.read()?.iter()? {
+        let (key, row) = row?;
+        let event: Event = decode(row.value())?;
+        places.extend(event.kind.people().map(|user| (user.id.clone(), key.value().0)));
+    }
+    for row in changes.tables.channels.read()?.iter()? {
+        let (id, info) = row?;
+        places.insert((decode::<ChannelInfo>(info.value())?.created_by.id, id.value()));
+    }
+    for row in changes.tables.members.read()?.iter()? {
+        let (key, member) = row?;
+        places.insert((decode::<Member>(member.value())?.user.id, key.value().0));
+    }
+    for (user, channel) in places {
+        changes.note_place(&user, ChannelId(channel))?;
     }
     Ok(())
 }

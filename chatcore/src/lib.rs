@@ -51,7 +51,7 @@ pub use self::model::id::{
 pub use self::model::membership::{
     ChannelKind, HistoryAccess, Member, MemberOp, Mention, Mentions, Notify, Role,
 };
-pub use self::model::message::{Message, MessageKind, Reaction, User};
+pub use self::model::message::{Erasure, Message, MessageKind, Reaction, User};
 pub use self::model::name::{ChannelName, InvalidChannelName};
 pub use self::model::new_message::NewMessage;
 pub use self::model::policy::{Action, Denied, Identity, OpenPolicy, Policy};

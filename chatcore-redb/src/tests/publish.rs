@@ -17,7 +17,7 @@ fn a_publish_opens_the_tables_of_its_rows_alone() {
     let (name, now) = (ChannelName::new("general").unwrap(), Timestamp::now());
     let txn = database.begin_write().unwrap();
     let mut changes = Changes::open(&txn);
-    let made = changes.create_channel(name, String::new(), ann.clone(), now, 9).unwrap().unwrap();
+    let made = changes.create_channel(name, String::new(), ann.clone(), now, 9).unwrap().unwrap().unwrap();
     changes.finish().unwrap();
     txn.commit().unwrap();
 
@@ -26,7 +26,7 @@ fn a_publish_opens_the_tables_of_its_rows_alone() {
     let hello = AppendBody::message(Nonce::random(), "hello");
     let hello = Append::new(made.into_channel().id, ann, hello).checked();
     changes.append(vec![hello], now).unwrap().remove(0).unwrap();
-    assert_eq!(changes.tables.opened(), ["restricted", "logs", "messages", "authors", "nonces"]);
+    assert_eq!(changes.tables.opened(), ["restricted", "logs", "messages", "authors", "nonces", "erased"]);
     drop(changes);
     txn.abort().unwrap();
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use chatcore::attachments::FileKind;
 use chatcore::store::{
     Append, AppendBody, AppendError, AttachmentIndex, ChannelInfo, ChannelKind, Consumers, Created,
-    Directory, EventKind, EventStore, Extras, Listed, Member, Membership, Mention, Mentions, PageLimit,
-    Replay, Role, StartAt, Upload, UploadState,
+    Directory, Erasure, Erasures, EventKind, EventStore, Extras, Listed, Member, Membership, Mention,
+    Mentions, NextTraces, PageLimit, Replay, Role, StartAt, Upload, UploadState,
 };
 use chatcore::{
     Attachment, AttachmentId, ChannelId, ChannelName, ConsumerName, Nonce, Position, Timestamp, User, UserId,
@@ -362,4 +362,37 @@ async fn a_consumer_reads_the_logs_of_layout_6_from_their_beginning() {
     assert_eq!((page.news.len(), page.news[0].channel.id, page.news[0].position.seq), (1, private, 3));
     let unread = store.unread(&ann.id, &[private]).await.unwrap().remove(0);
     assert_eq!((unread.read, unread.messages), (1, 1), "what layout 6 counted is counted on");
+}
+
+/// Layout 6 did not note where people have left something besides messages.
+#[tokio::test]
+async fn people_of_layout_6_are_erased_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = of_layout_6(folder.path());
+    assert_eq!(layout(&path), 6);
+    let store = RedbStore::open(&path).unwrap();
+    let bob = UserId::new("u_bob").unwrap();
+    store.begin_erasure(&bob, Erasure::Tombstones).await.unwrap();
+    let mut found = Vec::new();
+    while let NextTraces::Found(traces) = store.next_traces(&bob, 9).await.unwrap() {
+        store.cover_traces(&bob, traces.channel.id, traces.through).await.unwrap();
+        found.push((traces.channel.name.to_string(), traces.messages, traces.reactions));
+    }
+    let expected = [
+        ("general".to_owned(), vec![2], vec![(1, "🎉".to_owned())]),
+        ("pr.plans".to_owned(), Vec::new(), Vec::new()),
+        ("dm.two".to_owned(), Vec::new(), Vec::new()),
+    ];
+    assert_eq!(found, expected);
+    store.end_erasure(&bob).await.unwrap();
+    drop(store);
+    assert_eq!(layout(&path), 7);
+
+    // The database's file still has what was freed. A copy has the rows alone.
+    let copy = folder.path().join("copy.redb");
+    let store = RedbStore::open(&path).unwrap();
+    store.backup(&copy).await.unwrap();
+    let bytes = std::fs::read(&copy).unwrap();
+    let has = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
+    assert!(has(b"\"u_bob\"") && has(b"\"Ann\"") && !has(b"\"Bob\""));
 }

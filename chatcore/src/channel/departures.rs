@@ -33,7 +33,7 @@ pub(crate) fn leave(channel: &Channel, user: &UserId, limits: &Limits) {
     tell(channel, changes);
 }
 
-fn tell(channel: &Channel, changes: Vec<Change>) {
+pub(super) fn tell(channel: &Channel, changes: Vec<Change>) {
     for Change { user, online } in changes {
         announce(channel, user, online, |_| true);
     }

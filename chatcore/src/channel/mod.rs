@@ -24,10 +24,10 @@ use crate::delivery::shard::{Shard, Subscribers};
 use crate::delivery::subscriber::Subscriber;
 use crate::limits::Limits;
 use crate::model::event::{Event, EventKind};
-use crate::model::id::Position;
+use crate::model::id::{Position, UserId};
 use crate::model::membership::{ChannelKind, MemberOp};
 use crate::protocol::{Encoder, RemovalReason};
-use crate::store::{ChannelInfo, Head, Page, Replay, Store, StoreError};
+use crate::store::{ChannelInfo, Head, Page, PageLimit, Replay, Store, StoreError};
 
 /// A channel in memory. Everything in it can be read from the store again.
 #[derive(Debug)]
@@ -111,6 +111,14 @@ impl Channel {
             });
         }
         push
+    }
+
+    /// Takes an erased person out of the list of who is online, whatever connections they have, and their name out of the
+    /// ring.
+    pub(crate) fn forget(&self, user: &UserId, limit: PageLimit) {
+        let changes = self.online().expel(user, limit);
+        departures::tell(self, changes);
+        self.ring.forget(user);
     }
 
     /// Pushes what the store has after the ring's [position](Self::position). Only the channel's own append group

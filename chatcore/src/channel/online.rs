@@ -187,6 +187,19 @@ impl Online {
         changes
     }
 
+    /// Removes an erased person from the list, whatever connections of theirs are counted, and adds people who waited for
+    /// room. Returns the changes to announce, without their name.
+    pub(crate) fn expel(&mut self, user: &UserId, limit: PageLimit) -> Vec<Change> {
+        if let Some(person) = self.online.get_mut(user) {
+            person.connections = 0;
+        }
+        let mut changes = self.leave(user, limit);
+        for change in &mut changes {
+            change.user.erase_name(user);
+        }
+        changes
+    }
+
     fn first_waiting(&self) -> Option<&User> {
         let (_, first) = self.waiting.first_key_value()?;
         self.online.get(first).map(|person| &person.user)

@@ -153,6 +153,7 @@ impl Chat {
         let Past { older, newer, more, more_after } = past.await?;
         let mut messages = older;
         messages.extend(newer);
+        messages.iter_mut().for_each(|message| engine.encoder.hide_name(message));
         messages
             .iter_mut()
             .flat_map(|message| &mut message.attachments)

@@ -3,6 +3,7 @@
 mod app;
 pub(crate) mod client;
 pub(crate) mod consumer;
+mod erasure;
 mod members;
 pub(crate) mod sender;
 mod session;
@@ -178,11 +179,12 @@ impl ChatBuilder {
             Engine::new(self.store, self.blobs, self.policy, limits, self.clock, encoder, nodes.clone());
         let engine = Arc::new(engine);
         let departures = Arc::clone(&engine.departures);
-        let (sweeper, teller) = (Arc::clone(&engine), Arc::clone(&engine));
+        let (sweeper, teller, eraser) = (Arc::clone(&engine), Arc::clone(&engine), Arc::clone(&engine));
         let mut background = vec![
             tokio::spawn(async move { departures.run().await }),
             tokio::spawn(sweeper.keep_swept()),
             tokio::spawn(teller.keep_telling()),
+            tokio::spawn(eraser.keep_erasing()),
         ];
         if let Some(nodes) = nodes {
             background.extend(nodes.start(&engine));

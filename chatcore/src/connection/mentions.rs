@@ -65,12 +65,13 @@ impl Engine {
     async fn readers_among(&self, channel: &Channel, mut users: Vec<UserId>) -> Result<Vec<UserId>, Error> {
         if channel.info.kind == ChannelKind::Open {
             let known = self.store.users(&users).await?;
-            users.retain(|user| known.contains_key(user));
+            users.retain(|user| known.get(user).is_some_and(|user| !user.deleted));
             return Ok(users);
         }
         let mut readers = Vec::with_capacity(users.len());
         for user in users {
-            if self.store.member(channel.info.id, &user).await?.is_some() {
+            let member = self.store.member(channel.info.id, &user).await?;
+            if member.is_some_and(|member| !member.user.deleted) {
                 readers.push(user);
             }
         }

@@ -12,7 +12,7 @@ use crate::delivery::ring_messages::RingMessages;
 use crate::limits::Limits;
 use crate::model::check::Check;
 use crate::model::event::{Event, EventKind};
-use crate::model::id::{Position, Seq};
+use crate::model::id::{Position, Seq, UserId};
 use crate::protocol::{EncodedEvent, Encoder, MessageList};
 use crate::store::{Head, Page, PageLimit};
 
@@ -204,6 +204,14 @@ impl HistoryRing {
     /// Returns the number of the ring's last use. A later use has a higher number.
     pub(crate) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
+    }
+
+    /// Takes an erased person's name out of every frame and message.
+    pub(crate) fn forget(&mut self, user: &UserId) {
+        let id = Encoder::written_id(user);
+        self.frames.forget(user, &id, &self.encoder);
+        self.messages.forget(user, &id, &self.encoder);
+        self.recharge();
     }
 
     /// Keeps the newest frames and messages, up to `floor` bytes of each.

@@ -9,6 +9,7 @@ use crate::delivery::ring::{HistoryRing, Push};
 use crate::delivery::ring_budget::Rings;
 use crate::limits::Limits;
 use crate::model::event::Event;
+use crate::model::id::UserId;
 use crate::model::name::ChannelName;
 use crate::protocol::Encoder;
 use crate::store::{Head, Page};
@@ -42,7 +43,12 @@ impl RingCell {
             let (head, newest) = tail().await?;
             Ok(RwLock::new(HistoryRing::new(limits, self.encoder.clone(), &self.rings, head, &newest)))
         };
-        self.ring.get_or_try_init(fill).await.map(drop)
+        if self.is_filled() {
+            return Ok(());
+        }
+        self.ring.get_or_try_init(fill).await?;
+        self.forget_erased();
+        Ok(())
     }
 
     pub(crate) fn is_filled(&self) -> bool {
@@ -57,7 +63,12 @@ impl RingCell {
     /// Adds an event that is stored. The write lock keeps readers away for one push.
     pub(crate) fn push(&self, event: &Event) -> Push {
         let encoded = self.encoder.event(&self.channel, event);
-        self.write().push(event, encoded)
+        let push = self.write().push(event, encoded);
+        // Somebody may have been erased since it was encoded.
+        for user in self.encoder.names().in_event(event) {
+            self.forget(&user);
+        }
+        push
     }
 
     /// Keeps the newest of the ring, up to `floor` bytes of frames and of messages.
@@ -65,9 +76,22 @@ impl RingCell {
         self.write().shrink(floor);
     }
 
+    /// Takes an erased person's name out of everything. Enter it in the encoder's names before.
+    pub(crate) fn forget(&self, user: &UserId) {
+        self.write().forget(user);
+    }
+
     /// Replaces the ring after the log was lost, rebuilt or trimmed. All cursors lag.
     pub(crate) fn restart(&self, limits: &Limits, head: Head, newest: &Page) {
         self.write().restart(limits, head, newest);
+        self.forget_erased();
+    }
+
+    /// Takes out the names of those who were erased while the ring was filled.
+    fn forget_erased(&self) {
+        for user in self.encoder.names().all() {
+            self.forget(&user);
+        }
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, HistoryRing> {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::limits::Limits;
 use crate::model::check::Check;
-use crate::model::id::Seq;
+use crate::model::id::{Seq, UserId};
 use crate::protocol::Encoder;
 
 /// The frames of a log's newest events without a gap, bounded in number and in bytes. A place among them is said by
@@ -82,6 +82,17 @@ impl RingFrames {
             self.bytes -= frame.bytes.len();
             frame.bytes = encoder.redact(&frame.bytes, frame.check);
             self.bytes += frame.bytes.len();
+        }
+    }
+
+    /// Takes an erased person's name out of every frame.
+    pub(super) fn forget(&mut self, user: &UserId, id: &str, encoder: &Encoder) {
+        for frame in &mut self.frames {
+            if let Some(bytes) = encoder.forget(&frame.bytes, frame.check, user, id) {
+                self.bytes -= frame.bytes.len();
+                self.bytes += bytes.len();
+                frame.bytes = bytes;
+            }
         }
     }
 

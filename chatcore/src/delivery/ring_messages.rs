@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use crate::delivery::ring_budget::{Charge, Rings};
 use crate::limits::Limits;
 use crate::model::event::Event;
-use crate::model::id::Seq;
+use crate::model::id::{Seq, UserId};
 use crate::protocol::{Encoder, Fragment, MessageList};
 use crate::store::PageLimit;
 
@@ -82,6 +82,18 @@ impl RingMessages {
         kept.fragment = encoder.apply(&kept.fragment, event);
         self.bytes += kept.fragment.len();
         self.trim();
+    }
+
+    /// Takes an erased person's name out of every message.
+    pub(super) fn forget(&mut self, user: &UserId, id: &str, encoder: &Encoder) {
+        self.drop_snapshot();
+        for kept in &mut self.messages {
+            if let Some(fragment) = encoder.forget_author(&kept.fragment, user, id) {
+                self.bytes -= kept.fragment.len();
+                self.bytes += fragment.len();
+                kept.fragment = fragment;
+            }
+        }
     }
 
     /// Drops the snapshot: the log has changed.

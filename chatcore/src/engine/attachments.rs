@@ -60,7 +60,9 @@ impl Engine {
         let refused = Arc::new(OnceLock::new());
         let share = self.shares.of(&identity.user.id, Moment::now());
         let bytes = counted(bytes, share, Arc::clone(&refused));
-        self.store.put_upload(&upload).await?;
+        if !self.store.put_upload_within(&upload, FileBytes::MAX).await? {
+            return Err(Error::erased());
+        }
         let received = tokio::select! {
             biased;
             received = self.receive(identity, &channel, &**blobs, &mut upload, bytes, room, inspect) => received,
@@ -121,6 +123,9 @@ impl Engine {
         upload.attachment.height = kind.height;
         upload.state = UploadState::Ready;
         if !self.store.put_upload_within(upload, self.most_file_bytes()).await? {
+            if self.store.erased_user(&upload.owner).await?.is_some() {
+                return Err(Error::erased());
+            }
             return Err(self.storage_full(&upload.owner).await);
         }
         Ok(())

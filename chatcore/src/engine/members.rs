@@ -257,10 +257,11 @@ impl Engine {
     /// Returns these users, in order.
     ///
     /// # Errors
-    /// `no_such_user` if nobody has one of the ids.
+    /// `no_such_user` if nobody has one of the ids, or who had it was erased.
     pub(crate) async fn people(&self, ids: &[UserId]) -> Result<Vec<User>, Error> {
         let mut known = self.store.users(ids).await?;
-        ids.iter().map(|id| known.remove(id).ok_or_else(Error::no_such_user)).collect()
+        let mut take = |id| known.remove(id).filter(|user| !user.deleted);
+        ids.iter().map(|id| take(id).ok_or_else(Error::no_such_user)).collect()
     }
 
     /// Shows users, at all nodes, how they have a channel in their lists now.

@@ -6,6 +6,7 @@ pub(crate) mod attachments;
 pub(crate) mod connections;
 pub(crate) mod consumers;
 pub(crate) mod drain;
+mod eraser;
 pub(crate) mod history;
 pub(crate) mod members;
 pub(crate) mod nodes;
@@ -73,6 +74,8 @@ pub(crate) struct Engine {
     pub(crate) monitor: Arc<Monitor>,
     /// Wakes the sweeper early, to remove the bytes of a deleted message.
     pub(crate) discarded: Notify,
+    /// Wakes the eraser early.
+    erasing: Notify,
     /// `None` without a bus.
     pub(crate) nodes: Option<Arc<Nodes>>,
     draining: AtomicBool,
@@ -119,6 +122,7 @@ impl Engine {
             mailboxes,
             command_bytes: AtomicUsize::new(0),
             discarded: Notify::new(),
+            erasing: Notify::new(),
             nodes,
             draining: AtomicBool::new(false),
             drain: Notify::new(),

@@ -12,9 +12,10 @@ use crate::engine::nodes::notice::Notice;
 use crate::model::error::{Error, ErrorCode};
 use crate::model::id::{ChannelId, Seq, UserId};
 use crate::model::message::User;
+use crate::model::moment::Moment;
 use crate::model::name::ChannelName;
 use crate::model::policy::Action;
-use crate::protocol::{ChannelObject, ChatEvent, Encoder, RemovalReason};
+use crate::protocol::{ChannelObject, ChatEvent, CloseReason, Encoder, RemovalReason};
 use crate::runtime::panics::contain_async;
 use crate::runtime::stats::Monitor;
 use crate::store::StoreError;
@@ -127,6 +128,11 @@ impl Engine {
     /// Stores a user's current name. If it is another than before, everybody who may know of them is told.
     pub(crate) async fn remember(&self, user: &User) -> Result<(), Error> {
         let known = self.store.users(std::slice::from_ref(&user.id)).await?.remove(&user.id);
+        if known.as_ref().is_some_and(|known| known.deleted) {
+            // They were erased, and nobody has let them in again.
+            self.connections.close(&user.id, None, CloseReason::SignedOut, Moment::now());
+            return Ok(());
+        }
         if known.as_ref() == Some(user) {
             return Ok(());
         }

@@ -211,6 +211,10 @@ impl Error {
         Self::new(ErrorCode::NotAllowed, "you were signed out meanwhile: sign in again")
     }
 
+    pub(crate) fn erased() -> Self {
+        Self::new(ErrorCode::NoSuchUser, "this person was erased")
+    }
+
     pub(crate) fn archived() -> Self {
         Self::new(ErrorCode::Archived, "the channel is archived: it can only be read")
     }

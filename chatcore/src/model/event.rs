@@ -211,6 +211,34 @@ impl EventKind {
         }
     }
 
+    /// Returns who takes part in it: the one who did it, and of a change of the members the one whom it is about.
+    pub fn people(&self) -> impl Iterator<Item = &User> {
+        let (by, subject) = match self {
+            Self::Message(content) => (&content.author, None),
+            Self::Edited { by, .. }
+            | Self::Deleted { by, .. }
+            | Self::Reaction { by, .. }
+            | Self::Changed { by, .. } => (by, None),
+            Self::Member { user, by, .. } => (by, Some(user)),
+        };
+        std::iter::once(by).chain(subject)
+    }
+
+    /// Takes a user's name away wherever the event has it. Returns whether that changes anything. The event's
+    /// [`Check`](crate::store::Check) stays the same.
+    pub fn erase_name(&mut self, user: &UserId) -> bool {
+        let (by, subject) = match self {
+            Self::Message(content) => (&mut content.author, None),
+            Self::Edited { by, .. }
+            | Self::Deleted { by, .. }
+            | Self::Reaction { by, .. }
+            | Self::Changed { by, .. } => (by, None),
+            Self::Member { user, by, .. } => (by, Some(user)),
+        };
+        let of_subject = subject.is_some_and(|subject| subject.erase_name(user));
+        by.erase_name(user) || of_subject
+    }
+
     /// Removes what a delete must remove from the log: a message's or an edit's text, files, mentions and data.
     pub fn redact(&mut self) {
         match self {
@@ -359,6 +387,19 @@ impl AppendBody {
     pub fn message(nonce: Nonce, text: impl Into<String>) -> Self {
         let (reply_to, attachments, extras) = (None, Vec::new(), None);
         Self::Message { nonce, text: text.into(), reply_to, attachments, extras }
+    }
+
+    /// Returns whether a store accepts it of an author who was erased: what takes something away, and roles, by which a
+    /// channel gets another owner. Nothing else of theirs is stored any more, whenever it began.
+    #[must_use]
+    pub fn suits_erased(&self) -> bool {
+        match self {
+            Self::Message { .. } | Self::Edit { .. } | Self::React { on: true, .. } | Self::Change { .. } => {
+                false
+            }
+            Self::Delete { .. } | Self::React { on: false, .. } => true,
+            Self::Member { op, .. } => *op != MemberOp::Added,
+        }
     }
 
     /// Returns whether an archived channel accepts it: what takes something away, and what ends the archive.

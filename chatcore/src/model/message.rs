@@ -19,9 +19,19 @@ pub struct User {
     pub id: UserId,
     /// The display name.
     pub name: Arc<str>,
+    /// Whether the person was [erased](crate::Chat::erase_user): the name is [`ERASED`](Self::ERASED) then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
 }
 
 impl User {
+    /// What people see in place of the name of a person who was erased.
+    pub const ERASED: &str = "Deleted user";
+
+    /// The name of an erased person in a store that keeps nothing but a name: [`ERASED`](Self::ERASED), and U+007F, so
+    /// that nobody who is only called so is taken for erased.
+    const ERASED_STORED: &str = "Deleted user\u{7f}";
+
     /// Returns a user. The name is what people see. The app decides which names are valid.
     ///
     /// # Errors
@@ -33,8 +43,45 @@ impl User {
     /// Returns the user with this id.
     #[must_use]
     pub fn from_id(id: UserId, name: impl Into<Arc<str>>) -> Self {
-        Self { id, name: name.into() }
+        Self { id, name: name.into(), deleted: false }
     }
+
+    /// Returns the person with this id after they were erased.
+    #[must_use]
+    pub fn erased(id: UserId) -> Self {
+        Self { id, name: Self::ERASED.into(), deleted: true }
+    }
+
+    /// Returns the name for a store that keeps no more than that of a user. [`from_stored`](Self::from_stored) reads it.
+    #[must_use]
+    pub fn stored_name(&self) -> &str {
+        if self.deleted { Self::ERASED_STORED } else { &self.name }
+    }
+
+    /// Returns the user with this id and [stored name](Self::stored_name).
+    #[must_use]
+    pub fn from_stored(id: UserId, name: &str) -> Self {
+        if name == Self::ERASED_STORED { Self::erased(id) } else { Self::from_id(id, name) }
+    }
+
+    /// Takes the name away if this is `user`. Returns whether that changes anything.
+    pub fn erase_name(&mut self, user: &UserId) -> bool {
+        let is_meant = self.id == *user && !self.deleted;
+        if is_meant {
+            (self.name, self.deleted) = (Self::ERASED.into(), true);
+        }
+        is_meant
+    }
+}
+
+/// What becomes of the messages of a person who is erased. Exhaustive on purpose: a store must keep every kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Erasure {
+    /// They are deleted, with their files: only tombstones are left.
+    Tombstones,
+    /// They keep their texts and files, under [`User::ERASED`].
+    KeepTexts,
 }
 
 /// An emoji on a message, and the users who added it, in order.
@@ -228,6 +275,11 @@ impl Message {
         self.mentions = Mentions::default();
         self.data = None;
         self.edited_at = None;
+    }
+
+    /// Takes an author's name away if it is that of `user`. Returns whether that changes anything.
+    pub fn erase_name(&mut self, user: &UserId) -> bool {
+        self.author.erase_name(user)
     }
 
     /// Checks whether the message accepts a reaction. A reaction that it already has is accepted again.

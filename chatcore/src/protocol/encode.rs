@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::erased::ErasedNames;
 use super::event::ChatEvent;
 use super::json::{listed_len, to_bytes, write_json};
 use super::lists::{Fragment, MessageList};
@@ -21,6 +22,8 @@ use crate::store::PageLimit;
 #[derive(Clone, Debug)]
 pub(crate) struct Encoder {
     base: Arc<str>,
+    /// Whose names are written no more.
+    names: Arc<ErasedNames>,
 }
 
 /// The frame of a `message` event, and the message within it.
@@ -32,7 +35,12 @@ pub(crate) struct EncodedEvent {
 
 impl Encoder {
     pub(crate) fn new(base: &str) -> Self {
-        Self { base: base.into() }
+        Self { base: base.into(), names: Arc::default() }
+    }
+
+    /// Returns the people whose names are written no more.
+    pub(crate) fn names(&self) -> &ErasedNames {
+        &self.names
     }
 
     pub(crate) fn base(&self) -> &str {
@@ -106,6 +114,13 @@ impl Encoder {
         (fragments, None)
     }
 
+    /// Takes the name of an erased author out of a message for the app.
+    pub(crate) fn hide_name(&self, message: &mut Message) {
+        if let Some(erased) = self.names.message(message) {
+            *message = erased;
+        }
+    }
+
     /// Encodes an attachment.
     pub(crate) fn attachment(&self, attachment: &Attachment) -> Bytes {
         to_bytes(&self.located(attachment))
@@ -114,6 +129,8 @@ impl Encoder {
     /// Encodes the frame of an event of a channel's log.
     pub(crate) fn event(&self, channel: &ChannelName, event: &Event) -> EncodedEvent {
         let check = Check::of(event);
+        let erased = self.names.event(event);
+        let event = erased.as_ref().unwrap_or(event);
         let EventKind::Message(content) = &event.kind else {
             return EncodedEvent {
                 frame: to_bytes(&LogEvent { channel, event, check }),
@@ -146,6 +163,8 @@ impl Encoder {
 
     /// Encodes a message in its current state.
     pub(crate) fn message(&self, message: &Message) -> Fragment {
+        let erased = self.names.message(message);
+        let message = erased.as_ref().unwrap_or(message);
         let mut out = Vec::with_capacity(288 + message.text.len());
         write_json(&mut out, &MessageObject::new(self, message));
         Fragment::of(Bytes::from(out).slice(1..))
@@ -153,6 +172,8 @@ impl Encoder {
 
     /// Encodes a message in its current state, with its channel.
     pub(crate) fn message_in(&self, channel: &ChannelName, message: &Message) -> Fragment {
+        let erased = self.names.message(message);
+        let message = erased.as_ref().unwrap_or(message);
         let mut out = Vec::with_capacity(320 + message.text.len());
         out.extend_from_slice(br#""channel":"#);
         write_json(&mut out, channel);

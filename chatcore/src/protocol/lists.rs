@@ -24,6 +24,11 @@ impl Fragment {
         self.0.len() + 2
     }
 
+    /// Returns whether it has a text.
+    pub(super) fn has(&self, text: &str) -> bool {
+        std::str::from_utf8(&self.0).is_ok_and(|json| json.contains(text))
+    }
+
     #[inline]
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         out.push(b'{');

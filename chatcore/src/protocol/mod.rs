@@ -7,6 +7,7 @@ mod close;
 mod command;
 mod decode;
 mod encode;
+mod erased;
 mod event;
 mod fold;
 mod json;

@@ -86,6 +86,9 @@ pub enum AppendError {
         /// The limit.
         most: usize,
     },
+    /// The author was erased, or the person whom a change of the members is about.
+    #[error("the user was erased")]
+    Erased,
     /// The item can't be stored as it is.
     #[error("the store can't hold this: {0}")]
     Rejected(&'static str),
@@ -121,6 +124,7 @@ impl From<AppendError> for Error {
             AppendError::Unchanged => Self::unchanged(),
             AppendError::LastOwner => Self::last_owner(),
             AppendError::TooManyMembers { most } => Self::too_many_members(most),
+            AppendError::Erased => Self::erased(),
             AppendError::Rejected(why) => Self::new(ErrorCode::BadFrame, why),
             AppendError::Store(error) => error.into(),
         }

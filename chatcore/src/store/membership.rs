@@ -182,6 +182,10 @@ pub struct Standing<'a> {
     pub members: usize,
     /// How many owners it has.
     pub owners: usize,
+    /// Whether the author was [erased](super::Erasures).
+    pub author_erased: bool,
+    /// Whether the person whom a change of the members is about was erased.
+    pub subject_erased: bool,
 }
 
 impl<'a> Standing<'a> {
@@ -193,17 +197,28 @@ impl<'a> Standing<'a> {
         members: usize,
         owners: usize,
     ) -> Self {
-        Self { author, subject, members, owners }
+        Self { author, subject, members, owners, author_erased: false, subject_erased: false }
+    }
+
+    /// Sets whether the author was erased, and the person whom a change of the members is about.
+    #[must_use]
+    pub fn with_erased(self, author: bool, subject: bool) -> Self {
+        Self { author_erased: author, subject_erased: subject, ..self }
     }
 }
 
 /// Decides whether a channel and its members allow an append: the rules of every store. A store may answer what it
-/// allows without asking, and [what needs no standing](needs_standing) with an empty one.
+/// allows without asking, and [what needs no standing](needs_standing) with one that only says who was erased.
 ///
 /// # Errors
 /// The [`AppendError`] of an append that is refused.
 pub fn judge(append: &Append, info: &ChannelInfo, standing: Standing<'_>) -> Result<(), AppendError> {
-    let Standing { author, subject, members, owners } = standing;
+    let Standing { author, subject, members, owners, author_erased, subject_erased } = standing;
+    let is_gone =
+        subject_erased && !matches!(&append.body, AppendBody::Member { op, .. } if op.ends_membership());
+    if is_gone || (author_erased && !append.body.suits_erased()) {
+        return Err(AppendError::Erased);
+    }
     let is_owner = author.is_some_and(|member| member.role == Role::Owner);
     if append.checked && info.kind != ChannelKind::Open && author.is_none() {
         return Err(AppendError::NoSuchChannel);
@@ -218,7 +233,8 @@ pub fn judge(append: &Append, info: &ChannelInfo, standing: Standing<'_>) -> Res
     if append.checked && needs_owner && !is_owner {
         return Err(AppendError::NotAllowed);
     }
-    if info.archived && !append.body.suits_archive() {
+    // The last owner of an archive may be erased, too.
+    if info.archived && !append.body.suits_archive() && !author_erased {
         return Err(AppendError::Archived);
     }
     match &append.body {

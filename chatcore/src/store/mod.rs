@@ -1,20 +1,22 @@
 //! The storage traits, and [`MemoryStore`].
 //!
-//! A store implements five traits over one database:
+//! A store implements six traits over one database:
 //!
 //! - [`EventStore`]: the channels' logs
 //! - [`Directory`]: channels, users and read markers
 //! - [`Membership`]: who belongs to which channel
 //! - [`AttachmentIndex`]: uploaded files
 //! - [`Consumers`]: how far the app's own programs have read
+//! - [`Erasures`]: people who were erased
 //!
-//! They share transactions (an append takes attachments and changes members), so one type implements all five, and is then a
+//! They share transactions (an append takes attachments and changes members), so one type implements all six, and is then a
 //! [`Store`]. `testkit::store_conformance!` tests their laws for any implementation.
 
 mod attachment_index;
 pub mod blob;
 mod consumers;
 mod directory;
+mod erasures;
 mod error;
 mod event_store;
 mod membership;
@@ -28,6 +30,7 @@ pub use self::consumers::{Consumers, Lease, News, NewsPage, StartAt};
 pub use self::directory::{
     ChannelInfo, ChannelPage, Created, Directory, Revocation, UNREAD_SCAN, UNREAD_SCAN_NEW, Unread,
 };
+pub use self::erasures::{ErasedUser, Erasures, NextTraces, Traces};
 pub use self::error::{AppendError, StoreError};
 pub use self::event_store::{Appended, Durability, EventStore, Head, NONCE_LIFE, Page, Replay};
 pub use self::membership::{
@@ -42,9 +45,9 @@ pub use crate::model::event::{Append, AppendBody, Content, EditExtras, Event, Ev
 pub use crate::model::membership::{
     ChannelKind, HistoryAccess, Member, MemberOp, Mention, Mentions, Notify, Role,
 };
-pub use crate::model::message::{ReactionLimits, TooManyReactions};
+pub use crate::model::message::{Erasure, ReactionLimits, TooManyReactions};
 
-/// A whole store: logs, directory, members, attachment index and consumers in one database.
-pub trait Store: EventStore + Directory + Membership + AttachmentIndex + Consumers {}
+/// A whole store: logs, directory, members, attachment index, consumers and erasures in one database.
+pub trait Store: EventStore + Directory + Membership + AttachmentIndex + Consumers + Erasures {}
 
-impl<S: EventStore + Directory + Membership + AttachmentIndex + Consumers> Store for S {}
+impl<S: EventStore + Directory + Membership + AttachmentIndex + Consumers + Erasures> Store for S {}

@@ -17,9 +17,9 @@ use crate::model::time::Timestamp;
 use crate::store::blob::{BlobError, BlobStore, ByteStream};
 use crate::store::{
     AppendError, Appended, AttachmentIndex, ChannelInfo, ChannelPage, Consumers, Created, Directory,
-    Durability, EventStore, FileBytes, Found, Head, Lease, Leaving, Listed, ListedPage, MemberPage,
-    Membership, NewPrivate, NewsPage, Page, PageLimit, Replay, Revocation, StartAt, StoreError, SweepTurn,
-    Unread, Upload, UserPage,
+    Durability, ErasedUser, Erasure, Erasures, EventStore, FileBytes, Found, Head, Lease, Leaving, Listed,
+    ListedPage, MemberPage, Membership, NewPrivate, NewsPage, NextTraces, Page, PageLimit, Replay,
+    Revocation, StartAt, StoreError, SweepTurn, Unread, Upload, UserPage,
 };
 
 /// What a running chat keeps things in. It forwards nothing itself: each call goes straight to what it holds,
@@ -383,6 +383,46 @@ macro_rules! forward {
                 positions: &[(ChannelId, Position)],
             ) -> Result<bool, StoreError> {
                 (**self).advance(lease, positions).await
+            }
+        }
+
+        #[async_trait]
+        impl<S: Erasures + ?Sized> Erasures for $pointer<S> {
+            async fn begin_erasure(&self, user: &UserId, erasure: Erasure) -> Result<(), StoreError> {
+                (**self).begin_erasure(user, erasure).await
+            }
+
+            async fn erased_user(&self, user: &UserId) -> Result<Option<ErasedUser>, StoreError> {
+                (**self).erased_user(user).await
+            }
+
+            async fn erasures(&self, limit: usize) -> Result<Vec<ErasedUser>, StoreError> {
+                (**self).erasures(limit).await
+            }
+
+            async fn next_traces(&self, user: &UserId, limit: usize) -> Result<NextTraces, StoreError> {
+                (**self).next_traces(user, limit).await
+            }
+
+            async fn cover_traces(
+                &self,
+                user: &UserId,
+                channel: ChannelId,
+                through: Seq,
+            ) -> Result<(), StoreError> {
+                (**self).cover_traces(user, channel, through).await
+            }
+
+            async fn end_erasure(&self, user: &UserId) -> Result<(), StoreError> {
+                (**self).end_erasure(user).await
+            }
+
+            async fn readmit(&self, user: &UserId) -> Result<bool, StoreError> {
+                (**self).readmit(user).await
+            }
+
+            async fn erasure_turn(&self) -> Result<Option<SweepTurn>, StoreError> {
+                (**self).erasure_turn().await
             }
         }
 

@@ -1,6 +1,7 @@
 //! A store that fails on purpose.
 
 mod consumers;
+mod erasures;
 mod membership;
 
 use std::collections::HashMap;

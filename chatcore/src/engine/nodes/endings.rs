@@ -53,6 +53,8 @@ pub(crate) enum Ending {
     },
     /// What the policy no longer allows.
     Rights { user: UserId },
+    /// Everything, with their name.
+    Erased { user: UserId },
 }
 
 /// The endings that are done here, and the way into the store.
@@ -116,6 +118,7 @@ impl Engine {
                 self.tidings.tell(removed, &self.monitor);
             }
             Ending::Rights { user } => self.recheck(user),
+            Ending::Erased { user } => self.end_erased(user, at),
         }
     }
 

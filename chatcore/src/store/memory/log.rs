@@ -9,7 +9,9 @@ use crate::model::event::{Append, AppendBody, Event, EventKind};
 use crate::model::id::{Epoch, Nonce, Position, Seq, UserId};
 use crate::model::message::Message;
 use crate::model::time::Timestamp;
-use crate::store::{AppendError, Appended, ChannelInfo, Head, NONCE_LIFE, Page, PageLimit, Replay, Unread};
+use crate::store::{
+    AppendError, Appended, ChannelInfo, Head, NONCE_LIFE, Page, PageLimit, Replay, Traces, Unread,
+};
 
 /// One channel's log.
 #[derive(Debug)]
@@ -194,6 +196,57 @@ impl Log {
             (messages + 1, mentions + u64::from(message.mentions.mean(user)))
         });
         Unread::new(read, messages, self.head).with_mentions(mentions)
+    }
+
+    /// Returns the next part of the log after `from` that has at most `limit` events in which a user takes part: the last
+    /// event of the part, or [`Seq::MAX`] for the rest, and those events.
+    pub(super) fn part_of(
+        &self,
+        user: &UserId,
+        from: Seq,
+        limit: usize,
+    ) -> (Seq, impl Iterator<Item = &Event>) {
+        let start = self.events.partition_point(|event| event.seq <= from);
+        let is_theirs = |event: &&Event| event.kind.people().any(|person| person.id == *user);
+        let theirs = self.events.range(start..).filter(is_theirs);
+        let theirs: Vec<_> = theirs.take(limit.max(1) + 1).collect();
+        let is_rest = theirs.len() <= limit.max(1);
+        let part = theirs.len() - usize::from(!is_rest);
+        let through = if is_rest { Seq::MAX } else { theirs[part - 1].seq };
+        (through, theirs.into_iter().take(part))
+    }
+
+    /// Notes what an event of a user has left.
+    pub(super) fn trace(&self, user: &UserId, event: &Event, traces: &mut Traces) {
+        match &event.kind {
+            EventKind::Message(content) if content.author.id == *user && !content.deleted => {
+                traces.messages.push(event.seq);
+            }
+            EventKind::Reaction { target, emoji, on: true, by } if by.id == *user => {
+                let reaction = (*target, emoji.clone());
+                let has = |message: &Message| {
+                    let mut reactions = message.reactions.iter();
+                    reactions.any(|reaction| reaction.emoji == *emoji && reaction.users.contains(user))
+                };
+                if self.message(*target).is_some_and(has) && !traces.reactions.contains(&reaction) {
+                    traces.reactions.push(reaction);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes a user's name out of the channel's entry, and of the events after `from` up to `through`.
+    pub(super) fn erase_name(&mut self, user: &UserId, from: Seq, through: Seq) {
+        self.info.created_by.erase_name(user);
+        let start = self.events.partition_point(|event| event.seq <= from);
+        let end = self.events.partition_point(|event| event.seq <= through);
+        for event in self.events.range_mut(start..end) {
+            event.kind.erase_name(user);
+        }
+        for message in self.messages.range_mut((Bound::Excluded(from), Bound::Included(through))) {
+            message.1.erase_name(user);
+        }
     }
 
     /// Trims the log to the newest `messages`, once it has a tenth more.

@@ -5,6 +5,7 @@ use std::ops::Bound;
 
 use async_trait::async_trait;
 
+use super::erasures::was_erased;
 use super::log::Log;
 use super::{MemoryStore, State, no_such_channel};
 use crate::model::event::{Append, AppendBody};
@@ -44,16 +45,29 @@ impl Members {
     }
 
     /// Decides whether the channel and its members allow an append.
-    pub(super) fn judge(&self, append: &Append, info: &ChannelInfo) -> Result<(), AppendError> {
+    pub(super) fn judge(
+        &self,
+        append: &Append,
+        info: &ChannelInfo,
+        erased: (bool, bool),
+    ) -> Result<(), AppendError> {
         if !needs_standing(append, info.kind) {
-            return judge(append, info, Standing::new(None, None, 0, 0));
+            return judge(append, info, Standing::new(None, None, 0, 0).with_erased(erased.0, erased.1));
         }
         let subject = match &append.body {
             AppendBody::Member { user, .. } => self.get(info.id, &user.id),
             _ => None,
         };
         let author = self.get(info.id, &append.author.id);
-        judge(append, info, Standing::new(author, subject, self.count(info.id), self.owners(info.id)))
+        let standing = Standing::new(author, subject, self.count(info.id), self.owners(info.id));
+        judge(append, info, standing.with_erased(erased.0, erased.1))
+    }
+
+    /// Takes a user's name out of their membership.
+    pub(super) fn erase_name(&mut self, channel: ChannelId, user: &UserId) {
+        if let Some(member) = self.of.get_mut(&channel).and_then(|members| members.get_mut(user)) {
+            member.user.erase_name(user);
+        }
     }
 
     /// Returns the first event that a user can read of a channel, if they are a member who can't read all of its past.
@@ -95,7 +109,9 @@ impl State {
         let role = if info.kind == ChannelKind::Direct { Role::Member } else { Role::Owner };
         for user in people {
             self.members.enter(info, Member::new(user.clone(), role));
+            self.erased.note(&user.id, info.id);
         }
+        self.erased.note(&info.created_by.id, info.id);
     }
 
     /// Changes a member as the event at `seq` says.
@@ -109,7 +125,10 @@ impl State {
     ) {
         let Some(info) = self.log(channel).map(|log| log.info().clone()) else { return };
         match op {
-            MemberOp::Added => self.members.enter(&info, Member::new(user, role).with_since(seq)),
+            MemberOp::Added => {
+                self.erased.note(&user.id, channel);
+                self.members.enter(&info, Member::new(user, role).with_since(seq));
+            }
             MemberOp::Removed | MemberOp::Left => {
                 self.members.remove(channel, &info.name, &user.id);
             }
@@ -154,6 +173,9 @@ impl Membership for MemoryStore {
         most: usize,
     ) -> Result<Option<ChannelInfo>, StoreError> {
         let mut state = self.state();
+        if state.erased.has(&by.id) {
+            return Err(was_erased());
+        }
         if state.names.contains_key(&new.name) {
             return Err(taken());
         }
@@ -179,6 +201,9 @@ impl Membership for MemoryStore {
         ids.sort_unstable();
         if let Some(known) = state.members.directs.get(&ids).and_then(|id| state.log(*id)) {
             return Ok(Some(Created::Exists(known.info().clone())));
+        }
+        if people.iter().any(|user| state.erased.has(&user.id)) {
+            return Err(was_erased());
         }
         if state.names.contains_key(name) {
             return Err(taken());
@@ -258,7 +283,9 @@ impl Membership for MemoryStore {
         let mut state = self.state();
         let info = state.log(channel).ok_or_else(no_such_channel)?.info().clone();
         let is_new = info.kind == ChannelKind::Open && state.members.get(channel, &user.id).is_none();
+        let is_new = is_new && !state.erased.has(&user.id);
         if is_new {
+            state.erased.note(&user.id, channel);
             state.members.enter(&info, Member::new(user.clone(), Role::Member));
         }
         Ok(is_new)
@@ -301,7 +328,7 @@ impl Membership for MemoryStore {
         let state = self.state();
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         let later = state.users.range((start, Bound::Unbounded)).map(|(_, user)| user);
-        let mut later = later.filter(|user| name_matches(&user.name, query)).peekable();
+        let mut later = later.filter(|user| !user.deleted && name_matches(&user.name, query)).peekable();
         let mut page = limit.fill();
         let mut users = Vec::new();
         while let Some(user) = later.next_if(|user| page.take(UserPage::weight_of(user))) {

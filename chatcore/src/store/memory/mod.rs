@@ -1,6 +1,7 @@
 //! A store in memory, for tests, for demonstrations, and for chats that need no history.
 
 mod consumers;
+mod erasures;
 mod log;
 mod members;
 
@@ -13,6 +14,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use self::consumers::Readers;
+use self::erasures::{Erased, was_erased};
 use self::log::Log;
 use self::members::Members;
 use super::{
@@ -52,6 +54,7 @@ struct State {
     uploads: HashMap<AttachmentId, Upload>,
     /// The newest revocations, the oldest first, and when each was put.
     revocations: VecDeque<(u64, String, Instant)>,
+    erased: Erased,
 }
 
 /// The most revocations that are kept.
@@ -84,6 +87,7 @@ impl MemoryStore {
             users: BTreeMap::new(),
             uploads: HashMap::new(),
             revocations: VecDeque::new(),
+            erased: Erased::default(),
         };
         let clock = Clock::default();
         Self { state: Arc::new(Mutex::new(state)), ages: clock.clone().steady(NONCE_LIFE), clock }
@@ -118,7 +122,7 @@ impl State {
         if let Some(first) = log.first_of(&append) {
             return Ok(first);
         }
-        self.members.judge(&append, log.info())?;
+        self.members.judge(&append, log.info(), self.erased.of(&append))?;
         log.check(&append)?;
         let files: Vec<AttachmentId> = match &append.body {
             AppendBody::Message { attachments, .. } => self.free(attachments, &append)?,
@@ -129,6 +133,10 @@ impl State {
             AppendBody::Member { op, user, role, .. } => Some((*op, user.clone(), *role)),
             _ => None,
         };
+        self.erased.note(&append.author.id, channel);
+        if let Some((_, subject, _)) = &change {
+            self.erased.note(&subject.id, channel);
+        }
         let log = self.log_mut(channel).ok_or(AppendError::NoSuchChannel)?;
         let (appended, mut dropped) = log.append(append, now);
         dropped.extend(log.trim_to(retention, age));
@@ -313,6 +321,9 @@ impl Directory for MemoryStore {
         if let Some(log) = taken.and_then(|id| state.log(*id)) {
             return Ok(Some(Created::Exists(log.info().clone())));
         }
+        if state.erased.has(&by.id) {
+            return Err(was_erased());
+        }
         if state.names.len() >= most {
             return Ok(None);
         }
@@ -325,6 +336,9 @@ impl Directory for MemoryStore {
     async fn mark_read(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, StoreError> {
         let mut state = self.state();
         let head = state.log(channel).ok_or_else(no_such_channel)?.head().seq;
+        if state.erased.has(user) {
+            return Ok(0);
+        }
         let marker = state.read.entry((user.clone(), channel)).or_default();
         *marker = (*marker).max(seq.min(head));
         Ok(*marker)
@@ -333,6 +347,9 @@ impl Directory for MemoryStore {
     async fn mark_unread(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, StoreError> {
         let mut state = self.state();
         state.log(channel).ok_or_else(no_such_channel)?;
+        if state.erased.has(user) {
+            return Ok(0);
+        }
         let marker = state.read.entry((user.clone(), channel)).or_default();
         *marker = (*marker).min(seq.saturating_sub(1));
         Ok(*marker)
@@ -350,7 +367,10 @@ impl Directory for MemoryStore {
     }
 
     async fn put_user(&self, user: &User) -> Result<(), StoreError> {
-        self.state().users.insert(user.id.clone(), user.clone());
+        let mut state = self.state();
+        if !state.erased.has(&user.id) {
+            state.users.insert(user.id.clone(), user.clone());
+        }
         Ok(())
     }
 
@@ -388,6 +408,9 @@ impl Directory for MemoryStore {
 impl AttachmentIndex for MemoryStore {
     async fn put_upload_within(&self, upload: &Upload, most: FileBytes) -> Result<bool, StoreError> {
         let mut state = self.state();
+        if state.erased.has(&upload.owner) {
+            return Ok(false);
+        }
         let before = state.uploads.get(&upload.attachment.id).map_or(0, |before| before.attachment.size);
         let more = upload.attachment.size.saturating_sub(before);
         let FileBytes { owner, all } = state.file_bytes(&upload.owner);

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod consumers;
 pub mod dedupe;
 pub mod directory;
+pub mod erasures;
 pub mod membership;
 pub mod messages;
 mod model;
@@ -189,6 +190,19 @@ macro_rules! store_conformance {
                 one_of_many_concurrent_takers_gets_it
                 reclaimable_finds_what_nobody_needs
                 uploads_read_back_and_are_replaced
+            }
+            erasures {
+                a_readmitted_id_is_another_person
+                an_ended_erasure_leaves_no_marker_and_no_unused_file
+                an_erased_owner_hands_over_even_an_archive
+                an_erased_person_has_no_name_at_once
+                an_erased_person_leaves_nothing_any_more
+                an_erasure_goes_on_on_another_handle
+                an_erasure_outlives_the_process
+                kept_texts_lose_only_the_name
+                nothing_written_during_the_beginning_stays
+                one_handle_of_a_shared_store_erases_at_a_time
+                traces_are_found_once_and_covered
             }
             prune {
                 a_long_log_is_pruned_whole
