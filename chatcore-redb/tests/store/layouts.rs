@@ -379,9 +379,9 @@ async fn people_of_layout_6_are_erased_whole() {
         found.push((traces.channel.name.to_string(), traces.messages, traces.reactions));
     }
     let expected = [
-        ("general".to_owned(), vec![2], vec![(1, "🎉".to_owned())]),
-        ("pr.plans".to_owned(), Vec::new(), Vec::new()),
-        ("dm.two".to_owned(), Vec::new(), Vec::new()),
+        ("general".to_owned(), vec![2], vec![(1, "👍".to_owned())]),
+        ("dm.annbob".to_owned(), vec![2], Vec::new()),
+        ("empty".to_owned(), Vec::new(), Vec::new()),
     ];
     assert_eq!(found, expected);
     store.end_erasure(&bob).await.unwrap();

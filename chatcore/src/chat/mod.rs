@@ -261,7 +261,8 @@ impl Chat {
         by: &User,
     ) -> Result<ChannelInfo, Error> {
         let most = self.engine().limits.channels;
-        let created = self.engine().store.create_channel_within(name, topic, by, most).await?;
+        let created = self.engine().store.create_channel_within(name, topic, by, most).await;
+        let created = self.engine().unless_erased(created, std::slice::from_ref(by)).await?;
         let created = created.ok_or_else(|| Error::too_many_channels(most))?;
         if let Created::New(info) = &created {
             self.engine().announce_channel(info);

@@ -242,7 +242,8 @@ impl Engine {
                 Some(Replay::Events { events, .. }) if events.is_empty() => {
                     passed.push((channel.id, position));
                 }
-                Some(Replay::Events { events, .. }) => found.extend(events.into_iter().map(|event| {
+                Some(Replay::Events { events, .. }) => found.extend(events.into_iter().map(|mut event| {
+                    self.encoder.hide_names(&mut event);
                     let check = Some(Check::of(&event));
                     let position = Position::new(position.epoch.clone(), event.seq).with_check(check);
                     Found { channel: Arc::clone(&channel), what: What::Event(event), position }

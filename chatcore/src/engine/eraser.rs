@@ -189,6 +189,24 @@ impl Engine {
         Ok(())
     }
 
+    /// Returns what the store has made for these people, or says that one of them was erased.
+    pub(crate) async fn unless_erased<T>(
+        &self,
+        made: Result<T, StoreError>,
+        people: &[User],
+    ) -> Result<T, Error> {
+        let error = match made {
+            Ok(made) => return Ok(made),
+            Err(error) => error,
+        };
+        for user in people {
+            if matches!(self.store.erased_user(&user.id).await, Ok(Some(_))) {
+                return Err(Error::erased());
+            }
+        }
+        Err(error.into())
+    }
+
     /// Waits for the store, but not for ever.
     async fn bounded<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, Error> {
         Ok(timeout(self.limits.store_timeout, call).await.map_err(|_| Error::timed_out())??)

@@ -74,7 +74,8 @@ impl Engine {
         people: &[User],
     ) -> Result<ChannelInfo, Error> {
         let most = self.limits.channels;
-        let made = self.store.create_private_within(new, actor.user, most).await?;
+        let made = self.store.create_private_within(new, actor.user, most).await;
+        let made = self.unless_erased(made, std::slice::from_ref(actor.user)).await?;
         let info = made.ok_or_else(|| Error::too_many_channels(most))?;
         self.tell_added(info.id, [actor.user.id.clone()]);
         if !people.is_empty() {
@@ -92,7 +93,8 @@ impl Engine {
         people: &[User],
     ) -> Result<(ChannelInfo, bool), Error> {
         let most = self.limits.channels;
-        let opened = self.store.open_direct_within(name, people, actor.user, most).await?;
+        let opened = self.store.open_direct_within(name, people, actor.user, most).await;
+        let opened = self.unless_erased(opened, people).await?;
         let opened = opened.ok_or_else(|| Error::too_many_channels(most))?;
         let is_new = matches!(opened, Created::New(_));
         let info = opened.into_channel();

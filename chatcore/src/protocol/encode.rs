@@ -121,6 +121,13 @@ impl Encoder {
         }
     }
 
+    /// Takes the names of erased people out of an event for the app.
+    pub(crate) fn hide_names(&self, event: &mut Event) {
+        if let Some(erased) = self.names.event(event) {
+            *event = erased;
+        }
+    }
+
     /// Encodes an attachment.
     pub(crate) fn attachment(&self, attachment: &Attachment) -> Bytes {
         to_bytes(&self.located(attachment))

@@ -5,6 +5,7 @@ mod app;
 mod budgets;
 mod client;
 mod consumers;
+mod erasure;
 mod faults;
 mod files;
 mod limits;

@@ -145,6 +145,7 @@ on_both_stores!(
     only_the_owner_reaches_the_owners_requests,
     the_owner_lists_people_in_pages,
     the_owner_helps_and_removes_people,
+    people_are_erased_by_the_owner_and_by_themselves,
     the_named_owner_signs_in_by_a_link,
     the_owner_exports_a_channel_whole_and_in_order,
     the_owner_archives_a_channel_and_brings_it_back,
@@ -387,7 +388,43 @@ async fn the_owner_helps_and_removes_people(store: Store) {
     owner.send("DELETE", &ann.path(), None).await.assert_error(404, "not_found");
     owner.send("POST", &format!("{}/link", ann.path()), None).await.assert_error(404, "not_found");
     owner.send("DELETE", &owner.path(), None).await.assert_error(403, "not_allowed");
+    let erased = format!("{}?messages=delete", owner.path());
+    owner.send("DELETE", &erased, None).await.assert_error(403, "not_allowed");
     assert_ne!(chat.name("Anna").await.user["id"], ann.user["id"]);
+}
+
+async fn people_are_erased_by_the_owner_and_by_themselves(store: Store) {
+    let chat = Chat::start(store, &[]).await;
+    let owner = chat.name("Owner").await;
+    let mut seer = owner.connect().await;
+    seer.ok(json!({"type": "subscribe", "channel": "general"})).await;
+    for (name, messages, by_owner) in [("Ann", "delete", true), ("Bob", "keep", false)] {
+        let person = chat.name(name).await;
+        let mut client = person.connect().await;
+        let seq = client.publish("general", &format!("of {name}")).await;
+        let wrong = format!("{}?messages=burn", person.path());
+        owner.send("DELETE", &wrong, None).await.assert_error(422, "bad_frame");
+        let erased = match by_owner {
+            true => owner.send("DELETE", &format!("{}?messages={messages}", person.path()), None).await,
+            false => person.send("DELETE", &format!("/account?messages={messages}"), None).await,
+        };
+        assert_eq!(erased.status, 204);
+        assert_eq!(client.closed().await, 4100);
+        person.send("GET", "/session", None).await.assert_error(401, "unauthorized");
+        let gone = json!({"id": person.user["id"], "name": "Deleted user", "deleted": true});
+        loop {
+            let page = seer.ok(json!({"type": "history", "channel": "general", "before": seq + 1})).await;
+            let message = page["messages"].as_array().unwrap().last().unwrap().clone();
+            assert_eq!(message["author"], gone);
+            if message["deleted"] == json!(messages == "delete") {
+                break;
+            }
+        }
+        let export = owner.send("GET", "/admin/channels/general/export", None).await;
+        assert!(!String::from_utf8_lossy(&export.body).contains(&format!("\"{name}\"")));
+        let again = chat.name(name).await;
+        assert_ne!(again.user["id"], person.user["id"], "the name is free for somebody else");
+    }
 }
 
 async fn the_named_owner_signs_in_by_a_link(store: Store) {

@@ -1,17 +1,17 @@
 //! `/account`: the signed-in person's name and devices.
 
 use chatcore::protocol::CloseReason;
-use chatcore::{Chat, UserId};
+use chatcore::{Chat, Erasure, UserId};
 use chatcore_hyper::Body;
 use http::request::Parts;
-use http::{Method, Response};
+use http::{Method, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::answers::{no_content, not_allowed, not_found, ok};
+use super::answers::{bad_frame, no_content, not_allowed, not_found, ok, refusal};
 use super::links::Made;
 use super::session::{display_name, name_taken};
-use super::{Answer, Me, Route, Sessions, disconnect, disconnect_all};
+use super::{Answer, Me, Refused, Route, Sessions, disconnect, disconnect_all, query_value};
 use crate::accounts::{Hash, LINK_LIFE, Removed, Renamed};
 
 #[derive(Deserialize)]
@@ -83,13 +83,28 @@ impl Sessions {
         }
     }
 
+    /// Gives up a name, and erases its person if the request says what becomes of their messages.
     async fn give_up(&self, chat: &Chat, parts: &Parts, me: &Me) -> Answer {
+        if let Some(erasure) = erasure_of(parts)? {
+            if self.is_owner(&me.user.id).await? {
+                return Err(not_allowed("the owner of the service can't be erased").into());
+            }
+            // The name is given up after it: until then, its person can ask again.
+            self.erase(chat, &me.user.id, erasure).await?;
+        }
         let removed = self.accounts.remove(&me.user.id).await.map_err(|error| self.unavailable(&error))?;
         if removed == Removed::Owner {
             return Err(not_allowed("the owner of the service can't give up the name").into());
         }
         chat.disconnect(&me.user.id, CloseReason::SignedOut);
         Ok(self.signed_out(parts))
+    }
+
+    /// Has the chat erase a person.
+    pub(super) async fn erase(&self, chat: &Chat, id: &UserId, erasure: Erasure) -> Result<(), Refused> {
+        let Err(error) = chat.erase_user(id, erasure).await else { return Ok(()) };
+        self.failures.failed("a person can't be erased", format_args!("user {id}"), &error);
+        Err(refusal(StatusCode::SERVICE_UNAVAILABLE, error.code().as_str(), error).into())
     }
 
     /// Makes a link that signs in another device.
@@ -116,6 +131,17 @@ impl Sessions {
         let ended = ended.map_err(|error| self.unavailable(&error))?.ok_or_else(unknown)?;
         disconnect(chat, &[ended]);
         Ok(if *hash == me.token.hash() { self.signed_out(parts) } else { no_content() })
+    }
+}
+
+/// Returns what becomes of the messages of the person whom a request removes: the query's `messages`. `None` if they are
+/// only removed.
+pub(super) fn erasure_of(parts: &Parts) -> Result<Option<Erasure>, Refused> {
+    match query_value(parts, "messages").as_deref() {
+        None => Ok(None),
+        Some("delete") => Ok(Some(Erasure::Tombstones)),
+        Some("keep") => Ok(Some(Erasure::KeepTexts)),
+        Some(_) => Err(bad_frame("messages must be delete or keep").into()),
     }
 }
 

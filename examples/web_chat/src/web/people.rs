@@ -9,7 +9,7 @@ use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::account::no_such_user;
+use super::account::{erasure_of, no_such_user};
 use super::answers::{bad_frame, no_content, not_allowed, not_found, ok, refusal};
 use super::links::Made;
 use super::{Answer, Refused, Route, Sessions, disconnect, is_read, query_value};
@@ -42,7 +42,7 @@ impl Sessions {
             |id: &Option<UserId>| -> Result<UserId, Refused> { Ok(id.clone().ok_or_else(no_such_user)?) };
         match route {
             Route::Person(id) if parts.method == Method::PATCH => self.rename(chat, &known(id)?, body).await,
-            Route::Person(id) => self.remove(chat, &known(id)?).await,
+            Route::Person(id) => self.remove(chat, parts, &known(id)?).await,
             Route::PersonDevices(id) => self.sign_out_person(chat, &known(id)?).await,
             Route::PersonLink(id) => self.make_link(parts, &known(id)?).await,
             Route::Invitations if is_read(&parts.method) => self.list_invitations().await,
@@ -80,7 +80,18 @@ impl Sessions {
         Ok(ok(&json!({ "people": listed, "after": after })))
     }
 
-    async fn remove(&self, chat: &Chat, id: &UserId) -> Answer {
+    /// Removes a person, and erases them if the request says what becomes of their messages.
+    async fn remove(&self, chat: &Chat, parts: &Parts, id: &UserId) -> Answer {
+        if let Some(erasure) = erasure_of(parts)? {
+            if self.is_owner(id).await? {
+                return Err(not_allowed("the owner of the service can't be erased").into());
+            }
+            // Before the erasure, so that no device asks to come back, and only of somebody who is there.
+            let ended = self.accounts.sign_out_others(id, None).await;
+            let (_, ended) = ended.map_err(|error| self.unavailable(&error))?.ok_or_else(no_such_user)?;
+            disconnect(chat, &ended);
+            self.erase(chat, id, erasure).await?;
+        }
         match self.accounts.remove(id).await.map_err(|error| self.unavailable(&error))? {
             Removed::Yes(user) => {
                 chat.disconnect(&user.id, CloseReason::SignedOut);
