@@ -1,0 +1,104 @@
+//! Laws of mentions, and of finding people.
+
+use crate::model::data::Data;
+use crate::model::event::{Append, AppendBody, EditExtras, EventKind, Extras};
+use crate::model::id::UserId;
+use crate::model::membership::{Mention, Mentions};
+use crate::model::message::{MessageKind, User};
+use crate::store::{Directory, Membership, PageLimit};
+use crate::testkit::store::{
+    StoreFixture, ann, bob, channel, delete, edit, log, message, messages, nonce, put,
+};
+
+/// A message keeps its mentions, its kind and the app's data. An edit replaces what it names, and a delete takes all.
+pub async fn a_message_keeps_its_mentions_kind_and_data<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let other = fixture.another(&store).await;
+    let id = channel(&store, "general").await;
+    let data =
+        |value: u32| Data::new(&serde_json::json!({"ticket": value, "über": "\u{1}\"x\""})).expect("data");
+    let mentions = Mentions::new(vec![Mention::User(bob().id), Mention::Here], vec![ann().id, bob().id]);
+    let extras =
+        Extras::default().with_mentions(mentions.clone()).with_kind(MessageKind::System).with_data(data(7));
+    let body = AppendBody::Message {
+        nonce: nonce("1"),
+        text: "hello".to_owned(),
+        reply_to: None,
+        attachments: Vec::new(),
+        extras: extras.boxed(),
+    };
+    put(&store, Append::new(id, ann(), body)).await;
+    let said = message(&other, id, 1).await;
+    assert_eq!(
+        (said.mentions, said.kind, said.data),
+        (mentions.clone(), Some(MessageKind::System), Some(data(7)))
+    );
+    let EventKind::Message(content) = log(&other, id).await.remove(0).kind else { panic!("a message") };
+    assert_eq!(
+        (content.mentions, content.kind, content.data),
+        (mentions, Some(MessageKind::System), Some(data(7)))
+    );
+
+    put(&store, edit(id, &ann(), 1, "only the text")).await;
+    assert_eq!(message(&other, id, 1).await.data, Some(data(7)));
+    let anew = Mentions::new(vec![Mention::Channel], Vec::new());
+    let extras = EditExtras::boxed(Some(anew.clone()), Some(data(8)));
+    put(&store, Append::new(id, ann(), AppendBody::Edit { target: 1, text: "all".to_owned(), extras })).await;
+    let edited = message(&other, id, 1).await;
+    assert_eq!((edited.mentions, edited.data), (anew.clone(), Some(data(8))));
+    let page = messages(&other, id).await;
+    assert_eq!((&page[0].mentions, &page[0].data), (&anew, &Some(data(8))));
+    let found = log(&other, id).await.remove(2).kind;
+    let by = ann();
+    let expected = EventKind::Edited {
+        target: 1,
+        text: "all".to_owned(),
+        by,
+        mentions: Some(anew),
+        data: Some(data(8)),
+    };
+    assert_eq!(found, expected);
+
+    put(&store, delete(id, &ann(), 1)).await;
+    let gone = message(&other, id, 1).await;
+    assert_eq!((gone.mentions, gone.data), (Mentions::default(), None));
+    for event in log(&other, id).await {
+        let left = serde_json::to_string(&event).expect("an event is JSON");
+        assert!(!left.contains("ticket") && !left.contains("@channel") && !left.contains("@here"), "{left}");
+    }
+}
+
+/// People are found by the beginning of a word of their name, by id, page by page.
+pub async fn people_are_found_by_name<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let other = fixture.another(&store).await;
+    let people = [
+        ("u_1", "Ann Lee"),
+        ("u_2", "Lee"),
+        ("u_3", "Bob"),
+        ("u_4", "Annika"),
+        ("U_5", "Straße 100%_x"),
+        ("u_6", "Jörg Müller"),
+    ];
+    for (id, name) in people {
+        store.put_user(&User::new(id, name).expect("a user")).await.expect("a user is stored");
+    }
+    let find = async |query: &str, after: Option<&str>, items| {
+        let after = after.map(|after| UserId::new(after).expect("an id"));
+        let page =
+            other.find_users(query, after.as_ref(), PageLimit::items(items)).await.expect("can be read");
+        let ids: Vec<_> = page.users.iter().map(|user| user.id.as_str().to_owned()).collect();
+        (ids.join(" "), page.more)
+    };
+    assert_eq!(find("", None, 9).await, ("U_5 u_1 u_2 u_3 u_4 u_6".to_owned(), false));
+    assert_eq!(find("ANN", None, 9).await, ("u_1 u_4".to_owned(), false));
+    assert_eq!(find("ann", None, 1).await, ("u_1".to_owned(), true));
+    assert_eq!(find("ann", Some("u_1"), 1).await, ("u_4".to_owned(), false));
+    assert_eq!(find("lee", None, 9).await, ("u_1 u_2".to_owned(), false));
+    assert_eq!(find("STRASSE", None, 9).await, ("U_5".to_owned(), false));
+    assert_eq!(find("100%_", None, 9).await, ("U_5".to_owned(), false), "no sign has a meaning");
+    assert_eq!(find("MÜL", None, 9).await, ("u_6".to_owned(), false));
+    for nobody in ["%", "_", "zoe", "nn", "ller"] {
+        assert_eq!(find(nobody, None, 9).await, (String::new(), false), "{nobody}");
+    }
+}
