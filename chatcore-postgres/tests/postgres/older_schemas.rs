@@ -2,10 +2,10 @@
 //! on beside this one.
 
 use chatcore::store::{
-    Append, AppendBody, AppendError, AttachmentIndex, ChannelInfo, ChannelKind, Created, Directory,
-    EventStore, HistoryAccess, Member, Membership, NewPrivate, PageLimit, Role,
+    Append, AppendBody, AppendError, AttachmentIndex, ChannelInfo, ChannelKind, Consumers, Created,
+    Directory, EventStore, HistoryAccess, Member, Membership, NewPrivate, PageLimit, Role, StartAt,
 };
-use chatcore::{ChannelId, ChannelName, User, UserId};
+use chatcore::{ChannelId, ChannelName, ConsumerName, User, UserId};
 use chatcore_postgres::tokio_postgres::{Client, NoTls};
 use chatcore_postgres::{PostgresStore, tokio_postgres};
 use chatcore_tests::{Database, Postgres};
@@ -176,7 +176,11 @@ async fn a_process_of_version_9_goes_on_beside_this_one() {
     assert_eq!(plans.title, "plans");
     let owner = store.member(plans.id, &ann().id).await.expect("can be read");
     assert_eq!(owner, Some(Member::new(ann(), Role::Owner)));
+    let billing = ConsumerName::new("billing").expect("a name");
+    store.create_consumer_within(&billing, StartAt::End, 1).await.expect("it is created");
     assert_eq!(publish_as_version_9(&client, plans.id, "u_bob", "one").await, 0);
+    let news = store.news(&billing, ChannelId(0), ALL).await.expect("news can be read").news;
+    assert_eq!(news.iter().map(|news| news.channel.id).collect::<Vec<_>>(), [plans.id]);
 
     // What it does not know of, it is refused as if there were no channel.
     let new = NewPrivate::new(name("pr.a"), "A");
