@@ -292,7 +292,7 @@ impl Consumer {
                     // The monitor keeps the bell, so this is a ring.
                     _ = self.bell.changed() => {}
                     () = holding.lost() => {}
-                    () = sleep(self.engine.limits.consumer_poll) => {}
+                    () = sleep(self.engine.poll_interval()) => {}
                 }
                 Ok(None)
             }

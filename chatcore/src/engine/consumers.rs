@@ -22,6 +22,9 @@ pub(crate) const PAGE_BYTES: usize = 64 << 10;
 /// The first and the longest wait after a failure of the store. Each wait is twice the one before it.
 const BACKOFF: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(8)];
 
+/// The shortest time between two questions to the store that nothing has asked for.
+const SHORTEST_POLL: Duration = Duration::from_millis(100);
+
 /// The bounds of a lease.
 const TERM: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3_600)];
 
@@ -111,6 +114,11 @@ impl Engine {
     /// Returns how long a lease lasts.
     pub(crate) fn lease_term(&self) -> Duration {
         self.limits.consumer_lease.clamp(TERM[0], TERM[1])
+    }
+
+    /// Returns how long a consumer waits without news before it asks the store.
+    pub(crate) fn poll_interval(&self) -> Duration {
+        self.limits.consumer_poll.max(SHORTEST_POLL)
     }
 
     /// Takes a lease, and extends it until the result is dropped. `None` while another holder has it.

@@ -200,7 +200,7 @@ __settings! {
         /// How long a process that has died keeps the others from reading for the same consumer, 1 s to 1 h. A process
         /// that lives extends this each third of it.
         consumer_lease, with_consumer_lease: Duration = Duration::from_secs(15);
-        /// How often a consumer asks the store although nothing says that there is something new.
+        /// How often a consumer asks the store although nothing says that there is something new, at least 100 ms apart.
         consumer_poll, with_consumer_poll: Duration = Duration::from_secs(5);
         /// How long to wait for a store's answer, and for an append's turn.
         store_timeout, with_store_timeout: Duration = Duration::from_secs(15);
