@@ -358,7 +358,15 @@ impl Directory for PostgresStore {
     }
 
     async fn put_user(&self, user: &User) -> Result<(), StoreError> {
-        self.remember(user).await.map_err(|f| f.during("the user can't be remembered"))
+        let stored = match user.avatar {
+            Some(_) => self.remember_profile(user).await,
+            None => self.remember(user).await,
+        };
+        stored.map_err(|f| f.during("the user can't be remembered"))
+    }
+
+    async fn put_profile(&self, user: &User) -> Result<(), StoreError> {
+        self.remember_profile(user).await.map_err(|f| f.during("the profile can't be stored"))
     }
 
     async fn users(&self, ids: &[UserId]) -> Result<HashMap<UserId, User>, StoreError> {

@@ -1,7 +1,7 @@
 //! The log's rows: how an event is stored, and how a row is read as an event or as a message.
 
 use chatcore::store::{AppendBody, Check, Content, Event, EventKind, Filling, Mentions, Page, UploadState};
-use chatcore::{Attachment, ChannelId, Message, Nonce, Reaction, Seq, Timestamp, User, UserId};
+use chatcore::{Attachment, Avatar, ChannelId, Message, Nonce, Reaction, Seq, Timestamp, User, UserId};
 use serde_json::{Map, Value, from_str, from_value, json};
 use tokio_postgres::Row;
 
@@ -156,6 +156,12 @@ pub(crate) fn channel_id(id: i64) -> ChannelId {
 
 pub(crate) fn user(id: &str, name: &str) -> Result<User, Failure> {
     Ok(User::from_stored(user_id(id)?, name))
+}
+
+/// Returns a user with the avatar that is stored with them.
+pub(crate) fn profile(id: &str, name: &str, avatar: Option<&str>) -> Result<User, Failure> {
+    let avatar = avatar.map(Avatar::new).transpose();
+    Ok(user(id, name)?.with_avatar(avatar.map_err(|_| Failure::Broken("invalid avatar in the database"))?))
 }
 
 pub(crate) fn kind_of(body: &AppendBody) -> i16 {

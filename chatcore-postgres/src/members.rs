@@ -12,24 +12,28 @@ use tokio_postgres::types::{ToSql, Type};
 
 use crate::directory::{CHANNEL_COLUMNS, CHANNEL_WEIGHT, CHANNEL_WIDTH, NewChannel, channel_info};
 use crate::error::Failure;
-use crate::event::{seq, signed, unsigned, user};
+use crate::event::{profile, seq, signed, unsigned};
 use crate::log::one_more;
 use crate::store::PostgresStore;
 use crate::weighed::{Weighed, fill};
 
 /// The columns that [`member`] reads, in order.
-const MEMBER_COLUMNS: &str = "chat_user, member_name, role, notify, since";
+const MEMBER_COLUMNS: &str = "chat_user, member_name, role, notify, since, avatar";
 /// The number of [`MEMBER_COLUMNS`].
-const MEMBER_WIDTH: usize = 5;
+const MEMBER_WIDTH: usize = 6;
 
-/// Selects [`MEMBER_COLUMNS`] of the rows that fulfil a condition. A name is the one that was stored last.
+/// Selects [`MEMBER_COLUMNS`] of the rows that fulfil a condition. A name and an avatar are those that were stored last.
 fn members_where(schema: &str, condition: &str) -> String {
-    let stored = format!("SELECT u.name FROM {schema}.chat_user AS u WHERE u.id = j.chat_user");
+    let stored = format!("SELECT name, avatar FROM {schema}.chat_user WHERE id = j.chat_user LIMIT 1");
     format!(
-        "SELECT j.chat_user, coalesce(({stored}), j.name) AS member_name, j.role, j.notify, j.since \
-         FROM {schema}.member AS j WHERE {condition}"
+        "SELECT j.chat_user, coalesce(u.name, j.name) AS member_name, j.role, j.notify, j.since, u.avatar \
+         FROM {schema}.member AS j LEFT JOIN LATERAL ({stored}) AS u ON true WHERE {condition}"
     )
 }
+
+/// The weight of a member's or a user's columns, beside a fixed part.
+const NAMES_WEIGHT: &str =
+    "octet_length(chat_user) + octet_length(member_name) + coalesce(octet_length(avatar), 0)";
 
 /// Reads [`MEMBER_COLUMNS`], beginning at column `first`. They are null if there is no member.
 fn member(row: &Row, first: usize) -> Result<Option<Member>, Failure> {
@@ -45,7 +49,8 @@ fn member(row: &Row, first: usize) -> Result<Option<Member>, Failure> {
         2 => Notify::None,
         _ => return Err(Failure::Broken("unknown wish of a member in the database")),
     };
-    let member = Member::new(user(id, row.try_get(first + 1)?)?, role);
+    let user = profile(id, row.try_get(first + 1)?, row.try_get(first + 5)?)?;
+    let member = Member::new(user, role);
     Ok(Some(member.with_notify(notify).with_since(seq(row, first + 4)?)))
 }
 
@@ -61,7 +66,8 @@ fn listed_of(schema: &str, seen: &str) -> String {
          CROSS JOIN LATERAL ( \
              SELECT array_agg(chat_user ORDER BY chat_user) AS people_ids, \
                  array_agg(member_name ORDER BY chat_user) AS people_names, \
-                 coalesce(sum(64 + octet_length(chat_user) + octet_length(member_name)), 0) AS people_weight \
+                 array_agg(avatar ORDER BY chat_user) AS people_avatars, \
+                 coalesce(sum(64 + {NAMES_WEIGHT}), 0) AS people_weight \
              FROM ({people}) AS people \
          ) AS p"
     )
@@ -69,10 +75,10 @@ fn listed_of(schema: &str, seen: &str) -> String {
 
 /// The columns that [`listed`] reads, in order.
 fn listed_columns() -> String {
-    format!("{CHANNEL_COLUMNS}, members, {MEMBER_COLUMNS}, people_ids, people_names")
+    format!("{CHANNEL_COLUMNS}, members, {MEMBER_COLUMNS}, people_ids, people_names, people_avatars")
 }
 /// The number of [`listed_columns`].
-const LISTED_WIDTH: usize = CHANNEL_WIDTH + 1 + MEMBER_WIDTH + 2;
+const LISTED_WIDTH: usize = CHANNEL_WIDTH + 1 + MEMBER_WIDTH + 3;
 
 /// Reads [`listed_columns`].
 fn listed(row: &Row) -> Result<Listed, Failure> {
@@ -80,8 +86,11 @@ fn listed(row: &Row) -> Result<Listed, Failure> {
     let listed = Listed::new(channel_info(row)?, member(row, first)?, unsigned(row.try_get(CHANNEL_WIDTH)?));
     let ids: Option<Vec<&str>> = row.try_get(people)?;
     let names: Option<Vec<&str>> = row.try_get(people + 1)?;
+    let avatars: Option<Vec<Option<&str>>> = row.try_get(people + 2)?;
     let people = ids.unwrap_or_default().into_iter().zip(names.unwrap_or_default());
-    Ok(listed.with_users(people.map(|(id, name)| user(id, name)).collect::<Result<_, _>>()?))
+    let people = people.zip(avatars.unwrap_or_default());
+    let people = people.map(|((id, name), avatar)| profile(id, name, avatar));
+    Ok(listed.with_users(people.collect::<Result<_, _>>()?))
 }
 
 /// Returns the query for a page of a user's channels. Its parameters: user, name before the page, whether archived ones
@@ -187,8 +196,8 @@ impl PostgresStore {
         let condition = "j.channel = $1 AND j.chat_user > $2 ORDER BY j.chat_user LIMIT $3";
         let found = members_where(&self.schema, condition);
         // Equal to `Member::weight`.
-        let weight = "(256 + octet_length(chat_user) + octet_length(member_name))";
-        let rows = Weighed { found: &found, key: "chat_user", weight, bytes: "$4" };
+        let weight = format!("(256 + {NAMES_WEIGHT})");
+        let rows = Weighed { found: &found, key: "chat_user", weight: &weight, bytes: "$4" };
         // No id is empty, so '' is before all.
         let params: [(&(dyn ToSql + Sync), Type); 4] = [
             (&signed(channel.0), Type::INT8),

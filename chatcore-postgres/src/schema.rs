@@ -16,7 +16,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 13] = [
+const MIGRATIONS: [Migration; 14] = [
     Migration { name: "tables", sql: include_str!("../migrations/1_tables.sql") },
     Migration { name: "functions", sql: include_str!("../migrations/2_functions.sql") },
     Migration { name: "reactions", sql: include_str!("../migrations/3_reactions.sql") },
@@ -30,6 +30,7 @@ const MIGRATIONS: [Migration; 13] = [
     Migration { name: "appends", sql: include_str!("../migrations/11_appends.sql") },
     Migration { name: "consumers", sql: include_str!("../migrations/12_consumers.sql") },
     Migration { name: "erasures", sql: include_str!("../migrations/13_erasures.sql") },
+    Migration { name: "avatars", sql: include_str!("../migrations/14_avatars.sql") },
 ];
 
 /// The advisory lock of a migration: "chatcore" in ASCII.

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use chatcore::store::{PageLimit, UserPage, name_words};
-use chatcore::{User, UserId, visible};
+use chatcore::{Avatar, User, UserId, visible};
 use tokio_postgres::Transaction;
 use tokio_postgres::types::{ToSql, Type};
 
 use crate::error::{ConnectError, Failure};
-use crate::event::{signed, user, user_id};
+use crate::event::{profile, signed, user_id};
 use crate::log::one_more;
 use crate::store::PostgresStore;
 use crate::weighed::{Weighed, fill};
@@ -85,7 +85,7 @@ fn put_params<'a>(
 /// word of the index.
 pub(crate) fn find_sql(schema: &str) -> String {
     let found = format!(
-        "SELECT id, name FROM ( \
+        "SELECT id, name, avatar FROM ( \
              SELECT DISTINCT w.chat_user FROM {schema}.user_word AS w \
              WHERE w.word >= $4 AND w.word <= $5 AND w.chat_user > $1 AND ($6 IS NULL OR starts_with( \
                  substr((SELECT u.folded FROM {schema}.chat_user AS u WHERE u.id = w.chat_user), w.place), $6)) \
@@ -99,15 +99,15 @@ pub(crate) fn find_sql(schema: &str) -> String {
 /// Returns the query for a page of all users. Its parameters: the id before the page, items, bytes.
 fn all_sql(schema: &str) -> String {
     weighed(&format!(
-        "SELECT id, name FROM {schema}.chat_user WHERE id > $1 AND name <> {schema}.chat_erased_name() \
+        "SELECT id, name, avatar FROM {schema}.chat_user WHERE id > $1 AND name <> {schema}.chat_erased_name() \
          ORDER BY id LIMIT $2"
     ))
 }
 
 fn weighed(found: &str) -> String {
     // Equal to `UserPage::weight_of`.
-    let weight = "(64 + octet_length(id) + octet_length(name))";
-    Weighed { found, key: "id", weight, bytes: "$3" }.select("id, name")
+    let weight = "(64 + octet_length(id) + octet_length(name) + coalesce(octet_length(avatar), 0))";
+    Weighed { found, key: "id", weight, bytes: "$3" }.select("id, name, avatar")
 }
 
 impl PostgresStore {
@@ -118,12 +118,24 @@ impl PostgresStore {
         Ok(())
     }
 
+    /// Stores a name, and the avatar or that there is none.
+    pub(crate) async fn remember_profile(&self, user: &User) -> Result<(), Failure> {
+        let sql = format!("SELECT {}.chat_put_profile($1, $2, $3, $4, $5, $6)", self.schema);
+        let (id, name, folded) = (user.id.as_str(), user.stored_name(), Folded::new(&user.name));
+        let avatar = user.avatar.as_ref().map(Avatar::as_str);
+        let [id, name, folded, places, words] = put_params(&id, &name, &folded);
+        self.database.query(&sql, &[id, name, folded, places, words, (&avatar, Type::TEXT)]).await?;
+        Ok(())
+    }
+
     pub(crate) async fn remembered(&self, ids: &[UserId]) -> Result<HashMap<UserId, User>, Failure> {
-        let sql = format!("SELECT id, name FROM {}.chat_user WHERE id = ANY ($1)", self.schema);
+        let sql = format!("SELECT id, name, avatar FROM {}.chat_user WHERE id = ANY ($1)", self.schema);
         let ids: Vec<&str> = ids.iter().map(UserId::as_str).collect();
         let rows = self.database.query(&sql, &[(&ids, Type::TEXT_ARRAY)]).await?;
         rows.iter()
-            .map(|row| Ok((user_id(row.try_get(0)?)?, user(row.try_get(0)?, row.try_get(1)?)?)))
+            .map(|row| {
+                Ok((user_id(row.try_get(0)?)?, profile(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)?))
+            })
             .collect()
     }
 
@@ -157,8 +169,8 @@ impl PostgresStore {
             true => self.database.query(&all_sql(&self.schema), &params[..3]).await?,
             false => self.database.query(&find_sql(&self.schema), &params).await?,
         };
-        let read = |row: &tokio_postgres::Row| user(row.try_get(0)?, row.try_get(1)?);
-        let (users, more) = fill(&rows, limit, 2, read, UserPage::weight_of)?;
+        let read = |row: &tokio_postgres::Row| profile(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let (users, more) = fill(&rows, limit, 3, read, UserPage::weight_of)?;
         Ok(UserPage::new(users, more))
     }
 }

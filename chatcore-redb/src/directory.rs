@@ -5,12 +5,12 @@ use std::ops::Bound;
 
 use async_trait::async_trait;
 use chatcore::store::{ChannelInfo, ChannelPage, Created, Directory, PageLimit, StoreError, Unread};
-use chatcore::{ChannelId, ChannelName, Seq, User, UserId};
-use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
+use chatcore::{Avatar, ChannelId, ChannelName, Seq, User, UserId};
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata};
 
 use crate::error::TransactionError;
 use crate::log::Changes;
-use crate::schema::{CHANNELS, LOGS, LOOKS, NAMES, USERS, decode, log};
+use crate::schema::{AVATARS, CHANNELS, LOGS, LOOKS, NAMES, USERS, decode, log};
 use crate::store::RedbStore;
 use crate::unread::unread;
 use crate::writer::SyncMode;
@@ -117,14 +117,17 @@ impl Directory for RedbStore {
     async fn put_user(&self, user: &User) -> Result<(), StoreError> {
         let user = user.clone();
         self.write(SyncMode::Disk, move |changes| {
-            let is_erased = changes.is_erased(&user.id)?;
-            let users = &mut changes.tables.users;
-            let stored = users.read()?.get(user.id.as_str())?;
-            let is_known = stored.is_some_and(|name| name.value() == user.stored_name());
-            if !is_known && !is_erased {
-                users.write()?.insert(user.id.as_str(), user.stored_name())?;
-            }
-            Ok(())
+            put_name(changes, &user)?;
+            if user.avatar.is_some() { put_avatar(changes, &user) } else { Ok(()) }
+        })
+        .await
+    }
+
+    async fn put_profile(&self, user: &User) -> Result<(), StoreError> {
+        let user = user.clone();
+        self.write(SyncMode::Disk, move |changes| {
+            put_name(changes, &user)?;
+            put_avatar(changes, &user)
         })
         .await
     }
@@ -158,13 +161,65 @@ fn channels(
     Ok(ChannelPage::new(channels, more))
 }
 
+fn put_name(changes: &mut Changes<'_>, user: &User) -> Result<(), TransactionError> {
+    let is_erased = changes.is_erased(&user.id)?;
+    let users = &mut changes.tables.users;
+    let stored = users.read()?.get(user.id.as_str())?;
+    let is_known = stored.is_some_and(|name| name.value() == user.stored_name());
+    if !is_known && !is_erased {
+        users.write()?.insert(user.id.as_str(), user.stored_name())?;
+    }
+    Ok(())
+}
+
+fn put_avatar(changes: &mut Changes<'_>, user: &User) -> Result<(), TransactionError> {
+    if changes.is_erased(&user.id)? {
+        return Ok(());
+    }
+    let (avatars, id) = (&mut changes.tables.avatars, user.id.as_str());
+    let avatar = user.avatar.as_ref().map(Avatar::as_str);
+    let is_known = avatars.read()?.get(id)?.as_ref().map(|known| known.value()) == avatar;
+    if !is_known {
+        match avatar {
+            Some(avatar) => avatars.write()?.insert(id, avatar)?,
+            None => avatars.write()?.remove(id)?,
+        };
+    }
+    Ok(())
+}
+
 fn users(txn: &ReadTransaction, ids: Vec<UserId>) -> Result<HashMap<UserId, User>, TransactionError> {
-    let names = txn.open_table(USERS)?;
+    let profiles = Profiles::open(txn)?;
     let mut found = HashMap::new();
     for id in ids {
-        if let Some(name) = names.get(id.as_str())? {
-            found.insert(id.clone(), User::from_stored(id, name.value()));
+        if let Some(user) = profiles.user(&id)? {
+            found.insert(id, user);
         }
     }
     Ok(found)
+}
+
+/// The tables of names and avatars.
+pub(crate) struct Profiles {
+    pub(crate) names: ReadOnlyTable<&'static str, &'static str>,
+    avatars: ReadOnlyTable<&'static str, &'static str>,
+}
+
+impl Profiles {
+    pub(crate) fn open(txn: &ReadTransaction) -> Result<Self, TransactionError> {
+        Ok(Self { names: txn.open_table(USERS)?, avatars: txn.open_table(AVATARS)? })
+    }
+
+    /// Returns a user, if they were ever stored.
+    pub(crate) fn user(&self, id: &UserId) -> Result<Option<User>, TransactionError> {
+        let Some(name) = self.names.get(id.as_str())? else { return Ok(None) };
+        Ok(Some(User::from_stored(id.clone(), name.value()).with_avatar(self.avatar(id)?)))
+    }
+
+    /// Returns where a user's picture is.
+    pub(crate) fn avatar(&self, id: &UserId) -> Result<Option<Avatar>, TransactionError> {
+        let Some(url) = self.avatars.get(id.as_str())? else { return Ok(None) };
+        let avatar = Avatar::new(url.value());
+        avatar.map(Some).map_err(|_| TransactionError::Broken("invalid row: an avatar can't be one"))
+    }
 }

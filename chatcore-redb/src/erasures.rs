@@ -96,6 +96,9 @@ impl Changes<'_> {
         self.put_progress(user, Progress { erasure, done: false, channel: 0, seq: 0 })?;
         let erased = User::erased(user.clone());
         self.tables.users.write()?.insert(user.as_str(), erased.stored_name())?;
+        if self.tables.avatars.read()?.get(user.as_str())?.is_some() {
+            self.tables.avatars.write()?.remove(user.as_str())?;
+        }
         Ok(())
     }
 

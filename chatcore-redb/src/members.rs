@@ -91,7 +91,10 @@ impl Changes<'_> {
         let user = &member.user.id;
         let before = self.member(info.id, user)?;
         self.recount(info.id, before.map(|member| member.role), Some(member.role))?;
-        let row = encode(member)?;
+        // The current avatar is with the user.
+        let mut row = member.clone();
+        row.user.avatar = None;
+        let row = encode(&row)?;
         self.tables.members.write()?.insert((info.id.0, user.as_str()), row.as_slice())?;
         self.note_place(user, info.id)?;
         if info.kind != ChannelKind::Open {

@@ -11,9 +11,10 @@ use chatcore::store::{
 use chatcore::{ChannelId, ChannelName, User, UserId};
 use redb::{ReadOnlyTable, ReadTransaction};
 
+use crate::directory::Profiles;
 use crate::error::TransactionError;
 use crate::log::Changes;
-use crate::schema::{CHANNELS, EVERYBODY, Json, LISTS, MEMBER_COUNTS, MEMBERS, USERS, decode};
+use crate::schema::{CHANNELS, EVERYBODY, Json, LISTS, MEMBER_COUNTS, MEMBERS, decode};
 use crate::store::RedbStore;
 use crate::writer::SyncMode;
 
@@ -117,7 +118,7 @@ struct People {
     channels: ReadOnlyTable<u64, Json>,
     members: ReadOnlyTable<(u64, &'static str), Json>,
     counts: ReadOnlyTable<u64, (u64, u64)>,
-    users: ReadOnlyTable<&'static str, &'static str>,
+    profiles: Profiles,
 }
 
 impl People {
@@ -126,15 +127,15 @@ impl People {
             channels: txn.open_table(CHANNELS)?,
             members: txn.open_table(MEMBERS)?,
             counts: txn.open_table(MEMBER_COUNTS)?,
-            users: txn.open_table(USERS)?,
+            profiles: Profiles::open(txn)?,
         })
     }
 
-    /// Decodes a member, and gives them their current name.
+    /// Decodes a member, and gives them their current name and avatar.
     fn named(&self, row: &[u8]) -> Result<Member, TransactionError> {
         let mut member: Member = decode(row)?;
-        if let Some(name) = self.users.get(member.user.id.as_str())? {
-            member.user = User::from_stored(member.user.id, name.value());
+        if let Some(user) = self.profiles.user(&member.user.id)? {
+            member.user = user;
         }
         Ok(member)
     }
@@ -275,11 +276,13 @@ fn find_users(
     let start = after.map_or(Bound::Unbounded, |id| Bound::Excluded(id.as_str()));
     let mut page = limit.fill();
     let mut users = Vec::new();
-    for row in txn.open_table(USERS)?.range::<&str>((start, Bound::Unbounded))? {
+    let profiles = Profiles::open(txn)?;
+    for row in profiles.names.range::<&str>((start, Bound::Unbounded))? {
         let (id, name) = row?;
         let id = UserId::new(id.value())
             .map_err(|_| TransactionError::Broken("invalid row: a user's id can't be one"))?;
-        let user = User::from_stored(id, name.value());
+        let avatar = profiles.avatar(&id)?;
+        let user = User::from_stored(id, name.value()).with_avatar(avatar);
         if user.deleted || !name_matches(&user.name, query) {
             continue;
         }

@@ -28,7 +28,7 @@ pub(crate) const LAYOUT_KEY: &str = "layout";
 /// - Layout 4 had no [`AUTHORS`].
 /// - Layout 5 had open channels only, without titles or members, and nobody was mentioned: no [`MEMBERS`],
 ///   [`MEMBER_COUNTS`], [`LISTS`], [`RESTRICTED`], [`DIRECTS`] and [`MENTIONS`].
-/// - Layout 6 had no [`CONSUMERS`], [`CONSUMER_POSITIONS`], [`CONSUMER_NEWS`], [`ERASED`] and [`PLACES`].
+/// - Layout 6 had no [`CONSUMERS`], [`CONSUMER_POSITIONS`], [`CONSUMER_NEWS`], [`ERASED`], [`PLACES`] and [`AVATARS`].
 pub(crate) const LAYOUT: u64 = 7;
 
 /// The author of a deleted message, in [`AUTHORS`]. A user id is never empty.
@@ -131,6 +131,8 @@ tables! {
     places: PLACES("places"), (&'static str, u64) => ();
     /// user → their name as it is stored, which also says whether they were erased.
     users: USERS("users"), &'static str => &'static str;
+    /// user → where their picture is. Most users have none.
+    avatars: AVATARS("avatars"), &'static str => &'static str;
     /// (user, channel) → seq.
     markers: MARKERS("markers"), (&'static str, u64) => u64;
     /// attachment → `Upload`.

@@ -43,6 +43,7 @@ pub use self::chat::sender::{ClientError, ClientSender};
 pub use self::chat::{Chat, ChatBuilder};
 pub use self::limits::Limits;
 pub use self::model::attachment::Attachment;
+pub use self::model::avatar::{Avatar, InvalidAvatar};
 pub use self::model::data::{Data, InvalidData};
 pub use self::model::error::{Error, ErrorCode};
 pub use self::model::id::{

@@ -40,7 +40,7 @@ async fn a_newer_schema_is_refused() {
     assert!(matches!(error, ConnectError::Newer { found: 99, .. }), "{error:?}");
     assert_eq!(
         error.to_string(),
-        "schema chatcore has version 99, and this program supports versions up to 13: use a newer program"
+        "schema chatcore has version 99, and this program supports versions up to 14: use a newer program"
     );
 }
 

@@ -12,7 +12,8 @@ use chatcore::store::{
     Mentions, NextTraces, PageLimit, Replay, Role, StartAt, Upload, UploadState,
 };
 use chatcore::{
-    Attachment, AttachmentId, ChannelId, ChannelName, ConsumerName, Nonce, Position, Timestamp, User, UserId,
+    Attachment, AttachmentId, Avatar, ChannelId, ChannelName, ConsumerName, Nonce, Position, Timestamp, User,
+    UserId,
 };
 use chatcore_redb::{OpenError, RedbStore};
 use redb::{Database, ReadableDatabase, TableDefinition};
@@ -362,6 +363,20 @@ async fn a_consumer_reads_the_logs_of_layout_6_from_their_beginning() {
     assert_eq!((page.news.len(), page.news[0].channel.id, page.news[0].position.seq), (1, private, 3));
     let unread = store.unread(&ann.id, &[private]).await.unwrap().remove(0);
     assert_eq!((unread.read, unread.messages), (1, 1), "what layout 6 counted is counted on");
+}
+
+/// Layout 6 had no pictures of people.
+#[tokio::test]
+async fn the_people_of_layout_6_get_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = RedbStore::open(of_layout_6(folder.path())).unwrap();
+    let general = store.channel(&ChannelName::new("general").unwrap()).await.unwrap().unwrap().id;
+    let people = async || store.members(general, None, PageLimit::items(9)).await.unwrap().members;
+    let before = people().await;
+    assert!(!before.is_empty() && before.iter().all(|member| member.user.avatar.is_none()), "{before:?}");
+    let pictured = before[0].user.clone().with_avatar(Some(Avatar::new("/picture.png").unwrap()));
+    store.put_profile(&pictured).await.unwrap();
+    assert_eq!(people().await[0].user, pictured);
 }
 
 /// Layout 6 did not note where people have left something besides messages.

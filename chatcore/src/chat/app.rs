@@ -7,6 +7,7 @@ use crate::connection::mentions::mentioned;
 use crate::connection::request::{check_content, checked_mentions, checked_text};
 use crate::engine::Engine;
 use crate::engine::history::Past;
+use crate::model::avatar::Avatar;
 use crate::model::error::Error;
 use crate::model::event::{AppendBody, Extras};
 use crate::model::id::{ChannelId, UserId};
@@ -80,6 +81,35 @@ impl Chat {
             engine.tell_counts(&info, mentioned);
         }
         Ok(Published { channel: name, seq: stored.seq, at: stored.at, duplicate: stored.duplicate })
+    }
+
+    /// Stores a person's name and picture, and tells everybody who may know of them (`user_changed`) if something is new.
+    /// Without an avatar, they have none from now on. The person need not be connected, nor known yet.
+    ///
+    /// The lists of people and members have the avatar: `users`, `members`, and the people of a direct channel. Messages
+    /// keep a copy of the name alone. An avatar stays when the person connects with an
+    /// [`Identity`](crate::Identity) whose user has none.
+    ///
+    /// ```
+    /// use chatcore::{Avatar, Chat, MemoryStore, UserId};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let chat = Chat::builder(MemoryStore::new()).build();
+    /// let picture = Avatar::new("https://example.com/ann.png")?;
+    /// chat.put_profile(&UserId::new("u_ann")?, "Ann", Some(picture)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `unavailable` if the store fails.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the profile may be stored, with nobody told.
+    pub async fn put_profile(&self, user: &UserId, name: &str, avatar: Option<Avatar>) -> Result<(), Error> {
+        let user = User::from_id(user.clone(), name).with_avatar(avatar);
+        in_time(self.engine(), self.engine().put_profile(&user)).await
     }
 
     /// Tells all nodes of events that were stored without this chat: call it after the commit of a transaction of the

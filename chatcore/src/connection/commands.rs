@@ -409,7 +409,7 @@ impl Engine {
         body: AppendBody,
         place: Option<Waits>,
     ) -> Result<Pending, Error> {
-        let append = Append { channel: channel.info.id, author, body, checked: place.is_some() };
+        let append = Append { checked: place.is_some(), ..Append::new(channel.info.id, author, body) };
         self.appends.enqueue(channel, append, place).inspect_err(|_| {
             let about = format_args!("append_queue of {} per group", self.limits.append_queue);
             self.monitor.failures.limited("appends are refused, since too many wait for the store", about);

@@ -112,7 +112,10 @@ impl Connection {
         opened
     }
 
-    fn enter(engine: Arc<Engine>, identity: Identity) -> Result<Self, ConnectError> {
+    fn enter(engine: Arc<Engine>, mut identity: Identity) -> Result<Self, ConnectError> {
+        // The session itself needs the name only: the avatar is with the stored user.
+        let user = identity.user.clone();
+        identity.user.avatar = None;
         if engine.is_draining() {
             return Err(ConnectError::Draining);
         }
@@ -125,10 +128,10 @@ impl Connection {
             engine.connections.leave(&handle);
             return Err(ConnectError::Draining);
         }
-        engine.tidings.tell(Tiding::Seen(handle.identity.user.clone()), &engine.monitor);
+        engine.tidings.tell(Tiding::Seen(user.clone()), &engine.monitor);
         handle.send(Encoder::notice(&ChatEvent::Welcome {
             version: VERSION,
-            user: handle.identity.user.clone(),
+            user,
             limits: ClientLimits {
                 frame_bytes: engine.limits.frame_bytes,
                 text_chars: engine.limits.text_chars,

@@ -211,12 +211,8 @@ impl Engine {
         body: AppendBody,
     ) -> Result<Appended, Error> {
         let place = actor.share.map(|share| share.enqueue()).transpose()?;
-        let append = Append {
-            channel: channel.info.id,
-            author: actor.user.clone(),
-            body,
-            checked: actor.share.is_some(),
-        };
+        let append = Append::new(channel.info.id, actor.user.clone(), body);
+        let append = Append { checked: actor.share.is_some(), ..append };
         let pending = self.appends.enqueue(Arc::clone(channel), append, place)?;
         pending.await.unwrap_or_else(|_| Err(Error::overloaded()))
     }

@@ -148,7 +148,7 @@ impl Engine {
         });
     }
 
-    /// Tells everyone who is connected to this node, and may know of the user, their new name.
+    /// Tells everyone who is connected to this node, and may know of the user, their new name or avatar.
     pub(crate) fn show_renamed(&self, user: &User) {
         let frame = Encoder::notice(&ChatEvent::UserChanged { user: user.clone() });
         self.connections.for_each(|handle| {

@@ -125,23 +125,46 @@ impl Engine {
         }
     }
 
-    /// Stores a user's current name. If it is another than before, everybody who may know of them is told.
+    /// Stores a user's current name, and their avatar if there is one. If something is new, everybody who may know of them
+    /// is told.
     pub(crate) async fn remember(&self, user: &User) -> Result<(), Error> {
-        let known = self.store.users(std::slice::from_ref(&user.id)).await?.remove(&user.id);
+        let known = self.known(&user.id).await?;
         if known.as_ref().is_some_and(|known| known.deleted) {
             // They were erased, and nobody has let them in again.
             self.connections.close(&user.id, None, CloseReason::SignedOut, Moment::now());
             return Ok(());
         }
-        if known.as_ref() == Some(user) {
-            return Ok(());
+        let kept = known.as_ref().and_then(|known| known.avatar.clone());
+        let user = user.clone().with_avatar(user.avatar.clone().or(kept));
+        if known.as_ref() != Some(&user) {
+            self.store.put_user(&user).await?;
+            self.show_profile(known.is_some(), &user);
         }
-        self.store.put_user(user).await?;
-        if known.is_some() {
+        Ok(())
+    }
+
+    /// Stores a user's current name and avatar, or that they have none. If something is new, everybody who may know of them
+    /// is told.
+    pub(crate) async fn put_profile(&self, user: &User) -> Result<(), Error> {
+        let known = self.known(&user.id).await?;
+        let is_erased = known.as_ref().is_some_and(|known| known.deleted);
+        if !is_erased && known.as_ref() != Some(user) {
+            self.store.put_profile(user).await?;
+            self.show_profile(known.is_some(), user);
+        }
+        Ok(())
+    }
+
+    async fn known(&self, user: &UserId) -> Result<Option<User>, Error> {
+        Ok(self.store.users(std::slice::from_ref(user)).await?.remove(user))
+    }
+
+    /// Tells all nodes of a new name or avatar. Nobody has seen a user who was not known.
+    fn show_profile(&self, was_known: bool, user: &User) {
+        if was_known {
             self.show_renamed(user);
             self.tell_nodes(|| Notice::Renamed { user: user.clone() });
         }
-        Ok(())
     }
 
     /// Returns a channel as a user has it in their list.

@@ -415,10 +415,14 @@ impl AppendBody {
 }
 
 impl Append {
-    /// Returns an item of `author` for the log of `channel`, that needs no membership.
+    /// Returns an item of `author` for the log of `channel`, that needs no membership. It names people without their
+    /// avatars, as the log does.
     #[must_use]
-    pub fn new(channel: ChannelId, author: User, body: AppendBody) -> Self {
-        Self { channel, author, body, checked: false }
+    pub fn new(channel: ChannelId, author: User, mut body: AppendBody) -> Self {
+        if let AppendBody::Member { user, .. } = &mut body {
+            user.avatar = None;
+        }
+        Self { channel, author: author.with_avatar(None), body, checked: false }
     }
 
     /// Has the store check the author's membership.

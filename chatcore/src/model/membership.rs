@@ -94,10 +94,11 @@ impl Member {
         Self { notify, ..self }
     }
 
-    /// Returns the weight, about its bytes in memory: 256, and the UTF-8 bytes of the user's id and name.
+    /// Returns the weight, about its bytes in memory: 256, and the UTF-8 bytes of the user's id, name and avatar.
     #[must_use]
     pub fn weight(&self) -> usize {
-        FIXED_WEIGHT + self.user.id.as_str().len() + self.user.name.len()
+        let avatar = self.user.avatar.as_ref().map_or(0, |avatar| avatar.as_str().len());
+        FIXED_WEIGHT + self.user.id.as_str().len() + self.user.name.len() + avatar
     }
 }
 

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::model::attachment::{Attachment, FIXED_WEIGHT};
+use crate::model::avatar::Avatar;
 use crate::model::data::Data;
 use crate::model::event::{Content, Event, EventKind};
 use crate::model::id::{InvalidId, Nonce, Seq, UserId};
 use crate::model::membership::Mentions;
 use crate::model::time::Timestamp;
 
-/// A participant: a lasting identity and a display name.
+/// A participant: a lasting identity, a display name, and perhaps a picture.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct User {
@@ -19,6 +20,10 @@ pub struct User {
     pub id: UserId,
     /// The display name.
     pub name: Arc<str>,
+    /// Where the person's picture is. The log keeps a copy of the name only, so this is `None` in all that comes from
+    /// it: authors, members who were added or removed, creators.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub avatar: Option<Avatar>,
     /// Whether the person was [erased](crate::Chat::erase_user): the name is [`ERASED`](Self::ERASED) then.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
@@ -43,13 +48,19 @@ impl User {
     /// Returns the user with this id.
     #[must_use]
     pub fn from_id(id: UserId, name: impl Into<Arc<str>>) -> Self {
-        Self { id, name: name.into(), deleted: false }
+        Self { id, name: name.into(), avatar: None, deleted: false }
+    }
+
+    /// Sets where the person's picture is.
+    #[must_use]
+    pub fn with_avatar(self, avatar: Option<Avatar>) -> Self {
+        Self { avatar, ..self }
     }
 
     /// Returns the person with this id after they were erased.
     #[must_use]
     pub fn erased(id: UserId) -> Self {
-        Self { id, name: Self::ERASED.into(), deleted: true }
+        Self { id, name: Self::ERASED.into(), avatar: None, deleted: true }
     }
 
     /// Returns the name for a store that keeps no more than that of a user. [`from_stored`](Self::from_stored) reads it.
@@ -68,7 +79,7 @@ impl User {
     pub fn erase_name(&mut self, user: &UserId) -> bool {
         let is_meant = self.id == *user && !self.deleted;
         if is_meant {
-            (self.name, self.deleted) = (Self::ERASED.into(), true);
+            (self.name, self.avatar, self.deleted) = (Self::ERASED.into(), None, true);
         }
         is_meant
     }

@@ -1,6 +1,7 @@
 //! What things are: ids, names, messages, events, rights, errors, and moments. No lock, no I/O.
 
 pub(crate) mod attachment;
+pub(crate) mod avatar;
 pub(crate) mod check;
 pub(crate) mod data;
 pub(crate) mod emoji;

@@ -111,6 +111,8 @@ impl ChannelInfo {
     /// Returns the entry of an open channel without a topic, whose title is its name.
     #[must_use]
     pub fn new(id: ChannelId, name: ChannelName, created_at: Timestamp, created_by: User) -> Self {
+        // As for the author of a message, the name is kept.
+        let created_by = created_by.with_avatar(None);
         Self {
             id,
             title: name.to_string(),
@@ -331,13 +333,19 @@ pub trait Directory: Send + Sync + 'static {
     /// [`StoreError`] if the store can't be read.
     async fn unread(&self, user: &UserId, channels: &[ChannelId]) -> Result<Vec<Unread>, StoreError>;
 
-    /// Stores a user's current display name.
+    /// Stores a user's current display name, and their avatar if there is one. Without one, a stored avatar stays.
     ///
     /// # Errors
     /// [`StoreError`] if the store can't be written.
     async fn put_user(&self, user: &User) -> Result<(), StoreError>;
 
-    /// Returns the users of `ids` that were ever stored.
+    /// Stores a user's current display name and avatar. Without one, a stored avatar is removed.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store can't be written.
+    async fn put_profile(&self, user: &User) -> Result<(), StoreError>;
+
+    /// Returns the users of `ids` that were ever stored, with their names and avatars.
     ///
     /// # Errors
     /// [`StoreError`] if the store can't be read.

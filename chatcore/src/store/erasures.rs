@@ -71,7 +71,7 @@ pub enum NextTraces {
 /// Once [`begin_erasure`](Self::begin_erasure) has returned, and until [`readmit`](Self::readmit), on every handle:
 ///
 /// - `users`, `members` and the people of a direct channel have the person as [`User::erased`](crate::User::erased), and
-///   `find_users` does not find them. `put_user` changes nothing.
+///   `find_users` does not find them. `put_user` and `put_profile` change nothing.
 /// - An append of theirs that leaves something is refused, whenever it began: see
 ///   [`AppendBody::suits_erased`](super::AppendBody::suits_erased). Nobody adds them to a channel. `join_open` enters
 ///   nobody and returns false, and `mark_read` and `mark_unread` move no marker. A new channel with them, or made by

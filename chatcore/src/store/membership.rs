@@ -90,7 +90,7 @@ impl Listed {
         Self { users, ..self }
     }
 
-    /// Returns the weight: that of the channel, and for each of its people 64 and the UTF-8 bytes of id and name.
+    /// Returns the weight: that of the channel, and for each of its people that of [`UserPage::weight_of`].
     #[must_use]
     pub fn weight(&self) -> usize {
         self.info.weight() + self.users.iter().map(UserPage::weight_of).sum::<usize>()
@@ -132,10 +132,12 @@ impl UserPage {
         Self { users, more }
     }
 
-    /// Returns the weight of a user on a page, about its bytes in memory: 64, and the UTF-8 bytes of id and name.
+    /// Returns the weight of a user on a page, about its bytes in memory: 64, and the UTF-8 bytes of id, name and
+    /// avatar.
     #[must_use]
     pub fn weight_of(user: &User) -> usize {
-        64 + user.id.as_str().len() + user.name.len()
+        let avatar = user.avatar.as_ref().map_or(0, |avatar| avatar.as_str().len());
+        64 + user.id.as_str().len() + user.name.len() + avatar
     }
 }
 
@@ -322,7 +324,7 @@ pub trait Membership: Send + Sync + 'static {
     async fn member(&self, channel: ChannelId, user: &UserId) -> Result<Option<Member>, StoreError>;
 
     /// Returns a page of a channel's members whose ids come after `after`, or of all, by user id. Ids are compared byte
-    /// by byte. Their names are those that were [stored](super::Directory::put_user) last.
+    /// by byte. Their names and avatars are those that were [stored](super::Directory::put_user) last.
     ///
     /// # Errors
     /// [`StoreError`] if the store can't be read. A channel that does not exist has no members.

@@ -201,6 +201,10 @@ macro_rules! forward {
                 (**self).put_user(user).await
             }
 
+            async fn put_profile(&self, user: &User) -> Result<(), StoreError> {
+                (**self).put_profile(user).await
+            }
+
             async fn users(&self, ids: &[UserId]) -> Result<HashMap<UserId, User>, StoreError> {
                 (**self).users(ids).await
             }

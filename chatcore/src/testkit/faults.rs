@@ -368,6 +368,10 @@ impl<S: Directory> Directory for FaultyStore<S> {
         self.write(self.inner.put_user(user)).await?
     }
 
+    async fn put_profile(&self, user: &User) -> Result<(), StoreError> {
+        self.write(self.inner.put_profile(user)).await?
+    }
+
     async fn users(&self, ids: &[UserId]) -> Result<HashMap<UserId, User>, StoreError> {
         self.read(self.inner.users(ids)).await
     }

@@ -14,6 +14,7 @@ mod nodes;
 mod outlet;
 mod presence;
 mod previews;
+mod profiles;
 mod review;
 mod rights;
 mod search;

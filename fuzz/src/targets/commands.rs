@@ -12,6 +12,7 @@ pub(super) const WORDS: &[&str] = &[
     r#""text":"x","#,
     r#""seq":1,"#,
     r#""before":1,"#,
+    r#""around":1,"#,
     r#""limit":1,"#,
     r#""after":{"epoch":"e","seq":1},"#,
     r#""attachments":[],"#,

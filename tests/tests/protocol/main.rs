@@ -10,6 +10,7 @@ mod history;
 mod membership;
 mod names;
 mod order;
+mod profiles;
 mod review;
 mod websocket;
 

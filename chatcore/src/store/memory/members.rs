@@ -76,7 +76,9 @@ impl Members {
         self.get(info.id, user).filter(|_| is_hidden).map_or(0, |member| member.since)
     }
 
-    fn enter(&mut self, info: &ChannelInfo, member: Member) {
+    fn enter(&mut self, info: &ChannelInfo, mut member: Member) {
+        // The current one is with the user.
+        member.user.avatar = None;
         if info.kind != ChannelKind::Open {
             let closed = self.closed.entry(member.user.id.clone()).or_default();
             closed.insert(info.name.clone(), info.id);

@@ -369,6 +369,17 @@ impl Directory for MemoryStore {
     async fn put_user(&self, user: &User) -> Result<(), StoreError> {
         let mut state = self.state();
         if !state.erased.has(&user.id) {
+            let kept = state.users.get(&user.id).and_then(|known| known.avatar.clone());
+            let user = user.clone();
+            let avatar = user.avatar.clone().or(kept);
+            state.users.insert(user.id.clone(), user.with_avatar(avatar));
+        }
+        Ok(())
+    }
+
+    async fn put_profile(&self, user: &User) -> Result<(), StoreError> {
+        let mut state = self.state();
+        if !state.erased.has(&user.id) {
             state.users.insert(user.id.clone(), user.clone());
         }
         Ok(())

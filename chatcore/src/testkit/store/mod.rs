@@ -14,6 +14,7 @@ pub mod membership;
 pub mod messages;
 mod model;
 pub mod pages;
+pub mod profiles;
 pub mod prune;
 pub mod reopen;
 pub mod replay;
@@ -170,6 +171,12 @@ macro_rules! store_conformance {
                 the_last_owner_stays_while_others_do
                 there_are_no_more_members_than_there_may_be
                 what_a_member_wants_to_be_told_of_is_kept
+            }
+            profiles {
+                an_avatar_stays_until_a_profile_has_none
+                an_erased_person_has_no_avatar
+                lists_of_people_have_the_last_avatar
+                the_log_keeps_no_avatar
             }
             rulings {
                 random_appends_end_as_in_the_memory_store

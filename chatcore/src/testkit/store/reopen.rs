@@ -5,6 +5,7 @@ use super::{
     StoreFixture, ann, attach, bob, channel, channels, delete, edit, head, log, messages, name, nonce,
     publish, put, put_texts, react, say, state, upload,
 };
+use crate::model::avatar::Avatar;
 use crate::model::event::{Append, AppendBody, Extras};
 use crate::model::membership::{HistoryAccess, MemberOp, Mention, Mentions, Notify, Role};
 use crate::model::time::Timestamp;
@@ -28,7 +29,8 @@ pub async fn everything_outlives_the_process<F: StoreFixture>(fixture: F) {
     let file = upload(&store, b, &ann(), "a_1", UploadState::Ready).await;
     let spare = upload(&store, b, &ann(), "a_2", UploadState::Discarded).await;
     put(&store, attach(b, &ann(), "file", &[&file])).await;
-    store.put_user(&bob()).await.expect("a user is remembered");
+    let pictured = bob().with_avatar(Avatar::new("https://example.com/bob.png").ok());
+    store.put_profile(&pictured).await.expect("a profile is stored");
     store.mark_read(&bob().id, a, 4).await.expect("a marker moves");
     store.prune(a, 1, Timestamp::now()).await.expect("the log is pruned");
     let from = crate::model::id::Position::new(head(&store, a).await.epoch, 1);
@@ -50,7 +52,7 @@ pub async fn everything_outlives_the_process<F: StoreFixture>(fixture: F) {
         log(&store, b).await,
     );
     assert_eq!(after, before);
-    assert_eq!(store.users(&[bob().id]).await.expect("users can be read").get(&bob().id), Some(&bob()));
+    assert_eq!(store.users(&[bob().id]).await.expect("users can be read").get(&bob().id), Some(&pictured));
     let unread = store.unread(&bob().id, &[a]).await.expect("markers can be read");
     assert_eq!(unread, [Unread::new(4, 1, 8)], "closing in order keeps the markers");
     assert_eq!(state(&store, &file).await, Some(UploadState::Attached(1)));

@@ -31,7 +31,7 @@ async fn private_with<S: Store>(store: &S, key: &str, history: HistoryAccess) ->
     made.expect("there is no bound")
 }
 
-async fn direct<S: Store>(store: &S, key: &str, people: &[User]) -> Created {
+pub(super) async fn direct<S: Store>(store: &S, key: &str, people: &[User]) -> Created {
     let by = people.first().expect("somebody").clone();
     let opened = store.open_direct_within(&name(key), people, &by, usize::MAX).await;
     opened.expect("opens a channel").expect("there is no bound")
@@ -43,7 +43,7 @@ fn change(channel: ChannelId, by: &User, op: MemberOp, user: &User, role: Role) 
     Append::new(channel, by.clone(), body).checked()
 }
 
-fn adding(channel: ChannelId, by: &User, user: &User) -> Append {
+pub(super) fn adding(channel: ChannelId, by: &User, user: &User) -> Append {
     change(channel, by, MemberOp::Added, user, Role::Member)
 }
 
