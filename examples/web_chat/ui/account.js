@@ -175,11 +175,15 @@ function endSection({ user }) {
     async () => {
       const all =
         'All your devices are signed out. Your name and reactions are taken out of the chat, of exports and of later backups. Your messages stay under “Deleted user”, or are deleted with their files. This can’t be undone.';
-      const messages = await choose('Delete your account?', [h('p', {}, all)], [
-        { text: 'Keep it', value: null, style: 'quiet' },
-        { text: 'Delete it, keep messages', value: 'keep', style: 'danger' },
-        { text: 'Delete it with messages', value: 'delete', style: 'danger' },
-      ]);
+      const messages = await choose(
+        'Delete your account?',
+        [h('p', {}, all)],
+        [
+          { text: 'Keep it', value: null, style: 'quiet' },
+          { text: 'Delete it, keep messages', value: 'keep', style: 'danger' },
+          { text: 'Delete it with messages', value: 'delete', style: 'danger' },
+        ],
+      );
       if (!messages) return;
       await request('DELETE', `/account?messages=${messages}`);
       location.replace('/');

@@ -161,11 +161,15 @@ function personRow(person, say, fail) {
   const erase = async () => {
     const all =
       'All their devices are signed out. Their name and reactions are taken out of the chat, of exports and of later backups. Their messages stay under “Deleted user”, or are deleted with their files. This can’t be undone.';
-    const messages = await choose(`Erase ${user.name}?`, [h('p', {}, all)], [
-      { text: 'Cancel', value: null, style: 'quiet' },
-      { text: 'Erase, keep messages', value: 'keep', style: 'danger' },
-      { text: 'Erase with messages', value: 'delete', style: 'danger' },
-    ]);
+    const messages = await choose(
+      `Erase ${user.name}?`,
+      [h('p', {}, all)],
+      [
+        { text: 'Cancel', value: null, style: 'quiet' },
+        { text: 'Erase, keep messages', value: 'keep', style: 'danger' },
+        { text: 'Erase with messages', value: 'delete', style: 'danger' },
+      ],
+    );
     if (!messages) return;
     await request('DELETE', `${path}?messages=${messages}`);
     row.remove();
@@ -177,7 +181,8 @@ function personRow(person, say, fail) {
     return element;
   };
   const acts = [act('Rename', 'quiet', rename), act('Sign-in link', 'quiet', link)];
-  if (!owner) acts.push(act('Sign out', 'quiet', signOut), act('Remove', 'danger', remove), act('Erase', 'danger', erase));
+  if (!owner)
+    acts.push(act('Sign out', 'quiet', signOut), act('Remove', 'danger', remove), act('Erase', 'danger', erase));
   row.append(h('div', { class: 'row-acts' }, ...acts));
   return row;
 }
