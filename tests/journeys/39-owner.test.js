@@ -76,28 +76,6 @@ journey('the owner invites, renames, lets back in, signs out and removes', async
   await phone.page.getByText('You were signed out.').waitFor();
   await people.getByText('Anna is removed.').waitFor();
 
-  // Erased, with what they wrote.
-  await olga.page.getByLabel('Find by name').fill('');
-  await olga.page.getByRole('button', { name: 'Invite' }).click();
-  const second = await made.getByRole('textbox', { name: 'Link' }).inputValue();
-  await made.getByRole('button', { name: 'Done' }).click();
-  const zoe = await browser.person({ allow: ENDED });
-  await zoe.page.goto(second);
-  await zoe.tryToJoin('Zoe');
-  await zoe.isIn('general');
-  await zoe.say('All about me');
-  await olga.page.reload();
-  await people.getByRole('button', { name: 'Erase: Zoe' }).click();
-  const erasing = olga.page.getByRole('dialog', { name: 'Erase Zoe?' });
-  await look(olga);
-  await erasing.getByRole('button', { name: 'Erase with messages' }).click();
-  await people.getByText('Zoe is erased.').waitFor();
-  await zoe.page.getByText('You were signed out.').waitFor();
-  await olga.visit('/#general');
-  await olga.page.getByText('Deleted user').first().waitFor();
-  assert.equal(await olga.page.getByText('All about me').count(), 0);
-  assert.equal(await olga.page.getByText('Zoe', { exact: true }).count(), 0);
-
   // The page is the owner's alone.
   const eve = await browser.person({ allow: ENDED });
   await eve.visit('/admin.html');

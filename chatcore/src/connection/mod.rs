@@ -128,7 +128,7 @@ impl Connection {
             engine.connections.leave(&handle);
             return Err(ConnectError::Draining);
         }
-        engine.tidings.tell(Tiding::Seen(user.clone()), &engine.monitor);
+        let seen = Tiding::Seen(user.clone());
         handle.send(Encoder::notice(&ChatEvent::Welcome {
             version: VERSION,
             user,
@@ -142,6 +142,8 @@ impl Connection {
                 query_chars: QUERY_CHARS,
             },
         }));
+        // After the welcome: whoever was erased is closed by it.
+        engine.tidings.tell(seen, &engine.monitor);
         Ok(Self {
             admission: Admission::new(now),
             engine,

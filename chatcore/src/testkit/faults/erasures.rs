@@ -17,7 +17,8 @@ impl<S: Erasures> Erasures for FaultyStore<S> {
     }
 
     async fn erasures(&self, limit: usize) -> Result<Vec<ErasedUser>, StoreError> {
-        self.read(self.inner.erasures(bounded_items(limit))).await
+        // A chat asks for them by itself at any time, so this neither fails nor is held: what a test counts stays its own.
+        self.inner.erasures(bounded_items(limit)).await
     }
 
     async fn next_traces(&self, user: &UserId, limit: usize) -> Result<NextTraces, StoreError> {
