@@ -100,7 +100,7 @@ async fn nothing_is_read_under_the_name_of_an_erased_person() {
             };
             let left = ann.ok(json!({"type": "members", "channel": channels[1]})).await;
             assert_eq!(members(&left), [(json!("u_ann"), json!("owner"))]);
-            let mut again = server.client("zoe").await;
+            let mut again = Client::connect_raw(server.addr, "zoe").await;
             assert_eq!(again.closed().await, 4100, "they can't come back");
             server.stop().await;
         }
