@@ -358,7 +358,7 @@ impl Directory for PostgresStore {
     }
 
     async fn put_user(&self, user: &User) -> Result<(), StoreError> {
-        let stored = match user.avatar {
+        let stored = match user.avatar() {
             Some(_) => self.remember_profile(user).await,
             None => self.remember(user).await,
         };

@@ -122,7 +122,7 @@ impl PostgresStore {
     pub(crate) async fn remember_profile(&self, user: &User) -> Result<(), Failure> {
         let sql = format!("SELECT {}.chat_put_profile($1, $2, $3, $4, $5, $6)", self.schema);
         let (id, name, folded) = (user.id.as_str(), user.stored_name(), Folded::new(&user.name));
-        let avatar = user.avatar.as_ref().map(Avatar::as_str);
+        let avatar = user.avatar().map(Avatar::as_str);
         let [id, name, folded, places, words] = put_params(&id, &name, &folded);
         self.database.query(&sql, &[id, name, folded, places, words, (&avatar, Type::TEXT)]).await?;
         Ok(())

@@ -118,7 +118,7 @@ impl Directory for RedbStore {
         let user = user.clone();
         self.write(SyncMode::Disk, move |changes| {
             put_name(changes, &user)?;
-            if user.avatar.is_some() { put_avatar(changes, &user) } else { Ok(()) }
+            if user.avatar().is_some() { put_avatar(changes, &user) } else { Ok(()) }
         })
         .await
     }
@@ -177,7 +177,7 @@ fn put_avatar(changes: &mut Changes<'_>, user: &User) -> Result<(), TransactionE
         return Ok(());
     }
     let (avatars, id) = (&mut changes.tables.avatars, user.id.as_str());
-    let avatar = user.avatar.as_ref().map(Avatar::as_str);
+    let avatar = user.avatar().map(Avatar::as_str);
     let is_known = avatars.read()?.get(id)?.as_ref().map(|known| known.value()) == avatar;
     if !is_known {
         match avatar {

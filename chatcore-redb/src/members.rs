@@ -93,7 +93,7 @@ impl Changes<'_> {
         self.recount(info.id, before.map(|member| member.role), Some(member.role))?;
         // The current avatar is with the user.
         let mut row = member.clone();
-        row.user.avatar = None;
+        row.user = row.user.with_avatar(None);
         let row = encode(&row)?;
         self.tables.members.write()?.insert((info.id.0, user.as_str()), row.as_slice())?;
         self.note_place(user, info.id)?;

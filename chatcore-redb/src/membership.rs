@@ -283,7 +283,7 @@ fn find_users(
             .map_err(|_| TransactionError::Broken("invalid row: a user's id can't be one"))?;
         let avatar = profiles.avatar(&id)?;
         let user = User::from_stored(id, name.value()).with_avatar(avatar);
-        if user.deleted || !name_matches(&user.name, query) {
+        if user.is_deleted() || !name_matches(&user.name, query) {
             continue;
         }
         if !page.take(UserPage::weight_of(&user)) {

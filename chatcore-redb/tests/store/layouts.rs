@@ -373,7 +373,7 @@ async fn the_people_of_layout_6_get_pictures() {
     let general = store.channel(&ChannelName::new("general").unwrap()).await.unwrap().unwrap().id;
     let people = async || store.members(general, None, PageLimit::items(9)).await.unwrap().members;
     let before = people().await;
-    assert!(!before.is_empty() && before.iter().all(|member| member.user.avatar.is_none()), "{before:?}");
+    assert!(!before.is_empty() && before.iter().all(|member| member.user.avatar().is_none()), "{before:?}");
     let pictured = before[0].user.clone().with_avatar(Some(Avatar::new("/picture.png").unwrap()));
     store.put_profile(&pictured).await.unwrap();
     assert_eq!(people().await[0].user, pictured);

@@ -1,6 +1,7 @@
 //! Who is online in a channel: people, not connections, with a grace period for people who come right back.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
@@ -23,7 +24,8 @@ pub(crate) struct Online {
 
 #[derive(Debug)]
 struct Person {
-    user: User,
+    /// Of the user, whose id is the key.
+    name: Arc<str>,
     connections: usize,
     standing: Standing,
 }
@@ -79,18 +81,18 @@ impl Online {
         }
         if let Some(person) = self.online.get_mut(&user.id) {
             person.connections += 1;
-            if person.user == *user {
+            if person.name == user.name {
                 return Arrival::Known;
             }
             let renamed = match person.standing {
                 Standing::Listed { .. } => {
-                    self.bytes - Encoder::user_len(&person.user) + Encoder::user_len(user)
+                    self.bytes - Encoder::user_len(&person.user(&user.id)) + Encoder::user_len(user)
                 }
                 Standing::Waiting(_) => self.bytes,
             };
             // A name without room is announced when there is room.
             if renamed <= limit.bytes {
-                person.user = user.clone();
+                person.name = Arc::clone(&user.name);
                 self.bytes = renamed;
                 self.listed = None;
             }
@@ -98,7 +100,8 @@ impl Online {
         }
         let fits = self.has_room(user, limit);
         let standing = if fits { self.enlist(user) } else { self.queue(user) };
-        self.online.insert(user.id.clone(), Person { user: user.clone(), connections: 1, standing });
+        self.online
+            .insert(user.id.clone(), Person { name: Arc::clone(&user.name), connections: 1, standing });
         if fits { Arrival::New } else { Arrival::Waits }
     }
 
@@ -171,12 +174,12 @@ impl Online {
             return Vec::new();
         }
         let mut changes = Vec::with_capacity(1);
-        if let Some(Person { user, .. }) = self.forget(user) {
+        if let Some(user) = self.forget(user) {
             self.bytes -= Encoder::user_len(&user);
             self.listed = None;
             changes.push(Change { user, online: false });
         }
-        while let Some(user) = self.first_waiting().filter(|user| self.has_room(user, limit)).cloned() {
+        while let Some(user) = self.first_waiting().filter(|user| self.has_room(user, limit)) {
             self.waiting.pop_first();
             let standing = self.enlist(&user);
             if let Some(person) = self.online.get_mut(&user.id) {
@@ -200,23 +203,23 @@ impl Online {
         changes
     }
 
-    fn first_waiting(&self) -> Option<&User> {
+    fn first_waiting(&self) -> Option<User> {
         let (_, first) = self.waiting.first_key_value()?;
-        self.online.get(first).map(|person| &person.user)
+        self.online.get(first).map(|person| person.user(first))
     }
 
-    fn forget(&mut self, user: &UserId) -> Option<Person> {
+    fn forget(&mut self, user: &UserId) -> Option<User> {
         let person = self.online.remove(user);
         if self.online.is_empty() {
             // An empty channel keeps no table.
             self.online = HashMap::new();
         }
-        person
+        person.map(|person| person.user(user))
     }
 
     /// Returns everybody who is online, also those for whom the list has no room, by name.
     pub(crate) fn everybody(&self) -> Vec<User> {
-        let mut users: Vec<_> = self.online.values().map(|person| person.user.clone()).collect();
+        let mut users: Vec<_> = self.online.iter().map(|(id, person)| person.user(id)).collect();
         users.sort_unstable_by(by_name);
         users
     }
@@ -225,12 +228,20 @@ impl Online {
     pub(crate) fn list(&mut self) -> UserList {
         let online = &self.online;
         let list = || {
-            let is_listed = |person: &&Person| matches!(person.standing, Standing::Listed { .. });
-            let mut users: Vec<_> = online.values().filter(is_listed).map(|person| &person.user).collect();
-            users.sort_unstable_by(|a, b| by_name(a, b));
-            UserList::new(users.into_iter())
+            let is_listed =
+                |(_, person): &(&UserId, &Person)| matches!(person.standing, Standing::Listed { .. });
+            let mut users: Vec<_> =
+                online.iter().filter(is_listed).map(|(id, person)| person.user(id)).collect();
+            users.sort_unstable_by(by_name);
+            UserList::new(users.iter())
         };
         self.listed.get_or_insert_with(list).clone()
+    }
+}
+
+impl Person {
+    fn user(&self, id: &UserId) -> User {
+        User::from_id(id.clone(), Arc::clone(&self.name))
     }
 }
 

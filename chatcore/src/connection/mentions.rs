@@ -65,13 +65,13 @@ impl Engine {
     async fn readers_among(&self, channel: &Channel, mut users: Vec<UserId>) -> Result<Vec<UserId>, Error> {
         if channel.info.kind == ChannelKind::Open {
             let known = self.store.users(&users).await?;
-            users.retain(|user| known.get(user).is_some_and(|user| !user.deleted));
+            users.retain(|user| known.get(user).is_some_and(|user| !user.is_deleted()));
             return Ok(users);
         }
         let mut readers = Vec::with_capacity(users.len());
         for user in users {
             let member = self.store.member(channel.info.id, &user).await?;
-            if member.is_some_and(|member| !member.user.deleted) {
+            if member.is_some_and(|member| !member.user.is_deleted()) {
                 readers.push(user);
             }
         }

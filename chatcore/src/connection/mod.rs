@@ -115,7 +115,7 @@ impl Connection {
     fn enter(engine: Arc<Engine>, mut identity: Identity) -> Result<Self, ConnectError> {
         // The session itself needs the name only: the avatar is with the stored user.
         let user = identity.user.clone();
-        identity.user.avatar = None;
+        identity.user.forget_avatar();
         if engine.is_draining() {
             return Err(ConnectError::Draining);
         }

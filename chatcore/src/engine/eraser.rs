@@ -174,7 +174,7 @@ impl Engine {
         loop {
             let page = self.bounded(self.store.members(channel.info.id, after.as_ref(), limit)).await?;
             after = page.members.last().map(|member| member.user.id.clone());
-            for member in page.members.into_iter().filter(|member| !member.user.deleted) {
+            for member in page.members.into_iter().filter(|member| !member.user.is_deleted()) {
                 if oldest.as_ref().is_none_or(|(since, _)| member.since < *since) {
                     oldest = Some((member.since, member.user));
                 }

@@ -258,7 +258,7 @@ impl Engine {
     /// `no_such_user` if nobody has one of the ids, or who had it was erased.
     pub(crate) async fn people(&self, ids: &[UserId]) -> Result<Vec<User>, Error> {
         let mut known = self.store.users(ids).await?;
-        let mut take = |id| known.remove(id).filter(|user| !user.deleted);
+        let mut take = |id| known.remove(id).filter(|user| !user.is_deleted());
         ids.iter().map(|id| take(id).ok_or_else(Error::no_such_user)).collect()
     }
 

@@ -129,13 +129,13 @@ impl Engine {
     /// is told.
     pub(crate) async fn remember(&self, user: &User) -> Result<(), Error> {
         let known = self.known(&user.id).await?;
-        if known.as_ref().is_some_and(|known| known.deleted) {
+        if known.as_ref().is_some_and(|known| known.is_deleted()) {
             // They were erased, and nobody has let them in again.
             self.connections.close(&user.id, None, CloseReason::SignedOut, Moment::now());
             return Ok(());
         }
-        let kept = known.as_ref().and_then(|known| known.avatar.clone());
-        let user = user.clone().with_avatar(user.avatar.clone().or(kept));
+        let kept = known.as_ref().and_then(|known| known.avatar().cloned());
+        let user = user.clone().with_avatar(user.avatar().cloned().or(kept));
         if known.as_ref() != Some(&user) {
             self.store.put_user(&user).await?;
             self.show_profile(known.is_some(), &user);
@@ -147,7 +147,7 @@ impl Engine {
     /// is told.
     pub(crate) async fn put_profile(&self, user: &User) -> Result<(), Error> {
         let known = self.known(&user.id).await?;
-        let is_erased = known.as_ref().is_some_and(|known| known.deleted);
+        let is_erased = known.as_ref().is_some_and(|known| known.is_deleted());
         if !is_erased && known.as_ref() != Some(user) {
             self.store.put_profile(user).await?;
             self.show_profile(known.is_some(), user);

@@ -418,11 +418,12 @@ impl Append {
     /// Returns an item of `author` for the log of `channel`, that needs no membership. It names people without their
     /// avatars, as the log does.
     #[must_use]
-    pub fn new(channel: ChannelId, author: User, mut body: AppendBody) -> Self {
+    pub fn new(channel: ChannelId, mut author: User, mut body: AppendBody) -> Self {
         if let AppendBody::Member { user, .. } = &mut body {
-            user.avatar = None;
+            user.forget_avatar();
         }
-        Self { channel, author: author.with_avatar(None), body, checked: false }
+        author.forget_avatar();
+        Self { channel, author, body, checked: false }
     }
 
     /// Has the store check the author's membership.

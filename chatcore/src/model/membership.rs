@@ -97,7 +97,7 @@ impl Member {
     /// Returns the weight, about its bytes in memory: 256, and the UTF-8 bytes of the user's id, name and avatar.
     #[must_use]
     pub fn weight(&self) -> usize {
-        let avatar = self.user.avatar.as_ref().map_or(0, |avatar| avatar.as_str().len());
+        let avatar = self.user.avatar().map_or(0, |avatar| avatar.as_str().len());
         FIXED_WEIGHT + self.user.id.as_str().len() + self.user.name.len() + avatar
     }
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::model::attachment::{Attachment, FIXED_WEIGHT};
 use crate::model::avatar::Avatar;
@@ -13,20 +14,53 @@ use crate::model::membership::Mentions;
 use crate::model::time::Timestamp;
 
 /// A participant: a lasting identity, a display name, and perhaps a picture.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(from = "UserObject")]
 #[non_exhaustive]
 pub struct User {
     /// The identity.
     pub id: UserId,
     /// The display name.
     pub name: Arc<str>,
-    /// Where the person's picture is. The log keeps a copy of the name only, so this is `None` in all that comes from
-    /// it: authors, members who were added or removed, creators.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub avatar: Option<Avatar>,
-    /// Whether the person was [erased](crate::Chat::erase_user): the name is [`ERASED`](Self::ERASED) then.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub deleted: bool,
+    /// What few have, so that it takes little room in the many places that hold a user.
+    rest: Option<Arc<Rest>>,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Rest {
+    Avatar(Avatar),
+    Deleted,
+}
+
+/// A user as JSON.
+#[derive(Deserialize)]
+struct UserObject {
+    id: UserId,
+    name: Arc<str>,
+    #[serde(default)]
+    avatar: Option<Avatar>,
+    #[serde(default)]
+    deleted: bool,
+}
+
+impl From<UserObject> for User {
+    fn from(UserObject { id, name, avatar, deleted }: UserObject) -> Self {
+        if deleted { Self::erased(id) } else { Self::from_id(id, name).with_avatar(avatar) }
+    }
+}
+
+impl Serialize for User {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("User", 2 + usize::from(self.rest.is_some()))?;
+        fields.serialize_field("id", &self.id)?;
+        fields.serialize_field("name", &self.name)?;
+        match self.rest.as_deref() {
+            None => {}
+            Some(Rest::Avatar(avatar)) => fields.serialize_field("avatar", avatar)?,
+            Some(Rest::Deleted) => fields.serialize_field("deleted", &true)?,
+        }
+        fields.end()
+    }
 }
 
 impl User {
@@ -48,25 +82,50 @@ impl User {
     /// Returns the user with this id.
     #[must_use]
     pub fn from_id(id: UserId, name: impl Into<Arc<str>>) -> Self {
-        Self { id, name: name.into(), avatar: None, deleted: false }
+        Self { id, name: name.into(), rest: None }
     }
 
-    /// Sets where the person's picture is.
+    /// Sets where the person's picture is. An erased person has none.
     #[must_use]
-    pub fn with_avatar(self, avatar: Option<Avatar>) -> Self {
-        Self { avatar, ..self }
+    pub fn with_avatar(mut self, avatar: Option<Avatar>) -> Self {
+        self.forget_avatar();
+        self.rest = self.rest.or_else(|| avatar.map(|avatar| Arc::new(Rest::Avatar(avatar))));
+        self
+    }
+
+    /// Takes away where the person's picture is.
+    pub(crate) fn forget_avatar(&mut self) {
+        if self.avatar().is_some() {
+            self.rest = None;
+        }
+    }
+
+    /// Returns where the person's picture is. The log keeps a copy of the name only, so this is `None` for all that comes from
+    /// it: authors, members who were added or removed, creators.
+    #[must_use]
+    pub fn avatar(&self) -> Option<&Avatar> {
+        match self.rest.as_deref() {
+            Some(Rest::Avatar(avatar)) => Some(avatar),
+            _ => None,
+        }
+    }
+
+    /// Returns whether the person was [erased](crate::Chat::erase_user): the name is [`ERASED`](Self::ERASED) then.
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
+        matches!(self.rest.as_deref(), Some(Rest::Deleted))
     }
 
     /// Returns the person with this id after they were erased.
     #[must_use]
     pub fn erased(id: UserId) -> Self {
-        Self { id, name: Self::ERASED.into(), avatar: None, deleted: true }
+        Self { id, name: Self::ERASED.into(), rest: Some(Arc::new(Rest::Deleted)) }
     }
 
     /// Returns the name for a store that keeps no more than that of a user. [`from_stored`](Self::from_stored) reads it.
     #[must_use]
     pub fn stored_name(&self) -> &str {
-        if self.deleted { Self::ERASED_STORED } else { &self.name }
+        if self.is_deleted() { Self::ERASED_STORED } else { &self.name }
     }
 
     /// Returns the user with this id and [stored name](Self::stored_name).
@@ -77,9 +136,9 @@ impl User {
 
     /// Takes the name away if this is `user`. Returns whether that changes anything.
     pub fn erase_name(&mut self, user: &UserId) -> bool {
-        let is_meant = self.id == *user && !self.deleted;
+        let is_meant = self.id == *user && !self.is_deleted();
         if is_meant {
-            (self.name, self.avatar, self.deleted) = (Self::ERASED.into(), None, true);
+            *self = Self::erased(self.id.clone());
         }
         is_meant
     }

@@ -75,7 +75,7 @@ impl ErasedNames {
         if !self.any.load(Ordering::SeqCst) {
             return Vec::new();
         }
-        let named = event.kind.people().filter(|user| !user.deleted && self.has(&user.id));
+        let named = event.kind.people().filter(|user| !user.is_deleted() && self.has(&user.id));
         named.map(|user| user.id.clone()).collect()
     }
 

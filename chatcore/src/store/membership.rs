@@ -136,7 +136,7 @@ impl UserPage {
     /// avatar.
     #[must_use]
     pub fn weight_of(user: &User) -> usize {
-        let avatar = user.avatar.as_ref().map_or(0, |avatar| avatar.as_str().len());
+        let avatar = user.avatar().map_or(0, |avatar| avatar.as_str().len());
         64 + user.id.as_str().len() + user.name.len() + avatar
     }
 }

@@ -53,7 +53,7 @@ async fn a_new_picture_is_told_and_shown_by_lists_and_members() {
     bob.publish(team.name.as_str(), "before").await.unwrap();
 
     let pictured = User::new("u_bob", "Robert").unwrap().with_avatar(picture("https://example.com/b.png"));
-    chat.put_profile(&pictured.id, "Robert", pictured.avatar.clone()).await.unwrap();
+    chat.put_profile(&pictured.id, "Robert", pictured.avatar().cloned()).await.unwrap();
     assert_eq!(changed(&mut ann).await, pictured);
     bob.publish(team.name.as_str(), "after").await.unwrap();
 
@@ -80,10 +80,10 @@ async fn a_connection_without_a_picture_keeps_the_stored_one() {
     let chat = chat();
     let mut ann = join(&chat, &user("ann")).await;
     let pictured = user("bob").with_avatar(picture("/bob.png"));
-    chat.put_profile(&pictured.id, "bob", pictured.avatar.clone()).await.unwrap();
+    chat.put_profile(&pictured.id, "bob", pictured.avatar().cloned()).await.unwrap();
     let robert = User::new("u_bob", "Robert").unwrap();
     let bob = join(&chat, &robert).await;
-    assert_eq!(changed(&mut ann).await, robert.clone().with_avatar(pictured.avatar.clone()));
+    assert_eq!(changed(&mut ann).await, robert.clone().with_avatar(pictured.avatar().cloned()));
     drop(bob);
 
     // An identity with a picture replaces it, and no frame of the log has it.
@@ -102,9 +102,9 @@ async fn a_connection_without_a_picture_keeps_the_stored_one() {
             break message.author;
         }
     };
-    assert_eq!(author.avatar, None);
+    assert_eq!(author.avatar(), None);
     let page = chat.history(&ChannelName::new("general").unwrap(), u64::MAX, 9).await.unwrap();
-    assert_eq!(page.messages[0].author.avatar, None);
+    assert_eq!(page.messages[0].author.avatar(), None);
 }
 
 #[tokio::test]
@@ -113,7 +113,7 @@ async fn a_new_picture_reaches_every_node() {
     let nodes = [0, 1].map(|_| Chat::builder(store.clone()).bus(bus.clone()).build());
     let (mut ann, _bob) = (join(&nodes[0], &user("ann")).await, join(&nodes[1], &user("bob")).await);
     let pictured = user("bob").with_avatar(picture("/bob.png"));
-    nodes[1].put_profile(&pictured.id, "bob", pictured.avatar.clone()).await.unwrap();
+    nodes[1].put_profile(&pictured.id, "bob", pictured.avatar().cloned()).await.unwrap();
     assert_eq!(changed(&mut ann).await, pictured);
 }
 
@@ -125,7 +125,7 @@ async fn the_same_profile_again_is_not_told() {
         chat.put_profile(&user("bob").id, "bob", picture(url)).await.unwrap();
     }
     for url in ["/1.png", "/2.png"] {
-        assert_eq!(changed(&mut ann).await.avatar, picture(url));
+        assert_eq!(changed(&mut ann).await.avatar().cloned(), picture(url));
     }
 }
 

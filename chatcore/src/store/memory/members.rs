@@ -78,7 +78,7 @@ impl Members {
 
     fn enter(&mut self, info: &ChannelInfo, mut member: Member) {
         // The current one is with the user.
-        member.user.avatar = None;
+        member.user.forget_avatar();
         if info.kind != ChannelKind::Open {
             let closed = self.closed.entry(member.user.id.clone()).or_default();
             closed.insert(info.name.clone(), info.id);
@@ -330,7 +330,7 @@ impl Membership for MemoryStore {
         let state = self.state();
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         let later = state.users.range((start, Bound::Unbounded)).map(|(_, user)| user);
-        let mut later = later.filter(|user| !user.deleted && name_matches(&user.name, query)).peekable();
+        let mut later = later.filter(|user| !user.is_deleted() && name_matches(&user.name, query)).peekable();
         let mut page = limit.fill();
         let mut users = Vec::new();
         while let Some(user) = later.next_if(|user| page.take(UserPage::weight_of(user))) {

@@ -369,9 +369,9 @@ impl Directory for MemoryStore {
     async fn put_user(&self, user: &User) -> Result<(), StoreError> {
         let mut state = self.state();
         if !state.erased.has(&user.id) {
-            let kept = state.users.get(&user.id).and_then(|known| known.avatar.clone());
+            let kept = state.users.get(&user.id).and_then(|known| known.avatar().cloned());
             let user = user.clone();
-            let avatar = user.avatar.clone().or(kept);
+            let avatar = user.avatar().cloned().or(kept);
             state.users.insert(user.id.clone(), user.with_avatar(avatar));
         }
         Ok(())

@@ -235,7 +235,7 @@ pub async fn users_keep_their_last_name<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let other = fixture.another(&store).await;
     let stranger = UserId::new("u_stranger").expect("a valid id");
-    for user in [ann(), bob(), User { name: "Ann-Marie 你好".into(), ..ann() }] {
+    for user in [ann(), bob(), User::from_id(ann().id, "Ann-Marie 你好")] {
         store.put_user(&user).await.expect("a user is remembered");
     }
     let asked = [ann().id, stranger, bob().id, ann().id];
