@@ -1,4 +1,4 @@
-//! Laws of [`Membership`], and of the appends that change members and channels.
+//! Laws of [`Membership`](crate::store::Membership), and of the appends that change members and channels.
 
 mod channels;
 mod members;
