@@ -245,6 +245,7 @@ async fn tls_answers_over_https() {
     let request =
         b"POST /chat/identity HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     stream.write_all(request).await.unwrap();
+    stream.flush().await.unwrap();
     let mut answer = Vec::new();
     let _ = must("an answer", stream.read_to_end(&mut answer)).await;
     let answer = String::from_utf8(answer).unwrap();

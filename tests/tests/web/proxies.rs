@@ -77,6 +77,8 @@ impl Proxy {
         );
         stream.write_all(request.as_bytes()).await.unwrap();
         stream.write_all(body).await.unwrap();
+        // TLS keeps what the socket does not take at once.
+        must("the request is sent", stream.flush()).await.unwrap();
         let mut answer = Vec::new();
         // A proxy may end TLS without a close message.
         let _ = must("an answer", stream.read_to_end(&mut answer)).await;
