@@ -23,8 +23,8 @@ CREATE TABLE @schema@.consumer_position (
     PRIMARY KEY (consumer, channel)
 );
 
--- The channels of which the log goes on after a consumer's position, or has another epoch. There may be a row too many,
--- never one too few. Whoever removes a row holds a lock on the channel's row, so that nothing is appended meanwhile.
+-- The channels whose log goes on after a consumer's position, or has another epoch. A row may be superfluous, but none is
+-- ever missing: a row is removed under a lock on the channel's row, so nothing is appended meanwhile.
 CREATE TABLE @schema@.consumer_news (
     consumer text COLLATE "C" NOT NULL,
     channel bigint NOT NULL,

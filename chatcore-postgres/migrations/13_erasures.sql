@@ -166,8 +166,8 @@ BEGIN
 END
 $$;
 
--- Stores a user's name, as 10_members.sql says. The row itself says whether they were erased, so whoever of both comes
--- first, they end without a name.
+-- Stores a user's name, as in 10_members.sql. The row itself says whether the user was erased: an erasure and a new name at
+-- the same time end without a name, in either order.
 CREATE OR REPLACE FUNCTION @schema@.chat_put_user(
     p_id text, p_name text, p_folded text, p_places int[], p_words text[]
 ) RETURNS void LANGUAGE plpgsql VOLATILE AS $$

@@ -1,7 +1,7 @@
 -- Where people's pictures are.
 ALTER TABLE @schema@.chat_user ADD COLUMN avatar text;
 
--- An erased person has no picture, whoever writes the row.
+-- Keeps the row of an erased person without a picture.
 CREATE FUNCTION @schema@.chat_forget_avatar() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     NEW.avatar := NULL;

@@ -118,7 +118,7 @@ impl PostgresStore {
         Ok(())
     }
 
-    /// Stores a name, and the avatar or that there is none.
+    /// Stores a user's name and avatar. Without an avatar, it removes the stored one.
     pub(crate) async fn remember_profile(&self, user: &User) -> Result<(), Failure> {
         let sql = format!("SELECT {}.chat_put_profile($1, $2, $3, $4, $5, $6)", self.schema);
         let (id, name, folded) = (user.id.as_str(), user.stored_name(), Folded::new(&user.name));

@@ -110,7 +110,7 @@ async fn an_ack_neither_waits_for_an_append_nor_hides_it() {
     assert_eq!(news(&store, &lease).await, [], "what was rolled back is no news");
 }
 
-/// After a restore, every consumer is told that the logs are others.
+/// After a restore, every consumer gets a reset for each channel.
 #[tokio::test]
 async fn renewed_epochs_are_news_to_every_consumer() {
     let (_database, store) = database().await;

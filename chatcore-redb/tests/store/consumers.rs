@@ -37,7 +37,7 @@ async fn a_lease_ends_with_the_process() {
     assert!(!store.advance(&first, &[]).await.unwrap());
 }
 
-/// After a restore, every consumer is told that the logs are others.
+/// After a restore, every consumer gets a reset for each channel.
 #[tokio::test]
 async fn renewed_epochs_are_news_to_every_consumer() {
     let folder = tempfile::tempdir().unwrap();
