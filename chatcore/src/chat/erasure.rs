@@ -2,6 +2,7 @@
 
 use crate::chat::Chat;
 use crate::chat::app::in_time;
+use crate::engine::nodes::notice::Notice;
 use crate::model::error::Error;
 use crate::model::id::UserId;
 use crate::model::message::Erasure;
@@ -14,8 +15,8 @@ impl Chat {
     /// When the call returns, the store has it, and this holds at all nodes, within 6 seconds even if the bus carries
     /// nothing:
     ///
-    /// - Their connections are closed, with [`CloseReason::SignedOut`](crate::protocol::CloseReason::SignedOut), and later
-    ///   ones as soon as the store was asked. What they were writing or uploading at that moment is not stored, or is
+    /// - Their connections are closed, with [`CloseReason::SignedOut`](crate::protocol::CloseReason::SignedOut). New ones
+    ///   are refused with it, or closed as soon as the store was asked if the erasure was done more than a minute ago. What they were writing or uploading at that moment is not stored, or is
     ///   taken away with the rest.
     /// - They are found by nobody, and added to nothing. Who may know of them gets `user_changed` with
     ///   [`User::erased`](crate::User::erased), and no event or message is sent with their name any more.
@@ -69,8 +70,8 @@ impl Chat {
     }
 
     /// Lets somebody have the id of a person again whose erasure is done, and returns true. Returns false if it is under
-    /// way, or if they were not erased. What that person left stays under [`User::ERASED`](crate::User::ERASED). For a
-    /// minute after the end of the erasure, other nodes may show the new person so, too.
+    /// way, or if they were not erased. What that person left stays under [`User::ERASED`](crate::User::ERASED). If the bus
+    /// carries nothing, other nodes refuse the new person for a minute after the end of the erasure.
     ///
     /// # Errors
     /// `unavailable` if the store fails.
@@ -79,6 +80,7 @@ impl Chat {
         let readmitted = in_time(engine, async { Ok(engine.store.readmit(user).await?) }).await?;
         if readmitted {
             engine.encoder.names().remove(user);
+            engine.tell_nodes(|| Notice::Readmitted { user: user.clone() });
         }
         Ok(readmitted)
     }

@@ -235,7 +235,7 @@ impl Chat {
     ///
     /// # Errors
     /// [`ConnectError`] if there are too many connections, the chat is draining, or the user was disconnected after
-    /// the authentication.
+    /// the authentication, or erased.
     pub fn connect(&self, identity: Identity) -> Result<Client, ConnectError> {
         Ok(Client::new(self.open(identity)?))
     }
@@ -244,7 +244,7 @@ impl Chat {
     ///
     /// # Errors
     /// [`ConnectError`] if there are too many connections, the chat is draining, or the user was disconnected after
-    /// the authentication.
+    /// the authentication, or erased.
     pub fn open(&self, identity: Identity) -> Result<Connection, ConnectError> {
         Connection::open(Arc::clone(self.engine()), identity)
     }

@@ -128,6 +128,11 @@ impl Connection {
             engine.connections.leave(&handle);
             return Err(ConnectError::Draining);
         }
+        // After entering: an erasure either finds this connection, or is found here.
+        if engine.encoder.names().has(&user.id) {
+            engine.connections.leave(&handle);
+            return Err(ConnectError::Disconnected(CloseReason::SignedOut));
+        }
         let seen = Tiding::Seen(user.clone());
         handle.send(Encoder::notice(&ChatEvent::Welcome {
             version: VERSION,
@@ -142,7 +147,7 @@ impl Connection {
                 query_chars: QUERY_CHARS,
             },
         }));
-        // After the welcome: whoever was erased is closed by it.
+        // After the welcome: it closes a connection of somebody who was erased long ago.
         engine.tidings.tell(seen, &engine.monitor);
         Ok(Self {
             admission: Admission::new(now),

@@ -115,8 +115,8 @@ pub enum ConnectError {
     /// The chat is shutting down.
     #[error("the chat is shutting down")]
     Draining,
-    /// The user was disconnected after their authentication started.
-    #[error("the user was disconnected after the authentication started: {0}")]
+    /// The user was disconnected after their authentication started, or erased.
+    #[error("the user was disconnected after the authentication started, or erased: {0}")]
     Disconnected(CloseReason),
 }
 

@@ -81,7 +81,7 @@ impl ErasedNames {
 
     /// Returns a message without the name of an erased author. `None` if it has none.
     pub(super) fn message(&self, message: &Message) -> Option<Message> {
-        if !self.any.load(Ordering::Relaxed) || !self.has(&message.author.id) {
+        if !self.has(&message.author.id) {
             return None;
         }
         let mut message = message.clone();
@@ -99,8 +99,9 @@ impl ErasedNames {
         Some(event)
     }
 
-    fn has(&self, user: &UserId) -> bool {
-        self.read().contains_key(user)
+    /// Returns whether a person's erasure is under way, or has just been done.
+    pub(crate) fn has(&self, user: &UserId) -> bool {
+        self.any.load(Ordering::SeqCst) && self.read().contains_key(user)
     }
 
     // Held for one look or change, never across an await. Nothing panics under it.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chatcore::attachments::FileKind;
 use chatcore::blob::FolderBlobs;
 use chatcore::bus::LocalBus;
-use chatcore::protocol::{ChatEvent, CloseReason, Command, DirectOpened};
+use chatcore::protocol::{ChatEvent, CloseReason, Command, ConnectError, DirectOpened};
 use chatcore::store::{Append, AppendBody, AttachmentIndex, Erasures, EventStore, Membership, NextTraces};
 use chatcore::testkit::{Faults, FaultyStore};
 use chatcore::{
@@ -78,6 +78,11 @@ async fn done(chat: &Chat, user: &UserId) {
     timeout(Duration::from_secs(60), all).await.expect("the erasure ends");
 }
 
+/// Returns why the erased person can't connect.
+fn refused(chat: &Chat) -> ConnectError {
+    chat.connect(Identity::new(zoe())).expect_err("they were erased")
+}
+
 fn code<T>(result: Result<T, ClientError>) -> ErrorCode {
     match result {
         Err(ClientError::Refused(error)) => error.code(),
@@ -144,8 +149,7 @@ async fn an_erased_person_can_not_come_back_until_readmitted() {
     let seer = join(&chat, &ann()).await;
     join(&chat, &zoe()).await;
     chat.erase_user(&zoe().id, Erasure::KeepTexts).await.unwrap();
-    let mut again = chat.connect(Identity::new(zoe())).unwrap();
-    assert_eq!(closed(&mut again).await, CloseReason::SignedOut);
+    assert_eq!(refused(&chat), ConnectError::Disconnected(CloseReason::SignedOut));
     let refused = chat.publish(&zoe(), &general, NewMessage::text("late")).await.unwrap_err();
     assert_eq!(refused.code(), ErrorCode::NoSuchUser);
     let refused = chat.add_member(&ann(), &general, &zoe()).await.unwrap_err();
@@ -160,12 +164,24 @@ async fn an_erased_person_can_not_come_back_until_readmitted() {
     assert!(page.messages[0].mentions.is_empty(), "nobody mentions them");
 
     done(&chat, &zoe().id).await;
+    assert_eq!(self::refused(&chat), ConnectError::Disconnected(CloseReason::SignedOut));
     assert!(chat.readmit(&zoe().id).await.unwrap());
     let new = User::new("u_9", "Yves").unwrap();
     let back = join(&chat, &new).await;
     back.publish("general", "I am somebody else").await.unwrap();
     let newest = chat.history(&general, Seq::MAX, 1).await.unwrap();
     assert_eq!(newest.messages[0].author, new);
+}
+
+/// A chat that was started since does not know the person. The store does.
+#[tokio::test]
+async fn a_person_erased_long_ago_is_closed_once_the_store_was_asked() {
+    let store = MemoryStore::new();
+    store.begin_erasure(&zoe().id, Erasure::KeepTexts).await.unwrap();
+    store.end_erasure(&zoe().id).await.unwrap();
+    let chat = Chat::builder(store).build();
+    let mut client = chat.connect(Identity::new(zoe())).unwrap();
+    assert_eq!(closed(&mut client).await, CloseReason::SignedOut);
 }
 
 #[tokio::test]
@@ -343,6 +359,14 @@ async fn every_node_forgets_an_erased_person() {
     assert_eq!(deleted.await, (first, gone()));
     done(&there, &zoe().id).await;
     assert!(!everything(&seer, "general").await.contains("Quiz"));
+    assert_eq!(refused(&there), ConnectError::Disconnected(CloseReason::SignedOut));
     let left = store.member(here.channel(&general).await.unwrap().unwrap().id, &zoe().id).await.unwrap();
     assert_eq!(left, None);
+    assert!(here.readmit(&zoe().id).await.unwrap());
+    let back = async {
+        while there.connect(Identity::new(zoe())).is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(10), back).await.expect("the other node lets them in");
 }

@@ -20,6 +20,13 @@ async fn done(server: &Server) {
     }
 }
 
+/// Checks that an erased person gets nothing but the close, whatever the app's sign-in still says.
+async fn assert_refused(server: &Server) {
+    let mut again = Client::connect_raw(server.addr, "zoe").await;
+    assert_eq!(again.closed().await, 4100);
+    assert_eq!(again.take_waiting(), Vec::<Value>::new(), "no welcome");
+}
+
 /// Everything that somebody can read of a channel, as text.
 async fn everything(client: &mut Client, channel: &str) -> String {
     let start = client.ok(json!({"type": "subscribe", "channel": channel})).await;
@@ -79,6 +86,7 @@ async fn nothing_is_read_under_the_name_of_an_erased_person() {
                     break;
                 }
             }
+            assert_refused(&server).await;
             done(&server).await;
             let tombstones = erasure == Erasure::Tombstones;
             for channel in &channels {
@@ -100,8 +108,9 @@ async fn nothing_is_read_under_the_name_of_an_erased_person() {
             };
             let left = ann.ok(json!({"type": "members", "channel": channels[1]})).await;
             assert_eq!(members(&left), [(json!("u_ann"), json!("owner"))]);
-            let mut again = Client::connect_raw(server.addr, "zoe").await;
-            assert_eq!(again.closed().await, 4100, "they can't come back");
+            assert_refused(&server).await;
+            // It waits for clients that don't answer its close.
+            drop((ann, theirs));
             server.stop().await;
         }
     }
@@ -116,6 +125,9 @@ async fn an_erased_person_is_gone_from_two_servers() {
     here.chat.erase_user(&zoe(), Erasure::Tombstones).await.expect("it begins");
     assert_eq!(theirs.closed().await, 4100);
     done(&there).await;
+    for server in [&here, &there] {
+        assert_refused(server).await;
+    }
     let mut bob = here.client("bob").await;
     for (client, channel) in [(&mut ann, &channels[1]), (&mut bob, &channels[0])] {
         let left = everything(client, channel).await;

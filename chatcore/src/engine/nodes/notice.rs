@@ -34,6 +34,8 @@ pub(crate) enum Notice {
     Counts { channel: ChannelId, name: ChannelName, users: Vec<UserId> },
     /// A user has another name.
     Renamed { user: User },
+    /// An erased person's id is free again.
+    Readmitted { user: UserId },
     /// Something ends for a user. The key tells it from all others.
     Ending { key: u64, ending: Ending },
     /// People came to channels at the sender's node, or left them there.
@@ -47,7 +49,14 @@ pub(crate) enum Notice {
 impl Notice {
     /// Returns whether it still counts if later news of the same node have come before it.
     pub(super) fn is_timeless(&self) -> bool {
-        matches!(self, Self::Ending { .. } | Self::Created { .. } | Self::Added { .. } | Self::Renamed { .. })
+        matches!(
+            self,
+            Self::Ending { .. }
+                | Self::Created { .. }
+                | Self::Added { .. }
+                | Self::Renamed { .. }
+                | Self::Readmitted { .. }
+        )
     }
 }
 
@@ -95,6 +104,7 @@ impl Engine {
                 }
             }
             Notice::Renamed { user } => self.show_renamed(&user),
+            Notice::Readmitted { user } => self.encoder.names().remove(&user),
             Notice::Ending { key, ending } => self.heed_ending(key, &ending, Moment::now()),
         }
     }

@@ -1,4 +1,4 @@
-//! What a member has begun when they are removed or sign out: it is done before that, or it ends with it.
+//! What a member has begun when they are removed, sign out or are erased: it is done before that, or it ends with it.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -6,14 +6,18 @@ use std::time::Duration;
 
 use chatcore::protocol::CloseReason;
 use chatcore::testkit::{Faults, FaultyStore, Random};
-use chatcore::{ChannelName, Role};
+use chatcore::{ChannelName, Erasure, Role};
 use chatcore_tests::{Backend, Client, Raw, Server, must, on_every_store};
 use serde_json::{Value, json};
 use tokio::task::yield_now;
 
 use super::{frames_of, id, known, private, remove, unlimited, user};
 
-on_every_store!(what_is_under_way_ends_with_the_membership, what_is_under_way_ends_with_the_sign_out);
+on_every_store!(
+    what_is_under_way_ends_with_the_membership,
+    what_is_under_way_ends_with_the_sign_out,
+    what_is_under_way_ends_with_the_erasure
+);
 
 /// Begins an upload, and returns when the server has accepted it and waits for its bytes.
 async fn begun_upload(addr: SocketAddr, name: &str, channel: &str) -> Raw {
@@ -189,6 +193,63 @@ async fn what_is_under_way_ends_with_the_sign_out(backend: Backend) {
         last = end;
         must("he is not online", async {
             while server.chat.online(&name).contains(&user("bob")) {
+                yield_now().await;
+            }
+        })
+        .await;
+    }
+}
+
+async fn what_is_under_way_ends_with_the_erasure(backend: Backend) {
+    let random = Random::from_env();
+    let server = slow(backend, &random).await;
+    known(&server, &["ann"]).await;
+    let mut ann = server.client("ann").await;
+    let key = private(&mut ann, &[]).await;
+    let name = ChannelName::new(&key).unwrap();
+    for round in 0..10 {
+        let who = format!("bob{round}");
+        known(&server, &[&who]).await;
+        server.chat.add_member(&user("ann"), &name, &user(&who)).await.unwrap();
+        let mut bob = server.client(&who).await;
+        let mut upload = begun_upload(server.addr, &who, &key).await;
+        let commands = [
+            json!({"type": "publish", "channel": key, "nonce": "a", "text": "bob"}),
+            json!({"type": "subscribe", "channel": key}),
+            json!({"type": "publish", "channel": key, "nonce": "b", "text": "bob"}),
+            json!({"type": "create_channel", "name": format!("c-{who}")}),
+            json!({"type": "leave", "channel": key}),
+        ];
+        tell_all(&mut bob, &commands, &random).await;
+        for _ in 0..random.below(40) {
+            yield_now().await;
+        }
+        let erasure = if random.below(2) == 0 { Erasure::Tombstones } else { Erasure::KeepTexts };
+        server.chat.erase_user(&id(&who), erasure).await.unwrap();
+        assert_eq!(bob.closed().await, 4100);
+        upload.write(b"def").await;
+        upload.answer().await.assert_error(403, "not_allowed");
+        must("the erasure ends", async {
+            while !server.chat.erasure(&id(&who)).await.unwrap().expect("erased").done {
+                yield_now().await;
+            }
+        })
+        .await;
+        no_file_is_left(&server).await;
+        let last = ann.publish(&key, "after").await;
+        let page = ann.ok(json!({"type": "history", "channel": key, "before": last, "limit": 100})).await;
+        for message in page["messages"].as_array().unwrap() {
+            if message["author"]["id"] == format!("u_{who}") {
+                assert_eq!(message["author"]["name"], "Deleted user", "round {round}: {message}");
+                assert_eq!(message["deleted"] == true, erasure == Erasure::Tombstones, "{message}");
+            }
+        }
+        let listed = ann.ok(json!({"type": "channels"})).await.to_string();
+        let members = ann.ok(json!({"type": "members", "channel": key})).await.to_string();
+        assert!(!listed.contains(&format!("\"name\":\"{who}\"")), "{listed}");
+        assert!(!members.contains(&who), "{members}");
+        must("nobody shows them as online", async {
+            while server.chat.online(&name).iter().any(|user| user.id == id(&who)) {
                 yield_now().await;
             }
         })
