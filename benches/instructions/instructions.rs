@@ -6,7 +6,6 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bytes::Bytes;
 use chatcore::protocol::Command;
 use chatcore::transport::{Burst, Framing, Outlet, Sent};
 use chatcore::{Chat, MemoryStore};
@@ -72,7 +71,7 @@ struct Sink {
 struct Plain;
 
 impl Framing for Plain {
-    fn write(frame: &Bytes, wire: &mut Vec<u8>) {
+    fn write(frame: &[u8], wire: &mut Vec<u8>) {
         wire.extend_from_slice(frame);
     }
 }

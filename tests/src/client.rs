@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
+use chatcore::protocol::Form;
 use futures::{SinkExt, StreamExt};
 use http::HeaderValue;
 use http::header::{COOKIE, HeaderName, SEC_WEBSOCKET_PROTOCOL};
@@ -12,7 +13,7 @@ use tokio_websockets::{ClientBuilder, Message, WebSocketStream};
 
 use crate::must;
 
-/// A client on a WebSocket. Frames that nobody has asked for wait in order.
+/// A client on a WebSocket, which reads messages in their lean form unless told otherwise. Frames that nobody has asked for wait in order.
 #[derive(Debug)]
 pub struct Client {
     socket: WebSocketStream<TcpStream>,
@@ -29,6 +30,15 @@ impl Client {
     /// If that fails.
     pub async fn connect(addr: SocketAddr, name: &str) -> Self {
         Self::connect_raw(addr, name).await.welcomed().await
+    }
+
+    /// Connects as `name`, to read messages in this form, and receives the `welcome`.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub async fn connect_in(addr: SocketAddr, name: &str, form: Form) -> Self {
+        let user = HeaderName::from_static("x-user");
+        Self::try_handshake(addr, user, name, form).await.expect("a WebSocket").welcomed().await
     }
 
     /// Connects with a cookie and receives the `welcome`.
@@ -49,26 +59,32 @@ impl Client {
 
     /// Connects with a cookie and receives the `welcome`; `None` if the server is down or ends the connection.
     pub async fn try_connect_with_cookie(addr: SocketAddr, cookie: &str) -> Option<Self> {
-        let mut client = Self::try_handshake(addr, COOKIE, cookie).await.ok()?;
+        let mut client = Self::try_handshake(addr, COOKIE, cookie, Form::Lean).await.ok()?;
         client.welcome = client.next().await.ok()?;
         (client.welcome["type"] == "welcome").then_some(client)
     }
 
     async fn handshake(addr: SocketAddr, header: HeaderName, value: &str) -> Self {
-        Self::try_handshake(addr, header, value).await.expect("a WebSocket")
+        Self::try_handshake(addr, header, value, Form::Lean).await.expect("a WebSocket")
     }
 
     async fn try_handshake(
         addr: SocketAddr,
         header: HeaderName,
         value: &str,
+        form: Form,
     ) -> Result<Self, tokio_websockets::Error> {
+        let offered = match form {
+            // As our client does, for servers that do not know the lean form.
+            Form::Lean => "chatcore.v1.lean, chatcore.v1",
+            form => form.subprotocol(),
+        };
         let connecting = ClientBuilder::new()
             .uri(&format!("ws://{addr}/chat/ws"))
             .expect("a URI")
             .add_header(header, HeaderValue::from_str(value).expect("a header"))
             .expect("no reserved header")
-            .add_header(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("chatcore.v1"))
+            .add_header(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(offered))
             .expect("no reserved header");
         let connected = async {
             let tcp = TcpStream::connect(addr).await?;
@@ -77,7 +93,7 @@ impl Client {
             connecting.connect_on(tcp).await
         };
         let (socket, response) = must("a handshake", connected).await?;
-        assert_eq!(response.headers()[SEC_WEBSOCKET_PROTOCOL], "chatcore.v1");
+        assert_eq!(response.headers()[SEC_WEBSOCKET_PROTOCOL], form.subprotocol());
         Ok(Self { socket, waiting: VecDeque::new(), last_id: 0, welcome: Value::Null })
     }
 

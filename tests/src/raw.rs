@@ -71,7 +71,7 @@ impl Raw {
         let mut raw = Self::connect(addr).await;
         let request = format!(
             "GET /chat/ws HTTP/1.1\r\nHost: {addr}\r\nx-user: {name}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+             Sec-WebSocket-Protocol: chatcore.v1.lean\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         );
         raw.write(request.as_bytes()).await;
         let head = raw.head().await;

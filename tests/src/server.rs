@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use chatcore::blob::FolderBlobs;
+use chatcore::protocol::Form;
 use chatcore::store::Store;
 use chatcore::{
     Action, ChannelName, Chat, ChatBuilder, Denied, Identity, Limits, MemoryStore, OpenPolicy, Policy, User,
@@ -163,6 +164,11 @@ impl Server {
     /// Connects a user.
     pub async fn client(&self, name: &str) -> Client {
         Client::connect(self.addr, name).await
+    }
+
+    /// Connects a client that reads messages in this form.
+    pub async fn client_in(&self, name: &str, form: Form) -> Client {
+        Client::connect_in(self.addr, name, form).await
     }
 
     /// Connects a user and subscribes to a channel, which is created if it does not exist.

@@ -1,6 +1,6 @@
 //! The HTTP half of a WebSocket: RFC 6455, section 4.2.
 
-use chatcore::protocol::SUBPROTOCOL;
+use chatcore::protocol::Form;
 use http::header::{
     CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
@@ -16,12 +16,12 @@ const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 /// The value of `Connection` that RFC 9110, section 7.8, requires in addition to `Upgrade`.
 const UPGRADES: HeaderValue = HeaderValue::from_static("upgrade");
 
-/// Checks a request for a WebSocket, and returns the answer that switches to it.
+/// Checks a request for a WebSocket, and returns the answer that switches to it, and the form of its messages.
 pub(crate) fn accept(
     method: &Method,
     version: Version,
     headers: &HeaderMap,
-) -> Result<Response<Body>, HttpError> {
+) -> Result<(Response<Body>, Form), HttpError> {
     // HTTP/1.0 has no upgrades. By RFC 9110, section 7.8, a server ignores the header there.
     let upgrades = method == Method::GET && version >= Version::HTTP_11;
     if !upgrades || !has_token(headers, &UPGRADE, "websocket") || !has_token(headers, &CONNECTION, "upgrade")
@@ -37,7 +37,7 @@ pub(crate) fn accept(
     let key = only(headers, &SEC_WEBSOCKET_KEY)
         .filter(|key| is_key(key.as_bytes()))
         .ok_or_else(|| bad("the request must have a Sec-WebSocket-Key of 16 bytes in base64"))?;
-    let subprotocol = subprotocol(headers)?;
+    let chosen = chosen_form(headers)?;
 
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -47,10 +47,10 @@ pub(crate) fn accept(
     let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes()))
         .expect("invariant: base64 is a header value");
     answer.insert(SEC_WEBSOCKET_ACCEPT, accept);
-    if let Some(subprotocol) = subprotocol {
-        answer.insert(SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    if let Some(form) = chosen {
+        answer.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(form.subprotocol()));
     }
-    Ok(response)
+    Ok((response, chosen.unwrap_or_default()))
 }
 
 fn upgrade_required(message: &'static str) -> HttpError {
@@ -63,16 +63,21 @@ fn bad(message: impl Into<std::borrow::Cow<'static, str>>) -> HttpError {
     HttpError::new(StatusCode::BAD_REQUEST, "bad_handshake", message)
 }
 
-/// Returns the subprotocol to echo, if the client offers any.
-fn subprotocol(headers: &HeaderMap) -> Result<Option<HeaderValue>, HttpError> {
+/// The forms of messages, in the order in which they are chosen.
+const FORMS: [Form; 2] = [Form::Lean, Form::Full];
+
+/// Returns the form whose subprotocol is to be echoed, if the client offers any.
+fn chosen_form(headers: &HeaderMap) -> Result<Option<Form>, HttpError> {
     if !headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
         return Ok(None);
     }
     // Unlike other tokens of a handshake, subprotocols are case-sensitive.
-    if tokens(headers, &SEC_WEBSOCKET_PROTOCOL).any(|offer| offer == SUBPROTOCOL) {
-        return Ok(Some(HeaderValue::from_static(SUBPROTOCOL)));
-    }
-    Err(bad(format!("no offered subprotocol is supported: use {SUBPROTOCOL}")))
+    let is_offered =
+        |form: &Form| tokens(headers, &SEC_WEBSOCKET_PROTOCOL).any(|offer| offer == form.subprotocol());
+    let served = || {
+        bad(format!("no offered subprotocol is supported: use {}", FORMS.map(Form::subprotocol).join(" or ")))
+    };
+    FORMS.into_iter().find(is_offered).map(Some).ok_or_else(served)
 }
 
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
@@ -120,7 +125,15 @@ mod tests {
                 None => drop(headers.remove(name)),
             }
         }
-        accept(&Method::GET, Version::HTTP_11, &headers).unwrap_or_else(HttpError::into_response)
+        match accept(&Method::GET, Version::HTTP_11, &headers) {
+            Ok((response, form)) => {
+                let echoed = response.headers().get(SEC_WEBSOCKET_PROTOCOL);
+                let read = echoed.map_or(Form::Full.subprotocol(), |echoed| echoed.to_str().unwrap());
+                assert_eq!(form.subprotocol(), read);
+                response
+            }
+            Err(error) => error.into_response(),
+        }
     }
 
     #[test]
@@ -132,9 +145,16 @@ mod tests {
     }
 
     #[test]
-    fn the_subprotocol_is_echoed_where_offered_and_others_alone_are_refused() {
-        let echoed = answer(&[("sec-websocket-protocol", Some("soap, chatcore.v1"))]);
-        assert_eq!(echoed.headers()[SEC_WEBSOCKET_PROTOCOL], "chatcore.v1");
+    fn an_offered_subprotocol_is_echoed_and_others_alone_are_refused() {
+        for (offered, echoed) in [
+            ("soap, chatcore.v1", "chatcore.v1"),
+            ("chatcore.v1.lean", "chatcore.v1.lean"),
+            ("chatcore.v1,soap , chatcore.v1.lean", "chatcore.v1.lean"),
+            ("chatcore.v1, chatcore.v1.LEAN, chatcore.v1.lean.x", "chatcore.v1"),
+        ] {
+            let answer = answer(&[("sec-websocket-protocol", Some(offered))]);
+            assert_eq!(answer.headers()[SEC_WEBSOCKET_PROTOCOL], echoed, "{offered}");
+        }
         assert_eq!(answer(&[("sec-websocket-protocol", Some("chatcore.v2"))]).status(), 400);
         assert_eq!(answer(&[("sec-websocket-protocol", Some(""))]).status(), 400);
     }

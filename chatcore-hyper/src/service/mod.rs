@@ -315,8 +315,10 @@ impl Shared {
                 let (chat, frame_bytes) = (self.chat.clone(), self.chat.limits().frame_bytes);
                 let (bounds, failures) = (Arc::clone(&self.bounds), chat.failures().clone());
                 let permit = self.addresses.socket(parts)?;
-                upgrade(parts, frame_bytes, bounds, failures, permit, move || {
-                    chat.open(identity).map_err(ConnectError::close_reason)
+                upgrade(parts, frame_bytes, bounds, failures, permit, move |form| {
+                    let connection = chat.open(identity).map_err(ConnectError::close_reason)?;
+                    connection.set_form(form);
+                    Ok(connection)
                 })
             }
             Route::Identity => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use chatcore::FailureLog;
-use chatcore::protocol::CloseReason;
+use chatcore::protocol::{CloseReason, Form};
 use http::request::Parts;
 use http::{Response, StatusCode};
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -22,23 +22,24 @@ use crate::service::handshake;
 use crate::socket::driver::Driver;
 use crate::socket::endpoint::Endpoint;
 
-/// Answers the handshake, and runs what `open` returns as soon as the answer is written.
+/// Answers the handshake, and runs what `open` returns as soon as the answer is written. `open` gets the form in which the
+/// client reads messages.
 pub(crate) fn upgrade<E: Endpoint + Send + 'static>(
     parts: &mut Parts,
     frame_bytes: usize,
     bounds: Arc<Bounds>,
     failures: FailureLog,
     permit: Option<Permit>,
-    open: impl FnOnce() -> Result<E, CloseReason> + Send + 'static,
+    open: impl FnOnce(Form) -> Result<E, CloseReason> + Send + 'static,
 ) -> Result<Response<Body>, HttpError> {
-    let response = handshake::accept(&parts.method, parts.version, &parts.headers)?;
+    let (response, form) = handshake::accept(&parts.method, parts.version, &parts.headers)?;
     let Some(upgrade) = parts.extensions.remove::<OnUpgrade>() else {
         let message = "this connection can't be upgraded: serve it over HTTP/1.1 with upgrades enabled";
         return Err(HttpError::new(StatusCode::INTERNAL_SERVER_ERROR, "no_upgrade", message));
     };
     tokio::spawn(async move {
         match upgrade.await {
-            Ok(upgraded) => run(upgraded, open(), frame_bytes, bounds, permit),
+            Ok(upgraded) => run(upgraded, open(form), frame_bytes, bounds, permit),
             // The peer may leave before it has its answer. A server without upgrades fails here too.
             Err(error) => failures.misused(
                 "a handshake did not become a WebSocket; are upgrades enabled where the service is served?",

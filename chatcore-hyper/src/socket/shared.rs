@@ -4,7 +4,6 @@ use std::fmt;
 use std::io;
 use std::sync::{Mutex, MutexGuard};
 
-use bytes::Bytes;
 use chatcore::transport::{Burst, Framing, Outlet, Sent};
 use tokio::net::TcpStream;
 
@@ -46,7 +45,7 @@ impl TryWrite for TcpStream {
 struct TextFrames;
 
 impl Framing for TextFrames {
-    fn write(frame: &Bytes, wire: &mut Vec<u8>) {
+    fn write(frame: &[u8], wire: &mut Vec<u8>) {
         write_text(frame, wire);
     }
 }
@@ -79,6 +78,7 @@ impl<I> fmt::Debug for SharedSocket<I> {
 mod tests {
     use std::future::poll_fn;
 
+    use bytes::Bytes;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 

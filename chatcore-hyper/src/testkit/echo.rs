@@ -48,7 +48,7 @@ impl<B> tower_service::Service<Request<B>> for Echo {
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut parts, _) = request.into_parts();
-        let open = || Ok(Session::default());
+        let open = |_| Ok(Session::default());
         let answer =
             upgrade(&mut parts, self.message_bytes, Arc::clone(&self.bounds), FailureLog::new(), None, open);
         ready(Ok(answer.unwrap_or_else(HttpError::into_response)))

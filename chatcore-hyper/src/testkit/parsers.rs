@@ -149,7 +149,7 @@ pub fn inspect(head: &[u8]) -> FileKind {
 #[must_use]
 pub fn accepts_socket(headers: &HeaderMap) -> u16 {
     handshake::accept(&http::Method::GET, http::Version::HTTP_11, headers)
-        .unwrap_or_else(error::HttpError::into_response)
+        .map_or_else(error::HttpError::into_response, |(response, _)| response)
         .status()
         .as_u16()
 }

@@ -16,6 +16,7 @@ use crate::model::error::Error;
 use crate::model::event::Event;
 use crate::model::id::{ChannelId, ConsumerName, Position};
 use crate::model::name::ChannelName;
+use crate::protocol::Variant;
 use crate::store::{ChannelInfo, Head, StartAt, StoreError};
 
 /// What a [`Consumer`] reads from a channel's log.
@@ -434,9 +435,9 @@ impl Chat {
         in_time(engine, async { Ok(engine.store.remove_consumer(name).await?) }).await
     }
 
-    /// Returns an event of a channel's log as JSON, in the form in which clients get it: for a webhook, say.
+    /// Returns an event of a channel's log as JSON, as clients get it in the [full form](crate::protocol::Form::Full): for a webhook, say.
     #[must_use]
     pub fn event_json(&self, channel: &ChannelName, event: &Event) -> Bytes {
-        self.engine().encoder.event(channel, event).frame
+        self.engine().encoder.event(channel, event).frame.bytes(Variant::Full)
     }
 }

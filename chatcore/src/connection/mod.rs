@@ -38,7 +38,7 @@ use crate::model::name::ChannelName;
 use crate::model::policy::{Action, Denied, Identity};
 use crate::model::query::QUERY_CHARS;
 use crate::protocol::{
-    Answer, ChatEvent, ClientLimits, CloseReason, Command, ConnectError, Encoder, VERSION,
+    Answer, ChatEvent, ClientLimits, CloseReason, Command, ConnectError, Encoder, Form, VERSION,
 };
 
 /// The most frames that one poll gives to the transport.
@@ -192,6 +192,12 @@ impl Connection {
     /// Call it once, before the connection is polled.
     pub fn set_outlet(&self, outlet: Arc<dyn Outlet>) {
         self.handle.set_outlet(outlet);
+    }
+
+    /// Sets the form in which the connection reads messages. Without this it is [`Form::Full`]. Call it once, before the
+    /// connection is polled.
+    pub fn set_form(&self, form: Form) {
+        self.handle.set_form(form);
     }
 
     /// Handles a text frame. A malformed frame is answered with an `error`, in its turn.

@@ -34,7 +34,8 @@ impl Engine {
         if still != since {
             past.hide_before(still);
         }
-        let (messages, [cut, cut_after]) = self.encoder.middle(past.older, past.newer, limit.bytes);
+        let (messages, [cut, cut_after]) =
+            self.encoder.middle(past.older, past.newer, limit.bytes, handle.reader());
         let more_after = past.more_after.map(|more| more || cut_after);
         Ok(Reply::History { messages, more: past.more || cut, more_after })
     }
@@ -55,7 +56,7 @@ impl Engine {
         let since = self.first_readable(&handle.identity, &channel.info).await?;
         let next = found.before.filter(|next| *next > since);
         let page = readable_part(Page::new(found.messages, false), since);
-        let (messages, cut) = self.encoder.newest(page.messages, limit.bytes);
+        let (messages, cut) = self.encoder.newest(page.messages, limit.bytes, handle.reader());
         Ok(Reply::Found { messages, before: cut.or(next).map(SearchFrom::Seq) })
     }
 
@@ -95,7 +96,7 @@ impl Engine {
             let mut of_channel = Vec::with_capacity(readable.len());
             for message in readable.iter().rev() {
                 let fragment = self.encoder.message_in(name, message);
-                if !page.take(fragment.len()) {
+                if !page.take(fragment.len_for(handle.reader())) {
                     cut = Some(message.seq + 1);
                     break;
                 }
@@ -114,7 +115,7 @@ impl Engine {
                 break;
             }
         }
-        let messages = MessageList::new(fragments.iter());
+        let messages = MessageList::for_reader(fragments.iter(), handle.reader());
         Ok(Reply::Found { messages, before: next.map(|mark| SearchFrom::Mark(mark.text())) })
     }
 

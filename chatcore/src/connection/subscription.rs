@@ -151,6 +151,7 @@ impl Subscription {
     /// Returns the events after the position: all of them, or as many as an answer can have if the ring has the
     /// rest. Returns `None` if the position is not valid or too far back.
     async fn replay(&self, position: &Position) -> Result<Option<Start>, Error> {
+        let reader = self.subscriber.handle().reader();
         let most = self.engine.limits.resume_events;
         let bytes = self.engine.limits.answer_bytes;
         {
@@ -162,7 +163,7 @@ impl Subscription {
             {
                 return Ok(None);
             }
-            if let Some((frames, cursor)) = ring.frames_after(position, bytes) {
+            if let Some((frames, cursor)) = ring.frames_after(position, bytes, reader) {
                 return Ok(Some(Start::new(&ring, cursor, Content::Events(frames))));
             }
         }
@@ -177,10 +178,11 @@ impl Subscription {
         let mut frames = Vec::with_capacity(events.len());
         for event in events {
             let frame = self.engine.encoder.event(name, &event).frame;
-            if !page.take(frame.len() + 1) {
+            let variant = frame.variant(reader);
+            if !page.take(frame.len(variant) + 1) {
                 break;
             }
-            frames.push(frame);
+            frames.push(frame.bytes(variant));
         }
         let reached = position.seq + frames.len() as Seq;
         let ring = self.channel.ring().read();
@@ -192,13 +194,14 @@ impl Subscription {
 
     /// Returns the newest messages in their current state, none of them before `since`.
     async fn snapshot(&self, limit: usize, since: Seq) -> Result<Start, Error> {
+        let reader = self.subscriber.handle().reader();
         let (before, start) = {
             let ring = self.channel.ring().read();
             let start = |messages, more| Start::new(&ring, ring.cursor(), Content::Messages(messages, more));
-            match ring.newest(limit).filter(|_| since == 0) {
+            match ring.newest(limit, reader).filter(|_| since == 0) {
                 Some((messages, more)) => return Ok(start(messages, more)),
                 // The ring has fewer than requested, since it is bounded in bytes, or may have more than is readable.
-                None => (ring.head().seq + 1, start(MessageList::new([].iter()), true)),
+                None => (ring.head().seq + 1, start(MessageList::empty(), true)),
             }
         };
         // Edits that the store has already applied come again as events. Applying them twice changes nothing.
@@ -206,7 +209,7 @@ impl Subscription {
         let limit = PageLimit::new(limit, bytes);
         let page = self.engine.store.messages_before(self.channel.info.id, before, limit).await?;
         let page = readable_part(page, since);
-        let (messages, cut) = self.engine.encoder.newest(page.messages, bytes);
+        let (messages, cut) = self.engine.encoder.newest(page.messages, bytes, reader);
         Ok(Start { content: Content::Messages(messages, page.more || cut.is_some()), ..start })
     }
 
@@ -247,7 +250,8 @@ impl Subscription {
             Some((seq, _)) => limit.min(usize::try_from(seq - cursor.seq).unwrap_or(usize::MAX)),
             None => limit,
         };
-        match self.channel.ring().read().read(cursor, limit, room, out) {
+        let reader = self.subscriber.handle().reader();
+        match self.channel.ring().read().read(cursor, limit, room, reader, out) {
             Read::Lagged { from, to } => Progress::Lagged { from, to: last.map_or(to, |(seq, _)| seq) },
             Read::Caught(to) | Read::More(to) if last.is_some_and(|(seq, _)| to.seq >= seq) => {
                 place.move_to(to);

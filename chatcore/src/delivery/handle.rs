@@ -16,7 +16,7 @@ use crate::delivery::wake::{ReadyList, WakeMark};
 use crate::limits::share::Share;
 use crate::model::name::ChannelName;
 use crate::model::policy::Identity;
-use crate::protocol::CloseReason;
+use crate::protocol::{CloseReason, Form, Mark, Reader};
 
 /// The number of a subscription within its connection.
 pub(crate) type SubscriptionKey = u64;
@@ -28,6 +28,10 @@ pub(crate) struct ConnectionHandle {
     pub(crate) share: Arc<Share>,
     /// The connection's number in the log.
     pub(crate) number: u64,
+    /// The mark of its user.
+    mark: Mark,
+    /// Whether it reads messages in their lean form.
+    lean: AtomicBool,
     ready: Arc<ReadyList<SubscriptionKey>>,
     mailbox: Mutex<Mailbox>,
     outlet: OnceLock<Arc<dyn Outlet>>,
@@ -64,6 +68,8 @@ impl ConnectionHandle {
             cuts: Box::default(),
         };
         Self {
+            mark: Mark::of(&identity.user.id),
+            lean: AtomicBool::new(false),
             identity,
             share,
             number: mailboxes.monitor().number(),
@@ -77,6 +83,18 @@ impl ConnectionHandle {
             written_round: AtomicU64::default(),
             written_key: AtomicU32::default(),
         }
+    }
+
+    /// Sets the form in which it reads messages.
+    pub(crate) fn set_form(&self, form: Form) {
+        self.lean.store(form == Form::Lean, Ordering::Relaxed);
+    }
+
+    /// Returns who reads its frames, and in which form.
+    #[inline]
+    pub(crate) fn reader(&self) -> Reader<'_> {
+        let form = if self.lean.load(Ordering::Relaxed) { Form::Lean } else { Form::Full };
+        Reader { form, user: &self.identity.user.id, mark: self.mark }
     }
 
     /// Returns a subscription whose marks wake this connection.

@@ -5,6 +5,9 @@ use std::fmt::Debug;
 
 use bytes::Bytes;
 
+use crate::model::id::UserId;
+use crate::protocol::{Encoded, Form, Marks, Reader, Variant};
+
 /// The most frames of a burst, which is one write to each subscriber.
 pub(crate) const BURST_FRAMES: usize = 64;
 
@@ -31,14 +34,13 @@ const BURST_BYTES: usize = 48 * 1024;
 /// use std::net::TcpStream;
 /// use std::sync::Mutex;
 ///
-/// use bytes::Bytes;
 /// use chatcore::transport::{Burst, Framing, Outlet, Sent};
 ///
 /// /// A frame is a line.
 /// struct Lines;
 ///
 /// impl Framing for Lines {
-///     fn write(frame: &Bytes, wire: &mut Vec<u8>) {
+///     fn write(frame: &[u8], wire: &mut Vec<u8>) {
 ///         wire.extend_from_slice(frame);
 ///         wire.push(b'\n');
 ///     }
@@ -88,12 +90,32 @@ pub enum Sent {
 /// How a transport writes a frame.
 pub trait Framing: 'static {
     /// Appends the frame's bytes on the wire.
-    fn write(frame: &Bytes, wire: &mut Vec<u8>);
+    fn write(frame: &[u8], wire: &mut Vec<u8>);
 }
 
-/// One or more frames for many connections, and their bytes on the wire, encoded once for all.
+/// One or more frames for many connections, and their bytes on the wire.
+///
+/// Connections read messages in different [forms](crate::protocol::Form), and the author of a lean one reads its nonce.
+/// Before each call of an outlet, the fan-out sets how its connection reads the frames. The bytes are made once for all
+/// connections with the same transport that read them in the same way.
 #[derive(Debug, Default)]
 pub struct Burst {
+    encoded: Vec<Encoded>,
+    /// The marks of the messages' authors.
+    authors: Marks,
+    /// How the current connection reads the frames.
+    variant: Variant,
+    /// The user for whom `written` has the variant [`Own`](Variant::Own).
+    author: Option<UserId>,
+    written: [Written; 3],
+    /// For a frame whose variant is not held in one piece.
+    spare: Vec<u8>,
+}
+
+/// The frames in one variant.
+#[derive(Debug, Default)]
+struct Written {
+    /// Each by itself, once a transport has asked for them.
     frames: Vec<Bytes>,
     /// One or two transports: those of a channel's subscribers.
     wires: Vec<Wire>,
@@ -106,57 +128,116 @@ struct Wire {
 }
 
 impl Burst {
-    /// Returns a burst of frames.
+    /// Returns a burst of frames, which all connections read in the same form.
     #[must_use]
     pub fn new(frames: Vec<Bytes>) -> Self {
-        Self { frames, wires: Vec::new() }
+        Self { encoded: frames.into_iter().map(Encoded::same).collect(), ..Self::default() }
     }
 
-    /// Returns the frames, so that a transport can keep those that it could not write.
+    /// Returns the frames as the connection reads them, so that a transport can keep those that it could not write.
     #[must_use]
-    pub fn frames(&self) -> &[Bytes] {
-        &self.frames
+    pub fn frames(&mut self) -> &[Bytes] {
+        let Self { encoded, variant, author, written, .. } = self;
+        let frames = &mut written[*variant as usize].frames;
+        if frames.is_empty() {
+            frames.extend(
+                encoded.iter().map(|frame| frame.bytes(variant_of(frame, *variant, author.as_ref()))),
+            );
+        }
+        frames
     }
 
-    /// Returns the frames as `F` writes them, one after the other.
+    /// Returns the frames as the connection reads them and `F` writes them, one after the other.
     pub fn wire<F: Framing>(&mut self) -> &[u8] {
         let framing = TypeId::of::<F>();
-        let at = self.wires.iter().position(|wire| wire.framing == framing).unwrap_or_else(|| {
-            self.wires.push(Wire { framing, bytes: Vec::new() });
-            self.wires.len() - 1
+        let wires = &mut self.written[self.variant as usize].wires;
+        let at = wires.iter().position(|wire| wire.framing == framing).unwrap_or_else(|| {
+            wires.push(Wire { framing, bytes: Vec::new() });
+            wires.len() - 1
         });
-        let bytes = &mut self.wires[at].bytes;
+        let bytes = &mut wires[at].bytes;
         if bytes.is_empty() {
-            self.frames.iter().for_each(|frame| F::write(frame, bytes));
+            for frame in &self.encoded {
+                let variant = variant_of(frame, self.variant, self.author.as_ref());
+                if let Some(held) = frame.as_held(variant) {
+                    F::write(held, bytes);
+                } else {
+                    self.spare.clear();
+                    frame.write(variant, &mut self.spare);
+                    F::write(&self.spare, bytes);
+                }
+            }
         }
         bytes
     }
 
+    /// Sets the reader of the next calls.
+    #[inline]
+    pub(crate) fn write_for(&mut self, reader: Reader<'_>) {
+        self.variant = match reader.form {
+            Form::Full => Variant::Full,
+            Form::Lean if self.authors.may_have(reader.mark) && self.is_by(reader.user) => Variant::Own,
+            Form::Lean => Variant::Lean,
+        };
+    }
+
+    /// Returns whether a message is by this user. If so, the variant [`Own`](Variant::Own) is theirs from now on.
+    #[cold]
+    fn is_by(&mut self, user: &UserId) -> bool {
+        if self.author.as_ref() == Some(user) {
+            return true;
+        }
+        let is_by = self.encoded.iter().any(|frame| frame.is_by(user));
+        if is_by {
+            self.written[Variant::Own as usize].clear();
+            self.author = Some(user.clone());
+        }
+        is_by
+    }
+
     /// Empties the burst and adds the frames of `fill`. Returns how many of them it takes, at least one if there
     /// is one.
-    pub(crate) fn refill<R>(&mut self, fill: impl FnOnce(&mut Vec<Bytes>) -> R) -> (R, usize) {
+    pub(crate) fn refill<R>(&mut self, fill: impl FnOnce(&mut Vec<Encoded>) -> R) -> (R, usize) {
         self.clear();
-        let filled = fill(&mut self.frames);
+        let filled = fill(&mut self.encoded);
         let mut bytes = 0;
-        let fits = self.frames.iter().take_while(|frame| {
+        let fits = self.encoded.iter().take_while(|frame| {
             let first = bytes == 0;
-            bytes += frame.len();
+            bytes += frame.len(Variant::Full);
             first || bytes <= BURST_BYTES
         });
         let count = fits.count();
-        self.frames.truncate(count);
+        self.encoded.truncate(count);
+        self.encoded.iter().filter_map(Encoded::author_mark).for_each(|mark| self.authors.add(mark));
         (filled, count)
     }
 
     /// Drops the frames. The buffers stay for the next ones.
     pub(crate) fn clear(&mut self) {
-        self.frames.clear();
-        self.clear_wires();
+        self.encoded.clear();
+        (self.authors, self.author) = (Marks::default(), None);
+        self.clear_written();
     }
 
-    /// Drops the encoded bytes.
-    pub(crate) fn clear_wires(&mut self) {
+    /// Drops the written bytes.
+    pub(crate) fn clear_written(&mut self) {
+        self.written.iter_mut().for_each(Written::clear);
+    }
+}
+
+impl Written {
+    /// Drops the bytes. The buffers stay for the next ones.
+    fn clear(&mut self) {
+        self.frames.clear();
         self.wires.iter_mut().for_each(|wire| wire.bytes.clear());
+    }
+}
+
+/// Returns how a frame is written in a burst's variant. In [`Own`](Variant::Own), only the messages of `author` are.
+fn variant_of(frame: &Encoded, variant: Variant, author: Option<&UserId>) -> Variant {
+    match variant {
+        Variant::Own if !author.is_some_and(|author| frame.is_by(author)) => Variant::Lean,
+        variant => variant,
     }
 }
 
@@ -167,7 +248,7 @@ mod tests {
     struct Lines;
 
     impl Framing for Lines {
-        fn write(frame: &Bytes, wire: &mut Vec<u8>) {
+        fn write(frame: &[u8], wire: &mut Vec<u8>) {
             wire.extend_from_slice(frame);
             wire.push(b'\n');
         }
@@ -176,17 +257,21 @@ mod tests {
     struct Counted;
 
     impl Framing for Counted {
-        fn write(frame: &Bytes, wire: &mut Vec<u8>) {
+        fn write(frame: &[u8], wire: &mut Vec<u8>) {
             wire.push(frame.len() as u8);
             wire.extend_from_slice(frame);
         }
+    }
+
+    fn same(frame: &[u8]) -> Encoded {
+        Encoded::same(Bytes::copy_from_slice(frame))
     }
 
     #[test]
     fn each_transport_has_its_bytes_and_no_burst_has_those_of_the_one_before() {
         let mut burst = Burst::default();
         for (one, two) in [("a", "bc"), ("", "d")] {
-            burst.refill(|frames| frames.extend([one, two].map(|text| Bytes::from_static(text.as_bytes()))));
+            burst.refill(|frames| frames.extend([one, two].map(|text| same(text.as_bytes()))));
             for _ in 0..2 {
                 assert_eq!(burst.wire::<Lines>(), format!("{one}\n{two}\n").as_bytes());
                 let counted =
@@ -199,7 +284,7 @@ mod tests {
     #[test]
     fn a_burst_is_bounded_in_bytes_but_takes_one_frame_of_any_size() {
         let frames =
-            |sizes: &[usize]| sizes.iter().map(|size| vec![b'x'; *size].into()).collect::<Vec<Bytes>>();
+            |sizes: &[usize]| sizes.iter().map(|size| same(&vec![b'x'; *size])).collect::<Vec<Encoded>>();
         let mut burst = Burst::default();
         let mut taken = |sizes: &[usize]| burst.refill(|out| out.extend(frames(sizes))).1;
         assert_eq!(taken(&[]), 0);

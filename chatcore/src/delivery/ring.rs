@@ -13,7 +13,7 @@ use crate::limits::Limits;
 use crate::model::check::Check;
 use crate::model::event::{Event, EventKind};
 use crate::model::id::{Position, Seq, UserId};
-use crate::protocol::{EncodedEvent, Encoder, MessageList};
+use crate::protocol::{Encoded, EncodedEvent, Encoder, MessageList, Reader};
 use crate::store::{Head, Page, PageLimit};
 
 /// The end of a channel's log in memory, bounded in number and in bytes.
@@ -113,7 +113,7 @@ impl HistoryRing {
             return Push::Gap;
         }
         (self.head.seq, self.head.check) = (event.seq, Some(check));
-        self.messages.drop_snapshot();
+        self.messages.drop_snapshots();
         match &event.kind {
             EventKind::Message(_) => {
                 if let Some(fragment) = encoded.message {
@@ -143,26 +143,54 @@ impl HistoryRing {
         Push::Done
     }
 
-    /// Copies up to `limit` frames after the cursor while there is room.
-    pub(crate) fn read(&self, cursor: Cursor, limit: usize, room: &mut Room, out: &mut Vec<Bytes>) -> Read {
+    /// Adds up to `limit` frames after the cursor to `out` while there is room, as `reader` reads them.
+    pub(crate) fn read(
+        &self,
+        cursor: Cursor,
+        limit: usize,
+        room: &mut Room,
+        reader: Reader<'_>,
+        out: &mut Vec<Bytes>,
+    ) -> Read {
+        self.take(cursor, limit, |frame| {
+            let variant = frame.variant(reader);
+            let fits = room.take(frame.len(variant));
+            if fits {
+                out.push(frame.bytes(variant));
+            }
+            fits
+        })
+    }
+
+    /// Adds up to `limit` frames after the cursor to `out`, for readers of any form.
+    pub(crate) fn read_all_forms(&self, cursor: Cursor, limit: usize, out: &mut Vec<Encoded>) -> Read {
+        self.take(cursor, limit, |frame| {
+            out.push(frame.clone());
+            true
+        })
+    }
+
+    /// Hands up to `limit` frames after the cursor to `take`, until it returns false for one that it does not take.
+    fn take(&self, cursor: Cursor, limit: usize, mut take: impl FnMut(&Encoded) -> bool) -> Read {
         if cursor.generation != self.generation || !self.holds_after(cursor.seq) {
             let from = if cursor.generation == self.generation { cursor.seq + 1 } else { 1 };
             return Read::Lagged { from, to: self.head.seq };
         }
         // A cursor set from the store may be ahead of the ring for a moment.
         let behind = self.behind(cursor.seq).unwrap_or_default();
-        let before = out.len();
-        out.extend(
-            self.frames.newest(behind).take(limit).take_while(|frame| room.take(frame.len())).cloned(),
-        );
-        let count = out.len() - before;
+        let count = self.frames.newest(behind).take(limit).take_while(|frame| take(frame)).count();
         let next = Cursor { generation: self.generation, seq: cursor.seq + count as Seq };
         if count < behind { Read::More(next) } else { Read::Caught(next) }
     }
 
-    /// Returns the frames after `position` that take `bytes` together, but at least one, and the cursor after
-    /// them. Returns `None` if the ring does not have them.
-    pub(crate) fn frames_after(&self, position: &Position, bytes: usize) -> Option<(Vec<Bytes>, Cursor)> {
+    /// Returns the frames after `position` that take `bytes` together, but at least one, as `reader` reads them, and the
+    /// cursor after them. Returns `None` if the ring does not have them.
+    pub(crate) fn frames_after(
+        &self,
+        position: &Position,
+        bytes: usize,
+        reader: Reader<'_>,
+    ) -> Option<(Vec<Bytes>, Cursor)> {
         if position.epoch != self.head.epoch
             || !self.holds_after(position.seq)
             || !position.fits(self.check_at(position.seq))
@@ -171,8 +199,9 @@ impl HistoryRing {
         }
         let behind = self.behind(position.seq)?;
         let mut page = PageLimit { items: usize::MAX, bytes }.fill();
-        let later = self.frames.newest(behind);
-        let frames: Vec<Bytes> = later.take_while(|frame| page.take(frame.len() + 1)).cloned().collect();
+        let later = self.frames.newest(behind).map(|frame| (frame, frame.variant(reader)));
+        let fitting = later.take_while(|(frame, variant)| page.take(frame.len(*variant) + 1));
+        let frames: Vec<Bytes> = fitting.map(|(frame, variant)| frame.bytes(variant)).collect();
         let cursor = self.cursor_at(position.seq + frames.len() as Seq);
         Some((frames, cursor))
     }
@@ -194,9 +223,9 @@ impl HistoryRing {
 
     /// Returns the newest messages for an answer, at most `limit`, oldest first, and whether the log has older
     /// ones. Returns `None` if the log may have more for the answer than the ring does.
-    pub(crate) fn newest(&self, limit: usize) -> Option<(MessageList, bool)> {
+    pub(crate) fn newest(&self, limit: usize, reader: Reader<'_>) -> Option<(MessageList, bool)> {
         let rings = self.charge.rings();
-        let newest = self.messages.newest(limit, rings)?;
+        let newest = self.messages.newest(limit, reader, rings)?;
         self.used.store(rings.next_use(), Ordering::Relaxed);
         Some(newest)
     }
@@ -235,6 +264,7 @@ mod tests {
     use crate::model::message::User;
     use crate::model::name::ChannelName;
     use crate::model::time::Timestamp;
+    use crate::protocol::Form;
 
     struct Log {
         ring: HistoryRing,
@@ -269,16 +299,26 @@ mod tests {
 
         fn read(&self, cursor: Cursor, limit: usize) -> (Read, Vec<String>) {
             let mut out = Vec::new();
-            let read = self.ring.read(cursor, limit, &mut Room::new(usize::MAX), &mut out);
+            let read = self.ring.read(
+                cursor,
+                limit,
+                &mut Room::new(usize::MAX),
+                Reader::new(Form::Full, &ann()),
+                &mut out,
+            );
             (read, out.iter().map(|frame| String::from_utf8(frame.to_vec()).unwrap()).collect())
         }
 
         fn newest(&self, limit: usize) -> Option<String> {
-            let (messages, more) = self.ring.newest(limit)?;
+            let (messages, more) = self.ring.newest(limit, Reader::new(Form::Full, &ann()))?;
             let reply = crate::protocol::Reply::History { messages, more, more_after: None };
             let answer = Encoder::answer(&crate::protocol::Answer { id: Some(1), result: Ok(reply) });
             Some(String::from_utf8(answer.to_vec()).unwrap())
         }
+    }
+
+    fn ann() -> UserId {
+        UserId::new("u_1").unwrap()
     }
 
     fn message(text: &str) -> AppendBody {
@@ -409,7 +449,9 @@ mod tests {
         let epoch = log.ring.head().epoch.clone();
         let after = |seq, epoch: &Epoch| {
             let position = Position::new(epoch.clone(), seq);
-            log.ring.frames_after(&position, usize::MAX).map(|(frames, _)| frames.len())
+            log.ring
+                .frames_after(&position, usize::MAX, Reader::new(Form::Full, &ann()))
+                .map(|(frames, _)| frames.len())
         };
         assert_eq!(after(3, &epoch), Some(0));
         assert_eq!(after(1, &epoch), Some(2));

@@ -2,12 +2,10 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
-
 use crate::limits::Limits;
 use crate::model::check::Check;
 use crate::model::id::{Seq, UserId};
-use crate::protocol::Encoder;
+use crate::protocol::{Encoded, Encoder};
 
 /// The frames of a log's newest events without a gap, bounded in number and in bytes. A place among them is said by
 /// the number of frames after it.
@@ -25,7 +23,7 @@ pub(super) struct RingFrames {
 struct Frame {
     /// The message that a delete must redact with this frame: the message itself, or the target of an edit.
     subject: Option<Seq>,
-    bytes: Bytes,
+    encoded: Encoded,
     check: Check,
 }
 
@@ -53,9 +51,9 @@ impl RingFrames {
 
     /// Adds a frame, and drops the oldest ones over the bounds.
     #[inline]
-    pub(super) fn push(&mut self, subject: Option<Seq>, bytes: Bytes, check: Check) {
-        self.bytes += bytes.len();
-        self.frames.push_back(Frame { subject, bytes, check });
+    pub(super) fn push(&mut self, subject: Option<Seq>, encoded: Encoded, check: Check) {
+        self.bytes += encoded.held();
+        self.frames.push_back(Frame { subject, encoded, check });
         while self.frames.len() > self.most || (self.bytes > self.most_bytes && self.frames.len() > 1) {
             self.drop_oldest();
         }
@@ -63,8 +61,8 @@ impl RingFrames {
 
     /// Returns the newest `count` frames, oldest first. There must be as many.
     #[inline]
-    pub(super) fn newest(&self, count: usize) -> impl Iterator<Item = &Bytes> {
-        self.frames.range(self.frames.len() - count..).map(|frame| &frame.bytes)
+    pub(super) fn newest(&self, count: usize) -> impl Iterator<Item = &Encoded> {
+        self.frames.range(self.frames.len() - count..).map(|frame| &frame.encoded)
     }
 
     /// Returns the check of the event before the newest `count`, if it is known.
@@ -79,19 +77,19 @@ impl RingFrames {
     /// Removes the text of a deleted message from every frame that has it.
     pub(super) fn redact(&mut self, target: Seq, encoder: &Encoder) {
         for frame in self.frames.iter_mut().filter(|frame| frame.subject == Some(target)) {
-            self.bytes -= frame.bytes.len();
-            frame.bytes = encoder.redact(&frame.bytes, frame.check);
-            self.bytes += frame.bytes.len();
+            self.bytes -= frame.encoded.held();
+            frame.encoded = encoder.redact(&frame.encoded, frame.check);
+            self.bytes += frame.encoded.held();
         }
     }
 
     /// Takes an erased person's name out of every frame.
     pub(super) fn forget(&mut self, user: &UserId, id: &str, encoder: &Encoder) {
         for frame in &mut self.frames {
-            if let Some(bytes) = encoder.forget(&frame.bytes, frame.check, user, id) {
-                self.bytes -= frame.bytes.len();
-                self.bytes += bytes.len();
-                frame.bytes = bytes;
+            if let Some(encoded) = encoder.forget(&frame.encoded, frame.check, user, id) {
+                self.bytes -= frame.encoded.held();
+                self.bytes += encoded.held();
+                frame.encoded = encoded;
             }
         }
     }
@@ -106,7 +104,7 @@ impl RingFrames {
 
     fn drop_oldest(&mut self) {
         let oldest = self.frames.pop_front().expect("invariant: a ring with bytes has frames");
-        self.bytes -= oldest.bytes.len();
+        self.bytes -= oldest.encoded.held();
         self.floor_check = Some(oldest.check);
     }
 }

@@ -7,7 +7,7 @@ use crate::delivery::ring_budget::{Charge, Rings};
 use crate::limits::Limits;
 use crate::model::event::Event;
 use crate::model::id::{Seq, UserId};
-use crate::protocol::{Encoder, Fragment, MessageList};
+use crate::protocol::{Encoder, Form, Fragment, Marks, MessageList, Reader};
 use crate::store::PageLimit;
 
 /// The newest messages of a log in their current state, bounded in number and in bytes.
@@ -20,8 +20,8 @@ pub(super) struct RingMessages {
     /// If the log has messages older than the first of `messages`: the bytes of the next older one when it was
     /// here, or 0.
     older: Option<usize>,
-    /// The list of all `messages` for answers, until the next change.
-    snapshot: OnceLock<Snapshot>,
+    /// The lists of all `messages` for answers, of each form that was asked for, until the next change.
+    snapshots: Snapshots,
 }
 
 #[derive(Debug)]
@@ -30,10 +30,18 @@ struct Kept {
     fragment: Fragment,
 }
 
-/// An encoded list, and the bytes that it holds.
+#[derive(Debug, Default)]
+struct Snapshots {
+    full: OnceLock<Snapshot>,
+    lean: OnceLock<Snapshot>,
+}
+
+/// A list, encoded for all who have written none of its messages, and the bytes that it holds.
 #[derive(Debug)]
 struct Snapshot {
     list: MessageList,
+    /// The marks of its authors.
+    authors: Marks,
     _charge: Charge,
 }
 
@@ -46,7 +54,7 @@ impl RingMessages {
             messages: VecDeque::new(),
             bytes: 0,
             older: has_older.then_some(0),
-            snapshot: OnceLock::new(),
+            snapshots: Snapshots::default(),
         }
     }
 
@@ -60,7 +68,7 @@ impl RingMessages {
         self.messages.len()
     }
 
-    /// Returns their bytes, without those of the snapshot.
+    /// Returns their bytes, without those of the snapshots, and as many as in the full form.
     #[inline]
     pub(super) fn bytes(&self) -> usize {
         self.bytes
@@ -86,7 +94,7 @@ impl RingMessages {
 
     /// Takes an erased person's name out of every message.
     pub(super) fn forget(&mut self, user: &UserId, id: &str, encoder: &Encoder) {
-        self.drop_snapshot();
+        self.drop_snapshots();
         for kept in &mut self.messages {
             if let Some(fragment) = encoder.forget_author(&kept.fragment, user, id) {
                 self.bytes -= kept.fragment.len();
@@ -96,33 +104,58 @@ impl RingMessages {
         }
     }
 
-    /// Drops the snapshot: the log has changed.
+    /// Drops the snapshots: the log has changed.
     #[inline]
-    pub(super) fn drop_snapshot(&mut self) {
-        self.snapshot = OnceLock::new();
+    pub(super) fn drop_snapshots(&mut self) {
+        self.snapshots = Snapshots::default();
     }
 
     /// Returns the newest messages for an answer, at most `limit`, oldest first, and whether the log has older
     /// ones. Returns `None` if the log may have more for the answer than there are here.
-    pub(super) fn newest(&self, limit: usize, rings: &Arc<Rings>) -> Option<(MessageList, bool)> {
+    pub(super) fn newest(
+        &self,
+        limit: usize,
+        reader: Reader<'_>,
+        rings: &Arc<Rings>,
+    ) -> Option<(MessageList, bool)> {
         let room = |next: usize| self.bytes + next <= self.answer_bytes;
         let is_missing = |next| room(next) || self.messages.is_empty();
         if self.messages.len() < limit && self.older.is_some_and(is_missing) {
             return None;
         }
         let start = self.messages.len().saturating_sub(limit);
-        let list = || MessageList::new(self.messages.range(start..).map(|kept| &kept.fragment));
-        let snapshot = || {
-            let list = list();
-            Snapshot { _charge: Charge::new(rings, list.len()), list }
+        let list = match start {
+            0 => self.all(reader, rings),
+            _ => MessageList::for_reader(self.fragments(start), reader),
         };
-        let list = if start == 0 { self.snapshot.get_or_init(snapshot).list.clone() } else { list() };
         Some((list, start > 0 || self.older.is_some()))
     }
 
-    /// Keeps the newest messages, up to `floor` bytes, and no snapshot.
+    /// Returns the list of all messages. A reader who has written one of them, and gets its nonce, has a list of their own.
+    fn all(&self, reader: Reader<'_>, rings: &Arc<Rings>) -> MessageList {
+        let snapshot = match reader.form {
+            Form::Full => &self.snapshots.full,
+            Form::Lean => &self.snapshots.lean,
+        };
+        let snapshot = snapshot.get_or_init(|| {
+            let list = MessageList::for_others(self.fragments(0), reader.form);
+            let mut authors = Marks::default();
+            self.fragments(0).filter_map(Fragment::author_mark).for_each(|mark| authors.add(mark));
+            Snapshot { _charge: Charge::new(rings, list.len()), list, authors }
+        });
+        let is_author = reader.form == Form::Lean
+            && snapshot.authors.may_have(reader.mark)
+            && self.fragments(0).any(|fragment| fragment.is_by(reader.user));
+        if is_author { MessageList::for_reader(self.fragments(0), reader) } else { snapshot.list.clone() }
+    }
+
+    fn fragments(&self, start: usize) -> impl Iterator<Item = &Fragment> + Clone {
+        self.messages.range(start..).map(|kept| &kept.fragment)
+    }
+
+    /// Keeps the newest messages, up to `floor` bytes, and no snapshots.
     pub(super) fn shrink(&mut self, floor: usize) {
-        self.drop_snapshot();
+        self.drop_snapshots();
         while self.bytes > floor {
             self.drop_oldest();
         }

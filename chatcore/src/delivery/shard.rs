@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
-use crate::delivery::cursor::{Cursor, Read, Room};
+use crate::delivery::cursor::{Cursor, Read};
 use crate::delivery::outlet::{BURST_FRAMES, Burst};
 use crate::delivery::ring_cell::RingCell;
 use crate::delivery::subscriber::{Delivery, Subscriber};
@@ -152,9 +152,7 @@ impl Shard {
 /// Reads the frames after `from`. Returns the cursor after them, or `None` if the ring has moved past, and whether
 /// there is more.
 fn next_burst(ring: &RingCell, from: Cursor, burst: &mut Burst) -> (Option<Cursor>, bool) {
-    // The burst has its own bound.
-    let room = &mut Room::new(usize::MAX);
-    let (read, count) = burst.refill(|frames| ring.read().read(from, BURST_FRAMES, room, frames));
+    let (read, count) = burst.refill(|frames| ring.read().read_all_forms(from, BURST_FRAMES, frames));
     match read {
         Read::Caught(end) | Read::More(end) => {
             let to = Cursor { generation: end.generation, seq: from.seq + count as u64 };

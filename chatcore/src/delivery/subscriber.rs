@@ -162,7 +162,7 @@ impl Subscriber {
             });
             if let Err(panicked) = served {
                 panics.push(panicked);
-                delivery.burst.clear_wires();
+                delivery.burst.clear_written();
                 subscribers[next - 1].handle.close(CloseReason::TooSlow);
             }
         }
@@ -183,6 +183,7 @@ impl Subscriber {
             return at.generation == delivery.to.generation && at.seq >= delivery.to.seq;
         }
         let Some(outlet) = self.handle.outlet(self.key, delivery.round) else { return false };
+        delivery.burst.write_for(self.handle.reader());
         match outlet.try_send(delivery.burst) {
             Sent::All => {}
             Sent::Partial => self.handle.wake(),

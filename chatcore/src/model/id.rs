@@ -141,6 +141,18 @@ impl Epoch {
 }
 
 impl Nonce {
+    /// Returns the nonce of a message that was read without one.
+    pub(crate) fn left_out() -> Self {
+        Self(Arc::default())
+    }
+
+    /// Returns whether the server has left it out: that of somebody else's message in its
+    /// [lean form](crate::protocol::Form::Lean). It is empty then, as no other nonce is.
+    #[must_use]
+    pub fn is_left_out(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Returns a new nonce from 128 random bits.
     #[must_use]
     pub fn random() -> Self {

@@ -231,7 +231,8 @@ pub struct Message {
     pub at: Timestamp,
     /// The current text. Empty if the message was deleted.
     pub text: String,
-    /// The author's key of the publish.
+    /// The author's key of the publish. [Left out](Nonce::is_left_out) if this is somebody else's message in its lean form.
+    #[serde(default = "Nonce::left_out", skip_serializing_if = "Nonce::is_left_out")]
     pub nonce: Nonce,
     /// The message that it replies to.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -178,9 +178,8 @@ mod tests {
             reply(Reply::Logged(Logged { channel, seq: 3 })),
             r#"{"type":"ok","id":7,"channel":"a","seq":3}"#
         );
-        let history = |more_after| {
-            reply(Reply::History { messages: MessageList::new([].iter()), more: false, more_after })
-        };
+        let history =
+            |more_after| reply(Reply::History { messages: MessageList::empty(), more: false, more_after });
         assert_eq!(history(None), r#"{"type":"ok","id":7,"messages":[],"more":false}"#);
         assert_eq!(
             history(Some(true)),

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::encoded::Encoded;
 use super::erased::ErasedNames;
 use super::event::ChatEvent;
+use super::form::Reader;
 use super::json::{listed_len, to_bytes, write_json};
 use super::lists::{Fragment, MessageList};
 use super::objects::{Located, LogEvent, MessageObject};
@@ -26,9 +28,9 @@ pub(crate) struct Encoder {
     names: Arc<ErasedNames>,
 }
 
-/// The frame of a `message` event, and the message within it.
+/// The frame of an event, and the message within it if it is a `message` event.
 pub(crate) struct EncodedEvent {
-    pub(crate) frame: Bytes,
+    pub(crate) frame: Encoded,
     pub(crate) message: Option<Fragment>,
     pub(crate) check: Check,
 }
@@ -70,10 +72,15 @@ impl Encoder {
 
     /// Encodes the newest of `messages`, which are sorted oldest first, that take `bytes` together, but at least
     /// one. Also returns the oldest encoded message, if there are others before it.
-    pub(crate) fn newest(&self, messages: Vec<Message>, bytes: usize) -> (MessageList, Option<Seq>) {
+    pub(crate) fn newest(
+        &self,
+        messages: Vec<Message>,
+        bytes: usize,
+        reader: Reader<'_>,
+    ) -> (MessageList, Option<Seq>) {
         let mut page = PageLimit { items: usize::MAX, bytes }.fill();
-        let (fragments, cut) = self.fitting(messages.into_iter().rev(), |len| page.take(len));
-        (MessageList::new(fragments.iter().rev()), cut)
+        let (fragments, cut) = self.fitting(messages.into_iter().rev(), reader, |len| page.take(len));
+        (MessageList::for_reader(fragments.iter().rev(), reader), cut)
     }
 
     /// Encodes a list of two parts, each sorted oldest first: the newest of `older` and the oldest of `newer`, which take
@@ -83,14 +90,16 @@ impl Encoder {
         older: Vec<Message>,
         newer: Vec<Message>,
         bytes: usize,
+        reader: Reader<'_>,
     ) -> (MessageList, [bool; 2]) {
         let half = if newer.is_empty() { bytes } else { bytes / 2 };
         let [mut first, mut all] = [half, bytes].map(|bytes| PageLimit { items: usize::MAX, bytes }.fill());
         let count = [older.len(), newer.len()];
-        let (older, _) = self.fitting(older.into_iter().rev(), |len| first.take(len) && all.take(len));
-        let (newer, _) = self.fitting(newer.into_iter(), |len| all.take(len));
+        let (older, _) =
+            self.fitting(older.into_iter().rev(), reader, |len| first.take(len) && all.take(len));
+        let (newer, _) = self.fitting(newer.into_iter(), reader, |len| all.take(len));
         let cut = [older.len() < count[0], newer.len() < count[1]];
-        (MessageList::new(older.iter().rev().chain(&newer)), cut)
+        (MessageList::for_reader(older.iter().rev().chain(&newer), reader), cut)
     }
 
     /// Encodes the first of `messages` that a page takes, by their bytes. Also returns the last encoded one, if there are
@@ -98,6 +107,7 @@ impl Encoder {
     fn fitting(
         &self,
         messages: impl ExactSizeIterator<Item = Message>,
+        reader: Reader<'_>,
         mut take: impl FnMut(usize) -> bool,
     ) -> (Vec<Fragment>, Option<Seq>) {
         let mut fragments = Vec::with_capacity(messages.len());
@@ -105,7 +115,7 @@ impl Encoder {
         // Each is dropped once it is encoded, so the list is in memory twice, not three times.
         for message in messages {
             let fragment = self.message(&message);
-            if !take(fragment.len()) {
+            if !take(fragment.len_for(reader)) {
                 return (fragments, last);
             }
             last = Some(message.seq);
@@ -140,7 +150,7 @@ impl Encoder {
         let event = erased.as_ref().unwrap_or(event);
         let EventKind::Message(content) = &event.kind else {
             return EncodedEvent {
-                frame: to_bytes(&LogEvent { channel, event, check }),
+                frame: Encoded::same(to_bytes(&LogEvent { channel, event, check })),
                 message: None,
                 check,
             };
@@ -154,40 +164,34 @@ impl Encoder {
         check: Check,
         message: &MessageObject<'_>,
     ) -> EncodedEvent {
-        let mut out = Vec::with_capacity(320 + message.text.len());
+        let mut out = Vec::with_capacity(channel.as_str().len() + message.size_hint());
         out.extend_from_slice(br#"{"type":"message","channel":"#);
         write_json(&mut out, channel);
         // The check needs no escaping.
-        for part in [r#","check":""#, check.as_str(), "\""] {
+        for part in [r#","check":""#, check.as_str(), "\","] {
             out.extend_from_slice(part.as_bytes());
         }
         let start = out.len();
-        write_json(&mut out, message);
-        out[start] = b',';
-        let frame = Bytes::from(out);
-        EncodedEvent { message: Some(Fragment::of(frame.slice(start + 1..))), frame, check }
+        let frame = message.encode(out);
+        EncodedEvent { message: Some(Fragment::of(frame.tail(start))), frame, check }
     }
 
     /// Encodes a message in its current state.
     pub(crate) fn message(&self, message: &Message) -> Fragment {
         let erased = self.names.message(message);
-        let message = erased.as_ref().unwrap_or(message);
-        let mut out = Vec::with_capacity(288 + message.text.len());
-        write_json(&mut out, &MessageObject::new(self, message));
-        Fragment::of(Bytes::from(out).slice(1..))
+        let message = MessageObject::new(self, erased.as_ref().unwrap_or(message));
+        Fragment::of(message.encode(Vec::with_capacity(message.size_hint())))
     }
 
     /// Encodes a message in its current state, with its channel.
     pub(crate) fn message_in(&self, channel: &ChannelName, message: &Message) -> Fragment {
         let erased = self.names.message(message);
-        let message = erased.as_ref().unwrap_or(message);
-        let mut out = Vec::with_capacity(320 + message.text.len());
+        let message = MessageObject::new(self, erased.as_ref().unwrap_or(message));
+        let mut out = Vec::with_capacity(channel.as_str().len() + message.size_hint());
         out.extend_from_slice(br#""channel":"#);
         write_json(&mut out, channel);
-        let start = out.len();
-        write_json(&mut out, &MessageObject::new(self, message));
-        out[start] = b',';
-        Fragment::of(Bytes::from(out))
+        out.push(b',');
+        Fragment::of(message.encode(out))
     }
 
     /// Returns the number of bytes of a channel in a list, with a comma.
@@ -214,6 +218,7 @@ mod tests {
     use crate::model::id::{AttachmentId, Nonce};
     use crate::model::message::Reaction;
     use crate::model::time::Timestamp;
+    use crate::protocol::Variant;
 
     fn event() -> Event {
         let attachment = Attachment {
@@ -237,11 +242,12 @@ mod tests {
         let joined = encoder.event(&ChannelName::new("general").unwrap(), &event());
         let expected = concat!(
             r#"{"type":"message","channel":"general","check":"D85_3Uz2","seq":45,"author":{"id":"u_1","name":"Ann"},"#,
-            r#""at":"1970-01-01T00:00:00.000Z","text":"hi \"you\"","nonce":"n","reply_to":null,"attachments":["#,
+            r#""at":"1970-01-01T00:00:00.000Z","text":"hi \"you\"","attachments":["#,
             r#"{"id":"a_1","name":"plan Ä.png","size":3,"content_type":"image/png","width":1,"height":2,"#,
-            r#""url":"/chat/attachments/a_1/plan%20%C3%84.png"}],"edited_at":null,"deleted":false,"reactions":[]}"#,
+            r#""url":"/chat/attachments/a_1/plan%20%C3%84.png"}],"nonce":"n","#,
+            r#""reply_to":null,"edited_at":null,"deleted":false,"reactions":[]}"#,
         );
-        assert_eq!(joined.frame, expected);
+        assert_eq!(joined.frame.bytes(Variant::Full), expected);
         assert_eq!(joined.message, Some(encoder.message(&event().to_message().unwrap())));
     }
 
@@ -277,7 +283,7 @@ mod tests {
     fn a_redacted_frame_has_no_text_and_no_file() {
         let encoder = Encoder::new("");
         let joined = encoder.event(&ChannelName::new("general").unwrap(), &event());
-        let frame = encoder.redact(&joined.frame, joined.check);
+        let frame = encoder.redact(&joined.frame, joined.check).bytes(Variant::Full);
         let text = std::str::from_utf8(&frame).unwrap();
         assert!(
             !text.contains("you") && !text.contains("plan") && text.contains(r#""deleted":true"#),

@@ -1,9 +1,9 @@
 //! Changes what is written already: a ring holds encoded bytes alone, so an edit or a delete is applied to them.
 
-use bytes::Bytes;
-
 use super::encode::Encoder;
+use super::encoded::Encoded;
 use super::event::ChatEvent;
+use super::form::Variant;
 use super::json::to_bytes;
 use super::lists::Fragment;
 use super::objects::MessageObject;
@@ -37,12 +37,11 @@ impl Encoder {
 
     /// Rewrites the frame of an event without the name of an erased person. `None` if it has no such name. `id` is the
     /// [written id](Self::written_id).
-    pub(crate) fn forget(&self, frame: &[u8], check: Check, user: &UserId, id: &str) -> Option<Bytes> {
-        if !std::str::from_utf8(frame).is_ok_and(|json| json.contains(id)) {
+    pub(crate) fn forget(&self, frame: &Encoded, check: Check, user: &UserId, id: &str) -> Option<Encoded> {
+        if !frame.has(id) {
             return None;
         }
-        let mut event: ChatEvent =
-            serde_json::from_slice(frame).expect("invariant: the ring holds frames that this encoder wrote");
+        let mut event = read_event(frame);
         match &mut event {
             ChatEvent::Message { channel, message, .. } => {
                 let object = |message| MessageObject::new(self, message);
@@ -60,29 +59,34 @@ impl Encoder {
             }
             _ => false,
         }
-        .then(|| to_bytes(&event))
+        .then(|| Encoded::same(to_bytes(&event)))
     }
 
     /// Rewrites the frame of a message or an edit without the deleted text.
-    pub(crate) fn redact(&self, frame: &[u8], check: Check) -> Bytes {
-        let event =
-            serde_json::from_slice(frame).expect("invariant: the ring holds frames that this encoder wrote");
-        match event {
+    pub(crate) fn redact(&self, frame: &Encoded, check: Check) -> Encoded {
+        match read_event(frame) {
             ChatEvent::Message { channel, mut message, .. } => {
                 message.redact();
                 self.message_event(&channel, check, &MessageObject::new(self, &message)).frame
             }
             ChatEvent::Edited { channel, seq, check, target, by, at, .. } => {
                 let (text, mentions, data) = (String::new(), None, None);
-                to_bytes(&ChatEvent::Edited { channel, seq, check, target, text, by, mentions, data, at })
+                let edited = ChatEvent::Edited { channel, seq, check, target, text, by, mentions, data, at };
+                Encoded::same(to_bytes(&edited))
             }
-            other => to_bytes(&other),
+            _ => frame.clone(),
         }
     }
 }
 
 fn read(fragment: &Fragment) -> Message {
     let mut json = Vec::with_capacity(fragment.len());
-    fragment.write(&mut json);
+    // With the nonce, and without what a message has by default.
+    fragment.write(Variant::Own, &mut json);
     serde_json::from_slice(&json).expect("invariant: a fragment is a message that this encoder wrote")
+}
+
+fn read_event(frame: &Encoded) -> ChatEvent {
+    serde_json::from_slice(&frame.bytes(Variant::Own))
+        .expect("invariant: the ring holds frames that this encoder wrote")
 }

@@ -13,7 +13,7 @@ pub(super) fn write_name(out: &mut Vec<u8>, name: &str) {
 }
 
 #[inline]
-pub(super) fn write_field(out: &mut Vec<u8>, name: &str, value: &impl Serialize) {
+pub(super) fn write_field(out: &mut Vec<u8>, name: &str, value: &(impl Serialize + ?Sized)) {
     write_name(out, name);
     write_json(out, value);
 }
@@ -58,7 +58,7 @@ pub(super) fn listed_len(item: &impl Serialize) -> usize {
 }
 
 #[inline]
-pub(super) fn write_json(out: &mut Vec<u8>, value: &impl Serialize) {
+pub(super) fn write_json(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
     serde_json::to_writer(out, value).expect("invariant: the protocol's types are JSON, and memory takes it");
 }
 

@@ -7,9 +7,11 @@ mod close;
 mod command;
 mod decode;
 mod encode;
+mod encoded;
 mod erased;
 mod event;
 mod fold;
+mod form;
 mod json;
 mod lists;
 mod objects;
@@ -20,6 +22,7 @@ pub use self::close::{CloseReason, ConnectError};
 pub use self::command::{Command, History, SearchFrom};
 pub use self::decode::Malformed;
 pub use self::event::{ChatEvent, ClientLimits, RemovalReason};
+pub use self::form::Form;
 pub use self::reply::{
     Added, ChannelList, ChannelObject, DirectOpened, ErrorReply, HistoryPage, Logged, MemberList,
     MemberObject, People, Published, SearchPage, Start, Subscribed,
@@ -27,10 +30,15 @@ pub use self::reply::{
 
 pub(crate) use self::answer::{Answer, Reply};
 pub(crate) use self::encode::{EncodedEvent, Encoder};
+pub(crate) use self::encoded::Encoded;
+pub(crate) use self::form::{Mark, Marks, Reader, Variant};
 pub(crate) use self::lists::{Fragment, MessageList, UserList};
 
 /// The protocol's version, in `welcome` and in the subprotocol's name.
 pub const VERSION: u32 = 1;
 
-/// The WebSocket subprotocol of this version.
+/// The WebSocket subprotocol of this version, with messages in their [full](Form::Full) form.
 pub const SUBPROTOCOL: &str = "chatcore.v1";
+
+/// The WebSocket subprotocol of this version, with messages in their [lean](Form::Lean) form.
+pub const LEAN_SUBPROTOCOL: &str = "chatcore.v1.lean";

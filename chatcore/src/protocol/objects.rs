@@ -1,9 +1,12 @@
 //! How messages, events and attachments are written as JSON.
 
-use serde::ser::{SerializeMap, SerializeSeq};
+use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::encode::Encoder;
+use super::encoded::{Encoded, LeftOut};
+use super::form::Mark;
+use super::json::{write_array, write_field, write_json, write_name};
 use crate::model::attachment::Attachment;
 use crate::model::check::Check;
 use crate::model::data::Data;
@@ -83,24 +86,21 @@ impl Serialize for LogEvent<'_> {
 }
 
 /// A message on the wire: the stored message with its attachments' URLs.
-#[derive(Serialize)]
 pub(crate) struct MessageObject<'a> {
-    pub(crate) seq: Seq,
-    pub(crate) author: &'a User,
-    pub(crate) at: Timestamp,
-    pub(crate) text: &'a str,
-    pub(crate) nonce: &'a Nonce,
-    pub(crate) reply_to: Option<Seq>,
-    pub(crate) attachments: Attachments<'a>,
-    pub(crate) edited_at: Option<Timestamp>,
-    pub(crate) deleted: bool,
-    pub(crate) reactions: &'a [Reaction],
-    #[serde(skip_serializing_if = "<[Mention]>::is_empty")]
-    pub(crate) mentions: &'a [Mention],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) kind: Option<MessageKind>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) data: Option<&'a Data>,
+    seq: Seq,
+    author: &'a User,
+    at: Timestamp,
+    text: &'a str,
+    nonce: &'a Nonce,
+    reply_to: Option<Seq>,
+    attachments: &'a [Attachment],
+    edited_at: Option<Timestamp>,
+    deleted: bool,
+    reactions: &'a [Reaction],
+    mentions: &'a [Mention],
+    kind: Option<MessageKind>,
+    data: Option<&'a Data>,
+    encoder: &'a Encoder,
 }
 
 impl<'a> MessageObject<'a> {
@@ -112,13 +112,14 @@ impl<'a> MessageObject<'a> {
             text: &message.text,
             nonce: &message.nonce,
             reply_to: message.reply_to,
-            attachments: Attachments { list: &message.attachments, encoder },
+            attachments: &message.attachments,
             edited_at: message.edited_at,
             deleted: message.deleted,
             reactions: &message.reactions,
             mentions: &message.mentions.list,
             kind: message.kind,
             data: message.data.as_ref(),
+            encoder,
         }
     }
 
@@ -131,16 +132,75 @@ impl<'a> MessageObject<'a> {
             text: &content.text,
             nonce: &content.nonce,
             reply_to: content.reply_to,
-            attachments: Attachments { list: &content.attachments, encoder },
+            attachments: &content.attachments,
             edited_at: None,
             deleted: content.deleted,
             reactions: &[],
             mentions: &content.mentions.list,
             kind: content.kind,
             data: content.data.as_ref(),
+            encoder,
         }
     }
+
+    /// Returns about how many bytes it takes, to reserve them.
+    pub(super) fn size_hint(&self) -> usize {
+        let author = self.author.id.as_str().len() + self.author.name.len();
+        192 + author + self.text.len() + self.nonce.as_str().len()
+    }
+
+    /// Appends the message's fields to the object that `out` ends with: to its opening brace, or after a comma.
+    pub(super) fn encode(&self, mut out: Vec<u8>) -> Encoded {
+        out.extend_from_slice(br#""seq":"#);
+        write_json(&mut out, &self.seq);
+        write_name(&mut out, "author");
+        let author = out.len() + AUTHOR_ID.len();
+        write_json(&mut out, self.author);
+        debug_assert!(out[..author].ends_with(AUTHOR_ID.as_bytes()), "invariant: a user's id comes first");
+        write_field(&mut out, "at", &self.at);
+        write_field(&mut out, "text", self.text);
+        if let Some(reply_to) = self.reply_to {
+            write_field(&mut out, "reply_to", &reply_to);
+        }
+        if !self.attachments.is_empty() {
+            write_name(&mut out, "attachments");
+            let located = self.attachments.iter().map(|attachment| self.encoder.located(attachment));
+            write_array(&mut out, located, |out, attachment| write_json(out, &attachment));
+        }
+        if let Some(edited_at) = self.edited_at {
+            write_field(&mut out, "edited_at", &edited_at);
+        }
+        if self.deleted {
+            write_field(&mut out, "deleted", &true);
+        }
+        if !self.reactions.is_empty() {
+            write_field(&mut out, "reactions", self.reactions);
+        }
+        if !self.mentions.is_empty() {
+            write_field(&mut out, "mentions", self.mentions);
+        }
+        if let Some(kind) = self.kind {
+            write_field(&mut out, "kind", &kind);
+        }
+        if let Some(data) = self.data {
+            write_field(&mut out, "data", data);
+        }
+        out.push(b'}');
+        let lean = out.len();
+        write_field(&mut out, "nonce", self.nonce);
+        let left_out = LeftOut::new([
+            self.reply_to.is_none(),
+            self.attachments.is_empty(),
+            self.edited_at.is_none(),
+            !self.deleted,
+            self.reactions.is_empty(),
+        ]);
+        Encoded::message(out, lean, author, Mark::of(&self.author.id), left_out)
+    }
 }
+
+/// How the object of a user begins.
+const AUTHOR_ID: &str = r#"{"id":""#;
 
 /// An attachment on the wire: the stored attachment with its URL.
 #[derive(Serialize)]
@@ -148,19 +208,4 @@ pub(crate) struct Located<'a> {
     #[serde(flatten)]
     pub(crate) attachment: &'a Attachment,
     pub(crate) url: String,
-}
-
-pub(crate) struct Attachments<'a> {
-    list: &'a [Attachment],
-    encoder: &'a Encoder,
-}
-
-impl Serialize for Attachments<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut list = serializer.serialize_seq(Some(self.list.len()))?;
-        for attachment in self.list {
-            list.serialize_element(&self.encoder.located(attachment))?;
-        }
-        list.end()
-    }
 }

@@ -34,7 +34,7 @@ struct Wire {
 struct Plain;
 
 impl Framing for Plain {
-    fn write(frame: &Bytes, wire: &mut Vec<u8>) {
+    fn write(frame: &[u8], wire: &mut Vec<u8>) {
         wire.extend_from_slice(frame);
     }
 }
@@ -414,7 +414,7 @@ async fn no_burst_is_empty() {
 struct Broken;
 
 impl Framing for Broken {
-    fn write(frame: &Bytes, wire: &mut Vec<u8>) {
+    fn write(frame: &[u8], wire: &mut Vec<u8>) {
         wire.extend_from_slice(&frame[..1]);
         panic!("a framing that panics on purpose");
     }

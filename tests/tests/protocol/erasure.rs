@@ -96,9 +96,9 @@ async fn nothing_is_read_under_the_name_of_an_erased_person() {
                 assert_eq!(left.contains("one edited"), !tombstones, "{left}");
                 let history = ann.ok(json!({"type": "history", "channel": channel, "before": 1000})).await;
                 for message in history["messages"].as_array().unwrap() {
-                    assert_eq!(message["reactions"], json!([]), "their reaction is gone");
+                    assert_eq!(message["reactions"], Value::Null, "their reaction is gone");
                     if message["author"]["id"] == "u_zoe" {
-                        assert_eq!((&message["author"], &message["deleted"]), (&gone(), &json!(tombstones)));
+                        assert_eq!((&message["author"], message["deleted"] == true), (&gone(), tombstones));
                     }
                 }
             }

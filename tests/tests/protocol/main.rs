@@ -6,6 +6,7 @@ mod commands;
 mod erasure;
 mod errors;
 mod events;
+mod forms;
 mod history;
 mod membership;
 mod names;

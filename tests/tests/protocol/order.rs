@@ -34,11 +34,9 @@ impl Folded {
     fn of_messages(messages: &Value) -> Self {
         let mut folded = Self::default();
         for message in messages.as_array().expect("messages") {
-            let reactions = message["reactions"].as_array().expect("reactions");
-            let reactions = reactions
-                .iter()
-                .map(|r| (r["emoji"].as_str().unwrap().to_owned(), r["users"].clone()))
-                .collect();
+            let reactions = message["reactions"].as_array().into_iter().flatten();
+            let reactions =
+                reactions.map(|r| (r["emoji"].as_str().unwrap().to_owned(), r["users"].clone())).collect();
             let text = message["text"].as_str().unwrap().to_owned();
             folded.messages.insert(seq(message), (text, message["deleted"] == true, reactions));
         }
@@ -100,7 +98,7 @@ async fn eight_writers_get_gapless_acks_and_all_see_one_order(backend: Backend) 
             let mut seen = Vec::new();
             while seen.len() < WRITERS * EACH {
                 let event = client.log_event().await;
-                seen.push((seq(&event), event["nonce"].as_str().unwrap().to_owned()));
+                seen.push((seq(&event), event["text"].as_str().unwrap().to_owned()));
             }
             (acks, seen)
         })

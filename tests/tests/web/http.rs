@@ -327,6 +327,9 @@ async fn a_handshake_switches_protocols_and_echoes_the_subprotocol() {
     let headers = [&headers[..], &["Sec-WebSocket-Protocol: soap, chatcore.v1"]].concat();
     let head = handshake(&server, &headers).await;
     assert!(head.contains("sec-websocket-protocol: chatcore.v1\r\n"), "{head}");
+    let headers = [&headers[..], &["Sec-WebSocket-Protocol: chatcore.v1.lean"]].concat();
+    let head = handshake(&server, &headers).await;
+    assert!(head.contains("sec-websocket-protocol: chatcore.v1.lean\r\n"), "of both, the lean one: {head}");
 }
 
 #[tokio::test]

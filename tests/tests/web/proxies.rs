@@ -108,7 +108,7 @@ async fn a_person_chats(proxy: &Proxy) {
     assert!(file.head.starts_with("HTTP/1.1 201"), "{}", file.head);
 
     let builder = ClientBuilder::new().uri(&format!("ws://{NAME}/chat/ws")).unwrap();
-    let protocol = HeaderValue::from_static("chatcore.v1");
+    let protocol = HeaderValue::from_static("chatcore.v1.lean");
     let builder = builder.add_header(SEC_WEBSOCKET_PROTOCOL, protocol).unwrap();
     let builder = builder.add_header(COOKIE, HeaderValue::from_str(&cookie).unwrap()).unwrap();
     let builder = builder.add_header(ORIGIN, HeaderValue::from_static(PAGE)).unwrap();

@@ -175,7 +175,7 @@ async fn what_is_under_way_ends_with_the_sign_out(backend: Backend) {
         let mut seen = Vec::new();
         while seen.last().is_none_or(|(seq, _)| *seq < end) {
             let event = ann.event("message").await;
-            seen.push((event["seq"].as_u64().unwrap(), event["nonce"].clone()));
+            seen.push((event["seq"].as_u64().unwrap(), event["text"].clone()));
         }
         assert_eq!(
             seen.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(),
@@ -186,7 +186,7 @@ async fn what_is_under_way_ends_with_the_sign_out(backend: Backend) {
             .as_array()
             .unwrap()
             .iter()
-            .map(|message| (message["seq"].as_u64().unwrap(), message["nonce"].clone()))
+            .map(|message| (message["seq"].as_u64().unwrap(), message["text"].clone()))
             .filter(|(seq, _)| *seq > last)
             .collect();
         assert_eq!(seen, stored, "round {round}");

@@ -1,0 +1,153 @@
+//! What is encoded once and written in several forms.
+
+use bytes::Bytes;
+
+use super::form::{Form, Mark, Reader, Variant};
+use crate::model::id::UserId;
+
+/// A message's JSON object, or the frame of an event of a log, in all its forms.
+///
+/// It holds the lean form as it is written, and after that the field of the nonce. Any other form has something more
+/// before the closing brace. So the forms share one buffer, and none of them is encoded a second time. Of an event that is
+/// no message, all forms are the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Encoded {
+    bytes: Bytes,
+    /// The length of the lean form.
+    lean: u32,
+    /// Where the author's id begins. 0 if this is no message.
+    author: u32,
+    mark: Mark,
+    left_out: LeftOut,
+}
+
+/// Which fields of a message are at their default, by their places in [`DEFAULTS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LeftOut(u8);
+
+/// The fields that only the full form has if they are at their default.
+const DEFAULTS: [&str; 5] = [
+    r#","reply_to":null"#,
+    r#","attachments":[]"#,
+    r#","edited_at":null"#,
+    r#","deleted":false"#,
+    r#","reactions":[]"#,
+];
+
+impl LeftOut {
+    pub(super) fn new(defaults: [bool; DEFAULTS.len()]) -> Self {
+        Self((0..DEFAULTS.len()).fold(0, |bits, at| bits | u8::from(defaults[at]) << at))
+    }
+
+    fn fields(self) -> impl Iterator<Item = &'static str> {
+        DEFAULTS
+            .into_iter()
+            .enumerate()
+            .filter(move |(at, _)| self.0 & (1 << at) != 0)
+            .map(|(_, field)| field)
+    }
+}
+
+impl Encoded {
+    /// Takes what is the same in all forms.
+    pub(crate) fn same(bytes: Bytes) -> Self {
+        let lean = bytes.len() as u32;
+        Self { bytes, lean, author: 0, mark: Mark::default(), left_out: LeftOut(0) }
+    }
+
+    /// Takes the lean form of `lean` bytes, which the nonce's field follows. `author` is where the author's id begins.
+    pub(super) fn message(bytes: Vec<u8>, lean: usize, author: usize, mark: Mark, left_out: LeftOut) -> Self {
+        Self { bytes: bytes.into(), lean: lean as u32, author: author as u32, mark, left_out }
+    }
+
+    /// Returns what begins at `start`, which is before the author.
+    pub(super) fn tail(&self, start: usize) -> Self {
+        let (bytes, before) = (self.bytes.slice(start..), start as u32);
+        Self { bytes, lean: self.lean - before, author: self.author - before, ..*self }
+    }
+
+    /// Returns the number of bytes that it holds.
+    #[inline]
+    pub(crate) fn held(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Returns whether it has a text.
+    pub(super) fn has(&self, text: &str) -> bool {
+        std::str::from_utf8(&self.bytes).is_ok_and(|json| json.contains(text))
+    }
+
+    /// Returns the mark of a message's author.
+    pub(crate) fn author_mark(&self) -> Option<Mark> {
+        (self.author > 0).then_some(self.mark)
+    }
+
+    /// Returns whether it is a message of this user.
+    pub(crate) fn is_by(&self, user: &UserId) -> bool {
+        if self.author == 0 {
+            return false;
+        }
+        // The id as JSON has a backslash before a quotation mark or another backslash, and ends with a quotation mark.
+        let mut json = self.bytes[self.author as usize..].iter();
+        let mut is_next = |byte| json.next() == Some(&byte);
+        user.as_str().bytes().all(|byte| (!matches!(byte, b'"' | b'\\') || is_next(b'\\')) && is_next(byte))
+            && is_next(b'"')
+    }
+
+    /// Returns how it is written for this reader.
+    #[inline]
+    pub(crate) fn variant(&self, reader: Reader<'_>) -> Variant {
+        match reader.form {
+            Form::Full => Variant::Full,
+            Form::Lean if self.mark == reader.mark && self.is_by(reader.user) => Variant::Own,
+            Form::Lean => Variant::Lean,
+        }
+    }
+
+    /// Returns the length of a variant.
+    #[inline]
+    pub(crate) fn len(&self, variant: Variant) -> usize {
+        match variant {
+            Variant::Lean => self.lean as usize,
+            Variant::Own => self.bytes.len(),
+            Variant::Full => self.bytes.len() + self.left_out.fields().map(str::len).sum::<usize>(),
+        }
+    }
+
+    /// Returns a variant. The lean one is not copied.
+    pub(crate) fn bytes(&self, variant: Variant) -> Bytes {
+        if self.is_held(variant) {
+            return self.bytes.slice(..self.lean as usize);
+        }
+        let mut out = Vec::with_capacity(self.len(variant));
+        self.write(variant, &mut out);
+        out.into()
+    }
+
+    /// Returns a variant, if it is held as it is written.
+    #[inline]
+    pub(crate) fn as_held(&self, variant: Variant) -> Option<&[u8]> {
+        self.is_held(variant).then(|| &self.bytes[..self.lean as usize])
+    }
+
+    #[inline]
+    fn is_held(&self, variant: Variant) -> bool {
+        variant == Variant::Lean || self.author == 0
+    }
+
+    /// Appends a variant.
+    #[inline]
+    pub(crate) fn write(&self, variant: Variant, out: &mut Vec<u8>) {
+        if let Some(held) = self.as_held(variant) {
+            out.extend_from_slice(held);
+            return;
+        }
+        let (lean, nonce) = self.bytes.split_at(self.lean as usize);
+        out.extend_from_slice(&lean[..lean.len() - 1]);
+        out.extend_from_slice(nonce);
+        if variant == Variant::Full {
+            self.left_out.fields().for_each(|field| out.extend_from_slice(field.as_bytes()));
+        }
+        out.push(b'}');
+    }
+}
