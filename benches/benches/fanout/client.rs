@@ -383,7 +383,9 @@ fn front(bytes: &[u8]) -> Option<Front> {
 
 fn message(payload: &[u8]) -> Option<(usize, u64)> {
     let (channel, rest) = wire::number(payload.strip_prefix(wire::MESSAGE)?)?;
-    let (seq, _) = wire::number(rest.strip_prefix(br#"","seq":"#)?)?;
+    // chatcore has the check in between.
+    let at = rest.windows(wire::SEQ.len()).position(|part| part == wire::SEQ)?;
+    let (seq, _) = wire::number(&rest[at + wire::SEQ.len()..])?;
     Some((channel as usize, seq))
 }
 

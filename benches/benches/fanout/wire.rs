@@ -14,6 +14,8 @@ pub(crate) const STANDARD: &[usize] = &[TEXT.len()];
 
 /// The start of a `message` event, up to the number of its channel.
 pub(crate) const MESSAGE: &[u8] = br#"{"type":"message","channel":"c"#;
+/// What is before the `seq` of a `message` event.
+pub(crate) const SEQ: &[u8] = br#","seq":"#;
 pub(crate) const OK: &[u8] = br#"{"type":"ok","#;
 
 const PUBLISH: &[u8] = br#"{"type":"publish","id":1,"channel":"c"#;
