@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs Autobahn's test suite (sections 1 to 7, 9 and 10) against the example ws_echo, and fails if a case fails. The
+# Runs Autobahn's test suite (sections 1 to 7, 9, 10, 12 and 13) against the example ws_echo, and fails if a case fails. The
 # suite needs Python 2.7: install it with `pip install autobahntestsuite`, and set WSTEST to its program if that is not
 # on the path.
 set -euo pipefail

@@ -35,19 +35,19 @@ impl Driven {
         self.connection.set_outlet(outlet);
     }
 
-    /// Sends a command, and takes frames until its `ok`.
-    pub async fn ask(&mut self, frame: &str) {
+    /// Sends a command, takes frames until its `ok`, and returns that.
+    pub async fn ask(&mut self, frame: &str) -> Bytes {
         self.connection.receive(frame);
-        self.until(|frame| frame.starts_with(br#"{"type":"ok""#)).await;
+        self.until(|frame| frame.starts_with(br#"{"type":"ok""#)).await
     }
 
-    /// Takes frames until one matches.
-    pub async fn until(&mut self, fits: impl Fn(&[u8]) -> bool) {
+    /// Takes frames until one matches, and returns it.
+    pub async fn until(&mut self, fits: impl Fn(&[u8]) -> bool) -> Bytes {
         loop {
             self.out.clear();
             poll_fn(|cx| self.connection.poll_outgoing(cx, &mut self.out)).await;
-            if self.out.iter().any(|frame| fits(frame)) {
-                return;
+            if let Some(frame) = self.out.iter().find(|frame| fits(frame)) {
+                return frame.clone();
             }
         }
     }

@@ -29,6 +29,11 @@ fn any_bytes_are_frames_or_refused_however_they_are_cut() {
 }
 
 #[test]
+fn any_bytes_are_a_compressed_message_or_refused() {
+    passes("messages", 3_000);
+}
+
+#[test]
 fn any_text_is_a_name_in_one_spelling_or_refused() {
     passes("names", 5_000);
 }
@@ -63,7 +68,18 @@ fn every_target_has_a_test_here() {
     let names: Vec<_> = TARGETS.iter().map(|target| target.name).collect();
     assert_eq!(
         names,
-        ["commands", "session", "frames", "names", "headers", "pictures", "rows", "backups", "envelopes"]
+        [
+            "commands",
+            "session",
+            "frames",
+            "messages",
+            "names",
+            "headers",
+            "pictures",
+            "rows",
+            "backups",
+            "envelopes"
+        ]
     );
 }
 

@@ -4,19 +4,21 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use chatcore::protocol::Form;
-use futures::{SinkExt, StreamExt};
 use http::HeaderValue;
 use http::header::{COOKIE, HeaderName, SEC_WEBSOCKET_PROTOCOL};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio_websockets::{ClientBuilder, Message, WebSocketStream};
+use tokio_websockets::ClientBuilder;
 
+use crate::deflate::OFFER;
 use crate::must;
+use crate::raw::Raw;
+use crate::socket::{Incoming, Socket};
 
 /// A client on a WebSocket, which reads messages in their lean form unless told otherwise. Frames that nobody has asked for wait in order.
 #[derive(Debug)]
 pub struct Client {
-    socket: WebSocketStream<TcpStream>,
+    socket: Socket,
     waiting: VecDeque<Value>,
     last_id: i64,
     /// The first frame.
@@ -47,6 +49,27 @@ impl Client {
     /// If that fails.
     pub async fn connect_with_cookie(addr: SocketAddr, cookie: &str) -> Self {
         Self::handshake(addr, COOKIE, cookie).await.welcomed().await
+    }
+
+    /// Connects as `name` with compression in both directions, and receives the `welcome`.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub async fn connect_deflating(addr: SocketAddr, name: &str) -> Self {
+        let socket = Socket::Deflating(Raw::deflating(addr, name, OFFER).await);
+        Self { socket, waiting: VecDeque::new(), last_id: 0, welcome: Value::Null }.welcomed().await
+    }
+
+    /// Returns how many bytes were received after the handshake. Only connections with compression count them.
+    ///
+    /// # Panics
+    /// If this is another one.
+    #[must_use]
+    pub fn received_bytes(&self) -> usize {
+        match &self.socket {
+            Socket::Deflating(raw) => raw.received_bytes(),
+            Socket::Plain(_) => panic!("bytes are not counted"),
+        }
     }
 
     /// Connects as `name` and receives nothing yet.
@@ -94,7 +117,7 @@ impl Client {
         };
         let (socket, response) = must("a handshake", connected).await?;
         assert_eq!(response.headers()[SEC_WEBSOCKET_PROTOCOL], form.subprotocol());
-        Ok(Self { socket, waiting: VecDeque::new(), last_id: 0, welcome: Value::Null })
+        Ok(Self { socket: Socket::Plain(socket), waiting: VecDeque::new(), last_id: 0, welcome: Value::Null })
     }
 
     async fn welcomed(mut self) -> Self {
@@ -108,7 +131,7 @@ impl Client {
     /// # Panics
     /// If the connection is gone.
     pub async fn send(&mut self, frame: impl Into<String>) {
-        must("a send", self.socket.send(Message::text(frame.into()))).await.expect("an open socket");
+        assert!(must("a send", self.socket.send_text(frame.into())).await, "an open socket");
     }
 
     /// Sends a binary frame.
@@ -116,7 +139,7 @@ impl Client {
     /// # Panics
     /// If the connection is gone.
     pub async fn send_binary(&mut self, bytes: &'static [u8]) {
-        must("a send", self.socket.send(Message::binary(bytes))).await.expect("an open socket");
+        assert!(must("a send", self.socket.send_binary(bytes)).await, "an open socket");
     }
 
     /// Sends a command and returns its `id` without waiting for the response.
@@ -131,8 +154,8 @@ impl Client {
     pub async fn try_tell(&mut self, mut command: Value) -> Option<i64> {
         self.last_id += 1;
         command["id"] = self.last_id.into();
-        let sent = must("a send", self.socket.send(Message::text(command.to_string()))).await;
-        sent.is_ok().then_some(self.last_id)
+        let sent = must("a send", self.socket.send_text(command.to_string())).await;
+        sent.then_some(self.last_id)
     }
 
     /// Sends a command and returns its response. Other frames wait.
@@ -254,17 +277,10 @@ impl Client {
     /// # Panics
     /// If a frame is not JSON text.
     pub async fn next(&mut self) -> Result<Value, Option<u16>> {
-        loop {
-            let message = must("a frame", self.socket.next()).await;
-            let Some(Ok(message)) = message else { return Err(None) };
-            if let Some(text) = message.as_text() {
-                return Ok(serde_json::from_str(text).expect("JSON"));
-            }
-            if let Some((code, _)) = message.as_close() {
-                // Sends our own close frame.
-                let _ = self.socket.next().await;
-                return Err(Some(code.into()));
-            }
+        match must("a frame", self.socket.next()).await {
+            Incoming::Text(text) => Ok(serde_json::from_str(&text).expect("JSON")),
+            Incoming::Close(code) => Err(Some(code)),
+            Incoming::End => Err(None),
         }
     }
 
@@ -283,8 +299,7 @@ impl Client {
 
     /// Sends a close frame without waiting for the response.
     pub async fn try_close(&mut self) {
-        let close = Message::close(Some(tokio_websockets::CloseCode::NORMAL_CLOSURE), "");
-        let _ = must("a close", self.socket.send(close)).await;
+        must("a close", self.socket.send_close()).await;
     }
 
     /// Closes with 1000 and returns the code of the server's close frame.
@@ -292,8 +307,7 @@ impl Client {
     /// # Panics
     /// If there is none.
     pub async fn close(&mut self) -> u16 {
-        let close = Message::close(Some(tokio_websockets::CloseCode::NORMAL_CLOSURE), "");
-        must("a close", self.socket.send(close)).await.expect("an open socket");
+        assert!(must("a close", self.socket.send_close()).await, "an open socket");
         self.closed().await
     }
 }

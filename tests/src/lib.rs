@@ -3,6 +3,7 @@
 
 pub mod attack;
 mod client;
+pub mod deflate;
 mod group;
 mod http_client;
 pub mod load;
@@ -14,6 +15,7 @@ mod raw;
 mod server;
 mod service;
 pub mod soak;
+mod socket;
 
 use std::future::Future;
 use std::net::{Ipv4Addr, TcpListener};

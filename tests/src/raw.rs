@@ -5,14 +5,15 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::deflate::{ACCEPTED, inflate};
 use crate::must;
 
-/// A frame of the server.
+/// A message or a control frame of the server.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Frame {
     /// Its opcode: 1 text, 8 close, 9 ping, 10 pong.
     pub opcode: u8,
-    /// Its payload.
+    /// Its payload, inflated if it was compressed.
     pub payload: Vec<u8>,
 }
 
@@ -20,6 +21,9 @@ pub struct Frame {
 #[derive(Debug)]
 pub struct Raw {
     tcp: TcpStream,
+    /// Whether the server may compress messages.
+    deflates: bool,
+    received_bytes: usize,
 }
 
 /// Encodes a client's frame, masked. `first` is its first byte: FIN, the reserved bits and the opcode.
@@ -49,7 +53,8 @@ impl Raw {
     /// # Panics
     /// If nobody listens.
     pub async fn connect(addr: SocketAddr) -> Self {
-        Self { tcp: must("a connection", TcpStream::connect(addr)).await.expect("a listener") }
+        let tcp = must("a connection", TcpStream::connect(addr)).await.expect("a listener");
+        Self { tcp, deflates: false, received_bytes: 0 }
     }
 
     /// Connects as `name` and receives the `welcome`.
@@ -68,15 +73,43 @@ impl Raw {
     /// # Panics
     /// If the handshake fails.
     pub async fn upgraded(addr: SocketAddr, name: &str) -> Self {
+        Self::offering(addr, name, None).await.0
+    }
+
+    /// Connects as `name` with compression.
+    ///
+    /// # Panics
+    /// If the handshake fails, or the server does not accept the offer.
+    pub async fn deflating(addr: SocketAddr, name: &str, offer: &str) -> Self {
+        let (mut raw, accepted) = Self::offering(addr, name, Some(offer)).await;
+        assert_eq!(accepted.as_deref(), Some(ACCEPTED));
+        raw.deflates = true;
+        raw
+    }
+
+    /// Connects as `name` and offers an extension. Returns what the server accepts of it.
+    ///
+    /// # Panics
+    /// If the handshake fails.
+    pub async fn offering(addr: SocketAddr, name: &str, offer: Option<&str>) -> (Self, Option<String>) {
         let mut raw = Self::connect(addr).await;
+        let offer = offer.map(|offer| format!("Sec-WebSocket-Extensions: {offer}\r\n")).unwrap_or_default();
         let request = format!(
             "GET /chat/ws HTTP/1.1\r\nHost: {addr}\r\nx-user: {name}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Protocol: chatcore.v1.lean\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+             Sec-WebSocket-Protocol: chatcore.v1.lean\r\n{offer}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         );
         raw.write(request.as_bytes()).await;
         let head = raw.head().await;
         assert!(head.starts_with("HTTP/1.1 101"), "{head}");
-        raw
+        let accepted = head.lines().find_map(|line| line.strip_prefix("sec-websocket-extensions: "));
+        let accepted = accepted.map(str::to_owned);
+        (raw, accepted)
+    }
+
+    /// Returns how many bytes of frames were received.
+    #[must_use]
+    pub fn received_bytes(&self) -> usize {
+        self.received_bytes
     }
 
     /// Writes all bytes.
@@ -85,6 +118,11 @@ impl Raw {
     /// If the connection is gone.
     pub async fn write(&mut self, bytes: &[u8]) {
         must("a write", self.tcp.write_all(bytes)).await.expect("an open connection");
+    }
+
+    /// Writes all bytes. Returns whether the connection is open.
+    pub(crate) async fn send(&mut self, bytes: &[u8]) -> bool {
+        must("a write", self.tcp.write_all(bytes)).await.is_ok()
     }
 
     /// Writes what the socket accepts without waiting, and returns the number of bytes: 0 if the buffers are full.
@@ -126,14 +164,40 @@ impl Raw {
         rest
     }
 
-    /// Reads a frame of the server; `None` at the end of the connection.
+    /// Reads a message or a control frame of the server; `None` at the end of the connection. With compression, a
+    /// message may come in fragments.
     ///
     /// # Panics
-    /// If the server masks or fragments a frame, which it never does.
+    /// If the server masks a frame, or fragments or compresses one where it must not.
     pub async fn frame(&mut self) -> Option<Frame> {
+        let (first, mut payload) = self.fragment().await?;
+        if !self.deflates {
+            assert_eq!(first & 0xf0, 0x80, "whole frames, no reserved bit");
+        }
+        assert!(
+            first & 0x30 == 0 && first & 0xc0 != 0,
+            "only compressed messages come in fragments: {first:x}"
+        );
+        let mut last = first;
+        while last & 0x80 == 0 {
+            let rest;
+            (last, rest) = self.fragment().await?;
+            assert_eq!(last & 0x7f, 0, "a fragment");
+            payload.extend(rest);
+        }
+        if first & 0x40 != 0 {
+            payload = inflate(&payload);
+        }
+        Some(Frame { opcode: first & 0x0f, payload })
+    }
+
+    /// Reads a frame of the server as it is: its first byte and its payload.
+    ///
+    /// # Panics
+    /// If the server masks it.
+    pub async fn fragment(&mut self) -> Option<(u8, Vec<u8>)> {
         must("a frame", async {
             let first = self.tcp.read_u8().await.ok()?;
-            assert_eq!(first & 0xf0, 0x80, "whole frames, no reserved bit");
             let len = match self.tcp.read_u8().await.ok()? {
                 126 => usize::from(self.tcp.read_u16().await.ok()?),
                 127 => usize::try_from(self.tcp.read_u64().await.ok()?).expect("a length"),
@@ -142,7 +206,9 @@ impl Raw {
             assert!(len <= 1 << 24, "a server's frame is not masked and not huge");
             let mut payload = vec![0; len];
             self.tcp.read_exact(&mut payload).await.ok()?;
-            Some(Frame { opcode: first & 0x0f, payload })
+            self.received_bytes += payload.len() + 2;
+            self.received_bytes += if len > 0xffff { 8 } else { 2 * usize::from(len > 125) };
+            Some((first, payload))
         })
         .await
     }

@@ -4,4 +4,5 @@ pub(crate) mod accept_encoding;
 pub(crate) mod cookie;
 pub(crate) mod disposition;
 pub(crate) mod etag;
+pub(crate) mod extensions;
 pub(crate) mod range;

@@ -25,6 +25,9 @@ chatcore::__settings! {
     /// assert_eq!(config.silence, Duration::from_secs(25));
     /// ```
     pub struct Config {
+        /// Whether messages are compressed for clients that offer `permessage-deflate`, as browsers do: answers from
+        /// 1 KiB, and other frames from 512 bytes.
+        deflate, with_deflate: bool = true;
         /// The time between two WebSocket pings of the server.
         ping_interval, with_ping_interval: Duration = Duration::from_secs(25);
         /// How long a client may be silent, without even a pong, before its connection is dropped.

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use chatcore::FailureLog;
 use chatcore::protocol::{CloseReason, Form};
+use http::header::SEC_WEBSOCKET_EXTENSIONS;
 use http::request::Parts;
 use http::{Response, StatusCode};
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -15,6 +16,7 @@ use tracing::{Instrument, Span};
 
 use crate::body::Body;
 use crate::error::HttpError;
+use crate::headers::extensions::accept_deflate;
 use crate::limits::config::Bounds;
 use crate::limits::permits::Permit;
 use crate::server::tcp::TcpConnection;
@@ -32,14 +34,19 @@ pub(crate) fn upgrade<E: Endpoint + Send + 'static>(
     permit: Option<Permit>,
     open: impl FnOnce(Form) -> Result<E, CloseReason> + Send + 'static,
 ) -> Result<Response<Body>, HttpError> {
-    let (response, form) = handshake::accept(&parts.method, parts.version, &parts.headers)?;
+    let (mut response, form) = handshake::accept(&parts.method, parts.version, &parts.headers)?;
+    let deflate = bounds.config.deflate.then(|| accept_deflate(&parts.headers)).flatten();
+    let deflates = deflate.is_some();
+    if let Some(accepted) = deflate {
+        response.headers_mut().insert(SEC_WEBSOCKET_EXTENSIONS, accepted);
+    }
     let Some(upgrade) = parts.extensions.remove::<OnUpgrade>() else {
         let message = "this connection can't be upgraded: serve it over HTTP/1.1 with upgrades enabled";
         return Err(HttpError::new(StatusCode::INTERNAL_SERVER_ERROR, "no_upgrade", message));
     };
     tokio::spawn(async move {
         match upgrade.await {
-            Ok(upgraded) => run(upgraded, open(form), frame_bytes, bounds, permit),
+            Ok(upgraded) => run(upgraded, open(form), frame_bytes, deflates, bounds, permit),
             // The peer may leave before it has its answer. A server without upgrades fails here too.
             Err(error) => failures.misused(
                 "a handshake did not become a WebSocket; are upgrades enabled where the service is served?",
@@ -55,6 +62,7 @@ fn run<E: Endpoint + Send + 'static>(
     upgraded: Upgraded,
     session: Result<E, CloseReason>,
     frame_bytes: usize,
+    deflates: bool,
     bounds: Arc<Bounds>,
     permit: Option<Permit>,
 ) {
@@ -63,7 +71,7 @@ fn run<E: Endpoint + Send + 'static>(
     let upgraded = match upgraded.downcast::<TokioIo<TcpConnection>>() {
         Ok(socket) => {
             let io = socket.io.into_inner().into_upgraded();
-            let driver = Driver::new(io, &socket.read_buf, session, frame_bytes, bounds);
+            let driver = Driver::new(io, &socket.read_buf, session, frame_bytes, deflates, bounds);
             spawn(driver.with_outlet(), permit, span);
             return;
         }
@@ -73,13 +81,17 @@ fn run<E: Endpoint + Send + 'static>(
         Ok(socket) => {
             let io = socket.io.into_inner();
             spawn(
-                Driver::new(io, &socket.read_buf, session, frame_bytes, bounds).with_outlet(),
+                Driver::new(io, &socket.read_buf, session, frame_bytes, deflates, bounds).with_outlet(),
                 permit,
                 span,
             );
         }
         Err(upgraded) => {
-            spawn(Driver::new(TokioIo::new(upgraded), &[], session, frame_bytes, bounds), permit, span);
+            spawn(
+                Driver::new(TokioIo::new(upgraded), &[], session, frame_bytes, deflates, bounds),
+                permit,
+                span,
+            );
         }
     }
 }

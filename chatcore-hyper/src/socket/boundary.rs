@@ -1,10 +1,16 @@
-//! Finds where a client's frames begin and end in a stream of bytes.
+//! Finds where a client's frames begin and end in a stream of bytes, and which messages are compressed.
 
-/// Follows the frames of a stream of bytes, only to know when no frame is unfinished.
+use std::collections::VecDeque;
+
+/// Follows the frames of a stream of bytes, to know when no frame is unfinished, and to take the mark of compression
+/// from messages: the library that parses them does not know it.
 #[derive(Debug, Default)]
 pub(crate) struct Boundary {
-    header: [u8; 14],
+    /// The first bytes of a header, without its mask.
+    header: [u8; 10],
     have: u8,
+    /// Whether the client may send compressed messages.
+    inflates: bool,
     /// Bytes of the payload that are still to come.
     left: u64,
     /// Approximate bytes since a message began.
@@ -15,10 +21,45 @@ pub(crate) struct Boundary {
     others: u32,
 }
 
+/// How the messages that have begun, and are not handed out yet, were sent, in order. It is empty if the client sends
+/// none that are compressed.
+#[derive(Debug, Default)]
+pub(crate) struct Codings(VecDeque<Coding>);
+
+/// How a message was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coding {
+    /// As it is.
+    Plain,
+    /// As a compressed text.
+    Text,
+    /// As compressed bytes.
+    Binary,
+}
+
+impl Codings {
+    /// Returns how the next message was sent, when it is handed out.
+    pub(crate) fn next(&mut self) -> Coding {
+        self.0.pop_front().unwrap_or(Coding::Plain)
+    }
+}
+
+/// RSV1, by which RFC 7692 marks the first frame of a compressed message.
+const COMPRESSED: u8 = 0x40;
+
+const TEXT: u8 = 0x01;
+const BINARY: u8 = 0x02;
+
 impl Boundary {
-    /// Follows the next bytes.
-    pub(crate) fn take(&mut self, bytes: &[u8]) {
-        self.follow(bytes);
+    /// Follows the frames of a client that may send compressed messages, if `inflates` says so.
+    pub(crate) fn new(inflates: bool) -> Self {
+        Self { inflates, ..Self::default() }
+    }
+
+    /// Follows the next bytes. A compressed message becomes a binary one without the mark, and its coding is added to
+    /// `codings`. A mark in any other place is an error of the client: it stays, and the parser refuses it.
+    pub(crate) fn take(&mut self, bytes: &mut [u8], codings: &mut Codings) {
+        self.follow(bytes, codings);
         let taken = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         self.begun = if self.is_between_messages() { 0 } else { self.begun.saturating_add(taken) };
     }
@@ -28,14 +69,17 @@ impl Boundary {
         self.left.saturating_add(self.begun.into())
     }
 
-    fn follow(&mut self, mut bytes: &[u8]) {
+    fn follow(&mut self, mut bytes: &mut [u8], codings: &mut Codings) {
         while !bytes.is_empty() {
             let skipped = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
             self.left -= skipped as u64;
-            bytes = &bytes[skipped..];
-            let Some((&next, rest)) = bytes.split_first() else { return };
+            bytes = &mut bytes[skipped..];
+            let Some((next, rest)) = bytes.split_first_mut() else { return };
             bytes = rest;
-            self.header[usize::from(self.have)] = next;
+            if self.have == 0 && self.inflates && !self.fragmented {
+                begin_message(next, codings);
+            }
+            self.header[usize::from(self.have)] = *next;
             self.have += 1;
             if self.have >= 2 && usize::from(self.have) == self.header_len() {
                 self.begin_payload();
@@ -59,13 +103,11 @@ impl Boundary {
     }
 
     fn header_len(&self) -> usize {
-        let mask = if self.header[1] & 0x80 == 0 { 0 } else { 4 };
-        let length = match self.header[1] & 0x7f {
-            126 => 2,
-            127 => 8,
-            _ => 0,
-        };
-        2 + length + mask
+        match self.header[1] & 0x7f {
+            126 => 4,
+            127 => 10,
+            _ => 2,
+        }
     }
 
     fn begin_payload(&mut self) {
@@ -75,6 +117,8 @@ impl Boundary {
             127 => header[2..10].iter().fold(0, |length, byte| length << 8 | u64::from(*byte)),
             length => u64::from(length),
         };
+        let mask = if header[1] & 0x80 == 0 { 0 } else { 4 };
+        self.left = self.left.saturating_add(mask);
         let (is_control, is_last) = (header[0] & 0x08 != 0, header[0] & 0x80 != 0);
         self.others = self.others.saturating_add(u32::from(is_control || !is_last));
         // Control frames may come between the fragments of a message.
@@ -83,6 +127,24 @@ impl Boundary {
         }
         self.have = 0;
     }
+}
+
+/// Notes the coding of the message that begins with this byte, if one does.
+fn begin_message(first: &mut u8, codings: &mut Codings) {
+    let opcode = *first & 0x0f;
+    if opcode != TEXT && opcode != BINARY {
+        return;
+    }
+    let coding = match (*first & COMPRESSED, opcode) {
+        (0, _) => Coding::Plain,
+        (_, TEXT) => Coding::Text,
+        _ => Coding::Binary,
+    };
+    if coding != Coding::Plain {
+        // The parser must not take compressed bytes for UTF-8.
+        *first = (*first & !COMPRESSED & !TEXT) | BINARY;
+    }
+    codings.0.push_back(coding);
 }
 
 #[cfg(test)]
@@ -94,13 +156,13 @@ mod tests {
         let mut boundary = Boundary::default();
         let mut ends = Vec::new();
         for (at, byte) in bytes.iter().enumerate() {
-            boundary.take(&[*byte]);
+            boundary.take(&mut [*byte], &mut Codings::default());
             if boundary.is_between_messages() {
                 ends.push(at + 1);
             }
         }
         let mut at_once = Boundary::default();
-        at_once.take(bytes);
+        at_once.take(&mut bytes.to_vec(), &mut Codings::default());
         assert_eq!(at_once.is_between_messages(), ends.last() == Some(&bytes.len()));
         ends
     }
@@ -122,7 +184,10 @@ mod tests {
     #[test]
     fn control_frames_and_fragments_are_counted() {
         let mut boundary = Boundary::default();
-        boundary.take(b"\x81\x82mask..\x89\x80mask\x01\x81mask.\x8a\x80mask\x00\x80mask\x80\x81mask.");
+        boundary.take(
+            &mut b"\x81\x82mask..\x89\x80mask\x01\x81mask.\x8a\x80mask\x00\x80mask\x80\x81mask.".to_vec(),
+            &mut Codings::default(),
+        );
         assert_eq!(boundary.take_others(), 4);
         assert_eq!(boundary.others(), 0);
     }
@@ -130,7 +195,52 @@ mod tests {
     #[test]
     fn a_length_of_any_size_is_followed() {
         let mut boundary = Boundary::default();
-        boundary.take(b"\x81\xff\xff\xff\xff\xff\xff\xff\xff\xffmask....");
+        boundary
+            .take(&mut b"\x81\xff\xff\xff\xff\xff\xff\xff\xff\xffmask....".to_vec(), &mut Codings::default());
         assert!(!boundary.is_between_messages());
+    }
+
+    /// Follows the bytes in two parts, wherever they are cut. Returns them as the parser sees them, and the codings.
+    fn followed(inflates: bool, bytes: &[u8]) -> (Vec<u8>, Vec<Coding>) {
+        let followed = |cut| {
+            let (mut boundary, mut codings) = (Boundary::new(inflates), Codings::default());
+            let mut bytes = bytes.to_vec();
+            let (head, tail) = bytes.split_at_mut(cut);
+            boundary.take(head, &mut codings);
+            boundary.take(tail, &mut codings);
+            (bytes, Vec::from(codings.0))
+        };
+        (0..bytes.len()).for_each(|cut| assert_eq!(followed(cut), followed(0), "cut at {cut}"));
+        followed(0)
+    }
+
+    #[test]
+    fn a_compressed_message_is_marked_in_its_first_frame_alone() {
+        let text = b"\xc1\x82mask\xc1\xc1";
+        assert_eq!(followed(true, text), (b"\x82\x82mask\xc1\xc1".to_vec(), vec![Coding::Text]));
+        let fragments = b"\x42\x80mask\x00\x80mask\x80\x80mask\x81\x80mask";
+        let seen = b"\x02\x80mask\x00\x80mask\x80\x80mask\x81\x80mask";
+        assert_eq!(followed(true, fragments), (seen.to_vec(), vec![Coding::Binary, Coding::Plain]));
+    }
+
+    #[test]
+    fn a_mark_in_a_wrong_place_is_left_for_the_parser_to_refuse() {
+        for (wrong, codings) in [
+            (&b"\xc9\x80mask"[..], vec![]),
+            (b"\xc0\x80mask", vec![]),
+            (b"\xc3\x80mask", vec![]),
+            (b"\x41\x80mask\xc0\x80mask", vec![Coding::Text]),
+            (b"\x01\x80mask\xc1\x80mask", vec![Coding::Plain]),
+        ] {
+            let (seen, found) = followed(true, wrong);
+            let last = wrong.len() - 6;
+            assert_eq!((seen[last], found), (wrong[last], codings), "{wrong:x?}");
+        }
+    }
+
+    #[test]
+    fn a_client_without_the_extension_has_no_marks_taken() {
+        let text = b"\xc1\x82mask..\x81\x80mask";
+        assert_eq!(followed(false, text), (text.to_vec(), vec![]));
     }
 }

@@ -64,16 +64,17 @@ enum Step {
 
 impl<I, E: Endpoint> Driver<I, E> {
     /// Takes over an upgraded connection, with the bytes that were read with the handshake. A refused session is
-    /// closed with its reason.
+    /// closed with its reason. `deflates` says whether messages may be compressed.
     pub(crate) fn new(
         io: I,
         leftover: &[u8],
         session: Result<E, CloseReason>,
         frame_bytes: usize,
+        deflates: bool,
         bounds: Arc<Bounds>,
     ) -> Self {
         let now = Instant::now();
-        let socket = SharedSocket::new(io);
+        let socket = SharedSocket::new(io, deflates);
         let phase = match session {
             Ok(connection) => Phase::Open(Box::new(connection)),
             Err(reason) => {
@@ -82,7 +83,7 @@ impl<I, E: Endpoint> Driver<I, E> {
             }
         };
         let state = DriverState {
-            reader: Reader::new(leftover, frame_bytes),
+            reader: Reader::new(leftover, frame_bytes, deflates),
             phase,
             heard: now,
             silent: false,
@@ -418,7 +419,7 @@ mod tests {
         let (near, mut far): (DuplexStream, DuplexStream) = tokio::io::duplex(64);
         let begun = Instant::now();
         let session = Ok(Long(Some(vec![b'x'; 100_000].into())));
-        let driver = Driver::new(near, &[], session, 1 << 16, Arc::default());
+        let driver = Driver::new(near, &[], session, 1 << 16, false, Arc::default());
         let reading = async {
             let mut taken = vec![0; bytes];
             while far.read_exact(&mut taken).await.is_ok() {
@@ -449,7 +450,7 @@ mod tests {
     async fn begun(pieces: u32, piece: &[u8]) -> Duration {
         let (near, mut far): (DuplexStream, DuplexStream) = tokio::io::duplex(1 << 16);
         let begun = Instant::now();
-        let driver = Driver::new(near, &[], Ok(Long(None)), 1 << 16, Arc::default());
+        let driver = Driver::new(near, &[], Ok(Long(None)), 1 << 16, false, Arc::default());
         let talking = async {
             far.write_all(&[0x01, 0x81, 0, 0, 0, 0, b'x']).await.unwrap();
             for _ in 0..pieces {

@@ -1,8 +1,10 @@
 //! A connection's socket, and the buffers of the system for it.
 
 pub(crate) mod boundary;
+pub(crate) mod deflate;
 pub(crate) mod driver;
 pub(crate) mod endpoint;
+pub(crate) mod inflate;
 pub(crate) mod reader;
 pub(crate) mod shared;
 pub(crate) mod writer;

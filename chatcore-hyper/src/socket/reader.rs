@@ -13,7 +13,8 @@ use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Error, Message, Utf8Bytes};
 
 use crate::limits::incoming::{Incoming, IncompleteMessage};
-use crate::socket::boundary::Boundary;
+use crate::socket::boundary::{Boundary, Coding, Codings};
+use crate::socket::inflate::{InflateError, inflate};
 
 /// The bytes to read at once: a burst of short commands.
 const READ_BYTES: usize = 4_096;
@@ -45,6 +46,7 @@ pub(crate) enum Received {
 #[derive(Debug)]
 struct Reading {
     context: WebSocketContext,
+    codings: Codings,
     /// Since when the rest of a message or of another frame is missing.
     since: Option<Instant>,
 }
@@ -66,9 +68,10 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Starts after the handshake, with the bytes that were read with it.
-    pub(crate) fn new(leftover: &[u8], frame_bytes: usize) -> Self {
-        let boundary = Boundary::default();
+    /// Starts after the handshake, with the bytes that were read with it. `inflates` says whether the client may send
+    /// compressed messages.
+    pub(crate) fn new(leftover: &[u8], frame_bytes: usize, inflates: bool) -> Self {
+        let boundary = Boundary::new(inflates);
         let mut reader = Self {
             reading: None,
             frame_bytes,
@@ -85,7 +88,8 @@ impl Reader {
 
     /// Creates the state machine for bytes that begin with a frame.
     fn begin(&mut self, bytes: &[u8]) {
-        self.boundary.take(bytes);
+        let (mut bytes, mut codings) = (bytes.to_vec(), Codings::default());
+        self.boundary.take(&mut bytes, &mut codings);
         // Usually everything has arrived, and the buffer is freed before the next read.
         let whole = self.boundary.is_between_messages() && bytes.len() < READ_BYTES;
         let config = WebSocketConfig::default()
@@ -93,8 +97,8 @@ impl Reader {
             .write_buffer_size(0)
             .max_message_size(Some(self.frame_bytes))
             .max_frame_size(Some(self.frame_bytes));
-        let context = WebSocketContext::from_partially_read(bytes.to_vec(), Role::Server, Some(config));
-        self.reading = Some(Box::new(Reading { context, since: None }));
+        let context = WebSocketContext::from_partially_read(bytes, Role::Server, Some(config));
+        self.reading = Some(Box::new(Reading { context, codings, since: None }));
     }
 
     /// Returns the next message. Before the next call, take the replies and write them, and take the number of
@@ -110,17 +114,18 @@ impl Reader {
         let Self { reading: Some(reading), boundary, replies, heard, .. } = self else {
             return Poll::Ready(Received::Gone);
         };
-        let mut sync_io = SyncIo { io, cx, boundary, replies, heard };
-        let message = match reading.context.read(&mut sync_io) {
+        let Reading { context, codings, since } = &mut **reading;
+        let mut sync_io = SyncIo { io, cx, boundary, codings, replies, heard };
+        let message = match context.read(&mut sync_io) {
             Ok(message) => message,
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                 if boundary.others() > 0 {
                     return Poll::Ready(Received::Control);
                 }
                 if boundary.is_between_messages() {
-                    reading.since = None;
+                    *since = None;
                 } else {
-                    reading.since.get_or_insert_with(Instant::now);
+                    since.get_or_insert_with(Instant::now);
                 }
                 self.end();
                 return Poll::Pending;
@@ -129,11 +134,14 @@ impl Reader {
         };
         // Gets the pong or the reply to a close for this message. It can only fail with `ConnectionClosed`, after
         // that reply.
-        let _ = reading.context.flush(&mut sync_io);
+        let _ = context.flush(&mut sync_io);
+        let mut coding = Coding::Plain;
         if message.is_text() || message.is_binary() {
-            reading.since = None;
+            *since = None;
+            coding = codings.next();
         }
         Poll::Ready(match message {
+            Message::Binary(bytes) if coding != Coding::Plain => inflated(&bytes, coding, self.frame_bytes),
             Message::Text(text) => Received::Text(text),
             Message::Binary(bytes) => Received::Binary(bytes),
             Message::Close(_) => Received::Close,
@@ -196,6 +204,19 @@ impl Reader {
     }
 }
 
+/// Returns a compressed message as it was before, of at most `frame_bytes`.
+fn inflated(message: &[u8], coding: Coding, frame_bytes: usize) -> Received {
+    match inflate(message, frame_bytes) {
+        Ok(bytes) if coding == Coding::Binary => Received::Binary(bytes.into()),
+        Ok(bytes) => match Utf8Bytes::try_from(bytes) {
+            Ok(text) => Received::Text(text),
+            Err(_) => Received::Refused(CloseReason::InvalidUtf8),
+        },
+        Err(InflateError::TooLarge) => Received::Refused(CloseReason::FrameTooLarge),
+        Err(InflateError::Invalid) => Received::Refused(CloseReason::ProtocolError),
+    }
+}
+
 fn refusal(error: &Error) -> Received {
     use tungstenite::error::ProtocolError;
 
@@ -215,6 +236,7 @@ struct SyncIo<'a, 'b, I> {
     io: &'a mut I,
     cx: &'a mut Context<'b>,
     boundary: &'a mut Boundary,
+    codings: &'a mut Codings,
     replies: &'a mut Vec<u8>,
     heard: &'a mut bool,
 }
@@ -229,8 +251,8 @@ impl<I: AsyncRead + Unpin> Read for SyncIo<'_, '_, I> {
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
             Poll::Ready(read) => {
                 read?;
-                let bytes = buffer.filled();
-                self.boundary.take(bytes);
+                let bytes = buffer.filled_mut();
+                self.boundary.take(bytes, self.codings);
                 *self.heard |= !bytes.is_empty();
                 Ok(bytes.len())
             }
@@ -268,7 +290,7 @@ mod tests {
     }
 
     async fn only(bytes: &[u8]) -> Received {
-        next(&mut Reader::new(&[], 20), bytes).await
+        next(&mut Reader::new(&[], 20, false), bytes).await
     }
 
     #[tokio::test]
@@ -276,7 +298,7 @@ mod tests {
         let whole = frame(0x81, b"hello");
         let (head, tail) = whole.split_at(4);
         assert!(
-            matches!(next(&mut Reader::new(head, 20), tail).await, Received::Text(text) if text.as_str() == "hello")
+            matches!(next(&mut Reader::new(head, 20, false), tail).await, Received::Text(text) if text.as_str() == "hello")
         );
     }
 
@@ -299,7 +321,7 @@ mod tests {
     #[tokio::test]
     async fn fragments_are_joined_and_their_sum_is_limited() {
         let bytes = [frame(0x01, b"one "), frame(0x89, b""), frame(0x80, b"two")].concat();
-        let mut reader = Reader::new(&bytes, 20);
+        let mut reader = Reader::new(&bytes, 20, false);
         assert!(matches!(next(&mut reader, b"").await, Received::Control));
         assert!(matches!(next(&mut reader, b"").await, Received::Text(text) if text.as_str() == "one two"));
         let bytes = [frame(0x01, &[b'x'; 15]), frame(0x80, &[b'x'; 6])].concat();
@@ -318,7 +340,7 @@ mod tests {
         let bytes = [&large_frame[..], &fragments, &large_frame, &frame(0x81, b"last")].concat();
         for pause in [1, 2, 7, 1_000, large_frame.len(), large_frame.len() + 3, large_frame.len() + 12] {
             let (mut near, mut far) = tokio::io::duplex(bytes.len());
-            let mut reader = Reader::new(&[], 1 << 16);
+            let mut reader = Reader::new(&[], 1 << 16, false);
             let mut texts = Vec::new();
             for piece in bytes.chunks(pause) {
                 tokio::io::AsyncWriteExt::write_all(&mut far, piece).await.unwrap();
@@ -342,7 +364,7 @@ mod tests {
     #[tokio::test]
     async fn replies_are_captured_with_the_message_that_asks_for_them() {
         let bytes = [frame(0x89, b"hi"), frame(0x88, &1000u16.to_be_bytes())].concat();
-        let mut reader = Reader::new(&bytes, 20);
+        let mut reader = Reader::new(&bytes, 20, false);
         assert!(matches!(next(&mut reader, b"").await, Received::Control));
         assert_eq!(reader.take_replies(), &b"\x8a\x02hi"[..]);
         assert!(matches!(next(&mut reader, b"").await, Received::Close));
@@ -355,7 +377,7 @@ mod tests {
         let mut bytes = frame(0x01, b"a");
         (0..10_000).for_each(|_| bytes.extend(frame(0x00, b"")));
         bytes.extend(frame(0x80, b"b"));
-        let (mut reader, mut rest) = (Reader::new(&[], 20), &bytes[..]);
+        let (mut reader, mut rest) = (Reader::new(&[], 20, false), &bytes[..]);
         let (mut looks, mut others) = (0, 0);
         loop {
             match poll_fn(|cx| reader.poll_next(&mut rest, cx)).await {
@@ -385,7 +407,7 @@ mod tests {
             bytes.extend(len.to_be_bytes());
             bytes.extend([0; 4]);
             let (mut near, far) = tokio::io::duplex(64);
-            let mut reader = Reader::new(&bytes, 60_000);
+            let mut reader = Reader::new(&bytes, 60_000, false);
             let read = poll_fn(|cx| Poll::Ready(reader.poll_next(&mut near, cx))).await;
             assert!(read.is_pending());
             (reader, near, far)
@@ -403,5 +425,90 @@ mod tests {
             one.count_incomplete(&all, 60_000) && two.count_incomplete(&all, 60_000),
             "its end makes room"
         );
+    }
+
+    /// Returns what the reader of a client with compression finds in the bytes, read whole and byte by byte.
+    async fn inflated_from(bytes: &[u8]) -> Vec<String> {
+        let found = async |piece: usize| {
+            let (mut near, mut far) = tokio::io::duplex(1);
+            let mut reader = Reader::new(&[], 2_000, true);
+            let writing = async {
+                for piece in bytes.chunks(piece) {
+                    tokio::io::AsyncWriteExt::write_all(&mut far, piece).await.unwrap();
+                }
+                drop(far);
+            };
+            let reading = async {
+                let mut found = Vec::new();
+                loop {
+                    let received = poll_fn(|cx| reader.poll_next(&mut near, cx)).await;
+                    reader.take_replies();
+                    reader.take_others();
+                    found.push(match &received {
+                        Received::Control => continue,
+                        Received::Text(text) => format!("text {}", text.as_str()),
+                        Received::Binary(bytes) => format!("{} bytes", bytes.len()),
+                        Received::Refused(reason) => reason.code().to_string(),
+                        Received::Close => "close".into(),
+                        Received::Gone => "gone".into(),
+                    });
+                    if !matches!(received, Received::Text(_) | Received::Binary(_)) {
+                        return found;
+                    }
+                }
+            };
+            tokio::join!(writing, reading).1
+        };
+        let whole = found(bytes.len()).await;
+        assert_eq!(found(1).await, whole);
+        whole
+    }
+
+    fn deflated(text: &[u8]) -> Vec<u8> {
+        crate::socket::deflate::deflate(text, true)
+    }
+
+    #[tokio::test]
+    async fn compressed_and_plain_messages_come_out_in_order() {
+        let long = deflated(&[b'x'; 2_000]);
+        let bytes = [
+            frame(0xc1, &deflated(b"one")),
+            frame(0x81, b"two"),
+            frame(0x82, b"three"),
+            frame(0xc2, &deflated(b"four")),
+            frame(0x89, b"ping"),
+            frame(0x41, &long[..3]),
+            frame(0x89, b"ping"),
+            frame(0x00, &long[3..5]),
+            frame(0x80, &long[5..]),
+            frame(0xc1, &[0]),
+            frame(0x81, b"last"),
+        ];
+        let long = format!("text {}", "x".repeat(2_000));
+        assert_eq!(
+            inflated_from(&bytes.concat()).await,
+            ["text one", "text two", "5 bytes", "4 bytes", &long, "text ", "text last", "gone"]
+        );
+    }
+
+    #[tokio::test]
+    async fn what_breaks_compression_is_named() {
+        for (bytes, code) in [
+            (frame(0xc1, &deflated(&[b'x'; 2_001])), "1009"),
+            (frame(0xc1, &deflated(b"\xff")), "1007"),
+            (frame(0xc1, &deflated("κόσμε".as_bytes().split_last().unwrap().1)), "1007"),
+            (frame(0xc1, b"not compressed"), "1002"),
+            (frame(0xc1, b""), "1002"),
+            (frame(0xc1, &deflated(b"truncated")[..5]), "1002"),
+            (frame(0xc9, b""), "1002"),
+            (frame(0xc8, b""), "1002"),
+            (frame(0xe1, &deflated(b"x")), "1002"),
+            (frame(0xc0, b""), "1002"),
+            ([frame(0x41, &deflated(b"x")), frame(0xc0, b"")].concat(), "1002"),
+            ([frame(0x01, b"x"), frame(0xc0, b"")].concat(), "1002"),
+            ([frame(0x41, b"x"), frame(0xc1, b"")].concat(), "1002"),
+        ] {
+            assert_eq!(inflated_from(&bytes).await, [code], "{bytes:x?}");
+        }
     }
 }

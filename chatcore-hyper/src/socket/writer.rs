@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -11,6 +12,7 @@ use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
 use crate::limits::pace::Stall;
+use crate::socket::deflate::{self, PIECE};
 
 /// The most frames per write.
 const GATHER: usize = 64;
@@ -31,6 +33,8 @@ pub(crate) struct Writer {
     /// How many bytes of the first frame are written.
     written: usize,
     unflushed: bool,
+    /// Whether the peer takes compressed messages.
+    deflates: bool,
     /// `Some` while the peer does not read everything.
     stall: Option<Stall>,
 }
@@ -40,11 +44,20 @@ struct Frame {
     header: [u8; 10],
     header_len: u8,
     payload: Bytes,
+    /// Whether the payload is the rest of a message, to be compressed once the frames before it are written.
+    is_rest: bool,
 }
+
+/// The bit of a message's last frame.
+const LAST: u8 = 0x80;
+
+/// The bit of a compressed message's first frame.
+const COMPRESSED: u8 = 0x40;
 
 #[derive(Clone, Copy, Debug)]
 #[repr(u8)]
 enum Opcode {
+    Continuation = 0x0,
     Text = 0x1,
     #[cfg(feature = "testkit")]
     Binary = 0x2,
@@ -54,13 +67,22 @@ enum Opcode {
 
 impl Frame {
     fn new(opcode: Opcode, payload: Bytes) -> Self {
-        let (header, header_len) = header(opcode, payload.len());
-        Self { header, header_len, payload }
+        Self::with_bits(LAST, opcode, payload)
+    }
+
+    fn with_bits(bits: u8, opcode: Opcode, payload: Bytes) -> Self {
+        let (header, header_len) = header(bits, opcode, payload.len());
+        Self { header, header_len, payload, is_rest: false }
     }
 
     /// Returns a frame of bytes that are already encoded.
     fn raw(payload: Bytes) -> Self {
-        Self { header: [0; 10], header_len: 0, payload }
+        Self { header: [0; 10], header_len: 0, payload, is_rest: false }
+    }
+
+    /// Returns the rest of a message that is compressed later.
+    fn rest(payload: Bytes) -> Self {
+        Self { is_rest: true, ..Self::raw(payload) }
     }
 
     fn header(&self) -> &[u8] {
@@ -74,15 +96,33 @@ impl Frame {
 
 /// Appends the bytes of a text frame on the wire.
 pub(crate) fn write_text(payload: &[u8], wire: &mut Vec<u8>) {
-    let (header, len) = header(Opcode::Text, payload.len());
+    write(LAST, payload, wire);
+}
+
+/// Appends the bytes of a text frame on the wire, whose payload is compressed.
+pub(crate) fn write_deflated(payload: &[u8], wire: &mut Vec<u8>) {
+    write(LAST | COMPRESSED, payload, wire);
+}
+
+fn write(bits: u8, payload: &[u8], wire: &mut Vec<u8>) {
+    let (header, len) = header(bits, Opcode::Text, payload.len());
     wire.extend_from_slice(&header[..usize::from(len)]);
     wire.extend_from_slice(payload);
 }
 
+/// Returns the length of the first of a server's frames on the wire.
+fn frame_len(wire: &[u8]) -> usize {
+    match (wire[1], wire) {
+        (126, [_, _, a, b, ..]) => 4 + usize::from(u16::from_be_bytes([*a, *b])),
+        (127, [_, _, _, _, _, _, a, b, c, d, ..]) => 10 + u32::from_be_bytes([*a, *b, *c, *d]) as usize,
+        (len, _) => 2 + usize::from(len),
+    }
+}
+
 /// Returns a frame's header and its length.
-fn header(opcode: Opcode, payload_len: usize) -> ([u8; 10], u8) {
+fn header(bits: u8, opcode: Opcode, payload_len: usize) -> ([u8; 10], u8) {
     let mut header = [0; 10];
-    header[0] = 0x80 | opcode as u8;
+    header[0] = bits | opcode as u8;
     let len = match payload_len {
         len @ 0..=125 => {
             header[1] = len as u8;
@@ -103,15 +143,42 @@ fn header(opcode: Opcode, payload_len: usize) -> ([u8; 10], u8) {
 }
 
 impl Writer {
-    /// Adds a text frame.
-    pub(crate) fn push_text(&mut self, payload: Bytes) {
-        self.frames.push_back(Frame::new(Opcode::Text, payload));
+    /// Starts with nothing to write. `deflates` says whether the peer takes compressed messages.
+    pub(crate) fn new(deflates: bool) -> Self {
+        Self { deflates, ..Self::default() }
     }
 
-    /// Adds a binary frame.
+    /// Returns whether the peer takes compressed messages.
+    pub(crate) fn deflates(&self) -> bool {
+        self.deflates
+    }
+
+    /// Adds a text message, compressed if the peer takes that and it is large enough.
+    pub(crate) fn push_text(&mut self, payload: Bytes) {
+        self.push_message(Opcode::Text, payload);
+    }
+
+    /// Adds a binary message, like [`push_text`](Self::push_text).
     #[cfg(feature = "testkit")]
     pub(crate) fn push_binary(&mut self, payload: Bytes) {
-        self.frames.push_back(Frame::new(Opcode::Binary, payload));
+        self.push_message(Opcode::Binary, payload);
+    }
+
+    fn push_message(&mut self, opcode: Opcode, payload: Bytes) {
+        if !self.deflates || !deflate::is_worth(&payload) {
+            self.frames.push_back(Frame::new(opcode, payload));
+        } else if payload.len() > PIECE {
+            // In fragments, each compressed when its turn comes: the connection holds one of them.
+            let first = deflate::deflate(&payload[..PIECE], false).into();
+            self.frames.push_back(Frame::with_bits(COMPRESSED, opcode, first));
+            self.frames.push_back(Frame::rest(payload.slice(PIECE..)));
+        } else {
+            let compressed = deflate::deflated(&payload);
+            self.frames.push_back(match compressed {
+                Some(payload) => Frame::with_bits(LAST | COMPRESSED, opcode, payload),
+                None => Frame::new(opcode, payload),
+            });
+        }
     }
 
     /// Returns whether nothing waits.
@@ -121,8 +188,21 @@ impl Writer {
 
     /// Adds text frames whose first `written` bytes are already written. Nothing may wait before them.
     pub(crate) fn push_partial(&mut self, payloads: &[Bytes], written: usize) {
-        payloads.iter().for_each(|payload| self.push_text(payload.clone()));
+        self.frames.extend(payloads.iter().map(|payload| Frame::new(Opcode::Text, payload.clone())));
         self.advance(written);
+    }
+
+    /// Adds encoded frames whose first `written` bytes are already written. Nothing may wait before them.
+    pub(crate) fn push_begun(&mut self, wire: &Bytes, written: usize) {
+        let mut at = 0;
+        while at < wire.len() {
+            let end = at + frame_len(&wire[at..]);
+            if end > written {
+                self.frames.push_back(Frame::raw(wire.slice(at..end)));
+                self.advance(written.saturating_sub(at).min(end - at));
+            }
+            at = end;
+        }
     }
 
     /// Adds a ping without payload.
@@ -162,7 +242,16 @@ impl Writer {
         io: &mut I,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        while !self.frames.is_empty() {
+        let mut compressed = false;
+        while let Some(first) = self.frames.front() {
+            if first.is_rest {
+                if mem::replace(&mut compressed, true) {
+                    // Other tasks run between two pieces of a large message.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                self.compress_piece();
+            }
             let Poll::Ready(taken) = self.poll_gathered(io, cx) else {
                 self.stall.get_or_insert_with(|| Stall::begin(Instant::now()));
                 return Poll::Pending;
@@ -183,12 +272,24 @@ impl Writer {
         Poll::Ready(Ok(()))
     }
 
+    /// Compresses the next piece of the message whose rest is first.
+    fn compress_piece(&mut self) {
+        let Some(Frame { payload: mut rest, .. }) = self.frames.pop_front() else { return };
+        let piece = rest.split_to(PIECE.min(rest.len()));
+        let bits = if rest.is_empty() { LAST } else { 0 };
+        if !rest.is_empty() {
+            self.frames.push_front(Frame::rest(rest));
+        }
+        let payload = deflate::deflate(&piece, bits == LAST).into();
+        self.frames.push_front(Frame::with_bits(bits, Opcode::Continuation, payload));
+    }
+
     fn poll_gathered<I: AsyncWrite + Unpin>(
         &self,
         io: &mut I,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        let frames = self.frames.iter().take(GATHER);
+        let frames = self.frames.iter().take(GATHER).take_while(|frame| !frame.is_rest);
         let len = frames.clone().map(Frame::len).sum::<usize>() - self.written;
         let mut skip = self.written;
         let parts = frames.flat_map(|frame| [frame.header(), &frame.payload]).filter_map(|part| {
@@ -221,7 +322,7 @@ impl Writer {
         }
         self.written += taken;
         while let Some(frame) = self.frames.front() {
-            if self.written < frame.len() {
+            if frame.is_rest || self.written < frame.len() {
                 break;
             }
             self.written -= frame.len();
@@ -237,6 +338,7 @@ mod tests {
     use tokio::io::AsyncReadExt;
 
     use super::*;
+    use crate::socket::inflate::inflate;
 
     fn header(len: usize) -> Vec<u8> {
         Frame::new(Opcode::Text, vec![0; len].into()).header().to_vec()
@@ -313,5 +415,128 @@ mod tests {
         let mut expected = b"\x81\x05first\x88\x0a\x0f\xa1".to_vec();
         expected.extend_from_slice(b"too slow");
         assert_eq!(reading.await.unwrap(), expected);
+    }
+
+    /// Returns the frames on the wire: their first byte and their payload.
+    fn frames(mut wire: &[u8]) -> Vec<(u8, &[u8])> {
+        let mut frames = Vec::new();
+        while !wire.is_empty() {
+            let (frame, rest) = wire.split_at(frame_len(wire));
+            let header = match frame[1] {
+                126 => 4,
+                127 => 10,
+                _ => 2,
+            };
+            frames.push((frame[0], &frame[header..]));
+            wire = rest;
+        }
+        frames
+    }
+
+    /// Writes everything to a peer that reads through a pipe of so many bytes.
+    async fn written(writer: &mut Writer, pipe: usize) -> Vec<u8> {
+        let (mut near, mut far) = tokio::io::duplex(pipe);
+        let reading = tokio::spawn(async move {
+            let mut got = Vec::new();
+            far.read_to_end(&mut got).await.unwrap();
+            got
+        });
+        poll_fn(|cx| writer.poll_write(&mut near, cx)).await.unwrap();
+        assert!(writer.is_empty());
+        drop(near);
+        reading.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn only_large_messages_are_compressed_and_only_for_who_takes_it() {
+        for (deflates, len, first) in [(false, 5_000, 0x81), (true, 511, 0x81), (true, 512, 0xc1)] {
+            let mut writer = Writer::new(deflates);
+            let text = Bytes::from(vec![b'x'; len]);
+            writer.push_text(text.clone());
+            writer.push_ping();
+            let wire = written(&mut writer, 64).await;
+            let frames = frames(&wire);
+            assert_eq!(frames[0].0, first);
+            let plain = if first == 0xc1 { inflate(frames[0].1, len).unwrap() } else { frames[0].1.to_vec() };
+            assert_eq!(plain, text);
+            assert_eq!(frames[1..], [(0x89, &b""[..])]);
+        }
+    }
+
+    /// A message of two pieces and a bit, which does not repeat itself within a piece.
+    fn large() -> Bytes {
+        let numbers = (0..30_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_string().into_bytes());
+        numbers.take(2 * PIECE + 1).collect()
+    }
+
+    #[tokio::test]
+    async fn a_large_message_is_compressed_in_fragments_of_a_piece() {
+        for pipe in [1_000, 1 << 20] {
+            let mut writer = Writer::new(true);
+            writer.push_text(large());
+            writer.push_text(Bytes::from_static(b"next"));
+            let held: usize = writer.frames.iter().filter(|frame| !frame.is_rest).map(Frame::len).sum();
+            assert!(held < PIECE, "{held} bytes are held besides the message");
+            let wire = written(&mut writer, pipe).await;
+            let frames = frames(&wire);
+            let firsts: Vec<u8> = frames.iter().map(|frame| frame.0).collect();
+            assert_eq!(firsts, [0x41, 0x00, 0x80, 0x81]);
+            let message: Vec<u8> = frames[..3].iter().flat_map(|frame| frame.1.to_vec()).collect();
+            assert!(inflate(&message, 3 * PIECE).unwrap() == large());
+        }
+    }
+
+    #[tokio::test]
+    async fn other_tasks_run_between_two_pieces() {
+        let (mut near, _far) = tokio::io::duplex(1 << 20);
+        let mut writer = Writer::new(true);
+        writer.push_text(large());
+        let mut polls = 0;
+        poll_fn(|cx| {
+            polls += 1;
+            writer.poll_write(&mut near, cx)
+        })
+        .await
+        .unwrap();
+        assert_eq!(polls, 2);
+    }
+
+    #[tokio::test]
+    async fn a_close_may_cut_a_large_message_between_its_fragments() {
+        let mut writer = Writer::new(true);
+        writer.push_text(large());
+        let first = writer.frames[0].len();
+        let (mut near, mut far) = tokio::io::duplex(1_000);
+        poll_fn(|cx| {
+            assert!(writer.poll_write(&mut near, cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        writer.drop_unsent();
+        writer.push_close(CloseReason::TooSlow);
+        let reading = tokio::spawn(async move {
+            let mut got = Vec::new();
+            far.read_to_end(&mut got).await.unwrap();
+            got
+        });
+        poll_fn(|cx| writer.poll_write(&mut near, cx)).await.unwrap();
+        drop(near);
+        let wire = reading.await.unwrap();
+        assert_eq!((wire[0], wire[first]), (0x41, 0x88));
+    }
+
+    #[tokio::test]
+    async fn what_is_left_of_encoded_frames_is_written_from_any_byte() {
+        let payloads = [Bytes::from_static(b"a"), vec![b'b'; 300].into(), vec![b'c'; 70_000].into()];
+        let mut wire = Vec::new();
+        payloads.iter().for_each(|payload| write_deflated(payload, &mut wire));
+        let wire = Bytes::from(wire);
+        for taken in (0..400).chain([wire.len() - 1]) {
+            let mut writer = Writer::new(true);
+            writer.push_begun(&wire, taken);
+            let is_begun = writer.written > 0;
+            assert_eq!(is_begun, ![0, 3, 307].contains(&taken), "{taken}");
+            assert!(written(&mut writer, 1 << 20).await == wire[taken..], "{taken}");
+        }
     }
 }

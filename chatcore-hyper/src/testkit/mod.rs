@@ -8,6 +8,6 @@ mod parsers;
 
 pub use self::echo::Echo;
 pub use self::parsers::{
-    ReadFrame, accepts_socket, content_disposition, file_name, inspect, is_current, prefers_brotli, range,
-    read_frames,
+    ReadFrame, accepts_deflate, accepts_socket, content_disposition, deflate, file_name, inflate, inspect,
+    is_current, prefers_brotli, range, read_frames,
 };

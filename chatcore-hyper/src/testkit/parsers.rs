@@ -12,9 +12,10 @@ use crate::attachments::{kind, upload};
 use crate::error;
 use crate::headers::disposition::Disposition;
 use crate::headers::range::{Wanted, wanted};
-use crate::headers::{accept_encoding, disposition, etag};
+use crate::headers::{accept_encoding, disposition, etag, extensions};
 use crate::service::handshake;
 use crate::socket::reader::{Reader, Received};
+use crate::socket::{deflate, inflate};
 
 /// What the connection's reader found in a client's bytes.
 #[derive(Debug, PartialEq, Eq)]
@@ -50,12 +51,12 @@ impl ReadFrame {
     }
 }
 
-/// Reads a client's bytes in pieces of `piece_bytes`, with messages of at most `frame_bytes`. The last returned
-/// item is [`ReadFrame::End`].
+/// Reads a client's bytes in pieces of `piece_bytes`, with messages of at most `frame_bytes`, which may be compressed
+/// if `inflates` says so. The last returned item is [`ReadFrame::End`].
 #[must_use]
-pub fn read_frames(bytes: &[u8], piece_bytes: usize, frame_bytes: usize) -> Vec<ReadFrame> {
+pub fn read_frames(bytes: &[u8], piece_bytes: usize, frame_bytes: usize, inflates: bool) -> Vec<ReadFrame> {
     let mut io = Pieces { bytes, piece_bytes: piece_bytes.max(1) };
-    let mut reader = Reader::new(&[], frame_bytes);
+    let mut reader = Reader::new(&[], frame_bytes, inflates);
     let mut cx = Context::from_waker(Waker::noop());
     let mut frames = Vec::new();
     loop {
@@ -152,4 +153,22 @@ pub fn accepts_socket(headers: &HeaderMap) -> u16 {
         .map_or_else(error::HttpError::into_response, |(response, _)| response)
         .status()
         .as_u16()
+}
+
+/// Returns whether a WebSocket request gets compression.
+#[must_use]
+pub fn accepts_deflate(headers: &HeaderMap) -> bool {
+    extensions::accept_deflate(headers).is_some()
+}
+
+/// Returns a message as it is compressed for clients.
+#[must_use]
+pub fn deflate(message: &[u8]) -> Vec<u8> {
+    deflate::deflate(message, true)
+}
+
+/// Inflates a client's message of at most `most` bytes; `None` if it is refused.
+#[must_use]
+pub fn inflate(message: &[u8], most: usize) -> Option<Vec<u8>> {
+    inflate::inflate(message, most).ok()
 }

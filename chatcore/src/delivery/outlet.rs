@@ -125,6 +125,8 @@ struct Written {
 struct Wire {
     framing: TypeId,
     bytes: Vec<u8>,
+    /// A copy for the transports that keep a part of the bytes.
+    shared: Option<Bytes>,
 }
 
 impl Burst {
@@ -149,26 +151,36 @@ impl Burst {
 
     /// Returns the frames as the connection reads them and `F` writes them, one after the other.
     pub fn wire<F: Framing>(&mut self) -> &[u8] {
+        &self.encoded::<F>().bytes
+    }
+
+    /// Returns the bytes of [`wire`](Self::wire) for a transport to keep. They are copied once for all that do.
+    pub fn shared_wire<F: Framing>(&mut self) -> Bytes {
+        let Wire { bytes, shared, .. } = self.encoded::<F>();
+        shared.get_or_insert_with(|| Bytes::copy_from_slice(bytes)).clone()
+    }
+
+    fn encoded<F: Framing>(&mut self) -> &mut Wire {
         let framing = TypeId::of::<F>();
         let wires = &mut self.written[self.variant as usize].wires;
         let at = wires.iter().position(|wire| wire.framing == framing).unwrap_or_else(|| {
-            wires.push(Wire { framing, bytes: Vec::new() });
+            wires.push(Wire { framing, bytes: Vec::new(), shared: None });
             wires.len() - 1
         });
-        let bytes = &mut wires[at].bytes;
-        if bytes.is_empty() {
+        let wire = &mut wires[at];
+        if wire.bytes.is_empty() {
             for frame in &self.encoded {
                 let variant = variant_of(frame, self.variant, self.author.as_ref());
                 if let Some(held) = frame.as_held(variant) {
-                    F::write(held, bytes);
+                    F::write(held, &mut wire.bytes);
                 } else {
                     self.spare.clear();
                     frame.write(variant, &mut self.spare);
-                    F::write(&self.spare, bytes);
+                    F::write(&self.spare, &mut wire.bytes);
                 }
             }
         }
-        bytes
+        wire
     }
 
     /// Sets the reader of the next calls.
@@ -229,7 +241,10 @@ impl Written {
     /// Drops the bytes. The buffers stay for the next ones.
     fn clear(&mut self) {
         self.frames.clear();
-        self.wires.iter_mut().for_each(|wire| wire.bytes.clear());
+        for wire in &mut self.wires {
+            wire.bytes.clear();
+            wire.shared = None;
+        }
     }
 }
 
@@ -277,6 +292,9 @@ mod tests {
                 let counted =
                     [&[one.len() as u8], one.as_bytes(), &[two.len() as u8], two.as_bytes()].concat();
                 assert_eq!(burst.wire::<Counted>(), counted);
+                let kept = burst.shared_wire::<Counted>();
+                assert_eq!(kept, counted);
+                assert_eq!(kept.as_ptr(), burst.shared_wire::<Counted>().as_ptr(), "one copy for all");
             }
         }
     }

@@ -151,6 +151,10 @@ pub struct Options {
           value_parser = clap::value_parser!(u32).range(1..))]
     pub address_connections: u32,
 
+    /// Compress no WebSocket messages, even if the browser offers it.
+    #[arg(long, env = "WEB_CHAT_NO_DEFLATE")]
+    pub no_deflate: bool,
+
     /// The number of open files to reserve for everything but connections (store, uploads, downloads), if the system's
     /// limit of open files is low.
     #[arg(long, env = "WEB_CHAT_RESERVED_FILES", default_value_t = 256, value_name = "NUMBER")]
@@ -349,9 +353,10 @@ impl Options {
             .with_grace(self.grace())
     }
 
-    /// Returns the limits per address for the chat.
+    /// Returns the settings of the chat's connections, and the limits per address.
     pub(crate) fn config(&self) -> Config {
         Config::default()
+            .with_deflate(!self.no_deflate)
             .with_upload_bytes_per_day(self.address_upload_bytes_per_day)
             .with_sockets_per_address(usize::try_from(self.address_connections).unwrap_or(usize::MAX))
             .with_requests(self.requests())
@@ -432,6 +437,12 @@ mod tests {
         assert_eq!((behind.connections_per_address, behind.trust_forwarded), (usize::MAX, 1));
         let arguments = ["web_chat", "--trust-forwarded", "1", "--address-connections", "9"];
         assert_eq!(Options::parse_from(arguments).config().sockets_per_address, 9);
+    }
+
+    #[test]
+    fn compression_is_on_unless_it_is_switched_off() {
+        assert!(Options::parse_from(["web_chat"]).config().deflate);
+        assert!(!Options::parse_from(["web_chat", "--no-deflate"]).config().deflate);
     }
 
     #[test]

@@ -11,9 +11,14 @@ const FRAME_BYTES: usize = 1_024;
 /// end. The first byte of the input says how the bytes are split.
 pub(super) fn run(input: &[u8]) -> u64 {
     let Some((cut, bytes)) = input.split_first() else { return 0 };
-    let whole = read_frames(bytes, usize::MAX, FRAME_BYTES);
-    let in_pieces = read_frames(bytes, 1 + usize::from(*cut), FRAME_BYTES);
-    assert_eq!(whole, in_pieces, "cut in pieces of {}", 1 + usize::from(*cut));
+    check(bytes, *cut, false)
+}
+
+/// Reads the bytes whole and in pieces, with compression or without.
+pub(super) fn check(bytes: &[u8], cut: u8, inflates: bool) -> u64 {
+    let whole = read_frames(bytes, usize::MAX, FRAME_BYTES, inflates);
+    let in_pieces = read_frames(bytes, 1 + usize::from(cut), FRAME_BYTES, inflates);
+    assert_eq!(whole, in_pieces, "cut in pieces of {}", 1 + usize::from(cut));
     let (last, before) = whole.split_last().expect("the end of the bytes");
     assert!(matches!(last, ReadFrame::End { .. }));
     for frame in before {

@@ -1,7 +1,7 @@
 //! Headers of a request: each line of the input is a header, as `name: value`.
 
 use chatcore_hyper::testkit::{
-    accepts_socket, content_disposition, file_name, is_current, prefers_brotli, range,
+    accepts_deflate, accepts_socket, content_disposition, file_name, is_current, prefers_brotli, range,
 };
 use chatcore_hyper::web::{Origin, Origins, cookie};
 use http::header::{CONTENT_DISPOSITION, HeaderMap, HeaderName, HeaderValue, RANGE};
@@ -44,6 +44,11 @@ pub(super) const WORDS: &[&str] = &[
     "sec-websocket-key: ",
     "sec-websocket-version: ",
     "sec-websocket-protocol: ",
+    "sec-websocket-extensions: ",
+    "permessage-deflate",
+    "client_max_window_bits",
+    "server_max_window_bits",
+    "client_no_context_takeover",
     "chatcore.v1",
     "cookie: ",
     "content-disposition: ",
@@ -76,6 +81,7 @@ pub(super) fn run(input: &[u8]) -> u64 {
     let current = is_current(&headers, &HeaderValue::from_static("\"a\""));
     let brotli = prefers_brotli(&headers);
     let status = accepts_socket(&headers);
+    let deflate = accepts_deflate(&headers);
     let mut request = Request::new(());
     *request.headers_mut() = headers;
     let (mut parts, ()) = request.into_parts();
@@ -86,7 +92,7 @@ pub(super) fn run(input: &[u8]) -> u64 {
         origins(&parts);
     }
     let session = cookie(&parts.headers, &["__Host-chat_session", "chat_session"]).is_some();
-    outcome((part, file.is_some(), current, brotli, status, same, session))
+    outcome((part, file.is_some(), current, brotli, deflate, status, same, session))
 }
 
 /// A request that a service for localhost allows is also allowed by a service for any host.

@@ -7,6 +7,7 @@ mod commands;
 mod envelopes;
 mod frames;
 mod headers;
+mod messages;
 mod names;
 mod pictures;
 mod rows;
@@ -24,10 +25,11 @@ pub struct Target {
 }
 
 /// All targets. The browser client's Markdown has its own fuzzer, in `tests/ui`.
-pub static TARGETS: [Target; 9] = [
+pub static TARGETS: [Target; 10] = [
     Target { name: "commands", words: commands::WORDS, run: commands::run },
     Target { name: "session", words: session::WORDS, run: session::run },
     Target { name: "frames", words: &[], run: frames::run },
+    Target { name: "messages", words: &[], run: messages::run },
     Target { name: "names", words: names::WORDS, run: names::run },
     Target { name: "headers", words: headers::WORDS, run: headers::run },
     Target { name: "pictures", words: pictures::WORDS, run: pictures::run },

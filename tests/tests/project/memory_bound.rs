@@ -38,6 +38,9 @@ const UPLOAD: usize = (256 + 2 * 64) * KIB;
 /// The first bytes of a picture, from which the memory for its previews is computed.
 const HEAD: usize = 256 * KIB;
 
+/// The events that were compressed last, and their compressed bytes.
+const COMPRESSED: usize = 32 * 2 * 12 * KIB;
+
 /// The cache of a store on redb.
 const CACHE: usize = 64 * MIB;
 
@@ -79,6 +82,7 @@ fn parts(limits: &Limits, config: &Config, server: &ServerConfig) -> Vec<(&'stat
         ("searches", limits.searches * search(limits)),
         ("uploads", limits.uploads * UPLOAD),
         ("previews", limits.preview_memory as usize + limits.previews * HEAD),
+        ("compressed events", COMPRESSED),
         ("the store's cache", CACHE),
         ("the names' cache", NAMES),
         ("a backup", BACKUP),

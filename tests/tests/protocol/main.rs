@@ -3,6 +3,7 @@
 mod answers;
 mod closes;
 mod commands;
+mod deflate;
 mod erasure;
 mod errors;
 mod events;
