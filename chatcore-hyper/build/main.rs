@@ -1,6 +1,6 @@
 //! Generates a table of the files in `ui/` that the crate embeds, so that no new file is forgotten. Modules and
 //! styles are embedded without comments and white space, and once more as a single file each. The names of emoji
-//! are generated here.
+//! are generated here. What a page requests of these is compressed here.
 
 mod bundle;
 mod emoji;
@@ -10,8 +10,13 @@ mod strip;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
+
+/// The files that every page requests. A page that imports single modules has them compressed at their first request:
+/// compressing all of them here would take a build in which the compressor is not optimised some eight seconds.
+const REQUESTED: [&str; 3] = ["chat.js", "chat.css", "emoji.json"];
 
 fn main() -> io::Result<()> {
     let missing = |name: &str| io::Error::other(format!("cargo sets {name}"));
@@ -43,8 +48,21 @@ fn main() -> io::Result<()> {
     files
         .insert(style.to_owned(), bundle::styles(&sources, style).map_err(|why| refused(&why))?.into_bytes());
     files.insert("emoji.json".to_owned(), emoji::names().into_bytes());
+    let mut compressed = BTreeMap::new();
+    for name in REQUESTED {
+        let bytes = files.get(name).ok_or_else(|| refused(&format!("{name} is missing")))?;
+        compressed.insert(name.to_owned(), brotli(bytes)?);
+    }
+    fs::write(out.join("ui_brotli.rs"), table(&emptied(out.join("ui_brotli"))?, compressed)?)?;
     fs::write(out.join("ui_files.rs"), table(&emptied(out.join("ui"))?, files)?)?;
     fs::write(out.join("ui_entries.rs"), table(&emptied(out.join("ui_entries"))?, entries)?)
+}
+
+/// Compresses a file as well as it can, with a window of 1 MiB.
+fn brotli(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut writer = brotli::CompressorWriter::new(Vec::new(), 4 << 10, 11, 20);
+    writer.write_all(bytes)?;
+    Ok(writer.into_inner())
 }
 
 /// Reads the files of a folder and of all folders in it, by their paths after `prefix`.

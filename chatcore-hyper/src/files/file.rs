@@ -21,7 +21,7 @@ const COMPRESSIBLE_BYTES: usize = 1 << 20;
 pub(crate) struct File {
     content_type: &'static str,
     plain: Representation,
-    /// Compressed on the first request. `None` if compression does not make the file smaller.
+    /// Compressed by the build, or on the first request. `None` if compression does not make the file smaller.
     brotli: OnceCell<Option<Representation>>,
 }
 
@@ -45,6 +45,12 @@ impl Representation {
 impl File {
     pub(crate) fn new(name: &str, bytes: Bytes) -> Self {
         Self { content_type: content_type(name), plain: Representation::new(bytes), brotli: OnceCell::new() }
+    }
+
+    /// Returns this file with its compressed bytes.
+    pub(crate) fn with_brotli(&self, brotli: Bytes) -> Self {
+        let brotli = OnceCell::new_with(Some(Some(Representation::new(brotli))));
+        Self { content_type: self.content_type, plain: self.plain.clone(), brotli }
     }
 
     /// Returns whether this is the file's content.

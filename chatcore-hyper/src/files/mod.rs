@@ -57,6 +57,14 @@ impl StaticFiles {
         self
     }
 
+    /// Adds the compressed bytes of a file of this program, which it must have.
+    pub(crate) fn with_brotli(mut self, name: &'static str, brotli: &'static [u8]) -> Self {
+        if let Some(file) = Arc::make_mut(&mut self.embedded).get_mut(name) {
+            *file = Arc::new(file.with_brotli(Bytes::from_static(brotli)));
+        }
+        self
+    }
+
     /// Reads files from `folder` at each request. If a file is not there, the embedded one is used.
     #[must_use]
     pub fn overlay(mut self, folder: impl Into<PathBuf>) -> Self {

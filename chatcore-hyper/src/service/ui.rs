@@ -10,6 +10,9 @@ use crate::files::StaticFiles;
 /// The files of the folder `ui`, and `emoji.json`, prepared by `build/main.rs`.
 const EMBEDDED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/ui_files.rs"));
 
+/// Those that every page requests, compressed with brotli.
+const COMPRESSED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/ui_brotli.rs"));
+
 /// `chat.js` and `chat.css` as they are in the folder: they import the other files, while the ones above contain
 /// them.
 const ENTRIES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/ui_entries.rs"));
@@ -29,7 +32,8 @@ impl Ui {
     /// module with its own path would be a second copy.
     #[must_use]
     pub fn embedded() -> Self {
-        Self(StaticFiles::embedded(EMBEDDED))
+        let files = StaticFiles::embedded(EMBEDDED);
+        Self(COMPRESSED.iter().fold(files, |files, &(name, brotli)| files.with_brotli(name, brotli)))
     }
 
     /// Serves the files of `folder`, and this crate's own if the folder has none of that name, so an app can
@@ -92,6 +96,29 @@ mod tests {
         assert_eq!(names, expected);
         assert!(!names.is_empty());
         assert_eq!(Ui::none().names().count(), 0);
+    }
+
+    #[test]
+    fn what_every_page_requests_is_compressed_by_the_build() {
+        for &(name, compressed) in COMPRESSED {
+            let (_, plain) = EMBEDDED.iter().find(|(embedded, _)| *embedded == name).unwrap();
+            let mut back = Vec::new();
+            std::io::Read::read_to_end(&mut brotli::Decompressor::new(compressed, 4096), &mut back).unwrap();
+            assert!(back == *plain && compressed.len() < plain.len() / 2, "{name}");
+        }
+        assert_eq!(COMPRESSED.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn the_builds_bytes_are_served_and_not_those_of_another_file() {
+        let brotli = [(http::header::ACCEPT_ENCODING, http::HeaderValue::from_static("br"))];
+        let length = async |ui: &Ui| {
+            let answer = ui.answer(&Method::GET, &HeaderMap::from_iter(brotli.clone()), "chat.css").await;
+            answer.headers()[http::header::CONTENT_LENGTH].to_str().unwrap().parse::<usize>().unwrap()
+        };
+        let (_, compressed) = COMPRESSED.iter().find(|(name, _)| *name == "chat.css").unwrap();
+        assert_eq!(length(&Ui::embedded()).await, compressed.len());
+        assert!(length(&Ui::dir("none")).await < 606, "its own entry");
     }
 
     #[test]
