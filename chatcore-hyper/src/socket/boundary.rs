@@ -21,10 +21,9 @@ pub(crate) struct Boundary {
     others: u32,
 }
 
-/// How the messages that have begun, and are not handed out yet, were sent, in order. It is empty if the client sends
-/// none that are compressed.
+/// How the messages that have begun, and are not handed out yet, were sent, in order. `None` without compression.
 #[derive(Debug, Default)]
-pub(crate) struct Codings(VecDeque<Coding>);
+pub(crate) struct Codings(Option<Box<VecDeque<Coding>>>);
 
 /// How a message was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +39,7 @@ pub(crate) enum Coding {
 impl Codings {
     /// Returns how the next message was sent, when it is handed out.
     pub(crate) fn next(&mut self) -> Coding {
-        self.0.pop_front().unwrap_or(Coding::Plain)
+        self.0.as_mut().and_then(|codings| codings.pop_front()).unwrap_or(Coding::Plain)
     }
 }
 
@@ -144,7 +143,7 @@ fn begin_message(first: &mut u8, codings: &mut Codings) {
         // The parser must not take compressed bytes for UTF-8.
         *first = (*first & !COMPRESSED & !TEXT) | BINARY;
     }
-    codings.0.push_back(coding);
+    codings.0.get_or_insert_default().push_back(coding);
 }
 
 #[cfg(test)]
@@ -208,7 +207,7 @@ mod tests {
             let (head, tail) = bytes.split_at_mut(cut);
             boundary.take(head, &mut codings);
             boundary.take(tail, &mut codings);
-            (bytes, Vec::from(codings.0))
+            (bytes, codings.0.map(|codings| Vec::from(*codings)).unwrap_or_default())
         };
         (0..bytes.len()).for_each(|cut| assert_eq!(followed(cut), followed(0), "cut at {cut}"));
         followed(0)

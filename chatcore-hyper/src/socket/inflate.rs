@@ -12,8 +12,15 @@ const FREE: usize = 32 << 10;
 /// The bytes that a compressed byte may stand for beyond [`FREE`].
 const RATIO: usize = 200;
 
-/// The most blocks of a message. Each block has tables to build, also one without data.
-const BLOCKS: usize = 1_024;
+/// A message may have this many blocks whatever they hold. Each has tables to build, also one without data.
+const BLOCKS: usize = 64;
+
+/// The bytes that a block beyond [`BLOCKS`] holds on average at least. Chromium's hold 127 or more.
+const BLOCK_BYTES: usize = 64;
+
+/// A message may have this many compressed bytes whatever they stand for, and twice as many as those beyond that: a
+/// user's pace counts what they stand for.
+const OVERHEAD: usize = 1_024;
 
 /// The end of a flush, which a message is sent without.
 const TAIL: &[u8] = &[0, 0, 0xff, 0xff];
@@ -29,7 +36,7 @@ const FLAGS: u32 = TINFL_FLAG_HAS_MORE_INPUT
 /// Why a message can't be inflated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InflateError {
-    /// It has more bytes or blocks than allowed.
+    /// It has more bytes or blocks than allowed, or far more compressed bytes than it needs.
     TooLarge,
     /// It is not compressed data, or only the beginning of some.
     Invalid,
@@ -48,6 +55,9 @@ pub(crate) fn inflate(message: &[u8], most: usize) -> Result<Vec<u8>, InflateErr
     inflating.take(TAIL)?;
     if !inflating.is_between_blocks() {
         return Err(InflateError::Invalid);
+    }
+    if message.len() > OVERHEAD + 2 * inflating.len {
+        return Err(InflateError::TooLarge);
     }
     inflating.out.truncate(inflating.len);
     Ok(inflating.out)
@@ -81,7 +91,7 @@ impl Inflating {
                 }
                 TINFLStatus::BlockBoundary | TINFLStatus::Done => {
                     self.blocks += 1;
-                    if self.blocks > BLOCKS {
+                    if self.blocks > BLOCKS + self.len / BLOCK_BYTES {
                         return Err(InflateError::TooLarge);
                     }
                     if status == TINFLStatus::Done {
@@ -186,12 +196,46 @@ mod tests {
     }
 
     #[test]
-    fn a_message_of_too_many_blocks_is_refused_whatever_they_hold() {
-        let blocks = |count: usize| [[0, 0, 0, 0xff, 0xff].repeat(count - 1), vec![0]].concat();
-        assert_eq!(inflate(&blocks(BLOCKS), 1).unwrap(), b"");
-        assert_eq!(inflate(&blocks(BLOCKS + 1), 1), Err(InflateError::TooLarge));
+    fn a_message_of_too_many_blocks_is_refused() {
+        let empty = |count: usize| [[0, 0, 0, 0xff, 0xff].repeat(count - 1), vec![0]].concat();
+        assert_eq!(inflate(&empty(BLOCKS), 1).unwrap(), b"");
+        assert_eq!(inflate(&empty(BLOCKS + 1), 1), Err(InflateError::TooLarge));
+        let held = |count: usize| {
+            let stored = [&[0, 64, 0, !64, 0xff][..], &[b'x'; BLOCK_BYTES]].concat();
+            [stored.repeat(count), empty(BLOCKS)].concat()
+        };
+        assert_eq!(inflate(&held(500), 1 << 16).map(|bytes| bytes.len()), Ok(500 * BLOCK_BYTES));
+        let more = [vec![0, 0, 0, 0xff, 0xff], held(500)].concat();
+        assert_eq!(inflate(&more, 1 << 16), Err(InflateError::TooLarge));
         // Empty last blocks, and empty blocks with the fixed tables.
         assert_eq!(inflate(&[3, 0].repeat(30_000), 1), Err(InflateError::TooLarge));
         assert_eq!(inflate(&[0x02, 0x08, 0x20, 0x80, 0x00].repeat(10_000), 1), Err(InflateError::TooLarge));
+    }
+
+    /// Returns empty blocks with tables of their own: 41¼ bytes each, of which the last is filled up with zeros.
+    fn tables(count: usize) -> Vec<u8> {
+        let mut bits = Vec::new();
+        let mut put = |value: usize, len: usize| bits.extend((0..len).map(|at| value >> at & 1 == 1));
+        for _ in 0..count {
+            put(0b100, 3);
+            put(14 << 10, 14);
+            // The lengths 0 and 1 have codes of one bit, in the order of RFC 1951.
+            (0..18).for_each(|at| put(usize::from(at == 3 || at == 17), 3));
+            // Only the end of the block has a code, and one distance.
+            (0..256).for_each(|_| put(0, 1));
+            put(0b011, 3);
+        }
+        bits.chunks(8).map(|byte| byte.iter().rev().fold(0, |byte, bit| byte << 1 | u8::from(*bit))).collect()
+    }
+
+    #[test]
+    fn far_more_compressed_bytes_than_needed_are_refused() {
+        let stored = [0, 0, 0, 0xff, 0xff];
+        let fixed_and_stored = [0x02, 0, 0, 0, 0xff, 0xff];
+        let padded = |fives: usize, sixes: usize| {
+            [tables(24), stored.repeat(fives), fixed_and_stored.repeat(sixes), vec![0]].concat()
+        };
+        assert_eq!((padded(3, 3).len(), inflate(&padded(3, 3), 1)), (OVERHEAD, Ok(Vec::new())));
+        assert_eq!(inflate(&padded(2, 4), 1), Err(InflateError::TooLarge));
     }
 }
