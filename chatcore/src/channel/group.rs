@@ -5,23 +5,23 @@
 //! that goes away changes nothing.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::yield_now;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 
 use crate::channel::Channel;
-use crate::channel::append::Job;
+use crate::channel::append::{GroupQueue, Job};
 use crate::channel::registry::ChannelRegistry;
 use crate::channel::remote::{Remote, Told};
 use crate::channel::repairs::{Repairs, Whole, remember};
 use crate::delivery::FanOutQueue;
+use crate::delivery::outlet::Burst;
 use crate::delivery::ring::Push;
 use crate::limits::Limits;
 use crate::model::error::Error;
 use crate::model::event::Append;
-use crate::runtime::panics::{Panicked, contain_async};
+use crate::runtime::panics::{Panicked, contain, contain_async};
 use crate::runtime::stats::{Appends, Monitor};
 use crate::store::pointer::Shared;
 use crate::store::{AppendError, Appended, Store, StoreError};
@@ -35,14 +35,6 @@ pub(crate) enum News {
     Told { channel: Arc<Channel>, told: Told },
 }
 
-/// What a group does next.
-enum Next {
-    /// `None` if the queue is closed and empty.
-    Job(Option<Job>),
-    Told(News),
-    Due,
-}
-
 /// A group's task.
 pub(crate) struct Group {
     store: Shared<dyn Store>,
@@ -50,8 +42,9 @@ pub(crate) struct Group {
     registry: Arc<ChannelRegistry>,
     fanout: Arc<FanOutQueue>,
     pub(super) monitor: Arc<Monitor>,
-    queued_bytes: Arc<AtomicUsize>,
     pub(super) repairs: Repairs,
+    /// For what the group delivers itself.
+    burst: Burst,
     /// `None` without other nodes.
     pub(super) remote: Option<Remote>,
 }
@@ -63,7 +56,6 @@ impl Group {
         registry: &Arc<ChannelRegistry>,
         fanout: &Arc<FanOutQueue>,
         monitor: &Arc<Monitor>,
-        queued_bytes: &Arc<AtomicUsize>,
         remote: Option<Remote>,
     ) -> Self {
         Self {
@@ -72,72 +64,65 @@ impl Group {
             registry: Arc::clone(registry),
             fanout: Arc::clone(fanout),
             monitor: Arc::clone(monitor),
-            queued_bytes: Arc::clone(queued_bytes),
             repairs: Repairs::new(store, limits, fanout, monitor),
+            burst: Burst::default(),
             remote,
         }
     }
 
-    /// Runs until the queue is closed and empty.
-    pub(crate) async fn run(mut self, mut jobs: mpsc::Receiver<Job>, mut news: mpsc::Receiver<News>) {
+    /// Works off the queue.
+    pub(super) async fn work(&mut self, queue: &GroupQueue) {
         loop {
-            // Jobs may come without a pause.
-            if let Ok(heard) = news.try_recv() {
-                self.hear(heard, &mut news);
+            if self.due().is_some_and(|due| due <= Instant::now()) {
+                self.give_up_waiting();
+                self.repair().await;
             }
+            // Jobs may come without a pause.
+            self.hear(queue);
             if self.repairs.are_wanted() {
                 self.repair().await;
             }
-            let first = match self.next(&mut jobs, &mut news).await {
-                Next::Job(first) => first,
-                Next::Told(heard) => {
-                    self.hear(heard, &mut news);
-                    continue;
-                }
-                Next::Due => {
-                    self.give_up_waiting();
-                    self.repair().await;
-                    continue;
-                }
-            };
-            let Some(first) = first else { return };
-            let batch = self.gather(first, &mut jobs);
-            if !batch.is_empty() {
-                self.store_batch(batch).await;
-                // Callers that were just answered may append again, and share the next sync.
-                yield_now().await;
+            let batch = self.gather(queue);
+            if batch.is_empty() {
+                return;
             }
+            self.store_batch(batch, queue).await;
+            // Callers that were just answered may append again, and share the next sync.
+            yield_now().await;
         }
     }
 
-    /// Waits for what is next. Without a timer if there is nothing to repair, as most of the time.
-    async fn next(&self, jobs: &mut mpsc::Receiver<Job>, news: &mut mpsc::Receiver<News>) -> Next {
-        match self.due() {
-            None => tokio::select! {
-                biased;
-                job = jobs.recv() => Next::Job(job),
-                Some(heard) = news.recv() => Next::Told(heard),
-            },
-            Some(due) => tokio::select! {
-                biased;
-                job = jobs.recv() => Next::Job(job),
-                Some(heard) = news.recv() => Next::Told(heard),
-                () = sleep_until(due) => Next::Due,
-            },
+    /// Works off the queue without waiting. Returns whether nothing is left for the group's task.
+    pub(super) fn work_at_once(&mut self, queue: &GroupQueue) -> bool {
+        if queue.has_news() || self.repairs.are_wanted() {
+            return false;
         }
+        let batch = self.gather(queue);
+        if !batch.is_empty() {
+            let began = Instant::now();
+            let appends = batch.iter().map(|job| job.append.clone()).collect();
+            match contain(|| self.store.append_at_once(appends)) {
+                Ok(Ok(results)) => self.finish_batch(batch, Ok(results), began, queue),
+                Err(Panicked) => self.finish_batch(batch, Err("the store panicked"), began, queue),
+                Ok(Err(_)) => {
+                    queue.put_back(batch);
+                    return false;
+                }
+            }
+        }
+        self.due().is_none() && !self.repairs.is_stale()
     }
 
     /// Returns when something is to be done although nothing comes.
-    fn due(&self) -> Option<Instant> {
+    pub(super) fn due(&self) -> Option<Instant> {
         let early = self.remote.as_ref().and_then(|remote| remote.reorder.due());
         early.into_iter().chain(self.repairs.due()).min()
     }
 
-    /// Handles `first` and all further news, and has the fan-out deliver what is new.
-    fn hear(&mut self, first: News, news: &mut mpsc::Receiver<News>) {
+    /// Takes in all news, and has the fan-out deliver what is new.
+    fn hear(&mut self, queue: &GroupQueue) {
         let mut touched = Vec::new();
-        let mut next = Some(first);
-        while let Some(heard) = next {
+        while let Some(heard) = queue.next_news() {
             match heard {
                 News::CatchUp { channel, done } => self.repairs.wait(channel, done),
                 News::Told { channel, told } => {
@@ -146,7 +131,6 @@ impl Group {
                     }
                 }
             }
-            next = news.try_recv().ok();
         }
         if !touched.is_empty() {
             self.fanout.announce(touched.iter().map(|channel| channel.delivery()));
@@ -169,35 +153,52 @@ impl Group {
         }
     }
 
-    /// Takes further queued items after `first`, up to the batch's bounds, and refuses those that have waited too
-    /// long.
-    fn gather(&self, first: Job, jobs: &mut mpsc::Receiver<Job>) -> Vec<Job> {
+    /// Takes queued items, up to the batch's bounds, and refuses those that have waited too long.
+    fn gather(&self, queue: &GroupQueue) -> Vec<Job> {
+        let now = Instant::now();
         let mut bytes = 0;
         let mut batch = Vec::new();
-        let mut next = Some(first);
-        while let Some(job) = next {
-            self.queued_bytes.fetch_sub(job.append.weight(), Ordering::Relaxed);
-            if job.queued.elapsed() > self.limits.store_timeout {
+        while batch.len() < self.limits.append_batch.max(1)
+            && bytes < self.limits.append_batch_bytes.max(1)
+            && let Some(job) = queue.next_job()
+        {
+            if now.saturating_duration_since(job.queued) > self.limits.store_timeout {
                 let _ = job.reply.send(Err(Error::overloaded()));
             } else {
                 bytes += job.append.weight();
                 batch.push(job);
             }
-            let full = batch.len() >= self.limits.append_batch || bytes >= self.limits.append_batch_bytes;
-            next = if full { None } else { jobs.try_recv().ok() };
         }
         batch
     }
 
-    async fn store_batch(&mut self, batch: Vec<Job>) {
+    async fn store_batch(&mut self, batch: Vec<Job>, queue: &GroupQueue) {
         let appends = batch.iter().map(|job| job.append.clone()).collect();
         let stored = contain_async(async { self.store.append(appends).await });
         let began = Instant::now();
         let results = match timeout(self.limits.store_timeout, stored).await {
-            Ok(Ok(results)) if results.len() == batch.len() => results,
-            Ok(Ok(_)) => all_failed(&batch, "the store answered another batch than it was given"),
-            Ok(Err(Panicked)) => all_failed(&batch, "the store panicked"),
-            Err(_) => all_failed(&batch, "the store did not answer in time"),
+            Ok(Ok(results)) => Ok(results),
+            Ok(Err(Panicked)) => Err("the store panicked"),
+            Err(_) => Err("the store did not answer in time"),
+        };
+        self.finish_batch(batch, results, began, queue);
+        if self.repairs.is_stale() {
+            self.repair().await;
+        }
+    }
+
+    /// Pushes what was stored, has it delivered, and answers.
+    fn finish_batch(
+        &mut self,
+        batch: Vec<Job>,
+        results: Result<Vec<Result<Appended, AppendError>>, &'static str>,
+        began: Instant,
+        queue: &GroupQueue,
+    ) {
+        let results = match results {
+            Ok(results) if results.len() == batch.len() => results,
+            Ok(_) => all_failed(&batch, "the store answered another batch than it was given"),
+            Err(why) => all_failed(&batch, why),
         };
         let now = Instant::now();
         let mut counts = Appends { batches: 1, ..Appends::default() };
@@ -225,7 +226,11 @@ impl Group {
             }
             answers.push((job.reply, result));
         }
-        self.fanout.announce(touched.iter().map(|channel| channel.delivery()));
+        match &touched[..] {
+            // If nothing else is to be done first.
+            [channel] if !queue.has_jobs() => self.fanout.deliver(channel.delivery(), &mut self.burst),
+            touched => self.fanout.announce(touched.iter().map(|channel| channel.delivery())),
+        }
         self.registry.trim();
         self.monitor.counters.add_batch(&counts);
         self.monitor.appended.ring();
@@ -237,9 +242,6 @@ impl Group {
         for (reply, result) in answers {
             // The receiver is gone if the caller went away. The event is in the log and in the ring anyway.
             let _ = reply.send(result.map_err(|error| Error::from(error).reported()));
-        }
-        if self.repairs.is_stale() {
-            self.repair().await;
         }
     }
 

@@ -75,8 +75,7 @@ impl Chat {
         let info = channel.info.clone();
         let name = info.name.clone();
         let body = AppendBody::Message { nonce, text, reply_to, attachments, extras: extras.boxed() };
-        let stored = engine.queue(author.clone(), channel, body, None)?.await;
-        let stored = stored.unwrap_or_else(|_| Err(Error::overloaded()))?;
+        let stored = engine.queue(author.clone(), channel, body, None)?.await?;
         if !stored.duplicate {
             engine.tell_counts(&info, mentioned);
         }

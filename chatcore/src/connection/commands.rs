@@ -387,7 +387,7 @@ impl Engine {
         channel: Arc<Channel>,
         body: AppendBody,
     ) -> Result<Appended, Error> {
-        self.enqueue(handle, channel, body)?.await.unwrap_or_else(|_| Err(Error::overloaded()))
+        self.enqueue(handle, channel, body)?.await
     }
 
     fn enqueue(

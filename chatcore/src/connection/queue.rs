@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -187,6 +188,7 @@ impl Connection {
             Request::Publish(publish) => match self.engine.try_publish(&self.handle, publish)? {
                 TryPublish::Queued { channel, open, pending } => {
                     self.handle.set_answering(true);
+                    self.publishes_wait = true;
                     Ok(Start::Now(Started::Publishing { id, channel, open, pending }))
                 }
                 TryPublish::NeedsStore(publish) => Ok(Start::Later(Request::Publish(publish))),
@@ -240,6 +242,18 @@ impl Connection {
         }
     }
 
+    /// Has the publishes stored that were started since the last call, all together.
+    pub(super) fn begin_publishes(&mut self) {
+        if !mem::take(&mut self.publishes_wait) {
+            return;
+        }
+        for UnderWay { command, .. } in &mut self.started {
+            if let Started::Publishing { pending, .. } = command {
+                pending.begin();
+            }
+        }
+    }
+
     /// Returns the next answer.
     pub(crate) fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
         self.end_cuts();
@@ -250,7 +264,6 @@ impl Connection {
                 return Poll::Ready(self.answered(answer));
             }
             Started::Publishing { id, channel, open, pending } => Pin::new(pending).poll(cx).map(|result| {
-                let result = result.unwrap_or_else(|_| Err(Error::overloaded()));
                 if let Some(open) = open.filter(|_| result.is_ok()) {
                     self.join_by_publishing(open);
                 }

@@ -13,7 +13,7 @@ mod ring_messages;
 pub(crate) mod shard;
 pub(crate) mod subscriber;
 mod sync;
-mod turn;
+pub(crate) mod turn;
 mod wake;
 
 use std::collections::VecDeque;
@@ -35,10 +35,11 @@ pub(crate) struct FanOut {
 }
 
 /// The shards with undelivered events. Each is queued at most once, so the queue is bounded by the subscribers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct FanOutQueue {
     state: Mutex<State>,
     changed: Notify,
+    monitor: Arc<Monitor>,
 }
 
 #[derive(Debug, Default)]
@@ -74,10 +75,14 @@ const ROUND: usize = 1_024;
 impl FanOut {
     /// Starts the tasks.
     pub(crate) fn start(monitor: &Arc<Monitor>) -> Self {
-        let queue = Arc::new(FanOutQueue::default());
+        let queue = Arc::new(FanOutQueue {
+            state: Mutex::default(),
+            changed: Notify::new(),
+            monitor: Arc::clone(monitor),
+        });
         let tasks = available_parallelism().map_or(1, usize::from);
         for _ in 0..tasks {
-            tokio::spawn(run(Arc::clone(&queue), Arc::clone(monitor)));
+            tokio::spawn(run(Arc::clone(&queue)));
         }
         Self { queue }
     }
@@ -107,6 +112,48 @@ impl FanOutQueue {
         }
         drop(state);
         self.changed.notify_one();
+    }
+
+    /// Delivers the new events of a channel's ring to all subscribers: at once if they are in one shard and nothing
+    /// waits for the fan-out's tasks, otherwise as [`announce`](Self::announce) does. Call it after the push.
+    pub(crate) fn deliver(&self, (ring, subscribers): (&Arc<RingCell>, &Subscribers), burst: &mut Burst) {
+        let shard = match &subscribers.shards()[..] {
+            [] => return,
+            [shard] => Arc::clone(shard),
+            _ => return self.announce([(ring, subscribers)].into_iter()),
+        };
+        if !shard.ask() {
+            return;
+        }
+        let job = Job { ring: Arc::clone(ring), shard };
+        match self.own_round() {
+            Some(round) => drop(self.serve(job, round, burst)),
+            None => self.push(job),
+        }
+    }
+
+    /// Returns a new round if no job waits.
+    fn own_round(&self) -> Option<u64> {
+        let mut state = self.state();
+        if !state.jobs.is_empty() {
+            return None;
+        }
+        state.round += 1;
+        Some(state.round)
+    }
+
+    /// Gives a shard its turn. Returns the number of its subscribers.
+    fn serve(&self, job: Job, round: u64, burst: &mut Burst) -> usize {
+        let turn = job.shard.serve(&job.ring, round, burst);
+        self.monitor.counters.deliveries.add(turn.deliveries);
+        for panicked in turn.panics {
+            let about = format_args!("channel {}", job.ring.channel());
+            self.monitor.failures.failed("an outlet failed", about, &panicked);
+        }
+        if turn.again {
+            self.push(job);
+        }
+        turn.subscribers
     }
 
     fn push(&self, job: Job) {
@@ -142,22 +189,13 @@ impl FanOutQueue {
     }
 }
 
-async fn run(queue: Arc<FanOutQueue>, monitor: Arc<Monitor>) {
+async fn run(queue: Arc<FanOutQueue>) {
     let mut burst = Burst::default();
     let mut served = 0;
-    while let Some((Job { ring, shard }, round)) = queue.next().await {
-        let turn = shard.serve(&ring, round, &mut burst);
-        monitor.counters.deliveries.add(turn.deliveries);
-        for panicked in turn.panics {
-            let about = format_args!("channel {}", ring.channel());
-            monitor.failures.failed("an outlet failed", about, &panicked);
-        }
-        if turn.again {
-            queue.push(Job { ring, shard });
-        }
+    while let Some((job, round)) = queue.next().await {
         // Yield to new commands, appends and connections with a backlog. Not after each small channel, or a
         // connection in many of them would wake once for each.
-        served += 1 + turn.subscribers;
+        served += 1 + queue.serve(job, round, &mut burst);
         if served >= SHARD {
             served = 0;
             yield_now().await;

@@ -135,7 +135,7 @@ impl Engine {
             pending.push(self.queue(by.clone(), Arc::clone(&channel), body, None)?);
         }
         for pending in pending {
-            match pending.await.unwrap_or_else(|_| Err(Error::overloaded())) {
+            match pending.await {
                 Err(error) if error.code() != ErrorCode::NoSuchMessage => return Err(error),
                 _ => {}
             }

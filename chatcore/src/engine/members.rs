@@ -214,7 +214,7 @@ impl Engine {
         let append = Append::new(channel.info.id, actor.user.clone(), body);
         let append = Append { checked: actor.share.is_some(), ..append };
         let pending = self.appends.enqueue(Arc::clone(channel), append, place)?;
-        pending.await.unwrap_or_else(|_| Err(Error::overloaded()))
+        pending.await
     }
 
     /// Puts an open channel into a user's list.

@@ -158,6 +158,18 @@ pub trait EventStore: Send + Sync + 'static {
     /// If the future is dropped, each item is either stored whole or not at all.
     async fn append(&self, batch: Vec<Append>) -> Vec<Result<Appended, AppendError>>;
 
+    /// Appends as [`append`](Self::append) does, without waiting for anything. Returns the batch unchanged if the store
+    /// would have to wait, for a disk or a network, as this default does.
+    ///
+    /// Implement it for a store that keeps everything in memory: then a message is stored and delivered by its publisher's
+    /// own task, and no other is woken. The engine asks with an empty batch whether a store has it.
+    ///
+    /// # Errors
+    /// The batch, if the store would have to wait.
+    fn append_at_once(&self, batch: Vec<Append>) -> Result<Vec<Result<Appended, AppendError>>, Vec<Append>> {
+        Err(batch)
+    }
+
     /// Returns a page of the events after `position`, in order, or a reset if the position is not valid. A
     /// position with a check is compared with the event at its `seq` ([`Position::fits`]). At `seq` 0 the check is
     /// [`Check::START`].

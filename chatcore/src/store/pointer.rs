@@ -55,6 +55,13 @@ macro_rules! forward {
                 (**self).append(batch).await
             }
 
+            fn append_at_once(
+                &self,
+                batch: Vec<Append>,
+            ) -> Result<Vec<Result<Appended, AppendError>>, Vec<Append>> {
+                (**self).append_at_once(batch)
+            }
+
             async fn after(
                 &self,
                 channel: ChannelId,

@@ -152,6 +152,7 @@ async fn start() -> (Desk, Chat, Client, Client) {
     ann.create_channel("a", "").await.unwrap();
     bob.subscribe("a").await.unwrap();
     // Everybody who is mentioned must be known.
+    chat.remember_user(&user("bob")).await.unwrap();
     bob.publish("a", "hello").await.unwrap();
     (desk, chat, ann, bob)
 }

@@ -99,6 +99,12 @@ impl MemoryStore {
         Self { ages: clock.clone().steady(NONCE_LIFE), clock, ..self }
     }
 
+    fn append_all(&self, batch: Vec<Append>) -> Vec<Result<Appended, AppendError>> {
+        let (now, age) = (self.clock.now(), self.ages.now());
+        let mut state = self.state();
+        batch.into_iter().map(|append| state.append(append, now, age)).collect()
+    }
+
     // Held for the work of one call, never across an await.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("invariant: nothing panics under this lock")
@@ -197,9 +203,11 @@ fn no_such_channel() -> StoreError {
 #[async_trait]
 impl EventStore for MemoryStore {
     async fn append(&self, batch: Vec<Append>) -> Vec<Result<Appended, AppendError>> {
-        let (now, age) = (self.clock.now(), self.ages.now());
-        let mut state = self.state();
-        batch.into_iter().map(|append| state.append(append, now, age)).collect()
+        self.append_all(batch)
+    }
+
+    fn append_at_once(&self, batch: Vec<Append>) -> Result<Vec<Result<Appended, AppendError>>, Vec<Append>> {
+        Ok(self.append_all(batch))
     }
 
     async fn after(

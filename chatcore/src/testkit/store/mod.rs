@@ -66,6 +66,7 @@ macro_rules! store_conformance {
             append {
                 an_append_dropped_at_any_point_is_whole_or_absent
                 an_empty_batch_has_an_empty_answer
+                an_append_at_once_is_an_append_or_nothing
                 an_unknown_channel_refuses_its_items_alone
                 any_text_reads_back_as_written
                 heads_come_in_the_order_asked
