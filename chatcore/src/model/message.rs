@@ -64,6 +64,11 @@ impl Serialize for User {
 }
 
 impl User {
+    /// Returns whether it is written with an id and a name only.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.rest.is_none()
+    }
+
     /// What people see in place of the name of a person who was erased.
     pub const ERASED: &str = "Deleted user";
 

@@ -5,8 +5,11 @@ use serde::Serialize;
 
 use super::command::SearchFrom;
 use super::encode::Encoder;
-use super::json::{to_bytes, write_array, write_field, write_fields, write_json, write_list, write_name};
+use super::json::{
+    to_bytes, write_array, write_field, write_fields, write_json, write_list, write_name, write_text_field,
+};
 use super::lists::{MessageList, UserList};
+use super::objects::write_time;
 use super::reply::{Added, ChannelObject, DirectOpened, ErrorReply, Logged, MemberList, People, Published};
 use crate::model::check::Check;
 use crate::model::error::Error;
@@ -126,7 +129,12 @@ fn write_ok(id: i64, reply: &Reply) -> Bytes {
         Reply::Added(added) => write_fields(&mut out, added),
         Reply::Members(list) => write_fields(&mut out, list),
         Reply::People(people) => write_fields(&mut out, people),
-        Reply::Published(published) => write_fields(&mut out, published),
+        Reply::Published(Published { channel, seq, at, duplicate }) => {
+            write_text_field(&mut out, "channel", channel.as_str());
+            write_field(&mut out, "seq", seq);
+            write_time(&mut out, "at", *at);
+            write_field(&mut out, "duplicate", duplicate);
+        }
         Reply::Logged(logged) => write_fields(&mut out, logged),
         Reply::History { messages, more, more_after } => {
             write_list(&mut out, "messages", messages.json());

@@ -8,7 +8,7 @@ use super::encoded::Encoded;
 use super::erased::ErasedNames;
 use super::event::ChatEvent;
 use super::form::Reader;
-use super::json::{listed_len, to_bytes, write_json};
+use super::json::{listed_len, to_bytes, write_text};
 use super::lists::{Fragment, MessageList};
 use super::objects::{Located, LogEvent, MessageObject};
 use super::reply::ChannelObject;
@@ -166,7 +166,7 @@ impl Encoder {
     ) -> EncodedEvent {
         let mut out = Vec::with_capacity(channel.as_str().len() + message.size_hint());
         out.extend_from_slice(br#"{"type":"message","channel":"#);
-        write_json(&mut out, channel);
+        write_text(&mut out, channel.as_str());
         // The check needs no escaping.
         for part in [r#","check":""#, check.as_str(), "\","] {
             out.extend_from_slice(part.as_bytes());
@@ -189,7 +189,7 @@ impl Encoder {
         let message = MessageObject::new(self, erased.as_ref().unwrap_or(message));
         let mut out = Vec::with_capacity(channel.as_str().len() + message.size_hint());
         out.extend_from_slice(br#""channel":"#);
-        write_json(&mut out, channel);
+        write_text(&mut out, channel.as_str());
         out.push(b',');
         Fragment::of(message.encode(out))
     }

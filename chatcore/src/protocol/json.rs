@@ -18,6 +18,43 @@ pub(super) fn write_field(out: &mut Vec<u8>, name: &str, value: &(impl Serialize
     write_json(out, value);
 }
 
+/// Appends a field with a text. It is written as [`write_field`] writes it, but the parts of it that need no escaping,
+/// which is all of most texts, are found eight bytes at a time.
+#[inline]
+pub(super) fn write_text_field(out: &mut Vec<u8>, name: &str, text: &str) {
+    write_name(out, name);
+    write_text(out, text);
+}
+
+#[inline]
+pub(super) fn write_text(out: &mut Vec<u8>, text: &str) {
+    if needs_escapes(text.as_bytes()) {
+        return write_json(out, text);
+    }
+    out.reserve(text.len() + 2);
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
+}
+
+/// Returns whether a text has a quotation mark, a backslash or a control character.
+///
+/// Each byte of `low` has its highest bit set if that of `eight` is below the bound, or if a lower one is: enough to know
+/// whether there is one ("Determine if a word has a byte less than n", Sean Eron Anderson, Bit Twiddling Hacks).
+fn needs_escapes(text: &[u8]) -> bool {
+    const ONES: u64 = u64::MAX / 255;
+    let below = |eight: u64, bound: u64| eight.wrapping_sub(ONES * bound) & !eight & (ONES << 7);
+    let one_by_one = |rest: &[u8]| rest.iter().any(|byte| matches!(byte, 0..0x20 | b'"' | b'\\'));
+    let (eights, rest) = text.as_chunks::<8>();
+    let found = eights.iter().any(|eight| {
+        let eight = u64::from_le_bytes(*eight);
+        let quotes = below(eight ^ (ONES * u64::from(b'"')), 1);
+        let backslashes = below(eight ^ (ONES * u64::from(b'\\')), 1);
+        (below(eight, 0x20) | quotes | backslashes) != 0
+    });
+    found || one_by_one(rest)
+}
+
 #[inline]
 pub(super) fn write_list(out: &mut Vec<u8>, name: &str, list: &[u8]) {
     write_name(out, name);
@@ -81,5 +118,26 @@ impl io::Write for Counter {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_written_as_serde_writes_it() {
+        let plain = "a text of some length, with ümläuts, 🙂, \u{7f} and \u{80}";
+        for character in (0..=0x80).filter_map(char::from_u32) {
+            for at in (0..plain.len()).filter(|at| plain.is_char_boundary(*at)) {
+                let mut text = plain.to_owned();
+                text.insert(at, character);
+                for text in [&text[..], &text[..at + character.len_utf8()]] {
+                    let mut out = Vec::new();
+                    write_text(&mut out, text);
+                    assert_eq!(out, serde_json::to_vec(text).unwrap(), "{text:?}");
+                }
+            }
+        }
     }
 }

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use super::encode::Encoder;
 use super::encoded::{Encoded, LeftOut};
 use super::form::Mark;
-use super::json::{write_array, write_field, write_json, write_name};
+use super::json::{write_array, write_field, write_json, write_name, write_text, write_text_field};
 use crate::model::attachment::Attachment;
 use crate::model::check::Check;
 use crate::model::data::Data;
@@ -85,6 +85,25 @@ impl Serialize for LogEvent<'_> {
     }
 }
 
+/// Appends a user, as serde writes it.
+fn write_user(out: &mut Vec<u8>, user: &User) {
+    if !user.is_plain() {
+        return write_json(out, user);
+    }
+    out.extend_from_slice(br#"{"id":"#);
+    write_text(out, user.id.as_str());
+    write_text_field(out, "name", &user.name);
+    out.push(b'}');
+}
+
+/// Appends a field with a time, as serde writes it.
+pub(super) fn write_time(out: &mut Vec<u8>, name: &str, at: Timestamp) {
+    write_name(out, name);
+    out.push(b'"');
+    out.extend_from_slice(&at.to_text());
+    out.push(b'"');
+}
+
 /// A message on the wire: the stored message with its attachments' URLs.
 pub(crate) struct MessageObject<'a> {
     seq: Seq,
@@ -155,10 +174,10 @@ impl<'a> MessageObject<'a> {
         write_json(&mut out, &self.seq);
         write_name(&mut out, "author");
         let author = out.len() + AUTHOR_ID.len();
-        write_json(&mut out, self.author);
+        write_user(&mut out, self.author);
         debug_assert!(out[..author].ends_with(AUTHOR_ID.as_bytes()), "invariant: a user's id comes first");
-        write_field(&mut out, "at", &self.at);
-        write_field(&mut out, "text", self.text);
+        write_time(&mut out, "at", self.at);
+        write_text_field(&mut out, "text", self.text);
         if let Some(reply_to) = self.reply_to {
             write_field(&mut out, "reply_to", &reply_to);
         }
@@ -187,7 +206,7 @@ impl<'a> MessageObject<'a> {
         }
         out.push(b'}');
         let lean = out.len();
-        write_field(&mut out, "nonce", self.nonce);
+        write_text_field(&mut out, "nonce", self.nonce.as_str());
         let left_out = LeftOut::new([
             self.reply_to.is_none(),
             self.attachments.is_empty(),
