@@ -15,7 +15,7 @@ const RATIO: usize = 200;
 /// A message may have this many blocks whatever they hold. Each has tables to build, also one without data.
 const BLOCKS: usize = 64;
 
-/// The bytes that a block beyond [`BLOCKS`] holds on average at least. Chromium's hold 127 or more.
+/// The bytes that a block beyond [`BLOCKS`] holds on average at least. zlib's smallest hold 127.
 const BLOCK_BYTES: usize = 64;
 
 /// A message may have this many compressed bytes whatever they stand for, and twice as many as those beyond that: a
