@@ -344,7 +344,7 @@ mod tests {
             ("d.js", "export async function* d() {}\nclass E {\n  d = 1;\n}\n"),
             ("unused.js", "export default 1"),
         ]);
-        let bundle = "async function*aa(){}\nclass ab{d=1;}\nfunction ac(){aa();}\nconst ad=1;ac(ad)\naa();export{ac as c};";
+        let bundle = "async function*aa(){}\nclass ab{d=1;}\nfunction ac(){aa();}\nlet ad=1;ac(ad)\naa();export{ac as c};";
         assert_eq!(modules(&files, "a.js").as_deref(), Ok(bundle));
     }
 
@@ -356,7 +356,7 @@ mod tests {
             ("b/c/c.js", "import { d } from '../../d.js';\nexport const c = d;"),
             ("d.js", "export const d = import.meta.url;"),
         ]);
-        let bundle = "const aa=import.meta.url;const ab=aa;ab(aa);export{};";
+        let bundle = "let aa=import.meta.url;let ab=aa;ab(aa);export{};";
         assert_eq!(modules(&files, "a.js").as_deref(), Ok(bundle));
         let outside = [("a.js", "import './b/b.js';"), ("b/b.js", "import '../../d.js';"), ("d.js", "")];
         assert_refused(&outside, "b/b.js:1: there is no such file");
@@ -370,7 +370,7 @@ mod tests {
             ("a.js", "import { get } from './b.js';\nconst KEY = get();\nexport function a(KEY = 1) {}"),
             ("b.js", "const KEY = 'KEY';\nexport function get() {\n  return `KEY ${KEY} ${{ KEY }.KEY}`;\n}"),
         ]);
-        let bundle = "const aa='KEY';function ab(){return `KEY ${aa} ${{KEY:aa}.KEY}`;}\nconst ac=ab();\
+        let bundle = "let aa='KEY';function ab(){return `KEY ${aa} ${{KEY:aa}.KEY}`;}\nlet ac=ab();\
              function ad(ac=1){}\nexport{ad as a};";
         assert_eq!(modules(&files, "a.js").as_deref(), Ok(bundle));
         assert_refused(&[("a.js", "const B = 1;\nlet B;")], "a.js:2: B is declared twice");
@@ -382,7 +382,7 @@ mod tests {
     fn a_short_name_is_no_word_of_any_module() {
         let files =
             sources(&[("a.js", "import './b.js';\nconst word = aa => aa.ab + aa.b;"), ("b.js", "let word;")]);
-        assert_eq!(modules(&files, "a.js").as_deref(), Ok("let ac;const ad=a=>a.ab+a.b;export{};"));
+        assert_eq!(modules(&files, "a.js").as_deref(), Ok("let ac;let ad=a=>a.ab+a.b;export{};"));
     }
 
     #[test]
@@ -404,11 +404,11 @@ mod tests {
         for (source, bundle) in [
             (
                 "const a=['import','export const b=1;',`export ${B}`,/import|,;/];",
-                "const aa=['import','export const b=1;',`export ${B}`,/import|,;/];",
+                "let aa=['import','export const b=1;',`export ${B}`,/import|,;/];",
             ),
             ("F(\nimport.meta.url,'}',{export:1,import:2});", "F(import.meta.url,'}',{export:1,import:2});"),
-            ("const a=b=>{const c=1,d=2;return c;};", "const aa=a=>{const b=1,c=2;return b;};"),
-            ("const a=\nB?C:D;", "const aa=B?C:D;"),
+            ("const a=b=>{const c=1,d=2;return c;};", "let aa=a=>{let b=1,c=2;return b;};"),
+            ("const a=\nB?C:D;", "let aa=B?C:D;"),
             ("let a;", "let aa;"),
             ("class A extends B{static b=1;}", "class aa extends B{static b=1;}\n"),
         ] {

@@ -238,11 +238,11 @@ mod tests {
             ("one => two => one(two);", "a=>b=>a(b);"),
             (
                 "() => {\n  const one = 1, { two } = one;\n  let three, four;\n};",
-                "()=>{const a=1,{two:b}=a;let d,e;};",
+                "()=>{let a=1,{two:b}=a;let d,e;};",
             ),
             (
                 "() => {\n  for (const [one] of outer.one) one.one({ one });\n};",
-                "()=>{for(const[a]of aa.one)a.one({one:a});};",
+                "()=>{for(let[a]of aa.one)a.one({one:a});};",
             ),
             ("() => {\n  try { outer(); } catch (one) { one(); }\n};", "()=>{try{aa();}catch(a){a();}};"),
             ("() => {\n  function one(two) { two(); }\n  one();\n};", "()=>{function a(b){b();}\na();};"),

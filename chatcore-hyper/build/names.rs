@@ -39,7 +39,8 @@ pub(crate) fn rename<'a>(
         for (at, next) in line.tokens.iter().zip(line.tokens.iter().skip(1).map(Some).chain([None])) {
             let word = token(&line.text, *at);
             if let Some(name) = names.next_if(|name| name.begin == *at) {
-                let local = locals.get(word).map(String::as_str);
+                // What is assigned to a constant would be refused in the modules as they are written.
+                let local = locals.get(word).map(String::as_str).or((word == "const").then_some("let"));
                 let Some(renamed) = local.or_else(|| short(word)) else { continue };
                 text.push_str(&line.text[from..name.begin]);
                 if name.is_shorthand {
