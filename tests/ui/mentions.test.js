@@ -76,7 +76,7 @@ test('code and addresses mention nobody', () => {
 });
 
 test('what is shown as a mention is what is counted', async () => {
-  await loadEmoji(() => Promise.resolve({ groups: [{ name: 'Objects', signs: '🔑', codes: 'key' }] }));
+  await loadEmoji(() => Promise.resolve({ names: ['Objects'], codes: 'key', signs: '🔑' }));
   const shown = (text) => {
     const walk = (nodes) =>
       nodes.flatMap((node) =>

@@ -51,14 +51,15 @@ async function fetchFile() {
   return answer.json();
 }
 
-/** @param {{groups: {name: string, signs: string, codes: string}[]}} file @returns {EmojiNames} */
-export function readNames({ groups }) {
-  const read = groups.map(({ name, signs, codes }) => {
-    const named = codes.split(',');
-    return { name, emoji: signs.split(' ').map((sign, at) => ({ sign, codes: named[at].split(' ') })) };
+/** @param {{names: string[], codes: string, signs: string}} file `signs` of a group are before a `|` @returns {EmojiNames} */
+export function readNames({ names, codes, signs }) {
+  const named = codes.replaceAll(' ', '_').split('.');
+  const groups = names.map((name, at) => {
+    const drawn = signs.split('|')[at].split(' ');
+    return { name, emoji: drawn.map((sign) => ({ sign, codes: (named.shift() ?? '').split(',') })) };
   });
-  const all = read.flatMap(({ emoji }) => emoji);
-  return { groups: read, byCode: new Map(all.flatMap(({ sign, codes }) => codes.map((code) => [code, sign]))) };
+  const all = groups.flatMap(({ emoji }) => emoji);
+  return { groups, byCode: new Map(all.flatMap(({ sign, codes }) => codes.map((code) => [code, sign]))) };
 }
 
 /** Whether a text may hold a code, and the names are not there yet. @param {string} text */
