@@ -2,7 +2,10 @@
 //! redb, next to an insert of the same row by `pgbench`, and next to one transaction per message, on the same
 //! server in the same run.
 //!
-//! Prints a table. `SECONDS_EACH` sets how long each row is measured (3), and `ROWS` which rows: those whose `what
+//! Then: what do the trigger that notes news for consumers, and the index of events by author, cost a publish? The same
+//! load without each, in turn with the whole.
+//!
+//! Prints tables. `SECONDS_EACH` sets how long each row is measured (3), and `ROWS` which rows: those whose `what
 //! | publishers | channels` contains it. It does not show a network, nor a database server on a separate machine.
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -15,11 +18,20 @@ use chatcore::store::{Append, AppendBody, Directory, EventStore, Store};
 use chatcore::{Chat, Client, Identity, Limits, Nonce, User, protocol};
 use chatcore_postgres::PostgresStore;
 use chatcore_redb::RedbStore;
-use chatcore_tests::Postgres;
+use chatcore_tests::{Database, Postgres};
 use tokio::task::JoinHandle;
 
 const SINGLY: &str = "a transaction per message, 16 connections";
 const ON_POSTGRES: &str = "chatcore on PostgreSQL";
+/// What a publish does for something else, and how to leave it out.
+const PARTS: [(&str, &str); 3] = [
+    ("without the consumers' trigger", "DROP TRIGGER chat_note_news ON chatcore.channel"),
+    ("without the authors' index", "DROP INDEX chatcore.event_author"),
+    ("without either", "DROP TRIGGER chat_note_news ON chatcore.channel; DROP INDEX chatcore.event_author"),
+];
+const PARTS_ROW: &str = "parts of a publish";
+const PARTS_LOAD: (usize, usize) = (512, 64);
+const ROUNDS: usize = 5;
 const ON_REDB: &str = "chatcore on redb";
 const PGBENCH_LOAD: (usize, usize) = (64, 64);
 const TEXT: &str = "a message of about eighty bytes, as people write them all day long in a chat: ok?";
@@ -211,8 +223,7 @@ async fn pgbench(server: &Postgres, protocol: Protocol, long: Duration) -> Row {
     // The store creates its tables: the row goes into a table with the same columns and indexes.
     drop(PostgresStore::connect(&database.url()).await.unwrap());
     let table = "CREATE TABLE single (LIKE chatcore.event INCLUDING ALL)";
-    let psql = Command::new(server.program("psql")).args(["-qc", table, &database.url()]).status().unwrap();
-    assert!(psql.success());
+    psql(server, &database, table);
     let folder = tempfile::tempdir().unwrap();
     let script = folder.path().join("insert.sql");
     let (publishers, channels) = PGBENCH_LOAD;
@@ -230,6 +241,61 @@ async fn pgbench(server: &Postgres, protocol: Protocol, long: Duration) -> Row {
     let tps = said.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
     let per_second = tps.unwrap_or_else(|| panic!("{said}{}", String::from_utf8_lossy(&output.stderr)));
     Row { what: protocol.name(), publishers, channels, per_second, waits: Vec::new() }
+}
+
+/// Runs SQL, and returns what it prints.
+fn psql(server: &Postgres, database: &Database, sql: &str) -> String {
+    let output = Command::new(server.program("psql")).args(["-qAtc", sql, &database.url()]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Returns the processor time of the server's processes that run now.
+fn cpu(server: &Postgres, database: &Database) -> Duration {
+    let pids = psql(server, database, "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()");
+    let times = pids.lines().filter_map(|pid| std::fs::read_to_string(format!("/proc/{pid}/schedstat")).ok());
+    Duration::from_nanos(times.map(|time| time.split(' ').next().unwrap().parse::<u64>().unwrap()).sum())
+}
+
+/// Measures a publish as it is and without its [`PARTS`], in turn, and prints the median of each and of its ratio to the
+/// whole in the same round.
+async fn measure_parts(server: &Postgres, long: Duration) {
+    let variants: Vec<(&str, &str)> = [("as it is", "")].into_iter().chain(PARTS).collect();
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS {
+        let mut round = Vec::new();
+        for (_, left_out) in &variants {
+            let database = server.database().await;
+            let store = PostgresStore::connect(&database.url()).await.unwrap();
+            psql(server, &database, left_out);
+            let before = cpu(server, &database);
+            // A clone keeps the connections, and so the server's processes.
+            let row = measure(ON_POSTGRES, store.clone(), PARTS_LOAD, long).await;
+            let took = cpu(server, &database).saturating_sub(before);
+            let stored: f64 =
+                psql(server, &database, "SELECT count(*) FROM chatcore.event").trim().parse().unwrap();
+            round.push((row.per_second, took.as_secs_f64() * 1e6 / stored));
+        }
+        rounds.push(round);
+    }
+    println!(
+        "\n| a publish on PostgreSQL | acked per second | to the whole | database CPU µs | to the whole |"
+    );
+    println!("|---|---|---|---|---|");
+    for (n, (what, _)) in variants.iter().enumerate() {
+        let middle = |value: &dyn Fn(&[(f64, f64)]) -> f64| {
+            let mut values: Vec<f64> = rounds.iter().map(|round| value(round)).collect();
+            values.sort_by(f64::total_cmp);
+            values[values.len() / 2]
+        };
+        println!(
+            "| {what} | {:.0} | {:.2} | {:.1} | {:.2} |",
+            middle(&|round| round[n].0),
+            middle(&|round| round[n].0 / round[0].0),
+            middle(&|round| round[n].1),
+            middle(&|round| round[n].1 / round[0].1),
+        );
+    }
 }
 
 /// Returns whether a row is selected.
@@ -270,5 +336,8 @@ async fn main() {
             let store = RedbStore::open(folder.path().join(format!("{n}.redb"))).unwrap();
             println!("{}", measure(ON_REDB, store, load, long).await);
         }
+    }
+    if wanted(PARTS_ROW, PARTS_LOAD) {
+        measure_parts(&server, long).await;
     }
 }
