@@ -296,3 +296,29 @@ test('an older list does not bring back what one is in no longer', async () => {
   await answer(socket, { channels: [about('general')] });
   assert.equal(channel(PLANS), undefined);
 });
+
+test('a picture stays with a person whom the log names without it', async () => {
+  const picture = (avatar) => ({ ...BOB, ...(avatar && { avatar }) });
+  const channels = [about('general'), direct({ users: [ANN, picture('/bob.png')] })];
+  const { core, socket } = await among(channels);
+  const [command] = await asked(socket, 'members', Promise.resolve(), {
+    members: [{ user: { ...CLEO, avatar: 'https://elsewhere.test/cleo.png' }, role: 'member', online: false }],
+  });
+  assert.equal(command.channel, 'general', 'the log has no pictures');
+  socket.say(event(1));
+  assert.equal(core.names.of(BOB).avatar, '/bob.png');
+  assert.equal(core.names.of(CLEO).avatar, 'https://elsewhere.test/cleo.png');
+  socket.say({ type: 'user_changed', user: picture('/bob-2.png') });
+  assert.equal(core.names.of(BOB).avatar, '/bob-2.png');
+  socket.say({ type: 'user_changed', user: BOB });
+  assert.equal(core.names.of(BOB).avatar, undefined, 'he has taken it away');
+});
+
+test('nobody is asked for pictures where nobody has one', async () => {
+  const { socket } = await among([about('general'), direct()]);
+  await settle();
+  assert.equal(
+    socket.sent.some(({ type }) => type === 'members'),
+    false,
+  );
+});

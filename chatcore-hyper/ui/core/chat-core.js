@@ -132,6 +132,7 @@ export class ChatCore extends Emitter {
         this.#settle(channel, fresh);
         if (isNews) this.#announce(channel, fresh);
         this.#findUnlisted();
+        this.membership.picture(channel);
       },
       onCounted: (channel) => (channel.uncounted ? this.counts.refresh() : this.#findMentions(channel)),
       onRenamed: (name, key) => this.outbox.rename(name, key),
@@ -145,6 +146,7 @@ export class ChatCore extends Emitter {
         this.#channels.follow(name);
         this.emit('channels');
       },
+      onPictures: () => this.emit('names'),
     });
     this.counts = new Counts({
       request,
@@ -432,7 +434,10 @@ export class ChatCore extends Emitter {
     this.listed = true;
     this.emit('channels');
     for (const { name } of this.channels) this.#channels.follow(name);
-    for (const channel of this.#channels.followed) this.#findMentions(channel);
+    for (const channel of this.#channels.followed) {
+      this.#findMentions(channel);
+      this.membership.picture(channel);
+    }
     this.#countOthers();
     this.#findUnlisted();
     return this.channels.some((channel) => channel.uncounted);
@@ -494,7 +499,7 @@ export class ChatCore extends Emitter {
 
   #userChanged(user) {
     if (!user) return;
-    this.names.add(user);
+    this.names.add(user, '');
     if (user.id === this.user.id) this.user = user;
     this.emit('names');
   }

@@ -15,17 +15,22 @@ const MOST_MET = 10;
  * as events. Each call throws a `ChatError` where the server refuses it.
  */
 export class Membership {
+  /** The channels whose people were asked for. @type {Set<string>} */
+  #pictured = new Set();
+
   /**
    * @param {{request: (type: string, fields: object) => Promise<any>, names: import('./people.js').Names,
    *   applyInfo: (value: any) => import('./channel.js').Channel | undefined,
-   *   channel: (name: string) => import('./channel.js').Channel | undefined, onChange: (name: string) => void}} options
+   *   channel: (name: string) => import('./channel.js').Channel | undefined, onChange: (name: string) => void,
+   *   onPictures: () => void}} options
    */
-  constructor({ request, names, applyInfo, channel, onChange }) {
+  constructor({ request, names, applyInfo, channel, onChange, onPictures }) {
     this.request = request;
     this.names = names;
     this.applyInfo = applyInfo;
     this.channel = channel;
     this.onChange = onChange;
+    this.onPictures = onPictures;
   }
 
   /** The direct channel with these people. @param {string[]} users ids of others @returns {Promise<string>} its name */
@@ -81,6 +86,17 @@ export class Membership {
     });
     for (const { user } of members) this.names.add(user);
     return { members, more: answer.more === true && members.length > 0 };
+  }
+
+  /**
+   * Gets the pictures of the people of a channel that is shown: the log has none. Nobody is asked before one is known.
+   * @param {import('./channel.js').Channel} channel
+   */
+  async picture({ name, loaded }) {
+    if (!loaded || !this.names.hasPictures || this.#pictured.has(name)) return;
+    this.#pictured.add(name);
+    await this.members(name).catch(() => {});
+    this.onPictures();
   }
 
   /**

@@ -18,12 +18,21 @@ export class Names {
   /** @type {?string[]} the same list as long as nobody new is met */
   #all = null;
 
-  /** Takes over what the server says of somebody. @param {User} user */
-  add(user) {
+  /** Whether somebody has a picture. */
+  hasPictures = false;
+
+  /**
+   * Takes over what the server says of somebody. Lists and `user_changed` have a picture, and the log has none.
+   * @param {User} user
+   * @param {string} [avatar] of before, for what comes from elsewhere
+   */
+  add(user, avatar = this.of(user).avatar) {
     const { id, name, deleted } = user;
     const known = this.#byId.get(id);
-    if (known?.user.name === name && known.user.deleted === deleted) return;
-    this.#keep(user, [name, ...(known?.names ?? []).filter((other) => other !== name)]);
+    const now = avatar && !deleted ? { avatar, ...user } : user;
+    this.hasPictures ||= !!now.avatar;
+    if (known?.user.name === name && known.user.deleted === deleted && known.user.avatar === now.avatar) return;
+    this.#keep(now, [name, ...(known?.names ?? []).filter((other) => other !== name)]);
   }
 
   /** Takes over the name that a message has kept, which may be a former one. @param {User} user */

@@ -3,7 +3,8 @@
  * A frame that has not the promised shape is `null`: a client never fails because of what a server sends.
  *
  * @typedef {{epoch: string, seq: number, check?: string}} Position
- * @typedef {{id: string, name: string, deleted?: true}} User `deleted`: their account was erased
+ * @typedef {{id: string, name: string, avatar?: string, deleted?: true}} User `avatar`: the URL of a picture; `deleted`:
+ *   their account was erased
  * @typedef {{id: string, name: string, size: number, content_type: string, width: ?number, height: ?number, url: string}} Attachment
  * @typedef {{emoji: string, users: string[]}} Reaction
  * @typedef {{seq: number, author: User, at: string, text: string, nonce: ?string, reply_to: ?number,
@@ -81,7 +82,12 @@ export function readFrame(data) {
 /** @param {any} value @returns {?User} */
 export function readUser(value) {
   return isObject(value) && typeof value.id === 'string' && typeof value.name === 'string'
-    ? { id: value.id, name: value.name, ...(value.deleted === true && { deleted: true }) }
+    ? {
+        id: value.id,
+        name: value.name,
+        ...(text(value.avatar) && { avatar: value.avatar }),
+        ...(value.deleted === true && { deleted: true }),
+      }
     : null;
 }
 

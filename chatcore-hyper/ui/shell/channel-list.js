@@ -95,7 +95,6 @@ function itemOf(channel, current) {
   const { name, title, kind, unread, mentionCount, isMuted, isNoticed, others, archived } = channel;
   // All that is new in a direct channel is for the user.
   const mentions = isMuted ? 0 : kind === 'direct' ? unread : mentionCount;
-  const people = others.map((user) => `${user.id} ${user.name}`);
   const drawn = JSON.stringify([
     title,
     kind,
@@ -104,7 +103,7 @@ function itemOf(channel, current) {
     isNoticed,
     isMuted,
     archived,
-    people,
+    others,
     isOnline(channel),
     current,
   ]);

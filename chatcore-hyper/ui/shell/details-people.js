@@ -119,10 +119,11 @@ export class DetailsPeople extends LiveElement {
     this.#next.hidden = !this.#more;
     const manages = isAdding;
     this.#rows.show(
-      this.#members.map(({ user, role, online }) => {
-        const { name } = this.core.names.of(user);
+      this.#members.map((member) => {
+        const { role, online } = member;
+        const user = this.core.names.of(member.user);
         const acts = manages && user.id !== this.core.user.id;
-        return { user: { ...user, name }, role, acts, online, drawn: JSON.stringify([name, role, online, acts]) };
+        return { user, role, acts, online, drawn: JSON.stringify([user, role, online, acts]) };
       }),
     );
   }

@@ -19,7 +19,7 @@ export class Members extends LiveElement {
     this.append(h('div', { class: 'section-head' }, h('h2', {}, 'Online ', this.#count)), listed);
     this.#rows = new KeyedList(listed, {
       key: (user) => user.id,
-      same: (one, other) => one.name === other.name,
+      same: (one, other) => one === other,
       draw: (user) => this.#draw(user),
     });
   }

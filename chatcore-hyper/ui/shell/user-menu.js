@@ -74,7 +74,11 @@ export class UserMenu extends LiveElement {
   /** @override */
   listen(core, signal) {
     const show = () =>
-      this.#button.replaceChildren(avatar(core.user), h('bdi', { class: 'name' }, core.user.name), icon('more'));
+      this.#button.replaceChildren(
+        avatar(core.names.of(core.user)),
+        h('bdi', { class: 'name' }, core.user.name),
+        icon('more'),
+      );
     show();
     // The welcome may bring another name.
     for (const event of ['names', 'ready']) core.on(event, show, { signal });

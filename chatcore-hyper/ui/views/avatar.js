@@ -1,3 +1,4 @@
+import { BASE } from '../base.js';
 import { h } from '../dom/dom.js';
 
 const HUES = 12;
@@ -18,7 +19,21 @@ export function hue(id) {
   return ((hash ^ (hash >>> 15)) >>> 0) % HUES;
 }
 
-/** @param {import('../core/protocol.js').User} user */
+/** Somebody's picture, and until that has come their initials. @param {import('../core/protocol.js').User} user */
 export function avatar(user) {
-  return h('span', { class: `avatar hue-${hue(user.id)}`, 'aria-hidden': 'true' }, initials(user.name));
+  const view = h('span', { class: `avatar hue-${hue(user.id)}`, 'aria-hidden': 'true' }, initials(user.name));
+  const src = user.avatar && address(user.avatar);
+  if (!src) return view;
+  const show = () => view.replaceChildren(image);
+  const image = h('img', { alt: '', referrerpolicy: 'no-referrer', src, on: { load: show } });
+  // One that was shown before is there at once.
+  if (image.naturalWidth > 0) show();
+  return view;
+}
+
+/** The address of a picture on the chat's own server, or elsewhere by HTTPS. @param {string} url */
+function address(url) {
+  if (!URL.canParse(url, BASE)) return null;
+  const { href, origin, protocol } = new URL(url, BASE);
+  return protocol === 'https:' || origin === new URL(BASE).origin ? href : null;
 }
