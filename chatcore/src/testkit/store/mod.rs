@@ -10,6 +10,7 @@ pub mod consumers;
 pub mod dedupe;
 pub mod directory;
 pub mod erasures;
+pub mod markers;
 pub mod membership;
 pub mod messages;
 mod model;
@@ -133,24 +134,26 @@ macro_rules! store_conformance {
             }
             directory {
                 a_channel_reads_back_as_created
-                a_marker_never_goes_back_nor_past_the_head
-                a_marker_that_is_set_back_makes_messages_unread
                 a_name_that_imitates_another_is_taken
                 a_new_channel_has_an_empty_log
                 a_taken_name_gives_the_channel_that_has_it
                 channels_come_by_name
-                concurrent_markers_end_at_the_furthest
                 every_later_channel_is_found_by_its_id
                 many_at_once_create_no_more_channels_than_there_may_be
-                markers_belong_to_one_user_in_one_channel
                 names_that_people_take_for_one_are_one
                 one_of_many_concurrent_creations_is_new
+                users_keep_their_last_name
+            }
+            markers {
+                a_marker_never_goes_back_nor_past_the_head
+                a_marker_that_is_set_back_makes_messages_unread
+                concurrent_markers_end_at_the_furthest
+                markers_belong_to_one_user_in_one_channel
                 unread_counts_messages_not_events
                 unread_equals_brute_force
                 unread_looks_at_the_newest_messages
                 unread_is_counted_at_the_head_beside_it
                 unread_is_one_view_while_others_write
-                users_keep_their_last_name
             }
             membership {
                 a_channel_is_not_counted_before_its_member_joined
