@@ -2,21 +2,14 @@
 
 use std::time::Duration;
 
-use crate::connection::request::{
-    ADDED_AT_ONCE, DIRECT_PEOPLE, Draft, Request, SearchMark, checked_emoji, checked_mentions,
-    checked_publish, checked_query, checked_text, checked_title, checked_topic, checked_user, checked_users,
-    creatable, existing, page, up_to,
-};
+use crate::connection::request::Request;
 use crate::limits::Limits;
 use crate::limits::pace::Pace;
 use crate::limits::share::Share;
 use crate::model::error::{Error, ErrorCode};
-use crate::model::id::Seq;
-use crate::model::membership::ChannelKind;
 use crate::model::moment::Moment;
 use crate::model::name::ChannelName;
-use crate::model::query::SearchQuery;
-use crate::protocol::{CloseReason, Command, History, Malformed, SearchFrom};
+use crate::protocol::{CloseReason, Command, Malformed};
 
 /// What to do with a frame.
 #[derive(Debug)]
@@ -55,6 +48,11 @@ impl Listing {
 
     pub(crate) fn mark(&self) -> &str {
         &self.mark
+    }
+
+    /// Returns the channel after which the list goes on.
+    pub(super) fn after(&self) -> &ChannelName {
+        &self.after
     }
 }
 
@@ -111,7 +109,7 @@ impl Admission {
         if let Err(error) = self.pay(now, share, &command, bytes) {
             return self.refuse(now, share.limits(), Some(id), error);
         }
-        match self.check(share.limits(), command) {
+        match Request::checked(share.limits(), self.listing.as_deref(), command) {
             Ok(request) => Verdict::Run { id, request },
             Err(error) => self.refuse(now, share.limits(), Some(id), error),
         }
@@ -145,145 +143,12 @@ impl Admission {
         self.listing = Some(Box::new(listing));
     }
 
-    /// Returns the channel's name that `after` is, or that its mark stands for.
-    fn listed_up_to(&self, after: &str) -> Result<ChannelName, Error> {
-        if !after.starts_with('~') {
-            return Ok(ChannelName::existing(after)?);
-        }
-        let listing = self.listing.as_ref().filter(|listing| listing.mark == after);
-        listing.map(|listing| listing.after.clone()).ok_or_else(|| {
-            let why = "'after' is not the end of this connection's last list: list from the start";
-            Error::new(ErrorCode::BadFrame, why)
-        })
-    }
-
     fn refuse(&mut self, now: Moment, limits: &Limits, id: Option<i64>, error: Error) -> Verdict {
         let malformed = matches!(error.code(), ErrorCode::BadFrame | ErrorCode::UnknownCommand);
         if malformed && self.bad_frames.count(now) > limits.bad_frames_per_minute {
             return Verdict::Close(CloseReason::Overloaded);
         }
         Verdict::Refuse { id, error }
-    }
-
-    fn check(&self, limits: &Limits, command: Command) -> Result<Request, Error> {
-        Ok(match command {
-            Command::Channels { after, limit, archived } => Request::Channels {
-                archived,
-                after: after.map(|after| self.listed_up_to(&after)).transpose()?,
-                limit: up_to(limits.channels_page, limit, 1)?,
-            },
-            Command::CreateChannel { name, topic, kind, title, members, history } => {
-                let topic = checked_topic(limits, topic.as_deref().unwrap_or_default())?;
-                match (kind.unwrap_or_default(), name, title) {
-                    (ChannelKind::Open, Some(name), None) if members.is_empty() && history.is_none() => {
-                        Request::CreateChannel { name: creatable(&name)?, topic }
-                    }
-                    (ChannelKind::Private, None, Some(title)) => Request::CreatePrivate {
-                        title: checked_title(limits, &title)?,
-                        topic,
-                        history: history.unwrap_or_default(),
-                        members: checked_users(members, 0, ADDED_AT_ONCE)?,
-                    },
-                    _ => {
-                        let why = "an open channel has a 'name', and a private one a 'title', which can have 'members' \
-                                   and 'history'";
-                        return Err(Error::new(ErrorCode::BadFrame, why));
-                    }
-                }
-            }
-            Command::OpenDirect { users } => {
-                Request::OpenDirect { users: checked_users(users, 0, DIRECT_PEOPLE - 1)? }
-            }
-            Command::UpdateChannel { channel, title, topic, archived } => Request::UpdateChannel {
-                channel: existing(&channel)?,
-                title: title.map(|title| checked_title(limits, &title)).transpose()?,
-                topic: topic.map(|topic| checked_topic(limits, &topic)).transpose()?,
-                archived,
-            },
-            Command::Members { channel, after, limit } => Request::Members {
-                channel: existing(&channel)?,
-                after: after.map(|after| checked_user(&after)).transpose()?,
-                limit: up_to(limits.members_page, limit, 1)?,
-            },
-            Command::AddMembers { channel, users } => Request::AddMembers {
-                channel: existing(&channel)?,
-                users: checked_users(users, 1, ADDED_AT_ONCE)?,
-            },
-            Command::RemoveMember { channel, user } => {
-                Request::RemoveMember { channel: existing(&channel)?, user: checked_user(&user)? }
-            }
-            Command::Join { channel } => Request::Join { channel: existing(&channel)? },
-            Command::Leave { channel } => Request::Leave { channel: existing(&channel)? },
-            Command::SetRole { channel, user, role } => {
-                Request::SetRole { channel: existing(&channel)?, user: checked_user(&user)?, role }
-            }
-            Command::SetNotify { channel, notify } => {
-                Request::SetNotify { channel: existing(&channel)?, notify }
-            }
-            Command::Users { query, channel, after, limit } => Request::Users {
-                query: checked_query(query)?,
-                channel: channel.map(|channel| existing(&channel)).transpose()?,
-                after: after.map(|after| checked_user(&after)).transpose()?,
-                limit: up_to(limits.users_page, limit, 1)?,
-            },
-            Command::Subscribe { channel, after, limit } => {
-                Request::Subscribe { channel: existing(&channel)?, after, limit: page(limits, limit, 0)? }
-            }
-            Command::Unsubscribe { channel } => Request::Unsubscribe { channel: existing(&channel)? },
-            Command::Publish { channel, nonce, text, attachments, reply_to, mentions, data } => {
-                let draft = Draft { channel, nonce, text, attachments, reply_to, mentions, data };
-                Request::Publish(checked_publish(limits, draft)?)
-            }
-            Command::Edit { channel, seq, text, mentions, data } => Request::Edit {
-                channel: existing(&channel)?,
-                seq,
-                text: checked_text(limits, text)?,
-                mentions: mentions.map(|mentions| checked_mentions(limits, mentions)).transpose()?,
-                data,
-            },
-            Command::Delete { channel, seq } => Request::Delete { channel: existing(&channel)?, seq },
-            Command::React { channel, seq, emoji, on } => Request::React {
-                channel: existing(&channel)?,
-                seq,
-                emoji: checked_emoji(limits, emoji, on)?,
-                on,
-            },
-            Command::History { channel, before, after, around, limit } => {
-                let history = match (before, after, around) {
-                    (Some(before), None, None) => History::Before(before),
-                    (None, Some(after), None) => History::After(after),
-                    (None, None, Some(around)) => History::Around(around),
-                    _ => {
-                        let why = "'history' needs exactly one of 'before', 'after' and 'around'";
-                        return Err(Error::new(ErrorCode::BadFrame, why));
-                    }
-                };
-                Request::History { channel: existing(&channel)?, history, limit: page(limits, limit, 1)? }
-            }
-            Command::Search { channel, query, before, limit } => {
-                let (query, limit) = (SearchQuery::new(&query)?, up_to(limits.search_results, limit, 1)?);
-                match (channel, before) {
-                    (Some(channel), None) => {
-                        Request::Search { channel: existing(&channel)?, query, before: Seq::MAX, limit }
-                    }
-                    (Some(channel), Some(SearchFrom::Seq(before))) => {
-                        Request::Search { channel: existing(&channel)?, query, before, limit }
-                    }
-                    (None, None) => Request::SearchAll { query, from: None, limit },
-                    (None, Some(SearchFrom::Mark(mark))) => {
-                        Request::SearchAll { query, from: Some(SearchMark::of(&mark)?), limit }
-                    }
-                    _ => {
-                        let why = "'before' is a 'seq' with a 'channel', and otherwise where the last search has ended";
-                        return Err(Error::new(ErrorCode::BadFrame, why));
-                    }
-                }
-            }
-            Command::Read { channel, seq } => Request::Read { channel: existing(&channel)?, seq },
-            Command::Unread { channel, seq } => Request::Unread { channel: existing(&channel)?, seq },
-            Command::Typing { channel } => Request::Typing { channel: existing(&channel)? },
-            Command::Ping => Request::Ping,
-        })
     }
 }
 
@@ -348,6 +213,7 @@ mod tests {
     use super::*;
     use crate::limits::share::Shares;
     use crate::model::id::UserId;
+    use crate::protocol::History;
     use std::sync::Arc;
 
     /// An admission, with the share of its user.

@@ -1,6 +1,7 @@
 //! A participant's running session: frames and commands come in; answers, notices and log events go out.
 
 mod admission;
+mod checks;
 mod commands;
 mod listing;
 mod members;
