@@ -4,7 +4,7 @@ import { settle } from './fakes.js';
 import { BOB, event, info, message, snapshot, welcome, world } from './world.js';
 
 const run = (from, to) => Array.from({ length: to - from + 1 }, (_, at) => message(from + at));
-const seqs = (stretch) => stretch.messages.map(({ seq }) => seq);
+const seqs = (segment) => segment.messages.map(({ seq }) => seq);
 
 /** A client with the newest hundred of a thousand messages. */
 async function longChannel() {

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Excerpt, STEP, WINDOW } from '../../chatcore-hyper/ui/timeline/excerpt.js';
-import { Stretch } from '../../chatcore-hyper/ui/core/stretch.js';
+import { Segment } from '../../chatcore-hyper/ui/core/segment.js';
 import { message } from './world.js';
 
 /** Messages of a channel; every other seq is something else's. */
-const stretch = (from, to) => new Stretch(Array.from({ length: to - from + 1 }, (_, at) => message(2 * (from + at))));
+const segment = (from, to) => new Segment(Array.from({ length: to - from + 1 }, (_, at) => message(2 * (from + at))));
 
 /** Which messages are in the window: the first, the last, and how many. */
 function shown(excerpt, messages, pinned = false) {
@@ -19,32 +19,32 @@ function shown(excerpt, messages, pinned = false) {
 
 test('all is in the window up to its bound, and as many where there are more', () => {
   for (const pinned of [true, false]) {
-    assert.deepEqual(shown(new Excerpt(), stretch(1, WINDOW), pinned), [1, WINDOW, WINDOW]);
-    assert.equal(shown(new Excerpt(), stretch(1, WINDOW + 1), pinned)[2], WINDOW);
+    assert.deepEqual(shown(new Excerpt(), segment(1, WINDOW), pinned), [1, WINDOW, WINDOW]);
+    assert.equal(shown(new Excerpt(), segment(1, WINDOW + 1), pinned)[2], WINDOW);
   }
-  assert.deepEqual(new Excerpt().of(new Stretch(), true), []);
+  assert.deepEqual(new Excerpt().of(new Segment(), true), []);
 });
 
 test('pinned to the end it stays there, and the oldest give way', () => {
   const excerpt = new Excerpt();
   for (const newest of [WINDOW, WINDOW + 1, WINDOW + 7])
-    assert.deepEqual(shown(excerpt, stretch(1, newest), true), [newest - WINDOW + 1, newest, WINDOW]);
+    assert.deepEqual(shown(excerpt, segment(1, newest), true), [newest - WINDOW + 1, newest, WINDOW]);
   assert.ok(excerpt.endless);
 });
 
 test('for a reader who looks at older ones what comes gives way', () => {
   const excerpt = new Excerpt();
-  assert.deepEqual(shown(excerpt, stretch(1, WINDOW)), [1, WINDOW, WINDOW]);
+  assert.deepEqual(shown(excerpt, segment(1, WINDOW)), [1, WINDOW, WINDOW]);
   assert.ok(excerpt.endless);
-  assert.deepEqual(shown(excerpt, stretch(1, WINDOW + 3)), [1, WINDOW, WINDOW]);
+  assert.deepEqual(shown(excerpt, segment(1, WINDOW + 3)), [1, WINDOW, WINDOW]);
   assert.ok(!excerpt.endless);
   excerpt.reset();
-  assert.deepEqual(shown(excerpt, stretch(1, WINDOW + 3), true), [4, WINDOW + 3, WINDOW]);
+  assert.deepEqual(shown(excerpt, segment(1, WINDOW + 3), true), [4, WINDOW + 3, WINDOW]);
 });
 
 test('older ones come a step at a time, up to the oldest, and those after are let in again', () => {
   const excerpt = new Excerpt();
-  const all = stretch(1, WINDOW + STEP + 5);
+  const all = segment(1, WINDOW + STEP + 5);
   assert.deepEqual(shown(excerpt, all, true), [STEP + 6, WINDOW + STEP + 5, WINDOW]);
   assert.equal(excerpt.older(all), true);
   assert.deepEqual(shown(excerpt, all), [6, WINDOW + 5, WINDOW]);
@@ -62,15 +62,15 @@ test('older ones come a step at a time, up to the oldest, and those after are le
 
 test('a page that is put in front is in the window where its beginning was', () => {
   const excerpt = new Excerpt();
-  assert.deepEqual(shown(excerpt, stretch(101, 300)), [101, 300, 200]);
-  assert.equal(excerpt.older(stretch(101, 300)), false);
-  assert.deepEqual(shown(excerpt, stretch(1, 300)), [1, 300, 300]);
+  assert.deepEqual(shown(excerpt, segment(101, 300)), [101, 300, 200]);
+  assert.equal(excerpt.older(segment(101, 300)), false);
+  assert.deepEqual(shown(excerpt, segment(1, 300)), [1, 300, 300]);
 });
 
 test('a page that is put in front of a full window waits until it is let in', () => {
   const excerpt = new Excerpt();
-  assert.deepEqual(shown(excerpt, stretch(101, 101 + WINDOW)), [101, 100 + WINDOW, WINDOW]);
-  const all = stretch(1, 101 + WINDOW);
+  assert.deepEqual(shown(excerpt, segment(101, 101 + WINDOW)), [101, 100 + WINDOW, WINDOW]);
+  const all = segment(1, 101 + WINDOW);
   assert.deepEqual(shown(excerpt, all), [101, 100 + WINDOW, WINDOW]);
   assert.equal(excerpt.older(all), true);
   assert.deepEqual(shown(excerpt, all), [1, WINDOW, WINDOW]);
@@ -83,19 +83,19 @@ test('around a message there are as many before as after, as far as there are', 
     return [...shown(excerpt, all), excerpt.endless];
   };
   const half = WINDOW / 2;
-  const all = stretch(1, 3 * WINDOW);
+  const all = segment(1, 3 * WINDOW);
   assert.deepEqual(around(700, all), [701 - half, 699 + half, WINDOW - 1, false]);
   assert.deepEqual(around(1, all), [1, half, half, false]);
   assert.deepEqual(around(3 * WINDOW, all), [3 * WINDOW - half + 1, 3 * WINDOW, half, true]);
   assert.deepEqual(around(3 * WINDOW - half, all), [3 * WINDOW - 2 * half + 1, 3 * WINDOW - 1, WINDOW - 1, false]);
   assert.deepEqual(around(3 * WINDOW - half + 1, all), [3 * WINDOW - 2 * half + 2, 3 * WINDOW, WINDOW - 1, true]);
-  assert.deepEqual(around(7, stretch(1, 10)), [1, 10, 10, true]);
+  assert.deepEqual(around(7, segment(1, 10)), [1, 10, 10, true]);
 });
 
 test('a log that begins anew is shown from its end, wherever the window was', () => {
-  for (const anew of [stretch(1, 100), stretch(5001, 5100)]) {
+  for (const anew of [segment(1, 100), segment(5001, 5100)]) {
     const excerpt = new Excerpt();
-    excerpt.center(stretch(1001, 2000), 2 * 1500);
+    excerpt.center(segment(1001, 2000), 2 * 1500);
     assert.deepEqual(shown(excerpt, anew), [anew.messages[0].seq / 2, anew.messages[0].seq / 2 + 99, 100]);
     assert.ok(excerpt.endless);
   }
@@ -103,7 +103,7 @@ test('a log that begins anew is shown from its end, wherever the window was', ()
 
 test('on paper all that is loaded is in the document, and then the window again', () => {
   const excerpt = new Excerpt();
-  const messages = stretch(1, 3 * WINDOW);
+  const messages = segment(1, 3 * WINDOW);
   const before = shown(excerpt, messages, true);
   excerpt.whole = true;
   assert.deepEqual(shown(excerpt, messages, true), [1, 3 * WINDOW, 3 * WINDOW]);

@@ -3,7 +3,7 @@ import { ChannelProfile } from './channel-profile.js';
 import { GROUPS } from './people.js';
 import { isSeq, list, readMessage, readNote, readUser, userId } from './protocol.js';
 import { react } from './reactions.js';
-import { Stretch } from './stretch.js';
+import { Segment } from './segment.js';
 
 /** The most messages of one channel kept in memory; older ones are fetched again when they are read. */
 export const MAX_MESSAGES = 5000;
@@ -49,8 +49,8 @@ export class Channel extends ChannelProfile {
   /** Whether messages are kept, or only the counts of a channel in the background. */
   loaded = false;
   /** The newest messages, up to the end of the log. */
-  live = new Stretch();
-  /** Older messages that are read now, with a gap between them and the live ones. @type {?Stretch} */
+  live = new Segment();
+  /** Older messages that are read now, with a gap between them and the live ones. @type {?Segment} */
   past = null;
   /** Those online. @type {Map<string, import('./protocol.js').User>} */
   members = new Map();
@@ -101,7 +101,7 @@ export class Channel extends ChannelProfile {
     return this.live.messages;
   }
 
-  /** What is read now: the live end of the log, or a stretch of its past. */
+  /** What is read now: the live end of the log, or a segment of its past. */
   get shown() {
     return this.past ?? this.live;
   }
@@ -242,7 +242,7 @@ export class Channel extends ChannelProfile {
     this.loaded = load;
     const messages = list(answer.messages, readMessage);
     // How long a page is the server decides, and a log may begin later than at 1: the next page tells.
-    this.live = load ? new Stretch(messages, messages.length > 0 && messages[0].seq > 1) : new Stretch();
+    this.live = load ? new Segment(messages, messages.length > 0 && messages[0].seq > 1) : new Segment();
     // What became of older ones meanwhile is not known.
     this.past = null;
     if (load) this.noteMentions(messages, answer.head + 1);
@@ -376,7 +376,7 @@ export class Channel extends ChannelProfile {
    * @param {'older' | 'newer' | 'around'} place as seen from what is shown
    */
   addPage(answer, before, place) {
-    const page = Stretch.of(answer, before);
+    const page = Segment.of(answer, before);
     this.#meet(page.messages);
     const { shown } = this;
     if (place === 'older') shown.prepend(page);
@@ -386,7 +386,7 @@ export class Channel extends ChannelProfile {
     this.#trim(place);
   }
 
-  /** A stretch of the past that has come to the live one is a part of it. */
+  /** A segment of the past that has come to the live one is a part of it. */
   #mergePast() {
     if (!this.past?.reaches(this.live)) return;
     this.live.prepend(this.past);
@@ -402,8 +402,8 @@ export class Channel extends ChannelProfile {
       this.shown.more = true;
       return;
     }
-    if (!this.past) this.live = new Stretch(messages.slice(-PAGE), true);
-    this.past = new Stretch(messages.slice(0, MAX_MESSAGES - PAGE), more);
+    if (!this.past) this.live = new Segment(messages.slice(-PAGE), true);
+    this.past = new Segment(messages.slice(0, MAX_MESSAGES - PAGE), more);
   }
 
   /** Notes that all up to `seq` is read, and counts what is left where that can be told here. @param {number} seq */
@@ -452,7 +452,7 @@ export class Channel extends ChannelProfile {
   /** Lets go of all but the newest messages. */
   shrink() {
     this.past = null;
-    if (this.messages.length > PAGE) this.live = new Stretch(this.messages.slice(-PAGE), true);
+    if (this.messages.length > PAGE) this.live = new Segment(this.messages.slice(-PAGE), true);
   }
 
   /** The log comes by here no longer: what is new the server tells. */
@@ -464,7 +464,7 @@ export class Channel extends ChannelProfile {
   /** Lets go of the messages; only counts are kept. */
   unload() {
     this.loaded = false;
-    this.live = new Stretch();
+    this.live = new Segment();
     this.past = null;
     // Beside somebody's name stands whether they are there.
     if (this.kind !== 'direct') this.members.clear();

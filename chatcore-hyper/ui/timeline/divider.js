@@ -35,7 +35,7 @@ export class Divider {
     if (allRead && this.#fresh(channel.live, after)) this.#after = after;
   }
 
-  /** The message under it, if it is known which one that is. @param {import('../core/stretch.js').Stretch} shown @returns {?number} */
+  /** The message under it, if it is known which one that is. @param {import('../core/segment.js').Segment} shown @returns {?number} */
   seq(shown) {
     if (this.#after === null) return null;
     const whole = !shown.more || shown.messages[0]?.seq <= this.#after + 1;
@@ -43,9 +43,9 @@ export class Divider {
   }
 
   /** The first message of somebody else after a position. */
-  #fresh(stretch, after) {
-    const { messages } = stretch;
-    for (let at = stretch.indexOf(after + 1); at < messages.length; at++)
+  #fresh(segment, after) {
+    const { messages } = segment;
+    for (let at = segment.indexOf(after + 1); at < messages.length; at++)
       if (messages[at].author.id !== this.userId()) return messages[at];
     return undefined;
   }

@@ -5,7 +5,7 @@ import { list, readMessage } from './protocol.js';
 /**
  * A run of a channel's messages, oldest first and without a gap. Messages are never changed in place.
  */
-export class Stretch {
+export class Segment {
   /** @param {Message[]} [messages] @param {boolean} [more] whether older ones exist before it @param {number} [to] up to which seq it is whole */
   constructor(messages = [], more = false, to = messages.at(-1)?.seq ?? 0) {
     this.messages = messages;
@@ -15,7 +15,7 @@ export class Stretch {
 
   /** Reads a page of `history` that was asked for with `before`. @param {any} answer @param {number} before */
   static of(answer, before) {
-    return new Stretch(list(answer.messages, readMessage), answer.more === true, before - 1);
+    return new Segment(list(answer.messages, readMessage), answer.more === true, before - 1);
   }
 
   /** The place of the first message with at least this `seq`. @param {number} seq */
@@ -42,12 +42,12 @@ export class Stretch {
     return seq <= Math.max(this.to, newest) && (!this.more || this.messages[0]?.seq <= seq);
   }
 
-  /** Whether nothing lies between this one and a later one. @param {Stretch} later */
+  /** Whether nothing lies between this one and a later one. @param {Segment} later */
   reaches(later) {
     return later.messages.length > 0 && this.to >= later.messages[0].seq - 1;
   }
 
-  /** Puts the page before in front. @param {Stretch} page */
+  /** Puts the page before in front. @param {Segment} page */
   prepend(page) {
     const oldest = this.messages[0]?.seq ?? Infinity;
     const older = page.messages.filter((message) => message.seq < oldest);
@@ -55,7 +55,7 @@ export class Stretch {
     this.more = page.more && older.length > 0;
   }
 
-  /** Puts what comes after at the end. @param {Stretch} later */
+  /** Puts what comes after at the end. @param {Segment} later */
   append(later) {
     const newest = this.messages.at(-1)?.seq ?? 0;
     this.messages.push(...later.messages.filter((message) => message.seq > newest));
