@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { journey } from './journey.js';
-import { Way } from './way.js';
+import { Network } from './network.js';
 
 journey(
   'what is written offline outlives a reload and arrives once and in order, though an ack is lost',
   async ({ browser }) => {
     const ann = await browser.person();
     const bob = await browser.person();
-    const way = await Way.of(ann);
+    const network = await Network.of(ann);
     await ann.join('Ann');
     await ann.isIn('general');
     await bob.join('Bob');
@@ -15,7 +15,7 @@ journey(
     await ann.say('before');
     await ann.isSent();
 
-    way.cut();
+    network.cut();
     for (const text of ['one', 'two', 'three']) {
       await ann.say(text);
       await ann.page.locator('article.pending').filter({ hasText: text }).waitFor();
@@ -24,8 +24,8 @@ journey(
     await ann.page.reload();
     await ann.page.getByText('You are offline.').waitFor();
     for (const text of ['one', 'two', 'three']) await ann.page.locator('article').filter({ hasText: text }).waitFor();
-    way.loses = 1;
-    way.mend();
+    network.loses = 1;
+    network.mend();
     await ann.page.getByRole('button', { name: 'Try now' }).click();
     // After so many failures the next pause may be long; the system's word that the network is back ends it.
     await ann.page.waitForFunction(
@@ -45,16 +45,16 @@ journey(
         ['before', 'one', 'two', 'three'],
       );
     }
-    assert.equal(way.loses, 0);
+    assert.equal(network.loses, 0);
   },
 );
 
 journey('a message without an answer can be tried again or deleted', async ({ browser }) => {
   const ann = await browser.person();
-  const way = await Way.of(ann);
+  const network = await Network.of(ann);
   await ann.join('Ann');
   await ann.isIn('general');
-  way.cut();
+  network.cut();
   await ann.say('keep');
   await ann.say('drop');
   const failed = (text) => ann.page.locator('article.failed').filter({ hasText: text });
@@ -64,7 +64,7 @@ journey('a message without an answer can be tried again or deleted', async ({ br
   await ann.isOn(ann.field);
   await failed('keep').getByRole('button', { name: 'Retry' }).click();
   await ann.page.locator('article.pending').filter({ hasText: 'keep' }).waitFor();
-  way.mend();
+  network.mend();
   await ann.isSent();
   assert.deepEqual(
     (await ann.transcript()).map(({ text }) => text),
@@ -74,21 +74,21 @@ journey('a message without an answer can be tried again or deleted', async ({ br
 
 journey('offline, what is loaded can be read, and what is not says what it needs', async ({ browser }) => {
   const ann = await browser.person();
-  const way = await Way.of(ann);
+  const network = await Network.of(ann);
   await ann.join('Ann');
   await ann.isIn('general');
   await ann.fill('general', 150);
   // The socket that wrote them is another one than the chat's.
   await ann.page.reload();
   await ann.counts(100);
-  way.cut();
+  network.cut();
   await ann.page.getByText('You are offline.').waitFor();
   await ann.log.evaluate((log) => (log.scrollTop = 0));
   await ann.page.getByRole('status').filter({ hasText: 'Loading more messages needs a connection.' }).waitFor();
   await ann.page.evaluate(() => (location.hash = '#/c/general/7'));
   await ann.page.getByRole('alert').filter({ hasText: 'Showing that message needs a connection.' }).waitFor();
   assert.equal((await ann.transcript()).at(0).text, 'line 51');
-  way.mend();
+  network.mend();
   await ann.page.evaluate(() => dispatchEvent(new Event('online')));
   await ann.page.locator('article[data-seq="1"]').waitFor({ state: 'attached' });
   await ann.page.getByText('Loading more messages needs a connection.').waitFor({ state: 'hidden' });

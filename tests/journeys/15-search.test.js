@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { journey } from './journey.js';
-import { Way } from './way.js';
+import { Network } from './network.js';
 
 journey('a word is found however old its message is, and the result leads to it', async ({ browser }) => {
   const ann = await browser.joined('Ann');
@@ -42,13 +42,13 @@ journey('a word is found however old its message is, and the result leads to it'
 journey('on a phone the search is a pane of its own, and offline it says what it needs', async ({ browser }) => {
   const ann = await browser.person({ viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true });
   const { page } = ann;
-  const way = await Way.of(ann);
+  const network = await Network.of(ann);
   await ann.join('Ann');
   await ann.listed('general').tap();
   await ann.isIn('general');
   await ann.send('where is the needle');
 
-  way.cut();
+  network.cut();
   await page.getByText('You are offline.').waitFor();
   // What is here can be read all the same.
   await ann.sees('where is the needle');
@@ -57,7 +57,7 @@ journey('on a phone the search is a pane of its own, and offline it says what it
   await panel.getByRole('searchbox').fill('needle');
   await page.keyboard.press('Enter');
   await panel.getByText('Searching needs a connection. It continues by itself.').waitFor();
-  way.mend();
+  network.mend();
   await page.evaluate(() => dispatchEvent(new Event('online')));
   await panel.getByRole('link').tap();
   await panel.waitFor({ state: 'hidden' });

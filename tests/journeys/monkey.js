@@ -9,7 +9,7 @@ import { seeded } from '../ui/fakes.js';
 import { Browser } from './browser.js';
 import { serveEmoji } from './emoji.js';
 import { Server } from './server.js';
-import { Way } from './way.js';
+import { Network } from './network.js';
 
 const SEED = Number(process.env.CHATCORE_SEED ?? Math.floor(Math.random() * 2 ** 32));
 const STEPS = Number(process.env.STEPS ?? 200);
@@ -142,9 +142,9 @@ const ACTS = {
       `${below(1000)}.txt`,
     ),
   retry: async ({ person }) => (await oneOf(person.page.getByRole('button', { name: /^(?:Retry|Try now)$/u }))).click(),
-  cut: ({ way }) => way.cut(),
-  async mend({ person, way }) {
-    way.mend();
+  cut: ({ network }) => network.cut(),
+  async mend({ person, network }) {
+    network.mend();
     await person.page.evaluate(() => dispatchEvent(new Event('online')));
   },
   async kill({ person }) {
@@ -161,8 +161,8 @@ async function toEnd(person) {
 }
 
 /** Brings somebody to rest in a channel: online, all sent, all read. */
-async function rest({ person, way }, channel) {
-  way.mend();
+async function rest({ person, network }, channel) {
+  network.mend();
   await person.resize(1280, 800);
   await person.page.keyboard.press('Escape');
   await person.visit(`/#/c/${channel}`);
@@ -233,7 +233,7 @@ try {
   for (const name of ['Ann', 'Bob']) {
     const person = await browser.joined(name, { allow: [/WebSocket connection|net::ERR_/u] });
     await serveEmoji(person);
-    people.push({ name, person, way: await Way.of(person) });
+    people.push({ name, person, network: await Network.of(person) });
   }
   for (const channel of CHANNELS.slice(1)) await people[0].person.createChannel(channel);
   for (const { person } of people) {

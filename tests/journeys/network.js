@@ -1,5 +1,5 @@
-/** The way of a person's sockets to the server, which can be cut, and which can lose what the server answers. */
-export class Way {
+/** The network between a person's sockets and the server, which can be cut, and which can lose what the server answers. */
+export class Network {
   #open = true;
   #sockets = new Set();
   /** How many more acks are lost, each with its connection. */
@@ -7,9 +7,9 @@ export class Way {
 
   /** @param {import('./person.js').Person} person */
   static async of(person) {
-    const way = new Way();
-    await person.context.routeWebSocket(/\/chat\/ws$/u, (socket) => way.#pass(socket));
-    return way;
+    const network = new Network();
+    await person.context.routeWebSocket(/\/chat\/ws$/u, (socket) => network.#pass(socket));
+    return network;
   }
 
   cut() {
