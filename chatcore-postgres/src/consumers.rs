@@ -13,8 +13,8 @@ use crate::directory::{CHANNEL_COLUMNS, CHANNEL_WEIGHT, CHANNEL_WIDTH, channel_i
 use crate::error::Failure;
 use crate::event::{seq, signed, unsigned};
 use crate::log::one_more;
+use crate::page::{PageQuery, fill};
 use crate::store::PostgresStore;
-use crate::weighed::{Weighed, fill};
 
 /// Reads [`CHANNEL_COLUMNS`] and, after them, whether the consumer has read nothing of the channel, and its position.
 fn news(row: &Row) -> Result<News, Failure> {
@@ -99,7 +99,7 @@ impl PostgresStore {
              FROM {}.chat_consumer_news($1, $2, $3)",
             self.schema
         );
-        let rows = Weighed { found: &found, key: "id", weight: CHANNEL_WEIGHT, bytes: "$4" };
+        let rows = PageQuery { found: &found, key: "id", weight: CHANNEL_WEIGHT, bytes: "$4" };
         let sql = rows.select(&format!("{CHANNEL_COLUMNS}, is_new, read_epoch, read_seq, event_check"));
         let (items, bytes) = (one_more(limit), signed(limit.bytes as u64));
         let params: [(&(dyn ToSql + Sync), Type); 4] = [

@@ -15,8 +15,8 @@ use tokio_postgres::types::{ToSql, Type};
 use crate::error::Failure;
 use crate::event::{at, channel_id, seq, signed, unsigned, user};
 use crate::log::one_more;
+use crate::page::{PageQuery, fill};
 use crate::store::PostgresStore;
-use crate::weighed::{Weighed, fill};
 
 /// The columns that [`channel_info`] reads, in order.
 pub(crate) const CHANNEL_COLUMNS: &str =
@@ -103,7 +103,7 @@ impl PostgresStore {
         limit: PageLimit,
     ) -> Result<ChannelPage, Failure> {
         let found = format!("SELECT * FROM {}.channel WHERE {key} > $1 ORDER BY {key} LIMIT $2", self.schema);
-        let rows = Weighed { found: &found, key, weight: CHANNEL_WEIGHT, bytes: "$3" };
+        let rows = PageQuery { found: &found, key, weight: CHANNEL_WEIGHT, bytes: "$3" };
         let (items, bytes) = (one_more(limit), signed(limit.bytes as u64));
         let params: [(&(dyn ToSql + Sync), Type); 3] = [after, (&items, Type::INT8), (&bytes, Type::INT8)];
         let rows = self.database.query(&rows.select(CHANNEL_COLUMNS), &params).await?;

@@ -17,6 +17,7 @@ mod item;
 mod leftovers;
 mod log;
 mod members;
+mod page;
 mod pool;
 mod retention;
 mod schema;
@@ -28,7 +29,6 @@ mod tests;
 mod tls;
 mod turn;
 mod users;
-mod weighed;
 mod writer;
 
 pub use {deadpool_postgres, tokio_postgres};

@@ -14,8 +14,8 @@ use crate::directory::{CHANNEL_COLUMNS, CHANNEL_WEIGHT, CHANNEL_WIDTH, NewChanne
 use crate::error::Failure;
 use crate::event::{profile, seq, signed, unsigned};
 use crate::log::one_more;
+use crate::page::{PageQuery, fill};
 use crate::store::PostgresStore;
-use crate::weighed::{Weighed, fill};
 
 /// The columns that [`member`] reads, in order.
 const MEMBER_COLUMNS: &str = "chat_user, member_name, role, notify, since, avatar";
@@ -116,7 +116,7 @@ pub(crate) fn channels_sql(schema: &str) -> String {
     let seen = format!("{} ORDER BY name LIMIT $4", parts.join(" UNION ALL "));
     let found = listed_of(schema, &seen);
     let weight = format!("({CHANNEL_WEIGHT} + people_weight)");
-    Weighed { found: &found, key: "name", weight: &weight, bytes: "$5" }.select(&listed_columns())
+    PageQuery { found: &found, key: "name", weight: &weight, bytes: "$5" }.select(&listed_columns())
 }
 
 /// Returns the hash of the people of a direct channel, whose ids are sorted.
@@ -197,7 +197,7 @@ impl PostgresStore {
         let found = members_where(&self.schema, condition);
         // Equal to `Member::weight`.
         let weight = format!("(256 + {NAMES_WEIGHT})");
-        let rows = Weighed { found: &found, key: "chat_user", weight: &weight, bytes: "$4" };
+        let rows = PageQuery { found: &found, key: "chat_user", weight: &weight, bytes: "$4" };
         // No id is empty, so '' is before all.
         let params: [(&(dyn ToSql + Sync), Type); 4] = [
             (&signed(channel.0), Type::INT8),

@@ -10,8 +10,8 @@ use tokio_postgres::types::{ToSql, Type};
 use crate::error::{ConnectError, Failure};
 use crate::event::{profile, signed, user_id};
 use crate::log::one_more;
+use crate::page::{PageQuery, fill};
 use crate::store::PostgresStore;
-use crate::weighed::{Weighed, fill};
 
 /// The most characters of a word in the index. What is typed beyond them is compared with the whole name.
 const WORD: usize = 64;
@@ -93,21 +93,21 @@ pub(crate) fn find_sql(schema: &str) -> String {
          ) AS w CROSS JOIN LATERAL (SELECT * FROM {schema}.chat_user WHERE id = w.chat_user LIMIT 1) AS u \
          ORDER BY id"
     );
-    weighed(&found)
+    page_of(&found)
 }
 
 /// Returns the query for a page of all users. Its parameters: the id before the page, items, bytes.
 fn all_sql(schema: &str) -> String {
-    weighed(&format!(
+    page_of(&format!(
         "SELECT id, name, avatar FROM {schema}.chat_user WHERE id > $1 AND name <> {schema}.chat_erased_name() \
          ORDER BY id LIMIT $2"
     ))
 }
 
-fn weighed(found: &str) -> String {
+fn page_of(found: &str) -> String {
     // Equal to `UserPage::weight_of`.
     let weight = "(64 + octet_length(id) + octet_length(name) + coalesce(octet_length(avatar), 0))";
-    Weighed { found, key: "id", weight, bytes: "$3" }.select("id, name, avatar")
+    PageQuery { found, key: "id", weight, bytes: "$3" }.select("id, name, avatar")
 }
 
 impl PostgresStore {

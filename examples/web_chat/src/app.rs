@@ -24,7 +24,9 @@ use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use tower_service::Service;
 
-use crate::accounts::{AccountStore, Accounts, AccountsError, PostgresAccounts, RedbAccounts, keep_settled};
+use crate::accounts::{
+    AccountStore, Accounts, AccountsError, PostgresAccounts, RedbAccounts, keep_maintained,
+};
 #[cfg(unix)]
 use crate::backup;
 use crate::backup::{Contents, remove_copies};
@@ -54,7 +56,7 @@ pub struct App {
     /// What a backup contains, unless everything is in memory.
     contents: Option<Contents>,
     /// The task that settles tokens. It is aborted on drop.
-    settling: AbortHandle,
+    maintenance: AbortHandle,
     /// The temporary folder for the files of a chat in memory.
     _files: Option<TempDir>,
 }
@@ -208,7 +210,7 @@ impl App {
         accounts.settle_owner().await?;
         let ending = chat.clone();
         let gone = move |user: &UserId| ending.disconnect(user, CloseReason::SignedOut);
-        let settling = keep_settled(accounts.clone(), clock.clone(), chat.failures().clone(), gone);
+        let maintenance = keep_maintained(accounts.clone(), clock.clone(), chat.failures().clone(), gone);
         let sessions = Sessions {
             accounts,
             clock: clock.steady(PATIENCE),
@@ -241,9 +243,9 @@ impl App {
             databases: embedded,
             chat: Some(chat.clone()),
         });
-        let settling = tokio::spawn(settling).abort_handle();
+        let maintenance = tokio::spawn(maintenance).abort_handle();
         let server = options.server();
-        Ok(Self { chat, service, operations, server, contents, settling, _files: folder })
+        Ok(Self { chat, service, operations, server, contents, maintenance, _files: folder })
     }
 
     /// Returns the chat, for the app's own code.
@@ -297,7 +299,7 @@ impl App {
 
 impl Drop for App {
     fn drop(&mut self) {
-        self.settling.abort();
+        self.maintenance.abort();
     }
 }
 

@@ -11,11 +11,11 @@ mod changes;
 mod device;
 #[cfg(test)]
 mod laws;
+mod maintenance;
 mod postgres;
 mod record;
 mod redb;
 mod secret;
-mod settling;
 mod sign_in;
 
 use std::error::Error;
@@ -28,12 +28,12 @@ use tokio::sync::Semaphore;
 
 pub(crate) use self::changes::{Invited, Kind, Removed, Renamed};
 pub(crate) use self::device::device_name;
+pub(crate) use self::maintenance::keep_maintained;
 pub(crate) use self::postgres::{PostgresAccounts, schema as postgres_schema};
 use self::record::{Change, Found, Wanted};
 pub(crate) use self::record::{Device, Invitation, LINK_LIFE, Person};
 pub(crate) use self::redb::RedbAccounts;
 pub(crate) use self::secret::{Code, Hash, Token};
-pub(crate) use self::settling::keep_settled;
 pub(crate) use self::sign_in::{Arrival, Entered, SignedIn};
 use crate::name::DisplayName;
 use crate::options::Join;

@@ -133,7 +133,7 @@ impl Person {
     }
 
     /// Sets the times that are after `latest` to `now`. Returns whether there were any.
-    pub(crate) fn settle(&mut self, now: Timestamp, latest: Timestamp) -> bool {
+    pub(crate) fn correct_times(&mut self, now: Timestamp, latest: Timestamp) -> bool {
         let times = self.devices.iter_mut().flat_map(|device| [&mut device.since, &mut device.used]);
         let ahead: Vec<_> =
             times.chain([&mut self.since, &mut self.used]).filter(|time| **time > latest).collect();

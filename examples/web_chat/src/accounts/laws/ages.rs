@@ -5,7 +5,7 @@ use super::*;
 on_every_store!(
     an_unused_device_and_name_expire,
     a_device_in_use_never_expires,
-    times_of_a_wrong_clock_are_settled,
+    times_of_a_wrong_clock_are_corrected,
     unused_people_are_swept_but_not_the_owner,
 );
 
@@ -46,13 +46,13 @@ async fn a_device_in_use_never_expires(store: Shared) {
     assert_eq!(user(&accounts, &token, now).await, Some(ann), "an earlier use changes nothing");
 }
 
-async fn times_of_a_wrong_clock_are_settled(store: Shared) {
+async fn times_of_a_wrong_clock_are_corrected(store: Shared) {
     let (accounts, now, day) = (open(store), Timestamp::now(), Duration::from_secs(86_400));
     take(&accounts, "owner", now).await.unwrap();
     let (_, right) = take(&accounts, "right", now).await.unwrap();
     let (_, near) = take(&accounts, "near", now.plus(day)).await.unwrap();
     let (ann, far) = take(&accounts, "ann", now.plus(3_650 * day)).await.unwrap();
-    accounts.settle(now).await.unwrap();
+    accounts.correct_times(now).await.unwrap();
     assert_eq!(user(&accounts, &far, now).await, Some(ann), "nobody is signed out by it");
     assert!(take(&accounts, "Ann", now.plus(TTL)).await.is_none(), "nor loses the name");
     let over = now.plus(TTL + MILLISECOND);
@@ -108,7 +108,7 @@ impl AccountStore for Asked {
 }
 
 #[tokio::test(start_paused = true)]
-async fn accounts_are_settled_after_an_hour_with_a_steady_clock() {
+async fn times_are_corrected_after_an_hour_with_a_steady_clock() {
     use std::sync::atomic::{AtomicI64, Ordering};
 
     let (hour, begin) = (Duration::from_secs(3_600), tokio::time::Instant::now());
@@ -116,15 +116,17 @@ async fn accounts_are_settled_after_an_hour_with_a_steady_clock() {
     let right = move || Timestamp::from_millis(1_700_000_000_000).plus(begin.elapsed());
     let by = Arc::clone(&wrong);
     let clock = Clock::new(move || Timestamp::from_millis(right().as_millis() + by.load(Ordering::SeqCst)));
-    let settling = keep_settled(open(Arc::<Asked>::clone(&store)), clock, FailureLog::new(), |_| {});
-    let settling = tokio::spawn(settling);
+    let maintenance = keep_maintained(open(Arc::<Asked>::clone(&store)), clock, FailureLog::new(), |_| {});
+    let maintenance = tokio::spawn(maintenance);
     tokio::time::sleep(hour / 2).await;
     wrong.store(0, Ordering::SeqCst);
     tokio::time::sleep(hour).await;
-    assert!(store.0.lock().unwrap().is_empty(), "a clock that was set is not settled by");
+    assert!(store.0.lock().unwrap().is_empty(), "nothing is corrected by a clock that was set");
     tokio::time::sleep(hour).await;
-    let settled = store.0.lock().unwrap().clone();
-    let ago = |settled: &Timestamp| right().as_millis() - settled.as_millis();
-    assert!(settled.len() == 1 && settled.iter().all(|settled| (0..=1_800_000).contains(&ago(settled))));
-    settling.abort();
+    let corrected = store.0.lock().unwrap().clone();
+    let ago = |corrected: &Timestamp| right().as_millis() - corrected.as_millis();
+    assert!(
+        corrected.len() == 1 && corrected.iter().all(|corrected| (0..=1_800_000).contains(&ago(corrected)))
+    );
+    maintenance.abort();
 }

@@ -5,9 +5,9 @@ use tokio_postgres::Row;
 
 use crate::error::Failure;
 
-/// The rows of a page. It reads at most one row more than a page has.
+/// The query for a page. It reads at most one row more than a page has.
 #[derive(Clone, Copy)]
-pub(crate) struct Weighed<'a> {
+pub(crate) struct PageQuery<'a> {
     /// The query for the rows, in the order of `key`. It finds one more than the page has, if there are more.
     pub(crate) found: &'a str,
     /// The column that orders the rows. None of its values is null.
@@ -18,7 +18,7 @@ pub(crate) struct Weighed<'a> {
     pub(crate) bytes: &'a str,
 }
 
-impl Weighed<'_> {
+impl PageQuery<'_> {
     /// Selects these columns, and `more`: whether there is a row after this one.
     pub(crate) fn select(self, columns: &str) -> String {
         let Self { found, key, weight, bytes } = self;
@@ -31,7 +31,7 @@ impl Weighed<'_> {
     }
 }
 
-/// Reads the rows of [`Weighed::select`]: what the page takes, and whether there is more after it. `more` is the index of
+/// Reads the rows of [`PageQuery::select`]: what the page takes, and whether there is more after it. `more` is the index of
 /// that column.
 pub(crate) fn fill<T>(
     rows: &[Row],

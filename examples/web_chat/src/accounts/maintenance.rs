@@ -11,15 +11,15 @@ use super::{Accounts, AccountsError, Used};
 /// How far in the future a stored time may be: the clocks of several machines differ.
 pub(super) const AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long the clock must have been steady before accounts are settled: a machine may start with a wrong clock.
-const SETTLED: Duration = Duration::from_secs(60 * 60);
+/// How long the clock must have been steady before times are corrected by it: a machine may start with a wrong clock.
+const INTERVAL: Duration = Duration::from_secs(60 * 60);
 
-/// How many people are settled with one read.
+/// How many people are read at once.
 const PAGE: usize = 256;
 
-/// Settles the accounts every hour in which the clock did not jump, and tells `gone` whose name became free. Runs until
+/// Maintains the accounts every hour in which the clock did not jump, and tells `gone` whose name became free. Runs until
 /// it is dropped.
-pub(crate) async fn keep_settled(
+pub(crate) async fn keep_maintained(
     accounts: Accounts,
     clock: Clock,
     failures: FailureLog,
@@ -27,12 +27,12 @@ pub(crate) async fn keep_settled(
 ) {
     loop {
         let (before, begin) = (clock.now(), Instant::now());
-        tokio::time::sleep(SETTLED).await;
+        tokio::time::sleep(INTERVAL).await;
         let (now, expected) = (clock.now(), before.plus(begin.elapsed()));
         if now.as_millis().abs_diff(expected.as_millis()) > 60_000 {
             continue;
         }
-        if let Err(error) = accounts.settle(now).await {
+        if let Err(error) = accounts.correct_times(now).await {
             failures.failed("accounts dated by a wrong clock could not be corrected", "", &error);
         }
         match accounts.sweep(now).await {
@@ -45,18 +45,18 @@ pub(crate) async fn keep_settled(
 impl Accounts {
     /// Sets the times of accounts that are more than a day after `now` to `now`. The clock was wrong when they were
     /// stored, and the devices and names would stay in use for too long after that time.
-    pub(crate) async fn settle(&self, now: Timestamp) -> Result<(), AccountsError> {
+    pub(crate) async fn correct_times(&self, now: Timestamp) -> Result<(), AccountsError> {
         let latest = now.plus(AHEAD);
         loop {
             let ids = self.store.used(Used::After(latest), PAGE).await?;
             let is_last = ids.len() < PAGE;
             for id in ids {
                 let wanted = Wanted { ids: vec![id.clone()], ..Wanted::default() };
-                let settle = move |found: &Found| {
+                let correct = move |found: &Found| {
                     let mut person = found.by_id(&id)?.clone();
-                    person.settle(now, latest).then(|| ((), vec![Change::put(person)]))
+                    person.correct_times(now, latest).then(|| ((), vec![Change::put(person)]))
                 };
-                self.change(wanted, settle).await?;
+                self.change(wanted, correct).await?;
             }
             if is_last {
                 return Ok(());
