@@ -283,19 +283,20 @@ async fn measure_parts(server: &Postgres, long: Duration) {
     );
     println!("|---|---|---|---|---|");
     for (n, (what, _)) in variants.iter().enumerate() {
-        let middle = |value: &dyn Fn(&[(f64, f64)]) -> f64| {
-            let mut values: Vec<f64> = rounds.iter().map(|round| value(round)).collect();
-            values.sort_by(f64::total_cmp);
-            values[values.len() / 2]
-        };
         println!(
             "| {what} | {:.0} | {:.2} | {:.1} | {:.2} |",
-            middle(&|round| round[n].0),
-            middle(&|round| round[n].0 / round[0].0),
-            middle(&|round| round[n].1),
-            middle(&|round| round[n].1 / round[0].1),
+            median(rounds.iter().map(|round| round[n].0)),
+            median(rounds.iter().map(|round| round[n].0 / round[0].0)),
+            median(rounds.iter().map(|round| round[n].1)),
+            median(rounds.iter().map(|round| round[n].1 / round[0].1)),
         );
     }
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 /// Returns whether a row is selected.
