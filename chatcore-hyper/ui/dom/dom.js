@@ -56,6 +56,21 @@ export function focused() {
   return element;
 }
 
+/**
+ * Draws. A control with the focus that was drawn again has it still, or what holds it has: both are found by `data-key`.
+ * @param {Element} root @param {string} holder a selector @param {() => void} draw
+ */
+export function keepingFocus(root, holder, draw) {
+  /** @type {any} */
+  const before = focused();
+  const held = root.contains(before) ? before.closest(holder) : null;
+  const key = before?.dataset?.key;
+  draw();
+  if (!held || before.isConnected) return;
+  const again = [...held.querySelectorAll('[data-key]')].find((one) => one.dataset.key === key);
+  (again ?? held).focus({ preventScroll: true });
+}
+
 /** Where to put what lies over the page, so that the styles of who opens it hold. @param {Element} opener @returns {Element} */
 export function layerOf(opener) {
   return opener.closest('.room') ?? document.body;

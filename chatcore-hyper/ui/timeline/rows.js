@@ -96,6 +96,19 @@ export function messageKey(message) {
   return message.nonce ? `${message.author.id} ${message.nonce}` : `seq ${message.seq}`;
 }
 
+/**
+ * The notes that stand between these messages, and at the end of the log.
+ * @param {import('../core/channel.js').Channel} channel
+ * @param {import('../core/protocol.js').Message[]} messages of those that are shown
+ * @param {boolean} isLive whether the last one is the newest of the log
+ */
+export function notesAmong({ notes, shown }, messages, isLive) {
+  const isWhole = messages[0] === shown.messages[0] && !shown.more;
+  const from = isWhole ? 0 : (messages[0]?.seq ?? 0);
+  const to = isLive ? Infinity : (messages.at(-1)?.seq ?? 0);
+  return notes.filter(({ seq }) => seq > from && seq < to);
+}
+
 /** @param {any} one @param {any} other two of {@link Row} */
 export function sameRow(one, other) {
   if (one.kind !== other.kind) return false;

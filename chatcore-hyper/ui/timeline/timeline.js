@@ -1,5 +1,6 @@
-import { focused, h, setAttribute, setText } from '../dom/dom.js';
+import { h, keepingFocus, setAttribute, setText } from '../dom/dom.js';
 import { LiveElement } from '../dom/live-element.js';
+import { whyNot } from './why-not.js';
 import { Divider } from './divider.js';
 import { Excerpt, WINDOW } from './excerpt.js';
 import { KeyedList } from '../dom/keyed-list.js';
@@ -9,11 +10,10 @@ import { noteView } from './note-view.js';
 import { Pills } from './pills.js';
 import { peopleOf } from '../core/people.js';
 import { Quotes } from '../core/quotes.js';
-import { buildRows, sameRow } from './rows.js';
+import { buildRows, notesAmong, sameRow } from './rows.js';
 import { Scroll } from './scroll.js';
 import { startView } from './start-view.js';
 import { isLookedAt } from '../core/tabs.js';
-import { isGenerated } from '../text/channel-key.js';
 
 /**
  * `<chat-timeline>`: the messages of one channel.
@@ -300,17 +300,7 @@ export class Timeline extends LiveElement {
 
   /** What is on its way is there also while the rest is not. */
   #buildPending() {
-    const pending = this.channel && this.#target === null ? this.core.outbox.of(this.channel) : [];
-    return buildRows({
-      messages: [],
-      pending,
-      nameOf: (user) => this.core.names.of(user),
-      user: this.core.user,
-      dividerSeq: null,
-      heads: this.#heads,
-      start: null,
-      now: new Date(),
-    });
+    return this.#build(this.channel && this.#target === null ? this.core.outbox.of(this.channel) : []);
   }
 
   #buildRows(channel) {
@@ -318,27 +308,28 @@ export class Timeline extends LiveElement {
     this.#note(channel);
     this.#drawnSeq = channel.position.seq;
     const messages = this.#excerpt.of(shown, this.#scroll.pinned);
-    return buildRows({
+    return this.#build(this.#live ? this.core.outbox.of(channel.name) : [], {
       messages,
-      pending: this.#live ? this.core.outbox.of(channel.name) : [],
-      user: this.core.user,
       dividerSeq: this.#divider.seq(shown),
-      heads: this.#heads,
       start: messages[0] === shown.messages[0] && !shown.more ? channel : null,
-      now: new Date(),
-      notes: this.#notesAmong(channel, messages),
-      nameOf: (user) => this.core.names.of(user),
+      notes: notesAmong(channel, messages, this.#live),
       isLeaving: (seq) => this.core.changes.isLeaving(channel.name, seq),
       quoteOf: (seq) => this.#quotes.of(channel, seq),
     });
   }
 
-  /** The notes that stand between these messages, and at the end of the log. */
-  #notesAmong({ notes, shown }, messages) {
-    const isWhole = messages[0] === shown.messages[0] && !shown.more;
-    const from = isWhole ? 0 : (messages[0]?.seq ?? 0);
-    const to = this.#live ? Infinity : (messages.at(-1)?.seq ?? 0);
-    return notes.filter(({ seq }) => seq > from && seq < to);
+  #build(pending, loaded = {}) {
+    return buildRows({
+      messages: [],
+      pending,
+      user: this.core.user,
+      dividerSeq: null,
+      heads: this.#heads,
+      start: null,
+      now: new Date(),
+      nameOf: (user) => this.core.names.of(user),
+      ...loaded,
+    });
   }
 
   #draw(row, element) {
@@ -362,17 +353,11 @@ export class Timeline extends LiveElement {
     if (this.channel) this.render();
   }
 
-  /** Draws what changed; a control with the focus that was drawn again has it still, or its message has. */
   #showRows(rows) {
-    /** @type {any} */
-    const before = focused();
-    const article = this.contains(before) ? before.closest('article') : null;
-    const key = before?.dataset?.key;
-    this.#rows.show(rows);
-    this.#commands.actions.refresh();
-    if (!article || before.isConnected) return;
-    const again = [...article.querySelectorAll('[data-key]')].find((one) => one.dataset.key === key);
-    (again ?? article).focus({ preventScroll: true });
+    keepingFocus(this, 'article', () => {
+      this.#rows.show(rows);
+      this.#commands.actions.refresh();
+    });
   }
 
   #showNotice() {
@@ -383,12 +368,10 @@ export class Timeline extends LiveElement {
     if (missing && this.core.isTaken(this.channel)) {
       this.#commands.closePicture();
       setText(this.#noticeText, `You can no longer read ${this.core.label(this.channel)}.`);
-    } else if (missing)
-      setText(
-        this.#noticeText,
-        whyNot(this.core.label(this.channel), this.channel, this.core.whyMissing(this.channel)),
-      );
-    else if (loading) {
+    } else if (missing) {
+      const why = this.core.whyMissing(this.channel);
+      setText(this.#noticeText, whyNot(this.core.label(this.channel), this.channel, why));
+    } else if (loading) {
       const isWaiting = this.core.connection.phase === 'waiting';
       setText(this.#noticeText, isWaiting ? 'Loading messages needs a connection.' : 'Loading messages…');
     }
@@ -512,13 +495,6 @@ export class Timeline extends LiveElement {
     if (at >= top && at < bottom && this.#attentive) this.#metNew = after;
     return this.#pills.offerUp(at < top);
   }
-}
-
-/** Why a channel can't be shown. @param {string} label @param {string} name @param {import('../core/protocol.js').ChatError} [error] */
-function whyNot(label, name, error) {
-  const hidden = error?.code === 'no_such_channel' || error?.code === 'not_allowed';
-  if (hidden && isGenerated(name)) return 'This conversation does not exist, or you may not read it.';
-  return hidden ? `There is no channel called “${name}”.` : `${label} could not be opened: ${error?.message}`;
 }
 
 customElements.define('chat-timeline', Timeline);

@@ -55,7 +55,7 @@ pub struct App {
     server: ServerConfig,
     /// What a backup contains, unless everything is in memory.
     contents: Option<Contents>,
-    /// The task that settles tokens. It is aborted on drop.
+    /// The task that maintains accounts. It is aborted on drop.
     maintenance: AbortHandle,
     /// The temporary folder for the files of a chat in memory.
     _files: Option<TempDir>,
