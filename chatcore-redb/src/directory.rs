@@ -10,46 +10,84 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata}
 
 use crate::error::TransactionError;
 use crate::log::Changes;
-use crate::schema::{AVATARS, CHANNELS, LOGS, LOOKS, NAMES, USERS, decode, log};
+use crate::schema::{AVATARS, CHANNELS, LOOKS, NAMES, USERS, decode};
 use crate::store::RedbStore;
 use crate::unread::unread;
 use crate::writer::SyncMode;
 
 impl Changes<'_> {
-    fn mark_read(&mut self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, TransactionError> {
-        let head = self.log(channel)?.ok_or(TransactionError::Broken("there is no such channel"))?.head;
+    /// Moves a marker on, and returns where it is, or `None` if there is no such channel.
+    fn mark_read(
+        &mut self,
+        user: &UserId,
+        channel: ChannelId,
+        seq: Seq,
+    ) -> Result<Option<Seq>, TransactionError> {
+        let Some(head) = self.log(channel)?.map(|log| log.head) else { return Ok(None) };
         let key = (user.as_str(), channel.0);
         let now = self.tables.markers.read()?.get(key)?.map_or(0, |row| row.value());
         let next = seq.min(head);
         if next <= now || self.is_erased(user)? {
-            return Ok(now);
+            return Ok(Some(now));
         }
-        self.tables.markers.write()?.insert(key, next)?;
-        Ok(next)
+        self.insert_marker(user.as_str(), channel, next)?;
+        Ok(Some(next))
     }
 
-    fn mark_unread(&mut self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, TransactionError> {
+    /// Moves a marker back, and returns where it is, or `None` if there is no such channel.
+    fn mark_unread(
+        &mut self,
+        user: &UserId,
+        channel: ChannelId,
+        seq: Seq,
+    ) -> Result<Option<Seq>, TransactionError> {
+        if self.log(channel)?.is_none() {
+            return Ok(None);
+        }
         let key = (user.as_str(), channel.0);
         let now = self.tables.markers.read()?.get(key)?.map_or(0, |row| row.value());
         let next = seq.saturating_sub(1);
         if next >= now || self.is_erased(user)? {
-            return Ok(now);
+            return Ok(Some(now));
         }
-        self.tables.markers.write()?.insert(key, next)?;
-        Ok(next)
+        self.insert_marker(user.as_str(), channel, next)?;
+        Ok(Some(next))
+    }
+
+    pub(crate) fn insert_name(&mut self, user: &str, name: &str) -> Result<(), TransactionError> {
+        self.tables.users.write()?.insert(user, name)?;
+        self.journal_name(user, name);
+        Ok(())
+    }
+
+    pub(crate) fn replace_avatar(
+        &mut self,
+        user: &str,
+        avatar: Option<&str>,
+    ) -> Result<(), TransactionError> {
+        let avatars = self.tables.avatars.write()?;
+        match avatar {
+            Some(avatar) => avatars.insert(user, avatar)?,
+            None => avatars.remove(user)?,
+        };
+        self.journal_avatar(user, avatar);
+        Ok(())
+    }
+
+    pub(crate) fn insert_marker(
+        &mut self,
+        user: &str,
+        channel: ChannelId,
+        seq: Seq,
+    ) -> Result<(), TransactionError> {
+        self.tables.markers.write()?.insert((user, channel.0), seq)?;
+        self.journal_marker(channel, user, seq);
+        Ok(())
     }
 }
 
-impl RedbStore {
-    /// Checks that a channel exists. Inside the writer, an unknown channel would fail the whole transaction.
-    async fn expect_channel(&self, channel: ChannelId) -> Result<(), StoreError> {
-        let is_there = move |txn: &ReadTransaction| Ok(log(&txn.open_table(LOGS)?, channel.0)?.is_some());
-        if self.read("the channel can't be read", is_there).await? {
-            Ok(())
-        } else {
-            Err(StoreError::new("there is no such channel"))
-        }
-    }
+fn no_such_channel() -> StoreError {
+    StoreError::new("there is no such channel")
 }
 
 #[async_trait]
@@ -98,15 +136,15 @@ impl Directory for RedbStore {
     }
 
     async fn mark_read(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, StoreError> {
-        self.expect_channel(channel).await?;
         let user = user.clone();
-        self.write(SyncMode::Later, move |changes| changes.mark_read(&user, channel, seq)).await
+        let marked = self.write(SyncMode::Later, move |changes| changes.mark_read(&user, channel, seq));
+        marked.await?.ok_or_else(no_such_channel)
     }
 
     async fn mark_unread(&self, user: &UserId, channel: ChannelId, seq: Seq) -> Result<Seq, StoreError> {
-        self.expect_channel(channel).await?;
         let user = user.clone();
-        self.write(SyncMode::Later, move |changes| changes.mark_unread(&user, channel, seq)).await
+        let marked = self.write(SyncMode::Later, move |changes| changes.mark_unread(&user, channel, seq));
+        marked.await?.ok_or_else(no_such_channel)
     }
 
     async fn unread(&self, user: &UserId, channels: &[ChannelId]) -> Result<Vec<Unread>, StoreError> {
@@ -116,7 +154,7 @@ impl Directory for RedbStore {
 
     async fn put_user(&self, user: &User) -> Result<(), StoreError> {
         let user = user.clone();
-        self.write(SyncMode::Disk, move |changes| {
+        self.write(SyncMode::Journal, move |changes| {
             put_name(changes, &user)?;
             if user.avatar().is_some() { put_avatar(changes, &user) } else { Ok(()) }
         })
@@ -125,7 +163,7 @@ impl Directory for RedbStore {
 
     async fn put_profile(&self, user: &User) -> Result<(), StoreError> {
         let user = user.clone();
-        self.write(SyncMode::Disk, move |changes| {
+        self.write(SyncMode::Journal, move |changes| {
             put_name(changes, &user)?;
             put_avatar(changes, &user)
         })
@@ -162,30 +200,25 @@ fn channels(
 }
 
 fn put_name(changes: &mut Changes<'_>, user: &User) -> Result<(), TransactionError> {
-    let is_erased = changes.is_erased(&user.id)?;
-    let users = &mut changes.tables.users;
-    let stored = users.read()?.get(user.id.as_str())?;
+    let stored = changes.tables.users.read()?.get(user.id.as_str())?;
     let is_known = stored.is_some_and(|name| name.value() == user.stored_name());
-    if !is_known && !is_erased {
-        users.write()?.insert(user.id.as_str(), user.stored_name())?;
+    if is_known || changes.is_erased(&user.id)? {
+        return Ok(());
     }
-    Ok(())
+    changes.insert_name(user.id.as_str(), user.stored_name())
 }
 
 fn put_avatar(changes: &mut Changes<'_>, user: &User) -> Result<(), TransactionError> {
     if changes.is_erased(&user.id)? {
         return Ok(());
     }
-    let (avatars, id) = (&mut changes.tables.avatars, user.id.as_str());
-    let avatar = user.avatar().map(Avatar::as_str);
-    let is_known = avatars.read()?.get(id)?.as_ref().map(|known| known.value()) == avatar;
-    if !is_known {
-        match avatar {
-            Some(avatar) => avatars.write()?.insert(id, avatar)?,
-            None => avatars.write()?.remove(id)?,
-        };
+    let (id, avatar) = (user.id.as_str(), user.avatar().map(Avatar::as_str));
+    let known = changes.tables.avatars.read()?.get(id)?;
+    if known.as_ref().map(|known| known.value()) == avatar {
+        return Ok(());
     }
-    Ok(())
+    drop(known);
+    changes.replace_avatar(id, avatar)
 }
 
 fn users(txn: &ReadTransaction, ids: Vec<UserId>) -> Result<HashMap<UserId, User>, TransactionError> {

@@ -57,6 +57,9 @@ pub enum OpenError {
         /// Why.
         source: Box<redb::Error>,
     },
+    /// The journal, a file beside the database with what was acknowledged last, could not be read or does not fit.
+    #[error("the journal can't be brought into the database")]
+    Journal(#[source] TransactionError),
     /// The writer's thread could not be started.
     #[error("the writer's thread can't be started")]
     Thread(#[source] std::io::Error),
@@ -78,6 +81,9 @@ pub enum TransactionError {
     /// The file is not open: it failed and could not be opened again yet.
     #[error("the file is not open")]
     NotOpen,
+    /// What was answered before could not be committed.
+    #[error("earlier writes could not be committed")]
+    Uncommitted(#[source] StoreError),
     /// redb or a write panicked, with this text.
     #[error("the database code panicked: {0}")]
     Panicked(String),

@@ -11,6 +11,7 @@ use redb::{Database, ReadTransaction, StorageBackend};
 
 use crate::backup::{self, BackupError};
 use crate::error::{OpenError, TransactionError};
+use crate::journal::{Hooks, Journal, JournalFile};
 use crate::layout::Layout;
 use crate::opening::{Builder, Opening, prepare};
 use crate::writer::{SyncMode, Writer};
@@ -22,7 +23,8 @@ use crate::writer::{SyncMode, Writer};
 /// - One thread writes. It puts all waiting writes into one transaction, syncs the disk once, and then answers
 ///   them. If nothing changed, it writes nothing.
 /// - At most 256 writes wait in the queue. Further calls wait until there is room.
-/// - Reads run on tokio's blocking threads, so the methods need a tokio runtime. Reads don't wait for the writer.
+/// - Reads run on tokio's blocking threads, so the methods need a tokio runtime. Reads don't wait for the writer, but in a
+///   [`RedbStore`](crate::RedbStore) if something was answered that is in the journal alone.
 /// - After a disk error, or a panic in redb or in a write, the current calls fail and the file is opened again.
 ///
 /// Dropping the last handle waits for the writer and closes the file.
@@ -44,7 +46,19 @@ impl Builder {
     pub fn open_file<L: Layout>(self, path: impl AsRef<Path>) -> Result<RedbFile<L>, OpenError> {
         let path = path.as_ref().to_path_buf();
         let opener = move |opening| self.open_database::<L>(&path, opening);
-        Ok(RedbFile { writer: Arc::new(Writer::start(Box::new(opener), self.sync_within)?) })
+        Ok(RedbFile { writer: Arc::new(Writer::start(Box::new(opener), self.sync_within, None)?) })
+    }
+
+    /// Opens a file whose layout uses a journal.
+    pub(crate) fn open_journaled<L: Layout>(
+        self,
+        path: &Path,
+        hooks: Hooks<L>,
+    ) -> Result<RedbFile<L>, OpenError> {
+        let journal = Journal::new(Box::new(JournalFile::beside(path)), hooks);
+        let path = path.to_path_buf();
+        let opener = move |opening| self.open_database::<L>(&path, opening);
+        Ok(RedbFile { writer: Arc::new(Writer::start(Box::new(opener), self.sync_within, Some(journal))?) })
     }
 }
 
@@ -71,12 +85,13 @@ impl<L: Layout> RedbFile<L> {
         path: impl AsRef<Path>,
         opener: impl Fn(Opening) -> Result<Database, OpenError> + Send + 'static,
     ) -> Result<Self, OpenError> {
-        Self::open_synced_within(path, Builder::default().sync_within, opener)
+        Self::open_synced_within(path, Builder::default().sync_within, None, opener)
     }
 
     pub(crate) fn open_synced_within(
         path: impl AsRef<Path>,
         sync_within: Duration,
+        journal: Option<Journal<L>>,
         opener: impl Fn(Opening) -> Result<Database, OpenError> + Send + 'static,
     ) -> Result<Self, OpenError> {
         let path = path.as_ref().to_path_buf();
@@ -85,7 +100,7 @@ impl<L: Layout> RedbFile<L> {
             prepare::<L>(&path, &database)?;
             Ok(database)
         };
-        Ok(Self { writer: Arc::new(Writer::start(Box::new(opener), sync_within)?) })
+        Ok(Self { writer: Arc::new(Writer::start(Box::new(opener), sync_within, journal)?) })
     }
 
     /// Creates a database in memory. It is gone when its last handle is dropped.
@@ -139,7 +154,7 @@ impl<L: Layout> RedbFile<L> {
         T: Send + 'static,
         R: FnOnce(&ReadTransaction) -> Result<T, TransactionError> + Send + 'static,
     {
-        let reader = self.writer.reader();
+        let reader = self.writer.reader().await?;
         let reading = tokio::task::spawn_blocking(move || read(&reader.begin()?));
         let failed = match reading.await {
             Ok(Ok(answer)) => return Ok(answer),
@@ -171,7 +186,12 @@ impl<L: Layout> RedbFile<L> {
     /// # Cancel safety
     /// A backup that has started goes on, even if the future is dropped.
     pub async fn backup(&self, path: impl AsRef<Path>) -> Result<(), BackupError> {
-        let (reader, path) = (self.writer.reader(), path.as_ref().to_path_buf());
+        let path = path.as_ref().to_path_buf();
+        let failed = |source| BackupError::Failed {
+            path: path.clone(),
+            source: TransactionError::Uncommitted(source),
+        };
+        let reader = self.writer.reader().await.map_err(failed)?;
         let target = path.clone();
         let written = tokio::task::spawn_blocking(move || backup::write::<L>(&reader, &target)).await;
         let written = written.unwrap_or_else(|error| {

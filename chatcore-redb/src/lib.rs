@@ -9,6 +9,8 @@ mod directory;
 mod erasures;
 mod error;
 mod file;
+mod journal;
+mod journaled;
 mod layout;
 mod log;
 mod members;

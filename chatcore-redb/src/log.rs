@@ -17,11 +17,13 @@ pub(crate) type Outcome<T> = Result<Result<T, AppendError>, TransactionError>;
 pub(crate) struct Changes<'t> {
     pub(crate) tables: Tables<'t>,
     logs: HashMap<u64, Log>,
+    /// What the journaled writes of this round have changed, as a record of the journal.
+    pub(crate) entry: Vec<u8>,
 }
 
 impl<'t> Changes<'t> {
     pub(crate) fn open(txn: &'t WriteTransaction) -> Self {
-        Self { tables: Tables::new(txn), logs: HashMap::new() }
+        Self { tables: Tables::new(txn), logs: HashMap::new(), entry: Vec::new() }
     }
 
     /// Writes the logs' states, once per transaction, and tells the consumers of those that have changed. Returns whether
@@ -39,7 +41,7 @@ impl<'t> Changes<'t> {
         if !changed.is_empty() {
             self.note_news(&changed)?;
         }
-        Ok(self.tables.changed())
+        Ok(self.tables.ever_changed())
     }
 
     /// Returns the state of a channel's log in this transaction.
@@ -62,6 +64,8 @@ impl<'t> Changes<'t> {
         for row in self.tables.logs.read()?.iter()? {
             channels.push(row?.0.value());
         }
+        // The rows are written at the end of the transaction. The round has changed them now.
+        self.tables.logs.write()?;
         for channel in channels {
             if let Some(log) = self.log(ChannelId(channel))? {
                 log.epoch = Epoch::random();
@@ -94,8 +98,19 @@ impl<'t> Changes<'t> {
             Ok(target) => target,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let event = item.into_event(seq, at);
-        self.note_places(channel, &event)?;
+        self.apply(channel, &item.into_event(seq, at), target)?;
+        Ok(Ok(Appended::new(seq, at, epoch)))
+    }
+
+    /// Makes the changes of an event that was checked. `target` is the message that it is about.
+    fn apply(
+        &mut self,
+        channel: ChannelId,
+        event: &Event,
+        target: Option<(u64, Message)>,
+    ) -> Result<(), TransactionError> {
+        let (seq, at) = (event.seq, event.at);
+        self.note_places(channel, event)?;
         match (&event.kind, target) {
             (EventKind::Message(content), _) => {
                 self.tables.nonces.write()?.insert(
@@ -105,26 +120,41 @@ impl<'t> Changes<'t> {
                 for attachment in &content.attachments {
                     self.set_upload_state(&attachment.id, UploadState::Attached(seq))?;
                 }
-                self.add_message(channel, &event)?;
+                self.add_message(channel, event)?;
             }
             (EventKind::Member { op, user, role, .. }, _) => {
                 self.change_member(channel, *op, user, *role, seq)?;
-                self.put_event(channel, &event)?;
+                self.append_event(channel, event)?;
             }
             (EventKind::Changed { title, topic, archived, .. }, _) => {
                 self.change_channel(channel, title.as_deref(), topic.as_deref(), *archived)?;
-                self.put_event(channel, &event)?;
+                self.append_event(channel, event)?;
             }
             (_, Some(target)) => {
-                self.fold(channel, target, &event)?;
-                self.put_event(channel, &event)?;
+                self.fold(channel, target, event)?;
+                self.append_event(channel, event)?;
             }
             (_, None) => return Err(TransactionError::Broken("invalid row: an event has no message")),
         }
         if let Some(log) = self.log(channel)? {
             (log.head, log.at) = (seq, at);
         }
-        Ok(Ok(Appended::new(seq, at, epoch)))
+        Ok(())
+    }
+
+    /// Applies an event that an earlier transaction has applied, and that this database does not have.
+    pub(crate) fn apply_again(&mut self, channel: ChannelId, event: &Event) -> Result<(), TransactionError> {
+        let log = self.log(channel)?.ok_or(TransactionError::Broken("the journal has an unknown channel"))?;
+        if event.seq != log.head + 1 {
+            return Err(TransactionError::Broken("the journal does not continue the log of a channel"));
+        }
+        let target = match event.kind {
+            EventKind::Edited { target, .. }
+            | EventKind::Deleted { target, .. }
+            | EventKind::Reaction { target, .. } => self.message(channel, target)?,
+            EventKind::Message(_) | EventKind::Member { .. } | EventKind::Changed { .. } => None,
+        };
+        self.apply(channel, event, target)
     }
 
     /// Finds the first publish with the same author and nonce.
@@ -199,7 +229,17 @@ impl<'t> Changes<'t> {
             &Mentions::default(),
             &message.mentions,
         )?;
-        self.put_message(channel, ordinal, &message)
+        let row = encode(&message)?;
+        self.put_row(channel, ordinal, &message, &row)?;
+        self.journal_message(channel, &row);
+        Ok(())
+    }
+
+    fn append_event(&mut self, channel: ChannelId, event: &Event) -> Result<(), TransactionError> {
+        let row = encode(event)?;
+        self.tables.events.write()?.insert((channel.0, event.seq), row.as_slice())?;
+        self.journal_event(channel, &row);
+        Ok(())
     }
 
     /// Applies an edit, a delete or a reaction to its message.
@@ -235,8 +275,18 @@ impl<'t> Changes<'t> {
         ordinal: u64,
         message: &Message,
     ) -> Result<(), TransactionError> {
+        self.put_row(channel, ordinal, message, &encode(message)?)
+    }
+
+    fn put_row(
+        &mut self,
+        channel: ChannelId,
+        ordinal: u64,
+        message: &Message,
+        row: &[u8],
+    ) -> Result<(), TransactionError> {
         let key = (channel.0, message.seq);
-        self.tables.messages.write()?.insert(key, (ordinal, encode(message)?.as_slice()))?;
+        self.tables.messages.write()?.insert(key, (ordinal, row))?;
         self.tables.authors.write()?.insert(key, author_of(message))?;
         Ok(())
     }

@@ -141,7 +141,9 @@ impl Changes<'_> {
             && self.member(channel, &user.id)?.is_none()
             && !self.is_erased(&user.id)?;
         if is_new {
-            self.put_member(&info, &Member::new(user, Role::Member))?;
+            let member = Member::new(user, Role::Member);
+            self.put_member(&info, &member)?;
+            self.journal_join(channel, &member)?;
         }
         Ok(Some(is_new))
     }

@@ -81,7 +81,7 @@ impl Membership for RedbStore {
 
     async fn join_open(&self, channel: ChannelId, user: &User) -> Result<bool, StoreError> {
         let user = user.clone();
-        let joined = self.write(SyncMode::Disk, move |changes| changes.join_open(channel, user)).await?;
+        let joined = self.write(SyncMode::Journal, move |changes| changes.join_open(channel, user)).await?;
         joined.ok_or_else(no_such_channel)
     }
 

@@ -12,14 +12,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::backup::copy_table;
 use crate::error::TransactionError;
-use crate::watched::Watched;
+use crate::watched::{Changed, Watched};
 
 /// A JSON row.
 pub(crate) type Json = &'static [u8];
 
-/// The layout's version, under [`LAYOUT_KEY`]. Files of other programs don't have this table.
-pub(crate) const META: TableDefinition<&str, u64> = TableDefinition::new("chatcore");
+/// The layout's version, in [`META`].
 pub(crate) const LAYOUT_KEY: &str = "layout";
+/// The generation of the journal's records that follow the last synced transaction, in [`META`].
+pub(crate) const JOURNAL_KEY: &str = "journal";
+/// How many records of that generation the database has.
+pub(crate) const RECORDS_KEY: &str = "journal_records";
 /// The layout that this module describes. Earlier ones:
 ///
 /// - Layout 1 had every message in [`EVENTS`] too. Such a row is still valid and stays.
@@ -29,7 +32,8 @@ pub(crate) const LAYOUT_KEY: &str = "layout";
 /// - Layout 5 had open channels only, without titles or members, and nobody was mentioned: no [`MEMBERS`],
 ///   [`MEMBER_COUNTS`], [`LISTS`], [`RESTRICTED`], [`DIRECTS`] and [`MENTIONS`].
 /// - Layout 6 had no [`CONSUMERS`], [`CONSUMER_POSITIONS`], [`CONSUMER_NEWS`], [`ERASED`], [`PLACES`] and [`AVATARS`].
-pub(crate) const LAYOUT: u64 = 7;
+/// - Layout 7 had no journal. A program that knows none must not open the file.
+pub(crate) const LAYOUT: u64 = 8;
 
 /// The author of a deleted message, in [`AUTHORS`]. A user id is never empty.
 pub(crate) const DELETED: &str = "";
@@ -71,22 +75,37 @@ macro_rules! tables {
                 opened.into_iter().filter(|(_, is_open)| *is_open).map(|(name, _)| name).collect()
             }
 
-            /// Returns whether anything may have changed.
+            /// Returns whether anything may have changed since [`settle`](Self::settle).
             pub(crate) fn changed(&self) -> bool {
-                $(self.$field.changed())||*
+                $(self.$field.changed() == Changed::Now)||*
+            }
+
+            /// Returns whether anything may have changed in this transaction.
+            pub(crate) fn ever_changed(&self) -> bool {
+                $(self.$field.changed() != Changed::Never)||*
+            }
+
+            /// Counts all changes until here as earlier ones.
+            pub(crate) fn settle(&mut self) {
+                $(self.$field.settle();)*
             }
         }
 
         /// Copies every row into an empty database.
         pub(crate) fn copy(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), TransactionError> {
-            copy_table(from, to, META)?;
             $(copy_table(from, to, $table)?;)*
+            // A journal beside the copy is another file's.
+            for key in [JOURNAL_KEY, RECORDS_KEY] {
+                to.open_table(META)?.remove(key)?;
+            }
             Ok(())
         }
     };
 }
 
 tables! {
+    /// [`LAYOUT_KEY`], [`JOURNAL_KEY`] and [`RECORDS_KEY`]. Files of other programs don't have this table.
+    meta: META("chatcore"), &'static str => u64;
     /// channel → `ChannelInfo`.
     channels: CHANNELS("channels"), u64 => Json;
     /// name → channel.

@@ -17,6 +17,7 @@ use crate::backup::BackupError;
 use crate::consumers::Leases;
 use crate::error::{OpenError, TransactionError};
 use crate::file::RedbFile;
+use crate::journaled;
 use crate::layout::{Layout, LayoutKind};
 use crate::log::Changes;
 use crate::opening::{Builder, Opening};
@@ -24,10 +25,11 @@ use crate::schema::{self, EVENTS, LOGS, Log, MESSAGES, begun, decode, log};
 use crate::upgrade;
 use crate::writer::SyncMode;
 
-/// A durable [`Store`](chatcore::store::Store) in one file. Clones are handles to the same open file.
+/// A durable [`Store`](chatcore::store::Store) in one file, with a journal beside it while it is open. Clones are handles to
+/// the same open file.
 ///
-/// - One thread writes. It puts all waiting appends, directory changes and uploads into one transaction, syncs the
-///   disk once, and then answers them.
+/// - One thread writes. It puts all waiting appends, directory changes and uploads into one transaction, or into the
+///   journal, syncs the disk once, and then answers them.
 /// - An answer means that the write is on the disk. The exception is [`mark_read`]: later reads see its change at
 ///   once, and the next write syncs it, or a sync of its own within [`Builder::sync_within`].
 /// - If the future of a write is dropped, the write happens as a whole or not at all.
@@ -73,7 +75,7 @@ impl Builder {
     /// # Errors
     /// [`OpenError`] if the file is empty, another program's, a newer version's, open elsewhere, or unusable.
     pub fn open(self, path: impl AsRef<Path>) -> Result<RedbStore, OpenError> {
-        Ok(RedbStore::of(self.open_file(path)?))
+        Ok(RedbStore::of(self.open_journaled(path.as_ref(), journaled::hooks())?))
     }
 }
 
@@ -189,7 +191,7 @@ impl EventStore for RedbStore {
     async fn append(&self, batch: Vec<Append>) -> Vec<Result<Appended, AppendError>> {
         let items = batch.len();
         let clock = self.clock.clone();
-        match self.write(SyncMode::Disk, move |changes| changes.append(batch, clock.now())).await {
+        match self.write(SyncMode::Journal, move |changes| changes.append(batch, clock.now())).await {
             Ok(answers) => answers,
             Err(error) => vec![Err(AppendError::Store(error)); items],
         }

@@ -60,8 +60,8 @@ fn carry_over(database: &Database, from: u64) -> Result<(), TransactionError> {
     if from < 7 {
         enter_places(&mut changes)?;
     }
+    changes.tables.meta.write()?.insert(LAYOUT_KEY, LAYOUT)?;
     changes.finish()?;
-    txn.open_table(META)?.insert(LAYOUT_KEY, LAYOUT)?;
     Ok(txn.commit()?)
 }
 

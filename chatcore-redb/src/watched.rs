@@ -11,16 +11,33 @@ pub(crate) struct Watched<'t, K: Key + 'static, V: Value + 'static> {
     txn: &'t WriteTransaction,
     definition: TableDefinition<'static, K, V>,
     table: OnceCell<Table<'t, K, V>>,
-    changed: bool,
+    changed: Changed,
+}
+
+/// When a table was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Changed {
+    Never,
+    /// In an earlier round of the transaction.
+    Before,
+    /// In this round.
+    Now,
 }
 
 impl<'t, K: Key + 'static, V: Value + 'static> Watched<'t, K, V> {
     pub(crate) fn new(txn: &'t WriteTransaction, definition: TableDefinition<'static, K, V>) -> Self {
-        Self { txn, definition, table: OnceCell::new(), changed: false }
+        Self { txn, definition, table: OnceCell::new(), changed: Changed::Never }
     }
 
-    pub(crate) fn changed(&self) -> bool {
+    pub(crate) fn changed(&self) -> Changed {
         self.changed
+    }
+
+    /// Counts a change in this round as one in an earlier round.
+    pub(crate) fn settle(&mut self) {
+        if self.changed == Changed::Now {
+            self.changed = Changed::Before;
+        }
     }
 
     #[cfg(test)]
@@ -40,7 +57,7 @@ impl<'t, K: Key + 'static, V: Value + 'static> Watched<'t, K, V> {
     /// Returns the table for writing.
     pub(crate) fn write(&mut self) -> Result<&mut Table<'t, K, V>, TransactionError> {
         self.read()?;
-        self.changed = true;
+        self.changed = Changed::Now;
         self.table.get_mut().ok_or(TransactionError::Broken("a table is not open"))
     }
 }

@@ -19,12 +19,13 @@ use redb::{Database, StorageBackend};
 use crate::backup::BackupError;
 use crate::error::OpenError;
 use crate::file::RedbFile;
+use crate::journal::Journal;
 use crate::opening::Opening;
-use crate::store::RedbStore;
+use crate::store::{Chat, RedbStore};
 use crate::writer::SyncMode;
 
 /// What fails, as a set of bits.
-const WRITES: u8 = 1;
+pub(super) const WRITES: u8 = 1;
 const SYNCS: u8 = 2;
 const OPENING: u8 = 4;
 const READS: u8 = 8;
@@ -33,7 +34,7 @@ const PANICS: u8 = 16;
 const OPENING_PANICS: u8 = 32;
 
 #[derive(Debug, Default)]
-struct Faults {
+pub(super) struct Faults {
     failing: AtomicU8,
     /// Calls that still succeed before the failing begins.
     spared: AtomicU64,
@@ -41,12 +42,12 @@ struct Faults {
 }
 
 impl Faults {
-    fn set(&self, failing: u8, spared: u64) {
+    pub(super) fn set(&self, failing: u8, spared: u64) {
         self.spared.store(spared, Ordering::SeqCst);
         self.failing.store(failing, Ordering::SeqCst);
     }
 
-    fn check(&self, what: u8) -> io::Result<()> {
+    pub(super) fn check(&self, what: u8) -> io::Result<()> {
         if self.failing.load(Ordering::SeqCst) & what == 0 {
             return Ok(());
         }
@@ -98,6 +99,15 @@ fn open(path: &Path, faults: &Arc<Faults>) -> RedbStore {
 }
 
 fn open_synced_within(path: &Path, faults: &Arc<Faults>, within: Duration) -> RedbStore {
+    open_with(path, faults, within, None)
+}
+
+pub(super) fn open_with(
+    path: &Path,
+    faults: &Arc<Faults>,
+    within: Duration,
+    journal: Option<Journal<Chat>>,
+) -> RedbStore {
     let (file, faults) = (path.to_path_buf(), Arc::clone(faults));
     let opener = move |opening| {
         let path = &file;
@@ -112,15 +122,15 @@ fn open_synced_within(path: &Path, faults: &Arc<Faults>, within: Duration) -> Re
         // Without a cache, so that every read is one of the disk's.
         Database::builder().set_cache_size(0).create_with_backend(disk).map_err(|e| database(e.into()))
     };
-    RedbStore::of(RedbFile::open_synced_within(path, within, opener).unwrap())
+    RedbStore::of(RedbFile::open_synced_within(path, within, journal, opener).unwrap())
 }
 
-async fn channel(store: &RedbStore) -> ChannelId {
+pub(super) async fn channel(store: &RedbStore) -> ChannelId {
     let by = User::new("u_ann", "Ann").unwrap();
     store.create_channel(&ChannelName::new("general").unwrap(), "", &by).await.unwrap().into_channel().id
 }
 
-fn publish(channel: ChannelId, nonce: u64) -> Append {
+pub(super) fn publish(channel: ChannelId, nonce: u64) -> Append {
     let body = AppendBody::Message {
         nonce: Nonce::new(nonce.to_string()).unwrap(),
         text: "x".repeat(2_000),
@@ -131,7 +141,7 @@ fn publish(channel: ChannelId, nonce: u64) -> Append {
     Append::new(channel, User::new("u_ann", "Ann").unwrap(), body)
 }
 
-async fn nonces(store: &RedbStore, channel: ChannelId) -> Vec<u64> {
+pub(super) async fn nonces(store: &RedbStore, channel: ChannelId) -> Vec<u64> {
     let head = store.heads(&[channel]).await.unwrap().remove(0).unwrap();
     let start = Position::new(head.epoch, 0);
     let replay = store.after(channel, &start, PageLimit::items(usize::MAX)).await.unwrap();

@@ -38,12 +38,12 @@ fn a_newer_file_is_refused_with_both_versions() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("chat.redb");
     drop(RedbStore::open(&path).unwrap());
-    set_layout(&path, 8);
+    set_layout(&path, 9);
     let error = RedbStore::open(&path).unwrap_err();
-    assert!(matches!(error, OpenError::Newer { found: 8, known: 7, .. }), "{error:?}");
-    assert!(error.to_string().contains("layout 8"), "{error}");
-    assert_eq!(layout(&path), 8);
-    set_layout(&path, 7);
+    assert!(matches!(error, OpenError::Newer { found: 9, known: 8, .. }), "{error:?}");
+    assert!(error.to_string().contains("layout 9"), "{error}");
+    assert_eq!(layout(&path), 9);
+    set_layout(&path, 8);
     RedbStore::open(&path).unwrap();
 }
 
@@ -107,7 +107,7 @@ async fn a_file_of_layout_1_is_upgraded() {
         .collect();
     assert_eq!(texts, ["", "two", "-", "three"]);
     drop(store);
-    assert_eq!(layout(&path), 7);
+    assert_eq!(layout(&path), 8);
 }
 
 /// Layout 2 did not count the bytes of files.
@@ -188,7 +188,7 @@ async fn channels_of_layout_3_keep_their_names_and_are_found() {
     let listed = store.channels(None, PageLimit::items(9)).await.unwrap().channels;
     assert_eq!(listed.len(), names.len());
     drop(store);
-    assert_eq!(layout(&path), 7);
+    assert_eq!(layout(&path), 8);
 }
 
 const AUTHORS: TableDefinition<(u64, u64), &str> = TableDefinition::new("authors");
@@ -231,7 +231,7 @@ async fn the_messages_of_layout_4_are_counted() {
     store.prune(channel, 3, Timestamp::now()).await.unwrap();
     assert_eq!(unread(&store, channel, &users).await, [0, 1]);
     drop(store);
-    assert_eq!(layout(&path), 7);
+    assert_eq!(layout(&path), 8);
 }
 
 /// Returns a copy of a file that the last version with layout 5 has written: two channels, messages of which one was
@@ -253,7 +253,7 @@ async fn channels_of_layout_5_are_open_and_owned_by_their_creators() {
     assert_eq!(layout(&path), 5);
     let [ann, bob] = [("u_ann", "Ann"), ("u_bob", "Bob")].map(|(id, name)| User::new(id, name).unwrap());
     drop(RedbStore::open(&path).unwrap());
-    assert_eq!(layout(&path), 7);
+    assert_eq!(layout(&path), 8);
 
     let store = RedbStore::open(&path).unwrap();
     for (name, topic, owner, other) in [("general", "All of us", &ann, &bob), ("straße", "", &bob, &ann)] {
@@ -338,7 +338,7 @@ async fn a_consumer_reads_the_logs_of_layout_6_from_their_beginning() {
     let path = of_layout_6(folder.path());
     assert_eq!(layout(&path), 6);
     drop(RedbStore::open(&path).unwrap());
-    assert_eq!(layout(&path), 7);
+    assert_eq!(layout(&path), 8);
 
     let store = RedbStore::open(&path).unwrap();
     assert_eq!(store.consumers().await.unwrap(), []);
@@ -401,7 +401,7 @@ async fn people_of_layout_6_are_erased_whole() {
     assert_eq!(found, expected);
     store.end_erasure(&bob).await.unwrap();
     drop(store);
-    assert_eq!(layout(&path), 7);
+    assert_eq!(layout(&path), 8);
 
     // The database's file still has what was freed. A copy has the rows alone.
     let copy = folder.path().join("copy.redb");
@@ -410,4 +410,33 @@ async fn people_of_layout_6_are_erased_whole() {
     let bytes = std::fs::read(&copy).unwrap();
     let has = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
     assert!(has(b"\"u_bob\"") && has(b"\"Ann\"") && !has(b"\"Bob\""));
+}
+
+/// Layout 7 had no journal. This file was one of layout 6, and the last version with layout 7 has added a consumer, a
+/// picture and a message.
+#[tokio::test]
+async fn a_file_of_layout_7_gets_a_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chat.redb");
+    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/store/layouts/7.redb"), &path).unwrap();
+    assert_eq!(layout(&path), 7);
+    let store = RedbStore::open(&path).unwrap();
+    let general = store.channel(&ChannelName::new("general").unwrap()).await.unwrap().unwrap().id;
+    let ann = User::new("u_ann", "Ann").unwrap();
+    for (nonce, seq) in [("seven", 7), ("eight", 8), ("nine", 9)] {
+        let said = AppendBody::message(Nonce::new(nonce).unwrap(), nonce);
+        let said =
+            store.append(vec![Append::new(general, ann.clone(), said).checked()]).await.remove(0).unwrap();
+        assert_eq!((said.seq, said.duplicate), (seq, nonce == "seven"));
+    }
+    assert!(path.with_extension("redb-journal").exists());
+    let name = ConsumerName::new("billing").unwrap();
+    let page = store.news(&name, ChannelId(0), PageLimit::items(9)).await.unwrap();
+    assert_eq!((page.news.len(), page.news[0].channel.id, page.news[0].position.seq), (1, general, 6));
+    let people = store.members(general, None, PageLimit::items(9)).await.unwrap().members;
+    let pictured = people.iter().find(|member| member.user.id == ann.id).unwrap();
+    assert_eq!(pictured.user.avatar().map(Avatar::as_str), Some("/ann.png"));
+    drop(store);
+    assert_eq!(layout(&path), 8);
+    assert!(!path.with_extension("redb-journal").exists());
 }

@@ -44,6 +44,9 @@ const COMPRESSED: usize = 32 * 2 * 12 * KIB;
 /// The cache of a store on redb.
 const CACHE: usize = 64 * MIB;
 
+/// A record of the journal of `chatcore-redb`, and the file as it is read after a failure.
+const JOURNAL: usize = 2 * 256 * KIB;
+
 /// The cache of the accounts of `web_chat`.
 const NAMES: usize = 16 * MIB;
 
@@ -84,6 +87,7 @@ fn parts(limits: &Limits, config: &Config, server: &ServerConfig) -> Vec<(&'stat
         ("previews", limits.preview_memory as usize + limits.previews * HEAD),
         ("compressed events", COMPRESSED),
         ("the store's cache", CACHE),
+        ("the store's journal", JOURNAL),
         ("the names' cache", NAMES),
         ("a backup", BACKUP),
     ]
