@@ -78,10 +78,13 @@ pub(crate) struct Job {
     pub(crate) queued: Instant,
     /// Its place in its author's share, until it is answered. What the app itself publishes has none.
     _place: Option<Waits>,
-    pub(crate) reply: oneshot::Sender<Result<Appended, Error>>,
+    pub(crate) reply: Reply,
     /// Its span, if spans are enabled.
     pub(crate) span: Option<Box<Span>>,
 }
+
+/// Where an append's answer goes.
+pub(crate) type Reply = oneshot::Sender<Result<Appended, Error>>;
 
 /// The answer to an append. It is stored, together with all that is queued, when this is first polled or dropped at the
 /// latest.

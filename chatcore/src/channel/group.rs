@@ -4,6 +4,7 @@
 //! publish is stored at once, and many share a sync. The task owns an append from the queue to the ring, so a caller
 //! that goes away changes nothing.
 
+use std::mem;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -11,7 +12,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 
 use crate::channel::Channel;
-use crate::channel::append::{GroupQueue, Job};
+use crate::channel::append::{GroupQueue, Job, Reply};
 use crate::channel::registry::ChannelRegistry;
 use crate::channel::remote::{Remote, Told};
 use crate::channel::repairs::{Repairs, Whole, remember};
@@ -35,7 +36,24 @@ pub(crate) enum News {
     Told { channel: Arc<Channel>, told: Told },
 }
 
-/// A group's task.
+/// The lists that a batch needs, empty between two batches.
+#[derive(Default)]
+struct Buffers {
+    batch: Vec<Job>,
+    touched: Vec<Arc<Channel>>,
+    answers: Vec<(Reply, Result<Appended, AppendError>)>,
+}
+
+/// The most items for which a buffer is kept.
+const KEPT: usize = 32;
+
+/// Returns an emptied list, if it is not large.
+fn kept<T>(mut list: Vec<T>) -> Vec<T> {
+    list.clear();
+    if list.capacity() > KEPT { Vec::new() } else { list }
+}
+
+/// The state of an append group, for whoever has its turn.
 pub(crate) struct Group {
     store: Shared<dyn Store>,
     limits: Arc<Limits>,
@@ -45,6 +63,7 @@ pub(crate) struct Group {
     pub(super) repairs: Repairs,
     /// For what the group delivers itself.
     burst: Burst,
+    buffers: Buffers,
     /// `None` without other nodes.
     pub(super) remote: Option<Remote>,
 }
@@ -66,6 +85,7 @@ impl Group {
             monitor: Arc::clone(monitor),
             repairs: Repairs::new(store, limits, fanout, monitor),
             burst: Burst::default(),
+            buffers: Buffers::default(),
             remote,
         }
     }
@@ -154,10 +174,10 @@ impl Group {
     }
 
     /// Takes queued items, up to the batch's bounds, and refuses those that have waited too long.
-    fn gather(&self, queue: &GroupQueue) -> Vec<Job> {
+    fn gather(&mut self, queue: &GroupQueue) -> Vec<Job> {
         let now = Instant::now();
         let mut bytes = 0;
-        let mut batch = Vec::new();
+        let mut batch = mem::take(&mut self.buffers.batch);
         while batch.len() < self.limits.append_batch.max(1)
             && bytes < self.limits.append_batch_bytes.max(1)
             && let Some(job) = queue.next_job()
@@ -190,7 +210,7 @@ impl Group {
     /// Pushes what was stored, has it delivered, and answers.
     fn finish_batch(
         &mut self,
-        batch: Vec<Job>,
+        mut batch: Vec<Job>,
         results: Result<Vec<Result<Appended, AppendError>>, &'static str>,
         began: Instant,
         queue: &GroupQueue,
@@ -204,9 +224,8 @@ impl Group {
         let mut counts = Appends { batches: 1, ..Appends::default() };
         counts.append_time.observe(now - began);
         let mut failed = None;
-        let mut touched: Vec<Arc<Channel>> = Vec::new();
-        let mut answers = Vec::with_capacity(batch.len());
-        for (job, result) in batch.into_iter().zip(results) {
+        let Buffers { mut touched, mut answers, .. } = mem::take(&mut self.buffers);
+        for (job, result) in batch.drain(..).zip(results) {
             match &result {
                 Ok(appended) => {
                     counts.stored(&job.append, appended, now - job.queued);
@@ -239,10 +258,11 @@ impl Group {
                 format_args!("{} events, the first in channel {}", counts.failures, channel.info.name);
             self.monitor.failures.failed("append failed", about, &error);
         }
-        for (reply, result) in answers {
+        for (reply, result) in answers.drain(..) {
             // The receiver is gone if the caller went away. The event is in the log and in the ring anyway.
             let _ = reply.send(result.map_err(|error| Error::from(error).reported()));
         }
+        self.buffers = Buffers { batch: kept(batch), touched: kept(touched), answers: kept(answers) };
     }
 
     /// Pushes an acknowledged event to the ring, and tells the other nodes of it.

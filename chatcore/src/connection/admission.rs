@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use crate::connection::request::Request;
+use crate::connection::request::{Request, checked_publish};
 use crate::limits::Limits;
 use crate::limits::pace::Pace;
 use crate::limits::share::Share;
 use crate::model::error::{Error, ErrorCode};
 use crate::model::moment::Moment;
 use crate::model::name::ChannelName;
-use crate::protocol::{CloseReason, Command, Malformed};
+use crate::protocol::{CloseReason, Command, Draft, Malformed};
 
 /// What to do with a frame.
 #[derive(Debug)]
@@ -71,6 +71,9 @@ impl Admission {
     /// Admits a text frame of the share's user.
     pub(crate) fn frame(&mut self, now: Moment, share: &Share, frame: &str) -> Verdict {
         self.heard(now, share, 1, frame.len());
+        if let Some((id, draft)) = Draft::decode(frame) {
+            return self.publish(now, share, id, draft, frame.len());
+        }
         match Command::decode(frame) {
             Ok((id, command)) => self.admit(now, share, id, command, frame.len()),
             Err(Malformed { id, code, message }) => {
@@ -90,6 +93,15 @@ impl Admission {
         self.admit(now, share, id, command, bytes)
     }
 
+    /// Admits a publish that came in a frame.
+    fn publish(&mut self, now: Moment, share: &Share, id: i64, draft: Draft<'_>, bytes: usize) -> Verdict {
+        let paid = self.pay(now, share, Limits::LIGHT, bytes.max(1));
+        match paid.and_then(|()| checked_publish(share.limits(), draft)) {
+            Ok(publish) => Verdict::Run { id, request: Request::Publish(publish) },
+            Err(error) => self.refuse(now, share.limits(), Some(id), error),
+        }
+    }
+
     /// Counts received frames, and returns when to read on if they were too many.
     pub(crate) fn heard(&mut self, now: Moment, share: &Share, frames: u32, bytes: usize) {
         self.frames.spend(share.rates().frames, now, frames.into());
@@ -106,30 +118,19 @@ impl Admission {
     }
 
     fn admit(&mut self, now: Moment, share: &Share, id: i64, command: Command, bytes: usize) -> Verdict {
-        if let Err(error) = self.pay(now, share, &command, bytes) {
-            return self.refuse(now, share.limits(), Some(id), error);
-        }
-        match Request::checked(share.limits(), self.listing.as_deref(), command) {
+        let logged = if is_logged(&command) { bytes.max(1) } else { 0 };
+        let paid = self.pay(now, share, Limits::weight(&command), logged);
+        let listing = self.listing.as_deref();
+        match paid.and_then(|()| Request::checked(share.limits(), listing, command)) {
             Ok(request) => Verdict::Run { id, request },
             Err(error) => self.refuse(now, share.limits(), Some(id), error),
         }
     }
 
-    /// Pays the price of a command, even if it is refused for another reason later.
-    fn pay(&mut self, now: Moment, share: &Share, command: &Command, bytes: usize) -> Result<(), Error> {
-        let weight = Limits::weight(command).into();
-        let logged = match command {
-            Command::Publish { .. }
-            | Command::Edit { .. }
-            | Command::Delete { .. }
-            | Command::React { .. }
-            | Command::UpdateChannel { .. }
-            | Command::AddMembers { .. }
-            | Command::RemoveMember { .. }
-            | Command::Leave { .. }
-            | Command::SetRole { .. } => bytes.max(1) as u64,
-            _ => 0,
-        };
+    /// Pays the price of a command, even if it is refused for another reason later. `logged` are the bytes that it adds
+    /// to a log.
+    fn pay(&mut self, now: Moment, share: &Share, weight: u32, logged: usize) -> Result<(), Error> {
+        let (weight, logged) = (weight.into(), logged as u64);
         self.commands.take(share.rates().commands, now, weight).map_err(|wait| {
             Error::new(ErrorCode::RateLimited, "too many commands; try again later").with_retry_after(wait)
         })?;
@@ -150,6 +151,22 @@ impl Admission {
         }
         Verdict::Refuse { id, error }
     }
+}
+
+/// Returns whether a command adds an event to a log.
+fn is_logged(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Publish { .. }
+            | Command::Edit { .. }
+            | Command::Delete { .. }
+            | Command::React { .. }
+            | Command::UpdateChannel { .. }
+            | Command::AddMembers { .. }
+            | Command::RemoveMember { .. }
+            | Command::Leave { .. }
+            | Command::SetRole { .. }
+    )
 }
 
 /// A counter for the current minute.

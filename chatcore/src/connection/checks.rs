@@ -2,9 +2,9 @@
 
 use crate::connection::admission::Listing;
 use crate::connection::request::{
-    ADDED_AT_ONCE, DIRECT_PEOPLE, Draft, Request, SearchMark, checked_emoji, checked_mentions,
-    checked_publish, checked_query, checked_text, checked_title, checked_topic, checked_user, checked_users,
-    creatable, existing, page, up_to,
+    ADDED_AT_ONCE, DIRECT_PEOPLE, Request, SearchMark, checked_emoji, checked_mentions, checked_publish,
+    checked_query, checked_text, checked_title, checked_topic, checked_user, checked_users, creatable,
+    existing, page, up_to,
 };
 use crate::limits::Limits;
 use crate::model::error::{Error, ErrorCode};
@@ -12,7 +12,7 @@ use crate::model::id::Seq;
 use crate::model::membership::ChannelKind;
 use crate::model::name::ChannelName;
 use crate::model::query::SearchQuery;
-use crate::protocol::{Command, History, SearchFrom};
+use crate::protocol::{Command, Draft, History, SearchFrom};
 
 impl Request {
     /// Checks every field of a command. `listing` is where the connection's last list of channels ended.
@@ -86,7 +86,7 @@ impl Request {
             }
             Command::Unsubscribe { channel } => Self::Unsubscribe { channel: existing(&channel)? },
             Command::Publish { channel, nonce, text, attachments, reply_to, mentions, data } => {
-                let draft = Draft { channel, nonce, text, attachments, reply_to, mentions, data };
+                let draft = Draft::new(channel, nonce, text, attachments, reply_to, mentions, data);
                 Self::Publish(checked_publish(limits, draft)?)
             }
             Command::Edit { channel, seq, text, mentions, data } => Self::Edit {

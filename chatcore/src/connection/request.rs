@@ -10,7 +10,7 @@ use crate::model::name::ChannelName;
 use crate::model::new_message::NewMessage;
 use crate::model::query::{QUERY_CHARS, SearchQuery};
 use crate::model::visible;
-use crate::protocol::History;
+use crate::protocol::{Draft, History};
 
 /// A command whose every field has been checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -226,19 +226,8 @@ pub(crate) struct Publish {
     pub(crate) message: NewMessage,
 }
 
-/// A `publish` as it was received.
-pub(super) struct Draft {
-    pub(super) channel: String,
-    pub(super) nonce: String,
-    pub(super) text: String,
-    pub(super) attachments: Vec<String>,
-    pub(super) reply_to: Option<Seq>,
-    pub(super) mentions: Vec<Mention>,
-    pub(super) data: Option<Data>,
-}
-
-pub(super) fn checked_publish(limits: &Limits, draft: Draft) -> Result<Publish, Error> {
-    let Draft { channel, nonce, text, attachments, reply_to, mentions, data } = draft;
+pub(super) fn checked_publish(limits: &Limits, draft: Draft<'_>) -> Result<Publish, Error> {
+    let Draft { channel, nonce, text, attachments, reply_to, mentions, data, .. } = draft;
     let channel = existing(&channel)?;
     let nonce = Nonce::new(nonce).map_err(|e| Error::new(ErrorCode::BadFrame, e.to_string()))?;
     check_content(limits, &text, attachments.len())?;
@@ -246,7 +235,7 @@ pub(super) fn checked_publish(limits: &Limits, draft: Draft) -> Result<Publish, 
         .into_iter()
         .map(|id| AttachmentId::new(id).map_err(|_| Error::no_such_attachment()))
         .collect::<Result<_, _>>()?;
-    let (text, mentions) = (checked_text(limits, text)?, checked_mentions(limits, mentions)?);
+    let (text, mentions) = (checked_text(limits, text.into_owned())?, checked_mentions(limits, mentions)?);
     let (kind, edits) = (None, None);
     let message = NewMessage { nonce, text, attachments, reply_to, mentions, data, kind, edits };
     Ok(Publish { channel, message })

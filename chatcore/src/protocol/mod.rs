@@ -6,6 +6,7 @@ mod answer;
 mod close;
 mod command;
 mod decode;
+mod draft;
 mod encode;
 mod encoded;
 mod erased;
@@ -29,6 +30,7 @@ pub use self::reply::{
 };
 
 pub(crate) use self::answer::{Answer, Reply};
+pub(crate) use self::draft::Draft;
 pub(crate) use self::encode::{EncodedEvent, Encoder};
 pub(crate) use self::encoded::Encoded;
 pub(crate) use self::form::{Mark, Marks, Reader, Variant};
