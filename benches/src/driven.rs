@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use chatcore::protocol::Form;
 use chatcore::transport::{Connection, Outlet};
 use chatcore::{Chat, Identity, User};
 
-/// A connection that is driven as a transport does.
+/// A connection that is driven as a transport does, and reads messages in their lean form.
 #[derive(Debug)]
 pub struct Driven {
     connection: Connection,
@@ -23,6 +24,7 @@ impl Driven {
     pub async fn open(chat: &Chat, name: &str, first: &[&str]) -> Self {
         let user = User::new(&format!("u_{name}"), name).expect("a user");
         let connection = chat.open(Identity::new(user)).expect("room for a connection");
+        connection.set_form(Form::Lean);
         let mut driven = Self { connection, out: Vec::new() };
         for frame in first {
             driven.ask(frame).await;

@@ -53,7 +53,7 @@ journey(
               () => false,
             );
           const opens = new Promise((resolve) => {
-            const socket = new WebSocket(`${chat.replace('http', 'ws')}/chat/ws`, 'chatcore.v1');
+            const socket = new WebSocket(`${chat.replace('http', 'ws')}/chat/ws`, 'chatcore.v1.lean');
             socket.onopen = () => resolve(true);
             socket.onerror = () => resolve(false);
           });

@@ -60,7 +60,7 @@ async function longMessages(person, count) {
   await person.page.evaluate(
     (total) =>
       new Promise((resolve, reject) => {
-        const socket = new WebSocket(`ws://${location.host}/chat/ws`, ['chatcore.v1']);
+        const socket = new WebSocket(`ws://${location.host}/chat/ws`, ['chatcore.v1.lean']);
         const publish = (id) =>
           socket.send(
             JSON.stringify({

@@ -124,7 +124,7 @@ function forMany(person, type, names) {
   return person.page.evaluate(
     ([command, all]) =>
       new Promise((resolve, reject) => {
-        const socket = new WebSocket(`ws://${location.host}/chat/ws`, ['chatcore.v1']);
+        const socket = new WebSocket(`ws://${location.host}/chat/ws`, ['chatcore.v1.lean']);
         let at = 0;
         const next = () => {
           const key = command === 'join' ? 'channel' : 'name';

@@ -265,7 +265,7 @@ export class Person {
     await this.page.evaluate(
       ([name, total, before]) =>
         new Promise((resolve, reject) => {
-          const socket = new WebSocket(`ws://${location.host}/chat/ws`, ['chatcore.v1']);
+          const socket = new WebSocket(`ws://${location.host}/chat/ws`, ['chatcore.v1.lean']);
           let sent = 0;
           const next = () => {
             sent += 1;

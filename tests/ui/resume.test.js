@@ -5,7 +5,7 @@ import { answer, ANN, BOB, event, info, message, opened, snapshot, texts, welcom
 
 test('opening a channel asks for its newest hundred', async () => {
   const { socket, core } = await opened(3);
-  assert.deepEqual(socket.protocols, ['chatcore.v1']);
+  assert.deepEqual(socket.protocols, ['chatcore.v1.lean', 'chatcore.v1']);
   const subscribe = socket.sent.find((frame) => frame.type === 'subscribe');
   assert.equal(subscribe.limit, 100);
   assert.equal('after' in subscribe, false);

@@ -96,20 +96,10 @@ export function snapshot(channel, messages, { epoch = 'e1', head = messages.at(-
   return { channel, epoch, head, reset: true, messages, members: [ANN] };
 }
 
+/** A message in its lean form, as ann gets it: nothing is at its default, and only her own messages have a nonce. */
 export function message(seq, { author = BOB, text = `m${seq}`, nonce = `x${seq}` } = {}) {
   const at = new Date(Date.UTC(2026, 0, 1) + seq * 1000).toISOString();
-  return {
-    seq,
-    author,
-    at,
-    text,
-    nonce,
-    reply_to: null,
-    attachments: [],
-    edited_at: null,
-    deleted: false,
-    reactions: [],
-  };
+  return { seq, author, at, text, ...(author.id === ANN.id && { nonce }) };
 }
 
 export function event(seq, fields = {}) {

@@ -383,9 +383,8 @@ fn front(bytes: &[u8]) -> Option<Front> {
 
 fn message(payload: &[u8]) -> Option<(usize, u64)> {
     let (channel, rest) = wire::number(payload.strip_prefix(wire::MESSAGE)?)?;
-    // chatcore has the check in between.
-    let at = rest.windows(wire::SEQ.len()).position(|part| part == wire::SEQ)?;
-    let (seq, _) = wire::number(&rest[at + wire::SEQ.len()..])?;
+    let (_, rest) = rest.strip_prefix(wire::CHECK)?.split_at_checked(wire::CHECK_DIGITS)?;
+    let (seq, _) = wire::number(rest.strip_prefix(wire::SEQ)?)?;
     Some((channel as usize, seq))
 }
 

@@ -135,12 +135,12 @@ impl<S: Socket> Floor<S> {
         }
         let Some(connection) = &mut self.connections[number] else { return };
         match *command {
-            Command::Publish { channel, nonce, text } => {
+            Command::Publish { channel, text } => {
                 let user = connection.user.as_deref().unwrap_or_default();
                 if self.channels[channel].batch.is_empty() {
                     self.dirty.push(channel);
                 }
-                self.channels[channel].publish(user, nonce, text, &mut connection.outbox);
+                self.channels[channel].publish(user, text, &mut connection.outbox);
             }
             Command::Subscribe { channel } => {
                 connection.outbox.extend_from_slice(self.channels[channel].snapshot());
@@ -285,9 +285,9 @@ impl Channel {
     }
 
     /// Adds a message's frame to the batch, and the response to `answers`.
-    fn publish(&mut self, user: &str, nonce: &[u8], text: &[u8], answers: &mut Vec<u8>) {
+    fn publish(&mut self, user: &str, text: &[u8], answers: &mut Vec<u8>) {
         self.head += 1;
-        let message = Message { channel: self.number, seq: self.head, user, nonce, text };
+        let message = Message { channel: self.number, seq: self.head, user, text };
         message.push_event(&mut self.batch);
         message.push_ok(answers);
         self.last_text.clear();
@@ -299,8 +299,7 @@ impl Channel {
     /// one.
     fn snapshot(&mut self) -> &[u8] {
         let (channel, seq, text) = (self.number, self.head, &self.last_text);
-        self.snapshot.get_or_insert_with(|| {
-            Message { channel, seq, user: "u_0", nonce: b"000000000000", text }.snapshot(seq.min(HISTORY))
-        })
+        self.snapshot
+            .get_or_insert_with(|| Message { channel, seq, user: "u_0", text }.snapshot(seq.min(HISTORY)))
     }
 }

@@ -14,8 +14,6 @@ pub(crate) const STANDARD: &[usize] = &[TEXT.len()];
 
 /// The start of a `message` event, up to the number of its channel.
 pub(crate) const MESSAGE: &[u8] = br#"{"type":"message","channel":"c"#;
-/// What is before the `seq` of a `message` event.
-pub(crate) const SEQ: &[u8] = br#","seq":"#;
 pub(crate) const OK: &[u8] = br#"{"type":"ok","#;
 
 const PUBLISH: &[u8] = br#"{"type":"publish","id":1,"channel":"c"#;
@@ -24,6 +22,13 @@ const NONCE: &[u8] = br#"","nonce":""#;
 const NONCE_DIGITS: usize = 12;
 const TEXT_FIELD: &[u8] = br#"","text":""#;
 
+/// The field before a message's `seq`, as long as chatcore's: the floors compute no check.
+pub(crate) const CHECK: &[u8] = br#"","check":""#;
+pub(crate) const CHECK_DIGITS: usize = 8;
+
+/// What is between the check and the `seq`.
+pub(crate) const SEQ: &[u8] = br#"","seq":"#;
+
 /// A time in chatcore's format: the floors read no clock.
 const AT: &str = "2026-01-01T00:00:00.000Z";
 
@@ -31,7 +36,8 @@ const AT: &str = "2026-01-01T00:00:00.000Z";
 pub(crate) fn upgrade_request(user: &str) -> String {
     format!(
         "GET /ws?user={user} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         Sec-WebSocket-Protocol: chatcore.v1.lean\r\n\r\n"
     )
 }
 
@@ -147,7 +153,7 @@ impl Window {
 #[derive(Debug)]
 pub(crate) enum Command<'a> {
     Subscribe { channel: usize },
-    Publish { channel: usize, nonce: &'a [u8], text: &'a [u8] },
+    Publish { channel: usize, text: &'a [u8] },
     Other,
 }
 
@@ -164,9 +170,9 @@ impl<'a> Command<'a> {
 
     fn parse_publish(rest: &'a [u8]) -> Option<Self> {
         let (channel, rest) = number(rest)?;
-        let (nonce, rest) = rest.strip_prefix(NONCE)?.split_at_checked(NONCE_DIGITS)?;
+        let (_, rest) = rest.strip_prefix(NONCE)?.split_at_checked(NONCE_DIGITS)?;
         let text = rest.strip_prefix(TEXT_FIELD)?.strip_suffix(br#""}"#)?;
-        Some(Self::Publish { channel: channel as usize, nonce, text })
+        Some(Self::Publish { channel: channel as usize, text })
     }
 }
 
@@ -182,12 +188,11 @@ pub(crate) fn unmask_frame(bytes: &mut [u8]) -> Option<Range<usize>> {
     Some(header.len()..end)
 }
 
-/// A message as chatcore writes it.
+/// A message as chatcore writes it in its lean form for those who have not written it.
 pub(crate) struct Message<'a> {
     pub(crate) channel: usize,
     pub(crate) seq: u64,
     pub(crate) user: &'a str,
-    pub(crate) nonce: &'a [u8],
     pub(crate) text: &'a [u8],
 }
 
@@ -199,6 +204,8 @@ impl Message<'_> {
         out.extend_from_slice(&[0x81, 126, 0, 0]);
         out.extend_from_slice(MESSAGE);
         write!(out, "{}", self.channel).unwrap();
+        out.extend_from_slice(CHECK);
+        out.extend_from_slice(&[b'0'; CHECK_DIGITS]);
         out.extend_from_slice(br#"","#);
         self.push_fields(out);
         let len = u16::try_from(out.len() - start - 4).expect("a message is shorter than 64 KiB");
@@ -210,11 +217,7 @@ impl Message<'_> {
         write!(out, r#""seq":{seq},"author":{{"id":"{user}","name":"{user}"}},"at":"{AT}","text":""#)
             .unwrap();
         out.extend_from_slice(self.text);
-        out.extend_from_slice(NONCE);
-        out.extend_from_slice(self.nonce);
-        out.extend_from_slice(
-            br#"","reply_to":null,"attachments":[],"edited_at":null,"deleted":false,"reactions":[]}"#,
-        );
+        out.extend_from_slice(br#""}"#);
     }
 
     /// Adds the frame of the response to its publish.
@@ -260,7 +263,7 @@ pub(crate) fn accept(request: &[u8]) -> Option<(String, String)> {
     let accept = tungstenite::handshake::derive_accept_key(key.as_bytes());
     let answer = format!(
         "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Accept: {accept}\r\n\r\n"
+         Sec-WebSocket-Protocol: chatcore.v1.lean\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
     );
     Some((answer, user_of(query)?.to_owned()))
 }

@@ -1,5 +1,5 @@
 import { Emitter } from './emitter.js';
-import { afterClose, ChatError, readFrame, SUBPROTOCOL, wellFormed } from './protocol.js';
+import { afterClose, ChatError, readFrame, wellFormed } from './protocol.js';
 
 /** Times in milliseconds. */
 export const TIMES = {
@@ -132,7 +132,8 @@ export class Connection extends Emitter {
   #connect() {
     this.#clearTimer();
     this.retryAt = null;
-    const socket = new this.WebSocket(this.url, [SUBPROTOCOL]);
+    // The second is for a server that does not know the first.
+    const socket = new this.WebSocket(this.url, ['chatcore.v1.lean', 'chatcore.v1']);
     this.#socket = socket;
     socket.onmessage = (event) => this.#heard(event.data);
     socket.onclose = (event) => this.#lost(event.code);

@@ -9,7 +9,7 @@
  * @typedef {{emoji: string, users: string[]}} Reaction
  * @typedef {{seq: number, author: User, at: string, text: string, nonce: ?string, reply_to: ?number,
  *   attachments: Attachment[], edited_at: ?string, deleted: boolean, reactions: Reaction[], mentions: string[]}} Message
- *   `mentions` are ids of users, `@channel` and `@here`
+ *   `mentions` are ids of users, `@channel` and `@here`; `nonce` is null in what others wrote
  * @typedef {'open' | 'private' | 'direct'} Kind
  * @typedef {'all' | 'mentions' | 'none'} Notify
  * @typedef {{name: string, title: string, topic: string, kind: Kind, role: ?string, users: User[], members: ?number,
@@ -21,8 +21,6 @@
  */
 
 import { waitInWords } from '../text/format.js';
-
-export const SUBPROTOCOL = 'chatcore.v1';
 
 /** What stands for a limit until `welcome` has named it. A server without attachments takes 0 bytes of them. */
 export const DEFAULT_LIMITS = {

@@ -111,6 +111,17 @@ impl Chat {
         in_time(self.engine(), self.engine().put_profile(&user)).await
     }
 
+    /// Returns a person as the chat knows them: under the last name that was stored, or as
+    /// [erased](User::is_deleted). `None` if nobody with this id has connected or was stored. An app that gives out ids of
+    /// its own sees by this whether one is free.
+    ///
+    /// # Errors
+    /// `unavailable` if the store can't be read.
+    pub async fn user(&self, id: &UserId) -> Result<Option<User>, Error> {
+        let engine = self.engine();
+        in_time(engine, async { engine.known(id).await }).await
+    }
+
     /// Tells all nodes of events that were stored without this chat: call it after the commit of a transaction of the
     /// app's own that has published to the channel. Otherwise subscribers learn of them when something else is
     /// published, or within half a minute.

@@ -151,36 +151,47 @@ impl Burst {
 
     /// Returns the frames as the connection reads them and `F` writes them, one after the other.
     pub fn wire<F: Framing>(&mut self) -> &[u8] {
-        &self.encoded::<F>().bytes
+        let at = self.made::<F>();
+        &self.written[self.variant as usize].wires[at].bytes
     }
 
     /// Returns the bytes of [`wire`](Self::wire) for a transport to keep. They are copied once for all that do.
     pub fn shared_wire<F: Framing>(&mut self) -> Bytes {
-        let Wire { bytes, shared, .. } = self.encoded::<F>();
+        let at = self.made::<F>();
+        let Wire { bytes, shared, .. } = &mut self.written[self.variant as usize].wires[at];
         shared.get_or_insert_with(|| Bytes::copy_from_slice(bytes)).clone()
     }
 
-    fn encoded<F: Framing>(&mut self) -> &mut Wire {
+    /// Returns the place of a wire whose bytes are made.
+    #[inline]
+    fn made<F: Framing>(&mut self) -> usize {
         let framing = TypeId::of::<F>();
-        let wires = &mut self.written[self.variant as usize].wires;
+        let wires = &self.written[self.variant as usize].wires;
+        let made = wires.iter().position(|wire| wire.framing == framing && !wire.bytes.is_empty());
+        made.unwrap_or_else(|| self.make::<F>())
+    }
+
+    /// Makes the bytes of the current variant, and returns the place of their wire. Most recipients find them made.
+    #[cold]
+    fn make<F: Framing>(&mut self) -> usize {
+        let Self { encoded, variant, author, written, spare, .. } = self;
+        let framing = TypeId::of::<F>();
+        let wires = &mut written[*variant as usize].wires;
         let at = wires.iter().position(|wire| wire.framing == framing).unwrap_or_else(|| {
             wires.push(Wire { framing, bytes: Vec::new(), shared: None });
             wires.len() - 1
         });
-        let wire = &mut wires[at];
-        if wire.bytes.is_empty() {
-            for frame in &self.encoded {
-                let variant = variant_of(frame, self.variant, self.author.as_ref());
-                if let Some(held) = frame.as_held(variant) {
-                    F::write(held, &mut wire.bytes);
-                } else {
-                    self.spare.clear();
-                    frame.write(variant, &mut self.spare);
-                    F::write(&self.spare, &mut wire.bytes);
-                }
+        for frame in encoded {
+            let variant = variant_of(frame, *variant, author.as_ref());
+            if let Some(held) = frame.as_held(variant) {
+                F::write(held, &mut wires[at].bytes);
+            } else {
+                spare.clear();
+                frame.write(variant, spare);
+                F::write(spare, &mut wires[at].bytes);
             }
         }
-        wire
+        at
     }
 
     /// Sets the reader of the next calls.
@@ -259,6 +270,12 @@ fn variant_of(frame: &Encoded, variant: Variant, author: Option<&UserId>) -> Var
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::event::{Content, Event, EventKind};
+    use crate::model::id::Nonce;
+    use crate::model::message::User;
+    use crate::model::name::ChannelName;
+    use crate::model::time::Timestamp;
+    use crate::protocol::Encoder;
 
     struct Lines;
 
@@ -295,6 +312,43 @@ mod tests {
                 let kept = burst.shared_wire::<Counted>();
                 assert_eq!(kept, counted);
                 assert_eq!(kept.as_ptr(), burst.shared_wire::<Counted>().as_ptr(), "one copy for all");
+            }
+        }
+    }
+
+    /// Returns a message with a text of one's own name, which is its nonce too.
+    fn message(author: &str) -> Encoded {
+        let user = User::new(&format!("u_{author}"), author).unwrap();
+        let content = Content::new(user, Nonce::new(author).unwrap(), author);
+        let event = Event::new(1, Timestamp::from_millis(0), EventKind::Message(content));
+        Encoder::new("").event(&ChannelName::new("a").unwrap(), &event).frame
+    }
+
+    #[test]
+    fn a_burst_has_the_bytes_of_each_form_and_an_authors_nonces() {
+        let mut burst = Burst::default();
+        burst.refill(|frames| frames.extend(["ann", "bob", "ann"].map(message)));
+        let mut nonces = |form, user: &str| {
+            let user = UserId::new(format!("u_{user}")).unwrap();
+            burst.write_for(Reader::new(form, &user));
+            let frames: Vec<Bytes> = burst.frames().to_vec();
+            assert_eq!(burst.wire::<Lines>(), [&frames.join(&b'\n')[..], b"\n"].concat());
+            let nonce = |frame: &Bytes| {
+                let frame: serde_json::Value = serde_json::from_slice(frame).unwrap();
+                frame["nonce"].as_str().map(str::to_owned)
+            };
+            frames.iter().map(|frame| nonce(frame).unwrap_or_default()).collect::<Vec<_>>()
+        };
+        for _ in 0..2 {
+            assert_eq!(nonces(Form::Full, "cid"), ["ann", "bob", "ann"]);
+            assert_eq!(nonces(Form::Lean, "ann"), ["ann", "", "ann"]);
+            assert_eq!(nonces(Form::Lean, "bob"), ["", "bob", ""]);
+            for n in 0..100 {
+                assert_eq!(
+                    nonces(Form::Lean, &n.to_string()),
+                    ["", "", ""],
+                    "some have the mark of an author"
+                );
             }
         }
     }

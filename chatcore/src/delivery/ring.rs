@@ -171,6 +171,7 @@ impl HistoryRing {
     }
 
     /// Hands up to `limit` frames after the cursor to `take`, until it returns false for one that it does not take.
+    #[inline]
     fn take(&self, cursor: Cursor, limit: usize, mut take: impl FnMut(&Encoded) -> bool) -> Read {
         if cursor.generation != self.generation || !self.holds_after(cursor.seq) {
             let from = if cursor.generation == self.generation { cursor.seq + 1 } else { 1 };
@@ -178,7 +179,13 @@ impl HistoryRing {
         }
         // A cursor set from the store may be ahead of the ring for a moment.
         let behind = self.behind(cursor.seq).unwrap_or_default();
-        let count = self.frames.newest(behind).take(limit).take_while(|frame| take(frame)).count();
+        let mut count = 0;
+        for frame in self.frames.newest(behind).take(limit) {
+            if !take(frame) {
+                break;
+            }
+            count += 1;
+        }
         let next = Cursor { generation: self.generation, seq: cursor.seq + count as Seq };
         if count < behind { Read::More(next) } else { Read::Caught(next) }
     }
@@ -399,6 +406,29 @@ mod tests {
         assert_eq!(log.ring.charge.rings().used(), 0);
         log.say("it goes on");
         assert!(matches!(log.read(log.ring.cursor_at(20), 20).0, Read::Caught(_)));
+    }
+
+    #[test]
+    fn a_list_has_the_form_of_its_reader_and_their_own_nonces() {
+        let mut log = Log::new(&Limits::default());
+        for text in ["one", "two"] {
+            log.say(text);
+        }
+        let (ann, other) = (ann(), UserId::new("u_2").unwrap());
+        for limit in [1, 2] {
+            let list = |form, user| {
+                let (messages, _) = log.ring.newest(limit, Reader::new(form, user)).unwrap();
+                let list: Vec<serde_json::Value> = serde_json::from_slice(messages.json()).unwrap();
+                list.iter()
+                    .map(|message| (message.get("nonce").is_some(), message.get("deleted").is_some()))
+                    .collect::<Vec<_>>()
+            };
+            for _ in 0..2 {
+                assert_eq!(list(Form::Full, &other), vec![(true, true); limit]);
+                assert_eq!(list(Form::Lean, &other), vec![(false, false); limit]);
+                assert_eq!(list(Form::Lean, &ann), vec![(true, false); limit]);
+            }
+        }
     }
 
     #[test]

@@ -155,7 +155,8 @@ impl Engine {
         Ok(())
     }
 
-    async fn known(&self, user: &UserId) -> Result<Option<User>, Error> {
+    /// Returns a person as the store knows them.
+    pub(crate) async fn known(&self, user: &UserId) -> Result<Option<User>, Error> {
         Ok(self.store.users(std::slice::from_ref(user)).await?.remove(user))
     }
 

@@ -218,7 +218,7 @@ mod tests {
     use crate::model::id::{AttachmentId, Nonce};
     use crate::model::message::Reaction;
     use crate::model::time::Timestamp;
-    use crate::protocol::Variant;
+    use crate::protocol::{Form, Variant};
 
     fn event() -> Event {
         let attachment = Attachment {
@@ -249,6 +249,46 @@ mod tests {
         );
         assert_eq!(joined.frame.bytes(Variant::Full), expected);
         assert_eq!(joined.message, Some(encoder.message(&event().to_message().unwrap())));
+    }
+
+    #[test]
+    fn each_form_is_made_of_the_same_bytes() {
+        let [ann, other] = ["u_1", "u_2"].map(|id| crate::model::id::UserId::new(id).unwrap());
+        let frame = Encoder::new("").event(&ChannelName::new("general").unwrap(), &event()).frame;
+        let written = |form, user| {
+            let variant = frame.variant(Reader::new(form, user));
+            let bytes = frame.bytes(variant);
+            assert_eq!(bytes.len(), frame.len(variant));
+            let json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+            (json, serde_json::from_slice::<ChatEvent>(&bytes).unwrap())
+        };
+        let (mut full, event) = written(Form::Full, &other);
+        let (own, own_event) = written(Form::Lean, &ann);
+        let (lean, lean_event) = written(Form::Lean, &other);
+        assert_eq!((&event, written(Form::Full, &ann).1), (&own_event, event.clone()));
+        let fields = full.as_object_mut().unwrap();
+        for field in ["reply_to", "edited_at", "deleted", "reactions"] {
+            assert!(fields.remove(field).is_some(), "{field}");
+        }
+        assert_eq!(*fields, *own.as_object().unwrap());
+        assert!(fields.remove("nonce").is_some());
+        assert_eq!(full, lean);
+        let ChatEvent::Message { message, .. } = lean_event else { panic!("{lean_event:?}") };
+        assert!(message.nonce.is_left_out());
+        assert_eq!(serde_json::to_value(&message).unwrap().get("nonce"), None);
+    }
+
+    #[test]
+    fn an_author_is_known_by_the_whole_id() {
+        let ids = ["u_1", "u_12", "u_", r#"u_"1"#, r#"u_\"1"#, r"u_\", r"u_\\"];
+        for id in ids {
+            let Event { kind: EventKind::Message(mut content), .. } = event() else { panic!("no message") };
+            content.author = User::new(id, "Ann").unwrap();
+            let event = Event { seq: 1, at: Timestamp::from_millis(0), kind: EventKind::Message(content) };
+            let frame = Encoder::new("").event(&ChannelName::new("general").unwrap(), &event).frame;
+            let is_by = |other: &&str| frame.is_by(&crate::model::id::UserId::new(*other).unwrap());
+            assert_eq!(ids.iter().filter(|other| is_by(other)).collect::<Vec<_>>(), [&id]);
+        }
     }
 
     #[test]

@@ -115,10 +115,15 @@ impl Encoded {
     }
 
     /// Returns a variant. The lean one is not copied.
+    #[inline]
     pub(crate) fn bytes(&self, variant: Variant) -> Bytes {
         if self.is_held(variant) {
             return self.bytes.slice(..self.lean as usize);
         }
+        self.copy(variant)
+    }
+
+    fn copy(&self, variant: Variant) -> Bytes {
         let mut out = Vec::with_capacity(self.len(variant));
         self.write(variant, &mut out);
         out.into()

@@ -103,7 +103,7 @@ impl MessageList {
     }
 
     #[inline]
-    pub(super) fn json(&self) -> &[u8] {
+    pub(crate) fn json(&self) -> &[u8] {
         &self.0
     }
 }

@@ -9,3 +9,4 @@ mod previews;
 #[cfg(target_os = "linux")]
 mod proxies;
 mod sign_in;
+mod sizes;

@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use web_chat::{App, Options};
 
-async fn start(arguments: &[&str]) -> SocketAddr {
+pub(super) async fn start(arguments: &[&str]) -> SocketAddr {
     let options = Options::parse_from(["web_chat", "--memory"].iter().chain(arguments));
     let app = App::open(&options).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -18,12 +18,12 @@ async fn start(arguments: &[&str]) -> SocketAddr {
     addr
 }
 
-async fn sign_in(addr: SocketAddr, name: &str, headers: &[&str]) -> Answer {
+pub(super) async fn sign_in(addr: SocketAddr, name: &str, headers: &[&str]) -> Answer {
     http(addr, "POST", "/session", headers, json!({ "name": name }).to_string().as_bytes()).await
 }
 
 /// Returns the cookie of a response as a browser would send it back.
-fn cookie(answer: &Answer) -> String {
+pub(super) fn cookie(answer: &Answer) -> String {
     answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned()
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chatcore::{Timestamp, User, UserId};
 
 use super::record::{Change, Found, INVITATIONS, Invitation, LINK_LIFE, Link, Person, Service, Wanted};
-use super::secret::{Code, Hash};
+use super::secret::{Code, Hash, random_id};
 use super::{Accounts, AccountsError, Ended, freed, is_kept};
 use crate::name::DisplayName;
 
@@ -280,13 +280,19 @@ impl Accounts {
 
     async fn new_owner(&self, now: Timestamp) -> Result<Option<(User, Code)>, AccountsError> {
         let Some(name) = &self.rules.owner else { return Ok(None) };
-        let (code, mut person) = (Code::random(), Person::new(name, now));
+        let (code, mut person) = (Code::random(), Person::new(random_id(), name, now));
         person.link = Some(Link { hash: code.hash(), expires: now.plus(LINK_LIFE) });
-        let wanted = Wanted { keys: person.keys.clone(), link: Some(code.hash()), ..Wanted::default() };
+        let wanted = Wanted {
+            keys: person.keys.clone(),
+            link: Some(code.hash()),
+            ids: vec![person.user.id.clone()],
+            ..Wanted::default()
+        };
         let rules = Arc::clone(&self.rules);
         let make = move |found: &Found| {
-            let is_free =
-                found.service.owner.is_none() && !found.people.iter().any(|one| one.link == person.link);
+            let is_free = found.service.owner.is_none()
+                && !found.people.iter().any(|one| one.link == person.link)
+                && found.by_id(&person.user.id).is_none();
             let others = freed(&rules, found, &person.keys, None, now).filter(|_| is_free)?;
             let mut changes: Vec<_> =
                 others.iter().map(|other| Change::Remove(other.user.id.clone())).collect();

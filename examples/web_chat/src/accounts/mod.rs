@@ -33,7 +33,7 @@ pub(crate) use self::postgres::{PostgresAccounts, schema as postgres_schema};
 use self::record::{Change, Found, Wanted};
 pub(crate) use self::record::{Device, Invitation, LINK_LIFE, Person};
 pub(crate) use self::redb::RedbAccounts;
-pub(crate) use self::secret::{Code, Hash, Token};
+pub(crate) use self::secret::{Code, Hash, Token, random_id};
 pub(crate) use self::sign_in::{Arrival, Entered, SignedIn};
 use crate::name::DisplayName;
 use crate::options::Join;

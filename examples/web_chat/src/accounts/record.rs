@@ -6,7 +6,7 @@ use chatcore::{Timestamp, User, UserId, visible};
 use serde::{Deserialize, Serialize};
 
 use super::device::UNKNOWN_DEVICE;
-use super::secret::{Hash, random_hex};
+use super::secret::Hash;
 use crate::name::DisplayName;
 
 /// How long a sign-in link is valid.
@@ -85,9 +85,8 @@ pub(crate) struct Service {
 }
 
 impl Person {
-    pub(crate) fn new(name: &DisplayName, now: Timestamp) -> Self {
-        let id = format!("u_{}", random_hex());
-        let user = User::new(&id, name.as_str()).expect("invariant: hex digits make an id");
+    pub(crate) fn new(id: UserId, name: &DisplayName, now: Timestamp) -> Self {
+        let user = User::from_id(id, name.as_str());
         Self { user, keys: name.keys(), since: now, used: now, devices: Vec::new(), link: None }
     }
 

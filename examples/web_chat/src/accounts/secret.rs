@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chatcore::SessionId;
+use chatcore::{SessionId, UserId};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
 
@@ -159,8 +159,22 @@ impl fmt::Debug for Code {
     }
 }
 
+/// The digits of a user's id: those of base64 for URLs.
+const ID_DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// Returns an id for a new person: 48 random bits in eight digits. It is no secret, and it is short because each message
+/// carries its author's. So whoever uses it checks that nobody has it, and nobody had it.
+pub(crate) fn random_id() -> UserId {
+    let mut bytes = [0_u8; 8];
+    getrandom::fill(&mut bytes).expect("invariant: the system has a source of randomness");
+    // 64 divides 256, so every digit is equally likely.
+    let digits = bytes.map(|byte| char::from(ID_DIGITS[usize::from(byte % 64)]));
+    let id = ["u_".to_owned(), digits.iter().collect()].concat();
+    UserId::new(id).expect("invariant: these digits make an id")
+}
+
 /// Returns 128 random bits as 32 hex digits.
-pub(crate) fn random_hex() -> String {
+fn random_hex() -> String {
     let mut bytes = [0_u8; 16];
     getrandom::fill(&mut bytes).expect("invariant: the system has a source of randomness");
     format!("{:032x}", u128::from_le_bytes(bytes))
@@ -169,6 +183,13 @@ pub(crate) fn random_hex() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_is_short_and_needs_no_escape() {
+        let [one, other] = [random_id(), random_id()].map(|id| id.as_str().to_owned());
+        assert!(one.len() == 10 && one.starts_with("u_") && one != other, "{one} {other}");
+        assert!(one.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')));
+    }
 
     #[test]
     fn a_typed_code_is_read_in_any_spelling() {

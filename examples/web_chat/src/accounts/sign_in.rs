@@ -41,6 +41,8 @@ pub(crate) enum Entered {
     NotInvited,
     /// The maximum number of names is in use.
     Full,
+    /// Somebody has the id.
+    IdTaken,
 }
 
 /// A name to be taken.
@@ -65,6 +67,7 @@ enum Refusal {
     NameTaken,
     NotInvited,
     Full,
+    IdTaken,
 }
 
 type Verdict = (Result<Gone, Refusal>, Vec<Change>);
@@ -94,6 +97,9 @@ impl Taking {
         let others = others.ok_or(Refusal::NameTaken)?;
         if found.count.saturating_sub(others.len() as u64) >= self.rules.names {
             return Err(Refusal::Full);
+        }
+        if found.by_id(&self.person.user.id).is_some() {
+            return Err(Refusal::IdTaken);
         }
         let mut gone = Gone::default();
         let mut changes: Vec<_> =
@@ -178,20 +184,22 @@ impl Entering {
 }
 
 impl Accounts {
-    /// Takes a name for a new person, unless another person has a name that looks like it.
+    /// Takes a name for a new person with this id, unless another person has the id, or a name that looks like it.
     pub(crate) async fn take(
         &self,
+        id: UserId,
         name: &DisplayName,
         invitation: Option<&Code>,
         arrival: Arrival<'_>,
     ) -> Result<Entered, AccountsError> {
         let (token, old) = (Token::random(), arrival.old.map(Token::hash));
-        let mut person = Person::new(name, arrival.now);
+        let mut person = Person::new(id, name, arrival.now);
         person.sign_in(token.hash(), arrival.device, arrival.now);
         let user = person.user.clone();
         let wanted = Wanted {
             keys: person.keys.clone(),
             tokens: old.into_iter().chain([token.hash()]).collect(),
+            ids: vec![person.user.id.clone()],
             count: true,
             ..Wanted::default()
         };
@@ -211,6 +219,7 @@ impl Accounts {
             Err(Refusal::NameTaken) => Entered::NameTaken,
             Err(Refusal::NotInvited) => Entered::NotInvited,
             Err(Refusal::Full) => Entered::Full,
+            Err(Refusal::IdTaken) => Entered::IdTaken,
         })
     }
 

@@ -181,6 +181,16 @@ impl Sessions {
         self.failures.failed("a user's name can't be stored", format_args!("user {}", user.id), &error);
         Err(refusal(StatusCode::SERVICE_UNAVAILABLE, error.code().as_str(), error).into())
     }
+
+    /// Returns whether the chat knows somebody with this id.
+    async fn is_known(&self, chat: &Chat, id: &UserId) -> Result<bool, Refused> {
+        let error = match chat.user(id).await {
+            Ok(known) => return Ok(known.is_some()),
+            Err(error) => error,
+        };
+        self.failures.failed("a new user's id can't be checked", format_args!("user {id}"), &error);
+        Err(refusal(StatusCode::SERVICE_UNAVAILABLE, error.code().as_str(), error).into())
+    }
 }
 
 /// Ends the sockets of sign-ins that have ended, at all nodes.

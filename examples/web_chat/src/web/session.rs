@@ -14,7 +14,7 @@ use serde_json::json;
 use super::answers::{bad_frame, clear_cache, no_content, not_found, ok, refusal};
 use super::cookies::token;
 use super::{Answer, Refused, Sessions, disconnect, disconnect_all, is_read};
-use crate::accounts::{Arrival, Code, Entered, Hash, Kind, SignedIn, Token, device_name};
+use crate::accounts::{Arrival, Code, Entered, Hash, Kind, SignedIn, Token, device_name, random_id};
 use crate::name::DisplayName;
 
 /// How long a name can be given back without its cookie.
@@ -101,7 +101,12 @@ impl Sessions {
         let invitation = invitation.and_then(Code::new);
         let device = self.device(parts);
         let arrival = Arrival { device: &device, old, now: self.clock.now() };
-        let taken = self.accounts.take(&name, invitation.as_ref(), arrival).await;
+        let id = random_id();
+        // Somebody who has no account any more may have written under it.
+        let taken = match self.is_known(chat, &id).await? {
+            true => Ok(Entered::IdTaken),
+            false => self.accounts.take(id, &name, invitation.as_ref(), arrival).await,
+        };
         match taken.map_err(|error| self.unavailable(&error))? {
             Entered::Yes(signed_in) => self.signed_in(chat, parts, signed_in, old).await,
             Entered::NameTaken => Err(name_taken().into()),
@@ -109,6 +114,12 @@ impl Sessions {
                 StatusCode::FORBIDDEN,
                 "not_invited",
                 "a new name needs an invitation here, and this one is missing, used up or expired",
+            )
+            .into()),
+            Entered::IdTaken => Err(refusal(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unavailable",
+                "the new person's id belongs to somebody: try again",
             )
             .into()),
             Entered::Full => {

@@ -17,7 +17,7 @@ async fn an_unused_device_and_name_expire(store: Shared) {
     assert!(take(&accounts, "ann", now).await.is_none());
     let later = now.plus(MILLISECOND);
     assert_eq!(user(&accounts, &token, later).await, None);
-    let taken = accounts.take(&name("Ann"), None, arrival(None, later)).await.unwrap();
+    let taken = accounts.take(random_id(), &name("Ann"), None, arrival(None, later)).await.unwrap();
     let Entered::Yes(other) = taken else { panic!("the name is free") };
     assert_eq!(other.freed, std::slice::from_ref(&ann.id), "the old one is told");
     assert_ne!(other.user.id, ann.id, "whoever takes the name next is somebody else");

@@ -58,7 +58,7 @@ fn arrival(old: Option<&Token>, now: Timestamp) -> Arrival<'_> {
 }
 
 async fn take(accounts: &Accounts, text: &str, now: Timestamp) -> Option<(User, Token)> {
-    match accounts.take(&name(text), None, arrival(None, now)).await.unwrap() {
+    match accounts.take(random_id(), &name(text), None, arrival(None, now)).await.unwrap() {
         Entered::Yes(SignedIn { user, token, .. }) => Some((user, token)),
         _ => None,
     }

@@ -7,6 +7,7 @@ on_every_store!(
     a_name_can_be_given_back_by_its_receipt_for_a_while,
     a_browser_that_takes_another_name_keeps_the_first_one_taken,
     names_are_bounded,
+    an_id_that_somebody_has_is_not_given_again,
     one_of_many_concurrent_callers_gets_a_name,
     the_limit_of_names_holds_for_concurrent_callers,
     a_name_is_taken_in_every_spelling,
@@ -48,10 +49,10 @@ async fn a_browser_that_takes_another_name_keeps_the_first_one_taken(store: Shar
     let (accounts, now) = (open(store), Timestamp::now());
     let (ann, old) = take(&accounts, "ann", now).await.unwrap();
     take(&accounts, "bob", now).await.unwrap();
-    let refused = accounts.take(&name("Bob"), None, arrival(Some(&old), now)).await.unwrap();
+    let refused = accounts.take(random_id(), &name("Bob"), None, arrival(Some(&old), now)).await.unwrap();
     assert!(matches!(refused, Entered::NameTaken));
     assert_eq!(user(&accounts, &old, now).await, Some(ann.clone()), "a refusal changes nothing");
-    let taken = accounts.take(&name("Carl"), None, arrival(Some(&old), now)).await.unwrap();
+    let taken = accounts.take(random_id(), &name("Carl"), None, arrival(Some(&old), now)).await.unwrap();
     let Entered::Yes(carl) = taken else { panic!("the name is free") };
     assert_eq!(carl.ended, [Ended { user: ann.id.clone(), session: old.session() }]);
     assert_eq!(user(&accounts, &old, now).await, None);
@@ -64,8 +65,17 @@ async fn names_are_bounded(store: Shared) {
     let now = Timestamp::now();
     assert!(take(&accounts, "a", now).await.is_some());
     assert!(take(&accounts, "b", now).await.is_some());
-    let full = accounts.take(&name("c"), None, arrival(None, now)).await.unwrap();
+    let full = accounts.take(random_id(), &name("c"), None, arrival(None, now)).await.unwrap();
     assert!(matches!(full, Entered::Full));
+}
+
+async fn an_id_that_somebody_has_is_not_given_again(store: Shared) {
+    let (accounts, now) = (open(store), Timestamp::now());
+    let (ann, token) = take(&accounts, "ann", now).await.unwrap();
+    let second = accounts.take(ann.id.clone(), &name("bob"), None, arrival(None, now)).await.unwrap();
+    assert!(matches!(second, Entered::IdTaken));
+    assert_eq!(user(&accounts, &token, now).await, Some(ann), "and nothing of hers has changed");
+    assert!(take(&accounts, "bob", now).await.is_some(), "the name is free");
 }
 
 async fn one_of_many_concurrent_callers_gets_a_name(store: Shared) {

@@ -65,7 +65,7 @@ async fn a_new_name_needs_an_invitation(store: Shared) {
     let (now, day) = (Timestamp::now(), Duration::from_secs(86_400));
     assert!(take(&accounts, "ann", now).await.is_some(), "the owner needs none");
     let by = async |text: &str, code: Option<&Code>, now| {
-        accounts.take(&name(text), code, arrival(None, now)).await.unwrap()
+        accounts.take(random_id(), &name(text), code, arrival(None, now)).await.unwrap()
     };
     let Invited::Yes(code, _) = accounts.invite(2, day, now).await.unwrap() else {
         panic!("it is the first")
@@ -91,7 +91,7 @@ async fn an_invitation_is_used_up_by_concurrent_callers(store: Shared) {
     let invited = accounts.invite(3, Duration::from_secs(60), now).await.unwrap();
     let Invited::Yes(code, _) = invited else { panic!("it is the first") };
     let names: Vec<_> = (0..8).map(|n| name(&format!("name {n}"))).collect();
-    let taking = names.iter().map(|name| accounts.take(name, Some(&code), arrival(None, now)));
+    let taking = names.iter().map(|name| accounts.take(random_id(), name, Some(&code), arrival(None, now)));
     let taken = futures::future::join_all(taking).await;
     assert_eq!(taken.iter().filter(|one| matches!(one, Ok(Entered::Yes(_)))).count(), 3);
 }

@@ -7,7 +7,7 @@ use chatcore_postgres::PostgresStore;
 
 use super::*;
 use crate::accounts::laws::rules;
-use crate::accounts::{Accounts, Arrival, Entered, TOKEN_LIFE, Token};
+use crate::accounts::{Accounts, Arrival, Entered, TOKEN_LIFE, Token, random_id};
 use crate::name::DisplayName;
 
 /// The tables as version 1 has made them.
@@ -26,7 +26,7 @@ const VERSION_1: &str = "CREATE SCHEMA web_chat;
 
 async fn take(accounts: &Accounts, name: &str) -> Entered {
     let arrival = Arrival { device: "Firefox on Linux", old: None, now: Timestamp::now() };
-    accounts.take(&DisplayName::new(name).unwrap(), None, arrival).await.unwrap()
+    accounts.take(random_id(), &DisplayName::new(name).unwrap(), None, arrival).await.unwrap()
 }
 
 /// The last name is as a version before that wrote it: converted to lower case instead of folded.

@@ -22,7 +22,7 @@ use redb::{Database, ReadableDatabase, TableDefinition, TableHandle};
 
 use super::*;
 use crate::accounts::laws::rules;
-use crate::accounts::{Accounts, Arrival, Entered, SignedIn, Token};
+use crate::accounts::{Accounts, Arrival, Entered, SignedIn, Token, random_id};
 use crate::name::DisplayName;
 use crate::web::{Cookies, Route, Sessions};
 
@@ -121,7 +121,7 @@ fn open(file: &Path) -> Accounts {
 
 async fn take(accounts: &Accounts, name: &str, old: Option<&Token>) -> Result<Entered, AccountsError> {
     let arrival = Arrival { device: "Firefox on Linux", old, now: Timestamp::now() };
-    accounts.take(&DisplayName::new(name).unwrap(), None, arrival).await
+    accounts.take(random_id(), &DisplayName::new(name).unwrap(), None, arrival).await
 }
 
 async fn sign_in(accounts: &Accounts, name: &str) -> SignedIn {
