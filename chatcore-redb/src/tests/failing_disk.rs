@@ -27,7 +27,7 @@ use crate::writer::SyncMode;
 /// What fails, as a set of bits.
 pub(super) const WRITES: u8 = 1;
 const SYNCS: u8 = 2;
-const OPENING: u8 = 4;
+pub(super) const OPENING: u8 = 4;
 const READS: u8 = 8;
 /// A write panics in place of failing, as a bug in redb would.
 const PANICS: u8 = 16;

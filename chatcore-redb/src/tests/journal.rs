@@ -11,7 +11,7 @@ use chatcore::store::{
 };
 use chatcore::{Avatar, ChannelId, ChannelName, Nonce, Position, Seq, User};
 
-use super::failing_disk::{Faults, WRITES, channel, nonces, open_with, publish};
+use super::failing_disk::{Faults, OPENING, WRITES, channel, nonces, open_with, publish};
 use crate::error::{OpenError, TransactionError};
 use crate::journal::{JOURNAL_BYTES, Journal, JournalFile, Mark, Storage};
 use crate::journaled;
@@ -340,4 +340,17 @@ fn a_record_has_the_whole_file_at_most() {
     assert_eq!(fs::metadata(beside(&path)).unwrap().len(), JOURNAL_BYTES as u64);
     journal.committed(Mark { generation: 8, records: 0 }).unwrap();
     assert!(journal.has_room_for(&most));
+}
+
+#[tokio::test]
+async fn a_store_that_can_not_reopen_its_file_leaves_the_journal() {
+    let place = Place::new();
+    let (store, channel) = place.ahead().await;
+    place.disk.set(WRITES | OPENING, 0);
+    let by = User::new("u_bob", "Bob").unwrap();
+    assert!(store.create_channel(&ChannelName::new("b").unwrap(), "", &by).await.is_err());
+    assert!(store.channel_count().await.is_err(), "the file is not open");
+    drop(store);
+    place.disk.set(0, 0);
+    assert_eq!(nonces(&place.open(), channel).await, [1, 2, 3]);
 }

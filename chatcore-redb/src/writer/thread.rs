@@ -80,13 +80,14 @@ impl<L: Layout> Thread<L> {
         if self.journal.as_ref().is_some_and(Journal::has_records) {
             self.commit(&mut batch);
         }
+        // Before the file is unlocked: another process may make a journal then. A file that could not be opened again may
+        // not have what the journal has.
+        if self.shared.database.read().unwrap_or_else(PoisonError::into_inner).is_some() {
+            self.remove_journal();
+        }
         // Closing syncs the last commits, and unlocks the file.
-        match self.close() {
-            Some(Err(failure)) => {
-                self.failures.failed("a database file could not be closed cleanly", "", &failure);
-            }
-            Some(Ok(())) => self.remove_journal(),
-            None => {}
+        if let Some(Err(failure)) = self.close() {
+            self.failures.failed("a database file could not be closed cleanly", "", &failure);
         }
     }
 
