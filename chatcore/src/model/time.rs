@@ -69,21 +69,21 @@ impl Timestamp {
             .expect("invariant: the constructor holds the years between 1970 and 9999");
         let moment = jiff::tz::Offset::UTC.to_datetime(moment);
         let mut text = *b"0000-00-00T00:00:00.000Z";
-        let mut write = |end: usize, mut number: u32| {
-            let mut at = end;
-            while number > 0 {
-                at -= 1;
-                text[at] = b'0' + (number % 10) as u8;
-                number /= 10;
-            }
+        let mut write = |at: usize, number: u32| {
+            let digit = |number: u32| b'0' + (number % 10) as u8;
+            (text[at], text[at + 1]) = (digit(number / 10), digit(number));
         };
-        write(4, moment.year().unsigned_abs().into());
-        write(7, moment.month().unsigned_abs().into());
-        write(10, moment.day().unsigned_abs().into());
-        write(13, moment.hour().unsigned_abs().into());
-        write(16, moment.minute().unsigned_abs().into());
-        write(19, moment.second().unsigned_abs().into());
-        write(23, moment.millisecond().unsigned_abs().into());
+        let year = u32::from(moment.year().unsigned_abs());
+        write(0, year / 100);
+        write(2, year);
+        write(5, moment.month().unsigned_abs().into());
+        write(8, moment.day().unsigned_abs().into());
+        write(11, moment.hour().unsigned_abs().into());
+        write(14, moment.minute().unsigned_abs().into());
+        write(17, moment.second().unsigned_abs().into());
+        let millis = u32::from(moment.millisecond().unsigned_abs());
+        write(20, millis / 10);
+        text[22] = b'0' + (millis % 10) as u8;
         text
     }
 }

@@ -31,10 +31,9 @@ pub(super) fn write_text(out: &mut Vec<u8>, text: &str) {
     if needs_escapes(text.as_bytes()) {
         return write_json(out, text);
     }
-    out.reserve(text.len() + 2);
-    out.push(b'"');
-    out.extend_from_slice(text.as_bytes());
-    out.push(b'"');
+    for part in ["\"", text, "\""] {
+        out.extend_from_slice(part.as_bytes());
+    }
 }
 
 /// Returns whether a text has a quotation mark, a backslash or a control character.
@@ -44,15 +43,20 @@ pub(super) fn write_text(out: &mut Vec<u8>, text: &str) {
 fn needs_escapes(text: &[u8]) -> bool {
     const ONES: u64 = u64::MAX / 255;
     let below = |eight: u64, bound: u64| eight.wrapping_sub(ONES * bound) & !eight & (ONES << 7);
-    let one_by_one = |rest: &[u8]| rest.iter().any(|byte| matches!(byte, 0..0x20 | b'"' | b'\\'));
-    let (eights, rest) = text.as_chunks::<8>();
-    let found = eights.iter().any(|eight| {
-        let eight = u64::from_le_bytes(*eight);
+    let found = |eight: [u8; 8]| {
+        let eight = u64::from_le_bytes(eight);
         let quotes = below(eight ^ (ONES * u64::from(b'"')), 1);
         let backslashes = below(eight ^ (ONES * u64::from(b'\\')), 1);
         (below(eight, 0x20) | quotes | backslashes) != 0
+    };
+    let (eights, rest) = text.as_chunks();
+    // The rest with what is before it, so that it has eight bytes too.
+    let last = text.last_chunk().copied().unwrap_or_else(|| {
+        let mut last = [b' '; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        last
     });
-    found || one_by_one(rest)
+    found(last) || eights.iter().any(|eight| found(*eight))
 }
 
 #[inline]
