@@ -208,7 +208,8 @@ async fn a_burst_of_many_authors_gives_each_their_own_nonces() {
                     .tell(json!({"type": "publish", "channel": "general", "nonce": text, "text": text}))
                     .await;
             }
-            client
+            // What a connection has not read yet is lost with it.
+            client.ok(json!({"type": "ping"})).await;
         })
     });
     let reading = followers.into_iter().map(|(mut client, form, id)| {
