@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 const EVENTS: u64 = 1_500;
 
 fn small_ring(setup: &mut Setup) {
-    setup.limits.ring_events = 16;
+    // Large enough that a socket is stuck before its subscription lags.
+    setup.limits.ring_events = 256;
     // The response to a resume over 300 long events fits.
     setup.limits.answer_bytes = 4 << 20;
     setup.limits.commands_per_second = 1_000_000;
