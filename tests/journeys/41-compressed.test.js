@@ -31,7 +31,8 @@ journey('a browser and the server read what the other compresses', async ({ brow
       const { seq } = await ask({ type: 'publish', id: 2 + n, channel: 'general', nonce: `n${n}`, text });
       events.push((await find((frame) => frame.type === 'message' && frame.seq === seq)).text);
     }
-    for (let n = 0; n < 8; n++) await ask({ type: 'publish', id: 10 + n, channel: 'general', nonce: `m${n}`, text: texts[3] });
+    for (let n = 0; n < 8; n++)
+      await ask({ type: 'publish', id: 10 + n, channel: 'general', nonce: `m${n}`, text: texts[3] });
     const { messages } = await ask({ type: 'history', id: 20, channel: 'general', before: 100 });
     return { extensions: socket.extensions, events, history: messages.map(({ text }) => text) };
   }, texts);
