@@ -20,6 +20,11 @@ export async function barriers({ context, page }, { forced = false, ofColours = 
     expression: `globalThis.axe ??= (() => { ${axe.source}; return axe; })(); undefined`,
   });
   await debug.detach();
+  // What fades in has the colours that people read only when it is there.
+  await page.evaluate(async () => {
+    const ends = document.getAnimations().filter(({ effect }) => effect?.getComputedTiming().endTime !== Infinity);
+    await Promise.allSettled(ends.map(({ finished }) => finished));
+  });
   // To read the style sheets of a shadow tree it would write an inline style, which the page's policy refuses.
   const options = {
     preload: { assets: ['media'] },
