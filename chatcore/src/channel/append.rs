@@ -1,9 +1,6 @@
 //! The way into a channel's log: the queues of the append groups.
 //!
-//! Each channel belongs to one append group. Its queue is worked off, and the channel's ring changed, by one at a time:
-//! by whoever has the group's [`Turn`]. A store that answers at once needs no other task: the publisher's own task takes
-//! the turn, and stores and delivers its message together with everything else that is queued. For a store that waits,
-//! and for repairs, the group has a task.
+//! Each channel belongs to one append group, whose task ([`Group`]) stores what is queued and alone changes the ring.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -22,7 +19,6 @@ use crate::channel::group::{Group, News};
 use crate::channel::registry::ChannelRegistry;
 use crate::channel::remote::{Remote, Told};
 use crate::delivery::FanOutQueue;
-use crate::delivery::turn::Turn;
 use crate::limits::Limits;
 use crate::limits::share::Waits;
 use crate::model::error::Error;
@@ -35,16 +31,14 @@ use crate::store::{Appended, Store};
 pub(crate) const NEWS: usize = 4_096;
 pub(crate) const NEWS_BYTES: usize = 4 << 20;
 
-/// How often a publisher's task works off the queue of its group in one go. After that the group's task does.
-const ROUNDS_AT_ONCE: usize = 4;
-
 /// The groups' queues. When it is dropped, the tasks finish what is queued and end.
 #[derive(Debug)]
 pub(crate) struct AppendQueue {
     groups: Vec<Arc<GroupQueue>>,
 }
 
-/// One group's queue, and the turn to work it off.
+/// One group's queue.
+#[derive(Debug)]
 pub(crate) struct GroupQueue {
     waiting: Mutex<Waiting>,
     /// Bytes of the waiting items.
@@ -53,12 +47,7 @@ pub(crate) struct GroupQueue {
     news_bytes: Arc<AtomicUsize>,
     most: usize,
     most_bytes: usize,
-    turn: Turn,
-    /// Whoever has the turn takes it out.
-    group: Mutex<Option<Box<Group>>>,
-    /// Whether the store answers at once.
-    at_once: bool,
-    /// Wakes the group's task, for which the turn is asked.
+    /// Wakes the group's task.
     wake: Notify,
 }
 
@@ -86,38 +75,15 @@ pub(crate) struct Job {
 /// Where an append's answer goes.
 pub(crate) type Reply = oneshot::Sender<Result<Appended, Error>>;
 
-/// The answer to an append. It is stored, together with all that is queued, when this is first polled or dropped at the
-/// latest.
+/// The answer to an append.
 #[derive(Debug)]
-pub(crate) struct Pending {
-    reply: oneshot::Receiver<Result<Appended, Error>>,
-    /// The queue, until somebody was asked to work it off.
-    queue: Option<Arc<GroupQueue>>,
-}
-
-impl Pending {
-    /// Has everything stored that is queued, if that was not begun.
-    pub(crate) fn begin(&mut self) {
-        if let Some(queue) = self.queue.take() {
-            queue.work();
-        }
-    }
-}
+pub(crate) struct Pending(oneshot::Receiver<Result<Appended, Error>>);
 
 impl Future for Pending {
     type Output = Result<Appended, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.begin();
-        Pin::new(&mut self.reply).poll(cx).map(|reply| reply.unwrap_or_else(|_| Err(Error::overloaded())))
-    }
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        if let Some(queue) = self.queue.take() {
-            queue.ask();
-        }
+        Pin::new(&mut self.0).poll(cx).map(|reply| reply.unwrap_or_else(|_| Err(Error::overloaded())))
     }
 }
 
@@ -131,7 +97,6 @@ impl AppendQueue {
         monitor: &Arc<Monitor>,
         sender: Option<&Arc<Sender>>,
     ) -> Self {
-        let at_once = store.append_at_once(Vec::new()).is_ok();
         let groups = (0..limits.append_groups.max(1))
             .map(|_| {
                 let news_bytes = Arc::default();
@@ -143,12 +108,9 @@ impl AppendQueue {
                     news_bytes,
                     most: limits.append_queue.max(1),
                     most_bytes: limits.append_queue_bytes,
-                    turn: Turn::new(),
-                    group: Mutex::new(Some(Box::new(group))),
-                    at_once,
                     wake: Notify::new(),
                 });
-                tokio::spawn(run(Arc::clone(&queue)));
+                tokio::spawn(run(Arc::clone(&queue), group));
                 queue
             })
             .collect();
@@ -176,12 +138,7 @@ impl AppendQueue {
         let span = span(&channel, &append);
         let job = Job { channel, append, queued: Instant::now(), _place: place, reply, span };
         queue.push(job)?;
-        if queue.at_once {
-            return Ok(Pending { reply: pending, queue: Some(Arc::clone(queue)) });
-        }
-        // The store may as well begin now.
-        queue.ask();
-        Ok(Pending { reply: pending, queue: None })
+        Ok(Pending(pending))
     }
 
     /// Waits until the channel's ring has everything that the store has now.
@@ -223,13 +180,13 @@ impl Drop for AppendQueue {
     fn drop(&mut self) {
         for group in &self.groups {
             group.waiting().closed = true;
-            group.ask();
+            group.wake.notify_one();
         }
     }
 }
 
 impl GroupQueue {
-    /// Queues an append. [Ask](Self::ask) for it to be stored, or [work](Self::work) it off.
+    /// Queues an append, and wakes the group's task.
     fn push(&self, job: Job) -> Result<(), Error> {
         let weight = job.append.weight();
         let mut waiting = self.waiting();
@@ -238,10 +195,12 @@ impl GroupQueue {
         }
         self.bytes.fetch_add(weight, Ordering::Relaxed);
         waiting.jobs.push_back(job);
+        drop(waiting);
+        self.wake.notify_one();
         Ok(())
     }
 
-    /// Queues news and has them worked off. Returns false if too many wait.
+    /// Queues news, and wakes the group's task. Returns false if too many wait.
     fn tell(&self, news: News) -> bool {
         let mut waiting = self.waiting();
         if waiting.news.len() >= NEWS {
@@ -249,7 +208,7 @@ impl GroupQueue {
         }
         waiting.news.push_back(news);
         drop(waiting);
-        self.ask();
+        self.wake.notify_one();
         true
     }
 
@@ -269,96 +228,27 @@ impl GroupQueue {
         !self.waiting().jobs.is_empty()
     }
 
-    pub(super) fn has_news(&self) -> bool {
-        !self.waiting().news.is_empty()
-    }
-
-    /// Puts a batch back in front of everything else.
-    pub(super) fn put_back(&self, batch: Vec<Job>) {
-        let mut waiting = self.waiting();
-        for job in batch.into_iter().rev() {
-            self.bytes.fetch_add(job.append.weight(), Ordering::Relaxed);
-            waiting.jobs.push_front(job);
-        }
-    }
-
-    /// Has the group's task work off the queue, unless somebody does already.
-    fn ask(&self) {
-        if self.turn.ask() {
-            self.wake.notify_one();
-        }
-    }
-
-    /// Works off the queue as far as that needs no waiting, unless somebody does already.
-    fn work(&self) {
-        if !self.turn.ask() {
-            return;
-        }
-        for _ in 0..ROUNDS_AT_ONCE {
-            self.turn.take();
-            let mut group = self.take_group();
-            let is_done = group.work_at_once(self);
-            self.put_group(group);
-            if !self.turn.end() {
-                if !is_done {
-                    self.ask();
-                }
-                return;
-            }
-        }
-        self.wake.notify_one();
-    }
-
-    fn take_group(&self) -> Box<Group> {
-        let mut group = self.group.lock().expect("invariant: nothing panics under this lock");
-        group.take().expect("invariant: whoever has the turn has put it back")
-    }
-
-    fn put_group(&self, group: Box<Group>) {
-        *self.group.lock().expect("invariant: nothing panics under this lock") = Some(group);
-    }
-
     // Held for one push or pop, never across an await.
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().expect("invariant: nothing panics under this lock")
     }
 }
 
-impl std::fmt::Debug for GroupQueue {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("GroupQueue").field("waiting", &self.waiting).finish_non_exhaustive()
-    }
-}
-
 /// A group's task. It runs until the queue is closed and empty.
-async fn run(queue: Arc<GroupQueue>) {
-    let mut due = None;
+async fn run(queue: Arc<GroupQueue>, mut group: Group) {
     loop {
-        match due {
+        match group.due() {
             None => queue.wake.notified().await,
             Some(due) => tokio::select! {
                 biased;
                 () = queue.wake.notified() => {}
-                () = sleep_until(due) => if !queue.turn.ask() {
-                    // Whoever has the turn wakes this task for what is due.
-                    queue.wake.notified().await;
-                },
+                () = sleep_until(due) => {}
             },
         }
-        queue.turn.take();
-        let mut group = queue.take_group();
         group.work(&queue).await;
-        due = group.due();
-        queue.put_group(group);
-        let ends = {
-            let waiting = queue.waiting();
-            waiting.closed && waiting.jobs.is_empty() && waiting.news.is_empty()
-        };
-        if ends {
+        let waiting = queue.waiting();
+        if waiting.closed && waiting.jobs.is_empty() && waiting.news.is_empty() {
             return;
-        }
-        if queue.turn.end() {
-            queue.wake.notify_one();
         }
     }
 }

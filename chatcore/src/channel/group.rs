@@ -53,7 +53,7 @@ fn kept<T>(mut list: Vec<T>) -> Vec<T> {
     if list.capacity() > KEPT { Vec::new() } else { list }
 }
 
-/// The state of an append group, for whoever has its turn.
+/// A group's task.
 pub(crate) struct Group {
     store: Shared<dyn Store>,
     limits: Arc<Limits>,
@@ -110,27 +110,6 @@ impl Group {
             // Callers that were just answered may append again, and share the next sync.
             yield_now().await;
         }
-    }
-
-    /// Works off the queue without waiting. Returns whether nothing is left for the group's task.
-    pub(super) fn work_at_once(&mut self, queue: &GroupQueue) -> bool {
-        if queue.has_news() || self.repairs.are_wanted() {
-            return false;
-        }
-        let batch = self.gather(queue);
-        if !batch.is_empty() {
-            let began = Instant::now();
-            let appends = batch.iter().map(|job| job.append.clone()).collect();
-            match contain(|| self.store.append_at_once(appends)) {
-                Ok(Ok(results)) => self.finish_batch(batch, Ok(results), began, queue),
-                Err(Panicked) => self.finish_batch(batch, Err("the store panicked"), began, queue),
-                Ok(Err(_)) => {
-                    queue.put_back(batch);
-                    return false;
-                }
-            }
-        }
-        self.due().is_none() && !self.repairs.is_stale()
     }
 
     /// Returns when something is to be done although nothing comes.
@@ -194,16 +173,24 @@ impl Group {
 
     async fn store_batch(&mut self, batch: Vec<Job>, queue: &GroupQueue) {
         let appends = batch.iter().map(|job| job.append.clone()).collect();
-        let stored = contain_async(async { self.store.append(appends).await });
         let began = Instant::now();
-        let results = match timeout(self.limits.store_timeout, stored).await {
+        let results = match contain(|| self.store.append_at_once(appends)) {
             Ok(Ok(results)) => Ok(results),
-            Ok(Err(Panicked)) => Err("the store panicked"),
-            Err(_) => Err("the store did not answer in time"),
+            Ok(Err(appends)) => self.append(appends).await,
+            Err(Panicked) => Err("the store panicked"),
         };
         self.finish_batch(batch, results, began, queue);
         if self.repairs.is_stale() {
             self.repair().await;
+        }
+    }
+
+    async fn append(&self, appends: Vec<Append>) -> Result<Vec<Result<Appended, AppendError>>, &'static str> {
+        let stored = contain_async(async { self.store.append(appends).await });
+        match timeout(self.limits.store_timeout, stored).await {
+            Ok(Ok(results)) => Ok(results),
+            Ok(Err(Panicked)) => Err("the store panicked"),
+            Err(_) => Err("the store did not answer in time"),
         }
     }
 

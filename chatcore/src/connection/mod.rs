@@ -62,8 +62,6 @@ pub struct Connection {
     waiting: VecDeque<Waiting>,
     /// Commands that are running, or are answered after one that is, in order.
     started: VecDeque<UnderWay>,
-    /// Whether publishes were started that may not be in the store yet.
-    publishes_wait: bool,
     /// Bytes of both.
     command_bytes: usize,
     /// In the order of their keys.
@@ -158,7 +156,6 @@ impl Connection {
             handle,
             waiting: VecDeque::new(),
             started: VecDeque::new(),
-            publishes_wait: false,
             command_bytes: 0,
             subscriptions: Vec::new(),
             next_key: 0,
@@ -204,9 +201,7 @@ impl Connection {
         self.handle.set_form(form);
     }
 
-    /// Takes in a text frame. What it asks for is done when the connection is polled next
-    /// ([`poll_outgoing`](Self::poll_outgoing)), so poll it after the frames that have arrived: what is published by them is
-    /// stored and delivered together. A malformed frame is answered with an `error`, in its turn.
+    /// Handles a text frame. A malformed frame is answered with an `error`, in its turn.
     pub fn receive(&mut self, frame: &str) {
         let admitted = self.admission.frame(Moment::now(), &self.handle.share, frame);
         self.admit(admitted, frame.len());
@@ -291,8 +286,6 @@ impl Connection {
     /// - `Pending`: nothing to write. The task is woken when there is.
     pub fn poll_outgoing(&mut self, cx: &mut Context<'_>, out: &mut Vec<Bytes>) -> Poll<Option<CloseReason>> {
         self.handle.register(cx.waker());
-        // A client that leaves or does not read has published all the same.
-        self.begin_publishes();
         if let Some(reason) = self.due_close() {
             return Poll::Ready(Some(reason));
         }

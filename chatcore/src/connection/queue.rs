@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -188,7 +187,6 @@ impl Connection {
             Request::Publish(publish) => match self.engine.try_publish(&self.handle, publish)? {
                 TryPublish::Queued { channel, open, pending } => {
                     self.handle.set_answering(true);
-                    self.publishes_wait = true;
                     Ok(Start::Now(Started::Publishing { id, channel, open, pending }))
                 }
                 TryPublish::NeedsStore(publish) => Ok(Start::Later(Request::Publish(publish))),
@@ -239,18 +237,6 @@ impl Connection {
                 self.handle.is_end_waiting(channel)
             }
             _ => false,
-        }
-    }
-
-    /// Has the publishes stored that were started since the last call, all together.
-    pub(super) fn begin_publishes(&mut self) {
-        if !mem::take(&mut self.publishes_wait) {
-            return;
-        }
-        for UnderWay { command, .. } in &mut self.started {
-            if let Started::Publishing { pending, .. } = command {
-                pending.begin();
-            }
         }
     }
 

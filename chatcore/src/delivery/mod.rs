@@ -13,7 +13,7 @@ mod ring_messages;
 pub(crate) mod shard;
 pub(crate) mod subscriber;
 mod sync;
-pub(crate) mod turn;
+mod turn;
 mod wake;
 
 use std::collections::VecDeque;

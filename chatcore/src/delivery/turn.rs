@@ -1,5 +1,4 @@
-//! Ensures that at most one task delivers a shard's new events, and that one does while any are pending. The queue of an
-//! append group is worked off in the same way.
+//! Ensures that at most one task delivers a shard's new events, and that one does while any are pending.
 //!
 //! A publish pushes to the ring, then asks for a turn. The first to ask queues the work; others that ask meanwhile
 //! find it queued. The task that takes the turn records that **before** it reads the ring. So an event that is

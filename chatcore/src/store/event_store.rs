@@ -161,8 +161,7 @@ pub trait EventStore: Send + Sync + 'static {
     /// Appends as [`append`](Self::append) does, without waiting for anything. Returns the batch unchanged if the store
     /// would have to wait, for a disk or a network, as this default does.
     ///
-    /// Implement it for a store that keeps everything in memory: then a message is stored and delivered by its publisher's
-    /// own task, and no other is woken. The engine asks with an empty batch whether a store has it.
+    /// Implement it for a store that keeps everything in memory: it saves each batch a future and a timer.
     ///
     /// # Errors
     /// The batch, if the store would have to wait.

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -82,12 +82,6 @@ impl Driven {
 
     fn receive(&mut self, frame: &str) {
         self.connection.receive(frame);
-    }
-
-    /// Has carried out what was received, as far as that needs no waiting.
-    fn carry_out(&mut self) {
-        let polled = self.poll(&mut Context::from_waker(Waker::noop()));
-        assert!(polled.is_pending(), "still open");
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
@@ -268,7 +262,6 @@ async fn no_event_follows_a_revocation() {
     reader.receive(r#"{"type":"subscribe","id":1,"channel":"a","limit":0}"#);
     reader.answers(1).await;
     owner.receive(&publish("a", "first"));
-    owner.carry_out();
     // The fan-out wakes nobody for what it writes itself.
     while !poll_fn(|cx| {
         assert!(reader.poll(cx).is_pending());
@@ -305,8 +298,7 @@ async fn no_event_follows_a_revocation() {
     let (revoked, channel) = (UserId::new("u_reader").unwrap(), ChannelName::new("a").unwrap());
     for n in 0..ROUNDS {
         owner.receive(&publish("a", &n.to_string()));
-        owner.carry_out();
-        for _ in 0..random.below(20) {
+            for _ in 0..random.below(20) {
             yield_now().await;
         }
         chat.revoke(&revoked, &channel);
@@ -355,7 +347,6 @@ async fn a_large_channel_does_not_starve_others() {
         members.push(member(&chat, &format!("u_{n}"), &counter).await);
     }
     owner.receive(&publish("a", "1"));
-    owner.carry_out();
     let mut turns = Vec::new();
     while counter.bursts() < MEMBERS {
         yield_now().await;
