@@ -298,7 +298,7 @@ async fn no_event_follows_a_revocation() {
     let (revoked, channel) = (UserId::new("u_reader").unwrap(), ChannelName::new("a").unwrap());
     for n in 0..ROUNDS {
         owner.receive(&publish("a", &n.to_string()));
-            for _ in 0..random.below(20) {
+        for _ in 0..random.below(20) {
             yield_now().await;
         }
         chat.revoke(&revoked, &channel);
