@@ -266,7 +266,7 @@ impl HistoryRing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::event::{Append, AppendBody};
+    use crate::model::append::{Append, AppendBody};
     use crate::model::id::{ChannelId, Epoch, Nonce};
     use crate::model::message::User;
     use crate::model::name::ChannelName;

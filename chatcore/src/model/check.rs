@@ -132,7 +132,7 @@ impl<'de> Deserialize<'de> for Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::event::{Append, AppendBody};
+    use crate::model::append::{Append, AppendBody};
     use crate::model::id::{ChannelId, Nonce};
     use crate::model::message::User;
     use crate::model::time::Timestamp;

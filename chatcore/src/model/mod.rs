@@ -1,5 +1,6 @@
 //! What things are: ids, names, messages, events, rights, errors, and moments. No lock, no I/O.
 
+pub(crate) mod append;
 pub(crate) mod attachment;
 pub(crate) mod avatar;
 pub(crate) mod check;

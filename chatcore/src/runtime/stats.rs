@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
+use crate::model::append::{Append, AppendBody};
 use crate::model::error::ErrorCode;
-use crate::model::event::{Append, AppendBody};
 use crate::protocol::CloseReason;
 use crate::runtime::bell::Bell;
 use crate::runtime::failures::FailureLog;

@@ -5,8 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{AppendError, Found, PageLimit, StoreError, search_by_scan};
+use crate::model::append::Append;
 use crate::model::check::Check;
-use crate::model::event::{Append, Event};
+use crate::model::event::Event;
 use crate::model::id::{ChannelId, Epoch, Position, Seq};
 use crate::model::message::Message;
 use crate::model::query::SearchQuery;

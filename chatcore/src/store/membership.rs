@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use unicode_normalization::char::is_combining_mark;
 
 use super::{AppendError, ChannelInfo, Created, PageLimit, StoreError};
-use crate::model::event::{Append, AppendBody};
+use crate::model::append::{Append, AppendBody};
 use crate::model::id::{ChannelId, UserId};
 use crate::model::membership::{ChannelKind, HistoryAccess, Member, MemberOp, Notify, Role};
 use crate::model::message::User;

@@ -40,8 +40,9 @@ pub use self::membership::{
 pub use self::memory::MemoryStore;
 pub use self::page::{Filling, PageLimit};
 pub use self::scan::{Found, SEARCH_BYTES, SEARCH_SCAN, search_by_scan};
+pub use crate::model::append::{Append, AppendBody, EditExtras, Extras};
 pub use crate::model::check::Check;
-pub use crate::model::event::{Append, AppendBody, Content, EditExtras, Event, EventKind, Extras};
+pub use crate::model::event::{Content, Event, EventKind};
 pub use crate::model::membership::{
     ChannelKind, HistoryAccess, Member, MemberOp, Mention, Mentions, Notify, Role,
 };

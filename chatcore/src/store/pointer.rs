@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::model::event::Append;
+use crate::model::append::Append;
 use crate::model::id::{AttachmentId, ChannelId, ConsumerName, Position, Seq, UserId};
 use crate::model::membership::{Member, Notify};
 use crate::model::message::{Message, User};

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use super::Random;
-use crate::model::event::Append;
+use crate::model::append::Append;
 use crate::model::id::{AttachmentId, ChannelId, Position, Seq, UserId};
 use crate::model::message::{Message, User};
 use crate::model::name::ChannelName;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use async_trait::async_trait;
 
 use super::{MemoryStore, State};
-use crate::model::event::{Append, AppendBody};
+use crate::model::append::{Append, AppendBody};
 use crate::model::id::{ChannelId, Seq, UserId};
 use crate::model::message::{Erasure, User};
 use crate::store::{ErasedUser, Erasures, NextTraces, StoreError, Traces, UploadState};

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
 
+use crate::model::append::{Append, AppendBody};
 use crate::model::attachment::Attachment;
 use crate::model::check::Check;
-use crate::model::event::{Append, AppendBody, Event, EventKind};
+use crate::model::event::{Event, EventKind};
 use crate::model::id::{Epoch, Nonce, Position, Seq, UserId};
 use crate::model::message::Message;
 use crate::model::time::Timestamp;

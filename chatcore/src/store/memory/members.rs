@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::erasures::was_erased;
 use super::log::Log;
 use super::{MemoryStore, State, no_such_channel};
-use crate::model::event::{Append, AppendBody};
+use crate::model::append::{Append, AppendBody};
 use crate::model::id::{ChannelId, Seq, UserId};
 use crate::model::membership::{ChannelKind, HistoryAccess, Member, MemberOp, Notify, Role};
 use crate::model::message::User;

@@ -22,8 +22,8 @@ use super::{
     EventStore, FileBytes, Head, NONCE_LIFE, Page, PageLimit, Replay, Revocation, StoreError, Unread, Upload,
     UploadState,
 };
+use crate::model::append::{Append, AppendBody};
 use crate::model::attachment::Attachment;
-use crate::model::event::{Append, AppendBody};
 use crate::model::id::{AttachmentId, ChannelId, Position, Seq, UserId};
 use crate::model::message::{Message, User};
 use crate::model::name::ChannelName;

@@ -9,7 +9,8 @@ use super::{
     NOWHERE, StoreFixture, add, ann, assert_gapless, bob, channel, delete, edit, events, head, log, messages,
     nonce, publish, put, put_texts, react, say, start, upload,
 };
-use crate::model::event::{AppendBody, EventKind};
+use crate::model::append::AppendBody;
+use crate::model::event::EventKind;
 use crate::store::{AppendError, EventStore, UploadState};
 
 /// A channel's first event has `seq` 1, and each next one the next number, within and across batches.

@@ -7,8 +7,9 @@ use super::{
     NOWHERE, StoreFixture, add, ann, assert_no_attachment, assert_no_message, attach, bob, channel, delete,
     head, log, message, messages, put, say, state, upload,
 };
+use crate::model::append::AppendBody;
 use crate::model::attachment::Attachment;
-use crate::model::event::{AppendBody, EventKind};
+use crate::model::event::EventKind;
 use crate::model::id::{AttachmentId, ChannelId};
 use crate::model::message::User;
 use crate::model::time::Timestamp;

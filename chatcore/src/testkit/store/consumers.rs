@@ -7,7 +7,8 @@ use std::time::Duration;
 use futures::future::join_all;
 
 use super::{StoreFixture, ann, bob, channel, edit, head, name, put, put_texts, say, start};
-use crate::model::event::{Append, AppendBody, Event};
+use crate::model::append::{Append, AppendBody};
+use crate::model::event::Event;
 use crate::model::id::{ChannelId, ConsumerName, Position, Seq};
 use crate::model::membership::{MemberOp, Role};
 use crate::model::time::Timestamp;

@@ -7,7 +7,7 @@ use super::{
     StoreFixture, add, ann, answer, attach, bob, channel, channels, delete, edit, log, message, messages,
     name, put, react, say, state, upload,
 };
-use crate::model::event::{Append, AppendBody};
+use crate::model::append::{Append, AppendBody};
 use crate::model::id::{ChannelId, Seq, UserId};
 use crate::model::membership::{Member, MemberOp, Role};
 use crate::model::message::{Erasure, User};

@@ -6,7 +6,7 @@ use super::{
     NOWHERE, StoreFixture, add, ann, bob, channel, delete, edit, head, messages, nonce, put, put_texts,
     react, say,
 };
-use crate::model::event::{Append, AppendBody, EditExtras, Extras};
+use crate::model::append::{Append, AppendBody, EditExtras, Extras};
 use crate::model::id::{ChannelId, Seq};
 use crate::model::membership::{Mention, Mentions};
 use crate::model::message::{Message, User};

@@ -7,7 +7,8 @@ use super::{
     NOWHERE, StoreFixture, add, ann, answer, assert_no_message, bob, channel, delete, edit, head, log,
     message, messages, publish, put, put_texts, react, say,
 };
-use crate::model::event::{Append, AppendBody, EventKind};
+use crate::model::append::{Append, AppendBody};
+use crate::model::event::EventKind;
 use crate::model::id::Seq;
 use crate::model::message::{ReactionLimits, TooManyReactions, User};
 use crate::store::{AppendError, Appended, EventStore, PageLimit};

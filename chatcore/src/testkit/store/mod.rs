@@ -25,8 +25,9 @@ pub mod search;
 
 use async_trait::async_trait;
 
+use crate::model::append::{Append, AppendBody};
 use crate::model::attachment::Attachment;
-use crate::model::event::{Append, AppendBody, Event};
+use crate::model::event::Event;
 use crate::model::id::{AttachmentId, ChannelId, Nonce, Position, Seq};
 use crate::model::message::{Message, User};
 use crate::model::name::ChannelName;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{delete, edit, publish, react};
-use crate::model::event::{Append, AppendBody, Event, EventKind};
+use crate::model::append::{Append, AppendBody};
+use crate::model::event::{Event, EventKind};
 use crate::model::id::{ChannelId, Seq};
 use crate::model::message::{Message, User};
 use crate::store::Appended;

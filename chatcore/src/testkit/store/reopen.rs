@@ -5,8 +5,8 @@ use super::{
     StoreFixture, ann, attach, bob, channel, channels, delete, edit, head, log, messages, name, nonce,
     publish, put, put_texts, react, say, state, upload,
 };
+use crate::model::append::{Append, AppendBody, Extras};
 use crate::model::avatar::Avatar;
-use crate::model::event::{Append, AppendBody, Extras};
 use crate::model::membership::{HistoryAccess, MemberOp, Mention, Mentions, Notify, Role};
 use crate::model::time::Timestamp;
 use crate::store::{

@@ -1,7 +1,8 @@
 //! Which appends a store accepts: those that the memory store accepts, whatever came before.
 
 use super::{NOWHERE, StoreFixture, add, ann, answer, bob, channel, delete, edit, log, name, react, say};
-use crate::model::event::{Append, AppendBody, Event, EventKind};
+use crate::model::append::{Append, AppendBody};
+use crate::model::event::{Event, EventKind};
 use crate::model::id::{ChannelId, Seq};
 use crate::model::membership::{HistoryAccess, Member, MemberOp, Role};
 use crate::model::message::User;

@@ -188,7 +188,7 @@ pub async fn only_texts_of_the_channel_are_found<F: StoreFixture>(fixture: F) {
     put(&store, say(two, &ann(), "apple two")).await;
     let file = upload(&store, one, &ann(), "a_apple", UploadState::Ready).await;
     let mut only_file = attach(one, &ann(), "file", &[&file]);
-    if let crate::model::event::AppendBody::Message { text, .. } = &mut only_file.body {
+    if let crate::model::append::AppendBody::Message { text, .. } = &mut only_file.body {
         text.clear();
     }
     put(&store, only_file).await;

@@ -6,7 +6,8 @@ use super::{
     ALL, adding, archiving, change, cid, direct, leaving, member, members, naming, private, refusal,
     removing, seen,
 };
-use crate::model::event::{Append, AppendBody, EventKind};
+use crate::model::append::{Append, AppendBody};
+use crate::model::event::EventKind;
 use crate::model::membership::{ChannelKind, HistoryAccess, Member, MemberOp, Notify, Role};
 use crate::model::message::User;
 use crate::store::{

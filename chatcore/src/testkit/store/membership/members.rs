@@ -6,7 +6,8 @@ use super::{
     adding, archiving, change, cid, direct, leaving, member, members, naming, private, private_with, refusal,
     removing, seen,
 };
-use crate::model::event::{Append, AppendBody, EventKind};
+use crate::model::append::{Append, AppendBody};
+use crate::model::event::EventKind;
 use crate::model::id::UserId;
 use crate::model::membership::{HistoryAccess, Member, MemberOp, Role};
 use crate::model::message::User;

@@ -8,7 +8,7 @@ pub use self::channels::*;
 pub use self::members::*;
 pub use self::people::*;
 
-use crate::model::event::{Append, AppendBody};
+use crate::model::append::{Append, AppendBody};
 use crate::model::id::ChannelId;
 use crate::model::membership::{HistoryAccess, Member, MemberOp, Role};
 use crate::model::message::User;

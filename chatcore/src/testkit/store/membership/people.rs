@@ -1,7 +1,8 @@
 //! Laws of mentions, and of finding people.
 
+use crate::model::append::{Append, AppendBody, EditExtras, Extras};
 use crate::model::data::Data;
-use crate::model::event::{Append, AppendBody, EditExtras, EventKind, Extras};
+use crate::model::event::EventKind;
 use crate::model::id::UserId;
 use crate::model::membership::{Mention, Mentions};
 use crate::model::message::{MessageKind, User};
