@@ -4,9 +4,11 @@ pub(crate) mod boundary;
 pub(crate) mod deflate;
 pub(crate) mod driver;
 pub(crate) mod endpoint;
+mod frame;
 pub(crate) mod inflate;
 pub(crate) mod reader;
 pub(crate) mod shared;
+mod sync_io;
 pub(crate) mod writer;
 
 use std::io;

@@ -1,6 +1,6 @@
 //! Reads a client's frames: tungstenite's synchronous state machine over a socket that may not be ready.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -15,15 +15,13 @@ use tungstenite::{Error, Message, Utf8Bytes};
 use crate::limits::incoming::{Incoming, IncompleteMessage};
 use crate::socket::boundary::{Boundary, Coding, Codings};
 use crate::socket::inflate::{InflateError, inflate};
+use crate::socket::sync_io::SyncIo;
 
 /// The bytes to read at once: a burst of short commands.
 const READ_BYTES: usize = 4_096;
 
 /// The bytes to read next, if those before were whole messages.
 const REST_BYTES: usize = 256;
-
-/// The most frames without a message to read at once. Then the caller counts them, and may stop reading.
-const OTHERS_AT_ONCE: u32 = 64;
 
 /// What the client sent.
 #[derive(Debug)]
@@ -231,51 +229,12 @@ fn refusal(error: &Error) -> Received {
     }
 }
 
-/// The socket for the state machine, during one call.
-struct SyncIo<'a, 'b, I> {
-    io: &'a mut I,
-    cx: &'a mut Context<'b>,
-    boundary: &'a mut Boundary,
-    codings: &'a mut Codings,
-    replies: &'a mut Vec<u8>,
-    heard: &'a mut bool,
-}
-
-impl<I: AsyncRead + Unpin> Read for SyncIo<'_, '_, I> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.boundary.others() >= OTHERS_AT_ONCE {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let mut buffer = ReadBuf::new(buffer);
-        match Pin::new(&mut *self.io).poll_read(self.cx, &mut buffer) {
-            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
-            Poll::Ready(read) => {
-                read?;
-                let bytes = buffer.filled_mut();
-                self.boundary.take(bytes, self.codings);
-                *self.heard |= !bytes.is_empty();
-                Ok(bytes.len())
-            }
-        }
-    }
-}
-
-impl<I> Write for SyncIo<'_, '_, I> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.replies.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
 
     use super::*;
+    use crate::socket::sync_io::OTHERS_AT_ONCE;
 
     /// Returns a client's frame with an all-zero mask, which leaves the payload unchanged.
     fn frame(first: u8, payload: &[u8]) -> Vec<u8> {

@@ -8,7 +8,8 @@ use chatcore::transport::{Burst, Framing, Outlet, Sent};
 use tokio::net::TcpStream;
 
 use crate::socket::deflate;
-use crate::socket::writer::{Writer, write_deflated, write_text};
+use crate::socket::frame::{write_deflated, write_text};
+use crate::socket::writer::Writer;
 
 /// The lock around a socket. The socket's task holds it while it runs; the fan-out only tries it.
 pub(crate) struct SharedSocket<I>(Mutex<SocketParts<I>>);

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::limits::pace::Stall;
 use crate::socket::deflate::{self, PIECE};
+use crate::socket::frame::{COMPRESSED, LAST, Opcode, frame_len, header};
 
 /// The most frames per write.
 const GATHER: usize = 64;
@@ -48,23 +49,6 @@ struct Frame {
     is_rest: bool,
 }
 
-/// The bit of a message's last frame.
-const LAST: u8 = 0x80;
-
-/// The bit of a compressed message's first frame.
-const COMPRESSED: u8 = 0x40;
-
-#[derive(Clone, Copy, Debug)]
-#[repr(u8)]
-enum Opcode {
-    Continuation = 0x0,
-    Text = 0x1,
-    #[cfg(feature = "testkit")]
-    Binary = 0x2,
-    Close = 0x8,
-    Ping = 0x9,
-}
-
 impl Frame {
     fn new(opcode: Opcode, payload: Bytes) -> Self {
         Self::with_bits(LAST, opcode, payload)
@@ -92,54 +76,6 @@ impl Frame {
     fn len(&self) -> usize {
         usize::from(self.header_len) + self.payload.len()
     }
-}
-
-/// Appends the bytes of a text frame on the wire.
-pub(crate) fn write_text(payload: &[u8], wire: &mut Vec<u8>) {
-    write(LAST, payload, wire);
-}
-
-/// Appends the bytes of a text frame on the wire, whose payload is compressed.
-pub(crate) fn write_deflated(payload: &[u8], wire: &mut Vec<u8>) {
-    write(LAST | COMPRESSED, payload, wire);
-}
-
-fn write(bits: u8, payload: &[u8], wire: &mut Vec<u8>) {
-    let (header, len) = header(bits, Opcode::Text, payload.len());
-    wire.extend_from_slice(&header[..usize::from(len)]);
-    wire.extend_from_slice(payload);
-}
-
-/// Returns the length of the first of a server's frames on the wire.
-fn frame_len(wire: &[u8]) -> usize {
-    match (wire[1], wire) {
-        (126, [_, _, a, b, ..]) => 4 + usize::from(u16::from_be_bytes([*a, *b])),
-        (127, [_, _, _, _, _, _, a, b, c, d, ..]) => 10 + u32::from_be_bytes([*a, *b, *c, *d]) as usize,
-        (len, _) => 2 + usize::from(len),
-    }
-}
-
-/// Returns a frame's header and its length.
-fn header(bits: u8, opcode: Opcode, payload_len: usize) -> ([u8; 10], u8) {
-    let mut header = [0; 10];
-    header[0] = bits | opcode as u8;
-    let len = match payload_len {
-        len @ 0..=125 => {
-            header[1] = len as u8;
-            2
-        }
-        len @ 126..=0xffff => {
-            header[1] = 126;
-            header[2..4].copy_from_slice(&(len as u16).to_be_bytes());
-            4
-        }
-        len => {
-            header[1] = 127;
-            header[2..10].copy_from_slice(&(len as u64).to_be_bytes());
-            10
-        }
-    };
-    (header, len)
 }
 
 impl Writer {
@@ -335,22 +271,58 @@ impl Writer {
 mod tests {
     use std::future::poll_fn;
 
-    use tokio::io::AsyncReadExt;
+    use tokio::io::{AsyncReadExt, DuplexStream, duplex};
 
     use super::*;
+    use crate::socket::frame::write_deflated;
     use crate::socket::inflate::inflate;
 
-    fn header(len: usize) -> Vec<u8> {
-        Frame::new(Opcode::Text, vec![0; len].into()).header().to_vec()
+    /// Returns the frames on the wire: their first byte and their payload.
+    fn frames(mut wire: &[u8]) -> Vec<(u8, &[u8])> {
+        let mut frames = Vec::new();
+        while !wire.is_empty() {
+            let (frame, rest) = wire.split_at(frame_len(wire));
+            let header = match frame[1] {
+                126 => 4,
+                127 => 10,
+                _ => 2,
+            };
+            frames.push((frame[0], &frame[header..]));
+            wire = rest;
+        }
+        frames
     }
 
-    #[test]
-    fn a_header_spells_the_length_in_as_few_bytes_as_it_can() {
-        assert_eq!(header(0), [0x81, 0]);
-        assert_eq!(header(125), [0x81, 125]);
-        assert_eq!(header(126), [0x81, 126, 0, 126]);
-        assert_eq!(header(65_535), [0x81, 126, 255, 255]);
-        assert_eq!(header(65_536), [0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]);
+    /// Writes everything. Returns what the peer reads at the other end of the pipe.
+    async fn drained(writer: &mut Writer, (mut near, mut far): (DuplexStream, DuplexStream)) -> Vec<u8> {
+        let reading = tokio::spawn(async move {
+            let mut got = Vec::new();
+            far.read_to_end(&mut got).await.unwrap();
+            got
+        });
+        poll_fn(|cx| writer.poll_write(&mut near, cx)).await.unwrap();
+        assert!(writer.is_empty() && writer.stall().is_none());
+        drop(near);
+        reading.await.unwrap()
+    }
+
+    /// Writes everything to a peer that reads through a pipe of so many bytes.
+    async fn written(writer: &mut Writer, pipe: usize) -> Vec<u8> {
+        drained(writer, duplex(pipe)).await
+    }
+
+    /// Closes the connection once a pipe of so many bytes is full. Returns what the peer reads then.
+    async fn cut(writer: &mut Writer, pipe: usize) -> Vec<u8> {
+        let (mut near, far) = duplex(pipe);
+        poll_fn(|cx| {
+            assert!(writer.poll_write(&mut near, cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        assert!(writer.stall().is_some());
+        writer.drop_unsent();
+        writer.push_close(CloseReason::TooSlow);
+        drained(writer, (near, far)).await
     }
 
     #[test]
@@ -369,7 +341,6 @@ mod tests {
     #[tokio::test]
     async fn partial_writes_resume_where_they_stopped() {
         for pipe in [1, 2, 3, 5, 7, 64, 100_000] {
-            let (mut near, mut far) = tokio::io::duplex(pipe);
             let mut writer = Writer::default();
             let mut expected = Vec::new();
             for n in 0..200 {
@@ -378,73 +349,19 @@ mod tests {
                 expected.extend_from_slice(&payload);
                 writer.push_text(payload);
             }
-            let reading = tokio::spawn(async move {
-                let mut got = Vec::new();
-                far.read_to_end(&mut got).await.unwrap();
-                got
-            });
-            poll_fn(|cx| writer.poll_write(&mut near, cx)).await.unwrap();
-            assert!(writer.frames.is_empty() && writer.stall().is_none());
+            assert_eq!(written(&mut writer, pipe).await, expected, "pipe of {pipe}");
             assert!(writer.frames.capacity() <= KEPT_CAPACITY);
-            drop(near);
-            assert_eq!(reading.await.unwrap(), expected, "pipe of {pipe}");
         }
     }
 
     #[tokio::test]
     async fn dropping_what_is_unsent_leaves_a_begun_frame_whole() {
-        let (mut near, mut far) = tokio::io::duplex(4);
         let mut writer = Writer::default();
         writer.push_text(Bytes::from_static(b"first"));
         writer.push_text(Bytes::from_static(b"second"));
-        poll_fn(|cx| {
-            assert!(writer.poll_write(&mut near, cx).is_pending());
-            Poll::Ready(())
-        })
-        .await;
-        assert!(writer.stall().is_some());
-        writer.drop_unsent();
-        writer.push_close(CloseReason::TooSlow);
-        let reading = tokio::spawn(async move {
-            let mut got = Vec::new();
-            far.read_to_end(&mut got).await.unwrap();
-            got
-        });
-        poll_fn(|cx| writer.poll_write(&mut near, cx)).await.unwrap();
-        drop(near);
         let mut expected = b"\x81\x05first\x88\x0a\x0f\xa1".to_vec();
         expected.extend_from_slice(b"too slow");
-        assert_eq!(reading.await.unwrap(), expected);
-    }
-
-    /// Returns the frames on the wire: their first byte and their payload.
-    fn frames(mut wire: &[u8]) -> Vec<(u8, &[u8])> {
-        let mut frames = Vec::new();
-        while !wire.is_empty() {
-            let (frame, rest) = wire.split_at(frame_len(wire));
-            let header = match frame[1] {
-                126 => 4,
-                127 => 10,
-                _ => 2,
-            };
-            frames.push((frame[0], &frame[header..]));
-            wire = rest;
-        }
-        frames
-    }
-
-    /// Writes everything to a peer that reads through a pipe of so many bytes.
-    async fn written(writer: &mut Writer, pipe: usize) -> Vec<u8> {
-        let (mut near, mut far) = tokio::io::duplex(pipe);
-        let reading = tokio::spawn(async move {
-            let mut got = Vec::new();
-            far.read_to_end(&mut got).await.unwrap();
-            got
-        });
-        poll_fn(|cx| writer.poll_write(&mut near, cx)).await.unwrap();
-        assert!(writer.is_empty());
-        drop(near);
-        reading.await.unwrap()
+        assert_eq!(cut(&mut writer, 4).await, expected);
     }
 
     #[tokio::test]
@@ -488,7 +405,7 @@ mod tests {
 
     #[tokio::test]
     async fn other_tasks_run_between_two_pieces() {
-        let (mut near, _far) = tokio::io::duplex(1 << 20);
+        let (mut near, _far) = duplex(1 << 20);
         let mut writer = Writer::new(true);
         writer.push_text(large());
         let mut polls = 0;
@@ -506,22 +423,7 @@ mod tests {
         let mut writer = Writer::new(true);
         writer.push_text(large());
         let first = writer.frames[0].len();
-        let (mut near, mut far) = tokio::io::duplex(1_000);
-        poll_fn(|cx| {
-            assert!(writer.poll_write(&mut near, cx).is_pending());
-            Poll::Ready(())
-        })
-        .await;
-        writer.drop_unsent();
-        writer.push_close(CloseReason::TooSlow);
-        let reading = tokio::spawn(async move {
-            let mut got = Vec::new();
-            far.read_to_end(&mut got).await.unwrap();
-            got
-        });
-        poll_fn(|cx| writer.poll_write(&mut near, cx)).await.unwrap();
-        drop(near);
-        let wire = reading.await.unwrap();
+        let wire = cut(&mut writer, 1_000).await;
         assert_eq!((wire[0], wire[first]), (0x41, 0x88));
     }
 
