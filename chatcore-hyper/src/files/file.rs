@@ -21,12 +21,11 @@ const COMPRESSIBLE_BYTES: usize = 1 << 20;
 pub(crate) struct File {
     content_type: &'static str,
     plain: Representation,
-    /// Compressed by the build, or on the first request. `None` if compression does not make the file smaller.
+    /// Compressed before, or on the first request. `None` if compression does not make the file smaller.
     brotli: OnceCell<Option<Representation>>,
 }
 
 /// The bytes of an answer and their tag.
-#[derive(Clone)]
 struct Representation {
     bytes: Bytes,
     etag: HeaderValue,
@@ -47,10 +46,10 @@ impl File {
         Self { content_type: content_type(name), plain: Representation::new(bytes), brotli: OnceCell::new() }
     }
 
-    /// Returns this file with its compressed bytes.
-    pub(crate) fn with_brotli(&self, brotli: Bytes) -> Self {
+    /// Returns a file that is already compressed.
+    pub(crate) fn compressed(name: &str, bytes: Bytes, brotli: Bytes) -> Self {
         let brotli = OnceCell::new_with(Some(Some(Representation::new(brotli))));
-        Self { content_type: self.content_type, plain: self.plain.clone(), brotli }
+        Self { brotli, ..Self::new(name, bytes) }
     }
 
     /// Returns whether this is the file's content.

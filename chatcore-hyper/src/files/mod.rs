@@ -57,11 +57,12 @@ impl StaticFiles {
         self
     }
 
-    /// Adds the compressed bytes of a file of this program, which it must have.
-    pub(crate) fn with_brotli(mut self, name: &'static str, brotli: &'static [u8]) -> Self {
-        if let Some(file) = Arc::make_mut(&mut self.embedded).get_mut(name) {
-            *file = Arc::new(file.with_brotli(Bytes::from_static(brotli)));
-        }
+    /// Adds files that are already compressed: the name of each, its bytes, and its bytes in brotli.
+    pub(crate) fn with_compressed(mut self, files: &[(&'static str, &'static [u8], &'static [u8])]) -> Self {
+        Arc::make_mut(&mut self.embedded).extend(files.iter().map(|&(name, plain, brotli)| {
+            let file = File::compressed(name, Bytes::from_static(plain), Bytes::from_static(brotli));
+            (name, Arc::new(file))
+        }));
         self
     }
 

@@ -7,15 +7,15 @@ use http::{HeaderMap, Method, Response};
 use crate::body::Body;
 use crate::files::StaticFiles;
 
-/// The files of the folder `ui`, and `emoji.json`, prepared by `build/main.rs`.
-const EMBEDDED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/ui_files.rs"));
+/// Files by their names, each plain and compressed with brotli.
+type Files = &'static [(&'static str, &'static [u8], &'static [u8])];
 
-/// Those that every page requests, compressed with brotli.
-const COMPRESSED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/ui_brotli.rs"));
+/// The files of the folder `ui`, and `emoji.json`, prepared by `build/main.rs`.
+static EMBEDDED: Files = include!(concat!(env!("OUT_DIR"), "/ui_files.rs"));
 
 /// `chat.js` and `chat.css` as they are in the folder: they import the other files, while the ones above contain
 /// them.
-const ENTRIES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/ui_entries.rs"));
+static ENTRIES: Files = include!(concat!(env!("OUT_DIR"), "/ui_entries.rs"));
 
 /// The browser client that a [`ChatService`](crate::ChatService) serves: modules, elements and their style.
 #[derive(Clone, Debug)]
@@ -32,8 +32,7 @@ impl Ui {
     /// module with its own path would be a second copy.
     #[must_use]
     pub fn embedded() -> Self {
-        let files = StaticFiles::embedded(EMBEDDED);
-        Self(COMPRESSED.iter().fold(files, |files, &(name, brotli)| files.with_brotli(name, brotli)))
+        Self(StaticFiles::default().with_compressed(EMBEDDED))
     }
 
     /// Serves the files of `folder`, and this crate's own if the folder has none of that name, so an app can
@@ -41,8 +40,7 @@ impl Ui {
     /// them.
     #[must_use]
     pub fn dir(folder: impl Into<PathBuf>) -> Self {
-        let files = ENTRIES.iter().fold(Self::embedded().0, |files, &(name, bytes)| files.with(name, bytes));
-        Self(files.overlay(folder))
+        Self(Self::embedded().0.with_compressed(ENTRIES).overlay(folder))
     }
 
     /// Serves no files, for an app with its own client.
@@ -71,6 +69,11 @@ impl Default for Ui {
 mod tests {
     use std::path::Path;
 
+    use bytes::Bytes;
+    use http::HeaderValue;
+    use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
+    use http_body_util::BodyExt;
+
     use super::*;
 
     /// Adds the paths of all files in a folder of `ui`, each after `prefix`.
@@ -98,32 +101,39 @@ mod tests {
         assert_eq!(Ui::none().names().count(), 0);
     }
 
-    #[test]
-    fn what_every_page_requests_is_compressed_by_the_build() {
-        for &(name, compressed) in COMPRESSED {
-            let (_, plain) = EMBEDDED.iter().find(|(embedded, _)| *embedded == name).unwrap();
-            let mut back = Vec::new();
-            std::io::Read::read_to_end(&mut brotli::Decompressor::new(compressed, 4096), &mut back).unwrap();
-            assert!(back == *plain && compressed.len() < plain.len() / 2, "{name}");
-        }
-        assert_eq!(COMPRESSED.len(), 3);
+    /// Returns a file's bytes in the coding that its answer names, the only one that the request accepts.
+    async fn get(ui: &Ui, name: &str, coding: &'static str) -> Bytes {
+        let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(coding))]);
+        let answer = ui.answer(&Method::GET, &headers, name).await;
+        assert_eq!(
+            answer.headers().get(CONTENT_ENCODING).map_or("identity", |it| it.to_str().unwrap()),
+            coding
+        );
+        answer.into_body().collect().await.unwrap().to_bytes()
+    }
+
+    fn decoded(brotli: &[u8]) -> Vec<u8> {
+        let mut plain = Vec::new();
+        std::io::Read::read_to_end(&mut brotli::Decompressor::new(brotli, 4096), &mut plain).unwrap();
+        plain
     }
 
     #[tokio::test]
-    async fn the_builds_bytes_are_served_and_not_those_of_another_file() {
-        let brotli = [(http::header::ACCEPT_ENCODING, http::HeaderValue::from_static("br"))];
-        let length = async |ui: &Ui| {
-            let answer = ui.answer(&Method::GET, &HeaderMap::from_iter(brotli.clone()), "chat.css").await;
-            answer.headers()[http::header::CONTENT_LENGTH].to_str().unwrap().parse::<usize>().unwrap()
-        };
-        let (_, compressed) = COMPRESSED.iter().find(|(name, _)| *name == "chat.css").unwrap();
-        assert_eq!(length(&Ui::embedded()).await, compressed.len());
-        assert!(length(&Ui::dir("none")).await < 606, "its own entry");
+    async fn each_file_is_served_as_the_build_made_it_in_each_coding() {
+        for (ui, files) in [(Ui::embedded(), EMBEDDED), (Ui::dir("none"), ENTRIES)] {
+            for &(name, plain, brotli) in files {
+                assert!(decoded(brotli) == plain, "{name}");
+                assert_eq!(get(&ui, name, "identity").await, plain, "{name}");
+                assert_eq!(get(&ui, name, "br").await.as_ptr(), brotli.as_ptr(), "{name}: the very bytes");
+            }
+        }
+        let (_, plain, brotli) = EMBEDDED.iter().find(|(name, ..)| *name == "chat.js").unwrap();
+        assert!(brotli.len() < plain.len() / 2, "what every page requests is compressed well");
     }
 
     #[test]
     fn the_names_of_emoji_are_as_a_picker_wants_them() {
-        let (_, json) = EMBEDDED.iter().find(|(name, _)| *name == "emoji.json").unwrap();
+        let (_, json, _) = EMBEDDED.iter().find(|(name, ..)| *name == "emoji.json").unwrap();
         let json: serde_json::Value = serde_json::from_slice(json).unwrap();
         let names = json["names"].as_array().unwrap();
         assert_eq!((names.len(), names[0].as_str()), (9, Some("Smileys & Emotion")));
