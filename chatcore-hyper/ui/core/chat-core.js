@@ -10,11 +10,12 @@ import { MAX_WAITING, Outbox } from './outbox.js';
 import { Membership } from './membership.js';
 import { Pages } from './pages.js';
 import { Names } from './people.js';
-import { afterClose, ChatError, DEFAULT_LIMITS, isSeq, readUser } from './protocol.js';
+import { afterClose, ChatError, DEFAULT_LIMITS, readUser } from './protocol.js';
 import { ReadMarker } from './read-marker.js';
 import { Retries } from './retries.js';
 import { searchMessages } from './search.js';
 import { Typing } from './typing.js';
+import { Updates } from './updates.js';
 
 export { ChatError } from './protocol.js';
 
@@ -46,8 +47,11 @@ export class ChatCore extends Emitter {
   #channels;
   /** @type {Typing} */
   #typing;
+  /** @type {Updates} */
+  #updates;
   /** Channels that were looked for among the archived ones. @type {Set<string>} */
   #lookedFor = new Set();
+  #request = (type, fields) => this.connection.request(type, fields);
   names = new Names();
   /** Whether the list of channels is known. */
   listed = false;
@@ -82,8 +86,8 @@ export class ChatCore extends Emitter {
     this.connection.on('state', () => this.#stateChanged());
     this.connection.on('welcome', (frame) => this.#welcomed(frame));
     this.connection.on('down', (code) => this.#disconnected(code));
-    this.connection.on('frame', (frame) => this.#take(frame));
-    const request = (type, fields) => this.connection.request(type, fields);
+    this.connection.on('frame', (frame) => this.#updates.take(frame));
+    const request = this.#request;
     const onChange = (name) => this.emit('log', { name });
     this.outbox = new Outbox({
       clock,
@@ -129,8 +133,8 @@ export class ChatCore extends Emitter {
       create: (name) => new Channel(name, () => this.user, this.names),
       emit: (event, detail) => this.emit(event, detail),
       onSubscribed: (channel, fresh, isNews) => {
-        this.#settle(channel, fresh);
-        if (isNews) this.#announce(channel, fresh);
+        this.#updates.settle(channel, fresh);
+        if (isNews) this.#updates.announce(channel, fresh);
         this.#findUnlisted();
         this.membership.picture(channel);
       },
@@ -154,8 +158,9 @@ export class ChatCore extends Emitter {
       retries: this.retries,
       onCounts: (infos) => this.#counted(infos),
       onChange: () => this.emit('channels'),
-      onSearched: (channel, messages) => this.#announce(channel, channel.hear(messages)),
+      onSearched: (channel, messages) => this.#updates.announce(channel, channel.hear(messages)),
     });
+    this.#updates = new Updates(this, this.#channels, this.#typing);
     if (user !== NOBODY) this.#identified();
   }
 
@@ -298,7 +303,7 @@ export class ChatCore extends Emitter {
    * @param {any} [before] what an answer said
    */
   search(name, query, before = null) {
-    return searchMessages((type, fields) => this.connection.request(type, fields), name, query, before);
+    return searchMessages(this.#request, name, query, before);
   }
 
   /** Takes the archived channels into the list, too. */
@@ -350,8 +355,7 @@ export class ChatCore extends Emitter {
     const channel = this.channel(name);
     const to = Math.min(seq, channel?.head ?? 0);
     if (!channel?.position || to <= channel.read) return;
-    this.#readTo(channel, to);
-    this.reads.mark(channel.name, to);
+    this.#markRead(channel, to);
   }
 
   /**
@@ -366,23 +370,17 @@ export class ChatCore extends Emitter {
     // What was read is told first, so that it doesn't undo this.
     this.reads.flush();
     await this.connection.request('unread', { channel: channel.name, seq });
-    this.#unreadFrom(channel, seq);
-  }
-
-  #unreadFrom(channel, seq) {
-    channel.markUnread(seq);
-    this.emit('unread', { name: channel.name, seq });
-    this.emit('channels');
-    this.counts.refresh();
+    this.#updates.unreadFrom(channel, seq);
   }
 
   /** Notes that everything in all channels has been seen. */
   markAllRead() {
-    for (const { name, head, unread } of this.channels) {
-      if (unread === 0) continue;
-      this.#readTo(this.channel(name), head);
-      this.reads.mark(name, head);
-    }
+    for (const channel of this.channels) if (channel.unread > 0) this.#markRead(channel, channel.head);
+  }
+
+  #markRead(channel, seq) {
+    this.#updates.readTo(channel, seq);
+    this.reads.mark(channel.name, seq);
   }
 
   /** Tells the others that one is typing; may be called at every key. @param {string} name */
@@ -462,88 +460,6 @@ export class ChatCore extends Emitter {
   #findMentions(channel) {
     // The answer to a subscription comes first.
     if (!this.#channels.isJoining(channel.name)) this.counts.findMentions(channel);
-  }
-
-  #take(frame) {
-    if (frame.type === 'user_changed') return this.#userChanged(readUser(frame.user));
-    if (frame.type === 'channel_created' || frame.type === 'channel_added') return this.#channels.created(frame);
-    if (typeof frame.channel !== 'string') return undefined;
-    if (frame.type === 'channel_removed') return this.#channels.removed(frame);
-    // It may be said of a channel whose list is on its way.
-    if (frame.type === 'read') return isSeq(frame.seq) && this.#readTo(this.#channels.ensure(frame.channel), frame.seq);
-    const channel = this.#channels.get(frame.channel);
-    if (!channel) return undefined;
-    if (frame.type === 'unread') return isSeq(frame.seq) && this.#unreadFrom(channel, frame.seq);
-    switch (frame.type) {
-      case 'counts':
-        return this.#told(channel, frame);
-      case 'presence':
-        if (channel.loaded || channel.kind === 'direct') channel.setPresence(frame);
-        return this.emit('people', { name: channel.name });
-      case 'typing':
-        return this.#heardTyping(channel, readUser(frame.user));
-      case 'lagged':
-        return this.#channels.join(channel.name);
-      default:
-        // An event of the log has its place there, also one that a later server has added.
-        return isSeq(frame.seq) && this.#logged(channel, frame);
-    }
-  }
-
-  #told(channel, { unread, mentions }) {
-    if (!Number.isSafeInteger(unread) || !Number.isSafeInteger(mentions)) return;
-    if (!channel.takeCounts({ unread, mentions })) return void this.counts.refresh();
-    this.emit('channels');
-    this.#channels.follow(channel.name);
-  }
-
-  #userChanged(user) {
-    if (!user) return;
-    this.names.add(user, '');
-    if (user.id === this.user.id) this.user = user;
-    this.emit('names');
-  }
-
-  #logged(channel, event) {
-    const { result, fresh } = channel.apply(event);
-    // While a subscription is under way, its answer or what follows it carries the missing ones.
-    if (result === 'gap') this.#channels.join(channel.name);
-    if (result !== 'applied') return;
-    this.#settle(channel, fresh);
-    this.#announce(channel, fresh);
-    if (channel.uncounted) this.counts.refresh();
-    this.emit('log', { name: channel.name });
-    if (fresh.length > 0 || event.type !== 'reaction') this.emit('channels');
-    if (fresh.length > 0) this.emit('people', { name: channel.name });
-  }
-
-  /** Takes out of the outbox what the log has. */
-  #settle(channel, messages) {
-    for (const message of messages) {
-      if (message.author.id === this.user.id && message.nonce) this.outbox.remove(message.nonce);
-    }
-    this.outbox.settle(channel.name);
-  }
-
-  #announce(channel, messages) {
-    for (const message of messages) {
-      if (message.author.id !== this.user.id)
-        this.emit('message', {
-          name: channel.name,
-          message,
-          mention: channel.isMention(message.author.id, message),
-        });
-    }
-  }
-
-  #heardTyping(channel, user) {
-    if (user && user.id !== this.user.id) this.#typing.heard(channel, user);
-  }
-
-  #readTo(channel, seq) {
-    channel.markRead(seq);
-    if (channel.uncounted) this.counts.refresh();
-    this.emit('channels');
   }
 }
 

@@ -21,20 +21,10 @@ import { Recent } from '../core/recent.js';
 import { actOf } from '../dom/shortcuts.js';
 import { channelHash, currentPlace, goTo, replaceWith } from '../dom/route.js';
 import { Tabs } from '../core/tabs.js';
-import { showIcon, showTitle } from '../dom/title.js';
+import { isNarrow, SidePanes } from './side-panes.js';
+import { TabMarks } from '../dom/title.js';
 import { isGenerated } from '../text/channel-key.js';
 import { showToast } from '../views/toast.js';
-
-/** Below this width one pane is shown at a time; `phone.css` says the same. */
-const NARROW = '(max-width: 719px)';
-
-/** From this width on there is room for the members beside the messages. */
-const WIDE = '(min-width: 1100px)';
-
-/** How long the marks of a tab wait for what is read in another one. */
-const MARKS_MS = 1000;
-
-const isNarrow = () => matchMedia(NARROW).matches;
 
 /**
  * `<chat-shell>`: the whole chat of one signed-in user. Set its `wire` once it is in the document.
@@ -49,11 +39,10 @@ export class ChatShell extends LiveElement {
   #notifications = null;
   /** @type {any} */
   #tabs = null;
-  /** Brings title and icon up to date a little later. @type {any} */
-  #marking = null;
-  /** The channel that the title names. @type {?string} */
-  #marked = null;
+  #marks = new TabMarks();
   #conversation = new Conversation();
+  /** @type {SidePanes} */
+  #panes;
   #parts;
   #empty;
   #peopleButton;
@@ -61,8 +50,6 @@ export class ChatShell extends LiveElement {
   #joinButton;
   /** The ways on from a channel that does not exist: create it, or go to another. */
   #ways;
-  /** What search has taken the place of. @type {{focus: any, members: boolean}} */
-  #beforeSearch = { focus: null, members: false };
   #base = '';
   /** @type {?Storage} */
   #storage = null;
@@ -125,7 +112,7 @@ export class ChatShell extends LiveElement {
       class: 'people quiet',
       'aria-expanded': 'false',
       'aria-controls': 'chat-members',
-      on: { click: () => this.#toggleMembers(members.hidden) },
+      on: { click: () => this.#panes.toggleMembers(members.hidden) },
     };
     this.#peopleButton = h('button', people, icon('people'), this.#peopleCount);
     const find = {
@@ -133,7 +120,7 @@ export class ChatShell extends LiveElement {
       class: 'plain',
       'aria-label': 'Search',
       title: 'Search',
-      on: { click: () => this.#search() },
+      on: { click: () => this.#panes.openSearch() },
     };
     const join = { type: 'button', class: 'primary join', hidden: true, on: { click: () => this.#join() } };
     this.#joinButton = h('button', join, 'Join');
@@ -175,7 +162,7 @@ export class ChatShell extends LiveElement {
       switcher,
       help,
     );
-    this.#showMembers(matchMedia(WIDE).matches);
+    this.#panes = new SidePanes(conversation, members, search, this.#peopleButton);
     conversation.join(pane, this);
     this.#listenToParts();
     this.#ways = [
@@ -206,9 +193,7 @@ export class ChatShell extends LiveElement {
     this.#notifications = new Notifications({ core, storage: this.#storage, tabs: this.#tabs, signal });
     signal.addEventListener('abort', () => {
       this.#tabs.close();
-      clearTimeout(this.#marking);
-      this.#marking = null;
-      showIcon(false);
+      this.#marks.end();
     });
     const { channels, members, banner, create, browse, write, details, search, switcher, user } = this.#parts;
     switcher.recent = this.#recent;
@@ -226,18 +211,12 @@ export class ChatShell extends LiveElement {
   }
 
   #listenToParts() {
-    const { channels, timeline, create, browse, write, details, switcher, help, search, user } = this.#parts;
+    const { channels, timeline, create, browse, write, details, switcher, help, user } = this.#parts;
     for (const [event, dialog] of Object.entries({ create, browse, write }))
       channels.addEventListener(event, () => dialog.open());
     details.addEventListener('left', ({ detail }) => this.#left(detail));
     for (const chooser of [create, browse, write, switcher])
       chooser.addEventListener('chosen', (event) => goTo(event.detail));
-    search.addEventListener('closed', () => {
-      this.#searchClosed();
-      this.#cover('search', false);
-    });
-    // On a phone the result lies beneath, and the way back leads to the search.
-    search.addEventListener('opened', () => isNarrow() && this.#hideSearch());
     user.addEventListener('help', () => help.open());
     timeline.addEventListener('left', () => currentPlace().seq && replaceWith(this.#current));
     user.addEventListener('sign-out', () => this.dispatchEvent(new Event('sign-out')));
@@ -261,8 +240,7 @@ export class ChatShell extends LiveElement {
 
   #listenToPage(core, signal) {
     addEventListener('hashchange', () => this.#follow(), { signal });
-    addEventListener('resize', () => this.#uncover(), { signal });
-    addEventListener('popstate', () => isNarrow() && this.#showCover(history.state?.cover), { signal });
+    this.#panes.listen(signal);
     for (const event of ['online', 'offline']) addEventListener(event, () => core.connection.check(), { signal });
     for (const event of ['focus', 'blur', 'pageshow']) addEventListener(event, () => this.#tabs.say(), { signal });
     addEventListener('pagehide', () => this.#tabs.say('gone'), { signal });
@@ -286,7 +264,7 @@ export class ChatShell extends LiveElement {
       !this.#parts.members.hidden &&
       !document.querySelector(':modal')
     )
-      return this.#toggleMembers(false);
+      return this.#panes.toggleMembers(false);
     const act = event.defaultPrevented ? undefined : actOf(event);
     if (!act) return;
     const { channels, switcher, help } = this.#parts;
@@ -296,7 +274,7 @@ export class ChatShell extends LiveElement {
     event.preventDefault();
     if (act === 'switch') return switcher.open(this.#current);
     if (act === 'help') return help.open();
-    if (act === 'search') return this.#search();
+    if (act === 'search') return this.#panes.openSearch();
     if (act === 'paneAfter' || act === 'paneBefore') return this.#goToPane(act === 'paneAfter' ? 1 : -1);
     if (act === 'read' || act === 'readAll') return this.#markRead(act === 'readAll');
     const next = channels.neighbour(act.startsWith('next') ? 1 : -1, act.endsWith('Unread'));
@@ -306,22 +284,6 @@ export class ChatShell extends LiveElement {
   /** The name of the channel that is shown, or null. */
   get #current() {
     return this.#conversation.channel;
-  }
-
-  /** What is read just now, in this tab or another, is not worth a mark. */
-  #markSoon() {
-    const isLookedAt = this.#tabs.isElsewhere || this.#tabs.looks();
-    if (!isLookedAt || !this.core.isUnread || this.#marked !== this.#current) this.#mark();
-    else this.#marking ??= setTimeout(() => this.#mark(), MARKS_MS);
-  }
-
-  /** Shows in the tab's title and icon that something is new. */
-  #mark() {
-    clearTimeout(this.#marking);
-    this.#marking = null;
-    this.#marked = this.#current;
-    showTitle(this.#current === null ? null : this.core.label(this.#current), this.core);
-    showIcon(this.core.isUnread);
   }
 
   /** From the channels to the messages, the field and the search, and round. @param {1 | -1} step */
@@ -414,7 +376,7 @@ export class ChatShell extends LiveElement {
     const { channel, isMissing } = this.#conversation.update();
     this.#joinButton.hidden = !channel?.createdAt || channel.isJoined || channel.archived || isMissing;
     if (isMissing) this.#showWays();
-    this.#markSoon();
+    this.#marks.show(name, this.core, this.#tabs);
     if (name !== null && channel && !isMissing) this.#recent.visit(name);
   }
 
@@ -495,65 +457,6 @@ export class ChatShell extends LiveElement {
     setText(this.#peopleCount, count);
     this.#peopleButton.setAttribute('aria-label', said);
     this.#peopleButton.title = said;
-  }
-
-  #search() {
-    if (this.#current === null) return;
-    const { search, members } = this.#parts;
-    if (search.hidden) {
-      this.#beforeSearch = { focus: document.activeElement, members: !members.hidden };
-      this.#showMembers(false);
-    }
-    search.parentElement.hidden = false;
-    search.open();
-    this.#uncover();
-    this.#cover('search', true);
-  }
-
-  #hideSearch() {
-    this.#parts.search.hidden = true;
-    this.#searchClosed();
-  }
-
-  /** All is again as it was before the search. */
-  #searchClosed() {
-    const { focus, members } = this.#beforeSearch;
-    this.#parts.search.parentElement.hidden = true;
-    this.#uncover();
-    if (members) this.#showMembers(true);
-    if (focus?.isConnected && focus !== document.body) focus.focus();
-    else this.#parts.composer.focus();
-  }
-
-  /** Nobody reads beneath a search that fills the screen. */
-  #uncover() {
-    this.#parts.timeline.inSight = this.#parts.search.hidden || !isNarrow();
-  }
-
-  #toggleMembers(open) {
-    this.#showMembers(open);
-    this.#peopleButton.focus();
-    this.#cover('members', open);
-  }
-
-  /** On a phone a pane lies over the channel, and the system's way back takes it away. */
-  #cover(pane, open) {
-    if (!isNarrow() || (history.state?.cover === pane) === open) return;
-    if (open) history.pushState({ cover: pane }, '');
-    else history.back();
-  }
-
-  /** Shows the pane that the history names, and no other. */
-  #showCover(pane) {
-    if (pane !== 'search' && !this.#parts.search.hidden) this.#hideSearch();
-    this.#showMembers(pane === 'members');
-    if (pane === 'search') this.#search();
-  }
-
-  #showMembers(open) {
-    this.#parts.members.hidden = !open;
-    this.#parts.members.parentElement.hidden = !open;
-    this.#peopleButton.setAttribute('aria-expanded', String(open));
   }
 
   /** Browsers that lay the keyboard over the page tell so only here. */
