@@ -25,9 +25,9 @@ mod store;
 pub mod testkit;
 #[cfg(test)]
 mod tests;
+mod tracked_table;
 mod unread;
 mod upgrade;
-mod watched;
 mod writer;
 
 pub use self::backup::{BackupError, copy_table};

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backup::copy_table;
 use crate::error::TransactionError;
-use crate::watched::{Changed, Watched};
+use crate::tracked_table::{Changed, TrackedTable};
 
 /// A JSON row.
 pub(crate) type Json = &'static [u8];
@@ -54,12 +54,12 @@ macro_rules! tables {
         /// Every table in one write transaction. The first use of a table opens it, since opening all of them would
         /// cost a publish more than its own rows.
         pub(crate) struct Tables<'t> {
-            $(pub(crate) $field: Watched<'t, $key, $value>,)*
+            $(pub(crate) $field: TrackedTable<'t, $key, $value>,)*
         }
 
         impl<'t> Tables<'t> {
             pub(crate) fn new(txn: &'t WriteTransaction) -> Self {
-                Self { $($field: Watched::new(txn, $table),)* }
+                Self { $($field: TrackedTable::new(txn, $table),)* }
             }
 
             /// Creates the missing tables.

@@ -8,11 +8,11 @@ use crate::error::TransactionError;
 use crate::schema::{
     AUTHORS, CHANNELS, DELETED, EVERYBODY, Json, LOGS, MARKERS, MEMBERS, MENTIONS, RESTRICTED, decode, log,
 };
-use crate::watched::Watched;
+use crate::tracked_table::TrackedTable;
 
 /// Stores whom a message mentions now, in place of `before`.
 pub(crate) fn replace_mentions(
-    rows: &mut Watched<'_, (u64, &'static str, u64), ()>,
+    rows: &mut TrackedTable<'_, (u64, &'static str, u64), ()>,
     channel: ChannelId,
     seq: Seq,
     before: &Mentions,

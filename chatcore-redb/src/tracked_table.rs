@@ -7,7 +7,7 @@ use redb::{Key, Table, TableDefinition, Value, WriteTransaction};
 use crate::error::TransactionError;
 
 /// A table of a write transaction. Access for writing marks it as changed, so no write can be missed.
-pub(crate) struct Watched<'t, K: Key + 'static, V: Value + 'static> {
+pub(crate) struct TrackedTable<'t, K: Key + 'static, V: Value + 'static> {
     txn: &'t WriteTransaction,
     definition: TableDefinition<'static, K, V>,
     table: OnceCell<Table<'t, K, V>>,
@@ -24,7 +24,7 @@ pub(crate) enum Changed {
     Now,
 }
 
-impl<'t, K: Key + 'static, V: Value + 'static> Watched<'t, K, V> {
+impl<'t, K: Key + 'static, V: Value + 'static> TrackedTable<'t, K, V> {
     pub(crate) fn new(txn: &'t WriteTransaction, definition: TableDefinition<'static, K, V>) -> Self {
         Self { txn, definition, table: OnceCell::new(), changed: Changed::Never }
     }
