@@ -11,7 +11,7 @@ use serde::de::{
 use serde::{Deserialize, forward_to_deserialize_any};
 
 use super::command::{Command, Named};
-use super::sketch::Sketch;
+use super::lenient::LenientFrame;
 use crate::model::error::ErrorCode;
 
 /// A malformed frame, with its `id` if it has one.
@@ -216,13 +216,13 @@ fn is_object(frame: &str) -> bool {
 
 /// Reads a refused frame again, to find its `id` and what is wrong.
 fn explain(frame: &str, error: &serde_json::Error) -> Malformed {
-    let sketch = Sketch::of(frame);
-    let id = sketch.id();
+    let found = LenientFrame::scan(frame);
+    let id = found.id();
     let bad = |message: String| Malformed { id, code: ErrorCode::BadFrame, message };
     if !is_object(frame) {
         return bad("a frame must be one JSON object".to_owned());
     }
-    let name = sketch.name();
+    let name = found.name();
     if let Some(name) = name.as_deref().filter(|name| !Command::NAMES.contains(name)) {
         let shown: String = name.chars().take(64).collect();
         let message = format!("unknown command {shown:?}");
@@ -233,7 +233,7 @@ fn explain(frame: &str, error: &serde_json::Error) -> Malformed {
         return bad(format!("the frame is not JSON: {text}"));
     }
     match (name, id) {
-        (None, _) if sketch.has_name() => bad("'type' must be a string".to_owned()),
+        (None, _) if found.has_name() => bad("'type' must be a string".to_owned()),
         (None, _) => bad("a frame must have a 'type'".to_owned()),
         (Some(_), None) => bad("a command must have an integer 'id'".to_owned()),
         (Some(_), Some(_)) => bad(text),

@@ -14,10 +14,10 @@ mod event;
 mod fold;
 mod form;
 mod json;
+mod lenient;
 mod lists;
 mod objects;
 mod reply;
-mod sketch;
 
 pub use self::close::{CloseReason, ConnectError};
 pub use self::command::{Command, History, SearchFrom};

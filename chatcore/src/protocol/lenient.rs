@@ -1,25 +1,25 @@
-//! Finds what can be read of a malformed frame.
+//! Lenient parsing: finds what can be read of a malformed frame.
 
 use std::borrow::Cow;
 
-/// The `type` and the `id` of a frame, found without parsing anything else.
+/// The `type` and the `id` of a frame, parsed leniently: nothing else is parsed.
 ///
 /// Strings and brackets are skipped by their ends alone, so a bad escape, a number out of range or a list nested
 /// too deep hides nothing after it. It is one pass over the frame's bytes that keeps nothing.
 #[derive(Debug, Default)]
-pub(super) struct Sketch<'a> {
+pub(super) struct LenientFrame<'a> {
     name: Option<&'a str>,
     id: Option<&'a str>,
 }
 
-impl<'a> Sketch<'a> {
+impl<'a> LenientFrame<'a> {
     /// Scans a frame until it no longer looks like an object. Of a repeated key the last one counts, as for most
     /// JSON parsers.
-    pub(super) fn of(frame: &'a str) -> Self {
-        let mut sketch = Self::default();
+    pub(super) fn scan(frame: &'a str) -> Self {
+        let mut found = Self::default();
         let mut rest = Rest(frame);
         if !rest.take('{') {
-            return sketch;
+            return found;
         }
         while let Some(key) = rest.string() {
             if !rest.take(':') {
@@ -27,15 +27,15 @@ impl<'a> Sketch<'a> {
             }
             let value = rest.value();
             match unquoted(key).as_deref() {
-                Some("type") => sketch.name = Some(value),
-                Some("id") => sketch.id = Some(value),
+                Some("type") => found.name = Some(value),
+                Some("id") => found.id = Some(value),
                 _ => {}
             }
             if !rest.take(',') {
                 break;
             }
         }
-        sketch
+        found
     }
 
     /// Returns the frame's `id` if it is an integer.
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     fn id(frame: &str) -> Option<i64> {
-        Sketch::of(frame).id()
+        LenientFrame::scan(frame).id()
     }
 
     #[test]
