@@ -128,7 +128,7 @@ journey(
 );
 
 /** Lets a page look as if nobody looked at it, and keep what it notifies of. */
-const watched = () => {
+const stubFocusAndNotifications = () => {
   globalThis.told = [];
   globalThis.Notification = class {
     static permission = 'granted';
@@ -151,7 +151,7 @@ function look(page, looks) {
 journey('a plain message to a tab that nobody looks at changes its title and icon', async ({ browser }) => {
   const ann = await browser.joined('Ann');
   const bob = await browser.person();
-  await bob.context.addInitScript(watched);
+  await bob.context.addInitScript(stubFocusAndNotifications);
   await bob.join('Bob');
   await bob.isIn('general');
   await titled(bob.page, '#general · Chat');
@@ -167,7 +167,7 @@ journey('a plain message to a tab that nobody looks at changes its title and ico
 journey('a person is notified once, and not at all while they look at another tab', async ({ browser }) => {
   const ann = await browser.joined('Ann');
   const bob = await browser.person();
-  await bob.context.addInitScript(watched);
+  await bob.context.addInitScript(stubFocusAndNotifications);
   await bob.join('Bob');
   await bob.page.getByRole('button', { name: 'Bob', exact: true }).click();
   await bob.page.getByRole('button', { name: 'Notify me of mentions' }).click();

@@ -71,7 +71,7 @@ impl Nats {
     pub async fn restart(&self) {
         let mut command = Command::new("sh");
         let (host, port) = (self.0.addr.ip().to_string(), self.0.addr.port().to_string());
-        command.args(["-c", WATCHED, "nats", &host, &port]).stdin(Stdio::piped()).process_group(0);
+        command.args(["-c", SCRIPT, "nats", &host, &port]).stdin(Stdio::piped()).process_group(0);
         command.env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()));
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a shell runs");
         *self.0.lock() = Some(child);
@@ -85,7 +85,7 @@ impl Nats {
 }
 
 /// Runs the server until its input ends.
-const WATCHED: &str = r#"nats-server --addr "$1" --port "$2" & read -r _; kill -KILL $!; wait"#;
+const SCRIPT: &str = r#"nats-server --addr "$1" --port "$2" & read -r _; kill -KILL $!; wait"#;
 
 impl Running {
     fn lock(&self) -> MutexGuard<'_, Option<Child>> {

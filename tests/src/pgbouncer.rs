@@ -55,7 +55,7 @@ impl Pgbouncer {
         let path = folder.path().join("pgbouncer.ini");
         std::fs::write(&path, settings).expect("a folder of one's own");
         let mut command = Command::new("sh");
-        command.args(["-c", WATCHED, "pgbouncer"]).arg(&path).stdin(Stdio::piped()).process_group(0);
+        command.args(["-c", SCRIPT, "pgbouncer"]).arg(&path).stdin(Stdio::piped()).process_group(0);
         if let Some((uid, gid)) = give_to_postgres(folder.path()) {
             give_to_postgres(&path);
             command.uid(uid).gid(gid);
@@ -76,7 +76,7 @@ impl Pgbouncer {
 }
 
 /// Runs pgbouncer until its input ends, and removes its folder.
-const WATCHED: &str = r#"pgbouncer "$1" & read -r _; kill -KILL $!; wait; rm -rf "${1%/*}""#;
+const SCRIPT: &str = r#"pgbouncer "$1" & read -r _; kill -KILL $!; wait; rm -rf "${1%/*}""#;
 
 impl Drop for Running {
     fn drop(&mut self) {

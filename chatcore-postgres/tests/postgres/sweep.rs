@@ -20,7 +20,7 @@ use tokio::sync::{Semaphore, mpsc};
 const CHANNEL: &str = "a";
 
 /// A node's way to the files of all. It tells of each removal before it begins, and waits for a permit.
-struct Watched {
+struct GatedBlobs {
     files: PostgresBlobs,
     node: usize,
     removals: mpsc::UnboundedSender<(usize, AttachmentId)>,
@@ -28,7 +28,7 @@ struct Watched {
 }
 
 #[async_trait]
-impl BlobStore for Watched {
+impl BlobStore for GatedBlobs {
     async fn put(&self, id: &AttachmentId, bytes: ByteStream, limit: u64) -> Result<u64, BlobError> {
         self.files.put(id, bytes, limit).await
     }
@@ -68,7 +68,7 @@ async fn one_node_sweeps_at_a_time_and_each_file_is_removed_once() {
     for node in 0..2 {
         let store = PostgresStore::connect(&url).await.expect("connects");
         let (removals, permits) = (removals.clone(), Arc::clone(&permits));
-        let blobs = Watched { files: store.blobs(), node, removals, permits };
+        let blobs = GatedBlobs { files: store.blobs(), node, removals, permits };
         let store = FaultyStore::new(store, Faults::default(), 1);
         // Each node looks every second, and after each delete. A removal may wait for its permit.
         let limits = Limits::default()

@@ -244,7 +244,7 @@ impl Engine {
         let failures = self.monitor.failures.clone();
         match self.blobs()?.get(id, range).await {
             Ok(bytes) => {
-                let bytes = watched(bytes, length, failures);
+                let bytes = report_failures(bytes, length, failures);
                 Ok(while_readable(bytes, self.gate(identity, file)))
             }
             Err(error) => {
@@ -349,7 +349,7 @@ fn while_readable(bytes: ByteStream, gate: Gate) -> ByteStream {
 }
 
 /// Reports a file that can't be read or that ends before `left` bytes. The receiver of the stream can only stop.
-fn watched(bytes: ByteStream, left: u64, failures: FailureLog) -> ByteStream {
+fn report_failures(bytes: ByteStream, left: u64, failures: FailureLog) -> ByteStream {
     let next = move |state: Option<(ByteStream, u64)>| {
         let failures = failures.clone();
         async move {
