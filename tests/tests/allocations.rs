@@ -27,7 +27,7 @@ const PER_PUBLISH: u64 = 29;
 const BYTES_PER_PUBLISH: u64 = 4_360;
 
 /// The bytes of one more idle connection that has joined a channel, used before or not.
-const PER_CONNECTION: i64 = 2_300;
+const PER_CONNECTION: i64 = 2_048;
 
 /// The bytes of one more subscription of a connection, including its user's entry in the list of online users.
 const PER_SUBSCRIPTION: i64 = 205;

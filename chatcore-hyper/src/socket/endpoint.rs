@@ -83,9 +83,7 @@ impl Endpoint for Connection {
     fn poll_outgoing(&mut self, writer: &mut Writer, cx: &mut Context<'_>) -> Poll<Option<CloseReason>> {
         let mut frames = Vec::new();
         let polled = self.poll_outgoing(cx, &mut frames);
-        for frame in frames {
-            writer.push_text(frame);
-        }
+        writer.push_texts(frames);
         polled
     }
 

@@ -44,40 +44,33 @@ pub(crate) enum Received {
 #[derive(Debug)]
 struct Reading {
     context: WebSocketContext,
+    boundary: Boundary,
     codings: Codings,
+    replies: Vec<u8>,
     /// Since when the rest of a message or of another frame is missing.
     since: Option<Instant>,
+    /// The share of a large unfinished message.
+    incomplete: Option<IncompleteMessage>,
 }
 
 /// The reading half of a WebSocket. It never writes: [`take_replies`](Self::take_replies) returns what the
 /// protocol answers by itself (pongs, the reply to a close).
 ///
-/// Between two messages it has no buffer, since most connections are idle most of the time.
+/// Between two messages it has neither state nor buffer, since most connections are idle most of the time.
 #[derive(Debug)]
 pub(crate) struct Reader {
     /// The state machine with its buffer, from a message's first byte until everything read is handed out.
     reading: Option<Box<Reading>>,
     frame_bytes: usize,
-    boundary: Boundary,
-    replies: Vec<u8>,
+    inflates: bool,
     heard: bool,
-    /// The share of a large unfinished message.
-    incomplete: Option<Box<IncompleteMessage>>,
 }
 
 impl Reader {
     /// Starts after the handshake, with the bytes that were read with it. `inflates` says whether the client may send
     /// compressed messages.
     pub(crate) fn new(leftover: &[u8], frame_bytes: usize, inflates: bool) -> Self {
-        let boundary = Boundary::new(inflates);
-        let mut reader = Self {
-            reading: None,
-            frame_bytes,
-            boundary,
-            replies: Vec::new(),
-            heard: false,
-            incomplete: None,
-        };
+        let mut reader = Self { reading: None, frame_bytes, inflates, heard: false };
         if !leftover.is_empty() {
             reader.begin(leftover);
         }
@@ -87,16 +80,18 @@ impl Reader {
     /// Creates the state machine for bytes that begin with a frame.
     fn begin(&mut self, bytes: &[u8]) {
         let (mut bytes, mut codings) = (bytes.to_vec(), Codings::default());
-        self.boundary.take(&mut bytes, &mut codings);
+        let mut boundary = Boundary::new(self.inflates);
+        boundary.take(&mut bytes, &mut codings);
         // Usually everything has arrived, and the buffer is freed before the next read.
-        let whole = self.boundary.is_between_messages() && bytes.len() < READ_BYTES;
+        let whole = boundary.is_between_messages() && bytes.len() < READ_BYTES;
         let config = WebSocketConfig::default()
             .read_buffer_size(if whole { REST_BYTES } else { READ_BYTES })
             .write_buffer_size(0)
             .max_message_size(Some(self.frame_bytes))
             .max_frame_size(Some(self.frame_bytes));
         let context = WebSocketContext::from_partially_read(bytes, Role::Server, Some(config));
-        self.reading = Some(Box::new(Reading { context, codings, since: None }));
+        let (replies, since, incomplete) = (Vec::new(), None, None);
+        self.reading = Some(Box::new(Reading { context, boundary, codings, replies, since, incomplete }));
     }
 
     /// Returns the next message. Before the next call, take the replies and write them, and take the number of
@@ -109,10 +104,10 @@ impl Reader {
         if self.reading.is_none() && ready!(self.poll_begin(io, cx)).is_err() {
             return Poll::Ready(Received::Gone);
         }
-        let Self { reading: Some(reading), boundary, replies, heard, .. } = self else {
+        let Self { reading: Some(reading), heard, .. } = self else {
             return Poll::Ready(Received::Gone);
         };
-        let Reading { context, codings, since } = &mut **reading;
+        let Reading { context, boundary, codings, replies, since, .. } = &mut **reading;
         let mut sync_io = SyncIo { io, cx, boundary, codings, replies, heard };
         let message = match context.read(&mut sync_io) {
             Ok(message) => message,
@@ -163,20 +158,21 @@ impl Reader {
     /// Drops the state machine if it is empty: between two messages, with every reply taken out, a new one is
     /// equivalent.
     fn end(&mut self) {
-        let done = self.reading.as_ref().is_some_and(|reading| reading.context.can_write());
-        if done && self.boundary.is_between_messages() {
-            self.reading = None;
-        }
+        self.reading.take_if(|reading| {
+            let has_answered = reading.context.can_write() && reading.replies.is_empty();
+            has_answered && reading.boundary.is_between_messages()
+        });
     }
 
     /// Counts a large unfinished message among those of all connections. Returns whether there is room for it.
     /// Call it when no more bytes are available.
     pub(crate) fn count_incomplete(&mut self, all: &Incoming, total: usize) -> bool {
-        if self.boundary.begun() <= READ_BYTES as u64 {
-            self.incomplete = None;
-        } else if self.incomplete.is_none() {
-            self.incomplete = all.begin(self.frame_bytes, total).map(Box::new);
-            return self.incomplete.is_some();
+        let Some(reading) = &mut self.reading else { return true };
+        if reading.boundary.begun() <= READ_BYTES as u64 {
+            reading.incomplete = None;
+        } else if reading.incomplete.is_none() {
+            reading.incomplete = all.begin(self.frame_bytes, total);
+            return reading.incomplete.is_some();
         }
         true
     }
@@ -188,12 +184,12 @@ impl Reader {
 
     /// Returns the encoded frames that answer what was read.
     pub(crate) fn take_replies(&mut self) -> Bytes {
-        std::mem::take(&mut self.replies).into()
+        self.reading.as_mut().map(|reading| std::mem::take(&mut reading.replies).into()).unwrap_or_default()
     }
 
     /// Returns the number of frames that ended no message: control frames and fragments.
     pub(crate) fn take_others(&mut self) -> u32 {
-        self.boundary.take_others()
+        self.reading.as_mut().map_or(0, |reading| reading.boundary.take_others())
     }
 
     /// Returns whether any byte was received since the last call.

@@ -21,8 +21,9 @@ const GATHER: usize = 64;
 /// Up to this many bytes are copied into one piece, which is cheaper than passing each part to the system.
 const COPIED: usize = 4_096;
 
-/// A queue up to this size is kept for the next frames. An idle connection holds nothing larger.
-const KEPT_CAPACITY: usize = 8;
+/// A queue up to this size is kept for the next frames: a publisher's message and its answer. An idle connection holds
+/// nothing larger.
+const KEPT_CAPACITY: usize = 2;
 
 /// The unwritten frames of one socket.
 ///
@@ -92,6 +93,12 @@ impl Writer {
     /// Adds a text message, compressed if the peer takes that and it is large enough.
     pub(crate) fn push_text(&mut self, payload: Bytes) {
         self.push_message(Opcode::Text, payload);
+    }
+
+    /// Adds text messages, like [`push_text`](Self::push_text), with room for no more than these.
+    pub(crate) fn push_texts(&mut self, payloads: Vec<Bytes>) {
+        self.frames.reserve_exact(payloads.len());
+        payloads.into_iter().for_each(|payload| self.push_text(payload));
     }
 
     /// Adds a binary message, like [`push_text`](Self::push_text).
@@ -323,6 +330,16 @@ mod tests {
         writer.drop_unsent();
         writer.push_close(CloseReason::TooSlow);
         drained(writer, (near, far)).await
+    }
+
+    #[tokio::test]
+    async fn a_queue_is_kept_for_a_message_and_its_answer_alone() {
+        let mut writer = Writer::new(false);
+        for (frames, kept) in [(1, 1), (2, 2), (1, 2), (3, 0), (2, 2)] {
+            writer.push_texts(vec![Bytes::from_static(b"x"); frames]);
+            written(&mut writer, 64).await;
+            assert_eq!(writer.frames.capacity(), kept, "after {frames}");
+        }
     }
 
     #[test]

@@ -58,6 +58,10 @@ impl Connections {
                 self.count.fetch_sub(1, Ordering::Relaxed);
                 return Err(ConnectError::Overloaded);
             }
+            if connections.is_empty() {
+                // Most users have one connection.
+                connections.reserve_exact(1);
+            }
             connections.push(Arc::clone(handle));
         }
         // After adding it: a disconnection either finds the connection, or is found here.
