@@ -14,6 +14,24 @@ pub(crate) const BURST_FRAMES: usize = 64;
 /// The number of bytes after which a burst takes no further frame.
 const BURST_BYTES: usize = 48 * 1024;
 
+/// The number of [variants](Variant) in which a burst is written.
+const VARIANTS: usize = 3;
+
+/// Returns the most bytes that a burst holds, if its largest frame has `frame` bytes with its header, and its channel's
+/// subscribers have two transports.
+///
+/// In each variant, each transport has its wire, whose buffer grows by doubling, and a copy for the connections that keep
+/// a part of it. The spare frame's buffer grows in the same way. The frames themselves may be out of the ring by now. The
+/// rest are the entries of the lists of frames.
+#[cfg(any(test, feature = "testkit"))]
+pub(crate) fn most_bytes(frame: usize) -> usize {
+    const TRANSPORTS: usize = 2;
+    const HEADER: usize = 10;
+    let wire = frame.max(BURST_BYTES + BURST_FRAMES * HEADER);
+    let entries = BURST_FRAMES * (size_of::<Encoded>() + VARIANTS * size_of::<Bytes>());
+    VARIANTS * TRANSPORTS * (2 * wire + wire) + 2 * wire + wire + entries
+}
+
 /// A transport's socket, for the fan-out to write to.
 ///
 /// If a connection has an outlet ([`Connection::set_outlet`](crate::transport::Connection::set_outlet)), the fan-out writes
@@ -107,7 +125,7 @@ pub struct Burst {
     variant: Variant,
     /// The user for whom `written` has the variant [`Own`](Variant::Own).
     author: Option<UserId>,
-    written: [Written; 3],
+    written: [Written; VARIANTS],
     /// For a frame whose variant is not held in one piece.
     spare: Vec<u8>,
 }
@@ -318,8 +336,12 @@ mod tests {
 
     /// Returns a message with a text of one's own name, which is its nonce too.
     fn message(author: &str) -> Encoded {
+        message_of(author, author)
+    }
+
+    fn message_of(author: &str, text: &str) -> Encoded {
         let user = User::new(&format!("u_{author}"), author).unwrap();
-        let content = Content::new(user, Nonce::new(author).unwrap(), author);
+        let content = Content::new(user, Nonce::new(author).unwrap(), text);
         let event = Event::new(1, Timestamp::from_millis(0), EventKind::Message(content));
         Encoder::new("").event(&ChannelName::new("a").unwrap(), &event).frame
     }
@@ -362,5 +384,39 @@ mod tests {
         assert_eq!(taken(&[]), 0);
         assert_eq!(taken(&[2 * BURST_BYTES, 1]), 1);
         assert_eq!(taken(&[BURST_BYTES - 1, 1, 1]), 2);
+    }
+
+    /// Returns the bytes that a burst holds. In the lean variant, the frames share those of `encoded`.
+    fn held(burst: &Burst) -> usize {
+        let Burst { encoded, written, spare, .. } = burst;
+        let entries = |written: &Written| written.frames.capacity() * size_of::<Bytes>();
+        let lists = encoded.capacity() * size_of::<Encoded>() + written.iter().map(entries).sum::<usize>();
+        let wires = written.iter().flat_map(|written| &written.wires);
+        let wires = wires.map(|wire| wire.bytes.capacity() + wire.shared.as_ref().map_or(0, Bytes::len));
+        let copies = [Variant::Full, Variant::Own].map(|variant| &written[variant as usize].frames);
+        let copies = copies.into_iter().flatten().map(Bytes::len);
+        let frames = encoded.iter().map(Encoded::held);
+        lists + frames.sum::<usize>() + wires.sum::<usize>() + copies.sum::<usize>() + spare.capacity()
+    }
+
+    #[test]
+    fn a_burst_holds_at_most_the_bytes_that_are_counted() {
+        let (ann, bob) = (UserId::new("u_ann").unwrap(), UserId::new("u_bob").unwrap());
+        let readers =
+            [Reader::new(Form::Full, &bob), Reader::new(Form::Lean, &bob), Reader::new(Form::Lean, &ann)];
+        for (count, text) in [(1, 60_000), (1, 33_000), (BURST_FRAMES, 500), (BURST_FRAMES, 1)] {
+            let text = "x".repeat(text);
+            let mut burst = Burst::default();
+            burst.refill(|frames| frames.extend((0..count).map(|_| message_of("ann", &text))));
+            for reader in readers {
+                burst.write_for(reader);
+                burst.wire::<Lines>();
+                let _ = burst.frames();
+                burst.shared_wire::<Counted>();
+            }
+            assert!(burst.written.iter().all(|written| written.wires.len() == 2));
+            let (held, most) = (held(&burst), most_bytes(burst.encoded[0].len(Variant::Full) + 10));
+            assert!(held <= most, "{count} frames of {}: {held} of {most}", text.len());
+        }
     }
 }

@@ -1,7 +1,8 @@
-//! The memory that a bus and a consumer cost a node.
+//! The memory that bursts, a bus and a consumer cost a node.
 
 use crate::bus::{BusEvent, BusLimits, Feed, sender};
 use crate::channel::{append, reorder};
+use crate::delivery::outlet;
 use crate::engine::consumers::{CHANNELS, PAGE_BYTES};
 use crate::engine::nodes::{channels, endings, roster};
 use crate::limits::Limits;
@@ -15,6 +16,13 @@ const ENDING: usize = 512;
 
 /// The largest event: 8,000 characters, ten files with long names, and a thousand people who were here.
 const EVENT: usize = 160 << 10;
+
+/// Returns the most bytes that a burst holds, if the frame of the largest event has `frame` bytes. Each task of the
+/// fan-out has a burst, and so has each append group.
+#[must_use]
+pub fn burst_memory(frame: usize) -> usize {
+    outlet::most_bytes(frame)
+}
 
 /// Returns the most bytes that an open consumer holds: a batch, and the channels that it was read from.
 #[must_use]
