@@ -16,9 +16,9 @@ impl Chat {
     /// nothing:
     ///
     /// - Their connections are closed, with [`CloseReason::SignedOut`](crate::protocol::CloseReason::SignedOut). New ones
-    ///   are refused with it, or closed as soon as the store was asked if the erasure was done more than a minute ago. What they were writing or uploading at that moment is not stored, or is
-    ///   taken away with the rest.
-    /// - They are found by nobody, and added to nothing. Who may know of them gets `user_changed` with
+    ///   are refused with it. If the erasure was done more than a minute ago, a new one is closed as soon as the store was
+    ///   asked. What they were writing or uploading at that moment is not stored, or is taken away with the rest.
+    /// - They are found by nobody, and added to nothing. People who may know of them get `user_changed` with
     ///   [`User::erased`](crate::User::erased), and no event or message is sent with their name any more.
     ///
     /// The rest follows part by part, at one node, which takes at most half of its time for it. It goes on after a crash:

@@ -126,9 +126,9 @@ impl Chat {
         Ok(created.into_channel())
     }
 
-    /// Stores a user's current display name, so that others find them by it. Who connects is stored by itself, a moment
-    /// later. If the name is another than before, everybody who may know of the user is told, at all nodes. What they
-    /// wrote keeps the name of its time, for those who are gone.
+    /// Stores a user's current display name, so that others find them by it. The name of a user who connects is stored
+    /// automatically, a moment later. If it is another name than before, everybody who may know of the user is told, at
+    /// all nodes. A message keeps the name that its author had when it was written, for authors who are gone.
     ///
     /// # Errors
     /// `unavailable` if the store can't be read or written.

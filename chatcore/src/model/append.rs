@@ -160,8 +160,8 @@ impl AppendBody {
         Self::Message { nonce, text: text.into(), reply_to, attachments, extras }
     }
 
-    /// Returns whether a store accepts it of an author who was erased: what takes something away, and roles, by which a
-    /// channel gets another owner. Nothing else of theirs is stored any more, whenever it began.
+    /// Returns whether a store accepts it from an author who was erased. It accepts what takes something away, and roles,
+    /// by which a channel gets another owner. It refuses everything else, also if that began before the erasure.
     #[must_use]
     pub fn suits_erased(&self) -> bool {
         match self {

@@ -151,7 +151,7 @@ impl EventKind {
         }
     }
 
-    /// Returns who takes part in it: the one who did it, and of a change of the members the one whom it is about.
+    /// Returns the people of the event: the user who did it and, if it changes the members, the member whom it is about.
     pub fn people(&self) -> impl Iterator<Item = &User> {
         let (by, subject) = match self {
             Self::Message(content) => (&content.author, None),

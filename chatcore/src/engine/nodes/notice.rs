@@ -36,7 +36,7 @@ pub(crate) enum Notice {
     Renamed { user: User },
     /// An erased person's id is free again.
     Readmitted { user: UserId },
-    /// Something ends for a user. The key tells it from all others.
+    /// Something ends for a user. The key distinguishes this ending from all others.
     Ending { key: u64, ending: Ending },
     /// People came to channels at the sender's node, or left them there.
     Presence { people: Vec<Person>, online: bool },
