@@ -2,15 +2,14 @@
 //!
 //! Each channel belongs to one append group, whose task ([`Group`]) stores what is queued and alone changes the ring.
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 
-use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tracing::{Span, field};
 
 use crate::bus::sender::Sender;
@@ -34,29 +33,19 @@ pub(crate) const NEWS_BYTES: usize = 4 << 20;
 /// The groups' queues. When it is dropped, the tasks finish what is queued and end.
 #[derive(Debug)]
 pub(crate) struct AppendQueue {
-    groups: Vec<Arc<GroupQueue>>,
+    groups: Vec<Queue>,
+    most_bytes: usize,
 }
 
 /// One group's queue.
 #[derive(Debug)]
-pub(crate) struct GroupQueue {
-    waiting: Mutex<Waiting>,
+struct Queue {
+    jobs: mpsc::Sender<Job>,
+    news: mpsc::Sender<News>,
     /// Bytes of the waiting items.
-    bytes: AtomicUsize,
+    bytes: Arc<AtomicUsize>,
     /// Bytes of the waiting events of other nodes.
     news_bytes: Arc<AtomicUsize>,
-    most: usize,
-    most_bytes: usize,
-    /// Wakes the group's task.
-    wake: Notify,
-}
-
-/// What waits for a group.
-#[derive(Debug, Default)]
-struct Waiting {
-    jobs: VecDeque<Job>,
-    news: VecDeque<News>,
-    closed: bool,
 }
 
 /// An append that waits for the store.
@@ -67,13 +56,10 @@ pub(crate) struct Job {
     pub(crate) queued: Instant,
     /// Its place in its author's share, until it is answered. What the app itself publishes has none.
     _place: Option<Waits>,
-    pub(crate) reply: Reply,
+    pub(crate) reply: oneshot::Sender<Result<Appended, Error>>,
     /// Its span, if spans are enabled.
     pub(crate) span: Option<Box<Span>>,
 }
-
-/// Where an append's answer goes.
-pub(crate) type Reply = oneshot::Sender<Result<Appended, Error>>;
 
 /// The answer to an append.
 #[derive(Debug)]
@@ -83,7 +69,7 @@ impl Future for Pending {
     type Output = Result<Appended, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(cx).map(|reply| reply.unwrap_or_else(|_| Err(Error::overloaded())))
+        Pin::new(&mut self.0).poll(cx).map(|answer| answer.unwrap_or_else(|_| Err(Error::overloaded())))
     }
 }
 
@@ -99,27 +85,21 @@ impl AppendQueue {
     ) -> Self {
         let groups = (0..limits.append_groups.max(1))
             .map(|_| {
-                let news_bytes = Arc::default();
+                let (jobs, waiting) = mpsc::channel(limits.append_queue.max(1));
+                let (news, heard) = mpsc::channel(NEWS);
+                let [bytes, news_bytes] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
                 let remote = sender.map(|sender| Remote::new(sender, &news_bytes));
-                let group = Group::new(store, limits, registry, fanout, monitor, remote);
-                let queue = Arc::new(GroupQueue {
-                    waiting: Mutex::default(),
-                    bytes: AtomicUsize::new(0),
-                    news_bytes,
-                    most: limits.append_queue.max(1),
-                    most_bytes: limits.append_queue_bytes,
-                    wake: Notify::new(),
-                });
-                tokio::spawn(run(Arc::clone(&queue), group));
-                queue
+                let group = Group::new(store, limits, registry, fanout, monitor, &bytes, remote);
+                tokio::spawn(group.run(waiting, heard));
+                Queue { jobs, news, bytes, news_bytes }
             })
             .collect();
-        Self { groups }
+        Self { groups, most_bytes: limits.append_queue_bytes }
     }
 
     /// Returns how many appends are waiting.
     pub(crate) fn len(&self) -> usize {
-        self.groups.iter().map(|group| group.waiting().jobs.len()).sum()
+        self.groups.iter().map(|group| group.jobs.max_capacity() - group.jobs.capacity()).sum()
     }
 
     /// Queues an append to a loaded channel. It is answered within two [`Limits::store_timeout`]s. If it waits
@@ -134,11 +114,22 @@ impl AppendQueue {
         place: Option<Waits>,
     ) -> Result<Pending, Error> {
         let (reply, pending) = oneshot::channel();
-        let queue = self.group_of(&channel);
+        let Queue { jobs, bytes, .. } = self.group_of(&channel);
+        if bytes.load(Ordering::Relaxed) >= self.most_bytes {
+            return Err(Error::overloaded());
+        }
+        let weight = append.weight();
+        // Before the job can be taken out of the queue.
+        bytes.fetch_add(weight, Ordering::Relaxed);
         let span = span(&channel, &append);
         let job = Job { channel, append, queued: Instant::now(), _place: place, reply, span };
-        queue.push(job)?;
-        Ok(Pending(pending))
+        match jobs.try_send(job) {
+            Ok(()) => Ok(Pending(pending)),
+            Err(_) => {
+                bytes.fetch_sub(weight, Ordering::Relaxed);
+                Err(Error::overloaded())
+            }
+        }
     }
 
     /// Waits until the channel's ring has everything that the store has now.
@@ -148,108 +139,29 @@ impl AppendQueue {
     pub(crate) async fn catch_up(&self, channel: &Arc<Channel>) -> Result<(), Error> {
         let (done, caught_up) = oneshot::channel();
         let news = News::CatchUp { channel: Arc::clone(channel), done };
-        if !self.group_of(channel).tell(news) {
-            return Err(Error::overloaded());
-        }
+        self.group_of(channel).news.try_send(news).map_err(|_| Error::overloaded())?;
         Ok(caught_up.await.map_err(|_| Error::overloaded())??)
     }
 
     /// Tells the channel's group what another node has told. Returns false if too much waits for the group.
     pub(crate) fn tell(&self, channel: &Arc<Channel>, told: Told) -> bool {
-        let queue = self.group_of(channel);
+        let Queue { news, news_bytes, .. } = self.group_of(channel);
         let weight = told.weight();
-        if weight > 0 && queue.news_bytes.fetch_add(weight, Ordering::Relaxed) > NEWS_BYTES {
-            queue.news_bytes.fetch_sub(weight, Ordering::Relaxed);
+        if weight > 0 && news_bytes.fetch_add(weight, Ordering::Relaxed) > NEWS_BYTES {
+            news_bytes.fetch_sub(weight, Ordering::Relaxed);
             return self.tell(channel, Told::Behind);
         }
-        let is_told = queue.tell(News::Told { channel: Arc::clone(channel), told });
-        if !is_told {
-            queue.news_bytes.fetch_sub(weight, Ordering::Relaxed);
+        let sent = news.try_send(News::Told { channel: Arc::clone(channel), told });
+        if sent.is_err() {
+            news_bytes.fetch_sub(weight, Ordering::Relaxed);
         }
-        is_told
+        sent.is_ok()
     }
 
-    fn group_of(&self, channel: &Channel) -> &Arc<GroupQueue> {
+    fn group_of(&self, channel: &Channel) -> &Queue {
         let group = usize::try_from(channel.info.id.0 % self.groups.len() as u64)
             .expect("invariant: less than the number of groups");
         &self.groups[group]
-    }
-}
-
-impl Drop for AppendQueue {
-    fn drop(&mut self) {
-        for group in &self.groups {
-            group.waiting().closed = true;
-            group.wake.notify_one();
-        }
-    }
-}
-
-impl GroupQueue {
-    /// Queues an append, and wakes the group's task.
-    fn push(&self, job: Job) -> Result<(), Error> {
-        let weight = job.append.weight();
-        let mut waiting = self.waiting();
-        if waiting.jobs.len() >= self.most || self.bytes.load(Ordering::Relaxed) >= self.most_bytes {
-            return Err(Error::overloaded());
-        }
-        self.bytes.fetch_add(weight, Ordering::Relaxed);
-        waiting.jobs.push_back(job);
-        drop(waiting);
-        self.wake.notify_one();
-        Ok(())
-    }
-
-    /// Queues news, and wakes the group's task. Returns false if too many wait.
-    fn tell(&self, news: News) -> bool {
-        let mut waiting = self.waiting();
-        if waiting.news.len() >= NEWS {
-            return false;
-        }
-        waiting.news.push_back(news);
-        drop(waiting);
-        self.wake.notify_one();
-        true
-    }
-
-    /// Takes the next append.
-    pub(super) fn next_job(&self) -> Option<Job> {
-        let job = self.waiting().jobs.pop_front()?;
-        self.bytes.fetch_sub(job.append.weight(), Ordering::Relaxed);
-        Some(job)
-    }
-
-    /// Takes the next news.
-    pub(super) fn next_news(&self) -> Option<News> {
-        self.waiting().news.pop_front()
-    }
-
-    pub(super) fn has_jobs(&self) -> bool {
-        !self.waiting().jobs.is_empty()
-    }
-
-    // Held for one push or pop, never across an await.
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().expect("invariant: nothing panics under this lock")
-    }
-}
-
-/// A group's task. It runs until the queue is closed and empty.
-async fn run(queue: Arc<GroupQueue>, mut group: Group) {
-    loop {
-        match group.due() {
-            None => queue.wake.notified().await,
-            Some(due) => tokio::select! {
-                biased;
-                () = queue.wake.notified() => {}
-                () = sleep_until(due) => {}
-            },
-        }
-        group.work(&queue).await;
-        let waiting = queue.waiting();
-        if waiting.closed && waiting.jobs.is_empty() && waiting.news.is_empty() {
-            return;
-        }
     }
 }
 

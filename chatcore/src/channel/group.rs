@@ -4,15 +4,15 @@
 //! publish is stored at once, and many share a sync. The task owns an append from the queue to the ring, so a caller
 //! that goes away changes nothing.
 
-use std::mem;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::channel::Channel;
-use crate::channel::append::{GroupQueue, Job, Reply};
+use crate::channel::append::Job;
 use crate::channel::registry::ChannelRegistry;
 use crate::channel::remote::{Remote, Told};
 use crate::channel::repairs::{Repairs, Whole, remember};
@@ -36,21 +36,12 @@ pub(crate) enum News {
     Told { channel: Arc<Channel>, told: Told },
 }
 
-/// The lists that a batch needs, empty between two batches.
-#[derive(Default)]
-struct Buffers {
-    batch: Vec<Job>,
-    touched: Vec<Arc<Channel>>,
-    answers: Vec<(Reply, Result<Appended, AppendError>)>,
-}
-
-/// The most items for which a buffer is kept.
-const KEPT: usize = 32;
-
-/// Returns an emptied list, if it is not large.
-fn kept<T>(mut list: Vec<T>) -> Vec<T> {
-    list.clear();
-    if list.capacity() > KEPT { Vec::new() } else { list }
+/// What a group does next.
+enum Next {
+    /// `None` if the queue is closed and empty.
+    Job(Option<Job>),
+    Told(News),
+    Due,
 }
 
 /// A group's task.
@@ -60,10 +51,10 @@ pub(crate) struct Group {
     registry: Arc<ChannelRegistry>,
     fanout: Arc<FanOutQueue>,
     pub(super) monitor: Arc<Monitor>,
+    queued_bytes: Arc<AtomicUsize>,
     pub(super) repairs: Repairs,
     /// For what the group delivers itself.
     burst: Burst,
-    buffers: Buffers,
     /// `None` without other nodes.
     pub(super) remote: Option<Remote>,
 }
@@ -75,6 +66,7 @@ impl Group {
         registry: &Arc<ChannelRegistry>,
         fanout: &Arc<FanOutQueue>,
         monitor: &Arc<Monitor>,
+        queued_bytes: &Arc<AtomicUsize>,
         remote: Option<Remote>,
     ) -> Self {
         Self {
@@ -83,45 +75,73 @@ impl Group {
             registry: Arc::clone(registry),
             fanout: Arc::clone(fanout),
             monitor: Arc::clone(monitor),
+            queued_bytes: Arc::clone(queued_bytes),
             repairs: Repairs::new(store, limits, fanout, monitor),
             burst: Burst::default(),
-            buffers: Buffers::default(),
             remote,
         }
     }
 
-    /// Works off the queue.
-    pub(super) async fn work(&mut self, queue: &GroupQueue) {
+    /// Runs until the queue is closed and empty.
+    pub(crate) async fn run(mut self, mut jobs: mpsc::Receiver<Job>, mut news: mpsc::Receiver<News>) {
         loop {
-            if self.due().is_some_and(|due| due <= Instant::now()) {
-                self.give_up_waiting();
-                self.repair().await;
-            }
             // Jobs may come without a pause.
-            self.hear(queue);
+            if let Ok(heard) = news.try_recv() {
+                self.hear(heard, &mut news);
+            }
             if self.repairs.are_wanted() {
                 self.repair().await;
             }
-            let batch = self.gather(queue);
-            if batch.is_empty() {
-                return;
+            let first = match self.next(&mut jobs, &mut news).await {
+                Next::Job(first) => first,
+                Next::Told(heard) => {
+                    self.hear(heard, &mut news);
+                    continue;
+                }
+                Next::Due => {
+                    self.give_up_waiting();
+                    self.repair().await;
+                    continue;
+                }
+            };
+            let Some(first) = first else { return };
+            let batch = self.gather(first, &mut jobs);
+            if !batch.is_empty() {
+                self.store_batch(batch, &jobs).await;
+                // Callers that were just answered may append again, and share the next sync.
+                yield_now().await;
             }
-            self.store_batch(batch, queue).await;
-            // Callers that were just answered may append again, and share the next sync.
-            yield_now().await;
+        }
+    }
+
+    /// Waits for what is next. Without a timer if there is nothing to repair, as most of the time.
+    async fn next(&self, jobs: &mut mpsc::Receiver<Job>, news: &mut mpsc::Receiver<News>) -> Next {
+        match self.due() {
+            None => tokio::select! {
+                biased;
+                job = jobs.recv() => Next::Job(job),
+                Some(heard) = news.recv() => Next::Told(heard),
+            },
+            Some(due) => tokio::select! {
+                biased;
+                job = jobs.recv() => Next::Job(job),
+                Some(heard) = news.recv() => Next::Told(heard),
+                () = sleep_until(due) => Next::Due,
+            },
         }
     }
 
     /// Returns when something is to be done although nothing comes.
-    pub(super) fn due(&self) -> Option<Instant> {
+    fn due(&self) -> Option<Instant> {
         let early = self.remote.as_ref().and_then(|remote| remote.reorder.due());
         early.into_iter().chain(self.repairs.due()).min()
     }
 
-    /// Takes in all news, and has the fan-out deliver what is new.
-    fn hear(&mut self, queue: &GroupQueue) {
+    /// Handles `first` and all further news, and has the fan-out deliver what is new.
+    fn hear(&mut self, first: News, news: &mut mpsc::Receiver<News>) {
         let mut touched = Vec::new();
-        while let Some(heard) = queue.next_news() {
+        let mut next = Some(first);
+        while let Some(heard) = next {
             match heard {
                 News::CatchUp { channel, done } => self.repairs.wait(channel, done),
                 News::Told { channel, told } => {
@@ -130,6 +150,7 @@ impl Group {
                     }
                 }
             }
+            next = news.try_recv().ok();
         }
         if !touched.is_empty() {
             self.fanout.announce(touched.iter().map(|channel| channel.delivery()));
@@ -152,57 +173,30 @@ impl Group {
         }
     }
 
-    /// Takes queued items, up to the batch's bounds, and refuses those that have waited too long.
-    fn gather(&mut self, queue: &GroupQueue) -> Vec<Job> {
+    /// Takes further queued items after `first`, up to the batch's bounds, and refuses those that have waited too
+    /// long.
+    fn gather(&self, first: Job, jobs: &mut mpsc::Receiver<Job>) -> Vec<Job> {
         let now = Instant::now();
         let mut bytes = 0;
-        let mut batch = mem::take(&mut self.buffers.batch);
-        while batch.len() < self.limits.append_batch.max(1)
-            && bytes < self.limits.append_batch_bytes.max(1)
-            && let Some(job) = queue.next_job()
-        {
+        let mut batch = Vec::new();
+        let mut next = Some(first);
+        while let Some(job) = next {
+            self.queued_bytes.fetch_sub(job.append.weight(), Ordering::Relaxed);
             if now.saturating_duration_since(job.queued) > self.limits.store_timeout {
                 let _ = job.reply.send(Err(Error::overloaded()));
             } else {
                 bytes += job.append.weight();
                 batch.push(job);
             }
+            let full = batch.len() >= self.limits.append_batch || bytes >= self.limits.append_batch_bytes;
+            next = if full { None } else { jobs.try_recv().ok() };
         }
         batch
     }
 
-    async fn store_batch(&mut self, batch: Vec<Job>, queue: &GroupQueue) {
-        let appends = batch.iter().map(|job| job.append.clone()).collect();
+    async fn store_batch(&mut self, batch: Vec<Job>, jobs: &mpsc::Receiver<Job>) {
         let began = Instant::now();
-        let results = match contain(|| self.store.append_at_once(appends)) {
-            Ok(Ok(results)) => Ok(results),
-            Ok(Err(appends)) => self.append(appends).await,
-            Err(Panicked) => Err("the store panicked"),
-        };
-        self.finish_batch(batch, results, began, queue);
-        if self.repairs.is_stale() {
-            self.repair().await;
-        }
-    }
-
-    async fn append(&self, appends: Vec<Append>) -> Result<Vec<Result<Appended, AppendError>>, &'static str> {
-        let stored = contain_async(async { self.store.append(appends).await });
-        match timeout(self.limits.store_timeout, stored).await {
-            Ok(Ok(results)) => Ok(results),
-            Ok(Err(Panicked)) => Err("the store panicked"),
-            Err(_) => Err("the store did not answer in time"),
-        }
-    }
-
-    /// Pushes what was stored, has it delivered, and answers.
-    fn finish_batch(
-        &mut self,
-        mut batch: Vec<Job>,
-        results: Result<Vec<Result<Appended, AppendError>>, &'static str>,
-        began: Instant,
-        queue: &GroupQueue,
-    ) {
-        let results = match results {
+        let results = match self.append(batch.iter().map(|job| job.append.clone()).collect()).await {
             Ok(results) if results.len() == batch.len() => results,
             Ok(_) => all_failed(&batch, "the store answered another batch than it was given"),
             Err(why) => all_failed(&batch, why),
@@ -211,8 +205,9 @@ impl Group {
         let mut counts = Appends { batches: 1, ..Appends::default() };
         counts.append_time.observe(now - began);
         let mut failed = None;
-        let Buffers { mut touched, mut answers, .. } = mem::take(&mut self.buffers);
-        for (job, result) in batch.drain(..).zip(results) {
+        let mut touched: Vec<Arc<Channel>> = Vec::new();
+        let mut answers = Vec::with_capacity(batch.len());
+        for (job, result) in batch.into_iter().zip(results) {
             match &result {
                 Ok(appended) => {
                     counts.stored(&job.append, appended, now - job.queued);
@@ -234,7 +229,7 @@ impl Group {
         }
         match &touched[..] {
             // If nothing else is to be done first.
-            [channel] if !queue.has_jobs() => self.fanout.deliver(channel.delivery(), &mut self.burst),
+            [channel] if jobs.is_empty() => self.fanout.deliver(channel.delivery(), &mut self.burst),
             touched => self.fanout.announce(touched.iter().map(|channel| channel.delivery())),
         }
         self.registry.trim();
@@ -245,11 +240,28 @@ impl Group {
                 format_args!("{} events, the first in channel {}", counts.failures, channel.info.name);
             self.monitor.failures.failed("append failed", about, &error);
         }
-        for (reply, result) in answers.drain(..) {
+        for (reply, result) in answers {
             // The receiver is gone if the caller went away. The event is in the log and in the ring anyway.
             let _ = reply.send(result.map_err(|error| Error::from(error).reported()));
         }
-        self.buffers = Buffers { batch: kept(batch), touched: kept(touched), answers: kept(answers) };
+        if self.repairs.is_stale() {
+            self.repair().await;
+        }
+    }
+
+    /// Has the store append these, at once if it can.
+    async fn append(&self, appends: Vec<Append>) -> Result<Vec<Result<Appended, AppendError>>, &'static str> {
+        let appends = match contain(|| self.store.append_at_once(appends)) {
+            Ok(Ok(results)) => return Ok(results),
+            Ok(Err(appends)) => appends,
+            Err(Panicked) => return Err("the store panicked"),
+        };
+        let stored = contain_async(async { self.store.append(appends).await });
+        match timeout(self.limits.store_timeout, stored).await {
+            Ok(Ok(results)) => Ok(results),
+            Ok(Err(Panicked)) => Err("the store panicked"),
+            Err(_) => Err("the store did not answer in time"),
+        }
     }
 
     /// Pushes an acknowledged event to the ring, and tells the other nodes of it.
