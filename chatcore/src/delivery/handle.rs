@@ -126,6 +126,13 @@ impl ConnectionHandle {
         Some(&**outlet)
     }
 
+    /// Returns the outlet, for the fan-out to write what the connection's task should have written long ago. Returns `None`
+    /// if there is none or the connection is closing.
+    pub(crate) fn late_outlet(&self) -> Option<&dyn Outlet> {
+        let outlet = self.outlet.get()?;
+        (!self.closing.load(Ordering::Acquire)).then_some(&**outlet)
+    }
+
     /// Sets whether the answer to a publish is still to come.
     pub(crate) fn set_answering(&self, answering: bool) {
         self.answering.store(answering, Ordering::Relaxed);

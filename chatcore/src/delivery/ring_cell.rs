@@ -5,6 +5,8 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::OnceCell;
 
+use crate::delivery::cursor::{Cursor, Read};
+use crate::delivery::outlet::{BURST_FRAMES, Burst};
 use crate::delivery::ring::{HistoryRing, Push};
 use crate::delivery::ring_budget::Rings;
 use crate::limits::Limits;
@@ -58,6 +60,19 @@ impl RingCell {
     /// Returns the ring for reading. [Fill](Self::fill) it first.
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, HistoryRing> {
         self.filled().read().expect("invariant: nothing panics under this lock")
+    }
+
+    /// Fills a burst with the frames after `from`. Returns the cursor after them, or `None` if the ring has moved past, and
+    /// whether there is more.
+    pub(crate) fn next_burst(&self, from: Cursor, burst: &mut Burst) -> (Option<Cursor>, bool) {
+        let (read, count) = burst.refill(|frames| self.read().read_all_forms(from, BURST_FRAMES, frames));
+        match read {
+            Read::Caught(end) | Read::More(end) => {
+                let to = Cursor { generation: end.generation, seq: from.seq + count as u64 };
+                (Some(to), to != end || matches!(read, Read::More(_)))
+            }
+            Read::Lagged { .. } => (None, false),
+        }
     }
 
     /// Adds an event that is stored. The write lock keeps readers away for one push.

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
-use crate::delivery::cursor::{Cursor, Read};
-use crate::delivery::outlet::{BURST_FRAMES, Burst};
+use crate::delivery::cursor::Cursor;
+use crate::delivery::outlet::Burst;
 use crate::delivery::ring_cell::RingCell;
 use crate::delivery::subscriber::{Delivery, Subscriber};
 use crate::delivery::turn::Turn;
@@ -116,14 +116,15 @@ impl Shard {
         let (mut deliveries, mut panics) = (0, Vec::new());
         let mut more = true;
         for _ in 0..BURSTS {
-            let (next, left) = next_burst(ring, *delivered_to, burst);
+            let (next, left) = ring.next_burst(*delivered_to, burst);
             match next {
                 // A second request for the same events.
                 Some(to) if to == *delivered_to => {}
                 Some(to) => {
-                    let mut delivery = Delivery { from: *delivered_to, to, round, burst, written: 0 };
+                    let mut delivery =
+                        Delivery { from: *delivered_to, to, round, burst, written: 0, late: 0 };
                     Subscriber::deliver_all(&subscribers, &mut delivery, &mut panics);
-                    deliveries += delivery.written * (to.seq - delivered_to.seq);
+                    deliveries += delivery.written * (to.seq - delivered_to.seq) + delivery.late;
                     *delivered_to = to;
                 }
                 // The ring has moved past this shard. Each subscriber's task finds out its own position.
@@ -146,18 +147,5 @@ impl Shard {
 
     fn subscribers(&self) -> MutexGuard<'_, Arc<Vec<Arc<Subscriber>>>> {
         self.subscribers.lock().expect("invariant: nothing panics under this lock")
-    }
-}
-
-/// Reads the frames after `from`. Returns the cursor after them, or `None` if the ring has moved past, and whether
-/// there is more.
-fn next_burst(ring: &RingCell, from: Cursor, burst: &mut Burst) -> (Option<Cursor>, bool) {
-    let (read, count) = burst.refill(|frames| ring.read().read_all_forms(from, BURST_FRAMES, frames));
-    match read {
-        Read::Caught(end) | Read::More(end) => {
-            let to = Cursor { generation: end.generation, seq: from.seq + count as u64 };
-            (Some(to), to != end || matches!(read, Read::More(_)))
-        }
-        Read::Lagged { .. } => (None, false),
     }
 }

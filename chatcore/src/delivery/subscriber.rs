@@ -22,7 +22,8 @@ use crate::runtime::panics::{Panicked, contain};
 ///
 /// The task that moves the cursor holds its lock until the frames are on their way. The fan-out only tries the
 /// lock. If the lock is taken or the connection is behind, the fan-out marks the subscription, and the
-/// connection's task reads the ring.
+/// connection's task reads the ring. If that task gets no turn for long, the fan-out
+/// [catches up](Self::catch_up) for it.
 #[derive(Debug)]
 pub(crate) struct Subscriber {
     handle: Arc<ConnectionHandle>,
@@ -100,6 +101,19 @@ pub(crate) struct Delivery<'a> {
     pub(crate) burst: &'a mut Burst,
     /// The number of subscribers that it was written to.
     pub(crate) written: u64,
+    /// The number of earlier frames that were written, each counted per subscriber.
+    pub(crate) late: u64,
+}
+
+/// How many events a connection's task may leave to be read. Then the fan-out tries to write them, and again after as
+/// many.
+const LATE: Seq = 64;
+
+impl Delivery<'_> {
+    /// Returns whether it is time to catch up for a subscriber that has everything up to `at` only.
+    fn is_to_catch_up(&self, at: Cursor) -> bool {
+        at.seq + LATE <= self.to.seq && self.from.seq / LATE != self.to.seq / LATE
+    }
 }
 
 impl Subscriber {
@@ -180,7 +194,13 @@ impl Subscriber {
         let Ok(mut place) = self.place.try_lock() else { return false };
         let Place::Live(at) = &mut *place else { return false };
         if *at != delivery.from {
-            return at.generation == delivery.to.generation && at.seq >= delivery.to.seq;
+            if at.generation != delivery.to.generation {
+                return false;
+            }
+            if delivery.is_to_catch_up(*at) {
+                self.catch_up(at, delivery);
+            }
+            return at.seq >= delivery.to.seq;
         }
         let Some(outlet) = self.handle.outlet(self.key, delivery.round) else { return false };
         delivery.burst.write_for(self.handle.reader());
@@ -192,6 +212,22 @@ impl Subscriber {
         *at = delivery.to;
         delivery.written += 1;
         true
+    }
+
+    /// Writes what the connection's task has not come to read, if its socket accepts it. The task is woken, but on a busy
+    /// machine it may get its turn so late that the ring has moved past the cursor.
+    fn catch_up(&self, at: &mut Cursor, delivery: &mut Delivery<'_>) {
+        let Some(outlet) = self.handle.late_outlet() else { return };
+        let mut burst = Burst::default();
+        let (Some(to), _) = self.ring.next_burst(*at, &mut burst) else { return };
+        burst.write_for(self.handle.reader());
+        match outlet.try_send(&mut burst) {
+            Sent::All => {}
+            Sent::Partial => self.handle.wake(),
+            Sent::Nothing => return,
+        }
+        delivery.late += to.seq - at.seq;
+        *at = to;
     }
 
     /// Starts the subscription where its answer ends, unless it has ended.

@@ -2,6 +2,8 @@
 //! each subscriber gets every event once, in order, and nothing outside of its subscription.
 #![allow(clippy::unwrap_used)]
 
+mod late;
+
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -125,8 +127,12 @@ fn chat() -> Chat {
     Chat::builder(MemoryStore::new()).limits(limits).build()
 }
 
+fn text(channel: &str, nonce: &str, text: &str) -> String {
+    format!(r#"{{"type":"publish","id":1,"channel":"{channel}","nonce":"{nonce}","text":"{text}"}}"#)
+}
+
 fn publish(channel: &str, nonce: &str) -> String {
-    format!(r#"{{"type":"publish","id":1,"channel":"{channel}","nonce":"{nonce}","text":"x"}}"#)
+    text(channel, nonce, "x")
 }
 
 /// The user who has created the channel `a`.
