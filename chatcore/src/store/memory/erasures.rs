@@ -1,20 +1,19 @@
 //! People who were erased, in memory.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
-use super::{MemoryStore, State};
+use super::{MemoryStore, State, index};
 use crate::model::append::{Append, AppendBody};
 use crate::model::id::{ChannelId, Seq, UserId};
 use crate::model::message::{Erasure, User};
 use crate::store::{ErasedUser, Erasures, NextTraces, StoreError, Traces, UploadState};
 
-/// Who was erased, and where everybody may have left something.
+/// Who was erased.
 #[derive(Debug, Default)]
 pub(super) struct Erased {
     people: BTreeMap<UserId, Progress>,
-    places: HashMap<UserId, BTreeSet<ChannelId>>,
 }
 
 /// How far an erasure is: all channels with smaller ids are covered, and of this one all events up to `seq`.
@@ -43,14 +42,6 @@ impl Erased {
         self.people.contains_key(user)
     }
 
-    /// Notes that a person has left something in a channel.
-    pub(super) fn note(&mut self, user: &UserId, channel: ChannelId) {
-        match self.places.get_mut(user) {
-            Some(channels) => _ = channels.insert(channel),
-            None => _ = self.places.insert(user.clone(), BTreeSet::from([channel])),
-        }
-    }
-
     /// Returns whether the author of an append was erased, and the person whom a change of the members is about.
     pub(super) fn of(&self, append: &Append) -> (bool, bool) {
         let subject = match &append.body {
@@ -68,8 +59,8 @@ impl Erased {
 impl State {
     fn next_traces(&self, user: &UserId, limit: usize) -> Option<Traces> {
         let progress = self.erased.under_way(user)?;
-        let mut places = self.erased.places.get(user)?.range(progress.channel..);
-        let log = places.find_map(|channel| self.log(*channel))?;
+        let rest = self.logs.get(index(progress.channel).unwrap_or_default()..)?;
+        let log = rest.iter().find(|log| log.may_have_traces_of(user))?;
         let (through, mut events) = log.part_of(user, progress.in_channel(log.info().id), limit);
         let mut traces = Traces::new(log.info().clone(), through);
         for event in events.by_ref() {

@@ -104,16 +104,16 @@ impl State {
     pub(super) fn enter_channel(&mut self, info: &ChannelInfo, people: &[User]) {
         self.names.insert(info.name.clone(), info.id);
         self.looks.insert(info.name.look(), info.id);
-        self.logs.push(Log::new(info.clone()));
+        let mut log = Log::new(info.clone());
+        people.iter().chain([&info.created_by]).for_each(|user| log.note(&user.id));
+        self.logs.push(log);
         if info.kind == ChannelKind::Open {
             self.members.open.insert(info.name.clone(), info.id);
         }
         let role = if info.kind == ChannelKind::Direct { Role::Member } else { Role::Owner };
         for user in people {
             self.members.enter(info, Member::new(user.clone(), role));
-            self.erased.note(&user.id, info.id);
         }
-        self.erased.note(&info.created_by.id, info.id);
     }
 
     /// Changes a member as the event at `seq` says.
@@ -128,7 +128,6 @@ impl State {
         let Some(info) = self.log(channel).map(|log| log.info().clone()) else { return };
         match op {
             MemberOp::Added => {
-                self.erased.note(&user.id, channel);
                 self.members.enter(&info, Member::new(user, role).with_since(seq));
             }
             MemberOp::Removed | MemberOp::Left => {
@@ -287,7 +286,7 @@ impl Membership for MemoryStore {
         let is_new = info.kind == ChannelKind::Open && state.members.get(channel, &user.id).is_none();
         let is_new = is_new && !state.erased.has(&user.id);
         if is_new {
-            state.erased.note(&user.id, channel);
+            state.log_mut(channel).ok_or_else(no_such_channel)?.note(&user.id);
             state.members.enter(&info, Member::new(user.clone(), Role::Member));
         }
         Ok(is_new)

@@ -139,10 +139,6 @@ impl State {
             AppendBody::Member { op, user, role, .. } => Some((*op, user.clone(), *role)),
             _ => None,
         };
-        self.erased.note(&append.author.id, channel);
-        if let Some((_, subject, _)) = &change {
-            self.erased.note(&subject.id, channel);
-        }
         let log = self.log_mut(channel).ok_or(AppendError::NoSuchChannel)?;
         let (appended, mut dropped) = log.append(append, now);
         dropped.extend(log.trim_to(retention, age));

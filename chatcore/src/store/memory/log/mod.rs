@@ -1,8 +1,10 @@
 //! One channel's log in memory, with its current messages.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::ops::Bound;
+mod messages;
 
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use self::messages::Messages;
 use crate::model::append::{Append, AppendBody};
 use crate::model::attachment::Attachment;
 use crate::model::check::Check;
@@ -24,10 +26,12 @@ pub(super) struct Log {
     head: Seq,
     last_at: Timestamp,
     /// The messages in their current state.
-    messages: BTreeMap<Seq, Message>,
+    messages: Messages,
     /// The `seq`s of each message's edits.
     edits: HashMap<Seq, Vec<Seq>>,
     nonces: HashMap<(UserId, Nonce), (Seq, Timestamp)>,
+    /// Everybody who may have left something in the channel.
+    people: HashSet<UserId>,
 }
 
 impl Log {
@@ -38,9 +42,10 @@ impl Log {
             events: VecDeque::new(),
             head: 0,
             last_at: Timestamp::from_millis(0),
-            messages: BTreeMap::new(),
+            messages: Messages::default(),
             edits: HashMap::new(),
             nonces: HashMap::new(),
+            people: HashSet::new(),
         }
     }
 
@@ -58,7 +63,7 @@ impl Log {
     }
 
     pub(super) fn message(&self, seq: Seq) -> Option<&Message> {
-        self.messages.get(&seq)
+        self.messages.get(seq)
     }
 
     /// Returns the answer to the first publish with this nonce.
@@ -71,9 +76,7 @@ impl Log {
     /// Checks that the target of an append exists.
     pub(super) fn check(&self, append: &Append) -> Result<(), AppendError> {
         let found = match &append.body {
-            AppendBody::Message { reply_to, .. } => {
-                reply_to.is_none_or(|seq| self.messages.contains_key(&seq))
-            }
+            AppendBody::Message { reply_to, .. } => reply_to.is_none_or(|seq| self.messages.has(seq)),
             AppendBody::Edit { target, .. }
             | AppendBody::Delete { target }
             | AppendBody::React { target, .. } => self.message(*target).is_some_and(|m| !m.deleted),
@@ -99,9 +102,10 @@ impl Log {
             self.nonces.insert((author.clone(), nonce.clone()), (seq, at));
         }
         let event = append.into_event(seq, at);
+        event.kind.people().for_each(|person| self.note(&person.id));
         let mut dropped = Vec::new();
         if let Some(message) = event.to_message() {
-            self.messages.insert(seq, message);
+            self.messages.push(message);
         }
         if let Some(target) = event.kind.target() {
             match &event.kind {
@@ -109,7 +113,7 @@ impl Log {
                 EventKind::Deleted { .. } => dropped = self.redact(target),
                 _ => {}
             }
-            if let Some(message) = self.messages.get_mut(&target) {
+            if let Some(message) = self.messages.get_mut(target) {
                 message.apply(&event);
             }
         }
@@ -166,7 +170,7 @@ impl Log {
     }
 
     pub(super) fn messages_before(&self, before: Seq, limit: PageLimit) -> Page {
-        let mut older = self.messages.range(..before).rev().map(|(_, message)| message).peekable();
+        let mut older = self.messages.before(before).rev().peekable();
         let mut page = limit.fill();
         let mut messages = Vec::new();
         while let Some(message) = older.next_if(|message| page.take(message.weight())) {
@@ -177,8 +181,7 @@ impl Log {
     }
 
     pub(super) fn messages_after(&self, after: Seq, limit: PageLimit) -> Page {
-        let newer = self.messages.range((Bound::Excluded(after), Bound::Unbounded));
-        let mut newer = newer.map(|(_, message)| message).peekable();
+        let mut newer = self.messages.from(after.saturating_add(1)).peekable();
         let mut page = limit.fill();
         let mut messages = Vec::new();
         while let Some(message) = newer.next_if(|message| page.take(message.weight())) {
@@ -190,13 +193,25 @@ impl Log {
     /// Counts what `user`, whose marker is `read`, has not read. Nothing before `since` counts.
     pub(super) fn unread(&self, user: &UserId, read: Seq, since: Seq) -> Unread {
         let first = read.saturating_add(1).max(since);
-        let newest = self.messages.range(first..).rev().map(|(_, message)| message);
+        let newest = self.messages.from(first).rev();
         let scanned = newest.zip(0..Unread::scan(read)).map(|(message, _)| message);
         let unread = scanned.filter(|message| !message.deleted && message.author.id != *user);
         let (messages, mentions) = unread.fold((0, 0), |(messages, mentions), message| {
             (messages + 1, mentions + u64::from(message.mentions.mean(user)))
         });
         Unread::new(read, messages, self.head).with_mentions(mentions)
+    }
+
+    /// Notes that a user may have left something in the channel.
+    pub(super) fn note(&mut self, user: &UserId) {
+        if !self.people.contains(user) {
+            self.people.insert(user.clone());
+        }
+    }
+
+    /// Returns whether a user may have left something in the channel.
+    pub(super) fn may_have_traces_of(&self, user: &UserId) -> bool {
+        self.people.contains(user)
     }
 
     /// Returns the next part of the log after `from` that has at most `limit` events in which a user takes part: the last
@@ -245,8 +260,8 @@ impl Log {
         for event in self.events.range_mut(start..end) {
             event.kind.erase_name(user);
         }
-        for message in self.messages.range_mut((Bound::Excluded(from), Bound::Included(through))) {
-            message.1.erase_name(user);
+        for message in self.messages.within_mut(from, through) {
+            message.erase_name(user);
         }
     }
 
@@ -256,7 +271,7 @@ impl Log {
         if excess <= messages / 10 {
             return Vec::new();
         }
-        let last = self.messages.keys().nth(excess - 1).copied();
+        let last = self.messages.nth(excess - 1).map(|message| message.seq);
         last.map(|seq| self.trim(seq, now)).unwrap_or_default()
     }
 
@@ -265,18 +280,17 @@ impl Log {
         while self.events.front().is_some_and(|event| event.seq <= through) {
             self.events.pop_front();
         }
-        let kept = self.messages.split_off(&(through.saturating_add(1)));
-        let removed = std::mem::replace(&mut self.messages, kept);
+        let removed = self.messages.trim(through);
         let expired = now.minus(NONCE_LIFE);
         let messages = &self.messages;
         self.nonces.retain(|_, (seq, at)| {
-            let is_kept = messages.contains_key(seq);
+            let is_kept = messages.has(*seq);
             if !is_kept {
                 *at = (*at).min(now);
             }
             is_kept || *at > expired
         });
-        self.edits.retain(|target, _| messages.contains_key(target));
-        removed.into_values().flat_map(|message| message.attachments).collect()
+        self.edits.retain(|target, _| messages.has(*target));
+        removed
     }
 }
