@@ -105,11 +105,12 @@ impl Group {
                 }
             };
             let Some(first) = first else { return };
-            let batch = self.gather(first, &mut jobs);
+            // Callers that are about to run may append too, and share the batch.
+            yield_now().await;
+            let now = Instant::now();
+            let batch = self.gather(first, &mut jobs, now);
             if !batch.is_empty() {
-                self.store_batch(batch, &jobs).await;
-                // Callers that were just answered may append again, and share the next sync.
-                yield_now().await;
+                self.store_batch(batch, &jobs, now).await;
             }
         }
     }
@@ -175,10 +176,9 @@ impl Group {
 
     /// Takes further queued items after `first`, up to the batch's bounds, and refuses those that have waited too
     /// long.
-    fn gather(&self, first: Job, jobs: &mut mpsc::Receiver<Job>) -> Vec<Job> {
-        let now = Instant::now();
+    fn gather(&self, first: Job, jobs: &mut mpsc::Receiver<Job>, now: Instant) -> Vec<Job> {
         let mut bytes = 0;
-        let mut batch = Vec::new();
+        let mut batch = Vec::with_capacity((1 + jobs.len()).min(self.limits.append_batch));
         let mut next = Some(first);
         while let Some(job) = next {
             self.queued_bytes.fetch_sub(job.append.weight(), Ordering::Relaxed);
@@ -194,8 +194,7 @@ impl Group {
         batch
     }
 
-    async fn store_batch(&mut self, batch: Vec<Job>, jobs: &mpsc::Receiver<Job>) {
-        let began = Instant::now();
+    async fn store_batch(&mut self, batch: Vec<Job>, jobs: &mpsc::Receiver<Job>, began: Instant) {
         let results = match self.append(batch.iter().map(|job| job.append.clone()).collect()).await {
             Ok(results) if results.len() == batch.len() => results,
             Ok(_) => all_failed(&batch, "the store answered another batch than it was given"),
