@@ -2,12 +2,14 @@
 //!
 //! Prints a table: the bytes of frames on the wire, without and with permessage-deflate, the time to compress one, once
 //! for all its recipients, and the time to inflate it, as a client's message would be. The texts are prose, by three
-//! people. A time is the least of 20 rounds. It does not show the sockets, nor the time that a client takes.
+//! people. A time is the least of 20 rounds. Each frame is measured in the lean form, which our clients read, and in the
+//! full form. It does not show the sockets, nor the time that a client takes.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use chatcore::protocol::Form;
 use chatcore::{Chat, MemoryStore};
 use chatcore_benches::{CREATE, Driven, FOLLOW, OPEN, chat, publish};
 use chatcore_hyper::testkit::{deflate, inflate};
@@ -25,12 +27,12 @@ fn prose(n: usize, chars: usize) -> String {
     words.chars().cycle().skip(n * chars).take(chars).collect()
 }
 
-/// Creates a channel with `count` messages of `chars` characters, by three people.
-async fn conversation(count: usize, chars: usize) -> (Chat, Vec<Driven>) {
+/// Creates a channel with `count` messages of `chars` characters, by three people who read this form.
+async fn conversation(form: Form, count: usize, chars: usize) -> (Chat, Vec<Driven>) {
     let chat = chat(MemoryStore::new());
-    let mut people = vec![Driven::open(&chat, "ann", &[CREATE]).await];
+    let mut people = vec![Driven::reading(form, &chat, "ann", &[CREATE]).await];
     for name in ["bob", "cid"] {
-        people.push(Driven::open(&chat, name, &[FOLLOW]).await);
+        people.push(Driven::reading(form, &chat, name, &[FOLLOW]).await);
     }
     for n in 0..count {
         people[n * n % 3].ask(&publish(&prose(n, chars))).await;
@@ -64,13 +66,29 @@ fn row(what: &str, frame: &[u8]) {
     );
 }
 
-/// The `message` event of a text.
-async fn event(chars: usize) -> Vec<u8> {
-    let (_chat, mut people) = conversation(0, 0).await;
+/// The `message` event of a text of somebody else.
+async fn event(form: Form, chars: usize) -> Vec<u8> {
+    let (_chat, mut people) = conversation(form, 0, 0).await;
     people.iter_mut().for_each(Driven::drain);
     let [ann, bob, ..] = &mut people[..] else { unreachable!("three people") };
     ann.ask(&publish(&prose(1, chars))).await;
     bob.until(|frame| frame.starts_with(br#"{"type":"message""#)).await.to_vec()
+}
+
+/// Prints the rows of a form.
+async fn measure(form: Form) {
+    let named = |what: &str| format!("{what}, {}", if form == Form::Lean { "lean" } else { "full" });
+    for chars in [100, 1_000] {
+        row(&named(&format!("event of {chars} characters")), &event(form, chars).await);
+    }
+    let (chat, _people) = conversation(form, 100, 100).await;
+    let mut reader = Driven::reading(form, &chat, "dan", &[]).await;
+    row(&named("snapshot of 100 messages"), &reader.ask(OPEN).await);
+    let history = r#"{"type":"history","id":4,"channel":"a","before":51,"limit":50}"#;
+    row(&named("page of history, 50 messages"), &reader.ask(history).await);
+    let (chat, _people) = conversation(form, 60, 8_000).await;
+    let mut reader = Driven::reading(form, &chat, "dan", &[]).await;
+    row(&named("60 messages of 8,000 characters"), &reader.ask(OPEN).await);
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -78,15 +96,6 @@ async fn main() {
     println!(
         "| frame | bytes | compressed | ratio | to compress, µs | to inflate, µs |\n|---|---|---|---|---|---|"
     );
-    for chars in [100, 1_000] {
-        row(&format!("event of {chars} characters"), &event(chars).await);
-    }
-    let (chat, _people) = conversation(100, 100).await;
-    let mut reader = Driven::open(&chat, "dan", &[]).await;
-    row("snapshot of 100 messages", &reader.ask(OPEN).await);
-    let history = r#"{"type":"history","id":4,"channel":"a","before":51,"limit":50}"#;
-    row("page of history, 50 messages", &reader.ask(history).await);
-    let (chat, _people) = conversation(60, 8_000).await;
-    let mut reader = Driven::open(&chat, "dan", &[]).await;
-    row("60 messages of 8,000 characters", &reader.ask(OPEN).await);
+    measure(Form::Lean).await;
+    measure(Form::Full).await;
 }

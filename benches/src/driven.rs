@@ -9,7 +9,7 @@ use chatcore::protocol::Form;
 use chatcore::transport::{Connection, Outlet};
 use chatcore::{Chat, Identity, User};
 
-/// A connection that is driven as a transport does, and reads messages in their lean form.
+/// A connection that is driven as a transport does.
 #[derive(Debug)]
 pub struct Driven {
     connection: Connection,
@@ -17,14 +17,22 @@ pub struct Driven {
 }
 
 impl Driven {
-    /// Connects a user, and sends these commands.
+    /// Connects a user who reads messages in their lean form, and sends these commands.
     ///
     /// # Panics
     /// If the chat accepts no connection.
     pub async fn open(chat: &Chat, name: &str, first: &[&str]) -> Self {
+        Self::reading(Form::Lean, chat, name, first).await
+    }
+
+    /// Connects a user who reads messages in this form, and sends these commands.
+    ///
+    /// # Panics
+    /// If the chat accepts no connection.
+    pub async fn reading(form: Form, chat: &Chat, name: &str, first: &[&str]) -> Self {
         let user = User::new(&format!("u_{name}"), name).expect("a user");
         let connection = chat.open(Identity::new(user)).expect("room for a connection");
-        connection.set_form(Form::Lean);
+        connection.set_form(form);
         let mut driven = Self { connection, out: Vec::new() };
         for frame in first {
             driven.ask(frame).await;
