@@ -1,6 +1,6 @@
 //! What a bus has received, for its subscribers in this process.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -12,8 +12,8 @@ use crate::bus::BusEvent;
 /// Hands what a bus receives to its subscribers in this process.
 ///
 /// An adapter feeds it with what comes from its connection, and answers [`Bus::subscribe`](crate::bus::Bus::subscribe)
-/// by [`subscribe`](Self::subscribe). Feeding never waits, and memory is bounded: the oldest events are dropped, and a
-/// subscriber that has not read them gets [`BusEvent::Disrupted`] and then [`BusEvent::Restored`].
+/// by [`subscribe`](Self::subscribe). Feeding never waits. An event is kept until every subscriber has read it, and memory is
+/// bounded: if too much waits, the oldest events are dropped, and a subscriber that has not read them gets [`BusEvent::Disrupted`] and then [`BusEvent::Restored`].
 ///
 /// ```
 /// use bytes::Bytes;
@@ -52,6 +52,10 @@ struct State {
     dropped: u64,
     /// The sum of the messages' bytes in the queue.
     bytes: usize,
+    /// The number of the event that each subscriber reads next.
+    readers: BTreeMap<u64, u64>,
+    /// The number of subscribers so far.
+    subscribed: u64,
     disrupted: bool,
     closed: bool,
 }
@@ -101,10 +105,13 @@ impl Feed {
     /// feed is dropped.
     #[must_use]
     pub fn subscribe(&self) -> BoxStream<'static, BusEvent> {
-        let state = self.shared.lock();
+        let mut state = self.shared.lock();
         let first = state.disrupted.then_some(BusEvent::Disrupted);
-        let reader = Reader { shared: Arc::clone(&self.shared), next: state.end(), first };
+        let (number, next) = (state.subscribed, state.end());
+        state.subscribed += 1;
+        state.readers.insert(number, next);
         drop(state);
+        let reader = Reader { shared: Arc::clone(&self.shared), number, next, first };
         stream::unfold(reader, |mut reader| async {
             let event = reader.next().await?;
             Some((event, reader))
@@ -138,9 +145,22 @@ impl State {
         self.bytes += size(&event);
         self.queue.push_back(event);
         while self.queue.len() > 1 && (self.queue.len() > bounds.events || self.bytes > bounds.bytes) {
-            self.bytes -= self.queue.pop_front().map_or(0, |event| size(&event));
-            self.dropped += 1;
+            self.drop_oldest();
         }
+        self.drop_read();
+    }
+
+    /// Drops what every subscriber has read.
+    fn drop_read(&mut self) {
+        let unread = self.readers.values().copied().min().unwrap_or_else(|| self.end());
+        while self.dropped < unread {
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        self.bytes -= self.queue.pop_front().map_or(0, |event| size(&event));
+        self.dropped += 1;
     }
 
     /// The number of events so far.
@@ -156,6 +176,8 @@ fn size(event: &BusEvent) -> usize {
 /// A subscriber's place in a feed.
 struct Reader {
     shared: Arc<Shared>,
+    /// The subscriber's key among the readers.
+    number: u64,
     /// The number of the event to read next.
     next: u64,
     /// What to say before that.
@@ -177,7 +199,7 @@ impl Reader {
         loop {
             // It is woken by what comes after this line, so nothing that comes after the look below is missed.
             let changed = shared.changed.notified();
-            let read = self.read(&shared.lock());
+            let read = self.read(&mut shared.lock());
             match read {
                 Read::Event(event) => return Some(event),
                 Read::End => return None,
@@ -186,20 +208,34 @@ impl Reader {
         }
     }
 
-    fn read(&mut self, state: &State) -> Read {
+    fn read(&mut self, state: &mut State) -> Read {
         let Some(at) = self.next.checked_sub(state.dropped) else {
-            self.next = state.end();
+            self.go_on_at(state.end(), state);
             self.first = (!state.disrupted).then_some(BusEvent::Restored);
             return Read::Event(BusEvent::Disrupted);
         };
-        match state.queue.get(usize::try_from(at).unwrap_or(usize::MAX)) {
+        match state.queue.get(usize::try_from(at).unwrap_or(usize::MAX)).cloned() {
             Some(event) => {
-                self.next += 1;
-                Read::Event(event.clone())
+                self.go_on_at(self.next + 1, state);
+                Read::Event(event)
             }
             None if state.closed => Read::End,
             None => Read::NothingYet,
         }
+    }
+
+    fn go_on_at(&mut self, next: u64, state: &mut State) {
+        self.next = next;
+        state.readers.insert(self.number, next);
+        state.drop_read();
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.readers.remove(&self.number);
+        state.drop_read();
     }
 }
 
@@ -265,6 +301,25 @@ mod tests {
         assert_eq!(read(&mut at), [message("more than the bound")]);
         let state = source.shared.lock();
         assert_eq!((state.queue.len(), state.bytes), (1, "more than the bound".len()));
+    }
+
+    #[test]
+    fn what_every_subscriber_has_read_is_dropped() {
+        let source = Feed::default();
+        let kept = || {
+            let state = source.shared.lock();
+            (state.queue.len(), state.bytes)
+        };
+        feed(&source, &["nobody"]);
+        assert_eq!(kept(), (0, 0));
+        let (mut fast, slow) = (source.subscribe(), source.subscribe());
+        feed(&source, &["one", "two"]);
+        assert_eq!(read(&mut fast), [message("one"), message("two")]);
+        assert_eq!(kept(), (2, 6));
+        drop(slow);
+        assert_eq!(kept(), (0, 0));
+        feed(&source, &["three"]);
+        assert_eq!((read(&mut fast), kept()), (vec![message("three")], (0, 0)));
     }
 
     #[test]
