@@ -55,6 +55,10 @@ pub(crate) struct Group {
     pub(super) repairs: Repairs,
     /// For what the group delivers itself.
     burst: Burst,
+    /// The channels of the current batch.
+    touched: Vec<Arc<Channel>>,
+    /// The number of the last batches that had one append each.
+    alone: u32,
     /// `None` without other nodes.
     pub(super) remote: Option<Remote>,
 }
@@ -78,6 +82,8 @@ impl Group {
             queued_bytes: Arc::clone(queued_bytes),
             repairs: Repairs::new(store, limits, fanout, monitor),
             burst: Burst::default(),
+            touched: Vec::new(),
+            alone: 0,
             remote,
         }
     }
@@ -105,14 +111,23 @@ impl Group {
                 }
             };
             let Some(first) = first else { return };
-            // Callers that are about to run may append too, and share the batch.
-            yield_now().await;
+            if self.is_in_company() {
+                // Callers that are about to run may append too, and share the batch.
+                yield_now().await;
+            }
             let now = Instant::now();
             let batch = self.gather(first, &mut jobs, now);
+            self.alone = if batch.len() > 1 { 0 } else { self.alone.wrapping_add(1) };
             if !batch.is_empty() {
                 self.store_batch(batch, &jobs, now).await;
             }
         }
+    }
+
+    /// Returns whether it is worth waiting for others: not if the last batches had one append each. Every eighth time it is
+    /// tried again, since without waiting, callers that run one after the other never share a batch.
+    fn is_in_company(&self) -> bool {
+        self.alone < 8 || self.alone.is_multiple_of(8)
     }
 
     /// Waits for what is next. Without a timer if there is nothing to repair, as most of the time.
@@ -204,7 +219,6 @@ impl Group {
         let mut counts = Appends { batches: 1, ..Appends::default() };
         counts.append_time.observe(now - began);
         let mut failed = None;
-        let mut touched: Vec<Arc<Channel>> = Vec::new();
         let mut answers = Vec::with_capacity(batch.len());
         for (job, result) in batch.into_iter().zip(results) {
             match &result {
@@ -215,7 +229,7 @@ impl Group {
                         tracing::debug!(parent: &**span, took = ?(now - job.queued), "stored");
                     }
                     self.push(&job.channel, job.append, appended);
-                    remember(&mut touched, &job.channel);
+                    remember(&mut self.touched, &job.channel);
                 }
                 Err(AppendError::Store(error)) => {
                     counts.failures += 1;
@@ -226,11 +240,12 @@ impl Group {
             }
             answers.push((job.reply, result));
         }
-        match &touched[..] {
+        match &self.touched[..] {
             // If nothing else is to be done first.
             [channel] if jobs.is_empty() => self.fanout.deliver(channel.delivery(), &mut self.burst),
             touched => self.fanout.announce(touched.iter().map(|channel| channel.delivery())),
         }
+        self.touched.clear();
         self.registry.trim();
         self.monitor.counters.add_batch(&counts);
         self.monitor.appended.ring();
