@@ -125,7 +125,8 @@ impl State {
     fn append(&mut self, append: Append, now: Timestamp, age: Timestamp) -> Result<Appended, AppendError> {
         let channel = append.channel;
         let log = self.log(channel).ok_or(AppendError::NoSuchChannel)?;
-        if let Some(first) = log.first_of(&append) {
+        let key = log.nonce_key(&append);
+        if let Some(first) = key.as_ref().and_then(|key| log.first_of(key)) {
             return Ok(first);
         }
         self.members.judge(&append, log.info(), self.erased.of(&append))?;
@@ -140,7 +141,7 @@ impl State {
             _ => None,
         };
         let log = self.log_mut(channel).ok_or(AppendError::NoSuchChannel)?;
-        let (appended, mut dropped) = log.append(append, now);
+        let (appended, mut dropped) = log.append(append, key, now);
         dropped.extend(log.trim_to(retention, age));
         self.readers.note(channel);
         for id in files {

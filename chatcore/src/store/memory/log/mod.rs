@@ -1,15 +1,18 @@
 //! One channel's log in memory, with its current messages.
 
 mod messages;
+mod nonces;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use self::messages::Messages;
+pub(super) use self::nonces::Key as NonceKey;
+use self::nonces::Nonces;
 use crate::model::append::{Append, AppendBody};
 use crate::model::attachment::Attachment;
 use crate::model::check::Check;
 use crate::model::event::{Event, EventKind};
-use crate::model::id::{Epoch, Nonce, Position, Seq, UserId};
+use crate::model::id::{Epoch, Position, Seq, UserId};
 use crate::model::message::Message;
 use crate::model::time::Timestamp;
 use crate::store::{
@@ -29,7 +32,7 @@ pub(super) struct Log {
     messages: Messages,
     /// The `seq`s of each message's edits.
     edits: HashMap<Seq, Vec<Seq>>,
-    nonces: HashMap<(UserId, Nonce), (Seq, Timestamp)>,
+    nonces: Nonces,
     /// Everybody who may have left something in the channel.
     people: HashSet<UserId>,
 }
@@ -44,7 +47,7 @@ impl Log {
             last_at: Timestamp::from_millis(0),
             messages: Messages::default(),
             edits: HashMap::new(),
-            nonces: HashMap::new(),
+            nonces: Nonces::default(),
             people: HashSet::new(),
         }
     }
@@ -66,10 +69,14 @@ impl Log {
         self.messages.get(seq)
     }
 
+    /// Returns the key of an append's nonce.
+    pub(super) fn nonce_key(&self, append: &Append) -> Option<NonceKey> {
+        self.nonces.key(append)
+    }
+
     /// Returns the answer to the first publish with this nonce.
-    pub(super) fn first_of(&self, append: &Append) -> Option<Appended> {
-        let (_, author, nonce) = append.dedupe_key()?;
-        let (seq, at) = *self.nonces.get(&(author.clone(), nonce.clone()))?;
+    pub(super) fn first_of(&self, key: &NonceKey) -> Option<Appended> {
+        let (seq, at) = self.nonces.first_of(key)?;
         Some(Appended { seq, at, epoch: self.epoch.clone(), duplicate: true })
     }
 
@@ -93,13 +100,18 @@ impl Log {
         Ok(())
     }
 
-    /// Appends a checked item. Returns the attachments that no message has any more.
-    pub(super) fn append(&mut self, append: Append, now: Timestamp) -> (Appended, Vec<Attachment>) {
+    /// Appends a checked item, with the key of its nonce. Returns the attachments that no message has any more.
+    pub(super) fn append(
+        &mut self,
+        append: Append,
+        key: Option<NonceKey>,
+        now: Timestamp,
+    ) -> (Appended, Vec<Attachment>) {
         self.head += 1;
         self.last_at = now.following(self.last_at);
         let (seq, at) = (self.head, self.last_at);
-        if let Some((_, author, nonce)) = append.dedupe_key() {
-            self.nonces.insert((author.clone(), nonce.clone()), (seq, at));
+        if let Some(key) = key {
+            self.nonces.insert(key, (seq, at));
         }
         let event = append.into_event(seq, at);
         event.kind.people().for_each(|person| self.note(&person.id));
@@ -282,15 +294,14 @@ impl Log {
         }
         let removed = self.messages.trim(through);
         let expired = now.minus(NONCE_LIFE);
-        let messages = &self.messages;
-        self.nonces.retain(|_, (seq, at)| {
-            let is_kept = messages.has(*seq);
+        self.nonces.retain(|seq, at| {
+            let is_kept = seq > through;
             if !is_kept {
                 *at = (*at).min(now);
             }
             is_kept || *at > expired
         });
-        self.edits.retain(|target, _| messages.has(*target));
+        self.edits.retain(|target, _| *target > through);
         removed
     }
 }

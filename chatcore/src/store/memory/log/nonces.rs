@@ -1,0 +1,70 @@
+//! The nonces of a log's messages, to find a publish that was sent again.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
+
+use crate::model::append::Append;
+use crate::model::id::{Nonce, Seq, UserId};
+use crate::model::time::Timestamp;
+
+/// The nonces of each author, and when the event was accepted that had one first.
+#[derive(Debug, Default)]
+pub(super) struct Nonces {
+    first: HashMap<Key, (Seq, Timestamp), BuildHasherDefault<Known>>,
+    /// Its keys are random, so nobody can choose nonces that collide.
+    hasher: RandomState,
+}
+
+/// An author's nonce. It is hashed once: a publish looks for it, adds it, and has it moved whenever the table grows.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Key {
+    hash: u64,
+    author: UserId,
+    nonce: Nonce,
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+/// Returns a hash that is known already.
+#[derive(Debug, Default)]
+struct Known(u64);
+
+impl Hasher for Known {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("invariant: a key writes its hash only");
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+impl Nonces {
+    /// Returns the key of an append that has a nonce.
+    pub(super) fn key(&self, append: &Append) -> Option<Key> {
+        let (_, author, nonce) = append.dedupe_key()?;
+        let hash = self.hasher.hash_one((author, nonce));
+        Some(Key { hash, author: author.clone(), nonce: nonce.clone() })
+    }
+
+    pub(super) fn first_of(&self, key: &Key) -> Option<(Seq, Timestamp)> {
+        self.first.get(key).copied()
+    }
+
+    pub(super) fn insert(&mut self, key: Key, first: (Seq, Timestamp)) {
+        self.first.insert(key, first);
+    }
+
+    /// Keeps those for which `keep` returns true.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(Seq, &mut Timestamp) -> bool) {
+        self.first.retain(|_, (seq, at)| keep(*seq, at));
+    }
+}
