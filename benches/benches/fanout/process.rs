@@ -16,26 +16,29 @@ use crate::servers::Kind;
 /// The first argument of a server process.
 pub(crate) const SERVE: &str = "serve";
 
-/// The separate cores of the server and the client; `None` on a machine with one core.
-#[derive(Clone, Copy, Debug)]
+/// The cores of the server and of the client.
+#[derive(Clone, Debug)]
 pub(crate) struct Cores {
-    pub(crate) server: usize,
+    pub(crate) server: Vec<usize>,
     pub(crate) client: usize,
 }
 
 impl Cores {
-    /// Selects the first two cores that this process may use.
-    pub(crate) fn find() -> Option<Self> {
+    /// Gives the server the first `count` cores that this process may use, and the client the next one, or the last if
+    /// there are no more. `None` on a machine with one core.
+    pub(crate) fn find(count: usize) -> Option<Self> {
         let allowed = sched_getaffinity(None).unwrap();
         let mut cores = (0..CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core));
-        Some(Self { server: cores.next()?, client: cores.next()? })
+        let server: Vec<usize> = cores.by_ref().take(count.max(1)).collect();
+        let last = if server.len() > 1 { server.last().copied() } else { None };
+        Some(Self { client: cores.next().or(last)?, server })
     }
 }
 
-/// Pins the calling thread, and the threads that it starts, to one core.
-pub(crate) fn pin(core: usize) {
+/// Pins the calling thread, and the threads that it starts, to these cores.
+pub(crate) fn pin(cores: &[usize]) {
     let mut only = CpuSet::new();
-    only.set(core);
+    cores.iter().for_each(|&core| only.set(core));
     sched_setaffinity(None, &only).unwrap();
 }
 
@@ -55,11 +58,12 @@ pub(crate) struct ServerProcess {
 
 impl ServerProcess {
     /// Starts this program as a server with `channels` channels.
-    pub(crate) fn start(kind: Kind, channels: usize, cores: Option<Cores>) -> Self {
+    pub(crate) fn start(kind: Kind, channels: usize, cores: Option<&Cores>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let core = cores.map(|cores| cores.server.to_string()).unwrap_or_default();
+        let server = cores.map_or(&[][..], |cores| &cores.server);
+        let server: Vec<String> = server.iter().map(usize::to_string).collect();
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args([SERVE, kind.name(), &channels.to_string(), &core])
+            .args([SERVE, kind.name(), &channels.to_string(), &server.join(",")])
             .arg(folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -26,7 +26,7 @@ const HISTORY: usize = 100;
 const IN_USE: usize = 10;
 
 /// The common settings of all measurements.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Setup {
     pub(crate) cores: Option<Cores>,
     pub(crate) long: Duration,
@@ -60,7 +60,7 @@ fn shared_user(n: usize) -> String {
 impl Run {
     /// Starts a server with this number of channels.
     pub(crate) fn start(kind: Kind, channels: usize, setup: &Setup) -> Self {
-        let server = ServerProcess::start(kind, channels, setup.cores);
+        let server = ServerProcess::start(kind, channels, setup.cores.as_ref());
         let client = Client::new(server.addr);
         let sample = Sample::default();
         Self { server, client, long: setup.long, nonce: 0, expected: 0, answers: 0, sample }

@@ -66,11 +66,14 @@ impl Kind {
 /// Serves until the parent process ends. `arguments` are the name, the number of channels, an optional core, and a
 /// folder.
 pub(crate) fn run(arguments: &[String]) {
-    let [name, channels, core, folder] = arguments else { panic!("serve <name> <channels> <core> <folder>") };
+    let [name, channels, cores, folder] = arguments else {
+        panic!("serve <name> <channels> <cores> <folder>")
+    };
     let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name).expect("a server of that name");
     let channels = channels.parse().unwrap();
-    if let Ok(core) = core.parse() {
-        pin(core);
+    let cores: Vec<usize> = cores.split(',').filter_map(|core| core.parse().ok()).collect();
+    if !cores.is_empty() {
+        pin(&cores);
     }
     raise_open_files();
     std::thread::spawn(|| {
