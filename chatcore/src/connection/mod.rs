@@ -174,7 +174,10 @@ impl Connection {
             return;
         }
         let join = Tiding::Join { user: self.handle.identity.user.clone(), channel };
-        self.engine.tidings.tell(join, &self.engine.monitor);
+        if !self.engine.tidings.tell(join, &self.engine.monitor) {
+            // The next publish asks again.
+            self.joined = None;
+        }
     }
 
     /// Returns the identity that the connection acts as.

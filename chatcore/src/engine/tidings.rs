@@ -1,8 +1,10 @@
-//! What users are told about their channels beside the logs: the store is read for them, one after the other.
+//! What users are told about their channels beside the logs, and what the store is told about them. Both need the store,
+//! which takes those of several users at once.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, Weak};
 
+use futures::future::join_all;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -24,6 +26,9 @@ use crate::store::StoreError;
 /// their next list of channels has it.
 const WAITING: usize = 10_000;
 
+/// The most tidings that are worked off at once, so that a store writes those of many users together.
+const AT_ONCE: usize = 64;
+
 /// The most removals that are remembered as told. For one that is forgotten too early, a client is told twice.
 const TOLD: usize = 1_000;
 
@@ -40,6 +45,15 @@ pub(crate) enum Tiding {
     Join { user: User, channel: ChannelId },
     /// How much they have to read in a channel now.
     Counts { user: UserId, channel: ChannelId, name: ChannelName },
+}
+
+impl Tiding {
+    fn user(&self) -> &UserId {
+        match self {
+            Self::Added { user, .. } | Self::Removed { user, .. } | Self::Counts { user, .. } => user,
+            Self::Seen(user) | Self::Join { user, .. } => &user.id,
+        }
+    }
 }
 
 /// The tidings that wait.
@@ -66,13 +80,15 @@ impl Tidings {
         Self { queue, waiting: Mutex::new(Some(waiting)), removals: Mutex::default() }
     }
 
-    /// Queues one.
-    pub(crate) fn tell(&self, tiding: Tiding, monitor: &Monitor) {
-        if self.queue.try_send(tiding).is_err() {
+    /// Queues one, and returns whether there was room.
+    pub(crate) fn tell(&self, tiding: Tiding, monitor: &Monitor) -> bool {
+        let has_room = self.queue.try_send(tiding).is_ok();
+        if !has_room {
             monitor
                 .failures
                 .limited("changes of members are not shown, since too many wait for the store", "");
         }
+        has_room
     }
 
     /// Notes that a connection is told of a removal by the end of its subscription, so that it is not told again.
@@ -98,8 +114,19 @@ impl Engine {
     pub(crate) async fn keep_telling(self: Arc<Self>) {
         let waiting = self.tidings.waiting.lock().expect("invariant: nothing panics under this lock").take();
         let Some(mut waiting) = waiting else { return };
-        while let Some(tiding) = waiting.recv().await {
-            let told = timeout(self.limits.store_timeout, contain_async(self.tell(&tiding))).await;
+        let mut batch = Vec::with_capacity(AT_ONCE);
+        while waiting.recv_many(&mut batch, AT_ONCE).await > 0 {
+            // It keeps the order of one user's.
+            batch.sort_by(|one, other| one.user().cmp(other.user()));
+            let of_users = batch.chunk_by(|one, other| one.user() == other.user());
+            join_all(of_users.map(|tidings| self.tell_in_order(tidings))).await;
+            batch.clear();
+        }
+    }
+
+    async fn tell_in_order(&self, tidings: &[Tiding]) {
+        for tiding in tidings {
+            let told = timeout(self.limits.store_timeout, contain_async(self.tell(tiding))).await;
             let told = match told {
                 Ok(Ok(told)) => told,
                 Ok(Err(panicked)) => Err(StoreError::because("the store panicked", panicked).into()),

@@ -2,11 +2,13 @@
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chatcore::bus::LocalBus;
 use chatcore::protocol::{ChatEvent, Command, MemberList, People, Start};
 use chatcore::testkit::{Faults, FaultyStore};
 use chatcore::{Avatar, ChannelName, Chat, Client, ErrorCode, HistoryAccess, Identity, MemoryStore, User};
+use tokio::task::yield_now;
 
 fn user(name: &str) -> User {
     User::new(&format!("u_{name}"), name).unwrap()
@@ -136,4 +138,51 @@ async fn a_profile_that_can_not_be_stored_is_an_error() {
     store.set_faults(Faults { before_write: 1.0, ..Faults::default() });
     let error = chat.put_profile(&user("bob").id, "bob", picture("/bob.png")).await.unwrap_err();
     assert_eq!((error.code(), error.code().is_retryable()), (ErrorCode::Unavailable, true));
+}
+
+async fn until_known(chat: &Chat, user: &User) {
+    while chat.user(&user.id).await.unwrap().is_none() {
+        yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_store_is_asked_about_many_new_people_at_once() {
+    const AT_ONCE: usize = 64;
+    let store = FaultyStore::new(MemoryStore::new(), Faults::default(), 1);
+    let chat = Chat::builder(store.clone()).build();
+    let held = store.hold_answers();
+    let connect = |n: usize| chat.connect(Identity::new(user(&n.to_string()))).unwrap();
+    let _clients: Vec<Client> = (0..=AT_ONCE).map(connect).collect();
+    let asked = |count| tokio::time::timeout(Duration::from_secs(1), store.answers_held(count));
+    asked(AT_ONCE).await.expect("as many as may be are asked about");
+    asked(AT_ONCE + 1).await.expect_err("the last one is asked about later");
+    drop(held);
+    for n in 0..=AT_ONCE {
+        until_known(&chat, &user(&n.to_string())).await;
+    }
+}
+
+#[tokio::test]
+async fn a_publish_joins_although_too_much_waited_at_the_one_before() {
+    let store = FaultyStore::new(MemoryStore::new(), Faults::default(), 1);
+    let chat = Chat::builder(store.clone()).build();
+    let (name, ann) = (ChannelName::new("a").unwrap(), user("ann"));
+    chat.ensure_channel(&name, "", &user("host")).await.unwrap();
+    let client = join(&chat, &ann).await;
+    client.subscribe("a").await.unwrap();
+    let held = store.hold_answers();
+    // The first one is asked about, and 10,000 wait.
+    for n in 0..11_000 {
+        drop(chat.connect(Identity::new(user(&n.to_string()))).unwrap());
+    }
+    client.publish("a", "one").await.unwrap();
+    drop(held);
+    until_known(&chat, &user("9000")).await;
+    let role = async || chat.channels_of(&ann.id, None).await.unwrap().channels[0].role;
+    assert_eq!(role().await, None, "the join had no room");
+    client.publish("a", "two").await.unwrap();
+    while role().await.is_none() {
+        yield_now().await;
+    }
 }
