@@ -1,0 +1,266 @@
+//! Counts what an engine holds after many channels have had their traffic and gone quiet.
+//!
+//! In each round, new people write in new channels and leave, and nobody comes back. What the store keeps grows with that.
+//! What the engine holds must not: it may depend on what is in use, not on what ever was.
+//!
+//! Limits make the engine forget, instead of clocks: it may hold the channels of one round, and the paces of few people. So
+//! nothing is decided by time. The heap is counted over all threads, since a store has its own.
+//!
+//! If a bound is exceeded, find what holds the memory: `CONTRIBUTING.md` says how.
+#![allow(clippy::unwrap_used)]
+
+use std::alloc::System;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use cap::Cap;
+use chatcore::bus::LocalBus;
+use chatcore::protocol::{ChatEvent, Command};
+use chatcore::store::Store;
+use chatcore::{
+    ChannelName, Chat, Client, HistoryAccess, Identity, Limits, MemoryStore, NewMessage, Notify, User,
+};
+use chatcore_redb::RedbStore;
+use futures::future::{join_all, try_join_all};
+use futures::stream::{self, StreamExt};
+use tokio::runtime::{Builder, Runtime};
+
+#[global_allocator]
+static HEAP: Cap<System> = Cap::new(System, usize::MAX);
+
+/// Held by the test that runs: the heap is that of the whole process.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// The bytes by which an engine may grow in one more round. The rings of two rounds differ by a few thousand bytes.
+const PER_ROUND: usize = 8 << 10;
+
+/// The same with a redb store, whose cache differs by some pages.
+const PER_ROUND_ON_REDB: usize = 32 << 10;
+
+/// The people of a channel.
+const PEOPLE: usize = 4;
+
+#[derive(Clone, Copy)]
+struct Plan {
+    /// How many rounds there are, and after how many the growth counts.
+    rounds: usize,
+    first: usize,
+    /// New channels of each round.
+    channels: usize,
+    /// Messages of each person, a multiple of [`BURST`].
+    messages: usize,
+}
+
+/// Messages that one person sends at once.
+const BURST: usize = 5;
+
+impl Plan {
+    fn messages(self) -> usize {
+        self.channels * PEOPLE * self.messages
+    }
+
+    /// Checks the growth over the rounds after the first ones.
+    fn check(self, what: &str, first: usize, all: usize, allowed: usize) {
+        let grown = all.saturating_sub(first) / (self.rounds - self.first);
+        let Self { rounds, channels, .. } = self;
+        println!(
+            "{what}: {all} bytes after {rounds} rounds of {channels} channels and {} messages, {grown} more a round",
+            self.messages()
+        );
+        assert!(grown <= allowed, "{what}: {grown} bytes more with each round, {allowed} are allowed");
+    }
+}
+
+fn limits(plan: Plan) -> Limits {
+    let mut limits = Limits::default();
+    (limits.loaded_channels, limits.connections, limits.paces_remembered) =
+        (plan.channels + 1, PEOPLE * plan.channels + 2, 50);
+    (limits.channels, limits.channels_at_once) = (usize::MAX, u32::MAX);
+    limits.presence_grace = Duration::ZERO;
+    limits.store_timeout = Duration::from_secs(3_600);
+    limits.channel_idle = Duration::from_secs(86_400);
+    (limits.commands_per_second, limits.command_burst) = (1_000_000, 1_000_000);
+    limits
+}
+
+fn user(name: &str) -> User {
+    User::new(&format!("u_{name}"), name).unwrap()
+}
+
+/// The chats of one or more nodes on one store.
+struct Life {
+    runtime: Runtime,
+    nodes: Vec<Chat>,
+    /// One person at each node who stays.
+    last: Vec<Client>,
+}
+
+impl Life {
+    fn start(store: &Arc<dyn Store>, nodes: usize, plan: Plan) -> Self {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let (nodes, last) = runtime.block_on(async {
+            let bus = Arc::new(LocalBus::new());
+            let node = |_| {
+                let builder = Chat::builder(Arc::clone(store)).limits(limits(plan));
+                if nodes > 1 { builder.bus(Arc::clone(&bus)).build() } else { builder.build() }
+            };
+            let nodes: Vec<Chat> = (0..nodes).map(node).collect();
+            let host = user("host");
+            let name = ChannelName::new("general").unwrap();
+            nodes[0].ensure_channel(&name, "", &host).await.unwrap();
+            let last = |(n, chat): (usize, &Chat)| chat.connect(Identity::new(user(&format!("last{n}"))));
+            let last = nodes.iter().enumerate().map(last).collect::<Result<_, _>>().unwrap();
+            (nodes, last)
+        });
+        Self { runtime, nodes, last }
+    }
+
+    fn round(&mut self, plan: Plan, round: usize) {
+        let Self { runtime, nodes, last } = self;
+        runtime.block_on(async {
+            let channels = stream::iter(0..plan.channels);
+            channels.for_each_concurrent(None, |n| live(nodes, plan, round, n)).await;
+            for client in last {
+                // The second one is told when all is done that was told together with the first.
+                for _ in 0..2 {
+                    settle(client).await;
+                }
+            }
+            // No event tells of the end of a connection.
+            while nodes.iter().any(|chat| chat.stats().connections > 1) {
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+
+    /// Ends the engine, and returns how many bytes it held.
+    fn end(self) -> usize {
+        let before = HEAP.allocated();
+        let Self { runtime, nodes, last } = self;
+        drop((nodes, last));
+        drop(runtime);
+        before - HEAP.allocated()
+    }
+}
+
+/// Waits until all that was to be told has been: `client` is told after it how it has a channel in its list.
+async fn settle(client: &mut Client) {
+    let sender = client.sender();
+    let set = Command::SetNotify { channel: "general".into(), notify: Notify::All };
+    sender.call::<serde_json::Value>(set).await.unwrap();
+    while !matches!(client.next_event().await.unwrap(), ChatEvent::ChannelAdded { .. }) {}
+}
+
+/// Has one channel's people come, write, read and leave.
+async fn live(nodes: &[Chat], plan: Plan, round: usize, n: usize) {
+    let chat = |n: usize| &nodes[n % nodes.len()];
+    let people: Vec<User> = (0..PEOPLE).map(|p| user(&format!("{round:03}-{n:03}-{p}"))).collect();
+    for (n, person) in people.iter().enumerate() {
+        chat(n).remember_user(person).await.unwrap();
+    }
+    let name = format!("c-{round:03}-{n:03}");
+    let name = match n % 4 {
+        0 => {
+            let made = chat(0).create_private(&people[0], &name, "", HistoryAccess::All).await.unwrap();
+            for person in &people[1..] {
+                chat(0).add_member(&people[0], &made.name, person).await.unwrap();
+            }
+            made.name.to_string()
+        }
+        1 => chat(0).open_direct(&people).await.unwrap().name.to_string(),
+        _ => chat(0)
+            .ensure_channel(&ChannelName::new(&name).unwrap(), "", &people[0])
+            .await
+            .unwrap()
+            .name
+            .to_string(),
+    };
+    let connect = |(n, user): (usize, &User)| chat(n).connect(Identity::new(user.clone())).unwrap();
+    let mut clients: Vec<Client> = people.iter().enumerate().map(connect).collect();
+    try_join_all(clients.iter().map(|client| client.subscribe(&name))).await.unwrap();
+    try_join_all(clients.iter().map(|client| client.typing(&name))).await.unwrap();
+    let write = clients.iter().map(Client::sender).enumerate().map(async |(at, writer)| {
+        for begin in (0..plan.messages).step_by(BURST) {
+            let send = |m: usize| writer.send(&name, NewMessage::text(format!("message {m} of {at}")));
+            try_join_all((begin..begin + BURST).map(send)).await.unwrap();
+        }
+    });
+    let write = join_all(write.collect::<Vec<_>>());
+    let hear = async |client: &mut Client| {
+        let mut missing = plan.messages * PEOPLE;
+        while missing > 0 {
+            match client.next_event().await.unwrap() {
+                ChatEvent::Message { .. } => missing -= 1,
+                ChatEvent::Lagged { .. } => panic!("the ring has all messages of the channel"),
+                _ => {}
+            }
+        }
+    };
+    futures::join!(write, hear(&mut clients[0]));
+    let client = &clients[0];
+    client.react(&name, (PEOPLE * plan.messages) as u64, "👍", true).await.unwrap();
+    client.history(&name, 20, 10).await.unwrap();
+    if n.is_multiple_of(10) {
+        client.search(&name, "message", None).await.unwrap();
+    }
+    for client in &clients {
+        client.read(&name, 30).await.unwrap();
+        let list = Command::Channels { after: None, limit: Some(10), archived: false };
+        client.call::<serde_json::Value>(list).await.unwrap();
+    }
+}
+
+/// Checks what an engine holds on a store that is in memory itself, and so is not counted.
+fn on_the_memory_store(nodes: usize, retention: usize, plan: Plan) {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let [first, all] = [plan.first, plan.rounds].map(|rounds| {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::with_retention(retention));
+        let mut life = Life::start(&store, nodes, plan);
+        (0..rounds).for_each(|round| life.round(plan, round));
+        life.end()
+    });
+    plan.check(&format!("{nodes} on the memory store"), first, all, PER_ROUND);
+}
+
+/// Checks what an engine and its store hold on redb, whose cache is full after the first rounds.
+fn on_redb(plan: Plan) {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let before = HEAP.allocated();
+    let store = RedbStore::builder().cache_bytes(1 << 20).open(folder.path().join("chat.redb")).unwrap();
+    let store: Arc<dyn Store> = Arc::new(store);
+    let mut life = Life::start(&store, 1, plan);
+    let mut after = |rounds: std::ops::Range<usize>| {
+        rounds.for_each(|round| life.round(plan, round));
+        HEAP.allocated() - before
+    };
+    let (first, all) = (after(0..plan.first), after(plan.first..plan.rounds));
+    plan.check("redb", first, all, PER_ROUND_ON_REDB);
+}
+
+#[test]
+fn an_engine_forgets_who_and_what_is_gone() {
+    on_the_memory_store(1, 16, Plan { rounds: 7, first: 3, channels: 100, messages: 25 });
+}
+
+#[test]
+fn nodes_forget_who_and_what_is_gone() {
+    on_the_memory_store(2, 1_000, Plan { rounds: 7, first: 3, channels: 25, messages: 25 });
+}
+
+#[test]
+fn an_engine_on_redb_forgets_who_and_what_is_gone() {
+    on_redb(Plan { rounds: 8, first: 4, channels: 25, messages: 25 });
+}
+
+#[test]
+#[ignore = "a long run: see CONTRIBUTING.md"]
+fn a_million_messages_through_ten_thousand_channels_leave_nothing() {
+    on_the_memory_store(1, 16, Plan { rounds: 40, first: 20, channels: 250, messages: 25 });
+}
+
+#[test]
+#[ignore = "a long run: see CONTRIBUTING.md"]
+fn a_million_messages_on_redb_leave_nothing_in_memory() {
+    on_redb(Plan { rounds: 40, first: 20, channels: 250, messages: 25 });
+}
