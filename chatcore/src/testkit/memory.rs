@@ -39,7 +39,10 @@ pub fn bus_memory(limits: &Limits, bus: &BusLimits) -> Vec<(&'static str, usize)
     vec![
         ("events of the other nodes", limits.append_groups * group),
         ("what waits to be told", sender::WAITING + 2 * bus.max_bytes + limits.loaded_channels * HEAD),
-        ("what the bus has received", Feed::BYTES + Feed::EVENTS * size_of::<BusEvent>()),
+        (
+            "what the bus has received and this node has not read",
+            Feed::BYTES + Feed::EVENTS * size_of::<BusEvent>(),
+        ),
         (
             "who is online here, as told to the others",
             roster::BYTES + limits.subscriptions_total * SUBSCRIPTION,
