@@ -126,10 +126,14 @@ impl StaticFiles {
     }
 }
 
+/// The most texts of a folder that are remembered. If one more is read, all others are forgotten: a folder may get files
+/// with new names again and again.
+const REMEMBERED: usize = 1_024;
+
 /// A folder with files that may change at any time.
 struct Folder {
     path: PathBuf,
-    /// Each text as it was last read, so that an unchanged text is not compressed again.
+    /// Texts as they were last read, so that an unchanged text is not compressed again. At most [`REMEMBERED`].
     last: Mutex<HashMap<String, Arc<File>>>,
     failures: FailureLog,
 }
@@ -144,6 +148,9 @@ impl Folder {
         }
         let file = Arc::new(File::new(name, bytes));
         if file.is_compressible() {
+            if last.len() >= REMEMBERED && !last.contains_key(name) {
+                last.clear();
+            }
             last.insert(name.to_owned(), Arc::clone(&file));
         } else {
             last.remove(name);
@@ -304,6 +311,20 @@ mod tests {
         assert_eq!(first.as_ptr(), again.as_ptr(), "the very bytes");
         std::fs::write(folder.path().join("a.css"), "b".repeat(1000)).unwrap();
         assert_ne!(bytes().await, first);
+    }
+
+    #[tokio::test]
+    async fn so_many_texts_of_a_folder_are_remembered_and_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = StaticFiles::embedded(&[]).overlay(folder.path());
+        let remembered = || files.folder.as_ref().unwrap().last.lock().unwrap().len();
+        for n in 0..=REMEMBERED {
+            assert_eq!(remembered(), n);
+            let name = format!("{n}.txt");
+            std::fs::write(folder.path().join(&name), "text").unwrap();
+            get(&files, &name).await;
+        }
+        assert_eq!(remembered(), 1);
     }
 
     #[tokio::test]
