@@ -15,9 +15,7 @@ use crate::model::event::{Event, EventKind};
 use crate::model::id::{Epoch, Position, Seq, UserId};
 use crate::model::message::Message;
 use crate::model::time::Timestamp;
-use crate::store::{
-    AppendError, Appended, ChannelInfo, Head, NONCE_LIFE, Page, PageLimit, Replay, Traces, Unread,
-};
+use crate::store::{AppendError, Appended, ChannelInfo, Head, Page, PageLimit, Replay, Traces, Unread};
 
 /// One channel's log.
 #[derive(Debug)]
@@ -293,14 +291,7 @@ impl Log {
             self.events.pop_front();
         }
         let removed = self.messages.trim(through);
-        let expired = now.minus(NONCE_LIFE);
-        self.nonces.retain(|seq, at| {
-            let is_kept = seq > through;
-            if !is_kept {
-                *at = (*at).min(now);
-            }
-            is_kept || *at > expired
-        });
+        self.nonces.trim(through, now);
         self.edits.retain(|target, _| *target > through);
         removed
     }

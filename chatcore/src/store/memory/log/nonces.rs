@@ -6,6 +6,7 @@ use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
 use crate::model::append::Append;
 use crate::model::id::{Nonce, Seq, UserId};
 use crate::model::time::Timestamp;
+use crate::store::NONCE_LIFE;
 
 /// The nonces of each author, and when the event was accepted that had one first.
 #[derive(Debug, Default)]
@@ -13,7 +14,12 @@ pub(super) struct Nonces {
     first: HashMap<Key, (Seq, Timestamp), BuildHasherDefault<Known>>,
     /// Its keys are random, so nobody can choose nonces that collide.
     hasher: RandomState,
+    /// How many there must be before the expired ones are looked for again.
+    next_sweep: usize,
 }
+
+/// So many may be looked through at each trim.
+const FEW: usize = 4_096;
 
 /// An author's nonce. It is hashed once: a publish looks for it, adds it, and has it moved whenever the table grows.
 #[derive(Debug, PartialEq, Eq)]
@@ -63,8 +69,20 @@ impl Nonces {
         self.first.insert(key, first);
     }
 
-    /// Keeps those for which `keep` returns true.
-    pub(super) fn retain(&mut self, mut keep: impl FnMut(Seq, &mut Timestamp) -> bool) {
-        self.first.retain(|_, (seq, at)| keep(*seq, at));
+    /// Forgets those that expired, of the messages up to `through`. It looks through all, so if there are many it does
+    /// nothing until they have doubled.
+    pub(super) fn trim(&mut self, through: Seq, now: Timestamp) {
+        if self.first.len() < self.next_sweep {
+            return;
+        }
+        let expired = now.minus(NONCE_LIFE);
+        self.first.retain(|_, (seq, at)| {
+            let is_kept = *seq > through;
+            if !is_kept {
+                *at = (*at).min(now);
+            }
+            is_kept || *at > expired
+        });
+        self.next_sweep = if self.first.len() > FEW { 2 * self.first.len() } else { 0 };
     }
 }
