@@ -66,8 +66,14 @@ export class ChatRoom extends HTMLElement {
     queueMicrotask(() => this.isConnected || this.#end());
   }
 
-  /** Moved by `moveBefore`, it keeps all that it has. */
-  connectedMoveCallback() {}
+  /** Moved by `moveBefore`, it keeps all that it has. But some browsers load its style anew, so it is not shown meanwhile. */
+  connectedMoveCallback() {
+    if (this.#parts.frame.offsetHeight === this.offsetHeight) return;
+    this.#style(false);
+    /** @type {any} */
+    const root = this.shadowRoot;
+    root.prepend(root.firstElementChild);
+  }
 
   /** A property that the page set before this class was defined hides the accessor. @param {string} name */
   #upgrade(name) {

@@ -12,8 +12,9 @@ use crate::bus::BusEvent;
 /// Hands what a bus receives to its subscribers in this process.
 ///
 /// An adapter feeds it with what comes from its connection, and answers [`Bus::subscribe`](crate::bus::Bus::subscribe)
-/// by [`subscribe`](Self::subscribe). Feeding never waits. An event is kept until every subscriber has read it, and memory is
-/// bounded: if too much waits, the oldest events are dropped, and a subscriber that has not read them gets [`BusEvent::Disrupted`] and then [`BusEvent::Restored`].
+/// by [`subscribe`](Self::subscribe). Feeding never waits. An event is kept until every subscriber has read it, and
+/// memory is bounded: if too much waits, the oldest events are dropped, and a subscriber that has not read them gets
+/// [`BusEvent::Disrupted`] and then [`BusEvent::Restored`].
 ///
 /// ```
 /// use bytes::Bytes;

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use web_chat::{App, Options};
 
 /// The largest total size of the client on the wire.
-const CLIENT_BYTES: usize = 75_000;
+const CLIENT_BYTES: usize = 75_100;
 
 /// The modules that are imported when a person signs out.
 const LATER: [&str; 1] = ["/leaving.js"];
