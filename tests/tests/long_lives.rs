@@ -121,7 +121,7 @@ impl Life {
             let channels = stream::iter(0..plan.channels);
             channels.for_each_concurrent(None, |n| live(nodes, plan, round, n)).await;
             for client in last {
-                // The second one is told when all is done that was told together with the first.
+                // The first may be in a batch with others that are not done yet. The second comes after that batch.
                 for _ in 0..2 {
                     settle(client).await;
                 }
@@ -143,7 +143,7 @@ impl Life {
     }
 }
 
-/// Waits until all that was to be told has been: `client` is told after it how it has a channel in its list.
+/// Waits until what was queued before is done: the client then gets an event that was queued after it.
 async fn settle(client: &mut Client) {
     let sender = client.sender();
     let set = Command::SetNotify { channel: "general".into(), notify: Notify::All };
