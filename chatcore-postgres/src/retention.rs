@@ -15,6 +15,9 @@ use crate::turn::Chore;
 
 /// The time between two rounds over all channels.
 const REST: Duration = Duration::from_secs(600);
+/// The time until a round is tried again that another process was doing. It may keep more messages than this one, or be
+/// killed before it has done.
+const BUSY: Duration = Duration::from_secs(5);
 /// The most channels per query.
 const CHANNELS: i64 = 1_000;
 
@@ -30,10 +33,18 @@ impl Retention {
             // A jump of the clock must last as long as nonces are kept before it makes them expire.
             let clock = Clock::default().steady(NONCE_LIFE);
             loop {
-                if let Err(failure) = trim(&store, messages, &clock, &failures).await {
-                    failures.failed("old messages could not be pruned", "", &failure);
-                }
-                tokio::time::sleep(REST).await;
+                let rest = match trim(&store, messages, &clock, &failures).await {
+                    Ok(Round::Done) => REST,
+                    Ok(Round::OfAnother) => {
+                        tracing::debug!("another process prunes old messages");
+                        BUSY
+                    }
+                    Err(failure) => {
+                        failures.failed("old messages could not be pruned", "", &failure);
+                        REST
+                    }
+                };
+                tokio::time::sleep(rest).await;
             }
         })))
     }
@@ -45,24 +56,34 @@ impl Drop for Retention {
     }
 }
 
+/// A round over all channels.
+enum Round {
+    /// It was done, or it ended at a channel that could not be pruned.
+    Done,
+    /// Another process is doing one.
+    OfAnother,
+}
+
 async fn trim(
     store: &PostgresStore,
     messages: u64,
     clock: &Clock,
     failures: &FailureLog,
-) -> Result<(), Failure> {
-    let Some(_turn) = store.turns.turn(&store.schema, Chore::Retention).await? else { return Ok(()) };
+) -> Result<Round, Failure> {
+    let Some(_turn) = store.turns.turn(&store.schema, Chore::Retention).await? else {
+        return Ok(Round::OfAnother);
+    };
     loop {
         let found = excess(store, messages).await?;
         for (channel, through) in &found {
             if let Err(error) = store.prune(*channel, *through, clock.now()).await {
                 let about = format_args!("channel number {}", channel.0);
                 failures.failed("a channel could not be pruned", about, &error);
-                return Ok(());
+                return Ok(Round::Done);
             }
         }
         if found.is_empty() {
-            return Ok(());
+            return Ok(Round::Done);
         }
     }
 }

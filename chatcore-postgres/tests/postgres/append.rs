@@ -7,7 +7,7 @@ use chatcore::testkit::CapturedLog;
 use chatcore::{ChannelId, ChannelName, Nonce, Reaction, Timestamp, User};
 use chatcore_postgres::tokio_postgres::{Client, NoTls};
 use chatcore_postgres::{PostgresStore, tokio_postgres};
-use chatcore_tests::{Database, Postgres, Proxy, Traffic};
+use chatcore_tests::{Database, Postgres, Proxy, Traffic, must};
 
 async fn database() -> Database {
     Postgres::shared().await.database().await
@@ -54,6 +54,19 @@ async fn texts(store: &PostgresStore, channel: ChannelId) -> Vec<String> {
     let page =
         store.messages_before(channel, u64::MAX, PageLimit::items(100)).await.expect("messages can be read");
     page.messages.into_iter().map(|message| message.text).collect()
+}
+
+/// Returns the texts of a channel that had 30 messages, once it has fewer.
+async fn once_pruned(store: &PostgresStore, channel: ChannelId) -> Vec<String> {
+    let fewer = async {
+        loop {
+            let kept = texts(store, channel).await;
+            if kept.len() < 30 {
+                return kept;
+            }
+        }
+    };
+    must("the task prunes", fewer).await
 }
 
 /// An edit, a reaction and a delete have no nonce, and are done once all the same.
@@ -215,18 +228,37 @@ async fn a_history_keeps_the_newest_messages_in_the_background() {
     }
     let enough = builder().history(28).connect().await.expect("connects");
     let keeper = builder().history(20).connect().await.expect("connects");
-    let kept = async {
-        loop {
-            let kept = texts(&store, channel).await;
-            if kept.len() < 30 {
-                return kept;
-            }
-        }
-    };
-    let kept = chatcore_tests::must("the task prunes", kept).await;
-    assert_eq!(kept, (11..=30).map(|i| i.to_string()).collect::<Vec<_>>());
+    assert_eq!(once_pruned(&store, channel).await, (11..=30).map(|i| i.to_string()).collect::<Vec<_>>());
     assert!(add(&store, say(channel, "1")).await.expect("its nonce is kept").duplicate);
     drop((enough, keeper));
+}
+
+/// The other process may keep more messages, or be killed while it prunes.
+#[tokio::test]
+async fn a_history_that_another_process_prunes_is_tried_again_soon() {
+    let database = database().await;
+    let store = PostgresStore::connect(&database.url()).await.expect("connects");
+    let channel = channel(&store).await;
+    for answer in store.append((1..=30).map(|i| say(channel, &i.to_string())).collect()).await {
+        answer.expect("is taken");
+    }
+    let mut other = client(&database).await;
+    let turn = other.transaction().await.expect("a transaction");
+    let taken = "SELECT pg_advisory_xact_lock(hashtextextended('chatcore.retention', 0))";
+    turn.batch_execute(taken).await.expect("takes the turn");
+
+    let log = CapturedLog::at(tracing::Level::DEBUG);
+    let keeper = PostgresStore::builder(&database.url()).history(20).connect().await.expect("connects");
+    let refused = async {
+        while !log.take().iter().any(|line| line.contains("another process prunes old messages")) {
+            tokio::task::yield_now().await;
+        }
+    };
+    must("the task finds the turn taken", refused).await;
+    assert_eq!(texts(&store, channel).await.len(), 30);
+    turn.rollback().await.expect("ends the turn");
+    assert_eq!(once_pruned(&store, channel).await, (11..=30).map(|i| i.to_string()).collect::<Vec<_>>());
+    drop(keeper);
 }
 
 #[tokio::test]
