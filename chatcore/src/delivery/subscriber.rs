@@ -105,6 +105,17 @@ pub(crate) struct Delivery<'a> {
     pub(crate) late: u64,
 }
 
+/// What became of a burst at a subscriber.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Delivered {
+    /// The subscriber has it.
+    Written,
+    /// It is left to the connection's task.
+    Left,
+    /// The same, and the task is far behind.
+    Late,
+}
+
 /// How many events a connection's task may leave to be read. Then the fan-out tries to write them, and again after as
 /// many.
 const LATE: Seq = 64;
@@ -158,20 +169,24 @@ impl Subscriber {
         self.wake_mark.mark();
     }
 
-    /// Writes the burst to all of them. If an outlet panics, its connection is closed, since nobody knows how much
-    /// was written, and the bytes are encoded again for the others.
+    /// Writes the burst to all of them, and then, with its buffers, what those need who are far behind. If an outlet
+    /// panics, its connection is closed, since nobody knows how much was written, and the bytes are encoded again for the
+    /// others.
     pub(crate) fn deliver_all(
         subscribers: &[Arc<Self>],
         delivery: &mut Delivery<'_>,
         panics: &mut Vec<Panicked>,
     ) {
+        let mut late = Vec::new();
         let mut next = 0;
         while next < subscribers.len() {
             // One `catch_unwind` for all: one per subscriber would cost a fifth of a delivery's instructions.
             let served = contain(|| {
                 for subscriber in &subscribers[next..] {
                     next += 1;
-                    subscriber.deliver(delivery);
+                    if subscriber.deliver(delivery) == Delivered::Late {
+                        late.push(subscriber);
+                    }
                 }
             });
             if let Err(panicked) = served {
@@ -180,48 +195,58 @@ impl Subscriber {
                 subscribers[next - 1].handle.close(CloseReason::TooSlow);
             }
         }
+        for subscriber in late {
+            if let Err(panicked) = contain(|| subscriber.catch_up(delivery)) {
+                panics.push(panicked);
+                subscriber.handle.close(CloseReason::TooSlow);
+            }
+        }
     }
 
     /// Writes the burst to the connection if it needs only that. Otherwise marks it for its task.
-    fn deliver(&self, delivery: &mut Delivery<'_>) {
-        if !self.try_deliver(delivery) {
+    fn deliver(&self, delivery: &mut Delivery<'_>) -> Delivered {
+        let delivered = self.try_deliver(delivery);
+        if delivered != Delivered::Written {
             self.mark();
         }
+        delivered
     }
 
-    /// Writes the burst if possible. Returns whether it did.
-    fn try_deliver(&self, delivery: &mut Delivery<'_>) -> bool {
-        let Ok(mut place) = self.place.try_lock() else { return false };
-        let Place::Live(at) = &mut *place else { return false };
+    /// Writes the burst if possible.
+    fn try_deliver(&self, delivery: &mut Delivery<'_>) -> Delivered {
+        let Ok(mut place) = self.place.try_lock() else { return Delivered::Left };
+        let Place::Live(at) = &mut *place else { return Delivered::Left };
         if *at != delivery.from {
-            if at.generation != delivery.to.generation {
-                return false;
-            }
-            if delivery.is_to_catch_up(*at) {
-                self.catch_up(at, delivery);
-            }
-            return at.seq >= delivery.to.seq;
+            return match at.generation == delivery.to.generation {
+                true if at.seq >= delivery.to.seq => Delivered::Written,
+                true if delivery.is_to_catch_up(*at) => Delivered::Late,
+                _ => Delivered::Left,
+            };
         }
-        let Some(outlet) = self.handle.outlet(self.key, delivery.round) else { return false };
+        let Some(outlet) = self.handle.outlet(self.key, delivery.round) else { return Delivered::Left };
         delivery.burst.write_for(self.handle.reader());
         match outlet.try_send(delivery.burst) {
             Sent::All => {}
             Sent::Partial => self.handle.wake(),
-            Sent::Nothing => return false,
+            Sent::Nothing => return Delivered::Left,
         }
         *at = delivery.to;
         delivery.written += 1;
-        true
+        Delivered::Written
     }
 
-    /// Writes what the connection's task has not come to read, if its socket accepts it. The task is woken, but on a busy
+    /// Writes what the connection's task has not come to read, if its socket accepts it. The task was woken, but on a busy
     /// machine it may get its turn so late that the ring has moved past the cursor.
-    fn catch_up(&self, at: &mut Cursor, delivery: &mut Delivery<'_>) {
+    fn catch_up(&self, delivery: &mut Delivery<'_>) {
+        let Ok(mut place) = self.place.try_lock() else { return };
+        let Place::Live(at) = &mut *place else { return };
         let Some(outlet) = self.handle.late_outlet() else { return };
-        let mut burst = Burst::default();
-        let (Some(to), _) = self.ring.next_burst(*at, &mut burst) else { return };
-        burst.write_for(self.handle.reader());
-        match outlet.try_send(&mut burst) {
+        let (Some(to), _) = self.ring.next_burst(*at, delivery.burst) else { return };
+        if to == *at {
+            return;
+        }
+        delivery.burst.write_for(self.handle.reader());
+        match outlet.try_send(delivery.burst) {
             Sent::All => {}
             Sent::Partial => self.handle.wake(),
             Sent::Nothing => return,
