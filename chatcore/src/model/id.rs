@@ -47,7 +47,12 @@ macro_rules! text_id {
             pub fn new(text: impl Into<Arc<str>>) -> Result<Self, InvalidId> {
                 let text = text.into();
                 let (count, accept): (fn(&str) -> usize, fn(char) -> bool) = ($count, $accept);
-                if text.is_empty() || count(&text) > $max || !text.chars().all(accept) {
+                // Most are ASCII, which needs no decoding.
+                let fits = match text.is_ascii() {
+                    true => text.len() <= $max && text.bytes().all(|byte| accept(byte.into())),
+                    false => count(&text) <= $max && text.chars().all(accept),
+                };
+                if text.is_empty() || !fits {
                     return Err(InvalidId { what: $what, max: $max, allowed: $allowed });
                 }
                 Ok(Self(text))

@@ -6,7 +6,8 @@ use serde::Serialize;
 use super::command::SearchFrom;
 use super::encode::Encoder;
 use super::json::{
-    to_bytes, write_array, write_field, write_fields, write_json, write_list, write_name, write_text_field,
+    name, to_bytes, write_array, write_field, write_fields, write_json, write_list, write_name,
+    write_text_field,
 };
 use super::lists::{MessageList, UserList};
 use super::objects::write_time;
@@ -104,50 +105,50 @@ fn write_ok(id: i64, reply: &Reply) -> Bytes {
     match reply {
         Reply::Done => {}
         Reply::Channels { channels, after } => {
-            write_field(&mut out, "channels", channels);
-            write_field(&mut out, "more", &after.is_some());
+            write_field(&mut out, name!("channels"), channels);
+            write_field(&mut out, name!("more"), &after.is_some());
             if let Some(after) = after {
-                write_field(&mut out, "after", after);
+                write_field(&mut out, name!("after"), after);
             }
         }
-        Reply::Channel(channel) => write_field(&mut out, "channel", channel),
+        Reply::Channel(channel) => write_field(&mut out, name!("channel"), channel),
         Reply::Snapshot { channel, epoch, head, check, messages, more, members } => {
             write_place(&mut out, channel, epoch, *head, *check);
-            write_field(&mut out, "reset", &true);
-            write_list(&mut out, "messages", messages.json());
-            write_field(&mut out, "more", more);
-            write_list(&mut out, "members", members.json());
+            write_field(&mut out, name!("reset"), &true);
+            write_list(&mut out, name!("messages"), messages.json());
+            write_field(&mut out, name!("more"), more);
+            write_list(&mut out, name!("members"), members.json());
         }
         Reply::Replay { channel, epoch, head, check, events, members } => {
             write_place(&mut out, channel, epoch, *head, *check);
-            write_field(&mut out, "reset", &false);
-            write_name(&mut out, "events");
+            write_field(&mut out, name!("reset"), &false);
+            write_name(&mut out, name!("events"));
             write_array(&mut out, events.iter(), |out, frame| out.extend_from_slice(frame));
-            write_list(&mut out, "members", members.json());
+            write_list(&mut out, name!("members"), members.json());
         }
         Reply::Direct(opened) => write_fields(&mut out, opened),
         Reply::Added(added) => write_fields(&mut out, added),
         Reply::Members(list) => write_fields(&mut out, list),
         Reply::People(people) => write_fields(&mut out, people),
         Reply::Published(Published { channel, seq, at, duplicate }) => {
-            write_text_field(&mut out, "channel", channel.as_str());
-            write_field(&mut out, "seq", seq);
-            write_time(&mut out, "at", *at);
-            write_field(&mut out, "duplicate", duplicate);
+            write_text_field(&mut out, name!("channel"), channel.as_str());
+            write_field(&mut out, name!("seq"), seq);
+            write_time(&mut out, name!("at"), *at);
+            write_field(&mut out, name!("duplicate"), duplicate);
         }
         Reply::Logged(logged) => write_fields(&mut out, logged),
         Reply::History { messages, more, more_after } => {
-            write_list(&mut out, "messages", messages.json());
-            write_field(&mut out, "more", more);
+            write_list(&mut out, name!("messages"), messages.json());
+            write_field(&mut out, name!("more"), more);
             if let Some(more_after) = more_after {
-                write_field(&mut out, "more_after", more_after);
+                write_field(&mut out, name!("more_after"), more_after);
             }
         }
         Reply::Found { messages, before } => {
-            write_list(&mut out, "messages", messages.json());
-            write_field(&mut out, "more", &before.is_some());
+            write_list(&mut out, name!("messages"), messages.json());
+            write_field(&mut out, name!("more"), &before.is_some());
             if let Some(before) = before {
-                write_field(&mut out, "before", before);
+                write_field(&mut out, name!("before"), before);
             }
         }
     }
@@ -156,11 +157,11 @@ fn write_ok(id: i64, reply: &Reply) -> Bytes {
 }
 
 fn write_place(out: &mut Vec<u8>, channel: &ChannelName, epoch: &Epoch, head: Seq, check: Option<Check>) {
-    write_field(out, "channel", channel);
-    write_field(out, "epoch", epoch);
-    write_field(out, "head", &head);
+    write_field(out, name!("channel"), channel);
+    write_field(out, name!("epoch"), epoch);
+    write_field(out, name!("head"), &head);
     if let Some(check) = check {
-        write_field(out, "check", &check);
+        write_field(out, name!("check"), &check);
     }
 }
 

@@ -5,15 +5,22 @@ use std::io;
 use bytes::Bytes;
 use serde::Serialize;
 
+/// The name of a field after the first, with what is around it, so that it is copied in one piece.
+macro_rules! name {
+    ($name:literal) => {
+        concat!(",\"", $name, "\":")
+    };
+}
+pub(super) use name;
+
+/// Appends the [`name`] of a field.
 #[inline]
-pub(super) fn write_name(out: &mut Vec<u8>, name: &str) {
-    for part in [r#",""#, name, r#"":"#] {
-        out.extend_from_slice(part.as_bytes());
-    }
+pub(super) fn write_name(out: &mut Vec<u8>, name: &'static str) {
+    out.extend_from_slice(name.as_bytes());
 }
 
 #[inline]
-pub(super) fn write_field(out: &mut Vec<u8>, name: &str, value: &(impl Serialize + ?Sized)) {
+pub(super) fn write_field(out: &mut Vec<u8>, name: &'static str, value: &(impl Serialize + ?Sized)) {
     write_name(out, name);
     write_json(out, value);
 }
@@ -21,7 +28,7 @@ pub(super) fn write_field(out: &mut Vec<u8>, name: &str, value: &(impl Serialize
 /// Appends a field with a text. It is written as [`write_field`] writes it, but the parts of it that need no escaping,
 /// which is all of most texts, are found eight bytes at a time.
 #[inline]
-pub(super) fn write_text_field(out: &mut Vec<u8>, name: &str, text: &str) {
+pub(super) fn write_text_field(out: &mut Vec<u8>, name: &'static str, text: &str) {
     write_name(out, name);
     write_text(out, text);
 }
@@ -31,16 +38,17 @@ pub(super) fn write_text(out: &mut Vec<u8>, text: &str) {
     if needs_escapes(text.as_bytes()) {
         return write_json(out, text);
     }
-    for part in ["\"", text, "\""] {
-        out.extend_from_slice(part.as_bytes());
-    }
+    out.reserve(text.len() + 2);
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
 }
 
 /// Returns whether a text has a quotation mark, a backslash or a control character.
 ///
 /// Each byte of `low` has its highest bit set if that of `eight` is below the bound, or if a lower one is: enough to know
 /// whether there is one ("Determine if a word has a byte less than n", Sean Eron Anderson, Bit Twiddling Hacks).
-fn needs_escapes(text: &[u8]) -> bool {
+pub(super) fn needs_escapes(text: &[u8]) -> bool {
     const ONES: u64 = u64::MAX / 255;
     let below = |eight: u64, bound: u64| eight.wrapping_sub(ONES * bound) & !eight & (ONES << 7);
     let found = |eight: [u8; 8]| {
@@ -60,7 +68,7 @@ fn needs_escapes(text: &[u8]) -> bool {
 }
 
 #[inline]
-pub(super) fn write_list(out: &mut Vec<u8>, name: &str, list: &[u8]) {
+pub(super) fn write_list(out: &mut Vec<u8>, name: &'static str, list: &[u8]) {
     write_name(out, name);
     out.extend_from_slice(list);
 }

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use super::encode::Encoder;
 use super::encoded::{Encoded, LeftOut};
 use super::form::Mark;
-use super::json::{write_array, write_field, write_json, write_name, write_text, write_text_field};
+use super::json::{name, write_array, write_field, write_json, write_name, write_text, write_text_field};
 use crate::model::attachment::Attachment;
 use crate::model::check::Check;
 use crate::model::data::Data;
@@ -92,12 +92,12 @@ fn write_user(out: &mut Vec<u8>, user: &User) {
     }
     out.extend_from_slice(br#"{"id":"#);
     write_text(out, user.id.as_str());
-    write_text_field(out, "name", &user.name);
+    write_text_field(out, name!("name"), &user.name);
     out.push(b'}');
 }
 
 /// Appends a field with a time, as serde writes it.
-pub(super) fn write_time(out: &mut Vec<u8>, name: &str, at: Timestamp) {
+pub(super) fn write_time(out: &mut Vec<u8>, name: &'static str, at: Timestamp) {
     write_name(out, name);
     out.push(b'"');
     out.extend_from_slice(&at.to_text());
@@ -172,41 +172,41 @@ impl<'a> MessageObject<'a> {
     pub(super) fn encode(&self, mut out: Vec<u8>) -> Encoded {
         out.extend_from_slice(br#""seq":"#);
         write_json(&mut out, &self.seq);
-        write_name(&mut out, "author");
+        write_name(&mut out, name!("author"));
         let author = out.len() + AUTHOR_ID.len();
         write_user(&mut out, self.author);
         debug_assert!(out[..author].ends_with(AUTHOR_ID.as_bytes()), "invariant: a user's id comes first");
-        write_time(&mut out, "at", self.at);
-        write_text_field(&mut out, "text", self.text);
+        write_time(&mut out, name!("at"), self.at);
+        write_text_field(&mut out, name!("text"), self.text);
         if let Some(reply_to) = self.reply_to {
-            write_field(&mut out, "reply_to", &reply_to);
+            write_field(&mut out, name!("reply_to"), &reply_to);
         }
         if !self.attachments.is_empty() {
-            write_name(&mut out, "attachments");
+            write_name(&mut out, name!("attachments"));
             let located = self.attachments.iter().map(|attachment| self.encoder.located(attachment));
             write_array(&mut out, located, |out, attachment| write_json(out, &attachment));
         }
         if let Some(edited_at) = self.edited_at {
-            write_field(&mut out, "edited_at", &edited_at);
+            write_field(&mut out, name!("edited_at"), &edited_at);
         }
         if self.deleted {
-            write_field(&mut out, "deleted", &true);
+            write_field(&mut out, name!("deleted"), &true);
         }
         if !self.reactions.is_empty() {
-            write_field(&mut out, "reactions", self.reactions);
+            write_field(&mut out, name!("reactions"), self.reactions);
         }
         if !self.mentions.is_empty() {
-            write_field(&mut out, "mentions", self.mentions);
+            write_field(&mut out, name!("mentions"), self.mentions);
         }
         if let Some(kind) = self.kind {
-            write_field(&mut out, "kind", &kind);
+            write_field(&mut out, name!("kind"), &kind);
         }
         if let Some(data) = self.data {
-            write_field(&mut out, "data", data);
+            write_field(&mut out, name!("data"), data);
         }
         out.push(b'}');
         let lean = out.len();
-        write_text_field(&mut out, "nonce", self.nonce.as_str());
+        write_text_field(&mut out, name!("nonce"), self.nonce.as_str());
         let left_out = LeftOut::new([
             self.reply_to.is_none(),
             self.attachments.is_empty(),
