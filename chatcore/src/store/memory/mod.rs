@@ -100,9 +100,9 @@ impl MemoryStore {
     }
 
     fn append_all(&self, batch: Vec<Append>) -> Vec<Result<Appended, AppendError>> {
-        let (now, age) = (self.clock.now(), self.ages.now());
+        let now = self.clock.now();
         let mut state = self.state();
-        batch.into_iter().map(|append| state.append(append, now, age)).collect()
+        batch.into_iter().map(|append| state.append(append, now, &self.ages)).collect()
     }
 
     // Held for the work of one call, never across an await.
@@ -121,8 +121,8 @@ impl State {
         self.logs.get_mut(index(channel)?)
     }
 
-    /// `age` is the time that decides the age of nonces.
-    fn append(&mut self, append: Append, now: Timestamp, age: Timestamp) -> Result<Appended, AppendError> {
+    /// `ages` is the clock for the age of nonces.
+    fn append(&mut self, append: Append, now: Timestamp, ages: &Clock) -> Result<Appended, AppendError> {
         let channel = append.channel;
         let log = self.log(channel).ok_or(AppendError::NoSuchChannel)?;
         let key = log.nonce_key(&append);
@@ -142,7 +142,7 @@ impl State {
         };
         let log = self.log_mut(channel).ok_or(AppendError::NoSuchChannel)?;
         let (appended, mut dropped) = log.append(append, key, now);
-        dropped.extend(log.trim_to(retention, age));
+        dropped.extend(log.trim_to(retention, ages));
         self.readers.note(channel);
         for id in files {
             self.set_upload_state(&id, UploadState::Attached(appended.seq));
@@ -249,7 +249,7 @@ impl EventStore for MemoryStore {
     }
 
     async fn message(&self, channel: ChannelId, seq: Seq) -> Result<Option<Message>, StoreError> {
-        Ok(self.state().log(channel).and_then(|log| log.message(seq).cloned()))
+        Ok(self.state().log(channel).and_then(|log| Some(log.message(seq)?.into_owned())))
     }
 
     async fn heads(&self, channels: &[ChannelId]) -> Result<Vec<Option<Head>>, StoreError> {

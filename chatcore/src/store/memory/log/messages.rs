@@ -1,69 +1,79 @@
-//! The messages of a log in their current state.
+//! Which events of a log are messages, and the messages that have changed since.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use crate::model::attachment::Attachment;
 use crate::model::id::Seq;
 use crate::model::message::Message;
 
-/// Messages in the order of their `seq`s. They come in at the end and are trimmed at the front, so a queue is enough, and
-/// adding one searches for nothing.
+/// Most messages stay as they were said, so that their event has all of them. Only those with an edit or a reaction are
+/// here. A deleted one is not: its event is redacted.
 #[derive(Debug, Default)]
-pub(super) struct Messages(VecDeque<Message>);
+pub(super) struct Messages {
+    /// In order. They come in at the end and are trimmed at the front, so adding one searches for nothing.
+    seqs: VecDeque<Seq>,
+    changed: BTreeMap<Seq, Message>,
+}
 
 impl Messages {
     /// Adds the newest message.
-    pub(super) fn push(&mut self, message: Message) {
-        debug_assert!(self.0.back().is_none_or(|last| last.seq < message.seq));
-        self.0.push_back(message);
+    pub(super) fn push(&mut self, seq: Seq) {
+        debug_assert!(self.seqs.back().is_none_or(|last| *last < seq));
+        self.seqs.push_back(seq);
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.seqs.len()
     }
 
     pub(super) fn has(&self, seq: Seq) -> bool {
-        self.get(seq).is_some()
-    }
-
-    pub(super) fn get(&self, seq: Seq) -> Option<&Message> {
-        self.0.get(self.place(seq)).filter(|message| message.seq == seq)
-    }
-
-    pub(super) fn get_mut(&mut self, seq: Seq) -> Option<&mut Message> {
-        let place = self.place(seq);
-        self.0.get_mut(place).filter(|message| message.seq == seq)
+        self.seqs.get(self.place(seq)) == Some(&seq)
     }
 
     /// Returns the message with `n` older ones.
-    pub(super) fn nth(&self, n: usize) -> Option<&Message> {
-        self.0.get(n)
+    pub(super) fn nth(&self, n: usize) -> Option<Seq> {
+        self.seqs.get(n).copied()
     }
 
     /// Returns those before `seq`.
-    pub(super) fn before(&self, seq: Seq) -> impl DoubleEndedIterator<Item = &Message> {
-        self.0.range(..self.place(seq))
+    pub(super) fn before(&self, seq: Seq) -> impl DoubleEndedIterator<Item = Seq> {
+        self.seqs.range(..self.place(seq)).copied()
     }
 
     /// Returns those from `seq` on.
-    pub(super) fn from(&self, seq: Seq) -> impl DoubleEndedIterator<Item = &Message> {
-        self.0.range(self.place(seq)..)
+    pub(super) fn from(&self, seq: Seq) -> impl DoubleEndedIterator<Item = Seq> {
+        self.seqs.range(self.place(seq)..).copied()
     }
 
-    /// Returns those after `from` up to and including `through`.
-    pub(super) fn within_mut(&mut self, from: Seq, through: Seq) -> impl Iterator<Item = &mut Message> {
-        let start = self.place(from.saturating_add(1));
-        self.0.range_mut(start..).take_while(move |message| message.seq <= through)
+    /// Returns a message that has changed.
+    pub(super) fn changed(&self, seq: Seq) -> Option<&Message> {
+        self.changed.get(&seq)
     }
 
-    /// Removes everything up to and including `through`. Returns the attachments of what was removed.
-    pub(super) fn trim(&mut self, through: Seq) -> Vec<Attachment> {
-        let end = self.place(through.saturating_add(1));
-        self.0.drain(..end).flat_map(|message| message.attachments).collect()
+    /// Keeps a message that has changed.
+    pub(super) fn put(&mut self, message: Message) {
+        self.changed.insert(message.seq, message);
+    }
+
+    /// Takes a message that has changed.
+    pub(super) fn take_changed(&mut self, seq: Seq) -> Option<Message> {
+        self.changed.remove(&seq)
+    }
+
+    /// Returns the messages after `from` up to and including `through` that have changed.
+    pub(super) fn changed_within(&mut self, from: Seq, through: Seq) -> impl Iterator<Item = &mut Message> {
+        let later = self.changed.range_mut(from.saturating_add(1)..);
+        later.map(|(_, message)| message).take_while(move |message| message.seq <= through)
+    }
+
+    /// Removes everything up to and including `through`.
+    pub(super) fn trim(&mut self, through: Seq) {
+        let first = through.saturating_add(1);
+        self.seqs.drain(..self.place(first));
+        self.changed = self.changed.split_off(&first);
     }
 
     /// Returns the index of the first message that is not before `seq`.
     fn place(&self, seq: Seq) -> usize {
-        self.0.partition_point(|message| message.seq < seq)
+        self.seqs.partition_point(|other| *other < seq)
     }
 }

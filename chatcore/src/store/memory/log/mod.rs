@@ -3,6 +3,7 @@
 mod messages;
 mod nonces;
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use self::messages::Messages;
@@ -13,8 +14,9 @@ use crate::model::attachment::Attachment;
 use crate::model::check::Check;
 use crate::model::event::{Event, EventKind};
 use crate::model::id::{Epoch, Position, Seq, UserId};
+use crate::model::membership::Mentions;
 use crate::model::message::Message;
-use crate::model::time::Timestamp;
+use crate::model::time::{Clock, Timestamp};
 use crate::store::{AppendError, Appended, ChannelInfo, Head, Page, PageLimit, Replay, Traces, Unread};
 
 /// One channel's log.
@@ -26,7 +28,6 @@ pub(super) struct Log {
     events: VecDeque<Event>,
     head: Seq,
     last_at: Timestamp,
-    /// The messages in their current state.
     messages: Messages,
     /// The `seq`s of each message's edits.
     edits: HashMap<Seq, Vec<Seq>>,
@@ -63,8 +64,30 @@ impl Log {
         Position::new(self.epoch.clone(), 0).with_check(Some(Check::START))
     }
 
-    pub(super) fn message(&self, seq: Seq) -> Option<&Message> {
-        self.messages.get(seq)
+    /// Returns a message in its current state.
+    pub(super) fn message(&self, seq: Seq) -> Option<Cow<'_, Message>> {
+        let changed = self.messages.changed(seq).map(Cow::Borrowed);
+        changed.or_else(|| self.event(seq)?.to_message().map(Cow::Owned))
+    }
+
+    /// Returns the files of a message.
+    fn files(&self, seq: Seq) -> &[Attachment] {
+        match (self.messages.changed(seq), self.event(seq).map(|event| &event.kind)) {
+            (Some(message), _) => &message.attachments,
+            (None, Some(EventKind::Message(content))) => &content.attachments,
+            _ => &[],
+        }
+    }
+
+    /// Returns the author of a message that is not deleted, and whom it mentions.
+    fn undeleted(&self, seq: Seq) -> Option<(&UserId, &Mentions)> {
+        if let Some(message) = self.messages.changed(seq) {
+            return Some((&message.author.id, &message.mentions));
+        }
+        match &self.event(seq)?.kind {
+            EventKind::Message(content) if !content.deleted => Some((&content.author.id, &content.mentions)),
+            _ => None,
+        }
     }
 
     /// Returns the key of an append's nonce.
@@ -84,7 +107,7 @@ impl Log {
             AppendBody::Message { reply_to, .. } => reply_to.is_none_or(|seq| self.messages.has(seq)),
             AppendBody::Edit { target, .. }
             | AppendBody::Delete { target }
-            | AppendBody::React { target, .. } => self.message(*target).is_some_and(|m| !m.deleted),
+            | AppendBody::React { target, .. } => self.undeleted(*target).is_some(),
             AppendBody::Member { .. } | AppendBody::Change { .. } => true,
         };
         if !found {
@@ -114,18 +137,15 @@ impl Log {
         let event = append.into_event(seq, at);
         event.kind.people().for_each(|person| self.note(&person.id));
         let mut dropped = Vec::new();
-        if let Some(message) = event.to_message() {
-            self.messages.push(message);
-        }
-        if let Some(target) = event.kind.target() {
-            match &event.kind {
-                EventKind::Edited { .. } => self.edits.entry(target).or_default().push(seq),
-                EventKind::Deleted { .. } => dropped = self.redact(target),
-                _ => {}
+        match &event.kind {
+            EventKind::Message(_) => self.messages.push(seq),
+            EventKind::Edited { target, .. } => {
+                self.edits.entry(*target).or_default().push(seq);
+                self.change(*target, &event);
             }
-            if let Some(message) = self.messages.get_mut(target) {
-                message.apply(&event);
-            }
+            EventKind::Reaction { target, .. } => self.change(*target, &event),
+            EventKind::Deleted { target, .. } => dropped = self.redact(*target),
+            EventKind::Member { .. } | EventKind::Changed { .. } => {}
         }
         if let EventKind::Changed { title, topic, archived, .. } = &event.kind {
             self.info.title = title.clone().unwrap_or_else(|| std::mem::take(&mut self.info.title));
@@ -136,14 +156,25 @@ impl Log {
         (Appended { seq, at, epoch: self.epoch.clone(), duplicate: false }, dropped)
     }
 
+    /// Applies an event to its target, which is not deleted.
+    fn change(&mut self, target: Seq, event: &Event) {
+        let message = self.messages.take_changed(target).or_else(|| self.event(target)?.to_message());
+        if let Some(mut message) = message {
+            message.apply(event);
+            self.messages.put(message);
+        }
+    }
+
     fn redact(&mut self, target: Seq) -> Vec<Attachment> {
+        let files = self.files(target).to_vec();
+        self.messages.take_changed(target);
         let edits = self.edits.remove(&target).unwrap_or_default();
         for seq in edits.into_iter().chain([target]) {
             if let Some(at) = self.place(seq) {
                 self.events[at].kind.redact();
             }
         }
-        self.message(target).map(|message| message.attachments.clone()).unwrap_or_default()
+        files
     }
 
     /// Returns the check of the event at `seq`, if the log still has it.
@@ -151,7 +182,12 @@ impl Log {
         if seq == 0 {
             return Some(Check::START);
         }
-        self.place(seq).map(|at| Check::of(&self.events[at]))
+        self.event(seq).map(Check::of)
+    }
+
+    /// Returns the event at `seq`, if the log still has it.
+    fn event(&self, seq: Seq) -> Option<&Event> {
+        self.events.get(self.place(seq)?)
     }
 
     /// Returns the index of an event in `events`.
@@ -180,22 +216,24 @@ impl Log {
     }
 
     pub(super) fn messages_before(&self, before: Seq, limit: PageLimit) -> Page {
-        let mut older = self.messages.before(before).rev().peekable();
+        let older = self.messages.before(before).rev().filter_map(|seq| self.message(seq));
+        let mut older = older.peekable();
         let mut page = limit.fill();
         let mut messages = Vec::new();
         while let Some(message) = older.next_if(|message| page.take(message.weight())) {
-            messages.push(message.clone());
+            messages.push(message.into_owned());
         }
         messages.reverse();
         Page { messages, more: older.peek().is_some() }
     }
 
     pub(super) fn messages_after(&self, after: Seq, limit: PageLimit) -> Page {
-        let mut newer = self.messages.from(after.saturating_add(1)).peekable();
+        let newer = self.messages.from(after.saturating_add(1)).filter_map(|seq| self.message(seq));
+        let mut newer = newer.peekable();
         let mut page = limit.fill();
         let mut messages = Vec::new();
         while let Some(message) = newer.next_if(|message| page.take(message.weight())) {
-            messages.push(message.clone());
+            messages.push(message.into_owned());
         }
         Page { messages, more: newer.peek().is_some() }
     }
@@ -204,10 +242,10 @@ impl Log {
     pub(super) fn unread(&self, user: &UserId, read: Seq, since: Seq) -> Unread {
         let first = read.saturating_add(1).max(since);
         let newest = self.messages.from(first).rev();
-        let scanned = newest.zip(0..Unread::scan(read)).map(|(message, _)| message);
-        let unread = scanned.filter(|message| !message.deleted && message.author.id != *user);
-        let (messages, mentions) = unread.fold((0, 0), |(messages, mentions), message| {
-            (messages + 1, mentions + u64::from(message.mentions.mean(user)))
+        let scanned = newest.zip(0..Unread::scan(read)).filter_map(|(seq, _)| self.undeleted(seq));
+        let unread = scanned.filter(|(author, _)| *author != user);
+        let (messages, mentions) = unread.fold((0, 0), |(messages, mentions), (_, mentioned)| {
+            (messages + 1, mentions + u64::from(mentioned.mean(user)))
         });
         Unread::new(read, messages, self.head).with_mentions(mentions)
     }
@@ -254,7 +292,7 @@ impl Log {
                     let mut reactions = message.reactions.iter();
                     reactions.any(|reaction| reaction.emoji == *emoji && reaction.users.contains(user))
                 };
-                if self.message(*target).is_some_and(has) && !traces.reactions.contains(&reaction) {
+                if self.messages.changed(*target).is_some_and(has) && !traces.reactions.contains(&reaction) {
                     traces.reactions.push(reaction);
                 }
             }
@@ -270,27 +308,29 @@ impl Log {
         for event in self.events.range_mut(start..end) {
             event.kind.erase_name(user);
         }
-        for message in self.messages.within_mut(from, through) {
+        for message in self.messages.changed_within(from, through) {
             message.erase_name(user);
         }
     }
 
     /// Trims the log to the newest `messages`, once it has a tenth more.
-    pub(super) fn trim_to(&mut self, messages: usize, now: Timestamp) -> Vec<Attachment> {
+    pub(super) fn trim_to(&mut self, messages: usize, ages: &Clock) -> Vec<Attachment> {
         let excess = self.messages.len().saturating_sub(messages);
         if excess <= messages / 10 {
             return Vec::new();
         }
-        let last = self.messages.nth(excess - 1).map(|message| message.seq);
-        last.map(|seq| self.trim(seq, now)).unwrap_or_default()
+        let last = self.messages.nth(excess - 1);
+        last.map(|seq| self.trim(seq, ages.now())).unwrap_or_default()
     }
 
     /// Removes everything up to and including `through`. Returns the attachments of the removed messages.
     pub(super) fn trim(&mut self, through: Seq, now: Timestamp) -> Vec<Attachment> {
+        let older = self.messages.before(through.saturating_add(1));
+        let removed = older.flat_map(|seq| self.files(seq)).cloned().collect();
         while self.events.front().is_some_and(|event| event.seq <= through) {
             self.events.pop_front();
         }
-        let removed = self.messages.trim(through);
+        self.messages.trim(through);
         self.nonces.trim(through, now);
         self.edits.retain(|target, _| *target > through);
         removed
