@@ -42,8 +42,9 @@ struct State {
     own: BTreeMap<UserId, (User, BTreeMap<ChannelId, usize>)>,
     /// What the others were told.
     told: Roster,
-    /// The users of whom something may have changed since then.
-    changed: BTreeSet<UserId>,
+    /// The users of whom something may have changed since then, and the channels that they left of which the others were
+    /// told.
+    changed: BTreeMap<UserId, BTreeSet<ChannelId>>,
     /// What the others have told.
     peers: BTreeMap<NodeId, Peer>,
     /// The channels in memory whose lists have the users of other nodes.
@@ -67,7 +68,7 @@ impl Presence {
         *count += 1;
         if *count == 1 || known != user {
             *known = user.clone();
-            state.changed.insert(user.id.clone());
+            state.changed.entry(user.id.clone()).or_default();
             drop(state);
             self.changed.notify_one();
         }
@@ -86,7 +87,8 @@ impl Presence {
         if channels.is_empty() {
             state.own.remove(user);
         }
-        state.changed.insert(user.clone());
+        let is_told = state.told.entry(channel, user).is_some();
+        state.changed.entry(user.clone()).or_default().extend(is_told.then_some(channel));
         drop(state);
         self.changed.notify_one();
     }
@@ -97,7 +99,7 @@ impl Presence {
         let mut state = self.state();
         let state = &mut *state;
         let (mut came, mut left) = (Vec::new(), Vec::new());
-        for id in std::mem::take(&mut state.changed) {
+        for (id, gone_from) in std::mem::take(&mut state.changed) {
             let none = BTreeMap::new();
             let (user, now) = match state.own.get(&id) {
                 Some((user, channels)) => (Some(user), channels),
@@ -105,8 +107,7 @@ impl Presence {
             };
             let is_told = |channel: &ChannelId| state.told.entry(*channel, &id) == user;
             let new: Vec<_> = now.keys().copied().filter(|channel| !is_told(channel)).collect();
-            let told = state.told.channels_of(&id);
-            let old: Vec<_> = told.filter(|channel| !now.contains_key(channel)).collect();
+            let old: Vec<_> = gone_from.into_iter().filter(|channel| !now.contains_key(channel)).collect();
             if let Some(user) = user {
                 // Whoever has no room is not told of, so that the others have the same digest.
                 let channels: Vec<_> =
@@ -119,7 +120,7 @@ impl Presence {
                 continue;
             }
             if keeps {
-                state.changed.insert(id);
+                state.changed.insert(id, old.into_iter().collect());
                 continue;
             }
             let gone = old.first().and_then(|channel| state.told.entry(*channel, &id)).cloned();

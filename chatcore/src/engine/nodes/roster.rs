@@ -91,11 +91,6 @@ impl Roster {
     pub(super) fn users(&self, channel: ChannelId) -> Option<&BTreeMap<UserId, User>> {
         self.channels.get(&channel)
     }
-
-    /// Returns the channels that a user is in.
-    pub(super) fn channels_of(&self, user: &UserId) -> impl Iterator<Item = ChannelId> {
-        self.channels.iter().filter(|(_, users)| users.contains_key(user)).map(|(channel, _)| *channel)
-    }
 }
 
 /// The 64-bit FNV-1a hash of a user in a channel.
