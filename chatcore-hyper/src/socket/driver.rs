@@ -146,14 +146,14 @@ impl<E: Endpoint> DriverState<E> {
     /// Passes on what the client sent, until a reply must be written or the session is full.
     fn poll_read<I: Socket>(&mut self, parts: &mut SocketParts<I>, cx: &mut Context<'_>) -> Poll<Step> {
         let mut read = Poll::Pending;
+        let now = Instant::now();
         for _ in 0..READ_BATCH {
             let Phase::Open(connection) = &mut self.phase else { break };
             if connection.is_full() {
                 // The session wakes this task when it has answered. Until then the silence is not the client's.
-                self.heard = Instant::now();
+                self.heard = now;
                 break;
             }
-            let now = Instant::now();
             self.silent = connection.silent_until(now).is_some();
             if self.silent {
                 // `poll_times` wakes this task when the pace allows it. Until then the silence is not the
@@ -192,7 +192,7 @@ impl<E: Endpoint> DriverState<E> {
             }
         }
         if self.reader.take_heard() {
-            self.heard = Instant::now();
+            self.heard = now;
         }
         read
     }

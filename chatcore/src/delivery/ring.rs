@@ -152,6 +152,7 @@ impl HistoryRing {
         reader: Reader<'_>,
         out: &mut Vec<Bytes>,
     ) -> Read {
+        out.reserve(self.behind(cursor.seq).unwrap_or_default().min(limit));
         self.take(cursor, limit, |frame| {
             let variant = frame.variant(reader);
             let fits = room.take(frame.len(variant));
