@@ -9,6 +9,7 @@ pub(crate) mod inflate;
 pub(crate) mod reader;
 pub(crate) mod shared;
 mod sync_io;
+mod whole;
 pub(crate) mod writer;
 
 use std::io;

@@ -16,6 +16,7 @@ use crate::limits::incoming::{Incoming, IncompleteMessage};
 use crate::socket::boundary::{Boundary, Coding, Codings};
 use crate::socket::inflate::{InflateError, inflate};
 use crate::socket::sync_io::SyncIo;
+use crate::socket::whole::whole_text;
 
 /// The bytes to read at once: a burst of short commands.
 const READ_BYTES: usize = 4_096;
@@ -101,8 +102,12 @@ impl Reader {
         io: &mut I,
         cx: &mut Context<'_>,
     ) -> Poll<Received> {
-        if self.reading.is_none() && ready!(self.poll_begin(io, cx)).is_err() {
-            return Poll::Ready(Received::Gone);
+        if self.reading.is_none() {
+            match ready!(self.poll_begin(io, cx)) {
+                Ok(None) => {}
+                Ok(Some(text)) => return Poll::Ready(Received::Text(text.into())),
+                Err(_) => return Poll::Ready(Received::Gone),
+            }
         }
         let Self { reading: Some(reading), heard, .. } = self else {
             return Poll::Ready(Received::Gone);
@@ -142,8 +147,13 @@ impl Reader {
         })
     }
 
-    /// Waits for the first bytes of a message, with only a buffer on the stack.
-    fn poll_begin<I: AsyncRead + Unpin>(&mut self, io: &mut I, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Waits for the first bytes of a message, with only a buffer on the stack. Returns the message if they are all of it
+    /// and nothing else.
+    fn poll_begin<I: AsyncRead + Unpin>(
+        &mut self,
+        io: &mut I,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<String>>> {
         let mut bytes = [const { MaybeUninit::uninit() }; READ_BYTES];
         let mut buffer = ReadBuf::uninit(&mut bytes);
         ready!(Pin::new(io).poll_read(cx, &mut buffer))?;
@@ -151,8 +161,11 @@ impl Reader {
             return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
         }
         self.heard = true;
-        self.begin(buffer.filled());
-        Poll::Ready(Ok(()))
+        let whole = whole_text(buffer.filled(), self.frame_bytes);
+        if whole.is_none() {
+            self.begin(buffer.filled());
+        }
+        Poll::Ready(Ok(whole))
     }
 
     /// Drops the state machine if it is empty: between two messages, with every reply taken out, a new one is
@@ -271,6 +284,39 @@ mod tests {
         assert_eq!(refused(only(&frame(0x80, b"x")).await), 1002);
         assert!(matches!(only(&frame(0x81, &[b'x'; 20])).await, Received::Text(_)));
         assert!(matches!(only(b"").await, Received::Gone));
+    }
+
+    /// Whether a frame comes in one piece or in two is all the same: in two, the parser reads it.
+    #[tokio::test]
+    async fn a_frame_in_one_piece_reads_as_in_two() {
+        let text = |len: usize| "an ü and 🙂 ".repeat(1 + len / 8).bytes().take(len).collect::<Vec<u8>>();
+        let mut texts = 0;
+        for len in [0, 1, 7, 8, 9, 11, 124, 125, 126, 127, 300, 2_000, 2_001, 3_000] {
+            for first in
+                (0x00..=0xff).step_by(0x10).flat_map(|bits| [0, 1, 2, 8, 9, 10].map(|code| bits | code))
+            {
+                for spelt in [1, 2, 8] {
+                    let mut bytes = vec![first];
+                    match spelt {
+                        1 if len < 126 => bytes.push(0x80 | len as u8),
+                        1 => continue,
+                        2 => bytes.extend([0xfe, (len >> 8) as u8, len as u8]),
+                        _ => bytes.extend([&[0xff][..], &(len as u64).to_be_bytes()].concat()),
+                    }
+                    let mask = [0x5a, len as u8, 0xff, first];
+                    bytes.extend(mask);
+                    bytes.extend(text(len).iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+                    for more in [&[][..], &frame(0x81, b"more")] {
+                        let bytes = [&bytes, more].concat();
+                        let whole = next(&mut Reader::new(&[], 2_000, false), &bytes).await;
+                        let parts = next(&mut Reader::new(&bytes[..1], 2_000, false), &bytes[1..]).await;
+                        assert_eq!(format!("{whole:?}"), format!("{parts:?}"), "{first:#x}, {len} bytes");
+                        texts += usize::from(matches!(whole, Received::Text(_)));
+                    }
+                }
+            }
+        }
+        assert!(texts > 20, "{texts}");
     }
 
     #[tokio::test]
