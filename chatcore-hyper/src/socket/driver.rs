@@ -40,6 +40,8 @@ struct DriverState<E> {
     heard: Instant,
     /// Whether the last step read nothing because the client exceeded its pace.
     silent: bool,
+    /// Whether this poll has read everything that the socket has. When there is more, the task is woken.
+    drained: bool,
     pinged: Instant,
     timer: Pin<Box<Sleep>>,
 }
@@ -87,6 +89,7 @@ impl<I, E: Endpoint> Driver<I, E> {
             phase,
             heard: now,
             silent: false,
+            drained: false,
             pinged: now,
             timer: Box::pin(sleep_until(now + bounds.config.ping_interval)),
             bounds,
@@ -120,7 +123,7 @@ impl<E: Endpoint> DriverState<E> {
             Poll::Ready(Err(_)) => return Poll::Ready(Step::Over),
             Poll::Pending => return self.poll_blocked(&mut parts.writer, cx),
         }
-        let read = self.poll_read(parts, cx);
+        let read = if self.drained { Poll::Pending } else { self.poll_read(parts, cx) };
         if let Poll::Ready(Step::Over) = read {
             return read;
         }
@@ -164,6 +167,7 @@ impl<E: Endpoint> DriverState<E> {
             let Poll::Ready(received) = self.reader.poll_next(&mut parts.io, cx) else {
                 let Bounds { config, incoming } = &*self.bounds;
                 if self.reader.count_incomplete(incoming, config.incoming_bytes_total) {
+                    self.drained = true;
                     break;
                 }
                 return self.end(&mut parts.writer, cx, Some(CloseReason::Overloaded));
@@ -341,6 +345,7 @@ impl<I: Socket, E: Endpoint> Future for Driver<I, E> {
         let Self { socket, state } = self.get_mut();
         // Held to the end, so that no event overtakes an answer on its way to the writer.
         let mut parts = socket.lock();
+        state.drained = false;
         for _ in 0..STEPS {
             let step = match state.poll_step(&mut parts, cx) {
                 Poll::Ready(step) => step,
