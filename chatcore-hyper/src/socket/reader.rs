@@ -105,7 +105,7 @@ impl Reader {
         if self.reading.is_none() {
             match ready!(self.poll_begin(io, cx)) {
                 Ok(None) => {}
-                Ok(Some(text)) => return Poll::Ready(Received::Text(text.into())),
+                Ok(Some(received)) => return Poll::Ready(received),
                 Err(_) => return Poll::Ready(Received::Gone),
             }
         }
@@ -153,7 +153,7 @@ impl Reader {
         &mut self,
         io: &mut I,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<Option<String>>> {
+    ) -> Poll<io::Result<Option<Received>>> {
         let mut bytes = [const { MaybeUninit::uninit() }; READ_BYTES];
         let mut buffer = ReadBuf::uninit(&mut bytes);
         ready!(Pin::new(io).poll_read(cx, &mut buffer))?;
@@ -161,11 +161,19 @@ impl Reader {
             return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
         }
         self.heard = true;
-        let whole = whole_text(buffer.filled(), self.frame_bytes);
+        let whole = self.whole(buffer.filled());
         if whole.is_none() {
             self.begin(buffer.filled());
         }
         Poll::Ready(Ok(whole))
+    }
+
+    /// Returns the message that the bytes are, if they are one and nothing else.
+    fn whole(&self, bytes: &[u8]) -> Option<Received> {
+        match whole_text(bytes, self.frame_bytes, self.inflates)? {
+            (Coding::Plain, text) => Some(Received::Text(String::from_utf8(text).ok()?.into())),
+            (coding, compressed) => Some(inflated(&compressed, coding, self.frame_bytes)),
+        }
     }
 
     /// Drops the state machine if it is empty: between two messages, with every reply taken out, a new one is
@@ -290,33 +298,38 @@ mod tests {
     #[tokio::test]
     async fn a_frame_in_one_piece_reads_as_in_two() {
         let text = |len: usize| "an ü and 🙂 ".repeat(1 + len / 8).bytes().take(len).collect::<Vec<u8>>();
-        let mut texts = 0;
-        for len in [0, 1, 7, 8, 9, 11, 124, 125, 126, 127, 300, 2_000, 2_001, 3_000] {
-            for first in
-                (0x00..=0xff).step_by(0x10).flat_map(|bits| [0, 1, 2, 8, 9, 10].map(|code| bits | code))
-            {
-                for spelt in [1, 2, 8] {
-                    let mut bytes = vec![first];
-                    match spelt {
-                        1 if len < 126 => bytes.push(0x80 | len as u8),
-                        1 => continue,
-                        2 => bytes.extend([0xfe, (len >> 8) as u8, len as u8]),
-                        _ => bytes.extend([&[0xff][..], &(len as u64).to_be_bytes()].concat()),
-                    }
-                    let mask = [0x5a, len as u8, 0xff, first];
-                    bytes.extend(mask);
-                    bytes.extend(text(len).iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+        let lens = [0, 1, 7, 8, 9, 11, 124, 125, 126, 127, 300, 2_000, 2_001, 3_000];
+        let payloads = lens.into_iter().flat_map(|len| [text(len), deflated(&text(len))]);
+        let first = |bits: u8| [0, 1, 2, 8, 9, 10].map(|opcode| bits << 4 | opcode);
+        let mut texts = [0, 0];
+        for payload in payloads {
+            for first in (0x0..0x10).flat_map(first) {
+                let mask = [0x5a, payload.len() as u8, 0xff, first];
+                let masked: Vec<u8> =
+                    payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
+                let short = [0x80 | payload.len().min(125) as u8];
+                let [long, longer] =
+                    [&(payload.len() as u16).to_be_bytes()[..], &(payload.len() as u64).to_be_bytes()];
+                for len in [&short[..], &[&[0xfe], long].concat(), &[&[0xff], longer].concat()] {
                     for more in [&[][..], &frame(0x81, b"more")] {
-                        let bytes = [&bytes, more].concat();
-                        let whole = next(&mut Reader::new(&[], 2_000, false), &bytes).await;
-                        let parts = next(&mut Reader::new(&bytes[..1], 2_000, false), &bytes[1..]).await;
-                        assert_eq!(format!("{whole:?}"), format!("{parts:?}"), "{first:#x}, {len} bytes");
-                        texts += usize::from(matches!(whole, Received::Text(_)));
+                        let bytes = [&[first], len, &mask, &masked, more].concat();
+                        for inflates in [false, true] {
+                            let whole = next(&mut Reader::new(&[], 2_000, inflates), &bytes).await;
+                            let parts =
+                                next(&mut Reader::new(&bytes[..1], 2_000, inflates), &bytes[1..]).await;
+                            assert_eq!(
+                                format!("{whole:?}"),
+                                format!("{parts:?}"),
+                                "{:x?}",
+                                &bytes[..bytes.len().min(20)]
+                            );
+                            texts[usize::from(inflates)] += usize::from(matches!(whole, Received::Text(_)));
+                        }
                     }
                 }
             }
         }
-        assert!(texts > 20, "{texts}");
+        assert!(texts[0] > 20 && texts[1] > texts[0], "{texts:?}");
     }
 
     #[tokio::test]

@@ -1,20 +1,28 @@
 //! Reads a client's frame that is a whole text message, as almost all frames are.
 
-/// The first byte of a text frame that is the last of its message, and is not compressed.
-const WHOLE_TEXT: u8 = 0x81;
+use crate::socket::boundary::Coding;
+use crate::socket::frame::{COMPRESSED, LAST, Opcode};
+
+/// The first byte of a text frame that is the last of its message.
+const TEXT: u8 = LAST | Opcode::Text as u8;
+const COMPRESSED_TEXT: u8 = TEXT | COMPRESSED;
 
 /// The bit of a frame with a mask.
 const MASKED: u8 = 0x80;
 
-/// Returns the text if `bytes` are one frame and nothing else, and the frame is a whole text message of at most `most`
-/// bytes. Anything else, also what breaks the protocol, is for the parser, whose state takes more to set up than such a
-/// frame takes to read.
-pub(super) fn whole_text(bytes: &[u8], most: usize) -> Option<String> {
-    let (len, masked) = match bytes {
-        [WHOLE_TEXT, len, masked @ ..] if (MASKED..MASKED + 126).contains(len) => {
-            (usize::from(len - MASKED), masked)
-        }
-        [WHOLE_TEXT, 0xfe, high, low, masked @ ..] => match usize::from(u16::from_be_bytes([*high, *low])) {
+/// Returns the payload if `bytes` are one frame and nothing else, and the frame is a whole text message of at most `most`
+/// bytes, which may be compressed if `inflates` says so. Anything else, also what breaks the protocol, is for the parser,
+/// whose state takes more to set up than such a frame takes to read.
+pub(super) fn whole_text(bytes: &[u8], most: usize, inflates: bool) -> Option<(Coding, Vec<u8>)> {
+    let (first, rest) = bytes.split_first()?;
+    let coding = match *first {
+        TEXT => Coding::Plain,
+        COMPRESSED_TEXT if inflates => Coding::Text,
+        _ => return None,
+    };
+    let (len, masked) = match rest {
+        [len, masked @ ..] if (MASKED..MASKED + 126).contains(len) => (usize::from(len - MASKED), masked),
+        [0xfe, high, low, masked @ ..] => match usize::from(u16::from_be_bytes([*high, *low])) {
             0..126 => return None,
             len => (len, masked),
         },
@@ -24,9 +32,9 @@ pub(super) fn whole_text(bytes: &[u8], most: usize) -> Option<String> {
     if payload.len() != len || len > most {
         return None;
     }
-    let mut text = payload.to_vec();
-    unmask(&mut text, *mask);
-    String::from_utf8(text).ok()
+    let mut payload = payload.to_vec();
+    unmask(&mut payload, *mask);
+    Some((coding, payload))
 }
 
 /// Applies a mask, eight bytes at a time.
