@@ -409,15 +409,14 @@ async fn nothing_is_lost_whatever_fails() {
     }
     let faults = Faults { delay: 0.3, longest_delay: 4 * SECOND, ..Faults::everywhere(0.2) };
     stores.iter().for_each(|store| store.set_faults(faults));
-    let mut acked: HashMap<String, Seq> = HashMap::new();
-    let mut seen: HashMap<String, Seq> = HashMap::new();
+    let mut progress = Progress::default();
     let mut written = 0;
-    while acked.values().sum::<Seq>() < EVENTS * 3 || acked.len() < 3 {
+    while !channels.iter().all(|channel| progress.has_tried(channel, EVENTS)) {
         for channel in channels.iter().filter(|_| written < EVENTS) {
             writer.publish(&ann(), &name(channel), NewMessage::text("x")).await.unwrap();
         }
         written += 1;
-        assert!(written < 100_000, "{acked:?} of {EVENTS} were acked; seed {}", random.seed());
+        assert!(written < 100_000, "{progress:?} of {EVENTS}; seed {}", random.seed());
         let at = random.below(2) as usize;
         if random.chance(0.05) {
             consumers[at] = open_until(&nodes[at]).await;
@@ -426,23 +425,58 @@ async fn nothing_is_lost_whatever_fails() {
         let patience = Duration::from_millis(random.below(30_000));
         let Ok(batch) = timeout(patience, consumer.next()).await else { continue };
         let batch = batch.unwrap();
-        for entry in &batch {
-            let Entry::Event { channel, event } = entry else { panic!("{entry:?}") };
-            let last = seen.entry(channel.name.to_string()).or_default();
-            assert!(event.seq <= *last + 1, "{} after {last}: a gap; seed {}", event.seq, random.seed());
-            *last = event.seq.max(*last);
-            let done = acked.get(channel.name.as_str()).copied().unwrap_or_default();
-            assert!(event.seq > done, "{} was acked; seed {}", event.seq, random.seed());
-        }
+        progress.see(&batch, random.seed());
         let count = random.below(batch.len() as u64 + 1) as usize;
-        if let Ok(Ok(())) = timeout(patience, consumer.ack_first(&batch, count)).await {
-            for entry in &batch[..count] {
-                let Entry::Event { channel, event } = entry else { continue };
-                acked.insert(channel.name.to_string(), event.seq);
+        let outcome = timeout(patience, consumer.ack_first(&batch, count)).await;
+        progress.ack(&batch[..count], matches!(outcome, Ok(Ok(()))));
+    }
+    // An ack whose outcome is unknown was done, or its events come again.
+    drop(consumers);
+    stores.iter().for_each(|store| store.set_faults(Faults::default()));
+    let mut consumer = open(&nodes[0]).await;
+    while let Ok(batch) = timeout(HOUR, consumer.next()).await {
+        let batch = batch.unwrap();
+        progress.see(&batch, random.seed());
+        consumer.ack(&batch).await.unwrap();
+        progress.ack(&batch, true);
+    }
+    assert!(progress.seen.values().all(|seq| *seq == EVENTS), "{progress:?}; seed {}", random.seed());
+}
+
+/// How far a consumer has come in each channel.
+#[derive(Debug, Default)]
+struct Progress {
+    seen: HashMap<String, Seq>,
+    acked: HashMap<String, Seq>,
+    /// What it has tried to ack.
+    tried: HashMap<String, Seq>,
+}
+
+impl Progress {
+    fn see(&mut self, batch: &[Entry], seed: u64) {
+        for entry in batch {
+            let Entry::Event { channel, event } = entry else { panic!("{entry:?}") };
+            let last = self.seen.entry(channel.name.to_string()).or_default();
+            assert!(event.seq <= *last + 1, "{} after {last}: a gap; seed {seed}", event.seq);
+            *last = event.seq.max(*last);
+            let done = self.acked.get(channel.name.as_str()).copied().unwrap_or_default();
+            assert!(event.seq > done, "{} was acked; seed {seed}", event.seq);
+        }
+    }
+
+    fn ack(&mut self, entries: &[Entry], is_done: bool) {
+        for entry in entries {
+            let Entry::Event { channel, event } = entry else { continue };
+            self.tried.insert(channel.name.to_string(), event.seq);
+            if is_done {
+                self.acked.insert(channel.name.to_string(), event.seq);
             }
         }
     }
-    assert!(acked.values().all(|seq| *seq == EVENTS), "{acked:?}");
+
+    fn has_tried(&self, channel: &str, seq: Seq) -> bool {
+        self.tried.get(channel) == Some(&seq)
+    }
 }
 
 async fn open_until(node: &Chat) -> Consumer {
