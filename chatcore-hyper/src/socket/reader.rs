@@ -294,44 +294,6 @@ mod tests {
         assert!(matches!(only(b"").await, Received::Gone));
     }
 
-    /// Whether a frame comes in one piece or in two is all the same: in two, the parser reads it.
-    #[tokio::test]
-    async fn a_frame_in_one_piece_reads_as_in_two() {
-        let text = |len: usize| "an ü and 🙂 ".repeat(1 + len / 8).bytes().take(len).collect::<Vec<u8>>();
-        let lens = [0, 1, 7, 8, 9, 11, 124, 125, 126, 127, 300, 2_000, 2_001, 3_000];
-        let payloads = lens.into_iter().flat_map(|len| [text(len), deflated(&text(len))]);
-        let first = |bits: u8| [0, 1, 2, 8, 9, 10].map(|opcode| bits << 4 | opcode);
-        let mut texts = [0, 0];
-        for payload in payloads {
-            for first in (0x0..0x10).flat_map(first) {
-                let mask = [0x5a, payload.len() as u8, 0xff, first];
-                let masked: Vec<u8> =
-                    payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
-                let short = [0x80 | payload.len().min(125) as u8];
-                let [long, longer] =
-                    [&(payload.len() as u16).to_be_bytes()[..], &(payload.len() as u64).to_be_bytes()];
-                for len in [&short[..], &[&[0xfe], long].concat(), &[&[0xff], longer].concat()] {
-                    for more in [&[][..], &frame(0x81, b"more")] {
-                        let bytes = [&[first], len, &mask, &masked, more].concat();
-                        for inflates in [false, true] {
-                            let whole = next(&mut Reader::new(&[], 2_000, inflates), &bytes).await;
-                            let parts =
-                                next(&mut Reader::new(&bytes[..1], 2_000, inflates), &bytes[1..]).await;
-                            assert_eq!(
-                                format!("{whole:?}"),
-                                format!("{parts:?}"),
-                                "{:x?}",
-                                &bytes[..bytes.len().min(20)]
-                            );
-                            texts[usize::from(inflates)] += usize::from(matches!(whole, Received::Text(_)));
-                        }
-                    }
-                }
-            }
-        }
-        assert!(texts[0] > 20 && texts[1] > texts[0], "{texts:?}");
-    }
-
     #[tokio::test]
     async fn fragments_are_joined_and_their_sum_is_limited() {
         let bytes = [frame(0x01, b"one "), frame(0x89, b""), frame(0x80, b"two")].concat();
