@@ -5,6 +5,7 @@ pub(crate) mod deflate;
 pub(crate) mod driver;
 pub(crate) mod endpoint;
 mod frame;
+mod gather;
 pub(crate) mod inflate;
 pub(crate) mod reader;
 pub(crate) mod shared;

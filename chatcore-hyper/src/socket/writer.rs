@@ -1,7 +1,7 @@
 //! The frames that wait to be written to one socket: server frames over shared bytes.
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::io;
 use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -14,12 +14,10 @@ use tokio::time::Instant;
 use crate::limits::pace::Stall;
 use crate::socket::deflate::{self, PIECE};
 use crate::socket::frame::{COMPRESSED, LAST, Opcode, frame_len, header};
+use crate::socket::gather;
 
 /// The most frames per write.
 const GATHER: usize = 64;
-
-/// Up to this many bytes are copied into one piece, which is cheaper than passing each part to the system.
-const COPIED: usize = 4_096;
 
 /// A queue up to this size is kept for the next frames: a publisher's message and its answer. An idle connection holds
 /// nothing larger.
@@ -235,27 +233,12 @@ impl Writer {
         let frames = self.frames.iter().take(GATHER).take_while(|frame| !frame.is_rest);
         let len = frames.clone().map(Frame::len).sum::<usize>() - self.written;
         let mut skip = self.written;
-        let parts = frames.flat_map(|frame| [frame.header(), &frame.payload]).filter_map(|part| {
+        let parts = frames.flat_map(|frame| [frame.header(), &frame.payload]).filter_map(move |part| {
             let begun = skip.min(part.len());
             skip -= begun;
             (begun < part.len()).then_some(&part[begun..])
         });
-        if len <= COPIED {
-            let mut bytes = [0; COPIED];
-            let mut at = 0;
-            for part in parts {
-                bytes[at..at + part.len()].copy_from_slice(part);
-                at += part.len();
-            }
-            return Pin::new(io).poll_write(cx, &bytes[..at]);
-        }
-        let mut slices = [IoSlice::new(&[]); 2 * GATHER];
-        let mut count = 0;
-        for part in parts {
-            slices[count] = IoSlice::new(part);
-            count += 1;
-        }
-        Pin::new(io).poll_write_vectored(cx, &slices[..count])
+        gather::poll_write::<{ 2 * GATHER }, I>(parts, len, io, cx)
     }
 
     fn advance(&mut self, taken: usize) {

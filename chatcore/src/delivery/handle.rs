@@ -47,6 +47,8 @@ pub(crate) struct ConnectionHandle {
     /// two simultaneous writes may leave either.
     written_round: AtomicU64,
     written_key: AtomicU32,
+    /// Whether the last events came from several channels at once. A hint.
+    gathers: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -82,6 +84,7 @@ impl ConnectionHandle {
             left: AtomicBool::new(false),
             written_round: AtomicU64::default(),
             written_key: AtomicU32::default(),
+            gathers: AtomicBool::new(false),
         }
     }
 
@@ -114,11 +117,18 @@ impl ConnectionHandle {
     /// - the answer to a publish is still to come, so that both go out in one write
     /// - this is the second channel of the same `round` of the fan-out, so that events of all channels go out in
     ///   one write
+    /// - it was so the last time: then not even the first channel's events go out by themselves
     pub(crate) fn outlet(&self, key: SubscriptionKey, round: u64) -> Option<&dyn Outlet> {
         let outlet = self.outlet.get()?;
         let key = key as u32;
+        if self.gathers.load(Ordering::Relaxed) {
+            return None;
+        }
         let again = self.written_round.swap(round, Ordering::Relaxed) == round
             && self.written_key.load(Ordering::Relaxed) != key;
+        if again {
+            self.gathers.store(true, Ordering::Relaxed);
+        }
         if again || self.answering.load(Ordering::Relaxed) || self.closing.load(Ordering::Acquire) {
             return None;
         }
@@ -131,6 +141,13 @@ impl ConnectionHandle {
     pub(crate) fn late_outlet(&self) -> Option<&dyn Outlet> {
         let outlet = self.outlet.get()?;
         (!self.closing.load(Ordering::Acquire)).then_some(&**outlet)
+    }
+
+    /// Notes in how many channels the connection's task has found events.
+    pub(crate) fn found(&self, channels: usize) {
+        if channels == 1 && self.gathers.load(Ordering::Relaxed) {
+            self.gathers.store(false, Ordering::Relaxed);
+        }
     }
 
     /// Sets whether the answer to a publish is still to come.
@@ -362,6 +379,10 @@ mod tests {
         let written = |key, round| handle.outlet(key, round).is_some();
         assert!(written(1, 1) && written(1, 1), "one channel, as often as it likes");
         assert!(!written(2, 1), "a second one in the same round");
+        assert!(!written(2, 2), "more may come in this round, as in the last");
+        handle.found(3);
+        assert!(!written(2, 3));
+        handle.found(1);
         assert!(written(2, 2), "in a round of its own");
         handle.set_answering(true);
         assert!(!written(2, 3));

@@ -162,7 +162,7 @@ impl FanOutQueue {
     }
 
     /// Takes the next job and its round. Returns `None` once the fan-out has ended.
-    async fn next(&self) -> Option<(Job, u64)> {
+    async fn next(&self, served: &mut usize) -> Option<(Job, u64)> {
         loop {
             {
                 let mut state = self.state();
@@ -180,6 +180,10 @@ impl FanOutQueue {
                 }
             }
             self.changed.notified().await;
+            // Other append groups that are about to announce something share the round: a connection with channels of
+            // several groups gets one write.
+            yield_now().await;
+            *served = 0;
         }
     }
 
@@ -192,7 +196,7 @@ impl FanOutQueue {
 async fn run(queue: Arc<FanOutQueue>) {
     let mut burst = Burst::default();
     let mut served = 0;
-    while let Some((job, round)) = queue.next().await {
+    while let Some((job, round)) = queue.next(&mut served).await {
         // Yield to new commands, appends and connections with a backlog. Not after each small channel, or a
         // connection in many of them would wake once for each.
         served += 1 + queue.serve(job, round, &mut burst);

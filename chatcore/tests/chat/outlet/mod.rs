@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod late;
+mod many;
 
 use std::collections::HashMap;
 use std::future::poll_fn;
