@@ -3,6 +3,7 @@
 mod admission;
 mod checks;
 mod commands;
+pub(crate) mod joined;
 mod listing;
 mod members;
 pub(crate) mod mentions;
@@ -24,6 +25,7 @@ use tokio::time::Instant;
 use crate::channel::Manner;
 use crate::connection::admission::Admission;
 use crate::connection::commands::not_subscribed;
+use crate::connection::joined::Joined;
 use crate::connection::queue::{Started, UnderWay, Waiting};
 use crate::connection::subscription::{Progress, Subscription};
 use crate::delivery::cursor::Room;
@@ -70,28 +72,8 @@ pub struct Connection {
     /// Subscriptions that may have new events.
     ready: VecDeque<SubscriptionKey>,
     closing: Option<CloseReason>,
-    /// The open channels to which it has published last, which its user has joined.
+    /// The open channels to which it has published, which its user has joined.
     joined: Option<Box<Joined>>,
-}
-
-/// The open channels that a connection remembers as joined, the last one at the end. Most connections have none.
-#[derive(Debug, Default)]
-struct Joined(Vec<ChannelId>);
-
-impl Joined {
-    const MOST: usize = 64;
-
-    /// Notes a channel, and returns whether it was not there.
-    fn note(&mut self, channel: ChannelId) -> bool {
-        let is_new = !self.0.contains(&channel);
-        if is_new && self.0.len() >= Self::MOST {
-            self.0.remove(0);
-        }
-        if is_new {
-            self.0.push(channel);
-        }
-        is_new
-    }
 }
 
 impl Connection {
@@ -170,7 +152,8 @@ impl Connection {
         if self.handle.take_left() {
             self.joined = None;
         }
-        if !self.joined.get_or_insert_default().note(channel) {
+        let joined = self.joined.get_or_insert_with(|| Box::new(Joined::new(&self.engine.joined)));
+        if !joined.note(channel) {
             return;
         }
         let join = Tiding::Join { user: self.handle.identity.user.clone(), channel };

@@ -66,6 +66,8 @@ pub(crate) struct Engine {
     pub(crate) mailboxes: Arc<Mailboxes>,
     /// Bytes of the commands that wait or are carried out.
     pub(crate) command_bytes: AtomicUsize,
+    /// The channels that connections remember as joined, beyond a few each.
+    pub(crate) joined: Arc<AtomicUsize>,
     pub(crate) shares: Shares,
     pub(crate) uploads: Uploads,
     pub(crate) previews: Arc<Previews>,
@@ -121,6 +123,7 @@ impl Engine {
             answers,
             mailboxes,
             command_bytes: AtomicUsize::new(0),
+            joined: Arc::default(),
             discarded: Notify::new(),
             erasing: Notify::new(),
             nodes,

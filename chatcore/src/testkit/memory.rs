@@ -2,10 +2,12 @@
 
 use crate::bus::{BusEvent, BusLimits, Feed, sender};
 use crate::channel::{append, reorder};
+use crate::connection::joined;
 use crate::delivery::outlet;
 use crate::engine::consumers::{CHANNELS, PAGE_BYTES};
 use crate::engine::nodes::{channels, endings, roster};
 use crate::limits::Limits;
+use crate::model::id::ChannelId;
 
 /// The bytes of a note in a queue, of a channel's head that waits to be told, of a subscription in the list that is told
 /// to others, and of an ending that waits for the store. The names in them have at most some hundred bytes.
@@ -22,6 +24,13 @@ const EVENT: usize = 160 << 10;
 #[must_use]
 pub fn burst_memory(frame: usize) -> usize {
     outlet::most_bytes(frame)
+}
+
+/// Returns the most bytes for the channels that connections remember as joined, beyond a few each. A list that grows has
+/// half of its room in use, and is copied.
+#[must_use]
+pub const fn joined_memory() -> usize {
+    3 * joined::TOTAL * size_of::<ChannelId>()
 }
 
 /// Returns the most bytes that an open consumer holds: a batch, and the channels that it was read from.

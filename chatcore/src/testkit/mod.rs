@@ -30,6 +30,6 @@ pub use self::bus::BusFixture;
 pub use self::envelope::rewrite_envelope;
 pub use self::faults::{Faults, FaultyStore, Held};
 pub use self::log::CapturedLog;
-pub use self::memory::{burst_memory, bus_memory, consumer_memory, peer_memory};
+pub use self::memory::{burst_memory, bus_memory, consumer_memory, joined_memory, peer_memory};
 pub use self::random::Random;
 pub use self::store::StoreFixture;

@@ -2,7 +2,7 @@
 
 use chatcore::Limits;
 use chatcore::bus::BusLimits;
-use chatcore::testkit::{burst_memory, bus_memory, consumer_memory, peer_memory};
+use chatcore::testkit::{burst_memory, bus_memory, consumer_memory, joined_memory, peer_memory};
 use chatcore_hyper::{Config, ServerConfig};
 
 const DESIGN: &str = include_str!("../../../docs/design.md");
@@ -79,6 +79,7 @@ fn parts(limits: &Limits, config: &Config, server: &ServerConfig) -> Vec<(&'stat
         ("rings", limits.rings_bytes_total + limits.rings_bytes_total / 8),
         ("subscriptions", limits.subscriptions_total * SUBSCRIPTION),
         ("channels", limits.loaded_channels * CHANNEL),
+        ("channels joined by a publish", joined_memory()),
         (
             "appends",
             limits.append_groups * (limits.append_queue_bytes + BATCH_COPIES * limits.append_batch_bytes),

@@ -1,0 +1,93 @@
+//! The open channels that a connection's user has joined by publishing to them.
+
+use std::mem::take;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::model::id::ChannelId;
+
+/// The channels that a connection remembers in any case.
+const OWN: usize = 64;
+
+/// The channels of all connections beyond that.
+pub(crate) const TOTAL: usize = 1 << 18;
+
+/// The channels to which a connection has published, sorted: the store need not be asked again whether its user has
+/// joined them. Most connections have none.
+#[derive(Debug)]
+pub(super) struct Joined {
+    channels: Vec<ChannelId>,
+    /// How many all connections remember beyond their own.
+    total: Arc<AtomicUsize>,
+}
+
+impl Joined {
+    pub(super) fn new(total: &Arc<AtomicUsize>) -> Self {
+        Self { channels: Vec::new(), total: Arc::clone(total) }
+    }
+
+    /// Notes a channel, and returns whether it was not there.
+    pub(super) fn note(&mut self, channel: ChannelId) -> bool {
+        let Err(at) = self.channels.binary_search(&channel) else { return false };
+        if self.channels.len() < OWN || self.take_room() {
+            self.channels.insert(at, channel);
+        } else {
+            // In place of its neighbour, which is any of them: who publishes to all in turn meets some of them again.
+            let at = at.min(self.channels.len() - 1);
+            self.channels[at] = channel;
+        }
+        true
+    }
+
+    /// Forgets all channels.
+    pub(super) fn clear(&mut self) {
+        let beyond = take(&mut self.channels).len().saturating_sub(OWN);
+        self.total.fetch_sub(beyond, Ordering::Relaxed);
+    }
+
+    /// Takes room for one more, if there is some.
+    fn take_room(&self) -> bool {
+        let has_room = self.total.fetch_add(1, Ordering::Relaxed) < TOTAL;
+        if !has_room {
+            self.total.fetch_sub(1, Ordering::Relaxed);
+        }
+        has_room
+    }
+}
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_is_new_once() {
+        let mut joined = Joined::new(&Arc::default());
+        for _ in 0..2 {
+            let new = [3, 1, 2, 3, 1].map(|channel| joined.note(ChannelId(channel)));
+            assert_eq!(new, [true, true, true, false, false]);
+            joined.clear();
+        }
+    }
+
+    #[test]
+    fn beyond_a_few_connections_share_a_total() {
+        let total = Arc::new(AtomicUsize::new(TOTAL - 2));
+        let own = OWN as u64;
+        let mut joined = Joined::new(&total);
+        assert!((0..own + 2).all(|channel| joined.note(ChannelId(channel))));
+        assert!((0..own + 2).all(|channel| !joined.note(ChannelId(channel))));
+        let mut other = Joined::new(&total);
+        assert!((0..2 * own).all(|channel| other.note(ChannelId(channel))));
+        assert_eq!((other.channels.len(), total.load(Ordering::Relaxed)), (OWN, TOTAL));
+        assert!(other.channels.is_sorted());
+        assert!((0..2 * own).any(|channel| !other.note(ChannelId(channel))), "some are met again");
+        drop(joined);
+        assert_eq!(total.load(Ordering::Relaxed), TOTAL - 2);
+    }
+}
