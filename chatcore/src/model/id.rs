@@ -49,7 +49,9 @@ macro_rules! text_id {
                 let (count, accept): (fn(&str) -> usize, fn(char) -> bool) = ($count, $accept);
                 // Most are ASCII, which needs no decoding.
                 let fits = match text.is_ascii() {
-                    true => text.len() <= $max && text.bytes().all(|byte| accept(byte.into())),
+                    true => {
+                        text.len() <= $max && text.bytes().fold(true, |all, byte| all & accept(byte.into()))
+                    }
                     false => count(&text) <= $max && text.chars().all(accept),
                 };
                 if text.is_empty() || !fits {

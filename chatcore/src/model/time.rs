@@ -1,5 +1,6 @@
 //! The time of an event: milliseconds since 1970 in UTC, RFC 3339 on the wire.
 
+use std::cell::Cell;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -65,27 +66,41 @@ impl Timestamp {
 impl Timestamp {
     /// Returns it in RFC 3339, in ASCII. An event has it twice, and the general formatter takes ten times as long.
     pub(crate) fn to_text(self) -> [u8; 24] {
-        let moment = jiff::Timestamp::from_millisecond(self.0)
-            .expect("invariant: the constructor holds the years between 1970 and 9999");
-        let moment = jiff::tz::Offset::UTC.to_datetime(moment);
-        let mut text = *b"0000-00-00T00:00:00.000Z";
-        let mut write = |at: usize, number: u32| {
-            let digit = |number: u32| b'0' + (number % 10) as u8;
-            (text[at], text[at + 1]) = (digit(number / 10), digit(number));
-        };
-        let year = u32::from(moment.year().unsigned_abs());
-        write(0, year / 100);
-        write(2, year);
-        write(5, moment.month().unsigned_abs().into());
-        write(8, moment.day().unsigned_abs().into());
-        write(11, moment.hour().unsigned_abs().into());
-        write(14, moment.minute().unsigned_abs().into());
-        write(17, moment.second().unsigned_abs().into());
-        let millis = u32::from(moment.millisecond().unsigned_abs());
-        write(20, millis / 10);
-        text[22] = b'0' + (millis % 10) as u8;
+        thread_local! {
+            /// The last second that was written here, and its text: mostly the one of the next event too.
+            static LAST: Cell<(i64, [u8; 24])> = const { Cell::new((-1, [0; 24])) };
+        }
+        let (second, millis) = (self.0 / 1_000, self.0 % 1_000);
+        let (last, mut text) = LAST.get();
+        if last != second {
+            text = second_text(second);
+            LAST.set((second, text));
+        }
+        let digit = |number: i64| b'0' + (number % 10) as u8;
+        (text[20], text[21], text[22]) = (digit(millis / 100), digit(millis / 10), digit(millis));
         text
     }
+}
+
+/// Returns the text of a second without its milliseconds.
+fn second_text(second: i64) -> [u8; 24] {
+    let moment = jiff::Timestamp::from_second(second)
+        .expect("invariant: the constructor holds the years between 1970 and 9999");
+    let moment = jiff::tz::Offset::UTC.to_datetime(moment);
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    let mut write = |at: usize, number: u32| {
+        let digit = |number: u32| b'0' + (number % 10) as u8;
+        (text[at], text[at + 1]) = (digit(number / 10), digit(number));
+    };
+    let year = u32::from(moment.year().unsigned_abs());
+    write(0, year / 100);
+    write(2, year);
+    write(5, moment.month().unsigned_abs().into());
+    write(8, moment.day().unsigned_abs().into());
+    write(11, moment.hour().unsigned_abs().into());
+    write(14, moment.minute().unsigned_abs().into());
+    write(17, moment.second().unsigned_abs().into());
+    text
 }
 
 impl fmt::Display for Timestamp {

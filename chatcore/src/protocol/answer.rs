@@ -90,16 +90,18 @@ impl Encoder {
 }
 
 fn write_ok(id: i64, reply: &Reply) -> Bytes {
-    // A list is copied once. The rest of its answer is short.
-    let lists = match reply {
-        Reply::Snapshot { messages, members, .. } => messages.json().len() + members.json().len(),
+    // A list is copied once. The rest of its answer is short, and the most frequent answer fits exactly, so that its bytes
+    // become shared ones as they are.
+    let room = match reply {
+        Reply::Published(published) => published_len(id, published),
+        Reply::Snapshot { messages, members, .. } => 192 + messages.json().len() + members.json().len(),
         Reply::Replay { events, members, .. } => {
-            events.iter().map(|event| event.len() + 1).sum::<usize>() + members.json().len()
+            192 + events.iter().map(|event| event.len() + 1).sum::<usize>() + members.json().len()
         }
-        Reply::History { messages, .. } | Reply::Found { messages, .. } => messages.json().len(),
-        _ => 0,
+        Reply::History { messages, .. } | Reply::Found { messages, .. } => 192 + messages.json().len(),
+        _ => 192,
     };
-    let mut out = Vec::with_capacity(192 + lists);
+    let mut out = Vec::with_capacity(room);
     out.extend_from_slice(br#"{"type":"ok","id":"#);
     write_json(&mut out, &id);
     match reply {
@@ -156,6 +158,16 @@ fn write_ok(id: i64, reply: &Reply) -> Bytes {
     out.into()
 }
 
+/// Returns the length of the answer to a publish, unless the channel's name needs escapes.
+fn published_len(id: i64, Published { channel, seq, duplicate, .. }: &Published) -> usize {
+    const FIXED: &str =
+        r#"{"type":"ok","id":,"channel":"","seq":,"at":"0000-00-00T00:00:00.000Z","duplicate":}"#;
+    let digits = |number: u64| number.checked_ilog10().unwrap_or(0) as usize + 1;
+    let id = usize::from(id < 0) + digits(id.unsigned_abs());
+    let duplicate = if *duplicate { "true" } else { "false" };
+    FIXED.len() + id + channel.as_str().len() + digits(*seq) + duplicate.len()
+}
+
 fn write_place(out: &mut Vec<u8>, channel: &ChannelName, epoch: &Epoch, head: Seq, check: Option<Check>) {
     write_field(out, name!("channel"), channel);
     write_field(out, name!("epoch"), epoch);
@@ -177,6 +189,20 @@ struct ErrorFrame {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::time::Timestamp;
+
+    #[test]
+    fn the_answer_to_a_publish_has_the_length_that_was_reserved() {
+        let at = Timestamp::from_millis(1_700_000_000_007);
+        for (id, seq) in [(0, 1), (9, 10), (10, 99), (-1, 100), (i64::MIN, Seq::MAX), (i64::MAX, 7)] {
+            for (channel, duplicate) in [("a", true), ("general", false), ("größe", false)] {
+                let channel = ChannelName::new(channel).unwrap();
+                let published = Published { channel, seq, at, duplicate };
+                let len = published_len(id, &published);
+                assert_eq!(write_ok(id, &Reply::Published(published)).len(), len, "{id}, {seq}");
+            }
+        }
+    }
 
     #[test]
     fn answers_carry_their_fields_beside_type_and_id() {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::json::needs_escapes;
+use super::json::plain_len;
 use crate::model::data::Data;
 use crate::model::id::Seq;
 use crate::model::membership::Mention;
@@ -110,10 +110,9 @@ impl<'a> Plain<'a> {
     /// Returns the text up to the next quotation mark, if it has no escapes.
     #[inline]
     fn text(&mut self) -> Option<&'a str> {
-        // A mark that is escaped has a backslash before it.
-        let (text, rest) = self.0.split_once('"')?;
-        self.0 = rest;
-        (!needs_escapes(text.as_bytes())).then_some(text)
+        let (text, rest) = self.0.split_at(plain_len(self.0.as_bytes()));
+        self.0 = rest.strip_prefix('"')?;
+        Some(text)
     }
 
     /// Returns a number from 0 on that is written in digits alone, as JSON has it.

@@ -45,26 +45,55 @@ pub(super) fn write_text(out: &mut Vec<u8>, text: &str) {
 }
 
 /// Returns whether a text has a quotation mark, a backslash or a control character.
-///
-/// Each byte of `low` has its highest bit set if that of `eight` is below the bound, or if a lower one is: enough to know
-/// whether there is one ("Determine if a word has a byte less than n", Sean Eron Anderson, Bit Twiddling Hacks).
 pub(super) fn needs_escapes(text: &[u8]) -> bool {
+    // The last bytes are looked at together with those before them, so that there are enough.
+    if let Some(last) = text.last_chunk() {
+        return is_special(last) || text.as_chunks().0.iter().any(is_special);
+    }
+    match (text.first_chunk(), text.last_chunk()) {
+        (Some(first), Some(last)) => specials(*first) | specials(*last) != 0,
+        _ => plain_len(text) < text.len(),
+    }
+}
+
+/// Returns the length of what comes before the first quotation mark, backslash or control character.
+pub(super) fn plain_len(text: &[u8]) -> usize {
+    let mut plain = 0;
+    for sixteen in text.as_chunks().0 {
+        if is_special(sixteen) {
+            break;
+        }
+        plain += 16;
+    }
+    for eight in text[plain..].as_chunks().0 {
+        let specials = specials(*eight);
+        if specials != 0 {
+            return plain + specials.trailing_zeros() as usize / 8;
+        }
+        plain += 8;
+    }
+    let is_plain = |byte: &&u8| **byte >= 0x20 && **byte != b'"' && **byte != b'\\';
+    plain + text[plain..].iter().take_while(is_plain).count()
+}
+
+/// Returns whether one of sixteen bytes can't be in a text as it is. Without a branch, so that the compiler compares all at
+/// once.
+#[inline]
+fn is_special(sixteen: &[u8; 16]) -> bool {
+    sixteen.iter().fold(false, |found, byte| found | (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\'))
+}
+
+/// Returns a number in which the highest bit of each byte says whether that byte can't be in a text as it is. Above the
+/// lowest of these bits, there may be others ("Determine if a word has a byte less than n", Sean Eron Anderson, Bit
+/// Twiddling Hacks).
+#[inline]
+fn specials(eight: [u8; 8]) -> u64 {
     const ONES: u64 = u64::MAX / 255;
     let below = |eight: u64, bound: u64| eight.wrapping_sub(ONES * bound) & !eight & (ONES << 7);
-    let found = |eight: [u8; 8]| {
-        let eight = u64::from_le_bytes(eight);
-        let quotes = below(eight ^ (ONES * u64::from(b'"')), 1);
-        let backslashes = below(eight ^ (ONES * u64::from(b'\\')), 1);
-        (below(eight, 0x20) | quotes | backslashes) != 0
-    };
-    let (eights, rest) = text.as_chunks();
-    // The rest with what is before it, so that it has eight bytes too.
-    let last = text.last_chunk().copied().unwrap_or_else(|| {
-        let mut last = [b' '; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        last
-    });
-    found(last) || eights.iter().any(|eight| found(*eight))
+    let eight = u64::from_le_bytes(eight);
+    let quotes = below(eight ^ (ONES * u64::from(b'"')), 1);
+    let backslashes = below(eight ^ (ONES * u64::from(b'\\')), 1);
+    below(eight, 0x20) | quotes | backslashes
 }
 
 #[inline]
@@ -144,7 +173,11 @@ mod tests {
             for at in (0..plain.len()).filter(|at| plain.is_char_boundary(*at)) {
                 let mut text = plain.to_owned();
                 text.insert(at, character);
-                for text in [&text[..], &text[..at + character.len_utf8()]] {
+                let end = at + character.len_utf8();
+                let is_plain = |byte: &u8| *byte >= 0x20 && *byte != b'"' && *byte != b'\\';
+                for text in [&text[..], &text[..end], &text[at..], &text[at..end]] {
+                    let expected = text.as_bytes().iter().take_while(|byte| is_plain(byte)).count();
+                    assert_eq!(plain_len(text.as_bytes()), expected, "{text:?}");
                     let mut out = Vec::new();
                     write_text(&mut out, text);
                     assert_eq!(out, serde_json::to_vec(text).unwrap(), "{text:?}");
