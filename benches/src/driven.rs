@@ -56,8 +56,9 @@ impl Driven {
         loop {
             self.out.clear();
             poll_fn(|cx| self.connection.poll_outgoing(cx, &mut self.out)).await;
-            if let Some(frame) = self.out.iter().find(|frame| fits(frame)) {
-                return frame.clone();
+            if let Some(at) = self.out.iter().position(|frame| fits(frame)) {
+                // A transport doesn't copy it either.
+                return self.out.swap_remove(at);
             }
         }
     }

@@ -40,7 +40,7 @@ pub(crate) struct AppendQueue {
 /// One group's queue.
 #[derive(Debug)]
 struct Queue {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::Sender<Box<Job>>,
     news: mpsc::Sender<News>,
     /// Bytes of the waiting items.
     bytes: Arc<AtomicUsize>,
@@ -48,7 +48,7 @@ struct Queue {
     news_bytes: Arc<AtomicUsize>,
 }
 
-/// An append that waits for the store.
+/// An append that waits for the store. It is boxed, since it is moved from hand to hand.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) channel: Arc<Channel>,
@@ -123,7 +123,7 @@ impl AppendQueue {
         bytes.fetch_add(weight, Ordering::Relaxed);
         let span = span(&channel, &append);
         let job = Job { channel, append, queued: Instant::now(), _place: place, reply, span };
-        match jobs.try_send(job) {
+        match jobs.try_send(Box::new(job)) {
             Ok(()) => Ok(Pending(pending)),
             Err(_) => {
                 bytes.fetch_sub(weight, Ordering::Relaxed);

@@ -4,6 +4,7 @@
 //! publish is stored at once, and many share a sync. The task owns an append from the queue to the ring, so a caller
 //! that goes away changes nothing.
 
+use std::mem::take;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -39,10 +40,13 @@ pub(crate) enum News {
 /// What a group does next.
 enum Next {
     /// `None` if the queue is closed and empty.
-    Job(Option<Job>),
+    Job(Option<Box<Job>>),
     Told(News),
     Due,
 }
+
+/// What became of an append, and who waits for it.
+type Answer = (oneshot::Sender<Result<Appended, Error>>, Result<Appended, AppendError>);
 
 /// A group's task.
 pub(crate) struct Group {
@@ -55,7 +59,10 @@ pub(crate) struct Group {
     pub(super) repairs: Repairs,
     /// For what the group delivers itself.
     burst: Burst,
-    /// The channels of the current batch.
+    /// The current batch, the answers to it and its channels. The lists stay for the next one.
+    #[expect(clippy::vec_box, reason = "a job stays where it was queued")]
+    batch: Vec<Box<Job>>,
+    answers: Vec<Answer>,
     touched: Vec<Arc<Channel>>,
     /// The number of the last batches that had one append each.
     alone: u32,
@@ -82,6 +89,8 @@ impl Group {
             queued_bytes: Arc::clone(queued_bytes),
             repairs: Repairs::new(store, limits, fanout, monitor),
             burst: Burst::default(),
+            batch: Vec::new(),
+            answers: Vec::new(),
             touched: Vec::new(),
             alone: 0,
             remote,
@@ -89,7 +98,7 @@ impl Group {
     }
 
     /// Runs until the queue is closed and empty.
-    pub(crate) async fn run(mut self, mut jobs: mpsc::Receiver<Job>, mut news: mpsc::Receiver<News>) {
+    pub(crate) async fn run(mut self, mut jobs: mpsc::Receiver<Box<Job>>, mut news: mpsc::Receiver<News>) {
         loop {
             // Jobs may come without a pause.
             if let Ok(heard) = news.try_recv() {
@@ -116,10 +125,10 @@ impl Group {
                 yield_now().await;
             }
             let now = Instant::now();
-            let batch = self.gather(first, &mut jobs, now);
-            self.alone = if batch.len() > 1 { 0 } else { self.alone.wrapping_add(1) };
-            if !batch.is_empty() {
-                self.store_batch(batch, &jobs, now).await;
+            self.gather(first, &mut jobs, now);
+            self.alone = if self.batch.len() > 1 { 0 } else { self.alone.wrapping_add(1) };
+            if !self.batch.is_empty() {
+                self.store_batch(&jobs, now).await;
             }
         }
     }
@@ -131,7 +140,7 @@ impl Group {
     }
 
     /// Waits for what is next. Without a timer if there is nothing to repair, as most of the time.
-    async fn next(&self, jobs: &mut mpsc::Receiver<Job>, news: &mut mpsc::Receiver<News>) -> Next {
+    async fn next(&self, jobs: &mut mpsc::Receiver<Box<Job>>, news: &mut mpsc::Receiver<News>) -> Next {
         match self.due() {
             None => tokio::select! {
                 biased;
@@ -191,9 +200,8 @@ impl Group {
 
     /// Takes further queued items after `first`, up to the batch's bounds, and refuses those that have waited too
     /// long.
-    fn gather(&self, first: Job, jobs: &mut mpsc::Receiver<Job>, now: Instant) -> Vec<Job> {
+    fn gather(&mut self, first: Box<Job>, jobs: &mut mpsc::Receiver<Box<Job>>, now: Instant) {
         let mut bytes = 0;
-        let mut batch = Vec::with_capacity((1 + jobs.len()).min(self.limits.append_batch));
         let mut next = Some(first);
         while let Some(job) = next {
             self.queued_bytes.fetch_sub(job.append.weight(), Ordering::Relaxed);
@@ -201,15 +209,16 @@ impl Group {
                 let _ = job.reply.send(Err(Error::overloaded()));
             } else {
                 bytes += job.append.weight();
-                batch.push(job);
+                self.batch.push(job);
             }
-            let full = batch.len() >= self.limits.append_batch || bytes >= self.limits.append_batch_bytes;
+            let full =
+                self.batch.len() >= self.limits.append_batch || bytes >= self.limits.append_batch_bytes;
             next = if full { None } else { jobs.try_recv().ok() };
         }
-        batch
     }
 
-    async fn store_batch(&mut self, batch: Vec<Job>, jobs: &mpsc::Receiver<Job>, began: Instant) {
+    async fn store_batch(&mut self, jobs: &mpsc::Receiver<Box<Job>>, began: Instant) {
+        let mut batch = take(&mut self.batch);
         let results = match self.append(batch.iter().map(|job| job.append.clone()).collect()).await {
             Ok(results) if results.len() == batch.len() => results,
             Ok(_) => all_failed(&batch, "the store answered another batch than it was given"),
@@ -219,8 +228,7 @@ impl Group {
         let mut counts = Appends { batches: 1, ..Appends::default() };
         counts.append_time.observe(now - began);
         let mut failed = None;
-        let mut answers = Vec::with_capacity(batch.len());
-        for (job, result) in batch.into_iter().zip(results) {
+        for (job, result) in batch.drain(..).zip(results) {
             match &result {
                 Ok(appended) => {
                     counts.stored(&job.append, appended, now - job.queued);
@@ -238,8 +246,9 @@ impl Group {
                 }
                 Err(_) => {}
             }
-            answers.push((job.reply, result));
+            self.answers.push((job.reply, result));
         }
+        self.batch = batch;
         match &self.touched[..] {
             // If nothing else is to be done first.
             [channel] if jobs.is_empty() => self.fanout.deliver(channel.delivery(), &mut self.burst),
@@ -254,7 +263,7 @@ impl Group {
                 format_args!("{} events, the first in channel {}", counts.failures, channel.info.name);
             self.monitor.failures.failed("append failed", about, &error);
         }
-        for (reply, result) in answers {
+        for (reply, result) in self.answers.drain(..) {
             // The receiver is gone if the caller went away. The event is in the log and in the ring anyway.
             let _ = reply.send(result.map_err(|error| Error::from(error).reported()));
         }
@@ -280,9 +289,12 @@ impl Group {
 
     /// Pushes an acknowledged event to the ring, and tells the other nodes of it.
     fn push(&mut self, channel: &Arc<Channel>, append: Append, appended: &Appended) {
-        let head = channel.ring().read().head().clone();
+        let (is_same_log, seq) = {
+            let ring = channel.ring().read();
+            (ring.head().epoch == appended.epoch, ring.head().seq)
+        };
         if appended.duplicate {
-            if head.epoch != appended.epoch || appended.seq > head.seq {
+            if !is_same_log || appended.seq > seq {
                 // Whoever stored it may have told nobody.
                 if let Some(remote) = &self.remote {
                     remote.sender.head(channel.info.id, &appended.epoch, appended.seq);
@@ -295,7 +307,7 @@ impl Group {
         if let Some(remote) = &self.remote {
             remote.sender.event(channel.info.id, &appended.epoch, &event);
         }
-        if head.epoch != appended.epoch {
+        if !is_same_log {
             self.lacks(channel);
         } else if channel.push(&event) == Push::Gap {
             self.hold(channel, event);
@@ -311,6 +323,6 @@ impl Group {
     }
 }
 
-fn all_failed(batch: &[Job], why: &'static str) -> Vec<Result<Appended, AppendError>> {
+fn all_failed(batch: &[Box<Job>], why: &'static str) -> Vec<Result<Appended, AppendError>> {
     batch.iter().map(|_| Err(StoreError::new(why).into())).collect()
 }

@@ -18,7 +18,6 @@ use crate::engine::access::Readable;
 use crate::engine::answers::Reservation;
 use crate::engine::members::{Update, private_name};
 use crate::engine::nodes::notice::Notice;
-use crate::engine::tidings::Tiding;
 use crate::limits::share::Waits;
 use crate::model::append::{Append, AppendBody, EditExtras, Extras};
 use crate::model::attachment::Attachment;
@@ -44,11 +43,13 @@ pub(crate) struct Outcome {
     pub(crate) reservation: Option<Reservation>,
     /// Where the next list of channels begins.
     pub(crate) listing: Option<Listing>,
+    /// The open channel that was published to.
+    pub(crate) open: Option<ChannelId>,
 }
 
 impl From<Reply> for Outcome {
     fn from(reply: Reply) -> Self {
-        Self { reply, pending: None, reservation: None, listing: None }
+        Self { reply, pending: None, reservation: None, listing: None, open: None }
     }
 }
 
@@ -58,7 +59,7 @@ pub(crate) enum TryPublish {
     /// by it.
     Queued { channel: ChannelName, open: Option<ChannelId>, pending: Pending },
     /// It names files or people, its channel is not in memory, or the app reviews it.
-    NeedsStore(Publish),
+    NeedsStore(Box<Publish>),
 }
 
 impl Engine {
@@ -121,9 +122,9 @@ impl Engine {
             Request::Subscribe { channel, after, limit } => {
                 let beginning = Subscription::begin(self, handle, key, channel, after, limit);
                 let (pending, reply) = Box::pin(beginning).await?;
-                return Ok(Outcome { reply, pending: Some(pending), reservation: None, listing: None });
+                return Ok(Outcome { pending: Some(pending), ..reply.into() });
             }
-            Request::Publish(publish) => self.publish(&handle, publish).await?,
+            Request::Publish(publish) => return self.publish(&handle, publish).await,
             Request::CreatePrivate { title, topic, history, members } => {
                 let new = NewPrivate::new(private_name(), title).with_topic(topic).with_history(history);
                 self.make_private(&handle, &new, &members).await?
@@ -232,7 +233,7 @@ impl Engine {
     pub(crate) fn try_publish(
         &self,
         handle: &ConnectionHandle,
-        mut publish: Publish,
+        mut publish: Box<Publish>,
     ) -> Result<TryPublish, Error> {
         if !publish.message.attachments.is_empty() || !publish.message.mentions.is_empty() {
             return Ok(TryPublish::NeedsStore(publish));
@@ -244,7 +245,7 @@ impl Engine {
         if self.is_reviewed(&handle.identity, &publish.channel, &mut publish.message) {
             return Ok(TryPublish::NeedsStore(publish));
         }
-        let Publish { channel: name, message: NewMessage { nonce, text, reply_to, data, .. } } = publish;
+        let Publish { channel: name, message: NewMessage { nonce, text, reply_to, data, .. } } = *publish;
         let extras = data.map(|data| Box::new(Extras::default().with_data(data)));
         let body = AppendBody::Message { nonce, text, reply_to, attachments: Vec::new(), extras };
         let open = (channel.info.kind == ChannelKind::Open).then_some(channel.info.id);
@@ -252,8 +253,8 @@ impl Engine {
         Ok(TryPublish::Queued { channel: name, open, pending })
     }
 
-    async fn publish(&self, handle: &ConnectionHandle, publish: Publish) -> Result<Reply, Error> {
-        let Publish { channel: name, mut message } = publish;
+    async fn publish(&self, handle: &ConnectionHandle, publish: Box<Publish>) -> Result<Outcome, Error> {
+        let Publish { channel: name, mut message } = *publish;
         self.policy.authorize(&handle.identity, Action::Write(&name))?;
         let channel = self.channel(&name).await?;
         if self.is_reviewed(&handle.identity, &name, &mut message) {
@@ -277,11 +278,8 @@ impl Engine {
         if !appended.duplicate {
             self.tell_counts(&channel.info, mentioned);
         }
-        if channel.info.kind == ChannelKind::Open {
-            let join = Tiding::Join { user: handle.identity.user.clone(), channel: channel.info.id };
-            self.tidings.tell(join, &self.monitor);
-        }
-        Ok(published(name, &appended))
+        let open = (channel.info.kind == ChannelKind::Open).then_some(channel.info.id);
+        Ok(Outcome { open, ..published(name, &appended).into() })
     }
 
     /// Returns the uploaded files that a message is to have.
@@ -409,7 +407,8 @@ impl Engine {
         body: AppendBody,
         place: Option<Waits>,
     ) -> Result<Pending, Error> {
-        let append = Append { checked: place.is_some(), ..Append::new(channel.info.id, author, body) };
+        let mut append = Append::new(channel.info.id, author, body);
+        append.checked = place.is_some();
         self.appends.enqueue(channel, append, place).inspect_err(|_| {
             let about = format_args!("append_queue of {} per group", self.limits.append_queue);
             self.monitor.failures.limited("appends are refused, since too many wait for the store", about);

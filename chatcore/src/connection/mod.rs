@@ -26,11 +26,12 @@ use crate::channel::Manner;
 use crate::connection::admission::Admission;
 use crate::connection::commands::not_subscribed;
 use crate::connection::joined::Joined;
-use crate::connection::queue::{Started, UnderWay, Waiting};
+use crate::connection::queue::{Started, UnderWay, Waiting, answered};
 use crate::connection::subscription::{Progress, Subscription};
 use crate::delivery::cursor::Room;
 use crate::delivery::handle::{ConnectionHandle, SubscriptionKey};
 use crate::delivery::outlet::Outlet;
+use crate::delivery::wake::FEW;
 use crate::engine::Engine;
 use crate::engine::nodes::notice::Notice;
 use crate::engine::tidings::Tiding;
@@ -40,9 +41,7 @@ use crate::model::moment::Moment;
 use crate::model::name::ChannelName;
 use crate::model::policy::{Action, Denied, Identity};
 use crate::model::query::QUERY_CHARS;
-use crate::protocol::{
-    Answer, ChatEvent, ClientLimits, CloseReason, Command, ConnectError, Encoder, Form, VERSION,
-};
+use crate::protocol::{ChatEvent, ClientLimits, CloseReason, Command, ConnectError, Encoder, Form, VERSION};
 
 /// The most frames that one poll gives to the transport.
 const FRAMES_PER_POLL: usize = 64;
@@ -235,7 +234,7 @@ impl Connection {
             for UnderWay { command, .. } in &mut self.started {
                 match command {
                     Started::Running { id, reads: Some(read), .. } if *read == channel => {
-                        *command = Started::Answered(Answer { id: *id, result: Err(Denied.into()) });
+                        *command = answered(*id, Err(Denied.into()));
                     }
                     _ => {}
                 }
@@ -389,7 +388,7 @@ impl Connection {
             budget = budget.saturating_sub(out.len() - before);
         }
         self.engine.monitor.counters.deliveries.add(delivered as u64);
-        if self.ready.is_empty() {
+        if self.ready.is_empty() && self.ready.capacity() > FEW {
             self.ready = VecDeque::new();
         }
     }

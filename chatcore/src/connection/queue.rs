@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::mem::replace;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -48,12 +49,9 @@ pub(super) enum Started {
         pending: Pending,
     },
     /// `reads` is the channel that the answer is about.
-    Running {
-        id: Option<i64>,
-        reads: Option<ChannelName>,
-        outcome: Running,
-    },
-    Answered(Answer),
+    Running { id: Option<i64>, reads: Option<ChannelName>, outcome: Running },
+    /// Boxed, since most commands are not answered at once.
+    Answered(Box<Answer>),
 }
 
 /// What became of a command that was to start.
@@ -68,7 +66,7 @@ pub(super) type Running = BoxFuture<'static, Result<Ended, Error>>;
 
 /// The outcome of a command that waited for the store.
 pub(super) enum Ended {
-    Done(Outcome),
+    Done(Box<Outcome>),
     /// Its channel has another spelling: start it again under the current rules, and answer it until `by`.
     Respelt {
         request: Request,
@@ -129,7 +127,7 @@ impl Connection {
         let command = match request.and_then(|request| self.start(id, request)) {
             Ok(Start::Now(started)) => started,
             Ok(Start::Later(request)) => return Some(Waiting { id, request: Ok(request), bytes }),
-            Err(error) => Started::Answered(Answer { id, result: Err(error) }),
+            Err(error) => answered(id, Err(error)),
         };
         self.started.push_back(UnderWay { command, bytes });
         None
@@ -223,7 +221,9 @@ impl Connection {
         let (engine, handle) = (Arc::clone(&self.engine), Arc::clone(&self.handle));
         let run = Arc::clone(&self.engine).run_in_turn(Arc::clone(&self.handle), self.next_key, request);
         let run = async move {
-            run.await.map(Ended::Done).inspect_err(|error| engine.report(failed, &handle, error))
+            run.await
+                .map(|outcome| Ended::Done(Box::new(outcome)))
+                .inspect_err(|error| engine.report(failed, &handle, error))
         };
         // Boxed here, since each move of a future copies some hundred bytes.
         Ok((reads, Box::pin(run)))
@@ -243,61 +243,52 @@ impl Connection {
     /// Returns the next answer.
     pub(crate) fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
         self.end_cuts();
-        let Some(mut first) = self.started.pop_front() else { return Poll::Pending };
-        let polled = match &mut first.command {
-            Started::Answered(answer) => {
-                self.release(first.bytes);
-                return Poll::Ready(self.answered(answer));
-            }
-            Started::Publishing { id, channel, open, pending } => Pin::new(pending).poll(cx).map(|result| {
+        // A command that is still running stays where it is.
+        let Some(UnderWay { command, bytes }) = self.started.front_mut() else { return Poll::Pending };
+        let bytes = *bytes;
+        let (id, result, reservation) = match command {
+            Started::Answered(answer) => (answer.id, replace(&mut answer.result, Ok(Reply::Done)), None),
+            Started::Publishing { id, channel, open, pending } => {
+                let result = ready!(Pin::new(pending).poll(cx));
+                let (id, channel, open) = (*id, channel.clone(), *open);
                 if let Some(open) = open.filter(|_| result.is_ok()) {
                     self.join_by_publishing(open);
                 }
-                let own = self
-                    .subscriptions
-                    .iter()
-                    .find(|subscription| subscription.is_of(channel))
-                    .map(|subscription| subscription.key);
+                let mut subscriptions = self.subscriptions.iter();
+                let own = subscriptions.find(|subscription| subscription.is_of(&channel));
                 // Only once: a bot may publish for a long time before it reads an event.
-                self.ready.extend(own.filter(|key| !self.ready.contains(key)));
-                (*id, result.map(|appended| published(channel.clone(), &appended)), None)
-            }),
-            Started::Running { id, reads, outcome } => match outcome.as_mut().poll(cx) {
-                Poll::Pending => Poll::Pending,
-                Poll::Ready(Ok(Ended::Respelt { request, by })) => {
-                    let id = *id;
-                    let again = self.start_again(id, request, by);
-                    first.command =
-                        again.unwrap_or_else(|error| Started::Answered(Answer { id, result: Err(error) }));
-                    self.started.push_front(first);
-                    return self.poll_answer(cx);
+                let own = own.map(|own| own.key).filter(|key| !self.ready.contains(key));
+                self.ready.extend(own);
+                (id, result.map(|appended| published(channel, &appended)), None)
+            }
+            Started::Running { id, reads, outcome } => {
+                let ended = ready!(outcome.as_mut().poll(cx));
+                let id = *id;
+                match ended {
+                    Ok(Ended::Respelt { request, by }) => {
+                        let again = self.start_again(id, request, by);
+                        let again = again.unwrap_or_else(|error| answered(id, Err(error)));
+                        self.started[0].command = again;
+                        return self.poll_answer(cx);
+                    }
+                    Ok(_) if reads.as_ref().is_some_and(|channel| self.handle.is_cut_off(channel)) => {
+                        (id, Err(Denied.into()), None)
+                    }
+                    Ok(Ended::Done(mut outcome)) => {
+                        let reservation = outcome.reservation.take();
+                        (id, Ok(self.finish(*outcome)), reservation)
+                    }
+                    Err(error) => (id, Err(error), None),
                 }
-                Poll::Ready(Ok(_))
-                    if reads.as_ref().is_some_and(|channel| self.handle.is_cut_off(channel)) =>
-                {
-                    Poll::Ready((*id, Err(Denied.into()), None))
-                }
-                Poll::Ready(Ok(Ended::Done(mut outcome))) => {
-                    let reservation = outcome.reservation.take();
-                    Poll::Ready((*id, Ok(self.finish(outcome)), reservation))
-                }
-                Poll::Ready(Err(error)) => Poll::Ready((*id, Err(error), None)),
-            },
+            }
         };
-        match polled {
-            Poll::Ready((id, result, reservation)) => {
-                self.release(first.bytes);
-                let answer = self.answered(&Answer { id, result });
-                Poll::Ready(match reservation {
-                    Some(reservation) => reservation.hold(answer),
-                    None => answer,
-                })
-            }
-            Poll::Pending => {
-                self.started.push_front(first);
-                Poll::Pending
-            }
-        }
+        self.started.pop_front();
+        self.release(bytes);
+        let answer = self.answered(&Answer { id, result });
+        Poll::Ready(match reservation {
+            Some(reservation) => reservation.hold(answer),
+            None => answer,
+        })
     }
 
     pub(super) fn release(&mut self, bytes: usize) {
@@ -322,6 +313,9 @@ impl Connection {
         if let Some(listing) = outcome.listing {
             self.admission.remember(listing);
         }
+        if let Some(open) = outcome.open {
+            self.join_by_publishing(open);
+        }
         if let Some(pending) = outcome.pending {
             let subscription = pending.go_live();
             // Marks before the insertion found no subscription, so look once.
@@ -337,5 +331,10 @@ impl Connection {
 }
 
 fn done(id: Option<i64>) -> Started {
-    Started::Answered(Answer { id, result: Ok(Reply::Done) })
+    answered(id, Ok(Reply::Done))
+}
+
+/// Returns a command that is answered in its turn.
+pub(super) fn answered(id: Option<i64>, result: Result<Reply, Error>) -> Started {
+    Started::Answered(Box::new(Answer { id, result }))
 }

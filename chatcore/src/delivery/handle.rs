@@ -324,6 +324,9 @@ impl ConnectionHandle {
 
     /// Returns the reason to close, once no frame is left to send before.
     pub(crate) fn closing(&self) -> Option<CloseReason> {
+        if !self.closing.load(Ordering::Acquire) {
+            return None;
+        }
         let mailbox = self.mailbox();
         mailbox.closing.filter(|_| mailbox.frames.is_empty())
     }

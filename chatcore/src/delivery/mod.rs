@@ -14,7 +14,7 @@ pub(crate) mod shard;
 pub(crate) mod subscriber;
 mod sync;
 mod turn;
-mod wake;
+pub(crate) mod wake;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};

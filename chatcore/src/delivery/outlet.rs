@@ -239,7 +239,9 @@ impl Burst {
     /// Empties the burst and adds the frames of `fill`. Returns how many of them it takes, at least one if there
     /// is one.
     pub(crate) fn refill<R>(&mut self, fill: impl FnOnce(&mut Vec<Encoded>) -> R) -> (R, usize) {
-        self.clear();
+        if !self.encoded.is_empty() {
+            self.clear();
+        }
         let filled = fill(&mut self.encoded);
         let mut bytes = 0;
         let fits = self.encoded.iter().take_while(|frame| {

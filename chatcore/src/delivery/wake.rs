@@ -8,10 +8,12 @@
 //!
 //! `tests/tests/wake_protocol.rs` compiles this file with loom's primitives and explores the interleavings.
 
-use std::mem::take;
 use std::task::Waker;
 
 use super::sync::{Arc, AtomicBool, AtomicWaker, Mutex, Ordering};
+
+/// The entries for which a list keeps its room.
+pub(crate) const FEW: usize = 4;
 
 /// The subscriptions of a connection that may have new events, and the task to wake for them.
 #[derive(Debug)]
@@ -40,8 +42,12 @@ impl<K> ReadyList<K> {
     /// Moves the ready subscriptions to the end of `into`.
     pub(crate) fn take(&self, into: &mut impl Extend<K>) {
         // Held to move a few words. The fan-out takes it once per wake, not per event.
-        let ready = take(&mut *self.ready.lock().expect("invariant: nothing panics under this lock"));
-        into.extend(ready);
+        let mut ready = self.ready.lock().expect("invariant: nothing panics under this lock");
+        into.extend(ready.drain(..));
+        // An idle connection keeps no more than most need.
+        if ready.capacity() > FEW {
+            *ready = Vec::new();
+        }
     }
 }
 
