@@ -213,10 +213,12 @@ impl Engine {
             Err(error) if error.code() == ErrorCode::NoSuchChannel => return Ok(()),
             seen => seen?,
         };
-        let name = channel.name.clone();
+        let (name, has_left) = (channel.name.clone(), channel.role.is_none());
         let frame = Encoder::notice(&ChatEvent::ChannelAdded { channel });
         for handle in self.connections.of(user) {
-            handle.set_left();
+            if has_left {
+                handle.set_left();
+            }
             if self.policy.authorize(&handle.identity, Action::List(&name)).is_ok() {
                 handle.send_of(&name, &frame, || true);
             }
