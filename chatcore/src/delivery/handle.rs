@@ -136,6 +136,18 @@ impl ConnectionHandle {
         Some(&**outlet)
     }
 
+    /// Reads what [`outlet`](Self::outlet) needs, so that it is in the processor's caches by then.
+    #[inline]
+    pub(crate) fn fetch(&self) -> u64 {
+        self.written_round.load(Ordering::Relaxed) ^ u64::from(self.closing.load(Ordering::Relaxed))
+    }
+
+    /// Reads the beginning of the outlet, for the same reason.
+    #[inline]
+    pub(crate) fn fetch_outlet(&self) -> u64 {
+        self.outlet.get().map_or(0, Arc::strong_count) as u64
+    }
+
     /// Returns the outlet, for the fan-out to write what the connection's task should have written long ago. Returns `None`
     /// if there is none or the connection is closing.
     pub(crate) fn late_outlet(&self) -> Option<&dyn Outlet> {
