@@ -32,7 +32,7 @@ impl Joined {
         if self.channels.len() < OWN || self.take_room() {
             self.channels.insert(at, channel);
         } else {
-            // In place of its neighbour, which is any of them: who publishes to all in turn meets some of them again.
+            // In place of its neighbour, not of the oldest: a publisher to all of them in turn meets some again.
             let at = at.min(self.channels.len() - 1);
             self.channels[at] = channel;
         }

@@ -3,21 +3,24 @@
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use chatcore::testkit::Random;
 use chatcore::transport::Outlet;
 use chatcore::{Identity, User};
 use tokio::task::yield_now;
+use tokio::time::timeout;
 
 use super::{Counter, Driven, chat, publish};
 
-/// Who follows many channels gets what came of them at the same time in one write, whichever append groups they belong
-/// to. When they come one by one again, the fan-out writes them itself.
+/// A follower of many channels gets what came of them at the same time in one write, whichever append groups they belong
+/// to. When messages come one by one again, the fan-out writes them itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn messages_of_many_channels_go_out_together() {
     // All tasks are on one worker, so their order depends on the scheduler only.
-    tokio::spawn(follow_many_channels()).await.unwrap();
+    let following = tokio::spawn(follow_many_channels());
+    timeout(Duration::from_secs(60), following).await.expect("all messages come").unwrap();
 }
 
 async fn follow_many_channels() {
