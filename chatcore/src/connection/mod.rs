@@ -26,7 +26,7 @@ use crate::channel::Manner;
 use crate::connection::admission::Admission;
 use crate::connection::commands::not_subscribed;
 use crate::connection::joined::Joined;
-use crate::connection::queue::{Started, UnderWay, Waiting, answered};
+use crate::connection::queue::{Started, UnderWay, Waiting};
 use crate::connection::subscription::{Progress, Subscription};
 use crate::delivery::cursor::Room;
 use crate::delivery::handle::{ConnectionHandle, SubscriptionKey};
@@ -234,7 +234,7 @@ impl Connection {
             for UnderWay { command, .. } in &mut self.started {
                 match command {
                     Started::Running { id, reads: Some(read), .. } if *read == channel => {
-                        *command = answered(*id, Err(Denied.into()));
+                        *command = Started::answered(*id, Err(Denied.into()));
                     }
                     _ => {}
                 }

@@ -54,6 +54,13 @@ pub(super) enum Started {
     Answered(Box<Answer>),
 }
 
+impl Started {
+    /// Returns a command that is answered in its turn.
+    pub(super) fn answered(id: Option<i64>, result: Result<Reply, Error>) -> Self {
+        Self::Answered(Box::new(Answer { id, result }))
+    }
+}
+
 /// What became of a command that was to start.
 enum Start {
     Now(Started),
@@ -127,7 +134,7 @@ impl Connection {
         let command = match request.and_then(|request| self.start(id, request)) {
             Ok(Start::Now(started)) => started,
             Ok(Start::Later(request)) => return Some(Waiting { id, request: Ok(request), bytes }),
-            Err(error) => answered(id, Err(error)),
+            Err(error) => Started::answered(id, Err(error)),
         };
         self.started.push_back(UnderWay { command, bytes });
         None
@@ -267,7 +274,7 @@ impl Connection {
                 match ended {
                     Ok(Ended::Respelt { request, by }) => {
                         let again = self.start_again(id, request, by);
-                        let again = again.unwrap_or_else(|error| answered(id, Err(error)));
+                        let again = again.unwrap_or_else(|error| Started::answered(id, Err(error)));
                         self.started[0].command = again;
                         return self.poll_answer(cx);
                     }
@@ -331,10 +338,5 @@ impl Connection {
 }
 
 fn done(id: Option<i64>) -> Started {
-    answered(id, Ok(Reply::Done))
-}
-
-/// Returns a command that is answered in its turn.
-pub(super) fn answered(id: Option<i64>, result: Result<Reply, Error>) -> Started {
-    Started::Answered(Box::new(Answer { id, result }))
+    Started::answered(id, Ok(Reply::Done))
 }

@@ -207,7 +207,7 @@ async fn an_open_channel_is_joined_by_publishing() {
     assert_eq!(until(&mut bob, joined).await, Role::Member, "and joined again");
 }
 
-/// A user who publishes to many channels in turn joins each of them once: the store is not asked with every message.
+/// A user who publishes to many channels in turn joins each of them once: later messages don't ask the store.
 #[tokio::test]
 async fn a_channel_is_joined_with_the_first_message_alone() {
     const CHANNELS: usize = 100;
