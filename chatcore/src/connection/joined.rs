@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::model::id::ChannelId;
+use crate::model::moment::Moment;
 
 /// The channels that a connection remembers in any case.
 const OWN: usize = 64;
@@ -11,18 +13,27 @@ const OWN: usize = 64;
 /// The channels of all connections beyond that.
 pub(crate) const TOTAL: usize = 1 << 18;
 
+/// How long they are remembered. Their user may leave them at another node, and this one may never hear of it.
+const REMEMBERED: Duration = Duration::from_secs(10 * 60);
+
 /// The channels to which a connection has published, sorted: the store need not be asked again whether its user has
 /// joined them. Most connections have none.
 #[derive(Debug)]
 pub(super) struct Joined {
     channels: Vec<ChannelId>,
+    since: Moment,
     /// How many all connections remember beyond their own.
     total: Arc<AtomicUsize>,
 }
 
 impl Joined {
-    pub(super) fn new(total: &Arc<AtomicUsize>) -> Self {
-        Self { channels: Vec::new(), total: Arc::clone(total) }
+    pub(super) fn new(total: &Arc<AtomicUsize>, now: Moment) -> Box<Self> {
+        Box::new(Self { channels: Vec::new(), since: now, total: Arc::clone(total) })
+    }
+
+    /// Returns whether the store must be asked again.
+    pub(super) fn is_stale(&self, now: Moment) -> bool {
+        now - self.since >= REMEMBERED
     }
 
     /// Notes a channel, and returns whether it was not there.
@@ -60,7 +71,7 @@ mod tests {
 
     #[test]
     fn a_channel_is_new_once() {
-        let mut joined = Joined::new(&Arc::default());
+        let mut joined = Joined::new(&Arc::default(), Moment::default());
         let new = [3, 1, 2, 3, 1].map(|channel| joined.note(ChannelId(channel)));
         assert_eq!(new, [true, true, true, false, false]);
     }
@@ -69,10 +80,10 @@ mod tests {
     fn beyond_a_few_connections_share_a_total() {
         let total = Arc::new(AtomicUsize::new(TOTAL - 2));
         let own = OWN as u64;
-        let mut joined = Joined::new(&total);
+        let mut joined = Joined::new(&total, Moment::default());
         assert!((0..own + 2).all(|channel| joined.note(ChannelId(channel))));
         assert!((0..own + 2).all(|channel| !joined.note(ChannelId(channel))));
-        let mut other = Joined::new(&total);
+        let mut other = Joined::new(&total, Moment::default());
         assert!((0..2 * own).all(|channel| other.note(ChannelId(channel))));
         assert_eq!((other.channels.len(), total.load(Ordering::Relaxed)), (OWN, TOTAL));
         assert!(other.channels.is_sorted());

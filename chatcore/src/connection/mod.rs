@@ -130,7 +130,7 @@ impl Connection {
             },
         }));
         // After the welcome: it closes a connection of somebody who was erased long ago.
-        engine.tidings.tell(seen, &engine.monitor);
+        engine.tell_soon(seen);
         Ok(Self {
             admission: Admission::new(now),
             engine,
@@ -148,17 +148,12 @@ impl Connection {
 
     /// Has the user join an open channel to which they publish, unless this connection remembers that they did.
     fn join_by_publishing(&mut self, channel: ChannelId) {
-        if self.handle.take_left() {
+        if self.handle.take_joined_stale() {
             self.joined = None;
         }
-        let joined = self.joined.get_or_insert_with(|| Box::new(Joined::new(&self.engine.joined)));
-        if !joined.note(channel) {
-            return;
-        }
-        let join = Tiding::Join { user: self.handle.identity.user.clone(), channel };
-        if !self.engine.tidings.tell(join, &self.engine.monitor) {
-            // The next publish asks again.
-            self.joined = None;
+        let joined = self.joined.get_or_insert_with(|| Joined::new(&self.engine.joined, Moment::now()));
+        if joined.note(channel) {
+            self.engine.tell_soon(Tiding::Join { user: self.handle.identity.user.clone(), channel });
         }
     }
 
@@ -188,8 +183,16 @@ impl Connection {
 
     /// Handles a text frame. A malformed frame is answered with an `error`, in its turn.
     pub fn receive(&mut self, frame: &str) {
-        let admitted = self.admission.frame(Moment::now(), &self.handle.share, frame);
+        let now = self.now();
+        let admitted = self.admission.frame(now, &self.handle.share, frame);
         self.admit(admitted, frame.len());
+    }
+
+    /// Returns the moment at which a command comes. What has been remembered for too long by then is forgotten.
+    fn now(&mut self) -> Moment {
+        let now = Moment::now();
+        self.joined.take_if(|joined| joined.is_stale(now));
+        now
     }
 
     /// Returns how many commands may be in flight, at least one.
@@ -199,7 +202,8 @@ impl Connection {
 
     /// Handles a command. Its answer has `id`.
     pub(crate) fn submit(&mut self, id: i64, command: Command) {
-        let admitted = self.admission.command(Moment::now(), &self.handle.share, id, command);
+        let now = self.now();
+        let admitted = self.admission.command(now, &self.handle.share, id, command);
         self.admit(admitted, 0);
     }
 

@@ -41,8 +41,8 @@ pub(crate) struct ConnectionHandle {
     cut: AtomicBool,
     /// Whether the answer to a publish is still to come.
     answering: AtomicBool,
-    /// Whether the user has left an open channel since the connection's task last looked.
-    left: AtomicBool,
+    /// Whether the connection's task must not rely any more on what it remembers as joined.
+    joined_stale: AtomicBool,
     /// When the fan-out last wrote to the socket, and for which subscription, by the lower half of its key. It is a hint:
     /// two simultaneous writes may leave either.
     written_round: AtomicU64,
@@ -81,7 +81,7 @@ impl ConnectionHandle {
             closing: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             answering: AtomicBool::new(false),
-            left: AtomicBool::new(false),
+            joined_stale: AtomicBool::new(false),
             written_round: AtomicU64::default(),
             written_key: AtomicU32::default(),
             gathers: AtomicBool::new(false),
@@ -167,14 +167,14 @@ impl ConnectionHandle {
         self.answering.store(answering, Ordering::Relaxed);
     }
 
-    /// Notes that the user's memberships have changed.
-    pub(crate) fn set_left(&self) {
-        self.left.store(true, Ordering::Relaxed);
+    /// Notes that the user may have left open channels that the connection's task remembers as joined.
+    pub(crate) fn set_joined_stale(&self) {
+        self.joined_stale.store(true, Ordering::Relaxed);
     }
 
-    /// Returns whether the user's memberships have changed since the last call.
-    pub(crate) fn take_left(&self) -> bool {
-        self.left.load(Ordering::Relaxed) && self.left.swap(false, Ordering::Relaxed)
+    /// Returns whether that was noted since the last call.
+    pub(crate) fn take_joined_stale(&self) -> bool {
+        self.joined_stale.load(Ordering::Relaxed) && self.joined_stale.swap(false, Ordering::Relaxed)
     }
 
     /// Wakes the connection's task.

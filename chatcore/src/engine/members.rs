@@ -227,7 +227,10 @@ impl Engine {
 
     /// Takes an open channel off a user's list.
     pub(crate) async fn leave_open(&self, channel: ChannelId, user: &UserId) -> Result<(), Error> {
-        match self.store.leave_open(channel, user).await? {
+        let left = self.store.leave_open(channel, user).await;
+        // Also if the answer was lost: the next message joins again.
+        self.forget_joined(user);
+        match left? {
             Leaving::Left => self.tell_added(channel, [user.clone()]),
             Leaving::NotAMember => return Err(Error::not_a_member()),
             Leaving::LastOwner => return Err(Error::last_owner()),
@@ -266,7 +269,7 @@ impl Engine {
     pub(crate) fn tell_added(&self, channel: ChannelId, users: impl IntoIterator<Item = UserId>) {
         let users: Vec<_> = users.into_iter().collect();
         for user in &users {
-            self.tidings.tell(Tiding::Added { user: user.clone(), channel }, &self.monitor);
+            self.tell_soon(Tiding::Added { user: user.clone(), channel });
         }
         if !users.is_empty() {
             self.tell_nodes(|| Notice::Added { channel, users });
@@ -278,8 +281,7 @@ impl Engine {
         let users: Vec<_> = users.into_iter().collect();
         let (id, name) = (channel.id, &channel.name);
         for user in &users {
-            let tiding = Tiding::Counts { user: user.clone(), channel: id, name: name.clone() };
-            self.tidings.tell(tiding, &self.monitor);
+            self.tell_soon(Tiding::Counts { user: user.clone(), channel: id, name: name.clone() });
         }
         if !users.is_empty() {
             self.tell_nodes(|| Notice::Counts { channel: id, name: name.clone(), users });

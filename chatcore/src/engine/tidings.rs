@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use futures::future::join_all;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::timeout;
 
 use crate::delivery::handle::ConnectionHandle;
@@ -19,7 +20,6 @@ use crate::model::name::ChannelName;
 use crate::model::policy::Action;
 use crate::protocol::{ChannelObject, ChatEvent, CloseReason, Encoder, RemovalReason};
 use crate::runtime::panics::contain_async;
-use crate::runtime::stats::Monitor;
 use crate::store::StoreError;
 
 /// The most tidings that wait. Each has about two hundred bytes. Clients lose nothing by one that is dropped but a moment:
@@ -80,17 +80,6 @@ impl Tidings {
         Self { queue, waiting: Mutex::new(Some(waiting)), removals: Mutex::default() }
     }
 
-    /// Queues one, and returns whether there was room.
-    pub(crate) fn tell(&self, tiding: Tiding, monitor: &Monitor) -> bool {
-        let has_room = self.queue.try_send(tiding).is_ok();
-        if !has_room {
-            monitor
-                .failures
-                .limited("changes of members are not shown, since too many wait for the store", "");
-        }
-        has_room
-    }
-
     /// Notes that a connection is told of a removal by the end of its subscription, so that it is not told again.
     pub(crate) fn note_removal(&self, handle: &Arc<ConnectionHandle>, channel: ChannelId, seq: Seq) {
         let mut removals = self.removals.lock().expect("invariant: nothing panics under this lock");
@@ -110,6 +99,24 @@ impl Tidings {
 }
 
 impl Engine {
+    /// Queues a tiding, and drops it if too many wait.
+    pub(crate) fn tell_soon(&self, tiding: Tiding) {
+        if let Err(TrySendError::Full(tiding) | TrySendError::Closed(tiding)) =
+            self.tidings.queue.try_send(tiding)
+        {
+            let what = "changes of members are not shown, since too many wait for the store";
+            self.monitor.failures.limited(what, "");
+            self.forget_joined(tiding.user());
+        }
+    }
+
+    /// Has the store asked what a user has joined when they publish next.
+    pub(crate) fn forget_joined(&self, user: &UserId) {
+        for handle in self.connections.of(user) {
+            handle.set_joined_stale();
+        }
+    }
+
     /// Tells users what there is to tell, for ever.
     pub(crate) async fn keep_telling(self: Arc<Self>) {
         let waiting = self.tidings.waiting.lock().expect("invariant: nothing panics under this lock").take();
@@ -132,9 +139,9 @@ impl Engine {
                 Ok(Err(panicked)) => Err(StoreError::because("the store panicked", panicked).into()),
                 Err(_) => Err(Error::timed_out()),
             };
-            if let Err(error) = told
-                && let Some(cause) = error.failure()
-            {
+            let Err(error) = told else { continue };
+            self.forget_joined(tiding.user());
+            if let Some(cause) = error.failure() {
                 self.monitor.failures.failed("a change of members could not be shown", "", cause);
             }
         }
@@ -217,7 +224,7 @@ impl Engine {
         let frame = Encoder::notice(&ChatEvent::ChannelAdded { channel });
         for handle in self.connections.of(user) {
             if has_left {
-                handle.set_left();
+                handle.set_joined_stale();
             }
             if self.policy.authorize(&handle.identity, Action::List(&name)).is_ok() {
                 handle.send_of(&name, &frame, || true);

@@ -114,8 +114,7 @@ impl Engine {
             Ending::Channel { user, channel } => self.revoke(user, channel),
             Ending::Member { user, channel, id, seq, reason } => {
                 let (user, name) = (user.clone(), channel.clone());
-                let removed = Tiding::Removed { user, channel: *id, name, seq: *seq, reason: *reason };
-                self.tidings.tell(removed, &self.monitor);
+                self.tell_soon(Tiding::Removed { user, channel: *id, name, seq: *seq, reason: *reason });
             }
             Ending::Rights { user } => self.recheck(user),
             Ending::Erased { user } => self.end_erased(user, at),

@@ -94,13 +94,12 @@ impl Engine {
             Notice::Created { info } => self.show_once(&info),
             Notice::Added { channel, users } => {
                 for user in users {
-                    self.tidings.tell(Tiding::Added { user, channel }, &self.monitor);
+                    self.tell_soon(Tiding::Added { user, channel });
                 }
             }
             Notice::Counts { channel, name, users } => {
                 for user in users {
-                    let tiding = Tiding::Counts { user, channel, name: name.clone() };
-                    self.tidings.tell(tiding, &self.monitor);
+                    self.tell_soon(Tiding::Counts { user, channel, name: name.clone() });
                 }
             }
             Notice::Renamed { user } => self.show_renamed(&user),

@@ -4,12 +4,10 @@ use std::sync::Arc;
 
 use chatcore::bus::LocalBus;
 use chatcore::protocol::{ChannelList, ChatEvent, Command, Logged, MemberList, RemovalReason, SearchPage};
-use chatcore::testkit::{Faults, FaultyStore};
 use chatcore::{
-    ChannelKind, ChannelName, Chat, Client, Data, ErrorCode, HistoryAccess, Limits, MemoryStore, Mention,
-    MessageKind, NewMessage, Nonce, Role, Seq,
+    ChannelKind, ChannelName, Chat, Data, ErrorCode, HistoryAccess, MemoryStore, MessageKind, NewMessage,
+    Nonce, Role, Seq,
 };
-use tokio::task::yield_now;
 
 use super::{add, chat, code, direct, id, join, private, remove, removed_from, until, user};
 
@@ -178,73 +176,4 @@ async fn a_search_over_many_channels_finds_each_message_once() {
         }
     }
     assert_eq!(found, expected);
-}
-
-/// An open channel is joined by publishing, and left without a word in its log.
-#[tokio::test]
-async fn an_open_channel_is_joined_by_publishing() {
-    let chat = chat();
-    let (ann, mut bob) = (join(&chat, "ann").await, join(&chat, "bob").await);
-    ann.create_channel("general", "").await.unwrap();
-    let role = async |client: &Client| client.channels().await.unwrap()[0].role;
-    assert_eq!((role(&ann).await, role(&bob).await), (Some(Role::Owner), None));
-    let said = bob.publish("general", "hello").await.unwrap();
-    until(&mut bob, |event| match event {
-        ChatEvent::ChannelAdded { channel, .. } => Some(channel.role),
-        _ => None,
-    })
-    .await;
-    assert_eq!(role(&bob).await, Some(Role::Member));
-    bob.call::<serde_json::Value>(Command::Leave { channel: "general".to_owned() }).await.unwrap();
-    assert_eq!(role(&bob).await, None);
-    assert_eq!(ann.subscribe("general").await.unwrap().head, said.seq);
-    until(&mut bob, |event| matches!(event, ChatEvent::ChannelAdded { .. }).then_some(())).await;
-    bob.publish("general", "again").await.unwrap();
-    let joined = |event: &ChatEvent| match event {
-        ChatEvent::ChannelAdded { channel, .. } => channel.role,
-        _ => None,
-    };
-    assert_eq!(until(&mut bob, joined).await, Role::Member, "and joined again");
-}
-
-/// A user who publishes to many channels in turn joins each of them once: later messages don't ask the store.
-#[tokio::test]
-async fn a_channel_is_joined_with_the_first_message_alone() {
-    const CHANNELS: usize = 100;
-    let store = FaultyStore::new(MemoryStore::new(), Faults::default(), 1);
-    let mut limits = Limits::default();
-    limits.channels_at_once = CHANNELS as u32;
-    (limits.commands_per_second, limits.command_burst) = (1_000_000, 1_000_000);
-    let chat = Chat::builder(store.clone()).limits(limits).build();
-    let (ann, mut bob) = (join(&chat, "ann").await, join(&chat, "bob").await);
-    let names: Vec<String> = (0..CHANNELS).map(|n| format!("c{n}")).collect();
-    for name in &names {
-        ann.create_channel(name, "").await.unwrap();
-        bob.publish(name, "first").await.unwrap();
-        until(&mut bob, |event| match event {
-            ChatEvent::ChannelAdded { channel, .. } => channel.role,
-            _ => None,
-        })
-        .await;
-    }
-    // Until nothing calls the store any more.
-    let settled = async || {
-        let mut calls = 0;
-        while calls < store.calls() {
-            calls = store.calls();
-            for _ in 0..100 {
-                yield_now().await;
-            }
-        }
-        calls
-    };
-    let before = settled().await;
-    for name in &names {
-        bob.publish(name, "second").await.unwrap();
-    }
-    assert_eq!(settled().await - before, CHANNELS, "an append each");
-    let mention = || NewMessage::text("all of you").mention(Mention::Here);
-    let before = settled().await;
-    bob.send("c0", mention()).await.unwrap();
-    assert_eq!(settled().await - before, 2, "an append, and a look at who may be mentioned");
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod channels;
+mod joining;
 mod people;
 mod removal;
 mod under_load;
