@@ -24,7 +24,7 @@ use crate::limits::Limits;
 use crate::model::append::Append;
 use crate::model::error::Error;
 use crate::runtime::panics::{Panicked, contain, contain_async};
-use crate::runtime::stats::{Appends, Monitor};
+use crate::runtime::stats::{Batch, Monitor};
 use crate::store::pointer::Shared;
 use crate::store::{AppendError, Appended, Store, StoreError};
 
@@ -64,6 +64,7 @@ pub(crate) struct Group {
     batch: Vec<Box<Job>>,
     answers: Vec<Answer>,
     touched: Vec<Arc<Channel>>,
+    counts: Batch,
     /// The number of the last batches that had one append each.
     alone: u32,
     /// `None` without other nodes.
@@ -92,6 +93,7 @@ impl Group {
             batch: Vec::new(),
             answers: Vec::new(),
             touched: Vec::new(),
+            counts: Batch::default(),
             alone: 0,
             remote,
         }
@@ -225,13 +227,11 @@ impl Group {
             Err(why) => all_failed(&batch, why),
         };
         let now = Instant::now();
-        let mut counts = Appends { batches: 1, ..Appends::default() };
-        counts.append_time.observe(now - began);
         let mut failed = None;
         for (job, result) in batch.drain(..).zip(results) {
             match &result {
                 Ok(appended) => {
-                    counts.stored(&job.append, appended, now - job.queued);
+                    self.counts.stored(&job.append, appended, now - job.queued);
                     if let Some(span) = &job.span {
                         span.record("seq", appended.seq).record("duplicate", appended.duplicate);
                         tracing::debug!(parent: &**span, took = ?(now - job.queued), "stored");
@@ -240,7 +240,7 @@ impl Group {
                     remember(&mut self.touched, &job.channel);
                 }
                 Err(AppendError::Store(error)) => {
-                    counts.failures += 1;
+                    self.counts.failures += 1;
                     failed.get_or_insert_with(|| (Arc::clone(&job.channel), error.clone()));
                     self.repairs.mark_unsure(&job.channel);
                 }
@@ -256,13 +256,13 @@ impl Group {
         }
         self.touched.clear();
         self.registry.trim();
-        self.monitor.counters.add_batch(&counts);
-        self.monitor.appended.ring();
         if let Some((channel, error)) = failed {
-            let about =
-                format_args!("{} events, the first in channel {}", counts.failures, channel.info.name);
+            let (failures, name) = (self.counts.failures, &channel.info.name);
+            let about = format_args!("{failures} events, the first in channel {name}");
             self.monitor.failures.failed("append failed", about, &error);
         }
+        self.monitor.counters.add_batch(&mut self.counts, now - began);
+        self.monitor.appended.ring();
         for (reply, result) in self.answers.drain(..) {
             // The receiver is gone if the caller went away. The event is in the log and in the ring anyway.
             let _ = reply.send(result.map_err(|error| Error::from(error).reported()));

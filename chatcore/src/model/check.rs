@@ -61,6 +61,11 @@ impl Check {
         std::str::from_utf8(&self.0).expect("invariant: a check is ASCII")
     }
 
+    /// Returns the check's bytes in ASCII.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     fn parse(text: &str) -> Self {
         match text.as_bytes().try_into() {
             Ok(bytes) if text.bytes().all(|byte| ALPHABET.contains(&byte)) => Self(bytes),

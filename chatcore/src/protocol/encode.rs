@@ -168,8 +168,8 @@ impl Encoder {
         out.extend_from_slice(br#"{"type":"message","channel":"#);
         write_text(&mut out, channel.as_str());
         // The check needs no escaping.
-        for part in [r#","check":""#, check.as_str(), "\","] {
-            out.extend_from_slice(part.as_bytes());
+        for part in [br#","check":""#, check.as_bytes(), b"\","] {
+            out.extend_from_slice(part);
         }
         let start = out.len();
         let frame = message.encode(out);

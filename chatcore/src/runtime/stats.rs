@@ -1,5 +1,6 @@
 //! Counters of a running chat.
 
+use std::mem::take;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
@@ -155,13 +156,10 @@ impl Histogram {
     }
 
     pub(crate) fn observe(&mut self, took: Duration) {
-        self.counts[BOUNDS.partition_point(|bound| *bound < took)] += 1;
+        // Most are short.
+        let bucket = BOUNDS.iter().position(|bound| took <= *bound).unwrap_or(BOUNDS.len());
+        self.counts[bucket] += 1;
         self.sum += took;
-    }
-
-    fn merge(&mut self, other: &Self) {
-        self.counts.iter_mut().zip(&other.counts).for_each(|(count, more)| *count += more);
-        self.sum += other.sum;
     }
 }
 
@@ -207,44 +205,51 @@ pub(crate) struct Counters {
     pub(crate) upload_bytes: Counter,
 }
 
-/// The counters of one batch of appends, or of all.
+/// The counters of all batches of appends.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Appends {
-    pub(crate) publishes: u64,
-    pub(crate) duplicates: u64,
-    pub(crate) batches: u64,
-    pub(crate) events: u64,
-    pub(crate) failures: u64,
-    pub(crate) append_time: Histogram,
-    pub(crate) publish_time: Histogram,
+struct Appends {
+    publishes: u64,
+    duplicates: u64,
+    batches: u64,
+    events: u64,
+    failures: u64,
+    append_time: Histogram,
+    publish_time: Histogram,
 }
 
-impl Appends {
+/// What is counted of one batch of appends. Its list stays for the next one.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    publishes: u64,
+    duplicates: u64,
+    pub(crate) failures: u64,
+    /// The time of each stored event from its command.
+    times: Vec<Duration>,
+}
+
+impl Batch {
     /// Counts a stored event, `took` after its command.
     pub(crate) fn stored(&mut self, append: &Append, appended: &Appended, took: Duration) {
-        self.publish_time.observe(took);
+        self.times.push(took);
         if appended.duplicate {
             self.duplicates += 1;
-            return;
-        }
-        self.events += 1;
-        if let AppendBody::Message { .. } = append.body {
+        } else if let AppendBody::Message { .. } = append.body {
             self.publishes += 1;
         }
     }
 }
 
 impl Counters {
-    /// Adds a batch.
-    pub(crate) fn add_batch(&self, batch: &Appends) {
+    /// Adds a batch for which the store took `took`, and empties it.
+    pub(crate) fn add_batch(&self, batch: &mut Batch, took: Duration) {
         let mut all = self.appends();
-        all.publishes += batch.publishes;
-        all.duplicates += batch.duplicates;
-        all.batches += batch.batches;
-        all.events += batch.events;
-        all.failures += batch.failures;
-        all.append_time.merge(&batch.append_time);
-        all.publish_time.merge(&batch.publish_time);
+        all.publishes += take(&mut batch.publishes);
+        all.events += batch.times.len() as u64 - batch.duplicates;
+        all.duplicates += take(&mut batch.duplicates);
+        all.batches += 1;
+        all.failures += take(&mut batch.failures);
+        all.append_time.observe(took);
+        batch.times.drain(..).for_each(|took| all.publish_time.observe(took));
     }
 
     /// Adds the time that an envelope took.

@@ -125,8 +125,8 @@ impl State {
     fn append(&mut self, append: Append, now: Timestamp, ages: &Clock) -> Result<Appended, AppendError> {
         let channel = append.channel;
         let log = self.log(channel).ok_or(AppendError::NoSuchChannel)?;
-        let key = log.nonce_key(&append);
-        if let Some(first) = key.as_ref().and_then(|key| log.first_of(key)) {
+        let hashed = log.hashed(&append);
+        if let Some(first) = hashed.as_ref().and_then(|hashed| log.first_of(hashed)) {
             return Ok(first);
         }
         self.members.judge(&append, log.info(), self.erased.of(&append))?;
@@ -141,7 +141,7 @@ impl State {
             _ => None,
         };
         let log = self.log_mut(channel).ok_or(AppendError::NoSuchChannel)?;
-        let (appended, mut dropped) = log.append(append, key, now);
+        let (appended, mut dropped) = log.append(append, hashed, now);
         dropped.extend(log.trim_to(retention, ages));
         self.readers.note(channel);
         for id in files {

@@ -5,10 +5,11 @@ mod nonces;
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::BuildHasherDefault;
 
 use self::messages::Messages;
-pub(super) use self::nonces::Key as NonceKey;
-use self::nonces::Nonces;
+pub(super) use self::nonces::Hashed;
+use self::nonces::{Known, Nonces};
 use crate::model::append::{Append, AppendBody};
 use crate::model::attachment::Attachment;
 use crate::model::check::Check;
@@ -32,8 +33,8 @@ pub(super) struct Log {
     /// The `seq`s of each message's edits.
     edits: HashMap<Seq, Vec<Seq>>,
     nonces: Nonces,
-    /// Everybody who may have left something in the channel.
-    people: HashSet<UserId>,
+    /// The hashes of everybody who may have left something in the channel.
+    people: HashSet<u64, BuildHasherDefault<Known>>,
 }
 
 impl Log {
@@ -47,7 +48,7 @@ impl Log {
             messages: Messages::default(),
             edits: HashMap::new(),
             nonces: Nonces::default(),
-            people: HashSet::new(),
+            people: HashSet::default(),
         }
     }
 
@@ -90,14 +91,14 @@ impl Log {
         }
     }
 
-    /// Returns the key of an append's nonce.
-    pub(super) fn nonce_key(&self, append: &Append) -> Option<NonceKey> {
-        self.nonces.key(append)
+    /// Returns the hashes of an append with a nonce.
+    pub(super) fn hashed(&self, append: &Append) -> Option<Hashed> {
+        self.nonces.hashed(append)
     }
 
     /// Returns the answer to the first publish with this nonce.
-    pub(super) fn first_of(&self, key: &NonceKey) -> Option<Appended> {
-        let (seq, at) = self.nonces.first_of(key)?;
+    pub(super) fn first_of(&self, hashed: &Hashed) -> Option<Appended> {
+        let (seq, at) = self.nonces.first_of(hashed)?;
         Some(Appended { seq, at, epoch: self.epoch.clone(), duplicate: true })
     }
 
@@ -121,21 +122,25 @@ impl Log {
         Ok(())
     }
 
-    /// Appends a checked item, with the key of its nonce. Returns the attachments that no message has any more.
+    /// Appends a checked item. Returns the attachments that no message has any more.
     pub(super) fn append(
         &mut self,
         append: Append,
-        key: Option<NonceKey>,
+        hashed: Option<Hashed>,
         now: Timestamp,
     ) -> (Appended, Vec<Attachment>) {
         self.head += 1;
         self.last_at = now.following(self.last_at);
         let (seq, at) = (self.head, self.last_at);
-        if let Some(key) = key {
-            self.nonces.insert(key, (seq, at));
-        }
         let event = append.into_event(seq, at);
-        event.kind.people().for_each(|person| self.note(&person.id));
+        match hashed {
+            // The author is all people of a message.
+            Some(hashed) => {
+                self.people.insert(hashed.author);
+                self.nonces.insert(hashed, (seq, at));
+            }
+            None => event.kind.people().for_each(|person| self.note(&person.id)),
+        }
         let mut dropped = Vec::new();
         match &event.kind {
             EventKind::Message(_) => self.messages.push(seq),
@@ -252,14 +257,12 @@ impl Log {
 
     /// Notes that a user may have left something in the channel.
     pub(super) fn note(&mut self, user: &UserId) {
-        if !self.people.contains(user) {
-            self.people.insert(user.clone());
-        }
+        self.people.insert(self.nonces.hash_of(user));
     }
 
     /// Returns whether a user may have left something in the channel.
     pub(super) fn may_have_traces_of(&self, user: &UserId) -> bool {
-        self.people.contains(user)
+        self.people.contains(&self.nonces.hash_of(user))
     }
 
     /// Returns the next part of the log after `from` that has at most `limit` events in which a user takes part: the last

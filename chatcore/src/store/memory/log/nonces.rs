@@ -12,7 +12,7 @@ use crate::store::NONCE_LIFE;
 #[derive(Debug, Default)]
 pub(super) struct Nonces {
     first: HashMap<Key, (Seq, Timestamp), BuildHasherDefault<Known>>,
-    /// Its keys are random, so nobody can choose nonces that collide.
+    /// Its keys are random, so nobody can choose nonces or ids that collide.
     hasher: RandomState,
     /// How many there must be before the expired ones are looked for again.
     next_sweep: usize,
@@ -21,9 +21,17 @@ pub(super) struct Nonces {
 /// So many may be looked through at each trim.
 const FEW: usize = 4_096;
 
-/// An author's nonce. It is hashed once: a publish looks for it, adds it, and has it moved whenever the table grows.
+/// Who publishes what, hashed once: a publish looks for its nonce, adds it, and has it moved whenever the table grows.
+#[derive(Debug)]
+pub(crate) struct Hashed {
+    /// Of the author alone.
+    pub(super) author: u64,
+    key: Key,
+}
+
+/// An author's nonce.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Key {
+struct Key {
     hash: u64,
     author: UserId,
     nonce: Nonce,
@@ -37,7 +45,7 @@ impl Hash for Key {
 
 /// Returns a hash that is known already.
 #[derive(Debug, Default)]
-struct Known(u64);
+pub(super) struct Known(u64);
 
 impl Hasher for Known {
     fn finish(&self) -> u64 {
@@ -45,7 +53,7 @@ impl Hasher for Known {
     }
 
     fn write(&mut self, _: &[u8]) {
-        unreachable!("invariant: a key writes its hash only");
+        unreachable!("invariant: a number is the hash");
     }
 
     fn write_u64(&mut self, hash: u64) {
@@ -54,19 +62,25 @@ impl Hasher for Known {
 }
 
 impl Nonces {
-    /// Returns the key of an append that has a nonce.
-    pub(super) fn key(&self, append: &Append) -> Option<Key> {
-        let (_, author, nonce) = append.dedupe_key()?;
+    /// Returns the hash of a user.
+    pub(super) fn hash_of(&self, user: &UserId) -> u64 {
+        self.hasher.hash_one(user)
+    }
+
+    /// Returns the hashes of an append that has a nonce.
+    pub(super) fn hashed(&self, append: &Append) -> Option<Hashed> {
+        let (_, by, nonce) = append.dedupe_key()?;
+        let author = self.hash_of(by);
         let hash = self.hasher.hash_one((author, nonce));
-        Some(Key { hash, author: author.clone(), nonce: nonce.clone() })
+        Some(Hashed { author, key: Key { hash, author: by.clone(), nonce: nonce.clone() } })
     }
 
-    pub(super) fn first_of(&self, key: &Key) -> Option<(Seq, Timestamp)> {
-        self.first.get(key).copied()
+    pub(super) fn first_of(&self, hashed: &Hashed) -> Option<(Seq, Timestamp)> {
+        self.first.get(&hashed.key).copied()
     }
 
-    pub(super) fn insert(&mut self, key: Key, first: (Seq, Timestamp)) {
-        self.first.insert(key, first);
+    pub(super) fn insert(&mut self, hashed: Hashed, first: (Seq, Timestamp)) {
+        self.first.insert(hashed.key, first);
     }
 
     /// Forgets those that expired, of the messages up to `through`. It looks through all, so if there are many it does
