@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::connection::request::{Request, checked_publish};
+use crate::connection::subscription::{Subscription, among_first};
 use crate::limits::Limits;
 use crate::limits::pace::Pace;
 use crate::limits::share::Share;
@@ -68,11 +69,18 @@ impl Admission {
         }
     }
 
-    /// Admits a text frame of the share's user.
-    pub(crate) fn frame(&mut self, now: Moment, share: &Share, frame: &str) -> Verdict {
+    /// Admits a text frame of the share's user, who has these `subscriptions`.
+    pub(crate) fn frame(
+        &mut self,
+        now: Moment,
+        share: &Share,
+        subscriptions: &[Subscription],
+        frame: &str,
+    ) -> Verdict {
         self.heard(now, share, 1, frame.len());
         if let Some((id, draft)) = Draft::decode(frame) {
-            return self.publish(now, share, id, draft, frame.len());
+            let channel = among_first(subscriptions, &draft.channel).map(|channel| channel.info.name.clone());
+            return self.publish(now, share, id, draft, channel, frame.len());
         }
         match Command::decode(frame) {
             Ok((id, command)) => self.admit(now, share, id, command, frame.len()),
@@ -93,10 +101,18 @@ impl Admission {
         self.admit(now, share, id, command, bytes)
     }
 
-    /// Admits a publish that came in a frame.
-    fn publish(&mut self, now: Moment, share: &Share, id: i64, draft: Draft<'_>, bytes: usize) -> Verdict {
+    /// Admits a publish that came in a frame. `channel` is its channel's name if that is known.
+    fn publish(
+        &mut self,
+        now: Moment,
+        share: &Share,
+        id: i64,
+        draft: Draft<'_>,
+        channel: Option<ChannelName>,
+        bytes: usize,
+    ) -> Verdict {
         let paid = self.pay(now, share, Limits::LIGHT, bytes.max(1));
-        match paid.and_then(|()| checked_publish(share.limits(), draft)) {
+        match paid.and_then(|()| checked_publish(share.limits(), draft, channel)) {
             Ok(publish) => Verdict::Run { id, request: Request::Publish(publish) },
             Err(error) => self.refuse(now, share.limits(), Some(id), error),
         }
@@ -245,7 +261,7 @@ mod tests {
         }
 
         fn frame(&mut self, now: Moment, frame: &str) -> Verdict {
-            self.admission.frame(now, &self.share, frame)
+            self.admission.frame(now, &self.share, &[], frame)
         }
 
         fn wait(&mut self, now: Moment, command: Command) -> Option<Duration> {

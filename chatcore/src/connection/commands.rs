@@ -229,16 +229,18 @@ impl Engine {
         self.tell_nodes(|| Notice::Created { info: info.clone() });
     }
 
-    /// Queues a publish that needs nothing from the store first. Otherwise returns it.
+    /// Queues a publish that needs nothing from the store first. Otherwise returns it. `channel` is its channel if that is
+    /// known.
     pub(crate) fn try_publish(
         &self,
         handle: &ConnectionHandle,
+        channel: Option<Arc<Channel>>,
         mut publish: Box<Publish>,
     ) -> Result<TryPublish, Error> {
         if !publish.message.attachments.is_empty() || !publish.message.mentions.is_empty() {
             return Ok(TryPublish::NeedsStore(publish));
         }
-        let Some(channel) = self.registry.loaded(&publish.channel) else {
+        let Some(channel) = channel.or_else(|| self.registry.loaded(&publish.channel)) else {
             return Ok(TryPublish::NeedsStore(publish));
         };
         self.policy.authorize(&handle.identity, Action::Write(&publish.channel))?;

@@ -184,7 +184,7 @@ impl Connection {
     /// Handles a text frame. A malformed frame is answered with an `error`, in its turn.
     pub fn receive(&mut self, frame: &str) {
         let now = self.now();
-        let admitted = self.admission.frame(now, &self.handle.share, frame);
+        let admitted = self.admission.frame(now, &self.handle.share, &self.subscriptions, frame);
         self.admit(admitted, frame.len());
     }
 

@@ -17,6 +17,7 @@ use crate::connection::Connection;
 use crate::connection::admission::Verdict;
 use crate::connection::commands::{Outcome, TryPublish, published};
 use crate::connection::request::Request;
+use crate::connection::subscription::among_first;
 use crate::model::error::{Error, ErrorCode};
 use crate::model::id::ChannelId;
 use crate::model::name::ChannelName;
@@ -189,7 +190,11 @@ impl Connection {
     /// Starts a command that need not wait, or returns it.
     fn start_at_once(&mut self, id: Option<i64>, request: Request) -> Result<Start, Error> {
         match request {
-            Request::Publish(publish) => match self.engine.try_publish(&self.handle, publish)? {
+            Request::Publish(publish) => match self.engine.try_publish(
+                &self.handle,
+                among_first(&self.subscriptions, publish.channel.as_str()).cloned(),
+                publish,
+            )? {
                 TryPublish::Queued { channel, open, pending } => {
                     self.handle.set_answering(true);
                     Ok(Start::Now(Started::Publishing { id, channel, open, pending }))

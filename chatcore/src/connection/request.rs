@@ -227,9 +227,17 @@ pub(crate) struct Publish {
     pub(crate) message: NewMessage,
 }
 
-pub(super) fn checked_publish(limits: &Limits, draft: Draft<'_>) -> Result<Box<Publish>, Error> {
+/// Checks a publish. `known` is its channel's name if that is known.
+pub(super) fn checked_publish(
+    limits: &Limits,
+    draft: Draft<'_>,
+    known: Option<ChannelName>,
+) -> Result<Box<Publish>, Error> {
     let Draft { channel, nonce, text, attachments, reply_to, mentions, data, .. } = draft;
-    let channel = existing(&channel)?;
+    let channel = match known {
+        Some(channel) => channel,
+        None => existing(&channel)?,
+    };
     let nonce = Nonce::new(nonce).map_err(|e| Error::new(ErrorCode::BadFrame, e.to_string()))?;
     check_content(limits, &text, attachments.len())?;
     let attachments = attachments
