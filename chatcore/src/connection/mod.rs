@@ -11,6 +11,7 @@ mod queue;
 mod reading;
 pub(crate) mod request;
 mod review;
+mod short_queue;
 mod subscription;
 
 use std::collections::VecDeque;
@@ -27,6 +28,7 @@ use crate::connection::admission::Admission;
 use crate::connection::commands::not_subscribed;
 use crate::connection::joined::Joined;
 use crate::connection::queue::{Started, UnderWay, Waiting};
+use crate::connection::short_queue::ShortQueue;
 use crate::connection::subscription::{Progress, Subscription};
 use crate::delivery::cursor::Room;
 use crate::delivery::handle::{ConnectionHandle, SubscriptionKey};
@@ -62,7 +64,7 @@ pub struct Connection {
     /// Commands that wait for earlier ones, in order.
     waiting: VecDeque<Waiting>,
     /// Commands that are running, or are answered after one that is, in order.
-    started: VecDeque<UnderWay>,
+    started: ShortQueue<UnderWay>,
     /// Bytes of both.
     command_bytes: usize,
     /// In the order of their keys.
@@ -136,7 +138,7 @@ impl Connection {
             engine,
             handle,
             waiting: VecDeque::new(),
-            started: VecDeque::new(),
+            started: ShortQueue::new(),
             command_bytes: 0,
             subscriptions: Vec::new(),
             next_key: 0,
@@ -235,7 +237,7 @@ impl Connection {
         }
         for channel in self.handle.take_cuts() {
             self.unsubscribe(&channel);
-            for UnderWay { command, .. } in &mut self.started {
+            for UnderWay { command, .. } in self.started.iter_mut() {
                 match command {
                     Started::Running { id, reads: Some(read), .. } if *read == channel => {
                         *command = Started::answered(*id, Err(Denied.into()));

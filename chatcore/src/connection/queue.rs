@@ -280,7 +280,9 @@ impl Connection {
                     Ok(Ended::Respelt { request, by }) => {
                         let again = self.start_again(id, request, by);
                         let again = again.unwrap_or_else(|error| Started::answered(id, Err(error)));
-                        self.started[0].command = again;
+                        if let Some(front) = self.started.front_mut() {
+                            front.command = again;
+                        }
                         return self.poll_answer(cx);
                     }
                     Ok(_) if reads.as_ref().is_some_and(|channel| self.handle.is_cut_off(channel)) => {
@@ -311,8 +313,6 @@ impl Connection {
     fn answered(&mut self, answer: &Answer) -> Bytes {
         self.start_commands();
         if self.started.is_empty() {
-            // An idle connection keeps no buffer.
-            self.started = VecDeque::new();
             self.handle.set_answering(false);
         }
         if let Err(error) = &answer.result {
