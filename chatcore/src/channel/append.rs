@@ -34,18 +34,50 @@ pub(crate) const NEWS_BYTES: usize = 4 << 20;
 #[derive(Debug)]
 pub(crate) struct AppendQueue {
     groups: Vec<Queue>,
+    /// The most items that wait for a group, and their bytes.
+    most: usize,
     most_bytes: usize,
 }
 
 /// One group's queue.
 #[derive(Debug)]
 struct Queue {
-    jobs: mpsc::Sender<Box<Job>>,
+    /// Bounded by `queued`, which costs less than the channel's own bound.
+    jobs: mpsc::UnboundedSender<Box<Job>>,
     news: mpsc::Sender<News>,
-    /// Bytes of the waiting items.
-    bytes: Arc<AtomicUsize>,
+    queued: Arc<Queued>,
     /// Bytes of the waiting events of other nodes.
     news_bytes: Arc<AtomicUsize>,
+}
+
+/// The appends that wait for a group, and their bytes.
+#[derive(Debug, Default)]
+pub(super) struct Queued {
+    items: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl Queued {
+    /// Counts one of `weight` bytes. Returns false, and counts nothing, if there are too many.
+    fn enter(&self, weight: usize, most: usize, most_bytes: usize) -> bool {
+        let fits = self.bytes.load(Ordering::Relaxed) < most_bytes
+            && self
+                .items
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |items| {
+                    (items < most).then_some(items + 1)
+                })
+                .is_ok();
+        if fits {
+            self.bytes.fetch_add(weight, Ordering::Relaxed);
+        }
+        fits
+    }
+
+    /// Counts one less.
+    pub(super) fn leave(&self, weight: usize) {
+        self.items.fetch_sub(1, Ordering::Relaxed);
+        self.bytes.fetch_sub(weight, Ordering::Relaxed);
+    }
 }
 
 /// An append that waits for the store. It is boxed, since it is moved from hand to hand.
@@ -85,21 +117,21 @@ impl AppendQueue {
     ) -> Self {
         let groups = (0..limits.append_groups.max(1))
             .map(|_| {
-                let (jobs, waiting) = mpsc::channel(limits.append_queue.max(1));
+                let (jobs, waiting) = mpsc::unbounded_channel();
                 let (news, heard) = mpsc::channel(NEWS);
-                let [bytes, news_bytes] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
+                let (queued, news_bytes) = (Arc::<Queued>::default(), Arc::default());
                 let remote = sender.map(|sender| Remote::new(sender, &news_bytes));
-                let group = Group::new(store, limits, registry, fanout, monitor, &bytes, remote);
+                let group = Group::new(store, limits, registry, fanout, monitor, &queued, remote);
                 tokio::spawn(group.run(waiting, heard));
-                Queue { jobs, news, bytes, news_bytes }
+                Queue { jobs, news, queued, news_bytes }
             })
             .collect();
-        Self { groups, most_bytes: limits.append_queue_bytes }
+        Self { groups, most: limits.append_queue.max(1), most_bytes: limits.append_queue_bytes }
     }
 
     /// Returns how many appends are waiting.
     pub(crate) fn len(&self) -> usize {
-        self.groups.iter().map(|group| group.jobs.max_capacity() - group.jobs.capacity()).sum()
+        self.groups.iter().map(|group| group.queued.items.load(Ordering::Relaxed)).sum()
     }
 
     /// Queues an append to a loaded channel. It is answered within two [`Limits::store_timeout`]s. If it waits
@@ -113,20 +145,19 @@ impl AppendQueue {
         append: Append,
         place: Option<Waits>,
     ) -> Result<Pending, Error> {
-        let (reply, pending) = oneshot::channel();
-        let Queue { jobs, bytes, .. } = self.group_of(&channel);
-        if bytes.load(Ordering::Relaxed) >= self.most_bytes {
-            return Err(Error::overloaded());
-        }
+        let Queue { jobs, queued, .. } = self.group_of(&channel);
         let weight = append.weight();
         // Before the job can be taken out of the queue.
-        bytes.fetch_add(weight, Ordering::Relaxed);
+        if !queued.enter(weight, self.most, self.most_bytes) {
+            return Err(Error::overloaded());
+        }
+        let (reply, pending) = oneshot::channel();
         let span = span(&channel, &append);
         let job = Job { channel, append, queued: Instant::now(), _place: place, reply, span };
-        match jobs.try_send(Box::new(job)) {
+        match jobs.send(Box::new(job)) {
             Ok(()) => Ok(Pending(pending)),
             Err(_) => {
-                bytes.fetch_sub(weight, Ordering::Relaxed);
+                queued.leave(weight);
                 Err(Error::overloaded())
             }
         }

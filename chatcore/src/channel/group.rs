@@ -6,14 +6,13 @@
 
 use std::mem::take;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::channel::Channel;
-use crate::channel::append::Job;
+use crate::channel::append::{Job, Queued};
 use crate::channel::registry::ChannelRegistry;
 use crate::channel::remote::{Remote, Told};
 use crate::channel::repairs::{Repairs, Whole, remember};
@@ -55,7 +54,7 @@ pub(crate) struct Group {
     registry: Arc<ChannelRegistry>,
     fanout: Arc<FanOutQueue>,
     pub(super) monitor: Arc<Monitor>,
-    queued_bytes: Arc<AtomicUsize>,
+    queued: Arc<Queued>,
     pub(super) repairs: Repairs,
     /// For what the group delivers itself.
     burst: Burst,
@@ -78,7 +77,7 @@ impl Group {
         registry: &Arc<ChannelRegistry>,
         fanout: &Arc<FanOutQueue>,
         monitor: &Arc<Monitor>,
-        queued_bytes: &Arc<AtomicUsize>,
+        queued: &Arc<Queued>,
         remote: Option<Remote>,
     ) -> Self {
         Self {
@@ -87,7 +86,7 @@ impl Group {
             registry: Arc::clone(registry),
             fanout: Arc::clone(fanout),
             monitor: Arc::clone(monitor),
-            queued_bytes: Arc::clone(queued_bytes),
+            queued: Arc::clone(queued),
             repairs: Repairs::new(store, limits, fanout, monitor),
             burst: Burst::default(),
             batch: Vec::new(),
@@ -100,7 +99,11 @@ impl Group {
     }
 
     /// Runs until the queue is closed and empty.
-    pub(crate) async fn run(mut self, mut jobs: mpsc::Receiver<Box<Job>>, mut news: mpsc::Receiver<News>) {
+    pub(crate) async fn run(
+        mut self,
+        mut jobs: mpsc::UnboundedReceiver<Box<Job>>,
+        mut news: mpsc::Receiver<News>,
+    ) {
         loop {
             // Jobs may come without a pause.
             if let Ok(heard) = news.try_recv() {
@@ -142,7 +145,11 @@ impl Group {
     }
 
     /// Waits for what is next. Without a timer if there is nothing to repair, as most of the time.
-    async fn next(&self, jobs: &mut mpsc::Receiver<Box<Job>>, news: &mut mpsc::Receiver<News>) -> Next {
+    async fn next(
+        &self,
+        jobs: &mut mpsc::UnboundedReceiver<Box<Job>>,
+        news: &mut mpsc::Receiver<News>,
+    ) -> Next {
         match self.due() {
             None => tokio::select! {
                 biased;
@@ -202,15 +209,16 @@ impl Group {
 
     /// Takes further queued items after `first`, up to the batch's bounds, and refuses those that have waited too
     /// long.
-    fn gather(&mut self, first: Box<Job>, jobs: &mut mpsc::Receiver<Box<Job>>, now: Instant) {
+    fn gather(&mut self, first: Box<Job>, jobs: &mut mpsc::UnboundedReceiver<Box<Job>>, now: Instant) {
         let mut bytes = 0;
         let mut next = Some(first);
         while let Some(job) = next {
-            self.queued_bytes.fetch_sub(job.append.weight(), Ordering::Relaxed);
+            let weight = job.append.weight();
+            self.queued.leave(weight);
             if now.saturating_duration_since(job.queued) > self.limits.store_timeout {
                 let _ = job.reply.send(Err(Error::overloaded()));
             } else {
-                bytes += job.append.weight();
+                bytes += weight;
                 self.batch.push(job);
             }
             let full =
@@ -219,7 +227,7 @@ impl Group {
         }
     }
 
-    async fn store_batch(&mut self, jobs: &mpsc::Receiver<Box<Job>>, began: Instant) {
+    async fn store_batch(&mut self, jobs: &mpsc::UnboundedReceiver<Box<Job>>, began: Instant) {
         let mut batch = take(&mut self.batch);
         let results = match self.append(batch.iter().map(|job| job.append.clone()).collect()).await {
             Ok(results) if results.len() == batch.len() => results,
