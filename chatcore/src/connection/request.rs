@@ -240,10 +240,14 @@ pub(super) fn checked_publish(
     };
     let nonce = Nonce::new(nonce).map_err(|e| Error::new(ErrorCode::BadFrame, e.to_string()))?;
     check_content(limits, &text, attachments.len())?;
-    let attachments = attachments
-        .into_iter()
-        .map(|id| AttachmentId::new(id).map_err(|_| Error::no_such_attachment()))
-        .collect::<Result<_, _>>()?;
+    let attachments = match attachments.is_empty() {
+        // Most messages have none.
+        true => Vec::new(),
+        false => attachments
+            .into_iter()
+            .map(|id| AttachmentId::new(id).map_err(|_| Error::no_such_attachment()))
+            .collect::<Result<_, _>>()?,
+    };
     let (text, mentions) = (checked_text(limits, text.into_owned())?, checked_mentions(limits, mentions)?);
     let (kind, edits) = (None, None);
     let message = NewMessage { nonce, text, attachments, reply_to, mentions, data, kind, edits };
@@ -252,6 +256,9 @@ pub(super) fn checked_publish(
 
 /// Checks the number of mentions, and drops those that say nothing or the same.
 pub(crate) fn checked_mentions(limits: &Limits, mentions: Vec<Mention>) -> Result<Vec<Mention>, Error> {
+    if mentions.is_empty() {
+        return Ok(mentions);
+    }
     let most = limits.mentions;
     if mentions.len() > most {
         return Err(Error::new(ErrorCode::TooLarge, format!("a message can mention at most {most} people")));

@@ -50,9 +50,12 @@ pub(super) fn needs_escapes(text: &[u8]) -> bool {
     if let Some(last) = text.last_chunk() {
         return is_special(last) || text.as_chunks().0.iter().any(is_special);
     }
+    if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        return specials(*first) | specials(*last) != 0;
+    }
     match (text.first_chunk(), text.last_chunk()) {
-        (Some(first), Some(last)) => specials(*first) | specials(*last) != 0,
-        _ => plain_len(text) < text.len(),
+        (Some([a, b, c, d]), Some([e, f, g, h])) => specials([*a, *b, *c, *d, *e, *f, *g, *h]) != 0,
+        _ => !text.iter().all(is_plain),
     }
 }
 
@@ -72,8 +75,13 @@ pub(super) fn plain_len(text: &[u8]) -> usize {
         }
         plain += 8;
     }
-    let is_plain = |byte: &&u8| **byte >= 0x20 && **byte != b'"' && **byte != b'\\';
-    plain + text[plain..].iter().take_while(is_plain).count()
+    plain + text[plain..].iter().take_while(|byte| is_plain(byte)).count()
+}
+
+/// Returns whether a byte can be in a text as it is.
+#[inline]
+fn is_plain(byte: &u8) -> bool {
+    *byte >= 0x20 && *byte != b'"' && *byte != b'\\'
 }
 
 /// Returns whether one of sixteen bytes can't be in a text as it is. Without a branch, so that the compiler compares all at
