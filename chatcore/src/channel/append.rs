@@ -39,36 +39,44 @@ pub(crate) struct AppendQueue {
     most_bytes: usize,
 }
 
-/// One group's queue.
+/// The way to one group: one queue, so that its task waits for one. It is bounded by what is counted, which costs less than
+/// a bound of its own.
 #[derive(Debug)]
 struct Queue {
-    /// Bounded by `queued`, which costs less than the channel's own bound.
-    jobs: mpsc::UnboundedSender<Box<Job>>,
-    news: mpsc::Sender<News>,
-    queued: Arc<Queued>,
-    /// Bytes of the waiting events of other nodes.
-    news_bytes: Arc<AtomicUsize>,
+    items: mpsc::UnboundedSender<Item>,
+    waiting: Arc<Waiting>,
 }
 
-/// The appends that wait for a group, and their bytes.
+/// What waits for a group.
+#[derive(Debug)]
+pub(super) enum Item {
+    Job(Box<Job>),
+    News(News),
+}
+
+/// How much waits for a group.
 #[derive(Debug, Default)]
-pub(super) struct Queued {
+pub(super) struct Waiting {
+    pub(super) jobs: Count,
+    pub(super) news: Count,
+}
+
+/// How many items of a kind wait, and their bytes.
+#[derive(Debug, Default)]
+pub(super) struct Count {
     items: AtomicUsize,
     bytes: AtomicUsize,
 }
 
-impl Queued {
-    /// Counts one of `weight` bytes. Returns false, and counts nothing, if there are too many.
+impl Count {
+    /// Counts an item of `weight` bytes. Returns false, and counts nothing, if there are `most` or `most_bytes` already.
     fn enter(&self, weight: usize, most: usize, most_bytes: usize) -> bool {
-        let fits = self.bytes.load(Ordering::Relaxed) < most_bytes
-            && self
-                .items
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |items| {
-                    (items < most).then_some(items + 1)
-                })
-                .is_ok();
+        let is_light = weight == 0 || self.bytes.load(Ordering::Relaxed) < most_bytes;
+        let fits = is_light && self.items.fetch_add(1, Ordering::Relaxed) < most;
         if fits {
             self.bytes.fetch_add(weight, Ordering::Relaxed);
+        } else if is_light {
+            self.items.fetch_sub(1, Ordering::Relaxed);
         }
         fits
     }
@@ -85,6 +93,7 @@ impl Queued {
 pub(crate) struct Job {
     pub(crate) channel: Arc<Channel>,
     pub(crate) append: Append,
+    pub(crate) weight: usize,
     pub(crate) queued: Instant,
     /// Its place in its author's share, until it is answered. What the app itself publishes has none.
     _place: Option<Waits>,
@@ -117,13 +126,12 @@ impl AppendQueue {
     ) -> Self {
         let groups = (0..limits.append_groups.max(1))
             .map(|_| {
-                let (jobs, waiting) = mpsc::unbounded_channel();
-                let (news, heard) = mpsc::channel(NEWS);
-                let (queued, news_bytes) = (Arc::<Queued>::default(), Arc::default());
-                let remote = sender.map(|sender| Remote::new(sender, &news_bytes));
-                let group = Group::new(store, limits, registry, fanout, monitor, &queued, remote);
-                tokio::spawn(group.run(waiting, heard));
-                Queue { jobs, news, queued, news_bytes }
+                let (items, queue) = mpsc::unbounded_channel();
+                let waiting = Arc::<Waiting>::default();
+                let remote = sender.map(Remote::new);
+                let group = Group::new(store, limits, registry, fanout, monitor, &waiting, remote);
+                tokio::spawn(group.run(queue));
+                Queue { items, waiting }
             })
             .collect();
         Self { groups, most: limits.append_queue.max(1), most_bytes: limits.append_queue_bytes }
@@ -131,7 +139,7 @@ impl AppendQueue {
 
     /// Returns how many appends are waiting.
     pub(crate) fn len(&self) -> usize {
-        self.groups.iter().map(|group| group.queued.items.load(Ordering::Relaxed)).sum()
+        self.groups.iter().map(|group| group.waiting.jobs.items.load(Ordering::Relaxed)).sum()
     }
 
     /// Queues an append to a loaded channel. It is answered within two [`Limits::store_timeout`]s. If it waits
@@ -145,19 +153,19 @@ impl AppendQueue {
         append: Append,
         place: Option<Waits>,
     ) -> Result<Pending, Error> {
-        let Queue { jobs, queued, .. } = self.group_of(&channel);
+        let Queue { items, waiting } = self.group_of(&channel);
         let weight = append.weight();
         // Before the job can be taken out of the queue.
-        if !queued.enter(weight, self.most, self.most_bytes) {
+        if !waiting.jobs.enter(weight, self.most, self.most_bytes) {
             return Err(Error::overloaded());
         }
         let (reply, pending) = oneshot::channel();
         let span = span(&channel, &append);
-        let job = Job { channel, append, queued: Instant::now(), _place: place, reply, span };
-        match jobs.send(Box::new(job)) {
+        let job = Job { channel, append, weight, queued: Instant::now(), _place: place, reply, span };
+        match items.send(Item::Job(Box::new(job))) {
             Ok(()) => Ok(Pending(pending)),
             Err(_) => {
-                queued.leave(weight);
+                waiting.jobs.leave(weight);
                 Err(Error::overloaded())
             }
         }
@@ -170,23 +178,29 @@ impl AppendQueue {
     pub(crate) async fn catch_up(&self, channel: &Arc<Channel>) -> Result<(), Error> {
         let (done, caught_up) = oneshot::channel();
         let news = News::CatchUp { channel: Arc::clone(channel), done };
-        self.group_of(channel).news.try_send(news).map_err(|_| Error::overloaded())?;
+        if !self.send(channel, news, 0) {
+            return Err(Error::overloaded());
+        }
         Ok(caught_up.await.map_err(|_| Error::overloaded())??)
     }
 
     /// Tells the channel's group what another node has told. Returns false if too much waits for the group.
     pub(crate) fn tell(&self, channel: &Arc<Channel>, told: Told) -> bool {
-        let Queue { news, news_bytes, .. } = self.group_of(channel);
         let weight = told.weight();
-        if weight > 0 && news_bytes.fetch_add(weight, Ordering::Relaxed) > NEWS_BYTES {
-            news_bytes.fetch_sub(weight, Ordering::Relaxed);
-            return self.tell(channel, Told::Behind);
+        self.send(channel, News::Told { channel: Arc::clone(channel), told }, weight)
+            || (weight > 0 && self.tell(channel, Told::Behind))
+    }
+
+    fn send(&self, channel: &Channel, news: News, weight: usize) -> bool {
+        let group = self.group_of(channel);
+        if !group.waiting.news.enter(weight, NEWS, NEWS_BYTES) {
+            return false;
         }
-        let sent = news.try_send(News::Told { channel: Arc::clone(channel), told });
-        if sent.is_err() {
-            news_bytes.fetch_sub(weight, Ordering::Relaxed);
+        let sent = group.items.send(Item::News(news)).is_ok();
+        if !sent {
+            group.waiting.news.leave(weight);
         }
-        sent.is_ok()
+        sent
     }
 
     fn group_of(&self, channel: &Channel) -> &Queue {

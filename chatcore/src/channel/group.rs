@@ -12,7 +12,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::channel::Channel;
-use crate::channel::append::{Job, Queued};
+use crate::channel::append::{Item, Job, Waiting};
 use crate::channel::registry::ChannelRegistry;
 use crate::channel::remote::{Remote, Told};
 use crate::channel::repairs::{Repairs, Whole, remember};
@@ -36,11 +36,20 @@ pub(crate) enum News {
     Told { channel: Arc<Channel>, told: Told },
 }
 
+impl News {
+    /// Returns the bytes that count towards those that may wait.
+    fn weight(&self) -> usize {
+        match self {
+            Self::CatchUp { .. } => 0,
+            Self::Told { told, .. } => told.weight(),
+        }
+    }
+}
+
 /// What a group does next.
 enum Next {
     /// `None` if the queue is closed and empty.
-    Job(Option<Box<Job>>),
-    Told(News),
+    Item(Option<Item>),
     Due,
 }
 
@@ -54,7 +63,7 @@ pub(crate) struct Group {
     registry: Arc<ChannelRegistry>,
     fanout: Arc<FanOutQueue>,
     pub(super) monitor: Arc<Monitor>,
-    queued: Arc<Queued>,
+    waiting: Arc<Waiting>,
     pub(super) repairs: Repairs,
     /// For what the group delivers itself.
     burst: Burst,
@@ -64,6 +73,8 @@ pub(crate) struct Group {
     answers: Vec<Answer>,
     touched: Vec<Arc<Channel>>,
     counts: Batch,
+    /// What was heard since the last batch.
+    news: Vec<News>,
     /// The number of the last batches that had one append each.
     alone: u32,
     /// `None` without other nodes.
@@ -77,7 +88,7 @@ impl Group {
         registry: &Arc<ChannelRegistry>,
         fanout: &Arc<FanOutQueue>,
         monitor: &Arc<Monitor>,
-        queued: &Arc<Queued>,
+        waiting: &Arc<Waiting>,
         remote: Option<Remote>,
     ) -> Self {
         Self {
@@ -86,54 +97,44 @@ impl Group {
             registry: Arc::clone(registry),
             fanout: Arc::clone(fanout),
             monitor: Arc::clone(monitor),
-            queued: Arc::clone(queued),
+            waiting: Arc::clone(waiting),
             repairs: Repairs::new(store, limits, fanout, monitor),
             burst: Burst::default(),
             batch: Vec::new(),
             answers: Vec::new(),
             touched: Vec::new(),
             counts: Batch::default(),
+            news: Vec::new(),
             alone: 0,
             remote,
         }
     }
 
     /// Runs until the queue is closed and empty.
-    pub(crate) async fn run(
-        mut self,
-        mut jobs: mpsc::UnboundedReceiver<Box<Job>>,
-        mut news: mpsc::Receiver<News>,
-    ) {
+    pub(crate) async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Item>) {
         loop {
-            // Jobs may come without a pause.
-            if let Ok(heard) = news.try_recv() {
-                self.hear(heard, &mut news);
-            }
             if self.repairs.are_wanted() {
                 self.repair().await;
             }
-            let first = match self.next(&mut jobs, &mut news).await {
-                Next::Job(first) => first,
-                Next::Told(heard) => {
-                    self.hear(heard, &mut news);
-                    continue;
-                }
+            let first = match self.next(&mut queue).await {
+                Next::Item(Some(first)) => self.counted(first),
+                Next::Item(None) => return,
                 Next::Due => {
                     self.give_up_waiting();
                     self.repair().await;
                     continue;
                 }
             };
-            let Some(first) = first else { return };
-            if self.is_in_company() {
+            if matches!(first, Item::Job(_)) && self.is_in_company() {
                 // Callers that are about to run may append too, and share the batch.
                 yield_now().await;
             }
             let now = Instant::now();
-            self.gather(first, &mut jobs, now);
-            self.alone = if self.batch.len() > 1 { 0 } else { self.alone.wrapping_add(1) };
+            self.gather(first, &mut queue, now);
+            self.hear();
             if !self.batch.is_empty() {
-                self.store_batch(&jobs, now).await;
+                self.alone = if self.batch.len() > 1 { 0 } else { self.alone.wrapping_add(1) };
+                self.store_batch(&queue, now).await;
             }
         }
     }
@@ -145,21 +146,12 @@ impl Group {
     }
 
     /// Waits for what is next. Without a timer if there is nothing to repair, as most of the time.
-    async fn next(
-        &self,
-        jobs: &mut mpsc::UnboundedReceiver<Box<Job>>,
-        news: &mut mpsc::Receiver<News>,
-    ) -> Next {
+    async fn next(&self, queue: &mut mpsc::UnboundedReceiver<Item>) -> Next {
         match self.due() {
-            None => tokio::select! {
-                biased;
-                job = jobs.recv() => Next::Job(job),
-                Some(heard) = news.recv() => Next::Told(heard),
-            },
+            None => Next::Item(queue.recv().await),
             Some(due) => tokio::select! {
                 biased;
-                job = jobs.recv() => Next::Job(job),
-                Some(heard) = news.recv() => Next::Told(heard),
+                item = queue.recv() => Next::Item(item),
                 () = sleep_until(due) => Next::Due,
             },
         }
@@ -171,11 +163,15 @@ impl Group {
         early.into_iter().chain(self.repairs.due()).min()
     }
 
-    /// Handles `first` and all further news, and has the fan-out deliver what is new.
-    fn hear(&mut self, first: News, news: &mut mpsc::Receiver<News>) {
+    /// Handles the gathered news, and has the fan-out deliver what is new.
+    fn hear(&mut self) {
+        if self.news.is_empty() {
+            return;
+        }
         let mut touched = Vec::new();
-        let mut next = Some(first);
-        while let Some(heard) = next {
+        let mut news = take(&mut self.news);
+        for heard in news.drain(..) {
+            self.waiting.news.leave(heard.weight());
             match heard {
                 News::CatchUp { channel, done } => self.repairs.wait(channel, done),
                 News::Told { channel, told } => {
@@ -184,8 +180,8 @@ impl Group {
                     }
                 }
             }
-            next = news.try_recv().ok();
         }
+        self.news = news;
         if !touched.is_empty() {
             self.fanout.announce(touched.iter().map(|channel| channel.delivery()));
             self.registry.trim();
@@ -207,27 +203,38 @@ impl Group {
         }
     }
 
-    /// Takes further queued items after `first`, up to the batch's bounds, and refuses those that have waited too
+    /// Counts what was taken out of the queue. News count until they are handled.
+    fn counted(&self, item: Item) -> Item {
+        if let Item::Job(job) = &item {
+            self.waiting.jobs.leave(job.weight);
+        }
+        item
+    }
+
+    /// Takes further queued items after `first`, up to the batch's bounds, and refuses the jobs that have waited too
     /// long.
-    fn gather(&mut self, first: Box<Job>, jobs: &mut mpsc::UnboundedReceiver<Box<Job>>, now: Instant) {
+    fn gather(&mut self, first: Item, queue: &mut mpsc::UnboundedReceiver<Item>, now: Instant) {
         let mut bytes = 0;
         let mut next = Some(first);
-        while let Some(job) = next {
-            let weight = job.append.weight();
-            self.queued.leave(weight);
-            if now.saturating_duration_since(job.queued) > self.limits.store_timeout {
-                let _ = job.reply.send(Err(Error::overloaded()));
-            } else {
-                bytes += weight;
-                self.batch.push(job);
+        while let Some(item) = next {
+            match item {
+                Item::News(news) => self.news.push(news),
+                Item::Job(job) => {
+                    if now.saturating_duration_since(job.queued) > self.limits.store_timeout {
+                        let _ = job.reply.send(Err(Error::overloaded()));
+                    } else {
+                        bytes += job.weight;
+                        self.batch.push(job);
+                    }
+                }
             }
             let full =
                 self.batch.len() >= self.limits.append_batch || bytes >= self.limits.append_batch_bytes;
-            next = if full { None } else { jobs.try_recv().ok() };
+            next = if full { None } else { queue.try_recv().ok().map(|item| self.counted(item)) };
         }
     }
 
-    async fn store_batch(&mut self, jobs: &mpsc::UnboundedReceiver<Box<Job>>, began: Instant) {
+    async fn store_batch(&mut self, queue: &mpsc::UnboundedReceiver<Item>, began: Instant) {
         let mut batch = take(&mut self.batch);
         let results = match self.append(batch.iter().map(|job| job.append.clone()).collect()).await {
             Ok(results) if results.len() == batch.len() => results,
@@ -259,7 +266,7 @@ impl Group {
         self.batch = batch;
         match &self.touched[..] {
             // If nothing else is to be done first.
-            [channel] if jobs.is_empty() => self.fanout.deliver(channel.delivery(), &mut self.burst),
+            [channel] if queue.is_empty() => self.fanout.deliver(channel.delivery(), &mut self.burst),
             touched => self.fanout.announce(touched.iter().map(|channel| channel.delivery())),
         }
         self.touched.clear();

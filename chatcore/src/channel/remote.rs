@@ -1,7 +1,6 @@
 //! What other nodes tell of a channel, as its append group takes it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::time::Instant;
 
@@ -40,22 +39,17 @@ impl Told {
 pub(crate) struct Remote {
     pub(super) sender: Arc<Sender>,
     pub(super) reorder: Reorder,
-    /// The bytes of the events that wait for the group.
-    news_bytes: Arc<AtomicUsize>,
 }
 
 impl Remote {
-    pub(crate) fn new(sender: &Arc<Sender>, news_bytes: &Arc<AtomicUsize>) -> Self {
-        Self { sender: Arc::clone(sender), reorder: Reorder::default(), news_bytes: Arc::clone(news_bytes) }
+    pub(crate) fn new(sender: &Arc<Sender>) -> Self {
+        Self { sender: Arc::clone(sender), reorder: Reorder::default() }
     }
 }
 
 impl Group {
     /// Takes what another node has told. Returns whether the ring has new events.
     pub(super) fn take(&mut self, channel: &Arc<Channel>, told: Told) -> bool {
-        if let Some(remote) = &self.remote {
-            remote.news_bytes.fetch_sub(told.weight(), Ordering::Relaxed);
-        }
         let (epoch, seq, event) = match told {
             Told::Event { epoch, event } => (epoch, event.seq, Some(event)),
             Told::Head { epoch, seq } => (epoch, seq, None),
