@@ -353,6 +353,9 @@ impl Connection {
     /// Takes up to `budget` log events while there is room.
     fn take_events(&mut self, mut budget: usize, room: &mut Room, out: &mut Vec<Bytes>) {
         self.handle.take_ready(&mut self.ready);
+        if self.ready.is_empty() {
+            return;
+        }
         self.handle.found(self.ready.len());
         let mut delivered = 0;
         while budget > 0 && !room.is_full() {

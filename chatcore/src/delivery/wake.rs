@@ -43,6 +43,9 @@ impl<K> ReadyList<K> {
     pub(crate) fn take(&self, into: &mut impl Extend<K>) {
         // Held to move a few words. The fan-out takes it once per wake, not per event.
         let mut ready = self.ready.lock().expect("invariant: nothing panics under this lock");
+        if ready.is_empty() {
+            return;
+        }
         into.extend(ready.drain(..));
         // An idle connection keeps no more than most need.
         if ready.capacity() > FEW {

@@ -70,13 +70,13 @@ impl Timestamp {
             /// The last second that was written here, and its text: mostly the one of the next event too.
             static LAST: Cell<(i64, [u8; 24])> = const { Cell::new((-1, [0; 24])) };
         }
-        let (second, millis) = (self.0 / 1_000, self.0 % 1_000);
+        let (second, millis) = (self.0 / 1_000, (self.0 % 1_000) as u32);
         let (last, mut text) = LAST.get();
         if last != second {
             text = second_text(second);
             LAST.set((second, text));
         }
-        let digit = |number: i64| b'0' + (number % 10) as u8;
+        let digit = |number: u32| b'0' + (number % 10) as u8;
         (text[20], text[21], text[22]) = (digit(millis / 100), digit(millis / 10), digit(millis));
         text
     }
