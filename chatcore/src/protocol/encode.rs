@@ -165,12 +165,11 @@ impl Encoder {
         message: &MessageObject<'_>,
     ) -> EncodedEvent {
         let mut out = Vec::with_capacity(channel.as_str().len() + message.size_hint());
-        out.extend_from_slice(br#"{"type":"message","channel":"#);
-        write_text(&mut out, channel.as_str());
-        // The check needs no escaping.
-        for part in [br#","check":""#, check.as_bytes(), b"\","] {
-            out.extend_from_slice(part);
-        }
+        // A channel's name and a check need no escaping.
+        let (channel, check_text) = (channel.as_str().as_bytes(), check.as_bytes());
+        let begin: [&[u8]; 5] =
+            [br#"{"type":"message","channel":""#, channel, br#"","check":""#, check_text, b"\","];
+        begin.into_iter().for_each(|part| out.extend_from_slice(part));
         let start = out.len();
         let frame = message.encode(out);
         EncodedEvent { message: Some(Fragment::of(frame.tail(start))), frame, check }
