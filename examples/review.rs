@@ -20,7 +20,7 @@ impl Policy for Careful {
         }
         let is_card = |word: &str| word.len() == 16 && word.bytes().all(|byte| byte.is_ascii_digit());
         let words = message.text.split(' ').map(|word| if is_card(word) { "[card number]" } else { word });
-        message.text = words.collect::<Vec<_>>().join(" ");
+        message.text = words.collect::<Vec<_>>().join(" ").into();
         Ok(())
     }
 }

@@ -122,7 +122,7 @@ async fn measure_singly(store: PostgresStore, (publishers, channels): (usize, us
         tokio::spawn(async move {
             let mut waits = Waits::new(long);
             while waits.go_on() {
-                let (nonce, text) = (Nonce::random(), TEXT.to_owned());
+                let (nonce, text) = (Nonce::random(), TEXT.into());
                 let body = AppendBody::Message {
                     nonce,
                     text,

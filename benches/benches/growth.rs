@@ -47,11 +47,10 @@ impl Source {
     fn message(&mut self) -> Append {
         self.made += 1;
         let nonce = Nonce::new(format!("{:016x}-{}", self.random.bits(), self.made)).unwrap();
-        let text = TEXT.to_owned();
         Append::new(
             self.channels[self.random.below(CHANNELS) as usize],
             self.authors[self.random.below(AUTHORS) as usize].clone(),
-            AppendBody::Message { nonce, text, reply_to: None, attachments: Vec::new(), extras: None },
+            AppendBody::message(nonce, TEXT),
         )
     }
 }

@@ -245,7 +245,7 @@ mod tests {
             channel,
             AppendBody::Message {
                 nonce,
-                text: String::new(),
+                text: "".into(),
                 reply_to: None,
                 attachments: Vec::new(),
                 extras: None,
@@ -285,7 +285,7 @@ mod tests {
         let message = |extras: Extras| {
             let body = AppendBody::Message {
                 nonce: Nonce::new("a").expect("a nonce"),
-                text: String::new(),
+                text: "".into(),
                 reply_to: None,
                 attachments: Vec::new(),
                 extras: extras.boxed(),

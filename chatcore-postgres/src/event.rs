@@ -201,7 +201,7 @@ pub(crate) fn event(row: &Row, first: usize) -> Result<Event, Failure> {
     let by = user(row.try_get(first + 3)?, row.try_get(first + 4)?)?;
     let target: Option<i64> = row.try_get(first + 6)?;
     let target = target.map(unsigned);
-    let text: String = row.try_get(first + 7)?;
+    let text: &str = row.try_get(first + 7)?;
     let data = || row.try_get::<_, Option<&str>>(first + 12);
     let about = || target.ok_or(Failure::Broken("an event in the database has no target"));
     let kind = match row.try_get(first + 2)? {
@@ -220,14 +220,14 @@ pub(crate) fn event(row: &Row, first: usize) -> Result<Event, Failure> {
         }
         kind::EDIT => EventKind::Edited {
             target: about()?,
-            text,
+            text: text.into(),
             by,
             mentions: mentions(row.try_get(first + 10)?)?,
             data: valid(data()?.map(from_str).transpose(), "invalid data of an edit in the database")?,
         },
         kind::DELETE => EventKind::Deleted { target: about()?, by },
         kind @ (kind::REACT_ON | kind::REACT_OFF) => {
-            EventKind::Reaction { target: about()?, emoji: text, on: kind == kind::REACT_ON, by }
+            EventKind::Reaction { target: about()?, emoji: text.to_owned(), on: kind == kind::REACT_ON, by }
         }
         kind::MEMBER => changed("Member", &by, row.try_get(first + 13)?)?,
         kind::CHANGE => changed("Changed", &by, row.try_get(first + 13)?)?,

@@ -163,14 +163,14 @@ mod tests {
         let mentions = Mentions::new(vec![Mention::Unknown("@\0".to_owned())], Vec::new());
         let message = AppendBody::Message {
             nonce: Nonce::new("a").expect("a nonce"),
-            text: String::new(),
+            text: "".into(),
             reply_to: None,
             attachments: Vec::new(),
             extras: Extras::default().with_mentions(mentions.clone()).boxed(),
         };
         let edit = |text: &str, mentions| AppendBody::Edit {
             target: 1,
-            text: text.to_owned(),
+            text: text.into(),
             extras: EditExtras::boxed(mentions, None),
         };
         let (op, role) = (MemberOp::Added, Role::Member);

@@ -38,7 +38,7 @@ fn say(channel: ChannelId, text: &str) -> Append {
         channel,
         AppendBody::Message {
             nonce,
-            text: text.to_owned(),
+            text: text.into(),
             reply_to: None,
             attachments: Vec::new(),
             extras: None,
@@ -78,7 +78,7 @@ async fn a_commit_whose_answer_was_lost_is_not_repeated() {
     let channel = channel(&store).await;
     let reply = AppendBody::Message {
         nonce: Nonce::new("reply").expect("a nonce"),
-        text: "the reply".to_owned(),
+        text: "the reply".into(),
         reply_to: Some(1),
         attachments: Vec::new(),
         extras: None,
@@ -88,10 +88,7 @@ async fn a_commit_whose_answer_was_lost_is_not_repeated() {
     let items = [
         ("the message", say(channel, "the message")),
         ("the reply", by_ann(channel, reply)),
-        (
-            "the edit",
-            by_ann(channel, AppendBody::Edit { target: 1, text: "the edit".to_owned(), extras: None }),
-        ),
+        ("the edit", by_ann(channel, AppendBody::Edit { target: 1, text: "the edit".into(), extras: None })),
         ("the emoji", by_ann(channel, react)),
     ];
     for ((mark, item), seq) in items.into_iter().zip(1..) {

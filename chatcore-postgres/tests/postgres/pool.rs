@@ -96,7 +96,7 @@ async fn a_pool_that_can_not_grow_uses_what_it_has() {
         user("ann"),
         AppendBody::Message {
             nonce: Nonce::random(),
-            text: "hello".to_owned(),
+            text: "hello".into(),
             reply_to: None,
             attachments: Vec::new(),
             extras: None,

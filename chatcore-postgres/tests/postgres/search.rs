@@ -65,7 +65,7 @@ async fn one_search_finds_an_old_message_by_the_index() {
         let nonce = Nonce::random();
         let body = AppendBody::Message {
             nonce,
-            text: text.clone(),
+            text: text.as_str().into(),
             reply_to: None,
             attachments: Vec::new(),
             extras: None,
@@ -76,10 +76,9 @@ async fn one_search_finds_an_old_message_by_the_index() {
         taken.expect("a message is taken");
     }
     let change = |body| Append::new(channel, ann.clone(), body);
-    for body in [
-        AppendBody::Edit { target: 4, text: "pins".to_owned(), extras: None },
-        AppendBody::Delete { target: 5 },
-    ] {
+    for body in
+        [AppendBody::Edit { target: 4, text: "pins".into(), extras: None }, AppendBody::Delete { target: 5 }]
+    {
         store.append(vec![change(body)]).await.remove(0).expect("a change is taken");
     }
     let find = async |query: &str, limit: usize| {

@@ -133,7 +133,7 @@ pub(super) async fn channel(store: &RedbStore) -> ChannelId {
 pub(super) fn publish(channel: ChannelId, nonce: u64) -> Append {
     let body = AppendBody::Message {
         nonce: Nonce::new(nonce.to_string()).unwrap(),
-        text: "x".repeat(2_000),
+        text: "x".repeat(2_000).into(),
         reply_to: None,
         attachments: Vec::new(),
         extras: None,

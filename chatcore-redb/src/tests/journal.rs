@@ -123,7 +123,7 @@ async fn every_kind_of_event_is_read_from_the_journal() {
     let mentions = || Mentions::new(vec![Mention::User(bob.id.clone()), Mention::Channel], Vec::new());
     let message = |nonce: &str| AppendBody::Message {
         nonce: Nonce::new(nonce).unwrap(),
-        text: nonce.to_owned(),
+        text: nonce.into(),
         reply_to: None,
         attachments: Vec::new(),
         extras: Extras::default().with_mentions(mentions()).boxed(),
@@ -135,7 +135,7 @@ async fn every_kind_of_event_is_read_from_the_journal() {
         AppendBody::Member { op: MemberOp::Added, user: bob.clone(), role: Role::Member, most: 9 },
         message("three"),
         react(true),
-        AppendBody::Edit { target: 3, text: "edited".to_owned(), extras: None },
+        AppendBody::Edit { target: 3, text: "edited".into(), extras: None },
         message("six"),
         AppendBody::Delete { target: 6 },
         AppendBody::Change { title: Some("B".to_owned()), topic: None, archived: None },

@@ -53,7 +53,7 @@ async fn a_backup_holds_every_row_that_was_answered_before_it() {
     for n in 1..=300 {
         append(&store, channel, message(&format!("message {n}"))).await;
     }
-    append(&store, channel, AppendBody::Edit { target: 7, text: "edited".to_owned(), extras: None }).await;
+    append(&store, channel, AppendBody::Edit { target: 7, text: "edited".into(), extras: None }).await;
     append(&store, channel, AppendBody::Delete { target: 9 }).await;
     store.mark_read(&ann().id, channel, 200).await.unwrap();
     store.put_user(&ann()).await.unwrap();
@@ -63,7 +63,7 @@ async fn a_backup_holds_every_row_that_was_answered_before_it() {
     let private = store.create_private_within(&private, &bob, 9).await.unwrap().unwrap().id;
     let mentions = Mentions::new(vec![Mention::User(bob.id.clone())], Vec::new());
     let extras = Extras::default().with_mentions(mentions).boxed();
-    let (nonce, text) = (Nonce::random(), "@Bob".to_owned());
+    let (nonce, text) = (Nonce::random(), "@Bob".into());
     let body = AppendBody::Message { nonce, text, reply_to: None, attachments: Vec::new(), extras };
     append(&store, private, body).await;
     let people = [ann(), bob.clone()];

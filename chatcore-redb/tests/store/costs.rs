@@ -42,7 +42,7 @@ fn message(nonce: &str, mentions: Vec<Mention>) -> AppendBody {
     let mentions = Mentions::new(mentions, Vec::new());
     AppendBody::Message {
         nonce: Nonce::new(nonce).unwrap(),
-        text: nonce.to_owned(),
+        text: nonce.into(),
         reply_to: None,
         attachments: Vec::new(),
         extras: Extras::default().with_mentions(mentions).boxed(),
@@ -140,7 +140,7 @@ async fn a_publish_to_an_open_channel_reads_no_row_of_it_or_a_member() {
     let store = RedbStore::open(&path).unwrap();
     append(&store, open, &ann, message("a", Vec::new())).await;
     append(&store, open, &bob, message("b", vec![Mention::Channel])).await;
-    append(&store, open, &bob, AppendBody::Edit { target: 1, text: "c".to_owned(), extras: None }).await;
+    append(&store, open, &bob, AppendBody::Edit { target: 1, text: "c".into(), extras: None }).await;
     let item = Append::new(private, ann.clone(), message("a", Vec::new())).checked();
     assert!(store.append(vec![item]).await.remove(0).is_err(), "a private channel must be read");
 }

@@ -148,7 +148,7 @@ fn child_that_writes_until_killed() {
 fn publish(channel: ChannelId, nonce: &str) -> Append {
     let body = AppendBody::Message {
         nonce: Nonce::new(nonce).unwrap(),
-        text: format!("text of {nonce}"),
+        text: format!("text of {nonce}").into(),
         reply_to: None,
         attachments: Vec::new(),
         extras: None,

@@ -100,7 +100,7 @@ async fn a_file_of_layout_1_is_upgraded() {
     let texts: Vec<_> = after
         .iter()
         .map(|event| match &event.kind {
-            EventKind::Message(content) => content.text.as_str(),
+            EventKind::Message(content) => &*content.text,
             EventKind::Edited { text, .. } => text,
             _ => "-",
         })
@@ -299,7 +299,7 @@ async fn messages_of_layout_5_are_read_counted_and_followed_by_others() {
     let seqs: Vec<_> = events.iter().map(|event| event.seq).collect();
     assert_eq!(seqs, [1, 2, 3, 4, 5, 6]);
     let EventKind::Message(first) = &events[0].kind else { panic!("a message") };
-    assert_eq!(first.text, "one @Ann");
+    assert_eq!(&*first.text, "one @Ann");
     assert_eq!(store.file_bytes(&bob.id).await.unwrap().owner, 7);
 
     let unread = async |user: &User| {
@@ -310,7 +310,7 @@ async fn messages_of_layout_5_are_read_counted_and_followed_by_others() {
     let mentions = Mentions::new(vec![Mention::User(ann.id.clone())], Vec::new());
     let body = AppendBody::Message {
         nonce: Nonce::new("seven").unwrap(),
-        text: "seven @Ann".to_owned(),
+        text: "seven @Ann".into(),
         reply_to: Some(1),
         attachments: Vec::new(),
         extras: Extras::default().with_mentions(mentions).boxed(),

@@ -133,7 +133,7 @@ mod tests {
     fn event(seq: Seq, bytes: usize) -> Event {
         let kind = EventKind::Edited {
             target: 1,
-            text: "x".repeat(bytes),
+            text: "x".repeat(bytes).into(),
             by: User::new("u_ann", "Ann").unwrap(),
             mentions: None,
             data: None,

@@ -120,7 +120,7 @@ impl ClientSender {
         self.call(Command::Publish {
             channel: channel.to_owned(),
             nonce: nonce.to_string(),
-            text,
+            text: text.to_string(),
             attachments: attachments.iter().map(ToString::to_string).collect(),
             reply_to,
             mentions,

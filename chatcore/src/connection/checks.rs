@@ -92,7 +92,7 @@ impl Request {
             Command::Edit { channel, seq, text, mentions, data } => Self::Edit {
                 channel: existing(&channel)?,
                 seq,
-                text: checked_text(limits, text)?,
+                text: checked_text(limits, text)?.into(),
                 mentions: mentions.map(|mentions| checked_mentions(limits, mentions)).transpose()?,
                 data,
             },

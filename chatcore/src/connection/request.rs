@@ -1,5 +1,7 @@
 //! What each command must be before it is carried out. It has no clock.
 
+use std::sync::Arc;
+
 use crate::limits::Limits;
 use crate::model::data::Data;
 use crate::model::emoji;
@@ -86,7 +88,7 @@ pub(crate) enum Request {
     Edit {
         channel: ChannelName,
         seq: Seq,
-        text: String,
+        text: Arc<str>,
         mentions: Option<Vec<Mention>>,
         data: Option<Data>,
     },
@@ -248,7 +250,7 @@ pub(super) fn checked_publish(
             .map(|id| AttachmentId::new(id).map_err(|_| Error::no_such_attachment()))
             .collect::<Result<_, _>>()?,
     };
-    let (text, mentions) = (checked_text(limits, text.into_owned())?, checked_mentions(limits, mentions)?);
+    let (text, mentions) = (checked_text(limits, text)?.into(), checked_mentions(limits, mentions)?);
     let (kind, edits) = (None, None);
     let message = NewMessage { nonce, text, attachments, reply_to, mentions, data, kind, edits };
     Ok(Box::new(Publish { channel, message }))
@@ -354,9 +356,9 @@ pub(crate) fn check_content(limits: &Limits, text: &str, attachments: usize) -> 
     Ok(())
 }
 
-pub(crate) fn checked_text(limits: &Limits, text: String) -> Result<String, Error> {
-    let most = limits.text_chars;
-    if text.len() > most && text.chars().count() > most {
+pub(crate) fn checked_text<T: AsRef<str>>(limits: &Limits, text: T) -> Result<T, Error> {
+    let (most, shown) = (limits.text_chars, text.as_ref());
+    if shown.len() > most && shown.chars().count() > most {
         return Err(Error::new(ErrorCode::TooLarge, format!("a message can have at most {most} characters")));
     }
     without_nul(text)
@@ -425,9 +427,9 @@ pub(super) fn empty() -> Error {
 }
 
 /// Refuses U+0000, which some stores can't store.
-fn without_nul(text: String) -> Result<String, Error> {
+fn without_nul<T: AsRef<str>>(text: T) -> Result<T, Error> {
     // To the end and without a branch, so that the compiler compares many bytes at once.
-    if text.bytes().fold(false, |found, byte| found | (byte == 0)) {
+    if text.as_ref().bytes().fold(false, |found, byte| found | (byte == 0)) {
         return Err(Error::new(ErrorCode::BadFrame, "text can't contain U+0000"));
     }
     Ok(text)

@@ -1,5 +1,7 @@
 //! The app's review of what clients write, before it is stored.
 
+use std::sync::Arc;
+
 use tokio::time::timeout;
 
 use crate::channel::Channel;
@@ -17,7 +19,7 @@ use crate::runtime::panics::{Panicked, contain, contain_async};
 
 /// What an edit gives a message. What is `None` stays as it was.
 pub(super) struct Edit {
-    pub(super) text: String,
+    pub(super) text: Arc<str>,
     pub(super) mentions: Option<Vec<Mention>>,
     pub(super) data: Option<Data>,
 }

@@ -333,7 +333,7 @@ mod tests {
         let nonce = Nonce::new(text).unwrap();
         AppendBody::Message {
             nonce,
-            text: text.to_owned(),
+            text: text.into(),
             reply_to: None,
             attachments: Vec::new(),
             extras: None,

@@ -1,5 +1,7 @@
 //! What a store appends to a channel's log.
 
+use std::sync::Arc;
+
 use crate::model::attachment::Attachment;
 use crate::model::data::Data;
 use crate::model::event::{Content, Event, EventKind};
@@ -35,7 +37,7 @@ pub enum AppendBody {
         /// The author's key.
         nonce: Nonce,
         /// What it says.
-        text: String,
+        text: Arc<str>,
         /// The message that it replies to. The store checks that it exists.
         reply_to: Option<Seq>,
         /// Its files, as uploaded by this author to this channel.
@@ -48,7 +50,7 @@ pub enum AppendBody {
         /// The message.
         target: Seq,
         /// Its new text.
-        text: String,
+        text: Arc<str>,
         /// What else it replaces.
         extras: Option<Box<EditExtras>>,
     },
@@ -155,7 +157,7 @@ impl EditExtras {
 impl AppendBody {
     /// Returns a message with this text alone.
     #[must_use]
-    pub fn message(nonce: Nonce, text: impl Into<String>) -> Self {
+    pub fn message(nonce: Nonce, text: impl Into<Arc<str>>) -> Self {
         let (reply_to, attachments, extras) = (None, Vec::new(), None);
         Self::Message { nonce, text: text.into(), reply_to, attachments, extras }
     }

@@ -1,5 +1,7 @@
 //! The entries of a channel's log.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::attachment::{Attachment, FIXED_WEIGHT};
@@ -31,7 +33,7 @@ pub enum EventKind {
         /// The message.
         target: Seq,
         /// Its new text.
-        text: String,
+        text: Arc<str>,
         /// The editor.
         by: User,
         /// Whom it mentions now, or `None` if that has not changed.
@@ -98,7 +100,7 @@ pub struct Content {
     /// The author.
     pub author: User,
     /// The text.
-    pub text: String,
+    pub text: Arc<str>,
     /// The author's key of the publish.
     pub nonce: Nonce,
     /// The message that it answers.
@@ -124,7 +126,7 @@ pub struct Content {
 impl Content {
     /// Returns the contents of a message with this text alone.
     #[must_use]
-    pub fn new(author: User, nonce: Nonce, text: impl Into<String>) -> Self {
+    pub fn new(author: User, nonce: Nonce, text: impl Into<Arc<str>>) -> Self {
         Self {
             author,
             text: text.into(),
@@ -183,14 +185,14 @@ impl EventKind {
     pub fn redact(&mut self) {
         match self {
             Self::Message(content) => {
-                content.text = String::new();
+                content.text = Arc::default();
                 content.attachments = Vec::new();
                 content.mentions = Mentions::default();
                 content.data = None;
                 content.deleted = true;
             }
             Self::Edited { text, mentions, data, .. } => {
-                *text = String::new();
+                *text = Arc::default();
                 (*mentions, *data) = (None, None);
             }
             Self::Deleted { .. } | Self::Reaction { .. } | Self::Member { .. } | Self::Changed { .. } => {}

@@ -290,7 +290,7 @@ impl Message {
             seq,
             author,
             at,
-            text,
+            text: text.to_string(),
             nonce,
             reply_to,
             attachments,
@@ -328,7 +328,7 @@ impl Message {
         match &event.kind {
             EventKind::Message(_) | EventKind::Member { .. } | EventKind::Changed { .. } => {}
             EventKind::Edited { text, mentions, data, .. } => {
-                self.text.clone_from(text);
+                self.text = text.to_string();
                 self.edited_at = Some(event.at);
                 if let Some(mentions) = mentions {
                     self.mentions.clone_from(mentions);

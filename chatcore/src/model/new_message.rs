@@ -1,5 +1,7 @@
 //! A message before it is published.
 
+use std::sync::Arc;
+
 use crate::model::data::Data;
 use crate::model::id::{AttachmentId, Nonce, Seq};
 use crate::model::membership::Mention;
@@ -27,7 +29,7 @@ pub struct NewMessage {
     /// The author's key of the publish.
     pub nonce: Nonce,
     /// The text.
-    pub text: String,
+    pub text: Arc<str>,
     /// Files that the author has uploaded to the channel.
     pub attachments: Vec<AttachmentId>,
     /// The message that it replies to.
@@ -45,7 +47,7 @@ pub struct NewMessage {
 impl NewMessage {
     /// Returns a message with this text and a random nonce. The text may be empty if there are attachments.
     #[must_use]
-    pub fn text(text: impl Into<String>) -> Self {
+    pub fn text(text: impl Into<Arc<str>>) -> Self {
         Self {
             nonce: Nonce::random(),
             text: text.into(),

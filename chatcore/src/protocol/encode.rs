@@ -295,7 +295,7 @@ mod tests {
         let limits = Limits::default();
         let Event { kind: EventKind::Message(mut content), .. } = event() else { panic!("no message") };
         content.author = User::new(&"\"".repeat(64), &"\u{1}".repeat(64)).unwrap();
-        content.text = "\u{1}".repeat(limits.text_chars);
+        content.text = "\u{1}".repeat(limits.text_chars).into();
         content.nonce = Nonce::new("🙂".repeat(64)).unwrap();
         let file = Attachment {
             id: AttachmentId::new("a".repeat(64)).unwrap(),

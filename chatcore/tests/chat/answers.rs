@@ -40,7 +40,7 @@ async fn stored(messages: u64) -> MemoryStore {
     let say = |n: u64| {
         let body = AppendBody::Message {
             nonce: Nonce::new(n.to_string()).unwrap(),
-            text: format!("needle {}", CONTROL.repeat(8)),
+            text: format!("needle {}", CONTROL.repeat(8)).into(),
             reply_to: None,
             attachments: Vec::new(),
             extras: None,

@@ -55,16 +55,16 @@ impl Policy for Desk {
         message: &mut NewMessage,
     ) -> Result<(), Refused> {
         self.seen.lock().unwrap().push(message.clone());
-        match message.text.as_str() {
+        match &*message.text {
             "spam" => {
                 return Err(Refused::new(format!("{}, no spam\nin {channel}\u{7}", identity.user.name)));
             }
             "panic" => panic!("a review that panics on purpose"),
             "hang" => pending().await,
             "wait" => self.gate.acquire().await.unwrap().forget(),
-            "long" => message.text = "é".repeat(8_001),
-            "longest" => message.text = "é".repeat(8_000),
-            "blank" => message.text = "\u{200b}".to_owned(),
+            "long" => message.text = "é".repeat(8_001).into(),
+            "longest" => message.text = "é".repeat(8_000).into(),
+            "blank" => message.text = "\u{200b}".into(),
             "crowd" => message.mentions = (0..51).map(|n| mention(&format!("{n}"))).collect(),
             "forge" => {
                 message.nonce = Nonce::new("forged").unwrap();
@@ -74,7 +74,7 @@ impl Policy for Desk {
                 message.edits = Some(1);
             }
             "shout" => {
-                message.text = "SHOUT".to_owned();
+                message.text = "SHOUT".into();
                 message.mentions = vec![mention("bob"), mention("nobody")];
                 message.data = Some(data(7));
             }
@@ -319,7 +319,7 @@ async fn an_edit_is_reviewed_as_the_message_that_it_makes() {
 
     edit("better", None, None).await.unwrap();
     let seen = desk.seen().pop().unwrap();
-    assert_eq!((seen.text.as_str(), seen.edits, seen.reply_to), ("better", Some(seq), Some(1)));
+    assert_eq!((&*seen.text, seen.edits, seen.reply_to), ("better", Some(seq), Some(1)));
     assert_eq!((seen.mentions, seen.data, seen.nonce), (vec![mention("bob")], Some(data(1)), nonce));
     let message = last().await;
     assert_eq!((message.text.as_str(), message.data), ("better", Some(data(1))));

@@ -29,7 +29,7 @@ async fn filled(messages: usize, chars: usize) -> (MemoryStore, ChannelId) {
             user("ann"),
             AppendBody::Message {
                 nonce: Nonce::new(i.to_string()).unwrap(),
-                text: "\u{130}".repeat(chars),
+                text: "\u{130}".repeat(chars).into(),
                 reply_to: None,
                 attachments: Vec::new(),
                 extras: None,

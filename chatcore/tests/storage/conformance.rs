@@ -245,7 +245,7 @@ async fn channel(store: &MemoryStore) -> ChannelId {
 fn publish(channel: ChannelId, i: u32) -> Append {
     let body = AppendBody::Message {
         nonce: Nonce::new(i.to_string()).unwrap(),
-        text: format!("text {i}"),
+        text: format!("text {i}").into(),
         reply_to: None,
         attachments: Vec::new(),
         extras: None,

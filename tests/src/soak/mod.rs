@@ -193,8 +193,7 @@ async fn fill(folder: &Path, names: &[String], messages: usize) {
             let nonce = Nonce::new(format!("fill-{n}")).expect("a valid nonce");
             let text =
                 format!("message {n}, which was here before the soak began, as long as people write them");
-            let body =
-                AppendBody::Message { nonce, text, reply_to: None, attachments: Vec::new(), extras: None };
+            let body = AppendBody::message(nonce, text);
             Append::new(channel, author.clone(), body)
         };
         for appended in store.append((0..messages).map(message).collect()).await {

@@ -15,10 +15,10 @@ impl Policy for Loud {
     }
 
     async fn review(&self, _: &Identity, _: &ChannelName, message: &mut NewMessage) -> Result<(), Refused> {
-        if message.text == "spam" {
+        if &*message.text == "spam" {
             return Err(Refused::new("no\nspam"));
         }
-        message.text = message.text.to_uppercase();
+        message.text = message.text.to_uppercase().into();
         Ok(())
     }
 }

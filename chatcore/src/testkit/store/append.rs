@@ -290,7 +290,7 @@ pub async fn any_text_reads_back_as_written<F: StoreFixture>(fixture: F) {
         let taken = put(&store, publish(channel, &ann(), &format!("n{i}"), text)).await;
         assert_eq!(super::message(&store, channel, taken.seq).await.text, text);
         let event = log(&store, channel).await.pop().expect("the log has the message");
-        assert!(matches!(&event.kind, EventKind::Message(c) if c.text == text), "{event:?}");
+        assert!(matches!(&event.kind, EventKind::Message(c) if *c.text == *text), "{event:?}");
     }
     let odd = nonce("quote ' \" \\ % é 👍");
     let taken = put(&store, publish(channel, &ann(), odd.as_str(), "x")).await;

@@ -183,7 +183,7 @@ fn anybody(random: &Random) -> Mentions {
 fn mentioning(channel: ChannelId, author: &User, key: &str, mentions: Mentions) -> Append {
     let body = AppendBody::Message {
         nonce: nonce(key),
-        text: key.to_owned(),
+        text: key.into(),
         reply_to: None,
         attachments: Vec::new(),
         extras: Extras::default().with_mentions(mentions).boxed(),
@@ -193,7 +193,7 @@ fn mentioning(channel: ChannelId, author: &User, key: &str, mentions: Mentions) 
 
 fn mentioning_anew(channel: ChannelId, author: &User, target: Seq, mentions: Mentions) -> Append {
     let extras = EditExtras::boxed(Some(mentions), None);
-    Append::new(channel, author.clone(), AppendBody::Edit { target, text: "edited".to_owned(), extras })
+    Append::new(channel, author.clone(), AppendBody::Edit { target, text: "edited".into(), extras })
 }
 
 /// The unread count looks only at the channel's newest messages, and at fewer for a user who has read nothing

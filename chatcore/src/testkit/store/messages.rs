@@ -71,7 +71,7 @@ pub async fn an_edit_shows_its_text_and_time<F: StoreFixture>(fixture: F) {
             other => panic!("{other:?}"),
         })
         .collect();
-    assert_eq!(texts, ["one", "two", "three"]);
+    assert_eq!(texts, ["one", "two", "three"].map(Into::into));
 }
 
 /// Reactions are in the order of the first of each emoji, and users in the order in which they reacted, each once.

@@ -299,7 +299,7 @@ fn say(channel: ChannelId, author: &User, text: &str) -> Append {
 fn publish(channel: ChannelId, author: &User, key: &str, text: &str) -> Append {
     let body = AppendBody::Message {
         nonce: nonce(key),
-        text: text.to_owned(),
+        text: text.into(),
         reply_to: None,
         attachments: Vec::new(),
         extras: None,
@@ -310,7 +310,7 @@ fn publish(channel: ChannelId, author: &User, key: &str, text: &str) -> Append {
 fn answer(channel: ChannelId, author: &User, key: &str, to: Seq) -> Append {
     let body = AppendBody::Message {
         nonce: nonce(key),
-        text: key.to_owned(),
+        text: key.into(),
         reply_to: Some(to),
         attachments: Vec::new(),
         extras: None,
@@ -322,7 +322,7 @@ fn attach(channel: ChannelId, author: &User, key: &str, files: &[&Upload]) -> Ap
     let attachments = files.iter().map(|u| u.attachment.clone()).collect();
     let body = AppendBody::Message {
         nonce: nonce(key),
-        text: key.to_owned(),
+        text: key.into(),
         reply_to: None,
         attachments,
         extras: None,
@@ -331,7 +331,7 @@ fn attach(channel: ChannelId, author: &User, key: &str, files: &[&Upload]) -> Ap
 }
 
 fn edit(channel: ChannelId, author: &User, target: Seq, text: &str) -> Append {
-    Append::new(channel, author.clone(), AppendBody::Edit { target, text: text.to_owned(), extras: None })
+    Append::new(channel, author.clone(), AppendBody::Edit { target, text: text.into(), extras: None })
 }
 
 fn delete(channel: ChannelId, author: &User, target: Seq) -> Append {

@@ -82,7 +82,7 @@ pub async fn members_and_mentions_outlive_the_process<F: StoreFixture>(fixture: 
     let mentions = Mentions::new(vec![Mention::Channel], Vec::new());
     let mentioning = AppendBody::Message {
         nonce: nonce("all"),
-        text: "all".to_owned(),
+        text: "all".into(),
         reply_to: None,
         attachments: Vec::new(),
         extras: Extras::default().with_mentions(mentions).boxed(),

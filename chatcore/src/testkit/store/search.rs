@@ -189,7 +189,7 @@ pub async fn only_texts_of_the_channel_are_found<F: StoreFixture>(fixture: F) {
     let file = upload(&store, one, &ann(), "a_apple", UploadState::Ready).await;
     let mut only_file = attach(one, &ann(), "file", &[&file]);
     if let crate::model::append::AppendBody::Message { text, .. } = &mut only_file.body {
-        text.clear();
+        *text = "".into();
     }
     put(&store, only_file).await;
     assert_eq!(messages(&store, one).await.len(), 2);

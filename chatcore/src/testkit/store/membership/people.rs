@@ -23,7 +23,7 @@ pub async fn a_message_keeps_its_mentions_kind_and_data<F: StoreFixture>(fixture
         Extras::default().with_mentions(mentions.clone()).with_kind(MessageKind::System).with_data(data(7));
     let body = AppendBody::Message {
         nonce: nonce("1"),
-        text: "hello".to_owned(),
+        text: "hello".into(),
         reply_to: None,
         attachments: Vec::new(),
         extras: extras.boxed(),
@@ -44,20 +44,15 @@ pub async fn a_message_keeps_its_mentions_kind_and_data<F: StoreFixture>(fixture
     assert_eq!(message(&other, id, 1).await.data, Some(data(7)));
     let anew = Mentions::new(vec![Mention::Channel], Vec::new());
     let extras = EditExtras::boxed(Some(anew.clone()), Some(data(8)));
-    put(&store, Append::new(id, ann(), AppendBody::Edit { target: 1, text: "all".to_owned(), extras })).await;
+    put(&store, Append::new(id, ann(), AppendBody::Edit { target: 1, text: "all".into(), extras })).await;
     let edited = message(&other, id, 1).await;
     assert_eq!((edited.mentions, edited.data), (anew.clone(), Some(data(8))));
     let page = messages(&other, id).await;
     assert_eq!((&page[0].mentions, &page[0].data), (&anew, &Some(data(8))));
     let found = log(&other, id).await.remove(2).kind;
     let by = ann();
-    let expected = EventKind::Edited {
-        target: 1,
-        text: "all".to_owned(),
-        by,
-        mentions: Some(anew),
-        data: Some(data(8)),
-    };
+    let expected =
+        EventKind::Edited { target: 1, text: "all".into(), by, mentions: Some(anew), data: Some(data(8)) };
     assert_eq!(found, expected);
 
     put(&store, delete(id, &ann(), 1)).await;
