@@ -46,9 +46,9 @@ impl Check {
         };
         let mut hash = Fnv::new();
         hash.write(&[kind]);
-        hash.write(&event.seq.to_le_bytes());
-        hash.write(&event.at.as_millis().to_le_bytes());
-        hash.write(&event.kind.target().unwrap_or_default().to_le_bytes());
+        hash.write_number(event.seq);
+        hash.write_number(event.at.as_millis() as u64);
+        hash.write_number(event.kind.target().unwrap_or_default());
         hash.write(by.id.as_str().as_bytes());
         hash.write(&[0]);
         hash.write(nonce.as_bytes());
@@ -76,14 +76,35 @@ impl Check {
 
 struct Fnv(u64);
 
+/// What a byte multiplies the hash by, to the power of 0 to 8: so many zero bytes do nothing else.
+const POWERS: [u64; 9] = {
+    let mut powers = [1_u64; 9];
+    let mut zeros = 1;
+    while zeros < powers.len() {
+        powers[zeros] = powers[zeros - 1].wrapping_mul(0x0000_0100_0000_01b3);
+        zeros += 1;
+    }
+    powers
+};
+
 impl Fnv {
     fn new() -> Self {
         Self(0xcbf2_9ce4_8422_2325)
     }
 
+    /// Adds a number's eight bytes, little-endian.
+    fn write_number(&mut self, mut number: u64) {
+        let zeros = number.leading_zeros() as usize / 8;
+        while number > 0 {
+            self.0 = (self.0 ^ (number & 0xff)).wrapping_mul(POWERS[1]);
+            number >>= 8;
+        }
+        self.0 = self.0.wrapping_mul(POWERS[zeros]);
+    }
+
     fn write(&mut self, bytes: &[u8]) {
         for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(POWERS[1]);
         }
     }
 
