@@ -147,6 +147,7 @@ impl AppendQueue {
     ///
     /// # Errors
     /// `unavailable` if the queue is full.
+    #[inline]
     pub(crate) fn enqueue(
         &self,
         channel: Arc<Channel>,

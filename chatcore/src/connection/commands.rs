@@ -402,6 +402,7 @@ impl Engine {
     }
 
     /// Queues an event of a user for the store. `place` is its place in the user's share, if it counts there.
+    #[inline]
     pub(crate) fn queue(
         &self,
         author: User,
