@@ -54,7 +54,10 @@ enum Next {
 }
 
 /// What became of an append, and who waits for it.
-type Answer = (oneshot::Sender<Result<Appended, Error>>, Result<Appended, AppendError>);
+type Answer = (oneshot::Sender<Result<Appended, Error>>, Stored);
+
+/// The store's answer to an append.
+type Stored = Result<Appended, AppendError>;
 
 /// A group's task.
 pub(crate) struct Group {
@@ -67,9 +70,10 @@ pub(crate) struct Group {
     pub(super) repairs: Repairs,
     /// For what the group delivers itself.
     burst: Burst,
-    /// The current batch, the answers to it and its channels. The lists stay for the next one.
+    /// The current batch, the store's answers to it, those to its callers, and its channels. The lists stay for the next one.
     #[expect(clippy::vec_box, reason = "a job stays where it was queued")]
     batch: Vec<Box<Job>>,
+    results: Vec<Stored>,
     answers: Vec<Answer>,
     touched: Vec<Arc<Channel>>,
     counts: Batch,
@@ -101,6 +105,7 @@ impl Group {
             repairs: Repairs::new(store, limits, fanout, monitor),
             burst: Burst::default(),
             batch: Vec::new(),
+            results: Vec::new(),
             answers: Vec::new(),
             touched: Vec::new(),
             counts: Batch::default(),
@@ -235,15 +240,14 @@ impl Group {
     }
 
     async fn store_batch(&mut self, queue: &mpsc::UnboundedReceiver<Item>, began: Instant) {
-        let mut batch = take(&mut self.batch);
-        let results = match self.append(batch.iter().map(|job| job.append.clone()).collect()).await {
-            Ok(results) if results.len() == batch.len() => results,
-            Ok(_) => all_failed(&batch, "the store answered another batch than it was given"),
-            Err(why) => all_failed(&batch, why),
-        };
+        let (mut batch, mut results) = (take(&mut self.batch), take(&mut self.results));
+        if let Err(why) = self.append(&batch, &mut results).await {
+            results.clear();
+            results.extend(batch.iter().map(|_| Err(StoreError::new(why).into())));
+        }
         let now = Instant::now();
         let mut failed = None;
-        for (job, result) in batch.drain(..).zip(results) {
+        for (job, result) in batch.drain(..).zip(results.drain(..)) {
             match &result {
                 Ok(appended) => {
                     self.counts.stored(&job.append, appended, now - job.queued);
@@ -263,7 +267,7 @@ impl Group {
             }
             self.answers.push((job.reply, result));
         }
-        self.batch = batch;
+        (self.batch, self.results) = (batch, results);
         match &self.touched[..] {
             // If nothing else is to be done first.
             [channel] if queue.is_empty() => self.fanout.deliver(channel.delivery(), &mut self.burst),
@@ -287,19 +291,23 @@ impl Group {
         }
     }
 
-    /// Has the store append these, at once if it can.
-    async fn append(&self, appends: Vec<Append>) -> Result<Vec<Result<Appended, AppendError>>, &'static str> {
-        let appends = match contain(|| self.store.append_at_once(appends)) {
-            Ok(Ok(results)) => return Ok(results),
-            Ok(Err(appends)) => appends,
-            Err(Panicked) => return Err("the store panicked"),
-        };
-        let stored = contain_async(async { self.store.append(appends).await });
-        match timeout(self.limits.store_timeout, stored).await {
-            Ok(Ok(results)) => Ok(results),
-            Ok(Err(Panicked)) => Err("the store panicked"),
-            Err(_) => Err("the store did not answer in time"),
+    /// Has the store append a batch, at once if it can, and adds a result for each job. Otherwise returns why the outcome of
+    /// all of them is unknown.
+    async fn append(&self, batch: &[Box<Job>], results: &mut Vec<Stored>) -> Result<(), &'static str> {
+        const PANICKED: &str = "the store panicked";
+        let mut appends = batch.iter().map(|job| job.append.clone());
+        let is_done = contain(|| self.store.append_at_once(&mut appends, results));
+        if !is_done.map_err(|Panicked| PANICKED)? {
+            let appends = batch.iter().map(|job| job.append.clone()).collect();
+            let stored = contain_async(async { self.store.append(appends).await });
+            let stored = timeout(self.limits.store_timeout, stored).await;
+            *results =
+                stored.map_err(|_| "the store did not answer in time")?.map_err(|Panicked| PANICKED)?;
         }
+        if results.len() != batch.len() {
+            return Err("the store answered another batch than it was given");
+        }
+        Ok(())
     }
 
     /// Pushes an acknowledged event to the ring, and tells the other nodes of it.
@@ -336,8 +344,4 @@ impl Group {
         channel.set_behind(true);
         self.repairs.mark(channel);
     }
-}
-
-fn all_failed(batch: &[Box<Job>], why: &'static str) -> Vec<Result<Appended, AppendError>> {
-    batch.iter().map(|_| Err(StoreError::new(why).into())).collect()
 }

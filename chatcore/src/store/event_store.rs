@@ -159,15 +159,17 @@ pub trait EventStore: Send + Sync + 'static {
     /// If the future is dropped, each item is either stored whole or not at all.
     async fn append(&self, batch: Vec<Append>) -> Vec<Result<Appended, AppendError>>;
 
-    /// Appends as [`append`](Self::append) does, without waiting for anything. Returns the batch unchanged if the store
-    /// would have to wait, for a disk or a network, as this default does.
+    /// Appends as [`append`](Self::append) does, without waiting for anything, and adds an answer per item to `answers`.
+    /// Returns false, and takes nothing, if the store would have to wait, for a disk or a network, as this default does.
     ///
-    /// Implement it for a store that keeps everything in memory: it saves each batch a future and a timer.
-    ///
-    /// # Errors
-    /// The batch, if the store would have to wait.
-    fn append_at_once(&self, batch: Vec<Append>) -> Result<Vec<Result<Appended, AppendError>>, Vec<Append>> {
-        Err(batch)
+    /// Implement it for a store that keeps everything in memory: it saves each batch a future, a timer and two lists.
+    #[expect(unused_variables, reason = "the names are documentation")]
+    fn append_at_once(
+        &self,
+        batch: &mut dyn Iterator<Item = Append>,
+        answers: &mut Vec<Result<Appended, AppendError>>,
+    ) -> bool {
+        false
     }
 
     /// Returns a page of the events after `position`, in order, or a reset if the position is not valid. A

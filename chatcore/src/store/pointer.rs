@@ -57,9 +57,10 @@ macro_rules! forward {
 
             fn append_at_once(
                 &self,
-                batch: Vec<Append>,
-            ) -> Result<Vec<Result<Appended, AppendError>>, Vec<Append>> {
-                (**self).append_at_once(batch)
+                batch: &mut dyn Iterator<Item = Append>,
+                answers: &mut Vec<Result<Appended, AppendError>>,
+            ) -> bool {
+                (**self).append_at_once(batch, answers)
             }
 
             async fn after(

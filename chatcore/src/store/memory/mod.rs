@@ -99,15 +99,6 @@ impl MemoryStore {
         Self { ages: clock.clone().steady(NONCE_LIFE), clock, ..self }
     }
 
-    fn append_all(&self, batch: Vec<Append>) -> Vec<Result<Appended, AppendError>> {
-        let now = self.clock.now();
-        let mut state = self.state();
-        // In a list of its own: in that of the batch, which is larger, it would be shrunk each time.
-        let mut results = Vec::with_capacity(batch.len());
-        results.extend(batch.into_iter().map(|append| state.append(append, now, &self.ages)));
-        results
-    }
-
     // Held for the work of one call, never across an await.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("invariant: nothing panics under this lock")
@@ -203,11 +194,20 @@ fn no_such_channel() -> StoreError {
 #[async_trait]
 impl EventStore for MemoryStore {
     async fn append(&self, batch: Vec<Append>) -> Vec<Result<Appended, AppendError>> {
-        self.append_all(batch)
+        let mut answers = Vec::with_capacity(batch.len());
+        self.append_at_once(&mut batch.into_iter(), &mut answers);
+        answers
     }
 
-    fn append_at_once(&self, batch: Vec<Append>) -> Result<Vec<Result<Appended, AppendError>>, Vec<Append>> {
-        Ok(self.append_all(batch))
+    fn append_at_once(
+        &self,
+        batch: &mut dyn Iterator<Item = Append>,
+        answers: &mut Vec<Result<Appended, AppendError>>,
+    ) -> bool {
+        let now = self.clock.now();
+        let mut state = self.state();
+        answers.extend(batch.map(|append| state.append(append, now, &self.ages)));
+        true
     }
 
     async fn after(
