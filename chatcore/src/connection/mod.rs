@@ -231,10 +231,15 @@ impl Connection {
     }
 
     /// Ends everything that the connection was cut off from: subscriptions, and answers about the channels.
+    #[inline]
     fn end_cuts(&mut self) {
-        if !self.handle.has_cuts() {
-            return;
+        if self.handle.has_cuts() {
+            self.end_cuts_now();
         }
+    }
+
+    #[cold]
+    fn end_cuts_now(&mut self) {
         for channel in self.handle.take_cuts() {
             self.unsubscribe(&channel);
             for UnderWay { command, .. } in self.started.iter_mut() {

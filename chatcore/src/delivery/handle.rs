@@ -335,6 +335,7 @@ impl ConnectionHandle {
     }
 
     /// Returns the reason to close, once no frame is left to send before.
+    #[inline]
     pub(crate) fn closing(&self) -> Option<CloseReason> {
         if !self.closing.load(Ordering::Acquire) {
             return None;

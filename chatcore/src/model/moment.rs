@@ -19,7 +19,7 @@ impl Moment {
     }
 
     pub(crate) fn of(instant: Instant) -> Self {
-        Self(nanos(instant.saturating_duration_since(begin(instant))))
+        Self(nanos(instant.into_std().saturating_duration_since(begin(instant).into_std())))
     }
 
     /// Returns the same moment as an `Instant`.
@@ -64,7 +64,7 @@ impl Sub for Moment {
 }
 
 fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+    time.as_secs().saturating_mul(1_000_000_000).saturating_add(time.subsec_nanos().into())
 }
 
 fn begin(first: Instant) -> Instant {

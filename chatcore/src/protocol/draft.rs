@@ -51,18 +51,14 @@ impl<'a> Draft<'a> {
         let [mut channel, mut nonce, mut text] = [None; 3];
         let [mut id, mut reply_to] = [None; 2];
         while rest.0 != "}" {
-            let was_there = if rest.take(r#","id":"#) {
-                id.replace(rest.number()?).is_some()
-            } else if rest.take(r#","channel":""#) {
-                channel.replace(rest.text()?).is_some()
-            } else if rest.take(r#","nonce":""#) {
-                nonce.replace(rest.text()?).is_some()
-            } else if rest.take(r#","text":""#) {
-                text.replace(rest.text()?).is_some()
-            } else if rest.take(r#","reply_to":"#) {
-                reply_to.replace(rest.number()?).is_some()
-            } else {
-                true
+            // By the first letter of the name, which follows a comma and a quotation mark.
+            let was_there = match rest.0.as_bytes().get(2)? {
+                b'i' if rest.take(r#","id":"#) => id.replace(rest.number()?).is_some(),
+                b'c' if rest.take(r#","channel":""#) => channel.replace(rest.text()?).is_some(),
+                b'n' if rest.take(r#","nonce":""#) => nonce.replace(rest.text()?).is_some(),
+                b't' if rest.take(r#","text":""#) => text.replace(rest.text()?).is_some(),
+                b'r' if rest.take(r#","reply_to":"#) => reply_to.replace(rest.number()?).is_some(),
+                _ => true,
             };
             if was_there {
                 return None;

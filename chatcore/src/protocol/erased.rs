@@ -90,7 +90,11 @@ impl ErasedNames {
     }
 
     /// Returns an event without the names of erased people. `None` if it has none.
+    #[inline]
     pub(super) fn event(&self, event: &Event) -> Option<Event> {
+        if !self.any.load(Ordering::SeqCst) {
+            return None;
+        }
         let erased = self.in_event(event);
         let mut event = (!erased.is_empty()).then(|| event.clone())?;
         for user in &erased {
