@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::channel::append::Pending;
 use crate::connection::Connection;
 use crate::connection::admission::Verdict;
-use crate::connection::commands::{Outcome, TryPublish, published};
+use crate::connection::commands::{Outcome, TryPublish};
 use crate::connection::request::Request;
 use crate::connection::subscription::among_first;
 use crate::model::error::{Error, ErrorCode};
@@ -262,16 +262,22 @@ impl Connection {
             Started::Answered(answer) => (answer.id, replace(&mut answer.result, Ok(Reply::Done)), None),
             Started::Publishing { id, channel, open, pending } => {
                 let result = ready!(Pin::new(pending).poll(cx));
-                let (id, channel, open) = (*id, channel.clone(), *open);
-                if let Some(open) = open.filter(|_| result.is_ok()) {
-                    self.join_by_publishing(open);
-                }
                 let mut subscriptions = self.subscriptions.iter();
-                let own = subscriptions.find(|subscription| subscription.is_of(&channel));
+                let own = subscriptions.find(|subscription| subscription.is_of(channel));
                 // Only once: a bot may publish for a long time before it reads an event.
                 let own = own.map(|own| own.key).filter(|key| !self.ready.contains(key));
                 self.ready.extend(own);
-                (id, result.map(|appended| published(channel, &appended)), None)
+                match result {
+                    Ok(appended) => {
+                        let (answer, open) = (Encoder::published(*id, channel, &appended), *open);
+                        if let Some(open) = open {
+                            self.join_by_publishing(open);
+                        }
+                        self.end_turn(bytes);
+                        return Poll::Ready(answer);
+                    }
+                    Err(error) => (*id, Err(error), None),
+                }
             }
             Started::Running { id, reads, outcome } => {
                 let ended = ready!(outcome.as_mut().poll(cx));
@@ -296,29 +302,30 @@ impl Connection {
                 }
             }
         };
-        self.started.pop_front();
-        self.release(bytes);
-        let answer = self.answered(&Answer { id, result });
+        self.end_turn(bytes);
+        if let Err(error) = &result {
+            self.engine.monitor.counters.refused(error.code());
+        }
+        let answer = Encoder::answer(&Answer { id, result });
         Poll::Ready(match reservation {
             Some(reservation) => reservation.hold(answer),
             None => answer,
         })
     }
 
-    pub(super) fn release(&mut self, bytes: usize) {
-        self.command_bytes -= bytes;
-        self.engine.command_bytes.fetch_sub(bytes, Ordering::Relaxed);
-    }
-
-    fn answered(&mut self, answer: &Answer) -> Bytes {
+    /// Ends the first command, which has its answer, and starts those that waited for it.
+    fn end_turn(&mut self, bytes: usize) {
+        self.started.pop_front();
+        self.release(bytes);
         self.start_commands();
         if self.started.is_empty() {
             self.handle.set_answering(false);
         }
-        if let Err(error) = &answer.result {
-            self.engine.monitor.counters.refused(error.code());
-        }
-        Encoder::answer(answer)
+    }
+
+    pub(super) fn release(&mut self, bytes: usize) {
+        self.command_bytes -= bytes;
+        self.engine.command_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     fn finish(&mut self, outcome: Outcome) -> Reply {

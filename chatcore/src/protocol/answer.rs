@@ -15,6 +15,8 @@ use crate::model::check::Check;
 use crate::model::error::Error;
 use crate::model::id::{Epoch, Seq};
 use crate::model::name::ChannelName;
+use crate::model::time::Timestamp;
+use crate::store::Appended;
 
 /// The answer to one command.
 #[derive(Debug)]
@@ -67,6 +69,12 @@ pub(crate) enum Reply {
 }
 
 impl Encoder {
+    /// Encodes the frame of the answer to a publish, which is the most frequent one.
+    pub(crate) fn published(id: Option<i64>, channel: &ChannelName, appended: &Appended) -> Bytes {
+        let &Appended { seq, at, duplicate, .. } = appended;
+        write_published(id.unwrap_or_default(), channel, seq, at, duplicate)
+    }
+
     /// Encodes the frame of an answer.
     pub(crate) fn answer(answer: &Answer) -> Bytes {
         match &answer.result {
@@ -89,10 +97,11 @@ impl Encoder {
 }
 
 fn write_ok(id: i64, reply: &Reply) -> Bytes {
-    // A list is copied once. The rest of its answer is short, and the most frequent answer fits exactly, so that its bytes
-    // become shared ones as they are.
+    // A list is copied once. The rest of its answer is short.
     let room = match reply {
-        Reply::Published(published) => published_len(id, published),
+        Reply::Published(Published { channel, seq, at, duplicate }) => {
+            return write_published(id, channel, *seq, *at, *duplicate);
+        }
         Reply::Snapshot { messages, members, .. } => 192 + messages.json().len() + members.json().len(),
         Reply::Replay { events, members, .. } => {
             192 + events.iter().map(|event| event.len() + 1).sum::<usize>() + members.json().len()
@@ -100,11 +109,9 @@ fn write_ok(id: i64, reply: &Reply) -> Bytes {
         Reply::History { messages, .. } | Reply::Found { messages, .. } => 192 + messages.json().len(),
         _ => 192,
     };
-    let mut out = Vec::with_capacity(room);
-    out.extend_from_slice(br#"{"type":"ok","id":"#);
-    write_json(&mut out, &id);
+    let mut out = begin_ok(id, room);
     match reply {
-        Reply::Done => {}
+        Reply::Done | Reply::Published(_) => {}
         Reply::Channels { channels, after } => {
             write_field(&mut out, name!("channels"), channels);
             write_field(&mut out, name!("more"), &after.is_some());
@@ -131,15 +138,6 @@ fn write_ok(id: i64, reply: &Reply) -> Bytes {
         Reply::Added(added) => write_fields(&mut out, added),
         Reply::Members(list) => write_fields(&mut out, list),
         Reply::People(people) => write_fields(&mut out, people),
-        Reply::Published(Published { channel, seq, at, duplicate }) => {
-            // A channel's name needs no escaping.
-            for part in [r#","channel":""#, channel.as_str(), r#"","seq":"#] {
-                out.extend_from_slice(part.as_bytes());
-            }
-            write_json(&mut out, seq);
-            write_time(&mut out, name!("at"), *at);
-            write_field(&mut out, name!("duplicate"), duplicate);
-        }
         Reply::Logged(logged) => write_fields(&mut out, logged),
         Reply::History { messages, more, more_after } => {
             write_list(&mut out, name!("messages"), messages.json());
@@ -160,14 +158,37 @@ fn write_ok(id: i64, reply: &Reply) -> Bytes {
     out.into()
 }
 
+/// Returns the beginning of an answer.
+#[inline]
+fn begin_ok(id: i64, room: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(room);
+    out.extend_from_slice(br#"{"type":"ok","id":"#);
+    write_json(&mut out, &id);
+    out
+}
+
+/// It fits exactly, so that its bytes become shared ones as they are.
+fn write_published(id: i64, channel: &ChannelName, seq: Seq, at: Timestamp, duplicate: bool) -> Bytes {
+    let mut out = begin_ok(id, published_len(id, channel, seq, duplicate));
+    // A channel's name needs no escaping.
+    for part in [r#","channel":""#, channel.as_str(), r#"","seq":"#] {
+        out.extend_from_slice(part.as_bytes());
+    }
+    write_json(&mut out, &seq);
+    write_time(&mut out, name!("at"), at);
+    write_field(&mut out, name!("duplicate"), &duplicate);
+    out.push(b'}');
+    out.into()
+}
+
 /// Returns the length of the answer to a publish.
-fn published_len(id: i64, Published { channel, seq, duplicate, .. }: &Published) -> usize {
+fn published_len(id: i64, channel: &ChannelName, seq: Seq, duplicate: bool) -> usize {
     const FIXED: &str =
         r#"{"type":"ok","id":,"channel":"","seq":,"at":"0000-00-00T00:00:00.000Z","duplicate":}"#;
     let digits = |number: u64| number.checked_ilog10().unwrap_or(0) as usize + 1;
     let id = usize::from(id < 0) + digits(id.unsigned_abs());
-    let duplicate = if *duplicate { "true" } else { "false" };
-    FIXED.len() + id + channel.as_str().len() + digits(*seq) + duplicate.len()
+    let duplicate = if duplicate { "true" } else { "false" };
+    FIXED.len() + id + channel.as_str().len() + digits(seq) + duplicate.len()
 }
 
 fn write_place(out: &mut Vec<u8>, channel: &ChannelName, epoch: &Epoch, head: Seq, check: Option<Check>) {
@@ -199,9 +220,9 @@ mod tests {
         for (id, seq) in [(0, 1), (9, 10), (10, 99), (-1, 100), (i64::MIN, Seq::MAX), (i64::MAX, 7)] {
             for (channel, duplicate) in [("a", true), ("general", false), ("größe", false)] {
                 let channel = ChannelName::new(channel).unwrap();
-                let published = Published { channel, seq, at, duplicate };
-                let len = published_len(id, &published);
-                assert_eq!(write_ok(id, &Reply::Published(published)).len(), len, "{id}, {seq}");
+                let len = published_len(id, &channel, seq, duplicate);
+                let reply = Reply::Published(Published { channel, seq, at, duplicate });
+                assert_eq!(write_ok(id, &reply).len(), len, "{id}, {seq}");
             }
         }
     }
