@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -95,6 +96,8 @@ pub(crate) struct Job {
     pub(crate) append: Append,
     pub(crate) weight: usize,
     pub(crate) queued: Instant,
+    /// How long it waited for its batch.
+    pub(crate) waited: Duration,
     /// Its place in its author's share, until it is answered. What the app itself publishes has none.
     _place: Option<Waits>,
     pub(crate) reply: oneshot::Sender<Result<Appended, Error>>,
@@ -162,7 +165,16 @@ impl AppendQueue {
         }
         let (reply, pending) = oneshot::channel();
         let span = span(&channel, &append);
-        let job = Job { channel, append, weight, queued: Instant::now(), _place: place, reply, span };
+        let job = Job {
+            channel,
+            append,
+            weight,
+            queued: Instant::now(),
+            waited: Duration::ZERO,
+            _place: place,
+            reply,
+            span,
+        };
         match items.send(Item::Job(Box::new(job))) {
             Ok(()) => Ok(Pending(pending)),
             Err(_) => {

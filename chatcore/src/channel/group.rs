@@ -136,7 +136,9 @@ impl Group {
             }
             let now = Instant::now();
             self.gather(first, &mut queue, now);
-            self.hear();
+            if !self.news.is_empty() {
+                self.hear();
+            }
             if !self.batch.is_empty() {
                 self.alone = if self.batch.len() > 1 { 0 } else { self.alone.wrapping_add(1) };
                 self.store_batch(&queue, now).await;
@@ -165,14 +167,14 @@ impl Group {
     /// Returns when something is to be done although nothing comes.
     fn due(&self) -> Option<Instant> {
         let early = self.remote.as_ref().and_then(|remote| remote.reorder.due());
-        early.into_iter().chain(self.repairs.due()).min()
+        match (early, self.repairs.due()) {
+            (Some(early), Some(repair)) => Some(early.min(repair)),
+            (early, repair) => early.or(repair),
+        }
     }
 
     /// Handles the gathered news, and has the fan-out deliver what is new.
     fn hear(&mut self) {
-        if self.news.is_empty() {
-            return;
-        }
         let mut touched = Vec::new();
         let mut news = take(&mut self.news);
         for heard in news.drain(..) {
@@ -224,8 +226,9 @@ impl Group {
         while let Some(item) = next {
             match item {
                 Item::News(news) => self.news.push(news),
-                Item::Job(job) => {
-                    if now.saturating_duration_since(job.queued) > self.limits.store_timeout {
+                Item::Job(mut job) => {
+                    job.waited = now.saturating_duration_since(job.queued);
+                    if job.waited > self.limits.store_timeout {
                         let _ = job.reply.send(Err(Error::overloaded()));
                     } else {
                         bytes += job.weight;
@@ -245,15 +248,15 @@ impl Group {
             results.clear();
             results.extend(batch.iter().map(|_| Err(StoreError::new(why).into())));
         }
-        let now = Instant::now();
+        let took = began.elapsed();
         let mut failed = None;
         for (job, result) in batch.drain(..).zip(results.drain(..)) {
             match &result {
                 Ok(appended) => {
-                    self.counts.stored(&job.append, appended, now - job.queued);
+                    self.counts.stored(&job.append, appended, job.waited + took);
                     if let Some(span) = &job.span {
                         span.record("seq", appended.seq).record("duplicate", appended.duplicate);
-                        tracing::debug!(parent: &**span, took = ?(now - job.queued), "stored");
+                        tracing::debug!(parent: &**span, took = ?(job.waited + took), "stored");
                     }
                     self.push(&job.channel, job.append, appended);
                     remember(&mut self.touched, &job.channel);
@@ -280,7 +283,7 @@ impl Group {
             let about = format_args!("{failures} events, the first in channel {name}");
             self.monitor.failures.failed("append failed", about, &error);
         }
-        self.monitor.counters.add_batch(&mut self.counts, now - began);
+        self.monitor.counters.add_batch(&mut self.counts, took);
         self.monitor.appended.ring();
         for (reply, result) in self.answers.drain(..) {
             // The receiver is gone if the caller went away. The event is in the log and in the ring anyway.

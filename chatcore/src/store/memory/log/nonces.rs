@@ -64,15 +64,22 @@ impl Hasher for Known {
 impl Nonces {
     /// Returns the hash of a user.
     pub(super) fn hash_of(&self, user: &UserId) -> u64 {
-        self.hasher.hash_one(user)
+        self.hash_text(user.as_str())
     }
 
     /// Returns the hashes of an append that has a nonce.
     pub(super) fn hashed(&self, append: &Append) -> Option<Hashed> {
         let (_, by, nonce) = append.dedupe_key()?;
         let author = self.hash_of(by);
-        let hash = self.hasher.hash_one((author, nonce));
+        // Turned, so that a nonce that is the author's id is like any other.
+        let hash = author.rotate_left(32) ^ self.hash_text(nonce.as_str());
         Some(Hashed { author, key: Key { hash, author: by.clone(), nonce: nonce.clone() } })
+    }
+
+    fn hash_text(&self, text: &str) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(text.as_bytes());
+        hasher.finish()
     }
 
     pub(super) fn first_of(&self, hashed: &Hashed) -> Option<(Seq, Timestamp)> {
