@@ -35,6 +35,8 @@ pub(crate) struct ConnectionHandle {
     ready: Arc<ReadyList<SubscriptionKey>>,
     mailbox: Mutex<Mailbox>,
     outlet: OnceLock<Arc<dyn Outlet>>,
+    /// Whether the mailbox may have frames.
+    has_frames: AtomicBool,
     /// Whether the mailbox has a reason to close.
     closing: AtomicBool,
     /// Whether the mailbox has channels that the connection was cut off from.
@@ -78,6 +80,7 @@ impl ConnectionHandle {
             ready: Arc::new(ReadyList::default()),
             mailbox: Mutex::new(mailbox),
             outlet: OnceLock::new(),
+            has_frames: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             answering: AtomicBool::new(false),
@@ -228,6 +231,7 @@ impl ConnectionHandle {
             mailbox.frames.clear();
             self.set_closing(mailbox, CloseReason::TooSlow);
         }
+        self.has_frames.store(true, Ordering::Release);
         self.ready.wake();
     }
 
@@ -324,14 +328,19 @@ impl ConnectionHandle {
     }
 
     /// Takes up to `limit` frames while there is room.
+    #[inline]
     pub(crate) fn take_frames(&self, limit: usize, room: &mut Room, out: &mut Vec<Bytes>) {
-        let mut mailbox = self.mailbox();
-        if mailbox.frames.is_empty() {
-            return;
+        if self.has_frames.load(Ordering::Acquire) {
+            self.take_waiting(limit, room, out);
         }
+    }
+
+    fn take_waiting(&self, limit: usize, room: &mut Room, out: &mut Vec<Bytes>) {
+        let mut mailbox = self.mailbox();
         let fits = |notice: &&Notice| room.take(notice.frame.len());
         let count = mailbox.frames.iter().take(limit).take_while(fits).count();
         out.extend((0..count).map_while(|_| mailbox.frames.pop()));
+        self.has_frames.store(!mailbox.frames.is_empty(), Ordering::Release);
     }
 
     /// Returns the reason to close, once no frame is left to send before.
@@ -340,6 +349,11 @@ impl ConnectionHandle {
         if !self.closing.load(Ordering::Acquire) {
             return None;
         }
+        self.due_close()
+    }
+
+    #[cold]
+    fn due_close(&self) -> Option<CloseReason> {
         let mailbox = self.mailbox();
         mailbox.closing.filter(|_| mailbox.frames.is_empty())
     }

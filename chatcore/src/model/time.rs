@@ -35,7 +35,8 @@ impl Timestamp {
     #[must_use]
     pub fn now() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self::from_millis(i64::try_from(since.as_millis()).unwrap_or(Self::MAX_MILLIS))
+        let millis = since.as_secs().saturating_mul(1_000).saturating_add(since.subsec_millis().into());
+        Self::from_millis(i64::try_from(millis).unwrap_or(Self::MAX_MILLIS))
     }
 
     /// Returns the time of an event that a store accepts at this moment, in a log whose last event has the time
