@@ -43,7 +43,7 @@ impl ChannelRegistry {
     }
 
     /// Returns the channel if it is in memory and its ring is filled.
-    pub(crate) fn loaded(&self, name: &ChannelName) -> Option<Arc<Channel>> {
+    pub(crate) fn loaded(&self, name: &str) -> Option<Arc<Channel>> {
         // Cloned under the shard's lock. `evict` relies on that.
         self.loaded.get(name).map(|entry| Arc::clone(&entry)).filter(|channel| channel.ring().is_filled())
     }
@@ -53,7 +53,7 @@ impl ChannelRegistry {
     /// # Errors
     /// `no_such_channel`. `unavailable` if the store can't be read or too many channels are in use.
     pub(crate) async fn get(&self, name: &ChannelName, source: Source<'_>) -> Result<Arc<Channel>, Error> {
-        if let Some(channel) = self.loaded(name) {
+        if let Some(channel) = self.loaded(name.as_str()) {
             return Ok(channel);
         }
         let info = source.store.channel(name).await?.filter(|info| info.name == *name);

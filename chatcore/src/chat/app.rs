@@ -143,7 +143,7 @@ impl Chat {
         if let Some(nodes) = &engine.nodes {
             nodes.sender.head(id, &head.epoch, head.seq);
         }
-        match engine.registry.loaded(&name) {
+        match engine.registry.loaded(name.as_str()) {
             Some(channel) if channel.position().seq != head.seq => engine.appends.catch_up(&channel).await,
             _ => Ok(()),
         }
@@ -250,7 +250,7 @@ impl Chat {
     /// another process within a second. A channel that this process does not have in memory has nobody here.
     #[must_use]
     pub fn online(&self, channel: &ChannelName) -> Vec<User> {
-        let channel = self.engine().registry.loaded(channel);
+        let channel = self.engine().registry.loaded(channel.as_str());
         let channel = channel.inspect(|channel| self.engine().open_presence(channel));
         channel.map(|channel| channel.online().everybody()).unwrap_or_default()
     }
@@ -266,7 +266,7 @@ pub(super) async fn in_time<T>(
 
 /// Returns the own name and the id of the channel with this name in any spelling.
 pub(super) async fn find(engine: &Engine, name: &ChannelName) -> Result<(ChannelName, ChannelId), Error> {
-    if let Some(channel) = engine.registry.loaded(name) {
+    if let Some(channel) = engine.registry.loaded(name.as_str()) {
         return Ok((channel.info.name.clone(), channel.info.id));
     }
     let info = engine.store.channel(name).await?.ok_or_else(Error::no_such_channel)?;

@@ -1,9 +1,10 @@
 //! Admission: checks commands and their rate before they are carried out. It has no clock.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::channel::Channel;
 use crate::connection::request::{Request, checked_publish};
-use crate::connection::subscription::{Subscription, among_first};
 use crate::limits::Limits;
 use crate::limits::pace::Pace;
 use crate::limits::share::Share;
@@ -69,18 +70,21 @@ impl Admission {
         }
     }
 
-    /// Admits a text frame of the share's user, who has these `subscriptions`.
+    /// Admits a text frame of the share's user. `find` returns a channel with this name that is in memory.
     pub(crate) fn frame(
         &mut self,
         now: Moment,
         share: &Share,
-        subscriptions: &[Subscription],
+        find: impl FnOnce(&str) -> Option<Arc<Channel>>,
         frame: &str,
     ) -> Verdict {
         self.heard(now, share, 1, frame.len());
         if let Some((id, draft)) = Draft::decode(frame) {
-            let channel = among_first(subscriptions, &draft.channel).map(|channel| channel.info.name.clone());
-            return self.publish(now, share, id, draft, channel, frame.len());
+            let paid = self.pay(now, share, Limits::LIGHT, frame.len());
+            return match paid.and_then(|()| checked_publish(share.limits(), draft, find)) {
+                Ok(publish) => Verdict::Run { id, request: Request::Publish(publish) },
+                Err(error) => self.refuse(now, share.limits(), Some(id), error),
+            };
         }
         match Command::decode(frame) {
             Ok((id, command)) => self.admit(now, share, id, command, frame.len()),
@@ -99,23 +103,6 @@ impl Admission {
             _ => 0,
         };
         self.admit(now, share, id, command, bytes)
-    }
-
-    /// Admits a publish that came in a frame. `channel` is its channel's name if that is known.
-    fn publish(
-        &mut self,
-        now: Moment,
-        share: &Share,
-        id: i64,
-        draft: Draft<'_>,
-        channel: Option<ChannelName>,
-        bytes: usize,
-    ) -> Verdict {
-        let paid = self.pay(now, share, Limits::LIGHT, bytes.max(1));
-        match paid.and_then(|()| checked_publish(share.limits(), draft, channel)) {
-            Ok(publish) => Verdict::Run { id, request: Request::Publish(publish) },
-            Err(error) => self.refuse(now, share.limits(), Some(id), error),
-        }
     }
 
     /// Counts received frames, and returns when to read on if they were too many.
@@ -261,7 +248,7 @@ mod tests {
         }
 
         fn frame(&mut self, now: Moment, frame: &str) -> Verdict {
-            self.admission.frame(now, &self.share, &[], frame)
+            self.admission.frame(now, &self.share, |_| None, frame)
         }
 
         fn wait(&mut self, now: Moment, command: Command) -> Option<Duration> {

@@ -87,7 +87,7 @@ impl Request {
             Command::Unsubscribe { channel } => Self::Unsubscribe { channel: existing(&channel)? },
             Command::Publish { channel, nonce, text, attachments, reply_to, mentions, data } => {
                 let draft = Draft::new(channel, nonce, text, attachments, reply_to, mentions, data);
-                Self::Publish(checked_publish(limits, draft, None)?)
+                Self::Publish(checked_publish(limits, draft, |_| None)?)
             }
             Command::Edit { channel, seq, text, mentions, data } => Self::Edit {
                 channel: existing(&channel)?,

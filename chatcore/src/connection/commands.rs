@@ -229,25 +229,24 @@ impl Engine {
         self.tell_nodes(|| Notice::Created { info: info.clone() });
     }
 
-    /// Queues a publish that needs nothing from the store first. Otherwise returns it. `channel` is its channel if that is
-    /// known.
+    /// Queues a publish that needs nothing from the store first. Otherwise returns it.
     pub(crate) fn try_publish(
         &self,
         handle: &ConnectionHandle,
-        channel: Option<Arc<Channel>>,
         mut publish: Box<Publish>,
     ) -> Result<TryPublish, Error> {
         if !publish.message.attachments.is_empty() || !publish.message.mentions.is_empty() {
             return Ok(TryPublish::NeedsStore(publish));
         }
-        let Some(channel) = channel.or_else(|| self.registry.loaded(&publish.channel)) else {
+        let loaded = publish.loaded.take();
+        let Some(channel) = loaded.or_else(|| self.registry.loaded(publish.channel.as_str())) else {
             return Ok(TryPublish::NeedsStore(publish));
         };
         self.policy.authorize(&handle.identity, Action::Write(&publish.channel))?;
         if self.is_reviewed(&handle.identity, &publish.channel, &mut publish.message) {
             return Ok(TryPublish::NeedsStore(publish));
         }
-        let Publish { channel: name, message: NewMessage { nonce, text, reply_to, data, .. } } = *publish;
+        let Publish { channel: name, message: NewMessage { nonce, text, reply_to, data, .. }, .. } = *publish;
         let extras = data.map(|data| Box::new(Extras::default().with_data(data)));
         let body = AppendBody::Message { nonce, text, reply_to, attachments: Vec::new(), extras };
         let open = (channel.info.kind == ChannelKind::Open).then_some(channel.info.id);
@@ -256,7 +255,7 @@ impl Engine {
     }
 
     async fn publish(&self, handle: &ConnectionHandle, publish: Box<Publish>) -> Result<Outcome, Error> {
-        let Publish { channel: name, mut message } = *publish;
+        let Publish { channel: name, mut message, .. } = *publish;
         self.policy.authorize(&handle.identity, Action::Write(&name))?;
         let channel = self.channel(&name).await?;
         if self.is_reviewed(&handle.identity, &name, &mut message) {

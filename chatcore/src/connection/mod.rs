@@ -29,7 +29,7 @@ use crate::connection::commands::not_subscribed;
 use crate::connection::joined::Joined;
 use crate::connection::queue::{Started, UnderWay, Waiting};
 use crate::connection::short_queue::ShortQueue;
-use crate::connection::subscription::{Progress, Subscription};
+use crate::connection::subscription::{Progress, Subscription, among_first};
 use crate::delivery::cursor::Room;
 use crate::delivery::handle::{ConnectionHandle, SubscriptionKey};
 use crate::delivery::outlet::Outlet;
@@ -186,7 +186,11 @@ impl Connection {
     /// Handles a text frame. A malformed frame is answered with an `error`, in its turn.
     pub fn receive(&mut self, frame: &str) {
         let now = self.now();
-        let admitted = self.admission.frame(now, &self.handle.share, &self.subscriptions, frame);
+        let find = |name: &str| {
+            let own = among_first(&self.subscriptions, name);
+            own.cloned().or_else(|| self.engine.registry.loaded(name))
+        };
+        let admitted = self.admission.frame(now, &self.handle.share, find, frame);
         self.admit(admitted, frame.len());
     }
 

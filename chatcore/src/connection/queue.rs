@@ -17,7 +17,6 @@ use crate::connection::Connection;
 use crate::connection::admission::Verdict;
 use crate::connection::commands::{Outcome, TryPublish};
 use crate::connection::request::Request;
-use crate::connection::subscription::among_first;
 use crate::model::error::{Error, ErrorCode};
 use crate::model::id::ChannelId;
 use crate::model::name::ChannelName;
@@ -109,7 +108,11 @@ impl Connection {
         self.command_bytes += bytes;
         self.engine.command_bytes.fetch_add(bytes, Ordering::Relaxed);
         let command = Waiting { id, request, bytes };
-        let back = if self.waiting.is_empty() { self.try_start(command) } else { Some(command) };
+        let mut back = if self.waiting.is_empty() { self.try_start(command) } else { Some(command) };
+        if let Some(Waiting { request: Ok(Request::Publish(publish)), .. }) = &mut back {
+            // What waits keeps no channel in memory.
+            publish.loaded = None;
+        }
         self.waiting.extend(back);
     }
 
@@ -184,17 +187,13 @@ impl Connection {
 
     /// Returns whether a channel with exactly this name is in memory.
     fn is_known(&self, channel: &ChannelName) -> bool {
-        self.engine.registry.loaded(channel).is_some()
+        self.engine.registry.loaded(channel.as_str()).is_some()
     }
 
     /// Starts a command that need not wait, or returns it.
     fn start_at_once(&mut self, id: Option<i64>, request: Request) -> Result<Start, Error> {
         match request {
-            Request::Publish(publish) => match self.engine.try_publish(
-                &self.handle,
-                among_first(&self.subscriptions, publish.channel.as_str()).cloned(),
-                publish,
-            )? {
+            Request::Publish(publish) => match self.engine.try_publish(&self.handle, publish)? {
                 TryPublish::Queued { channel, open, pending } => {
                     self.handle.set_answering(true);
                     Ok(Start::Now(Started::Publishing { id, channel, open, pending }))

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::channel::Channel;
 use crate::limits::Limits;
 use crate::model::data::Data;
 use crate::model::emoji;
@@ -223,21 +224,33 @@ impl Request {
 }
 
 /// A checked `publish`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Publish {
     pub(crate) channel: ChannelName,
+    /// The channel, if it was found in memory, so that it is looked up once.
+    pub(crate) loaded: Option<Arc<Channel>>,
     pub(crate) message: NewMessage,
 }
 
-/// Checks a publish. `known` is its channel's name if that is known.
+/// What is asked is the same wherever the channel was.
+impl PartialEq for Publish {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.channel, &self.message) == (&other.channel, &other.message)
+    }
+}
+
+impl Eq for Publish {}
+
+/// Checks a publish. `find` returns a channel with this name that is in memory.
 pub(super) fn checked_publish(
     limits: &Limits,
     draft: Draft<'_>,
-    known: Option<ChannelName>,
+    find: impl FnOnce(&str) -> Option<Arc<Channel>>,
 ) -> Result<Box<Publish>, Error> {
     let Draft { channel, nonce, text, attachments, reply_to, mentions, data, .. } = draft;
-    let channel = match known {
-        Some(channel) => channel,
+    let loaded = find(&channel);
+    let channel = match &loaded {
+        Some(loaded) => loaded.info.name.clone(),
         None => existing(&channel)?,
     };
     let nonce = Nonce::new(nonce).map_err(|e| Error::new(ErrorCode::BadFrame, e.to_string()))?;
@@ -253,7 +266,7 @@ pub(super) fn checked_publish(
     let (text, mentions) = (checked_text(limits, text)?.into(), checked_mentions(limits, mentions)?);
     let (kind, edits) = (None, None);
     let message = NewMessage { nonce, text, attachments, reply_to, mentions, data, kind, edits };
-    Ok(Box::new(Publish { channel, message }))
+    Ok(Box::new(Publish { channel, loaded, message }))
 }
 
 /// Checks the number of mentions, and drops those that say nothing or the same.

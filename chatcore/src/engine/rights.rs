@@ -14,7 +14,7 @@ impl Engine {
     pub(super) fn revoke(&self, user: &UserId, channel: &ChannelName) {
         self.cut_off(user, channel, |_| true);
         // A user who has left may still be in their grace period.
-        if let Some(channel) = self.registry.loaded(channel) {
+        if let Some(channel) = self.registry.loaded(channel.as_str()) {
             leave(&channel, user, &self.limits);
         }
     }
@@ -39,7 +39,9 @@ impl Engine {
     ) {
         let ended = self.connections.cut_off(user, channel, is_meant);
         // A channel that is not in memory has nobody online.
-        let Some(channel) = self.registry.loaded(channel).filter(|_| !ended.is_empty()) else { return };
+        let Some(channel) = self.registry.loaded(channel.as_str()).filter(|_| !ended.is_empty()) else {
+            return;
+        };
         for _ in ended.iter().filter(|subscriber| subscriber.take_counted()) {
             self.count_out(&channel, user);
             channel.online().remove(user);

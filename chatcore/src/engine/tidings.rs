@@ -246,7 +246,7 @@ impl Engine {
         if self.connections.of(user).is_empty() {
             return Ok(());
         }
-        if let Some(loaded) = self.registry.loaded(name) {
+        if let Some(loaded) = self.registry.loaded(name.as_str()) {
             self.appends.catch_up(&loaded).await?;
         }
         if self.store.member(channel, user).await?.is_some() {

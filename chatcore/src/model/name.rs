@@ -1,5 +1,6 @@
 //! The name of a channel, which is its key.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -132,6 +133,13 @@ impl TryFrom<String> for ChannelName {
     }
 }
 
+/// A name is hashed and compared as its text is.
+impl Borrow<str> for ChannelName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl From<ChannelName> for Arc<str> {
     fn from(name: ChannelName) -> Self {
         name.0
@@ -164,6 +172,17 @@ mod tests {
         assert_eq!(name("Cafe\u{301}"), name("CAFÉ"));
         assert_eq!(name("v1.0_rc-2"), "v1.0_rc-2");
         assert_eq!(name("नमस्ते"), "नमस्ते");
+    }
+
+    #[test]
+    fn a_name_is_found_by_its_text() {
+        let numbers = ["general", "größe"].map(|text| (ChannelName::new(text).unwrap(), text.len()));
+        let hashed = std::collections::HashMap::from(numbers.clone());
+        let sorted = std::collections::BTreeMap::from(numbers);
+        for text in ["general", "größe"] {
+            assert_eq!((hashed.get(text), sorted.get(text)), (Some(&text.len()), Some(&text.len())));
+        }
+        assert_eq!((hashed.get("General"), sorted.get("other")), (None, None));
     }
 
     #[test]

@@ -259,8 +259,9 @@ impl Membership for MemoryStore {
         let state = self.state();
         let range = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
         let none = BTreeMap::new();
-        let mut open = state.members.open.range(range).peekable();
-        let mut closed = state.members.closed.get(user).unwrap_or(&none).range(range).peekable();
+        let mut open = state.members.open.range::<ChannelName, _>(range).peekable();
+        let mut closed =
+            state.members.closed.get(user).unwrap_or(&none).range::<ChannelName, _>(range).peekable();
         let mut next = || match (open.peek(), closed.peek()) {
             (Some((one, _)), Some((other, _))) if one > other => closed.next(),
             (Some(_), _) => open.next(),
