@@ -61,8 +61,9 @@ pub struct Connection {
     engine: Arc<Engine>,
     handle: Arc<ConnectionHandle>,
     admission: Admission,
-    /// Commands that wait for earlier ones, in order.
-    waiting: VecDeque<Waiting>,
+    /// Commands that wait for earlier ones, in order. `None` if there are none.
+    #[expect(clippy::box_collection, reason = "an idle connection has none")]
+    waiting: Option<Box<VecDeque<Waiting>>>,
     /// Commands that are running, or are answered after one that is, in order.
     started: ShortQueue<UnderWay>,
     /// Bytes of both.
@@ -137,7 +138,7 @@ impl Connection {
             admission: Admission::new(now),
             engine,
             handle,
-            waiting: VecDeque::new(),
+            waiting: None,
             started: ShortQueue::new(),
             command_bytes: 0,
             subscriptions: Vec::new(),
@@ -229,7 +230,8 @@ impl Connection {
     #[must_use]
     pub fn is_full(&self) -> bool {
         let limits = &self.engine.limits;
-        self.waiting.len() + self.started.len() >= limits.commands_in_flight
+        self.waiting.as_ref().map_or(0, |waiting| waiting.len()) + self.started.len()
+            >= limits.commands_in_flight
             || self.command_bytes >= limits.command_bytes
             || (self.command_bytes > 0 && self.commands_are_many())
     }

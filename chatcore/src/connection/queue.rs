@@ -1,6 +1,5 @@
 //! The commands of one connection: they wait, run and are answered in their order.
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::mem::replace;
 use std::pin::Pin;
@@ -108,23 +107,25 @@ impl Connection {
         self.command_bytes += bytes;
         self.engine.command_bytes.fetch_add(bytes, Ordering::Relaxed);
         let command = Waiting { id, request, bytes };
-        let mut back = if self.waiting.is_empty() { self.try_start(command) } else { Some(command) };
+        let mut back = if self.waiting.is_none() { self.try_start(command) } else { Some(command) };
         if let Some(Waiting { request: Ok(Request::Publish(publish)), .. }) = &mut back {
             // What waits keeps no channel in memory.
             publish.loaded = None;
         }
-        self.waiting.extend(back);
+        if let Some(back) = back {
+            self.waiting.get_or_insert_default().push_back(back);
+        }
     }
 
     /// Starts waiting commands, in order.
     fn start_commands(&mut self) {
-        while let Some(command) = self.waiting.pop_front() {
+        while let Some(command) = self.waiting.as_mut().and_then(|waiting| waiting.pop_front()) {
             if let Some(back) = self.try_start(command) {
-                self.waiting.push_front(back);
+                self.waiting.get_or_insert_default().push_front(back);
                 return;
             }
         }
-        self.waiting = VecDeque::new();
+        self.waiting = None;
     }
 
     /// Starts a command, or returns it if it must wait for running ones. Publishes start one after the other,
