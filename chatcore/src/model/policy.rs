@@ -227,7 +227,7 @@ pub trait Policy: Send + Sync + 'static {
     ///         if channel.as_str() == "help" && message.text.contains("https://") {
     ///             return Err(Refused::new("Links can't be posted in help."));
     ///         }
-    ///         message.text = message.text.replace("4111 1111 1111 1111", "[card number]");
+    ///         message.text = message.text.replace("4111 1111 1111 1111", "[card number]").into();
     ///         Ok(())
     ///     }
     /// }
