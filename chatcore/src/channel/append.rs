@@ -246,3 +246,26 @@ fn kind(body: &AppendBody) -> &'static str {
         AppendBody::Change { .. } => "change",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_is_bounded_in_number_and_in_bytes() {
+        let count = Count::default();
+        assert!(count.enter(10, 3, 25) && count.enter(10, 3, 25));
+        assert!(count.enter(10, 3, 25), "it begins below the bound");
+        assert!(!count.enter(0, 3, 25), "three are there");
+        count.leave(10);
+        count.leave(0);
+        assert!(!count.enter(10, 9, 20), "too many bytes");
+        assert!(count.enter(0, 9, 20), "what has no bytes");
+        assert_eq!((count.items.into_inner(), count.bytes.into_inner()), (2, 20));
+    }
+
+    #[test]
+    fn an_item_of_the_queue_takes_the_bytes_that_are_counted() {
+        assert!(size_of::<Item>() <= 40, "{}", size_of::<Item>());
+    }
+}

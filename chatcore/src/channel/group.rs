@@ -27,7 +27,7 @@ use crate::runtime::stats::{Batch, Monitor};
 use crate::store::pointer::Shared;
 use crate::store::{AppendError, Appended, Store, StoreError};
 
-/// What a group is told besides appends.
+/// What a group is told besides appends. As many as may wait are in the queue, and then in a list.
 #[derive(Debug)]
 pub(crate) enum News {
     /// A reader waits until the ring has everything that the store has now.
@@ -77,7 +77,7 @@ pub(crate) struct Group {
     answers: Vec<Answer>,
     touched: Vec<Arc<Channel>>,
     counts: Batch,
-    /// What was heard since the last batch.
+    /// What was heard beside the current batch.
     news: Vec<News>,
     /// The number of the last batches that had one append each.
     alone: u32,
