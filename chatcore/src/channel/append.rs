@@ -40,8 +40,7 @@ pub(crate) struct AppendQueue {
     most_bytes: usize,
 }
 
-/// The way to one group: one queue, so that its task waits for one. It is bounded by what is counted, which costs less than
-/// a bound of its own.
+/// One group's queue. Its bounds are those of `waiting`: a bounded channel of tokio locks a semaphore for each item.
 #[derive(Debug)]
 struct Queue {
     items: mpsc::UnboundedSender<Item>,

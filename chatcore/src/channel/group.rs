@@ -27,7 +27,7 @@ use crate::runtime::stats::{Batch, Monitor};
 use crate::store::pointer::Shared;
 use crate::store::{AppendError, Appended, Store, StoreError};
 
-/// What a group is told besides appends. As many as may wait are in the queue, and then in a list.
+/// What a group is told besides appends.
 #[derive(Debug)]
 pub(crate) enum News {
     /// A reader waits until the ring has everything that the store has now.

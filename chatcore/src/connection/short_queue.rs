@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-/// A queue that needs no memory of its own for its first item, and keeps none while it is empty.
+/// A queue that holds its first item in place, and allocates memory for the others only.
 #[derive(Debug)]
 pub(super) struct ShortQueue<T> {
     first: Option<T>,

@@ -9,9 +9,11 @@ use crate::engine::nodes::{channels, endings, roster};
 use crate::limits::Limits;
 use crate::model::id::ChannelId;
 
-/// The bytes of a note in a queue and in the list of those that are handled, of a channel's head that waits to be told, of a subscription in the list that is told
-/// to others, and of an ending that waits for the store. The names in them have at most some hundred bytes.
+/// The bytes of a note of another node, which waits in a queue and then in a list.
 const NEWS: usize = 80;
+
+/// The bytes of a channel's head that waits to be told, of a subscription in the list that is told to others, and of an ending
+/// that waits for the store. The names in them have at most some hundred bytes.
 const HEAD: usize = 64;
 const SUBSCRIPTION: usize = 96;
 const ENDING: usize = 512;

@@ -53,7 +53,7 @@ async fn an_open_channel_is_joined_by_publishing() {
     assert_eq!(until(&mut bob, joined).await, Role::Member, "and joined again");
 }
 
-/// A user who publishes to many channels in turn joins each of them once: later messages don't ask the store.
+/// A user who publishes to many channels joins each of them with the first message. Later messages don't ask the store.
 #[tokio::test]
 async fn a_channel_is_joined_with_the_first_message_alone() {
     const CHANNELS: usize = 100;
@@ -86,99 +86,105 @@ async fn has_joined(client: &mut Client) {
     assert_eq!(role.expect("they have joined"), Role::Member);
 }
 
-fn failing_store() -> (FaultyStore<MemoryStore>, Chat) {
-    let store = FaultyStore::new(MemoryStore::new(), Faults::default(), 1);
-    (store.clone(), Chat::builder(store).build())
+/// A chat on a store that can fail. Ann has created the open channel "general".
+struct General {
+    store: FaultyStore<MemoryStore>,
+    chat: Chat,
+    bob: Client,
 }
 
-/// The store refuses to let a publisher join: the next message asks again.
-#[tokio::test(start_paused = true)]
-async fn a_join_that_the_store_refused_is_asked_for_with_the_next_message() {
-    let (store, chat) = failing_store();
-    let (ann, mut bob) = (join(&chat, "ann").await, join(&chat, "bob").await);
-    ann.create_channel("general", "").await.unwrap();
-    settled(&store).await;
-    // The message is stored, and the join waits before it begins.
-    let slow = Faults { delay: 1.0, longest_delay: Duration::from_secs(1), ..Faults::default() };
-    store.set_faults(slow);
-    bob.publish("general", "first").await.unwrap();
-    store.set_faults(Faults { before_write: 1.0, ..Faults::default() });
-    settled(&store).await;
-    advance(Duration::from_secs(2)).await;
-    settled(&store).await;
-    store.set_faults(Faults::default());
-    assert_eq!(bob.channels().await.unwrap()[0].role, None, "the store has refused");
-    bob.publish("general", "second").await.unwrap();
-    has_joined(&mut bob).await;
+impl General {
+    async fn open() -> Self {
+        let store = FaultyStore::new(MemoryStore::new(), Faults::default(), 1);
+        let chat = Chat::builder(store.clone()).build();
+        join(&chat, "ann").await.create_channel("general", "").await.unwrap();
+        let bob = join(&chat, "bob").await;
+        settled(&store).await;
+        Self { store, chat, bob }
+    }
+
+    /// Slows the store down, so that what `call` leaves for later has not begun when it returns. That has these `faults`.
+    async fn fails_after(&self, call: impl Future, faults: Faults) {
+        let slow = Faults { delay: 1.0, longest_delay: Duration::from_secs(1), ..Faults::default() };
+        self.store.set_faults(slow);
+        call.await;
+        self.store.set_faults(faults);
+        settled(&self.store).await;
+        advance(Duration::from_secs(2)).await;
+        settled(&self.store).await;
+        self.store.set_faults(Faults::default());
+    }
+
+    /// Returns Bob's role in the channel, as the store has it.
+    async fn role(&self) -> Option<Role> {
+        self.bob.channels().await.unwrap()[0].role
+    }
 }
 
-/// A user has left, and the store fails as they are to be told: their next message joins all the same.
 #[tokio::test(start_paused = true)]
-async fn a_message_after_leaving_joins_again_though_nobody_could_be_told() {
-    let (store, chat) = failing_store();
-    let (ann, mut bob) = (join(&chat, "ann").await, join(&chat, "bob").await);
-    let mut other = join(&chat, "bob").await;
-    ann.create_channel("general", "").await.unwrap();
-    for client in [&mut bob, &mut other] {
+async fn the_next_message_repeats_a_join_that_failed() {
+    let mut general = General::open().await;
+    let first = async { general.bob.publish("general", "first").await.unwrap() };
+    general.fails_after(first, Faults { before_write: 1.0, ..Faults::default() }).await;
+    assert_eq!(general.role().await, None, "the store has refused");
+    general.bob.publish("general", "second").await.unwrap();
+    has_joined(&mut general.bob).await;
+}
+
+/// Another connection of Bob's is to be told that he has left, and the store fails.
+#[tokio::test(start_paused = true)]
+async fn a_message_joins_again_after_an_untold_leave() {
+    let mut general = General::open().await;
+    let other = join(&general.chat, "bob").await;
+    for client in [&general.bob, &other] {
         client.publish("general", "first").await.unwrap();
     }
-    until(&mut bob, joined).await;
-    settled(&store).await;
-    let slow = Faults { delay: 1.0, longest_delay: Duration::from_secs(1), ..Faults::default() };
-    store.set_faults(slow);
-    leave(&bob, "general").await;
-    store.set_faults(Faults { read: 1.0, ..Faults::default() });
-    settled(&store).await;
-    advance(Duration::from_secs(2)).await;
-    settled(&store).await;
-    store.set_faults(Faults::default());
-    assert_eq!(bob.channels().await.unwrap()[0].role, None);
+    until(&mut general.bob, joined).await;
+    settled(&general.store).await;
+    let leaving = leave(&general.bob, "general");
+    general.fails_after(leaving, Faults { read: 1.0, ..Faults::default() }).await;
+    assert_eq!(general.role().await, None);
     other.publish("general", "second").await.unwrap();
-    has_joined(&mut bob).await;
+    has_joined(&mut general.bob).await;
 }
 
-/// So much is to be told that a join is dropped: the next message asks again.
 #[tokio::test(start_paused = true)]
-async fn a_join_for_which_there_is_no_room_is_asked_for_with_the_next_message() {
-    let (store, chat) = failing_store();
-    let (ann, mut bob) = (join(&chat, "ann").await, join(&chat, "bob").await);
-    ann.create_channel("general", "").await.unwrap();
-    bob.publish("general", "before").await.unwrap();
-    has_joined(&mut bob).await;
-    leave(&bob, "general").await;
-    settled(&store).await;
-    // Each new connection is told of. The first of them wait for the store, the others in the queue.
-    let held = store.hold_answers();
+async fn the_next_message_repeats_a_join_that_was_dropped() {
+    let mut general = General::open().await;
+    general.bob.publish("general", "before").await.unwrap();
+    has_joined(&mut general.bob).await;
+    leave(&general.bob, "general").await;
+    settled(&general.store).await;
+    // Each new connection adds one to the queue. The first of them wait for the store.
+    let held = general.store.hold_answers();
     for _ in 0..2 {
         for _ in 0..10_000 {
-            chat.connect(Identity::new(user("carol"))).unwrap();
+            general.chat.connect(Identity::new(user("carol"))).unwrap();
         }
-        settled(&store).await;
+        settled(&general.store).await;
     }
-    bob.publish("general", "first").await.unwrap();
+    general.bob.publish("general", "first").await.unwrap();
     drop(held);
-    settled(&store).await;
-    assert_eq!(bob.channels().await.unwrap()[0].role, None, "there was no room");
-    bob.publish("general", "second").await.unwrap();
-    has_joined(&mut bob).await;
+    settled(&general.store).await;
+    assert_eq!(general.role().await, None, "there was no room");
+    general.bob.publish("general", "second").await.unwrap();
+    has_joined(&mut general.bob).await;
 }
 
-/// What another node did may never be heard of here, so the store is asked from time to time.
+/// This node may never hear that the user has left a channel at another one.
 #[tokio::test(start_paused = true)]
-async fn whether_a_publisher_has_joined_is_asked_again_after_a_while() {
-    let (store, chat) = failing_store();
-    let (ann, mut bob) = (join(&chat, "ann").await, join(&chat, "bob").await);
-    ann.create_channel("general", "").await.unwrap();
-    bob.publish("general", "first").await.unwrap();
-    until(&mut bob, joined).await;
-    settled(&store).await;
+async fn joined_channels_are_checked_again_after_a_while() {
+    let mut general = General::open().await;
+    general.bob.publish("general", "first").await.unwrap();
+    until(&mut general.bob, joined).await;
+    settled(&general.store).await;
     // Another process on the same database.
-    let elsewhere = Chat::builder(store.clone()).build();
+    let elsewhere = Chat::builder(general.store.clone()).build();
     leave(&join(&elsewhere, "bob").await, "general").await;
-    bob.publish("general", "second").await.unwrap();
-    settled(&store).await;
-    assert_eq!(bob.channels().await.unwrap()[0].role, None, "nobody has told this process");
+    general.bob.publish("general", "second").await.unwrap();
+    settled(&general.store).await;
+    assert_eq!(general.role().await, None, "nobody has told this process");
     advance(Duration::from_secs(10 * 60)).await;
-    bob.publish("general", "third").await.unwrap();
-    has_joined(&mut bob).await;
+    general.bob.publish("general", "third").await.unwrap();
+    has_joined(&mut general.bob).await;
 }

@@ -21,7 +21,8 @@ pub(super) struct Nonces {
 /// So many may be looked through at each trim.
 const FEW: usize = 4_096;
 
-/// Who publishes what, hashed once: a publish looks for its nonce, adds it, and has it moved whenever the table grows.
+/// The hashes of a publish. They are computed once, and used to look for the nonce, to add it, and to move it when the
+/// table grows.
 #[derive(Debug)]
 pub(crate) struct Hashed {
     /// Of the author alone.
