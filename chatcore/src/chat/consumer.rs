@@ -438,6 +438,6 @@ impl Chat {
     /// Returns an event of a channel's log as JSON, as clients get it in the [full form](crate::protocol::Form::Full): for a webhook, say.
     #[must_use]
     pub fn event_json(&self, channel: &ChannelName, event: &Event) -> Bytes {
-        self.engine().encoder.event(channel, event).frame.bytes(Variant::Full)
+        self.engine().encoder.event(channel, event).0.bytes(Variant::Full)
     }
 }

@@ -12,7 +12,7 @@ use crate::model::id::Seq;
 use crate::model::name::ChannelName;
 use crate::model::policy::Action;
 use crate::model::query::SearchQuery;
-use crate::protocol::{Encoder, Fragment, History, MessageList, Reply, SearchFrom};
+use crate::protocol::{Encoded, Encoder, History, MessageList, Reply, SearchFrom};
 use crate::store::{Listed, Page, PageLimit};
 
 /// The most channels that one search over all looks at. The answer says where to go on.
@@ -74,7 +74,7 @@ impl Engine {
         let _turn = self.searches.turn(user).await;
         let _running = self.monitor.counters.searches_running.count();
         let mut page = limit.fill();
-        let mut fragments: Vec<Fragment> = Vec::new();
+        let mut encoded: Vec<Encoded> = Vec::new();
         // Nothing is before 0: the last channel of this step was searched.
         let mut next = channels.more.map(|channel| SearchMark { channel, before: 0 });
         for (at, listed) in channels.listed.iter().enumerate() {
@@ -95,15 +95,15 @@ impl Engine {
             let mut cut = None;
             let mut of_channel = Vec::with_capacity(readable.len());
             for message in readable.iter().rev() {
-                let fragment = self.encoder.message_in(name, message);
-                if !page.take(fragment.len_for(handle.reader())) {
+                let object = self.encoder.message_in(name, message);
+                if !page.take(object.message_len_for(handle.reader())) {
                     cut = Some(message.seq + 1);
                     break;
                 }
-                of_channel.push(fragment);
+                of_channel.push(object);
             }
             of_channel.reverse();
-            fragments.extend(of_channel);
+            encoded.extend(of_channel);
             if let Some(before) = cut.or(rest) {
                 next = Some(SearchMark { channel: name.clone(), before });
                 break;
@@ -115,7 +115,7 @@ impl Engine {
                 break;
             }
         }
-        let messages = MessageList::for_reader(fragments.iter(), handle.reader());
+        let messages = MessageList::for_reader(encoded.iter(), handle.reader());
         Ok(Reply::Found { messages, before: next.map(|mark| SearchFrom::Mark(mark.text())) })
     }
 

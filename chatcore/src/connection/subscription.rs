@@ -185,7 +185,7 @@ impl Subscription {
         let mut page = limit.fill();
         let mut frames = Vec::with_capacity(events.len());
         for event in events {
-            let frame = self.engine.encoder.event(name, &event).frame;
+            let (frame, _) = self.engine.encoder.event(name, &event);
             let variant = frame.variant(reader);
             if !page.take(frame.len(variant) + 1) {
                 break;

@@ -345,7 +345,7 @@ mod tests {
         let user = User::new(&format!("u_{author}"), author).unwrap();
         let content = Content::new(user, Nonce::new(author).unwrap(), text);
         let event = Event::new(1, Timestamp::from_millis(0), EventKind::Message(content));
-        Encoder::new("").event(&ChannelName::new("a").unwrap(), &event).frame
+        Encoder::new("").event(&ChannelName::new("a").unwrap(), &event).0
     }
 
     #[test]

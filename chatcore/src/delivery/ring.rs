@@ -13,7 +13,7 @@ use crate::limits::Limits;
 use crate::model::check::Check;
 use crate::model::event::{Event, EventKind};
 use crate::model::id::{Position, Seq, UserId};
-use crate::protocol::{Encoded, EncodedEvent, Encoder, MessageList, Reader};
+use crate::protocol::{Encoded, Encoder, MessageList, Reader};
 use crate::store::{Head, Page, PageLimit};
 
 /// The end of a channel's log in memory, bounded in number and in bytes.
@@ -58,11 +58,11 @@ impl HistoryRing {
     ) -> Self {
         let mut messages = RingMessages::new(limits, newest.more);
         for message in &newest.messages {
-            messages.push(message.seq, encoder.message(message));
+            messages.push_own(message.seq, encoder.message(message));
         }
         let mut ring = Self {
             encoder,
-            frames: RingFrames::new(limits, head.check),
+            frames: RingFrames::new(limits, &head),
             head,
             messages,
             generation: 0,
@@ -101,9 +101,8 @@ impl HistoryRing {
         Cursor { generation: self.generation, seq }
     }
 
-    /// Adds the next event of the log.
-    pub(crate) fn push(&mut self, event: &Event, encoded: EncodedEvent) -> Push {
-        let check = encoded.check;
+    /// Adds the next event of the log, with its frame and its check.
+    pub(crate) fn push(&mut self, event: &Event, frame: Encoded, check: Check) -> Push {
         if event.seq <= self.head.seq {
             // Another event at this position: the log in the store was restored and continued.
             let differs = self.check_at(event.seq).is_some_and(|known| known != check);
@@ -115,17 +114,13 @@ impl HistoryRing {
         (self.head.seq, self.head.check) = (event.seq, Some(check));
         self.messages.drop_snapshots();
         match &event.kind {
-            EventKind::Message(_) => {
-                if let Some(fragment) = encoded.message {
-                    self.messages.push(event.seq, fragment);
-                }
-            }
+            EventKind::Message(_) => self.messages.push_framed(event.seq, frame.message_len()),
             EventKind::Deleted { target, .. } => {
-                self.messages.apply(event, *target, &self.encoder);
+                self.messages.apply(event, *target, &self.frames, &self.encoder);
                 self.frames.redact(*target, &self.encoder);
             }
             EventKind::Edited { target, .. } | EventKind::Reaction { target, .. } => {
-                self.messages.apply(event, *target, &self.encoder);
+                self.messages.apply(event, *target, &self.frames, &self.encoder);
             }
             EventKind::Member { .. } | EventKind::Changed { .. } => {}
         }
@@ -137,7 +132,7 @@ impl HistoryRing {
             | EventKind::Member { .. }
             | EventKind::Changed { .. } => None,
         };
-        self.frames.push(subject, encoded.frame, check);
+        self.frames.push(subject, frame, check, |frame| self.messages.take_out_of(frame));
         self.used.store(self.charge.rings().next_use(), Ordering::Relaxed);
         self.recharge();
         Push::Done
@@ -233,7 +228,7 @@ impl HistoryRing {
     /// ones. Returns `None` if the log may have more for the answer than the ring does.
     pub(crate) fn newest(&self, limit: usize, reader: Reader<'_>) -> Option<(MessageList, bool)> {
         let rings = self.charge.rings();
-        let newest = self.messages.newest(limit, reader, rings)?;
+        let newest = self.messages.newest(limit, reader, &self.frames, rings)?;
         self.used.store(rings.next_use(), Ordering::Relaxed);
         Some(newest)
     }
@@ -247,14 +242,14 @@ impl HistoryRing {
     pub(crate) fn forget(&mut self, user: &UserId) {
         let id = Encoder::written_id(user);
         self.frames.forget(user, &id, &self.encoder);
-        self.messages.forget(user, &id, &self.encoder);
+        self.messages.forget(user, &id, &self.frames, &self.encoder);
         self.recharge();
     }
 
     /// Keeps the newest frames and messages, up to `floor` bytes of each.
     pub(crate) fn shrink(&mut self, floor: usize) {
-        self.frames.shrink(floor);
         self.messages.shrink(floor);
+        self.frames.shrink(floor, |frame| self.messages.take_out_of(frame));
         self.recharge();
     }
 
@@ -265,229 +260,4 @@ impl HistoryRing {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::append::{Append, AppendBody};
-    use crate::model::id::{ChannelId, Epoch, Nonce};
-    use crate::model::message::User;
-    use crate::model::name::ChannelName;
-    use crate::model::time::Timestamp;
-    use crate::protocol::Form;
-
-    struct Log {
-        ring: HistoryRing,
-        encoder: Encoder,
-        name: ChannelName,
-    }
-
-    impl Log {
-        fn new(limits: &Limits) -> Self {
-            let encoder = Encoder::new("");
-            let head = Head { epoch: Epoch::random(), seq: 0, check: Some(Check::START) };
-            let rings = Arc::new(Rings::new(limits));
-            let page = Page { messages: Vec::new(), more: false };
-            let ring = HistoryRing::new(limits, encoder.clone(), &rings, head, &page);
-            Self { ring, encoder, name: ChannelName::new("a").unwrap() }
-        }
-
-        fn push(&mut self, body: AppendBody) -> Push {
-            self.push_at(self.ring.head().seq + 1, body)
-        }
-
-        fn push_at(&mut self, seq: Seq, body: AppendBody) -> Push {
-            let author = User::new("u_1", "Ann").unwrap();
-            let event = Append::new(ChannelId(1), author, body).into_event(seq, Timestamp::from_millis(0));
-            let encoded = self.encoder.event(&self.name, &event);
-            self.ring.push(&event, encoded)
-        }
-
-        fn say(&mut self, text: &str) -> Push {
-            self.push(message(text))
-        }
-
-        fn read(&self, cursor: Cursor, limit: usize) -> (Read, Vec<String>) {
-            let mut out = Vec::new();
-            let read = self.ring.read(
-                cursor,
-                limit,
-                &mut Room::new(usize::MAX),
-                Reader::new(Form::Full, &ann()),
-                &mut out,
-            );
-            (read, out.iter().map(|frame| String::from_utf8(frame.to_vec()).unwrap()).collect())
-        }
-
-        fn newest(&self, limit: usize) -> Option<String> {
-            let (messages, more) = self.ring.newest(limit, Reader::new(Form::Full, &ann()))?;
-            let reply = crate::protocol::Reply::History { messages, more, more_after: None };
-            let answer = Encoder::answer(&crate::protocol::Answer { id: Some(1), result: Ok(reply) });
-            Some(String::from_utf8(answer.to_vec()).unwrap())
-        }
-    }
-
-    fn ann() -> UserId {
-        UserId::new("u_1").unwrap()
-    }
-
-    fn message(text: &str) -> AppendBody {
-        let nonce = Nonce::new(text).unwrap();
-        AppendBody::Message {
-            nonce,
-            text: text.into(),
-            reply_to: None,
-            attachments: Vec::new(),
-            extras: None,
-        }
-    }
-
-    fn limits(edit: impl FnOnce(&mut Limits)) -> Limits {
-        let mut limits = Limits::default();
-        edit(&mut limits);
-        limits
-    }
-
-    #[test]
-    fn a_cursor_reads_every_frame_once_in_order() {
-        let mut log = Log::new(&Limits::default());
-        let start = log.ring.cursor();
-        for n in 0..5 {
-            assert_eq!(log.say(&format!("m{n}")), Push::Done);
-        }
-        let (read, first) = log.read(start, 3);
-        let Read::More(next) = read else { panic!("{read:?}") };
-        let (read, rest) = log.read(next, 3);
-        assert_eq!(read, Read::Caught(log.ring.cursor()));
-        let all: Vec<_> = first.into_iter().chain(rest).collect();
-        assert!((0..5).all(|n| all[n].contains(&format!("\"m{n}\""))), "{all:?}");
-        assert_eq!(log.read(log.ring.cursor(), 3), (Read::Caught(log.ring.cursor()), Vec::new()));
-    }
-
-    #[test]
-    fn an_overtaken_cursor_is_told_what_it_missed() {
-        let mut log = Log::new(&limits(|l| l.ring_events = 4));
-        let start = log.ring.cursor();
-        for n in 0..4 {
-            log.say(&format!("m{n}"));
-        }
-        assert!(matches!(log.read(start, 9).0, Read::Caught(_)), "at the bound");
-        log.say("one more");
-        assert_eq!(log.read(start, 9), (Read::Lagged { from: 1, to: 5 }, Vec::new()));
-    }
-
-    #[test]
-    fn frames_and_messages_are_bounded_in_bytes() {
-        let mut log = Log::new(&limits(|l| l.ring_bytes = 4_000));
-        let start = log.ring.cursor();
-        for n in 0..20 {
-            log.say(&format!("{n}{}", "x".repeat(50)));
-        }
-        assert!(log.ring.frames.bytes() <= 4_000 && log.ring.messages.bytes() <= 4_000);
-        assert!(matches!(log.read(start, 9).0, Read::Lagged { .. }));
-        assert_eq!(log.newest(20), None, "older ones are the store's to give");
-        assert!(log.newest(5).is_some());
-    }
-
-    #[test]
-    fn a_ring_that_is_shrunk_keeps_the_newest_and_the_rest_lags() {
-        let mut log = Log::new(&Limits::default());
-        let start = log.ring.cursor();
-        for n in 0..20 {
-            log.say(&format!("{n}{}", "x".repeat(50)));
-        }
-        let before = log.ring.charge.rings().used();
-        assert!(log.newest(20).is_some());
-        assert!(log.ring.charge.rings().used() > before, "the list counts");
-        log.ring.shrink(1_000);
-        assert!(log.ring.charge.rings().used() < 4_000);
-        assert_eq!(log.read(start, 20).0, Read::Lagged { from: 1, to: 20 });
-        assert!(matches!(log.read(log.ring.cursor_at(18), 20).0, Read::Caught(_)));
-        assert_eq!(log.newest(20), None, "older ones are the store's to give");
-        assert!(log.newest(2).is_some());
-        log.ring.shrink(0);
-        assert_eq!(log.ring.charge.rings().used(), 0);
-        log.say("it goes on");
-        assert!(matches!(log.read(log.ring.cursor_at(20), 20).0, Read::Caught(_)));
-    }
-
-    #[test]
-    fn a_list_has_the_form_of_its_reader_and_their_own_nonces() {
-        let mut log = Log::new(&Limits::default());
-        for text in ["one", "two"] {
-            log.say(text);
-        }
-        let (ann, other) = (ann(), UserId::new("u_2").unwrap());
-        for limit in [1, 2] {
-            let list = |form, user| {
-                let (messages, _) = log.ring.newest(limit, Reader::new(form, user)).unwrap();
-                let list: Vec<serde_json::Value> = serde_json::from_slice(messages.json()).unwrap();
-                list.iter()
-                    .map(|message| (message.get("nonce").is_some(), message.get("deleted").is_some()))
-                    .collect::<Vec<_>>()
-            };
-            for _ in 0..2 {
-                assert_eq!(list(Form::Full, &other), vec![(true, true); limit]);
-                assert_eq!(list(Form::Lean, &other), vec![(false, false); limit]);
-                assert_eq!(list(Form::Lean, &ann), vec![(true, false); limit]);
-            }
-        }
-    }
-
-    #[test]
-    fn a_push_out_of_order_is_known_or_a_gap() {
-        let mut log = Log::new(&Limits::default());
-        log.say("a");
-        assert_eq!(log.push_at(1, message("a")), Push::Known);
-        assert_eq!(log.push_at(3, message("c")), Push::Gap);
-        assert_eq!(log.ring.head().seq, 1);
-    }
-
-    #[test]
-    fn edits_and_reactions_fold_and_a_delete_leaves_no_text_anywhere() {
-        let mut log = Log::new(&Limits::default());
-        let start = log.ring.cursor();
-        log.say("secret");
-        log.push(AppendBody::Edit { target: 1, text: "secret again".into(), extras: None });
-        log.push(AppendBody::React { target: 1, emoji: "👍".into(), on: true, limits: Default::default() });
-        let shown = log.newest(10).unwrap();
-        assert!(shown.contains("secret again") && shown.contains("👍"), "{shown}");
-        log.push(AppendBody::Delete { target: 1 });
-        let (_, frames) = log.read(start, 10);
-        let everything = frames.join("\n") + &log.newest(10).unwrap();
-        assert_eq!(frames.len(), 4);
-        assert!(
-            !everything.contains("secret again") && !everything.contains("\"text\":\"secret"),
-            "{everything}"
-        );
-        assert!(everything.contains("\"deleted\":true"));
-    }
-
-    #[test]
-    fn a_restart_makes_every_cursor_lag() {
-        let mut log = Log::new(&Limits::default());
-        log.say("a");
-        let cursor = log.ring.cursor();
-        let head = Head { epoch: Epoch::random(), seq: 7, check: None };
-        log.ring.restart(&Limits::default(), head, &Page { messages: Vec::new(), more: false });
-        assert_eq!(log.read(cursor, 9).0, Read::Lagged { from: 1, to: 7 });
-    }
-
-    #[test]
-    fn resume_needs_this_epoch_and_a_position_the_ring_still_holds() {
-        let mut log = Log::new(&limits(|l| l.ring_events = 2));
-        for text in ["a", "b", "c"] {
-            log.say(text);
-        }
-        let epoch = log.ring.head().epoch.clone();
-        let after = |seq, epoch: &Epoch| {
-            let position = Position::new(epoch.clone(), seq);
-            log.ring
-                .frames_after(&position, usize::MAX, Reader::new(Form::Full, &ann()))
-                .map(|(frames, _)| frames.len())
-        };
-        assert_eq!(after(3, &epoch), Some(0));
-        assert_eq!(after(1, &epoch), Some(2));
-        assert_eq!(after(0, &epoch), None);
-        assert_eq!(after(4, &epoch), None);
-        assert_eq!(after(1, &Epoch::random()), None);
-    }
-}
+mod tests;

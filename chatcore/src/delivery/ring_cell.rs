@@ -77,8 +77,8 @@ impl RingCell {
 
     /// Adds an event that is stored. The write lock keeps readers away for one push.
     pub(crate) fn push(&self, event: &Event) -> Push {
-        let encoded = self.encoder.event(&self.channel, event);
-        let push = self.write().push(event, encoded);
+        let (frame, check) = self.encoder.event(&self.channel, event);
+        let push = self.write().push(event, frame, check);
         // Somebody may have been erased since it was encoded.
         for user in self.encoder.names().in_event(event) {
             self.forget(&user);

@@ -6,6 +6,7 @@ use crate::limits::Limits;
 use crate::model::check::Check;
 use crate::model::id::{Seq, UserId};
 use crate::protocol::{Encoded, Encoder};
+use crate::store::Head;
 
 /// The frames of a log's newest events without a gap, bounded in number and in bytes. A place among them is said by
 /// the number of frames after it.
@@ -14,28 +15,31 @@ pub(super) struct RingFrames {
     most: usize,
     most_bytes: usize,
     frames: VecDeque<Frame>,
+    /// The `seq` of the newest frame's event.
+    head: Seq,
     bytes: usize,
     /// The check of the event before the oldest frame, if it is known.
     floor_check: Option<Check>,
 }
 
 #[derive(Debug)]
-struct Frame {
+pub(super) struct Frame {
     /// The message that a delete must redact with this frame: the message itself, or the target of an edit.
-    subject: Option<Seq>,
-    encoded: Encoded,
+    pub(super) subject: Option<Seq>,
+    pub(super) encoded: Encoded,
     check: Check,
 }
 
 impl RingFrames {
-    /// Returns no frames. The next one follows an event with this check.
-    pub(super) fn new(limits: &Limits, floor_check: Option<Check>) -> Self {
+    /// Returns no frames. The next one follows the event at the end of a log.
+    pub(super) fn new(limits: &Limits, end: &Head) -> Self {
         Self {
             most: limits.ring_events,
             most_bytes: limits.ring_bytes,
             frames: VecDeque::new(),
+            head: end.seq,
             bytes: 0,
-            floor_check,
+            floor_check: end.check,
         }
     }
 
@@ -49,14 +53,29 @@ impl RingFrames {
         self.bytes
     }
 
-    /// Adds a frame, and drops the oldest ones over the bounds.
+    /// Adds a frame, and hands the oldest ones over the bounds to `dropped`.
     #[inline]
-    pub(super) fn push(&mut self, subject: Option<Seq>, encoded: Encoded, check: Check) {
+    pub(super) fn push(
+        &mut self,
+        subject: Option<Seq>,
+        encoded: Encoded,
+        check: Check,
+        mut dropped: impl FnMut(Frame),
+    ) {
+        self.head += 1;
         self.bytes += encoded.held();
         self.frames.push_back(Frame { subject, encoded, check });
         while self.frames.len() > self.most || (self.bytes > self.most_bytes && self.frames.len() > 1) {
-            self.drop_oldest();
+            dropped(self.drop_oldest());
         }
+    }
+
+    /// Returns the frame of the event at `seq`.
+    #[inline]
+    pub(super) fn at(&self, seq: Seq) -> Option<&Encoded> {
+        let later = usize::try_from(self.head.checked_sub(seq)?).ok()?;
+        let at = self.frames.len().checked_sub(later)?.checked_sub(1)?;
+        self.frames.get(at).map(|frame| &frame.encoded)
     }
 
     /// Returns the newest `count` frames, oldest first. There must be as many.
@@ -94,17 +113,18 @@ impl RingFrames {
         }
     }
 
-    /// Keeps the newest frames, up to `floor` bytes.
-    pub(super) fn shrink(&mut self, floor: usize) {
+    /// Keeps the newest frames, up to `floor` bytes, and hands the others to `dropped`.
+    pub(super) fn shrink(&mut self, floor: usize, mut dropped: impl FnMut(Frame)) {
         while self.bytes > floor {
-            self.drop_oldest();
+            dropped(self.drop_oldest());
         }
         self.frames.shrink_to_fit();
     }
 
-    fn drop_oldest(&mut self) {
+    fn drop_oldest(&mut self) -> Frame {
         let oldest = self.frames.pop_front().expect("invariant: a ring with bytes has frames");
         self.bytes -= oldest.encoded.held();
         self.floor_check = Some(oldest.check);
+        oldest
     }
 }

@@ -4,13 +4,16 @@ use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
 use crate::delivery::ring_budget::{Charge, Rings};
+use crate::delivery::ring_frames::{Frame, RingFrames};
 use crate::limits::Limits;
 use crate::model::event::Event;
 use crate::model::id::{Seq, UserId};
-use crate::protocol::{Encoder, Form, Fragment, Marks, MessageList, Reader};
+use crate::protocol::{Encoded, Encoder, Form, Marks, MessageList, Reader};
 use crate::store::PageLimit;
 
 /// The newest messages of a log in their current state, bounded in number and in bytes.
+///
+/// A message that nothing has changed is in its frame, as long as the ring has that.
 #[derive(Debug)]
 pub(super) struct RingMessages {
     bounds: PageLimit,
@@ -27,7 +30,17 @@ pub(super) struct RingMessages {
 #[derive(Debug)]
 struct Kept {
     seq: Seq,
-    fragment: Fragment,
+    /// The bytes of its message in the full form.
+    len: u32,
+    /// The message, if it is not in its frame.
+    own: Option<Box<Encoded>>,
+}
+
+impl Kept {
+    fn encoded<'a>(&'a self, frames: &'a RingFrames) -> &'a Encoded {
+        let own = self.own.as_deref().or_else(|| frames.at(self.seq));
+        own.expect("invariant: a message is taken out of its frame before that is dropped")
+    }
 }
 
 #[derive(Debug, Default)]
@@ -74,32 +87,78 @@ impl RingMessages {
         self.bytes
     }
 
-    /// Adds a message, and drops the oldest ones over the bounds.
+    /// Adds a message of `len` bytes that is in its frame, and drops the oldest ones over the bounds.
     #[inline]
-    pub(super) fn push(&mut self, seq: Seq, fragment: Fragment) {
-        self.bytes += fragment.len();
-        self.messages.push_back(Kept { seq, fragment });
+    pub(super) fn push_framed(&mut self, seq: Seq, len: usize) {
+        self.push(Kept { seq, len: len as u32, own: None });
+    }
+
+    /// Adds a message that is in no frame, and drops the oldest ones over the bounds.
+    pub(super) fn push_own(&mut self, seq: Seq, message: Encoded) {
+        self.push(Kept { seq, len: message.message_len() as u32, own: Some(Box::new(message)) });
+    }
+
+    #[inline]
+    fn push(&mut self, kept: Kept) {
+        self.bytes += kept.len as usize;
+        self.messages.push_back(kept);
         self.trim();
+    }
+
+    /// Takes a message out of a frame that is dropped.
+    #[inline]
+    pub(super) fn take_out_of(&mut self, frame: Frame) {
+        let Frame { subject: Some(seq), encoded, .. } = frame else { return };
+        if self.messages.front().is_some_and(|oldest| oldest.seq <= seq) && encoded.is_message() {
+            self.take(seq, encoded);
+        }
+    }
+
+    #[cold]
+    fn take(&mut self, seq: Seq, encoded: Encoded) {
+        if let Ok(at) = self.place(seq) {
+            self.messages[at].own.get_or_insert_with(|| Box::new(encoded));
+        }
+    }
+
+    /// Returns the place of the message at `seq`.
+    fn place(&self, seq: Seq) -> Result<usize, usize> {
+        self.messages.binary_search_by_key(&seq, |kept| kept.seq)
     }
 
     /// Applies an edit, a delete or a reaction to the message that it is about.
-    pub(super) fn apply(&mut self, event: &Event, target: Seq, encoder: &Encoder) {
-        let Ok(at) = self.messages.binary_search_by_key(&target, |kept| kept.seq) else { return };
-        let kept = &mut self.messages[at];
-        self.bytes -= kept.fragment.len();
-        kept.fragment = encoder.apply(&kept.fragment, event);
-        self.bytes += kept.fragment.len();
+    pub(super) fn apply(&mut self, event: &Event, target: Seq, frames: &RingFrames, encoder: &Encoder) {
+        let Ok(at) = self.place(target) else { return };
+        let message = encoder.apply(self.messages[at].encoded(frames), event);
+        self.replace(at, message);
         self.trim();
     }
 
-    /// Takes an erased person's name out of every message.
-    pub(super) fn forget(&mut self, user: &UserId, id: &str, encoder: &Encoder) {
+    /// Replaces a message by another state of it.
+    fn replace(&mut self, at: usize, message: Encoded) {
+        let kept = &mut self.messages[at];
+        self.bytes -= kept.len as usize;
+        kept.len = message.message_len() as u32;
+        self.bytes += kept.len as usize;
+        kept.own = Some(Box::new(message));
+    }
+
+    /// Takes an erased person's name out of every message. The frames don't have it any more.
+    pub(super) fn forget(&mut self, user: &UserId, id: &str, frames: &RingFrames, encoder: &Encoder) {
         self.drop_snapshots();
-        for kept in &mut self.messages {
-            if let Some(fragment) = encoder.forget_author(&kept.fragment, user, id) {
-                self.bytes -= kept.fragment.len();
-                self.bytes += fragment.len();
-                kept.fragment = fragment;
+        for at in 0..self.messages.len() {
+            let kept = &mut self.messages[at];
+            match &kept.own {
+                Some(message) => {
+                    if let Some(message) = encoder.forget_author(message, user, id) {
+                        self.replace(at, message);
+                    }
+                }
+                None => {
+                    self.bytes -= kept.len as usize;
+                    kept.len = kept.encoded(frames).message_len() as u32;
+                    self.bytes += kept.len as usize;
+                }
             }
         }
     }
@@ -116,6 +175,7 @@ impl RingMessages {
         &self,
         limit: usize,
         reader: Reader<'_>,
+        frames: &RingFrames,
         rings: &Arc<Rings>,
     ) -> Option<(MessageList, bool)> {
         let room = |next: usize| self.bytes + next <= self.answer_bytes;
@@ -125,32 +185,32 @@ impl RingMessages {
         }
         let start = self.messages.len().saturating_sub(limit);
         let list = match start {
-            0 => self.all(reader, rings),
-            _ => MessageList::for_reader(self.fragments(start), reader),
+            0 => self.all(reader, frames, rings),
+            _ => MessageList::for_reader(self.from(start, frames), reader),
         };
         Some((list, start > 0 || self.older.is_some()))
     }
 
     /// Returns the list of all messages. A reader who has written one of them, and gets its nonce, has a list of their own.
-    fn all(&self, reader: Reader<'_>, rings: &Arc<Rings>) -> MessageList {
+    fn all(&self, reader: Reader<'_>, frames: &RingFrames, rings: &Arc<Rings>) -> MessageList {
         let snapshot = match reader.form {
             Form::Full => &self.snapshots.full,
             Form::Lean => &self.snapshots.lean,
         };
         let snapshot = snapshot.get_or_init(|| {
-            let list = MessageList::for_others(self.fragments(0), reader.form);
+            let list = MessageList::for_others(self.from(0, frames), reader.form);
             let mut authors = Marks::default();
-            self.fragments(0).filter_map(Fragment::author_mark).for_each(|mark| authors.add(mark));
+            self.from(0, frames).filter_map(Encoded::author_mark).for_each(|mark| authors.add(mark));
             Snapshot { _charge: Charge::new(rings, list.len()), list, authors }
         });
         let is_author = reader.form == Form::Lean
             && snapshot.authors.may_have(reader.mark)
-            && self.fragments(0).any(|fragment| fragment.is_by(reader.user));
-        if is_author { MessageList::for_reader(self.fragments(0), reader) } else { snapshot.list.clone() }
+            && self.from(0, frames).any(|message| message.is_by(reader.user));
+        if is_author { MessageList::for_reader(self.from(0, frames), reader) } else { snapshot.list.clone() }
     }
 
-    fn fragments(&self, start: usize) -> impl Iterator<Item = &Fragment> + Clone {
-        self.messages.range(start..).map(|kept| &kept.fragment)
+    fn from<'a>(&'a self, start: usize, frames: &'a RingFrames) -> impl Iterator<Item = &'a Encoded> + Clone {
+        self.messages.range(start..).map(move |kept| kept.encoded(frames))
     }
 
     /// Keeps the newest messages, up to `floor` bytes, and no snapshots.
@@ -171,7 +231,7 @@ impl RingMessages {
 
     fn drop_oldest(&mut self) {
         let oldest = self.messages.pop_front().expect("invariant: a ring with bytes has messages");
-        self.bytes -= oldest.fragment.len();
-        self.older = Some(oldest.fragment.len());
+        self.bytes -= oldest.len as usize;
+        self.older = Some(oldest.len as usize);
     }
 }

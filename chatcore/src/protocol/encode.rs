@@ -9,7 +9,7 @@ use super::erased::ErasedNames;
 use super::event::ChatEvent;
 use super::form::Reader;
 use super::json::{listed_len, to_bytes, write_text};
-use super::lists::{Fragment, MessageList};
+use super::lists::MessageList;
 use super::objects::{Located, LogEvent, MessageObject};
 use super::reply::ChannelObject;
 use crate::model::attachment::Attachment;
@@ -26,13 +26,6 @@ pub(crate) struct Encoder {
     base: Arc<str>,
     /// Whose names are written no more.
     names: Arc<ErasedNames>,
-}
-
-/// The frame of an event, and the message within it if it is a `message` event.
-pub(crate) struct EncodedEvent {
-    pub(crate) frame: Encoded,
-    pub(crate) message: Option<Fragment>,
-    pub(crate) check: Check,
 }
 
 impl Encoder {
@@ -79,8 +72,8 @@ impl Encoder {
         reader: Reader<'_>,
     ) -> (MessageList, Option<Seq>) {
         let mut page = PageLimit { items: usize::MAX, bytes }.fill();
-        let (fragments, cut) = self.fitting(messages.into_iter().rev(), reader, |len| page.take(len));
-        (MessageList::for_reader(fragments.iter().rev(), reader), cut)
+        let (encoded, cut) = self.fitting(messages.into_iter().rev(), reader, |len| page.take(len));
+        (MessageList::for_reader(encoded.iter().rev(), reader), cut)
     }
 
     /// Encodes a list of two parts, each sorted oldest first: the newest of `older` and the oldest of `newer`, which take
@@ -109,19 +102,19 @@ impl Encoder {
         messages: impl ExactSizeIterator<Item = Message>,
         reader: Reader<'_>,
         mut take: impl FnMut(usize) -> bool,
-    ) -> (Vec<Fragment>, Option<Seq>) {
-        let mut fragments = Vec::with_capacity(messages.len());
+    ) -> (Vec<Encoded>, Option<Seq>) {
+        let mut encoded = Vec::with_capacity(messages.len());
         let mut last = None;
         // Each is dropped once it is encoded, so the list is in memory twice, not three times.
         for message in messages {
-            let fragment = self.message(&message);
-            if !take(fragment.len_for(reader)) {
-                return (fragments, last);
+            let next = self.message(&message);
+            if !take(next.message_len_for(reader)) {
+                return (encoded, last);
             }
             last = Some(message.seq);
-            fragments.push(fragment);
+            encoded.push(next);
         }
-        (fragments, None)
+        (encoded, None)
     }
 
     /// Takes the name of an erased author out of a message for the app.
@@ -143,19 +136,18 @@ impl Encoder {
         to_bytes(&self.located(attachment))
     }
 
-    /// Encodes the frame of an event of a channel's log.
-    pub(crate) fn event(&self, channel: &ChannelName, event: &Event) -> EncodedEvent {
+    /// Encodes the frame of an event of a channel's log. Also returns the event's check.
+    pub(crate) fn event(&self, channel: &ChannelName, event: &Event) -> (Encoded, Check) {
         let check = Check::of(event);
         let erased = self.names.event(event);
         let event = erased.as_ref().unwrap_or(event);
-        let EventKind::Message(content) = &event.kind else {
-            return EncodedEvent {
-                frame: Encoded::same(to_bytes(&LogEvent { channel, event, check })),
-                message: None,
-                check,
-            };
+        let frame = match &event.kind {
+            EventKind::Message(content) => {
+                self.message_event(channel, check, &MessageObject::begun(self, event, content))
+            }
+            _ => Encoded::same(to_bytes(&LogEvent { channel, event, check })),
         };
-        self.message_event(channel, check, &MessageObject::begun(self, event, content))
+        (frame, check)
     }
 
     pub(crate) fn message_event(
@@ -163,34 +155,32 @@ impl Encoder {
         channel: &ChannelName,
         check: Check,
         message: &MessageObject<'_>,
-    ) -> EncodedEvent {
+    ) -> Encoded {
         let mut out = Vec::with_capacity(channel.as_str().len() + message.size_hint());
         // A channel's name and a check need no escaping.
         let (channel, check_text) = (channel.as_str().as_bytes(), check.as_bytes());
         let begin: [&[u8]; 5] =
             [br#"{"type":"message","channel":""#, channel, br#"","check":""#, check_text, b"\","];
         begin.into_iter().for_each(|part| out.extend_from_slice(part));
-        let start = out.len();
-        let frame = message.encode(out);
-        EncodedEvent { message: Some(Fragment::of(frame.tail(start))), frame, check }
+        message.encode(out.len(), out)
     }
 
     /// Encodes a message in its current state.
-    pub(crate) fn message(&self, message: &Message) -> Fragment {
+    pub(crate) fn message(&self, message: &Message) -> Encoded {
         let erased = self.names.message(message);
         let message = MessageObject::new(self, erased.as_ref().unwrap_or(message));
-        Fragment::of(message.encode(Vec::with_capacity(message.size_hint())))
+        message.encode(0, Vec::with_capacity(message.size_hint()))
     }
 
     /// Encodes a message in its current state, with its channel.
-    pub(crate) fn message_in(&self, channel: &ChannelName, message: &Message) -> Fragment {
+    pub(crate) fn message_in(&self, channel: &ChannelName, message: &Message) -> Encoded {
         let erased = self.names.message(message);
         let message = MessageObject::new(self, erased.as_ref().unwrap_or(message));
         let mut out = Vec::with_capacity(channel.as_str().len() + message.size_hint());
         out.extend_from_slice(br#""channel":"#);
         write_text(&mut out, channel.as_str());
         out.push(b',');
-        Fragment::of(message.encode(out))
+        message.encode(0, out)
     }
 
     /// Returns the number of bytes of a channel in a list, with a comma.
@@ -238,7 +228,7 @@ mod tests {
     #[test]
     fn a_message_frame_is_what_the_protocol_page_shows_and_its_tail_is_the_message() {
         let encoder = Encoder::new("/chat");
-        let joined = encoder.event(&ChannelName::new("general").unwrap(), &event());
+        let (frame, _) = encoder.event(&ChannelName::new("general").unwrap(), &event());
         let expected = concat!(
             r#"{"type":"message","channel":"general","check":"D85_3Uz2","seq":45,"author":{"id":"u_1","name":"Ann"},"#,
             r#""at":"1970-01-01T00:00:00.000Z","text":"hi \"you\"","attachments":["#,
@@ -246,14 +236,23 @@ mod tests {
             r#""url":"/chat/attachments/a_1/plan%20%C3%84.png"}],"nonce":"n","#,
             r#""reply_to":null,"edited_at":null,"deleted":false,"reactions":[]}"#,
         );
-        assert_eq!(joined.frame.bytes(Variant::Full), expected);
-        assert_eq!(joined.message, Some(encoder.message(&event().to_message().unwrap())));
+        assert_eq!(frame.bytes(Variant::Full), expected);
+        let message = encoder.message(&event().to_message().unwrap());
+        for variant in [Variant::Full, Variant::Lean, Variant::Own] {
+            let [in_frame, alone] = [&frame, &message].map(|encoded| {
+                let mut out = Vec::new();
+                encoded.write_message(variant, &mut out);
+                assert_eq!(out.len() + 1, encoded.message_len_as(variant));
+                out
+            });
+            assert_eq!(in_frame, alone);
+        }
     }
 
     #[test]
     fn each_form_is_made_of_the_same_bytes() {
         let [ann, other] = ["u_1", "u_2"].map(|id| crate::model::id::UserId::new(id).unwrap());
-        let frame = Encoder::new("").event(&ChannelName::new("general").unwrap(), &event()).frame;
+        let frame = Encoder::new("").event(&ChannelName::new("general").unwrap(), &event()).0;
         let written = |form, user| {
             let variant = frame.variant(Reader::new(form, user));
             let bytes = frame.bytes(variant);
@@ -284,7 +283,7 @@ mod tests {
             let Event { kind: EventKind::Message(mut content), .. } = event() else { panic!("no message") };
             content.author = User::new(id, "Ann").unwrap();
             let event = Event { seq: 1, at: Timestamp::from_millis(0), kind: EventKind::Message(content) };
-            let frame = Encoder::new("").event(&ChannelName::new("general").unwrap(), &event).frame;
+            let frame = Encoder::new("").event(&ChannelName::new("general").unwrap(), &event).0;
             let is_by = |other: &&str| frame.is_by(&crate::model::id::UserId::new(*other).unwrap());
             assert_eq!(ids.iter().filter(|other| is_by(other)).collect::<Vec<_>>(), [&id]);
         }
@@ -314,15 +313,15 @@ mod tests {
             users: vec![crate::model::id::UserId::new(format!("{n:064}")).unwrap()],
         };
         message.reactions = (0..limits.reactions).map(reaction).collect();
-        let (len, most) = (Encoder::new("/chat").message(&message).len(), limits.message_bytes());
+        let (len, most) = (Encoder::new("/chat").message(&message).message_len(), limits.message_bytes());
         assert!(len <= most && len > most / 2, "{len} bytes, where {most} are said");
     }
 
     #[test]
     fn a_redacted_frame_has_no_text_and_no_file() {
         let encoder = Encoder::new("");
-        let joined = encoder.event(&ChannelName::new("general").unwrap(), &event());
-        let frame = encoder.redact(&joined.frame, joined.check).bytes(Variant::Full);
+        let (frame, check) = encoder.event(&ChannelName::new("general").unwrap(), &event());
+        let frame = encoder.redact(&frame, check).bytes(Variant::Full);
         let text = std::str::from_utf8(&frame).unwrap();
         assert!(
             !text.contains("you") && !text.contains("plan") && text.contains(r#""deleted":true"#),

@@ -5,8 +5,9 @@ use bytes::Bytes;
 use super::form::{Form, Mark, Reader, Variant};
 use crate::model::id::UserId;
 
-/// A message's JSON object, or the frame of an event of a log, in all its forms.
+/// A message's JSON object without its opening brace, or the frame of an event of a log, in all its forms.
 ///
+/// The frame of a `message` event ends in exactly the bytes of its message, so an answer takes the message from the frame.
 /// It holds the lean form as it is written, and after that the field of the nonce. Any other form has something more
 /// before the closing brace. So the forms share one buffer, and none of them is encoded a second time. Of an event that is
 /// no message, all forms are the same.
@@ -15,6 +16,8 @@ pub(crate) struct Encoded {
     bytes: Bytes,
     /// The length of the lean form.
     lean: u32,
+    /// Where the message's object begins.
+    object: u32,
     /// Where the author's id begins. 0 if this is no message.
     author: u32,
     mark: Mark,
@@ -52,18 +55,20 @@ impl Encoded {
     /// Takes what is the same in all forms.
     pub(crate) fn same(bytes: Bytes) -> Self {
         let lean = bytes.len() as u32;
-        Self { bytes, lean, author: 0, mark: Mark::default(), left_out: LeftOut(0) }
+        Self { bytes, lean, object: 0, author: 0, mark: Mark::default(), left_out: LeftOut(0) }
     }
 
-    /// Takes the lean form of `lean` bytes, which the nonce's field follows. `author` is where the author's id begins.
-    pub(super) fn message(bytes: Vec<u8>, lean: usize, author: usize, mark: Mark, left_out: LeftOut) -> Self {
-        Self { bytes: bytes.into(), lean: lean as u32, author: author as u32, mark, left_out }
-    }
-
-    /// Returns what begins at `start`, which is before the author.
-    pub(super) fn tail(&self, start: usize) -> Self {
-        let (bytes, before) = (self.bytes.slice(start..), start as u32);
-        Self { bytes, lean: self.lean - before, author: self.author - before, ..*self }
+    /// Takes the lean form of `lean` bytes, which the nonce's field follows. The message's object begins at `object`, and
+    /// its author's id at `author`.
+    pub(super) fn message(
+        bytes: Vec<u8>,
+        lean: usize,
+        [object, author]: [usize; 2],
+        mark: Mark,
+        left_out: LeftOut,
+    ) -> Self {
+        let [lean, object, author] = [lean, object, author].map(|at| at as u32);
+        Self { bytes: bytes.into(), lean, object, author, mark, left_out }
     }
 
     /// Returns the number of bytes that it holds.
@@ -77,14 +82,20 @@ impl Encoded {
         std::str::from_utf8(&self.bytes).is_ok_and(|json| json.contains(text))
     }
 
+    /// Returns whether it is a message, or the frame of one.
+    #[inline]
+    pub(crate) fn is_message(&self) -> bool {
+        self.author > 0
+    }
+
     /// Returns the mark of a message's author.
     pub(crate) fn author_mark(&self) -> Option<Mark> {
-        (self.author > 0).then_some(self.mark)
+        self.is_message().then_some(self.mark)
     }
 
     /// Returns whether it is a message of this user.
     pub(crate) fn is_by(&self, user: &UserId) -> bool {
-        if self.author == 0 {
+        if !self.is_message() {
             return false;
         }
         // The id as JSON has a backslash before a quotation mark or another backslash, and ends with a quotation mark.
@@ -137,18 +148,47 @@ impl Encoded {
 
     #[inline]
     fn is_held(&self, variant: Variant) -> bool {
-        variant == Variant::Lean || self.author == 0
+        variant == Variant::Lean || !self.is_message()
     }
 
     /// Appends a variant.
     #[inline]
     pub(crate) fn write(&self, variant: Variant, out: &mut Vec<u8>) {
+        self.write_from(0, variant, out);
+    }
+
+    /// Returns the most bytes that its message takes in a list: in the full form, with the opening brace and a comma.
+    #[inline]
+    pub(crate) fn message_len(&self) -> usize {
+        self.message_len_as(Variant::Full)
+    }
+
+    /// Returns the number of bytes that its message takes in a list for this reader.
+    #[inline]
+    pub(crate) fn message_len_for(&self, reader: Reader<'_>) -> usize {
+        self.message_len_as(self.variant(reader))
+    }
+
+    #[inline]
+    pub(super) fn message_len_as(&self, variant: Variant) -> usize {
+        self.len(variant) - self.object as usize + 2
+    }
+
+    /// Appends a variant of its message.
+    #[inline]
+    pub(super) fn write_message(&self, variant: Variant, out: &mut Vec<u8>) {
+        out.push(b'{');
+        self.write_from(self.object as usize, variant, out);
+    }
+
+    #[inline]
+    fn write_from(&self, start: usize, variant: Variant, out: &mut Vec<u8>) {
         if let Some(held) = self.as_held(variant) {
-            out.extend_from_slice(held);
+            out.extend_from_slice(&held[start..]);
             return;
         }
         let (lean, nonce) = self.bytes.split_at(self.lean as usize);
-        out.extend_from_slice(&lean[..lean.len() - 1]);
+        out.extend_from_slice(&lean[start..lean.len() - 1]);
         out.extend_from_slice(nonce);
         if variant == Variant::Full {
             self.left_out.fields().for_each(|field| out.extend_from_slice(field.as_bytes()));

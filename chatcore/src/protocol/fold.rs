@@ -5,7 +5,6 @@ use super::encoded::Encoded;
 use super::event::ChatEvent;
 use super::form::Variant;
 use super::json::to_bytes;
-use super::lists::Fragment;
 use super::objects::MessageObject;
 use crate::model::check::Check;
 use crate::model::event::Event;
@@ -14,8 +13,8 @@ use crate::model::message::Message;
 
 impl Encoder {
     /// Applies an event to an encoded message.
-    pub(crate) fn apply(&self, fragment: &Fragment, event: &Event) -> Fragment {
-        let mut message = read(fragment);
+    pub(crate) fn apply(&self, message: &Encoded, event: &Event) -> Encoded {
+        let mut message = read(message);
         message.apply(event);
         self.message(&message)
     }
@@ -27,11 +26,11 @@ impl Encoder {
 
     /// Rewrites an encoded message without the name of an erased author. `None` if it has no such name. `id` is the
     /// [written id](Self::written_id).
-    pub(crate) fn forget_author(&self, fragment: &Fragment, user: &UserId, id: &str) -> Option<Fragment> {
-        if !fragment.has(id) {
+    pub(crate) fn forget_author(&self, message: &Encoded, user: &UserId, id: &str) -> Option<Encoded> {
+        if !message.has(id) {
             return None;
         }
-        let mut message = read(fragment);
+        let mut message = read(message);
         message.erase_name(user).then(|| self.message(&message))
     }
 
@@ -47,7 +46,7 @@ impl Encoder {
                 let object = |message| MessageObject::new(self, message);
                 return message
                     .erase_name(user)
-                    .then(|| self.message_event(channel, check, &object(message)).frame);
+                    .then(|| self.message_event(channel, check, &object(message)));
             }
             ChatEvent::Edited { by, .. }
             | ChatEvent::Deleted { by, .. }
@@ -67,7 +66,7 @@ impl Encoder {
         match read_event(frame) {
             ChatEvent::Message { channel, mut message, .. } => {
                 message.redact();
-                self.message_event(&channel, check, &MessageObject::new(self, &message)).frame
+                self.message_event(&channel, check, &MessageObject::new(self, &message))
             }
             ChatEvent::Edited { channel, seq, check, target, by, at, .. } => {
                 let (text, mentions, data) = (String::new(), None, None);
@@ -79,11 +78,11 @@ impl Encoder {
     }
 }
 
-fn read(fragment: &Fragment) -> Message {
-    let mut json = Vec::with_capacity(fragment.len());
+fn read(message: &Encoded) -> Message {
+    let mut json = Vec::with_capacity(message.message_len());
     // With the nonce, and without what a message has by default.
-    fragment.write(Variant::Own, &mut json);
-    serde_json::from_slice(&json).expect("invariant: a fragment is a message that this encoder wrote")
+    message.write_message(Variant::Own, &mut json);
+    serde_json::from_slice(&json).expect("invariant: it is a message that this encoder wrote")
 }
 
 fn read_event(frame: &Encoded) -> ChatEvent {

@@ -31,10 +31,10 @@ pub use self::reply::{
 
 pub(crate) use self::answer::{Answer, Reply};
 pub(crate) use self::draft::Draft;
-pub(crate) use self::encode::{EncodedEvent, Encoder};
+pub(crate) use self::encode::Encoder;
 pub(crate) use self::encoded::Encoded;
 pub(crate) use self::form::{Mark, Marks, Reader, Variant};
-pub(crate) use self::lists::{Fragment, MessageList, UserList};
+pub(crate) use self::lists::{MessageList, UserList};
 
 /// The protocol's version, in `welcome` and in the subprotocol's name.
 pub const VERSION: u32 = 1;

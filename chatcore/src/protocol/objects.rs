@@ -168,8 +168,9 @@ impl<'a> MessageObject<'a> {
         192 + author + self.text.len() + self.nonce.as_str().len()
     }
 
-    /// Appends the message's fields to the object that `out` ends with: to its opening brace, or after a comma.
-    pub(super) fn encode(&self, mut out: Vec<u8>) -> Encoded {
+    /// Appends the message's fields to the object that `out` ends with: to its opening brace, or after a comma. An answer
+    /// takes what begins at `object`.
+    pub(super) fn encode(&self, object: usize, mut out: Vec<u8>) -> Encoded {
         out.extend_from_slice(br#""seq":"#);
         write_json(&mut out, &self.seq);
         write_name(&mut out, name!("author"));
@@ -214,7 +215,7 @@ impl<'a> MessageObject<'a> {
             !self.deleted,
             self.reactions.is_empty(),
         ]);
-        Encoded::message(out, lean, author, Mark::of(&self.author.id), left_out)
+        Encoded::message(out, lean, [object, author], Mark::of(&self.author.id), left_out)
     }
 }
 
