@@ -60,7 +60,8 @@ impl State {
     fn next_traces(&self, user: &UserId, limit: usize) -> Option<Traces> {
         let progress = self.erased.under_way(user)?;
         let rest = self.logs.get(index(progress.channel).unwrap_or_default()..)?;
-        let log = rest.iter().find(|log| log.may_have_traces_of(user))?;
+        let hash = self.hashes.of_user(user);
+        let log = rest.iter().find(|log| log.may_have_traces_of(hash))?;
         let (through, mut events) = log.part_of(user, progress.in_channel(log.info().id), limit);
         let mut traces = Traces::new(log.info().clone(), through);
         for event in events.by_ref() {

@@ -105,7 +105,7 @@ impl State {
         self.names.insert(info.name.clone(), info.id);
         self.looks.insert(info.name.look(), info.id);
         let mut log = Log::new(info.clone());
-        people.iter().chain([&info.created_by]).for_each(|user| log.note(&user.id));
+        people.iter().chain([&info.created_by]).for_each(|user| log.note(self.hashes.of_user(&user.id)));
         self.logs.push(log);
         if info.kind == ChannelKind::Open {
             self.members.open.insert(info.name.clone(), info.id);
@@ -287,7 +287,8 @@ impl Membership for MemoryStore {
         let is_new = info.kind == ChannelKind::Open && state.members.get(channel, &user.id).is_none();
         let is_new = is_new && !state.erased.has(&user.id);
         if is_new {
-            state.log_mut(channel).ok_or_else(no_such_channel)?.note(&user.id);
+            let hash = state.hashes.of_user(&user.id);
+            state.log_mut(channel).ok_or_else(no_such_channel)?.note(hash);
             state.members.enter(&info, Member::new(user.clone(), Role::Member));
         }
         Ok(is_new)

@@ -6,6 +6,8 @@ mod log;
 mod members;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hint::black_box;
+use std::iter;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -15,7 +17,7 @@ use tokio::time::Instant;
 
 use self::consumers::Readers;
 use self::erasures::{Erased, was_erased};
-use self::log::Log;
+use self::log::{Hashed, Hashes, Log};
 use self::members::Members;
 use super::{
     AppendError, Appended, AttachmentIndex, ChannelInfo, ChannelPage, Created, Directory, Durability,
@@ -44,6 +46,7 @@ pub struct MemoryStore {
 struct State {
     retention: usize,
     logs: Vec<Log>,
+    hashes: Hashes,
     names: BTreeMap<ChannelName, ChannelId>,
     /// The channels by the looks of their names.
     looks: HashMap<String, ChannelId>,
@@ -79,6 +82,7 @@ impl MemoryStore {
         let state = State {
             retention: messages.max(1),
             logs: Vec::new(),
+            hashes: Hashes::default(),
             names: BTreeMap::new(),
             looks: HashMap::new(),
             members: Members::default(),
@@ -115,11 +119,40 @@ impl State {
         self.logs.get_mut(index(channel)?)
     }
 
-    /// `ages` is the clock for the age of nonces.
-    fn append(&mut self, append: Append, now: Timestamp, ages: &Clock) -> Result<Appended, AppendError> {
+    /// Appends a batch. `ages` is the clock for the age of nonces.
+    fn append_all(
+        &mut self,
+        batch: &mut dyn Iterator<Item = Append>,
+        now: Timestamp,
+        ages: &Clock,
+        answers: &mut Vec<Result<Appended, AppendError>>,
+    ) {
+        let mut hashed = batch.map(|append| {
+            let hashed = self.hashes.of_append(&append);
+            (append, hashed)
+        });
+        let Some((first, hash)) = hashed.next() else { return };
+        // The logs of many channels are in no cache. What all appends need is read first, so that the memory has it ready
+        // at once, and not one after the other when it is used.
+        let others: Vec<_> = hashed.collect();
+        let read = others.iter().fold(0, |read, (append, hashed)| {
+            read ^ self.log(append.channel).map_or(0, |log| log.fetch(hashed.as_ref()))
+        });
+        black_box(read);
+        for (append, hashed) in iter::once((first, hash)).chain(others) {
+            answers.push(self.append(append, hashed, now, ages));
+        }
+    }
+
+    fn append(
+        &mut self,
+        append: Append,
+        hashed: Option<Hashed>,
+        now: Timestamp,
+        ages: &Clock,
+    ) -> Result<Appended, AppendError> {
         let channel = append.channel;
         let log = self.log(channel).ok_or(AppendError::NoSuchChannel)?;
-        let hashed = log.hashed(&append);
         if let Some(first) = hashed.as_ref().and_then(|hashed| log.first_of(hashed)) {
             return Ok(first);
         }
@@ -134,8 +167,8 @@ impl State {
             AppendBody::Member { op, user, role, .. } => Some((*op, user.clone(), *role)),
             _ => None,
         };
-        let log = self.log_mut(channel).ok_or(AppendError::NoSuchChannel)?;
-        let (appended, mut dropped) = log.append(append, hashed, now);
+        let log = index(channel).and_then(|at| self.logs.get_mut(at)).ok_or(AppendError::NoSuchChannel)?;
+        let (appended, mut dropped) = log.append(append, hashed, &self.hashes, now);
         dropped.extend(log.trim_to(retention, ages));
         self.readers.note(channel);
         for id in files {
@@ -205,8 +238,7 @@ impl EventStore for MemoryStore {
         answers: &mut Vec<Result<Appended, AppendError>>,
     ) -> bool {
         let now = self.clock.now();
-        let mut state = self.state();
-        answers.extend(batch.map(|append| state.append(append, now, &self.ages)));
+        self.state().append_all(batch, now, &self.ages, answers);
         true
     }
 

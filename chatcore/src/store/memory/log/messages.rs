@@ -29,6 +29,11 @@ impl Messages {
         self.seqs.get(self.place(seq)) == Some(&seq)
     }
 
+    /// Returns the newest message.
+    pub(super) fn last(&self) -> Option<Seq> {
+        self.seqs.back().copied()
+    }
+
     /// Returns the message with `n` older ones.
     pub(super) fn nth(&self, n: usize) -> Option<Seq> {
         self.seqs.get(n).copied()

@@ -1,14 +1,16 @@
 //! One channel's log in memory, with its current messages.
 
+mod events;
 mod messages;
 mod nonces;
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasherDefault;
 
+use self::events::Events;
 use self::messages::Messages;
-pub(super) use self::nonces::Hashed;
+pub(super) use self::nonces::{Hashed, Hashes};
 use self::nonces::{Known, Nonces};
 use crate::model::append::{Append, AppendBody};
 use crate::model::attachment::Attachment;
@@ -26,7 +28,7 @@ pub(super) struct Log {
     info: ChannelInfo,
     epoch: Epoch,
     /// The events that were not trimmed. They are consecutive and end at the head.
-    events: VecDeque<Event>,
+    events: Events,
     head: Seq,
     last_at: Timestamp,
     messages: Messages,
@@ -35,6 +37,8 @@ pub(super) struct Log {
     nonces: Nonces,
     /// The hashes of everybody who may have left something in the channel.
     people: HashSet<u64, BuildHasherDefault<Known>>,
+    /// The last of them that was noted: mostly the author of the next event too.
+    noted: Option<u64>,
 }
 
 impl Log {
@@ -42,13 +46,14 @@ impl Log {
         Self {
             info,
             epoch: Epoch::random(),
-            events: VecDeque::new(),
+            events: Events::default(),
             head: 0,
             last_at: Timestamp::from_millis(0),
             messages: Messages::default(),
             edits: HashMap::new(),
             nonces: Nonces::default(),
             people: HashSet::default(),
+            noted: None,
         }
     }
 
@@ -91,15 +96,16 @@ impl Log {
         }
     }
 
-    /// Returns the hashes of an append with a nonce.
-    pub(super) fn hashed(&self, append: &Append) -> Option<Hashed> {
-        self.nonces.hashed(append)
-    }
-
     /// Returns the answer to the first publish with this nonce.
     pub(super) fn first_of(&self, hashed: &Hashed) -> Option<Appended> {
         let (seq, at) = self.nonces.first_of(hashed)?;
         Some(Appended { seq, at, epoch: self.epoch.clone(), duplicate: true })
+    }
+
+    /// Reads what the next append needs, each from another place: see [`State::append_all`](super::State::append_all).
+    pub(super) fn fetch(&self, hashed: Option<&Hashed>) -> u64 {
+        let nonce = hashed.and_then(|hashed| self.nonces.first_of(hashed)).map_or(0, |(seq, _)| seq);
+        nonce ^ self.events.last().map_or(0, |event| event.seq) ^ self.messages.last().unwrap_or_default()
     }
 
     /// Checks that the target of an append exists.
@@ -127,6 +133,7 @@ impl Log {
         &mut self,
         append: Append,
         hashed: Option<Hashed>,
+        hashes: &Hashes,
         now: Timestamp,
     ) -> (Appended, Vec<Attachment>) {
         self.head += 1;
@@ -136,10 +143,10 @@ impl Log {
         match hashed {
             // The author is all people of a message.
             Some(hashed) => {
-                self.people.insert(hashed.author);
+                self.note(hashed.author);
                 self.nonces.insert(hashed, (seq, at));
             }
-            None => event.kind.people().for_each(|person| self.note(&person.id)),
+            None => event.kind.people().for_each(|person| self.note(hashes.of_user(&person.id))),
         }
         let mut dropped = Vec::new();
         match &event.kind {
@@ -157,7 +164,7 @@ impl Log {
             self.info.topic = topic.clone().unwrap_or_else(|| std::mem::take(&mut self.info.topic));
             self.info.archived = archived.unwrap_or(self.info.archived);
         }
-        self.events.push_back(event);
+        self.events.push(event);
         (Appended { seq, at, epoch: self.epoch.clone(), duplicate: false }, dropped)
     }
 
@@ -175,8 +182,8 @@ impl Log {
         self.messages.take_changed(target);
         let edits = self.edits.remove(&target).unwrap_or_default();
         for seq in edits.into_iter().chain([target]) {
-            if let Some(at) = self.place(seq) {
-                self.events[at].kind.redact();
+            if let Some(event) = self.events.get_mut(seq) {
+                event.kind.redact();
             }
         }
         files
@@ -192,13 +199,7 @@ impl Log {
 
     /// Returns the event at `seq`, if the log still has it.
     fn event(&self, seq: Seq) -> Option<&Event> {
-        self.events.get(self.place(seq)?)
-    }
-
-    /// Returns the index of an event in `events`.
-    fn place(&self, seq: Seq) -> Option<usize> {
-        let first = self.events.front()?.seq;
-        usize::try_from(seq.checked_sub(first)?).ok().filter(|at| *at < self.events.len())
+        self.events.get(seq)
     }
 
     pub(super) fn after(&self, position: &Position, limit: PageLimit) -> Replay {
@@ -210,8 +211,7 @@ impl Log {
         {
             return Replay::Reset(self.head());
         }
-        let start = usize::try_from(position.seq - trimmed).expect("invariant: at most the number of events");
-        let mut later = self.events.range(start..).peekable();
+        let mut later = self.events.after(position.seq).peekable();
         let mut page = limit.fill();
         let mut events = Vec::new();
         while let Some(event) = later.next_if(|event| page.take(event.weight())) {
@@ -255,14 +255,17 @@ impl Log {
         Unread::new(read, messages, self.head).with_mentions(mentions)
     }
 
-    /// Notes that a user may have left something in the channel.
-    pub(super) fn note(&mut self, user: &UserId) {
-        self.people.insert(self.nonces.hash_of(user));
+    /// Notes that the user with this hash may have left something in the channel.
+    pub(super) fn note(&mut self, user: u64) {
+        if self.noted != Some(user) {
+            self.people.insert(user);
+            self.noted = Some(user);
+        }
     }
 
-    /// Returns whether a user may have left something in the channel.
-    pub(super) fn may_have_traces_of(&self, user: &UserId) -> bool {
-        self.people.contains(&self.nonces.hash_of(user))
+    /// Returns whether the user with this hash may have left something in the channel.
+    pub(super) fn may_have_traces_of(&self, user: u64) -> bool {
+        self.people.contains(&user)
     }
 
     /// Returns the next part of the log after `from` that has at most `limit` events in which a user takes part: the last
@@ -273,9 +276,8 @@ impl Log {
         from: Seq,
         limit: usize,
     ) -> (Seq, impl Iterator<Item = &Event>) {
-        let start = self.events.partition_point(|event| event.seq <= from);
         let is_theirs = |event: &&Event| event.kind.people().any(|person| person.id == *user);
-        let theirs = self.events.range(start..).filter(is_theirs);
+        let theirs = self.events.after(from).filter(is_theirs);
         let theirs: Vec<_> = theirs.take(limit.max(1) + 1).collect();
         let is_rest = theirs.len() <= limit.max(1);
         let part = theirs.len() - usize::from(!is_rest);
@@ -306,9 +308,7 @@ impl Log {
     /// Takes a user's name out of the channel's entry, and of the events after `from` up to `through`.
     pub(super) fn erase_name(&mut self, user: &UserId, from: Seq, through: Seq) {
         self.info.created_by.erase_name(user);
-        let start = self.events.partition_point(|event| event.seq <= from);
-        let end = self.events.partition_point(|event| event.seq <= through);
-        for event in self.events.range_mut(start..end) {
+        for event in self.events.after_mut(from).take_while(|event| event.seq <= through) {
             event.kind.erase_name(user);
         }
         for message in self.messages.changed_within(from, through) {
@@ -330,9 +330,7 @@ impl Log {
     pub(super) fn trim(&mut self, through: Seq, now: Timestamp) -> Vec<Attachment> {
         let older = self.messages.before(through.saturating_add(1));
         let removed = older.flat_map(|seq| self.files(seq)).cloned().collect();
-        while self.events.front().is_some_and(|event| event.seq <= through) {
-            self.events.pop_front();
-        }
+        self.events.trim(through);
         self.messages.trim(through);
         self.nonces.trim(through, now);
         self.edits.retain(|target, _| *target > through);

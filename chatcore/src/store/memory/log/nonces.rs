@@ -12,8 +12,6 @@ use crate::store::NONCE_LIFE;
 #[derive(Debug, Default)]
 pub(super) struct Nonces {
     first: HashMap<Key, (Seq, Timestamp), BuildHasherDefault<Known>>,
-    /// Its keys are random, so nobody can choose nonces or ids that collide.
-    hasher: RandomState,
     /// How many there must be before the expired ones are looked for again.
     next_sweep: usize,
 }
@@ -62,27 +60,45 @@ impl Hasher for Known {
     }
 }
 
-impl Nonces {
+/// Hashes users and nonces, for all logs of a store.
+#[derive(Debug, Default)]
+pub(crate) struct Hashes {
+    /// Its keys are random, so nobody can choose nonces or ids that collide.
+    keys: RandomState,
+    /// The last author, and their hash: mostly that of the next append too.
+    last: Option<(UserId, u64)>,
+}
+
+impl Hashes {
     /// Returns the hash of a user.
-    pub(super) fn hash_of(&self, user: &UserId) -> u64 {
-        self.hash_text(user.as_str())
+    pub(crate) fn of_user(&self, user: &UserId) -> u64 {
+        self.of_text(user.as_str())
     }
 
     /// Returns the hashes of an append that has a nonce.
-    pub(super) fn hashed(&self, append: &Append) -> Option<Hashed> {
+    pub(crate) fn of_append(&mut self, append: &Append) -> Option<Hashed> {
         let (_, by, nonce) = append.dedupe_key()?;
-        let author = self.hash_of(by);
+        let author = match &self.last {
+            Some((last, hash)) if last == by => *hash,
+            _ => {
+                let hash = self.of_user(by);
+                self.last = Some((by.clone(), hash));
+                hash
+            }
+        };
         // Turned, so that a nonce that is the author's id is like any other.
-        let hash = author.rotate_left(32) ^ self.hash_text(nonce.as_str());
+        let hash = author.rotate_left(32) ^ self.of_text(nonce.as_str());
         Some(Hashed { author, key: Key { hash, author: by.clone(), nonce: nonce.clone() } })
     }
 
-    fn hash_text(&self, text: &str) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
+    fn of_text(&self, text: &str) -> u64 {
+        let mut hasher = self.keys.build_hasher();
         hasher.write(text.as_bytes());
         hasher.finish()
     }
+}
 
+impl Nonces {
     pub(super) fn first_of(&self, hashed: &Hashed) -> Option<(Seq, Timestamp)> {
         self.first.get(&hashed.key).copied()
     }
