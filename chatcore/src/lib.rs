@@ -35,6 +35,7 @@ pub mod consumer {
 /// other.
 pub mod transport {
     pub use crate::connection::Connection;
+    pub use crate::delivery::outgoing::Outgoing;
     pub use crate::delivery::outlet::{Burst, Framing, Outlet, Sent};
 }
 

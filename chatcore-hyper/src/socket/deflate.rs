@@ -53,6 +53,11 @@ struct Event {
     deflated: Option<Bytes>,
 }
 
+/// Returns whether a frame of `len` bytes may be large enough to be compressed.
+pub(crate) fn may_be_worth(len: usize) -> bool {
+    len >= LEAST_EVENT
+}
+
 /// Returns whether a frame is large enough to be compressed.
 pub(crate) fn is_worth(frame: &[u8]) -> bool {
     frame.len() >= if is_answer(frame) { LEAST_ANSWER } else { LEAST_EVENT }

@@ -81,10 +81,7 @@ impl Endpoint for Connection {
     }
 
     fn poll_outgoing(&mut self, writer: &mut Writer, cx: &mut Context<'_>) -> Poll<Option<CloseReason>> {
-        let mut frames = Vec::new();
-        let polled = self.poll_outgoing(cx, &mut frames);
-        writer.push_texts(frames);
-        polled
+        self.poll_outgoing(cx, writer)
     }
 
     fn end(&mut self, reason: CloseReason) {

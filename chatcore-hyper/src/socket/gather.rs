@@ -19,6 +19,10 @@ pub(super) fn poll_write<'a, const N: usize, I: AsyncWrite + Unpin>(
     io: &mut I,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
+    let mut others = parts.clone();
+    if let (Some(only), None) = (others.next(), others.next()) {
+        return Pin::new(io).poll_write(cx, only);
+    }
     if len <= COPIED {
         let mut bytes = [0; COPIED];
         let mut at = 0;

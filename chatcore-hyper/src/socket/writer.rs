@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use chatcore::protocol::CloseReason;
+use chatcore::transport::Outgoing;
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
@@ -19,14 +20,19 @@ use crate::socket::gather;
 /// The most frames per write.
 const GATHER: usize = 64;
 
-/// A queue up to this size is kept for the next frames: a publisher's message and its answer. An idle connection holds
-/// nothing larger.
+/// A queue up to this size is kept for the next frames. An idle connection holds nothing larger.
 const KEPT_CAPACITY: usize = 2;
+
+/// The room that short messages get for a start: a publisher's message and its answer.
+const SHORT: usize = 512;
+
+/// An entry with so many bytes of short messages takes no more of them.
+const SHORT_MOST: usize = 16 * 1_024;
 
 /// The unwritten frames of one socket.
 ///
-/// A server's frames have no mask, so all recipients share the payload. Only the header of at most ten bytes
-/// belongs to one frame.
+/// A server's frames have no mask, so recipients share the payload of a large one. Only the header of at most ten bytes
+/// belongs to one frame. Short ones are copied one after the other.
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
     frames: VecDeque<Frame>,
@@ -43,9 +49,25 @@ pub(crate) struct Writer {
 struct Frame {
     header: [u8; 10],
     header_len: u8,
-    payload: Bytes,
+    payload: Payload,
     /// Whether the payload is the rest of a message, to be compressed once the frames before it are written.
     is_rest: bool,
+}
+
+#[derive(Debug)]
+enum Payload {
+    Shared(Bytes),
+    /// Whole frames, and more may follow.
+    Frames(Vec<u8>),
+}
+
+impl Payload {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Shared(bytes) => bytes,
+            Self::Frames(bytes) => bytes,
+        }
+    }
 }
 
 impl Frame {
@@ -55,12 +77,17 @@ impl Frame {
 
     fn with_bits(bits: u8, opcode: Opcode, payload: Bytes) -> Self {
         let (header, header_len) = header(bits, opcode, payload.len());
-        Self { header, header_len, payload, is_rest: false }
+        Self { header, header_len, payload: Payload::Shared(payload), is_rest: false }
     }
 
     /// Returns a frame of bytes that are already encoded.
     fn raw(payload: Bytes) -> Self {
-        Self { header: [0; 10], header_len: 0, payload, is_rest: false }
+        Self { header: [0; 10], header_len: 0, payload: Payload::Shared(payload), is_rest: false }
+    }
+
+    /// Returns an entry for short frames, with room for `room` bytes.
+    fn short(room: usize) -> Self {
+        Self { payload: Payload::Frames(Vec::with_capacity(room)), ..Self::raw(Bytes::new()) }
     }
 
     /// Returns the rest of a message that is compressed later.
@@ -73,7 +100,7 @@ impl Frame {
     }
 
     fn len(&self) -> usize {
-        usize::from(self.header_len) + self.payload.len()
+        usize::from(self.header_len) + self.payload.bytes().len()
     }
 }
 
@@ -93,29 +120,44 @@ impl Writer {
         self.push_message(Opcode::Text, payload);
     }
 
-    /// Adds text messages, like [`push_text`](Self::push_text), with room for no more than these.
-    pub(crate) fn push_texts(&mut self, payloads: Vec<Bytes>) {
-        self.frames.reserve_exact(payloads.len());
-        payloads.into_iter().for_each(|payload| self.push_text(payload));
-    }
-
     /// Adds a binary message, like [`push_text`](Self::push_text).
     #[cfg(feature = "testkit")]
     pub(crate) fn push_binary(&mut self, payload: Bytes) {
         self.push_message(Opcode::Binary, payload);
     }
 
+    /// Adds an entry, with room for no more than it if there are few.
+    fn add(&mut self, frame: Frame) {
+        if self.frames.len() < KEPT_CAPACITY {
+            self.frames.reserve_exact(1);
+        }
+        self.frames.push_back(frame);
+    }
+
+    /// Returns the bytes to which short frames are added: those of the last entry, if it takes more.
+    fn short_frames(&mut self, len: usize) -> &mut Vec<u8> {
+        let takes_more =
+            |last: &Frame| matches!(&last.payload, Payload::Frames(bytes) if bytes.len() < SHORT_MOST);
+        if !self.frames.back().is_some_and(takes_more) {
+            self.add(Frame::short(len.max(SHORT)));
+        }
+        match self.frames.back_mut() {
+            Some(Frame { payload: Payload::Frames(bytes), .. }) => bytes,
+            _ => unreachable!("invariant: the last entry is for short frames"),
+        }
+    }
+
     fn push_message(&mut self, opcode: Opcode, payload: Bytes) {
         if !self.deflates || !deflate::is_worth(&payload) {
-            self.frames.push_back(Frame::new(opcode, payload));
+            self.add(Frame::new(opcode, payload));
         } else if payload.len() > PIECE {
             // In fragments, each compressed when its turn comes: the connection holds one of them.
             let first = deflate::deflate(&payload[..PIECE], false).into();
-            self.frames.push_back(Frame::with_bits(COMPRESSED, opcode, first));
-            self.frames.push_back(Frame::rest(payload.slice(PIECE..)));
+            self.add(Frame::with_bits(COMPRESSED, opcode, first));
+            self.add(Frame::rest(payload.slice(PIECE..)));
         } else {
             let compressed = deflate::deflated(&payload);
-            self.frames.push_back(match compressed {
+            self.add(match compressed {
                 Some(payload) => Frame::with_bits(LAST | COMPRESSED, opcode, payload),
                 None => Frame::new(opcode, payload),
             });
@@ -148,7 +190,7 @@ impl Writer {
 
     /// Adds a ping without payload.
     pub(crate) fn push_ping(&mut self) {
-        self.frames.push_back(Frame::new(Opcode::Ping, Bytes::new()));
+        self.add(Frame::new(Opcode::Ping, Bytes::new()));
     }
 
     /// Adds a close frame.
@@ -157,19 +199,26 @@ impl Writer {
         payload.extend_from_slice(reason.text().as_bytes());
         // A control frame has at most 125 bytes.
         payload.truncate(125);
-        self.frames.push_back(Frame::new(Opcode::Close, payload.into()));
+        self.add(Frame::new(Opcode::Close, payload.into()));
     }
 
     /// Adds bytes that are already encoded.
     pub(crate) fn push_raw(&mut self, bytes: Bytes) {
         if !bytes.is_empty() {
-            self.frames.push_back(Frame::raw(bytes));
+            self.add(Frame::raw(bytes));
         }
     }
 
     /// Drops every frame of which no byte is written.
     pub(crate) fn drop_unsent(&mut self) {
         self.frames.truncate(usize::from(self.written > 0));
+        let Some(Frame { payload: Payload::Frames(bytes), .. }) = self.frames.front_mut() else { return };
+        let mut end = 0;
+        while end < self.written {
+            end += frame_len(&bytes[end..]);
+        }
+        bytes.truncate(end);
+        self.pop_written();
     }
 
     /// Returns what the peer has read since something waits for it, or `None` if nothing waits.
@@ -215,7 +264,7 @@ impl Writer {
 
     /// Compresses the next piece of the message whose rest is first.
     fn compress_piece(&mut self) {
-        let Some(Frame { payload: mut rest, .. }) = self.frames.pop_front() else { return };
+        let Some(Frame { payload: Payload::Shared(mut rest), .. }) = self.frames.pop_front() else { return };
         let piece = rest.split_to(PIECE.min(rest.len()));
         let bits = if rest.is_empty() { LAST } else { 0 };
         if !rest.is_empty() {
@@ -233,11 +282,12 @@ impl Writer {
         let frames = self.frames.iter().take(GATHER).take_while(|frame| !frame.is_rest);
         let len = frames.clone().map(Frame::len).sum::<usize>() - self.written;
         let mut skip = self.written;
-        let parts = frames.flat_map(|frame| [frame.header(), &frame.payload]).filter_map(move |part| {
-            let begun = skip.min(part.len());
-            skip -= begun;
-            (begun < part.len()).then_some(&part[begun..])
-        });
+        let parts =
+            frames.flat_map(|frame| [frame.header(), frame.payload.bytes()]).filter_map(move |part| {
+                let begun = skip.min(part.len());
+                skip -= begun;
+                (begun < part.len()).then_some(&part[begun..])
+            });
         gather::poll_write::<{ 2 * GATHER }, I>(parts, len, io, cx)
     }
 
@@ -247,6 +297,11 @@ impl Writer {
             stall.take(taken);
         }
         self.written += taken;
+        self.pop_written();
+    }
+
+    /// Removes the entries that are written.
+    fn pop_written(&mut self) {
         while let Some(frame) = self.frames.front() {
             if frame.is_rest || self.written < frame.len() {
                 break;
@@ -257,188 +312,26 @@ impl Writer {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::future::poll_fn;
+impl Outgoing for Writer {
+    fn push(&mut self, frame: Bytes) {
+        self.push_text(frame);
+    }
 
-    use tokio::io::{AsyncReadExt, DuplexStream, duplex};
-
-    use super::*;
-    use crate::socket::frame::write_deflated;
-    use crate::socket::inflate::inflate;
-
-    /// Returns the frames on the wire: their first byte and their payload.
-    fn frames(mut wire: &[u8]) -> Vec<(u8, &[u8])> {
-        let mut frames = Vec::new();
-        while !wire.is_empty() {
-            let (frame, rest) = wire.split_at(frame_len(wire));
-            let header = match frame[1] {
-                126 => 4,
-                127 => 10,
-                _ => 2,
-            };
-            frames.push((frame[0], &frame[header..]));
-            wire = rest;
+    fn write(&mut self, len: usize, encode: &mut dyn FnMut(&mut Vec<u8>)) {
+        if self.deflates && deflate::may_be_worth(len) {
+            let mut payload = Vec::with_capacity(len);
+            encode(&mut payload);
+            return self.push_text(payload.into());
         }
-        frames
-    }
-
-    /// Writes everything. Returns what the peer reads at the other end of the pipe.
-    async fn drained(writer: &mut Writer, (mut near, mut far): (DuplexStream, DuplexStream)) -> Vec<u8> {
-        let reading = tokio::spawn(async move {
-            let mut got = Vec::new();
-            far.read_to_end(&mut got).await.unwrap();
-            got
-        });
-        poll_fn(|cx| writer.poll_write(&mut near, cx)).await.unwrap();
-        assert!(writer.is_empty() && writer.stall().is_none());
-        drop(near);
-        reading.await.unwrap()
-    }
-
-    /// Writes everything to a peer that reads through a pipe of so many bytes.
-    async fn written(writer: &mut Writer, pipe: usize) -> Vec<u8> {
-        drained(writer, duplex(pipe)).await
-    }
-
-    /// Closes the connection once a pipe of so many bytes is full. Returns what the peer reads then.
-    async fn cut(writer: &mut Writer, pipe: usize) -> Vec<u8> {
-        let (mut near, far) = duplex(pipe);
-        poll_fn(|cx| {
-            assert!(writer.poll_write(&mut near, cx).is_pending());
-            Poll::Ready(())
-        })
-        .await;
-        assert!(writer.stall().is_some());
-        writer.drop_unsent();
-        writer.push_close(CloseReason::TooSlow);
-        drained(writer, (near, far)).await
-    }
-
-    #[tokio::test]
-    async fn a_queue_is_kept_for_a_message_and_its_answer_alone() {
-        let mut writer = Writer::new(false);
-        for (frames, kept) in [(1, 1), (2, 2), (1, 2), (3, 0), (2, 2)] {
-            writer.push_texts(vec![Bytes::from_static(b"x"); frames]);
-            written(&mut writer, 64).await;
-            assert_eq!(writer.frames.capacity(), kept, "after {frames}");
-        }
-    }
-
-    #[test]
-    fn every_close_reason_fits_a_control_frame() {
-        for reason in [CloseReason::Left, CloseReason::TooSlow, CloseReason::Banned] {
-            let mut writer = Writer::default();
-            writer.push_close(reason);
-            let frame = &writer.frames[0];
-            assert_eq!(frame.header()[0], 0x88);
-            assert_eq!(frame.payload[..2], reason.code().to_be_bytes());
-            assert_eq!(&frame.payload[2..], reason.text().as_bytes());
-        }
-    }
-
-    /// A pipe of a few bytes forces a partial write at every position, including headers.
-    #[tokio::test]
-    async fn partial_writes_resume_where_they_stopped() {
-        for pipe in [1, 2, 3, 5, 7, 64, 100_000] {
-            let mut writer = Writer::default();
-            let mut expected = Vec::new();
-            for n in 0..200 {
-                let payload = Bytes::from(vec![n as u8; n]);
-                expected.extend_from_slice(Frame::new(Opcode::Text, payload.clone()).header());
-                expected.extend_from_slice(&payload);
-                writer.push_text(payload);
-            }
-            assert_eq!(written(&mut writer, pipe).await, expected, "pipe of {pipe}");
-            assert!(writer.frames.capacity() <= KEPT_CAPACITY);
-        }
-    }
-
-    #[tokio::test]
-    async fn dropping_what_is_unsent_leaves_a_begun_frame_whole() {
-        let mut writer = Writer::default();
-        writer.push_text(Bytes::from_static(b"first"));
-        writer.push_text(Bytes::from_static(b"second"));
-        let mut expected = b"\x81\x05first\x88\x0a\x0f\xa1".to_vec();
-        expected.extend_from_slice(b"too slow");
-        assert_eq!(cut(&mut writer, 4).await, expected);
-    }
-
-    #[tokio::test]
-    async fn only_large_messages_are_compressed_and_only_for_who_takes_it() {
-        for (deflates, len, first) in [(false, 5_000, 0x81), (true, 511, 0x81), (true, 512, 0xc1)] {
-            let mut writer = Writer::new(deflates);
-            let text = Bytes::from(vec![b'x'; len]);
-            writer.push_text(text.clone());
-            writer.push_ping();
-            let wire = written(&mut writer, 64).await;
-            let frames = frames(&wire);
-            assert_eq!(frames[0].0, first);
-            let plain = if first == 0xc1 { inflate(frames[0].1, len).unwrap() } else { frames[0].1.to_vec() };
-            assert_eq!(plain, text);
-            assert_eq!(frames[1..], [(0x89, &b""[..])]);
-        }
-    }
-
-    /// A message of two pieces and a bit, which does not repeat itself within a piece.
-    fn large() -> Bytes {
-        let numbers = (0..30_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_string().into_bytes());
-        numbers.take(2 * PIECE + 1).collect()
-    }
-
-    #[tokio::test]
-    async fn a_large_message_is_compressed_in_fragments_of_a_piece() {
-        for pipe in [1_000, 1 << 20] {
-            let mut writer = Writer::new(true);
-            writer.push_text(large());
-            writer.push_text(Bytes::from_static(b"next"));
-            let held: usize = writer.frames.iter().filter(|frame| !frame.is_rest).map(Frame::len).sum();
-            assert!(held < PIECE, "{held} bytes are held besides the message");
-            let wire = written(&mut writer, pipe).await;
-            let frames = frames(&wire);
-            let firsts: Vec<u8> = frames.iter().map(|frame| frame.0).collect();
-            assert_eq!(firsts, [0x41, 0x00, 0x80, 0x81]);
-            let message: Vec<u8> = frames[..3].iter().flat_map(|frame| frame.1.to_vec()).collect();
-            assert!(inflate(&message, 3 * PIECE).unwrap() == large());
-        }
-    }
-
-    #[tokio::test]
-    async fn other_tasks_run_between_two_pieces() {
-        let (mut near, _far) = duplex(1 << 20);
-        let mut writer = Writer::new(true);
-        writer.push_text(large());
-        let mut polls = 0;
-        poll_fn(|cx| {
-            polls += 1;
-            writer.poll_write(&mut near, cx)
-        })
-        .await
-        .unwrap();
-        assert_eq!(polls, 2);
-    }
-
-    #[tokio::test]
-    async fn a_close_may_cut_a_large_message_between_its_fragments() {
-        let mut writer = Writer::new(true);
-        writer.push_text(large());
-        let first = writer.frames[0].len();
-        let wire = cut(&mut writer, 1_000).await;
-        assert_eq!((wire[0], wire[first]), (0x41, 0x88));
-    }
-
-    #[tokio::test]
-    async fn what_is_left_of_encoded_frames_is_written_from_any_byte() {
-        let payloads = [Bytes::from_static(b"a"), vec![b'b'; 300].into(), vec![b'c'; 70_000].into()];
-        let mut wire = Vec::new();
-        payloads.iter().for_each(|payload| write_deflated(payload, &mut wire));
-        let wire = Bytes::from(wire);
-        for taken in (0..400).chain([wire.len() - 1]) {
-            let mut writer = Writer::new(true);
-            writer.push_begun(&wire, taken);
-            let is_begun = writer.written > 0;
-            assert_eq!(is_begun, ![0, 3, 307].contains(&taken), "{taken}");
-            assert!(written(&mut writer, 1 << 20).await == wire[taken..], "{taken}");
-        }
+        let (header, header_len) = header(LAST, Opcode::Text, len);
+        let header = &header[..usize::from(header_len)];
+        let bytes = self.short_frames(header.len() + len);
+        bytes.extend_from_slice(header);
+        let start = bytes.len();
+        encode(bytes);
+        debug_assert_eq!(bytes.len() - start, len, "invariant: a frame has the length that was said");
     }
 }
+
+#[cfg(test)]
+mod tests;

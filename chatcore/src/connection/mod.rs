@@ -19,7 +19,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -30,8 +29,8 @@ use crate::connection::joined::Joined;
 use crate::connection::queue::{Started, UnderWay, Waiting};
 use crate::connection::short_queue::ShortQueue;
 use crate::connection::subscription::{Progress, Subscription, among_first};
-use crate::delivery::cursor::Room;
 use crate::delivery::handle::{ConnectionHandle, SubscriptionKey};
+use crate::delivery::outgoing::{Outgoing, Taken};
 use crate::delivery::outlet::Outlet;
 use crate::delivery::wake::FEW;
 use crate::engine::Engine;
@@ -279,48 +278,50 @@ impl Connection {
         Ok(())
     }
 
-    /// Returns frames to write: answers in the order of their commands, notices, and log events, up to
+    /// Puts frames to write into `out`: answers in the order of their commands, notices, and log events, up to
     /// [`Limits::outgoing_bytes`](crate::Limits::outgoing_bytes) and one frame.
     ///
     /// - `Ready(None)`: `out` has at least one more frame. Write it, and call again when everything is written: a
     ///   command with a large answer is carried out only then.
     /// - `Ready(Some(reason))`: write what is in `out`, then close.
     /// - `Pending`: nothing to write. The task is woken when there is.
-    pub fn poll_outgoing(&mut self, cx: &mut Context<'_>, out: &mut Vec<Bytes>) -> Poll<Option<CloseReason>> {
-        self.handle.register(cx.waker());
-        if let Some(reason) = self.due_close() {
-            return Poll::Ready(Some(reason));
-        }
-        self.end_cuts();
-        let before = out.len();
-        let mut room = Room::new(self.engine.limits.outgoing_bytes);
-        self.handle.take_frames(FRAMES_PER_POLL, &mut room, out);
-        while out.len() - before < 2 * FRAMES_PER_POLL && !room.is_full() && !self.is_end_waiting() {
-            let Poll::Ready(answer) = self.poll_answer(cx) else { break };
-            room.spend(answer.len());
-            out.push(answer);
-        }
-        // After the answers, so that a publisher's own message goes out with its answer.
-        self.take_events(FRAMES_PER_POLL, &mut room, out);
-        if out.len() > before { Poll::Ready(None) } else { Poll::Pending }
-    }
-
-    /// Returns notices and log events, or the reason to close.
-    pub(crate) fn poll_events(
+    pub fn poll_outgoing(
         &mut self,
         cx: &mut Context<'_>,
-        out: &mut Vec<Bytes>,
+        out: &mut dyn Outgoing,
     ) -> Poll<Option<CloseReason>> {
         self.handle.register(cx.waker());
         if let Some(reason) = self.due_close() {
             return Poll::Ready(Some(reason));
         }
         self.end_cuts();
-        let before = out.len();
-        let mut room = Room::new(self.engine.limits.outgoing_bytes);
-        self.handle.take_frames(FRAMES_PER_POLL, &mut room, out);
-        self.take_events(FRAMES_PER_POLL.saturating_sub(out.len() - before), &mut room, out);
-        if out.len() > before { Poll::Ready(None) } else { Poll::Pending }
+        let mut out = Taken::new(out, self.engine.limits.outgoing_bytes);
+        self.handle.take_frames(FRAMES_PER_POLL, &mut out);
+        while out.count() < 2 * FRAMES_PER_POLL && !out.is_full() && !self.is_end_waiting() {
+            if self.poll_answer_into(cx, &mut out).is_pending() {
+                break;
+            }
+        }
+        // After the answers, so that a publisher's own message goes out with its answer.
+        self.take_events(FRAMES_PER_POLL, &mut out);
+        if out.count() > 0 { Poll::Ready(None) } else { Poll::Pending }
+    }
+
+    /// Returns notices and log events, or the reason to close.
+    pub(crate) fn poll_events(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut dyn Outgoing,
+    ) -> Poll<Option<CloseReason>> {
+        self.handle.register(cx.waker());
+        if let Some(reason) = self.due_close() {
+            return Poll::Ready(Some(reason));
+        }
+        self.end_cuts();
+        let mut out = Taken::new(out, self.engine.limits.outgoing_bytes);
+        self.handle.take_frames(FRAMES_PER_POLL, &mut out);
+        self.take_events(FRAMES_PER_POLL.saturating_sub(out.count()), &mut out);
+        if out.count() > 0 { Poll::Ready(None) } else { Poll::Pending }
     }
 
     /// Waits for the connection's end without taking frames: for a transport that can't write now. Drop what it
@@ -361,15 +362,15 @@ impl Connection {
         Some(reason)
     }
 
-    /// Takes up to `budget` log events while there is room.
-    fn take_events(&mut self, mut budget: usize, room: &mut Room, out: &mut Vec<Bytes>) {
+    /// Takes up to `budget` log events while they fit.
+    fn take_events(&mut self, mut budget: usize, out: &mut Taken<'_>) {
         self.handle.take_ready(&mut self.ready);
         if self.ready.is_empty() {
             return;
         }
         self.handle.found(self.ready.len());
         let mut delivered = 0;
-        while budget > 0 && !room.is_full() {
+        while budget > 0 && !out.is_full() {
             let Some(key) = self.ready.pop_front() else { break };
             // A mark may outlive its subscription.
             let Ok(at) = self.subscriptions.binary_search_by_key(&key, |subscription| subscription.key)
@@ -377,15 +378,15 @@ impl Connection {
                 continue;
             };
             let subscription = &mut self.subscriptions[at];
-            let before = out.len();
-            let read = subscription.read(budget, room, out);
-            delivered += out.len() - before;
+            let before = out.count();
+            let read = subscription.read(budget, out);
+            delivered += out.count() - before;
             match read {
                 Progress::Nothing | Progress::Caught => {}
                 Progress::More => {
                     self.ready.push_back(key);
                     // The next frame does not fit, so those of other channels wait too.
-                    if out.len() - before < budget {
+                    if out.count() - before < budget {
                         break;
                     }
                 }
@@ -405,7 +406,7 @@ impl Connection {
                     out.push(Encoder::notice(&ChatEvent::ChannelRemoved { channel, reason }));
                 }
             }
-            budget = budget.saturating_sub(out.len() - before);
+            budget = budget.saturating_sub(out.count() - before);
         }
         self.engine.monitor.counters.deliveries.add(delivered as u64);
         if self.ready.is_empty() && self.ready.capacity() > FEW {

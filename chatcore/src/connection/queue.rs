@@ -16,6 +16,7 @@ use crate::connection::Connection;
 use crate::connection::admission::Verdict;
 use crate::connection::commands::{Outcome, TryPublish};
 use crate::connection::request::Request;
+use crate::delivery::outgoing::Taken;
 use crate::model::error::{Error, ErrorCode};
 use crate::model::id::ChannelId;
 use crate::model::name::ChannelName;
@@ -254,6 +255,13 @@ impl Connection {
 
     /// Returns the next answer.
     pub(crate) fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+        let mut answer = Vec::new();
+        ready!(self.poll_answer_into(cx, &mut Taken::new(&mut answer, usize::MAX)));
+        Poll::Ready(answer.pop().expect("invariant: an answer is one frame"))
+    }
+
+    /// Adds the next answer to `out`, even if it does not fit.
+    pub(super) fn poll_answer_into(&mut self, cx: &mut Context<'_>, out: &mut Taken<'_>) -> Poll<()> {
         self.end_cuts();
         // A command that is still running stays where it is.
         let Some(UnderWay { command, bytes }) = self.started.front_mut() else { return Poll::Pending };
@@ -269,12 +277,16 @@ impl Connection {
                 self.ready.extend(own);
                 match result {
                     Ok(appended) => {
-                        let (answer, open) = (Encoder::published(*id, channel, &appended), *open);
+                        let open = *open;
+                        {
+                            let (len, mut encode) = Encoder::published(*id, channel, &appended);
+                            out.write(len, &mut encode);
+                        }
                         if let Some(open) = open {
                             self.join_by_publishing(open);
                         }
                         self.end_turn(bytes);
-                        return Poll::Ready(answer);
+                        return Poll::Ready(());
                     }
                     Err(error) => (*id, Err(error), None),
                 }
@@ -289,7 +301,7 @@ impl Connection {
                         if let Some(front) = self.started.front_mut() {
                             front.command = again;
                         }
-                        return self.poll_answer(cx);
+                        return self.poll_answer_into(cx, out);
                     }
                     Ok(_) if reads.as_ref().is_some_and(|channel| self.handle.is_cut_off(channel)) => {
                         (id, Err(Denied.into()), None)
@@ -307,10 +319,11 @@ impl Connection {
             self.engine.monitor.counters.refused(error.code());
         }
         let answer = Encoder::answer(&Answer { id, result });
-        Poll::Ready(match reservation {
+        out.push(match reservation {
             Some(reservation) => reservation.hold(answer),
             None => answer,
-        })
+        });
+        Poll::Ready(())
     }
 
     /// Ends the first command, which has its answer, and starts those that waited for it.

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use crate::channel::Channel;
 use crate::channel::departures::{announce, leave, list_limit};
 use crate::channel::online::Arrival;
-use crate::delivery::cursor::{Cursor, Read, Room};
+use crate::delivery::cursor::{Cursor, Read};
 use crate::delivery::handle::{ConnectionHandle, SubscriptionKey};
+use crate::delivery::outgoing::Taken;
 use crate::delivery::ring::HistoryRing;
 use crate::delivery::shard::Shard;
 use crate::delivery::subscriber::{Reading, Subscriber};
@@ -244,8 +245,8 @@ impl Subscription {
         self.subscriber.is_of(channel)
     }
 
-    /// Copies up to `limit` new frames while there is room. This handles all earlier marks of the subscription.
-    pub(crate) fn read(&mut self, limit: usize, room: &mut Room, out: &mut Vec<Bytes>) -> Progress {
+    /// Takes up to `limit` new frames while they fit. This handles all earlier marks of the subscription.
+    pub(crate) fn read(&mut self, limit: usize, out: &mut Taken<'_>) -> Progress {
         let mut place = self.subscriber.look();
         let (cursor, last) = match place.reading() {
             None => return Progress::Nothing,
@@ -259,7 +260,7 @@ impl Subscription {
             None => limit,
         };
         let reader = self.subscriber.handle().reader();
-        match self.channel.ring().read().read(cursor, limit, room, reader, out) {
+        match self.channel.ring().read().read(cursor, limit, reader, out) {
             Read::Lagged { from, to } => Progress::Lagged { from, to: last.map_or(to, |(seq, _)| seq) },
             Read::Caught(to) | Read::More(to) if last.is_some_and(|(seq, _)| to.seq >= seq) => {
                 place.move_to(to);

@@ -1,4 +1,4 @@
-//! Where a reader is in a ring, and how much it can take.
+//! Where a reader is in a ring.
 
 use crate::model::id::Seq;
 
@@ -19,36 +19,4 @@ pub(crate) enum Read {
     More(Cursor),
     /// The ring has moved past the cursor. The store has the events `from` to `to`.
     Lagged { from: Seq, to: Seq },
-}
-
-/// The bytes that a reader can take. The first frame always fits.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Room {
-    bytes: usize,
-    first: bool,
-}
-
-impl Room {
-    pub(crate) fn new(bytes: usize) -> Self {
-        Self { bytes, first: true }
-    }
-
-    /// Takes a frame's bytes if they fit. Returns whether they do.
-    pub(crate) fn take(&mut self, bytes: usize) -> bool {
-        if bytes > self.bytes && !self.first {
-            return false;
-        }
-        self.spend(bytes);
-        true
-    }
-
-    /// Takes the bytes of a frame that is already there.
-    pub(crate) fn spend(&mut self, bytes: usize) {
-        self.bytes = self.bytes.saturating_sub(bytes);
-        self.first = false;
-    }
-
-    pub(crate) fn is_full(&self) -> bool {
-        self.bytes == 0 && !self.first
-    }
 }

@@ -8,8 +8,8 @@ use std::task::Waker;
 
 use bytes::Bytes;
 
-use crate::delivery::cursor::Room;
 use crate::delivery::mailbox::{Mailboxes, Notice, Notices};
+use crate::delivery::outgoing::Taken;
 use crate::delivery::outlet::Outlet;
 use crate::delivery::subscriber::Subscriber;
 use crate::delivery::wake::{ReadyList, WakeMark};
@@ -327,19 +327,23 @@ impl ConnectionHandle {
         self.closing.store(true, Ordering::Release);
     }
 
-    /// Takes up to `limit` frames while there is room.
+    /// Takes up to `limit` frames while they fit.
     #[inline]
-    pub(crate) fn take_frames(&self, limit: usize, room: &mut Room, out: &mut Vec<Bytes>) {
+    pub(crate) fn take_frames(&self, limit: usize, out: &mut Taken<'_>) {
         if self.has_frames.load(Ordering::Acquire) {
-            self.take_waiting(limit, room, out);
+            self.take_waiting(limit, out);
         }
     }
 
-    fn take_waiting(&self, limit: usize, room: &mut Room, out: &mut Vec<Bytes>) {
+    fn take_waiting(&self, limit: usize, out: &mut Taken<'_>) {
         let mut mailbox = self.mailbox();
-        let fits = |notice: &&Notice| room.take(notice.frame.len());
-        let count = mailbox.frames.iter().take(limit).take_while(fits).count();
-        out.extend((0..count).map_while(|_| mailbox.frames.pop()));
+        for _ in 0..limit {
+            let next = mailbox.frames.iter().next();
+            if !next.is_some_and(|notice| out.fits(notice.frame.len())) {
+                break;
+            }
+            mailbox.frames.pop().into_iter().for_each(|frame| out.push(frame));
+        }
         self.has_frames.store(!mailbox.frames.is_empty(), Ordering::Release);
     }
 
@@ -430,7 +434,7 @@ mod tests {
             handle.offer_of(&channel, &typing, || true);
         }
         let mut out = Vec::new();
-        handle.take_frames(100, &mut Room::new(usize::MAX), &mut out);
+        handle.take_frames(100, &mut Taken::new(&mut out, usize::MAX));
         assert_eq!(out.len(), 2);
     }
 
@@ -450,11 +454,11 @@ mod tests {
         handle.send_of(&one, &of(&one), || true);
         handle.offer_of(&one, &of(&one), || true);
         let mut out = Vec::new();
-        handle.take_frames(9, &mut Room::new(usize::MAX), &mut out);
+        handle.take_frames(9, &mut Taken::new(&mut out, usize::MAX));
         assert_eq!(out, ["other", "removed"]);
         assert_eq!(*handle.take_cuts(), *std::slice::from_ref(&one));
         handle.send_of(&one, &of(&one), || true);
-        handle.take_frames(9, &mut Room::new(usize::MAX), &mut out);
+        handle.take_frames(9, &mut Taken::new(&mut out, usize::MAX));
         assert_eq!(out.len(), 3, "what begins later is another subscription's");
     }
 
@@ -465,7 +469,7 @@ mod tests {
         handle.close(CloseReason::GoingAway);
         handle.close(CloseReason::Banned);
         assert_eq!(handle.closing(), None);
-        handle.take_frames(9, &mut Room::new(usize::MAX), &mut Vec::new());
+        handle.take_frames(9, &mut Taken::new(&mut Vec::new(), usize::MAX));
         assert_eq!(handle.closing(), Some(CloseReason::GoingAway));
     }
 }

@@ -4,6 +4,7 @@
 pub(crate) mod cursor;
 pub(crate) mod handle;
 pub(crate) mod mailbox;
+pub(crate) mod outgoing;
 pub(crate) mod outlet;
 pub(crate) mod ring;
 pub(crate) mod ring_budget;

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-use crate::delivery::cursor::{Cursor, Read, Room};
+use crate::delivery::cursor::{Cursor, Read};
+use crate::delivery::outgoing::Taken;
 use crate::delivery::ring_budget::{Charge, Rings};
 use crate::delivery::ring_frames::RingFrames;
 use crate::delivery::ring_messages::RingMessages;
@@ -138,24 +139,9 @@ impl HistoryRing {
         Push::Done
     }
 
-    /// Adds up to `limit` frames after the cursor to `out` while there is room, as `reader` reads them.
-    pub(crate) fn read(
-        &self,
-        cursor: Cursor,
-        limit: usize,
-        room: &mut Room,
-        reader: Reader<'_>,
-        out: &mut Vec<Bytes>,
-    ) -> Read {
-        out.reserve(self.behind(cursor.seq).unwrap_or_default().min(limit));
-        self.take(cursor, limit, |frame| {
-            let variant = frame.variant(reader);
-            let fits = room.take(frame.len(variant));
-            if fits {
-                out.push(frame.bytes(variant));
-            }
-            fits
-        })
+    /// Adds up to `limit` frames after the cursor to `out` while they fit, as `reader` reads them.
+    pub(crate) fn read(&self, cursor: Cursor, limit: usize, reader: Reader<'_>, out: &mut Taken<'_>) -> Read {
+        self.take(cursor, limit, |frame| out.take(frame, reader))
     }
 
     /// Adds up to `limit` frames after the cursor to `out`, for readers of any form.

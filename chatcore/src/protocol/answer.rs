@@ -69,10 +69,16 @@ pub(crate) enum Reply {
 }
 
 impl Encoder {
-    /// Encodes the frame of the answer to a publish, which is the most frequent one.
-    pub(crate) fn published(id: Option<i64>, channel: &ChannelName, appended: &Appended) -> Bytes {
+    /// Returns the length of the frame of the answer to a publish, which is the most frequent one, and what appends it.
+    pub(crate) fn published<'a>(
+        id: Option<i64>,
+        channel: &'a ChannelName,
+        appended: &Appended,
+    ) -> (usize, impl Fn(&mut Vec<u8>) + 'a) {
         let &Appended { seq, at, duplicate, .. } = appended;
-        write_published(id.unwrap_or_default(), channel, seq, at, duplicate)
+        let id = id.unwrap_or_default();
+        let len = published_len(id, channel, seq, duplicate);
+        (len, move |out| write_published(out, id, channel, seq, at, duplicate))
     }
 
     /// Encodes the frame of an answer.
@@ -100,7 +106,9 @@ fn write_ok(id: i64, reply: &Reply) -> Bytes {
     // A list is copied once. The rest of its answer is short.
     let room = match reply {
         Reply::Published(Published { channel, seq, at, duplicate }) => {
-            return write_published(id, channel, *seq, *at, *duplicate);
+            let mut out = Vec::with_capacity(published_len(id, channel, *seq, *duplicate));
+            write_published(&mut out, id, channel, *seq, *at, *duplicate);
+            return out.into();
         }
         Reply::Snapshot { messages, members, .. } => 192 + messages.json().len() + members.json().len(),
         Reply::Replay { events, members, .. } => {
@@ -109,7 +117,8 @@ fn write_ok(id: i64, reply: &Reply) -> Bytes {
         Reply::History { messages, .. } | Reply::Found { messages, .. } => 192 + messages.json().len(),
         _ => 192,
     };
-    let mut out = begin_ok(id, room);
+    let mut out = Vec::with_capacity(room);
+    begin_ok(&mut out, id);
     match reply {
         Reply::Done | Reply::Published(_) => {}
         Reply::Channels { channels, after } => {
@@ -160,25 +169,28 @@ fn write_ok(id: i64, reply: &Reply) -> Bytes {
 
 /// Returns the beginning of an answer.
 #[inline]
-fn begin_ok(id: i64, room: usize) -> Vec<u8> {
-    let mut out = Vec::with_capacity(room);
+fn begin_ok(out: &mut Vec<u8>, id: i64) {
     out.extend_from_slice(br#"{"type":"ok","id":"#);
-    write_json(&mut out, &id);
-    out
+    write_json(out, &id);
 }
 
-/// It fits exactly, so that its bytes become shared ones as they are.
-fn write_published(id: i64, channel: &ChannelName, seq: Seq, at: Timestamp, duplicate: bool) -> Bytes {
-    let mut out = begin_ok(id, published_len(id, channel, seq, duplicate));
+fn write_published(
+    out: &mut Vec<u8>,
+    id: i64,
+    channel: &ChannelName,
+    seq: Seq,
+    at: Timestamp,
+    duplicate: bool,
+) {
+    begin_ok(out, id);
     // A channel's name needs no escaping.
     for part in [r#","channel":""#, channel.as_str(), r#"","seq":"#] {
         out.extend_from_slice(part.as_bytes());
     }
-    write_json(&mut out, &seq);
-    write_time(&mut out, name!("at"), at);
-    write_field(&mut out, name!("duplicate"), &duplicate);
+    write_json(out, &seq);
+    write_time(out, name!("at"), at);
+    write_field(out, name!("duplicate"), &duplicate);
     out.push(b'}');
-    out.into()
 }
 
 /// Returns the length of the answer to a publish.

@@ -42,9 +42,8 @@ impl Log {
         let read = self.ring.read(
             cursor,
             limit,
-            &mut Room::new(usize::MAX),
             Reader::new(Form::Full, &ann()),
-            &mut out,
+            &mut Taken::new(&mut out, usize::MAX),
         );
         (read, out.iter().map(|frame| String::from_utf8(frame.to_vec()).unwrap()).collect())
     }
