@@ -83,12 +83,12 @@ async fn measure(form: Form) {
     }
     let (chat, _people) = conversation(form, 100, 100).await;
     let mut reader = Driven::reading(form, &chat, "dan", &[]).await;
-    row(&named("snapshot of 100 messages"), &reader.ask(OPEN).await);
+    row(&named("snapshot of 100 messages"), reader.ask(OPEN).await);
     let history = r#"{"type":"history","id":4,"channel":"a","before":51,"limit":50}"#;
-    row(&named("page of history, 50 messages"), &reader.ask(history).await);
+    row(&named("page of history, 50 messages"), reader.ask(history).await);
     let (chat, _people) = conversation(form, 60, 8_000).await;
     let mut reader = Driven::reading(form, &chat, "dan", &[]).await;
-    row(&named("60 messages of 8,000 characters"), &reader.ask(OPEN).await);
+    row(&named("60 messages of 8,000 characters"), reader.ask(OPEN).await);
 }
 
 #[tokio::main(flavor = "current_thread")]

@@ -121,7 +121,7 @@ mod tests {
 
     fn burst(deflates: bool) -> (Burst, Vec<u8>) {
         let frames = [vec![b'a'; 3], vec![b'b'; 200], vec![b'c'; 70_000]].map(Bytes::from);
-        let burst = Burst::new(frames.to_vec());
+        let burst = Burst::new(&frames);
         let mut wire = Vec::new();
         let write = if deflates { DeflatedFrames::write } else { TextFrames::write };
         frames.iter().for_each(|frame| write(frame, &mut wire));
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn peers_with_and_without_compression_share_a_burst() {
         let frames = vec![Bytes::from(vec![b'a'; 511]), Bytes::from(vec![b'b'; 512])];
-        let mut burst = Burst::new(frames);
+        let mut burst = Burst::new(&frames);
         let sent = |burst: &mut Burst, deflates| {
             let socket = SharedSocket::new(Narrow { room: 2_000, taken: Mutex::default() }, deflates);
             assert_eq!(socket.try_send(burst), Sent::All);

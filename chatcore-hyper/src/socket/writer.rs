@@ -24,7 +24,7 @@ const GATHER: usize = 64;
 const KEPT_CAPACITY: usize = 2;
 
 /// The room that short messages get for a start: a publisher's message and its answer.
-const SHORT: usize = 512;
+const SHORT: usize = 384;
 
 /// An entry with so many bytes of short messages takes no more of them.
 const SHORT_MOST: usize = 16 * 1_024;

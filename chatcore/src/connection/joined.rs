@@ -40,6 +40,10 @@ impl Joined {
     pub(super) fn note(&mut self, channel: ChannelId) -> bool {
         let Err(at) = self.channels.binary_search(&channel) else { return false };
         if self.channels.len() < OWN || self.take_room() {
+            if self.channels.is_empty() {
+                // Most connections publish to one channel.
+                self.channels.reserve_exact(1);
+            }
             self.channels.insert(at, channel);
         } else {
             // In place of its neighbour, not of the oldest: a publisher to all of them in turn meets some again.

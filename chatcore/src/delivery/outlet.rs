@@ -150,8 +150,8 @@ struct Wire {
 impl Burst {
     /// Returns a burst of frames, which all connections read in the same form.
     #[must_use]
-    pub fn new(frames: Vec<Bytes>) -> Self {
-        Self { encoded: frames.into_iter().map(Encoded::same).collect(), ..Self::default() }
+    pub fn new(frames: &[Bytes]) -> Self {
+        Self { encoded: frames.iter().map(|frame| Encoded::same(frame)).collect(), ..Self::default() }
     }
 
     /// Returns the frames as the connection reads them, so that a transport can keep those that it could not write.
@@ -316,7 +316,7 @@ mod tests {
     }
 
     fn same(frame: &[u8]) -> Encoded {
-        Encoded::same(Bytes::copy_from_slice(frame))
+        Encoded::same(frame)
     }
 
     #[test]

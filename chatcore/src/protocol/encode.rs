@@ -145,7 +145,7 @@ impl Encoder {
             EventKind::Message(content) => {
                 self.message_event(channel, check, &MessageObject::begun(self, event, content))
             }
-            _ => Encoded::same(to_bytes(&LogEvent { channel, event, check })),
+            _ => Encoded::same(&to_bytes(&LogEvent { channel, event, check })),
         };
         (frame, check)
     }
@@ -156,31 +156,33 @@ impl Encoder {
         check: Check,
         message: &MessageObject<'_>,
     ) -> Encoded {
-        let mut out = Vec::with_capacity(channel.as_str().len() + message.size_hint());
         // A channel's name and a check need no escaping.
         let (channel, check_text) = (channel.as_str().as_bytes(), check.as_bytes());
         let begin: [&[u8]; 5] =
             [br#"{"type":"message","channel":""#, channel, br#"","check":""#, check_text, b"\","];
-        begin.into_iter().for_each(|part| out.extend_from_slice(part));
-        message.encode(out.len(), out)
+        Encoded::drafted(|out| {
+            begin.into_iter().for_each(|part| out.extend_from_slice(part));
+            message.encode(out.len(), out)
+        })
     }
 
     /// Encodes a message in its current state.
     pub(crate) fn message(&self, message: &Message) -> Encoded {
         let erased = self.names.message(message);
         let message = MessageObject::new(self, erased.as_ref().unwrap_or(message));
-        message.encode(0, Vec::with_capacity(message.size_hint()))
+        Encoded::drafted(|out| message.encode(0, out))
     }
 
     /// Encodes a message in its current state, with its channel.
     pub(crate) fn message_in(&self, channel: &ChannelName, message: &Message) -> Encoded {
         let erased = self.names.message(message);
         let message = MessageObject::new(self, erased.as_ref().unwrap_or(message));
-        let mut out = Vec::with_capacity(channel.as_str().len() + message.size_hint());
-        out.extend_from_slice(br#""channel":"#);
-        write_text(&mut out, channel.as_str());
-        out.push(b',');
-        message.encode(0, out)
+        Encoded::drafted(|out| {
+            out.extend_from_slice(br#""channel":"#);
+            write_text(out, channel.as_str());
+            out.push(b',');
+            message.encode(0, out)
+        })
     }
 
     /// Returns the number of bytes of a channel in a list, with a comma.

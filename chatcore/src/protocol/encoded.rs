@@ -1,5 +1,8 @@
 //! What is encoded once and written in several forms.
 
+use std::cell::RefCell;
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::form::{Form, Mark, Reader, Variant};
@@ -13,7 +16,7 @@ use crate::model::id::UserId;
 /// no message, all forms are the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Encoded {
-    bytes: Bytes,
+    bytes: Arc<[u8]>,
     /// The length of the lean form.
     lean: u32,
     /// Where the message's object begins.
@@ -51,17 +54,49 @@ impl LeftOut {
     }
 }
 
+thread_local! {
+    /// Where messages are encoded, so that each is kept in exactly its bytes.
+    static DRAFT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A draft with room for more bytes is not kept for the next message.
+const DRAFT_BYTES: usize = 4_096;
+
+/// The bytes that all who read a frame share.
+struct Held {
+    bytes: Arc<[u8]>,
+    len: usize,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
 impl Encoded {
     /// Takes what is the same in all forms.
-    pub(crate) fn same(bytes: Bytes) -> Self {
+    pub(crate) fn same(bytes: &[u8]) -> Self {
+        let bytes = Arc::<[u8]>::from(bytes);
         let lean = bytes.len() as u32;
         Self { bytes, lean, object: 0, author: 0, mark: Mark::default(), left_out: LeftOut(0) }
+    }
+
+    /// Encodes a message with `encode`, which gets an empty draft.
+    pub(super) fn drafted(encode: impl FnOnce(&mut Vec<u8>) -> Self) -> Self {
+        let mut draft = DRAFT.take();
+        let encoded = encode(&mut draft);
+        if draft.capacity() <= DRAFT_BYTES {
+            draft.clear();
+            DRAFT.set(draft);
+        }
+        encoded
     }
 
     /// Takes the lean form of `lean` bytes, which the nonce's field follows. The message's object begins at `object`, and
     /// its author's id at `author`.
     pub(super) fn message(
-        bytes: Vec<u8>,
+        bytes: &[u8],
         lean: usize,
         [object, author]: [usize; 2],
         mark: Mark,
@@ -129,7 +164,7 @@ impl Encoded {
     #[inline]
     pub(crate) fn bytes(&self, variant: Variant) -> Bytes {
         if self.is_held(variant) {
-            return self.bytes.slice(..self.lean as usize);
+            return Bytes::from_owner(Held { bytes: Arc::clone(&self.bytes), len: self.lean as usize });
         }
         self.copy(variant)
     }

@@ -58,7 +58,7 @@ impl Encoder {
             }
             _ => false,
         }
-        .then(|| Encoded::same(to_bytes(&event)))
+        .then(|| Encoded::same(&to_bytes(&event)))
     }
 
     /// Rewrites the frame of a message or an edit without the deleted text.
@@ -71,7 +71,7 @@ impl Encoder {
             ChatEvent::Edited { channel, seq, check, target, by, at, .. } => {
                 let (text, mentions, data) = (String::new(), None, None);
                 let edited = ChatEvent::Edited { channel, seq, check, target, text, by, mentions, data, at };
-                Encoded::same(to_bytes(&edited))
+                Encoded::same(&to_bytes(&edited))
             }
             _ => frame.clone(),
         }

@@ -170,44 +170,45 @@ impl<'a> MessageObject<'a> {
 
     /// Appends the message's fields to the object that `out` ends with: to its opening brace, or after a comma. An answer
     /// takes what begins at `object`.
-    pub(super) fn encode(&self, object: usize, mut out: Vec<u8>) -> Encoded {
+    pub(super) fn encode(&self, object: usize, out: &mut Vec<u8>) -> Encoded {
+        out.reserve(self.size_hint());
         out.extend_from_slice(br#""seq":"#);
-        write_json(&mut out, &self.seq);
-        write_name(&mut out, name!("author"));
+        write_json(out, &self.seq);
+        write_name(out, name!("author"));
         let author = out.len() + AUTHOR_ID.len();
-        write_user(&mut out, self.author);
+        write_user(out, self.author);
         debug_assert!(out[..author].ends_with(AUTHOR_ID.as_bytes()), "invariant: a user's id comes first");
-        write_time(&mut out, name!("at"), self.at);
-        write_text_field(&mut out, name!("text"), self.text);
+        write_time(out, name!("at"), self.at);
+        write_text_field(out, name!("text"), self.text);
         if let Some(reply_to) = self.reply_to {
-            write_field(&mut out, name!("reply_to"), &reply_to);
+            write_field(out, name!("reply_to"), &reply_to);
         }
         if !self.attachments.is_empty() {
-            write_name(&mut out, name!("attachments"));
+            write_name(out, name!("attachments"));
             let located = self.attachments.iter().map(|attachment| self.encoder.located(attachment));
-            write_array(&mut out, located, |out, attachment| write_json(out, &attachment));
+            write_array(out, located, |out, attachment| write_json(out, &attachment));
         }
         if let Some(edited_at) = self.edited_at {
-            write_field(&mut out, name!("edited_at"), &edited_at);
+            write_field(out, name!("edited_at"), &edited_at);
         }
         if self.deleted {
-            write_field(&mut out, name!("deleted"), &true);
+            write_field(out, name!("deleted"), &true);
         }
         if !self.reactions.is_empty() {
-            write_field(&mut out, name!("reactions"), self.reactions);
+            write_field(out, name!("reactions"), self.reactions);
         }
         if !self.mentions.is_empty() {
-            write_field(&mut out, name!("mentions"), self.mentions);
+            write_field(out, name!("mentions"), self.mentions);
         }
         if let Some(kind) = self.kind {
-            write_field(&mut out, name!("kind"), &kind);
+            write_field(out, name!("kind"), &kind);
         }
         if let Some(data) = self.data {
-            write_field(&mut out, name!("data"), data);
+            write_field(out, name!("data"), data);
         }
         out.push(b'}');
         let lean = out.len();
-        write_text_field(&mut out, name!("nonce"), self.nonce.as_str());
+        write_text_field(out, name!("nonce"), self.nonce.as_str());
         let left_out = LeftOut::new([
             self.reply_to.is_none(),
             self.attachments.is_empty(),

@@ -6,7 +6,7 @@ use crate::model::event::Event;
 use crate::model::id::Seq;
 
 /// The most events of a piece.
-const PIECE: usize = 64;
+const PIECE: usize = 16;
 
 /// Consecutive events. They come in at the end and are trimmed at the front.
 #[derive(Debug, Default)]
