@@ -153,7 +153,7 @@ impl State {
     ) -> Result<Appended, AppendError> {
         let channel = append.channel;
         let log = self.log(channel).ok_or(AppendError::NoSuchChannel)?;
-        if let Some(first) = hashed.as_ref().and_then(|hashed| log.first_of(hashed)) {
+        if let Some(first) = hashed.as_ref().and_then(|hashed| log.first_of(&append, hashed)) {
             return Ok(first);
         }
         self.members.judge(&append, log.info(), self.erased.of(&append))?;

@@ -1,6 +1,7 @@
 //! The events of a log, in pieces, so that a log that grows moves none of them.
 
 use std::collections::VecDeque;
+use std::mem::replace;
 
 use crate::model::event::Event;
 use crate::model::id::Seq;
@@ -11,101 +12,91 @@ const PIECE: usize = 16;
 /// Consecutive events. They come in at the end and are trimmed at the front.
 #[derive(Debug, Default)]
 pub(super) struct Events {
-    /// None is empty, and all but the first and the last are full.
-    pieces: VecDeque<VecDeque<Event>>,
+    /// The pieces before the newest one. None is empty, and all but the first are full.
+    older: VecDeque<VecDeque<Event>>,
+    /// The newest piece, by itself, since events are added to it. It is empty if there are no events.
+    newest: VecDeque<Event>,
 }
 
 impl Events {
     pub(super) fn len(&self) -> usize {
-        match (self.pieces.front(), self.pieces.back()) {
-            (Some(first), Some(last)) if self.pieces.len() > 1 => {
-                first.len() + (self.pieces.len() - 2) * PIECE + last.len()
-            }
-            (first, _) => first.map_or(0, VecDeque::len),
-        }
+        let older = self.older.front().map_or(0, |first| first.len() + (self.older.len() - 1) * PIECE);
+        older + self.newest.len()
     }
 
     /// Returns the oldest event.
     pub(super) fn first(&self) -> Option<&Event> {
-        self.pieces.front()?.front()
+        self.older.front().unwrap_or(&self.newest).front()
     }
 
     /// Returns the newest event.
     pub(super) fn last(&self) -> Option<&Event> {
-        self.pieces.back()?.back()
+        self.newest.back()
     }
 
     /// Adds the newest event.
     pub(super) fn push(&mut self, event: Event) {
-        match self.pieces.back_mut() {
-            Some(last) if last.len() < PIECE => last.push_back(event),
-            last => {
-                // The first piece grows, since most channels have few events.
-                let room = if last.is_some() { PIECE } else { 1 };
-                let mut piece = VecDeque::with_capacity(room);
-                piece.push_back(event);
-                self.pieces.push_back(piece);
-            }
+        if self.newest.len() == PIECE {
+            self.older.push_back(replace(&mut self.newest, VecDeque::with_capacity(PIECE)));
         }
+        self.newest.push_back(event);
     }
 
     /// Removes the events up to and including `through`.
     pub(super) fn trim(&mut self, through: Seq) {
-        while let Some(first) = self.pieces.front_mut() {
+        loop {
+            let first = self.older.front_mut().unwrap_or(&mut self.newest);
             while first.front().is_some_and(|event| event.seq <= through) {
                 first.pop_front();
             }
-            if !first.is_empty() {
+            if !first.is_empty() || self.older.pop_front().is_none() {
                 return;
             }
-            self.pieces.pop_front();
         }
     }
 
     pub(super) fn get(&self, seq: Seq) -> Option<&Event> {
         let (piece, at) = self.place(seq)?;
-        self.pieces.get(piece)?.get(at)
+        self.older.get(piece).unwrap_or(&self.newest).get(at)
     }
 
     pub(super) fn get_mut(&mut self, seq: Seq) -> Option<&mut Event> {
         let (piece, at) = self.place(seq)?;
-        self.pieces.get_mut(piece)?.get_mut(at)
+        self.older.get_mut(piece).unwrap_or(&mut self.newest).get_mut(at)
     }
 
     /// Returns the events after `seq`.
     pub(super) fn after(&self, seq: Seq) -> impl Iterator<Item = &Event> {
         let (piece, at) = self.place_after(seq);
-        let pieces = self.pieces.range(piece..).enumerate();
+        let pieces = self.older.range(piece..).chain([&self.newest]).enumerate();
         pieces.flat_map(move |(n, piece)| piece.range(if n == 0 { at } else { 0 }..))
     }
 
     /// Returns the events after `seq`.
     pub(super) fn after_mut(&mut self, seq: Seq) -> impl Iterator<Item = &mut Event> {
         let (piece, at) = self.place_after(seq);
-        let pieces = self.pieces.range_mut(piece..).enumerate();
+        let pieces = self.older.range_mut(piece..).chain([&mut self.newest]).enumerate();
         pieces.flat_map(move |(n, piece)| piece.range_mut(if n == 0 { at } else { 0 }..))
     }
 
-    /// Returns the place of the first event after `seq`: its piece, and its index there. If there is none, it is where the
-    /// next one comes.
+    /// Returns the place of the first event after `seq`: its piece, of which the last is the newest, and its index there. If
+    /// there is none, it is the end of the newest.
     fn place_after(&self, seq: Seq) -> (usize, usize) {
-        match (self.first(), self.last()) {
-            (Some(first), Some(last)) => {
-                let next = seq.saturating_add(1).clamp(first.seq, last.seq + 1);
-                self.place(next).expect("invariant: the first event is not after it")
-            }
-            _ => (0, 0),
-        }
+        let found = self.first().and_then(|first| self.place(seq.saturating_add(1).max(first.seq)));
+        found.unwrap_or((self.older.len(), self.newest.len()))
     }
 
-    /// Returns the place of the event at `seq`, or where it will be, unless it is before the first one.
+    /// Returns the place of an event.
     fn place(&self, seq: Seq) -> Option<(usize, usize)> {
-        let first = self.pieces.front()?;
+        let first = self.older.front().unwrap_or(&self.newest);
         let at = usize::try_from(seq.checked_sub(first.front()?.seq)?).ok()?;
-        Some(match at.checked_sub(first.len()) {
+        let place = match at.checked_sub(first.len()) {
             None => (0, at),
             Some(beyond) => (1 + beyond / PIECE, beyond % PIECE),
-        })
+        };
+        let is_there =
+            place.0 < self.older.len() || (place.0 == self.older.len() && place.1 < self.newest.len());
+        is_there.then_some(place)
     }
 }
 
@@ -132,7 +123,8 @@ mod tests {
                 events.trim(begin - 1);
             }
             assert_eq!(events.len() as u64, end + 1 - begin);
-            assert!(events.pieces.iter().all(|piece| !piece.is_empty() && piece.len() <= PIECE));
+            assert!(events.older.iter().all(|piece| !piece.is_empty() && piece.len() <= PIECE));
+            assert!(!events.newest.is_empty() || events.len() == 0);
             for seq in begin.saturating_sub(2)..end + 3 {
                 let is_there = (begin..=end).contains(&seq);
                 assert_eq!(events.get(seq).map(|event| event.seq), is_there.then_some(seq));

@@ -96,16 +96,23 @@ impl Log {
         }
     }
 
-    /// Returns the answer to the first publish with this nonce.
-    pub(super) fn first_of(&self, hashed: &Hashed) -> Option<Appended> {
+    /// Returns the answer to the first publish with the nonce of this one.
+    pub(super) fn first_of(&self, append: &Append, hashed: &Hashed) -> Option<Appended> {
         let (seq, at) = self.nonces.first_of(hashed)?;
+        // The hash of another may be the same, once in many billions of years.
+        if let (Some(event), Some((_, author, nonce))) = (self.event(seq), append.dedupe_key()) {
+            let EventKind::Message(content) = &event.kind else { return None };
+            if content.author.id != *author || content.nonce != *nonce {
+                return None;
+            }
+        }
         Some(Appended { seq, at, epoch: self.epoch.clone(), duplicate: true })
     }
 
     /// Reads what the next append needs, each from another place: see [`State::append_all`](super::State::append_all).
     pub(super) fn fetch(&self, hashed: Option<&Hashed>) -> u64 {
         let nonce = hashed.and_then(|hashed| self.nonces.first_of(hashed)).map_or(0, |(seq, _)| seq);
-        nonce ^ self.events.last().map_or(0, |event| event.seq) ^ self.messages.last().unwrap_or_default()
+        nonce ^ self.events.last().map_or(0, |event| event.seq)
     }
 
     /// Checks that the target of an append exists.
@@ -144,7 +151,7 @@ impl Log {
             // The author is all people of a message.
             Some(hashed) => {
                 self.note(hashed.author);
-                self.nonces.insert(hashed, (seq, at));
+                self.nonces.insert(&hashed, (seq, at));
             }
             None => event.kind.people().for_each(|person| self.note(hashes.of_user(&person.id))),
         }
