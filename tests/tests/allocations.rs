@@ -23,7 +23,7 @@ use tokio::task::yield_now;
 const PER_DELIVERY: f64 = 0.01;
 
 /// Allocations for a published message of 80 bytes without recipients, and their bytes.
-const PER_PUBLISH: u64 = 17;
+const PER_PUBLISH: u64 = 15;
 const BYTES_PER_PUBLISH: u64 = 1_870;
 
 /// The bytes of one more idle connection that has joined a channel, used before or not.

@@ -84,13 +84,14 @@ impl Encoded {
 
     /// Encodes a message with `encode`, which gets an empty draft.
     pub(super) fn drafted(encode: impl FnOnce(&mut Vec<u8>) -> Self) -> Self {
-        let mut draft = DRAFT.take();
-        let encoded = encode(&mut draft);
-        if draft.capacity() <= DRAFT_BYTES {
+        DRAFT.with_borrow_mut(|draft| {
             draft.clear();
-            DRAFT.set(draft);
-        }
-        encoded
+            let encoded = encode(draft);
+            if draft.capacity() > DRAFT_BYTES {
+                *draft = Vec::new();
+            }
+            encoded
+        })
     }
 
     /// Takes the lean form of `lean` bytes, which the nonce's field follows. The message's object begins at `object`, and
