@@ -99,6 +99,12 @@ impl Frame {
         &self.header[..usize::from(self.header_len)]
     }
 
+    fn shrink(&mut self) {
+        if let Payload::Frames(bytes) = &mut self.payload {
+            bytes.shrink_to_fit();
+        }
+    }
+
     fn len(&self) -> usize {
         usize::from(self.header_len) + self.payload.bytes().len()
     }
@@ -244,6 +250,8 @@ impl Writer {
             }
             let Poll::Ready(taken) = self.poll_gathered(io, cx) else {
                 self.stall.get_or_insert_with(|| Stall::begin(Instant::now()));
+                // What waits for a slow peer takes its bytes and no more.
+                self.frames.iter_mut().for_each(Frame::shrink);
                 return Poll::Pending;
             };
             match taken? {

@@ -103,8 +103,7 @@ impl Chat {
     pub async fn remove_member(&self, by: &User, channel: &ChannelName, user: &UserId) -> Result<Seq, Error> {
         let engine = self.engine();
         let channel = load(engine, channel).await?;
-        let member = in_time(engine, async { Ok(engine.store.member(channel.info.id, user).await?) }).await?;
-        let user = member.ok_or_else(Error::not_a_member)?.user;
+        let user = in_time(engine, engine.member(&channel.info, user)).await?;
         engine.remove_member(Actor::app(by), &channel, &user, MemberOp::Removed).await
     }
 
@@ -122,8 +121,7 @@ impl Chat {
     ) -> Result<Seq, Error> {
         let engine = self.engine();
         let channel = load(engine, channel).await?;
-        let member = in_time(engine, async { Ok(engine.store.member(channel.info.id, user).await?) }).await?;
-        let user = member.ok_or_else(Error::not_a_member)?.user;
+        let user = in_time(engine, engine.member(&channel.info, user)).await?;
         engine.set_role(Actor::app(by), &channel, &user, role).await
     }
 

@@ -15,7 +15,7 @@ use crate::model::moment::Moment;
 use crate::model::name::ChannelName;
 use crate::model::policy::Action;
 use crate::protocol::{Added, DirectOpened, Logged, MemberList, MemberObject, People, Reply};
-use crate::store::{ChannelInfo, NewPrivate, PageLimit, UserPage, name_matches};
+use crate::store::{NewPrivate, PageLimit, UserPage, name_matches};
 
 /// People read per step.
 const STEP: usize = 256;
@@ -111,7 +111,7 @@ impl Engine {
         user: &UserId,
     ) -> Result<Reply, Error> {
         let Readable { channel, .. } = self.manageable(handle, name).await?;
-        let user = self.member_of(&channel.info, user).await?;
+        let user = self.member(&channel.info, user).await?;
         let seq = self.remove_member(actor(handle), &channel, &user, MemberOp::Removed).await?;
         Ok(logged(name, seq))
     }
@@ -151,7 +151,7 @@ impl Engine {
         role: Role,
     ) -> Result<Reply, Error> {
         let Readable { channel, .. } = self.manageable(handle, name).await?;
-        let user = self.member_of(&channel.info, user).await?;
+        let user = self.member(&channel.info, user).await?;
         let seq = self.set_role(actor(handle), &channel, &user, role).await?;
         Ok(logged(name, seq))
     }
@@ -253,11 +253,6 @@ impl Engine {
             may.map_err(|_| Error::no_such_user())?;
         }
         self.people(ids).await
-    }
-
-    async fn member_of(&self, info: &ChannelInfo, user: &UserId) -> Result<User, Error> {
-        let member = self.store.member(info.id, user).await?;
-        Ok(member.ok_or_else(Error::not_a_member)?.user)
     }
 }
 

@@ -225,8 +225,18 @@ impl Engine {
         Ok(())
     }
 
+    /// Returns a member of a channel. One of an open channel is whoever has published to it, also a moment ago.
+    pub(crate) async fn member(&self, info: &ChannelInfo, user: &UserId) -> Result<User, Error> {
+        if info.kind == ChannelKind::Open {
+            self.finish_joins_of(user).await;
+        }
+        let member = self.store.member(info.id, user).await?;
+        Ok(member.ok_or_else(Error::not_a_member)?.user)
+    }
+
     /// Takes an open channel off a user's list.
     pub(crate) async fn leave_open(&self, channel: ChannelId, user: &UserId) -> Result<(), Error> {
+        self.finish_joins_of(user).await;
         let left = self.store.leave_open(channel, user).await;
         // Also if the answer was lost: the next message joins again.
         self.forget_joined(user);

@@ -2,11 +2,12 @@
 //! which takes those of several users at once.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use futures::future::join_all;
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
 use crate::delivery::handle::ConnectionHandle;
@@ -45,12 +46,17 @@ pub(crate) enum Tiding {
     Join { user: User, channel: ChannelId },
     /// How much they have to read in a channel now.
     Counts { user: UserId, channel: ChannelId, name: ChannelName },
+    /// Nothing: somebody waits until what was queued before for them is done.
+    Reached { user: UserId, reached: Arc<Notify> },
 }
 
 impl Tiding {
     fn user(&self) -> &UserId {
         match self {
-            Self::Added { user, .. } | Self::Removed { user, .. } | Self::Counts { user, .. } => user,
+            Self::Added { user, .. }
+            | Self::Removed { user, .. }
+            | Self::Counts { user, .. }
+            | Self::Reached { user, .. } => user,
             Self::Seen(user) | Self::Join { user, .. } => &user.id,
         }
     }
@@ -61,6 +67,8 @@ impl Tiding {
 pub(crate) struct Tidings {
     queue: mpsc::Sender<Tiding>,
     waiting: Mutex<Option<mpsc::Receiver<Tiding>>>,
+    /// How many joins wait.
+    joins: AtomicUsize,
     /// The removals that connections were told of at the end of their subscription, the oldest first.
     removals: Mutex<VecDeque<Removal>>,
 }
@@ -77,7 +85,12 @@ struct Removal {
 impl Tidings {
     pub(crate) fn new() -> Self {
         let (queue, waiting) = mpsc::channel(WAITING);
-        Self { queue, waiting: Mutex::new(Some(waiting)), removals: Mutex::default() }
+        Self {
+            queue,
+            waiting: Mutex::new(Some(waiting)),
+            joins: AtomicUsize::new(0),
+            removals: Mutex::default(),
+        }
     }
 
     /// Notes that a connection is told of a removal by the end of its subscription, so that it is not told again.
@@ -101,13 +114,29 @@ impl Tidings {
 impl Engine {
     /// Queues a tiding, and drops it if too many wait.
     pub(crate) fn tell_soon(&self, tiding: Tiding) {
+        let joins = usize::from(matches!(tiding, Tiding::Join { .. }));
+        // Before it can be taken out of the queue.
+        self.tidings.joins.fetch_add(joins, Ordering::AcqRel);
         if let Err(TrySendError::Full(tiding) | TrySendError::Closed(tiding)) =
             self.tidings.queue.try_send(tiding)
         {
             let what = "changes of members are not shown, since too many wait for the store";
             self.monitor.failures.limited(what, "");
+            self.tidings.joins.fetch_sub(joins, Ordering::AcqRel);
             self.forget_joined(tiding.user());
         }
+    }
+
+    /// Waits until a user has joined the open channels to which they have published here. Call it before they leave one:
+    /// otherwise a join that waits would come after it.
+    pub(crate) async fn finish_joins_of(&self, user: &UserId) {
+        if self.tidings.joins.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let reached = Arc::new(Notify::new());
+        self.tell_soon(Tiding::Reached { user: user.clone(), reached: Arc::clone(&reached) });
+        // If the store is too slow for it, or too much waits, it is as if the message had come after.
+        let _ = timeout(self.limits.store_timeout, reached.notified()).await;
     }
 
     /// Has the store asked what a user has joined when they publish next.
@@ -134,6 +163,9 @@ impl Engine {
     async fn tell_in_order(&self, tidings: &[Tiding]) {
         for tiding in tidings {
             let told = timeout(self.limits.store_timeout, contain_async(self.tell(tiding))).await;
+            if matches!(tiding, Tiding::Join { .. }) {
+                self.tidings.joins.fetch_sub(1, Ordering::AcqRel);
+            }
             let told = match told {
                 Ok(Ok(told)) => told,
                 Ok(Err(panicked)) => Err(StoreError::because("the store panicked", panicked).into()),
@@ -156,6 +188,10 @@ impl Engine {
             Tiding::Seen(user) => self.remember(user).await,
             Tiding::Join { user, channel } => self.join(*channel, user).await,
             Tiding::Counts { user, channel, name } => self.show_counts(user, *channel, name).await,
+            Tiding::Reached { reached, .. } => {
+                reached.notify_one();
+                Ok(())
+            }
         }
     }
 

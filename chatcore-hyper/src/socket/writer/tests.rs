@@ -130,6 +130,8 @@ async fn a_buffer_that_is_begun_takes_more() {
     let mut expected = write_all(&mut writer, [10, 20]);
     let blocked = poll_fn(|cx| Poll::Ready(writer.poll_write(&mut near, cx).is_pending())).await;
     assert!(blocked);
+    let Payload::Frames(waiting) = &writer.frames[0].payload else { panic!("short frames") };
+    assert_eq!(waiting.capacity(), expected.len(), "no more than its bytes");
     expected.extend(write_all(&mut writer, [30, 200]));
     assert_eq!(writer.frames.len(), 1);
     assert!(drained(&mut writer, (near, far)).await == expected);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chatcore::protocol::{ChatEvent, Command};
 use chatcore::testkit::{Faults, FaultyStore};
-use chatcore::{Chat, Client, Identity, Limits, MemoryStore, Mention, NewMessage, Role};
+use chatcore::{ChannelName, Chat, Client, Identity, Limits, MemoryStore, Mention, NewMessage, Role, UserId};
 use tokio::task::yield_now;
 use tokio::time::{advance, timeout};
 
@@ -51,6 +51,40 @@ async fn an_open_channel_is_joined_by_publishing() {
     until(&mut bob, |event| matches!(event, ChatEvent::ChannelAdded { .. }).then_some(())).await;
     bob.publish("general", "again").await.unwrap();
     assert_eq!(until(&mut bob, joined).await, Role::Member, "and joined again");
+}
+
+/// The join of a first message may still wait when its author leaves, is removed, or gets a role.
+#[tokio::test]
+async fn a_first_message_has_joined_before_its_author_leaves() {
+    let store = FaultyStore::new(MemoryStore::new(), Faults::default(), 1);
+    let chat = Chat::builder(store.clone()).build();
+    let (ann, bob) = (join(&chat, "ann").await, join(&chat, "bob").await);
+    let role = async |name: &str| {
+        let channels = bob.channels().await.unwrap();
+        channels.iter().find(|channel| channel.name.as_str() == name).unwrap().role
+    };
+    let commands: [fn(String) -> (bool, Command); 3] = [
+        |channel| (true, Command::Leave { channel }),
+        |channel| (false, Command::RemoveMember { channel, user: "u_bob".to_owned() }),
+        |channel| (false, Command::SetRole { channel, user: "u_bob".to_owned(), role: Role::Owner }),
+    ];
+    for (n, command) in commands.into_iter().enumerate() {
+        let name = format!("c{n}");
+        ann.create_channel(&name, "").await.unwrap();
+        bob.publish(&name, "hello and goodbye").await.unwrap();
+        let (is_bobs, command) = command(name.clone());
+        let client = if is_bobs { &bob } else { &ann };
+        client.call::<serde_json::Value>(command).await.unwrap();
+        settled(&store).await;
+        assert_eq!(role(&name).await, [None, None, Some(Role::Owner)][n], "{name}");
+    }
+    // By the app itself.
+    ann.create_channel("c3", "").await.unwrap();
+    bob.publish("c3", "hello and goodbye").await.unwrap();
+    let (name, bobs_id) = (ChannelName::new("c3").unwrap(), UserId::new("u_bob").unwrap());
+    chat.remove_member(&user("ann"), &name, &bobs_id).await.unwrap();
+    settled(&store).await;
+    assert_eq!(role("c3").await, None);
 }
 
 /// A user who publishes to many channels joins each of them with the first message. Later messages don't ask the store.
