@@ -1,13 +1,12 @@
 //! A store in memory, for tests, for demonstrations, and for chats that need no history.
 
+mod append;
 mod consumers;
 mod erasures;
 mod log;
 mod members;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::hint::black_box;
-use std::iter;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -17,14 +16,14 @@ use tokio::time::Instant;
 
 use self::consumers::Readers;
 use self::erasures::{Erased, was_erased};
-use self::log::{Hashed, Hashes, Log};
+use self::log::{Hashes, Log};
 use self::members::Members;
 use super::{
     AppendError, Appended, AttachmentIndex, ChannelInfo, ChannelPage, Created, Directory, Durability,
     EventStore, FileBytes, Head, NONCE_LIFE, Page, PageLimit, Replay, Revocation, StoreError, Unread, Upload,
     UploadState,
 };
-use crate::model::append::{Append, AppendBody};
+use crate::model::append::Append;
 use crate::model::attachment::Attachment;
 use crate::model::id::{AttachmentId, ChannelId, Position, Seq, UserId};
 use crate::model::message::{Message, User};
@@ -117,82 +116,6 @@ impl State {
 
     fn log_mut(&mut self, channel: ChannelId) -> Option<&mut Log> {
         self.logs.get_mut(index(channel)?)
-    }
-
-    /// Appends a batch. `ages` is the clock for the age of nonces.
-    fn append_all(
-        &mut self,
-        batch: &mut dyn Iterator<Item = Append>,
-        now: Timestamp,
-        ages: &Clock,
-        answers: &mut Vec<Result<Appended, AppendError>>,
-    ) {
-        let mut hashed = batch.map(|append| {
-            let hashed = self.hashes.of_append(&append);
-            (append, hashed)
-        });
-        let Some((first, hash)) = hashed.next() else { return };
-        // The logs of many channels are in no cache. What all appends need is read first, so that the memory has it ready
-        // at once, and not one after the other when it is used.
-        let others: Vec<_> = hashed.collect();
-        let read = others.iter().fold(0, |read, (append, hashed)| {
-            read ^ self.log(append.channel).map_or(0, |log| log.fetch(hashed.as_ref()))
-        });
-        black_box(read);
-        for (append, hashed) in iter::once((first, hash)).chain(others) {
-            answers.push(self.append(append, hashed, now, ages));
-        }
-    }
-
-    fn append(
-        &mut self,
-        append: Append,
-        hashed: Option<Hashed>,
-        now: Timestamp,
-        ages: &Clock,
-    ) -> Result<Appended, AppendError> {
-        let channel = append.channel;
-        let log = self.log(channel).ok_or(AppendError::NoSuchChannel)?;
-        if let Some(first) = hashed.as_ref().and_then(|hashed| log.first_of(&append, hashed)) {
-            return Ok(first);
-        }
-        self.members.judge(&append, log.info(), self.erased.of(&append))?;
-        log.check(&append)?;
-        let files: Vec<AttachmentId> = match &append.body {
-            AppendBody::Message { attachments, .. } => self.free(attachments, &append)?,
-            _ => Vec::new(),
-        };
-        let retention = self.retention;
-        let change = match &append.body {
-            AppendBody::Member { op, user, role, .. } => Some((*op, user.clone(), *role)),
-            _ => None,
-        };
-        let log = index(channel).and_then(|at| self.logs.get_mut(at)).ok_or(AppendError::NoSuchChannel)?;
-        let (appended, mut dropped) = log.append(append, hashed, &self.hashes, now);
-        dropped.extend(log.trim_to(retention, ages));
-        self.readers.note(channel);
-        for id in files {
-            self.set_upload_state(&id, UploadState::Attached(appended.seq));
-        }
-        self.discard(&dropped);
-        if let Some((op, user, role)) = change {
-            self.change_member(channel, op, user, role, appended.seq);
-        }
-        Ok(appended)
-    }
-
-    /// Returns the ids of a publish's attachments, if the author can attach all of them.
-    fn free(&self, attachments: &[Attachment], append: &Append) -> Result<Vec<AttachmentId>, AppendError> {
-        let mut free: Vec<AttachmentId> = Vec::with_capacity(attachments.len());
-        for Attachment { id, .. } in attachments {
-            let upload = self.uploads.get(id).ok_or(AppendError::NoSuchAttachment)?;
-            let ours = upload.channel == append.channel && upload.owner == append.author.id;
-            if !ours || upload.state != UploadState::Ready || free.contains(id) {
-                return Err(AppendError::NoSuchAttachment);
-            }
-            free.push(id.clone());
-        }
-        Ok(free)
     }
 
     fn file_bytes(&self, owner: &UserId) -> FileBytes {

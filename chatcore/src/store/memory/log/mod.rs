@@ -109,7 +109,7 @@ impl Log {
         Some(Appended { seq, at, epoch: self.epoch.clone(), duplicate: true })
     }
 
-    /// Reads what the next append needs, each from another place: see [`State::append_all`](super::State::append_all).
+    /// Reads what the next append needs, each from another place: see `State::append_all`.
     pub(super) fn fetch(&self, hashed: Option<&Hashed>) -> u64 {
         let nonce = hashed.and_then(|hashed| self.nonces.first_of(hashed)).map_or(0, |(seq, _)| seq);
         nonce ^ self.events.last().map_or(0, |event| event.seq)
