@@ -6,6 +6,30 @@ use crate::protocol::{Encoded, Reader};
 
 /// Where [`Connection::poll_outgoing`](crate::transport::Connection::poll_outgoing) puts text frames, in their order: a
 /// list of them, or a transport's own buffer.
+///
+/// ```
+/// use bytes::Bytes;
+/// use chatcore::transport::Outgoing;
+///
+/// /// Each frame after its length in four bytes.
+/// #[derive(Default)]
+/// struct Wire(Vec<u8>);
+///
+/// impl Outgoing for Wire {
+///     fn push(&mut self, frame: Bytes) {
+///         self.write(frame.len(), &mut |out| out.extend_from_slice(&frame));
+///     }
+///
+///     fn write(&mut self, len: usize, encode: &mut dyn FnMut(&mut Vec<u8>)) {
+///         self.0.extend_from_slice(&(len as u32).to_be_bytes());
+///         encode(&mut self.0);
+///     }
+/// }
+///
+/// let mut wire = Wire::default();
+/// wire.push(Bytes::from_static(b"ok"));
+/// assert_eq!(wire.0, b"\0\0\0\x02ok");
+/// ```
 pub trait Outgoing {
     /// Takes a frame. Other connections may share its bytes.
     fn push(&mut self, frame: Bytes);
