@@ -23,10 +23,10 @@ const GATHER: usize = 64;
 /// A queue up to this size is kept for the next frames. An idle connection holds nothing larger.
 const KEPT_CAPACITY: usize = 2;
 
-/// The room that short messages get for a start: a publisher's message and its answer.
+/// The first capacity of a buffer for short frames: a publisher's message and its answer fit.
 const SHORT: usize = 384;
 
-/// An entry with so many bytes of short messages takes no more of them.
+/// A buffer with this many bytes of short frames takes no more of them.
 const SHORT_MOST: usize = 16 * 1_024;
 
 /// The unwritten frames of one socket.
@@ -250,7 +250,7 @@ impl Writer {
             }
             let Poll::Ready(taken) = self.poll_gathered(io, cx) else {
                 self.stall.get_or_insert_with(|| Stall::begin(Instant::now()));
-                // What waits for a slow peer takes its bytes and no more.
+                // Bytes that wait for a slow peer have no spare capacity.
                 self.frames.iter_mut().for_each(Frame::shrink);
                 return Poll::Pending;
             };

@@ -34,7 +34,7 @@ pub trait Outgoing {
     /// Takes a frame. Other connections may share its bytes.
     fn push(&mut self, frame: Bytes);
 
-    /// Takes a frame of `len` bytes that `encode` appends to a buffer. It appends exactly as many.
+    /// Takes a frame of `len` bytes. `encode` appends exactly these bytes to a buffer.
     fn write(&mut self, len: usize, encode: &mut dyn FnMut(&mut Vec<u8>));
 }
 
@@ -53,7 +53,7 @@ impl Outgoing for Vec<Bytes> {
 /// A frame of an event up to this size is copied for each connection, which costs less than to share it.
 const COPIED: usize = 1_024;
 
-/// What one poll takes: frames up to a number of bytes, and one more.
+/// The frames that one poll takes, up to a number of bytes. The first frame always fits.
 pub(crate) struct Taken<'a> {
     to: &'a mut dyn Outgoing,
     count: usize,

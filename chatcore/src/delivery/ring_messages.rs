@@ -13,7 +13,7 @@ use crate::store::PageLimit;
 
 /// The newest messages of a log in their current state, bounded in number and in bytes.
 ///
-/// A message that nothing has changed is in its frame, as long as the ring has that.
+/// An unchanged message is read from its frame while the ring has that frame.
 #[derive(Debug)]
 pub(super) struct RingMessages {
     bounds: PageLimit,

@@ -225,7 +225,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Returns a member of a channel. One of an open channel is whoever has published to it, also a moment ago.
+    /// Returns a member of a channel. The first message to an open channel makes its author a member, even if the join
+    /// still waits.
     pub(crate) async fn member(&self, info: &ChannelInfo, user: &UserId) -> Result<User, Error> {
         if info.kind == ChannelKind::Open {
             self.finish_joins_of(user).await;

@@ -46,7 +46,7 @@ pub(crate) enum Tiding {
     Join { user: User, channel: ChannelId },
     /// How much they have to read in a channel now.
     Counts { user: UserId, channel: ChannelId, name: ChannelName },
-    /// Nothing: somebody waits until what was queued before for them is done.
+    /// Nothing: a command waits until all earlier tidings of this user are done.
     Reached { user: UserId, reached: Arc<Notify> },
 }
 
@@ -135,7 +135,7 @@ impl Engine {
         }
         let reached = Arc::new(Notify::new());
         self.tell_soon(Tiding::Reached { user: user.clone(), reached: Arc::clone(&reached) });
-        // If the store is too slow for it, or too much waits, it is as if the message had come after.
+        // If the store is slow or the queue is full, the caller goes on without them.
         let _ = timeout(self.limits.store_timeout, reached.notified()).await;
     }
 

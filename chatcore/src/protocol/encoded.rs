@@ -55,14 +55,14 @@ impl LeftOut {
 }
 
 thread_local! {
-    /// Where messages are encoded, so that each is kept in exactly its bytes.
+    /// The buffer in which messages are encoded. A finished one is copied into an allocation of its exact size.
     static DRAFT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A draft with room for more bytes is not kept for the next message.
 const DRAFT_BYTES: usize = 4_096;
 
-/// The bytes that all who read a frame share.
+/// The lean form of a frame, shared by its readers.
 struct Held {
     bytes: Arc<[u8]>,
     len: usize,

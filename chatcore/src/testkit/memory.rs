@@ -12,10 +12,13 @@ use crate::model::id::ChannelId;
 /// The bytes of a note of another node, which waits in a queue and then in a list.
 const NEWS: usize = 80;
 
-/// The bytes of a channel's head that waits to be told, of a subscription in the list that is told to others, and of an ending
-/// that waits for the store. The names in them have at most some hundred bytes.
+/// The bytes of a channel's head in the queue to the other nodes.
 const HEAD: usize = 64;
+
+/// The bytes of a subscription in the list that is sent to the other nodes.
 const SUBSCRIPTION: usize = 96;
+
+/// The bytes of an ending in the queue to the store. Its names have at most some hundred bytes.
 const ENDING: usize = 512;
 
 /// The largest event: 8,000 characters, ten files with long names, and a thousand people who were here.

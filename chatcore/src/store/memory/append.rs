@@ -25,8 +25,7 @@ impl State {
             (append, hashed)
         });
         let Some((first, hash)) = hashed.next() else { return };
-        // The logs of many channels are in no cache. What all appends need is read first, so that the memory has it ready
-        // at once, and not one after the other when it is used.
+        // The logs of many channels are in no cache. Reading what all appends need here lets the cache misses overlap.
         let others: Vec<_> = hashed.collect();
         let read = others.iter().fold(0, |read, (append, hashed)| {
             read ^ self.log(append.channel).map_or(0, |log| log.fetch(hashed.as_ref()))

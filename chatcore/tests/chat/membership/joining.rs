@@ -87,7 +87,7 @@ async fn a_first_message_has_joined_before_its_author_leaves() {
     assert_eq!(role("c3").await, None);
 }
 
-/// A user who publishes to many channels joins each of them with the first message. Later messages don't ask the store.
+/// The first message to each of many channels joins that channel. Later messages don't ask the store.
 #[tokio::test]
 async fn a_channel_is_joined_with_the_first_message_alone() {
     const CHANNELS: usize = 100;

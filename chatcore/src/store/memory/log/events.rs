@@ -79,8 +79,8 @@ impl Events {
         pieces.flat_map(move |(n, piece)| piece.range_mut(if n == 0 { at } else { 0 }..))
     }
 
-    /// Returns the place of the first event after `seq`: its piece, of which the last is the newest, and its index there. If
-    /// there is none, it is the end of the newest.
+    /// Returns the place of the first event after `seq`, or the end of the newest piece if no event follows. A place is the
+    /// number of a piece, counted through `older` to `newest`, and an index in it.
     fn place_after(&self, seq: Seq) -> (usize, usize) {
         let found = self.first().and_then(|first| self.place(seq.saturating_add(1).max(first.seq)));
         found.unwrap_or((self.older.len(), self.newest.len()))

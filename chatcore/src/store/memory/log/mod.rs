@@ -99,7 +99,7 @@ impl Log {
     /// Returns the answer to the first publish with the nonce of this one.
     pub(super) fn first_of(&self, append: &Append, hashed: &Hashed) -> Option<Appended> {
         let (seq, at) = self.nonces.first_of(hashed)?;
-        // The hash of another may be the same, once in many billions of years.
+        // Another nonce can have the same hash, although random keys make that very unlikely.
         if let (Some(event), Some((_, author, nonce))) = (self.event(seq), append.dedupe_key()) {
             let EventKind::Message(content) = &event.kind else { return None };
             if content.author.id != *author || content.nonce != *nonce {
@@ -109,7 +109,7 @@ impl Log {
         Some(Appended { seq, at, epoch: self.epoch.clone(), duplicate: true })
     }
 
-    /// Reads what the next append needs, each from another place: see `State::append_all`.
+    /// Reads the memory that the next append needs. `State::append_all` says why.
     pub(super) fn fetch(&self, hashed: Option<&Hashed>) -> u64 {
         let nonce = hashed.and_then(|hashed| self.nonces.first_of(hashed)).map_or(0, |(seq, _)| seq);
         nonce ^ self.events.last().map_or(0, |event| event.seq)

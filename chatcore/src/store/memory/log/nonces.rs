@@ -11,7 +11,7 @@ use crate::store::NONCE_LIFE;
 /// The nonces of each author, and when the event was accepted that had one first.
 #[derive(Debug, Default)]
 pub(super) struct Nonces {
-    /// By their hashes: a table that is in the memory's cache more often than one with whole nonces.
+    /// Keyed by hash: a smaller table is in the CPU's caches more often.
     first: HashMap<u64, (Seq, Timestamp), BuildHasherDefault<Known>>,
     /// How many there must be before the expired ones are looked for again.
     next_sweep: usize,
