@@ -1,4 +1,4 @@
-//! Channels with doors: their commands, events and errors, on each store.
+//! Private and direct channels: their commands, events and errors, on each store.
 
 use chatcore_tests::{Backend, Client, Server};
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
-//! The rooms of a crate are the folders and files right below its `src`. Each imports from rooms below it only, so no
-//! two import from each other.
+//! The parts of a crate are the folders and files right below its `src`. Each part is in a layer, and imports only from
+//! parts in lower layers. So no two parts import from each other.
 
 #![allow(clippy::unwrap_used)] // The helpers are tests too.
 
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The rooms of each crate, the lowest layer first. Rooms of one layer do not import from each other.
+/// The parts of each crate, the lowest layer first. Parts of one layer do not import from each other.
 const CRATES: &[(&str, &[&[&str]])] = &[
     (
         "chatcore",
@@ -41,34 +41,34 @@ const CRATES: &[(&str, &[&[&str]])] = &[
 ];
 
 #[test]
-fn each_room_imports_only_from_rooms_below_it() {
+fn each_part_imports_only_from_lower_layers() {
     for (name, layers) in CRATES {
         let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name).join("src");
         let rank: BTreeMap<&str, usize> =
-            (0..).zip(*layers).flat_map(|(n, rooms)| rooms.iter().map(move |room| (*room, n))).collect();
+            (0..).zip(*layers).flat_map(|(n, parts)| parts.iter().map(move |part| (*part, n))).collect();
         let mut found: Vec<String> = Vec::new();
         for file in rust_files(&src) {
-            let room = room_of(file.strip_prefix(&src).unwrap());
-            // The root re-exports from every room.
-            if room == "lib" {
+            let part = part_of(file.strip_prefix(&src).unwrap());
+            // The root re-exports from every part.
+            if part == "lib" {
                 continue;
             }
             let own =
-                *rank.get(&*room).unwrap_or_else(|| panic!("{name}: the room {room} has no layer here"));
+                *rank.get(&*part).unwrap_or_else(|| panic!("{name}: the part {part} has no layer here"));
             for imported in imports(&fs::read_to_string(&file).unwrap()) {
                 let other = *rank.get(&*imported).unwrap_or_else(|| {
-                    panic!("{}: crate::{imported} names no room; import from the room itself", file.display())
+                    panic!("{}: crate::{imported} names no part; import from the part itself", file.display())
                 });
                 assert!(
-                    imported == room || other < own,
-                    "{}: {room} imports from {imported}, which is not below it",
+                    imported == part || other < own,
+                    "{}: {part} imports from {imported}, which is in no lower layer",
                     file.display()
                 );
             }
-            found.push(room);
+            found.push(part);
         }
-        let gone: Vec<_> = rank.keys().filter(|room| !found.iter().any(|found| found == *room)).collect();
-        assert!(gone.is_empty(), "{name} has no rooms {gone:?}");
+        let gone: Vec<_> = rank.keys().filter(|part| !found.iter().any(|found| found == *part)).collect();
+        assert!(gone.is_empty(), "{name} has no parts {gone:?}");
     }
 }
 
@@ -91,29 +91,30 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-fn room_of(path: &Path) -> String {
+fn part_of(path: &Path) -> String {
     let first = path.iter().next().expect("a file below src").to_str().expect("a name in UTF-8");
     first.trim_end_matches(".rs").to_owned()
 }
 
-/// Returns the rooms after each `crate::`, outside of comments and of what is for tests only.
+/// Returns the parts after each `crate::`, outside of comments and of what is for tests only.
 fn imports(source: &str) -> Vec<String> {
     let code = without_tests(source);
-    let mut rooms = Vec::new();
+    let mut parts = Vec::new();
     for (at, _) in code.match_indices("crate::") {
         if code[..at].ends_with(|before: char| before == '$' || before == '_' || before.is_alphanumeric()) {
             continue;
         }
         let path = &code[at + "crate::".len()..];
         match path.strip_prefix('{') {
-            Some(group) => rooms.extend(group_of(group)),
-            None => rooms.push(word(path)),
+            Some(group) => parts.extend(group_of(group)),
+            None => parts.push(word(path)),
         }
     }
-    rooms
+    parts
 }
 
-/// Drops comments, each item that follows `#[cfg(test)]` on one line, and the module of tests, which is a file's last item.
+/// Drops comments, each item that follows `#[cfg(test)]` on one line, and the module of tests, which is a file's last
+/// item.
 fn without_tests(source: &str) -> String {
     let mut code = String::new();
     let mut lines = source.lines().filter(|line| !line.trim_start().starts_with("//"));
