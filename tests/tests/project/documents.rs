@@ -51,17 +51,40 @@ fn prose(page: &str) -> String {
     prose
 }
 
-/// Returns the names of source files and of folders of tests in a page's inline code.
-fn named_files(page: &str) -> Vec<&str> {
-    let code = lines(page).flat_map(|line| line.split('`').skip(1).step_by(2));
-    code.filter(|code| code.chars().all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c)))
-        .map(|code| code.trim_start_matches("./"))
-        .filter(|code| {
-            let ending = Path::new(code).extension().and_then(|ending| ending.to_str());
-            ending.is_some_and(|ending| ["rs", "js", "mjs", "sh", "sql"].contains(&ending))
-                || code.contains("tests/tests/")
-        })
-        .collect()
+/// Returns the names of source files and of folders of tests in a page's inline code. In a list, a name without a folder
+/// is in the folder of the name before it.
+fn named_files(page: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for line in lines(page) {
+        let mut folder = None;
+        let mut parts = line.split('`');
+        while let (Some(before), Some(code)) = (parts.next(), parts.next()) {
+            let name = code.trim_start_matches("./");
+            if !is_file(name) {
+                folder = None;
+                continue;
+            }
+            let listed = [", ", " and ", ", and "].contains(&before);
+            folder = match (name.rsplit_once('/'), folder) {
+                (Some((folder, _)), _) => Some(folder),
+                (None, Some(folder)) if listed => Some(folder),
+                _ => None,
+            };
+            match folder {
+                Some(folder) if !name.contains('/') => names.push(format!("{folder}/{name}")),
+                _ => names.push(name.to_owned()),
+            }
+        }
+    }
+    names
+}
+
+/// Returns whether inline code is the name of a source file or of a folder of tests.
+fn is_file(code: &str) -> bool {
+    let ending = Path::new(code).extension().and_then(|ending| ending.to_str());
+    code.chars().all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c))
+        && (ending.is_some_and(|ending| ["rs", "js", "mjs", "sh", "sql"].contains(&ending))
+            || code.contains("tests/"))
 }
 
 /// Returns the names in a page after each `--test `.
@@ -153,7 +176,7 @@ fn a_page_names_only_files_that_exist() {
         let text = fs::read_to_string(&page).unwrap();
         let (named, targets) = (named_files(&text), named_targets(&text));
         found += named.len() + targets.len();
-        let missing = named.into_iter().filter(|name| !exists(name));
+        let missing = named.iter().filter(|name| !exists(name));
         faults.extend(missing.map(|name| format!("{}: there is no {name}", page.display())));
         let missing = targets.into_iter().filter(|name| !target(name));
         faults.extend(missing.map(|name| format!("{}: there is no --test {name}", page.display())));
@@ -209,7 +232,8 @@ fn links_and_headings_are_found() {
 
 #[test]
 fn names_of_files_and_of_tests_are_found() {
-    let page = "`a/b.rs` and `./c.sh`, `tests/tests/web`, `no.md` `no = 1.rs`\n```\n`no.rs`\ncargo test --test web x\n```\n";
-    assert_eq!(named_files(page), ["a/b.rs", "c.sh", "tests/tests/web"]);
+    let page = "`a/b.rs` and `./c.sh`, `x` `d.js`; `e.rs`, `tests/tests/web`, `no.md` `no = 1.rs`\n```\n`no.rs`\n\
+                cargo test --test web x\n```\n";
+    assert_eq!(named_files(page), ["a/b.rs", "a/c.sh", "d.js", "e.rs", "tests/tests/web"]);
     assert_eq!(named_targets(page), ["web"]);
 }
