@@ -68,8 +68,9 @@ impl Builder {
         self
     }
 
-    /// Sets the longest time until a read marker is synced to the disk, if no other write syncs it earlier. Default
-    /// 5 s. If the machine crashes, only markers newer than this can be lost.
+    /// Sets the longest time from a commit without a sync to the next sync, if no other write syncs earlier. Default
+    /// 5 s. A read marker is such a commit at once, or, with a journal, when a read comes within a second; otherwise the
+    /// journal has it synced after that second. If the machine crashes, only the newest markers can be lost.
     pub fn sync_within(mut self, time: Duration) -> Self {
         self.sync_within = time;
         self
