@@ -2,9 +2,9 @@
 //! subscriber on another, how many deliveries per second do two and three nodes make, and how many messages does
 //! PostgreSQL acknowledge with a bus and without?
 //!
-//! Prints three tables, and fails if a reader misses a message. `SECONDS_EACH` sets how long each row is measured (3). The nodes are chats in one process, each
-//! with its own pool and its own connection to the bus, next to the database and to NATS on the same cores. So it does
-//! not show sockets, a network, or what more cores add.
+//! Prints three tables, and fails if a reader misses a message. `SECONDS_EACH` sets how long each row is measured (3).
+//! The nodes are chats in one process, each with its own pool and its own connection to the bus, next to the database
+//! and to NATS on the same cores. So it does not show sockets, a network, or what more cores add.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::fmt;

@@ -238,9 +238,9 @@ pub trait EventStore: Send + Sync + 'static {
     /// never match. A call may search only a part of the log; if that part or the page ends, the answer says where
     /// to go on. The engine never asks for a page of no items.
     ///
-    /// A store needs no search of its own: this implementation reads [`SEARCH_SCAN`](super::SEARCH_SCAN) messages or [`SEARCH_BYTES`](super::SEARCH_BYTES)
-    /// of texts per call, and compares them off the async threads. A store with an index must return the same
-    /// messages, may search further back, and must also compare off the async threads.
+    /// A store needs no search of its own: this implementation reads [`SEARCH_SCAN`](super::SEARCH_SCAN) messages or
+    /// [`SEARCH_BYTES`](super::SEARCH_BYTES) of texts per call, and compares them off the async threads. A store with
+    /// an index must return the same messages, may search further back, and must also compare off the async threads.
     ///
     /// # Errors
     /// [`StoreError`] if the store can't be read. A channel that does not exist has no messages.
@@ -268,9 +268,9 @@ pub trait EventStore: Send + Sync + 'static {
     async fn heads(&self, channels: &[ChannelId]) -> Result<Vec<Option<Head>>, StoreError>;
 
     /// Trims a log: removes every event and message with `seq` up to and including `through`. The attachments of
-    /// removed messages become [`UploadState::Discarded`](super::UploadState::Discarded). A nonce is kept after its message until it is
-    /// [`NONCE_LIFE`] old at `now`. A nonce with a time after `now` counts as dated `now`, since the clock was
-    /// wrong then.
+    /// removed messages become [`UploadState::Discarded`](super::UploadState::Discarded). A nonce is kept after its
+    /// message until it is [`NONCE_LIFE`] old at `now`. A nonce with a time after `now` counts as dated `now`, since
+    /// the clock was wrong then.
     ///
     /// # Errors
     /// [`StoreError`] if the store can't be written.
