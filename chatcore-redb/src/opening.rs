@@ -69,8 +69,8 @@ impl Builder {
     }
 
     /// Sets the longest time from a commit without a sync to the next sync, if no other write syncs earlier. Default
-    /// 5 s. A read marker is such a commit at once, or, with a journal, when a read comes within a second; otherwise the
-    /// journal has it synced after that second. If the machine crashes, only the newest markers can be lost.
+    /// 5 s. A read marker is such a commit at once, or, with a journal, when a read comes within a second; otherwise it
+    /// is synced after that second. If the machine crashes, only the newest markers can be lost.
     pub fn sync_within(mut self, time: Duration) -> Self {
         self.sync_within = time;
         self
