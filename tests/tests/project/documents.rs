@@ -51,8 +51,8 @@ fn prose(page: &str) -> String {
     prose
 }
 
-/// Returns the names of source files and of folders of tests in a page's inline code. In a list, a name without a folder
-/// is in the folder of the name before it.
+/// Returns the names of source files and of folders of tests in a page's inline code. In a list, a name without a
+/// folder is in the folder of the name before it.
 fn named_files(page: &str) -> Vec<String> {
     let mut names = Vec::new();
     for line in lines(page) {
