@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex};
 
 use futures::future::join_all;
 use tokio::sync::mpsc::error::TrySendError;
@@ -76,7 +76,8 @@ pub(crate) struct Tidings {
 /// A member's removal that a connection was told of.
 #[derive(Debug)]
 struct Removal {
-    handle: Weak<ConnectionHandle>,
+    /// The connection's number: a weak reference would keep its memory.
+    connection: u64,
     channel: ChannelId,
     /// Of the event that removed them.
     seq: Seq,
@@ -94,20 +95,18 @@ impl Tidings {
     }
 
     /// Notes that a connection is told of a removal by the end of its subscription, so that it is not told again.
-    pub(crate) fn note_removal(&self, handle: &Arc<ConnectionHandle>, channel: ChannelId, seq: Seq) {
+    pub(crate) fn note_removal(&self, handle: &ConnectionHandle, channel: ChannelId, seq: Seq) {
         let mut removals = self.removals.lock().expect("invariant: nothing panics under this lock");
         if removals.len() >= TOLD {
             removals.pop_front();
         }
-        removals.push_back(Removal { handle: Arc::downgrade(handle), channel, seq });
+        removals.push_back(Removal { connection: handle.number, channel, seq });
     }
 
     /// Returns whether a connection was told of a removal by the end of its subscription.
-    fn has_told(&self, handle: &Arc<ConnectionHandle>, channel: ChannelId, seq: Seq) -> bool {
+    fn has_told(&self, handle: &ConnectionHandle, channel: ChannelId, seq: Seq) -> bool {
         let removals = self.removals.lock().expect("invariant: nothing panics under this lock");
-        removals.iter().any(|told| {
-            (told.channel, told.seq) == (channel, seq) && told.handle.as_ptr() == Arc::as_ptr(handle)
-        })
+        removals.iter().any(|told| (told.connection, told.channel, told.seq) == (handle.number, channel, seq))
     }
 }
 
