@@ -109,6 +109,48 @@ async fn axum_opens_a_room_for_each_visitor() {
     assert_eq!(again.header("set-cookie"), None, "a visitor who comes back stays who they are");
 }
 
+/// Opens a WebSocket for the client of a proxy, and returns it with the head of the answer.
+async fn open_for(addr: SocketAddr, client: &str) -> (BufReader<TcpStream>, String) {
+    let mut stream = BufReader::new(TcpStream::connect(addr).await.unwrap());
+    let upgrade = "GET /chat/ws HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let request = format!("{upgrade}X-Forwarded-For: {client}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        assert_ne!(must("an answer", stream.read_line(&mut head)).await.unwrap(), 0, "{head}");
+    }
+    (stream, head)
+}
+
+#[tokio::test]
+async fn deployed_limits_addresses_and_tells_clients_of_its_end() {
+    let mut deployed = Example::start("deployed", &["127.0.0.1:0"]);
+    let addr = deployed.addr().await;
+    let mut clients = Vec::new();
+    for client in std::iter::repeat_n("192.0.2.1", 20).chain(["192.0.2.2"]) {
+        let (stream, head) = open_for(addr, client).await;
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        clients.push(stream);
+    }
+    let (_, head) = open_for(addr, "192.0.2.1").await;
+    assert!(head.starts_with("HTTP/1.1 429 "), "one address has as many as it may: {head}");
+
+    let process = deployed.child.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-INT", &process]).status().await.unwrap().success());
+    for mut stream in clients {
+        let mut frames = Vec::new();
+        must("the end", stream.read_to_end(&mut frames)).await.unwrap();
+        let text = String::from_utf8_lossy(&frames);
+        assert!(text.contains(r#""type":"draining""#), "{text}");
+        let close = frames.iter().rposition(|byte| *byte == 0x88).expect("a close frame");
+        assert_eq!(frames[close + 2..close + 4], 1001_u16.to_be_bytes(), "{text}");
+        // The server waits for the client's close frame, or for its end.
+        drop(stream);
+    }
+    assert!(must("the end", deployed.child.wait()).await.unwrap().success());
+}
+
 #[tokio::test]
 async fn bot_answers_a_question() {
     assert_eq!(Example::start("bot", &[]).line().await, "Bot: IS ANYBODY THERE?");

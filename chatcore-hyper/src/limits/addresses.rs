@@ -54,14 +54,17 @@ impl Addresses {
         address(parts).map_or(Ok(()), |address| self.requests.take(address))
     }
 
-    /// Takes a permit for a WebSocket of the request's address.
-    pub(crate) fn socket(&self, parts: &Parts) -> Result<Option<Permit>, HttpError> {
-        let Some(address) = address(parts) else { return Ok(None) };
-        let permit = self.sockets.take(address).ok_or_else(|| {
+    /// Takes a permit for a WebSocket, of the request's address if that is known.
+    pub(crate) fn socket(&self, parts: &Parts) -> Result<Permit, HttpError> {
+        self.sockets.take(address(parts)).ok_or_else(|| {
             let why = format!("at most {} WebSockets at once from one address", self.sockets_per_address);
             HttpError::from(chatcore::Error::new(ErrorCode::RateLimited, why))
-        });
-        permit.map(Some)
+        })
+    }
+
+    /// Waits until no WebSocket has a permit.
+    pub(crate) async fn sockets_closed(&self) {
+        self.sockets.empty().await;
     }
 
     /// Counts a handshake of the request's address.
@@ -76,7 +79,7 @@ impl Addresses {
             None => None,
             Some(address) => {
                 self.uploads.take(address)?;
-                let permit = self.uploading.take(address).ok_or_else(|| {
+                let permit = self.uploading.take(Some(address)).ok_or_else(|| {
                     let why =
                         format!("at most {} uploads at once from one address", self.uploads_per_address);
                     HttpError::from(chatcore::Error::new(ErrorCode::RateLimited, why))

@@ -1,9 +1,10 @@
 //! Permits for simultaneous use, in total and per address.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::limits::address::{ClientAddress, SLOTS, Slots};
 
@@ -15,9 +16,11 @@ pub(crate) struct Permits {
     slots: Slots,
     held: Box<[AtomicU32]>,
     per_address: u32,
+    /// Rings when the last permit in use is given back.
+    emptied: Notify,
 }
 
-/// A permit of an address. Dropping it gives it back.
+/// A permit, which may be an address's. Dropping it gives it back.
 #[derive(Debug)]
 pub(crate) struct Permit {
     permits: Arc<Permits>,
@@ -33,6 +36,7 @@ impl Permits {
             slots: Slots::default(),
             held: (0..SLOTS).map(|_| AtomicU32::new(0)).collect(),
             per_address: u32::try_from(per_address).unwrap_or(u32::MAX),
+            emptied: Notify::new(),
         })
     }
 
@@ -42,11 +46,15 @@ impl Permits {
         Permit { permits: Arc::clone(self), slot: None }
     }
 
-    /// Takes a permit for an address. Returns `None` if the address already has as many as it may, or if no permit is
-    /// left.
-    pub(crate) fn take(self: &Arc<Self>, address: ClientAddress) -> Option<Permit> {
+    /// Takes a permit, for an address if it is known. Returns `None` if the address already has as many as it may, or if
+    /// no permit is left.
+    pub(crate) fn take(self: &Arc<Self>, address: Option<ClientAddress>) -> Option<Permit> {
         self.all.try_acquire().ok()?.forget();
-        Permit { permits: Arc::clone(self), slot: None }.of(address)
+        let permit = Permit { permits: Arc::clone(self), slot: None };
+        match address {
+            Some(address) => permit.of(address),
+            None => Some(permit),
+        }
     }
 
     /// Returns the number of permits in use.
@@ -54,10 +62,18 @@ impl Permits {
         self.total - self.all.available_permits()
     }
 
-    /// Waits until no permit is in use.
+    /// Waits until no permit is in use. Permits can be taken meanwhile.
     pub(crate) async fn empty(&self) {
-        let all = u32::try_from(self.total).expect("invariant: clamped when it was made");
-        drop(self.all.acquire_many(all).await);
+        let mut emptied = pin!(self.emptied.notified());
+        loop {
+            // Before the look, so that no ring is missed.
+            emptied.as_mut().enable();
+            if self.held() == 0 {
+                return;
+            }
+            emptied.as_mut().await;
+            emptied.set(self.emptied.notified());
+        }
     }
 }
 
@@ -81,6 +97,9 @@ impl Drop for Permit {
             self.permits.held[usize::from(slot)].fetch_sub(1, Ordering::Relaxed);
         }
         self.permits.all.add_permits(1);
+        if self.permits.held() == 0 {
+            self.permits.emptied.notify_waiters();
+        }
     }
 }
 
@@ -92,16 +111,16 @@ mod tests {
     async fn permits_are_bounded_per_address_and_given_back() {
         let permits = Permits::new(3, 2);
         let [ann, bob] = ["192.0.2.1", "192.0.2.2"].map(|text| ClientAddress::new(text.parse().unwrap()));
-        let anns = [permits.take(ann), permits.any().await.of(ann)];
+        let anns = [permits.take(Some(ann)), permits.any().await.of(ann)];
         assert!(anns.iter().all(Option::is_some));
-        assert!(permits.take(ann).is_none(), "one past its own limit");
+        assert!(permits.take(Some(ann)).is_none(), "one past its own limit");
         assert_eq!(permits.held(), 2, "which holds no permit");
-        let bobs = permits.take(bob);
+        let bobs = permits.take(Some(bob));
         assert!(bobs.is_some());
-        assert!(permits.take(bob).is_none(), "one past the limit of all");
+        assert!(permits.take(Some(bob)).is_none(), "one past the limit of all");
         drop((anns, bobs));
         assert_eq!(permits.held(), 0);
         permits.empty().await;
-        assert!(permits.take(ann).is_some());
+        assert!(permits.take(Some(ann)).is_some());
     }
 }

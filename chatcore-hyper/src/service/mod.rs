@@ -97,6 +97,33 @@ impl ChatService {
         };
         ChatServiceBuilder { shared }
     }
+
+    /// Waits until no WebSocket of this service is open. By then each client has its last answers and the close frame, or is
+    /// gone.
+    ///
+    /// Call it after [`Chat::drain`] and before the process ends, if the server is not [`serve`](crate::serve): other servers,
+    /// such as axum's, forget a connection once it is a WebSocket. A client that does not read delays it, by up to twice
+    /// [`Config::close_timeout`] after its commands are answered. Bound it with a time-out of your own.
+    ///
+    /// # Cancel safety
+    /// The future can be dropped at any time, and changes nothing.
+    ///
+    /// ```
+    /// use chatcore::{Chat, MemoryStore};
+    /// use chatcore_hyper::{ChatService, Unauthorized};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let chat = Chat::builder(MemoryStore::new()).build();
+    /// let service = ChatService::new(chat.clone(), async |_: &http::request::Parts| Err(Unauthorized));
+    /// // Serve a clone of it, until the app is to stop. Then:
+    /// chat.drain();
+    /// service.closed().await;
+    /// # }
+    /// ```
+    pub async fn closed(&self) {
+        self.shared.addresses.sockets_closed().await;
+    }
 }
 
 impl ChatServiceBuilder {

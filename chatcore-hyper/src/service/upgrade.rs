@@ -31,7 +31,7 @@ pub(crate) fn upgrade<E: Endpoint + Send + 'static>(
     frame_bytes: usize,
     bounds: Arc<Bounds>,
     failures: FailureLog,
-    permit: Option<Permit>,
+    permit: Permit,
     open: impl FnOnce(Form) -> Result<E, CloseReason> + Send + 'static,
 ) -> Result<Response<Body>, HttpError> {
     let (mut response, form) = handshake::accept(&parts.method, parts.version, &parts.headers)?;
@@ -64,7 +64,7 @@ fn run<E: Endpoint + Send + 'static>(
     frame_bytes: usize,
     deflates: bool,
     bounds: Arc<Bounds>,
-    permit: Option<Permit>,
+    permit: Permit,
 ) {
     let span = session.as_ref().map_or_else(|_| Span::none(), Endpoint::span);
     // hyper's read-ahead is in a separate buffer, which is dropped here once its bytes are copied.
@@ -96,10 +96,10 @@ fn run<E: Endpoint + Send + 'static>(
     }
 }
 
-/// A connection's task, which holds its address's permit until it ends.
+/// A connection's task, which holds its permit until it ends.
 struct Placed<F> {
     task: F,
-    _permit: Option<Permit>,
+    _permit: Permit,
 }
 
 impl<F: Future + Unpin> Future for Placed<F> {
@@ -111,7 +111,7 @@ impl<F: Future + Unpin> Future for Placed<F> {
 }
 
 /// Spawns a connection's task in its span. A disabled span takes no room.
-fn spawn(task: impl Future<Output = ()> + Unpin + Send + 'static, permit: Option<Permit>, span: Span) {
+fn spawn(task: impl Future<Output = ()> + Unpin + Send + 'static, permit: Permit, span: Span) {
     let task = Placed { task, _permit: permit };
     if span.is_disabled() {
         tokio::spawn(task);

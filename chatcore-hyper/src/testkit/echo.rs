@@ -15,6 +15,7 @@ use http::{Request, Response};
 use crate::body::Body;
 use crate::error::HttpError;
 use crate::limits::config::{Bounds, Config};
+use crate::limits::permits::Permits;
 use crate::service::upgrade::upgrade;
 use crate::socket::endpoint::Endpoint;
 use crate::socket::writer::Writer;
@@ -27,13 +28,15 @@ use crate::socket::writer::Writer;
 pub struct Echo {
     message_bytes: usize,
     bounds: Arc<Bounds>,
+    sockets: Arc<Permits>,
 }
 
 impl Echo {
     /// Echoes messages of at most `message_bytes`. A longer one is answered with the close code 1009.
     #[must_use]
     pub fn new(message_bytes: usize, config: Config) -> Self {
-        Self { message_bytes, bounds: Arc::new(Bounds::new(config)) }
+        let sockets = Permits::new(usize::MAX, config.sockets_per_address);
+        Self { message_bytes, bounds: Arc::new(Bounds::new(config)), sockets }
     }
 }
 
@@ -49,8 +52,9 @@ impl<B> tower_service::Service<Request<B>> for Echo {
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut parts, _) = request.into_parts();
         let open = |_| Ok(Session::default());
-        let answer =
-            upgrade(&mut parts, self.message_bytes, Arc::clone(&self.bounds), FailureLog::new(), None, open);
+        let bounds = Arc::clone(&self.bounds);
+        let permit = self.sockets.take(None).expect("invariant: there are as many as sockets can be");
+        let answer = upgrade(&mut parts, self.message_bytes, bounds, FailureLog::new(), permit, open);
         ready(Ok(answer.unwrap_or_else(HttpError::into_response)))
     }
 }

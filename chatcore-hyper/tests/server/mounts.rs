@@ -6,10 +6,12 @@ use std::net::SocketAddr;
 use axum::Router;
 use axum::routing::get;
 use chatcore_hyper::{ChatService, Ui, serve};
+use futures::future::join_all;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 
 use crate::common::{chat, closed, connect, exchange, receive, send, service};
 
@@ -87,6 +89,43 @@ async fn an_axum_app_serves_chat_beside_its_pages() {
     assert_everything_works(addr).await;
     let page = exchange(addr, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
     assert!(page.ends_with("hello"), "{page}");
+}
+
+/// The app's runtime ends with it, as a process does, and everything that still runs.
+fn run_until(stop: oneshot::Receiver<()>, started: oneshot::Sender<SocketAddr>) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let (chat, _folder) = chat().await;
+        let (listener, addr) = bind().await;
+        let service = service(&chat, |_| ());
+        let app = Router::new().nest_service("/chat", service.clone());
+        started.send(addr).unwrap();
+        let shutdown = async move {
+            stop.await.unwrap();
+            chat.drain();
+        };
+        axum::serve(listener, app).with_graceful_shutdown(shutdown).await.unwrap();
+        service.closed().await;
+    });
+    runtime.shutdown_background();
+}
+
+#[tokio::test]
+async fn an_axum_app_can_wait_until_all_clients_are_told() {
+    let (stop, stopped) = oneshot::channel();
+    let (started, addr) = oneshot::channel();
+    let app = std::thread::spawn(move || run_until(stopped, started));
+    let addr = addr.await.unwrap();
+    let mut clients = join_all((0..40).map(|_| connect(addr))).await;
+    send(&mut clients[0], json!({"type": "create_channel", "id": 1, "name": "general"})).await;
+    while receive(&mut clients[0]).await["id"] != 1 {}
+    stop.send(()).unwrap();
+    let ends = clients.into_iter().map(async |mut client| {
+        while receive(&mut client).await["type"] != "draining" {}
+        closed(&mut client).await
+    });
+    assert!(join_all(ends).await.iter().all(|end| *end == Some(1001)));
+    app.join().unwrap();
 }
 
 /// A socket that is not a `TcpStream`, as under TLS.

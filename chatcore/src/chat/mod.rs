@@ -281,6 +281,9 @@ impl Chat {
     ///
     /// The clients come back one after the other: the first after a second, each 10 ms after the one before, or
     /// closer if [`Limits::drain_spread`] is too short for that.
+    ///
+    /// It returns at once. Before the process ends, wait until the transport has written everything and closed its sockets:
+    /// with `chatcore-hyper`, its `serve` does, and `ChatService::closed` is for other servers.
     pub fn drain(&self) {
         let engine = self.engine();
         engine.start_draining();
@@ -300,7 +303,8 @@ impl Chat {
         self.engine().is_draining()
     }
 
-    /// Returns the number of open connections.
+    /// Returns the number of open connections. After [`drain`](Self::drain), one that is no longer counted may still have
+    /// frames to write.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.engine().connections.len()
