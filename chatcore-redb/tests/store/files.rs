@@ -8,8 +8,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use chatcore::store::{Directory, EventStore};
-use chatcore::{ChannelName, User};
+use chatcore::store::{Append, AppendBody, Directory, EventStore, Extras, PageLimit};
+use chatcore::{ChannelName, Data, Nonce, User};
 use chatcore_redb::{OpenError, RedbStore};
 use redb::{Database, ReadableDatabase, TableDefinition};
 
@@ -221,4 +221,35 @@ fn child_that_holds_the_file() {
     println!("\nholding");
     // Until the parent ends or kills us.
     std::io::stdin().lines().for_each(drop);
+}
+
+/// As after a kill: what was acknowledged is in the journal, in the form in which it is stored.
+#[tokio::test]
+async fn a_journal_with_data_of_any_form_is_read_again() {
+    let (dir, ann) = (tempfile::tempdir().unwrap(), User::new("u_1", "Ann").unwrap());
+    let store = RedbStore::open(dir.path().join("chat.redb")).unwrap();
+    let made = store.create_channel(&ChannelName::new("a").unwrap(), "", &ann).await.unwrap();
+    let channel = made.into_channel().id;
+    // Its text is longer if it is not read exactly.
+    let padded = |pad: usize| serde_json::json!({"n": 4.621_637_696_230_708e-194, "pad": "x".repeat(pad)});
+    let longest = (0..Data::MAX_BYTES).rev().find_map(|pad| Data::new(&padded(pad)).ok()).unwrap();
+    // The journal begins with the first commit.
+    for data in [Data::new(&padded(0)).unwrap(), longest.clone(), longest] {
+        let body = AppendBody::Message {
+            nonce: Nonce::random(),
+            text: "hello".into(),
+            reply_to: None,
+            attachments: Vec::new(),
+            extras: Some(Box::new(Extras::default().with_data(data))),
+        };
+        store.append(vec![Append::new(channel, ann.clone(), body)]).await.remove(0).unwrap();
+    }
+    let copy = tempfile::tempdir().unwrap();
+    for file in fs::read_dir(dir.path()).unwrap().map(Result::unwrap) {
+        fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
+    }
+    let store = RedbStore::open(copy.path().join("chat.redb")).unwrap();
+    store.create_channel(&ChannelName::new("b").unwrap(), "", &ann).await.unwrap();
+    let page = store.messages_before(channel, 9, PageLimit::new(10, 1 << 20)).await.unwrap();
+    assert_eq!(page.messages.len(), 3);
 }

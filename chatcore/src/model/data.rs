@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Map, Value};
 
 /// What an app attaches to a message: a JSON object, which the engine keeps and never reads. At most
-/// [`MAX_BYTES`](Self::MAX_BYTES) as compact JSON.
+/// [`MAX_BYTES`](Self::MAX_BYTES) as compact JSON, and [`MAX_DEPTH`](Self::MAX_DEPTH) levels deep.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Data(Arc<str>);
 
@@ -21,11 +21,18 @@ pub enum InvalidData {
     /// It is too long.
     #[error("'data' can have at most 4096 bytes of JSON")]
     TooLong,
+    /// It has too many objects and lists within each other.
+    #[error("'data' can have at most 64 levels of objects and lists")]
+    TooDeep,
 }
 
 impl Data {
     /// The most bytes of compact JSON.
     pub const MAX_BYTES: usize = 4_096;
+
+    /// The most objects and lists within each other, counted with the object itself. Parsers of JSON take some more, since
+    /// data is stored and sent within other objects.
+    pub const MAX_DEPTH: usize = 64;
 
     /// Returns the object that `value` serializes as.
     ///
@@ -39,6 +46,9 @@ impl Data {
     }
 
     fn of(object: &Map<String, Value>) -> Result<Self, InvalidData> {
+        if !object.values().all(|value| has_depth(value, Self::MAX_DEPTH - 1)) {
+            return Err(InvalidData::TooDeep);
+        }
         let json = serde_json::to_string(object).map_err(|_| InvalidData::NoObject)?;
         if json.len() > Self::MAX_BYTES { Err(InvalidData::TooLong) } else { Ok(Self(json.into())) }
     }
@@ -53,6 +63,16 @@ impl Data {
     #[must_use]
     pub fn get<T: de::DeserializeOwned>(&self) -> Option<T> {
         serde_json::from_str(&self.0).ok()
+    }
+}
+
+/// Returns whether a value has at most `most` levels of objects and lists.
+fn has_depth(value: &Value, most: usize) -> bool {
+    let inner = |value| most > 0 && has_depth(value, most - 1);
+    match value {
+        Value::Array(items) => most > 0 && items.iter().all(inner),
+        Value::Object(object) => most > 0 && object.values().all(inner),
+        _ => true,
     }
 }
 
@@ -90,5 +110,31 @@ mod tests {
         let text = |bytes: usize| Data::new(&serde_json::json!({"x": "a".repeat(bytes)}));
         assert!(text(Data::MAX_BYTES - r#"{"x":""}"#.len()).is_ok());
         assert_eq!(text(Data::MAX_BYTES - r#"{"x":""}"#.len() + 1), Err(InvalidData::TooLong));
+    }
+
+    #[test]
+    fn data_has_at_most_the_most_levels() {
+        let deep =
+            |depth: usize| (1..depth).fold(serde_json::json!({}), |inner, _| serde_json::json!({"a": inner}));
+        assert!(Data::new(&deep(Data::MAX_DEPTH)).is_ok());
+        assert_eq!(Data::new(&deep(Data::MAX_DEPTH + 1)), Err(InvalidData::TooDeep));
+        let list =
+            |depth: usize| (2..depth).fold(serde_json::json!([]), |inner, _| serde_json::json!([inner]));
+        assert!(Data::new(&serde_json::json!({"a": list(Data::MAX_DEPTH)})).is_ok());
+        assert!(Data::new(&serde_json::json!({"a": list(Data::MAX_DEPTH + 1)})).is_err());
+    }
+
+    /// A store and a ring write data and read it again, some of it several times.
+    #[test]
+    fn data_of_the_most_bytes_reads_as_it_is_written() {
+        // Numbers whose nearest neighbours are written with more digits.
+        for number in [4.621_637_696_230_708e-194, 1.164_377_812_372_177e151, 5.273_321_188_009_01e-234] {
+            let of = |pad: usize| Data::new(&serde_json::json!({"n": number, "pad": "x".repeat(pad)}));
+            let pad = Data::MAX_BYTES - of(0).unwrap().as_json().len();
+            let data = of(pad).unwrap();
+            let json = serde_json::to_string(&data).unwrap();
+            assert_eq!(json, data.as_json());
+            assert_eq!(serde_json::from_str::<Data>(&json).map_err(|error| error.to_string()), Ok(data));
+        }
     }
 }

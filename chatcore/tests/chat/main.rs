@@ -5,6 +5,7 @@ mod app;
 mod budgets;
 mod client;
 mod consumers;
+mod data;
 mod erasure;
 mod faults;
 mod files;

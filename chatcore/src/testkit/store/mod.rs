@@ -166,6 +166,7 @@ macro_rules! store_conformance {
                 an_archived_channel_is_only_read
                 an_owner_alone_changes_the_channel
                 changes_of_a_channel_are_in_its_log
+                data_of_any_form_is_read_as_it_was_written
                 everybody_joins_and_leaves_an_open_channel
                 members_come_by_id_and_with_their_last_name
                 no_write_of_a_removed_member_is_after_the_removal

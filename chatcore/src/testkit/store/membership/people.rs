@@ -11,6 +11,36 @@ use crate::testkit::store::{
     StoreFixture, ann, bob, channel, delete, edit, log, message, messages, nonce, put,
 };
 
+/// The app's data is read as it was written, before an edit and after it: the deepest that a client can send, and the
+/// longest, with a number whose text gets longer if it is not read exactly.
+pub async fn data_of_any_form_is_read_as_it_was_written<F: StoreFixture>(fixture: F) {
+    let store = fixture.open().await;
+    let id = channel(&store, "general").await;
+    let nested =
+        |depth: usize| (1..depth).fold(serde_json::json!({}), |inner, _| serde_json::json!({"a": inner}));
+    let padded = |pad: usize| serde_json::json!({"n": 4.621_637_696_230_708e-194, "pad": "x".repeat(pad)});
+    let deepest = (1..127).rev().find_map(|depth| Data::new(&nested(depth)).ok()).expect("some depth");
+    let longest =
+        (0..Data::MAX_BYTES).rev().find_map(|pad| Data::new(&padded(pad)).ok()).expect("some length");
+    for (n, data) in [deepest, longest].into_iter().enumerate() {
+        let body = AppendBody::Message {
+            nonce: nonce(&n.to_string()),
+            text: "hello".into(),
+            reply_to: None,
+            attachments: Vec::new(),
+            extras: Extras::default().with_data(data.clone()).boxed(),
+        };
+        let said = put(&store, Append::new(id, ann(), body)).await.seq;
+        for _ in 0..2 {
+            assert_eq!(message(&store, id, said).await.data, Some(data.clone()));
+            let events = log(&store, id).await;
+            let EventKind::Message(content) = &events[said as usize - 1].kind else { panic!("a message") };
+            assert_eq!(content.data, Some(data.clone()));
+            put(&store, edit(id, &ann(), said, "edited")).await;
+        }
+    }
+}
+
 /// A message keeps its mentions, its kind and the app's data. An edit replaces what it names, and a delete takes all.
 pub async fn a_message_keeps_its_mentions_kind_and_data<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
