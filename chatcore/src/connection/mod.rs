@@ -384,7 +384,10 @@ impl Connection {
             match read {
                 Progress::Nothing | Progress::Caught => {}
                 Progress::More => {
-                    self.ready.push_back(key);
+                    // Only once: events that came meanwhile have marked it again.
+                    if !self.ready.contains(&key) {
+                        self.ready.push_back(key);
+                    }
                     // The next frame does not fit, so those of other channels wait too.
                     if out.count() - before < budget {
                         break;
@@ -461,5 +464,35 @@ mod tests {
             assert!(answer.starts_with(br#"{"type":"ok""#), "{frame}");
         }
         assert_eq!(connection.ready.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_stays_behind_holds_few_marks() {
+        let mut limits = crate::Limits::default();
+        (limits.commands_per_second, limits.command_burst) = (1_000_000, 1_000_000);
+        let chat = Chat::builder(MemoryStore::new()).limits(limits).build();
+        let open =
+            |id: &str| chat.open(Identity::new(User::new(id, "bot").expect("a user"))).expect("an open chat");
+        let (mut writer, mut reader) = (open("u_writer"), open("u_reader"));
+        let ask = async |connection: &mut Connection, frame: &str| {
+            connection.receive(frame);
+            let answer = std::future::poll_fn(|cx| connection.poll_answer(cx)).await;
+            assert!(answer.starts_with(br#"{"type":"ok""#), "{frame}");
+        };
+        ask(&mut writer, r#"{"type":"create_channel","id":1,"name":"a"}"#).await;
+        ask(&mut reader, r#"{"type":"subscribe","id":1,"channel":"a"}"#).await;
+        let mut nonce = 0;
+        for round in 0..50 {
+            for _ in 0..if round == 0 { 3 } else { 1 } * FRAMES_PER_POLL {
+                nonce += 1;
+                let publish =
+                    format!(r#"{{"type":"publish","id":1,"channel":"a","nonce":"{nonce}","text":"x"}}"#);
+                ask(&mut writer, &publish).await;
+            }
+            let mut out: Vec<bytes::Bytes> = Vec::new();
+            let read = std::future::poll_fn(|cx| reader.poll_outgoing(cx, &mut out)).await;
+            assert_eq!(read, None);
+        }
+        assert!(reader.ready.len() <= 2, "{} marks of one channel", reader.ready.len());
     }
 }
