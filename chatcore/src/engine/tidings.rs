@@ -134,8 +134,8 @@ impl Engine {
         }
         let reached = Arc::new(Notify::new());
         self.tell_soon(Tiding::Reached { user: user.clone(), reached: Arc::clone(&reached) });
-        // If the store is slow or the queue is full, the caller goes on without them.
-        let _ = timeout(self.limits.store_timeout, reached.notified()).await;
+        // If the store is slow or the queue is full, the caller goes on without them, and has time left to.
+        let _ = timeout(self.limits.store_timeout / 2, reached.notified()).await;
     }
 
     /// Has the store asked what a user has joined when they publish next.

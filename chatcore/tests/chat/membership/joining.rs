@@ -222,3 +222,25 @@ async fn joined_channels_are_checked_again_after_a_while() {
     general.bob.publish("general", "third").await.unwrap();
     has_joined(&mut general.bob).await;
 }
+
+/// What others are told waits for a store that answers no read. A leave needs none.
+#[tokio::test(start_paused = true)]
+async fn a_leave_goes_on_if_earlier_joins_wait_for_too_long() {
+    let mut general = General::open().await;
+    general.bob.publish("general", "first").await.unwrap();
+    has_joined(&mut general.bob).await;
+    let dave = join(&general.chat, "dave").await;
+    settled(&general.store).await;
+    let _held = general.store.hold_answers();
+    let mut others = Vec::new();
+    for count in [1, 64] {
+        for n in 0..count {
+            others.push(general.chat.connect(Identity::new(user(&format!("other{count}_{n}")))).unwrap());
+        }
+        settled(&general.store).await;
+    }
+    dave.publish("general", "first").await.unwrap();
+    // No call of the store is done at once.
+    general.store.set_faults(Faults { delay: 1.0, ..Faults::default() });
+    leave(&general.bob, "general").await;
+}
