@@ -84,7 +84,7 @@ impl Subscription {
         };
         subscription.catch_up(after.as_ref()).await?;
         let mut start = match &after {
-            Some(position) if position.seq + 1 >= since => subscription.replay(position).await?,
+            Some(position) if position.seq.saturating_add(1) >= since => subscription.replay(position).await?,
             _ => None,
         };
         if start.is_none() {

@@ -390,3 +390,14 @@ async fn a_banned_user_is_closed_at_once() {
     assert_eq!(ann.close_reason(), Some(CloseReason::Banned));
     assert!(matches!(ann.channels().await, Err(ClientError::Closed(CloseReason::Banned))));
 }
+
+#[tokio::test]
+async fn a_position_that_no_log_can_reach_gets_a_reset() {
+    let chat = chat();
+    let ann = join(&chat, "ann").await;
+    ann.create_channel("a", "").await.unwrap();
+    ann.publish("a", "hi").await.unwrap();
+    let epoch = ann.subscribe("a").await.unwrap().epoch;
+    let resumed = ann.resume("a", Position::new(epoch, u64::MAX)).await.unwrap();
+    assert_eq!(resumed.start.messages().len(), 1);
+}
