@@ -94,6 +94,8 @@ impl Subscription {
             start = Some(subscription.snapshot(limit, since).await?);
         }
         let start = start.expect("invariant: a replay or else a snapshot");
+        // The list may be one more that the rings hold.
+        engine.registry.trim();
         // The store may have taken a long time.
         engine.policy.authorize(&handle.identity, Action::Read(&name))?;
         if handle.is_cut_off(&name) {

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use chatcore::protocol::{ChatEvent, CloseReason};
+use chatcore::protocol::{ChatEvent, CloseReason, Form};
 use chatcore::testkit::{Faults, FaultyStore, Held};
 use chatcore::transport::Connection;
 use chatcore::{Chat, Client, Identity, Limits, MemoryStore, Position, User};
@@ -292,6 +292,31 @@ async fn all_rings_together_are_bounded_in_bytes() {
         author.subscribe(&channel).await.unwrap();
         let held = chat.stats().ring_bytes;
         assert!(held <= total + 50_000, "{held} bytes after channel {n}");
+    }
+}
+
+#[tokio::test]
+async fn lists_that_are_read_while_nobody_writes_are_bounded() {
+    let mut limits = Limits::default();
+    limits.rings_bytes_total = 200_000;
+    limits.loaded_channels = 100;
+    limits.command_burst = 10_000;
+    let total = limits.rings_bytes_total;
+    let chat = Chat::builder(MemoryStore::new()).limits(limits).build();
+    let mut author = chat.connect(identity("author")).unwrap();
+    for n in 0..20 {
+        author.create_channel(&n.to_string(), "").await.unwrap();
+        fill(&mut author, &n.to_string(), 3).await;
+    }
+    for form in [Form::Full, Form::Lean] {
+        let mut reader = chat.open(identity("reader")).unwrap();
+        reader.set_form(form);
+        for n in 0..20 {
+            reader.receive(&format!(r#"{{"type":"subscribe","id":1,"channel":"{n}"}}"#));
+            look(&mut reader).await;
+            let held = chat.stats().ring_bytes;
+            assert!(held <= total + total / 8, "{held} bytes after channel {n}");
+        }
     }
 }
 
