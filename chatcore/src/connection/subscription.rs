@@ -77,14 +77,14 @@ impl Subscription {
         let channel = engine.channel(&name).await?;
         let subscription = Self::enter(&engine, handle, place, channel, key)?;
         let handle = Arc::clone(subscription.subscriber.handle());
+        let begun = subscription.channel.ring().read().cursor();
         // After the subscription was entered: a removal before it is found here, and a later one finds it.
-        let since = match subscription.channel.info.kind {
-            ChannelKind::Open => 0,
-            _ => engine.first_readable(&handle.identity, &subscription.channel.info).await?,
-        };
+        let since = subscription.first_readable().await?;
         subscription.catch_up(after.as_ref()).await?;
         let mut start = match &after {
-            Some(position) if position.seq.saturating_add(1) >= since => subscription.replay(position).await?,
+            Some(position) if position.seq.saturating_add(1) >= since => {
+                subscription.replay(position).await?
+            }
             _ => None,
         };
         if start.is_none() {
@@ -96,6 +96,10 @@ impl Subscription {
         let start = start.expect("invariant: a replay or else a snapshot");
         // The list may be one more that the rings hold.
         engine.registry.trim();
+        // A ring that has begun anew has passed over events, and one of them may be a removal.
+        if start.cursor.generation != begun.generation && subscription.first_readable().await? != since {
+            return Err(Error::no_such_channel());
+        }
         // The store may have taken a long time.
         engine.policy.authorize(&handle.identity, Action::Read(&name))?;
         if handle.is_cut_off(&name) {
@@ -144,6 +148,14 @@ impl Subscription {
         let subscription =
             Self { engine: Arc::clone(engine), key, channel, subscriber, shard, _place: place };
         if others >= engine.limits.subscriptions_total { Err(Error::overloaded()) } else { Ok(subscription) }
+    }
+
+    /// Returns the first event that the user can read now.
+    async fn first_readable(&self) -> Result<Seq, Error> {
+        match self.channel.info.kind {
+            ChannelKind::Open => Ok(0),
+            _ => self.engine.first_readable(&self.subscriber.handle().identity, &self.channel.info).await,
+        }
     }
 
     /// Has the ring repaired if it lacks something that is known to be stored: what this node has acknowledged, or what

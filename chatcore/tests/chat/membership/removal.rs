@@ -6,7 +6,7 @@ use chatcore::protocol::{Command, RemovalReason, SearchPage, Start};
 use chatcore::testkit::{Faults, FaultyStore};
 use chatcore::{
     ChannelName, Chat, ClientError, ErrorCode, History, HistoryAccess, Identity, MemoryStore, Mention,
-    NewMessage, Notify, Role, Seq,
+    NewMessage, Notify, Position, Role, Seq,
 };
 use futures::{FutureExt, StreamExt};
 
@@ -246,4 +246,30 @@ async fn an_answer_that_was_read_before_the_removal_is_not_given() {
         assert!(page.messages.iter().all(|message| message.text == "secret"), "{page:?}");
     }
     assert_eq!(code(bob.history(&channel, Seq::MAX, 10).await), ErrorCode::NoSuchChannel);
+}
+
+/// A node that is so far behind that the log was trimmed begins its ring anew, without the removal.
+#[tokio::test]
+async fn a_removal_that_a_node_never_reads_ends_a_subscribe_too() {
+    let memory = MemoryStore::with_retention(2);
+    let store = FaultyStore::new(memory.clone(), Faults::default(), 1);
+    let [here, there] = [Chat::builder(memory).build(), Chat::builder(store.clone()).build()];
+    let (ann, bob) = (join(&here, "ann").await, join(&there, "bob").await);
+    let name = private(&ann, &["bob"], HistoryAccess::All).await;
+    ann.publish(&name, "hello").await.unwrap();
+    let begun = bob.subscribe(&name).await.unwrap();
+    bob.unsubscribe(&name).await.unwrap();
+    // Bob's client has seen a later event at another node, so this node reads the log again.
+    let held = store.hold_answers();
+    let resuming = async { bob.resume(&name, Position::new(begun.epoch.clone(), 100)).await };
+    let removing = async {
+        store.answers_held(1).await;
+        remove(&ann, &name, "bob").await.unwrap();
+        for n in 0..10 {
+            ann.publish(&name, &format!("secret {n}")).await.unwrap();
+        }
+        drop(held);
+    };
+    let (resumed, ()) = tokio::join!(resuming, removing);
+    assert_eq!(code(resumed), ErrorCode::NoSuchChannel);
 }
