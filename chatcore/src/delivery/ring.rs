@@ -15,6 +15,7 @@ use crate::model::check::Check;
 use crate::model::event::{Event, EventKind};
 use crate::model::id::{Position, Seq, UserId};
 use crate::protocol::{Encoded, Encoder, MessageList, Reader};
+use crate::runtime::panics::contain;
 use crate::store::{Head, Page, PageLimit};
 
 /// The end of a channel's log in memory, bounded in number and in bytes.
@@ -113,6 +114,22 @@ impl HistoryRing {
             return Push::Gap;
         }
         (self.head.seq, self.head.check) = (event.seq, Some(check));
+        self.change(|ring| ring.add(event, frame, check));
+        Push::Done
+    }
+
+    /// Changes the ring. If that panics, the ring begins anew after its head, and the store has the rest: the lock is not
+    /// poisoned, and the channel goes on.
+    fn change(&mut self, change: impl FnOnce(&mut Self)) {
+        if contain(|| change(self)).is_err() {
+            self.messages.begin_anew();
+            self.frames.begin_anew(&self.head);
+            self.generation += 1;
+        }
+        self.recharge();
+    }
+
+    fn add(&mut self, event: &Event, frame: Encoded, check: Check) {
         self.messages.drop_snapshots();
         match &event.kind {
             EventKind::Message(_) => self.messages.push_framed(event.seq, frame.message_len()),
@@ -135,8 +152,6 @@ impl HistoryRing {
         };
         self.frames.push(subject, frame, check, |frame| self.messages.take_out_of(frame));
         self.used.store(self.charge.rings().next_use(), Ordering::Relaxed);
-        self.recharge();
-        Push::Done
     }
 
     /// Adds up to `limit` frames after the cursor to `out` while they fit, as `reader` reads them.
@@ -227,9 +242,10 @@ impl HistoryRing {
     /// Takes an erased person's name out of every frame and message.
     pub(crate) fn forget(&mut self, user: &UserId) {
         let id = Encoder::written_id(user);
-        self.frames.forget(user, &id, &self.encoder);
-        self.messages.forget(user, &id, &self.frames, &self.encoder);
-        self.recharge();
+        self.change(|ring| {
+            ring.frames.forget(user, &id, &ring.encoder);
+            ring.messages.forget(user, &id, &ring.frames, &ring.encoder);
+        });
     }
 
     /// Keeps the newest frames and messages, up to `floor` bytes of each.

@@ -43,6 +43,13 @@ impl RingFrames {
         }
     }
 
+    /// Drops all. The next one follows the event at `end`.
+    pub(super) fn begin_anew(&mut self, end: &Head) {
+        let (most, most_bytes) = (self.most, self.most_bytes);
+        let frames = VecDeque::new();
+        *self = Self { most, most_bytes, frames, head: end.seq, bytes: 0, floor_check: end.check };
+    }
+
     #[inline]
     pub(super) fn len(&self) -> usize {
         self.frames.len()

@@ -71,6 +71,13 @@ impl RingMessages {
         }
     }
 
+    /// Drops all. The log has older ones.
+    pub(super) fn begin_anew(&mut self) {
+        let (bounds, answer_bytes) = (self.bounds, self.answer_bytes);
+        let (messages, snapshots) = (VecDeque::new(), Snapshots::default());
+        *self = Self { bounds, answer_bytes, messages, bytes: 0, older: Some(0), snapshots };
+    }
+
     /// Returns how many messages a ring holds. One answer can have all of them.
     pub(super) fn bounds(limits: &Limits) -> PageLimit {
         PageLimit::new(limits.page_messages, limits.ring_bytes.min(limits.answer_bytes))

@@ -53,6 +53,12 @@ impl Data {
         if json.len() > Self::MAX_BYTES { Err(InvalidData::TooLong) } else { Ok(Self(json.into())) }
     }
 
+    /// Reads what a client sends, within the limits.
+    pub(crate) fn of_client<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Self>, D::Error> {
+        let object = Option::<Map<String, Value>>::deserialize(deserializer)?;
+        object.map(|object| Self::of(&object)).transpose().map_err(de::Error::custom)
+    }
+
     /// Returns the object as compact JSON.
     #[must_use]
     pub fn as_json(&self) -> &str {
@@ -90,9 +96,12 @@ impl Serialize for Data {
     }
 }
 
+/// Reads what was stored, whatever its length and depth: earlier versions had other limits.
 impl<'de> Deserialize<'de> for Data {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::of(&Map::deserialize(deserializer)?).map_err(de::Error::custom)
+        let object = Map::<String, Value>::deserialize(deserializer)?;
+        let json = serde_json::to_string(&object).map_err(de::Error::custom)?;
+        Ok(Self(json.into()))
     }
 }
 
@@ -122,6 +131,17 @@ mod tests {
             |depth: usize| (2..depth).fold(serde_json::json!([]), |inner, _| serde_json::json!([inner]));
         assert!(Data::new(&serde_json::json!({"a": list(Data::MAX_DEPTH)})).is_ok());
         assert!(Data::new(&serde_json::json!({"a": list(Data::MAX_DEPTH + 1)})).is_err());
+    }
+
+    #[test]
+    fn stored_data_is_read_whatever_the_limits_are() {
+        let long = format!(r#"{{"a":"{}"}}"#, "x".repeat(2 * Data::MAX_BYTES));
+        let deep = format!("{}{{}}{}", r#"{"a":"#.repeat(Data::MAX_DEPTH), "}".repeat(Data::MAX_DEPTH));
+        for text in [long, deep] {
+            assert_eq!(serde_json::from_str::<Data>(&text).unwrap().as_json(), text);
+            let mut client = serde_json::Deserializer::from_str(&text);
+            assert!(Data::of_client(&mut client).is_err());
+        }
     }
 
     /// A store and a ring write data and read it again, some of it several times.

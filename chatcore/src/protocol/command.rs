@@ -229,7 +229,7 @@ commands! {
             #[serde(default)]
             mentions: Vec<Mention>,
             /// The app's data.
-            #[serde(default)]
+            #[serde(default, deserialize_with = "Data::of_client")]
             data: Option<Data>,
         },
         /// Replaces a message's text.
@@ -244,7 +244,7 @@ commands! {
             #[serde(default)]
             mentions: Option<Vec<Mention>>,
             /// The app's data from now on, or as before if missing.
-            #[serde(default)]
+            #[serde(default, deserialize_with = "Data::of_client")]
             data: Option<Data>,
         },
         /// Deletes a message.

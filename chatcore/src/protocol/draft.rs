@@ -25,7 +25,7 @@ pub(crate) struct Draft<'a> {
     pub(crate) reply_to: Option<Seq>,
     #[serde(default)]
     pub(crate) mentions: Vec<Mention>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "Data::of_client")]
     pub(crate) data: Option<Data>,
     // Read here, so that nothing is between the parser and the fields.
     id: i64,

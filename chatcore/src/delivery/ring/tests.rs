@@ -245,3 +245,25 @@ fn resume_needs_this_epoch_and_a_position_the_ring_still_holds() {
     assert_eq!(after(4, &epoch), None);
     assert_eq!(after(1, &Epoch::random()), None);
 }
+
+/// An earlier version stored data so deep that a message around it can't be parsed again.
+#[test]
+fn a_ring_goes_on_after_what_can_not_be_read() {
+    let mut log = Log::new(&Limits::default());
+    log.say("before");
+    let deep = format!("{}{{}}{}", r#"{"a":"#.repeat(126), "}".repeat(126));
+    let data = serde_json::from_str(&deep).unwrap();
+    let extras = crate::model::append::Extras::default().with_data(data).boxed();
+    let (nonce, text) = (Nonce::random(), "deep".into());
+    let attachments = Vec::new();
+    log.push(AppendBody::Message { nonce, text, reply_to: None, attachments, extras });
+    let cursor = log.ring.cursor();
+    let edit = AppendBody::Edit { target: 2, text: "edited".into(), extras: None };
+    assert_eq!(log.push(edit), Push::Done);
+    assert_eq!(log.newest(10), None, "the store has the messages");
+    assert!(matches!(log.read(cursor, 10).0, Read::Lagged { .. }));
+    let cursor = log.ring.cursor();
+    assert_eq!(log.say("after"), Push::Done);
+    let (read, frames) = log.read(cursor, 10);
+    assert!(matches!(read, Read::Caught(_)) && frames[0].contains("after"), "{frames:?}");
+}
