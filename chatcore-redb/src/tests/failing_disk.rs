@@ -39,6 +39,8 @@ pub(super) struct Faults {
     /// Calls that still succeed before the failing begins.
     spared: AtomicU64,
     syncs: AtomicU64,
+    /// A sync waits while this is locked.
+    hangs: std::sync::Mutex<()>,
 }
 
 impl Faults {
@@ -79,6 +81,7 @@ impl StorageBackend for FailingDisk {
 
     fn sync_data(&self) -> io::Result<()> {
         self.faults.check(SYNCS)?;
+        drop(self.faults.hangs.lock());
         self.faults.syncs.fetch_add(1, Ordering::SeqCst);
         self.file.sync_data()
     }
@@ -390,4 +393,46 @@ async fn acknowledged_messages_survive_any_disk_failure() {
         assert_eq!(nonces(&store, channel).await, acknowledged);
     }
     assert!(failed > 20, "the disk failed {failed} times");
+}
+
+/// A sync takes longer than a chat waits for its store. The publish is refused, and stored in the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_hanging_disk_stores_late_reaches_subscribers() {
+    use chatcore::protocol::ChatEvent;
+
+    let (dir, faults) = (tempfile::tempdir().unwrap(), Arc::<Faults>::default());
+    let store = open(&dir.path().join("chat.redb"), &faults);
+    let id = channel(&store).await;
+    let mut limits = chatcore::Limits::default();
+    limits.store_timeout = Duration::from_millis(200);
+    let chat = chatcore::Chat::builder(store.clone()).limits(limits).build();
+    let connect = |name: &str| {
+        let user = User::new(&format!("u_{name}"), name).unwrap();
+        chat.connect(chatcore::Identity::new(user)).unwrap()
+    };
+    let (mut reader, writer) = (connect("reader"), connect("writer"));
+    reader.subscribe("general").await.unwrap();
+    {
+        let hang = std::thread::spawn({
+            let faults = Arc::clone(&faults);
+            let (begun, begins) = std::sync::mpsc::channel();
+            let (end, ends) = std::sync::mpsc::channel::<()>();
+            let thread = std::thread::spawn(move || {
+                let _hanging = faults.hangs.lock().unwrap();
+                begun.send(()).unwrap();
+                let _ = ends.recv();
+            });
+            begins.recv().unwrap();
+            move || (thread, end)
+        });
+        let (thread, end) = hang.join().unwrap();
+        assert!(writer.publish("general", "late").await.is_err());
+        drop(end);
+        thread.join().unwrap();
+    }
+    while store.heads(&[id]).await.unwrap()[0].as_ref().unwrap().seq == 0 {
+        tokio::task::yield_now().await;
+    }
+    let seen = async { while !matches!(reader.next_event().await, Some(ChatEvent::Message { .. })) {} };
+    assert!(tokio::time::timeout(Duration::from_secs(5), seen).await.is_ok(), "it is in the store alone");
 }

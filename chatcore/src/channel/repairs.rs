@@ -1,5 +1,6 @@
 //! Repairs: they read from the store what rings lack.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use tokio::time::{Instant, timeout};
 use crate::channel::{Channel, Repaired, Source};
 use crate::delivery::FanOutQueue;
 use crate::limits::Limits;
+use crate::model::id::ChannelId;
 use crate::runtime::panics::contain_async;
 use crate::runtime::stats::Monitor;
 use crate::store::pointer::Shared;
@@ -16,6 +18,11 @@ use crate::store::{PageLimit, Store, StoreError};
 
 /// The time between two repairs after a failure.
 const INTERVAL: Duration = Duration::from_millis(500);
+
+/// How often a channel is looked at after an append with an unknown outcome, and the longest time between two looks: some 10
+/// minutes in all. The store may have hung, and still do what it was given.
+const LOOKS: u32 = 24;
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// The most channels that are read in one call of the store.
 const CHANNELS: usize = 64;
@@ -31,8 +38,8 @@ pub(crate) struct Repairs {
     monitor: Arc<Monitor>,
     /// Channels to read again, the first one first.
     stale: Vec<Arc<Channel>>,
-    /// Those of them with an append whose outcome is unknown.
-    unsure: Vec<Arc<Channel>>,
+    /// Channels with an append whose outcome is unknown.
+    unsure: HashMap<ChannelId, Unsure>,
     /// Readers who wait for a repair: at most one for each connection.
     waiters: Vec<Waiter>,
     /// When a failed repair is tried again.
@@ -44,6 +51,14 @@ pub(crate) struct Whole {
     pub(crate) channel: Arc<Channel>,
     /// Whether the outcome of an append was unknown.
     pub(crate) was_unsure: bool,
+}
+
+/// A channel that may still get an event from an append that was answered as failed.
+struct Unsure {
+    channel: Arc<Channel>,
+    /// How often it was looked at, and when it is next.
+    looks: u32,
+    next: Instant,
 }
 
 struct Waiter {
@@ -64,7 +79,7 @@ impl Repairs {
             fanout: Arc::clone(fanout),
             monitor: Arc::clone(monitor),
             stale: Vec::new(),
-            unsure: Vec::new(),
+            unsure: HashMap::new(),
             waiters: Vec::new(),
             due: None,
         }
@@ -75,15 +90,18 @@ impl Repairs {
         remember(&mut self.stale, channel);
     }
 
-    /// Marks a channel to be read again after an append with an unknown outcome.
+    /// Marks a channel to be read again after an append with an unknown outcome, now and several times later. New readers
+    /// read it from the store meanwhile.
     pub(crate) fn mark_unsure(&mut self, channel: &Arc<Channel>) {
-        remember(&mut self.unsure, channel);
-        self.mark(channel);
+        let unsure = Unsure { channel: Arc::clone(channel), looks: 0, next: Instant::now() };
+        self.unsure.insert(channel.info.id, unsure);
+        channel.set_behind(true);
     }
 
     /// Returns whether a channel is to be read again.
     pub(crate) fn has(&self, channel: &Arc<Channel>) -> bool {
-        self.stale.iter().any(|other| Arc::ptr_eq(other, channel))
+        self.unsure.contains_key(&channel.info.id)
+            || self.stale.iter().any(|other| Arc::ptr_eq(other, channel))
     }
 
     /// Marks a channel for a reader, who is told when the ring has what the store has now.
@@ -94,17 +112,29 @@ impl Repairs {
 
     /// Returns whether there is a repair that need not wait, since a reader asked for it or none has failed.
     pub(crate) fn are_wanted(&self) -> bool {
-        !self.waiters.is_empty() || (self.due.is_none() && !self.stale.is_empty())
+        !self.waiters.is_empty() || (self.due.is_none() && self.is_stale())
     }
 
     /// Returns whether there is anything to repair.
     pub(crate) fn is_stale(&self) -> bool {
-        !self.stale.is_empty()
+        !self.stale.is_empty() || self.unsure.values().any(|unsure| unsure.looks == 0)
     }
 
-    /// Returns when a failed repair is to be tried again.
+    /// Returns when a failed repair is to be tried again, or a channel to be looked at.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.due
+        let look = self.unsure.values().map(|unsure| unsure.next).min();
+        // After a failure, all wait for it.
+        self.due.or(look)
+    }
+
+    /// Marks the channels whose next look has come.
+    fn look(&mut self) {
+        let now = Instant::now();
+        for unsure in self.unsure.values_mut().filter(|unsure| unsure.next <= now) {
+            remember(&mut self.stale, &unsure.channel);
+            unsure.next = now + LONGEST_WAIT.min(Duration::from_secs(1 << unsure.looks.min(5)));
+            unsure.looks += 1;
+        }
     }
 
     /// Repairs the channels until the store fails. Then the store is unavailable, and the rest waits for the next
@@ -112,15 +142,16 @@ impl Repairs {
     pub(crate) async fn run(&mut self) -> Vec<Whole> {
         let mut whole = Vec::new();
         self.due = None;
+        self.look();
         while !self.stale.is_empty() {
             let channels: Vec<_> = self.stale.iter().take(CHANNELS).map(Arc::clone).collect();
             let source = Source { store: &*self.store, limits: &self.limits };
             let round = contain_async(repair(&channels, source));
             let failure = match timeout(self.limits.store_timeout, round).await {
-                Ok(Ok(Ok(repaired))) => {
-                    self.finish(&channels, repaired, &mut whole);
-                    continue;
-                }
+                Ok(Ok(Ok(repaired))) => match self.finish(&channels, repaired, &mut whole) {
+                    true => continue,
+                    false => break,
+                },
                 Ok(Ok(Err(error))) => error,
                 Ok(Err(panicked)) => StoreError::because("the store panicked", panicked),
                 Err(elapsed) => StoreError::because("the store did not answer in time", elapsed),
@@ -136,35 +167,50 @@ impl Repairs {
         whole
     }
 
+    /// Returns whether others can be repaired at once: not if one has failed, which is then the last.
     fn finish(
         &mut self,
         channels: &[Arc<Channel>],
-        repaired: Vec<Result<Repaired, StoreError>>,
+        repaired: Vec<Result<Repaired, Failed>>,
         whole: &mut Vec<Whole>,
-    ) {
+    ) -> bool {
+        let mut failed = Vec::new();
         for (channel, repaired) in channels.iter().zip(repaired) {
             let outcome = match repaired {
                 Ok(Repaired::Partly) => continue,
                 Ok(Repaired::Whole) => {
-                    channel.set_behind(false);
                     self.monitor.counters.repairs.add(1);
-                    let before = self.unsure.len();
-                    self.unsure.retain(|other| !Arc::ptr_eq(other, channel));
-                    let was_unsure = self.unsure.len() < before;
+                    let id = channel.info.id;
+                    let was_unsure = self.unsure.contains_key(&id);
+                    self.unsure.retain(|other, unsure| *other != id || unsure.looks < LOOKS);
+                    channel.set_behind(self.unsure.contains_key(&id));
                     whole.push(Whole { channel: Arc::clone(channel), was_unsure });
                     Ok(())
                 }
-                Err(error) => {
-                    self.report(channel, &error);
+                Err(Failed::Gone) => {
+                    self.unsure.remove(&channel.info.id);
+                    Err(StoreError::new("the channel's log is gone"))
+                }
+                Err(Failed::Again(error)) => {
+                    failed.push(Arc::clone(channel));
                     Err(error)
                 }
             };
+            if let Err(error) = &outcome {
+                self.report(channel, error);
+            }
             self.stale.retain(|other| !Arc::ptr_eq(other, channel));
             for waiter in self.waiters.extract_if(.., |waiter| Arc::ptr_eq(&waiter.channel, channel)) {
                 let _ = waiter.done.send(outcome.clone());
             }
         }
         self.fanout.announce(channels.iter().map(|channel| channel.delivery()));
+        if failed.is_empty() {
+            return true;
+        }
+        self.stale.append(&mut failed);
+        self.due = Some(Instant::now() + INTERVAL);
+        false
     }
 
     fn report(&self, channel: &Channel, error: &StoreError) {
@@ -173,11 +219,19 @@ impl Repairs {
     }
 }
 
+/// Why one channel could not be repaired.
+enum Failed {
+    /// The store has no such log.
+    Gone,
+    /// It is tried again.
+    Again(StoreError),
+}
+
 /// Reads a page for each of the channels in one call of the store.
 async fn repair(
     channels: &[Arc<Channel>],
     source: Source<'_>,
-) -> Result<Vec<Result<Repaired, StoreError>>, StoreError> {
+) -> Result<Vec<Result<Repaired, Failed>>, StoreError> {
     let limit = PageLimit::new(EVENTS, source.limits.answer_bytes / channels.len().max(1));
     let positions: Vec<_> = channels.iter().map(|channel| (channel.info.id, channel.position())).collect();
     let replays = source.store.after_many(&positions, limit).await?;
@@ -187,8 +241,8 @@ async fn repair(
     let mut repaired = Vec::with_capacity(channels.len());
     for (channel, replay) in channels.iter().zip(replays) {
         repaired.push(match replay {
-            Some(replay) => Ok(channel.repair(replay, source).await?),
-            None => Err(StoreError::new("the channel's log is gone")),
+            Some(replay) => channel.repair(replay, source).await.map_err(Failed::Again),
+            None => Err(Failed::Gone),
         });
     }
     Ok(repaired)

@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use chatcore::protocol::{ChatEvent, Command, Published};
+use chatcore::store::{Append, AppendBody, Directory, EventStore};
 use chatcore::testkit::{Faults, FaultyStore, Random};
 use chatcore::{
-    Chat, Client, ClientError, ErrorCode, Identity, Limits, MemoryStore, Message, Position, User,
+    ChannelName, Chat, Client, ClientError, ErrorCode, Identity, Limits, MemoryStore, Message, Nonce,
+    Position, User,
 };
 
 const WRITERS: usize = 8;
@@ -237,4 +239,20 @@ async fn the_ring_serves_while_the_store_is_unavailable() {
             _ => {}
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_append_that_is_stored_late_reaches_subscribers() {
+    let (chat, store, mut reader) = calm_chat(Duration::from_secs(2)).await;
+    let held = store.hold();
+    let writer = chat.connect(identity("writer")).unwrap();
+    let error = writer.call::<Published>(publish("late".into())).await.unwrap_err();
+    assert!(matches!(error, ClientError::Refused(error) if error.code() == ErrorCode::Unavailable));
+    // The disk has hung for so long. Now the store has done what it was given.
+    let channel = store.inner().channel(&ChannelName::new("a").unwrap()).await.unwrap().unwrap().id;
+    let body = AppendBody::message(Nonce::new("late").unwrap(), "late");
+    store.inner().append(vec![Append::new(channel, identity("writer").user, body)]).await.remove(0).unwrap();
+    drop(held);
+    let seen = async { while !matches!(reader.next_event().await, Some(ChatEvent::Message { .. })) {} };
+    assert!(tokio::time::timeout(Duration::from_secs(600), seen).await.is_ok(), "it is in the store alone");
 }

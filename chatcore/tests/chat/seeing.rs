@@ -205,7 +205,8 @@ async fn the_statistics_count_what_goes_wrong() {
     drop((ann, bob));
     let stats = chat.stats();
     assert_eq!((stats.lagged, stats.resets, stats.append_failures), (1, 1, 1));
-    assert_eq!(stats.repairs, 2, "the position of another epoch is looked for in the store, too");
+    let why = "the position of another epoch, and twice what became of the append";
+    assert_eq!(stats.repairs, 3, "{why}");
     assert!(refusals(&stats, ErrorCode::RateLimited) > 0);
     assert_eq!((closes(&stats, CloseReason::Overloaded), closes(&stats, CloseReason::Banned)), (1, 1));
 }
