@@ -1,7 +1,10 @@
 //! What the app's own code does without a session.
 
+use std::sync::Arc;
+
 use tokio::time::timeout;
 
+use crate::channel::Channel;
 use crate::chat::Chat;
 use crate::connection::mentions::mentioned;
 use crate::connection::request::{check_content, checked_mentions, checked_text};
@@ -10,8 +13,8 @@ use crate::engine::history::Past;
 use crate::model::append::{AppendBody, Extras};
 use crate::model::avatar::Avatar;
 use crate::model::error::Error;
-use crate::model::id::{ChannelId, UserId};
-use crate::model::message::User;
+use crate::model::id::{ChannelId, Seq, UserId};
+use crate::model::message::{Message, User};
 use crate::model::name::ChannelName;
 use crate::model::new_message::NewMessage;
 use crate::protocol::{ChannelList, ChannelObject, History, HistoryPage, Published};
@@ -20,7 +23,8 @@ use crate::store::{PageLimit, Unread};
 /// For the app's own code, which is trusted: these calls need no session, don't ask the [`Policy`](crate::Policy),
 /// and count towards no user's rate limits.
 impl Chat {
-    /// Publishes a message of `author`, who needs no connection. The answer comes once the store has the message.
+    /// Publishes a message of `author`, who needs no connection and need not be a member of the channel, not even of a
+    /// private one. The answer comes once the store has the message.
     ///
     /// As for a client, a nonce that the author has already used in the channel stores nothing, attachments are
     /// files that the author has uploaded to it, and the limits of sizes hold. A chat that is
@@ -42,6 +46,7 @@ impl Chat {
     ///
     /// # Errors
     /// - `no_such_channel`, `no_such_attachment`, `archived`
+    /// - `no_such_message` if it replies to none
     /// - `empty`, `too_large`, or `bad_frame` for a text with U+0000
     /// - `unavailable` if the store fails, does not answer within two [`Limits::store_timeout`], or if too many
     ///   messages already wait for it. After a failure of the store the message may have been stored: publish a
@@ -80,6 +85,64 @@ impl Chat {
             engine.tell_counts(&info, mentioned);
         }
         Ok(Published { channel: name, seq: stored.seq, at: stored.at, duplicate: stored.duplicate })
+    }
+
+    /// Replaces the text of a message, as `by`, and returns the `seq` of the edit in the channel's log. Its mentions, its data
+    /// and its files stay.
+    ///
+    /// # Errors
+    /// As for [`publish`](Self::publish), and `no_such_message`, also for a deleted one.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the message may still be edited.
+    pub async fn edit(
+        &self,
+        by: &User,
+        channel: &ChannelName,
+        seq: Seq,
+        text: impl Into<Arc<str>>,
+    ) -> Result<Seq, Error> {
+        let engine = self.engine();
+        let (channel, message) = target(engine, channel, seq).await?;
+        let text = text.into();
+        check_content(&engine.limits, &text, message.attachments.len())?;
+        let text = checked_text(&engine.limits, text)?;
+        let body = AppendBody::Edit { target: seq, text, extras: None };
+        Ok(engine.queue(by.clone(), channel, body, None)?.await?.seq)
+    }
+
+    /// Deletes a message with its files, as `by`, and returns the `seq` of the deletion in the channel's log: for a moderator
+    /// of the app. The message stays as a place in the log, without its content.
+    ///
+    /// ```
+    /// use chatcore::{ChannelName, Chat, MemoryStore, NewMessage, User};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let chat = Chat::builder(MemoryStore::new()).build();
+    /// let (moderator, support) = (User::new("u_moderator", "Moderator")?, ChannelName::new("support")?);
+    /// chat.ensure_channel(&support, "", &moderator).await?;
+    /// let spam = chat.publish(&User::new("u_eve", "Eve")?, &support, NewMessage::text("Buy!")).await?;
+    /// chat.delete(&moderator, &support, spam.seq).await?;
+    /// assert!(chat.history(&support, spam.seq + 1, 1).await?.messages[0].deleted);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `no_such_channel`. `no_such_message`, also for one that is deleted already. `archived`. `unavailable` as for
+    /// [`publish`](Self::publish).
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the message may still be deleted.
+    pub async fn delete(&self, by: &User, channel: &ChannelName, seq: Seq) -> Result<Seq, Error> {
+        let engine = self.engine();
+        let (channel, message) = target(engine, channel, seq).await?;
+        let deleted = engine.queue(by.clone(), channel, AppendBody::Delete { target: seq }, None)?.await?;
+        if !message.attachments.is_empty() {
+            engine.discarded.notify_one();
+        }
+        Ok(deleted.seq)
     }
 
     /// Stores a person's name and picture, and tells everybody who may know of them (`user_changed`) if something is new.
@@ -262,6 +325,17 @@ pub(super) async fn in_time<T>(
     answer: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
     timeout(engine.limits.store_timeout, answer).await.map_err(|_| Error::timed_out())?
+}
+
+/// Returns a channel in memory, and a message of it that is not deleted.
+async fn target(engine: &Engine, name: &ChannelName, seq: Seq) -> Result<(Arc<Channel>, Message), Error> {
+    in_time(engine, async {
+        let (name, _) = find(engine, name).await?;
+        let channel = engine.channel(&name).await?;
+        let message = engine.store.message(channel.info.id, seq).await?.filter(|message| !message.deleted);
+        Ok((channel, message.ok_or_else(Error::no_such_message)?))
+    })
+    .await
 }
 
 /// Returns the own name and the id of the channel with this name in any spelling.

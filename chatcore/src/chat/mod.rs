@@ -18,8 +18,10 @@ use bytes::Bytes;
 use tokio::task::JoinHandle;
 
 pub use self::builder::ChatBuilder;
+use crate::chat::app::in_time;
 use crate::chat::client::Client;
 use crate::connection::Connection;
+use crate::connection::request::check_creatable;
 use crate::engine::Engine;
 use crate::engine::drain::returns;
 use crate::engine::nodes::endings::Ending;
@@ -28,7 +30,7 @@ use crate::engine::upload_slots::HeldFiles;
 use crate::limits::Limits;
 use crate::model::attachment::Attachment;
 use crate::model::attachment::FileKind;
-use crate::model::error::Error;
+use crate::model::error::{Error, ErrorCode};
 use crate::model::id::{AttachmentId, SessionId, UserId};
 use crate::model::message::User;
 use crate::model::name::ChannelName;
@@ -105,25 +107,37 @@ impl Chat {
         Connection::open(Arc::clone(self.engine()), identity)
     }
 
-    /// Returns the channel with this name, and creates it if it does not exist. The policy is not asked.
+    /// Returns the channel with this name, of whatever kind, and creates it as an open one if there is none. The policy is not
+    /// asked.
     ///
     /// # Errors
-    /// `not_allowed` if there are already [`Limits::channels`] channels. `unavailable` if the store can't be
-    /// written.
+    /// - `name_taken` if another channel's name looks the same
+    /// - `bad_name` to create one whose name is reserved: it begins as those of private and direct channels do, or is a mention
+    ///   such as `everyone`
+    /// - `not_allowed` if there are already [`Limits::channels`] channels
+    /// - `unavailable` if the store fails, or does not answer within [`Limits::store_timeout`]
     pub async fn ensure_channel(
         &self,
         name: &ChannelName,
         topic: &str,
         by: &User,
     ) -> Result<ChannelInfo, Error> {
-        let most = self.engine().limits.channels;
-        let created = self.engine().store.create_channel_within(name, topic, by, most).await;
-        let created = self.engine().unless_erased(created, std::slice::from_ref(by)).await?;
-        let created = created.ok_or_else(|| Error::too_many_channels(most))?;
-        if let Created::New(info) = &created {
-            self.engine().announce_channel(info);
-        }
-        Ok(created.into_channel())
+        let engine = self.engine();
+        in_time(engine, async {
+            if let Some(info) = engine.store.channel(name).await? {
+                return same(name, info);
+            }
+            check_creatable(name)?;
+            let most = engine.limits.channels;
+            let created = engine.store.create_channel_within(name, topic, by, most).await;
+            let created = engine.unless_erased(created, std::slice::from_ref(by)).await?;
+            let created = created.ok_or_else(|| Error::too_many_channels(most))?;
+            if let Created::New(info) = &created {
+                engine.announce_channel(info);
+            }
+            same(name, created.into_channel())
+        })
+        .await
     }
 
     /// Stores a user's current display name, so that others find them by it. The name of a user who connects is stored
@@ -359,4 +373,13 @@ impl fmt::Debug for Chat {
             .field("connections", &self.connections())
             .finish_non_exhaustive()
     }
+}
+
+/// Returns the channel that was found by its name, if that is not only one that looks the same.
+fn same(name: &ChannelName, found: ChannelInfo) -> Result<ChannelInfo, Error> {
+    if found.name == *name {
+        return Ok(found);
+    }
+    let why = format!("the channel {:?} looks the same", found.name.as_str());
+    Err(Error::new(ErrorCode::NameTaken, why).about(found.name))
 }

@@ -11,8 +11,8 @@ use chatcore::bus::{Bus, BusError, BusEvent, BusLimits, LocalBus};
 use chatcore::protocol::ChatEvent;
 use chatcore::testkit::{Faults, FaultyStore};
 use chatcore::{
-    Action, ChannelName, Chat, Denied, ErrorCode, History, Identity, Limits, MemoryStore, NewMessage, Nonce,
-    Policy, Seq, User,
+    Action, ChannelName, Chat, Denied, ErrorCode, History, HistoryAccess, Identity, Limits, MemoryStore,
+    NewMessage, Nonce, Policy, Seq, User,
 };
 use futures::future::join_all;
 use futures::stream::BoxStream;
@@ -154,6 +154,72 @@ async fn the_app_publishes_a_file_of_the_author() {
     let page = chat.history(&a, Seq::MAX, 1).await.unwrap();
     let url = format!("/chat/attachments/{}/plan.txt", file.id);
     assert_eq!(page.messages[0].attachments[0].url, url);
+}
+
+#[tokio::test]
+async fn the_app_edits_and_deletes_what_others_wrote() {
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = FolderBlobs::open(folder.path()).await.unwrap();
+    let chat = Chat::builder(MemoryStore::new()).policy(Closed).blobs(blobs).build();
+    let (host, ann, a) = (user("host"), user("ann"), channel("a"));
+    chat.ensure_channel(&a, "", &host).await.unwrap();
+    let first = chat.publish(&ann, &a, NewMessage::text("Buy")).await.unwrap().seq;
+    let edit = chat.edit(&host, &a, first, "[removed]").await.unwrap();
+    let page = chat.history(&a, Seq::MAX, 1).await.unwrap();
+    assert_eq!((page.messages[0].text.as_str(), page.messages[0].author.id.as_str()), ("[removed]", "u_ann"));
+    let empty = code(chat.edit(&host, &a, first, " ").await);
+    assert_eq!(empty, Some(ErrorCode::Empty));
+
+    let deletion = chat.delete(&host, &a, first).await.unwrap();
+    assert_eq!((first, edit, deletion), (1, 2, 3));
+    let page = chat.history(&a, Seq::MAX, 1).await.unwrap();
+    assert!(page.messages[0].deleted && page.messages[0].text.is_empty());
+    for refused in [chat.delete(&host, &a, first).await, chat.edit(&host, &a, 9, "x").await] {
+        assert_eq!(code(refused), Some(ErrorCode::NoSuchMessage));
+    }
+    assert_eq!(code(chat.delete(&host, &channel("b"), 1).await), Some(ErrorCode::NoSuchChannel));
+}
+
+#[tokio::test]
+async fn a_file_goes_with_a_message_that_the_app_deletes() {
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = FolderBlobs::open(folder.path()).await.unwrap();
+    let chat = Chat::builder(MemoryStore::new()).blobs(blobs).build();
+    let (host, a) = (Identity::new(user("host")), channel("a"));
+    chat.ensure_channel(&a, "", &host.user).await.unwrap();
+    let bytes = stream::iter([Ok(bytes::Bytes::from_static(b"plan"))]).boxed();
+    let file = chat.upload(&host, "a", "plan.txt", bytes, |_| FileKind::new("text/plain")).await.unwrap();
+    let sent = chat.publish(&host.user, &a, NewMessage::text("").attachment(file.id.clone())).await.unwrap();
+    let place = folder.path().join(FolderBlobs::path_of(&file.id));
+    assert!(place.exists());
+    chat.delete(&user("moderator"), &a, sent.seq).await.unwrap();
+    while place.exists() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(code(chat.attachment(&host, file.id.as_str()).await), Some(ErrorCode::NoSuchAttachment));
+}
+
+#[tokio::test]
+async fn ensure_channel_creates_only_what_people_could() {
+    let chat = chat(|_| ()).await;
+    let ensure = async |name: &str| chat.ensure_channel(&channel(name), "", &user("host")).await;
+    assert_eq!(ensure("a").await.unwrap().name, channel("a"));
+    for reserved in ["everyone", "pr.hello", "dm.x"] {
+        assert_eq!(code(ensure(reserved).await), Some(ErrorCode::BadName), "{reserved}");
+    }
+    // A Cyrillic letter that looks as the Latin one.
+    assert_eq!(code(ensure("а").await), Some(ErrorCode::NameTaken));
+    let private = chat.create_private(&user("host"), "Plans", "", HistoryAccess::All).await.unwrap();
+    assert_eq!(ensure(private.name.as_str()).await.unwrap().id, private.id, "what exists is returned");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ensure_channel_does_not_wait_for_a_hung_store_for_ever() {
+    let store = FaultyStore::new(MemoryStore::new(), Faults::default(), 1);
+    let chat = Chat::builder(store.clone()).build();
+    let _held = store.hold();
+    let refused = chat.ensure_channel(&channel("a"), "", &user("host")).await;
+    assert_eq!(code(refused), Some(ErrorCode::Unavailable));
 }
 
 #[tokio::test]
