@@ -2,8 +2,7 @@
 //! `cargo run --example review`.
 
 use chatcore::{Action, ChannelName, Chat, Denied, Identity, MemoryStore, NewMessage, OpenPolicy};
-use chatcore::{Policy, Refused, User};
-use chatcore_hyper::async_trait;
+use chatcore::{Policy, Refused, User, async_trait};
 
 struct Careful;
 

@@ -27,6 +27,7 @@ pub mod attachments {
 /// Durable consumers: the app's own programs that read all logs. [`Chat::consumer`] opens one.
 pub mod consumer {
     pub use crate::chat::consumer::{AckError, Batch, Consumer, ConsumerBuilder, Entry};
+    pub use crate::store::{ChannelInfo, Content, Event, EventKind, Head};
 }
 
 /// For transports: a participant's session without a socket, and the fan-out's direct way to one.
@@ -38,6 +39,9 @@ pub mod transport {
     pub use crate::delivery::outgoing::Outgoing;
     pub use crate::delivery::outlet::{Burst, Framing, Outlet, Sent};
 }
+
+/// For implementations of this crate's traits: it makes an `async fn` of each.
+pub use async_trait::async_trait;
 
 pub use self::chat::client::Client;
 pub use self::chat::sender::{ClientError, ClientSender};

@@ -217,7 +217,8 @@ impl Chat {
     /// itself means before it, so [`Seq::MAX`](crate::Seq) is the end of the log.
     ///
     /// A page has at most [`Limits::page_messages`](crate::Limits::page_messages) messages, and about
-    /// [`Limits::answer_bytes`](crate::Limits::answer_bytes) bytes. It has at least one, if there is one.
+    /// [`Limits::answer_bytes`](crate::Limits::answer_bytes) bytes. It has at least one, if there is one: a `limit` outside of
+    /// that is the nearest one inside.
     ///
     /// ```
     /// use chatcore::{ChannelName, Chat, History, MemoryStore, NewMessage, Seq, User};
@@ -264,8 +265,9 @@ impl Chat {
         Ok(HistoryPage { messages, more, more_after })
     }
 
-    /// Returns a page of the channels that `user` can see by name, archived ones too, each with what they have to read: those after the name `after`, or
-    /// from the first. If there are `more`, the next page is after the last channel of this one.
+    /// Returns a page of the channels that `user` can see by name, archived ones too, each with what they have to read:
+    /// those after the name `after`, or from the first. If there are `more`, the next page is after the last channel of this
+    /// one.
     ///
     /// A page has at most [`Limits::channels_page`](crate::Limits::channels_page) channels, and about
     /// [`Limits::answer_bytes`](crate::Limits::answer_bytes) bytes.

@@ -435,7 +435,8 @@ impl Chat {
         in_time(engine, async { Ok(engine.store.remove_consumer(name).await?) }).await
     }
 
-    /// Returns an event of a channel's log as JSON, as clients get it in the [full form](crate::protocol::Form::Full): for a webhook, say.
+    /// Returns an event of a channel's log as JSON, as clients get it in the [full form](crate::protocol::Form::Full): for
+    /// a webhook, say.
     #[must_use]
     pub fn event_json(&self, channel: &ChannelName, event: &Event) -> Bytes {
         self.engine().encoder.event(channel, event).0.bytes(Variant::Full)

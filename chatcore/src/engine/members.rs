@@ -182,12 +182,6 @@ impl Engine {
         update: Update,
     ) -> Result<Seq, Error> {
         let Update { title, topic, archived } = update;
-        if channel.info.kind == ChannelKind::Direct {
-            return Err(Error::new(
-                ErrorCode::NotAllowed,
-                "a direct channel is its people: it can't be changed",
-            ));
-        }
         self.log_or_keep(actor, channel, AppendBody::Change { title, topic, archived }).await
     }
 
@@ -210,6 +204,10 @@ impl Engine {
         channel: &Arc<Channel>,
         body: AppendBody,
     ) -> Result<Appended, Error> {
+        if channel.info.kind == ChannelKind::Direct {
+            let why = "a direct channel is its people: neither it nor who is in it can be changed";
+            return Err(Error::new(ErrorCode::NotAllowed, why));
+        }
         let place = actor.share.map(|share| share.enqueue()).transpose()?;
         let append = Append::new(channel.info.id, actor.user.clone(), body);
         let append = Append { checked: actor.share.is_some(), ..append };

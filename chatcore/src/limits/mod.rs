@@ -226,14 +226,15 @@ __settings! {
 }
 
 impl Limits {
-    /// The weight of a command that needs little: `publish`, `edit`, `delete`, `react`, `read`, `typing`,
-    /// `unsubscribe`, `ping`. A frame that is no command weighs as much.
+    /// The weight of a command that needs little: every command but those of the other weights, such as `publish`, `edit`,
+    /// `read` and `ping`. A frame that is no command weighs as much. [`weight`](Self::weight) has the weight of each.
     pub const LIGHT: u32 = 1;
     /// The weight of `subscribe`, which may be answered with a page or a replay.
     pub const SUBSCRIBE: u32 = 2;
     /// The weight of `history`, which reads the store.
     pub const HISTORY: u32 = 3;
-    /// The weight of `search`, `channels` and `create_channel`, which look at much or at everything.
+    /// The weight of what looks at much or at everything: `search`, `channels`, `users`, `members`, `create_channel`,
+    /// `open_direct`, `add_members`.
     pub const HEAVY: u32 = 5;
 
     /// Returns the most bytes of a message as it is sent, if the app's user names have at most 64 characters: with

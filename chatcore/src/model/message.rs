@@ -76,7 +76,10 @@ impl User {
     /// that nobody who is only called so is taken for erased.
     const ERASED_STORED: &str = "Deleted user\u{7f}";
 
-    /// Returns a user. The name is what people see. The app decides which names are valid.
+    /// Returns a user. The name is what people see, and no check is made of it. Keep it to 1 to 64 characters without
+    /// control characters: each message and each event has a copy of it, figures of memory such as
+    /// [`Limits::message_bytes`](crate::Limits::message_bytes) expect no more, and a store may refuse U+0000.
+    /// [`visible`](crate::visible) has checks for names that people choose.
     ///
     /// # Errors
     /// [`InvalidId`] if `id` is not a valid [`UserId`].

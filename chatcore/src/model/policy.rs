@@ -185,8 +185,8 @@ pub trait Policy: Send + Sync + 'static {
     fn authorize(&self, identity: &Identity, action: Action<'_>) -> Result<(), Denied>;
 
     /// Looks at a client's message before it is stored: lets it pass, rewrites it, or refuses it with a reason that
-    /// its author sees. An app writes it as an `async fn`, with the attribute `async_trait`. The default reviews
-    /// nothing, and costs nothing.
+    /// its author sees. An app writes it as an `async fn`, with the attribute [`async_trait`](crate::async_trait). The
+    /// default reviews nothing, and costs nothing.
     ///
     /// It is asked for each `publish` and each `edit`, after [`authorize`](Self::authorize) has allowed it and only for
     /// people who can see the channel. What the app itself [publishes](crate::Chat::publish) is not reviewed.
@@ -212,7 +212,7 @@ pub trait Policy: Send + Sync + 'static {
     /// /// A policy that blots out card numbers and keeps links out of `help`.
     /// struct Careful;
     ///
-    /// #[async_trait::async_trait]
+    /// #[chatcore::async_trait]
     /// impl Policy for Careful {
     ///     fn authorize(&self, identity: &Identity, action: Action<'_>) -> Result<(), Denied> {
     ///         OpenPolicy.authorize(identity, action)

@@ -92,7 +92,8 @@ pub struct ChannelList {
     /// Whether there are more channels.
     #[serde(default)]
     pub more: bool,
-    /// If `more` is true: the `after` for the next page, on the same connection.
+    /// If `more` is true: the `after` of the next `channels` command, on the same connection. For
+    /// [`Chat::channels_of`](crate::Chat::channels_of), use the name of the last channel instead.
     #[serde(default)]
     pub after: Option<String>,
 }
