@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::limits::allowance::Allowance;
 use crate::limits::incoming::Incoming;
-use crate::limits::pace::LeastRate;
+use crate::limits::least_rate::LeastRate;
 
 const MIB: usize = 1 << 20;
 const GIB: u64 = 1 << 30;

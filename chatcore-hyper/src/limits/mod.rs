@@ -5,5 +5,5 @@ pub(crate) mod addresses;
 pub(crate) mod allowance;
 pub(crate) mod config;
 pub(crate) mod incoming;
-pub(crate) mod pace;
+pub(crate) mod least_rate;
 pub(crate) mod permits;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-use crate::limits::pace::LeastRate;
+use crate::limits::least_rate::LeastRate;
 use crate::socket::Buffers;
 
 const KIB: usize = 1 << 10;

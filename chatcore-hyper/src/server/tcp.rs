@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::limits::pace::{LeastRate, Stall};
+use crate::limits::least_rate::{LeastRate, Stall};
 use crate::limits::permits::Permit;
 use crate::socket::shared::TryWrite;
 use crate::socket::{End, Socket};

@@ -12,7 +12,7 @@ use chatcore::transport::Outgoing;
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
-use crate::limits::pace::Stall;
+use crate::limits::least_rate::Stall;
 use crate::socket::deflate::{self, PIECE};
 use crate::socket::frame::{COMPRESSED, LAST, Opcode, frame_len, header};
 use crate::socket::gather;

@@ -6,8 +6,8 @@ use tokio::time::timeout;
 
 use crate::channel::Channel;
 use crate::chat::Chat;
+use crate::connection::checks::{check_content, checked_mentions, checked_text};
 use crate::connection::mentions::mentioned;
-use crate::connection::request::{check_content, checked_mentions, checked_text};
 use crate::engine::Engine;
 use crate::engine::history::Past;
 use crate::model::append::{AppendBody, Extras};

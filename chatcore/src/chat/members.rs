@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::channel::Channel;
 use crate::chat::Chat;
 use crate::chat::app::{find, in_time};
-use crate::connection::request::{DIRECT_PEOPLE, checked_title, checked_topic};
+use crate::connection::checks::{DIRECT_PEOPLE, checked_title, checked_topic};
 use crate::engine::Engine;
 use crate::engine::members::{Actor, Update, direct_name, private_name};
 use crate::model::error::{Error, ErrorCode};

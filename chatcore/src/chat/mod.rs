@@ -21,7 +21,7 @@ pub use self::builder::ChatBuilder;
 use crate::chat::app::in_time;
 use crate::chat::client::Client;
 use crate::connection::Connection;
-use crate::connection::request::check_creatable;
+use crate::connection::checks::check_creatable;
 use crate::engine::Engine;
 use crate::engine::drain::returns;
 use crate::engine::nodes::endings::Ending;

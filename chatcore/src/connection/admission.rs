@@ -1,10 +1,11 @@
-//! Admission: checks commands and their rate before they are carried out. It has no clock.
+//! Admission: checks commands and their rate before they are carried out. The caller passes the time.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::channel::Channel;
-use crate::connection::request::{Request, checked_publish};
+use crate::connection::checks::checked_publish;
+use crate::connection::request::Request;
 use crate::limits::Limits;
 use crate::limits::pace::Pace;
 use crate::limits::share::Share;

@@ -1,7 +1,7 @@
 //! A participant's running session: frames and commands come in; answers, notices and log events go out.
 
 mod admission;
-mod checks;
+pub(crate) mod checks;
 mod commands;
 pub(crate) mod joined;
 mod listing;
@@ -9,7 +9,7 @@ mod members;
 pub(crate) mod mentions;
 mod queue;
 mod reading;
-pub(crate) mod request;
+mod request;
 mod review;
 mod short_queue;
 mod subscription;

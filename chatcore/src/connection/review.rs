@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::timeout;
 
 use crate::channel::Channel;
-use crate::connection::request::{check_content, checked_mentions, checked_text};
+use crate::connection::checks::{check_content, checked_mentions, checked_text};
 use crate::delivery::handle::ConnectionHandle;
 use crate::engine::Engine;
 use crate::model::data::Data;

@@ -1,4 +1,4 @@
-//! The long way to a socket: the frames that a connection's task takes.
+//! The frames that a connection's task takes for its socket. [`outlet`](crate::delivery::outlet) is the way without a task.
 
 use bytes::Bytes;
 

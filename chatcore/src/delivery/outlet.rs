@@ -1,4 +1,4 @@
-//! The short way to a socket: the fan-out writes to it, without waking the connection's task.
+//! How the fan-out writes to a socket itself, without waking the connection's task.
 
 use std::any::TypeId;
 use std::fmt::Debug;

@@ -1,4 +1,4 @@
-//! The one place that says whether a user can read a channel, by its members and by the app's policy.
+//! Whether a user can read a channel, by its members and by the app's policy, before a command reads it.
 
 use crate::channel::Channel;
 use crate::engine::Engine;

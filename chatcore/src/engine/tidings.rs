@@ -1,5 +1,5 @@
-//! What users are told about their channels beside the logs, and what the store is told about them. Both need the store,
-//! which takes those of several users at once.
+//! What is done for users in the background, each one's in order: they are told of their channels beside the logs, and the
+//! store is told of them. Both need the store, which takes those of several users at once.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,20 +33,20 @@ const AT_ONCE: usize = 64;
 /// The most removals that are remembered as told. For one that is forgotten too early, a client is told twice.
 const TOLD: usize = 1_000;
 
-/// What one user is to be told.
+/// What is done for one user: they are told something, something is stored, or a command waits.
 #[derive(Debug)]
 pub(crate) enum Tiding {
-    /// How they have a channel in their list now.
+    /// Tells them how they have a channel in their list now.
     Added { user: UserId, channel: ChannelId },
-    /// That they are no longer a member of a channel.
+    /// Tells them that they are no longer a member of a channel.
     Removed { user: UserId, channel: ChannelId, name: ChannelName, seq: Seq, reason: RemovalReason },
-    /// Nothing: they are connected, so that others find them by name.
+    /// Stores the name of a user who is connected, so that others find them by it.
     Seen(User),
-    /// Nothing, unless they have not joined this open channel yet, to which they have published.
+    /// Joins them to an open channel to which they have published, unless they have joined it.
     Join { user: User, channel: ChannelId },
-    /// How much they have to read in a channel now.
+    /// Tells them how much they have to read in a channel now.
     Counts { user: UserId, channel: ChannelId, name: ChannelName },
-    /// Nothing: a command waits until all earlier tidings of this user are done.
+    /// Tells a command that all earlier tidings of this user are done.
     Reached { user: UserId, reached: Arc<Notify> },
 }
 

@@ -1,4 +1,4 @@
-//! Keys that came lately.
+//! A bounded set of the keys that were seen last.
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::Hash;

@@ -1,4 +1,4 @@
-//! The way of an append into its log.
+//! Appends: from the checks to the event in the log.
 
 use std::hint::black_box;
 use std::iter;
