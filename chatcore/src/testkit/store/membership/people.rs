@@ -11,8 +11,8 @@ use crate::testkit::store::{
     StoreFixture, ann, bob, channel, delete, edit, log, message, messages, nonce, put,
 };
 
-/// The app's data is read as it was written, before an edit and after it: the deepest that a client can send, and the
-/// longest, with a number whose text gets longer if it is not read exactly.
+/// The app's data is read as it was written, before an edit and after it: the deepest that a client can send, the
+/// longest, with a number whose text gets longer if it is not read exactly, and texts and numbers that JSON can hardly have.
 pub async fn data_of_any_form_is_read_as_it_was_written<F: StoreFixture>(fixture: F) {
     let store = fixture.open().await;
     let id = channel(&store, "general").await;
@@ -22,7 +22,9 @@ pub async fn data_of_any_form_is_read_as_it_was_written<F: StoreFixture>(fixture
     let deepest = (1..127).rev().find_map(|depth| Data::new(&nested(depth)).ok()).expect("some depth");
     let longest =
         (0..Data::MAX_BYTES).rev().find_map(|pad| Data::new(&padded(pad)).ok()).expect("some length");
-    for (n, data) in [deepest, longest].into_iter().enumerate() {
+    let odd = serde_json::json!({"\0": "\0\u{7f}\u{2028}\"\\", "": [-0.0, 1e300, u64::MAX, i64::MIN, null]});
+    let odd = Data::new(&odd).expect("an object");
+    for (n, data) in [deepest, longest, odd].into_iter().enumerate() {
         let body = AppendBody::Message {
             nonce: nonce(&n.to_string()),
             text: "hello".into(),
