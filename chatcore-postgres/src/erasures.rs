@@ -20,6 +20,24 @@ fn erased(row: &Row) -> Result<ErasedUser, Failure> {
     Ok(ErasedUser::new(user_id(row.try_get(0)?)?, erasure, row.try_get(2)?))
 }
 
+/// With tombstones, redacts the edits by a person in a part of a log whose message was deleted or pruned. A pruned message
+/// can't be deleted, so nothing else redacts its edits. The channel's row is locked before any of its events, as an append
+/// does.
+fn redact_edits_sql(schema: &str) -> String {
+    format!(
+        "WITH held AS MATERIALIZED (SELECT c.id FROM {schema}.channel AS c WHERE c.id = $2 FOR UPDATE) \
+         UPDATE {schema}.event AS e SET text = '', mentions = NULL, data = NULL \
+         FROM held, {schema}.erased AS x \
+         WHERE x.chat_user = $1 AND NOT x.done AND NOT x.keeps_texts \
+             AND e.author = $1 AND e.channel = held.id AND e.kind = 1 \
+             AND (e.channel, e.seq) > (x.channel, x.seq) AND e.seq <= $3 \
+             AND (e.text <> '' OR e.mentions IS NOT NULL OR e.data IS NOT NULL) \
+             AND NOT EXISTS ( \
+                 SELECT FROM {schema}.event AS t WHERE t.channel = e.channel AND t.seq = e.target AND NOT t.deleted \
+             )"
+    )
+}
+
 impl PostgresStore {
     /// Calls a function with the person as its first parameter.
     async fn call(
@@ -80,6 +98,15 @@ impl PostgresStore {
         Ok(NextTraces::Found(traces))
     }
 
+    /// Covers a part of a log. Its texts go before its mark moves, so after a crash between the two they go again.
+    async fn cover(&self, user: &UserId, channel: ChannelId, through: Seq) -> Result<(), Failure> {
+        let (id, channel, through) = (user.as_str(), signed(channel.0), signed(through));
+        let part: [(&(dyn ToSql + Sync), Type); 2] = [(&channel, Type::INT8), (&through, Type::INT8)];
+        let params = [(&id as &(dyn ToSql + Sync), Type::TEXT), part[0].clone(), part[1].clone()];
+        self.database.query(&redact_edits_sql(&self.schema), &params).await?;
+        self.call("chat_cover_traces", user, &part).await.map(drop)
+    }
+
     async fn channel_of(&self, id: ChannelId) -> Result<ChannelInfo, Failure> {
         let sql = format!("SELECT {CHANNEL_COLUMNS} FROM {}.channel WHERE id = $1", self.schema);
         let rows = self.database.query(&sql, &[(&signed(id.0), Type::INT8)]).await?;
@@ -117,10 +144,8 @@ impl Erasures for PostgresStore {
     }
 
     async fn cover_traces(&self, user: &UserId, channel: ChannelId, through: Seq) -> Result<(), StoreError> {
-        let (channel, through) = (signed(channel.0), signed(through));
-        let others: [(&(dyn ToSql + Sync), Type); 2] = [(&channel, Type::INT8), (&through, Type::INT8)];
-        let covered = self.call("chat_cover_traces", user, &others).await;
-        covered.map(drop).map_err(|f| f.during("the traces of an erased person can't be covered"))
+        let covered = self.cover(user, channel, through).await;
+        covered.map_err(|f| f.during("the traces of an erased person can't be covered"))
     }
 
     async fn end_erasure(&self, user: &UserId) -> Result<(), StoreError> {

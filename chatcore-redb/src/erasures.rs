@@ -131,7 +131,13 @@ impl Changes<'_> {
         let mut events: Vec<Event> = Vec::new();
         for row in self.tables.events.read()?.range(range)? {
             let mut event: Event = decode(row?.1.value())?;
-            if event.kind.erase_name(user) {
+            let has_name = event.kind.erase_name(user);
+            let has_text =
+                progress.erasure == Erasure::Tombstones && self.is_left_edit(channel, &event, user)?;
+            if has_text {
+                event.kind.redact();
+            }
+            if has_name || has_text {
                 events.push(event);
             }
         }
@@ -140,6 +146,22 @@ impl Changes<'_> {
         }
         let (channel, seq) = if through == Seq::MAX { (channel.0 + 1, 0) } else { (channel.0, through) };
         self.put_progress(user, Progress { channel, seq, ..progress })
+    }
+
+    /// Returns whether an event is an edit by a user whose message was deleted or pruned. A pruned message can't be
+    /// deleted, so nothing else redacts its edits.
+    fn is_left_edit(
+        &self,
+        channel: ChannelId,
+        event: &Event,
+        user: &UserId,
+    ) -> Result<bool, TransactionError> {
+        match &event.kind {
+            EventKind::Edited { target, by, .. } if by.id == *user => {
+                Ok(self.message(channel, *target)?.is_none_or(|(_, message)| message.deleted))
+            }
+            _ => Ok(false),
+        }
     }
 
     /// Takes a user's name out of a channel's entry and out of their membership.

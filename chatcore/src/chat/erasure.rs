@@ -26,7 +26,9 @@ impl Chat {
     /// - They leave open and private channels. If they were the last owner, the member who has been there for the
     ///   longest time becomes owner. A channel without other members stays, with nobody. A direct channel keeps its
     ///   people, under [`User::ERASED`](crate::User::ERASED), and the others keep what they wrote.
-    /// - With [`Erasure::Tombstones`] their messages are deleted, with their files. With [`Erasure::KeepTexts`] both stay.
+    /// - With [`Erasure::Tombstones`] their messages are deleted, with their files. If the log's beginning was trimmed, their
+    ///   edits of messages that are no longer there are emptied, too. With [`Erasure::KeepTexts`] all of it stays. What they
+    ///   wrote into other people's messages is a part of those.
     /// - Their reactions, read markers and unused uploads are removed.
     /// - Their name is taken out of every stored row: messages, events, members, channels that they created. Their id stays.
     ///   So choose ids that say nothing of a person. What people wrote in texts and titles stays, too.
@@ -79,7 +81,7 @@ impl Chat {
         let engine = self.engine();
         let readmitted = in_time(engine, async { Ok(engine.store.readmit(user).await?) }).await?;
         if readmitted {
-            engine.encoder.names().remove(user);
+            engine.let_in_again(user.clone());
             engine.tell_nodes(|| Notice::Readmitted { user: user.clone() });
         }
         Ok(readmitted)

@@ -248,6 +248,15 @@ impl HistoryRing {
         });
     }
 
+    /// Drops what a person wrote, and what is older. It is read from the store, which knows what is left of it: the ring
+    /// may have messages that were trimmed there.
+    pub(crate) fn forget_texts(&mut self, user: &UserId) {
+        let id = Encoder::written_id(user);
+        self.messages.drop_texts(user, &id, &self.frames);
+        self.frames.drop_texts(user, &id, |frame| self.messages.take_out_of(frame));
+        self.recharge();
+    }
+
     /// Keeps the newest frames and messages, up to `floor` bytes of each.
     pub(crate) fn shrink(&mut self, floor: usize) {
         self.messages.shrink(floor);

@@ -96,6 +96,11 @@ impl RingCell {
         self.write().forget(user);
     }
 
+    /// Drops what an erased person wrote, and what is older.
+    pub(crate) fn forget_texts(&self, user: &UserId) {
+        self.write().forget_texts(user);
+    }
+
     /// Replaces the ring after the log was lost, rebuilt or trimmed. All cursors lag.
     pub(crate) fn restart(&self, limits: &Limits, head: Head, newest: &Page) {
         self.write().restart(limits, head, newest);

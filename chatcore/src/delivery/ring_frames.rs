@@ -120,6 +120,14 @@ impl RingFrames {
         }
     }
 
+    /// Drops the frames up to the last one with a text that a person wrote, and hands them to `dropped`.
+    pub(super) fn drop_texts(&mut self, user: &UserId, id: &str, mut dropped: impl FnMut(Frame)) {
+        let last = self.frames.iter().rposition(|frame| Encoder::has_text_of(&frame.encoded, user, id));
+        for _ in 0..last.map_or(0, |last| last + 1) {
+            dropped(self.drop_oldest());
+        }
+    }
+
     /// Keeps the newest frames, up to `floor` bytes, and hands the others to `dropped`.
     pub(super) fn shrink(&mut self, floor: usize, mut dropped: impl FnMut(Frame)) {
         while self.bytes > floor {

@@ -220,6 +220,15 @@ impl RingMessages {
         self.messages.range(start..).map(move |kept| kept.encoded(frames))
     }
 
+    /// Drops the messages up to the last one of a person that is not deleted, and the snapshots.
+    pub(super) fn drop_texts(&mut self, user: &UserId, id: &str, frames: &RingFrames) {
+        self.drop_snapshots();
+        let last = self.messages.iter().rposition(|kept| Encoder::is_text_of(kept.encoded(frames), user, id));
+        for _ in 0..last.map_or(0, |last| last + 1) {
+            self.drop_oldest();
+        }
+    }
+
     /// Keeps the newest messages, up to `floor` bytes, and no snapshots.
     pub(super) fn shrink(&mut self, floor: usize) {
         self.drop_snapshots();

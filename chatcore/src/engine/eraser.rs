@@ -62,6 +62,13 @@ impl Engine {
         tokio::spawn(async move { forget_name(&registry, &limits, &user).await });
     }
 
+    /// Lets the id of an erased person be used again at this node.
+    pub(crate) fn let_in_again(&self, user: UserId) {
+        self.encoder.names().remove(&user);
+        let registry = Arc::clone(&self.registry);
+        tokio::spawn(async move { forget_texts(&registry, &user).await });
+    }
+
     /// Goes on with erasures, for ever.
     pub(crate) async fn keep_erasing(self: Arc<Self>) {
         loop {
@@ -83,7 +90,11 @@ impl Engine {
     async fn erase_all(&self) -> Result<(), Error> {
         let under_way = self.bounded(self.store.erasures(ERASURES)).await?;
         let names = self.encoder.names();
-        names.keep(&under_way.iter().map(|erased| &erased.user).collect::<Vec<_>>());
+        let done = names.keep(&under_way.iter().map(|erased| &erased.user).collect::<Vec<_>>());
+        for user in &done {
+            // Another node may have erased them, and may have let texts stay: then they are read from the store again.
+            forget_texts(&self.registry, user).await;
+        }
         for ErasedUser { user, .. } in &under_way {
             if names.enter(user) {
                 self.end_erased(user, Moment::now());
@@ -111,6 +122,9 @@ impl Engine {
                 NextTraces::Later => sleep(LATER).await,
                 NextTraces::Nothing => break,
             }
+        }
+        if erased.erasure == Erasure::Tombstones {
+            forget_texts(&self.registry, user).await;
         }
         self.bounded(self.store.end_erasure(user)).await?;
         self.discarded.notify_one();
@@ -218,6 +232,14 @@ async fn forget_name(registry: &ChannelRegistry, limits: &Limits, user: &UserId)
     for channel in registry.all() {
         channel.forget(user, list_limit(limits));
         // A ring may have megabytes.
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Drops what an erased person wrote from everything in memory.
+async fn forget_texts(registry: &ChannelRegistry, user: &UserId) {
+    for channel in registry.all() {
+        channel.ring().forget_texts(user);
         tokio::task::yield_now().await;
     }
 }

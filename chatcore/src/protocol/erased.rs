@@ -39,22 +39,30 @@ impl ErasedNames {
         is_new
     }
 
-    /// Forgets everybody who is not among `under_way`, a while after they were last.
-    pub(crate) fn keep(&self, under_way: &[&UserId]) {
+    /// Forgets everybody who is not among `under_way`, a while after they were last. Returns those who are not for the first
+    /// time, and those who are forgotten now.
+    pub(crate) fn keep(&self, under_way: &[&UserId]) -> Vec<UserId> {
+        let mut done = Vec::new();
         if !self.any.load(Ordering::Relaxed) {
-            return;
+            return done;
         }
         let now = Instant::now();
         let mut people = self.write();
         people.retain(|user, due| {
+            let was_under_way = due.is_none();
             *due = match due {
                 _ if under_way.contains(&user) => None,
                 None => Some(now + KEPT),
                 Some(due) => Some(*due),
             };
-            due.is_none_or(|due| due > now)
+            let is_kept = due.is_none_or(|due| due > now);
+            if !is_kept || (was_under_way && due.is_some()) {
+                done.push(user.clone());
+            }
+            is_kept
         });
         self.any.store(!people.is_empty(), Ordering::SeqCst);
+        done
     }
 
     /// Forgets a person whose id is free again.

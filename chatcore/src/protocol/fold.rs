@@ -61,6 +61,27 @@ impl Encoder {
         .then(|| Encoded::same(&to_bytes(&event)))
     }
 
+    /// Returns whether an encoded message is one of a person that is not deleted. `id` is the
+    /// [written id](Self::written_id).
+    pub(crate) fn is_text_of(message: &Encoded, user: &UserId, id: &str) -> bool {
+        message.has(id) && {
+            let message = read(message);
+            message.author.id == *user && !message.deleted
+        }
+    }
+
+    /// Returns whether the frame of an event has a text that a person wrote. `id` is the [written id](Self::written_id).
+    pub(crate) fn has_text_of(frame: &Encoded, user: &UserId, id: &str) -> bool {
+        frame.has(id)
+            && match read_event(frame) {
+                ChatEvent::Message { message, .. } => message.author.id == *user && !message.deleted,
+                ChatEvent::Edited { by, text, mentions, data, .. } => {
+                    by.id == *user && (!text.is_empty() || mentions.is_some() || data.is_some())
+                }
+                _ => false,
+            }
+    }
+
     /// Rewrites the frame of a message or an edit without the deleted text.
     pub(crate) fn redact(&self, frame: &Encoded, check: Check) -> Encoded {
         match read_event(frame) {

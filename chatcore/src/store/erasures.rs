@@ -112,8 +112,9 @@ pub trait Erasures: Send + Sync + 'static {
     async fn next_traces(&self, user: &UserId, limit: usize) -> Result<NextTraces, StoreError>;
 
     /// Takes the person's name out of a channel's entry, its members and the part of its log that ends with `through`,
-    /// and moves the mark behind that. Does nothing if the mark is there already, or if no erasure is under way. No
-    /// event's [`Check`](super::Check) changes.
+    /// and moves the mark behind that. With [`Erasure::Tombstones`] it also [redacts](super::EventKind::redact) the
+    /// person's edits in that part whose message is deleted, or no longer there since the log was trimmed. Does nothing if
+    /// the mark is there already, or if no erasure is under way. No event's [`Check`](super::Check) changes.
     ///
     /// # Errors
     /// [`StoreError`] if the store can't be written.

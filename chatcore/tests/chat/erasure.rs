@@ -375,3 +375,57 @@ async fn every_node_forgets_an_erased_person() {
     };
     timeout(Duration::from_secs(10), back).await.expect("the other node lets them in");
 }
+
+/// Until then, other nodes may have them in memory.
+#[tokio::test]
+async fn every_node_drops_the_texts_of_trimmed_messages() {
+    let (store, bus) = (MemoryStore::with_retention(10), Arc::new(LocalBus::new()));
+    let node = || Chat::builder(store.clone()).bus(Arc::clone(&bus)).build();
+    let (here, there) = (node(), node());
+    let general = name("general");
+    here.ensure_channel(&general, "", &ann()).await.unwrap();
+    let (reader, author) = (join(&there, &ann()).await, join(&there, &zoe()).await);
+    let first = author.publish("general", "hello").await.unwrap().seq;
+    for n in 0..10 {
+        say(&there, &bob(), &general, &n.to_string()).await;
+    }
+    author.edit("general", first, "a secret").await.unwrap();
+    say(&there, &bob(), &general, "one more").await;
+    let all = everything(&reader, "general").await;
+    assert!(all.contains("hello") && all.contains("a secret"), "this test would find them: {all}");
+    here.erase_user(&zoe().id, Erasure::Tombstones).await.unwrap();
+    done(&here, &zoe().id).await;
+    let dropped = async {
+        loop {
+            let all = everything(&reader, "general").await;
+            if !all.contains("hello") && !all.contains("a secret") {
+                break;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), dropped).await.expect("the other node drops them");
+}
+
+/// A store trims its oldest messages. Their later edits are still in the log, and the messages may be in memory.
+#[tokio::test]
+async fn the_edit_of_a_trimmed_message_goes_with_its_author() {
+    let chat = Chat::builder(MemoryStore::with_retention(10)).build();
+    let general = name("general");
+    chat.ensure_channel(&general, "", &ann()).await.unwrap();
+    let (reader, author) = (join(&chat, &ann()).await, join(&chat, &zoe()).await);
+    author.publish("general", "hello").await.unwrap();
+    for n in 0..10 {
+        say(&chat, &bob(), &general, &n.to_string()).await;
+    }
+    author.edit("general", 1, "a secret").await.unwrap();
+    say(&chat, &bob(), &general, "one more").await;
+    chat.erase_user(&zoe().id, Erasure::Tombstones).await.unwrap();
+    done(&chat, &zoe().id).await;
+    let epoch = reader.subscribe("general").await.unwrap().epoch;
+    let resumed = reader.resume("general", chatcore::Position::new(epoch, 5)).await.unwrap();
+    assert!(!format!("{resumed:?}").contains("a secret"), "{resumed:?}");
+    let all = everything(&reader, "general").await;
+    assert!(!all.contains("hello") && !all.contains("a secret"), "{all}");
+    assert!(all.contains("one more"), "{all}");
+}

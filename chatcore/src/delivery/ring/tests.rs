@@ -217,6 +217,31 @@ fn edits_and_reactions_fold_and_a_delete_leaves_no_text_anywhere() {
 }
 
 #[test]
+fn what_a_person_wrote_is_dropped_with_what_is_older() {
+    let mut log = Log::new(&Limits::default());
+    let edit = |target, text: &str| AppendBody::Edit { target, text: text.into(), extras: None };
+    for text in ["first", "second"] {
+        log.say(text);
+    }
+    log.push(AppendBody::Delete { target: 2 });
+    log.push(edit(1, "changed"));
+    let cursor = log.ring.cursor();
+    log.push(AppendBody::Change { title: Some("plans".into()), topic: None, archived: None });
+    let before = (log.ring.head().clone(), log.ring.check_at(4));
+    log.ring.forget_texts(&UserId::new("u_2").unwrap());
+    assert_eq!(log.read(log.ring.cursor_at(0), 9).1.len(), 5, "of another person nothing is dropped");
+    log.ring.forget_texts(&ann());
+    assert!(matches!(log.read(log.ring.cursor_at(3), 9).0, Read::Lagged { .. }));
+    assert_eq!(log.read(cursor, 9).1.len(), 1, "who has read them does not lag");
+    assert_eq!((log.ring.head().clone(), log.ring.check_at(4)), before);
+    assert_eq!(log.newest(2), None, "the store may have more");
+    let newest = log.newest(1).unwrap();
+    assert!(!newest.contains("first") && !newest.contains("changed"), "{newest}");
+    log.ring.forget_texts(&ann());
+    assert_eq!(log.read(cursor, 9).1.len(), 1, "nothing is left to drop");
+}
+
+#[test]
 fn a_restart_makes_every_cursor_lag() {
     let mut log = Log::new(&Limits::default());
     log.say("a");

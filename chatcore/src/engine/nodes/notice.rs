@@ -103,7 +103,7 @@ impl Engine {
                 }
             }
             Notice::Renamed { user } => self.show_renamed(&user),
-            Notice::Readmitted { user } => self.encoder.names().remove(&user),
+            Notice::Readmitted { user } => self.let_in_again(user),
             Notice::Ending { key, ending } => self.heed_ending(key, &ending, Moment::now()),
         }
     }

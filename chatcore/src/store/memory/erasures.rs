@@ -78,6 +78,9 @@ impl State {
         }
         if let Some(log) = self.log_mut(channel) {
             log.erase_name(user, from, through);
+            if progress.erasure == Erasure::Tombstones {
+                log.redact_edits_of(user, from, through);
+            }
         }
         self.members.erase_name(channel, user);
         let (channel, seq) =

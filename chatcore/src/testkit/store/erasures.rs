@@ -19,7 +19,7 @@ use crate::store::{
 const ALL: PageLimit = PageLimit::items(usize::MAX);
 
 /// Somebody whose name is in no other word of these tests.
-fn zoe() -> User {
+pub(super) fn zoe() -> User {
     User::new("u_9", "Zoë Quiz").expect("a user")
 }
 
@@ -27,7 +27,7 @@ fn gone() -> User {
     User::erased(zoe().id)
 }
 
-async fn begin<S: Store>(store: &S, erasure: Erasure) {
+pub(super) async fn begin<S: Store>(store: &S, erasure: Erasure) {
     store.begin_erasure(&zoe().id, erasure).await.expect("an erasure begins");
 }
 
@@ -61,7 +61,7 @@ async fn next<S: Store>(store: &S, limit: usize) -> Option<Traces> {
 }
 
 /// Erases as a chat does, and returns what was found.
-async fn erase<S: Store>(store: &S, limit: usize, erasure: Erasure) -> Vec<Traces> {
+pub(super) async fn erase<S: Store>(store: &S, limit: usize, erasure: Erasure) -> Vec<Traces> {
     let mut found = Vec::new();
     while let Some(traces) = next(store, limit).await {
         let channel = traces.channel.id;
@@ -93,7 +93,7 @@ async fn everything<S: Store>(store: &S, ids: &[ChannelId]) -> String {
     all
 }
 
-async fn checks<S: Store>(store: &S, channel: ChannelId) -> Vec<Check> {
+pub(super) async fn checks<S: Store>(store: &S, channel: ChannelId) -> Vec<Check> {
     log(store, channel).await.iter().map(Check::of).collect()
 }
 

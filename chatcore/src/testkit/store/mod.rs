@@ -22,6 +22,7 @@ pub mod replay;
 pub mod revocations;
 pub mod rulings;
 pub mod search;
+pub mod tombstones;
 
 use async_trait::async_trait;
 
@@ -216,6 +217,9 @@ macro_rules! store_conformance {
                 nothing_written_during_the_beginning_stays
                 one_handle_of_a_shared_store_erases_at_a_time
                 traces_are_found_once_and_covered
+            }
+            tombstones {
+                edits_of_a_trimmed_message_go_with_who_wrote_them
             }
             prune {
                 a_long_log_is_pruned_whole

@@ -323,6 +323,21 @@ impl Log {
         }
     }
 
+    /// Redacts the edits by a user after `from` up to `through` whose message was deleted or trimmed. A trimmed message
+    /// can't be deleted, so nothing else redacts its edits.
+    pub(super) fn redact_edits_of(&mut self, user: &UserId, from: Seq, through: Seq) {
+        let part = self.events.after(from).take_while(|event| event.seq <= through);
+        let left = part.filter(|event| match &event.kind {
+            EventKind::Edited { target, by, .. } => by.id == *user && self.undeleted(*target).is_none(),
+            _ => false,
+        });
+        for seq in left.map(|event| event.seq).collect::<Vec<_>>() {
+            if let Some(event) = self.events.get_mut(seq) {
+                event.kind.redact();
+            }
+        }
+    }
+
     /// Trims the log to the newest `messages`, once it has a tenth more.
     pub(super) fn trim_to(&mut self, messages: usize, ages: &Clock) -> Vec<Attachment> {
         let excess = self.messages.len().saturating_sub(messages);
