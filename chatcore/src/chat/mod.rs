@@ -21,7 +21,7 @@ pub use self::builder::ChatBuilder;
 use crate::chat::app::in_time;
 use crate::chat::client::Client;
 use crate::connection::Connection;
-use crate::connection::checks::check_creatable;
+use crate::connection::checks::creatable;
 use crate::engine::Engine;
 use crate::engine::drain::returns;
 use crate::engine::nodes::endings::Ending;
@@ -112,8 +112,8 @@ impl Chat {
     ///
     /// # Errors
     /// - `name_taken` if another channel's name looks the same
-    /// - `bad_name` to create one whose name is reserved: it begins as those of private and direct channels do, or is a mention
-    ///   such as `everyone`
+    /// - `bad_name` to create one whose name is invalid or reserved: it begins as those of private and direct channels do, or
+    ///   is a mention such as `everyone`
     /// - `not_allowed` if there are already [`Limits::channels`] channels
     /// - `unavailable` if the store fails, or does not answer within [`Limits::store_timeout`]
     pub async fn ensure_channel(
@@ -127,7 +127,7 @@ impl Chat {
             if let Some(info) = engine.store.channel(name).await? {
                 return same(name, info);
             }
-            check_creatable(name)?;
+            creatable(name.as_str())?;
             let most = engine.limits.channels;
             let created = engine.store.create_channel_within(name, topic, by, most).await;
             let created = engine.unless_erased(created, std::slice::from_ref(by)).await?;

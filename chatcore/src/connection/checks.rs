@@ -314,20 +314,14 @@ pub(super) fn up_to(most: usize, limit: Option<u32>, least: usize) -> Result<usi
 const GENERATED: [&str; 2] = ["pr.", "dm."];
 
 /// Checks the name of a channel that a user wants to create.
-pub(super) fn creatable(name: &str) -> Result<ChannelName, Error> {
+pub(crate) fn creatable(name: &str) -> Result<ChannelName, Error> {
     let name = ChannelName::new(name)?;
-    check_creatable(&name)?;
-    Ok(name)
-}
-
-/// Refuses a name that is reserved.
-pub(crate) fn check_creatable(name: &ChannelName) -> Result<(), Error> {
     let look = name.look();
     if GENERATED.iter().any(|start| look.starts_with(start)) || visible::is_reserved(&look) {
         let why = format!("the channel name {:?} is reserved: choose another", name.as_str());
         return Err(Error::new(ErrorCode::BadName, why));
     }
-    Ok(())
+    Ok(name)
 }
 
 /// Checks the name of an existing channel. An invalid name means that there is no such channel.

@@ -252,9 +252,10 @@ impl HistoryRing {
     /// may have messages that were trimmed there.
     pub(crate) fn forget_texts(&mut self, user: &UserId) {
         let id = Encoder::written_id(user);
-        self.messages.drop_texts(user, &id, &self.frames);
-        self.frames.drop_texts(user, &id, |frame| self.messages.take_out_of(frame));
-        self.recharge();
+        self.change(|ring| {
+            ring.messages.drop_texts(user, &id, &ring.frames);
+            ring.frames.drop_texts(user, &id, |frame| ring.messages.take_out_of(frame));
+        });
     }
 
     /// Keeps the newest frames and messages, up to `floor` bytes of each.

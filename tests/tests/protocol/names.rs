@@ -1,7 +1,8 @@
 //! Names and texts follow what people see: on sockets, over every store.
 #![allow(clippy::unwrap_used)]
 
-use chatcore::ChannelName;
+use chatcore::store::Directory;
+use chatcore::{ChannelName, ErrorCode, MemoryStore};
 use chatcore_tests::{Backend, Server, http};
 use serde_json::json;
 
@@ -68,11 +69,15 @@ async fn invisible_and_reserved_names_are_refused() {
 /// Earlier versions accepted such names.
 #[tokio::test]
 async fn a_channel_with_an_invisible_name_can_still_be_used() {
-    let server = Server::start().await;
+    let (store, folder) = (MemoryStore::new(), tempfile::tempdir().unwrap());
+    let server = Server::over(store.clone(), folder, |_| ()).await;
     let by = chatcore::User::new("u_ann", "ann").unwrap();
     for name in ["\u{3164}", "everyone", "dm.x"] {
         let name = ChannelName::existing(name).unwrap();
-        server.chat.ensure_channel(&name, "", &by).await.unwrap();
+        let refused = server.chat.ensure_channel(&name, "", &by).await.unwrap_err();
+        assert_eq!(refused.code(), ErrorCode::BadName);
+        let id = store.create_channel(&name, "", &by).await.unwrap().into_channel().id;
+        assert_eq!(server.chat.ensure_channel(&name, "", &by).await.unwrap().id, id);
         let mut ann = server.client("ann").await;
         let begun = ann.ok(json!({"type": "subscribe", "channel": name.as_str()})).await;
         assert_eq!(begun["channel"], name.as_str());
