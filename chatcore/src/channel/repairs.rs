@@ -90,18 +90,16 @@ impl Repairs {
         remember(&mut self.stale, channel);
     }
 
-    /// Marks a channel to be read again after an append with an unknown outcome, now and several times later. New readers
-    /// read it from the store meanwhile.
+    /// Marks a channel to be read again after an append with an unknown outcome, now and several times later. The ring serves
+    /// meanwhile.
     pub(crate) fn mark_unsure(&mut self, channel: &Arc<Channel>) {
         let unsure = Unsure { channel: Arc::clone(channel), looks: 0, next: Instant::now() };
         self.unsure.insert(channel.info.id, unsure);
-        channel.set_behind(true);
     }
 
     /// Returns whether a channel is to be read again.
     pub(crate) fn has(&self, channel: &Arc<Channel>) -> bool {
-        self.unsure.contains_key(&channel.info.id)
-            || self.stale.iter().any(|other| Arc::ptr_eq(other, channel))
+        self.stale.iter().any(|other| Arc::ptr_eq(other, channel))
     }
 
     /// Marks a channel for a reader, who is told when the ring has what the store has now.
@@ -183,7 +181,7 @@ impl Repairs {
                     let id = channel.info.id;
                     let was_unsure = self.unsure.contains_key(&id);
                     self.unsure.retain(|other, unsure| *other != id || unsure.looks < LOOKS);
-                    channel.set_behind(self.unsure.contains_key(&id));
+                    channel.set_behind(false);
                     whole.push(Whole { channel: Arc::clone(channel), was_unsure });
                     Ok(())
                 }
