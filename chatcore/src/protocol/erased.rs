@@ -39,8 +39,8 @@ impl ErasedNames {
         is_new
     }
 
-    /// Forgets everybody who is not among `under_way`, a while after they were last. Returns those who are not for the first
-    /// time, and those who are forgotten now.
+    /// Forgets everybody who is not among `under_way`, a while after they were last. Returns the people whose erasure has
+    /// ended since the last call, and those who are forgotten now.
     pub(crate) fn keep(&self, under_way: &[&UserId]) -> Vec<UserId> {
         let mut done = Vec::new();
         if !self.any.load(Ordering::Relaxed) {

@@ -274,14 +274,19 @@ async fn fill(author: &mut Client, channel: &str, count: usize) {
     }
 }
 
-#[tokio::test]
-async fn all_rings_together_are_bounded_in_bytes() {
+/// A chat whose rings hold 200,000 bytes together.
+fn with_small_rings() -> Chat {
     let mut limits = Limits::default();
     limits.rings_bytes_total = 200_000;
     limits.loaded_channels = 100;
     limits.command_burst = 10_000;
-    let total = limits.rings_bytes_total;
-    let chat = Chat::builder(MemoryStore::new()).limits(limits).build();
+    Chat::builder(MemoryStore::new()).limits(limits).build()
+}
+
+#[tokio::test]
+async fn all_rings_together_are_bounded_in_bytes() {
+    let chat = with_small_rings();
+    let total = chat.limits().rings_bytes_total;
     let mut author = chat.connect(identity("author")).unwrap();
     for n in 0..10 {
         let channel = n.to_string();
@@ -297,12 +302,8 @@ async fn all_rings_together_are_bounded_in_bytes() {
 
 #[tokio::test]
 async fn lists_that_are_read_while_nobody_writes_are_bounded() {
-    let mut limits = Limits::default();
-    limits.rings_bytes_total = 200_000;
-    limits.loaded_channels = 100;
-    limits.command_burst = 10_000;
-    let total = limits.rings_bytes_total;
-    let chat = Chat::builder(MemoryStore::new()).limits(limits).build();
+    let chat = with_small_rings();
+    let total = chat.limits().rings_bytes_total;
     let mut author = chat.connect(identity("author")).unwrap();
     for n in 0..20 {
         author.create_channel(&n.to_string(), "").await.unwrap();

@@ -232,7 +232,7 @@ fn what_a_person_wrote_is_dropped_with_what_is_older() {
     assert_eq!(log.read(log.ring.cursor_at(0), 9).1.len(), 5, "of another person nothing is dropped");
     log.ring.forget_texts(&ann());
     assert!(matches!(log.read(log.ring.cursor_at(3), 9).0, Read::Lagged { .. }));
-    assert_eq!(log.read(cursor, 9).1.len(), 1, "who has read them does not lag");
+    assert_eq!(log.read(cursor, 9).1.len(), 1, "a reader that has read them does not lag");
     assert_eq!((log.ring.head().clone(), log.ring.check_at(4)), before);
     assert_eq!(log.newest(2), None, "the store may have more");
     let newest = log.newest(1).unwrap();
