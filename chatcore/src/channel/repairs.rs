@@ -179,10 +179,12 @@ impl Repairs {
                 Ok(Repaired::Whole) => {
                     self.monitor.counters.repairs.add(1);
                     let id = channel.info.id;
-                    let was_unsure = self.unsure.contains_key(&id);
-                    self.unsure.retain(|other, unsure| *other != id || unsure.looks < LOOKS);
+                    let looks = self.unsure.get(&id).map(|unsure| unsure.looks);
+                    if looks.is_some_and(|looks| looks >= LOOKS) {
+                        self.unsure.remove(&id);
+                    }
                     channel.set_behind(false);
-                    whole.push(Whole { channel: Arc::clone(channel), was_unsure });
+                    whole.push(Whole { channel: Arc::clone(channel), was_unsure: looks.is_some() });
                     Ok(())
                 }
                 Err(Failed::Gone) => {
