@@ -14,9 +14,14 @@ use crate::log::Changes;
 use crate::schema::{JOURNAL_KEY, META, RECORDS_KEY, begun, decode, encode};
 use crate::store::Chat;
 
-/// The forms and their rows: a message as in the table of messages, which has its event; another event as in the table
-/// of events; a member as in the table of members; a marker, the `seq` (8 bytes) and the user's id; a name, the user's
-/// id, a space and the name; and a picture, the same, or the id alone if there is none.
+/// The forms, and what the row of each has:
+///
+/// - a message: the row of the table of messages, which has its event
+/// - another event: the row of the table of events
+/// - a member: the row of the table of members
+/// - a marker: the `seq` in 8 bytes, and the user's id
+/// - a name: the user's id, a space and the name
+/// - a picture: the user's id, a space and the URL, or the id alone if there is none
 const MESSAGE: u8 = 0;
 const EVENT: u8 = 1;
 const JOIN: u8 = 2;

@@ -31,8 +31,8 @@ use crate::writer::SyncMode;
 /// - One thread writes. It puts all waiting appends, directory changes and uploads into one transaction, or into the
 ///   journal, syncs the disk once, and then answers them.
 /// - An answer means that the write is on the disk. The exception is [`mark_read`]: later reads see its change at
-///   once, and the next write syncs it, or a sync of its own within a second. If a read comes within that second, the
-///   sync comes within [`Builder::sync_within`] from then.
+///   once, and it is synced with the next write, or by itself within a second. If a read comes before that, it is synced
+///   within [`Builder::sync_within`] of the read.
 /// - If the future of a write is dropped, the write happens as a whole or not at all.
 /// - After a [`StoreError`] the outcome of a write is unknown.
 /// - Reads run on tokio's blocking threads, so the methods need a tokio runtime.

@@ -177,8 +177,7 @@ impl Chat {
     }
 
     /// Archives a channel, as `by`, or brings it back. Returns the `seq` of the event in its log, or its last one if
-    /// nothing changes. An archived channel can be read and
-    /// searched, and not written to. Lists have it as archived.
+    /// nothing changes. An archived channel can be read and searched, but not written to. Lists have it as archived.
     ///
     /// # Errors
     /// `no_such_channel`. `not_allowed` for a direct channel. `unavailable` if the store fails.

@@ -30,7 +30,7 @@ use crate::engine::upload_slots::HeldFiles;
 use crate::limits::Limits;
 use crate::model::attachment::Attachment;
 use crate::model::attachment::FileKind;
-use crate::model::error::{Error, ErrorCode};
+use crate::model::error::Error;
 use crate::model::id::{AttachmentId, SessionId, UserId};
 use crate::model::message::User;
 use crate::model::name::ChannelName;
@@ -107,8 +107,8 @@ impl Chat {
         Connection::open(Arc::clone(self.engine()), identity)
     }
 
-    /// Returns the channel with this name, of whatever kind, and creates it as an open one if there is none. The policy is not
-    /// asked.
+    /// Returns the channel with this name in any spelling, whatever its kind. If there is none, it creates an open one. The
+    /// policy is not asked.
     ///
     /// # Errors
     /// - `name_taken` if another channel's name looks the same
@@ -375,11 +375,7 @@ impl fmt::Debug for Chat {
     }
 }
 
-/// Returns the channel that was found by its name, if that is not only one that looks the same.
+/// Returns the channel that has the name in any spelling, and refuses one whose name only looks the same.
 fn same(name: &ChannelName, found: ChannelInfo) -> Result<ChannelInfo, Error> {
-    if found.name == *name {
-        return Ok(found);
-    }
-    let why = format!("the channel {:?} looks the same", found.name.as_str());
-    Err(Error::new(ErrorCode::NameTaken, why).about(found.name))
+    if found.name.is_same_as(name) { Ok(found) } else { Err(Error::name_taken(found.name)) }
 }

@@ -216,10 +216,7 @@ impl Engine {
 
     fn name_taken(&self, handle: &ConnectionHandle, name: ChannelName) -> Error {
         match self.policy.authorize(&handle.identity, Action::List(&name)) {
-            Ok(()) => {
-                let why = format!("the channel {:?} has that name, or looks the same", name.as_str());
-                Error::new(ErrorCode::NameTaken, why).about(name)
-            }
+            Ok(()) => Error::name_taken(name),
             Err(denied) => denied.into(),
         }
     }

@@ -1,5 +1,5 @@
-//! What is done for users in the background, each one's in order: they are told of their channels beside the logs, and the
-//! store is told of them. Both need the store, which takes those of several users at once.
+//! What is done for users in the background, in order for each: telling them of their channels beside the logs, and storing
+//! what they did beside the logs. Both need the store, which serves several users at once.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -40,7 +40,7 @@ pub(crate) enum Tiding {
     Added { user: UserId, channel: ChannelId },
     /// Tells them that they are no longer a member of a channel.
     Removed { user: UserId, channel: ChannelId, name: ChannelName, seq: Seq, reason: RemovalReason },
-    /// Stores the name of a user who is connected, so that others find them by it.
+    /// Stores a connected user's name, by which others find them.
     Seen(User),
     /// Joins them to an open channel to which they have published, unless they have joined it.
     Join { user: User, channel: ChannelId },

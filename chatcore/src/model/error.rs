@@ -159,6 +159,12 @@ impl Error {
         self
     }
 
+    /// The name is that of this channel, or looks the same.
+    pub(crate) fn name_taken(channel: ChannelName) -> Self {
+        let why = format!("the channel {:?} has that name, or looks the same", channel.as_str());
+        Self::new(ErrorCode::NameTaken, why).about(channel)
+    }
+
     pub(crate) fn too_many_channels(most: usize) -> Self {
         Self::new(ErrorCode::NotAllowed, format!("this server can have at most {most} channels"))
     }

@@ -9,6 +9,7 @@ use chatcore::attachments::FileKind;
 use chatcore::blob::FolderBlobs;
 use chatcore::bus::{Bus, BusError, BusEvent, BusLimits, LocalBus};
 use chatcore::protocol::ChatEvent;
+use chatcore::store::Directory;
 use chatcore::testkit::{Faults, FaultyStore};
 use chatcore::{
     Action, ChannelName, Chat, Denied, ErrorCode, History, HistoryAccess, Identity, Limits, MemoryStore,
@@ -211,6 +212,19 @@ async fn ensure_channel_creates_only_what_people_could() {
     assert_eq!(code(ensure("а").await), Some(ErrorCode::NameTaken));
     let private = chat.create_private(&user("host"), "Plans", "", HistoryAccess::All).await.unwrap();
     assert_eq!(ensure(private.name.as_str()).await.unwrap().id, private.id, "what exists is returned");
+}
+
+#[tokio::test]
+async fn ensure_channel_finds_a_channel_by_any_spelling() {
+    let store = MemoryStore::new();
+    let chat = Chat::builder(store.clone()).build();
+    // An earlier version kept names as they were typed.
+    let typed = ChannelName::existing("STRASSE").unwrap();
+    let id = store.create_channel(&typed, "", &user("host")).await.unwrap().into_channel().id;
+    for spelling in ["straße", "Strasse"] {
+        let found = chat.ensure_channel(&channel(spelling), "", &user("host")).await.unwrap();
+        assert_eq!((found.id, found.name), (id, typed.clone()), "{spelling}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
